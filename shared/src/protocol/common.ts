@@ -1,0 +1,29 @@
+import { z } from 'zod';
+import { type Deadlines, defaultDeadlines } from '../session/deadlines.ts';
+import { sessionReasonNames } from '../session/reasons.ts';
+import { outcomes } from '../session/states.ts';
+
+/** Ids are UUIDs of any version, in lower case as Postgres spells them. */
+export const uuid = z.guid().transform((id) => id.toLowerCase());
+
+/** RFC 3339 with an offset. */
+export const timestamp = z.iso.datetime({ offset: true });
+
+export const outcome = z.enum(outcomes);
+export const sessionReason = z.enum(sessionReasonNames);
+
+/** Text for people: no control characters but tab and line breaks. */
+export const plainText = (max: number) =>
+  z
+    .string()
+    .max(max)
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is refused
+    .regex(/^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]*$/u, 'must not contain control characters');
+
+export const deadlines = z.object(
+  Object.fromEntries(Object.keys(defaultDeadlines).map((name) => [name, z.number().int().positive()])),
+) as unknown as z.ZodType<Deadlines>;
+
+/** A JSON Web Key Set with public keys. */
+export const jwks = z.object({ keys: z.array(z.looseObject({ kty: z.string(), kid: z.string(), alg: z.string() })) });
+export type Jwks = z.output<typeof jwks>;

@@ -1,0 +1,125 @@
+import { z } from 'zod';
+import { sessionStatuses } from '../session/states.ts';
+import { outcome, plainText, sessionReason, timestamp, uuid } from './common.ts';
+import { storedTranscriptEntry } from './transcript.ts';
+
+/** The platform API, `/api`: bodies and answers. The OpenAPI document is generated from these. */
+
+const name = plainText(200).min(1);
+
+export const candidateInput = z.strictObject({
+  name,
+  email: z.email().max(254).optional(),
+  external_id: plainText(200).optional(),
+});
+export const positionInput = z.strictObject({
+  title: name,
+  description: plainText(10_000).optional(),
+});
+
+export const sessionSettings = z.strictObject({
+  /** BCP 47, the interview's language. Default `en`. */
+  language: z
+    .string()
+    .regex(/^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$/, 'must be a language tag such as en or pt-BR')
+    .optional(),
+  /** The provider's voice. */
+  voice: z
+    .string()
+    .regex(/^[a-z]{2,32}$/)
+    .optional(),
+  /** Questions the interviewer should ask. Never put expected answers here: a candidate can read the instructions. */
+  questions: z.array(plainText(1_000).min(1)).max(50).optional(),
+  /** Extra instructions for the interviewer. */
+  instructions: plainText(10_000).optional(),
+  /** Record the candidate's video. Default false. */
+  record_video: z.boolean().optional(),
+});
+export type SessionSettings = z.output<typeof sessionSettings>;
+
+export const regionCode = z.string().regex(/^[a-z]{3}$/, 'must be a region code such as fra');
+
+export const createSessionRequest = z
+  .strictObject({
+    candidate_id: uuid.optional(),
+    candidate: candidateInput.optional(),
+    position_id: uuid.optional(),
+    position: positionInput.optional(),
+    /** Where the candidate is: one region or several in order of preference. Default: the edge region of this request. */
+    region: z.union([regionCode, z.array(regionCode).min(1).max(18)]).optional(),
+    /** Minutes, 1–180. Default 50. */
+    max_duration_minutes: z.number().int().min(1).max(180).optional(),
+    settings: sessionSettings.optional(),
+    /** Yours; returned as given. At most 16 keys. */
+    metadata: z
+      .record(z.string().max(40), plainText(500))
+      .refine((m) => Object.keys(m).length <= 16, 'at most 16 keys')
+      .optional(),
+  })
+  .refine((body) => (body.candidate_id === undefined) !== (body.candidate === undefined), {
+    path: ['candidate_id'],
+    message: 'give either candidate_id or candidate',
+  })
+  .refine((body) => (body.position_id === undefined) !== (body.position === undefined), {
+    path: ['position_id'],
+    message: 'give either position_id or position',
+  });
+export type CreateSessionRequest = z.output<typeof createSessionRequest>;
+
+export const interviewContext = z.object({
+  position: z.object({ id: uuid, title: z.string(), description: z.string().nullable() }),
+  candidate: z.object({ id: uuid, name: z.string(), email: z.string().nullable(), external_id: z.string().nullable() }),
+});
+
+export const sessionView = z.object({
+  session_id: uuid,
+  status: z.enum(sessionStatuses),
+  /** The candidate's socket; never changes for the life of the session. */
+  websocket_url: z.string(),
+  /** For the first connection; null until the session is joinable and after it has ended. */
+  join_token: z.string().nullable(),
+  /** A page for the candidate; only in the answer that created the session. */
+  join_url: z.string().nullable(),
+  video_token: z.string().nullable(),
+  interview_context: interviewContext,
+  region: z.string().nullable(),
+  /** Why this region: `requested`, `edge`, `default`, `capacity`. */
+  region_reason: z.string().nullable(),
+  presence: z.enum(['absent', 'present', 'lost']),
+  outcome: outcome.nullable(),
+  reason: sessionReason.nullable(),
+  /** The reason as a sentence. */
+  reason_text: z.string().nullable(),
+  fly_machine_id: z.string().nullable(),
+  epoch: z.number().int(),
+  /** True when the local voice provider spoke instead of a real one. */
+  simulated: z.boolean(),
+  metadata: z.record(z.string(), z.string()),
+  settings: z.record(z.string(), z.unknown()),
+  video_recording_url: z.string().nullable(),
+  created_at: timestamp,
+  expires_at: timestamp,
+  ready_at: timestamp.nullable(),
+  started_at: timestamp.nullable(),
+  completed_at: timestamp.nullable(),
+});
+export type SessionView = z.output<typeof sessionView>;
+
+export const transcriptView = z.object({
+  session_id: uuid,
+  status: z.enum(sessionStatuses),
+  /** Grows when entries arrive after the session was evaluated. */
+  revision: z.number().int(),
+  complete: z.boolean(),
+  entries: z.array(storedTranscriptEntry),
+});
+
+export const problem = z.object({
+  type: z.string(),
+  title: z.string(),
+  status: z.number().int(),
+  detail: z.string(),
+  code: z.string(),
+  request_id: z.string(),
+  errors: z.array(z.object({ field: z.string(), message: z.string() })).optional(),
+});

@@ -1,0 +1,117 @@
+import { z } from 'zod';
+import { errorCodeNames } from '../errors/codes.ts';
+import { outcome, sessionReason, uuid } from './common.ts';
+import { itemId, transcriptEntry, transcriptEntryInput } from './transcript.ts';
+
+/**
+ * The candidate's socket: JSON text frames, one message each, in both directions.
+ *
+ * The browser offers the subprotocols `greenroom.v1` and `greenroom.token.<join or reconnect token>`, or gives the token
+ * as `?token=`. An unknown or invalid message is answered with `error` and the socket lives.
+ */
+export const subprotocol = 'greenroom.v1';
+export const tokenSubprotocolPrefix = 'greenroom.token.';
+
+/** The largest frame a client may send, bytes. An SDP offer is a few KiB; a resend of a transcript is the largest. */
+export const maxFrameBytes = 262_144;
+/** The largest SDP offer, characters. */
+export const maxSdpLength = 65_536;
+/** More messages than this in one second (after a burst of twice as many) close the socket with 4429. */
+export const maxMessagesPerSecond = 50;
+export const maxEntriesPerUpdate = 200;
+
+/** Why a socket was closed. A browser never sees an HTTP status on a failed upgrade, so every refusal is a close code. */
+export const closeCodes = {
+  /** The session has ended; do not come back. */
+  normal: 1000,
+  tooLarge: 1009,
+  /** Token missing, expired, forged or of another session. Ask the platform for a new link. */
+  token: 4401,
+  /** No such session. */
+  unknown: 4404,
+  /** The session moved to another machine, or this one hands it over: connect again to the same URL. */
+  moved: 4409,
+  /** The session has ended; do not come back. */
+  ended: 4410,
+  /** The interview was opened in another tab or device; do not come back by yourself. */
+  replaced: 4412,
+  /** Too many messages or connections. */
+  tooMany: 4429,
+  /** Not ready in time, or the way to the machine failed: connect again after a moment. */
+  notReady: 4503,
+} as const;
+export type CloseCode = (typeof closeCodes)[keyof typeof closeCodes];
+
+const version = z.literal(1).optional();
+
+export const clientMessage = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('init_session'), v: version, session_id: uuid.optional() }),
+  z.strictObject({
+    type: z.literal('sdp_offer'),
+    v: version,
+    sdp: z.string().max(maxSdpLength),
+    /** The ordinal asked for by `call_required`; absent for the first call. */
+    ordinal: z.number().int().min(1).max(1_000).optional(),
+  }),
+  z.strictObject({
+    type: z.literal('transcript_update'),
+    v: version,
+    entries: z.array(transcriptEntryInput).min(1).max(maxEntriesPerUpdate),
+  }),
+  z.strictObject({
+    type: z.literal('end_session'),
+    v: version,
+    recording_url: z
+      .url({ protocol: /^https$/ })
+      .max(2_048)
+      .optional(),
+    final_transcript: z.array(transcriptEntryInput).max(maxEntriesPerUpdate).optional(),
+  }),
+  z.strictObject({ type: z.literal('ping'), v: version, id: z.string().max(64).optional() }),
+]);
+export type ClientMessage = z.output<typeof clientMessage>;
+export const clientMessageTypes = ['init_session', 'sdp_offer', 'transcript_update', 'end_session', 'ping'] as const;
+
+export const serverMessage = z.discriminatedUnion('type', [
+  z.object({
+    type: z.literal('session_ready'),
+    v: z.literal(1),
+    session_id: uuid,
+    epoch: z.number().int(),
+    /** Use it instead of the join token from now on; it lives as long as the session. */
+    reconnect_token: z.string(),
+    /** Item ids of this session that are stored: need not be sent again. */
+    acked: z.array(itemId),
+    /** The call that is under way, or the one to be offered next. */
+    ordinal: z.number().int(),
+    /** True when a call is under way: keep your peer connection and do not send an offer. */
+    call_active: z.boolean(),
+    /** True when the local voice provider speaks instead of a real one. */
+    simulated: z.boolean(),
+    /** Unix ms when the interview must be over, once it has started. */
+    ends_at: z.number().nullable(),
+  }),
+  z.object({ type: z.literal('sdp_answer'), sdp: z.string(), ordinal: z.number().int() }),
+  z.object({
+    type: z.literal('call_required'),
+    ordinal: z.number().int(),
+    reason: z.enum(['call_lost', 'rollover', 'sideband_lost']),
+    /** Unix ms by which the offer must have come. */
+    deadline: z.number(),
+  }),
+  z.object({ type: z.literal('video_token'), token: z.string(), video_id: z.string(), expires_at: z.string() }),
+  z.object({ type: z.literal('transcript_entry'), entry: transcriptEntry, final: z.boolean() }),
+  z.object({ type: z.literal('transcript_ack'), item_ids: z.array(itemId) }),
+  z.object({ type: z.literal('session_warning'), code: z.enum(['time_limit']), ends_at: z.number() }),
+  z.object({ type: z.literal('moved') }),
+  z.object({ type: z.literal('session_ended'), outcome, reason: sessionReason }),
+  z.object({
+    type: z.literal('error'),
+    code: z.enum(errorCodeNames),
+    message: z.string(),
+    retryable: z.boolean(),
+    fields: z.array(z.object({ field: z.string(), message: z.string() })).optional(),
+  }),
+  z.object({ type: z.literal('pong'), id: z.string().optional() }),
+]);
+export type ServerMessage = z.output<typeof serverMessage>;

@@ -1,0 +1,45 @@
+import { z } from 'zod';
+import { uuid } from './common.ts';
+
+/**
+ * The tokens of the product: who signs, who checks, what they permit.
+ *
+ * Signed with the `join` key pair (ES256, `kid`, `iss` = the orchestrator's public URL, `aud` as below, `exp`):
+ *   join        browser → edge and worker: the first connection to one session; minutes
+ *   reconnect   browser → edge and worker: later connections; as long as the session
+ *   replay      edge → worker through Fly's proxy: this socket was admitted, for this epoch; a minute
+ * Signed with the `db` key pair:
+ *   worker      worker → Supabase and worker API: role session_worker, one session, one machine, one epoch
+ *   orchestrator  orchestrator → Supabase: role orchestrator
+ */
+export const audiences = {
+  join: 'greenroom:join',
+  reconnect: 'greenroom:reconnect',
+  replay: 'greenroom:replay',
+  transcript: 'greenroom:transcript',
+  workerApi: 'greenroom:worker-api',
+  /** What PostgREST demands. */
+  database: 'authenticated',
+} as const;
+
+export const sessionClaims = z.object({ session_id: uuid, tenant_id: uuid });
+export const replayClaims = sessionClaims.extend({ epoch: z.number().int().min(1) });
+export const workerClaims = z.object({
+  role: z.literal('session_worker'),
+  session_id: uuid,
+  tenant_id: uuid,
+  machine_id: uuid,
+  epoch: z.number().int().min(1),
+});
+export type WorkerClaims = z.output<typeof workerClaims>;
+
+/** Claims of a Fly machine's OIDC token that we rely on. Source: fly.io/docs/security/openid-connect */
+export const machineIdentity = z.object({
+  app_name: z.string(),
+  org_name: z.string(),
+  machine_id: z.string(),
+  machine_name: z.string(),
+  region: z.string(),
+  image_digest: z.string().optional(),
+});
+export type MachineIdentity = z.output<typeof machineIdentity>;

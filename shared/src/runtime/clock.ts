@@ -1,0 +1,37 @@
+/** Time comes in through this: wall clock for timestamps, monotonic for durations, timers that a test can drive. */
+export interface Clock {
+  /** Wall-clock time, Unix milliseconds. */
+  now(): number;
+  /** Monotonic milliseconds; only differences mean anything. */
+  monotonicMs(): number;
+  setTimer(callback: () => void, delayMs: number): Timer;
+  /** Resolves after `delayMs`, or rejects with the signal's reason. */
+  sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
+}
+
+export interface Timer {
+  cancel(): void;
+}
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  monotonicMs: () => performance.now(),
+  setTimer: (callback, delayMs) => {
+    // A longer delay would overflow to 1 ms in Node.
+    const handle = setTimeout(callback, Math.min(delayMs, 2_147_483_647));
+    return { cancel: () => clearTimeout(handle) };
+  },
+  sleep: (delayMs, signal) =>
+    new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason);
+      const onAbort = () => {
+        clearTimeout(handle);
+        reject(signal?.reason);
+      };
+      const handle = setTimeout(() => {
+        signal?.removeEventListener('abort', onAbort);
+        resolve();
+      }, delayMs);
+      signal?.addEventListener('abort', onAbort, { once: true });
+    }),
+};

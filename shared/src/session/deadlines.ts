@@ -1,0 +1,78 @@
+/**
+ * Every timing of the product, in one place. Milliseconds, always, and the name says so.
+ * What happens when each passes stands beside it; the order of every pair that depends on another is asserted in
+ * `deadlines.test.ts`. Each can be set by the environment variable named like it in capitals (`HEARTBEAT_MS`).
+ */
+export const defaultDeadlines = {
+  /** A worker renews its lease this often. */
+  heartbeatMs: 5_000,
+  /** Orchestrators write the heartbeats they have received to Postgres this often, in one batch. */
+  heartbeatFlushMs: 1_000,
+  /** A lease that was not renewed for this long has lapsed: suspicion, never evidence. */
+  leaseMs: 20_000,
+  /** A worker that has lost its lease ends itself after this long. Never sooner: the control plane may be away. */
+  leaseLostMs: 600_000,
+  /** Standby machine asked to start and not `started` by then: the next standby is tried. */
+  standbyStartMs: 10_000,
+  /** Machine asked for and not `started` by then: a hedge in the next region; the first claim wins. */
+  createMs: 45_000,
+  /** Machine started and not claimed by then: given up, and the worker exits by itself. */
+  claimMs: 30_000,
+  /** The edge holds a candidate's upgrade request this long for a ready worker, then closes with 4503. */
+  edgeWaitMs: 20_000,
+  /** Fly's proxy tries this long to reach the machine before it gives the request back to the edge. */
+  replayTimeoutMs: 10_000,
+  /** How long a signed replay state is good for. Covers the edge's wait and the proxy's attempts. */
+  replayStateMs: 60_000,
+  /** Ready, and no candidate by then: the session expires (`candidate_never_joined`). */
+  neverJoinedMs: 900_000,
+  /** The socket is up and no SDP offer came by then: the session ends (`call_not_established`). */
+  offerMs: 120_000,
+  /** The candidate's socket is gone and has not come back by then: `candidate_left`. */
+  reconnectGraceMs: 120_000,
+  /** The longest interview unless the session says otherwise. */
+  maxDurationMs: 3_000_000,
+  /** The candidate is warned this long before the maximum duration. */
+  durationWarningMs: 300_000,
+  /** A realtime call is rolled over to a new one at this age, at a turn boundary (the provider's cap is 60 min). */
+  callRolloverMs: 3_300_000,
+  /** The whole teardown of a worker; its phases share it. */
+  teardownMs: 60_000,
+  /** Given to Fly as `stop_config.timeout`: SIGTERM to SIGKILL. */
+  stopTimeoutMs: 90_000,
+  /** Beyond maximum duration and teardown: the reaper destroys the machine within two ticks of this. */
+  hardDeadlineSlackMs: 30_000,
+  /** Reconciler, reaper and due-intent scan run this often. */
+  reconcileTickMs: 5_000,
+  /** A due intent belongs to whoever took it for this long; then another may take it. */
+  intentTakenMs: 2_000,
+  /** Two GETs that find a machine absent must lie this far apart to count as absence. */
+  absenceGraceMs: 3_000,
+  /** One request to the voice provider. */
+  providerRequestMs: 10_000,
+  /** One request to Fly that does not itself wait. */
+  flyRequestMs: 15_000,
+  /** One request to Supabase. */
+  databaseRequestMs: 10_000,
+  /** Life of a join token: the first connection only. */
+  joinTokenMs: 900_000,
+  /** A session nobody used is expired this long after it was created (or after its scheduled start). */
+  sessionExpiresMs: 86_400_000,
+  /** A `transcript:append` token outlives its session by this. */
+  transcriptTokenMs: 86_400_000,
+  /** Entries of the transcript wait at most this long for company before they are written. */
+  transcriptBatchMs: 250,
+  /** After the hang-up a worker waits this long for transcripts that are still being made. */
+  lateTranscriptMs: 5_000,
+  /** Messages of a candidate's socket are answered with `ping` frames this often; two missed ones close it. */
+  socketPingMs: 10_000,
+} as const;
+
+export type Deadlines = { readonly [K in keyof typeof defaultDeadlines]: number };
+
+/** The environment variable that sets a deadline: `heartbeatMs` → `HEARTBEAT_MS`. */
+export const deadlineVariable = (name: string): string => name.replaceAll(/([A-Z])/g, '_$1').toUpperCase();
+
+/** Machine's hard deadline, counted from its claim. */
+export const hardDeadlineMs = (deadlines: Deadlines, maxDurationMs: number): number =>
+  deadlines.neverJoinedMs + maxDurationMs + deadlines.teardownMs + deadlines.hardDeadlineSlackMs;

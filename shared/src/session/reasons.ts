@@ -1,0 +1,59 @@
+import type { Outcome } from './states.ts';
+
+/**
+ * Why a session ended: a closed list, each with the outcome it goes with and the sentence shown to people.
+ * `docs/lifecycle.md` lists the same; a test compares them, and another compares them with the database's check.
+ */
+export const sessionReasons = {
+  ended_by_candidate: { outcome: 'completed', text: 'The candidate ended the interview.' },
+  interviewer_finished: { outcome: 'completed', text: 'The interviewer finished the interview.' },
+  max_duration: { outcome: 'completed', text: 'The interview reached its maximum duration.' },
+  ended_by_platform: { outcome: 'cancelled', text: 'The platform ended the session.' },
+  operator_stopped: { outcome: 'cancelled', text: 'An operator stopped the session.' },
+  candidate_never_joined: { outcome: 'expired', text: 'The candidate did not join in time.' },
+  schedule_expired: { outcome: 'expired', text: 'The session was not used before it expired.' },
+  candidate_left: { outcome: 'disconnected', text: 'The candidate left and did not come back in time.' },
+  worker_lost: { outcome: 'failed', text: 'The machine serving the interview was lost.' },
+  boot_timeout: { outcome: 'failed', text: 'No machine became ready in time.' },
+  no_capacity: { outcome: 'failed', text: 'No region had room for a machine.' },
+  quota_exceeded: { outcome: 'failed', text: 'A quota at Fly or at the voice provider was exceeded.' },
+  fly_refused: { outcome: 'failed', text: 'Fly refused to create the machine.' },
+  provider_auth_failed: { outcome: 'failed', text: 'The voice provider refused our credential.' },
+  provider_rate_limited: { outcome: 'failed', text: 'The voice provider is rate limiting us.' },
+  provider_unavailable: { outcome: 'failed', text: 'The voice provider did not answer as it should.' },
+  call_not_established: { outcome: 'failed', text: 'The browser and the voice provider could not be connected.' },
+  transcript_incomplete: { outcome: 'failed', text: 'The transcript could not be saved completely.' },
+  internal_error: { outcome: 'failed', text: 'Greenroom failed. The request id tells operators where.' },
+} as const satisfies Record<string, { outcome: Outcome; text: string }>;
+
+export type SessionReason = keyof typeof sessionReasons;
+export const sessionReasonNames = Object.keys(sessionReasons) as [SessionReason, ...SessionReason[]];
+
+/** An ending: outcome and reason, both required, always. */
+export interface Ending {
+  outcome: Outcome;
+  reason: SessionReason;
+}
+
+/** The ending that goes with a reason. */
+export const endingOf = (reason: SessionReason): Ending => ({ outcome: sessionReasons[reason].outcome, reason });
+
+/** Why a machine's life ended. Like session reasons: closed, documented, compared by a test. */
+export const machineReasons = {
+  session_ended: 'Its session ended.',
+  session_gone: 'Its session ended before the machine was of use.',
+  worker_exited: 'The worker process exited by itself.',
+  worker_lost: 'The worker stopped answering and Fly says the machine is gone.',
+  boot_timeout: 'It was not claimed in time.',
+  create_failed: 'Fly never created it.',
+  superseded: 'Another machine won the session.',
+  handed_over: 'It handed its session over (host migration or deploy).',
+  host_lost: 'Its host is unreachable.',
+  hard_deadline: 'It outlived its hard deadline.',
+  orphan: 'Fly had it, no row wanted it.',
+  image_replaced: 'A standby machine of an older image was replaced.',
+  pool_shrunk: 'The pool needed fewer standby machines.',
+  operator_stopped: 'An operator destroyed it.',
+} as const;
+export type MachineReason = keyof typeof machineReasons;
+export const machineReasonNames = Object.keys(machineReasons) as [MachineReason, ...MachineReason[]];
