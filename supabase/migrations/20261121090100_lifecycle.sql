@@ -13,9 +13,9 @@ language sql stable set search_path = '' as $$
 $$;
 comment on function app.claims() is 'The claims of the request''s token. Custom roles have no access to schema auth on hosted projects.';
 
-create function app.interval_ms(p_ms numeric) returns interval
+create function app.interval_ms(p_ms double precision) returns interval
 language sql immutable parallel safe set search_path = '' as $$ select make_interval(secs => p_ms / 1000.0) $$;
-comment on function app.interval_ms(numeric) is 'Milliseconds as an interval.';
+comment on function app.interval_ms(double precision) is 'Milliseconds as an interval.';
 
 create function app.touch() returns trigger language plpgsql set search_path = '' as $$
 begin
