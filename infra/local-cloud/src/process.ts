@@ -1,0 +1,93 @@
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+
+/**
+ * Child processes that die with their parent, whatever kills the parent.
+ *
+ * P1  One small `sh` per parent, the reaper, reads our pipe. Only this process holds the pipe's other end, so the end of
+ *     file means that this process is gone, `kill -9` included; the reaper then ends every child still tied.
+ * P2  Tied children and the reaper have their own process groups: Ctrl-C reaches the parent alone, which stops its
+ *     children in its own order, and a kill of the parent's group cannot take the reaper along.
+ * P3  A child is untied when its exit is seen, so that the reaper never signals a process id that somebody else has now.
+ */
+export interface TiedOptions extends SpawnOptions {
+  /** What the reaper sends first. Default SIGTERM. */
+  endSignal?: NodeJS.Signals;
+}
+
+/** How long the reaper waits between its first signal and SIGKILL: 50 looks, 0.1 s apart. */
+const reaperScript = `
+trap '' INT TERM HUP
+ties=
+while read -r verb pid signal; do
+  case $verb in
+    tie) ties="$ties $pid:$signal" ;;
+    untie)
+      left=
+      for tie in $ties; do [ "\${tie%%:*}" = "$pid" ] || left="$left $tie"; done
+      ties=$left ;;
+  esac
+done
+for tie in $ties; do kill -s "\${tie#*:}" "\${tie%%:*}" 2>/dev/null; done
+looks=0
+while [ $looks -lt 50 ] && [ -n "$ties" ]; do
+  sleep 0.1
+  looks=$((looks + 1))
+  left=
+  for tie in $ties; do kill -s 0 "\${tie%%:*}" 2>/dev/null && left="$left $tie"; done
+  ties=$left
+done
+for tie in $ties; do kill -s KILL "\${tie%%:*}" 2>/dev/null; done
+`;
+
+/** A PATH for children that must not depend on the shell they were started from. */
+export const systemPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+let reaper: ChildProcess | undefined;
+
+function tellReaper(line: string): void {
+  if (!reaper || reaper.exitCode !== null || reaper.signalCode !== null) {
+    reaper = spawn('sh', ['-c', reaperScript], { stdio: ['pipe', 'ignore', 'ignore'], detached: true, cwd: '/' });
+    reaper.on('error', () => undefined);
+    reaper.stdin?.on('error', () => undefined);
+    // Neither the reaper nor its pipe keeps this process alive.
+    reaper.unref();
+    (reaper.stdin as { unref?: () => void } | null)?.unref?.();
+  }
+  reaper.stdin?.write(`${line}\n`);
+}
+
+/**
+ * Like `spawn`, but the child is ended when this process is gone (P1). It runs in its own process group (P2).
+ * A command that cannot be started is reported by the child's `error` event, as `spawn` does.
+ */
+export function spawnTied(command: string, args: readonly string[], options: TiedOptions = {}): ChildProcess {
+  const { endSignal = 'SIGTERM', ...spawnOptions } = options;
+  const child = spawn(command, args, { ...spawnOptions, detached: true });
+  const { pid } = child;
+  if (pid === undefined) return child;
+  tellReaper(`tie ${pid} ${endSignal.replace(/^SIG/, '')}`);
+  child.once('exit', () => tellReaper(`untie ${pid}`));
+  return child;
+}
+
+export const hasExited = (child: ChildProcess): boolean => child.exitCode !== null || child.signalCode !== null;
+
+/**
+ * Sends `signal` (default SIGTERM), waits for the exit, and sends SIGKILL after `limitMs` (default 5,000).
+ * Returns how it ended; `gone`: it had exited before.
+ */
+export async function endProcess(
+  child: ChildProcess,
+  { signal = 'SIGTERM', limitMs = 5_000 }: { signal?: NodeJS.Signals; limitMs?: number } = {},
+): Promise<'gone' | 'ended' | 'killed'> {
+  if (child.pid === undefined || hasExited(child)) return 'gone';
+  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  let killed = false;
+  const timer = setTimeout(() => {
+    killed = child.kill('SIGKILL');
+  }, limitMs);
+  child.kill(signal);
+  await exited;
+  clearTimeout(timer);
+  return killed ? 'killed' : 'ended';
+}

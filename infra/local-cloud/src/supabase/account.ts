@@ -1,0 +1,146 @@
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  existsSync,
+  lchownSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
+import { tmpdir, userInfo } from 'node:os';
+import path from 'node:path';
+import type { PostgresBinaries } from './binaries.ts';
+
+/**
+ * Under which account Postgres runs, because it refuses to run as root.
+ *
+ * A1  An ordinary user runs it as itself.
+ * A2  Root runs it as `nobody`, if nobody can reach both the binaries and the state folder.
+ * A3  Otherwise (a checkout under /root) it runs in a user namespace where root's id looks like nobody's. The same
+ *     serves a user id without an entry in /etc/passwd, which initdb refuses.
+ * A4  Where namespaces are forbidden (many containers), the binaries are copied to the system's temporary folder, and
+ *     the data goes there too.
+ */
+export interface Account {
+  kind: 'self' | 'nobody' | 'namespace' | 'copy';
+  binDir: string;
+  /** Where data and sockets go; owned by the account. */
+  stateDir: string;
+  /** What to run instead of `command args`, with these options for spawn. */
+  wrap(command: string, args: readonly string[]): Command;
+  /** Gives a file or folder (and all below it) to the account. */
+  own(file: string): void;
+}
+
+export interface Command {
+  command: string;
+  args: string[];
+  ids: { uid?: number; gid?: number };
+}
+
+const nobodyId = 65534;
+
+function nobody(): { uid: number; gid: number } {
+  const line = readFileSync('/etc/passwd', 'utf8')
+    .split('\n')
+    .find((entry) => entry.startsWith('nobody:'));
+  const [, , uid, gid] = line?.split(':') ?? [];
+  return { uid: Number(uid ?? nobodyId), gid: Number(gid ?? nobodyId) };
+}
+
+function chownAll(file: string, uid: number, gid: number): void {
+  lchownSync(file, uid, gid);
+  if (!statSync(file).isDirectory()) return;
+  for (const name of readdirSync(file, { recursive: true, encoding: 'utf8' }))
+    lchownSync(path.join(file, name), uid, gid);
+}
+
+const plain = (command: string, args: readonly string[]): Command => ({ command, args: [...args], ids: {} });
+
+const inNamespace = (command: string, args: readonly string[]): Command => ({
+  command: 'unshare',
+  args: ['--user', `--map-user=${nobodyId}`, `--map-group=${nobodyId}`, command, ...args],
+  ids: {},
+});
+
+const asNobody = (command: string, args: readonly string[]): Command => ({ command, args: [...args], ids: nobody() });
+
+function ownerOf(uid: number, gid: number): (file: string) => void {
+  return (file) => {
+    if (statSync(file).uid !== uid) chownAll(file, uid, gid);
+  };
+}
+
+/** Whether the account can enter the state folder and run the binaries. */
+function works({ wrap, binDir, stateDir }: Account): boolean {
+  const script = 'cd "$1" && test -w . && "$2" --version';
+  const { command, args, ids } = wrap('/bin/sh', ['-c', script, 'sh', stateDir, path.join(binDir, 'initdb')]);
+  return spawnSync(command, args, { ...ids, cwd: '/', stdio: 'ignore' }).status === 0;
+}
+
+/** A4. The copy is made once per version of the binaries, and renamed into place whole. */
+function copyBinaries({ home, binDir }: PostgresBinaries): string {
+  if (home === undefined) return binDir;
+  const { mtimeMs, size } = statSync(path.join(binDir, 'postgres'));
+  const place = path.join(tmpdir(), `greenroom-postgres-${Math.round(mtimeMs)}-${size}`);
+  if (!existsSync(place)) {
+    const unfinished = `${place}.${process.pid}`;
+    cpSync(home, unfinished, { recursive: true, verbatimSymlinks: true });
+    chmodSync(unfinished, 0o755);
+    try {
+      renameSync(unfinished, place);
+    } catch {
+      rmSync(unfinished, { recursive: true, force: true }); // Somebody else was first.
+    }
+  }
+  return path.join(place, 'bin');
+}
+
+function copiedAccount(binaries: PostgresBinaries, stateDir: string): Account {
+  const { uid, gid } = nobody();
+  const name = createHash('sha256').update(stateDir).digest('hex').slice(0, 12);
+  const elsewhere = path.join(tmpdir(), `greenroom-state-${name}`);
+  mkdirSync(elsewhere, { recursive: true, mode: 0o700 });
+  chownSync(elsewhere, uid, gid);
+  return { kind: 'copy', binDir: copyBinaries(binaries), stateDir: elsewhere, wrap: asNobody, own: ownerOf(uid, gid) };
+}
+
+function hasName(): boolean {
+  try {
+    return userInfo().username !== '';
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Chooses the first way that works here (A1–A4).
+ * @param stateDir an existing folder of ours; its owner may change.
+ */
+export function chooseAccount(binaries: PostgresBinaries, stateDir: string): Account {
+  const { uid, gid } = { uid: process.getuid?.() ?? -1, gid: process.getgid?.() ?? -1 };
+  const common = { binDir: binaries.binDir, stateDir };
+  if (uid !== 0) {
+    const self: Account = { ...common, kind: 'self', wrap: plain, own: () => undefined };
+    return hasName() ? self : { ...self, kind: 'namespace', wrap: inNamespace };
+  }
+  const other = nobody();
+  const asOther: Account = { ...common, kind: 'nobody', wrap: asNobody, own: ownerOf(other.uid, other.gid) };
+  asOther.own(stateDir);
+  if (works(asOther)) return asOther;
+  const namespaced: Account = { ...common, kind: 'namespace', wrap: inNamespace, own: ownerOf(uid, gid) };
+  namespaced.own(stateDir);
+  if (works(namespaced)) return namespaced;
+  const copied = copiedAccount(binaries, stateDir);
+  if (works(copied)) return copied;
+  throw new Error(
+    `Postgres does not run here as root: ${binaries.binDir} and ${stateDir} are closed to the account nobody, user ` +
+      `namespaces are forbidden, and a copy in ${tmpdir()} does not run either. Run as an ordinary user instead.`,
+  );
+}

@@ -1,0 +1,162 @@
+import http, { type IncomingMessage, type ServerResponse } from 'node:http';
+import type { Faults } from '../faults.ts';
+import type { AuthService } from './auth.ts';
+import { send, sendPreflight, suffer } from './http.ts';
+import { createProxy, type ReverseProxy, withoutHopByHop } from './proxy.ts';
+import type { Tokens } from './tokens.ts';
+
+/**
+ * The gateway in front of a project, as hosted: API keys in, JWTs out.
+ *
+ * W1  `apikey` (header or query) must be the publishable or the secret key. Only the key set is open to all.
+ * W2  API keys are not tokens. A missing Authorization, or one that repeats the API key, is replaced by a short-lived
+ *     JWT of role anon or service_role; any other token goes on untouched, for PostgREST to judge.
+ * W3  The secret key is refused to browsers.
+ * Fault points: `supabase.rest`, `supabase.auth`, `supabase.functions`; attributes `method`, `path` (below the prefix).
+ */
+export interface GatewayOptions {
+  publishableKey: string;
+  secretKey: string;
+  tokens: Tokens;
+  auth: AuthService;
+  postgrestPort: () => number;
+  faults: Faults;
+}
+
+export interface Gateway {
+  listen(port: number): Promise<void>;
+  /** Where `/functions/v1` goes, on 127.0.0.1; without it such requests get 404. */
+  routeFunctions(port: number): void;
+  /** Cuts what is open and stops listening. */
+  close(): Promise<void>;
+}
+
+type Key = 'publishable' | 'secret';
+type Service = 'rest' | 'auth' | 'functions';
+
+const noKey = {
+  message: 'No API key found in request',
+  hint: 'No `apikey` request header or url param was found.',
+};
+const wrongKey = { message: 'Invalid API key', hint: 'Double check your Supabase API key.' };
+const keyInBrowser = {
+  message: 'Forbidden use of secret API key in browser',
+  hint: 'Secret API keys can only be used in a protected environment and should never be used in a browser.',
+};
+const noRoute = { message: 'no Route matched with those values' };
+const keyTokenS = 300;
+
+/** W2: the token that stands for an API key, minted anew when half of its life is over. */
+function createKeyTokens(tokens: Tokens): (key: Key) => Promise<string> {
+  const cache = new Map<Key, { token: Promise<string>; mintedMs: number }>();
+  return (key) => {
+    const now = performance.now();
+    let entry = cache.get(key);
+    if (!entry || now - entry.mintedMs > keyTokenS * 500) {
+      const role = key === 'secret' ? 'service_role' : 'anon';
+      entry = { token: tokens.mint({ role }, { expiresInS: keyTokenS }), mintedMs: now };
+      cache.set(key, entry);
+    }
+    return entry.token;
+  };
+}
+
+/** The path below `/<service>/v1`, with its query but without an API key in it. */
+function split(url: string): { service: Service; path: string; query: URLSearchParams | undefined } | undefined {
+  const match = /^\/(rest|auth|functions)\/v1(\/[^?]*)?(?:\?(.*))?$/.exec(url);
+  if (!match) return undefined;
+  const query = match[3]?.includes('apikey=') ? new URLSearchParams(match[3]) : undefined;
+  const path = match[2] ?? '/';
+  if (query) return { service: match[1] as Service, path, query };
+  return { service: match[1] as Service, path: match[3] === undefined ? path : `${path}?${match[3]}`, query };
+}
+
+export function createGateway(options: GatewayOptions): Gateway {
+  const { publishableKey, secretKey, tokens, auth, faults } = options;
+  const keyToken = createKeyTokens(tokens);
+  const rest = createProxy(options.postgrestPort);
+  let functions: ReverseProxy | undefined;
+
+  /** W1, W3. */
+  const judgeKey = (value: string | undefined, request: IncomingMessage): Key | object => {
+    if (value === undefined) return noKey;
+    if (value === publishableKey) return 'publishable';
+    if (value !== secretKey) return wrongKey;
+    return /^Mozilla\//.test(request.headers['user-agent'] ?? '') ? keyInBrowser : 'secret';
+  };
+
+  const forwardRest = async (
+    request: IncomingMessage,
+    response: ServerResponse,
+    path: string,
+    key: Key,
+    lose: boolean,
+  ) => {
+    const headers = withoutHopByHop(request.headers);
+    const { authorization } = headers;
+    if (authorization === undefined || authorization === `Bearer ${request.headers.apikey}`) {
+      headers.authorization = `Bearer ${await keyToken(key)}`;
+    }
+    delete headers.apikey;
+    rest.forward(request, response, { path, headers, loseReply: lose });
+  };
+
+  const forwardFunction = (request: IncomingMessage, response: ServerResponse, path: string, lose: boolean) => {
+    if (!functions) return send(response, { status: 404, body: noRoute });
+    functions.forward(request, response, { path, headers: withoutHopByHop(request.headers), loseReply: lose });
+  };
+
+  const serveAuth = async (
+    request: IncomingMessage,
+    response: ServerResponse,
+    path: string,
+    key: Key,
+    lose: boolean,
+  ) => {
+    const answer = await auth.handle(request, path, key === 'secret');
+    if (lose) response.destroy();
+    else send(response, answer);
+  };
+
+  const handle = async (request: IncomingMessage, response: ServerResponse) => {
+    if (request.method === 'OPTIONS') return sendPreflight(request, response);
+    const target = split(request.url ?? '/');
+    if (!target) return send(response, { status: 404, body: noRoute });
+    const { service, query } = target;
+    const apiKey = (request.headers.apikey as string | undefined) ?? query?.get('apikey') ?? undefined;
+    query?.delete('apikey');
+    const path = query && query.size > 0 ? `${target.path}?${query}` : target.path;
+    const key = judgeKey(apiKey, request);
+    const open = service === 'functions' || (service === 'auth' && path === '/.well-known/jwks.json');
+    if (typeof key === 'object' && !open) return send(response, { status: 401, body: key });
+    const attributes = { method: request.method ?? 'GET', path: path.split('?')[0]! };
+    const fate = await suffer(faults.take(`supabase.${service}`, attributes), response);
+    if (fate === 'done') return;
+    const lose = fate === 'lose_reply';
+    if (service === 'rest') return forwardRest(request, response, path, key as Key, lose);
+    if (service === 'functions') return forwardFunction(request, response, path, lose);
+    return serveAuth(request, response, path, key as Key, lose);
+  };
+
+  const server = http.createServer({ keepAliveTimeout: 65_000, noDelay: true }, (request, response) => {
+    handle(request, response).catch(() => send(response, { status: 500, body: { message: 'gateway error' } }));
+  });
+
+  return {
+    listen: (port) =>
+      new Promise((resolve, reject) => {
+        server.once('error', reject).listen({ port, host: '127.0.0.1' }, () => resolve());
+      }),
+    routeFunctions: (port) => {
+      functions?.close();
+      functions = createProxy(() => port);
+    },
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+        rest.close();
+        functions?.close();
+      }),
+  };
+}

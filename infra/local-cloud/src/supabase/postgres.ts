@@ -1,0 +1,164 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { endProcess, hasExited, spawnTied, systemPath } from '../process.ts';
+import type { Account, Command } from './account.ts';
+import { isPortFree } from './ports.ts';
+
+/**
+ * One Postgres server: made once, started and stopped at will.
+ *
+ * G1  It listens on 127.0.0.1 and a socket in its own folder only, and asks for a password on both.
+ * G2  A killed server's folder may be in use for a moment (its own remains, or the reaper still ending it): a start waits
+ *     for that, up to `settleMs`, before it calls the folder taken.
+ * G3  Nothing of our environment reaches it: a PGPORT or PGDATA of the shell must not redirect it.
+ */
+export interface PostgresOptions {
+  account: Account;
+  port: number;
+  superuser: { name: string; password: string };
+  /** Off: no fsync, for databases that are thrown away. */
+  durable: boolean;
+  /** Default 100. */
+  maxConnections?: number;
+  log: (line: string) => void;
+}
+
+export interface PostgresServer {
+  readonly port: number;
+  /** Folder of the unix socket, or undefined when its path would be too long for the system. */
+  readonly socketDir: string | undefined;
+  readonly running: boolean;
+  /** Makes the cluster. An existing one is deleted. */
+  init(): Promise<void>;
+  /** Resolves when connections are accepted. Throws when it cannot start; does nothing when it runs. */
+  start(): Promise<void>;
+  /** Fast shutdown: clients are cut, committed data is written. */
+  stop(limitMs?: number): Promise<void>;
+  /** SIGKILL to the server, as a crash would be. Committed data survives. */
+  kill(): Promise<void>;
+}
+
+const settleMs = 10_000;
+const longestSocketPath = 107;
+const cleanEnvironment = { PATH: systemPath, TZ: 'UTC', LC_ALL: 'C' };
+
+/** The process that uses this data folder, by its lock file; undefined when nobody does. */
+function userOf(dataDir: string): number | undefined {
+  try {
+    const pid = Number(readFileSync(path.join(dataDir, 'postmaster.pid'), 'utf8').split('\n')[0]);
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(dataDir) ? pid : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** G2. */
+async function waitUntilUnused(dataDir: string): Promise<void> {
+  const deadline = performance.now() + settleMs;
+  for (let pid = userOf(dataDir); pid !== undefined; pid = userOf(dataDir)) {
+    if (performance.now() > deadline) throw new Error(`${dataDir} is in use by another Postgres, process ${pid}`);
+    await sleep(50);
+  }
+}
+
+async function run({ command, args, ids }: Command): Promise<void> {
+  const child = spawn(command, args, { ...ids, cwd: '/', env: cleanEnvironment, stdio: ['ignore', 'ignore', 'pipe'] });
+  let complaints = '';
+  child.stderr.on('data', (chunk) => {
+    complaints += chunk;
+  });
+  const code = await new Promise((resolve, reject) => child.once('error', reject).once('close', resolve));
+  if (code !== 0) throw new Error(`${path.basename(command)} failed (${code}): ${complaints.trim()}`);
+}
+
+function settings({ port, durable, maxConnections = 100 }: PostgresOptions, socketDir: string | undefined): string[] {
+  const values: Record<string, string | number> = {
+    port,
+    listen_addresses: '127.0.0.1',
+    unix_socket_directories: socketDir ?? '',
+    max_connections: maxConnections,
+    timezone: 'UTC',
+    log_timezone: 'UTC',
+    jit: 'off',
+    ...(durable ? {} : { fsync: 'off', full_page_writes: 'off', synchronous_commit: 'off' }),
+  };
+  return Object.entries(values).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+}
+
+/** Resolves when the server accepts connections; otherwise with its last words. */
+function awaitReady(child: ChildProcess, log: (line: string) => void): Promise<'ready' | { lastWords: string }> {
+  return new Promise((resolve, reject) => {
+    const lastWords: string[] = [];
+    createInterface({ input: child.stderr! }).on('line', (line) => {
+      log(line);
+      if (line.includes('ready to accept connections')) resolve('ready');
+      if (lastWords.push(line) > 8) lastWords.shift();
+    });
+    child.once('error', reject);
+    child.once('close', () => resolve({ lastWords: lastWords.join('\n') }));
+  });
+}
+
+export function createPostgres(options: PostgresOptions): PostgresServer {
+  const { account, port, superuser, log } = options;
+  const dataDir = path.join(account.stateDir, 'data');
+  const socketFits = path.join(account.stateDir, `.s.PGSQL.${port}.lock`).length <= longestSocketPath;
+  const socketDir = socketFits ? account.stateDir : undefined;
+  let child: ChildProcess | undefined;
+  const isRunning = () => child !== undefined && !hasExited(child);
+
+  const launch = () => {
+    const args = ['-D', dataDir, ...settings(options, socketDir)];
+    const { command, args: wrapped, ids } = account.wrap(path.join(account.binDir, 'postgres'), args);
+    const stdio: ['ignore', 'ignore', 'pipe'] = ['ignore', 'ignore', 'pipe'];
+    return spawnTied(command, wrapped, { ...ids, cwd: '/', env: cleanEnvironment, stdio, endSignal: 'SIGINT' });
+  };
+
+  const init = async () => {
+    await waitUntilUnused(dataDir);
+    rmSync(dataDir, { recursive: true, force: true });
+    const passwordFile = path.join(account.stateDir, 'initial-password');
+    writeFileSync(passwordFile, superuser.password, { mode: 0o600 });
+    account.own(passwordFile);
+    const args = ['-D', dataDir, '-U', superuser.name, `--pwfile=${passwordFile}`, '--auth=scram-sha-256'];
+    args.push('--no-sync', '--no-instructions', '--locale=C.UTF-8', '--encoding=UTF8');
+    await run(account.wrap(path.join(account.binDir, 'initdb'), args));
+    rmSync(passwordFile);
+  };
+
+  const start = async () => {
+    if (isRunning()) return;
+    for (const deadline = performance.now() + settleMs; ; await sleep(50)) {
+      child = launch();
+      const result = await awaitReady(child, log);
+      if (result === 'ready') return;
+      const settling = /lock file .* already exists|is still in use/.test(result.lastWords);
+      if (settling && performance.now() < deadline) continue;
+      if (!(await isPortFree(port))) throw new Error(`port ${port} on 127.0.0.1 is in use: Postgres cannot start`);
+      throw new Error(`Postgres did not start: ${result.lastWords}`);
+    }
+  };
+
+  mkdirSync(account.stateDir, { recursive: true });
+  return {
+    port,
+    socketDir,
+    get running() {
+      return isRunning();
+    },
+    init,
+    start,
+    stop: async (limitMs = 10_000) => {
+      if (child) await endProcess(child, { signal: 'SIGINT', limitMs });
+    },
+    kill: async () => {
+      if (child) await endProcess(child, { signal: 'SIGKILL' });
+    },
+  };
+}
+
+/** Whether a cluster made earlier is there to be used again. */
+export const hasCluster = (account: Account): boolean => existsSync(path.join(account.stateDir, 'data', 'PG_VERSION'));

