@@ -1,0 +1,190 @@
+import {
+  type ClientMessage,
+  closeCodes,
+  type ServerMessage,
+  subprotocol,
+  tokenSubprotocolPrefix,
+} from '@greenroom/shared/protocol/socket.ts';
+import type { TranscriptEntry, TranscriptEntryInput } from '@greenroom/shared/protocol/transcript.ts';
+import { createEntryCollector } from './entries.ts';
+import type { CallPeer, PeerFactory } from './peer.ts';
+
+/**
+ * The headless interview client: one interview, from the first connection to its end, whatever the network does.
+ *
+ * C1  The URL never changes; after the first `session_ready` the reconnect token takes the join token's place.
+ * C2  Every item of both speakers is kept until it is acknowledged by id, and sent again after each reconnection.
+ * C3  The peer connection outlives the socket: a reconnect or a new machine does not touch a call that goes on.
+ * C4  `session_ended` and the final close codes end it; every other close is followed by another try.
+ */
+export type InterviewState = 'connecting' | 'ready' | 'calling' | 'live' | 'reconnecting' | 'ended';
+
+export interface InterviewEnd {
+  outcome: string;
+  reason: string;
+}
+
+export interface InterviewEvents {
+  /** Each change of state. */
+  onState?(state: InterviewState): void;
+  /** A piece of the conversation; `final` is false while it is still being said. */
+  onEntry?(entry: TranscriptEntry, final: boolean): void;
+  /** The time limit is near. */
+  onWarning?(endsAt: number): void;
+  /** A problem in plain words; the interview goes on unless `onEnd` follows. */
+  onProblem?(code: string, message: string): void;
+  /** It is over. Called once. */
+  onEnd?(end: InterviewEnd): void;
+  /** Each message from the server, for whoever wants to watch. */
+  onMessage?(message: ServerMessage): void;
+  /** Each event of the voice provider's data channel. */
+  onProviderEvent?(event: Record<string, unknown>): void;
+}
+
+export interface InterviewClientOptions extends InterviewEvents {
+  websocketUrl: string;
+  joinToken: string;
+  /** Makes the peer of each realtime call. */
+  createPeer: PeerFactory;
+  /** Waits between two tries to connect, ms: doubled each time up to 5 s. Default 250. */
+  reconnectMs?: number;
+  /** Replaces the platform's WebSocket. */
+  WebSocket?: typeof WebSocket;
+}
+
+export interface InterviewClient {
+  connect(): void;
+  /** The candidate ends the interview. */
+  end(): void;
+  /** Drops the socket without ending anything, as a bad network would. */
+  dropSocket(): void;
+  /** Leaves without a word: closes socket and call. */
+  close(): void;
+  readonly state: InterviewState;
+  /** Items that are not acknowledged yet. */
+  readonly unacknowledged: number;
+}
+
+const finalCodes: Record<number, InterviewEnd> = {
+  [closeCodes.normal]: { outcome: 'completed', reason: 'closed' },
+  [closeCodes.token]: { outcome: 'failed', reason: 'token_refused' },
+  [closeCodes.unknown]: { outcome: 'failed', reason: 'unknown_session' },
+  [closeCodes.ended]: { outcome: 'completed', reason: 'already_ended' },
+  [closeCodes.replaced]: { outcome: 'disconnected', reason: 'opened_elsewhere' },
+};
+
+export function createInterviewClient(options: InterviewClientOptions): InterviewClient {
+  const Socket = options.WebSocket ?? WebSocket;
+  const firstWaitMs = options.reconnectMs ?? 250;
+  const unacknowledged = new Map<string, TranscriptEntryInput>();
+  let state: InterviewState = 'connecting';
+  let token = options.joinToken;
+  let socket: WebSocket | undefined;
+  let peer: CallPeer | undefined;
+  let waitMs = firstWaitMs;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+
+  const setState = (next: InterviewState) => {
+    if (state === next || state === 'ended') return;
+    state = next;
+    options.onState?.(next);
+  };
+  const send = (message: ClientMessage) => {
+    if (socket?.readyState === Socket.OPEN) socket.send(JSON.stringify(message));
+  };
+
+  const finish = (end: InterviewEnd) => {
+    if (state === 'ended') return;
+    setState('ended');
+    clearTimeout(timer);
+    peer?.close();
+    socket?.close(1000);
+    options.onEnd?.(end);
+  };
+
+  const startCall = async (ordinal: number) => {
+    setState('calling');
+    peer?.close();
+    const next = await options.createPeer();
+    peer = next;
+    const collector = createEntryCollector(ordinal);
+    next.onEvent((event) => {
+      options.onProviderEvent?.(event);
+      const entry = collector.take(event);
+      if (!entry) return;
+      unacknowledged.set(entry.item_id, entry);
+      send({ type: 'transcript_update', entries: [entry] });
+    });
+    next.onState((peerState) => {
+      if (peer !== next) return;
+      if (peerState === 'connected') setState('live');
+      else options.onProblem?.('call_failed', 'The audio connection was lost.');
+    });
+    send({ type: 'sdp_offer', sdp: await next.offer(), ordinal });
+  };
+
+  const onMessage = (message: ServerMessage) => {
+    options.onMessage?.(message);
+    switch (message.type) {
+      case 'session_ready':
+        token = message.reconnect_token;
+        waitMs = firstWaitMs;
+        for (const id of message.acked) unacknowledged.delete(id);
+        if (unacknowledged.size > 0)
+          send({ type: 'transcript_update', entries: [...unacknowledged.values()].slice(0, 200) });
+        if (message.call_active && peer) return setState('live');
+        setState('ready');
+        return void startCall(message.ordinal).catch((error: Error) =>
+          options.onProblem?.('microphone', error.message),
+        );
+      case 'sdp_answer':
+        return void peer?.accept(message.sdp).catch((error: Error) => options.onProblem?.('sdp_answer', error.message));
+      case 'call_required':
+        return void startCall(message.ordinal).catch((error: Error) =>
+          options.onProblem?.('microphone', error.message),
+        );
+      case 'transcript_ack':
+        for (const id of message.item_ids) unacknowledged.delete(id);
+        return undefined;
+      case 'transcript_entry':
+        return options.onEntry?.(message.entry, message.final);
+      case 'session_warning':
+        return options.onWarning?.(message.ends_at);
+      case 'error':
+        return options.onProblem?.(message.code, message.message);
+      case 'session_ended':
+        return finish({ outcome: message.outcome, reason: message.reason });
+      default:
+        return undefined;
+    }
+  };
+
+  const connect = () => {
+    if (state === 'ended') return;
+    const current = new Socket(options.websocketUrl, [subprotocol, `${tokenSubprotocolPrefix}${token}`]);
+    socket = current;
+    current.addEventListener('open', () => send({ type: 'init_session' }));
+    current.addEventListener('message', ({ data }) => onMessage(JSON.parse(String(data)) as ServerMessage));
+    current.addEventListener('close', ({ code }) => {
+      if (socket !== current || state === 'ended') return;
+      const end = finalCodes[code];
+      if (end) return finish(end);
+      setState('reconnecting');
+      timer = setTimeout(connect, code === closeCodes.moved ? 0 : waitMs);
+      waitMs = Math.min(waitMs * 2, 5_000);
+    });
+  };
+
+  return {
+    connect,
+    end: () => send({ type: 'end_session' }),
+    dropSocket: () => socket?.close(3_000, 'dropped'),
+    close: () => finish({ outcome: 'disconnected', reason: 'left' }),
+    get state() {
+      return state;
+    },
+    get unacknowledged() {
+      return unacknowledged.size;
+    },
+  };
+}

@@ -1,0 +1,61 @@
+import { createCandidatePeer } from '@greenroom/local-cloud/candidate/candidate-peer.ts';
+import { createInterviewClient, type InterviewClient, type InterviewEnd } from '../../client/src/interview-client.ts';
+import type { PeerFactory } from '../../client/src/peer.ts';
+import type { ServerMessage } from '@greenroom/shared/protocol/socket.ts';
+
+/**
+ * One candidate in one interview: the product's own headless client with a real WebRTC peer that runs in Node, sends
+ * real audio and answers whenever the interviewer has finished speaking.
+ */
+export interface CandidateOptions {
+  websocketUrl: string;
+  joinToken: string;
+  /** Something happened on the candidate's side, e.g. `socket_open`, `sdp_answered`, `said`. */
+  onStep?(step: string, detail: string): void;
+  onMessage?(message: ServerMessage): void;
+}
+
+export interface CandidateInterview {
+  client: InterviewClient;
+  /** Resolves when the interview is over. */
+  ended: Promise<InterviewEnd>;
+}
+
+/** A peer for `createInterviewClient` made of the local cloud's headless candidate. */
+export const nodePeer =
+  (options: { autoAnswer?: boolean } = {}): PeerFactory =>
+  async () => {
+    const peer = await createCandidatePeer({ autoAnswer: options.autoAnswer ?? true });
+    return {
+      offer: () => peer.offer(),
+      accept: (sdp) => peer.accept(sdp),
+      onEvent: (listener) => void peer.onEvent(listener),
+      onState: (listener) => void peer.connected.then(() => listener('connected'), () => listener('failed')),
+      close: () => void peer.close(),
+    };
+  };
+
+export function startCandidate(options: CandidateOptions): CandidateInterview {
+  const step = options.onStep ?? (() => undefined);
+  let client: InterviewClient | undefined;
+  const ended = new Promise<InterviewEnd>((resolve) => {
+    client = createInterviewClient({
+      websocketUrl: options.websocketUrl,
+      joinToken: options.joinToken,
+      createPeer: nodePeer(),
+      onState: (state) => step(`client_${state}`, ''),
+      onProblem: (code, message) => step('problem', `${code}: ${message}`),
+      onMessage: (message) => {
+        options.onMessage?.(message);
+        if (message.type === 'session_ready') step('socket_open', `epoch ${message.epoch}`);
+        if (message.type === 'sdp_answer') step('sdp_answered', `call ${message.ordinal}`);
+        if (message.type === 'transcript_entry' && message.final && message.entry.text !== '') {
+          step('said', `${message.entry.speaker === 'ai' ? 'Interviewer' : 'Candidate'}: ${message.entry.text}`);
+        }
+      },
+      onEnd: resolve,
+    });
+    client.connect();
+  });
+  return { client: client as unknown as InterviewClient, ended };
+}

@@ -1,0 +1,53 @@
+import { parseArgs } from 'node:util';
+
+/** What `npm run demo` can be told. */
+export interface DemoOptions {
+  json: boolean;
+  headed: boolean;
+  region: string;
+  turns: number;
+  /** How long the interviewer speaks per turn, ms. */
+  paceMs: number;
+}
+
+export const usage = `npm run demo -- [--region CODE] [--turns N] [--pace MS] [--headed] [--json]
+
+Runs one whole interview on the local cloud: an API call, a machine, a call, a transcript, and nothing left.
+
+  --region CODE  where the candidate is (default fra)
+  --turns N      questions the interviewer asks, 1–200 (default 4)
+  --pace MS      how long each side speaks per turn (default 300)
+  --headed       join with a real Chromium instead of the headless candidate
+  --json         print one JSON line last, for programs
+`;
+
+/** Parses the arguments; throws with a sentence that says what to change. */
+export function parseOptions(args: string[]): DemoOptions | 'help' {
+  const { values } = parseArgs({
+    args,
+    options: {
+      json: { type: 'boolean', default: false },
+      headed: { type: 'boolean', default: false },
+      region: { type: 'string', default: 'fra' },
+      turns: { type: 'string', default: '4' },
+      pace: { type: 'string', default: '300' },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  });
+  if (values.help) return 'help';
+  const whole = (name: 'turns' | 'pace', min: number, max: number) => {
+    const value = Number(values[name]);
+    if (!Number.isInteger(value) || value < min || value > max) {
+      throw new Error(`--${name} must be a whole number from ${min} to ${max}, not ${values[name]}`);
+    }
+    return value;
+  };
+  if (!/^[a-z]{3}$/.test(values.region)) throw new Error(`--region must be a region code such as fra, not ${values.region}`);
+  return {
+    json: values.json,
+    headed: values.headed,
+    region: values.region,
+    turns: whole('turns', 1, 200),
+    paceMs: whole('pace', 50, 60_000),
+  };
+}

@@ -1,0 +1,89 @@
+import path from 'node:path';
+import { type LocalFly, startFly } from './fly/fly.ts';
+import { type Supabase, startSupabase } from './supabase/supabase.ts';
+import { startVideo, type Video } from './video/video.ts';
+import { startVoiceProvider, type VoiceProvider } from './voice/voice-provider.ts';
+
+/**
+ * The outside world on one machine: Supabase, Fly, the voice provider and api.video, each its own server.
+ *
+ * Parts that are not wanted (because a real service is used instead) are left out. Stopping goes in the order in which
+ * the parts depend on each other: machines first, the database last.
+ */
+export interface LocalCloudOptions {
+  /** State folder; created when missing. */
+  dir: string;
+  /** Folder of SQL migrations to apply. */
+  migrationsDir: string;
+  /** Public JWKs whose tokens the database accepts beside those of its own sign-in. */
+  signingKeys?: Parameters<typeof startSupabase>[0]['signingKeys'];
+  /** Base URLs of the instances of the app behind Fly's proxy. */
+  orchestrators: () => string[];
+  /** Fly's organisation token. */
+  flyToken: string;
+  /** Documented rate limits of Fly. Default true. */
+  flyLimits?: boolean;
+  /** How long Fly takes. Default `zero`. */
+  flyLatency?: NonNullable<Parameters<typeof startFly>[0]['latency']>;
+  /** The scripted interview; see the voice provider. */
+  voice?: Partial<Parameters<typeof startVoiceProvider>[0]>;
+  /** A line of a part's log. */
+  log?: (part: string, line: string) => void;
+}
+
+export interface LocalCloud {
+  supabase: Supabase;
+  fly: LocalFly;
+  voice: VoiceProvider;
+  video: Video;
+  /** Stops every part, all of them, and reports all errors together. */
+  stop(): Promise<void>;
+}
+
+export async function startLocalCloud(options: LocalCloudOptions): Promise<LocalCloud> {
+  const log = options.log ?? (() => undefined);
+  const started: Array<{ stop(): Promise<unknown> }> = [];
+  const stopAll = async () => {
+    const errors: unknown[] = [];
+    for (const part of started.splice(0)) await part.stop().catch((error: unknown) => errors.push(error));
+    if (errors.length > 0) throw new AggregateError(errors, 'the local cloud did not stop cleanly');
+  };
+  const keep = <T extends { stop(): Promise<unknown> }>(part: T): T => {
+    started.push(part);
+    return part;
+  };
+  const starting = await Promise.allSettled([
+    startFly({
+      dir: path.join(options.dir, 'fly'),
+      token: options.flyToken,
+      orchestrators: options.orchestrators,
+      limits: options.flyLimits ?? true,
+      latency: options.flyLatency ?? 'zero',
+      log: (line) => log('fly', line),
+    }).then(keep),
+    startVoiceProvider({ ...options.voice }).then(keep),
+    startVideo({}).then(keep),
+    startSupabase({
+      dir: path.join(options.dir, 'supabase'),
+      migrationsDir: options.migrationsDir,
+      ...(options.signingKeys ? { signingKeys: options.signingKeys } : {}),
+      log: (line) => log('supabase', line),
+    }).then(keep),
+  ]);
+  const [fly, voice, video, supabase] = starting;
+  if (
+    fly.status === 'rejected' ||
+    voice.status === 'rejected' ||
+    video.status === 'rejected' ||
+    supabase.status === 'rejected'
+  ) {
+    await stopAll();
+    throw new AggregateError(
+      starting.flatMap((part) => (part.status === 'rejected' ? [part.reason as Error] : [])),
+      'the local cloud did not start',
+    );
+  }
+  // Machines go before the database they write to, whatever the order in which the parts came up.
+  started.splice(0, started.length, fly.value, voice.value, video.value, supabase.value);
+  return { fly: fly.value, voice: voice.value, video: video.value, supabase: supabase.value, stop: stopAll };
+}

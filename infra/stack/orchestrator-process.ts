@@ -1,0 +1,79 @@
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { spawnTied } from '@greenroom/local-cloud/process.ts';
+import { freePort } from '@greenroom/local-cloud/supabase/ports.ts';
+
+/** A running orchestrator: a real process with the environment an operator would give it. */
+export interface OrchestratorProcess {
+  url: string;
+  pid: number;
+  /** Lines of its log so far. */
+  log: string[];
+  /** Ends it as a deploy would (SIGTERM); resolves with its exit code. */
+  stop(): Promise<number | null>;
+  /** Ends it as a crash would (SIGKILL). */
+  kill(): Promise<void>;
+}
+
+const main = path.resolve(import.meta.dirname, '../../orchestrator/src/main.ts');
+
+async function waitUntilReady(url: string, child: ChildProcess, log: string[]): Promise<void> {
+  const deadlineMs = performance.now() + 20_000;
+  for (;;) {
+    if (child.exitCode !== null)
+      throw new Error(`the orchestrator ended with ${child.exitCode}:\n${log.slice(-20).join('\n')}`);
+    const ready = await fetch(`${url}/readyz`).then(
+      (answer) => answer.ok,
+      () => false,
+    );
+    if (ready) return;
+    if (performance.now() > deadlineMs)
+      throw new Error(`the orchestrator was not ready after 20 s:\n${log.slice(-20).join('\n')}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/**
+ * Starts an orchestrator on a free port and waits until it is ready.
+ * @param environment everything but HOST and PORT; the parent's own variables are not inherited, except PATH.
+ */
+export async function startOrchestrator(
+  environment: Record<string, string>,
+  onLine: (line: string) => void = () => undefined,
+): Promise<OrchestratorProcess> {
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  const child = spawnTied(process.execPath, [main], {
+    env: { PATH: process.env.PATH ?? '', HOST: '127.0.0.1', PORT: String(port), ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const log: string[] = [];
+  for (const stream of [child.stdout, child.stderr]) {
+    if (!stream) continue;
+    createInterface({ input: stream }).on('line', (line) => {
+      log.push(line);
+      onLine(line);
+    });
+  }
+  const exited = once(child, 'exit');
+  const end = async (signal: NodeJS.Signals) => {
+    if (child.exitCode === null && child.signalCode === null) child.kill(signal);
+    await exited;
+    return child.exitCode;
+  };
+  try {
+    await waitUntilReady(url, child, log);
+  } catch (error) {
+    await end('SIGKILL');
+    throw error;
+  }
+  return {
+    url,
+    pid: child.pid as number,
+    log,
+    stop: () => end('SIGTERM'),
+    kill: async () => void (await end('SIGKILL')),
+  };
+}

@@ -1,0 +1,140 @@
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { type LocalCloud, type LocalCloudOptions, startLocalCloud } from '@greenroom/local-cloud/cloud.ts';
+import { buildWorker } from '../../session-worker/build.ts';
+import { type DeploymentKeys, makeDeploymentKeys } from './keys.ts';
+import { type OrchestratorProcess, startOrchestrator } from './orchestrator-process.ts';
+import { type SeededTenant, seedTenant } from './seed.ts';
+
+/**
+ * The product on the local cloud: what `npm start`, `npm run demo`, the integration tests, the benchmarks and the chaos
+ * campaign all run on. The product's processes are real and learn of the cloud by their environment alone.
+ */
+export interface StackOptions {
+  /** State folder; default a temporary one, removed at the end. */
+  dir?: string;
+  /** How many orchestrators. Default 1. */
+  orchestrators?: number;
+  /** Variables that override those of the orchestrators (deadlines, for example). */
+  environment?: Record<string, string>;
+  flyLimits?: boolean;
+  flyLatency?: LocalCloudOptions['flyLatency'];
+  voice?: LocalCloudOptions['voice'];
+  /** A line of some process's log. */
+  log?: (part: string, line: string) => void;
+}
+
+export interface Stack {
+  cloud: LocalCloud;
+  keys: DeploymentKeys;
+  tenant: SeededTenant;
+  orchestrators: OrchestratorProcess[];
+  /** Where the platform and candidates reach it: Fly's proxy. */
+  publicUrl: string;
+  /** Every log line of the product's processes, for tests that look for what must not be there. */
+  logLines: string[];
+  /** One more orchestrator behind the proxy. */
+  addOrchestrator(environment?: Record<string, string>): Promise<OrchestratorProcess>;
+  addTenant(slug: string, name: string): Promise<SeededTenant>;
+  stop(): Promise<void>;
+}
+
+const root = path.resolve(import.meta.dirname, '../..');
+const flyOrg = 'local';
+
+export async function startStack(options: StackOptions = {}): Promise<Stack> {
+  const dir = options.dir ?? mkdtempSync(path.join(tmpdir(), 'greenroom-'));
+  const logLines: string[] = [];
+  const log = (part: string, line: string) => {
+    if (part !== 'supabase') logLines.push(line);
+    options.log?.(part, line);
+  };
+  const orchestrators: OrchestratorProcess[] = [];
+  const keys = await makeDeploymentKeys();
+  const flyToken = `fo1_${randomUUID()}`;
+  const removeDir = () => {
+    if (options.dir === undefined) rmSync(dir, { recursive: true, force: true, maxRetries: 3 });
+  };
+
+  const [cloud, image] = await Promise.all([
+    startLocalCloud({
+      dir,
+      migrationsDir: path.join(root, 'supabase/migrations'),
+      signingKeys: [keys.dbPublic],
+      orchestrators: () => orchestrators.map((o) => o.url),
+      flyToken,
+      log,
+      ...(options.flyLimits === undefined ? {} : { flyLimits: options.flyLimits }),
+      ...(options.flyLatency === undefined ? {} : { flyLatency: options.flyLatency }),
+      ...(options.voice === undefined ? {} : { voice: options.voice }),
+    }),
+    buildWorker(path.join(dir, 'image')),
+  ]);
+
+  const stop = async () => {
+    const errors: unknown[] = [];
+    await Promise.all(orchestrators.splice(0).map((o) => o.stop().catch((e: unknown) => errors.push(e))));
+    await cloud.stop().catch((e: unknown) => errors.push(e));
+    removeDir();
+    if (errors.length > 0) throw new AggregateError(errors, 'the stack did not stop cleanly');
+  };
+
+  try {
+    const imageRef = `registry.fly.io/greenroom-worker@${image.digest}`;
+    cloud.fly.registerImage(imageRef, { command: [process.execPath, image.file], digest: image.digest });
+    const environment: Record<string, string> = {
+      PUBLIC_URL: cloud.fly.proxyUrl,
+      DEPLOYMENT_ID: `local-${randomUUID().slice(0, 8)}`,
+      LOG_LEVEL: 'info',
+      SUPABASE_URL: cloud.supabase.url,
+      SUPABASE_PUBLISHABLE_KEY: cloud.supabase.publishableKey,
+      DB_SIGNING_KEY: JSON.stringify(keys.db),
+      JOIN_SIGNING_KEYS: JSON.stringify(keys.join),
+      CREDENTIALS_KEY: keys.credentials,
+      FLY_API_URL: cloud.fly.apiUrl,
+      FLY_API_TOKEN: flyToken,
+      FLY_ORG: flyOrg,
+      FLY_OIDC_ISSUER: cloud.fly.oidcIssuer(flyOrg),
+      WORKER_IMAGE: imageRef,
+      OPENAI_API_KEY: cloud.voice.apiKey,
+      OPENAI_BASE_URL: `${cloud.voice.url}/v1`,
+      VOICE_SIMULATED: 'true',
+      API_VIDEO_URL: cloud.video.url,
+      API_VIDEO_KEY: cloud.video.apiKey,
+      ...options.environment,
+    };
+    const addOrchestrator = async (extra: Record<string, string> = {}) => {
+      const orchestrator = await startOrchestrator({ ...environment, ...extra }, (line) => log('orchestrator', line));
+      orchestrators.push(orchestrator);
+      return orchestrator;
+    };
+    const addTenant = (slug: string, name: string) =>
+      seedTenant({
+        dbUrl: cloud.supabase.dbUrl,
+        flyApiUrl: cloud.fly.apiUrl,
+        flyToken,
+        flyOrg,
+        slug,
+        name,
+        maxLiveSessions: 1_000,
+      });
+    const tenant = await addTenant('demo', 'Demo tenant');
+    for (let n = 0; n < (options.orchestrators ?? 1); n += 1) await addOrchestrator();
+    return {
+      cloud,
+      keys,
+      tenant,
+      orchestrators,
+      publicUrl: cloud.fly.proxyUrl,
+      logLines,
+      addOrchestrator,
+      addTenant,
+      stop,
+    };
+  } catch (error) {
+    await stop().catch(() => undefined);
+    throw error;
+  }
+}
