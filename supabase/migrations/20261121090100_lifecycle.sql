@@ -181,13 +181,13 @@ comment on function app.session_json(uuid) is 'A session as the platform API sho
 
 -- ── credentials ────────────────────────────────────────────────────────────────────────────────────────────────────
 create function public.authenticate_api_keys(p_hashes text[])
-returns table (key_hash text, key_id uuid, tenant_id uuid, scopes text[], tenant_status text)
+returns table (key_hash text, key_id uuid, tenant_id uuid, scopes text[], tenant_status text, allowed_regions text[])
 language sql stable security definer set search_path = '' as $$
-  select k.key_hash, k.id, k.tenant_id, k.scopes, t.status
+  select k.key_hash, k.id, k.tenant_id, k.scopes, t.status, t.allowed_regions
   from public.api_keys k join public.tenants t on t.id = k.tenant_id
   where k.key_hash = any (p_hashes) and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
 $$;
-comment on function public.authenticate_api_keys(text[]) is 'The valid keys among these hashes, with tenant and scopes. Takes many at once.';
+comment on function public.authenticate_api_keys(text[]) is 'The valid keys among these hashes, with tenant, scopes and the regions the tenant may use. Takes many at once.';
 
 -- ── create ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 create function app.find_or_make_candidate(p_tenant_id uuid, p jsonb) returns uuid
@@ -224,7 +224,7 @@ declare
   v_position uuid;
   v_slot record;
   v_machine uuid := (r ->> 'machine_id')::uuid;
-  v_region text := coalesce(r #>> '{regions,0}', r ->> 'default_region');
+  v_region text := coalesce(r ->> 'first_region', r #>> '{regions,0}', r ->> 'default_region');
 begin
   -- F2: the tenant's counter first. Two requests with one key meet here, so the second finds the first's row.
   select c.live_sessions, t.max_live_sessions, t.max_duration_ms into v_live, v_max, v_max_duration
@@ -290,10 +290,15 @@ create function app.intent_json(p_machine_id uuid) returns jsonb
 language sql stable set search_path = '' as $$
   select jsonb_build_object('machine_id', m.id, 'name', m.name, 'tenant_id', m.tenant_id, 'session_id', m.session_id, 'app_name', m.app_name,
     'region', m.region, 'image', m.image, 'attempt', m.attempt,
+    'regions', coalesce(to_jsonb(s.regions), '[]'), 'allowed_regions', to_jsonb(t.allowed_regions),
+    'tried_regions', (select coalesce(jsonb_agg(distinct o.region), '[]') from public.machines o
+      where o.id = m.id or (m.session_id is not null and o.session_id = m.session_id)),
+    'hard_deadline_at', m.hard_deadline_at,
     'wait_ms', greatest(0, ceil(extract(epoch from m.not_before - clock_timestamp()) * 1000)))
-  from public.machines m where m.id = p_machine_id
+  from public.machines m join public.tenants t on t.id = m.tenant_id left join public.interview_sessions s on s.id = m.session_id
+  where m.id = p_machine_id
 $$;
-comment on function app.intent_json(uuid) is 'A machine to be created, and how long to wait for its slot.';
+comment on function app.intent_json(uuid) is 'A machine to be created, how long to wait for its slot, and what the choice of the next region needs.';
 
 create function public.create_sessions(p_requests jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -320,6 +325,37 @@ language sql stable security definer set search_path = '' as $$
   where s.id = p_session_id and (p_tenant_id is null or s.tenant_id = p_tenant_id)
 $$;
 comment on function public.get_session(uuid, uuid) is 'A session, of this tenant when one is given; null when there is none.';
+
+create function public.list_sessions(p_tenant_id uuid, p_limit integer, p_status text default null, p_before timestamptz default null,
+  p_before_id uuid default null) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(app.session_json(x.id) order by x.created_at desc, x.id desc), '[]') from (
+    select s.id, s.created_at from public.interview_sessions s
+    where s.tenant_id = p_tenant_id and (p_status is null or s.status = p_status)
+      and (p_before is null or (s.created_at, s.id) < (p_before, p_before_id))
+    order by s.created_at desc, s.id desc limit p_limit) x
+$$;
+comment on function public.list_sessions(uuid, integer, text, timestamptz, uuid) is
+  'Sessions of a tenant, newest first, after the one with this time and id when given.';
+
+create function public.session_routes(p_session_ids uuid[]) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('session_id', s.id, 'tenant_id', s.tenant_id, 'status', s.status, 'state_rank', s.state_rank,
+    'epoch', s.epoch, 'machine_id', m.id, 'machine_state', m.state, 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id)), '[]')
+  from public.interview_sessions s left join public.machines m on m.id = s.machine_id
+  where s.id = any (p_session_ids)
+$$;
+comment on function public.session_routes(uuid[]) is 'Where these sessions are served now, if anywhere: what the edge answers by. Takes many at once.';
+
+create function public.session_events_after(p_cursors jsonb, p_limit integer default 200) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'session_id', e.session_id, 'type', e.type, 'data', e.data, 'created_at', e.created_at)
+    order by e.id), '[]')
+  from jsonb_array_elements(p_cursors) c
+  cross join lateral (select * from public.session_events x
+    where x.session_id = (c ->> 'session_id')::uuid and x.id > (c ->> 'after')::bigint order by x.id limit p_limit) e
+$$;
+comment on function public.session_events_after(jsonb, integer) is 'Events of several sessions, each after its own cursor; at most p_limit of each.';
 
 -- ── intents ────────────────────────────────────────────────────────────────────────────────────────────────────────
 create function public.take_intents(p_orchestrator_id uuid, p_taken_ms integer, p_limit integer default 20) returns jsonb
@@ -360,7 +396,8 @@ begin
 end $$;
 comment on function public.record_machine_created(uuid, text, text) is 'Fly has the machine. Answers its state: destroying means it is not wanted any more.';
 
-create function public.record_create_failed(p_machine_id uuid, p_reason text, p_next_machine_id uuid default null, p_next_region text default null) returns jsonb
+create function public.record_create_failed(p_machine_id uuid, p_reason text, p_next_machine_id uuid default null, p_next_region text default null,
+  p_orchestrator_id uuid default null, p_taken_ms integer default 0) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   m public.machines;
@@ -372,20 +409,22 @@ begin
   select * into s from public.interview_sessions where id = m.session_id for update;
   if not app.move_machine(p_machine_id, 'destroyed', 'create_failed') then return jsonb_build_object('kind', 'stale'); end if;
   if s.id is null or s.state_rank >= 70 then return jsonb_build_object('kind', 'session_over'); end if;
-  if p_next_machine_id is null then
+  -- Without a next attempt no slot is drawn: it would delay somebody else's.
+  select d.app_name, d.not_before into v_slot from app.draw_create_slot(m.tenant_id) d where p_next_machine_id is not null;
+  if v_slot.app_name is null then
     perform app.end_session(s.id, 'failed', p_reason);
     return jsonb_build_object('kind', 'ended');
   end if;
-  v_slot := app.draw_create_slot(m.tenant_id);
-  insert into public.machines (id, tenant_id, session_id, app_name, region, image, attempt, not_before, hard_deadline_at)
-    values (p_next_machine_id, m.tenant_id, s.id, v_slot.app_name, p_next_region, m.image, m.attempt + 1, v_slot.not_before, m.hard_deadline_at);
+  insert into public.machines (id, tenant_id, session_id, app_name, region, image, attempt, not_before, taken_by, taken_until, hard_deadline_at)
+    values (p_next_machine_id, m.tenant_id, s.id, v_slot.app_name, p_next_region, m.image, m.attempt + 1, v_slot.not_before, p_orchestrator_id,
+      v_slot.not_before + app.interval_ms(p_taken_ms), m.hard_deadline_at);
   update public.interview_sessions set region = p_next_region, region_reason = 'capacity' where id = s.id;
   perform app.emit(s.id, s.tenant_id, 'machine.reserved', jsonb_build_object('machine_id', p_next_machine_id, 'region', p_next_region,
     'attempt', m.attempt + 1));
-  return jsonb_build_object('kind', 'next');
+  return jsonb_build_object('kind', 'next', 'intent', app.intent_json(p_next_machine_id));
 end $$;
-comment on function public.record_create_failed(uuid, text, uuid, text) is
-  'Fly surely did not make this machine. Reserves the next attempt when one is given, else ends the session with the reason.';
+comment on function public.record_create_failed(uuid, text, uuid, text, uuid, integer) is
+  'Fly surely did not make this machine. Reserves the next attempt when one is given, taken by this orchestrator, else ends the session with the reason.';
 
 -- ── claim, heartbeat, finish ───────────────────────────────────────────────────────────────────────────────────────
 create function app.directive_of(s public.interview_sessions, m public.machines) returns jsonb
@@ -398,7 +437,8 @@ language sql stable set search_path = '' as $$
 $$;
 comment on function app.directive_of(public.interview_sessions, public.machines) is 'What a worker is asked to do: continue, end, or exit because it is fenced.';
 
-create function public.claim_session(p_machine_name text, p_app_name text, p_fly_machine_id text, p_boot_nonce text, p_lease_ms integer, p_life_ms integer)
+create function public.claim_session(p_machine_name text, p_app_name text, p_fly_machine_id text, p_boot_nonce text, p_lease_ms integer, p_life_ms integer,
+  p_image_digest text default null)
 returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   m public.machines;
@@ -406,6 +446,9 @@ declare
 begin
   select * into m from public.machines where name = p_machine_name and app_name = p_app_name;
   if not found then return jsonb_build_object('kind', 'refused', 'why', 'unknown machine'); end if;
+  if p_image_digest is not null and m.image like '%@%' and split_part(m.image, '@', 2) <> p_image_digest then
+    return jsonb_build_object('kind', 'refused', 'why', 'another image');
+  end if;
   if m.session_id is null then return jsonb_build_object('kind', 'refused', 'why', 'not assigned'); end if;
   select * into s from public.interview_sessions where id = m.session_id for update;
   select * into m from public.machines where id = m.id for update;
@@ -439,7 +482,7 @@ begin
       from public.realtime_calls c where c.session_id = s.id and c.hung_up_at is null order by c.ordinal desc limit 1),
     'directive', app.directive_of(s, m));
 end $$;
-comment on function public.claim_session(text, text, text, text, integer, integer) is
+comment on function public.claim_session(text, text, text, text, integer, integer, text) is
   'A booted worker takes its session at the next epoch. The same nonce again gets the same answer; everything else is refused with why.';
 
 create function public.record_heartbeats(p_beats jsonb, p_lease_ms integer) returns jsonb
@@ -519,11 +562,11 @@ begin
   select * into s from public.interview_sessions where id = m.session_id for update;
   if s.machine_id is distinct from m.id or s.epoch <> p_epoch then
     perform app.move_machine(m.id, 'draining', 'superseded');
-    return jsonb_build_object('kind', 'fenced');
+    return jsonb_build_object('kind', 'fenced', 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
   end if;
   if p_kind = 'draining' then
     perform app.move_machine(m.id, 'draining', 'handed_over');
-    return jsonb_build_object('kind', 'draining');
+    return jsonb_build_object('kind', 'draining', 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
   end if;
   update public.interview_sessions set transcript_complete = coalesce(p_transcript_complete, transcript_complete) where id = s.id;
   perform app.move_session(s.id, 'finalizing', p_outcome, p_reason);
@@ -591,8 +634,10 @@ create function public.machines_alive() returns jsonb
 language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'name', m.name, 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id,
     'state', m.state, 'session_id', m.session_id, 'session_rank', s.state_rank, 'serves', s.machine_id = m.id,
-    'age_ms', floor(extract(epoch from clock_timestamp() - m.reserved_at) * 1000),
-    'state_ms', floor(extract(epoch from clock_timestamp() - coalesce(m.destroying_at, m.draining_at, m.claimed_at, m.created_at, m.reserved_at)) * 1000),
+    'session_over_ms', floor(extract(epoch from clock_timestamp() - s.completed_at) * 1000),
+    'state_ms', floor(extract(epoch from clock_timestamp()
+      - coalesce(m.destroying_at, m.draining_at, m.claimed_at, m.created_at, greatest(m.reserved_at, m.not_before))) * 1000),
+    'last_heartbeat_at', m.last_heartbeat_at, 'hard_deadline_at', m.hard_deadline_at,
     'lease_lapsed', m.lease_expires_at < clock_timestamp(),
     'past_deadline', m.hard_deadline_at < clock_timestamp(),
     'absent_ms', floor(extract(epoch from clock_timestamp() - m.first_absent_at) * 1000))), '[]')

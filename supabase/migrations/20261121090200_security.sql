@@ -72,9 +72,10 @@ grant execute on function app.worker_session(), app.worker_serves(uuid) to sessi
 grant execute on function public.transcript_of(uuid) to authenticated, orchestrator, session_worker;
 grant execute on function public.worker_report(text, text, text, text), public.append_transcript(jsonb) to session_worker;
 grant execute on function
-  public.authenticate_api_keys(text[]), public.create_sessions(jsonb), public.get_session(uuid, uuid), public.take_intents(uuid, integer, integer),
-  public.keep_intent(uuid, uuid, integer), public.record_machine_created(uuid, text, text), public.record_create_failed(uuid, text, uuid, text),
-  public.claim_session(text, text, text, text, integer, integer), public.record_heartbeats(jsonb, integer),
+  public.authenticate_api_keys(text[]), public.create_sessions(jsonb), public.get_session(uuid, uuid), public.list_sessions(uuid, integer, text, timestamptz, uuid),
+  public.session_routes(uuid[]), public.session_events_after(jsonb, integer), public.take_intents(uuid, integer, integer),
+  public.keep_intent(uuid, uuid, integer), public.record_machine_created(uuid, text, text), public.record_create_failed(uuid, text, uuid, text, uuid, integer),
+  public.claim_session(text, text, text, text, integer, integer, text), public.record_heartbeats(jsonb, integer),
   public.open_call(uuid, integer, integer, text), public.record_call(uuid, integer, integer, text, integer, text, boolean),
   public.finish_session(uuid, integer, text, text, text, boolean), public.request_end(uuid, uuid, text, text),
   public.record_machine_destroying(uuid, text), public.record_machine_gone(uuid, text, text), public.machines_alive(),

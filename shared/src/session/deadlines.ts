@@ -54,6 +54,14 @@ export const defaultDeadlines = {
   flyRequestMs: 15_000,
   /** One request to Supabase. */
   databaseRequestMs: 10_000,
+  /** Life of a worker's token; heartbeats bring a fresh one when half of it is over. Outlasts the loss of the lease. */
+  workerTokenMs: 1_800_000,
+  /** A worker that has said its last word and whose machine is still there after this is destroyed by force. */
+  drainingMs: 10_000,
+  /** The edge and `Prefer: wait` look for readiness this often, all of them in one read. */
+  readinessPollMs: 100,
+  /** Watchers of events look for new ones this often, all of them in one read. */
+  eventsPollMs: 300,
   /** Life of a join token: the first connection only. */
   joinTokenMs: 900_000,
   /** A session nobody used is expired this long after it was created (or after its scheduled start). */
