@@ -1,0 +1,40 @@
+/** Errors in the provider's shape: `{"error":{message,type,param,code}}`. */
+import type { WireReply } from './faulty-route.ts';
+
+export interface ApiErrorFields {
+  message: string;
+  type?: string;
+  code?: string | null;
+  param?: string | null;
+}
+
+export const errorBody = ({ message, type = 'invalid_request_error', code = null, param = null }: ApiErrorFields) => ({
+  error: { message, type, param, code },
+});
+
+export const apiError = (status: number, fields: ApiErrorFields): WireReply => ({ status, body: errorBody(fields) });
+
+export const invalidKey = apiError(401, { message: 'Incorrect API key provided.', code: 'invalid_api_key' });
+
+// As recorded live for a hang-up of a call that had ended: `param` is an empty string there.
+export const callNotFound = apiError(404, {
+  message: 'No session found for the provided call_id',
+  code: 'call_id_not_found',
+  param: '',
+});
+
+const usual: Record<number, ApiErrorFields> = {
+  400: { message: 'Invalid request.', code: 'invalid_value' },
+  401: { message: 'Incorrect API key provided.', code: 'invalid_api_key' },
+  403: { message: 'You are not allowed to do this.', code: 'permission_denied' },
+  404: { message: 'Not found.' },
+  429: { message: 'Rate limit reached.', type: 'requests', code: 'rate_limit_exceeded' },
+  500: { message: 'The server had an error while processing your request.', type: 'server_error' },
+  503: { message: 'The engine is currently overloaded.', type: 'service_unavailable_error', code: 'overloaded' },
+};
+
+/** The body the provider usually sends with a status. */
+export const usualBody = (status: number): unknown =>
+  errorBody(
+    usual[status] ?? { message: `Status ${status}.`, type: status >= 500 ? 'server_error' : 'invalid_request_error' },
+  );

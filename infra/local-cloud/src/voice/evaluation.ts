@@ -1,0 +1,40 @@
+/**
+ * What the stand-in model says about an interview: a summary and quotes taken from the transcript itself, so that a reader
+ * (or a test) can tell that the right transcript went in. The same input gives the same words.
+ */
+import type { Say } from './schema-filler.ts';
+import type { ReadLine } from './transcript-reading.ts';
+
+const shorten = (text: string, length: number) => (text.length <= length ? text : `${text.slice(0, length - 1)}…`);
+
+export function evaluate(lines: ReadLine[]): Say {
+  const answers = lines.filter((line) => line.speaker === 'candidate');
+  const questions = lines.filter((line) => line.speaker === 'interviewer');
+  const at = (list: ReadLine[], index: number) => list[index % Math.max(1, list.length)];
+  const summary = () => {
+    if (answers.length === 0) return 'The candidate said nothing that could be evaluated.';
+    const first = shorten(answers[0]?.text ?? '', 160);
+    const last = shorten(answers.at(-1)?.text ?? '', 160);
+    return `The candidate gave ${answers.length} answers. They began: "${first}" and ended: "${last}"`;
+  };
+  const rules: Array<[RegExp, (index: number) => string | number | undefined]> = [
+    [/quote|evidence|excerpt|citation/, (n) => at(answers, n)?.text],
+    [/question/, (n) => at(questions, n)?.text],
+    [/answer/, (n) => at(answers, n)?.text],
+    [/sequence|entry_number|line_number/, (n) => at(answers, n)?.number],
+    [/entry_id|item_id|entry_ids/, (n) => at(answers, n)?.id],
+    [/summary|overview|headline/, summary],
+    [/strength/, (n) => `Concrete about own work: "${shorten(at(answers, n)?.text ?? '', 100)}"`],
+    [/concern|weakness|risk|gap/, (n) => `Could go deeper on: "${shorten(at(questions, n)?.text ?? '', 100)}"`],
+    [
+      /rationale|reason|comment|justification|explanation/,
+      (n) => `Judged from: "${shorten(at(answers, n)?.text ?? '', 120)}"`,
+    ],
+    [/confidence/, () => 0.8],
+  ];
+  return ({ path, index }) => {
+    const names = path.map((name) => name.toLowerCase()).reverse();
+    const rule = names.flatMap((name) => rules.filter(([shape]) => shape.test(name)))[0];
+    return rule?.[1](index);
+  };
+}

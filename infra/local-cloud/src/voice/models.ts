@@ -1,0 +1,34 @@
+/** `GET /v1/models`: the models this stand-in names, with the shutdown dates announced for the real ones. */
+import { invalidKey } from './api-error.ts';
+import type { Credentials } from './credentials.ts';
+import type { Work } from './faulty-route.ts';
+
+const shutdownDates: Record<string, string | null> = {
+  'gpt-realtime-2.1': null,
+  'gpt-realtime-2.1-mini': null,
+  'gpt-realtime': '2027-01-20',
+  'gpt-realtime-mini': '2027-01-20',
+  'gpt-realtime-whisper': null,
+  'gpt-transcribe': null,
+  'gpt-4o-transcribe': '2027-02-26',
+  'gpt-4.1': '2027-01-14',
+  'gpt-6-luna': null,
+  'gpt-6-astra': null,
+};
+
+// 2026-01-01: when these were made is of no consequence here.
+const created = 1_767_225_600;
+
+export const createModels =
+  ({ credentials }: { credentials: Credentials }): Work =>
+  (request) => {
+    if (credentials.identify(request.headers.authorization)?.kind !== 'standing') return invalidKey;
+    const data = Object.entries(shutdownDates).map(([id, shutdown_date]) => ({
+      id,
+      object: 'model',
+      created,
+      owned_by: 'system',
+      shutdown_date,
+    }));
+    return { status: 200, body: { object: 'list', data } };
+  };

@@ -1,0 +1,219 @@
+/**
+ * A voice provider on loopback: the realtime calls and the Responses API of OpenAI, with a true WebRTC peer per call.
+ * Plain http and ws. It knows nothing of who uses it.
+ *
+ * Fault points: `realtime.client_secrets`, `realtime.calls`, `realtime.hangup` (realtime-routes.ts), `realtime.sideband`
+ * (sideband.ts, delivery.ts), `realtime.turn` (conversation.ts), `responses` (responses.ts), `models`. Attributes to match:
+ * `callId` at `realtime.hangup`, `realtime.sideband` and `realtime.turn`.
+ */
+import { type Clock, systemClock } from '@greenroom/shared/runtime/clock.ts';
+import { newSecret } from '@greenroom/shared/runtime/ids.ts';
+import fastify from 'fastify';
+import { createFaults, type Faults } from '../faults.ts';
+import { errorBody, usualBody } from './api-error.ts';
+import { type Call, type CallSnapshot, openCall } from './call.ts';
+import { createCredentials } from './credentials.ts';
+import { createFaultyRoute } from './faulty-route.ts';
+import { createModels } from './models.ts';
+import { createRealtimeRoutes, type NewCall } from './realtime-routes.ts';
+import { createResponses } from './responses.ts';
+import { createInterviewScript, type InterviewScript } from './script.ts';
+import { applyPatch, defaultSession } from './session-config.ts';
+import { createSidebandServer } from './sideband.ts';
+import { newWireId } from './wire.ts';
+
+export interface VoiceProviderOptions {
+  /** Default 0: any free port. */
+  port?: number;
+  /** Standing keys. Default: one that is made up. The first is `apiKey` of the provider. */
+  apiKeys?: string[];
+  /** Questions in the interview. Default 4. Ignored when `script` is given. */
+  turns?: number;
+  script?: InterviewScript;
+  /** How long the interviewer speaks in a turn, milliseconds. Default 300. */
+  paceMs?: number | ((text: string) => number);
+  /** From the end of the candidate's turn to the reply, milliseconds. Default 20. */
+  thinkMs?: number;
+  /** Silence that ends the candidate's turn, milliseconds. Default: what the session says (200 if it says nothing). */
+  silenceMs?: number;
+  /** A turn of the candidate never gets longer, milliseconds. Default 60,000. */
+  maxTurnMs?: number;
+  /** Duration cap of a call, milliseconds. Default 60 minutes. */
+  maxCallMs?: number;
+  /** Begin when the media is up instead of at the first `response.create`. Default false, like the real one. */
+  autoStart?: boolean;
+  /** Keep a `response.create` that comes before the media is up until it is. Default false, like the real one. */
+  holdUntilMedia?: boolean;
+  /** The candidate's voice interrupts the interviewer. Default false. */
+  bargeIn?: boolean;
+  /** Any known credential may hang up any call. Default false. */
+  lenientHangup?: boolean;
+  /** The tool called after the last turn. Default `end_session`. */
+  endTool?: string;
+  /**
+   * Names the interview a call belongs to, so that a later call of it goes on where the last one stopped even if its
+   * context does not tell (script.ts, 2). Default: none.
+   */
+  scriptKeyOf?: (call: NewCall) => string | undefined;
+  faults?: Faults;
+  clock?: Clock;
+}
+
+/** For `scriptKeyOf`: one interview per `OpenAI-Safety-Identifier`. */
+export const bySafetyIdentifier = (call: NewCall): string | undefined => call.safetyIdentifier;
+
+export interface ScriptControl {
+  /** A whole turn of the candidate without any audio. */
+  candidateTurn(callId: string, durationMs?: number): void;
+  /** The candidate speaks into the reply under way, or into the next one. */
+  interrupt(callId: string): void;
+  /** The duration cap is reached now. */
+  expire(callId: string): Promise<void>;
+  /** Cuts the call's sidebands without a closing handshake; the call goes on. How many there were. */
+  cutSidebands(callId: string): number;
+  /** The provider loses the call: media and sidebands are cut, and it is unknown from then on. */
+  loseCall(callId: string): Promise<void>;
+}
+
+export interface VoiceProvider {
+  /** Without a path, e.g. `http://127.0.0.1:40123`; the API is at `/v1`, the sideband at the same place as `ws:`. */
+  readonly url: string;
+  readonly apiKey: string;
+  readonly faults: Faults;
+  readonly script: ScriptControl;
+  /** All calls ever, oldest first. */
+  calls(): CallSnapshot[];
+  /** The provider forgets a standing key and what was minted with it. */
+  revokeKey(key: string): void;
+  health(): { ok: boolean; url: string; live: number; ended: number };
+  /** Ends all calls, cuts all connections. */
+  stop(): Promise<void>;
+}
+
+export async function startVoiceProvider(options: VoiceProviderOptions = {}): Promise<VoiceProvider> {
+  const clock = options.clock ?? systemClock;
+  const faults = options.faults ?? createFaults();
+  const apiKeys = options.apiKeys ?? [`sk-local-${newSecret(24)}`];
+  const credentials = createCredentials(apiKeys, clock);
+  const calls = createCallRegistry(options, faults, clock);
+  const sidebands = createSidebandServer({ credentials, findCall: calls.find, faults, clock });
+  const app = createApp();
+  const route = createFaultyRoute({ faults, clock, bodyFor: usualBody });
+  const lenientHangup = options.lenientHangup ?? false;
+  const realtime = createRealtimeRoutes({ credentials, openCall: calls.open, findCall: calls.find, lenientHangup });
+  app.post('/v1/realtime/client_secrets', route('realtime.client_secrets', realtime.clientSecrets));
+  app.post('/v1/realtime/calls', route('realtime.calls', realtime.calls));
+  app.post('/v1/realtime/calls/:callId/hangup', route('realtime.hangup', realtime.hangup));
+  app.post('/v1/responses', route('responses', createResponses({ credentials, clock })));
+  app.get('/v1/models', route('models', createModels({ credentials })));
+  app.server.on('upgrade', (request, socket, head) => void sidebands.upgrade(request, socket, head));
+  const url = await app.listen({ host: '127.0.0.1', port: options.port ?? 0 });
+
+  return {
+    url,
+    apiKey: apiKeys[0] ?? '',
+    faults,
+    script: {
+      candidateTurn: (id, durationMs) => calls.get(id).conversation.candidateTurn(durationMs),
+      interrupt: (id) => calls.get(id).conversation.interrupt(),
+      expire: (id) => calls.get(id).end('session_expired'),
+      cutSidebands: sidebands.cut,
+      loseCall: async (id) => {
+        sidebands.cut(id);
+        await calls.get(id).end('provider_lost');
+      },
+    },
+    calls: calls.snapshots,
+    revokeKey: credentials.revoke,
+    health: () => {
+      const live = calls.snapshots().filter((call) => call.state === 'live').length;
+      return { ok: app.server.listening, url, live, ended: calls.snapshots().length - live };
+    },
+    stop: async () => {
+      await calls.endAll();
+      sidebands.stop();
+      await app.close();
+    },
+  };
+}
+
+function createApp() {
+  const app = fastify({ forceCloseConnections: true, bodyLimit: 32 * 1024 * 1024, genReqId: () => newWireId('req') });
+  // Hang-ups come with `content-type: application/json` and no body.
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
+    try {
+      done(null, body === '' ? undefined : JSON.parse(String(body)));
+    } catch {
+      done(Object.assign(new Error('We could not parse the JSON body of your request.'), { statusCode: 400 }));
+    }
+  });
+  app.addContentTypeParser('application/sdp', { parseAs: 'string' }, (_request, body, done) => done(null, body));
+  app.addContentTypeParser(/^multipart\/form-data/, { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  app.addHook('onSend', async (request, reply) => void reply.header('x-request-id', request.id));
+  app.setNotFoundHandler((request, reply) => {
+    const path = request.url.split('?')[0];
+    return reply.status(404).send(errorBody({ message: `Invalid URL (${request.method} ${path})` }));
+  });
+  app.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) => {
+    const status = error.statusCode ?? 500;
+    const type = status >= 500 ? 'server_error' : 'invalid_request_error';
+    return reply.status(status).send(errorBody({ message: error.message, type }));
+  });
+  return app;
+}
+
+const maxCallMsByDefault = 60 * 60_000;
+
+function createCallRegistry(options: VoiceProviderOptions, faults: Faults, clock: Clock) {
+  const calls = new Map<string, Call>();
+  const progress = new Map<string, number>();
+  const { paceMs = 300 } = options;
+  const script = options.script ?? createInterviewScript(options.turns ?? 4);
+  const maxCallMs = options.maxCallMs ?? maxCallMsByDefault;
+
+  async function open(wanted: NewCall): Promise<Call | undefined> {
+    // The call and its session share the letters of their ids, as in recordings.
+    const letters = newWireId('u0');
+    const id = `rtc_${letters}`;
+    const expiresAt = Math.floor((clock.now() + maxCallMs) / 1000);
+    const key = options.scriptKeyOf?.(wanted);
+    const call = await openCall({
+      id,
+      session: applyPatch(defaultSession(`sess_${letters}`, expiresAt), wanted.session),
+      offer: wanted.offer,
+      credential: wanted.credential,
+      safetyIdentifier: wanted.safetyIdentifier,
+      conversation: {
+        pace: { speakMs: typeof paceMs === 'number' ? () => paceMs : paceMs, thinkMs: options.thinkMs ?? 20 },
+        script,
+        startAt: key === undefined ? 0 : (progress.get(key) ?? 0),
+        onProgress: (position) => key !== undefined && progress.set(key, position),
+        cue: () => nameOf(faults.take('realtime.turn', { callId: id })),
+        bargeIn: options.bargeIn ?? false,
+        endTool: options.endTool ?? 'end_session',
+      },
+      autoStart: options.autoStart ?? false,
+      holdUntilMedia: options.holdUntilMedia ?? false,
+      silenceMs: options.silenceMs,
+      maxTurnMs: options.maxTurnMs ?? 60_000,
+      maxCallMs,
+      clock,
+    });
+    if (call) calls.set(id, call);
+    return call;
+  }
+  return {
+    open,
+    find: (id: string) => calls.get(id),
+    get: (id: string): Call => {
+      const call = calls.get(id);
+      if (!call) throw new Error(`there is no call ${id}`);
+      return call;
+    },
+    snapshots: () => [...calls.values()].map((call) => call.snapshot()),
+    endAll: async () => void (await Promise.all([...calls.values()].map((call) => call.end('provider_stopped')))),
+  };
+}
+
+const nameOf = (action: ReturnType<Faults['take']>) => (action?.kind === 'special' ? action.name : undefined);
