@@ -1,11 +1,14 @@
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import path from 'node:path';
 import pg from 'pg';
+import type { Account } from './account.ts';
+import type { PostgresServer } from './postgres.ts';
 import type { Secrets } from './secrets.ts';
 
 const script = new URL('./bootstrap.sql', import.meta.url);
 
-/** Turns an empty cluster into what a hosted project is before its first migration. */
-export async function bootstrap(adminDbUrl: string, passwords: Secrets['passwords']): Promise<void> {
+async function bootstrap(adminDbUrl: string, passwords: Secrets['passwords']): Promise<void> {
   const client = new pg.Client({ connectionString: adminDbUrl });
   await client.connect();
   try {
@@ -16,4 +19,25 @@ export async function bootstrap(adminDbUrl: string, passwords: Secrets['password
   } finally {
     await client.end();
   }
+}
+
+/**
+ * Starts the server with a cluster that is what a hosted project is before its first migration; or, with `keep`, with
+ * the one that an earlier run left. One left half made is made again: the mark is set last.
+ */
+export async function prepareCluster(options: {
+  postgres: PostgresServer;
+  account: Account;
+  adminDbUrl: string;
+  secrets: Secrets;
+  keep: boolean;
+}): Promise<void> {
+  const { postgres, account, adminDbUrl, secrets, keep } = options;
+  const mark = path.join(account.stateDir, 'bootstrapped');
+  if (keep && existsSync(mark)) return postgres.start();
+  rmSync(mark, { force: true });
+  await postgres.init();
+  await postgres.start();
+  await bootstrap(adminDbUrl, secrets.passwords);
+  writeFileSync(mark, '');
 }

@@ -3,6 +3,7 @@ import type { Faults } from '../faults.ts';
 import type { AuthService } from './auth.ts';
 import { send, sendPreflight, suffer } from './http.ts';
 import { createProxy, type ReverseProxy, withoutHopByHop } from './proxy.ts';
+import type { TokenCache } from './token-cache.ts';
 import type { Tokens } from './tokens.ts';
 
 /**
@@ -10,7 +11,7 @@ import type { Tokens } from './tokens.ts';
  *
  * W1  `apikey` (header or query) must be the publishable or the secret key. Only the key set is open to all.
  * W2  API keys are not tokens. A missing Authorization, or one that repeats the API key, is replaced by a short-lived
- *     JWT of role anon or service_role; any other token goes on untouched, for PostgREST to judge.
+ *     JWT of role anon or service_role; any other token is for PostgREST to judge (`token-cache.ts`).
  * W3  The secret key is refused to browsers.
  * Fault points: `supabase.rest`, `supabase.auth`, `supabase.functions`; attributes `method`, `path` (below the prefix).
  */
@@ -18,8 +19,9 @@ export interface GatewayOptions {
   publishableKey: string;
   secretKey: string;
   tokens: Tokens;
+  tokenCache: TokenCache;
   auth: AuthService;
-  postgrestPort: () => number;
+  postgrestPort: number;
   faults: Faults;
 }
 
@@ -72,7 +74,7 @@ function split(url: string): { service: Service; path: string; query: URLSearchP
 }
 
 export function createGateway(options: GatewayOptions): Gateway {
-  const { publishableKey, secretKey, tokens, auth, faults } = options;
+  const { publishableKey, secretKey, tokens, tokenCache, auth, faults } = options;
   const keyToken = createKeyTokens(tokens);
   const rest = createProxy(options.postgrestPort);
   let functions: ReverseProxy | undefined;
@@ -95,7 +97,9 @@ export function createGateway(options: GatewayOptions): Gateway {
     const headers = withoutHopByHop(request.headers);
     const { authorization } = headers;
     if (authorization === undefined || authorization === `Bearer ${request.headers.apikey}`) {
-      headers.authorization = `Bearer ${await keyToken(key)}`;
+      headers.authorization = `Bearer ${await tokenCache.exchange(await keyToken(key))}`;
+    } else if (authorization.startsWith('Bearer ')) {
+      headers.authorization = `Bearer ${await tokenCache.exchange(authorization.slice(7))}`;
     }
     delete headers.apikey;
     rest.forward(request, response, { path, headers, loseReply: lose });
@@ -149,7 +153,7 @@ export function createGateway(options: GatewayOptions): Gateway {
       }),
     routeFunctions: (port) => {
       functions?.close();
-      functions = createProxy(() => port);
+      functions = createProxy(port);
     },
     close: () =>
       new Promise((resolve) => {

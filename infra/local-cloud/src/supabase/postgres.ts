@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -55,8 +55,11 @@ function userOf(dataDir: string): number | undefined {
   }
 }
 
-/** G2. */
-async function waitUntilUnused(dataDir: string): Promise<void> {
+const dataFolder = ({ stateDir }: Account): string => path.join(stateDir, 'data');
+
+/** Waits until no server uses the account's data folder (G2). Throws when one still does after 10 s. */
+export async function waitUntilUnused(account: Account): Promise<void> {
+  const dataDir = dataFolder(account);
   const deadline = performance.now() + settleMs;
   for (let pid = userOf(dataDir); pid !== undefined; pid = userOf(dataDir)) {
     if (performance.now() > deadline) throw new Error(`${dataDir} is in use by another Postgres, process ${pid}`);
@@ -104,7 +107,7 @@ function awaitReady(child: ChildProcess, log: (line: string) => void): Promise<'
 
 export function createPostgres(options: PostgresOptions): PostgresServer {
   const { account, port, superuser, log } = options;
-  const dataDir = path.join(account.stateDir, 'data');
+  const dataDir = dataFolder(account);
   const socketFits = path.join(account.stateDir, `.s.PGSQL.${port}.lock`).length <= longestSocketPath;
   const socketDir = socketFits ? account.stateDir : undefined;
   let child: ChildProcess | undefined;
@@ -118,7 +121,7 @@ export function createPostgres(options: PostgresOptions): PostgresServer {
   };
 
   const init = async () => {
-    await waitUntilUnused(dataDir);
+    await waitUntilUnused(account);
     rmSync(dataDir, { recursive: true, force: true });
     const passwordFile = path.join(account.stateDir, 'initial-password');
     writeFileSync(passwordFile, superuser.password, { mode: 0o600 });
@@ -142,7 +145,6 @@ export function createPostgres(options: PostgresOptions): PostgresServer {
     }
   };
 
-  mkdirSync(account.stateDir, { recursive: true });
   return {
     port,
     socketDir,
@@ -159,6 +161,3 @@ export function createPostgres(options: PostgresOptions): PostgresServer {
     },
   };
 }
-
-/** Whether a cluster made earlier is there to be used again. */
-export const hasCluster = (account: Account): boolean => existsSync(path.join(account.stateDir, 'data', 'PG_VERSION'));

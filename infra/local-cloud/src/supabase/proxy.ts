@@ -46,12 +46,12 @@ function answer(upstream: IncomingMessage, response: ServerResponse): void {
   upstream.pipe(response);
 }
 
-export function createProxy(port: () => number): ReverseProxy {
+export function createProxy(port: number): ReverseProxy {
   const agent = new http.Agent({ keepAlive: true, maxSockets: 256, maxFreeSockets: 256, timeout: idleMs });
   return {
     forward: (request, response, { path, headers, loseReply = false }) => {
       const { method } = request;
-      const upstream = http.request({ host: '127.0.0.1', port: port(), agent, method, path, headers });
+      const upstream = http.request({ host: '127.0.0.1', port, agent, method, path, headers });
       upstream.once('error', () => send(response, unavailable));
       upstream.once('response', (reply) => {
         if (loseReply) reply.resume().once('close', () => response.destroy());

@@ -1,20 +1,21 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { createShutdown, shutdownError } from '@greenroom/shared/runtime/shutdown.ts';
 import type { JWK, JWTPayload } from 'jose';
 import pg from 'pg';
 import { createFaults, type Faults } from '../faults.ts';
 import { type Account, chooseAccount } from './account.ts';
-import { type AuthUser, createAuth, type NewUser } from './auth.ts';
+import { type AuthService, type AuthUser, createAuth, type NewUser } from './auth.ts';
 import { type BinaryOverrides, findPostgres, findPostgrest, overridesFromEnvironment } from './binaries.ts';
-import { bootstrap } from './bootstrap.ts';
+import { prepareCluster } from './bootstrap.ts';
 import { createGateway, type Gateway } from './gateway.ts';
-import { applyMigrations } from './migrations.ts';
-import { freePort, takePort } from './ports.ts';
-import { createPostgres, hasCluster, type PostgresServer } from './postgres.ts';
+import { type AppliedMigration, applyMigrations } from './migrations.ts';
+import { takePort } from './ports.ts';
+import { createPostgres, type PostgresServer, waitUntilUnused } from './postgres.ts';
 import { createPostgrest, type PostgrestServer } from './postgrest.ts';
 import { folderSecrets, type Secrets } from './secrets.ts';
-import { createTokens, publicPart } from './tokens.ts';
+import { createTokenCache, type TokenCache } from './token-cache.ts';
+import { createTokens, publicPart, type Tokens } from './tokens.ts';
 
 /**
  * A Supabase project on this machine: real Postgres, real PostgREST, and a gateway with a small auth service.
@@ -66,8 +67,8 @@ export interface Supabase {
   readonly postgrest: { stop(): Promise<void>; start(): Promise<void> };
   /** Sends `/functions/v1` to this port on 127.0.0.1. */
   routeFunctions(port: number): void;
-  /** Applies migrations that have appeared since the start. Throws naming file and line. */
-  migrate(): Promise<void>;
+  /** Applies migrations that have appeared since the start, and returns them. Throws naming file and line. */
+  migrate(): Promise<AppliedMigration[]>;
   /** S3. Rejects with an AggregateError when a phase failed; later calls get the same result. */
   stop(): Promise<void>;
 }
@@ -78,47 +79,29 @@ export interface SupabaseHealth {
   postgrest: 'ready' | 'not_ready' | 'down';
 }
 
-interface Parts {
-  postgres: PostgresServer;
-  postgrest?: PostgrestServer;
-  gateway?: Gateway;
-  pool?: pg.Pool;
-}
-
-const url = (role: keyof Secrets['passwords'], secrets: Secrets, port: number) =>
-  `postgresql://${role}:${secrets.passwords[role]}@127.0.0.1:${port}/postgres`;
+const connection = (role: keyof Secrets['passwords'], { passwords }: Secrets, port: number) =>
+  `postgresql://${role}:${passwords[role]}@127.0.0.1:${port}/postgres`;
 
 function postgrestUri({ passwords }: Secrets, { socketDir, port }: PostgresServer): string {
   const where = socketDir === undefined ? `@127.0.0.1:${port}/postgres` : `@/postgres?host=${socketDir}&port=${port}`;
   return `postgresql://authenticator:${passwords.authenticator}${where}`;
 }
 
-/** S3. */
-function shutdownOf(parts: Parts) {
-  return createShutdown([
-    { name: 'gateway', limitMs: 2_000, run: () => parts.gateway?.close() },
-    { name: 'auth', limitMs: 2_000, run: () => parts.pool?.end() },
-    { name: 'postgrest', limitMs: 4_000, run: () => parts.postgrest?.stop(3_000) },
-    { name: 'postgres', limitMs: 9_000, run: () => parts.postgres.stop(8_000) },
-  ]);
+/** What is decided before anything runs. */
+interface Plan {
+  account: Account;
+  secrets: Secrets;
+  tokens: Tokens;
+  tokenCache: TokenCache;
+  jwks: { keys: JWK[] };
+  gatewayPort: number;
+  postgrestBin: string;
+  postgres: PostgresServer;
+  log: (line: string) => void;
+  faults: Faults;
 }
 
-/** Makes the cluster what a new project is, unless an earlier run did and it is to be kept. */
-async function preparePostgres(postgres: PostgresServer, account: Account, secrets: Secrets, keep: boolean) {
-  const finished = path.join(account.stateDir, 'bootstrapped');
-  if (keep && hasCluster(account)) return postgres.start();
-  rmSync(finished, { force: true });
-  await postgres.init();
-  await postgres.start();
-  await bootstrap(url('supabase_admin', secrets, postgres.port), secrets.passwords);
-  writeFileSync(finished, '');
-}
-
-/**
- * Starts a project and applies the migrations. Throws, with everything stopped again, when any part cannot start: no
- * binaries for this platform, a port in use, a folder in use, a migration that fails.
- */
-export async function startSupabase(options: SupabaseOptions): Promise<Supabase> {
+async function makePlan(options: SupabaseOptions): Promise<Plan> {
   const { keep = false, log = () => undefined, faults = createFaults(), ports = {}, signingKeys = [] } = options;
   const binaries = options.binaries ?? overridesFromEnvironment(process.env);
   const [postgresBinaries, postgrestBin] = await Promise.all([findPostgres(binaries), findPostgrest(binaries)]);
@@ -126,10 +109,10 @@ export async function startSupabase(options: SupabaseOptions): Promise<Supabase>
   const stateDir = path.join(dir, 'postgres');
   mkdirSync(stateDir, { recursive: true });
   const account = chooseAccount(postgresBinaries, stateDir);
+  await waitUntilUnused(account);
   const secrets = await folderSecrets(dir, keep);
   const gatewayPort = await takePort(ports.gateway, 'the Supabase gateway');
   const tokens = await createTokens(secrets.authKey, `http://127.0.0.1:${gatewayPort}/auth/v1`);
-  const jwks = { keys: [...tokens.jwks.keys, ...signingKeys.map(publicPart)] };
   const postgres = createPostgres({
     account,
     port: await takePort(ports.postgres, 'Postgres'),
@@ -137,80 +120,119 @@ export async function startSupabase(options: SupabaseOptions): Promise<Supabase>
     durable: keep,
     log: (line) => log(`postgres: ${line}`),
   });
-  const parts: Parts = { postgres };
-  const shutdown = shutdownOf(parts);
-  const stop = async () => {
+  const jwks = { keys: [...tokens.jwks.keys, ...signingKeys.map(publicPart)] };
+  const tokenCache = createTokenCache(jwks);
+  return { account, secrets, tokens, tokenCache, jwks, gatewayPort, postgrestBin, postgres, log, faults };
+}
+
+/** What runs, as far as the start has come. */
+interface Parts {
+  postgrest?: PostgrestServer;
+  pool?: pg.Pool;
+  auth?: AuthService;
+  gateway?: Gateway;
+}
+
+/** S3. */
+function createStop(parts: Parts, postgres: PostgresServer): () => Promise<void> {
+  const shutdown = createShutdown([
+    { name: 'gateway', limitMs: 2_000, run: () => parts.gateway?.close() },
+    { name: 'auth', limitMs: 2_000, run: () => parts.pool?.end() },
+    { name: 'postgrest', limitMs: 4_000, run: () => parts.postgrest?.stop(3_000) },
+    { name: 'postgres', limitMs: 9_000, run: () => postgres.stop(8_000) },
+  ]);
+  return async () => {
     const error = shutdownError(await shutdown.run());
     if (error) throw error;
   };
-  const dbUrl = url('postgres', secrets, postgres.port);
-  const migrate = async () => void (await applyMigrations(dbUrl, options.migrationsDir));
+}
 
+async function planPostgrest(plan: Plan, { ports = {}, poolSize = 10 }: SupabaseOptions): Promise<PostgrestServer> {
+  const { secrets, postgres, postgrestBin: bin, jwks, tokenCache, log } = plan;
+  return createPostgrest({
+    bin,
+    dbUri: postgrestUri(secrets, postgres),
+    jwks: { keys: [...jwks.keys, tokenCache.key] },
+    port: await takePort(ports.postgrest, 'PostgREST'),
+    adminPort: await takePort(ports.postgrestAdmin, "PostgREST's admin server"),
+    poolSize,
+    log: (line) => log(`postgrest: ${line}`),
+  });
+}
+
+/** Starts everything, noting in `parts` what there is to stop. */
+async function bringUp(plan: Plan, parts: Parts, options: SupabaseOptions): Promise<Required<Parts>> {
+  const { secrets, postgres, tokens, tokenCache, faults, log, gatewayPort } = plan;
+  const adminDbUrl = connection('supabase_admin', secrets, postgres.port);
+  await prepareCluster({ postgres, account: plan.account, adminDbUrl, secrets, keep: options.keep ?? false });
+  await applyMigrations(connection('postgres', secrets, postgres.port), options.migrationsDir);
+  const postgrest = await planPostgrest(plan, options);
+  parts.postgrest = postgrest;
+  const pool = new pg.Pool({ connectionString: connection('supabase_auth_admin', secrets, postgres.port), max: 3 });
+  pool.on('error', (error) => log(`auth: ${error.message}`));
+  parts.pool = pool;
+  const auth = createAuth(pool, tokens);
+  const { publishableKey, secretKey } = secrets;
+  const postgrestPort = postgrest.port;
+  const gateway = createGateway({ publishableKey, secretKey, tokens, tokenCache, auth, postgrestPort, faults });
+  parts.gateway = gateway;
+  await Promise.all([postgrest.start(), gateway.listen(gatewayPort)]);
+  return { postgrest, pool, auth, gateway };
+}
+
+async function healthOf(postgres: PostgresServer, postgrest: PostgrestServer): Promise<SupabaseHealth> {
+  const ready = await postgrest.isReady();
+  return {
+    ok: ready && postgres.running,
+    postgres: postgres.running ? 'up' : 'down',
+    postgrest: ready ? 'ready' : postgrest.running ? 'not_ready' : 'down',
+  };
+}
+
+function handle(
+  plan: Plan,
+  { postgrest, auth, gateway }: Required<Parts>,
+  migrationsDir: string,
+): Omit<Supabase, 'stop'> {
+  const { secrets, tokens, postgres, jwks, faults, gatewayPort } = plan;
+  const dbUrl = connection('postgres', secrets, postgres.port);
+  return {
+    url: `http://127.0.0.1:${gatewayPort}`,
+    publishableKey: secrets.publishableKey,
+    secretKey: secrets.secretKey,
+    issuer: tokens.issuer,
+    jwks,
+    dbUrl,
+    adminDbUrl: connection('supabase_admin', secrets, postgres.port),
+    faults,
+    mint: tokens.mint,
+    createUser: auth.createUser,
+    health: () => healthOf(postgres, postgrest),
+    postgres: {
+      stop: () => postgres.stop(),
+      start: () => postgres.start(),
+      kill: () => postgres.kill(),
+      restart: () => postgres.stop().then(() => postgres.start()),
+    },
+    postgrest: { stop: () => postgrest.stop(), start: () => postgrest.start() },
+    routeFunctions: gateway.routeFunctions,
+    migrate: () => applyMigrations(dbUrl, migrationsDir),
+  };
+}
+
+/**
+ * Starts a project and applies the migrations. Throws, with everything stopped again, when any part cannot start: no
+ * binaries for this platform, a port in use, a folder in use, a migration that fails.
+ */
+export async function startSupabase(options: SupabaseOptions): Promise<Supabase> {
+  const plan = await makePlan(options);
+  const parts: Parts = {};
+  const stop = createStop(parts, plan.postgres);
   try {
-    await preparePostgres(postgres, account, secrets, keep);
-    await migrate();
-    const postgrest = createPostgrest({
-      bin: postgrestBin,
-      dbUri: postgrestUri(secrets, postgres),
-      jwks,
-      port: await takePort(ports.postgrest, 'PostgREST'),
-      adminPort: await takePort(ports.postgrestAdmin, "PostgREST's admin server"),
-      poolSize: options.poolSize ?? 10,
-      log: (line) => log(`postgrest: ${line}`),
-    });
-    parts.postgrest = postgrest;
-    const pool = new pg.Pool({ connectionString: url('supabase_auth_admin', secrets, postgres.port), max: 3 });
-    pool.on('error', (error) => log(`auth: ${error.message}`));
-    parts.pool = pool;
-    const auth = createAuth(pool, tokens);
-    const { publishableKey, secretKey } = secrets;
-    const gateway = createGateway({
-      publishableKey,
-      secretKey,
-      tokens,
-      auth,
-      postgrestPort: () => postgrest.port,
-      faults,
-    });
-    parts.gateway = gateway;
-    await Promise.all([postgrest.start(), gateway.listen(gatewayPort)]);
-    return {
-      url: `http://127.0.0.1:${gatewayPort}`,
-      publishableKey,
-      secretKey,
-      issuer: tokens.issuer,
-      jwks,
-      dbUrl,
-      adminDbUrl: url('supabase_admin', secrets, postgres.port),
-      faults,
-      mint: tokens.mint,
-      createUser: auth.createUser,
-      health: async () => {
-        const ready = await postgrest.isReady();
-        return {
-          ok: ready && postgres.running,
-          postgres: postgres.running ? 'up' : 'down',
-          postgrest: ready ? 'ready' : postgrest.running ? 'not_ready' : 'down',
-        };
-      },
-      postgres: {
-        stop: () => postgres.stop(),
-        start: () => postgres.start(),
-        kill: () => postgres.kill(),
-        restart: async () => {
-          await postgres.stop();
-          await postgres.start();
-        },
-      },
-      postgrest: { stop: () => postgrest.stop(), start: () => postgrest.start() },
-      routeFunctions: (port) => gateway.routeFunctions(port),
-      migrate,
-      stop,
-    };
+    const running = await bringUp(plan, parts, options);
+    return { ...handle(plan, running, options.migrationsDir), stop };
   } catch (error) {
-    await stop().catch((alsoFailed) => log(`stop after a failed start: ${alsoFailed}`));
+    await stop().catch((alsoFailed) => plan.log(`stop after a failed start: ${alsoFailed}`));
     throw error;
   }
 }
-
-export { freePort };
