@@ -1,7 +1,7 @@
 import { createCandidatePeer } from '@greenroom/local-cloud/candidate/candidate-peer.ts';
+import type { ServerMessage } from '@greenroom/shared/protocol/socket.ts';
 import { createInterviewClient, type InterviewClient, type InterviewEnd } from '../../client/src/interview-client.ts';
 import type { PeerFactory } from '../../client/src/peer.ts';
-import type { ServerMessage } from '@greenroom/shared/protocol/socket.ts';
 
 /**
  * One candidate in one interview: the product's own headless client with a real WebRTC peer that runs in Node, sends
@@ -30,7 +30,11 @@ export const nodePeer =
       offer: () => peer.offer(),
       accept: (sdp) => peer.accept(sdp),
       onEvent: (listener) => void peer.onEvent(listener),
-      onState: (listener) => void peer.connected.then(() => listener('connected'), () => listener('failed')),
+      onState: (listener) =>
+        void peer.connected.then(
+          () => listener('connected'),
+          () => listener('failed'),
+        ),
       close: () => void peer.close(),
     };
   };

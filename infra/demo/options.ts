@@ -42,7 +42,8 @@ export function parseOptions(args: string[]): DemoOptions | 'help' {
     }
     return value;
   };
-  if (!/^[a-z]{3}$/.test(values.region)) throw new Error(`--region must be a region code such as fra, not ${values.region}`);
+  if (!/^[a-z]{3}$/.test(values.region))
+    throw new Error(`--region must be a region code such as fra, not ${values.region}`);
   return {
     json: values.json,
     headed: values.headed,

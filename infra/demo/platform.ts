@@ -6,7 +6,9 @@ export interface Platform {
   createSession(body: unknown, headers?: Record<string, string>): Promise<SessionView>;
   getSession(id: string): Promise<SessionView>;
   deleteSession(id: string): Promise<SessionView>;
-  transcript(id: string): Promise<{ complete: boolean; entries: Array<{ speaker: string; text: string; item_id: string }> }>;
+  transcript(
+    id: string,
+  ): Promise<{ complete: boolean; entries: Array<{ speaker: string; text: string; item_id: string }> }>;
   result(id: string): Promise<{ summary: string | null; evaluation: unknown } | undefined>;
   /** Events of a session as they come; ends when the signal is aborted or the session has ended. */
   events(id: string, signal: AbortSignal): AsyncGenerator<SessionEvent>;
@@ -78,7 +80,8 @@ export function createPlatform(publicUrl: string, apiKey: string): Platform {
       for (;;) {
         const session = await platform.getSession(id);
         if (until(session)) return session;
-        if (performance.now() > deadlineMs) throw new Error(`session ${id} is still ${session.status} after ${limitMs} ms`);
+        if (performance.now() > deadlineMs)
+          throw new Error(`session ${id} is still ${session.status} after ${limitMs} ms`);
         await sleep(50);
       }
     },

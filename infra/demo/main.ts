@@ -1,0 +1,70 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { processesLeft } from '../stack/leftovers.ts';
+import { type Stack, startStack } from '../stack/stack.ts';
+import { parseOptions, usage } from './options.ts';
+import { createPlatform } from './platform.ts';
+import { type DemoSummary, runInterview } from './run.ts';
+import { createTimeline } from './timeline.ts';
+
+/** `npm run demo`: one whole interview, with a live timeline. Exit 0 only if every step happened. */
+async function main(): Promise<number> {
+  const options = parseOptions(process.argv.slice(2));
+  if (options === 'help') {
+    process.stdout.write(usage);
+    return 0;
+  }
+  const print = (line: string) => process.stdout.write(`${line}\n`);
+  const dir = mkdtempSync(path.join(tmpdir(), 'greenroom-'));
+  let stack: Stack | undefined;
+  let summary: Omit<DemoSummary, 'processes_left'> | undefined;
+  let failure: unknown;
+  let interrupted = false;
+  const onInterrupt = () => {
+    interrupted = true;
+    print('\nStopping …');
+    stack?.stop().catch(() => undefined);
+  };
+  process.once('SIGINT', onInterrupt);
+  process.once('SIGTERM', onInterrupt);
+  try {
+    print('Starting the local cloud and an orchestrator …');
+    const startedMs = performance.now();
+    stack = await startStack({ dir, voice: { turns: options.turns, paceMs: options.paceMs } });
+    print(`Started in ${Math.round(performance.now() - startedMs)} ms. The voice provider is simulated.\n`);
+    summary = await runInterview(stack, options, createTimeline(print));
+    await printTranscript(stack, summary.session_id, print);
+  } catch (error) {
+    failure = error;
+  }
+  await stack?.stop().catch((error: unknown) => {
+    failure ??= error;
+  });
+  rmSync(dir, { recursive: true, force: true });
+  const left = processesLeft(dir);
+  print(
+    left.length === 0
+      ? '\nNothing is left running.'
+      : `\nLeft running: ${left.map((p) => `${p.pid} ${p.command}`).join('; ')}`,
+  );
+  if (failure && !interrupted) print(`The demo failed: ${(failure as Error).stack}`);
+  const ok = summary?.ok === true && left.length === 0 && failure === undefined;
+  if (options.json) print(JSON.stringify({ ...summary, ok, processes_left: left.length }));
+  if (interrupted) return 130;
+  return ok ? 0 : 1;
+}
+
+async function printTranscript(stack: Stack, sessionId: string, print: (line: string) => void): Promise<void> {
+  const { entries } = await createPlatform(stack.publicUrl, stack.tenant.apiKey).transcript(sessionId);
+  print('\nTranscript:');
+  for (const entry of entries) print(`  ${entry.speaker === 'ai' ? 'Interviewer' : 'Candidate  '}  ${entry.text}`);
+}
+
+main().then(
+  (code) => process.exit(code),
+  (error: Error) => {
+    process.stderr.write(`${error.message}\n\n${usage}`);
+    process.exit(2);
+  },
+);
