@@ -1,4 +1,4 @@
-import { createCandidatePeer } from '@greenroom/local-cloud/candidate/candidate-peer.ts';
+import { type CandidatePeerOptions, createCandidatePeer } from '@greenroom/local-cloud/candidate/candidate-peer.ts';
 import type { ServerMessage } from '@greenroom/shared/protocol/socket.ts';
 import { createInterviewClient, type InterviewClient, type InterviewEnd } from '../../client/src/interview-client.ts';
 import type { PeerFactory } from '../../client/src/peer.ts';
@@ -13,6 +13,10 @@ export interface CandidateOptions {
   /** Something happened on the candidate's side, e.g. `socket_open`, `sdp_answered`, `said`. */
   onStep?(step: string, detail: string): void;
   onMessage?(message: ServerMessage): void;
+  /** Events of the voice provider's data channel. */
+  onProviderEvent?(event: Record<string, unknown>): void;
+  /** How the candidate behaves in the call. */
+  peer?: CandidatePeerOptions;
 }
 
 export interface CandidateInterview {
@@ -22,22 +26,30 @@ export interface CandidateInterview {
 }
 
 /** A peer for `createInterviewClient` made of the local cloud's headless candidate. */
-export const nodePeer =
-  (options: { autoAnswer?: boolean } = {}): PeerFactory =>
-  async () => {
-    const peer = await createCandidatePeer({ autoAnswer: options.autoAnswer ?? true });
+export const nodePeer = (options: CandidatePeerOptions = {}): PeerFactory => {
+  return () => {
+    const listeners: Array<(event: Record<string, unknown>) => void> = [];
+    const peer = createCandidatePeer({
+      autoAnswer: true,
+      ...options,
+      onEvent: (event) => {
+        for (const listener of listeners) listener(event);
+      },
+    });
     return {
       offer: () => peer.offer(),
       accept: (sdp) => peer.accept(sdp),
-      onEvent: (listener) => void peer.onEvent(listener),
-      onState: (listener) =>
-        void peer.connected.then(
+      onEvent: (listener) => void listeners.push(listener),
+      onState: (listener) => {
+        peer.connected.then(
           () => listener('connected'),
           () => listener('failed'),
-        ),
+        );
+      },
       close: () => void peer.close(),
     };
   };
+};
 
 export function startCandidate(options: CandidateOptions): CandidateInterview {
   const step = options.onStep ?? (() => undefined);
@@ -46,7 +58,8 @@ export function startCandidate(options: CandidateOptions): CandidateInterview {
     client = createInterviewClient({
       websocketUrl: options.websocketUrl,
       joinToken: options.joinToken,
-      createPeer: nodePeer(),
+      createPeer: nodePeer(options.peer),
+      ...(options.onProviderEvent ? { onProviderEvent: options.onProviderEvent } : {}),
       onState: (state) => step(`client_${state}`, ''),
       onProblem: (code, message) => step('problem', `${code}: ${message}`),
       onMessage: (message) => {

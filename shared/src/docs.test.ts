@@ -5,7 +5,9 @@ import { errorCodes } from './errors/codes.ts';
 import { machineReasons, sessionReasons } from './session/reasons.ts';
 import { sessionStatuses } from './session/states.ts';
 
-const read = (name: string) => readFileSync(path.resolve(import.meta.dirname, '../../docs', name), 'utf8');
+/** A document, with the padding of its tables taken out. */
+const read = (name: string) =>
+  readFileSync(path.resolve(import.meta.dirname, '../../docs', name), 'utf8').replaceAll(/ +\|/g, ' |');
 
 /** First columns of the rows of a table whose first cell is code, with the whole row. */
 const rows = (text: string): Map<string, string> =>

@@ -2,7 +2,7 @@ import path from 'node:path';
 import { type LocalFly, startFly } from './fly/fly.ts';
 import { type Supabase, startSupabase } from './supabase/supabase.ts';
 import { startVideo, type Video } from './video/video.ts';
-import { startVoiceProvider, type VoiceProvider } from './voice/voice-provider.ts';
+import { startVoiceProvider, type VoiceProvider } from './voice/provider.ts';
 
 /**
  * The outside world on one machine: Supabase, Fly, the voice provider and api.video, each its own server.
