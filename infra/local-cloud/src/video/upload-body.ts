@@ -1,0 +1,64 @@
+/** Reads an upload: a multipart form with `file` (and perhaps `videoId`), and which part of the source it is. */
+import type { Part } from './videos.ts';
+
+export interface Upload {
+  fileName: string;
+  videoId: string | undefined;
+  part: Part;
+}
+
+const maxPartBytes = 128 * 1024 * 1024;
+
+/**
+ * The upload, or a sentence saying what is wrong with it.
+ * @param range the `Content-Range` header: `bytes 0-99/200`, `part 1/3`, `part 1/*`, or nothing for a whole file.
+ * @param minPartBytes a part that is not the last may not be smaller.
+ */
+export async function readUpload(
+  body: Buffer,
+  contentType: string,
+  range: string | undefined,
+  minPartBytes: number,
+): Promise<Upload | string> {
+  const form = await readForm(body, contentType);
+  const file = form?.get('file');
+  if (!form || !file || typeof file === 'string') return 'The file is missing.';
+  const place = placeOf(range, file.size);
+  if (!place) return 'The Content-Range header is invalid.';
+  if (file.size > maxPartBytes) return 'The part is too large.';
+  const { last, ...part } = place;
+  if (!last && file.size < minPartBytes) return 'The part is too small.';
+  const videoId = form.get('videoId');
+  return {
+    fileName: file.name,
+    videoId: typeof videoId === 'string' && videoId !== '' ? videoId : undefined,
+    part: { ...part, bytes: file.size },
+  };
+}
+
+async function readForm(body: Buffer, contentType: string): Promise<FormData | undefined> {
+  try {
+    return await new Response(new Uint8Array(body), { headers: { 'content-type': contentType } }).formData();
+  } catch {
+    return undefined;
+  }
+}
+
+type Place = Omit<Part, 'bytes'> & { last: boolean };
+
+const whole: Place = { key: 'whole', unit: 'parts', total: 1, last: true };
+
+function placeOf(range: string | undefined, size: number): Place | undefined {
+  if (range === undefined) return whole;
+  const byParts = /^part (\d+)\/(\d+|\*)$/.exec(range);
+  if (byParts) {
+    const number = Number(byParts[1]);
+    const total = byParts[2] === '*' ? undefined : Number(byParts[2]);
+    if (number < 1 || (total !== undefined && number > total)) return undefined;
+    return { key: `part ${number}`, unit: 'parts', total, last: number === total };
+  }
+  const [, from, to, total] = (/^bytes (\d+)-(\d+)\/(\d+)$/.exec(range) ?? []).map(Number);
+  if (from === undefined || to === undefined || total === undefined) return undefined;
+  if (to >= total || to - from + 1 !== size) return undefined;
+  return { key: `bytes ${from}`, unit: 'bytes', total, last: to === total - 1 };
+}

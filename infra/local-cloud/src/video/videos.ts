@@ -1,0 +1,195 @@
+/**
+ * Videos: containers, the one source each may receive (whole or in parts), and the encoding that follows.
+ *
+ * 1. A container takes one source only. Its parts may come in any order and again; it is complete when all are there.
+ * 2. Bytes are counted and thrown away: this stand-in plays nothing.
+ */
+import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
+import { newWireId } from '../voice/wire.ts';
+
+export interface VideoFields {
+  title: string;
+  description?: string;
+  public?: boolean;
+  metadata?: Array<{ key: string; value: string }>;
+  tags?: string[];
+  mp4Support?: boolean;
+}
+
+/** Which piece of the source this is. `total` is unknown until the last part tells. */
+export interface Part {
+  /** The same for the same piece sent again. */
+  key: string;
+  /** What `total` counts. */
+  unit: 'parts' | 'bytes';
+  total: number | undefined;
+  bytes: number;
+}
+
+export type Ingest = 'none' | 'uploading' | 'uploaded';
+export type Stored = 'stored' | 'unknown_video' | 'has_source';
+
+interface Video {
+  videoId: string;
+  fields: VideoFields;
+  createdAt: string;
+  parts: Map<string, number>;
+  total: number | undefined;
+  ingest: Ingest;
+  playable: boolean;
+  timer: Timer | undefined;
+  uploadToken: string | undefined;
+}
+
+export interface VideoSnapshot {
+  videoId: string;
+  title: string;
+  public: boolean;
+  metadata: Array<{ key: string; value: string }>;
+  ingest: Ingest;
+  playable: boolean;
+  /** Bytes received. */
+  bytes: number;
+  parts: number;
+  uploadToken: string | undefined;
+}
+
+export interface Videos {
+  create(fields: VideoFields): string;
+  receive(videoId: string, part: Part, uploadToken: string | undefined): Stored;
+  remove(videoId: string): boolean;
+  /** As the API shows it. */
+  describe(videoId: string): object | undefined;
+  status(videoId: string): object | undefined;
+  snapshots(): VideoSnapshot[];
+  stop(): void;
+}
+
+export interface VideosDeps {
+  clock: Clock;
+  url(): string;
+  /** From the last part to playable, milliseconds. */
+  encodingMs: number;
+  /** Once for each quality, when it is ready. */
+  onEncoded(videoId: string, quality: string): void;
+}
+
+export const qualities = ['240p', '360p', '720p'];
+const wholeBytes = (video: Video) => [...video.parts.values()].reduce((sum, bytes) => sum + bytes, 0);
+
+export function createVideos({ clock, url, encodingMs, onEncoded }: VideosDeps): Videos {
+  const videos = new Map<string, Video>();
+  const now = () => new Date(clock.now()).toISOString();
+
+  function encode(video: Video) {
+    video.ingest = 'uploaded';
+    video.timer = clock.setTimer(() => {
+      video.playable = true;
+      for (const quality of qualities) onEncoded(video.videoId, quality);
+    }, encodingMs);
+  }
+  return {
+    create: (fields) => {
+      const videoId = newWireId('vi').replace('_', '');
+      videos.set(videoId, {
+        videoId,
+        fields,
+        createdAt: now(),
+        parts: new Map(),
+        total: undefined,
+        ingest: 'none',
+        playable: false,
+        timer: undefined,
+        uploadToken: undefined,
+      });
+      return videoId;
+    },
+    receive: (videoId, part, uploadToken) => {
+      const video = videos.get(videoId);
+      if (!video) return 'unknown_video';
+      if (video.ingest === 'uploaded') return 'has_source';
+      video.ingest = 'uploading';
+      video.uploadToken = uploadToken;
+      video.parts.set(part.key, part.bytes);
+      video.total = part.total ?? video.total;
+      const received = part.unit === 'parts' ? video.parts.size : wholeBytes(video);
+      if (video.total !== undefined && received >= video.total) encode(video);
+      return 'stored';
+    },
+    remove: (videoId) => {
+      videos.get(videoId)?.timer?.cancel();
+      return videos.delete(videoId);
+    },
+    describe: (videoId) => {
+      const video = videos.get(videoId);
+      return video && describe(video, url());
+    },
+    status: (videoId) => {
+      const video = videos.get(videoId);
+      return video && statusOf(video);
+    },
+    snapshots: () => [...videos.values()].map(snapshotOf),
+    stop: () => {
+      for (const video of videos.values()) video.timer?.cancel();
+    },
+  };
+}
+
+const snapshotOf = (video: Video): VideoSnapshot => ({
+  videoId: video.videoId,
+  title: video.fields.title,
+  public: video.fields.public ?? true,
+  metadata: video.fields.metadata ?? [],
+  ingest: video.ingest,
+  playable: video.playable,
+  bytes: wholeBytes(video),
+  parts: video.parts.size,
+  uploadToken: video.uploadToken,
+});
+
+function describe({ videoId, fields, createdAt }: Video, url: string): object {
+  const assets = {
+    iframe: `<iframe src="${url}/embed/${videoId}"></iframe>`,
+    player: `${url}/embed/${videoId}`,
+    hls: `${url}/vod/${videoId}/hls/manifest.m3u8`,
+    thumbnail: `${url}/vod/${videoId}/thumbnail.jpg`,
+    mp4: `${url}/vod/${videoId}/mp4/source.mp4`,
+  };
+  return {
+    videoId,
+    description: '',
+    public: true,
+    panoramic: false,
+    mp4Support: true,
+    tags: [],
+    metadata: [],
+    ...fields,
+    createdAt,
+    publishedAt: createdAt,
+    updatedAt: createdAt,
+    source: { uri: `/videos/${videoId}/source` },
+    assets,
+  };
+}
+
+function statusOf(video: Video): object {
+  const receivedParts = [...video.parts.keys()].map((_key, index) => index + 1);
+  const bytes = wholeBytes(video);
+  const ingest = video.playable ? 'ingested' : video.ingest;
+  return {
+    ingest: {
+      status: ingest === 'none' ? null : ingest,
+      filesize: bytes,
+      receivedBytes: [{ to: Math.max(0, bytes - 1), from: 0, total: bytes }],
+      receivedParts: { parts: receivedParts, total: video.total ?? null },
+    },
+    encoding: {
+      playable: video.playable,
+      qualities: qualities.map((quality) => ({
+        type: 'hls',
+        quality,
+        status: video.playable ? 'encoded' : 'waiting',
+      })),
+    },
+  };
+}
