@@ -1,0 +1,147 @@
+import OpenAI from 'openai';
+import { zodTextFormat } from 'openai/helpers/zod';
+import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { mint, start } from './fixtures.ts';
+import { fillSchema } from './schema-filler.ts';
+import { readTranscript } from './transcript-reading.ts';
+
+const Evaluation = z.object({
+  summary: z.string(),
+  overall_score: z.number().min(1).max(5),
+  recommendation: z.enum(['strong_yes', 'yes', 'no']),
+  criteria: z.array(
+    z.object({
+      criterion: z.enum(['communication', 'depth', 'ownership']),
+      score: z.number().int().min(1).max(5),
+      rationale: z.string(),
+      evidence: z.array(z.object({ quote: z.string(), sequence_number: z.number().int().nullable() })),
+    }),
+  ),
+  follow_up: z.string().nullable(),
+});
+
+const transcript = [
+  '[1] interviewer: Welcome. What do you work on?',
+  '[2] candidate: I build payment services.',
+  '[3] interviewer: What went wrong last?',
+  '[4] candidate: A lock held by a slow query.',
+].join('\n');
+
+const request = {
+  model: 'gpt-6-luna',
+  input: [
+    { role: 'system' as const, content: 'Evaluate the interview.' },
+    { role: 'user' as const, content: transcript },
+  ],
+  text: { format: zodTextFormat(Evaluation, 'evaluation') },
+};
+
+async function client() {
+  const provider = await start();
+  return { provider, openai: new OpenAI({ apiKey: provider.apiKey, baseURL: `${provider.url}/v1`, maxRetries: 0 }) };
+}
+
+describe('the official package', () => {
+  it('parses an answer that satisfies the schema and quotes the transcript it was given', async () => {
+    const { openai } = await client();
+    const response = await openai.responses.parse(request);
+    const parsed = response.output_parsed;
+    expect(parsed?.summary).toContain('I build payment services.');
+    expect(parsed?.criteria.map((one) => one.criterion)).toEqual(['communication', 'depth', 'ownership']);
+    expect(parsed?.criteria[0]?.evidence).toEqual([
+      { quote: 'I build payment services.', sequence_number: 2 },
+      { quote: 'A lock held by a slow query.', sequence_number: 4 },
+    ]);
+    expect(response.usage?.total_tokens).toBeGreaterThan(0);
+    expect((await openai.responses.parse(request)).output_text).toBe(response.output_text);
+  });
+
+  it('mints a client secret, lists models with their shutdown dates, hangs up', async () => {
+    const { openai } = await client();
+    const secret = await openai.realtime.clientSecrets.create({
+      expires_after: { anchor: 'created_at', seconds: 30 },
+      session: { type: 'realtime', model: 'gpt-realtime-2.1', instructions: 'Interview.' },
+    });
+    expect(secret.value).toMatch(/^ek_/);
+    expect(secret.expires_at - Date.now() / 1000).toBeGreaterThan(25);
+    expect(secret.session).toMatchObject({ object: 'realtime.session', instructions: 'Interview.' });
+    const models = await openai.models.list();
+    expect(models.data.find((model) => model.id === 'gpt-realtime')).toMatchObject({ shutdown_date: '2027-01-20' });
+    await expect(openai.realtime.calls.hangup('rtc_none')).rejects.toMatchObject({
+      status: 404,
+      code: 'call_id_not_found',
+    });
+  });
+
+  it('sees the usual errors as its own: unknown key, rate limit, server error', async () => {
+    const { openai, provider } = await client();
+    const stranger = new OpenAI({ apiKey: 'sk-nobody', baseURL: `${provider.url}/v1`, maxRetries: 0 });
+    await expect(stranger.responses.parse(request)).rejects.toBeInstanceOf(OpenAI.AuthenticationError);
+    provider.faults.add({ on: 'responses', action: { kind: 'status', status: 429, headers: { 'retry-after': '1' } } });
+    await expect(openai.responses.parse(request)).rejects.toBeInstanceOf(OpenAI.RateLimitError);
+    provider.faults.add({ on: 'responses', action: { kind: 'status', status: 500 } });
+    await expect(openai.responses.parse(request)).rejects.toBeInstanceOf(OpenAI.InternalServerError);
+  });
+
+  it('can be refused, cut short or given no JSON', async () => {
+    const { openai, provider } = await client();
+    const cue = (name: string) => provider.faults.add({ on: 'responses', action: { kind: 'special', name } });
+    cue('refusal');
+    const refused = await openai.responses.parse(request);
+    expect(refused.output[0]).toMatchObject({ content: [{ type: 'refusal' }] });
+    expect(refused.output_parsed).toBeNull();
+    cue('incomplete');
+    const cut = await openai.responses.create(request);
+    expect(cut).toMatchObject({ status: 'incomplete', incomplete_details: { reason: 'max_output_tokens' } });
+    cue('invalid_json');
+    await expect(openai.responses.parse(request)).rejects.toThrow();
+    cue('schema_mismatch');
+    await expect(openai.responses.parse(request)).rejects.toThrow();
+  });
+
+  it('may not be used with an ephemeral secret', async () => {
+    const { provider } = await client();
+    const openai = new OpenAI({ apiKey: await mint(provider), baseURL: `${provider.url}/v1`, maxRetries: 0 });
+    await expect(openai.responses.parse(request)).rejects.toBeInstanceOf(OpenAI.AuthenticationError);
+  });
+});
+
+describe('filling a schema', () => {
+  it('respects bounds, formats, references and constants', () => {
+    const schema = {
+      $defs: { point: { type: 'object', properties: { x: { type: 'integer', minimum: 3, maximum: 4 } } } },
+      type: 'object',
+      properties: {
+        at: { $ref: '#/$defs/point' },
+        kind: { const: 'fixed' },
+        many: { type: 'array', minItems: 3, maxItems: 3, items: { type: 'string', maxLength: 5 } },
+        when: { type: 'string', format: 'date-time' },
+        maybe: { anyOf: [{ type: 'null' }, { type: 'boolean' }] },
+      },
+    };
+    expect(fillSchema(schema)).toEqual({
+      at: { x: 4 },
+      kind: 'fixed',
+      many: ['As di', 'As di', 'As di'],
+      when: '2026-01-01T09:00:00Z',
+      maybe: true,
+    });
+  });
+});
+
+describe('reading a transcript', () => {
+  it('finds the same lines in text and in JSON', () => {
+    const text = readTranscript(['Transcript:\n[1] interviewer: One?\n[2] candidate (unverified): Two.']);
+    const json = readTranscript([
+      `Transcript: ${JSON.stringify({
+        entries: [
+          { sequence_number: 1, speaker: 'interviewer', text: 'One?' },
+          { sequence_number: 2, speaker: 'candidate', text: 'Two.' },
+        ],
+      })}`,
+    ]);
+    expect(json).toEqual(text);
+    expect(text.map((line) => line.number)).toEqual([1, 2]);
+  });
+});
