@@ -1,0 +1,71 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Stack, startStack } from '../../infra/stack/stack.ts';
+import { endOf, machinesOf, platformOf, sessionBody, startInterview, until } from '../support/session.ts';
+
+/** A worker ends itself by its own timers; here they are short. */
+describe('when time runs out', () => {
+  let stack: Stack;
+
+  beforeAll(async () => {
+    stack = await startStack({
+      voice: { turns: 50, paceMs: 200 },
+      environment: {
+        NEVER_JOINED_MS: '1500',
+        OFFER_MS: '1500',
+        RECONNECT_GRACE_MS: '1000',
+        CLAIM_MS: '2000',
+        HEARTBEAT_MS: '500',
+        RECONCILE_TICK_MS: '500',
+        ABSENCE_GRACE_MS: '300',
+        DURATION_WARNING_MS: '59000',
+      },
+    });
+  });
+  afterAll(() => stack.stop());
+
+  test('a candidate who never joins: expired', async () => {
+    const session = await platformOf(stack).createSession(sessionBody());
+    expect(await endOf(stack, session.session_id)).toMatchObject({
+      status: 'expired',
+      reason: 'candidate_never_joined',
+    });
+  });
+
+  test('a candidate who leaves and does not come back: disconnected, with what was said', async () => {
+    const interview = await startInterview(stack);
+    await until('the conversation has begun', () => interview.said() > 0);
+    interview.client.close();
+    expect(await endOf(stack, interview.session.session_id)).toMatchObject({
+      status: 'disconnected',
+      reason: 'candidate_left',
+    });
+    expect((await platformOf(stack).transcript(interview.session.session_id)).entries.length).toBeGreaterThan(0);
+  });
+
+  test('a machine that boots but cannot reach any orchestrator ends itself', async () => {
+    const [orchestrator] = stack.orchestrators.splice(0, 1);
+    const platform = platformOf(stack);
+    await stack.addOrchestrator({ WORKER_API_URL: 'http://127.0.0.1:9' });
+    const session = await platform.createSession(sessionBody());
+    await until('its machine has come and gone by itself', () => {
+      const machines = machinesOf(stack, session.session_id);
+      return machines.length > 0 && machines.every((m) => m.state === 'destroyed');
+    });
+    await stack.orchestrators.splice(0, 1)[0]?.stop();
+    if (orchestrator) stack.orchestrators.push(orchestrator);
+    expect(await endOf(stack, session.session_id)).toMatchObject({ status: 'failed' });
+  });
+
+  test('the maximum duration ends the interview, after a warning', async () => {
+    const warnings: number[] = [];
+    const interview = await startInterview(stack, sessionBody({ max_duration_minutes: 1 }), {
+      onMessage: (message) => {
+        if (message.type === 'session_warning') warnings.push(message.ends_at);
+      },
+    });
+    await until('the warning has come', () => warnings.length > 0, 10_000);
+    expect(warnings[0]).toBeGreaterThan(Date.now() + 40_000);
+    expect(await interview.ended).toEqual({ outcome: 'completed', reason: 'max_duration' });
+    await endOf(stack, interview.session.session_id);
+  });
+});

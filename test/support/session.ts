@@ -1,0 +1,75 @@
+import type { SessionView } from '@greenroom/shared/protocol/platform-api.ts';
+import { isEnded } from '@greenroom/shared/session/states.ts';
+import { type CandidateInterview, type CandidateOptions, startCandidate } from '../../infra/demo/interview.ts';
+import { createPlatform, type Platform } from '../../infra/demo/platform.ts';
+import type { Stack } from '../../infra/stack/stack.ts';
+
+/** Waits until a condition holds; fails with its description. */
+export async function until<T>(what: string, probe: () => T | Promise<T>, limitMs = 20_000): Promise<NonNullable<T>> {
+  const deadlineMs = performance.now() + limitMs;
+  for (;;) {
+    const value = await probe();
+    if (value) return value as NonNullable<T>;
+    if (performance.now() > deadlineMs) throw new Error(`not within ${limitMs} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+export const platformOf = (stack: Stack): Platform => createPlatform(stack.publicUrl, stack.tenant.apiKey);
+
+export const sessionBody = (extra: Record<string, unknown> = {}) => ({
+  candidate: { name: 'Ada Lovelace' },
+  position: { title: 'Backend engineer' },
+  region: 'fra',
+  ...extra,
+});
+
+/** A session with its candidate in the room. */
+export interface RunningInterview extends CandidateInterview {
+  session: SessionView;
+  /** How many entries the candidate was shown as final. */
+  said(): number;
+  /** Codes of the problems the candidate was told. */
+  problems: string[];
+}
+
+export async function startInterview(
+  stack: Stack,
+  body: Record<string, unknown> = sessionBody(),
+  candidate: Partial<CandidateOptions> = {},
+): Promise<RunningInterview> {
+  const session = await platformOf(stack).createSession(body);
+  let said = 0;
+  const problems: string[] = [];
+  const interview = startCandidate({
+    websocketUrl: session.websocket_url,
+    joinToken: session.join_token ?? '',
+    onStep: (step, detail) => {
+      if (step === 'said') said += 1;
+      if (step === 'problem') problems.push(detail.split(':')[0] ?? '');
+    },
+    ...candidate,
+  });
+  return { ...interview, session, said: () => said, problems };
+}
+
+/** Waits for the session's end, and for its machine's. */
+export async function endOf(stack: Stack, sessionId: string, limitMs = 40_000): Promise<SessionView> {
+  const ended = await platformOf(stack).waitFor(sessionId, (s) => isEnded(s.status), limitMs);
+  await until(
+    'its machines are destroyed',
+    () => machinesOf(stack, sessionId).every((machine) => machine.state === 'destroyed'),
+    limitMs,
+  );
+  return ended;
+}
+
+/** What Fly has of a session. */
+export const machinesOf = (stack: Stack, sessionId: string) =>
+  stack.cloud.fly.machines().filter((machine) => machine.config.metadata?.session_id === sessionId);
+
+/** What was said in the calls, as the voice provider knows it. */
+export const saidAtProvider = (stack: Stack) =>
+  stack.cloud.voice
+    .calls()
+    .flatMap((call) => call.said.map(({ item_id, speaker, text }) => ({ item_id, speaker, text })));
