@@ -1,0 +1,54 @@
+/** One measured figure beside what it should be and what it is compared with. */
+export interface Figure {
+  name: string;
+  value: number;
+  unit: string;
+  /** The most it may be, unless `atLeast`. Null when it is only shown. */
+  target: number | null;
+  /** The same measured on something simpler in the same run; null when there is none. */
+  baseline: number | null;
+  /** The target is a least instead of a most. */
+  atLeast?: boolean;
+}
+
+export interface BenchmarkResult {
+  name: string;
+  figures: Figure[];
+}
+
+/** A benchmark measures and reports progress; it never fails on a slow clock. */
+export type Benchmark = (progress: (line: string) => void) => Promise<Figure[]>;
+
+export function percentile(values: number[], p: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const index = Math.min(sorted.length - 1, Math.max(0, Math.ceil((p / 100) * sorted.length) - 1));
+  return sorted[index] ?? Number.NaN;
+}
+
+export const median = (values: number[]): number => percentile(values, 50);
+
+export const meets = (figure: Figure): boolean =>
+  figure.target === null || (figure.atLeast ? figure.value >= figure.target : figure.value <= figure.target);
+
+const show = (value: number | null, unit: string) => (value === null ? '–' : `${Number(value.toPrecision(4))} ${unit}`);
+
+/** A table for people. */
+export function table(figures: Figure[]): string {
+  const rows = figures.map((f) => [
+    f.name,
+    show(f.value, f.unit),
+    f.target === null ? '–' : `${f.atLeast ? '≥' : '≤'} ${show(f.target, f.unit)}`,
+    show(f.baseline, f.unit),
+    f.target === null ? '' : meets(f) ? 'met' : 'missed',
+  ]);
+  const all = [['figure', 'value', 'target', 'baseline', ''], ...rows];
+  const widths = [0, 1, 2, 3, 4].map((column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
+  return all
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}

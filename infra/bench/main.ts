@@ -1,0 +1,32 @@
+import { parseArgs } from 'node:util';
+import { type Benchmark, meets, table } from './figures.ts';
+import { start } from './start.ts';
+import { worker } from './worker.ts';
+
+/** `npm run bench -- NAME --json`: a benchmark; the last line is one JSON object. Exit 0 unless it could not measure. */
+const benchmarks: Record<string, Benchmark> = { worker, start };
+
+const usage = `npm run bench -- NAME [--json]
+
+  NAME    ${Object.keys(benchmarks).join(', ')}
+  --json  print one JSON line last
+`;
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { json: { type: 'boolean', default: false } },
+  });
+  const name = positionals[0] ?? '';
+  const benchmark = benchmarks[name];
+  if (!benchmark) {
+    process.stderr.write(`${name === '' ? 'Name a benchmark.' : `There is no benchmark ${name}.`}\n\n${usage}`);
+    return 2;
+  }
+  const figures = await benchmark((line) => process.stdout.write(`  ${line}\n`));
+  process.stdout.write(`\n${table(figures)}\n`);
+  if (values.json) process.stdout.write(`${JSON.stringify({ name, ok: figures.every(meets), figures })}\n`);
+  return 0;
+}
+
+process.exit(await main());

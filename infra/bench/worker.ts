@@ -1,0 +1,119 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { freePort } from '@greenroom/local-cloud/supabase/ports.ts';
+import { buildWorker } from '../../session-worker/build.ts';
+import { type Benchmark, median } from './figures.ts';
+
+/** `bench worker`: the bundled worker from spawn to listening, and its resident memory then. */
+const runs = 15;
+
+function residentMb(child: ChildProcess): number {
+  const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
+  return Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0) / 1024;
+}
+
+/** Milliseconds until a connection is accepted. */
+async function untilListening(port: number, startedMs: number): Promise<number> {
+  for (;;) {
+    const open = await new Promise<boolean>((resolve) => {
+      const socket = net.connect(port, '127.0.0.1');
+      socket.once('connect', () => {
+        socket.destroy();
+        resolve(true);
+      });
+      socket.once('error', () => resolve(false));
+    });
+    if (open) return performance.now() - startedMs;
+    if (performance.now() - startedMs > 10_000) throw new Error('the worker does not listen after 10 s');
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
+async function bootOnce(file: string): Promise<{ listeningMs: number; rssMb: number }> {
+  const port = await freePort();
+  const startedMs = performance.now();
+  const child = spawn(process.execPath, [file], {
+    // An orchestrator that is not there: the worker listens, and keeps trying to claim.
+    env: {
+      HOST: '127.0.0.1',
+      PORT: String(port),
+      ORCHESTRATOR_URL: 'http://127.0.0.1:9',
+      FLY_API_SOCKET: '/nonexistent',
+      FLY_APP_NAME: 'bench',
+      FLY_MACHINE_ID: 'bench',
+      FLY_REGION: 'fra',
+      LOG_LEVEL: 'warn',
+    },
+    stdio: 'ignore',
+  });
+  try {
+    const listeningMs = await untilListening(port, startedMs);
+    return { listeningMs, rssMb: residentMb(child) };
+  } finally {
+    const exited = once(child, 'exit');
+    child.kill('SIGKILL');
+    await exited;
+  }
+}
+
+/** Spawn to exit of a Node that does nothing: what no worker can be faster than. */
+async function bareNode(): Promise<number> {
+  const startedMs = performance.now();
+  await once(spawn(process.execPath, ['-e', ''], { stdio: 'ignore', env: {} }), 'exit');
+  return performance.now() - startedMs;
+}
+
+/** Resident memory of a Node that does nothing. */
+async function bareNodeMb(): Promise<number> {
+  const child = spawn(process.execPath, ['-e', 'console.log(1); setInterval(() => {}, 1000)'], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+    env: {},
+  });
+  await once(child.stdout, 'data');
+  const mb = residentMb(child);
+  const exited = once(child, 'exit');
+  child.kill('SIGKILL');
+  await exited;
+  return mb;
+}
+
+export const worker: Benchmark = async (progress) => {
+  const dir = mkdtempSync(path.join(tmpdir(), 'greenroom-bench-'));
+  try {
+    const { file } = await buildWorker(dir);
+    const boots: Array<{ listeningMs: number; rssMb: number }> = [];
+    const bare: number[] = [];
+    const bareMb: number[] = [];
+    await bootOnce(file);
+    for (let run = 1; run <= runs; run += 1) {
+      bare.push(await bareNode());
+      bareMb.push(await bareNodeMb());
+      boots.push(await bootOnce(file));
+      progress(
+        `run ${run}/${runs}: ${boots.at(-1)?.listeningMs.toFixed(0)} ms, bare node ${bare.at(-1)?.toFixed(0)} ms`,
+      );
+    }
+    return [
+      {
+        name: 'spawn to listening, p50',
+        value: median(boots.map((b) => b.listeningMs)),
+        unit: 'ms',
+        target: 120,
+        baseline: median(bare),
+      },
+      {
+        name: 'resident memory when listening, p50',
+        value: median(boots.map((b) => b.rssMb)),
+        unit: 'MB',
+        target: 80,
+        baseline: median(bareMb),
+      },
+    ];
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+};
