@@ -1,25 +1,25 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { endProcess, hasExited, spawnTied, systemPath } from '../process.ts';
 import type { Account, Command } from './account.ts';
+import { dataFolder, markStarter, waitUntilUnused } from './data-lock.ts';
 import { isPortFree } from './ports.ts';
 
 /**
  * One Postgres server: made once, started and stopped at will.
  *
  * G1  It listens on 127.0.0.1 and a socket in its own folder only, and asks for a password on both.
- * G2  A killed server's folder may be in use for a moment (its own remains, or the reaper still ending it): a start waits
- *     for that, up to `settleMs`, before it calls the folder taken.
+ * G2  A killed server's remains hold its folder and its memory for a moment: a start tries again for up to `settleMs`.
  * G3  Nothing of our environment reaches it: a PGPORT or PGDATA of the shell must not redirect it.
  */
 export interface PostgresOptions {
   account: Account;
   port: number;
   superuser: { name: string; password: string };
-  /** Off: no fsync, for databases that are thrown away. */
+  /** Off: no fsync, for databases that are thrown away. A crash of the server still loses nothing, one of the system may. */
   durable: boolean;
   /** Default 100. */
   maxConnections?: number;
@@ -45,28 +45,6 @@ const settleMs = 10_000;
 const longestSocketPath = 107;
 const cleanEnvironment = { PATH: systemPath, TZ: 'UTC', LC_ALL: 'C' };
 
-/** The process that uses this data folder, by its lock file; undefined when nobody does. */
-function userOf(dataDir: string): number | undefined {
-  try {
-    const pid = Number(readFileSync(path.join(dataDir, 'postmaster.pid'), 'utf8').split('\n')[0]);
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(dataDir) ? pid : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-const dataFolder = ({ stateDir }: Account): string => path.join(stateDir, 'data');
-
-/** Waits until no server uses the account's data folder (G2). Throws when one still does after 10 s. */
-export async function waitUntilUnused(account: Account): Promise<void> {
-  const dataDir = dataFolder(account);
-  const deadline = performance.now() + settleMs;
-  for (let pid = userOf(dataDir); pid !== undefined; pid = userOf(dataDir)) {
-    if (performance.now() > deadline) throw new Error(`${dataDir} is in use by another Postgres, process ${pid}`);
-    await sleep(50);
-  }
-}
-
 async function run({ command, args, ids }: Command): Promise<void> {
   const child = spawn(command, args, { ...ids, cwd: '/', env: cleanEnvironment, stdio: ['ignore', 'ignore', 'pipe'] });
   let complaints = '';
@@ -86,7 +64,7 @@ function settings({ port, durable, maxConnections = 100 }: PostgresOptions, sock
     timezone: 'UTC',
     log_timezone: 'UTC',
     jit: 'off',
-    ...(durable ? {} : { fsync: 'off', full_page_writes: 'off', synchronous_commit: 'off' }),
+    ...(durable ? {} : { fsync: 'off', full_page_writes: 'off' }),
   };
   return Object.entries(values).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
 }
@@ -107,7 +85,7 @@ function awaitReady(child: ChildProcess, log: (line: string) => void): Promise<'
 
 export function createPostgres(options: PostgresOptions): PostgresServer {
   const { account, port, superuser, log } = options;
-  const dataDir = dataFolder(account);
+  const dataDir = dataFolder(account.stateDir);
   const socketFits = path.join(account.stateDir, `.s.PGSQL.${port}.lock`).length <= longestSocketPath;
   const socketDir = socketFits ? account.stateDir : undefined;
   let child: ChildProcess | undefined;
@@ -121,7 +99,7 @@ export function createPostgres(options: PostgresOptions): PostgresServer {
   };
 
   const init = async () => {
-    await waitUntilUnused(account);
+    await waitUntilUnused(account.stateDir);
     rmSync(dataDir, { recursive: true, force: true });
     const passwordFile = path.join(account.stateDir, 'initial-password');
     writeFileSync(passwordFile, superuser.password, { mode: 0o600 });
@@ -134,6 +112,7 @@ export function createPostgres(options: PostgresOptions): PostgresServer {
 
   const start = async () => {
     if (isRunning()) return;
+    markStarter(account.stateDir);
     for (const deadline = performance.now() + settleMs; ; await sleep(50)) {
       child = launch();
       const result = await awaitReady(child, log);

@@ -8,10 +8,11 @@ import { type Account, chooseAccount } from './account.ts';
 import { type AuthService, type AuthUser, createAuth, type NewUser } from './auth.ts';
 import { type BinaryOverrides, findPostgres, findPostgrest, overridesFromEnvironment } from './binaries.ts';
 import { prepareCluster } from './bootstrap.ts';
+import { waitUntilUnused } from './data-lock.ts';
 import { createGateway, type Gateway } from './gateway.ts';
 import { type AppliedMigration, applyMigrations } from './migrations.ts';
 import { takePort } from './ports.ts';
-import { createPostgres, type PostgresServer, waitUntilUnused } from './postgres.ts';
+import { createPostgres, type PostgresServer } from './postgres.ts';
 import { createPostgrest, type PostgrestServer } from './postgrest.ts';
 import { folderSecrets, type Secrets } from './secrets.ts';
 import { createTokenCache, type TokenCache } from './token-cache.ts';
@@ -108,8 +109,10 @@ async function makePlan(options: SupabaseOptions): Promise<Plan> {
   const dir = path.resolve(options.dir);
   const stateDir = path.join(dir, 'postgres');
   mkdirSync(stateDir, { recursive: true });
+  // Before anything in the folder changes, its owner included: a server that still runs there must not notice.
+  await waitUntilUnused(stateDir);
   const account = chooseAccount(postgresBinaries, stateDir);
-  await waitUntilUnused(account);
+  await waitUntilUnused(account.stateDir);
   const secrets = await folderSecrets(dir, keep);
   const gatewayPort = await takePort(ports.gateway, 'the Supabase gateway');
   const tokens = await createTokens(secrets.authKey, `http://127.0.0.1:${gatewayPort}/auth/v1`);
