@@ -1,0 +1,283 @@
+/**
+ * Fly on one computer: the Machines API, machines that are real processes, their identity, and the proxy.
+ *
+ * F1  Everything listens on loopback. Machines have their own addresses (addresses.ts), as VMs have.
+ * F2  `stop` ends every machine and leaves nothing; if this process is killed outright, machines die with it.
+ */
+import { mkdir } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
+import { type Clock, systemClock } from '@greenroom/shared/runtime/clock.ts';
+import { createShutdown, shutdownError } from '@greenroom/shared/runtime/shutdown.ts';
+import { createFaults, type Faults } from '../faults.ts';
+import { systemPath } from '../process.ts';
+import { reserveAddresses } from './addresses.ts';
+import { type CapacityRow, createCapacity } from './capacity.ts';
+import { createDoor } from './door.ts';
+import { createGuestHost } from './guest-host.ts';
+import { createIdentitySockets } from './identity-sockets.ts';
+import { createImages, type ImageDefinition } from './images.ts';
+import { createLatency, type LatencyName } from './latency.ts';
+import { createLeases } from './leases.ts';
+import { createLifecycle } from './lifecycle.ts';
+import { createLimits } from './limits.ts';
+import { createMachinesApi } from './machines-api.ts';
+import { createOidc } from './oidc.ts';
+import { type ProxyStats, startProxy } from './proxy.ts';
+import { createState, type Machine, type MachineState } from './state.ts';
+import { createTokens } from './tokens.ts';
+
+export type { CapacityRow } from './capacity.ts';
+export type { ImageDefinition } from './images.ts';
+export type { LatencyName } from './latency.ts';
+export type { GuestContext, InProcessGuest } from './runtime.ts';
+
+export interface FlyOptions {
+  /** Folder for the machines' API sockets; created when missing. */
+  dir: string;
+  /** The organisation's token; every call needs it as `Bearer` or `FlyV1`. */
+  token: string;
+  /** Default `local`. */
+  orgSlug?: string;
+  images?: Record<string, ImageDefinition>;
+  /** Default `zero`. */
+  latency?: LatencyName;
+  /** The documented rate limits. Default true. */
+  limits?: boolean;
+  /** Extra environment of every machine; a machine's own `env` overrides it. */
+  machineEnv?: Record<string, string>;
+  /** The public app behind the proxy; created at the start. Default `{ name: 'greenroom-orchestrator', network: 'default' }`. */
+  publicApp?: { name: string; network: string };
+  /** Base URLs of the public app's instances. Default none. */
+  orchestrators?: () => string[];
+  /** Region of the API's and the proxy's edge. Default `fra`. */
+  homeRegion?: string;
+  /** The proxy takes `fly-replay-src` and `fly-replay-failed` off requests from outside. Default false: it passes them. */
+  stripReplayHeaders?: boolean;
+  /** Default 0: any free port. */
+  apiPort?: number;
+  proxyPort?: number;
+  /** PATH of the machines. Default the system's. */
+  path?: string;
+  /** What a machine has written. */
+  log?: (line: string, machineId: string) => void;
+  clock?: Clock;
+  /** Source of chance in [0, 1); a seeded one replays a campaign. */
+  random?: () => number;
+}
+
+export interface MachineSnapshot {
+  id: string;
+  app: string;
+  name: string;
+  state: MachineState;
+  region: string;
+  address: string;
+  instanceId: string;
+  hostStatus: 'ok' | 'unreachable';
+  /** Undefined for an in-process machine or one that does not run. */
+  pid: number | undefined;
+  metadata: Record<string, string>;
+  createdAtMs: number;
+}
+
+export interface LoseHostOptions {
+  /** What becomes of the VM on the lost host. Default `kill`; `freeze` stops it where it is; `keep` lets it run on. */
+  process?: 'kill' | 'freeze' | 'keep';
+  /** When the platform gives the host up and the machine is `destroyed`. Default never. */
+  destroyedAfterMs?: number;
+}
+
+export interface LocalFly {
+  /** Without `/v1`. */
+  readonly apiUrl: string;
+  readonly proxyUrl: string;
+  readonly faults: Faults;
+  oidcIssuer(orgSlug?: string): string;
+  registerImage(reference: string, definition: ImageDefinition): void;
+  /** Live machines; destroyed ones too when asked. */
+  machines(options?: { includeDestroyed?: boolean }): MachineSnapshot[];
+  machineLogs(machineId: string): string[];
+  /** @param signal `OOM` is a SIGKILL that the exit event reports as out of memory. Throws when it does not run. */
+  killMachineProcess(machineId: string, signal?: NodeJS.Signals | 'OOM'): void;
+  loseHost(machineId: string, options?: LoseHostOptions): void;
+  /** The lost host answers again: a frozen VM runs on, a destroy asked meanwhile is done. */
+  restoreHost(machineId: string): void;
+  /** The stop signal, then the same machine with another address. Resolves when it has started again. */
+  migrateMachine(machineId: string): Promise<void>;
+  crossNetworkReplay: { enable(): void; disable(): void };
+  /** @param limit live machines allowed. @param row how the refusal reads, default `no_host`. */
+  setCapacity(region: string, limit: number | 'none' | 'unlimited', row?: CapacityRow): void;
+  setLatency(profile: LatencyName): void;
+  setLimits(enabled: boolean): void;
+  /** Cuts open WebSockets in the proxy: all, or those to one machine. @returns how many. */
+  cutConnections(machineId?: string): number;
+  readonly proxyStats: Readonly<ProxyStats>;
+  health(): { ok: boolean; machines: number; started: number };
+  /** Throws an AggregateError when a phase failed; all phases run. */
+  stop(): Promise<void>;
+}
+
+const view = (machine: Machine): MachineSnapshot => ({
+  id: machine.id,
+  app: machine.app.name,
+  name: machine.name,
+  state: machine.state,
+  region: machine.region,
+  address: machine.address,
+  instanceId: machine.instanceId,
+  hostStatus: machine.hostStatus,
+  pid: machine.guest?.pid,
+  metadata: machine.config.metadata ?? {},
+  createdAtMs: machine.createdAtMs,
+});
+
+const DEFAULT_PUBLIC_APP = { name: 'greenroom-orchestrator', network: 'default' };
+
+export async function startFly(options: FlyOptions): Promise<LocalFly> {
+  const clock = options.clock ?? systemClock;
+  const random = options.random ?? Math.random;
+  const orgSlug = options.orgSlug ?? 'local';
+  const homeRegion = options.homeRegion ?? 'fra';
+  const publicApp = options.publicApp ?? DEFAULT_PUBLIC_APP;
+  await mkdir(options.dir, { recursive: true });
+
+  const faults = createFaults(random);
+  const state = createState(clock);
+  const images = createImages();
+  const capacity = createCapacity(state.liveIn, orgSlug);
+  const limits = createLimits(clock, options.limits ?? true);
+  const addresses = await reserveAddresses(random);
+  let latency = createLatency(options.latency ?? 'zero', random);
+  for (const [reference, definition] of Object.entries(options.images ?? {})) images.register(reference, definition);
+  state.addApp(publicApp.name, publicApp.network);
+
+  // The issuer is served by the API, whose port is known once it listens.
+  let apiUrl = '';
+  const issuerOf = (org: string) => `${apiUrl}/oidc/${org}`;
+  const oidc = await createOidc({ issuer: () => issuerOf(orgSlug), orgSlug, clock });
+  const sockets = await createIdentitySockets({ oidc, faults, clock, dir: options.dir });
+  const guests = createGuestHost({
+    sockets,
+    path: options.path ?? systemPath,
+    machineEnv: options.machineEnv ?? {},
+    log: options.log ?? (() => undefined),
+  });
+  const lifecycle = createLifecycle({
+    state,
+    clock,
+    faults,
+    guests,
+    latency: () => latency,
+    newAddress: addresses.next,
+  });
+  const machines = ({ includeDestroyed = false } = {}) =>
+    [...state.machines.values()].filter((m) => includeDestroyed || m.state !== 'destroyed').map(view);
+  const api = createMachinesApi({
+    state,
+    clock,
+    faults,
+    door: createDoor({ limits, faults, clock }),
+    lifecycle,
+    leases: createLeases(state, clock),
+    images,
+    capacity,
+    latency: () => latency,
+    oidc,
+    tokens: createTokens(options.token, orgSlug),
+    orgSlug,
+    homeRegion,
+    newAddress: addresses.next,
+    snapshot: machines,
+  });
+  await api.listen({ host: '127.0.0.1', port: options.apiPort ?? 0 });
+  apiUrl = `http://127.0.0.1:${(api.server.address() as AddressInfo).port}`;
+  const proxy = await startProxy({
+    state,
+    clock,
+    faults,
+    publicApp: publicApp.name,
+    orchestrators: options.orchestrators ?? (() => []),
+    edgeRegion: homeRegion,
+    stripReplayHeaders: options.stripReplayHeaders ?? false,
+    port: options.proxyPort ?? 0,
+    startMachine: lifecycle.start,
+  });
+
+  function machine(machineId: string): Machine {
+    const found = state.machines.get(machineId);
+    if (!found) throw new Error(`no machine ${machineId}`);
+    return found;
+  }
+
+  function killMachineProcess(machineId: string, signal: NodeJS.Signals | 'OOM' = 'SIGKILL'): void {
+    const found = machine(machineId);
+    if (!found.guest) throw new Error(`machine ${machineId} is ${found.state}: no process`);
+    found.oomKilled = signal === 'OOM';
+    if (signal === 'OOM' || signal === 'SIGKILL') found.guest.kill();
+    else found.guest.signal(signal);
+  }
+
+  function loseHost(machineId: string, { process = 'kill', destroyedAfterMs }: LoseHostOptions = {}): void {
+    const found = machine(machineId);
+    lifecycle.loseHost(found);
+    if (process === 'kill') found.guest?.kill();
+    if (process === 'freeze') found.guest?.signal('SIGSTOP');
+    if (destroyedAfterMs !== undefined) clock.setTimer(() => lifecycle.writeOff(found), destroyedAfterMs);
+  }
+
+  async function endMachines(): Promise<void> {
+    const running = [...state.machines.values()].filter((found) => found.state !== 'destroyed');
+    const guestsGone = running.flatMap((found) => found.guest?.exited ?? []);
+    for (const found of running) lifecycle.writeOff(found);
+    await Promise.all(guestsGone);
+  }
+
+  const shutdown = createShutdown([
+    { name: 'proxy', limitMs: 5_000, run: () => proxy.stop() },
+    { name: 'api', limitMs: 5_000, run: () => api.close() },
+    { name: 'machines', limitMs: 10_000, run: endMachines },
+    { name: 'sockets', limitMs: 5_000, run: () => sockets.stop() },
+    { name: 'addresses', limitMs: 1_000, run: () => addresses.release() },
+  ]);
+
+  return {
+    apiUrl,
+    proxyUrl: proxy.url,
+    faults,
+    machines,
+    killMachineProcess,
+    loseHost,
+    oidcIssuer: (org = orgSlug) => issuerOf(org),
+    registerImage: images.register,
+    machineLogs: guests.logsOf,
+    restoreHost: (machineId) => {
+      const found = machine(machineId);
+      found.guest?.signal('SIGCONT');
+      lifecycle.restoreHost(found);
+    },
+    migrateMachine: (machineId) => lifecycle.migrate(machine(machineId)),
+    crossNetworkReplay: {
+      enable: () => proxy.allowCrossNetworkReplay(true),
+      disable: () => proxy.allowCrossNetworkReplay(false),
+    },
+    setCapacity: capacity.set,
+    setLatency: (profile) => {
+      latency = createLatency(profile, random);
+    },
+    setLimits: limits.enable,
+    cutConnections: proxy.cut,
+    proxyStats: proxy.stats,
+    health: () => {
+      const live = machines();
+      return {
+        ok: api.server.listening,
+        machines: live.length,
+        started: live.filter((m) => m.state === 'started').length,
+      };
+    },
+    stop: async () => {
+      const error = shutdownError(await shutdown.run());
+      if (error) throw error;
+    },
+  };
+}

@@ -1,0 +1,102 @@
+/**
+ * Gives each guest what a machine has: its address, its platform environment, its API socket and its log.
+ *
+ * H1  The platform's variables win over the machine's `env`; everything else follows the order image, platform extras,
+ *     app secrets, `config.env` (the last wins).
+ */
+import type { IdentitySockets } from './identity-sockets.ts';
+import { type RunningGuest, startInProcess, startProcess } from './runtime.ts';
+import type { Machine } from './state.ts';
+
+export interface GuestHost {
+  start(machine: Machine): Promise<RunningGuest>;
+  /** Takes back what the guest had. */
+  ended(machine: Machine): void;
+  /** The last lines a machine has written, oldest first. */
+  logsOf(machineId: string): string[];
+}
+
+export interface GuestHostDeps {
+  sockets: IdentitySockets;
+  /** PATH of the guests. */
+  path: string;
+  machineEnv: Readonly<Record<string, string>>;
+  log(line: string, machineId: string): void;
+}
+
+const LINES_KEPT = 500;
+/** Machines whose lines are kept; the ones that have been silent longest are forgotten first. */
+const LOGS_KEPT = 2_000;
+
+function imageReference(machine: Machine): string {
+  const { registry, repository, tag, digest } = machine.image.ref;
+  return `${registry}/${repository}${tag === undefined ? '' : `:${tag}`}@${digest}`;
+}
+
+function platformEnv(machine: Machine, socketPath: string | undefined): Record<string, string> {
+  return {
+    FLY_APP_NAME: machine.app.name,
+    FLY_MACHINE_ID: machine.id,
+    FLY_ALLOC_ID: machine.id,
+    FLY_REGION: machine.region,
+    FLY_IMAGE_REF: imageReference(machine),
+    FLY_MACHINE_VERSION: machine.instanceId,
+    FLY_PRIVATE_IP: machine.address,
+    FLY_PUBLIC_IP: machine.address,
+    FLY_PROCESS_GROUP: machine.config.metadata?.fly_process_group ?? 'app',
+    FLY_VM_MEMORY_MB: String(machine.config.guest?.memory_mb ?? 256),
+    PRIMARY_REGION: machine.region,
+    HOST: machine.address,
+    ...(socketPath === undefined ? {} : { FLY_API_SOCKET: socketPath }),
+  };
+}
+
+/** `init` over the image's own command, as Docker combines ENTRYPOINT and CMD. */
+function commandOf(machine: Machine, imageCommand: readonly string[]): readonly string[] {
+  const { exec, entrypoint, cmd } = machine.config.init ?? {};
+  return exec ?? [...(entrypoint ?? imageCommand), ...(cmd ?? [])];
+}
+
+export function createGuestHost({ sockets, path, machineEnv, log }: GuestHostDeps): GuestHost {
+  const logs = new Map<string, string[]>();
+
+  function keep(machineId: string, line: string): void {
+    const lines = logs.get(machineId) ?? [];
+    logs.delete(machineId);
+    logs.set(machineId, lines);
+    lines.push(line);
+    if (lines.length > LINES_KEPT) lines.shift();
+    if (logs.size > LOGS_KEPT) logs.delete(logs.keys().next().value!);
+    log(line, machineId);
+  }
+
+  /** H1. */
+  function environment(machine: Machine, socketPath: string | undefined): Record<string, string> {
+    const secrets = Object.fromEntries([...machine.app.secrets].map(([name, secret]) => [name, secret.value]));
+    return {
+      PATH: path,
+      ...machine.image.definition.env,
+      ...machineEnv,
+      ...secrets,
+      ...machine.config.env,
+      ...platformEnv(machine, socketPath),
+    };
+  }
+
+  return {
+    logsOf: (machineId) => [...(logs.get(machineId) ?? [])],
+    ended: (machine) => sockets.close(machine.id),
+    start: async (machine) => {
+      const { definition } = machine.image;
+      const wantsSocket = !('inProcess' in definition) || definition.apiSocket !== false;
+      const env = environment(machine, wantsSocket ? await sockets.open(machine) : undefined);
+      const onLine = (line: string) => keep(machine.id, line);
+      if ('command' in definition) {
+        return startProcess({ command: commandOf(machine, definition.command), env, onLine });
+      }
+      const { id: machineId, name: machineName, region, address: host } = machine;
+      const context = { machineId, machineName, appName: machine.app.name, region, host, env, log: onLine };
+      return startInProcess(definition.inProcess, context);
+    },
+  };
+}

@@ -1,0 +1,85 @@
+/**
+ * The Machines API over HTTP: one server for `/v1`, the identity provider's documents and the local controls.
+ *
+ * Every answer carries `fly-request-id`; every refusal has the platform's `{ "error": … }` body.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import { type FastifyInstance, fastify } from 'fastify';
+import type { Faults } from '../faults.ts';
+import { apiError, isApiError } from './api-error.ts';
+import type { Capacity } from './capacity.ts';
+import type { Door } from './door.ts';
+import { newRequestId } from './ids.ts';
+import type { Images } from './images.ts';
+import type { Latency } from './latency.ts';
+import type { Leases } from './leases.ts';
+import type { Lifecycle } from './lifecycle.ts';
+import type { Oidc } from './oidc.ts';
+import { paramOf } from './request.ts';
+import { registerAppRoutes } from './routes-apps.ts';
+import { registerMachineRoutes } from './routes-machines.ts';
+import { registerPlatformRoutes } from './routes-platform.ts';
+import type { State } from './state.ts';
+import type { Tokens } from './tokens.ts';
+
+export interface ApiDeps {
+  state: State;
+  clock: Clock;
+  faults: Faults;
+  door: Door;
+  lifecycle: Lifecycle;
+  leases: Leases;
+  images: Images;
+  capacity: Capacity;
+  latency: () => Latency;
+  oidc: Oidc;
+  tokens: Tokens;
+  orgSlug: string;
+  homeRegion: string;
+  newAddress: () => string;
+  /** What `GET /_local/machines` shows. */
+  snapshot: () => unknown;
+}
+
+const BODY_LIMIT_BYTES = 1024 * 1024;
+const isPublic = (path: string) => !path.startsWith('/v1/') || path.startsWith('/v1/platform/regions');
+
+/** JSON whatever the content type says; an empty body is no body, as Go's decoder is lenient here. */
+function parseJson(server: FastifyInstance): void {
+  server.removeAllContentTypeParsers();
+  server.addContentTypeParser('*', { parseAs: 'string' }, (_request, text, done) => {
+    if (text === '') return done(null, undefined);
+    try {
+      done(null, JSON.parse(text as string));
+    } catch (error) {
+      done(apiError(400, `invalid JSON: ${(error as Error).message}`), undefined);
+    }
+  });
+}
+
+export function createMachinesApi(deps: ApiDeps): FastifyInstance {
+  const server = fastify({ bodyLimit: BODY_LIMIT_BYTES, forceCloseConnections: true, exposeHeadRoutes: false });
+  parseJson(server);
+
+  server.addHook('onRequest', async (request, reply) => {
+    void reply.header('fly-request-id', newRequestId(deps.clock.now(), deps.homeRegion));
+    void reply.header('fly-trace-id', randomBytes(16).toString('hex'));
+    void reply.header('fly-span-id', randomBytes(8).toString('hex'));
+    if (isPublic(request.url)) return;
+    const refused = deps.tokens.refuse(request.headers.authorization, paramOf(request, 'app') || undefined);
+    if (refused === 401) throw apiError(401, 'Authenticate: token validation error');
+    if (refused === 403) throw apiError(403, 'Authorize: token is not authorized for this app');
+  });
+  server.setErrorHandler((error, _request, reply) => {
+    if (isApiError(error)) return reply.code(error.httpStatus).send(error.body);
+    const { statusCode = 500, message } = error as { statusCode?: number; message?: string };
+    return reply.code(statusCode).send({ error: message ?? 'unknown' });
+  });
+  server.setNotFoundHandler((_request, reply) => reply.code(404).type('text/plain').send('404 page not found\n'));
+
+  registerAppRoutes(server, deps);
+  registerMachineRoutes(server, deps);
+  registerPlatformRoutes(server, deps);
+  return server;
+}

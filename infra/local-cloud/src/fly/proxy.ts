@@ -1,0 +1,388 @@
+/**
+ * Fly's proxy in front of one public app: HTTP and WebSocket upgrades, obeying `fly-replay`.
+ *
+ * P1  A replay re-sends the request as the client sent it (up to 1 MB of body), to the service of the target whose
+ *     public port is the one the client came in by; our own port counts as 443.
+ * P2  Connecting is retried until the replay's timeout. Once a target has taken the connection there is no other try.
+ * P3  With `fallback` the origin gets the request again with `fly-replay-failed`; its answer cannot replay again.
+ * P4  At most 10 replays of one request. Across networks only when enabled.
+ * P5  What the target answers to an upgrade is piped byte for byte; so is an upgrade the app accepts itself.
+ *
+ * Faults: `proxy.request` (status, delay, drop_before, hang) and `proxy.replay` (delay, drop_before, and the special
+ * `fail` with a reason of `fly-replay-failed` as its value, default `timeout`).
+ */
+import { createHash } from 'node:crypto';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import type { Faults } from '../faults.ts';
+import { readBody } from './body.ts';
+import { type HopRequest, type HopResult, hop, passableHeaders } from './hop.ts';
+import { newRequestId } from './ids.ts';
+import { serviceForPort } from './machine-config.ts';
+import { clientOf, type ProxyClient } from './proxy-client.ts';
+import { isRegion } from './regions.ts';
+import { parseReplay, type Replay, type ReplayFailure, replayFailed, replaySource } from './replay-header.ts';
+import type { App, Machine, State } from './state.ts';
+
+export interface ProxyDeps {
+  state: State;
+  clock: Clock;
+  faults: Faults;
+  /** Name of the public app; its instances are not machines here but base URLs. */
+  publicApp: string;
+  orchestrators: () => string[];
+  /** The edge that takes connections, unless the client says otherwise by `fly-prefer-region`. */
+  edgeRegion: string;
+  /** Take `fly-replay-src` and `fly-replay-failed` off requests from outside. Unknown at Fly; default false. */
+  stripReplayHeaders: boolean;
+  port: number;
+  startMachine: (machine: Machine) => void;
+}
+
+export interface ProxyStats {
+  requests: number;
+  replays: number;
+  fallbacks: number;
+  refusedCrossNetwork: number;
+  /** Open WebSocket tunnels. */
+  tunnels: number;
+}
+
+export interface Proxy {
+  readonly url: string;
+  readonly stats: Readonly<ProxyStats>;
+  allowCrossNetworkReplay(allowed: boolean): void;
+  /** Cuts open tunnels: all, or those to one machine. @returns how many. */
+  cut(machineId?: string): number;
+  stop(): Promise<void>;
+}
+
+const PUBLIC_PORT = 443;
+const MAX_REPLAYS = 10;
+/** When the replay names no timeout: this many tries at this distance. */
+const DEFAULT_TRIES = 20;
+const RETRY_MS = 50;
+const DEFAULT_RETRY_MS = 250;
+const CONNECT_TIMEOUT_MS = 1_000;
+
+/** Where a request can be sent: an instance of the public app, or a machine. */
+interface Target {
+  instance: string;
+  region: string;
+  network: string;
+  app: string;
+  host: string;
+  port: number;
+  machine: Machine | undefined;
+}
+
+type Sent = { result: Extract<HopResult, { kind: 'response' | 'tunnel' | 'broken' }>; target: Target };
+type ReplayEnd = Sent | { failed: ReplayFailure; elapsedMs: number; code: string };
+
+/** A name in a machine id's shape for an instance that is not a machine. */
+export const instanceIdOf = (url: string): string => createHash('sha256').update(url).digest('hex').slice(0, 14);
+
+export async function startProxy(deps: ProxyDeps): Promise<Proxy> {
+  const { state, clock, faults, publicApp } = deps;
+  const stats: ProxyStats = { requests: 0, replays: 0, fallbacks: 0, refusedCrossNetwork: 0, tunnels: 0 };
+  const tunnels = new Map<ProxyClient, string | undefined>();
+  let crossNetwork = false;
+  let turn = 0;
+
+  const publicNetwork = () => state.apps.get(publicApp)?.network ?? 'default';
+
+  function originTarget(url: string): Target {
+    const { hostname, port } = new URL(url);
+    return {
+      instance: instanceIdOf(url),
+      region: deps.edgeRegion,
+      network: publicNetwork(),
+      app: publicApp,
+      host: hostname,
+      port: Number(port || 80),
+      machine: undefined,
+    };
+  }
+
+  function machineTarget(machine: Machine): Target | undefined {
+    const service = serviceForPort(machine.config, PUBLIC_PORT);
+    if (!service) return undefined;
+    return {
+      instance: machine.id,
+      region: machine.region,
+      network: machine.app.network,
+      app: machine.app.name,
+      host: machine.address,
+      port: service.internal_port,
+      machine,
+    };
+  }
+
+  /** Round robin, beginning one further each time. */
+  function originsInTurn(): Target[] {
+    const urls = deps.orchestrators();
+    turn += 1;
+    return urls.map((_, index) => originTarget(urls[(index + turn) % urls.length]!));
+  }
+
+  function requestTo(client: ProxyClient, target: Target, extra: Record<string, string>): HopRequest {
+    const headers = { ...passableHeaders(client.request.headers, client.upgrade), ...edgeHeaders(client), ...extra };
+    return {
+      host: target.host,
+      port: target.port,
+      method: client.request.method ?? 'GET',
+      path: client.request.url ?? '/',
+      headers,
+      upgrade: client.upgrade,
+      body: client.body,
+      connectTimeoutMs: CONNECT_TIMEOUT_MS,
+    };
+  }
+
+  function edgeHeaders({ request, region }: ProxyClient): Record<string, string> {
+    const address = (request.socket.remoteAddress ?? '127.0.0.1').replace(/^::ffff:/, '');
+    const earlier = request.headers['x-forwarded-for'];
+    const port = String((server.address() as AddressInfo).port);
+    return {
+      'fly-client-ip': address,
+      'fly-region': region,
+      'fly-forwarded-port': port,
+      'x-forwarded-for': earlier === undefined ? address : `${String(earlier)}, ${address}`,
+      'x-forwarded-proto': 'http',
+      'x-forwarded-port': port,
+      'x-forwarded-ssl': 'off',
+      via: '1.1 fly.io',
+    };
+  }
+
+  function regionOf(request: IncomingMessage): string {
+    const wanted = String(request.headers['fly-prefer-region'] ?? '')
+      .split(',')[0]!
+      .trim();
+    return isRegion(wanted) ? wanted : deps.edgeRegion;
+  }
+
+  /** TCP health: an instance that refuses is skipped. */
+  async function sendToOrigin(client: ProxyClient, targets: Target[], extra = {}): Promise<Sent | undefined> {
+    for (const target of targets) {
+      const result = await hop(requestTo(client, target, extra), client.gone);
+      if (result.kind !== 'refused') return { result, target };
+    }
+    return undefined;
+  }
+
+  const routable = (machine: Machine) =>
+    !machine.cordoned && machine.hostStatus === 'ok' && machine.state !== 'destroying' && machine.state !== 'destroyed';
+
+  /** Machines that could take a replay, best first. Not started ones are included: they may be about to. */
+  function candidates(app: App, replay: Replay, source: Target): Machine[] {
+    const named = replay.instance ?? replay.preferInstance;
+    if (replay.instance !== undefined) {
+      const machine = app.live.get(replay.instance);
+      return machine && !machine.cordoned ? [machine] : [];
+    }
+    const all = [...app.live.values()].filter((machine) => routable(machine) && machine.state === 'started');
+    const rank = (machine: Machine) =>
+      (machine.id === named ? -100 : 0) + ((replay.regions.indexOf(machine.region) + 100) % 100);
+    const free = replay.regions.length === 0 || replay.regions.includes('any');
+    return all
+      .filter((machine) => free || replay.regions.includes(machine.region) || machine.id === named)
+      .filter((machine) => !(replay.elsewhere && machine.id === source.instance))
+      .sort((a, b) => rank(a) - rank(b));
+  }
+
+  function replayTargets(replay: Replay, source: Target): Target[] | 'unknown_app' | 'unauthorized' {
+    const appName = replay.app ?? source.app;
+    if (appName === publicApp) {
+      return originsInTurn().filter(
+        ({ instance }) =>
+          !(replay.elsewhere && instance === source.instance) && (replay.instance ?? instance) === instance,
+      );
+    }
+    const app = state.apps.get(appName);
+    if (!app) return 'unknown_app';
+    if (app.network !== source.network && !crossNetwork) return 'unauthorized';
+    return candidates(app, replay, source).flatMap((machine) => machineTarget(machine) ?? []);
+  }
+
+  /** One round over the targets. */
+  async function tryTargets(client: ProxyClient, targets: Target[], extra: Record<string, string>, replay: Replay) {
+    for (const target of targets) {
+      if (target.machine && !connectable(target.machine)) continue;
+      const missed = replay.preferInstance !== undefined && target.instance !== replay.preferInstance;
+      const headers = missed ? { ...extra, 'fly-preferred-instance-unavailable': replay.preferInstance! } : extra;
+      const result = await hop(requestTo(client, target, headers), client.gone);
+      if (result.kind !== 'refused') return { result, target };
+    }
+    return undefined;
+  }
+
+  function connectable(machine: Machine): boolean {
+    const autostart = serviceForPort(machine.config, PUBLIC_PORT)?.autostart === true;
+    if (machine.state === 'stopped' && autostart) deps.startMachine(machine);
+    return machine.state === 'started' && machine.hostStatus === 'ok';
+  }
+
+  /** P2. */
+  async function sendReplay(client: ProxyClient, replay: Replay, source: Target): Promise<ReplayEnd> {
+    const startedMs = clock.monotonicMs();
+    const failed = (reason: ReplayFailure, code: string) => ({
+      failed: reason,
+      code,
+      elapsedMs: clock.monotonicMs() - startedMs,
+    });
+    const fault = faults.take('proxy.replay', { app: replay.app ?? source.app, instance: replay.instance ?? '' });
+    if (fault?.kind === 'delay') await clock.sleep(fault.delayMs);
+    if (fault?.kind === 'special') return failed((fault.value as ReplayFailure | undefined) ?? 'timeout', 'PR03');
+    if (fault?.kind === 'drop_before') client.drop();
+    const extra = { 'fly-replay-src': replaySource(source, clock.now(), replay.state) };
+    for (let tries = 1; !client.gone.aborted; tries += 1) {
+      const targets = replayTargets(replay, source);
+      if (targets === 'unknown_app') return failed('no_candidate', 'PA04');
+      if (targets === 'unauthorized') {
+        stats.refusedCrossNetwork += 1;
+        return failed('no_candidate', 'PA05');
+      }
+      if (targets.length === 0) return failed('no_candidate', 'PR02');
+      const sent = await tryTargets(client, targets, extra, replay);
+      if (sent) return sent;
+      const elapsedMs = clock.monotonicMs() - startedMs;
+      if (replay.timeoutMs !== undefined && elapsedMs >= replay.timeoutMs) return failed('timeout', 'PC01');
+      if (replay.timeoutMs === undefined && tries >= DEFAULT_TRIES) return failed('retries_exhausted', 'PR01');
+      const pauseMs =
+        replay.timeoutMs === undefined ? DEFAULT_RETRY_MS : Math.min(RETRY_MS, replay.timeoutMs - elapsedMs);
+      await clock.sleep(pauseMs);
+    }
+    return failed('timeout', 'PC01');
+  }
+
+  function replayOf(sent: Sent): Replay | undefined {
+    if (sent.result.kind !== 'response') return undefined;
+    const header = sent.result.response.headers['fly-replay'];
+    return header === undefined ? undefined : parseReplay(String(header));
+  }
+
+  /** P3. */
+  async function fallBack(client: ProxyClient, replay: Replay, origin: Target, failure: Exclude<ReplayEnd, Sent>) {
+    stats.fallbacks += 1;
+    const header = replayFailed({
+      replay,
+      app: replay.app ?? origin.app,
+      region: replay.regions[0] ?? '',
+      source: origin.instance,
+      reason: failure.failed,
+      elapsedMs: failure.elapsedMs,
+    });
+    const others = replay.fallback === 'prefer_self' ? originsInTurn() : [];
+    return sendToOrigin(client, [origin, ...others], { 'fly-replay-failed': header });
+  }
+
+  async function route(client: ProxyClient): Promise<void> {
+    let sent = await sendToOrigin(client, originsInTurn());
+    if (!sent) return client.fail(503, 'PR03', 'no instance of the app takes connections');
+    for (let replays = 0; ; replays += 1) {
+      const replay = replayOf(sent);
+      if (!replay) return finish(client, sent);
+      discard(sent);
+      if (replays >= MAX_REPLAYS) return client.fail(502, 'PA02', 'too many replays');
+      if (client.body.rest) return client.fail(502, 'PA01', 'the request is too large to replay');
+      stats.replays += 1;
+      const end: ReplayEnd = await sendReplay(client, replay, sent.target);
+      if ('result' in end) {
+        sent = end;
+        continue;
+      }
+      if (replay.fallback === undefined) return client.fail(502, end.code, `replay failed: ${end.failed}`);
+      return afterFallback(client, await fallBack(client, replay, sent.target, end));
+    }
+  }
+
+  function afterFallback(client: ProxyClient, sent: Sent | undefined): void {
+    if (!sent) {
+      client.fail(502, 'PR03', 'the origin is gone');
+      return;
+    }
+    if (!replayOf(sent)) {
+      finish(client, sent);
+      return;
+    }
+    discard(sent);
+    client.fail(502, 'PA03', 'a fallback cannot replay again');
+  }
+
+  function discard(sent: Sent): void {
+    if (sent.result.kind === 'response') sent.result.response.destroy();
+  }
+
+  function finish(client: ProxyClient, { result, target }: Sent): void {
+    if (result.kind === 'broken') {
+      client.fail(502, 'PU02', 'the instance closed the connection');
+      return;
+    }
+    if (result.kind === 'response') {
+      client.respond(result.response);
+      return;
+    }
+    tunnels.set(client, target.machine?.id);
+    stats.tunnels += 1;
+    client.tunnel(result.response, result.socket, result.head, () => {
+      tunnels.delete(client);
+      stats.tunnels -= 1;
+    });
+  }
+
+  async function accept(request: IncomingMessage, io: { response: ServerResponse } | { socket: Duplex; head: Buffer }) {
+    stats.requests += 1;
+    if (deps.stripReplayHeaders) {
+      delete request.headers['fly-replay-src'];
+      delete request.headers['fly-replay-failed'];
+    }
+    const region = regionOf(request);
+    const client = clientOf(request, io, region, newRequestId(clock.now(), region));
+    const fault = faults.take('proxy.request', { path: request.url ?? '' });
+    if (fault?.kind === 'delay') await clock.sleep(fault.delayMs);
+    if (fault?.kind === 'drop_before') return client.drop();
+    if (fault?.kind === 'hang') return;
+    if (fault?.kind === 'status') return client.fail(fault.status, 'fault', 'fault on cue');
+    client.body = await readBody(request, client.upgrade);
+    await route(client);
+  }
+
+  const server: Server = createServer();
+  const run = (...args: Parameters<typeof accept>) => {
+    accept(...args).catch((error: unknown) => {
+      args[0].socket.destroy();
+      // A client that went away in the middle of its own request is not ours to report.
+      if (!args[0].destroyed) throw error;
+    });
+  };
+  server.on('request', (request, response) => run(request, { response }));
+  server.on('upgrade', (request, socket, head) => run(request, { socket, head }));
+  server.requestTimeout = 0;
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject).listen(deps.port, '127.0.0.1', resolve);
+  });
+
+  function cut(machineId?: string): number {
+    const chosen = [...tunnels].filter(([, id]) => machineId === undefined || id === machineId);
+    for (const [client] of chosen) client.drop();
+    return chosen.length;
+  }
+
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    stats,
+    cut,
+    allowCrossNetworkReplay: (allowed) => {
+      crossNetwork = allowed;
+    },
+    stop: async () => {
+      cut();
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}

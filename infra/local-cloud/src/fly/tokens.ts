@@ -1,0 +1,45 @@
+/** Who may call the API: the organisation's token everywhere, a deploy token in its own app. */
+import { randomBytes } from 'node:crypto';
+
+export interface Tokens {
+  mintForApp(appName: string): string;
+  /**
+   * @param header `Bearer …` or `FlyV1 …`. @param appName the app the call is about, if it is about one.
+   * @returns the status of the refusal, or undefined when allowed.
+   */
+  refuse(header: string | undefined, appName: string | undefined): 401 | 403 | undefined;
+  /** What `/v1/tokens/current` says. */
+  describe(header: string | undefined): Record<string, unknown>;
+}
+
+export function createTokens(orgToken: string, orgSlug: string): Tokens {
+  const appTokens = new Map<string, string>();
+  const bare = (header: string | undefined) => /^(?:Bearer|FlyV1)\s+(?:FlyV1\s+)?(.+)$/i.exec(header ?? '')?.[1] ?? '';
+  // `fly tokens create` prints the scheme with the token; accept the configured one in either form.
+  const wanted = orgToken.replace(/^FlyV1\s+/, '');
+
+  return {
+    mintForApp: (appName) => {
+      const token = `fm2_${randomBytes(24).toString('base64url')}`;
+      appTokens.set(token, appName);
+      return `FlyV1 ${token}`;
+    },
+    refuse: (header, appName) => {
+      const token = bare(header);
+      if (token === wanted) return undefined;
+      const app = appTokens.get(token);
+      if (app === undefined) return 401;
+      return app === appName ? undefined : 403;
+    },
+    describe: (header) => {
+      const app = appTokens.get(bare(header));
+      return {
+        token_id: app === undefined ? 'local-org' : `local-${app}`,
+        organization: orgSlug,
+        org_slug: orgSlug,
+        apps: app === undefined ? ['*'] : [app],
+        user: '',
+      };
+    },
+  };
+}
