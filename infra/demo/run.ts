@@ -116,7 +116,9 @@ export async function runInterview(
 async function goneMachines(stack: Stack, sessionId: string, limitMs: number) {
   const deadlineMs = performance.now() + limitMs;
   for (;;) {
-    const machines = stack.cloud.fly.machines().filter((m) => m.config.metadata?.session_id === sessionId);
+    const machines = stack.cloud.fly
+      .machines({ includeDestroyed: true })
+      .filter((m) => m.metadata.session_id === sessionId);
     if (machines.length > 0 && machines.every((m) => m.state === 'destroyed')) {
       return machines.map((m) => ({ fly_machine_id: m.id, state: m.state }));
     }

@@ -83,6 +83,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
 
   try {
     const imageRef = `registry.fly.io/greenroom-worker@${image.digest}`;
+    // Tenants' apps lie on networks of their own; at Fly an organisation's admin enables this once.
+    cloud.fly.crossNetworkReplay.enable();
     cloud.fly.registerImage(imageRef, { command: [process.execPath, image.file], digest: image.digest });
     const environment: Record<string, string> = {
       PUBLIC_URL: cloud.fly.proxyUrl,

@@ -134,8 +134,8 @@ describe("the candidate's socket", () => {
   });
 
   test('a forged replay header does not get past the worker', async () => {
-    const machine = stack.cloud.fly.machines().find((m) => m.config.metadata?.session_id === session.session_id);
-    const direct = `ws://${machine?.private_ip}:8080/ws/sessions/${session.session_id}`;
+    const machine = stack.cloud.fly.machines().find((m) => m.metadata.session_id === session.session_id);
+    const direct = `ws://${machine?.address}:8080/ws/sessions/${session.session_id}`;
     const socket = openSocket(direct, {
       token: session.join_token ?? '',
       headers: { 'fly-replay-src': 'instance=x;region=fra;t=1;state=forged' },

@@ -66,7 +66,7 @@ export async function endOf(stack: Stack, sessionId: string, limitMs = 40_000): 
 
 /** What Fly has of a session. */
 export const machinesOf = (stack: Stack, sessionId: string) =>
-  stack.cloud.fly.machines().filter((machine) => machine.config.metadata?.session_id === sessionId);
+  stack.cloud.fly.machines({ includeDestroyed: true }).filter((machine) => machine.metadata.session_id === sessionId);
 
 /** What was said in the calls, as the voice provider knows it. */
 export const saidAtProvider = (stack: Stack) =>

@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { type LocalFly, startFly } from './fly/fly.ts';
 import { type Supabase, startSupabase } from './supabase/supabase.ts';
-import { startVideo, type Video } from './video/video.ts';
+import { startVideo, type VideoProvider } from './video/video.ts';
 import { startVoiceProvider, type VoiceProvider } from './voice/provider.ts';
 
 /**
@@ -35,7 +35,7 @@ export interface LocalCloud {
   supabase: Supabase;
   fly: LocalFly;
   voice: VoiceProvider;
-  video: Video;
+  video: VideoProvider;
   /** Stops every part, all of them, and reports all errors together. */
   stop(): Promise<void>;
 }
