@@ -2,10 +2,10 @@ import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
-  chownSync,
   cpSync,
   existsSync,
   lchownSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -77,9 +77,9 @@ function ownerOf(uid: number, gid: number): (file: string) => void {
   };
 }
 
-/** Whether the account can enter the state folder and run the binaries. */
+/** Whether the account can enter the state folder and run the binaries. Changes nothing. */
 function works({ wrap, binDir, stateDir }: Account): boolean {
-  const script = 'cd "$1" && test -w . && "$2" --version';
+  const script = 'cd "$1" && "$2" --version';
   const { command, args, ids } = wrap('/bin/sh', ['-c', script, 'sh', stateDir, path.join(binDir, 'initdb')]);
   return spawnSync(command, args, { ...ids, cwd: '/', stdio: 'ignore' }).status === 0;
 }
@@ -99,7 +99,16 @@ function copyBinaries({ home, binDir }: PostgresBinaries): string {
       rmSync(unfinished, { recursive: true, force: true }); // Somebody else was first.
     }
   }
+  mustBeOurs(place, 0);
   return path.join(place, 'bin');
+}
+
+/** A name in a folder that everybody may write to is used only if it is really ours. */
+function mustBeOurs(folder: string, ...owners: number[]): void {
+  const { uid } = lstatSync(folder);
+  if (!lstatSync(folder).isDirectory() || !owners.includes(uid)) {
+    throw new Error(`${folder} was made by user ${uid}, not by us: remove it`);
+  }
 }
 
 function copiedAccount(binaries: PostgresBinaries, stateDir: string): Account {
@@ -107,7 +116,8 @@ function copiedAccount(binaries: PostgresBinaries, stateDir: string): Account {
   const name = createHash('sha256').update(stateDir).digest('hex').slice(0, 12);
   const elsewhere = path.join(tmpdir(), `greenroom-state-${name}`);
   mkdirSync(elsewhere, { recursive: true, mode: 0o700 });
-  chownSync(elsewhere, uid, gid);
+  mustBeOurs(elsewhere, 0, uid);
+  lchownSync(elsewhere, uid, gid);
   return { kind: 'copy', binDir: copyBinaries(binaries), stateDir: elsewhere, wrap: asNobody, own: ownerOf(uid, gid) };
 }
 
@@ -121,7 +131,7 @@ function hasName(): boolean {
 
 /**
  * Chooses the first way that works here (A1–A4).
- * @param stateDir an existing folder of ours; its owner may change.
+ * @param stateDir an existing folder of ours; it and all below it are given to the account.
  */
 export function chooseAccount(binaries: PostgresBinaries, stateDir: string): Account {
   const { uid, gid } = { uid: process.getuid?.() ?? -1, gid: process.getgid?.() ?? -1 };
@@ -131,14 +141,17 @@ export function chooseAccount(binaries: PostgresBinaries, stateDir: string): Acc
     return hasName() ? self : { ...self, kind: 'namespace', wrap: inNamespace };
   }
   const other = nobody();
-  const asOther: Account = { ...common, kind: 'nobody', wrap: asNobody, own: ownerOf(other.uid, other.gid) };
-  asOther.own(stateDir);
-  if (works(asOther)) return asOther;
-  const namespaced: Account = { ...common, kind: 'namespace', wrap: inNamespace, own: ownerOf(uid, gid) };
-  namespaced.own(stateDir);
-  if (works(namespaced)) return namespaced;
-  const copied = copiedAccount(binaries, stateDir);
-  if (works(copied)) return copied;
+  const candidates: Array<() => Account> = [
+    () => ({ ...common, kind: 'nobody', wrap: asNobody, own: ownerOf(other.uid, other.gid) }),
+    () => ({ ...common, kind: 'namespace', wrap: inNamespace, own: ownerOf(uid, gid) }),
+    () => copiedAccount(binaries, stateDir),
+  ];
+  for (const candidate of candidates) {
+    const account = candidate();
+    if (!works(account)) continue;
+    account.own(account.stateDir);
+    return account;
+  }
   throw new Error(
     `Postgres does not run here as root: ${binaries.binDir} and ${stateDir} are closed to the account nobody, user ` +
       `namespaces are forbidden, and a copy in ${tmpdir()} does not run either. Run as an ordinary user instead.`,

@@ -14,6 +14,7 @@ import { isPortFree } from './ports.ts';
  * G1  It listens on 127.0.0.1 and a socket in its own folder only, and asks for a password on both.
  * G2  A killed server's remains hold its folder and its memory for a moment: a start tries again for up to `settleMs`.
  * G3  Nothing of our environment reaches it: a PGPORT or PGDATA of the shell must not redirect it.
+ * G4  Its log tells neither statements nor rows, which may hold what must not be logged.
  */
 export interface PostgresOptions {
   account: Account;
@@ -64,6 +65,8 @@ function settings({ port, durable, maxConnections = 100 }: PostgresOptions, sock
     timezone: 'UTC',
     log_timezone: 'UTC',
     jit: 'off',
+    log_min_error_statement: 'panic',
+    log_error_verbosity: 'terse',
     ...(durable ? {} : { fsync: 'off', full_page_writes: 'off' }),
   };
   return Object.entries(values).flatMap(([name, value]) => ['-c', `${name}=${value}`]);

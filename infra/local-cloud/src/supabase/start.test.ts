@@ -39,6 +39,19 @@ afterEach(async () => {
   [running, folders] = [[], []];
 });
 
+test.each([
+  ['closed to', 0o700],
+  ['open to', 0o755],
+])(
+  'a folder %s other users can hold a project, by root and by an ordinary user',
+  { timeout: 60_000 },
+  async (_, mode) => {
+    const dir = folder();
+    chmodSync(dir, mode);
+    expect((await (await start({ dir })).health()).ok).toBe(true);
+  },
+);
+
 test('with keep, data, keys and users are there again; without it, everything is new', {
   timeout: 60_000,
 }, async () => {

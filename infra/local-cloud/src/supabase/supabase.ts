@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { chmodSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { createShutdown, shutdownError } from '@greenroom/shared/runtime/shutdown.ts';
 import type { JWK, JWTPayload } from 'jose';
@@ -109,6 +109,7 @@ async function makePlan(options: SupabaseOptions): Promise<Plan> {
   const dir = path.resolve(options.dir);
   const stateDir = path.join(dir, 'postgres');
   mkdirSync(stateDir, { recursive: true });
+  chmodSync(stateDir, 0o711);
   // Before anything in the folder changes, its owner included: a server that still runs there must not notice.
   await waitUntilUnused(stateDir);
   const account = chooseAccount(postgresBinaries, stateDir);
