@@ -15,6 +15,7 @@ const orders: Array<[string, boolean]> = [
   ['a candidate would be given up while the edge still waits', d.reconnectGraceMs > d.edgeWaitMs],
   ['an intent would be retaken while its request is still running twice over', d.intentTakenMs < d.flyRequestMs],
   ['late transcripts would eat the teardown', d.lateTranscriptMs < d.teardownMs / 2],
+  ['the browser would give up before a slow sideband is given up', d.sidebandReadyMs < d.providerRequestMs],
   ['the transcript would be late on the screen', d.transcriptBatchMs <= 250],
   ['a join token would die before its session can expire unjoined', d.joinTokenMs >= d.neverJoinedMs],
 ];

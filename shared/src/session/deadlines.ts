@@ -50,6 +50,10 @@ export const defaultDeadlines = {
   absenceGraceMs: 3_000,
   /** One request to the voice provider. */
   providerRequestMs: 10_000,
+  /** An SDP answer waits this long for the sideband; then the interview begins without it, and it is tried on. */
+  sidebandReadyMs: 5_000,
+  /** The interviewer has called its `end_session` tool: each step of its goodbye may take this long. */
+  goodbyeMs: 30_000,
   /** One request to Fly that does not itself wait. */
   flyRequestMs: 15_000,
   /** One request to Supabase. */

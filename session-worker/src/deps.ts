@@ -1,0 +1,34 @@
+import { systemClock } from '@greenroom/shared/runtime/clock.ts';
+import { newSecret } from '@greenroom/shared/runtime/ids.ts';
+import { createLogger, type Logger } from '@greenroom/shared/runtime/logger.ts';
+import type { Config } from './config.ts';
+import { createHttp } from './http.ts';
+import { createIdentity } from './lifecycle/identity.ts';
+import { createUpgrade } from './room/upgrade.ts';
+import { createWorker, type Worker } from './worker.ts';
+
+/** The composition root: everything the process is made of, from its configuration. */
+export interface Deps {
+  log: Logger;
+  worker: Worker;
+}
+
+export function createDeps(config: Config): Deps {
+  const clock = systemClock;
+  const log = createLogger({ component: 'session-worker', level: config.logLevel }).child(config.machine);
+  const worker = createWorker({
+    clock,
+    log,
+    http: createHttp({ clock }),
+    identity: createIdentity({
+      http: createHttp({ clock, socketPath: config.flyApiSocket }),
+      audience: config.orchestratorUrl,
+    }),
+    acceptUpgrade: createUpgrade(),
+    orchestratorUrl: config.orchestratorUrl,
+    claimMs: config.deadlines.claimMs,
+    requestMs: config.deadlines.providerRequestMs,
+    bootNonce: newSecret(),
+  });
+  return { log, worker };
+}

@@ -1,0 +1,309 @@
+import type { IncomingMessage } from 'node:http';
+import type { ClientMessage } from '@greenroom/shared/protocol/socket.ts';
+import { closeCodes } from '@greenroom/shared/protocol/socket.ts';
+import type { ClaimResponse, Directive } from '@greenroom/shared/protocol/worker-api.ts';
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import type { Logger } from '@greenroom/shared/runtime/logger.ts';
+import { createShutdown, type Shutdown, shutdownError } from '@greenroom/shared/runtime/shutdown.ts';
+import { endingOf, type SessionReason } from '@greenroom/shared/session/reasons.ts';
+import type { WebSocket } from 'ws';
+import type { Http } from './http.ts';
+import { type Conclusion, createConclusion } from './lifecycle/conclusion.ts';
+import { createSessionDeadlines } from './lifecycle/deadlines.ts';
+import { createLease } from './lifecycle/lease.ts';
+import type { Orchestrator } from './lifecycle/orchestrator.ts';
+import { createReports } from './lifecycle/reports.ts';
+import { teardownPhases } from './lifecycle/teardown.ts';
+import { createCalls, type OfferResult } from './realtime/calls.ts';
+import { createInterviewer, type Interviewer } from './realtime/interviewer.ts';
+import { createProvider } from './realtime/provider.ts';
+import { createSideband, type Sideband } from './realtime/sideband.ts';
+import { createAdmission } from './room/admission.ts';
+import type { Connection } from './room/connection.ts';
+import { createRoom } from './room/room.ts';
+import { createStore } from './store.ts';
+import { createRecap } from './transcript/recap.ts';
+import { createTranscript } from './transcript/transcript.ts';
+import { createWriter } from './transcript/writer.ts';
+
+/**
+ * One claimed session, put together: its room, its calls, its transcript, its timers, and its end.
+ * Each part knows only what it is given here; every way to an end leads through `conclude`.
+ */
+export interface Interview {
+  start(): void;
+  /** What to do with the socket of this upgrade request once it is accepted: let it into the room, or close it with why. */
+  admit(request: IncomingMessage): Promise<(socket: WebSocket) => void>;
+  /** SIGTERM: asks for the directive; without an `end` it is a hand-over. A second call hurries. */
+  terminate(): Promise<void>;
+  /** Resolves when the worker's part is over and everything was done for it. */
+  readonly done: Promise<Conclusion>;
+}
+
+export interface InterviewDeps {
+  clock: Clock;
+  log: Logger;
+  http: Http;
+  claim: ClaimResponse;
+  orchestrator: Orchestrator;
+  workerToken: { current(): string; set(token: string): void };
+  /** Claims again with this boot's nonce, for a fresh worker token. */
+  reclaim(): Promise<'renewed' | 'refused' | 'unreachable'>;
+}
+
+/** How long SIGTERM waits for its directive, ms: short of Fly's patience, longer than a slow answer. */
+const directiveMs = 4_000;
+const hurriedMs = 1_000;
+
+export function createInterview(deps: InterviewDeps): Interview {
+  const { clock, claim, orchestrator, workerToken } = deps;
+  const { session, deadlines } = claim;
+  const log = deps.log.child({
+    session_id: session.id,
+    tenant_id: session.tenant_id,
+    epoch: session.epoch,
+    machine_id: claim.machine_id,
+  });
+  let shutdown: Shutdown | undefined;
+  let signals = 0;
+  let finished: (conclusion: Conclusion) => void = () => {};
+  const done = new Promise<Conclusion>((resolve) => {
+    finished = resolve;
+  });
+
+  const conclusion = createConclusion((decided) => {
+    log.info(
+      { kind: decided.kind, ...(decided.kind === 'ended' ? { outcome: decided.outcome, reason: decided.reason } : {}) },
+      'session concluded',
+    );
+    void tearDown(decided);
+  });
+  const conclude = (reason: SessionReason) => void conclusion.decide({ kind: 'ended', ...endingOf(reason) });
+  const onFenced = () => {
+    log.warn({}, 'fenced: another machine serves the session');
+    writer.stop();
+    reports.stop();
+    conclusion.decide({ kind: 'fenced' });
+  };
+  const obey = (directive: Directive) => {
+    if (directive.kind === 'fenced') onFenced();
+    if (directive.kind === 'end')
+      conclusion.decide({ kind: 'ended', outcome: directive.outcome, reason: directive.reason });
+  };
+
+  const store = createStore({
+    url: claim.supabase.url,
+    publishableKey: claim.supabase.publishable_key,
+    sessionId: session.id,
+    accessToken: workerToken.current,
+    requestMs: deadlines.databaseRequestMs,
+  });
+  const reports = createReports({ clock, log, report: store.report, onFenced });
+  const writer = createWriter({
+    clock,
+    log,
+    append: store.append,
+    onFenced,
+    onStored: (entries) => room.send({ type: 'transcript_ack', item_ids: entries.map((entry) => entry.item_id) }),
+  });
+  const transcript = createTranscript({ clock, writer, send: (message) => room.send(message) });
+  const recap = createRecap({ clock, log, read: store.transcript, resumed: session.epoch > 1, said: transcript.said });
+
+  const timers = createSessionDeadlines({
+    clock,
+    deadlines,
+    maxDurationMs: session.max_duration_ms,
+    onExpired: conclude,
+    onWarning: (endsAt) => room.send({ type: 'session_warning', code: 'time_limit', ends_at: endsAt }),
+  });
+  const lease = createLease({
+    clock,
+    log,
+    heartbeatMs: deadlines.heartbeatMs,
+    leaseMs: deadlines.leaseMs,
+    leaseLostMs: deadlines.leaseLostMs,
+    beat: (timeoutMs) =>
+      orchestrator.heartbeat(
+        { presence: room.presence, unsaved_entries: writer.unsaved, rss_bytes: process.memoryUsage.rss() },
+        timeoutMs,
+      ),
+    reclaim: deps.reclaim,
+    onDirective: obey,
+    onToken: ({ token }) => workerToken.set(token),
+    onLost: () => conclude('worker_lost'),
+  });
+
+  let interviewer: Interviewer | undefined;
+  /** What the browser was asked to offer, until it does. */
+  let required: { ordinal: number; reason: 'call_lost' | 'rollover' | 'sideband_lost'; deadline: number } | undefined;
+  const speak = async (ordinal: number, sideband: Sideband) => {
+    interviewer?.stop();
+    interviewer = createInterviewer({
+      clock,
+      log,
+      send: sideband.send,
+      goodbyeMs: deadlines.goodbyeMs,
+      onFinished: () => conclude('interviewer_finished'),
+    });
+    interviewer.begin(ordinal > 1 || session.epoch > 1 ? await recap.text() : undefined);
+  };
+  const calls = createCalls({
+    clock,
+    log,
+    orchestrator,
+    provider: createProvider({
+      http: deps.http,
+      clock,
+      baseUrl: claim.realtime.base_url,
+      webrtcFilter: claim.realtime.webrtc_filter,
+      requestMs: deadlines.providerRequestMs,
+    }),
+    openSideband: (call) => createSideband({ ...call, clock, log, attachMs: deadlines.providerRequestMs }),
+    sidebandReadyMs: deadlines.sidebandReadyMs,
+    lateTranscriptMs: deadlines.lateTranscriptMs,
+    onOpened: transcript.open,
+    onEvent: (ordinal, event) => {
+      transcript.event(ordinal, event);
+      interviewer?.event(event);
+    },
+    onSpeakable: (ordinal, sideband) => void speak(ordinal, sideband),
+    onGone: () => requireCall('call_lost'),
+    onClosed: transcript.settle,
+  });
+  const requireCall = (reason: 'call_lost' | 'rollover' | 'sideband_lost') => {
+    if (conclusion.value) return;
+    required = { ordinal: calls.ordinal, reason, deadline: clock.now() + deadlines.offerMs };
+    timers.callRequired();
+    room.send({ type: 'call_required', ...required });
+  };
+
+  const welcome = async (connection: Connection) => {
+    connection.send({
+      type: 'session_ready',
+      v: 1,
+      session_id: session.id,
+      epoch: session.epoch,
+      reconnect_token: claim.reconnect_token,
+      acked: await recap.storedIds(writer.storedIds()),
+      ordinal: calls.ordinal,
+      call_active: calls.active,
+      simulated: session.simulated,
+      ends_at: timers.endsAt,
+    });
+    if (required) connection.send({ type: 'call_required', ...required });
+  };
+
+  const onOffer = async (sdp: string, ordinal: number | undefined, connection: Connection) => {
+    timers.offered();
+    const result = await calls.offer(sdp, ordinal);
+    if (result.kind === 'answered') return onAnswered(result, connection);
+    if (result.kind === 'fenced') return onFenced();
+    if (!calls.active && timers.endsAt === null) timers.joined();
+    connection.error(result.code, result.kind === 'refused' ? result.detail : undefined);
+    if (result.kind === 'failed') conclude(result.reason);
+  };
+  const onAnswered = ({ sdp, ordinal }: Extract<OfferResult, { kind: 'answered' }>, connection: Connection) => {
+    required = undefined;
+    connection.send({ type: 'sdp_answer', sdp, ordinal });
+    if (timers.endsAt !== null) return;
+    timers.began(clock.now());
+    reports.add({ status: 'in_progress' });
+  };
+  const onCopies = (
+    message: Pick<Extract<ClientMessage, { type: 'transcript_update' }>, 'entries'>,
+    connection: Connection,
+  ) => {
+    const wrong = transcript.copies(message.entries);
+    if (wrong.length > 0) connection.error('invalid_message', `Wrong: ${wrong.map((f) => f.field).join(', ')}.`, wrong);
+  };
+
+  const room = createRoom({
+    clock,
+    log,
+    sessionId: session.id,
+    pingMs: deadlines.socketPingMs,
+    onPresent: () => {
+      timers.joined();
+      reports.add({ status: 'connecting', presence: 'present' });
+    },
+    onLost: () => {
+      timers.left();
+      reports.add({ presence: 'lost' });
+    },
+    onInit: welcome,
+    onMessage: (message, connection) => {
+      if (message.type === 'transcript_update') return onCopies(message, connection);
+      if (conclusion.value) return connection.error('call_not_allowed', 'The session is ending.');
+      if (message.type === 'sdp_offer') return void onOffer(message.sdp, message.ordinal, connection);
+      if (message.final_transcript?.length) onCopies({ entries: message.final_transcript }, connection);
+      conclude('ended_by_candidate');
+    },
+  });
+  const admit = createAdmission({
+    sessionId: session.id,
+    tenantId: session.tenant_id,
+    epoch: session.epoch,
+    issuer: claim.join_issuer,
+    keys: claim.join_keys,
+    allowedOrigins: session.allowed_origins,
+    now: () => clock.now(),
+  });
+
+  const tearDown = async (decided: Conclusion) => {
+    const stopTimers = () => {
+      timers.stop();
+      lease.stop();
+      interviewer?.stop();
+    };
+    const parts = {
+      clock,
+      deadlines,
+      conclusion,
+      calls,
+      transcript,
+      writer,
+      reports,
+      room,
+      stopTimers,
+      finish: orchestrator.finish,
+    };
+    shutdown = createShutdown(teardownPhases(parts, decided), { hurriedMs });
+    if (signals > 1) shutdown.hurry();
+    const outcomes = await shutdown.run();
+    const error = shutdownError(outcomes);
+    for (const { name, tookMs } of outcomes) log.debug({ phase: name, took_ms: Math.round(tookMs) }, 'teardown phase');
+    if (error) log.error({ error, count: writer.unsaved }, 'teardown was not clean');
+    writer.stop();
+    reports.stop();
+    finished(decided);
+  };
+
+  return {
+    done,
+    start: () => {
+      const resumed = session.started_at !== null || claim.open_call !== null;
+      timers.start(resumed);
+      if (session.started_at !== null) timers.began(session.started_at);
+      if (claim.open_call) calls.takeOver(claim.open_call);
+      lease.start();
+      obey(claim.directive);
+    },
+    admit: async (request) => {
+      const admission = await admit(request);
+      if (admission.kind === 'admitted') return room.enter;
+      log.info({ close_code: admission.code, reason: admission.why }, 'socket refused');
+      return (socket) => socket.close(admission.code, admission.why);
+    },
+    terminate: async () => {
+      signals += 1;
+      if (signals > 1) return shutdown?.hurry();
+      if (conclusion.value) return;
+      const directive = await lease.ask(Math.min(directiveMs, deadlines.stopTimeoutMs));
+      log.info({ directive: directive === 'unreachable' ? directive : directive.kind }, 'asked to stop');
+      if (directive !== 'unreachable') obey(directive);
+      conclusion.decide({ kind: 'handed_over' });
+    },
+  };
+}
+
+export const notReady = { code: closeCodes.notReady, reason: 'the machine has no session yet' } as const;

@@ -1,0 +1,64 @@
+import type { ClaimResponse } from '@greenroom/shared/protocol/worker-api.ts';
+import { backoffMs } from '@greenroom/shared/runtime/backoff.ts';
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import type { Logger } from '@greenroom/shared/runtime/logger.ts';
+import type { Identity } from './identity.ts';
+import { mayWorkLater, type Orchestrator } from './orchestrator.ts';
+
+/**
+ * The claim: this boot asks for the session its machine was made for.
+ *
+ * C1  One nonce per boot, on every try: a claim whose answer was lost is answered again, another boot is refused.
+ * C2  A refusal is final: somebody else serves the session, or it is over. Exit at once, touch nothing.
+ * C3  Without any answer within `claimMs` the machine is of no use to anybody: exit.
+ */
+export type ClaimResult =
+  | { kind: 'claimed'; claim: ClaimResponse }
+  | { kind: 'refused'; status: number; code: string }
+  | { kind: 'gave_up' };
+
+export interface ClaimDeps {
+  clock: Clock;
+  log: Logger;
+  identity: Identity;
+  orchestrator: Pick<Orchestrator, 'claim'>;
+  bootNonce: string;
+  /** C3, milliseconds. */
+  claimMs: number;
+  random?: () => number;
+}
+
+export async function claimSession(deps: ClaimDeps): Promise<ClaimResult> {
+  const { clock, log, claimMs, random = Math.random } = deps;
+  const limit = new AbortController();
+  const timer = clock.setTimer(() => limit.abort(new Error('not claimed in time')), claimMs);
+  try {
+    for (let attempt = 0; !limit.signal.aborted; attempt += 1) {
+      const result = await tryOnce(deps, limit.signal);
+      if (result.kind !== 'again') return result;
+      const delayMs = 50 + backoffMs(attempt, { baseMs: 100, maxMs: 2_000, random });
+      log.warn({ attempt: attempt + 1, delay_ms: delayMs, status_code: result.status }, 'claim got no answer');
+      await clock.sleep(delayMs, limit.signal).catch(() => undefined);
+    }
+    return { kind: 'gave_up' };
+  } finally {
+    timer.cancel();
+  }
+}
+
+async function tryOnce(
+  { identity, orchestrator, bootNonce, log }: ClaimDeps,
+  signal: AbortSignal,
+): Promise<ClaimResult | { kind: 'again'; status: number }> {
+  let token: string;
+  try {
+    token = await identity(signal);
+  } catch (error) {
+    log.warn({ error }, 'no identity token yet');
+    return { kind: 'again', status: 0 };
+  }
+  const answer = await orchestrator.claim(token, bootNonce, signal);
+  if (answer.kind === 'ok') return { kind: 'claimed', claim: answer.value };
+  if (mayWorkLater(answer)) return { kind: 'again', status: answer.status };
+  return { kind: 'refused', status: answer.status, code: answer.code ?? 'unknown' };
+}

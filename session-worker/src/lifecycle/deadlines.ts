@@ -1,0 +1,91 @@
+import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
+import type { Deadlines } from '@greenroom/shared/session/deadlines.ts';
+import type { SessionReason } from '@greenroom/shared/session/reasons.ts';
+
+/**
+ * The session's own timers: they run in the VM, so that it ends itself though every orchestrator were dead.
+ *
+ *   waiting for the candidate   neverJoinedMs       → candidate_never_joined
+ *   joined (or asked), no call  offerMs             → call_not_established
+ *   the candidate is gone       reconnectGraceMs    → candidate_left
+ *   the interview runs          maxDurationMs       → max_duration, with a warning before
+ */
+export interface SessionDeadlines {
+  /** Starts the timers. `resumed`: the session had begun on another machine, so the candidate counts as gone, not as new. */
+  start(resumed: boolean): void;
+  joined(): void;
+  left(): void;
+  /** An offer has come: the first call is being established, or is up. */
+  offered(): void;
+  /** The browser was asked for another call: again it has `offerMs`. */
+  callRequired(): void;
+  /** The interview began then (Unix ms); later calls change nothing. */
+  began(startedAt: number): void;
+  /** Unix ms when the interview must be over, once it has begun. */
+  readonly endsAt: number | null;
+  stop(): void;
+}
+
+export interface SessionDeadlinesDeps {
+  clock: Clock;
+  deadlines: Deadlines;
+  maxDurationMs: number;
+  onExpired(reason: SessionReason): void;
+  onWarning(endsAt: number): void;
+}
+
+export function createSessionDeadlines(deps: SessionDeadlinesDeps): SessionDeadlines {
+  const { clock, deadlines, maxDurationMs, onExpired } = deps;
+  let presence: Timer | undefined;
+  let offer: Timer | undefined;
+  let timers: Timer[] = [];
+  let callSeen = false;
+  let endsAt: number | null = null;
+
+  const expire = (reason: SessionReason, delayMs: number) =>
+    clock.setTimer(() => onExpired(reason), Math.max(0, delayMs));
+  const left = () => {
+    presence?.cancel();
+    presence = expire('candidate_left', deadlines.reconnectGraceMs);
+  };
+
+  return {
+    start: (resumed) => {
+      callSeen = resumed;
+      if (resumed) left();
+      else presence = expire('candidate_never_joined', deadlines.neverJoinedMs);
+    },
+    joined: () => {
+      presence?.cancel();
+      presence = undefined;
+      if (!callSeen) offer ??= expire('call_not_established', deadlines.offerMs);
+    },
+    left,
+    offered: () => {
+      callSeen = true;
+      offer?.cancel();
+      offer = undefined;
+    },
+    callRequired: () => {
+      callSeen = false;
+      offer?.cancel();
+      offer = expire('call_not_established', deadlines.offerMs);
+    },
+    began: (startedAt) => {
+      if (endsAt !== null) return;
+      endsAt = startedAt + maxDurationMs;
+      const leftMs = endsAt - clock.now();
+      timers.push(expire('max_duration', leftMs));
+      const warnInMs = leftMs - deadlines.durationWarningMs;
+      // An interview shorter than the warning time is warned of at half time: better late than never.
+      timers.push(clock.setTimer(() => deps.onWarning(endsAt ?? 0), warnInMs > 0 ? warnInMs : Math.max(0, leftMs / 2)));
+    },
+    get endsAt() {
+      return endsAt;
+    },
+    stop: () => {
+      for (const timer of [presence, offer, ...timers]) timer?.cancel();
+      timers = [];
+    },
+  };
+}

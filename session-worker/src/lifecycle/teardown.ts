@@ -1,0 +1,166 @@
+import { closeCodes } from '@greenroom/shared/protocol/socket.ts';
+import type { FinishRequest } from '@greenroom/shared/protocol/worker-api.ts';
+import { backoffMs } from '@greenroom/shared/runtime/backoff.ts';
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import type { ShutdownPhase } from '@greenroom/shared/runtime/shutdown.ts';
+import type { Deadlines } from '@greenroom/shared/session/deadlines.ts';
+import type { Calls } from '../realtime/calls.ts';
+import type { Room } from '../room/room.ts';
+import type { Transcript } from '../transcript/transcript.ts';
+import type { Writer } from '../transcript/writer.ts';
+import type { Conclusion, ConclusionBox } from './conclusion.ts';
+import { type Answer, mayWorkLater } from './orchestrator.ts';
+import type { Reports } from './reports.ts';
+
+/**
+ * How this worker stops, as named phases. The whole of each list stays within `teardownMs`.
+ *
+ *   ended        stop intake → hang up → late transcripts → flush → close room → report
+ *   handed over  stop intake → flush → report draining → close room (4409); never hangs up
+ *   fenced       stop writing → close room (4409); never hangs up, reports nothing
+ *
+ * D1  Being fenced can show at any moment, also in the middle of an ending: what is left then skips hang-up and writing.
+ * D2  The room is closed after the flush, so that the browser gets its last acknowledgements.
+ */
+export interface TeardownParts {
+  clock: Clock;
+  deadlines: Deadlines;
+  conclusion: ConclusionBox;
+  calls: Calls;
+  transcript: Transcript;
+  writer: Writer;
+  reports: Reports;
+  room: Room;
+  /** Timers, lease: everything that would act by itself. */
+  stopTimers(): void;
+  finish(request: FinishRequest, signal: AbortSignal): Promise<Answer<unknown>>;
+}
+
+export function teardownPhases(parts: TeardownParts, conclusion: Conclusion): ShutdownPhase[] {
+  switch (conclusion.kind) {
+    case 'ended':
+      return endPhases(parts, conclusion);
+    case 'handed_over':
+      return handOverPhases(parts);
+    case 'fenced':
+      return fencedPhases(parts);
+  }
+}
+
+function endPhases(parts: TeardownParts, { outcome, reason }: Extract<Conclusion, { kind: 'ended' }>): ShutdownPhase[] {
+  const { calls, transcript, writer, reports, room, conclusion, deadlines } = parts;
+  const share = (part: number) => Math.round(deadlines.teardownMs * part);
+  const unlessFenced = (work: (signal: AbortSignal) => Promise<void> | void) => (signal: AbortSignal) =>
+    conclusion.fenced ? undefined : work(signal);
+  return [
+    {
+      name: 'stop intake',
+      limitMs: share(0.02),
+      run: () => {
+        parts.stopTimers();
+        calls.stop();
+        if (!conclusion.fenced) reports.add({ status: 'finalizing', outcome, reason });
+      },
+    },
+    {
+      name: 'hang up',
+      limitMs: share(0.2),
+      run: unlessFenced(async (signal) => {
+        if (!(await calls.hangUp(signal))) throw new Error('the call may still be up');
+      }),
+    },
+    {
+      name: 'late transcripts',
+      // A little more than the wait itself, which ends by itself.
+      limitMs: Math.min(deadlines.lateTranscriptMs + 500, share(0.2)),
+      run: async (signal) => {
+        await waitForTexts(parts, signal);
+        calls.close();
+        transcript.settle();
+      },
+    },
+    { name: 'flush', limitMs: share(0.35), run: (signal) => writer.flush(signal) },
+    {
+      name: 'close room',
+      limitMs: share(0.05),
+      run: () =>
+        conclusion.fenced
+          ? room.close(closeCodes.moved, 'the session has moved', { type: 'moved' })
+          : room.close(closeCodes.normal, 'the session has ended', { type: 'session_ended', outcome, reason }),
+    },
+    {
+      name: 'report',
+      limitMs: share(0.15),
+      run: unlessFenced((signal) =>
+        finishUntilHeard(parts, { kind: 'ended', outcome, reason, transcript_complete: isComplete(writer) }, signal),
+      ),
+    },
+  ];
+}
+
+function handOverPhases(parts: TeardownParts): ShutdownPhase[] {
+  const { calls, writer, room, conclusion, deadlines } = parts;
+  const share = (part: number) => Math.round(deadlines.teardownMs * part);
+  return [
+    {
+      name: 'stop intake',
+      limitMs: share(0.02),
+      run: () => {
+        parts.stopTimers();
+        calls.stop();
+      },
+    },
+    { name: 'flush', limitMs: share(0.4), run: (signal) => writer.flush(signal) },
+    {
+      name: 'report',
+      limitMs: share(0.2),
+      run: (signal) => (conclusion.fenced ? undefined : finishUntilHeard(parts, { kind: 'draining' }, signal)),
+    },
+    closeMoved(room, share(0.05)),
+    { name: 'leave the call', limitMs: 1_000, run: () => calls.close() },
+  ];
+}
+
+function fencedPhases({ calls, writer, reports, room, stopTimers, deadlines }: TeardownParts): ShutdownPhase[] {
+  return [
+    {
+      name: 'stop writing',
+      limitMs: 1_000,
+      run: () => {
+        stopTimers();
+        calls.stop();
+        writer.stop();
+        reports.stop();
+      },
+    },
+    closeMoved(room, Math.round(deadlines.teardownMs * 0.05)),
+    { name: 'leave the call', limitMs: 1_000, run: () => calls.close() },
+  ];
+}
+
+const closeMoved = (room: Room, limitMs: number): ShutdownPhase => ({
+  name: 'close room',
+  limitMs,
+  run: () => room.close(closeCodes.moved, 'the session has moved', { type: 'moved' }),
+});
+
+const isComplete = (writer: Writer): boolean => writer.unsaved === 0 && writer.refused === 0;
+
+/** Ends when every item has its text, the wait is over, or the phase is. Never throws: what is missing is settled. */
+async function waitForTexts({ clock, deadlines, transcript }: TeardownParts, signal: AbortSignal): Promise<void> {
+  const untilMs = clock.monotonicMs() + deadlines.lateTranscriptMs;
+  while (transcript.awaited() > 0 && clock.monotonicMs() < untilMs && !signal.aborted) {
+    await clock.sleep(Math.min(50, deadlines.lateTranscriptMs), signal).catch(() => undefined);
+  }
+}
+
+/** The last word is said until somebody has heard it or time is up. */
+async function finishUntilHeard(parts: TeardownParts, request: FinishRequest, signal: AbortSignal): Promise<void> {
+  const { clock, finish } = parts;
+  for (let attempt = 0; ; attempt += 1) {
+    const answer = await finish(request, signal);
+    if (answer.kind === 'ok') return;
+    if (!mayWorkLater(answer)) throw new Error(`finish was refused (status ${answer.status})`);
+    await clock.sleep(100 + backoffMs(attempt, { baseMs: 200, maxMs: 2_000 }), signal);
+  }
+}

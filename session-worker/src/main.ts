@@ -1,0 +1,39 @@
+import { ConfigError } from '@greenroom/shared/runtime/environment.ts';
+import { buildApp } from './app.ts';
+import { type Config, readConfig } from './config.ts';
+import { createDeps } from './deps.ts';
+
+/**
+ * The process: configuration, listening, signals, exit. With `auto_destroy` and no restart policy, exiting destroys the
+ * machine: this process never exits before its part is over, and always does then.
+ */
+function start(config: Config): void {
+  const { log, worker } = createDeps(config);
+  const app = buildApp(worker);
+  process.on('SIGTERM', () => worker.terminate());
+  process.on('SIGINT', () => worker.terminate());
+  process.on('unhandledRejection', (error) => {
+    log.fatal({ error }, 'unhandled rejection');
+    worker.terminate();
+  });
+  app.on('error', (error) => {
+    log.fatal({ error }, 'cannot listen');
+    process.exit(1);
+  });
+  app.listen(config.port, config.host, async () => {
+    const address = app.address();
+    const port = typeof address === 'object' && address ? address.port : config.port;
+    log.info({ port, elapsed_ms: Math.round(process.uptime() * 1_000), bytes: process.memoryUsage.rss() }, 'listening');
+    const code = await worker.run();
+    log.info({ code: String(code) }, 'exiting');
+    process.exit(code);
+  });
+}
+
+try {
+  start(readConfig(process.env));
+} catch (error) {
+  if (!(error instanceof ConfigError)) throw error;
+  process.stderr.write(`${error.message}\n`);
+  process.exit(78);
+}

@@ -1,0 +1,257 @@
+import type { ErrorCode } from '@greenroom/shared/errors/codes.ts';
+import type { ClaimResponse, OpenCallResponse } from '@greenroom/shared/protocol/worker-api.ts';
+import { backoffMs } from '@greenroom/shared/runtime/backoff.ts';
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import type { Logger } from '@greenroom/shared/runtime/logger.ts';
+import type { SessionReason } from '@greenroom/shared/session/reasons.ts';
+import { type Answer, mayWorkLater, type Orchestrator } from '../lifecycle/orchestrator.ts';
+import type { Json, ProviderEvent } from './events.ts';
+import type { Provider } from './provider.ts';
+import { offerProblem } from './sdp.ts';
+import type { Sideband } from './sideband.ts';
+
+/**
+ * The session's realtime calls, one after the other.
+ *
+ *   idle ──offer──▶ opening ──answered──▶ active ──offer──▶ opening (next ordinal) …
+ *
+ * R1  The call's id is stored by the orchestrator before the browser gets its answer: a call nobody knows of could not be
+ *     hung up by anybody else.
+ * R2  The sideband is attached, or known to be degraded, before the answer goes out: it replays nothing.
+ * R3  A new offer hangs the old call up first. Two calls of one session never speak at once.
+ * R4  A call that was created and whose answer did not go out is hung up here.
+ */
+export type OfferResult =
+  | { kind: 'answered'; sdp: string; ordinal: number; sideband: 'ready' | 'degraded' }
+  /** Nothing was changed; the session lives. */
+  | { kind: 'refused'; code: ErrorCode; detail?: string }
+  /** There is no way to a call: the session ends with this reason. */
+  | { kind: 'failed'; code: ErrorCode; reason: SessionReason }
+  | { kind: 'fenced' };
+
+export interface Calls {
+  /** @param ordinal what the browser was asked for; undefined: whatever is next. */
+  offer(sdp: string, ordinal?: number): Promise<OfferResult>;
+  /** Takes over the call that was under way on another machine. */
+  takeOver(open: NonNullable<ClaimResponse['open_call']>): void;
+  /** The call under way, or the one to be offered next. */
+  readonly ordinal: number;
+  readonly active: boolean;
+  /** No more offers; the sideband stays until `close`. */
+  stop(): void;
+  /** Hangs up what is under way. True when nothing is (any more). */
+  hangUp(signal: AbortSignal): Promise<boolean>;
+  close(): void;
+}
+
+export interface CallsDeps {
+  clock: Clock;
+  log: Logger;
+  orchestrator: Pick<Orchestrator, 'openCall' | 'updateCall'>;
+  provider: Provider;
+  openSideband(call: SidebandRequest): Sideband;
+  /** How long an answer waits for the sideband, ms. */
+  sidebandReadyMs: number;
+  /** How long a hung-up call's sideband is still listened to, ms. */
+  lateTranscriptMs: number;
+  /** Before anything is heard of the call. */
+  onOpened(ordinal: number): void;
+  onEvent(ordinal: number, event: ProviderEvent): void;
+  /** A call that this worker opened can be spoken to: the interviewer may begin. */
+  onSpeakable(ordinal: number, sideband: Sideband): void;
+  /** The call under way is gone at the provider. */
+  onGone(ordinal: number): void;
+  /** No more is to be heard of this call. */
+  onClosed(ordinal: number): void;
+  random?: () => number;
+}
+
+export interface SidebandRequest {
+  url: string;
+  credential: string;
+  session: Json;
+  onEvent(event: ProviderEvent): void;
+  onReady(first: boolean): void;
+  onGone(): void;
+}
+
+interface Active {
+  ordinal: number;
+  callId: string;
+  credential: string;
+  sideband: Sideband;
+}
+
+type Opened = { kind: 'opened'; value: OpenCallResponse };
+const hangUpMs = 10_000;
+const openTries = 3;
+const storeTries = 5;
+
+export function createCalls(deps: CallsDeps): Calls {
+  const { clock, log, orchestrator, provider, random = Math.random } = deps;
+  const stopping = new AbortController();
+  let active: Active | undefined;
+  let next = 1;
+  let opening: Promise<OfferResult> | undefined;
+
+  const pause = (attempt: number) =>
+    clock.sleep(50 + backoffMs(attempt, { baseMs: 200, maxMs: 2_000, random }), stopping.signal).catch(() => undefined);
+
+  const listen = (call: Omit<Active, 'sideband'>, session: Json, ours: boolean): Active => {
+    deps.onOpened(call.ordinal);
+    const listening: Active = {
+      ...call,
+      sideband: deps.openSideband({
+        url: provider.sidebandUrl(call.callId),
+        credential: call.credential,
+        session,
+        onEvent: (event) => deps.onEvent(call.ordinal, event),
+        onReady: (first) => first && ours && deps.onSpeakable(call.ordinal, listening.sideband),
+        onGone: () => gone(listening),
+      }),
+    };
+    return listening;
+  };
+  const gone = (call: Active) => {
+    if (active !== call) return;
+    active = undefined;
+    next = call.ordinal + 1;
+    log.warn({ ordinal: call.ordinal }, 'the realtime call is gone');
+    void orchestrator.updateCall(call.ordinal, { hung_up: true });
+    deps.onClosed(call.ordinal);
+    deps.onGone(call.ordinal);
+  };
+
+  /** Pays the debt of a call at the provider, then in the books. */
+  const end = async (
+    { ordinal, callId, credential }: Omit<Active, 'sideband'>,
+    signal: AbortSignal,
+  ): Promise<boolean> => {
+    const over = await provider.hangUp(callId, credential, signal);
+    if (!over) {
+      log.error({ ordinal, call_id: callId }, 'the call could not be hung up');
+      return false;
+    }
+    for (let attempt = 0; attempt === 0 || !signal.aborted; attempt += 1) {
+      const answer = await orchestrator.updateCall(ordinal, { hung_up: true }, signal);
+      if (answer.kind === 'ok' || !mayWorkLater(answer)) break;
+      await clock.sleep(200 + backoffMs(attempt, { baseMs: 200, maxMs: 2_000, random }), signal).catch(() => undefined);
+    }
+    log.info({ ordinal, call_id: callId }, 'the call is hung up');
+    return true;
+  };
+
+  /** R3. Late transcripts of the old call are still listened to for a while. */
+  const retire = async (call: Active) => {
+    active = undefined;
+    next = call.ordinal + 1;
+    const limit = new AbortController();
+    const timer = clock.setTimer(() => limit.abort(new Error('hang-up took too long')), hangUpMs);
+    await end(call, limit.signal);
+    timer.cancel();
+    clock.setTimer(() => {
+      call.sideband.close();
+      deps.onClosed(call.ordinal);
+    }, deps.lateTranscriptMs);
+  };
+
+  const askForCall = async (): Promise<Opened | Exclude<OfferResult, { kind: 'answered' }>> => {
+    for (let attempt = 0; ; attempt += 1) {
+      const answer = await orchestrator.openCall(next, stopping.signal);
+      if (answer.kind === 'ok') return { kind: 'opened', value: answer.value };
+      const wanted = answer.problem.next;
+      if (answer.status === 409 && typeof wanted === 'number' && wanted !== next) next = wanted;
+      else if (!mayWorkLater(answer) || answer.code === 'provider_auth_failed') return refusal(answer);
+      if (attempt + 1 >= openTries || stopping.signal.aborted) return refusal(answer);
+      await pause(attempt);
+    }
+  };
+
+  /** R1. */
+  const storeCallId = async (ordinal: number, callId: string): Promise<boolean> => {
+    for (let attempt = 0; attempt < storeTries && !stopping.signal.aborted; attempt += 1) {
+      const answer = await orchestrator.updateCall(ordinal, { call_id: callId }, stopping.signal);
+      if (answer.kind === 'ok') return true;
+      if (!mayWorkLater(answer)) return false;
+      await pause(attempt);
+    }
+    return false;
+  };
+
+  const open = async (sdp: string): Promise<OfferResult> => {
+    if (active) await retire(active);
+    const opened = await askForCall();
+    if (opened.kind !== 'opened') return opened;
+    const { ordinal, credential, session } = opened.value;
+    const created = await provider.createCall(sdp, credential.value, stopping.signal);
+    if (created.kind === 'failed') {
+      log.warn({ ordinal, code: created.code, status_code: created.status }, 'the provider made no call');
+      return { kind: 'failed', code: created.code, reason: created.reason };
+    }
+    const call = { ordinal, callId: created.callId, credential: credential.value };
+    log.info({ ordinal, call_id: call.callId }, 'realtime call created');
+    if (!(await storeCallId(ordinal, call.callId)) || stopping.signal.aborted) return abandon(call);
+    active = listen(call, session, true);
+    const sideband = await active.sideband.ready(deps.sidebandReadyMs);
+    if (sideband === 'degraded') log.warn({ ordinal }, 'no sideband: the transcript is the candidate’s copies only');
+    return { kind: 'answered', sdp: created.answer, ordinal, sideband };
+  };
+  /** R4. */
+  const abandon = async (call: Omit<Active, 'sideband'>): Promise<OfferResult> => {
+    const limit = new AbortController();
+    const timer = clock.setTimer(() => limit.abort(new Error('hang-up took too long')), hangUpMs);
+    await end(call, limit.signal);
+    timer.cancel();
+    next = call.ordinal + 1;
+    return { kind: 'refused', code: 'internal_error', detail: 'The call could not be recorded. Try again.' };
+  };
+
+  return {
+    offer: async (sdp, ordinal) => {
+      const problem = offerProblem(sdp);
+      if (problem) return { kind: 'refused', code: 'invalid_sdp', detail: `The SDP offer is not valid: ${problem}.` };
+      if (opening || stopping.signal.aborted) return { kind: 'refused', code: 'call_not_allowed' };
+      const expected = active ? active.ordinal + 1 : next;
+      if (ordinal !== undefined && ordinal !== expected) {
+        return { kind: 'refused', code: 'call_not_allowed', detail: `The next call is number ${expected}.` };
+      }
+      opening = open(sdp);
+      try {
+        return await opening;
+      } finally {
+        opening = undefined;
+      }
+    },
+    takeOver: ({ ordinal, call_id, credential }) => {
+      next = ordinal;
+      if (call_id !== null) active = listen({ ordinal, callId: call_id, credential }, {}, false);
+    },
+    get ordinal() {
+      return active?.ordinal ?? next;
+    },
+    get active() {
+      return active !== undefined;
+    },
+    stop: () => stopping.abort(new Error('the session is ending')),
+    hangUp: async (signal) => {
+      await opening?.catch(() => undefined);
+      return active ? end(active, signal) : true;
+    },
+    close: () => active?.sideband.close(),
+  };
+}
+
+function refusal(answer: Extract<Answer<unknown>, { kind: 'failed' }>): Exclude<OfferResult, { kind: 'answered' }> {
+  switch (answer.code) {
+    case 'provider_auth_failed':
+    case 'provider_rate_limited':
+    case 'provider_unavailable':
+      return { kind: 'failed', code: answer.code, reason: answer.code };
+    case 'fenced':
+      return { kind: 'fenced' };
+    case undefined:
+      return { kind: 'refused', code: 'internal_error' };
+    default:
+      return { kind: 'refused', code: mayWorkLater(answer) ? 'internal_error' : 'call_not_allowed' };
+  }
+}

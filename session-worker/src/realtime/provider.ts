@@ -1,0 +1,121 @@
+import type { ErrorCode } from '@greenroom/shared/errors/codes.ts';
+import { backoffMs } from '@greenroom/shared/runtime/backoff.ts';
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import type { SessionReason } from '@greenroom/shared/session/reasons.ts';
+import type { Http, HttpAnswer } from '../http.ts';
+import { asObject } from './events.ts';
+import { looksLikeAnswer } from './sdp.ts';
+
+/**
+ * The door to the voice provider's HTTP interface, and the one owner of its retries.
+ *
+ * P1  Every call is created, observed and hung up with the credential minted for it: measured live, any other gets 404.
+ * P2  429, 5xx and silence are tried again, three tries in all; 401 and 403 never. A lost answer can leave a call that
+ *     nobody speaks on: no media ever reaches it and the provider ends it by itself.
+ * P3  A hang-up is done when the provider says so, or says (under the call's own credential) that there is no such call.
+ */
+export type ProviderFailure = { kind: 'failed'; code: ErrorCode; reason: SessionReason; status: number };
+export type CreatedCall = { kind: 'created'; callId: string; answer: string } | ProviderFailure;
+
+export interface Provider {
+  createCall(offer: string, credential: string, signal?: AbortSignal): Promise<CreatedCall>;
+  /** True when the call is over (P3). Tries until the signal aborts. */
+  hangUp(callId: string, credential: string, signal?: AbortSignal): Promise<boolean>;
+  /** Where the sideband of a call is. */
+  sidebandUrl(callId: string): string;
+}
+
+export interface ProviderDeps {
+  http: Http;
+  clock: Clock;
+  /** `https://api.openai.com/v1` */
+  baseUrl: string;
+  /** Azure's restriction of what the browser may do over its data channel. */
+  webrtcFilter: boolean;
+  /** Limit of one request, ms. */
+  requestMs: number;
+  random?: () => number;
+}
+
+const maxTries = 3;
+
+export function createProvider(deps: ProviderDeps): Provider {
+  const { http, clock, requestMs, random = Math.random } = deps;
+  const baseUrl = deps.baseUrl.replace(/\/+$/, '');
+  const pause = (attempt: number, signal?: AbortSignal) =>
+    clock.sleep(100 + backoffMs(attempt, { baseMs: 250, maxMs: 3_000, random }), signal).catch(() => undefined);
+  const post = async (
+    path: string,
+    credential: string,
+    more: { body?: string; contentType?: string; signal?: AbortSignal | undefined },
+  ) => {
+    const headers = {
+      authorization: `Bearer ${credential}`,
+      ...(more.contentType ? { 'content-type': more.contentType } : {}),
+    };
+    const request = { method: 'POST' as const, url: baseUrl + path, headers, timeoutMs: requestMs };
+    return http({
+      ...request,
+      ...(more.body === undefined ? {} : { body: more.body }),
+      ...(more.signal ? { signal: more.signal } : {}),
+    }).catch(() => undefined);
+  };
+
+  return {
+    createCall: async (offer, credential, signal) => {
+      const path = `/realtime/calls${deps.webrtcFilter ? '?webrtcfilter=on' : ''}`;
+      for (let attempt = 0; ; attempt += 1) {
+        const answer = await post(path, credential, { body: offer, contentType: 'application/sdp', signal });
+        const call = readCall(answer);
+        if (call.kind === 'created' || !mayRetry(answer) || attempt + 1 >= maxTries || signal?.aborted) return call;
+        await pause(attempt, signal);
+      }
+    },
+    hangUp: async (callId, credential, signal) => {
+      for (let attempt = 0; attempt === 0 || !signal?.aborted; attempt += 1) {
+        const answer = await post(`/realtime/calls/${encodeURIComponent(callId)}/hangup`, credential, { signal });
+        if (answer && isOver(answer)) return true;
+        if (answer && !mayRetry(answer)) return false;
+        await pause(attempt, signal);
+      }
+      return false;
+    },
+    sidebandUrl: (callId) => `${baseUrl.replace(/^http/, 'ws')}/realtime?call_id=${encodeURIComponent(callId)}`,
+  };
+}
+
+const mayRetry = (answer: HttpAnswer | undefined): boolean => {
+  if (!answer) return true;
+  if (answer.status === 429) return errorCode(answer) !== 'insufficient_quota';
+  return answer.status >= 500;
+};
+
+function readCall(answer: HttpAnswer | undefined): CreatedCall {
+  if (!answer || answer.status < 200 || answer.status >= 300) return failureOf(answer);
+  const callId = answer.headers.location?.split(/[?#]/)[0]?.split('/').filter(Boolean).at(-1);
+  if (!callId || !/^[\w-]{1,128}$/.test(callId) || !looksLikeAnswer(answer.body)) return failureOf(answer);
+  return { kind: 'created', callId, answer: answer.body };
+}
+
+/** What a failed try means: the raw status decides, once, here. */
+function failureOf(answer: HttpAnswer | undefined): ProviderFailure {
+  const status = answer?.status ?? 0;
+  if (status === 401 || status === 403)
+    return { kind: 'failed', code: 'provider_auth_failed', reason: 'provider_auth_failed', status };
+  if (status !== 429) return { kind: 'failed', code: 'provider_unavailable', reason: 'provider_unavailable', status };
+  const reason = answer && errorCode(answer) === 'insufficient_quota' ? 'quota_exceeded' : 'provider_rate_limited';
+  return { kind: 'failed', code: 'provider_rate_limited', reason, status };
+}
+
+const isOver = (answer: HttpAnswer): boolean =>
+  (answer.status >= 200 && answer.status < 300) ||
+  answer.status === 404 ||
+  (answer.status === 400 && errorCode(answer) === 'call_id_not_found');
+
+function errorCode({ body }: HttpAnswer): unknown {
+  try {
+    return asObject(asObject(JSON.parse(body)).error).code;
+  } catch {
+    return undefined;
+  }
+}

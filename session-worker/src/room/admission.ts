@@ -1,0 +1,104 @@
+import type { IncomingMessage } from 'node:http';
+import type { Jwks } from '@greenroom/shared/protocol/common.ts';
+import { type CloseCode, closeCodes, tokenSubprotocolPrefix } from '@greenroom/shared/protocol/socket.ts';
+import { audiences, replayClaims, sessionClaims } from '@greenroom/shared/protocol/tokens.ts';
+import { replayState } from './replay-source.ts';
+
+/**
+ * Who may come in.
+ *
+ * A1  Through the edge only: the replay state, signed for this session and this epoch, must be there. Whether Fly's proxy
+ *     strips a client's own `fly-replay-src` is undocumented, so only the signature counts.
+ * A2  With a join or reconnect token of this session, checked here by public key: the edge is not believed on its word.
+ * A3  From an allowed origin. A client without `Origin` is no browser; its token decides.
+ * A4  jose is loaded with the first check, not at boot.
+ */
+export type Admission = { kind: 'admitted' } | { kind: 'refused'; code: CloseCode; why: string };
+
+export interface AdmissionDeps {
+  sessionId: string;
+  tenantId: string;
+  epoch: number;
+  issuer: string;
+  keys: Jwks;
+  allowedOrigins: string[];
+  /** Unix ms. */
+  now(): number;
+}
+
+export type Admit = (request: IncomingMessage) => Promise<Admission>;
+
+const refused = (code: CloseCode, why: string): Admission => ({ kind: 'refused', code, why });
+
+export function createAdmission(deps: AdmissionDeps): Admit {
+  const verify = createVerifier(deps);
+
+  const checkReplay = async (request: IncomingMessage): Promise<Admission | undefined> => {
+    const state = replayState(request.headers['fly-replay-src']);
+    if (!state) return refused(closeCodes.token, 'connect through the edge');
+    const checked = await verify(state, [audiences.replay]);
+    if (checked.kind === 'expired') return refused(closeCodes.notReady, 'the way here took too long');
+    const claims = replayClaims.safeParse(checked.kind === 'valid' ? checked.payload : undefined);
+    if (!claims.success || claims.data.tenant_id !== deps.tenantId)
+      return refused(closeCodes.token, 'the replay state is not valid');
+    if (claims.data.session_id !== deps.sessionId) return refused(closeCodes.unknown, 'another session is served here');
+    if (claims.data.epoch !== deps.epoch) return refused(closeCodes.moved, 'the session has moved');
+    return undefined;
+  };
+
+  const checkToken = async (request: IncomingMessage): Promise<Admission | undefined> => {
+    const token = tokenOf(request);
+    if (!token) return refused(closeCodes.token, 'a token is required');
+    const checked = await verify(token, [audiences.join, audiences.reconnect]);
+    if (checked.kind !== 'valid') return refused(closeCodes.token, `the token is ${checked.kind}`);
+    const claims = sessionClaims.safeParse(checked.payload);
+    const mine = claims.success && claims.data.session_id === deps.sessionId && claims.data.tenant_id === deps.tenantId;
+    return mine ? undefined : refused(closeCodes.token, 'the token is for another session');
+  };
+
+  return async (request) => {
+    const { origin } = request.headers;
+    if (origin && deps.allowedOrigins.length > 0 && !deps.allowedOrigins.includes(origin)) {
+      return refused(closeCodes.token, 'this origin is not allowed');
+    }
+    if (pathSession(request) !== deps.sessionId) return refused(closeCodes.unknown, 'no such session');
+    return (await checkReplay(request)) ?? (await checkToken(request)) ?? { kind: 'admitted' };
+  };
+}
+
+const pathSession = (request: IncomingMessage): string | undefined =>
+  /^\/ws\/sessions\/([0-9a-fA-F-]{36})\/?(?:\?|$)/.exec(request.url ?? '')?.[1]?.toLowerCase();
+
+/** The token in the subprotocols, else in the query (R: see shared/protocol/socket.ts). */
+export function tokenOf(request: IncomingMessage): string | undefined {
+  const offered = request.headers['sec-websocket-protocol']?.split(',').map((name) => name.trim()) ?? [];
+  const inProtocol = offered
+    .find((name) => name.startsWith(tokenSubprotocolPrefix))
+    ?.slice(tokenSubprotocolPrefix.length);
+  return inProtocol || new URL(request.url ?? '/', 'http://localhost').searchParams.get('token') || undefined;
+}
+
+type Checked = { kind: 'valid'; payload: unknown } | { kind: 'expired' } | { kind: 'invalid' };
+
+function createVerifier({ keys, issuer, now }: Pick<AdmissionDeps, 'keys' | 'issuer' | 'now'>) {
+  const loaded = import('jose').then((jose) => ({
+    jose,
+    keySet: jose.createLocalJWKSet(keys as unknown as Parameters<typeof jose.createLocalJWKSet>[0]),
+  }));
+  return async (token: string, audience: string[]): Promise<Checked> => {
+    const { jose, keySet } = await loaded;
+    try {
+      const options = {
+        issuer,
+        audience,
+        algorithms: ['ES256', 'EdDSA'],
+        requiredClaims: ['exp'],
+        currentDate: new Date(now()),
+      };
+      const { payload } = await jose.jwtVerify(token, keySet, options);
+      return { kind: 'valid', payload };
+    } catch (error) {
+      return { kind: error instanceof jose.errors.JWTExpired ? 'expired' : 'invalid' };
+    }
+  };
+}

@@ -1,0 +1,114 @@
+import type { FieldError } from '@greenroom/shared/errors/app-error.ts';
+import { type ErrorCode, errorCodes } from '@greenroom/shared/errors/codes.ts';
+import {
+  type ClientMessage,
+  type CloseCode,
+  closeCodes,
+  maxMessagesPerSecond,
+  type ServerMessage,
+} from '@greenroom/shared/protocol/socket.ts';
+import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
+import type { WebSocket } from 'ws';
+import { createRateLimit } from './rate-limit.ts';
+import { readMessage } from './read-message.ts';
+
+/**
+ * One socket of the candidate: frames in, messages out, and its own survival.
+ *
+ * K1  A wrong message is answered with `error` and the socket lives. A flood closes it with 4429; a frame beyond
+ *     `maxFrameBytes` is closed by ws itself with 1009.
+ * K2  Two pings without any sign of life end the socket: a candidate whose network is gone must count as gone.
+ * K3  A client that does not read is bounded: past `shedBytes` what can be spared (partials) is not sent, past
+ *     `maxBufferedBytes` the socket is cut. It comes back and is told what is stored.
+ */
+export interface Connection {
+  send(message: ServerMessage): void;
+  error(code: ErrorCode, detail?: string, fields?: FieldError[]): void;
+  close(code: CloseCode, reason: string): void;
+  /** Cuts the connection without a word. */
+  cut(): void;
+  readonly open: boolean;
+}
+
+export interface ConnectionDeps {
+  socket: WebSocket;
+  clock: Clock;
+  pingMs: number;
+  onMessage(message: ClientMessage): void;
+  /** Once, however it ended. */
+  onClose(code: number): void;
+}
+
+const shedBytes = 262_144;
+const maxBufferedBytes = 4_194_304;
+const closeWaitMs = 2_000;
+
+export function createConnection({ socket, clock, pingMs, onMessage, onClose }: ConnectionDeps): Connection {
+  const rate = createRateLimit({
+    perSecond: maxMessagesPerSecond,
+    burst: maxMessagesPerSecond * 2,
+    nowMs: () => clock.monotonicMs(),
+  });
+  let missed = 0;
+  let closing = false;
+  let ping: Timer | undefined;
+  let cutting: Timer | undefined;
+
+  const transmit = (message: ServerMessage) => {
+    if (closing || socket.readyState !== socket.OPEN) return;
+    const spare = message.type === 'transcript_entry' && !message.final;
+    if (spare && socket.bufferedAmount > shedBytes) return;
+    if (socket.bufferedAmount > maxBufferedBytes) return void socket.terminate();
+    socket.send(JSON.stringify(message));
+  };
+  const connection: Connection = {
+    send: transmit,
+    error: (code, detail, fields) => {
+      const { title, retryable } = errorCodes[code];
+      transmit({ type: 'error', code, message: detail ?? `${title}.`, retryable, ...(fields ? { fields } : {}) });
+    },
+    close: (code, reason) => {
+      if (closing) return;
+      closing = true;
+      socket.close(code, reason);
+      cutting = clock.setTimer(() => socket.terminate(), closeWaitMs);
+    },
+    cut: () => socket.terminate(),
+    get open() {
+      return !closing && socket.readyState === socket.OPEN;
+    },
+  };
+
+  const keepAlive = () => {
+    if (missed >= 2) return void socket.terminate();
+    missed += 1;
+    if (socket.readyState === socket.OPEN) socket.ping();
+    ping = clock.setTimer(keepAlive, pingMs);
+  };
+  ping = clock.setTimer(keepAlive, pingMs);
+
+  socket.on('pong', () => {
+    missed = 0;
+  });
+  socket.on('message', (data, binary) => {
+    missed = 0;
+    if (closing) return;
+    if (!rate.take()) return connection.close(closeCodes.tooMany, 'too many messages');
+    if (binary) return connection.error('invalid_message', 'Messages are text frames.');
+    const read = readMessage(String(data));
+    if (read.kind === 'wrong') return connection.error(read.code, read.detail, read.fields);
+    if (read.message.type === 'ping') return connection.send(pong(read.message.id));
+    onMessage(read.message);
+  });
+  // ws closes the socket itself after an error (1009, 1007, 1002).
+  socket.on('error', () => undefined);
+  socket.on('close', (code) => {
+    closing = true;
+    ping?.cancel();
+    cutting?.cancel();
+    onClose(code);
+  });
+  return connection;
+}
+
+const pong = (id: string | undefined): ServerMessage => ({ type: 'pong', ...(id === undefined ? {} : { id }) });

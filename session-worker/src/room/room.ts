@@ -1,0 +1,104 @@
+import type { ClientMessage, CloseCode, ServerMessage } from '@greenroom/shared/protocol/socket.ts';
+import { closeCodes } from '@greenroom/shared/protocol/socket.ts';
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import type { Logger } from '@greenroom/shared/runtime/logger.ts';
+import type { Presence } from '@greenroom/shared/session/states.ts';
+import type { WebSocket } from 'ws';
+import { type Connection, createConnection } from './connection.ts';
+
+/**
+ * The room: at most one socket of the candidate, and whether the candidate is there.
+ *
+ * R1  A newer socket replaces the older one (4412): a reload must not fight with the connection it has left behind.
+ * R2  Nothing but `ping` is heard before `init_session`, and `session_ready` is the first thing said.
+ * R3  Once closed, the room stays closed.
+ */
+export interface Room {
+  enter(socket: WebSocket): void;
+  /** To the candidate, when there and initialised; else it is dropped (what matters is told again on resume). */
+  send(message: ServerMessage): void;
+  readonly presence: Presence;
+  /** Says `last`, closes with the code and resolves when the socket is gone. */
+  close(code: CloseCode, reason: string, last?: ServerMessage): Promise<void>;
+}
+
+export interface RoomDeps {
+  clock: Clock;
+  log: Logger;
+  pingMs: number;
+  /** The first socket, or one after a loss. */
+  onPresent(): void;
+  onLost(): void;
+  /** R2. */
+  onInit(connection: Connection): Promise<void>;
+  onMessage(message: Exclude<ClientMessage, { type: 'init_session' | 'ping' }>, connection: Connection): void;
+  sessionId: string;
+}
+
+export function createRoom(deps: RoomDeps): Room {
+  const { clock, log } = deps;
+  let current: Connection | undefined;
+  let ready: Connection | undefined;
+  let presence: Presence = 'absent';
+  let closed: { code: CloseCode; reason: string } | undefined;
+  let emptied = () => {};
+
+  const gone = (connection: Connection, code: number) => {
+    if (ready === connection) ready = undefined;
+    if (current !== connection) return;
+    current = undefined;
+    presence = 'lost';
+    log.info({ close_code: code }, 'candidate socket closed');
+    if (closed) emptied();
+    else deps.onLost();
+  };
+  const init = async (connection: Connection, sessionId: string | undefined) => {
+    if (sessionId !== undefined && sessionId !== deps.sessionId) {
+      const fields = [{ field: 'session_id', message: 'is not the session of this socket' }];
+      return connection.error('invalid_message', 'Wrong: session_id.', fields);
+    }
+    await deps.onInit(connection);
+    if (current === connection) ready = connection;
+  };
+  const hear = (message: ClientMessage, connection: Connection) => {
+    if (current !== connection) return;
+    if (message.type === 'init_session') return void init(connection, message.session_id);
+    if (message.type === 'ping') return;
+    if (ready !== connection) return connection.error('not_initialized');
+    deps.onMessage(message, connection);
+  };
+
+  return {
+    enter: (socket) => {
+      if (closed) return socket.close(closed.code, closed.reason);
+      const older = current;
+      const connection: Connection = createConnection({
+        socket,
+        clock,
+        pingMs: deps.pingMs,
+        onMessage: (message) => hear(message, connection),
+        onClose: (code) => gone(connection, code),
+      });
+      current = connection;
+      older?.close(closeCodes.replaced, 'the interview was opened elsewhere');
+      if (presence === 'present') return;
+      presence = 'present';
+      log.info({}, 'candidate socket open');
+      deps.onPresent();
+    },
+    send: (message) => ready?.send(message),
+    get presence() {
+      return presence;
+    },
+    close: async (code, reason, last) => {
+      closed = { code, reason };
+      if (!current) return;
+      const empty = new Promise<void>((resolve) => {
+        emptied = resolve;
+      });
+      if (last) current.send(last);
+      current.close(code, reason);
+      await empty;
+    },
+  };
+}

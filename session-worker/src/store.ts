@@ -1,0 +1,131 @@
+import type { Database } from '@greenroom/shared/database/client.ts';
+import type { TranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
+import type { Presence, SessionStatus } from '@greenroom/shared/session/states.ts';
+import { z } from 'zod';
+
+/**
+ * The worker's door to Postgres, through supabase-js as role `session_worker`. One try per call, every ending a value.
+ *
+ * D1  `fenced`: another machine serves the session; nothing may be written any more.
+ * D2  `unavailable`: try again later. `refused`: this very request will never work.
+ * D3  supabase-js is loaded with the first request: not at boot, where every millisecond is the candidate's.
+ */
+export type StoreResult<T> =
+  | { kind: 'ok'; value: T }
+  | { kind: 'fenced' }
+  | { kind: 'unavailable'; error: Error }
+  | { kind: 'refused'; error: Error };
+
+export interface Report {
+  status?: SessionStatus;
+  outcome?: string;
+  reason?: string;
+  presence?: Presence;
+}
+
+export interface Store {
+  report(report: Report): Promise<StoreResult<unknown>>;
+  /** @returns the item ids that are stored now. */
+  append(entries: TranscriptEntry[]): Promise<StoreResult<string[]>>;
+  /** The session's stored entries, in the conversation's order. */
+  transcript(): Promise<StoreResult<StoredLine[]>>;
+}
+
+const storedLine = z.object({ ordinal: z.number(), item_id: z.string(), speaker: z.string(), text: z.string() });
+export type StoredLine = z.output<typeof storedLine>;
+
+export interface StoreDeps {
+  url: string;
+  publishableKey: string;
+  sessionId: string;
+  accessToken(): string;
+  /** Limit of one request, ms. */
+  requestMs: number;
+}
+
+export function createStore({ url, publishableKey, sessionId, accessToken, requestMs }: StoreDeps): Store {
+  let opened: Promise<{ database: Database; module: DatabaseModule }> | undefined;
+  const open = () => {
+    opened ??= import('@greenroom/shared/database/client.ts').then((module) => ({
+      module,
+      database: module.createDatabase({ url, publishableKey, accessToken, requestMs }),
+    }));
+    return opened;
+  };
+
+  const call = async <T extends z.ZodType>(
+    name: string,
+    parameters: Json,
+    result: T,
+  ): Promise<StoreResult<z.output<T>>> => {
+    const { database, module } = await open();
+    try {
+      return { kind: 'ok', value: await module.callFunction(database, name, parameters, result) };
+    } catch (error) {
+      return classify(error, module);
+    }
+  };
+
+  return {
+    report: ({ status, outcome, reason, presence }) =>
+      call(
+        'worker_report',
+        without({ p_status: status, p_outcome: outcome, p_reason: reason, p_presence: presence }),
+        z.unknown(),
+      ),
+    append: (entries) =>
+      call(
+        'append_transcript',
+        { p_entries: entries },
+        z
+          .array(z.string())
+          .nullable()
+          .transform((ids) => ids ?? []),
+      ),
+    transcript: () => readAll(open, sessionId),
+  };
+}
+
+type Json = Record<string, unknown>;
+type DatabaseModule = typeof import('@greenroom/shared/database/client.ts');
+
+const without = (fields: Json): Json =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+
+const pageSize = 1_000;
+
+/** Hosted projects cut an answer at 1,000 rows: read in pages. */
+async function readAll(
+  open: () => Promise<{ database: Database; module: DatabaseModule }>,
+  sessionId: string,
+): Promise<StoreResult<StoredLine[]>> {
+  const { database, module } = await open();
+  const lines: StoredLine[] = [];
+  try {
+    for (;;) {
+      const page = database
+        .from('transcript_entries')
+        .select('ordinal:call_ordinal,item_id,speaker,text')
+        .eq('session_id', sessionId)
+        .order('call_ordinal')
+        .order('arrival')
+        .range(lines.length, lines.length + pageSize - 1);
+      const { data, error, status } = await page;
+      if (error) throw new module.DatabaseError(error, status, 'transcript_entries');
+      lines.push(...z.array(storedLine).parse(data));
+      if (data.length < pageSize) return { kind: 'ok', value: lines };
+    }
+  } catch (error) {
+    return classify(error, module);
+  }
+}
+
+function classify(error: unknown, { DatabaseError }: DatabaseModule): Exclude<StoreResult<never>, { kind: 'ok' }> {
+  if (!(error instanceof DatabaseError)) return { kind: 'unavailable', error: error as Error };
+  if (error.sqlstate === 'PT409' || error.httpStatus === 409) return { kind: 'fenced' };
+  // 401 heals with the next heartbeat's token, 404 with PostgREST's next look at the schema.
+  if (error.unavailable || error.httpStatus >= 500 || error.httpStatus === 401 || error.httpStatus === 404) {
+    return { kind: 'unavailable', error };
+  }
+  return { kind: 'refused', error };
+}

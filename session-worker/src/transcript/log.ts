@@ -1,0 +1,306 @@
+import { maxEntryText, type Speaker, type TranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
+import { asArray, asId, asMs, asObject, asText, type Json, type ProviderEvent } from '../realtime/events.ts';
+
+/**
+ * The conversation of one realtime call, made from the sideband's events. Pure: events in, entries out.
+ *
+ * T1  Every field of an item is joined from the events so that order and repetition do not matter: the same events,
+ *     shuffled or doubled, give the same log. Only partials depend on the order.
+ * T2  Order comes from `conversation.item.added` and `input_audio_buffer.committed`, never from `.done`: the live service
+ *     was recorded sending `previous_item_id: null` there.
+ * T3  What is not speech (function calls, system notes, typed items) is left out; what follows is linked to the item before.
+ * T4  A candidate's words that could not be transcribed are an entry with empty text: it holds the place.
+ * T5  The interviewer has no timestamps on the wire: its times are when the sideband told of the output buffer.
+ */
+interface Item {
+  id: string;
+  speaker?: Speaker;
+  /** T3. */
+  skipped: boolean;
+  /** Undefined until an event said what is before it. */
+  previous?: string | null;
+  /** Final texts by content part. */
+  texts: Map<number, string>;
+  /** It is known that there will be no text, unless one has come. */
+  textless: boolean;
+  partial: string;
+  confidence: number | null;
+  interrupted: boolean;
+  startMs: number | null;
+  endMs: number | null;
+  responseId?: string;
+  /** What was last given out, to give out changes only. */
+  given?: string;
+}
+
+/** What is known of a response, which may come before its items are known. */
+interface Response {
+  items: Set<string>;
+  cancelled: boolean;
+  startMs: number | null;
+  endMs: number | null;
+}
+
+export interface LogChange {
+  /** Entries that are new or have changed: to be stored. */
+  entries: TranscriptEntry[];
+  /** An entry still being spoken or transcribed: to be shown, not stored. */
+  partial?: TranscriptEntry;
+}
+
+export interface CallLog {
+  readonly ordinal: number;
+  /** @param atMs when the event came, on the call's clock. */
+  apply(event: ProviderEvent, atMs: number): LogChange;
+  /** Items in the conversation whose text is still to come. */
+  awaited(): number;
+  /** Ends the log: what is still without a text gets what was heard so far, or holds its place (T4). */
+  settle(): TranscriptEntry[];
+  /** Whether the sideband has given this item's final text. */
+  knows(itemId: string): boolean;
+  /** All final entries, in no particular order. */
+  entries(): TranscriptEntry[];
+}
+
+export function createCallLog(ordinal: number): CallLog {
+  const items = new Map<string, Item>();
+  const responses = new Map<string, Response>();
+
+  const itemOf = (id: string): Item => {
+    const known = items.get(id);
+    if (known) return known;
+    const item: Item = {
+      id,
+      skipped: false,
+      texts: new Map(),
+      textless: false,
+      partial: '',
+      confidence: null,
+      interrupted: false,
+      startMs: null,
+      endMs: null,
+    };
+    items.set(id, item);
+    return item;
+  };
+  const responseOf = (id: string): Response => {
+    const known = responses.get(id);
+    if (known) return known;
+    const response: Response = { items: new Set(), cancelled: false, startMs: null, endMs: null };
+    responses.set(id, response);
+    return response;
+  };
+  const link = (itemId: string | undefined, responseId: string | undefined) => {
+    if (!itemId || !responseId) return;
+    responseOf(responseId).items.add(itemId);
+    itemOf(itemId).responseId = responseId;
+  };
+
+  /** The nearest item before that is speech (T3). */
+  const previousOf = (item: Item): string | null => {
+    let id = item.previous ?? null;
+    for (let steps = 0; id !== null && items.get(id)?.skipped && steps <= items.size; steps += 1) {
+      id = items.get(id)?.previous ?? null;
+    }
+    return id;
+  };
+  const isFinal = (item: Item) => item.speaker !== undefined && !item.skipped && (item.texts.size > 0 || item.textless);
+  const isAwaited = (item: Item) =>
+    item.speaker !== undefined && !item.skipped && item.previous !== undefined && !isFinal(item);
+
+  const entryOf = (item: Item, text: string): TranscriptEntry => {
+    const response = item.responseId ? responses.get(item.responseId) : undefined;
+    const startMs = item.startMs ?? response?.startMs ?? null;
+    const endMs = item.endMs ?? response?.endMs ?? null;
+    return {
+      ordinal,
+      item_id: item.id,
+      previous_item_id: previousOf(item),
+      speaker: item.speaker ?? 'ai',
+      text: cleanText(text),
+      confidence: item.confidence,
+      start_ms: startMs,
+      // A candidate who speaks early can make a reply end, on paper, before it began.
+      end_ms: endMs !== null && startMs !== null ? Math.max(startMs, endMs) : endMs,
+      interrupted: item.interrupted || (response?.cancelled ?? false),
+      verified: true,
+    };
+  };
+  const finalText = (item: Item) =>
+    [...item.texts]
+      .sort(([a], [b]) => a - b)
+      .map(([, text]) => text)
+      .filter((text) => text !== '')
+      .join(' ');
+
+  const changed = (touched: Iterable<Item>): TranscriptEntry[] => {
+    const entries: TranscriptEntry[] = [];
+    for (const item of new Set(touched)) {
+      if (!isFinal(item)) continue;
+      const entry = entryOf(item, finalText(item));
+      const given = JSON.stringify(entry);
+      if (given === item.given) continue;
+      item.given = given;
+      entries.push(entry);
+    }
+    return entries;
+  };
+
+  const announce = (itemId: string, previous: unknown) => {
+    const item = itemOf(itemId);
+    const id = previous === null ? null : asId(previous);
+    // T1: whichever comes first, an id says more than null.
+    if (id !== undefined) item.previous = item.previous ?? id;
+    return item;
+  };
+
+  const added = (event: ProviderEvent): Item[] => {
+    const wire = asObject(event.item);
+    const id = asId(wire.id);
+    if (!id) return [];
+    const item = announce(id, event.previous_item_id);
+    if (isSpeech(wire)) item.speaker = wire.role === 'user' ? 'candidate' : 'ai';
+    else item.skipped = true;
+    // What was linked to a skipped item is linked anew.
+    return item.skipped ? [...items.values()] : [item];
+  };
+
+  const responseDone = (event: ProviderEvent): Item[] => {
+    const wire = asObject(event.response);
+    const id = asId(wire.id);
+    if (!id) return [];
+    const response = responseOf(id);
+    if (wire.status === 'cancelled') response.cancelled = true;
+    for (const output of asArray(wire.output).map(asObject)) {
+      const itemId = asId(output.id);
+      link(itemId, id);
+      if (itemId && output.type === 'message') Object.assign(itemOf(itemId), { speaker: 'ai', textless: true });
+    }
+    return itemsOf(response);
+  };
+  const itemsOf = (response: Response) => [...response.items].map(itemOf);
+
+  const text = (event: ProviderEvent, speaker: Speaker, value: unknown): Item[] => {
+    const id = asId(event.item_id);
+    if (!id) return [];
+    const item = itemOf(id);
+    item.speaker = speaker;
+    item.texts.set(asMs(event.content_index) ?? 0, asText(value));
+    if (speaker === 'candidate') item.confidence = confidenceOf(event.logprobs) ?? item.confidence;
+    link(id, asId(event.response_id));
+    return [item];
+  };
+
+  const buffer = (event: ProviderEvent, field: 'startMs' | 'endMs', atMs: number): Item[] => {
+    const id = asId(event.response_id);
+    if (!id) return [];
+    const response = responseOf(id);
+    response[field] = Math.min(response[field] ?? atMs, atMs);
+    return itemsOf(response);
+  };
+
+  const mark = (event: ProviderEvent, change: Partial<Item>): Item[] => {
+    const id = asId(event.item_id);
+    return id ? [Object.assign(itemOf(id), change)] : [];
+  };
+
+  /** What an event touches; undefined for events that say nothing about the log. */
+  const touch = (event: ProviderEvent, atMs: number): Item[] => {
+    switch (event.type) {
+      case 'conversation.item.added':
+        return added(event);
+      case 'input_audio_buffer.committed': {
+        const id = asId(event.item_id);
+        return id ? [Object.assign(announce(id, event.previous_item_id), { speaker: 'candidate' })] : [];
+      }
+      case 'input_audio_buffer.speech_started':
+        return mark(event, { startMs: asMs(event.audio_start_ms) ?? null });
+      case 'input_audio_buffer.speech_stopped':
+        return mark(event, { endMs: asMs(event.audio_end_ms) ?? null });
+      case 'conversation.item.input_audio_transcription.completed':
+        return text(event, 'candidate', event.transcript);
+      case 'conversation.item.input_audio_transcription.failed':
+        return mark(event, { speaker: 'candidate', textless: true });
+      case 'response.output_item.added':
+        link(asId(asObject(event.item).id), asId(event.response_id));
+        return [];
+      case 'response.output_audio_transcript.done':
+        return text(event, 'ai', event.transcript);
+      case 'response.output_text.done':
+        return text(event, 'ai', event.text);
+      case 'conversation.item.truncated':
+        return mark(event, { interrupted: true });
+      case 'response.done':
+        return responseDone(event);
+      case 'output_audio_buffer.started':
+        return buffer(event, 'startMs', atMs);
+      case 'output_audio_buffer.stopped':
+      case 'output_audio_buffer.cleared':
+        return buffer(event, 'endMs', atMs);
+      default:
+        return [];
+    }
+  };
+
+  const partial = (event: ProviderEvent): TranscriptEntry | undefined => {
+    const speaker = partialSpeakers[event.type];
+    const id = asId(event.item_id);
+    if (!speaker || !id) return undefined;
+    const item = itemOf(id);
+    item.partial = (item.partial + asText(event.delta)).slice(0, maxEntryText);
+    link(id, asId(event.response_id));
+    return isFinal(item) ? undefined : entryOf({ ...item, speaker }, item.partial.trim());
+  };
+
+  return {
+    ordinal,
+    apply: (event, atMs) => {
+      const shown = partial(event);
+      const entries = changed(touch(event, Math.max(0, Math.round(atMs))));
+      return shown ? { entries, partial: shown } : { entries };
+    },
+    awaited: () => [...items.values()].filter(isAwaited).length,
+    settle: () => {
+      const open = [...items.values()].filter(isAwaited);
+      for (const item of open) {
+        if (item.partial === '') item.textless = true;
+        else item.texts.set(0, item.partial.trim());
+        if (item.speaker === 'ai') item.interrupted = true;
+      }
+      return changed(open);
+    },
+    knows: (itemId) => {
+      const item = items.get(itemId);
+      return item !== undefined && isFinal(item);
+    },
+    entries: () => [...items.values()].filter(isFinal).map((item) => entryOf(item, finalText(item))),
+  };
+}
+
+const partialSpeakers: Record<string, Speaker> = {
+  'response.output_audio_transcript.delta': 'ai',
+  'conversation.item.input_audio_transcription.delta': 'candidate',
+};
+
+/** T3: a message of one of the two, not typed. The interviewer's items are announced empty, the candidate's as audio. */
+function isSpeech(item: Json): boolean {
+  if (item.type !== 'message' || (item.role !== 'user' && item.role !== 'assistant')) return false;
+  return !asArray(item.content).some((part) =>
+    ['input_text', 'output_text', 'text'].includes(asText(asObject(part).type)),
+  );
+}
+
+/** exp(mean logprob), or null when the provider gave none. */
+function confidenceOf(logprobs: unknown): number | null {
+  const values = asArray(logprobs)
+    .map((entry) => asObject(entry).logprob)
+    .filter((value) => typeof value === 'number');
+  if (values.length === 0) return null;
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  return Math.round(Math.min(1, Math.exp(mean)) * 10_000) / 10_000;
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is taken out; Postgres refuses NUL
+const controlCharacters = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/gu;
+const cleanText = (text: string): string =>
+  text.replaceAll(controlCharacters, '').toWellFormed().slice(0, maxEntryText);

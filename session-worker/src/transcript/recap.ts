@@ -1,0 +1,67 @@
+import type { TranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import type { Logger } from '@greenroom/shared/runtime/logger.ts';
+import type { Store, StoredLine } from '../store.ts';
+
+/**
+ * What was stored before this machine took the session over: read once, at the start, and never waited for long.
+ * A session on its first machine has nothing stored, so nothing is read for it.
+ */
+export interface Recap {
+  /** The ids that need not be sent again: those stored before, as far as they could be read, and `mine`. */
+  storedIds(mine: string[]): Promise<string[]>;
+  /** For the interviewer of a new call: what was said so far; undefined when nothing was. */
+  text(): Promise<string | undefined>;
+}
+
+export interface RecapDeps {
+  clock: Clock;
+  log: Logger;
+  read: Store['transcript'];
+  /** Whether another machine served the session before. */
+  resumed: boolean;
+  said(): TranscriptEntry[];
+}
+
+const waitMs = 1_500;
+const retryMs = 1_000;
+const maxRecap = 12_000;
+const tries = 60;
+
+export function createRecap({ clock, log, read, resumed, said }: RecapDeps): Recap {
+  let before: StoredLine[] = [];
+  const load = async () => {
+    for (let attempt = 0; attempt < tries; attempt += 1) {
+      const result = await read();
+      if (result.kind === 'ok') {
+        before = result.value;
+        return;
+      }
+      if (result.kind !== 'unavailable') return;
+      log.warn({ error: result.error, attempt }, 'what was stored before cannot be read yet');
+      await clock.sleep(retryMs);
+    }
+  };
+  const loaded = resumed ? load() : undefined;
+  const settled = async () => {
+    if (loaded) await Promise.race([loaded, clock.sleep(waitMs)]);
+  };
+
+  return {
+    storedIds: async (mine) => {
+      await settled();
+      return [...new Set([...before.map((line) => line.item_id), ...mine])];
+    },
+    text: async () => {
+      await settled();
+      const known = new Set(before.map((line) => `${line.ordinal}/${line.item_id}`));
+      const mine = said().filter((entry) => !known.has(`${entry.ordinal}/${entry.item_id}`));
+      const lines = [...before, ...mine].filter((line) => line.text !== '');
+      if (lines.length === 0) return undefined;
+      const spoken = lines
+        .map((line) => `${line.speaker === 'ai' ? 'Interviewer' : 'Candidate'}: ${line.text}`)
+        .join('\n');
+      return `The connection was interrupted. This was said so far; do not repeat it, go on from there:\n${spoken.slice(-maxRecap)}`;
+    },
+  };
+}

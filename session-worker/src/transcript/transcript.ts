@@ -1,0 +1,98 @@
+import type { FieldError } from '@greenroom/shared/errors/app-error.ts';
+import type { ServerMessage } from '@greenroom/shared/protocol/socket.ts';
+import type { TranscriptEntry, TranscriptEntryInput } from '@greenroom/shared/protocol/transcript.ts';
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import type { ProviderEvent } from '../realtime/events.ts';
+import { type CallLog, createCallLog } from './log.ts';
+import { entryKey, type Writer } from './writer.ts';
+
+/**
+ * One log from two sources: the sideband (trusted) and the candidate's own copies.
+ *
+ * S1  The sideband's text wins. A copy of an item the sideband has not told of is stored as unverified.
+ * S2  A copy is acknowledged when the item is stored, whoever's text it was.
+ * S3  A place-holder (an item that never got a text) does not overwrite what the browser sent for that item.
+ */
+export interface Transcript {
+  /** A call begins (or is taken over): its events and copies are accepted from now on. */
+  open(ordinal: number): void;
+  event(ordinal: number, event: ProviderEvent): void;
+  /** @returns what is wrong with the copies, by field; nothing of a wrong message is stored. */
+  copies(entries: TranscriptEntryInput[]): FieldError[];
+  /** Items whose text is still to come. */
+  awaited(): number;
+  /** Gives up waiting for texts of this call, or of all. */
+  settle(ordinal?: number): void;
+  /** What was said so far, oldest first, as far as this worker knows. */
+  said(): TranscriptEntry[];
+}
+
+export interface TranscriptDeps {
+  clock: Clock;
+  writer: Writer;
+  send(message: ServerMessage): void;
+}
+
+export function createTranscript({ clock, writer, send }: TranscriptDeps): Transcript {
+  const calls = new Map<number, { log: CallLog; startedMs: number }>();
+  const copied = new Set<string>();
+
+  const store = (entries: TranscriptEntry[]) => {
+    for (const entry of entries) {
+      writer.add(entry);
+      if (entry.text !== '') send({ type: 'transcript_entry', entry, final: true });
+    }
+  };
+  const checkOrdinals = (entries: TranscriptEntryInput[]): FieldError[] =>
+    entries.flatMap((entry, index) =>
+      calls.has(entry.ordinal) ? [] : [{ field: `entries.${index}.ordinal`, message: 'no such call in this session' }],
+    );
+
+  /** @returns the item id when it is stored already (S2). */
+  const takeCopy = (copy: TranscriptEntryInput): string | undefined => {
+    const known = calls.get(copy.ordinal)?.log.knows(copy.item_id) ?? false;
+    if (writer.isStored(copy.ordinal, copy.item_id) && (known || copied.has(entryKey(copy.ordinal, copy.item_id))))
+      return copy.item_id;
+    // Known and not stored yet: on its way, the acknowledgement will come.
+    if (!known && writer.add(unverified(copy))) copied.add(entryKey(copy.ordinal, copy.item_id));
+    return undefined;
+  };
+
+  return {
+    open: (ordinal) => {
+      if (!calls.has(ordinal)) calls.set(ordinal, { log: createCallLog(ordinal), startedMs: clock.monotonicMs() });
+    },
+    event: (ordinal, event) => {
+      const call = calls.get(ordinal);
+      if (!call) return;
+      const { entries, partial } = call.log.apply(event, clock.monotonicMs() - call.startedMs);
+      if (partial && partial.text !== '') send({ type: 'transcript_entry', entry: partial, final: false });
+      store(entries);
+    },
+    copies: (entries) => {
+      const wrong = checkOrdinals(entries);
+      if (wrong.length > 0) return wrong;
+      const acked = entries.map(takeCopy).filter((id) => id !== undefined);
+      if (acked.length > 0) send({ type: 'transcript_ack', item_ids: acked });
+      return [];
+    },
+    awaited: () => [...calls.values()].reduce((sum, { log }) => sum + log.awaited(), 0),
+    settle: (ordinal) => {
+      for (const [n, { log }] of calls) {
+        if (ordinal !== undefined && n !== ordinal) continue;
+        store(log.settle().filter((entry) => entry.text !== '' || !copied.has(entryKey(n, entry.item_id))));
+      }
+    },
+    said: () => [...calls.values()].flatMap(({ log }) => log.entries()).filter((entry) => entry.text !== ''),
+  };
+}
+
+const unverified = ({ previous_item_id, start_ms, end_ms, ...copy }: TranscriptEntryInput): TranscriptEntry => ({
+  ...copy,
+  previous_item_id: previous_item_id ?? null,
+  start_ms: start_ms ?? null,
+  end_ms: end_ms ?? null,
+  confidence: null,
+  interrupted: false,
+  verified: false,
+});
