@@ -1,5 +1,16 @@
 import { describe, expect, it, vi } from 'vitest';
-import { attach, candidate, interview, mint, openCall, session, start, transcriptOf, typesOf } from './fixtures.ts';
+import {
+  attach,
+  candidate,
+  interview,
+  mint,
+  openCall,
+  postOffer,
+  session,
+  start,
+  transcriptOf,
+  typesOf,
+} from './fixtures.ts';
 import type { WireEvent } from './wire.ts';
 
 const hangUp = (url: string, callId: string, credential: string) =>
@@ -130,6 +141,50 @@ describe('a scripted call over real media', () => {
     const reply = await sideband.event('response.output_audio_transcript.done');
     expect(reply.transcript).toMatch(/^Welcome back/);
     expect(provider.calls()[1]).toMatchObject({ scriptPosition: 1 });
+  });
+});
+
+describe('a call whose media is not up', () => {
+  it('speaks when asked to all the same, as the real one does, and turns can be taken by script control', async () => {
+    const provider = await start();
+    const secret = await mint(provider);
+    const response = await postOffer(provider, secret, await candidate().offer());
+    const callId = response.headers.get('location')?.split('/').at(-1) ?? '';
+    const sideband = await attach(provider, callId, secret);
+    sideband.send({ type: 'response.create' });
+    await sideband.event('output_audio_buffer.stopped');
+    provider.script.candidateTurn(callId);
+    await sideband.event('output_audio_buffer.stopped', 2);
+    expect(provider.calls()[0]?.said).toHaveLength(3);
+    await provider.script.expire(callId);
+    expect((await sideband.closed).code).toBe(1001);
+    expect(provider.health()).toMatchObject({ ok: true, live: 0, ended: 1 });
+  });
+
+  it('keeps the request until the media is up where it is told to', async () => {
+    const provider = await start({ holdUntilMedia: true });
+    const seen: WireEvent[] = [];
+    const peer = candidate({ onEvent: (event) => seen.push(event) });
+    const secret = await mint(provider);
+    const response = await postOffer(provider, secret, await peer.offer());
+    const callId = response.headers.get('location')?.split('/').at(-1) ?? '';
+    const sideband = await attach(provider, callId, secret);
+    sideband.send({ type: 'response.create' });
+    sideband.send({ type: 'session.update', session: {} });
+    await sideband.event('session.updated');
+    expect(typesOf(sideband.events)).toEqual(['session.updated']);
+    await peer.accept(await response.text());
+    await sideband.event('output_audio_buffer.stopped');
+    await vi.waitFor(() => expect(typesOf(seen)).toContain('output_audio_buffer.stopped'));
+    expect(typesOf(seen).slice(0, 2)).toEqual(['session.created', 'response.created']);
+  });
+
+  it('begins by itself once the media is up where it is told to', async () => {
+    const provider = await start({ autoStart: true });
+    const seen: WireEvent[] = [];
+    const peer = candidate({ onEvent: (event) => seen.push(event) });
+    await openCall(provider, peer, await mint(provider));
+    await vi.waitFor(() => expect(typesOf(seen)).toContain('output_audio_buffer.stopped'));
   });
 });
 

@@ -155,6 +155,9 @@ describe('taking turns', () => {
     await turn();
     await clock.advance(1100);
     expect(conversation.said().at(-1)?.text).toMatch(/Goodbye\.$/);
+    await turn();
+    await clock.advance(5000);
+    expect(conversation.said().at(-1)?.text).toMatch(/Goodbye\.$/);
   });
 
   it('nudges a silent candidate when the session has an idle timeout', async () => {

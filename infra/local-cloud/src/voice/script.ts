@@ -127,6 +127,7 @@ export function createCursor(script: InterviewScript): ScriptCursor {
     question: (resumed = false) =>
       resumed ? `Welcome back. Let us go on where we stopped. ${bare()}` : (current()?.interviewer ?? script.goodbye),
     again: () => {
+      if (!current()) return script.goodbye;
       repeats += 1;
       return repeats === 1 ? `Take your time. ${bare()}` : `Let me ask again, time ${repeats}. ${bare()}`;
     },
