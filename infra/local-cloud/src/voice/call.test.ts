@@ -114,6 +114,8 @@ describe('a scripted call over real media', () => {
     await sideband.event('conversation.item.input_audio_transcription.completed');
     const [opening, interruption] = snapshot()?.said ?? [];
     expect(opening).toMatchObject({ speaker: 'interviewer', interrupted: true });
+    // The whole opening ends with its question.
+    expect(opening?.text).not.toMatch(/\?$/);
     expect(interruption).toMatchObject({ speaker: 'candidate', transcribed: true });
     expect(transcriptOf(sideband.events)[0]?.text).toBe(opening?.text);
   });
