@@ -208,7 +208,10 @@ export function createLifecycle({ state, clock, faults, guests, latency, newAddr
   function finishDestroy(machine: Machine): void {
     if (machine.state !== 'destroying') state.move(machine, 'destroying', { type: 'destroy', source: 'flyd' });
     cancelBoot(machine);
-    const finish = () => state.move(machine, 'destroyed', { type: 'destroy', source: 'flyd' });
+    const finish = () => {
+      // Two causes may have begun the same ending (a destroy, then the stand-in's own stop).
+      if (machine.state === 'destroying') state.move(machine, 'destroyed', { type: 'destroy', source: 'flyd' });
+    };
     const waitMs = latency().destroyMs();
     if (waitMs === 0) finish();
     else clock.setTimer(finish, waitMs);

@@ -28,10 +28,17 @@ export function readRegions(expression: unknown, homeRegion: string): string[] {
   return regions;
 }
 
+function freeName(app: App): string {
+  let name = newMachineName();
+  // The words run out before the machines do.
+  for (let suffix = 1; app.names.has(name); suffix += 1) name = `${newMachineName()}-${suffix}`;
+  return name;
+}
+
 /** P1. Throws what the API answers: 400, 409 or a row of the capacity table. */
 export function placeMachine(app: App, body: Record<string, unknown>, deps: PlacementDeps): Machine {
   const config = readMachineConfig(body.config);
-  const name = typeof body.name === 'string' && body.name !== '' ? body.name : newMachineName();
+  const name = typeof body.name === 'string' && body.name !== '' ? body.name : freeName(app);
   const regions = readRegions(body.region, deps.homeRegion);
   const holder = app.names.get(name);
   if (holder) throw nameTaken(holder.id, name);

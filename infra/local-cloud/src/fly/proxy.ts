@@ -13,7 +13,7 @@
  */
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Faults } from '../faults.ts';
@@ -361,6 +361,12 @@ export async function startProxy(deps: ProxyDeps): Promise<Proxy> {
   server.on('request', (request, response) => run(request, { response }));
   server.on('upgrade', (request, socket, head) => run(request, { socket, head }));
   server.requestTimeout = 0;
+  // The HTTP server forgets a connection once it is upgraded; `stop` must not.
+  const connections = new Set<Socket>();
+  server.on('connection', (socket) => {
+    connections.add(socket);
+    socket.once('close', () => connections.delete(socket));
+  });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject).listen(deps.port, '127.0.0.1', resolve);
   });
@@ -379,9 +385,8 @@ export async function startProxy(deps: ProxyDeps): Promise<Proxy> {
       crossNetwork = allowed;
     },
     stop: async () => {
-      cut();
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      server.closeAllConnections();
+      for (const socket of connections) socket.destroy();
       await closed;
     },
   };

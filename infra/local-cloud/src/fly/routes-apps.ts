@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { apiError, appNotFound, invalidArgument } from './api-error.ts';
 import type { ApiDeps } from './machines-api.ts';
-import { bodyOf, flag, paramOf, queryOf } from './request.ts';
+import { bodyOf, paramOf, queryOf } from './request.ts';
 import type { App } from './state.ts';
 import { appView } from './views.ts';
 
@@ -66,9 +66,6 @@ export function registerAppRoutes(server: FastifyInstance, deps: ApiDeps): void 
     const deletion = { point: 'apps.delete', limitedBy: orgSlug, attributes: { app: paramOf(request, 'app') } };
     return door(request, reply, deletion, async () => {
       const app = appOf(request);
-      if (app.live.size > 0 && !flag(queryOf(request).force)) {
-        for (const machine of app.live.values()) machine.cordoned = true;
-      }
       await Promise.all([...app.live.values()].map((machine) => destroyed(deps, machine.id)));
       state.removeApp(app);
       return { status: 202 };

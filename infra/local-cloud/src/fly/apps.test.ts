@@ -1,0 +1,97 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type Harness, IN_PROCESS, startHarness, TOKEN } from './testing/harness.ts';
+
+let harness: Harness;
+beforeAll(async () => {
+  harness = await startHarness();
+});
+afterAll(() => harness.stop());
+const call: Harness['call'] = (...args) => harness.call(...args);
+
+it('refuses a call without the token, with the request id on the refusal', async () => {
+  const refused = await call('GET', '/v1/apps/work', undefined, { authorization: 'Bearer wrong' });
+  expect([refused.status, refused.body]).toEqual([401, { error: 'Authenticate: token validation error' }]);
+  expect(refused.headers.get('fly-request-id')).toMatch(/^[0-9A-Z]{26}-fra$/);
+  expect((await call('GET', '/v1/apps/work', undefined, { authorization: `FlyV1 ${TOKEN}` })).status).toBe(200);
+});
+
+it('creates an app on its network and gives the affinity cookie', async () => {
+  const created = await call('POST', '/v1/apps', { app_name: 'tenant-a', org_slug: 'local', network: 'net-a' });
+  expect([created.status, typeof created.body.id, typeof created.body.created_at]).toEqual([201, 'string', 'number']);
+  expect(created.headers.get('set-cookie')).toMatch(/^fly_flaps_affinity=[0-9a-f]+; Path=\/v1\/apps\/tenant-a$/);
+  const got = await call('GET', '/v1/apps/tenant-a');
+  expect(got.body).toMatchObject({
+    name: 'tenant-a',
+    network: 'net-a',
+    organization: { slug: 'local' },
+    machine_count: 0,
+  });
+  const listed = await call('GET', '/v1/apps?org_slug=local');
+  expect(listed.body.total_apps).toBe(listed.body.apps.length);
+});
+
+it('refuses a taken or impossible name, and knows no other app', async () => {
+  const taken = await call('POST', '/v1/apps', { name: 'work', org_slug: 'local' });
+  expect([taken.status, taken.body]).toEqual([
+    422,
+    { error: 'Validation failed: Name has already been taken', status: 'name_taken' },
+  ]);
+  expect((await call('POST', '/v1/apps', { name: 'Not_Good', org_slug: 'local' })).status).toBe(422);
+  expect((await call('GET', '/v1/apps/nowhere')).status).toBe(404);
+});
+
+it('a deploy token reaches its own app and no other', async () => {
+  const { body } = await call('POST', '/v1/apps/work/deploy_token', { expiry: '1h' });
+  const as = { authorization: body.token };
+  expect((await call('GET', '/v1/apps/work', undefined, as)).status).toBe(200);
+  expect((await call('GET', '/v1/apps/greenroom-orchestrator', undefined, as)).status).toBe(403);
+  expect((await call('GET', '/v1/tokens/current', undefined, as)).status).toBe(403);
+  expect((await call('GET', '/v1/tokens/current')).body.tokens[0]).toMatchObject({ org_slug: 'local' });
+});
+
+it('deleting an app takes its machines along', async () => {
+  await call('POST', '/v1/apps', { name: 'short-lived', org_slug: 'local' });
+  const machine = await call('POST', '/v1/apps/short-lived/machines', { config: { image: IN_PROCESS } });
+  expect((await call('DELETE', '/v1/apps/short-lived?force=true')).status).toBe(202);
+  expect((await call('GET', '/v1/apps/short-lived')).status).toBe(404);
+  expect(harness.fly.machines().some(({ id }) => id === machine.body.id)).toBe(false);
+});
+
+it('keeps secrets whose values cannot be read back', async () => {
+  const set = await call('POST', '/v1/apps/work/secrets', { values: { KEY: 'very secret', GONE: 'x' } });
+  expect([set.status, set.body.version, set.body.secrets.length]).toEqual([200, 1, 2]);
+  await call('POST', '/v1/apps/work/secrets', { values: { GONE: null } });
+  const listed = await call('GET', '/v1/apps/work/secrets');
+  expect(listed.body.secrets.map(({ name }: { name: string }) => name)).toEqual(['KEY']);
+  expect(JSON.stringify(listed.body)).not.toContain('very secret');
+  expect((await call('POST', '/v1/apps/work/secrets/OTHER', { value: 'y' })).status).toBe(201);
+  expect((await call('DELETE', '/v1/apps/work/secrets/OTHER')).status).toBe(200);
+});
+
+it('assigns and releases addresses, and stores network policies', async () => {
+  const assigned = await call('POST', '/v1/apps/work/ip_assignments', { type: 'private_v6' });
+  expect(assigned.body).toMatchObject({ shared: false, region: 'global' });
+  expect((await call('GET', '/v1/apps/work/ip_assignments')).body.ips).toHaveLength(1);
+  expect((await call('DELETE', `/v1/apps/work/ip_assignments/${assigned.body.ip}`)).status).toBe(204);
+  const policy = await call('POST', '/v1/apps/work/network_policies', { name: 'deny', selector: { all: true } });
+  expect((await call('GET', '/v1/apps/work/network_policies')).body).toEqual([policy.body]);
+});
+
+it('shows the 18 regions to anyone', async () => {
+  const { status, body } = await call('GET', '/v1/platform/regions', undefined, { authorization: '' });
+  expect([status, body.nearest, body.regions.length]).toEqual([200, 'fra', 18]);
+  expect(body.regions[0]).toMatchObject({ code: 'ams', latitude: 52.374344, gateway_available: true });
+});
+
+it('a placement dry-run says how many machines fit where', async () => {
+  harness.fly.setCapacity('lhr', 2);
+  const placed = await call('POST', '/v1/platform/placements', { org_slug: 'local', region: 'lhr,fra', count: 5 });
+  expect(placed.body.regions).toEqual([
+    { region: 'lhr', count: 2, concurrency: 2 },
+    { region: 'fra', count: 3, concurrency: 1_000 },
+  ]);
+  harness.fly.setCapacity('lhr', 'none');
+  const none = await call('POST', '/v1/platform/placements', { org_slug: 'local', region: 'lhr' });
+  expect([none.status, none.body.status]).toEqual([422, 'insufficient_capacity']);
+  harness.fly.setCapacity('lhr', 'unlimited');
+});
