@@ -220,6 +220,7 @@ declare
   v_max integer;
   v_max_duration integer;
   v_live integer;
+  v_wait integer;
   v_candidate uuid;
   v_position uuid;
   v_slot record;
@@ -252,6 +253,8 @@ begin
     select id into v_position from public.positions where tenant_id = v_tenant and id = (r ->> 'position_id')::uuid;
     if not found then return jsonb_build_object('kind', 'position_not_found'); end if;
   end if;
+  v_wait := app.draw_start(v_tenant);
+  if v_wait > 0 then return jsonb_build_object('kind', 'rate_limited', 'retry_after_ms', v_wait); end if;
   v_candidate := coalesce(v_candidate, app.find_or_make_candidate(v_tenant, r -> 'candidate'));
   if v_position is null then
     insert into public.positions (tenant_id, title, description)
@@ -317,7 +320,7 @@ begin
   return to_jsonb(v_results);
 end $$;
 comment on function public.create_sessions(jsonb) is
-  'Creates sessions: an array of requests in, an array of results out, in order. kind: created, replayed, idempotency_mismatch, quota_exceeded, duration_exceeded, candidate_not_found, position_not_found, no_app, tenant_inactive.';
+  'Creates sessions: an array of requests in, an array of results out, in order. kind: created, replayed, idempotency_mismatch, quota_exceeded, rate_limited (retry_after_ms), duration_exceeded, candidate_not_found, position_not_found, no_app, tenant_inactive.';
 
 create function public.get_session(p_session_id uuid, p_tenant_id uuid default null) returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -633,7 +636,7 @@ comment on function public.record_machine_gone(uuid, text, text) is
 create function public.machines_alive() returns jsonb
 language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'name', m.name, 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id,
-    'state', m.state, 'session_id', m.session_id, 'session_rank', s.state_rank, 'serves', s.machine_id = m.id,
+    'state', m.state, 'reason', m.reason, 'session_id', m.session_id, 'session_rank', s.state_rank, 'serves', s.machine_id = m.id,
     'session_over_ms', floor(extract(epoch from clock_timestamp() - s.completed_at) * 1000),
     'state_ms', floor(extract(epoch from clock_timestamp()
       - coalesce(m.destroying_at, m.draining_at, m.claimed_at, m.created_at, greatest(m.reserved_at, m.not_before))) * 1000),
@@ -821,7 +824,10 @@ language sql stable set search_path = '' as $$
   )
   select call_ordinal, item_id, previous_item_id, speaker, text, confidence, start_ms, end_ms, interrupted, verified,
     row_number() over (order by call_ordinal, path)
-  from walk where text <> ''
+  from (select * from walk
+    -- Items whose predecessors go round in a circle hang on no first item: placed by their arrival, never left out.
+    union all select e.*, array[e.arrival] from entries e where not exists (select from walk w where w.arrival = e.arrival)) placed
+  where text <> ''
 $$;
 comment on function public.transcript_of(uuid) is
   'The conversation in its order: calls by ordinal, items along previous_item_id. Reads with the caller''s rights. An item that said nothing holds its place and is not shown.';

@@ -63,8 +63,8 @@ create policy "a worker reads its own session's entries" on public.transcript_en
 -- Functions: PostgreSQL grants EXECUTE to everybody by default; here nobody has it unless named.
 revoke execute on all functions in schema public from public, anon, authenticated;
 revoke execute on all functions in schema app from public, anon, authenticated;
-alter default privileges in schema public revoke execute on functions from public;
-alter default privileges in schema app revoke execute on functions from public;
+-- Also for functions of later migrations. Not `in schema`: per schema, the default for everybody can only be added to.
+alter default privileges revoke execute on functions from public;
 
 grant execute on function app.claims(), app.my_tenants(text[]) to authenticated, orchestrator, session_worker;
 grant execute on function app.rank_of(text) to authenticated, orchestrator, session_worker;
