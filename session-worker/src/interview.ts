@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import type { ClientMessage } from '@greenroom/shared/protocol/socket.ts';
+import type { ClientMessage, ServerMessage } from '@greenroom/shared/protocol/socket.ts';
 import { closeCodes } from '@greenroom/shared/protocol/socket.ts';
 import type { ClaimResponse, Directive } from '@greenroom/shared/protocol/worker-api.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
@@ -17,7 +17,8 @@ import { teardownPhases } from './lifecycle/teardown.ts';
 import { createCalls, type OfferResult } from './realtime/calls.ts';
 import { createInterviewer, type Interviewer } from './realtime/interviewer.ts';
 import { createProvider } from './realtime/provider.ts';
-import { createSideband, type Sideband } from './realtime/sideband.ts';
+import { createRollover } from './realtime/rollover.ts';
+import { createSideband } from './realtime/sideband.ts';
 import { createAdmission } from './room/admission.ts';
 import type { Connection } from './room/connection.ts';
 import { createRoom } from './room/room.ts';
@@ -50,6 +51,8 @@ export interface InterviewDeps {
   /** Claims again with this boot's nonce, for a fresh worker token. */
   reclaim(): Promise<'renewed' | 'refused' | 'unreachable'>;
 }
+
+type CallReason = Extract<ServerMessage, { type: 'call_required' }>['reason'];
 
 /** How long SIGTERM waits for its directive, ms: short of Fly's patience, longer than a slow answer. */
 const directiveMs = 4_000;
@@ -113,7 +116,9 @@ export function createInterview(deps: InterviewDeps): Interview {
     clock,
     deadlines,
     maxDurationMs: session.max_duration_ms,
-    onExpired: conclude,
+    // An offer that came in time and is being worked on is not cut off.
+    onExpired: (reason) =>
+      reason === 'call_not_established' && calls.opening ? timers.awaitOffer() : conclude(reason),
     onWarning: (endsAt) => room.send({ type: 'session_warning', code: 'time_limit', ends_at: endsAt }),
   });
   const lease = createLease({
@@ -135,17 +140,21 @@ export function createInterview(deps: InterviewDeps): Interview {
 
   let interviewer: Interviewer | undefined;
   /** What the browser was asked to offer, until it does. */
-  let required: { ordinal: number; reason: 'call_lost' | 'rollover' | 'sideband_lost'; deadline: number } | undefined;
-  const speak = async (ordinal: number, sideband: Sideband) => {
+  let required: { ordinal: number; reason: CallReason; deadline: number } | undefined;
+  const onOpened = (ordinal: number) => {
+    transcript.open(ordinal);
     interviewer?.stop();
     interviewer = createInterviewer({
       clock,
       log,
-      send: sideband.send,
+      send: (event) => calls.send(event),
       goodbyeMs: deadlines.goodbyeMs,
       onFinished: () => conclude('interviewer_finished'),
     });
-    interviewer.begin(ordinal > 1 || session.epoch > 1 ? await recap.text() : undefined);
+  };
+  const speak = async (ordinal: number) => {
+    const speaker = interviewer;
+    speaker?.begin(ordinal > 1 || session.epoch > 1 ? await recap.text() : undefined);
   };
   const calls = createCalls({
     clock,
@@ -161,21 +170,27 @@ export function createInterview(deps: InterviewDeps): Interview {
     openSideband: (call) => createSideband({ ...call, clock, log, attachMs: deadlines.providerRequestMs }),
     sidebandReadyMs: deadlines.sidebandReadyMs,
     lateTranscriptMs: deadlines.lateTranscriptMs,
-    onOpened: transcript.open,
+    onOpened,
     onEvent: (ordinal, event) => {
       transcript.event(ordinal, event);
+      // A call that is being replaced may still be heard, but has no say.
+      if (ordinal !== calls.ordinal) return;
       interviewer?.event(event);
+      rollover.event(event);
     },
-    onSpeakable: (ordinal, sideband) => void speak(ordinal, sideband),
+    onSpeakable: (ordinal) => void speak(ordinal),
     onGone: () => requireCall('call_lost'),
     onClosed: transcript.settle,
   });
-  const requireCall = (reason: 'call_lost' | 'rollover' | 'sideband_lost') => {
+  const requireCall = (reason: CallReason) => {
     if (conclusion.value) return;
-    required = { ordinal: calls.ordinal, reason, deadline: clock.now() + deadlines.offerMs };
-    timers.callRequired();
+    const ordinal = calls.active ? calls.ordinal + 1 : calls.ordinal;
+    required = { ordinal, reason, deadline: clock.now() + deadlines.offerMs };
+    // While the old call goes on, nothing is lost by waiting.
+    if (!calls.active) timers.awaitOffer();
     room.send({ type: 'call_required', ...required });
   };
+  const rollover = createRollover({ clock, ageMs: deadlines.callRolloverMs, onDue: () => requireCall('rollover') });
 
   const welcome = async (connection: Connection) => {
     connection.send({
@@ -194,17 +209,24 @@ export function createInterview(deps: InterviewDeps): Interview {
   };
 
   const onOffer = async (sdp: string, ordinal: number | undefined, connection: Connection) => {
-    timers.offered();
     const result = await calls.offer(sdp, ordinal);
+    // An ending that was decided meanwhile hangs up whatever came of it.
+    if (conclusion.value) return;
     if (result.kind === 'answered') return onAnswered(result, connection);
     if (result.kind === 'fenced') return onFenced();
-    if (!calls.active && timers.endsAt === null) timers.joined();
     connection.error(result.code, result.kind === 'refused' ? result.detail : undefined);
     if (result.kind === 'failed') conclude(result.reason);
+    // The old call was hung up and no new one came about: the time for an offer runs again.
+    else if (!calls.active && timers.endsAt !== null && !required) requireCall('call_lost');
   };
   const onAnswered = ({ sdp, ordinal }: Extract<OfferResult, { kind: 'answered' }>, connection: Connection) => {
     required = undefined;
     connection.send({ type: 'sdp_answer', sdp, ordinal });
+    onCallUp();
+  };
+  const onCallUp = () => {
+    timers.callUp();
+    rollover.callUp();
     if (timers.endsAt !== null) return;
     timers.began(clock.now());
     reports.add({ status: 'in_progress' });
@@ -253,6 +275,7 @@ export function createInterview(deps: InterviewDeps): Interview {
     const stopTimers = () => {
       timers.stop();
       lease.stop();
+      rollover.stop();
       interviewer?.stop();
     };
     const parts = {
@@ -281,10 +304,10 @@ export function createInterview(deps: InterviewDeps): Interview {
   return {
     done,
     start: () => {
-      const resumed = session.started_at !== null || claim.open_call !== null;
-      timers.start(resumed);
+      timers.start(session.started_at !== null || claim.open_call !== null);
       if (session.started_at !== null) timers.began(session.started_at);
       if (claim.open_call) calls.takeOver(claim.open_call);
+      if (calls.active) onCallUp();
       lease.start();
       obey(claim.directive);
     },

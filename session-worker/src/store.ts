@@ -58,11 +58,11 @@ export function createStore({ url, publishableKey, sessionId, accessToken, reque
     parameters: Json,
     result: T,
   ): Promise<StoreResult<z.output<T>>> => {
-    const { database, module } = await open();
     try {
+      const { database, module } = await open();
       return { kind: 'ok', value: await module.callFunction(database, name, parameters, result) };
     } catch (error) {
-      return classify(error, module);
+      return classify(error);
     }
   };
 
@@ -99,9 +99,9 @@ async function readAll(
   open: () => Promise<{ database: Database; module: DatabaseModule }>,
   sessionId: string,
 ): Promise<StoreResult<StoredLine[]>> {
-  const { database, module } = await open();
   const lines: StoredLine[] = [];
   try {
+    const { database, module } = await open();
     for (;;) {
       const page = database
         .from('transcript_entries')
@@ -116,16 +116,14 @@ async function readAll(
       if (data.length < pageSize) return { kind: 'ok', value: lines };
     }
   } catch (error) {
-    return classify(error, module);
+    return classify(error);
   }
 }
 
-function classify(error: unknown, { DatabaseError }: DatabaseModule): Exclude<StoreResult<never>, { kind: 'ok' }> {
-  if (!(error instanceof DatabaseError)) return { kind: 'unavailable', error: error as Error };
-  if (error.sqlstate === 'PT409' || error.httpStatus === 409) return { kind: 'fenced' };
-  // 401 heals with the next heartbeat's token, 404 with PostgREST's next look at the schema.
-  if (error.unavailable || error.httpStatus >= 500 || error.httpStatus === 401 || error.httpStatus === 404) {
-    return { kind: 'unavailable', error };
-  }
-  return { kind: 'refused', error };
+/** D2. What is refused is what the data itself makes impossible; a door that is shut, for whatever reason, may open. */
+function classify(error: unknown): Exclude<StoreResult<never>, { kind: 'ok' }> {
+  const { sqlstate = '' } = error as { sqlstate?: string };
+  if (sqlstate === 'PT409') return { kind: 'fenced' };
+  if (/^2[23]/.test(sqlstate)) return { kind: 'refused', error: error as Error };
+  return { kind: 'unavailable', error: error as Error };
 }

@@ -11,14 +11,14 @@ import type { SessionReason } from '@greenroom/shared/session/reasons.ts';
  *   the interview runs          maxDurationMs       → max_duration, with a warning before
  */
 export interface SessionDeadlines {
-  /** Starts the timers. `resumed`: the session had begun on another machine, so the candidate counts as gone, not as new. */
+  /** Starts the timers. `resumed`: the session was served by another machine, so the candidate counts as gone, not as new. */
   start(resumed: boolean): void;
   joined(): void;
   left(): void;
-  /** An offer has come: the first call is being established, or is up. */
-  offered(): void;
-  /** The browser was asked for another call: again it has `offerMs`. */
-  callRequired(): void;
+  /** A call is up: no offer is waited for. */
+  callUp(): void;
+  /** The browser has `offerMs` (again) to bring a call about. */
+  awaitOffer(): void;
   /** The interview began then (Unix ms); later calls change nothing. */
   began(startedAt: number): void;
   /** Unix ms when the interview must be over, once it has begun. */
@@ -49,28 +49,28 @@ export function createSessionDeadlines(deps: SessionDeadlinesDeps): SessionDeadl
     presence = expire('candidate_left', deadlines.reconnectGraceMs);
   };
 
+  const awaitOffer = () => {
+    offer?.cancel();
+    offer = expire('call_not_established', deadlines.offerMs);
+  };
+
   return {
     start: (resumed) => {
-      callSeen = resumed;
       if (resumed) left();
       else presence = expire('candidate_never_joined', deadlines.neverJoinedMs);
     },
     joined: () => {
       presence?.cancel();
       presence = undefined;
-      if (!callSeen) offer ??= expire('call_not_established', deadlines.offerMs);
+      if (!callSeen && !offer) awaitOffer();
     },
     left,
-    offered: () => {
+    callUp: () => {
       callSeen = true;
       offer?.cancel();
       offer = undefined;
     },
-    callRequired: () => {
-      callSeen = false;
-      offer?.cancel();
-      offer = expire('call_not_established', deadlines.offerMs);
-    },
+    awaitOffer,
     began: (startedAt) => {
       if (endsAt !== null) return;
       endsAt = startedAt + maxDurationMs;

@@ -36,6 +36,9 @@ export interface TeardownParts {
   finish(request: FinishRequest, signal: AbortSignal): Promise<Answer<unknown>>;
 }
 
+/** How long the text of a reply cut off by the hang-up may take, ms. */
+const interviewerTextMs = 500;
+
 export function teardownPhases(parts: TeardownParts, conclusion: Conclusion): ShutdownPhase[] {
   switch (conclusion.kind) {
     case 'ended':
@@ -146,12 +149,22 @@ const closeMoved = (room: Room, limitMs: number): ShutdownPhase => ({
 
 const isComplete = (writer: Writer): boolean => writer.unsaved === 0 && writer.refused === 0;
 
-/** Ends when every item has its text, the wait is over, or the phase is. Never throws: what is missing is settled. */
-async function waitForTexts({ clock, deadlines, transcript }: TeardownParts, signal: AbortSignal): Promise<void> {
-  const untilMs = clock.monotonicMs() + deadlines.lateTranscriptMs;
-  while (transcript.awaited() > 0 && clock.monotonicMs() < untilMs && !signal.aborted) {
-    await clock.sleep(Math.min(50, deadlines.lateTranscriptMs), signal).catch(() => undefined);
-  }
+/**
+ * Ends when nothing more is to be expected: every item has its text, the sideband is gone, or the time is up. A candidate's
+ * words are transcribed behind the conversation and may take all of it; the interviewer's stop with the call.
+ * Never throws: what is missing is settled.
+ */
+async function waitForTexts(
+  { clock, deadlines, transcript, calls }: TeardownParts,
+  signal: AbortSignal,
+): Promise<void> {
+  const startMs = clock.monotonicMs();
+  const expecting = () => {
+    const waitedMs = clock.monotonicMs() - startMs;
+    if (!calls.attached || waitedMs >= deadlines.lateTranscriptMs) return false;
+    return transcript.awaited('candidate') > 0 || (waitedMs < interviewerTextMs && transcript.awaited('ai') > 0);
+  };
+  while (expecting() && !signal.aborted) await clock.sleep(25, signal).catch(() => undefined);
 }
 
 /** The last word is said until somebody has heard it or time is up. */

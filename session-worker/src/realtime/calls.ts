@@ -20,6 +20,8 @@ import type { Sideband } from './sideband.ts';
  * R2  The sideband is attached, or known to be degraded, before the answer goes out: it replays nothing.
  * R3  A new offer hangs the old call up first. Two calls of one session never speak at once.
  * R4  A call that was created and whose answer did not go out is hung up here.
+ * R5  A machine that took over does not know how many calls there were when none is open: it counts up until the
+ *     orchestrator agrees. A wrong number changes nothing there.
  */
 export type OfferResult =
   | { kind: 'answered'; sdp: string; ordinal: number; sideband: 'ready' | 'degraded' }
@@ -37,6 +39,12 @@ export interface Calls {
   /** The call under way, or the one to be offered next. */
   readonly ordinal: number;
   readonly active: boolean;
+  /** An offer is being worked on. */
+  readonly opening: boolean;
+  /** Whether anything more can be heard of the call under way, just now. */
+  readonly attached: boolean;
+  /** Says something on the sideband of the call under way; false when it is not attached. */
+  send(event: Json & { type: string }): boolean;
   /** No more offers; the sideband stays until `close`. */
   stop(): void;
   /** Hangs up what is under way. True when nothing is (any more). */
@@ -58,7 +66,7 @@ export interface CallsDeps {
   onOpened(ordinal: number): void;
   onEvent(ordinal: number, event: ProviderEvent): void;
   /** A call that this worker opened can be spoken to: the interviewer may begin. */
-  onSpeakable(ordinal: number, sideband: Sideband): void;
+  onSpeakable(ordinal: number): void;
   /** The call under way is gone at the provider. */
   onGone(ordinal: number): void;
   /** No more is to be heard of this call. */
@@ -86,6 +94,7 @@ type Opened = { kind: 'opened'; value: OpenCallResponse };
 const hangUpMs = 10_000;
 const openTries = 3;
 const storeTries = 5;
+const maxOrdinal = 100;
 
 export function createCalls(deps: CallsDeps): Calls {
   const { clock, log, orchestrator, provider, random = Math.random } = deps;
@@ -106,7 +115,7 @@ export function createCalls(deps: CallsDeps): Calls {
         credential: call.credential,
         session,
         onEvent: (event) => deps.onEvent(call.ordinal, event),
-        onReady: (first) => first && ours && deps.onSpeakable(call.ordinal, listening.sideband),
+        onReady: (first) => first && ours && deps.onSpeakable(call.ordinal),
         onGone: () => gone(listening),
       }),
     };
@@ -159,10 +168,14 @@ export function createCalls(deps: CallsDeps): Calls {
     for (let attempt = 0; ; attempt += 1) {
       const answer = await orchestrator.openCall(next, stopping.signal);
       if (answer.kind === 'ok') return { kind: 'opened', value: answer.value };
-      const wanted = answer.problem.next;
-      if (answer.status === 409 && typeof wanted === 'number' && wanted !== next) next = wanted;
-      else if (!mayWorkLater(answer) || answer.code === 'provider_auth_failed') return refusal(answer);
-      if (attempt + 1 >= openTries || stopping.signal.aborted) return refusal(answer);
+      // R5.
+      if (answer.code === 'conflict' && next < maxOrdinal) {
+        next += 1;
+        attempt = -1;
+        continue;
+      }
+      const hopeless = !mayWorkLater(answer) || answer.code === 'provider_auth_failed';
+      if (hopeless || attempt + 1 >= openTries || stopping.signal.aborted) return refusal(answer);
       await pause(attempt);
     }
   };
@@ -232,6 +245,13 @@ export function createCalls(deps: CallsDeps): Calls {
     get active() {
       return active !== undefined;
     },
+    get opening() {
+      return opening !== undefined;
+    },
+    get attached() {
+      return active?.sideband.attached ?? false;
+    },
+    send: (event) => active?.sideband.send(event) ?? false,
     stop: () => stopping.abort(new Error('the session is ending')),
     hangUp: async (signal) => {
       await opening?.catch(() => undefined);

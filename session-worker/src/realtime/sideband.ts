@@ -70,7 +70,7 @@ export function createSideband(deps: SidebandDeps): Sideband {
     notFound = 0;
     const first = !everReady;
     everReady = true;
-    log.info({ attempt: failures + 1 }, first ? 'sideband attached' : 'sideband attached again');
+    log.info({}, first ? 'sideband attached' : 'sideband attached again');
     for (const resolve of waiting) resolve();
     waiting.clear();
     deps.onReady(first);

@@ -94,7 +94,7 @@ export function createConnection({ socket, clock, pingMs, onMessage, onClose }: 
     missed = 0;
     if (closing) return;
     if (!rate.take()) return connection.close(closeCodes.tooMany, 'too many messages');
-    if (binary) return connection.error('invalid_message', 'Messages are text frames.');
+    if (binary) return connection.error('invalid_json', 'Messages are text frames of JSON.');
     const read = readMessage(String(data));
     if (read.kind === 'wrong') return connection.error(read.code, read.detail, read.fields);
     if (read.message.type === 'ping') return connection.send(pong(read.message.id));

@@ -52,8 +52,8 @@ export interface CallLog {
   readonly ordinal: number;
   /** @param atMs when the event came, on the call's clock. */
   apply(event: ProviderEvent, atMs: number): LogChange;
-  /** Items in the conversation whose text is still to come. */
-  awaited(): number;
+  /** Items of a speaker (default: of both) in the conversation whose text is still to come. */
+  awaited(speaker?: Speaker): number;
   /** Ends the log: what is still without a text gets what was heard so far, or holds its place (T4). */
   settle(): TranscriptEntry[];
   /** Whether the sideband has given this item's final text. */
@@ -259,7 +259,8 @@ export function createCallLog(ordinal: number): CallLog {
       const entries = changed(touch(event, Math.max(0, Math.round(atMs))));
       return shown ? { entries, partial: shown } : { entries };
     },
-    awaited: () => [...items.values()].filter(isAwaited).length,
+    awaited: (speaker) =>
+      [...items.values()].filter((item) => isAwaited(item) && (!speaker || item.speaker === speaker)).length,
     settle: () => {
       const open = [...items.values()].filter(isAwaited);
       for (const item of open) {

@@ -1,6 +1,6 @@
 import type { FieldError } from '@greenroom/shared/errors/app-error.ts';
 import type { ServerMessage } from '@greenroom/shared/protocol/socket.ts';
-import type { TranscriptEntry, TranscriptEntryInput } from '@greenroom/shared/protocol/transcript.ts';
+import type { Speaker, TranscriptEntry, TranscriptEntryInput } from '@greenroom/shared/protocol/transcript.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { ProviderEvent } from '../realtime/events.ts';
 import { type CallLog, createCallLog } from './log.ts';
@@ -19,8 +19,8 @@ export interface Transcript {
   event(ordinal: number, event: ProviderEvent): void;
   /** @returns what is wrong with the copies, by field; nothing of a wrong message is stored. */
   copies(entries: TranscriptEntryInput[]): FieldError[];
-  /** Items whose text is still to come. */
-  awaited(): number;
+  /** Items of a speaker (default: of both) whose text is still to come. */
+  awaited(speaker?: Speaker): number;
   /** Gives up waiting for texts of this call, or of all. */
   settle(ordinal?: number): void;
   /** What was said so far, oldest first, as far as this worker knows. */
@@ -76,7 +76,7 @@ export function createTranscript({ clock, writer, send }: TranscriptDeps): Trans
       if (acked.length > 0) send({ type: 'transcript_ack', item_ids: acked });
       return [];
     },
-    awaited: () => [...calls.values()].reduce((sum, { log }) => sum + log.awaited(), 0),
+    awaited: (speaker) => [...calls.values()].reduce((sum, { log }) => sum + log.awaited(speaker), 0),
     settle: (ordinal) => {
       for (const [n, { log }] of calls) {
         if (ordinal !== undefined && n !== ordinal) continue;
