@@ -1,0 +1,67 @@
+import swagger from '@fastify/swagger';
+import type { FastifyInstance } from 'fastify';
+import { createJsonSchemaTransform } from 'fastify-type-provider-zod';
+
+/** The OpenAPI document, made from the same schemas that validate, at `/docs/json`, and a page to read it at `/docs`. */
+export async function registerOpenApi(app: FastifyInstance, publicUrl: string): Promise<void> {
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: { title: 'Greenroom', version: '1', description: 'Interview sessions, each in a machine of its own.' },
+      servers: [{ url: publicUrl }],
+      components: {
+        securitySchemes: { apiKey: { type: 'http', scheme: 'bearer', description: 'An API key: gr_live_…' } },
+      },
+      security: [{ apiKey: [] }],
+    },
+    transform: createJsonSchemaTransform({ zodToJsonConfig: { unrepresentable: 'any' } }),
+  });
+}
+
+interface Operation {
+  summary?: string;
+  description?: string;
+  parameters?: Array<{ name: string; in: string; required?: boolean; schema?: object }>;
+  requestBody?: { content?: Record<string, { schema?: object }> };
+  responses?: Record<string, object>;
+}
+
+const escapeHtml = (text: string): string =>
+  text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
+const details = (title: string, content: unknown): string =>
+  `<details><summary>${escapeHtml(title)}</summary><pre>${escapeHtml(JSON.stringify(content, null, 2))}</pre></details>`;
+
+const operationHtml = (method: string, path: string, operation: Operation): string => {
+  const { summary = '', description, parameters = [], requestBody, responses = {} } = operation;
+  return [
+    `<section><h2><code>${method.toUpperCase()} ${escapeHtml(path)}</code></h2><p>${escapeHtml(summary)}</p>`,
+    description === undefined ? '' : `<p>${escapeHtml(description)}</p>`,
+    parameters.length > 0 ? details('Parameters', parameters) : '',
+    requestBody?.content ? details('Body', Object.values(requestBody.content)[0]?.schema) : '',
+    ...Object.entries(responses).map(([status, response]) => details(`Answer ${status}`, response)),
+    '</section>',
+  ].join('\n');
+};
+
+const style =
+  'body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}pre{background:#f4f4f5;padding:1rem;overflow:auto}h2{font-size:1.1rem;margin-top:2rem}';
+
+/** The whole reference as one page without scripts. */
+export function referencePage(paths: Record<string, Record<string, Operation>>): string {
+  const sections = Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => operationHtml(method, path, operation)),
+  );
+  return `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Greenroom API</title><style>${style}</style></head>
+<body><h1>Greenroom API</h1><p>Made from the <a href="/docs/json">OpenAPI document</a>.</p>${sections.join('\n')}</body></html>`;
+}
+
+export async function docsRoutes(app: FastifyInstance): Promise<void> {
+  app.get('/docs/json', { schema: { hide: true } }, async () => app.swagger());
+  app.get('/docs', { schema: { hide: true } }, async (_request, reply) => {
+    const paths = (app.swagger().paths ?? {}) as Parameters<typeof referencePage>[0];
+    return reply
+      .header('content-security-policy', "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
+      .type('text/html; charset=utf-8')
+      .send(referencePage(paths));
+  });
+}

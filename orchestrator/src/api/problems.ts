@@ -1,0 +1,80 @@
+import { databaseAppError } from '@greenroom/shared/database/client.ts';
+import { AppError } from '@greenroom/shared/errors/app-error.ts';
+import { type ErrorCode, errorCodes } from '@greenroom/shared/errors/codes.ts';
+import { fieldErrors } from '@greenroom/shared/errors/zod-fields.ts';
+import type { Logger } from '@greenroom/shared/runtime/logger.ts';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, FastifySchemaCompiler } from 'fastify';
+import type { z } from 'zod';
+
+/**
+ * Every error leaves as an RFC 9457 problem: a registered code, a sentence that says what to do, the fields that were
+ * wrong, the request id. What caused it is for the log.
+ */
+export const problemType = 'application/problem+json; charset=utf-8';
+
+const fastifyCodes: Record<string, ErrorCode> = {
+  FST_ERR_CTP_INVALID_JSON_BODY: 'invalid_json',
+  FST_ERR_CTP_EMPTY_JSON_BODY: 'invalid_json',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported_media_type',
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'invalid_json',
+  FST_ERR_CTP_BODY_TOO_LARGE: 'body_too_large',
+  FST_ERR_REOPENED_CLOSE_SERVER: 'shutting_down',
+  FST_ERR_REOPENED_SERVER: 'shutting_down',
+};
+
+/** The error as its caller may see it. */
+export function asAppError(error: unknown): AppError {
+  if (error instanceof AppError) return error;
+  const { code, statusCode } = error as Partial<FastifyError>;
+  const known = code === undefined ? undefined : fastifyCodes[code];
+  if (known) return new AppError(known, { cause: error });
+  if (error instanceof SyntaxError && statusCode === 400) return new AppError('invalid_json', { cause: error });
+  return databaseAppError(error);
+}
+
+export function problemOf(error: AppError, requestId: string) {
+  return {
+    type: `https://greenroom.dev/errors/${error.code}`,
+    title: errorCodes[error.code].title,
+    status: error.status,
+    detail: error.detail,
+    code: error.code,
+    request_id: requestId,
+    ...(error.fields.length > 0 ? { errors: error.fields } : {}),
+  };
+}
+
+export function sendProblem(reply: FastifyReply, error: AppError): FastifyReply {
+  if (error.retryAfterS !== undefined) reply.header('retry-after', String(error.retryAfterS));
+  if (error.status === 401) reply.header('www-authenticate', 'Bearer');
+  // Serialised here: a route's own response schema does not describe its errors.
+  return reply
+    .code(error.status)
+    .header('content-type', problemType)
+    .serializer((body: unknown) => JSON.stringify(body))
+    .send(problemOf(error, reply.request.id));
+}
+
+/** Validates with zod and names every wrong field. A malformed path names nothing that exists. */
+export const validatorCompiler: FastifySchemaCompiler<z.ZodType> =
+  ({ schema, httpPart }) =>
+  (data: unknown) => {
+    const result = schema.safeParse(data);
+    if (result.success) return { value: result.data };
+    if (httpPart === 'params') return { error: new AppError('not_found') };
+    return { error: new AppError('validation_failed', { fields: fieldErrors(result.error, httpPart ?? 'body') }) };
+  };
+
+export function registerErrors(app: FastifyInstance, logger: Logger): void {
+  app.setErrorHandler((error, request: FastifyRequest, reply) => {
+    const problem = asAppError(error);
+    const fields = {
+      request_id: request.id,
+      method: request.method,
+      path: request.routeOptions.url,
+      code: problem.code,
+    };
+    if (problem.status >= 500) logger.error({ ...fields, error: problem.cause ?? problem }, 'request failed');
+    return sendProblem(reply, problem);
+  });
+}

@@ -1,0 +1,70 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { AppError } from '@greenroom/shared/errors/app-error.ts';
+import type { FastifyReply } from 'fastify';
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import { sessionParams } from './sessions.ts';
+
+/**
+ * The candidate's room page: static files of one folder, under a policy that lets it talk to us and to nobody else
+ * (WebRTC is not bound by it).
+ */
+export interface RoomRoutesDeps {
+  roomDir: string;
+  publicUrl: string;
+}
+
+const types: Record<string, string> = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.json': 'application/json; charset=utf-8',
+  '.map': 'application/json; charset=utf-8',
+  '.svg': 'image/svg+xml',
+  '.png': 'image/png',
+  '.ico': 'image/x-icon',
+  '.woff2': 'font/woff2',
+};
+
+// No dots at the beginning of a segment: no way up, and no hidden file.
+const assetPath = z.object({ '*': z.string().regex(/^(?:[\w-][\w.-]*\/)*[\w-][\w.-]*$/) });
+
+export const contentSecurityPolicy = (publicUrl: string): string => {
+  const socketUrl = publicUrl.replace(/^http/, 'ws');
+  return [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self' data:",
+    "font-src 'self'",
+    "media-src 'self' blob:",
+    "worker-src 'self' blob:",
+    `connect-src 'self' ${publicUrl} ${socketUrl} https://ws.api.video`,
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+  ].join('; ');
+};
+
+export function roomRoutes({ roomDir, publicUrl }: RoomRoutesDeps): FastifyPluginAsyncZod {
+  const headers = {
+    'content-security-policy': contentSecurityPolicy(publicUrl),
+    'permissions-policy': 'microphone=(self), camera=(self), geolocation=()',
+    'cache-control': 'no-cache',
+  };
+  const sendFile = async (reply: FastifyReply, name: string): Promise<FastifyReply> => {
+    const type = types[path.extname(name)];
+    const file = type === undefined ? undefined : await readFile(path.join(roomDir, name)).catch(() => undefined);
+    if (file === undefined || type === undefined) throw new AppError('not_found', { detail: 'No such page.' });
+    return reply.headers(headers).type(type).send(file);
+  };
+  return async (app) => {
+    app.get('/join/:id', { schema: { hide: true, params: sessionParams } }, async (_request, reply) =>
+      sendFile(reply, 'index.html'),
+    );
+    app.get('/join-assets/*', { schema: { hide: true, params: assetPath } }, async (request, reply) =>
+      sendFile(reply, request.params['*']),
+    );
+  };
+}

@@ -1,0 +1,40 @@
+import type { SessionView } from '@greenroom/shared/protocol/platform-api.ts';
+import { sessionReasons } from '@greenroom/shared/session/reasons.ts';
+import { sessionRanks } from '@greenroom/shared/session/states.ts';
+import type { SessionRow } from '../database/rows.ts';
+import type { BrowserTokens } from '../tokens/browser-tokens.ts';
+
+/** A session can be joined from when its machine is asked for until it ends: the edge waits for the worker. */
+export const isJoinable = ({ status }: SessionRow): boolean =>
+  sessionRanks[status] >= sessionRanks.provisioning && sessionRanks[status] < sessionRanks.finalizing;
+
+/** The candidate's socket. Never changes for the life of the session. */
+export const websocketUrl = (publicUrl: string, sessionId: string): string =>
+  `${publicUrl.replace(/^http/, 'ws')}/ws/sessions/${sessionId}`;
+
+/** The code stands in the fragment: it never reaches a server's log. */
+export const joinUrl = (publicUrl: string, sessionId: string, code: string): string =>
+  `${publicUrl}/join/${sessionId}#${code}`;
+
+export interface ViewDeps {
+  publicUrl: string;
+  browserTokens: Pick<BrowserTokens, 'mintJoin'>;
+}
+
+/** A session as the platform API shows it. Tokens are minted for each answer and never stored. */
+export async function viewSession(
+  row: SessionRow,
+  { publicUrl, browserTokens }: ViewDeps,
+  invitationCode?: string,
+): Promise<SessionView> {
+  const { tenant_id, max_duration_ms, end_requested_at, transcript_revision, transcript_complete, ...shown } = row;
+  const ids = { session_id: row.session_id, tenant_id };
+  return {
+    ...shown,
+    websocket_url: websocketUrl(publicUrl, row.session_id),
+    join_token: isJoinable(row) ? await browserTokens.mintJoin(ids) : null,
+    join_url: invitationCode === undefined ? null : joinUrl(publicUrl, row.session_id, invitationCode),
+    video_token: null,
+    reason_text: row.reason === null ? null : sessionReasons[row.reason].text,
+  };
+}

@@ -1,0 +1,159 @@
+import { AppError } from '@greenroom/shared/errors/app-error.ts';
+import { timestamp, uuid } from '@greenroom/shared/protocol/common.ts';
+import { createSessionRequest, sessionView } from '@greenroom/shared/protocol/platform-api.ts';
+import { endingOf } from '@greenroom/shared/session/reasons.ts';
+import { sessionStatuses } from '@greenroom/shared/session/states.ts';
+import type { FastifyRequest } from 'fastify';
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import type { SessionRow } from '../database/rows.ts';
+import type { EndResult, SessionStore } from '../database/session-store.ts';
+import type { Readiness } from '../edge/readiness.ts';
+import type { Endings } from '../fleet/ending.ts';
+import type { Provisioner } from '../fleet/provisioner.ts';
+import type { FlyClient } from '../fly/client.ts';
+import { type CreateDeps, createSessionCreator } from '../sessions/create.ts';
+import type { Authenticate } from './authenticate.ts';
+import { decodeCursor, encodeCursor } from './cursor.ts';
+import { type ViewDeps, viewSession } from './session-view.ts';
+
+/** `/api/sessions`: create, list, show, end. */
+export interface SessionRoutesDeps extends ViewDeps {
+  authenticate: Authenticate;
+  sessions: SessionStore;
+  create: CreateDeps;
+  readiness: Pick<Readiness, 'wait' | 'notify'>;
+  provisioner: Pick<Provisioner, 'execute'>;
+  endings: Pick<Endings, 'destroy'>;
+  fly: Pick<FlyClient, 'stop'>;
+  stopTimeoutMs: number;
+}
+
+export const sessionParams = z.object({ id: uuid });
+const idempotencyKey = z.string().regex(/^[\x20-\x7e]{1,255}$/, 'must be 1–255 printable ASCII characters');
+const createHeaders = z.looseObject({ 'idempotency-key': idempotencyKey.optional(), prefer: z.string().optional() });
+const listQuery = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(100).default(20),
+  cursor: z.string().max(200).optional(),
+  status: z.enum(sessionStatuses).optional(),
+});
+const listView = z.object({ sessions: z.array(sessionView), next_cursor: z.string().nullable() });
+const listCursor = z.object({ createdAt: timestamp, id: uuid });
+const maxWaitS = 60;
+
+/** Seconds of `Prefer: wait=N`, at most 60. A preference that cannot be read is no preference (RFC 7240). */
+export function preferredWaitS(header: string | undefined): number {
+  const found = /(?:^|[,;\s])wait="?(\d{1,6})"?(?:$|[,;\s])/i.exec(header ?? '')?.[1];
+  return found === undefined ? 0 : Math.min(maxWaitS, Number(found));
+}
+
+/** The edge region that took the request, as Fly's proxy names it. */
+const edgeRegionOf = ({ headers }: FastifyRequest): string | undefined => [headers['fly-region'] ?? []].flat()[0];
+
+export const sessionNotFound = (): AppError => new AppError('not_found', { detail: 'No such session.' });
+
+export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
+  const { authenticate, sessions, readiness, provisioner, endings, fly } = deps;
+  const createSession = createSessionCreator(deps.create);
+
+  /** The session once it is ready, or as it is after `waitS`. */
+  const waited = async (row: SessionRow, waitS: number): Promise<SessionRow> => {
+    if (waitS === 0) return row;
+    await readiness.wait(row.session_id, waitS * 1_000);
+    return (await sessions.get(row.session_id, row.tenant_id)) ?? row;
+  };
+
+  /** A served session is asked by its directive, and promptly by Fly's stop; an unserved one has ended already. */
+  const stopMachines = (end: Extract<EndResult, { kind: 'accepted' }>): void => {
+    for (const { machine_id, app_name, fly_machine_id, state } of end.machines) {
+      if (fly_machine_id === null) continue;
+      if (state === 'destroying') endings.destroy({ machine_id, app_name, fly_machine_id }, 'session_gone');
+      else void fly.stop(app_name, fly_machine_id, 'SIGTERM', `${Math.ceil(deps.stopTimeoutMs / 1_000)}s`);
+    }
+  };
+
+  return async (app) => {
+    app.post(
+      '/sessions',
+      {
+        schema: {
+          summary: 'Create a session',
+          description:
+            'Answers at once; `Prefer: wait=N` holds the answer until the session is ready, at most N ≤ 60 s.',
+          headers: createHeaders,
+          body: createSessionRequest,
+          response: { 201: sessionView },
+        },
+      },
+      async (request, reply) => {
+        const caller = await authenticate(request, 'sessions:write');
+        const key = request.headers['idempotency-key'];
+        const created = await createSession(request.body, {
+          caller,
+          idempotencyKey: key,
+          edgeRegion: edgeRegionOf(request),
+        });
+        if (created.kind === 'created') provisioner.execute(created.intent);
+        else reply.header('idempotency-replayed', 'true');
+        const waitS = preferredWaitS(request.headers.prefer);
+        if (waitS > 0) reply.header('preference-applied', `wait=${waitS}`);
+        const row = await waited(created.session, waitS);
+        const code = created.kind === 'created' ? created.invitationCode : undefined;
+        return reply
+          .code(201)
+          .header('location', `/api/sessions/${row.session_id}`)
+          .send(await viewSession(row, deps, code));
+      },
+    );
+
+    app.get(
+      '/sessions',
+      { schema: { summary: 'List sessions, newest first', querystring: listQuery, response: { 200: listView } } },
+      async (request) => {
+        const { tenantId } = await authenticate(request, 'sessions:read');
+        const { limit, cursor, status } = request.query;
+        const before = cursor === undefined ? undefined : decodeCursor(cursor, listCursor);
+        const rows = await sessions.list({ tenantId, limit: limit + 1, status, before });
+        const page = rows.slice(0, limit);
+        const last = page.at(-1);
+        const more = rows.length > limit && last !== undefined;
+        return {
+          sessions: await Promise.all(page.map((row) => viewSession(row, deps))),
+          next_cursor: more ? encodeCursor({ createdAt: last.created_at, id: last.session_id }) : null,
+        };
+      },
+    );
+
+    app.get(
+      '/sessions/:id',
+      { schema: { summary: 'Show a session', params: sessionParams, response: { 200: sessionView } } },
+      async (request) => {
+        const { tenantId } = await authenticate(request, 'sessions:read');
+        const row = await sessions.get(request.params.id, tenantId);
+        if (!row) throw sessionNotFound();
+        return viewSession(row, deps);
+      },
+    );
+
+    app.delete(
+      '/sessions/:id',
+      {
+        schema: {
+          summary: 'End a session',
+          description: '202: its worker is ending it. 200: it has ended.',
+          params: sessionParams,
+          response: { 200: sessionView, 202: sessionView },
+        },
+      },
+      async (request, reply) => {
+        const { tenantId } = await authenticate(request, 'sessions:write');
+        const end = await sessions.requestEnd(request.params.id, tenantId, endingOf('ended_by_platform'));
+        if (end.kind === 'not_found') throw sessionNotFound();
+        if (end.kind === 'accepted') stopMachines(end);
+        readiness.notify(request.params.id);
+        const ended = end.session.completed_at !== null;
+        return reply.code(ended ? 200 : 202).send(await viewSession(end.session, deps));
+      },
+    );
+  };
+}

@@ -1,0 +1,33 @@
+import { AppError } from '@greenroom/shared/errors/app-error.ts';
+import type { FastifyInstance } from 'fastify';
+import { sendProblem } from './problems.ts';
+
+interface KnownPath {
+  pattern: RegExp;
+  methods: Set<string>;
+}
+
+const patternOf = (url: string): RegExp => {
+  const parts = url.split('/').map((part) => {
+    if (part === '*') return '.*';
+    return part.startsWith(':') ? '[^/]+' : part.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
+  });
+  return new RegExp(`^${parts.join('/')}/?$`);
+};
+
+/** 404 for a path nobody serves, 405 with `Allow` for one that is served by other methods. Register before the routes. */
+export function registerUnknownRoutes(app: FastifyInstance): void {
+  const known = new Map<string, KnownPath>();
+  app.addHook('onRoute', ({ url, method }) => {
+    const entry = known.get(url) ?? { pattern: patternOf(url), methods: new Set<string>() };
+    for (const name of [method].flat()) entry.methods.add(name);
+    known.set(url, entry);
+  });
+  app.setNotFoundHandler((request, reply) => {
+    const path = request.url.split('?')[0] as string;
+    const allowed = [...known.values()].filter((entry) => entry.pattern.test(path)).flatMap((e) => [...e.methods]);
+    if (allowed.length === 0) return sendProblem(reply, new AppError('not_found', { detail: 'Nothing is here.' }));
+    reply.header('allow', [...new Set(allowed)].join(', '));
+    return sendProblem(reply, new AppError('method_not_allowed'));
+  });
+}

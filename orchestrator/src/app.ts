@@ -1,0 +1,104 @@
+import { AppError } from '@greenroom/shared/errors/app-error.ts';
+import { newId } from '@greenroom/shared/runtime/ids.ts';
+import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { docsRoutes, registerOpenApi } from './api/docs.ts';
+import { eventRoutes } from './api/events.ts';
+import { joinRoutes } from './api/join.ts';
+import { registerErrors, sendProblem, validatorCompiler } from './api/problems.ts';
+import { roomRoutes } from './api/room.ts';
+import { sessionRoutes } from './api/sessions.ts';
+import { transcriptRoutes } from './api/transcripts.ts';
+import { registerUnknownRoutes } from './api/unknown-routes.ts';
+import type { Deps } from './deps.ts';
+import { healthRoutes } from './ops/health.ts';
+import { workerRoutes } from './workers/routes.ts';
+
+/**
+ * The HTTP application: it neither listens nor reads the environment.
+ *
+ * A1  WebSocket upgrades of the edge go to the edge; any other request that asks for an upgrade is served as if it did
+ *     not, as HTTP allows.
+ * A2  Answers are serialised as they are: their shape is checked by types and by tests against the published schemas,
+ *     not by parsing every answer again.
+ */
+const bodyLimitBytes = 262_144;
+const safeRequestId = /^[\w.:-]{8,128}$/;
+
+const requestIdOf = (given: string | string[] | undefined): string => {
+  const id = [given ?? []].flat()[0];
+  return id !== undefined && safeRequestId.test(id) ? id : newId();
+};
+
+function registerLogging(app: FastifyInstance, { logger }: Deps): void {
+  app.addHook('onResponse', async (request, reply) => {
+    const level = request.routeOptions.logLevel === 'silent' ? 'trace' : 'info';
+    logger[level](
+      {
+        request_id: request.id,
+        method: request.method,
+        path: request.routeOptions.url,
+        status_code: reply.statusCode,
+        took_ms: Math.round(reply.elapsedTime),
+      },
+      'request answered',
+    );
+  });
+}
+
+function registerHeaders(app: FastifyInstance, { isStopping }: Deps): void {
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers({
+      'x-request-id': request.id,
+      'x-content-type-options': 'nosniff',
+      'referrer-policy': 'no-referrer',
+    });
+    if (isStopping()) reply.header('connection', 'close');
+    if (request.url.startsWith('/api/') || request.url.startsWith('/worker/'))
+      reply.header('cache-control', 'no-store');
+  });
+}
+
+async function registerRoutes(app: FastifyInstance, deps: Deps): Promise<void> {
+  const { config, browserTokens } = deps;
+  await app.register(healthRoutes(deps));
+  await app.register(sessionRoutes(deps.api), { prefix: '/api' });
+  await app.register(transcriptRoutes(deps.api), { prefix: '/api' });
+  await app.register(eventRoutes(deps.api), { prefix: '/api' });
+  await app.register(joinRoutes(deps.api), { prefix: '/api' });
+  await app.register(workerRoutes(deps.workerApi), { prefix: '/worker/v1' });
+  await app.register(roomRoutes({ roomDir: config.roomDir, publicUrl: config.publicUrl }));
+  app.get('/.well-known/jwks.json', { schema: { hide: true } }, async (_request, reply) =>
+    reply.header('cache-control', 'public, max-age=300').send(browserTokens.keys.jwks),
+  );
+  await docsRoutes(app);
+}
+
+/** Builds the application; the caller listens, and closes it. */
+export async function buildApp(deps: Deps): Promise<FastifyInstance> {
+  const app = Fastify({
+    http: { shouldUpgradeCallback: deps.edge.shouldUpgrade }, // A1
+    bodyLimit: bodyLimitBytes,
+    genReqId: ({ headers }) => requestIdOf(headers['fly-request-id'] ?? headers['x-request-id']),
+    logger: false,
+    forceCloseConnections: 'idle',
+    return503OnClosing: false,
+    frameworkErrors: (_error, _request, reply) =>
+      void sendProblem(
+        reply as unknown as FastifyReply,
+        new AppError('not_found', { detail: 'The path is malformed.' }),
+      ),
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 500 },
+  }).withTypeProvider<ZodTypeProvider>();
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(() => (body: unknown) => JSON.stringify(body)); // A2
+  registerErrors(app, deps.logger);
+  registerUnknownRoutes(app);
+  registerHeaders(app, deps);
+  registerLogging(app, deps);
+  app.server.on('upgrade', deps.edge.handle);
+  await registerOpenApi(app, deps.config.publicUrl);
+  await registerRoutes(app, deps);
+  await app.ready();
+  return app;
+}

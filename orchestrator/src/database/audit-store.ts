@@ -1,0 +1,22 @@
+import { callFunction, type Database } from '@greenroom/shared/database/client.ts';
+import { z } from 'zod';
+
+/** One line of the audit log. Never a credential. */
+export interface AuditEntry {
+  tenant_id?: string | undefined;
+  actor: string;
+  action: string;
+  target?: string | undefined;
+  outcome: 'done' | 'refused';
+  remote_address?: string | undefined;
+  request_id?: string | undefined;
+  details?: Record<string, unknown>;
+}
+
+export type RecordAudit = (entry: AuditEntry) => Promise<void>;
+
+export const createRecordAudit =
+  (database: Database): RecordAudit =>
+  async (entry) => {
+    await callFunction(database, 'record_audit', { p_entry: entry }, z.unknown());
+  };

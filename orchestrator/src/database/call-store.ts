@@ -1,0 +1,57 @@
+import { callFunction, type Database } from '@greenroom/shared/database/client.ts';
+import { z } from 'zod';
+import { type OwedCall, owedCallRow, sessionRow } from './rows.ts';
+
+/** Realtime calls: opened, answered, hung up; a row that is not hung up is somebody's debt. Throws DatabaseError. */
+const openResult = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('opened'), session: sessionRow }),
+  z.object({ kind: z.literal('fenced') }),
+  z.object({ kind: z.literal('session_over') }),
+  z.object({ kind: z.literal('wrong_ordinal'), next: z.number().int() }),
+]);
+
+/** Which machine, at which epoch, speaks of which call. */
+export interface CallOf {
+  machineId: string;
+  epoch: number;
+  ordinal: number;
+}
+
+export interface CallNews {
+  credential?: { ciphertext: string; lifeMs: number };
+  callId?: string;
+  hungUp?: boolean;
+}
+
+export type CallStore = ReturnType<typeof createCallStore>;
+
+export function createCallStore(database: Database) {
+  const call = <T extends z.ZodType>(name: string, parameters: object, result: T) =>
+    callFunction(database, name, { ...parameters }, result);
+  const keyOf = ({ machineId, epoch, ordinal }: CallOf) => ({
+    p_machine_id: machineId,
+    p_epoch: epoch,
+    p_ordinal: ordinal,
+  });
+  return {
+    /** Opens the row of the next call, or again the last one when it never got a call id. */
+    open: (of: CallOf, provider: string) => call('open_call', { ...keyOf(of), p_provider: provider }, openResult),
+    /** False when there is no such call of this machine and epoch. */
+    record: (of: CallOf, { credential, callId, hungUp = false }: CallNews): Promise<boolean> =>
+      call(
+        'record_call',
+        {
+          ...keyOf(of),
+          p_credential_ciphertext: credential?.ciphertext ?? null,
+          p_credential_ms: credential?.lifeMs ?? null,
+          p_call_id: callId ?? null,
+          p_hung_up: hungUp,
+        },
+        z.boolean(),
+      ),
+    /** Calls whose session is over and whose worker is gone, taken for one try. */
+    takeOwed: (limit: number, retryMs: number): Promise<OwedCall[]> =>
+      call('calls_to_hang_up', { p_limit: limit, p_retry_ms: retryMs }, z.array(owedCallRow)),
+    recordHangUp: (rowId: string) => call('record_hang_up', { p_call_row_id: rowId }, z.unknown()),
+  };
+}

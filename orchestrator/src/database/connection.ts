@@ -1,0 +1,28 @@
+import { createDatabase, type Database, DatabaseError } from '@greenroom/shared/database/client.ts';
+import { Agent, fetch as undiciFetch } from 'undici';
+
+/** The one connection to Supabase: supabase-js over a keep-alive pool. */
+export interface Connection {
+  database: Database;
+  close(): Promise<void>;
+}
+
+export interface ConnectionOptions {
+  url: string;
+  publishableKey: string;
+  accessToken: () => Promise<string>;
+  requestMs: number;
+  /** Sockets to Supabase. Default 32: more only queue at PostgREST's pool. */
+  sockets?: number;
+}
+
+export function createConnection({ sockets = 32, ...options }: ConnectionOptions): Connection {
+  const dispatcher = new Agent({ connections: sockets, keepAliveTimeout: 30_000, pipelining: 1 });
+  const send = ((input: string, init: object) =>
+    undiciFetch(input, { ...init, dispatcher })) as unknown as typeof fetch;
+  return { database: createDatabase({ ...options, fetch: send }), close: () => dispatcher.close() };
+}
+
+/** A statement that Postgres itself refused: its transaction was rolled back. */
+export const wasRolledBack = (error: unknown): boolean =>
+  error instanceof DatabaseError && error.sqlstate !== undefined && !error.unavailable;

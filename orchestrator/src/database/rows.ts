@@ -1,0 +1,145 @@
+import { outcome, sessionReason, uuid } from '@greenroom/shared/protocol/common.ts';
+import { interviewContext } from '@greenroom/shared/protocol/platform-api.ts';
+import { directive } from '@greenroom/shared/protocol/worker-api.ts';
+import { machineStates, presences, sessionStatuses } from '@greenroom/shared/session/states.ts';
+import { z } from 'zod';
+
+/** What the SQL functions answer, parsed at the border: a drift between SQL and code is found here, not three calls later. */
+
+/** `app.session_json`. */
+export const sessionRow = z.object({
+  session_id: uuid,
+  tenant_id: uuid,
+  status: z.enum(sessionStatuses),
+  outcome: outcome.nullable(),
+  reason: sessionReason.nullable(),
+  presence: z.enum(presences),
+  region: z.string().nullable(),
+  region_reason: z.string().nullable(),
+  fly_machine_id: z.string().nullable(),
+  epoch: z.number().int(),
+  simulated: z.boolean(),
+  metadata: z.record(z.string(), z.string()),
+  settings: z.record(z.string(), z.unknown()),
+  max_duration_ms: z.number().int(),
+  end_requested_at: z.string().nullable(),
+  transcript_revision: z.number().int(),
+  transcript_complete: z.boolean(),
+  video_recording_url: z.string().nullable(),
+  created_at: z.string(),
+  expires_at: z.string(),
+  ready_at: z.string().nullable(),
+  started_at: z.string().nullable(),
+  completed_at: z.string().nullable(),
+  interview_context: interviewContext,
+});
+export type SessionRow = z.output<typeof sessionRow>;
+
+/** `app.intent_json`: a machine to be created. */
+export const intentRow = z.object({
+  machine_id: uuid,
+  name: z.string(),
+  tenant_id: uuid,
+  session_id: uuid.nullable(),
+  app_name: z.string(),
+  region: z.string(),
+  image: z.string(),
+  attempt: z.number().int(),
+  regions: z.array(z.string()),
+  allowed_regions: z.array(z.string()).nullable(),
+  tried_regions: z.array(z.string()),
+  hard_deadline_at: z.string().nullable(),
+  /** How long to wait for its slot of Fly's rate limit, ms. */
+  wait_ms: z.number(),
+});
+export type Intent = z.output<typeof intentRow>;
+
+/** `session_routes`: where a session is served. */
+export const routeRow = z.object({
+  session_id: uuid,
+  tenant_id: uuid,
+  status: z.enum(sessionStatuses),
+  state_rank: z.number().int(),
+  epoch: z.number().int(),
+  machine_id: uuid.nullable(),
+  machine_state: z.enum(machineStates).nullable(),
+  app_name: z.string().nullable(),
+  fly_machine_id: z.string().nullable(),
+});
+export type RouteRow = z.output<typeof routeRow>;
+
+/** `machines_alive`: a machine that may exist at Fly, with what it is judged by. */
+export const aliveRow = z.object({
+  machine_id: uuid,
+  name: z.string(),
+  app_name: z.string(),
+  fly_machine_id: z.string().nullable(),
+  state: z.enum(machineStates),
+  reason: z.string().nullable(),
+  session_id: uuid.nullable(),
+  session_rank: z.number().int().nullable(),
+  serves: z.boolean().nullable(),
+  /** Since its session ended. */
+  session_over_ms: z.number().nullable(),
+  /** Since it entered its state (reserved: since its slot). */
+  state_ms: z.number(),
+  last_heartbeat_at: z.string().nullable(),
+  hard_deadline_at: z.string().nullable(),
+  lease_lapsed: z.boolean().nullable(),
+  past_deadline: z.boolean().nullable(),
+  /** Since a GET first said it is gone. */
+  absent_ms: z.number().nullable(),
+});
+export type AliveRow = z.output<typeof aliveRow>;
+
+export const eventRow = z.object({
+  id: z.number(),
+  session_id: uuid,
+  type: z.string(),
+  data: z.record(z.string(), z.unknown()),
+  created_at: z.string(),
+});
+export type EventRow = z.output<typeof eventRow>;
+
+export const apiKeyRow = z.object({
+  key_hash: z.string(),
+  key_id: uuid,
+  tenant_id: uuid,
+  scopes: z.array(z.string()),
+  tenant_status: z.string(),
+  allowed_regions: z.array(z.string()).nullable(),
+});
+export type ApiKeyRow = z.output<typeof apiKeyRow>;
+
+/** A call whose worker is gone. */
+export const owedCallRow = z.object({
+  id: uuid,
+  session_id: uuid,
+  ordinal: z.number().int(),
+  call_id: z.string().nullable(),
+  credential_ciphertext: z.string().nullable(),
+  attempts: z.number().int(),
+  age_ms: z.number(),
+});
+export type OwedCall = z.output<typeof owedCallRow>;
+
+export const claimRow = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('refused'), why: z.string() }),
+  z.object({
+    kind: z.literal('claimed'),
+    machine_id: uuid,
+    session: sessionRow,
+    allowed_origins: z.array(z.string()),
+    open_call: z
+      .object({
+        ordinal: z.number().int(),
+        call_id: z.string().nullable(),
+        credential_ciphertext: z.string().nullable(),
+      })
+      .nullable(),
+    directive,
+  }),
+]);
+export type ClaimRow = z.output<typeof claimRow>;
+
+export const directiveRow = z.object({ machine_id: uuid, directive });

@@ -1,0 +1,157 @@
+import { callFunction, type Database } from '@greenroom/shared/database/client.ts';
+import { storedTranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
+import type { Ending } from '@greenroom/shared/session/reasons.ts';
+import { z } from 'zod';
+import { createBatcher } from './batch.ts';
+import { wasRolledBack } from './connection.ts';
+import {
+  type ApiKeyRow,
+  apiKeyRow,
+  type EventRow,
+  eventRow,
+  intentRow,
+  type RouteRow,
+  routeRow,
+  type SessionRow,
+  sessionRow,
+} from './rows.ts';
+
+/** Sessions as the platform API sees them: created, read, asked to end. Throws DatabaseError. */
+
+/** A request of `create_sessions`; durations in ms, times are the database's own. */
+export interface NewSession {
+  tenant_id: string;
+  session_id: string;
+  machine_id: string;
+  orchestrator_id: string;
+  api_key_id: string;
+  candidate_id?: string | undefined;
+  candidate?: object | undefined;
+  position_id?: string | undefined;
+  position?: object | undefined;
+  settings: object;
+  metadata: object;
+  regions: string[];
+  first_region: string;
+  region_reason: string;
+  simulated: boolean;
+  max_duration_ms: number;
+  expires_ms: number;
+  machine_life_ms: number;
+  taken_ms: number;
+  image: string;
+  idempotency_key?: string | undefined;
+  body_hash?: string | undefined;
+  invitation_hash: string;
+}
+
+const createResult = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('created'), session: sessionRow, intent: intentRow }),
+  z.object({ kind: z.literal('replayed'), session: sessionRow }),
+  z.object({ kind: z.literal('idempotency_mismatch') }),
+  z.object({ kind: z.literal('quota_exceeded'), limit: z.number() }),
+  z.object({ kind: z.literal('rate_limited'), retry_after_ms: z.number() }),
+  z.object({ kind: z.literal('duration_exceeded'), limit: z.number() }),
+  z.object({ kind: z.literal('candidate_not_found') }),
+  z.object({ kind: z.literal('position_not_found') }),
+  z.object({ kind: z.literal('no_app') }),
+  z.object({ kind: z.literal('tenant_inactive') }),
+]);
+export type CreateResult = z.output<typeof createResult>;
+
+const machineOfEnd = z.object({
+  machine_id: z.string(),
+  app_name: z.string(),
+  fly_machine_id: z.string().nullable(),
+  state: z.string(),
+});
+const endResult = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('not_found') }),
+  z.object({ kind: z.literal('already'), session: sessionRow }),
+  z.object({ kind: z.literal('accepted'), session: sessionRow, machines: z.array(machineOfEnd) }),
+]);
+export type EndResult = z.output<typeof endResult>;
+
+const exchangeResult = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('invalid') }),
+  z.object({ kind: z.literal('used') }),
+  z.object({ kind: z.literal('ended'), session: sessionRow }),
+  z.object({ kind: z.literal('accepted'), session: sessionRow }),
+]);
+
+export interface ListRequest {
+  tenantId: string;
+  limit: number;
+  status?: string | undefined;
+  before?: { createdAt: string; id: string } | undefined;
+}
+
+export interface EventCursor {
+  session_id: string;
+  after: number;
+}
+
+export type SessionStore = ReturnType<typeof createSessionStore>;
+
+export function createSessionStore(database: Database) {
+  const call = <T extends z.ZodType>(name: string, parameters: object, result: T) =>
+    callFunction(database, name, { ...parameters }, result);
+
+  const create = createBatcher<NewSession, CreateResult>({
+    run: (requests) => call('create_sessions', { p_requests: requests }, z.array(createResult)),
+    isolate: wasRolledBack,
+  });
+  const findKeys = createBatcher<string, ApiKeyRow | undefined>({
+    run: async (hashes) => {
+      const found = await call('authenticate_api_keys', { p_hashes: [...new Set(hashes)] }, z.array(apiKeyRow));
+      return hashes.map((hash) => found.find((key) => key.key_hash === hash));
+    },
+    concurrency: 2,
+  });
+
+  return {
+    /** One session with everything that must be true together; batched. Refusals are values. */
+    create,
+    /** A valid key by its SHA-256 in hex; batched. */
+    findKey: findKeys,
+    /** Undefined when there is none, or none of this tenant. */
+    get: async (sessionId: string, tenantId: string | null): Promise<SessionRow | undefined> => {
+      const parameters = { p_session_id: sessionId, p_tenant_id: tenantId };
+      return (await call('get_session', parameters, sessionRow.nullable())) ?? undefined;
+    },
+    /** Newest first. */
+    list: ({ tenantId, limit, status, before }: ListRequest): Promise<SessionRow[]> =>
+      call(
+        'list_sessions',
+        {
+          p_tenant_id: tenantId,
+          p_limit: limit,
+          p_status: status ?? null,
+          p_before: before?.createdAt ?? null,
+          p_before_id: before?.id ?? null,
+        },
+        z.array(sessionRow),
+      ),
+    routes: (sessionIds: string[]): Promise<RouteRow[]> =>
+      call('session_routes', { p_session_ids: sessionIds }, z.array(routeRow)),
+    events: (cursors: EventCursor[]): Promise<EventRow[]> =>
+      call('session_events_after', { p_cursors: cursors }, z.array(eventRow)),
+    /** The conversation in its order. */
+    transcript: (sessionId: string) =>
+      call('transcript_of', { p_session_id: sessionId }, z.array(storedTranscriptEntry)),
+    requestEnd: (sessionId: string, tenantId: string | null, { outcome, reason }: Ending): Promise<EndResult> =>
+      call(
+        'request_end',
+        { p_session_id: sessionId, p_tenant_id: tenantId, p_outcome: outcome, p_reason: reason },
+        endResult,
+      ),
+    exchangeInvitation: (sessionId: string, codeHash: string, browserHash: string) =>
+      call(
+        'exchange_invitation',
+        { p_session_id: sessionId, p_code_hash: codeHash, p_browser_hash: browserHash },
+        exchangeResult,
+      ),
+    /** Ends sessions that nobody used before they expired; answers their ids. */
+    expire: (): Promise<string[]> => call('expire_sessions', {}, z.array(z.string())),
+  };
+}

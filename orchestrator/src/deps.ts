@@ -1,0 +1,179 @@
+import { type Clock, systemClock } from '@greenroom/shared/runtime/clock.ts';
+import { newId } from '@greenroom/shared/runtime/ids.ts';
+import { createLogger, type Logger } from '@greenroom/shared/runtime/logger.ts';
+import { hardDeadlineMs } from '@greenroom/shared/session/deadlines.ts';
+import { createAuthenticate } from './api/authenticate.ts';
+import { createEventFeed } from './api/event-feed.ts';
+import type { Config } from './config.ts';
+import { createRecordAudit } from './database/audit-store.ts';
+import { createCallStore } from './database/call-store.ts';
+import { createConnection } from './database/connection.ts';
+import { createMachineStore } from './database/machine-store.ts';
+import { createSessionStore } from './database/session-store.ts';
+import { createEdge } from './edge/edge.ts';
+import { createReadiness } from './edge/readiness.ts';
+import { createEndings } from './fleet/ending.ts';
+import type { MachineTemplate } from './fleet/machine-config.ts';
+import { createProvisioner } from './fleet/provisioner.ts';
+import { createReaper } from './fleet/reaper.ts';
+import { createReconciler } from './fleet/reconciler.ts';
+import { createTicker, type Job } from './fleet/ticker.ts';
+import { createFlyClient } from './fly/client.ts';
+import type { Check } from './ops/health.ts';
+import { createHangUps } from './sessions/hang-up.ts';
+import { createVoiceProvider } from './sessions/voice-provider.ts';
+import { createBrowserTokens } from './tokens/browser-tokens.ts';
+import { createDatabaseTokens } from './tokens/database-tokens.ts';
+import { createKeyRing } from './tokens/keys.ts';
+import { createVault } from './tokens/vault.ts';
+import { createHeartbeats } from './workers/heartbeats.ts';
+import { createMachineIdentities } from './workers/machine-identity.ts';
+
+/** The composition root: everything that is made once, made here, and nowhere else. */
+export type Deps = Awaited<ReturnType<typeof createDeps>>;
+
+export interface Outside {
+  /** Default: the system's. */
+  clock?: Clock;
+  /** Default: JSON lines on standard output. */
+  logger?: Logger;
+}
+
+const version = '0.1.0';
+
+async function createTokens({ keys, publicUrl: issuer, deadlines }: Config, clock: Clock) {
+  const [join, db] = await Promise.all([createKeyRing(keys.join), createKeyRing([keys.db])]);
+  return {
+    browserTokens: createBrowserTokens({ keys: join, issuer, clock, deadlines }),
+    databaseTokens: createDatabaseTokens({ keys: db, issuer, clock, workerTokenMs: deadlines.workerTokenMs }),
+    vault: createVault(keys.credentials),
+  };
+}
+
+function createStores(config: Config, orchestratorId: string, accessToken: () => Promise<string>) {
+  const { supabase, deadlines } = config;
+  const connection = createConnection({ ...supabase, accessToken, requestMs: deadlines.databaseRequestMs });
+  const { intentTakenMs, leaseMs } = deadlines;
+  const machineLifeMs = hardDeadlineMs(deadlines, 0);
+  return {
+    connection,
+    sessions: createSessionStore(connection.database),
+    machines: createMachineStore(connection.database, { orchestratorId, intentTakenMs, leaseMs, machineLifeMs }),
+    calls: createCallStore(connection.database),
+    audit: createRecordAudit(connection.database),
+  };
+}
+
+const templateOf = ({ deploymentId, workerApiUrl, logLevel, fly, deadlines }: Config): MachineTemplate => ({
+  deploymentId,
+  guest: fly.guest,
+  stopTimeoutMs: deadlines.stopTimeoutMs,
+  env: { ORCHESTRATOR_URL: workerApiUrl, PORT: '8080', CLAIM_MS: String(deadlines.claimMs), LOG_LEVEL: logLevel },
+});
+
+export async function createDeps(config: Config, outside: Outside = {}) {
+  const clock = outside.clock ?? systemClock;
+  const logger = outside.logger ?? createLogger({ level: config.logLevel, component: 'orchestrator' });
+  const { deadlines } = config;
+  const orchestratorId = newId();
+  const tokens = await createTokens(config, clock);
+  const stores = createStores(config, orchestratorId, tokens.databaseTokens.own);
+  const { sessions, machines, calls, audit, connection } = stores;
+  const fly = createFlyClient({ ...config.fly, requestMs: deadlines.flyRequestMs, logger });
+  const voice = createVoiceProvider({ ...config.voice, requestMs: deadlines.providerRequestMs, logger });
+
+  const readiness = createReadiness({ routes: sessions.routes, clock, pollMs: deadlines.readinessPollMs, logger });
+  const feed = createEventFeed({ events: sessions.events, clock, pollMs: deadlines.eventsPollMs, logger });
+  const onChange = (sessionId: string): void => {
+    readiness.notify(sessionId);
+    feed.notify(sessionId);
+  };
+  const hangUps = createHangUps({ calls, voice, vault: tokens.vault, logger });
+  const onGone = (sessionId: string | undefined): void => {
+    if (sessionId !== undefined) onChange(sessionId);
+    void hangUps.run().catch((error: unknown) => logger.warn({ error }, 'calls could not be hung up'));
+  };
+
+  const { absenceGraceMs, stopTimeoutMs } = deadlines;
+  const endings = createEndings({ machines, fly, clock, logger, absenceGraceMs, watchMs: stopTimeoutMs, onGone });
+  const template = templateOf(config);
+  const provisioner = createProvisioner({ machines, fly, endings, template, clock, logger, onChange });
+  const reaper = createReaper({ machines, fly, clock, logger, absenceGraceMs, onGone });
+  const reconciler = createReconciler({ machines, fly, reaper, deploymentId: config.deploymentId, deadlines, logger });
+  const heartbeats = createHeartbeats({ machines, clock, flushMs: deadlines.heartbeatFlushMs });
+  const edge = createEdge({ tokens: tokens.browserTokens, readiness, clock, logger, deadlines });
+  const identities = createMachineIdentities({
+    issuer: config.fly.oidcIssuer,
+    audience: config.workerApiUrl,
+    org: config.fly.org,
+    clock,
+    requestMs: deadlines.flyRequestMs,
+  });
+
+  const register = () => machines.register(config.publicUrl, version);
+  const everyMs = deadlines.reconcileTickMs;
+  const jobs: Job[] = [
+    { name: 'register', everyMs, run: register },
+    { name: 'intents', everyMs, run: provisioner.scan },
+    { name: 'reconcile', everyMs, run: reconciler.tick },
+    { name: 'expire', everyMs, run: async () => (await sessions.expire()).forEach(onChange) },
+    { name: 'hang-ups', everyMs, run: hangUps.run },
+  ];
+  const ticker = createTicker(jobs, { clock, logger });
+
+  let stopping = false;
+  const checks: Check[] = [
+    { name: 'database', freshMs: 2_000, run: () => register().then(() => true) },
+    { name: 'keys', freshMs: 60_000, run: async () => tokens.browserTokens.keys.jwks.keys.length > 0 },
+    { name: 'fly', freshMs: 15_000, run: fly.reachable },
+  ];
+  const authenticate = createAuthenticate({ findKey: sessions.findKey, clock });
+  const { publicUrl } = config;
+  const create = {
+    ...{ sessions, deadlines, orchestratorId },
+    defaultRegion: config.fly.defaultRegion,
+    workerImage: config.fly.workerImage,
+    simulated: config.voice.simulated,
+  };
+  return {
+    ...{ config, clock, logger, orchestratorId, ...tokens, ...stores, fly, voice },
+    ...{ readiness, feed, endings, provisioner, heartbeats, edge, ticker, checks },
+    api: {
+      ...{
+        authenticate,
+        sessions,
+        create,
+        readiness,
+        provisioner,
+        endings,
+        fly,
+        feed,
+        clock,
+        stopTimeoutMs,
+        publicUrl,
+      },
+      browserTokens: tokens.browserTokens,
+    },
+    workerApi: {
+      ...tokens,
+      config,
+      machines,
+      calls,
+      identities,
+      heartbeats,
+      endings,
+      audit,
+      voice,
+      clock,
+      logger,
+      onChange,
+    },
+    isStopping: () => stopping,
+    beginStopping: () => {
+      stopping = true;
+    },
+    closeConnections: async () => {
+      await Promise.all([fly.close(), voice.close(), connection.close()]);
+    },
+  };
+}

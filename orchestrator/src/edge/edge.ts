@@ -1,0 +1,159 @@
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { type CloseCode, closeCodes } from '@greenroom/shared/protocol/socket.ts';
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import type { Logger } from '@greenroom/shared/runtime/logger.ts';
+import type { Deadlines } from '@greenroom/shared/session/deadlines.ts';
+import { WebSocketServer } from 'ws';
+import { z } from 'zod';
+import type { BrowserTokens, SessionClaims } from '../tokens/browser-tokens.ts';
+import type { Readiness, Route } from './readiness.ts';
+import { answerPlain, chooseProtocol, isEdgeUpgrade, readEdgeRequest, replayHeader } from './upgrade.ts';
+
+/**
+ * The candidate's way in: verifies the token, waits for the worker, and has Fly's proxy connect the browser to it.
+ *
+ * G1  The token is verified, for this very session, before anything else is looked up: no VM, no row is touched for a
+ *     stranger.
+ * G2  A browser never sees an HTTP status of a failed upgrade: every refusal accepts the upgrade and closes with a code.
+ * G3  The upgrade is answered plainly with `fly-replay`; from then on this process is out of the data path.
+ * G4  A request that the proxy gives back (`fly-replay-failed`) cannot be replayed again: it is looked up once more, so
+ *     that the close code says whether to come back, and closed.
+ */
+export interface Edge {
+  /** For `http.createServer`: which upgrades to take (others are served as plain requests). */
+  shouldUpgrade(request: IncomingMessage): boolean;
+  handle(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  /** Closes everything that waits with 4503 and resolves when nothing is left. */
+  close(): Promise<void>;
+}
+
+export interface EdgeDeps {
+  tokens: Pick<BrowserTokens, 'verify' | 'mintReplay'>;
+  readiness: Pick<Readiness, 'resolve' | 'wait'>;
+  clock: Clock;
+  logger: Logger;
+  deadlines: Pick<Deadlines, 'edgeWaitMs' | 'replayTimeoutMs'>;
+}
+
+type Answer =
+  | { kind: 'replay'; app: string; flyMachineId: string; state: string }
+  | { kind: 'refuse'; code: CloseCode; why: string };
+
+/** Upgrades of one session that may wait at once: a candidate has one browser, perhaps two tabs. */
+const waitersPerSession = 8;
+const closingMs = 2_000;
+const isId = (id: string): boolean => z.guid().safeParse(id).success;
+const refuse = (code: CloseCode, why: string): Answer => ({ kind: 'refuse', code, why });
+
+export function createEdge({ tokens, readiness, clock, logger, deadlines }: EdgeDeps): Edge {
+  const sockets = new WebSocketServer({
+    noServer: true,
+    maxPayload: 4_096,
+    handleProtocols: chooseProtocol,
+    perMessageDeflate: false,
+  });
+  const perSession = new Map<string, number>();
+  const underWay = new Set<Promise<void>>();
+  const stopping = new AbortController();
+
+  const answerOf = async (route: Route | undefined, claims: SessionClaims): Promise<Answer> => {
+    if (route === undefined) return refuse(closeCodes.notReady, 'not known');
+    if (route.kind === 'unknown') return refuse(closeCodes.unknown, 'no such session');
+    if (route.row.tenant_id !== claims.tenant_id) return refuse(closeCodes.token, 'token of another tenant');
+    if (route.kind === 'ended') return refuse(closeCodes.ended, `the session is ${route.row.status}`);
+    if (route.kind === 'waiting') return refuse(closeCodes.notReady, 'not ready in time');
+    const state = await tokens.mintReplay(claims, route.row.epoch);
+    return { kind: 'replay', app: route.app, flyMachineId: route.flyMachineId, state };
+  };
+
+  /** G4. */
+  const afterFailure = async (sessionId: string, claims: SessionClaims, failed: string): Promise<Answer> => {
+    const answer = await answerOf(await readiness.resolve(sessionId), claims);
+    if (answer.kind === 'refuse') return answer;
+    if (!failed.includes(`instance=${answer.flyMachineId}`))
+      return refuse(closeCodes.moved, 'served by another machine now');
+    return refuse(closeCodes.notReady, 'the machine could not be reached');
+  };
+
+  const admitted = async (sessionId: string, work: () => Promise<Answer>): Promise<Answer> => {
+    const waiting = perSession.get(sessionId) ?? 0;
+    if (waiting >= waitersPerSession) return refuse(closeCodes.tooMany, 'too many connections wait');
+    perSession.set(sessionId, waiting + 1);
+    try {
+      return await work();
+    } finally {
+      const left = (perSession.get(sessionId) ?? 1) - 1;
+      if (left > 0) perSession.set(sessionId, left);
+      else perSession.delete(sessionId);
+    }
+  };
+
+  const decide = async (request: IncomingMessage, signal: AbortSignal): Promise<Answer & { sessionId: string }> => {
+    const { sessionId, token, replayFailed } = readEdgeRequest(request);
+    const done = (answer: Answer) => ({ ...answer, sessionId });
+    if (!isId(sessionId)) return done(refuse(closeCodes.unknown, 'malformed id'));
+    if (token === undefined) return done(refuse(closeCodes.token, 'no token'));
+    const verified = await tokens.verify(token); // G1
+    if (verified.kind === 'bad') return done(refuse(closeCodes.token, verified.why));
+    const { claims } = verified;
+    if (claims.session_id !== sessionId) return done(refuse(closeCodes.token, 'token of another session'));
+    const work = async () =>
+      replayFailed === undefined
+        ? answerOf(await readiness.wait(sessionId, deadlines.edgeWaitMs, signal), claims)
+        : afterFailure(sessionId, claims, replayFailed);
+    return done(await admitted(sessionId, work));
+  };
+
+  /** G2. Resolves when the socket is closed. */
+  const close = (
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    code: CloseCode,
+    reason: string,
+  ): Promise<void> =>
+    new Promise((resolve) => {
+      socket.once('close', () => resolve());
+      if (socket.destroyed) return resolve();
+      sockets.handleUpgrade(request, socket, head, (client) => {
+        client.on('error', () => client.terminate());
+        client.close(code, reason);
+        const timer = clock.setTimer(() => client.terminate(), closingMs);
+        client.once('close', () => timer.cancel());
+      });
+    });
+
+  const serve = async (request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> => {
+    const startedMs = clock.monotonicMs();
+    const gone = new AbortController();
+    socket.on('error', () => socket.destroy());
+    socket.once('close', () => gone.abort());
+    const signal = AbortSignal.any([gone.signal, stopping.signal]);
+    const answer = await decide(request, signal).catch((error: unknown) => {
+      logger.error({ error }, 'the edge could not decide');
+      return { ...refuse(closeCodes.notReady, 'failed'), sessionId: '' };
+    });
+    const fields = { session_id: answer.sessionId, took_ms: Math.round(clock.monotonicMs() - startedMs) };
+    if (answer.kind === 'refuse') {
+      logger.info({ ...fields, close_code: answer.code, reason: answer.why }, 'socket refused');
+      return close(request, socket, head, answer.code, answer.code === closeCodes.token ? 'token' : answer.why);
+    }
+    logger.info({ ...fields, app_name: answer.app, fly_machine_id: answer.flyMachineId }, 'socket replayed');
+    answerPlain(socket, {
+      'fly-replay': replayHeader(answer.app, answer.flyMachineId, answer.state, deadlines.replayTimeoutMs),
+    }); // G3
+  };
+
+  return {
+    shouldUpgrade: isEdgeUpgrade,
+    handle: (request, socket, head) => {
+      const task = serve(request, socket, head).finally(() => underWay.delete(task));
+      underWay.add(task);
+    },
+    close: async () => {
+      stopping.abort();
+      await Promise.all(underWay);
+    },
+  };
+}

@@ -1,0 +1,99 @@
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import type { Logger } from '@greenroom/shared/runtime/logger.ts';
+import type { MachineReason, SessionReason } from '@greenroom/shared/session/reasons.ts';
+import { machineRanks } from '@greenroom/shared/session/states.ts';
+import type { MachineStore } from '../database/machine-store.ts';
+import type { FlyClient } from '../fly/client.ts';
+
+/**
+ * The prompt way out: a machine that is known to be leaving is watched until Fly says that it is gone.
+ *
+ * E1  Gone means: Fly shows it as `destroyed`, after its worker said its last word or after our own DELETE; or two GETs
+ *     answered 404, a grace apart. One 404 is never enough: Fly's reads may be behind.
+ * E2  The watch is only for promptness. When it runs out, or this process dies, the reconciler does the same.
+ * E3  A DELETE is sent only after its row's transition to `destroying` has been committed.
+ */
+export interface LeavingMachine {
+  machine_id: string;
+  app_name: string;
+  fly_machine_id: string;
+}
+
+export interface Endings {
+  /** Watches a machine that leaves by itself. */
+  watch(machine: LeavingMachine, reason: MachineReason, sessionReason?: SessionReason): void;
+  /** Destroys a machine (E3) and watches it. */
+  destroy(machine: LeavingMachine, reason: MachineReason, sessionReason?: SessionReason): void;
+  stop(): Promise<void>;
+}
+
+export interface EndingsDeps {
+  machines: Pick<MachineStore, 'recordGone' | 'recordAbsent' | 'recordDestroying'>;
+  fly: Pick<FlyClient, 'get' | 'destroy'>;
+  clock: Clock;
+  logger: Logger;
+  absenceGraceMs: number;
+  /** How long a machine is watched. */
+  watchMs: number;
+  /** A machine is gone and its row says so. */
+  onGone: (sessionId: string | undefined) => void;
+}
+
+// Fly allows 5 GETs a second per machine, 10 in a burst.
+const pollsMs = [40, 60, 100, 200, 250, 250, 300, 500, 1_000];
+
+export function createEndings(deps: EndingsDeps): Endings {
+  const { machines, fly, clock, logger, absenceGraceMs, watchMs, onGone } = deps;
+  const watched = new Map<string, Promise<void>>();
+  const stopping = new AbortController();
+
+  /** True once it is gone (E1). */
+  const isGone = async ({ machine_id, app_name, fly_machine_id }: LeavingMachine): Promise<string | undefined> => {
+    const first = await fly.get(app_name, fly_machine_id);
+    if (first.kind !== 'gone') return undefined;
+    if (first.evidence === 'destroyed') return first.evidence;
+    await machines.recordAbsent(machine_id);
+    await clock.sleep(absenceGraceMs, stopping.signal);
+    const second = await fly.get(app_name, fly_machine_id);
+    return second.kind === 'gone' ? `${first.evidence} twice` : undefined;
+  };
+
+  const follow = async (machine: LeavingMachine, reason: MachineReason, sessionReason?: SessionReason) => {
+    const untilMs = clock.monotonicMs() + watchMs;
+    for (let poll = 0; clock.monotonicMs() < untilMs; poll += 1) {
+      await clock.sleep(pollsMs[Math.min(poll, pollsMs.length - 1)] as number, stopping.signal);
+      const evidence = await isGone(machine);
+      if (evidence === undefined) continue;
+      const result = await machines.recordGone(machine.machine_id, reason, sessionReason);
+      logger.info({ ...machine, reason, evidence, session_id: result.session_id }, 'machine gone');
+      onGone(result.session_id ?? undefined);
+      return;
+    }
+  };
+
+  const destroyNow = async (machine: LeavingMachine, reason: MachineReason, sessionReason?: SessionReason) => {
+    const state = await machines.recordDestroying(machine.machine_id, reason); // E3
+    if (state !== null && machineRanks[state] < machineRanks.destroying) return;
+    await fly.destroy(machine.app_name, machine.fly_machine_id);
+    await follow(machine, reason, sessionReason);
+  };
+
+  const start = (machine: LeavingMachine, work: () => Promise<void>): void => {
+    if (stopping.signal.aborted || watched.has(machine.machine_id)) return;
+    const task = work()
+      .catch((error: unknown) => {
+        if (!stopping.signal.aborted) logger.warn({ ...machine, error }, 'watching a machine leave failed'); // E2
+      })
+      .finally(() => watched.delete(machine.machine_id));
+    watched.set(machine.machine_id, task);
+  };
+
+  return {
+    watch: (machine, reason, sessionReason) => start(machine, () => follow(machine, reason, sessionReason)),
+    destroy: (machine, reason, sessionReason) => start(machine, () => destroyNow(machine, reason, sessionReason)),
+    stop: async () => {
+      stopping.abort(new Error('endings stop'));
+      await Promise.all(watched.values());
+    },
+  };
+}

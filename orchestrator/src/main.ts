@@ -1,0 +1,66 @@
+import { ConfigError } from '@greenroom/shared/runtime/environment.ts';
+import { createShutdown, shutdownError } from '@greenroom/shared/runtime/shutdown.ts';
+import type { FastifyInstance } from 'fastify';
+import { buildApp } from './app.ts';
+import { type Config, readConfig } from './config.ts';
+import { createDeps, type Deps } from './deps.ts';
+
+/**
+ * The orchestrator's process: configuration, composition, listening, signals.
+ *
+ * SIGTERM and SIGINT begin the shutdown; a second one hurries it. The exit code is 0 when every phase ended well.
+ */
+function configuration(): Config {
+  try {
+    return readConfig(process.env);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    process.exit(78);
+  }
+}
+
+const shutdownOf = (app: FastifyInstance, deps: Deps) =>
+  createShutdown([
+    { name: 'stop accepting', limitMs: 1_000, run: deps.beginStopping },
+    { name: 'sockets that wait', limitMs: 3_000, run: deps.edge.close },
+    { name: 'heartbeats', limitMs: 5_000, run: deps.heartbeats.flush },
+    { name: 'requests under way', limitMs: 15_000, run: () => app.close() },
+    { name: 'events', limitMs: 1_000, run: deps.feed.stop },
+    { name: 'regular jobs', limitMs: 10_000, run: deps.ticker.stop },
+    { name: 'intents', limitMs: 16_000, run: deps.provisioner.stop },
+    { name: 'endings', limitMs: 16_000, run: deps.endings.stop },
+    { name: 'connections', limitMs: 3_000, run: deps.closeConnections },
+  ]);
+
+async function main(): Promise<void> {
+  const config = configuration();
+  const deps = await createDeps(config);
+  const { logger } = deps;
+  const app = await buildApp(deps);
+  const shutdown = shutdownOf(app, deps);
+
+  let signals = 0;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    signals += 1;
+    logger.info({ signal }, signals === 1 ? 'shutting down' : 'shutting down in a hurry');
+    if (signals > 1) {
+      shutdown.hurry();
+      return;
+    }
+    void shutdown.run().then((reports) => {
+      const error = shutdownError(reports);
+      if (error) logger.error({ error }, 'shut down with errors');
+      else logger.info({ orchestrator_id: deps.orchestratorId }, 'shut down');
+      process.exit(error ? 1 : 0);
+    });
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+
+  await app.listen({ host: config.host, port: config.port, backlog: 4_096 });
+  deps.ticker.start();
+  logger.info({ host: config.host, port: config.port, orchestrator_id: deps.orchestratorId }, 'orchestrator listening');
+}
+
+await main();

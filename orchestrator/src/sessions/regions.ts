@@ -1,0 +1,50 @@
+/**
+ * Fly's regions and where they are (fly.io/docs/reference/regions), and what became of the codes Fly has removed.
+ * An edge may still name a removed code: it is where the candidate is, and the map says which region is next to it.
+ */
+export const regionCoordinates = {
+  ams: [52.37, 4.9],
+  arn: [59.65, 17.92],
+  bom: [19.1, 72.87],
+  cdg: [48.86, 2.35],
+  dfw: [32.78, -96.8],
+  ewr: [40.79, -74.06],
+  fra: [50.12, 8.68],
+  gru: [-23.55, -46.65],
+  iad: [39.02, -77.46],
+  jnb: [-26.14, 28.3],
+  lax: [33.94, -118.41],
+  lhr: [51.52, -0.13],
+  nrt: [35.62, 139.74],
+  ord: [41.89, -87.63],
+  sin: [1.3, 103.8],
+  sjc: [37.35, -121.9],
+  syd: [-33.87, 151.22],
+  yyz: [43.64, -79.38],
+} as const satisfies Record<string, readonly [number, number]>;
+
+export type Region = keyof typeof regionCoordinates;
+export const regions = Object.keys(regionCoordinates) as Region[];
+export const isRegion = (code: string): code is Region => Object.hasOwn(regionCoordinates, code);
+
+const removedRegions: Record<string, Region> = {
+  ...{ atl: 'dfw', den: 'dfw', mia: 'dfw', gdl: 'dfw', qro: 'dfw', bos: 'ewr', phx: 'lax', sea: 'sjc', yul: 'yyz' },
+  ...{ waw: 'ams', mad: 'cdg', otp: 'fra', bog: 'gru', gig: 'gru', scl: 'gru', eze: 'gru', hkg: 'sin' },
+};
+
+/** The region that serves this code: itself, its replacement when Fly removed it, or undefined for a word that is none. */
+export const currentRegion = (code: string): Region | undefined =>
+  isRegion(code) ? code : Object.hasOwn(removedRegions, code) ? removedRegions[code] : undefined;
+
+const radians = (degrees: number): number => (degrees * Math.PI) / 180;
+
+/** Great-circle distance between two regions, as an angle: only its order matters. */
+function distance(a: Region, b: Region): number {
+  const [latA, lonA] = regionCoordinates[a].map(radians) as [number, number];
+  const [latB, lonB] = regionCoordinates[b].map(radians) as [number, number];
+  const h = Math.sin((latB - latA) / 2) ** 2 + Math.cos(latA) * Math.cos(latB) * Math.sin((lonB - lonA) / 2) ** 2;
+  return 2 * Math.asin(Math.sqrt(h));
+}
+
+/** All regions, nearest to this one first; it is the first itself. */
+export const byDistance = (from: Region): Region[] => regions.toSorted((a, b) => distance(from, a) - distance(from, b));

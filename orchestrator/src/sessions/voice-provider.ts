@@ -1,0 +1,108 @@
+import { createHash } from 'node:crypto';
+import type { Logger } from '@greenroom/shared/runtime/logger.ts';
+import { Agent, request } from 'undici';
+import { z } from 'zod';
+
+/**
+ * The one door of the orchestrator to the voice provider: it mints ephemeral credentials and hangs up what is left over.
+ *
+ * V1  It never retries: the worker that asked decides, and the hang-up has its own schedule.
+ * V2  An error is classified once, from status and body; a body is never logged.
+ */
+export interface VoiceProviderOptions {
+  baseUrl: string;
+  apiKey: string;
+  requestMs: number;
+  logger: Logger;
+}
+
+export type ProviderFailure = { kind: 'authFailed' } | { kind: 'rateLimited' } | { kind: 'unavailable' };
+export type MintOutcome = { kind: 'minted'; value: string; expiresAtMs: number } | ProviderFailure;
+/** `over`: the call is not under way any more, by whatever cause. */
+export type HangUpOutcome = { kind: 'over' } | { kind: 'unclear' };
+
+export interface VoiceProvider {
+  /** @param lifeS 10–7,200 s: how long the credential can start calls. */
+  mint(session: object, lifeS: number, sessionId: string): Promise<MintOutcome>;
+  /** @param credential the one that created the call: no other may end it. */
+  hangUp(callId: string, credential: string): Promise<HangUpOutcome>;
+  close(): Promise<void>;
+}
+
+const minted = z.object({ value: z.string().min(1), expires_at: z.number() });
+const errorBody = z.object({ error: z.object({ code: z.string().nullish() }) });
+
+interface Answer {
+  status: number;
+  body: unknown;
+}
+
+/** V2. */
+function classify({ status }: Answer): ProviderFailure {
+  if (status === 401 || status === 403) return { kind: 'authFailed' };
+  return status === 429 ? { kind: 'rateLimited' } : { kind: 'unavailable' };
+}
+
+const parse = (text: string): unknown => {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+};
+
+/** The provider's handle for abuse reports: says nothing about whose session it is. */
+const safetyIdentifier = (sessionId: string): string => createHash('sha256').update(sessionId).digest('hex');
+
+export function createVoiceProvider({ baseUrl, apiKey, requestMs, logger }: VoiceProviderOptions): VoiceProvider {
+  const dispatcher = new Agent({ connections: 32, keepAliveTimeout: 30_000 });
+
+  const post = async (
+    path: string,
+    bearer: string,
+    body?: object,
+    headers: Record<string, string> = {},
+  ): Promise<Answer> => {
+    try {
+      const answer = await request(`${baseUrl}${path}`, {
+        method: 'POST',
+        dispatcher,
+        headers: {
+          authorization: `Bearer ${bearer}`,
+          ...(body ? { 'content-type': 'application/json' } : {}),
+          ...headers,
+        },
+        body: body ? JSON.stringify(body) : null,
+        signal: AbortSignal.timeout(requestMs),
+      });
+      return { status: answer.statusCode, body: parse(await answer.body.text()) };
+    } catch (error) {
+      logger.warn({ error }, 'the voice provider did not answer');
+      return { status: 0, body: undefined };
+    }
+  };
+
+  return {
+    mint: async (session, lifeS, sessionId) => {
+      const body = { expires_after: { anchor: 'created_at', seconds: lifeS }, session };
+      const headers = { 'openai-safety-identifier': safetyIdentifier(sessionId) };
+      const answer = await post('/realtime/client_secrets', apiKey, body, headers);
+      const secret = answer.status === 200 ? minted.safeParse(answer.body) : undefined;
+      if (secret?.success)
+        return { kind: 'minted', value: secret.data.value, expiresAtMs: secret.data.expires_at * 1_000 };
+      const failure = classify(answer);
+      logger.warn(
+        { session_id: sessionId, status_code: answer.status, kind: failure.kind },
+        'no credential was minted',
+      );
+      return failure;
+    },
+    hangUp: async (callId, credential) => {
+      const answer = await post(`/realtime/calls/${encodeURIComponent(callId)}/hangup`, credential);
+      const code = errorBody.safeParse(answer.body).data?.error.code;
+      const over = answer.status === 200 || answer.status === 404 || code === 'call_id_not_found';
+      return { kind: over ? 'over' : 'unclear' };
+    },
+    close: () => dispatcher.close(),
+  };
+}

@@ -1,0 +1,57 @@
+import type { ClaimResponse } from '@greenroom/shared/protocol/worker-api.ts';
+import type { Config } from '../config.ts';
+import type { ClaimRow } from '../database/rows.ts';
+import type { BrowserTokens } from '../tokens/browser-tokens.ts';
+import type { DatabaseTokens } from '../tokens/database-tokens.ts';
+import { callContext, type Vault } from '../tokens/vault.ts';
+
+type Claimed = Extract<ClaimRow, { kind: 'claimed' }>;
+
+export interface ClaimAnswerDeps {
+  config: Pick<Config, 'supabase' | 'voice' | 'deadlines'>;
+  browserTokens: BrowserTokens;
+  databaseTokens: DatabaseTokens;
+  vault: Vault;
+}
+
+const unixMs = (time: string | null): number | null => (time === null ? null : Date.parse(time));
+
+/** The call that a replacement takes over. Without its credential nobody can attach to it. */
+function openCallOf({ open_call: call, session }: Claimed, vault: Vault): ClaimResponse['open_call'] {
+  if (call?.credential_ciphertext == null) return null;
+  const credential = vault.open(call.credential_ciphertext, callContext(session.session_id, call.ordinal));
+  return { ordinal: call.ordinal, call_id: call.call_id, credential };
+}
+
+/** What a worker is given with its session: everything it needs, and nothing that outlives it. */
+export async function answerClaim(claimed: Claimed, deps: ClaimAnswerDeps): Promise<ClaimResponse> {
+  const { config, browserTokens, databaseTokens, vault } = deps;
+  const { session, machine_id } = claimed;
+  const ids = { session_id: session.session_id, tenant_id: session.tenant_id };
+  const [workerToken, reconnectToken] = await Promise.all([
+    databaseTokens.mintWorker({ ...ids, role: 'session_worker', machine_id, epoch: session.epoch }),
+    browserTokens.mintReconnect(ids, session.max_duration_ms),
+  ]);
+  return {
+    machine_id,
+    session: {
+      id: session.session_id,
+      tenant_id: session.tenant_id,
+      epoch: session.epoch,
+      status: session.status,
+      max_duration_ms: session.max_duration_ms,
+      started_at: unixMs(session.started_at),
+      simulated: session.simulated,
+      allowed_origins: claimed.allowed_origins,
+    },
+    worker_token: workerToken,
+    supabase: { url: config.supabase.url, publishable_key: config.supabase.publishableKey },
+    join_keys: browserTokens.keys.jwks,
+    join_issuer: browserTokens.issuer,
+    reconnect_token: reconnectToken,
+    realtime: { base_url: config.voice.baseUrl, webrtc_filter: false },
+    open_call: openCallOf(claimed, vault),
+    deadlines: config.deadlines,
+    directive: claimed.directive,
+  };
+}

@@ -1,0 +1,67 @@
+import { AppError } from '@greenroom/shared/errors/app-error.ts';
+import type { OpenCallResponse } from '@greenroom/shared/protocol/worker-api.ts';
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import type { CallOf, CallStore } from '../database/call-store.ts';
+import type { SessionRow } from '../database/rows.ts';
+import { type InterviewerOptions, realtimeSession } from '../sessions/interviewer.ts';
+import type { ProviderFailure, VoiceProvider } from '../sessions/voice-provider.ts';
+import { callContext, type Vault } from '../tokens/vault.ts';
+
+/**
+ * Opens a realtime call: its row first, then its ephemeral credential.
+ *
+ * O1  The row is there before the credential, and the sealed credential is stored before the worker gets it: whatever
+ *     dies, the call can be hung up.
+ * O2  A credential can start calls no longer than the session has left.
+ */
+export interface CallOpenerDeps {
+  calls: Pick<CallStore, 'open' | 'record'>;
+  voice: Pick<VoiceProvider, 'mint'>;
+  vault: Vault;
+  clock: Clock;
+  interviewer: InterviewerOptions;
+}
+
+const minLifeS = 10;
+const maxLifeS = 7_200;
+
+/** O2. */
+function lifeSeconds(session: SessionRow, nowMs: number): number {
+  const startedMs = session.started_at === null ? nowMs : Date.parse(session.started_at);
+  const leftS = Math.floor((startedMs + session.max_duration_ms - nowMs) / 1_000);
+  return Math.min(maxLifeS, Math.max(minLifeS, leftS));
+}
+
+const failureCodes = {
+  authFailed: 'provider_auth_failed',
+  rateLimited: 'provider_rate_limited',
+  unavailable: 'provider_unavailable',
+} as const satisfies Record<ProviderFailure['kind'], string>;
+
+/** @returns a function that opens a call. Throws AppError: fenced, call_not_allowed, conflict, provider_…. */
+export function createCallOpener({ calls, voice, vault, clock, interviewer }: CallOpenerDeps) {
+  const openRow = async (of: CallOf): Promise<SessionRow> => {
+    const opened = await calls.open(of, 'openai');
+    switch (opened.kind) {
+      case 'opened':
+        return opened.session;
+      case 'fenced':
+        throw new AppError('fenced');
+      case 'session_over':
+        throw new AppError('call_not_allowed', { detail: 'The session is over.' });
+      case 'wrong_ordinal':
+        throw new AppError('conflict', { detail: `The next call of this session is ${opened.next}.` });
+    }
+  };
+
+  return async (of: CallOf): Promise<OpenCallResponse> => {
+    const row = await openRow(of); // O1
+    const session = realtimeSession(row, interviewer);
+    const minted = await voice.mint(session, lifeSeconds(row, clock.now()), row.session_id);
+    if (minted.kind !== 'minted') throw new AppError(failureCodes[minted.kind]);
+    const ciphertext = vault.seal(minted.value, callContext(row.session_id, of.ordinal));
+    const lifeMs = Math.max(0, minted.expiresAtMs - clock.now());
+    if (!(await calls.record(of, { credential: { ciphertext, lifeMs } }))) throw new AppError('fenced');
+    return { ordinal: of.ordinal, credential: { value: minted.value, expires_at: minted.expiresAtMs }, session };
+  };
+}

@@ -1,0 +1,152 @@
+import { AppError } from '@greenroom/shared/errors/app-error.ts';
+import type { WorkerClaims } from '@greenroom/shared/protocol/tokens.ts';
+import {
+  claimRequest,
+  claimResponse,
+  finishRequest,
+  heartbeatRequest,
+  heartbeatResponse,
+  openCallRequest,
+  openCallResponse,
+  updateCallRequest,
+} from '@greenroom/shared/protocol/worker-api.ts';
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import type { Logger } from '@greenroom/shared/runtime/logger.ts';
+import type { FastifyRequest } from 'fastify';
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import { bearerOf } from '../api/bearer.ts';
+import type { Config } from '../config.ts';
+import type { RecordAudit } from '../database/audit-store.ts';
+import type { CallStore } from '../database/call-store.ts';
+import type { MachineStore } from '../database/machine-store.ts';
+import type { Endings } from '../fleet/ending.ts';
+import { answerClaim, type ClaimAnswerDeps } from './claims.ts';
+import { type CallOpenerDeps, createCallOpener } from './credentials.ts';
+import type { Heartbeats } from './heartbeats.ts';
+import type { MachineIdentities } from './machine-identity.ts';
+
+/** The worker API, `/worker/v1`. `claim` is authorised by the machine's OIDC token, everything else by the worker token. */
+export interface WorkerRoutesDeps extends ClaimAnswerDeps, Omit<CallOpenerDeps, 'calls' | 'interviewer'> {
+  config: Config;
+  machines: Pick<MachineStore, 'claim' | 'finish'>;
+  calls: CallStore;
+  identities: MachineIdentities;
+  heartbeats: Heartbeats;
+  endings: Pick<Endings, 'watch'>;
+  audit: RecordAudit;
+  clock: Clock;
+  logger: Logger;
+  /** A session's state changed. */
+  onChange: (sessionId: string) => void;
+}
+
+type Worker = WorkerClaims & { expiresAtMs: number };
+
+export function workerRoutes(deps: WorkerRoutesDeps): FastifyPluginAsyncZod {
+  const { config, machines, calls, identities, heartbeats, endings, databaseTokens, clock, logger, onChange } = deps;
+  const openCall = createCallOpener({ ...deps, interviewer: config.voice });
+
+  const refusals = (request: FastifyRequest, why: string, target?: string) =>
+    deps
+      .audit({
+        actor: 'worker',
+        action: 'worker.claim',
+        outcome: 'refused',
+        target,
+        remote_address: request.ip,
+        request_id: request.id,
+        details: { why },
+      })
+      .catch((error: unknown) => logger.warn({ error }, 'a refusal could not be audited'));
+
+  const machineOf = async (request: FastifyRequest) => {
+    const token = bearerOf(request);
+    const verified = token === undefined ? ({ kind: 'bad', why: 'no token' } as const) : await identities.verify(token);
+    if (verified.kind === 'good') return verified.identity;
+    logger.warn({ reason: verified.why, request_id: request.id }, 'worker identity refused');
+    void refusals(request, verified.why);
+    throw new AppError('worker_identity_refused');
+  };
+
+  const workerOf = async (request: FastifyRequest): Promise<Worker> => {
+    const token = bearerOf(request);
+    const verified = token === undefined ? undefined : await databaseTokens.verifyWorker(token);
+    if (verified?.kind !== 'good') throw new AppError('unauthenticated');
+    return { ...verified.claims, expiresAtMs: verified.expiresAtMs };
+  };
+
+  /** A fresh token when half the life of this one is over. */
+  const renewed = async ({ expiresAtMs, ...claims }: Worker) =>
+    expiresAtMs - clock.now() < config.deadlines.workerTokenMs / 2
+      ? { worker_token: await databaseTokens.mintWorker(claims) }
+      : {};
+
+  const ordinal = z.object({ ordinal: z.coerce.number().int().min(1).max(1_000) });
+
+  return async (app) => {
+    app.post('/claim', { schema: { body: claimRequest, response: { 200: claimResponse } } }, async (request) => {
+      const identity = await machineOf(request);
+      const claimed = await machines.claim({
+        machineName: identity.machine_name,
+        appName: identity.app_name,
+        flyMachineId: identity.machine_id,
+        bootNonce: request.body.boot_nonce,
+        imageDigest: identity.image_digest,
+      });
+      const ids = { machine_name: identity.machine_name, fly_machine_id: identity.machine_id, region: identity.region };
+      if (claimed.kind === 'refused') {
+        logger.warn({ ...ids, reason: claimed.why }, 'claim refused');
+        void refusals(request, claimed.why, identity.machine_name);
+        throw new AppError('claim_refused', { detail: `The claim was refused: ${claimed.why}.` });
+      }
+      const { session_id, epoch } = claimed.session;
+      logger.info({ ...ids, session_id, epoch }, 'session claimed');
+      const answer = await answerClaim(claimed, deps);
+      onChange(session_id);
+      return answer;
+    });
+
+    app.post(
+      '/heartbeat',
+      { schema: { body: heartbeatRequest, response: { 200: heartbeatResponse } } },
+      async (request) => {
+        const worker = await workerOf(request);
+        const directive = await heartbeats.record({ machine_id: worker.machine_id, ...request.body });
+        return { lease_ms: config.deadlines.leaseMs, directive, ...(await renewed(worker)) };
+      },
+    );
+
+    app.post(
+      '/calls',
+      { schema: { body: openCallRequest, response: { 201: openCallResponse } } },
+      async (request, reply) => {
+        const { machine_id: machineId, epoch } = await workerOf(request);
+        return reply.code(201).send(await openCall({ machineId, epoch, ordinal: request.body.ordinal }));
+      },
+    );
+
+    app.patch('/calls/:ordinal', { schema: { params: ordinal, body: updateCallRequest } }, async (request, reply) => {
+      const { machine_id: machineId, epoch } = await workerOf(request);
+      const news = 'call_id' in request.body ? { callId: request.body.call_id } : { hungUp: true };
+      const found = await calls.record({ machineId, epoch, ordinal: request.params.ordinal }, news);
+      if (!found) throw new AppError('not_found', { detail: 'No such call of this machine.' });
+      return reply.code(204).send();
+    });
+
+    app.post('/finish', { schema: { body: finishRequest } }, async (request, reply) => {
+      const worker = await workerOf(request);
+      const { kind, app_name, fly_machine_id } = await machines.finish(worker.machine_id, worker.epoch, request.body);
+      const { session_id, machine_id } = worker;
+      logger.info(
+        { session_id, machine_id, kind, ...('reason' in request.body ? { reason: request.body.reason } : {}) },
+        'worker finished',
+      );
+      if (app_name && fly_machine_id) endings.watch({ machine_id, app_name, fly_machine_id }, 'session_ended');
+      onChange(session_id);
+      if (kind === 'fenced') throw new AppError('fenced');
+      if (kind === 'unknown') throw new AppError('not_found');
+      return reply.code(204).send();
+    });
+  };
+}
