@@ -18,6 +18,7 @@ import type { Lifecycle } from './lifecycle.ts';
 import type { Oidc } from './oidc.ts';
 import { paramOf } from './request.ts';
 import { registerAppRoutes } from './routes-apps.ts';
+import { registerMachineDataRoutes } from './routes-machine-data.ts';
 import { registerMachineRoutes } from './routes-machines.ts';
 import { registerPlatformRoutes } from './routes-platform.ts';
 import type { State } from './state.ts';
@@ -80,6 +81,7 @@ export function createMachinesApi(deps: ApiDeps): FastifyInstance {
 
   registerAppRoutes(server, deps);
   registerMachineRoutes(server, deps);
+  registerMachineDataRoutes(server, deps);
   registerPlatformRoutes(server, deps);
   return server;
 }

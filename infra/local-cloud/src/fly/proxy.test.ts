@@ -227,6 +227,16 @@ describe('a replay that cannot be delivered', () => {
     expect(await (await answering).json()).toMatchObject({ machine: late });
   });
 
+  it('wakes a stopped machine whose service has autostart', async () => {
+    const services = SERVICES.map((service) => ({ ...service, autostart: true }));
+    const dozing = await harness.create({}, { image: WORKER, services, stop_config: { signal: 'SIGTERM' } });
+    await harness.reach(dozing, 'started');
+    await harness.call('POST', `/v1/apps/work/machines/${dozing}/stop`, {});
+    await harness.reach(dozing, 'stopped');
+    replayHeader = `app=work;instance=${dozing};timeout=10s`;
+    expect(await (await fetch(`${harness.fly.proxyUrl}/work`)).json()).toMatchObject({ machine: dozing });
+  });
+
   it('is answered 502 without a fallback, and when a fallback replays again', async () => {
     replayHeader = absent;
     expect((await fetch(`${harness.fly.proxyUrl}/work`)).status).toBe(502);

@@ -11,7 +11,6 @@
  * Faults: `proxy.request` (status, delay, drop_before, hang) and `proxy.replay` (delay, drop_before, and the special
  * `fail` with a reason of `fly-replay-failed` as its value, default `timeout`).
  */
-import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -20,11 +19,11 @@ import type { Faults } from '../faults.ts';
 import { readBody } from './body.ts';
 import { type HopRequest, type HopResult, hop, passableHeaders } from './hop.ts';
 import { newRequestId } from './ids.ts';
-import { serviceForPort } from './machine-config.ts';
 import { clientOf, type ProxyClient } from './proxy-client.ts';
 import { isRegion } from './regions.ts';
 import { parseReplay, type Replay, type ReplayFailure, replayFailed, replaySource } from './replay-header.ts';
-import type { App, Machine, State } from './state.ts';
+import { createTargets, type Target } from './replay-targets.ts';
+import type { Machine, State } from './state.ts';
 
 export interface ProxyDeps {
   state: State;
@@ -59,7 +58,6 @@ export interface Proxy {
   stop(): Promise<void>;
 }
 
-const PUBLIC_PORT = 443;
 const MAX_REPLAYS = 10;
 /** When the replay names no timeout: this many tries at this distance. */
 const DEFAULT_TRIES = 20;
@@ -67,65 +65,15 @@ const RETRY_MS = 50;
 const DEFAULT_RETRY_MS = 250;
 const CONNECT_TIMEOUT_MS = 1_000;
 
-/** Where a request can be sent: an instance of the public app, or a machine. */
-interface Target {
-  instance: string;
-  region: string;
-  network: string;
-  app: string;
-  host: string;
-  port: number;
-  machine: Machine | undefined;
-}
-
 type Sent = { result: Extract<HopResult, { kind: 'response' | 'tunnel' | 'broken' }>; target: Target };
 type ReplayEnd = Sent | { failed: ReplayFailure; elapsedMs: number; code: string };
 
-/** A name in a machine id's shape for an instance that is not a machine. */
-export const instanceIdOf = (url: string): string => createHash('sha256').update(url).digest('hex').slice(0, 14);
-
 export async function startProxy(deps: ProxyDeps): Promise<Proxy> {
-  const { state, clock, faults, publicApp } = deps;
+  const { clock, faults } = deps;
+  const targets = createTargets({ ...deps, crossNetwork: () => crossNetwork });
   const stats: ProxyStats = { requests: 0, replays: 0, fallbacks: 0, refusedCrossNetwork: 0, tunnels: 0 };
   const tunnels = new Map<ProxyClient, string | undefined>();
   let crossNetwork = false;
-  let turn = 0;
-
-  const publicNetwork = () => state.apps.get(publicApp)?.network ?? 'default';
-
-  function originTarget(url: string): Target {
-    const { hostname, port } = new URL(url);
-    return {
-      instance: instanceIdOf(url),
-      region: deps.edgeRegion,
-      network: publicNetwork(),
-      app: publicApp,
-      host: hostname,
-      port: Number(port || 80),
-      machine: undefined,
-    };
-  }
-
-  function machineTarget(machine: Machine): Target | undefined {
-    const service = serviceForPort(machine.config, PUBLIC_PORT);
-    if (!service) return undefined;
-    return {
-      instance: machine.id,
-      region: machine.region,
-      network: machine.app.network,
-      app: machine.app.name,
-      host: machine.address,
-      port: service.internal_port,
-      machine,
-    };
-  }
-
-  /** Round robin, beginning one further each time. */
-  function originsInTurn(): Target[] {
-    const urls = deps.orchestrators();
-    turn += 1;
-    return urls.map((_, index) => originTarget(urls[(index + turn) % urls.length]!));
-  }
 
   function requestTo(client: ProxyClient, target: Target, extra: Record<string, string>): HopRequest {
     const headers = { ...passableHeaders(client.request.headers, client.upgrade), ...edgeHeaders(client), ...extra };
@@ -165,64 +113,24 @@ export async function startProxy(deps: ProxyDeps): Promise<Proxy> {
   }
 
   /** TCP health: an instance that refuses is skipped. */
-  async function sendToOrigin(client: ProxyClient, targets: Target[], extra = {}): Promise<Sent | undefined> {
-    for (const target of targets) {
+  async function sendToOrigin(client: ProxyClient, origins: Target[], extra = {}): Promise<Sent | undefined> {
+    for (const target of origins) {
       const result = await hop(requestTo(client, target, extra), client.gone);
       if (result.kind !== 'refused') return { result, target };
     }
     return undefined;
   }
 
-  const routable = (machine: Machine) =>
-    !machine.cordoned && machine.hostStatus === 'ok' && machine.state !== 'destroying' && machine.state !== 'destroyed';
-
-  /** Machines that could take a replay, best first. Not started ones are included: they may be about to. */
-  function candidates(app: App, replay: Replay, source: Target): Machine[] {
-    const named = replay.instance ?? replay.preferInstance;
-    if (replay.instance !== undefined) {
-      const machine = app.live.get(replay.instance);
-      return machine && !machine.cordoned ? [machine] : [];
-    }
-    const all = [...app.live.values()].filter((machine) => routable(machine) && machine.state === 'started');
-    const rank = (machine: Machine) =>
-      (machine.id === named ? -100 : 0) + ((replay.regions.indexOf(machine.region) + 100) % 100);
-    const free = replay.regions.length === 0 || replay.regions.includes('any');
-    return all
-      .filter((machine) => free || replay.regions.includes(machine.region) || machine.id === named)
-      .filter((machine) => !(replay.elsewhere && machine.id === source.instance))
-      .sort((a, b) => rank(a) - rank(b));
-  }
-
-  function replayTargets(replay: Replay, source: Target): Target[] | 'unknown_app' | 'unauthorized' {
-    const appName = replay.app ?? source.app;
-    if (appName === publicApp) {
-      return originsInTurn().filter(
-        ({ instance }) =>
-          !(replay.elsewhere && instance === source.instance) && (replay.instance ?? instance) === instance,
-      );
-    }
-    const app = state.apps.get(appName);
-    if (!app) return 'unknown_app';
-    if (app.network !== source.network && !crossNetwork) return 'unauthorized';
-    return candidates(app, replay, source).flatMap((machine) => machineTarget(machine) ?? []);
-  }
-
   /** One round over the targets. */
-  async function tryTargets(client: ProxyClient, targets: Target[], extra: Record<string, string>, replay: Replay) {
-    for (const target of targets) {
-      if (target.machine && !connectable(target.machine)) continue;
+  async function tryTargets(client: ProxyClient, candidates: Target[], extra: Record<string, string>, replay: Replay) {
+    for (const target of candidates) {
+      if (target.machine && !targets.connectable(target.machine)) continue;
       const missed = replay.preferInstance !== undefined && target.instance !== replay.preferInstance;
       const headers = missed ? { ...extra, 'fly-preferred-instance-unavailable': replay.preferInstance! } : extra;
       const result = await hop(requestTo(client, target, headers), client.gone);
       if (result.kind !== 'refused') return { result, target };
     }
     return undefined;
-  }
-
-  function connectable(machine: Machine): boolean {
-    const autostart = serviceForPort(machine.config, PUBLIC_PORT)?.autostart === true;
-    if (machine.state === 'stopped' && autostart) deps.startMachine(machine);
-    return machine.state === 'started' && machine.hostStatus === 'ok';
   }
 
   /** P2. */
@@ -239,14 +147,14 @@ export async function startProxy(deps: ProxyDeps): Promise<Proxy> {
     if (fault?.kind === 'drop_before') client.drop();
     const extra = { 'fly-replay-src': replaySource(source, clock.now(), replay.state) };
     for (let tries = 1; !client.gone.aborted; tries += 1) {
-      const targets = replayTargets(replay, source);
-      if (targets === 'unknown_app') return failed('no_candidate', 'PA04');
-      if (targets === 'unauthorized') {
+      const found = targets.ofReplay(replay, source);
+      if (found === 'unknown_app') return failed('no_candidate', 'PA04');
+      if (found === 'unauthorized') {
         stats.refusedCrossNetwork += 1;
         return failed('no_candidate', 'PA05');
       }
-      if (targets.length === 0) return failed('no_candidate', 'PR02');
-      const sent = await tryTargets(client, targets, extra, replay);
+      if (found.length === 0) return failed('no_candidate', 'PR02');
+      const sent = await tryTargets(client, found, extra, replay);
       if (sent) return sent;
       const elapsedMs = clock.monotonicMs() - startedMs;
       if (replay.timeoutMs !== undefined && elapsedMs >= replay.timeoutMs) return failed('timeout', 'PC01');
@@ -275,12 +183,12 @@ export async function startProxy(deps: ProxyDeps): Promise<Proxy> {
       reason: failure.failed,
       elapsedMs: failure.elapsedMs,
     });
-    const others = replay.fallback === 'prefer_self' ? originsInTurn() : [];
+    const others = replay.fallback === 'prefer_self' ? targets.originsInTurn() : [];
     return sendToOrigin(client, [origin, ...others], { 'fly-replay-failed': header });
   }
 
   async function route(client: ProxyClient): Promise<void> {
-    let sent = await sendToOrigin(client, originsInTurn());
+    let sent = await sendToOrigin(client, targets.originsInTurn());
     if (!sent) return client.fail(503, 'PR03', 'no instance of the app takes connections');
     for (let replays = 0; ; replays += 1) {
       const replay = replayOf(sent);

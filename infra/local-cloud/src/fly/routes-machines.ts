@@ -6,10 +6,10 @@
  * `value` newest, default 1).
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { apiError, appNotFound, invalidArgument, machineNotFound } from './api-error.ts';
+import { apiError, invalidArgument } from './api-error.ts';
 import type { Answer, Special } from './door.ts';
-import { leaseView } from './leases.ts';
 import type { StopRequest } from './lifecycle.ts';
+import { createMachineCalls } from './machine-calls.ts';
 import { durationMs, readMachineConfig } from './machine-config.ts';
 import type { ApiDeps } from './machines-api.ts';
 import { placeMachine } from './placement.ts';
@@ -27,13 +27,6 @@ const MAX_EVENTS = 50;
 const DEFAULT_EVENTS = 20;
 const ROOT = '/v1/apps/:app/machines';
 
-type MachineWork = (
-  machine: Machine,
-  special: Special | undefined,
-  request: FastifyRequest,
-) => Answer | Promise<Answer>;
-
-const nonceOf = (request: FastifyRequest) => one(request.headers['fly-machine-lease-nonce']);
 const ok: Answer = { status: 200, body: { ok: true } };
 
 export function readSignal(value: unknown, allowed: ReadonlySet<string>): NodeJS.Signals | undefined {
@@ -78,42 +71,10 @@ function createFaults(special: Special | undefined) {
 
 export function registerMachineRoutes(server: FastifyInstance, deps: ApiDeps): void {
   const { state, door, lifecycle, leases, clock, latency } = deps;
-
-  function appOf(request: FastifyRequest): App {
-    const app = state.apps.get(paramOf(request, 'app'));
-    if (!app) throw appNotFound(paramOf(request, 'app'));
-    return app;
-  }
-  function machineOf(request: FastifyRequest): Machine {
-    const machine = state.machines.get(paramOf(request, 'id'));
-    if (!machine || machine.app.name !== paramOf(request, 'app')) throw machineNotFound();
-    if (machine.hiddenUntilMs > clock.now()) throw machineNotFound();
-    return machine;
-  }
-  const hidden = (machine: Machine) => machine.hiddenUntilMs > 0 && machine.hiddenUntilMs > clock.now();
-
-  /** A call about one machine, limited by its id. */
-  const onMachine = (point: string, work: MachineWork) => (request: FastifyRequest, reply: FastifyReply) => {
-    const id = paramOf(request, 'id');
-    const region = state.machines.get(id)?.region ?? '';
-    const attributes = { app: paramOf(request, 'app'), machine: id, region };
-    return door(request, reply, { point, limitedBy: id, attributes }, (special) =>
-      work(machineOf(request), special, request),
-    );
-  };
-  /** The same for a call that changes the machine: leases are honoured, and it takes the platform a moment. */
-  const onOwnMachine = (point: string, work: MachineWork) =>
-    onMachine(point, async (machine, special, request) => {
-      leases.check(machine, nonceOf(request));
-      const answer = await work(machine, special, request);
-      await clock.sleep(latency().answerMs());
-      return answer;
-    });
+  const { appOf, hidden, onMachine, onOwnMachine } = createMachineCalls(deps);
 
   registerCreateAndList();
   registerLife();
-  registerLeases();
-  registerMetadata();
 
   function create(app: App, body: Record<string, unknown>, special: Special | undefined): Answer {
     const machine = placeMachine(app, body, deps);
@@ -257,103 +218,5 @@ export function registerMachineRoutes(server: FastifyInstance, deps: ApiDeps): v
       status: 200,
       body: await waitForState(machine, readWait(queryOf(request)), clock, abandoned.signal),
     }))(request, reply);
-  }
-
-  function registerLeases(): void {
-    const path = `${ROOT}/:id/lease`;
-    const answer = (status: number, data: unknown): Answer => ({ status, body: { status: 'success', data } });
-    server.get(
-      path,
-      onMachine('machines.lease', (machine) => {
-        const lease = leases.current(machine);
-        if (!lease) throw apiError(404, 'lease not found');
-        return answer(200, { ...leaseView(lease), nonce: undefined });
-      }),
-    );
-    server.post(
-      path,
-      onMachine('machines.lease', (machine, _special, request) => {
-        const { ttl, description } = bodyOf(request, 'main.leaseRequest');
-        const wanted = {
-          ...(typeof ttl === 'number' ? { ttlS: ttl } : {}),
-          ...(typeof description === 'string' ? { description } : {}),
-        };
-        return answer(201, leaseView(leases.acquire(machine, wanted, nonceOf(request))));
-      }),
-    );
-    server.delete(
-      path,
-      onMachine('machines.lease', (machine, _special, request) => {
-        leases.release(machine, nonceOf(request));
-        return { status: 200, body: { ok: true, status: 'success' } };
-      }),
-    );
-  }
-
-  /** Metadata is no new version: the configuration object is replaced, the instance id stays. */
-  function writeMetadata(machine: Machine, metadata: Record<string, string>): Answer {
-    machine.config = { ...machine.config, metadata };
-    state.touch(machine);
-    return { status: 204 };
-  }
-
-  function readMetadata(machine: Machine, request: FastifyRequest): Record<string, string | null> {
-    const body = bodyOf(request, 'main.updateMetadataRequest');
-    const { machine_version: version, metadata } = body;
-    if (typeof version === 'string' && version !== '' && version !== machine.instanceId) {
-      throw apiError(412, `failed_precondition: machine version ${version} is not current`);
-    }
-    if (typeof metadata !== 'object' || metadata === null) throw invalidArgument('metadata is required');
-    if (Object.values(metadata).some((value) => value !== null && typeof value !== 'string')) {
-      throw invalidArgument('metadata values must be strings');
-    }
-    return metadata as Record<string, string | null>;
-  }
-
-  const withoutNulls = (metadata: Record<string, string | null>): Record<string, string> =>
-    Object.fromEntries(Object.entries(metadata).filter((entry): entry is [string, string] => entry[1] !== null));
-
-  function registerMetadata(): void {
-    const path = `${ROOT}/:id/metadata`;
-    const current = (machine: Machine) => machine.config.metadata ?? {};
-    server.get(
-      path,
-      onMachine('machines.metadata', (machine) => ({ status: 200, body: current(machine) })),
-    );
-    server.put(
-      path,
-      onOwnMachine('machines.metadata.write', (machine, _special, request) =>
-        writeMetadata(machine, withoutNulls(readMetadata(machine, request))),
-      ),
-    );
-    server.patch(
-      path,
-      onOwnMachine('machines.metadata.write', (machine, _special, request) =>
-        writeMetadata(machine, withoutNulls({ ...current(machine), ...readMetadata(machine, request) })),
-      ),
-    );
-    server.get(
-      `${path}/:key`,
-      onMachine('machines.metadata', (machine, _special, request) => {
-        const value = current(machine)[paramOf(request, 'key')];
-        if (value === undefined) throw apiError(404, 'metadata key not found');
-        return { status: 200, body: { value } };
-      }),
-    );
-    server.post(
-      `${path}/:key`,
-      onOwnMachine('machines.metadata.write', (machine, _special, request) => {
-        const { value } = bodyOf(request, 'main.upsertMetadataKeyRequest');
-        if (typeof value !== 'string') throw invalidArgument('value is required');
-        return writeMetadata(machine, { ...current(machine), [paramOf(request, 'key')]: value });
-      }),
-    );
-    server.delete(
-      `${path}/:key`,
-      onOwnMachine('machines.metadata.write', (machine, _special, request) => {
-        const { [paramOf(request, 'key')]: _removed, ...rest } = current(machine);
-        return writeMetadata(machine, rest);
-      }),
-    );
   }
 }

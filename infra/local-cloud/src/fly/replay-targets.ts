@@ -1,0 +1,137 @@
+/**
+ * Where the proxy can send a request: the instances of the public app, or the machine that a replay asks for.
+ *
+ * T1  A machine is a target only by a service on the public port; ours counts as 443.
+ * T2  A cordoned machine is never a target. One that is named but not started stays one: it may be about to.
+ */
+import { createHash } from 'node:crypto';
+import { isApiError } from './api-error.ts';
+import { serviceForPort } from './machine-config.ts';
+import type { Replay } from './replay-header.ts';
+import type { App, Machine, State } from './state.ts';
+
+export interface TargetsDeps {
+  state: State;
+  publicApp: string;
+  orchestrators: () => string[];
+  edgeRegion: string;
+  startMachine: (machine: Machine) => void;
+  crossNetwork: () => boolean;
+}
+
+/** Where a request can be sent: an instance of the public app, or a machine. */
+export interface Target {
+  instance: string;
+  region: string;
+  network: string;
+  app: string;
+  host: string;
+  port: number;
+  machine: Machine | undefined;
+}
+
+export interface Targets {
+  /** The instances of the public app, beginning one further each time. */
+  originsInTurn(): Target[];
+  /** Those that a replay from `source` may go to, best first. */
+  ofReplay(replay: Replay, source: Target): Target[] | 'unknown_app' | 'unauthorized';
+  /** Whether a machine could take a connection now; a stopped one with `autostart` is started for the next try. */
+  connectable(machine: Machine): boolean;
+}
+
+const PUBLIC_PORT = 443;
+
+/** A name in a machine id's shape for an instance that is not a machine. */
+export const instanceIdOf = (url: string): string => createHash('sha256').update(url).digest('hex').slice(0, 14);
+
+export function createTargets(deps: TargetsDeps): Targets {
+  const { state, publicApp } = deps;
+  let turn = 0;
+
+  const publicNetwork = () => state.apps.get(publicApp)?.network ?? 'default';
+
+  function originTarget(url: string): Target {
+    const { hostname, port } = new URL(url);
+    return {
+      instance: instanceIdOf(url),
+      region: deps.edgeRegion,
+      network: publicNetwork(),
+      app: publicApp,
+      host: hostname,
+      port: Number(port || 80),
+      machine: undefined,
+    };
+  }
+
+  /** T1. */
+  function machineTarget(machine: Machine): Target | undefined {
+    const service = serviceForPort(machine.config, PUBLIC_PORT);
+    if (!service) return undefined;
+    return {
+      instance: machine.id,
+      region: machine.region,
+      network: machine.app.network,
+      app: machine.app.name,
+      host: machine.address,
+      port: service.internal_port,
+      machine,
+    };
+  }
+
+  function originsInTurn(): Target[] {
+    const urls = deps.orchestrators();
+    turn += 1;
+    return urls.map((_, index) => originTarget(urls[(index + turn) % urls.length]!));
+  }
+
+  const routable = (machine: Machine) =>
+    !machine.cordoned && machine.hostStatus === 'ok' && machine.state !== 'destroying' && machine.state !== 'destroyed';
+
+  /** T2. Machines that could take a replay, best first. */
+  function candidates(app: App, replay: Replay, source: Target): Machine[] {
+    const named = replay.instance ?? replay.preferInstance;
+    if (replay.instance !== undefined) {
+      const machine = app.live.get(replay.instance);
+      return machine && !machine.cordoned ? [machine] : [];
+    }
+    const all = [...app.live.values()].filter((machine) => routable(machine) && machine.state === 'started');
+    const rank = (machine: Machine) =>
+      (machine.id === named ? -100 : 0) + ((replay.regions.indexOf(machine.region) + 100) % 100);
+    const free = replay.regions.length === 0 || replay.regions.includes('any');
+    return all
+      .filter((machine) => free || replay.regions.includes(machine.region) || machine.id === named)
+      .filter((machine) => !(replay.elsewhere && machine.id === source.instance))
+      .sort((a, b) => rank(a) - rank(b));
+  }
+
+  function ofReplay(replay: Replay, source: Target): Target[] | 'unknown_app' | 'unauthorized' {
+    const appName = replay.app ?? source.app;
+    if (appName === publicApp) {
+      return originsInTurn().filter(
+        ({ instance }) =>
+          !(replay.elsewhere && instance === source.instance) && (replay.instance ?? instance) === instance,
+      );
+    }
+    const app = state.apps.get(appName);
+    if (!app) return 'unknown_app';
+    if (app.network !== source.network && !deps.crossNetwork()) return 'unauthorized';
+    return candidates(app, replay, source).flatMap((machine) => machineTarget(machine) ?? []);
+  }
+
+  /** A refusal ("machine still active") is ordinary: the replay's next try starts it again. */
+  function tryStart(machine: Machine): void {
+    try {
+      deps.startMachine(machine);
+    } catch (error) {
+      if (!isApiError(error)) throw error;
+    }
+  }
+
+  function connectable(machine: Machine): boolean {
+    const autostart = serviceForPort(machine.config, PUBLIC_PORT)?.autostart === true;
+    if (machine.state === 'stopped' && autostart) tryStart(machine);
+    return machine.state === 'started' && machine.hostStatus === 'ok';
+  }
+
+  return { originsInTurn, ofReplay, connectable };
+}
