@@ -54,6 +54,8 @@ export const nodePeer = (options: CandidatePeerOptions = {}): PeerFactory => {
 export function startCandidate(options: CandidateOptions): CandidateInterview {
   const step = options.onStep ?? (() => undefined);
   let client: InterviewClient | undefined;
+  // An entry is shown again when more becomes known of it, such as when it ended.
+  const shown = new Set<string>();
   const ended = new Promise<InterviewEnd>((resolve) => {
     client = createInterviewClient({
       websocketUrl: options.websocketUrl,
@@ -66,7 +68,13 @@ export function startCandidate(options: CandidateOptions): CandidateInterview {
         options.onMessage?.(message);
         if (message.type === 'session_ready') step('socket_open', `epoch ${message.epoch}`);
         if (message.type === 'sdp_answer') step('sdp_answered', `call ${message.ordinal}`);
-        if (message.type === 'transcript_entry' && message.final && message.entry.text !== '') {
+        if (
+          message.type === 'transcript_entry' &&
+          message.final &&
+          message.entry.text !== '' &&
+          !shown.has(message.entry.item_id)
+        ) {
+          shown.add(message.entry.item_id);
           step('said', `${message.entry.speaker === 'ai' ? 'Interviewer' : 'Candidate'}: ${message.entry.text}`);
         }
       },

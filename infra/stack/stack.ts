@@ -3,6 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type LocalCloud, type LocalCloudOptions, startLocalCloud } from '@greenroom/local-cloud/cloud.ts';
+import { stop as stopBuilder } from 'esbuild';
+import { buildClient } from '../../client/build.ts';
 import { buildWorker } from '../../session-worker/build.ts';
 import { type DeploymentKeys, makeDeploymentKeys } from './keys.ts';
 import { type OrchestratorProcess, startOrchestrator } from './orchestrator-process.ts';
@@ -58,7 +60,11 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     if (options.dir === undefined) rmSync(dir, { recursive: true, force: true, maxRetries: 3 });
   };
 
-  const [cloud, image] = await Promise.all([
+  const built = Promise.all([buildWorker(path.join(dir, 'image')), buildClient(path.join(dir, 'room'))]).finally(() =>
+    // The builder is a process of its own and would stay.
+    stopBuilder(),
+  );
+  const [cloud, [image, room]] = await Promise.all([
     startLocalCloud({
       dir,
       migrationsDir: path.join(root, 'supabase/migrations'),
@@ -70,7 +76,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       ...(options.flyLatency === undefined ? {} : { flyLatency: options.flyLatency }),
       ...(options.voice === undefined ? {} : { voice: options.voice }),
     }),
-    buildWorker(path.join(dir, 'image')),
+    built,
   ]);
 
   const stop = async () => {
@@ -90,6 +96,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       PUBLIC_URL: cloud.fly.proxyUrl,
       DEPLOYMENT_ID: `local-${randomUUID().slice(0, 8)}`,
       LOG_LEVEL: 'info',
+      ROOM_DIR: room.dir,
       SUPABASE_URL: cloud.supabase.url,
       SUPABASE_PUBLISHABLE_KEY: cloud.supabase.publishableKey,
       DB_SIGNING_KEY: JSON.stringify(keys.db),

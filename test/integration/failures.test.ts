@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { FaultAction } from '../../infra/local-cloud/src/faults.ts';
 import { type Stack, startStack } from '../../infra/stack/stack.ts';
-import { endOf, machinesOf, platformOf, startInterview, until } from '../support/session.ts';
+import { endOf, machinesOf, platformOf, saidAtProvider, startInterview, until } from '../support/session.ts';
 
 /** The outside fails in the ways it really fails; each time the ending says why and nothing stays behind. */
 describe('when the outside fails', () => {
@@ -68,7 +68,7 @@ describe('when the outside fails', () => {
     expect(ended.status).toBe('completed');
     const { entries, complete } = await platformOf(stack).transcript(ended.session_id);
     expect(complete).toBe(true);
-    expect(entries.map((e) => e.text)).toEqual(stack.cloud.voice.calls()[callsBefore]?.said.map((item) => item.text));
+    expect(entries.map((e) => e.text)).toEqual(saidAtProvider(stack, callsBefore).map((item) => item.text));
   });
 
   test('the worker is killed: the session says so, the orchestrator hangs the call up, the machine row is destroyed', async () => {

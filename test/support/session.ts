@@ -68,8 +68,10 @@ export async function endOf(stack: Stack, sessionId: string, limitMs = 40_000): 
 export const machinesOf = (stack: Stack, sessionId: string) =>
   stack.cloud.fly.machines({ includeDestroyed: true }).filter((machine) => machine.metadata.session_id === sessionId);
 
-/** What was said in the calls, as the voice provider knows it. */
-export const saidAtProvider = (stack: Stack) =>
+/** What was said in the calls, from the `from`-th on, as the voice provider knows it. */
+export const saidAtProvider = (stack: Stack, from = 0) =>
   stack.cloud.voice
     .calls()
-    .flatMap((call) => call.said.map(({ item_id, speaker, text }) => ({ item_id, speaker, text })));
+    .slice(from)
+    .flatMap((call) => call.said.filter((line) => line.transcribed))
+    .map(({ item_id, speaker, text }) => ({ item_id, speaker: speaker === 'interviewer' ? 'ai' : speaker, text }));

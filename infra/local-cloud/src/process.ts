@@ -8,6 +8,7 @@ import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
  * P2  Tied children and the reaper have their own process groups: Ctrl-C reaches the parent alone, which stops its
  *     children in its own order, and a kill of the parent's group cannot take the reaper along.
  * P3  A child is untied when its exit is seen, so that the reaper never signals a process id that somebody else has now.
+ * P4  The reaper ends with the last child that is tied: a parent that has stopped everything leaves nothing.
  */
 export interface TiedOptions extends SpawnOptions {
   /** What the reaper sends first. Default SIGTERM. */
@@ -43,6 +44,7 @@ for tie in $ties; do kill -s KILL "\${tie%%:*}" 2>/dev/null; done
 export const systemPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 let reaper: ChildProcess | undefined;
+let tied = 0;
 
 function tellReaper(line: string): void {
   if (!reaper || reaper.exitCode !== null || reaper.signalCode !== null) {
@@ -65,9 +67,18 @@ export function spawnTied(command: string, args: readonly string[], options: Tie
   const child = spawn(command, args, { ...spawnOptions, detached: true });
   const { pid } = child;
   if (pid === undefined) return child;
+  tied += 1;
   tellReaper(`tie ${pid} ${endSignal.replace(/^SIG/, '')}`);
-  child.once('exit', () => tellReaper(`untie ${pid}`));
+  child.once('exit', () => untie(pid));
   return child;
+}
+
+function untie(pid: number): void {
+  tied -= 1;
+  tellReaper(`untie ${pid}`);
+  if (tied > 0) return;
+  reaper?.stdin?.end();
+  reaper = undefined;
 }
 
 export const hasExited = (child: ChildProcess): boolean => child.exitCode !== null || child.signalCode !== null;
