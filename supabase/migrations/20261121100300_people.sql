@@ -314,3 +314,4 @@ end $$;
 comment on function public.expire_retained(integer) is
   'Carries out the retention of every tenant, at most p_limit of each kind; more says whether to call again at once.';
 create index audit_log_age on public.audit_log (tenant_id, created_at);
+create index interview_sessions_of_candidate on public.interview_sessions (tenant_id, candidate_id);
