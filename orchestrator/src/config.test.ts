@@ -1,0 +1,63 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { deadlineVariable, defaultDeadlines } from '@greenroom/shared/session/deadlines.ts';
+import { expect, test } from 'vitest';
+import { configVariables, readConfig } from './config.ts';
+import { makeEnvironment } from './testing.ts';
+
+test('a sufficient environment is read, with defaults, without trailing slashes', async () => {
+  const config = readConfig(await makeEnvironment());
+  expect(config.publicUrl).toBe('https://interviews.example.com');
+  expect(config.workerApiUrl).toBe(config.publicUrl);
+  expect(config.fly.oidcIssuer).toBe('https://oidc.fly.io/acme');
+  expect(config.fly.guest).toEqual({ cpu_kind: 'shared', cpus: 1, memory_mb: 512 });
+  expect(config.deadlines.heartbeatMs).toBe(5_000);
+  expect(config.video).toBeNull();
+  expect(Object.isFrozen(config)).toBe(true);
+});
+
+test('every missing variable is named at once', () => {
+  const read = () => readConfig({});
+  for (const name of [
+    'PUBLIC_URL',
+    'DB_SIGNING_KEY',
+    'JOIN_SIGNING_KEYS',
+    'FLY_API_TOKEN',
+    'WORKER_IMAGE',
+    'OPENAI_API_KEY',
+  ])
+    expect(read).toThrow(`set ${name}`);
+});
+
+const wrong: Array<[string, string, string]> = [
+  ['PUBLIC_URL', 'ftp://x', 'must be an http or https URL'],
+  ['PORT', '70000', 'PORT is wrong'],
+  ['WORKER_IMAGE', 'registry.fly.io/worker:latest', 'pinned by digest'],
+  ['CREDENTIALS_KEY', 'c2hvcnQ=', '32 bytes'],
+  ['DB_SIGNING_KEY', '{"kty":"RSA","d":"very-secret"}', 'a private EC P-256 JWK'],
+  ['JOIN_SIGNING_KEYS', 'not json, very-secret', 'JWK set'],
+  ['DEFAULT_REGION', 'xyz', 'region of Fly'],
+  ['MACHINE_MEMORY_MB', '300', 'multiple of 256'],
+  ['VOICE_SIMULATED', 'maybe', 'VOICE_SIMULATED is wrong'],
+  ['HEARTBEAT_MS', '0', 'HEARTBEAT_MS is wrong'],
+];
+
+test.each(wrong)('%s=%s is refused by name, and its value is not shown', async (name, value, message) => {
+  const environment = { ...(await makeEnvironment()), [name]: value };
+  expect(() => readConfig(environment)).toThrow(message);
+  expect(() => readConfig(environment)).not.toThrow('very-secret');
+});
+
+test('.env.example names every variable, and nothing else', () => {
+  const file = readFileSync(path.resolve(import.meta.dirname, '../../.env.example'), 'utf8');
+  const documented = [...file.matchAll(/^(?:# )?([A-Z][A-Z0-9_]+)=/gm)].map((match) => match[1] as string);
+  const deadlines = Object.keys(defaultDeadlines).map(deadlineVariable);
+  const ofWorker = ['ORCHESTRATOR_URL', 'FLY_API_SOCKET'];
+  expect(documented.toSorted()).toEqual([...configVariables, ...deadlines, ...ofWorker].toSorted());
+});
+
+test('.env.example shows the true default of every deadline', () => {
+  const file = readFileSync(path.resolve(import.meta.dirname, '../../.env.example'), 'utf8');
+  for (const [name, value] of Object.entries(defaultDeadlines))
+    expect(file).toContain(`\n# ${deadlineVariable(name)}=${value}\n`);
+});

@@ -1,0 +1,113 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { createLogger } from '@greenroom/shared/runtime/logger.ts';
+import { afterEach, expect, test } from 'vitest';
+import { authorizationOf, createFlyClient, type FlyClient } from './client.ts';
+
+/** Fly as a script: each request meets the next handler. */
+type Handler = (request: IncomingMessage, response: ServerResponse, body: string) => void;
+const cleanups: Array<() => Promise<unknown>> = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0)) await cleanup();
+});
+
+async function startScript(handler: Handler) {
+  const seen: Array<{
+    method?: string | undefined;
+    url?: string | undefined;
+    headers: IncomingMessage['headers'];
+    body: string;
+  }> = [];
+  const server = createServer(async (request, response) => {
+    let body = '';
+    for await (const chunk of request) body += chunk;
+    seen.push({ method: request.method, url: request.url, headers: request.headers, body });
+    handler(request, response, body);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const lines: string[] = [];
+  const logger = createLogger({
+    level: 'debug',
+    component: 'test',
+    destination: { write: (line) => void lines.push(line) },
+  });
+  const apiUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const client: FlyClient = createFlyClient({ apiUrl, token: 'fo1_secret', requestMs: 300, logger });
+  cleanups.push(async () => {
+    server.closeAllConnections();
+    await client.close();
+    server.close();
+  });
+  return { client, seen, lines };
+}
+
+const json = (response: ServerResponse, status: number, body: unknown, headers: Record<string, string> = {}) =>
+  response
+    .writeHead(status, { 'content-type': 'application/json', 'fly-request-id': '01FLY', ...headers })
+    .end(JSON.stringify(body));
+
+test('a create is sent once, with the token, to the app', async () => {
+  const { client, seen } = await startScript((_q, response) =>
+    json(response, 200, { id: 'd1', state: 'created', region: 'fra' }),
+  );
+  expect(await client.create('app-1', { name: 'gr-1' })).toMatchObject({ kind: 'created', machine: { id: 'd1' } });
+  expect(seen).toHaveLength(1);
+  expect(seen[0]).toMatchObject({ method: 'POST', url: '/v1/apps/app-1/machines', body: '{"name":"gr-1"}' });
+  expect(seen[0]?.headers.authorization).toBe('Bearer fo1_secret');
+});
+
+test('no answer within the limit is ambiguous, and is not tried again', async () => {
+  const { client, seen } = await startScript(() => undefined);
+  expect(await client.create('app-1', {})).toEqual({ kind: 'ambiguous' });
+  expect(seen).toHaveLength(1);
+});
+
+test('a connection that breaks off is ambiguous', async () => {
+  const { client } = await startScript((request) => request.socket.destroy());
+  expect(await client.create('app-1', {})).toEqual({ kind: 'ambiguous' });
+});
+
+test("an app's calls keep to the node that Fly named, another app's do not", async () => {
+  const { client, seen } = await startScript((_q, response) =>
+    json(response, 200, [], { 'set-cookie': 'fly_flaps_affinity=node-7; Path=/v1/apps/app-1' }),
+  );
+  await client.list('app-1');
+  await client.list('app-1');
+  await client.list('app-2');
+  expect(seen.map((s) => s.headers.cookie)).toEqual([undefined, 'fly_flaps_affinity=node-7', undefined]);
+});
+
+test("an error is logged with Fly's request id, and without the token", async () => {
+  const { client, lines } = await startScript((_q, response) => json(response, 500, { error: 'oops' }));
+  await client.get('app-1', 'd1');
+  expect(JSON.parse(lines[0] as string)).toMatchObject({
+    fly_request_id: '01FLY',
+    status_code: 500,
+    kind: 'ambiguous',
+  });
+  expect(lines.join()).not.toContain('fo1_secret');
+});
+
+test('a list that is no list is a failure, not an empty list', async () => {
+  const { client } = await startScript((_q, response) => json(response, 200, { error: 'odd' }));
+  expect((await client.list('app-1')).kind).toBe('ambiguous');
+});
+
+test('a stop names its signal, and a destroy is forced', async () => {
+  const { client, seen } = await startScript((_q, response) => json(response, 200, { ok: true }));
+  await client.stop('app-1', 'd1', 'SIGTERM', '90s');
+  await client.destroy('app-1', 'd1');
+  expect(seen[0]).toMatchObject({
+    url: '/v1/apps/app-1/machines/d1/stop',
+    body: '{"signal":"SIGTERM","timeout":"90s"}',
+  });
+  expect(seen[1]).toMatchObject({ method: 'DELETE', url: '/v1/apps/app-1/machines/d1?force=true' });
+});
+
+test('macaroons go under their own scheme', () => {
+  expect(authorizationOf('fm2_lJPE')).toBe('FlyV1 fm2_lJPE');
+  expect(authorizationOf('FlyV1 fm2_lJPE')).toBe('FlyV1 fm2_lJPE');
+  expect(authorizationOf('fo1_abc')).toBe('Bearer fo1_abc');
+});
