@@ -1,0 +1,254 @@
+-- Video: what api.video has to be asked for, as durable work.
+--
+-- V1  A recording is planned by the database when its session becomes ready and closed when the session ends: an outage of
+--     api.video delays it and never touches the session.
+-- V2  A row per recording (session, ordinal): a container takes one source only, so a page that was reloaded needs the next.
+-- V3  Write it down, do it, tick it off: the container's id is stored before the token is made; whatever is made after a
+--     session's end is deleted again.
+-- V4  An upload token is stored encrypted, handed out by one function, and forgotten when it is deleted. It always expires.
+-- V5  What was recorded in an erased session is owed to video_deletions, however late it becomes known.
+
+create table public.video_jobs (
+  session_id uuid not null references public.interview_sessions (id) on delete cascade,
+  ordinal integer not null check (ordinal between 1 and 20),
+  tenant_id uuid not null references public.tenants (id),
+  state text not null default 'wanted' check (state in ('wanted', 'open', 'closing', 'processing', 'done', 'empty', 'dead')),
+  video_id text check (char_length(video_id) between 1 and 200),
+  token_ciphertext text,
+  token_expires_at timestamptz,
+  ended_at timestamptz,
+  attempts integer not null default 0 check (attempts >= 0),
+  takes integer not null default 0 check (takes >= 0),
+  next_attempt_at timestamptz not null default now(),
+  failure text check (failure in ('auth_failed', 'rate_limited', 'unavailable', 'rejected', 'never_playable', 'internal_error')),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  primary key (session_id, ordinal)
+);
+comment on table public.video_jobs is 'Recordings of sessions at api.video and what is still to be done for them (V1, V2).';
+comment on column public.video_jobs.session_id is 'The session that is recorded.';
+comment on column public.video_jobs.ordinal is 'Which recording of the session: 1, then one more for each page that begins anew.';
+comment on column public.video_jobs.tenant_id is 'The tenant of the session.';
+comment on column public.video_jobs.state is 'wanted: container and token are to be made. open: the browser may upload. closing: the token is to be deleted. processing: uploaded, not playable yet. done, empty (nothing was uploaded), dead (given up).';
+comment on column public.video_jobs.video_id is 'api.video''s id of the private container.';
+comment on column public.video_jobs.token_ciphertext is 'The upload token, AES-256-GCM, bound to session and ordinal; cleared when it is deleted (V4).';
+comment on column public.video_jobs.token_expires_at is 'When the token expires at api.video.';
+comment on column public.video_jobs.ended_at is 'When the session ended; the last parts may still be under way for a while.';
+comment on column public.video_jobs.attempts is 'Attempts at the present step.';
+comment on column public.video_jobs.takes is 'How often it was taken, ever: the fencing number of the one who works at it.';
+comment on column public.video_jobs.next_attempt_at is 'When the next attempt is due; the taker moves it forward before it tries.';
+comment on column public.video_jobs.failure is 'Why the last attempt failed.';
+comment on column public.video_jobs.created_at is 'When the recording was planned.';
+comment on column public.video_jobs.updated_at is 'Last change.';
+create index video_jobs_due on public.video_jobs (next_attempt_at) where state in ('wanted', 'closing', 'processing');
+create index video_jobs_tenant on public.video_jobs (tenant_id);
+create unique index video_jobs_video on public.video_jobs (video_id) where video_id is not null;
+create trigger touch before update on public.video_jobs for each row execute function app.touch();
+
+create table public.video_events (
+  body_hash text primary key check (body_hash ~ '^[0-9a-f]{64}$'),
+  session_id uuid not null,
+  ordinal integer not null,
+  type text not null check (char_length(type) between 1 and 100),
+  received_at timestamptz not null default clock_timestamp(),
+  foreign key (session_id, ordinal) references public.video_jobs (session_id, ordinal) on delete cascade
+);
+comment on table public.video_events is 'Webhooks of api.video that were heard, each once. They have no id of their own: the hash of the signed body is it.';
+comment on column public.video_events.body_hash is 'SHA-256 of the raw body, hex.';
+comment on column public.video_events.session_id is 'The session it is about.';
+comment on column public.video_events.ordinal is 'Which recording of the session.';
+comment on column public.video_events.type is 'api.video''s type of the event.';
+comment on column public.video_events.received_at is 'When it came first.';
+create index video_events_job on public.video_events (session_id, ordinal);
+
+-- ── planning and closing (V1) ──────────────────────────────────────────────────────────────────────────────────────
+create function app.plan_video() returns trigger language plpgsql set search_path = '' as $$
+begin
+  if new.state_rank >= 90 then
+    update public.video_jobs set state = 'closing', ended_at = clock_timestamp(), attempts = 0, next_attempt_at = clock_timestamp()
+      where session_id = new.id and state in ('wanted', 'open', 'dead');
+  elsif new.state_rank >= 40 and new.state_rank < 70 then
+    insert into public.video_jobs (session_id, ordinal, tenant_id) values (new.id, 1, new.tenant_id) on conflict do nothing;
+  end if;
+  return null;
+end $$;
+comment on function app.plan_video() is 'Plans the recording of a session when its worker is ready, so that the token is there when the candidate is; closes it at the end.';
+create trigger plan_video after update of status on public.interview_sessions for each row
+  when (new.settings ->> 'record_video' = 'true' and new.state_rank > old.state_rank)
+  execute function app.plan_video();
+
+create function app.owe_erased_videos() returns trigger language plpgsql set search_path = '' as $$
+begin
+  insert into public.video_deletions (video_id, tenant_id, cause)
+    select j.video_id, j.tenant_id, 'erasure' from public.video_jobs j where j.session_id = new.id and j.video_id is not null
+    on conflict do nothing;
+  return null;
+end $$;
+comment on function app.owe_erased_videos() is 'V5: also recordings that no segment tells of yet.';
+create trigger owe_erased_videos after update of video_erased_at on public.interview_sessions for each row
+  when (old.video_erased_at is null and new.video_erased_at is not null)
+  execute function app.owe_erased_videos();
+
+create function public.want_video(p_session_id uuid, p_ordinal integer) returns boolean
+language plpgsql security definer set search_path = '' as $$
+declare
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for share;
+  if not found or s.state_rank >= 70 or coalesce(s.settings ->> 'record_video', '') <> 'true' or p_ordinal not between 2 and 20
+     or not exists (select from public.video_jobs j where j.session_id = s.id and j.ordinal = p_ordinal - 1) then
+    return false;
+  end if;
+  insert into public.video_jobs (session_id, ordinal, tenant_id) values (s.id, p_ordinal, s.tenant_id) on conflict do nothing;
+  return true;
+end $$;
+comment on function public.want_video(uuid, integer) is 'A page began anew and needs the next container (V2). False when the session records nothing, is over, or the one before was never asked for.';
+
+-- ── working at it (V3) ─────────────────────────────────────────────────────────────────────────────────────────────
+create function public.take_video_jobs(p_taken_ms integer, p_grace_ms integer, p_limit integer default 10) returns jsonb
+language sql volatile security definer set search_path = '' as $$
+  with due as (
+    select session_id, ordinal from public.video_jobs
+    where state in ('wanted', 'closing', 'processing') and next_attempt_at <= clock_timestamp()
+      and (state <> 'closing' or ended_at is null or ended_at <= clock_timestamp() - app.interval_ms(p_grace_ms))
+    order by next_attempt_at limit p_limit for update skip locked
+  ), taken as (
+    update public.video_jobs j set takes = takes + 1, attempts = attempts + 1, next_attempt_at = clock_timestamp() + app.interval_ms(p_taken_ms)
+    from due where (j.session_id, j.ordinal) = (due.session_id, due.ordinal) returning j.*
+  )
+  select coalesce(jsonb_agg(jsonb_build_object('session_id', t.session_id, 'ordinal', t.ordinal, 'take', t.takes, 'attempt', t.attempts,
+    'state', t.state, 'video_id', t.video_id, 'token_ciphertext', t.token_ciphertext,
+    'token_over', coalesce(t.token_expires_at <= clock_timestamp(), false), 'erased', s.video_erased_at is not null,
+    'max_duration_ms', s.max_duration_ms)), '[]')
+  from taken t join public.interview_sessions s on s.id = t.session_id
+$$;
+comment on function public.take_video_jobs(integer, integer, integer) is
+  'Takes due recordings for one attempt each. A session''s token is deleted p_grace_ms after its end: the last parts of the upload may still be under way.';
+
+create function public.record_video_container(p_session_id uuid, p_ordinal integer, p_video_id text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  j public.video_jobs;
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for share;
+  update public.video_jobs set video_id = coalesce(video_id, p_video_id) where session_id = p_session_id and ordinal = p_ordinal returning * into j;
+  if not found then return jsonb_build_object('video_id', null, 'state', null); end if;
+  if s.video_erased_at is not null then
+    insert into public.video_deletions (video_id, tenant_id, cause) values (j.video_id, j.tenant_id, 'erasure') on conflict do nothing;
+  end if;
+  return jsonb_build_object('video_id', j.video_id, 'state', j.state);
+end $$;
+comment on function public.record_video_container(uuid, integer, text) is
+  'The container exists. Answers the one that counts (whoever made another deletes it) and the state: only wanted goes on to a token.';
+
+create function public.record_video_token(p_session_id uuid, p_ordinal integer, p_ciphertext text, p_life_ms bigint) returns boolean
+language plpgsql security definer set search_path = '' as $$
+declare
+  j public.video_jobs;
+begin
+  perform 1 from public.interview_sessions where id = p_session_id for share;
+  update public.video_jobs set state = 'open', token_ciphertext = p_ciphertext, attempts = 0, failure = null,
+    token_expires_at = clock_timestamp() + app.interval_ms(p_life_ms)
+    where session_id = p_session_id and ordinal = p_ordinal and state = 'wanted' and video_id is not null returning * into j;
+  if not found then return false; end if;
+  perform app.emit(j.session_id, j.tenant_id, 'video.open', jsonb_build_object('ordinal', j.ordinal, 'video_id', j.video_id));
+  return true;
+end $$;
+comment on function public.record_video_token(uuid, integer, text, bigint) is 'The upload token exists. False when it is not wanted any more: then its maker deletes it.';
+
+create function public.record_video_closed(p_session_id uuid, p_ordinal integer, p_take integer, p_uploaded boolean) returns boolean
+language plpgsql security definer set search_path = '' as $$
+declare
+  j public.video_jobs;
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for share;
+  update public.video_jobs set state = case when p_uploaded then 'processing' else 'empty' end, token_ciphertext = null, attempts = 0, failure = null,
+    next_attempt_at = clock_timestamp()
+    where session_id = p_session_id and ordinal = p_ordinal and takes = p_take and state = 'closing' returning * into j;
+  if not found then return false; end if;
+  if p_uploaded and s.video_erased_at is null then
+    insert into public.video_segments (session_id, tenant_id, video_id) values (j.session_id, j.tenant_id, j.video_id) on conflict do nothing;
+  end if;
+  return true;
+end $$;
+comment on function public.record_video_closed(uuid, integer, integer, boolean) is 'The token is gone and it is known whether anything was uploaded. A segment is noted at once, its URL when it can be played. False when the take is stale.';
+
+create function public.record_video_done(p_session_id uuid, p_ordinal integer, p_take integer, p_url text) returns boolean
+language plpgsql security definer set search_path = '' as $$
+declare
+  j public.video_jobs;
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for update;
+  update public.video_jobs set state = 'done', failure = null
+    where session_id = p_session_id and ordinal = p_ordinal and takes = p_take and state = 'processing' returning * into j;
+  if not found then return false; end if;
+  if s.video_erased_at is not null then return true; end if;
+  update public.video_segments set url = p_url where session_id = j.session_id and video_id = j.video_id;
+  update public.interview_sessions set video_recording_id = coalesce(video_recording_id, j.video_id),
+    video_recording_url = coalesce(video_recording_url, p_url) where id = j.session_id;
+  perform app.emit(j.session_id, j.tenant_id, 'video.done', jsonb_build_object('ordinal', j.ordinal, 'video_id', j.video_id));
+  return true;
+end $$;
+comment on function public.record_video_done(uuid, integer, integer, text) is 'It can be played: its segment gets its URL, and the session, when it is the first. False when the take is stale.';
+
+create function public.postpone_video(p_session_id uuid, p_ordinal integer, p_take integer, p_retry_ms bigint, p_failure text default null) returns boolean
+language plpgsql security definer set search_path = '' as $$
+declare
+  j public.video_jobs;
+begin
+  perform 1 from public.interview_sessions where id = p_session_id for key share;
+  update public.video_jobs set failure = p_failure, state = case when p_retry_ms is null then 'dead' else state end,
+    next_attempt_at = clock_timestamp() + app.interval_ms(coalesce(p_retry_ms, 0))
+    where session_id = p_session_id and ordinal = p_ordinal and takes = p_take and state in ('wanted', 'closing', 'processing') returning * into j;
+  if not found then return false; end if;
+  if p_retry_ms is null then
+    perform app.emit(j.session_id, j.tenant_id, 'video.dead', jsonb_build_object('ordinal', j.ordinal, 'failure', p_failure));
+  end if;
+  return true;
+end $$;
+comment on function public.postpone_video(uuid, integer, integer, bigint, text) is
+  'The step is tried again after p_retry_ms (p_failure null: it is only not yet so), or given up when that is null. A session goes on without its recording. False when the take is stale.';
+
+create function public.video_offers(p_session_ids uuid[]) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('session_id', s.id, 'records', coalesce(s.settings ->> 'record_video' = 'true', false),
+    'offer', (select jsonb_build_object('ordinal', j.ordinal, 'video_id', j.video_id, 'token_ciphertext', j.token_ciphertext,
+        'expires_at_ms', floor(extract(epoch from j.token_expires_at) * 1000))
+      from public.video_jobs j where j.session_id = s.id and j.state = 'open' order by j.ordinal desc limit 1))), '[]')
+  from public.interview_sessions s where s.id = any (p_session_ids)
+$$;
+comment on function public.video_offers(uuid[]) is 'The newest open recording of each session, for its worker. Takes many at once.';
+
+create function public.record_video_event(p_body_hash text, p_video_id text, p_type text) returns text
+language plpgsql security definer set search_path = '' as $$
+declare
+  j public.video_jobs;
+begin
+  select * into j from public.video_jobs where video_id = p_video_id;
+  if not found then return 'unknown'; end if;
+  insert into public.video_events (body_hash, session_id, ordinal, type) values (p_body_hash, j.session_id, j.ordinal, p_type) on conflict do nothing;
+  if not found then return 'repeated'; end if;
+  update public.video_jobs set next_attempt_at = clock_timestamp()
+    where session_id = j.session_id and ordinal = j.ordinal and state = 'processing' and next_attempt_at > clock_timestamp();
+  return 'recorded';
+end $$;
+comment on function public.record_video_event(text, text, text) is
+  'api.video says that something happened to a video: the recording is looked at at once. Answers recorded, repeated or unknown (not a recording of ours).';
+
+-- ── who may ────────────────────────────────────────────────────────────────────────────────────────────────────────
+alter table public.video_jobs enable row level security;
+alter table public.video_events enable row level security;
+create policy "orchestrators read all rows" on public.video_jobs for select to orchestrator using (true);
+create policy "orchestrators read all rows" on public.video_events for select to orchestrator using (true);
+grant select (session_id, ordinal, tenant_id, state, video_id, token_expires_at, ended_at, attempts, next_attempt_at, failure, created_at, updated_at)
+  on public.video_jobs to orchestrator;
+grant select on public.video_events to orchestrator;
+grant execute on function
+  public.want_video(uuid, integer), public.take_video_jobs(integer, integer, integer), public.record_video_container(uuid, integer, text),
+  public.record_video_token(uuid, integer, text, bigint), public.record_video_closed(uuid, integer, integer, boolean),
+  public.record_video_done(uuid, integer, integer, text), public.postpone_video(uuid, integer, integer, bigint, text),
+  public.video_offers(uuid[]), public.record_video_event(text, text, text)
+to orchestrator;
