@@ -46,6 +46,20 @@ const closingMs = 2_000;
 const isId = (id: string): boolean => z.guid().safeParse(id).success;
 const refuse = (code: CloseCode, why: string): Answer => ({ kind: 'refuse', code, why });
 
+/**
+ * Notices that a browser leaves while it waits. The socket must flow for that, and a client has nothing to say before its
+ * upgrade is answered, so what flows is dropped.
+ */
+function watchForLeaving(socket: Duplex): { gone: AbortSignal; release(): void } {
+  const gone = new AbortController();
+  const leave = () => socket.destroy();
+  socket.on('error', leave);
+  socket.once('end', leave);
+  socket.once('close', () => gone.abort());
+  socket.resume();
+  return { gone: gone.signal, release: () => void socket.off('end', leave) };
+}
+
 export function createEdge({ tokens, readiness, clock, logger, deadlines }: EdgeDeps): Edge {
   const sockets = new WebSocketServer({
     noServer: true,
@@ -126,14 +140,13 @@ export function createEdge({ tokens, readiness, clock, logger, deadlines }: Edge
 
   const serve = async (request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> => {
     const startedMs = clock.monotonicMs();
-    const gone = new AbortController();
-    socket.on('error', () => socket.destroy());
-    socket.once('close', () => gone.abort());
-    const signal = AbortSignal.any([gone.signal, stopping.signal]);
+    const { gone, release } = watchForLeaving(socket);
+    const signal = AbortSignal.any([gone, stopping.signal]);
     const answer = await decide(request, signal).catch((error: unknown) => {
       logger.error({ error }, 'the edge could not decide');
       return { ...refuse(closeCodes.notReady, 'failed'), sessionId: '' };
     });
+    release();
     const fields = { session_id: answer.sessionId, took_ms: Math.round(clock.monotonicMs() - startedMs) };
     if (answer.kind === 'refuse') {
       logger.info({ ...fields, close_code: answer.code, reason: answer.why }, 'socket refused');

@@ -1,0 +1,226 @@
+import { AppError } from '@greenroom/shared/errors/app-error.ts';
+import type { StoredTranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
+import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
+import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
+import type { FastifyRequest } from 'fastify';
+import { describe, expect, test } from 'vitest';
+import { z } from 'zod';
+import type { EventRow } from '../database/rows.ts';
+import type { EventCursor } from '../database/session-store.ts';
+import { machineId, sessionId, tenantId } from '../testing.ts';
+import { createAuthenticate, sha256 } from './authenticate.ts';
+import { bodyHash, canonicalJson } from './canonical-json.ts';
+import { decodeCursor, encodeCursor } from './cursor.ts';
+import { createEventFeed } from './event-feed.ts';
+import { contentSecurityPolicy } from './room.ts';
+import { preferredWaitS } from './sessions.ts';
+import { asText, asVtt, vttTime } from './transcript-formats.ts';
+import { acceptedFormat } from './transcripts.ts';
+
+describe('the hash of a body', () => {
+  test('does not depend on the order of fields, or on fields that are absent', () => {
+    expect(bodyHash({ a: 1, b: { c: [1, 2], d: 'x' } })).toBe(
+      bodyHash({ b: { d: 'x', c: [1, 2] }, a: 1, e: undefined }),
+    );
+  });
+
+  test('depends on values, on their types and on the order of lists', () => {
+    const hashes = [{ a: 1 }, { a: '1' }, { a: [1, 2] }, { a: [2, 1] }, { a: null }, {}].map(bodyHash);
+    expect(new Set(hashes).size).toBe(hashes.length);
+    expect(canonicalJson({ b: 'ü"', a: null })).toBe('{"a":null,"b":"ü\\""}');
+  });
+});
+
+describe('Prefer: wait', () => {
+  test.each([
+    [undefined, 0],
+    ['wait=10', 10],
+    ['respond-async, wait=5', 5],
+    ['wait="7"; x', 7],
+    ['wait=600', 60],
+    ['wait=0', 0],
+    ['wait=-3', 0],
+    ['wait=soon', 0],
+    ['await=9', 0],
+  ])('%s means %i s', (header, seconds) => {
+    expect(preferredWaitS(header)).toBe(seconds);
+  });
+});
+
+describe('a cursor', () => {
+  const position = z.object({ id: z.string() });
+  test('comes back as it went', () => {
+    expect(decodeCursor(encodeCursor({ id: 'x' }), position)).toEqual({ id: 'x' });
+  });
+  test.each(['', 'nonsense', Buffer.from('{"id":1}').toString('base64url')])('%s is refused by name', (cursor) => {
+    expect(() => decodeCursor(cursor, position)).toThrow(AppError);
+  });
+});
+
+const entry = (changes: Partial<StoredTranscriptEntry>): StoredTranscriptEntry => ({
+  ordinal: 1,
+  item_id: 'item_1',
+  previous_item_id: null,
+  speaker: 'ai',
+  text: 'Hello',
+  confidence: null,
+  start_ms: null,
+  end_ms: null,
+  interrupted: false,
+  verified: true,
+  sequence_number: 1,
+  ...changes,
+});
+
+describe('a transcript', () => {
+  test('as text names the speakers', () => {
+    expect(asText([entry({}), entry({ speaker: 'candidate', text: 'Hi' })])).toBe(
+      'Interviewer: Hello\n\nCandidate: Hi\n',
+    );
+    expect(asText([])).toBe('');
+  });
+
+  test('as WebVTT has a cue per entry, calls after each other, and no markup from the text', () => {
+    const vtt = asVtt([
+      entry({ start_ms: 0, end_ms: 1_500, text: '<b>a --> b</b>\n\nc' }),
+      entry({ ordinal: 2, start_ms: 200, end_ms: 900, sequence_number: 2, speaker: 'candidate', text: 'yes' }),
+    ]);
+    expect(vtt).toBe(
+      'WEBVTT\n\n1\n00:00:00.000 --> 00:00:01.500\n<v Interviewer>&lt;b&gt;a --&gt; b&lt;/b&gt; c\n\n2\n00:00:01.700 --> 00:00:02.400\n<v Candidate>yes\n',
+    );
+    expect(vttTime(3_723_004)).toBe('01:02:03.004');
+  });
+
+  test.each([
+    [undefined, 'json'],
+    ['*/*', 'json'],
+    ['text/vtt', 'vtt'],
+    ['text/html, text/plain;q=0.5', 'text'],
+    ['text/plain;q=0.1, text/vtt', 'vtt'],
+    ['text/*', 'text'],
+    ['image/png', undefined],
+    ['constructor', undefined],
+  ])('for Accept %s is %s', (header, format) => {
+    expect(acceptedFormat(header)).toBe(format);
+  });
+});
+
+describe('an API key', () => {
+  const token = `gr_live_${'a'.repeat(43)}`;
+  const request = (authorization?: string) => ({ headers: { authorization } }) as FastifyRequest;
+  const make = (changes: object = {}) => {
+    const clock = createFakeClock();
+    const asked: string[] = [];
+    const key = {
+      key_hash: sha256(token),
+      key_id: machineId,
+      tenant_id: tenantId,
+      scopes: ['sessions:read'],
+      tenant_status: 'active',
+      allowed_regions: null,
+    };
+    const findKey = async (hash: string) => {
+      asked.push(hash);
+      return hash === sha256(token) ? { ...key, ...changes } : undefined;
+    };
+    return { clock, asked, authenticate: createAuthenticate({ findKey, clock }) };
+  };
+
+  test('is known by its hash, and remembered for a second', async () => {
+    const { clock, asked, authenticate } = make();
+    expect(await authenticate(request(`Bearer ${token}`), 'sessions:read')).toMatchObject({ tenantId });
+    await authenticate(request(`bearer ${token}`), 'sessions:read');
+    expect(asked).toEqual([sha256(token)]);
+    await clock.advance(1_000);
+    await authenticate(request(`Bearer ${token}`), 'sessions:read');
+    expect(asked).toHaveLength(2);
+  });
+
+  test.each([
+    undefined,
+    '',
+    'Basic x',
+    'Bearer',
+    'Bearer sb_publishable_x',
+    'Bearer gr_live_short',
+    `Bearer ${token} x`,
+  ])('%s is no credential, and the database is not asked', async (header) => {
+    const { asked, authenticate } = make();
+    await expect(authenticate(request(header), 'sessions:read')).rejects.toMatchObject({ code: 'unauthenticated' });
+    expect(asked).toEqual([]);
+  });
+
+  test('that is unknown is refused each time', async () => {
+    const { authenticate } = make();
+    const other = request(`Bearer gr_live_${'b'.repeat(43)}`);
+    await expect(authenticate(other, 'sessions:read')).rejects.toMatchObject({ code: 'unauthenticated' });
+  });
+
+  test('without the scope, or of a suspended tenant, is forbidden', async () => {
+    await expect(make().authenticate(request(`Bearer ${token}`), 'sessions:write')).rejects.toMatchObject({
+      code: 'forbidden',
+    });
+    const suspended = make({ tenant_status: 'suspended' });
+    await expect(suspended.authenticate(request(`Bearer ${token}`), 'sessions:read')).rejects.toMatchObject({
+      code: 'forbidden',
+    });
+  });
+});
+
+describe('the event feed', () => {
+  const event = (id: number): EventRow => ({
+    id,
+    session_id: sessionId,
+    type: 'session.ready',
+    data: {},
+    created_at: 'now',
+  });
+  const make = () => {
+    const clock = createFakeClock();
+    const log: EventRow[] = [];
+    const reads: EventCursor[][] = [];
+    const events = async (cursors: EventCursor[]) => {
+      reads.push(cursors);
+      return log.filter((row) => cursors.some((c) => c.session_id === row.session_id && row.id > c.after));
+    };
+    return { clock, log, reads, feed: createEventFeed({ events, clock, pollMs: 300, logger: silentLogger() }) };
+  };
+
+  test('each watcher gets every event once, from its own place', async () => {
+    const { clock, log, feed } = make();
+    log.push(event(1), event(2));
+    const [all, rest]: [number[], number[]] = [[], []];
+    feed.watch(sessionId, 0, ({ id }) => all.push(id));
+    feed.watch(sessionId, 1, ({ id }) => rest.push(id));
+    await clock.advance(300);
+    log.push(event(3));
+    await clock.advance(600);
+    expect([all, rest]).toEqual([
+      [1, 2, 3],
+      [2, 3],
+    ]);
+  });
+
+  test('a notification is looked at at once, and nobody is read for when nobody watches', async () => {
+    const { clock, log, reads, feed } = make();
+    const seen: number[] = [];
+    const stop = feed.watch(sessionId, 0, ({ id }) => seen.push(id));
+    await clock.advance(0);
+    log.push(event(1));
+    feed.notify(sessionId);
+    await clock.advance(0);
+    expect(seen).toEqual([1]);
+    stop();
+    await clock.advance(300);
+    const count = reads.length;
+    await clock.advance(3_000);
+    expect(reads.length).toBeLessThanOrEqual(count + 1);
+  });
+});
+
+test("the room's policy lets it talk to us and to nobody who runs scripts", () => {
+  const policy = contentSecurityPolicy('https://x.example');
+  expect(policy).toContain("default-src 'none'");
+  expect(policy).toContain('wss://x.example');
+  expect(policy).not.toContain('unsafe');
+});

@@ -1,0 +1,206 @@
+import { once } from 'node:events';
+import { createServer, request as httpRequest } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { createFakeClock, type FakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
+import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
+import { defaultDeadlines } from '@greenroom/shared/session/deadlines.ts';
+import { afterEach, describe, expect, test } from 'vitest';
+import { WebSocket } from 'ws';
+import type { RouteRow } from '../database/rows.ts';
+import { flyId, makeRoute, makeSigningKey, sessionId, tenantId, until } from '../testing.ts';
+import { createBrowserTokens } from '../tokens/browser-tokens.ts';
+import { createKeyRing } from '../tokens/keys.ts';
+import { createEdge } from './edge.ts';
+import { createReadiness } from './readiness.ts';
+
+const ids = { session_id: sessionId, tenant_id: tenantId };
+const otherId = '99999999-9999-4999-8999-999999999999';
+const cleanups: Array<() => unknown> = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+/** An edge on a real server; `rows` is the database. */
+async function startEdge(rows: RouteRow[] | Error, clock: FakeClock = createFakeClock()) {
+  const keys = await createKeyRing([await makeSigningKey('k')]);
+  const tokens = createBrowserTokens({ keys, issuer: 'https://x.example', clock, deadlines: defaultDeadlines });
+  const world = { rows, reads: 0 };
+  const routes = async (wanted: string[]) => {
+    world.reads += 1;
+    if (world.rows instanceof Error) throw world.rows;
+    return world.rows.filter((row) => wanted.includes(row.session_id));
+  };
+  const logger = silentLogger();
+  const readiness = createReadiness({ routes, clock, pollMs: 100, logger });
+  const edge = createEdge({ tokens, readiness, clock, logger, deadlines: defaultDeadlines });
+  const server = createServer({ shouldUpgradeCallback: edge.shouldUpgrade }, (_request, response) =>
+    response.end('plain'),
+  );
+  server.on('upgrade', edge.handle);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const port = (server.address() as AddressInfo).port;
+  cleanups.push(
+    () => server.close(),
+    () => server.closeAllConnections(),
+    () => edge.close(),
+  );
+  return { edge, readiness, tokens, world, clock, port, url: `ws://127.0.0.1:${port}/ws/sessions` };
+}
+
+/** How an upgrade ends: with a plain answer or with a close code. */
+function connect(url: string, protocols: string[] = [], headers: Record<string, string> = {}) {
+  return new Promise<{ status?: number; replay?: string; code?: number; protocol?: string }>((resolve, reject) => {
+    const socket = new WebSocket(url, protocols, { headers });
+    socket.on('unexpected-response', (_request, response) => {
+      resolve({ status: response.statusCode as number, replay: String(response.headers['fly-replay']) });
+      response.destroy();
+    });
+    socket.on('close', (code) => resolve({ code, protocol: socket.protocol }));
+    socket.on('error', (error) => {
+      if (!/Unexpected server response/.test(error.message)) reject(error);
+    });
+  });
+}
+
+describe('the edge', () => {
+  test('a good token for a served session is answered with fly-replay to its machine', async () => {
+    const { tokens, url } = await startEdge([makeRoute({ epoch: 3 })]);
+    const answer = await connect(`${url}/${sessionId}`, [
+      'greenroom.v1',
+      `greenroom.token.${await tokens.mintJoin(ids)}`,
+    ]);
+    expect(answer.status).toBe(307);
+    const pattern = new RegExp(`^app=gr-acme-1;instance=${flyId};state=([\\w.-]+);timeout=10s;fallback=force_self$`);
+    const state = pattern.exec(answer.replay ?? '')?.[1] as string;
+    expect(JSON.parse(Buffer.from(state.split('.')[1] as string, 'base64url').toString())).toMatchObject({
+      ...ids,
+      epoch: 3,
+      aud: 'greenroom:replay',
+    });
+  });
+
+  test('a reconnect token in the query is as good', async () => {
+    const { tokens, url } = await startEdge([makeRoute()]);
+    expect(await connect(`${url}/${sessionId}?token=${await tokens.mintReconnect(ids, 60_000)}`)).toMatchObject({
+      status: 307,
+    });
+  });
+
+  const tokenless: Array<[string, string, (good: string, foreign: string) => string, number]> = [
+    ['no token', sessionId, () => '', 4401],
+    ['a token that is none', sessionId, () => '?token=nonsense', 4401],
+    ['a tampered token', sessionId, (good) => `?token=${good.slice(0, -6)}AAAAAA`, 4401],
+    ["another session's token", sessionId, (_good, foreign) => `?token=${foreign}`, 4401],
+    ['a malformed id', 'not-an-id', (good) => `?token=${good}`, 4404],
+  ];
+  test.each(tokenless)('%s: closed with its code, and nothing is looked up', async (_what, id, query, code) => {
+    const { tokens, url, world } = await startEdge([makeRoute()]);
+    const [good, foreign] = [await tokens.mintJoin(ids), await tokens.mintJoin({ ...ids, session_id: otherId })];
+    expect(await connect(`${url}/${id}${query(good, foreign)}`, ['greenroom.v1'])).toEqual({
+      code,
+      protocol: 'greenroom.v1',
+    });
+    expect(world.reads).toBe(0);
+  });
+
+  const routes: Array<[string, RouteRow[], number]> = [
+    ['an unknown session', [], 4404],
+    ['an ended session', [makeRoute({ status: 'completed', state_rank: 90 })], 4410],
+    ['a finalizing session', [makeRoute({ status: 'finalizing', state_rank: 70 })], 4410],
+    ['a session of another tenant than the token says', [makeRoute({ tenant_id: otherId })], 4401],
+  ];
+  test.each(routes)('%s: closed with its code', async (_what, rows, code) => {
+    const { tokens, url } = await startEdge(rows);
+    expect(await connect(`${url}/${sessionId}?token=${await tokens.mintJoin(ids)}`)).toMatchObject({ code });
+  });
+
+  test('one who waits is sent on at once when the session is claimed here', async () => {
+    const { tokens, url, world, readiness } = await startEdge([
+      makeRoute({ machine_state: null, fly_machine_id: null }),
+    ]);
+    const answer = connect(`${url}/${sessionId}?token=${await tokens.mintJoin(ids)}`);
+    await until(() => readiness.waiting === 1 && world.reads === 1);
+    world.rows = [makeRoute()];
+    readiness.notify(sessionId);
+    expect(await answer).toMatchObject({ status: 307 });
+  });
+
+  test('a claim taken by another orchestrator is seen by the poll', async () => {
+    const { tokens, url, world, clock } = await startEdge([makeRoute({ machine_state: null })]);
+    const answer = connect(`${url}/${sessionId}?token=${await tokens.mintJoin(ids)}`);
+    await until(() => clock.pending === 2);
+    world.rows = [makeRoute()];
+    await clock.advance(100);
+    expect(await answer).toMatchObject({ status: 307 });
+  });
+
+  test('a session that is not ready in time is closed with 4503', async () => {
+    const { tokens, url, clock } = await startEdge([makeRoute({ machine_state: null })]);
+    const answer = connect(`${url}/${sessionId}?token=${await tokens.mintJoin(ids)}`);
+    await until(() => clock.pending > 0);
+    await clock.advance(defaultDeadlines.edgeWaitMs + 200);
+    expect(await answer).toMatchObject({ code: 4503 });
+  });
+
+  test('a database that is away is waited for like a machine', async () => {
+    const { tokens, url, world, clock } = await startEdge(new Error('away'));
+    const answer = connect(`${url}/${sessionId}?token=${await tokens.mintJoin(ids)}`);
+    await until(() => clock.pending === 2);
+    world.rows = [makeRoute()];
+    await clock.advance(100);
+    expect(await answer).toMatchObject({ status: 307 });
+  });
+
+  test('a ninth connection of one session that waits is turned away with 4429', async () => {
+    const { tokens, url, readiness } = await startEdge([makeRoute({ machine_state: null })]);
+    const token = await tokens.mintJoin(ids);
+    for (let n = 0; n < 8; n += 1) void connect(`${url}/${sessionId}?token=${token}`).catch(() => undefined);
+    await until(() => readiness.waiting === 8);
+    expect(await connect(`${url}/${sessionId}?token=${token}`)).toMatchObject({ code: 4429 });
+  });
+
+  test('a browser that leaves while waiting is forgotten', async () => {
+    const { tokens, url, readiness } = await startEdge([makeRoute({ machine_state: null })]);
+    const socket = new WebSocket(`${url}/${sessionId}?token=${await tokens.mintJoin(ids)}`);
+    socket.on('error', () => undefined);
+    await until(() => readiness.waiting === 1);
+    socket.terminate();
+    await until(() => readiness.waiting === 0);
+  });
+
+  const failed = (instance: string) => ({ 'fly-replay-failed': `instance=${instance};app=gr-acme-1;reason=timeout` });
+  const failures: Array<[string, string, RouteRow[], number]> = [
+    ['the machine is still the same', flyId, [makeRoute()], 4503],
+    ['another machine serves it now', 'e2865013d76e89', [makeRoute()], 4409],
+    ['the session has ended', flyId, [makeRoute({ status: 'failed', state_rank: 90 })], 4410],
+    ['nobody serves it now', flyId, [makeRoute({ machine_state: 'draining' })], 4503],
+  ];
+  test.each(failures)('a replay that failed, and %s: not replayed again', async (_what, instance, rows, code) => {
+    const { tokens, url } = await startEdge(rows);
+    const answer = await connect(`${url}/${sessionId}?token=${await tokens.mintJoin(ids)}`, [], failed(instance));
+    expect(answer).toMatchObject({ code });
+  });
+
+  test('closing turns everybody who waits away with 4503', async () => {
+    const { tokens, url, readiness, edge } = await startEdge([makeRoute({ machine_state: null })]);
+    const answer = connect(`${url}/${sessionId}?token=${await tokens.mintJoin(ids)}`);
+    await until(() => readiness.waiting === 1);
+    await edge.close();
+    expect(await answer).toMatchObject({ code: 4503 });
+  });
+
+  test('an upgrade that is not for the edge is served as a plain request', async () => {
+    const { port } = await startEdge([]);
+    const request = httpRequest({
+      port,
+      host: '127.0.0.1',
+      path: '/api/x',
+      headers: { connection: 'upgrade', upgrade: 'h2c' },
+    });
+    request.end();
+    const [response] = (await once(request, 'response')) as [{ statusCode: number; resume(): void }];
+    response.resume();
+    expect(response.statusCode).toBe(200);
+  });
+});

@@ -1,0 +1,94 @@
+import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
+import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
+import { expect, test } from 'vitest';
+import type { FlyMachine, Presence } from '../fly/classify.ts';
+import { flyId, machineId, sessionId } from '../testing.ts';
+import { createEndings } from './ending.ts';
+
+const there: Presence = { kind: 'there', machine: { id: flyId, state: 'stopping' } as FlyMachine };
+const destroyed: Presence = { kind: 'gone', evidence: 'destroyed' };
+const missing: Presence = { kind: 'gone', evidence: '404' };
+const leaving = { machine_id: machineId, app_name: 'gr-acme-1', fly_machine_id: flyId };
+
+function make(gets: Presence[]) {
+  const clock = createFakeClock();
+  const calls: string[] = [];
+  const endings = createEndings({
+    machines: {
+      recordGone: async (_id, reason) => {
+        calls.push(`gone ${reason}`);
+        return { kind: 'recorded', session_id: sessionId };
+      },
+      recordAbsent: async () => void calls.push('absent'),
+      recordDestroying: async () => {
+        calls.push('destroying');
+        return 'destroying';
+      },
+    },
+    fly: {
+      get: async () => {
+        calls.push('GET');
+        return gets.shift() ?? there;
+      },
+      destroy: async () => {
+        calls.push('DELETE');
+        return { kind: 'done' };
+      },
+    },
+    clock,
+    logger: silentLogger(),
+    absenceGraceMs: 3_000,
+    watchMs: 90_000,
+    onGone: (id) => void calls.push(`told ${id}`),
+  });
+  return { clock, calls, endings };
+}
+
+test('a machine that leaves is recorded as gone within moments of Fly saying so', async () => {
+  const { clock, calls, endings } = make([there, there, destroyed]);
+  endings.watch(leaving, 'session_ended');
+  await clock.advance(250);
+  expect(calls).toEqual(['GET', 'GET', 'GET', 'gone session_ended', `told ${sessionId}`]);
+});
+
+test('one 404 is not believed; a second a grace later is', async () => {
+  const { clock, calls, endings } = make([missing, missing]);
+  endings.watch(leaving, 'session_ended');
+  await clock.advance(2_900);
+  expect(calls).toEqual(['GET', 'absent']);
+  await clock.advance(200);
+  expect(calls.slice(2)).toEqual(['GET', 'gone session_ended', `told ${sessionId}`]);
+});
+
+test('a 404 that was Fly being behind changes nothing', async () => {
+  const { clock, calls, endings } = make([missing, there, destroyed]);
+  endings.watch(leaving, 'session_ended');
+  await clock.advance(4_000);
+  expect(calls).toEqual(['GET', 'absent', 'GET', 'GET', 'gone session_ended', `told ${sessionId}`]);
+});
+
+test('a DELETE is sent only after its transition was committed', async () => {
+  const { clock, calls, endings } = make([destroyed]);
+  endings.destroy(leaving, 'session_gone');
+  await clock.advance(100);
+  expect(calls.slice(0, 3)).toEqual(['destroying', 'DELETE', 'GET']);
+});
+
+test('a machine is watched once, however often it is asked for', async () => {
+  const { clock, calls, endings } = make([destroyed]);
+  endings.watch(leaving, 'session_ended');
+  endings.watch(leaving, 'session_ended');
+  await clock.advance(1_000);
+  expect(calls.filter((call) => call === 'GET')).toHaveLength(1);
+});
+
+test('the watch is given up after its time, and ends at once when it is stopped', async () => {
+  const { clock, calls, endings } = make([]);
+  endings.watch(leaving, 'session_ended');
+  await clock.advance(120_000);
+  const gets = calls.length;
+  await clock.advance(60_000);
+  expect(calls).toHaveLength(gets);
+  endings.watch(leaving, 'session_ended');
+  await endings.stop();
+});

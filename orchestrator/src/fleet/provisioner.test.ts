@@ -1,0 +1,199 @@
+import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
+import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
+import type { MachineState } from '@greenroom/shared/session/states.ts';
+import { describe, expect, test } from 'vitest';
+import type { Intent } from '../database/rows.ts';
+import type { CreateOutcome, FlyMachine } from '../fly/classify.ts';
+import type { ListOutcome } from '../fly/client.ts';
+import { flyId, machineId, makeIntent } from '../testing.ts';
+import { createProvisioner } from './provisioner.ts';
+
+const machine = (changes: Partial<FlyMachine> = {}): FlyMachine => ({
+  id: flyId,
+  name: `gr-${machineId}`,
+  state: 'created',
+  region: 'fra',
+  hostStatus: 'ok',
+  metadata: { machine_id: machineId },
+  ...changes,
+});
+
+interface Script {
+  creates: CreateOutcome[];
+  lookups?: ListOutcome[];
+  keeps?: boolean[];
+  /** State of the row after its creation was recorded. */
+  state?: MachineState;
+}
+
+/** The database and Fly as a script; every call leaves a line. */
+function make(script: Script) {
+  const clock = createFakeClock();
+  const calls: string[] = [];
+  const next: Intent[] = [];
+  const provisioner = createProvisioner({
+    machines: {
+      keepIntent: async (id) => {
+        calls.push('keep');
+        return id !== '' && (script.keeps?.shift() ?? true);
+      },
+      recordCreated: async (_id, fly, region) => {
+        calls.push(`created ${fly} ${region}`);
+        return script.state ?? 'created';
+      },
+      recordCreateFailed: async (_id, reason, following) => {
+        calls.push(`failed ${reason} → ${following?.region ?? 'end'}`);
+        if (!following) return { kind: 'ended' };
+        const tried = ['fra', ...next.map((i) => i.region), following.region];
+        const intent = makeIntent({
+          machine_id: following.machineId,
+          region: following.region,
+          attempt: next.length + 2,
+          tried_regions: tried,
+        });
+        next.push(intent);
+        return { kind: 'next', intent };
+      },
+      takeIntents: async () => [makeIntent()],
+    },
+    fly: {
+      create: async (_app, body) => {
+        calls.push(`create ${(body as { region: string }).region}`);
+        return script.creates.shift() ?? { kind: 'created', machine: machine() };
+      },
+      get: async () => ({ kind: 'there', machine: machine() }),
+      findByMetadata: async () => {
+        calls.push('look');
+        return script.lookups?.shift() ?? { kind: 'listed', machines: [] };
+      },
+    },
+    endings: { destroy: ({ fly_machine_id }, reason) => void calls.push(`destroy ${fly_machine_id} ${reason}`) },
+    template: {
+      deploymentId: 'test',
+      guest: { cpu_kind: 'shared', cpus: 1, memory_mb: 512 },
+      env: {},
+      stopTimeoutMs: 90_000,
+    },
+    clock,
+    logger: silentLogger(),
+    onChange: () => undefined,
+  });
+  const run = async (intent = makeIntent(), forMs = 60_000) => {
+    provisioner.execute(intent);
+    await clock.advance(forMs);
+    return calls;
+  };
+  return { clock, calls, provisioner, run };
+}
+
+describe('an intent', () => {
+  test('is kept, then created, then recorded', async () => {
+    expect(await make({ creates: [] }).run()).toEqual(['keep', 'create fra', `created ${flyId} fra`]);
+  });
+
+  test('waits for its slot of the rate limit', async () => {
+    const { run } = make({ creates: [] });
+    expect(await run(makeIntent({ wait_ms: 2_000 }), 1_999)).toEqual([]);
+    expect(await run(makeIntent(), 1)).toHaveLength(3);
+  });
+
+  test('that another has taken, or that is not wanted any more, is left alone', async () => {
+    expect(await make({ creates: [], keeps: [false] }).run()).toEqual(['keep']);
+  });
+
+  test('is not executed twice at once', async () => {
+    const { provisioner, run } = make({ creates: [] });
+    provisioner.execute(makeIntent());
+    expect(await run()).toHaveLength(3);
+  });
+
+  test('whose machine is not wanted any more when it comes is destroyed', async () => {
+    const calls = await make({ creates: [], state: 'destroying' }).run();
+    expect(calls.at(-1)).toBe(`destroy ${flyId} session_gone`);
+  });
+});
+
+describe('create answered, but', () => {
+  test('the reply was lost: found by its metadata and adopted, one machine, not two', async () => {
+    const calls = await make({
+      creates: [{ kind: 'ambiguous' }],
+      lookups: [{ kind: 'listed', machines: [machine()] }],
+    }).run();
+    expect(calls).toEqual(['keep', 'create fra', 'look', `created ${flyId} fra`]);
+  });
+
+  test('the reply was lost and nothing is found: the same name again, in the same region', async () => {
+    const calls = await make({ creates: [{ kind: 'ambiguous' }] }).run();
+    expect(calls).toEqual(['keep', 'create fra', 'look', 'keep', 'create fra', `created ${flyId} fra`]);
+  });
+
+  test('the lookup failed too: the same name again, never another', async () => {
+    const calls = await make({ creates: [{ kind: 'ambiguous' }], lookups: [{ kind: 'ambiguous' }] }).run();
+    expect(calls).toEqual(['keep', 'create fra', 'look', 'keep', 'create fra', `created ${flyId} fra`]);
+  });
+
+  test('the name is taken: its holder is adopted', async () => {
+    const calls = await make({ creates: [{ kind: 'nameTaken', machineId: 'e28' }] }).run();
+    expect(calls).toEqual(['keep', 'create fra', 'created e28 fra']);
+  });
+
+  test('it was claimed meanwhile: the intent is over, nothing is created again', async () => {
+    const calls = await make({ creates: [{ kind: 'ambiguous' }], keeps: [true, false] }).run();
+    expect(calls).toEqual(['keep', 'create fra', 'look', 'keep']);
+  });
+});
+
+describe('create refused:', () => {
+  test('no capacity goes on to the next nearest region', async () => {
+    const calls = await make({ creates: [{ kind: 'noCapacity' }] }).run();
+    expect(calls).toEqual([
+      'keep',
+      'create fra',
+      'failed no_capacity → ams',
+      'keep',
+      'create ams',
+      `created ${flyId} fra`,
+    ]);
+  });
+
+  test('no capacity anywhere ends the session after a bounded number of attempts', async () => {
+    const calls = await make({ creates: Array.from({ length: 20 }, () => ({ kind: 'noCapacity' as const })) }).run();
+    expect(calls.filter((c) => c.startsWith('create'))).toHaveLength(5);
+    expect(calls.at(-1)).toBe('failed no_capacity → end');
+  });
+
+  test('no capacity in the only region that the tenant may use ends it at once', async () => {
+    const calls = await make({ creates: [{ kind: 'noCapacity' }] }).run(makeIntent({ allowed_regions: ['fra'] }));
+    expect(calls.at(-1)).toBe('failed no_capacity → end');
+  });
+
+  test('a quota goes on elsewhere; its reason is its own', async () => {
+    const calls = await make({ creates: [{ kind: 'quota' }] }).run(makeIntent({ allowed_regions: ['fra'] }));
+    expect(calls.at(-1)).toBe('failed quota_exceeded → end');
+  });
+
+  test('too many requests: the same name again after the time Fly named', async () => {
+    const { run } = make({ creates: [{ kind: 'rateLimited', retryAfterMs: 3_000 }] });
+    expect(await run(makeIntent(), 2_999)).toEqual(['keep', 'create fra']);
+    expect(await run(makeIntent(), 1)).toEqual(['keep', 'create fra', 'keep', 'create fra', `created ${flyId} fra`]);
+  });
+
+  test('a busy host is tried again a few times, then the next region', async () => {
+    const calls = await make({ creates: Array.from({ length: 4 }, () => ({ kind: 'hostBusy' as const })) }).run();
+    expect(calls.filter((c) => c === 'create fra')).toHaveLength(4);
+    expect(calls).toContain('failed no_capacity → ams');
+  });
+
+  test.each(['fatal', 'unauthorized'] as const)('%s ends the session, and no other region is tried', async (kind) => {
+    expect(await make({ creates: [{ kind }] }).run()).toEqual(['keep', 'create fra', 'failed fly_refused → end']);
+  });
+});
+
+test('stopping leaves an intent that waits to others', async () => {
+  const { provisioner, clock, calls } = make({ creates: [] });
+  provisioner.execute(makeIntent({ wait_ms: 5_000 }));
+  await clock.advance(0);
+  await provisioner.stop();
+  await clock.advance(10_000);
+  expect(calls).toEqual([]);
+});

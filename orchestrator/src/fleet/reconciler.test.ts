@@ -1,0 +1,135 @@
+import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
+import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
+import { defaultDeadlines } from '@greenroom/shared/session/deadlines.ts';
+import { describe, expect, test } from 'vitest';
+import type { AliveRow } from '../database/rows.ts';
+import type { FlyMachine, Presence } from '../fly/classify.ts';
+import type { ListOutcome } from '../fly/client.ts';
+import { flyId, machineId, makeAlive, sessionId } from '../testing.ts';
+import { createReaper } from './reaper.ts';
+import { createReconciler } from './reconciler.ts';
+
+const flyMachine = (changes: Partial<FlyMachine> = {}): FlyMachine => ({
+  id: flyId,
+  name: `gr-${machineId}`,
+  state: 'started',
+  region: 'fra',
+  hostStatus: 'ok',
+  metadata: { deployment_id: 'ours', machine_id: machineId },
+  ...changes,
+});
+
+interface World {
+  list?: ListOutcome;
+  rows?: AliveRow[];
+  get?: Presence;
+}
+
+function make({ list = { kind: 'listed', machines: [flyMachine()] }, rows = [makeAlive()], get }: World) {
+  const calls: string[] = [];
+  const machines = {
+    apps: async () => ['gr-acme-1'],
+    alive: async () => {
+      calls.push('rows');
+      return rows;
+    },
+    recordAbsent: async () => void calls.push('absent'),
+    recordDestroying: async (_id: string, reason: string) => {
+      calls.push(`destroying ${reason}`);
+      return 'destroying' as const;
+    },
+    recordGone: async (_id: string, reason: string, sessionReason?: string) => {
+      calls.push(`gone ${reason} ${sessionReason}`);
+      return { kind: 'recorded' as const, session_id: sessionId };
+    },
+  };
+  const fly = {
+    list: async () => {
+      calls.push('list');
+      return list;
+    },
+    get: async (): Promise<Presence> => get ?? { kind: 'there', machine: flyMachine() },
+    destroy: async (_app: string, id: string) => {
+      calls.push(`DELETE ${id}`);
+      return { kind: 'done' as const };
+    },
+    findByMetadata: async (): Promise<ListOutcome> => ({ kind: 'listed', machines: [] }),
+  };
+  const shared = { machines, fly, logger: silentLogger(), deadlines: defaultDeadlines };
+  const reaper = createReaper({ ...shared, clock: createFakeClock(), absenceGraceMs: 3_000, onGone: () => undefined });
+  const reconciler = createReconciler({ ...shared, reaper, deploymentId: 'ours' });
+  return {
+    tick: async () => {
+      await reconciler.tick();
+      return calls;
+    },
+  };
+}
+
+describe('a tick', () => {
+  test('lists Fly before it reads the rows, and leaves what is well alone', async () => {
+    expect(await make({}).tick()).toEqual(['list', 'rows']);
+  });
+
+  test('an empty list changes nothing: the machine is asked for by itself', async () => {
+    expect(await make({ list: { kind: 'listed', machines: [] } }).tick()).toEqual(['list', 'rows']);
+  });
+
+  test('a failed list changes nothing', async () => {
+    expect(await make({ list: { kind: 'ambiguous' } }).tick()).toEqual(['list', 'rows']);
+  });
+
+  test('a machine that a GET misses once is only noted; the session lives', async () => {
+    const calls = await make({ list: { kind: 'listed', machines: [] }, get: { kind: 'gone', evidence: '404' } }).tick();
+    expect(calls).toEqual(['list', 'rows', 'absent']);
+  });
+
+  test('a machine that is missed again a grace later is gone, and its session ends with the reason', async () => {
+    const rows = [makeAlive({ absent_ms: 3_500 })];
+    const calls = await make({
+      list: { kind: 'listed', machines: [] },
+      rows,
+      get: { kind: 'gone', evidence: '404' },
+    }).tick();
+    expect(calls).toEqual(['list', 'rows', 'gone worker_lost worker_lost']);
+  });
+
+  test('an unclear GET says nothing', async () => {
+    const world: World = {
+      list: { kind: 'listed', machines: [] },
+      rows: [makeAlive({ absent_ms: 9_999 })],
+      get: { kind: 'unclear', evidence: 'HTTP 500' },
+    };
+    expect(await make(world).tick()).toEqual(['list', 'rows']);
+  });
+
+  test('the transition to destroying is committed before the DELETE', async () => {
+    const calls = await make({ rows: [makeAlive({ past_deadline: true })] }).tick();
+    expect(calls).toEqual(['list', 'rows', 'destroying hard_deadline', `DELETE ${flyId}`]);
+  });
+
+  test('a machine of ours that no row wants is destroyed', async () => {
+    expect(await make({ rows: [] }).tick()).toEqual(['list', 'rows', 'destroying orphan', `DELETE ${flyId}`]);
+  });
+
+  test("others' machines are never touched", async () => {
+    const machines = [flyMachine({ metadata: { deployment_id: 'theirs' } }), flyMachine({ metadata: {} })];
+    expect(await make({ list: { kind: 'listed', machines }, rows: [] }).tick()).toEqual(['list', 'rows']);
+  });
+
+  test('more orphans than the brake allows: none is destroyed', async () => {
+    const id = (n: number) => `${machineId.slice(0, -2)}${n + 10}`;
+    const machines = Array.from({ length: 6 }, (_, n) =>
+      flyMachine({ id: `fly${n}`, metadata: { deployment_id: 'ours', machine_id: id(n) } }),
+    );
+    expect(await make({ list: { kind: 'listed', machines }, rows: [] }).tick()).toEqual(['list', 'rows']);
+    const five = await make({ list: { kind: 'listed', machines: machines.slice(1) }, rows: [] }).tick();
+    expect(five.filter((call) => call.startsWith('DELETE'))).toHaveLength(5);
+  });
+
+  test('an end that was decided before is carried out, brake or not', async () => {
+    const rows = Array.from({ length: 8 }, () => makeAlive({ state: 'destroying', reason: 'session_gone' }));
+    const calls = await make({ rows }).tick();
+    expect(calls.filter((call) => call.startsWith('DELETE'))).toHaveLength(8);
+  });
+});

@@ -1,0 +1,112 @@
+import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
+import { describe, expect, test } from 'vitest';
+import type { OwedCall } from '../database/rows.ts';
+import { makeSession, sessionId } from '../testing.ts';
+import { callContext, createVault } from '../tokens/vault.ts';
+import { createHangUps } from './hang-up.ts';
+import { instructionsOf, realtimeSession } from './interviewer.ts';
+import { nextRegion, orderedRegions, placeSession } from './placement.ts';
+import { byDistance, currentRegion } from './regions.ts';
+
+describe('placement', () => {
+  const place = (changes: object) =>
+    placeSession({ requested: [], edgeRegion: undefined, defaultRegion: 'iad', allowed: null, ...changes });
+
+  test('the platform decides first, then the edge, then the default', () => {
+    expect(place({ requested: ['syd', 'sin'], edgeRegion: 'fra' })).toEqual({ region: 'syd', reason: 'requested' });
+    expect(place({ edgeRegion: 'fra' })).toEqual({ region: 'fra', reason: 'edge' });
+    expect(place({})).toEqual({ region: 'iad', reason: 'default' });
+  });
+
+  test('an edge that Fly has no machines in stands for its neighbour; an edge that is none for nothing', () => {
+    expect(place({ edgeRegion: 'mad' })).toEqual({ region: 'cdg', reason: 'edge' });
+    expect(place({ edgeRegion: 'zzz' })).toEqual({ region: 'iad', reason: 'default' });
+    expect(currentRegion('constructor')).toBeUndefined();
+  });
+
+  test('a tenant stays within its regions', () => {
+    expect(place({ requested: ['syd'], allowed: ['fra', 'ams'] }).region).toBe('fra');
+    expect(place({ edgeRegion: 'lhr', allowed: ['fra', 'ams'] }).region).toBe('ams');
+    expect(orderedRegions(['syd'], ['fra'])).toEqual(['fra']);
+  });
+
+  test('the next region is the next wanted one, then the nearest', () => {
+    expect(nextRegion(['fra', 'gru'], ['fra'], null)).toBe('gru');
+    expect(nextRegion(['fra', 'gru'], ['fra', 'gru'], null)).toBe('ams');
+    expect(nextRegion(['fra'], ['fra'], ['fra'])).toBeUndefined();
+  });
+
+  test('distance is that of the globe', () => {
+    expect(byDistance('sjc').slice(0, 2)).toEqual(['sjc', 'lax']);
+    expect(byDistance('nrt').slice(1, 3)).not.toContain('iad');
+  });
+});
+
+describe('the interviewer', () => {
+  const options = { model: 'gpt-realtime-2.1', transcriptionModel: 'gpt-realtime-whisper', voice: 'marin' };
+
+  test('knows the candidate, the position and the questions', () => {
+    const session = makeSession({ settings: { questions: ['Why us?'], language: 'de' } });
+    for (const part of ['Ada', 'Engineer', '1. Why us?', 'tag de']) expect(instructionsOf(session)).toContain(part);
+  });
+
+  test('transcribes the candidate and can end the interview', () => {
+    expect(realtimeSession(makeSession({ settings: { language: 'pt-BR', voice: 'cedar' } }), options)).toMatchObject({
+      model: 'gpt-realtime-2.1',
+      audio: {
+        input: { transcription: { model: 'gpt-realtime-whisper', language: 'pt' } },
+        output: { voice: 'cedar' },
+      },
+      tools: [{ name: 'end_session' }],
+    });
+  });
+});
+
+describe('hanging up', () => {
+  const vault = createVault(Buffer.alloc(32, 7));
+  const sealed = vault.seal('ek_1', callContext(sessionId, 1));
+  const owed = (changes: Partial<OwedCall> = {}): OwedCall => ({
+    id: 'row',
+    session_id: sessionId,
+    ordinal: 1,
+    call_id: 'rtc_1',
+    credential_ciphertext: sealed,
+    attempts: 1,
+    age_ms: 1_000,
+    ...changes,
+  });
+
+  const settle = async (call: OwedCall, outcome: 'over' | 'unclear') => {
+    const done: string[] = [];
+    const hangUps = createHangUps({
+      calls: { takeOwed: async () => [call], recordHangUp: async (id) => void done.push(`settled ${id}`) },
+      voice: {
+        hangUp: async (callId, credential) => {
+          done.push(`hang up ${callId} with ${credential}`);
+          return { kind: outcome };
+        },
+      },
+      vault,
+      logger: silentLogger(),
+    });
+    await hangUps.run();
+    return done;
+  };
+
+  test('is done with the credential that created the call', async () => {
+    expect(await settle(owed(), 'over')).toEqual(['hang up rtc_1 with ek_1', 'settled row']);
+  });
+
+  test('that the provider does not confirm stays owed', async () => {
+    expect(await settle(owed(), 'unclear')).toEqual(['hang up rtc_1 with ek_1']);
+  });
+
+  test.each([
+    ['never had an id', owed({ call_id: null })],
+    ['has no credential', owed({ credential_ciphertext: null })],
+    ['is older than the provider allows', owed({ age_ms: 3_600_001 })],
+    ["has another call's credential", owed({ ordinal: 2 })],
+  ])('of a call that %s is settled without a request', async (_what, call) => {
+    expect(await settle(call, 'over')).toEqual(['settled row']);
+  });
+});
