@@ -83,6 +83,7 @@ const environmentSchema = z.object({
   VOICE_SIMULATED: flag.default(false),
   API_VIDEO_KEY: text.optional(),
   API_VIDEO_URL: httpUrl.default('https://ws.api.video'),
+  API_VIDEO_WEBHOOK_SECRET: text.optional(),
 });
 
 /** The variables an orchestrator reads, beside the deadlines; a test compares them with `.env.example`. */
@@ -123,7 +124,7 @@ export interface Config {
     readonly evaluationModel: string;
     readonly simulated: boolean;
   };
-  readonly video: { readonly apiKey: string; readonly url: string } | null;
+  readonly video: { readonly apiKey: string; readonly url: string; readonly webhookSecret: string | null } | null;
   readonly deadlines: Deadlines;
 }
 
@@ -149,6 +150,11 @@ const voiceOf = (e: Environment): Config['voice'] => ({
   simulated: e.VOICE_SIMULATED,
 });
 
+const videoOf = (e: Environment): Config['video'] =>
+  e.API_VIDEO_KEY === undefined
+    ? null
+    : { apiKey: e.API_VIDEO_KEY, url: e.API_VIDEO_URL, webhookSecret: e.API_VIDEO_WEBHOOK_SECRET ?? null };
+
 /** Reads the configuration. Throws ConfigError naming every variable that is missing or wrong. */
 export function readConfig(environment: Record<string, string | undefined>): Config {
   const e = parseEnvironment(environmentSchema, environment);
@@ -164,7 +170,7 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     keys: { db: e.DB_SIGNING_KEY, join: e.JOIN_SIGNING_KEYS.keys, credentials: e.CREDENTIALS_KEY },
     fly: flyOf(e),
     voice: voiceOf(e),
-    video: e.API_VIDEO_KEY === undefined ? null : { apiKey: e.API_VIDEO_KEY, url: e.API_VIDEO_URL },
+    video: videoOf(e),
     deadlines: parseDeadlines(environment),
   });
 }

@@ -71,13 +71,29 @@ export const heartbeatRequest = z.strictObject({
   /** Entries not yet stored: an operator sees a worker that cannot write. */
   unsaved_entries: z.number().int().min(0),
   rss_bytes: z.number().int().min(0).optional(),
+  /** Which recording the browser needs now: 1 is made unasked; a page that begins anew needs the next (at most 20). */
+  video_ordinal: z.number().int().min(1).max(20).optional(),
 });
 export type HeartbeatRequest = z.output<typeof heartbeatRequest>;
+
+/** Where the browser may upload the candidate's video. Always with `video_id`: an upload without it would be public. */
+export const videoOffer = z.object({
+  ordinal: z.number().int(),
+  /** api.video's upload token. */
+  token: z.string(),
+  /** The private container; it takes one source only. */
+  video_id: z.string(),
+  /** Unix ms. */
+  expires_at: z.number(),
+});
+export type VideoOffer = z.output<typeof videoOffer>;
 export const heartbeatResponse = z.object({
   /** The lease now lasts this long, on the worker's own clock. */
   lease_ms: z.number().int(),
   directive,
   worker_token: workerToken.optional(),
+  /** The session's newest open recording, in every answer while there is one: hand it on when it has changed. */
+  video: videoOffer.optional(),
 });
 
 export const openCallRequest = z.strictObject({

@@ -17,6 +17,7 @@ const orders: Array<[string, boolean]> = [
   ['late transcripts would eat the teardown', d.lateTranscriptMs < d.teardownMs / 2],
   ['the browser would give up before a slow sideband is given up', d.sidebandReadyMs < d.providerRequestMs],
   ['the transcript would be late on the screen', d.transcriptBatchMs <= 250],
+  ['a recording would be cut while its browser still finishes', d.videoGraceMs > d.videoRequestMs],
   ['a join token would die before its session can expire unjoined', d.joinTokenMs >= d.neverJoinedMs],
 ];
 

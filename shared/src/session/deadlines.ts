@@ -54,6 +54,14 @@ export const defaultDeadlines = {
   sidebandReadyMs: 5_000,
   /** The interviewer has called its `end_session` tool: each step of its goodbye may take this long. */
   goodbyeMs: 30_000,
+  /** One request to the model that summarises and evaluates; a take of a result lasts half as long again. */
+  evaluationRequestMs: 120_000,
+  /** Due evaluations and recordings are looked for this often. */
+  finishingTickMs: 1_000,
+  /** One request to api.video. */
+  videoRequestMs: 10_000,
+  /** An upload token is deleted this long after its session's end: the last parts may still be under way. */
+  videoGraceMs: 60_000,
   /** One request to Fly that does not itself wait. */
   flyRequestMs: 15_000,
   /** One request to Supabase. */
