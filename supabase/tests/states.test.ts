@@ -1,0 +1,288 @@
+import { machineReasonNames, sessionReasonNames } from '@greenroom/shared/session/reasons.ts';
+import {
+  isEnded,
+  machineRanks,
+  machineStates,
+  outcomes,
+  presences,
+  type SessionStatus,
+  sessionRanks,
+  sessionStatuses,
+} from '@greenroom/shared/session/states.ts';
+import type pg from 'pg';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { rolledBack, useProject } from './support/project.ts';
+import {
+  call,
+  claim,
+  digest,
+  entry,
+  eventsOf,
+  move,
+  newSession,
+  newTenant,
+  servedSession,
+  sessionRow,
+  type TestTenant,
+} from './support/sessions.ts';
+
+/** The guarded state functions: sessions and machines go forward only, an ending is decided once. */
+const project = useProject();
+const db = () => project().owner;
+let tenant: TestTenant;
+beforeAll(async () => {
+  tenant = await newTenant(db());
+});
+
+const errorOf = (work: Promise<unknown>): Promise<{ code?: string }> =>
+  work.then(
+    () => ({}),
+    (error) => ({ code: error.code }),
+  );
+
+describe('a session', () => {
+  /** A session put into a status past the guard; a status from finalizing on comes with its ending. */
+  async function sessionIn(client: pg.PoolClient, status: SessionStatus): Promise<string> {
+    const { id } = await newSession(client, tenant);
+    const outcome = endingFor(status);
+    await client.query('alter table public.interview_sessions disable trigger guard');
+    await client.query(
+      'update public.interview_sessions set status = $2, outcome = $3, reason = $4, scheduled_at = now() where id = $1',
+      [id, status, outcome, outcome && 'internal_error'],
+    );
+    await client.query('alter table public.interview_sessions enable trigger guard');
+    return id;
+  }
+  const endingFor = (status: SessionStatus): string | null =>
+    isEnded(status) ? status : status === 'finalizing' ? 'completed' : null;
+
+  async function tryMove(from: SessionStatus, to: SessionStatus): Promise<boolean | 'refused'> {
+    return rolledBack(db(), async (client) => {
+      const id = await sessionIn(client, from);
+      const outcome = endingFor(to) ?? undefined;
+      return move(client, id, to, outcome, outcome && 'internal_error').catch(() => 'refused' as const);
+    });
+  }
+
+  test('moves from any status to every later one, and to no earlier one or its own', async () => {
+    const wrong: string[] = [];
+    for (const from of sessionStatuses)
+      for (const to of sessionStatuses) {
+        // finalizing has decided on completed here: a status that says otherwise is refused.
+        const contradicts = from === 'finalizing' && isEnded(to) && to !== 'completed';
+        const expected = contradicts ? 'refused' : sessionRanks[to] > sessionRanks[from];
+        const moved = await tryMove(from, to);
+        if (moved !== expected) wrong.push(`${from} → ${to}: ${moved}`);
+      }
+    expect(wrong).toEqual([]);
+  });
+
+  test('a late or repeated report changes nothing and leaves no event', async () => {
+    const { id } = await servedSession(db(), tenant);
+    await move(db(), id, 'in_progress');
+    const before = { row: await sessionRow(db(), id), events: await eventsOf(db(), id) };
+    expect(await move(db(), id, 'in_progress')).toBe(false);
+    expect(await move(db(), id, 'connecting')).toBe(false);
+    expect(await move(db(), id, 'pending')).toBe(false);
+    expect({ row: await sessionRow(db(), id), events: await eventsOf(db(), id) }).toEqual(before);
+  });
+
+  test('its ending is decided once: whoever ends it later copies what finalizing decided', async () => {
+    const { id } = await servedSession(db(), tenant);
+    await move(db(), id, 'finalizing', 'completed', 'interviewer_finished');
+    await call(db(), 'app.end_session', { p_session_id: id, p_outcome: 'failed', p_reason: 'worker_lost' });
+    expect(await sessionRow(db(), id)).toMatchObject({
+      status: 'completed',
+      outcome: 'completed',
+      reason: 'interviewer_finished',
+    });
+    expect(
+      await errorOf(
+        db().query("update public.interview_sessions set outcome = 'failed', status = 'failed' where id = $1", [id]),
+      ),
+    ).toEqual({ code: 'GR001' });
+    expect(
+      await errorOf(db().query("update public.interview_sessions set reason = 'worker_lost' where id = $1", [id])),
+    ).toEqual({ code: 'GR002' });
+  });
+
+  test('cannot be moved back, ended without a reason, or given an older epoch, even at a SQL prompt', async () => {
+    const { id } = await servedSession(db(), tenant);
+    const update = (set: string) =>
+      errorOf(db().query(`update public.interview_sessions set ${set} where id = $1`, [id]));
+    expect(await update("status = 'pending'")).toEqual({ code: 'GR001' });
+    expect(await update('epoch = 0')).toEqual({ code: 'GR003' });
+    expect(await update("status = 'failed'")).toEqual({ code: '23514' });
+    expect(await update("status = 'failed', outcome = 'failed'")).toEqual({ code: '23514' });
+    expect(await update("status = 'failed', outcome = 'failed', reason = 'bad luck'")).toEqual({ code: '23514' });
+    expect(await update("status = 'failed', outcome = 'completed', reason = 'worker_lost'")).toEqual({ code: '23514' });
+    expect((await sessionRow(db(), id)).status).toBe('ready');
+  });
+
+  test('every move and its event are one transaction', async () => {
+    const { id } = await servedSession(db(), tenant);
+    await rolledBack(db(), (client) => move(client, id, 'in_progress'));
+    expect((await sessionRow(db(), id)).status).toBe('ready');
+    expect((await eventsOf(db(), id)).map(({ type }) => type)).toEqual([
+      'session.pending',
+      'machine.reserved',
+      'session.provisioning',
+      'machine.claimed',
+      'session.ready',
+    ]);
+  });
+});
+
+describe('a machine', () => {
+  test('goes forward only, by the function and at a SQL prompt', async () => {
+    const wrong: string[] = [];
+    for (const from of machineStates)
+      for (const to of machineStates) {
+        const { moved, forced } = await rolledBack(db(), async (client) => {
+          const { machineId } = await newSession(client, tenant);
+          await client.query('update public.machines set state = $2, reason = $3 where id = $1', [
+            machineId,
+            from,
+            'session_ended',
+          ]);
+          const done = await call(client, 'app.move_machine', {
+            p_machine_id: machineId,
+            p_state: to,
+            p_reason: 'session_ended',
+          });
+          await client.query('savepoint s');
+          const back = await errorOf(
+            client.query('update public.machines set state = $2 where id = $1', [machineId, 'reserved']),
+          );
+          return { moved: done, forced: back.code };
+        });
+        const forward = machineRanks[to] > machineRanks[from];
+        if (moved !== forward) wrong.push(`${from} → ${to}: ${moved}`);
+        if ((forward ? to : from) !== 'reserved' && forced !== 'GR005')
+          wrong.push(`${from} → ${to} → reserved: ${forced}`);
+      }
+    expect(wrong).toEqual([]);
+  });
+
+  test('serves one session, ever: session_id is written once', async () => {
+    const [first, second] = [await newSession(db(), tenant), await newSession(db(), tenant)];
+    const assign = (session: string | null) =>
+      errorOf(db().query('update public.machines set session_id = $2 where id = $1', [first.machineId, session]));
+    expect(await assign(second.id)).toEqual({ code: 'GR004' });
+    expect(await assign(null)).toEqual({ code: 'GR004' });
+    expect(await assign(first.id)).toEqual({});
+  });
+
+  test('a claim is answered the same to the same nonce and refused to another', async () => {
+    const session = await newSession(db(), tenant);
+    const first = await claim(db(), session, 'a');
+    expect(first).toMatchObject({ kind: 'claimed', session: { epoch: 1, status: 'ready' } });
+    expect(await claim(db(), session, 'a')).toMatchObject({ kind: 'claimed', session: { epoch: 1 } });
+    expect(await claim(db(), session, 'b')).toMatchObject({ kind: 'refused' });
+    expect((await sessionRow(db(), session.id)).epoch).toBe(1);
+  });
+});
+
+describe('no call before a required consent', () => {
+  test('a tenant that asks for consent gets sessions that wait for it; the right text opens the way, once', async () => {
+    const careful = await newTenant(db(), { require_consent: true, consent_text_version: '2026-11' });
+    const session = await servedSession(db(), careful);
+    const openCall = () =>
+      call(db(), 'open_call', { p_machine_id: session.machineId, p_epoch: 1, p_ordinal: 1, p_provider: 'openai' });
+    const mayStart = () => call(db(), 'session_may_start', { p_session_id: session.id });
+    const consent = (version: string) =>
+      call(db(), 'record_consent', {
+        p_session_id: session.id,
+        p_text_version: version,
+        p_remote_address_hash: digest('a'),
+      });
+
+    expect(await mayStart()).toEqual({ kind: 'consent_required', text_version: '2026-11' });
+    expect(await errorOf(openCall())).toEqual({ code: 'GR006' });
+    expect(await consent('2025-01')).toEqual({ kind: 'other_version', text_version: '2026-11' });
+    const first = await consent('2026-11');
+    expect(first).toMatchObject({ kind: 'recorded' });
+    expect(await consent('2026-11')).toEqual(first);
+    expect(await mayStart()).toEqual({ kind: 'may_start' });
+    expect(await openCall()).toMatchObject({ kind: 'opened' });
+    expect((await eventsOf(db(), session.id)).filter(({ type }) => type === 'candidate.consented')).toHaveLength(1);
+  });
+
+  test('a tenant that begins to ask does not stop sessions that exist', async () => {
+    const later = await newTenant(db());
+    const session = await newSession(db(), later);
+    await call(db(), 'update_tenant', {
+      p_tenant_id: later.id,
+      p_changes: { require_consent: true, consent_text_version: '1' },
+      p_by: {},
+    });
+    expect(await call(db(), 'session_may_start', { p_session_id: session.id })).toEqual({ kind: 'may_start' });
+    expect(await call(db(), 'session_may_start', { p_session_id: (await newSession(db(), later)).id })).toMatchObject({
+      kind: 'consent_required',
+    });
+  });
+});
+
+describe('the lists of the database are those of shared/src/session', () => {
+  /** The quoted words of a table's CHECK that mentions this column. */
+  async function wordsOf(table: string, column: string): Promise<string[]> {
+    const { rows } = await db().query(
+      `select pg_get_constraintdef(c.oid) as definition from pg_constraint c
+       where c.conrelid = ('public.' || $1)::regclass and c.contype = 'c' and pg_get_constraintdef(c.oid) like '%' || $2 || ' = ANY%'`,
+      [table, column],
+    );
+    return [
+      ...new Set(
+        rows.flatMap(({ definition }) => [...definition.matchAll(/'([a-z_]+)'::text/g)].map(([, word]) => word)),
+      ),
+    ];
+  }
+  const sorted = (list: readonly string[]) => [...list].sort();
+
+  test('statuses and their ranks', async () => {
+    const { rows } = await db().query('select s, app.rank_of(s) as rank from unnest($1::text[]) s', [sessionStatuses]);
+    expect(Object.fromEntries(rows.map(({ s, rank }) => [s, rank]))).toEqual(sessionRanks);
+    const definition = await db().query("select prosrc from pg_proc where proname = 'rank_of'");
+    expect(sorted([...definition.rows[0].prosrc.matchAll(/when '([a-z_]+)'/g)].map(([, word]) => word))).toEqual(
+      sorted(sessionStatuses),
+    );
+  });
+
+  test('machine states and their ranks', async () => {
+    expect(sorted(await wordsOf('machines', 'state'))).toEqual(sorted(machineStates));
+    for (const state of machineStates) {
+      const rank = await rolledBack(db(), async (client) => {
+        const { machineId } = await newSession(client, tenant);
+        const { rows } = await client.query(
+          "update public.machines set state = $2, reason = 'session_ended' where id = $1 returning state_rank",
+          [machineId, state],
+        );
+        return rows[0].state_rank;
+      });
+      expect([state, rank]).toEqual([state, machineRanks[state]]);
+    }
+  });
+
+  test.each([
+    ['interview_sessions', 'outcome', outcomes],
+    ['interview_sessions', 'presence', presences],
+    ['interview_sessions', 'reason', sessionReasonNames],
+    ['machines', 'reason', machineReasonNames],
+  ] as const)('%s.%s', async (table, column, names) => {
+    expect(sorted(await wordsOf(table, column))).toEqual(sorted(names));
+  });
+
+  test("a worker cannot report a status that is not a worker's to report", async () => {
+    const session = await servedSession(db(), tenant);
+    const worker = await project().as({
+      role: 'session_worker',
+      session_id: session.id,
+      machine_id: session.machineId,
+      epoch: 1,
+    });
+    for (const status of ['ready', 'completed', 'failed']) {
+      expect((await worker.rpc('worker_report', { p_status: status })).error?.code).toBe('22023');
+    }
+    expect((await worker.rpc('append_transcript', { p_entries: [entry('a', null, 'x')] })).error).toBeNull();
+  });
+});
