@@ -39,11 +39,13 @@ export function createBrowserPeer({ microphone, audio }: BrowserPeerOptions): Ca
     accept: (sdp) => connection.setRemoteDescription({ type: 'answer', sdp }),
     onEvent: (listener) =>
       channel.addEventListener('message', ({ data }) => listener(JSON.parse(String(data)) as Record<string, unknown>)),
-    onState: (listener) =>
+    onState: (listener) => {
+      // The data channel opens last: audio flows by then.
+      channel.addEventListener('open', () => listener('connected'));
       connection.addEventListener('connectionstatechange', () => {
-        if (connection.connectionState === 'connected') listener('connected');
         if (connection.connectionState === 'failed') listener('failed');
-      }),
+      });
+    },
     close: () => connection.close(),
   };
 }

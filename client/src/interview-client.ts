@@ -81,6 +81,7 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
   let token = options.joinToken;
   let socket: WebSocket | undefined;
   let peer: CallPeer | undefined;
+  let connectedOrdinal: number | undefined;
   let waitMs = firstWaitMs;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -117,8 +118,11 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
     });
     next.onState((peerState) => {
       if (peer !== next) return;
-      if (peerState === 'connected') setState('live');
-      else options.onProblem?.('call_failed', 'The audio connection was lost.');
+      if (peerState === 'connected') {
+        setState('live');
+        connectedOrdinal = ordinal;
+        send({ type: 'call_connected', ordinal });
+      } else options.onProblem?.('call_failed', 'The audio connection was lost.');
     });
     send({ type: 'sdp_offer', sdp: await next.offer(), ordinal });
   };
@@ -132,7 +136,10 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
         for (const id of message.acked) unacknowledged.delete(id);
         if (unacknowledged.size > 0)
           send({ type: 'transcript_update', entries: [...unacknowledged.values()].slice(0, 200) });
-        if (message.call_active && peer) return setState('live');
+        if (message.call_active && peer) {
+          if (connectedOrdinal !== undefined) send({ type: 'call_connected', ordinal: connectedOrdinal });
+          return setState('live');
+        }
         setState('ready');
         return void startCall(message.ordinal).catch((error: Error) =>
           options.onProblem?.('microphone', error.message),

@@ -9,7 +9,7 @@ export interface CallPeer {
   accept(answerSdp: string): Promise<void>;
   /** Events of the provider's data channel, parsed. */
   onEvent(listener: (event: Record<string, unknown>) => void): void;
-  /** `connected` once media flows; `failed` when the connection is lost for good. */
+  /** `connected` once media flows and the data channel is open; `failed` when the connection is lost for good. */
   onState(listener: (state: 'connected' | 'failed') => void): void;
   close(): void;
 }

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { processesLeft } from '../stack/leftovers.ts';
+import { processesLeftAfter } from '../stack/leftovers.ts';
 import { type Stack, startStack } from '../stack/stack.ts';
 import { parseOptions, usage } from './options.ts';
 import { createPlatform } from './platform.ts';
@@ -42,7 +42,7 @@ async function main(): Promise<number> {
     failure ??= error;
   });
   rmSync(dir, { recursive: true, force: true });
-  const left = processesLeft(dir);
+  const left = await processesLeftAfter(dir);
   print(
     left.length === 0
       ? '\nNothing is left running.'

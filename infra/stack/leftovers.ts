@@ -44,6 +44,16 @@ export function processesLeft(marker: string): ProcessEntry[] {
   return all.filter((p) => p.pid !== process.pid && (ours.has(p.pid) || p.command.includes(marker) || carries(p.pid)));
 }
 
+/** The same, once those that are on their way out have gone: asks until none is left, `limitMs` at most. */
+export async function processesLeftAfter(marker: string, limitMs = 2_000): Promise<ProcessEntry[]> {
+  const deadlineMs = performance.now() + limitMs;
+  for (;;) {
+    const left = processesLeft(marker);
+    if (left.length === 0 || performance.now() > deadlineMs) return left;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
 /** Ports of loopback that this process or its children listen on. */
 export function listeningPorts(): number[] {
   const inodes = new Set<string>();

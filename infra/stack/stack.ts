@@ -29,6 +29,8 @@ export interface StackOptions {
 }
 
 export interface Stack {
+  /** State folder; stands in the command line or environment of each of its processes. */
+  dir: string;
   cloud: LocalCloud;
   keys: DeploymentKeys;
   tenant: SeededTenant;
@@ -132,6 +134,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     const tenant = await addTenant('demo', 'Demo tenant');
     for (let n = 0; n < (options.orchestrators ?? 1); n += 1) await addOrchestrator();
     return {
+      dir,
       cloud,
       keys,
       tenant,

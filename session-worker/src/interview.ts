@@ -16,6 +16,7 @@ import { createReports } from './lifecycle/reports.ts';
 import { teardownPhases } from './lifecycle/teardown.ts';
 import { createCalls, type OfferResult } from './realtime/calls.ts';
 import { createInterviewer, type Interviewer } from './realtime/interviewer.ts';
+import { createOpening } from './realtime/opening.ts';
 import { createProvider } from './realtime/provider.ts';
 import { createRollover } from './realtime/rollover.ts';
 import { createSideband } from './realtime/sideband.ts';
@@ -156,6 +157,11 @@ export function createInterview(deps: InterviewDeps): Interview {
     const speaker = interviewer;
     speaker?.begin(ordinal > 1 || session.epoch > 1 ? await recap.text() : undefined);
   };
+  const opening = createOpening({
+    clock,
+    callConnectMs: deadlines.callConnectMs,
+    begin: (ordinal) => void speak(ordinal),
+  });
   const calls = createCalls({
     clock,
     log,
@@ -178,7 +184,7 @@ export function createInterview(deps: InterviewDeps): Interview {
       interviewer?.event(event);
       rollover.event(event);
     },
-    onSpeakable: (ordinal) => void speak(ordinal),
+    onSpeakable: opening.speakable,
     onGone: () => requireCall('call_lost'),
     onClosed: transcript.settle,
   });
@@ -256,6 +262,7 @@ export function createInterview(deps: InterviewDeps): Interview {
     onMessage: (message, connection) => {
       if (message.type === 'transcript_update') return onCopies(message, connection);
       if (conclusion.value) return connection.error('call_not_allowed', 'The session is ending.');
+      if (message.type === 'call_connected') return opening.connected(message.ordinal);
       if (message.type === 'sdp_offer') return void onOffer(message.sdp, message.ordinal, connection);
       if (message.final_transcript?.length) onCopies({ entries: message.final_transcript }, connection);
       conclude('ended_by_candidate');
@@ -277,6 +284,7 @@ export function createInterview(deps: InterviewDeps): Interview {
       lease.stop();
       rollover.stop();
       interviewer?.stop();
+      opening.stop();
     };
     const parts = {
       clock,

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { listeningPorts, processesLeft } from '../../infra/stack/leftovers.ts';
+import { listeningPorts, processesLeft, processesLeftAfter } from '../../infra/stack/leftovers.ts';
 import { type Stack, startStack } from '../../infra/stack/stack.ts';
 import {
   endOf,
@@ -124,10 +124,10 @@ describe('one interview, from the API call to nothing left', () => {
   });
 
   test('after stopping, no process and no listening port remains', async () => {
-    expect(processesLeft('greenroom-').length).toBeGreaterThan(2);
+    expect(processesLeft(stack.dir).length).toBeGreaterThan(2);
     expect(listeningPorts().length).toBeGreaterThan(portsBefore.length);
     await stack.stop();
-    expect(processesLeft('greenroom-')).toEqual([]);
+    expect(await processesLeftAfter(stack.dir)).toEqual([]);
     expect(listeningPorts().filter((port) => !portsBefore.includes(port))).toEqual([]);
   });
 });

@@ -54,6 +54,12 @@ export const clientMessage = z.discriminatedUnion('type', [
     ordinal: z.number().int().min(1).max(1_000).optional(),
   }),
   z.strictObject({
+    type: z.literal('call_connected'),
+    v: version,
+    /** The call whose audio and data channel are up: the interviewer may begin, the candidate hears it. */
+    ordinal: z.number().int().min(1).max(1_000),
+  }),
+  z.strictObject({
     type: z.literal('transcript_update'),
     v: version,
     entries: z.array(transcriptEntryInput).min(1).max(maxEntriesPerUpdate),
@@ -70,7 +76,14 @@ export const clientMessage = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('ping'), v: version, id: z.string().max(64).optional() }),
 ]);
 export type ClientMessage = z.output<typeof clientMessage>;
-export const clientMessageTypes = ['init_session', 'sdp_offer', 'transcript_update', 'end_session', 'ping'] as const;
+export const clientMessageTypes = [
+  'init_session',
+  'sdp_offer',
+  'call_connected',
+  'transcript_update',
+  'end_session',
+  'ping',
+] as const;
 
 export const serverMessage = z.discriminatedUnion('type', [
   z.object({

@@ -52,6 +52,8 @@ export const defaultDeadlines = {
   providerRequestMs: 10_000,
   /** An SDP answer waits this long for the sideband; then the interview begins without it, and it is tried on. */
   sidebandReadyMs: 5_000,
+  /** The interviewer begins this long after the call was answered, even if the browser never said that it is connected. */
+  callConnectMs: 10_000,
   /** The interviewer has called its `end_session` tool: each step of its goodbye may take this long. */
   goodbyeMs: 30_000,
   /** One request to the model that summarises and evaluates; a take of a result lasts half as long again. */

@@ -1,0 +1,48 @@
+import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
+import { describe, expect, test } from 'vitest';
+import { createOpening } from './opening.ts';
+
+function setUp() {
+  const clock = createFakeClock();
+  const begun: number[] = [];
+  const opening = createOpening({ clock, callConnectMs: 10_000, begin: (ordinal) => begun.push(ordinal) });
+  return { clock, begun, opening };
+}
+
+describe('when the interviewer begins', () => {
+  test('not before both the sideband and the browser are there, in whichever order they come', () => {
+    const first = setUp();
+    first.opening.speakable(1);
+    expect(first.begun).toEqual([]);
+    first.opening.connected(1);
+    expect(first.begun).toEqual([1]);
+
+    const second = setUp();
+    second.opening.connected(1);
+    expect(second.begun).toEqual([]);
+    second.opening.speakable(1);
+    expect(second.begun).toEqual([1]);
+  });
+
+  test('after the limit, when the browser never says that it is connected; and once only', async () => {
+    const { clock, begun, opening } = setUp();
+    opening.speakable(1);
+    await clock.advance(9_999);
+    expect(begun).toEqual([]);
+    await clock.advance(1);
+    opening.connected(1);
+    expect(begun).toEqual([1]);
+  });
+
+  test('not in a call that was replaced meanwhile, nor after it was stopped', async () => {
+    const { clock, begun, opening } = setUp();
+    opening.speakable(1);
+    opening.speakable(2);
+    opening.connected(1);
+    expect(begun).toEqual([]);
+    opening.stop();
+    await clock.advance(60_000);
+    expect(begun).toEqual([]);
+    expect(clock.pending).toBe(0);
+  });
+});
