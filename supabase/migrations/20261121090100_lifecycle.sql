@@ -1,7 +1,8 @@
 -- The lifecycle: every contended write is a function here, one call = one transaction.
 --
 -- F1  app.move_session is the only writer of a status. 0 rows moved is an ordinary answer.
--- F2  Locks are taken in one order: tenant_counters, then the session, then its machines.
+-- F2  Locks are taken in one order: sessions by id, then their machines, then tenant_counters. A creation takes the counter
+--     first and may: it then locks only rows that nobody else knows yet.
 -- F3  A change of epoch takes the session FOR UPDATE, a transcript write takes it FOR SHARE and checks the epoch:
 --     no stale write can slip between.
 -- F4  All times are the database's clock; callers pass durations, never timestamps.

@@ -4,6 +4,7 @@
 -- U2  Refusals are values {kind}; what is raised is a surprise.
 -- U3  Every function names its tenant, and a row of another tenant is answered as one that is not there.
 -- U4  Onboarding and removal are steps that may be repeated: each finds what the one before it left.
+-- U5  A tenant's row is locked FOR NO KEY UPDATE: a stronger lock would stop every insert that refers to it.
 
 create function app.audit(p_by jsonb, p_tenant_id uuid, p_action text, p_target text, p_details jsonb default '{}') returns void
 language sql volatile set search_path = '' as $$
@@ -107,7 +108,7 @@ comment on function public.onboarding_debts(integer) is 'Apps that must still be
 create function public.update_tenant(p_tenant_id uuid, p_changes jsonb, p_by jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 begin
-  if not exists (select from public.tenants where id = p_tenant_id and status in ('active', 'suspended') for update) then
+  if not exists (select from public.tenants where id = p_tenant_id and status in ('active', 'suspended') for no key update) then
     return jsonb_build_object('kind', 'not_found');
   end if;
   perform app.change_tenant(p_tenant_id, p_changes);
@@ -124,7 +125,7 @@ declare
   v_max integer;
   v_others bigint;
 begin
-  select max_standby into v_max from public.tenants where id = p_tenant_id and status in ('active', 'suspended') for update;
+  select max_standby into v_max from public.tenants where id = p_tenant_id and status in ('active', 'suspended') for no key update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
   select coalesce(sum(ceiling), 0) into v_others from public.pool_policies where tenant_id = p_tenant_id and region <> p_region;
   if v_others + p_ceiling > v_max then return jsonb_build_object('kind', 'limit_exceeded', 'limit', v_max, 'left', greatest(0, v_max - v_others)); end if;
@@ -143,8 +144,9 @@ declare
   v_status text;
   s record;
 begin
-  perform 1 from public.tenant_counters where tenant_id = p_tenant_id for update;
-  select status into v_status from public.tenants where id = p_tenant_id for update;
+  -- F2: all of its sessions before any ending takes the counter.
+  perform 1 from public.interview_sessions where tenant_id = p_tenant_id and state_rank < 90 order by id for update;
+  select status into v_status from public.tenants where id = p_tenant_id for no key update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
   if v_status = 'removed' then return jsonb_build_object('kind', 'removed'); end if;
   if v_status <> 'removing' then
@@ -197,7 +199,7 @@ declare
 begin
   update public.tenant_apps set status = 'removed' where name = p_name and status in ('removing', 'removed') returning tenant_id into v_tenant;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
-  perform 1 from public.tenants where id = v_tenant and status = 'removing' for update;
+  perform 1 from public.tenants where id = v_tenant and status = 'removing' for no key update;
   if not found then return jsonb_build_object('kind', 'removed'); end if;
   return app.finish_removal(v_tenant);
 end $$;

@@ -216,14 +216,19 @@ declare
   v_live uuid[];
   v_erased jsonb;
 begin
-  -- F2: the tenant's counter first; it also keeps new sessions of the candidate out until we are done.
-  perform 1 from public.tenant_counters where tenant_id = p_tenant_id for update;
-  perform 1 from public.tenant_candidates where tenant_id = p_tenant_id and candidate_id = p_candidate_id and erased_at is null;
-  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if not exists (select from public.tenant_candidates where tenant_id = p_tenant_id and candidate_id = p_candidate_id and erased_at is null) then
+    return jsonb_build_object('kind', 'not_found');
+  end if;
+  -- F2: all of the candidate's sessions before any ending takes the counter.
+  perform 1 from public.interview_sessions
+    where tenant_id = p_tenant_id and candidate_id = p_candidate_id and state_rank < 90 order by id for update;
   for s in select id from public.interview_sessions
     where tenant_id = p_tenant_id and candidate_id = p_candidate_id and state_rank < 70 and end_requested_at is null order by id loop
     perform public.request_end(s.id, p_tenant_id, 'cancelled', 'ended_by_platform');
   end loop;
+  -- From here on no new session of the candidate can come: it would refer to this row.
+  perform 1 from public.tenant_candidates where tenant_id = p_tenant_id and candidate_id = p_candidate_id and erased_at is null for update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
   select coalesce(array_agg(id order by id), '{}') into v_live from public.interview_sessions
     where tenant_id = p_tenant_id and candidate_id = p_candidate_id and state_rank < 90;
   if v_live <> '{}' then return jsonb_build_object('kind', 'ending', 'session_ids', to_jsonb(v_live)); end if;

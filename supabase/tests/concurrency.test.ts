@@ -1,0 +1,320 @@
+import { randomUUID } from 'node:crypto';
+import type { SupabaseClient } from '@supabase/supabase-js';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { useProject } from './support/project.ts';
+import {
+  type Answer,
+  call,
+  claim,
+  newSession,
+  newTenant,
+  servedSession,
+  sessionRequest,
+  type TestTenant,
+} from './support/sessions.ts';
+
+/** What must hold when many ask at once. All calls go through supabase-js or through connections of their own. */
+const project = useProject();
+const db = () => project().owner;
+let orchestrator: SupabaseClient;
+beforeAll(async () => {
+  orchestrator = await project().as({ role: 'orchestrator' });
+});
+
+async function create(requests: object[]): Promise<Answer[]> {
+  const { data, error } = await orchestrator.rpc('create_sessions', { p_requests: requests });
+  if (error) throw error;
+  return data;
+}
+function kinds(results: Answer[]): Record<string, number> {
+  const count: Record<string, number> = {};
+  for (const { kind } of results) count[kind] = (count[kind] ?? 0) + 1;
+  return count;
+}
+const parallel = <T>(n: number, work: (i: number) => Promise<T>): Promise<T[]> =>
+  Promise.all(Array.from({ length: n }, (_, i) => work(i)));
+
+/** The counter of a tenant beside what it counts. */
+async function counted(tenant: TestTenant): Promise<{ counter: number; live: number }> {
+  const { rows } = await db().query(
+    `select c.live_sessions as counter, (select count(*)::int from public.interview_sessions s where s.tenant_id = c.tenant_id and s.state_rank < 90) as live
+     from public.tenant_counters c where c.tenant_id = $1`,
+    [tenant.id],
+  );
+  return rows[0];
+}
+
+describe('create_sessions', () => {
+  test('twenty requests with one Idempotency-Key make one session, and all get it', async () => {
+    const tenant = await newTenant(db());
+    const same = { idempotency_key: 'once', body_hash: 'h', candidate: { name: 'Ada', email: 'ada@example.org' } };
+    const results = (await parallel(20, () => create([sessionRequest(tenant.id, same)]))).flat();
+    expect(kinds(results)).toEqual({ created: 1, replayed: 19 });
+    expect(new Set(results.map(({ session }) => session.session_id)).size).toBe(1);
+    expect(await counted(tenant)).toEqual({ counter: 1, live: 1 });
+    const { rows } = await db().query('select count(*)::int as n from public.machines where tenant_id = $1', [
+      tenant.id,
+    ]);
+    expect(rows).toEqual([{ n: 1 }]);
+  });
+
+  test('the same key with another body is refused', async () => {
+    const tenant = await newTenant(db());
+    const request = (body_hash: string) => sessionRequest(tenant.id, { idempotency_key: 'k', body_hash });
+    expect(kinds(await create([request('a'), request('b'), request('a')]))).toEqual({
+      created: 1,
+      idempotency_mismatch: 1,
+      replayed: 1,
+    });
+  });
+
+  test('twenty at once against a quota of seven: seven get in, thirteen are told the limit', async () => {
+    const tenant = await newTenant(db(), { max_live_sessions: 7 });
+    const results = (await parallel(20, () => create([sessionRequest(tenant.id)]))).flat();
+    expect(kinds(results)).toEqual({ created: 7, quota_exceeded: 13 });
+    expect(results.find(({ kind }) => kind === 'quota_exceeded')).toEqual({ kind: 'quota_exceeded', limit: 7 });
+    expect(await counted(tenant)).toEqual({ counter: 7, live: 7 });
+  });
+
+  test("starts per minute: a minute's worth at once, then told how long to wait; a refusal costs nothing", async () => {
+    const tenant = await newTenant(db(), { starts_per_minute: 5 });
+    const results = (await parallel(8, () => create([sessionRequest(tenant.id)]))).flat();
+    expect(kinds(results)).toEqual({ created: 5, rate_limited: 3 });
+    for (const { kind, retry_after_ms } of results)
+      if (kind === 'rate_limited') expect(retry_after_ms).toBeGreaterThan(9_000);
+    for (const { kind, retry_after_ms } of results)
+      if (kind === 'rate_limited') expect(retry_after_ms).toBeLessThanOrEqual(12_000);
+    expect(await counted(tenant)).toEqual({ counter: 5, live: 5 });
+  });
+
+  test('twenty at once for one new candidate make one candidate', async () => {
+    const tenant = await newTenant(db());
+    const candidate = { name: 'Ada', email: 'Ada@example.org' };
+    expect(kinds((await parallel(20, () => create([sessionRequest(tenant.id, { candidate })]))).flat())).toEqual({
+      created: 20,
+    });
+    const { rows } = await db().query('select count(*)::int as n from public.tenant_candidates where tenant_id = $1', [
+      tenant.id,
+    ]);
+    expect(rows).toEqual([{ n: 1 }]);
+  });
+
+  test('batches of two tenants in opposite orders do not wait for each other for ever', async () => {
+    const [a, b] = [await newTenant(db()), await newTenant(db())];
+    const batch = (i: number) => (i % 2 ? [a, b, a] : [b, a, b]).map(({ id }) => sessionRequest(id));
+    const results = (await parallel(12, (i) => create(batch(i)))).flat();
+    expect(kinds(results)).toEqual({ created: 36 });
+    expect([await counted(a), await counted(b)]).toEqual([
+      { counter: 18, live: 18 },
+      { counter: 18, live: 18 },
+    ]);
+  });
+});
+
+describe('counters never drift', () => {
+  test('through creations and endings of every kind at once, also repeated ones', async () => {
+    const tenant = await newTenant(db());
+    const sessions = await parallel(16, () => newSession(db(), tenant));
+    const endings = sessions.flatMap((session, i) => {
+      const end = () =>
+        call(db(), 'request_end', {
+          p_session_id: session.id,
+          p_tenant_id: tenant.id,
+          p_outcome: 'cancelled',
+          p_reason: 'ended_by_platform',
+        });
+      const gone = () =>
+        call(db(), 'record_machine_gone', { p_machine_id: session.machineId, p_machine_reason: 'host_lost' });
+      const finish = () =>
+        claim(db(), session).then(() =>
+          call(db(), 'finish_session', {
+            p_machine_id: session.machineId,
+            p_epoch: 1,
+            p_kind: 'ended',
+            p_outcome: 'completed',
+            p_reason: 'ended_by_candidate',
+          }),
+        );
+      return i % 4 === 0
+        ? [end, end, gone]
+        : i % 4 === 1
+          ? [finish, gone, end]
+          : i % 4 === 2
+            ? [gone, gone, finish]
+            : [];
+    });
+    await Promise.all([...endings.map((end) => end()), ...Array.from({ length: 5 }, () => newSession(db(), tenant))]);
+    const { counter, live } = await counted(tenant);
+    expect(counter).toBe(live);
+    expect(live).toBeLessThanOrEqual(21);
+    expect(live).toBeGreaterThanOrEqual(9);
+  });
+});
+
+describe('removal and erasure beside interviews that are ending', () => {
+  test('nobody waits for anybody for ever, and the counter is right afterwards', async () => {
+    const tenant = await newTenant(db());
+    const sessions = await parallel(12, () => servedSession(db(), tenant));
+    const pending = await parallel(6, () => newSession(db(), tenant));
+    const { rows: people } = await db().query(
+      'select candidate_id from public.tenant_candidates where tenant_id = $1',
+      [tenant.id],
+    );
+    const ending = { p_outcome: 'completed', p_reason: 'ended_by_candidate' };
+    await Promise.all([
+      ...sessions.map(({ machineId }) =>
+        call(db(), 'finish_session', { p_machine_id: machineId, p_epoch: 1, p_kind: 'ended', ...ending }),
+      ),
+      ...pending.map(({ machineId }) =>
+        call(db(), 'record_machine_gone', { p_machine_id: machineId, p_machine_reason: 'host_lost' }),
+      ),
+      ...people.map(({ candidate_id }) =>
+        call(db(), 'erase_candidate', { p_tenant_id: tenant.id, p_candidate_id: candidate_id, p_by: {} }),
+      ),
+      ...Array.from({ length: 6 }, () => newSession(db(), tenant).catch(() => undefined)),
+      ...Array.from({ length: 3 }, () => call(db(), 'remove_tenant', { p_tenant_id: tenant.id, p_by: {} })),
+    ]);
+    await call(db(), 'remove_tenant', { p_tenant_id: tenant.id, p_by: {} });
+    expect(await counted(tenant)).toEqual({ counter: 0, live: 0 });
+  });
+});
+
+describe('one machine, one session', () => {
+  test('twenty claims with different nonces: one wins, the epoch rises by one', async () => {
+    const session = await newSession(db(), await newTenant(db()));
+    const answers = await parallel(20, (i) => claim(db(), session, `boot-${i}`));
+    expect(kinds(answers)).toEqual({ claimed: 1, refused: 19 });
+    const { rows } = await db().query('select epoch from public.interview_sessions where id = $1', [session.id]);
+    expect(rows).toEqual([{ epoch: 1 }]);
+  });
+
+  test('twenty orchestrators take due intents: each intent once', async () => {
+    const tenant = await newTenant(db());
+    await parallel(12, () => newSession(db(), tenant, { taken_ms: 0 }));
+    await db().query(
+      "update public.machines set taken_until = null, not_before = now() - interval '1 s' where tenant_id = $1",
+      [tenant.id],
+    );
+    const taken = await parallel(20, () =>
+      call(db(), 'take_intents', { p_orchestrator_id: randomUUID(), p_taken_ms: 60_000, p_limit: 3 }),
+    );
+    const ids = taken.flat().map(({ machine_id }) => machine_id);
+    expect(new Set(ids).size).toBe(ids.length);
+    const { rows } = await db().query(
+      'select count(*)::int as n from public.machines where tenant_id = $1 and taken_until > now()',
+      [tenant.id],
+    );
+    expect(rows).toEqual([{ n: 12 }]);
+  });
+});
+
+describe('F5: events of a session', () => {
+  test('a second emitter waits for the first, so a reader with a cursor misses nothing', async () => {
+    const session = await servedSession(db(), await newTenant(db()));
+    const [slow, fast] = [await db().connect(), await db().connect()];
+    const emit = "select app.emit($1, $2, $3, '{}')";
+    const read = async (after: number): Promise<Answer[]> =>
+      (await orchestrator.rpc('session_events_after', { p_cursors: [{ session_id: session.id, after }] })).data;
+    try {
+      const cursor = (await read(0)).at(-1).id;
+      await slow.query('begin');
+      await slow.query(emit, [session.id, session.tenantId, 'slow']);
+      const second = fast.query(emit, [session.id, session.tenantId, 'fast']);
+      const { processID } = fast as unknown as { processID: number };
+      await expect
+        .poll(async () => (await db().query('select pg_blocking_pids($1) as pids', [processID])).rows[0].pids.length)
+        .toBe(1);
+      expect(await read(cursor)).toEqual([]);
+      await slow.query('commit');
+      await second;
+      expect((await read(cursor)).map(({ type }) => type)).toEqual(['slow', 'fast']);
+    } finally {
+      slow.release();
+      fast.release();
+    }
+  });
+
+  test('a reader that polls while forty are written sees each, in order, once', async () => {
+    const session = await servedSession(db(), await newTenant(db()));
+    const seen: Answer[] = [];
+    let cursor = 0;
+    const poll = async (): Promise<void> => {
+      const { data } = await orchestrator.rpc('session_events_after', {
+        p_cursors: [{ session_id: session.id, after: cursor }],
+      });
+      seen.push(...data);
+      cursor = data.at(-1)?.id ?? cursor;
+    };
+    let writing = true;
+    const writes = parallel(40, (i) =>
+      db().query("select app.emit($1, $2, $3, '{}')", [session.id, session.tenantId, `e${i}`]),
+    ).then(() => {
+      writing = false;
+    });
+    while (writing) await poll();
+    await writes;
+    await poll();
+    const { rows } = await db().query(
+      'select id::int as id from public.session_events where session_id = $1 order by id',
+      [session.id],
+    );
+    expect(seen.map(({ id }) => id)).toEqual(rows.map(({ id }) => id));
+  });
+});
+
+describe('draw_rate_limits', () => {
+  const draw = async (limits: object[], times = 1): Promise<Answer[]> => {
+    const { data, error } = await orchestrator.rpc('draw_rate_limits', {
+      p_requests: Array.from({ length: times }, () => ({ limits })),
+    });
+    if (error) throw error;
+    return data;
+  };
+  const limit = (scope: string, burst: number, per_minute = 6) => ({ scope, per_minute, burst });
+
+  test('forty calls at once against a burst of ten: ten are allowed, whoever asks', async () => {
+    const scope = randomUUID();
+    const answers = (await parallel(40, () => draw([limit(scope, 10)]))).flat();
+    expect(answers.filter(({ allowed }) => allowed)).toHaveLength(10);
+  });
+
+  test('answers what the standard headers say, request by request of a batch', async () => {
+    const scope = randomUUID();
+    const answers = await draw([limit(scope, 2)], 3);
+    expect(answers.map(({ allowed, limits }) => [allowed, limits[0].limit, limits[0].remaining])).toEqual([
+      [true, 2, 1],
+      [true, 2, 0],
+      [false, 2, 0],
+    ]);
+    expect(answers[2].retry_after_ms).toBeGreaterThan(9_000);
+    expect(answers[2].retry_after_ms).toBeLessThanOrEqual(10_000);
+    expect(answers[0].retry_after_ms).toBe(0);
+  });
+
+  test('a request that one limit refuses draws from none of its limits', async () => {
+    const [key, tenant] = [randomUUID(), randomUUID()];
+    await draw([limit(key, 1)]);
+    const [refused] = await draw([limit(tenant, 5), limit(key, 1)]);
+    expect(refused).toMatchObject({
+      allowed: false,
+      limits: [
+        { scope: tenant, remaining: 5 },
+        { scope: key, remaining: 0 },
+      ],
+    });
+  });
+
+  test('what was drawn comes back with time', async () => {
+    const scope = randomUUID();
+    await draw([limit(scope, 1)]);
+    expect((await draw([limit(scope, 1)]))[0].allowed).toBe(false);
+    await db().query("update public.rate_limits set next_at = next_at - interval '10 s' where scope = $1", [scope]);
+    expect((await draw([limit(scope, 1)]))[0].allowed).toBe(true);
+  });
+
+  test('batches that name the same scopes in opposite orders do not wait for each other for ever', async () => {
+    const [a, b] = [randomUUID(), randomUUID()];
+    const answers = await parallel(20, (i) => draw((i % 2 ? [a, b] : [b, a]).map((scope) => limit(scope, 100))));
+    expect(answers.flat().every(({ allowed }) => allowed)).toBe(true);
+  });
+});
