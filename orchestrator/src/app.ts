@@ -92,6 +92,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   }).withTypeProvider<ZodTypeProvider>();
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(() => (body: unknown) => JSON.stringify(body)); // A2
+  app.removeContentTypeParser('text/plain'); // JSON is what this API speaks
   registerErrors(app, deps.logger);
   registerUnknownRoutes(app);
   registerHeaders(app, deps);

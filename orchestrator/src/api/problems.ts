@@ -51,6 +51,7 @@ export function sendProblem(reply: FastifyReply, error: AppError): FastifyReply 
   return reply
     .code(error.status)
     .header('content-type', problemType)
+    .header('x-request-id', reply.request.id)
     .serializer((body: unknown) => JSON.stringify(body))
     .send(problemOf(error, reply.request.id));
 }
