@@ -8,7 +8,7 @@ describe('when time runs out', () => {
 
   beforeAll(async () => {
     stack = await startStack({
-      voice: { turns: 50, paceMs: 200 },
+      voice: { turns: 200, paceMs: 300 },
       environment: {
         NEVER_JOINED_MS: '1500',
         OFFER_MS: '1500',
