@@ -34,6 +34,17 @@ const endTexts: Record<string, string> = {
   opened_elsewhere: 'The interview was opened in another tab or on another device.',
 };
 
+/** What a candidate is told when the invitation cannot be used, by the API's error code. */
+const joinTexts: Record<string, string> = {
+  validation_failed: 'This invitation link is not complete. Please open it again from your invitation, as a whole.',
+  not_found: 'This invitation link is not valid. Please check it, or ask for a new one.',
+  invitation_invalid: 'This invitation link is not valid any more. Please ask for a new one.',
+  invitation_used:
+    'This invitation was already used in another browser. Please use that one, or ask for a new invitation.',
+  session_ended: 'This interview is over.',
+  not_joinable: 'It is too early to join. Please come back shortly before your interview begins.',
+};
+
 interface Joined {
   websocket_url: string;
   join_token: string;
@@ -57,8 +68,10 @@ async function join(): Promise<Joined> {
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ session_id: sessionId, code: location.hash.slice(1), browser: browserSecret() }),
   });
-  const body = (await answer.json()) as Joined & { detail?: string };
-  if (!answer.ok) throw new Error(body.detail ?? 'This link could not be used.');
+  const body = (await answer.json()) as Joined & { code?: string };
+  if (!answer.ok) {
+    throw new Error(joinTexts[body.code ?? ''] ?? 'Something went wrong on our side. Please try again in a minute.');
+  }
   return body;
 }
 
