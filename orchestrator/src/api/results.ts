@@ -1,0 +1,103 @@
+import { AppError } from '@greenroom/shared/errors/app-error.ts';
+import { type ResultFailure, type ResultView, resultView, reviewRequest } from '@greenroom/shared/protocol/results.ts';
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import type { FoundResult, ResultStore } from '../database/result-store.ts';
+import type { Authenticate } from './authenticate.ts';
+import { sessionNotFound, sessionParams } from './sessions.ts';
+
+/** `/api/sessions/{id}/result`: show, review, run again. */
+export interface ResultRoutesDeps {
+  authenticate: Authenticate;
+  results: Pick<ResultStore, 'get' | 'rerun' | 'review'>;
+}
+
+const failureTexts: Record<ResultFailure, string> = {
+  refused: 'The model declined to evaluate this interview.',
+  incomplete: 'The model did not finish its answer.',
+  invalid_answer: 'The model did not answer in the form that was asked for.',
+  rejected: 'The provider did not accept the request.',
+  provider_auth_failed: 'The provider refused our credential.',
+  provider_rate_limited: 'The provider is rate limiting us.',
+  provider_unavailable: 'The provider did not answer as it should.',
+  interrupted: 'The evaluation was interrupted.',
+  internal_error: 'Greenroom failed.',
+};
+
+const noResult = (): AppError =>
+  new AppError('not_found', {
+    detail: 'The session has no result: it has not ended, or it ended before the interview began.',
+  });
+
+/** What the model said when it declined is for operators: it may repeat the interview. */
+function viewResult({ result }: FoundResult): ResultView {
+  if (!result) throw noResult();
+  const { last_error, ...shown } = result;
+  return { ...shown, failure_text: result.failure === null ? null : failureTexts[result.failure] };
+}
+
+export function resultRoutes({ authenticate, results }: ResultRoutesDeps): FastifyPluginAsyncZod {
+  const shown = async (sessionId: string, tenantId: string): Promise<ResultView> => {
+    const found = await results.get(sessionId, tenantId);
+    if (!found) throw sessionNotFound();
+    return viewResult(found);
+  };
+
+  return async (app) => {
+    app.get(
+      '/sessions/:id/result',
+      {
+        schema: {
+          summary: 'Summary and evaluation of a session',
+          description: 'There is one as soon as the session has ended: `pending` until it is made. 404 before that.',
+          params: sessionParams,
+          response: { 200: resultView },
+        },
+      },
+      async (request) => {
+        const { tenantId } = await authenticate(request, 'sessions:read');
+        return shown(request.params.id, tenantId);
+      },
+    );
+
+    app.patch(
+      '/sessions/:id/result',
+      {
+        schema: {
+          summary: 'Say that a person has looked at the result',
+          params: sessionParams,
+          body: reviewRequest,
+          response: { 200: resultView },
+        },
+      },
+      async (request) => {
+        const { tenantId, keyId } = await authenticate(request, 'sessions:write');
+        const { human_reviewed: reviewed, reviewed_by: by = `key:${keyId}` } = request.body;
+        const outcome = await results.review(request.params.id, tenantId, reviewed, by);
+        if (outcome === 'not_found') throw sessionNotFound();
+        if (outcome === 'nothing') throw noResult();
+        if (outcome === 'not_done')
+          throw new AppError('conflict', { detail: 'There is nothing final to review yet: wait until it is done.' });
+        return shown(request.params.id, tenantId);
+      },
+    );
+
+    app.post(
+      '/sessions/:id/result/rerun',
+      {
+        schema: {
+          summary: 'Make the result again',
+          description: '202: it is queued, or under way already.',
+          params: sessionParams,
+          response: { 202: resultView },
+        },
+      },
+      async (request, reply) => {
+        const { tenantId, keyId } = await authenticate(request, 'sessions:write');
+        const outcome = await results.rerun(request.params.id, tenantId, `key:${keyId}`);
+        if (outcome === 'not_found') throw sessionNotFound();
+        if (outcome === 'nothing') throw noResult();
+        return reply.code(202).send(await shown(request.params.id, tenantId));
+      },
+    );
+  };
+}

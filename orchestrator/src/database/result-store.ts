@@ -1,0 +1,105 @@
+import { callFunction, type Database } from '@greenroom/shared/database/client.ts';
+import {
+  type Evaluation,
+  type IntegrityFlag,
+  integrityFlag,
+  type ResultFailure,
+  resultView,
+} from '@greenroom/shared/protocol/results.ts';
+import { storedTranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
+import { sessionStatuses } from '@greenroom/shared/session/states.ts';
+import { z } from 'zod';
+import { sessionRow } from './rows.ts';
+
+/** Results: durable work, taken by lease, and what it came to. Throws DatabaseError. */
+
+const takenResult = z.object({
+  session_id: z.string(),
+  /** Fencing number: reports with an older one change nothing. */
+  take: z.number().int(),
+  /** Of this revision, 1 for the first. */
+  attempt: z.number().int(),
+  revision: z.number().int(),
+  integrity_flags: z.array(integrityFlag),
+  session: sessionRow,
+});
+export type TakenResult = z.output<typeof takenResult>;
+
+const storedResult = resultView.omit({ failure_text: true }).extend({ last_error: z.string().nullable() });
+export type StoredResult = z.output<typeof storedResult>;
+
+const foundResult = z.object({ session_status: z.enum(sessionStatuses), result: storedResult.nullable() });
+export type FoundResult = z.output<typeof foundResult>;
+
+export interface NewResult {
+  status: 'done' | 'empty';
+  summary: string | null;
+  evaluation: Evaluation | null;
+  integrity_flags: IntegrityFlag[];
+  model: string | null;
+}
+
+export interface Failure {
+  failure: ResultFailure;
+  detail: string;
+  /** Null: given up. */
+  retryMs: number | null;
+}
+
+/** Which take speaks of which result. */
+export type TakeOf = Pick<TakenResult, 'session_id' | 'take'>;
+
+export type ResultStore = ReturnType<typeof createResultStore>;
+
+export function createResultStore(database: Database) {
+  const call = <T extends z.ZodType>(name: string, parameters: object, result: T) =>
+    callFunction(database, name, { ...parameters }, result);
+  const keyOf = ({ session_id, take }: TakeOf) => ({ p_session_id: session_id, p_take: take });
+  return {
+    /** Takes due results for one attempt each; they are lost after `takenMs` unless kept. */
+    take: (orchestratorId: string, takenMs: number, limit: number, maxAttempts: number): Promise<TakenResult[]> =>
+      call(
+        'take_results',
+        { p_orchestrator_id: orchestratorId, p_taken_ms: takenMs, p_limit: limit, p_max_attempts: maxAttempts },
+        z.array(takenResult),
+      ),
+    /** False: the take is stale. */
+    keep: (of: TakeOf, takenMs: number): Promise<boolean> =>
+      call('keep_result', { ...keyOf(of), p_taken_ms: takenMs }, z.boolean()),
+    /** The whole conversation in its order. */
+    transcript: (sessionId: string) =>
+      call('transcript_to_evaluate', { p_session_id: sessionId }, z.array(storedTranscriptEntry)),
+    /** `queued_again`: the transcript has grown meanwhile. */
+    record: (of: TakeOf, revision: number, result: NewResult) =>
+      call(
+        'record_result',
+        { ...keyOf(of), p_revision: revision, p_result: result },
+        z.enum(['recorded', 'queued_again', 'stale']),
+      ),
+    recordFailed: (of: TakeOf, { failure, detail, retryMs }: Failure) =>
+      call(
+        'record_result_failed',
+        { ...keyOf(of), p_failure: failure, p_error: detail, p_retry_ms: retryMs },
+        z.enum(['pending', 'dead', 'stale']),
+      ),
+    /** Gives a take back unused. */
+    release: (of: TakeOf): Promise<boolean> => call('release_result', keyOf(of), z.boolean()),
+    /** Undefined when there is no such session of this tenant. */
+    get: async (sessionId: string, tenantId: string | null): Promise<FoundResult | undefined> => {
+      const parameters = { p_session_id: sessionId, p_tenant_id: tenantId };
+      return (await call('get_result', parameters, foundResult.nullable())) ?? undefined;
+    },
+    rerun: (sessionId: string, tenantId: string | null, by: string) =>
+      call(
+        'rerun_result',
+        { p_session_id: sessionId, p_tenant_id: tenantId, p_by: by },
+        z.enum(['queued', 'running', 'nothing', 'not_found']),
+      ),
+    review: (sessionId: string, tenantId: string | null, reviewed: boolean, by: string) =>
+      call(
+        'review_result',
+        { p_session_id: sessionId, p_tenant_id: tenantId, p_reviewed: reviewed, p_by: by },
+        z.enum(['recorded', 'not_done', 'nothing', 'not_found']),
+      ),
+  };
+}

@@ -1,0 +1,138 @@
+import { createHash } from 'node:crypto';
+import type OpenAI from 'openai';
+import type { z } from 'zod';
+
+/**
+ * The one door to the model that evaluates: the Responses API, by the official package.
+ *
+ * M1  It never retries: the work is durable and has its own schedule (retry.ts).
+ * M2  An answer is classified once, here; text of a request or an answer is never logged.
+ * M3  The package is loaded with the first question, not with the process: it is large, and most starts need it later.
+ * M4  Nothing is kept at the provider (`store: false`), and the session is named to it by a hash alone.
+ */
+export interface Question<T> {
+  /** Name of the answer's schema: `^[a-z_]+$`. */
+  name: string;
+  schema: z.ZodType<T>;
+  instructions: string;
+  input: string;
+  sessionId: string;
+  maxOutputTokens: number;
+}
+
+export type Answer<T> =
+  | { kind: 'answered'; value: T }
+  /** The model declined; `text` is what it said. */
+  | { kind: 'refused'; text: string }
+  /** `output`: it ran out of tokens. `input`: the question is too long for it. */
+  | { kind: 'incomplete'; why: 'output' | 'input' }
+  /** Complete, and not of the schema. */
+  | { kind: 'invalid' }
+  | { kind: 'authFailed' }
+  | { kind: 'rateLimited'; retryAfterMs: number | undefined }
+  | { kind: 'unavailable' }
+  /** The provider does not accept the request: another try would be the same. */
+  | { kind: 'rejected'; detail: string };
+
+export type Ask = <T>(question: Question<T>, signal?: AbortSignal) => Promise<Answer<T>>;
+
+export interface ModelOptions {
+  apiKey: string;
+  /** `https://api.openai.com/v1` */
+  baseUrl: string;
+  model: string;
+  /** Limit of one request, ms. */
+  requestMs: number;
+}
+
+interface Library {
+  client: OpenAI;
+  APIError: typeof OpenAI.APIError;
+  APIUserAbortError: typeof OpenAI.APIUserAbortError;
+  zodTextFormat: typeof import('openai/helpers/zod').zodTextFormat;
+}
+
+/** M3. */
+async function load({ apiKey, baseUrl, requestMs }: ModelOptions): Promise<Library> {
+  const [{ default: Client }, { zodTextFormat }] = await Promise.all([import('openai'), import('openai/helpers/zod')]);
+  const client = new Client({
+    apiKey,
+    baseURL: baseUrl,
+    timeout: requestMs,
+    maxRetries: 0, // M1
+    organization: null,
+    project: null,
+    logLevel: 'off', // M2
+  });
+  return { client, zodTextFormat, APIError: Client.APIError, APIUserAbortError: Client.APIUserAbortError };
+}
+
+/** A quota that is used up is answered 429, too, and does not come back within seconds. */
+const usedUpMs = 300_000;
+
+const retryAfterOf = (headers: Headers | undefined): number | undefined => {
+  const seconds = Number(headers?.get('retry-after') ?? Number.NaN);
+  return Number.isFinite(seconds) ? seconds * 1_000 : undefined;
+};
+
+export interface ProviderError {
+  status: number | undefined;
+  code?: string | null | undefined;
+  headers?: Headers | undefined;
+}
+
+/** What a refusal of the provider means (M2). Without a status there was no answer. */
+export function classifyError({ status, code, headers }: ProviderError): Exclude<Answer<never>, { kind: 'answered' }> {
+  if (code === 'context_length_exceeded') return { kind: 'incomplete', why: 'input' };
+  if (status === 401 || status === 403) return { kind: 'authFailed' };
+  if (code === 'insufficient_quota') return { kind: 'rateLimited', retryAfterMs: usedUpMs };
+  if (status === 429) return { kind: 'rateLimited', retryAfterMs: retryAfterOf(headers) };
+  if (status === undefined || status >= 500 || status === 408 || status === 409) return { kind: 'unavailable' };
+  return { kind: 'rejected', detail: `HTTP ${status}${code ? `, ${code}` : ''}` };
+}
+
+type ModelResponse = Pick<OpenAI.Responses.Response, 'status' | 'output' | 'incomplete_details'>;
+
+function refusalIn({ output }: ModelResponse): string | undefined {
+  const parts = output.flatMap((item) => (item.type === 'message' ? item.content : []));
+  return parts.find((part) => part.type === 'refusal')?.refusal;
+}
+
+function classifyAnswer<T>(response: ModelResponse, value: T | null): Answer<T> {
+  const refusal = refusalIn(response);
+  if (refusal !== undefined) return { kind: 'refused', text: refusal };
+  if (response.incomplete_details?.reason === 'content_filter')
+    return { kind: 'refused', text: 'The content filter stopped it.' };
+  if (response.status === 'incomplete') return { kind: 'incomplete', why: 'output' };
+  if (response.status === 'failed') return { kind: 'unavailable' };
+  return value === null ? { kind: 'invalid' } : { kind: 'answered', value };
+}
+
+/** @returns a function that asks one question. Throws only when its signal aborts. */
+export function createModel(options: ModelOptions): Ask {
+  let library: Promise<Library> | undefined;
+  return async (question, signal) => {
+    library ??= load(options);
+    const { client, zodTextFormat, APIError, APIUserAbortError } = await library;
+    const { name, schema, instructions, input, maxOutputTokens, sessionId } = question;
+    try {
+      const response = await client.responses.parse(
+        {
+          model: options.model,
+          instructions,
+          input: [{ role: 'user', content: input }],
+          text: { format: zodTextFormat(schema, name) },
+          max_output_tokens: maxOutputTokens,
+          store: false, // M4
+          safety_identifier: createHash('sha256').update(sessionId).digest('hex'),
+        },
+        signal ? { signal } : {},
+      );
+      return classifyAnswer(response, response.output_parsed);
+    } catch (error) {
+      if (error instanceof APIUserAbortError) throw error;
+      if (error instanceof APIError) return classifyError(error as ProviderError);
+      return { kind: 'invalid' };
+    }
+  };
+}

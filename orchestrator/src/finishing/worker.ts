@@ -1,0 +1,139 @@
+import type { Logger } from '@greenroom/shared/runtime/logger.ts';
+import PQueue from 'p-queue';
+import type { NewResult, ResultStore, TakenResult } from '../database/result-store.ts';
+import type { Evaluate, Evaluated } from './evaluate.ts';
+import type { Ask } from './model.ts';
+import type { Interview } from './quote.ts';
+import { maxAttempts, retryDelayMs } from './retry.ts';
+
+/**
+ * Makes the results that are due: takes them from the database, evaluates, reports.
+ *
+ * W1  At most `concurrency` at a time in this process, and none is taken that could not begin at once: what waits, waits
+ *     in the database, where another orchestrator may take it.
+ * W2  Before each question to the model the take is kept; when it is lost, nothing more is paid for and nothing reported.
+ * W3  Shutting down aborts what is under way and gives it back; what cannot be given back, its lease frees.
+ */
+export interface Finishing {
+  /** One round: takes what is due and begins it. Does not wait for it to be done. */
+  run(): Promise<void>;
+  /** Resolves when nothing is under way. */
+  idle(): Promise<void>;
+  /** W3. */
+  stop(): Promise<void>;
+}
+
+export interface FinishingDeps {
+  results: Pick<ResultStore, 'take' | 'keep' | 'transcript' | 'record' | 'recordFailed' | 'release'>;
+  ask: Ask;
+  evaluate: Evaluate;
+  /** The model's name, noted with what it made. */
+  model: string;
+  orchestratorId: string;
+  /** Limit of one question, ms; a take lasts half as long again. */
+  requestMs: number;
+  logger: Logger;
+  /** A session has news. */
+  onChange?: (sessionId: string) => void;
+  /** Default 4. */
+  concurrency?: number;
+}
+
+class TakeLost extends Error {}
+
+const stringsIn = (value: unknown): string[] =>
+  Array.isArray(value) ? value.filter((item) => typeof item === 'string') : [];
+
+function interviewOf({ session, integrity_flags }: TakenResult, entries: Interview['entries']): Interview {
+  const { title, description } = session.interview_context.position;
+  const { language, questions } = session.settings;
+  return {
+    sessionId: session.session_id,
+    position: { title, description },
+    language: typeof language === 'string' ? language : 'en',
+    plannedQuestions: stringsIn(questions),
+    integrityFlags: integrity_flags,
+    entries,
+  };
+}
+
+const newResult = (evaluated: Exclude<Evaluated, { kind: 'failed' }>, model: string): NewResult =>
+  evaluated.kind === 'empty'
+    ? { status: 'empty', summary: null, evaluation: null, integrity_flags: [], model: null }
+    : {
+        status: 'done',
+        summary: evaluated.summary,
+        evaluation: evaluated.evaluation,
+        integrity_flags: evaluated.integrityFlags,
+        model,
+      };
+
+export function createFinishing(deps: FinishingDeps): Finishing {
+  const { results, evaluate, model, orchestratorId, requestMs, logger, onChange, concurrency = 4 } = deps;
+  const takenMs = Math.round(requestMs * 1.5);
+  const stopping = new AbortController();
+  const queue = new PQueue({ concurrency });
+
+  /** W2. */
+  const askFor =
+    (taken: TakenResult): Ask =>
+    async (question) => {
+      stopping.signal.throwIfAborted();
+      if (!(await results.keep(taken, takenMs))) throw new TakeLost();
+      return deps.ask(question, stopping.signal);
+    };
+
+  const report = async (taken: TakenResult, evaluated: Evaluated): Promise<string> => {
+    if (evaluated.kind !== 'failed') return results.record(taken, taken.revision, newResult(evaluated, model));
+    const { failure, detail, retryAfterMs } = evaluated;
+    const retryMs = retryDelayMs({ failure, attempt: taken.attempt, retryAfterMs });
+    const outcome = await results.recordFailed(taken, { failure, detail, retryMs });
+    const fields = { session_id: taken.session_id, reason: failure, attempt: taken.attempt };
+    if (outcome === 'dead') logger.error(fields, 'an evaluation was given up');
+    else logger.warn({ ...fields, delay_ms: retryMs }, 'an evaluation failed');
+    return outcome;
+  };
+
+  const finish = async (taken: TakenResult): Promise<void> => {
+    const entries = await results.transcript(taken.session_id);
+    const evaluated = await evaluate(interviewOf(taken, entries), askFor(taken));
+    const outcome = await report(taken, evaluated);
+    const fields = { session_id: taken.session_id, kind: evaluated.kind, attempt: taken.attempt };
+    logger.info({ ...fields, outcome, entries: entries.length }, 'a session was finished');
+    onChange?.(taken.session_id);
+  };
+
+  const giveBack = async (taken: TakenResult, error: unknown): Promise<void> => {
+    if (error instanceof TakeLost) {
+      logger.warn({ session_id: taken.session_id }, 'an evaluation was lost to another orchestrator');
+      return;
+    }
+    if (stopping.signal.aborted) {
+      await results.release(taken); // W3
+      return;
+    }
+    logger.error({ session_id: taken.session_id, error }, 'an evaluation broke off');
+    await report(taken, { kind: 'failed', failure: 'internal_error', detail: 'Greenroom failed; its log says how.' });
+  };
+
+  const attempt = (taken: TakenResult): Promise<void> =>
+    finish(taken)
+      .catch((error: unknown) => giveBack(taken, error))
+      .catch((error: unknown) =>
+        logger.warn({ session_id: taken.session_id, error }, 'an evaluation is left to its lease'),
+      );
+
+  return {
+    run: async () => {
+      const free = concurrency - queue.pending - queue.size; // W1
+      if (free <= 0 || stopping.signal.aborted) return;
+      for (const taken of await results.take(orchestratorId, takenMs, free, maxAttempts))
+        void queue.add(() => attempt(taken));
+    },
+    idle: () => queue.onIdle(),
+    stop: async () => {
+      stopping.abort(new Error('shutting down'));
+      await queue.onIdle();
+    },
+  };
+}
