@@ -1,9 +1,11 @@
+import { audiences } from '@greenroom/shared/protocol/tokens.ts';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { connectCandidate } from '../test/candidate.ts';
+import { type CandidateOptions, connectCandidate } from '../test/candidate.ts';
 import { candidateSpeech, functionCall, reply, transcribed } from '../test/conversation.ts';
-import { answerSdp, offerSdp } from '../test/peers.ts';
+import { answerSdp, offerSdp, type Reply } from '../test/peers.ts';
 import { type Served, type ServeOptions, serveWorker } from '../test/serve.ts';
 
+const otherId = '00000000-0000-4000-8000-000000000000';
 let served: Served;
 const serve = async (options?: ServeOptions) => {
   served = await serveWorker(options);
@@ -22,6 +24,7 @@ async function joined({ port, peers, worker }: Served) {
   await candidate.hears('session_ready');
   candidate.say({ type: 'sdp_offer', sdp: offerSdp });
   await candidate.hears('sdp_answer');
+  candidate.say({ type: 'call_connected', ordinal: 1 });
   return candidate;
 }
 const emitAll = (events: Array<Record<string, unknown>>) => {
@@ -111,5 +114,391 @@ describe('an interview, end to end between scripted peers', () => {
     expect(await candidate.hears('session_ended')).toMatchObject({ reason: 'interviewer_finished' });
     expect(await exited).toBe(0);
     expect(peers.stored.get('1/item_11')).toMatchObject({ previous_item_id: null });
+  });
+});
+
+describe('who is let in', () => {
+  const refusals: Array<[string, number, (served: Served) => Promise<CandidateOptions>]> = [
+    ['no replay state', 4401, async () => ({ headers: {} })],
+    ['a forged replay state', 4401, async () => ({ headers: { 'fly-replay-src': 'instance=x;state=a.b.c' } })],
+    ['another epoch', 4409, async ({ peers }) => ({ headers: await peers.admission(2) })],
+    [
+      'an expired replay state',
+      4503,
+      async ({ peers }) => ({
+        headers: { 'fly-replay-src': `state=${await peers.token(audiences.replay, { epoch: 1 }, '-1m')}` },
+      }),
+    ],
+    [
+      'a replay state of another session',
+      4404,
+      async ({ peers }) => ({
+        headers: {
+          'fly-replay-src': `state=${await peers.token(audiences.replay, { epoch: 1, session_id: otherId })}`,
+        },
+      }),
+    ],
+    [
+      'a join token used as replay state',
+      4401,
+      async ({ peers }) => ({
+        headers: { 'fly-replay-src': `state=${await peers.token(audiences.join, { epoch: 1 })}` },
+      }),
+    ],
+    ['another session’s path', 4404, async () => ({ path: `/ws/sessions/${otherId}` })],
+    [
+      'another session’s token',
+      4401,
+      async ({ peers }) => ({ token: await peers.token(audiences.join, { session_id: otherId }) }),
+    ],
+    [
+      'another tenant’s token',
+      4401,
+      async ({ peers }) => ({ token: await peers.token(audiences.join, { tenant_id: otherId }) }),
+    ],
+    ['an expired token', 4401, async ({ peers }) => ({ token: await peers.token(audiences.join, {}, '-1m') })],
+    ['a token for something else', 4401, async ({ peers }) => ({ token: await peers.token(audiences.transcript) })],
+    ['no token', 4401, async () => ({ token: '' })],
+    [
+      'a foreign origin',
+      4401,
+      async ({ peers }) => ({ headers: { ...(await peers.admission()), origin: 'https://evil.test' } }),
+    ],
+  ];
+  test.each(refusals)('%s: the socket opens and closes with %i', async (_what, code, options) => {
+    await serve({ session: { allowed_origins: ['https://good.test'] } });
+    await until(() => served.worker.ready);
+    const candidate = await connectCandidate(served.port, served.peers, await options(served));
+    expect((await candidate.closed).code).toBe(code);
+  });
+
+  test('the control: the same with an allowed origin, a comma-separated header and a reconnect token gets in', async () => {
+    const { peers, port, worker } = await serve({ session: { allowed_origins: ['https://good.test'] } });
+    await until(() => worker.ready);
+    const state = await peers.token(audiences.replay, { epoch: 1 });
+    const headers = { 'fly-replay-src': `app=x,state=${state}`, origin: 'https://good.test' };
+    const candidate = await connectCandidate(port, peers, { headers, token: await peers.token(audiences.reconnect) });
+    expect(candidate.socket.protocol).toBe('greenroom.v1');
+    candidate.say({ type: 'init_session' });
+    await candidate.hears('session_ready');
+  });
+
+  test('before the claim: 4503, and /readyz says so while /livez is fine', async () => {
+    const { port, peers, worker } = await serve({
+      prepare: (p) => p.bend('POST /worker/v1/claim', () => ({ status: 503 })),
+    });
+    const candidate = await connectCandidate(port, peers);
+    expect((await candidate.closed).code).toBe(4503);
+    const status = async (path: string) => (await fetch(`http://127.0.0.1:${port}${path}`)).status;
+    expect([await status('/readyz'), await status('/livez'), await status('/x')]).toEqual([503, 200, 404]);
+    peers.unbend('POST /worker/v1/claim');
+    await until(() => worker.ready);
+    expect(await status('/readyz')).toBe(200);
+  });
+});
+
+describe('what a candidate may say', () => {
+  test('wrong messages are answered with a code and the socket lives', async () => {
+    const { peers, port, worker } = await serve();
+    await until(() => worker.ready);
+    const candidate = await connectCandidate(port, peers);
+    const told = async (message: unknown, code: string) => {
+      const before = candidate.heard.length;
+      candidate.say(message);
+      await until(() => candidate.heard.length > before);
+      expect(candidate.heard.at(-1)).toMatchObject({ type: 'error', code });
+      return candidate.heard.at(-1) as { fields?: Array<{ field: string }> };
+    };
+    await told('{', 'invalid_json');
+    await told('[]', 'invalid_message');
+    await told({ type: 'drop_tables' }, 'unknown_message');
+    await told({ type: 'sdp_offer', sdp: offerSdp }, 'not_initialized');
+    await told({ type: 'init_session', session_id: otherId }, 'invalid_message');
+    candidate.say({ type: 'init_session' });
+    await candidate.hears('session_ready');
+    expect((await told({ type: 'sdp_offer', sdp: 7 }, 'invalid_message')).fields?.[0]?.field).toBe('sdp');
+    await told({ type: 'sdp_offer', sdp: '' }, 'invalid_sdp');
+    await told({ type: 'sdp_offer', sdp: offerSdp.replace('m=audio', 'm=video') }, 'invalid_sdp');
+    await told({ type: 'sdp_offer', sdp: offerSdp, ordinal: 4 }, 'call_not_allowed');
+    const entry = { ordinal: 3, item_id: 'x', speaker: 'ai', text: 'x' };
+    expect((await told({ type: 'transcript_update', entries: [entry] }, 'invalid_message')).fields?.[0]?.field).toBe(
+      'entries.0.ordinal',
+    );
+    await told({ type: 'transcript_update', entries: [{ ...entry, ordinal: 1, text: 'a\u0000' }] }, 'invalid_message');
+    candidate.say({ type: 'ping', id: '1' });
+    expect(await candidate.hears('pong')).toEqual({ type: 'pong', id: '1' });
+    expect(peers.askedFor('POST /worker/v1/calls')).toEqual([]);
+  });
+
+  test('a frame beyond the limit closes with 1009, a flood with 4429, and a second tab takes over from the first', async () => {
+    const { peers, port, worker } = await serve();
+    await until(() => worker.ready);
+    const big = await connectCandidate(port, peers);
+    big.say(JSON.stringify({ type: 'ping', id: 'x'.repeat(300_000) }));
+    expect((await big.closed).code).toBe(1009);
+    const flood = await connectCandidate(port, peers);
+    for (let n = 0; n < 200; n += 1) flood.say({ type: 'ping' });
+    expect((await flood.closed).code).toBe(4429);
+    const first = await connectCandidate(port, peers);
+    const second = await connectCandidate(port, peers);
+    expect((await first.closed).code).toBe(4412);
+    second.say({ type: 'init_session' });
+    await second.hears('session_ready');
+  });
+});
+
+describe('when the outside fails', () => {
+  const failures: Array<[string, string, Reply, string]> = [
+    ['401', 'POST /v1/realtime/calls', { status: 401 }, 'provider_auth_failed'],
+    [
+      '429 for want of credit',
+      'POST /v1/realtime/calls',
+      { status: 429, body: { error: { code: 'insufficient_quota' } } },
+      'quota_exceeded',
+    ],
+    [
+      '201 without SDP',
+      'POST /v1/realtime/calls',
+      { status: 201, body: 'no', headers: { location: '/v1/realtime/calls/rtc_9' } },
+      'provider_unavailable',
+    ],
+    ['201 without a call id', 'POST /v1/realtime/calls', { status: 201, body: answerSdp }, 'provider_unavailable'],
+    [
+      'a credential that could not be minted',
+      'POST /worker/v1/calls',
+      { status: 502, body: { code: 'provider_auth_failed' } },
+      'provider_auth_failed',
+    ],
+  ];
+  test.each(failures)(
+    'the provider answers %s: an error with a code, and the session ends with that reason',
+    async (_what, route, reply, reason) => {
+      const { peers, port, exited, worker } = await serve();
+      peers.bend(route, () => reply);
+      await until(() => worker.ready);
+      const candidate = await connectCandidate(port, peers);
+      candidate.say({ type: 'init_session' });
+      candidate.say({ type: 'sdp_offer', sdp: offerSdp });
+      await candidate.hears('error', (m) => String(m.code).startsWith('provider_'));
+      expect(await candidate.hears('session_ended')).toMatchObject({ outcome: 'failed', reason });
+      expect(await exited).toBe(0);
+      expect(peers.askedFor(route)).toHaveLength(1);
+    },
+  );
+
+  test('the provider answers 500 twice and then works: the interview takes place', async () => {
+    let left = 2;
+    await serve();
+    served.peers.bend('POST /v1/realtime/calls', () => (left-- > 0 ? { status: 500 } : undefined));
+    await joined(served);
+    expect(served.peers.askedFor('POST /v1/realtime/calls')).toHaveLength(3);
+  });
+
+  test('no sideband: the answer comes all the same, copies are kept, and it is attached when it can be', async () => {
+    const { peers } = await serve({ deadlines: { sidebandReadyMs: 50 } });
+    peers.bend('GET /v1/realtime', () => ({ status: 500 }));
+    const candidate = await joined(served);
+    candidate.say({
+      type: 'transcript_update',
+      entries: [{ ordinal: 1, item_id: 'item_1', speaker: 'ai', text: 'Hi.' }],
+    });
+    await candidate.hears('transcript_ack');
+    expect(peers.stored.get('1/item_1')).toMatchObject({ verified: false });
+    peers.unbend('GET /v1/realtime');
+    await until(() => peers.saidOnSideband.some((said) => said.type === 'response.create'));
+  });
+
+  test('the sideband is cut: it is attached again without touching the voice', async () => {
+    const { peers } = await serve();
+    await joined(served);
+    peers.sidebands[0]?.terminate();
+    await until(
+      () =>
+        peers.sidebands.length === 2 && peers.saidOnSideband.filter((s) => s.type === 'session.update').length === 2,
+    );
+    const updates = peers.saidOnSideband.filter((said) => said.type === 'session.update');
+    expect(updates[0]).toMatchObject({ session: { type: 'realtime', audio: { output: { voice: 'marin' } } } });
+    expect(updates[1]).toMatchObject({ session: { audio: { output: {} } } });
+    expect(JSON.stringify(updates)).not.toContain('"model"');
+    expect(JSON.stringify(updates[1])).not.toContain('marin');
+  });
+
+  test('the call is gone at the provider: the browser is asked for another, and the interviewer gets a recap', async () => {
+    const { peers } = await serve();
+    const candidate = await joined(served);
+    emitAll(reply('item_1', null, 'Tell me about queues.'));
+    await candidate.hears('transcript_ack');
+    peers.bend('GET /v1/realtime', () => ({ status: 404 }));
+    peers.sidebands[0]?.terminate();
+    expect(await candidate.hears('call_required')).toMatchObject({ ordinal: 2, reason: 'call_lost' });
+    peers.unbend('GET /v1/realtime');
+    candidate.say({ type: 'sdp_offer', sdp: offerSdp, ordinal: 2 });
+    await candidate.hears('sdp_answer', (m) => m.ordinal === 2);
+    candidate.say({ type: 'call_connected', ordinal: 2 });
+    await until(() => JSON.stringify(peers.saidOnSideband).includes('Interviewer: Tell me about queues.'));
+  });
+
+  test('a new offer while a call is up: the old one is hung up first, with its own credential', async () => {
+    const { peers } = await serve();
+    const candidate = await joined(served);
+    candidate.say({ type: 'sdp_offer', sdp: offerSdp });
+    await candidate.hears('sdp_answer', (m) => m.ordinal === 2);
+    const order = peers.asked.map((one) => `${one.method} ${one.path}`);
+    expect(order.indexOf('POST /v1/realtime/calls/rtc_1/hangup')).toBeLessThan(
+      order.lastIndexOf('POST /v1/realtime/calls'),
+    );
+    expect(peers.askedFor('POST /v1/realtime/hangup')[0]?.authorization).toBe('Bearer ek_1');
+  });
+
+  test('the database is away: the conversation goes on, and everything is stored when it is back', async () => {
+    const { peers, exited } = await serve();
+    const away = () => ({ status: 503, body: { message: 'no connection', code: 'PGRST001' } });
+    peers.bend('POST /rest/v1/rpc/append_transcript', away);
+    peers.bend('POST /rest/v1/rpc/worker_report', away);
+    const candidate = await joined(served);
+    emitAll(reply('item_1', null, 'Welcome.'));
+    await until(() => peers.askedFor('POST /rest/v1/rpc/append_transcript').length > 0);
+    candidate.say({ type: 'end_session' });
+    await until(() => peers.askedFor('POST /v1/realtime/hangup').length > 0);
+    expect(peers.stored.size).toBe(0);
+    peers.unbend('POST /rest/v1/rpc/append_transcript');
+    peers.unbend('POST /rest/v1/rpc/worker_report');
+    expect(await exited).toBe(0);
+    expect(peers.stored.get('1/item_1')).toMatchObject({ text: 'Welcome.' });
+    expect(peers.askedFor('POST /worker/v1/finish')[0]?.body).toMatchObject({ transcript_complete: true });
+  });
+
+  test('fenced by the database: 4409, nothing hung up, nothing finished', async () => {
+    const { peers, exited } = await serve();
+    const candidate = await joined(served);
+    peers.bend('POST /rest/v1/rpc/append_transcript', () => ({
+      status: 409,
+      body: { code: 'PT409', message: 'fenced' },
+    }));
+    emitAll(reply('item_1', null, 'Welcome.'));
+    expect((await candidate.closed).code).toBe(4409);
+    expect(candidate.heard.some((m) => m.type === 'moved')).toBe(true);
+    expect(await exited).toBe(0);
+    expect(peers.askedFor('POST /v1/realtime/hangup')).toEqual([]);
+    expect(peers.askedFor('POST /worker/v1/finish')).toEqual([]);
+  });
+
+  test('the candidate’s network drops: back with the reconnect token, told what is stored, the call untouched', async () => {
+    const { peers, port } = await serve();
+    const candidate = await joined(served);
+    emitAll(reply('item_1', null, 'Welcome.'));
+    await candidate.hears('transcript_ack');
+    candidate.socket.terminate();
+    await until(() => JSON.stringify(peers.askedFor('POST /rest/v1/rpc/worker_report').at(-1)?.body).includes('lost'));
+    const back = await connectCandidate(port, peers, { token: await peers.token(audiences.reconnect) });
+    back.say({ type: 'init_session' });
+    expect(await back.hears('session_ready')).toMatchObject({ call_active: true, ordinal: 1, acked: ['item_1'] });
+    expect(peers.askedFor('POST /v1/realtime/calls')).toHaveLength(1);
+  });
+
+  test('nothing of a whole interview’s log is a secret, SDP or spoken text', async () => {
+    const { peers, exited, logged } = await serve();
+    const candidate = await joined(served);
+    emitAll(reply('item_1', null, 'A sentence nobody else says.'));
+    candidate.say({ type: 'end_session' });
+    await exited;
+    expect(logged()).toContain('session concluded');
+    for (const secret of [
+      'worker-token-1',
+      'ek_1',
+      'aaa.bbb.ccc',
+      'sb_publishable',
+      'reconnect"',
+      'm=audio',
+      'A sentence nobody',
+      'eyJ',
+    ]) {
+      expect(logged(), secret).not.toContain(secret);
+    }
+    expect(peers.stored.size).toBe(1);
+  });
+});
+
+describe('taking over and handing over', () => {
+  const openCall = { ordinal: 2, call_id: 'rtc_7', credential: 'ek_old' };
+
+  test('a replacement attaches to the call under way and tells what is stored', async () => {
+    const { peers, port, worker } = await serve({
+      session: { epoch: 2, started_at: Date.now() - 60_000 },
+      prepare: (p) => {
+        p.claim.open_call = openCall;
+        p.stored.set('1/old', { ordinal: 1, item_id: 'old', speaker: 'ai', text: 'Before.' });
+      },
+    });
+    await until(() => worker.ready && peers.sidebands.length === 1);
+    expect(peers.asked.find((one) => one.path.includes('call_id=rtc_7'))?.authorization).toBe('Bearer ek_old');
+    const candidate = await connectCandidate(port, peers, { headers: await peers.admission(2) });
+    candidate.say({ type: 'init_session' });
+    const ready = await candidate.hears('session_ready');
+    expect(ready).toMatchObject({ epoch: 2, call_active: true, ordinal: 2, acked: ['old'] });
+    expect(Number(ready.ends_at) - Date.now()).toBeGreaterThan(2_900_000);
+    emitAll(reply('item_9', null, 'As I was saying.'));
+    await candidate.hears('transcript_ack');
+    expect(peers.stored.get('2/item_9')).toMatchObject({ verified: true });
+    // Nobody begins anew in the middle of a conversation.
+    expect(peers.saidOnSideband.map((said) => said.type)).toEqual(['session.update']);
+  });
+
+  test('it counts the ordinal up when it does not know how many calls there were', async () => {
+    const { peers, port, worker } = await serve({
+      session: { epoch: 2, started_at: Date.now() },
+      prepare: (p) =>
+        p.bend('POST /worker/v1/calls', ({ body }) =>
+          (body as { ordinal: number }).ordinal < 3 ? { status: 409, body: { code: 'conflict' } } : undefined,
+        ),
+    });
+    await until(() => worker.ready);
+    const candidate = await connectCandidate(port, peers, { headers: await peers.admission(2) });
+    candidate.say({ type: 'init_session' });
+    candidate.say({ type: 'sdp_offer', sdp: offerSdp });
+    expect(await candidate.hears('sdp_answer')).toMatchObject({ ordinal: 3 });
+  });
+
+  test.each([
+    ['continue', { kind: 'continue' }],
+    ['nothing (the control plane is away)', undefined],
+  ])('SIGTERM and the directive is %s: a hand-over, without a hang-up', async (_what, directive) => {
+    const { peers, worker, exited } = await serve();
+    const candidate = await joined(served);
+    if (!directive) peers.bend('POST /worker/v1/heartbeat', () => ({ status: 503 }));
+    emitAll(reply('item_1', null, 'Welcome.'));
+    worker.terminate();
+    expect((await candidate.closed).code).toBe(4409);
+    expect(await exited).toBe(0);
+    expect(peers.stored.has('1/item_1')).toBe(true);
+    expect(peers.askedFor('POST /worker/v1/finish').map((one) => one.body)).toEqual([{ kind: 'draining' }]);
+    expect(peers.askedFor('POST /v1/realtime/hangup')).toEqual([]);
+  });
+
+  test('SIGTERM and the directive is `end`: a teardown with that ending', async () => {
+    const { peers, worker, exited } = await serve();
+    const candidate = await joined(served);
+    peers.directive = { kind: 'end', outcome: 'cancelled', reason: 'operator_stopped' };
+    worker.terminate();
+    expect(await candidate.hears('session_ended')).toMatchObject({ outcome: 'cancelled', reason: 'operator_stopped' });
+    await exited;
+    expect(peers.askedFor('POST /v1/realtime/hangup')).toHaveLength(1);
+    expect(peers.askedFor('POST /worker/v1/finish')[0]?.body).toMatchObject({
+      kind: 'ended',
+      reason: 'operator_stopped',
+    });
+  });
+
+  test('a second SIGTERM hurries a hand-over that waits for a database', async () => {
+    const { peers, worker, exited } = await serve();
+    await joined(served);
+    peers.bend('POST /rest/v1/rpc/append_transcript', () => ({ status: 503 }));
+    emitAll(reply('item_1', null, 'Welcome.'));
+    await until(() => peers.askedFor('POST /rest/v1/rpc/append_transcript').length > 0);
+    worker.terminate();
+    await until(() => served.logged().includes('session concluded'));
+    worker.terminate();
+    expect(await exited).toBe(0);
+    expect(peers.askedFor('POST /worker/v1/finish').map((one) => one.body)).toEqual([{ kind: 'draining' }]);
   });
 });

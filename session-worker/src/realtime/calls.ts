@@ -154,6 +154,7 @@ export function createCalls(deps: CallsDeps): Calls {
   const retire = async (call: Active) => {
     active = undefined;
     next = call.ordinal + 1;
+    call.sideband.expectEnd();
     const limit = new AbortController();
     const timer = clock.setTimer(() => limit.abort(new Error('hang-up took too long')), hangUpMs);
     await end(call, limit.signal);
@@ -255,7 +256,9 @@ export function createCalls(deps: CallsDeps): Calls {
     stop: () => stopping.abort(new Error('the session is ending')),
     hangUp: async (signal) => {
       await opening?.catch(() => undefined);
-      return active ? end(active, signal) : true;
+      if (!active) return true;
+      active.sideband.expectEnd();
+      return end(active, signal);
     },
     close: () => active?.sideband.close(),
   };

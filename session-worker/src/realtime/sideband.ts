@@ -20,6 +20,8 @@ export interface Sideband {
   /** False when it is not attached just now. */
   send(event: Json & { type: string }): boolean;
   readonly attached: boolean;
+  /** The call was hung up: what still comes is heard, but a loss is not repaired. */
+  expectEnd(): void;
   close(): void;
 }
 
@@ -59,6 +61,7 @@ export function createSideband(deps: SidebandDeps): Sideband {
   let attached = false;
   let everReady = false;
   let closed = false;
+  let ending = false;
   let failures = 0;
   let notFound = 0;
   let retry: Timer | undefined;
@@ -78,7 +81,7 @@ export function createSideband(deps: SidebandDeps): Sideband {
 
   const lost = (why: string) => {
     attached = false;
-    if (closed) return;
+    if (closed || ending) return;
     if (notFound >= goneAfter) {
       close();
       return deps.onGone();
@@ -172,6 +175,9 @@ export function createSideband(deps: SidebandDeps): Sideband {
     },
     get attached() {
       return attached;
+    },
+    expectEnd: () => {
+      ending = true;
     },
     close,
   };

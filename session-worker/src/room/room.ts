@@ -10,7 +10,8 @@ import { type Connection, createConnection } from './connection.ts';
  * The room: at most one socket of the candidate, and whether the candidate is there.
  *
  * R1  A newer socket replaces the older one (4412): a reload must not fight with the connection it has left behind.
- * R2  Nothing but `ping` is heard before `init_session`, and `session_ready` is the first thing said.
+ * R2  Nothing but `ping` is heard before `init_session`, and `session_ready` is the first thing said. What comes while
+ *     that is being prepared waits its turn (the connection's rate limit bounds how much).
  * R3  Once closed, the room stays closed.
  */
 export interface Room {
@@ -39,6 +40,7 @@ export function createRoom(deps: RoomDeps): Room {
   const { clock, log } = deps;
   let current: Connection | undefined;
   let ready: Connection | undefined;
+  let preparing: { connection: Connection; waiting: ClientMessage[] } | undefined;
   let presence: Presence = 'absent';
   let closed: { code: CloseCode; reason: string } | undefined;
   let emptied = () => {};
@@ -57,11 +59,17 @@ export function createRoom(deps: RoomDeps): Room {
       const fields = [{ field: 'session_id', message: 'is not the session of this socket' }];
       return connection.error('invalid_message', 'Wrong: session_id.', fields);
     }
+    const mine = { connection, waiting: [] as ClientMessage[] };
+    preparing = mine;
     await deps.onInit(connection);
-    if (current === connection) ready = connection;
+    if (preparing === mine) preparing = undefined;
+    if (current !== connection) return;
+    ready = connection;
+    for (const message of mine.waiting) hear(message, connection);
   };
   const hear = (message: ClientMessage, connection: Connection) => {
     if (current !== connection) return;
+    if (preparing?.connection === connection) return void preparing.waiting.push(message);
     if (message.type === 'init_session') return void init(connection, message.session_id);
     if (message.type === 'ping') return;
     if (ready !== connection) return connection.error('not_initialized');

@@ -1,0 +1,68 @@
+import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
+import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
+import { describe, expect, test, vi } from 'vitest';
+import { type ClaimDeps, claimSession } from './claim.ts';
+
+const log = silentLogger();
+const failed = (status: number, code?: 'claim_refused' | 'fenced') =>
+  ({ kind: 'failed', status, code, retryAfterMs: 0, problem: {} }) as const;
+
+describe('the claim', () => {
+  const setUp = (answers: Array<Awaited<ReturnType<ClaimDeps['orchestrator']['claim']>>>) => {
+    const clock = createFakeClock();
+    const nonces: string[] = [];
+    const orchestrator = {
+      claim: async (_token: string, nonce: string) => {
+        nonces.push(nonce);
+        return answers.length > 1 ? (answers.shift() as (typeof answers)[0]) : (answers[0] as (typeof answers)[0]);
+      },
+    };
+    const deps: ClaimDeps = {
+      clock,
+      log,
+      identity: async () => 't',
+      orchestrator,
+      bootNonce: 'n',
+      claimMs: 30_000,
+      random: () => 0.5,
+    };
+    return { clock, nonces, deps };
+  };
+
+  test('no answer, 503, then claimed: the same nonce on every try', async () => {
+    const { clock, nonces, deps } = setUp([failed(0), failed(503), { kind: 'ok', value: {} as never }]);
+    const result = claimSession(deps);
+    await clock.advance(5_000);
+    expect(await result).toMatchObject({ kind: 'claimed' });
+    expect(nonces).toEqual(['n', 'n', 'n']);
+  });
+
+  test('refused with 409: over at once', async () => {
+    const { nonces, deps } = setUp([failed(409, 'claim_refused')]);
+    expect(await claimSession(deps)).toEqual({ kind: 'refused', status: 409, code: 'claim_refused' });
+    expect(nonces).toHaveLength(1);
+  });
+
+  test('nothing until claimMs: given up, and not sooner', async () => {
+    const { clock, deps } = setUp([failed(0)]);
+    const over = vi.fn();
+    const result = claimSession(deps).finally(over);
+    await clock.advance(29_000);
+    expect(over).not.toHaveBeenCalled();
+    await clock.advance(2_000);
+    expect(await result).toEqual({ kind: 'gave_up' });
+    expect(clock.pending).toBe(0);
+  });
+
+  test('an identity that cannot be had yet is waited for', async () => {
+    const { clock, deps } = setUp([{ kind: 'ok', value: {} as never }]);
+    let left = 2;
+    const identity = async () => {
+      if (left-- > 0) throw new Error('no socket');
+      return 't';
+    };
+    const result = claimSession({ ...deps, identity });
+    await clock.advance(5_000);
+    expect(await result).toMatchObject({ kind: 'claimed' });
+  });
+});

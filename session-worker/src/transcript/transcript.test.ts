@@ -1,0 +1,113 @@
+import type { ServerMessage } from '@greenroom/shared/protocol/socket.ts';
+import type { TranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
+import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
+import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
+import { describe, expect, test } from 'vitest';
+import { candidateSpeech, reply, transcribed } from '../../test/conversation.ts';
+import type { ProviderEvent } from '../realtime/events.ts';
+import { createTranscript } from './transcript.ts';
+import { createWriter } from './writer.ts';
+
+function setUp() {
+  const clock = createFakeClock();
+  const sent: ServerMessage[] = [];
+  const stored: TranscriptEntry[] = [];
+  const writer = createWriter({
+    clock,
+    log: silentLogger(),
+    append: async (entries) => {
+      stored.push(...entries);
+      return { kind: 'ok', value: [] };
+    },
+    onStored: (entries) => sent.push({ type: 'transcript_ack', item_ids: entries.map((e) => e.item_id) }),
+    onFenced: () => {},
+  });
+  const transcript = createTranscript({ clock, writer, send: (message) => sent.push(message) });
+  transcript.open(1);
+  const hear = (events: Array<Record<string, unknown>>) => {
+    for (const event of events) transcript.event(1, event as ProviderEvent);
+  };
+  const acks = () => sent.flatMap((m) => (m.type === 'transcript_ack' ? m.item_ids : []));
+  return { clock, transcript, writer, sent, stored, hear, acks };
+}
+const copy = (item_id: string, text: string, ordinal = 1) => ({
+  ordinal,
+  item_id,
+  speaker: 'candidate' as const,
+  text,
+});
+
+describe('one transcript from two sources', () => {
+  test('a copy of what the sideband has not told of is stored as unverified, and acknowledged', async () => {
+    const { transcript, writer, stored, acks } = setUp();
+    expect(transcript.copies([copy('c1', 'Hello.')])).toEqual([]);
+    await writer.flush();
+    expect(stored).toMatchObject([{ item_id: 'c1', verified: false, text: 'Hello.', previous_item_id: null }]);
+    expect(acks()).toEqual(['c1']);
+  });
+
+  test('a copy of what is stored already is acknowledged at once and not stored again', async () => {
+    const { transcript, writer, stored, hear, acks } = setUp();
+    hear([...candidateSpeech('c1', null, 0, 9), transcribed('c1', 'Hello.')]);
+    await writer.flush();
+    transcript.copies([copy('c1', 'Something else entirely.')]);
+    await writer.flush();
+    expect(stored.map((e) => e.text)).toEqual(['Hello.']);
+    expect(acks()).toEqual(['c1', 'c1']);
+  });
+
+  test('the sideband’s text follows and is stored over the copy', async () => {
+    const { transcript, writer, stored, hear } = setUp();
+    transcript.copies([copy('c1', 'Helo')]);
+    await writer.flush();
+    hear([...candidateSpeech('c1', null, 0, 9), transcribed('c1', 'Hello.')]);
+    await writer.flush();
+    expect(stored.map((e) => [e.text, e.verified])).toEqual([
+      ['Helo', false],
+      ['Hello.', true],
+    ]);
+  });
+
+  test('a call that this session never had: refused by field, and nothing of the message is stored', async () => {
+    const { transcript, writer, stored } = setUp();
+    expect(transcript.copies([copy('c1', 'ok'), copy('c2', 'foreign', 7)])).toEqual([
+      { field: 'entries.1.ordinal', message: 'no such call in this session' },
+    ]);
+    await writer.flush();
+    expect(stored).toEqual([]);
+  });
+
+  test('a place-holder does not overwrite what the browser sent', async () => {
+    const { transcript, writer, stored, hear } = setUp();
+    hear(candidateSpeech('c1', null, 0, 9));
+    hear(candidateSpeech('c2', 'c1', 10, 19));
+    transcript.copies([copy('c1', 'Heard by the browser only.')]);
+    transcript.settle();
+    await writer.flush();
+    expect(stored.map((e) => [e.item_id, e.text])).toEqual([
+      ['c1', 'Heard by the browser only.'],
+      ['c2', ''],
+    ]);
+  });
+
+  test('the browser is shown partials and finals, and place-holders never', () => {
+    const { transcript, sent, hear } = setUp();
+    hear(reply('a1', null, 'Welcome.'));
+    hear(candidateSpeech('c1', 'a1', 0, 9));
+    transcript.settle();
+    const shown = sent.flatMap((m) => (m.type === 'transcript_entry' ? [[m.entry.text, m.final]] : []));
+    expect(shown[0]).toEqual(['Welc', false]);
+    expect(new Set(shown.slice(1).map(String))).toEqual(new Set(['Welcome.,true']));
+  });
+
+  test('what was said is told in the conversation’s order', () => {
+    const { transcript, hear } = setUp();
+    hear([
+      ...reply('a1', null, 'One.'),
+      ...candidateSpeech('c1', 'a1', 0, 9),
+      ...reply('a2', 'c1', 'Three.'),
+      transcribed('c1', 'Two.'),
+    ]);
+    expect(transcript.said().map((e) => e.text)).toEqual(['One.', 'Two.', 'Three.']);
+  });
+});

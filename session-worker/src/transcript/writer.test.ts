@@ -1,0 +1,144 @@
+import type { TranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
+import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
+import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
+import { describe, expect, test, vi } from 'vitest';
+import type { StoreResult } from '../store.ts';
+import { createWriter } from './writer.ts';
+
+const entryOf = (id: string, more: Partial<TranscriptEntry> = {}): TranscriptEntry => ({
+  ordinal: 1,
+  item_id: id,
+  previous_item_id: null,
+  speaker: 'ai',
+  text: id,
+  confidence: null,
+  start_ms: null,
+  end_ms: null,
+  interrupted: false,
+  verified: true,
+  ...more,
+});
+type Result = StoreResult<string[]>;
+const unavailable: Result = { kind: 'unavailable', error: new Error('away') };
+
+function setUp(answer: (entries: TranscriptEntry[], n: number) => Result | Promise<Result>, maxWaiting?: number) {
+  const clock = createFakeClock();
+  const batches: TranscriptEntry[][] = [];
+  const acked: string[] = [];
+  const onFenced = vi.fn();
+  const writer = createWriter({
+    clock,
+    log: silentLogger(),
+    random: () => 0.5,
+    append: async (entries) => {
+      batches.push(entries);
+      return answer(entries, batches.length);
+    },
+    onStored: (entries) => acked.push(...entries.map((e) => e.item_id)),
+    onFenced,
+    ...(maxWaiting === undefined ? {} : { maxWaiting }),
+  });
+  return { clock, writer, batches, acked, onFenced };
+}
+const ok = (entries: TranscriptEntry[]): Result => ({ kind: 'ok', value: entries.map((e) => e.item_id) });
+
+describe('the transcript writer', () => {
+  test('idle: an entry is written at once, and acknowledged after the commit', async () => {
+    const { clock, writer, batches, acked } = setUp(ok);
+    writer.add(entryOf('a'));
+    expect(acked).toEqual([]);
+    await clock.advance(0);
+    expect(batches).toHaveLength(1);
+    expect(acked).toEqual(['a']);
+    expect(writer.unsaved).toBe(0);
+  });
+
+  test('what comes during a write is the next batch, at most a hundred', async () => {
+    let release: (result: Result) => void = () => {};
+    const { clock, writer, batches, acked } = setUp((entries, n) =>
+      n === 1 ? new Promise<Result>((resolve) => (release = resolve)) : ok(entries),
+    );
+    writer.add(entryOf('first'));
+    await clock.advance(0);
+    for (let n = 0; n < 250; n += 1) writer.add(entryOf(`e${n}`));
+    expect(writer.unsaved).toBe(251);
+    release(ok([entryOf('first')]));
+    await writer.flush();
+    expect(batches.map((batch) => batch.length)).toEqual([1, 100, 100, 50]);
+    expect(acked).toHaveLength(251);
+  });
+
+  test('the database is away: tried again until it is back, nothing lost, nothing acknowledged before', async () => {
+    const { clock, writer, batches, acked } = setUp((entries, n) => (n < 6 ? unavailable : ok(entries)));
+    writer.add(entryOf('a'));
+    await clock.advance(100);
+    writer.add(entryOf('b'));
+    expect(acked).toEqual([]);
+    await clock.advance(60_000);
+    expect(acked).toEqual(['a', 'b']);
+    expect(batches).toHaveLength(6);
+  });
+
+  test('a newer version of an entry replaces the one that waits', async () => {
+    const { clock, writer, batches } = setUp((entries, n) => (n === 1 ? unavailable : ok(entries)));
+    writer.add(entryOf('a', { text: 'old' }));
+    await clock.advance(0);
+    writer.add(entryOf('a', { text: 'new' }));
+    await clock.advance(10_000);
+    expect(batches.at(-1)?.map((e) => e.text)).toEqual(['new']);
+  });
+
+  test('a browser’s copy never takes the place of the sideband’s entry; the other way round it does', async () => {
+    const { clock, writer, batches } = setUp((entries, n) => (n === 1 ? unavailable : ok(entries)));
+    writer.add(entryOf('a', { text: 'heard' }));
+    writer.add(entryOf('a', { text: 'claimed', verified: false }));
+    writer.add(entryOf('b', { text: 'claimed', verified: false }));
+    writer.add(entryOf('b', { text: 'heard' }));
+    await clock.advance(10_000);
+    expect(batches.at(-1)?.map((e) => e.text)).toEqual(['heard', 'heard']);
+  });
+
+  test('fenced: nothing is written any more, nothing acknowledged, and it is told once', async () => {
+    const { clock, writer, batches, acked, onFenced } = setUp(() => ({ kind: 'fenced' }));
+    writer.add(entryOf('a'));
+    await clock.advance(0);
+    expect(writer.add(entryOf('b'))).toBe(false);
+    await clock.advance(10_000);
+    await writer.flush();
+    expect(batches).toHaveLength(1);
+    expect(acked).toEqual([]);
+    expect(onFenced).toHaveBeenCalledTimes(1);
+  });
+
+  test('an entry the database refuses for itself is set aside; the others are stored', async () => {
+    const { clock, writer, acked } = setUp((entries) =>
+      entries.some((e) => e.item_id === 'bad') ? { kind: 'refused', error: new Error('22001') } : ok(entries),
+    );
+    for (const id of ['a', 'bad', 'b']) writer.add(entryOf(id));
+    await clock.advance(0);
+    await writer.flush();
+    expect(acked).toEqual(['a', 'b']);
+    expect(writer.refused).toBe(1);
+  });
+
+  test('memory is bounded: copies are not taken when too many wait, the sideband’s entries are', async () => {
+    const { clock, writer } = setUp(() => unavailable, 3);
+    for (let n = 0; n < 3; n += 1) writer.add(entryOf(`e${n}`));
+    await clock.advance(0);
+    expect(writer.add(entryOf('copy', { verified: false }))).toBe(false);
+    expect(writer.add(entryOf('heard'))).toBe(true);
+    expect(writer.unsaved).toBe(4);
+    writer.stop();
+  });
+
+  test('a flush that takes too long is given up with the signal’s reason', async () => {
+    const { clock, writer } = setUp(() => unavailable);
+    writer.add(entryOf('a'));
+    await clock.advance(0);
+    const limit = new AbortController();
+    const flushed = writer.flush(limit.signal);
+    limit.abort(new Error('time is up'));
+    await expect(flushed).rejects.toThrow('time is up');
+    writer.stop();
+  });
+});
