@@ -21,23 +21,31 @@ export const estimateTokens = ({ text }: Pick<Spoken, 'text'>): number =>
 
 const sum = (entries: readonly Spoken[]): number => entries.reduce((total, entry) => total + estimateTokens(entry), 0);
 
-/** Where to cut a part that is full: before its last question, unless that lies in its first half (P1). */
-function cutOf(part: readonly Spoken[]): number {
-  const lastQuestion = part.findLastIndex((entry) => entry.speaker === 'ai');
-  return lastQuestion > part.length / 2 ? lastQuestion : part.length;
+/**
+ * What goes over from a part that is full into the next one, which begins with `entry`: the last question when `entry`
+ * answers it, unless it lies in the part's first half or both would not fit (P1).
+ */
+function carriedOver<T extends Spoken>(part: readonly T[], entry: T, maxTokens: number): T[] {
+  const question = part.findLastIndex(({ speaker }) => speaker === 'ai');
+  if (entry.speaker === 'ai' || question <= part.length / 2) return [];
+  const carried = part.slice(question);
+  return sum(carried) + estimateTokens(entry) <= maxTokens ? carried : [];
 }
 
 /** @param maxTokens estimated tokens of one part. */
 export function splitIntoParts<T extends Spoken>(entries: readonly T[], maxTokens: number): T[][] {
   const parts: T[][] = [];
   let part: T[] = [];
+  let tokens = 0;
   for (const entry of entries) {
-    if (part.length > 0 && sum(part) + estimateTokens(entry) > maxTokens) {
-      const cut = entry.speaker === 'ai' ? part.length : cutOf(part);
-      parts.push(part.slice(0, cut));
-      part = part.slice(cut);
+    if (part.length > 0 && tokens + estimateTokens(entry) > maxTokens) {
+      const carried = carriedOver(part, entry, maxTokens);
+      parts.push(part.slice(0, part.length - carried.length));
+      part = carried;
+      tokens = sum(carried);
     }
     part.push(entry);
+    tokens += estimateTokens(entry);
   }
   return part.length > 0 ? [...parts, part] : parts;
 }

@@ -1,0 +1,94 @@
+import { expect, test } from 'vitest';
+import type { PartAnswer, WholeAnswer } from './answers.ts';
+import { createEvaluate } from './evaluate.ts';
+import type { Answer, Ask, Question } from './model.ts';
+import type { Interview } from './quote.ts';
+
+const interview = (texts: string[]): Interview => ({
+  sessionId: '11111111-1111-4111-8111-111111111111',
+  position: { title: 'Engineer', description: null },
+  language: 'en',
+  plannedQuestions: [],
+  integrityFlags: [],
+  entries: texts.map((text, index) => ({
+    ordinal: 1,
+    item_id: `item_${index + 1}`,
+    previous_item_id: null,
+    speaker: index % 2 === 0 ? ('ai' as const) : ('candidate' as const),
+    text,
+    ...{ confidence: null, start_ms: null, end_ms: null, interrupted: false, verified: true },
+    sequence_number: index + 1,
+  })),
+});
+
+const part: PartAnswer = {
+  summary: 'A part.',
+  strengths: ['Clear'],
+  areas_to_improve: [],
+  question_notes: [{ question: 'What?', notes: 'This.', sequence_numbers: [2] }],
+};
+const whole: WholeAnswer = {
+  ...part,
+  summary: 'They spoke.',
+  overall_impression: 'Good',
+  recommendation: 'yes',
+  confidence: 0.5,
+};
+
+/** A model that gives these answers in turn, whatever it is asked. */
+function modelOf(...answers: Array<Answer<unknown>>) {
+  const asked: Array<Question<unknown>> = [];
+  const ask = (async (question: Question<unknown>) => {
+    asked.push(question);
+    return answers[asked.length - 1] ?? { kind: 'unavailable' };
+  }) as Ask;
+  return { ask, asked };
+}
+
+const answered = (value: unknown): Answer<unknown> => ({ kind: 'answered', value });
+const evaluate = createEvaluate();
+
+test('references that do not exist are dropped and flagged; the others are sorted, each once', async () => {
+  const notes = [{ question: 'What?', notes: 'This.', sequence_numbers: [3, 99, 2, 2, -1] }];
+  const { ask } = modelOf(answered({ ...whole, question_notes: notes }));
+  expect(await evaluate(interview(['q', 'a', 'q', 'a']), ask)).toMatchObject({
+    kind: 'done',
+    evaluation: { question_notes: [{ sequence_numbers: [2, 3] }] },
+    integrityFlags: [{ kind: 'unknown_reference', count: 2 }],
+  });
+});
+
+test('a transcript of nothing but blanks is empty, and the model is not asked', async () => {
+  const { ask, asked } = modelOf();
+  expect(await evaluate(interview(['Hello?', ' \n']), ask)).toEqual({ kind: 'empty' });
+  expect(asked).toEqual([]);
+});
+
+test('a character that the database cannot store is left out', async () => {
+  const { ask } = modelOf(answered({ ...whole, summary: 'a\u0000b' }));
+  expect(await evaluate(interview(['q', 'a']), ask)).toMatchObject({ summary: 'ab' });
+});
+
+test('a question too long is not asked again with more room, but in halves', async () => {
+  const { ask, asked } = modelOf({ kind: 'incomplete', why: 'input' }, answered(part), answered(part), answered(whole));
+  expect(await evaluate(interview(['q', 'a', 'q', 'a']), ask)).toMatchObject({ kind: 'done', summary: 'They spoke.' });
+  expect(asked.map((question) => question.name)).toEqual(['whole', 'part', 'part', 'merge']);
+});
+
+test('a part that does not fit is halved again, down to one entry, and then it has failed', async () => {
+  const cut: Answer<unknown> = { kind: 'incomplete', why: 'input' };
+  const { ask, asked } = modelOf(cut, cut, cut, answered(part));
+  expect(await evaluate(interview(['q', 'a', 'q', 'a']), ask)).toMatchObject({ kind: 'failed', failure: 'incomplete' });
+  expect(asked.map((question) => question.name)).toEqual(['whole', 'part', 'part']);
+});
+
+test('a failure in the middle of the parts is the failure of the whole', async () => {
+  const { ask } = modelOf(answered(part), { kind: 'rateLimited', retryAfterMs: 7 });
+  const inParts = createEvaluate({ partTokens: 60 });
+  expect(await inParts(interview(['q', 'a', 'q', 'a']), ask)).toEqual({
+    kind: 'failed',
+    failure: 'provider_rate_limited',
+    detail: 'The provider is rate limiting us.',
+    retryAfterMs: 7,
+  });
+});

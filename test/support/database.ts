@@ -1,0 +1,120 @@
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { type Supabase, startSupabase } from '@greenroom/local-cloud/supabase/supabase.ts';
+import { type Connection, createConnection } from '@greenroom/orchestrator/database/connection.ts';
+import { createDatabaseTokens } from '@greenroom/orchestrator/tokens/database-tokens.ts';
+import { createKeyRing } from '@greenroom/orchestrator/tokens/keys.ts';
+import { systemClock } from '@greenroom/shared/runtime/clock.ts';
+import type { JWK } from 'jose';
+import pg from 'pg';
+import { makeDeploymentKeys } from '../../infra/stack/keys.ts';
+
+/** The database alone, with an orchestrator's connection to it: for parts that need neither machines nor browsers. */
+export interface TestDatabase {
+  supabase: Supabase;
+  connection: Connection;
+  /** As the owner of the tables. */
+  sql<Row extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<Row[]>;
+  stop(): Promise<void>;
+}
+
+export async function startDatabase(): Promise<TestDatabase> {
+  const keys = await makeDeploymentKeys();
+  const dir = mkdtempSync(path.join(tmpdir(), 'greenroom-'));
+  const migrationsDir = path.resolve(import.meta.dirname, '../../supabase/migrations');
+  const supabase = await startSupabase({ dir, migrationsDir, signingKeys: [keys.dbPublic] });
+  const pool = new pg.Pool({ connectionString: supabase.dbUrl, max: 2 });
+  const tokens = createDatabaseTokens({
+    keys: await createKeyRing([keys.db as JWK & { kid: string }]),
+    issuer: 'https://greenroom.test',
+    clock: systemClock,
+    workerTokenMs: 60_000,
+  });
+  const { url, publishableKey } = supabase;
+  const connection = createConnection({ url, publishableKey, accessToken: tokens.own, requestMs: 10_000 });
+  return {
+    supabase,
+    connection,
+    sql: async (text, values = []) => (await pool.query(text, values)).rows,
+    stop: async () => {
+      await Promise.all([connection.close(), pool.end()]);
+      await supabase.stop();
+      rmSync(dir, { recursive: true, force: true, maxRetries: 3 });
+    },
+  };
+}
+
+export interface SessionSeed {
+  settings?: object;
+  simulated?: boolean;
+  /** Default in_progress. */
+  status?: string;
+}
+
+export interface SeededSession {
+  id: string;
+  tenantId: string;
+}
+
+/** A session by hand, with a tenant of its own. */
+export async function seedSession(
+  { sql }: TestDatabase,
+  { settings = {}, simulated = false, status = 'in_progress' }: SessionSeed = {},
+): Promise<SeededSession> {
+  const [id, tenantId, candidateId, positionId] = [randomUUID(), randomUUID(), randomUUID(), randomUUID()];
+  await sql('insert into public.tenants (id, name, slug) values ($1, $2, $3)', [
+    tenantId,
+    'Acme',
+    `t${tenantId.slice(0, 8)}`,
+  ]);
+  await sql('insert into public.tenant_counters (tenant_id, live_sessions) values ($1, 1)', [tenantId]);
+  await sql('insert into public.candidates (id) values ($1)', [candidateId]);
+  await sql('insert into public.tenant_candidates (tenant_id, candidate_id, name) values ($1, $2, $3)', [
+    tenantId,
+    candidateId,
+    'Ada Lovelace',
+  ]);
+  await sql('insert into public.positions (id, tenant_id, title, description) values ($1, $2, $3, $4)', [
+    positionId,
+    tenantId,
+    'Engineer',
+    'Builds engines.',
+  ]);
+  await sql(
+    `insert into public.interview_sessions (id, tenant_id, candidate_id, position_id, settings, simulated, expires_at)
+     values ($1, $2, $3, $4, $5, $6, now() + interval '1 day')`,
+    [id, tenantId, candidateId, positionId, settings, simulated],
+  );
+  await sql('select app.move_session($1, $2)', [id, status]);
+  return { id, tenantId };
+}
+
+export interface SeedEntry {
+  speaker: 'ai' | 'candidate';
+  text: string;
+  verified?: boolean;
+}
+
+/** Stores entries as a late upload or a worker does; item ids continue those that are there. */
+export async function appendEntries({ sql }: TestDatabase, sessionId: string, entries: SeedEntry[]): Promise<void> {
+  const [found] = await sql<{ n: number }>(
+    'select count(*)::int as n from public.transcript_entries where session_id = $1',
+    [sessionId],
+  );
+  const first = found?.n ?? 0;
+  const rows = entries.map(({ speaker, text, verified = true }, index) => ({
+    ordinal: 1,
+    item_id: `item_${first + index + 1}`,
+    previous_item_id: first + index === 0 ? null : `item_${first + index}`,
+    ...{ speaker, text, verified },
+  }));
+  await sql('select app.merge_transcript(s, $2) from public.interview_sessions s where s.id = $1', [
+    sessionId,
+    JSON.stringify(rows),
+  ]);
+}
+
+export const endSession = ({ sql }: TestDatabase, sessionId: string): Promise<unknown> =>
+  sql("select app.end_session($1, 'completed', 'interviewer_finished')", [sessionId]);
