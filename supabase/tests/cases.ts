@@ -30,6 +30,8 @@ transcript_entries     -     -         r       r       r      R             r   
 interview_results      -     -         r       r       r      R             -       -       -
 video_segments         -     -         r       r       r      R             -       -       -
 video_deletions        -     -         -       -       -      R             -       -       -
+video_jobs             -     -         -       -       -      R             -       -       -
+video_events           -     -         -       -       -      R             -       -       -
 machine_usage          -     -         r       r       r      R             -       -       -
 orchestrators          -     -         -       -       -      R             -       -       -
 audit_log              -     -         -       -       r      R             -       -       -
@@ -52,6 +54,8 @@ export const columnCases: Array<
   ['orchestrator', 'read', 'provider_credentials', 'ciphertext', false],
   ['orchestrator', 'read', 'webhook_endpoints', 'url', true],
   ['orchestrator', 'read', 'webhook_endpoints', 'secret_ciphertext', false],
+  ['orchestrator', 'read', 'video_jobs', 'state', true],
+  ['orchestrator', 'read', 'video_jobs', 'token_ciphertext', false],
   ['member', 'update', 'positions', 'description', true],
   ['member', 'update', 'positions', 'tenant_id', false],
   ['member', 'update', 'positions', 'created_at', false],
@@ -70,6 +74,7 @@ export const functionCases = {
   transcript_of: ['authenticated', 'orchestrator', 'session_worker'],
   worker_report: ['session_worker'],
   append_transcript: ['session_worker'],
+  flag_integrity: ['session_worker'],
 } as const;
 
 export const actors = [

@@ -242,8 +242,8 @@ describe('the lists of the database are those of shared/src/session', () => {
   test('statuses and their ranks', async () => {
     const { rows } = await db().query('select s, app.rank_of(s) as rank from unnest($1::text[]) s', [sessionStatuses]);
     expect(Object.fromEntries(rows.map(({ s, rank }) => [s, rank]))).toEqual(sessionRanks);
-    const definition = await db().query("select prosrc from pg_proc where proname = 'rank_of'");
-    expect(sorted([...definition.rows[0].prosrc.matchAll(/when '([a-z_]+)'/g)].map(([, word]) => word))).toEqual(
+    const definition = await db().query("select pg_get_functiondef('app.rank_of(text)'::regprocedure) as body");
+    expect(sorted([...definition.rows[0].body.matchAll(/when '([a-z_]+)'/gi)].map(([, word]) => word))).toEqual(
       sorted(sessionStatuses),
     );
   });

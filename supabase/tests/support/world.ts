@@ -157,6 +157,8 @@ function sessionTargets(owner: Owner): Record<string, Target> {
   };
   const result = { id: idOf(`result ${owner}`), ...of, summary: 's' };
   const segment = { id: idOf(`segment ${owner}`), ...of, video_id: `v-${owner}` };
+  const recording = { ...of, ordinal: 1, state: 'wanted' };
+  const heard = { body_hash: digest(`body ${owner}`), session_id, ordinal: 1, type: 'video.encoding' };
   const usage = { machine_id: machine.id, tenant_id, region: 'fra', size: 's', started_seconds: 1, cost_usd: 1 };
   const consent = { id: idOf(`consent ${owner}`), ...of, candidate_id, text_version: 'v1' };
   const delivery = {
@@ -189,6 +191,8 @@ function sessionTargets(owner: Owner): Record<string, Target> {
     transcript_entries: flagRow(entry, ['id'], { text: 'x' }, fresh(entry, { item_id: 'x' })),
     interview_results: flagRow(result, ['id'], { summary: 'x' }, fresh(result, bare)),
     video_segments: flagRow(segment, ['id'], { url: 'x' }, fresh(segment, { video_id: `x-${owner}` })),
+    video_jobs: flagRow(recording, ['session_id', 'ordinal'], { attempts: 9 }, { ...recording, ordinal: 2 }),
+    video_events: flagRow(heard, ['body_hash'], { type: 'x' }, { ...heard, body_hash: digest(`x body ${owner}`) }),
     machine_usage: flagRow(
       usage,
       ['machine_id'],
@@ -226,7 +230,7 @@ export function targetsOf(owner: Owner): Record<string, Target> {
 const order = [
   'tenants', 'tenant_counters', 'tenant_users', 'tenant_apps', 'api_keys', 'provider_credentials', 'webhook_endpoints', 'pool_policies',
   'candidates', 'tenant_candidates', 'positions', 'video_deletions', 'audit_log', 'interview_sessions', 'machines', 'realtime_calls',
-  'session_events', 'idempotency_keys', 'session_invitations', 'transcript_entries', 'interview_results', 'video_segments',
+  'session_events', 'idempotency_keys', 'session_invitations', 'transcript_entries', 'interview_results', 'video_segments', 'video_jobs', 'video_events',
   'machine_usage', 'consents', 'webhook_deliveries', 'orchestrators', 'rate_limits',
 ]; // biome-ignore format: a list to be read across
 

@@ -1,0 +1,2110 @@
+// Derived from supabase/migrations by `npm run generate:database` (the Supabase CLI): do not edit.
+
+export type Json = string | number | boolean | null | { [key: string]: Json | undefined } | Json[];
+
+export type Database = {
+  public: {
+    Tables: {
+      api_keys: {
+        Row: {
+          created_at: string;
+          created_by: string | null;
+          expires_at: string | null;
+          id: string;
+          key_hash: string;
+          name: string;
+          prefix: string;
+          replaced_by: string | null;
+          revoked_at: string | null;
+          scopes: string[];
+          tenant_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          created_at?: string;
+          created_by?: string | null;
+          expires_at?: string | null;
+          id?: string;
+          key_hash: string;
+          name: string;
+          prefix: string;
+          replaced_by?: string | null;
+          revoked_at?: string | null;
+          scopes?: string[];
+          tenant_id: string;
+        };
+        Update: {
+          created_at?: string;
+          created_by?: string | null;
+          expires_at?: string | null;
+          id?: string;
+          key_hash?: string;
+          name?: string;
+          prefix?: string;
+          replaced_by?: string | null;
+          revoked_at?: string | null;
+          scopes?: string[];
+          tenant_id?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: 'api_keys_replaced_by_fkey';
+            columns: ['replaced_by'];
+            isOneToOne: false;
+            referencedRelation: 'api_keys';
+            referencedColumns: ['id'];
+          },
+          {
+            foreignKeyName: 'api_keys_tenant_id_fkey';
+            columns: ['tenant_id'];
+            isOneToOne: false;
+            referencedRelation: 'tenants';
+            referencedColumns: ['id'];
+          },
+        ];
+      };
+      audit_log: {
+        Row: {
+          action: string;
+          actor: string;
+          created_at: string;
+          details: NonNullable<Json>;
+          id: number;
+          outcome: string;
+          remote_address: string | null;
+          request_id: string | null;
+          target: string | null;
+          tenant_id: string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          action: string;
+          actor: string;
+          created_at?: string;
+          details?: NonNullable<Json>;
+          id?: never;
+          outcome: string;
+          remote_address?: string | null;
+          request_id?: string | null;
+          target?: string | null;
+          tenant_id?: string | null;
+        };
+        Update: {
+          action?: string;
+          actor?: string;
+          created_at?: string;
+          details?: NonNullable<Json>;
+          id?: never;
+          outcome?: string;
+          remote_address?: string | null;
+          request_id?: string | null;
+          target?: string | null;
+          tenant_id?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: 'audit_log_tenant_id_fkey';
+            columns: ['tenant_id'];
+            isOneToOne: false;
+            referencedRelation: 'tenants';
+            referencedColumns: ['id'];
+          },
+        ];
+      };
+      candidates: {
+        Row: {
+          created_at: string;
+          id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          created_at?: string;
+          id?: string;
+        };
+        Update: {
+          created_at?: string;
+          id?: string;
+        };
+        Relationships: [];
+      };
+      consents: {
+        Row: {
+          candidate_id: string;
+          given_at: string;
+          id: string;
+          remote_address_hash: string | null;
+          session_id: string;
+          tenant_id: string;
+          text_version: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          candidate_id: string;
+          given_at?: string;
+          id?: string;
+          remote_address_hash?: string | null;
+          session_id: string;
+          tenant_id: string;
+          text_version: string;
+        };
+        Update: {
+          candidate_id?: string;
+          given_at?: string;
+          id?: string;
+          remote_address_hash?: string | null;
+          session_id?: string;
+          tenant_id?: string;
+          text_version?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: 'consents_candidate_id_fkey';
+            columns: ['candidate_id'];
+            isOneToOne: false;
+            referencedRelation: 'candidates';
+            referencedColumns: ['id'];
+          },
+          {
+            foreignKeyName: 'consents_session_id_fkey';
+            columns: ['session_id'];
+            isOneToOne: true;
+            referencedRelation: 'interview_sessions';
+            referencedColumns: ['id'];
+          },
+          {
+            foreignKeyName: 'consents_session_id_fkey';
+            columns: ['session_id'];
+            isOneToOne: true;
+            referencedRelation: 'interview_transcripts';
+            referencedColumns: ['session_id'];
+          },
+          {
+            foreignKeyName: 'consents_tenant_id_fkey';
+            columns: ['tenant_id'];
+            isOneToOne: false;
+            referencedRelation: 'tenants';
+            referencedColumns: ['id'];
+          },
+        ];
+      };
+      idempotency_keys: {
+        Row: {
+          body_hash: string;
+          created_at: string;
+          key: string;
+          session_id: string;
+          tenant_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          body_hash: string;
+          created_at?: string;
+          key: string;
+          session_id: string;
+          tenant_id: string;
+        };
+        Update: {
+          body_hash?: string;
+          created_at?: string;
+          key?: string;
+          session_id?: string;
+          tenant_id?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: 'idempotency_keys_session_id_fkey';
+            columns: ['session_id'];
+            isOneToOne: false;
+            referencedRelation: 'interview_sessions';
+            referencedColumns: ['id'];
+          },
+          {
+            foreignKeyName: 'idempotency_keys_session_id_fkey';
+            columns: ['session_id'];
+            isOneToOne: false;
+            referencedRelation: 'interview_transcripts';
+            referencedColumns: ['session_id'];
+          },
+          {
+            foreignKeyName: 'idempotency_keys_tenant_id_fkey';
+            columns: ['tenant_id'];
+            isOneToOne: false;
+            referencedRelation: 'tenants';
+            referencedColumns: ['id'];
+          },
+        ];
+      };
+      interview_results: {
+        Row: {
+          attempts: number;
+          created_at: string;
+          evaluated_at: string | null;
+          evaluation: Json | null;
+          failure: string | null;
+          human_reviewed: boolean;
+          id: string;
+          integrity_flags: NonNullable<Json>;
+          last_error: string | null;
+          model: string | null;
+          next_attempt_at: string;
+          reviewed_at: string | null;
+          reviewed_by: string | null;
+          session_id: string;
+          status: string;
+          summary: string | null;
+          taken_by: string | null;
+          takes: number;
+          tenant_id: string;
+          transcript_revision: number;
+          updated_at: string;
+          wanted_revision: number;
+        };
+        ComputedFields: never;
+        Insert: {
+          attempts?: number;
+          created_at?: string;
+          evaluated_at?: string | null;
+          evaluation?: Json | null;
+          failure?: string | null;
+          human_reviewed?: boolean;
+          id?: string;
+          integrity_flags?: NonNullable<Json>;
+          last_error?: string | null;
+          model?: string | null;
+          next_attempt_at?: string;
+          reviewed_at?: string | null;
+          reviewed_by?: string | null;
+          session_id: string;
+          status?: string;
+          summary?: string | null;
+          taken_by?: string | null;
+          takes?: number;
+          tenant_id: string;
+          transcript_revision?: number;
+          updated_at?: string;
+          wanted_revision?: number;
+        };
+        Update: {
+          attempts?: number;
+          created_at?: string;
+          evaluated_at?: string | null;
+          evaluation?: Json | null;
+          failure?: string | null;
+          human_reviewed?: boolean;
+          id?: string;
+          integrity_flags?: NonNullable<Json>;
+          last_error?: string | null;
+          model?: string | null;
+          next_attempt_at?: string;
+          reviewed_at?: string | null;
+          reviewed_by?: string | null;
+          session_id?: string;
+          status?: string;
+          summary?: string | null;
+          taken_by?: string | null;
+          takes?: number;
+          tenant_id?: string;
+          transcript_revision?: number;
+          updated_at?: string;
+          wanted_revision?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: 'interview_results_session_id_fkey';
+            columns: ['session_id'];
+            isOneToOne: true;
+            referencedRelation: 'interview_sessions';
+            referencedColumns: ['id'];
+          },
+          {
+            foreignKeyName: 'interview_results_session_id_fkey';
+            columns: ['session_id'];
+            isOneToOne: true;
+            referencedRelation: 'interview_transcripts';
+            referencedColumns: ['session_id'];
+          },
+          {
+            foreignKeyName: 'interview_results_tenant_id_fkey';
+            columns: ['tenant_id'];
+            isOneToOne: false;
+            referencedRelation: 'tenants';
+            referencedColumns: ['id'];
+          },
+        ];
+      };
+      interview_sessions: {
+        Row: {
+          admission: string;
+          api_key_id: string | null;
+          candidate_id: string;
+          completed_at: string | null;
+          consent_text_version: string | null;
+          created_at: string;
+          end_requested_at: string | null;
+          epoch: number;
+          expires_at: string;
+          fly_machine_id: string | null;
+          id: string;
+          integrity: NonNullable<Json>;
+          machine_id: string | null;
+          max_duration_ms: number;
+          metadata: NonNullable<Json>;
+          outcome: string | null;
+          placement: string;
+          position_id: string;
+          presence: string;
+          ready_at: string | null;
+          reason: string | null;
+          region: string | null;
+          region_reason: string | null;
+          regions: string[];
+          scheduled_at: string | null;
+          settings: NonNullable<Json>;
+          simulated: boolean;
+          started_at: string | null;
+          state_rank: number;
+          status: string;
+          tenant_id: string;
+          transcript_complete: boolean;
+          transcript_erased_at: string | null;
+          transcript_revision: number;
+          updated_at: string;
+          user_id: string | null;
+          video_erased_at: string | null;
+          video_recording_id: string | null;
+          video_recording_url: string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          admission?: string;
+          api_key_id?: string | null;
+          candidate_id: string;
+          completed_at?: string | null;
+          consent_text_version?: string | null;
+          created_at?: string;
+          end_requested_at?: string | null;
+          epoch?: number;
+          expires_at: string;
+          fly_machine_id?: string | null;
+          id?: string;
+          integrity?: NonNullable<Json>;
+          machine_id?: string | null;
+          max_duration_ms?: number;
+          metadata?: NonNullable<Json>;
+          outcome?: string | null;
+          placement?: string;
+          position_id: string;
+          presence?: string;
+          ready_at?: string | null;
+          reason?: string | null;
+          region?: string | null;
+          region_reason?: string | null;
+          regions?: string[];
+          scheduled_at?: string | null;
+          settings?: NonNullable<Json>;
+          simulated?: boolean;
+          started_at?: string | null;
+          state_rank?: never;
+          status?: string;
+          tenant_id: string;
+          transcript_complete?: boolean;
+          transcript_erased_at?: string | null;
+          transcript_revision?: number;
+          updated_at?: string;
+          user_id?: string | null;
+          video_erased_at?: string | null;
+          video_recording_id?: string | null;
+          video_recording_url?: string | null;
+        };
+        Update: {
+          admission?: string;
+          api_key_id?: string | null;
+          candidate_id?: string;
+          completed_at?: string | null;
+          consent_text_version?: string | null;
+          created_at?: string;
+          end_requested_at?: string | null;
+          epoch?: number;
+          expires_at?: string;
+          fly_machine_id?: string | null;
+          id?: string;
+          integrity?: NonNullable<Json>;
+          machine_id?: string | null;
+          max_duration_ms?: number;
+          metadata?: NonNullable<Json>;
+          outcome?: string | null;
+          placement?: string;
+          position_id?: string;
+          presence?: string;
+          ready_at?: string | null;
+          reason?: string | null;
+          region?: string | null;
+          region_reason?: string | null;
+          regions?: string[];
+          scheduled_at?: string | null;
+          settings?: NonNullable<Json>;
+          simulated?: boolean;
+          started_at?: string | null;
+          state_rank?: never;
+          status?: string;
+          tenant_id?: string;
+          transcript_complete?: boolean;
+          transcript_erased_at?: string | null;
+          transcript_revision?: number;
+          updated_at?: string;
+          user_id?: string | null;
+          video_erased_at?: string | null;
+          video_recording_id?: string | null;
+          video_recording_url?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: 'interview_sessions_api_key_id_fkey';
+            columns: ['api_key_id'];
+            isOneToOne: false;
+            referencedRelation: 'api_keys';
+            referencedColumns: ['id'];
+          },
+          {
+            foreignKeyName: 'interview_sessions_candidate_id_fkey';
+            columns: ['candidate_id'];
+            isOneToOne: false;
+            referencedRelation: 'candidates';
+            referencedColumns: ['id'];
+          },
+          {
+            foreignKeyName: 'interview_sessions_machine_id_fkey';
+            columns: ['machine_id'];
+            isOneToOne: false;
+            referencedRelation: 'machines';
+            referencedColumns: ['id'];
+          },
+          {
+            foreignKeyName: 'interview_sessions_tenant_id_candidate_id_fkey';
+            columns: ['tenant_id', 'candidate_id'];
+            isOneToOne: false;
+            referencedRelation: 'tenant_candidates';
+            referencedColumns: ['tenant_id', 'candidate_id'];
+          },
+          {
+            foreignKeyName: 'interview_sessions_tenant_id_fkey';
+            columns: ['tenant_id'];
+            isOneToOne: false;
+            referencedRelation: 'tenants';
+            referencedColumns: ['id'];
+          },
+          {
+            foreignKeyName: 'interview_sessions_tenant_id_position_id_fkey';
+            columns: ['tenant_id', 'position_id'];
+            isOneToOne: false;
+            referencedRelation: 'positions';
+            referencedColumns: ['tenant_id', 'id'];
+          },
+        ];
+      };
+      machine_usage: {
+        Row: {
+          cost_usd: number;
+          machine_id: string;
+          recorded_at: string;
+          region: string;
+          session_id: string | null;
+          size: string;
+          standby_seconds: number;
+          started_seconds: number;
+          tenant_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          cost_usd: number;
+          machine_id: string;
+          recorded_at?: string;
+          region: string;
+          session_id?: string | null;
+          size: string;
+          standby_seconds?: number;
+          started_seconds: number;
+          tenant_id: string;
+        };
+        Update: {
+          cost_usd?: number;
+          machine_id?: string;
+          recorded_at?: string;
+          region?: string;
+          session_id?: string | null;
+          size?: string;
+          standby_seconds?: number;
+          started_seconds?: number;
+          tenant_id?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: 'machine_usage_machine_id_fkey';
+            columns: ['machine_id'];
+            isOneToOne: true;
+            referencedRelation: 'machines';
+            referencedColumns: ['id'];
+          },
+          {
+            foreignKeyName: 'machine_usage_session_id_fkey';
+            columns: ['session_id'];
+            isOneToOne: false;
+            referencedRelation: 'interview_sessions';
+            referencedColumns: ['id'];
+          },
+          {
+            foreignKeyName: 'machine_usage_session_id_fkey';
+            columns: ['session_id'];
+            isOneToOne: false;
+            referencedRelation: 'interview_transcripts';
+            referencedColumns: ['session_id'];
+          },
+          {
+            foreignKeyName: 'machine_usage_tenant_id_fkey';
+            columns: ['tenant_id'];
+            isOneToOne: false;
+            referencedRelation: 'tenants';
+            referencedColumns: ['id'];
+          },
+        ];
+      };
+      machines: {
+        Row: {
+          app_name: string;
+          attempt: number;
+          boot_nonce: string | null;
+          claimed_at: string | null;
+          created_at: string | null;
+          destroyed_at: string | null;
+          destroying_at: string | null;
+          draining_at: string | null;
+          epoch: number | null;
+          first_absent_at: string | null;
+          fly_machine_id: string | null;
+          fly_request_id: string | null;
+          hard_deadline_at: string | null;
+          id: string;
+          image: string;
+          last_heartbeat_at: string | null;
+          lease_expires_at: string | null;
+          name: string;
+          not_before: string;
+          reason: string | null;
+          region: string;
+          reserved_at: string;
+          rss_bytes: number | null;
+          session_id: string | null;
+          started_at: string | null;
+          state: string;
+          state_rank: number;
+          taken_by: string | null;
+          taken_until: string | null;
+          tenant_id: string;
+          unsaved_entries: number | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          app_name: string;
+          attempt?: number;
+          boot_nonce?: string | null;
+          claimed_at?: string | null;
+          created_at?: string | null;
+          destroyed_at?: string | null;
+          destroying_at?: string | null;
+          draining_at?: string | null;
+          epoch?: number | null;
+          first_absent_at?: string | null;
+          fly_machine_id?: string | null;
+          fly_request_id?: string | null;
+          hard_deadline_at?: string | null;
+          id?: string;
+          image: string;
+          last_heartbeat_at?: string | null;
+          lease_expires_at?: string | null;
+          name?: never;
+          not_before?: string;
+          reason?: string | null;
+          region: string;
+          reserved_at?: string;
+          rss_bytes?: number | null;
+          session_id?: string | null;
+          started_at?: string | null;
+          state?: string;
+          state_rank?: never;
+          taken_by?: string | null;
+          taken_until?: string | null;
+          tenant_id: string;
+          unsaved_entries?: number | null;
+        };
+        Update: {
+          app_name?: string;
+          attempt?: number;
+          boot_nonce?: string | null;
+          claimed_at?: string | null;
+          created_at?: string | null;
+          destroyed_at?: string | null;
+          destroying_at?: string | null;
+          draining_at?: string | null;
+          epoch?: number | null;
+          first_absent_at?: string | null;
+          fly_machine_id?: string | null;
+          fly_request_id?: string | null;
+          hard_deadline_at?: string | null;
+          id?: string;
+          image?: string;
+          last_heartbeat_at?: string | null;
+          lease_expires_at?: string | null;
+          name?: never;
+          not_before?: string;
+          reason?: string | null;
+          region?: string;
+          reserved_at?: string;
+          rss_bytes?: number | null;
+          session_id?: string | null;
+          started_at?: string | null;
+          state?: string;
+          state_rank?: never;
+          taken_by?: string | null;
+          taken_until?: string | null;
+          tenant_id?: string;
+          unsaved_entries?: number | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: 'machines_app_name_fkey';
+            columns: ['app_name'];
+            isOneToOne: false;
+            referencedRelation: 'tenant_apps';
+            referencedColumns: ['name'];
+          },
+          {
+            foreignKeyName: 'machines_session_id_fkey';
+            columns: ['session_id'];
+            isOneToOne: false;
+            referencedRelation: 'interview_sessions';
+            referencedColumns: ['id'];
+          },
+          {
+            foreignKeyName: 'machines_session_id_fkey';
+            columns: ['session_id'];
+            isOneToOne: false;
+            referencedRelation: 'interview_transcripts';
+            referencedColumns: ['session_id'];
+          },
+          {
+            foreignKeyName: 'machines_tenant_id_fkey';
+            columns: ['tenant_id'];
+            isOneToOne: false;
+            referencedRelation: 'tenants';
+            referencedColumns: ['id'];
+          },
+        ];
+      };
+      orchestrators: {
+        Row: {
+          draining: boolean;
+          id: string;
+          last_seen_at: string;
+          started_at: string;
+          url: string;
+          version: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          draining?: boolean;
+          id: string;
+          last_seen_at?: string;
+          started_at?: string;
+          url: string;
+          version: string;
+        };
+        Update: {
+          draining?: boolean;
+          id?: string;
+          last_seen_at?: string;
+          started_at?: string;
+          url?: string;
+          version?: string;
+        };
+        Relationships: [];
+      };
+      pool_policies: {
+        Row: {
+          ceiling: number;
+          created_at: string;
+          floor: number;
+          region: string;
+          tenant_id: string;
+          updated_at: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          ceiling?: number;
+          created_at?: string;
+          floor?: number;
+          region: string;
+          tenant_id: string;
+          updated_at?: string;
+        };
+        Update: {
+          ceiling?: number;
+          created_at?: string;
+          floor?: number;
+          region?: string;
+          tenant_id?: string;
+          updated_at?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: 'pool_policies_tenant_id_fkey';
+            columns: ['tenant_id'];
+            isOneToOne: false;
+            referencedRelation: 'tenants';
+            referencedColumns: ['id'];
+          },
+        ];
+      };
+      positions: {
+        Row: {
+          created_at: string;
+          description: string | null;
+          id: string;
+          tenant_id: string;
+          title: string;
+          updated_at: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          created_at?: string;
+          description?: string | null;
+          id?: string;
+          tenant_id: string;
+          title: string;
+          updated_at?: string;
+        };
+        Update: {
+          created_at?: string;
+          description?: string | null;
+          id?: string;
+          tenant_id?: string;
+          title?: string;
+          updated_at?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: 'positions_tenant_id_fkey';
+            columns: ['tenant_id'];
+            isOneToOne: false;
+            referencedRelation: 'tenants';
+            referencedColumns: ['id'];
+          },
+        ];
+      };
+      provider_credentials: {
+        Row: {
+          ciphertext: string;
+          created_at: string;
+          key_id: string;
+          provider: string;
+          rotated_at: string | null;
+          tenant_id: string;
+          updated_at: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          ciphertext: string;
+          created_at?: string;
+          key_id: string;
+          provider: string;
+          rotated_at?: string | null;
+          tenant_id: string;
+          updated_at?: string;
+        };
+        Update: {
+          ciphertext?: string;
+          created_at?: string;
+          key_id?: string;
+          provider?: string;
+          rotated_at?: string | null;
+          tenant_id?: string;
+          updated_at?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: 'provider_credentials_tenant_id_fkey';
+            columns: ['tenant_id'];
+            isOneToOne: false;
+            referencedRelation: 'tenants';
+            referencedColumns: ['id'];
+          },
+        ];
+      };
+      rate_limits: {
+        Row: {
+          next_at: string;
+          scope: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          next_at: string;
+          scope: string;
+        };
+        Update: {
+          next_at?: string;
+          scope?: string;
+        };
+        Relationships: [];
+      };
+      realtime_calls: {
+        Row: {
+          answered_at: string | null;
+          call_id: string | null;
+          credential_ciphertext: string | null;
+          credential_expires_at: string | null;
+          epoch: number;
+          hang_up_attempts: number;
+          hung_up_at: string | null;
+          id: string;
+          next_hang_up_at: string | null;
+          opened_at: string;
+          ordinal: number;
+          provider: string;
+          session_id: string;
+          tenant_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          answered_at?: string | null;
+          call_id?: string | null;
+          credential_ciphertext?: string | null;
+          credential_expires_at?: string | null;
+          epoch: number;
+          hang_up_attempts?: number;
+          hung_up_at?: string | null;
+          id?: string;
+          next_hang_up_at?: string | null;
+          opened_at?: string;
+          ordinal: number;
+          provider: string;
+          session_id: string;
+          tenant_id: string;
+        };
+        Update: {
+          answered_at?: string | null;
+          call_id?: string | null;
+          credential_ciphertext?: string | null;
+          credential_expires_at?: string | null;
+          epoch?: number;
+          hang_up_attempts?: number;
+          hung_up_at?: string | null;
+          id?: string;
+          next_hang_up_at?: string | null;
+          opened_at?: string;
+          ordinal?: number;
+          provider?: string;
+          session_id?: string;
+          tenant_id?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: 'realtime_calls_session_id_fkey';
+            columns: ['session_id'];
+            isOneToOne: false;
+            referencedRelation: 'interview_sessions';
+            referencedColumns: ['id'];
+          },
+          {
+            foreignKeyName: 'realtime_calls_session_id_fkey';
+            columns: ['session_id'];
+            isOneToOne: false;
+            referencedRelation: 'interview_transcripts';
+            referencedColumns: ['session_id'];
+          },
+          {
+            foreignKeyName: 'realtime_calls_tenant_id_fkey';
+            columns: ['tenant_id'];
+            isOneToOne: false;
+            referencedRelation: 'tenants';
+            referencedColumns: ['id'];
+          },
+        ];
+      };
+      session_events: {
+        Row: {
+          created_at: string;
+          data: NonNullable<Json>;
+          id: number;
+          session_id: string;
+          tenant_id: string;
+          type: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          created_at?: string;
+          data?: NonNullable<Json>;
+          id?: never;
+          session_id: string;
+          tenant_id: string;
+          type: string;
+        };
+        Update: {
+          created_at?: string;
+          data?: NonNullable<Json>;
+          id?: never;
+          session_id?: string;
+          tenant_id?: string;
+          type?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: 'session_events_session_id_fkey';
+            columns: ['session_id'];
+            isOneToOne: false;
+            referencedRelation: 'interview_sessions';
+            referencedColumns: ['id'];
+          },
+          {
+            foreignKeyName: 'session_events_session_id_fkey';
+            columns: ['session_id'];
+            isOneToOne: false;
+            referencedRelation: 'interview_transcripts';
+            referencedColumns: ['session_id'];
+          },
+          {
+            foreignKeyName: 'session_events_tenant_id_fkey';
+            columns: ['tenant_id'];
+            isOneToOne: false;
+            referencedRelation: 'tenants';
+            referencedColumns: ['id'];
+          },
+        ];
+      };
+      session_invitations: {
+        Row: {
+          browser_hash: string | null;
+          code_hash: string;
+          created_at: string;
+          expires_at: string;
+          id: string;
+          replaces: string | null;
+          revoked_at: string | null;
+          session_id: string;
+          tenant_id: string;
+          used_at: string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          browser_hash?: string | null;
+          code_hash: string;
+          created_at?: string;
+          expires_at: string;
+          id?: string;
+          replaces?: string | null;
+          revoked_at?: string | null;
+          session_id: string;
+          tenant_id: string;
+          used_at?: string | null;
+        };
+        Update: {
+          browser_hash?: string | null;
+          code_hash?: string;
+          created_at?: string;
+          expires_at?: string;
+          id?: string;
+          replaces?: string | null;
+          revoked_at?: string | null;
+          session_id?: string;
+          tenant_id?: string;
+          used_at?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: 'session_invitations_replaces_fkey';
+            columns: ['replaces'];
+            isOneToOne: false;
+            referencedRelation: 'session_invitations';
+            referencedColumns: ['id'];
+          },
+          {
+            foreignKeyName: 'session_invitations_session_id_fkey';
+            columns: ['session_id'];
+            isOneToOne: false;
+            referencedRelation: 'interview_sessions';
+            referencedColumns: ['id'];
+          },
+          {
+            foreignKeyName: 'session_invitations_session_id_fkey';
+            columns: ['session_id'];
+            isOneToOne: false;
+            referencedRelation: 'interview_transcripts';
+            referencedColumns: ['session_id'];
+          },
+          {
+            foreignKeyName: 'session_invitations_tenant_id_fkey';
+            columns: ['tenant_id'];
+            isOneToOne: false;
+            referencedRelation: 'tenants';
+            referencedColumns: ['id'];
+          },
+        ];
+      };
+      tenant_apps: {
+        Row: {
+          create_burst: number;
+          created_at: string;
+          creates_per_second: number;
+          name: string;
+          network: string;
+          next_create_at: string;
+          status: string;
+          tenant_id: string;
+          updated_at: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          create_burst?: number;
+          created_at?: string;
+          creates_per_second?: number;
+          name: string;
+          network: string;
+          next_create_at?: string;
+          status?: string;
+          tenant_id: string;
+          updated_at?: string;
+        };
+        Update: {
+          create_burst?: number;
+          created_at?: string;
+          creates_per_second?: number;
+          name?: string;
+          network?: string;
+          next_create_at?: string;
+          status?: string;
+          tenant_id?: string;
+          updated_at?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: 'tenant_apps_tenant_id_fkey';
+            columns: ['tenant_id'];
+            isOneToOne: false;
+            referencedRelation: 'tenants';
+            referencedColumns: ['id'];
+          },
+        ];
+      };
+      tenant_candidates: {
+        Row: {
+          candidate_id: string;
+          created_at: string;
+          email: string | null;
+          erased_at: string | null;
+          external_id: string | null;
+          name: string;
+          status: string | null;
+          tenant_id: string;
+          updated_at: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          candidate_id?: string;
+          created_at?: string;
+          email?: string | null;
+          erased_at?: string | null;
+          external_id?: string | null;
+          name: string;
+          status?: string | null;
+          tenant_id: string;
+          updated_at?: string;
+        };
+        Update: {
+          candidate_id?: string;
+          created_at?: string;
+          email?: string | null;
+          erased_at?: string | null;
+          external_id?: string | null;
+          name?: string;
+          status?: string | null;
+          tenant_id?: string;
+          updated_at?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: 'tenant_candidates_candidate_id_fkey';
+            columns: ['candidate_id'];
+            isOneToOne: false;
+            referencedRelation: 'candidates';
+            referencedColumns: ['id'];
+          },
+          {
+            foreignKeyName: 'tenant_candidates_tenant_id_fkey';
+            columns: ['tenant_id'];
+            isOneToOne: false;
+            referencedRelation: 'tenants';
+            referencedColumns: ['id'];
+          },
+        ];
+      };
+      tenant_counters: {
+        Row: {
+          live_sessions: number;
+          next_start_at: string;
+          tenant_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          live_sessions?: number;
+          next_start_at?: string;
+          tenant_id: string;
+        };
+        Update: {
+          live_sessions?: number;
+          next_start_at?: string;
+          tenant_id?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: 'tenant_counters_tenant_id_fkey';
+            columns: ['tenant_id'];
+            isOneToOne: true;
+            referencedRelation: 'tenants';
+            referencedColumns: ['id'];
+          },
+        ];
+      };
+      tenant_users: {
+        Row: {
+          created_at: string;
+          role: string;
+          tenant_id: string;
+          user_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          created_at?: string;
+          role?: string;
+          tenant_id: string;
+          user_id: string;
+        };
+        Update: {
+          created_at?: string;
+          role?: string;
+          tenant_id?: string;
+          user_id?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: 'tenant_users_tenant_id_fkey';
+            columns: ['tenant_id'];
+            isOneToOne: false;
+            referencedRelation: 'tenants';
+            referencedColumns: ['id'];
+          },
+        ];
+      };
+      tenants: {
+        Row: {
+          allowed_origins: string[];
+          allowed_regions: string[] | null;
+          audit_days: number | null;
+          consent_text_version: string | null;
+          created_at: string;
+          id: string;
+          max_duration_ms: number;
+          max_live_sessions: number;
+          max_standby: number;
+          name: string;
+          require_consent: boolean;
+          settings: NonNullable<Json>;
+          slug: string;
+          starts_per_minute: number | null;
+          status: string;
+          transcript_days: number | null;
+          updated_at: string;
+          video_days: number | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          allowed_origins?: string[];
+          allowed_regions?: string[] | null;
+          audit_days?: number | null;
+          consent_text_version?: string | null;
+          created_at?: string;
+          id?: string;
+          max_duration_ms?: number;
+          max_live_sessions?: number;
+          max_standby?: number;
+          name: string;
+          require_consent?: boolean;
+          settings?: NonNullable<Json>;
+          slug: string;
+          starts_per_minute?: number | null;
+          status?: string;
+          transcript_days?: number | null;
+          updated_at?: string;
+          video_days?: number | null;
+        };
+        Update: {
+          allowed_origins?: string[];
+          allowed_regions?: string[] | null;
+          audit_days?: number | null;
+          consent_text_version?: string | null;
+          created_at?: string;
+          id?: string;
+          max_duration_ms?: number;
+          max_live_sessions?: number;
+          max_standby?: number;
+          name?: string;
+          require_consent?: boolean;
+          settings?: NonNullable<Json>;
+          slug?: string;
+          starts_per_minute?: number | null;
+          status?: string;
+          transcript_days?: number | null;
+          updated_at?: string;
+          video_days?: number | null;
+        };
+        Relationships: [];
+      };
+      transcript_entries: {
+        Row: {
+          arrival: number;
+          call_ordinal: number;
+          confidence: number | null;
+          created_at: string;
+          end_ms: number | null;
+          id: string;
+          interrupted: boolean;
+          item_id: string;
+          previous_item_id: string | null;
+          session_id: string;
+          speaker: string;
+          start_ms: number | null;
+          tenant_id: string;
+          text: string;
+          updated_at: string;
+          verified: boolean;
+        };
+        ComputedFields: never;
+        Insert: {
+          arrival?: never;
+          call_ordinal: number;
+          confidence?: number | null;
+          created_at?: string;
+          end_ms?: number | null;
+          id?: string;
+          interrupted?: boolean;
+          item_id: string;
+          previous_item_id?: string | null;
+          session_id: string;
+          speaker: string;
+          start_ms?: number | null;
+          tenant_id: string;
+          text: string;
+          updated_at?: string;
+          verified: boolean;
+        };
+        Update: {
+          arrival?: never;
+          call_ordinal?: number;
+          confidence?: number | null;
+          created_at?: string;
+          end_ms?: number | null;
+          id?: string;
+          interrupted?: boolean;
+          item_id?: string;
+          previous_item_id?: string | null;
+          session_id?: string;
+          speaker?: string;
+          start_ms?: number | null;
+          tenant_id?: string;
+          text?: string;
+          updated_at?: string;
+          verified?: boolean;
+        };
+        Relationships: [
+          {
+            foreignKeyName: 'transcript_entries_session_id_fkey';
+            columns: ['session_id'];
+            isOneToOne: false;
+            referencedRelation: 'interview_sessions';
+            referencedColumns: ['id'];
+          },
+          {
+            foreignKeyName: 'transcript_entries_session_id_fkey';
+            columns: ['session_id'];
+            isOneToOne: false;
+            referencedRelation: 'interview_transcripts';
+            referencedColumns: ['session_id'];
+          },
+          {
+            foreignKeyName: 'transcript_entries_tenant_id_fkey';
+            columns: ['tenant_id'];
+            isOneToOne: false;
+            referencedRelation: 'tenants';
+            referencedColumns: ['id'];
+          },
+        ];
+      };
+      video_deletions: {
+        Row: {
+          attempts: number;
+          cause: string;
+          created_at: string;
+          deleted_at: string | null;
+          last_error: string | null;
+          next_attempt_at: string;
+          tenant_id: string;
+          video_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          attempts?: number;
+          cause: string;
+          created_at?: string;
+          deleted_at?: string | null;
+          last_error?: string | null;
+          next_attempt_at?: string;
+          tenant_id: string;
+          video_id: string;
+        };
+        Update: {
+          attempts?: number;
+          cause?: string;
+          created_at?: string;
+          deleted_at?: string | null;
+          last_error?: string | null;
+          next_attempt_at?: string;
+          tenant_id?: string;
+          video_id?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: 'video_deletions_tenant_id_fkey';
+            columns: ['tenant_id'];
+            isOneToOne: false;
+            referencedRelation: 'tenants';
+            referencedColumns: ['id'];
+          },
+        ];
+      };
+      video_events: {
+        Row: {
+          body_hash: string;
+          ordinal: number;
+          received_at: string;
+          session_id: string;
+          type: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          body_hash: string;
+          ordinal: number;
+          received_at?: string;
+          session_id: string;
+          type: string;
+        };
+        Update: {
+          body_hash?: string;
+          ordinal?: number;
+          received_at?: string;
+          session_id?: string;
+          type?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: 'video_events_session_id_ordinal_fkey';
+            columns: ['session_id', 'ordinal'];
+            isOneToOne: false;
+            referencedRelation: 'video_jobs';
+            referencedColumns: ['session_id', 'ordinal'];
+          },
+        ];
+      };
+      video_jobs: {
+        Row: {
+          attempts: number;
+          created_at: string;
+          ended_at: string | null;
+          failure: string | null;
+          next_attempt_at: string;
+          ordinal: number;
+          session_id: string;
+          state: string;
+          takes: number;
+          tenant_id: string;
+          token_ciphertext: string | null;
+          token_expires_at: string | null;
+          updated_at: string;
+          video_id: string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          attempts?: number;
+          created_at?: string;
+          ended_at?: string | null;
+          failure?: string | null;
+          next_attempt_at?: string;
+          ordinal: number;
+          session_id: string;
+          state?: string;
+          takes?: number;
+          tenant_id: string;
+          token_ciphertext?: string | null;
+          token_expires_at?: string | null;
+          updated_at?: string;
+          video_id?: string | null;
+        };
+        Update: {
+          attempts?: number;
+          created_at?: string;
+          ended_at?: string | null;
+          failure?: string | null;
+          next_attempt_at?: string;
+          ordinal?: number;
+          session_id?: string;
+          state?: string;
+          takes?: number;
+          tenant_id?: string;
+          token_ciphertext?: string | null;
+          token_expires_at?: string | null;
+          updated_at?: string;
+          video_id?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: 'video_jobs_session_id_fkey';
+            columns: ['session_id'];
+            isOneToOne: false;
+            referencedRelation: 'interview_sessions';
+            referencedColumns: ['id'];
+          },
+          {
+            foreignKeyName: 'video_jobs_session_id_fkey';
+            columns: ['session_id'];
+            isOneToOne: false;
+            referencedRelation: 'interview_transcripts';
+            referencedColumns: ['session_id'];
+          },
+          {
+            foreignKeyName: 'video_jobs_tenant_id_fkey';
+            columns: ['tenant_id'];
+            isOneToOne: false;
+            referencedRelation: 'tenants';
+            referencedColumns: ['id'];
+          },
+        ];
+      };
+      video_segments: {
+        Row: {
+          created_at: string;
+          end_ms: number | null;
+          id: string;
+          session_id: string;
+          start_ms: number | null;
+          tenant_id: string;
+          url: string | null;
+          video_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          created_at?: string;
+          end_ms?: number | null;
+          id?: string;
+          session_id: string;
+          start_ms?: number | null;
+          tenant_id: string;
+          url?: string | null;
+          video_id: string;
+        };
+        Update: {
+          created_at?: string;
+          end_ms?: number | null;
+          id?: string;
+          session_id?: string;
+          start_ms?: number | null;
+          tenant_id?: string;
+          url?: string | null;
+          video_id?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: 'video_segments_session_id_fkey';
+            columns: ['session_id'];
+            isOneToOne: false;
+            referencedRelation: 'interview_sessions';
+            referencedColumns: ['id'];
+          },
+          {
+            foreignKeyName: 'video_segments_session_id_fkey';
+            columns: ['session_id'];
+            isOneToOne: false;
+            referencedRelation: 'interview_transcripts';
+            referencedColumns: ['session_id'];
+          },
+          {
+            foreignKeyName: 'video_segments_tenant_id_fkey';
+            columns: ['tenant_id'];
+            isOneToOne: false;
+            referencedRelation: 'tenants';
+            referencedColumns: ['id'];
+          },
+        ];
+      };
+      webhook_deliveries: {
+        Row: {
+          attempts: number;
+          created_at: string;
+          delivered_at: string | null;
+          endpoint_id: string;
+          event_id: number | null;
+          id: string;
+          last_error: string | null;
+          last_status: number | null;
+          next_attempt_at: string;
+          payload: NonNullable<Json>;
+          session_id: string | null;
+          status: string;
+          tenant_id: string;
+          type: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          attempts?: number;
+          created_at?: string;
+          delivered_at?: string | null;
+          endpoint_id: string;
+          event_id?: number | null;
+          id?: string;
+          last_error?: string | null;
+          last_status?: number | null;
+          next_attempt_at?: string;
+          payload: NonNullable<Json>;
+          session_id?: string | null;
+          status?: string;
+          tenant_id: string;
+          type: string;
+        };
+        Update: {
+          attempts?: number;
+          created_at?: string;
+          delivered_at?: string | null;
+          endpoint_id?: string;
+          event_id?: number | null;
+          id?: string;
+          last_error?: string | null;
+          last_status?: number | null;
+          next_attempt_at?: string;
+          payload?: NonNullable<Json>;
+          session_id?: string | null;
+          status?: string;
+          tenant_id?: string;
+          type?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: 'webhook_deliveries_endpoint_id_fkey';
+            columns: ['endpoint_id'];
+            isOneToOne: false;
+            referencedRelation: 'webhook_endpoints';
+            referencedColumns: ['id'];
+          },
+          {
+            foreignKeyName: 'webhook_deliveries_event_id_fkey';
+            columns: ['event_id'];
+            isOneToOne: false;
+            referencedRelation: 'session_events';
+            referencedColumns: ['id'];
+          },
+          {
+            foreignKeyName: 'webhook_deliveries_session_id_fkey';
+            columns: ['session_id'];
+            isOneToOne: false;
+            referencedRelation: 'interview_sessions';
+            referencedColumns: ['id'];
+          },
+          {
+            foreignKeyName: 'webhook_deliveries_session_id_fkey';
+            columns: ['session_id'];
+            isOneToOne: false;
+            referencedRelation: 'interview_transcripts';
+            referencedColumns: ['session_id'];
+          },
+          {
+            foreignKeyName: 'webhook_deliveries_tenant_id_fkey';
+            columns: ['tenant_id'];
+            isOneToOne: false;
+            referencedRelation: 'tenants';
+            referencedColumns: ['id'];
+          },
+        ];
+      };
+      webhook_endpoints: {
+        Row: {
+          created_at: string;
+          disabled_reason: string | null;
+          enabled: boolean;
+          events: string[];
+          id: string;
+          key_id: string;
+          previous_secret_ciphertext: string | null;
+          previous_secret_until: string | null;
+          secret_ciphertext: string;
+          tenant_id: string;
+          updated_at: string;
+          url: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          created_at?: string;
+          disabled_reason?: string | null;
+          enabled?: boolean;
+          events?: string[];
+          id?: string;
+          key_id: string;
+          previous_secret_ciphertext?: string | null;
+          previous_secret_until?: string | null;
+          secret_ciphertext: string;
+          tenant_id: string;
+          updated_at?: string;
+          url: string;
+        };
+        Update: {
+          created_at?: string;
+          disabled_reason?: string | null;
+          enabled?: boolean;
+          events?: string[];
+          id?: string;
+          key_id?: string;
+          previous_secret_ciphertext?: string | null;
+          previous_secret_until?: string | null;
+          secret_ciphertext?: string;
+          tenant_id?: string;
+          updated_at?: string;
+          url?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: 'webhook_endpoints_tenant_id_fkey';
+            columns: ['tenant_id'];
+            isOneToOne: false;
+            referencedRelation: 'tenants';
+            referencedColumns: ['id'];
+          },
+        ];
+      };
+    };
+    Views: {
+      interview_transcripts: {
+        Row: {
+          complete: boolean;
+          created_at: string;
+          revision: number;
+          session_id: string;
+          status: string;
+          tenant_id: string;
+          transcript: string | null;
+          updated_at: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          complete?: boolean | null;
+          created_at?: string | null;
+          revision?: number | null;
+          session_id?: string | null;
+          status?: string | null;
+          tenant_id?: string | null;
+          transcript?: never;
+          updated_at?: string | null;
+        };
+        Update: {
+          complete?: boolean | null;
+          created_at?: string | null;
+          revision?: number | null;
+          session_id?: string | null;
+          status?: string | null;
+          tenant_id?: string | null;
+          transcript?: never;
+          updated_at?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: 'interview_sessions_tenant_id_fkey';
+            columns: ['tenant_id'];
+            isOneToOne: false;
+            referencedRelation: 'tenants';
+            referencedColumns: ['id'];
+          },
+        ];
+      };
+    };
+    Functions: {
+      app_ready: { Args: { p_name: string }; Returns: boolean };
+      app_removed: { Args: { p_name: string }; Returns: Json };
+      append_transcript: { Args: { p_entries: Json }; Returns: string[] };
+      authenticate_api_keys: {
+        Args: { p_hashes: string[] };
+        Returns: {
+          allowed_regions: string[];
+          key_hash: string;
+          key_id: string;
+          scopes: string[];
+          tenant_id: string;
+          tenant_status: string;
+        }[];
+      };
+      calls_to_hang_up: { Args: { p_limit?: number; p_retry_ms?: number }; Returns: Json };
+      change_candidate: { Args: { p_candidate_id: string; p_changes: Json; p_tenant_id: string }; Returns: Json };
+      change_position: { Args: { p_changes: Json; p_position_id: string; p_tenant_id: string }; Returns: Json };
+      claim_session: {
+        Args: {
+          p_app_name: string;
+          p_boot_nonce: string;
+          p_fly_machine_id: string;
+          p_image_digest?: string;
+          p_lease_ms: number;
+          p_life_ms: number;
+          p_machine_name: string;
+        };
+        Returns: Json;
+      };
+      create_api_key: {
+        Args: {
+          p_by: Json;
+          p_created_by?: string;
+          p_expires_ms?: number;
+          p_key_hash: string;
+          p_name: string;
+          p_prefix: string;
+          p_scopes: string[];
+          p_tenant_id: string;
+        };
+        Returns: Json;
+      };
+      create_candidate: { Args: { p_candidate: Json; p_tenant_id: string }; Returns: Json };
+      create_invitation: {
+        Args: { p_by: Json; p_code_hash: string; p_expires_ms: number; p_session_id: string; p_tenant_id: string };
+        Returns: Json;
+      };
+      create_position: { Args: { p_position: Json; p_tenant_id: string }; Returns: Json };
+      create_sessions: { Args: { p_requests: Json }; Returns: Json };
+      dead_results: { Args: { p_limit?: number }; Returns: Json };
+      delete_provider_credential: { Args: { p_by: Json; p_provider: string; p_tenant_id: string }; Returns: boolean };
+      draw_rate_limits: { Args: { p_requests: Json }; Returns: Json };
+      erase_candidate: { Args: { p_by: Json; p_candidate_id: string; p_tenant_id: string }; Returns: Json };
+      exchange_invitation: {
+        Args: { p_browser_hash: string; p_code_hash: string; p_session_id: string };
+        Returns: Json;
+      };
+      expire_retained: { Args: { p_limit?: number }; Returns: Json };
+      expire_sessions: { Args: Record<PropertyKey, never>; Returns: Json };
+      finish_session: {
+        Args: {
+          p_epoch: number;
+          p_kind: string;
+          p_machine_id: string;
+          p_outcome?: string;
+          p_reason?: string;
+          p_transcript_complete?: boolean;
+        };
+        Returns: Json;
+      };
+      flag_integrity: { Args: { p_count?: number; p_kind: string }; Returns: undefined };
+      get_candidate: { Args: { p_candidate_id: string; p_tenant_id: string }; Returns: Json };
+      get_position: { Args: { p_position_id: string; p_tenant_id: string }; Returns: Json };
+      get_provider_credential: { Args: { p_provider: string; p_tenant_id: string }; Returns: Json };
+      get_result: { Args: { p_session_id: string; p_tenant_id?: string }; Returns: Json };
+      get_session: { Args: { p_session_id: string; p_tenant_id?: string }; Returns: Json };
+      get_tenant: { Args: { p_tenant_id: string }; Returns: Json };
+      keep_intent: { Args: { p_machine_id: string; p_orchestrator_id: string; p_taken_ms: number }; Returns: boolean };
+      keep_result: { Args: { p_session_id: string; p_take: number; p_taken_ms: number }; Returns: boolean };
+      list_api_keys: { Args: { p_tenant_id: string }; Returns: Json };
+      list_candidates: {
+        Args: { p_before?: string; p_before_id?: string; p_limit: number; p_search?: string; p_tenant_id: string };
+        Returns: Json;
+      };
+      list_invitations: { Args: { p_session_id: string; p_tenant_id: string }; Returns: Json };
+      list_positions: {
+        Args: { p_before?: string; p_before_id?: string; p_limit: number; p_tenant_id: string };
+        Returns: Json;
+      };
+      list_provider_credentials: { Args: { p_tenant_id: string }; Returns: Json };
+      list_sessions: {
+        Args: { p_before?: string; p_before_id?: string; p_limit: number; p_status?: string; p_tenant_id: string };
+        Returns: Json;
+      };
+      list_tenants: { Args: { p_after_slug?: string; p_limit: number }; Returns: Json };
+      machines_alive: { Args: Record<PropertyKey, never>; Returns: Json };
+      onboarding_debts: { Args: { p_limit?: number }; Returns: Json };
+      open_call: {
+        Args: { p_epoch: number; p_machine_id: string; p_ordinal: number; p_provider: string };
+        Returns: Json;
+      };
+      plan_app: { Args: { p_by: Json; p_name: string; p_network: string; p_tenant_id: string }; Returns: Json };
+      plan_tenant: { Args: { p_by: Json; p_settings: Json; p_slug: string }; Returns: Json };
+      postpone_video: {
+        Args: { p_failure?: string; p_ordinal: number; p_retry_ms: number; p_session_id: string; p_take: number };
+        Returns: boolean;
+      };
+      provider_credentials_to_rotate: { Args: { p_key_id: string; p_limit?: number }; Returns: Json };
+      put_pool_policy: {
+        Args: { p_by: Json; p_ceiling: number; p_floor: number; p_region: string; p_tenant_id: string };
+        Returns: Json;
+      };
+      put_provider_credential: {
+        Args: { p_by: Json; p_ciphertext: string; p_key_id: string; p_provider: string; p_tenant_id: string };
+        Returns: Json;
+      };
+      put_tenant_user: { Args: { p_by: Json; p_role: string; p_tenant_id: string; p_user_id: string }; Returns: Json };
+      record_audit: { Args: { p_entry: Json }; Returns: undefined };
+      record_call: {
+        Args: {
+          p_call_id?: string;
+          p_credential_ciphertext?: string;
+          p_credential_ms?: number;
+          p_epoch: number;
+          p_hung_up?: boolean;
+          p_machine_id: string;
+          p_ordinal: number;
+        };
+        Returns: boolean;
+      };
+      record_consent: {
+        Args: { p_remote_address_hash?: string; p_session_id: string; p_text_version: string };
+        Returns: Json;
+      };
+      record_create_failed: {
+        Args: {
+          p_machine_id: string;
+          p_next_machine_id?: string;
+          p_next_region?: string;
+          p_orchestrator_id?: string;
+          p_reason: string;
+          p_taken_ms?: number;
+        };
+        Returns: Json;
+      };
+      record_hang_up: { Args: { p_call_row_id: string }; Returns: undefined };
+      record_heartbeats: { Args: { p_beats: Json; p_lease_ms: number }; Returns: Json };
+      record_machine_absent: { Args: { p_machine_id: string }; Returns: undefined };
+      record_machine_created: {
+        Args: { p_fly_machine_id: string; p_machine_id: string; p_region: string };
+        Returns: string;
+      };
+      record_machine_destroying: { Args: { p_machine_id: string; p_reason: string }; Returns: string };
+      record_machine_gone: {
+        Args: { p_machine_id: string; p_machine_reason: string; p_session_reason?: string };
+        Returns: Json;
+      };
+      record_result: {
+        Args: { p_result: Json; p_revision: number; p_session_id: string; p_take: number };
+        Returns: string;
+      };
+      record_result_failed: {
+        Args: { p_error: string; p_failure: string; p_retry_ms?: number; p_session_id: string; p_take: number };
+        Returns: string;
+      };
+      record_video_closed: {
+        Args: { p_ordinal: number; p_session_id: string; p_take: number; p_uploaded: boolean };
+        Returns: boolean;
+      };
+      record_video_container: { Args: { p_ordinal: number; p_session_id: string; p_video_id: string }; Returns: Json };
+      record_video_deleted: { Args: { p_error?: string; p_video_id: string }; Returns: undefined };
+      record_video_done: {
+        Args: { p_ordinal: number; p_session_id: string; p_take: number; p_url: string };
+        Returns: boolean;
+      };
+      record_video_event: { Args: { p_body_hash: string; p_type: string; p_video_id: string }; Returns: string };
+      record_video_token: {
+        Args: { p_ciphertext: string; p_life_ms: number; p_ordinal: number; p_session_id: string };
+        Returns: boolean;
+      };
+      register_orchestrator: { Args: { p_id: string; p_url: string; p_version: string }; Returns: undefined };
+      release_result: { Args: { p_session_id: string; p_take: number }; Returns: boolean };
+      remove_tenant: { Args: { p_by: Json; p_tenant_id: string }; Returns: Json };
+      remove_tenant_user: { Args: { p_by: Json; p_tenant_id: string; p_user_id: string }; Returns: boolean };
+      request_end: {
+        Args: { p_outcome: string; p_reason: string; p_session_id: string; p_tenant_id: string };
+        Returns: Json;
+      };
+      rerun_result: { Args: { p_by?: string; p_session_id: string; p_tenant_id?: string }; Returns: string };
+      resend_invitation: {
+        Args: { p_by: Json; p_code_hash: string; p_expires_ms: number; p_invitation_id: string; p_tenant_id: string };
+        Returns: Json;
+      };
+      review_result: {
+        Args: { p_by: string; p_reviewed: boolean; p_session_id: string; p_tenant_id: string };
+        Returns: string;
+      };
+      revoke_api_key: { Args: { p_by: Json; p_key_id: string; p_tenant_id: string }; Returns: Json };
+      revoke_invitation: { Args: { p_by: Json; p_invitation_id: string; p_tenant_id: string }; Returns: Json };
+      rotate_api_key: {
+        Args: {
+          p_by: Json;
+          p_key_hash: string;
+          p_key_id: string;
+          p_overlap_ms: number;
+          p_prefix: string;
+          p_tenant_id: string;
+        };
+        Returns: Json;
+      };
+      rotate_provider_credential: {
+        Args: {
+          p_ciphertext: string;
+          p_key_id: string;
+          p_old_ciphertext: string;
+          p_provider: string;
+          p_tenant_id: string;
+        };
+        Returns: boolean;
+      };
+      session_events_after: { Args: { p_cursors: Json; p_limit?: number }; Returns: Json };
+      session_may_start: { Args: { p_session_id: string }; Returns: Json };
+      session_routes: { Args: { p_session_ids: string[] }; Returns: Json };
+      take_intents: { Args: { p_limit?: number; p_orchestrator_id: string; p_taken_ms: number }; Returns: Json };
+      take_results: {
+        Args: { p_limit?: number; p_max_attempts?: number; p_orchestrator_id: string; p_taken_ms: number };
+        Returns: Json;
+      };
+      take_video_jobs: { Args: { p_grace_ms: number; p_limit?: number; p_taken_ms: number }; Returns: Json };
+      tenants_of_user: { Args: { p_user_id: string }; Returns: Json };
+      transcript_of: {
+        Args: { p_session_id: string };
+        Returns: {
+          confidence: number;
+          end_ms: number;
+          interrupted: boolean;
+          item_id: string;
+          ordinal: number;
+          previous_item_id: string;
+          sequence_number: number;
+          speaker: string;
+          start_ms: number;
+          text: string;
+          verified: boolean;
+        }[];
+      };
+      transcript_to_evaluate: { Args: { p_session_id: string }; Returns: Json };
+      update_tenant: { Args: { p_by: Json; p_changes: Json; p_tenant_id: string }; Returns: Json };
+      video_offers: { Args: { p_session_ids: string[] }; Returns: Json };
+      videos_to_delete: { Args: { p_limit?: number; p_retry_ms?: number }; Returns: Json };
+      want_video: { Args: { p_ordinal: number; p_session_id: string }; Returns: boolean };
+      worker_report: {
+        Args: { p_outcome?: string; p_presence?: string; p_reason?: string; p_status?: string };
+        Returns: Json;
+      };
+    };
+    Enums: {
+      [_ in never]: never;
+    };
+    CompositeTypes: {
+      [_ in never]: never;
+    };
+  };
+};
+
+type DatabaseWithoutInternals = Omit<Database, '__InternalSupabase'>;
+
+type DefaultSchema = DatabaseWithoutInternals[Extract<keyof Database, 'public'>];
+
+export type Tables<
+  DefaultSchemaTableNameOrOptions extends
+    | keyof (DefaultSchema['Tables'] & DefaultSchema['Views'])
+    | { schema: keyof DatabaseWithoutInternals },
+  TableName extends DefaultSchemaTableNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  }
+    ? keyof (DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions['schema']]['Tables'] &
+        DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions['schema']]['Views'])
+    : never = never,
+> = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? (DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions['schema']]['Tables'] &
+      DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions['schema']]['Views'])[TableName] extends {
+      Row: infer R;
+    }
+    ? R
+    : never
+  : DefaultSchemaTableNameOrOptions extends keyof (DefaultSchema['Tables'] & DefaultSchema['Views'])
+    ? (DefaultSchema['Tables'] & DefaultSchema['Views'])[DefaultSchemaTableNameOrOptions] extends {
+        Row: infer R;
+      }
+      ? R
+      : never
+    : never;
+
+export type TablesInsert<
+  DefaultSchemaTableNameOrOptions extends keyof DefaultSchema['Tables'] | { schema: keyof DatabaseWithoutInternals },
+  TableName extends DefaultSchemaTableNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  }
+    ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions['schema']]['Tables']
+    : never = never,
+> = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions['schema']]['Tables'][TableName] extends {
+      Insert: infer I;
+    }
+    ? I
+    : never
+  : DefaultSchemaTableNameOrOptions extends keyof DefaultSchema['Tables']
+    ? DefaultSchema['Tables'][DefaultSchemaTableNameOrOptions] extends {
+        Insert: infer I;
+      }
+      ? I
+      : never
+    : never;
+
+export type TablesUpdate<
+  DefaultSchemaTableNameOrOptions extends keyof DefaultSchema['Tables'] | { schema: keyof DatabaseWithoutInternals },
+  TableName extends DefaultSchemaTableNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  }
+    ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions['schema']]['Tables']
+    : never = never,
+> = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions['schema']]['Tables'][TableName] extends {
+      Update: infer U;
+    }
+    ? U
+    : never
+  : DefaultSchemaTableNameOrOptions extends keyof DefaultSchema['Tables']
+    ? DefaultSchema['Tables'][DefaultSchemaTableNameOrOptions] extends {
+        Update: infer U;
+      }
+      ? U
+      : never
+    : never;
+
+export type Enums<
+  DefaultSchemaEnumNameOrOptions extends keyof DefaultSchema['Enums'] | { schema: keyof DatabaseWithoutInternals },
+  EnumName extends DefaultSchemaEnumNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  }
+    ? keyof DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions['schema']]['Enums']
+    : never = never,
+> = DefaultSchemaEnumNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions['schema']]['Enums'][EnumName]
+  : DefaultSchemaEnumNameOrOptions extends keyof DefaultSchema['Enums']
+    ? DefaultSchema['Enums'][DefaultSchemaEnumNameOrOptions]
+    : never;
+
+export type CompositeTypes<
+  PublicCompositeTypeNameOrOptions extends
+    | keyof DefaultSchema['CompositeTypes']
+    | { schema: keyof DatabaseWithoutInternals },
+  CompositeTypeName extends PublicCompositeTypeNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  }
+    ? keyof DatabaseWithoutInternals[PublicCompositeTypeNameOrOptions['schema']]['CompositeTypes']
+    : never = never,
+> = PublicCompositeTypeNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[PublicCompositeTypeNameOrOptions['schema']]['CompositeTypes'][CompositeTypeName]
+  : PublicCompositeTypeNameOrOptions extends keyof DefaultSchema['CompositeTypes']
+    ? DefaultSchema['CompositeTypes'][PublicCompositeTypeNameOrOptions]
+    : never;
+
+export const Constants = {
+  public: {
+    Enums: {},
+  },
+} as const;

@@ -1,0 +1,4002 @@
+-- Derived from supabase/migrations by `npm run generate:database`: what they come to. Read it, compare it; it is never applied.
+-- `npm run verify` fails when it is not what the migrations make.
+
+-- ── schema app ──
+create schema app;
+comment on schema app is 'Helpers of the product that the API does not expose.';
+grant usage on schema app to authenticated;
+grant usage on schema app to orchestrator;
+grant usage on schema app to session_worker;
+
+-- ── schema public ──
+create schema public;
+comment on schema public is 'standard public schema';
+grant usage on schema public to anon;
+grant usage on schema public to authenticated;
+grant usage on schema public to orchestrator;
+grant usage on schema public to public;
+grant usage on schema public to service_role;
+grant usage on schema public to session_worker;
+
+-- ── default privileges ──
+-- functions: {postgres=X/postgres}
+
+-- ── table public.api_keys ──
+create table public.api_keys (
+  created_at timestamp with time zone default now() not null,
+  created_by uuid,
+  expires_at timestamp with time zone,
+  id uuid default gen_random_uuid() not null,
+  key_hash text not null,
+  name text not null,
+  prefix text not null,
+  replaced_by uuid,
+  revoked_at timestamp with time zone,
+  scopes text[] default '{sessions:read,sessions:write}'::text[] not null,
+  tenant_id uuid not null,
+  constraint api_keys_key_hash_check CHECK ((key_hash ~ '^[0-9a-f]{64}$'::text)),
+  constraint api_keys_name_check CHECK (((char_length(name) >= 1) AND (char_length(name) <= 200))),
+  constraint api_keys_replaced_by_fkey FOREIGN KEY (replaced_by) REFERENCES api_keys(id) ON DELETE SET NULL,
+  constraint api_keys_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE,
+  constraint api_keys_pkey PRIMARY KEY (id),
+  constraint api_keys_key_hash_key UNIQUE (key_hash)
+);
+comment on table public.api_keys is 'A tenant''s keys for the platform API. The key itself is shown once and never stored.';
+comment on column public.api_keys.created_by is 'The user who made it, if a user did.';
+comment on column public.api_keys.expires_at is 'From then on it is refused; null means never.';
+comment on column public.api_keys.key_hash is 'SHA-256 of the key, hex. The key has 256 bits of entropy, so no slow hash is needed.';
+comment on column public.api_keys.name is 'The tenant''s name for it.';
+comment on column public.api_keys.prefix is 'The key''s first characters, to recognise it by.';
+comment on column public.api_keys.replaced_by is 'The key that a rotation made in its place; this one ends at expires_at.';
+comment on column public.api_keys.revoked_at is 'From then on it is refused.';
+comment on column public.api_keys.scopes is 'What it may be used for, such as sessions:read.';
+CREATE INDEX api_keys_replaced_by ON public.api_keys USING btree (replaced_by) WHERE (replaced_by IS NOT NULL);
+CREATE INDEX api_keys_tenant ON public.api_keys USING btree (tenant_id);
+alter table public.api_keys enable row level security;
+create policy "orchestrators read all rows" on public.api_keys for select to orchestrator
+  using (true);
+grant select on public.api_keys to orchestrator;
+
+-- ── table public.audit_log ──
+create table public.audit_log (
+  action text not null,
+  actor text not null,
+  created_at timestamp with time zone default clock_timestamp() not null,
+  details jsonb default '{}'::jsonb not null,
+  id bigint generated always as identity not null,
+  outcome text not null,
+  remote_address text,
+  request_id text,
+  target text,
+  tenant_id uuid,
+  constraint audit_log_outcome_check CHECK ((outcome = ANY (ARRAY['done'::text, 'refused'::text]))),
+  constraint audit_log_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE,
+  constraint audit_log_pkey PRIMARY KEY (id)
+);
+comment on table public.audit_log is 'Administrative acts and refused credentials: who, what, on what, from where, when, request id. Append-only.';
+comment on column public.audit_log.action is 'What was done or refused, such as api_key.create.';
+comment on column public.audit_log.actor is 'Who: user:<id>, key:<id>, worker:<machine>, operator:<name>, retention.';
+comment on column public.audit_log.details is 'Particulars. Never secrets.';
+comment on column public.audit_log.outcome is 'done or refused.';
+comment on column public.audit_log.remote_address is 'From where.';
+comment on column public.audit_log.request_id is 'In which request.';
+comment on column public.audit_log.target is 'On what.';
+CREATE INDEX audit_log_age ON public.audit_log USING btree (tenant_id, created_at);
+CREATE INDEX audit_log_tenant ON public.audit_log USING btree (tenant_id, id);
+alter table public.audit_log enable row level security;
+create policy "admins read their tenant's audit entries" on public.audit_log for select to authenticated
+  using ((tenant_id IN ( SELECT app.my_tenants(ARRAY['admin'::text]) AS my_tenants)));
+create policy "orchestrators read all rows" on public.audit_log for select to orchestrator
+  using (true);
+grant select on public.audit_log to authenticated;
+grant select on public.audit_log to orchestrator;
+
+-- ── table public.candidates ──
+create table public.candidates (
+  created_at timestamp with time zone default now() not null,
+  id uuid default gen_random_uuid() not null,
+  constraint candidates_pkey PRIMARY KEY (id)
+);
+comment on table public.candidates is 'A person who is interviewed. Everything a tenant knows of them is on tenant_candidates (T2).';
+alter table public.candidates enable row level security;
+create policy "orchestrators read all rows" on public.candidates for select to orchestrator
+  using (true);
+grant select on public.candidates to orchestrator;
+
+-- ── table public.consents ──
+create table public.consents (
+  candidate_id uuid not null,
+  given_at timestamp with time zone default clock_timestamp() not null,
+  id uuid default gen_random_uuid() not null,
+  remote_address_hash text,
+  session_id uuid not null,
+  tenant_id uuid not null,
+  text_version text not null,
+  constraint consents_remote_address_hash_check CHECK ((remote_address_hash ~ '^[0-9a-f]{64}$'::text)),
+  constraint consents_text_version_check CHECK (((char_length(text_version) >= 1) AND (char_length(text_version) <= 100))),
+  constraint consents_candidate_id_fkey FOREIGN KEY (candidate_id) REFERENCES candidates(id),
+  constraint consents_session_id_fkey FOREIGN KEY (session_id) REFERENCES interview_sessions(id) ON DELETE CASCADE,
+  constraint consents_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+  constraint consents_pkey PRIMARY KEY (id),
+  constraint consents_session_id_key UNIQUE (session_id)
+);
+comment on table public.consents is 'What a candidate consented to, when, for which session. Erased with the candidate.';
+comment on column public.consents.candidate_id is 'Who consented.';
+comment on column public.consents.given_at is 'When, on the database''s clock.';
+comment on column public.consents.remote_address_hash is 'Keyed hash of the address it came from: comparable as evidence, not readable.';
+comment on column public.consents.session_id is 'The one session it is for.';
+comment on column public.consents.text_version is 'Version of the text that was shown.';
+CREATE INDEX consents_candidate ON public.consents USING btree (candidate_id);
+CREATE INDEX consents_tenant ON public.consents USING btree (tenant_id);
+alter table public.consents enable row level security;
+create policy "members read their tenant's rows" on public.consents for select to authenticated
+  using ((tenant_id IN ( SELECT app.my_tenants() AS my_tenants)));
+create policy "orchestrators read all rows" on public.consents for select to orchestrator
+  using (true);
+grant select on public.consents to authenticated;
+grant select on public.consents to orchestrator;
+
+-- ── table public.idempotency_keys ──
+create table public.idempotency_keys (
+  body_hash text not null,
+  created_at timestamp with time zone default now() not null,
+  key text not null,
+  session_id uuid not null,
+  tenant_id uuid not null,
+  constraint idempotency_keys_key_check CHECK (((char_length(key) >= 1) AND (char_length(key) <= 255))),
+  constraint idempotency_keys_session_id_fkey FOREIGN KEY (session_id) REFERENCES interview_sessions(id) ON DELETE CASCADE,
+  constraint idempotency_keys_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE,
+  constraint idempotency_keys_pkey PRIMARY KEY (tenant_id, key)
+);
+comment on table public.idempotency_keys is 'Idempotency-Key of POST /api/sessions: the session it made and a hash of the body. Tokens are minted again, never stored.';
+comment on column public.idempotency_keys.body_hash is 'SHA-256 of the body: the same key with another body is refused.';
+comment on column public.idempotency_keys.key is 'The header''s value.';
+comment on column public.idempotency_keys.session_id is 'The session it made.';
+CREATE INDEX idempotency_keys_session ON public.idempotency_keys USING btree (session_id);
+alter table public.idempotency_keys enable row level security;
+create policy "orchestrators read all rows" on public.idempotency_keys for select to orchestrator
+  using (true);
+grant select on public.idempotency_keys to orchestrator;
+
+-- ── table public.interview_results ──
+create table public.interview_results (
+  attempts integer default 0 not null,
+  created_at timestamp with time zone default now() not null,
+  evaluated_at timestamp with time zone,
+  evaluation jsonb,
+  failure text,
+  human_reviewed boolean default false not null,
+  id uuid default gen_random_uuid() not null,
+  integrity_flags jsonb default '[]'::jsonb not null,
+  last_error text,
+  model text,
+  next_attempt_at timestamp with time zone default now() not null,
+  reviewed_at timestamp with time zone,
+  reviewed_by text,
+  session_id uuid not null,
+  status text default 'pending'::text not null,
+  summary text,
+  taken_by uuid,
+  takes integer default 0 not null,
+  tenant_id uuid not null,
+  transcript_revision integer default 0 not null,
+  updated_at timestamp with time zone default now() not null,
+  wanted_revision integer default 0 not null,
+  constraint interview_results_failure_check CHECK ((failure = ANY (ARRAY['refused'::text, 'incomplete'::text, 'invalid_answer'::text, 'rejected'::text, 'provider_auth_failed'::text, 'provider_rate_limited'::text, 'provider_unavailable'::text, 'interrupted'::text, 'internal_error'::text]))),
+  constraint interview_results_reviewed_by_check CHECK (((char_length(reviewed_by) >= 1) AND (char_length(reviewed_by) <= 200))),
+  constraint interview_results_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'running'::text, 'done'::text, 'empty'::text, 'dead'::text]))),
+  constraint interview_results_takes_check CHECK ((takes >= 0)),
+  constraint interview_results_wanted_revision_check CHECK ((wanted_revision >= 0)),
+  constraint interview_results_session_id_fkey FOREIGN KEY (session_id) REFERENCES interview_sessions(id) ON DELETE CASCADE,
+  constraint interview_results_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+  constraint interview_results_pkey PRIMARY KEY (id),
+  constraint interview_results_session_id_key UNIQUE (session_id)
+);
+comment on table public.interview_results is 'Summary and evaluation of a session, made by durable retried work after its end.';
+comment on column public.interview_results.attempts is 'Attempts so far.';
+comment on column public.interview_results.evaluated_at is 'When the summary and evaluation shown were made.';
+comment on column public.interview_results.evaluation is 'The structured evaluation.';
+comment on column public.interview_results.failure is 'Why the last attempt failed; null after one that did not.';
+comment on column public.interview_results.human_reviewed is 'A person has looked at it.';
+comment on column public.interview_results.integrity_flags is 'What the evaluation itself brought to light, [{kind, count}]. What the worker saw is on the session.';
+comment on column public.interview_results.last_error is 'What went wrong last.';
+comment on column public.interview_results.model is 'The model that evaluated; null when none was asked.';
+comment on column public.interview_results.next_attempt_at is 'When the next attempt is due.';
+comment on column public.interview_results.reviewed_at is 'When it was reviewed.';
+comment on column public.interview_results.reviewed_by is 'Who reviewed it: a person as the platform names them, or the API key.';
+comment on column public.interview_results.session_id is 'The session it is the result of.';
+comment on column public.interview_results.status is 'pending, running, done, empty (nothing was said), dead (given up).';
+comment on column public.interview_results.summary is 'The conversation in prose.';
+comment on column public.interview_results.taken_by is 'The orchestrator that took it last.';
+comment on column public.interview_results.takes is 'How often it was taken, ever: the fencing number of the one who works at it (E2).';
+comment on column public.interview_results.transcript_revision is 'The revision of the transcript it was made from.';
+comment on column public.interview_results.wanted_revision is 'The revision of the transcript it should be made from; above transcript_revision while that is still to be done.';
+CREATE INDEX interview_results_dead ON public.interview_results USING btree (updated_at) WHERE (status = 'dead'::text);
+CREATE INDEX interview_results_due ON public.interview_results USING btree (next_attempt_at) WHERE (status = ANY (ARRAY['pending'::text, 'running'::text]));
+CREATE INDEX interview_results_tenant ON public.interview_results USING btree (tenant_id);
+CREATE TRIGGER guard_insert AFTER INSERT ON public.interview_results REFERENCING NEW TABLE AS incoming FOR EACH STATEMENT EXECUTE FUNCTION app.guard_erased_transcript();
+CREATE TRIGGER guard_update AFTER UPDATE ON public.interview_results REFERENCING NEW TABLE AS incoming FOR EACH STATEMENT EXECUTE FUNCTION app.guard_erased_transcript();
+CREATE TRIGGER touch BEFORE UPDATE ON public.interview_results FOR EACH ROW EXECUTE FUNCTION app.touch();
+alter table public.interview_results enable row level security;
+create policy "members read their tenant's rows" on public.interview_results for select to authenticated
+  using ((tenant_id IN ( SELECT app.my_tenants() AS my_tenants)));
+create policy "orchestrators read all rows" on public.interview_results for select to orchestrator
+  using (true);
+grant select on public.interview_results to authenticated;
+grant select on public.interview_results to orchestrator;
+
+-- ── table public.interview_sessions ──
+create table public.interview_sessions (
+  admission text default 'reject'::text not null,
+  api_key_id uuid,
+  candidate_id uuid not null,
+  completed_at timestamp with time zone,
+  consent_text_version text,
+  created_at timestamp with time zone default now() not null,
+  end_requested_at timestamp with time zone,
+  epoch integer default 0 not null,
+  expires_at timestamp with time zone not null,
+  fly_machine_id text,
+  id uuid default gen_random_uuid() not null,
+  integrity jsonb default '{}'::jsonb not null,
+  machine_id uuid,
+  max_duration_ms integer default 3000000 not null,
+  metadata jsonb default '{}'::jsonb not null,
+  outcome text,
+  placement text default 'now'::text not null,
+  position_id uuid not null,
+  presence text default 'absent'::text not null,
+  ready_at timestamp with time zone,
+  reason text,
+  region text,
+  region_reason text,
+  regions text[] default '{}'::text[] not null,
+  scheduled_at timestamp with time zone,
+  settings jsonb default '{}'::jsonb not null,
+  simulated boolean default false not null,
+  started_at timestamp with time zone,
+  state_rank smallint generated always as (app.rank_of(status)) stored not null,
+  status text default 'pending'::text not null,
+  tenant_id uuid not null,
+  transcript_complete boolean default false not null,
+  transcript_erased_at timestamp with time zone,
+  transcript_revision integer default 0 not null,
+  updated_at timestamp with time zone default now() not null,
+  user_id uuid,
+  video_erased_at timestamp with time zone,
+  video_recording_id text,
+  video_recording_url text,
+  constraint ended_says_why CHECK (((app.rank_of(status) < 70) OR (outcome IS NOT NULL))),
+  constraint ending_is_whole CHECK (((outcome IS NULL) = (reason IS NULL))),
+  constraint interview_sessions_admission_check CHECK ((admission = ANY (ARRAY['reject'::text, 'queue'::text]))),
+  constraint interview_sessions_epoch_check CHECK ((epoch >= 0)),
+  constraint interview_sessions_integrity_check CHECK ((jsonb_typeof(integrity) = 'object'::text)),
+  constraint interview_sessions_max_duration_ms_check CHECK (((max_duration_ms >= 1000) AND (max_duration_ms <= 10800000))),
+  constraint interview_sessions_metadata_check CHECK ((jsonb_typeof(metadata) = 'object'::text)),
+  constraint interview_sessions_outcome_check CHECK ((outcome = ANY (ARRAY['completed'::text, 'disconnected'::text, 'failed'::text, 'expired'::text, 'cancelled'::text]))),
+  constraint interview_sessions_placement_check CHECK ((placement = ANY (ARRAY['now'::text, 'on_join'::text]))),
+  constraint interview_sessions_presence_check CHECK ((presence = ANY (ARRAY['absent'::text, 'present'::text, 'lost'::text]))),
+  constraint interview_sessions_settings_check CHECK ((jsonb_typeof(settings) = 'object'::text)),
+  constraint interview_sessions_status_check CHECK ((app.rank_of(status) IS NOT NULL)),
+  constraint outcome_is_status CHECK (((app.rank_of(status) < 90) OR (status = outcome))),
+  constraint reason_is_known CHECK ((reason = ANY (ARRAY['ended_by_candidate'::text, 'interviewer_finished'::text, 'max_duration'::text, 'ended_by_platform'::text, 'operator_stopped'::text, 'candidate_never_joined'::text, 'schedule_expired'::text, 'candidate_left'::text, 'worker_lost'::text, 'boot_timeout'::text, 'no_capacity'::text, 'quota_exceeded'::text, 'fly_refused'::text, 'provider_auth_failed'::text, 'provider_rate_limited'::text, 'provider_unavailable'::text, 'call_not_established'::text, 'transcript_incomplete'::text, 'internal_error'::text]))),
+  constraint scheduled_has_a_time CHECK (((status <> 'scheduled'::text) OR (scheduled_at IS NOT NULL))),
+  constraint interview_sessions_api_key_id_fkey FOREIGN KEY (api_key_id) REFERENCES api_keys(id) ON DELETE SET NULL,
+  constraint interview_sessions_candidate_id_fkey FOREIGN KEY (candidate_id) REFERENCES candidates(id),
+  constraint interview_sessions_machine_id_fkey FOREIGN KEY (machine_id) REFERENCES machines(id),
+  constraint interview_sessions_tenant_id_candidate_id_fkey FOREIGN KEY (tenant_id, candidate_id) REFERENCES tenant_candidates(tenant_id, candidate_id),
+  constraint interview_sessions_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+  constraint interview_sessions_tenant_id_position_id_fkey FOREIGN KEY (tenant_id, position_id) REFERENCES positions(tenant_id, id),
+  constraint interview_sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE SET NULL,
+  constraint interview_sessions_pkey PRIMARY KEY (id)
+);
+comment on table public.interview_sessions is 'One interview each (T3).';
+comment on column public.interview_sessions.admission is 'At the tenant''s limit: reject the session, or queue it as pending.';
+comment on column public.interview_sessions.api_key_id is 'The key it was asked for with, if one was.';
+comment on column public.interview_sessions.candidate_id is 'Who is interviewed.';
+comment on column public.interview_sessions.completed_at is 'When it ended, whatever the outcome.';
+comment on column public.interview_sessions.consent_text_version is 'The text the candidate must consent to before the interview starts; null when its tenant asked for none (R3).';
+comment on column public.interview_sessions.end_requested_at is 'The platform or an operator asked for the end; outcome and reason say which. The worker''s directive.';
+comment on column public.interview_sessions.epoch is 'Fencing number of the assignment: 0 before the first claim, then 1, 2, …';
+comment on column public.interview_sessions.expires_at is 'Not used by then, it ends as expired.';
+comment on column public.interview_sessions.fly_machine_id is 'Fly''s id of the machine that serves it.';
+comment on column public.interview_sessions.integrity is 'What the worker saw that nobody on our side did: kind → how often. Written by flag_integrity alone.';
+comment on column public.interview_sessions.machine_id is 'The machine that holds the assignment, set by its claim.';
+comment on column public.interview_sessions.max_duration_ms is 'The longest the interview may last, milliseconds.';
+comment on column public.interview_sessions.metadata is 'The platform''s own notes, returned as given.';
+comment on column public.interview_sessions.outcome is 'How it ended: completed, disconnected, failed, expired or cancelled. Decided once.';
+comment on column public.interview_sessions.placement is 'now: a machine is asked for at once. on_join: the candidate''s arrival decides the region.';
+comment on column public.interview_sessions.position_id is 'What for.';
+comment on column public.interview_sessions.presence is 'Whether the candidate''s socket is there: absent, present or lost.';
+comment on column public.interview_sessions.ready_at is 'When its worker had claimed it and listened.';
+comment on column public.interview_sessions.reason is 'Why it ended, decided together with the outcome on entering finalizing.';
+comment on column public.interview_sessions.region is 'Where it runs, or will.';
+comment on column public.interview_sessions.region_reason is 'Why the region it runs in was chosen: requested, edge, default or capacity.';
+comment on column public.interview_sessions.regions is 'Regions in order of preference; empty means any.';
+comment on column public.interview_sessions.scheduled_at is 'When the interview is due; null means at once.';
+comment on column public.interview_sessions.settings is 'How the interview is led: language, voice, questions.';
+comment on column public.interview_sessions.simulated is 'The local voice provider spoke instead of a real one.';
+comment on column public.interview_sessions.started_at is 'When the first SDP offer was answered.';
+comment on column public.interview_sessions.state_rank is 'Rank of the status; may only grow.';
+comment on column public.interview_sessions.status is 'Written by app.move_session alone. An ended session''s status is its outcome.';
+comment on column public.interview_sessions.transcript_complete is 'The worker said at its end that every entry was stored.';
+comment on column public.interview_sessions.transcript_erased_at is 'Transcript and results were erased, by request or by retention. Nothing may be stored again.';
+comment on column public.interview_sessions.transcript_revision is 'Grows when entries arrive after the end.';
+comment on column public.interview_sessions.user_id is 'The user who asked for it, if a user did.';
+comment on column public.interview_sessions.video_erased_at is 'The recordings were given to video_deletions. None may be stored again.';
+comment on column public.interview_sessions.video_recording_id is 'api.video''s id of the whole recording.';
+comment on column public.interview_sessions.video_recording_url is 'Where the whole recording is watched.';
+CREATE INDEX interview_sessions_api_key ON public.interview_sessions USING btree (api_key_id) WHERE (api_key_id IS NOT NULL);
+CREATE INDEX interview_sessions_candidate ON public.interview_sessions USING btree (candidate_id);
+CREATE INDEX interview_sessions_live ON public.interview_sessions USING btree (expires_at) WHERE (state_rank < 90);
+CREATE INDEX interview_sessions_machine ON public.interview_sessions USING btree (machine_id) WHERE (machine_id IS NOT NULL);
+CREATE INDEX interview_sessions_of_candidate ON public.interview_sessions USING btree (tenant_id, candidate_id);
+CREATE INDEX interview_sessions_position ON public.interview_sessions USING btree (tenant_id, position_id);
+CREATE INDEX interview_sessions_scheduled ON public.interview_sessions USING btree (scheduled_at) WHERE (status = 'scheduled'::text);
+CREATE INDEX interview_sessions_tenant ON public.interview_sessions USING btree (tenant_id, created_at DESC, id);
+CREATE INDEX interview_sessions_transcript_kept ON public.interview_sessions USING btree (tenant_id, completed_at) WHERE ((state_rank >= 90) AND (transcript_erased_at IS NULL));
+CREATE INDEX interview_sessions_user ON public.interview_sessions USING btree (user_id) WHERE (user_id IS NOT NULL);
+CREATE INDEX interview_sessions_video_kept ON public.interview_sessions USING btree (tenant_id, completed_at) WHERE ((state_rank >= 90) AND (video_erased_at IS NULL));
+CREATE TRIGGER copy_tenant_rules BEFORE INSERT ON public.interview_sessions FOR EACH ROW EXECUTE FUNCTION app.copy_tenant_rules();
+CREATE TRIGGER guard BEFORE UPDATE ON public.interview_sessions FOR EACH ROW EXECUTE FUNCTION app.guard_session();
+CREATE TRIGGER owe_erased_videos AFTER UPDATE OF video_erased_at ON public.interview_sessions FOR EACH ROW WHEN (((old.video_erased_at IS NULL) AND (new.video_erased_at IS NOT NULL))) EXECUTE FUNCTION app.owe_erased_videos();
+CREATE TRIGGER plan_video AFTER UPDATE OF status ON public.interview_sessions FOR EACH ROW WHEN ((((new.settings ->> 'record_video'::text) = 'true'::text) AND (new.state_rank > old.state_rank))) EXECUTE FUNCTION app.plan_video();
+CREATE TRIGGER queue_result AFTER UPDATE OF status, transcript_revision ON public.interview_sessions FOR EACH ROW WHEN (((new.state_rank >= 90) AND ((old.state_rank < 90) OR (new.transcript_revision > old.transcript_revision)))) EXECUTE FUNCTION app.queue_result();
+CREATE TRIGGER touch BEFORE UPDATE ON public.interview_sessions FOR EACH ROW EXECUTE FUNCTION app.touch();
+alter table public.interview_sessions enable row level security;
+create policy "a worker reads its own session" on public.interview_sessions for select to session_worker
+  using (( SELECT app.worker_serves(interview_sessions.id) AS worker_serves));
+create policy "members read their tenant's rows" on public.interview_sessions for select to authenticated
+  using ((tenant_id IN ( SELECT app.my_tenants() AS my_tenants)));
+create policy "orchestrators read all rows" on public.interview_sessions for select to orchestrator
+  using (true);
+grant select on public.interview_sessions to authenticated;
+grant select on public.interview_sessions to orchestrator;
+grant select (epoch, id, machine_id, outcome, reason, status, tenant_id) on public.interview_sessions to session_worker;
+
+-- ── table public.machine_usage ──
+create table public.machine_usage (
+  cost_usd numeric not null,
+  machine_id uuid not null,
+  recorded_at timestamp with time zone default now() not null,
+  region text not null,
+  session_id uuid,
+  size text not null,
+  standby_seconds numeric default 0 not null,
+  started_seconds numeric not null,
+  tenant_id uuid not null,
+  constraint machine_usage_cost_usd_check CHECK ((cost_usd >= (0)::numeric)),
+  constraint machine_usage_standby_seconds_check CHECK ((standby_seconds >= (0)::numeric)),
+  constraint machine_usage_started_seconds_check CHECK ((started_seconds >= (0)::numeric)),
+  constraint machine_usage_machine_id_fkey FOREIGN KEY (machine_id) REFERENCES machines(id) ON DELETE CASCADE,
+  constraint machine_usage_session_id_fkey FOREIGN KEY (session_id) REFERENCES interview_sessions(id) ON DELETE SET NULL,
+  constraint machine_usage_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+  constraint machine_usage_pkey PRIMARY KEY (machine_id)
+);
+comment on table public.machine_usage is 'What a machine used and cost, written once when it is gone.';
+comment on column public.machine_usage.cost_usd is 'What that costs by the price list of its day.';
+comment on column public.machine_usage.machine_id is 'The machine.';
+comment on column public.machine_usage.recorded_at is 'When this was written.';
+comment on column public.machine_usage.region is 'Where it ran: prices differ.';
+comment on column public.machine_usage.session_id is 'The session it served, if any.';
+comment on column public.machine_usage.size is 'Its size, such as shared-cpu-1x:512MB.';
+comment on column public.machine_usage.standby_seconds is 'How long it stood by, not running.';
+comment on column public.machine_usage.started_seconds is 'How long it ran.';
+CREATE INDEX machine_usage_session ON public.machine_usage USING btree (session_id);
+CREATE INDEX machine_usage_tenant ON public.machine_usage USING btree (tenant_id, recorded_at);
+alter table public.machine_usage enable row level security;
+create policy "members read their tenant's rows" on public.machine_usage for select to authenticated
+  using ((tenant_id IN ( SELECT app.my_tenants() AS my_tenants)));
+create policy "orchestrators read all rows" on public.machine_usage for select to orchestrator
+  using (true);
+grant select on public.machine_usage to authenticated;
+grant select on public.machine_usage to orchestrator;
+
+-- ── table public.machines ──
+create table public.machines (
+  app_name text not null,
+  attempt integer default 1 not null,
+  boot_nonce text,
+  claimed_at timestamp with time zone,
+  created_at timestamp with time zone,
+  destroyed_at timestamp with time zone,
+  destroying_at timestamp with time zone,
+  draining_at timestamp with time zone,
+  epoch integer,
+  first_absent_at timestamp with time zone,
+  fly_machine_id text,
+  fly_request_id text,
+  hard_deadline_at timestamp with time zone,
+  id uuid default gen_random_uuid() not null,
+  image text not null,
+  last_heartbeat_at timestamp with time zone,
+  lease_expires_at timestamp with time zone,
+  name text generated always as (('gr-'::text || (id)::text)) stored not null,
+  not_before timestamp with time zone default now() not null,
+  reason text,
+  region text not null,
+  reserved_at timestamp with time zone default now() not null,
+  rss_bytes bigint,
+  session_id uuid,
+  started_at timestamp with time zone,
+  state text default 'reserved'::text not null,
+  state_rank smallint generated always as ((
+CASE state
+    WHEN 'reserved'::text THEN 10
+    WHEN 'created'::text THEN 20
+    WHEN 'started'::text THEN 30
+    WHEN 'claimed'::text THEN 40
+    WHEN 'draining'::text THEN 50
+    WHEN 'destroying'::text THEN 60
+    ELSE 70
+END)::smallint) stored not null,
+  taken_by uuid,
+  taken_until timestamp with time zone,
+  tenant_id uuid not null,
+  unsaved_entries integer,
+  constraint ended_machine_says_why CHECK (((state <> ALL (ARRAY['draining'::text, 'destroying'::text, 'destroyed'::text])) OR (reason IS NOT NULL))),
+  constraint machine_reason_is_known CHECK ((reason = ANY (ARRAY['session_ended'::text, 'session_gone'::text, 'worker_exited'::text, 'worker_lost'::text, 'boot_timeout'::text, 'create_failed'::text, 'superseded'::text, 'handed_over'::text, 'host_lost'::text, 'hard_deadline'::text, 'orphan'::text, 'image_replaced'::text, 'pool_shrunk'::text, 'operator_stopped'::text]))),
+  constraint machines_attempt_check CHECK ((attempt >= 1)),
+  constraint machines_state_check CHECK ((state = ANY (ARRAY['reserved'::text, 'created'::text, 'started'::text, 'claimed'::text, 'draining'::text, 'destroying'::text, 'destroyed'::text]))),
+  constraint machines_app_name_fkey FOREIGN KEY (app_name) REFERENCES tenant_apps(name),
+  constraint machines_session_id_fkey FOREIGN KEY (session_id) REFERENCES interview_sessions(id),
+  constraint machines_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+  constraint machines_pkey PRIMARY KEY (id),
+  constraint machines_name_key UNIQUE (name)
+);
+comment on table public.machines is 'One life of one VM each; also the intent to create it. Named gr-<id> on Fly.';
+comment on column public.machines.app_name is 'The Fly app it is in.';
+comment on column public.machines.attempt is 'Which try of its session this is: 1, 2, …';
+comment on column public.machines.boot_nonce is 'Made by the worker at boot: the same nonce may repeat its claim, another may not.';
+comment on column public.machines.claimed_at is 'Phase: its worker claimed a session.';
+comment on column public.machines.destroyed_at is 'Phase: it is gone, on evidence.';
+comment on column public.machines.destroying_at is 'Phase: committed before Fly was asked to destroy it.';
+comment on column public.machines.draining_at is 'Phase: its worker said its last word.';
+comment on column public.machines.epoch is 'The epoch its claim took.';
+comment on column public.machines.first_absent_at is 'When a GET first said it is gone; a second one a grace later makes it evidence.';
+comment on column public.machines.fly_machine_id is 'Written by the create''s answer, or by the first claim when that answer was lost.';
+comment on column public.machines.fly_request_id is 'Fly''s id of the request that made it, for support.';
+comment on column public.machines.hard_deadline_at is 'After this the reaper destroys it, whatever it is doing.';
+comment on column public.machines.image is 'Image of the worker, with its digest.';
+comment on column public.machines.last_heartbeat_at is 'When its worker was last heard, as written in batches.';
+comment on column public.machines.lease_expires_at is 'Later its worker is suspected, never condemned.';
+comment on column public.machines.name is 'Its name at Fly, derived from the row''s id: a second try finds the first.';
+comment on column public.machines.not_before is 'The time slot of its create, drawn from the app''s rate row.';
+comment on column public.machines.reason is 'Why its life ended.';
+comment on column public.machines.region is 'Where it runs, or was asked for.';
+comment on column public.machines.reserved_at is 'Phase: the intent was written.';
+comment on column public.machines.rss_bytes is 'Memory of its worker, bytes, as last heard.';
+comment on column public.machines.session_id is 'Written once (T4). Null while standby.';
+comment on column public.machines.started_at is 'Phase: Fly says it runs.';
+comment on column public.machines.state is 'reserved, created, started, claimed, draining, destroying, destroyed; only forward.';
+comment on column public.machines.state_rank is 'Rank of the state; may only grow.';
+comment on column public.machines.taken_by is 'The orchestrator that is executing the intent, until taken_until; then another may.';
+comment on column public.machines.taken_until is 'Until then the intent is taken_by''s; later anybody''s.';
+comment on column public.machines.unsaved_entries is 'Entries its worker has not yet stored, as last heard.';
+CREATE INDEX machines_alive ON public.machines USING btree (app_name) WHERE (state <> 'destroyed'::text);
+CREATE INDEX machines_fly ON public.machines USING btree (fly_machine_id) WHERE (fly_machine_id IS NOT NULL);
+CREATE INDEX machines_intents ON public.machines USING btree (not_before) WHERE (state = 'reserved'::text);
+CREATE INDEX machines_session ON public.machines USING btree (session_id, attempt);
+CREATE INDEX machines_tenant ON public.machines USING btree (tenant_id);
+CREATE TRIGGER guard BEFORE UPDATE ON public.machines FOR EACH ROW EXECUTE FUNCTION app.guard_machine();
+alter table public.machines enable row level security;
+create policy "orchestrators read all rows" on public.machines for select to orchestrator
+  using (true);
+grant select on public.machines to orchestrator;
+
+-- ── table public.orchestrators ──
+create table public.orchestrators (
+  draining boolean default false not null,
+  id uuid not null,
+  last_seen_at timestamp with time zone default clock_timestamp() not null,
+  started_at timestamp with time zone default clock_timestamp() not null,
+  url text not null,
+  version text not null,
+  constraint orchestrators_pkey PRIMARY KEY (id)
+);
+comment on table public.orchestrators is 'Running orchestrators. Leases are judged on the database''s clock alone.';
+comment on column public.orchestrators.draining is 'It takes no new work.';
+comment on column public.orchestrators.last_seen_at is 'When it last said so.';
+comment on column public.orchestrators.started_at is 'When it first said it was there.';
+comment on column public.orchestrators.url is 'Where it listens.';
+comment on column public.orchestrators.version is 'Version it runs.';
+alter table public.orchestrators enable row level security;
+create policy "orchestrators read all rows" on public.orchestrators for select to orchestrator
+  using (true);
+grant select on public.orchestrators to orchestrator;
+
+-- ── table public.pool_policies ──
+create table public.pool_policies (
+  ceiling integer default 0 not null,
+  created_at timestamp with time zone default now() not null,
+  floor integer default 0 not null,
+  region text not null,
+  tenant_id uuid not null,
+  updated_at timestamp with time zone default now() not null,
+  constraint floor_below_ceiling CHECK ((floor <= ceiling)),
+  constraint pool_policies_floor_check CHECK ((floor >= 0)),
+  constraint pool_policies_region_check CHECK ((region ~ '^[a-z]{3}$'::text)),
+  constraint pool_policies_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE,
+  constraint pool_policies_pkey PRIMARY KEY (tenant_id, region)
+);
+comment on table public.pool_policies is 'How many standby machines a tenant keeps in a region. The target moves between floor and ceiling.';
+comment on column public.pool_policies.ceiling is 'The most standby machines, whatever the demand. The sum over regions is bounded by tenants.max_standby.';
+comment on column public.pool_policies.floor is 'Standby machines kept without any demand.';
+comment on column public.pool_policies.region is 'Fly region code.';
+CREATE TRIGGER touch BEFORE UPDATE ON public.pool_policies FOR EACH ROW EXECUTE FUNCTION app.touch();
+alter table public.pool_policies enable row level security;
+create policy "members read their tenant's rows" on public.pool_policies for select to authenticated
+  using ((tenant_id IN ( SELECT app.my_tenants() AS my_tenants)));
+create policy "orchestrators read all rows" on public.pool_policies for select to orchestrator
+  using (true);
+grant select on public.pool_policies to authenticated;
+grant select on public.pool_policies to orchestrator;
+
+-- ── table public.positions ──
+create table public.positions (
+  created_at timestamp with time zone default now() not null,
+  description text,
+  id uuid default gen_random_uuid() not null,
+  tenant_id uuid not null,
+  title text not null,
+  updated_at timestamp with time zone default now() not null,
+  constraint positions_description_check CHECK ((char_length(description) <= 10000)),
+  constraint positions_title_check CHECK (((char_length(title) >= 1) AND (char_length(title) <= 200))),
+  constraint positions_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE,
+  constraint positions_pkey PRIMARY KEY (id),
+  constraint positions_tenant_id_id_key UNIQUE (tenant_id, id)
+);
+comment on table public.positions is 'Openings a tenant interviews for.';
+comment on column public.positions.description is 'What the interviewer is told about it. Never expected answers: a candidate can read it.';
+comment on column public.positions.title is 'What the opening is called.';
+CREATE INDEX positions_newest ON public.positions USING btree (tenant_id, created_at DESC, id DESC);
+CREATE TRIGGER touch BEFORE UPDATE ON public.positions FOR EACH ROW EXECUTE FUNCTION app.touch();
+alter table public.positions enable row level security;
+create policy "members add positions" on public.positions for insert to authenticated
+  with check ((tenant_id IN ( SELECT app.my_tenants(ARRAY['admin'::text, 'member'::text]) AS my_tenants)));
+create policy "members change positions" on public.positions for update to authenticated
+  using ((tenant_id IN ( SELECT app.my_tenants(ARRAY['admin'::text, 'member'::text]) AS my_tenants)));
+create policy "members read their tenant's rows" on public.positions for select to authenticated
+  using ((tenant_id IN ( SELECT app.my_tenants() AS my_tenants)));
+create policy "orchestrators read all rows" on public.positions for select to orchestrator
+  using (true);
+grant select on public.positions to authenticated;
+grant select on public.positions to orchestrator;
+grant insert (description, tenant_id, title) on public.positions to authenticated;
+grant update (description, title) on public.positions to authenticated;
+
+-- ── table public.provider_credentials ──
+create table public.provider_credentials (
+  ciphertext text not null,
+  created_at timestamp with time zone default now() not null,
+  key_id text not null,
+  provider text not null,
+  rotated_at timestamp with time zone,
+  tenant_id uuid not null,
+  updated_at timestamp with time zone default now() not null,
+  constraint provider_credentials_key_id_check CHECK (((char_length(key_id) >= 1) AND (char_length(key_id) <= 100))),
+  constraint provider_credentials_provider_check CHECK ((provider ~ '^[a-z][a-z0-9_]{0,39}$'::text)),
+  constraint provider_credentials_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE,
+  constraint provider_credentials_pkey PRIMARY KEY (tenant_id, provider)
+);
+comment on table public.provider_credentials is 'A tenant''s own credential at a provider. Read by no role; handed out by app functions to orchestrators alone.';
+comment on column public.provider_credentials.ciphertext is 'AES-256-GCM, bound to tenant and provider; the key is in the orchestrators'' environment.';
+comment on column public.provider_credentials.key_id is 'Which key encrypted it: rotation looks for the others.';
+comment on column public.provider_credentials.provider is 'Which provider it is for, such as openai.';
+comment on column public.provider_credentials.rotated_at is 'When it was last encrypted again under another key.';
+CREATE INDEX provider_credentials_key ON public.provider_credentials USING btree (key_id);
+CREATE TRIGGER touch BEFORE UPDATE ON public.provider_credentials FOR EACH ROW EXECUTE FUNCTION app.touch();
+alter table public.provider_credentials enable row level security;
+create policy "orchestrators read all rows" on public.provider_credentials for select to orchestrator
+  using (true);
+grant select (created_at, key_id, provider, rotated_at, tenant_id, updated_at) on public.provider_credentials to orchestrator;
+
+-- ── table public.rate_limits ──
+create unlogged table public.rate_limits (
+  next_at timestamp with time zone not null,
+  scope text not null,
+  constraint rate_limits_scope_check CHECK (((char_length(scope) >= 1) AND (char_length(scope) <= 200))),
+  constraint rate_limits_pkey PRIMARY KEY (scope)
+);
+comment on table public.rate_limits is 'GCRA of limits that all orchestrators share, one row per scope such as key:<id> or tenant:<id>.';
+comment on column public.rate_limits.next_at is 'Theoretical arrival time of the next request.';
+comment on column public.rate_limits.scope is 'What is limited.';
+alter table public.rate_limits enable row level security;
+create policy "orchestrators read all rows" on public.rate_limits for select to orchestrator
+  using (true);
+grant select on public.rate_limits to orchestrator;
+
+-- ── table public.realtime_calls ──
+create table public.realtime_calls (
+  answered_at timestamp with time zone,
+  call_id text,
+  credential_ciphertext text,
+  credential_expires_at timestamp with time zone,
+  epoch integer not null,
+  hang_up_attempts integer default 0 not null,
+  hung_up_at timestamp with time zone,
+  id uuid default gen_random_uuid() not null,
+  next_hang_up_at timestamp with time zone,
+  opened_at timestamp with time zone default now() not null,
+  ordinal integer not null,
+  provider text not null,
+  session_id uuid not null,
+  tenant_id uuid not null,
+  constraint realtime_calls_ordinal_check CHECK ((ordinal >= 1)),
+  constraint realtime_calls_session_id_fkey FOREIGN KEY (session_id) REFERENCES interview_sessions(id) ON DELETE CASCADE,
+  constraint realtime_calls_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+  constraint realtime_calls_pkey PRIMARY KEY (id),
+  constraint realtime_calls_session_id_ordinal_key UNIQUE (session_id, ordinal)
+);
+comment on table public.realtime_calls is 'WebRTC calls between browser and voice provider. A row without hung_up_at is somebody''s debt.';
+comment on column public.realtime_calls.answered_at is 'When the provider answered the offer.';
+comment on column public.realtime_calls.call_id is 'The provider''s id of the call; null while no offer was answered.';
+comment on column public.realtime_calls.credential_ciphertext is 'The ephemeral credential that created the call, AES-256-GCM; only it can hang up. Cleared then.';
+comment on column public.realtime_calls.credential_expires_at is 'When that credential ends by itself.';
+comment on column public.realtime_calls.epoch is 'The epoch that opened it, or last opened it again.';
+comment on column public.realtime_calls.hang_up_attempts is 'How often the orchestrators tried to hang up.';
+comment on column public.realtime_calls.hung_up_at is 'When it was over at the provider; null is a debt.';
+comment on column public.realtime_calls.next_hang_up_at is 'When they try again.';
+comment on column public.realtime_calls.opened_at is 'When the row was opened, before any offer was sent.';
+comment on column public.realtime_calls.ordinal is 'Which call of its session: 1, 2, …';
+comment on column public.realtime_calls.provider is 'Whose call it is.';
+comment on column public.realtime_calls.session_id is 'The session it belongs to.';
+CREATE INDEX realtime_calls_open ON public.realtime_calls USING btree (session_id) WHERE (hung_up_at IS NULL);
+CREATE INDEX realtime_calls_tenant ON public.realtime_calls USING btree (tenant_id);
+CREATE TRIGGER guard BEFORE INSERT ON public.realtime_calls FOR EACH ROW EXECUTE FUNCTION app.guard_call();
+alter table public.realtime_calls enable row level security;
+create policy "orchestrators read all rows" on public.realtime_calls for select to orchestrator
+  using (true);
+grant select on public.realtime_calls to orchestrator;
+
+-- ── table public.session_events ──
+create table public.session_events (
+  created_at timestamp with time zone default clock_timestamp() not null,
+  data jsonb default '{}'::jsonb not null,
+  id bigint generated always as identity not null,
+  session_id uuid not null,
+  tenant_id uuid not null,
+  type text not null,
+  constraint session_events_session_id_fkey FOREIGN KEY (session_id) REFERENCES interview_sessions(id) ON DELETE CASCADE,
+  constraint session_events_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+  constraint session_events_pkey PRIMARY KEY (id)
+);
+comment on table public.session_events is 'What happened to a session, in commit order per session. Append-only.';
+comment on column public.session_events.data is 'Its particulars. Ids and words of closed lists, never personal data.';
+comment on column public.session_events.session_id is 'What it happened to.';
+comment on column public.session_events.type is 'What happened, such as session.ready or machine.created.';
+CREATE INDEX session_events_session ON public.session_events USING btree (session_id, id);
+CREATE INDEX session_events_tenant ON public.session_events USING btree (tenant_id, id);
+alter table public.session_events enable row level security;
+create policy "members read their tenant's rows" on public.session_events for select to authenticated
+  using ((tenant_id IN ( SELECT app.my_tenants() AS my_tenants)));
+create policy "orchestrators read all rows" on public.session_events for select to orchestrator
+  using (true);
+grant select on public.session_events to authenticated;
+grant select on public.session_events to orchestrator;
+
+-- ── table public.session_invitations ──
+create table public.session_invitations (
+  browser_hash text,
+  code_hash text not null,
+  created_at timestamp with time zone default now() not null,
+  expires_at timestamp with time zone not null,
+  id uuid default gen_random_uuid() not null,
+  replaces uuid,
+  revoked_at timestamp with time zone,
+  session_id uuid not null,
+  tenant_id uuid not null,
+  used_at timestamp with time zone,
+  constraint session_invitations_browser_hash_check CHECK ((browser_hash ~ '^[0-9a-f]{64}$'::text)),
+  constraint session_invitations_code_hash_check CHECK ((code_hash ~ '^[0-9a-f]{64}$'::text)),
+  constraint session_invitations_replaces_fkey FOREIGN KEY (replaces) REFERENCES session_invitations(id) ON DELETE SET NULL,
+  constraint session_invitations_session_id_fkey FOREIGN KEY (session_id) REFERENCES interview_sessions(id) ON DELETE CASCADE,
+  constraint session_invitations_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+  constraint session_invitations_pkey PRIMARY KEY (id),
+  constraint session_invitations_code_hash_key UNIQUE (code_hash)
+);
+comment on table public.session_invitations is 'One-time codes that a candidate''s browser exchanges for a join token. Only the hash of a code is stored.';
+comment on column public.session_invitations.browser_hash is 'Hash of the browser''s own secret that used the code first: it may use it again, another may not.';
+comment on column public.session_invitations.code_hash is 'SHA-256 of the code, hex.';
+comment on column public.session_invitations.expires_at is 'From then on it is refused.';
+comment on column public.session_invitations.replaces is 'The invitation that was sent again as this one, and revoked.';
+comment on column public.session_invitations.revoked_at is 'From then on it is refused.';
+comment on column public.session_invitations.session_id is 'What it invites to.';
+comment on column public.session_invitations.used_at is 'When a browser first exchanged it.';
+CREATE INDEX session_invitations_replaces ON public.session_invitations USING btree (replaces) WHERE (replaces IS NOT NULL);
+CREATE INDEX session_invitations_session ON public.session_invitations USING btree (session_id);
+CREATE INDEX session_invitations_tenant ON public.session_invitations USING btree (tenant_id);
+alter table public.session_invitations enable row level security;
+create policy "orchestrators read all rows" on public.session_invitations for select to orchestrator
+  using (true);
+grant select on public.session_invitations to orchestrator;
+
+-- ── table public.tenant_apps ──
+create table public.tenant_apps (
+  create_burst integer default 3 not null,
+  created_at timestamp with time zone default now() not null,
+  creates_per_second numeric default 1 not null,
+  name text not null,
+  network text not null,
+  next_create_at timestamp with time zone default '-infinity'::timestamp with time zone not null,
+  status text default 'planned'::text not null,
+  tenant_id uuid not null,
+  updated_at timestamp with time zone default now() not null,
+  constraint tenant_apps_create_burst_check CHECK ((create_burst >= 1)),
+  constraint tenant_apps_creates_per_second_check CHECK ((creates_per_second > (0)::numeric)),
+  constraint tenant_apps_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9-]{0,61}[a-z0-9]$'::text)),
+  constraint tenant_apps_status_check CHECK ((status = ANY (ARRAY['planned'::text, 'ready'::text, 'removing'::text, 'removed'::text]))),
+  constraint tenant_apps_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+  constraint tenant_apps_pkey PRIMARY KEY (name)
+);
+comment on table public.tenant_apps is 'Fly apps of a tenant. Several multiply its create rate, which Fly limits per app.';
+comment on column public.tenant_apps.create_burst is 'Fly''s documented short-term burst: 3.';
+comment on column public.tenant_apps.creates_per_second is 'Fly''s documented limit: 1 create per second and app.';
+comment on column public.tenant_apps.name is 'Name of the app at Fly.';
+comment on column public.tenant_apps.network is 'Name of the private network the app was created on; immutable at Fly.';
+comment on column public.tenant_apps.next_create_at is 'GCRA: the theoretical arrival time of the next create; every orchestrator draws from this row.';
+comment on column public.tenant_apps.status is 'planned (being made), ready, removing, removed.';
+CREATE INDEX tenant_apps_tenant ON public.tenant_apps USING btree (tenant_id) WHERE (status = 'ready'::text);
+CREATE TRIGGER touch BEFORE UPDATE ON public.tenant_apps FOR EACH ROW EXECUTE FUNCTION app.touch();
+alter table public.tenant_apps enable row level security;
+create policy "orchestrators read all rows" on public.tenant_apps for select to orchestrator
+  using (true);
+grant select on public.tenant_apps to orchestrator;
+
+-- ── table public.tenant_candidates ──
+create table public.tenant_candidates (
+  candidate_id uuid default app.new_candidate() not null,
+  created_at timestamp with time zone default now() not null,
+  email text,
+  erased_at timestamp with time zone,
+  external_id text,
+  name text not null,
+  status text,
+  tenant_id uuid not null,
+  updated_at timestamp with time zone default now() not null,
+  constraint tenant_candidates_email_check CHECK ((char_length(email) <= 254)),
+  constraint tenant_candidates_external_id_check CHECK ((char_length(external_id) <= 200)),
+  constraint tenant_candidates_name_check CHECK (((char_length(name) >= 1) AND (char_length(name) <= 200))),
+  constraint tenant_candidates_candidate_id_fkey FOREIGN KEY (candidate_id) REFERENCES candidates(id) ON DELETE CASCADE,
+  constraint tenant_candidates_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE,
+  constraint tenant_candidates_pkey PRIMARY KEY (tenant_id, candidate_id)
+);
+comment on table public.tenant_candidates is 'What one tenant knows of a candidate. Two tenants that know the same person see nothing of each other''s.';
+comment on column public.tenant_candidates.candidate_id is 'The person.';
+comment on column public.tenant_candidates.email is 'Unique within the tenant, whatever its case.';
+comment on column public.tenant_candidates.erased_at is 'Everything personal was erased; the row remains only for its sessions'' accounting.';
+comment on column public.tenant_candidates.external_id is 'The tenant''s own id of the candidate.';
+comment on column public.tenant_candidates.name is 'The person''s name, as this tenant knows it.';
+comment on column public.tenant_candidates.status is 'The tenant''s own word for where the candidate stands.';
+CREATE INDEX tenant_candidates_candidate ON public.tenant_candidates USING btree (candidate_id);
+CREATE UNIQUE INDEX tenant_candidates_email ON public.tenant_candidates USING btree (tenant_id, lower(email)) WHERE (email IS NOT NULL);
+CREATE UNIQUE INDEX tenant_candidates_external ON public.tenant_candidates USING btree (tenant_id, external_id) WHERE (external_id IS NOT NULL);
+CREATE INDEX tenant_candidates_newest ON public.tenant_candidates USING btree (tenant_id, created_at DESC, candidate_id DESC);
+CREATE TRIGGER touch BEFORE UPDATE ON public.tenant_candidates FOR EACH ROW EXECUTE FUNCTION app.touch();
+alter table public.tenant_candidates enable row level security;
+create policy "members add candidates" on public.tenant_candidates for insert to authenticated
+  with check ((tenant_id IN ( SELECT app.my_tenants(ARRAY['admin'::text, 'member'::text]) AS my_tenants)));
+create policy "members change candidates" on public.tenant_candidates for update to authenticated
+  using (((erased_at IS NULL) AND (tenant_id IN ( SELECT app.my_tenants(ARRAY['admin'::text, 'member'::text]) AS my_tenants))));
+create policy "members read their tenant's rows" on public.tenant_candidates for select to authenticated
+  using ((tenant_id IN ( SELECT app.my_tenants() AS my_tenants)));
+create policy "orchestrators read all rows" on public.tenant_candidates for select to orchestrator
+  using (true);
+grant select on public.tenant_candidates to authenticated;
+grant select on public.tenant_candidates to orchestrator;
+grant insert (email, external_id, name, status, tenant_id) on public.tenant_candidates to authenticated;
+grant update (email, external_id, name, status) on public.tenant_candidates to authenticated;
+
+-- ── table public.tenant_counters ──
+create table public.tenant_counters (
+  live_sessions integer default 0 not null,
+  next_start_at timestamp with time zone default '-infinity'::timestamp with time zone not null,
+  tenant_id uuid not null,
+  constraint tenant_counters_live_sessions_check CHECK ((live_sessions >= 0)),
+  constraint tenant_counters_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE,
+  constraint tenant_counters_pkey PRIMARY KEY (tenant_id)
+);
+comment on table public.tenant_counters is 'Hot counters of a tenant, apart from its row: locked by every creation and ending of a session.';
+comment on column public.tenant_counters.live_sessions is 'Sessions that have not ended.';
+comment on column public.tenant_counters.next_start_at is 'GCRA of starts_per_minute: the theoretical arrival time of the next start.';
+alter table public.tenant_counters enable row level security;
+create policy "orchestrators read all rows" on public.tenant_counters for select to orchestrator
+  using (true);
+grant select on public.tenant_counters to orchestrator;
+
+-- ── table public.tenant_users ──
+create table public.tenant_users (
+  created_at timestamp with time zone default now() not null,
+  role text default 'member'::text not null,
+  tenant_id uuid not null,
+  user_id uuid not null,
+  constraint tenant_users_role_check CHECK ((role = ANY (ARRAY['admin'::text, 'member'::text, 'viewer'::text]))),
+  constraint tenant_users_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE,
+  constraint tenant_users_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
+  constraint tenant_users_pkey PRIMARY KEY (tenant_id, user_id)
+);
+comment on table public.tenant_users is 'Who belongs to a tenant, and as what: admin, member or viewer.';
+comment on column public.tenant_users.role is 'viewer reads; member also writes candidates and positions; admin also manages users.';
+comment on column public.tenant_users.user_id is 'A user of Supabase Auth.';
+CREATE INDEX tenant_users_user ON public.tenant_users USING btree (user_id);
+CREATE TRIGGER audit_member_change AFTER INSERT OR DELETE OR UPDATE ON public.tenant_users FOR EACH ROW EXECUTE FUNCTION app.audit_member_change();
+alter table public.tenant_users enable row level security;
+create policy "admins add users" on public.tenant_users for insert to authenticated
+  with check ((tenant_id IN ( SELECT app.my_tenants(ARRAY['admin'::text]) AS my_tenants)));
+create policy "admins change users' roles" on public.tenant_users for update to authenticated
+  using ((tenant_id IN ( SELECT app.my_tenants(ARRAY['admin'::text]) AS my_tenants)));
+create policy "admins remove users" on public.tenant_users for delete to authenticated
+  using ((tenant_id IN ( SELECT app.my_tenants(ARRAY['admin'::text]) AS my_tenants)));
+create policy "members read their tenant's rows" on public.tenant_users for select to authenticated
+  using ((tenant_id IN ( SELECT app.my_tenants() AS my_tenants)));
+create policy "orchestrators read all rows" on public.tenant_users for select to orchestrator
+  using (true);
+grant delete, select on public.tenant_users to authenticated;
+grant select on public.tenant_users to orchestrator;
+grant insert (role, tenant_id, user_id) on public.tenant_users to authenticated;
+grant update (role) on public.tenant_users to authenticated;
+
+-- ── table public.tenants ──
+create table public.tenants (
+  allowed_origins text[] default '{}'::text[] not null,
+  allowed_regions text[],
+  audit_days integer,
+  consent_text_version text,
+  created_at timestamp with time zone default now() not null,
+  id uuid default gen_random_uuid() not null,
+  max_duration_ms integer default 10800000 not null,
+  max_live_sessions integer default 50 not null,
+  max_standby integer default 0 not null,
+  name text not null,
+  require_consent boolean default false not null,
+  settings jsonb default '{}'::jsonb not null,
+  slug text not null,
+  starts_per_minute integer,
+  status text default 'active'::text not null,
+  transcript_days integer,
+  updated_at timestamp with time zone default now() not null,
+  video_days integer,
+  constraint required_consent_has_a_text CHECK (((NOT require_consent) OR (consent_text_version IS NOT NULL))),
+  constraint tenants_allowed_regions_check CHECK (((allowed_regions IS NULL) OR (cardinality(allowed_regions) > 0))),
+  constraint tenants_audit_days_check CHECK ((audit_days >= 30)),
+  constraint tenants_consent_text_version_check CHECK (((char_length(consent_text_version) >= 1) AND (char_length(consent_text_version) <= 100))),
+  constraint tenants_max_duration_ms_check CHECK (((max_duration_ms >= 60000) AND (max_duration_ms <= 10800000))),
+  constraint tenants_max_live_sessions_check CHECK ((max_live_sessions >= 0)),
+  constraint tenants_max_standby_check CHECK ((max_standby >= 0)),
+  constraint tenants_name_check CHECK (((char_length(name) >= 1) AND (char_length(name) <= 200))),
+  constraint tenants_settings_check CHECK ((jsonb_typeof(settings) = 'object'::text)),
+  constraint tenants_slug_check CHECK ((slug ~ '^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$'::text)),
+  constraint tenants_starts_per_minute_check CHECK ((starts_per_minute >= 1)),
+  constraint tenants_status_check CHECK ((status = ANY (ARRAY['active'::text, 'suspended'::text, 'removing'::text, 'removed'::text]))),
+  constraint tenants_transcript_days_check CHECK ((transcript_days >= 1)),
+  constraint tenants_video_days_check CHECK ((video_days >= 1)),
+  constraint tenants_pkey PRIMARY KEY (id),
+  constraint tenants_slug_key UNIQUE (slug)
+);
+comment on table public.tenants is 'Customer organisations. Each has its own Fly apps, network, keys, quotas and rows.';
+comment on column public.tenants.allowed_origins is 'Browser origins that may open a candidate''s socket; empty means any.';
+comment on column public.tenants.allowed_regions is 'Regions its machines may run in; null means any.';
+comment on column public.tenants.audit_days is 'Audit entries are deleted after this many days, at least 30; null keeps them.';
+comment on column public.tenants.consent_text_version is 'The tenant''s name for the text its candidates consent to.';
+comment on column public.tenants.max_duration_ms is 'Quota: the longest interview a session of this tenant may ask for, milliseconds.';
+comment on column public.tenants.max_live_sessions is 'Quota: sessions that have not ended, counted atomically in tenant_counters.';
+comment on column public.tenants.max_standby is 'Quota: the sum of the ceilings of its pools, machines.';
+comment on column public.tenants.name is 'As people call it.';
+comment on column public.tenants.require_consent is 'Whether an interview may start only after the candidate''s recorded consent. Copied by new sessions (R3).';
+comment on column public.tenants.settings is 'Tenant-wide defaults, such as the interviewer template. Never secrets.';
+comment on column public.tenants.slug is 'Short name used in names of Fly apps and networks.';
+comment on column public.tenants.starts_per_minute is 'Quota: sessions that may be started in a minute, drawn in tenant_counters; null means no limit.';
+comment on column public.tenants.status is 'active, suspended (nothing starts), removing, removed.';
+comment on column public.tenants.transcript_days is 'Transcripts and results are erased this many days after a session''s end; null keeps them.';
+comment on column public.tenants.video_days is 'Recordings are deleted this many days after a session''s end; null keeps them.';
+CREATE TRIGGER touch BEFORE UPDATE ON public.tenants FOR EACH ROW EXECUTE FUNCTION app.touch();
+alter table public.tenants enable row level security;
+create policy "members read their own tenant" on public.tenants for select to authenticated
+  using ((id IN ( SELECT app.my_tenants() AS my_tenants)));
+create policy "orchestrators read all rows" on public.tenants for select to orchestrator
+  using (true);
+grant select on public.tenants to authenticated;
+grant select on public.tenants to orchestrator;
+
+-- ── table public.transcript_entries ──
+create table public.transcript_entries (
+  arrival bigint generated always as identity not null,
+  call_ordinal integer not null,
+  confidence numeric,
+  created_at timestamp with time zone default now() not null,
+  end_ms bigint,
+  id uuid default gen_random_uuid() not null,
+  interrupted boolean default false not null,
+  item_id text not null,
+  previous_item_id text,
+  session_id uuid not null,
+  speaker text not null,
+  start_ms bigint,
+  tenant_id uuid not null,
+  text text not null,
+  updated_at timestamp with time zone default now() not null,
+  verified boolean not null,
+  constraint transcript_entries_call_ordinal_check CHECK ((call_ordinal >= 1)),
+  constraint transcript_entries_confidence_check CHECK (((confidence >= (0)::numeric) AND (confidence <= (1)::numeric))),
+  constraint transcript_entries_end_ms_check CHECK ((end_ms >= 0)),
+  constraint transcript_entries_item_id_check CHECK (((char_length(item_id) >= 1) AND (char_length(item_id) <= 128))),
+  constraint transcript_entries_previous_item_id_check CHECK ((char_length(previous_item_id) <= 128)),
+  constraint transcript_entries_speaker_check CHECK ((speaker = ANY (ARRAY['ai'::text, 'candidate'::text]))),
+  constraint transcript_entries_start_ms_check CHECK ((start_ms >= 0)),
+  constraint transcript_entries_text_check CHECK ((char_length(text) <= 20000)),
+  constraint transcript_entries_session_id_fkey FOREIGN KEY (session_id) REFERENCES interview_sessions(id) ON DELETE CASCADE,
+  constraint transcript_entries_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+  constraint transcript_entries_pkey PRIMARY KEY (id),
+  constraint transcript_entries_session_id_call_ordinal_item_id_key UNIQUE (session_id, call_ordinal, item_id)
+);
+comment on table public.transcript_entries is 'What was said. Identity: (session, call ordinal, provider item id). sequence_number is derived on reading.';
+comment on column public.transcript_entries.arrival is 'Order of arrival: decides only where the conversation''s own links do not.';
+comment on column public.transcript_entries.call_ordinal is 'Which call of the session.';
+comment on column public.transcript_entries.confidence is 'The transcriber''s, 0 to 1; null when it gave none.';
+comment on column public.transcript_entries.end_ms is 'When it ended, milliseconds since the interview started.';
+comment on column public.transcript_entries.interrupted is 'The candidate spoke over it and did not hear it to its end.';
+comment on column public.transcript_entries.item_id is 'The provider''s id of the conversation item.';
+comment on column public.transcript_entries.previous_item_id is 'The item before it in the same call, by the provider''s word; null for the first.';
+comment on column public.transcript_entries.session_id is 'Identity, with call_ordinal and item_id.';
+comment on column public.transcript_entries.speaker is 'ai or candidate.';
+comment on column public.transcript_entries.start_ms is 'When it began, milliseconds since the interview started.';
+comment on column public.transcript_entries.text is 'What was said. Empty for an item that only holds its place.';
+comment on column public.transcript_entries.verified is 'False when the entry is known only from the candidate''s browser.';
+CREATE INDEX transcript_entries_tenant ON public.transcript_entries USING btree (tenant_id);
+CREATE TRIGGER guard_insert AFTER INSERT ON public.transcript_entries REFERENCING NEW TABLE AS incoming FOR EACH STATEMENT EXECUTE FUNCTION app.guard_erased_transcript();
+CREATE TRIGGER guard_update AFTER UPDATE ON public.transcript_entries REFERENCING NEW TABLE AS incoming FOR EACH STATEMENT EXECUTE FUNCTION app.guard_erased_transcript();
+CREATE TRIGGER touch BEFORE UPDATE ON public.transcript_entries FOR EACH ROW EXECUTE FUNCTION app.touch();
+alter table public.transcript_entries enable row level security;
+create policy "a worker reads its own session's entries" on public.transcript_entries for select to session_worker
+  using (((session_id = ( SELECT app.worker_session() AS worker_session)) AND ( SELECT app.worker_serves(transcript_entries.session_id) AS worker_serves)));
+create policy "members read their tenant's rows" on public.transcript_entries for select to authenticated
+  using ((tenant_id IN ( SELECT app.my_tenants() AS my_tenants)));
+create policy "orchestrators read all rows" on public.transcript_entries for select to orchestrator
+  using (true);
+grant select on public.transcript_entries to authenticated;
+grant select on public.transcript_entries to orchestrator;
+grant select on public.transcript_entries to session_worker;
+
+-- ── table public.video_deletions ──
+create table public.video_deletions (
+  attempts integer default 0 not null,
+  cause text not null,
+  created_at timestamp with time zone default now() not null,
+  deleted_at timestamp with time zone,
+  last_error text,
+  next_attempt_at timestamp with time zone default now() not null,
+  tenant_id uuid not null,
+  video_id text not null,
+  constraint video_deletions_attempts_check CHECK ((attempts >= 0)),
+  constraint video_deletions_cause_check CHECK ((cause = ANY (ARRAY['erasure'::text, 'retention'::text]))),
+  constraint video_deletions_video_id_check CHECK (((char_length(video_id) >= 1) AND (char_length(video_id) <= 200))),
+  constraint video_deletions_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE,
+  constraint video_deletions_pkey PRIMARY KEY (video_id)
+);
+comment on table public.video_deletions is 'Recordings that must be deleted at api.video (R2). A row without deleted_at is a debt.';
+comment on column public.video_deletions.attempts is 'Attempts so far.';
+comment on column public.video_deletions.cause is 'erasure: a candidate asked for it. retention: its time was over.';
+comment on column public.video_deletions.deleted_at is 'api.video confirmed that it is gone.';
+comment on column public.video_deletions.last_error is 'What went wrong last.';
+comment on column public.video_deletions.next_attempt_at is 'When the next attempt is due.';
+comment on column public.video_deletions.video_id is 'api.video''s id of the recording.';
+CREATE INDEX video_deletions_due ON public.video_deletions USING btree (next_attempt_at) WHERE (deleted_at IS NULL);
+CREATE INDEX video_deletions_tenant ON public.video_deletions USING btree (tenant_id);
+alter table public.video_deletions enable row level security;
+create policy "orchestrators read all rows" on public.video_deletions for select to orchestrator
+  using (true);
+grant select on public.video_deletions to orchestrator;
+
+-- ── table public.video_events ──
+create table public.video_events (
+  body_hash text not null,
+  ordinal integer not null,
+  received_at timestamp with time zone default clock_timestamp() not null,
+  session_id uuid not null,
+  type text not null,
+  constraint video_events_body_hash_check CHECK ((body_hash ~ '^[0-9a-f]{64}$'::text)),
+  constraint video_events_type_check CHECK (((char_length(type) >= 1) AND (char_length(type) <= 100))),
+  constraint video_events_session_id_ordinal_fkey FOREIGN KEY (session_id, ordinal) REFERENCES video_jobs(session_id, ordinal) ON DELETE CASCADE,
+  constraint video_events_pkey PRIMARY KEY (body_hash)
+);
+comment on table public.video_events is 'Webhooks of api.video that were heard, each once. They have no id of their own: the hash of the signed body is it.';
+comment on column public.video_events.body_hash is 'SHA-256 of the raw body, hex.';
+comment on column public.video_events.ordinal is 'Which recording of the session.';
+comment on column public.video_events.received_at is 'When it came first.';
+comment on column public.video_events.session_id is 'The session it is about.';
+comment on column public.video_events.type is 'api.video''s type of the event.';
+CREATE INDEX video_events_job ON public.video_events USING btree (session_id, ordinal);
+alter table public.video_events enable row level security;
+create policy "orchestrators read all rows" on public.video_events for select to orchestrator
+  using (true);
+grant select on public.video_events to orchestrator;
+
+-- ── table public.video_jobs ──
+create table public.video_jobs (
+  attempts integer default 0 not null,
+  created_at timestamp with time zone default now() not null,
+  ended_at timestamp with time zone,
+  failure text,
+  next_attempt_at timestamp with time zone default now() not null,
+  ordinal integer not null,
+  session_id uuid not null,
+  state text default 'wanted'::text not null,
+  takes integer default 0 not null,
+  tenant_id uuid not null,
+  token_ciphertext text,
+  token_expires_at timestamp with time zone,
+  updated_at timestamp with time zone default now() not null,
+  video_id text,
+  constraint video_jobs_attempts_check CHECK ((attempts >= 0)),
+  constraint video_jobs_failure_check CHECK ((failure = ANY (ARRAY['auth_failed'::text, 'rate_limited'::text, 'unavailable'::text, 'rejected'::text, 'never_playable'::text, 'internal_error'::text]))),
+  constraint video_jobs_ordinal_check CHECK (((ordinal >= 1) AND (ordinal <= 20))),
+  constraint video_jobs_state_check CHECK ((state = ANY (ARRAY['wanted'::text, 'open'::text, 'closing'::text, 'processing'::text, 'done'::text, 'empty'::text, 'dead'::text]))),
+  constraint video_jobs_takes_check CHECK ((takes >= 0)),
+  constraint video_jobs_video_id_check CHECK (((char_length(video_id) >= 1) AND (char_length(video_id) <= 200))),
+  constraint video_jobs_session_id_fkey FOREIGN KEY (session_id) REFERENCES interview_sessions(id) ON DELETE CASCADE,
+  constraint video_jobs_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+  constraint video_jobs_pkey PRIMARY KEY (session_id, ordinal)
+);
+comment on table public.video_jobs is 'Recordings of sessions at api.video and what is still to be done for them (V1, V2).';
+comment on column public.video_jobs.attempts is 'Attempts at the present step.';
+comment on column public.video_jobs.created_at is 'When the recording was planned.';
+comment on column public.video_jobs.ended_at is 'When the session ended; the last parts may still be under way for a while.';
+comment on column public.video_jobs.failure is 'Why the last attempt failed.';
+comment on column public.video_jobs.next_attempt_at is 'When the next attempt is due; the taker moves it forward before it tries.';
+comment on column public.video_jobs.ordinal is 'Which recording of the session: 1, then one more for each page that begins anew.';
+comment on column public.video_jobs.session_id is 'The session that is recorded.';
+comment on column public.video_jobs.state is 'wanted: container and token are to be made. open: the browser may upload. closing: the token is to be deleted. processing: uploaded, not playable yet. done, empty (nothing was uploaded), dead (given up).';
+comment on column public.video_jobs.takes is 'How often it was taken, ever: the fencing number of the one who works at it.';
+comment on column public.video_jobs.tenant_id is 'The tenant of the session.';
+comment on column public.video_jobs.token_ciphertext is 'The upload token, AES-256-GCM, bound to session and ordinal; cleared when it is deleted (V4).';
+comment on column public.video_jobs.token_expires_at is 'When the token expires at api.video.';
+comment on column public.video_jobs.updated_at is 'Last change.';
+comment on column public.video_jobs.video_id is 'api.video''s id of the private container.';
+CREATE INDEX video_jobs_due ON public.video_jobs USING btree (next_attempt_at) WHERE (state = ANY (ARRAY['wanted'::text, 'closing'::text, 'processing'::text]));
+CREATE INDEX video_jobs_tenant ON public.video_jobs USING btree (tenant_id);
+CREATE UNIQUE INDEX video_jobs_video ON public.video_jobs USING btree (video_id) WHERE (video_id IS NOT NULL);
+CREATE TRIGGER touch BEFORE UPDATE ON public.video_jobs FOR EACH ROW EXECUTE FUNCTION app.touch();
+alter table public.video_jobs enable row level security;
+create policy "orchestrators read all rows" on public.video_jobs for select to orchestrator
+  using (true);
+grant select (attempts, created_at, ended_at, failure, next_attempt_at, ordinal, session_id, state, tenant_id, token_expires_at, updated_at, video_id) on public.video_jobs to orchestrator;
+
+-- ── table public.video_segments ──
+create table public.video_segments (
+  created_at timestamp with time zone default now() not null,
+  end_ms bigint,
+  id uuid default gen_random_uuid() not null,
+  session_id uuid not null,
+  start_ms bigint,
+  tenant_id uuid not null,
+  url text,
+  video_id text not null,
+  constraint video_segments_session_id_fkey FOREIGN KEY (session_id) REFERENCES interview_sessions(id) ON DELETE CASCADE,
+  constraint video_segments_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id),
+  constraint video_segments_pkey PRIMARY KEY (id),
+  constraint video_segments_session_id_video_id_key UNIQUE (session_id, video_id)
+);
+comment on table public.video_segments is 'Recordings of a session at api.video.';
+comment on column public.video_segments.end_ms is 'When it ends, milliseconds since the interview started.';
+comment on column public.video_segments.session_id is 'The session it was recorded in.';
+comment on column public.video_segments.start_ms is 'When it begins, milliseconds since the interview started.';
+comment on column public.video_segments.url is 'Where it is watched.';
+comment on column public.video_segments.video_id is 'api.video''s id of the recording.';
+CREATE INDEX video_segments_tenant ON public.video_segments USING btree (tenant_id);
+CREATE TRIGGER guard BEFORE INSERT OR UPDATE ON public.video_segments FOR EACH ROW EXECUTE FUNCTION app.guard_erased_video();
+alter table public.video_segments enable row level security;
+create policy "members read their tenant's rows" on public.video_segments for select to authenticated
+  using ((tenant_id IN ( SELECT app.my_tenants() AS my_tenants)));
+create policy "orchestrators read all rows" on public.video_segments for select to orchestrator
+  using (true);
+grant select on public.video_segments to authenticated;
+grant select on public.video_segments to orchestrator;
+
+-- ── table public.webhook_deliveries ──
+create table public.webhook_deliveries (
+  attempts integer default 0 not null,
+  created_at timestamp with time zone default now() not null,
+  delivered_at timestamp with time zone,
+  endpoint_id uuid not null,
+  event_id bigint,
+  id uuid default gen_random_uuid() not null,
+  last_error text,
+  last_status integer,
+  next_attempt_at timestamp with time zone default now() not null,
+  payload jsonb not null,
+  session_id uuid,
+  status text default 'pending'::text not null,
+  tenant_id uuid not null,
+  type text not null,
+  constraint webhook_deliveries_attempts_check CHECK ((attempts >= 0)),
+  constraint webhook_deliveries_payload_check CHECK ((jsonb_typeof(payload) = 'object'::text)),
+  constraint webhook_deliveries_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'delivered'::text, 'dead'::text]))),
+  constraint webhook_deliveries_endpoint_id_fkey FOREIGN KEY (endpoint_id) REFERENCES webhook_endpoints(id) ON DELETE CASCADE,
+  constraint webhook_deliveries_event_id_fkey FOREIGN KEY (event_id) REFERENCES session_events(id) ON DELETE CASCADE,
+  constraint webhook_deliveries_session_id_fkey FOREIGN KEY (session_id) REFERENCES interview_sessions(id) ON DELETE CASCADE,
+  constraint webhook_deliveries_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE,
+  constraint webhook_deliveries_pkey PRIMARY KEY (id),
+  constraint webhook_deliveries_endpoint_id_event_id_key UNIQUE (endpoint_id, event_id)
+);
+comment on table public.webhook_deliveries is 'Outbox of webhooks (R2): one row per endpoint and event, retried until delivered or dead, replayable.';
+comment on column public.webhook_deliveries.attempts is 'Attempts so far.';
+comment on column public.webhook_deliveries.delivered_at is 'When a 2xx came.';
+comment on column public.webhook_deliveries.endpoint_id is 'Where it goes.';
+comment on column public.webhook_deliveries.event_id is 'The event that caused it; with the endpoint, its identity.';
+comment on column public.webhook_deliveries.last_error is 'What went wrong last, without bodies or secrets.';
+comment on column public.webhook_deliveries.last_status is 'HTTP status of the last attempt; null when there was no answer.';
+comment on column public.webhook_deliveries.next_attempt_at is 'When it is due; the taker moves it forward before it tries.';
+comment on column public.webhook_deliveries.payload is 'Body as it is signed and sent. Emptied when the candidate is erased.';
+comment on column public.webhook_deliveries.session_id is 'What it is about; null for a test message.';
+comment on column public.webhook_deliveries.status is 'pending, delivered, or dead after the last attempt.';
+comment on column public.webhook_deliveries.type is 'Event type, such as session.ended.';
+CREATE INDEX webhook_deliveries_due ON public.webhook_deliveries USING btree (next_attempt_at) WHERE (status = 'pending'::text);
+CREATE INDEX webhook_deliveries_event ON public.webhook_deliveries USING btree (event_id) WHERE (event_id IS NOT NULL);
+CREATE INDEX webhook_deliveries_session ON public.webhook_deliveries USING btree (session_id) WHERE (session_id IS NOT NULL);
+CREATE INDEX webhook_deliveries_tenant ON public.webhook_deliveries USING btree (tenant_id, created_at);
+alter table public.webhook_deliveries enable row level security;
+create policy "orchestrators read all rows" on public.webhook_deliveries for select to orchestrator
+  using (true);
+grant select on public.webhook_deliveries to orchestrator;
+
+-- ── table public.webhook_endpoints ──
+create table public.webhook_endpoints (
+  created_at timestamp with time zone default now() not null,
+  disabled_reason text,
+  enabled boolean default true not null,
+  events text[] default '{}'::text[] not null,
+  id uuid default gen_random_uuid() not null,
+  key_id text not null,
+  previous_secret_ciphertext text,
+  previous_secret_until timestamp with time zone,
+  secret_ciphertext text not null,
+  tenant_id uuid not null,
+  updated_at timestamp with time zone default now() not null,
+  url text not null,
+  constraint webhook_endpoints_url_check CHECK (((url ~ '^https?://'::text) AND (char_length(url) <= 2000))),
+  constraint webhook_endpoints_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE,
+  constraint webhook_endpoints_pkey PRIMARY KEY (id)
+);
+comment on table public.webhook_endpoints is 'Where a tenant wants to hear of its sessions.';
+comment on column public.webhook_endpoints.disabled_reason is 'Why it was switched off: by the tenant, or after failing for too long.';
+comment on column public.webhook_endpoints.enabled is 'False: nothing is delivered; deliveries that are due wait.';
+comment on column public.webhook_endpoints.events is 'Event types it wants; empty means all.';
+comment on column public.webhook_endpoints.key_id is 'Which key encrypted the secrets.';
+comment on column public.webhook_endpoints.previous_secret_ciphertext is 'The secret before a rotation; deliveries are signed with both until previous_secret_until.';
+comment on column public.webhook_endpoints.previous_secret_until is 'End of the overlap of a rotation.';
+comment on column public.webhook_endpoints.secret_ciphertext is 'The signing secret (Standard Webhooks), AES-256-GCM; shown once (R1).';
+comment on column public.webhook_endpoints.url is 'Passes the SSRF guard each time it is called, not only when it is stored.';
+CREATE INDEX webhook_endpoints_tenant ON public.webhook_endpoints USING btree (tenant_id);
+CREATE TRIGGER touch BEFORE UPDATE ON public.webhook_endpoints FOR EACH ROW EXECUTE FUNCTION app.touch();
+alter table public.webhook_endpoints enable row level security;
+create policy "orchestrators read all rows" on public.webhook_endpoints for select to orchestrator
+  using (true);
+grant select (created_at, disabled_reason, enabled, events, id, key_id, previous_secret_until, tenant_id, updated_at, url) on public.webhook_endpoints to orchestrator;
+
+-- ── view public.interview_transcripts ──
+create view public.interview_transcripts with (security_invoker=true) as
+ SELECT id AS session_id,
+    tenant_id,
+    status,
+    transcript_revision AS revision,
+    transcript_complete AS complete,
+    ( SELECT string_agg((
+                CASE t.speaker
+                    WHEN 'ai'::text THEN 'Interviewer: '::text
+                    ELSE 'Candidate: '::text
+                END || t.text), '
+
+'::text ORDER BY t.sequence_number) AS string_agg
+           FROM transcript_of(s.id) t(ordinal, item_id, previous_item_id, speaker, text, confidence, start_ms, end_ms, interrupted, verified, sequence_number)) AS transcript,
+    created_at,
+    updated_at
+   FROM interview_sessions s;
+comment on table public.interview_transcripts is 'Each session''s transcript as one text, in the conversation''s order.';
+grant select on public.interview_transcripts to authenticated;
+grant select on public.interview_transcripts to orchestrator;
+
+-- ── function app.api_key_json ──
+CREATE OR REPLACE FUNCTION app.api_key_json(k api_keys)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object('id', k.id, 'tenant_id', k.tenant_id, 'name', k.name, 'prefix', k.prefix, 'scopes', to_jsonb(k.scopes),
+    'created_by', k.created_by, 'created_at', k.created_at, 'expires_at', k.expires_at, 'revoked_at', k.revoked_at, 'replaced_by', k.replaced_by)
+$function$;
+comment on function app.api_key_json(k api_keys) is 'A key as the API shows it: never its hash.';
+
+-- ── function app.audit ──
+CREATE OR REPLACE FUNCTION app.audit(p_by jsonb, p_tenant_id uuid, p_action text, p_target text, p_details jsonb DEFAULT '{}'::jsonb)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  insert into public.audit_log (tenant_id, actor, action, target, outcome, remote_address, request_id, details)
+  values (p_tenant_id, coalesce(p_by ->> 'actor', 'unknown'), p_action, p_target, 'done', p_by ->> 'remote_address', p_by ->> 'request_id', p_details)
+$function$;
+comment on function app.audit(p_by jsonb, p_tenant_id uuid, p_action text, p_target text, p_details jsonb) is 'U1: notes an act that is being done in this transaction.';
+
+-- ── function app.audit_member_change ──
+CREATE OR REPLACE FUNCTION app.audit_member_change()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  v_row public.tenant_users := case tg_op when 'DELETE' then old else new end;
+begin
+  -- The API's own functions audit with the request's particulars; a membership that goes with its user or tenant is no act.
+  if app.claims() ->> 'role' = 'authenticated' then
+    perform app.audit(jsonb_build_object('actor', 'user:' || (app.claims() ->> 'sub')), v_row.tenant_id,
+      case tg_op when 'DELETE' then 'member.remove' else 'member.put' end, v_row.user_id::text, jsonb_build_object('role', v_row.role));
+  end if;
+  return null;
+end $function$;
+comment on function app.audit_member_change() is 'Audits what admins do to memberships directly.';
+
+-- ── function app.candidate_conflict ──
+CREATE OR REPLACE FUNCTION app.candidate_conflict(p_tenant_id uuid, p jsonb, p_except uuid DEFAULT NULL::uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object('kind', 'conflict', 'candidate_id', c.candidate_id,
+    'field', case when lower(c.email) = lower(p ->> 'email') then 'email' else 'external_id' end)
+  from public.tenant_candidates c
+  where c.tenant_id = p_tenant_id and c.candidate_id is distinct from p_except
+    and (lower(c.email) = lower(p ->> 'email') or c.external_id = p ->> 'external_id') limit 1
+$function$;
+comment on function app.candidate_conflict(p_tenant_id uuid, p jsonb, p_except uuid) is 'The tenant''s other candidate with this e-mail or external id; null when there is none.';
+
+-- ── function app.candidate_json ──
+CREATE OR REPLACE FUNCTION app.candidate_json(c tenant_candidates)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object('id', c.candidate_id, 'tenant_id', c.tenant_id, 'name', c.name, 'email', c.email, 'external_id', c.external_id,
+    'status', c.status, 'created_at', c.created_at, 'updated_at', c.updated_at)
+$function$;
+comment on function app.candidate_json(c tenant_candidates) is 'A candidate as the API shows it.';
+
+-- ── function app.change_tenant ──
+CREATE OR REPLACE FUNCTION app.change_tenant(p_tenant_id uuid, p_changes jsonb)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  update public.tenants t set name = n.name, settings = n.settings, max_live_sessions = n.max_live_sessions, max_duration_ms = n.max_duration_ms,
+    starts_per_minute = n.starts_per_minute, max_standby = n.max_standby, allowed_regions = n.allowed_regions, allowed_origins = n.allowed_origins,
+    require_consent = n.require_consent, consent_text_version = n.consent_text_version, transcript_days = n.transcript_days,
+    video_days = n.video_days, audit_days = n.audit_days,
+    status = case when t.status in ('active', 'suspended') and n.status in ('active', 'suspended') then n.status else t.status end
+  from (select r.* from public.tenants o cross join lateral jsonb_populate_record(o, p_changes) r where o.id = p_tenant_id) n
+  where t.id = p_tenant_id
+$function$;
+comment on function app.change_tenant(p_tenant_id uuid, p_changes jsonb) is 'Takes over the fields that are given; id, slug and dates never change, and a tenant that is being removed stays so.';
+
+-- ── function app.claims ──
+CREATE OR REPLACE FUNCTION app.claims()
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select coalesce(nullif(current_setting('request.jwt.claims', true), '')::jsonb, '{}'::jsonb)
+$function$;
+comment on function app.claims() is 'The claims of the request''s token. Custom roles have no access to schema auth on hosted projects.';
+grant execute on function app.claims() to authenticated;
+grant execute on function app.claims() to orchestrator;
+grant execute on function app.claims() to session_worker;
+
+-- ── function app.copy_tenant_rules ──
+CREATE OR REPLACE FUNCTION app.copy_tenant_rules()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  select t.consent_text_version into new.consent_text_version from public.tenants t where t.id = new.tenant_id and t.require_consent;
+  return new;
+end $function$;
+comment on function app.copy_tenant_rules() is 'R3: a new session asks for the consent its tenant asks for now.';
+
+-- ── function app.create_session ──
+CREATE OR REPLACE FUNCTION app.create_session(r jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_tenant uuid := (r ->> 'tenant_id')::uuid;
+  v_id uuid := (r ->> 'session_id')::uuid;
+  v_known public.idempotency_keys;
+  v_max integer;
+  v_max_duration integer;
+  v_live integer;
+  v_wait integer;
+  v_candidate uuid;
+  v_position uuid;
+  v_slot record;
+  v_machine uuid := (r ->> 'machine_id')::uuid;
+  v_region text := coalesce(r ->> 'first_region', r #>> '{regions,0}', r ->> 'default_region');
+begin
+  -- F2: the tenant's counter first. Two requests with one key meet here, so the second finds the first's row.
+  select c.live_sessions, t.max_live_sessions, t.max_duration_ms into v_live, v_max, v_max_duration
+    from public.tenant_counters c join public.tenants t on t.id = c.tenant_id
+    where c.tenant_id = v_tenant and t.status = 'active' for update of c;
+  if not found then return jsonb_build_object('kind', 'tenant_inactive'); end if;
+
+  if r ->> 'idempotency_key' is not null then
+    select * into v_known from public.idempotency_keys where tenant_id = v_tenant and key = r ->> 'idempotency_key';
+    if found and v_known.body_hash <> r ->> 'body_hash' then return jsonb_build_object('kind', 'idempotency_mismatch'); end if;
+    if found then return jsonb_build_object('kind', 'replayed', 'session', app.session_json(v_known.session_id)); end if;
+  end if;
+
+  if v_live >= v_max then return jsonb_build_object('kind', 'quota_exceeded', 'limit', v_max); end if;
+  if (r ->> 'max_duration_ms')::integer > v_max_duration then
+    return jsonb_build_object('kind', 'duration_exceeded', 'limit', v_max_duration);
+  end if;
+
+  if r ? 'candidate_id' then
+    select candidate_id into v_candidate from public.tenant_candidates
+      where tenant_id = v_tenant and candidate_id = (r ->> 'candidate_id')::uuid;
+    if not found then return jsonb_build_object('kind', 'candidate_not_found'); end if;
+  end if;
+  if r ? 'position_id' then
+    select id into v_position from public.positions where tenant_id = v_tenant and id = (r ->> 'position_id')::uuid;
+    if not found then return jsonb_build_object('kind', 'position_not_found'); end if;
+  end if;
+  v_wait := app.draw_start(v_tenant);
+  if v_wait > 0 then return jsonb_build_object('kind', 'rate_limited', 'retry_after_ms', v_wait); end if;
+  v_candidate := coalesce(v_candidate, app.find_or_make_candidate(v_tenant, r -> 'candidate'));
+  if v_position is null then
+    insert into public.positions (tenant_id, title, description)
+      values (v_tenant, r #>> '{position,title}', r #>> '{position,description}') returning id into v_position;
+  end if;
+
+  v_slot := app.draw_create_slot(v_tenant);
+  if v_slot.app_name is null then return jsonb_build_object('kind', 'no_app'); end if;
+
+  -- Born with its machine asked for: nobody can know it yet, so neither a move nor an order between writers (F5) is needed.
+  insert into public.interview_sessions (id, tenant_id, candidate_id, position_id, user_id, api_key_id, status, settings, metadata, regions, region,
+      region_reason, simulated, max_duration_ms, expires_at)
+    values (v_id, v_tenant, v_candidate, v_position, (r ->> 'user_id')::uuid, (r ->> 'api_key_id')::uuid, 'provisioning', coalesce(r -> 'settings', '{}'),
+      coalesce(r -> 'metadata', '{}'), coalesce((select array_agg(x) from jsonb_array_elements_text(r -> 'regions') x), '{}'), v_region,
+      r ->> 'region_reason', (r ->> 'simulated')::boolean, (r ->> 'max_duration_ms')::integer,
+      clock_timestamp() + app.interval_ms((r ->> 'expires_ms')::numeric));
+  update public.tenant_counters set live_sessions = live_sessions + 1 where tenant_id = v_tenant;
+  insert into public.machines (id, tenant_id, session_id, app_name, region, image, not_before, taken_by, taken_until, hard_deadline_at)
+    values (v_machine, v_tenant, v_id, v_slot.app_name, v_region, r ->> 'image', v_slot.not_before, (r ->> 'orchestrator_id')::uuid,
+      v_slot.not_before + app.interval_ms((r ->> 'taken_ms')::numeric),
+      clock_timestamp() + app.interval_ms((r ->> 'machine_life_ms')::numeric));
+  insert into public.session_events (session_id, tenant_id, type, data) values
+    (v_id, v_tenant, 'session.pending', '{"to": "pending"}'),
+    (v_id, v_tenant, 'machine.reserved', jsonb_build_object('machine_id', v_machine, 'region', v_region, 'attempt', 1)),
+    (v_id, v_tenant, 'session.provisioning', '{"from": "pending", "to": "provisioning"}');
+  if r ->> 'idempotency_key' is not null then
+    insert into public.idempotency_keys (tenant_id, key, body_hash, session_id) values (v_tenant, r ->> 'idempotency_key', r ->> 'body_hash', v_id);
+  end if;
+  if r ->> 'invitation_hash' is not null then
+    insert into public.session_invitations (session_id, tenant_id, code_hash, expires_at)
+      values (v_id, v_tenant, r ->> 'invitation_hash', clock_timestamp() + app.interval_ms((r ->> 'expires_ms')::numeric));
+  end if;
+  return jsonb_build_object('kind', 'created', 'session', app.session_json(v_id), 'intent', app.intent_json(v_machine));
+end $function$;
+comment on function app.create_session(r jsonb) is 'One session with everything that must be true together; refusals are values, so that one does not spoil a batch.';
+
+-- ── function app.directive_of ──
+CREATE OR REPLACE FUNCTION app.directive_of(s interview_sessions, m machines)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select case
+    when s.machine_id is distinct from m.id then jsonb_build_object('kind', 'fenced')
+    when s.state_rank >= 90 or s.end_requested_at is not null then
+      jsonb_build_object('kind', 'end', 'outcome', s.outcome, 'reason', s.reason)
+    else jsonb_build_object('kind', 'continue') end
+$function$;
+comment on function app.directive_of(s interview_sessions, m machines) is 'What a worker is asked to do: continue, end, or exit because it is fenced.';
+
+-- ── function app.draw_create_slot ──
+CREATE OR REPLACE FUNCTION app.draw_create_slot(p_tenant_id uuid, OUT app_name text, OUT not_before timestamp with time zone)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  a public.tenant_apps;
+  v_now timestamptz := clock_timestamp();
+  v_step interval;
+  v_tat timestamptz;
+begin
+  select * into a from public.tenant_apps t where t.tenant_id = p_tenant_id and t.status = 'ready'
+    order by t.next_create_at, t.name limit 1 for update;
+  if not found then return; end if;
+  v_step := app.interval_ms(1000 / a.creates_per_second);
+  v_tat := greatest(a.next_create_at, v_now);
+  update public.tenant_apps set next_create_at = v_tat + v_step where name = a.name;
+  app_name := a.name;
+  -- GCRA: a request conforms while it is at most (burst − 1) steps ahead of its theoretical time.
+  not_before := greatest(v_now, v_tat - v_step * (a.create_burst - 1));
+end $function$;
+comment on function app.draw_create_slot(p_tenant_id uuid, OUT app_name text, OUT not_before timestamp with time zone) is 'Draws the next create slot of the tenant''s least busy app, so that all orchestrators together honour Fly''s limit. Null when it has no app.';
+
+-- ── function app.draw_limits ──
+CREATE OR REPLACE FUNCTION app.draw_limits(p_limits jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_now timestamptz := clock_timestamp();
+  v_wait double precision;
+  v_limits jsonb;
+begin
+  select coalesce(max(d.wait_ms), 0) into v_wait from app.limits_at(p_limits, v_now, 1) d;
+  if v_wait <= 0 then
+    update public.rate_limits x set next_at = d.next_at from app.limits_at(p_limits, v_now, 1) d where x.scope = d.scope;
+  end if;
+  select jsonb_agg(jsonb_build_object('scope', d.scope, 'limit', d.burst, 'remaining', d.remaining, 'reset_ms', ceil(d.reset_ms)) order by d.n)
+    into v_limits from app.limits_at(p_limits, v_now, 0) d;
+  return jsonb_build_object('allowed', v_wait <= 0, 'retry_after_ms', ceil(greatest(v_wait, 0)), 'limits', v_limits);
+end $function$;
+comment on function app.draw_limits(p_limits jsonb) is 'One request: draws from all of its limits, or from none when one of them is used up.';
+
+-- ── function app.draw_start ──
+CREATE OR REPLACE FUNCTION app.draw_start(p_tenant_id uuid)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_rate integer := (select starts_per_minute from public.tenants where id = p_tenant_id);
+  v_now timestamptz := clock_timestamp();
+  v_next timestamptz;
+begin
+  if v_rate is null then return 0; end if;
+  select greatest(next_start_at, v_now) into v_next from public.tenant_counters where tenant_id = p_tenant_id for update;
+  -- GCRA with a burst of one minute's starts: the next is due one step later, and may be drawn a minute early.
+  v_next := v_next + app.interval_ms(60000.0 / v_rate);
+  if v_next > v_now + interval '1 minute' then
+    return ceil(extract(epoch from v_next - v_now - interval '1 minute') * 1000);
+  end if;
+  update public.tenant_counters set next_start_at = v_next where tenant_id = p_tenant_id;
+  return 0;
+end $function$;
+comment on function app.draw_start(p_tenant_id uuid) is 'Draws one start of the tenant''s starts per minute: 0 when it may, else the milliseconds until it may. Locks the counters (F2).';
+
+-- ── function app.emit ──
+CREATE OR REPLACE FUNCTION app.emit(p_session_id uuid, p_tenant_id uuid, p_type text, p_data jsonb DEFAULT '{}'::jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  -- F5: identity order is not commit order; a reader with a cursor would skip a slower transaction's event.
+  perform pg_advisory_xact_lock(hashtextextended(p_session_id::text, 0));
+  insert into public.session_events (session_id, tenant_id, type, data) values (p_session_id, p_tenant_id, p_type, p_data);
+end $function$;
+comment on function app.emit(p_session_id uuid, p_tenant_id uuid, p_type text, p_data jsonb) is 'Appends an event of a session (F5).';
+
+-- ── function app.end_session ──
+CREATE OR REPLACE FUNCTION app.end_session(p_session_id uuid, p_outcome text, p_reason text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for update;
+  if not found then return false; end if;
+  return app.move_session(p_session_id, coalesce(s.outcome, p_outcome), p_outcome, p_reason);
+end $function$;
+comment on function app.end_session(p_session_id uuid, p_outcome text, p_reason text) is 'Ends a session with the ending already decided, else with this one.';
+
+-- ── function app.erase ──
+CREATE OR REPLACE FUNCTION app.erase(p_tenant_id uuid, p_candidate_id uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  s record;
+  v_entries integer := 0;
+  v_videos text[] := '{}';
+  v_sessions uuid[] := '{}';
+begin
+  for s in select id from public.interview_sessions where tenant_id = p_tenant_id and candidate_id = p_candidate_id order by id for update loop
+    v_sessions := v_sessions || s.id;
+    v_entries := v_entries + app.erase_transcript(s.id);
+    v_videos := v_videos || app.erase_video(s.id, 'erasure');
+  end loop;
+  update public.interview_sessions set settings = '{}', metadata = '{}', user_id = null where id = any (v_sessions);
+  delete from public.consents where session_id = any (v_sessions);
+  delete from public.session_invitations where session_id = any (v_sessions);
+  delete from public.idempotency_keys where session_id = any (v_sessions);
+  update public.webhook_deliveries set payload = '{}', status = case status when 'pending' then 'dead' else status end where session_id = any (v_sessions);
+  update public.session_events set data = (select coalesce(jsonb_object_agg(k, v), '{}') from jsonb_each(data) as d (k, v)
+      where k in ('from', 'to', 'outcome', 'reason', 'machine_id', 'fly_machine_id', 'region', 'attempt', 'entries'))
+    where session_id = any (v_sessions);
+  delete from public.tenant_candidates where tenant_id = p_tenant_id and candidate_id = p_candidate_id and v_sessions = '{}';
+  update public.tenant_candidates set name = 'Erased', email = null, external_id = null, status = null, erased_at = clock_timestamp()
+    where tenant_id = p_tenant_id and candidate_id = p_candidate_id;
+  delete from public.candidates c where c.id = p_candidate_id and not exists (select from public.tenant_candidates t where t.candidate_id = c.id);
+  return jsonb_build_object('sessions', cardinality(v_sessions), 'transcript_entries', v_entries, 'videos', to_jsonb(v_videos));
+end $function$;
+comment on function app.erase(p_tenant_id uuid, p_candidate_id uuid) is 'Erases what a tenant knows of a candidate whose sessions have all ended (P1, P2, P3).';
+
+-- ── function app.erase_transcript ──
+CREATE OR REPLACE FUNCTION app.erase_transcript(p_session_id uuid)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_entries integer;
+begin
+  update public.interview_sessions set transcript_erased_at = coalesce(transcript_erased_at, clock_timestamp()) where id = p_session_id;
+  delete from public.interview_results where session_id = p_session_id;
+  delete from public.transcript_entries where session_id = p_session_id;
+  get diagnostics v_entries = row_count;
+  return v_entries;
+end $function$;
+comment on function app.erase_transcript(p_session_id uuid) is 'Erases what was said and what was concluded from it; answers the number of entries.';
+
+-- ── function app.erase_video ──
+CREATE OR REPLACE FUNCTION app.erase_video(p_session_id uuid, p_cause text)
+ RETURNS text[]
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  s public.interview_sessions;
+  v_ids text[];
+begin
+  select * into s from public.interview_sessions where id = p_session_id for update;
+  select coalesce(array_agg(distinct v order by v), '{}') into v_ids from (
+    select s.video_recording_id as v union all select video_id from public.video_segments where session_id = p_session_id) x where v is not null;
+  insert into public.video_deletions (video_id, tenant_id, cause) select v, s.tenant_id, p_cause from unnest(v_ids) v on conflict do nothing;
+  delete from public.video_segments where session_id = p_session_id;
+  update public.interview_sessions set video_recording_id = null, video_recording_url = null,
+    video_erased_at = coalesce(video_erased_at, clock_timestamp()) where id = p_session_id;
+  return v_ids;
+end $function$;
+comment on function app.erase_video(p_session_id uuid, p_cause text) is 'Gives a session''s recordings to video_deletions (P3); answers their ids.';
+
+-- ── function app.expire_transcripts ──
+CREATE OR REPLACE FUNCTION app.expire_transcripts(p_limit integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  s record;
+  v_count integer := 0;
+begin
+  for s in select x.id from public.tenants t join public.interview_sessions x on x.tenant_id = t.id
+    where t.transcript_days is not null and x.state_rank >= 90 and x.transcript_erased_at is null
+      and x.completed_at < clock_timestamp() - make_interval(days => t.transcript_days)
+    order by x.completed_at limit p_limit for update of x skip locked loop
+    perform app.erase_transcript(s.id);
+    v_count := v_count + 1;
+  end loop;
+  return v_count;
+end $function$;
+comment on function app.expire_transcripts(p_limit integer) is 'Erases transcripts and results whose tenant keeps them no longer.';
+
+-- ── function app.expire_videos ──
+CREATE OR REPLACE FUNCTION app.expire_videos(p_limit integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  s record;
+  v_count integer := 0;
+begin
+  for s in select x.id from public.tenants t join public.interview_sessions x on x.tenant_id = t.id
+    where t.video_days is not null and x.state_rank >= 90 and x.video_erased_at is null
+      and x.completed_at < clock_timestamp() - make_interval(days => t.video_days)
+    order by x.completed_at limit p_limit for update of x skip locked loop
+    perform app.erase_video(s.id, 'retention');
+    v_count := v_count + 1;
+  end loop;
+  return v_count;
+end $function$;
+comment on function app.expire_videos(p_limit integer) is 'Gives recordings whose tenant keeps them no longer to video_deletions.';
+
+-- ── function app.find_or_make_candidate ──
+CREATE OR REPLACE FUNCTION app.find_or_make_candidate(p_tenant_id uuid, p jsonb)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_id uuid;
+begin
+  select candidate_id into v_id from public.tenant_candidates
+    where tenant_id = p_tenant_id and (lower(email) = lower(p ->> 'email') or external_id = p ->> 'external_id') limit 1;
+  if v_id is not null then return v_id; end if;
+  insert into public.candidates default values returning id into v_id;
+  insert into public.tenant_candidates (tenant_id, candidate_id, name, email, external_id)
+    values (p_tenant_id, v_id, p ->> 'name', p ->> 'email', p ->> 'external_id') on conflict do nothing;
+  if not found then
+    -- Somebody else made the same person at the same moment: theirs is the one.
+    delete from public.candidates where id = v_id;
+    select candidate_id into v_id from public.tenant_candidates
+      where tenant_id = p_tenant_id and (lower(email) = lower(p ->> 'email') or external_id = p ->> 'external_id') limit 1;
+  end if;
+  return v_id;
+end $function$;
+comment on function app.find_or_make_candidate(p_tenant_id uuid, p jsonb) is 'The tenant''s candidate with this e-mail or external id, made when unknown.';
+
+-- ── function app.finish_removal ──
+CREATE OR REPLACE FUNCTION app.finish_removal(p_tenant_id uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_live integer := (select count(*) from public.interview_sessions where tenant_id = p_tenant_id and state_rank < 90);
+  v_machines integer := (select count(*) from public.machines where tenant_id = p_tenant_id and state <> 'destroyed');
+  v_apps text[];
+  c record;
+begin
+  if v_live + v_machines = 0 then
+    update public.tenant_apps set status = case status when 'planned' then 'removing' when 'ready' then 'removing' else status end
+      where tenant_id = p_tenant_id and status in ('planned', 'ready');
+  end if;
+  select coalesce(array_agg(name order by name), '{}') into v_apps from public.tenant_apps where tenant_id = p_tenant_id and status <> 'removed';
+  if v_live + v_machines > 0 or v_apps <> '{}' then
+    return jsonb_build_object('kind', 'removing', 'live_sessions', v_live, 'machines', v_machines, 'apps', to_jsonb(v_apps));
+  end if;
+  for c in select candidate_id from public.tenant_candidates where tenant_id = p_tenant_id and erased_at is null order by candidate_id loop
+    perform app.erase(p_tenant_id, c.candidate_id);
+  end loop;
+  delete from public.provider_credentials where tenant_id = p_tenant_id;
+  delete from public.webhook_endpoints where tenant_id = p_tenant_id;
+  delete from public.pool_policies where tenant_id = p_tenant_id;
+  delete from public.tenant_users where tenant_id = p_tenant_id;
+  update public.tenants set status = 'removed', settings = '{}' where id = p_tenant_id;
+  return jsonb_build_object('kind', 'removed');
+end $function$;
+comment on function app.finish_removal(p_tenant_id uuid) is 'Apps are given up when no machine is left in them; when the apps are gone, candidates are erased and the tenant''s secrets deleted. Usage and audit stay.';
+
+-- ── function app.flags_of ──
+CREATE OR REPLACE FUNCTION app.flags_of(p_integrity jsonb)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(jsonb_build_object('kind', key, 'count', value) order by key), '[]') from jsonb_each(p_integrity)
+$function$;
+comment on function app.flags_of(p_integrity jsonb) is 'What the worker saw, as a list of {kind, count}.';
+
+-- ── function app.give_up_result ──
+CREATE OR REPLACE FUNCTION app.give_up_result(p_session_id uuid, p_take integer, p_failure text, p_error text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  r public.interview_results := app.lock_result(p_session_id, p_take);
+begin
+  if r.id is null then return false; end if;
+  update public.interview_results set status = 'dead', failure = p_failure, last_error = left(p_error, 1000) where id = r.id;
+  perform app.emit(r.session_id, r.tenant_id, 'result.dead', jsonb_build_object('failure', p_failure, 'attempts', r.attempts));
+  return true;
+end $function$;
+comment on function app.give_up_result(p_session_id uuid, p_take integer, p_failure text, p_error text) is 'E4.';
+
+-- ── function app.guard_call ──
+CREATE OR REPLACE FUNCTION app.guard_call()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  if exists (select from public.interview_sessions s where s.id = new.session_id and s.consent_text_version is not null
+      and not exists (select from public.consents c where c.session_id = s.id and c.text_version = s.consent_text_version)) then
+    raise exception 'no call before the candidate''s consent' using errcode = 'GR006';
+  end if;
+  return new;
+end $function$;
+comment on function app.guard_call() is 'No realtime call is opened before a required consent, whichever way it was asked for.';
+
+-- ── function app.guard_erased_transcript ──
+CREATE OR REPLACE FUNCTION app.guard_erased_transcript()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  if exists (select from incoming i join public.interview_sessions s on s.id = i.session_id where s.transcript_erased_at is not null) then
+    raise exception 'the transcript was erased' using errcode = 'PT410';
+  end if;
+  return null;
+end $function$;
+comment on function app.guard_erased_transcript() is 'A late upload or a late evaluation does not bring back what was erased; raises PT410.';
+
+-- ── function app.guard_erased_video ──
+CREATE OR REPLACE FUNCTION app.guard_erased_video()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  if exists (select from public.interview_sessions s where s.id = new.session_id and s.video_erased_at is not null) then
+    raise exception 'the recordings were erased' using errcode = 'PT410';
+  end if;
+  return new;
+end $function$;
+comment on function app.guard_erased_video() is 'A recording reported late is not stored beside those that were erased; raises PT410.';
+
+-- ── function app.guard_machine ──
+CREATE OR REPLACE FUNCTION app.guard_machine()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  if old.session_id is not null and new.session_id is distinct from old.session_id then
+    raise exception 'a machine serves at most one session' using errcode = 'GR004';
+  end if;
+  if array_position(array['reserved', 'created', 'started', 'claimed', 'draining', 'destroying', 'destroyed'], new.state)
+     < array_position(array['reserved', 'created', 'started', 'claimed', 'draining', 'destroying', 'destroyed'], old.state) then
+    raise exception 'a machine only goes forward: % → %', old.state, new.state using errcode = 'GR005';
+  end if;
+  return new;
+end $function$;
+comment on function app.guard_machine() is 'T4, and machines only go forward.';
+
+-- ── function app.guard_session ──
+CREATE OR REPLACE FUNCTION app.guard_session()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  -- A generated column is not computed yet in a BEFORE trigger, hence rank_of.
+  if app.rank_of(new.status) < app.rank_of(old.status) or (app.rank_of(old.status) >= 90 and new.status <> old.status) then
+    raise exception 'a session only goes forward: % → %', old.status, new.status using errcode = 'GR001';
+  end if;
+  if old.outcome is not null and (new.outcome, new.reason) is distinct from (old.outcome, old.reason) then
+    raise exception 'an ending is decided once: %/% → %/%', old.outcome, old.reason, new.outcome, new.reason using errcode = 'GR002';
+  end if;
+  if new.epoch < old.epoch then
+    raise exception 'an epoch only grows: % → %', old.epoch, new.epoch using errcode = 'GR003';
+  end if;
+  return new;
+end $function$;
+comment on function app.guard_session() is 'T3: holds whoever writes, also a person with a SQL prompt.';
+
+-- ── function app.intent_json ──
+CREATE OR REPLACE FUNCTION app.intent_json(p_machine_id uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object('machine_id', m.id, 'name', m.name, 'tenant_id', m.tenant_id, 'session_id', m.session_id, 'app_name', m.app_name,
+    'region', m.region, 'image', m.image, 'attempt', m.attempt,
+    'regions', coalesce(to_jsonb(s.regions), '[]'), 'allowed_regions', to_jsonb(t.allowed_regions),
+    'tried_regions', (select coalesce(jsonb_agg(distinct o.region), jsonb_build_array(m.region)) from public.machines o where o.session_id = m.session_id),
+    'hard_deadline_at', m.hard_deadline_at,
+    'wait_ms', greatest(0, ceil(extract(epoch from m.not_before - clock_timestamp()) * 1000)))
+  from public.machines m join public.tenants t on t.id = m.tenant_id left join public.interview_sessions s on s.id = m.session_id
+  where m.id = p_machine_id
+$function$;
+comment on function app.intent_json(p_machine_id uuid) is 'A machine to be created, how long to wait for its slot, and what the choice of the next region needs.';
+
+-- ── function app.interval_ms ──
+CREATE OR REPLACE FUNCTION app.interval_ms(p_ms double precision)
+ RETURNS interval
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN make_interval(secs => (p_ms / (1000.0)::double precision));
+comment on function app.interval_ms(p_ms double precision) is 'Milliseconds as an interval.';
+
+-- ── function app.invitation_json ──
+CREATE OR REPLACE FUNCTION app.invitation_json(i session_invitations)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object('id', i.id, 'session_id', i.session_id, 'created_at', i.created_at, 'expires_at', i.expires_at, 'used_at', i.used_at,
+    'revoked_at', i.revoked_at, 'replaces', i.replaces, 'status', case when i.revoked_at is not null then 'revoked'
+      when i.expires_at <= clock_timestamp() then 'expired' when i.used_at is not null then 'used' else 'open' end)
+$function$;
+comment on function app.invitation_json(i session_invitations) is 'An invitation as the API shows it: never its code. status: open, used, expired, revoked.';
+
+-- ── function app.invite ──
+CREATE OR REPLACE FUNCTION app.invite(p_session_id uuid, p_tenant_id uuid, p_code_hash text, p_expires_ms bigint, p_replaces uuid, p_by jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  s public.interview_sessions;
+  i public.session_invitations;
+begin
+  select * into s from public.interview_sessions where id = p_session_id and tenant_id = p_tenant_id for update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if s.state_rank >= 70 then return jsonb_build_object('kind', 'ended'); end if;
+  insert into public.session_invitations (session_id, tenant_id, code_hash, expires_at, replaces)
+    values (s.id, s.tenant_id, p_code_hash, clock_timestamp() + app.interval_ms(p_expires_ms), p_replaces) returning * into i;
+  perform app.audit(p_by, p_tenant_id, case when p_replaces is null then 'invitation.create' else 'invitation.resend' end, i.id::text,
+    jsonb_build_object('session_id', s.id));
+  return jsonb_build_object('kind', 'created', 'invitation', app.invitation_json(i));
+end $function$;
+comment on function app.invite(p_session_id uuid, p_tenant_id uuid, p_code_hash text, p_expires_ms bigint, p_replaces uuid, p_by jsonb) is 'An invitation to a session that has not ended.';
+
+-- ── function app.limits_at ──
+CREATE OR REPLACE FUNCTION app.limits_at(p_limits jsonb, p_now timestamp with time zone, p_cost integer)
+ RETURNS TABLE(n bigint, scope text, burst integer, next_at timestamp with time zone, wait_ms double precision, remaining integer, reset_ms double precision)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select l.n, x.scope, l.burst, t.next_at, t.ahead_ms - l.burst * l.step_ms, greatest(0, floor(l.burst - t.ahead_ms / l.step_ms + 1e-6))::integer, t.ahead_ms
+  from (select n, e ->> 'scope' as scope, (e ->> 'burst')::integer as burst, 60000.0 / (e ->> 'per_minute')::double precision as step_ms
+    from jsonb_array_elements(p_limits) with ordinality as q (e, n)) l
+  join public.rate_limits x on x.scope = l.scope
+  cross join lateral (select greatest(x.next_at, p_now) + app.interval_ms(p_cost * l.step_ms) as next_at) a
+  cross join lateral (select a.next_at, (extract(epoch from a.next_at - p_now) * 1000)::double precision as ahead_ms) t
+$function$;
+comment on function app.limits_at(p_limits jsonb, p_now timestamp with time zone, p_cost integer) is 'GCRA: where each limit would stand after p_cost requests. wait_ms > 0 says that it is used up, and for how long.';
+
+-- ── function app.lock_result ──
+CREATE OR REPLACE FUNCTION app.lock_result(p_session_id uuid, p_take integer)
+ RETURNS interview_results
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  r public.interview_results;
+begin
+  perform 1 from public.interview_sessions where id = p_session_id for key share;
+  select * into r from public.interview_results
+    where session_id = p_session_id and takes = p_take and status = 'running' for update;
+  return r;
+end $function$;
+comment on function app.lock_result(p_session_id uuid, p_take integer) is 'The result as this take holds it, locked; null when the take is stale.';
+
+-- ── function app.merge_transcript ──
+CREATE OR REPLACE FUNCTION app.merge_transcript(s interview_sessions, p_entries jsonb)
+ RETURNS text[]
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_changed integer;
+begin
+  -- The sideband's text wins; a browser's copy never replaces a verified one.
+  insert into public.transcript_entries as t (session_id, tenant_id, call_ordinal, item_id, previous_item_id, speaker, text, confidence,
+      start_ms, end_ms, interrupted, verified)
+    select distinct on ((e ->> 'ordinal')::integer, e ->> 'item_id')
+      s.id, s.tenant_id, (e ->> 'ordinal')::integer, e ->> 'item_id', e ->> 'previous_item_id', e ->> 'speaker', e ->> 'text',
+      (e ->> 'confidence')::numeric, (e ->> 'start_ms')::bigint, (e ->> 'end_ms')::bigint, coalesce((e ->> 'interrupted')::boolean, false),
+      (e ->> 'verified')::boolean
+    from jsonb_array_elements(p_entries) with ordinality as x (e, n)
+    order by (e ->> 'ordinal')::integer, e ->> 'item_id', (e ->> 'verified')::boolean desc, n desc
+  on conflict (session_id, call_ordinal, item_id) do update set
+    previous_item_id = coalesce(excluded.previous_item_id, t.previous_item_id), speaker = excluded.speaker, text = excluded.text,
+    confidence = coalesce(excluded.confidence, t.confidence), start_ms = coalesce(excluded.start_ms, t.start_ms),
+    end_ms = coalesce(excluded.end_ms, t.end_ms), interrupted = excluded.interrupted or t.interrupted, verified = excluded.verified
+  where (excluded.verified or not t.verified)
+    and (t.text, t.interrupted, t.verified, t.previous_item_id, t.confidence, t.start_ms, t.end_ms)
+      is distinct from (excluded.text, excluded.interrupted or t.interrupted, excluded.verified, coalesce(excluded.previous_item_id, t.previous_item_id),
+        coalesce(excluded.confidence, t.confidence), coalesce(excluded.start_ms, t.start_ms), coalesce(excluded.end_ms, t.end_ms));
+  get diagnostics v_changed = row_count;
+  if v_changed > 0 and s.state_rank >= 90 then
+    update public.interview_sessions set transcript_revision = transcript_revision + 1 where id = s.id;
+    perform app.emit(s.id, s.tenant_id, 'transcript.revised', jsonb_build_object('entries', v_changed));
+  end if;
+  return (select array_agg(distinct e ->> 'item_id') from jsonb_array_elements(p_entries) e);
+end $function$;
+comment on function app.merge_transcript(s interview_sessions, p_entries jsonb) is 'The idempotent merge of the two sources. Raises the revision when a session that has ended is changed.';
+
+-- ── function app.move_machine ──
+CREATE OR REPLACE FUNCTION app.move_machine(p_machine_id uuid, p_state text, p_reason text DEFAULT NULL::text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  m public.machines;
+  ranks constant text[] := array['reserved', 'created', 'started', 'claimed', 'draining', 'destroying', 'destroyed'];
+begin
+  select * into m from public.machines where id = p_machine_id for update;
+  if not found or array_position(ranks, p_state) <= array_position(ranks, m.state) then
+    return false;
+  end if;
+  update public.machines set
+    state = p_state,
+    reason = coalesce(reason, p_reason),
+    created_at = case when p_state = 'created' then coalesce(created_at, clock_timestamp()) else created_at end,
+    started_at = case when p_state = 'started' then coalesce(started_at, clock_timestamp()) else started_at end,
+    claimed_at = case when p_state = 'claimed' then coalesce(claimed_at, clock_timestamp()) else claimed_at end,
+    draining_at = case when p_state = 'draining' then coalesce(draining_at, clock_timestamp()) else draining_at end,
+    destroying_at = case when p_state = 'destroying' then coalesce(destroying_at, clock_timestamp()) else destroying_at end,
+    destroyed_at = case when p_state = 'destroyed' then coalesce(destroyed_at, clock_timestamp()) else destroyed_at end,
+    taken_by = null, taken_until = null
+  where id = p_machine_id;
+  if m.session_id is not null then
+    perform app.emit(m.session_id, m.tenant_id, 'machine.' || p_state, jsonb_strip_nulls(jsonb_build_object(
+      'machine_id', m.id, 'fly_machine_id', m.fly_machine_id, 'region', m.region, 'attempt', m.attempt, 'reason', coalesce(m.reason, p_reason))));
+  end if;
+  return true;
+end $function$;
+comment on function app.move_machine(p_machine_id uuid, p_state text, p_reason text) is 'Moves a machine forward, stamps the phase and appends the event; false when it is already there or past.';
+
+-- ── function app.move_session ──
+CREATE OR REPLACE FUNCTION app.move_session(p_session_id uuid, p_status text, p_outcome text DEFAULT NULL::text, p_reason text DEFAULT NULL::text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for update;
+  if not found or app.rank_of(p_status) <= s.state_rank then
+    return false;
+  end if;
+  update public.interview_sessions set
+    status = p_status,
+    outcome = coalesce(outcome, p_outcome),
+    reason = coalesce(reason, p_reason),
+    ready_at = case when p_status = 'ready' then coalesce(ready_at, clock_timestamp()) else ready_at end,
+    started_at = case when p_status = 'in_progress' then coalesce(started_at, clock_timestamp()) else started_at end,
+    completed_at = case when app.rank_of(p_status) >= 90 then coalesce(completed_at, clock_timestamp()) else completed_at end,
+    presence = case when app.rank_of(p_status) >= 90 then 'absent' else presence end
+  where id = p_session_id;
+  if app.rank_of(p_status) >= 90 then
+    update public.tenant_counters set live_sessions = live_sessions - 1 where tenant_id = s.tenant_id;
+  end if;
+  perform app.emit(s.id, s.tenant_id, 'session.' || p_status, jsonb_strip_nulls(jsonb_build_object(
+    'from', s.status, 'to', p_status, 'outcome', coalesce(s.outcome, p_outcome), 'reason', coalesce(s.reason, p_reason))));
+  return true;
+end $function$;
+comment on function app.move_session(p_session_id uuid, p_status text, p_outcome text, p_reason text) is 'Moves a session forward and appends the event; false when it is already there or past (F1). An ending already decided is kept.';
+
+-- ── function app.my_tenants ──
+CREATE OR REPLACE FUNCTION app.my_tenants(p_roles text[] DEFAULT ARRAY['admin'::text, 'member'::text, 'viewer'::text])
+ RETURNS SETOF uuid
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select u.tenant_id from public.tenant_users u
+  where u.role = any (p_roles) and u.user_id = (app.claims() ->> 'sub')::uuid
+$function$;
+comment on function app.my_tenants(p_roles text[]) is 'The tenants the caller belongs to in one of these roles. SECURITY DEFINER, so that the policy of tenant_users does not call itself.';
+grant execute on function app.my_tenants(p_roles text[]) to authenticated;
+grant execute on function app.my_tenants(p_roles text[]) to orchestrator;
+grant execute on function app.my_tenants(p_roles text[]) to session_worker;
+
+-- ── function app.new_candidate ──
+CREATE OR REPLACE FUNCTION app.new_candidate()
+ RETURNS uuid
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$ insert into public.candidates default values returning id $function$;
+comment on function app.new_candidate() is 'A new person. Default of tenant_candidates.candidate_id, so that a tenant names no person but its own.';
+grant execute on function app.new_candidate() to authenticated;
+
+-- ── function app.owe_erased_videos ──
+CREATE OR REPLACE FUNCTION app.owe_erased_videos()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  insert into public.video_deletions (video_id, tenant_id, cause)
+    select j.video_id, j.tenant_id, 'erasure' from public.video_jobs j where j.session_id = new.id and j.video_id is not null
+    on conflict do nothing;
+  return null;
+end $function$;
+comment on function app.owe_erased_videos() is 'V5: also recordings that no segment tells of yet.';
+
+-- ── function app.own_session ──
+CREATE OR REPLACE FUNCTION app.own_session(p_for_share boolean DEFAULT false)
+ RETURNS interview_sessions
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  c jsonb := app.claims();
+  s public.interview_sessions;
+begin
+  if p_for_share then
+    select * into s from public.interview_sessions where id = (c ->> 'session_id')::uuid for share;
+  else
+    select * into s from public.interview_sessions where id = (c ->> 'session_id')::uuid for update;
+  end if;
+  if s.id is null or s.machine_id is distinct from (c ->> 'machine_id')::uuid or s.epoch is distinct from (c ->> 'epoch')::integer then
+    raise exception 'fenced' using errcode = 'PT409', hint = 'Another machine serves the session now.';
+  end if;
+  return s;
+end $function$;
+comment on function app.own_session(p_for_share boolean) is 'The session of the calling worker, locked (F3); raises PT409 when the worker is fenced.';
+
+-- ── function app.plan_video ──
+CREATE OR REPLACE FUNCTION app.plan_video()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  if new.state_rank >= 90 then
+    update public.video_jobs set state = 'closing', ended_at = clock_timestamp(), attempts = 0, next_attempt_at = clock_timestamp()
+      where session_id = new.id and state in ('wanted', 'open', 'dead');
+  elsif new.state_rank >= 40 and new.state_rank < 70 then
+    insert into public.video_jobs (session_id, ordinal, tenant_id) values (new.id, 1, new.tenant_id) on conflict do nothing;
+  end if;
+  return null;
+end $function$;
+comment on function app.plan_video() is 'Plans the recording of a session when its worker is ready, so that the token is there when the candidate is; closes it at the end.';
+
+-- ── function app.queue_result ──
+CREATE OR REPLACE FUNCTION app.queue_result()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  if new.transcript_erased_at is not null then return null; end if;
+  if new.started_at is null and not exists (select from public.transcript_entries e where e.session_id = new.id) then return null; end if;
+  insert into public.interview_results as r (session_id, tenant_id, wanted_revision) values (new.id, new.tenant_id, new.transcript_revision)
+  on conflict (session_id) do update set
+    wanted_revision = excluded.wanted_revision,
+    status = case r.status when 'running' then r.status else 'pending' end,
+    attempts = case r.status when 'running' then r.attempts else 0 end,
+    next_attempt_at = case r.status when 'running' then r.next_attempt_at
+      else clock_timestamp() + app.result_wait(r.takes) end
+  where r.wanted_revision < excluded.wanted_revision;
+  return null;
+end $function$;
+comment on function app.queue_result() is 'Queues the evaluation of a session that has ended, and again when its transcript has grown. A session that never began has nothing to evaluate.';
+
+-- ── function app.rank_of ──
+CREATE OR REPLACE FUNCTION app.rank_of(p_status text)
+ RETURNS smallint
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN (CASE p_status WHEN 'scheduled'::text THEN 10 WHEN 'pending'::text THEN 20 WHEN 'provisioning'::text THEN 30 WHEN 'ready'::text THEN 40 WHEN 'connecting'::text THEN 50 WHEN 'in_progress'::text THEN 60 WHEN 'finalizing'::text THEN 70 WHEN 'completed'::text THEN 90 WHEN 'disconnected'::text THEN 90 WHEN 'failed'::text THEN 90 WHEN 'expired'::text THEN 90 WHEN 'cancelled'::text THEN 90 ELSE NULL::integer END)::smallint;
+comment on function app.rank_of(p_status text) is 'Rank of a session status; null for a word that is none. Same as sessionRanks in shared/src/session/states.ts.';
+grant execute on function app.rank_of(p_status text) to authenticated;
+grant execute on function app.rank_of(p_status text) to orchestrator;
+grant execute on function app.rank_of(p_status text) to session_worker;
+
+-- ── function app.result_wait ──
+CREATE OR REPLACE FUNCTION app.result_wait(p_takes integer)
+ RETURNS interval
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$ select app.interval_ms(least(3600000, 1000 * power(2, least(p_takes, 12)))) $function$;
+comment on function app.result_wait(p_takes integer) is 'How long a grown transcript waits for its next evaluation: late entries come in several uploads, and whoever holds the session''s token can send more. Each evaluation so far doubles it, from 1 s to an hour.';
+
+-- ── function app.session_json ──
+CREATE OR REPLACE FUNCTION app.session_json(p_session_id uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object(
+    'session_id', s.id, 'tenant_id', s.tenant_id, 'status', s.status, 'outcome', s.outcome, 'reason', s.reason,
+    'presence', s.presence, 'region', s.region, 'region_reason', s.region_reason, 'fly_machine_id', s.fly_machine_id,
+    'epoch', s.epoch, 'simulated', s.simulated, 'metadata', s.metadata, 'settings', s.settings,
+    'max_duration_ms', s.max_duration_ms, 'end_requested_at', s.end_requested_at, 'transcript_revision', s.transcript_revision,
+    'transcript_complete', s.transcript_complete, 'video_recording_url', s.video_recording_url,
+    'created_at', s.created_at, 'expires_at', s.expires_at, 'ready_at', s.ready_at, 'started_at', s.started_at, 'completed_at', s.completed_at,
+    'interview_context', jsonb_build_object(
+      'position', jsonb_build_object('id', p.id, 'title', p.title, 'description', p.description),
+      'candidate', jsonb_build_object('id', c.candidate_id, 'name', c.name, 'email', c.email, 'external_id', c.external_id)))
+  from public.interview_sessions s
+  join public.positions p on p.id = s.position_id
+  join public.tenant_candidates c on c.tenant_id = s.tenant_id and c.candidate_id = s.candidate_id
+  where s.id = p_session_id
+$function$;
+comment on function app.session_json(p_session_id uuid) is 'A session as the platform API shows it, without tokens and URLs.';
+
+-- ── function app.tenant_json ──
+CREATE OR REPLACE FUNCTION app.tenant_json(p_tenant_id uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select to_jsonb(t) || jsonb_build_object(
+    'live_sessions', coalesce((select c.live_sessions from public.tenant_counters c where c.tenant_id = t.id), 0),
+    'apps', (select coalesce(jsonb_agg(jsonb_build_object('name', a.name, 'network', a.network, 'status', a.status) order by a.name), '[]')
+      from public.tenant_apps a where a.tenant_id = t.id),
+    'pools', (select coalesce(jsonb_agg(jsonb_build_object('region', p.region, 'floor', p.floor, 'ceiling', p.ceiling) order by p.region), '[]')
+      from public.pool_policies p where p.tenant_id = t.id))
+  from public.tenants t where t.id = p_tenant_id
+$function$;
+comment on function app.tenant_json(p_tenant_id uuid) is 'A tenant as the API shows it: its row, live sessions, apps and pools.';
+
+-- ── function app.touch ──
+CREATE OR REPLACE FUNCTION app.touch()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  new.updated_at := now();
+  return new;
+end $function$;
+comment on function app.touch() is 'Keeps updated_at.';
+
+-- ── function app.worker_serves ──
+CREATE OR REPLACE FUNCTION app.worker_serves(p_session_id uuid)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select exists (select from public.interview_sessions s where s.id = p_session_id and s.id = app.worker_session()
+    and s.machine_id = (app.claims() ->> 'machine_id')::uuid and s.epoch = (app.claims() ->> 'epoch')::integer)
+$function$;
+comment on function app.worker_serves(p_session_id uuid) is 'Whether the calling worker serves this session at its present epoch.';
+grant execute on function app.worker_serves(p_session_id uuid) to session_worker;
+
+-- ── function app.worker_session ──
+CREATE OR REPLACE FUNCTION app.worker_session()
+ RETURNS uuid
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$ select (app.claims() ->> 'session_id')::uuid $function$;
+comment on function app.worker_session() is 'The one session a worker''s token is for.';
+grant execute on function app.worker_session() to session_worker;
+
+-- ── function public.app_ready ──
+CREATE OR REPLACE FUNCTION public.app_ready(p_name text)
+ RETURNS boolean
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  with done as (
+    update public.tenant_apps set status = 'ready' where name = p_name and status in ('planned', 'ready') returning 1)
+  select exists (select from done)
+$function$;
+comment on function public.app_ready(p_name text) is 'Fly has the app on its network: machines may be created in it. False when it is unknown or being removed.';
+grant execute on function public.app_ready(p_name text) to orchestrator;
+
+-- ── function public.app_removed ──
+CREATE OR REPLACE FUNCTION public.app_removed(p_name text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  v_tenant uuid;
+begin
+  update public.tenant_apps set status = 'removed' where name = p_name and status in ('removing', 'removed') returning tenant_id into v_tenant;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  perform 1 from public.tenants where id = v_tenant and status = 'removing' for no key update;
+  if not found then return jsonb_build_object('kind', 'removed'); end if;
+  return app.finish_removal(v_tenant);
+end $function$;
+comment on function public.app_removed(p_name text) is 'Fly says that the app is gone. Finishes the removal of its tenant when it was the last.';
+grant execute on function public.app_removed(p_name text) to orchestrator;
+
+-- ── function public.append_transcript ──
+CREATE OR REPLACE FUNCTION public.append_transcript(p_entries jsonb)
+ RETURNS text[]
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  s public.interview_sessions := app.own_session(true);
+begin
+  return app.merge_transcript(s, p_entries);
+end $function$;
+comment on function public.append_transcript(p_entries jsonb) is 'Stores entries of the calling worker''s session, idempotently; answers the item ids that are stored now.';
+grant execute on function public.append_transcript(p_entries jsonb) to session_worker;
+
+-- ── function public.authenticate_api_keys ──
+CREATE OR REPLACE FUNCTION public.authenticate_api_keys(p_hashes text[])
+ RETURNS TABLE(key_hash text, key_id uuid, tenant_id uuid, scopes text[], tenant_status text, allowed_regions text[])
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select k.key_hash, k.id, k.tenant_id, k.scopes, t.status, t.allowed_regions
+  from public.api_keys k join public.tenants t on t.id = k.tenant_id
+  where k.key_hash = any (p_hashes) and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
+$function$;
+comment on function public.authenticate_api_keys(p_hashes text[]) is 'The valid keys among these hashes, with tenant, scopes and the regions the tenant may use. Takes many at once.';
+grant execute on function public.authenticate_api_keys(p_hashes text[]) to orchestrator;
+
+-- ── function public.calls_to_hang_up ──
+CREATE OR REPLACE FUNCTION public.calls_to_hang_up(p_limit integer DEFAULT 20, p_retry_ms integer DEFAULT 5000)
+ RETURNS jsonb
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  with due as (
+    select c.id from public.realtime_calls c join public.interview_sessions s on s.id = c.session_id
+    left join public.machines m on m.id = s.machine_id
+    where c.hung_up_at is null and s.state_rank >= 90 and (m.id is null or m.state_rank >= 60 or c.epoch < s.epoch)
+      and (c.next_hang_up_at is null or c.next_hang_up_at <= clock_timestamp())
+    order by c.opened_at limit p_limit for update of c skip locked
+  ), taken as (
+    update public.realtime_calls c set hang_up_attempts = hang_up_attempts + 1,
+      next_hang_up_at = clock_timestamp() + app.interval_ms(p_retry_ms * power(2, least(hang_up_attempts, 8)))
+    from due where c.id = due.id returning c.*
+  )
+  select coalesce(jsonb_agg(jsonb_build_object('id', id, 'session_id', session_id, 'ordinal', ordinal, 'call_id', call_id,
+    'credential_ciphertext', credential_ciphertext, 'attempts', hang_up_attempts, 'age_ms', floor(extract(epoch from clock_timestamp() - opened_at) * 1000))), '[]')
+  from taken
+$function$;
+comment on function public.calls_to_hang_up(p_limit integer, p_retry_ms integer) is 'Calls whose session is over and whose worker is gone: taken for one try, then again after a growing while.';
+grant execute on function public.calls_to_hang_up(p_limit integer, p_retry_ms integer) to orchestrator;
+
+-- ── function public.change_candidate ──
+CREATE OR REPLACE FUNCTION public.change_candidate(p_tenant_id uuid, p_candidate_id uuid, p_changes jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  c public.tenant_candidates;
+begin
+  update public.tenant_candidates t set name = n.name, email = n.email, external_id = n.external_id, status = n.status
+    from (select r.* from public.tenant_candidates o cross join lateral jsonb_populate_record(o, p_changes) r
+      where o.tenant_id = p_tenant_id and o.candidate_id = p_candidate_id and o.erased_at is null) n
+    where t.tenant_id = p_tenant_id and t.candidate_id = p_candidate_id returning t.* into c;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  return jsonb_build_object('kind', 'changed', 'candidate', app.candidate_json(c));
+exception when unique_violation then
+  return app.candidate_conflict(p_tenant_id, p_changes, p_candidate_id);
+end $function$;
+comment on function public.change_candidate(p_tenant_id uuid, p_candidate_id uuid, p_changes jsonb) is 'Changes name, email, external_id or status; fields not given stay. kind: changed, conflict (with field and candidate_id), not_found.';
+grant execute on function public.change_candidate(p_tenant_id uuid, p_candidate_id uuid, p_changes jsonb) to orchestrator;
+
+-- ── function public.change_position ──
+CREATE OR REPLACE FUNCTION public.change_position(p_tenant_id uuid, p_position_id uuid, p_changes jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  p public.positions;
+begin
+  update public.positions t set title = n.title, description = n.description
+    from (select r.* from public.positions o cross join lateral jsonb_populate_record(o, p_changes) r
+      where o.tenant_id = p_tenant_id and o.id = p_position_id) n
+    where t.tenant_id = p_tenant_id and t.id = p_position_id returning t.* into p;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  return jsonb_build_object('kind', 'changed', 'position', to_jsonb(p));
+end $function$;
+comment on function public.change_position(p_tenant_id uuid, p_position_id uuid, p_changes jsonb) is 'Changes title or description; fields not given stay. kind: changed, not_found.';
+grant execute on function public.change_position(p_tenant_id uuid, p_position_id uuid, p_changes jsonb) to orchestrator;
+
+-- ── function public.claim_session ──
+CREATE OR REPLACE FUNCTION public.claim_session(p_machine_name text, p_app_name text, p_fly_machine_id text, p_boot_nonce text, p_lease_ms integer, p_life_ms integer, p_image_digest text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  m public.machines;
+  s public.interview_sessions;
+begin
+  select * into m from public.machines where name = p_machine_name and app_name = p_app_name;
+  if not found then return jsonb_build_object('kind', 'refused', 'why', 'unknown machine'); end if;
+  if p_image_digest is not null and m.image like '%@%' and split_part(m.image, '@', 2) <> p_image_digest then
+    return jsonb_build_object('kind', 'refused', 'why', 'another image');
+  end if;
+  if m.session_id is null then return jsonb_build_object('kind', 'refused', 'why', 'not assigned'); end if;
+  select * into s from public.interview_sessions where id = m.session_id for update;
+  select * into m from public.machines where id = m.id for update;
+  if m.fly_machine_id is not null and m.fly_machine_id <> p_fly_machine_id then
+    return jsonb_build_object('kind', 'refused', 'why', 'another machine has this name');
+  end if;
+  if m.boot_nonce is not null and m.boot_nonce <> p_boot_nonce then
+    return jsonb_build_object('kind', 'refused', 'why', 'claimed by an earlier boot');
+  end if;
+  if m.state_rank > 40 then return jsonb_build_object('kind', 'refused', 'why', 'the machine is ' || m.state); end if;
+  if s.state_rank >= 70 then return jsonb_build_object('kind', 'refused', 'why', 'the session is ' || s.status); end if;
+  if m.boot_nonce is null then
+    if s.machine_id is not null then return jsonb_build_object('kind', 'refused', 'why', 'another machine serves the session'); end if;
+    -- F3: the epoch changes under FOR UPDATE of the session.
+    update public.interview_sessions set epoch = epoch + 1, machine_id = m.id, fly_machine_id = p_fly_machine_id, region = m.region
+      where id = s.id returning * into s;
+    update public.machines set fly_machine_id = p_fly_machine_id, boot_nonce = p_boot_nonce, epoch = s.epoch,
+      last_heartbeat_at = clock_timestamp(), lease_expires_at = clock_timestamp() + app.interval_ms(p_lease_ms),
+      hard_deadline_at = clock_timestamp() + app.interval_ms(p_life_ms + s.max_duration_ms)
+      where id = m.id;
+    perform app.move_machine(m.id, 'claimed');
+    perform app.move_session(s.id, 'ready');
+    select * into m from public.machines where id = m.id;
+    select * into s from public.interview_sessions where id = s.id;
+  elsif s.machine_id is distinct from m.id then
+    return jsonb_build_object('kind', 'refused', 'why', 'another machine serves the session');
+  end if;
+  return jsonb_build_object('kind', 'claimed', 'machine_id', m.id, 'session', app.session_json(s.id),
+    'allowed_origins', (select to_jsonb(t.allowed_origins) from public.tenants t where t.id = s.tenant_id),
+    'open_call', (select jsonb_build_object('ordinal', c.ordinal, 'call_id', c.call_id, 'credential_ciphertext', c.credential_ciphertext)
+      from public.realtime_calls c where c.session_id = s.id and c.hung_up_at is null order by c.ordinal desc limit 1),
+    'directive', app.directive_of(s, m));
+end $function$;
+comment on function public.claim_session(p_machine_name text, p_app_name text, p_fly_machine_id text, p_boot_nonce text, p_lease_ms integer, p_life_ms integer, p_image_digest text) is 'A booted worker takes its session at the next epoch. The same nonce again gets the same answer; everything else is refused with why.';
+grant execute on function public.claim_session(p_machine_name text, p_app_name text, p_fly_machine_id text, p_boot_nonce text, p_lease_ms integer, p_life_ms integer, p_image_digest text) to orchestrator;
+
+-- ── function public.create_api_key ──
+CREATE OR REPLACE FUNCTION public.create_api_key(p_tenant_id uuid, p_name text, p_prefix text, p_key_hash text, p_scopes text[], p_by jsonb, p_created_by uuid DEFAULT NULL::uuid, p_expires_ms bigint DEFAULT NULL::bigint)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  k public.api_keys;
+begin
+  if not exists (select from public.tenants where id = p_tenant_id and status in ('active', 'suspended')) then
+    return jsonb_build_object('kind', 'not_found');
+  end if;
+  insert into public.api_keys (tenant_id, name, prefix, key_hash, scopes, created_by, expires_at)
+    values (p_tenant_id, p_name, p_prefix, p_key_hash, p_scopes, p_created_by, clock_timestamp() + app.interval_ms(p_expires_ms)) returning * into k;
+  perform app.audit(p_by, p_tenant_id, 'api_key.create', k.id::text, jsonb_build_object('prefix', p_prefix, 'scopes', to_jsonb(p_scopes)));
+  return jsonb_build_object('kind', 'created', 'key', app.api_key_json(k));
+end $function$;
+comment on function public.create_api_key(p_tenant_id uuid, p_name text, p_prefix text, p_key_hash text, p_scopes text[], p_by jsonb, p_created_by uuid, p_expires_ms bigint) is 'Stores a key''s hash. kind: created, not_found.';
+grant execute on function public.create_api_key(p_tenant_id uuid, p_name text, p_prefix text, p_key_hash text, p_scopes text[], p_by jsonb, p_created_by uuid, p_expires_ms bigint) to orchestrator;
+
+-- ── function public.create_candidate ──
+CREATE OR REPLACE FUNCTION public.create_candidate(p_tenant_id uuid, p_candidate jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  c public.tenant_candidates;
+begin
+  insert into public.tenant_candidates (tenant_id, name, email, external_id, status)
+    values (p_tenant_id, p_candidate ->> 'name', p_candidate ->> 'email', p_candidate ->> 'external_id', p_candidate ->> 'status') returning * into c;
+  return jsonb_build_object('kind', 'created', 'candidate', app.candidate_json(c));
+exception when unique_violation then
+  return app.candidate_conflict(p_tenant_id, p_candidate);
+end $function$;
+comment on function public.create_candidate(p_tenant_id uuid, p_candidate jsonb) is 'Stores {name, email?, external_id?, status?}. kind: created, conflict (with field and candidate_id).';
+grant execute on function public.create_candidate(p_tenant_id uuid, p_candidate jsonb) to orchestrator;
+
+-- ── function public.create_invitation ──
+CREATE OR REPLACE FUNCTION public.create_invitation(p_session_id uuid, p_tenant_id uuid, p_code_hash text, p_expires_ms bigint, p_by jsonb)
+ RETURNS jsonb
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select app.invite(p_session_id, p_tenant_id, p_code_hash, p_expires_ms, null, p_by)
+$function$;
+comment on function public.create_invitation(p_session_id uuid, p_tenant_id uuid, p_code_hash text, p_expires_ms bigint, p_by jsonb) is 'Stores the hash of a new one-time code. kind: created, ended, not_found.';
+grant execute on function public.create_invitation(p_session_id uuid, p_tenant_id uuid, p_code_hash text, p_expires_ms bigint, p_by jsonb) to orchestrator;
+
+-- ── function public.create_position ──
+CREATE OR REPLACE FUNCTION public.create_position(p_tenant_id uuid, p_position jsonb)
+ RETURNS jsonb
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  insert into public.positions (tenant_id, title, description) values (p_tenant_id, p_position ->> 'title', p_position ->> 'description')
+  returning jsonb_build_object('kind', 'created', 'position', to_jsonb(positions))
+$function$;
+comment on function public.create_position(p_tenant_id uuid, p_position jsonb) is 'Stores {title, description?}. kind: created.';
+grant execute on function public.create_position(p_tenant_id uuid, p_position jsonb) to orchestrator;
+
+-- ── function public.create_sessions ──
+CREATE OR REPLACE FUNCTION public.create_sessions(p_requests jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  r jsonb;
+  v_results jsonb[] := '{}';
+  v_tenant uuid;
+begin
+  -- F2 for a whole batch: counters in one order, or two batches could wait for each other.
+  for v_tenant in select distinct (x ->> 'tenant_id')::uuid as id from jsonb_array_elements(p_requests) x order by id loop
+    perform 1 from public.tenant_counters where tenant_id = v_tenant for update;
+  end loop;
+  for r in select * from jsonb_array_elements(p_requests) loop
+    v_results := v_results || app.create_session(r);
+  end loop;
+  return to_jsonb(v_results);
+end $function$;
+comment on function public.create_sessions(p_requests jsonb) is 'Creates sessions: an array of requests in, an array of results out, in order. kind: created, replayed, idempotency_mismatch, quota_exceeded, rate_limited (retry_after_ms), duration_exceeded, candidate_not_found, position_not_found, no_app, tenant_inactive.';
+grant execute on function public.create_sessions(p_requests jsonb) to orchestrator;
+
+-- ── function public.dead_results ──
+CREATE OR REPLACE FUNCTION public.dead_results(p_limit integer DEFAULT 100)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(jsonb_build_object('session_id', session_id, 'tenant_id', tenant_id, 'failure', failure, 'attempts', attempts,
+    'updated_at', updated_at) order by updated_at desc), '[]')
+  from (select * from public.interview_results where status = 'dead' order by updated_at desc limit p_limit) d
+$function$;
+comment on function public.dead_results(p_limit integer) is 'Results that were given up, newest first: what an operator has to look at (E4).';
+grant execute on function public.dead_results(p_limit integer) to orchestrator;
+
+-- ── function public.delete_provider_credential ──
+CREATE OR REPLACE FUNCTION public.delete_provider_credential(p_tenant_id uuid, p_provider text, p_by jsonb)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+begin
+  delete from public.provider_credentials where tenant_id = p_tenant_id and provider = p_provider;
+  if not found then return false; end if;
+  perform app.audit(p_by, p_tenant_id, 'provider_credential.delete', p_provider);
+  return true;
+end $function$;
+comment on function public.delete_provider_credential(p_tenant_id uuid, p_provider text, p_by jsonb) is 'Forgets a credential; false when there was none.';
+grant execute on function public.delete_provider_credential(p_tenant_id uuid, p_provider text, p_by jsonb) to orchestrator;
+
+-- ── function public.draw_rate_limits ──
+CREATE OR REPLACE FUNCTION public.draw_rate_limits(p_requests jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  r jsonb;
+  v_results jsonb[] := '{}';
+begin
+  -- One order for every batch, or two could wait for each other.
+  insert into public.rate_limits (scope, next_at)
+    select distinct l ->> 'scope', clock_timestamp() from jsonb_array_elements(p_requests) q, jsonb_array_elements(q -> 'limits') l order by 1
+    on conflict (scope) do nothing;
+  perform 1 from public.rate_limits x
+    where x.scope in (select l ->> 'scope' from jsonb_array_elements(p_requests) q, jsonb_array_elements(q -> 'limits') l) order by x.scope for update;
+  for r in select * from jsonb_array_elements(p_requests) loop
+    v_results := v_results || app.draw_limits(r -> 'limits');
+  end loop;
+  return to_jsonb(v_results);
+end $function$;
+comment on function public.draw_rate_limits(p_requests jsonb) is 'Requests in, answers out, in order. A request [{limits: [{scope, per_minute, burst}]}] draws from all of its limits or from none. Answer: {allowed, retry_after_ms, limits: [{scope, limit, remaining, reset_ms}]}.';
+grant execute on function public.draw_rate_limits(p_requests jsonb) to orchestrator;
+
+-- ── function public.erase_candidate ──
+CREATE OR REPLACE FUNCTION public.erase_candidate(p_tenant_id uuid, p_candidate_id uuid, p_by jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  s record;
+  v_live uuid[];
+  v_erased jsonb;
+begin
+  if not exists (select from public.tenant_candidates where tenant_id = p_tenant_id and candidate_id = p_candidate_id and erased_at is null) then
+    return jsonb_build_object('kind', 'not_found');
+  end if;
+  -- F2: all of the candidate's sessions before any ending takes the counter.
+  perform 1 from public.interview_sessions
+    where tenant_id = p_tenant_id and candidate_id = p_candidate_id and state_rank < 90 order by id for update;
+  for s in select id from public.interview_sessions
+    where tenant_id = p_tenant_id and candidate_id = p_candidate_id and state_rank < 70 and end_requested_at is null order by id loop
+    perform public.request_end(s.id, p_tenant_id, 'cancelled', 'ended_by_platform');
+  end loop;
+  -- From here on no new session of the candidate can come: it would refer to this row.
+  perform 1 from public.tenant_candidates where tenant_id = p_tenant_id and candidate_id = p_candidate_id and erased_at is null for update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  select coalesce(array_agg(id order by id), '{}') into v_live from public.interview_sessions
+    where tenant_id = p_tenant_id and candidate_id = p_candidate_id and state_rank < 90;
+  if v_live <> '{}' then return jsonb_build_object('kind', 'ending', 'session_ids', to_jsonb(v_live)); end if;
+  v_erased := app.erase(p_tenant_id, p_candidate_id);
+  perform app.audit(p_by, p_tenant_id, 'candidate.erase', p_candidate_id::text,
+    jsonb_build_object('sessions', v_erased -> 'sessions', 'transcript_entries', v_erased -> 'transcript_entries',
+      'videos', jsonb_array_length(v_erased -> 'videos')));
+  return v_erased || jsonb_build_object('kind', 'erased');
+end $function$;
+comment on function public.erase_candidate(p_tenant_id uuid, p_candidate_id uuid, p_by jsonb) is 'Erases a candidate from a tenant. kind: erased (with sessions, transcript_entries, videos to delete), ending (sessions that must end first were asked to: call again), not_found.';
+grant execute on function public.erase_candidate(p_tenant_id uuid, p_candidate_id uuid, p_by jsonb) to orchestrator;
+
+-- ── function public.exchange_invitation ──
+CREATE OR REPLACE FUNCTION public.exchange_invitation(p_session_id uuid, p_code_hash text, p_browser_hash text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  i public.session_invitations;
+  s public.interview_sessions;
+begin
+  select * into i from public.session_invitations where code_hash = p_code_hash and session_id = p_session_id for update;
+  if not found or i.revoked_at is not null or i.expires_at < clock_timestamp() then return jsonb_build_object('kind', 'invalid'); end if;
+  if i.browser_hash is not null and i.browser_hash <> p_browser_hash then return jsonb_build_object('kind', 'used'); end if;
+  select * into s from public.interview_sessions where id = p_session_id;
+  if s.state_rank >= 70 then return jsonb_build_object('kind', 'ended', 'session', app.session_json(s.id)); end if;
+  update public.session_invitations set browser_hash = p_browser_hash, used_at = coalesce(used_at, clock_timestamp()) where id = i.id;
+  return jsonb_build_object('kind', 'accepted', 'session', app.session_json(s.id));
+end $function$;
+comment on function public.exchange_invitation(p_session_id uuid, p_code_hash text, p_browser_hash text) is 'A browser shows an invitation code: accepted, used (by another browser), ended or invalid. The same browser may come again.';
+grant execute on function public.exchange_invitation(p_session_id uuid, p_code_hash text, p_browser_hash text) to orchestrator;
+
+-- ── function public.expire_retained ──
+CREATE OR REPLACE FUNCTION public.expire_retained(p_limit integer DEFAULT 100)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  v_transcripts integer := app.expire_transcripts(p_limit);
+  v_videos integer := app.expire_videos(p_limit);
+  v_audit integer;
+  v_limits integer;
+begin
+  delete from public.audit_log where id in (
+    select a.id from public.tenants t join public.audit_log a on a.tenant_id = t.id
+    where t.audit_days is not null and a.created_at < clock_timestamp() - make_interval(days => t.audit_days) limit p_limit);
+  get diagnostics v_audit = row_count;
+  -- A limit at rest says nothing: the next request makes it again.
+  delete from public.rate_limits where scope in (
+    select scope from public.rate_limits where next_at < clock_timestamp() - interval '1 hour' limit p_limit for update skip locked);
+  get diagnostics v_limits = row_count;
+  return jsonb_build_object('transcripts', v_transcripts, 'videos', v_videos, 'audit_entries', v_audit, 'rate_limits', v_limits,
+    'more', greatest(v_transcripts, v_videos, v_audit, v_limits) >= p_limit);
+end $function$;
+comment on function public.expire_retained(p_limit integer) is 'Carries out the retention of every tenant, at most p_limit of each kind; more says whether to call again at once.';
+grant execute on function public.expire_retained(p_limit integer) to orchestrator;
+
+-- ── function public.expire_sessions ──
+CREATE OR REPLACE FUNCTION public.expire_sessions()
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  s record;
+  v_ids uuid[] := '{}';
+begin
+  for s in select id, machine_id from public.interview_sessions where state_rank < 60 and expires_at < clock_timestamp()
+    order by id for update skip locked loop
+    if s.machine_id is null then
+      perform public.request_end(s.id, null, 'expired', 'schedule_expired');
+      v_ids := v_ids || s.id;
+    end if;
+  end loop;
+  return to_jsonb(v_ids);
+end $function$;
+comment on function public.expire_sessions() is 'Ends sessions that nobody used before they expired. A claimed one is ended by its worker''s own timer.';
+grant execute on function public.expire_sessions() to orchestrator;
+
+-- ── function public.finish_session ──
+CREATE OR REPLACE FUNCTION public.finish_session(p_machine_id uuid, p_epoch integer, p_kind text, p_outcome text DEFAULT NULL::text, p_reason text DEFAULT NULL::text, p_transcript_complete boolean DEFAULT NULL::boolean)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  m public.machines;
+  s public.interview_sessions;
+begin
+  select * into m from public.machines where id = p_machine_id;
+  if not found then return jsonb_build_object('kind', 'unknown'); end if;
+  select * into s from public.interview_sessions where id = m.session_id for update;
+  if s.machine_id is distinct from m.id or s.epoch <> p_epoch then
+    perform app.move_machine(m.id, 'draining', 'superseded');
+    return jsonb_build_object('kind', 'fenced', 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
+  end if;
+  if p_kind = 'draining' then
+    perform app.move_machine(m.id, 'draining', 'handed_over');
+    return jsonb_build_object('kind', 'draining', 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
+  end if;
+  update public.interview_sessions set transcript_complete = coalesce(p_transcript_complete, transcript_complete) where id = s.id;
+  perform app.move_session(s.id, 'finalizing', p_outcome, p_reason);
+  perform app.end_session(s.id, p_outcome, p_reason);
+  perform app.move_machine(m.id, 'draining', 'session_ended');
+  return jsonb_build_object('kind', 'ended', 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
+end $function$;
+comment on function public.finish_session(p_machine_id uuid, p_epoch integer, p_kind text, p_outcome text, p_reason text, p_transcript_complete boolean) is 'A worker''s last word: ended (the session ends with the ending already decided, else with this one) or draining (the session goes on elsewhere).';
+grant execute on function public.finish_session(p_machine_id uuid, p_epoch integer, p_kind text, p_outcome text, p_reason text, p_transcript_complete boolean) to orchestrator;
+
+-- ── function public.flag_integrity ──
+CREATE OR REPLACE FUNCTION public.flag_integrity(p_kind text, p_count integer DEFAULT 1)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  s public.interview_sessions := app.own_session();
+begin
+  if p_kind is null or p_kind !~ '^[a-z][a-z_]{0,39}$' or p_count is null or p_count not between 1 and 100000 then
+    raise exception 'a flag is a word and a count' using errcode = '22023';
+  end if;
+  if not s.integrity ? p_kind then
+    if (select count(*) from jsonb_object_keys(s.integrity)) >= 20 then return; end if;
+    perform app.emit(s.id, s.tenant_id, 'integrity.flagged', jsonb_build_object('kind', p_kind));
+  end if;
+  update public.interview_sessions
+    set integrity = integrity || jsonb_build_object(p_kind, least(1000000, coalesce((integrity ->> p_kind)::integer, 0) + p_count)) where id = s.id;
+end $function$;
+comment on function public.flag_integrity(p_kind text, p_count integer) is 'A worker saw something in its session''s call that nobody on our side did, such as foreign_item or foreign_session_update: counted, told to the evaluator, shown with the result. At most 20 kinds.';
+grant execute on function public.flag_integrity(p_kind text, p_count integer) to session_worker;
+
+-- ── function public.get_candidate ──
+CREATE OR REPLACE FUNCTION public.get_candidate(p_tenant_id uuid, p_candidate_id uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select app.candidate_json(c) from public.tenant_candidates c
+  where c.tenant_id = p_tenant_id and c.candidate_id = p_candidate_id and c.erased_at is null
+$function$;
+comment on function public.get_candidate(p_tenant_id uuid, p_candidate_id uuid) is 'A tenant''s candidate; null when there is none, or not any more.';
+grant execute on function public.get_candidate(p_tenant_id uuid, p_candidate_id uuid) to orchestrator;
+
+-- ── function public.get_position ──
+CREATE OR REPLACE FUNCTION public.get_position(p_tenant_id uuid, p_position_id uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select to_jsonb(p) from public.positions p where p.tenant_id = p_tenant_id and p.id = p_position_id
+$function$;
+comment on function public.get_position(p_tenant_id uuid, p_position_id uuid) is 'A tenant''s position; null when there is none.';
+grant execute on function public.get_position(p_tenant_id uuid, p_position_id uuid) to orchestrator;
+
+-- ── function public.get_provider_credential ──
+CREATE OR REPLACE FUNCTION public.get_provider_credential(p_tenant_id uuid, p_provider text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object('ciphertext', c.ciphertext, 'key_id', c.key_id) from public.provider_credentials c
+  where c.tenant_id = p_tenant_id and c.provider = p_provider
+$function$;
+comment on function public.get_provider_credential(p_tenant_id uuid, p_provider text) is 'The encrypted credential for a call that is being made; null when the tenant brought none.';
+grant execute on function public.get_provider_credential(p_tenant_id uuid, p_provider text) to orchestrator;
+
+-- ── function public.get_result ──
+CREATE OR REPLACE FUNCTION public.get_result(p_session_id uuid, p_tenant_id uuid DEFAULT NULL::uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object('session_status', s.status, 'result', case when r.id is null then null else jsonb_build_object(
+    'session_id', s.id, 'status', r.status, 'summary', r.summary, 'evaluation', r.evaluation,
+    'integrity_flags', app.flags_of(s.integrity) || r.integrity_flags,
+    'unverified_entries', (select count(*) from public.transcript_entries e where e.session_id = s.id and not e.verified and e.text <> ''),
+    'simulated', s.simulated, 'human_reviewed', r.human_reviewed, 'reviewed_by', r.reviewed_by, 'reviewed_at', r.reviewed_at,
+    'transcript_revision', r.transcript_revision, 'wanted_revision', r.wanted_revision, 'model', r.model, 'evaluated_at', r.evaluated_at,
+    'attempts', r.attempts, 'failure', r.failure, 'last_error', r.last_error,
+    'next_attempt_at', case when r.status in ('pending', 'running') then r.next_attempt_at end, 'updated_at', r.updated_at) end)
+  from public.interview_sessions s left join public.interview_results r on r.session_id = s.id
+  where s.id = p_session_id and (p_tenant_id is null or s.tenant_id = p_tenant_id)
+$function$;
+comment on function public.get_result(p_session_id uuid, p_tenant_id uuid) is 'A session''s result as the platform API shows it, {session_status, result}; result is null while there is none. Null when there is no such session.';
+grant execute on function public.get_result(p_session_id uuid, p_tenant_id uuid) to orchestrator;
+
+-- ── function public.get_session ──
+CREATE OR REPLACE FUNCTION public.get_session(p_session_id uuid, p_tenant_id uuid DEFAULT NULL::uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select app.session_json(s.id) from public.interview_sessions s
+  where s.id = p_session_id and (p_tenant_id is null or s.tenant_id = p_tenant_id)
+$function$;
+comment on function public.get_session(p_session_id uuid, p_tenant_id uuid) is 'A session, of this tenant when one is given; null when there is none.';
+grant execute on function public.get_session(p_session_id uuid, p_tenant_id uuid) to orchestrator;
+
+-- ── function public.get_tenant ──
+CREATE OR REPLACE FUNCTION public.get_tenant(p_tenant_id uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$ select app.tenant_json(p_tenant_id) $function$;
+comment on function public.get_tenant(p_tenant_id uuid) is 'A tenant with its apps and pools; null when there is none.';
+grant execute on function public.get_tenant(p_tenant_id uuid) to orchestrator;
+
+-- ── function public.keep_intent ──
+CREATE OR REPLACE FUNCTION public.keep_intent(p_machine_id uuid, p_orchestrator_id uuid, p_taken_ms integer)
+ RETURNS boolean
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  with kept as (
+    update public.machines set taken_until = clock_timestamp() + app.interval_ms(p_taken_ms)
+    where id = p_machine_id and state = 'reserved' and taken_by = p_orchestrator_id and taken_until > clock_timestamp() returning 1)
+  select exists (select from kept)
+$function$;
+comment on function public.keep_intent(p_machine_id uuid, p_orchestrator_id uuid, p_taken_ms integer) is 'Compare-and-set just before the call to Fly: false means another has taken it or it is no longer wanted.';
+grant execute on function public.keep_intent(p_machine_id uuid, p_orchestrator_id uuid, p_taken_ms integer) to orchestrator;
+
+-- ── function public.keep_result ──
+CREATE OR REPLACE FUNCTION public.keep_result(p_session_id uuid, p_take integer, p_taken_ms integer)
+ RETURNS boolean
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  with kept as (
+    update public.interview_results set next_attempt_at = clock_timestamp() + app.interval_ms(p_taken_ms)
+    where session_id = p_session_id and takes = p_take and status = 'running' returning 1)
+  select exists (select from kept)
+$function$;
+comment on function public.keep_result(p_session_id uuid, p_take integer, p_taken_ms integer) is 'Prolongs a take before the next request to the model; false means it is stale and nothing more should be paid for.';
+grant execute on function public.keep_result(p_session_id uuid, p_take integer, p_taken_ms integer) to orchestrator;
+
+-- ── function public.list_api_keys ──
+CREATE OR REPLACE FUNCTION public.list_api_keys(p_tenant_id uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(app.api_key_json(k) order by k.created_at desc, k.id), '[]') from public.api_keys k where k.tenant_id = p_tenant_id
+$function$;
+comment on function public.list_api_keys(p_tenant_id uuid) is 'A tenant''s keys, revoked and expired ones too, newest first.';
+grant execute on function public.list_api_keys(p_tenant_id uuid) to orchestrator;
+
+-- ── function public.list_candidates ──
+CREATE OR REPLACE FUNCTION public.list_candidates(p_tenant_id uuid, p_limit integer, p_search text DEFAULT NULL::text, p_before timestamp with time zone DEFAULT NULL::timestamp with time zone, p_before_id uuid DEFAULT NULL::uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(app.candidate_json(x) order by x.created_at desc, x.candidate_id desc), '[]') from (
+    select c.* from public.tenant_candidates c
+    where c.tenant_id = p_tenant_id and c.erased_at is null
+      and (p_search is null or position(lower(p_search) in lower(c.name)) > 0 or lower(c.email) = lower(p_search) or c.external_id = p_search)
+      and (p_before is null or (c.created_at, c.candidate_id) < (p_before, p_before_id))
+    order by c.created_at desc, c.candidate_id desc limit p_limit) x
+$function$;
+comment on function public.list_candidates(p_tenant_id uuid, p_limit integer, p_search text, p_before timestamp with time zone, p_before_id uuid) is 'Candidates of a tenant, newest first, after the one with this time and id. p_search: part of a name, a whole e-mail or external id.';
+grant execute on function public.list_candidates(p_tenant_id uuid, p_limit integer, p_search text, p_before timestamp with time zone, p_before_id uuid) to orchestrator;
+
+-- ── function public.list_invitations ──
+CREATE OR REPLACE FUNCTION public.list_invitations(p_session_id uuid, p_tenant_id uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(app.invitation_json(i) order by i.created_at, i.id), '[]')
+  from public.session_invitations i where i.session_id = p_session_id and i.tenant_id = p_tenant_id
+$function$;
+comment on function public.list_invitations(p_session_id uuid, p_tenant_id uuid) is 'A session''s invitations, oldest first.';
+grant execute on function public.list_invitations(p_session_id uuid, p_tenant_id uuid) to orchestrator;
+
+-- ── function public.list_positions ──
+CREATE OR REPLACE FUNCTION public.list_positions(p_tenant_id uuid, p_limit integer, p_before timestamp with time zone DEFAULT NULL::timestamp with time zone, p_before_id uuid DEFAULT NULL::uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(to_jsonb(x) order by x.created_at desc, x.id desc), '[]') from (
+    select p.* from public.positions p
+    where p.tenant_id = p_tenant_id and (p_before is null or (p.created_at, p.id) < (p_before, p_before_id))
+    order by p.created_at desc, p.id desc limit p_limit) x
+$function$;
+comment on function public.list_positions(p_tenant_id uuid, p_limit integer, p_before timestamp with time zone, p_before_id uuid) is 'Positions of a tenant, newest first, after the one with this time and id.';
+grant execute on function public.list_positions(p_tenant_id uuid, p_limit integer, p_before timestamp with time zone, p_before_id uuid) to orchestrator;
+
+-- ── function public.list_provider_credentials ──
+CREATE OR REPLACE FUNCTION public.list_provider_credentials(p_tenant_id uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(jsonb_build_object('provider', c.provider, 'created_at', c.created_at, 'updated_at', c.updated_at) order by c.provider), '[]')
+  from public.provider_credentials c where c.tenant_id = p_tenant_id
+$function$;
+comment on function public.list_provider_credentials(p_tenant_id uuid) is 'Which credentials a tenant brought. Never the credentials.';
+grant execute on function public.list_provider_credentials(p_tenant_id uuid) to orchestrator;
+
+-- ── function public.list_sessions ──
+CREATE OR REPLACE FUNCTION public.list_sessions(p_tenant_id uuid, p_limit integer, p_status text DEFAULT NULL::text, p_before timestamp with time zone DEFAULT NULL::timestamp with time zone, p_before_id uuid DEFAULT NULL::uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(app.session_json(x.id) order by x.created_at desc, x.id desc), '[]') from (
+    select s.id, s.created_at from public.interview_sessions s
+    where s.tenant_id = p_tenant_id and (p_status is null or s.status = p_status)
+      and (p_before is null or (s.created_at, s.id) < (p_before, p_before_id))
+    order by s.created_at desc, s.id desc limit p_limit) x
+$function$;
+comment on function public.list_sessions(p_tenant_id uuid, p_limit integer, p_status text, p_before timestamp with time zone, p_before_id uuid) is 'Sessions of a tenant, newest first, after the one with this time and id when given.';
+grant execute on function public.list_sessions(p_tenant_id uuid, p_limit integer, p_status text, p_before timestamp with time zone, p_before_id uuid) to orchestrator;
+
+-- ── function public.list_tenants ──
+CREATE OR REPLACE FUNCTION public.list_tenants(p_limit integer, p_after_slug text DEFAULT ''::text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(app.tenant_json(x.id) order by x.slug), '[]')
+  from (select id, slug from public.tenants where slug > p_after_slug order by slug limit p_limit) x
+$function$;
+comment on function public.list_tenants(p_limit integer, p_after_slug text) is 'Tenants by slug, after this one.';
+grant execute on function public.list_tenants(p_limit integer, p_after_slug text) to orchestrator;
+
+-- ── function public.machines_alive ──
+CREATE OR REPLACE FUNCTION public.machines_alive()
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'name', m.name, 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id,
+    'state', m.state, 'reason', m.reason, 'session_id', m.session_id, 'session_rank', s.state_rank, 'serves', s.machine_id = m.id,
+    'session_over_ms', floor(extract(epoch from clock_timestamp() - s.completed_at) * 1000),
+    'state_ms', floor(extract(epoch from clock_timestamp()
+      - coalesce(m.destroying_at, m.draining_at, m.claimed_at, m.created_at, greatest(m.reserved_at, m.not_before))) * 1000),
+    'last_heartbeat_at', m.last_heartbeat_at, 'hard_deadline_at', m.hard_deadline_at,
+    'lease_lapsed', m.lease_expires_at < clock_timestamp(),
+    'past_deadline', m.hard_deadline_at < clock_timestamp(),
+    'absent_ms', floor(extract(epoch from clock_timestamp() - m.first_absent_at) * 1000))), '[]')
+  from public.machines m left join public.interview_sessions s on s.id = m.session_id
+  where m.state <> 'destroyed'
+$function$;
+comment on function public.machines_alive() is 'Every machine that may exist at Fly, with what the reconciler and the reaper judge by.';
+grant execute on function public.machines_alive() to orchestrator;
+
+-- ── function public.onboarding_debts ──
+CREATE OR REPLACE FUNCTION public.onboarding_debts(p_limit integer DEFAULT 50)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(jsonb_build_object('name', x.name, 'tenant_id', x.tenant_id, 'network', x.network, 'status', x.status)), '[]')
+  from (select * from public.tenant_apps where status in ('planned', 'removing') order by updated_at limit p_limit) x
+$function$;
+comment on function public.onboarding_debts(p_limit integer) is 'Apps that must still be made at Fly (planned) or deleted there (removing): what a crash left half done.';
+grant execute on function public.onboarding_debts(p_limit integer) to orchestrator;
+
+-- ── function public.open_call ──
+CREATE OR REPLACE FUNCTION public.open_call(p_machine_id uuid, p_epoch integer, p_ordinal integer, p_provider text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  s public.interview_sessions;
+  m public.machines;
+  c public.realtime_calls;
+begin
+  select * into m from public.machines where id = p_machine_id;
+  select * into s from public.interview_sessions where id = m.session_id for update;
+  if s.id is null or s.machine_id is distinct from p_machine_id or s.epoch <> p_epoch then return jsonb_build_object('kind', 'fenced'); end if;
+  if s.state_rank >= 70 or s.end_requested_at is not null then return jsonb_build_object('kind', 'session_over'); end if;
+  select * into c from public.realtime_calls where session_id = s.id order by ordinal desc limit 1;
+  if p_ordinal <> coalesce(c.ordinal, 0) + 1 and not (p_ordinal = c.ordinal and c.call_id is null and c.hung_up_at is null) then
+    return jsonb_build_object('kind', 'wrong_ordinal', 'next', coalesce(c.ordinal, 0) + 1);
+  end if;
+  insert into public.realtime_calls (session_id, tenant_id, ordinal, epoch, provider) values (s.id, s.tenant_id, p_ordinal, p_epoch, p_provider)
+    on conflict (session_id, ordinal) do update set epoch = excluded.epoch;
+  return jsonb_build_object('kind', 'opened', 'session', app.session_json(s.id));
+end $function$;
+comment on function public.open_call(p_machine_id uuid, p_epoch integer, p_ordinal integer, p_provider text) is 'Opens the row of a session''s next call, or again the last one when it never got a call id.';
+grant execute on function public.open_call(p_machine_id uuid, p_epoch integer, p_ordinal integer, p_provider text) to orchestrator;
+
+-- ── function public.plan_app ──
+CREATE OR REPLACE FUNCTION public.plan_app(p_tenant_id uuid, p_name text, p_network text, p_by jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  a public.tenant_apps;
+begin
+  if not exists (select from public.tenants where id = p_tenant_id and status in ('active', 'suspended')) then
+    return jsonb_build_object('kind', 'not_found');
+  end if;
+  insert into public.tenant_apps (name, tenant_id, network) values (p_name, p_tenant_id, p_network) on conflict (name) do nothing returning * into a;
+  if a.name is not null then
+    perform app.audit(p_by, p_tenant_id, 'app.plan', p_name);
+    return jsonb_build_object('kind', 'planned', 'app', to_jsonb(a));
+  end if;
+  select * into a from public.tenant_apps where name = p_name;
+  if a.tenant_id <> p_tenant_id or a.status in ('removing', 'removed') then return jsonb_build_object('kind', 'name_taken'); end if;
+  return jsonb_build_object('kind', 'known', 'app', to_jsonb(a));
+end $function$;
+comment on function public.plan_app(p_tenant_id uuid, p_name text, p_network text, p_by jsonb) is 'U4: written before Fly is asked to make the app. kind: planned, known, name_taken, not_found.';
+grant execute on function public.plan_app(p_tenant_id uuid, p_name text, p_network text, p_by jsonb) to orchestrator;
+
+-- ── function public.plan_tenant ──
+CREATE OR REPLACE FUNCTION public.plan_tenant(p_slug text, p_settings jsonb, p_by jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  v_id uuid;
+  v_status text;
+begin
+  insert into public.tenants (slug, name) values (p_slug, coalesce(p_settings ->> 'name', p_slug)) on conflict (slug) do nothing returning id into v_id;
+  if v_id is null then
+    select id, status into v_id, v_status from public.tenants where slug = p_slug;
+    if v_status in ('removing', 'removed') then return jsonb_build_object('kind', 'slug_taken'); end if;
+    return jsonb_build_object('kind', 'known', 'tenant', app.tenant_json(v_id));
+  end if;
+  insert into public.tenant_counters (tenant_id) values (v_id);
+  perform app.change_tenant(v_id, p_settings);
+  perform app.audit(p_by, v_id, 'tenant.create', v_id::text, jsonb_build_object('slug', p_slug));
+  return jsonb_build_object('kind', 'planned', 'tenant', app.tenant_json(v_id));
+end $function$;
+comment on function public.plan_tenant(p_slug text, p_settings jsonb, p_by jsonb) is 'U4: the tenant with this slug, made when unknown. kind: planned, known (settings untouched), slug_taken (a removed tenant had it).';
+grant execute on function public.plan_tenant(p_slug text, p_settings jsonb, p_by jsonb) to orchestrator;
+
+-- ── function public.postpone_video ──
+CREATE OR REPLACE FUNCTION public.postpone_video(p_session_id uuid, p_ordinal integer, p_take integer, p_retry_ms bigint, p_failure text DEFAULT NULL::text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  j public.video_jobs;
+begin
+  perform 1 from public.interview_sessions where id = p_session_id for key share;
+  update public.video_jobs set failure = p_failure, state = case when p_retry_ms is null then 'dead' else state end,
+    next_attempt_at = clock_timestamp() + app.interval_ms(coalesce(p_retry_ms, 0))
+    where session_id = p_session_id and ordinal = p_ordinal and takes = p_take and state in ('wanted', 'closing', 'processing') returning * into j;
+  if not found then return false; end if;
+  if p_retry_ms is null then
+    perform app.emit(j.session_id, j.tenant_id, 'video.dead', jsonb_build_object('ordinal', j.ordinal, 'failure', p_failure));
+  end if;
+  return true;
+end $function$;
+comment on function public.postpone_video(p_session_id uuid, p_ordinal integer, p_take integer, p_retry_ms bigint, p_failure text) is 'The step is tried again after p_retry_ms (p_failure null: it is only not yet so), or given up when that is null. A session goes on without its recording. False when the take is stale.';
+grant execute on function public.postpone_video(p_session_id uuid, p_ordinal integer, p_take integer, p_retry_ms bigint, p_failure text) to orchestrator;
+
+-- ── function public.provider_credentials_to_rotate ──
+CREATE OR REPLACE FUNCTION public.provider_credentials_to_rotate(p_key_id text, p_limit integer DEFAULT 100)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(jsonb_build_object('tenant_id', x.tenant_id, 'provider', x.provider, 'ciphertext', x.ciphertext, 'key_id', x.key_id)), '[]')
+  from (select * from public.provider_credentials where key_id <> p_key_id order by tenant_id, provider limit p_limit) x
+$function$;
+comment on function public.provider_credentials_to_rotate(p_key_id text, p_limit integer) is 'Credentials that are not yet encrypted under this key.';
+grant execute on function public.provider_credentials_to_rotate(p_key_id text, p_limit integer) to orchestrator;
+
+-- ── function public.put_pool_policy ──
+CREATE OR REPLACE FUNCTION public.put_pool_policy(p_tenant_id uuid, p_region text, p_floor integer, p_ceiling integer, p_by jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  v_max integer;
+  v_others bigint;
+begin
+  select max_standby into v_max from public.tenants where id = p_tenant_id and status in ('active', 'suspended') for no key update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  select coalesce(sum(ceiling), 0) into v_others from public.pool_policies where tenant_id = p_tenant_id and region <> p_region;
+  if v_others + p_ceiling > v_max then return jsonb_build_object('kind', 'limit_exceeded', 'limit', v_max, 'left', greatest(0, v_max - v_others)); end if;
+  insert into public.pool_policies (tenant_id, region, floor, ceiling) values (p_tenant_id, p_region, p_floor, p_ceiling)
+    on conflict (tenant_id, region) do update set floor = excluded.floor, ceiling = excluded.ceiling;
+  perform app.audit(p_by, p_tenant_id, 'pool.update', p_region, jsonb_build_object('floor', p_floor, 'ceiling', p_ceiling));
+  return jsonb_build_object('kind', 'updated', 'tenant', app.tenant_json(p_tenant_id));
+end $function$;
+comment on function public.put_pool_policy(p_tenant_id uuid, p_region text, p_floor integer, p_ceiling integer, p_by jsonb) is 'Sets how many standby machines a tenant keeps in a region. kind: updated, limit_exceeded, not_found.';
+grant execute on function public.put_pool_policy(p_tenant_id uuid, p_region text, p_floor integer, p_ceiling integer, p_by jsonb) to orchestrator;
+
+-- ── function public.put_provider_credential ──
+CREATE OR REPLACE FUNCTION public.put_provider_credential(p_tenant_id uuid, p_provider text, p_ciphertext text, p_key_id text, p_by jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+begin
+  if not exists (select from public.tenants where id = p_tenant_id and status in ('active', 'suspended')) then
+    return jsonb_build_object('kind', 'not_found');
+  end if;
+  insert into public.provider_credentials (tenant_id, provider, ciphertext, key_id) values (p_tenant_id, p_provider, p_ciphertext, p_key_id)
+    on conflict (tenant_id, provider) do update set ciphertext = excluded.ciphertext, key_id = excluded.key_id, rotated_at = null;
+  perform app.audit(p_by, p_tenant_id, 'provider_credential.put', p_provider);
+  return jsonb_build_object('kind', 'stored');
+end $function$;
+comment on function public.put_provider_credential(p_tenant_id uuid, p_provider text, p_ciphertext text, p_key_id text, p_by jsonb) is 'Stores a tenant''s credential, encrypted by the caller. kind: stored, not_found.';
+grant execute on function public.put_provider_credential(p_tenant_id uuid, p_provider text, p_ciphertext text, p_key_id text, p_by jsonb) to orchestrator;
+
+-- ── function public.put_tenant_user ──
+CREATE OR REPLACE FUNCTION public.put_tenant_user(p_tenant_id uuid, p_user_id uuid, p_role text, p_by jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+begin
+  if not exists (select from public.tenants where id = p_tenant_id and status in ('active', 'suspended')) then
+    return jsonb_build_object('kind', 'not_found');
+  end if;
+  insert into public.tenant_users (tenant_id, user_id, role) values (p_tenant_id, p_user_id, p_role)
+    on conflict (tenant_id, user_id) do update set role = excluded.role;
+  perform app.audit(p_by, p_tenant_id, 'member.put', p_user_id::text, jsonb_build_object('role', p_role));
+  return jsonb_build_object('kind', 'updated');
+exception when foreign_key_violation then
+  return jsonb_build_object('kind', 'user_not_found');
+end $function$;
+comment on function public.put_tenant_user(p_tenant_id uuid, p_user_id uuid, p_role text, p_by jsonb) is 'Makes a user a member of a tenant, or changes the role. kind: updated, user_not_found, not_found.';
+grant execute on function public.put_tenant_user(p_tenant_id uuid, p_user_id uuid, p_role text, p_by jsonb) to orchestrator;
+
+-- ── function public.record_audit ──
+CREATE OR REPLACE FUNCTION public.record_audit(p_entry jsonb)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  insert into public.audit_log (tenant_id, actor, action, target, outcome, remote_address, request_id, details)
+  values ((p_entry ->> 'tenant_id')::uuid, p_entry ->> 'actor', p_entry ->> 'action', p_entry ->> 'target', p_entry ->> 'outcome',
+    p_entry ->> 'remote_address', p_entry ->> 'request_id', coalesce(p_entry -> 'details', '{}'))
+$function$;
+comment on function public.record_audit(p_entry jsonb) is 'Appends to the audit log.';
+grant execute on function public.record_audit(p_entry jsonb) to orchestrator;
+
+-- ── function public.record_call ──
+CREATE OR REPLACE FUNCTION public.record_call(p_machine_id uuid, p_epoch integer, p_ordinal integer, p_credential_ciphertext text DEFAULT NULL::text, p_credential_ms integer DEFAULT NULL::integer, p_call_id text DEFAULT NULL::text, p_hung_up boolean DEFAULT false)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  v_session uuid;
+begin
+  -- A fenced worker may still report the hang-up or the id of a call it made: that only ever lowers the debt.
+  select session_id into v_session from public.machines where id = p_machine_id and epoch = p_epoch;
+  update public.realtime_calls set
+    credential_ciphertext = case when p_hung_up then null else coalesce(p_credential_ciphertext, credential_ciphertext) end,
+    credential_expires_at = coalesce(clock_timestamp() + app.interval_ms(p_credential_ms), credential_expires_at),
+    call_id = coalesce(call_id, p_call_id),
+    answered_at = case when p_call_id is not null then coalesce(answered_at, clock_timestamp()) else answered_at end,
+    hung_up_at = case when p_hung_up then coalesce(hung_up_at, clock_timestamp()) else hung_up_at end
+  where session_id = v_session and ordinal = p_ordinal and epoch <= p_epoch;
+  return found;
+end $function$;
+comment on function public.record_call(p_machine_id uuid, p_epoch integer, p_ordinal integer, p_credential_ciphertext text, p_credential_ms integer, p_call_id text, p_hung_up boolean) is 'What became of a call: its credential, its id, its hang-up.';
+grant execute on function public.record_call(p_machine_id uuid, p_epoch integer, p_ordinal integer, p_credential_ciphertext text, p_credential_ms integer, p_call_id text, p_hung_up boolean) to orchestrator;
+
+-- ── function public.record_consent ──
+CREATE OR REPLACE FUNCTION public.record_consent(p_session_id uuid, p_text_version text, p_remote_address_hash text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if s.state_rank >= 70 then return jsonb_build_object('kind', 'ended'); end if;
+  if s.consent_text_version is distinct from p_text_version then
+    return jsonb_build_object('kind', 'other_version', 'text_version', s.consent_text_version);
+  end if;
+  insert into public.consents (tenant_id, session_id, candidate_id, text_version, remote_address_hash)
+    values (s.tenant_id, s.id, s.candidate_id, p_text_version, p_remote_address_hash) on conflict (session_id) do nothing;
+  if found then perform app.emit(s.id, s.tenant_id, 'candidate.consented', jsonb_build_object('text_version', p_text_version)); end if;
+  return jsonb_build_object('kind', 'recorded', 'given_at', (select c.given_at from public.consents c where c.session_id = s.id));
+end $function$;
+comment on function public.record_consent(p_session_id uuid, p_text_version text, p_remote_address_hash text) is 'The candidate consents to the text that the session asks for; a second time changes nothing. kind: recorded, other_version, ended, not_found.';
+grant execute on function public.record_consent(p_session_id uuid, p_text_version text, p_remote_address_hash text) to orchestrator;
+
+-- ── function public.record_create_failed ──
+CREATE OR REPLACE FUNCTION public.record_create_failed(p_machine_id uuid, p_reason text, p_next_machine_id uuid DEFAULT NULL::uuid, p_next_region text DEFAULT NULL::text, p_orchestrator_id uuid DEFAULT NULL::uuid, p_taken_ms integer DEFAULT 0)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  m public.machines;
+  s public.interview_sessions;
+  v_slot record;
+begin
+  select * into m from public.machines where id = p_machine_id;
+  if not found then return jsonb_build_object('kind', 'unknown'); end if;
+  select * into s from public.interview_sessions where id = m.session_id for update;
+  if not app.move_machine(p_machine_id, 'destroyed', 'create_failed') then return jsonb_build_object('kind', 'stale'); end if;
+  if s.id is null or s.state_rank >= 70 then return jsonb_build_object('kind', 'session_over'); end if;
+  -- Without a next attempt no slot is drawn: it would delay somebody else's.
+  select d.app_name, d.not_before into v_slot from app.draw_create_slot(m.tenant_id) d where p_next_machine_id is not null;
+  if v_slot.app_name is null then
+    perform app.end_session(s.id, 'failed', p_reason);
+    return jsonb_build_object('kind', 'ended');
+  end if;
+  insert into public.machines (id, tenant_id, session_id, app_name, region, image, attempt, not_before, taken_by, taken_until, hard_deadline_at)
+    values (p_next_machine_id, m.tenant_id, s.id, v_slot.app_name, p_next_region, m.image, m.attempt + 1, v_slot.not_before, p_orchestrator_id,
+      v_slot.not_before + app.interval_ms(p_taken_ms), m.hard_deadline_at);
+  update public.interview_sessions set region = p_next_region, region_reason = 'capacity' where id = s.id;
+  perform app.emit(s.id, s.tenant_id, 'machine.reserved', jsonb_build_object('machine_id', p_next_machine_id, 'region', p_next_region,
+    'attempt', m.attempt + 1));
+  return jsonb_build_object('kind', 'next', 'intent', app.intent_json(p_next_machine_id));
+end $function$;
+comment on function public.record_create_failed(p_machine_id uuid, p_reason text, p_next_machine_id uuid, p_next_region text, p_orchestrator_id uuid, p_taken_ms integer) is 'Fly surely did not make this machine. Reserves the next attempt when one is given, taken by this orchestrator, else ends the session with the reason.';
+grant execute on function public.record_create_failed(p_machine_id uuid, p_reason text, p_next_machine_id uuid, p_next_region text, p_orchestrator_id uuid, p_taken_ms integer) to orchestrator;
+
+-- ── function public.record_hang_up ──
+CREATE OR REPLACE FUNCTION public.record_hang_up(p_call_row_id uuid)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  update public.realtime_calls set hung_up_at = coalesce(hung_up_at, clock_timestamp()), credential_ciphertext = null where id = p_call_row_id
+$function$;
+comment on function public.record_hang_up(p_call_row_id uuid) is 'The debt is paid: the call is over at the provider.';
+grant execute on function public.record_hang_up(p_call_row_id uuid) to orchestrator;
+
+-- ── function public.record_heartbeats ──
+CREATE OR REPLACE FUNCTION public.record_heartbeats(p_beats jsonb, p_lease_ms integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+begin
+  -- Sessions before machines (F2), both in one order, so that two batches cannot wait for each other.
+  perform 1 from public.interview_sessions s
+    where s.machine_id in (select (b ->> 'machine_id')::uuid from jsonb_array_elements(p_beats) b)
+      and exists (select from jsonb_array_elements(p_beats) b where (b ->> 'machine_id')::uuid = s.machine_id and b ->> 'presence' <> s.presence)
+    order by s.id for update;
+  with beats as (
+    select distinct on ((b ->> 'machine_id')::uuid) (b ->> 'machine_id')::uuid as machine_id, b ->> 'presence' as presence,
+      (b ->> 'rss_bytes')::bigint as rss_bytes, (b ->> 'unsaved_entries')::integer as unsaved_entries
+    from jsonb_array_elements(p_beats) b
+  )
+  update public.interview_sessions s set presence = b.presence from beats b
+    where s.machine_id = b.machine_id and s.presence <> b.presence and s.state_rank < 90;
+  perform 1 from public.machines m where m.id in (select (b ->> 'machine_id')::uuid from jsonb_array_elements(p_beats) b) order by m.id for update;
+  update public.machines m set last_heartbeat_at = clock_timestamp(), lease_expires_at = clock_timestamp() + app.interval_ms(p_lease_ms),
+      rss_bytes = (b ->> 'rss_bytes')::bigint, unsaved_entries = (b ->> 'unsaved_entries')::integer, first_absent_at = null
+    from jsonb_array_elements(p_beats) b where m.id = (b ->> 'machine_id')::uuid and m.state_rank < 70;
+  return (select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'directive', app.directive_of(s, m))), '[]')
+    from public.machines m join public.interview_sessions s on s.id = m.session_id
+    where m.id in (select (b ->> 'machine_id')::uuid from jsonb_array_elements(p_beats) b));
+end $function$;
+comment on function public.record_heartbeats(p_beats jsonb, p_lease_ms integer) is 'Renews leases in one batch; answers each machine''s directive.';
+grant execute on function public.record_heartbeats(p_beats jsonb, p_lease_ms integer) to orchestrator;
+
+-- ── function public.record_machine_absent ──
+CREATE OR REPLACE FUNCTION public.record_machine_absent(p_machine_id uuid)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  update public.machines set first_absent_at = coalesce(first_absent_at, clock_timestamp()) where id = p_machine_id
+$function$;
+comment on function public.record_machine_absent(p_machine_id uuid) is 'A first GET said it is gone.';
+grant execute on function public.record_machine_absent(p_machine_id uuid) to orchestrator;
+
+-- ── function public.record_machine_created ──
+CREATE OR REPLACE FUNCTION public.record_machine_created(p_machine_id uuid, p_fly_machine_id text, p_region text)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  m public.machines;
+begin
+  select * into m from public.machines where id = p_machine_id;
+  if not found then return 'unknown'; end if;
+  perform 1 from public.interview_sessions where id = m.session_id for update;
+  update public.machines set fly_machine_id = coalesce(fly_machine_id, p_fly_machine_id), region = p_region where id = p_machine_id;
+  perform app.move_machine(p_machine_id, 'created');
+  select * into m from public.machines where id = p_machine_id;
+  return m.state;
+end $function$;
+comment on function public.record_machine_created(p_machine_id uuid, p_fly_machine_id text, p_region text) is 'Fly has the machine. Answers its state: destroying means it is not wanted any more.';
+grant execute on function public.record_machine_created(p_machine_id uuid, p_fly_machine_id text, p_region text) to orchestrator;
+
+-- ── function public.record_machine_destroying ──
+CREATE OR REPLACE FUNCTION public.record_machine_destroying(p_machine_id uuid, p_reason text)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+begin
+  perform 1 from public.interview_sessions s join public.machines m on m.session_id = s.id where m.id = p_machine_id for update of s;
+  perform app.move_machine(p_machine_id, 'destroying', p_reason);
+  return (select state from public.machines where id = p_machine_id);
+end $function$;
+comment on function public.record_machine_destroying(p_machine_id uuid, p_reason text) is 'Committed before any DELETE is sent to Fly, on the lock that assignment takes.';
+grant execute on function public.record_machine_destroying(p_machine_id uuid, p_reason text) to orchestrator;
+
+-- ── function public.record_machine_gone ──
+CREATE OR REPLACE FUNCTION public.record_machine_gone(p_machine_id uuid, p_machine_reason text, p_session_reason text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  m public.machines;
+  s public.interview_sessions;
+  v_ended boolean := false;
+begin
+  select * into m from public.machines where id = p_machine_id;
+  if not found then return jsonb_build_object('kind', 'unknown'); end if;
+  select * into s from public.interview_sessions where id = m.session_id for update;
+  perform app.move_machine(m.id, 'destroyed', p_machine_reason);
+  if s.id is not null and s.state_rank < 90 and (s.machine_id = m.id or s.machine_id is null)
+     and not exists (select from public.machines o where o.session_id = s.id and o.id <> m.id and o.state_rank < 50) then
+    v_ended := app.end_session(s.id, coalesce(s.outcome, 'failed'), coalesce(s.reason, p_session_reason, 'worker_lost'));
+  end if;
+  return jsonb_build_object('kind', 'recorded', 'session_ended', v_ended, 'session_id', m.session_id);
+end $function$;
+comment on function public.record_machine_gone(p_machine_id uuid, p_machine_reason text, p_session_reason text) is 'Fly''s evidence: the machine is gone. A session that only it served ends, with the ending already decided or with this reason.';
+grant execute on function public.record_machine_gone(p_machine_id uuid, p_machine_reason text, p_session_reason text) to orchestrator;
+
+-- ── function public.record_result ──
+CREATE OR REPLACE FUNCTION public.record_result(p_session_id uuid, p_take integer, p_revision integer, p_result jsonb)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  r public.interview_results := app.lock_result(p_session_id, p_take);
+  v_status text := p_result ->> 'status';
+begin
+  if r.id is null then return 'stale'; end if;
+  if v_status is null or v_status not in ('done', 'empty') then
+    raise exception 'a result is done or empty' using errcode = '22023';
+  end if;
+  update public.interview_results set
+    status = case when r.wanted_revision > p_revision then 'pending' else v_status end,
+    summary = p_result ->> 'summary', evaluation = nullif(p_result -> 'evaluation', 'null'), model = p_result ->> 'model',
+    integrity_flags = coalesce(p_result -> 'integrity_flags', '[]'), transcript_revision = p_revision,
+    evaluated_at = clock_timestamp(), attempts = 0, failure = null, last_error = null,
+    human_reviewed = false, reviewed_by = null, reviewed_at = null, -- E5
+    next_attempt_at = clock_timestamp() + app.result_wait(r.takes)
+  where id = r.id;
+  perform app.emit(r.session_id, r.tenant_id, 'result.' || v_status, jsonb_build_object('revision', p_revision));
+  return case when r.wanted_revision > p_revision then 'queued_again' else 'recorded' end;
+end $function$;
+comment on function public.record_result(p_session_id uuid, p_take integer, p_revision integer, p_result jsonb) is 'What an attempt made of a revision: {status: done|empty, summary, evaluation, integrity_flags, model}. Answers recorded, queued_again (the transcript has grown meanwhile) or stale.';
+grant execute on function public.record_result(p_session_id uuid, p_take integer, p_revision integer, p_result jsonb) to orchestrator;
+
+-- ── function public.record_result_failed ──
+CREATE OR REPLACE FUNCTION public.record_result_failed(p_session_id uuid, p_take integer, p_failure text, p_error text, p_retry_ms bigint DEFAULT NULL::bigint)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  r public.interview_results;
+begin
+  if p_retry_ms is null then
+    return case when app.give_up_result(p_session_id, p_take, p_failure, p_error) then 'dead' else 'stale' end;
+  end if;
+  r := app.lock_result(p_session_id, p_take);
+  if r.id is null then return 'stale'; end if;
+  update public.interview_results set status = 'pending', failure = p_failure, last_error = left(p_error, 1000),
+    next_attempt_at = clock_timestamp() + app.interval_ms(p_retry_ms) where id = r.id;
+  return 'pending';
+end $function$;
+comment on function public.record_result_failed(p_session_id uuid, p_take integer, p_failure text, p_error text, p_retry_ms bigint) is 'An attempt failed: tried again after p_retry_ms, or given up when that is null. Answers pending, dead or stale.';
+grant execute on function public.record_result_failed(p_session_id uuid, p_take integer, p_failure text, p_error text, p_retry_ms bigint) to orchestrator;
+
+-- ── function public.record_video_closed ──
+CREATE OR REPLACE FUNCTION public.record_video_closed(p_session_id uuid, p_ordinal integer, p_take integer, p_uploaded boolean)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  j public.video_jobs;
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for share;
+  update public.video_jobs set state = case when p_uploaded then 'processing' else 'empty' end, token_ciphertext = null, attempts = 0, failure = null,
+    next_attempt_at = clock_timestamp()
+    where session_id = p_session_id and ordinal = p_ordinal and takes = p_take and state = 'closing' returning * into j;
+  if not found then return false; end if;
+  if p_uploaded and s.video_erased_at is null then
+    insert into public.video_segments (session_id, tenant_id, video_id) values (j.session_id, j.tenant_id, j.video_id) on conflict do nothing;
+  end if;
+  return true;
+end $function$;
+comment on function public.record_video_closed(p_session_id uuid, p_ordinal integer, p_take integer, p_uploaded boolean) is 'The token is gone and it is known whether anything was uploaded. A segment is noted at once, its URL when it can be played. False when the take is stale.';
+grant execute on function public.record_video_closed(p_session_id uuid, p_ordinal integer, p_take integer, p_uploaded boolean) to orchestrator;
+
+-- ── function public.record_video_container ──
+CREATE OR REPLACE FUNCTION public.record_video_container(p_session_id uuid, p_ordinal integer, p_video_id text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  j public.video_jobs;
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for share;
+  update public.video_jobs set video_id = coalesce(video_id, p_video_id) where session_id = p_session_id and ordinal = p_ordinal returning * into j;
+  if not found then return jsonb_build_object('video_id', null, 'state', null); end if;
+  if s.video_erased_at is not null then
+    insert into public.video_deletions (video_id, tenant_id, cause) values (j.video_id, j.tenant_id, 'erasure') on conflict do nothing;
+  end if;
+  return jsonb_build_object('video_id', j.video_id, 'state', j.state);
+end $function$;
+comment on function public.record_video_container(p_session_id uuid, p_ordinal integer, p_video_id text) is 'The container exists. Answers the one that counts (whoever made another deletes it) and the state: only wanted goes on to a token.';
+grant execute on function public.record_video_container(p_session_id uuid, p_ordinal integer, p_video_id text) to orchestrator;
+
+-- ── function public.record_video_deleted ──
+CREATE OR REPLACE FUNCTION public.record_video_deleted(p_video_id text, p_error text DEFAULT NULL::text)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  update public.video_deletions set last_error = p_error, deleted_at = case when p_error is null then coalesce(deleted_at, clock_timestamp()) else deleted_at end
+  where video_id = p_video_id
+$function$;
+comment on function public.record_video_deleted(p_video_id text, p_error text) is 'api.video confirmed that a recording is gone, or what went wrong.';
+grant execute on function public.record_video_deleted(p_video_id text, p_error text) to orchestrator;
+
+-- ── function public.record_video_done ──
+CREATE OR REPLACE FUNCTION public.record_video_done(p_session_id uuid, p_ordinal integer, p_take integer, p_url text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  j public.video_jobs;
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for update;
+  update public.video_jobs set state = 'done', failure = null
+    where session_id = p_session_id and ordinal = p_ordinal and takes = p_take and state = 'processing' returning * into j;
+  if not found then return false; end if;
+  if s.video_erased_at is not null then return true; end if;
+  update public.video_segments set url = p_url where session_id = j.session_id and video_id = j.video_id;
+  update public.interview_sessions set video_recording_id = coalesce(video_recording_id, j.video_id),
+    video_recording_url = coalesce(video_recording_url, p_url) where id = j.session_id;
+  perform app.emit(j.session_id, j.tenant_id, 'video.done', jsonb_build_object('ordinal', j.ordinal, 'video_id', j.video_id));
+  return true;
+end $function$;
+comment on function public.record_video_done(p_session_id uuid, p_ordinal integer, p_take integer, p_url text) is 'It can be played: its segment gets its URL, and the session, when it is the first. False when the take is stale.';
+grant execute on function public.record_video_done(p_session_id uuid, p_ordinal integer, p_take integer, p_url text) to orchestrator;
+
+-- ── function public.record_video_event ──
+CREATE OR REPLACE FUNCTION public.record_video_event(p_body_hash text, p_video_id text, p_type text)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  j public.video_jobs;
+begin
+  select * into j from public.video_jobs where video_id = p_video_id;
+  if not found then return 'unknown'; end if;
+  insert into public.video_events (body_hash, session_id, ordinal, type) values (p_body_hash, j.session_id, j.ordinal, p_type) on conflict do nothing;
+  if not found then return 'repeated'; end if;
+  update public.video_jobs set next_attempt_at = clock_timestamp()
+    where session_id = j.session_id and ordinal = j.ordinal and state = 'processing' and next_attempt_at > clock_timestamp();
+  return 'recorded';
+end $function$;
+comment on function public.record_video_event(p_body_hash text, p_video_id text, p_type text) is 'api.video says that something happened to a video: the recording is looked at at once. Answers recorded, repeated or unknown (not a recording of ours).';
+grant execute on function public.record_video_event(p_body_hash text, p_video_id text, p_type text) to orchestrator;
+
+-- ── function public.record_video_token ──
+CREATE OR REPLACE FUNCTION public.record_video_token(p_session_id uuid, p_ordinal integer, p_ciphertext text, p_life_ms bigint)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  j public.video_jobs;
+begin
+  perform 1 from public.interview_sessions where id = p_session_id for share;
+  update public.video_jobs set state = 'open', token_ciphertext = p_ciphertext, attempts = 0, failure = null,
+    token_expires_at = clock_timestamp() + app.interval_ms(p_life_ms)
+    where session_id = p_session_id and ordinal = p_ordinal and state = 'wanted' and video_id is not null returning * into j;
+  if not found then return false; end if;
+  perform app.emit(j.session_id, j.tenant_id, 'video.open', jsonb_build_object('ordinal', j.ordinal, 'video_id', j.video_id));
+  return true;
+end $function$;
+comment on function public.record_video_token(p_session_id uuid, p_ordinal integer, p_ciphertext text, p_life_ms bigint) is 'The upload token exists. False when it is not wanted any more: then its maker deletes it.';
+grant execute on function public.record_video_token(p_session_id uuid, p_ordinal integer, p_ciphertext text, p_life_ms bigint) to orchestrator;
+
+-- ── function public.register_orchestrator ──
+CREATE OR REPLACE FUNCTION public.register_orchestrator(p_id uuid, p_url text, p_version text)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  insert into public.orchestrators (id, url, version) values (p_id, p_url, p_version)
+  on conflict (id) do update set last_seen_at = clock_timestamp(), url = excluded.url, version = excluded.version
+$function$;
+comment on function public.register_orchestrator(p_id uuid, p_url text, p_version text) is 'An orchestrator says that it is there.';
+grant execute on function public.register_orchestrator(p_id uuid, p_url text, p_version text) to orchestrator;
+
+-- ── function public.release_result ──
+CREATE OR REPLACE FUNCTION public.release_result(p_session_id uuid, p_take integer)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  r public.interview_results := app.lock_result(p_session_id, p_take);
+begin
+  if r.id is null then return false; end if;
+  update public.interview_results set status = 'pending', attempts = greatest(0, attempts - 1), next_attempt_at = clock_timestamp() where id = r.id;
+  return true;
+end $function$;
+comment on function public.release_result(p_session_id uuid, p_take integer) is 'Gives a take back unused (its orchestrator shuts down): another may have it at once, and it does not count.';
+grant execute on function public.release_result(p_session_id uuid, p_take integer) to orchestrator;
+
+-- ── function public.remove_tenant ──
+CREATE OR REPLACE FUNCTION public.remove_tenant(p_tenant_id uuid, p_by jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  v_status text;
+  s record;
+begin
+  -- F2: all of its sessions before any ending takes the counter.
+  perform 1 from public.interview_sessions where tenant_id = p_tenant_id and state_rank < 90 order by id for update;
+  select status into v_status from public.tenants where id = p_tenant_id for no key update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if v_status = 'removed' then return jsonb_build_object('kind', 'removed'); end if;
+  if v_status <> 'removing' then
+    update public.tenants set status = 'removing' where id = p_tenant_id;
+    perform app.audit(p_by, p_tenant_id, 'tenant.remove', p_tenant_id::text);
+  end if;
+  update public.api_keys set revoked_at = coalesce(revoked_at, clock_timestamp()) where tenant_id = p_tenant_id;
+  update public.session_invitations set revoked_at = coalesce(revoked_at, clock_timestamp()) where tenant_id = p_tenant_id;
+  for s in select id from public.interview_sessions where tenant_id = p_tenant_id and state_rank < 70 and end_requested_at is null order by id loop
+    perform public.request_end(s.id, p_tenant_id, 'cancelled', 'operator_stopped');
+  end loop;
+  return app.finish_removal(p_tenant_id);
+end $function$;
+comment on function public.remove_tenant(p_tenant_id uuid, p_by jsonb) is 'Begins or goes on with a removal: nothing starts any more, keys and invitations are revoked, sessions are asked to end. kind: removing (with what is left: live_sessions, machines, apps), removed, not_found.';
+grant execute on function public.remove_tenant(p_tenant_id uuid, p_by jsonb) to orchestrator;
+
+-- ── function public.remove_tenant_user ──
+CREATE OR REPLACE FUNCTION public.remove_tenant_user(p_tenant_id uuid, p_user_id uuid, p_by jsonb)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+begin
+  delete from public.tenant_users where tenant_id = p_tenant_id and user_id = p_user_id;
+  if not found then return false; end if;
+  perform app.audit(p_by, p_tenant_id, 'member.remove', p_user_id::text);
+  return true;
+end $function$;
+comment on function public.remove_tenant_user(p_tenant_id uuid, p_user_id uuid, p_by jsonb) is 'Ends a membership; false when there was none.';
+grant execute on function public.remove_tenant_user(p_tenant_id uuid, p_user_id uuid, p_by jsonb) to orchestrator;
+
+-- ── function public.request_end ──
+CREATE OR REPLACE FUNCTION public.request_end(p_session_id uuid, p_tenant_id uuid, p_outcome text, p_reason text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id and (p_tenant_id is null or tenant_id = p_tenant_id) for update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if s.state_rank >= 70 then return jsonb_build_object('kind', 'already', 'session', app.session_json(s.id)); end if;
+  if s.machine_id is null then
+    -- Nobody serves it yet: it ends here, and its machines are not wanted any more.
+    perform app.end_session(s.id, p_outcome, p_reason);
+    perform app.move_machine(id, case when fly_machine_id is null and state = 'reserved' and taken_until is null then 'destroyed' else 'destroying' end,
+      'session_gone') from public.machines where session_id = s.id;
+  else
+    update public.interview_sessions set end_requested_at = clock_timestamp(), outcome = p_outcome, reason = p_reason where id = s.id;
+    perform app.emit(s.id, s.tenant_id, 'session.end_requested', jsonb_build_object('outcome', p_outcome, 'reason', p_reason));
+  end if;
+  return jsonb_build_object('kind', 'accepted', 'session', app.session_json(s.id), 'machines', (
+    select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id, 'state', m.state)), '[]')
+    from public.machines m where m.session_id = s.id and m.state <> 'destroyed'));
+end $function$;
+comment on function public.request_end(p_session_id uuid, p_tenant_id uuid, p_outcome text, p_reason text) is 'Asks for the end of a session. One that nobody serves ends at once; a served one gets the directive, which its worker carries out.';
+grant execute on function public.request_end(p_session_id uuid, p_tenant_id uuid, p_outcome text, p_reason text) to orchestrator;
+
+-- ── function public.rerun_result ──
+CREATE OR REPLACE FUNCTION public.rerun_result(p_session_id uuid, p_tenant_id uuid DEFAULT NULL::uuid, p_by text DEFAULT NULL::text)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  r public.interview_results;
+begin
+  perform 1 from public.interview_sessions where id = p_session_id and (p_tenant_id is null or tenant_id = p_tenant_id) for key share;
+  if not found then return 'not_found'; end if;
+  select * into r from public.interview_results where session_id = p_session_id for update;
+  if not found then return 'nothing'; end if;
+  if r.status = 'running' and r.next_attempt_at > clock_timestamp() then return 'running'; end if;
+  update public.interview_results set status = 'pending', attempts = 0, next_attempt_at = clock_timestamp() where id = r.id;
+  perform app.emit(r.session_id, r.tenant_id, 'result.rerun', jsonb_strip_nulls(jsonb_build_object('from', r.status, 'by', p_by)));
+  return 'queued';
+end $function$;
+comment on function public.rerun_result(p_session_id uuid, p_tenant_id uuid, p_by text) is 'Queues a result again by hand, with all its attempts. Answers queued, running (one is under way), nothing (the session has none) or not_found.';
+grant execute on function public.rerun_result(p_session_id uuid, p_tenant_id uuid, p_by text) to orchestrator;
+
+-- ── function public.resend_invitation ──
+CREATE OR REPLACE FUNCTION public.resend_invitation(p_invitation_id uuid, p_tenant_id uuid, p_code_hash text, p_expires_ms bigint, p_by jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  v_session uuid;
+  v_result jsonb;
+begin
+  select session_id into v_session from public.session_invitations where id = p_invitation_id and tenant_id = p_tenant_id;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  v_result := app.invite(v_session, p_tenant_id, p_code_hash, p_expires_ms, p_invitation_id, p_by);
+  if v_result ->> 'kind' = 'created' then
+    update public.session_invitations set revoked_at = coalesce(revoked_at, clock_timestamp()) where id = p_invitation_id;
+  end if;
+  return v_result;
+end $function$;
+comment on function public.resend_invitation(p_invitation_id uuid, p_tenant_id uuid, p_code_hash text, p_expires_ms bigint, p_by jsonb) is 'A new code in place of an old one, which is revoked: codes are stored hashed, so the old one cannot be shown again. kind: created, ended, not_found.';
+grant execute on function public.resend_invitation(p_invitation_id uuid, p_tenant_id uuid, p_code_hash text, p_expires_ms bigint, p_by jsonb) to orchestrator;
+
+-- ── function public.review_result ──
+CREATE OR REPLACE FUNCTION public.review_result(p_session_id uuid, p_tenant_id uuid, p_reviewed boolean, p_by text)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  r public.interview_results;
+begin
+  perform 1 from public.interview_sessions where id = p_session_id and (p_tenant_id is null or tenant_id = p_tenant_id) for key share;
+  if not found then return 'not_found'; end if;
+  select * into r from public.interview_results where session_id = p_session_id for update;
+  if not found then return 'nothing'; end if;
+  if p_reviewed and r.status not in ('done', 'empty') then return 'not_done'; end if;
+  update public.interview_results set human_reviewed = p_reviewed, reviewed_by = case when p_reviewed then p_by end,
+    reviewed_at = case when p_reviewed then clock_timestamp() end where id = r.id;
+  perform app.emit(r.session_id, r.tenant_id, 'result.reviewed', jsonb_build_object('reviewed', p_reviewed, 'by', p_by));
+  return 'recorded';
+end $function$;
+comment on function public.review_result(p_session_id uuid, p_tenant_id uuid, p_reviewed boolean, p_by text) is 'A person has looked at the result, or takes that back. Answers recorded, not_done (there is nothing final to review), nothing or not_found.';
+grant execute on function public.review_result(p_session_id uuid, p_tenant_id uuid, p_reviewed boolean, p_by text) to orchestrator;
+
+-- ── function public.revoke_api_key ──
+CREATE OR REPLACE FUNCTION public.revoke_api_key(p_tenant_id uuid, p_key_id uuid, p_by jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  k public.api_keys;
+begin
+  select * into k from public.api_keys where id = p_key_id and tenant_id = p_tenant_id for update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if k.revoked_at is null then
+    update public.api_keys set revoked_at = clock_timestamp() where id = k.id returning * into k;
+    perform app.audit(p_by, p_tenant_id, 'api_key.revoke', k.id::text);
+  end if;
+  return jsonb_build_object('kind', 'revoked', 'key', app.api_key_json(k));
+end $function$;
+comment on function public.revoke_api_key(p_tenant_id uuid, p_key_id uuid, p_by jsonb) is 'From the commit on the key is refused; a second time changes nothing. kind: revoked, not_found.';
+grant execute on function public.revoke_api_key(p_tenant_id uuid, p_key_id uuid, p_by jsonb) to orchestrator;
+
+-- ── function public.revoke_invitation ──
+CREATE OR REPLACE FUNCTION public.revoke_invitation(p_invitation_id uuid, p_tenant_id uuid, p_by jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  i public.session_invitations;
+begin
+  select * into i from public.session_invitations where id = p_invitation_id and tenant_id = p_tenant_id for update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if i.revoked_at is null then
+    update public.session_invitations set revoked_at = clock_timestamp() where id = i.id returning * into i;
+    perform app.audit(p_by, p_tenant_id, 'invitation.revoke', i.id::text, jsonb_build_object('session_id', i.session_id));
+  end if;
+  return jsonb_build_object('kind', 'revoked', 'invitation', app.invitation_json(i));
+end $function$;
+comment on function public.revoke_invitation(p_invitation_id uuid, p_tenant_id uuid, p_by jsonb) is 'The code is refused from now on; who is already in stays in. kind: revoked, not_found.';
+grant execute on function public.revoke_invitation(p_invitation_id uuid, p_tenant_id uuid, p_by jsonb) to orchestrator;
+
+-- ── function public.rotate_api_key ──
+CREATE OR REPLACE FUNCTION public.rotate_api_key(p_tenant_id uuid, p_key_id uuid, p_prefix text, p_key_hash text, p_overlap_ms bigint, p_by jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  o public.api_keys;
+  k public.api_keys;
+begin
+  select * into o from public.api_keys where id = p_key_id and tenant_id = p_tenant_id for update;
+  if not found or o.revoked_at is not null or o.expires_at <= clock_timestamp() then return jsonb_build_object('kind', 'not_found'); end if;
+  if o.replaced_by is not null then return jsonb_build_object('kind', 'already_rotated', 'replaced_by', o.replaced_by); end if;
+  insert into public.api_keys (tenant_id, name, prefix, key_hash, scopes, created_by, expires_at)
+    values (p_tenant_id, o.name, p_prefix, p_key_hash, o.scopes, o.created_by, o.expires_at) returning * into k;
+  update public.api_keys set replaced_by = k.id, expires_at = least(expires_at, clock_timestamp() + app.interval_ms(p_overlap_ms))
+    where id = o.id returning * into o;
+  perform app.audit(p_by, p_tenant_id, 'api_key.rotate', o.id::text, jsonb_build_object('replaced_by', k.id));
+  return jsonb_build_object('kind', 'rotated', 'key', app.api_key_json(k), 'previous', app.api_key_json(o));
+end $function$;
+comment on function public.rotate_api_key(p_tenant_id uuid, p_key_id uuid, p_prefix text, p_key_hash text, p_overlap_ms bigint, p_by jsonb) is 'A new key in place of an old one, which goes on for p_overlap_ms at most. kind: rotated, already_rotated, not_found (also: revoked, expired).';
+grant execute on function public.rotate_api_key(p_tenant_id uuid, p_key_id uuid, p_prefix text, p_key_hash text, p_overlap_ms bigint, p_by jsonb) to orchestrator;
+
+-- ── function public.rotate_provider_credential ──
+CREATE OR REPLACE FUNCTION public.rotate_provider_credential(p_tenant_id uuid, p_provider text, p_old_ciphertext text, p_ciphertext text, p_key_id text)
+ RETURNS boolean
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  with done as (
+    update public.provider_credentials set ciphertext = p_ciphertext, key_id = p_key_id, rotated_at = clock_timestamp()
+    where tenant_id = p_tenant_id and provider = p_provider and ciphertext = p_old_ciphertext returning 1)
+  select exists (select from done)
+$function$;
+comment on function public.rotate_provider_credential(p_tenant_id uuid, p_provider text, p_old_ciphertext text, p_ciphertext text, p_key_id text) is 'The same credential under another key, by compare-and-set: false when it was replaced meanwhile.';
+grant execute on function public.rotate_provider_credential(p_tenant_id uuid, p_provider text, p_old_ciphertext text, p_ciphertext text, p_key_id text) to orchestrator;
+
+-- ── function public.session_events_after ──
+CREATE OR REPLACE FUNCTION public.session_events_after(p_cursors jsonb, p_limit integer DEFAULT 200)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'session_id', e.session_id, 'type', e.type, 'data', e.data, 'created_at', e.created_at)
+    order by e.id), '[]')
+  from jsonb_array_elements(p_cursors) c
+  cross join lateral (select * from public.session_events x
+    where x.session_id = (c ->> 'session_id')::uuid and x.id > (c ->> 'after')::bigint order by x.id limit p_limit) e
+$function$;
+comment on function public.session_events_after(p_cursors jsonb, p_limit integer) is 'Events of several sessions, each after its own cursor; at most p_limit of each.';
+grant execute on function public.session_events_after(p_cursors jsonb, p_limit integer) to orchestrator;
+
+-- ── function public.session_may_start ──
+CREATE OR REPLACE FUNCTION public.session_may_start(p_session_id uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select case
+    when s.state_rank >= 70 then jsonb_build_object('kind', 'ended')
+    when s.consent_text_version is null or exists (select from public.consents c where c.session_id = s.id and c.text_version = s.consent_text_version)
+      then jsonb_build_object('kind', 'may_start')
+    else jsonb_build_object('kind', 'consent_required', 'text_version', s.consent_text_version) end
+  from public.interview_sessions s where s.id = p_session_id
+$function$;
+comment on function public.session_may_start(p_session_id uuid) is 'Whether the interview may start: may_start, consent_required (with text_version) or ended; null for an unknown session.';
+grant execute on function public.session_may_start(p_session_id uuid) to orchestrator;
+
+-- ── function public.session_routes ──
+CREATE OR REPLACE FUNCTION public.session_routes(p_session_ids uuid[])
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(jsonb_build_object('session_id', s.id, 'tenant_id', s.tenant_id, 'status', s.status, 'state_rank', s.state_rank,
+    'epoch', s.epoch, 'machine_id', m.id, 'machine_state', m.state, 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id)), '[]')
+  from public.interview_sessions s left join public.machines m on m.id = s.machine_id
+  where s.id = any (p_session_ids)
+$function$;
+comment on function public.session_routes(p_session_ids uuid[]) is 'Where these sessions are served now, if anywhere: what the edge answers by. Takes many at once.';
+grant execute on function public.session_routes(p_session_ids uuid[]) to orchestrator;
+
+-- ── function public.take_intents ──
+CREATE OR REPLACE FUNCTION public.take_intents(p_orchestrator_id uuid, p_taken_ms integer, p_limit integer DEFAULT 20)
+ RETURNS jsonb
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  with due as (
+    select id from public.machines
+    where state = 'reserved' and not_before <= clock_timestamp() and (taken_until is null or taken_until <= clock_timestamp())
+    order by not_before limit p_limit for update skip locked
+  ), taken as (
+    update public.machines m set taken_by = p_orchestrator_id, taken_until = clock_timestamp() + app.interval_ms(p_taken_ms)
+    from due where m.id = due.id returning m.id
+  )
+  select coalesce(jsonb_agg(app.intent_json(id)), '[]') from taken
+$function$;
+comment on function public.take_intents(p_orchestrator_id uuid, p_taken_ms integer, p_limit integer) is 'Takes due intents that nobody is executing, or whose taker''s time has passed.';
+grant execute on function public.take_intents(p_orchestrator_id uuid, p_taken_ms integer, p_limit integer) to orchestrator;
+
+-- ── function public.take_results ──
+CREATE OR REPLACE FUNCTION public.take_results(p_orchestrator_id uuid, p_taken_ms integer, p_limit integer DEFAULT 4, p_max_attempts integer DEFAULT 8)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  x record;
+  v_taken jsonb;
+begin
+  -- One that has ended every process that took it is given up, too.
+  for x in select session_id, takes from public.interview_results
+    where status = 'running' and next_attempt_at <= clock_timestamp() and attempts >= p_max_attempts limit p_limit loop
+    perform app.give_up_result(x.session_id, x.takes, 'interrupted', 'The last attempt was interrupted.');
+  end loop;
+  with due as (
+    select id from public.interview_results
+    where status in ('pending', 'running') and next_attempt_at <= clock_timestamp() and (status = 'pending' or attempts < p_max_attempts)
+    order by next_attempt_at limit p_limit for update skip locked
+  ), taken as (
+    update public.interview_results r set status = 'running', takes = takes + 1, attempts = attempts + 1, taken_by = p_orchestrator_id,
+      next_attempt_at = clock_timestamp() + app.interval_ms(p_taken_ms)
+    from due where r.id = due.id returning r.*
+  )
+  select coalesce(jsonb_agg(jsonb_build_object('session_id', t.session_id, 'take', t.takes, 'attempt', t.attempts, 'revision', t.wanted_revision,
+    'integrity_flags', app.flags_of(s.integrity), 'session', app.session_json(s.id))), '[]') into v_taken
+  from taken t join public.interview_sessions s on s.id = t.session_id;
+  return v_taken;
+end $function$;
+comment on function public.take_results(p_orchestrator_id uuid, p_taken_ms integer, p_limit integer, p_max_attempts integer) is 'Takes due results for one attempt each; whoever does not report within p_taken_ms has lost it to the next. One whose last attempt was lost is given up.';
+grant execute on function public.take_results(p_orchestrator_id uuid, p_taken_ms integer, p_limit integer, p_max_attempts integer) to orchestrator;
+
+-- ── function public.take_video_jobs ──
+CREATE OR REPLACE FUNCTION public.take_video_jobs(p_taken_ms integer, p_grace_ms integer, p_limit integer DEFAULT 10)
+ RETURNS jsonb
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  with due as (
+    select session_id, ordinal from public.video_jobs
+    where state in ('wanted', 'closing', 'processing') and next_attempt_at <= clock_timestamp()
+      and (state <> 'closing' or ended_at is null or ended_at <= clock_timestamp() - app.interval_ms(p_grace_ms))
+    order by next_attempt_at limit p_limit for update skip locked
+  ), taken as (
+    update public.video_jobs j set takes = takes + 1, attempts = attempts + 1, next_attempt_at = clock_timestamp() + app.interval_ms(p_taken_ms)
+    from due where (j.session_id, j.ordinal) = (due.session_id, due.ordinal) returning j.*
+  )
+  select coalesce(jsonb_agg(jsonb_build_object('session_id', t.session_id, 'ordinal', t.ordinal, 'take', t.takes, 'attempt', t.attempts,
+    'state', t.state, 'video_id', t.video_id, 'token_ciphertext', t.token_ciphertext,
+    'token_over', coalesce(t.token_expires_at <= clock_timestamp(), false), 'erased', s.video_erased_at is not null,
+    'max_duration_ms', s.max_duration_ms)), '[]')
+  from taken t join public.interview_sessions s on s.id = t.session_id
+$function$;
+comment on function public.take_video_jobs(p_taken_ms integer, p_grace_ms integer, p_limit integer) is 'Takes due recordings for one attempt each. A session''s token is deleted p_grace_ms after its end: the last parts of the upload may still be under way.';
+grant execute on function public.take_video_jobs(p_taken_ms integer, p_grace_ms integer, p_limit integer) to orchestrator;
+
+-- ── function public.tenants_of_user ──
+CREATE OR REPLACE FUNCTION public.tenants_of_user(p_user_id uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(jsonb_build_object('tenant_id', t.id, 'slug', t.slug, 'name', t.name, 'status', t.status, 'role', u.role,
+    'allowed_regions', t.allowed_regions) order by t.slug), '[]')
+  from public.tenant_users u join public.tenants t on t.id = u.tenant_id
+  where u.user_id = p_user_id and t.status in ('active', 'suspended')
+$function$;
+comment on function public.tenants_of_user(p_user_id uuid) is 'The tenants a user belongs to, with the user''s role in each. Read on every request: a role in a token would outlive its withdrawal.';
+grant execute on function public.tenants_of_user(p_user_id uuid) to orchestrator;
+
+-- ── function public.transcript_of ──
+CREATE OR REPLACE FUNCTION public.transcript_of(p_session_id uuid)
+ RETURNS TABLE(ordinal integer, item_id text, previous_item_id text, speaker text, text text, confidence numeric, start_ms bigint, end_ms bigint, interrupted boolean, verified boolean, sequence_number bigint)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  with recursive entries as (
+    select * from public.transcript_entries where session_id = p_session_id
+  ), walk as (
+    -- A first item, or one whose predecessor said nothing that was stored: placed by its arrival.
+    select e.*, array[e.arrival] as path from entries e
+    where not exists (select from entries p where p.call_ordinal = e.call_ordinal and p.item_id = e.previous_item_id)
+    union all
+    select e.*, w.path || e.arrival from entries e join walk w on w.call_ordinal = e.call_ordinal and w.item_id = e.previous_item_id
+    where not e.arrival = any (w.path)
+  )
+  select call_ordinal, item_id, previous_item_id, speaker, text, confidence, start_ms, end_ms, interrupted, verified,
+    row_number() over (order by call_ordinal, path)
+  from (select * from walk
+    -- Items whose predecessors go round in a circle hang on no first item: placed by their arrival, never left out.
+    union all select e.*, array[e.arrival] from entries e where not exists (select from walk w where w.arrival = e.arrival)) placed
+  where text <> ''
+$function$;
+comment on function public.transcript_of(p_session_id uuid) is 'The conversation in its order: calls by ordinal, items along previous_item_id. Reads with the caller''s rights. An item that said nothing holds its place and is not shown.';
+grant execute on function public.transcript_of(p_session_id uuid) to authenticated;
+grant execute on function public.transcript_of(p_session_id uuid) to orchestrator;
+grant execute on function public.transcript_of(p_session_id uuid) to session_worker;
+
+-- ── function public.transcript_to_evaluate ──
+CREATE OR REPLACE FUNCTION public.transcript_to_evaluate(p_session_id uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(to_jsonb(t) order by t.sequence_number), '[]') from public.transcript_of(p_session_id) t
+$function$;
+comment on function public.transcript_to_evaluate(p_session_id uuid) is 'The whole conversation as one value: a list of rows could be cut off by the API''s row limit, and nobody would know.';
+grant execute on function public.transcript_to_evaluate(p_session_id uuid) to orchestrator;
+
+-- ── function public.update_tenant ──
+CREATE OR REPLACE FUNCTION public.update_tenant(p_tenant_id uuid, p_changes jsonb, p_by jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+begin
+  if not exists (select from public.tenants where id = p_tenant_id and status in ('active', 'suspended') for no key update) then
+    return jsonb_build_object('kind', 'not_found');
+  end if;
+  perform app.change_tenant(p_tenant_id, p_changes);
+  perform app.audit(p_by, p_tenant_id, 'tenant.update', p_tenant_id::text,
+    jsonb_build_object('fields', (select coalesce(jsonb_agg(k), '[]') from jsonb_object_keys(p_changes) k)));
+  return jsonb_build_object('kind', 'updated', 'tenant', app.tenant_json(p_tenant_id));
+end $function$;
+comment on function public.update_tenant(p_tenant_id uuid, p_changes jsonb, p_by jsonb) is 'Changes name, settings, quotas, allowed regions and origins, consent, retention, or status (active, suspended). Fields not given stay. kind: updated, not_found.';
+grant execute on function public.update_tenant(p_tenant_id uuid, p_changes jsonb, p_by jsonb) to orchestrator;
+
+-- ── function public.video_offers ──
+CREATE OR REPLACE FUNCTION public.video_offers(p_session_ids uuid[])
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(jsonb_build_object('session_id', s.id, 'records', coalesce(s.settings ->> 'record_video' = 'true', false),
+    'offer', (select jsonb_build_object('ordinal', j.ordinal, 'video_id', j.video_id, 'token_ciphertext', j.token_ciphertext,
+        'expires_at_ms', floor(extract(epoch from j.token_expires_at) * 1000))
+      from public.video_jobs j where j.session_id = s.id and j.state = 'open' order by j.ordinal desc limit 1))), '[]')
+  from public.interview_sessions s where s.id = any (p_session_ids)
+$function$;
+comment on function public.video_offers(p_session_ids uuid[]) is 'The newest open recording of each session, for its worker. Takes many at once.';
+grant execute on function public.video_offers(p_session_ids uuid[]) to orchestrator;
+
+-- ── function public.videos_to_delete ──
+CREATE OR REPLACE FUNCTION public.videos_to_delete(p_limit integer DEFAULT 20, p_retry_ms integer DEFAULT 60000)
+ RETURNS jsonb
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  with due as (
+    select video_id from public.video_deletions where deleted_at is null and next_attempt_at <= clock_timestamp()
+    order by next_attempt_at limit p_limit for update skip locked
+  ), taken as (
+    update public.video_deletions v set attempts = attempts + 1,
+      next_attempt_at = clock_timestamp() + app.interval_ms(p_retry_ms * power(2, least(attempts, 8)))
+    from due where v.video_id = due.video_id returning v.*
+  )
+  select coalesce(jsonb_agg(jsonb_build_object('video_id', video_id, 'tenant_id', tenant_id, 'attempts', attempts)), '[]') from taken
+$function$;
+comment on function public.videos_to_delete(p_limit integer, p_retry_ms integer) is 'Recordings that must go, taken for one try, then again after a growing while (P3).';
+grant execute on function public.videos_to_delete(p_limit integer, p_retry_ms integer) to orchestrator;
+
+-- ── function public.want_video ──
+CREATE OR REPLACE FUNCTION public.want_video(p_session_id uuid, p_ordinal integer)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for share;
+  if not found or s.state_rank >= 70 or coalesce(s.settings ->> 'record_video', '') <> 'true' or p_ordinal not between 2 and 20
+     or not exists (select from public.video_jobs j where j.session_id = s.id and j.ordinal = p_ordinal - 1) then
+    return false;
+  end if;
+  insert into public.video_jobs (session_id, ordinal, tenant_id) values (s.id, p_ordinal, s.tenant_id) on conflict do nothing;
+  return true;
+end $function$;
+comment on function public.want_video(p_session_id uuid, p_ordinal integer) is 'A page began anew and needs the next container (V2). False when the session records nothing, is over, or the one before was never asked for.';
+grant execute on function public.want_video(p_session_id uuid, p_ordinal integer) to orchestrator;
+
+-- ── function public.worker_report ──
+CREATE OR REPLACE FUNCTION public.worker_report(p_status text DEFAULT NULL::text, p_outcome text DEFAULT NULL::text, p_reason text DEFAULT NULL::text, p_presence text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  s public.interview_sessions := app.own_session();
+begin
+  if p_status is not null and app.rank_of(p_status) not between 50 and 70 then
+    raise exception 'a worker reports connecting, in_progress or finalizing' using errcode = '22023';
+  end if;
+  if p_presence is not null and s.presence <> p_presence and s.state_rank < 90 then
+    update public.interview_sessions set presence = p_presence where id = s.id;
+    perform app.emit(s.id, s.tenant_id, 'candidate.' || p_presence, '{}');
+  end if;
+  if p_status is not null then perform app.move_session(s.id, p_status, p_outcome, p_reason); end if;
+  select * into s from public.interview_sessions where id = s.id;
+  return jsonb_build_object('status', s.status, 'outcome', s.outcome, 'reason', s.reason,
+    'started_at', floor(extract(epoch from s.started_at) * 1000));
+end $function$;
+comment on function public.worker_report(p_status text, p_outcome text, p_reason text, p_presence text) is 'A worker says how its session goes: connecting, in_progress, finalizing (with the ending), and the candidate''s presence. Late reports change nothing.';
+grant execute on function public.worker_report(p_status text, p_outcome text, p_reason text, p_presence text) to session_worker;
