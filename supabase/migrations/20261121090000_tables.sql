@@ -119,14 +119,14 @@ create table public.positions (
 comment on table public.positions is 'Openings a tenant interviews for.';
 
 -- ── sessions and machines ──────────────────────────────────────────────────────────────────────────────────────────
+-- A body that is parsed when it is defined needs no search_path, and is inlined: checks call this a dozen times a session.
 create function app.rank_of(p_status text) returns smallint
-language sql immutable parallel safe set search_path = '' as $$
-  select case p_status
+language sql immutable parallel safe
+  return case p_status
     when 'scheduled' then 10 when 'pending' then 20 when 'provisioning' then 30 when 'ready' then 40
     when 'connecting' then 50 when 'in_progress' then 60 when 'finalizing' then 70
     when 'completed' then 90 when 'disconnected' then 90 when 'failed' then 90 when 'expired' then 90 when 'cancelled' then 90
-  end::smallint
-$$;
+  end::smallint;
 comment on function app.rank_of(text) is 'Rank of a session status; null for a word that is none. Same as sessionRanks in shared/src/session/states.ts.';
 
 create table public.interview_sessions (

@@ -1,6 +1,7 @@
 -- The lifecycle: every contended write is a function here, one call = one transaction.
 --
--- F1  app.move_session is the only writer of a status. 0 rows moved is an ordinary answer.
+-- F1  app.move_session is the only writer of a status, after app.create_session has given the first. 0 rows moved is an
+--     ordinary answer.
 -- F2  Locks are taken in one order: sessions by id, then their machines, then tenant_counters. A creation takes the counter
 --     first and may: it then locks only rows that nobody else knows yet.
 -- F3  A change of epoch takes the session FOR UPDATE, a transcript write takes it FOR SHARE and checks the epoch:
@@ -15,7 +16,7 @@ $$;
 comment on function app.claims() is 'The claims of the request''s token. Custom roles have no access to schema auth on hosted projects.';
 
 create function app.interval_ms(p_ms double precision) returns interval
-language sql immutable parallel safe set search_path = '' as $$ select make_interval(secs => p_ms / 1000.0) $$;
+language sql immutable parallel safe return make_interval(secs => p_ms / 1000.0);
 comment on function app.interval_ms(double precision) is 'Milliseconds as an interval.';
 
 create function app.touch() returns trigger language plpgsql set search_path = '' as $$
@@ -265,20 +266,22 @@ begin
   v_slot := app.draw_create_slot(v_tenant);
   if v_slot.app_name is null then return jsonb_build_object('kind', 'no_app'); end if;
 
-  insert into public.interview_sessions (id, tenant_id, candidate_id, position_id, user_id, api_key_id, settings, metadata, regions, region,
+  -- Born with its machine asked for: nobody can know it yet, so neither a move nor an order between writers (F5) is needed.
+  insert into public.interview_sessions (id, tenant_id, candidate_id, position_id, user_id, api_key_id, status, settings, metadata, regions, region,
       region_reason, simulated, max_duration_ms, expires_at)
-    values (v_id, v_tenant, v_candidate, v_position, (r ->> 'user_id')::uuid, (r ->> 'api_key_id')::uuid, coalesce(r -> 'settings', '{}'),
+    values (v_id, v_tenant, v_candidate, v_position, (r ->> 'user_id')::uuid, (r ->> 'api_key_id')::uuid, 'provisioning', coalesce(r -> 'settings', '{}'),
       coalesce(r -> 'metadata', '{}'), coalesce((select array_agg(x) from jsonb_array_elements_text(r -> 'regions') x), '{}'), v_region,
       r ->> 'region_reason', (r ->> 'simulated')::boolean, (r ->> 'max_duration_ms')::integer,
       clock_timestamp() + app.interval_ms((r ->> 'expires_ms')::numeric));
   update public.tenant_counters set live_sessions = live_sessions + 1 where tenant_id = v_tenant;
-  perform app.emit(v_id, v_tenant, 'session.pending', jsonb_build_object('to', 'pending'));
   insert into public.machines (id, tenant_id, session_id, app_name, region, image, not_before, taken_by, taken_until, hard_deadline_at)
     values (v_machine, v_tenant, v_id, v_slot.app_name, v_region, r ->> 'image', v_slot.not_before, (r ->> 'orchestrator_id')::uuid,
       v_slot.not_before + app.interval_ms((r ->> 'taken_ms')::numeric),
       clock_timestamp() + app.interval_ms((r ->> 'machine_life_ms')::numeric));
-  perform app.emit(v_id, v_tenant, 'machine.reserved', jsonb_build_object('machine_id', v_machine, 'region', v_region, 'attempt', 1));
-  perform app.move_session(v_id, 'provisioning');
+  insert into public.session_events (session_id, tenant_id, type, data) values
+    (v_id, v_tenant, 'session.pending', '{"to": "pending"}'),
+    (v_id, v_tenant, 'machine.reserved', jsonb_build_object('machine_id', v_machine, 'region', v_region, 'attempt', 1)),
+    (v_id, v_tenant, 'session.provisioning', '{"from": "pending", "to": "provisioning"}');
   if r ->> 'idempotency_key' is not null then
     insert into public.idempotency_keys (tenant_id, key, body_hash, session_id) values (v_tenant, r ->> 'idempotency_key', r ->> 'body_hash', v_id);
   end if;
@@ -295,8 +298,7 @@ language sql stable set search_path = '' as $$
   select jsonb_build_object('machine_id', m.id, 'name', m.name, 'tenant_id', m.tenant_id, 'session_id', m.session_id, 'app_name', m.app_name,
     'region', m.region, 'image', m.image, 'attempt', m.attempt,
     'regions', coalesce(to_jsonb(s.regions), '[]'), 'allowed_regions', to_jsonb(t.allowed_regions),
-    'tried_regions', (select coalesce(jsonb_agg(distinct o.region), '[]') from public.machines o
-      where o.id = m.id or (m.session_id is not null and o.session_id = m.session_id)),
+    'tried_regions', (select coalesce(jsonb_agg(distinct o.region), jsonb_build_array(m.region)) from public.machines o where o.session_id = m.session_id),
     'hard_deadline_at', m.hard_deadline_at,
     'wait_ms', greatest(0, ceil(extract(epoch from m.not_before - clock_timestamp()) * 1000)))
   from public.machines m join public.tenants t on t.id = m.tenant_id left join public.interview_sessions s on s.id = m.session_id

@@ -13,12 +13,14 @@ export interface Timer {
   cancel(): void;
 }
 
+/** A longer delay would overflow to 1 ms in Node. */
+const longestDelayMs = 2_147_483_647;
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonicMs: () => performance.now(),
   setTimer: (callback, delayMs) => {
-    // A longer delay would overflow to 1 ms in Node.
-    const handle = setTimeout(callback, Math.min(delayMs, 2_147_483_647));
+    const handle = setTimeout(callback, Math.min(delayMs, longestDelayMs));
     return { cancel: () => clearTimeout(handle) };
   },
   sleep: (delayMs, signal) =>
@@ -28,10 +30,13 @@ export const systemClock: Clock = {
         clearTimeout(handle);
         reject(signal?.reason);
       };
-      const handle = setTimeout(() => {
-        signal?.removeEventListener('abort', onAbort);
-        resolve();
-      }, delayMs);
+      const handle = setTimeout(
+        () => {
+          signal?.removeEventListener('abort', onAbort);
+          resolve();
+        },
+        Math.min(delayMs, longestDelayMs),
+      );
       signal?.addEventListener('abort', onAbort, { once: true });
     }),
 };
