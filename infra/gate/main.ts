@@ -52,7 +52,19 @@ const tests =
     }
   };
 
+/** The lockfile serves a clean clone; npm says what is missing from it, here on one page. */
+const lockfile = check('npm', [
+  'ci',
+  '--dry-run',
+  '--ignore-scripts',
+  '--no-audit',
+  '--no-fund',
+  '--loglevel=error',
+  '--silent',
+]);
+
 const quick: Array<[string, () => Promise<Count>]> = [
+  ['lockfile', lockfile],
   ['types', check(bin('tsc'), ['-p', '.'])],
   ['lint and format', check(bin('biome'), ['check', '--error-on-warnings'])],
   ['unit tests', tests('unit')],
