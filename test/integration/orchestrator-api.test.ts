@@ -12,6 +12,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type LocalFly, startFly } from '../../infra/local-cloud/src/fly/fly.ts';
 import { type Supabase, startSupabase } from '../../infra/local-cloud/src/supabase/supabase.ts';
 import { makeDeploymentKeys } from '../../infra/stack/keys.ts';
+import { startOrchestrator as startProcess } from '../../infra/stack/orchestrator-process.ts';
 import { type SeededTenant, seedTenant } from '../../infra/stack/seed.ts';
 import { buildApp } from '../../orchestrator/src/app.ts';
 import { readConfig } from '../../orchestrator/src/config.ts';
@@ -29,6 +30,7 @@ let app: FastifyInstance;
 let url: string;
 let tenant: SeededTenant;
 let other: SeededTenant;
+let environment: Record<string, string>;
 const lines: string[] = [];
 
 async function startOrchestrator(): Promise<void> {
@@ -38,7 +40,7 @@ async function startOrchestrator(): Promise<void> {
     migrationsDir: path.resolve('supabase/migrations'),
     signingKeys: [keys.dbPublic],
   });
-  const config = readConfig({
+  environment = {
     PUBLIC_URL: 'http://interviews.test',
     DEPLOYMENT_ID: 'api-test',
     SUPABASE_URL: supabase.url,
@@ -56,7 +58,8 @@ async function startOrchestrator(): Promise<void> {
     VOICE_SIMULATED: 'true',
     ROOM_DIR: path.join(dir, 'room'),
     CREATE_MS: '60000',
-  });
+  };
+  const config = readConfig(environment);
   const destination = { write: (line: string) => void lines.push(line) };
   deps = await createDeps(config, { logger: createLogger({ level: 'debug', component: 'test', destination }) });
   app = await buildApp(deps);
@@ -105,6 +108,8 @@ afterAll(async () => {
   await Promise.all([supabase.stop(), fly.stop()]);
   rmSync(dir, { recursive: true, force: true });
 });
+
+const readyzOf = async (at: string): Promise<number> => (await fetch(`${at}/readyz`)).status;
 
 interface Sent {
   method?: string;
@@ -608,6 +613,31 @@ describe('pages and probes', () => {
     expect(script.headers.get('content-type')).toContain('text/javascript');
     for (const name of ['..%2fsecret.js', '%2e%2e/x.js', '.hidden.js', 'absent.js', 'room.exe'])
       expect((await send(`/join-assets/${name}`, { key: null })).status, name).toBe(404);
+  });
+});
+
+describe('an orchestrator that is asked to stop', () => {
+  test('ends its streams and its waiting sockets, and exits with 0', async () => {
+    const leaving = await startProcess(environment);
+    const headers = { authorization: `Bearer ${tenant.apiKey}` };
+    const made = await fetch(`${leaving.url}/api/sessions`, {
+      method: 'POST',
+      headers: { ...headers, 'content-type': 'application/json' },
+      body: JSON.stringify(good),
+    });
+    const session = (await made.json()) as SessionView;
+    const events = await fetch(`${leaving.url}/api/sessions/${session.session_id}/events`, { headers });
+    const ended = events.text();
+    const socket = new WebSocket(
+      `${leaving.url.replace('http', 'ws')}/ws/sessions/${session.session_id}?token=${session.join_token}`,
+    );
+    const closed = new Promise<number>((resolve) => socket.addEventListener('close', ({ code }) => resolve(code)));
+    await until('the socket waits', async () => (await readyzOf(leaving.url)) === 200);
+    const startedMs = performance.now();
+    expect(await leaving.stop()).toBe(0);
+    expect(performance.now() - startedMs).toBeLessThan(10_000);
+    expect(await ended).toContain('event: session.pending');
+    expect(await closed).toBe(4503);
   });
 });
 
