@@ -40,6 +40,7 @@ type State =
 export function createInterviewer({ clock, log, send, goodbyeMs, onFinished }: InterviewerDeps): Interviewer {
   let state: State = { name: 'talking' };
   let limit: Timer | undefined;
+  const begun = new Set<string>();
   const played = new Set<string>();
 
   const finish = () => {
@@ -83,7 +84,9 @@ export function createInterviewer({ clock, log, send, goodbyeMs, onFinished }: I
     'response.done': ({ response }) => responseDone(asObject(response)),
     'response.created': ({ response }) => {
       const id = asId(asObject(response).id);
-      if (state.name === 'leaving' && state.asked && id) sayGoodbye(id);
+      if (!id || begun.has(id)) return;
+      begun.add(id);
+      if (state.name === 'leaving' && state.asked) sayGoodbye(id);
     },
     'output_audio_buffer.stopped': ({ response_id }) => heard(asId(response_id)),
     'output_audio_buffer.cleared': ({ response_id }) => heard(asId(response_id)),

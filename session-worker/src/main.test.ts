@@ -1,0 +1,113 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { type BuiltWorker, buildWorker } from '../build.ts';
+import { type Candidate, connectCandidate } from '../test/candidate.ts';
+import { offerSdp, type Peers, startPeers } from '../test/peers.ts';
+
+/** The bundle, as the image runs it: a real process between scripted peers. */
+describe('the worker process', () => {
+  const dir = mkdtempSync(path.join(tmpdir(), 'gr-worker-'));
+  let built: BuiltWorker;
+  let peers: Peers;
+  let child: ChildProcess | undefined;
+
+  beforeAll(async () => {
+    built = await buildWorker(dir);
+  });
+  afterAll(() => rmSync(dir, { recursive: true }));
+  beforeEach(async () => {
+    peers = await startPeers();
+  });
+  afterEach(async () => {
+    child?.kill('SIGKILL');
+    await peers.close();
+  });
+
+  const start = (environment: Record<string, string> = {}) => {
+    const lines: Array<Record<string, unknown>> = [];
+    let errors = '';
+    const one = spawn(process.execPath, [built.file], {
+      env: {
+        HOST: '127.0.0.1',
+        PORT: '0',
+        ORCHESTRATOR_URL: peers.url,
+        FLY_API_SOCKET: peers.flySocket,
+        CLAIM_MS: '3000',
+        ...environment,
+      },
+    });
+    child = one;
+    let rest = '';
+    one.stdout.on('data', (data) => {
+      const parts = (rest + String(data)).split('\n');
+      rest = parts.pop() ?? '';
+      lines.push(...parts.map((line) => JSON.parse(line) as Record<string, unknown>));
+    });
+    one.stderr.on('data', (data) => {
+      errors += String(data);
+    });
+    const exited = new Promise<number | null>((resolve) => one.on('exit', resolve));
+    const logged = (sentence: string) =>
+      vi.waitFor(() => lines.find((line) => line.msg === sentence) ?? expect.fail(`not logged: ${sentence}`), {
+        timeout: 4_000,
+        interval: 5,
+      });
+    return { process: one, exited, logged, errors: () => errors };
+  };
+  const inCall = async (worker: ReturnType<typeof start>): Promise<Candidate> => {
+    const { port } = await worker.logged('listening');
+    await worker.logged('session claimed');
+    const candidate = await connectCandidate(Number(port), peers);
+    candidate.say({ type: 'init_session' });
+    candidate.say({ type: 'sdp_offer', sdp: offerSdp });
+    await candidate.hears('sdp_answer');
+    return candidate;
+  };
+
+  test('the same source gives the same digest', async () => {
+    expect((await buildWorker(path.join(dir, 'again'))).digest).toBe(built.digest);
+    expect(built.digest).toMatch(/^sha256:[0-9a-f]{64}$/);
+  });
+
+  test('SIGTERM in mid-call without an `end`: handed over, 4409, exit 0, the call left alone', async () => {
+    const worker = start();
+    const candidate = await inCall(worker);
+    worker.process.kill('SIGTERM');
+    expect((await candidate.closed).code).toBe(4409);
+    expect(await worker.exited).toBe(0);
+    expect(peers.askedFor('POST /worker/v1/finish').map((one) => one.body)).toEqual([{ kind: 'draining' }]);
+    expect(peers.askedFor('POST /v1/realtime/hangup')).toEqual([]);
+  });
+
+  test('SIGTERM with an `end` waiting: that ending, the call hung up, exit 0', async () => {
+    const worker = start();
+    const candidate = await inCall(worker);
+    peers.directive = { kind: 'end', outcome: 'cancelled', reason: 'ended_by_platform' };
+    worker.process.kill('SIGTERM');
+    expect(await candidate.hears('session_ended')).toMatchObject({ reason: 'ended_by_platform' });
+    expect((await candidate.closed).code).toBe(1000);
+    expect(await worker.exited).toBe(0);
+    expect(peers.askedFor('POST /v1/realtime/hangup')).toHaveLength(1);
+  });
+
+  test('a refused claim: exit 0 at once; no claim in time: exit 1; SIGTERM before the claim: exit 0', async () => {
+    peers.bend('POST /worker/v1/claim', () => ({ status: 409, body: { code: 'claim_refused' } }));
+    expect(await start().exited).toBe(0);
+    peers.bend('POST /worker/v1/claim', () => ({ status: 503 }));
+    expect(await start({ CLAIM_MS: '200' }).exited).toBe(1);
+    const worker = start();
+    await worker.logged('listening');
+    worker.process.kill('SIGTERM');
+    expect(await worker.exited).toBe(0);
+  });
+
+  test('an unusable configuration: exit 78, and every variable to set is named', async () => {
+    const worker = start({ ORCHESTRATOR_URL: '', PORT: 'many' });
+    expect(await worker.exited).toBe(78);
+    expect(worker.errors()).toContain('set ORCHESTRATOR_URL');
+    expect(worker.errors()).toContain('PORT is wrong');
+  });
+});

@@ -1,0 +1,136 @@
+import type { OpenCallResponse } from '@greenroom/shared/protocol/worker-api.ts';
+import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
+import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
+import { describe, expect, test } from 'vitest';
+import { answerSdp, offerSdp } from '../../test/peers.ts';
+import type { Answer } from '../lifecycle/orchestrator.ts';
+import { type CallsDeps, createCalls } from './calls.ts';
+import type { CreatedCall } from './provider.ts';
+
+const log = silentLogger();
+
+describe('the calls of a session', () => {
+  const opened = (ordinal: number): Answer<OpenCallResponse> => ({
+    kind: 'ok',
+    value: { ordinal, credential: { value: `ek_${ordinal}`, expires_at: 0 }, session: {} },
+  });
+  const failed = (status: number, code?: string) =>
+    ({ kind: 'failed', status, code, retryAfterMs: 0, problem: {} }) as Answer<never>;
+  const setUp = (
+    changes: {
+      openCall?: CallsDeps['orchestrator']['openCall'];
+      updateCall?: CallsDeps['orchestrator']['updateCall'];
+      createCall?: () => Promise<CreatedCall>;
+    } = {},
+  ) => {
+    const clock = createFakeClock();
+    const order: string[] = [];
+    const noted = <T>(what: string, value: T): T => {
+      order.push(what);
+      return value;
+    };
+    const sideband = {
+      ready: async () => 'ready' as const,
+      send: () => true,
+      attached: true,
+      expectEnd: () => {},
+      close: () => void order.push('sideband closed'),
+    };
+    const calls = createCalls({
+      clock,
+      log,
+      random: () => 0.5,
+      sidebandReadyMs: 1,
+      lateTranscriptMs: 100,
+      orchestrator: {
+        openCall: changes.openCall ?? (async (ordinal) => noted(`open ${ordinal}`, opened(ordinal))),
+        updateCall:
+          changes.updateCall ??
+          (async (ordinal, change) => noted(`${Object.keys(change)[0]} ${ordinal}`, { kind: 'ok', value: {} })),
+      },
+      provider: {
+        createCall:
+          changes.createCall ?? (async () => noted('create', { kind: 'created', callId: 'rtc_1', answer: answerSdp })),
+        hangUp: async (id, credential) => noted(`hang up ${id} ${credential}`, true),
+        sidebandUrl: (id) => id,
+      },
+      openSideband: () => noted('sideband', sideband),
+      onOpened: () => {},
+      onEvent: () => {},
+      onSpeakable: () => {},
+      onGone: () => {},
+      onClosed: (ordinal) => void order.push(`closed ${ordinal}`),
+    });
+    return { clock, order, calls };
+  };
+
+  test('the call’s id is stored and the sideband attached before the answer is given', async () => {
+    const { calls, order } = setUp();
+    expect(await calls.offer(offerSdp)).toEqual({ kind: 'answered', sdp: answerSdp, ordinal: 1, sideband: 'ready' });
+    expect(order).toEqual(['open 1', 'create', 'call_id 1', 'sideband']);
+  });
+
+  test('a new offer hangs the old call up first, and listens to it a little longer', async () => {
+    const { clock, calls, order } = setUp();
+    await calls.offer(offerSdp);
+    order.length = 0;
+    await calls.offer(offerSdp, 2);
+    expect(order.slice(0, 3)).toEqual(['hang up rtc_1 ek_1', 'hung_up 1', 'open 2']);
+    expect(order).not.toContain('closed 1');
+    await clock.advance(100);
+    expect(order.slice(-2)).toEqual(['sideband closed', 'closed 1']);
+  });
+
+  test('a second offer while one is worked on is refused, and so is a wrong ordinal', async () => {
+    const { calls } = setUp();
+    const [first, second] = await Promise.all([calls.offer(offerSdp), calls.offer(offerSdp)]);
+    expect([first.kind, second]).toEqual(['answered', { kind: 'refused', code: 'call_not_allowed' }]);
+    expect(await calls.offer(offerSdp, 1)).toMatchObject({ kind: 'refused', code: 'call_not_allowed' });
+  });
+
+  test('a call whose id cannot be stored is hung up, and the browser may try again', async () => {
+    const { clock, calls, order } = setUp({
+      updateCall: async (_o, change) => ('call_id' in change ? failed(503) : { kind: 'ok', value: {} }),
+    });
+    const result = calls.offer(offerSdp);
+    await clock.advance(60_000);
+    expect(await result).toMatchObject({ kind: 'refused', code: 'internal_error' });
+    expect(order).toContain('hang up rtc_1 ek_1');
+    expect([calls.active, calls.ordinal]).toEqual([false, 2]);
+  });
+
+  test('an ending in the middle of an offer: the call that came of it is hung up', async () => {
+    let stop = () => {};
+    const { calls, order } = setUp({
+      createCall: async () => {
+        stop();
+        return { kind: 'created', callId: 'rtc_1', answer: answerSdp };
+      },
+    });
+    stop = calls.stop;
+    const result = calls.offer(offerSdp);
+    expect(await calls.hangUp(new AbortController().signal)).toBe(true);
+    expect((await result).kind).toBe('refused');
+    expect(order).toContain('hang up rtc_1 ek_1');
+  });
+
+  test.each([
+    [failed(409, 'fenced'), { kind: 'fenced' }, 1],
+    [failed(503, 'provider_rate_limited'), { kind: 'failed', reason: 'provider_rate_limited' }, 3],
+    [failed(502, 'provider_auth_failed'), { kind: 'failed', reason: 'provider_auth_failed' }, 1],
+    [failed(409, 'call_not_allowed'), { kind: 'refused', code: 'call_not_allowed' }, 1],
+    [failed(0), { kind: 'refused', code: 'internal_error' }, 3],
+  ])('the orchestrator opens no call (%#)', async (answer, result, tries) => {
+    let asked = 0;
+    const { clock, calls } = setUp({
+      openCall: async () => {
+        asked += 1;
+        return answer;
+      },
+    });
+    const offered = calls.offer(offerSdp);
+    await clock.advance(60_000);
+    expect(await offered).toMatchObject(result);
+    expect(asked).toBe(tries);
+  });
+});

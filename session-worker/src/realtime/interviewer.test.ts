@@ -1,0 +1,82 @@
+import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
+import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
+import { describe, expect, test, vi } from 'vitest';
+import { functionCall, reply } from '../../test/conversation.ts';
+import type { ProviderEvent } from './events.ts';
+import { createInterviewer } from './interviewer.ts';
+
+const log = silentLogger();
+
+describe('the interviewer', () => {
+  const setUp = () => {
+    const clock = createFakeClock();
+    const said: Array<Record<string, unknown>> = [];
+    const onFinished = vi.fn();
+    const interviewer = createInterviewer({
+      clock,
+      log,
+      send: (event) => {
+        said.push(event);
+        return true;
+      },
+      goodbyeMs: 30_000,
+      onFinished,
+    });
+    const hear = (events: Array<Record<string, unknown>>) => {
+      for (const event of events) interviewer.event(event as ProviderEvent);
+    };
+    return { clock, said, onFinished, interviewer, hear };
+  };
+
+  test('it ends by its tool: the goodbye is asked for once, heard to the end, and then it is over', () => {
+    const { said, onFinished, hear } = setUp();
+    hear(functionCall('f1', null));
+    hear(functionCall('f1', null));
+    expect(said.map((event) => event.type)).toEqual(['conversation.item.create', 'response.create']);
+    expect(said[0]).toMatchObject({ item: { type: 'function_call_output', call_id: 'call_f1' } });
+    const goodbye = reply('a1', 'f1', 'Goodbye.');
+    hear(goodbye.slice(0, -1));
+    expect(onFinished).not.toHaveBeenCalled();
+    hear(goodbye.slice(-1));
+    expect(onFinished).toHaveBeenCalledTimes(1);
+  });
+
+  test('a model that says goodbye and calls the tool in one response is not asked again', () => {
+    const { said, onFinished, hear } = setUp();
+    const [, , , toolDone] = functionCall('f1', 'a1', 'r1');
+    hear(reply('a1', null, 'Goodbye.', 'r1').slice(0, 5));
+    hear([toolDone as Record<string, unknown>]);
+    const output = [
+      { id: 'a1', type: 'message' },
+      { id: 'f1', type: 'function_call' },
+    ];
+    hear([{ type: 'response.done', response: { id: 'r1', status: 'completed', output } }]);
+    expect(said).toEqual([]);
+    hear([{ type: 'output_audio_buffer.stopped', response_id: 'r1' }]);
+    expect(onFinished).toHaveBeenCalledTimes(1);
+  });
+
+  test('a goodbye that never comes does not keep the session; another tool ends nothing', async () => {
+    const { clock, onFinished, hear } = setUp();
+    hear([
+      {
+        type: 'response.output_item.done',
+        response_id: 'r',
+        item: { type: 'function_call', name: 'look_up', call_id: 'c' },
+      },
+    ]);
+    await clock.advance(100_000);
+    expect(onFinished).not.toHaveBeenCalled();
+    hear(functionCall('f1', null));
+    await clock.advance(30_000);
+    expect(onFinished).toHaveBeenCalledTimes(1);
+  });
+
+  test('a goodbye spoken over by the candidate counts as said', () => {
+    const { onFinished, hear } = setUp();
+    hear(functionCall('f1', null));
+    hear(reply('a1', 'f1', 'Goodbye.').slice(0, 5));
+    hear([{ type: 'output_audio_buffer.cleared', response_id: 'resp_a1' }]);
+    expect(onFinished).toHaveBeenCalledTimes(1);
+  });
+});

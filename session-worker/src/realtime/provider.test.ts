@@ -1,0 +1,103 @@
+import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
+import { describe, expect, test } from 'vitest';
+import { answerSdp, offerSdp } from '../../test/peers.ts';
+import type { Http, HttpAnswer } from '../http.ts';
+import { createProvider } from './provider.ts';
+
+describe('the provider', () => {
+  const created: HttpAnswer = { status: 201, headers: { location: '/v1/realtime/calls/rtc_1' }, body: answerSdp };
+  const setUp = (answers: Array<HttpAnswer | Error>) => {
+    const clock = createFakeClock();
+    const asked: Array<{ url: string; headers: Record<string, string> | undefined; body: string | undefined }> = [];
+    const http = (async ({ url, headers, body }: { url: string; headers?: Record<string, string>; body?: string }) => {
+      asked.push({ url, headers, body });
+      const next = answers.length > 1 ? answers.shift() : answers[0];
+      if (next instanceof Error) throw next;
+      return next;
+    }) as unknown as Http;
+    const provider = createProvider({
+      http,
+      clock,
+      baseUrl: 'https://voice.test/v1/',
+      webrtcFilter: false,
+      requestMs: 10_000,
+      random: () => 0.5,
+    });
+    return { clock, asked, provider };
+  };
+  const status = (code: number, errorCode?: string): HttpAnswer => ({
+    status: code,
+    headers: {},
+    body: JSON.stringify({ error: { code: errorCode } }),
+  });
+  const callWith = async (answers: Array<HttpAnswer | Error>) => {
+    const { clock, asked, provider } = setUp(answers);
+    const call = provider.createCall(offerSdp, 'ek_1');
+    await clock.advance(60_000);
+    return { call: await call, tries: asked.length, asked };
+  };
+
+  test('the offer goes out raw, with the call’s own credential; the id is the last segment of Location', async () => {
+    const { call, asked } = await callWith([created]);
+    expect(call).toEqual({ kind: 'created', callId: 'rtc_1', answer: answerSdp });
+    expect(asked).toEqual([
+      {
+        url: 'https://voice.test/v1/realtime/calls',
+        headers: { authorization: 'Bearer ek_1', 'content-type': 'application/sdp' },
+        body: offerSdp,
+      },
+    ]);
+  });
+
+  const table: Array<[string, Array<HttpAnswer | Error>, string, number]> = [
+    ['401', [status(401)], 'provider_auth_failed', 1],
+    ['403', [status(403)], 'provider_auth_failed', 1],
+    ['400', [status(400, 'invalid_model')], 'provider_unavailable', 1],
+    ['429', [status(429, 'rate_limit_exceeded')], 'provider_rate_limited', 3],
+    ['429, no credit', [status(429, 'insufficient_quota')], 'quota_exceeded', 1],
+    ['500', [status(500)], 'provider_unavailable', 3],
+    ['nothing', [new Error('timeout')], 'provider_unavailable', 3],
+    ['a redirect', [{ ...created, status: 302 }], 'provider_unavailable', 1],
+    ['201 with garbage', [{ ...created, body: 'hello' }], 'provider_unavailable', 1],
+    [
+      '201 with an odd id',
+      [{ ...created, headers: { location: '/v1/realtime/calls/..%2f' } }],
+      'provider_unavailable',
+      1,
+    ],
+  ];
+  test.each(table)('%s', async (_what, answers, reason, tries) => {
+    const result = await callWith(answers);
+    expect(result.call).toMatchObject({ kind: 'failed', reason });
+    expect(result.tries).toBe(tries);
+  });
+
+  test('a failure that passes is survived', async () => {
+    expect((await callWith([status(500), new Error('reset'), created])).call.kind).toBe('created');
+  });
+
+  test.each([
+    ['200', status(200), true],
+    ['404', status(404, 'call_id_not_found'), true],
+    ['400 call_id_not_found', status(400, 'call_id_not_found'), true],
+    ['400 otherwise', status(400, 'other'), false],
+    ['401', status(401), false],
+  ])('a hang-up answered %s: over is %s', async (_what, answer, over) => {
+    const { provider, asked } = setUp([answer as HttpAnswer]);
+    expect(await provider.hangUp('rtc_1', 'ek_1')).toBe(over);
+    expect(asked).toHaveLength(1);
+  });
+
+  test('a hang-up is tried until it is heard, or the signal says stop', async () => {
+    const { clock, provider, asked } = setUp([status(500), new Error('reset'), status(200)]);
+    const over = provider.hangUp('rtc_1', 'ek_1');
+    await clock.advance(60_000);
+    expect([await over, asked.length]).toEqual([true, 3]);
+    const limit = new AbortController();
+    const never = setUp([status(500)]);
+    const result = never.provider.hangUp('rtc_1', 'ek_1', limit.signal);
+    await never.clock.advance(1_000);
+    limit.abort();
+    expect(await result).toBe(false);
+  });
+});

@@ -1,0 +1,33 @@
+import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
+import { describe, expect, test, vi } from 'vitest';
+import { createRollover } from './rollover.ts';
+
+describe('the roll-over', () => {
+  const setUp = () => {
+    const clock = createFakeClock();
+    const onDue = vi.fn();
+    const rollover = createRollover({ clock, ageMs: 3_300_000, onDue });
+    rollover.callUp();
+    return { clock, onDue, rollover };
+  };
+  test('at its age, but only at the next turn boundary', async () => {
+    const { clock, onDue, rollover } = setUp();
+    rollover.event({ type: 'output_audio_buffer.stopped' });
+    await clock.advance(3_300_000);
+    rollover.event({ type: 'response.done' });
+    expect(onDue).not.toHaveBeenCalled();
+    rollover.event({ type: 'output_audio_buffer.stopped' });
+    rollover.event({ type: 'output_audio_buffer.stopped' });
+    expect(onDue).toHaveBeenCalledTimes(1);
+  });
+  test('without a boundary it comes all the same, well before the provider’s 60 minutes; a new call counts anew', async () => {
+    const { clock, onDue, rollover } = setUp();
+    await clock.advance(1_000_000);
+    rollover.callUp();
+    await clock.advance(3_300_000);
+    expect(onDue).not.toHaveBeenCalled();
+    await clock.advance(120_000);
+    expect(onDue).toHaveBeenCalledTimes(1);
+    expect(3_300_000 + 120_000).toBeLessThan(3_600_000);
+  });
+});

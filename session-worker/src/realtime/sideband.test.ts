@@ -1,0 +1,141 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { systemClock } from '@greenroom/shared/runtime/clock.ts';
+import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { WebSocketServer } from 'ws';
+import type { ProviderEvent } from './events.ts';
+import { createSideband, updateOf } from './sideband.ts';
+
+const log = silentLogger();
+
+describe('the sideband', () => {
+  let closeServer = async () => {};
+  afterEach(() => closeServer());
+  const serve = async (
+    onConnection: (
+      say: (event: object) => void,
+      cut: () => void,
+      hear: (on: (said: ProviderEvent) => void) => void,
+      n: number,
+    ) => void,
+    refuse: () => number | undefined = () => undefined,
+  ) => {
+    const server = createServer();
+    const sockets = new WebSocketServer({ noServer: true });
+    let attempts = 0;
+    server.on('upgrade', (request, socket, head) => {
+      attempts += 1;
+      const status = refuse();
+      if (status) return void socket.end(`HTTP/1.1 ${status} No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`);
+      sockets.handleUpgrade(request, socket, head, (ws) => {
+        const hear = (on: (said: ProviderEvent) => void) =>
+          void ws.on('message', (data) => on(JSON.parse(String(data)) as ProviderEvent));
+        onConnection(
+          (event) => ws.send(JSON.stringify(event)),
+          () => ws.terminate(),
+          hear,
+          attempts,
+        );
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    closeServer = async () => {
+      for (const ws of sockets.clients) ws.terminate();
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    };
+    return {
+      url: `ws://127.0.0.1:${(server.address() as AddressInfo).port}/v1/realtime?call_id=rtc_1`,
+      attempts: () => attempts,
+    };
+  };
+  const attach = (url: string, more: Partial<Parameters<typeof createSideband>[0]> = {}) => {
+    const seen = { onEvent: vi.fn(), onReady: vi.fn(), onGone: vi.fn() };
+    const session = { type: 'realtime', model: 'm', instructions: 'i' };
+    return {
+      ...seen,
+      sideband: createSideband({
+        url,
+        credential: 'ek_1',
+        session,
+        clock: systemClock,
+        log,
+        attachMs: 2_000,
+        random: () => 0,
+        ...seen,
+        ...more,
+      }),
+    };
+  };
+  const until = (condition: () => void) => vi.waitFor(condition, { timeout: 4_000, interval: 5 });
+
+  test('open is not ready: it is ready when our own session.update was answered', async () => {
+    let answer = () => {};
+    const { url } = await serve((say, _cut, hear) => hear(() => (answer = () => say({ type: 'session.updated' }))));
+    const { sideband, onReady } = attach(url);
+    expect(await sideband.ready(100)).toBe('degraded');
+    answer();
+    expect(await sideband.ready(2_000)).toBe('ready');
+    expect(onReady).toHaveBeenCalledWith(true);
+    sideband.close();
+  });
+
+  test('cut, it comes back; garbage and other events on the way do no harm', async () => {
+    const { url, attempts } = await serve((say, cut, hear, n) =>
+      hear(() => {
+        say({ no: 'type' });
+        say({ type: 'session.updated' });
+        if (n === 1) cut();
+      }),
+    );
+    const { sideband, onReady } = attach(url);
+    await until(() => expect(onReady.mock.calls).toEqual([[true], [false]]));
+    expect(attempts()).toBe(2);
+    sideband.close();
+  });
+
+  test('404 three times: the call is gone, and it is not tried any more', async () => {
+    const { url, attempts } = await serve(
+      () => {},
+      () => 404,
+    );
+    const { onGone } = attach(url);
+    await until(() => expect(onGone).toHaveBeenCalledTimes(1));
+    expect(attempts()).toBe(3);
+  });
+
+  test('silent: given up after attachMs and tried again', async () => {
+    const { url, attempts } = await serve(() => {});
+    const { sideband } = attach(url, { attachMs: 50 });
+    await until(() => expect(attempts()).toBeGreaterThan(2));
+    sideband.close();
+  });
+
+  test('after a hang-up a loss is expected and not repaired', async () => {
+    let cut = () => {};
+    const { url, attempts } = await serve((say, cutNow, hear) => {
+      cut = cutNow;
+      hear(() => say({ type: 'session.updated' }));
+    });
+    const { sideband } = attach(url);
+    await sideband.ready(2_000);
+    sideband.expectEnd();
+    cut();
+    await until(() => expect(sideband.attached).toBe(false));
+    expect(attempts()).toBe(1);
+    expect(sideband.send({ type: 'x' })).toBe(false);
+  });
+
+  test('what cannot be changed is not in the update: the model never, the voice not again', () => {
+    const session = {
+      type: 'realtime',
+      model: 'm',
+      expires_at: 1,
+      audio: { input: { a: 1 }, output: { voice: 'marin', speed: 1 } },
+    };
+    expect(updateOf(session, false)).toEqual({ type: 'realtime', audio: session.audio });
+    expect(updateOf(session, true)).toEqual({ type: 'realtime', audio: { input: { a: 1 }, output: { speed: 1 } } });
+    expect(updateOf({}, true)).toEqual({ type: 'realtime' });
+  });
+});

@@ -1,0 +1,154 @@
+import { EventEmitter } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import type { ClientMessage, ServerMessage } from '@greenroom/shared/protocol/socket.ts';
+import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
+import { describe, expect, test, vi } from 'vitest';
+import type { WebSocket } from 'ws';
+import { tokenOf } from './admission.ts';
+import { createConnection } from './connection.ts';
+import { createRateLimit } from './rate-limit.ts';
+import { readMessage } from './read-message.ts';
+import { replayState } from './replay-source.ts';
+
+describe('fly-replay-src', () => {
+  test.each([
+    ['instance=o1;region=fra;t=1;state=a.b.c', 'a.b.c'],
+    ['app=x,state=a.b.c', 'a.b.c'],
+    ['state = a.b.c ; t=1', 'a.b.c'],
+    ['state=a=b', 'a=b'],
+    ['instance=o1;state=', undefined],
+    ['mystate=x', undefined],
+    ['', undefined],
+    [undefined, undefined],
+  ])('%s', (header, state) => expect(replayState(header)).toBe(state));
+
+  test('of several headers the last one counts: it is the proxy’s', () => {
+    expect(replayState(['state=mine', 'state=theirs'])).toBe('theirs');
+  });
+});
+
+describe('the token of an upgrade', () => {
+  const request = (url: string, protocols?: string) =>
+    ({ url, headers: protocols === undefined ? {} : { 'sec-websocket-protocol': protocols } }) as IncomingMessage;
+  test.each([
+    [request('/ws/sessions/1', 'greenroom.v1, greenroom.token.abc'), 'abc'],
+    [request('/ws/sessions/1?token=q'), 'q'],
+    [request('/ws/sessions/1?token=q', 'greenroom.token.abc'), 'abc'],
+    [request('/ws/sessions/1', 'greenroom.token.'), undefined],
+    [request('/ws/sessions/1'), undefined],
+  ])('is found', (one, token) => expect(tokenOf(one)).toBe(token));
+});
+
+describe('the rate limit', () => {
+  test('a burst, then so many a second, and never more than the burst after a rest', () => {
+    let nowMs = 0;
+    const limit = createRateLimit({ perSecond: 10, burst: 20, nowMs: () => nowMs });
+    const takenOf = (tries: number) => Array.from({ length: tries }, () => limit.take()).filter(Boolean).length;
+    expect(takenOf(30)).toBe(20);
+    nowMs = 500;
+    expect(takenOf(30)).toBe(5);
+    nowMs = 1_000_000;
+    expect(takenOf(30)).toBe(20);
+  });
+});
+
+describe('reading a frame', () => {
+  test('an invalid message is told by field and never repeated', () => {
+    const secret = 'v=0 secret';
+    const read = readMessage(JSON.stringify({ type: 'sdp_offer', sdp: secret.repeat(10_000), extra: secret }));
+    expect(read).toMatchObject({ kind: 'wrong', code: 'invalid_message' });
+    expect(JSON.stringify(read)).not.toContain('v=0');
+  });
+  test.each([
+    ['null', 'invalid_message'],
+    ['"ping"', 'invalid_message'],
+    ['{"type":"__proto__"}', 'unknown_message'],
+    ['{"type":["ping"]}', 'unknown_message'],
+    ['', 'invalid_json'],
+  ])('%s is %s', (frame, code) => expect(readMessage(frame)).toMatchObject({ kind: 'wrong', code }));
+});
+
+/** The part of a ws socket that a connection uses. */
+function fakeSocket() {
+  const socket = Object.assign(new EventEmitter(), {
+    OPEN: 1,
+    readyState: 1,
+    bufferedAmount: 0,
+    sent: [] as string[],
+    pings: 0,
+    send: (text: string) => void socket.sent.push(text),
+    ping: () => {
+      socket.pings += 1;
+    },
+    close: vi.fn((code: number) => void code),
+    terminate: vi.fn(() => void socket.emit('close', 1006)),
+  });
+  return socket;
+}
+
+describe('a connection', () => {
+  const setUp = () => {
+    const clock = createFakeClock();
+    const socket = fakeSocket();
+    const heard: ClientMessage[] = [];
+    const onClose = vi.fn();
+    const connection = createConnection({
+      socket: socket as unknown as WebSocket,
+      clock,
+      pingMs: 10_000,
+      onMessage: (message) => heard.push(message),
+      onClose,
+    });
+    return { clock, socket, heard, onClose, connection };
+  };
+  const partial = { type: 'transcript_entry', entry: { text: 'x' }, final: false } as ServerMessage;
+  const whole = { type: 'transcript_entry', entry: { text: 'x' }, final: true } as ServerMessage;
+
+  test('two pings without a sign of life end it; any sign keeps it', async () => {
+    const { clock, socket, onClose } = setUp();
+    for (let n = 0; n < 5; n += 1) {
+      await clock.advance(10_000);
+      socket.emit('pong');
+    }
+    expect(onClose).not.toHaveBeenCalled();
+    await clock.advance(30_000);
+    expect(socket.terminate).toHaveBeenCalledTimes(1);
+    expect(onClose).toHaveBeenCalledWith(1006);
+    expect(clock.pending).toBe(0);
+  });
+
+  test('a client that does not read: partials are spared first, then the socket is cut', () => {
+    const { socket, connection } = setUp();
+    socket.bufferedAmount = 300_000;
+    connection.send(partial);
+    connection.send(whole);
+    expect(socket.sent).toHaveLength(1);
+    socket.bufferedAmount = 5_000_000;
+    connection.send(whole);
+    expect(socket.terminate).toHaveBeenCalledTimes(1);
+  });
+
+  test('closed: nothing more is said or heard, and a peer that does not answer the close is cut', async () => {
+    const { clock, socket, heard, connection } = setUp();
+    connection.close(1000, 'over');
+    connection.send(whole);
+    socket.emit('message', '{"type":"init_session"}', false);
+    expect([socket.sent, heard]).toEqual([[], []]);
+    await clock.advance(2_000);
+    expect(socket.terminate).toHaveBeenCalledTimes(1);
+  });
+
+  test('a flood is closed with 4429; the same number of messages, slower, is heard', async () => {
+    const slow = setUp();
+    for (let n = 0; n < 150; n += 1) {
+      slow.socket.emit('message', '{"type":"init_session"}', false);
+      await slow.clock.advance(20);
+      slow.socket.emit('pong');
+    }
+    expect(slow.heard).toHaveLength(150);
+    const { socket, heard } = setUp();
+    for (let n = 0; n < 150; n += 1) socket.emit('message', '{"type":"init_session"}', false);
+    expect(heard).toHaveLength(100);
+    expect(socket.close).toHaveBeenCalledWith(4429, expect.any(String));
+  });
+});
