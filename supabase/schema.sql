@@ -667,6 +667,7 @@ comment on column public.session_events.session_id is 'What it happened to.';
 comment on column public.session_events.type is 'What happened, such as session.ready or machine.created.';
 CREATE INDEX session_events_session ON public.session_events USING btree (session_id, id);
 CREATE INDEX session_events_tenant ON public.session_events USING btree (tenant_id, id);
+CREATE TRIGGER queue_webhooks AFTER INSERT ON public.session_events FOR EACH ROW WHEN ((new.type !~~ 'machine.%'::text)) EXECUTE FUNCTION app.queue_webhooks();
 alter table public.session_events enable row level security;
 create policy "members read their tenant's rows" on public.session_events for select to authenticated
   using ((tenant_id IN ( SELECT app.my_tenants() AS my_tenants)));
@@ -749,6 +750,8 @@ create table public.tenant_candidates (
   created_at timestamp with time zone default now() not null,
   email text,
   erased_at timestamp with time zone,
+  erasure_requested_at timestamp with time zone,
+  erasure_requested_by jsonb,
   external_id text,
   name text not null,
   status text,
@@ -765,6 +768,8 @@ comment on table public.tenant_candidates is 'What one tenant knows of a candida
 comment on column public.tenant_candidates.candidate_id is 'The person.';
 comment on column public.tenant_candidates.email is 'Unique within the tenant, whatever its case.';
 comment on column public.tenant_candidates.erased_at is 'Everything personal was erased; the row remains only for its sessions'' accounting.';
+comment on column public.tenant_candidates.erasure_requested_at is 'Somebody asked for erasure; it is carried out as soon as the candidate''s sessions have ended.';
+comment on column public.tenant_candidates.erasure_requested_by is 'Who asked: {actor, remote_address, request_id}, for the audit log.';
 comment on column public.tenant_candidates.external_id is 'The tenant''s own id of the candidate.';
 comment on column public.tenant_candidates.name is 'The person''s name, as this tenant knows it.';
 comment on column public.tenant_candidates.status is 'The tenant''s own word for where the candidate stands.';
@@ -772,6 +777,7 @@ CREATE INDEX tenant_candidates_candidate ON public.tenant_candidates USING btree
 CREATE UNIQUE INDEX tenant_candidates_email ON public.tenant_candidates USING btree (tenant_id, lower(email)) WHERE (email IS NOT NULL);
 CREATE UNIQUE INDEX tenant_candidates_external ON public.tenant_candidates USING btree (tenant_id, external_id) WHERE (external_id IS NOT NULL);
 CREATE INDEX tenant_candidates_newest ON public.tenant_candidates USING btree (tenant_id, created_at DESC, candidate_id DESC);
+CREATE INDEX tenant_candidates_to_erase ON public.tenant_candidates USING btree (erasure_requested_at) WHERE ((erasure_requested_at IS NOT NULL) AND (erased_at IS NULL));
 CREATE TRIGGER touch BEFORE UPDATE ON public.tenant_candidates FOR EACH ROW EXECUTE FUNCTION app.touch();
 alter table public.tenant_candidates enable row level security;
 create policy "members add candidates" on public.tenant_candidates for insert to authenticated
@@ -1131,6 +1137,7 @@ comment on column public.webhook_deliveries.session_id is 'What it is about; nul
 comment on column public.webhook_deliveries.status is 'pending, delivered, or dead after the last attempt.';
 comment on column public.webhook_deliveries.type is 'Event type, such as session.ended.';
 CREATE INDEX webhook_deliveries_due ON public.webhook_deliveries USING btree (next_attempt_at) WHERE (status = 'pending'::text);
+CREATE INDEX webhook_deliveries_endpoint ON public.webhook_deliveries USING btree (endpoint_id, created_at DESC, id DESC);
 CREATE INDEX webhook_deliveries_event ON public.webhook_deliveries USING btree (event_id) WHERE (event_id IS NOT NULL);
 CREATE INDEX webhook_deliveries_session ON public.webhook_deliveries USING btree (session_id) WHERE (session_id IS NOT NULL);
 CREATE INDEX webhook_deliveries_tenant ON public.webhook_deliveries USING btree (tenant_id, created_at);
@@ -1294,6 +1301,20 @@ grant execute on function app.claims() to authenticated;
 grant execute on function app.claims() to orchestrator;
 grant execute on function app.claims() to session_worker;
 
+-- ── function app.consent_json ──
+CREATE OR REPLACE FUNCTION app.consent_json(p_session_id uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object('required', s.consent_text_version is not null, 'text_version', s.consent_text_version,
+    'text', t.settings -> 'consent_texts' ->> s.consent_text_version,
+    'given_at', (select c.given_at from public.consents c where c.session_id = s.id and c.text_version = s.consent_text_version))
+  from public.interview_sessions s join public.tenants t on t.id = s.tenant_id where s.id = p_session_id
+$function$;
+comment on function app.consent_json(p_session_id uuid) is 'Which text a session asks its candidate to consent to, and when that was done.';
+
 -- ── function app.copy_tenant_rules ──
 CREATE OR REPLACE FUNCTION app.copy_tenant_rules()
  RETURNS trigger
@@ -1389,6 +1410,19 @@ begin
   return jsonb_build_object('kind', 'created', 'session', app.session_json(v_id), 'intent', app.intent_json(v_machine));
 end $function$;
 comment on function app.create_session(r jsonb) is 'One session with everything that must be true together; refusals are values, so that one does not spoil a batch.';
+
+-- ── function app.delivery_json ──
+CREATE OR REPLACE FUNCTION app.delivery_json(d webhook_deliveries)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object('id', d.id, 'webhook_id', d.endpoint_id, 'session_id', d.session_id, 'type', d.type, 'status', d.status,
+    'attempts', d.attempts, 'next_attempt_at', case when d.status = 'pending' then d.next_attempt_at end, 'last_status', d.last_status,
+    'last_error', d.last_error, 'delivered_at', d.delivered_at, 'created_at', d.created_at)
+$function$;
+comment on function app.delivery_json(d webhook_deliveries) is 'A delivery as the API shows it.';
 
 -- ── function app.directive_of ──
 CREATE OR REPLACE FUNCTION app.directive_of(s interview_sessions, m machines)
@@ -2070,6 +2104,22 @@ begin
 end $function$;
 comment on function app.queue_result() is 'Queues the evaluation of a session that has ended, and again when its transcript has grown. A session that never began has nothing to evaluate.';
 
+-- ── function app.queue_webhooks ──
+CREATE OR REPLACE FUNCTION app.queue_webhooks()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  insert into public.webhook_deliveries (tenant_id, endpoint_id, session_id, event_id, type, payload)
+    select new.tenant_id, e.id, new.session_id, new.id, new.type, jsonb_build_object('type', new.type, 'timestamp', new.created_at,
+      'data', new.data || jsonb_build_object('session_id', new.session_id))
+    from public.webhook_endpoints e
+    where e.tenant_id = new.tenant_id and e.enabled and (e.events = '{}' or new.type = any (e.events));
+  return null;
+end $function$;
+comment on function app.queue_webhooks() is 'One delivery per enabled endpoint that wants the event.';
+
 -- ── function app.rank_of ──
 CREATE OR REPLACE FUNCTION app.rank_of(p_status text)
  RETURNS smallint
@@ -2142,6 +2192,18 @@ begin
   return new;
 end $function$;
 comment on function app.touch() is 'Keeps updated_at.';
+
+-- ── function app.webhook_json ──
+CREATE OR REPLACE FUNCTION app.webhook_json(e webhook_endpoints)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object('id', e.id, 'url', e.url, 'events', to_jsonb(e.events), 'enabled', e.enabled, 'disabled_reason', e.disabled_reason,
+    'previous_secret_until', e.previous_secret_until, 'created_at', e.created_at, 'updated_at', e.updated_at)
+$function$;
+comment on function app.webhook_json(e webhook_endpoints) is 'An endpoint as the API shows it: never its secret.';
 
 -- ── function app.worker_serves ──
 CREATE OR REPLACE FUNCTION app.worker_serves(p_session_id uuid)
@@ -2295,6 +2357,30 @@ end $function$;
 comment on function public.change_position(p_tenant_id uuid, p_position_id uuid, p_changes jsonb) is 'Changes title or description; fields not given stay. kind: changed, not_found.';
 grant execute on function public.change_position(p_tenant_id uuid, p_position_id uuid, p_changes jsonb) to orchestrator;
 
+-- ── function public.change_webhook ──
+CREATE OR REPLACE FUNCTION public.change_webhook(p_tenant_id uuid, p_id uuid, p_changes jsonb, p_by jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  e public.webhook_endpoints;
+begin
+  update public.webhook_endpoints w set
+      url = coalesce(p_changes ->> 'url', w.url),
+      events = case when p_changes ? 'events' then (select coalesce(array_agg(x), '{}') from jsonb_array_elements_text(p_changes -> 'events') x) else w.events end,
+      enabled = coalesce((p_changes ->> 'enabled')::boolean, w.enabled),
+      disabled_reason = case (p_changes ->> 'enabled')::boolean when true then null when false then 'by the tenant' else w.disabled_reason end
+    where w.tenant_id = p_tenant_id and w.id = p_id returning * into e;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  perform app.audit(p_by, p_tenant_id, 'webhook.update', e.id::text,
+    jsonb_build_object('fields', (select coalesce(jsonb_agg(k), '[]') from jsonb_object_keys(p_changes) k)));
+  return jsonb_build_object('kind', 'changed', 'webhook', app.webhook_json(e));
+end $function$;
+comment on function public.change_webhook(p_tenant_id uuid, p_id uuid, p_changes jsonb, p_by jsonb) is 'Changes url, events or enabled. kind: changed, not_found.';
+grant execute on function public.change_webhook(p_tenant_id uuid, p_id uuid, p_changes jsonb, p_by jsonb) to orchestrator;
+
 -- ── function public.claim_session ──
 CREATE OR REPLACE FUNCTION public.claim_session(p_machine_name text, p_app_name text, p_fly_machine_id text, p_boot_nonce text, p_lease_ms integer, p_life_ms integer, p_image_digest text DEFAULT NULL::text)
  RETURNS jsonb
@@ -2436,6 +2522,29 @@ end $function$;
 comment on function public.create_sessions(p_requests jsonb) is 'Creates sessions: an array of requests in, an array of results out, in order. kind: created, replayed, idempotency_mismatch, quota_exceeded, rate_limited (retry_after_ms), duration_exceeded, candidate_not_found, position_not_found, no_app, tenant_inactive.';
 grant execute on function public.create_sessions(p_requests jsonb) to orchestrator;
 
+-- ── function public.create_webhook ──
+CREATE OR REPLACE FUNCTION public.create_webhook(p_tenant_id uuid, p_id uuid, p_url text, p_events text[], p_secret_ciphertext text, p_key_id text, p_by jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  e public.webhook_endpoints;
+begin
+  perform 1 from public.tenants where id = p_tenant_id and status in ('active', 'suspended') for no key update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if (select count(*) from public.webhook_endpoints where tenant_id = p_tenant_id) >= 10 then
+    return jsonb_build_object('kind', 'limit_exceeded', 'limit', 10);
+  end if;
+  insert into public.webhook_endpoints (id, tenant_id, url, events, secret_ciphertext, key_id)
+    values (p_id, p_tenant_id, p_url, p_events, p_secret_ciphertext, p_key_id) returning * into e;
+  perform app.audit(p_by, p_tenant_id, 'webhook.create', e.id::text, jsonb_build_object('url', p_url));
+  return jsonb_build_object('kind', 'created', 'webhook', app.webhook_json(e));
+end $function$;
+comment on function public.create_webhook(p_tenant_id uuid, p_id uuid, p_url text, p_events text[], p_secret_ciphertext text, p_key_id text, p_by jsonb) is 'Stores an endpoint with its encrypted secret, at most ten per tenant. kind: created, limit_exceeded, not_found.';
+grant execute on function public.create_webhook(p_tenant_id uuid, p_id uuid, p_url text, p_events text[], p_secret_ciphertext text, p_key_id text, p_by jsonb) to orchestrator;
+
 -- ── function public.dead_results ──
 CREATE OR REPLACE FUNCTION public.dead_results(p_limit integer DEFAULT 100)
  RETURNS jsonb
@@ -2465,6 +2574,22 @@ begin
 end $function$;
 comment on function public.delete_provider_credential(p_tenant_id uuid, p_provider text, p_by jsonb) is 'Forgets a credential; false when there was none.';
 grant execute on function public.delete_provider_credential(p_tenant_id uuid, p_provider text, p_by jsonb) to orchestrator;
+
+-- ── function public.delete_webhook ──
+CREATE OR REPLACE FUNCTION public.delete_webhook(p_tenant_id uuid, p_id uuid, p_by jsonb)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+begin
+  delete from public.webhook_endpoints where tenant_id = p_tenant_id and id = p_id;
+  if not found then return false; end if;
+  perform app.audit(p_by, p_tenant_id, 'webhook.delete', p_id::text);
+  return true;
+end $function$;
+comment on function public.delete_webhook(p_tenant_id uuid, p_id uuid, p_by jsonb) is 'Forgets an endpoint and its deliveries; false when there was none.';
+grant execute on function public.delete_webhook(p_tenant_id uuid, p_id uuid, p_by jsonb) to orchestrator;
 
 -- ── function public.draw_rate_limits ──
 CREATE OR REPLACE FUNCTION public.draw_rate_limits(p_requests jsonb)
@@ -2527,6 +2652,20 @@ begin
 end $function$;
 comment on function public.erase_candidate(p_tenant_id uuid, p_candidate_id uuid, p_by jsonb) is 'Erases a candidate from a tenant. kind: erased (with sessions, transcript_entries, videos to delete), ending (sessions that must end first were asked to: call again), not_found.';
 grant execute on function public.erase_candidate(p_tenant_id uuid, p_candidate_id uuid, p_by jsonb) to orchestrator;
+
+-- ── function public.erasures_requested ──
+CREATE OR REPLACE FUNCTION public.erasures_requested(p_limit integer DEFAULT 20)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(jsonb_build_object('tenant_id', x.tenant_id, 'candidate_id', x.candidate_id, 'by', x.erasure_requested_by)), '[]')
+  from (select * from public.tenant_candidates where erasure_requested_at is not null and erased_at is null
+    order by erasure_requested_at limit p_limit) x
+$function$;
+comment on function public.erasures_requested(p_limit integer) is 'Candidates whose erasure was asked for and waits for their sessions to end.';
+grant execute on function public.erasures_requested(p_limit integer) to orchestrator;
 
 -- ── function public.exchange_invitation ──
 CREATE OR REPLACE FUNCTION public.exchange_invitation(p_session_id uuid, p_code_hash text, p_browser_hash text)
@@ -2736,6 +2875,41 @@ AS $function$ select app.tenant_json(p_tenant_id) $function$;
 comment on function public.get_tenant(p_tenant_id uuid) is 'A tenant with its apps and pools; null when there is none.';
 grant execute on function public.get_tenant(p_tenant_id uuid) to orchestrator;
 
+-- ── function public.give_consent ──
+CREATE OR REPLACE FUNCTION public.give_consent(p_session_id uuid, p_code_hash text, p_browser_hash text, p_text_version text, p_remote_address_hash text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  v_exchange jsonb := public.exchange_invitation(p_session_id, p_code_hash, p_browser_hash);
+begin
+  if v_exchange ->> 'kind' <> 'accepted' then return jsonb_build_object('kind', v_exchange ->> 'kind'); end if;
+  return public.record_consent(p_session_id, p_text_version, p_remote_address_hash);
+end $function$;
+comment on function public.give_consent(p_session_id uuid, p_code_hash text, p_browser_hash text, p_text_version text, p_remote_address_hash text) is 'N2: the browser that holds the invitation consents. kind: recorded, other_version, ended, invalid, used.';
+grant execute on function public.give_consent(p_session_id uuid, p_code_hash text, p_browser_hash text, p_text_version text, p_remote_address_hash text) to orchestrator;
+
+-- ── function public.join_session ──
+CREATE OR REPLACE FUNCTION public.join_session(p_session_id uuid, p_code_hash text, p_browser_hash text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  v_exchange jsonb := public.exchange_invitation(p_session_id, p_code_hash, p_browser_hash);
+  v_may jsonb;
+begin
+  if v_exchange ->> 'kind' <> 'accepted' then return v_exchange; end if;
+  v_may := public.session_may_start(p_session_id);
+  if v_may ->> 'kind' = 'consent_required' then return v_may; end if;
+  return v_exchange;
+end $function$;
+comment on function public.join_session(p_session_id uuid, p_code_hash text, p_browser_hash text) is 'A browser shows an invitation code: as exchange_invitation, and consent_required (with text_version) until the consent is recorded.';
+grant execute on function public.join_session(p_session_id uuid, p_code_hash text, p_browser_hash text) to orchestrator;
+
 -- ── function public.keep_intent ──
 CREATE OR REPLACE FUNCTION public.keep_intent(p_machine_id uuid, p_orchestrator_id uuid, p_taken_ms integer)
  RETURNS boolean
@@ -2864,6 +3038,35 @@ AS $function$
 $function$;
 comment on function public.list_tenants(p_limit integer, p_after_slug text) is 'Tenants by slug, after this one.';
 grant execute on function public.list_tenants(p_limit integer, p_after_slug text) to orchestrator;
+
+-- ── function public.list_webhook_deliveries ──
+CREATE OR REPLACE FUNCTION public.list_webhook_deliveries(p_tenant_id uuid, p_webhook_id uuid, p_limit integer, p_status text DEFAULT NULL::text, p_before timestamp with time zone DEFAULT NULL::timestamp with time zone, p_before_id uuid DEFAULT NULL::uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(app.delivery_json(x) order by x.created_at desc, x.id desc), '[]') from (
+    select d.* from public.webhook_deliveries d
+    where d.tenant_id = p_tenant_id and d.endpoint_id = p_webhook_id and (p_status is null or d.status = p_status)
+      and (p_before is null or (d.created_at, d.id) < (p_before, p_before_id))
+    order by d.created_at desc, d.id desc limit p_limit) x
+$function$;
+comment on function public.list_webhook_deliveries(p_tenant_id uuid, p_webhook_id uuid, p_limit integer, p_status text, p_before timestamp with time zone, p_before_id uuid) is 'Deliveries of an endpoint, newest first.';
+grant execute on function public.list_webhook_deliveries(p_tenant_id uuid, p_webhook_id uuid, p_limit integer, p_status text, p_before timestamp with time zone, p_before_id uuid) to orchestrator;
+
+-- ── function public.list_webhooks ──
+CREATE OR REPLACE FUNCTION public.list_webhooks(p_tenant_id uuid, p_id uuid DEFAULT NULL::uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(app.webhook_json(e) order by e.created_at, e.id), '[]')
+  from public.webhook_endpoints e where e.tenant_id = p_tenant_id and (p_id is null or e.id = p_id)
+$function$;
+comment on function public.list_webhooks(p_tenant_id uuid, p_id uuid) is 'A tenant''s endpoints, or the one with this id.';
+grant execute on function public.list_webhooks(p_tenant_id uuid, p_id uuid) to orchestrator;
 
 -- ── function public.machines_alive ──
 CREATE OR REPLACE FUNCTION public.machines_alive()
@@ -3013,6 +3216,21 @@ $function$;
 comment on function public.provider_credentials_to_rotate(p_key_id text, p_limit integer) is 'Credentials that are not yet encrypted under this key.';
 grant execute on function public.provider_credentials_to_rotate(p_key_id text, p_limit integer) to orchestrator;
 
+-- ── function public.prune_webhook_deliveries ──
+CREATE OR REPLACE FUNCTION public.prune_webhook_deliveries(p_days integer DEFAULT 30, p_limit integer DEFAULT 1000)
+ RETURNS integer
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  with gone as (
+    delete from public.webhook_deliveries where id in (select d.id from public.webhook_deliveries d
+      where d.status <> 'pending' and d.created_at < clock_timestamp() - make_interval(days => p_days) limit p_limit) returning 1)
+  select count(*)::integer from gone
+$function$;
+comment on function public.prune_webhook_deliveries(p_days integer, p_limit integer) is 'Forgets deliveries that were settled long ago.';
+grant execute on function public.prune_webhook_deliveries(p_days integer, p_limit integer) to orchestrator;
+
 -- ── function public.put_pool_policy ──
 CREATE OR REPLACE FUNCTION public.put_pool_policy(p_tenant_id uuid, p_region text, p_floor integer, p_ceiling integer, p_by jsonb)
  RETURNS jsonb
@@ -3075,6 +3293,23 @@ exception when foreign_key_violation then
 end $function$;
 comment on function public.put_tenant_user(p_tenant_id uuid, p_user_id uuid, p_role text, p_by jsonb) is 'Makes a user a member of a tenant, or changes the role. kind: updated, user_not_found, not_found.';
 grant execute on function public.put_tenant_user(p_tenant_id uuid, p_user_id uuid, p_role text, p_by jsonb) to orchestrator;
+
+-- ── function public.read_consent ──
+CREATE OR REPLACE FUNCTION public.read_consent(p_session_id uuid, p_code_hash text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+begin
+  if not exists (select from public.session_invitations i where i.session_id = p_session_id and i.code_hash = p_code_hash
+      and i.revoked_at is null and i.expires_at >= clock_timestamp()) then
+    return jsonb_build_object('kind', 'invalid');
+  end if;
+  return app.consent_json(p_session_id) || jsonb_build_object('kind', 'found');
+end $function$;
+comment on function public.read_consent(p_session_id uuid, p_code_hash text) is 'N2: the consent that a session asks for, shown to who holds a valid invitation. kind: found, invalid.';
+grant execute on function public.read_consent(p_session_id uuid, p_code_hash text) to orchestrator;
 
 -- ── function public.record_audit ──
 CREATE OR REPLACE FUNCTION public.record_audit(p_entry jsonb)
@@ -3465,6 +3700,31 @@ end $function$;
 comment on function public.record_video_token(p_session_id uuid, p_ordinal integer, p_ciphertext text, p_life_ms bigint) is 'The upload token exists. False when it is not wanted any more: then its maker deletes it.';
 grant execute on function public.record_video_token(p_session_id uuid, p_ordinal integer, p_ciphertext text, p_life_ms bigint) to orchestrator;
 
+-- ── function public.record_webhook_delivery ──
+CREATE OR REPLACE FUNCTION public.record_webhook_delivery(p_id uuid, p_attempt integer, p_outcome text, p_status integer, p_error text, p_retry_ms bigint)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  v_endpoint uuid;
+begin
+  update public.webhook_deliveries set
+      status = case p_outcome when 'delivered' then 'delivered' when 'retry' then 'pending' else 'dead' end,
+      delivered_at = case p_outcome when 'delivered' then clock_timestamp() end,
+      next_attempt_at = case p_outcome when 'retry' then clock_timestamp() + app.interval_ms(p_retry_ms) else next_attempt_at end,
+      last_status = p_status, last_error = p_error
+    where id = p_id and attempts = p_attempt and status = 'pending' returning endpoint_id into v_endpoint;
+  if not found then return false; end if;
+  if p_outcome = 'gone' then
+    update public.webhook_endpoints set enabled = false, disabled_reason = 'answered 410 Gone' where id = v_endpoint and enabled;
+  end if;
+  return true;
+end $function$;
+comment on function public.record_webhook_delivery(p_id uuid, p_attempt integer, p_outcome text, p_status integer, p_error text, p_retry_ms bigint) is 'What came of an attempt: delivered, retry (after p_retry_ms), dead, or gone (dead, and the endpoint is switched off). False when it was not this attempt''s any more (K2).';
+grant execute on function public.record_webhook_delivery(p_id uuid, p_attempt integer, p_outcome text, p_status integer, p_error text, p_retry_ms bigint) to orchestrator;
+
 -- ── function public.register_orchestrator ──
 CREATE OR REPLACE FUNCTION public.register_orchestrator(p_id uuid, p_url text, p_version text)
  RETURNS void
@@ -3494,6 +3754,18 @@ begin
 end $function$;
 comment on function public.release_result(p_session_id uuid, p_take integer) is 'Gives a take back unused (its orchestrator shuts down): another may have it at once, and it does not count.';
 grant execute on function public.release_result(p_session_id uuid, p_take integer) to orchestrator;
+
+-- ── function public.removals_under_way ──
+CREATE OR REPLACE FUNCTION public.removals_under_way(p_limit integer DEFAULT 20)
+ RETURNS uuid[]
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select coalesce(array_agg(x.id), '{}') from (select id from public.tenants where status = 'removing' order by updated_at limit p_limit) x
+$function$;
+comment on function public.removals_under_way(p_limit integer) is 'Tenants whose removal has begun and is not finished: remove_tenant goes on with it.';
+grant execute on function public.removals_under_way(p_limit integer) to orchestrator;
 
 -- ── function public.remove_tenant ──
 CREATE OR REPLACE FUNCTION public.remove_tenant(p_tenant_id uuid, p_by jsonb)
@@ -3541,6 +3813,28 @@ end $function$;
 comment on function public.remove_tenant_user(p_tenant_id uuid, p_user_id uuid, p_by jsonb) is 'Ends a membership; false when there was none.';
 grant execute on function public.remove_tenant_user(p_tenant_id uuid, p_user_id uuid, p_by jsonb) to orchestrator;
 
+-- ── function public.replay_webhook_delivery ──
+CREATE OR REPLACE FUNCTION public.replay_webhook_delivery(p_tenant_id uuid, p_webhook_id uuid, p_delivery_id uuid, p_by jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  d public.webhook_deliveries;
+begin
+  select * into d from public.webhook_deliveries
+    where id = p_delivery_id and tenant_id = p_tenant_id and endpoint_id = p_webhook_id for update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if d.payload = '{}' then return jsonb_build_object('kind', 'erased'); end if;
+  update public.webhook_deliveries set status = 'pending', attempts = 0, next_attempt_at = clock_timestamp(), delivered_at = null
+    where id = d.id returning * into d;
+  perform app.audit(p_by, p_tenant_id, 'webhook.replay', d.id::text);
+  return jsonb_build_object('kind', 'queued', 'delivery', app.delivery_json(d));
+end $function$;
+comment on function public.replay_webhook_delivery(p_tenant_id uuid, p_webhook_id uuid, p_delivery_id uuid, p_by jsonb) is 'Sends a delivery again, under the same message id. kind: queued, erased (its content was erased), not_found.';
+grant execute on function public.replay_webhook_delivery(p_tenant_id uuid, p_webhook_id uuid, p_delivery_id uuid, p_by jsonb) to orchestrator;
+
 -- ── function public.request_end ──
 CREATE OR REPLACE FUNCTION public.request_end(p_session_id uuid, p_tenant_id uuid, p_outcome text, p_reason text)
  RETURNS jsonb
@@ -3569,6 +3863,23 @@ begin
 end $function$;
 comment on function public.request_end(p_session_id uuid, p_tenant_id uuid, p_outcome text, p_reason text) is 'Asks for the end of a session. One that nobody serves ends at once; a served one gets the directive, which its worker carries out.';
 grant execute on function public.request_end(p_session_id uuid, p_tenant_id uuid, p_outcome text, p_reason text) to orchestrator;
+
+-- ── function public.request_erasure ──
+CREATE OR REPLACE FUNCTION public.request_erasure(p_tenant_id uuid, p_candidate_id uuid, p_by jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+begin
+  update public.tenant_candidates set erasure_requested_at = coalesce(erasure_requested_at, clock_timestamp()),
+      erasure_requested_by = coalesce(erasure_requested_by, p_by)
+    where tenant_id = p_tenant_id and candidate_id = p_candidate_id and erased_at is null;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  return jsonb_build_object('kind', 'requested');
+end $function$;
+comment on function public.request_erasure(p_tenant_id uuid, p_candidate_id uuid, p_by jsonb) is 'Makes the wish durable; erase_candidate carries it out, in a transaction of its own (it locks sessions first, F2). kind: requested, not_found.';
+grant execute on function public.request_erasure(p_tenant_id uuid, p_candidate_id uuid, p_by jsonb) to orchestrator;
 
 -- ── function public.rerun_result ──
 CREATE OR REPLACE FUNCTION public.rerun_result(p_session_id uuid, p_tenant_id uuid DEFAULT NULL::uuid, p_by text DEFAULT NULL::text)
@@ -3718,6 +4029,41 @@ $function$;
 comment on function public.rotate_provider_credential(p_tenant_id uuid, p_provider text, p_old_ciphertext text, p_ciphertext text, p_key_id text) is 'The same credential under another key, by compare-and-set: false when it was replaced meanwhile.';
 grant execute on function public.rotate_provider_credential(p_tenant_id uuid, p_provider text, p_old_ciphertext text, p_ciphertext text, p_key_id text) to orchestrator;
 
+-- ── function public.rotate_webhook_ciphertext ──
+CREATE OR REPLACE FUNCTION public.rotate_webhook_ciphertext(p_id uuid, p_old_ciphertext text, p_ciphertext text, p_key_id text)
+ RETURNS boolean
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  with done as (
+    update public.webhook_endpoints set secret_ciphertext = p_ciphertext, key_id = p_key_id, previous_secret_ciphertext = null, previous_secret_until = null
+    where id = p_id and secret_ciphertext = p_old_ciphertext returning 1)
+  select exists (select from done)
+$function$;
+comment on function public.rotate_webhook_ciphertext(p_id uuid, p_old_ciphertext text, p_ciphertext text, p_key_id text) is 'The same secret under another key, by compare-and-set; the overlap of an earlier rotation ends. False when it was replaced meanwhile.';
+grant execute on function public.rotate_webhook_ciphertext(p_id uuid, p_old_ciphertext text, p_ciphertext text, p_key_id text) to orchestrator;
+
+-- ── function public.rotate_webhook_secret ──
+CREATE OR REPLACE FUNCTION public.rotate_webhook_secret(p_tenant_id uuid, p_id uuid, p_secret_ciphertext text, p_key_id text, p_overlap_ms bigint, p_by jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  e public.webhook_endpoints;
+begin
+  update public.webhook_endpoints w set previous_secret_ciphertext = w.secret_ciphertext, secret_ciphertext = p_secret_ciphertext,
+      previous_secret_until = clock_timestamp() + app.interval_ms(p_overlap_ms), key_id = p_key_id
+    where w.tenant_id = p_tenant_id and w.id = p_id returning * into e;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  perform app.audit(p_by, p_tenant_id, 'webhook.rotate_secret', e.id::text);
+  return jsonb_build_object('kind', 'rotated', 'webhook', app.webhook_json(e));
+end $function$;
+comment on function public.rotate_webhook_secret(p_tenant_id uuid, p_id uuid, p_secret_ciphertext text, p_key_id text, p_overlap_ms bigint, p_by jsonb) is 'A new secret; for p_overlap_ms deliveries are signed with both. kind: rotated, not_found.';
+grant execute on function public.rotate_webhook_secret(p_tenant_id uuid, p_id uuid, p_secret_ciphertext text, p_key_id text, p_overlap_ms bigint, p_by jsonb) to orchestrator;
+
 -- ── function public.session_events_after ──
 CREATE OR REPLACE FUNCTION public.session_events_after(p_cursors jsonb, p_limit integer DEFAULT 200)
  RETURNS jsonb
@@ -3765,6 +4111,31 @@ AS $function$
 $function$;
 comment on function public.session_routes(p_session_ids uuid[]) is 'Where these sessions are served now, if anywhere: what the edge answers by. Takes many at once.';
 grant execute on function public.session_routes(p_session_ids uuid[]) to orchestrator;
+
+-- ── function public.spend_rate_limits ──
+CREATE OR REPLACE FUNCTION public.spend_rate_limits(p_spent jsonb)
+ RETURNS jsonb
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  with spent as (
+    select e ->> 'scope' as scope, (e ->> 'cost')::integer as cost, 60000.0 / (e ->> 'per_minute')::double precision as step_ms,
+      (e ->> 'burst')::integer as burst
+    from jsonb_array_elements(p_spent) e
+  ), drawn as (
+    insert into public.rate_limits as x (scope, next_at)
+      -- One order for every batch, or two could wait for each other.
+      select scope, now() + app.interval_ms(cost * step_ms) from spent order by scope
+    on conflict (scope) do update set next_at = greatest(x.next_at, now()) + (excluded.next_at - now())
+    returning x.scope, x.next_at
+  )
+  select coalesce(jsonb_agg(jsonb_build_object('scope', d.scope,
+    'wait_ms', greatest(0, ceil(extract(epoch from d.next_at - now()) * 1000 - (s.burst - 1) * s.step_ms)))), '[]')
+  from drawn d join spent s on s.scope = d.scope
+$function$;
+comment on function public.spend_rate_limits(p_spent jsonb) is 'Books requests that were already served: [{scope, cost, per_minute, burst}], each scope once. Answers [{scope, wait_ms}]: how long the scope must rest.';
+grant execute on function public.spend_rate_limits(p_spent jsonb) to orchestrator;
 
 -- ── function public.take_intents ──
 CREATE OR REPLACE FUNCTION public.take_intents(p_orchestrator_id uuid, p_taken_ms integer, p_limit integer DEFAULT 20)
@@ -3844,6 +4215,42 @@ $function$;
 comment on function public.take_video_jobs(p_taken_ms integer, p_grace_ms integer, p_limit integer) is 'Takes due recordings for one attempt each. A session''s token is deleted p_grace_ms after its end: the last parts of the upload may still be under way.';
 grant execute on function public.take_video_jobs(p_taken_ms integer, p_grace_ms integer, p_limit integer) to orchestrator;
 
+-- ── function public.take_webhook_deliveries ──
+CREATE OR REPLACE FUNCTION public.take_webhook_deliveries(p_limit integer, p_taken_ms integer)
+ RETURNS jsonb
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  with due as (
+    select d.id from public.webhook_deliveries d join public.webhook_endpoints e on e.id = d.endpoint_id
+    where d.status = 'pending' and d.next_attempt_at <= clock_timestamp() and e.enabled
+    order by d.next_attempt_at limit p_limit for update of d skip locked
+  ), taken as (
+    update public.webhook_deliveries d set attempts = d.attempts + 1, next_attempt_at = clock_timestamp() + app.interval_ms(p_taken_ms)
+    from due where d.id = due.id returning d.*
+  )
+  select coalesce(jsonb_agg(jsonb_build_object('id', d.id, 'tenant_id', d.tenant_id, 'webhook_id', e.id, 'url', e.url, 'attempt', d.attempts,
+    'payload', d.payload, 'secret_ciphertext', e.secret_ciphertext,
+    'previous_secret_ciphertext', case when e.previous_secret_until > clock_timestamp() then e.previous_secret_ciphertext end)), '[]')
+  from taken d join public.webhook_endpoints e on e.id = d.endpoint_id
+$function$;
+comment on function public.take_webhook_deliveries(p_limit integer, p_taken_ms integer) is 'K2: due deliveries, taken for one attempt.';
+grant execute on function public.take_webhook_deliveries(p_limit integer, p_taken_ms integer) to orchestrator;
+
+-- ── function public.tenant_origins ──
+CREATE OR REPLACE FUNCTION public.tenant_origins()
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(jsonb_build_object('tenant_id', t.id, 'origins', to_jsonb(t.allowed_origins))), '[]')
+  from public.tenants t where t.status in ('active', 'suspended') and t.allowed_origins <> '{}'
+$function$;
+comment on function public.tenant_origins() is 'Tenants that name browser origins, with them: for the edge and for CORS, which must know before anybody is authenticated.';
+grant execute on function public.tenant_origins() to orchestrator;
+
 -- ── function public.tenants_of_user ──
 CREATE OR REPLACE FUNCTION public.tenants_of_user(p_user_id uuid)
  RETURNS jsonb
@@ -3858,6 +4265,25 @@ AS $function$
 $function$;
 comment on function public.tenants_of_user(p_user_id uuid) is 'The tenants a user belongs to, with the user''s role in each. Read on every request: a role in a token would outlive its withdrawal.';
 grant execute on function public.tenants_of_user(p_user_id uuid) to orchestrator;
+
+-- ── function public.test_webhook ──
+CREATE OR REPLACE FUNCTION public.test_webhook(p_tenant_id uuid, p_id uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  d public.webhook_deliveries;
+begin
+  insert into public.webhook_deliveries (tenant_id, endpoint_id, type, payload)
+    select e.tenant_id, e.id, 'webhook.test', jsonb_build_object('type', 'webhook.test', 'timestamp', clock_timestamp(), 'data', '{}'::jsonb)
+    from public.webhook_endpoints e where e.tenant_id = p_tenant_id and e.id = p_id returning * into d;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  return jsonb_build_object('kind', 'queued', 'delivery', app.delivery_json(d));
+end $function$;
+comment on function public.test_webhook(p_tenant_id uuid, p_id uuid) is 'Queues a message that says nothing. kind: queued, not_found.';
+grant execute on function public.test_webhook(p_tenant_id uuid, p_id uuid) to orchestrator;
 
 -- ── function public.transcript_of ──
 CREATE OR REPLACE FUNCTION public.transcript_of(p_session_id uuid)
@@ -3919,6 +4345,32 @@ end $function$;
 comment on function public.update_tenant(p_tenant_id uuid, p_changes jsonb, p_by jsonb) is 'Changes name, settings, quotas, allowed regions and origins, consent, retention, or status (active, suspended). Fields not given stay. kind: updated, not_found.';
 grant execute on function public.update_tenant(p_tenant_id uuid, p_changes jsonb, p_by jsonb) to orchestrator;
 
+-- ── function public.upload_transcript ──
+CREATE OR REPLACE FUNCTION public.upload_transcript(p_session_id uuid, p_tenant_id uuid, p_entries jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  s public.interview_sessions;
+  v_entries jsonb;
+begin
+  if jsonb_array_length(p_entries) > 1000 then raise exception 'at most 1000 entries at once' using errcode = '22023'; end if;
+  -- FOR UPDATE, not FOR SHARE (F3): the merge may raise the revision, and two uploads would wait for each other.
+  select * into s from public.interview_sessions where id = p_session_id and tenant_id = p_tenant_id for update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if s.transcript_erased_at is not null then return jsonb_build_object('kind', 'erased'); end if;
+  if (select count(*) from public.transcript_entries where session_id = s.id) > 10000 then return jsonb_build_object('kind', 'too_many'); end if;
+  -- Only calls that took place, and never as the sideband's word: the browser can say anything.
+  select coalesce(jsonb_agg(e || '{"verified": false, "confidence": null, "interrupted": false}'), '[]') into v_entries
+    from jsonb_array_elements(p_entries) e
+    where exists (select from public.realtime_calls c where c.session_id = s.id and c.ordinal = (e ->> 'ordinal')::integer);
+  return jsonb_build_object('kind', 'stored', 'item_ids', to_jsonb(coalesce(app.merge_transcript(s, v_entries), '{}')));
+end $function$;
+comment on function public.upload_transcript(p_session_id uuid, p_tenant_id uuid, p_entries jsonb) is 'The candidate''s own copies, late or offline: the same idempotent merge, always unverified. kind: stored (item_ids), erased, too_many, not_found.';
+grant execute on function public.upload_transcript(p_session_id uuid, p_tenant_id uuid, p_entries jsonb) to service_role;
+
 -- ── function public.video_offers ──
 CREATE OR REPLACE FUNCTION public.video_offers(p_session_ids uuid[])
  RETURNS jsonb
@@ -3975,6 +4427,19 @@ begin
 end $function$;
 comment on function public.want_video(p_session_id uuid, p_ordinal integer) is 'A page began anew and needs the next container (V2). False when the session records nothing, is over, or the one before was never asked for.';
 grant execute on function public.want_video(p_session_id uuid, p_ordinal integer) to orchestrator;
+
+-- ── function public.webhook_secrets_to_rotate ──
+CREATE OR REPLACE FUNCTION public.webhook_secrets_to_rotate(p_key_id text, p_limit integer DEFAULT 100)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(jsonb_build_object('id', x.id, 'ciphertext', x.secret_ciphertext)), '[]')
+  from (select * from public.webhook_endpoints where key_id <> p_key_id order by id limit p_limit) x
+$function$;
+comment on function public.webhook_secrets_to_rotate(p_key_id text, p_limit integer) is 'Secrets that are not yet encrypted under this key.';
+grant execute on function public.webhook_secrets_to_rotate(p_key_id text, p_limit integer) to orchestrator;
 
 -- ── function public.worker_report ──
 CREATE OR REPLACE FUNCTION public.worker_report(p_status text DEFAULT NULL::text, p_outcome text DEFAULT NULL::text, p_reason text DEFAULT NULL::text, p_presence text DEFAULT NULL::text)

@@ -1099,6 +1099,8 @@ export type Database = {
           created_at: string;
           email: string | null;
           erased_at: string | null;
+          erasure_requested_at: string | null;
+          erasure_requested_by: Json | null;
           external_id: string | null;
           name: string;
           status: string | null;
@@ -1111,6 +1113,8 @@ export type Database = {
           created_at?: string;
           email?: string | null;
           erased_at?: string | null;
+          erasure_requested_at?: string | null;
+          erasure_requested_by?: Json | null;
           external_id?: string | null;
           name: string;
           status?: string | null;
@@ -1122,6 +1126,8 @@ export type Database = {
           created_at?: string;
           email?: string | null;
           erased_at?: string | null;
+          erasure_requested_at?: string | null;
+          erasure_requested_by?: Json | null;
           external_id?: string | null;
           name?: string;
           status?: string | null;
@@ -1756,6 +1762,7 @@ export type Database = {
       calls_to_hang_up: { Args: { p_limit?: number; p_retry_ms?: number }; Returns: Json };
       change_candidate: { Args: { p_candidate_id: string; p_changes: Json; p_tenant_id: string }; Returns: Json };
       change_position: { Args: { p_changes: Json; p_position_id: string; p_tenant_id: string }; Returns: Json };
+      change_webhook: { Args: { p_by: Json; p_changes: Json; p_id: string; p_tenant_id: string }; Returns: Json };
       claim_session: {
         Args: {
           p_app_name: string;
@@ -1788,10 +1795,24 @@ export type Database = {
       };
       create_position: { Args: { p_position: Json; p_tenant_id: string }; Returns: Json };
       create_sessions: { Args: { p_requests: Json }; Returns: Json };
+      create_webhook: {
+        Args: {
+          p_by: Json;
+          p_events: string[];
+          p_id: string;
+          p_key_id: string;
+          p_secret_ciphertext: string;
+          p_tenant_id: string;
+          p_url: string;
+        };
+        Returns: Json;
+      };
       dead_results: { Args: { p_limit?: number }; Returns: Json };
       delete_provider_credential: { Args: { p_by: Json; p_provider: string; p_tenant_id: string }; Returns: boolean };
+      delete_webhook: { Args: { p_by: Json; p_id: string; p_tenant_id: string }; Returns: boolean };
       draw_rate_limits: { Args: { p_requests: Json }; Returns: Json };
       erase_candidate: { Args: { p_by: Json; p_candidate_id: string; p_tenant_id: string }; Returns: Json };
+      erasures_requested: { Args: { p_limit?: number }; Returns: Json };
       exchange_invitation: {
         Args: { p_browser_hash: string; p_code_hash: string; p_session_id: string };
         Returns: Json;
@@ -1816,6 +1837,17 @@ export type Database = {
       get_result: { Args: { p_session_id: string; p_tenant_id?: string }; Returns: Json };
       get_session: { Args: { p_session_id: string; p_tenant_id?: string }; Returns: Json };
       get_tenant: { Args: { p_tenant_id: string }; Returns: Json };
+      give_consent: {
+        Args: {
+          p_browser_hash: string;
+          p_code_hash: string;
+          p_remote_address_hash: string;
+          p_session_id: string;
+          p_text_version: string;
+        };
+        Returns: Json;
+      };
+      join_session: { Args: { p_browser_hash: string; p_code_hash: string; p_session_id: string }; Returns: Json };
       keep_intent: { Args: { p_machine_id: string; p_orchestrator_id: string; p_taken_ms: number }; Returns: boolean };
       keep_result: { Args: { p_session_id: string; p_take: number; p_taken_ms: number }; Returns: boolean };
       list_api_keys: { Args: { p_tenant_id: string }; Returns: Json };
@@ -1834,6 +1866,18 @@ export type Database = {
         Returns: Json;
       };
       list_tenants: { Args: { p_after_slug?: string; p_limit: number }; Returns: Json };
+      list_webhook_deliveries: {
+        Args: {
+          p_before?: string;
+          p_before_id?: string;
+          p_limit: number;
+          p_status?: string;
+          p_tenant_id: string;
+          p_webhook_id: string;
+        };
+        Returns: Json;
+      };
+      list_webhooks: { Args: { p_id?: string; p_tenant_id: string }; Returns: Json };
       machines_alive: { Args: Record<PropertyKey, never>; Returns: Json };
       onboarding_debts: { Args: { p_limit?: number }; Returns: Json };
       open_call: {
@@ -1847,6 +1891,7 @@ export type Database = {
         Returns: boolean;
       };
       provider_credentials_to_rotate: { Args: { p_key_id: string; p_limit?: number }; Returns: Json };
+      prune_webhook_deliveries: { Args: { p_days?: number; p_limit?: number }; Returns: number };
       put_pool_policy: {
         Args: { p_by: Json; p_ceiling: number; p_floor: number; p_region: string; p_tenant_id: string };
         Returns: Json;
@@ -1856,6 +1901,7 @@ export type Database = {
         Returns: Json;
       };
       put_tenant_user: { Args: { p_by: Json; p_role: string; p_tenant_id: string; p_user_id: string }; Returns: Json };
+      read_consent: { Args: { p_code_hash: string; p_session_id: string }; Returns: Json };
       record_audit: { Args: { p_entry: Json }; Returns: undefined };
       record_call: {
         Args: {
@@ -1919,14 +1965,31 @@ export type Database = {
         Args: { p_ciphertext: string; p_life_ms: number; p_ordinal: number; p_session_id: string };
         Returns: boolean;
       };
+      record_webhook_delivery: {
+        Args: {
+          p_attempt: number;
+          p_error: string;
+          p_id: string;
+          p_outcome: string;
+          p_retry_ms: number;
+          p_status: number;
+        };
+        Returns: boolean;
+      };
       register_orchestrator: { Args: { p_id: string; p_url: string; p_version: string }; Returns: undefined };
       release_result: { Args: { p_session_id: string; p_take: number }; Returns: boolean };
+      removals_under_way: { Args: { p_limit?: number }; Returns: string[] };
       remove_tenant: { Args: { p_by: Json; p_tenant_id: string }; Returns: Json };
       remove_tenant_user: { Args: { p_by: Json; p_tenant_id: string; p_user_id: string }; Returns: boolean };
+      replay_webhook_delivery: {
+        Args: { p_by: Json; p_delivery_id: string; p_tenant_id: string; p_webhook_id: string };
+        Returns: Json;
+      };
       request_end: {
         Args: { p_outcome: string; p_reason: string; p_session_id: string; p_tenant_id: string };
         Returns: Json;
       };
+      request_erasure: { Args: { p_by: Json; p_candidate_id: string; p_tenant_id: string }; Returns: Json };
       rerun_result: { Args: { p_by?: string; p_session_id: string; p_tenant_id?: string }; Returns: string };
       resend_invitation: {
         Args: { p_by: Json; p_code_hash: string; p_expires_ms: number; p_invitation_id: string; p_tenant_id: string };
@@ -1959,16 +2022,35 @@ export type Database = {
         };
         Returns: boolean;
       };
+      rotate_webhook_ciphertext: {
+        Args: { p_ciphertext: string; p_id: string; p_key_id: string; p_old_ciphertext: string };
+        Returns: boolean;
+      };
+      rotate_webhook_secret: {
+        Args: {
+          p_by: Json;
+          p_id: string;
+          p_key_id: string;
+          p_overlap_ms: number;
+          p_secret_ciphertext: string;
+          p_tenant_id: string;
+        };
+        Returns: Json;
+      };
       session_events_after: { Args: { p_cursors: Json; p_limit?: number }; Returns: Json };
       session_may_start: { Args: { p_session_id: string }; Returns: Json };
       session_routes: { Args: { p_session_ids: string[] }; Returns: Json };
+      spend_rate_limits: { Args: { p_spent: Json }; Returns: Json };
       take_intents: { Args: { p_limit?: number; p_orchestrator_id: string; p_taken_ms: number }; Returns: Json };
       take_results: {
         Args: { p_limit?: number; p_max_attempts?: number; p_orchestrator_id: string; p_taken_ms: number };
         Returns: Json;
       };
       take_video_jobs: { Args: { p_grace_ms: number; p_limit?: number; p_taken_ms: number }; Returns: Json };
+      take_webhook_deliveries: { Args: { p_limit: number; p_taken_ms: number }; Returns: Json };
+      tenant_origins: { Args: Record<PropertyKey, never>; Returns: Json };
       tenants_of_user: { Args: { p_user_id: string }; Returns: Json };
+      test_webhook: { Args: { p_id: string; p_tenant_id: string }; Returns: Json };
       transcript_of: {
         Args: { p_session_id: string };
         Returns: {
@@ -1987,9 +2069,11 @@ export type Database = {
       };
       transcript_to_evaluate: { Args: { p_session_id: string }; Returns: Json };
       update_tenant: { Args: { p_by: Json; p_changes: Json; p_tenant_id: string }; Returns: Json };
+      upload_transcript: { Args: { p_entries: Json; p_session_id: string; p_tenant_id: string }; Returns: Json };
       video_offers: { Args: { p_session_ids: string[] }; Returns: Json };
       videos_to_delete: { Args: { p_limit?: number; p_retry_ms?: number }; Returns: Json };
       want_video: { Args: { p_ordinal: number; p_session_id: string }; Returns: boolean };
+      webhook_secrets_to_rotate: { Args: { p_key_id: string; p_limit?: number }; Returns: Json };
       worker_report: {
         Args: { p_outcome?: string; p_presence?: string; p_reason?: string; p_status?: string };
         Returns: Json;
