@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { createPlatform } from '../demo/platform.ts';
-import { startStack } from '../stack/stack.ts';
+import { type Stack, startStack } from '../stack/stack.ts';
 
 /** `npm start`: the whole product on this machine, until Ctrl-C. */
 const usage = `npm start -- [--dir FOLDER] [--logs]
@@ -28,17 +28,36 @@ async function main(): Promise<number> {
     voice: { turns: 4, paceMs: 2_500 },
     ...(values.logs ? { log: (part: string, line: string) => print(`[${part}] ${line}`) } : {}),
   });
+  try {
+    await welcome(stack, Math.round(performance.now() - startedMs), print);
+    await new Promise<void>((resolve) => {
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
+    });
+    print('Stopping …');
+    return 0;
+  } catch (error) {
+    // What a person needs to see is in the log of the process that failed.
+    for (const line of stack.logLines.filter((l) => /"level":"(error|fatal)"/.test(l)).slice(-5)) print(line);
+    throw error;
+  } finally {
+    await stack.stop();
+    print('Stopped. Nothing is left running.');
+  }
+}
+
+/** Prints how to use it, with one interview ready to be joined. */
+async function welcome(stack: Stack, tookMs: number, print: (line: string) => void): Promise<void> {
   const platform = createPlatform(stack.publicUrl, stack.tenant.apiKey);
   const session = await platform.createSession({
     candidate: { name: 'Ada Lovelace', email: 'ada@example.com' },
     position: { title: 'Backend engineer' },
   });
   print(`
-Greenroom is up (${Math.round(performance.now() - startedMs)} ms). Everything outside of it is simulated on this machine.
+Greenroom is up (${tookMs} ms). Everything outside of it is simulated on this machine.
 
   API          ${stack.publicUrl}/api        (reference: ${stack.publicUrl}/docs)
   API key      ${stack.tenant.apiKey}
-  Operators    ${stack.publicUrl}/readyz     (the dashboard has its own issue)
+  Health       ${stack.publicUrl}/readyz
 
   Join an interview in your browser:
   ${session.join_url}
@@ -50,13 +69,6 @@ Greenroom is up (${Math.round(performance.now() - startedMs)} ms). Everything ou
 
 Press Ctrl-C to stop.
 `);
-  await new Promise<void>((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
-  });
-  print('Stopping …');
-  await stack.stop();
-  print('Stopped. Nothing is left running.');
-  return 0;
 }
 
 main().then(
