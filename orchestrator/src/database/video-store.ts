@@ -1,0 +1,120 @@
+import { callFunction, type Database } from '@greenroom/shared/database/client.ts';
+import { z } from 'zod';
+import { createBatcher } from './batch.ts';
+
+/** Recordings: durable work at api.video, and what came of it. Throws DatabaseError. */
+
+export const videoFailures = [
+  'auth_failed',
+  'rate_limited',
+  'unavailable',
+  'rejected',
+  'never_playable',
+  'internal_error',
+] as const;
+export type VideoFailure = (typeof videoFailures)[number];
+
+const takenVideo = z.object({
+  session_id: z.string(),
+  ordinal: z.number().int(),
+  /** Fencing number. */
+  take: z.number().int(),
+  /** At the present step, 1 for the first. */
+  attempt: z.number().int(),
+  state: z.enum(['wanted', 'closing', 'processing']),
+  video_id: z.string().nullable(),
+  token_ciphertext: z.string().nullable(),
+  /** The token has expired by itself. */
+  token_over: z.boolean(),
+  /** The session's recordings were erased: whatever there is, is owed to the deletions. */
+  erased: z.boolean(),
+  max_duration_ms: z.number().int(),
+});
+export type TakenVideo = z.output<typeof takenVideo>;
+
+export type VideoOf = Pick<TakenVideo, 'session_id' | 'ordinal' | 'take'>;
+
+const offerRow = z.object({
+  session_id: z.string(),
+  /** Whether the session records at all: never changes. */
+  records: z.boolean(),
+  offer: z
+    .object({
+      ordinal: z.number().int(),
+      video_id: z.string(),
+      token_ciphertext: z.string(),
+      expires_at_ms: z.number(),
+    })
+    .nullable(),
+});
+export type OfferRow = z.output<typeof offerRow>;
+
+const deletionRow = z.object({ video_id: z.string(), tenant_id: z.string(), attempts: z.number().int() });
+const drawn = z.object({ allowed: z.boolean(), retry_after_ms: z.number() });
+
+export interface SharedLimit {
+  scope: string;
+  perMinute: number;
+  burst: number;
+}
+
+export type VideoStore = ReturnType<typeof createVideoStore>;
+
+export function createVideoStore(database: Database) {
+  const call = <T extends z.ZodType>(name: string, parameters: object, result: T) =>
+    callFunction(database, name, { ...parameters }, result);
+  const rowOf = ({ session_id, ordinal }: Omit<VideoOf, 'take'>) => ({ p_session_id: session_id, p_ordinal: ordinal });
+  const keyOf = (of: VideoOf) => ({ ...rowOf(of), p_take: of.take });
+
+  const offer = createBatcher<string, OfferRow | undefined>({
+    run: async (ids) => {
+      const rows = await call('video_offers', { p_session_ids: [...new Set(ids)] }, z.array(offerRow));
+      return ids.map((id) => rows.find((row) => row.session_id === id));
+    },
+    maxBatch: 500,
+  });
+
+  return {
+    /** Takes due recordings for one attempt each. @param graceMs how long after its session's end a token lives on */
+    take: (takenMs: number, graceMs: number, limit: number): Promise<TakenVideo[]> =>
+      call('take_video_jobs', { p_taken_ms: takenMs, p_grace_ms: graceMs, p_limit: limit }, z.array(takenVideo)),
+    /** Answers the container that counts, and the state of the recording; nulls when it is gone. */
+    recordContainer: (of: VideoOf, videoId: string) =>
+      call(
+        'record_video_container',
+        { ...rowOf(of), p_video_id: videoId },
+        z.object({ video_id: z.string().nullable(), state: z.string().nullable() }),
+      ),
+    /** False: the token is not wanted any more. */
+    recordToken: (of: VideoOf, ciphertext: string, lifeMs: number): Promise<boolean> =>
+      call('record_video_token', { ...rowOf(of), p_ciphertext: ciphertext, p_life_ms: lifeMs }, z.boolean()),
+    recordClosed: (of: VideoOf, uploaded: boolean): Promise<boolean> =>
+      call('record_video_closed', { ...keyOf(of), p_uploaded: uploaded }, z.boolean()),
+    recordDone: (of: VideoOf, url: string | null): Promise<boolean> =>
+      call('record_video_done', { ...keyOf(of), p_url: url }, z.boolean()),
+    /** @param retryMs null: given up. @param failure null: nothing failed, it is only not yet so. */
+    postpone: (of: VideoOf, retryMs: number | null, failure: VideoFailure | null): Promise<boolean> =>
+      call('postpone_video', { ...keyOf(of), p_retry_ms: retryMs, p_failure: failure }, z.boolean()),
+    /** The newest open recording of a session; batched. */
+    offer,
+    /** A page needs its own container. False when it cannot have one. */
+    want: (sessionId: string, ordinal: number): Promise<boolean> =>
+      call('want_video', { p_session_id: sessionId, p_ordinal: ordinal }, z.boolean()),
+    recordEvent: (bodyHash: string, videoId: string, type: string) =>
+      call(
+        'record_video_event',
+        { p_body_hash: bodyHash, p_video_id: videoId, p_type: type },
+        z.enum(['recorded', 'repeated', 'unknown']),
+      ),
+    /** Recordings that must be deleted, taken for one try. */
+    takeDeletions: (limit: number) => call('videos_to_delete', { p_limit: limit }, z.array(deletionRow)),
+    recordDeleted: (videoId: string, error: string | null) =>
+      call('record_video_deleted', { p_video_id: videoId, p_error: error }, z.unknown()),
+    /** Draws one request from a limit that all orchestrators share; answers how long to wait, 0 when it may go. */
+    drawLimit: async ({ scope, perMinute, burst }: SharedLimit): Promise<number> => {
+      const limits = [{ scope, per_minute: perMinute, burst }];
+      const [answer] = await call('draw_rate_limits', { p_requests: [{ limits }] }, z.array(drawn));
+      return answer === undefined || answer.allowed ? 0 : Math.max(1, answer.retry_after_ms);
+    },
+  };
+}

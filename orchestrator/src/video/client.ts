@@ -1,0 +1,192 @@
+import type { Logger } from '@greenroom/shared/runtime/logger.ts';
+import { Agent, request } from 'undici';
+import { z } from 'zod';
+import type { SharedLimit } from '../database/video-store.ts';
+
+/**
+ * The one door to api.video.
+ *
+ * K1  It never retries: the work is durable and has its own schedule.
+ * K2  Requests are drawn from limits that all orchestrators share, below those of api.video (a minute: 200 writes and
+ *     500 reads in production, 40 and 100 in the sandbox); what it answers with 429 is waited for as it says.
+ * K3  Containers are private, and name their session in their metadata: a create whose answer was lost is found again.
+ * K4  A token always has a life: 0 would mean for ever.
+ */
+export type VideoRefusal =
+  | { kind: 'gone' }
+  | { kind: 'authFailed' }
+  | { kind: 'rateLimited'; retryAfterMs: number }
+  | { kind: 'unavailable' }
+  | { kind: 'rejected' };
+
+export type VideoAnswer<T> = { kind: 'done'; value: T } | VideoRefusal;
+
+export interface VideoStatus {
+  /** Something was received, if not all of it. */
+  uploaded: boolean;
+  playable: boolean;
+}
+
+export interface VideoClientOptions {
+  /** `https://ws.api.video` or `https://sandbox.api.video` */
+  url: string;
+  apiKey: string;
+  /** Limit of one request, ms. */
+  requestMs: number;
+  /** How long to wait for the next request of this kind, ms; 0: it may go. */
+  draw: (limit: SharedLimit) => Promise<number>;
+  logger: Logger;
+}
+
+export type VideoClient = ReturnType<typeof createVideoClient>;
+
+type Kind = 'writes' | 'reads';
+interface Call<T extends z.ZodType> {
+  method: 'GET' | 'POST' | 'DELETE';
+  path: string;
+  body?: object;
+  answer: T;
+}
+
+/** K2: nine tenths of what is documented, of which a tenth may come at once. */
+const limitsOf = (url: string): Record<Kind, SharedLimit> => {
+  const perMinute = new URL(url).hostname.startsWith('sandbox.')
+    ? { writes: 32, reads: 80 }
+    : { writes: 180, reads: 450 };
+  return {
+    writes: { scope: 'api.video:writes', perMinute: perMinute.writes, burst: Math.ceil(perMinute.writes / 10) },
+    reads: { scope: 'api.video:reads', perMinute: perMinute.reads, burst: Math.ceil(perMinute.reads / 10) },
+  };
+};
+
+const ignored = z.unknown();
+const metadata = z.array(z.object({ key: z.string(), value: z.string() })).default([]);
+const video = z.object({
+  videoId: z.string().min(1),
+  metadata,
+  assets: z.object({ player: z.string().optional() }).default({}),
+});
+const videoList = z.object({ data: z.array(video) });
+const uploadToken = z.object({ token: z.string().min(1) });
+const videoStatus = z.object({
+  ingest: z.object({ status: z.string().nullish(), filesize: z.number().nullish() }).nullish(),
+  encoding: z.object({ playable: z.boolean().nullish() }).nullish(),
+});
+
+const parse = (text: string): unknown => {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+};
+
+const headerMs = (value: string | string[] | undefined): number | undefined => {
+  const seconds = Number([value ?? []].flat()[0] ?? Number.NaN);
+  return Number.isFinite(seconds) ? Math.max(1, seconds) * 1_000 : undefined;
+};
+
+/** What an answer that is not a success means. Status 0: there was none. */
+export function classifyRefusal(status: number, headers: Record<string, string | string[] | undefined>): VideoRefusal {
+  if (status === 404) return { kind: 'gone' };
+  if (status === 401 || status === 403) return { kind: 'authFailed' };
+  if (status === 429) {
+    const retryAfterMs = headerMs(headers['retry-after']) ?? headerMs(headers['x-ratelimit-retry-after']) ?? 60_000;
+    return { kind: 'rateLimited', retryAfterMs };
+  }
+  return status === 0 || status >= 500 || status === 408 ? { kind: 'unavailable' } : { kind: 'rejected' };
+}
+
+/** A private video's asset URLs carry a token that works once: it is of no use to whoever reads the URL later. */
+export function withoutToken(url: string): string {
+  const clean = new URL(url);
+  clean.searchParams.delete('token');
+  clean.pathname = clean.pathname.replace(/\/token\/[^/]+/, '');
+  return clean.toString();
+}
+
+const nameOf = (sessionId: string, ordinal: number): string => `${sessionId}:${ordinal}`;
+/** K3. */
+const key = 'greenroom_recording';
+
+export function createVideoClient({ url, apiKey, requestMs, draw, logger }: VideoClientOptions) {
+  const dispatcher = new Agent({ connections: 8, keepAliveTimeout: 30_000 });
+  const authorization = `Basic ${Buffer.from(`${apiKey}:`).toString('base64')}`;
+  const limits = limitsOf(url);
+
+  const exchange = async ({ method, path, body }: Call<z.ZodType>) => {
+    const answer = await request(`${url}${path}`, {
+      method,
+      dispatcher,
+      headers: { authorization, ...(body ? { 'content-type': 'application/json' } : {}) },
+      body: body ? JSON.stringify(body) : null,
+      signal: AbortSignal.timeout(requestMs),
+    });
+    return { status: answer.statusCode, headers: answer.headers, text: await answer.body.text() };
+  };
+
+  const send = async <T extends z.ZodType>(call: Call<T>): Promise<VideoAnswer<z.output<T>>> => {
+    const waitMs = await draw(limits[call.method === 'GET' ? 'reads' : 'writes']);
+    if (waitMs > 0) return { kind: 'rateLimited', retryAfterMs: waitMs };
+    const { status, headers, text } = await exchange(call).catch((error: unknown) => {
+      logger.warn({ error, method: call.method }, 'api.video did not answer');
+      return { status: 0, headers: {}, text: '' };
+    });
+    const parsed = status >= 200 && status < 300 ? call.answer.safeParse(parse(text)) : undefined;
+    if (parsed?.success) return { kind: 'done', value: parsed.data };
+    const refusal: VideoRefusal = parsed ? { kind: 'rejected' } : classifyRefusal(status, headers);
+    if (refusal.kind !== 'gone')
+      logger.warn(
+        { method: call.method, status_code: status, kind: refusal.kind },
+        'api.video did not do what was asked',
+      );
+    return refusal;
+  };
+
+  const done = async <T, U>(answer: Promise<VideoAnswer<T>>, map: (value: T) => U): Promise<VideoAnswer<U>> => {
+    const got = await answer;
+    return got.kind === 'done' ? { kind: 'done', value: map(got.value) } : got;
+  };
+
+  return {
+    /** A private container for one recording (K3). */
+    createVideo: (sessionId: string, ordinal: number): Promise<VideoAnswer<string>> => {
+      const name = nameOf(sessionId, ordinal);
+      const body = { title: `Interview ${name}`, public: false, mp4Support: false, metadata: [{ key, value: name }] };
+      return done(send({ method: 'POST', path: '/videos', body, answer: video }), ({ videoId }) => videoId);
+    },
+    /** The container an earlier attempt made, if there is one (K3). */
+    findVideo: (sessionId: string, ordinal: number): Promise<VideoAnswer<string | undefined>> => {
+      const name = nameOf(sessionId, ordinal);
+      const path = `/videos?pageSize=100&metadata%5B${key}%5D=${encodeURIComponent(name)}`;
+      return done(
+        send({ method: 'GET', path, answer: videoList }),
+        ({ data }) => data.find((one) => one.metadata.some((pair) => pair.key === key && pair.value === name))?.videoId,
+      );
+    },
+    /** @param lifeMs at least a second (K4) */
+    createToken: (lifeMs: number): Promise<VideoAnswer<string>> => {
+      const body = { ttl: Math.max(1, Math.ceil(lifeMs / 1_000)) };
+      return done(send({ method: 'POST', path: '/upload-tokens', body, answer: uploadToken }), ({ token }) => token);
+    },
+    deleteToken: (token: string) =>
+      send({ method: 'DELETE', path: `/upload-tokens/${encodeURIComponent(token)}`, answer: ignored }),
+    status: (videoId: string): Promise<VideoAnswer<VideoStatus>> =>
+      done(
+        send({ method: 'GET', path: `/videos/${encodeURIComponent(videoId)}/status`, answer: videoStatus }),
+        ({ ingest, encoding }) => ({
+          uploaded: (ingest?.status ?? null) !== null || (ingest?.filesize ?? 0) > 0,
+          playable: encoding?.playable === true,
+        }),
+      ),
+    /** Where it is watched; null when api.video does not say. Without a token: see `withoutToken`. */
+    playerUrl: (videoId: string): Promise<VideoAnswer<string | null>> =>
+      done(
+        send({ method: 'GET', path: `/videos/${encodeURIComponent(videoId)}`, answer: video }),
+        ({ assets: { player } }) => (player !== undefined && URL.canParse(player) ? withoutToken(player) : null),
+      ),
+    deleteVideo: (videoId: string) =>
+      send({ method: 'DELETE', path: `/videos/${encodeURIComponent(videoId)}`, answer: ignored }),
+    close: () => dispatcher.close(),
+  };
+}

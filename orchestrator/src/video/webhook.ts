@@ -1,0 +1,61 @@
+import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
+import { AppError } from '@greenroom/shared/errors/app-error.ts';
+import type { Logger } from '@greenroom/shared/runtime/logger.ts';
+import type { FastifyPluginAsync } from 'fastify';
+import { z } from 'zod';
+import type { VideoStore } from '../database/video-store.ts';
+
+/**
+ * `POST /hooks/api-video`: api.video says that something happened to a video.
+ *
+ * H1  Only what is signed counts: HMAC-SHA256 of the raw body under the webhook's secret, compared in constant time. The
+ *     body is parsed afterwards.
+ * H2  A webhook is a hint, never a fact: it makes the recording due, and the recording is then looked up. So a repeated,
+ *     late or lost one does no harm.
+ */
+export interface VideoWebhookDeps {
+  /** `signatureSecret` of the webhook, as api.video gave it when it was made. */
+  secret: string;
+  videos: Pick<VideoStore, 'recordEvent'>;
+  logger: Logger;
+}
+
+const event = z.looseObject({ type: z.string().min(1).max(100), videoId: z.string().min(1).max(200).optional() });
+const bodyLimitBytes = 65_536;
+
+/** H1. @param signature hex, as it came */
+export function isSigned(body: Buffer, signature: string | undefined, secret: string): boolean {
+  const expected = createHmac('sha256', secret).update(body).digest();
+  const given = Buffer.from(signature ?? '', 'hex');
+  return given.length === expected.length && timingSafeEqual(given, expected);
+}
+
+function parseEvent(body: Buffer): z.output<typeof event> | undefined {
+  try {
+    return event.safeParse(JSON.parse(body.toString('utf8'))).data;
+  } catch {
+    return undefined;
+  }
+}
+
+export function videoWebhookRoutes({ secret, videos, logger }: VideoWebhookDeps): FastifyPluginAsync {
+  return async (app) => {
+    app.removeAllContentTypeParsers();
+    app.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: bodyLimitBytes }, (_request, body, done) =>
+      done(null, body),
+    );
+    app.post('/api-video', { schema: { hide: true } as object, bodyLimit: bodyLimitBytes }, async (request, reply) => {
+      const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
+      const signature = [request.headers['x-api-video-signature'] ?? []].flat()[0];
+      if (!isSigned(body, signature, secret)) {
+        logger.warn({ request_id: request.id }, 'a webhook of api.video was not signed by it');
+        throw new AppError('unauthenticated', { detail: 'The signature is missing or wrong.' });
+      }
+      const { type, videoId } = parseEvent(body) ?? {};
+      if (type === undefined || videoId === undefined) return reply.code(204).send();
+      const outcome = await videos.recordEvent(createHash('sha256').update(body).digest('hex'), videoId, type);
+      logger.info({ kind: type, outcome }, 'api.video sent word');
+      return reply.code(204).send();
+    });
+  };
+}

@@ -1,0 +1,352 @@
+import { createHmac, randomBytes } from 'node:crypto';
+import type { AddressInfo } from 'node:net';
+import { startVideo, type VideoOptions, type VideoProvider } from '@greenroom/local-cloud/video/video.ts';
+import { registerErrors } from '@greenroom/orchestrator/api/problems.ts';
+import { createVideoStore } from '@greenroom/orchestrator/database/video-store.ts';
+import { createVault } from '@greenroom/orchestrator/tokens/vault.ts';
+import { createVideoClient } from '@greenroom/orchestrator/video/client.ts';
+import { createVideoOffers } from '@greenroom/orchestrator/video/offers.ts';
+import { createVideoStep } from '@greenroom/orchestrator/video/steps.ts';
+import { videoWebhookRoutes } from '@greenroom/orchestrator/video/webhook.ts';
+import { createVideoWorker } from '@greenroom/orchestrator/video/worker.ts';
+import { systemClock } from '@greenroom/shared/runtime/clock.ts';
+import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
+import Fastify, { type FastifyInstance } from 'fastify';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { endSession, seedSession, startDatabase, type TestDatabase } from '../support/database.ts';
+
+let database: TestDatabase;
+let provider: VideoProvider;
+
+beforeAll(async () => {
+  database = await startDatabase();
+});
+afterAll(() => database?.stop());
+afterEach(() => provider?.stop());
+
+const vault = createVault(randomBytes(32));
+const logger = silentLogger();
+const videos = () => createVideoStore(database.connection.database);
+const client = () =>
+  createVideoClient({ url: provider.url, apiKey: provider.apiKey, requestMs: 2_000, draw: videos().drawLimit, logger });
+const offers = () => createVideoOffers({ videos: videos(), vault, clock: systemClock, logger });
+
+async function start(options: VideoOptions = {}): Promise<void> {
+  provider = await startVideo({ encodingMs: 5, ...options });
+  await database.sql("update public.video_jobs set state = 'empty'");
+  await database.sql('delete from public.rate_limits');
+}
+
+function worker() {
+  const api = client();
+  const step = createVideoStep({ videos: videos(), client: api, vault, tokenSlackMs: 600_000, logger });
+  return createVideoWorker({ videos: videos(), client: api, step, requestMs: 2_000, graceMs: 0, logger });
+}
+
+async function work(one = worker()): Promise<void> {
+  await one.run();
+  await one.idle();
+}
+
+const recorded = () => seedSession(database, { settings: { record_video: true } });
+const jobsOf = (sessionId: string) =>
+  database.sql<{ ordinal: number; state: string; video_id: string | null; failure: string | null; attempts: number }>(
+    'select ordinal, state, video_id, failure, attempts from public.video_jobs where session_id = $1 order by ordinal',
+    [sessionId],
+  );
+const waitIsOver = () => database.sql('update public.video_jobs set next_attempt_at = now()');
+const segmentsOf = (sessionId: string) =>
+  database.sql<{ video_id: string; url: string | null }>(
+    'select video_id, url from public.video_segments where session_id = $1',
+    [sessionId],
+  );
+
+/** As the browser's recorder does it. */
+async function upload(token: string, videoId: string): Promise<number> {
+  const form = new FormData();
+  form.set('videoId', videoId);
+  form.set('file', new Blob([randomBytes(64)]), 'part.mp4');
+  return (await fetch(`${provider.url}/upload?token=${token}`, { method: 'POST', body: form })).status;
+}
+
+describe('a session that records', () => {
+  beforeEach(() => start());
+
+  test('gets a private container and a token with a life; at the end the token is gone and the recording is shown', async () => {
+    const { id } = await recorded();
+    expect(await offers().of(id)).toBeUndefined();
+    await work();
+    const offer = await offers().of(id);
+    const { tokens, videos: containers } = provider.snapshots();
+    expect(tokens).toMatchObject([{ token: offer?.token, ttl: 3_600 }]); // 50 minutes and the slack
+    expect(containers).toMatchObject([{ videoId: offer?.video_id, public: false }]);
+    expect(offer?.expires_at).toBeGreaterThan(Date.now() + 3_500_000);
+    const stored = await database.sql('select * from public.video_jobs where session_id = $1', [id]);
+    expect(JSON.stringify(stored)).not.toContain(offer?.token);
+
+    expect(await upload(offer?.token ?? '', offer?.video_id ?? '')).toBe(201);
+    await endSession(database, id);
+    await work();
+    expect(provider.snapshots().tokens).toEqual([]);
+    expect(await upload(offer?.token ?? '', offer?.video_id ?? '')).toBe(401);
+    expect(await jobsOf(id)).toMatchObject([{ state: 'processing' }]);
+    expect(await segmentsOf(id)).toEqual([{ video_id: offer?.video_id, url: null }]);
+    await expect.poll(() => provider.snapshots().videos[0]?.playable).toBe(true);
+    await waitIsOver();
+    await work();
+    const url = `${provider.url}/embed/${offer?.video_id}`;
+    expect(await jobsOf(id)).toMatchObject([{ state: 'done', failure: null }]);
+    expect(await segmentsOf(id)).toEqual([{ video_id: offer?.video_id, url }]);
+    const [session] = await database.sql('select video_recording_url from public.interview_sessions where id = $1', [
+      id,
+    ]);
+    expect(session).toEqual({ video_recording_url: url });
+    expect(await offers().of(id)).toBeUndefined();
+  });
+
+  test('and uploads nothing: container and token are both gone', async () => {
+    const { id } = await recorded();
+    await work();
+    await endSession(database, id);
+    await work();
+    expect(provider.snapshots()).toMatchObject({ tokens: [], videos: [] });
+    expect(await jobsOf(id)).toMatchObject([{ state: 'empty' }]);
+    expect(await segmentsOf(id)).toEqual([]);
+  });
+
+  test('its token lives on for a while after the end: the last parts are still under way', async () => {
+    const { id } = await recorded();
+    await work();
+    await endSession(database, id);
+    expect(await videos().take(10_000, 60_000, 10)).toEqual([]);
+    expect(await videos().take(10_000, 0, 10)).toMatchObject([{ session_id: id, state: 'closing' }]);
+  });
+
+  test('a page that begins anew gets a container of its own; nobody can ask for one far ahead', async () => {
+    const { id } = await recorded();
+    await work();
+    const told = offers();
+    const first = await told.of(id);
+    expect((await told.of(id, 3))?.ordinal).toBe(1);
+    await work();
+    const second = await told.of(id, 2);
+    expect(second?.ordinal).toBe(2);
+    expect(second?.video_id).not.toBe(first?.video_id);
+    expect((await jobsOf(id)).map((job) => job.ordinal)).toEqual([1, 2]);
+    expect(await videos().want(id, 19)).toBe(false);
+    await upload(second?.token ?? '', second?.video_id ?? '');
+    await endSession(database, id);
+    await work();
+    expect((await jobsOf(id)).map((job) => job.state)).toEqual(['empty', 'processing']);
+    expect(provider.snapshots().tokens).toEqual([]);
+  });
+
+  test('one that does not record, and one that is over, have none', async () => {
+    const { id } = await seedSession(database);
+    const over = await recorded();
+    await endSession(database, over.id);
+    await work();
+    expect(await jobsOf(id)).toEqual([]);
+    expect(await jobsOf(over.id)).toMatchObject([{ state: 'empty', video_id: null }]);
+    expect(await videos().want(over.id, 2)).toBe(false);
+    expect(provider.snapshots()).toMatchObject({ tokens: [], videos: [] });
+  });
+
+  test('erased while it was recorded: nothing of it stays, not even what became known later', async () => {
+    const { id } = await recorded();
+    await work();
+    const offer = await offers().of(id);
+    await upload(offer?.token ?? '', offer?.video_id ?? '');
+    await endSession(database, id);
+    await database.sql("select app.erase_video($1, 'erasure')", [id]);
+    await work();
+    await work();
+    expect(provider.snapshots()).toMatchObject({ tokens: [], videos: [] });
+    expect(await segmentsOf(id)).toEqual([]);
+    const owed = await database.sql('select deleted_at is not null as gone from public.video_deletions');
+    expect(owed).toEqual([{ gone: true }]);
+  });
+});
+
+describe('when api.video does not do its part', () => {
+  beforeEach(() => start());
+
+  test.each([
+    ['answers 500', { kind: 'status', status: 500 } as const, 'unavailable'],
+    ['is rate limiting', { kind: 'status', status: 429, headers: { 'retry-after': '1' } } as const, 'rate_limited'],
+    ['cuts the connection', { kind: 'drop_before' } as const, 'unavailable'],
+    ['refuses the key', { kind: 'status', status: 401 } as const, 'auth_failed'],
+  ])('%s: the session goes on, and the recording is tried again', async (_name, action, failure) => {
+    provider.faults.add({ on: 'videos.create', action });
+    const { id } = await recorded();
+    await work();
+    expect(await jobsOf(id)).toMatchObject([{ state: 'wanted', failure }]);
+    const [session] = await database.sql('select status from public.interview_sessions where id = $1', [id]);
+    expect(session).toEqual({ status: 'in_progress' });
+    await waitIsOver();
+    await work();
+    expect(await jobsOf(id)).toMatchObject([{ state: 'open', failure: null }]);
+  });
+
+  test('the create is done and its answer is lost: one container, not two', async () => {
+    provider.faults.add({ on: 'videos.create', action: { kind: 'drop_after' } });
+    const { id } = await recorded();
+    await work();
+    await waitIsOver();
+    await work();
+    expect(provider.snapshots().videos.map((video) => video.videoId)).toEqual([(await jobsOf(id))[0]?.video_id]);
+  });
+
+  test('the session ends while the container is made: it is deleted again', async () => {
+    provider.faults.add({ on: 'videos.create', action: { kind: 'delay', delayMs: 150 } });
+    const { id } = await recorded();
+    const one = worker();
+    await one.run();
+    await endSession(database, id);
+    await one.idle();
+    await waitIsOver();
+    await work();
+    expect(provider.snapshots()).toMatchObject({ tokens: [], videos: [] });
+    expect(await jobsOf(id)).toMatchObject([{ state: 'empty' }]);
+  });
+
+  test('two orchestrators at once: each session has one container and one token', async () => {
+    const sessions = await Promise.all(Array.from({ length: 8 }, recorded));
+    const [a, b] = [worker(), worker()];
+    for (let round = 0; round < 4; round += 1) await Promise.all([work(a), work(b)]);
+    expect(provider.snapshots().videos).toHaveLength(8);
+    expect(provider.snapshots().tokens).toHaveLength(8);
+    for (const { id } of sessions) expect(await jobsOf(id)).toMatchObject([{ state: 'open' }]);
+  });
+});
+
+test('a burst of sessions stays below the limit of api.video, and all get their recording', async () => {
+  await start();
+  const sessions = await Promise.all(Array.from({ length: 20 }, recorded));
+  for (let round = 0; round < 6; round += 1) await work();
+  expect(provider.snapshots().videos.length + provider.snapshots().tokens.length).toBeLessThan(40);
+  const waiting = (await Promise.all(sessions.map(({ id }) => jobsOf(id))))
+    .flat()
+    .filter((job) => job.state === 'wanted');
+  expect(waiting.length).toBeGreaterThan(0);
+  for (const job of waiting) expect(job.failure).toBe('rate_limited');
+  for (let round = 0; round < 6; round += 1) {
+    await database.sql('delete from public.rate_limits'); // the minute is over
+    await waitIsOver();
+    await work();
+  }
+  for (const { id } of sessions) expect(await jobsOf(id)).toMatchObject([{ state: 'open' }]);
+});
+
+describe('webhooks of api.video', () => {
+  const secret = 'sig_sec_of_this_webhook';
+  let app: FastifyInstance;
+
+  beforeEach(async () => {
+    await start();
+    app = Fastify();
+    registerErrors(app, logger);
+    await app.register(videoWebhookRoutes({ secret, videos: videos(), logger }), { prefix: '/hooks' });
+  });
+  afterEach(() => app.close());
+
+  const post = (body: string, signature?: string) =>
+    app.inject({
+      method: 'POST',
+      url: '/hooks/api-video',
+      payload: body,
+      headers: {
+        'content-type': 'application/json',
+        ...(signature === undefined ? {} : { 'x-api-video-signature': signature }),
+      },
+    });
+  const sign = (body: string, by = secret) => createHmac('sha256', by).update(body).digest('hex');
+  const bodyOf = (videoId: string) =>
+    JSON.stringify({ type: 'video.encoding.quality.completed', emittedAt: '2026-11-21T10:00:00Z', videoId });
+
+  async function processing() {
+    const { id } = await recorded();
+    await work();
+    const offer = await offers().of(id);
+    await upload(offer?.token ?? '', offer?.video_id ?? '');
+    await endSession(database, id);
+    await work();
+    await database.sql(
+      "update public.video_jobs set next_attempt_at = now() + interval '1 hour' where session_id = $1",
+      [id],
+    );
+    return { id, videoId: offer?.video_id ?? '' };
+  }
+  const isDue = async (id: string) =>
+    (
+      await database.sql('select next_attempt_at <= now() as due from public.video_jobs where session_id = $1', [id])
+    )[0];
+
+  test('a signed one makes the recording due at once; the same again changes nothing', async () => {
+    const { id, videoId } = await processing();
+    const body = bodyOf(videoId);
+    expect((await post(body, sign(body))).statusCode).toBe(204);
+    expect(await isDue(id)).toEqual({ due: true });
+    await database.sql(
+      "update public.video_jobs set next_attempt_at = now() + interval '1 hour' where session_id = $1",
+      [id],
+    );
+    expect((await post(body, sign(body))).statusCode).toBe(204);
+    expect(await isDue(id)).toEqual({ due: false });
+    expect(await database.sql('select 1 from public.video_events where session_id = $1', [id])).toHaveLength(1);
+  });
+
+  test.each([
+    ['none', () => undefined],
+    ['empty', () => ''],
+    ['of another secret', (body: string) => sign(body, 'guessed')],
+    ['of another body', () => sign('{}')],
+    ['cut short', (body: string) => sign(body).slice(0, 32)],
+    ['not hex', () => 'zz'.repeat(32)],
+  ])('a signature that is %s is refused, and nothing happens', async (_name, signatureOf) => {
+    const { id, videoId } = await processing();
+    const body = bodyOf(videoId);
+    const answer = await post(body, signatureOf(body));
+    expect(answer.statusCode).toBe(401);
+    expect(answer.json()).toMatchObject({ code: 'unauthenticated' });
+    expect(await isDue(id)).toEqual({ due: false });
+  });
+
+  test('of a video that is not ours, or of no video: taken note of, and nothing more', async () => {
+    const foreign = bodyOf('viSomebodyElses');
+    expect((await post(foreign, sign(foreign))).statusCode).toBe(204);
+    for (const body of ['not json', '[]', '{"type":"live-stream.broadcast.started"}', ''])
+      expect((await post(body, sign(body))).statusCode).toBe(204);
+    expect(
+      await database.sql("select 1 from public.video_events where type <> 'video.encoding.quality.completed'"),
+    ).toEqual([]);
+  });
+
+  test('as the provider itself sends them', async () => {
+    await app.listen({ host: '127.0.0.1', port: 0 });
+    const { port } = app.server.address() as AddressInfo;
+    const answer = await fetch(`${provider.url}/webhooks`, {
+      method: 'POST',
+      headers: {
+        authorization: `Basic ${Buffer.from(`${provider.apiKey}:`).toString('base64')}`,
+        'content-type': 'application/json',
+      },
+      body: JSON.stringify({
+        events: ['video.encoding.quality.completed'],
+        url: `http://127.0.0.1:${port}/true/api-video`,
+      }),
+    });
+    const { signatureSecret } = (await answer.json()) as { signatureSecret: string };
+    expect(signatureSecret).toMatch(/^sig_sec_/);
+    const real = Fastify();
+    await real.register(videoWebhookRoutes({ secret: signatureSecret, videos: videos(), logger }), { prefix: '/true' });
+    await app.close();
+    await real.listen({ host: '127.0.0.1', port });
+    const { id } = await processing();
+    await expect.poll(() => provider.snapshots().deliveries.filter((one) => one.status === 204).length).toBe(3);
+    await waitIsOver();
+    await work();
+    expect(await jobsOf(id)).toMatchObject([{ state: 'done' }]);
+    await real.close();
+  });
+});
