@@ -251,6 +251,14 @@ describe('onboarding and removal', () => {
     expect(await count('tenant_counters', 'tenant_id = $1', results[0].tenant.id)).toBe(1);
   });
 
+  test('a cursor walks all tenants once, by slug', async () => {
+    const seen: string[] = [];
+    for (let page: Answer[] = [{}]; page.length > 0; seen.push(...page.map(({ slug }) => slug)))
+      page = await rpc('list_tenants', { p_limit: 2, p_after_slug: seen.at(-1) ?? '' });
+    const { rows } = await db().query('select slug from public.tenants order by slug');
+    expect(seen).toEqual(rows.map(({ slug }) => slug));
+  });
+
   test('quotas and rules change field by field; id, slug and dates do not, and nonsense is refused by the table', async () => {
     const { tenant: made } = await plan('changing');
     const update = (p_changes: object) => rpc('update_tenant', { p_tenant_id: made.id, p_changes, p_by: by });
