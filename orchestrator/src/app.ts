@@ -6,6 +6,7 @@ import { docsRoutes, registerOpenApi } from './api/docs.ts';
 import { eventRoutes } from './api/events.ts';
 import { joinRoutes } from './api/join.ts';
 import { registerErrors, sendProblem, validatorCompiler } from './api/problems.ts';
+import { resultRoutes } from './api/results.ts';
 import { roomRoutes } from './api/room.ts';
 import { sessionRoutes } from './api/sessions.ts';
 import { transcriptRoutes } from './api/transcripts.ts';
@@ -64,9 +65,11 @@ async function registerRoutes(app: FastifyInstance, deps: Deps): Promise<void> {
   await app.register(healthRoutes(deps));
   await app.register(sessionRoutes(deps.api), { prefix: '/api' });
   await app.register(transcriptRoutes(deps.api), { prefix: '/api' });
+  await app.register(resultRoutes(deps.api), { prefix: '/api' });
   await app.register(eventRoutes(deps.api), { prefix: '/api' });
   await app.register(joinRoutes(deps.api), { prefix: '/api' });
   await app.register(workerRoutes(deps.workerApi), { prefix: '/worker/v1' });
+  if (deps.video?.webhookRoutes) await app.register(deps.video.webhookRoutes, { prefix: '/hooks' });
   await app.register(roomRoutes({ roomDir: config.roomDir, publicUrl: config.publicUrl }));
   app.get('/.well-known/jwks.json', { schema: { hide: true } }, async (_request, reply) =>
     reply.header('cache-control', 'public, max-age=300').send(browserTokens.keys.jwks),

@@ -12,6 +12,7 @@ import { createMachineStore } from './database/machine-store.ts';
 import { createSessionStore } from './database/session-store.ts';
 import { createEdge } from './edge/edge.ts';
 import { createReadiness } from './edge/readiness.ts';
+import { createFinishingPart } from './finishing/part.ts';
 import { createEndings } from './fleet/ending.ts';
 import type { MachineTemplate } from './fleet/machine-config.ts';
 import { createProvisioner } from './fleet/provisioner.ts';
@@ -26,6 +27,7 @@ import { createBrowserTokens } from './tokens/browser-tokens.ts';
 import { createDatabaseTokens } from './tokens/database-tokens.ts';
 import { createKeyRing } from './tokens/keys.ts';
 import { createVault } from './tokens/vault.ts';
+import { createVideoPart } from './video/part.ts';
 import { createHeartbeats } from './workers/heartbeats.ts';
 import { createMachineIdentities } from './workers/machine-identity.ts';
 
@@ -88,6 +90,9 @@ export async function createDeps(config: Config, outside: Outside = {}) {
     readiness.notify(sessionId);
     feed.notify(sessionId);
   };
+  const { database } = connection;
+  const finishing = createFinishingPart({ config, database, orchestratorId, logger, onChange });
+  const video = createVideoPart({ config, database, vault: tokens.vault, clock, logger, onChange });
   const hangUps = createHangUps({ calls, voice, vault: tokens.vault, logger });
   const onGone = (sessionId: string | undefined): void => {
     if (sessionId !== undefined) onChange(sessionId);
@@ -118,6 +123,8 @@ export async function createDeps(config: Config, outside: Outside = {}) {
     { name: 'reconcile', everyMs, run: reconciler.tick },
     { name: 'expire', everyMs, run: async () => (await sessions.expire()).forEach(onChange) },
     { name: 'hang-ups', everyMs, run: hangUps.run },
+    { name: 'evaluations', everyMs: deadlines.finishingTickMs, run: finishing.worker.run },
+    ...(video ? [{ name: 'recordings', everyMs: deadlines.finishingTickMs, run: video.worker.run }] : []),
   ];
   const ticker = createTicker(jobs, { clock, logger });
 
@@ -134,14 +141,16 @@ export async function createDeps(config: Config, outside: Outside = {}) {
     defaultRegion: config.fly.defaultRegion,
     workerImage: config.fly.workerImage,
     simulated: config.voice.simulated,
+    recordsVideo: video !== null,
   };
   return {
     ...{ config, clock, logger, orchestratorId, ...tokens, ...stores, fly, voice },
-    ...{ readiness, feed, endings, provisioner, heartbeats, edge, ticker, checks },
+    ...{ readiness, feed, endings, provisioner, heartbeats, edge, ticker, checks, finishing, video },
     api: {
       ...{
         authenticate,
         sessions,
+        results: finishing.results,
         create,
         readiness,
         provisioner,
@@ -161,6 +170,7 @@ export async function createDeps(config: Config, outside: Outside = {}) {
       calls,
       identities,
       heartbeats,
+      videoOffers: video?.offers ?? null,
       endings,
       audit,
       voice,
@@ -173,7 +183,7 @@ export async function createDeps(config: Config, outside: Outside = {}) {
       stopping = true;
     },
     closeConnections: async () => {
-      await Promise.all([fly.close(), voice.close(), connection.close()]);
+      await Promise.all([fly.close(), voice.close(), video?.close(), connection.close()]);
     },
   };
 }

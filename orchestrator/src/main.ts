@@ -28,6 +28,8 @@ const shutdownOf = (app: FastifyInstance, deps: Deps) =>
     { name: 'requests under way', limitMs: 15_000, run: () => app.close() },
     { name: 'events', limitMs: 1_000, run: deps.feed.stop },
     { name: 'regular jobs', limitMs: 10_000, run: deps.ticker.stop },
+    { name: 'evaluations', limitMs: 5_000, run: deps.finishing.worker.stop },
+    { name: 'recordings', limitMs: 10_000, run: () => deps.video?.worker.stop() },
     { name: 'intents', limitMs: 16_000, run: deps.provisioner.stop },
     { name: 'endings', limitMs: 16_000, run: deps.endings.stop },
     { name: 'connections', limitMs: 3_000, run: deps.closeConnections },

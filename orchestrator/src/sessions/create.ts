@@ -17,6 +17,8 @@ export interface CreateDeps {
   defaultRegion: string;
   workerImage: string;
   simulated: boolean;
+  /** Whether this deployment can record video. */
+  recordsVideo: boolean;
 }
 
 export interface CreateContext {
@@ -102,6 +104,8 @@ export function createSessionCreator(deps: CreateDeps) {
 
   /** Throws AppError for every refusal. */
   return async (body: CreateSessionRequest, context: CreateContext): Promise<Created> => {
+    if (body.settings?.record_video && !deps.recordsVideo)
+      throw fieldError('settings.record_video', 'this deployment does not record video');
     const invitationCode = newSecret();
     const result = await sessions.create(toRequest(body, context, invitationCode));
     if (result.kind === 'created') return { ...result, invitationCode };

@@ -21,6 +21,7 @@ import type { RecordAudit } from '../database/audit-store.ts';
 import type { CallStore } from '../database/call-store.ts';
 import type { MachineStore } from '../database/machine-store.ts';
 import type { Endings } from '../fleet/ending.ts';
+import type { VideoOffers } from '../video/offers.ts';
 import { answerClaim, type ClaimAnswerDeps } from './claims.ts';
 import { type CallOpenerDeps, createCallOpener } from './credentials.ts';
 import type { Heartbeats } from './heartbeats.ts';
@@ -33,6 +34,8 @@ export interface WorkerRoutesDeps extends ClaimAnswerDeps, Omit<CallOpenerDeps, 
   calls: CallStore;
   identities: MachineIdentities;
   heartbeats: Heartbeats;
+  /** Null when nothing is recorded here. */
+  videoOffers: VideoOffers | null;
   endings: Pick<Endings, 'watch'>;
   audit: RecordAudit;
   clock: Clock;
@@ -113,7 +116,13 @@ export function workerRoutes(deps: WorkerRoutesDeps): FastifyPluginAsyncZod {
       async (request) => {
         const worker = await workerOf(request);
         const directive = await heartbeats.record({ machine_id: worker.machine_id, ...request.body });
-        return { lease_ms: config.deadlines.leaseMs, directive, ...(await renewed(worker)) };
+        const video = await deps.videoOffers?.of(worker.session_id, request.body.video_ordinal);
+        return {
+          lease_ms: config.deadlines.leaseMs,
+          directive,
+          ...(await renewed(worker)),
+          ...(video ? { video } : {}),
+        };
       },
     );
 

@@ -1,0 +1,25 @@
+import type { Database } from '@greenroom/shared/database/client.ts';
+import type { Logger } from '@greenroom/shared/runtime/logger.ts';
+import type { Config } from '../config.ts';
+import { createResultStore } from '../database/result-store.ts';
+import { createEvaluate } from './evaluate.ts';
+import { createModel } from './model.ts';
+import { createFinishing } from './worker.ts';
+
+/** Finishing as one part of the orchestrator. */
+export interface FinishingPartDeps {
+  config: Pick<Config, 'voice' | 'deadlines'>;
+  database: Database;
+  orchestratorId: string;
+  logger: Logger;
+  onChange: (sessionId: string) => void;
+}
+
+export function createFinishingPart({ config, database, ...deps }: FinishingPartDeps) {
+  const { apiKey, baseUrl, evaluationModel: model } = config.voice;
+  const requestMs = config.deadlines.evaluationRequestMs;
+  const results = createResultStore(database);
+  const ask = createModel({ apiKey, baseUrl, model, requestMs });
+  const worker = createFinishing({ ...deps, results, ask, evaluate: createEvaluate(), model, requestMs });
+  return { results, worker };
+}
