@@ -34,7 +34,7 @@ function run(command: string, args: string[], { cwd = root, input = '' } = {}): 
   return new Promise((resolve, reject) => {
     const env = {
       PATH: `${path.join(root, 'node_modules/.bin')}:${process.env.PATH}`,
-      HOME: cwd,
+      HOME: tmpdir(),
       DO_NOT_TRACK: '1',
       PGSSLMODE: 'disable',
     };
