@@ -317,6 +317,7 @@ export function createInterview(deps: InterviewDeps): Interview {
       if (claim.open_call) calls.takeOver(claim.open_call);
       if (calls.active) onCallUp();
       lease.start();
+      setImmediate(store.warm);
       obey(claim.directive);
     },
     admit: async (request) => {

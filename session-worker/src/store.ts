@@ -8,7 +8,8 @@ import { z } from 'zod';
  *
  * D1  `fenced`: another machine serves the session; nothing may be written any more.
  * D2  `unavailable`: try again later. `refused`: this very request will never work.
- * D3  supabase-js is loaded with the first request: not at boot, where every millisecond is the candidate's.
+ * D3  supabase-js is loaded by `warm`, else with the first request: not at boot, where every millisecond is the
+ *     candidate's, and not in the middle of an SDP exchange either.
  */
 export type StoreResult<T> =
   | { kind: 'ok'; value: T }
@@ -24,6 +25,8 @@ export interface Report {
 }
 
 export interface Store {
+  /** Loads what the first request needs (D3). Failures show with the first request. */
+  warm(): void;
   report(report: Report): Promise<StoreResult<unknown>>;
   /** @returns the item ids that are stored now. */
   append(entries: TranscriptEntry[]): Promise<StoreResult<string[]>>;
@@ -67,6 +70,7 @@ export function createStore({ url, publishableKey, sessionId, accessToken, reque
   };
 
   return {
+    warm: () => void open().catch(() => undefined),
     report: ({ status, outcome, reason, presence }) =>
       call(
         'worker_report',
