@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { checkDatabase } from './database.ts';
 
 /**
  * The gate: everything that must hold before a change lands.
@@ -67,6 +68,7 @@ const quick: Array<[string, () => Promise<Count>]> = [
   ['lockfile', lockfile],
   ['types', check(bin('tsc'), ['-p', '.'])],
   ['lint and format', check(bin('biome'), ['check', '--error-on-warnings'])],
+  ['database', checkDatabase],
   ['unit tests', tests('unit')],
   ['SQL tests', tests('sql', ['--no-file-parallelism'])],
 ];
