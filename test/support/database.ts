@@ -9,11 +9,12 @@ import { createKeyRing } from '@greenroom/orchestrator/tokens/keys.ts';
 import { systemClock } from '@greenroom/shared/runtime/clock.ts';
 import type { JWK } from 'jose';
 import pg from 'pg';
-import { makeDeploymentKeys } from '../../infra/stack/keys.ts';
+import { type DeploymentKeys, makeDeploymentKeys } from '../../infra/stack/keys.ts';
 
 /** The database alone, with an orchestrator's connection to it: for parts that need neither machines nor browsers. */
 export interface TestDatabase {
   supabase: Supabase;
+  keys: DeploymentKeys;
   connection: Connection;
   /** As the owner of the tables. */
   sql<Row extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<Row[]>;
@@ -36,6 +37,7 @@ export async function startDatabase(): Promise<TestDatabase> {
   const connection = createConnection({ url, publishableKey, accessToken: tokens.own, requestMs: 10_000 });
   return {
     supabase,
+    keys,
     connection,
     sql: async (text, values = []) => (await pool.query(text, values)).rows,
     stop: async () => {
