@@ -1,4 +1,4 @@
-import { createHash, createHmac, randomBytes, randomUUID } from 'node:crypto';
+import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { startVideo, type VideoProvider } from '@greenroom/local-cloud/video/video.ts';
 import { startVoiceProvider, type VoiceProvider } from '@greenroom/local-cloud/voice/provider.ts';
 import { buildApp } from '@greenroom/orchestrator/app.ts';
@@ -9,7 +9,14 @@ import { heartbeatResponse } from '@greenroom/shared/protocol/worker-api.ts';
 import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import type { FastifyInstance } from 'fastify';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { appendEntries, endSession, seedSession, startDatabase, type TestDatabase } from '../support/database.ts';
+import {
+  appendEntries,
+  endSession,
+  seedSession,
+  serveSession,
+  startDatabase,
+  type TestDatabase,
+} from '../support/database.ts';
 
 /** Results and recordings through the orchestrator's own doors. No machine is needed: sessions are made by hand. */
 let database: TestDatabase;
@@ -171,30 +178,8 @@ describe('recordings', () => {
   const beat = { presence: 'present', unsaved_entries: 0 };
 
   async function served(settings: object) {
-    const { id, tenantId } = await seedSession(database, { settings });
-    const machineId = randomUUID();
-    const app_name = `gr-${machineId.slice(0, 8)}`;
-    await database.sql(
-      "insert into public.tenant_apps (name, tenant_id, network, status) values ($1, $2, 'n', 'ready')",
-      [app_name, tenantId],
-    );
-    await database.sql(
-      `insert into public.machines (id, tenant_id, session_id, app_name, region, image, state, epoch)
-       values ($1, $2, $3, $4, 'fra', 'image', 'claimed', 1)`,
-      [machineId, tenantId, id, app_name],
-    );
-    await database.sql('update public.interview_sessions set machine_id = $2, epoch = 1 where id = $1', [
-      id,
-      machineId,
-    ]);
-    const claims = {
-      role: 'session_worker',
-      session_id: id,
-      tenant_id: tenantId,
-      machine_id: machineId,
-      epoch: 1,
-    } as const;
-    return { id, token: (await deps.databaseTokens.mintWorker(claims)).token };
+    const claims = await serveSession(database, await seedSession(database, { settings }));
+    return { token: (await deps.databaseTokens.mintWorker(claims)).token };
   }
   const heartbeat = async (token: string) =>
     heartbeatResponse.parse((await call('POST', '/worker/v1/heartbeat', token, beat)).body);

@@ -4,17 +4,21 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type Supabase, startSupabase } from '@greenroom/local-cloud/supabase/supabase.ts';
 import { type Connection, createConnection } from '@greenroom/orchestrator/database/connection.ts';
-import { createDatabaseTokens } from '@greenroom/orchestrator/tokens/database-tokens.ts';
+import { createDatabaseTokens, type DatabaseTokens } from '@greenroom/orchestrator/tokens/database-tokens.ts';
 import { createKeyRing } from '@greenroom/orchestrator/tokens/keys.ts';
+import { callFunction } from '@greenroom/shared/database/client.ts';
+import type { WorkerClaims } from '@greenroom/shared/protocol/tokens.ts';
 import { systemClock } from '@greenroom/shared/runtime/clock.ts';
 import type { JWK } from 'jose';
 import pg from 'pg';
+import { z } from 'zod';
 import { type DeploymentKeys, makeDeploymentKeys } from '../../infra/stack/keys.ts';
 
 /** The database alone, with an orchestrator's connection to it: for parts that need neither machines nor browsers. */
 export interface TestDatabase {
   supabase: Supabase;
   keys: DeploymentKeys;
+  tokens: DatabaseTokens;
   connection: Connection;
   /** As the owner of the tables. */
   sql<Row extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<Row[]>;
@@ -38,6 +42,7 @@ export async function startDatabase(): Promise<TestDatabase> {
   return {
     supabase,
     keys,
+    tokens,
     connection,
     sql: async (text, values = []) => (await pool.query(text, values)).rows,
     stop: async () => {
@@ -120,3 +125,37 @@ export async function appendEntries({ sql }: TestDatabase, sessionId: string, en
 
 export const endSession = ({ sql }: TestDatabase, sessionId: string): Promise<unknown> =>
   sql("select app.end_session($1, 'completed', 'interviewer_finished')", [sessionId]);
+
+/** Gives a session a machine that serves it at epoch 1, and answers its worker's claims. */
+export async function serveSession({ sql }: TestDatabase, { id, tenantId }: SeededSession): Promise<WorkerClaims> {
+  const machineId = randomUUID();
+  const appName = `gr-${machineId.slice(0, 8)}`;
+  await sql("insert into public.tenant_apps (name, tenant_id, network, status) values ($1, $2, 'net', 'ready')", [
+    appName,
+    tenantId,
+  ]);
+  await sql(
+    `insert into public.machines (id, tenant_id, session_id, app_name, region, image, state, epoch)
+     values ($1, $2, $3, $4, 'fra', 'image', 'claimed', 1)`,
+    [machineId, tenantId, id, appName],
+  );
+  await sql('update public.interview_sessions set machine_id = $2, epoch = 1 where id = $1', [id, machineId]);
+  return { role: 'session_worker', session_id: id, tenant_id: tenantId, machine_id: machineId, epoch: 1 };
+}
+
+/** What a worker does by its own token; throws what PostgREST answers when it may not. */
+export async function asWorker(
+  { supabase, tokens }: TestDatabase,
+  claims: WorkerClaims,
+  name: string,
+  parameters: object,
+): Promise<unknown> {
+  const { token } = await tokens.mintWorker(claims);
+  const { url, publishableKey } = supabase;
+  const connection = createConnection({ url, publishableKey, accessToken: async () => token, requestMs: 10_000 });
+  try {
+    return await callFunction(connection.database, name, { ...parameters }, z.unknown());
+  } finally {
+    await connection.close();
+  }
+}
