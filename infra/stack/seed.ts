@@ -19,6 +19,8 @@ export interface SeedOptions {
   slug: string;
   name: string;
   maxLiveSessions?: number;
+  /** The app's create rate; Fly documents 1/s. */
+  createsPerSecond?: number;
 }
 
 /** Makes a tenant with one Fly app on its own network and one API key. */
@@ -50,8 +52,8 @@ export async function seedTenant(options: SeedOptions): Promise<SeededTenant> {
     ]);
     await client.query('insert into public.tenant_counters (tenant_id) values ($1)', [tenant.id]);
     await client.query(
-      "insert into public.tenant_apps (name, tenant_id, network, status) values ($1, $2, $3, 'ready')",
-      [tenant.appName, tenant.id, `${tenant.slug}-net`],
+      "insert into public.tenant_apps (name, tenant_id, network, status, creates_per_second) values ($1, $2, $3, 'ready', $4)",
+      [tenant.appName, tenant.id, `${tenant.slug}-net`, options.createsPerSecond ?? 1],
     );
     await client.query("insert into public.api_keys (tenant_id, name, prefix, key_hash) values ($1, 'demo', $2, $3)", [
       tenant.id,
