@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -34,6 +34,8 @@ export interface Stack {
   cloud: LocalCloud;
   keys: DeploymentKeys;
   tenant: SeededTenant;
+  /** Makes and changes tenants. */
+  operatorToken: string;
   orchestrators: OrchestratorProcess[];
   /** Where the platform and candidates reach it: Fly's proxy. */
   publicUrl: string;
@@ -58,6 +60,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const orchestrators: OrchestratorProcess[] = [];
   const keys = await makeDeploymentKeys();
   const flyToken = `fo1_${randomUUID()}`;
+  const operatorToken = `gr_op_${randomBytes(32).toString('hex')}`;
   const removeDir = () => {
     if (options.dir === undefined) rmSync(dir, { recursive: true, force: true, maxRetries: 3 });
   };
@@ -104,6 +107,12 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       DB_SIGNING_KEY: JSON.stringify(keys.db),
       JOIN_SIGNING_KEYS: JSON.stringify(keys.join),
       CREDENTIALS_KEY: keys.credentials,
+      OPERATOR_TOKENS: `local:${createHash('sha256').update(operatorToken).digest('hex')}`,
+      // One machine plays all platforms and all candidates at once.
+      API_CALLER_PER_MINUTE: '1000000',
+      API_TENANT_PER_MINUTE: '1000000',
+      JOIN_ADDRESS_PER_MINUTE: '1000000',
+      OUTBOUND_ALLOW: '127.0.0.0/8',
       FLY_API_URL: cloud.fly.apiUrl,
       FLY_API_TOKEN: flyToken,
       FLY_ORG: flyOrg,
@@ -130,6 +139,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         slug,
         name,
         maxLiveSessions: 1_000,
+        // Without Fly's limits there is nothing to be held to.
+        ...(options.flyLimits === false ? { createsPerSecond: 1_000 } : {}),
       });
     const tenant = await addTenant('demo', 'Demo tenant');
     for (let n = 0; n < (options.orchestrators ?? 1); n += 1) await addOrchestrator();
@@ -138,6 +149,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       cloud,
       keys,
       tenant,
+      operatorToken,
       orchestrators,
       publicUrl: cloud.fly.proxyUrl,
       logLines,

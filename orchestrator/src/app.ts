@@ -47,6 +47,19 @@ function registerLogging(app: FastifyInstance, { logger }: Deps): void {
   });
 }
 
+/** What is left of the caller's limits (draft-ietf-httpapi-ratelimit-headers; `RateLimit-Reset` in seconds). */
+function registerRateLimitHeaders(app: FastifyInstance, { door }: Deps): void {
+  app.addHook('onSend', async (request, reply) => {
+    const drawn = door.access.drawnBy(request);
+    if (!drawn) return;
+    reply.headers({
+      'ratelimit-limit': String(drawn.limit),
+      'ratelimit-remaining': String(drawn.remaining),
+      'ratelimit-reset': String(Math.ceil(drawn.resetMs / 1_000)),
+    });
+  });
+}
+
 function registerHeaders(app: FastifyInstance, { isStopping }: Deps): void {
   app.addHook('onRequest', async (request, reply) => {
     reply.headers({
@@ -99,6 +112,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   registerErrors(app, deps.logger);
   registerUnknownRoutes(app);
   registerHeaders(app, deps);
+  registerRateLimitHeaders(app, deps);
   registerLogging(app, deps);
   app.server.on('upgrade', deps.edge.handle);
   await registerOpenApi(app, deps.config.publicUrl);

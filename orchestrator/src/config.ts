@@ -3,6 +3,8 @@ import { parseDeadlines, parseEnvironment } from '@greenroom/shared/runtime/envi
 import type { Deadlines } from '@greenroom/shared/session/deadlines.ts';
 import type { JWK } from 'jose';
 import { z } from 'zod';
+import { type OperatorToken, parseOperatorTokens } from './access/operators.ts';
+import { isNetwork } from './net/addresses.ts';
 import { isRegion } from './sessions/regions.ts';
 
 /**
@@ -46,6 +48,24 @@ const key32 = z
   .transform((value) => Buffer.from(value, 'base64'))
   .refine((key) => key.length === 32, 'must be 32 bytes in base64 (openssl rand -base64 32)');
 
+const operatorTokens = z.string().transform((value, context): OperatorToken[] => {
+  const parsed = parseOperatorTokens(value);
+  if (parsed) return parsed;
+  context.addIssue({ code: 'custom', message: 'must be name:sha256hex entries, separated by commas' });
+  return z.NEVER;
+});
+
+/** Comma-separated networks in CIDR notation. */
+const list = z
+  .string()
+  .transform((value) =>
+    value
+      .split(',')
+      .map((entry) => entry.trim())
+      .filter((entry) => entry !== ''),
+  )
+  .refine((entries) => entries.every(isNetwork), 'must be networks such as 127.0.0.0/8, separated by commas');
+
 const flag = z.enum(['true', 'false']).transform((value) => value === 'true');
 const integer = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
 
@@ -65,6 +85,12 @@ const environmentSchema = z.object({
     'a JWK set of private EC P-256 keys, each with a kid',
   ),
   CREDENTIALS_KEY: key32,
+  CREDENTIALS_KEY_PREVIOUS: key32.optional(),
+  OPERATOR_TOKENS: operatorTokens.default([]),
+  API_CALLER_PER_MINUTE: integer(1, 10_000_000).default(6_000),
+  API_TENANT_PER_MINUTE: integer(1, 10_000_000).default(12_000),
+  JOIN_ADDRESS_PER_MINUTE: integer(1, 10_000_000).default(60),
+  OUTBOUND_ALLOW: list.default([]),
   FLY_API_URL: httpUrl.default('https://api.machines.dev'),
   FLY_API_TOKEN: text,
   FLY_ORG: text,
@@ -105,7 +131,16 @@ export interface Config {
     readonly db: JWK & { kid: string };
     readonly join: readonly (JWK & { kid: string })[];
     readonly credentials: Buffer;
+    /** What credentials were encrypted with before; for reading only, until they are rotated. */
+    readonly previousCredentials: Buffer | null;
   };
+  readonly access: {
+    readonly operators: readonly OperatorToken[];
+    /** Requests per minute, and as many at once. */
+    readonly perMinute: { readonly key: number; readonly tenant: number; readonly joinAddress: number };
+  };
+  /** Networks that outbound requests to tenants' URLs may reach although they are not public. */
+  readonly outboundAllow: readonly string[];
   readonly fly: {
     readonly apiUrl: string;
     readonly token: string;
@@ -167,7 +202,21 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     logLevel: e.LOG_LEVEL,
     roomDir: e.ROOM_DIR,
     supabase: { url: e.SUPABASE_URL, publishableKey: e.SUPABASE_PUBLISHABLE_KEY },
-    keys: { db: e.DB_SIGNING_KEY, join: e.JOIN_SIGNING_KEYS.keys, credentials: e.CREDENTIALS_KEY },
+    keys: {
+      db: e.DB_SIGNING_KEY,
+      join: e.JOIN_SIGNING_KEYS.keys,
+      credentials: e.CREDENTIALS_KEY,
+      previousCredentials: e.CREDENTIALS_KEY_PREVIOUS ?? null,
+    },
+    access: {
+      operators: e.OPERATOR_TOKENS,
+      perMinute: {
+        key: e.API_CALLER_PER_MINUTE,
+        tenant: e.API_TENANT_PER_MINUTE,
+        joinAddress: e.JOIN_ADDRESS_PER_MINUTE,
+      },
+    },
+    outboundAllow: e.OUTBOUND_ALLOW,
     fly: flyOf(e),
     voice: voiceOf(e),
     video: videoOf(e),

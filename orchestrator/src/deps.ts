@@ -2,7 +2,7 @@ import { type Clock, systemClock } from '@greenroom/shared/runtime/clock.ts';
 import { newId } from '@greenroom/shared/runtime/ids.ts';
 import { createLogger, type Logger } from '@greenroom/shared/runtime/logger.ts';
 import { hardDeadlineMs } from '@greenroom/shared/session/deadlines.ts';
-import { createAuthenticate } from './api/authenticate.ts';
+import { createAccessPart } from './access/part.ts';
 import { createEventFeed } from './api/event-feed.ts';
 import type { Config } from './config.ts';
 import { createRecordAudit } from './database/audit-store.ts';
@@ -91,6 +91,7 @@ export async function createDeps(config: Config, outside: Outside = {}) {
     feed.notify(sessionId);
   };
   const { database } = connection;
+  const door = createAccessPart({ config, database, findKey: sessions.findKey, audit, clock, logger });
   const finishing = createFinishingPart({ config, database, orchestratorId, logger, onChange });
   const video = createVideoPart({ config, database, vault: tokens.vault, clock, logger, onChange });
   const hangUps = createHangUps({ calls, voice, vault: tokens.vault, logger });
@@ -124,6 +125,7 @@ export async function createDeps(config: Config, outside: Outside = {}) {
     { name: 'expire', everyMs, run: async () => (await sessions.expire()).forEach(onChange) },
     { name: 'hang-ups', everyMs, run: hangUps.run },
     { name: 'evaluations', everyMs: deadlines.finishingTickMs, run: finishing.worker.run },
+    ...door.jobs,
     ...(video ? [{ name: 'recordings', everyMs: deadlines.finishingTickMs, run: video.worker.run }] : []),
   ];
   const ticker = createTicker(jobs, { clock, logger });
@@ -134,7 +136,6 @@ export async function createDeps(config: Config, outside: Outside = {}) {
     { name: 'keys', freshMs: 60_000, run: async () => tokens.browserTokens.keys.jwks.keys.length > 0 },
     { name: 'fly', freshMs: 15_000, run: fly.reachable },
   ];
-  const authenticate = createAuthenticate({ findKey: sessions.findKey, clock });
   const { publicUrl } = config;
   const create = {
     ...{ sessions, deadlines, orchestratorId },
@@ -145,10 +146,11 @@ export async function createDeps(config: Config, outside: Outside = {}) {
   };
   return {
     ...{ config, clock, logger, orchestratorId, ...tokens, ...stores, fly, voice },
-    ...{ readiness, feed, endings, provisioner, heartbeats, edge, ticker, checks, finishing, video },
+    ...{ readiness, feed, endings, provisioner, heartbeats, edge, ticker, checks, finishing, video, door },
     api: {
       ...{
-        authenticate,
+        authenticate: door.access.authenticate,
+        access: door.access,
         sessions,
         results: finishing.results,
         create,

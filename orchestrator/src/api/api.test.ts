@@ -2,13 +2,11 @@ import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import type { StoredTranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
 import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
 import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
-import type { FastifyRequest } from 'fastify';
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import type { EventRow } from '../database/rows.ts';
 import type { EventCursor } from '../database/session-store.ts';
-import { machineId, sessionId, tenantId } from '../testing.ts';
-import { createAuthenticate, sha256 } from './authenticate.ts';
+import { sessionId } from '../testing.ts';
 import { bodyHash, canonicalJson } from './canonical-json.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import { createEventFeed } from './event-feed.ts';
@@ -102,68 +100,6 @@ describe('a transcript', () => {
     ['constructor', undefined],
   ])('for Accept %s is %s', (header, format) => {
     expect(acceptedFormat(header)).toBe(format);
-  });
-});
-
-describe('an API key', () => {
-  const token = `gr_live_${'a'.repeat(43)}`;
-  const request = (authorization?: string) => ({ headers: { authorization } }) as FastifyRequest;
-  const make = (changes: object = {}) => {
-    const clock = createFakeClock();
-    const asked: string[] = [];
-    const key = {
-      key_hash: sha256(token),
-      key_id: machineId,
-      tenant_id: tenantId,
-      scopes: ['sessions:read'],
-      tenant_status: 'active',
-      allowed_regions: null,
-    };
-    const findKey = async (hash: string) => {
-      asked.push(hash);
-      return hash === sha256(token) ? { ...key, ...changes } : undefined;
-    };
-    return { clock, asked, authenticate: createAuthenticate({ findKey, clock }) };
-  };
-
-  test('is known by its hash, and remembered for a second', async () => {
-    const { clock, asked, authenticate } = make();
-    expect(await authenticate(request(`Bearer ${token}`), 'sessions:read')).toMatchObject({ tenantId });
-    await authenticate(request(`bearer ${token}`), 'sessions:read');
-    expect(asked).toEqual([sha256(token)]);
-    await clock.advance(1_000);
-    await authenticate(request(`Bearer ${token}`), 'sessions:read');
-    expect(asked).toHaveLength(2);
-  });
-
-  test.each([
-    undefined,
-    '',
-    'Basic x',
-    'Bearer',
-    'Bearer sb_publishable_x',
-    'Bearer gr_live_short',
-    `Bearer ${token} x`,
-  ])('%s is no credential, and the database is not asked', async (header) => {
-    const { asked, authenticate } = make();
-    await expect(authenticate(request(header), 'sessions:read')).rejects.toMatchObject({ code: 'unauthenticated' });
-    expect(asked).toEqual([]);
-  });
-
-  test('that is unknown is refused each time', async () => {
-    const { authenticate } = make();
-    const other = request(`Bearer gr_live_${'b'.repeat(43)}`);
-    await expect(authenticate(other, 'sessions:read')).rejects.toMatchObject({ code: 'unauthenticated' });
-  });
-
-  test('without the scope, or of a suspended tenant, is forbidden', async () => {
-    await expect(make().authenticate(request(`Bearer ${token}`), 'sessions:write')).rejects.toMatchObject({
-      code: 'forbidden',
-    });
-    const suspended = make({ tenant_status: 'suspended' });
-    await expect(suspended.authenticate(request(`Bearer ${token}`), 'sessions:read')).rejects.toMatchObject({
-      code: 'forbidden',
-    });
   });
 });
 

@@ -1,3 +1,4 @@
+import { roles } from '@greenroom/shared/protocol/access.ts';
 import { outcome, sessionReason, uuid } from '@greenroom/shared/protocol/common.ts';
 import { interviewContext } from '@greenroom/shared/protocol/platform-api.ts';
 import { directive } from '@greenroom/shared/protocol/worker-api.ts';
@@ -76,6 +77,8 @@ export const aliveRow = z.object({
   fly_machine_id: z.string().nullable(),
   state: z.enum(machineStates),
   reason: z.string().nullable(),
+  /** Of its claim; null before. */
+  epoch: z.number().int().nullable(),
   session_id: uuid.nullable(),
   session_rank: z.number().int().nullable(),
   serves: z.boolean().nullable(),
@@ -87,6 +90,8 @@ export const aliveRow = z.object({
   hard_deadline_at: z.string().nullable(),
   lease_lapsed: z.boolean().nullable(),
   past_deadline: z.boolean().nullable(),
+  /** Since Fly says that its host is not ok. */
+  host_bad_ms: z.number().nullable(),
   /** Since a GET first said it is gone. */
   absent_ms: z.number().nullable(),
 });
@@ -111,6 +116,17 @@ export const apiKeyRow = z.object({
 });
 export type ApiKeyRow = z.output<typeof apiKeyRow>;
 
+/** `tenants_of_user`: a tenant that a user belongs to. */
+export const membershipRow = z.object({
+  tenant_id: uuid,
+  slug: z.string(),
+  name: z.string(),
+  status: z.string(),
+  role: z.enum(roles),
+  allowed_regions: z.array(z.string()).nullable(),
+});
+export type MembershipRow = z.output<typeof membershipRow>;
+
 /** A call whose worker is gone. */
 export const owedCallRow = z.object({
   id: uuid,
@@ -124,7 +140,7 @@ export const owedCallRow = z.object({
 export type OwedCall = z.output<typeof owedCallRow>;
 
 export const claimRow = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('refused'), why: z.string() }),
+  z.object({ kind: z.literal('refused'), why: z.string(), retry: z.boolean().optional() }),
   z.object({
     kind: z.literal('claimed'),
     machine_id: uuid,
@@ -137,9 +153,13 @@ export const claimRow = z.discriminatedUnion('kind', [
         credential_ciphertext: z.string().nullable(),
       })
       .nullable(),
+    /** Attempts that came too late, committed to be destroyed. */
+    losers: z
+      .array(z.object({ machine_id: uuid, app_name: z.string(), fly_machine_id: z.string().nullable() }))
+      .default([]),
     directive,
   }),
 ]);
 export type ClaimRow = z.output<typeof claimRow>;
 
-export const directiveRow = z.object({ machine_id: uuid, directive });
+export const directiveRow = z.object({ machine_id: uuid, epoch: z.number().int(), directive });

@@ -24,7 +24,8 @@ export interface NewSession {
   session_id: string;
   machine_id: string;
   orchestrator_id: string;
-  api_key_id: string;
+  api_key_id: string | null;
+  user_id: string | null;
   candidate_id?: string | undefined;
   candidate?: object | undefined;
   position_id?: string | undefined;

@@ -85,6 +85,7 @@ export function createSessionCreator(deps: CreateDeps) {
       ...{ candidate_id, candidate, position_id, position, settings, metadata, simulated },
       tenant_id: caller.tenantId,
       api_key_id: caller.keyId,
+      user_id: caller.userId,
       session_id: newId(),
       machine_id: newId(),
       orchestrator_id: orchestratorId,

@@ -1,0 +1,160 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { scopes, scopesOfRole } from '@greenroom/shared/protocol/access.ts';
+import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
+import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
+import { describe, expect, test } from 'vitest';
+import type { AuditEntry } from '../database/audit-store.ts';
+import { createCache } from './cache.ts';
+import { parseOperatorTokens } from './operators.ts';
+import { createOrigins } from './origins.ts';
+import { type Booking, createRateLimits } from './rate-limits.ts';
+import { createRefusalLog } from './refusals.ts';
+import { remoteAddressOf } from './remote-address.ts';
+
+describe('rate limits', () => {
+  const limit = { scope: 'key:a', perMinute: 60, burst: 3 };
+  const make = (waits: Record<string, number> = {}) => {
+    const clock = createFakeClock();
+    const booked: Booking[][] = [];
+    const limits = createRateLimits({
+      clock,
+      spend: async (bookings) => {
+        booked.push(bookings);
+        return bookings.map(({ scope }) => ({ scope, wait_ms: waits[scope] ?? 0 }));
+      },
+    });
+    return { clock, booked, limits };
+  };
+
+  test('let a burst through, then one per step, and say what is left', async () => {
+    const { clock, limits } = make();
+    expect([1, 2, 3].map(() => limits.draw([limit]).remaining)).toEqual([2, 1, 0]);
+    expect(limits.draw([limit])).toMatchObject({ allowed: false, limit: 3, remaining: 0, retryAfterMs: 1_000 });
+    await clock.advance(1_000);
+    expect(limits.draw([limit]).allowed).toBe(true);
+    expect(limits.draw([limit]).allowed).toBe(false);
+  });
+
+  test('of which one is used up draw from none', () => {
+    const { limits } = make();
+    const tight = { scope: 'tenant:t', perMinute: 60, burst: 1 };
+    expect(limits.draw([limit, tight]).allowed).toBe(true);
+    expect(limits.draw([limit, tight]).allowed).toBe(false);
+    expect(limits.draw([limit]).remaining).toBe(1);
+  });
+
+  test('are booked for all processes in one go, and a scope that is over its limit there rests here', async () => {
+    const { clock, booked, limits } = make({ 'key:a': 5_000 });
+    limits.draw([limit]);
+    limits.draw([limit]);
+    limits.draw([{ ...limit, scope: 'refused:1', shared: false }]);
+    await limits.book();
+    expect(booked).toEqual([[{ scope: 'key:a', cost: 2, per_minute: 60, burst: 3 }]]);
+    expect(limits.draw([limit])).toMatchObject({ allowed: false, retryAfterMs: 5_000 });
+    await limits.book();
+    expect(booked).toHaveLength(1);
+    await clock.advance(5_000);
+    expect(limits.draw([limit]).allowed).toBe(true);
+  });
+});
+
+describe('refusals', () => {
+  const refusal = (why: string, address = '192.0.2.1'): Omit<AuditEntry, 'outcome'> => ({
+    actor: 'unknown',
+    action: 'api.access',
+    remote_address: address,
+    details: { why },
+  });
+  const make = () => {
+    const clock = createFakeClock();
+    const entries: AuditEntry[] = [];
+    const record = async (entry: AuditEntry) => void entries.push(entry);
+    return { clock, entries, note: createRefusalLog({ record, clock, logger: silentLogger() }) };
+  };
+
+  test('of one kind are noted five times a minute; the next note counts what was left out', async () => {
+    const { clock, entries, note } = make();
+    for (let n = 0; n < 100; n += 1) note(refusal('forged'));
+    expect(entries).toHaveLength(5);
+    note(refusal('expired'));
+    expect(entries.at(-1)?.details).toEqual({ why: 'expired', left_out_before: 95 });
+    await clock.advance(60_000);
+    note(refusal('forged'));
+    expect(entries).toHaveLength(7);
+    expect(entries.every((entry) => entry.outcome === 'refused')).toBe(true);
+  });
+
+  test('from ever new addresses do not fill the table either', () => {
+    const { entries, note } = make();
+    for (let n = 0; n < 5_000; n += 1) note(refusal('forged', `198.51.100.${n}`));
+    expect(entries).toHaveLength(300);
+  });
+});
+
+test('what is read while something is forgotten is not remembered', async () => {
+  const clock = createFakeClock();
+  let answer: (value: string) => void = () => undefined;
+  let reads = 0;
+  const cache = createCache(
+    () => {
+      reads += 1;
+      return new Promise<string>((resolve) => {
+        answer = resolve;
+      });
+    },
+    1_000,
+    clock,
+  );
+  const first = cache.get('k');
+  cache.forget(() => true);
+  answer('before the revocation');
+  await first;
+  void cache.get('k');
+  expect(reads).toBe(2);
+});
+
+test('origins: our own to everybody, a listed one to its tenant, any to the socket of a tenant without a list', async () => {
+  const origins = createOrigins({
+    load: async () => [{ tenant_id: 'a', origins: ['https://a.example'] }],
+    publicUrl: 'https://rooms.example/base',
+  });
+  await origins.refresh();
+  expect(['https://a.example', 'https://rooms.example', undefined].map((o) => origins.admitsSocket('a', o))).toEqual([
+    true,
+    true,
+    true,
+  ]);
+  expect(origins.admitsSocket('a', 'https://b.example')).toBe(false);
+  expect(origins.admitsSocket('b', 'https://b.example')).toBe(true);
+  expect(origins.admitsApi('b', 'https://b.example')).toBe(false);
+  expect(origins.admitsApi('b', 'https://a.example')).toBe(false);
+  expect([origins.knows('https://a.example'), origins.knows('https://b.example')]).toEqual([true, false]);
+});
+
+test.each([
+  ['', []],
+  [`ops:${'a'.repeat(64)}`, ['ops']],
+  [`ops:${'a'.repeat(64)}, ann@example.com:${'b'.repeat(64)},`, ['ops', 'ann@example.com']],
+  ['ops:short', undefined],
+  [`:${'a'.repeat(64)}`, undefined],
+])('operator tokens %j', (text, names) => {
+  expect(parseOperatorTokens(text)?.map((token) => token.name)).toEqual(names);
+});
+
+test("an address is what Fly's proxy says when that is one, else the socket's", () => {
+  const ip = '192.0.2.9';
+  expect(remoteAddressOf({ headers: { 'fly-client-ip': '2001:db8::1' }, ip })).toBe('2001:db8::1');
+  expect(remoteAddressOf({ headers: { 'fly-client-ip': "'; drop table" }, ip })).toBe(ip);
+  expect(remoteAddressOf({ headers: {}, ip })).toBe(ip);
+});
+
+test('docs/security.md shows the scopes of each role', () => {
+  const text = readFileSync(path.resolve(import.meta.dirname, '../../../docs/security.md'), 'utf8');
+  for (const scope of scopes) {
+    const mark = (role: keyof typeof scopesOfRole) => (scopesOfRole[role].includes(scope) ? 'yes' : 'no');
+    expect(text.replaceAll(/ +\|/g, ' |')).toContain(
+      `| \`${scope}\` | ${mark('viewer')} | ${mark('member')} | ${mark('admin')} |`,
+    );
+  }
+});

@@ -1,0 +1,28 @@
+import type { Scope } from '@greenroom/shared/protocol/access.ts';
+
+/** Who calls the platform API on behalf of a tenant: an API key, or a user with a role. */
+export interface Caller {
+  tenantId: string;
+  /** The key's id; null for a user. */
+  keyId: string | null;
+  /** The user's id; null for a key. */
+  userId: string | null;
+  /** For the audit log: `key:<id>` or `user:<id>`. */
+  actor: string;
+  scopes: readonly Scope[];
+  /** Regions the tenant may use; null: any. */
+  allowedRegions: string[] | null;
+}
+
+/** A platform operator: makes and changes tenants, and has no tenant of its own. */
+export interface Operator {
+  /** `operator:<name>`. */
+  actor: string;
+}
+
+/** What a functions of the database notes beside an administrative act. */
+export interface ActBy {
+  actor: string;
+  remote_address: string;
+  request_id: string;
+}

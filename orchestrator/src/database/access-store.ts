@@ -1,0 +1,23 @@
+import { callFunction, type Database } from '@greenroom/shared/database/client.ts';
+import { z } from 'zod';
+import type { Booking } from '../access/rate-limits.ts';
+import { type MembershipRow, membershipRow } from './rows.ts';
+
+/** What the door of the API asks for. Throws DatabaseError. */
+export type AccessStore = ReturnType<typeof createAccessStore>;
+
+export function createAccessStore(database: Database) {
+  const call = <T extends z.ZodType>(name: string, parameters: object, result: T) =>
+    callFunction(database, name, { ...parameters }, result);
+  return {
+    /** The tenants a user belongs to; none for a stranger. */
+    memberships: (userId: string): Promise<MembershipRow[]> =>
+      call('tenants_of_user', { p_user_id: userId }, z.array(membershipRow)),
+    /** Tenants that name browser origins. */
+    origins: () =>
+      call('tenant_origins', {}, z.array(z.object({ tenant_id: z.string(), origins: z.array(z.string()) }))),
+    /** Books served requests for all processes; answers how long each scope must rest. */
+    spend: (bookings: Booking[]) =>
+      call('spend_rate_limits', { p_spent: bookings }, z.array(z.object({ scope: z.string(), wait_ms: z.number() }))),
+  };
+}

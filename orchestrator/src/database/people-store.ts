@@ -1,0 +1,168 @@
+import { callFunction, type Database } from '@greenroom/shared/database/client.ts';
+import { candidateView, consentView, invitationView, positionView } from '@greenroom/shared/protocol/people.ts';
+import { z } from 'zod';
+import type { ActBy } from '../access/caller.ts';
+import { sessionRow } from './rows.ts';
+
+/** Candidates, positions, invitations, consent, erasure. Throws DatabaseError; refusals are values. */
+const notFound = z.object({ kind: z.literal('not_found') });
+const conflict = z.object({ kind: z.literal('conflict'), field: z.string(), candidate_id: z.string() });
+
+const createdCandidate = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('created'), candidate: candidateView }),
+  conflict,
+]);
+const changedCandidate = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('changed'), candidate: candidateView }),
+  conflict,
+  notFound,
+]);
+const changedPosition = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('changed'), position: positionView }),
+  notFound,
+]);
+const erased = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('erased'),
+    sessions: z.number(),
+    transcript_entries: z.number(),
+    videos: z.array(z.string()),
+  }),
+  z.object({ kind: z.literal('ending'), session_ids: z.array(z.string()) }),
+  notFound,
+]);
+export type Erased = z.output<typeof erased>;
+
+const invited = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('created'), invitation: invitationView }),
+  z.object({ kind: z.literal('ended') }),
+  notFound,
+]);
+const revoked = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('revoked'), invitation: invitationView }),
+  notFound,
+]);
+const readConsent = z.discriminatedUnion('kind', [
+  consentView.extend({ kind: z.literal('found') }),
+  z.object({ kind: z.literal('invalid') }),
+]);
+const gaveConsent = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('recorded'), given_at: z.string() }),
+  z.object({ kind: z.literal('other_version'), text_version: z.string().nullable() }),
+  z.object({ kind: z.literal('ended') }),
+  z.object({ kind: z.literal('invalid') }),
+  z.object({ kind: z.literal('used') }),
+  notFound,
+]);
+const joined = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('invalid') }),
+  z.object({ kind: z.literal('used') }),
+  z.object({ kind: z.literal('ended'), session: sessionRow }),
+  z.object({ kind: z.literal('consent_required'), text_version: z.string() }),
+  z.object({ kind: z.literal('accepted'), session: sessionRow }),
+]);
+
+export interface Page {
+  tenantId: string;
+  limit: number;
+  before?: { createdAt: string; id: string } | undefined;
+}
+const pageOf = ({ tenantId, limit, before }: Page) => ({
+  p_tenant_id: tenantId,
+  p_limit: limit,
+  p_before: before?.createdAt ?? null,
+  p_before_id: before?.id ?? null,
+});
+
+export interface NewInvitation {
+  tenantId: string;
+  codeHash: string;
+  expiresMs: number;
+  by: ActBy;
+}
+
+export type PeopleStore = ReturnType<typeof createPeopleStore>;
+
+export function createPeopleStore(database: Database) {
+  const call = <T extends z.ZodType>(name: string, parameters: object, result: T) =>
+    callFunction(database, name, { ...parameters }, result);
+  return {
+    createCandidate: (tenantId: string, candidate: object) =>
+      call('create_candidate', { p_tenant_id: tenantId, p_candidate: candidate }, createdCandidate),
+    candidate: async (tenantId: string, id: string) =>
+      (await call('get_candidate', { p_tenant_id: tenantId, p_candidate_id: id }, candidateView.nullable())) ??
+      undefined,
+    /** Newest first. @param search part of a name, a whole e-mail or external id. */
+    candidates: (page: Page, search?: string) =>
+      call('list_candidates', { ...pageOf(page), p_search: search ?? null }, z.array(candidateView)),
+    changeCandidate: (tenantId: string, id: string, changes: object) =>
+      call('change_candidate', { p_tenant_id: tenantId, p_candidate_id: id, p_changes: changes }, changedCandidate),
+
+    /** Makes the wish durable; `erase` carries it out. */
+    requestErasure: async (tenantId: string, id: string, by: ActBy): Promise<boolean> =>
+      (
+        await call(
+          'request_erasure',
+          { p_tenant_id: tenantId, p_candidate_id: id, p_by: by },
+          z.object({ kind: z.enum(['requested', 'not_found']) }),
+        )
+      ).kind === 'requested',
+    erase: (tenantId: string, id: string, by: object): Promise<Erased> =>
+      call('erase_candidate', { p_tenant_id: tenantId, p_candidate_id: id, p_by: by }, erased),
+    erasuresRequested: () =>
+      call(
+        'erasures_requested',
+        {},
+        z.array(z.object({ tenant_id: z.string(), candidate_id: z.string(), by: z.looseObject({}) })),
+      ),
+
+    createPosition: async (tenantId: string, position: object) =>
+      (
+        await call(
+          'create_position',
+          { p_tenant_id: tenantId, p_position: position },
+          z.object({ kind: z.literal('created'), position: positionView }),
+        )
+      ).position,
+    position: async (tenantId: string, id: string) =>
+      (await call('get_position', { p_tenant_id: tenantId, p_position_id: id }, positionView.nullable())) ?? undefined,
+    positions: (page: Page) => call('list_positions', pageOf(page), z.array(positionView)),
+    changePosition: (tenantId: string, id: string, changes: object) =>
+      call('change_position', { p_tenant_id: tenantId, p_position_id: id, p_changes: changes }, changedPosition),
+
+    invite: (sessionId: string, { tenantId, codeHash, expiresMs, by }: NewInvitation) =>
+      call(
+        'create_invitation',
+        { p_session_id: sessionId, p_tenant_id: tenantId, p_code_hash: codeHash, p_expires_ms: expiresMs, p_by: by },
+        invited,
+      ),
+    resendInvitation: (id: string, { tenantId, codeHash, expiresMs, by }: NewInvitation) =>
+      call(
+        'resend_invitation',
+        { p_invitation_id: id, p_tenant_id: tenantId, p_code_hash: codeHash, p_expires_ms: expiresMs, p_by: by },
+        invited,
+      ),
+    revokeInvitation: (id: string, tenantId: string, by: ActBy) =>
+      call('revoke_invitation', { p_invitation_id: id, p_tenant_id: tenantId, p_by: by }, revoked),
+    invitations: (sessionId: string, tenantId: string) =>
+      call('list_invitations', { p_session_id: sessionId, p_tenant_id: tenantId }, z.array(invitationView)),
+
+    /** A browser shows an invitation code. */
+    join: (sessionId: string, codeHash: string, browserHash: string) =>
+      call('join_session', { p_session_id: sessionId, p_code_hash: codeHash, p_browser_hash: browserHash }, joined),
+    readConsent: (sessionId: string, codeHash: string) =>
+      call('read_consent', { p_session_id: sessionId, p_code_hash: codeHash }, readConsent),
+    giveConsent: (sessionId: string, codeHash: string, browserHash: string, textVersion: string, addressHash: string) =>
+      call(
+        'give_consent',
+        {
+          p_session_id: sessionId,
+          p_code_hash: codeHash,
+          p_browser_hash: browserHash,
+          p_text_version: textVersion,
+          p_remote_address_hash: addressHash,
+        },
+        gaveConsent,
+      ),
+  };
+}

@@ -1,0 +1,198 @@
+import { callFunction, type Database } from '@greenroom/shared/database/client.ts';
+import { apiKeyView } from '@greenroom/shared/protocol/tenants.ts';
+import { z } from 'zod';
+import type { ActBy } from '../access/caller.ts';
+
+/** Tenants: onboarding, quotas, members, keys, provider credentials, removal. Throws DatabaseError; refusals are values. */
+const appRow = z.object({
+  name: z.string(),
+  network: z.string(),
+  status: z.enum(['planned', 'ready', 'removing', 'removed']),
+});
+export type AppRow = z.output<typeof appRow>;
+
+export const tenantRow = z.object({
+  id: z.string(),
+  slug: z.string(),
+  name: z.string(),
+  status: z.enum(['active', 'suspended', 'removing', 'removed']),
+  settings: z.looseObject({ consent_texts: z.record(z.string(), z.string()).optional() }),
+  allowed_origins: z.array(z.string()),
+  require_consent: z.boolean(),
+  consent_text_version: z.string().nullable(),
+  transcript_days: z.number().nullable(),
+  video_days: z.number().nullable(),
+  audit_days: z.number().nullable(),
+  max_live_sessions: z.number(),
+  max_duration_ms: z.number(),
+  starts_per_minute: z.number().nullable(),
+  max_standby: z.number(),
+  allowed_regions: z.array(z.string()).nullable(),
+  live_sessions: z.number(),
+  apps: z.array(appRow),
+  pools: z.array(z.object({ region: z.string(), floor: z.number(), ceiling: z.number() })),
+  created_at: z.string(),
+  updated_at: z.string(),
+});
+export type TenantRow = z.output<typeof tenantRow>;
+
+const notFound = z.object({ kind: z.literal('not_found') });
+const planned = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('planned'), tenant: tenantRow }),
+  z.object({ kind: z.literal('known'), tenant: tenantRow }),
+  z.object({ kind: z.literal('slug_taken') }),
+]);
+const plannedApp = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('planned'), app: appRow }),
+  z.object({ kind: z.literal('known'), app: appRow }),
+  z.object({ kind: z.literal('name_taken') }),
+  notFound,
+]);
+const updated = z.discriminatedUnion('kind', [z.object({ kind: z.literal('updated'), tenant: tenantRow }), notFound]);
+const updatedPool = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('updated'), tenant: tenantRow }),
+  z.object({ kind: z.literal('limit_exceeded'), limit: z.number(), left: z.number() }),
+  notFound,
+]);
+const removal = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('removing'),
+    live_sessions: z.number(),
+    machines: z.number(),
+    apps: z.array(z.string()),
+  }),
+  z.object({ kind: z.literal('removed') }),
+  notFound,
+]);
+export type Removal = z.output<typeof removal>;
+
+/** An app that must still be made at Fly (`planned`) or deleted there (`removing`). */
+const debt = appRow.extend({ tenant_id: z.string() });
+export type OnboardingDebt = z.output<typeof debt>;
+
+const createdKey = z.discriminatedUnion('kind', [z.object({ kind: z.literal('created'), key: apiKeyView }), notFound]);
+const rotatedKey = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('rotated'), key: apiKeyView, previous: apiKeyView }),
+  z.object({ kind: z.literal('already_rotated'), replaced_by: z.string() }),
+  notFound,
+]);
+const revokedKey = z.discriminatedUnion('kind', [z.object({ kind: z.literal('revoked'), key: apiKeyView }), notFound]);
+const sealed = z.object({ ciphertext: z.string(), key_id: z.string() });
+
+export interface NewKey {
+  name: string;
+  prefix: string;
+  hash: string;
+  scopes: readonly string[];
+  createdBy: string | null;
+  expiresMs: number | null;
+}
+
+export type TenantStore = ReturnType<typeof createTenantStore>;
+
+export function createTenantStore(database: Database) {
+  const call = <T extends z.ZodType>(name: string, parameters: object, result: T) =>
+    callFunction(database, name, { ...parameters }, result);
+  return {
+    get: async (id: string): Promise<TenantRow | undefined> =>
+      (await call('get_tenant', { p_tenant_id: id }, tenantRow.nullable())) ?? undefined,
+    /** By slug. */
+    list: (limit: number, afterSlug = '') =>
+      call('list_tenants', { p_limit: limit, p_after_slug: afterSlug }, z.array(tenantRow)),
+    plan: (slug: string, settings: object, by: ActBy) =>
+      call('plan_tenant', { p_slug: slug, p_settings: settings, p_by: by }, planned),
+    planApp: (tenantId: string, name: string, network: string, by: ActBy) =>
+      call('plan_app', { p_tenant_id: tenantId, p_name: name, p_network: network, p_by: by }, plannedApp),
+    appReady: (name: string) => call('app_ready', { p_name: name }, z.boolean()),
+    debts: (): Promise<OnboardingDebt[]> => call('onboarding_debts', {}, z.array(debt)),
+    update: (id: string, changes: object, by: ActBy) =>
+      call('update_tenant', { p_tenant_id: id, p_changes: changes, p_by: by }, updated),
+    putPool: (id: string, region: string, pool: { floor: number; ceiling: number }, by: ActBy) =>
+      call(
+        'put_pool_policy',
+        { p_tenant_id: id, p_region: region, p_floor: pool.floor, p_ceiling: pool.ceiling, p_by: by },
+        updatedPool,
+      ),
+    /** Begins a removal, or goes on with it. */
+    remove: (id: string, by: object): Promise<Removal> => call('remove_tenant', { p_tenant_id: id, p_by: by }, removal),
+    removalsUnderWay: () => call('removals_under_way', {}, z.array(z.string())),
+    appRemoved: (name: string) => call('app_removed', { p_name: name }, z.unknown()),
+    putUser: (id: string, userId: string, role: string, by: ActBy) =>
+      call(
+        'put_tenant_user',
+        { p_tenant_id: id, p_user_id: userId, p_role: role, p_by: by },
+        z.object({ kind: z.enum(['updated', 'user_not_found', 'not_found']) }),
+      ),
+    removeUser: (id: string, userId: string, by: ActBy) =>
+      call('remove_tenant_user', { p_tenant_id: id, p_user_id: userId, p_by: by }, z.boolean()),
+
+    createKey: (id: string, key: NewKey, by: ActBy) =>
+      call(
+        'create_api_key',
+        {
+          p_tenant_id: id,
+          p_name: key.name,
+          p_prefix: key.prefix,
+          p_key_hash: key.hash,
+          p_scopes: key.scopes,
+          p_by: by,
+          p_created_by: key.createdBy,
+          p_expires_ms: key.expiresMs,
+        },
+        createdKey,
+      ),
+    keys: (id: string) => call('list_api_keys', { p_tenant_id: id }, z.array(apiKeyView)),
+    rotateKey: (id: string, keyId: string, key: Pick<NewKey, 'prefix' | 'hash'>, overlapMs: number, by: ActBy) =>
+      call(
+        'rotate_api_key',
+        {
+          p_tenant_id: id,
+          p_key_id: keyId,
+          p_prefix: key.prefix,
+          p_key_hash: key.hash,
+          p_overlap_ms: overlapMs,
+          p_by: by,
+        },
+        rotatedKey,
+      ),
+    revokeKey: (id: string, keyId: string, by: ActBy) =>
+      call('revoke_api_key', { p_tenant_id: id, p_key_id: keyId, p_by: by }, revokedKey),
+
+    putCredential: (id: string, provider: string, ciphertext: string, keyId: string, by: ActBy) =>
+      call(
+        'put_provider_credential',
+        { p_tenant_id: id, p_provider: provider, p_ciphertext: ciphertext, p_key_id: keyId, p_by: by },
+        z.object({ kind: z.enum(['stored', 'not_found']) }),
+      ),
+    credential: async (id: string, provider: string) =>
+      (await call('get_provider_credential', { p_tenant_id: id, p_provider: provider }, sealed.nullable())) ??
+      undefined,
+    credentials: (id: string) =>
+      call(
+        'list_provider_credentials',
+        { p_tenant_id: id },
+        z.array(z.object({ provider: z.string(), created_at: z.string(), updated_at: z.string() })),
+      ),
+    deleteCredential: (id: string, provider: string, by: ActBy) =>
+      call('delete_provider_credential', { p_tenant_id: id, p_provider: provider, p_by: by }, z.boolean()),
+    credentialsToRotate: (keyId: string) =>
+      call(
+        'provider_credentials_to_rotate',
+        { p_key_id: keyId },
+        z.array(sealed.extend({ tenant_id: z.string(), provider: z.string() })),
+      ),
+    /** False when it was replaced meanwhile. */
+    rotateCredential: (id: string, provider: string, old: string, ciphertext: string, keyId: string) =>
+      call(
+        'rotate_provider_credential',
+        {
+          p_tenant_id: id,
+          p_provider: provider,
+          p_old_ciphertext: old,
+          p_ciphertext: ciphertext,
+          p_key_id: keyId,
+        },
+        z.boolean(),
+      ),
+  };
+}

@@ -1,0 +1,131 @@
+import { z } from 'zod';
+import { roles, scope } from './access.ts';
+import { plainText, timestamp, uuid } from './common.ts';
+import { regionCode } from './platform-api.ts';
+
+/** Tenants, their keys, members and provider credentials, as the platform API speaks of them. */
+
+export const slug = z
+  .string()
+  .regex(/^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/, 'must be 1–40 lowercase letters, digits and inner dashes');
+const name = plainText(200).min(1);
+const origin = z
+  .string()
+  .max(200)
+  .regex(/^https?:\/\/[a-z0-9.-]+(:\d{1,5})?$/, 'must be an origin such as https://app.example.com');
+const days = (min: number) => z.number().int().min(min).max(3_650).nullable();
+
+/** What a tenant's own admins may change. */
+const settingFields = {
+  name: name.optional(),
+  /** Browser origins that may open a candidate's socket (none listed: any) and call the API (none listed: none). */
+  allowed_origins: z.array(origin).max(50).optional(),
+  /** Whether an interview starts only after the candidate's recorded consent, and to which text. */
+  consent: z
+    .strictObject({
+      required: z.boolean(),
+      text_version: plainText(100).min(1).optional(),
+      text: plainText(20_000).min(1).optional(),
+    })
+    .refine((c) => !c.required || c.text_version !== undefined, { path: ['text_version'], message: 'name the text' })
+    .optional(),
+  /** Days after a session's end; null keeps them. */
+  transcript_days: days(1).optional(),
+  video_days: days(1).optional(),
+  audit_days: days(30).optional(),
+};
+
+/** What only platform operators may change. */
+const quotaFields = {
+  max_live_sessions: z.number().int().min(0).max(100_000).optional(),
+  max_duration_minutes: z.number().int().min(1).max(180).optional(),
+  starts_per_minute: z.number().int().min(1).max(100_000).nullable().optional(),
+  max_standby: z.number().int().min(0).max(10_000).optional(),
+  /** Null: any. */
+  allowed_regions: z.array(regionCode).min(1).max(40).nullable().optional(),
+};
+export const quotaFieldNames = [...Object.keys(quotaFields), 'status'];
+
+export const createTenantRequest = z.strictObject({ slug, ...settingFields, ...quotaFields, name });
+export type CreateTenantRequest = z.output<typeof createTenantRequest>;
+export const changeTenantRequest = z
+  .strictObject({ ...settingFields, ...quotaFields, status: z.enum(['active', 'suspended']).optional() })
+  .refine((body) => Object.keys(body).length > 0, 'name a field to change');
+export type ChangeTenantRequest = z.output<typeof changeTenantRequest>;
+
+export const tenantView = z.object({
+  id: uuid,
+  slug: z.string(),
+  name: z.string(),
+  status: z.enum(['active', 'suspended', 'removing', 'removed']),
+  allowed_origins: z.array(z.string()),
+  consent: z.object({ required: z.boolean(), text_version: z.string().nullable(), text: z.string().nullable() }),
+  transcript_days: z.number().int().nullable(),
+  video_days: z.number().int().nullable(),
+  audit_days: z.number().int().nullable(),
+  max_live_sessions: z.number().int(),
+  max_duration_minutes: z.number(),
+  starts_per_minute: z.number().int().nullable(),
+  max_standby: z.number().int(),
+  allowed_regions: z.array(z.string()).nullable(),
+  live_sessions: z.number().int(),
+  /** Its Fly apps, each on the tenant's own private network. Sessions can start when one is `ready`. */
+  apps: z.array(
+    z.object({ name: z.string(), network: z.string(), status: z.enum(['planned', 'ready', 'removing', 'removed']) }),
+  ),
+  pools: z.array(z.object({ region: z.string(), floor: z.number().int(), ceiling: z.number().int() })),
+  created_at: timestamp,
+  updated_at: timestamp,
+});
+export type TenantView = z.output<typeof tenantView>;
+export const tenantList = z.object({ tenants: z.array(tenantView), next_cursor: z.string().nullable() });
+
+export const removalView = z.object({
+  status: z.enum(['removing', 'removed']),
+  /** What must be gone first. */
+  live_sessions: z.number().int(),
+  machines: z.number().int(),
+  apps: z.array(z.string()),
+});
+
+export const poolRequest = z
+  .strictObject({ floor: z.number().int().min(0).max(1_000), ceiling: z.number().int().min(0).max(1_000) })
+  .refine((pool) => pool.floor <= pool.ceiling, { path: ['floor'], message: 'must not be above ceiling' });
+
+export const memberRequest = z.strictObject({ role: z.enum(roles) });
+
+export const createApiKeyRequest = z.strictObject({
+  name,
+  /** Default: sessions:read and sessions:write. */
+  scopes: z.array(scope).min(1).max(20).optional(),
+  /** Days until it expires, 1–3,650. Default: never. */
+  expires_in_days: z.number().int().min(1).max(3_650).optional(),
+});
+export const rotateApiKeyRequest = z.strictObject({
+  /** How long the old key goes on beside the new one, minutes, 0–10,080. Default 1,440. */
+  overlap_minutes: z.number().int().min(0).max(10_080).optional(),
+});
+export const apiKeyView = z.object({
+  id: uuid,
+  name: z.string(),
+  /** Its first characters, to recognise it by. */
+  prefix: z.string(),
+  scopes: z.array(z.string()),
+  created_at: timestamp,
+  expires_at: timestamp.nullable(),
+  revoked_at: timestamp.nullable(),
+  replaced_by: uuid.nullable(),
+});
+export type ApiKeyView = z.output<typeof apiKeyView>;
+/** The key is shown once: only its hash is stored. */
+export const newApiKeyView = apiKeyView.extend({ key: z.string() });
+export const apiKeyList = z.object({ api_keys: z.array(apiKeyView) });
+
+export const providers = ['openai'] as const;
+export const providerCredentialRequest = z.strictObject({
+  // Header characters only: it travels in one.
+  api_key: z.string().regex(/^[\x21-\x7e]{8,500}$/, 'must be 8–500 printable characters without spaces'),
+});
+export const providerCredentialList = z.object({
+  provider_credentials: z.array(z.object({ provider: z.string(), created_at: timestamp, updated_at: timestamp })),
+});

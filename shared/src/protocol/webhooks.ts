@@ -1,0 +1,66 @@
+import { z } from 'zod';
+import { timestamp, uuid } from './common.ts';
+
+/**
+ * Webhooks: where a tenant hears of its sessions. Signed by the Standard Webhooks scheme
+ * (https://www.standardwebhooks.com): `webhook-id`, `webhook-timestamp`, `webhook-signature`.
+ * A body is `{type, timestamp, data}`; `data` holds ids and states, no name and no word that was said.
+ */
+const eventType = z
+  .string()
+  .max(60)
+  .regex(
+    /^(session|candidate|transcript|result|video|integrity)\.[a-z_]+$/,
+    'must be an event type such as session.completed',
+  );
+const url = z.url({ protocol: /^https?$/ }).max(2_000);
+const events = z.array(eventType).max(50);
+
+export const createWebhookRequest = z.strictObject({
+  url,
+  /** Event types that are wanted. Default: all. */
+  events: events.optional(),
+});
+export const changeWebhookRequest = z
+  .strictObject({ url: url.optional(), events: events.optional(), enabled: z.boolean().optional() })
+  .refine((body) => Object.keys(body).length > 0, 'name a field to change');
+export const rotateWebhookSecretRequest = z.strictObject({
+  /** How long deliveries are signed with the old secret too, minutes, 0–10,080. Default 1,440. */
+  overlap_minutes: z.number().int().min(0).max(10_080).optional(),
+});
+
+export const webhookView = z.object({
+  id: uuid,
+  url: z.string(),
+  /** Empty: all. */
+  events: z.array(z.string()),
+  enabled: z.boolean(),
+  disabled_reason: z.string().nullable(),
+  /** Until then deliveries carry a second signature, by the secret before the last rotation. */
+  previous_secret_until: timestamp.nullable(),
+  created_at: timestamp,
+  updated_at: timestamp,
+});
+export type WebhookView = z.output<typeof webhookView>;
+/** The secret (`whsec_…`) is shown once. */
+export const newWebhookView = webhookView.extend({ secret: z.string() });
+export const webhookList = z.object({ webhooks: z.array(webhookView) });
+
+export const deliveryStatuses = ['pending', 'delivered', 'dead'] as const;
+export const deliveryView = z.object({
+  /** Also the `webhook-id` of the message: the same in every attempt and in a replay. */
+  id: uuid,
+  webhook_id: uuid,
+  session_id: uuid.nullable(),
+  type: z.string(),
+  status: z.enum(deliveryStatuses),
+  attempts: z.number().int(),
+  /** Null when nothing is due. */
+  next_attempt_at: timestamp.nullable(),
+  last_status: z.number().int().nullable(),
+  last_error: z.string().nullable(),
+  delivered_at: timestamp.nullable(),
+  created_at: timestamp,
+});
+export type DeliveryView = z.output<typeof deliveryView>;
+export const deliveryList = z.object({ deliveries: z.array(deliveryView), next_cursor: z.string().nullable() });
