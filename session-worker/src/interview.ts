@@ -20,6 +20,7 @@ import { createOpening } from './realtime/opening.ts';
 import { createProvider } from './realtime/provider.ts';
 import { createRollover } from './realtime/rollover.ts';
 import { createSideband } from './realtime/sideband.ts';
+import { createSidebandWatch } from './realtime/sideband-watch.ts';
 import { createAdmission } from './room/admission.ts';
 import type { Connection } from './room/connection.ts';
 import { createRoom } from './room/room.ts';
@@ -173,7 +174,8 @@ export function createInterview(deps: InterviewDeps): Interview {
       webrtcFilter: claim.realtime.webrtc_filter,
       requestMs: deadlines.providerRequestMs,
     }),
-    openSideband: (call) => createSideband({ ...call, clock, log, attachMs: deadlines.providerRequestMs }),
+    openSideband: (call) =>
+      createSideband({ ...call, clock, log, attachMs: Math.round(deadlines.sidebandReadyMs / 2) }),
     sidebandReadyMs: deadlines.sidebandReadyMs,
     lateTranscriptMs: deadlines.lateTranscriptMs,
     onOpened,
@@ -185,7 +187,11 @@ export function createInterview(deps: InterviewDeps): Interview {
       rollover.event(event);
     },
     onSpeakable: opening.speakable,
-    onGone: () => requireCall('call_lost'),
+    onSideband: (state) => (state === 'ready' ? watch.attached() : watch.missing()),
+    onGone: () => {
+      watch.stop();
+      requireCall('call_lost');
+    },
     onClosed: transcript.settle,
   });
   const requireCall = (reason: CallReason) => {
@@ -196,6 +202,14 @@ export function createInterview(deps: InterviewDeps): Interview {
     if (!calls.active) timers.awaitOffer();
     room.send({ type: 'call_required', ...required });
   };
+  const watch = createSidebandWatch({
+    clock,
+    lostMs: deadlines.sidebandLostMs,
+    onLost: () => requireCall('sideband_lost'),
+    // Nobody can begin this interview any more; one that has begun goes on without us.
+    onHopeless: () =>
+      transcript.said().length === 0 && session.epoch === 1 ? conclude('provider_unavailable') : undefined,
+  });
   const rollover = createRollover({ clock, ageMs: deadlines.callRolloverMs, onDue: () => requireCall('rollover') });
 
   const welcome = async (connection: Connection) => {
@@ -283,6 +297,7 @@ export function createInterview(deps: InterviewDeps): Interview {
       timers.stop();
       lease.stop();
       rollover.stop();
+      watch.stop();
       interviewer?.stop();
       opening.stop();
     };

@@ -308,6 +308,21 @@ describe('when the outside fails', () => {
     await until(() => peers.saidOnSideband.some((said) => said.type === 'response.create'));
   });
 
+  test('no sideband for good: other calls are asked for, and an interview that nobody can begin ends', async () => {
+    const { peers, exited } = await serve({ deadlines: { sidebandReadyMs: 20, sidebandLostMs: 60 } });
+    peers.bend('GET /v1/realtime', () => ({ status: 500 }));
+    const candidate = await joined(served);
+    for (const ordinal of [2, 3]) {
+      expect(await candidate.hears('call_required', (m) => m.ordinal === ordinal)).toMatchObject({
+        reason: 'sideband_lost',
+      });
+      candidate.say({ type: 'sdp_offer', sdp: offerSdp, ordinal });
+    }
+    expect(await candidate.hears('session_ended')).toMatchObject({ outcome: 'failed', reason: 'provider_unavailable' });
+    expect(await exited).toBe(0);
+    expect(peers.askedFor('POST /v1/realtime/hangup')).toHaveLength(3);
+  });
+
   test('the sideband is cut: it is attached again without touching the voice', async () => {
     const { peers } = await serve();
     await joined(served);

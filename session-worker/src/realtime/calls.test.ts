@@ -58,6 +58,7 @@ describe('the calls of a session', () => {
       onOpened: () => {},
       onEvent: () => {},
       onSpeakable: () => {},
+      onSideband: () => {},
       onGone: () => {},
       onClosed: (ordinal) => void order.push(`closed ${ordinal}`),
     });

@@ -67,6 +67,8 @@ export interface CallsDeps {
   onEvent(ordinal: number, event: ProviderEvent): void;
   /** A call that this worker opened can be spoken to: the interviewer may begin. */
   onSpeakable(ordinal: number): void;
+  /** The sideband of the call under way has become ready, or is missing. */
+  onSideband(state: 'ready' | 'missing'): void;
   /** The call under way is gone at the provider. */
   onGone(ordinal: number): void;
   /** No more is to be heard of this call. */
@@ -80,6 +82,7 @@ export interface SidebandRequest {
   session: Json;
   onEvent(event: ProviderEvent): void;
   onReady(first: boolean): void;
+  onMissing(): void;
   onGone(): void;
 }
 
@@ -115,7 +118,11 @@ export function createCalls(deps: CallsDeps): Calls {
         credential: call.credential,
         session,
         onEvent: (event) => deps.onEvent(call.ordinal, event),
-        onReady: (first) => first && ours && deps.onSpeakable(call.ordinal),
+        onReady: (first) => {
+          if (active === listening) deps.onSideband('ready');
+          if (first && ours) deps.onSpeakable(call.ordinal);
+        },
+        onMissing: () => active === listening && deps.onSideband('missing'),
         onGone: () => gone(listening),
       }),
     };
@@ -207,6 +214,7 @@ export function createCalls(deps: CallsDeps): Calls {
     if (!(await storeCallId(ordinal, call.callId)) || stopping.signal.aborted) return abandon(call);
     active = listen(call, session, true);
     const sideband = await active.sideband.ready(deps.sidebandReadyMs);
+    deps.onSideband(sideband === 'ready' ? 'ready' : 'missing');
     if (sideband === 'degraded') log.warn({ ordinal }, 'no sideband: the transcript is the candidate’s copies only');
     return { kind: 'answered', sdp: created.answer, ordinal, sideband };
   };

@@ -51,7 +51,7 @@ describe('the sideband', () => {
     };
   };
   const attach = (url: string, more: Partial<Parameters<typeof createSideband>[0]> = {}) => {
-    const seen = { onEvent: vi.fn(), onReady: vi.fn(), onGone: vi.fn() };
+    const seen = { onEvent: vi.fn(), onReady: vi.fn(), onMissing: vi.fn(), onGone: vi.fn() };
     const session = { type: 'realtime', model: 'm', instructions: 'i' };
     return {
       ...seen,

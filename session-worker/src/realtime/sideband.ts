@@ -37,6 +37,8 @@ export interface SidebandDeps {
   onEvent(event: ProviderEvent): void;
   /** Every time it becomes ready; `first` once. */
   onReady(first: boolean): void;
+  /** Not attached, or not any more; being tried for (B3). */
+  onMissing(): void;
   /** B4. */
   onGone(): void;
   random?: () => number;
@@ -86,6 +88,7 @@ export function createSideband(deps: SidebandDeps): Sideband {
       close();
       return deps.onGone();
     }
+    deps.onMissing();
     failures += 1;
     const delayMs = failures === 1 ? 0 : 100 + backoffMs(failures - 2, { baseMs: 300, maxMs: 10_000, random });
     log.warn({ attempt: failures, delay_ms: delayMs, reason: why }, 'sideband lost');

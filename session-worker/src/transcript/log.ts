@@ -54,7 +54,10 @@ export interface CallLog {
   apply(event: ProviderEvent, atMs: number): LogChange;
   /** Items of a speaker (default: of both) in the conversation whose text is still to come. */
   awaited(speaker?: Speaker): number;
-  /** Ends the log: what is still without a text gets what was heard so far, or holds its place (T4). */
+  /**
+   * Ends the log. A reply cut off keeps what was made of it; a candidate's words that never were transcribed hold their
+   * place (T4): a beginning of them, shown as if it were all, would put words out of somebody's mouth.
+   */
   settle(): TranscriptEntry[];
   /** Whether the sideband has given this item's final text. */
   knows(itemId: string): boolean;
@@ -264,9 +267,9 @@ export function createCallLog(ordinal: number): CallLog {
     settle: () => {
       const open = [...items.values()].filter(isAwaited);
       for (const item of open) {
-        if (item.partial === '') item.textless = true;
-        else item.texts.set(0, item.partial.trim());
         if (item.speaker === 'ai') item.interrupted = true;
+        if (item.speaker === 'ai' && item.partial !== '') item.texts.set(0, item.partial.trim());
+        else item.textless = true;
       }
       return changed(open);
     },

@@ -16,6 +16,7 @@ const orders: Array<[string, boolean]> = [
   ['an intent would be retaken while its request is still running twice over', d.intentTakenMs < d.flyRequestMs],
   ['late transcripts would eat the teardown', d.lateTranscriptMs < d.teardownMs / 2],
   ['the browser would give up before a slow sideband is given up', d.sidebandReadyMs < d.providerRequestMs],
+  ['a call would be given up while its sideband is still waited for', d.sidebandLostMs > d.sidebandReadyMs * 2],
   ['the transcript would be late on the screen', d.transcriptBatchMs <= 250],
   ['a recording would be cut while its browser still finishes', d.videoGraceMs > d.videoRequestMs],
   ['a join token would die before its session can expire unjoined', d.joinTokenMs >= d.neverJoinedMs],

@@ -52,6 +52,8 @@ export const defaultDeadlines = {
   providerRequestMs: 10_000,
   /** An SDP answer waits this long for the sideband; then the interview begins without it, and it is tried on. */
   sidebandReadyMs: 5_000,
+  /** A call without its sideband for this long is given up for another one. */
+  sidebandLostMs: 20_000,
   /** The interviewer begins this long after the call was answered, even if the browser never said that it is connected. */
   callConnectMs: 10_000,
   /** The interviewer has called its `end_session` tool: each step of its goodbye may take this long. */
