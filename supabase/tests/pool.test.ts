@@ -1,0 +1,456 @@
+import { randomUUID } from 'node:crypto';
+import { describe, expect, test } from 'vitest';
+import { useProject } from './support/project.ts';
+import {
+  type Answer,
+  by,
+  call,
+  claim,
+  eventsOf,
+  move,
+  newTenant,
+  sessionRequest,
+  sessionRow,
+  type TestTenant,
+} from './support/sessions.ts';
+
+/** Standby machines, schedules, the queue, shared limits and usage, by the functions themselves. */
+const project = useProject();
+const image = 'worker:1';
+const launch = {
+  orchestrator_id: randomUUID(),
+  image,
+  taken_ms: 2_000,
+  life_ms: 600_000,
+  default_region: 'fra',
+};
+const db = () => project().owner;
+
+/** A standby machine as it is once Fly has made it. */
+async function standby(tenant: TestTenant, region = 'fra', changes: { image?: string } = {}): Promise<string> {
+  const { rows } = await db().query(
+    `insert into public.machines (tenant_id, app_name, region, image, state, created_at, fly_machine_id)
+     values ($1, $2, $3, $4, 'created', clock_timestamp(), 'fly-' || gen_random_uuid()) returning id`,
+    [tenant.id, tenant.app, region, changes.image ?? image],
+  );
+  return rows[0].id;
+}
+const create = async (tenant: TestTenant, changes: Record<string, unknown> = {}): Promise<Answer> => {
+  const [result] = await call(db(), 'create_sessions', { p_requests: [sessionRequest(tenant.id, changes)] });
+  return result;
+};
+const machineRow = async (id: string): Promise<Answer> =>
+  (await db().query('select * from public.machines where id = $1', [id])).rows[0];
+const live = async (tenant: TestTenant): Promise<number> =>
+  (await db().query('select live_sessions from public.tenant_counters where tenant_id = $1', [tenant.id])).rows[0]
+    .live_sessions;
+const inMs = (ms: number): string => new Date(Date.now() + ms).toISOString();
+
+describe('a session takes a standby machine', () => {
+  test('of the nearest region that has one, and it is to be started, not created', async () => {
+    const tenant = await newTenant(db());
+    await standby(tenant, 'syd');
+    const near = await standby(tenant, 'ams');
+    const { kind, intent, session } = await create(tenant, { regions: ['fra', 'ams', 'syd'] });
+    expect({ kind, action: intent.action, machine: intent.machine_id }).toEqual({
+      kind: 'created',
+      action: 'start',
+      machine: near,
+    });
+    expect(session).toMatchObject({ region: 'ams', region_reason: 'standby', status: 'provisioning' });
+    expect((await eventsOf(db(), session.session_id)).map((e) => e.type)).toEqual([
+      'session.pending',
+      'machine.assigned',
+      'session.provisioning',
+    ]);
+  });
+
+  test('never of a region that is not among its own', async () => {
+    const tenant = await newTenant(db());
+    await standby(tenant, 'syd');
+    const { intent } = await create(tenant, { regions: ['fra', 'ams'] });
+    expect(intent).toMatchObject({ action: 'create', region: 'fra' });
+  });
+
+  test('never of another tenant', async () => {
+    const [rich, poor] = [await newTenant(db()), await newTenant(db())];
+    await standby(rich);
+    expect((await create(poor)).intent.action).toBe('create');
+  });
+
+  test('of its own image first, of another when there is no other', async () => {
+    const tenant = await newTenant(db());
+    const old = await standby(tenant, 'fra', { image: 'worker:0' });
+    const fresh = await standby(tenant);
+    expect((await create(tenant)).intent.machine_id).toBe(fresh);
+    expect((await create(tenant)).intent.machine_id).toBe(old);
+  });
+
+  test('each at most once: 40 creations at once for 25 machines', async () => {
+    const tenant = await newTenant(db(), { max_live_sessions: 100 });
+    for (let n = 0; n < 25; n += 1) await standby(tenant);
+    const results = await Promise.all(Array.from({ length: 40 }, () => create(tenant)));
+    const started = results.filter((r) => r.intent.action === 'start').map((r) => r.intent.machine_id);
+    expect([started.length, new Set(started).size]).toEqual([25, 25]);
+  });
+
+  test('and the worker in it claims by name, as any other', async () => {
+    const tenant = await newTenant(db());
+    const id = await standby(tenant);
+    const { fly_machine_id } = await machineRow(id);
+    const { session } = await create(tenant);
+    const answer = await call(db(), 'claim_session', {
+      p_machine_name: `gr-${id}`,
+      p_app_name: tenant.app,
+      p_fly_machine_id: fly_machine_id,
+      p_boot_nonce: 'boot',
+      p_lease_ms: 20_000,
+      p_life_ms: 600_000,
+    });
+    expect(answer).toMatchObject({ kind: 'claimed', session: { session_id: session.session_id, epoch: 1 } });
+  });
+
+  test('one that nobody was given is refused to its worker', async () => {
+    const tenant = await newTenant(db());
+    const machineId = await standby(tenant);
+    expect(await claim(db(), { machineId, app: tenant.app })).toMatchObject({ kind: 'refused', why: 'not assigned' });
+  });
+
+  test('a machine that rested for an hour is judged from its assignment on', async () => {
+    const tenant = await newTenant(db());
+    const id = await standby(tenant);
+    await db().query("update public.machines set created_at = clock_timestamp() - interval '1 hour' where id = $1", [
+      id,
+    ]);
+    await create(tenant);
+    const alive: Answer[] = await call(db(), 'machines_alive');
+    expect(alive.find((m) => m.machine_id === id).state_ms).toBeLessThan(10_000);
+  });
+
+  test('with every region closed, a standby machine is taken and nothing else is tried', async () => {
+    const tenant = await newTenant(db());
+    expect(await create(tenant, { all_closed: true })).toEqual({ kind: 'no_capacity' });
+    expect(await live(tenant)).toBe(0);
+    await standby(tenant);
+    expect((await create(tenant, { all_closed: true })).intent.action).toBe('start');
+  });
+});
+
+describe('starting', () => {
+  const take = (): Promise<Answer[]> =>
+    call(db(), 'take_starts', {
+      p_orchestrator_id: randomUUID(),
+      p_taken_ms: 2_000,
+      p_late_ms: 10_000,
+      p_limit: 1_000,
+    });
+  const taken = async (id: string) => (await take()).find((m) => m.machine_id === id);
+  const runOut = (id: string) => db().query('update public.machines set taken_until = null where id = $1', [id]);
+
+  test('an assigned machine belongs to its taker, then to whoever comes', async () => {
+    const tenant = await newTenant(db());
+    const id = await standby(tenant);
+    await create(tenant);
+    expect(await taken(id)).toBeUndefined();
+    await runOut(id);
+    expect(await taken(id)).toMatchObject({ action: 'start', late: false });
+    await runOut(id);
+    expect(await call(db(), 'record_starts', { p_machine_ids: [id] })).toBe(1);
+    expect(await taken(id)).toBeUndefined();
+  });
+
+  test('one that was asked to start and was not heard of comes up again, as late', async () => {
+    const tenant = await newTenant(db());
+    const id = await standby(tenant);
+    await create(tenant);
+    await call(db(), 'record_starts', { p_machine_ids: [id] });
+    await db().query(
+      "update public.machines set start_requested_at = clock_timestamp() - interval '11 seconds', taken_until = null where id = $1",
+      [id],
+    );
+    expect(await taken(id)).toMatchObject({ late: true });
+  });
+
+  test('a start that fails passes on to the next standby, then to a new machine, then to an end', async () => {
+    const tenant = await newTenant(db());
+    const [first, second] = [await standby(tenant), await standby(tenant)];
+    const { session } = await create(tenant);
+    const fail = (id: string) =>
+      call(db(), 'record_start_failed', { p_machine_id: id, p_launch: launch, p_max_attempts: 3 });
+    const next = await fail(first);
+    expect(next).toMatchObject({ kind: 'next', intent: { action: 'start', machine_id: second, attempt: 2 } });
+    const third = await fail(second);
+    expect(third).toMatchObject({ kind: 'next', intent: { action: 'create', attempt: 3 } });
+    expect(await machineRow(first)).toMatchObject({ state: 'destroying', reason: 'start_failed' });
+    expect(await fail(first)).toEqual({ kind: 'stale' });
+    expect(await sessionRow(db(), session.session_id)).toMatchObject({ status: 'provisioning' });
+  });
+});
+
+describe('a schedule', () => {
+  const begin = (lead = 30_000): Promise<Answer[]> =>
+    call(db(), 'start_scheduled', {
+      p_launch: launch,
+      p_lead_ms: lead,
+      p_queue_ms: 60_000,
+      p_limit: 1_000,
+    });
+  const begun = async (id: string, lead?: number) => (await begin(lead)).find((r) => r.session_id === id);
+
+  test('holds neither machine nor place until its time is near, then it begins once', async () => {
+    const tenant = await newTenant(db());
+    const { session, intent, ahead } = await create(tenant, { scheduled_at: inMs(3_600_000), start_lead_ms: 30_000 });
+    expect([session.status, intent, await live(tenant)]).toEqual(['scheduled', null, 0]);
+    expect(ahead).toMatchObject({ ahead: 1, standby: 0, creates_per_second: 1 });
+    expect(await begun(session.session_id)).toBeUndefined();
+    const results = await Promise.all([1, 2, 3].map(() => begun(session.session_id, 3_700_000)));
+    expect(results.filter(Boolean)).toHaveLength(1);
+    expect(await live(tenant)).toBe(1);
+    expect((await sessionRow(db(), session.session_id)).status).toBe('provisioning');
+  });
+
+  test('expires counted from its time, not from its making', async () => {
+    const tenant = await newTenant(db());
+    const { session } = await create(tenant, { scheduled_at: inMs(86_400_000), expires_ms: 3_600_000 });
+    expect(Date.parse(session.expires_at) - Date.now()).toBeGreaterThan(89_000_000);
+  });
+
+  test('can be moved while it has not begun, and its invitations with it', async () => {
+    const tenant = await newTenant(db());
+    const { session } = await create(tenant, { scheduled_at: inMs(3_600_000), invitation_hash: 'a'.repeat(64) });
+    const to = (id: string, at: string, tenantId = tenant.id) =>
+      call(db(), 'reschedule_session', {
+        p_session_id: id,
+        p_tenant_id: tenantId,
+        p_scheduled_at: at,
+        p_expires_ms: 3_600_000,
+      });
+    const later = inMs(7_200_000);
+    expect(await to(session.session_id, later)).toMatchObject({ kind: 'rescheduled', ahead: { ahead: 1 } });
+    expect(await to(session.session_id, later, randomUUID())).toEqual({ kind: 'not_found' });
+    await begun(session.session_id, 7_300_000);
+    expect(await to(session.session_id, later)).toMatchObject({ kind: 'begun' });
+    await db().query('delete from public.session_invitations where session_id = $1', [session.session_id]);
+  });
+
+  test('over the tenant’s limit it is queued, not lost', async () => {
+    const tenant = await newTenant(db(), { max_live_sessions: 1 });
+    await create(tenant);
+    const { session } = await create(tenant, { scheduled_at: inMs(5_000), start_lead_ms: 0 });
+    expect(await begun(session.session_id)).toMatchObject({ kind: 'queued' });
+    expect(await sessionRow(db(), session.session_id)).toMatchObject({ status: 'pending', counted: false });
+  });
+});
+
+describe('the queue of a tenant at its limit', () => {
+  const queue = { admission: 'queue', max_queued: 2, queue_ms: 60_000 };
+  const admit = (): Promise<Answer[]> => call(db(), 'admit_queued', { p_launch: launch, p_limit: 1_000 });
+  const end = (id: string) => move(db(), id, 'completed', 'completed', 'ended_by_candidate');
+
+  test('is bounded, tells place and estimate, and is served in order', async () => {
+    const tenant = await newTenant(db(), { max_live_sessions: 1 });
+    const { session: first } = await create(tenant);
+    const { session: second } = await create(tenant, queue);
+    const { session: third } = await create(tenant, queue);
+    expect(second).toMatchObject({ status: 'pending', queue: { position: 1 } });
+    expect(third.queue.position).toBe(2);
+    expect(third.queue.estimate_ms).toBeGreaterThan(0);
+    expect(await create(tenant, queue)).toMatchObject({ kind: 'queue_full', limit: 2 });
+    expect(await create(tenant)).toMatchObject({ kind: 'quota_exceeded', limit: 1 });
+    await end(first.session_id);
+    expect(await live(tenant)).toBe(0);
+    // Who comes now does not overtake who waits.
+    expect(await create(tenant)).toMatchObject({ kind: 'quota_exceeded' });
+    const admitted = (await Promise.all([admit(), admit()])).flat();
+    expect(admitted.filter((r) => r.kind === 'launched').map((r) => r.session_id)).toEqual([second.session_id]);
+    expect(await live(tenant)).toBe(1);
+    expect((await call(db(), 'get_session', { p_session_id: third.session_id })).queue.position).toBe(1);
+  });
+
+  test('past its deadline a session ends and says why, and takes no place with it', async () => {
+    const tenant = await newTenant(db(), { max_live_sessions: 1 });
+    await create(tenant);
+    const { session } = await create(tenant, { ...queue, queue_ms: 0 });
+    await admit();
+    expect(await sessionRow(db(), session.session_id)).toMatchObject({
+      status: 'expired',
+      reason: 'admission_timeout',
+    });
+    expect(await live(tenant)).toBe(1);
+  });
+});
+
+describe('placement on join', () => {
+  test('the session waits with its place kept, and the candidate’s arrival begins it once', async () => {
+    const tenant = await newTenant(db());
+    const { session, intent } = await create(tenant, { placement: 'on_join', regions: ['iad'] });
+    expect([session.status, intent, await live(tenant)]).toEqual(['pending', null, 1]);
+    const arrive = () =>
+      call(db(), 'begin_on_join', {
+        p_session_id: session.session_id,
+        p_regions: ['syd', 'sin'],
+        p_region_reason: 'edge',
+        p_launch: launch,
+      });
+    const results = await Promise.all([arrive(), arrive()]);
+    expect(results.map((r) => r.kind).sort()).toEqual(['launched', 'not_waiting']);
+    expect(await sessionRow(db(), session.session_id)).toMatchObject({ region: 'syd', region_reason: 'edge' });
+  });
+});
+
+describe('pools', () => {
+  const facts = async (tenant: TestTenant): Promise<Answer> =>
+    (await call(db(), 'pool_facts', { p_horizon_ms: 3_600_000 })).tenants.find(
+      (t: Answer) => t.tenant_id === tenant.id,
+    );
+  const apply = (plan: Answer[], p_image = image): Promise<Answer> =>
+    call(db(), 'apply_pool_plan', {
+      p_plan: JSON.stringify(plan),
+      p_image,
+      p_orchestrator_id: randomUUID(),
+      p_taken_ms: 2_000,
+    });
+  const entry = (tenant: TestTenant, changes: object) => ({
+    tenant_id: tenant.id,
+    region: 'fra',
+    target: 0,
+    shrink: 0,
+    retire_stale: 0,
+    ...changes,
+  });
+  const announce = async (p_image: string) => {
+    const id = randomUUID();
+    await call(db(), 'register_orchestrator', { p_id: id, p_url: 'http://o', p_version: '1' });
+    await call(db(), 'announce_image', { p_orchestrator_id: id, p_image });
+  };
+
+  test('the facts: policy, what is ready, building and of another image, and what is due', async () => {
+    await announce(image);
+    const tenant = await newTenant(db(), { max_standby: 10 });
+    await call(db(), 'put_pool_policy', {
+      p_tenant_id: tenant.id,
+      p_region: 'fra',
+      p_floor: 1,
+      p_ceiling: 5,
+      p_by: by,
+    });
+    await standby(tenant);
+    await standby(tenant, 'fra', { image: 'worker:0' });
+    await create(tenant, { scheduled_at: inMs(600_000), regions: ['ams'] });
+    const { pools, due, creates_per_second } = await facts(tenant);
+    expect(creates_per_second).toBe(1);
+    expect(pools.find((p: Answer) => p.region === 'fra')).toMatchObject({ floor: 1, ceiling: 5, ready: 1, stale: 1 });
+    expect(due).toMatchObject([{ region: 'ams', sessions: 1 }]);
+  });
+
+  test('filling stops at the target and at the create limit, also with several orchestrators at once', async () => {
+    const tenant = await newTenant(db());
+    await db().query('update public.tenant_apps set creates_per_second = 0.1 where name = $1', [tenant.app]);
+    const results = await Promise.all([1, 2, 3].map(() => apply([entry(tenant, { target: 5 })])));
+    expect(results.flatMap((r) => r.intents)).toHaveLength(1);
+    expect(results.flatMap((r) => r.intents)[0]).toMatchObject({ action: 'create', session_id: null });
+  });
+
+  test('a candidate draws at once what a pool may not: the burst', async () => {
+    const tenant = await newTenant(db());
+    await db().query('update public.tenant_apps set creates_per_second = 0.1 where name = $1', [tenant.app]);
+    await apply([entry(tenant, { target: 1 })]);
+    const waits = [];
+    for (let n = 0; n < 3; n += 1) waits.push((await create(tenant)).intent.wait_ms);
+    expect([waits[0], waits[1], waits[2] > 0]).toEqual([0, 0, true]);
+    expect((await apply([entry(tenant, { target: 9 })])).intents).toEqual([]);
+  });
+
+  test('retires what is of another image or too many, and never what has a session', async () => {
+    const tenant = await newTenant(db());
+    const old = await standby(tenant, 'fra', { image: 'worker:0' });
+    const [one, two] = [await standby(tenant), await standby(tenant)];
+    const { intent } = await create(tenant);
+    expect(intent.machine_id).toBe(one);
+    const { retired } = await apply([entry(tenant, { shrink: 9, retire_stale: 9, target: 0 })]);
+    expect(retired.map((r: Answer) => [r.machine_id, r.reason]).sort()).toEqual(
+      [
+        [old, 'image_replaced'],
+        [two, 'pool_shrunk'],
+      ].sort(),
+    );
+    expect((await machineRow(one)).state).toBe('created');
+    expect((await create(tenant)).intent.action).toBe('create');
+  });
+
+  test('demand is counted where it was wanted and fades', async () => {
+    const tenant = await newTenant(db(), { max_standby: 10 });
+    await call(db(), 'put_pool_policy', {
+      p_tenant_id: tenant.id,
+      p_region: 'ams',
+      p_floor: 0,
+      p_ceiling: 5,
+      p_by: by,
+    });
+    for (let n = 0; n < 6; n += 1) await create(tenant, { regions: ['ams'] });
+    const rate = async () =>
+      (await call(db(), 'pool_demand', { p_window_ms: 300_000 })).find((d: Answer) => d.tenant_id === tenant.id)
+        ?.per_second;
+    expect(await rate()).toBeCloseTo(6 / 300, 3);
+    await db().query(
+      "update public.interview_sessions set created_at = created_at - interval '5 minutes' where tenant_id = $1",
+      [tenant.id],
+    );
+    expect(await rate()).toBeCloseTo(6 / 300 / Math.E, 3);
+  });
+});
+
+describe('limits that all orchestrators share', () => {
+  const draw = (tenant: TestTenant, urgent = false): Promise<Record<string, number>> =>
+    call(db(), 'draw_list_slots', { p_apps: [tenant.app], p_urgent: urgent, p_max_wait_ms: 500 });
+
+  test('lists: one a second for the reconciler, the burst for who looks for a candidate’s machine', async () => {
+    const tenant = await newTenant(db());
+    expect(await draw(tenant)).toEqual({ [tenant.app]: 0 });
+    expect(await draw(tenant)).toEqual({});
+    expect([await draw(tenant, true), await draw(tenant, true)]).toEqual([{ [tenant.app]: 0 }, { [tenant.app]: 0 }]);
+    expect(await draw(tenant, true)).toEqual({});
+  });
+
+  test('a 429 slows everybody by its Retry-After, and the refused one goes first', async () => {
+    const tenant = await newTenant(db());
+    const own = await call(db(), 'slow_app', { p_app_name: tenant.app, p_action: 'create', p_retry_ms: 5_000 });
+    expect(own).toBe(5_000);
+    const { intent } = await create(tenant);
+    expect(intent.wait_ms).toBeGreaterThan(5_500);
+    expect(intent.wait_ms).toBeLessThan(6_500);
+  });
+});
+
+describe('usage', () => {
+  test('a machine is billed once, when it is gone: standby apart from running', async () => {
+    const tenant = await newTenant(db());
+    const id = await standby(tenant);
+    const { session } = await create(tenant);
+    await db().query(
+      `update public.machines set created_at = now() - interval '70 seconds', assigned_at = now() - interval '10 seconds',
+         start_requested_at = now() - interval '10 seconds', state = 'destroyed', reason = 'session_ended', destroyed_at = now() where id = $1`,
+      [id],
+    );
+    const due: Answer[] = await call(db(), 'machines_to_bill', { p_limit: 1_000 });
+    const row = due.find((m) => m.machine_id === id);
+    expect([row.started_seconds, row.standby_seconds]).toEqual([10, 60]);
+    const bill = { ...row, size: 'shared-cpu-1x:256MB', cost_usd: 0.5, standby_cost_usd: 0.25 };
+    const record = () => call(db(), 'record_usage', { p_rows: JSON.stringify([bill]) });
+    expect([await record(), await record()]).toEqual([1, 0]);
+    expect((await call(db(), 'get_session', { p_session_id: session.session_id })).usage).toMatchObject({
+      machines: 1,
+      cost_usd: 0.5,
+      standby_cost_usd: 0.25,
+    });
+    expect(
+      await call(db(), 'tenant_usage', { p_tenant_id: tenant.id, p_from: inMs(-60_000), p_until: inMs(60_000) }),
+    ).toMatchObject({
+      machines: 1,
+      sessions: 1,
+      cost_usd: 0.5,
+      unused_standby_cost_usd: 0,
+      regions: [{ region: 'fra' }],
+    });
+  });
+});
