@@ -1,0 +1,148 @@
+import { lookup } from 'node:dns/promises';
+import { isIP, type LookupFunction } from 'node:net';
+import { Client, type Dispatcher } from 'undici';
+import { createNetworks, isPublicAddress } from './addresses.ts';
+
+/**
+ * The one way to a URL that a tenant has set.
+ *
+ * N1  The name is resolved once, all of its addresses must be allowed, and the connection goes to one of those that were
+ *     checked: a second answer of the name server changes nothing.
+ * N2  Redirects are not followed: where they lead was not checked.
+ * N3  https only, except to networks that the configuration allows; no credentials in the URL; the certificate is checked
+ *     against the name, not the address.
+ * N4  The answer's body is read up to a limit and thrown away: what a tenant's server says is of no use to us, and must
+ *     not be shown to anybody.
+ */
+export type Refusal = { kind: 'refused'; why: string };
+export type Destination = { kind: 'allowed'; url: URL; address: string; family: 4 | 6 };
+export type Resolve = (host: string) => Promise<Array<{ address: string; family: number }>>;
+
+export interface Guard {
+  /** Judges a URL as it would be called now. Throws nothing: what cannot be resolved is refused. */
+  check(url: string): Promise<Destination | Refusal>;
+  /** Judges what can be judged without a name server: for the moment a URL is stored. */
+  checkForm(url: string): Refusal | undefined;
+  post(url: string, request: GuardedRequest): Promise<GuardedAnswer>;
+}
+
+export interface GuardedRequest {
+  headers: Record<string, string>;
+  body: string;
+  /** From the first packet to the end of the answer. */
+  limitMs: number;
+}
+
+export type GuardedAnswer =
+  | { kind: 'answered'; status: number; retryAfter: string | undefined }
+  | { kind: 'failed'; why: string }
+  | Refusal;
+
+export interface GuardOptions {
+  /** Networks that may be reached although they are not public, in CIDR notation. Default: none. */
+  allow?: readonly string[];
+  /** Default: the system's. */
+  resolve?: Resolve;
+}
+
+const bodyLimitBytes = 65_536;
+const refused = (why: string): Refusal => ({ kind: 'refused', why });
+const systemResolve: Resolve = (host) => lookup(host, { all: true, verbatim: true });
+
+/** Names that never mean a public host, whatever a resolver says. */
+const privateNames = /(^|\.)(localhost|local|internal|flycast|home\.arpa|onion)\.?$/i;
+
+/** The host without the brackets of IPv6. The URL parser has spelled out the odd ways of writing IPv4 already. */
+const hostOf = ({ hostname }: URL): string => hostname.replace(/^\[(.*)\]$/, '$1');
+
+function parse(text: string): URL | Refusal {
+  const url = URL.parse(text);
+  if (!url) return refused('not a URL');
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') return refused('only http and https');
+  if (url.username !== '' || url.password !== '') return refused('credentials in the URL');
+  if (url.port === '0') return refused('port 0');
+  return url;
+}
+
+export function createGuard({ allow = [], resolve = systemResolve }: GuardOptions = {}): Guard {
+  const isAllowed = createNetworks(allow);
+
+  const judge = (url: URL, address: string): Refusal | undefined => {
+    if (isAllowed(address)) return undefined;
+    if (!isPublicAddress(address)) return refused('not a public address');
+    return url.protocol === 'https:' ? undefined : refused('https is required');
+  };
+
+  const checkForm: Guard['checkForm'] = (text) => {
+    const url = parse(text);
+    if (!(url instanceof URL)) return url;
+    const host = hostOf(url);
+    if (isIP(host) !== 0) return judge(url, host);
+    if (allow.length > 0) return undefined; // The name may lead to an allowed network.
+    if (privateNames.test(host) || !host.includes('.')) return refused('not a public name');
+    return url.protocol === 'https:' ? undefined : refused('https is required');
+  };
+
+  const addressesOf = async (host: string): Promise<Array<{ address: string; family: number }>> => {
+    const family = isIP(host);
+    if (family !== 0) return [{ address: host, family }];
+    return resolve(host).catch(() => []);
+  };
+
+  const check: Guard['check'] = async (text) => {
+    const wrong = checkForm(text);
+    if (wrong) return wrong;
+    const url = new URL(text);
+    const addresses = await addressesOf(hostOf(url));
+    const first = addresses[0];
+    if (!first) return refused('the name cannot be resolved');
+    for (const { address } of addresses) {
+      const bad = judge(url, address);
+      if (bad) return bad; // N1: one bad address spoils them all.
+    }
+    return { kind: 'allowed', url, address: first.address, family: first.family === 6 ? 6 : 4 };
+  };
+
+  /** N1: whatever is looked up, the answer is the address that was checked. */
+  const clientFor = ({ url, address, family }: Destination): Client => {
+    const pinned = ((_host, options, done) =>
+      options.all ? done(null, [{ address, family }]) : done(null, address, family)) as LookupFunction;
+    return new Client(url.origin, { connect: { lookup: pinned, autoSelectFamily: false }, pipelining: 0 });
+  };
+
+  const post: Guard['post'] = async (text, { headers, body, limitMs }) => {
+    const destination = await check(text);
+    if (destination.kind === 'refused') return destination;
+    const { url } = destination;
+    const client = clientFor(destination);
+    const path = `${url.pathname}${url.search}`;
+    const signal = AbortSignal.timeout(limitMs);
+    try {
+      const answer = await client.request({ method: 'POST', path, headers, body, signal });
+      await drain(answer.body);
+      const retryAfter = [answer.headers['retry-after'] ?? []].flat()[0];
+      return { kind: 'answered', status: answer.statusCode, retryAfter };
+    } catch (error) {
+      return { kind: 'failed', why: signal.aborted ? 'no answer in time' : reasonOf(error) };
+    } finally {
+      await client.destroy().catch(() => undefined);
+    }
+  };
+
+  return { check, checkForm, post };
+}
+
+/** N4. Resolves at the limit too; the connection is destroyed then. */
+async function drain(body: Dispatcher.ResponseData['body']): Promise<void> {
+  let bytes = 0;
+  for await (const chunk of body) {
+    bytes += (chunk as Buffer).length;
+    if (bytes > bodyLimitBytes) return;
+  }
+}
+
+/** A code such as ECONNREFUSED; never the message, which may repeat what the server said. */
+const reasonOf = (error: unknown): string => {
+  const code = (error as { code?: unknown }).code;
+  return typeof code === 'string' && /^[A-Z_]{3,60}$/.test(code) ? code : 'failed';
+};
