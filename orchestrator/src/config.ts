@@ -96,6 +96,8 @@ const environmentSchema = z.object({
   FLY_ORG: text,
   FLY_OIDC_ISSUER: httpUrl.optional(),
   WORKER_IMAGE: z.string().regex(/@sha256:[0-9a-f]{64}$/, 'must be pinned by digest: registry/name@sha256:…'),
+  MAX_ATTEMPTS: integer(1, 20).default(3),
+  CRASH_AT: text.optional(),
   DEFAULT_REGION: z.string().refine(isRegion, 'must be a region of Fly such as iad').default('iad'),
   MACHINE_CPU_KIND: z.enum(['shared', 'performance']).default('shared'),
   MACHINE_CPUS: integer(1, 16).default(1),
@@ -124,6 +126,10 @@ export interface Config {
   readonly workerApiUrl: string;
   readonly deploymentId: string;
   readonly logLevel: string;
+  /** How many machines a session may lose before it fails. */
+  readonly maxAttempts: number;
+  /** Tests only: the crash point at which this process kills itself. */
+  readonly crashAt: string | null;
   /** Folder of the candidate's room page. */
   readonly roomDir: string;
   readonly supabase: { readonly url: string; readonly publishableKey: string };
@@ -200,6 +206,8 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     workerApiUrl: e.WORKER_API_URL ?? e.PUBLIC_URL,
     deploymentId: e.DEPLOYMENT_ID,
     logLevel: e.LOG_LEVEL,
+    maxAttempts: e.MAX_ATTEMPTS,
+    crashAt: e.CRASH_AT ?? null,
     roomDir: e.ROOM_DIR,
     supabase: { url: e.SUPABASE_URL, publishableKey: e.SUPABASE_PUBLISHABLE_KEY },
     keys: {

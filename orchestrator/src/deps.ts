@@ -9,16 +9,21 @@ import { createRecordAudit } from './database/audit-store.ts';
 import { createCallStore } from './database/call-store.ts';
 import { createConnection } from './database/connection.ts';
 import { createMachineStore } from './database/machine-store.ts';
+import type { Intent } from './database/rows.ts';
 import { createSessionStore } from './database/session-store.ts';
 import { createEdge } from './edge/edge.ts';
 import { createReadiness } from './edge/readiness.ts';
 import { createFinishingPart } from './finishing/part.ts';
+import { createDuties, dutyNames } from './fleet/duties.ts';
 import { createEndings } from './fleet/ending.ts';
+import { createHousekeeping } from './fleet/housekeeping.ts';
+import { createLeaseWatch } from './fleet/lease-watch.ts';
 import type { MachineTemplate } from './fleet/machine-config.ts';
 import { createProvisioner } from './fleet/provisioner.ts';
 import { createReaper } from './fleet/reaper.ts';
 import { createReconciler } from './fleet/reconciler.ts';
 import { createTicker, type Job } from './fleet/ticker.ts';
+import { createUnreachable } from './fleet/unreachable.ts';
 import { createFlyClient } from './fly/client.ts';
 import type { Check } from './ops/health.ts';
 import { createHangUps } from './sessions/hang-up.ts';
@@ -52,7 +57,13 @@ async function createTokens({ keys, publicUrl: issuer, deadlines }: Config, cloc
   };
 }
 
-function createStores(config: Config, orchestratorId: string, accessToken: () => Promise<string>) {
+interface StoresOptions {
+  orchestratorId: string;
+  accessToken: () => Promise<string>;
+  onAttempt: (intent: Intent) => void;
+}
+
+function createStores(config: Config, { orchestratorId, accessToken, onAttempt }: StoresOptions) {
   const { supabase, deadlines } = config;
   const connection = createConnection({ ...supabase, accessToken, requestMs: deadlines.databaseRequestMs });
   const { intentTakenMs, leaseMs } = deadlines;
@@ -60,7 +71,10 @@ function createStores(config: Config, orchestratorId: string, accessToken: () =>
   return {
     connection,
     sessions: createSessionStore(connection.database),
-    machines: createMachineStore(connection.database, { orchestratorId, intentTakenMs, leaseMs, machineLifeMs }),
+    machines: createMachineStore(connection.database, {
+      ...{ orchestratorId, intentTakenMs, leaseMs, machineLifeMs, version, onAttempt },
+      ...{ maxAttempts: config.maxAttempts, image: config.fly.workerImage, publicUrl: config.publicUrl },
+    }),
     calls: createCallStore(connection.database),
     audit: createRecordAudit(connection.database),
   };
@@ -79,7 +93,11 @@ export async function createDeps(config: Config, outside: Outside = {}) {
   const { deadlines } = config;
   const orchestratorId = newId();
   const tokens = await createTokens(config, clock);
-  const stores = createStores(config, orchestratorId, tokens.databaseTokens.own);
+  const stores = createStores(config, {
+    orchestratorId,
+    accessToken: tokens.databaseTokens.own,
+    onAttempt: (intent) => provisioner.execute(intent),
+  });
   const { sessions, machines, calls, audit, connection } = stores;
   const fly = createFlyClient({ ...config.fly, requestMs: deadlines.flyRequestMs, logger });
   const voice = createVoiceProvider({ ...config.voice, requestMs: deadlines.providerRequestMs, logger });
@@ -104,10 +122,20 @@ export async function createDeps(config: Config, outside: Outside = {}) {
   const endings = createEndings({ machines, fly, clock, logger, absenceGraceMs, watchMs: stopTimeoutMs, onGone });
   const template = templateOf(config);
   const provisioner = createProvisioner({ machines, fly, endings, template, clock, logger, onChange });
-  const reaper = createReaper({ machines, fly, clock, logger, absenceGraceMs, onGone });
-  const reconciler = createReconciler({ machines, fly, reaper, deploymentId: config.deploymentId, deadlines, logger });
-  const heartbeats = createHeartbeats({ machines, clock, flushMs: deadlines.heartbeatFlushMs });
-  const edge = createEdge({ tokens: tokens.browserTokens, readiness, clock, logger, deadlines });
+  const leases = createLeaseWatch({ clock, leaseMs: deadlines.leaseMs });
+  const duties = createDuties({ store: machines, names: dutyNames, leaseMs: deadlines.dutyLeaseMs, clock, logger });
+  const reaper = createReaper({
+    ...{ machines, fly, clock, logger, absenceGraceMs, onGone },
+    onAbsent: (machine, { reason, sessionReason }) => endings.confirm(machine, reason, sessionReason),
+  });
+  const reconciler = createReconciler({
+    ...{ machines, fly, reaper, duties, leases, clock, deadlines, logger },
+    deploymentId: config.deploymentId,
+  });
+  const housekeeping = createHousekeeping({ duties, machines, sessions, hangUps, onChange });
+  const heartbeats = createHeartbeats({ machines, clock, flushMs: deadlines.heartbeatFlushMs, leases });
+  const unreachable = createUnreachable({ machines, endings, deadlines, logger, onChange });
+  const edge = createEdge({ tokens: tokens.browserTokens, readiness, unreachable, clock, logger, deadlines });
   const identities = createMachineIdentities({
     issuer: config.fly.oidcIssuer,
     audience: config.workerApiUrl,
@@ -118,12 +146,17 @@ export async function createDeps(config: Config, outside: Outside = {}) {
 
   const register = () => machines.register(config.publicUrl, version);
   const everyMs = deadlines.reconcileTickMs;
+  const renewDuties = () =>
+    duties.renew().then(leases.able, (error: unknown) => {
+      leases.unable();
+      throw error;
+    });
   const jobs: Job[] = [
-    { name: 'register', everyMs, run: register },
-    { name: 'intents', everyMs, run: provisioner.scan },
-    { name: 'reconcile', everyMs, run: reconciler.tick },
-    { name: 'expire', everyMs, run: async () => (await sessions.expire()).forEach(onChange) },
-    { name: 'hang-ups', everyMs, run: hangUps.run },
+    { name: 'duties', everyMs: deadlines.dutyRenewMs, run: renewDuties },
+    { name: 'intents', everyMs: deadlines.intentScanMs, run: provisioner.scan },
+    // Looks for due duties often, so that one just taken is begun at once; each is done once a tick.
+    { name: 'reconcile', everyMs: deadlines.dutyRenewMs, run: reconciler.tick },
+    { name: 'housekeeping', everyMs, run: housekeeping.run },
     { name: 'evaluations', everyMs: deadlines.finishingTickMs, run: finishing.worker.run },
     ...door.jobs,
     ...(video ? [{ name: 'recordings', everyMs: deadlines.finishingTickMs, run: video.worker.run }] : []),
@@ -146,7 +179,7 @@ export async function createDeps(config: Config, outside: Outside = {}) {
   };
   return {
     ...{ config, clock, logger, orchestratorId, ...tokens, ...stores, fly, voice },
-    ...{ readiness, feed, endings, provisioner, heartbeats, edge, ticker, checks, finishing, video, door },
+    ...{ readiness, feed, endings, provisioner, heartbeats, edge, duties, ticker, checks, finishing, video, door },
     api: {
       ...{
         authenticate: door.access.authenticate,

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { buildApp } from './app.ts';
 import { type Config, readConfig } from './config.ts';
 import { createDeps, type Deps } from './deps.ts';
+import { armCrashPoint } from './fleet/crash-points.ts';
 
 /**
  * The orchestrator's process: configuration, composition, listening, signals.
@@ -23,6 +24,7 @@ function configuration(): Config {
 const shutdownOf = (app: FastifyInstance, deps: Deps) =>
   createShutdown([
     { name: 'stop accepting', limitMs: 1_000, run: deps.beginStopping },
+    { name: 'duties', limitMs: 2_000, run: deps.duties.giveBack },
     { name: 'sockets that wait', limitMs: 3_000, run: deps.edge.close },
     { name: 'heartbeats', limitMs: 5_000, run: deps.heartbeats.flush },
     { name: 'requests under way', limitMs: 15_000, run: () => app.close() },
@@ -37,6 +39,7 @@ const shutdownOf = (app: FastifyInstance, deps: Deps) =>
 
 async function main(): Promise<void> {
   const config = configuration();
+  armCrashPoint(config.crashAt);
   const deps = await createDeps(config);
   const { logger } = deps;
   const app = await buildApp(deps);

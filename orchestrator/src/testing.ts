@@ -68,6 +68,7 @@ export const makeAlive = (changes: Partial<AliveRow> = {}): AliveRow => ({
   fly_machine_id: flyId,
   state: 'claimed',
   reason: null,
+  epoch: 1,
   session_id: sessionId,
   session_rank: 60,
   serves: true,
@@ -77,6 +78,7 @@ export const makeAlive = (changes: Partial<AliveRow> = {}): AliveRow => ({
   hard_deadline_at: '2026-11-21T12:00:00Z',
   lease_lapsed: false,
   past_deadline: false,
+  host_bad_ms: null,
   absent_ms: null,
   ...changes,
 });

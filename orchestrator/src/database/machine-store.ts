@@ -3,15 +3,20 @@ import type { Directive, FinishRequest } from '@greenroom/shared/protocol/worker
 import type { MachineReason, SessionReason } from '@greenroom/shared/session/reasons.ts';
 import { machineStates } from '@greenroom/shared/session/states.ts';
 import { z } from 'zod';
+import type { Duty } from '../fleet/duties.ts';
 import { type AliveRow, aliveRow, type ClaimRow, claimRow, directiveRow, type Intent, intentRow } from './rows.ts';
 
 /** Machines: the intents to make them, their claims and heartbeats, and their ends. Throws DatabaseError. */
 export interface Beat {
   machine_id: string;
+  epoch: number;
   presence: string;
   unsaved_entries: number;
   rss_bytes?: number | undefined;
 }
+
+/** Two boots of one machine are told apart by their epochs. */
+export const beatKey = ({ machine_id, epoch }: Pick<Beat, 'machine_id' | 'epoch'>): string => `${machine_id}:${epoch}`;
 
 export interface Claim {
   machineName: string;
@@ -30,14 +35,44 @@ const finishResult = z.object({
   kind: z.enum(['ended', 'draining', 'fenced', 'unknown']),
   app_name: z.string().nullish(),
   fly_machine_id: z.string().nullish(),
+  next: intentRow.nullish(),
 });
 export type FinishResult = z.output<typeof finishResult>;
 
 const goneResult = z.object({
-  kind: z.enum(['recorded', 'unknown']),
+  kind: z.enum(['recorded', 'unknown', 'off_duty']),
   session_ended: z.boolean().optional(),
   session_id: z.string().nullish(),
+  next: intentRow.nullish(),
 });
+
+const destroyingResult = z.object({
+  kind: z.enum(['done', 'stale', 'off_duty', 'unknown']),
+  state: z.enum(machineStates).nullable(),
+  next: intentRow.nullish(),
+});
+
+const unreachableResult = z.object({
+  kind: z.enum(['ignored', 'noted', 'replaced']),
+  app_name: z.string().nullish(),
+  fly_machine_id: z.string().nullish(),
+  next: intentRow.nullish(),
+});
+
+const settledRow = z.object({ session_id: z.string(), kind: z.enum(['next', 'ended']), intent: intentRow.nullish() });
+const dutyRow = z.object({ name: z.string(), fence: z.number() });
+
+/** On what duty something is done: an outdated one changes nothing. */
+export interface OnDuty {
+  duty?: Duty | undefined;
+}
+
+export interface DestroyingOptions extends OnDuty {
+  /** The machine was judged at this epoch (null: unclaimed): a claim in between makes the judgement stale. */
+  judgedEpoch?: number | null;
+  /** Reserve its session's next attempt at once, there or (undefined) in the same region. */
+  replaceIn?: { region: string | undefined };
+}
 
 export interface MachineStoreOptions {
   orchestratorId: string;
@@ -45,16 +80,37 @@ export interface MachineStoreOptions {
   leaseMs: number;
   /** A machine's life from its claim, beyond its session's maximum duration. */
   machineLifeMs: number;
+  /** Lives of machines a session may lose before it fails. */
+  maxAttempts: number;
+  /** What next attempts run. */
+  image: string;
+  publicUrl: string;
+  version: string;
+  /** An attempt was reserved for this orchestrator: execute it. Should it not, any orchestrator's scan will. */
+  onAttempt(intent: Intent): void;
 }
 
 export type MachineStore = ReturnType<typeof createMachineStore>;
 
 export function createMachineStore(database: Database, options: MachineStoreOptions) {
-  const { orchestratorId, intentTakenMs, leaseMs, machineLifeMs } = options;
+  const { orchestratorId, intentTakenMs, leaseMs, machineLifeMs, maxAttempts, image, onAttempt } = options;
   const call = <T extends z.ZodType>(name: string, parameters: object, result: T) =>
     callFunction(database, name, { ...parameters }, result);
   const taker = { p_orchestrator_id: orchestratorId, p_taken_ms: intentTakenMs };
   const nothing = z.unknown();
+  const nextOf = (region?: string) => ({
+    orchestrator_id: orchestratorId,
+    taken_ms: intentTakenMs,
+    max_attempts: maxAttempts,
+    image,
+    life_ms: machineLifeMs,
+    ...(region === undefined ? {} : { region }),
+  });
+  const onDuty = ({ duty }: OnDuty) => ({ p_duty: duty?.name ?? null, p_fence: duty?.fence ?? null });
+  const executing = <T extends { next?: Intent | null | undefined }>(result: T): T => {
+    if (result.next) onAttempt(result.next);
+    return result;
+  };
 
   return {
     /** Due intents that nobody is executing. */
@@ -97,18 +153,20 @@ export function createMachineStore(database: Database, options: MachineStoreOpti
         },
         claimRow,
       ),
-    /** Renews leases in one batch; answers each machine's directive. A machine that is not there has none. */
+    /** Renews leases in one batch; answers directives by `beatKey`. A machine that is not there has none. */
     recordHeartbeats: async (beats: Beat[]): Promise<Map<string, Directive>> => {
       const rows = await call('record_heartbeats', { p_beats: beats, p_lease_ms: leaseMs }, z.array(directiveRow));
-      return new Map(rows.map((row) => [row.machine_id, row.directive]));
+      return new Map(rows.map((row) => [beatKey(row), row.directive]));
     },
-    finish: (machineId: string, epoch: number, request: FinishRequest): Promise<FinishResult> =>
-      call(
+    /** A worker's last word. A hand-over reserves the next attempt. */
+    finish: async (machineId: string, epoch: number, request: FinishRequest): Promise<FinishResult> => {
+      const result = await call(
         'finish_session',
         {
           p_machine_id: machineId,
           p_epoch: epoch,
           p_kind: request.kind,
+          p_next: nextOf(),
           ...(request.kind === 'ended'
             ? {
                 p_outcome: request.outcome,
@@ -118,22 +176,89 @@ export function createMachineStore(database: Database, options: MachineStoreOpti
             : {}),
         },
         finishResult,
-      ),
-    /** Committed before any DELETE. Null when there is no such row. */
-    recordDestroying: (machineId: string, reason: MachineReason) =>
-      call(
+      );
+      return executing(result);
+    },
+    /** Committed before any DELETE. Null when there is no such row, or when we are not on duty any more. */
+    recordDestroying: async (machineId: string, reason: MachineReason, options: DestroyingOptions = {}) => {
+      const { judgedEpoch, replaceIn } = options;
+      const result = await call(
         'record_machine_destroying',
-        { p_machine_id: machineId, p_reason: reason },
-        z.enum(machineStates).nullable(),
+        {
+          p_machine_id: machineId,
+          p_reason: reason,
+          p_epoch: judgedEpoch ?? null,
+          p_judged: judgedEpoch !== undefined,
+          p_next: replaceIn === undefined ? null : nextOf(replaceIn.region),
+          ...onDuty(options),
+        },
+        destroyingResult,
+      );
+      return executing(result).state;
+    },
+    /** Fly's evidence that it is gone. Its session gets the next attempt, or ends: see `record_machine_gone`. */
+    recordGone: async (
+      machineId: string,
+      reason: MachineReason,
+      sessionReason?: SessionReason,
+      options: OnDuty & { region?: string | undefined } = {},
+    ) =>
+      executing(
+        await call(
+          'record_machine_gone',
+          {
+            p_machine_id: machineId,
+            p_machine_reason: reason,
+            p_session_reason: sessionReason ?? null,
+            p_next: nextOf(options.region),
+            ...onDuty(options),
+          },
+          goneResult,
+        ),
       ),
-    /** Fly's evidence that it is gone. Ends the session that only it served, with `sessionReason` when none is decided. */
-    recordGone: (machineId: string, reason: MachineReason, sessionReason?: SessionReason) =>
+    /** A returning browser could not be connected to the machine that serves its session. */
+    recordUnreachable: async (machineId: string, epoch: number, gapMs: number, windowMs: number) =>
+      executing(
+        await call(
+          'record_unreachable',
+          { p_machine_id: machineId, p_epoch: epoch, p_gap_ms: gapMs, p_window_ms: windowMs, p_next: nextOf() },
+          unreachableResult,
+        ),
+      ),
+    /** A machine is late: reserves a second attempt beside it, unless there is one. True when it did. */
+    hedge: async (machineId: string, region: string | undefined, options: OnDuty): Promise<boolean> => {
+      const parameters = { p_machine_id: machineId, p_next: nextOf(region), ...onDuty(options) };
+      const next = await call('hedge_machine', parameters, intentRow.nullable());
+      executing({ next });
+      return next !== null;
+    },
+    /** Sessions that a crash left without a machine; answers their ids. */
+    settle: async (options: OnDuty): Promise<string[]> => {
+      const parameters = { p_next: nextOf(), ...onDuty(options) };
+      const settled = await call('settle_sessions', parameters, z.array(settledRow));
+      for (const { intent } of settled) executing({ next: intent });
+      return settled.map(({ session_id }) => session_id);
+    },
+    /** A machine with what the choice of the next region needs. */
+    intent: (machineId: string): Promise<Intent | null> =>
+      call('machine_intent', { p_machine_id: machineId }, intentRow.nullable()),
+    recordHost: (machineId: string, ok: boolean) => call('record_host', { p_machine_id: machineId, p_ok: ok }, nothing),
+    /** @param apps default: all. */
+    alive: (apps?: string[]): Promise<AliveRow[]> =>
+      call('machines_alive', { p_apps: apps ?? null }, z.array(aliveRow)),
+    keepDuties: (names: string[], dutyLeaseMs: number, draining: boolean): Promise<Duty[]> =>
       call(
-        'record_machine_gone',
-        { p_machine_id: machineId, p_machine_reason: reason, p_session_reason: sessionReason ?? null },
-        goneResult,
+        'keep_duties',
+        {
+          p_orchestrator_id: orchestratorId,
+          p_url: options.publicUrl,
+          p_version: options.version,
+          p_names: names,
+          p_lease_ms: dutyLeaseMs,
+          p_draining: draining,
+        },
+        z.array(dutyRow),
       ),
-    alive: (): Promise<AliveRow[]> => call('machines_alive', {}, z.array(aliveRow)),
     recordAbsent: (machineId: string) => call('record_machine_absent', { p_machine_id: machineId }, nothing),
     /** Names of our Fly apps that may have machines. */
     apps: async (): Promise<string[]> => {

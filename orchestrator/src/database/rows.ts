@@ -77,6 +77,8 @@ export const aliveRow = z.object({
   fly_machine_id: z.string().nullable(),
   state: z.enum(machineStates),
   reason: z.string().nullable(),
+  /** Of its claim; null before. */
+  epoch: z.number().int().nullable(),
   session_id: uuid.nullable(),
   session_rank: z.number().int().nullable(),
   serves: z.boolean().nullable(),
@@ -88,6 +90,8 @@ export const aliveRow = z.object({
   hard_deadline_at: z.string().nullable(),
   lease_lapsed: z.boolean().nullable(),
   past_deadline: z.boolean().nullable(),
+  /** Since Fly says that its host is not ok. */
+  host_bad_ms: z.number().nullable(),
   /** Since a GET first said it is gone. */
   absent_ms: z.number().nullable(),
 });
@@ -136,7 +140,7 @@ export const owedCallRow = z.object({
 export type OwedCall = z.output<typeof owedCallRow>;
 
 export const claimRow = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('refused'), why: z.string() }),
+  z.object({ kind: z.literal('refused'), why: z.string(), retry: z.boolean().optional() }),
   z.object({
     kind: z.literal('claimed'),
     machine_id: uuid,
@@ -149,9 +153,13 @@ export const claimRow = z.discriminatedUnion('kind', [
         credential_ciphertext: z.string().nullable(),
       })
       .nullable(),
+    /** Attempts that came too late, committed to be destroyed. */
+    losers: z
+      .array(z.object({ machine_id: uuid, app_name: z.string(), fly_machine_id: z.string().nullable() }))
+      .default([]),
     directive,
   }),
 ]);
 export type ClaimRow = z.output<typeof claimRow>;
 
-export const directiveRow = z.object({ machine_id: uuid, directive });
+export const directiveRow = z.object({ machine_id: uuid, epoch: z.number().int(), directive });

@@ -32,7 +32,9 @@ async function startEdge(rows: RouteRow[] | Error, clock: FakeClock = createFake
   };
   const logger = silentLogger();
   const readiness = createReadiness({ routes, clock, pollMs: 100, logger });
-  const edge = createEdge({ tokens, readiness, clock, logger, deadlines: defaultDeadlines });
+  const reported: string[] = [];
+  const unreachable = async ({ fly_machine_id }: RouteRow) => reported.push(String(fly_machine_id)) > 1;
+  const edge = createEdge({ tokens, readiness, unreachable, clock, logger, deadlines: defaultDeadlines });
   const server = createServer({ shouldUpgradeCallback: edge.shouldUpgrade }, (_request, response) =>
     response.end('plain'),
   );
@@ -45,7 +47,7 @@ async function startEdge(rows: RouteRow[] | Error, clock: FakeClock = createFake
     () => server.closeAllConnections(),
     () => edge.close(),
   );
-  return { edge, readiness, tokens, world, clock, port, url: `ws://127.0.0.1:${port}/ws/sessions` };
+  return { edge, readiness, tokens, reported, world, clock, port, url: `ws://127.0.0.1:${port}/ws/sessions` };
 }
 
 /** How an upgrade ends: with a plain answer or with a close code. */
@@ -180,6 +182,21 @@ describe('the edge', () => {
     const { tokens, url } = await startEdge(rows);
     const answer = await connect(`${url}/${sessionId}?token=${await tokens.mintJoin(ids)}`, [], failed(instance));
     expect(answer).toMatchObject({ code });
+  });
+
+  test('a machine that cannot be reached is reported; once it is being replaced, the browser is told to come again at once', async () => {
+    const { tokens, url, reported } = await startEdge([makeRoute()]);
+    const token = await tokens.mintJoin(ids);
+    const again = () => connect(`${url}/${sessionId}?token=${token}`, [], failed(flyId));
+    expect(await again()).toMatchObject({ code: 4503 });
+    expect(await again()).toMatchObject({ code: 4409 });
+    expect(reported).toEqual([flyId, flyId]);
+  });
+
+  test('a failed replay to a machine that does not serve any more is not reported', async () => {
+    const { tokens, url, reported } = await startEdge([makeRoute()]);
+    await connect(`${url}/${sessionId}?token=${await tokens.mintJoin(ids)}`, [], failed('e2865013d76e89'));
+    expect(reported).toEqual([]);
   });
 
   test('closing turns everybody who waits away with 4503', async () => {

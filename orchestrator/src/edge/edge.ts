@@ -6,6 +6,7 @@ import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { Deadlines } from '@greenroom/shared/session/deadlines.ts';
 import { WebSocketServer } from 'ws';
 import { z } from 'zod';
+import type { RouteRow } from '../database/rows.ts';
 import type { BrowserTokens, SessionClaims } from '../tokens/browser-tokens.ts';
 import type { Readiness, Route } from './readiness.ts';
 import { answerPlain, chooseProtocol, isEdgeUpgrade, readEdgeRequest, replayHeader } from './upgrade.ts';
@@ -18,7 +19,9 @@ import { answerPlain, chooseProtocol, isEdgeUpgrade, readEdgeRequest, replayHead
  * G2  A browser never sees an HTTP status of a failed upgrade: every refusal accepts the upgrade and closes with a code.
  * G3  The upgrade is answered plainly with `fly-replay`; from then on this process is out of the data path.
  * G4  A request that the proxy gives back (`fly-replay-failed`) cannot be replayed again: it is looked up once more, so
- *     that the close code says whether to come back, and closed.
+ *     that the close code says whether to come back, and closed. That the machine could not be reached is reported: it is
+ *     evidence of its own. A browser could forge it, but only against its own session, and no more often than a session
+ *     has attempts.
  */
 export interface Edge {
   /** For `http.createServer`: which upgrades to take (others are served as plain requests). */
@@ -31,6 +34,8 @@ export interface Edge {
 export interface EdgeDeps {
   tokens: Pick<BrowserTokens, 'verify' | 'mintReplay'>;
   readiness: Pick<Readiness, 'resolve' | 'wait'>;
+  /** The machine that serves a session could not be reached (G4). True when it is being replaced. */
+  unreachable: (row: RouteRow) => Promise<boolean>;
   clock: Clock;
   logger: Logger;
   deadlines: Pick<Deadlines, 'edgeWaitMs' | 'replayTimeoutMs'>;
@@ -60,7 +65,7 @@ function watchForLeaving(socket: Duplex): { gone: AbortSignal; release(): void }
   return { gone: gone.signal, release: () => void socket.off('end', leave) };
 }
 
-export function createEdge({ tokens, readiness, clock, logger, deadlines }: EdgeDeps): Edge {
+export function createEdge({ tokens, readiness, unreachable, clock, logger, deadlines }: EdgeDeps): Edge {
   const sockets = new WebSocketServer({
     noServer: true,
     maxPayload: 4_096,
@@ -83,11 +88,14 @@ export function createEdge({ tokens, readiness, clock, logger, deadlines }: Edge
 
   /** G4. */
   const afterFailure = async (sessionId: string, claims: SessionClaims, failed: string): Promise<Answer> => {
-    const answer = await answerOf(await readiness.resolve(sessionId), claims);
-    if (answer.kind === 'refuse') return answer;
+    const route = await readiness.resolve(sessionId);
+    const answer = await answerOf(route, claims);
+    if (answer.kind === 'refuse' || route.kind !== 'serving') return answer;
     if (!failed.includes(`instance=${answer.flyMachineId}`))
       return refuse(closeCodes.moved, 'served by another machine now');
-    return refuse(closeCodes.notReady, 'the machine could not be reached');
+    return (await unreachable(route.row))
+      ? refuse(closeCodes.moved, 'another machine takes over')
+      : refuse(closeCodes.notReady, 'the machine could not be reached');
   };
 
   const admitted = async (sessionId: string, work: () => Promise<Answer>): Promise<Answer> => {

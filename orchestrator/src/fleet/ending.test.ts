@@ -92,3 +92,19 @@ test('the watch is given up after its time, and ends at once when it is stopped'
   endings.watch(leaving, 'session_ended');
   await endings.stop();
 });
+
+test('a machine that was found missing is gone when two looks, a grace apart, say so', async () => {
+  const { clock, calls, endings } = make([destroyed, missing]);
+  endings.confirm(leaving, 'worker_lost', 'worker_lost');
+  await clock.advance(2_900);
+  expect(calls).toEqual(['GET', 'absent']);
+  await clock.advance(200);
+  expect(calls.slice(2)).toEqual(['GET', 'gone worker_lost', `told ${sessionId}`]);
+});
+
+test('a machine that was only thought missing is left alone after one look', async () => {
+  const { clock, calls, endings } = make([there]);
+  endings.confirm(leaving, 'worker_lost');
+  await clock.advance(10_000);
+  expect(calls).toEqual(['GET']);
+});

@@ -4,12 +4,14 @@ import type { MachineReason, SessionReason } from '@greenroom/shared/session/rea
 import { machineRanks } from '@greenroom/shared/session/states.ts';
 import type { MachineStore } from '../database/machine-store.ts';
 import type { FlyClient } from '../fly/client.ts';
+import { crashPoint } from './crash-points.ts';
 
 /**
  * The prompt way out: a machine that is known to be leaving is watched until Fly says that it is gone.
  *
  * E1  Gone means: Fly shows it as `destroyed`, after its worker said its last word or after our own DELETE; or two GETs
  *     answered 404, a grace apart. One 404 is never enough: Fly's reads may be behind.
+ *     A machine that was only found missing (`confirm`) is gone when two GETs say so, of whatever kind.
  * E2  The watch is only for promptness. When it runs out, or this process dies, the reconciler does the same.
  * E3  A DELETE is sent only after its row's transition to `destroying` has been committed.
  */
@@ -22,6 +24,8 @@ export interface LeavingMachine {
 export interface Endings {
   /** Watches a machine that leaves by itself. */
   watch(machine: LeavingMachine, reason: MachineReason, sessionReason?: SessionReason): void;
+  /** A machine was found gone once: looks again after the grace, and records it when it is. */
+  confirm(machine: LeavingMachine, reason: MachineReason, sessionReason?: SessionReason): void;
   /** Destroys a machine (E3) and watches it. */
   destroy(machine: LeavingMachine, reason: MachineReason, sessionReason?: SessionReason): void;
   stop(): Promise<void>;
@@ -58,22 +62,47 @@ export function createEndings(deps: EndingsDeps): Endings {
     return second.kind === 'gone' ? `${first.evidence} twice` : undefined;
   };
 
+  const recordGone = async (
+    machine: LeavingMachine,
+    reason: MachineReason,
+    sessionReason: SessionReason | undefined,
+    evidence: string,
+  ) => {
+    crashPoint('ending.seen');
+    const result = await machines.recordGone(machine.machine_id, reason, sessionReason);
+    crashPoint('ending.recorded');
+    logger.info({ ...machine, reason, evidence, session_id: result.session_id }, 'machine gone');
+    onGone(result.session_id ?? undefined);
+  };
+
+  const look = async (machine: LeavingMachine): Promise<string | undefined> => {
+    const found = await fly.get(machine.app_name, machine.fly_machine_id);
+    return found.kind === 'gone' ? found.evidence : undefined;
+  };
+
+  const confirmNow = async (machine: LeavingMachine, reason: MachineReason, sessionReason?: SessionReason) => {
+    const first = await look(machine);
+    if (first === undefined) return;
+    await machines.recordAbsent(machine.machine_id);
+    await clock.sleep(absenceGraceMs, stopping.signal);
+    const second = await look(machine);
+    if (second !== undefined) await recordGone(machine, reason, sessionReason, `${first}, then ${second}`);
+  };
+
   const follow = async (machine: LeavingMachine, reason: MachineReason, sessionReason?: SessionReason) => {
     const untilMs = clock.monotonicMs() + watchMs;
     for (let poll = 0; clock.monotonicMs() < untilMs; poll += 1) {
       await clock.sleep(pollsMs[Math.min(poll, pollsMs.length - 1)] as number, stopping.signal);
       const evidence = await isGone(machine);
       if (evidence === undefined) continue;
-      const result = await machines.recordGone(machine.machine_id, reason, sessionReason);
-      logger.info({ ...machine, reason, evidence, session_id: result.session_id }, 'machine gone');
-      onGone(result.session_id ?? undefined);
-      return;
+      return recordGone(machine, reason, sessionReason, evidence);
     }
   };
 
   const destroyNow = async (machine: LeavingMachine, reason: MachineReason, sessionReason?: SessionReason) => {
     const state = await machines.recordDestroying(machine.machine_id, reason); // E3
     if (state !== null && machineRanks[state] < machineRanks.destroying) return;
+    crashPoint('ending.committed');
     await fly.destroy(machine.app_name, machine.fly_machine_id);
     await follow(machine, reason, sessionReason);
   };
@@ -90,6 +119,7 @@ export function createEndings(deps: EndingsDeps): Endings {
 
   return {
     watch: (machine, reason, sessionReason) => start(machine, () => follow(machine, reason, sessionReason)),
+    confirm: (machine, reason, sessionReason) => start(machine, () => confirmNow(machine, reason, sessionReason)),
     destroy: (machine, reason, sessionReason) => start(machine, () => destroyNow(machine, reason, sessionReason)),
     stop: async () => {
       stopping.abort(new Error('endings stop'));

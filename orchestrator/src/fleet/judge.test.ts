@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { AliveRow } from '../database/rows.ts';
 import type { FlyMachine } from '../fly/classify.ts';
 import { flyId, makeAlive } from '../testing.ts';
-import { brakeLimit, judge, judgeFound, type Listed } from './judge.ts';
+import { brakeLimit, type Court, judge, judgeFound, type Listed } from './judge.ts';
 
 const listed = (state = 'started', hostStatus = 'ok'): FlyMachine => ({
   id: flyId,
@@ -13,6 +13,8 @@ const listed = (state = 'started', hostStatus = 'ok'): FlyMachine => ({
   hostStatus,
   metadata: {},
 });
+
+const court: Court = { deadlines: d, leasesCount: true };
 
 /** What is known of a machine, and what should be done about it. */
 const cases: Array<[string, Partial<AliveRow>, Listed, object]> = [
@@ -61,6 +63,19 @@ const cases: Array<[string, Partial<AliveRow>, Listed, object]> = [
   ],
   ['a machine that is booting', { state: 'created', state_ms: 20_000, session_rank: 30 }, listed(), { kind: 'leave' }],
   [
+    'one that is late',
+    { state: 'created', state_ms: d.createMs + 1, session_rank: 30 },
+    listed('starting'),
+    { kind: 'hedge' },
+  ],
+  [
+    'a standby machine that rests for long',
+    { state: 'created', state_ms: d.createMs + 1, session_id: null, session_rank: null },
+    listed('created'),
+    { kind: 'leave' },
+  ],
+  ['a machine whose host is well again', { host_bad_ms: 4_000 }, listed(), { kind: 'noteHost', ok: true }],
+  [
     'one that was never claimed',
     { state: 'created', state_ms: d.createMs + d.claimMs + 1, session_rank: 30 },
     listed(),
@@ -94,29 +109,50 @@ const cases: Array<[string, Partial<AliveRow>, Listed, object]> = [
 
 describe('the verdict about', () => {
   test.each(cases)('%s', (_what, row, fly, expected) => {
-    expect(judge(makeAlive(row), fly, d)).toMatchObject(expected);
+    expect(judge(makeAlive(row), fly, court)).toMatchObject(expected);
   });
+});
+
+test('no lease is looked at while leases may not be judged', () => {
+  const row = makeAlive({ lease_lapsed: true });
+  expect(judge(row, listed(), { ...court, leasesCount: false })).toEqual({ kind: 'leave' });
 });
 
 describe('a probe that finds the machine', () => {
   test('running: a lapsed lease is no evidence, nothing is done', () => {
-    expect(judgeFound(makeAlive({ lease_lapsed: true }), listed(), 'worker_lost')).toEqual({ kind: 'leave' });
+    expect(judgeFound(makeAlive({ lease_lapsed: true }), listed(), 'worker_lost', court)).toEqual({ kind: 'leave' });
   });
 
   test.each(['stopped', 'failed'])('%s: nothing starts it again, it is destroyed', (state) => {
-    expect(judgeFound(makeAlive(), listed(state), 'worker_lost')).toMatchObject({
+    expect(judgeFound(makeAlive(), listed(state), 'worker_lost', court)).toMatchObject({
       kind: 'destroy',
       sessionReason: 'worker_lost',
     });
   });
 
-  test('on an unreachable host: lost only when its lease lapsed too, and the brake counts it', () => {
-    const lost = listed('started', 'unreachable');
-    expect(judgeFound(makeAlive(), lost, 'worker_lost')).toEqual({ kind: 'leave' });
-    expect(judgeFound(makeAlive({ lease_lapsed: true }), lost, 'worker_lost')).toMatchObject({
+  const lost = listed('started', 'unreachable');
+  const silent = { lease_lapsed: true, host_bad_ms: d.hostGraceMs };
+
+  test('on an unreachable host: first noted, then left alone while its worker is heard', () => {
+    expect(judgeFound(makeAlive(), lost, 'worker_lost', court)).toEqual({ kind: 'noteHost', ok: false });
+    expect(judgeFound(makeAlive({ ...silent, lease_lapsed: false }), lost, 'worker_lost', court)).toEqual({
+      kind: 'leave',
+    });
+  });
+
+  test('on a host that is unreachable for a grace, and silent: lost, and the brake counts it', () => {
+    expect(judgeFound(makeAlive({ ...silent, host_bad_ms: d.hostGraceMs - 1 }), lost, 'worker_lost', court)).toEqual({
+      kind: 'leave',
+    });
+    expect(judgeFound(makeAlive(silent), lost, 'worker_lost', court)).toMatchObject({
       reason: 'host_lost',
       braked: true,
     });
+  });
+
+  test('on an unreachable host while leases may not be judged: left alone', () => {
+    const blind = { ...court, leasesCount: false };
+    expect(judgeFound(makeAlive(silent), lost, 'worker_lost', blind)).toEqual({ kind: 'leave' });
   });
 });
 

@@ -9,6 +9,7 @@ import type { Intent } from '../database/rows.ts';
 import type { CreateOutcome, FlyRefusal } from '../fly/classify.ts';
 import type { FlyClient } from '../fly/client.ts';
 import { nextRegion } from '../sessions/placement.ts';
+import { crashPoint } from './crash-points.ts';
 import type { Endings } from './ending.ts';
 import { createBody, type MachineTemplate } from './machine-config.ts';
 
@@ -44,7 +45,7 @@ export interface ProvisionerDeps {
 
 const triesPerRun = 10;
 const patientTries = 3;
-const maxAttempts = 5;
+const maxRegions = 5;
 const scanLimit = 20;
 
 /** What comes after an answer of Fly. */
@@ -62,7 +63,9 @@ export function createProvisioner(deps: ProvisionerDeps): Provisioner {
   const over: Step = { kind: 'over' };
 
   const adopt = async (intent: Intent, flyMachineId: string, region: string): Promise<Step> => {
+    crashPoint('create.answered');
     const state = await machines.recordCreated(intent.machine_id, flyMachineId, region);
+    crashPoint('create.recorded');
     const wanted = state !== 'unknown' && machineRanks[state] < machineRanks.draining;
     const ids = { machine_id: intent.machine_id, fly_machine_id: flyMachineId, app_name: intent.app_name };
     logger.info({ ...ids, session_id: intent.session_id, region, state }, 'machine created');
@@ -77,6 +80,7 @@ export function createProvisioner(deps: ProvisionerDeps): Provisioner {
   };
 
   const lookThenRetry = async (intent: Intent, tries: number): Promise<Step> => {
+    crashPoint('create.unclear');
     const found = await fly.findByMetadata(intent.app_name, 'machine_id', intent.machine_id);
     const machine = found.kind === 'listed' ? found.machines.find((m) => m.state !== 'destroyed') : undefined;
     if (machine) return adopt(intent, machine.id, machine.region);
@@ -85,11 +89,14 @@ export function createProvisioner(deps: ProvisionerDeps): Provisioner {
 
   /** Fly surely did not make it: the next region, or the end of the session. */
   const giveUp = async (intent: Intent, refusal: FlyRefusal): Promise<Step> => {
-    const elsewhere = ['noCapacity', 'hostBusy', 'quota'].includes(refusal.kind) && intent.attempt < maxAttempts;
+    const elsewhere =
+      ['noCapacity', 'hostBusy', 'quota'].includes(refusal.kind) && intent.tried_regions.length < maxRegions;
     const wanted = intent.regions.length > 0 ? intent.regions : [intent.region];
     const region = elsewhere ? nextRegion(wanted, intent.tried_regions, intent.allowed_regions) : undefined;
     const next = region === undefined ? undefined : { machineId: newId(), region };
+    crashPoint('create.refused');
     const result = await machines.recordCreateFailed(intent.machine_id, reasonOf(refusal.kind), next);
+    crashPoint('create.refusal_recorded');
     const ids = { machine_id: intent.machine_id, session_id: intent.session_id, region: intent.region };
     logger.warn({ ...ids, kind: refusal.kind, state: result.kind, target: region }, 'machine could not be created');
     if (intent.session_id !== null) onChange(intent.session_id);
@@ -133,6 +140,7 @@ export function createProvisioner(deps: ProvisionerDeps): Provisioner {
     await clock.sleep(intent.wait_ms, stopping.signal);
     for (let tries = 0; tries < triesPerRun; tries += 1) {
       if (!(await machines.keepIntent(intent.machine_id))) return; // P2
+      crashPoint('create.kept');
       const outcome = await fly.create(intent.app_name, createBody(intent, template));
       const step = await conclude(intent, outcome, tries);
       if (step.kind === 'over') return;

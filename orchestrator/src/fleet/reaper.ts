@@ -1,12 +1,16 @@
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
-import type { MachineReason, SessionReason } from '@greenroom/shared/session/reasons.ts';
+import type { MachineReason } from '@greenroom/shared/session/reasons.ts';
 import { machineRanks } from '@greenroom/shared/session/states.ts';
 import type { MachineStore } from '../database/machine-store.ts';
 import type { AliveRow } from '../database/rows.ts';
 import type { FlyMachine } from '../fly/classify.ts';
 import type { FlyClient } from '../fly/client.ts';
-import { judgeFound, type Verdict } from './judge.ts';
+import { nextRegion } from '../sessions/placement.ts';
+import { crashPoint } from './crash-points.ts';
+import type { Duty } from './duties.ts';
+import type { LeavingMachine } from './ending.ts';
+import { type Court, isReplaced, judgeFound, type Verdict } from './judge.ts';
 
 /**
  * Carries out what was judged about one machine.
@@ -14,27 +18,36 @@ import { judgeFound, type Verdict } from './judge.ts';
  * R1  A DELETE only after the committed transition of its row to `destroying`.
  * R2  Absence is two findings a grace apart; the first is written on the row, so that any orchestrator may make the second.
  * R3  Every end logs its evidence.
+ * R4  A machine is destroyed as it was judged: at the same epoch, and while we are still on the duty under which we judged.
+ * R5  One that fails before its claim is replaced in the next region; one that is lost in the interview, where it was.
  */
 export interface Reaper {
   /** Asks Fly whether it is gone, and records it when it is. Answers what else should be done. */
-  probe(row: AliveRow, reason: MachineReason, sessionReason: SessionReason): Promise<Verdict>;
-  destroy(row: AliveRow, verdict: Extract<Verdict, { kind: 'destroy' }>): Promise<void>;
+  probe(row: AliveRow, suspicion: Suspicion, court: Court, duty?: Duty): Promise<Verdict>;
+  destroy(row: AliveRow, verdict: Extract<Verdict, { kind: 'destroy' }>, duty?: Duty): Promise<void>;
+  /** A second attempt beside a machine that is late. */
+  hedge(row: AliveRow, evidence: string, duty?: Duty): Promise<void>;
+  noteHost(row: AliveRow, ok: boolean): Promise<void>;
   /** A machine of ours at Fly that no row wants. */
-  destroyOrphan(app: string, machine: FlyMachine): Promise<void>;
+  destroyOrphan(app: string, machine: FlyMachine, duty?: Duty): Promise<void>;
 }
 
+type Suspicion = Pick<Extract<Verdict, { kind: 'probe' }>, 'reason' | 'sessionReason'>;
+
 export interface ReaperDeps {
-  machines: Pick<MachineStore, 'recordGone' | 'recordAbsent' | 'recordDestroying'>;
+  machines: Pick<MachineStore, 'recordGone' | 'recordAbsent' | 'recordDestroying' | 'hedge' | 'recordHost' | 'intent'>;
   fly: Pick<FlyClient, 'get' | 'destroy' | 'findByMetadata'>;
   clock: Clock;
   logger: Logger;
   absenceGraceMs: number;
+  /** A machine was found absent for the first time: look again after the grace. */
+  onAbsent: (machine: LeavingMachine, suspicion: Suspicion) => void;
   onGone: (sessionId: string | undefined) => void;
 }
 
 type Finding = { kind: 'there'; machine: FlyMachine } | { kind: 'absent'; evidence: string } | { kind: 'unclear' };
 
-export function createReaper({ machines, fly, logger, absenceGraceMs, onGone }: ReaperDeps): Reaper {
+export function createReaper({ machines, fly, logger, absenceGraceMs, onAbsent, onGone }: ReaperDeps): Reaper {
   /** A machine whose id we never learnt is looked for by its metadata. */
   const find = async (row: AliveRow): Promise<Finding> => {
     if (row.fly_machine_id === null) {
@@ -56,31 +69,59 @@ export function createReaper({ machines, fly, logger, absenceGraceMs, onGone }: 
     state: row.state,
   });
 
+  /** R5. */
+  const regionAfter = async (row: AliveRow): Promise<string | undefined> => {
+    if (row.session_id === null || row.state === 'claimed') return undefined;
+    const intent = await machines.intent(row.machine_id);
+    if (intent === null) return undefined;
+    const wanted = intent.regions.length > 0 ? intent.regions : [intent.region];
+    return nextRegion(wanted, intent.tried_regions, intent.allowed_regions);
+  };
+
   /** R2. */
-  const noteAbsence = async (row: AliveRow, evidence: string, reason: MachineReason, sessionReason: SessionReason) => {
+  const noteAbsence = async (row: AliveRow, evidence: string, suspicion: Suspicion, duty: Duty | undefined) => {
     if (row.absent_ms === null || row.absent_ms < absenceGraceMs) {
       await machines.recordAbsent(row.machine_id);
+      crashPoint('absence.noted');
+      const { machine_id, app_name, fly_machine_id } = row;
+      if (fly_machine_id !== null) onAbsent({ machine_id, app_name, fly_machine_id }, suspicion);
       return;
     }
-    const result = await machines.recordGone(row.machine_id, reason, sessionReason);
-    logger.info({ ...idsOf(row), reason, evidence, last_seen: row.last_heartbeat_at }, 'machine gone'); // R3
+    const region = isReplaced(suspicion.reason) ? await regionAfter(row) : undefined;
+    crashPoint('absence.certain');
+    const result = await machines.recordGone(row.machine_id, suspicion.reason, suspicion.sessionReason, {
+      duty,
+      region,
+    });
+    crashPoint('absence.recorded');
+    logger.info({ ...idsOf(row), ...suspicion, evidence, last_seen: row.last_heartbeat_at }, 'machine gone'); // R3
     onGone(result.session_id ?? undefined);
   };
 
-  const probe: Reaper['probe'] = async (row, reason, sessionReason) => {
+  const probe: Reaper['probe'] = async (row, suspicion, court, duty) => {
     const finding = await find(row);
-    if (finding.kind === 'absent') await noteAbsence(row, finding.evidence, reason, sessionReason);
-    return finding.kind === 'there' ? judgeFound(row, finding.machine, reason) : { kind: 'leave' };
+    if (finding.kind === 'absent') await noteAbsence(row, finding.evidence, suspicion, duty);
+    return finding.kind === 'there' ? judgeFound(row, finding.machine, suspicion.reason, court) : { kind: 'leave' };
   };
 
-  const destroy: Reaper['destroy'] = async (row, { reason, sessionReason, evidence }) => {
-    const state = await machines.recordDestroying(row.machine_id, reason); // R1
-    if (state === null || machineRanks[state] !== machineRanks.destroying) return;
+  /** R1, R4. False when it must not be destroyed after all. */
+  const commit = async (row: AliveRow, reason: MachineReason, duty: Duty | undefined): Promise<boolean> => {
+    const replaceIn =
+      isReplaced(reason) && row.state !== 'destroying' ? { replaceIn: { region: await regionAfter(row) } } : {};
+    const judged = row.state === 'destroying' ? {} : { judgedEpoch: row.epoch };
+    const state = await machines.recordDestroying(row.machine_id, reason, { ...judged, ...replaceIn, duty });
+    return state !== null && machineRanks[state] === machineRanks.destroying;
+  };
+
+  const destroy: Reaper['destroy'] = async (row, { reason, sessionReason, evidence }, duty) => {
+    if (!(await commit(row, reason, duty))) return;
+    crashPoint('reap.committed');
     const finding = await find(row);
-    if (finding.kind === 'absent') return noteAbsence(row, finding.evidence, reason, sessionReason);
+    if (finding.kind === 'absent') return noteAbsence(row, finding.evidence, { reason, sessionReason }, duty);
     const id = finding.kind === 'there' ? finding.machine.id : row.fly_machine_id;
     if (id === null) return;
     const { kind } = await fly.destroy(row.app_name, id);
+    crashPoint('reap.destroyed');
     const seen = { last_seen: row.last_heartbeat_at, deadline: row.hard_deadline_at };
     logger.info({ ...idsOf(row), fly_machine_id: id, reason, evidence, kind, ...seen }, 'machine destroyed'); // R3
   };
@@ -88,9 +129,20 @@ export function createReaper({ machines, fly, logger, absenceGraceMs, onGone }: 
   return {
     probe,
     destroy,
-    destroyOrphan: async (app, machine) => {
+    hedge: async (row, evidence, duty) => {
+      const region = await regionAfter(row);
+      if (!(await machines.hedge(row.machine_id, region, { duty }))) return;
+      crashPoint('hedge.reserved');
+      logger.warn({ ...idsOf(row), evidence, target: region }, 'machine is late; a second attempt beside it');
+    },
+    noteHost: async (row, ok) => {
+      await machines.recordHost(row.machine_id, ok);
+      logger.warn({ ...idsOf(row), outcome: ok ? 'ok' : 'not ok', last_seen: row.last_heartbeat_at }, 'host status');
+    },
+    destroyOrphan: async (app, machine, duty) => {
       const id = machine.metadata.machine_id;
-      if (id !== undefined && /^[0-9a-f-]{36}$/.test(id)) await machines.recordDestroying(id, 'orphan'); // R1
+      if (id !== undefined && /^[0-9a-f-]{36}$/.test(id)) await machines.recordDestroying(id, 'orphan', { duty }); // R1
+      crashPoint('orphan.found');
       const { kind } = await fly.destroy(app, machine.id);
       const ids = { fly_machine_id: machine.id, app_name: app, machine_name: machine.name };
       logger.warn(

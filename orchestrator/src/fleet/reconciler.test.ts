@@ -2,10 +2,12 @@ import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
 import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import { defaultDeadlines } from '@greenroom/shared/session/deadlines.ts';
 import { describe, expect, test } from 'vitest';
+import type { DestroyingOptions } from '../database/machine-store.ts';
 import type { AliveRow } from '../database/rows.ts';
 import type { FlyMachine, Presence } from '../fly/classify.ts';
 import type { ListOutcome } from '../fly/client.ts';
-import { flyId, machineId, makeAlive, sessionId } from '../testing.ts';
+import { flyId, machineId, makeAlive, makeIntent, sessionId } from '../testing.ts';
+import { type Duty, dutyOfApp } from './duties.ts';
 import { createReaper } from './reaper.ts';
 import { createReconciler } from './reconciler.ts';
 
@@ -23,10 +25,18 @@ interface World {
   list?: ListOutcome;
   rows?: AliveRow[];
   get?: Presence;
+  /** The row has moved on since it was judged. */
+  stale?: boolean;
+  /** The duties that are held. */
+  duties?: Duty[];
 }
 
-function make({ list = { kind: 'listed', machines: [flyMachine()] }, rows = [makeAlive()], get }: World) {
+const mine: Duty = { name: dutyOfApp('gr-acme-1'), fence: 7 };
+
+function make(world: World) {
+  const { list = { kind: 'listed', machines: [flyMachine()] }, rows = [makeAlive()], get, duties = [mine] } = world;
   const calls: string[] = [];
+  const clock = createFakeClock();
   const machines = {
     apps: async () => ['gr-acme-1'],
     alive: async () => {
@@ -34,14 +44,17 @@ function make({ list = { kind: 'listed', machines: [flyMachine()] }, rows = [mak
       return rows;
     },
     recordAbsent: async () => void calls.push('absent'),
-    recordDestroying: async (_id: string, reason: string) => {
-      calls.push(`destroying ${reason}`);
-      return 'destroying' as const;
+    recordDestroying: async (_id: string, reason: string, { duty }: DestroyingOptions = {}) => {
+      calls.push(`destroying ${reason} fence ${duty?.fence}`);
+      return world.stale ? ('claimed' as const) : ('destroying' as const);
     },
     recordGone: async (_id: string, reason: string, sessionReason?: string) => {
       calls.push(`gone ${reason} ${sessionReason}`);
       return { kind: 'recorded' as const, session_id: sessionId };
     },
+    hedge: async (_id: string, region: string | undefined) => calls.push(`hedge in ${region}`) > 0,
+    recordHost: async (_id: string, ok: boolean) => calls.push(`host ${ok}`),
+    intent: async () => makeIntent(),
   };
   const fly = {
     list: async () => {
@@ -56,9 +69,21 @@ function make({ list = { kind: 'listed', machines: [flyMachine()] }, rows = [mak
     findByMetadata: async (): Promise<ListOutcome> => ({ kind: 'listed', machines: [] }),
   };
   const shared = { machines, fly, logger: silentLogger(), deadlines: defaultDeadlines };
-  const reaper = createReaper({ ...shared, clock: createFakeClock(), absenceGraceMs: 3_000, onGone: () => undefined });
-  const reconciler = createReconciler({ ...shared, reaper, deploymentId: 'ours' });
+  const reaper = createReaper({
+    ...shared,
+    clock,
+    absenceGraceMs: 3_000,
+    onAbsent: ({ fly_machine_id }) => void calls.push(`look again at ${fly_machine_id}`),
+    onGone: () => undefined,
+  });
+  const reconciler = createReconciler({
+    ...{ ...shared, reaper, clock, deploymentId: 'ours' },
+    duties: { held: () => duties },
+    leases: { mayJudge: () => true },
+  });
   return {
+    clock,
+    duties,
     tick: async () => {
       await reconciler.tick();
       return calls;
@@ -81,7 +106,7 @@ describe('a tick', () => {
 
   test('a machine that a GET misses once is only noted; the session lives', async () => {
     const calls = await make({ list: { kind: 'listed', machines: [] }, get: { kind: 'gone', evidence: '404' } }).tick();
-    expect(calls).toEqual(['list', 'rows', 'absent']);
+    expect(calls).toEqual(['list', 'rows', 'absent', `look again at ${flyId}`]);
   });
 
   test('a machine that is missed again a grace later is gone, and its session ends with the reason', async () => {
@@ -105,11 +130,11 @@ describe('a tick', () => {
 
   test('the transition to destroying is committed before the DELETE', async () => {
     const calls = await make({ rows: [makeAlive({ past_deadline: true })] }).tick();
-    expect(calls).toEqual(['list', 'rows', 'destroying hard_deadline', `DELETE ${flyId}`]);
+    expect(calls).toEqual(['list', 'rows', 'destroying hard_deadline fence 7', `DELETE ${flyId}`]);
   });
 
   test('a machine of ours that no row wants is destroyed', async () => {
-    expect(await make({ rows: [] }).tick()).toEqual(['list', 'rows', 'destroying orphan', `DELETE ${flyId}`]);
+    expect(await make({ rows: [] }).tick()).toEqual(['list', 'rows', 'destroying orphan fence 7', `DELETE ${flyId}`]);
   });
 
   test("others' machines are never touched", async () => {
@@ -125,6 +150,32 @@ describe('a tick', () => {
     expect(await make({ list: { kind: 'listed', machines }, rows: [] }).tick()).toEqual(['list', 'rows']);
     const five = await make({ list: { kind: 'listed', machines: machines.slice(1) }, rows: [] }).tick();
     expect(five.filter((call) => call.startsWith('DELETE'))).toHaveLength(5);
+  });
+
+  test('a machine that was claimed after it was judged is not destroyed', async () => {
+    const rows = [makeAlive({ state: 'created', epoch: null, session_rank: 30, state_ms: 90_000 })];
+    expect((await make({ rows, stale: true }).tick()).at(-1)).toBe('destroying boot_timeout fence 7');
+  });
+
+  test('a machine that is late gets a second attempt beside it, in the next region', async () => {
+    const rows = [makeAlive({ state: 'created', epoch: null, session_rank: 30, state_ms: 46_000 })];
+    expect(await make({ rows }).tick()).toEqual(['list', 'rows', 'hedge in ams']);
+  });
+
+  test('does nothing for apps whose duty another holds', async () => {
+    expect(await make({ duties: [] }).tick()).toEqual([]);
+    expect(await make({ duties: [{ name: 'reconcile:99', fence: 1 }] }).tick()).toEqual([]);
+  });
+
+  test('comes once per tick and duty, and at once when the duty has changed hands and come back', async () => {
+    const { clock, duties, tick } = make({});
+    await tick();
+    await clock.advance(defaultDeadlines.reconcileTickMs - 1);
+    expect(await tick()).toHaveLength(2);
+    duties[0] = { ...mine, fence: 9 };
+    expect(await tick()).toHaveLength(4);
+    await clock.advance(defaultDeadlines.reconcileTickMs);
+    expect(await tick()).toHaveLength(6);
   });
 
   test('an end that was decided before is carried out, brake or not', async () => {

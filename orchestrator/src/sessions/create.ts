@@ -6,6 +6,7 @@ import { type Caller, sha256 } from '../api/authenticate.ts';
 import { bodyHash } from '../api/canonical-json.ts';
 import type { Intent, SessionRow } from '../database/rows.ts';
 import type { CreateResult, NewSession, SessionStore } from '../database/session-store.ts';
+import { crashPoint } from '../fleet/crash-points.ts';
 import { placeSession } from './placement.ts';
 import { isRegion } from './regions.ts';
 
@@ -109,6 +110,7 @@ export function createSessionCreator(deps: CreateDeps) {
       throw fieldError('settings.record_video', 'this deployment does not record video');
     const invitationCode = newSecret();
     const result = await sessions.create(toRequest(body, context, invitationCode));
+    crashPoint('create.committed');
     if (result.kind === 'created') return { ...result, invitationCode };
     if (result.kind === 'replayed') return result;
     throw refusal(result);

@@ -1,6 +1,7 @@
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { CallStore } from '../database/call-store.ts';
 import type { OwedCall } from '../database/rows.ts';
+import { crashPoint } from '../fleet/crash-points.ts';
 import { callContext, type Vault } from '../tokens/vault.ts';
 import type { VoiceProvider } from './voice-provider.ts';
 
@@ -42,7 +43,9 @@ export function createHangUps({ calls, voice, vault, logger }: HangUpDeps): Hang
   const settle = async (call: OwedCall): Promise<void> => {
     const credential = credentialOf(call);
     const beyondReach = call.call_id === null || credential === undefined || call.age_ms > callCapMs; // H1
+    crashPoint('hang_up.taken');
     const over = beyondReach || (await voice.hangUp(call.call_id as string, credential as string)).kind === 'over';
+    crashPoint('hang_up.done');
     if (over) await calls.recordHangUp(call.id);
     const fields = {
       session_id: call.session_id,

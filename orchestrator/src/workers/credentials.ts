@@ -3,6 +3,7 @@ import type { OpenCallResponse } from '@greenroom/shared/protocol/worker-api.ts'
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { CallOf, CallStore } from '../database/call-store.ts';
 import type { SessionRow } from '../database/rows.ts';
+import { crashPoint } from '../fleet/crash-points.ts';
 import { type InterviewerOptions, realtimeSession } from '../sessions/interviewer.ts';
 import type { ProviderFailure, VoiceProvider } from '../sessions/voice-provider.ts';
 import { callContext, type Vault } from '../tokens/vault.ts';
@@ -56,9 +57,11 @@ export function createCallOpener({ calls, voice, vault, clock, interviewer }: Ca
 
   return async (of: CallOf): Promise<OpenCallResponse> => {
     const row = await openRow(of); // O1
+    crashPoint('call.opened');
     const session = realtimeSession(row, interviewer);
     const minted = await voice.mint(session, lifeSeconds(row, clock.now()), row.session_id);
     if (minted.kind !== 'minted') throw new AppError(failureCodes[minted.kind]);
+    crashPoint('call.minted');
     const ciphertext = vault.seal(minted.value, callContext(row.session_id, of.ordinal));
     const lifeMs = Math.max(0, minted.expiresAtMs - clock.now());
     if (!(await calls.record(of, { credential: { ciphertext, lifeMs } }))) throw new AppError('fenced');

@@ -1,14 +1,19 @@
 import type { Directive } from '@greenroom/shared/protocol/worker-api.ts';
 import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
 import { expect, test } from 'vitest';
-import type { Beat } from '../database/machine-store.ts';
+import { type Beat, beatKey } from '../database/machine-store.ts';
 import { createHeartbeats } from './heartbeats.ts';
 
-const beat = (machine_id: string, presence = 'present'): Beat => ({ machine_id, presence, unsaved_entries: 0 });
+const beat = (machine_id: string, presence = 'present'): Beat => ({
+  machine_id,
+  epoch: 1,
+  presence,
+  unsaved_entries: 0,
+});
 
 function make(
   answer: (beats: Beat[]) => Map<string, Directive> = (beats) =>
-    new Map(beats.map((b) => [b.machine_id, { kind: 'continue' }])),
+    new Map(beats.map((b) => [beatKey(b), { kind: 'continue' }])),
 ) {
   const clock = createFakeClock();
   const batches: Beat[][] = [];
@@ -62,7 +67,7 @@ test('a write that failed renews nobody, and the next one works', async () => {
   let away = true;
   const { heartbeats } = make((beats) => {
     if (away) throw new Error('away');
-    return new Map(beats.map((b) => [b.machine_id, { kind: 'continue' }]));
+    return new Map(beats.map((b) => [beatKey(b), { kind: 'continue' }]));
   });
   const first = heartbeats.record(beat('a'));
   const refused = expect(first).rejects.toThrow('away');

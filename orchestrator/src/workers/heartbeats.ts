@@ -1,6 +1,7 @@
 import type { Directive } from '@greenroom/shared/protocol/worker-api.ts';
 import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
-import type { Beat, MachineStore } from '../database/machine-store.ts';
+import { type Beat, beatKey, type MachineStore } from '../database/machine-store.ts';
+import type { LeaseWatch } from '../fleet/lease-watch.ts';
 
 /**
  * Collects heartbeats and writes them in one batch, at most once per `flushMs`; each answers when its batch is written.
@@ -23,9 +24,11 @@ export interface HeartbeatsDeps {
   machines: Pick<MachineStore, 'recordHeartbeats'>;
   clock: Clock;
   flushMs: number;
+  /** Told of what was stored and what was not. */
+  leases?: Pick<LeaseWatch, 'able' | 'unable'>;
 }
 
-export function createHeartbeats({ machines, clock, flushMs }: HeartbeatsDeps): Heartbeats {
+export function createHeartbeats({ machines, clock, flushMs, leases }: HeartbeatsDeps): Heartbeats {
   let waiting: Waiting[] = [];
   let timer: Timer | undefined;
   let lastFlushMs = Number.NEGATIVE_INFINITY;
@@ -34,10 +37,12 @@ export function createHeartbeats({ machines, clock, flushMs }: HeartbeatsDeps): 
   const write = async (batch: Waiting[]): Promise<void> => {
     try {
       // The last word of a machine counts.
-      const beats = [...new Map(batch.map(({ beat }) => [beat.machine_id, beat])).values()];
+      const beats = [...new Map(batch.map(({ beat }) => [beatKey(beat), beat])).values()];
       const directives = await machines.recordHeartbeats(beats);
-      for (const { beat, resolve } of batch) resolve(directives.get(beat.machine_id) ?? { kind: 'fenced' });
+      leases?.able();
+      for (const { beat, resolve } of batch) resolve(directives.get(beatKey(beat)) ?? { kind: 'fenced' });
     } catch (error) {
+      leases?.unable();
       for (const { reject } of batch) reject(error);
     }
   };

@@ -20,6 +20,8 @@ import type { Config } from '../config.ts';
 import type { RecordAudit } from '../database/audit-store.ts';
 import type { CallStore } from '../database/call-store.ts';
 import type { MachineStore } from '../database/machine-store.ts';
+import type { ClaimRow } from '../database/rows.ts';
+import { crashPoint } from '../fleet/crash-points.ts';
 import type { Endings } from '../fleet/ending.ts';
 import type { VideoOffers } from '../video/offers.ts';
 import { answerClaim, type ClaimAnswerDeps } from './claims.ts';
@@ -36,7 +38,7 @@ export interface WorkerRoutesDeps extends ClaimAnswerDeps, Omit<CallOpenerDeps, 
   heartbeats: Heartbeats;
   /** Null when nothing is recorded here. */
   videoOffers: VideoOffers | null;
-  endings: Pick<Endings, 'watch'>;
+  endings: Pick<Endings, 'watch' | 'destroy'>;
   audit: RecordAudit;
   clock: Clock;
   logger: Logger;
@@ -85,11 +87,18 @@ export function workerRoutes(deps: WorkerRoutesDeps): FastifyPluginAsyncZod {
       ? { worker_token: await databaseTokens.mintWorker(claims) }
       : {};
 
+  /** Those of which Fly's id is not known yet are left to whoever creates them, and to the reaper. */
+  const destroyLosers = (losers: Extract<ClaimRow, { kind: 'claimed' }>['losers']): void => {
+    for (const { machine_id, app_name, fly_machine_id } of losers)
+      if (fly_machine_id !== null) endings.destroy({ machine_id, app_name, fly_machine_id }, 'superseded');
+  };
+
   const ordinal = z.object({ ordinal: z.coerce.number().int().min(1).max(1_000) });
 
   return async (app) => {
     app.post('/claim', { schema: { body: claimRequest, response: { 200: claimResponse } } }, async (request) => {
       const identity = await machineOf(request);
+      crashPoint('claim.asked');
       const claimed = await machines.claim({
         machineName: identity.machine_name,
         appName: identity.app_name,
@@ -100,11 +109,14 @@ export function workerRoutes(deps: WorkerRoutesDeps): FastifyPluginAsyncZod {
       const ids = { machine_name: identity.machine_name, fly_machine_id: identity.machine_id, region: identity.region };
       if (claimed.kind === 'refused') {
         logger.warn({ ...ids, reason: claimed.why }, 'claim refused');
+        if (claimed.retry) throw new AppError('claim_too_early', { retryAfterS: 1 });
         void refusals(request, claimed.why, identity.machine_name);
         throw new AppError('claim_refused', { detail: `The claim was refused: ${claimed.why}.` });
       }
+      crashPoint('claim.committed');
       const { session_id, epoch } = claimed.session;
       logger.info({ ...ids, session_id, epoch }, 'session claimed');
+      destroyLosers(claimed.losers);
       const answer = await answerClaim(claimed, deps);
       onChange(session_id);
       return answer;
@@ -115,7 +127,11 @@ export function workerRoutes(deps: WorkerRoutesDeps): FastifyPluginAsyncZod {
       { schema: { body: heartbeatRequest, response: { 200: heartbeatResponse } } },
       async (request) => {
         const worker = await workerOf(request);
-        const directive = await heartbeats.record({ machine_id: worker.machine_id, ...request.body });
+        const directive = await heartbeats.record({
+          machine_id: worker.machine_id,
+          epoch: worker.epoch,
+          ...request.body,
+        });
         const video = await deps.videoOffers?.of(worker.session_id, request.body.video_ordinal);
         return {
           lease_ms: config.deadlines.leaseMs,
@@ -146,6 +162,7 @@ export function workerRoutes(deps: WorkerRoutesDeps): FastifyPluginAsyncZod {
     app.post('/finish', { schema: { body: finishRequest } }, async (request, reply) => {
       const worker = await workerOf(request);
       const { kind, app_name, fly_machine_id } = await machines.finish(worker.machine_id, worker.epoch, request.body);
+      crashPoint('finish.committed');
       const { session_id, machine_id } = worker;
       logger.info(
         { session_id, machine_id, kind, ...('reason' in request.body ? { reason: request.body.reason } : {}) },

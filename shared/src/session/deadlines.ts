@@ -10,6 +10,18 @@ export const defaultDeadlines = {
   heartbeatFlushMs: 1_000,
   /** A lease that was not renewed for this long has lapsed: suspicion, never evidence. */
   leaseMs: 20_000,
+  /** An orchestrator holds its duties (reconciling, housekeeping) this long; one that is killed is replaced after it. */
+  dutyLeaseMs: 2_000,
+  /** Duties are renewed, and free ones taken, this often. */
+  dutyRenewMs: 500,
+  /** Due intents that nobody executes are looked for this often. */
+  intentScanMs: 1_000,
+  /** Fly says that a host is not ok for this long, and its worker's lease has lapsed: the machine is lost. */
+  hostGraceMs: 15_000,
+  /** A returning browser could not be connected twice, this far apart: its machine is given up. */
+  unreachableGapMs: 2_000,
+  /** The second of those must come within this. */
+  unreachableWindowMs: 60_000,
   /** A worker that has lost its lease ends itself after this long. Never sooner: the control plane may be away. */
   leaseLostMs: 600_000,
   /** Standby machine asked to start and not `started` by then: the next standby is tried. */

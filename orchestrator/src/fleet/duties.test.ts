@@ -1,0 +1,116 @@
+import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
+import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
+import { describe, expect, test } from 'vitest';
+import { createDuties, type Duty, dutyNames, dutyOfApp } from './duties.ts';
+import { createLeaseWatch } from './lease-watch.ts';
+
+function make(answers: Array<Duty[] | Error>) {
+  const clock = createFakeClock();
+  const asked: boolean[] = [];
+  const store = {
+    keepDuties: async (_names: string[], _leaseMs: number, draining: boolean) => {
+      asked.push(draining);
+      await clock.sleep(100);
+      const answer = answers.shift() ?? [];
+      if (answer instanceof Error) throw answer;
+      return answer;
+    },
+  };
+  const duties = createDuties({ store, names: dutyNames, leaseMs: 2_000, clock, logger: silentLogger() });
+  const renew = async () => {
+    const done = duties.renew();
+    done.catch(() => undefined);
+    await clock.advance(100);
+    await done;
+  };
+  return { clock, asked, duties, renew };
+}
+
+const duty = (n: number, fence = 1): Duty => ({ name: `reconcile:${n}`, fence });
+
+describe('duties', () => {
+  test('are held for a lease from when they were asked for, not from the answer', async () => {
+    const { clock, duties, renew } = make([[duty(0), { name: 'housekeeping', fence: 4 }]]);
+    await renew();
+    expect(duties.held('reconcile')).toEqual([duty(0)]);
+    expect(duties.held('housekeeping')).toEqual([{ name: 'housekeeping', fence: 4 }]);
+    await clock.advance(1_899);
+    expect(duties.held('reconcile')).toHaveLength(1);
+    await clock.advance(1);
+    expect(duties.held('reconcile')).toEqual([]);
+  });
+
+  test('end by themselves when the database is away', async () => {
+    const { clock, duties, renew } = make([[duty(0)], new Error('away')]);
+    await renew();
+    await expect(renew()).rejects.toThrow('away');
+    expect(duties.held('reconcile')).toHaveLength(1);
+    await clock.advance(2_000);
+    expect(duties.held('reconcile')).toEqual([]);
+  });
+
+  test('that are given back are not taken again', async () => {
+    const { clock, asked, duties, renew } = make([[duty(0)], []]);
+    await renew();
+    const back = duties.giveBack();
+    expect(duties.held('reconcile')).toEqual([]);
+    await clock.advance(100);
+    await back;
+    await renew();
+    expect(asked).toEqual([false, true]);
+  });
+
+  test('every app belongs to one that exists', () => {
+    const names = new Set(Array.from({ length: 100 }, (_, n) => dutyOfApp(`gr-tenant-${n}`)));
+    expect([...names].every((name) => dutyNames.includes(name))).toBe(true);
+    expect(names.size).toBe(dutyNames.length - 1);
+  });
+});
+
+describe('leases may be judged', () => {
+  const watch = () => {
+    const clock = createFakeClock();
+    const leases = createLeaseWatch({ clock, leaseMs: 20_000 });
+    const beat = async (forMs: number) => {
+      for (let ms = 0; ms < forMs; ms += 1_000) {
+        leases.able();
+        await clock.advance(1_000);
+      }
+    };
+    return { clock, leases, beat };
+  };
+
+  test('after one full lease of being able to take heartbeats, not before', async () => {
+    const { leases, beat } = watch();
+    expect(leases.mayJudge([true])).toBe(false);
+    await beat(19_000);
+    expect(leases.mayJudge([true])).toBe(false);
+    await beat(1_000);
+    expect(leases.mayJudge([true])).toBe(true);
+  });
+
+  test('a failure begins the time anew', async () => {
+    const { leases, beat } = watch();
+    await beat(30_000);
+    leases.unable();
+    await beat(19_000);
+    expect(leases.mayJudge([true])).toBe(false);
+    await beat(1_000);
+    expect(leases.mayJudge([true])).toBe(true);
+  });
+
+  test('a process that slept begins anew', async () => {
+    const { clock, leases, beat } = watch();
+    await beat(30_000);
+    await clock.advance(60_000);
+    leases.able();
+    expect(leases.mayJudge([true])).toBe(false);
+  });
+
+  test('not when those of all of several workers have lapsed: then we are cut off', async () => {
+    const { leases, beat } = watch();
+    await beat(30_000);
+    expect(leases.mayJudge([true, true, true])).toBe(false);
+    expect(leases.mayJudge([true, false, true])).toBe(true);
+  });
+});
