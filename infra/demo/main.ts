@@ -21,20 +21,26 @@ async function main(): Promise<number> {
   let summary: Omit<DemoSummary, 'processes_left'> | undefined;
   let failure: unknown;
   let interrupted = false;
-  const onInterrupt = () => {
-    interrupted = true;
-    print('\nStopping …');
-    stack?.stop().catch(() => undefined);
-  };
-  process.once('SIGINT', onInterrupt);
-  process.once('SIGTERM', onInterrupt);
+  // Ctrl-C leaves whatever is under way and stops everything; a second one is not needed, the stops are bounded.
+  const interruption = new Promise<never>((_resolve, reject) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      process.once(signal, () => {
+        interrupted = true;
+        print('\nStopping …');
+        reject(new Error('interrupted'));
+      });
+    }
+  });
+  interruption.catch(() => undefined);
   try {
     print('Starting the local cloud and an orchestrator …');
     const startedMs = performance.now();
     stack = await startStack({ dir, voice: { turns: options.turns, paceMs: options.paceMs } });
     print(`Started in ${Math.round(performance.now() - startedMs)} ms. The voice provider is simulated.\n`);
-    summary = await runInterview(stack, options, createTimeline(print));
+    if (interrupted) throw new Error('interrupted');
+    summary = await Promise.race([runInterview(stack, options, createTimeline(print)), interruption]);
     await printTranscript(stack, summary.session_id, print);
+    print(`\nSummary (made by the simulated provider):\n  ${summary.result.summary}`);
   } catch (error) {
     failure = error;
   }

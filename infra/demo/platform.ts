@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SessionView } from '@greenroom/shared/protocol/platform-api.ts';
+import type { ResultView } from '@greenroom/shared/protocol/results.ts';
 
 /** The platform's side of the API, as small as a platform would write it. */
 export interface Platform {
@@ -9,7 +10,8 @@ export interface Platform {
   transcript(
     id: string,
   ): Promise<{ complete: boolean; entries: Array<{ speaker: string; text: string; item_id: string }> }>;
-  result(id: string): Promise<{ summary: string | null; evaluation: unknown } | undefined>;
+  /** Summary and evaluation, once they are final. */
+  result(id: string, limitMs: number): Promise<ResultView>;
   /** Events of a session as they come; ends when the signal is aborted or the session has ended. */
   events(id: string, signal: AbortSignal): AsyncGenerator<SessionEvent>;
   /** Asks until `until` holds. */
@@ -53,11 +55,15 @@ export function createPlatform(publicUrl: string, apiKey: string): Platform {
     getSession: (id) => call('GET', `/api/sessions/${id}`),
     deleteSession: (id) => call('DELETE', `/api/sessions/${id}`),
     transcript: (id) => call('GET', `/api/sessions/${id}/transcript`),
-    result: (id) =>
-      call('GET', `/api/sessions/${id}/result`).catch((error: ApiProblem) => {
-        if (error.status === 404) return undefined;
-        throw error;
-      }),
+    result: async (id, limitMs) => {
+      const deadlineMs = performance.now() + limitMs;
+      for (;;) {
+        const result = (await call('GET', `/api/sessions/${id}/result`)) as ResultView;
+        if (result.status !== 'pending' && result.status !== 'running') return result;
+        if (performance.now() > deadlineMs) throw new Error(`the result is still ${result.status} after ${limitMs} ms`);
+        await sleep(50);
+      }
+    },
     events: async function* (id, signal) {
       const answer = await fetch(`${publicUrl}/api/sessions/${id}/events`, {
         headers: { ...authorization, accept: 'text/event-stream' },

@@ -17,6 +17,7 @@ export interface DemoSummary {
   websocket_url: string;
   machines: Array<{ fly_machine_id: string; epoch: number; state: string }>;
   transcript: { entries: number; speakers: string[] };
+  result: { status: string; summary: string | null; evaluation: unknown };
   timings_ms: Record<
     'accepted' | 'ready' | 'socket_open' | 'sdp_answered' | 'first_entry' | 'ended' | 'machine_gone',
     number | null
@@ -83,9 +84,16 @@ export async function runInterview(
     const machines = await goneMachines(stack, session.session_id, 30_000);
     timeline.mark('machine_gone', machines.map((m) => m.fly_machine_id).join(', '));
     const transcript = await platform.transcript(session.session_id);
+    const result = await platform.result(session.session_id, 30_000);
+    timeline.mark('evaluated', result.status);
     const spoken = transcript.entries.length > 0 && new Set(transcript.entries.map((e) => e.speaker)).size === 2;
     return {
-      ok: ended.status === 'completed' && spoken && transcript.complete && machines.length > 0,
+      ok:
+        ended.status === 'completed' &&
+        spoken &&
+        transcript.complete &&
+        machines.length > 0 &&
+        result.status === 'done',
       session_id: session.session_id,
       status: ended.status,
       reason: ended.reason,
@@ -96,6 +104,7 @@ export async function runInterview(
         entries: transcript.entries.length,
         speakers: [...new Set(transcript.entries.map((entry) => entry.speaker))].sort(),
       },
+      result: { status: result.status, summary: result.summary, evaluation: result.evaluation },
       timings_ms: {
         accepted: timeline.at('accepted'),
         ready: timeline.at('session.ready'),
