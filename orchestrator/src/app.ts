@@ -2,6 +2,7 @@ import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import { newId } from '@greenroom/shared/runtime/ids.ts';
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { capacityRoutes } from './api/capacity.ts';
 import { docsRoutes, registerOpenApi } from './api/docs.ts';
 import { eventRoutes } from './api/events.ts';
 import { joinRoutes } from './api/join.ts';
@@ -79,6 +80,7 @@ async function registerRoutes(app: FastifyInstance, deps: Deps): Promise<void> {
   await app.register(sessionRoutes(deps.api), { prefix: '/api' });
   await app.register(transcriptRoutes(deps.api), { prefix: '/api' });
   await app.register(resultRoutes(deps.api), { prefix: '/api' });
+  await app.register(capacityRoutes(deps.api), { prefix: '/api' });
   await app.register(eventRoutes(deps.api), { prefix: '/api' });
   await app.register(joinRoutes(deps.api), { prefix: '/api' });
   await app.register(workerRoutes(deps.workerApi), { prefix: '/worker/v1' });

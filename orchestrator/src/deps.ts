@@ -8,6 +8,7 @@ import type { Config } from './config.ts';
 import { createRecordAudit } from './database/audit-store.ts';
 import { createCallStore } from './database/call-store.ts';
 import { createConnection } from './database/connection.ts';
+import { createLimitStore } from './database/limit-store.ts';
 import { createMachineStore } from './database/machine-store.ts';
 import type { Intent } from './database/rows.ts';
 import { createSessionStore } from './database/session-store.ts';
@@ -19,14 +20,17 @@ import { createEndings } from './fleet/ending.ts';
 import { createHousekeeping } from './fleet/housekeeping.ts';
 import { createLeaseWatch } from './fleet/lease-watch.ts';
 import type { MachineTemplate } from './fleet/machine-config.ts';
+import { createPlanningPart } from './fleet/planning-part.ts';
 import { createProvisioner } from './fleet/provisioner.ts';
 import { createReaper } from './fleet/reaper.ts';
 import { createReconciler } from './fleet/reconciler.ts';
 import { createTicker, type Job } from './fleet/ticker.ts';
 import { createUnreachable } from './fleet/unreachable.ts';
 import { createFlyClient } from './fly/client.ts';
+import { createConsiderate } from './fly/considerate.ts';
 import type { Check } from './ops/health.ts';
 import { createHangUps } from './sessions/hang-up.ts';
+import { createRegionHealth } from './sessions/region-health.ts';
 import { createVoiceProvider } from './sessions/voice-provider.ts';
 import { createBrowserTokens } from './tokens/browser-tokens.ts';
 import { createDatabaseTokens } from './tokens/database-tokens.ts';
@@ -96,10 +100,14 @@ export async function createDeps(config: Config, outside: Outside = {}) {
   const stores = createStores(config, {
     orchestratorId,
     accessToken: tokens.databaseTokens.own,
-    onAttempt: (intent) => provisioner.execute(intent),
+    onAttempt: (intent) => planning.launcher.execute(intent),
   });
   const { sessions, machines, calls, audit, connection } = stores;
-  const fly = createFlyClient({ ...config.fly, requestMs: deadlines.flyRequestMs, logger });
+  const health = createRegionHealth(clock);
+  const fly = createConsiderate(createFlyClient({ ...config.fly, requestMs: deadlines.flyRequestMs, logger }), {
+    ...{ health, clock, limits: createLimitStore(connection.database) },
+    maxListWaitMs: deadlines.reconcileTickMs,
+  });
   const voice = createVoiceProvider({ ...config.voice, requestMs: deadlines.providerRequestMs, logger });
 
   const readiness = createReadiness({ routes: sessions.routes, clock, pollMs: deadlines.readinessPollMs, logger });
@@ -122,6 +130,10 @@ export async function createDeps(config: Config, outside: Outside = {}) {
   const endings = createEndings({ machines, fly, clock, logger, absenceGraceMs, watchMs: stopTimeoutMs, onGone });
   const template = templateOf(config);
   const provisioner = createProvisioner({ machines, fly, endings, template, clock, logger, onChange });
+  const planning = createPlanningPart({
+    ...{ config, database, orchestratorId, fly, endings, health, clock, logger, onChange },
+    provisioner: () => provisioner,
+  });
   const leases = createLeaseWatch({ clock, leaseMs: deadlines.leaseMs });
   const duties = createDuties({ store: machines, names: dutyNames, leaseMs: deadlines.dutyLeaseMs, clock, logger });
   const reaper = createReaper({
@@ -135,7 +147,10 @@ export async function createDeps(config: Config, outside: Outside = {}) {
   const housekeeping = createHousekeeping({ duties, machines, sessions, hangUps, onChange });
   const heartbeats = createHeartbeats({ machines, clock, flushMs: deadlines.heartbeatFlushMs, leases });
   const unreachable = createUnreachable({ machines, endings, deadlines, logger, onChange });
-  const edge = createEdge({ tokens: tokens.browserTokens, readiness, unreachable, clock, logger, deadlines });
+  const edge = createEdge({
+    ...{ tokens: tokens.browserTokens, readiness, unreachable, clock, logger, deadlines },
+    arrivals: planning.arrivals,
+  });
   const identities = createMachineIdentities({
     issuer: config.fly.oidcIssuer,
     audience: config.workerApiUrl,
@@ -154,6 +169,7 @@ export async function createDeps(config: Config, outside: Outside = {}) {
   const jobs: Job[] = [
     { name: 'duties', everyMs: deadlines.dutyRenewMs, run: renewDuties },
     { name: 'intents', everyMs: deadlines.intentScanMs, run: provisioner.scan },
+    ...planning.jobs,
     // Looks for due duties often, so that one just taken is begun at once; each is done once a tick.
     { name: 'reconcile', everyMs: deadlines.dutyRenewMs, run: reconciler.tick },
     { name: 'housekeeping', everyMs, run: housekeeping.run },
@@ -171,7 +187,7 @@ export async function createDeps(config: Config, outside: Outside = {}) {
   ];
   const { publicUrl } = config;
   const create = {
-    ...{ sessions, deadlines, orchestratorId },
+    ...{ sessions, deadlines, orchestratorId, health, clock },
     defaultRegion: config.fly.defaultRegion,
     workerImage: config.fly.workerImage,
     simulated: config.voice.simulated,
@@ -179,7 +195,7 @@ export async function createDeps(config: Config, outside: Outside = {}) {
   };
   return {
     ...{ config, clock, logger, orchestratorId, ...tokens, ...stores, fly, voice },
-    ...{ readiness, feed, endings, provisioner, heartbeats, edge, duties, ticker, checks, finishing, video, door },
+    ...{ readiness, feed, endings, provisioner, heartbeats, edge, duties, ticker, checks, finishing, video, door, planning },
     api: {
       ...{
         authenticate: door.access.authenticate,
@@ -188,7 +204,10 @@ export async function createDeps(config: Config, outside: Outside = {}) {
         results: finishing.results,
         create,
         readiness,
-        provisioner,
+        launcher: planning.launcher,
+        arrivals: planning.arrivals,
+        pool: planning.pool,
+        usage: planning.usage,
         endings,
         fly,
         feed,

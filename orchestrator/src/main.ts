@@ -32,7 +32,11 @@ const shutdownOf = (app: FastifyInstance, deps: Deps) =>
     { name: 'regular jobs', limitMs: 10_000, run: deps.ticker.stop },
     { name: 'evaluations', limitMs: 5_000, run: deps.finishing.worker.stop },
     { name: 'recordings', limitMs: 10_000, run: () => deps.video?.worker.stop() },
-    { name: 'intents', limitMs: 16_000, run: deps.provisioner.stop },
+    {
+      name: 'intents',
+      limitMs: 16_000,
+      run: () => Promise.all([deps.provisioner.stop(), deps.planning.starter.stop()]),
+    },
     { name: 'endings', limitMs: 16_000, run: deps.endings.stop },
     { name: 'connections', limitMs: 3_000, run: deps.closeConnections },
   ]);

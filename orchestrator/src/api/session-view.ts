@@ -1,12 +1,16 @@
-import type { SessionView } from '@greenroom/shared/protocol/platform-api.ts';
+import type { SchedulePlan, SessionView } from '@greenroom/shared/protocol/platform-api.ts';
 import { sessionReasons } from '@greenroom/shared/session/reasons.ts';
 import { sessionRanks } from '@greenroom/shared/session/states.ts';
 import type { SessionRow } from '../database/rows.ts';
 import type { BrowserTokens } from '../tokens/browser-tokens.ts';
 
-/** A session can be joined from when its machine is asked for until it ends: the edge waits for the worker. */
-export const isJoinable = ({ status }: SessionRow): boolean =>
-  sessionRanks[status] >= sessionRanks.provisioning && sessionRanks[status] < sessionRanks.finalizing;
+/**
+ * A session can be joined from when its machine is asked for until it ends: the edge waits for the worker. One that waits
+ * for its candidate can be joined too: that is what it waits for.
+ */
+export const isJoinable = ({ status, placement, queue }: SessionRow): boolean =>
+  (sessionRanks[status] >= sessionRanks.provisioning && sessionRanks[status] < sessionRanks.finalizing) ||
+  (status === 'pending' && placement === 'on_join' && queue === null);
 
 /** The candidate's socket. Never changes for the life of the session. */
 export const websocketUrl = (publicUrl: string, sessionId: string): string =>
@@ -21,16 +25,24 @@ export interface ViewDeps {
   browserTokens: Pick<BrowserTokens, 'mintJoin'>;
 }
 
+/** What only the answer to one request shows. */
+export interface ViewExtras {
+  invitationCode?: string | undefined;
+  plan?: SchedulePlan | null | undefined;
+}
+
 /** A session as the platform API shows it. Tokens are minted for each answer and never stored. */
 export async function viewSession(
   row: SessionRow,
   { publicUrl, browserTokens }: ViewDeps,
-  invitationCode?: string,
+  { invitationCode, plan = null }: ViewExtras = {},
 ): Promise<SessionView> {
   const { tenant_id, max_duration_ms, end_requested_at, transcript_revision, transcript_complete, ...shown } = row;
   const ids = { session_id: row.session_id, tenant_id };
   return {
     ...shown,
+    plan,
+    usage: row.usage ?? null,
     websocket_url: websocketUrl(publicUrl, row.session_id),
     join_token: isJoinable(row) ? await browserTokens.mintJoin(ids) : null,
     join_url: invitationCode === undefined ? null : joinUrl(publicUrl, row.session_id, invitationCode),

@@ -1,6 +1,6 @@
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import { timestamp, uuid } from '@greenroom/shared/protocol/common.ts';
-import { createSessionRequest, sessionView } from '@greenroom/shared/protocol/platform-api.ts';
+import { changeSessionRequest, createSessionRequest, sessionView } from '@greenroom/shared/protocol/platform-api.ts';
 import { endingOf } from '@greenroom/shared/session/reasons.ts';
 import { sessionStatuses } from '@greenroom/shared/session/states.ts';
 import type { FastifyRequest } from 'fastify';
@@ -10,20 +10,21 @@ import type { SessionRow } from '../database/rows.ts';
 import type { EndResult, SessionStore } from '../database/session-store.ts';
 import type { Readiness } from '../edge/readiness.ts';
 import type { Endings } from '../fleet/ending.ts';
-import type { Provisioner } from '../fleet/provisioner.ts';
+import type { Launcher } from '../fleet/launcher.ts';
 import type { FlyClient } from '../fly/client.ts';
 import { type CreateDeps, createSessionCreator } from '../sessions/create.ts';
+import { createRescheduler } from '../sessions/reschedule.ts';
 import type { Authenticate } from './authenticate.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import { type ViewDeps, viewSession } from './session-view.ts';
 
-/** `/api/sessions`: create, list, show, end. */
+/** `/api/sessions`: create, list, show, reschedule, end. */
 export interface SessionRoutesDeps extends ViewDeps {
   authenticate: Authenticate;
   sessions: SessionStore;
   create: CreateDeps;
   readiness: Pick<Readiness, 'wait' | 'notify'>;
-  provisioner: Pick<Provisioner, 'execute'>;
+  launcher: Launcher;
   endings: Pick<Endings, 'destroy'>;
   fly: Pick<FlyClient, 'stop'>;
   stopTimeoutMs: number;
@@ -53,8 +54,9 @@ const edgeRegionOf = ({ headers }: FastifyRequest): string | undefined => [heade
 export const sessionNotFound = (): AppError => new AppError('not_found', { detail: 'No such session.' });
 
 export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
-  const { authenticate, sessions, readiness, provisioner, endings, fly } = deps;
+  const { authenticate, sessions, readiness, launcher, endings, fly } = deps;
   const createSession = createSessionCreator(deps.create);
+  const reschedule = createRescheduler({ ...deps.create, sessions });
 
   /** The session once it is ready, or as it is after `waitS`. */
   const waited = async (row: SessionRow, waitS: number): Promise<SessionRow> => {
@@ -93,16 +95,16 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
           idempotencyKey: key,
           edgeRegion: edgeRegionOf(request),
         });
-        if (created.kind === 'created') provisioner.execute(created.intent);
-        else reply.header('idempotency-replayed', 'true');
+        if (created.kind === 'replayed') reply.header('idempotency-replayed', 'true');
+        else if (created.intent !== null) launcher.execute(created.intent);
         const waitS = preferredWaitS(request.headers.prefer);
         if (waitS > 0) reply.header('preference-applied', `wait=${waitS}`);
         const row = await waited(created.session, waitS);
-        const code = created.kind === 'created' ? created.invitationCode : undefined;
+        const { invitationCode, plan } = created.kind === 'created' ? created : {};
         return reply
           .code(201)
           .header('location', `/api/sessions/${row.session_id}`)
-          .send(await viewSession(row, deps, code));
+          .send(await viewSession(row, deps, { invitationCode, plan }));
       },
     );
 
@@ -132,6 +134,23 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
         const row = await sessions.get(request.params.id, tenantId);
         if (!row) throw sessionNotFound();
         return viewSession(row, deps);
+      },
+    );
+
+    app.patch(
+      '/sessions/:id',
+      {
+        schema: {
+          summary: 'Move the start of a session that has not begun',
+          params: sessionParams,
+          body: changeSessionRequest,
+          response: { 200: sessionView },
+        },
+      },
+      async (request) => {
+        const { tenantId } = await authenticate(request, 'sessions:write');
+        const { session, plan } = await reschedule(request.params.id, tenantId, request.body.scheduled_at);
+        return viewSession(session, deps, { plan });
       },
     );
 

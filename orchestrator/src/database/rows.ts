@@ -1,6 +1,6 @@
 import { roles } from '@greenroom/shared/protocol/access.ts';
 import { outcome, sessionReason, uuid } from '@greenroom/shared/protocol/common.ts';
-import { interviewContext } from '@greenroom/shared/protocol/platform-api.ts';
+import { interviewContext, queuePlace, sessionUsage } from '@greenroom/shared/protocol/platform-api.ts';
 import { directive } from '@greenroom/shared/protocol/worker-api.ts';
 import { machineStates, presences, sessionStatuses } from '@greenroom/shared/session/states.ts';
 import { z } from 'zod';
@@ -27,6 +27,12 @@ export const sessionRow = z.object({
   transcript_revision: z.number().int(),
   transcript_complete: z.boolean(),
   video_recording_url: z.string().nullable(),
+  placement: z.enum(['now', 'on_join']),
+  admission: z.enum(['reject', 'queue']),
+  scheduled_at: z.string().nullable(),
+  queue: queuePlace.nullable(),
+  /** Only when one session is read. */
+  usage: sessionUsage.nullish(),
   created_at: z.string(),
   expires_at: z.string(),
   ready_at: z.string().nullable(),
@@ -36,7 +42,7 @@ export const sessionRow = z.object({
 });
 export type SessionRow = z.output<typeof sessionRow>;
 
-/** `app.intent_json`: a machine to be created. */
+/** `app.intent_json`: a machine to be created, or an assigned standby machine to be started. */
 export const intentRow = z.object({
   machine_id: uuid,
   name: z.string(),
@@ -46,6 +52,11 @@ export const intentRow = z.object({
   region: z.string(),
   image: z.string(),
   attempt: z.number().int(),
+  action: z.enum(['create', 'start']),
+  /** Known when it is to be started. */
+  fly_machine_id: z.string().nullable(),
+  /** It was asked to start a while ago, and nothing was heard of it since. */
+  late: z.boolean(),
   regions: z.array(z.string()),
   allowed_regions: z.array(z.string()).nullable(),
   tried_regions: z.array(z.string()),

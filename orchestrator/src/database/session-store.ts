@@ -32,9 +32,19 @@ export interface NewSession {
   position?: object | undefined;
   settings: object;
   metadata: object;
+  /** In the order in which they are tried. */
   regions: string[];
   first_region: string;
   region_reason: string;
+  /** Every one of them lately had no room: only a standby machine will do. */
+  all_closed: boolean;
+  placement: 'now' | 'on_join';
+  admission: 'reject' | 'queue';
+  max_queued: number;
+  queue_ms: number;
+  scheduled_at?: string | undefined;
+  /** A start time nearer than this is now. */
+  start_lead_ms: number;
   simulated: boolean;
   max_duration_ms: number;
   expires_ms: number;
@@ -46,11 +56,34 @@ export interface NewSession {
   invitation_hash: string;
 }
 
+/** `app.schedule_ahead`: what decides whether a start time can be met. */
+const scheduleAhead = z.object({
+  ahead: z.number(),
+  standby: z.number(),
+  creates_per_second: z.number(),
+  now: z.string(),
+});
+export type ScheduleAhead = z.output<typeof scheduleAhead>;
+
+const rescheduleResult = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('rescheduled'), session: sessionRow, ahead: scheduleAhead }),
+  z.object({ kind: z.literal('begun'), session: sessionRow }),
+  z.object({ kind: z.enum(['ended', 'not_found']) }),
+]);
+
 const createResult = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('created'), session: sessionRow, intent: intentRow }),
+  /** Without an intent it waits: for its time, for admission or for its candidate. */
+  z.object({
+    kind: z.literal('created'),
+    session: sessionRow,
+    intent: intentRow.nullable(),
+    ahead: scheduleAhead.nullable(),
+  }),
   z.object({ kind: z.literal('replayed'), session: sessionRow }),
   z.object({ kind: z.literal('idempotency_mismatch') }),
   z.object({ kind: z.literal('quota_exceeded'), limit: z.number() }),
+  z.object({ kind: z.literal('queue_full'), limit: z.number() }),
+  z.object({ kind: z.literal('no_capacity') }),
   z.object({ kind: z.literal('rate_limited'), retry_after_ms: z.number() }),
   z.object({ kind: z.literal('duration_exceeded'), limit: z.number() }),
   z.object({ kind: z.literal('candidate_not_found') }),
@@ -140,6 +173,13 @@ export function createSessionStore(database: Database) {
     /** The conversation in its order. */
     transcript: (sessionId: string) =>
       call('transcript_of', { p_session_id: sessionId }, z.array(storedTranscriptEntry)),
+    /** Moves the start of a session that has not begun. */
+    reschedule: (sessionId: string, tenantId: string, scheduledAt: string, expiresMs: number) =>
+      call(
+        'reschedule_session',
+        { p_session_id: sessionId, p_tenant_id: tenantId, p_scheduled_at: scheduledAt, p_expires_ms: expiresMs },
+        rescheduleResult,
+      ),
     requestEnd: (sessionId: string, tenantId: string | null, { outcome, reason }: Ending): Promise<EndResult> =>
       call(
         'request_end',

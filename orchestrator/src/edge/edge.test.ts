@@ -34,7 +34,9 @@ async function startEdge(rows: RouteRow[] | Error, clock: FakeClock = createFake
   const readiness = createReadiness({ routes, clock, pollMs: 100, logger });
   const reported: string[] = [];
   const unreachable = async ({ fly_machine_id }: RouteRow) => reported.push(String(fly_machine_id)) > 1;
-  const edge = createEdge({ tokens, readiness, unreachable, clock, logger, deadlines: defaultDeadlines });
+  const arrived: string[] = [];
+  const arrivals = { arrive: async (id: string, edgeRegion?: string) => void arrived.push(`${id} ${edgeRegion}`) };
+  const edge = createEdge({ tokens, readiness, arrivals, unreachable, clock, logger, deadlines: defaultDeadlines });
   const server = createServer({ shouldUpgradeCallback: edge.shouldUpgrade }, (_request, response) =>
     response.end('plain'),
   );
@@ -47,7 +49,7 @@ async function startEdge(rows: RouteRow[] | Error, clock: FakeClock = createFake
     () => server.closeAllConnections(),
     () => edge.close(),
   );
-  return { edge, readiness, tokens, reported, world, clock, port, url: `ws://127.0.0.1:${port}/ws/sessions` };
+  return { edge, readiness, tokens, reported, arrived, world, clock, port, url: `ws://127.0.0.1:${port}/ws/sessions` };
 }
 
 /** How an upgrade ends: with a plain answer or with a close code. */
@@ -143,6 +145,18 @@ describe('the edge', () => {
     await until(() => clock.pending > 0);
     await clock.advance(defaultDeadlines.edgeWaitMs + 200);
     expect(await answer).toMatchObject({ code: 4503 });
+  });
+
+  test('a candidate who is waited for has arrived: once told, with the edge region, and then waited with', async () => {
+    const { tokens, world, arrived, readiness, url } = await startEdge([
+      makeRoute({ status: 'pending', state_rank: 20, machine_id: null, machine_state: null }),
+    ]);
+    const answer = connect(`${url}/${sessionId}?token=${await tokens.mintJoin(ids)}`, [], { 'fly-region': 'syd' });
+    await until(() => arrived.length === 1 && readiness.waiting === 1);
+    world.rows = [makeRoute()];
+    readiness.notify(sessionId);
+    expect(await answer).toMatchObject({ status: 307 });
+    expect(arrived).toEqual([`${sessionId} syd`]);
   });
 
   test('a database that is away is waited for like a machine', async () => {

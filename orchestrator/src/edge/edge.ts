@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type CloseCode, closeCodes } from '@greenroom/shared/protocol/socket.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
@@ -6,7 +7,11 @@ import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { Deadlines } from '@greenroom/shared/session/deadlines.ts';
 import { WebSocketServer } from 'ws';
 import { z } from 'zod';
+import type { Origins } from '../access/origins.ts';
+import type { NoteRefusal } from '../access/refusals.ts';
+import { remoteAddressOf } from '../access/remote-address.ts';
 import type { RouteRow } from '../database/rows.ts';
+import type { Arrivals } from '../sessions/arrivals.ts';
 import type { BrowserTokens, SessionClaims } from '../tokens/browser-tokens.ts';
 import type { Readiness, Route } from './readiness.ts';
 import { answerPlain, chooseProtocol, isEdgeUpgrade, readEdgeRequest, replayHeader } from './upgrade.ts';
@@ -34,8 +39,13 @@ export interface Edge {
 export interface EdgeDeps {
   tokens: Pick<BrowserTokens, 'verify' | 'mintReplay'>;
   readiness: Pick<Readiness, 'resolve' | 'wait'>;
+  arrivals: Arrivals;
   /** The machine that serves a session could not be reached (G4). True when it is being replaced. */
   unreachable: (row: RouteRow) => Promise<boolean>;
+  /** Origins that the tenant allows. Default: any. */
+  origins?: Pick<Origins, 'admitsSocket'>;
+  /** Notes refused tokens. Default: nowhere. */
+  noteRefusal?: NoteRefusal;
   clock: Clock;
   logger: Logger;
   deadlines: Pick<Deadlines, 'edgeWaitMs' | 'replayTimeoutMs'>;
@@ -65,7 +75,17 @@ function watchForLeaving(socket: Duplex): { gone: AbortSignal; release(): void }
   return { gone: gone.signal, release: () => void socket.off('end', leave) };
 }
 
-export function createEdge({ tokens, readiness, unreachable, clock, logger, deadlines }: EdgeDeps): Edge {
+export function createEdge({
+  tokens,
+  readiness,
+  arrivals,
+  unreachable,
+  clock,
+  logger,
+  deadlines,
+  ...doors
+}: EdgeDeps): Edge {
+  const { origins = { admitsSocket: () => true }, noteRefusal = () => undefined } = doors;
   const sockets = new WebSocketServer({
     noServer: true,
     maxPayload: 4_096,
@@ -98,6 +118,19 @@ export function createEdge({ tokens, readiness, unreachable, clock, logger, dead
       : refuse(closeCodes.notReady, 'the machine could not be reached');
   };
 
+  /** The route once the session is served. The arrival of a candidate who is waited for begins it. */
+  const served = async (sessionId: string, edgeRegion: string | undefined, signal: AbortSignal) => {
+    const untilMs = clock.monotonicMs() + deadlines.edgeWaitMs;
+    const first = await readiness.wait(sessionId, 0, signal);
+    if (first !== undefined && first.kind !== 'waiting') return first;
+    if (first?.row.status === 'pending') {
+      await arrivals.arrive(sessionId, edgeRegion).catch((error: unknown) => {
+        logger.warn({ session_id: sessionId, error }, 'an arrival could not be recorded');
+      });
+    }
+    return readiness.wait(sessionId, Math.max(0, untilMs - clock.monotonicMs()), signal);
+  };
+
   const admitted = async (sessionId: string, work: () => Promise<Answer>): Promise<Answer> => {
     const waiting = perSession.get(sessionId) ?? 0;
     if (waiting >= waitersPerSession) return refuse(closeCodes.tooMany, 'too many connections wait');
@@ -112,7 +145,7 @@ export function createEdge({ tokens, readiness, unreachable, clock, logger, dead
   };
 
   const decide = async (request: IncomingMessage, signal: AbortSignal): Promise<Answer & { sessionId: string }> => {
-    const { sessionId, token, replayFailed } = readEdgeRequest(request);
+    const { sessionId, token, replayFailed, edgeRegion } = readEdgeRequest(request);
     const done = (answer: Answer) => ({ ...answer, sessionId });
     if (!isId(sessionId)) return done(refuse(closeCodes.unknown, 'malformed id'));
     if (token === undefined) return done(refuse(closeCodes.token, 'no token'));
@@ -120,9 +153,11 @@ export function createEdge({ tokens, readiness, unreachable, clock, logger, dead
     if (verified.kind === 'bad') return done(refuse(closeCodes.token, verified.why));
     const { claims } = verified;
     if (claims.session_id !== sessionId) return done(refuse(closeCodes.token, 'token of another session'));
+    if (!origins.admitsSocket(claims.tenant_id, request.headers.origin))
+      return done(refuse(closeCodes.token, 'an origin that is not allowed'));
     const work = async () =>
       replayFailed === undefined
-        ? answerOf(await readiness.wait(sessionId, deadlines.edgeWaitMs, signal), claims)
+        ? answerOf(await served(sessionId, edgeRegion, signal), claims)
         : afterFailure(sessionId, claims, replayFailed);
     return done(await admitted(sessionId, work));
   };
@@ -146,6 +181,16 @@ export function createEdge({ tokens, readiness, unreachable, clock, logger, dead
       });
     });
 
+  const noteRefused = (request: IncomingMessage, socket: Duplex, answer: { sessionId: string; why: string }): void =>
+    noteRefusal({
+      actor: 'candidate',
+      action: 'socket.open',
+      target: answer.sessionId.slice(0, 100),
+      remote_address: remoteAddressOf({ headers: request.headers, ip: (socket as Socket).remoteAddress ?? '' }),
+      request_id: [request.headers['fly-request-id'] ?? []].flat()[0],
+      details: { why: answer.why },
+    });
+
   const serve = async (request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> => {
     const startedMs = clock.monotonicMs();
     const { gone, release } = watchForLeaving(socket);
@@ -158,6 +203,7 @@ export function createEdge({ tokens, readiness, unreachable, clock, logger, dead
     const fields = { session_id: answer.sessionId, took_ms: Math.round(clock.monotonicMs() - startedMs) };
     if (answer.kind === 'refuse') {
       logger.info({ ...fields, close_code: answer.code, reason: answer.why }, 'socket refused');
+      if (answer.code === closeCodes.token) noteRefused(request, socket, answer);
       return close(request, socket, head, answer.code, answer.code === closeCodes.token ? 'token' : answer.why);
     }
     logger.info({ ...fields, app_name: answer.app, fly_machine_id: answer.flyMachineId }, 'socket replayed');

@@ -9,6 +9,8 @@ export interface EdgeRequest {
   token: string | undefined;
   /** Fly's proxy could not reach the machine it was sent to, and gives the request back. */
   replayFailed: string | undefined;
+  /** Where the request came in, as Fly's proxy names it. */
+  edgeRegion: string | undefined;
 }
 
 const edgePath = /^\/ws\/sessions\/([^/?]*)\/?(?:\?|$)/;
@@ -27,6 +29,7 @@ export function readEdgeRequest(request: IncomingMessage): EdgeRequest {
   return {
     sessionId: (edgePath.exec(url)?.[1] ?? '').toLowerCase(),
     token: fromProtocol?.slice(tokenSubprotocolPrefix.length) ?? fromQuery ?? undefined,
+    edgeRegion: [request.headers['fly-region'] ?? []].flat()[0],
     replayFailed: [request.headers['fly-replay-failed'] ?? []].flat()[0],
   };
 }

@@ -26,6 +26,8 @@ export const metadataOf = (intent: Intent, deploymentId: string): Record<string,
 export const createBody = (intent: Intent, template: MachineTemplate): object => ({
   name: intent.name,
   region: intent.region,
+  // A standby machine rests in `created`, its image pulled: with auto_destroy it could not rest stopped.
+  ...(intent.session_id === null ? { skip_launch: true } : {}),
   config: {
     image: intent.image,
     guest: template.guest,

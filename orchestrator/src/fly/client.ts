@@ -1,5 +1,6 @@
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import { Agent, request } from 'undici';
+import { createFlyApps } from './apps.ts';
 import {
   type CreateOutcome,
   classifyCreate,
@@ -31,6 +32,8 @@ export type ListOutcome = { kind: 'listed'; machines: FlyMachine[] } | FlyRefusa
 export type CommandOutcome = { kind: 'done' } | FlyRefusal;
 
 export type FlyClient = ReturnType<typeof createFlyClient>;
+
+export type Send = (call: Call) => Promise<Raw>;
 
 interface Call {
   method: 'GET' | 'POST' | 'DELETE';
@@ -135,7 +138,10 @@ export function createFlyClient({ apiUrl, token, requestMs, logger }: FlyClientO
       list(app, `?metadata.${key}=${encodeURIComponent(value)}`),
     stop: (app: string, id: string, signal: 'SIGTERM' | 'SIGINT' | 'SIGKILL', timeout: string) =>
       command({ method: 'POST', path: `${machine(app, id)}/stop`, app, body: { signal, timeout } }),
+    /** Idempotent: a machine that runs is left as it is. */
+    start: (app: string, id: string) => command({ method: 'POST', path: `${machine(app, id)}/start`, app, body: {} }),
     destroy: (app: string, id: string) => command({ method: 'DELETE', path: `${machine(app, id)}?force=true`, app }),
+    apps: createFlyApps(send),
     /** Whether Fly answers at all. */
     reachable: async (): Promise<boolean> => {
       const raw = await send({ method: 'GET', path: '/platform/regions' });

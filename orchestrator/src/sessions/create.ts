@@ -1,5 +1,6 @@
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
-import type { CreateSessionRequest } from '@greenroom/shared/protocol/platform-api.ts';
+import type { CreateSessionRequest, SchedulePlan } from '@greenroom/shared/protocol/platform-api.ts';
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import { newId, newSecret } from '@greenroom/shared/runtime/ids.ts';
 import { type Deadlines, hardDeadlineMs } from '@greenroom/shared/session/deadlines.ts';
 import { type Caller, sha256 } from '../api/authenticate.ts';
@@ -7,12 +8,17 @@ import { bodyHash } from '../api/canonical-json.ts';
 import type { Intent, SessionRow } from '../database/rows.ts';
 import type { CreateResult, NewSession, SessionStore } from '../database/session-store.ts';
 import { crashPoint } from '../fleet/crash-points.ts';
-import { placeSession } from './placement.ts';
-import { isRegion } from './regions.ts';
+import { isCountry } from './countries.ts';
+import { placeSession, type Wish } from './placement.ts';
+import type { RegionHealth } from './region-health.ts';
+import { currentRegion } from './regions.ts';
+import { planOf, scheduleProblem } from './schedule.ts';
 
 /** Creating a session: what the platform asked for, turned into one request to the database, and its answer. */
 export interface CreateDeps {
   sessions: Pick<SessionStore, 'create'>;
+  clock: Pick<Clock, 'now'>;
+  health: RegionHealth;
   deadlines: Deadlines;
   orchestratorId: string;
   defaultRegion: string;
@@ -30,18 +36,31 @@ export interface CreateContext {
 }
 
 export type Created =
-  | { kind: 'created'; session: SessionRow; intent: Intent; invitationCode: string }
+  /** Without an intent it waits: for its time, for a place or for its candidate. */
+  | {
+      kind: 'created';
+      session: SessionRow;
+      intent: Intent | null;
+      plan: SchedulePlan | null;
+      invitationCode: string;
+    }
   | { kind: 'replayed'; session: SessionRow };
 
 const fieldError = (field: string, message: string): AppError =>
   new AppError('validation_failed', { fields: [{ field, message }] });
 
-function requestedRegions({ region }: CreateSessionRequest): string[] {
-  const requested = [region ?? []].flat();
-  const unknown = requested.findIndex((code) => !isRegion(code));
-  if (unknown < 0) return requested;
-  const field = Array.isArray(region) ? `region.${unknown}` : 'region';
-  throw fieldError(field, `${requested[unknown]} is not a region`);
+/** What the body says of where the candidate is. Throws AppError naming the field. */
+function wishOf({ region, coordinates, country }: CreateSessionRequest, edgeRegion: string | undefined): Wish {
+  if (coordinates !== undefined) return { kind: 'coordinates', at: coordinates };
+  if (country !== undefined) {
+    if (!isCountry(country)) throw fieldError('country', `${country} is not a country`);
+    return { kind: 'country', code: country };
+  }
+  const codes = [region ?? []].flat();
+  const unknown = codes.findIndex((code) => currentRegion(code) === undefined);
+  if (unknown >= 0)
+    throw fieldError(Array.isArray(region) ? `region.${unknown}` : 'region', `${codes[unknown]} is not a region`);
+  return codes.length > 0 ? { kind: 'regions', codes } : { kind: 'none', edgeRegion };
 }
 
 /** The database's refusals, as the caller sees them. */
@@ -52,6 +71,16 @@ function refusal(result: Exclude<CreateResult, { kind: 'created' | 'replayed' }>
     case 'quota_exceeded':
       return new AppError('tenant_quota_exceeded', {
         detail: `The tenant already has ${result.limit} live sessions, which is its limit.`,
+        retryAfterS: 30,
+      });
+    case 'queue_full':
+      return new AppError('queue_full', {
+        detail: `The tenant is at its limit, and ${result.limit} sessions wait already.`,
+        retryAfterS: 60,
+      });
+    case 'no_capacity':
+      return new AppError('no_capacity', {
+        detail: 'Every allowed region lately had no room, and no standby machine is left.',
         retryAfterS: 30,
       });
     case 'rate_limited':
@@ -72,13 +101,24 @@ function refusal(result: Exclude<CreateResult, { kind: 'created' | 'replayed' }>
   }
 }
 
+const planFor = ({ session, ahead }: Extract<CreateResult, { kind: 'created' }>, { standbyBuildMs }: Deadlines) =>
+  ahead === null || session.scheduled_at === null
+    ? null
+    : planOf(Date.parse(session.scheduled_at), ahead, standbyBuildMs);
+
+/** Most sessions of a tenant that may wait at its limit. */
+const maxQueued = 200;
+
 export function createSessionCreator(deps: CreateDeps) {
-  const { sessions, deadlines, orchestratorId, defaultRegion, workerImage, simulated } = deps;
+  const { sessions, clock, health, deadlines, orchestratorId, defaultRegion, workerImage, simulated } = deps;
 
   const toRequest = (body: CreateSessionRequest, context: CreateContext, invitationCode: string): NewSession => {
     const { caller, idempotencyKey, edgeRegion } = context;
-    const requested = requestedRegions(body);
-    const place = placeSession({ requested, edgeRegion, defaultRegion, allowed: caller.allowedRegions });
+    const wish = wishOf(body, edgeRegion);
+    const place = placeSession({ wish, defaultRegion, allowed: caller.allowedRegions, health });
+    const [firstRegion] = place.regions;
+    if (firstRegion === undefined)
+      throw new AppError('no_capacity', { detail: 'None of the regions the tenant may use exists.' });
     const maxDurationMs =
       body.max_duration_minutes === undefined ? deadlines.maxDurationMs : body.max_duration_minutes * 60_000;
     const { candidate_id, candidate, position_id, position, settings = {}, metadata = {} } = body;
@@ -90,9 +130,16 @@ export function createSessionCreator(deps: CreateDeps) {
       session_id: newId(),
       machine_id: newId(),
       orchestrator_id: orchestratorId,
-      regions: requested,
-      first_region: place.region,
+      regions: place.regions,
+      first_region: firstRegion,
       region_reason: place.reason,
+      all_closed: place.allClosed,
+      placement: body.placement ?? 'now',
+      admission: body.admission ?? 'reject',
+      max_queued: maxQueued,
+      queue_ms: deadlines.queueMs,
+      scheduled_at: body.scheduled_at,
+      start_lead_ms: deadlines.scheduleLeadMs,
       max_duration_ms: maxDurationMs,
       expires_ms: deadlines.sessionExpiresMs,
       machine_life_ms: deadlines.createMs + deadlines.claimMs + hardDeadlineMs(deadlines, maxDurationMs),
@@ -108,10 +155,12 @@ export function createSessionCreator(deps: CreateDeps) {
   return async (body: CreateSessionRequest, context: CreateContext): Promise<Created> => {
     if (body.settings?.record_video && !deps.recordsVideo)
       throw fieldError('settings.record_video', 'this deployment does not record video');
+    const problem = body.scheduled_at === undefined ? undefined : scheduleProblem(body.scheduled_at, clock.now());
+    if (problem !== undefined) throw fieldError('scheduled_at', problem);
     const invitationCode = newSecret();
     const result = await sessions.create(toRequest(body, context, invitationCode));
     crashPoint('create.committed');
-    if (result.kind === 'created') return { ...result, invitationCode };
+    if (result.kind === 'created') return { ...result, plan: planFor(result, deadlines), invitationCode };
     if (result.kind === 'replayed') return result;
     throw refusal(result);
   };

@@ -36,15 +36,34 @@ const removedRegions: Record<string, Region> = {
 export const currentRegion = (code: string): Region | undefined =>
   isRegion(code) ? code : Object.hasOwn(removedRegions, code) ? removedRegions[code] : undefined;
 
-const radians = (degrees: number): number => (degrees * Math.PI) / 180;
-
-/** Great-circle distance between two regions, as an angle: only its order matters. */
-function distance(a: Region, b: Region): number {
-  const [latA, lonA] = regionCoordinates[a].map(radians) as [number, number];
-  const [latB, lonB] = regionCoordinates[b].map(radians) as [number, number];
-  const h = Math.sin((latB - latA) / 2) ** 2 + Math.cos(latA) * Math.cos(latB) * Math.sin((lonB - lonA) / 2) ** 2;
-  return 2 * Math.asin(Math.sqrt(h));
+export interface Coordinates {
+  /** Degrees, −90 to 90. */
+  lat: number;
+  /** Degrees, −180 to 180. */
+  lon: number;
 }
 
-/** All regions, nearest to this one first; it is the first itself. */
-export const byDistance = (from: Region): Region[] => regions.toSorted((a, b) => distance(from, a) - distance(from, b));
+const radians = (degrees: number): number => (degrees * Math.PI) / 180;
+const earthRadiusKm = 6_371;
+
+/** Great-circle distance, km. */
+export function distanceKm(a: Coordinates, b: Coordinates): number {
+  const [latA, latB] = [radians(a.lat), radians(b.lat)];
+  const h =
+    Math.sin((latB - latA) / 2) ** 2 + Math.cos(latA) * Math.cos(latB) * Math.sin(radians(b.lon - a.lon) / 2) ** 2;
+  return 2 * earthRadiusKm * Math.asin(Math.min(1, Math.sqrt(h)));
+}
+
+export const coordinatesOf = (region: Region): Coordinates => {
+  const [lat, lon] = regionCoordinates[region];
+  return { lat, lon };
+};
+
+/** All regions, nearest to this place first. `handicapKm` makes a region count as farther away than it is; default none. */
+export const byDistance = (from: Region | Coordinates, handicapKm: (region: Region) => number = () => 0): Region[] => {
+  const place = typeof from === 'string' ? coordinatesOf(from) : from;
+  const effective = new Map(
+    regions.map((region) => [region, distanceKm(place, coordinatesOf(region)) + handicapKm(region)]),
+  );
+  return regions.toSorted((a, b) => (effective.get(a) as number) - (effective.get(b) as number));
+};

@@ -5,42 +5,6 @@ import { makeSession, sessionId } from '../testing.ts';
 import { callContext, createVault } from '../tokens/vault.ts';
 import { createHangUps } from './hang-up.ts';
 import { instructionsOf, realtimeSession } from './interviewer.ts';
-import { nextRegion, orderedRegions, placeSession } from './placement.ts';
-import { byDistance, currentRegion } from './regions.ts';
-
-describe('placement', () => {
-  const place = (changes: object) =>
-    placeSession({ requested: [], edgeRegion: undefined, defaultRegion: 'iad', allowed: null, ...changes });
-
-  test('the platform decides first, then the edge, then the default', () => {
-    expect(place({ requested: ['syd', 'sin'], edgeRegion: 'fra' })).toEqual({ region: 'syd', reason: 'requested' });
-    expect(place({ edgeRegion: 'fra' })).toEqual({ region: 'fra', reason: 'edge' });
-    expect(place({})).toEqual({ region: 'iad', reason: 'default' });
-  });
-
-  test('an edge that Fly has no machines in stands for its neighbour; an edge that is none for nothing', () => {
-    expect(place({ edgeRegion: 'mad' })).toEqual({ region: 'cdg', reason: 'edge' });
-    expect(place({ edgeRegion: 'zzz' })).toEqual({ region: 'iad', reason: 'default' });
-    expect(currentRegion('constructor')).toBeUndefined();
-  });
-
-  test('a tenant stays within its regions', () => {
-    expect(place({ requested: ['syd'], allowed: ['fra', 'ams'] }).region).toBe('fra');
-    expect(place({ edgeRegion: 'lhr', allowed: ['fra', 'ams'] }).region).toBe('ams');
-    expect(orderedRegions(['syd'], ['fra'])).toEqual(['fra']);
-  });
-
-  test('the next region is the next wanted one, then the nearest', () => {
-    expect(nextRegion(['fra', 'gru'], ['fra'], null)).toBe('gru');
-    expect(nextRegion(['fra', 'gru'], ['fra', 'gru'], null)).toBe('ams');
-    expect(nextRegion(['fra'], ['fra'], ['fra'])).toBeUndefined();
-  });
-
-  test('distance is that of the globe', () => {
-    expect(byDistance('sjc').slice(0, 2)).toEqual(['sjc', 'lax']);
-    expect(byDistance('nrt').slice(1, 3)).not.toContain('iad');
-  });
-});
 
 describe('the interviewer', () => {
   const options = { model: 'gpt-realtime-2.1', transcriptionModel: 'gpt-realtime-whisper', voice: 'marin' };

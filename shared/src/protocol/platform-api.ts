@@ -39,14 +39,38 @@ export type SessionSettings = z.output<typeof sessionSettings>;
 
 export const regionCode = z.string().regex(/^[a-z]{3}$/, 'must be a region code such as fra');
 
+const coordinates = z
+  .strictObject({
+    /** Degrees. */
+    lat: z.number().min(-90).max(90),
+    lon: z.number().min(-180).max(180),
+  })
+  .optional();
+
 export const createSessionRequest = z
   .strictObject({
     candidate_id: uuid.optional(),
     candidate: candidateInput.optional(),
     position_id: uuid.optional(),
     position: positionInput.optional(),
-    /** Where the candidate is: one region or several in order of preference. Default: the edge region of this request. */
+    /**
+     * Where the candidate is: one region or several in order of preference, or `coordinates`, or a `country`; one of the
+     * three at most. Default: the edge region of this request.
+     */
     region: z.union([regionCode, z.array(regionCode).min(1).max(18)]).optional(),
+    coordinates,
+    /** ISO 3166-1 alpha-2. */
+    country: z
+      .string()
+      .regex(/^[A-Za-z]{2}$/, 'must be a country code such as DE')
+      .transform((code) => code.toUpperCase())
+      .optional(),
+    /** `on_join`: the machine is asked for when the candidate arrives, near where that is. Default `now`. */
+    placement: z.enum(['now', 'on_join']).optional(),
+    /** When the interview is due, at most 90 days ahead; its machine is ready by then. Default: at once. */
+    scheduled_at: timestamp.optional(),
+    /** At the tenant's limit: refuse with 429, or wait in a bounded queue. Default `reject`. */
+    admission: z.enum(['reject', 'queue']).optional(),
     /** Minutes, 1–180. Default 50. */
     max_duration_minutes: z.number().int().min(1).max(180).optional(),
     settings: sessionSettings.optional(),
@@ -55,6 +79,14 @@ export const createSessionRequest = z
       .record(z.string().max(40), plainText(500))
       .refine((m) => Object.keys(m).length <= 16, 'at most 16 keys')
       .optional(),
+  })
+  .refine((body) => body.coordinates === undefined || body.region === undefined, {
+    path: ['coordinates'],
+    message: 'give either region or coordinates',
+  })
+  .refine((body) => body.country === undefined || (body.region === undefined && body.coordinates === undefined), {
+    path: ['country'],
+    message: 'give one of region, coordinates and country',
   })
   .refine((body) => (body.candidate_id === undefined) !== (body.candidate === undefined), {
     path: ['candidate_id'],
@@ -65,6 +97,37 @@ export const createSessionRequest = z
     message: 'give either position_id or position',
   });
 export type CreateSessionRequest = z.output<typeof createSessionRequest>;
+
+/** `PATCH /api/sessions/{id}`: moves the start of a session that has not begun. */
+export const changeSessionRequest = z.strictObject({ scheduled_at: timestamp });
+
+/** What the machines of a session used and cost, as far as they are gone. */
+export const sessionUsage = z.object({
+  machines: z.number().int(),
+  started_seconds: z.number(),
+  standby_seconds: z.number(),
+  cost_usd: z.number(),
+  /** Its time as standby before it was this session's. Not contained in `cost_usd`. */
+  standby_cost_usd: z.number(),
+});
+
+/** Its place in the tenant's queue. */
+export const queuePlace = z.object({
+  /** 1: the next to be admitted. */
+  position: z.number().int(),
+  /** When it may begin, judged by how fast sessions ended lately, ms from now. */
+  estimate_ms: z.number(),
+  /** Not admitted by then, it expires. */
+  deadline: timestamp,
+});
+
+/** Whether a start time can be met, as it stands when it is accepted. */
+export const schedulePlan = z.object({
+  ready_by: timestamp,
+  /** 0: in time. Else more sessions are due at once than machines can be made by then. */
+  late_by_ms: z.number().int(),
+});
+export type SchedulePlan = z.output<typeof schedulePlan>;
 
 export const interviewContext = z.object({
   position: z.object({ id: uuid, title: z.string(), description: z.string().nullable() }),
@@ -83,7 +146,7 @@ export const sessionView = z.object({
   video_token: z.string().nullable(),
   interview_context: interviewContext,
   region: z.string().nullable(),
-  /** Why this region: `requested`, `edge`, `default`, `capacity`. */
+  /** Why this region: `requested`, `coordinates`, `country`, `edge`, `default`, `health`, `standby`, `capacity`. */
   region_reason: z.string().nullable(),
   presence: z.enum(['absent', 'present', 'lost']),
   outcome: outcome.nullable(),
@@ -97,6 +160,15 @@ export const sessionView = z.object({
   metadata: z.record(z.string(), z.string()),
   settings: z.record(z.string(), z.unknown()),
   video_recording_url: z.string().nullable(),
+  placement: z.enum(['now', 'on_join']),
+  admission: z.enum(['reject', 'queue']),
+  scheduled_at: timestamp.nullable(),
+  /** Only in the answer that accepted or moved a start time. */
+  plan: schedulePlan.nullable(),
+  /** Null unless it waits at the tenant's limit. */
+  queue: queuePlace.nullable(),
+  /** Null until the first of its machines is gone; in the answer that shows one session. */
+  usage: sessionUsage.nullable(),
   created_at: timestamp,
   expires_at: timestamp,
   ready_at: timestamp.nullable(),

@@ -7,6 +7,8 @@ const orders: Array<[string, boolean]> = [
   ['an orchestrator would hold heartbeats longer than workers send them', d.heartbeatFlushMs < d.heartbeatMs],
   ['a live interview would die with a control plane that is away briefly', d.leaseLostMs > d.leaseMs * 10],
   ['a hedge would start before Fly had a chance', d.createMs > d.standbyStartMs],
+  ['a start that fails would make a scheduled session late', d.scheduleLeadMs >= d.standbyStartMs * 3],
+  ['standby machines would be planned for later than they are needed', d.standbyBuildMs > d.poolTickMs * 10],
   ['the proxy would try longer than the replay state is good for', d.replayTimeoutMs + d.edgeWaitMs < d.replayStateMs],
   ['Fly would kill a worker in the middle of its teardown', d.stopTimeoutMs > d.teardownMs],
   ['the provider would cut a call before we roll it over', d.callRolloverMs < 3_600_000],

@@ -26,6 +26,18 @@ export const defaultDeadlines = {
   leaseLostMs: 600_000,
   /** Standby machine asked to start and not `started` by then: the next standby is tried. */
   standbyStartMs: 10_000,
+  /** Pools are planned and filled, due schedules begun and the queue served this often. */
+  poolTickMs: 1_000,
+  /** From asking for a standby machine until it can be started, as planning assumes: pull and unpack on a new host. */
+  standbyBuildMs: 30_000,
+  /** A scheduled session's machine is started this long before its time: three starts may fail. */
+  scheduleLeadMs: 30_000,
+  /** Schedules are planned for this far ahead. */
+  scheduleHorizonMs: 21_600_000,
+  /** Unscheduled demand is a mean that fades over this. */
+  demandWindowMs: 300_000,
+  /** A session that waits at its tenant's limit and is not admitted by then expires (`admission_timeout`). */
+  queueMs: 600_000,
   /** Machine asked for and not `started` by then: a hedge in the next region; the first claim wins. */
   createMs: 45_000,
   /** Machine started and not claimed by then: given up, and the worker exits by itself. */

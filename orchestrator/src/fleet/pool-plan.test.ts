@@ -1,0 +1,127 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { PoolFacts, TenantFacts } from '../database/pool-store.ts';
+import { neededNow, planPools, unscheduledTarget } from './pool-plan.ts';
+
+const options = { buildMs: 30_000, leadMs: 30_000 };
+const pool = (changes: Partial<TenantFacts['pools'][number]> = {}): TenantFacts['pools'][number] => ({
+  region: 'fra',
+  floor: 0,
+  ceiling: 10,
+  ready: 0,
+  building: 0,
+  stale: 0,
+  ...changes,
+});
+const facts = (changes: Partial<TenantFacts> = {}): PoolFacts => ({
+  image: 'worker:1',
+  tenants: [{ tenant_id: 't', creates_per_second: 1, pools: [pool()], due: [], ...changes }],
+});
+const demand = (per_second: number) => [{ tenant_id: 't', region: 'fra', per_second }];
+
+describe('the target of a pool', () => {
+  test('follows demand while a machine is built, with room for chance, between floor and ceiling', () => {
+    expect(unscheduledTarget(0, 30_000, 2, 10)).toBe(2);
+    expect(unscheduledTarget(0.1, 30_000, 0, 10)).toBe(8);
+    expect(unscheduledTarget(5, 30_000, 0, 10)).toBe(10);
+  });
+
+  test('a pool without demand, floor or schedule orders nothing', () => {
+    expect(planPools(facts(), demand(0.001), options)).toEqual([]);
+  });
+
+  test('what is under way counts', () => {
+    const pools = [pool({ ready: 3, building: 5 })];
+    expect(planPools(facts({ pools }), demand(0.1), options)).toEqual([]);
+  });
+
+  test('a little too much is kept, a lot is given up, all of it where nothing is wanted any more', () => {
+    const shrinkOf = (changes: object) =>
+      planPools(facts({ pools: [pool(changes)] }), [], options).map((order) => order.shrink);
+    expect(shrinkOf({ floor: 5, ready: 6 })).toEqual([]);
+    expect(shrinkOf({ floor: 5, ready: 9 })).toEqual([3]);
+    expect(shrinkOf({ ceiling: 0, ready: 1 })).toEqual([1]);
+  });
+
+  test('a region without room is not asked again and again', () => {
+    const closed = { ...options, isClosed: () => true };
+    expect(planPools(facts({ pools: [pool({ floor: 5, ready: 2 })] }), [], closed)).toEqual([]);
+  });
+});
+
+describe('another image', () => {
+  const retired = (changes: object) =>
+    planPools(facts({ pools: [pool({ floor: 4, ...changes })] }), [], options)[0]?.retire_stale;
+
+  test('old machines go one by one as new ones become ready', () => {
+    expect(retired({ stale: 4 })).toBe(0);
+    expect(retired({ stale: 4, ready: 3, building: 1 })).toBe(3);
+    expect(retired({ stale: 1, ready: 4 })).toBe(1);
+  });
+
+  test('a pool that is not wanted any more loses them at once', () => {
+    expect(retired({ floor: 0, stale: 3 })).toBe(3);
+  });
+});
+
+describe('a schedule', () => {
+  test('is not prepared before it must be', () => {
+    expect(neededNow([{ region: 'fra', due_in_ms: 600_000, sessions: 100 }], 1, options)).toBe(0);
+    expect(neededNow([{ region: 'fra', due_in_ms: 160_000, sessions: 100 }], 1, options)).toBe(1);
+    expect(neededNow([{ region: 'fra', due_in_ms: 110_000, sessions: 100 }], 1, options)).toBe(51);
+  });
+
+  test('a burst behind a quiet time is seen through it', () => {
+    const due = [
+      { region: 'fra', due_in_ms: 300_000, sessions: 1 },
+      { region: 'fra', due_in_ms: 360_000, sessions: 320 },
+    ];
+    expect(neededNow(due, 1, options)).toBe(22);
+  });
+
+  test('comes on top of the pool and beyond its ceiling, the earliest regions first', () => {
+    const orders = planPools(
+      facts({
+        pools: [pool({ region: 'ams', ceiling: 0 }), pool({ floor: 1, ceiling: 1 })],
+        due: [
+          { region: 'fra', due_in_ms: 70_000, sessions: 5 },
+          { region: 'ams', due_in_ms: 71_000, sessions: 50 },
+        ],
+      }),
+      [],
+      options,
+    );
+    expect(orders.map(({ region, target }) => [region, target])).toEqual([
+      ['fra', 6],
+      ['ams', 40],
+    ]);
+  });
+
+  test('whatever is due: building when it is needed meets every start time that could be met at all', () => {
+    const dues = fc.array(
+      fc.record({ at: fc.integer({ min: 100, max: 900 }), sessions: fc.integer({ min: 1, max: 80 }) }),
+    );
+    fc.assert(
+      fc.property(dues, (list) => {
+        const sorted = list.toSorted((a, b) => a.at - b.at);
+        const dueAt = (now: number) =>
+          sorted.map(({ at, sessions }) => ({ region: 'fra', due_in_ms: (at - now) * 1_000, sessions }));
+        const lateness = (want: (now: number) => number): number => {
+          let built = 0;
+          const doneAt: number[] = [];
+          for (let now = 0; now < 4_000; now += 1) {
+            if (want(now) > built) {
+              built += 1;
+              doneAt.push(now + 30);
+            }
+          }
+          const dueTimes = sorted.flatMap(({ at, sessions }) => Array<number>(sessions).fill(at - 30));
+          return Math.max(0, ...dueTimes.map((due, n) => (doneAt[n] ?? 9_999) - due));
+        };
+        const total = sorted.reduce((sum, { sessions }) => sum + sessions, 0);
+        expect(lateness((now) => neededNow(dueAt(now), 1, options))).toBe(lateness(() => total));
+      }),
+      { numRuns: 60 },
+    );
+  });
+});

@@ -1,0 +1,65 @@
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import type { Logger } from '@greenroom/shared/runtime/logger.ts';
+import type { Deadlines } from '@greenroom/shared/session/deadlines.ts';
+import type { Demand, PoolStore } from '../database/pool-store.ts';
+import type { Intent } from '../database/rows.ts';
+import type { RegionHealth } from '../sessions/region-health.ts';
+import type { Endings } from './ending.ts';
+import { planPools } from './pool-plan.ts';
+
+/**
+ * Keeps the pools as the plan wants them: reads the facts, plans, has the database carry the plan out, and executes what
+ * that answers. Any number of orchestrators may do so at once: the database counts again under a lock.
+ */
+export interface Pool {
+  tick(): Promise<void>;
+}
+
+export interface PoolDeps {
+  pool: Pick<PoolStore, 'facts' | 'demand' | 'apply' | 'announceImage'>;
+  execute: (intent: Intent) => void;
+  endings: Pick<Endings, 'destroy'>;
+  health: Pick<RegionHealth, 'isClosed'>;
+  deadlines: Pick<
+    Deadlines,
+    'standbyBuildMs' | 'scheduleLeadMs' | 'scheduleHorizonMs' | 'demandWindowMs' | 'reconcileTickMs'
+  >;
+  clock: Clock;
+  logger: Logger;
+}
+
+export function createPool({ pool, execute, endings, health, deadlines, clock, logger }: PoolDeps): Pool {
+  let announced = false;
+  let demand: Demand = [];
+  let demandAtMs = Number.NEGATIVE_INFINITY;
+  const options = {
+    buildMs: deadlines.standbyBuildMs,
+    leadMs: deadlines.scheduleLeadMs,
+    isClosed: health.isClosed,
+  };
+
+  /** Demand moves slowly and costs a scan: it is read less often than the rest. */
+  const freshDemand = async (): Promise<Demand> => {
+    if (clock.monotonicMs() - demandAtMs >= deadlines.reconcileTickMs) {
+      demand = await pool.demand(deadlines.demandWindowMs);
+      demandAtMs = clock.monotonicMs();
+    }
+    return demand;
+  };
+
+  return {
+    tick: async () => {
+      announced = announced || (await pool.announceImage());
+      const facts = await pool.facts(deadlines.scheduleHorizonMs);
+      if (facts.image === null || facts.tenants.length === 0) return;
+      const orders = planPools(facts, await freshDemand(), options);
+      if (orders.length === 0) return;
+      const { intents, retired } = await pool.apply(orders, facts.image);
+      for (const intent of intents) execute(intent);
+      for (const { machine_id, app_name, fly_machine_id, reason } of retired) {
+        logger.info({ machine_id, fly_machine_id, app_name, reason }, 'standby machine given up');
+        if (fly_machine_id !== null) endings.destroy({ machine_id, app_name, fly_machine_id }, reason);
+      }
+    },
+  };
+}

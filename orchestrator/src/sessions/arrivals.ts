@@ -1,0 +1,39 @@
+import type { Logger } from '@greenroom/shared/runtime/logger.ts';
+import type { PoolStore } from '../database/pool-store.ts';
+import type { Intent } from '../database/rows.ts';
+import { placeSession } from './placement.ts';
+import type { RegionHealth } from './region-health.ts';
+
+/**
+ * The candidate of a session with placement `on_join` is there: the edge region of this very request says where, and the
+ * machine is asked for near it. Coming twice, or through two orchestrators, begins it once.
+ */
+export interface Arrivals {
+  /** Throws DatabaseError. */
+  arrive(sessionId: string, edgeRegion: string | undefined): Promise<void>;
+}
+
+export interface ArrivalsDeps {
+  pool: Pick<PoolStore, 'beginOnJoin'>;
+  health: RegionHealth;
+  defaultRegion: string;
+  execute: (intent: Intent) => void;
+  logger: Logger;
+  onChange: (sessionId: string) => void;
+}
+
+export function createArrivals(deps: ArrivalsDeps): Arrivals {
+  const { pool, health, defaultRegion, execute, logger, onChange } = deps;
+  return {
+    arrive: async (sessionId, edgeRegion) => {
+      const place = placeSession({ wish: { kind: 'none', edgeRegion }, defaultRegion, allowed: null, health });
+      // Without an edge region, what the platform wished for is better than our default.
+      const known = place.reason === 'default' ? null : place.regions;
+      const result = await pool.beginOnJoin(sessionId, known, place.reason);
+      logger.info({ session_id: sessionId, kind: result.kind, region: edgeRegion }, 'candidate arrived');
+      if (result.kind !== 'launched') return;
+      execute(result.intent);
+      onChange(sessionId);
+    },
+  };
+}

@@ -1,0 +1,40 @@
+import type { Logger } from '@greenroom/shared/runtime/logger.ts';
+import type { Begun, PoolStore } from '../database/pool-store.ts';
+import type { Intent } from '../database/rows.ts';
+
+/** Sessions that wait, for their time or at their tenant's limit: a regular job begins those whose wait is over. */
+export interface WaitingDeps {
+  pool: Pick<PoolStore, 'startScheduled' | 'admitQueued'>;
+  execute: (intent: Intent) => void;
+  logger: Logger;
+  onChange: (sessionId: string) => void;
+}
+
+/** More than this per turn is not expected of a healthy deployment; the rest comes at the next turn. */
+const roundsPerTurn = 20;
+
+export function createWaiting({ pool, execute, logger, onChange }: WaitingDeps): { tick(): Promise<void> } {
+  const carryOn = (results: Begun): void => {
+    for (const { kind, session_id, intent } of results) {
+      logger.info({ session_id, kind, machine_id: intent?.machine_id, region: intent?.region }, 'a wait is over');
+      if (intent) execute(intent);
+      onChange(session_id);
+    }
+  };
+
+  /** A burst that is due at once must not wait for one turn per batch. */
+  const drain = async (take: () => Promise<Begun>): Promise<void> => {
+    for (let round = 0; round < roundsPerTurn; round += 1) {
+      const results = await take();
+      carryOn(results);
+      if (results.length === 0) return;
+    }
+  };
+
+  return {
+    tick: async () => {
+      await drain(pool.startScheduled);
+      await drain(pool.admitQueued);
+    },
+  };
+}
