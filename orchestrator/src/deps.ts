@@ -14,6 +14,10 @@ import type { Intent } from './database/rows.ts';
 import { createSessionStore } from './database/session-store.ts';
 import { createEdge } from './edge/edge.ts';
 import { createReadiness } from './edge/readiness.ts';
+import { createGuard } from './net/guard.ts';
+import { createPeoplePart } from './people/part.ts';
+import { createTenantPart } from './tenants/part.ts';
+import { createWebhookPart } from './webhooks/part.ts';
 import { createFinishingPart } from './finishing/part.ts';
 import { createDuties, dutyNames } from './fleet/duties.ts';
 import { createEndings } from './fleet/ending.ts';
@@ -57,7 +61,7 @@ async function createTokens({ keys, publicUrl: issuer, deadlines }: Config, cloc
   return {
     browserTokens: createBrowserTokens({ keys: join, issuer, clock, deadlines }),
     databaseTokens: createDatabaseTokens({ keys: db, issuer, clock, workerTokenMs: deadlines.workerTokenMs }),
-    vault: createVault(keys.credentials),
+    vault: createVault(keys.credentials, ...(keys.previousCredentials === null ? [] : [keys.previousCredentials])),
   };
 }
 
@@ -118,6 +122,10 @@ export async function createDeps(config: Config, outside: Outside = {}) {
   };
   const { database } = connection;
   const door = createAccessPart({ config, database, findKey: sessions.findKey, audit, clock, logger });
+  const guard = createGuard({ allow: config.outboundAllow });
+  const tenancy = createTenantPart({ config, database, fly: fly.apps, vault: tokens.vault, clock, logger });
+  const persons = createPeoplePart(database, logger);
+  const outbox = createWebhookPart({ database, guard, vault: tokens.vault, clock, logger });
   const finishing = createFinishingPart({ config, database, orchestratorId, logger, onChange });
   const video = createVideoPart({ config, database, vault: tokens.vault, clock, logger, onChange });
   const hangUps = createHangUps({ calls, voice, vault: tokens.vault, logger });
@@ -148,7 +156,7 @@ export async function createDeps(config: Config, outside: Outside = {}) {
   const heartbeats = createHeartbeats({ machines, clock, flushMs: deadlines.heartbeatFlushMs, leases });
   const unreachable = createUnreachable({ machines, endings, deadlines, logger, onChange });
   const edge = createEdge({
-    ...{ tokens: tokens.browserTokens, readiness, unreachable, clock, logger, deadlines },
+    ...{ tokens: tokens.browserTokens, origins: door.origins, noteRefusal: door.noteRefusal, readiness, unreachable, clock, logger, deadlines },
     arrivals: planning.arrivals,
   });
   const identities = createMachineIdentities({
@@ -174,7 +182,7 @@ export async function createDeps(config: Config, outside: Outside = {}) {
     { name: 'reconcile', everyMs: deadlines.dutyRenewMs, run: reconciler.tick },
     { name: 'housekeeping', everyMs, run: housekeeping.run },
     { name: 'evaluations', everyMs: deadlines.finishingTickMs, run: finishing.worker.run },
-    ...door.jobs,
+    ...[door, tenancy, persons, outbox].flatMap((part) => part.jobs),
     ...(video ? [{ name: 'recordings', everyMs: deadlines.finishingTickMs, run: video.worker.run }] : []),
   ];
   const ticker = createTicker(jobs, { clock, logger });
@@ -200,6 +208,12 @@ export async function createDeps(config: Config, outside: Outside = {}) {
       ...{
         authenticate: door.access.authenticate,
         access: door.access,
+        ...{ guard, vault: tokens.vault, people: persons.people, webhooks: outbox.webhooks },
+        ...{ tenants: tenancy.tenants, onboarding: tenancy.onboarding, providerKeys: tenancy.providerKeys },
+        noteRefusal: door.noteRefusal,
+        perMinute: config.access.perMinute.joinAddress,
+        addressKey: config.keys.credentials,
+        sessionExpiresMs: deadlines.sessionExpiresMs,
         sessions,
         results: finishing.results,
         create,
@@ -226,7 +240,8 @@ export async function createDeps(config: Config, outside: Outside = {}) {
       heartbeats,
       videoOffers: video?.offers ?? null,
       endings,
-      audit,
+      audit: door.auditRefusal,
+      providerKeys: tenancy.providerKeys,
       voice,
       clock,
       logger,

@@ -219,6 +219,7 @@ export function createInterview(deps: InterviewDeps): Interview {
       session_id: session.id,
       epoch: session.epoch,
       reconnect_token: claim.reconnect_token,
+      ...(claim.transcript_token === undefined ? {} : { transcript_token: claim.transcript_token }),
       acked: await recap.storedIds(writer.storedIds()),
       ordinal: calls.ordinal,
       call_active: calls.active,

@@ -27,6 +27,8 @@ export type AccessPart = ReturnType<typeof createAccessPart>;
 export function createAccessPart({ config, database, findKey, audit, clock, logger }: AccessPartDeps) {
   const store = createAccessStore(database);
   const noteRefusal = createRefusalLog({ record: audit, clock, logger });
+  /** For those who audit refusals alone. */
+  const auditRefusal: RecordAudit = async (entry) => noteRefusal(entry);
   const limits = createRateLimits({ clock, spend: store.spend });
   const origins = createOrigins({ load: store.origins, publicUrl: config.publicUrl });
   const { operators, perMinute } = config.access;
@@ -45,5 +47,5 @@ export function createAccessPart({ config, database, findKey, audit, clock, logg
     { name: 'origins', everyMs: 2_000, run: origins.refresh },
     { name: 'rate-limits', everyMs: 1_000, run: limits.book },
   ];
-  return { access, limits, origins, noteRefusal, jobs };
+  return { access, limits, origins, noteRefusal, auditRefusal, jobs };
 }

@@ -1,20 +1,38 @@
+import { createHmac } from 'node:crypto';
+import rateLimit from '@fastify/rate-limit';
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
-import { uuid } from '@greenroom/shared/protocol/common.ts';
+import { plainText, uuid } from '@greenroom/shared/protocol/common.ts';
+import { consentView } from '@greenroom/shared/protocol/people.ts';
 import { interviewContext } from '@greenroom/shared/protocol/platform-api.ts';
 import { newSecret } from '@greenroom/shared/runtime/ids.ts';
 import { sessionStatuses } from '@greenroom/shared/session/states.ts';
+import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import type { SessionStore } from '../database/session-store.ts';
+import type { NoteRefusal } from '../access/refusals.ts';
+import { remoteAddressOf } from '../access/remote-address.ts';
+import type { PeopleStore } from '../database/people-store.ts';
+import type { BrowserTokens } from '../tokens/browser-tokens.ts';
 import { sha256 } from './authenticate.ts';
 import { isJoinable, type ViewDeps, websocketUrl } from './session-view.ts';
 
 /**
- * `POST /api/join`: a browser exchanges the invitation code of its link for a join token. Public: the code is the
- * credential. The first browser to use it is bound to it by a secret of its own (`browser`), and may come again with it.
+ * `/api/join`: a browser exchanges the invitation code of its link for a join token, and consents when its tenant asks
+ * for it. Public: the code is the credential. The first browser to use it is bound to it by a secret of its own
+ * (`browser`), and may come again with it.
+ *
+ * J1  The code comes in a body or a header, never in a URL: URLs are logged.
+ * J2  Exchanges are limited by address; a refused code is noted in the audit log.
+ * J3  Of the address a consent came from only a keyed hash is kept: comparable as evidence, not readable.
  */
-export interface JoinRoutesDeps extends ViewDeps {
-  sessions: Pick<SessionStore, 'exchangeInvitation'>;
+export interface JoinRoutesDeps extends Omit<ViewDeps, 'browserTokens'> {
+  people: Pick<PeopleStore, 'join' | 'readConsent' | 'giveConsent'>;
+  browserTokens: Pick<BrowserTokens, 'mintJoin' | 'mintTranscript'>;
+  noteRefusal: NoteRefusal;
+  /** J2: requests per minute and address. */
+  perMinute: number;
+  /** J3. */
+  addressKey: Buffer;
 }
 
 const secret = z.string().regex(/^[\w-]{16,128}$/, 'must be 16–128 characters of base64url');
@@ -23,6 +41,8 @@ const joinView = z.object({
   session_id: uuid,
   status: z.enum(sessionStatuses),
   join_token: z.string(),
+  /** For uploading what could not be sent over the socket; good until a day after the session's end. */
+  transcript_token: z.string(),
   websocket_url: z.string(),
   interview_context: interviewContext,
   simulated: z.boolean(),
@@ -30,46 +50,144 @@ const joinView = z.object({
   browser: z.string(),
 });
 
+const consentQuery = z.strictObject({ session_id: uuid });
+const consentHeaders = z.looseObject({ 'greenroom-invitation': secret });
+const consentRequest = joinRequest.extend({ browser: secret, text_version: plainText(100).min(1) });
+
 // Any page may host the candidate's components; no cookie is involved, so nothing rides along.
 const corsHeaders = {
   'access-control-allow-origin': '*',
-  'access-control-allow-methods': 'POST, OPTIONS',
-  'access-control-allow-headers': 'content-type',
+  'access-control-allow-methods': 'GET, POST, OPTIONS',
+  'access-control-allow-headers': 'content-type, greenroom-invitation',
   'access-control-max-age': '600',
 };
+const bodyLimitBytes = 4_096;
+const refusals = { invalid: 'invitation_invalid', used: 'invitation_used', ended: 'session_ended' } as const;
 
-export function joinRoutes({ sessions, publicUrl, browserTokens }: JoinRoutesDeps): FastifyPluginAsyncZod {
-  const exchange = async (sessionId: string, code: string, browser: string) => {
-    const result = await sessions.exchangeInvitation(sessionId, sha256(code), sha256(browser));
-    if (result.kind === 'accepted') return result.session;
-    if (result.kind === 'invalid') throw new AppError('invitation_invalid');
-    throw new AppError(result.kind === 'used' ? 'invitation_used' : 'session_ended');
+export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
+  const { people, publicUrl, browserTokens, noteRefusal, perMinute, addressKey } = deps;
+
+  const refuse = (request: FastifyRequest, sessionId: string, kind: keyof typeof refusals): AppError => {
+    if (kind !== 'ended')
+      noteRefusal({
+        actor: 'candidate',
+        action: 'invitation.use',
+        target: sessionId,
+        remote_address: remoteAddressOf(request),
+        request_id: request.id,
+        details: { why: kind },
+      });
+    return new AppError(refusals[kind]);
   };
+
+  const exchange = async (request: FastifyRequest, sessionId: string, code: string, browser: string) => {
+    const result = await people.join(sessionId, sha256(code), sha256(browser));
+    if (result.kind === 'accepted') return result.session;
+    if (result.kind === 'consent_required')
+      throw new AppError('consent_required', {
+        detail: `Show the text ${result.text_version} and record the consent.`,
+      });
+    throw refuse(request, sessionId, result.kind);
+  };
+
+  const hashOf = (request: FastifyRequest): string =>
+    createHmac('sha256', addressKey).update(remoteAddressOf(request)).digest('hex');
+
   return async (app) => {
+    await app.register(rateLimit, {
+      max: perMinute,
+      timeWindow: 60_000,
+      hook: 'preHandler',
+      enableDraftSpec: true,
+      keyGenerator: remoteAddressOf,
+      errorResponseBuilder: (_request, { ttl }) =>
+        new AppError('rate_limited', { retryAfterS: Math.max(1, Math.ceil(ttl / 1_000)) }),
+    });
     app.addHook('onRequest', async (_request, reply) => void reply.headers(corsHeaders));
-    app.options('/join', { schema: { hide: true } }, async (_request, reply) => reply.code(204).send());
+    for (const path of ['/join', '/join/consent'])
+      app.options(path, { schema: { hide: true }, config: { rateLimit: false } }, async (_request, reply) =>
+        reply.code(204).send(),
+      );
+
     app.post(
       '/join',
       {
+        bodyLimit: bodyLimitBytes,
         schema: {
           summary: 'Exchange an invitation code for a join token',
+          security: [],
           body: joinRequest,
           response: { 200: joinView },
         },
       },
       async (request) => {
         const { session_id, code, browser = newSecret() } = request.body;
-        const session = await exchange(session_id, code, browser);
+        const session = await exchange(request, session_id, code, browser);
         if (!isJoinable(session)) throw new AppError('not_joinable', { retryAfterS: 5 });
+        const ids = { session_id, tenant_id: session.tenant_id };
+        const [join_token, transcript_token] = await Promise.all([
+          browserTokens.mintJoin(ids),
+          browserTokens.mintTranscript(ids, session.max_duration_ms),
+        ]);
         return {
           session_id,
           status: session.status,
-          join_token: await browserTokens.mintJoin({ session_id, tenant_id: session.tenant_id }),
+          join_token,
+          transcript_token,
           websocket_url: websocketUrl(publicUrl, session_id),
           interview_context: session.interview_context,
           simulated: session.simulated,
           browser,
         };
+      },
+    );
+
+    app.get(
+      '/join/consent',
+      {
+        schema: {
+          summary: 'What the candidate is asked to consent to',
+          description: 'The invitation code comes in the `greenroom-invitation` header.',
+          security: [],
+          headers: consentHeaders,
+          querystring: consentQuery,
+          response: { 200: consentView },
+        },
+      },
+      async (request) => {
+        const { session_id } = request.query;
+        const found = await people.readConsent(session_id, sha256(request.headers['greenroom-invitation']));
+        if (found.kind === 'invalid') throw refuse(request, session_id, 'invalid');
+        const { kind: _kind, ...view } = found;
+        return view;
+      },
+    );
+
+    app.post(
+      '/join/consent',
+      {
+        bodyLimit: bodyLimitBytes,
+        schema: {
+          summary: 'Record that the candidate consents',
+          description: 'Bound to the browser that holds the invitation. A second time changes nothing.',
+          security: [],
+          body: consentRequest,
+          response: { 200: z.object({ given_at: z.string() }) },
+        },
+      },
+      async (request) => {
+        const { session_id, code, browser, text_version } = request.body;
+        const hash = hashOf(request);
+        const given = await people.giveConsent(session_id, sha256(code), sha256(browser), text_version, hash);
+        if (given.kind === 'recorded') return { given_at: given.given_at };
+        if (given.kind === 'other_version')
+          throw new AppError('conflict', {
+            detail:
+              given.text_version === null
+                ? 'The session asks for no consent.'
+                : `The session asks for the text ${given.text_version}.`,
+          });
+        throw refuse(request, session_id, given.kind === 'not_found' ? 'invalid' : given.kind);
       },
     );
   };

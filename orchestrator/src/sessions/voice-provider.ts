@@ -21,9 +21,14 @@ export type MintOutcome = { kind: 'minted'; value: string; expiresAtMs: number }
 /** `over`: the call is not under way any more, by whatever cause. */
 export type HangUpOutcome = { kind: 'over' } | { kind: 'unclear' };
 
+export interface MintOptions {
+  /** A tenant's own standing key. Default: the deployment's. */
+  apiKey?: string | undefined;
+}
+
 export interface VoiceProvider {
   /** @param lifeS 10–7,200 s: how long the credential can start calls. */
-  mint(session: object, lifeS: number, sessionId: string): Promise<MintOutcome>;
+  mint(session: object, lifeS: number, sessionId: string, options?: MintOptions): Promise<MintOutcome>;
   /** @param credential the one that created the call: no other may end it. */
   hangUp(callId: string, credential: string): Promise<HangUpOutcome>;
   close(): Promise<void>;
@@ -83,10 +88,10 @@ export function createVoiceProvider({ baseUrl, apiKey, requestMs, logger }: Voic
   };
 
   return {
-    mint: async (session, lifeS, sessionId) => {
+    mint: async (session, lifeS, sessionId, { apiKey: ownKey = apiKey } = {}) => {
       const body = { expires_after: { anchor: 'created_at', seconds: lifeS }, session };
       const headers = { 'openai-safety-identifier': safetyIdentifier(sessionId) };
-      const answer = await post('/realtime/client_secrets', apiKey, body, headers);
+      const answer = await post('/realtime/client_secrets', ownKey, body, headers);
       const secret = answer.status === 200 ? minted.safeParse(answer.body) : undefined;
       if (secret?.success)
         return { kind: 'minted', value: secret.data.value, expiresAtMs: secret.data.expires_at * 1_000 };

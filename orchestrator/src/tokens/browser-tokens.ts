@@ -14,6 +14,8 @@ export interface BrowserTokens {
   mintJoin(session: SessionClaims): Promise<string>;
   /** For later connections. Lives as long as the session can. @param maxDurationMs of the session. */
   mintReconnect(session: SessionClaims, maxDurationMs: number): Promise<string>;
+  /** `transcript:append`, for late uploads. Outlives the session by `transcriptTokenMs`. @param maxDurationMs of the session. */
+  mintTranscript(session: SessionClaims, maxDurationMs: number): Promise<string>;
   /** Edge → worker: this socket was admitted, for this epoch. Lives `replayStateMs`. */
   mintReplay(session: SessionClaims, epoch: number): Promise<string>;
   /** Accepts a join or a reconnect token. */
@@ -40,6 +42,12 @@ export function createBrowserTokens({ keys, issuer, clock, deadlines }: BrowserT
     mintJoin: (session) => mint(named(session), audiences.join, deadlines.joinTokenMs),
     mintReconnect: (session, maxDurationMs) =>
       mint(named(session), audiences.reconnect, hardDeadlineMs(deadlines, maxDurationMs)),
+    mintTranscript: (session, maxDurationMs) =>
+      mint(
+        { ...named(session), scope: 'transcript:append' },
+        audiences.transcript,
+        hardDeadlineMs(deadlines, maxDurationMs) + deadlines.transcriptTokenMs,
+      ),
     mintReplay: (session, epoch) =>
       mint(replayClaims.parse({ ...named(session), epoch }), audiences.replay, deadlines.replayStateMs),
     verify: (token) =>

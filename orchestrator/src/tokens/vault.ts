@@ -1,36 +1,60 @@
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
 
 /**
  * Credentials at rest: AES-256-GCM. What a ciphertext belongs to (`context`) is authenticated with it, so that one row's
  * credential cannot be put into another row.
+ *
+ * V1  The first key encrypts, all of them decrypt: a key is rotated by putting the new one in front, encrypting again
+ *     what is stored, and dropping the old one.
  */
 export interface Vault {
+  /** Names the key that encrypts; derived from it, so that it needs no configuration. */
+  readonly keyId: string;
   seal(secret: string, context: string): string;
-  /** Throws when the ciphertext was made with another key, for another context, or was changed. */
+  /** Throws when the ciphertext was made with a key we do not have, for another context, or was changed. */
   open(sealed: string, context: string): string;
 }
 
 const version = 'v1';
 
-/** @param key 32 bytes. */
-export function createVault(key: Buffer): Vault {
+/** @param keys 32 bytes each; at least one. */
+export function createVault(...keys: [Buffer, ...Buffer[]]): Vault {
   return {
+    keyId: createHash('sha256').update('key-id').update(keys[0]).digest('hex').slice(0, 16),
     seal: (secret, context) => {
       const nonce = randomBytes(12);
-      const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(Buffer.from(context));
+      const cipher = createCipheriv('aes-256-gcm', keys[0], nonce).setAAD(Buffer.from(context));
       const body = Buffer.concat([cipher.update(secret, 'utf8'), cipher.final()]);
       return [version, ...[nonce, cipher.getAuthTag(), body].map((part) => part.toString('base64url'))].join('.');
     },
     open: (sealed, context) => {
-      const [found, nonce = '', tag = '', body = ''] = sealed.split('.');
-      if (found !== version) throw new Error('a sealed credential of an unknown version');
-      const decipher = createDecipheriv('aes-256-gcm', key, Buffer.from(nonce, 'base64url'), { authTagLength: 16 })
-        .setAAD(Buffer.from(context))
-        .setAuthTag(Buffer.from(tag, 'base64url'));
-      return Buffer.concat([decipher.update(Buffer.from(body, 'base64url')), decipher.final()]).toString('utf8');
+      const errors: unknown[] = [];
+      for (const key of keys) {
+        try {
+          return openWith(key, sealed, context);
+        } catch (error) {
+          errors.push(error);
+        }
+      }
+      throw errors[0];
     },
   };
 }
 
+function openWith(key: Buffer, sealed: string, context: string): string {
+  const [found, nonce = '', tag = '', body = ''] = sealed.split('.');
+  if (found !== version) throw new Error('a sealed credential of an unknown version');
+  const decipher = createDecipheriv('aes-256-gcm', key, Buffer.from(nonce, 'base64url'), { authTagLength: 16 })
+    .setAAD(Buffer.from(context))
+    .setAuthTag(Buffer.from(tag, 'base64url'));
+  return Buffer.concat([decipher.update(Buffer.from(body, 'base64url')), decipher.final()]).toString('utf8');
+}
+
 /** The context of a realtime call's credential. */
 export const callContext = (sessionId: string, ordinal: number): string => `call:${sessionId}:${ordinal}`;
+
+/** The context of a tenant's own credential at a provider. */
+export const providerContext = (tenantId: string, provider: string): string => `provider:${tenantId}:${provider}`;
+
+/** The context of a webhook's signing secret. */
+export const webhookContext = (webhookId: string): string => `webhook:${webhookId}`;

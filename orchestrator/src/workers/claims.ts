@@ -8,7 +8,7 @@ import { callContext, type Vault } from '../tokens/vault.ts';
 type Claimed = Extract<ClaimRow, { kind: 'claimed' }>;
 
 export interface ClaimAnswerDeps {
-  config: Pick<Config, 'supabase' | 'voice' | 'deadlines'>;
+  config: Pick<Config, 'supabase' | 'voice' | 'deadlines' | 'publicUrl'>;
   browserTokens: BrowserTokens;
   databaseTokens: DatabaseTokens;
   vault: Vault;
@@ -28,9 +28,10 @@ export async function answerClaim(claimed: Claimed, deps: ClaimAnswerDeps): Prom
   const { config, browserTokens, databaseTokens, vault } = deps;
   const { session, machine_id } = claimed;
   const ids = { session_id: session.session_id, tenant_id: session.tenant_id };
-  const [workerToken, reconnectToken] = await Promise.all([
+  const [workerToken, reconnectToken, transcriptToken] = await Promise.all([
     databaseTokens.mintWorker({ ...ids, role: 'session_worker', machine_id, epoch: session.epoch }),
     browserTokens.mintReconnect(ids, session.max_duration_ms),
+    browserTokens.mintTranscript(ids, session.max_duration_ms),
   ]);
   return {
     machine_id,
@@ -42,13 +43,16 @@ export async function answerClaim(claimed: Claimed, deps: ClaimAnswerDeps): Prom
       max_duration_ms: session.max_duration_ms,
       started_at: unixMs(session.started_at),
       simulated: session.simulated,
-      allowed_origins: claimed.allowed_origins,
+      // An empty list allows any; a list must not lock out our own room page.
+      allowed_origins:
+        claimed.allowed_origins.length === 0 ? [] : [...claimed.allowed_origins, new URL(config.publicUrl).origin],
     },
     worker_token: workerToken,
     supabase: { url: config.supabase.url, publishable_key: config.supabase.publishableKey },
     join_keys: browserTokens.keys.jwks,
     join_issuer: browserTokens.issuer,
     reconnect_token: reconnectToken,
+    transcript_token: transcriptToken,
     realtime: { base_url: config.voice.baseUrl, webrtc_filter: false },
     open_call: openCallOf(claimed, vault),
     deadlines: config.deadlines,

@@ -1,3 +1,4 @@
+import { DatabaseError } from '@greenroom/shared/database/client.ts';
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import type { OpenCallResponse } from '@greenroom/shared/protocol/worker-api.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
@@ -6,6 +7,7 @@ import type { SessionRow } from '../database/rows.ts';
 import { crashPoint } from '../fleet/crash-points.ts';
 import { type InterviewerOptions, realtimeSession } from '../sessions/interviewer.ts';
 import type { ProviderFailure, VoiceProvider } from '../sessions/voice-provider.ts';
+import type { ProviderKeys } from '../tenants/provider-keys.ts';
 import { callContext, type Vault } from '../tokens/vault.ts';
 
 /**
@@ -21,8 +23,12 @@ export interface CallOpenerDeps {
   vault: Vault;
   clock: Clock;
   interviewer: InterviewerOptions;
+  /** A tenant's own key at the provider. */
+  providerKeys: Pick<ProviderKeys, 'of'>;
 }
 
+/** SQLSTATE of `app.guard_call`. */
+const noConsent = 'GR006';
 const minLifeS = 10;
 const maxLifeS = 7_200;
 
@@ -39,10 +45,13 @@ const failureCodes = {
   unavailable: 'provider_unavailable',
 } as const satisfies Record<ProviderFailure['kind'], string>;
 
-/** @returns a function that opens a call. Throws AppError: fenced, call_not_allowed, conflict, provider_…. */
-export function createCallOpener({ calls, voice, vault, clock, interviewer }: CallOpenerDeps) {
+/** @returns a function that opens a call. Throws AppError: fenced, call_not_allowed, consent_required, conflict, provider_…. */
+export function createCallOpener({ calls, voice, vault, clock, interviewer, providerKeys }: CallOpenerDeps) {
   const openRow = async (of: CallOf): Promise<SessionRow> => {
-    const opened = await calls.open(of, 'openai');
+    const opened = await calls.open(of, 'openai').catch((error: unknown) => {
+      const refused = error instanceof DatabaseError && error.sqlstate === noConsent;
+      throw refused ? new AppError('consent_required', { cause: error }) : error;
+    });
     switch (opened.kind) {
       case 'opened':
         return opened.session;
@@ -59,7 +68,9 @@ export function createCallOpener({ calls, voice, vault, clock, interviewer }: Ca
     const row = await openRow(of); // O1
     crashPoint('call.opened');
     const session = realtimeSession(row, interviewer);
-    const minted = await voice.mint(session, lifeSeconds(row, clock.now()), row.session_id);
+    const minted = await voice.mint(session, lifeSeconds(row, clock.now()), row.session_id, {
+      apiKey: await providerKeys.of(row.tenant_id),
+    });
     if (minted.kind !== 'minted') throw new AppError(failureCodes[minted.kind]);
     crashPoint('call.minted');
     const ciphertext = vault.seal(minted.value, callContext(row.session_id, of.ordinal));

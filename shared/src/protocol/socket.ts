@@ -93,6 +93,11 @@ export const serverMessage = z.discriminatedUnion('type', [
     epoch: z.number().int(),
     /** Use it instead of the join token from now on; it lives as long as the session. */
     reconnect_token: z.string(),
+    /**
+     * `transcript:append`: uploads entries that could not be sent over this socket to the Edge Function
+     * interview-transcript, until a day after the session's end.
+     */
+    transcript_token: z.string().optional(),
     /** Item ids of this session that are stored: need not be sent again. */
     acked: z.array(itemId),
     /** The call that is under way, or the one to be offered next. */

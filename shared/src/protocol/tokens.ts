@@ -7,6 +7,7 @@ import { uuid } from './common.ts';
  * Signed with the `join` key pair (ES256, `kid`, `iss` = the orchestrator's public URL, `aud` as below, `exp`):
  *   join        browser → edge and worker: the first connection to one session; minutes
  *   reconnect   browser → edge and worker: later connections; as long as the session
+ *   transcript  browser → Edge Function: appending its own copies, unverified; until a day after the session's end
  *   replay      edge → worker through Fly's proxy: this socket was admitted, for this epoch; a minute
  * Signed with the `db` key pair:
  *   worker      worker → Supabase and worker API: role session_worker, one session, one machine, one epoch

@@ -1,0 +1,121 @@
+import { AppError } from '@greenroom/shared/errors/app-error.ts';
+import type { Scope } from '@greenroom/shared/protocol/access.ts';
+import { uuid } from '@greenroom/shared/protocol/common.ts';
+import {
+  apiKeyList,
+  apiKeyView,
+  createApiKeyRequest,
+  newApiKeyView,
+  rotateApiKeyRequest,
+} from '@greenroom/shared/protocol/tenants.ts';
+import { newSecret } from '@greenroom/shared/runtime/ids.ts';
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import type { TenantStore } from '../database/tenant-store.ts';
+import { type Access, type Actor, actBy, sha256, tenantNotFound } from './authenticate.ts';
+
+/**
+ * `/api/tenants/{id}/api-keys`. A key is shown once, in the answer that made it.
+ *
+ * K1  Nobody hands out more than they have: the scopes of a new key are among its maker's.
+ * K2  A revoked key is refused by this process at once, by the others when their memory of it ends (a second).
+ */
+export interface ApiKeyRoutesDeps {
+  access: Access;
+  tenants: Pick<TenantStore, 'createKey' | 'keys' | 'rotateKey' | 'revokeKey'>;
+}
+
+const params = z.object({ id: uuid });
+const keyParams = z.object({ id: uuid, key: uuid });
+const defaultScopes: Scope[] = ['sessions:read', 'sessions:write'];
+const defaultOverlapMinutes = 1_440;
+const dayMs = 86_400_000;
+const notFound = (): AppError => new AppError('not_found', { detail: 'No such API key.' });
+
+function newKey() {
+  const key = `gr_live_${newSecret()}`;
+  return { key, prefix: key.slice(0, 12), hash: sha256(key) };
+}
+
+/** K1. */
+function demandScopes(actor: Actor, wanted: readonly string[]): void {
+  if (actor.kind === 'operator') return;
+  const beyond = wanted.filter((scope) => !actor.caller.scopes.includes(scope as Scope));
+  if (beyond.length > 0) throw new AppError('forbidden', { detail: `You do not have ${beyond.join(', ')} yourself.` });
+}
+
+export const apiKeyRoutes =
+  ({ access, tenants }: ApiKeyRoutesDeps): FastifyPluginAsyncZod =>
+  async (app) => {
+    app.post(
+      '/tenants/:id/api-keys',
+      { schema: { summary: 'Create an API key', params, body: createApiKeyRequest, response: { 201: newApiKeyView } } },
+      async (request, reply) => {
+        const { id } = request.params;
+        const actor = await access.forTenant(request, 'tenant:admin', id);
+        const { name, scopes = defaultScopes, expires_in_days: days } = request.body;
+        demandScopes(actor, scopes);
+        const { key, prefix, hash } = newKey();
+        const result = await tenants.createKey(
+          id,
+          {
+            ...{ name, prefix, hash, scopes },
+            createdBy: actor.kind === 'tenant' ? actor.caller.userId : null,
+            expiresMs: days === undefined ? null : days * dayMs,
+          },
+          actBy(request, actor.actor),
+        );
+        if (result.kind === 'not_found') throw tenantNotFound();
+        return reply.code(201).send({ ...result.key, key });
+      },
+    );
+
+    app.get(
+      '/tenants/:id/api-keys',
+      { schema: { summary: 'List API keys, newest first', params, response: { 200: apiKeyList } } },
+      async (request) => {
+        await access.forTenant(request, 'tenant:read', request.params.id);
+        return { api_keys: await tenants.keys(request.params.id) };
+      },
+    );
+
+    app.post(
+      '/tenants/:id/api-keys/:key/rotate',
+      {
+        schema: {
+          summary: 'Make a new key in place of an old one, which goes on for a while',
+          params: keyParams,
+          body: rotateApiKeyRequest.nullish(),
+          response: { 201: newApiKeyView },
+        },
+      },
+      async (request, reply) => {
+        const { id, key: keyId } = request.params;
+        const actor = await access.forTenant(request, 'tenant:admin', id);
+        const old = (await tenants.keys(id)).find((key) => key.id === keyId);
+        if (!old) throw notFound();
+        demandScopes(actor, old.scopes);
+        const { key, prefix, hash } = newKey();
+        const overlapMs = (request.body?.overlap_minutes ?? defaultOverlapMinutes) * 60_000;
+        const result = await tenants.rotateKey(id, keyId, { prefix, hash }, overlapMs, actBy(request, actor.actor));
+        if (result.kind === 'not_found') throw notFound();
+        if (result.kind === 'already_rotated')
+          throw new AppError('conflict', { detail: `The key was replaced by ${result.replaced_by} already.` });
+        access.forgetKey(keyId);
+        return reply.code(201).send({ ...result.key, key });
+      },
+    );
+
+    app.delete(
+      '/tenants/:id/api-keys/:key',
+      { schema: { summary: 'Revoke an API key', params: keyParams, response: { 200: apiKeyView } } },
+      async (request) => {
+        const { id, key: keyId } = request.params;
+        const { actor } = await access.forTenant(request, 'tenant:admin', id);
+        const result = await tenants.revokeKey(id, keyId, actBy(request, actor));
+        access.forgetKey(keyId); // K2
+        if (result.kind === 'not_found') throw notFound();
+        return result.key;
+      },
+    );
+  };

@@ -1,0 +1,139 @@
+import { AppError } from '@greenroom/shared/errors/app-error.ts';
+import { plainText, uuid } from '@greenroom/shared/protocol/common.ts';
+import {
+  candidateList,
+  candidateView,
+  changeCandidateRequest,
+  createCandidateRequest,
+  erasureView,
+} from '@greenroom/shared/protocol/people.ts';
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import type { Erased, PeopleStore } from '../database/people-store.ts';
+import { type Authenticate, actBy } from './authenticate.ts';
+import { pageOf, pageQuery, pageRequest } from './paging.ts';
+
+/**
+ * `/api/candidates`. `DELETE` erases: what the tenant knows of the candidate, transcripts and results at once, recordings
+ * at the video provider as durable work. While sessions are live it says 202, and goes on by itself when they have ended.
+ */
+export interface CandidateRoutesDeps {
+  authenticate: Authenticate;
+  people: PeopleStore;
+}
+
+const params = z.object({ id: uuid });
+const listQuery = z.strictObject({ ...pageQuery, search: plainText(200).min(1).optional() });
+const notFound = (): AppError => new AppError('not_found', { detail: 'No such candidate.' });
+const conflictOf = (field: string): AppError =>
+  new AppError('conflict', {
+    detail: `Another candidate of the tenant has this ${field}.`,
+    fields: [{ field, message: 'is taken' }],
+  });
+
+const viewErasure = (id: string, erased: Exclude<Erased, { kind: 'not_found' }>) =>
+  erased.kind === 'erased'
+    ? {
+        candidate_id: id,
+        status: 'erased' as const,
+        sessions: erased.sessions,
+        transcript_entries: erased.transcript_entries,
+        videos: erased.videos.length,
+        ending_session_ids: [],
+      }
+    : {
+        candidate_id: id,
+        status: 'ending' as const,
+        sessions: null,
+        transcript_entries: null,
+        videos: null,
+        ending_session_ids: erased.session_ids,
+      };
+
+export const candidateRoutes =
+  ({ authenticate, people }: CandidateRoutesDeps): FastifyPluginAsyncZod =>
+  async (app) => {
+    app.post(
+      '/candidates',
+      { schema: { summary: 'Create a candidate', body: createCandidateRequest, response: { 201: candidateView } } },
+      async (request, reply) => {
+        const { tenantId } = await authenticate(request, 'people:write');
+        const result = await people.createCandidate(tenantId, request.body);
+        if (result.kind === 'conflict') throw conflictOf(result.field);
+        return reply.code(201).header('location', `/api/candidates/${result.candidate.id}`).send(result.candidate);
+      },
+    );
+
+    app.get(
+      '/candidates',
+      {
+        schema: {
+          summary: 'List candidates, newest first',
+          description: '`search`: part of a name, a whole e-mail or a whole external id.',
+          querystring: listQuery,
+          response: { 200: candidateList },
+        },
+      },
+      async (request) => {
+        const { tenantId } = await authenticate(request, 'people:read');
+        const { search, ...query } = request.query;
+        const { page, next_cursor } = pageOf(
+          await people.candidates(pageRequest(tenantId, query), search),
+          query.limit,
+        );
+        return { candidates: page, next_cursor };
+      },
+    );
+
+    app.get(
+      '/candidates/:id',
+      { schema: { summary: 'Show a candidate', params, response: { 200: candidateView } } },
+      async (request) => {
+        const { tenantId } = await authenticate(request, 'people:read');
+        const candidate = await people.candidate(tenantId, request.params.id);
+        if (!candidate) throw notFound();
+        return candidate;
+      },
+    );
+
+    app.patch(
+      '/candidates/:id',
+      {
+        schema: {
+          summary: 'Change a candidate',
+          params,
+          body: changeCandidateRequest,
+          response: { 200: candidateView },
+        },
+      },
+      async (request) => {
+        const { tenantId } = await authenticate(request, 'people:write');
+        const result = await people.changeCandidate(tenantId, request.params.id, request.body);
+        if (result.kind === 'not_found') throw notFound();
+        if (result.kind === 'conflict') throw conflictOf(result.field);
+        return result.candidate;
+      },
+    );
+
+    app.delete(
+      '/candidates/:id',
+      {
+        schema: {
+          summary: 'Erase a candidate everywhere',
+          description: '200: erased. 202: live sessions were asked to end; the erasure follows by itself.',
+          params,
+          response: { 200: erasureView, 202: erasureView },
+        },
+      },
+      async (request, reply) => {
+        const { tenantId, actor } = await authenticate(request, 'people:write');
+        const { id } = request.params;
+        const by = actBy(request, actor);
+        if (!(await people.requestErasure(tenantId, id, by))) throw notFound();
+        const erased = await people.erase(tenantId, id, by);
+        // Somebody else's request, or the regular work, was faster.
+        if (erased.kind === 'not_found') throw notFound();
+        return reply.code(erased.kind === 'erased' ? 200 : 202).send(viewErasure(id, erased));
+      },
+    );
+  };

@@ -1,0 +1,126 @@
+import { AppError } from '@greenroom/shared/errors/app-error.ts';
+import { uuid } from '@greenroom/shared/protocol/common.ts';
+import {
+  createInvitationRequest,
+  type InvitationView,
+  invitationView,
+  newInvitationView,
+} from '@greenroom/shared/protocol/people.ts';
+import { newSecret } from '@greenroom/shared/runtime/ids.ts';
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import type { PeopleStore } from '../database/people-store.ts';
+import type { SessionStore } from '../database/session-store.ts';
+import { type Authenticate, actBy, sha256 } from './authenticate.ts';
+import { joinUrl } from './session-view.ts';
+import { sessionNotFound, sessionParams } from './sessions.ts';
+
+/**
+ * `/api/sessions/{id}/invitations`: links with a one-time code. A link is shown once; to send it again is to make a new
+ * one, and the old one ends.
+ */
+export interface InvitationRoutesDeps {
+  authenticate: Authenticate;
+  people: PeopleStore;
+  sessions: Pick<SessionStore, 'get'>;
+  publicUrl: string;
+  /** Default life of an invitation, ms. */
+  sessionExpiresMs: number;
+}
+
+const params = z.object({ id: uuid, invitation: uuid });
+const notFound = (): AppError => new AppError('not_found', { detail: 'No such invitation.' });
+
+export function invitationRoutes(deps: InvitationRoutesDeps): FastifyPluginAsyncZod {
+  const { authenticate, people, sessions, publicUrl, sessionExpiresMs } = deps;
+
+  const lifeMs = (body: { expires_in_minutes?: number | undefined } | null | undefined): number =>
+    body?.expires_in_minutes === undefined ? sessionExpiresMs : body.expires_in_minutes * 60_000;
+
+  type Invited = Awaited<ReturnType<PeopleStore['invite']>>;
+  const linked = (result: Invited, code: string, missing: () => AppError): InvitationView & { join_url: string } => {
+    if (result.kind === 'not_found') throw missing();
+    if (result.kind === 'ended') throw new AppError('session_ended');
+    return { ...result.invitation, join_url: joinUrl(publicUrl, result.invitation.session_id, code) };
+  };
+
+  /** An invitation belongs to the session that the path names, or it is not there. */
+  const demand = async (sessionId: string, invitationId: string, tenantId: string): Promise<void> => {
+    const invitations = await people.invitations(sessionId, tenantId);
+    if (!invitations.some((invitation) => invitation.id === invitationId)) throw notFound();
+  };
+
+  return async (app) => {
+    app.post(
+      '/sessions/:id/invitations',
+      {
+        schema: {
+          summary: 'Invite the candidate by a link',
+          params: sessionParams,
+          body: createInvitationRequest.nullish(),
+          response: { 201: newInvitationView },
+        },
+      },
+      async (request, reply) => {
+        const { tenantId, actor } = await authenticate(request, 'sessions:write');
+        const code = newSecret();
+        const by = actBy(request, actor);
+        const invitation = { tenantId, codeHash: sha256(code), expiresMs: lifeMs(request.body), by };
+        const result = await people.invite(request.params.id, invitation);
+        return reply.code(201).send(linked(result, code, sessionNotFound));
+      },
+    );
+
+    app.get(
+      '/sessions/:id/invitations',
+      {
+        schema: {
+          summary: 'List invitations, oldest first',
+          params: sessionParams,
+          response: { 200: z.object({ invitations: z.array(invitationView) }) },
+        },
+      },
+      async (request) => {
+        const { tenantId } = await authenticate(request, 'sessions:read');
+        const { id } = request.params;
+        const invitations = await people.invitations(id, tenantId);
+        if (invitations.length === 0 && !(await sessions.get(id, tenantId))) throw sessionNotFound();
+        return { invitations };
+      },
+    );
+
+    app.post(
+      '/sessions/:id/invitations/:invitation/resend',
+      {
+        schema: {
+          summary: 'Make a new link in place of an old one, which ends',
+          params,
+          body: createInvitationRequest.nullish(),
+          response: { 201: newInvitationView },
+        },
+      },
+      async (request, reply) => {
+        const { tenantId, actor } = await authenticate(request, 'sessions:write');
+        const { id, invitation } = request.params;
+        await demand(id, invitation, tenantId);
+        const code = newSecret();
+        const by = actBy(request, actor);
+        const again = { tenantId, codeHash: sha256(code), expiresMs: lifeMs(request.body), by };
+        return reply.code(201).send(linked(await people.resendInvitation(invitation, again), code, notFound));
+      },
+    );
+
+    app.delete(
+      '/sessions/:id/invitations/:invitation',
+      { schema: { summary: 'Revoke an invitation', params, response: { 200: invitationView } } },
+      async (request) => {
+        const { tenantId, actor } = await authenticate(request, 'sessions:write');
+        const { id, invitation } = request.params;
+        await demand(id, invitation, tenantId);
+        const result = await people.revokeInvitation(invitation, tenantId, actBy(request, actor));
+        if (result.kind === 'not_found') throw notFound();
+        return result.invitation;
+      },
+    );
+  };
+}

@@ -1,0 +1,73 @@
+import { AppError } from '@greenroom/shared/errors/app-error.ts';
+import { uuid } from '@greenroom/shared/protocol/common.ts';
+import { changePositionRequest, positionList, positionView } from '@greenroom/shared/protocol/people.ts';
+import { positionInput } from '@greenroom/shared/protocol/platform-api.ts';
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import type { PeopleStore } from '../database/people-store.ts';
+import type { Authenticate } from './authenticate.ts';
+import { pageOf, pageQuery, pageRequest } from './paging.ts';
+
+/** `/api/positions`. A position is not deleted: sessions refer to it. */
+export interface PositionRoutesDeps {
+  authenticate: Authenticate;
+  people: PeopleStore;
+}
+
+const params = z.object({ id: uuid });
+const notFound = (): AppError => new AppError('not_found', { detail: 'No such position.' });
+
+export const positionRoutes =
+  ({ authenticate, people }: PositionRoutesDeps): FastifyPluginAsyncZod =>
+  async (app) => {
+    app.post(
+      '/positions',
+      { schema: { summary: 'Create a position', body: positionInput, response: { 201: positionView } } },
+      async (request, reply) => {
+        const { tenantId } = await authenticate(request, 'people:write');
+        const position = await people.createPosition(tenantId, request.body);
+        return reply.code(201).header('location', `/api/positions/${position.id}`).send(position);
+      },
+    );
+
+    app.get(
+      '/positions',
+      {
+        schema: {
+          summary: 'List positions, newest first',
+          querystring: z.strictObject(pageQuery),
+          response: { 200: positionList },
+        },
+      },
+      async (request) => {
+        const { tenantId } = await authenticate(request, 'people:read');
+        const rows = await people.positions(pageRequest(tenantId, request.query));
+        const { page, next_cursor } = pageOf(rows, request.query.limit);
+        return { positions: page, next_cursor };
+      },
+    );
+
+    app.get(
+      '/positions/:id',
+      { schema: { summary: 'Show a position', params, response: { 200: positionView } } },
+      async (request) => {
+        const { tenantId } = await authenticate(request, 'people:read');
+        const position = await people.position(tenantId, request.params.id);
+        if (!position) throw notFound();
+        return position;
+      },
+    );
+
+    app.patch(
+      '/positions/:id',
+      {
+        schema: { summary: 'Change a position', params, body: changePositionRequest, response: { 200: positionView } },
+      },
+      async (request) => {
+        const { tenantId } = await authenticate(request, 'people:write');
+        const result = await people.changePosition(tenantId, request.params.id, request.body);
+        if (result.kind === 'not_found') throw notFound();
+        return result.position;
+      },
+    );
+  };

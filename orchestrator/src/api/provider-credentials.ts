@@ -1,0 +1,66 @@
+import { AppError } from '@greenroom/shared/errors/app-error.ts';
+import { uuid } from '@greenroom/shared/protocol/common.ts';
+import { providerCredentialList, providerCredentialRequest, providers } from '@greenroom/shared/protocol/tenants.ts';
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import type { TenantStore } from '../database/tenant-store.ts';
+import type { ProviderKeys } from '../tenants/provider-keys.ts';
+import { providerContext, type Vault } from '../tokens/vault.ts';
+import { type Access, actBy, tenantNotFound } from './authenticate.ts';
+
+/** `/api/tenants/{id}/provider-credentials`: a tenant's own key at a provider. Stored encrypted; never readable back. */
+export interface ProviderCredentialRoutesDeps {
+  access: Pick<Access, 'forTenant'>;
+  tenants: Pick<TenantStore, 'putCredential' | 'credentials' | 'deleteCredential'>;
+  providerKeys: Pick<ProviderKeys, 'forget'>;
+  vault: Vault;
+}
+
+const params = z.object({ id: uuid });
+const providerParams = z.object({ id: uuid, provider: z.enum(providers) });
+
+export const providerCredentialRoutes =
+  ({ access, tenants, providerKeys, vault }: ProviderCredentialRoutesDeps): FastifyPluginAsyncZod =>
+  async (app) => {
+    app.get(
+      '/tenants/:id/provider-credentials',
+      {
+        schema: {
+          summary: 'Which providers the tenant brought a key for; never the keys',
+          params,
+          response: { 200: providerCredentialList },
+        },
+      },
+      async (request) => {
+        await access.forTenant(request, 'tenant:read', request.params.id);
+        return { provider_credentials: await tenants.credentials(request.params.id) };
+      },
+    );
+
+    app.put(
+      '/tenants/:id/provider-credentials/:provider',
+      { schema: { summary: 'Set the key for a provider', params: providerParams, body: providerCredentialRequest } },
+      async (request, reply) => {
+        const { id, provider } = request.params;
+        const { actor } = await access.forTenant(request, 'tenant:admin', id);
+        const ciphertext = vault.seal(request.body.api_key, providerContext(id, provider));
+        const { kind } = await tenants.putCredential(id, provider, ciphertext, vault.keyId, actBy(request, actor));
+        if (kind === 'not_found') throw tenantNotFound();
+        providerKeys.forget(id);
+        return reply.code(204).send();
+      },
+    );
+
+    app.delete(
+      '/tenants/:id/provider-credentials/:provider',
+      { schema: { summary: 'Forget the key for a provider', params: providerParams } },
+      async (request, reply) => {
+        const { id, provider } = request.params;
+        const { actor } = await access.forTenant(request, 'tenant:admin', id);
+        const deleted = await tenants.deleteCredential(id, provider, actBy(request, actor));
+        providerKeys.forget(id);
+        if (!deleted) throw new AppError('not_found', { detail: 'The tenant brought no key for this provider.' });
+        return reply.code(204).send();
+      },
+    );
+  };

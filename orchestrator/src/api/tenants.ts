@@ -1,0 +1,214 @@
+import { AppError } from '@greenroom/shared/errors/app-error.ts';
+import { uuid } from '@greenroom/shared/protocol/common.ts';
+import { regionCode } from '@greenroom/shared/protocol/platform-api.ts';
+import {
+  changeTenantRequest,
+  createTenantRequest,
+  memberRequest,
+  poolRequest,
+  quotaFieldNames,
+  removalView,
+  tenantList,
+  tenantView,
+} from '@greenroom/shared/protocol/tenants.ts';
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import type { TenantRow, TenantStore } from '../database/tenant-store.ts';
+import { isRegion } from '../sessions/regions.ts';
+import type { createOnboarding } from '../tenants/onboarding.ts';
+import { type Access, actBy, tenantNotFound } from './authenticate.ts';
+import { decodeCursor, encodeCursor } from './cursor.ts';
+import { changesOf, viewTenant } from './tenant-view.ts';
+
+/**
+ * `/api/tenants`: made, listed, given quotas and removed by platform operators; shown to its own people, whose admins
+ * change its settings.
+ */
+export interface TenantRoutesDeps {
+  access: Access;
+  tenants: TenantStore;
+  onboarding: Pick<ReturnType<typeof createOnboarding>, 'onboard'>;
+}
+
+const params = z.object({ id: uuid });
+const poolParams = z.object({ id: uuid, region: regionCode });
+const memberParams = z.object({ id: uuid, user: uuid });
+const listQuery = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(100).default(20),
+  cursor: z.string().max(200).optional(),
+});
+
+function checkRegions(regions: readonly string[] | null | undefined): void {
+  const unknown = (regions ?? []).findIndex((code) => !isRegion(code));
+  if (unknown < 0) return;
+  throw new AppError('validation_failed', {
+    fields: [{ field: `allowed_regions.${unknown}`, message: `${regions?.[unknown]} is not a region` }],
+  });
+}
+
+export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps): FastifyPluginAsyncZod {
+  const present = async (id: string): Promise<TenantRow> => {
+    const row = await tenants.get(id);
+    if (!row) throw tenantNotFound();
+    return row;
+  };
+
+  return async (app) => {
+    app.post(
+      '/tenants',
+      {
+        schema: {
+          summary: 'Create a tenant (operators)',
+          description:
+            'Idempotent by slug: a known one is answered with 200 and not changed. Its Fly app is made at once when Fly allows, else as soon as it does: see `apps`.',
+          body: createTenantRequest,
+          response: { 200: tenantView, 201: tenantView },
+        },
+      },
+      async (request, reply) => {
+        const { actor } = await access.operator(request);
+        const { slug, ...body } = request.body;
+        checkRegions(body.allowed_regions);
+        const by = actBy(request, actor);
+        const planned = await tenants.plan(slug, changesOf(body, {}), by);
+        if (planned.kind === 'slug_taken')
+          throw new AppError('conflict', { detail: 'A tenant that was removed had this slug.' });
+        await onboarding.onboard(planned.tenant, by);
+        const row = await present(planned.tenant.id);
+        return reply
+          .code(planned.kind === 'planned' ? 201 : 200)
+          .header('location', `/api/tenants/${row.id}`)
+          .send(viewTenant(row));
+      },
+    );
+
+    app.get(
+      '/tenants',
+      {
+        schema: { summary: 'List tenants by slug (operators)', querystring: listQuery, response: { 200: tenantList } },
+      },
+      async (request) => {
+        await access.operator(request);
+        const { limit, cursor } = request.query;
+        const after =
+          cursor === undefined ? undefined : decodeCursor(cursor, z.object({ slug: z.string().max(40) })).slug;
+        const rows = await tenants.list(limit + 1, after);
+        const page = rows.slice(0, limit);
+        const last = page.at(-1);
+        return {
+          tenants: page.map(viewTenant),
+          next_cursor: rows.length > limit && last ? encodeCursor({ slug: last.slug }) : null,
+        };
+      },
+    );
+
+    app.get(
+      '/tenants/:id',
+      { schema: { summary: 'Show a tenant', params, response: { 200: tenantView } } },
+      async (request) => {
+        await access.forTenant(request, 'tenant:read', request.params.id);
+        return viewTenant(await present(request.params.id));
+      },
+    );
+
+    app.patch(
+      '/tenants/:id',
+      {
+        schema: {
+          summary: 'Change a tenant',
+          description: 'Quotas, regions and status: operators alone.',
+          params,
+          body: changeTenantRequest,
+          response: { 200: tenantView },
+        },
+      },
+      async (request) => {
+        const { kind, actor } = await access.forTenant(request, 'tenant:admin', request.params.id);
+        const { id } = request.params;
+        const reserved = Object.keys(request.body).filter((field) => quotaFieldNames.includes(field));
+        if (kind === 'tenant' && reserved.length > 0)
+          throw new AppError('forbidden', { detail: `Only platform operators change ${reserved.join(', ')}.` });
+        checkRegions(request.body.allowed_regions);
+        const { settings } = await present(id);
+        const result = await tenants.update(id, changesOf(request.body, settings), actBy(request, actor));
+        if (result.kind === 'not_found') throw tenantNotFound();
+        return viewTenant(result.tenant);
+      },
+    );
+
+    app.delete(
+      '/tenants/:id',
+      {
+        schema: {
+          summary: 'Remove a tenant (operators)',
+          description:
+            '202: it is being removed: keys and invitations are refused from now on, sessions end, then its machines, apps and data go. 200: removed.',
+          params,
+          response: { 200: removalView, 202: removalView },
+        },
+      },
+      async (request, reply) => {
+        const { actor } = await access.operator(request);
+        const removal = await tenants.remove(request.params.id, actBy(request, actor));
+        if (removal.kind === 'not_found') throw tenantNotFound();
+        if (removal.kind === 'removed')
+          return reply.code(200).send({ status: 'removed' as const, live_sessions: 0, machines: 0, apps: [] });
+        const { kind: status, ...left } = removal;
+        return reply.code(202).send({ status, ...left });
+      },
+    );
+
+    app.put(
+      '/tenants/:id/pools/:region',
+      {
+        schema: {
+          summary: 'Set how many standby machines a tenant keeps in a region (operators)',
+          params: poolParams,
+          body: poolRequest,
+          response: { 200: tenantView },
+        },
+      },
+      async (request) => {
+        const { actor } = await access.operator(request);
+        const { id, region } = request.params;
+        if (!isRegion(region)) throw new AppError('not_found', { detail: 'No such region.' });
+        const result = await tenants.putPool(id, region, request.body, actBy(request, actor));
+        if (result.kind === 'not_found') throw tenantNotFound();
+        if (result.kind === 'limit_exceeded')
+          throw new AppError('validation_failed', {
+            fields: [
+              { field: 'ceiling', message: `at most ${result.left}: the tenant may keep ${result.limit} in all` },
+            ],
+          });
+        return viewTenant(result.tenant);
+      },
+    );
+
+    app.put(
+      '/tenants/:id/users/:user',
+      { schema: { summary: 'Make a user a member, or change the role', params: memberParams, body: memberRequest } },
+      async (request, reply) => {
+        const { actor } = await access.forTenant(request, 'tenant:admin', request.params.id);
+        const { id, user } = request.params;
+        const { kind } = await tenants.putUser(id, user, request.body.role, actBy(request, actor));
+        if (kind === 'not_found') throw tenantNotFound();
+        if (kind === 'user_not_found') throw new AppError('not_found', { detail: 'No such user.' });
+        access.forgetUser(user);
+        return reply.code(204).send();
+      },
+    );
+
+    app.delete(
+      '/tenants/:id/users/:user',
+      { schema: { summary: 'End a membership', params: memberParams } },
+      async (request, reply) => {
+        const { actor } = await access.forTenant(request, 'tenant:admin', request.params.id);
+        const { id, user } = request.params;
+        const ended = await tenants.removeUser(id, user, actBy(request, actor));
+        access.forgetUser(user);
+        if (!ended) throw new AppError('not_found', { detail: 'No such member.' });
+        return reply.code(204).send();
+      },
+    );
+  };
+}

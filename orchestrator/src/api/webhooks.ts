@@ -1,0 +1,186 @@
+import { AppError } from '@greenroom/shared/errors/app-error.ts';
+import { uuid } from '@greenroom/shared/protocol/common.ts';
+import {
+  changeWebhookRequest,
+  createWebhookRequest,
+  deliveryList,
+  deliveryStatuses,
+  deliveryView,
+  newWebhookView,
+  rotateWebhookSecretRequest,
+  webhookList,
+  webhookView,
+} from '@greenroom/shared/protocol/webhooks.ts';
+import { newId } from '@greenroom/shared/runtime/ids.ts';
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import type { SealedSecret, WebhookStore } from '../database/webhook-store.ts';
+import type { Guard } from '../net/guard.ts';
+import { type Vault, webhookContext } from '../tokens/vault.ts';
+import { newWebhookSecret } from '../webhooks/signing.ts';
+import { type Authenticate, actBy } from './authenticate.ts';
+import { pageOf, pageQuery, pageRequest } from './paging.ts';
+
+/** `/api/webhooks`: endpoints, their secrets, their deliveries. A secret is shown once, when it is made. */
+export interface WebhookRoutesDeps {
+  authenticate: Authenticate;
+  webhooks: WebhookStore;
+  guard: Pick<Guard, 'checkForm'>;
+  vault: Vault;
+}
+
+const params = z.object({ id: uuid });
+const deliveryParams = z.object({ id: uuid, delivery: uuid });
+const deliveryQuery = z.strictObject({ ...pageQuery, status: z.enum(deliveryStatuses).optional() });
+const defaultOverlapMinutes = 1_440;
+
+const notFound = (): AppError => new AppError('not_found', { detail: 'No such webhook.' });
+
+export function webhookRoutes({ authenticate, webhooks, guard, vault }: WebhookRoutesDeps): FastifyPluginAsyncZod {
+  const sealNew = (id: string): { plain: string; sealed: SealedSecret } => {
+    const plain = newWebhookSecret();
+    return { plain, sealed: { ciphertext: vault.seal(plain, webhookContext(id)), keyId: vault.keyId } };
+  };
+
+  /** What can be judged now; where the name leads is judged by each delivery. */
+  const checkUrl = (url: string | undefined): void => {
+    const wrong = url === undefined ? undefined : guard.checkForm(url);
+    if (wrong) throw new AppError('validation_failed', { fields: [{ field: 'url', message: wrong.why }] });
+  };
+
+  return async (app) => {
+    app.post(
+      '/webhooks',
+      { schema: { summary: 'Add a webhook', body: createWebhookRequest, response: { 201: newWebhookView } } },
+      async (request, reply) => {
+        const { tenantId, actor } = await authenticate(request, 'webhooks:write');
+        const { url, events = [] } = request.body;
+        checkUrl(url);
+        const id = newId();
+        const secret = sealNew(id);
+        const by = actBy(request, actor);
+        const result = await webhooks.create(tenantId, { id, url, events, secret: secret.sealed }, by);
+        if (result.kind === 'not_found') throw notFound();
+        if (result.kind === 'limit_exceeded')
+          throw new AppError('conflict', { detail: `A tenant may have ${result.limit} webhooks.` });
+        return reply
+          .code(201)
+          .header('location', `/api/webhooks/${id}`)
+          .send({ ...result.webhook, secret: secret.plain });
+      },
+    );
+
+    app.get('/webhooks', { schema: { summary: 'List webhooks', response: { 200: webhookList } } }, async (request) => {
+      const { tenantId } = await authenticate(request, 'webhooks:read');
+      return { webhooks: await webhooks.list(tenantId) };
+    });
+
+    app.get(
+      '/webhooks/:id',
+      { schema: { summary: 'Show a webhook', params, response: { 200: webhookView } } },
+      async (request) => {
+        const { tenantId } = await authenticate(request, 'webhooks:read');
+        const webhook = await webhooks.get(tenantId, request.params.id);
+        if (!webhook) throw notFound();
+        return webhook;
+      },
+    );
+
+    app.patch(
+      '/webhooks/:id',
+      {
+        schema: {
+          summary: 'Change a webhook, or switch it off or on',
+          params,
+          body: changeWebhookRequest,
+          response: { 200: webhookView },
+        },
+      },
+      async (request) => {
+        const { tenantId, actor } = await authenticate(request, 'webhooks:write');
+        checkUrl(request.body.url);
+        const result = await webhooks.change(tenantId, request.params.id, request.body, actBy(request, actor));
+        if (result.kind === 'not_found') throw notFound();
+        return result.webhook;
+      },
+    );
+
+    app.delete('/webhooks/:id', { schema: { summary: 'Delete a webhook', params } }, async (request, reply) => {
+      const { tenantId, actor } = await authenticate(request, 'webhooks:write');
+      if (!(await webhooks.delete(tenantId, request.params.id, actBy(request, actor)))) throw notFound();
+      return reply.code(204).send();
+    });
+
+    app.post(
+      '/webhooks/:id/rotate-secret',
+      {
+        schema: {
+          summary: 'Make a new secret; deliveries carry both signatures for a while',
+          params,
+          body: rotateWebhookSecretRequest.nullish(),
+          response: { 200: newWebhookView },
+        },
+      },
+      async (request) => {
+        const { tenantId, actor } = await authenticate(request, 'webhooks:write');
+        const { id } = request.params;
+        const secret = sealNew(id);
+        const overlapMs = (request.body?.overlap_minutes ?? defaultOverlapMinutes) * 60_000;
+        const result = await webhooks.rotateSecret(tenantId, id, secret.sealed, overlapMs, actBy(request, actor));
+        if (result.kind === 'not_found') throw notFound();
+        return { ...result.webhook, secret: secret.plain };
+      },
+    );
+
+    app.post(
+      '/webhooks/:id/test',
+      { schema: { summary: 'Send a test message', params, response: { 202: deliveryView } } },
+      async (request, reply) => {
+        const { tenantId } = await authenticate(request, 'webhooks:write');
+        const result = await webhooks.test(tenantId, request.params.id);
+        if (result.kind !== 'queued') throw notFound();
+        return reply.code(202).send(result.delivery);
+      },
+    );
+
+    app.get(
+      '/webhooks/:id/deliveries',
+      {
+        schema: {
+          summary: 'Deliveries of a webhook, newest first',
+          params,
+          querystring: deliveryQuery,
+          response: { 200: deliveryList },
+        },
+      },
+      async (request) => {
+        const { tenantId } = await authenticate(request, 'webhooks:read');
+        const { status, ...query } = request.query;
+        if (!(await webhooks.get(tenantId, request.params.id))) throw notFound();
+        const rows = await webhooks.deliveries(request.params.id, pageRequest(tenantId, query), status);
+        const { page, next_cursor } = pageOf(rows, query.limit);
+        return { deliveries: page, next_cursor };
+      },
+    );
+
+    app.post(
+      '/webhooks/:id/deliveries/:delivery/replay',
+      {
+        schema: {
+          summary: 'Send a delivery again, under the same message id',
+          params: deliveryParams,
+          response: { 202: deliveryView },
+        },
+      },
+      async (request, reply) => {
+        const { tenantId, actor } = await authenticate(request, 'webhooks:write');
+        const { id, delivery } = request.params;
+        const result = await webhooks.replay(tenantId, id, delivery, actBy(request, actor));
+        if (result.kind === 'not_found') throw new AppError('not_found', { detail: 'No such delivery.' });
+        if (result.kind === 'erased')
+          throw new AppError('conflict', { detail: 'What it said was erased with its candidate.' });
+        return reply.code(202).send(result.delivery);
+      },
+    );
+  };
+}

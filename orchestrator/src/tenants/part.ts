@@ -1,0 +1,27 @@
+import type { Database } from '@greenroom/shared/database/client.ts';
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import type { Logger } from '@greenroom/shared/runtime/logger.ts';
+import type { Config } from '../config.ts';
+import { createTenantStore } from '../database/tenant-store.ts';
+import type { Job } from '../fleet/ticker.ts';
+import type { FlyApps } from '../fly/apps.ts';
+import type { Vault } from '../tokens/vault.ts';
+import { createOnboarding } from './onboarding.ts';
+import { createProviderKeys } from './provider-keys.ts';
+
+/** Tenants as one part of the orchestrator: their rows, their Fly apps, their provider keys. */
+export interface TenantPartDeps {
+  config: Pick<Config, 'fly' | 'deadlines'>;
+  database: Database;
+  fly: FlyApps;
+  vault: Vault;
+  clock: Clock;
+  logger: Logger;
+}
+
+export function createTenantPart({ config, database, fly, vault, clock, logger }: TenantPartDeps) {
+  const tenants = createTenantStore(database);
+  const onboarding = createOnboarding({ tenants, fly, org: config.fly.org, logger });
+  const jobs: Job[] = [{ name: 'onboarding', everyMs: config.deadlines.reconcileTickMs, run: onboarding.run }];
+  return { tenants, onboarding, providerKeys: createProviderKeys(tenants, vault, clock), jobs };
+}
