@@ -2,9 +2,9 @@ import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import { newId } from '@greenroom/shared/runtime/ids.ts';
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import { capacityRoutes } from './api/capacity.ts';
 import { apiKeyRoutes } from './api/api-keys.ts';
 import { candidateRoutes } from './api/candidates.ts';
+import { capacityRoutes } from './api/capacity.ts';
 import { docsRoutes, registerOpenApi } from './api/docs.ts';
 import { eventRoutes } from './api/events.ts';
 import { invitationRoutes } from './api/invitations.ts';
@@ -87,10 +87,9 @@ async function registerRoutes(app: FastifyInstance, deps: Deps): Promise<void> {
   await app.register(sessionRoutes(deps.api), { prefix: '/api' });
   await app.register(transcriptRoutes(deps.api), { prefix: '/api' });
   await app.register(resultRoutes(deps.api), { prefix: '/api' });
-  await app.register(capacityRoutes(deps.api), { prefix: '/api' });
   await app.register(eventRoutes(deps.api), { prefix: '/api' });
   await app.register(joinRoutes(deps.api), { prefix: '/api' });
-  for (const routes of [candidateRoutes, positionRoutes, invitationRoutes, tenantRoutes, apiKeyRoutes])
+  for (const routes of [candidateRoutes, positionRoutes, invitationRoutes, tenantRoutes, capacityRoutes, apiKeyRoutes])
     await app.register(routes(deps.api), { prefix: '/api' });
   await app.register(providerCredentialRoutes(deps.api), { prefix: '/api' });
   await app.register(webhookRoutes(deps.api), { prefix: '/api' });

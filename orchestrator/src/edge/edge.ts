@@ -1,6 +1,5 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type CloseCode, closeCodes } from '@greenroom/shared/protocol/socket.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
@@ -8,9 +7,6 @@ import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { Deadlines } from '@greenroom/shared/session/deadlines.ts';
 import { WebSocketServer } from 'ws';
 import { z } from 'zod';
-import type { Origins } from '../access/origins.ts';
-import type { NoteRefusal } from '../access/refusals.ts';
-import { remoteAddressOf } from '../access/remote-address.ts';
 import type { Origins } from '../access/origins.ts';
 import type { NoteRefusal } from '../access/refusals.ts';
 import { remoteAddressOf } from '../access/remote-address.ts';
@@ -46,10 +42,6 @@ export interface EdgeDeps {
   arrivals: Arrivals;
   /** The machine that serves a session could not be reached (G4). True when it is being replaced. */
   unreachable: (row: RouteRow) => Promise<boolean>;
-  /** Origins that the tenant allows. Default: any. */
-  origins?: Pick<Origins, 'admitsSocket'>;
-  /** Notes refused tokens. Default: nowhere. */
-  noteRefusal?: NoteRefusal;
   /** Origins that the tenant allows. Default: any. */
   origins?: Pick<Origins, 'admitsSocket'>;
   /** Notes refused tokens. Default: nowhere. */
@@ -93,7 +85,6 @@ export function createEdge({
   deadlines,
   ...doors
 }: EdgeDeps): Edge {
-  const { origins = { admitsSocket: () => true }, noteRefusal = () => undefined } = doors;
   const { origins = { admitsSocket: () => true }, noteRefusal = () => undefined } = doors;
   const sockets = new WebSocketServer({
     noServer: true,
@@ -164,8 +155,6 @@ export function createEdge({
     if (claims.session_id !== sessionId) return done(refuse(closeCodes.token, 'token of another session'));
     if (!origins.admitsSocket(claims.tenant_id, request.headers.origin))
       return done(refuse(closeCodes.token, 'an origin that is not allowed'));
-    if (!origins.admitsSocket(claims.tenant_id, request.headers.origin))
-      return done(refuse(closeCodes.token, 'an origin that is not allowed'));
     const work = async () =>
       replayFailed === undefined
         ? answerOf(await served(sessionId, edgeRegion, signal), claims)
@@ -202,16 +191,6 @@ export function createEdge({
       details: { why: answer.why },
     });
 
-  const noteRefused = (request: IncomingMessage, socket: Duplex, answer: { sessionId: string; why: string }): void =>
-    noteRefusal({
-      actor: 'candidate',
-      action: 'socket.open',
-      target: answer.sessionId.slice(0, 100),
-      remote_address: remoteAddressOf({ headers: request.headers, ip: (socket as Socket).remoteAddress ?? '' }),
-      request_id: [request.headers['fly-request-id'] ?? []].flat()[0],
-      details: { why: answer.why },
-    });
-
   const serve = async (request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> => {
     const startedMs = clock.monotonicMs();
     const { gone, release } = watchForLeaving(socket);
@@ -224,7 +203,6 @@ export function createEdge({
     const fields = { session_id: answer.sessionId, took_ms: Math.round(clock.monotonicMs() - startedMs) };
     if (answer.kind === 'refuse') {
       logger.info({ ...fields, close_code: answer.code, reason: answer.why }, 'socket refused');
-      if (answer.code === closeCodes.token) noteRefused(request, socket, answer);
       if (answer.code === closeCodes.token) noteRefused(request, socket, answer);
       return close(request, socket, head, answer.code, answer.code === closeCodes.token ? 'token' : answer.why);
     }

@@ -1,7 +1,6 @@
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import { Agent, request } from 'undici';
 import { createFlyApps } from './apps.ts';
-import { createFlyApps } from './apps.ts';
 import {
   type CreateOutcome,
   classifyCreate,
@@ -33,8 +32,6 @@ export type ListOutcome = { kind: 'listed'; machines: FlyMachine[] } | FlyRefusa
 export type CommandOutcome = { kind: 'done' } | FlyRefusal;
 
 export type FlyClient = ReturnType<typeof createFlyClient>;
-
-export type Send = (call: Call) => Promise<Raw>;
 
 export type Send = (call: Call) => Promise<Raw>;
 
@@ -144,7 +141,6 @@ export function createFlyClient({ apiUrl, token, requestMs, logger }: FlyClientO
     /** Idempotent: a machine that runs is left as it is. */
     start: (app: string, id: string) => command({ method: 'POST', path: `${machine(app, id)}/start`, app, body: {} }),
     destroy: (app: string, id: string) => command({ method: 'DELETE', path: `${machine(app, id)}?force=true`, app }),
-    apps: createFlyApps(send),
     apps: createFlyApps(send),
     /** Whether Fly answers at all. */
     reachable: async (): Promise<boolean> => {
