@@ -16,6 +16,7 @@ describe('when the outside fails', () => {
         HEARTBEAT_MS: '800',
         RECONCILE_TICK_MS: '500',
         ABSENCE_GRACE_MS: '500',
+        MAX_ATTEMPTS: '1',
       },
     });
   });
@@ -71,7 +72,7 @@ describe('when the outside fails', () => {
     expect(entries.map((e) => e.text)).toEqual(saidAtProvider(stack, callsBefore).map((item) => item.text));
   });
 
-  test('the worker is killed: the session says so, the orchestrator hangs the call up, the machine row is destroyed', async () => {
+  test('the only worker a session may lose is killed: the session says so, the orchestrator hangs the call up, the machine row is destroyed', async () => {
     const callsBefore = stack.cloud.voice.calls().length;
     const interview = await startInterview(stack);
     await until('the conversation has begun', () => interview.said() > 0);

@@ -20,7 +20,10 @@ import type { Reports } from './reports.ts';
  *   fenced       stop writing → close room (4409); never hangs up, reports nothing
  *
  * D1  Being fenced can show at any moment, also in the middle of an ending: what is left then skips hang-up and writing.
- * D2  The room is closed after the flush, so that the browser gets its last acknowledgements.
+ * D2  A machine that was frozen may wake up after its time, to timers that have run out and a session that another machine
+ *     serves by now. So nothing is hung up before the database has taken the ending, or has had time to: if another
+ *     machine serves the session, that is where this one learns it.
+ * D3  The room is closed after the flush, so that the browser gets its last acknowledgements.
  */
 export interface TeardownParts {
   clock: Clock;
@@ -38,6 +41,8 @@ export interface TeardownParts {
 
 /** How long the text of a reply cut off by the hang-up may take, ms. */
 const interviewerTextMs = 500;
+/** How long a hang-up waits for the database to take the ending, ms (D2). */
+const ownerMs = 700;
 
 export function teardownPhases(parts: TeardownParts, conclusion: Conclusion): ShutdownPhase[] {
   switch (conclusion.kind) {
@@ -69,6 +74,8 @@ function endPhases(parts: TeardownParts, { outcome, reason }: Extract<Conclusion
       name: 'hang up',
       limitMs: share(0.2),
       run: unlessFenced(async (signal) => {
+        await reportsTaken(parts, signal);
+        if (conclusion.fenced) return;
         if (!(await calls.hangUp(signal))) throw new Error('the call may still be up');
       }),
     },
@@ -146,6 +153,14 @@ const closeMoved = (room: Room, limitMs: number): ShutdownPhase => ({
   limitMs,
   run: () => room.close(closeCodes.moved, 'the session has moved', { type: 'moved' }),
 });
+
+/** D2. Never throws: a database that is away does not keep the call up. */
+async function reportsTaken({ clock, reports }: TeardownParts, signal: AbortSignal): Promise<void> {
+  const limit = new AbortController();
+  const timer = clock.setTimer(() => limit.abort(new Error('the database did not take the ending in time')), ownerMs);
+  await reports.flush(AbortSignal.any([signal, limit.signal])).catch(() => undefined);
+  timer.cancel();
+}
 
 const isComplete = (writer: Writer): boolean => writer.unsaved === 0 && writer.refused === 0;
 

@@ -1,0 +1,232 @@
+import pg from 'pg';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { type Stack, startStack } from '../../infra/stack/stack.ts';
+import { restoreDatabase, saveDatabase } from '../support/older-database.ts';
+import { type Relay, startRelay } from '../support/relay.ts';
+import {
+  endOf,
+  machinesOf,
+  platformOf,
+  type RunningInterview,
+  saidAtProvider,
+  sessionBody,
+  startInterview,
+  until,
+} from '../support/session.ts';
+
+/** A live interview survives the loss of what serves it; and nothing is replaced without evidence. */
+describe('fail-over', () => {
+  let stack: Stack;
+  let relay: Relay;
+  let db: pg.Pool;
+
+  beforeAll(async () => {
+    relay = await startRelay(() => new URL(stack.publicUrl));
+    stack = await startStack({
+      orchestrators: 2,
+      voice: { turns: 10, paceMs: 150 },
+      flyLimits: false,
+      environment: {
+        WORKER_API_URL: relay.url,
+        HEARTBEAT_MS: '500',
+        HEARTBEAT_FLUSH_MS: '200',
+        LEASE_MS: '2500',
+        HOST_GRACE_MS: '1000',
+        CREATE_MS: '2500',
+        RECONCILE_TICK_MS: '500',
+        ABSENCE_GRACE_MS: '400',
+        UNREACHABLE_GAP_MS: '400',
+        REPLAY_TIMEOUT_MS: '1000',
+      },
+    });
+    db = new pg.Pool({ connectionString: stack.cloud.supabase.adminDbUrl, max: 2 });
+    db.on('error', () => undefined);
+  });
+  afterEach(() => stack.cloud.fly.faults.clear());
+  afterAll(async () => {
+    await db.end();
+    await stack.stop();
+    await relay.stop();
+  });
+
+  const machineOf = ({ session }: RunningInterview) =>
+    machinesOf(stack, session.session_id).find((machine) => machine.state === 'started')?.id ?? '';
+
+  const begun = async (body = sessionBody()) => {
+    const callsBefore = stack.cloud.voice.calls().length;
+    const interview = await startInterview(stack, body);
+    await until('the conversation has begun', () => interview.said() > 2);
+    return { interview, callsBefore };
+  };
+
+  const epochOf = async ({ session }: RunningInterview): Promise<number> =>
+    (await platformOf(stack).getSession(session.session_id)).epoch;
+
+  const reaches = (interview: RunningInterview, epoch: number) =>
+    until(`epoch ${epoch} serves`, async () => (await epochOf(interview)) >= epoch, 20_000);
+
+  /** The interview is finished as if nothing had happened, in one and the same realtime call. */
+  const expectWhole = async ({ interview, callsBefore }: Awaited<ReturnType<typeof begun>>, epoch: number) => {
+    expect(await interview.ended).toEqual({ outcome: 'completed', reason: 'interviewer_finished' });
+    const ended = await endOf(stack, interview.session.session_id);
+    expect(ended).toMatchObject({ status: 'completed', reason: 'interviewer_finished', epoch });
+    const { entries } = await platformOf(stack).transcript(ended.session_id);
+    expect(entries.map(({ item_id, speaker, text }) => ({ item_id, speaker, text }))).toEqual(
+      saidAtProvider(stack, callsBefore),
+    );
+    const calls = stack.cloud.voice.calls().slice(callsBefore);
+    expect(calls.map((call) => call.state)).toEqual(['ended']);
+  };
+
+  test('the worker is killed in mid-interview: the conversation goes on, every word of it is kept', async () => {
+    const running = await begun();
+    stack.cloud.fly.killMachineProcess(machineOf(running.interview), 'SIGKILL');
+    await expectWhole(running, 2);
+  });
+
+  test('the worker is asked to stop: it hands over, and the next one goes on', async () => {
+    const running = await begun();
+    stack.cloud.fly.killMachineProcess(machineOf(running.interview), 'SIGTERM');
+    await expectWhole(running, 2);
+    const { rows } = await db.query(
+      'select reason from public.machines where session_id = $1 order by attempt limit 1',
+      [running.interview.session.session_id],
+    );
+    expect(rows).toEqual([{ reason: 'handed_over' }]);
+  });
+
+  test('Fly moves the machine to another host: whoever is up first goes on, the other leaves', async () => {
+    const running = await begun();
+    await stack.cloud.fly.migrateMachine(machineOf(running.interview));
+    await expectWhole(running, 2);
+  });
+
+  test('the worker is cut off from every orchestrator, not from its candidate: it is left alone', async () => {
+    const running = await begun();
+    relay.cut();
+    await until('its lease has lapsed for long', async () => {
+      const { rows } = await db.query(
+        "select lease_expires_at < now() - interval '1.5 s' as lapsed from public.machines where session_id = $1",
+        [running.interview.session.session_id],
+      );
+      return rows[0].lapsed;
+    });
+    relay.mend();
+    await expectWhole(running, 1);
+    expect(machinesOf(stack, running.interview.session.session_id)).toHaveLength(1);
+  });
+
+  test('a host is lost with its worker frozen: replaced; the old worker wakes up fenced and hangs nothing up', async () => {
+    const running = await begun();
+    const old = machineOf(running.interview);
+    stack.cloud.fly.loseHost(old, { process: 'freeze' });
+    stack.cloud.fly.cutConnections(old);
+    await reaches(running.interview, 2);
+    stack.cloud.fly.restoreHost(old);
+    await expectWhole(running, 2);
+  });
+
+  test('a browser cannot be connected to its machine any more: twice is enough, the machine is replaced', async () => {
+    const running = await begun();
+    const old = machineOf(running.interview);
+    const action = { kind: 'special', name: 'fail', value: 'timeout' } as const;
+    stack.cloud.fly.faults.add({
+      on: 'proxy.replay',
+      action,
+      times: Number.POSITIVE_INFINITY,
+      match: { instance: old },
+    });
+    stack.cloud.fly.cutConnections(old);
+    await expectWhole(running, 2);
+    const { rows } = await db.query(
+      'select reason from public.machines where session_id = $1 order by attempt limit 1',
+      [running.interview.session.session_id],
+    );
+    expect(rows).toEqual([{ reason: 'unreachable' }]);
+  });
+
+  test('the database goes away with five live interviews and comes back: nobody is failed over', async () => {
+    const callsBefore = stack.cloud.voice.calls().length;
+    const interviews = await Promise.all(Array.from({ length: 5 }, () => startInterview(stack)));
+    await until('all have begun', () => interviews.every((interview) => interview.said() > 1));
+    await stack.cloud.supabase.postgres.stop();
+    const awaySinceMs = performance.now();
+    await until('it was away for two leases', () => performance.now() - awaySinceMs > 6_000);
+    await stack.cloud.supabase.postgres.start();
+    const ends = await Promise.all(interviews.map((interview) => interview.ended));
+    expect(ends.map(({ reason }) => reason)).toEqual(Array.from({ length: 5 }, () => 'interviewer_finished'));
+    for (const interview of interviews) {
+      expect(await endOf(stack, interview.session.session_id)).toMatchObject({ status: 'completed', epoch: 1 });
+      expect(machinesOf(stack, interview.session.session_id)).toHaveLength(1);
+    }
+    expect(stack.cloud.voice.calls().slice(callsBefore)).toHaveLength(5);
+  });
+
+  test('the database is restored to an older state, from before the last fail-over: the interview finds one server again', async () => {
+    const running = await begun();
+    const saved = await saveDatabase(db);
+    stack.cloud.fly.killMachineProcess(machineOf(running.interview), 'SIGKILL');
+    await reaches(running.interview, 2);
+    await until('the browser is back', () => running.interview.client.state === 'live' || running.interview.said() > 5);
+    await restoreDatabase(db, saved);
+    expect(await running.interview.ended).toMatchObject({ reason: 'interviewer_finished' });
+    await endOf(stack, running.interview.session.session_id);
+    const calls = stack.cloud.voice.calls().slice(running.callsBefore);
+    expect(calls.map((call) => call.state)).toEqual(['ended']);
+  });
+
+  test('a machine that stays in created is hedged in the next region: the first claim wins, the late one is destroyed', async () => {
+    stack.cloud.fly.faults.add({ on: 'machines.create', action: { kind: 'special', name: 'stuck_in_created' } });
+    const { interview, callsBefore } = await begun();
+    await expectWhole({ interview, callsBefore }, 1);
+    const machines = machinesOf(stack, interview.session.session_id);
+    expect(machines.map((machine) => machine.region).sort()).toEqual(['ams', 'fra']);
+    const { rows } = await db.query('select reason from public.machines where session_id = $1 order by attempt', [
+      interview.session.session_id,
+    ]);
+    expect(rows.map(({ reason }) => reason)).toEqual(['superseded', 'session_ended']);
+  });
+
+  test('a worker that dies again and again: its session fails after so many lives, and says so', async () => {
+    stack.cloud.fly.faults.add({ on: 'machines.create', action: { kind: 'special', name: 'launch_failed' }, times: 9 });
+    const session = await platformOf(stack).createSession(sessionBody());
+    expect(await endOf(stack, session.session_id)).toMatchObject({ status: 'failed', reason: 'boot_timeout' });
+    expect(machinesOf(stack, session.session_id)).toHaveLength(3);
+  });
+
+  test('an orchestrator is killed: another holds all duties within three seconds, and interviews go on', async () => {
+    const running = await begun();
+    const held = async () =>
+      (await db.query('select count(*)::int as n from public.duties where expires_at > clock_timestamp()')).rows[0].n;
+    const { rows: before } = await db.query('select distinct holder from public.duties');
+    expect(before).toHaveLength(2);
+    const all = (await db.query('select count(*)::int as n from public.duties')).rows[0].n;
+    const [victim] = stack.orchestrators.splice(0, 1);
+    await victim?.kill();
+    const killedMs = performance.now();
+    await until('one holds all', async () => {
+      const { rows } = await db.query('select distinct holder from public.duties where expires_at > clock_timestamp()');
+      return rows.length === 1 && (await held()) === all;
+    });
+    expect(performance.now() - killedMs).toBeLessThan(3_000);
+    stack.cloud.fly.killMachineProcess(machineOf(running.interview), 'SIGKILL');
+    await expectWhole(running, 2);
+    await stack.addOrchestrator();
+  });
+
+  test('an orchestrator is stopped as a deploy does: it gives its duties back at once, exits cleanly, and nothing is noticed', async () => {
+    await until('both hold some', async () => {
+      const { rows } = await db.query('select distinct holder from public.duties where expires_at > clock_timestamp()');
+      return rows.length === 2;
+    });
+    const running = await begun();
+    const [old] = stack.orchestrators.splice(0, 1);
+    expect(await old?.stop()).toBe(0);
+    const { rows } = await db.query(
+      'select count(*)::int as n from public.duties d join public.orchestrators o on o.id = d.holder where o.draining and d.expires_at > clock_timestamp()',
+    );
+    expect(rows).toEqual([{ n: 0 }]);
+    await expectWhole(running, 1);
+    await stack.addOrchestrator();
+  });
+});

@@ -1,0 +1,60 @@
+import type pg from 'pg';
+
+/**
+ * A backup of the database and its restoration while everything runs, as an operator would do it after a disaster: what
+ * was written since is forgotten, and nobody tells the machines.
+ *
+ * The connection must be a superuser's: guards and references are set aside while the old rows are put back.
+ */
+export interface SavedDatabase {
+  tables: string[];
+}
+
+const schema = 'older';
+
+const columnsOf = async (client: pg.PoolClient, table: string): Promise<string> => {
+  const { rows } = await client.query<{ name: string }>(
+    `select quote_ident(attname) as name from pg_attribute
+     where attrelid = ('public.' || quote_ident($1))::regclass and attnum > 0 and not attisdropped and attgenerated = ''`,
+    [table],
+  );
+  return rows.map(({ name }) => name).join(', ');
+};
+
+async function inTransaction<T>(db: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  const client = await db.connect();
+  try {
+    await client.query('begin');
+    const result = await work(client);
+    await client.query('commit');
+    return result;
+  } finally {
+    client.release();
+  }
+}
+
+/** Keeps a copy of every table of schema public. */
+export function saveDatabase(db: pg.Pool): Promise<SavedDatabase> {
+  return inTransaction(db, async (client) => {
+    const { rows } = await client.query<{ name: string }>(
+      "select relname as name from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r' order by 1",
+    );
+    await client.query(`drop schema if exists ${schema} cascade; create schema ${schema}`);
+    for (const { name } of rows) await client.query(`create table ${schema}."${name}" as table public."${name}"`);
+    return { tables: rows.map(({ name }) => name) };
+  });
+}
+
+/** Puts the copy in the place of what is there now. */
+export function restoreDatabase(db: pg.Pool, { tables }: SavedDatabase): Promise<void> {
+  return inTransaction(db, async (client) => {
+    await client.query('set local session_replication_role = replica');
+    for (const table of tables) await client.query(`delete from public."${table}"`);
+    for (const table of tables) {
+      const columns = await columnsOf(client, table);
+      await client.query(
+        `insert into public."${table}" (${columns}) overriding system value select ${columns} from ${schema}."${table}"`,
+      );
+    }
+  });
+}
