@@ -1,0 +1,202 @@
+import type { SessionView } from '@greenroom/shared/protocol/platform-api.ts';
+import pg from 'pg';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { startCandidate } from '../../infra/demo/interview.ts';
+import { type ApiProblem, createPlatform, type Platform } from '../../infra/demo/platform.ts';
+import type { SeededTenant } from '../../infra/stack/seed.ts';
+import { type Stack, startStack } from '../../infra/stack/stack.ts';
+import { sessionBody, until } from '../support/session.ts';
+
+/** Standby machines, schedules, the queue and placement, with a real orchestrator and real workers. */
+describe('the planning half of the fleet', () => {
+  let stack: Stack;
+  let db: pg.Pool;
+  let tenants = 0;
+
+  beforeAll(async () => {
+    stack = await startStack({
+      voice: { turns: 1, paceMs: 50 },
+      environment: {
+        RECONCILE_TICK_MS: '500',
+        ABSENCE_GRACE_MS: '300',
+        POOL_TICK_MS: '200',
+        STANDBY_BUILD_MS: '2000',
+        STANDBY_START_MS: '2000',
+        SCHEDULE_LEAD_MS: '1500',
+        QUEUE_MS: '30000',
+      },
+    });
+    db = new pg.Pool({ connectionString: stack.cloud.supabase.dbUrl, max: 2 });
+  });
+  afterEach(() => {
+    stack.cloud.fly.faults.clear();
+    for (const region of ['fra', 'jnb']) stack.cloud.fly.setCapacity(region, 'unlimited');
+  });
+  afterAll(async () => {
+    await db?.end();
+    await stack?.stop();
+  });
+
+  /** A tenant of its own for each test, with a pool in Frankfurt when `floor` is given. */
+  async function newTenant(settings: { floor?: number; maxLive?: number; regions?: string[] } = {}) {
+    tenants += 1;
+    const tenant = await stack.addTenant(`t${tenants}`, `Tenant ${tenants}`);
+    await db.query('update public.tenants set max_live_sessions = $2, allowed_regions = $3 where id = $1', [
+      tenant.id,
+      settings.maxLive ?? 50,
+      settings.regions ?? null,
+    ]);
+    await db.query("update public.api_keys set scopes = scopes || '{tenant:read}' where tenant_id = $1", [tenant.id]);
+    if (settings.floor !== undefined)
+      await db.query(
+        "insert into public.pool_policies (tenant_id, region, floor, ceiling) values ($1, 'fra', $2, $2)",
+        [tenant.id, settings.floor],
+      );
+    return { ...tenant, platform: createPlatform(stack.publicUrl, tenant.apiKey) };
+  }
+  const over = ({ platform }: { platform: Platform }, id: string) =>
+    platform.waitFor(id, (session) => session.completed_at !== null, 20_000);
+  const machinesAt = (tenant: SeededTenant) => stack.cloud.fly.machines().filter((m) => m.app === tenant.appName);
+  const resting = (tenant: SeededTenant, count: number) =>
+    until(`${count} standby machines rest`, () => {
+      const machines = machinesAt(tenant).filter((m) => m.state === 'created');
+      return machines.length === count && machines;
+    });
+  /** Created at Fly and known to be: what an assignment can take. */
+  const ready = (tenant: SeededTenant, count: number) =>
+    until(`${count} standby machines are ready`, async () => {
+      const { rows } = await db.query(
+        "select count(*)::int as n from public.machines where tenant_id = $1 and session_id is null and state = 'created'",
+        [tenant.id],
+      );
+      return rows[0].n === count;
+    });
+  const interviewOf = (session: SessionView) =>
+    startCandidate({ websocketUrl: session.websocket_url, joinToken: session.join_token ?? '' }).ended;
+  const problemOf = (promise: Promise<unknown>): Promise<ApiProblem> =>
+    promise.then(
+      () => Promise.reject(new Error('it was not refused')),
+      (error: ApiProblem) => error,
+    );
+
+  test('a session takes a standby machine that has never run; the interview takes place and the pool is filled again', async () => {
+    const tenant = await newTenant({ floor: 1 });
+    const [standby] = await resting(tenant, 1);
+    await ready(tenant, 1);
+    const session = await tenant.platform.createSession(sessionBody(), { prefer: 'wait=10' });
+    expect(session).toMatchObject({ status: 'ready', region: 'fra', fly_machine_id: standby?.id });
+    expect(await interviewOf(session)).toMatchObject({ outcome: 'completed' });
+    const [next] = await resting(tenant, 1);
+    expect(next?.id).not.toBe(standby?.id);
+    const { usage } = await tenant.platform.waitFor(session.session_id, (s) => s.usage !== null, 10_000);
+    expect(usage).toMatchObject({ machines: 1 });
+    expect(usage?.cost_usd).toBeGreaterThan(0);
+    expect(usage?.standby_seconds).toBeGreaterThan(0);
+    const shown = async (what: string) =>
+      (
+        await fetch(`${stack.publicUrl}/api/tenants/${tenant.id}/${what}`, {
+          headers: { authorization: `Bearer ${tenant.apiKey}` },
+        })
+      ).json();
+    expect(await shown('pool')).toMatchObject({ pools: [{ region: 'fra', floor: 1, ceiling: 1 }] });
+    expect(await shown('usage')).toMatchObject({ sessions: 1, regions: [{ region: 'fra', machines: 1 }] });
+    expect(await shown('usage?from=2027-01-01T00:00:00Z')).toMatchObject({ errors: [{ field: 'from' }] });
+  });
+
+  test('a full host passes the session on to the next standby machine', async () => {
+    const tenant = await newTenant({ floor: 2 });
+    await resting(tenant, 2);
+    await ready(tenant, 2);
+    stack.cloud.fly.faults.add({ on: 'machines.start', action: { kind: 'special', name: 'host_cpus' } });
+    const session = await tenant.platform.createSession(sessionBody(), { prefer: 'wait=10' });
+    expect(session).toMatchObject({ status: 'ready', region_reason: 'capacity' });
+    const { rows } = await db.query(
+      'select state, reason, attempt from public.machines where session_id = $1 order by attempt',
+      [session.session_id],
+    );
+    expect(rows).toMatchObject([
+      { reason: 'start_failed', attempt: 1 },
+      { state: 'claimed', attempt: 2 },
+    ]);
+    await tenant.platform.deleteSession(session.session_id);
+    await over(tenant, session.session_id);
+  });
+
+  test('a scheduled session is ready by its time, with its machine prepared and not before it must be', async () => {
+    const tenant = await newTenant();
+    const created = await tenant.platform.createSession(
+      sessionBody({ scheduled_at: new Date(Date.now() + 3_600_000).toISOString() }),
+    );
+    expect(created).toMatchObject({ status: 'scheduled', join_token: null, plan: { late_by_ms: 0 } });
+    expect(machinesAt(tenant)).toEqual([]);
+    const due = new Date(Date.now() + 6_000).toISOString();
+    const moved = await fetch(`${stack.publicUrl}/api/sessions/${created.session_id}`, {
+      method: 'PATCH',
+      headers: { authorization: `Bearer ${tenant.apiKey}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ scheduled_at: due }),
+    });
+    expect(await moved.json()).toMatchObject({ status: 'scheduled', plan: { ready_by: due, late_by_ms: 0 } });
+    const session = await tenant.platform.waitFor(created.session_id, (s) => s.status === 'ready', 10_000);
+    expect(Date.parse(session.ready_at ?? '')).toBeLessThan(Date.parse(due));
+    const { rows } = await db.query(
+      'select assigned_at is not null as standby from public.machines where session_id = $1',
+      [session.session_id],
+    );
+    expect(rows).toEqual([{ standby: true }]);
+    await tenant.platform.deleteSession(session.session_id);
+    await over(tenant, session.session_id);
+  });
+
+  test('placement on join: nothing runs until the candidate comes, then it runs where the candidate came in', async () => {
+    const tenant = await newTenant();
+    const session = await tenant.platform.createSession(sessionBody({ region: 'syd', placement: 'on_join' }));
+    expect(session).toMatchObject({ status: 'pending', placement: 'on_join' });
+    expect(machinesAt(tenant)).toEqual([]);
+    expect(await interviewOf(session)).toMatchObject({ outcome: 'completed' });
+    expect(await over(tenant, session.session_id)).toMatchObject({ region: 'fra', region_reason: 'edge' });
+  });
+
+  test('at the limit: 429 with Retry-After, or a place in the queue that is served when one ends', async () => {
+    const tenant = await newTenant({ maxLive: 1 });
+    const first = await tenant.platform.createSession(sessionBody(), { prefer: 'wait=10' });
+    const refused = await problemOf(tenant.platform.createSession(sessionBody()));
+    expect([refused.status, refused.body.code]).toEqual([429, 'tenant_quota_exceeded']);
+    const queued = await tenant.platform.createSession(sessionBody({ admission: 'queue' }));
+    expect(queued).toMatchObject({ status: 'pending', join_token: null, queue: { position: 1 } });
+    await tenant.platform.deleteSession(first.session_id);
+    const admitted = await tenant.platform.waitFor(queued.session_id, (s) => s.status === 'ready', 15_000);
+    expect(admitted.queue).toBeNull();
+    await tenant.platform.deleteSession(admitted.session_id);
+    await over(tenant, admitted.session_id);
+  });
+
+  test('no room anywhere: the first session says so, and the next ones are refused with 503', async () => {
+    const tenant = await newTenant({ regions: ['jnb'] });
+    stack.cloud.fly.setCapacity('jnb', 'none');
+    const first = await tenant.platform.createSession(sessionBody({ region: 'jnb' }), { prefer: 'wait=10' });
+    expect(first).toMatchObject({ status: 'failed', reason: 'no_capacity' });
+    const refused = await problemOf(tenant.platform.createSession(sessionBody({ region: 'jnb' })));
+    expect([refused.status, refused.body.code]).toEqual([503, 'no_capacity']);
+  });
+
+  const inDays = (days: number) => new Date(Date.now() + days * 86_400_000).toISOString();
+  test.each<[string, Record<string, unknown>]>([
+    ['region', { region: 'xyz' }],
+    ['region.1', { region: ['fra', 'xyz'] }],
+    ['coordinates.lat', { region: undefined, coordinates: { lat: 91, lon: 0 } }],
+    ['coordinates.lon', { region: undefined, coordinates: { lat: 0, lon: -181 } }],
+    ['coordinates', { coordinates: { lat: 0, lon: 0 } }],
+    ['country', { region: undefined, country: 'XX' }],
+    ['country', { country: 'DE' }],
+    ['scheduled_at', { scheduled_at: inDays(-1) }],
+    ['scheduled_at', { scheduled_at: inDays(91) }],
+    ['scheduled_at', { scheduled_at: 'tomorrow' }],
+    ['placement', { placement: 'later' }],
+    ['admission', { admission: 'please' }],
+    ['max_duration_minutes', { max_duration_minutes: 0 }],
+  ])('%s is refused by name: %o', async (field, body) => {
+    const platform = createPlatform(stack.publicUrl, stack.tenant.apiKey);
+    const { status, body: problem } = await problemOf(platform.createSession(sessionBody(body)));
+    expect([status, problem.errors]).toEqual([422, expect.arrayContaining([expect.objectContaining({ field })])]);
+  });
+});
