@@ -1,60 +1,124 @@
-import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
-import { createShutdown } from '@greenroom/shared/runtime/shutdown.ts';
+import { systemClock } from '@greenroom/shared/runtime/clock.ts';
+import { createShutdown, shutdownError } from '@greenroom/shared/runtime/shutdown.ts';
 import { defaultDeadlines } from '@greenroom/shared/session/deadlines.ts';
-import { expect, test } from 'vitest';
-import { createConclusion } from './conclusion.ts';
+import { describe, expect, test } from 'vitest';
+import { type Conclusion, createConclusion } from './conclusion.ts';
 import { type TeardownParts, teardownPhases } from './teardown.ts';
 
-const ending = { kind: 'ended', outcome: 'completed', reason: 'max_duration' } as const;
+const ended: Conclusion = { kind: 'ended', outcome: 'completed', reason: 'ended_by_candidate' };
 
-/** A worker in its teardown. `database`: what becomes of its report that the session is finalizing. */
-function make(database: 'takes it' | 'says that another machine serves' | 'is away') {
-  const calls: string[] = [];
-  const clock = createFakeClock();
-  const conclusion = createConclusion(() => undefined);
-  conclusion.decide(ending);
-  const flush = async (signal: AbortSignal) => {
-    if (database === 'says that another machine serves') conclusion.decide({ kind: 'fenced' });
-    if (database !== 'is away') return;
-    await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+function setUp(
+  conclusion: Conclusion,
+  changes: { hangUp?: () => Promise<boolean>; flush?: () => Promise<void>; teardownMs?: number } = {},
+) {
+  const done: string[] = [];
+  const note = (what: string) => void done.push(what);
+  const hangUp = async () => {
+    note('hang up');
+    return true;
   };
+  const box = createConclusion(() => {});
+  box.decide(conclusion);
   const parts = {
-    clock,
-    deadlines: defaultDeadlines,
-    conclusion,
+    clock: systemClock,
+    deadlines: { ...defaultDeadlines, lateTranscriptMs: 30, teardownMs: changes.teardownMs ?? 2_000 },
+    conclusion: box,
+    stopTimers: () => note('timers'),
+    finish: async (request: { kind: string; transcript_complete?: boolean }) => {
+      note(`finish ${request.kind}${request.kind === 'ended' ? ` complete=${request.transcript_complete}` : ''}`);
+      return { kind: 'ok', value: {} };
+    },
     calls: {
-      attached: false,
-      stop: () => undefined,
-      close: () => undefined,
-      hangUp: async () => calls.push('hang up') > 0,
+      attached: true,
+      stop: () => note('no more offers'),
+      hangUp: changes.hangUp ?? hangUp,
+      close: () => note('sideband closed'),
     },
-    transcript: { awaited: () => 0, settle: () => undefined },
-    writer: { unsaved: 0, refused: 0, flush: async () => undefined },
-    reports: { add: () => undefined, flush, stop: () => undefined },
-    room: { close: (code: number) => void calls.push(`close ${code}`) },
-    stopTimers: () => undefined,
-    finish: async () => {
-      calls.push('finish');
-      return { kind: 'ok', value: undefined };
+    transcript: { awaited: () => 1, settle: () => note('settle') },
+    writer: {
+      unsaved: 0,
+      refused: 0,
+      stop: () => note('writer stopped'),
+      flush: changes.flush ?? (async () => note('flush')),
     },
-  } as unknown as TeardownParts;
-  const run = async () => {
-    const done = createShutdown(teardownPhases(parts, ending)).run();
-    await clock.advance(5_000);
-    await done;
-    return calls;
+    reports: {
+      add: (report: { status: string }) => note(`report ${report.status}`),
+      flush: async () => undefined,
+      stop: () => note('reports stopped'),
+    },
+    room: { close: async (code: number, _reason: string, last: { type: string }) => note(`${last.type} ${code}`) },
   };
-  return { run };
+  const phases = teardownPhases(parts as unknown as TeardownParts, conclusion);
+  return { done, box, parts, phases, shutdown: createShutdown(phases, { hurriedMs: 20 }) };
 }
 
-test('an ending is told to the database, then the call is hung up, the room closed, the last word said', async () => {
-  expect(await make('takes it').run()).toEqual(['hang up', 'close 1000', 'finish']);
-});
+describe('teardown', () => {
+  test('an ending: phases in order, each once', async () => {
+    const { done, shutdown } = setUp(ended);
+    expect(shutdownError(await shutdown.run())).toBeUndefined();
+    expect(done).toEqual([
+      'timers',
+      'no more offers',
+      'report finalizing',
+      'hang up',
+      'sideband closed',
+      'settle',
+      'flush',
+      'session_ended 1000',
+      'finish ended complete=true',
+    ]);
+  });
 
-test('a worker that wakes up after its time, to a session that another serves, hangs nothing up and says nothing', async () => {
-  expect(await make('says that another machine serves').run()).toEqual(['close 4409']);
-});
+  test('a hand-over: flushed and told, never hung up', async () => {
+    const { done, shutdown } = setUp({ kind: 'handed_over' });
+    await shutdown.run();
+    expect(done).toEqual(['timers', 'no more offers', 'flush', 'finish draining', 'moved 4409', 'sideband closed']);
+  });
 
-test('a database that is away does not keep the call up', async () => {
-  expect(await make('is away').run()).toEqual(['hang up', 'close 1000', 'finish']);
+  test('fenced: writing stops, the browser is sent on, nothing else', async () => {
+    const { done, shutdown } = setUp({ kind: 'fenced' });
+    await shutdown.run();
+    expect(done).toEqual([
+      'timers',
+      'no more offers',
+      'writer stopped',
+      'reports stopped',
+      'moved 4409',
+      'sideband closed',
+    ]);
+  });
+
+  test('fenced in the middle of an ending: what is left neither hangs up nor reports', async () => {
+    const { done, box, shutdown } = setUp(ended);
+    box.decide({ kind: 'fenced' });
+    await shutdown.run();
+    expect(done).toEqual(['timers', 'no more offers', 'sideband closed', 'settle', 'flush', 'moved 4409']);
+  });
+
+  test('a hang-up that fails and a flush that hangs stop nothing; all errors are kept, by phase', async () => {
+    const { done, shutdown } = setUp(ended, {
+      hangUp: async () => false,
+      flush: () => new Promise(() => {}),
+      teardownMs: 400,
+    });
+    const error = shutdownError(await shutdown.run());
+    expect(error?.errors.map((e: Error) => e.message)).toEqual(['hang up', 'flush']);
+    expect(done.slice(-2)).toEqual(['session_ended 1000', 'finish ended complete=true']);
+  });
+
+  test('a second signal hurries the phase under way and the rest still run', async () => {
+    const { done, shutdown } = setUp(ended, { flush: () => new Promise(() => shutdown.hurry()), teardownMs: 60_000 });
+    await shutdown.run();
+    expect(done.slice(-2)).toEqual(['session_ended 1000', 'finish ended complete=true']);
+  });
+
+  test.each([ended, { kind: 'handed_over' }, { kind: 'fenced' }] satisfies Conclusion[])(
+    'the limits of all phases stay within teardownMs: $kind',
+    (conclusion) => {
+      const { parts } = setUp(conclusion);
+      parts.deadlines = { ...defaultDeadlines, lateTranscriptMs: 5_000, teardownMs: 60_000 };
+      const limits = teardownPhases(parts as unknown as TeardownParts, conclusion).map((phase) => phase.limitMs);
+      expect(limits.reduce((sum, limit) => sum + limit, 0)).toBeLessThanOrEqual(60_000);
+    },
+  );
 });
