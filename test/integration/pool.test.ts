@@ -60,7 +60,7 @@ describe('the planning half of the fleet', () => {
   const resting = (tenant: SeededTenant, count: number) =>
     until(`${count} standby machines rest`, () => {
       const machines = machinesAt(tenant).filter((m) => m.state === 'created');
-      return machines.length === count && machines;
+      return machines.length === count ? machines : undefined;
     });
   /** Created at Fly and known to be: what an assignment can take. */
   const ready = (tenant: SeededTenant, count: number) =>

@@ -9,7 +9,7 @@ const body = { region: 'fra' };
 const listed: ListOutcome = { kind: 'listed', machines: [] };
 
 function considerate({
-  slot = 0 as number | undefined,
+  slot = 0 as number | 'none',
   create = undefined as CreateOutcome | undefined,
   list = listed,
 } = {}) {
@@ -27,7 +27,7 @@ function considerate({
   const limits = {
     listSlot: async (app: string, urgent: boolean, maxWaitMs: number) => {
       log.push(`slot ${app} ${urgent} ${maxWaitMs}`);
-      return slot;
+      return slot === 'none' ? undefined : slot;
     },
     slowApp: async (app: string, action: string, retryMs: number) => {
       log.push(`slow ${app} ${action} ${retryMs}`);
@@ -48,7 +48,7 @@ describe('the considerate client', () => {
   });
 
   test('without a slot in time nothing is listed, and nothing is known', async () => {
-    const { client, log } = considerate({ slot: undefined });
+    const { client, log } = considerate({ slot: 'none' });
     expect(await client.list('app')).toEqual({ kind: 'rateLimited', retryAfterMs: undefined });
     expect(log).not.toContain('list');
   });
