@@ -7,6 +7,7 @@ import { candidateRoutes } from './api/candidates.ts';
 import { capacityRoutes } from './api/capacity.ts';
 import { docsRoutes, registerOpenApi } from './api/docs.ts';
 import { eventRoutes } from './api/events.ts';
+import { registerHardening } from './api/hardening.ts';
 import { invitationRoutes } from './api/invitations.ts';
 import { joinRoutes } from './api/join.ts';
 import { positionRoutes } from './api/positions.ts';
@@ -123,6 +124,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   app.removeContentTypeParser('text/plain'); // JSON is what this API speaks
   registerErrors(app, deps.logger);
   registerUnknownRoutes(app);
+  await registerHardening(app, { publicUrl: deps.config.publicUrl, origins: deps.door.origins });
   registerHeaders(app, deps);
   registerRateLimitHeaders(app, deps);
   registerLogging(app, deps);

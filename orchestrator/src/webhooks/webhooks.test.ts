@@ -1,0 +1,116 @@
+import { randomBytes } from 'node:crypto';
+import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
+import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
+import { Webhook } from 'standardwebhooks';
+import { describe, expect, test } from 'vitest';
+import type { DeliveryNews, TakenDelivery } from '../database/webhook-store.ts';
+import type { GuardedAnswer } from '../net/guard.ts';
+import { createVault, webhookContext } from '../tokens/vault.ts';
+import { createSender, judge, retryScheduleMs } from './sender.ts';
+import { newWebhookSecret, signMessage } from './signing.ts';
+
+const answered = (status: number, retryAfter?: string): GuardedAnswer => ({ kind: 'answered', status, retryAfter });
+
+describe('an attempt', () => {
+  test.each<[string, GuardedAnswer, number, Partial<DeliveryNews>]>([
+    ['200', answered(200), 1, { outcome: 'delivered', error: null }],
+    ['204', answered(204), 10, { outcome: 'delivered' }],
+    ['a redirect', answered(302), 1, { outcome: 'retry', error: 'HTTP 302', retryMs: 5_000 }],
+    ['400', answered(400), 2, { outcome: 'retry', retryMs: 300_000 }],
+    ['410', answered(410), 1, { outcome: 'gone' }],
+    ['503 that names a time', answered(503, '600'), 1, { outcome: 'retry', retryMs: 600_000 }],
+    ['503 that names a shorter time', answered(503, '1'), 2, { outcome: 'retry', retryMs: 300_000 }],
+    ['503 that names nonsense', answered(503, 'Friday'), 1, { outcome: 'retry', retryMs: 5_000 }],
+    ['503 that names a year', answered(503, '31536000'), 1, { outcome: 'retry', retryMs: 86_400_000 }],
+    [
+      'no answer',
+      { kind: 'failed', why: 'ECONNREFUSED' },
+      1,
+      { outcome: 'retry', status: null, error: 'ECONNREFUSED' },
+    ],
+    [
+      'an inner address',
+      { kind: 'refused', why: 'not a public address' },
+      9,
+      { outcome: 'retry', error: 'refused: not a public address' },
+    ],
+    ['the last failure', answered(500), 10, { outcome: 'dead' }],
+  ])('%s', (_name, answer, attempt, news) => {
+    expect(judge(answer, attempt)).toMatchObject(news);
+  });
+
+  test('waits longer each time, more than three days in all', () => {
+    expect(retryScheduleMs.toSorted((a, b) => a - b)).toEqual([...retryScheduleMs]);
+    expect(retryScheduleMs.reduce((sum, ms) => sum + ms, 0)).toBeGreaterThan(3 * 86_400_000);
+  });
+});
+
+test('a message is verified by whoever knows one of its secrets, and by nobody else', () => {
+  const [old, fresh, other] = [newWebhookSecret(), newWebhookSecret(), newWebhookSecret()];
+  const { headers, body } = signMessage('id-1', Date.now(), { type: 'x' }, [fresh, old]);
+  for (const secret of [old, fresh]) expect(new Webhook(secret).verify(body, headers)).toEqual({ type: 'x' });
+  expect(() => new Webhook(other).verify(body, headers)).toThrow();
+  expect(() => new Webhook(fresh).verify(`${body} `, headers)).toThrow();
+});
+
+describe('the sender', () => {
+  const vault = createVault(randomBytes(32));
+  const secret = newWebhookSecret();
+  const delivery = (id: string, changes: Partial<TakenDelivery> = {}): TakenDelivery => ({
+    id,
+    tenant_id: 't',
+    webhook_id: 'w',
+    url: 'https://x.example/',
+    attempt: 1,
+    payload: { type: 'session.ready' },
+    secret_ciphertext: vault.seal(secret, webhookContext('w')),
+    previous_secret_ciphertext: null,
+    ...changes,
+  });
+  const make = (rounds: TakenDelivery[][]) => {
+    const recorded: Array<[string, DeliveryNews]> = [];
+    const posted: Array<Record<string, string>> = [];
+    const sender = createSender({
+      webhooks: {
+        take: async () => rounds.shift() ?? [],
+        record: async ({ id }, news) => {
+          recorded.push([id, news]);
+          return true;
+        },
+      },
+      guard: {
+        post: async (_url, { headers }) => {
+          posted.push(headers);
+          return answered(200);
+        },
+      },
+      vault,
+      clock: createFakeClock(),
+      logger: silentLogger(),
+    });
+    return { sender, recorded, posted };
+  };
+
+  test('goes on while rounds are full', async () => {
+    const full = Array.from({ length: 20 }, (_, n) => delivery(`a${n}`));
+    const { sender, recorded } = make([full, [delivery('b')]]);
+    await sender.run();
+    expect(recorded).toHaveLength(21);
+  });
+
+  test('a secret that cannot be opened spoils one delivery, not the round; one before it that cannot, nothing', async () => {
+    const foreign = createVault(randomBytes(32)).seal('x', webhookContext('w'));
+    const { sender, recorded, posted } = make([
+      [
+        delivery('bad', { secret_ciphertext: foreign }),
+        delivery('good', { previous_secret_ciphertext: foreign }),
+        delivery('moved', { webhook_id: 'another' }),
+      ],
+    ]);
+    await sender.run();
+    const outcomes = Object.fromEntries(recorded.map(([id, news]) => [id, news.outcome]));
+    expect(outcomes).toEqual({ bad: 'retry', good: 'delivered', moved: 'retry' });
+    expect(posted).toHaveLength(1);
+    expect(posted[0]?.['webhook-signature']?.split(' ')).toHaveLength(1);
+  });
+});
