@@ -156,7 +156,16 @@ export async function createDeps(config: Config, outside: Outside = {}) {
   const heartbeats = createHeartbeats({ machines, clock, flushMs: deadlines.heartbeatFlushMs, leases });
   const unreachable = createUnreachable({ machines, endings, deadlines, logger, onChange });
   const edge = createEdge({
-    ...{ tokens: tokens.browserTokens, origins: door.origins, noteRefusal: door.noteRefusal, readiness, unreachable, clock, logger, deadlines },
+    ...{
+      tokens: tokens.browserTokens,
+      origins: door.origins,
+      noteRefusal: door.noteRefusal,
+      readiness,
+      unreachable,
+      clock,
+      logger,
+      deadlines,
+    },
     arrivals: planning.arrivals,
   });
   const identities = createMachineIdentities({
@@ -203,7 +212,21 @@ export async function createDeps(config: Config, outside: Outside = {}) {
   };
   return {
     ...{ config, clock, logger, orchestratorId, ...tokens, ...stores, fly, voice },
-    ...{ readiness, feed, endings, provisioner, heartbeats, edge, duties, ticker, checks, finishing, video, door, planning },
+    ...{
+      readiness,
+      feed,
+      endings,
+      provisioner,
+      heartbeats,
+      edge,
+      duties,
+      ticker,
+      checks,
+      finishing,
+      video,
+      door,
+      planning,
+    },
     api: {
       ...{
         authenticate: door.access.authenticate,
