@@ -76,7 +76,7 @@ export const createSessionRequest = z
     settings: sessionSettings.optional(),
     /** Yours; returned as given. At most 16 keys. */
     metadata: z
-      .record(z.string().max(40), plainText(500))
+      .record(plainText(40), plainText(500))
       .refine((m) => Object.keys(m).length <= 16, 'at most 16 keys')
       .optional(),
   })

@@ -13,7 +13,10 @@ const eventType = z
     /^(session|candidate|transcript|result|video|integrity)\.[a-z_]+$/,
     'must be an event type such as session.completed',
   );
-const url = z.url({ protocol: /^https?$/ }).max(2_000);
+const url = z
+  .url({ protocol: /^https?$/ })
+  .max(2_000)
+  .regex(/^[\x21-\x7e]+$/, 'must be printable ASCII: encode what is not');
 const events = z.array(eventType).max(50);
 
 export const createWebhookRequest = z.strictObject({
