@@ -56,6 +56,19 @@ describe('one transcript from two sources', () => {
     expect(acks()).toEqual(['c1', 'c1']);
   });
 
+  test('what only a browser knows is bounded, and what the sideband knows is not', async () => {
+    const { transcript, writer, stored, hear } = setUp();
+    for (let n = 0; n < 100; n += 1) {
+      transcript.copies(Array.from({ length: 50 }, (_, i) => copy(`made_up_${n}_${i}`, 'x')));
+      await writer.flush();
+    }
+    expect(stored).toHaveLength(3_000);
+    transcript.copies([copy('made_up_0_0', 'said otherwise')]);
+    hear([...candidateSpeech('c1', null, 0, 9), transcribed('c1', 'Hello.')]);
+    await writer.flush();
+    expect(stored.slice(3_000).map((e) => e.text)).toEqual(['Hello.']);
+  });
+
   test('the sideband’s text follows and is stored over the copy', async () => {
     const { transcript, writer, stored, hear } = setUp();
     transcript.copies([copy('c1', 'Helo')]);

@@ -12,6 +12,8 @@ import { entryKey, type Writer } from './writer.ts';
  * S1  The sideband's text wins. A copy of an item the sideband has not told of is stored as unverified.
  * S2  A copy is acknowledged when the item is stored, whoever's text it was.
  * S3  A place-holder (an item that never got a text) does not overwrite what the browser sent for that item.
+ * S4  Items that only the browser knows are bounded: no conversation of three hours has `maxCopies`, and what a page
+ *     makes up must not fill the database, nor make the transcript too long to be put in order.
  */
 export interface Transcript {
   /** A call begins (or is taken over): its events and copies are accepted from now on. */
@@ -32,6 +34,8 @@ export interface TranscriptDeps {
   writer: Writer;
   send(message: ServerMessage): void;
 }
+
+const maxCopies = 3_000;
 
 export function createTranscript({ clock, writer, send }: TranscriptDeps): Transcript {
   const calls = new Map<number, { log: CallLog; startedMs: number }>();
@@ -54,7 +58,9 @@ export function createTranscript({ clock, writer, send }: TranscriptDeps): Trans
     if (writer.isStored(copy.ordinal, copy.item_id) && (known || copied.has(entryKey(copy.ordinal, copy.item_id))))
       return copy.item_id;
     // Known and not stored yet: on its way, the acknowledgement will come.
-    if (!known && writer.add(unverified(copy))) copied.add(entryKey(copy.ordinal, copy.item_id));
+    const isNew = !copied.has(entryKey(copy.ordinal, copy.item_id));
+    if (known || (isNew && copied.size >= maxCopies)) return undefined; // S4
+    if (writer.add(unverified(copy))) copied.add(entryKey(copy.ordinal, copy.item_id));
     return undefined;
   };
 
