@@ -23,6 +23,6 @@ export const asArray = (value: unknown): unknown[] => (Array.isArray(value) ? va
 export const asId = (value: unknown): string | undefined =>
   typeof value === 'string' && /^[\w.:-]{1,128}$/.test(value) ? value : undefined;
 export const asText = (value: unknown): string => (typeof value === 'string' ? value : '');
-/** A count of milliseconds, or undefined. */
+/** A count of milliseconds within a call, or undefined. */
 export const asMs = (value: unknown): number | undefined =>
-  typeof value === 'number' && Number.isFinite(value) && value >= 0 ? Math.round(value) : undefined;
+  typeof value === 'number' && value >= 0 && value <= 86_400_000 ? Math.round(value) : undefined;

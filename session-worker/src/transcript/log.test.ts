@@ -132,6 +132,15 @@ describe('the log of a call', () => {
     const text = entry([...candidateSpeech('c1', null, 0, 1), transcribed('c1', bad)], 'c1')?.text ?? '';
     expect(text.startsWith('ab\ufffdcx')).toBe(true);
     expect(text.length).toBe(20_000);
+    const cut = entry([...candidateSpeech('c1', null, 0, 1), transcribed('c1', `x${'😀'.repeat(15_000)}`)], 'c1')?.text;
+    expect(cut?.isWellFormed()).toBe(true);
+  });
+
+  test('a time that cannot be one is left out', () => {
+    expect(entry([...candidateSpeech('c1', null, 1e300, 2_000), transcribed('c1', 'hi')], 'c1')).toMatchObject({
+      start_ms: null,
+      end_ms: 2_000,
+    });
   });
 
   test('events of any shape do not throw', () => {

@@ -307,4 +307,4 @@ function confidenceOf(logprobs: unknown): number | null {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is taken out; Postgres refuses NUL
 const controlCharacters = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/gu;
 const cleanText = (text: string): string =>
-  text.replaceAll(controlCharacters, '').toWellFormed().slice(0, maxEntryText);
+  text.replaceAll(controlCharacters, '').slice(0, maxEntryText).toWellFormed();
