@@ -25,6 +25,9 @@ export const crashLabels = [
   'orphan.found',
   'reap.committed',
   'reap.destroyed',
+  'start.answered',
+  'start.asked',
+  'start.failure_recorded',
   'unreachable.recorded',
 ] as const;
 export type CrashLabel = (typeof crashLabels)[number];

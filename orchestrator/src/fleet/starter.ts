@@ -3,6 +3,7 @@ import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { PoolStore } from '../database/pool-store.ts';
 import type { Intent } from '../database/rows.ts';
 import type { FlyClient } from '../fly/client.ts';
+import { crashPoint } from './crash-points.ts';
 import type { Endings } from './ending.ts';
 
 /**
@@ -54,7 +55,9 @@ export function createStarter(deps: StarterDeps): Starter {
   });
 
   const tryOnce = async (intent: Intent, tries: number): Promise<Try> => {
+    crashPoint('start.asked');
     const outcome = await fly.start(intent.app_name, intent.fly_machine_id as string);
+    crashPoint('start.answered');
     switch (outcome.kind) {
       case 'done':
         return { kind: 'started' };
@@ -72,6 +75,7 @@ export function createStarter(deps: StarterDeps): Starter {
   /** B2. */
   const passOn = async (intent: Intent, why: string): Promise<void> => {
     const result = await pool.recordStartFailed(intent.machine_id);
+    crashPoint('start.failure_recorded');
     const ids = { ...idsOf(intent), session_id: intent.session_id, region: intent.region };
     logger.warn({ ...ids, kind: why, state: result.kind }, 'standby machine could not be started');
     if (result.kind !== 'stale' && result.kind !== 'unknown') endings.destroy(idsOf(intent), 'start_failed');
