@@ -73,8 +73,6 @@ function registerHeaders(app: FastifyInstance, { isStopping }: Deps): void {
   app.addHook('onRequest', async (request, reply) => {
     reply.headers({
       'x-request-id': request.id,
-      'x-content-type-options': 'nosniff',
-      'referrer-policy': 'no-referrer',
     });
     if (isStopping()) reply.header('connection', 'close');
     if (request.url.startsWith('/api/') || request.url.startsWith('/worker/'))

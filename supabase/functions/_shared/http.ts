@@ -1,0 +1,99 @@
+/**
+ * What both functions say and read over HTTP.
+ *
+ * F1  Errors are RFC 9457 problems with the platform API's codes.
+ * F2  A body is read up to a limit, whatever its length says.
+ * F3  Only listed origins may read an answer in a browser; none listed: none. No cookie is used.
+ */
+export interface Problem {
+  status: number;
+  code: string;
+  detail: string;
+  headers?: Record<string, string>;
+}
+
+export const json = (status: number, body: unknown, headers: Record<string, string> = {}): Response =>
+  new Response(JSON.stringify(body), {
+    status,
+    headers: { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store', ...headers },
+  });
+
+/** F1. */
+export const problem = ({ status, code, detail, headers = {} }: Problem): Response =>
+  json(
+    status,
+    { type: `https://greenroom.dev/errors/${code}`, title: code.replaceAll('_', ' '), status, detail, code },
+    { 'content-type': 'application/problem+json; charset=utf-8', ...headers },
+  );
+
+export const bearerOf = (request: Request): string | undefined =>
+  /^Bearer +([\w~+/.=-]+) *$/i.exec(request.headers.get('authorization') ?? '')?.[1];
+
+/** F2. Undefined when it is too large. */
+export async function readText(request: Request, limitBytes: number): Promise<string | undefined> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  if (!request.body) return '';
+  for await (const chunk of request.body) {
+    bytes += chunk.length;
+    if (bytes > limitBytes) return undefined;
+    chunks.push(chunk);
+  }
+  const all = new Uint8Array(bytes);
+  let at = 0;
+  for (const chunk of chunks) {
+    all.set(chunk, at);
+    at += chunk.length;
+  }
+  return new TextDecoder().decode(all);
+}
+
+export interface Cors {
+  /** The answer to a preflight; undefined when the request is none. */
+  preflight(request: Request): Response | undefined;
+  /** The answer with what a browser needs to read it. */
+  open(request: Request, response: Response): Response;
+}
+
+/** F3. @param origins listed ones; `*` alone: any. */
+export function createCors(origins: readonly string[], headers: string): Cors {
+  const allowed = (request: Request): string | undefined => {
+    const origin = request.headers.get('origin');
+    if (origin === null) return undefined;
+    return origins.includes('*') || origins.includes(origin) ? origin : undefined;
+  };
+  const open = (request: Request, response: Response): Response => {
+    const origin = allowed(request);
+    response.headers.set('vary', 'origin');
+    if (origin !== undefined) response.headers.set('access-control-allow-origin', origin);
+    return response;
+  };
+  return {
+    open,
+    preflight: (request) => {
+      if (request.method !== 'OPTIONS') return undefined;
+      const response = new Response(null, {
+        status: 204,
+        headers: {
+          'access-control-allow-methods': 'POST',
+          'access-control-allow-headers': headers,
+          'access-control-max-age': '600',
+        },
+      });
+      return open(request, response);
+    },
+  };
+}
+
+/** Comma-separated values of a variable. */
+export const listOf = (text: string | undefined): string[] =>
+  (text ?? '')
+    .split(',')
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== '');
+
+/** A variable that must be set. Throws naming it. */
+export function needed(name: string, value: string | undefined): string {
+  if (value === undefined || value === '') throw new Error(`set ${name}`);
+  return value.replace(/\/+$/, '');
+}

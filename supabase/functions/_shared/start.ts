@@ -1,0 +1,99 @@
+import { type JWTVerifyGetKey, jwtVerify } from 'jose';
+import { bearerOf, type Cors, problem, readText } from './http.ts';
+
+/**
+ * `interview-start`: a platform's page starts an interview without a backend of its own.
+ *
+ * S1  The caller is a user of the project, known by the access token: issuer, audience, expiry, algorithm and role are
+ *     checked here, so that strangers never reach the orchestrator. Or a tenant's API key, which the orchestrator checks.
+ * S2  What the caller may do is decided by the orchestrator alone: the credential goes along, and nothing is added to it.
+ */
+export interface StartDeps {
+  orchestratorUrl: string;
+  supabaseUrl: string;
+  /** Keys of the project's auth service. */
+  keys: JWTVerifyGetKey;
+  cors: Cors;
+  send: (url: string, init: RequestInit) => Promise<Response>;
+  /** How long the orchestrator may take. */
+  limitMs: number;
+}
+
+const bodyLimitBytes = 65_536;
+const passedOn = ['authorization', 'content-type', 'idempotency-key', 'greenroom-tenant', 'prefer'];
+const passedBack = [
+  'content-type',
+  'location',
+  'retry-after',
+  'idempotency-replayed',
+  'preference-applied',
+  'x-request-id',
+];
+const apiKeyForm = /^gr_(live|test)_[\w-]{20,200}$/;
+
+export function createStart(deps: StartDeps): (request: Request) => Promise<Response> {
+  const { orchestratorUrl, supabaseUrl, keys, cors, send, limitMs } = deps;
+
+  /** S1. */
+  const isKnown = async (token: string): Promise<boolean> => {
+    if (apiKeyForm.test(token)) return true;
+    const options = {
+      issuer: `${supabaseUrl}/auth/v1`,
+      audience: 'authenticated',
+      algorithms: ['ES256', 'RS256'],
+      requiredClaims: ['exp', 'sub'],
+    };
+    return await jwtVerify(token, keys, options).then(
+      ({ payload }) => payload.role === 'authenticated',
+      () => false,
+    );
+  };
+
+  /** S2. */
+  const passOn = async (request: Request, body: string): Promise<Response> => {
+    const headers = Object.fromEntries(
+      passedOn.flatMap((name) => {
+        const value = request.headers.get(name);
+        return value === null ? [] : [[name, value]];
+      }),
+    );
+    const answer = await send(`${orchestratorUrl}/api/sessions`, {
+      method: 'POST',
+      headers,
+      body,
+      redirect: 'manual',
+      signal: AbortSignal.timeout(limitMs),
+    });
+    const back = passedBack.flatMap((name) => {
+      const value = answer.headers.get(name);
+      return value === null ? [] : [[name, value] as [string, string]];
+    });
+    return new Response(await answer.text(), {
+      status: answer.status,
+      headers: { 'cache-control': 'no-store', ...Object.fromEntries(back) },
+    });
+  };
+
+  const serve = async (request: Request): Promise<Response> => {
+    if (request.method !== 'POST') {
+      return problem({ status: 405, code: 'method_not_allowed', detail: 'Use POST.', headers: { allow: 'POST' } });
+    }
+    const token = bearerOf(request);
+    if (token === undefined || !(await isKnown(token))) {
+      const headers = { 'www-authenticate': 'Bearer' };
+      return problem({ status: 401, code: 'unauthenticated', detail: 'Sign in first.', headers });
+    }
+    const body = await readText(request, bodyLimitBytes);
+    if (body === undefined) return problem({ status: 413, code: 'body_too_large', detail: 'Send at most 64 KiB.' });
+    return await passOn(request, body).catch(() =>
+      problem({
+        status: 503,
+        code: 'shutting_down',
+        detail: 'The orchestrator did not answer. Try again with the same Idempotency-Key.',
+        headers: { 'retry-after': '2' },
+      }),
+    );
+  };
+
+  return async (request) => cors.preflight(request) ?? cors.open(request, await serve(request));
+}

@@ -1,0 +1,107 @@
+import { audiences } from '@greenroom/shared/protocol/tokens.ts';
+import { transcriptEntryInput } from '@greenroom/shared/protocol/transcript.ts';
+import { type JWTVerifyGetKey, jwtVerify } from 'jose';
+import { z } from 'zod';
+import { bearerOf, type Cors, json, problem, readText } from './http.ts';
+
+/**
+ * `interview-transcript`: a candidate's browser hands in what it could not send over the socket.
+ *
+ * T1  Only for the session of its token (`transcript:append`, good until a day after the session's end), and only ever
+ *     as the browser's word: the database marks it unverified and lets the sideband's text win.
+ * T2  The same merge as the worker's: handing in again changes nothing. It needs no orchestrator, as long as the key set
+ *     is in the environment.
+ */
+export interface TranscriptDeps {
+  /** `iss` of browser tokens: the orchestrators' public URL. */
+  issuer: string;
+  keys: JWTVerifyGetKey;
+  cors: Cors;
+  /** The SQL function upload_transcript. */
+  upload: (sessionId: string, tenantId: string, entries: unknown[]) => Promise<Uploaded>;
+}
+
+export type Uploaded =
+  | { kind: 'stored'; item_ids: string[] }
+  | { kind: 'not_found' | 'erased' | 'too_many' | 'unavailable' };
+
+const bodyLimitBytes = 1_048_576;
+const maxEntries = 1_000;
+const claims = z.object({
+  session_id: z.guid(),
+  tenant_id: z.guid(),
+  scope: z.literal('transcript:append'),
+});
+type Claims = z.output<typeof claims>;
+const uploadRequest = z.strictObject({
+  /** Must be the token's, when given. */
+  session_id: z.guid().optional(),
+  entries: z.array(transcriptEntryInput).min(1).max(maxEntries),
+});
+
+const refusals = {
+  not_found: { status: 404, code: 'not_found', detail: 'No such session.' },
+  erased: { status: 410, code: 'session_ended', detail: 'The transcript was erased.' },
+  too_many: { status: 409, code: 'conflict', detail: 'The transcript is as long as it may be.' },
+  unavailable: {
+    status: 503,
+    code: 'database_unavailable',
+    detail: 'Try again.',
+    headers: { 'retry-after': '5' },
+  },
+} as const;
+
+export function createTranscript(deps: TranscriptDeps): (request: Request) => Promise<Response> {
+  const { issuer, keys, cors, upload } = deps;
+
+  /** T1. */
+  const claimsOf = async (token: string): Promise<Claims | undefined> => {
+    const options = {
+      issuer,
+      audience: audiences.transcript,
+      algorithms: ['ES256'],
+      requiredClaims: ['exp', 'iat'],
+    };
+    return await jwtVerify(token, keys, options).then(
+      ({ payload }) => claims.safeParse(payload).data,
+      () => undefined,
+    );
+  };
+
+  const bodyOf = async (request: Request): Promise<z.output<typeof uploadRequest> | Response> => {
+    const text = await readText(request, bodyLimitBytes);
+    if (text === undefined) return problem({ status: 413, code: 'body_too_large', detail: 'Send at most 1 MiB.' });
+    let body: unknown;
+    try {
+      body = JSON.parse(text);
+    } catch {
+      return problem({ status: 400, code: 'invalid_json', detail: 'The body is not JSON.' });
+    }
+    const parsed = uploadRequest.safeParse(body);
+    if (parsed.success) return parsed.data;
+    const wrong = parsed.error.issues[0];
+    const detail = `${wrong?.path.map(String).join('.') || 'body'}: ${wrong?.message}`;
+    return problem({ status: 422, code: 'validation_failed', detail });
+  };
+
+  const serve = async (request: Request): Promise<Response> => {
+    if (request.method !== 'POST') {
+      return problem({ status: 405, code: 'method_not_allowed', detail: 'Use POST.', headers: { allow: 'POST' } });
+    }
+    const token = bearerOf(request);
+    const known = token === undefined ? undefined : await claimsOf(token);
+    if (!known) {
+      const headers = { 'www-authenticate': 'Bearer' };
+      return problem({ status: 401, code: 'unauthenticated', detail: "Send the session's transcript token.", headers });
+    }
+    const body = await bodyOf(request);
+    if (body instanceof Response) return body;
+    if (body.session_id !== undefined && body.session_id.toLowerCase() !== known.session_id.toLowerCase()) {
+      return problem(refusals.not_found);
+    }
+    const uploaded = await upload(known.session_id, known.tenant_id, body.entries);
+    return uploaded.kind === 'stored' ? json(200, { item_ids: uploaded.item_ids }) : problem(refusals[uploaded.kind]);
+  };
+
+  return async (request) => cors.preflight(request) ?? cors.open(request, await serve(request));
+}

@@ -1,0 +1,192 @@
+import { createLocalJWKSet, exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose';
+import { createCors } from '../_shared/http.ts';
+import { createStart } from '../_shared/start.ts';
+import { createTranscript, type Uploaded } from '../_shared/transcript.ts';
+
+const supabaseUrl = 'https://project.supabase.co';
+const issuer = 'https://interviews.example';
+const sessionId = '11111111-1111-4111-8111-111111111111';
+const tenantId = '22222222-2222-4222-8222-222222222222';
+
+const pair = await generateKeyPair('ES256');
+const keys = createLocalJWKSet({ keys: [{ ...(await exportJWK(pair.publicKey)), kid: 'k', alg: 'ES256' }] });
+const sign = (claims: JWTPayload, key = pair.privateKey) =>
+  new SignJWT(claims)
+    .setProtectedHeader({ alg: 'ES256', kid: 'k' })
+    .setIssuedAt()
+    .setExpirationTime((claims.exp as number | undefined) ?? '5m')
+    .sign(key);
+
+function same(actual: unknown, expected: unknown, what = ''): void {
+  const [a, e] = [JSON.stringify(actual), JSON.stringify(expected)];
+  if (a !== e) throw new Error(`${what}: expected ${e}, got ${a}`);
+}
+
+const post = (body: unknown, headers: Record<string, string> = {}) =>
+  new Request('https://functions.example/f', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+  });
+
+function makeStart(
+  answer: () => Promise<Response> = () => Promise.resolve(new Response('{"ok":true}', { status: 201 })),
+) {
+  const sent: Array<{ url: string; headers: Record<string, string>; body: string }> = [];
+  const start = createStart({
+    orchestratorUrl: 'https://orchestrator.example',
+    supabaseUrl,
+    keys,
+    cors: createCors(['https://app.example'], 'authorization'),
+    send: (url, init) => {
+      sent.push({ url, headers: init.headers as Record<string, string>, body: String(init.body) });
+      return answer();
+    },
+    limitMs: 1_000,
+  });
+  return { start, sent };
+}
+const userClaims = { sub: tenantId, role: 'authenticated', iss: `${supabaseUrl}/auth/v1`, aud: 'authenticated' };
+
+Deno.test("interview-start passes a user's request on with the user's own credential, and nothing else", async () => {
+  const { start, sent } = makeStart();
+  const token = await sign(userClaims);
+  const answer = await start(
+    post(
+      { a: 1 },
+      {
+        authorization: `Bearer ${token}`,
+        'idempotency-key': 'i',
+        'greenroom-tenant': 'acme',
+        cookie: 'secret=1',
+        origin: 'https://app.example',
+      },
+    ),
+  );
+  same([answer.status, answer.headers.get('access-control-allow-origin')], [201, 'https://app.example']);
+  same(sent.length, 1);
+  same(sent[0]?.url, 'https://orchestrator.example/api/sessions');
+  same(Object.keys(sent[0]?.headers ?? {}).sort(), [
+    'authorization',
+    'content-type',
+    'greenroom-tenant',
+    'idempotency-key',
+  ]);
+  same(sent[0]?.body, '{"a":1}');
+});
+
+Deno.test('interview-start lets no stranger reach the orchestrator', async () => {
+  const { start, sent } = makeStart();
+  const stranger = (await generateKeyPair('ES256')).privateKey;
+  const wrong = {
+    nothing: '',
+    malformed: 'x',
+    foreign: await sign(userClaims, stranger),
+    expired: await sign({ ...userClaims, exp: 1 }),
+    'another issuer': await sign({ ...userClaims, iss: issuer }),
+    'another audience': await sign({ ...userClaims, aud: 'greenroom:join' }),
+    'another role': await sign({ ...userClaims, role: 'service_role' }),
+  };
+  for (const [name, token] of Object.entries(wrong)) {
+    const answer = await start(post({}, { authorization: `Bearer ${token}` }));
+    same([answer.status, (await answer.json()).code], [401, 'unauthenticated'], name);
+  }
+  same(sent.length, 0);
+});
+
+Deno.test('interview-start passes an API key on, refuses what is too large, and says when nobody answers', async () => {
+  const key = { authorization: `Bearer gr_live_${'k'.repeat(43)}` };
+  const { start, sent } = makeStart();
+  same((await start(post({}, key))).status, 201);
+  same((await start(post('x'.repeat(70_000), key))).status, 413);
+  same(sent.length, 1);
+  const dead = makeStart(() => Promise.reject(new Error('refused')));
+  const answer = await dead.start(post({}, key));
+  same([answer.status, answer.headers.get('retry-after')], [503, '2']);
+});
+
+Deno.test('preflights are answered, and only listed origins are let in', async () => {
+  const { start } = makeStart();
+  const ask = (origin: string) => start(new Request('https://f.example/', { method: 'OPTIONS', headers: { origin } }));
+  same((await ask('https://app.example')).headers.get('access-control-allow-origin'), 'https://app.example');
+  same((await ask('https://evil.example')).headers.get('access-control-allow-origin'), null);
+  same((await start(new Request('https://f.example/'))).status, 405);
+});
+
+const entry = { ordinal: 1, item_id: 'item_1', previous_item_id: null, speaker: 'candidate', text: 'Hello' };
+const transcriptClaims = {
+  session_id: sessionId,
+  tenant_id: tenantId,
+  scope: 'transcript:append',
+  iss: issuer,
+  aud: 'greenroom:transcript',
+};
+
+function makeTranscript(result: Uploaded = { kind: 'stored', item_ids: ['item_1'] }) {
+  const uploads: unknown[][] = [];
+  const transcript = createTranscript({
+    issuer,
+    keys,
+    cors: createCors(['*'], 'authorization'),
+    upload: (...given) => {
+      uploads.push(given);
+      return Promise.resolve(result);
+    },
+  });
+  return { transcript, uploads };
+}
+
+Deno.test('interview-transcript stores entries for the session of its token', async () => {
+  const { transcript, uploads } = makeTranscript();
+  const authorization = `Bearer ${await sign(transcriptClaims)}`;
+  const answer = await transcript(post({ entries: [entry] }, { authorization, origin: 'https://any.example' }));
+  same([answer.status, await answer.json()], [200, { item_ids: ['item_1'] }]);
+  same(uploads, [[sessionId, tenantId, [entry]]]);
+});
+
+Deno.test('interview-transcript refuses every other token', async () => {
+  const { transcript, uploads } = makeTranscript();
+  const wrong = {
+    'a join token': await sign({ ...transcriptClaims, aud: 'greenroom:join' }),
+    'another issuer': await sign({ ...transcriptClaims, iss: 'https://evil.example' }),
+    'without the scope': await sign({ ...transcriptClaims, scope: 'join' }),
+    expired: await sign({ ...transcriptClaims, exp: 1 }),
+    foreign: await sign(transcriptClaims, (await generateKeyPair('ES256')).privateKey),
+  };
+  for (const [name, token] of Object.entries(wrong)) {
+    same((await transcript(post({ entries: [entry] }, { authorization: `Bearer ${token}` }))).status, 401, name);
+  }
+  same(uploads.length, 0);
+});
+
+Deno.test('interview-transcript refuses bodies that are not what it takes', async () => {
+  const { transcript, uploads } = makeTranscript();
+  const authorization = `Bearer ${await sign(transcriptClaims)}`;
+  const bodies: Array<[unknown, number]> = [
+    ['{', 400],
+    [{}, 422],
+    [{ entries: [] }, 422],
+    [{ entries: [{ ...entry, verified: true }] }, 422],
+    [{ entries: [{ ...entry, text: 'a\u0000' }] }, 422],
+    [{ entries: Array.from({ length: 1_001 }, () => entry) }, 422],
+    [{ session_id: tenantId, entries: [entry] }, 404],
+    ['x'.repeat(1_100_000), 413],
+  ];
+  for (const [body, status] of bodies) {
+    same((await transcript(post(body, { authorization }))).status, status, JSON.stringify(body).slice(0, 60));
+  }
+  same(uploads.length, 0);
+});
+
+Deno.test('interview-transcript says what the database said', async () => {
+  const authorization = `Bearer ${await sign(transcriptClaims)}`;
+  for (const [kind, status] of [
+    ['not_found', 404],
+    ['erased', 410],
+    ['too_many', 409],
+    ['unavailable', 503],
+  ] as const) {
+    const { transcript } = makeTranscript({ kind });
+    same((await transcript(post({ entries: [entry] }, { authorization }))).status, status, kind);
+  }
+});

@@ -1,0 +1,135 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { SeededTenant } from '../../infra/stack/seed.ts';
+import { type ApiWorld, startApiWorld } from '../support/api-world.ts';
+import { functionsDir, runDeno, type ServedFunction, serveFunction } from '../support/deno.ts';
+
+/** The Edge Functions: their own tests in Deno, and both of them served, against a real database and an orchestrator. */
+const files = ['interview-start/index.ts', 'interview-transcript/index.ts', 'tests/functions.test.ts'];
+
+describe('in Deno', () => {
+  test.each([
+    ['check', files],
+    ['lint', []],
+    ['test', ['tests']],
+  ])('deno %s', async (command, args) => {
+    const { code, output } = await runDeno(command, args);
+    expect(code, output).toBe(0);
+  });
+
+  test('the versions pinned for the hosted runtime are the ones tested here', () => {
+    const { imports } = JSON.parse(readFileSync(path.join(functionsDir, 'deno.json'), 'utf8')) as {
+      imports: Record<string, string>;
+    };
+    const lock = readFileSync(path.join(functionsDir, 'deno.lock'), 'utf8');
+    for (const specifier of Object.values(imports).filter((one) => one.startsWith('npm:'))) {
+      const [, name, version] = /^npm:(.+)@([\d.]+)$/.exec(specifier) as unknown as [string, string, string];
+      const installed = JSON.parse(readFileSync(path.resolve('node_modules', name, 'package.json'), 'utf8')) as {
+        version: string;
+      };
+      expect([name, installed.version]).toEqual([name, version]);
+      expect(lock).toContain(`"${specifier}": "${version}"`);
+    }
+  });
+});
+
+describe('served', () => {
+  let world: ApiWorld;
+  let tenant: SeededTenant;
+  let start: ServedFunction;
+  let transcript: ServedFunction;
+
+  beforeAll(async () => {
+    world = await startApiWorld();
+    tenant = await world.tenant('acme');
+    [start, transcript] = await Promise.all([
+      serveFunction('interview-start', {
+        SUPABASE_URL: world.supabase.url,
+        ORCHESTRATOR_URL: world.url,
+        ALLOWED_ORIGINS: 'https://app.acme.example',
+      }),
+      serveFunction('interview-transcript', {
+        SUPABASE_URL: world.supabase.url,
+        SUPABASE_SECRET_KEY: world.supabase.secretKey,
+        PUBLIC_URL: 'http://interviews.test',
+        JOIN_JWKS: JSON.stringify(world.deps.browserTokens.keys.jwks),
+      }),
+    ]);
+  });
+  afterAll(async () => {
+    await Promise.all([start?.stop(), transcript?.stop()]);
+    await world?.stop();
+  });
+
+  const send = async (url: string, body: unknown, headers: Record<string, string>) => {
+    const answer = await fetch(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body: JSON.stringify(body),
+    });
+    return { status: answer.status, headers: answer.headers, json: (await answer.json()) as Record<string, unknown> };
+  };
+  const interview = { candidate: { name: 'Ada' }, position: { title: 'Engineer' }, region: 'fra' };
+
+  test('interview-start makes a session for a member, once per key, and none for a viewer or a stranger', async () => {
+    const member = await world.user('member@acme.test', { [tenant.id]: 'member' });
+    const viewer = await world.user('viewer@acme.test', { [tenant.id]: 'viewer' });
+    const as = (token: string) => ({
+      authorization: `Bearer ${token}`,
+      'idempotency-key': 'from-the-page',
+      origin: 'https://app.acme.example',
+    });
+    const made = await send(start.url, interview, as(member.token));
+    expect(made.status, JSON.stringify(made.json)).toBe(201);
+    expect(made.headers.get('access-control-allow-origin')).toBe('https://app.acme.example');
+    const again = await send(start.url, interview, as(member.token));
+    expect(again.json.session_id).toBe(made.json.session_id);
+    expect((await send(start.url, interview, as(viewer.token))).status).toBe(403);
+    expect(
+      (await send(start.url, interview, as(await world.supabase.mint({ sub: member.id }, { expiresInS: -5 })))).status,
+    ).toBe(401);
+  });
+
+  test('interview-transcript merges what a browser kept, as unverified, again and again the same', async () => {
+    const { json: session } = await world.send('/api/sessions', { method: 'POST', as: tenant.apiKey, body: interview });
+    const id = session.session_id as string;
+    await world.db.query(
+      "insert into public.realtime_calls (session_id, tenant_id, ordinal, epoch, provider) values ($1, $2, 1, 1, 'openai')",
+      [id, tenant.id],
+    );
+    await world.db.query(
+      "insert into public.transcript_entries (session_id, tenant_id, call_ordinal, item_id, speaker, text, verified) values ($1, $2, 1, 'item_1', 'ai', 'What was heard', true)",
+      [id, tenant.id],
+    );
+    const token = await world.deps.browserTokens.mintTranscript({ session_id: id, tenant_id: tenant.id }, 60_000);
+    const authorization = `Bearer ${token}`;
+    const entries = [
+      { ordinal: 1, item_id: 'item_1', previous_item_id: null, speaker: 'ai', text: 'What was claimed' },
+      {
+        ordinal: 1,
+        item_id: 'item_2',
+        previous_item_id: 'item_1',
+        speaker: 'candidate',
+        text: 'What was said offline',
+      },
+      { ordinal: 9, item_id: 'item_3', previous_item_id: null, speaker: 'ai', text: 'In a call that never was' },
+    ];
+    for (const _time of [1, 2]) {
+      const stored = await send(transcript.url, { entries }, { authorization });
+      expect([stored.status, stored.json]).toEqual([200, { item_ids: ['item_1', 'item_2'] }]);
+    }
+    const { rows } = await world.db.query(
+      'select item_id, text, verified from public.transcript_entries where session_id = $1 order by item_id',
+      [id],
+    );
+    expect(rows).toEqual([
+      { item_id: 'item_1', text: 'What was heard', verified: true },
+      { item_id: 'item_2', text: 'What was said offline', verified: false },
+    ]);
+    await world.db.query('select app.erase_transcript($1)', [id]);
+    expect((await send(transcript.url, { entries }, { authorization })).status).toBe(410);
+    const join = await world.deps.browserTokens.mintJoin({ session_id: id, tenant_id: tenant.id });
+    expect((await send(transcript.url, { entries }, { authorization: `Bearer ${join}` })).status).toBe(401);
+  });
+});
