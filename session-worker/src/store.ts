@@ -126,8 +126,10 @@ async function readAll(
 
 /** D2. What is refused is what the data itself makes impossible; a door that is shut, for whatever reason, may open. */
 function classify(error: unknown): Exclude<StoreResult<never>, { kind: 'ok' }> {
-  const { sqlstate = '' } = error as { sqlstate?: string };
+  const { sqlstate = '', httpStatus } = error as { sqlstate?: string; httpStatus?: number };
   if (sqlstate === 'PT409') return { kind: 'fenced' };
-  if (/^2[23]/.test(sqlstate)) return { kind: 'refused', error: error as Error };
+  // A body that PostgREST itself cannot read has no SQLSTATE.
+  if (/^2[23]/.test(sqlstate) || (sqlstate === '' && httpStatus === 400))
+    return { kind: 'refused', error: error as Error };
   return { kind: 'unavailable', error: error as Error };
 }

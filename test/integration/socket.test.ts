@@ -105,6 +105,11 @@ describe("the candidate's socket", () => {
       code: 'invalid_message',
       fields: [{ field: 'entries.0.start_ms' }],
     });
+    socket.send({ type: 'transcript_update', entries: [{ ordinal: 1, item_id: 'x', speaker: 'ai', text: 'a\ud800' }] });
+    expect(await socket.next('error')).toMatchObject({
+      code: 'invalid_message',
+      fields: [{ field: 'entries.0.text' }],
+    });
     socket.send({ type: 'ping', id: 'still here' });
     expect(await socket.next('pong')).toMatchObject({ id: 'still here' });
     socket.close();

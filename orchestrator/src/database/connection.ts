@@ -23,6 +23,5 @@ export function createConnection({ sockets = 32, ...options }: ConnectionOptions
   return { database: createDatabase({ ...options, fetch: send }), close: () => dispatcher.close() };
 }
 
-/** A statement that Postgres itself refused: its transaction was rolled back. */
-export const wasRolledBack = (error: unknown): boolean =>
-  error instanceof DatabaseError && error.sqlstate !== undefined && !error.unavailable;
+/** A request that was refused: its transaction was rolled back, or never begun. */
+export const wasRolledBack = (error: unknown): boolean => error instanceof DatabaseError && error.refused;

@@ -59,6 +59,11 @@ export class DatabaseError extends Error {
     this.httpStatus = httpStatus;
   }
 
+  /** The request itself was wrong, by Postgres's judgement or by that of who stands before it: nothing was done. */
+  get refused(): boolean {
+    return !this.unavailable && (this.sqlstate !== undefined || this.httpStatus === 400);
+  }
+
   get unavailable(): boolean {
     const connectionTrouble = /^(08|53|57P|40|55P03)/.test(this.sqlstate ?? '');
     return connectionTrouble || this.httpStatus === 0 || this.httpStatus >= 502 || this.httpStatus === 429;

@@ -16,7 +16,7 @@ export type Directive = z.output<typeof directive>;
 
 export const claimRequest = z.strictObject({
   /** Made once per boot: the same nonce again gets the same answer, another is refused. */
-  boot_nonce: z.string().min(16).max(128),
+  boot_nonce: z.string().regex(/^[\x21-\x7e]{16,128}$/, 'must be 16–128 printable ASCII characters'),
 });
 
 /** A realtime call that a replacement worker takes over. */
@@ -71,7 +71,7 @@ export type ClaimResponse = z.output<typeof claimResponse>;
 export const heartbeatRequest = z.strictObject({
   presence: z.enum(['absent', 'present', 'lost']),
   /** Entries not yet stored: an operator sees a worker that cannot write. */
-  unsaved_entries: z.number().int().min(0),
+  unsaved_entries: z.number().int().min(0).max(1_000_000),
   rss_bytes: z.number().int().min(0).optional(),
   /** Which recording the browser needs now: 1 is made unasked; a page that begins anew needs the next (at most 20). */
   video_ordinal: z.number().int().min(1).max(20).optional(),
@@ -112,7 +112,7 @@ export const openCallResponse = z.object({
 export type OpenCallResponse = z.output<typeof openCallResponse>;
 
 export const updateCallRequest = z.union([
-  z.strictObject({ call_id: z.string().min(1).max(256) }),
+  z.strictObject({ call_id: z.string().regex(/^[\x21-\x7e]{1,256}$/, 'must be 1–256 printable ASCII characters') }),
   z.strictObject({ hung_up: z.literal(true) }),
 ]);
 
