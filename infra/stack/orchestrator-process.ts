@@ -17,7 +17,7 @@ export interface OrchestratorProcess {
   kill(): Promise<void>;
 }
 
-const main = path.resolve(import.meta.dirname, '../../orchestrator/src/main.ts');
+const productMain = path.resolve(import.meta.dirname, '../../orchestrator/src/main.ts');
 
 async function waitUntilReady(url: string, child: ChildProcess, log: string[]): Promise<void> {
   const deadlineMs = performance.now() + 20_000;
@@ -37,11 +37,13 @@ async function waitUntilReady(url: string, child: ChildProcess, log: string[]): 
 
 /**
  * Starts an orchestrator on a free port and waits until it is ready.
+ * @param main the script to run; default the product's own.
  * @param environment everything but HOST and PORT; the parent's own variables are not inherited, except PATH.
  */
 export async function startOrchestrator(
   environment: Record<string, string>,
   onLine: (line: string) => void = () => undefined,
+  main: string = productMain,
 ): Promise<OrchestratorProcess> {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;

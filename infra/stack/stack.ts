@@ -37,12 +37,14 @@ export interface Stack {
   /** Makes and changes tenants. */
   operatorToken: string;
   orchestrators: OrchestratorProcess[];
+  /** The Fly stand-in's organisation token. */
+  flyToken: string;
   /** Where the platform and candidates reach it: Fly's proxy. */
   publicUrl: string;
   /** Every log line of the product's processes, for tests that look for what must not be there. */
   logLines: string[];
-  /** One more orchestrator behind the proxy. */
-  addOrchestrator(environment?: Record<string, string>): Promise<OrchestratorProcess>;
+  /** One more orchestrator behind the proxy; another script than the product's own for benchmarks. */
+  addOrchestrator(environment?: Record<string, string>, main?: string): Promise<OrchestratorProcess>;
   addTenant(slug: string, name: string): Promise<SeededTenant>;
   stop(): Promise<void>;
 }
@@ -125,8 +127,12 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       API_VIDEO_KEY: cloud.video.apiKey,
       ...options.environment,
     };
-    const addOrchestrator = async (extra: Record<string, string> = {}) => {
-      const orchestrator = await startOrchestrator({ ...environment, ...extra }, (line) => log('orchestrator', line));
+    const addOrchestrator = async (extra: Record<string, string> = {}, main?: string) => {
+      const orchestrator = await startOrchestrator(
+        { ...environment, ...extra },
+        (line) => log('orchestrator', line),
+        main,
+      );
       orchestrators.push(orchestrator);
       return orchestrator;
     };
@@ -151,6 +157,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       tenant,
       operatorToken,
       orchestrators,
+      flyToken,
       publicUrl: cloud.fly.proxyUrl,
       logLines,
       addOrchestrator,

@@ -8,15 +8,16 @@
 create function app.queue_webhooks() returns trigger language plpgsql set search_path = '' as $$
 begin
   insert into public.webhook_deliveries (tenant_id, endpoint_id, session_id, event_id, type, payload)
-    select new.tenant_id, e.id, new.session_id, new.id, new.type, jsonb_build_object('type', new.type, 'timestamp', new.created_at,
-      'data', new.data || jsonb_build_object('session_id', new.session_id))
-    from public.webhook_endpoints e
-    where e.tenant_id = new.tenant_id and e.enabled and (e.events = '{}' or new.type = any (e.events));
+    select n.tenant_id, e.id, n.session_id, n.id, n.type, jsonb_build_object('type', n.type, 'timestamp', n.created_at,
+      'data', n.data || jsonb_build_object('session_id', n.session_id))
+    from incoming n join public.webhook_endpoints e on e.tenant_id = n.tenant_id
+    where n.type not like 'machine.%' and e.enabled and (e.events = '{}' or n.type = any (e.events));
   return null;
 end $$;
 comment on function app.queue_webhooks() is 'One delivery per enabled endpoint that wants the event.';
-create trigger queue_webhooks after insert on public.session_events for each row when (new.type not like 'machine.%')
-  execute function app.queue_webhooks();
+-- Per statement: sessions are created in batches, and their events come with them.
+create trigger queue_webhooks after insert on public.session_events referencing new table as incoming
+  for each statement execute function app.queue_webhooks();
 
 create function app.webhook_json(e public.webhook_endpoints) returns jsonb
 language sql stable set search_path = '' as $$

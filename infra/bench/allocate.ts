@@ -1,0 +1,94 @@
+import path from 'node:path';
+import { startStack } from '../stack/stack.ts';
+import type { LoadReport } from './allocate/load.ts';
+import { type AllocateWorld, createAllocateWorld } from './allocate/world.ts';
+import type { Benchmark, Figure } from './figures.ts';
+
+/**
+ * `bench allocate`: sessions accepted a second, each an authenticated POST, counted against its tenant's quota, given a
+ * standby machine, committed and answered 201. Postgres, PostgREST, the orchestrator and the load generator are processes
+ * of their own and share this machine's cores. Candidate and position are given by id; the log level is `warn`.
+ *
+ * Twice: once with nothing asked of Fly, once with the start of each machine at a stand-in that takes no time of its own.
+ * The baseline is the same orchestrator with one rpc for each session instead of one for those in flight together.
+ */
+const server = path.join(import.meta.dirname, 'allocate/server.ts');
+const image = `registry.fly.io/bench@sha256:${'b'.repeat(64)}`;
+const measureMs = 30_000;
+const baselineMs = 6_000;
+const startMs = 15_000;
+const warmUpMs = 3_000;
+
+const show = (what: string, { perSecond, p50Ms, p99Ms, errors, sample }: LoadReport): string =>
+  `${what}: ${perSecond.toFixed(0)}/s, p50 ${p50Ms.toFixed(0)} ms, p99 ${p99Ms.toFixed(0)} ms, errors ${JSON.stringify(errors)}${sample === null ? '' : ` ${sample}`}`;
+const errorsOf = (report: LoadReport): number => Object.values(report.errors).reduce((sum, count) => sum + count, 0);
+
+export const allocate: Benchmark = async (progress) => {
+  const stack = await startStack({
+    orchestrators: 0,
+    flyLatency: 'zero',
+    flyLimits: false,
+    environment: {
+      WORKER_IMAGE: image,
+      LOG_LEVEL: 'warn',
+      API_CALLER_PER_MINUTE: '10000000',
+      API_TENANT_PER_MINUTE: '10000000',
+      // Machines that are never claimed are not what is measured here.
+      CREATE_MS: '600000',
+      STANDBY_START_MS: '600000',
+      // Comparing so many machines with Fly has a benchmark of its own.
+      RECONCILE_TICK_MS: '600000',
+    },
+  });
+  let world: AllocateWorld | undefined;
+  try {
+    stack.cloud.fly.registerImage(image, { inProcess: () => ({ stop: () => undefined }) });
+    world = await createAllocateWorld(stack, image, stack.flyToken);
+    const run = async (what: string, environment: Record<string, string>, forMs: number, script?: string) => {
+      const orchestrator = await stack.addOrchestrator(environment, script);
+      const report = await (world as AllocateWorld).load(orchestrator.url, {
+        concurrency: 96,
+        warmUpMs,
+        measureMs: forMs,
+      });
+      const counts = await (world as AllocateWorld).assigned();
+      progress(`${show(what, report)}; ${JSON.stringify(counts)}`);
+      await orchestrator.stop();
+      stack.orchestrators.splice(0);
+      return report;
+    };
+    await world.addRows(100_000);
+    const single = await run('one rpc each', { BENCH_MODE: 'one-by-one' }, baselineMs, server);
+    const accept = await run('accepting', { BENCH_MODE: 'accept' }, measureMs, server);
+    await world.removeStandby();
+    await world.addMachines(18_000);
+    const started = await run('accepting and starting', {}, startMs);
+    return figuresOf(single, accept, started);
+  } finally {
+    await world?.end();
+    await stack.stop();
+  }
+};
+
+const figuresOf = (single: LoadReport, accept: LoadReport, started: LoadReport): Figure[] => [
+  {
+    name: 'accepted, sustained 30 s',
+    value: accept.perSecond,
+    unit: '/s',
+    target: 1_000,
+    baseline: single.perSecond,
+    atLeast: true,
+  },
+  { name: 'accepted, p50', value: accept.p50Ms, unit: 'ms', target: null, baseline: single.p50Ms },
+  { name: 'accepted, p99', value: accept.p99Ms, unit: 'ms', target: 250, baseline: single.p99Ms },
+  { name: 'errors', value: errorsOf(accept) + errorsOf(started), unit: '', target: 0, baseline: errorsOf(single) },
+  {
+    name: 'accepted with the start at Fly',
+    value: started.perSecond,
+    unit: '/s',
+    target: 500,
+    baseline: null,
+    atLeast: true,
+  },
+  { name: 'accepted with the start at Fly, p99', value: started.p99Ms, unit: 'ms', target: null, baseline: null },
+];
