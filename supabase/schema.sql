@@ -136,6 +136,26 @@ create policy "orchestrators read all rows" on public.consents for select to orc
 grant select on public.consents to authenticated;
 grant select on public.consents to orchestrator;
 
+-- ── table public.duties ──
+create table public.duties (
+  expires_at timestamp with time zone default '-infinity'::timestamp with time zone not null,
+  fence bigint default 0 not null,
+  holder uuid,
+  name text not null,
+  constraint duties_fence_check CHECK ((fence >= 0)),
+  constraint duties_name_check CHECK ((name ~ '^[a-z]+(:[0-9]+)?$'::text)),
+  constraint duties_pkey PRIMARY KEY (name)
+);
+comment on table public.duties is 'Regular work that one orchestrator does at a time, each a lease on the database''s clock.';
+comment on column public.duties.expires_at is 'The holder''s lease; after this anybody may take it.';
+comment on column public.duties.fence is 'Grows with each change of hands.';
+comment on column public.duties.holder is 'The orchestrator that holds it; null when it was given back.';
+comment on column public.duties.name is 'What is to be done, with its shard: reconcile:3, housekeeping.';
+alter table public.duties enable row level security;
+create policy "orchestrators read all rows" on public.duties for select to orchestrator
+  using (true);
+grant select on public.duties to orchestrator;
+
 -- ── table public.idempotency_keys ──
 create table public.idempotency_keys (
   body_hash text not null,
@@ -232,6 +252,7 @@ create table public.interview_sessions (
   candidate_id uuid not null,
   completed_at timestamp with time zone,
   consent_text_version text,
+  counted boolean default true not null,
   created_at timestamp with time zone default now() not null,
   end_requested_at timestamp with time zone,
   epoch integer default 0 not null,
@@ -246,6 +267,8 @@ create table public.interview_sessions (
   placement text default 'now'::text not null,
   position_id uuid not null,
   presence text default 'absent'::text not null,
+  queue_deadline_at timestamp with time zone,
+  queued_at timestamp with time zone,
   ready_at timestamp with time zone,
   reason text,
   region text,
@@ -279,7 +302,8 @@ create table public.interview_sessions (
   constraint interview_sessions_settings_check CHECK ((jsonb_typeof(settings) = 'object'::text)),
   constraint interview_sessions_status_check CHECK ((app.rank_of(status) IS NOT NULL)),
   constraint outcome_is_status CHECK (((app.rank_of(status) < 90) OR (status = outcome))),
-  constraint reason_is_known CHECK ((reason = ANY (ARRAY['ended_by_candidate'::text, 'interviewer_finished'::text, 'max_duration'::text, 'ended_by_platform'::text, 'operator_stopped'::text, 'candidate_never_joined'::text, 'schedule_expired'::text, 'candidate_left'::text, 'worker_lost'::text, 'boot_timeout'::text, 'no_capacity'::text, 'quota_exceeded'::text, 'fly_refused'::text, 'provider_auth_failed'::text, 'provider_rate_limited'::text, 'provider_unavailable'::text, 'call_not_established'::text, 'transcript_incomplete'::text, 'internal_error'::text]))),
+  constraint queued_is_pending CHECK (((queue_deadline_at IS NULL) OR ((NOT counted) AND (queued_at IS NOT NULL)))),
+  constraint reason_is_known CHECK ((reason = ANY (ARRAY['ended_by_candidate'::text, 'interviewer_finished'::text, 'max_duration'::text, 'ended_by_platform'::text, 'operator_stopped'::text, 'candidate_never_joined'::text, 'schedule_expired'::text, 'admission_timeout'::text, 'candidate_left'::text, 'worker_lost'::text, 'boot_timeout'::text, 'no_capacity'::text, 'quota_exceeded'::text, 'fly_refused'::text, 'provider_auth_failed'::text, 'provider_rate_limited'::text, 'provider_unavailable'::text, 'call_not_established'::text, 'transcript_incomplete'::text, 'internal_error'::text]))),
   constraint scheduled_has_a_time CHECK (((status <> 'scheduled'::text) OR (scheduled_at IS NOT NULL))),
   constraint interview_sessions_api_key_id_fkey FOREIGN KEY (api_key_id) REFERENCES api_keys(id) ON DELETE SET NULL,
   constraint interview_sessions_candidate_id_fkey FOREIGN KEY (candidate_id) REFERENCES candidates(id),
@@ -296,6 +320,7 @@ comment on column public.interview_sessions.api_key_id is 'The key it was asked 
 comment on column public.interview_sessions.candidate_id is 'Who is interviewed.';
 comment on column public.interview_sessions.completed_at is 'When it ended, whatever the outcome.';
 comment on column public.interview_sessions.consent_text_version is 'The text the candidate must consent to before the interview starts; null when its tenant asked for none (R3).';
+comment on column public.interview_sessions.counted is 'It holds a place in its tenant''s live sessions (Q3).';
 comment on column public.interview_sessions.end_requested_at is 'The platform or an operator asked for the end; outcome and reason say which. The worker''s directive.';
 comment on column public.interview_sessions.epoch is 'Fencing number of the assignment: 0 before the first claim, then 1, 2, …';
 comment on column public.interview_sessions.expires_at is 'Not used by then, it ends as expired.';
@@ -308,11 +333,13 @@ comment on column public.interview_sessions.outcome is 'How it ended: completed,
 comment on column public.interview_sessions.placement is 'now: a machine is asked for at once. on_join: the candidate''s arrival decides the region.';
 comment on column public.interview_sessions.position_id is 'What for.';
 comment on column public.interview_sessions.presence is 'Whether the candidate''s socket is there: absent, present or lost.';
+comment on column public.interview_sessions.queue_deadline_at is 'Not null while it waits in the queue: not admitted by then, it ends with admission_timeout.';
+comment on column public.interview_sessions.queued_at is 'When it joined its tenant''s queue: its order there.';
 comment on column public.interview_sessions.ready_at is 'When its worker had claimed it and listened.';
 comment on column public.interview_sessions.reason is 'Why it ended, decided together with the outcome on entering finalizing.';
 comment on column public.interview_sessions.region is 'Where it runs, or will.';
-comment on column public.interview_sessions.region_reason is 'Why the region it runs in was chosen: requested, edge, default or capacity.';
-comment on column public.interview_sessions.regions is 'Regions in order of preference; empty means any.';
+comment on column public.interview_sessions.region_reason is 'Why the region it runs in was chosen: requested, coordinates, country, edge, default, health, standby or capacity.';
+comment on column public.interview_sessions.regions is 'Regions in the order in which they are tried; empty means any.';
 comment on column public.interview_sessions.scheduled_at is 'When the interview is due; null means at once.';
 comment on column public.interview_sessions.settings is 'How the interview is led: language, voice, questions.';
 comment on column public.interview_sessions.simulated is 'The local voice provider spoke instead of a real one.';
@@ -332,6 +359,7 @@ CREATE INDEX interview_sessions_live ON public.interview_sessions USING btree (e
 CREATE INDEX interview_sessions_machine ON public.interview_sessions USING btree (machine_id) WHERE (machine_id IS NOT NULL);
 CREATE INDEX interview_sessions_of_candidate ON public.interview_sessions USING btree (tenant_id, candidate_id);
 CREATE INDEX interview_sessions_position ON public.interview_sessions USING btree (tenant_id, position_id);
+CREATE INDEX interview_sessions_queue ON public.interview_sessions USING btree (tenant_id, queued_at) WHERE (queue_deadline_at IS NOT NULL);
 CREATE INDEX interview_sessions_scheduled ON public.interview_sessions USING btree (scheduled_at) WHERE (status = 'scheduled'::text);
 CREATE INDEX interview_sessions_tenant ON public.interview_sessions USING btree (tenant_id, created_at DESC, id);
 CREATE INDEX interview_sessions_transcript_kept ON public.interview_sessions USING btree (tenant_id, completed_at) WHERE ((state_rank >= 90) AND (transcript_erased_at IS NULL));
@@ -362,10 +390,12 @@ create table public.machine_usage (
   region text not null,
   session_id uuid,
   size text not null,
+  standby_cost_usd numeric default 0 not null,
   standby_seconds numeric default 0 not null,
   started_seconds numeric not null,
   tenant_id uuid not null,
   constraint machine_usage_cost_usd_check CHECK ((cost_usd >= (0)::numeric)),
+  constraint machine_usage_standby_cost_usd_check CHECK ((standby_cost_usd >= (0)::numeric)),
   constraint machine_usage_standby_seconds_check CHECK ((standby_seconds >= (0)::numeric)),
   constraint machine_usage_started_seconds_check CHECK ((started_seconds >= (0)::numeric)),
   constraint machine_usage_machine_id_fkey FOREIGN KEY (machine_id) REFERENCES machines(id) ON DELETE CASCADE,
@@ -374,12 +404,13 @@ create table public.machine_usage (
   constraint machine_usage_pkey PRIMARY KEY (machine_id)
 );
 comment on table public.machine_usage is 'What a machine used and cost, written once when it is gone.';
-comment on column public.machine_usage.cost_usd is 'What that costs by the price list of its day.';
+comment on column public.machine_usage.cost_usd is 'What its running cost, US dollars, at the list price of its region and size.';
 comment on column public.machine_usage.machine_id is 'The machine.';
 comment on column public.machine_usage.recorded_at is 'When this was written.';
 comment on column public.machine_usage.region is 'Where it ran: prices differ.';
 comment on column public.machine_usage.session_id is 'The session it served, if any.';
 comment on column public.machine_usage.size is 'Its size, such as shared-cpu-1x:512MB.';
+comment on column public.machine_usage.standby_cost_usd is 'What its time as standby cost, US dollars; not contained in cost_usd.';
 comment on column public.machine_usage.standby_seconds is 'How long it stood by, not running.';
 comment on column public.machine_usage.started_seconds is 'How long it ran.';
 CREATE INDEX machine_usage_session ON public.machine_usage USING btree (session_id);
@@ -395,7 +426,9 @@ grant select on public.machine_usage to orchestrator;
 -- ── table public.machines ──
 create table public.machines (
   app_name text not null,
+  assigned_at timestamp with time zone,
   attempt integer default 1 not null,
+  billed_at timestamp with time zone,
   boot_nonce text,
   claimed_at timestamp with time zone,
   created_at timestamp with time zone,
@@ -407,6 +440,7 @@ create table public.machines (
   fly_machine_id text,
   fly_request_id text,
   hard_deadline_at timestamp with time zone,
+  host_bad_since timestamp with time zone,
   id uuid default gen_random_uuid() not null,
   image text not null,
   last_heartbeat_at timestamp with time zone,
@@ -418,6 +452,7 @@ create table public.machines (
   reserved_at timestamp with time zone default now() not null,
   rss_bytes bigint,
   session_id uuid,
+  start_requested_at timestamp with time zone,
   started_at timestamp with time zone,
   state text default 'reserved'::text not null,
   state_rank smallint generated always as ((
@@ -433,9 +468,10 @@ END)::smallint) stored not null,
   taken_by uuid,
   taken_until timestamp with time zone,
   tenant_id uuid not null,
+  unreachable_since timestamp with time zone,
   unsaved_entries integer,
   constraint ended_machine_says_why CHECK (((state <> ALL (ARRAY['draining'::text, 'destroying'::text, 'destroyed'::text])) OR (reason IS NOT NULL))),
-  constraint machine_reason_is_known CHECK ((reason = ANY (ARRAY['session_ended'::text, 'session_gone'::text, 'worker_exited'::text, 'worker_lost'::text, 'boot_timeout'::text, 'create_failed'::text, 'superseded'::text, 'handed_over'::text, 'host_lost'::text, 'hard_deadline'::text, 'orphan'::text, 'image_replaced'::text, 'pool_shrunk'::text, 'operator_stopped'::text]))),
+  constraint machine_reason_is_known CHECK ((reason = ANY (ARRAY['session_ended'::text, 'session_gone'::text, 'worker_exited'::text, 'worker_lost'::text, 'boot_timeout'::text, 'create_failed'::text, 'start_failed'::text, 'superseded'::text, 'handed_over'::text, 'host_lost'::text, 'unreachable'::text, 'hard_deadline'::text, 'orphan'::text, 'image_replaced'::text, 'pool_shrunk'::text, 'operator_stopped'::text]))),
   constraint machines_attempt_check CHECK ((attempt >= 1)),
   constraint machines_state_check CHECK ((state = ANY (ARRAY['reserved'::text, 'created'::text, 'started'::text, 'claimed'::text, 'draining'::text, 'destroying'::text, 'destroyed'::text]))),
   constraint machines_app_name_fkey FOREIGN KEY (app_name) REFERENCES tenant_apps(name),
@@ -446,7 +482,9 @@ END)::smallint) stored not null,
 );
 comment on table public.machines is 'One life of one VM each; also the intent to create it. Named gr-<id> on Fly.';
 comment on column public.machines.app_name is 'The Fly app it is in.';
+comment on column public.machines.assigned_at is 'When a standby machine was given its session (Q1); null for one that was made for its session.';
 comment on column public.machines.attempt is 'Which try of its session this is: 1, 2, …';
+comment on column public.machines.billed_at is 'Its usage is in machine_usage.';
 comment on column public.machines.boot_nonce is 'Made by the worker at boot: the same nonce may repeat its claim, another may not.';
 comment on column public.machines.claimed_at is 'Phase: its worker claimed a session.';
 comment on column public.machines.destroyed_at is 'Phase: it is gone, on evidence.';
@@ -457,6 +495,7 @@ comment on column public.machines.first_absent_at is 'When a GET first said it i
 comment on column public.machines.fly_machine_id is 'Written by the create''s answer, or by the first claim when that answer was lost.';
 comment on column public.machines.fly_request_id is 'Fly''s id of the request that made it, for support.';
 comment on column public.machines.hard_deadline_at is 'After this the reaper destroys it, whatever it is doing.';
+comment on column public.machines.host_bad_since is 'Since when Fly says that its host is not ok; null while it does not.';
 comment on column public.machines.image is 'Image of the worker, with its digest.';
 comment on column public.machines.last_heartbeat_at is 'When its worker was last heard, as written in batches.';
 comment on column public.machines.lease_expires_at is 'Later its worker is suspected, never condemned.';
@@ -467,17 +506,23 @@ comment on column public.machines.region is 'Where it runs, or was asked for.';
 comment on column public.machines.reserved_at is 'Phase: the intent was written.';
 comment on column public.machines.rss_bytes is 'Memory of its worker, bytes, as last heard.';
 comment on column public.machines.session_id is 'Written once (T4). Null while standby.';
+comment on column public.machines.start_requested_at is 'Fly accepted the start of an assigned standby machine.';
 comment on column public.machines.started_at is 'Phase: Fly says it runs.';
 comment on column public.machines.state is 'reserved, created, started, claimed, draining, destroying, destroyed; only forward.';
 comment on column public.machines.state_rank is 'Rank of the state; may only grow.';
 comment on column public.machines.taken_by is 'The orchestrator that is executing the intent, until taken_until; then another may.';
 comment on column public.machines.taken_until is 'Until then the intent is taken_by''s; later anybody''s.';
+comment on column public.machines.unreachable_since is 'When a returning browser could first not be connected to it.';
 comment on column public.machines.unsaved_entries is 'Entries its worker has not yet stored, as last heard.';
 CREATE INDEX machines_alive ON public.machines USING btree (app_name) WHERE (state <> 'destroyed'::text);
+CREATE INDEX machines_building ON public.machines USING btree (tenant_id, region) WHERE ((session_id IS NULL) AND (state = 'reserved'::text));
 CREATE INDEX machines_fly ON public.machines USING btree (fly_machine_id) WHERE (fly_machine_id IS NOT NULL);
 CREATE INDEX machines_intents ON public.machines USING btree (not_before) WHERE (state = 'reserved'::text);
 CREATE INDEX machines_session ON public.machines USING btree (session_id, attempt);
+CREATE INDEX machines_standby ON public.machines USING btree (tenant_id, region, created_at) WHERE ((session_id IS NULL) AND (state = 'created'::text));
 CREATE INDEX machines_tenant ON public.machines USING btree (tenant_id);
+CREATE INDEX machines_to_bill ON public.machines USING btree (destroyed_at) WHERE ((state = 'destroyed'::text) AND (billed_at IS NULL) AND (created_at IS NOT NULL));
+CREATE INDEX machines_to_start ON public.machines USING btree (assigned_at) WHERE ((state = 'created'::text) AND (assigned_at IS NOT NULL));
 CREATE TRIGGER guard BEFORE UPDATE ON public.machines FOR EACH ROW EXECUTE FUNCTION app.guard_machine();
 alter table public.machines enable row level security;
 create policy "orchestrators read all rows" on public.machines for select to orchestrator
@@ -492,6 +537,7 @@ create table public.orchestrators (
   started_at timestamp with time zone default clock_timestamp() not null,
   url text not null,
   version text not null,
+  worker_image text,
   constraint orchestrators_pkey PRIMARY KEY (id)
 );
 comment on table public.orchestrators is 'Running orchestrators. Leases are judged on the database''s clock alone.';
@@ -500,6 +546,7 @@ comment on column public.orchestrators.last_seen_at is 'When it last said so.';
 comment on column public.orchestrators.started_at is 'When it first said it was there.';
 comment on column public.orchestrators.url is 'Where it listens.';
 comment on column public.orchestrators.version is 'Version it runs.';
+comment on column public.orchestrators.worker_image is 'The worker image it was started with. The newest orchestrator''s is the one pools are filled with.';
 alter table public.orchestrators enable row level security;
 create policy "orchestrators read all rows" on public.orchestrators for select to orchestrator
   using (true);
@@ -720,6 +767,7 @@ create table public.tenant_apps (
   name text not null,
   network text not null,
   next_create_at timestamp with time zone default '-infinity'::timestamp with time zone not null,
+  next_list_at timestamp with time zone default '-infinity'::timestamp with time zone not null,
   status text default 'planned'::text not null,
   tenant_id uuid not null,
   updated_at timestamp with time zone default now() not null,
@@ -736,6 +784,7 @@ comment on column public.tenant_apps.creates_per_second is 'Fly''s documented li
 comment on column public.tenant_apps.name is 'Name of the app at Fly.';
 comment on column public.tenant_apps.network is 'Name of the private network the app was created on; immutable at Fly.';
 comment on column public.tenant_apps.next_create_at is 'GCRA: the theoretical arrival time of the next create; every orchestrator draws from this row.';
+comment on column public.tenant_apps.next_list_at is 'GCRA of list requests, which Fly limits per app too: every orchestrator draws from this row.';
 comment on column public.tenant_apps.status is 'planned (being made), ready, removing, removed.';
 CREATE INDEX tenant_apps_tenant ON public.tenant_apps USING btree (tenant_id) WHERE (status = 'ready'::text);
 CREATE TRIGGER touch BEFORE UPDATE ON public.tenant_apps FOR EACH ROW EXECUTE FUNCTION app.touch();
@@ -1202,6 +1251,36 @@ comment on table public.interview_transcripts is 'Each session''s transcript as 
 grant select on public.interview_transcripts to authenticated;
 grant select on public.interview_transcripts to orchestrator;
 
+-- ── function app.admit ──
+CREATE OR REPLACE FUNCTION app.admit(p_session_id uuid, p_launch jsonb, p_queue_ms numeric)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  s public.interview_sessions;
+  v_free boolean;
+  v_result jsonb;
+begin
+  select * into s from public.interview_sessions where id = p_session_id;
+  select c.live_sessions < t.max_live_sessions into v_free from public.tenant_counters c join public.tenants t on t.id = c.tenant_id
+    where c.tenant_id = s.tenant_id for update of c;
+  if not v_free then
+    if s.queue_deadline_at is null then
+      update public.interview_sessions set queued_at = clock_timestamp(), queue_deadline_at = clock_timestamp() + app.interval_ms(p_queue_ms) where id = s.id;
+      perform app.emit(s.id, s.tenant_id, 'session.queued', '{}');
+    end if;
+    return jsonb_build_object('kind', 'queued', 'session_id', s.id);
+  end if;
+  update public.interview_sessions set counted = true, queue_deadline_at = null where id = s.id;
+  update public.tenant_counters set live_sessions = live_sessions + 1 where tenant_id = s.tenant_id;
+  if s.placement = 'on_join' then return jsonb_build_object('kind', 'waits', 'session_id', s.id); end if;
+  v_result := app.launch(s.id, p_launch);
+  if v_result ->> 'kind' = 'no_app' then perform app.end_session(s.id, 'failed', 'fly_refused'); end if;
+  return v_result || jsonb_build_object('session_id', s.id);
+end $function$;
+comment on function app.admit(p_session_id uuid, p_launch jsonb, p_queue_ms numeric) is 'A locked pending session takes its place among the live ones and gets its machine, or joins the queue when there is none free. kind: launched, waits, queued, no_app.';
+
 -- ── function app.api_key_json ──
 CREATE OR REPLACE FUNCTION app.api_key_json(k api_keys)
  RETURNS jsonb
@@ -1213,6 +1292,19 @@ AS $function$
     'created_by', k.created_by, 'created_at', k.created_at, 'expires_at', k.expires_at, 'revoked_at', k.revoked_at, 'replaced_by', k.replaced_by)
 $function$;
 comment on function app.api_key_json(k api_keys) is 'A key as the API shows it: never its hash.';
+
+-- ── function app.assign_standby ──
+CREATE OR REPLACE FUNCTION app.assign_standby(p_machine_id uuid, p_session_id uuid, p_attempt integer, p_launch jsonb)
+ RETURNS text
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  update public.machines set session_id = p_session_id, assigned_at = clock_timestamp(), attempt = p_attempt,
+    taken_by = (p_launch ->> 'orchestrator_id')::uuid, taken_until = clock_timestamp() + app.interval_ms((p_launch ->> 'taken_ms')::numeric),
+    hard_deadline_at = clock_timestamp() + app.interval_ms((p_launch ->> 'machine_life_ms')::numeric)
+  where id = p_machine_id returning region
+$function$;
+comment on function app.assign_standby(p_machine_id uuid, p_session_id uuid, p_attempt integer, p_launch jsonb) is 'Q1: gives a locked standby machine its session; answers its region.';
 
 -- ── function app.audit ──
 CREATE OR REPLACE FUNCTION app.audit(p_by jsonb, p_tenant_id uuid, p_action text, p_target text, p_details jsonb DEFAULT '{}'::jsonb)
@@ -1287,6 +1379,40 @@ AS $function$
 $function$;
 comment on function app.change_tenant(p_tenant_id uuid, p_changes jsonb) is 'Takes over the fields that are given; id, slug and dates never change, and a tenant that is being removed stays so.';
 
+-- ── function app.claim_refusal ──
+CREATE OR REPLACE FUNCTION app.claim_refusal(s interview_sessions, m machines, p_fly_machine_id text, p_boot_nonce text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  o public.machines;
+begin
+  if m.fly_machine_id is not null and m.fly_machine_id <> p_fly_machine_id then
+    return jsonb_build_object('kind', 'refused', 'why', 'another machine has this name');
+  end if;
+  if s.state_rank >= 70 or s.end_requested_at is not null and s.machine_id is distinct from m.id then
+    return jsonb_build_object('kind', 'refused', 'why', 'the session is ' || case when s.state_rank >= 70 then s.status else 'to end' end);
+  end if;
+  if s.machine_id is not null and s.machine_id <> m.id then
+    select * into o from public.machines where id = s.machine_id;
+    if o.state_rank < 50 or m.epoch is not null then
+      return jsonb_build_object('kind', 'refused', 'why', 'another machine serves the session');
+    end if;
+  end if;
+  if m.boot_nonce is not null and m.boot_nonce <> p_boot_nonce then
+    if m.state = 'draining' and m.reason = 'handed_over' then return null; end if;
+    if m.state <> 'claimed' then return jsonb_build_object('kind', 'refused', 'why', 'the machine is ' || m.state); end if;
+    if m.lease_expires_at > clock_timestamp() then
+      return jsonb_build_object('kind', 'refused', 'why', 'an earlier boot may be alive', 'retry', true);
+    end if;
+    return null;
+  end if;
+  if m.state_rank > 40 then return jsonb_build_object('kind', 'refused', 'why', 'the machine is ' || m.state); end if;
+  return null;
+end $function$;
+comment on function app.claim_refusal(s interview_sessions, m machines, p_fly_machine_id text, p_boot_nonce text) is 'Why this boot may not serve the session, or null when it may (O4, O5). retry: it may in a moment.';
+
 -- ── function app.claims ──
 CREATE OR REPLACE FUNCTION app.claims()
  RETURNS jsonb
@@ -1343,9 +1469,13 @@ declare
   v_wait integer;
   v_candidate uuid;
   v_position uuid;
-  v_slot record;
-  v_machine uuid := (r ->> 'machine_id')::uuid;
+  v_machine uuid;
+  v_standby uuid;
+  v_regions text[] := coalesce((select array_agg(x) from jsonb_array_elements_text(r -> 'regions') x), '{}');
   v_region text := coalesce(r ->> 'first_region', r #>> '{regions,0}', r ->> 'default_region');
+  v_reason text := r ->> 'region_reason';
+  v_due timestamptz := (r ->> 'scheduled_at')::timestamptz;
+  v_begin text := 'now';
 begin
   -- F2: the tenant's counter first. Two requests with one key meet here, so the second finds the first's row.
   select c.live_sessions, t.max_live_sessions, t.max_duration_ms into v_live, v_max, v_max_duration
@@ -1359,9 +1489,21 @@ begin
     if found then return jsonb_build_object('kind', 'replayed', 'session', app.session_json(v_known.session_id)); end if;
   end if;
 
-  if v_live >= v_max then return jsonb_build_object('kind', 'quota_exceeded', 'limit', v_max); end if;
   if (r ->> 'max_duration_ms')::integer > v_max_duration then
     return jsonb_build_object('kind', 'duration_exceeded', 'limit', v_max_duration);
+  end if;
+  if v_due > clock_timestamp() + app.interval_ms(coalesce((r ->> 'start_lead_ms')::numeric, 0)) then
+    v_begin := 'scheduled';
+  else
+    -- Who waits in the queue goes before who comes now.
+    v_wait := (select count(*) from public.interview_sessions where tenant_id = v_tenant and queue_deadline_at is not null);
+    if v_live + v_wait >= v_max then
+      if r ->> 'admission' is distinct from 'queue' then return jsonb_build_object('kind', 'quota_exceeded', 'limit', v_max); end if;
+      if v_wait >= (r ->> 'max_queued')::integer then return jsonb_build_object('kind', 'queue_full', 'limit', v_wait); end if;
+      v_begin := 'queued';
+    elsif r ->> 'placement' = 'on_join' then
+      v_begin := 'on_join';
+    end if;
   end if;
 
   if r ? 'candidate_id' then
@@ -1373,6 +1515,12 @@ begin
     select id into v_position from public.positions where tenant_id = v_tenant and id = (r ->> 'position_id')::uuid;
     if not found then return jsonb_build_object('kind', 'position_not_found'); end if;
   end if;
+  perform 1 from public.tenant_apps where tenant_id = v_tenant and status = 'ready' limit 1;
+  if not found then return jsonb_build_object('kind', 'no_app'); end if;
+  if v_begin = 'now' then
+    v_standby := app.take_standby(v_tenant, v_regions, r ->> 'image');
+    if v_standby is null and (r ->> 'all_closed')::boolean then return jsonb_build_object('kind', 'no_capacity'); end if;
+  end if;
   v_wait := app.draw_start(v_tenant);
   if v_wait > 0 then return jsonb_build_object('kind', 'rate_limited', 'retry_after_ms', v_wait); end if;
   v_candidate := coalesce(v_candidate, app.find_or_make_candidate(v_tenant, r -> 'candidate'));
@@ -1381,33 +1529,49 @@ begin
       values (v_tenant, r #>> '{position,title}', r #>> '{position,description}') returning id into v_position;
   end if;
 
-  v_slot := app.draw_create_slot(v_tenant);
-  if v_slot.app_name is null then return jsonb_build_object('kind', 'no_app'); end if;
-
-  -- Born with its machine asked for: nobody can know it yet, so neither a move nor an order between writers (F5) is needed.
+  if v_standby is not null then
+    select region into v_region from public.machines where id = v_standby;
+    if v_region is distinct from v_regions[1] then v_reason := 'standby'; end if;
+  end if;
+  -- Born in its state: nobody can know it yet, so neither a move nor an order between writers (F5) is needed.
   insert into public.interview_sessions (id, tenant_id, candidate_id, position_id, user_id, api_key_id, status, settings, metadata, regions, region,
-      region_reason, simulated, max_duration_ms, expires_at)
-    values (v_id, v_tenant, v_candidate, v_position, (r ->> 'user_id')::uuid, (r ->> 'api_key_id')::uuid, 'provisioning', coalesce(r -> 'settings', '{}'),
-      coalesce(r -> 'metadata', '{}'), coalesce((select array_agg(x) from jsonb_array_elements_text(r -> 'regions') x), '{}'), v_region,
-      r ->> 'region_reason', (r ->> 'simulated')::boolean, (r ->> 'max_duration_ms')::integer,
-      clock_timestamp() + app.interval_ms((r ->> 'expires_ms')::numeric));
-  update public.tenant_counters set live_sessions = live_sessions + 1 where tenant_id = v_tenant;
-  insert into public.machines (id, tenant_id, session_id, app_name, region, image, not_before, taken_by, taken_until, hard_deadline_at)
-    values (v_machine, v_tenant, v_id, v_slot.app_name, v_region, r ->> 'image', v_slot.not_before, (r ->> 'orchestrator_id')::uuid,
-      v_slot.not_before + app.interval_ms((r ->> 'taken_ms')::numeric),
-      clock_timestamp() + app.interval_ms((r ->> 'machine_life_ms')::numeric));
-  insert into public.session_events (session_id, tenant_id, type, data) values
-    (v_id, v_tenant, 'session.pending', '{"to": "pending"}'),
-    (v_id, v_tenant, 'machine.reserved', jsonb_build_object('machine_id', v_machine, 'region', v_region, 'attempt', 1)),
-    (v_id, v_tenant, 'session.provisioning', '{"from": "pending", "to": "provisioning"}');
+      region_reason, simulated, max_duration_ms, placement, admission, scheduled_at, counted, queued_at, queue_deadline_at, expires_at)
+    values (v_id, v_tenant, v_candidate, v_position, (r ->> 'user_id')::uuid, (r ->> 'api_key_id')::uuid,
+      case v_begin when 'now' then 'provisioning' when 'scheduled' then 'scheduled' else 'pending' end, coalesce(r -> 'settings', '{}'),
+      coalesce(r -> 'metadata', '{}'), v_regions, v_region, v_reason, (r ->> 'simulated')::boolean, (r ->> 'max_duration_ms')::integer,
+      coalesce(r ->> 'placement', 'now'), coalesce(r ->> 'admission', 'reject'), v_due, v_begin in ('now', 'on_join'),
+      case when v_begin = 'queued' then clock_timestamp() end,
+      case when v_begin = 'queued' then clock_timestamp() + app.interval_ms((r ->> 'queue_ms')::numeric) end,
+      greatest(v_due, clock_timestamp()) + app.interval_ms((r ->> 'expires_ms')::numeric));
+  if v_begin in ('now', 'on_join') then
+    update public.tenant_counters set live_sessions = live_sessions + 1 where tenant_id = v_tenant;
+  end if;
+  if v_begin = 'now' then
+    v_machine := coalesce(v_standby, (r ->> 'machine_id')::uuid);
+    if v_standby is not null then perform app.assign_standby(v_standby, v_id, 1, r);
+    else perform app.reserve_machine(v_machine, v_tenant, v_id, v_region, 1, r);
+    end if;
+    insert into public.session_events (session_id, tenant_id, type, data) values
+      (v_id, v_tenant, 'session.pending', '{"to": "pending"}'),
+      (v_id, v_tenant, case when v_standby is null then 'machine.reserved' else 'machine.assigned' end,
+        jsonb_build_object('machine_id', v_machine, 'region', v_region, 'attempt', 1)),
+      (v_id, v_tenant, 'session.provisioning', '{"from": "pending", "to": "provisioning"}');
+  else
+    insert into public.session_events (session_id, tenant_id, type, data) values
+      (v_id, v_tenant, case v_begin when 'scheduled' then 'session.scheduled' else 'session.pending' end,
+        jsonb_strip_nulls(jsonb_build_object('to', case v_begin when 'scheduled' then 'scheduled' else 'pending' end, 'scheduled_at', v_due,
+          'waits_for', case v_begin when 'queued' then 'admission' when 'on_join' then 'candidate' end)));
+  end if;
   if r ->> 'idempotency_key' is not null then
     insert into public.idempotency_keys (tenant_id, key, body_hash, session_id) values (v_tenant, r ->> 'idempotency_key', r ->> 'body_hash', v_id);
   end if;
   if r ->> 'invitation_hash' is not null then
     insert into public.session_invitations (session_id, tenant_id, code_hash, expires_at)
-      values (v_id, v_tenant, r ->> 'invitation_hash', clock_timestamp() + app.interval_ms((r ->> 'expires_ms')::numeric));
+      values (v_id, v_tenant, r ->> 'invitation_hash', greatest(v_due, clock_timestamp()) + app.interval_ms((r ->> 'expires_ms')::numeric));
   end if;
-  return jsonb_build_object('kind', 'created', 'session', app.session_json(v_id), 'intent', app.intent_json(v_machine));
+  return jsonb_build_object('kind', 'created', 'session', app.session_json(v_id),
+    'intent', case when v_machine is not null then app.intent_json(v_machine) end,
+    'ahead', case when v_begin = 'scheduled' then app.schedule_ahead(v_tenant, v_due) end);
 end $function$;
 comment on function app.create_session(r jsonb) is 'One session with everything that must be true together; refusals are values, so that one does not spoil a batch.';
 
@@ -1432,7 +1596,7 @@ CREATE OR REPLACE FUNCTION app.directive_of(s interview_sessions, m machines)
  SET search_path TO ''
 AS $function$
   select case
-    when s.machine_id is distinct from m.id then jsonb_build_object('kind', 'fenced')
+    when s.machine_id is distinct from m.id or s.epoch is distinct from m.epoch then jsonb_build_object('kind', 'fenced')
     when s.state_rank >= 90 or s.end_requested_at is not null then
       jsonb_build_object('kind', 'end', 'outcome', s.outcome, 'reason', s.reason)
     else jsonb_build_object('kind', 'continue') end
@@ -1483,6 +1647,19 @@ begin
   return jsonb_build_object('allowed', v_wait <= 0, 'retry_after_ms', ceil(greatest(v_wait, 0)), 'limits', v_limits);
 end $function$;
 comment on function app.draw_limits(p_limits jsonb) is 'One request: draws from all of its limits, or from none when one of them is used up.';
+
+-- ── function app.draw_pool_slot ──
+CREATE OR REPLACE FUNCTION app.draw_pool_slot(p_tenant_id uuid)
+ RETURNS text
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  update public.tenant_apps set next_create_at = clock_timestamp() + app.interval_ms(1000 / creates_per_second)
+  where name = (select name from public.tenant_apps where tenant_id = p_tenant_id and status = 'ready' and next_create_at <= clock_timestamp()
+    order by next_create_at, name limit 1 for update skip locked)
+  returning name
+$function$;
+comment on function app.draw_pool_slot(p_tenant_id uuid) is 'Q5: a create slot for a pool, of an app that nobody waits for; null when there is none now.';
 
 -- ── function app.draw_start ──
 CREATE OR REPLACE FUNCTION app.draw_start(p_tenant_id uuid)
@@ -1648,6 +1825,33 @@ begin
 end $function$;
 comment on function app.expire_videos(p_limit integer) is 'Gives recordings whose tenant keeps them no longer to video_deletions.';
 
+-- ── function app.fill_pool ──
+CREATE OR REPLACE FUNCTION app.fill_pool(p jsonb, p_image text, p_orchestrator_id uuid, p_taken_ms numeric)
+ RETURNS jsonb[]
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_tenant uuid := (p ->> 'tenant_id')::uuid;
+  v_have integer;
+  v_app text;
+  v_id uuid;
+  v_intents jsonb[] := '{}';
+begin
+  -- Counted again under the lock: another orchestrator may have filled it since the facts were read (Q4).
+  select count(*) into v_have from public.machines
+    where tenant_id = v_tenant and region = p ->> 'region' and session_id is null and state in ('reserved', 'created') and image = p_image;
+  for i in v_have + 1 .. (p ->> 'target')::integer loop
+    v_app := app.draw_pool_slot(v_tenant);
+    exit when v_app is null;
+    insert into public.machines (tenant_id, app_name, region, image, taken_by, taken_until)
+      values (v_tenant, v_app, p ->> 'region', p_image, p_orchestrator_id, clock_timestamp() + app.interval_ms(p_taken_ms)) returning id into v_id;
+    v_intents := v_intents || app.intent_json(v_id);
+  end loop;
+  return v_intents;
+end $function$;
+comment on function app.fill_pool(p jsonb, p_image text, p_orchestrator_id uuid, p_taken_ms numeric) is 'Intents for as many standby machines as the target wants and the create limit allows now.';
+
 -- ── function app.find_or_make_candidate ──
 CREATE OR REPLACE FUNCTION app.find_or_make_candidate(p_tenant_id uuid, p jsonb)
  RETURNS uuid
@@ -1785,13 +1989,18 @@ begin
   if old.session_id is not null and new.session_id is distinct from old.session_id then
     raise exception 'a machine serves at most one session' using errcode = 'GR004';
   end if;
+  -- O5: the only way back, and it takes a new boot and a higher epoch.
+  if old.state = 'draining' and old.reason = 'handed_over' and new.state = 'claimed' and new.epoch > old.epoch
+     and new.boot_nonce is distinct from old.boot_nonce then
+    return new;
+  end if;
   if array_position(array['reserved', 'created', 'started', 'claimed', 'draining', 'destroying', 'destroyed'], new.state)
      < array_position(array['reserved', 'created', 'started', 'claimed', 'draining', 'destroying', 'destroyed'], old.state) then
     raise exception 'a machine only goes forward: % → %', old.state, new.state using errcode = 'GR005';
   end if;
   return new;
 end $function$;
-comment on function app.guard_machine() is 'T4, and machines only go forward.';
+comment on function app.guard_machine() is 'T4, and machines only go forward; one that handed over may be claimed again by its next boot.';
 
 -- ── function app.guard_session ──
 CREATE OR REPLACE FUNCTION app.guard_session()
@@ -1822,7 +2031,9 @@ CREATE OR REPLACE FUNCTION app.intent_json(p_machine_id uuid)
  SET search_path TO ''
 AS $function$
   select jsonb_build_object('machine_id', m.id, 'name', m.name, 'tenant_id', m.tenant_id, 'session_id', m.session_id, 'app_name', m.app_name,
-    'region', m.region, 'image', m.image, 'attempt', m.attempt,
+    'region', m.region, 'image', m.image, 'attempt', m.attempt, 'fly_machine_id', m.fly_machine_id,
+    'action', case when m.assigned_at is null then 'create' else 'start' end,
+    'late', m.start_requested_at is not null,
     'regions', coalesce(to_jsonb(s.regions), '[]'), 'allowed_regions', to_jsonb(t.allowed_regions),
     'tried_regions', (select coalesce(jsonb_agg(distinct o.region), jsonb_build_array(m.region)) from public.machines o where o.session_id = m.session_id),
     'hard_deadline_at', m.hard_deadline_at,
@@ -1830,7 +2041,7 @@ AS $function$
   from public.machines m join public.tenants t on t.id = m.tenant_id left join public.interview_sessions s on s.id = m.session_id
   where m.id = p_machine_id
 $function$;
-comment on function app.intent_json(p_machine_id uuid) is 'A machine to be created, how long to wait for its slot, and what the choice of the next region needs.';
+comment on function app.intent_json(p_machine_id uuid) is 'A machine to be created, or an assigned standby machine to be started (action); how long to wait for its slot, and what the choice of the next region needs.';
 
 -- ── function app.interval_ms ──
 CREATE OR REPLACE FUNCTION app.interval_ms(p_ms double precision)
@@ -1874,6 +2085,37 @@ begin
 end $function$;
 comment on function app.invite(p_session_id uuid, p_tenant_id uuid, p_code_hash text, p_expires_ms bigint, p_replaces uuid, p_by jsonb) is 'An invitation to a session that has not ended.';
 
+-- ── function app.launch ──
+CREATE OR REPLACE FUNCTION app.launch(p_session_id uuid, p_launch jsonb, p_attempt integer DEFAULT 1)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  s public.interview_sessions;
+  v_machine uuid;
+  v_region text;
+  v_launch jsonb;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for update;
+  v_launch := p_launch || jsonb_build_object('machine_life_ms', (p_launch ->> 'life_ms')::numeric + s.max_duration_ms);
+  v_machine := app.take_standby(s.tenant_id, s.regions, p_launch ->> 'image');
+  if v_machine is not null then
+    v_region := app.assign_standby(v_machine, s.id, p_attempt, v_launch);
+  else
+    v_machine := gen_random_uuid();
+    v_region := coalesce(s.regions[1], s.region, p_launch ->> 'default_region');
+    if not app.reserve_machine(v_machine, s.tenant_id, s.id, v_region, p_attempt, v_launch) then return jsonb_build_object('kind', 'no_app'); end if;
+  end if;
+  update public.interview_sessions set region = v_region, region_reason = case
+      when p_attempt > 1 then 'capacity' when v_region is distinct from s.regions[1] then 'standby' else region_reason end where id = s.id;
+  perform app.move_session(s.id, 'provisioning');
+  perform app.emit(s.id, s.tenant_id, (select case when assigned_at is null then 'machine.reserved' else 'machine.assigned' end from public.machines where id = v_machine),
+    jsonb_build_object('machine_id', v_machine, 'region', v_region, 'attempt', p_attempt));
+  return jsonb_build_object('kind', 'launched', 'intent', app.intent_json(v_machine));
+end $function$;
+comment on function app.launch(p_session_id uuid, p_launch jsonb, p_attempt integer) is 'A session that waited gets its machine. p_launch: orchestrator_id, image, taken_ms, life_ms (without the interview), default_region. kind: launched (intent), no_app.';
+
 -- ── function app.limits_at ──
 CREATE OR REPLACE FUNCTION app.limits_at(p_limits jsonb, p_now timestamp with time zone, p_cost integer)
  RETURNS TABLE(n bigint, scope text, burst integer, next_at timestamp with time zone, wait_ms double precision, remaining integer, reset_ms double precision)
@@ -1905,6 +2147,18 @@ begin
   return r;
 end $function$;
 comment on function app.lock_result(p_session_id uuid, p_take integer) is 'The result as this take holds it, locked; null when the take is stale.';
+
+-- ── function app.lost_lives ──
+CREATE OR REPLACE FUNCTION app.lost_lives(p_session_id uuid)
+ RETURNS integer
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select count(*)::integer from public.machines
+  where session_id = p_session_id and state_rank >= 50 and reason not in ('create_failed', 'start_failed', 'superseded', 'handed_over')
+$function$;
+comment on function app.lost_lives(p_session_id uuid) is 'O3.';
 
 -- ── function app.merge_transcript ──
 CREATE OR REPLACE FUNCTION app.merge_transcript(s interview_sessions, p_entries jsonb)
@@ -1994,10 +2248,12 @@ begin
     ready_at = case when p_status = 'ready' then coalesce(ready_at, clock_timestamp()) else ready_at end,
     started_at = case when p_status = 'in_progress' then coalesce(started_at, clock_timestamp()) else started_at end,
     completed_at = case when app.rank_of(p_status) >= 90 then coalesce(completed_at, clock_timestamp()) else completed_at end,
-    presence = case when app.rank_of(p_status) >= 90 then 'absent' else presence end
+    presence = case when app.rank_of(p_status) >= 90 then 'absent' else presence end,
+    counted = counted and app.rank_of(p_status) < 90,
+    queue_deadline_at = case when app.rank_of(p_status) >= 90 then null else queue_deadline_at end
   where id = p_session_id;
-  if app.rank_of(p_status) >= 90 then
-    update public.tenant_counters set live_sessions = live_sessions - 1 where tenant_id = s.tenant_id;
+  if s.counted and app.rank_of(p_status) >= 90 then
+    update public.tenant_counters set live_sessions = live_sessions - 1 where tenant_id = s.tenant_id; -- Q3
   end if;
   perform app.emit(s.id, s.tenant_id, 'session.' || p_status, jsonb_strip_nulls(jsonb_build_object(
     'from', s.status, 'to', p_status, 'outcome', coalesce(s.outcome, p_outcome), 'reason', coalesce(s.reason, p_reason))));
@@ -2029,6 +2285,20 @@ CREATE OR REPLACE FUNCTION app.new_candidate()
 AS $function$ insert into public.candidates default values returning id $function$;
 comment on function app.new_candidate() is 'A new person. Default of tenant_candidates.candidate_id, so that a tenant names no person but its own.';
 grant execute on function app.new_candidate() to authenticated;
+
+-- ── function app.on_duty ──
+CREATE OR REPLACE FUNCTION app.on_duty(p_duty text, p_fence bigint)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  if p_duty is null then return true; end if;
+  -- For share: the duty cannot change hands before this transaction is over.
+  perform 1 from public.duties where name = p_duty and fence = p_fence and expires_at > clock_timestamp() for share;
+  return found;
+end $function$;
+comment on function app.on_duty(p_duty text, p_fence bigint) is 'O1: whether the duty is still held with this fence; true for work that needs no duty.';
 
 -- ── function app.owe_erased_videos ──
 CREATE OR REPLACE FUNCTION app.owe_erased_videos()
@@ -2083,6 +2353,25 @@ begin
 end $function$;
 comment on function app.plan_video() is 'Plans the recording of a session when its worker is ready, so that the token is there when the candidate is; closes it at the end.';
 
+-- ── function app.queue_json ──
+CREATE OR REPLACE FUNCTION app.queue_json(s interview_sessions)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object('position', q.position, 'deadline', s.queue_deadline_at, 'estimate_ms', ceil(q.position * case
+    when e.ended > 0 then 600000.0 / e.ended else t.max_duration_ms::numeric / greatest(t.max_live_sessions, 1) end))
+  from public.tenants t
+  cross join lateral (select count(*) as position from public.interview_sessions o
+    where o.tenant_id = s.tenant_id and o.queue_deadline_at is not null and (o.queued_at, o.id) <= (s.queued_at, s.id)) q
+  cross join lateral (select count(*) as ended from public.interview_sessions o
+    where o.tenant_id = s.tenant_id and o.state_rank >= 90 and o.completed_at > clock_timestamp() - interval '10 minutes'
+      and o.created_at > clock_timestamp() - interval '1 day') e
+  where t.id = s.tenant_id
+$function$;
+comment on function app.queue_json(s interview_sessions) is 'The place of a queued session and when it may begin, judged by how fast the tenant''s sessions ended lately, else by its longest interview.';
+
 -- ── function app.queue_result ──
 CREATE OR REPLACE FUNCTION app.queue_result()
  RETURNS trigger
@@ -2131,6 +2420,25 @@ grant execute on function app.rank_of(p_status text) to authenticated;
 grant execute on function app.rank_of(p_status text) to orchestrator;
 grant execute on function app.rank_of(p_status text) to session_worker;
 
+-- ── function app.reserve_machine ──
+CREATE OR REPLACE FUNCTION app.reserve_machine(p_machine_id uuid, p_tenant_id uuid, p_session_id uuid, p_region text, p_attempt integer, p_launch jsonb)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_slot record;
+begin
+  v_slot := app.draw_create_slot(p_tenant_id);
+  if v_slot.app_name is null then return false; end if;
+  insert into public.machines (id, tenant_id, session_id, app_name, region, image, attempt, not_before, taken_by, taken_until, hard_deadline_at)
+    values (p_machine_id, p_tenant_id, p_session_id, v_slot.app_name, p_region, p_launch ->> 'image', p_attempt, v_slot.not_before,
+      (p_launch ->> 'orchestrator_id')::uuid, v_slot.not_before + app.interval_ms((p_launch ->> 'taken_ms')::numeric),
+      clock_timestamp() + app.interval_ms((p_launch ->> 'machine_life_ms')::numeric));
+  return true;
+end $function$;
+comment on function app.reserve_machine(p_machine_id uuid, p_tenant_id uuid, p_session_id uuid, p_region text, p_attempt integer, p_launch jsonb) is 'An intent to create a machine, with the next slot of the tenant''s create limit; false when the tenant has no app.';
+
 -- ── function app.result_wait ──
 CREATE OR REPLACE FUNCTION app.result_wait(p_takes integer)
  RETURNS interval
@@ -2139,6 +2447,42 @@ CREATE OR REPLACE FUNCTION app.result_wait(p_takes integer)
  SET search_path TO ''
 AS $function$ select app.interval_ms(least(3600000, 1000 * power(2, least(p_takes, 12)))) $function$;
 comment on function app.result_wait(p_takes integer) is 'How long a grown transcript waits for its next evaluation: late entries come in several uploads, and whoever holds the session''s token can send more. Each evaluation so far doubles it, from 1 s to an hour.';
+
+-- ── function app.retire_standby ──
+CREATE OR REPLACE FUNCTION app.retire_standby(p_tenant_id uuid, p_region text, p_image text, p_stale boolean, p_count integer, p_reason text)
+ RETURNS jsonb[]
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  m public.machines;
+  v_retired jsonb[] := '{}';
+begin
+  -- The newest go first: the oldest have their image on the host for sure.
+  for m in select * from public.machines where tenant_id = p_tenant_id and region = p_region and session_id is null and state = 'created'
+      and (image <> p_image) = p_stale order by created_at desc limit p_count for update skip locked loop
+    perform app.move_machine(m.id, 'destroying', p_reason);
+    v_retired := v_retired || jsonb_build_object('machine_id', m.id, 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id, 'reason', p_reason);
+  end loop;
+  return v_retired;
+end $function$;
+comment on function app.retire_standby(p_tenant_id uuid, p_region text, p_image text, p_stale boolean, p_count integer, p_reason text) is 'Gives up standby machines, of other images or of this one. Committed before any DELETE; assignment takes the same lock.';
+
+-- ── function app.schedule_ahead ──
+CREATE OR REPLACE FUNCTION app.schedule_ahead(p_tenant_id uuid, p_due timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object(
+    'ahead', (select count(*) from public.interview_sessions s
+      where s.tenant_id = p_tenant_id and s.status = 'scheduled' and s.placement = 'now' and s.scheduled_at <= p_due),
+    'standby', (select count(*) from public.machines m where m.tenant_id = p_tenant_id and m.session_id is null and m.state in ('reserved', 'created')),
+    'creates_per_second', (select coalesce(sum(a.creates_per_second), 0) from public.tenant_apps a where a.tenant_id = p_tenant_id and a.status = 'ready'),
+    'now', clock_timestamp())
+$function$;
+comment on function app.schedule_ahead(p_tenant_id uuid, p_due timestamp with time zone) is 'What decides whether a schedule can be met: sessions due no later, machines there or under way, how fast more can be made.';
 
 -- ── function app.session_json ──
 CREATE OR REPLACE FUNCTION app.session_json(p_session_id uuid)
@@ -2153,6 +2497,8 @@ AS $function$
     'epoch', s.epoch, 'simulated', s.simulated, 'metadata', s.metadata, 'settings', s.settings,
     'max_duration_ms', s.max_duration_ms, 'end_requested_at', s.end_requested_at, 'transcript_revision', s.transcript_revision,
     'transcript_complete', s.transcript_complete, 'video_recording_url', s.video_recording_url,
+    'placement', s.placement, 'admission', s.admission, 'scheduled_at', s.scheduled_at,
+    'queue', case when s.queue_deadline_at is not null then app.queue_json(s) end,
     'created_at', s.created_at, 'expires_at', s.expires_at, 'ready_at', s.ready_at, 'started_at', s.started_at, 'completed_at', s.completed_at,
     'interview_context', jsonb_build_object(
       'position', jsonb_build_object('id', p.id, 'title', p.title, 'description', p.description),
@@ -2163,6 +2509,112 @@ AS $function$
   where s.id = p_session_id
 $function$;
 comment on function app.session_json(p_session_id uuid) is 'A session as the platform API shows it, without tokens and URLs.';
+
+-- ── function app.session_usage ──
+CREATE OR REPLACE FUNCTION app.session_usage(p_session_id uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select case when count(*) > 0 then jsonb_build_object('machines', count(*), 'started_seconds', sum(u.started_seconds),
+    'standby_seconds', sum(u.standby_seconds), 'cost_usd', sum(u.cost_usd), 'standby_cost_usd', sum(u.standby_cost_usd)) end
+  from public.machine_usage u where u.session_id = p_session_id
+$function$;
+comment on function app.session_usage(p_session_id uuid) is 'What the machines of a session used and cost; null until the first of them is gone.';
+
+-- ── function app.settle_session ──
+CREATE OR REPLACE FUNCTION app.settle_session(p_session_id uuid, p_reason text, p_next jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  s public.interview_sessions;
+  v_last text;
+  v_intent jsonb;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for update;
+  if not found or s.state_rank < 30 or s.state_rank >= 90 then return jsonb_build_object('kind', 'nothing'); end if;
+  if exists (select from public.machines where session_id = s.id and state_rank < 50) then return jsonb_build_object('kind', 'nothing'); end if;
+  select reason into v_last from public.machines where session_id = s.id order by attempt desc, reserved_at desc limit 1;
+  if not found then return jsonb_build_object('kind', 'nothing'); end if;
+  if s.state_rank >= 70 or s.end_requested_at is not null or v_last in ('hard_deadline', 'operator_stopped') then
+    -- Its worker may be carrying the end out: nobody says it for it before its machine is gone.
+    if exists (select from public.machines where session_id = s.id and state_rank < 70) then return jsonb_build_object('kind', 'nothing'); end if;
+    perform app.end_session(s.id, coalesce(s.outcome, case v_last when 'operator_stopped' then 'cancelled' else 'failed' end),
+      coalesce(s.reason, case v_last when 'operator_stopped' then 'operator_stopped' else coalesce(p_reason, 'worker_lost') end));
+    return jsonb_build_object('kind', 'ended');
+  end if;
+  if app.lost_lives(s.id) < coalesce((p_next ->> 'max_attempts')::integer, 1) then
+    v_intent := app.start_attempt(s, coalesce(v_last, p_reason), p_next);
+  end if;
+  if v_intent is null then
+    perform app.end_session(s.id, 'failed', coalesce(p_reason, case v_last when 'boot_timeout' then 'boot_timeout' else 'worker_lost' end));
+    return jsonb_build_object('kind', 'ended');
+  end if;
+  return jsonb_build_object('kind', 'next', 'intent', v_intent);
+end $function$;
+comment on function app.settle_session(p_session_id uuid, p_reason text, p_next jsonb) is 'What becomes of a session that has lost its machines: nothing while one may still serve it; its recorded end once all are gone; else the next attempt, or the end with p_reason when too many lives were lost.';
+
+-- ── function app.start_attempt ──
+CREATE OR REPLACE FUNCTION app.start_attempt(s interview_sessions, p_because text, p_next jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  m public.machines;
+  v_region text;
+  v_launch jsonb;
+  v_id uuid;
+  v_standby boolean;
+begin
+  select * into m from public.machines where session_id = s.id order by attempt desc, reserved_at desc limit 1;
+  v_region := coalesce(p_next ->> 'region', m.region);
+  v_launch := p_next || jsonb_build_object('image', coalesce(p_next ->> 'image', m.image),
+    'machine_life_ms', coalesce((p_next ->> 'life_ms')::numeric, 3600000) + s.max_duration_ms);
+  v_id := app.take_standby(s.tenant_id, array[v_region] || s.regions, v_launch ->> 'image');
+  v_standby := v_id is not null;
+  if v_standby then
+    v_region := app.assign_standby(v_id, s.id, m.attempt + 1, v_launch);
+  else
+    v_id := gen_random_uuid();
+    if not app.reserve_machine(v_id, s.tenant_id, s.id, v_region, m.attempt + 1, v_launch) then return null; end if;
+  end if;
+  perform app.emit(s.id, s.tenant_id, case when v_standby then 'machine.assigned' else 'machine.reserved' end,
+    jsonb_build_object('machine_id', v_id, 'region', v_region, 'attempt', m.attempt + 1, 'because', p_because));
+  return app.intent_json(v_id);
+end $function$;
+comment on function app.start_attempt(s interview_sessions, p_because text, p_next jsonb) is 'A session''s next attempt beside or after the others, standby or new, taken by the orchestrator that p_next names. Null when the tenant has no app. The session is locked by the caller.';
+
+-- ── function app.take_standby ──
+CREATE OR REPLACE FUNCTION app.take_standby(p_tenant_id uuid, p_regions text[], p_image text)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_region text;
+  v_id uuid;
+begin
+  -- Most tenants have none: one probe instead of one per region.
+  perform 1 from public.machines where tenant_id = p_tenant_id and session_id is null and state = 'created' limit 1;
+  if not found then return null; end if;
+  foreach v_region in array p_regions loop
+    select id into v_id from public.machines
+      where tenant_id = p_tenant_id and region = v_region and session_id is null and state = 'created' and image = p_image
+      order by created_at limit 1 for update skip locked; -- Q2
+    if v_id is not null then return v_id; end if;
+    -- While an image is being replaced, the one before it still serves.
+    select id into v_id from public.machines
+      where tenant_id = p_tenant_id and region = v_region and session_id is null and state = 'created'
+      order by created_at desc limit 1 for update skip locked;
+    if v_id is not null then return v_id; end if;
+  end loop;
+  return null;
+end $function$;
+comment on function app.take_standby(p_tenant_id uuid, p_regions text[], p_image text) is 'Locks a standby machine for assignment: the first region that has one decides (Q2). Null when there is none.';
 
 -- ── function app.tenant_json ──
 CREATE OR REPLACE FUNCTION app.tenant_json(p_tenant_id uuid)
@@ -2228,6 +2680,54 @@ AS $function$ select (app.claims() ->> 'session_id')::uuid $function$;
 comment on function app.worker_session() is 'The one session a worker''s token is for.';
 grant execute on function app.worker_session() to session_worker;
 
+-- ── function public.admit_queued ──
+CREATE OR REPLACE FUNCTION public.admit_queued(p_launch jsonb, p_limit integer DEFAULT 50)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  v_late uuid[];
+  v_waiting uuid[];
+  v_id uuid;
+  v_results jsonb[] := '{}';
+begin
+  v_late := array(select id from public.interview_sessions where queue_deadline_at < clock_timestamp() order by id limit p_limit for update skip locked);
+  v_waiting := array(select w.id from (select distinct s.tenant_id from public.interview_sessions s where s.queue_deadline_at is not null) q
+    join public.tenants t on t.id = q.tenant_id and t.status = 'active'
+    join public.tenant_counters c on c.tenant_id = q.tenant_id
+    cross join lateral (select s.id, s.queued_at from public.interview_sessions s
+      where s.tenant_id = q.tenant_id and s.queue_deadline_at >= clock_timestamp() order by s.queued_at, s.id
+      limit least(p_limit, greatest(t.max_live_sessions - c.live_sessions, 0)) for update skip locked) w
+    order by q.tenant_id, w.queued_at, w.id);
+  perform 1 from public.tenant_counters where tenant_id in (select tenant_id from public.interview_sessions where id = any (v_late || v_waiting))
+    order by tenant_id for update;
+  foreach v_id in array v_late loop
+    perform app.end_session(v_id, 'expired', 'admission_timeout');
+    v_results := v_results || jsonb_build_object('kind', 'expired', 'session_id', v_id);
+  end loop;
+  foreach v_id in array v_waiting loop
+    perform app.emit(v_id, (select tenant_id from public.interview_sessions where id = v_id), 'session.admitted', '{}');
+    v_results := v_results || app.admit(v_id, p_launch, 0);
+  end loop;
+  return to_jsonb(v_results);
+end $function$;
+comment on function public.admit_queued(p_launch jsonb, p_limit integer) is 'Queued sessions take the places that became free, in their order; those past their deadline end. An array of {kind, session_id, intent}.';
+grant execute on function public.admit_queued(p_launch jsonb, p_limit integer) to orchestrator;
+
+-- ── function public.announce_image ──
+CREATE OR REPLACE FUNCTION public.announce_image(p_orchestrator_id uuid, p_image text)
+ RETURNS boolean
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  with done as (update public.orchestrators set worker_image = p_image where id = p_orchestrator_id returning 1) select exists (select from done)
+$function$;
+comment on function public.announce_image(p_orchestrator_id uuid, p_image text) is 'A registered orchestrator says which worker image it was started with; false when it is not registered yet.';
+grant execute on function public.announce_image(p_orchestrator_id uuid, p_image text) to orchestrator;
+
 -- ── function public.app_ready ──
 CREATE OR REPLACE FUNCTION public.app_ready(p_name text)
  RETURNS boolean
@@ -2276,6 +2776,30 @@ end $function$;
 comment on function public.append_transcript(p_entries jsonb) is 'Stores entries of the calling worker''s session, idempotently; answers the item ids that are stored now.';
 grant execute on function public.append_transcript(p_entries jsonb) to session_worker;
 
+-- ── function public.apply_pool_plan ──
+CREATE OR REPLACE FUNCTION public.apply_pool_plan(p_plan jsonb, p_image text, p_orchestrator_id uuid, p_taken_ms integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  p jsonb;
+  v_intents jsonb[] := '{}';
+  v_retired jsonb[] := '{}';
+begin
+  for p in select x from jsonb_array_elements(p_plan) with ordinality as e (x, n) order by x ->> 'tenant_id', n loop
+    continue when not pg_try_advisory_xact_lock(hashtextextended('pool ' || (p ->> 'tenant_id'), 0));
+    v_intents := v_intents || app.fill_pool(p, p_image, p_orchestrator_id, p_taken_ms);
+    v_retired := v_retired
+      || app.retire_standby((p ->> 'tenant_id')::uuid, p ->> 'region', p_image, true, (p ->> 'retire_stale')::integer, 'image_replaced')
+      || app.retire_standby((p ->> 'tenant_id')::uuid, p ->> 'region', p_image, false, (p ->> 'shrink')::integer, 'pool_shrunk');
+  end loop;
+  return jsonb_build_object('intents', to_jsonb(v_intents), 'retired', to_jsonb(v_retired));
+end $function$;
+comment on function public.apply_pool_plan(p_plan jsonb, p_image text, p_orchestrator_id uuid, p_taken_ms integer) is 'Carries out a plan [{tenant_id, region, target, shrink, retire_stale}], pools in the order of the plan. Answers {intents, retired: [{machine_id, app_name, fly_machine_id, reason}]}.';
+grant execute on function public.apply_pool_plan(p_plan jsonb, p_image text, p_orchestrator_id uuid, p_taken_ms integer) to orchestrator;
+
 -- ── function public.authenticate_api_keys ──
 CREATE OR REPLACE FUNCTION public.authenticate_api_keys(p_hashes text[])
  RETURNS TABLE(key_hash text, key_id uuid, tenant_id uuid, scopes text[], tenant_status text, allowed_regions text[])
@@ -2290,6 +2814,30 @@ $function$;
 comment on function public.authenticate_api_keys(p_hashes text[]) is 'The valid keys among these hashes, with tenant, scopes and the regions the tenant may use. Takes many at once.';
 grant execute on function public.authenticate_api_keys(p_hashes text[]) to orchestrator;
 
+-- ── function public.begin_on_join ──
+CREATE OR REPLACE FUNCTION public.begin_on_join(p_session_id uuid, p_regions text[], p_region_reason text, p_launch jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  v_regions text[];
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for update;
+  if not found or s.status <> 'pending' or s.placement <> 'on_join' or not s.counted then return jsonb_build_object('kind', 'not_waiting'); end if;
+  -- Never outside the tenant's own regions; what was wished for stands where nothing better is known.
+  v_regions := array(select r from unnest(p_regions) with ordinality as x (r, n) join public.tenants t on t.id = s.tenant_id
+    where t.allowed_regions is null or r = any (t.allowed_regions) order by n);
+  if cardinality(v_regions) > 0 then
+    update public.interview_sessions set regions = v_regions, region_reason = p_region_reason where id = s.id;
+  end if;
+  return app.launch(s.id, p_launch);
+end $function$;
+comment on function public.begin_on_join(p_session_id uuid, p_regions text[], p_region_reason text, p_launch jsonb) is 'The candidate of a session with placement on_join has arrived: the regions near there are tried, null when nobody knows where. kind: launched (intent), no_app, not_waiting.';
+grant execute on function public.begin_on_join(p_session_id uuid, p_regions text[], p_region_reason text, p_launch jsonb) to orchestrator;
+
 -- ── function public.calls_to_hang_up ──
 CREATE OR REPLACE FUNCTION public.calls_to_hang_up(p_limit integer DEFAULT 20, p_retry_ms integer DEFAULT 5000)
  RETURNS jsonb
@@ -2300,7 +2848,10 @@ AS $function$
   with due as (
     select c.id from public.realtime_calls c join public.interview_sessions s on s.id = c.session_id
     left join public.machines m on m.id = s.machine_id
-    where c.hung_up_at is null and s.state_rank >= 90 and (m.id is null or m.state_rank >= 60 or c.epoch < s.epoch)
+    where c.hung_up_at is null
+      and (s.state_rank >= 90 and (m.id is null or m.state_rank >= 60 or c.epoch < m.epoch)
+        -- Of a session that goes on, a call that a later one has replaced and that its own worker is not there to end.
+        or c.epoch < s.epoch and exists (select from public.realtime_calls l where l.session_id = c.session_id and l.ordinal > c.ordinal and l.answered_at is not null))
       and (c.next_hang_up_at is null or c.next_hang_up_at <= clock_timestamp())
     order by c.opened_at limit p_limit for update of c skip locked
   ), taken as (
@@ -2312,7 +2863,7 @@ AS $function$
     'credential_ciphertext', credential_ciphertext, 'attempts', hang_up_attempts, 'age_ms', floor(extract(epoch from clock_timestamp() - opened_at) * 1000))), '[]')
   from taken
 $function$;
-comment on function public.calls_to_hang_up(p_limit integer, p_retry_ms integer) is 'Calls whose session is over and whose worker is gone: taken for one try, then again after a growing while.';
+comment on function public.calls_to_hang_up(p_limit integer, p_retry_ms integer) is 'Calls whose worker is gone and that nobody took over: taken for one try, then again after a growing while.';
 grant execute on function public.calls_to_hang_up(p_limit integer, p_retry_ms integer) to orchestrator;
 
 -- ── function public.change_candidate ──
@@ -2391,6 +2942,8 @@ AS $function$
 declare
   m public.machines;
   s public.interview_sessions;
+  v_refusal jsonb;
+  v_losers jsonb := '[]';
 begin
   select * into m from public.machines where name = p_machine_name and app_name = p_app_name;
   if not found then return jsonb_build_object('kind', 'refused', 'why', 'unknown machine'); end if;
@@ -2400,37 +2953,43 @@ begin
   if m.session_id is null then return jsonb_build_object('kind', 'refused', 'why', 'not assigned'); end if;
   select * into s from public.interview_sessions where id = m.session_id for update;
   select * into m from public.machines where id = m.id for update;
-  if m.fly_machine_id is not null and m.fly_machine_id <> p_fly_machine_id then
-    return jsonb_build_object('kind', 'refused', 'why', 'another machine has this name');
+  v_refusal := app.claim_refusal(s, m, p_fly_machine_id, p_boot_nonce);
+  if v_refusal is not null then
+    -- A loser is on its way out from here on; the worker exits by itself.
+    if v_refusal ->> 'retry' is null then perform app.move_machine(m.id, 'draining', 'superseded') where m.state_rank < 40; end if;
+    return v_refusal;
   end if;
-  if m.boot_nonce is not null and m.boot_nonce <> p_boot_nonce then
-    return jsonb_build_object('kind', 'refused', 'why', 'claimed by an earlier boot');
-  end if;
-  if m.state_rank > 40 then return jsonb_build_object('kind', 'refused', 'why', 'the machine is ' || m.state); end if;
-  if s.state_rank >= 70 then return jsonb_build_object('kind', 'refused', 'why', 'the session is ' || s.status); end if;
-  if m.boot_nonce is null then
-    if s.machine_id is not null then return jsonb_build_object('kind', 'refused', 'why', 'another machine serves the session'); end if;
+  if m.boot_nonce is distinct from p_boot_nonce then
     -- F3: the epoch changes under FOR UPDATE of the session.
     update public.interview_sessions set epoch = epoch + 1, machine_id = m.id, fly_machine_id = p_fly_machine_id, region = m.region
       where id = s.id returning * into s;
     update public.machines set fly_machine_id = p_fly_machine_id, boot_nonce = p_boot_nonce, epoch = s.epoch,
+      state = case state when 'draining' then 'claimed' else state end, reason = null,
       last_heartbeat_at = clock_timestamp(), lease_expires_at = clock_timestamp() + app.interval_ms(p_lease_ms),
-      hard_deadline_at = clock_timestamp() + app.interval_ms(p_life_ms + s.max_duration_ms)
+      draining_at = null, first_absent_at = null, host_bad_since = null, unreachable_since = null,
+      hard_deadline_at = coalesce(s.started_at, clock_timestamp()) + app.interval_ms(p_life_ms + s.max_duration_ms)
       where id = m.id;
-    perform app.move_machine(m.id, 'claimed');
+    if not app.move_machine(m.id, 'claimed') then
+      perform app.emit(s.id, s.tenant_id, 'machine.claimed', jsonb_build_object('machine_id', m.id, 'fly_machine_id', p_fly_machine_id,
+        'region', m.region, 'attempt', m.attempt, 'epoch', s.epoch));
+    end if;
     perform app.move_session(s.id, 'ready');
+    with losers as (
+      select o.id, app.move_machine(o.id, 'destroying', 'superseded') from public.machines o
+      where o.session_id = s.id and o.id <> m.id and o.state_rank < 40)
+    select coalesce(jsonb_agg(jsonb_build_object('machine_id', o.id, 'app_name', o.app_name, 'fly_machine_id', o.fly_machine_id)), '[]')
+      into v_losers from losers l join public.machines o on o.id = l.id;
     select * into m from public.machines where id = m.id;
     select * into s from public.interview_sessions where id = s.id;
-  elsif s.machine_id is distinct from m.id then
-    return jsonb_build_object('kind', 'refused', 'why', 'another machine serves the session');
   end if;
   return jsonb_build_object('kind', 'claimed', 'machine_id', m.id, 'session', app.session_json(s.id),
     'allowed_origins', (select to_jsonb(t.allowed_origins) from public.tenants t where t.id = s.tenant_id),
     'open_call', (select jsonb_build_object('ordinal', c.ordinal, 'call_id', c.call_id, 'credential_ciphertext', c.credential_ciphertext)
       from public.realtime_calls c where c.session_id = s.id and c.hung_up_at is null order by c.ordinal desc limit 1),
+    'losers', v_losers,
     'directive', app.directive_of(s, m));
 end $function$;
-comment on function public.claim_session(p_machine_name text, p_app_name text, p_fly_machine_id text, p_boot_nonce text, p_lease_ms integer, p_life_ms integer, p_image_digest text) is 'A booted worker takes its session at the next epoch. The same nonce again gets the same answer; everything else is refused with why.';
+comment on function public.claim_session(p_machine_name text, p_app_name text, p_fly_machine_id text, p_boot_nonce text, p_lease_ms integer, p_life_ms integer, p_image_digest text) is 'A booted worker takes its session at the next epoch. The same nonce again gets the same answer; everything else is refused with why, and retry when it may be granted in a moment. losers: attempts that came too late, already committed to be destroyed.';
 grant execute on function public.claim_session(p_machine_name text, p_app_name text, p_fly_machine_id text, p_boot_nonce text, p_lease_ms integer, p_life_ms integer, p_image_digest text) to orchestrator;
 
 -- ── function public.create_api_key ──
@@ -2519,7 +3078,7 @@ begin
   end loop;
   return to_jsonb(v_results);
 end $function$;
-comment on function public.create_sessions(p_requests jsonb) is 'Creates sessions: an array of requests in, an array of results out, in order. kind: created, replayed, idempotency_mismatch, quota_exceeded, rate_limited (retry_after_ms), duration_exceeded, candidate_not_found, position_not_found, no_app, tenant_inactive.';
+comment on function public.create_sessions(p_requests jsonb) is 'Creates sessions: an array of requests in, an array of results out, in order. kind: created (intent unless it waits; ahead when scheduled), replayed, idempotency_mismatch, quota_exceeded, queue_full, rate_limited (retry_after_ms), duration_exceeded, candidate_not_found, position_not_found, no_app, no_capacity, tenant_inactive.';
 grant execute on function public.create_sessions(p_requests jsonb) to orchestrator;
 
 -- ── function public.create_webhook ──
@@ -2590,6 +3149,34 @@ begin
 end $function$;
 comment on function public.delete_webhook(p_tenant_id uuid, p_id uuid, p_by jsonb) is 'Forgets an endpoint and its deliveries; false when there was none.';
 grant execute on function public.delete_webhook(p_tenant_id uuid, p_id uuid, p_by jsonb) to orchestrator;
+
+-- ── function public.draw_list_slots ──
+CREATE OR REPLACE FUNCTION public.draw_list_slots(p_apps text[], p_urgent boolean DEFAULT false, p_max_wait_ms integer DEFAULT 1000)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  a public.tenant_apps;
+  v_now timestamptz;
+  v_tat timestamptz;
+  v_at timestamptz;
+  v_result jsonb := '{}';
+begin
+  for a in select * from public.tenant_apps where name = any (p_apps) order by name for update loop
+    v_now := clock_timestamp();
+    v_tat := greatest(a.next_list_at, v_now);
+    -- A lookup for a waiting candidate may use the burst; the reconciler's lists leave it alone.
+    v_at := greatest(v_now, v_tat - case when p_urgent then interval '2 seconds' else interval '0' end);
+    continue when v_at > v_now + app.interval_ms(p_max_wait_ms);
+    update public.tenant_apps set next_list_at = v_tat + interval '1 second' where name = a.name;
+    v_result := v_result || jsonb_build_object(a.name, ceil(extract(epoch from v_at - v_now) * 1000));
+  end loop;
+  return v_result;
+end $function$;
+comment on function public.draw_list_slots(p_apps text[], p_urgent boolean, p_max_wait_ms integer) is 'Slots of Fly''s limit on lists (1 a second and app, burst 3): milliseconds to wait by app. An app that is not named in the answer must not be listed now.';
+grant execute on function public.draw_list_slots(p_apps text[], p_urgent boolean, p_max_wait_ms integer) to orchestrator;
 
 -- ── function public.draw_rate_limits ──
 CREATE OR REPLACE FUNCTION public.draw_rate_limits(p_requests jsonb)
@@ -2740,7 +3327,7 @@ comment on function public.expire_sessions() is 'Ends sessions that nobody used 
 grant execute on function public.expire_sessions() to orchestrator;
 
 -- ── function public.finish_session ──
-CREATE OR REPLACE FUNCTION public.finish_session(p_machine_id uuid, p_epoch integer, p_kind text, p_outcome text DEFAULT NULL::text, p_reason text DEFAULT NULL::text, p_transcript_complete boolean DEFAULT NULL::boolean)
+CREATE OR REPLACE FUNCTION public.finish_session(p_machine_id uuid, p_epoch integer, p_kind text, p_outcome text DEFAULT NULL::text, p_reason text DEFAULT NULL::text, p_transcript_complete boolean DEFAULT NULL::boolean, p_next jsonb DEFAULT '{}'::jsonb)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -2749,26 +3336,32 @@ AS $function$
 declare
   m public.machines;
   s public.interview_sessions;
+  v_where jsonb;
 begin
   select * into m from public.machines where id = p_machine_id;
   if not found then return jsonb_build_object('kind', 'unknown'); end if;
   select * into s from public.interview_sessions where id = m.session_id for update;
+  select * into m from public.machines where id = p_machine_id;
+  v_where := jsonb_build_object('app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
   if s.machine_id is distinct from m.id or s.epoch <> p_epoch then
-    perform app.move_machine(m.id, 'draining', 'superseded');
-    return jsonb_build_object('kind', 'fenced', 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
+    -- An earlier boot of a machine that serves on has nothing to say about it.
+    if m.epoch is not distinct from p_epoch then perform app.move_machine(m.id, 'draining', 'superseded'); end if;
+    return jsonb_build_object('kind', 'fenced') || v_where;
   end if;
   if p_kind = 'draining' then
-    perform app.move_machine(m.id, 'draining', 'handed_over');
-    return jsonb_build_object('kind', 'draining', 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
+    if app.move_machine(m.id, 'draining', 'handed_over') then
+      return jsonb_build_object('kind', 'draining', 'next', app.settle_session(s.id, 'worker_lost', p_next) -> 'intent') || v_where;
+    end if;
+    return jsonb_build_object('kind', 'draining') || v_where;
   end if;
   update public.interview_sessions set transcript_complete = coalesce(p_transcript_complete, transcript_complete) where id = s.id;
   perform app.move_session(s.id, 'finalizing', p_outcome, p_reason);
   perform app.end_session(s.id, p_outcome, p_reason);
   perform app.move_machine(m.id, 'draining', 'session_ended');
-  return jsonb_build_object('kind', 'ended', 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
+  return jsonb_build_object('kind', 'ended') || v_where;
 end $function$;
-comment on function public.finish_session(p_machine_id uuid, p_epoch integer, p_kind text, p_outcome text, p_reason text, p_transcript_complete boolean) is 'A worker''s last word: ended (the session ends with the ending already decided, else with this one) or draining (the session goes on elsewhere).';
-grant execute on function public.finish_session(p_machine_id uuid, p_epoch integer, p_kind text, p_outcome text, p_reason text, p_transcript_complete boolean) to orchestrator;
+comment on function public.finish_session(p_machine_id uuid, p_epoch integer, p_kind text, p_outcome text, p_reason text, p_transcript_complete boolean, p_next jsonb) is 'A worker''s last word: ended (the session ends with the ending already decided, else with this one) or draining (the session goes on elsewhere: next is the attempt that was reserved for it).';
+grant execute on function public.finish_session(p_machine_id uuid, p_epoch integer, p_kind text, p_outcome text, p_reason text, p_transcript_complete boolean, p_next jsonb) to orchestrator;
 
 -- ── function public.flag_integrity ──
 CREATE OR REPLACE FUNCTION public.flag_integrity(p_kind text, p_count integer DEFAULT 1)
@@ -2859,7 +3452,7 @@ CREATE OR REPLACE FUNCTION public.get_session(p_session_id uuid, p_tenant_id uui
  STABLE SECURITY DEFINER
  SET search_path TO ''
 AS $function$
-  select app.session_json(s.id) from public.interview_sessions s
+  select app.session_json(s.id) || jsonb_build_object('usage', app.session_usage(s.id)) from public.interview_sessions s
   where s.id = p_session_id and (p_tenant_id is null or s.tenant_id = p_tenant_id)
 $function$;
 comment on function public.get_session(p_session_id uuid, p_tenant_id uuid) is 'A session, of this tenant when one is given; null when there is none.';
@@ -2891,6 +3484,29 @@ end $function$;
 comment on function public.give_consent(p_session_id uuid, p_code_hash text, p_browser_hash text, p_text_version text, p_remote_address_hash text) is 'N2: the browser that holds the invitation consents. kind: recorded, other_version, ended, invalid, used.';
 grant execute on function public.give_consent(p_session_id uuid, p_code_hash text, p_browser_hash text, p_text_version text, p_remote_address_hash text) to orchestrator;
 
+-- ── function public.hedge_machine ──
+CREATE OR REPLACE FUNCTION public.hedge_machine(p_machine_id uuid, p_next jsonb, p_duty text DEFAULT NULL::text, p_fence bigint DEFAULT NULL::bigint)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  m public.machines;
+  s public.interview_sessions;
+begin
+  if not app.on_duty(p_duty, p_fence) then return null; end if;
+  select * into m from public.machines where id = p_machine_id;
+  select * into s from public.interview_sessions where id = m.session_id for update;
+  select * into m from public.machines where id = p_machine_id;
+  if s.id is null or s.state_rank not between 30 and 69 or s.end_requested_at is not null or m.state_rank >= 40 then return null; end if;
+  -- One hedge at a time: what is under way for this session, beside the machine that is late, is its hedge.
+  if exists (select from public.machines o where o.session_id = s.id and o.id <> m.id and o.state_rank < 50) then return null; end if;
+  return app.start_attempt(s, 'hedge', p_next);
+end $function$;
+comment on function public.hedge_machine(p_machine_id uuid, p_next jsonb, p_duty text, p_fence bigint) is 'A machine is late: a second attempt beside it, when there is none yet. Whichever is claimed first serves; the other is refused and destroyed. Answers the intent, or null.';
+grant execute on function public.hedge_machine(p_machine_id uuid, p_next jsonb, p_duty text, p_fence bigint) to orchestrator;
+
 -- ── function public.join_session ──
 CREATE OR REPLACE FUNCTION public.join_session(p_session_id uuid, p_code_hash text, p_browser_hash text)
  RETURNS jsonb
@@ -2909,6 +3525,49 @@ begin
 end $function$;
 comment on function public.join_session(p_session_id uuid, p_code_hash text, p_browser_hash text) is 'A browser shows an invitation code: as exchange_invitation, and consent_required (with text_version) until the consent is recorded.';
 grant execute on function public.join_session(p_session_id uuid, p_code_hash text, p_browser_hash text) to orchestrator;
+
+-- ── function public.keep_duties ──
+CREATE OR REPLACE FUNCTION public.keep_duties(p_orchestrator_id uuid, p_url text, p_version text, p_names text[], p_lease_ms integer, p_draining boolean DEFAULT false)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  v_now timestamptz;
+  v_live integer;
+  v_share integer;
+  v_mine integer;
+begin
+  -- One at a time: shares are counted. Short, and a few times a second for the whole deployment.
+  perform pg_advisory_xact_lock(hashtextextended('duties', 0));
+  v_now := clock_timestamp();
+  insert into public.orchestrators (id, url, version, draining) values (p_orchestrator_id, p_url, p_version, p_draining)
+    on conflict (id) do update set last_seen_at = v_now, url = excluded.url, version = excluded.version, draining = excluded.draining;
+  delete from public.orchestrators where last_seen_at < v_now - interval '1 hour';
+  if p_draining then
+    update public.duties set holder = null, expires_at = '-infinity' where holder = p_orchestrator_id;
+    return '[]';
+  end if;
+  insert into public.duties (name) select unnest(p_names) on conflict do nothing;
+  select count(*) into v_live from public.orchestrators where not draining and last_seen_at > v_now - app.interval_ms(p_lease_ms);
+  v_share := ceil(cardinality(p_names)::numeric / greatest(v_live, 1));
+  -- A lease that ran out is never renewed, only taken anew: whoever slept has another fence.
+  update public.duties set expires_at = v_now + app.interval_ms(p_lease_ms)
+    where holder = p_orchestrator_id and name = any (p_names) and expires_at > v_now;
+  get diagnostics v_mine = row_count;
+  if v_mine > v_share then
+    update public.duties set holder = null, expires_at = '-infinity' where name in (
+      select name from public.duties where holder = p_orchestrator_id and expires_at > v_now order by name desc limit v_mine - v_share);
+  elsif v_mine < v_share then
+    update public.duties set holder = p_orchestrator_id, fence = fence + 1, expires_at = v_now + app.interval_ms(p_lease_ms) where name in (
+      select name from public.duties where name = any (p_names) and expires_at <= v_now order by name limit v_share - v_mine);
+  end if;
+  return (select coalesce(jsonb_agg(jsonb_build_object('name', name, 'fence', fence) order by name), '[]')
+    from public.duties where holder = p_orchestrator_id and expires_at > v_now);
+end $function$;
+comment on function public.keep_duties(p_orchestrator_id uuid, p_url text, p_version text, p_names text[], p_lease_ms integer, p_draining boolean) is 'An orchestrator says that it is there, renews what it holds, takes its fair share of what nobody holds, and gives back what is more than that; draining gives back all. Answers what it holds now, with fences.';
+grant execute on function public.keep_duties(p_orchestrator_id uuid, p_url text, p_version text, p_names text[], p_lease_ms integer, p_draining boolean) to orchestrator;
 
 -- ── function public.keep_intent ──
 CREATE OR REPLACE FUNCTION public.keep_intent(p_machine_id uuid, p_orchestrator_id uuid, p_taken_ms integer)
@@ -3068,27 +3727,58 @@ $function$;
 comment on function public.list_webhooks(p_tenant_id uuid, p_id uuid) is 'A tenant''s endpoints, or the one with this id.';
 grant execute on function public.list_webhooks(p_tenant_id uuid, p_id uuid) to orchestrator;
 
+-- ── function public.machine_intent ──
+CREATE OR REPLACE FUNCTION public.machine_intent(p_machine_id uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$ select app.intent_json(p_machine_id) $function$;
+comment on function public.machine_intent(p_machine_id uuid) is 'A machine with what the choice of the next region needs; null when there is none.';
+grant execute on function public.machine_intent(p_machine_id uuid) to orchestrator;
+
 -- ── function public.machines_alive ──
-CREATE OR REPLACE FUNCTION public.machines_alive()
+CREATE OR REPLACE FUNCTION public.machines_alive(p_apps text[] DEFAULT NULL::text[])
  RETURNS jsonb
  LANGUAGE sql
  STABLE SECURITY DEFINER
  SET search_path TO ''
 AS $function$
+  -- state_ms: a standby machine may have rested for hours; what it is judged by begins when it gets its session.
   select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'name', m.name, 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id,
-    'state', m.state, 'reason', m.reason, 'session_id', m.session_id, 'session_rank', s.state_rank, 'serves', s.machine_id = m.id,
+    'state', m.state, 'reason', m.reason, 'epoch', m.epoch, 'session_id', m.session_id, 'session_rank', s.state_rank, 'serves', s.machine_id = m.id,
     'session_over_ms', floor(extract(epoch from clock_timestamp() - s.completed_at) * 1000),
     'state_ms', floor(extract(epoch from clock_timestamp()
-      - coalesce(m.destroying_at, m.draining_at, m.claimed_at, m.created_at, greatest(m.reserved_at, m.not_before))) * 1000),
+      - coalesce(m.destroying_at, m.draining_at, m.claimed_at, greatest(m.created_at, m.assigned_at), greatest(m.reserved_at, m.not_before))) * 1000),
+    'asked_ms', floor(extract(epoch from clock_timestamp() - greatest(m.reserved_at, m.not_before, m.assigned_at)) * 1000),
     'last_heartbeat_at', m.last_heartbeat_at, 'hard_deadline_at', m.hard_deadline_at,
     'lease_lapsed', m.lease_expires_at < clock_timestamp(),
     'past_deadline', m.hard_deadline_at < clock_timestamp(),
+    'host_bad_ms', floor(extract(epoch from clock_timestamp() - m.host_bad_since) * 1000),
     'absent_ms', floor(extract(epoch from clock_timestamp() - m.first_absent_at) * 1000))), '[]')
   from public.machines m left join public.interview_sessions s on s.id = m.session_id
-  where m.state <> 'destroyed'
+  where m.state <> 'destroyed' and (p_apps is null or m.app_name = any (p_apps))
 $function$;
-comment on function public.machines_alive() is 'Every machine that may exist at Fly, with what the reconciler and the reaper judge by.';
-grant execute on function public.machines_alive() to orchestrator;
+comment on function public.machines_alive(p_apps text[]) is 'Every machine, of these apps, that may exist at Fly, with what the reconciler and the reaper judge by.';
+grant execute on function public.machines_alive(p_apps text[]) to orchestrator;
+
+-- ── function public.machines_to_bill ──
+CREATE OR REPLACE FUNCTION public.machines_to_bill(p_limit integer DEFAULT 200)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'tenant_id', m.tenant_id, 'session_id', m.session_id, 'region', m.region,
+    -- A standby machine runs from its start; one made for its session from its creation: what Fly bills is a little less.
+    'started_seconds', round(case when m.session_id is null then 0
+      else extract(epoch from m.destroyed_at - coalesce(m.start_requested_at, m.assigned_at, m.created_at)) end::numeric, 3),
+    'standby_seconds', round(case when m.session_id is not null and m.assigned_at is null then 0
+      else extract(epoch from coalesce(m.start_requested_at, m.assigned_at, m.destroyed_at) - m.created_at) end::numeric, 3))), '[]')
+  from (select * from public.machines where state = 'destroyed' and billed_at is null and created_at is not null order by destroyed_at limit p_limit) m
+$function$;
+comment on function public.machines_to_bill(p_limit integer) is 'Machines that are gone and whose usage is not recorded yet, with the seconds they ran and stood by.';
+grant execute on function public.machines_to_bill(p_limit integer) to orchestrator;
 
 -- ── function public.onboarding_debts ──
 CREATE OR REPLACE FUNCTION public.onboarding_debts(p_limit integer DEFAULT 50)
@@ -3179,6 +3869,79 @@ begin
 end $function$;
 comment on function public.plan_tenant(p_slug text, p_settings jsonb, p_by jsonb) is 'U4: the tenant with this slug, made when unknown. kind: planned, known (settings untouched), slug_taken (a removed tenant had it).';
 grant execute on function public.plan_tenant(p_slug text, p_settings jsonb, p_by jsonb) to orchestrator;
+
+-- ── function public.pool_demand ──
+CREATE OR REPLACE FUNCTION public.pool_demand(p_window_ms bigint)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(jsonb_build_object('tenant_id', x.tenant_id, 'region', x.region, 'per_second', x.per_second)), '[]') from (
+    select s.tenant_id, s.regions[1] as region,
+      sum(exp(-extract(epoch from clock_timestamp() - s.created_at) * 1000 / p_window_ms)) * 1000 / p_window_ms as per_second
+    from public.pool_policies p join public.interview_sessions s on s.tenant_id = p.tenant_id and s.regions[1] = p.region
+    where s.created_at > clock_timestamp() - app.interval_ms(3 * p_window_ms) and s.scheduled_at is null group by 1, 2) x
+$function$;
+comment on function public.pool_demand(p_window_ms bigint) is 'Unscheduled sessions a second of each pool''s tenant and region, by an exponentially decaying mean over the window.';
+grant execute on function public.pool_demand(p_window_ms bigint) to orchestrator;
+
+-- ── function public.pool_facts ──
+CREATE OR REPLACE FUNCTION public.pool_facts(p_horizon_ms bigint)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  with current as (select worker_image as image from public.orchestrators where worker_image is not null order by started_at desc, id limit 1),
+  pools as (
+    select tenant_id, region, floor, ceiling from public.pool_policies),
+  standby as (
+    select m.tenant_id, m.region,
+      count(*) filter (where m.state = 'created' and m.image = c.image) as ready,
+      count(*) filter (where m.state = 'reserved' and m.image = c.image) as building,
+      count(*) filter (where m.image <> c.image) as stale
+    from public.machines m cross join current c where m.session_id is null and m.state in ('reserved', 'created') group by 1, 2),
+  due as (
+    select s.tenant_id, coalesce(s.regions[1], s.region) as region,
+      greatest(0, floor(extract(epoch from s.scheduled_at - clock_timestamp())))::integer * 1000 as due_in_ms, count(*) as sessions
+    from public.interview_sessions s
+    where s.status = 'scheduled' and s.placement = 'now' and s.scheduled_at < clock_timestamp() + app.interval_ms(p_horizon_ms) group by 1, 2, 3),
+  tenants as (select tenant_id from pools union select tenant_id from standby union select tenant_id from due)
+  select jsonb_build_object('image', (select image from current), 'tenants', coalesce(jsonb_agg(jsonb_build_object(
+    'tenant_id', t.id,
+    'creates_per_second', (select coalesce(sum(a.creates_per_second), 0) from public.tenant_apps a where a.tenant_id = t.id and a.status = 'ready' and ten.status = 'active'),
+    'pools', (select coalesce(jsonb_agg(jsonb_build_object('region', r.region, 'floor', coalesce(p.floor, 0), 'ceiling', coalesce(p.ceiling, 0),
+        'ready', coalesce(b.ready, 0), 'building', coalesce(b.building, 0), 'stale', coalesce(b.stale, 0))), '[]')
+      from (select region from pools where tenant_id = t.id union select region from standby where tenant_id = t.id
+        union select region from due where tenant_id = t.id) r
+      left join pools p on p.tenant_id = t.id and p.region = r.region and ten.status = 'active'
+      left join standby b on b.tenant_id = t.id and b.region = r.region),
+    'due', (select coalesce(jsonb_agg(jsonb_build_object('region', d.region, 'due_in_ms', d.due_in_ms, 'sessions', d.sessions) order by d.due_in_ms), '[]')
+      from due d where d.tenant_id = t.id and ten.status = 'active'))), '[]'))
+  from (select tenant_id as id from tenants) t join public.tenants ten on ten.id = t.id
+$function$;
+comment on function public.pool_facts(p_horizon_ms bigint) is 'What pools are planned by: the image to use; of each tenant with a pool, standby machines or sessions due within the horizon: its create rate, its pools and what is due.';
+grant execute on function public.pool_facts(p_horizon_ms bigint) to orchestrator;
+
+-- ── function public.pool_of_tenant ──
+CREATE OR REPLACE FUNCTION public.pool_of_tenant(p_tenant_id uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(jsonb_build_object('region', r.region, 'floor', coalesce(p.floor, 0), 'ceiling', coalesce(p.ceiling, 0),
+      'ready', (select count(*) from public.machines m where m.tenant_id = p_tenant_id and m.region = r.region and m.session_id is null and m.state = 'created'),
+      'building', (select count(*) from public.machines m where m.tenant_id = p_tenant_id and m.region = r.region and m.session_id is null and m.state = 'reserved'),
+      'scheduled', (select count(*) from public.interview_sessions s where s.tenant_id = p_tenant_id and s.status = 'scheduled'
+        and coalesce(s.regions[1], s.region) = r.region and s.scheduled_at < clock_timestamp() + interval '1 hour')) order by r.region), '[]')
+  from (select region from public.pool_policies where tenant_id = p_tenant_id
+    union select region from public.machines where tenant_id = p_tenant_id and session_id is null and state in ('reserved', 'created')) r
+  left join public.pool_policies p on p.tenant_id = p_tenant_id and p.region = r.region
+$function$;
+comment on function public.pool_of_tenant(p_tenant_id uuid) is 'A tenant''s pools: policy, standby machines ready and under way, sessions due within the hour.';
+grant execute on function public.pool_of_tenant(p_tenant_id uuid) to orchestrator;
 
 -- ── function public.postpone_video ──
 CREATE OR REPLACE FUNCTION public.postpone_video(p_session_id uuid, p_ordinal integer, p_take integer, p_retry_ms bigint, p_failure text DEFAULT NULL::text)
@@ -3389,22 +4152,29 @@ begin
   if not found then return jsonb_build_object('kind', 'unknown'); end if;
   select * into s from public.interview_sessions where id = m.session_id for update;
   if not app.move_machine(p_machine_id, 'destroyed', 'create_failed') then return jsonb_build_object('kind', 'stale'); end if;
-  if s.id is null or s.state_rank >= 70 then return jsonb_build_object('kind', 'session_over'); end if;
+  if s.id is null or s.state_rank >= 70 or s.end_requested_at is not null then
+    if s.id is not null then perform app.settle_session(s.id, p_reason, '{}'); end if;
+    return jsonb_build_object('kind', 'session_over');
+  end if;
   -- Without a next attempt no slot is drawn: it would delay somebody else's.
   select d.app_name, d.not_before into v_slot from app.draw_create_slot(m.tenant_id) d where p_next_machine_id is not null;
   if v_slot.app_name is null then
+    -- Beside a hedge, or the machine it hedges, nothing is lost yet.
+    if exists (select from public.machines o where o.session_id = s.id and o.state_rank < 50) then
+      return jsonb_build_object('kind', 'stale');
+    end if;
     perform app.end_session(s.id, 'failed', p_reason);
     return jsonb_build_object('kind', 'ended');
   end if;
   insert into public.machines (id, tenant_id, session_id, app_name, region, image, attempt, not_before, taken_by, taken_until, hard_deadline_at)
     values (p_next_machine_id, m.tenant_id, s.id, v_slot.app_name, p_next_region, m.image, m.attempt + 1, v_slot.not_before, p_orchestrator_id,
       v_slot.not_before + app.interval_ms(p_taken_ms), m.hard_deadline_at);
-  update public.interview_sessions set region = p_next_region, region_reason = 'capacity' where id = s.id;
+  if s.machine_id is null then update public.interview_sessions set region = p_next_region, region_reason = 'capacity' where id = s.id; end if;
   perform app.emit(s.id, s.tenant_id, 'machine.reserved', jsonb_build_object('machine_id', p_next_machine_id, 'region', p_next_region,
-    'attempt', m.attempt + 1));
+    'attempt', m.attempt + 1, 'because', p_reason));
   return jsonb_build_object('kind', 'next', 'intent', app.intent_json(p_next_machine_id));
 end $function$;
-comment on function public.record_create_failed(p_machine_id uuid, p_reason text, p_next_machine_id uuid, p_next_region text, p_orchestrator_id uuid, p_taken_ms integer) is 'Fly surely did not make this machine. Reserves the next attempt when one is given, taken by this orchestrator, else ends the session with the reason.';
+comment on function public.record_create_failed(p_machine_id uuid, p_reason text, p_next_machine_id uuid, p_next_region text, p_orchestrator_id uuid, p_taken_ms integer) is 'Fly surely did not make this machine. Reserves the next attempt when one is given, taken by this orchestrator; else, when no other attempt is under way, ends the session with the reason.';
 grant execute on function public.record_create_failed(p_machine_id uuid, p_reason text, p_next_machine_id uuid, p_next_region text, p_orchestrator_id uuid, p_taken_ms integer) to orchestrator;
 
 -- ── function public.record_hang_up ──
@@ -3433,22 +4203,35 @@ begin
       and exists (select from jsonb_array_elements(p_beats) b where (b ->> 'machine_id')::uuid = s.machine_id and b ->> 'presence' <> s.presence)
     order by s.id for update;
   with beats as (
-    select distinct on ((b ->> 'machine_id')::uuid) (b ->> 'machine_id')::uuid as machine_id, b ->> 'presence' as presence,
-      (b ->> 'rss_bytes')::bigint as rss_bytes, (b ->> 'unsaved_entries')::integer as unsaved_entries
+    select distinct on ((b ->> 'machine_id')::uuid, b ->> 'epoch') (b ->> 'machine_id')::uuid as machine_id, (b ->> 'epoch')::integer as epoch,
+      b ->> 'presence' as presence
     from jsonb_array_elements(p_beats) b
   )
   update public.interview_sessions s set presence = b.presence from beats b
-    where s.machine_id = b.machine_id and s.presence <> b.presence and s.state_rank < 90;
+    where s.machine_id = b.machine_id and s.epoch = b.epoch and s.presence <> b.presence and s.state_rank < 90;
   perform 1 from public.machines m where m.id in (select (b ->> 'machine_id')::uuid from jsonb_array_elements(p_beats) b) order by m.id for update;
   update public.machines m set last_heartbeat_at = clock_timestamp(), lease_expires_at = clock_timestamp() + app.interval_ms(p_lease_ms),
       rss_bytes = (b ->> 'rss_bytes')::bigint, unsaved_entries = (b ->> 'unsaved_entries')::integer, first_absent_at = null
-    from jsonb_array_elements(p_beats) b where m.id = (b ->> 'machine_id')::uuid and m.state_rank < 70;
-  return (select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'directive', app.directive_of(s, m))), '[]')
-    from public.machines m join public.interview_sessions s on s.id = m.session_id
-    where m.id in (select (b ->> 'machine_id')::uuid from jsonb_array_elements(p_beats) b));
+    from jsonb_array_elements(p_beats) b where m.id = (b ->> 'machine_id')::uuid and m.epoch = (b ->> 'epoch')::integer and m.state_rank < 70;
+  return (select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'epoch', (b ->> 'epoch')::integer,
+      'directive', case when m.epoch = (b ->> 'epoch')::integer then app.directive_of(s, m) else '{"kind": "fenced"}' end)), '[]')
+    from jsonb_array_elements(p_beats) b join public.machines m on m.id = (b ->> 'machine_id')::uuid
+    join public.interview_sessions s on s.id = m.session_id);
 end $function$;
-comment on function public.record_heartbeats(p_beats jsonb, p_lease_ms integer) is 'Renews leases in one batch; answers each machine''s directive.';
+comment on function public.record_heartbeats(p_beats jsonb, p_lease_ms integer) is 'Renews leases in one batch; answers the directive of each machine and epoch. An earlier boot of a machine that serves on is fenced (O5).';
 grant execute on function public.record_heartbeats(p_beats jsonb, p_lease_ms integer) to orchestrator;
+
+-- ── function public.record_host ──
+CREATE OR REPLACE FUNCTION public.record_host(p_machine_id uuid, p_ok boolean)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  update public.machines set host_bad_since = case when p_ok then null else coalesce(host_bad_since, clock_timestamp()) end where id = p_machine_id
+$function$;
+comment on function public.record_host(p_machine_id uuid, p_ok boolean) is 'What Fly says of a machine''s host: ok, or not, and since when not.';
+grant execute on function public.record_host(p_machine_id uuid, p_ok boolean) to orchestrator;
 
 -- ── function public.record_machine_absent ──
 CREATE OR REPLACE FUNCTION public.record_machine_absent(p_machine_id uuid)
@@ -3484,22 +4267,7 @@ comment on function public.record_machine_created(p_machine_id uuid, p_fly_machi
 grant execute on function public.record_machine_created(p_machine_id uuid, p_fly_machine_id text, p_region text) to orchestrator;
 
 -- ── function public.record_machine_destroying ──
-CREATE OR REPLACE FUNCTION public.record_machine_destroying(p_machine_id uuid, p_reason text)
- RETURNS text
- LANGUAGE plpgsql
- SECURITY DEFINER
- SET search_path TO ''
-AS $function$
-begin
-  perform 1 from public.interview_sessions s join public.machines m on m.session_id = s.id where m.id = p_machine_id for update of s;
-  perform app.move_machine(p_machine_id, 'destroying', p_reason);
-  return (select state from public.machines where id = p_machine_id);
-end $function$;
-comment on function public.record_machine_destroying(p_machine_id uuid, p_reason text) is 'Committed before any DELETE is sent to Fly, on the lock that assignment takes.';
-grant execute on function public.record_machine_destroying(p_machine_id uuid, p_reason text) to orchestrator;
-
--- ── function public.record_machine_gone ──
-CREATE OR REPLACE FUNCTION public.record_machine_gone(p_machine_id uuid, p_machine_reason text, p_session_reason text DEFAULT NULL::text)
+CREATE OR REPLACE FUNCTION public.record_machine_destroying(p_machine_id uuid, p_reason text, p_epoch integer DEFAULT NULL::integer, p_judged boolean DEFAULT false, p_next jsonb DEFAULT NULL::jsonb, p_duty text DEFAULT NULL::text, p_fence bigint DEFAULT NULL::bigint)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -3507,21 +4275,57 @@ CREATE OR REPLACE FUNCTION public.record_machine_gone(p_machine_id uuid, p_machi
 AS $function$
 declare
   m public.machines;
-  s public.interview_sessions;
-  v_ended boolean := false;
+  v_next jsonb;
 begin
+  if not app.on_duty(p_duty, p_fence) then return jsonb_build_object('kind', 'off_duty', 'state', null); end if;
+  perform 1 from public.interview_sessions s join public.machines x on x.session_id = s.id where x.id = p_machine_id for update of s;
+  select * into m from public.machines where id = p_machine_id for update;
+  if not found then return jsonb_build_object('kind', 'unknown', 'state', null); end if;
+  if p_judged and m.state_rank < 60 and m.epoch is distinct from p_epoch then return jsonb_build_object('kind', 'stale', 'state', m.state); end if;
+  if app.move_machine(m.id, 'destroying', p_reason) and p_next is not null and m.session_id is not null then
+    v_next := app.settle_session(m.session_id, null, p_next) -> 'intent';
+  end if;
+  return jsonb_build_object('kind', 'done', 'state', (select state from public.machines where id = p_machine_id), 'next', v_next);
+end $function$;
+comment on function public.record_machine_destroying(p_machine_id uuid, p_reason text, p_epoch integer, p_judged boolean, p_next jsonb, p_duty text, p_fence bigint) is 'Committed before any DELETE is sent to Fly, on the lock that assignment takes. p_judged: only at the epoch it was judged at (O6). p_next: its session''s next attempt is reserved at once. kind: done, stale, off_duty, unknown.';
+grant execute on function public.record_machine_destroying(p_machine_id uuid, p_reason text, p_epoch integer, p_judged boolean, p_next jsonb, p_duty text, p_fence bigint) to orchestrator;
+
+-- ── function public.record_machine_gone ──
+CREATE OR REPLACE FUNCTION public.record_machine_gone(p_machine_id uuid, p_machine_reason text, p_session_reason text DEFAULT NULL::text, p_next jsonb DEFAULT '{}'::jsonb, p_duty text DEFAULT NULL::text, p_fence bigint DEFAULT NULL::bigint)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  m public.machines;
+  v_settled jsonb := '{}';
+begin
+  if not app.on_duty(p_duty, p_fence) then return jsonb_build_object('kind', 'off_duty'); end if;
   select * into m from public.machines where id = p_machine_id;
   if not found then return jsonb_build_object('kind', 'unknown'); end if;
-  select * into s from public.interview_sessions where id = m.session_id for update;
+  perform 1 from public.interview_sessions where id = m.session_id for update;
   perform app.move_machine(m.id, 'destroyed', p_machine_reason);
-  if s.id is not null and s.state_rank < 90 and (s.machine_id = m.id or s.machine_id is null)
-     and not exists (select from public.machines o where o.session_id = s.id and o.id <> m.id and o.state_rank < 50) then
-    v_ended := app.end_session(s.id, coalesce(s.outcome, 'failed'), coalesce(s.reason, p_session_reason, 'worker_lost'));
-  end if;
-  return jsonb_build_object('kind', 'recorded', 'session_ended', v_ended, 'session_id', m.session_id);
+  if m.session_id is not null then v_settled := app.settle_session(m.session_id, p_session_reason, p_next); end if;
+  return jsonb_build_object('kind', 'recorded', 'session_ended', coalesce(v_settled ->> 'kind' = 'ended', false), 'session_id', m.session_id,
+    'next', v_settled -> 'intent');
 end $function$;
-comment on function public.record_machine_gone(p_machine_id uuid, p_machine_reason text, p_session_reason text) is 'Fly''s evidence: the machine is gone. A session that only it served ends, with the ending already decided or with this reason.';
-grant execute on function public.record_machine_gone(p_machine_id uuid, p_machine_reason text, p_session_reason text) to orchestrator;
+comment on function public.record_machine_gone(p_machine_id uuid, p_machine_reason text, p_session_reason text, p_next jsonb, p_duty text, p_fence bigint) is 'Fly''s evidence: the machine is gone. A session that only it served gets its next attempt, or ends with the ending already decided, or with this reason when too many lives were lost.';
+grant execute on function public.record_machine_gone(p_machine_id uuid, p_machine_reason text, p_session_reason text, p_next jsonb, p_duty text, p_fence bigint) to orchestrator;
+
+-- ── function public.record_machine_started ──
+CREATE OR REPLACE FUNCTION public.record_machine_started(p_machine_id uuid)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+begin
+  perform 1 from public.interview_sessions s join public.machines m on m.session_id = s.id where m.id = p_machine_id for update of s;
+  return app.move_machine(p_machine_id, 'started');
+end $function$;
+comment on function public.record_machine_started(p_machine_id uuid) is 'Fly says that it runs, and it has not claimed yet.';
+grant execute on function public.record_machine_started(p_machine_id uuid) to orchestrator;
 
 -- ── function public.record_result ──
 CREATE OR REPLACE FUNCTION public.record_result(p_session_id uuid, p_take integer, p_revision integer, p_result jsonb)
@@ -3573,6 +4377,107 @@ begin
 end $function$;
 comment on function public.record_result_failed(p_session_id uuid, p_take integer, p_failure text, p_error text, p_retry_ms bigint) is 'An attempt failed: tried again after p_retry_ms, or given up when that is null. Answers pending, dead or stale.';
 grant execute on function public.record_result_failed(p_session_id uuid, p_take integer, p_failure text, p_error text, p_retry_ms bigint) to orchestrator;
+
+-- ── function public.record_start_failed ──
+CREATE OR REPLACE FUNCTION public.record_start_failed(p_machine_id uuid, p_launch jsonb, p_max_attempts integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  m public.machines;
+  s public.interview_sessions;
+  v_result jsonb;
+begin
+  select * into m from public.machines where id = p_machine_id;
+  if not found then return jsonb_build_object('kind', 'unknown'); end if;
+  select * into s from public.interview_sessions where id = m.session_id for update;
+  select * into m from public.machines where id = p_machine_id for update;
+  if m.state not in ('created', 'started') then return jsonb_build_object('kind', 'stale'); end if;
+  perform app.move_machine(m.id, 'destroying', 'start_failed');
+  if s.id is null or s.state_rank >= 40 or exists (select from public.machines o where o.session_id = s.id and o.id <> m.id and o.state_rank < 50) then
+    return jsonb_build_object('kind', 'session_over');
+  end if;
+  if m.attempt < p_max_attempts then
+    v_result := app.launch(s.id, p_launch, m.attempt + 1);
+    if v_result ->> 'kind' = 'launched' then return jsonb_build_object('kind', 'next', 'intent', v_result -> 'intent'); end if;
+  end if;
+  perform app.end_session(s.id, 'failed', 'boot_timeout');
+  return jsonb_build_object('kind', 'ended');
+end $function$;
+comment on function public.record_start_failed(p_machine_id uuid, p_launch jsonb, p_max_attempts integer) is 'A standby machine would not start: it is given up, and its session gets the next one, standby or new. kind: next (intent), ended, session_over, stale, unknown.';
+grant execute on function public.record_start_failed(p_machine_id uuid, p_launch jsonb, p_max_attempts integer) to orchestrator;
+
+-- ── function public.record_starts ──
+CREATE OR REPLACE FUNCTION public.record_starts(p_machine_ids uuid[])
+ RETURNS integer
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  with locked as (select id from public.machines where id = any (p_machine_ids) and state = 'created' order by id for update),
+  done as (update public.machines m set start_requested_at = clock_timestamp() from locked where m.id = locked.id and m.start_requested_at is null returning 1)
+  select count(*)::integer from done
+$function$;
+comment on function public.record_starts(p_machine_ids uuid[]) is 'Fly accepted these starts. Takes many at once.';
+grant execute on function public.record_starts(p_machine_ids uuid[]) to orchestrator;
+
+-- ── function public.record_unreachable ──
+CREATE OR REPLACE FUNCTION public.record_unreachable(p_machine_id uuid, p_epoch integer, p_gap_ms integer, p_window_ms integer, p_next jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  m public.machines;
+  s public.interview_sessions;
+  v_now timestamptz;
+begin
+  select * into m from public.machines where id = p_machine_id;
+  select * into s from public.interview_sessions where id = m.session_id for update;
+  select * into m from public.machines where id = p_machine_id for update;
+  v_now := clock_timestamp();
+  -- Only for a candidate who had been in the room: at the first connection the fault may be anywhere.
+  if s.id is null or s.machine_id <> m.id or s.epoch <> p_epoch or m.state <> 'claimed' or s.state_rank not between 50 and 69 or s.end_requested_at is not null then
+    return jsonb_build_object('kind', 'ignored');
+  end if;
+  if m.unreachable_since is null or m.unreachable_since < v_now - app.interval_ms(p_window_ms) then
+    update public.machines set unreachable_since = v_now where id = m.id;
+    return jsonb_build_object('kind', 'noted', 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
+  end if;
+  if m.unreachable_since > v_now - app.interval_ms(p_gap_ms) then
+    return jsonb_build_object('kind', 'noted', 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
+  end if;
+  perform app.move_machine(m.id, 'destroying', 'unreachable');
+  return jsonb_build_object('kind', 'replaced', 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id,
+    'next', app.settle_session(s.id, 'worker_lost', p_next) -> 'intent');
+end $function$;
+comment on function public.record_unreachable(p_machine_id uuid, p_epoch integer, p_gap_ms integer, p_window_ms integer, p_next jsonb) is 'A returning browser could not be connected to its machine. The first time is noted; again after p_gap_ms and within p_window_ms the machine is given up and its session gets the next attempt.';
+grant execute on function public.record_unreachable(p_machine_id uuid, p_epoch integer, p_gap_ms integer, p_window_ms integer, p_next jsonb) to orchestrator;
+
+-- ── function public.record_usage ──
+CREATE OR REPLACE FUNCTION public.record_usage(p_rows jsonb)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  v_count integer;
+begin
+  insert into public.machine_usage (machine_id, tenant_id, session_id, region, size, started_seconds, standby_seconds, cost_usd, standby_cost_usd)
+    select (r ->> 'machine_id')::uuid, m.tenant_id, m.session_id, m.region, r ->> 'size', greatest(0, (r ->> 'started_seconds')::numeric),
+      greatest(0, (r ->> 'standby_seconds')::numeric), (r ->> 'cost_usd')::numeric, (r ->> 'standby_cost_usd')::numeric
+    from jsonb_array_elements(p_rows) r join public.machines m on m.id = (r ->> 'machine_id')::uuid and m.state = 'destroyed'
+    on conflict (machine_id) do nothing;
+  get diagnostics v_count = row_count;
+  update public.machines set billed_at = clock_timestamp() where id in (select (r ->> 'machine_id')::uuid from jsonb_array_elements(p_rows) r) and billed_at is null;
+  return v_count;
+end $function$;
+comment on function public.record_usage(p_rows jsonb) is 'Writes what machines used and cost, once each; answers how many were new.';
+grant execute on function public.record_usage(p_rows jsonb) to orchestrator;
 
 -- ── function public.record_video_closed ──
 CREATE OR REPLACE FUNCTION public.record_video_closed(p_session_id uuid, p_ordinal integer, p_take integer, p_uploaded boolean)
@@ -3767,6 +4672,22 @@ $function$;
 comment on function public.removals_under_way(p_limit integer) is 'Tenants whose removal has begun and is not finished: remove_tenant goes on with it.';
 grant execute on function public.removals_under_way(p_limit integer) to orchestrator;
 
+-- ── function public.remove_pool_policy ──
+CREATE OR REPLACE FUNCTION public.remove_pool_policy(p_tenant_id uuid, p_region text, p_by jsonb)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+begin
+  delete from public.pool_policies where tenant_id = p_tenant_id and region = p_region;
+  if not found then return false; end if;
+  perform app.audit(p_by, p_tenant_id, 'pool.remove', p_region);
+  return true;
+end $function$;
+comment on function public.remove_pool_policy(p_tenant_id uuid, p_region text, p_by jsonb) is 'The tenant keeps no standby machines in this region any more; false when it kept none.';
+grant execute on function public.remove_pool_policy(p_tenant_id uuid, p_region text, p_by jsonb) to orchestrator;
+
 -- ── function public.remove_tenant ──
 CREATE OR REPLACE FUNCTION public.remove_tenant(p_tenant_id uuid, p_by jsonb)
  RETURNS jsonb
@@ -3848,8 +4769,8 @@ begin
   select * into s from public.interview_sessions where id = p_session_id and (p_tenant_id is null or tenant_id = p_tenant_id) for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
   if s.state_rank >= 70 then return jsonb_build_object('kind', 'already', 'session', app.session_json(s.id)); end if;
-  if s.machine_id is null then
-    -- Nobody serves it yet: it ends here, and its machines are not wanted any more.
+  if s.machine_id is null or not exists (select from public.machines m where m.id = s.machine_id and m.state_rank < 50) then
+    -- Nobody serves it just now: it ends here, and its machines are not wanted any more.
     perform app.end_session(s.id, p_outcome, p_reason);
     perform app.move_machine(id, case when fly_machine_id is null and state = 'reserved' and taken_until is null then 'destroyed' else 'destroying' end,
       'session_gone') from public.machines where session_id = s.id;
@@ -3861,7 +4782,7 @@ begin
     select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id, 'state', m.state)), '[]')
     from public.machines m where m.session_id = s.id and m.state <> 'destroyed'));
 end $function$;
-comment on function public.request_end(p_session_id uuid, p_tenant_id uuid, p_outcome text, p_reason text) is 'Asks for the end of a session. One that nobody serves ends at once; a served one gets the directive, which its worker carries out.';
+comment on function public.request_end(p_session_id uuid, p_tenant_id uuid, p_outcome text, p_reason text) is 'Asks for the end of a session. One that nobody serves, or that is between two machines, ends at once; a served one gets the directive, which its worker carries out.';
 grant execute on function public.request_end(p_session_id uuid, p_tenant_id uuid, p_outcome text, p_reason text) to orchestrator;
 
 -- ── function public.request_erasure ──
@@ -3902,6 +4823,28 @@ begin
 end $function$;
 comment on function public.rerun_result(p_session_id uuid, p_tenant_id uuid, p_by text) is 'Queues a result again by hand, with all its attempts. Answers queued, running (one is under way), nothing (the session has none) or not_found.';
 grant execute on function public.rerun_result(p_session_id uuid, p_tenant_id uuid, p_by text) to orchestrator;
+
+-- ── function public.reschedule_session ──
+CREATE OR REPLACE FUNCTION public.reschedule_session(p_session_id uuid, p_tenant_id uuid, p_scheduled_at timestamp with time zone, p_expires_ms bigint)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id and tenant_id = p_tenant_id for update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if s.state_rank >= 70 then return jsonb_build_object('kind', 'ended'); end if;
+  if s.status <> 'scheduled' then return jsonb_build_object('kind', 'begun', 'session', app.session_json(s.id)); end if;
+  update public.interview_sessions set scheduled_at = p_scheduled_at, expires_at = p_scheduled_at + app.interval_ms(p_expires_ms) where id = s.id;
+  update public.session_invitations set expires_at = p_scheduled_at + app.interval_ms(p_expires_ms) where session_id = s.id and revoked_at is null;
+  perform app.emit(s.id, s.tenant_id, 'session.rescheduled', jsonb_build_object('from', s.scheduled_at, 'to', p_scheduled_at));
+  return jsonb_build_object('kind', 'rescheduled', 'session', app.session_json(s.id), 'ahead', app.schedule_ahead(p_tenant_id, p_scheduled_at));
+end $function$;
+comment on function public.reschedule_session(p_session_id uuid, p_tenant_id uuid, p_scheduled_at timestamp with time zone, p_expires_ms bigint) is 'Moves a start time, and with it the expiry of the session and of its invitations. kind: rescheduled (ahead), begun (too late), ended, not_found.';
+grant execute on function public.reschedule_session(p_session_id uuid, p_tenant_id uuid, p_scheduled_at timestamp with time zone, p_expires_ms bigint) to orchestrator;
 
 -- ── function public.resend_invitation ──
 CREATE OR REPLACE FUNCTION public.resend_invitation(p_invitation_id uuid, p_tenant_id uuid, p_code_hash text, p_expires_ms bigint, p_by jsonb)
@@ -4112,6 +5055,56 @@ $function$;
 comment on function public.session_routes(p_session_ids uuid[]) is 'Where these sessions are served now, if anywhere: what the edge answers by. Takes many at once.';
 grant execute on function public.session_routes(p_session_ids uuid[]) to orchestrator;
 
+-- ── function public.settle_sessions ──
+CREATE OR REPLACE FUNCTION public.settle_sessions(p_next jsonb, p_duty text DEFAULT NULL::text, p_fence bigint DEFAULT NULL::bigint)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  v_id uuid;
+  v_result jsonb;
+  v_results jsonb[] := '{}';
+begin
+  if not app.on_duty(p_duty, p_fence) then return '[]'; end if;
+  for v_id in select s.id from public.interview_sessions s where s.state_rank between 30 and 89
+      and exists (select from public.machines m where m.session_id = s.id)
+      and not exists (select from public.machines m where m.session_id = s.id and m.state_rank < 50)
+    order by s.id for update skip locked loop
+    v_result := app.settle_session(v_id, null, p_next);
+    if v_result ->> 'kind' <> 'nothing' then v_results := v_results || (v_result || jsonb_build_object('session_id', v_id)); end if;
+  end loop;
+  return to_jsonb(v_results);
+end $function$;
+comment on function public.settle_sessions(p_next jsonb, p_duty text, p_fence bigint) is 'O2: sessions that were left without a machine. Answers what was done about which.';
+grant execute on function public.settle_sessions(p_next jsonb, p_duty text, p_fence bigint) to orchestrator;
+
+-- ── function public.slow_app ──
+CREATE OR REPLACE FUNCTION public.slow_app(p_app_name text, p_action text, p_retry_ms integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  v_burst interval;
+  v_until timestamptz := clock_timestamp() + app.interval_ms(p_retry_ms);
+begin
+  if p_action = 'list' then
+    update public.tenant_apps set next_list_at = greatest(next_list_at, v_until + interval '3 seconds') where name = p_app_name;
+    return p_retry_ms;
+  end if;
+  -- Fly counts otherwise than we do: nobody may use the burst until it agrees again. Who was refused takes the first slot.
+  update public.tenant_apps set next_create_at = greatest(next_create_at, v_until + app.interval_ms(1000 / creates_per_second) * (create_burst - 1))
+      + app.interval_ms(1000 / creates_per_second)
+    where name = p_app_name
+    returning next_create_at - app.interval_ms(1000 / creates_per_second) * create_burst - clock_timestamp() into v_burst;
+  return greatest(p_retry_ms, ceil(extract(epoch from v_burst) * 1000));
+end $function$;
+comment on function public.slow_app(p_app_name text, p_action text, p_retry_ms integer) is 'Fly answered 429 to a create or list: everybody''s next request of this kind waits for its Retry-After. Answers the caller''s own wait, milliseconds.';
+grant execute on function public.slow_app(p_app_name text, p_action text, p_retry_ms integer) to orchestrator;
+
 -- ── function public.spend_rate_limits ──
 CREATE OR REPLACE FUNCTION public.spend_rate_limits(p_spent jsonb)
  RETURNS jsonb
@@ -4136,6 +5129,33 @@ AS $function$
 $function$;
 comment on function public.spend_rate_limits(p_spent jsonb) is 'Books requests that were already served: [{scope, cost, per_minute, burst}], each scope once. Answers [{scope, wait_ms}]: how long the scope must rest.';
 grant execute on function public.spend_rate_limits(p_spent jsonb) to orchestrator;
+
+-- ── function public.start_scheduled ──
+CREATE OR REPLACE FUNCTION public.start_scheduled(p_launch jsonb, p_lead_ms integer, p_queue_ms integer, p_limit integer DEFAULT 50)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  v_due uuid[];
+  v_id uuid;
+  v_results jsonb[] := '{}';
+begin
+  -- F2: sessions, then counters in one order, then whatever the launches lock.
+  v_due := array(select s.id from public.interview_sessions s
+    where s.status = 'scheduled' and s.scheduled_at <= clock_timestamp() + app.interval_ms(p_lead_ms)
+      and exists (select from public.tenants t where t.id = s.tenant_id and t.status = 'active')
+    order by s.scheduled_at, s.id limit p_limit for update of s skip locked); -- Q4
+  perform 1 from public.tenant_counters where tenant_id in (select tenant_id from public.interview_sessions where id = any (v_due)) order by tenant_id for update;
+  foreach v_id in array v_due loop
+    perform app.move_session(v_id, 'pending');
+    v_results := v_results || app.admit(v_id, p_launch, p_queue_ms);
+  end loop;
+  return to_jsonb(v_results);
+end $function$;
+comment on function public.start_scheduled(p_launch jsonb, p_lead_ms integer, p_queue_ms integer, p_limit integer) is 'Scheduled sessions whose time is near begin: an array of {kind, session_id, intent}. Those over the tenant''s limit are queued.';
+grant execute on function public.start_scheduled(p_launch jsonb, p_lead_ms integer, p_queue_ms integer, p_limit integer) to orchestrator;
 
 -- ── function public.take_intents ──
 CREATE OR REPLACE FUNCTION public.take_intents(p_orchestrator_id uuid, p_taken_ms integer, p_limit integer DEFAULT 20)
@@ -4189,6 +5209,27 @@ begin
 end $function$;
 comment on function public.take_results(p_orchestrator_id uuid, p_taken_ms integer, p_limit integer, p_max_attempts integer) is 'Takes due results for one attempt each; whoever does not report within p_taken_ms has lost it to the next. One whose last attempt was lost is given up.';
 grant execute on function public.take_results(p_orchestrator_id uuid, p_taken_ms integer, p_limit integer, p_max_attempts integer) to orchestrator;
+
+-- ── function public.take_starts ──
+CREATE OR REPLACE FUNCTION public.take_starts(p_orchestrator_id uuid, p_taken_ms integer, p_late_ms integer, p_limit integer DEFAULT 50)
+ RETURNS jsonb
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  with due as (
+    select id from public.machines
+    where state = 'created' and assigned_at is not null and (taken_until is null or taken_until <= clock_timestamp())
+      and (start_requested_at is null or start_requested_at < clock_timestamp() - app.interval_ms(p_late_ms))
+    order by assigned_at limit p_limit for update skip locked
+  ), taken as (
+    update public.machines m set taken_by = p_orchestrator_id, taken_until = clock_timestamp() + app.interval_ms(p_taken_ms)
+    from due where m.id = due.id returning m.id
+  )
+  select coalesce(jsonb_agg(app.intent_json(id)), '[]') from taken
+$function$;
+comment on function public.take_starts(p_orchestrator_id uuid, p_taken_ms integer, p_late_ms integer, p_limit integer) is 'Assigned standby machines that nobody is starting, and those that were asked to start p_late_ms ago and were not heard of since (late).';
+grant execute on function public.take_starts(p_orchestrator_id uuid, p_taken_ms integer, p_late_ms integer, p_limit integer) to orchestrator;
 
 -- ── function public.take_video_jobs ──
 CREATE OR REPLACE FUNCTION public.take_video_jobs(p_taken_ms integer, p_grace_ms integer, p_limit integer DEFAULT 10)
@@ -4250,6 +5291,26 @@ AS $function$
 $function$;
 comment on function public.tenant_origins() is 'Tenants that name browser origins, with them: for the edge and for CORS, which must know before anybody is authenticated.';
 grant execute on function public.tenant_origins() to orchestrator;
+
+-- ── function public.tenant_usage ──
+CREATE OR REPLACE FUNCTION public.tenant_usage(p_tenant_id uuid, p_from timestamp with time zone, p_until timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  with u as (select * from public.machine_usage where tenant_id = p_tenant_id and recorded_at >= p_from and recorded_at < p_until)
+  select jsonb_build_object('machines', count(*), 'sessions', count(distinct session_id), 'started_seconds', coalesce(sum(started_seconds), 0),
+    'standby_seconds', coalesce(sum(standby_seconds), 0), 'cost_usd', coalesce(sum(cost_usd), 0), 'standby_cost_usd', coalesce(sum(standby_cost_usd), 0),
+    'unused_standby_cost_usd', coalesce(sum(standby_cost_usd) filter (where session_id is null), 0),
+    'regions', (select coalesce(jsonb_agg(jsonb_build_object('region', x.region, 'size', x.size, 'machines', x.machines, 'started_seconds', x.started_seconds,
+      'standby_seconds', x.standby_seconds, 'cost_usd', x.cost_usd, 'standby_cost_usd', x.standby_cost_usd) order by x.region, x.size), '[]')
+      from (select region, size, count(*) as machines, sum(started_seconds) as started_seconds, sum(standby_seconds) as standby_seconds,
+        sum(cost_usd) as cost_usd, sum(standby_cost_usd) as standby_cost_usd from u group by 1, 2) x))
+  from u
+$function$;
+comment on function public.tenant_usage(p_tenant_id uuid, p_from timestamp with time zone, p_until timestamp with time zone) is 'What a tenant''s machines that went in this time used and cost, in all and by region and size; standby apart.';
+grant execute on function public.tenant_usage(p_tenant_id uuid, p_from timestamp with time zone, p_until timestamp with time zone) to orchestrator;
 
 -- ── function public.tenants_of_user ──
 CREATE OR REPLACE FUNCTION public.tenants_of_user(p_user_id uuid)

@@ -34,6 +34,7 @@ video_jobs             -     -         -       -       -      R             -   
 video_events           -     -         -       -       -      R             -       -       -
 machine_usage          -     -         r       r       r      R             -       -       -
 orchestrators          -     -         -       -       -      R             -       -       -
+duties                 -     -         -       -       -      R             -       -       -
 audit_log              -     -         -       -       r      R             -       -       -
 consents               -     -         r       r       r      R             -       -       -
 provider_credentials   -     -         -       -       -      R             -       -       -

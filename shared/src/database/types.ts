@@ -187,6 +187,28 @@ export type Database = {
           },
         ];
       };
+      duties: {
+        Row: {
+          expires_at: string;
+          fence: number;
+          holder: string | null;
+          name: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          expires_at?: string;
+          fence?: number;
+          holder?: string | null;
+          name: string;
+        };
+        Update: {
+          expires_at?: string;
+          fence?: number;
+          holder?: string | null;
+          name?: string;
+        };
+        Relationships: [];
+      };
       idempotency_keys: {
         Row: {
           body_hash: string;
@@ -339,6 +361,7 @@ export type Database = {
           candidate_id: string;
           completed_at: string | null;
           consent_text_version: string | null;
+          counted: boolean;
           created_at: string;
           end_requested_at: string | null;
           epoch: number;
@@ -353,6 +376,8 @@ export type Database = {
           placement: string;
           position_id: string;
           presence: string;
+          queue_deadline_at: string | null;
+          queued_at: string | null;
           ready_at: string | null;
           reason: string | null;
           region: string | null;
@@ -381,6 +406,7 @@ export type Database = {
           candidate_id: string;
           completed_at?: string | null;
           consent_text_version?: string | null;
+          counted?: boolean;
           created_at?: string;
           end_requested_at?: string | null;
           epoch?: number;
@@ -395,6 +421,8 @@ export type Database = {
           placement?: string;
           position_id: string;
           presence?: string;
+          queue_deadline_at?: string | null;
+          queued_at?: string | null;
           ready_at?: string | null;
           reason?: string | null;
           region?: string | null;
@@ -422,6 +450,7 @@ export type Database = {
           candidate_id?: string;
           completed_at?: string | null;
           consent_text_version?: string | null;
+          counted?: boolean;
           created_at?: string;
           end_requested_at?: string | null;
           epoch?: number;
@@ -436,6 +465,8 @@ export type Database = {
           placement?: string;
           position_id?: string;
           presence?: string;
+          queue_deadline_at?: string | null;
+          queued_at?: string | null;
           ready_at?: string | null;
           reason?: string | null;
           region?: string | null;
@@ -510,6 +541,7 @@ export type Database = {
           region: string;
           session_id: string | null;
           size: string;
+          standby_cost_usd: number;
           standby_seconds: number;
           started_seconds: number;
           tenant_id: string;
@@ -522,6 +554,7 @@ export type Database = {
           region: string;
           session_id?: string | null;
           size: string;
+          standby_cost_usd?: number;
           standby_seconds?: number;
           started_seconds: number;
           tenant_id: string;
@@ -533,6 +566,7 @@ export type Database = {
           region?: string;
           session_id?: string | null;
           size?: string;
+          standby_cost_usd?: number;
           standby_seconds?: number;
           started_seconds?: number;
           tenant_id?: string;
@@ -571,7 +605,9 @@ export type Database = {
       machines: {
         Row: {
           app_name: string;
+          assigned_at: string | null;
           attempt: number;
+          billed_at: string | null;
           boot_nonce: string | null;
           claimed_at: string | null;
           created_at: string | null;
@@ -583,6 +619,7 @@ export type Database = {
           fly_machine_id: string | null;
           fly_request_id: string | null;
           hard_deadline_at: string | null;
+          host_bad_since: string | null;
           id: string;
           image: string;
           last_heartbeat_at: string | null;
@@ -594,18 +631,22 @@ export type Database = {
           reserved_at: string;
           rss_bytes: number | null;
           session_id: string | null;
+          start_requested_at: string | null;
           started_at: string | null;
           state: string;
           state_rank: number;
           taken_by: string | null;
           taken_until: string | null;
           tenant_id: string;
+          unreachable_since: string | null;
           unsaved_entries: number | null;
         };
         ComputedFields: never;
         Insert: {
           app_name: string;
+          assigned_at?: string | null;
           attempt?: number;
+          billed_at?: string | null;
           boot_nonce?: string | null;
           claimed_at?: string | null;
           created_at?: string | null;
@@ -617,6 +658,7 @@ export type Database = {
           fly_machine_id?: string | null;
           fly_request_id?: string | null;
           hard_deadline_at?: string | null;
+          host_bad_since?: string | null;
           id?: string;
           image: string;
           last_heartbeat_at?: string | null;
@@ -628,17 +670,21 @@ export type Database = {
           reserved_at?: string;
           rss_bytes?: number | null;
           session_id?: string | null;
+          start_requested_at?: string | null;
           started_at?: string | null;
           state?: string;
           state_rank?: never;
           taken_by?: string | null;
           taken_until?: string | null;
           tenant_id: string;
+          unreachable_since?: string | null;
           unsaved_entries?: number | null;
         };
         Update: {
           app_name?: string;
+          assigned_at?: string | null;
           attempt?: number;
+          billed_at?: string | null;
           boot_nonce?: string | null;
           claimed_at?: string | null;
           created_at?: string | null;
@@ -650,6 +696,7 @@ export type Database = {
           fly_machine_id?: string | null;
           fly_request_id?: string | null;
           hard_deadline_at?: string | null;
+          host_bad_since?: string | null;
           id?: string;
           image?: string;
           last_heartbeat_at?: string | null;
@@ -661,12 +708,14 @@ export type Database = {
           reserved_at?: string;
           rss_bytes?: number | null;
           session_id?: string | null;
+          start_requested_at?: string | null;
           started_at?: string | null;
           state?: string;
           state_rank?: never;
           taken_by?: string | null;
           taken_until?: string | null;
           tenant_id?: string;
+          unreachable_since?: string | null;
           unsaved_entries?: number | null;
         };
         Relationships: [
@@ -708,6 +757,7 @@ export type Database = {
           started_at: string;
           url: string;
           version: string;
+          worker_image: string | null;
         };
         ComputedFields: never;
         Insert: {
@@ -717,6 +767,7 @@ export type Database = {
           started_at?: string;
           url: string;
           version: string;
+          worker_image?: string | null;
         };
         Update: {
           draining?: boolean;
@@ -725,6 +776,7 @@ export type Database = {
           started_at?: string;
           url?: string;
           version?: string;
+          worker_image?: string | null;
         };
         Relationships: [];
       };
@@ -1056,6 +1108,7 @@ export type Database = {
           name: string;
           network: string;
           next_create_at: string;
+          next_list_at: string;
           status: string;
           tenant_id: string;
           updated_at: string;
@@ -1068,6 +1121,7 @@ export type Database = {
           name: string;
           network: string;
           next_create_at?: string;
+          next_list_at?: string;
           status?: string;
           tenant_id: string;
           updated_at?: string;
@@ -1079,6 +1133,7 @@ export type Database = {
           name?: string;
           network?: string;
           next_create_at?: string;
+          next_list_at?: string;
           status?: string;
           tenant_id?: string;
           updated_at?: string;
@@ -1745,9 +1800,15 @@ export type Database = {
       };
     };
     Functions: {
+      admit_queued: { Args: { p_launch: Json; p_limit?: number }; Returns: Json };
+      announce_image: { Args: { p_image: string; p_orchestrator_id: string }; Returns: boolean };
       app_ready: { Args: { p_name: string }; Returns: boolean };
       app_removed: { Args: { p_name: string }; Returns: Json };
       append_transcript: { Args: { p_entries: Json }; Returns: string[] };
+      apply_pool_plan: {
+        Args: { p_image: string; p_orchestrator_id: string; p_plan: Json; p_taken_ms: number };
+        Returns: Json;
+      };
       authenticate_api_keys: {
         Args: { p_hashes: string[] };
         Returns: {
@@ -1758,6 +1819,10 @@ export type Database = {
           tenant_id: string;
           tenant_status: string;
         }[];
+      };
+      begin_on_join: {
+        Args: { p_launch: Json; p_region_reason: string; p_regions: string[]; p_session_id: string };
+        Returns: Json;
       };
       calls_to_hang_up: { Args: { p_limit?: number; p_retry_ms?: number }; Returns: Json };
       change_candidate: { Args: { p_candidate_id: string; p_changes: Json; p_tenant_id: string }; Returns: Json };
@@ -1810,6 +1875,7 @@ export type Database = {
       dead_results: { Args: { p_limit?: number }; Returns: Json };
       delete_provider_credential: { Args: { p_by: Json; p_provider: string; p_tenant_id: string }; Returns: boolean };
       delete_webhook: { Args: { p_by: Json; p_id: string; p_tenant_id: string }; Returns: boolean };
+      draw_list_slots: { Args: { p_apps: string[]; p_max_wait_ms?: number; p_urgent?: boolean }; Returns: Json };
       draw_rate_limits: { Args: { p_requests: Json }; Returns: Json };
       erase_candidate: { Args: { p_by: Json; p_candidate_id: string; p_tenant_id: string }; Returns: Json };
       erasures_requested: { Args: { p_limit?: number }; Returns: Json };
@@ -1824,6 +1890,7 @@ export type Database = {
           p_epoch: number;
           p_kind: string;
           p_machine_id: string;
+          p_next?: Json;
           p_outcome?: string;
           p_reason?: string;
           p_transcript_complete?: boolean;
@@ -1847,7 +1914,19 @@ export type Database = {
         };
         Returns: Json;
       };
+      hedge_machine: { Args: { p_duty?: string; p_fence?: number; p_machine_id: string; p_next: Json }; Returns: Json };
       join_session: { Args: { p_browser_hash: string; p_code_hash: string; p_session_id: string }; Returns: Json };
+      keep_duties: {
+        Args: {
+          p_draining?: boolean;
+          p_lease_ms: number;
+          p_names: string[];
+          p_orchestrator_id: string;
+          p_url: string;
+          p_version: string;
+        };
+        Returns: Json;
+      };
       keep_intent: { Args: { p_machine_id: string; p_orchestrator_id: string; p_taken_ms: number }; Returns: boolean };
       keep_result: { Args: { p_session_id: string; p_take: number; p_taken_ms: number }; Returns: boolean };
       list_api_keys: { Args: { p_tenant_id: string }; Returns: Json };
@@ -1878,7 +1957,9 @@ export type Database = {
         Returns: Json;
       };
       list_webhooks: { Args: { p_id?: string; p_tenant_id: string }; Returns: Json };
-      machines_alive: { Args: Record<PropertyKey, never>; Returns: Json };
+      machine_intent: { Args: { p_machine_id: string }; Returns: Json };
+      machines_alive: { Args: { p_apps?: string[] }; Returns: Json };
+      machines_to_bill: { Args: { p_limit?: number }; Returns: Json };
       onboarding_debts: { Args: { p_limit?: number }; Returns: Json };
       open_call: {
         Args: { p_epoch: number; p_machine_id: string; p_ordinal: number; p_provider: string };
@@ -1886,6 +1967,9 @@ export type Database = {
       };
       plan_app: { Args: { p_by: Json; p_name: string; p_network: string; p_tenant_id: string }; Returns: Json };
       plan_tenant: { Args: { p_by: Json; p_settings: Json; p_slug: string }; Returns: Json };
+      pool_demand: { Args: { p_window_ms: number }; Returns: Json };
+      pool_facts: { Args: { p_horizon_ms: number }; Returns: Json };
+      pool_of_tenant: { Args: { p_tenant_id: string }; Returns: Json };
       postpone_video: {
         Args: { p_failure?: string; p_ordinal: number; p_retry_ms: number; p_session_id: string; p_take: number };
         Returns: boolean;
@@ -1932,16 +2016,36 @@ export type Database = {
       };
       record_hang_up: { Args: { p_call_row_id: string }; Returns: undefined };
       record_heartbeats: { Args: { p_beats: Json; p_lease_ms: number }; Returns: Json };
+      record_host: { Args: { p_machine_id: string; p_ok: boolean }; Returns: undefined };
       record_machine_absent: { Args: { p_machine_id: string }; Returns: undefined };
       record_machine_created: {
         Args: { p_fly_machine_id: string; p_machine_id: string; p_region: string };
         Returns: string;
       };
-      record_machine_destroying: { Args: { p_machine_id: string; p_reason: string }; Returns: string };
-      record_machine_gone: {
-        Args: { p_machine_id: string; p_machine_reason: string; p_session_reason?: string };
+      record_machine_destroying: {
+        Args: {
+          p_duty?: string;
+          p_epoch?: number;
+          p_fence?: number;
+          p_judged?: boolean;
+          p_machine_id: string;
+          p_next?: Json;
+          p_reason: string;
+        };
         Returns: Json;
       };
+      record_machine_gone: {
+        Args: {
+          p_duty?: string;
+          p_fence?: number;
+          p_machine_id: string;
+          p_machine_reason: string;
+          p_next?: Json;
+          p_session_reason?: string;
+        };
+        Returns: Json;
+      };
+      record_machine_started: { Args: { p_machine_id: string }; Returns: boolean };
       record_result: {
         Args: { p_result: Json; p_revision: number; p_session_id: string; p_take: number };
         Returns: string;
@@ -1950,6 +2054,13 @@ export type Database = {
         Args: { p_error: string; p_failure: string; p_retry_ms?: number; p_session_id: string; p_take: number };
         Returns: string;
       };
+      record_start_failed: { Args: { p_launch: Json; p_machine_id: string; p_max_attempts: number }; Returns: Json };
+      record_starts: { Args: { p_machine_ids: string[] }; Returns: number };
+      record_unreachable: {
+        Args: { p_epoch: number; p_gap_ms: number; p_machine_id: string; p_next: Json; p_window_ms: number };
+        Returns: Json;
+      };
+      record_usage: { Args: { p_rows: Json }; Returns: number };
       record_video_closed: {
         Args: { p_ordinal: number; p_session_id: string; p_take: number; p_uploaded: boolean };
         Returns: boolean;
@@ -1979,6 +2090,7 @@ export type Database = {
       register_orchestrator: { Args: { p_id: string; p_url: string; p_version: string }; Returns: undefined };
       release_result: { Args: { p_session_id: string; p_take: number }; Returns: boolean };
       removals_under_way: { Args: { p_limit?: number }; Returns: string[] };
+      remove_pool_policy: { Args: { p_by: Json; p_region: string; p_tenant_id: string }; Returns: boolean };
       remove_tenant: { Args: { p_by: Json; p_tenant_id: string }; Returns: Json };
       remove_tenant_user: { Args: { p_by: Json; p_tenant_id: string; p_user_id: string }; Returns: boolean };
       replay_webhook_delivery: {
@@ -1991,6 +2103,10 @@ export type Database = {
       };
       request_erasure: { Args: { p_by: Json; p_candidate_id: string; p_tenant_id: string }; Returns: Json };
       rerun_result: { Args: { p_by?: string; p_session_id: string; p_tenant_id?: string }; Returns: string };
+      reschedule_session: {
+        Args: { p_expires_ms: number; p_scheduled_at: string; p_session_id: string; p_tenant_id: string };
+        Returns: Json;
+      };
       resend_invitation: {
         Args: { p_by: Json; p_code_hash: string; p_expires_ms: number; p_invitation_id: string; p_tenant_id: string };
         Returns: Json;
@@ -2040,15 +2156,26 @@ export type Database = {
       session_events_after: { Args: { p_cursors: Json; p_limit?: number }; Returns: Json };
       session_may_start: { Args: { p_session_id: string }; Returns: Json };
       session_routes: { Args: { p_session_ids: string[] }; Returns: Json };
+      settle_sessions: { Args: { p_duty?: string; p_fence?: number; p_next: Json }; Returns: Json };
+      slow_app: { Args: { p_action: string; p_app_name: string; p_retry_ms: number }; Returns: number };
       spend_rate_limits: { Args: { p_spent: Json }; Returns: Json };
+      start_scheduled: {
+        Args: { p_launch: Json; p_lead_ms: number; p_limit?: number; p_queue_ms: number };
+        Returns: Json;
+      };
       take_intents: { Args: { p_limit?: number; p_orchestrator_id: string; p_taken_ms: number }; Returns: Json };
       take_results: {
         Args: { p_limit?: number; p_max_attempts?: number; p_orchestrator_id: string; p_taken_ms: number };
         Returns: Json;
       };
+      take_starts: {
+        Args: { p_late_ms: number; p_limit?: number; p_orchestrator_id: string; p_taken_ms: number };
+        Returns: Json;
+      };
       take_video_jobs: { Args: { p_grace_ms: number; p_limit?: number; p_taken_ms: number }; Returns: Json };
       take_webhook_deliveries: { Args: { p_limit: number; p_taken_ms: number }; Returns: Json };
       tenant_origins: { Args: Record<PropertyKey, never>; Returns: Json };
+      tenant_usage: { Args: { p_from: string; p_tenant_id: string; p_until: string }; Returns: Json };
       tenants_of_user: { Args: { p_user_id: string }; Returns: Json };
       test_webhook: { Args: { p_id: string; p_tenant_id: string }; Returns: Json };
       transcript_of: {

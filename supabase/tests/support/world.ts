@@ -212,6 +212,7 @@ const sharedTargets: Record<string, Target> = {
     { version: 'x' },
     { id: idOf('x orchestrator'), url: 'x', version: 'x' },
   ),
+  duties: flagRow({ name: 'reconcile:0' }, ['name'], { fence: 9 }, { name: 'reconcile:9' }),
   rate_limits: flagRow(
     { scope: 'key:a', next_at: far },
     ['scope'],
@@ -231,7 +232,7 @@ const order = [
   'tenants', 'tenant_counters', 'tenant_users', 'tenant_apps', 'api_keys', 'provider_credentials', 'webhook_endpoints', 'pool_policies',
   'candidates', 'tenant_candidates', 'positions', 'video_deletions', 'audit_log', 'interview_sessions', 'machines', 'realtime_calls',
   'session_events', 'idempotency_keys', 'session_invitations', 'transcript_entries', 'interview_results', 'video_segments', 'video_jobs', 'video_events',
-  'machine_usage', 'consents', 'webhook_deliveries', 'orchestrators', 'rate_limits',
+  'machine_usage', 'consents', 'webhook_deliveries', 'orchestrators', 'duties', 'rate_limits',
 ]; // biome-ignore format: a list to be read across
 
 const literal = (value: unknown): unknown =>

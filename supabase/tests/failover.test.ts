@@ -1,0 +1,316 @@
+import { randomUUID } from 'node:crypto';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { useProject } from './support/project.ts';
+import {
+  type Answer,
+  call,
+  claim,
+  eventsOf,
+  newSession,
+  newTenant,
+  servedSession,
+  sessionRow,
+  type TestSession,
+  type TestTenant,
+} from './support/sessions.ts';
+
+/** Duties, attempts and the passing on of an assignment, function by function. */
+const project = useProject();
+const db = () => project().owner;
+let tenant: TestTenant;
+beforeAll(async () => {
+  tenant = await newTenant(db());
+});
+
+const next = { orchestrator_id: randomUUID(), taken_ms: 2_000, max_attempts: 3, image: 'worker:1', life_ms: 60_000 };
+const machinesOf = async (session: TestSession): Promise<Answer[]> =>
+  (await db().query('select * from public.machines where session_id = $1 order by attempt', [session.id])).rows;
+const gone = (machineId: string, extra: object = {}) =>
+  call(db(), 'record_machine_gone', {
+    p_machine_id: machineId,
+    p_machine_reason: 'worker_lost',
+    p_next: next,
+    ...extra,
+  });
+const destroying = (machineId: string, reason: string, extra: object = {}) =>
+  call(db(), 'record_machine_destroying', { p_machine_id: machineId, p_reason: reason, ...extra });
+const drain = (machineId: string, epoch: number) =>
+  call(db(), 'finish_session', { p_machine_id: machineId, p_epoch: epoch, p_kind: 'draining', p_next: next });
+const as = (session: TestSession, machineId: string): TestSession => ({ ...session, machineId });
+const beat = (machineId: string, epoch: number) =>
+  call(db(), 'record_heartbeats', {
+    p_beats: [{ machine_id: machineId, epoch, presence: 'present', unsaved_entries: 0 }],
+    p_lease_ms: 20_000,
+  });
+const lapse = (machineId: string) =>
+  db().query("update public.machines set lease_expires_at = now() - interval '1 s' where id = $1", [machineId]);
+
+describe('duties', () => {
+  const names = ['reconcile:0', 'reconcile:1', 'reconcile:2', 'housekeeping'];
+  const keep = (id: string, changes: object = {}): Promise<Array<{ name: string; fence: number }>> =>
+    call(db(), 'keep_duties', {
+      ...{ p_orchestrator_id: id, p_url: 'http://x', p_version: '1', p_names: names, p_lease_ms: 5_000, ...changes },
+    });
+  const clear = () => db().query('delete from public.duties; delete from public.orchestrators');
+  const expire = () => db().query("update public.duties set expires_at = now() - interval '1 s'");
+
+  test('one orchestrator holds all; a second gets its share as soon as the first has noticed it', async () => {
+    await clear();
+    const [a, b] = [randomUUID(), randomUUID()];
+    expect(await keep(a)).toHaveLength(4);
+    expect(await keep(b)).toEqual([]);
+    expect(await keep(a)).toHaveLength(2);
+    expect(await keep(b)).toHaveLength(2);
+  });
+
+  test('are renewed under the same fence, and taken under a higher one', async () => {
+    await clear();
+    const [a, b] = [randomUUID(), randomUUID()];
+    const first = await keep(a);
+    expect(await keep(a)).toEqual(first);
+    await expire();
+    await db().query("update public.orchestrators set last_seen_at = now() - interval '1 minute'");
+    const second = await keep(b);
+    expect(second.map(({ fence }) => fence)).toEqual(first.map(({ fence }) => fence + 1));
+  });
+
+  test('a lease that ran out is not renewed, only taken anew: whoever slept has another fence', async () => {
+    await clear();
+    const a = randomUUID();
+    const [first] = await keep(a);
+    await expire();
+    expect((await keep(a))[0]).toEqual({ name: first?.name, fence: (first?.fence ?? 0) + 1 });
+  });
+
+  test('that are given back are free at once', async () => {
+    await clear();
+    const [a, b] = [randomUUID(), randomUUID()];
+    await keep(a);
+    expect(await keep(a, { p_draining: true })).toEqual([]);
+    expect(await keep(b)).toHaveLength(4);
+  });
+
+  test('twenty orchestrators at once: no duty is held twice', async () => {
+    await clear();
+    const ids = Array.from({ length: 20 }, () => randomUUID());
+    for (let round = 0; round < 3; round += 1) await Promise.all(ids.map((id) => keep(id)));
+    const { rows } = await db().query(
+      'select count(*)::int as n from public.duties where expires_at > clock_timestamp()',
+    );
+    expect(rows).toEqual([{ n: 4 }]);
+  });
+
+  test('what is done under an outdated fence changes nothing', async () => {
+    await clear();
+    const [duty] = await keep(randomUUID());
+    const outdated = { p_duty: duty?.name, p_fence: (duty?.fence ?? 0) - 1 };
+    const session = await servedSession(db(), tenant);
+    expect(await destroying(session.machineId, 'orphan', outdated)).toMatchObject({ kind: 'off_duty' });
+    expect(await gone(session.machineId, outdated)).toEqual({ kind: 'off_duty' });
+    expect((await machinesOf(session))[0]).toMatchObject({ state: 'claimed' });
+    expect(await gone(session.machineId, { ...outdated, p_fence: duty?.fence })).toMatchObject({ kind: 'recorded' });
+  });
+});
+
+describe('a session that loses its machine', () => {
+  test('gets the next attempt in the same transaction; its claim raises the epoch', async () => {
+    const session = await servedSession(db(), tenant);
+    const { next: intent } = await gone(session.machineId);
+    expect(intent).toMatchObject({ session_id: session.id, region: 'fra', attempt: 2 });
+    expect(await claim(db(), as(session, intent.machine_id), 'boot-2')).toMatchObject({
+      kind: 'claimed',
+      session: { epoch: 2 },
+    });
+  });
+
+  test('fails after so many lives, and says why', async () => {
+    const session = await servedSession(db(), tenant);
+    let machineId = session.machineId;
+    for (let life = 1; life < 3; life += 1) {
+      machineId = (await gone(machineId)).next.machine_id;
+      await claim(db(), as(session, machineId), `boot-${life}`);
+    }
+    expect(await gone(machineId)).toMatchObject({ session_ended: true, next: null });
+    expect(await sessionRow(db(), session.id)).toMatchObject({ status: 'failed', reason: 'worker_lost', epoch: 3 });
+  });
+
+  test('hand-overs are not lost lives', async () => {
+    const session = await servedSession(db(), tenant);
+    let machineId = session.machineId;
+    for (let epoch = 1; epoch <= 6; epoch += 1) {
+      machineId = (await drain(machineId, epoch)).next.machine_id;
+      await claim(db(), as(session, machineId), `boot-${epoch}`);
+    }
+    expect(await sessionRow(db(), session.id)).toMatchObject({ status: 'ready', epoch: 7 });
+  });
+
+  test('in finalizing is never given another: it ends as was decided, once its machine is gone', async () => {
+    const session = await servedSession(db(), tenant);
+    await call(db(), 'app.move_session', {
+      ...{ p_session_id: session.id, p_status: 'finalizing', p_outcome: 'completed', p_reason: 'max_duration' },
+    });
+    expect(await gone(session.machineId)).toMatchObject({ session_ended: true, next: null });
+    expect(await sessionRow(db(), session.id)).toMatchObject({ status: 'completed', reason: 'max_duration' });
+  });
+
+  test('and was asked to end, ends as was asked', async () => {
+    const session = await servedSession(db(), tenant);
+    const asked = { p_outcome: 'cancelled', p_reason: 'ended_by_platform' };
+    await call(db(), 'request_end', { p_session_id: session.id, p_tenant_id: tenant.id, ...asked });
+    await gone(session.machineId);
+    expect(await sessionRow(db(), session.id)).toMatchObject({ status: 'cancelled', reason: 'ended_by_platform' });
+  });
+
+  test('because it lived too long, is over', async () => {
+    const session = await servedSession(db(), tenant);
+    await destroying(session.machineId, 'hard_deadline');
+    expect(await gone(session.machineId)).toMatchObject({ session_ended: true });
+  });
+
+  test('between two machines, ends at once when it is asked to, and nothing is left of its attempts', async () => {
+    const session = await servedSession(db(), tenant);
+    const { next: intent } = await drain(session.machineId, 1);
+    const asked = { p_outcome: 'cancelled', p_reason: 'ended_by_platform' };
+    await call(db(), 'request_end', { p_session_id: session.id, p_tenant_id: tenant.id, ...asked });
+    expect((await sessionRow(db(), session.id)).status).toBe('cancelled');
+    expect(await claim(db(), as(session, intent.machine_id), 'late')).toMatchObject({ kind: 'refused' });
+  });
+
+  test('and was forgotten by a crash, is found by the sweep', async () => {
+    const session = await servedSession(db(), tenant);
+    await db().query("update public.machines set state = 'destroyed', reason = 'worker_lost' where id = $1", [
+      session.machineId,
+    ]);
+    const settled: Answer[] = await call(db(), 'settle_sessions', { p_next: next });
+    expect(settled.find(({ session_id }) => session_id === session.id)).toMatchObject({ kind: 'next' });
+    const again: Answer[] = await call(db(), 'settle_sessions', { p_next: next });
+    expect(again.find(({ session_id }) => session_id === session.id)).toBeUndefined();
+  });
+});
+
+describe('the assignment', () => {
+  test('does not pass on while its machine is claimed, however long it has been silent', async () => {
+    const session = await servedSession(db(), tenant);
+    await lapse(session.machineId);
+    const { rows } = await db().query(
+      'select app.start_attempt(s, $2, $3) as intent from public.interview_sessions s where id = $1',
+      [session.id, 'test', JSON.stringify(next)],
+    );
+    expect(await claim(db(), as(session, rows[0].intent.machine_id), 'boot-2')).toMatchObject({
+      kind: 'refused',
+      why: 'another machine serves the session',
+    });
+    expect((await machinesOf(session)).map(({ state }) => state)).toEqual(['claimed', 'draining']);
+  });
+
+  test('passes to the replacement of a lost host; the old one is fenced when it wakes up', async () => {
+    const session = await servedSession(db(), tenant);
+    const { next: intent } = await destroying(session.machineId, 'host_lost', { p_next: next });
+    await claim(db(), as(session, intent.machine_id), 'boot-2');
+    expect(await beat(session.machineId, 1)).toMatchObject([{ directive: { kind: 'fenced' } }]);
+    expect(await beat(intent.machine_id, 2)).toMatchObject([{ directive: { kind: 'continue' } }]);
+    expect(await drain(session.machineId, 1)).toMatchObject({ kind: 'fenced' });
+    expect((await sessionRow(db(), session.id)).epoch).toBe(2);
+  });
+
+  test('of a machine that was claimed after it was judged is left alone', async () => {
+    const session = await newSession(db(), tenant);
+    await claim(db(), session);
+    const judged = { p_epoch: null, p_judged: true, p_next: next };
+    expect(await destroying(session.machineId, 'boot_timeout', judged)).toMatchObject({
+      kind: 'stale',
+      state: 'claimed',
+    });
+  });
+});
+
+describe('a machine that Fly has moved', () => {
+  test('goes on at the next epoch when its first boot handed over; the replacement comes too late', async () => {
+    const session = await servedSession(db(), tenant);
+    const { next: intent } = await drain(session.machineId, 1);
+    const moved = await claim(db(), session, 'boot-moved');
+    expect(moved).toMatchObject({
+      kind: 'claimed',
+      session: { epoch: 2 },
+      losers: [{ machine_id: intent.machine_id }],
+    });
+    expect(await claim(db(), as(session, intent.machine_id), 'late')).toMatchObject({ kind: 'refused' });
+    expect((await machinesOf(session)).map(({ state, reason }) => [state, reason])).toEqual([
+      ['claimed', null],
+      ['destroying', 'superseded'],
+    ]);
+  });
+
+  test('is told to ask again while its first boot may live, and goes on when that was silent for a lease', async () => {
+    const session = await servedSession(db(), tenant);
+    expect(await claim(db(), session, 'boot-2')).toMatchObject({ kind: 'refused', retry: true });
+    await lapse(session.machineId);
+    expect(await claim(db(), session, 'boot-2')).toMatchObject({ kind: 'claimed', session: { epoch: 2 } });
+    expect(await beat(session.machineId, 1)).toMatchObject([{ directive: { kind: 'fenced' } }]);
+  });
+
+  test('has lost when the replacement was faster', async () => {
+    const session = await servedSession(db(), tenant);
+    const { next: intent } = await drain(session.machineId, 1);
+    await claim(db(), as(session, intent.machine_id), 'boot-2');
+    expect(await claim(db(), session, 'boot-moved')).toMatchObject({
+      kind: 'refused',
+      why: 'another machine serves the session',
+    });
+  });
+});
+
+describe('a hedge', () => {
+  const hedge = (machineId: string) =>
+    call(db(), 'hedge_machine', { p_machine_id: machineId, p_next: { ...next, region: 'ams' } });
+
+  test('is one at a time; the first claim wins, and the other is committed to be destroyed', async () => {
+    const session = await newSession(db(), tenant);
+    const intent = await hedge(session.machineId);
+    expect(intent).toMatchObject({ region: 'ams', attempt: 2 });
+    expect(await hedge(session.machineId)).toBeNull();
+    expect(await hedge(intent.machine_id)).toBeNull();
+    await claim(db(), as(session, intent.machine_id), 'boot-2');
+    expect(await claim(db(), session, 'boot-1')).toMatchObject({ kind: 'refused' });
+    expect(await sessionRow(db(), session.id)).toMatchObject({ epoch: 1, region: 'ams' });
+    expect((await machinesOf(session)).map(({ state }) => state)).toEqual(['destroying', 'claimed']);
+  });
+
+  test('that Fly refuses does not end the session beside the machine that is late', async () => {
+    const session = await newSession(db(), tenant);
+    const intent = await hedge(session.machineId);
+    const failed = { p_machine_id: intent.machine_id, p_reason: 'no_capacity' };
+    expect(await call(db(), 'record_create_failed', failed)).toEqual({ kind: 'stale' });
+    expect((await sessionRow(db(), session.id)).status).toBe('provisioning');
+    expect(await claim(db(), session)).toMatchObject({ kind: 'claimed' });
+  });
+
+  test('is not made for a session that is served', async () => {
+    const session = await servedSession(db(), tenant);
+    expect(await hedge(session.machineId)).toBeNull();
+  });
+});
+
+describe('a browser that cannot be connected', () => {
+  const unreachable = (machineId: string, gap = 0) =>
+    call(db(), 'record_unreachable', {
+      ...{ p_machine_id: machineId, p_epoch: 1, p_gap_ms: gap, p_window_ms: 60_000, p_next: next },
+    });
+
+  test('counts only when its candidate had been in the room', async () => {
+    const session = await servedSession(db(), tenant);
+    expect(await unreachable(session.machineId)).toEqual({ kind: 'ignored' });
+  });
+
+  test('twice, a while apart: the machine is given up and the session gets the next attempt, and the log says why', async () => {
+    const session = await servedSession(db(), tenant);
+    await call(db(), 'app.move_session', { p_session_id: session.id, p_status: 'in_progress' });
+    expect(await unreachable(session.machineId)).toMatchObject({ kind: 'noted' });
+    expect(await unreachable(session.machineId, 60_000)).toMatchObject({ kind: 'noted' });
+    expect(await unreachable(session.machineId)).toMatchObject({ kind: 'replaced', next: { attempt: 2 } });
+    expect((await eventsOf(db(), session.id)).slice(-2)).toMatchObject([
+      { type: 'machine.destroying', data: { reason: 'unreachable' } },
+      { type: 'machine.reserved', data: { because: 'unreachable', attempt: 2 } },
+    ]);
+  });
+});
