@@ -42,7 +42,7 @@ describe('when time runs out', () => {
     expect((await platformOf(stack).transcript(interview.session.session_id)).entries.length).toBeGreaterThan(0);
   });
 
-  test('a machine that boots but cannot reach any orchestrator ends itself', async () => {
+  test('a machine that boots but cannot reach any orchestrator ends itself, and the session gets another', async () => {
     const [orchestrator] = stack.orchestrators.splice(0, 1);
     const platform = platformOf(stack);
     await stack.addOrchestrator({ WORKER_API_URL: 'http://127.0.0.1:9' });
@@ -53,7 +53,9 @@ describe('when time runs out', () => {
     });
     await stack.orchestrators.splice(0, 1)[0]?.stop();
     if (orchestrator) stack.orchestrators.push(orchestrator);
-    expect(await endOf(stack, session.session_id)).toMatchObject({ status: 'failed' });
+    const ended = await endOf(stack, session.session_id);
+    expect(ended).toMatchObject({ status: 'expired', reason: 'candidate_never_joined', epoch: 1 });
+    expect(machinesOf(stack, session.session_id).length).toBeGreaterThan(1);
   });
 
   test('the maximum duration ends the interview, after a warning', async () => {
