@@ -129,7 +129,8 @@ begin
     'action', case when m.assigned_at is null then 'create' else 'start' end,
     'late', m.start_requested_at is not null,
     'regions', coalesce(to_jsonb(s.regions), '[]'), 'allowed_regions', to_jsonb(t.allowed_regions),
-    'tried_regions', (select coalesce(jsonb_agg(distinct o.region), jsonb_build_array(m.region)) from public.machines o where o.session_id = m.session_id),
+    'tried_regions', case when m.attempt = 1 then jsonb_build_array(m.region)
+      else (select coalesce(jsonb_agg(distinct o.region), jsonb_build_array(m.region)) from public.machines o where o.session_id = m.session_id) end,
     'hard_deadline_at', m.hard_deadline_at,
     'wait_ms', greatest(0, ceil(extract(epoch from m.not_before - clock_timestamp()) * 1000)))
   from public.machines m join public.tenants t on t.id = m.tenant_id left join public.interview_sessions s on s.id = m.session_id
@@ -399,9 +400,14 @@ begin
 
     v_region := coalesce(r ->> 'first_region', r #>> '{regions,0}', r ->> 'default_region');
     if v_standby is not null then
-      if v_standby = v_pool[1] then v_pool := v_pool[2:]; else v_seen := v_seen || v_standby; end if;
+      if v_standby = v_pool[1] then
+        v_pool := v_pool[2:];
+        v_region := v_pool_region;
+      else
+        v_seen := v_seen || v_standby;
+        v_region := (select region from public.machines where id = v_standby);
+      end if;
       r := r || jsonb_build_object('standby', v_standby, 'machine_id', v_standby);
-      v_region := (select region from public.machines where id = v_standby);
       if v_region is distinct from r #>> '{regions,0}' then r := r || '{"region_reason": "standby"}'; end if;
     end if;
     if not r ? 'candidate_id' then

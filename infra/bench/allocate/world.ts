@@ -17,6 +17,8 @@ export interface AllocateWorld {
   removeStandby(): Promise<void>;
   /** Standby machines that exist at the Fly stand-in too; the pool's policy is to keep that many. */
   addMachines(count: number): Promise<void>;
+  /** A session as the platform is answered. */
+  createOne(url: string): Promise<{ session_id: string; join_token: string | null }>;
   load(url: string, options: Pick<LoadTask, 'concurrency' | 'warmUpMs' | 'measureMs'>): Promise<LoadReport>;
   /** Standby machines assigned, and started, so far. */
   assigned(): Promise<{ assigned: number; started: number; left: number }>;
@@ -79,6 +81,12 @@ export async function createAllocateWorld(stack: Stack, image: string, flyToken:
         done += batch;
       }
       await db.query('analyze public.machines');
+    },
+    createOne: async (url) => {
+      const headers = { authorization: `Bearer ${tenant.apiKey}`, 'content-type': 'application/json' };
+      const answer = await fetch(`${url}/api/sessions`, { method: 'POST', headers, body: bodies[0] as string });
+      if (!answer.ok) throw new Error(`creating a session: HTTP ${answer.status} ${await answer.text()}`);
+      return (await answer.json()) as { session_id: string; join_token: string | null };
     },
     load: async (url, options) => {
       const file = path.join(stack.dir, 'load.json');
