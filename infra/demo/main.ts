@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { processesLeftAfter } from '../stack/leftovers.ts';
 import { type Stack, startStack } from '../stack/stack.ts';
-import { parseOptions, usage } from './options.ts';
+import { type DemoOptions, parseOptions, usage } from './options.ts';
 import { createPlatform } from './platform.ts';
-import { type DemoSummary, runInterview } from './run.ts';
+import { runInterview } from './run.ts';
+import { runSideBySide } from './side-by-side.ts';
 import { createTimeline } from './timeline.ts';
 
 /** `npm run demo`: one whole interview, with a live timeline. Exit 0 only if every step happened. */
@@ -18,7 +19,7 @@ async function main(): Promise<number> {
   const print = (line: string) => process.stdout.write(`${line}\n`);
   const dir = mkdtempSync(path.join(tmpdir(), 'greenroom-'));
   let stack: Stack | undefined;
-  let summary: Omit<DemoSummary, 'processes_left'> | undefined;
+  let summary: Awaited<ReturnType<typeof play>> | undefined;
   let failure: unknown;
   let interrupted = false;
   // Ctrl-C leaves whatever is under way and stops everything; a second one is not needed, the stops are bounded.
@@ -38,7 +39,7 @@ async function main(): Promise<number> {
     stack = await startStack({ dir, voice: { turns: options.turns, paceMs: options.paceMs } });
     print(`Started in ${Math.round(performance.now() - startedMs)} ms. The voice provider is simulated.\n`);
     if (interrupted) throw new Error('interrupted');
-    summary = await Promise.race([runInterview(stack, options, createTimeline(print)), interruption]);
+    summary = await Promise.race([play(stack, options, print), interruption]);
     await printTranscript(stack, summary.session_id, print);
     print(`\nSummary (made by the simulated provider):\n  ${summary.result.summary}`);
   } catch (error) {
@@ -60,6 +61,11 @@ async function main(): Promise<number> {
   if (interrupted) return 130;
   return ok ? 0 : 1;
 }
+
+const play = (stack: Stack, options: DemoOptions, print: (line: string) => void) =>
+  options.tenants === 2
+    ? runSideBySide(stack, options, print)
+    : runInterview(stack, options, createTimeline(print));
 
 async function printTranscript(stack: Stack, sessionId: string, print: (line: string) => void): Promise<void> {
   const { entries } = await createPlatform(stack.publicUrl, stack.tenant.apiKey).transcript(sessionId);

@@ -8,15 +8,18 @@ export interface DemoOptions {
   turns: number;
   /** How long the interviewer speaks per turn, ms. */
   paceMs: number;
+  /** 2: two tenants' interviews side by side, each one's credentials tried against the other's everything. */
+  tenants: 1 | 2;
 }
 
-export const usage = `npm run demo -- [--region CODE] [--turns N] [--pace MS] [--headed] [--json]
+export const usage = `npm run demo -- [--region CODE] [--turns N] [--pace MS] [--tenants 1|2] [--headed] [--json]
 
 Runs one whole interview on the local cloud: an API call, a machine, a call, a transcript, and nothing left.
 
   --region CODE  where the candidate is (default fra)
   --turns N      questions the interviewer asks, 1–200 (default 4)
   --pace MS      how long each side speaks per turn (default 300)
+  --tenants 2    two tenants' interviews side by side, and what each one's keys open of the other's
   --headed       join with a real Chromium instead of the headless candidate
   --json         print one JSON line last, for programs
 `;
@@ -31,6 +34,7 @@ export function parseOptions(args: string[]): DemoOptions | 'help' {
       region: { type: 'string', default: 'fra' },
       turns: { type: 'string', default: '4' },
       pace: { type: 'string', default: '300' },
+      tenants: { type: 'string', default: '1' },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
@@ -44,7 +48,11 @@ export function parseOptions(args: string[]): DemoOptions | 'help' {
   };
   if (!/^[a-z]{3}$/.test(values.region))
     throw new Error(`--region must be a region code such as fra, not ${values.region}`);
+  if (values.tenants !== '1' && values.tenants !== '2')
+    throw new Error(`--tenants must be 1 or 2, not ${values.tenants}`);
+  if (values.tenants === '2' && values.headed) throw new Error('--headed shows one interview: leave out --tenants 2');
   return {
+    tenants: values.tenants === '2' ? 2 : 1,
     json: values.json,
     headed: values.headed,
     region: values.region,

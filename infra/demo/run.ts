@@ -1,5 +1,6 @@
 import type { SessionView } from '@greenroom/shared/protocol/platform-api.ts';
 import { isEnded } from '@greenroom/shared/session/states.ts';
+import type { SeededTenant } from '../stack/seed.ts';
 import type { Stack } from '../stack/stack.ts';
 import { joinInBrowser } from './browser.ts';
 import { startCandidate } from './interview.ts';
@@ -56,13 +57,20 @@ async function takePart(session: SessionView, options: DemoOptions, timeline: Ti
   return `${end.outcome}/${end.reason}`;
 }
 
+export interface Player {
+  /** Default: the stack's own. */
+  tenant?: SeededTenant;
+  onAccepted?: (session: SessionView) => void;
+}
+
 /** Plays one interview from the API call to the machine's end. Throws when a step does not happen. */
 export async function runInterview(
   stack: Stack,
   options: DemoOptions,
   timeline: Timeline,
+  { tenant = stack.tenant, onAccepted = () => undefined }: Player = {},
 ): Promise<Omit<DemoSummary, 'processes_left'>> {
-  const platform = createPlatform(stack.publicUrl, stack.tenant.apiKey);
+  const platform = createPlatform(stack.publicUrl, tenant.apiKey);
   const watching = new AbortController();
   timeline.mark('post', 'POST /api/sessions');
   const session = await platform.createSession(
@@ -74,6 +82,7 @@ export async function runInterview(
     { 'idempotency-key': `demo-${process.pid}-${performance.now()}` },
   );
   timeline.mark('accepted', `session ${session.session_id}`);
+  onAccepted(session);
   const events = followEvents(platform, session.session_id, timeline, watching.signal);
   const limitMs = 60_000 + options.turns * (options.paceMs * 4 + 4_000);
   try {
