@@ -63,9 +63,7 @@ async function main(): Promise<number> {
 }
 
 const play = (stack: Stack, options: DemoOptions, print: (line: string) => void) =>
-  options.tenants === 2
-    ? runSideBySide(stack, options, print)
-    : runInterview(stack, options, createTimeline(print));
+  options.tenants === 2 ? runSideBySide(stack, options, print) : runInterview(stack, options, createTimeline(print));
 
 async function printTranscript(stack: Stack, sessionId: string, print: (line: string) => void): Promise<void> {
   const { entries } = await createPlatform(stack.publicUrl, stack.tenant.apiKey).transcript(sessionId);
