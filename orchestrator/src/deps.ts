@@ -3,6 +3,7 @@ import { newId } from '@greenroom/shared/runtime/ids.ts';
 import { createLogger, type Logger } from '@greenroom/shared/runtime/logger.ts';
 import { hardDeadlineMs } from '@greenroom/shared/session/deadlines.ts';
 import { createAccessPart } from './access/part.ts';
+import { addressKeyOf } from './access/remote-address.ts';
 import { createEventFeed } from './api/event-feed.ts';
 import type { Config } from './config.ts';
 import { createRecordAudit } from './database/audit-store.ts';
@@ -235,7 +236,7 @@ export async function createDeps(config: Config, outside: Outside = {}) {
         ...{ tenants: tenancy.tenants, onboarding: tenancy.onboarding, providerKeys: tenancy.providerKeys },
         noteRefusal: door.noteRefusal,
         perMinute: config.access.perMinute.joinAddress,
-        addressKey: config.keys.credentials,
+        addressKey: addressKeyOf(config.keys.credentials),
         sessionExpiresMs: deadlines.sessionExpiresMs,
         sessions,
         results: finishing.results,

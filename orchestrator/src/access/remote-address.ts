@@ -1,3 +1,4 @@
+import { hkdfSync } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
 
@@ -9,3 +10,7 @@ export function remoteAddressOf({ headers, ip }: { headers: IncomingHttpHeaders;
   const named = [headers['fly-client-ip'] ?? []].flat()[0];
   return named !== undefined && isIP(named) !== 0 ? named : ip;
 }
+
+/** The key that addresses are hashed with, derived: no key is used for two purposes. Rotating the credentials key changes it. */
+export const addressKeyOf = (credentialsKey: Buffer): Buffer =>
+  Buffer.from(hkdfSync('sha256', credentialsKey, '', 'greenroom:addresses', 32));
