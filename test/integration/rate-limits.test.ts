@@ -1,0 +1,71 @@
+import { systemClock } from '@greenroom/shared/runtime/clock.ts';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { SeededTenant } from '../../infra/stack/seed.ts';
+import { createRateLimits } from '../../orchestrator/src/access/rate-limits.ts';
+import { createAccessStore } from '../../orchestrator/src/database/access-store.ts';
+import { type ApiWorld, startApiWorld } from '../support/api-world.ts';
+
+/** Limits as callers meet them, and as several orchestrators share them. */
+let world: ApiWorld;
+let acme: SeededTenant;
+let globex: SeededTenant;
+
+beforeAll(async () => {
+  world = await startApiWorld({
+    API_CALLER_PER_MINUTE: '20',
+    API_TENANT_PER_MINUTE: '30',
+    JOIN_ADDRESS_PER_MINUTE: '5',
+  });
+  [acme, globex] = [await world.tenant('acme'), await world.tenant('globex')];
+});
+afterAll(() => world.stop());
+
+const ask = (as: string) => world.send('/api/sessions', { as });
+
+test('a key has its own, its tenant one for all of its keys, and another tenant is not touched', async () => {
+  const first = await ask(acme.apiKey);
+  expect([first.headers.get('ratelimit-limit'), first.headers.get('ratelimit-remaining')]).toEqual(['20', '19']);
+  expect(Number(first.headers.get('ratelimit-reset'))).toBeGreaterThan(0);
+  let answer = first;
+  for (let n = 0; n < 20; n += 1) answer = await ask(acme.apiKey);
+  expect(answer.json).toMatchObject({ status: 429, code: 'rate_limited' });
+  expect(answer.headers.get('ratelimit-remaining')).toBe('0');
+  expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0);
+
+  const second = await world.key(acme.id, ['sessions:read']);
+  const statuses: number[] = [];
+  for (let n = 0; n < 12; n += 1) statuses.push((await ask(second)).status);
+  expect(statuses.filter((status) => status === 200)).toHaveLength(10);
+  expect((await ask(globex.apiKey)).status).toBe(200);
+});
+
+test('codes are not guessed: an address may try a few a minute', async () => {
+  const body = { session_id: '11111111-1111-4111-8111-111111111111', code: 'a-code-that-is-none' };
+  const statuses: number[] = [];
+  for (let n = 0; n < 7; n += 1) statuses.push((await world.send('/api/join', { method: 'POST', body })).status);
+  expect(statuses).toEqual([410, 410, 410, 410, 410, 429, 429]);
+  const limited = await world.send('/api/join', { method: 'POST', body });
+  expect(limited.json).toMatchObject({ code: 'rate_limited' });
+  expect(Number(limited.headers.get('retry-after'))).toBeGreaterThan(0);
+  // Each browser counts for itself, as Fly's proxy names it.
+  const other = await world.send('/api/join', { method: 'POST', body, headers: { 'fly-client-ip': '203.0.113.9' } });
+  expect(other.status).toBe(410);
+});
+
+test('what one orchestrator served, another counts too', async () => {
+  const store = createAccessStore(world.deps.connection.database);
+  const [one, two] = [1, 2].map(() => createRateLimits({ clock: systemClock, spend: store.spend }));
+  const limit = { scope: 'key:shared', perMinute: 60, burst: 10 };
+  for (let n = 0; n < 10; n += 1) expect(one?.draw([limit]).allowed).toBe(true);
+  await one?.book();
+  expect(two?.draw([limit]).allowed).toBe(true);
+  await two?.book();
+  const drawn = two?.draw([limit]);
+  expect(drawn?.allowed).toBe(false);
+  expect(drawn?.retryAfterMs).toBeGreaterThan(500);
+  // A control: a scope that nobody else used is not held back.
+  const other = { ...limit, scope: 'key:other' };
+  two?.draw([other]);
+  await two?.book();
+  expect(two?.draw([other]).allowed).toBe(true);
+});
