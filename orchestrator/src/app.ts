@@ -33,6 +33,8 @@ import { workerRoutes } from './workers/routes.ts';
  *     not by parsing every answer again.
  */
 const bodyLimitBytes = 262_144;
+/** A request must have come whole within this; otherwise who sends a byte a second holds a connection for ever. */
+const receiveMs = 30_000;
 const safeRequestId = /^[\w.:-]{8,128}$/;
 
 const requestIdOf = (given: string | string[] | undefined): string => {
@@ -104,7 +106,12 @@ async function registerRoutes(app: FastifyInstance, deps: Deps): Promise<void> {
 /** Builds the application; the caller listens, and closes it. */
 export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   const app = Fastify({
-    http: { shouldUpgradeCallback: deps.edge.shouldUpgrade }, // A1
+    http: {
+      shouldUpgradeCallback: deps.edge.shouldUpgrade,
+      headersTimeout: receiveMs,
+      connectionsCheckingInterval: 5_000,
+    }, // A1
+    requestTimeout: receiveMs,
     bodyLimit: bodyLimitBytes,
     genReqId: ({ headers }) => requestIdOf(headers['fly-request-id'] ?? headers['x-request-id']),
     logger: false,

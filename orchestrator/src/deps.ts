@@ -197,7 +197,7 @@ export async function createDeps(config: Config, outside: Outside = {}) {
   ];
   const ticker = createTicker(jobs, { clock, logger });
 
-  let stopping = false;
+  const stopping = new AbortController();
   const checks: Check[] = [
     { name: 'database', freshMs: 2_000, run: () => register().then(() => true) },
     { name: 'keys', freshMs: 60_000, run: async () => tokens.browserTokens.keys.jwks.keys.length > 0 },
@@ -242,6 +242,7 @@ export async function createDeps(config: Config, outside: Outside = {}) {
         results: finishing.results,
         create,
         readiness,
+        stopping: stopping.signal,
         launcher: planning.launcher,
         arrivals: planning.arrivals,
         pool: planning.pool,
@@ -271,10 +272,8 @@ export async function createDeps(config: Config, outside: Outside = {}) {
       logger,
       onChange,
     },
-    isStopping: () => stopping,
-    beginStopping: () => {
-      stopping = true;
-    },
+    isStopping: () => stopping.signal.aborted,
+    beginStopping: () => stopping.abort(),
     closeConnections: async () => {
       await Promise.all([fly.close(), voice.close(), video?.close(), connection.close()]);
     },

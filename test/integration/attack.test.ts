@@ -1,7 +1,9 @@
+import net from 'node:net';
 import { DatabaseError } from '@greenroom/shared/database/client.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { wasRolledBack } from '../../orchestrator/src/database/connection.ts';
 import { createStore } from '../../session-worker/src/store.ts';
+import { type ApiWorld, startApiWorld } from '../support/api-world.ts';
 import {
   asWorker,
   type SeededSession,
@@ -10,6 +12,7 @@ import {
   startDatabase,
   type TestDatabase,
 } from '../support/database.ts';
+import { until } from '../support/session.ts';
 
 /** What somebody who means harm, or a broken program, sends to us: never a 500, never a wait without end. */
 describe('what reaches the database all the same', () => {
@@ -39,5 +42,72 @@ describe('what reaches the database all the same', () => {
     const rest = { confidence: null, start_ms: null, end_ms: null, interrupted: false, verified: true };
     expect(await store.append([{ ...broken, ...rest }])).toMatchObject({ kind: 'refused' });
     expect(await store.append([{ ...broken, ...rest, text: 'fine' }])).toEqual({ kind: 'ok', value: ['i'] });
+  });
+});
+
+describe('connections that misbehave', () => {
+  let world: ApiWorld;
+  let as: string;
+  let port: number;
+  const session = { candidate: { name: 'Ada' }, position: { title: 'Engineer' }, region: 'fra' };
+
+  beforeAll(async () => {
+    world = await startApiWorld();
+    as = (await world.tenant('acme')).apiKey;
+    port = Number(new URL(world.url).port);
+  });
+  afterAll(() => world.stop());
+
+  /** Sends bytes as they are. */
+  async function connect(...lines: string[]): Promise<net.Socket> {
+    const socket = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+    socket.on('error', () => undefined);
+    await new Promise<void>((resolve) => socket.write(`${lines.join('\r\n')}\r\n\r\n`, () => resolve()));
+    return socket;
+  }
+  const connections = () => new Promise<number>((resolve) => world.app.server.getConnections((_, n) => resolve(n)));
+
+  test('readers of events that leave at any instant leave nothing behind', async () => {
+    const { session_id } = (await world.send('/api/sessions', { method: 'POST', as, body: session })).json;
+    for (let n = 0; n < 60; n += 1) {
+      const socket = await connect(
+        `GET /api/sessions/${session_id}/events HTTP/1.1`,
+        'host: x',
+        `authorization: Bearer ${as}`,
+      );
+      setTimeout(() => socket.destroy(), n % 12);
+    }
+    await until('all have left', () => connections().then((n) => n <= 2));
+    await until('nobody is watched for', () => world.deps.feed.watchers === 0);
+  });
+
+  test('a body that breaks off is the caller’s fault and not an error of ours', async () => {
+    const before = world.lines.filter((line) => line.includes('"level":"error"')).length;
+    const socket = await connect(
+      'POST /api/sessions HTTP/1.1',
+      'host: x',
+      'content-type: application/json',
+      'content-length: 50',
+    );
+    const held = await until('it is received', connections);
+    socket.destroy();
+    await until('it is over', () => connections().then((n) => n < held));
+    await world.send('/healthz');
+    expect(world.lines.filter((line) => line.includes('"level":"error"'))).toHaveLength(before);
+  });
+
+  test('a request must have come whole in half a minute', () => {
+    expect(world.app.server.requestTimeout).toBe(30_000);
+    expect(world.app.server.headersTimeout).toBe(30_000);
+  });
+
+  test('whoever waits for a session is answered when this process stops', { timeout: 20_000 }, async () => {
+    const headers = { prefer: 'wait=60' };
+    const waiting = world.send('/api/sessions', { method: 'POST', as, body: session, headers });
+    await until('it waits', () => world.deps.readiness.waiting > 0);
+    world.deps.beginStopping();
+    const answer = await waiting;
+    expect(answer.status).toBe(201);
+    expect(answer.json.status).toBe('provisioning');
   });
 });

@@ -11,6 +11,10 @@ import { sessionNotFound, sessionParams } from './sessions.ts';
 /**
  * `GET /api/sessions/{id}/events`: server-sent events. `Last-Event-ID` continues where a connection broke off.
  * The stream stays open after the session's end (its machine's end and late entries follow) until the reader leaves.
+ *
+ * V1  Who has left is known by the socket: it may have closed before there was a stream, and the response of a request
+ *     that was pipelined behind another is never told.
+ * V2  A stream that is being ended is written to no more.
  */
 export interface EventRoutesDeps {
   authenticate: Authenticate;
@@ -37,6 +41,8 @@ export function eventRoutes({ authenticate, sessions, feed, clock }: EventRoutes
 
   const stream = (reply: FastifyReply, sessionId: string, after: number): void => {
     const response = reply.raw;
+    const { socket } = reply.request.raw;
+    if (socket.destroyed) return; // V1
     response.writeHead(200, {
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-store',
@@ -54,18 +60,22 @@ export function eventRoutes({ authenticate, sessions, feed, clock }: EventRoutes
       timer = clock.setTimer(beat, keepAliveMs);
     };
     let timer = clock.setTimer(beat, keepAliveMs);
-    const end = () => response.end();
-    streams.add(end);
-    response.once('close', () => {
+    const leave = () => {
       unwatch();
       timer.cancel();
       streams.delete(end);
-    });
+    };
+    const end = () => {
+      leave(); // V2
+      response.end();
+    };
+    streams.add(end);
+    socket.once('close', leave);
   };
 
   return async (app) => {
     app.addHook('preClose', async () => {
-      for (const end of streams) end();
+      for (const end of [...streams]) end();
     });
     app.get(
       '/sessions/:id/events',

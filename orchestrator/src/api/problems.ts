@@ -68,7 +68,9 @@ export const validatorCompiler: FastifySchemaCompiler<z.ZodType> =
 
 export function registerErrors(app: FastifyInstance, logger: Logger): void {
   app.setErrorHandler((error, request: FastifyRequest, reply) => {
-    const problem = asAppError(error);
+    // Who leaves in the middle of a body is no failure of ours.
+    const cut = request.raw.readableAborted;
+    const problem = cut ? new AppError('invalid_json', { detail: 'The body ended early.' }) : asAppError(error);
     const fields = {
       request_id: request.id,
       method: request.method,

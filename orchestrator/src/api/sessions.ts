@@ -28,6 +28,8 @@ export interface SessionRoutesDeps extends ViewDeps {
   endings: Pick<Endings, 'destroy'>;
   fly: Pick<FlyClient, 'stop'>;
   stopTimeoutMs: number;
+  /** Aborted when this process begins to stop: nobody is kept waiting then. */
+  stopping: AbortSignal;
 }
 
 export const sessionParams = z.object({ id: uuid });
@@ -58,11 +60,11 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
   const createSession = createSessionCreator(deps.create);
   const reschedule = createRescheduler({ ...deps.create, sessions });
 
-  /** The session once it is ready, or as it is after `waitS`. */
+  /** The session once it is ready, or as it is after `waitS`. It exists: an absent database does not take that back. */
   const waited = async (row: SessionRow, waitS: number): Promise<SessionRow> => {
     if (waitS === 0) return row;
-    await readiness.wait(row.session_id, waitS * 1_000);
-    return (await sessions.get(row.session_id, row.tenant_id)) ?? row;
+    await readiness.wait(row.session_id, waitS * 1_000, deps.stopping);
+    return (await sessions.get(row.session_id, row.tenant_id).catch(() => undefined)) ?? row;
   };
 
   /** A served session is asked by its directive, and promptly by Fly's stop; an unserved one has ended already. */

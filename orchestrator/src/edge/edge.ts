@@ -210,6 +210,9 @@ export function createEdge({
     answerPlain(socket, {
       'fly-replay': replayHeader(answer.app, answer.flyMachineId, answer.state, deadlines.replayTimeoutMs),
     }); // G3
+    // A peer that never closes its side would hold the socket for ever.
+    const timer = clock.setTimer(() => socket.destroy(), closingMs);
+    socket.once('close', () => timer.cancel());
   };
 
   return {
