@@ -37,6 +37,10 @@ export interface Stack {
   /** Makes and changes tenants. */
   operatorToken: string;
   orchestrators: OrchestratorProcess[];
+  /** What an orchestrator of this stack is started with, but for HOST and PORT. */
+  environment: Readonly<Record<string, string>>;
+  /** Marks the machines of this stack at Fly. */
+  deploymentId: string;
   /** The Fly stand-in's organisation token. */
   flyToken: string;
   /** Where the platform and candidates reach it: Fly's proxy. */
@@ -157,6 +161,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       tenant,
       operatorToken,
       orchestrators,
+      environment,
+      deploymentId: environment.DEPLOYMENT_ID as string,
       flyToken,
       publicUrl: cloud.fly.proxyUrl,
       logLines,

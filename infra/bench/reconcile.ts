@@ -1,0 +1,137 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import path from 'node:path';
+import { text } from 'node:stream/consumers';
+import pg from 'pg';
+import { type Stack, startStack } from '../stack/stack.ts';
+import { type Benchmark, type Figure, median } from './figures.ts';
+import type { TickReport } from './reconcile/tick.ts';
+
+/**
+ * `bench reconcile`: one full tick over 1,000 and over 10,000 machines that all serve: every app listed at the Fly
+ * stand-in, every row read, both compared; and the heartbeats of 10,000 workers taken by one orchestrator. CPU is that of
+ * the orchestrator's process. The baseline asks Fly for each machine by itself.
+ */
+const image = `registry.fly.io/bench@sha256:${'d'.repeat(64)}`;
+const sizes = [1_000, 10_000] as const;
+const perApp = 1_000;
+const script = path.join(import.meta.dirname, 'reconcile/tick.ts');
+
+const insertServing = `with given as (select * from unnest($3::uuid[], $4::text[]) as g (id, fly_id)),
+  sessions as (insert into public.interview_sessions (id, tenant_id, candidate_id, position_id, status, epoch, expires_at)
+    select g.id, $1, $5, $6, 'in_progress', 1, now() + interval '1 day' from given g returning id),
+  made as (insert into public.machines (id, tenant_id, session_id, app_name, region, image, state, epoch, boot_nonce, fly_machine_id,
+      created_at, claimed_at, last_heartbeat_at, lease_expires_at, hard_deadline_at)
+    select g.id, $1, s.id, $2, 'fra', 'x', 'claimed', 1, 'boot', g.fly_id, now(), now(), now(), now() + interval '1 day', now() + interval '1 day'
+    from given g join sessions s on s.id = g.id returning id)
+  select count(*) from made`;
+
+async function fill(stack: Stack, db: pg.Client, from: number, count: number): Promise<void> {
+  const person = await db.query(
+    `with c as (insert into public.candidates default values returning id)
+     insert into public.tenant_candidates (tenant_id, candidate_id, name) select $1, id, 'Bench' from c returning candidate_id`,
+    [stack.tenant.id],
+  );
+  const position = await db.query("insert into public.positions (tenant_id, title) values ($1, 'Bench') returning id", [
+    stack.tenant.id,
+  ]);
+  const call = (method: string, at: string, body: object) =>
+    fetch(`${stack.cloud.fly.apiUrl}/v1${at}`, {
+      method,
+      headers: { authorization: `Bearer ${stack.flyToken}`, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    }).then((answer) => answer.json() as Promise<{ id: string }>);
+  const makeOne = async (app: string): Promise<[string, string]> => {
+    const id = crypto.randomUUID();
+    const metadata = { deployment_id: stack.deploymentId, machine_id: id };
+    const config = { image, metadata, auto_destroy: true };
+    return [id, (await call('POST', `/apps/${app}/machines`, { region: 'fra', skip_launch: true, config })).id];
+  };
+  for (let done = from; done < from + count; done += perApp) {
+    const app = `gr-bench-${done}`;
+    await call('POST', '/apps', { app_name: app, org_slug: 'local', network: 'bench' });
+    await db.query(
+      "insert into public.tenant_apps (name, tenant_id, network, status) values ($1, $2, 'bench', 'ready')",
+      [app, stack.tenant.id],
+    );
+    const pairs: Array<[string, string]> = [];
+    while (pairs.length < perApp) pairs.push(...(await Promise.all(Array.from({ length: 50 }, () => makeOne(app)))));
+    const ids = [pairs.map(([id]) => id), pairs.map(([, fly]) => fly)];
+    await db.query(insertServing, [stack.tenant.id, app, ...ids, person.rows[0].candidate_id, position.rows[0].id]);
+  }
+  await db.query('update public.interview_sessions set machine_id = id where machine_id is null');
+  await db.query('vacuum analyze');
+}
+
+async function measure(stack: Stack, heartbeats: boolean): Promise<TickReport> {
+  const child = spawn(process.execPath, ['--expose-gc', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { PATH: process.env.PATH ?? '', ...stack.environment, BENCH_HEARTBEATS: String(heartbeats) },
+  });
+  const [output] = await Promise.all([text(child.stdout), once(child, 'exit')]);
+  return JSON.parse(output.trim().split('\n').at(-1) ?? '') as TickReport;
+}
+
+export const reconcile: Benchmark = async (progress) => {
+  const stack = await startStack({
+    orchestrators: 0,
+    flyLatency: 'zero',
+    flyLimits: false,
+    environment: { LOG_LEVEL: 'error' },
+  });
+  const db = new pg.Client({ connectionString: stack.cloud.supabase.dbUrl });
+  try {
+    stack.cloud.fly.registerImage(image, { inProcess: () => ({ stop: () => undefined }) });
+    await db.connect();
+    const reports: TickReport[] = [];
+    let have = 0;
+    for (const size of sizes) {
+      await fill(stack, db, have, size - have);
+      have = size;
+      const report = await measure(stack, size === sizes.at(-1));
+      progress(
+        `${size} machines: ${median(report.cpuMs).toFixed(0)} ms of CPU, ${median(report.wallMs).toFixed(0)} ms a tick`,
+      );
+      reports.push(report);
+    }
+    return figuresOf(reports[0] as TickReport, reports[1] as TickReport);
+  } finally {
+    await db.end().catch(() => undefined);
+    await stack.stop();
+  }
+};
+
+function figuresOf(small: TickReport, large: TickReport): Figure[] {
+  const beats = large.heartbeats as NonNullable<TickReport['heartbeats']>;
+  const [before, after] = large.heapMb;
+  const growth = median(large.cpuMs) / median(small.cpuMs);
+  return [
+    {
+      name: 'CPU of a tick over 1,000',
+      value: median(small.cpuMs),
+      unit: 'ms',
+      target: null,
+      baseline: small.plainCpuMsPerMachine * 1_000,
+    },
+    {
+      name: 'CPU of a tick over 10,000',
+      value: median(large.cpuMs),
+      unit: 'ms',
+      target: 1_000,
+      baseline: large.plainCpuMsPerMachine * 10_000,
+    },
+    { name: 'growth of CPU from 1,000 to 10,000', value: growth, unit: '×', target: 10.5, baseline: 10 },
+    {
+      name: 'heap after six ticks over 10,000, beside before',
+      value: after - before,
+      unit: 'MB',
+      target: 5,
+      baseline: null,
+    },
+    { name: 'acts where nothing differs', value: small.acts + large.acts, unit: '', target: 0, baseline: null },
+    { name: 'heartbeats taken', value: beats.perSecond, unit: '/s', target: 1_990, baseline: null, atLeast: true },
+    { name: 'rpcs for them', value: beats.rpcPerSecond, unit: '/s', target: 2, baseline: beats.perSecond },
+    { name: 'CPU for them', value: beats.cpuMsPerSecond, unit: 'ms/s', target: null, baseline: null },
+    { name: 'slowest heartbeat', value: beats.slowestMs, unit: 'ms', target: null, baseline: null },
+  ];
+}
