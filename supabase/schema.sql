@@ -714,7 +714,7 @@ comment on column public.session_events.session_id is 'What it happened to.';
 comment on column public.session_events.type is 'What happened, such as session.ready or machine.created.';
 CREATE INDEX session_events_session ON public.session_events USING btree (session_id, id);
 CREATE INDEX session_events_tenant ON public.session_events USING btree (tenant_id, id);
-CREATE TRIGGER queue_webhooks AFTER INSERT ON public.session_events FOR EACH ROW WHEN ((new.type !~~ 'machine.%'::text)) EXECUTE FUNCTION app.queue_webhooks();
+CREATE TRIGGER queue_webhooks AFTER INSERT ON public.session_events REFERENCING NEW TABLE AS incoming FOR EACH STATEMENT EXECUTE FUNCTION app.queue_webhooks();
 alter table public.session_events enable row level security;
 create policy "members read their tenant's rows" on public.session_events for select to authenticated
   using ((tenant_id IN ( SELECT app.my_tenants() AS my_tenants)));
@@ -1453,127 +1453,138 @@ begin
 end $function$;
 comment on function app.copy_tenant_rules() is 'R3: a new session asks for the consent its tenant asks for now.';
 
--- ── function app.create_session ──
-CREATE OR REPLACE FUNCTION app.create_session(r jsonb)
+-- ── function app.create_for_tenant ──
+CREATE OR REPLACE FUNCTION app.create_for_tenant(p_tenant_id uuid, p_requests jsonb)
  RETURNS jsonb
  LANGUAGE plpgsql
  SET search_path TO ''
 AS $function$
 declare
-  v_tenant uuid := (r ->> 'tenant_id')::uuid;
-  v_id uuid := (r ->> 'session_id')::uuid;
-  v_known public.idempotency_keys;
-  v_max integer;
-  v_max_duration integer;
+  t public.tenants;
+  r jsonb;
+  v_n bigint;
+  v_judged jsonb;
   v_live integer;
+  v_queued integer;
   v_wait integer;
-  v_candidate uuid;
-  v_position uuid;
-  v_machine uuid;
+  v_has_app boolean;
+  v_has_standby boolean;
+  v_people uuid[];
+  v_positions uuid[];
+  v_pool uuid[];
+  v_pool_region text := p_requests #>> '{0,regions,0}';
+  v_pool_image text := p_requests #>> '{0,image}';
+  v_seen uuid[];
   v_standby uuid;
-  v_regions text[] := coalesce((select array_agg(x) from jsonb_array_elements_text(r -> 'regions') x), '{}');
-  v_region text := coalesce(r ->> 'first_region', r #>> '{regions,0}', r ->> 'default_region');
-  v_reason text := r ->> 'region_reason';
-  v_due timestamptz := (r ->> 'scheduled_at')::timestamptz;
-  v_begin text := 'now';
+  v_region text;
+  v_known record;
+  v_keys jsonb := '{}';
+  v_accepted jsonb[] := '{}';
+  v_results jsonb := '{}';
 begin
   -- F2: the tenant's counter first. Two requests with one key meet here, so the second finds the first's row.
-  select c.live_sessions, t.max_live_sessions, t.max_duration_ms into v_live, v_max, v_max_duration
-    from public.tenant_counters c join public.tenants t on t.id = c.tenant_id
-    where c.tenant_id = v_tenant and t.status = 'active' for update of c;
-  if not found then return jsonb_build_object('kind', 'tenant_inactive'); end if;
-
-  if r ->> 'idempotency_key' is not null then
-    select * into v_known from public.idempotency_keys where tenant_id = v_tenant and key = r ->> 'idempotency_key';
-    if found and v_known.body_hash <> r ->> 'body_hash' then return jsonb_build_object('kind', 'idempotency_mismatch'); end if;
-    if found then return jsonb_build_object('kind', 'replayed', 'session', app.session_json(v_known.session_id)); end if;
+  select c.live_sessions into v_live from public.tenant_counters c where c.tenant_id = p_tenant_id for update;
+  select * into t from public.tenants where id = p_tenant_id and status = 'active';
+  if v_live is null or t.id is null then
+    return (select jsonb_object_agg(n, '{"kind": "tenant_inactive"}'::jsonb) from jsonb_array_elements(p_requests) with ordinality as x (x, n));
+  end if;
+  v_queued := (select count(*) from public.interview_sessions where tenant_id = p_tenant_id and queue_deadline_at is not null);
+  v_has_app := exists (select from public.tenant_apps where tenant_id = p_tenant_id and status = 'ready');
+  v_people := array(select candidate_id from public.tenant_candidates where tenant_id = p_tenant_id
+    and candidate_id in (select (x ->> 'candidate_id')::uuid from jsonb_array_elements(p_requests) x));
+  v_positions := array(select id from public.positions where tenant_id = p_tenant_id
+    and id in (select (x ->> 'position_id')::uuid from jsonb_array_elements(p_requests) x));
+  -- Most requests of a batch want the same: their machines are taken in one go. In the order of the index, which is
+  -- otherwise passed over while a table is full of standby machines.
+  perform 1 from public.machines where tenant_id = p_tenant_id and session_id is null and state = 'created' order by tenant_id, region, created_at limit 1;
+  v_has_standby := found;
+  if v_has_standby then
+    v_pool := array(select id from public.machines where tenant_id = p_tenant_id and region = v_pool_region and session_id is null
+      and state = 'created' and image = v_pool_image order by created_at limit jsonb_array_length(p_requests) for update skip locked);
+    v_seen := v_pool;
   end if;
 
-  if (r ->> 'max_duration_ms')::integer > v_max_duration then
-    return jsonb_build_object('kind', 'duration_exceeded', 'limit', v_max_duration);
-  end if;
-  if v_due > clock_timestamp() + app.interval_ms(coalesce((r ->> 'start_lead_ms')::numeric, 0)) then
-    v_begin := 'scheduled';
-  else
-    -- Who waits in the queue goes before who comes now.
-    v_wait := (select count(*) from public.interview_sessions where tenant_id = v_tenant and queue_deadline_at is not null);
-    if v_live + v_wait >= v_max then
-      if r ->> 'admission' is distinct from 'queue' then return jsonb_build_object('kind', 'quota_exceeded', 'limit', v_max); end if;
-      if v_wait >= (r ->> 'max_queued')::integer then return jsonb_build_object('kind', 'queue_full', 'limit', v_wait); end if;
-      v_begin := 'queued';
-    elsif r ->> 'placement' = 'on_join' then
-      v_begin := 'on_join';
+  for r, v_n in select x, n from jsonb_array_elements(p_requests) with ordinality as e (x, n) loop
+    if r ->> 'idempotency_key' is not null then
+      select k.body_hash, k.session_id into v_known from public.idempotency_keys k where k.tenant_id = p_tenant_id and k.key = r ->> 'idempotency_key';
+      if not found and v_keys ? (r ->> 'idempotency_key') then
+        select * into v_known from jsonb_to_record(v_keys -> (r ->> 'idempotency_key')) as k (body_hash text, session_id uuid);
+      end if;
+      if v_known.session_id is not null then
+        v_results := v_results || jsonb_build_object(v_n, case when v_known.body_hash = r ->> 'body_hash'
+          then jsonb_build_object('kind', 'replayed', 'session_id', v_known.session_id) else '{"kind": "idempotency_mismatch"}' end);
+        continue;
+      end if;
     end if;
-  end if;
-
-  if r ? 'candidate_id' then
-    select candidate_id into v_candidate from public.tenant_candidates
-      where tenant_id = v_tenant and candidate_id = (r ->> 'candidate_id')::uuid;
-    if not found then return jsonb_build_object('kind', 'candidate_not_found'); end if;
-  end if;
-  if r ? 'position_id' then
-    select id into v_position from public.positions where tenant_id = v_tenant and id = (r ->> 'position_id')::uuid;
-    if not found then return jsonb_build_object('kind', 'position_not_found'); end if;
-  end if;
-  perform 1 from public.tenant_apps where tenant_id = v_tenant and status = 'ready' limit 1;
-  if not found then return jsonb_build_object('kind', 'no_app'); end if;
-  if v_begin = 'now' then
-    v_standby := app.take_standby(v_tenant, v_regions, r ->> 'image');
-    if v_standby is null and (r ->> 'all_closed')::boolean then return jsonb_build_object('kind', 'no_capacity'); end if;
-  end if;
-  v_wait := app.draw_start(v_tenant);
-  if v_wait > 0 then return jsonb_build_object('kind', 'rate_limited', 'retry_after_ms', v_wait); end if;
-  v_candidate := coalesce(v_candidate, app.find_or_make_candidate(v_tenant, r -> 'candidate'));
-  if v_position is null then
-    insert into public.positions (tenant_id, title, description)
-      values (v_tenant, r #>> '{position,title}', r #>> '{position,description}') returning id into v_position;
-  end if;
-
-  if v_standby is not null then
-    select region into v_region from public.machines where id = v_standby;
-    if v_region is distinct from v_regions[1] then v_reason := 'standby'; end if;
-  end if;
-  -- Born in its state: nobody can know it yet, so neither a move nor an order between writers (F5) is needed.
-  insert into public.interview_sessions (id, tenant_id, candidate_id, position_id, user_id, api_key_id, status, settings, metadata, regions, region,
-      region_reason, simulated, max_duration_ms, placement, admission, scheduled_at, counted, queued_at, queue_deadline_at, expires_at)
-    values (v_id, v_tenant, v_candidate, v_position, (r ->> 'user_id')::uuid, (r ->> 'api_key_id')::uuid,
-      case v_begin when 'now' then 'provisioning' when 'scheduled' then 'scheduled' else 'pending' end, coalesce(r -> 'settings', '{}'),
-      coalesce(r -> 'metadata', '{}'), v_regions, v_region, v_reason, (r ->> 'simulated')::boolean, (r ->> 'max_duration_ms')::integer,
-      coalesce(r ->> 'placement', 'now'), coalesce(r ->> 'admission', 'reject'), v_due, v_begin in ('now', 'on_join'),
-      case when v_begin = 'queued' then clock_timestamp() end,
-      case when v_begin = 'queued' then clock_timestamp() + app.interval_ms((r ->> 'queue_ms')::numeric) end,
-      greatest(v_due, clock_timestamp()) + app.interval_ms((r ->> 'expires_ms')::numeric));
-  if v_begin in ('now', 'on_join') then
-    update public.tenant_counters set live_sessions = live_sessions + 1 where tenant_id = v_tenant;
-  end if;
-  if v_begin = 'now' then
-    v_machine := coalesce(v_standby, (r ->> 'machine_id')::uuid);
-    if v_standby is not null then perform app.assign_standby(v_standby, v_id, 1, r);
-    else perform app.reserve_machine(v_machine, v_tenant, v_id, v_region, 1, r);
+    v_judged := app.judge_creation(r, t, v_live, v_queued);
+    if v_judged ->> 'kind' is null then
+      v_judged := v_judged || case
+        when r ? 'candidate_id' and not (r ->> 'candidate_id')::uuid = any (v_people) then '{"kind": "candidate_not_found"}'
+        when r ? 'position_id' and not (r ->> 'position_id')::uuid = any (v_positions) then '{"kind": "position_not_found"}'
+        when not v_has_app then '{"kind": "no_app"}' else '{}' end::jsonb;
     end if;
-    insert into public.session_events (session_id, tenant_id, type, data) values
-      (v_id, v_tenant, 'session.pending', '{"to": "pending"}'),
-      (v_id, v_tenant, case when v_standby is null then 'machine.reserved' else 'machine.assigned' end,
-        jsonb_build_object('machine_id', v_machine, 'region', v_region, 'attempt', 1)),
-      (v_id, v_tenant, 'session.provisioning', '{"from": "pending", "to": "provisioning"}');
-  else
-    insert into public.session_events (session_id, tenant_id, type, data) values
-      (v_id, v_tenant, case v_begin when 'scheduled' then 'session.scheduled' else 'session.pending' end,
-        jsonb_strip_nulls(jsonb_build_object('to', case v_begin when 'scheduled' then 'scheduled' else 'pending' end, 'scheduled_at', v_due,
-          'waits_for', case v_begin when 'queued' then 'admission' when 'on_join' then 'candidate' end)));
+    v_standby := null;
+    if v_judged ->> 'kind' is null and v_judged ->> 'begin' = 'now' and v_has_standby then
+      if cardinality(v_pool) > 0 and r #>> '{regions,0}' = v_pool_region and r ->> 'image' = v_pool_image then
+        v_standby := v_pool[1];
+      else
+        v_standby := app.take_standby(p_tenant_id, array(select jsonb_array_elements_text(r -> 'regions')), r ->> 'image', v_seen);
+      end if;
+    end if;
+    if v_judged ->> 'kind' is null and v_judged ->> 'begin' = 'now' and v_standby is null and (r ->> 'all_closed')::boolean then
+      v_judged := '{"kind": "no_capacity"}';
+    end if;
+    if v_judged ->> 'kind' is null then
+      v_wait := case when t.starts_per_minute is null then 0 else app.draw_start(p_tenant_id) end;
+      if v_wait > 0 then v_judged := jsonb_build_object('kind', 'rate_limited', 'retry_after_ms', v_wait); end if;
+    end if;
+    if v_judged ->> 'kind' is not null then
+      v_results := v_results || jsonb_build_object(v_n, v_judged - 'begin');
+      continue;
+    end if;
+
+    v_region := coalesce(r ->> 'first_region', r #>> '{regions,0}', r ->> 'default_region');
+    if v_standby is not null then
+      if v_standby = v_pool[1] then
+        v_pool := v_pool[2:];
+        v_region := v_pool_region;
+      else
+        v_seen := v_seen || v_standby;
+        v_region := (select region from public.machines where id = v_standby);
+      end if;
+      r := r || jsonb_build_object('standby', v_standby, 'machine_id', v_standby);
+      if v_region is distinct from r #>> '{regions,0}' then r := r || '{"region_reason": "standby"}'; end if;
+    end if;
+    if not r ? 'candidate_id' then
+      r := r || jsonb_build_object('candidate_id', app.find_or_make_candidate(p_tenant_id, r -> 'candidate'));
+    end if;
+    if not r ? 'position_id' then
+      r := r || jsonb_build_object('position_id', gen_random_uuid());
+      insert into public.positions (id, tenant_id, title, description)
+        values ((r ->> 'position_id')::uuid, p_tenant_id, r #>> '{position,title}', r #>> '{position,description}');
+    end if;
+    v_accepted := v_accepted || (r || v_judged || jsonb_build_object('region', v_region, 'n', v_n));
+    if v_judged ->> 'begin' in ('now', 'on_join') then v_live := v_live + 1; end if;
+    if v_judged ->> 'begin' = 'queued' then v_queued := v_queued + 1; end if;
+    if r ->> 'idempotency_key' is not null then
+      v_keys := v_keys || jsonb_build_object(r ->> 'idempotency_key',
+        jsonb_build_object('body_hash', r ->> 'body_hash', 'session_id', r ->> 'session_id'));
+    end if;
+  end loop;
+
+  if v_accepted <> '{}' then
+    perform app.store_creations(to_jsonb(v_accepted));
+    update public.tenant_counters set live_sessions = v_live where tenant_id = p_tenant_id and live_sessions <> v_live;
   end if;
-  if r ->> 'idempotency_key' is not null then
-    insert into public.idempotency_keys (tenant_id, key, body_hash, session_id) values (v_tenant, r ->> 'idempotency_key', r ->> 'body_hash', v_id);
-  end if;
-  if r ->> 'invitation_hash' is not null then
-    insert into public.session_invitations (session_id, tenant_id, code_hash, expires_at)
-      values (v_id, v_tenant, r ->> 'invitation_hash', greatest(v_due, clock_timestamp()) + app.interval_ms((r ->> 'expires_ms')::numeric));
-  end if;
-  return jsonb_build_object('kind', 'created', 'session', app.session_json(v_id),
-    'intent', case when v_machine is not null then app.intent_json(v_machine) end,
-    'ahead', case when v_begin = 'scheduled' then app.schedule_ahead(v_tenant, v_due) end);
+  return v_results
+    || coalesce((select jsonb_object_agg(k, jsonb_build_object('kind', 'replayed', 'session', app.session_json((v ->> 'session_id')::uuid)))
+      from jsonb_each(v_results) e (k, v) where v ->> 'kind' = 'replayed'), '{}')
+    || coalesce((select jsonb_object_agg(a ->> 'n', jsonb_build_object('kind', 'created', 'session', app.session_json((a ->> 'session_id')::uuid),
+        'intent', case a ->> 'begin' when 'now' then app.intent_json((a ->> 'machine_id')::uuid) end,
+        'ahead', case a ->> 'begin' when 'scheduled' then app.schedule_ahead(p_tenant_id, (a ->> 'scheduled_at')::timestamptz) end))
+      from unnest(v_accepted) a), '{}');
 end $function$;
-comment on function app.create_session(r jsonb) is 'One session with everything that must be true together; refusals are values, so that one does not spoil a batch.';
+comment on function app.create_for_tenant(p_tenant_id uuid, p_requests jsonb) is 'Sessions of one tenant with everything that must be true together; refusals are values, so that one does not spoil a batch. Answers by place in the array, from 1.';
 
 -- ── function app.delivery_json ──
 CREATE OR REPLACE FUNCTION app.delivery_json(d webhook_deliveries)
@@ -2026,21 +2037,23 @@ comment on function app.guard_session() is 'T3: holds whoever writes, also a per
 -- ── function app.intent_json ──
 CREATE OR REPLACE FUNCTION app.intent_json(p_machine_id uuid)
  RETURNS jsonb
- LANGUAGE sql
+ LANGUAGE plpgsql
  STABLE
  SET search_path TO ''
 AS $function$
-  select jsonb_build_object('machine_id', m.id, 'name', m.name, 'tenant_id', m.tenant_id, 'session_id', m.session_id, 'app_name', m.app_name,
+begin
+  return (select jsonb_build_object('machine_id', m.id, 'name', m.name, 'tenant_id', m.tenant_id, 'session_id', m.session_id, 'app_name', m.app_name,
     'region', m.region, 'image', m.image, 'attempt', m.attempt, 'fly_machine_id', m.fly_machine_id,
     'action', case when m.assigned_at is null then 'create' else 'start' end,
     'late', m.start_requested_at is not null,
     'regions', coalesce(to_jsonb(s.regions), '[]'), 'allowed_regions', to_jsonb(t.allowed_regions),
-    'tried_regions', (select coalesce(jsonb_agg(distinct o.region), jsonb_build_array(m.region)) from public.machines o where o.session_id = m.session_id),
+    'tried_regions', case when m.attempt = 1 then jsonb_build_array(m.region)
+      else (select coalesce(jsonb_agg(distinct o.region), jsonb_build_array(m.region)) from public.machines o where o.session_id = m.session_id) end,
     'hard_deadline_at', m.hard_deadline_at,
     'wait_ms', greatest(0, ceil(extract(epoch from m.not_before - clock_timestamp()) * 1000)))
   from public.machines m join public.tenants t on t.id = m.tenant_id left join public.interview_sessions s on s.id = m.session_id
-  where m.id = p_machine_id
-$function$;
+  where m.id = p_machine_id);
+end $function$;
 comment on function app.intent_json(p_machine_id uuid) is 'A machine to be created, or an assigned standby machine to be started (action); how long to wait for its slot, and what the choice of the next region needs.';
 
 -- ── function app.interval_ms ──
@@ -2084,6 +2097,32 @@ begin
   return jsonb_build_object('kind', 'created', 'invitation', app.invitation_json(i));
 end $function$;
 comment on function app.invite(p_session_id uuid, p_tenant_id uuid, p_code_hash text, p_expires_ms bigint, p_replaces uuid, p_by jsonb) is 'An invitation to a session that has not ended.';
+
+-- ── function app.judge_creation ──
+CREATE OR REPLACE FUNCTION app.judge_creation(r jsonb, t tenants, p_live integer, p_queued integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_due timestamptz := (r ->> 'scheduled_at')::timestamptz;
+begin
+  if (r ->> 'max_duration_ms')::integer > t.max_duration_ms then
+    return jsonb_build_object('kind', 'duration_exceeded', 'limit', t.max_duration_ms);
+  end if;
+  if v_due > clock_timestamp() + app.interval_ms(coalesce((r ->> 'start_lead_ms')::numeric, 0)) then
+    return '{"begin": "scheduled"}';
+  end if;
+  -- Who waits in the queue goes before who comes now.
+  if p_live + p_queued < t.max_live_sessions then
+    return case when r ->> 'placement' = 'on_join' then '{"begin": "on_join"}' else '{"begin": "now"}' end::jsonb;
+  end if;
+  if r ->> 'admission' is distinct from 'queue' then return jsonb_build_object('kind', 'quota_exceeded', 'limit', t.max_live_sessions); end if;
+  if p_queued >= (r ->> 'max_queued')::integer then return jsonb_build_object('kind', 'queue_full', 'limit', p_queued); end if;
+  return '{"begin": "queued"}';
+end $function$;
+comment on function app.judge_creation(r jsonb, t tenants, p_live integer, p_queued integer) is 'How a session begins, as its tenant stands: {begin: now, scheduled, on_join or queued}, or a refusal {kind}.';
 
 -- ── function app.launch ──
 CREATE OR REPLACE FUNCTION app.launch(p_session_id uuid, p_launch jsonb, p_attempt integer DEFAULT 1)
@@ -2401,10 +2440,10 @@ CREATE OR REPLACE FUNCTION app.queue_webhooks()
 AS $function$
 begin
   insert into public.webhook_deliveries (tenant_id, endpoint_id, session_id, event_id, type, payload)
-    select new.tenant_id, e.id, new.session_id, new.id, new.type, jsonb_build_object('type', new.type, 'timestamp', new.created_at,
-      'data', new.data || jsonb_build_object('session_id', new.session_id))
-    from public.webhook_endpoints e
-    where e.tenant_id = new.tenant_id and e.enabled and (e.events = '{}' or new.type = any (e.events));
+    select n.tenant_id, e.id, n.session_id, n.id, n.type, jsonb_build_object('type', n.type, 'timestamp', n.created_at,
+      'data', n.data || jsonb_build_object('session_id', n.session_id))
+    from incoming n join public.webhook_endpoints e on e.tenant_id = n.tenant_id
+    where n.type not like 'machine.%' and e.enabled and (e.events = '{}' or n.type = any (e.events));
   return null;
 end $function$;
 comment on function app.queue_webhooks() is 'One delivery per enabled endpoint that wants the event.';
@@ -2487,11 +2526,13 @@ comment on function app.schedule_ahead(p_tenant_id uuid, p_due timestamp with ti
 -- ── function app.session_json ──
 CREATE OR REPLACE FUNCTION app.session_json(p_session_id uuid)
  RETURNS jsonb
- LANGUAGE sql
+ LANGUAGE plpgsql
  STABLE
  SET search_path TO ''
 AS $function$
-  select jsonb_build_object(
+begin
+  -- In plpgsql the plan is kept; a SQL function that cannot be inlined is planned in every statement that calls it.
+  return (select jsonb_build_object(
     'session_id', s.id, 'tenant_id', s.tenant_id, 'status', s.status, 'outcome', s.outcome, 'reason', s.reason,
     'presence', s.presence, 'region', s.region, 'region_reason', s.region_reason, 'fly_machine_id', s.fly_machine_id,
     'epoch', s.epoch, 'simulated', s.simulated, 'metadata', s.metadata, 'settings', s.settings,
@@ -2506,8 +2547,8 @@ AS $function$
   from public.interview_sessions s
   join public.positions p on p.id = s.position_id
   join public.tenant_candidates c on c.tenant_id = s.tenant_id and c.candidate_id = s.candidate_id
-  where s.id = p_session_id
-$function$;
+  where s.id = p_session_id);
+end $function$;
 comment on function app.session_json(p_session_id uuid) is 'A session as the platform API shows it, without tokens and URLs.';
 
 -- ── function app.session_usage ──
@@ -2588,8 +2629,57 @@ begin
 end $function$;
 comment on function app.start_attempt(s interview_sessions, p_because text, p_next jsonb) is 'A session''s next attempt beside or after the others, standby or new, taken by the orchestrator that p_next names. Null when the tenant has no app. The session is locked by the caller.';
 
+-- ── function app.store_creations ──
+CREATE OR REPLACE FUNCTION app.store_creations(p_accepted jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  r jsonb;
+begin
+  -- Born in its state: nobody can know it yet, so neither a move nor an order between writers (F5) is needed.
+  insert into public.interview_sessions (id, tenant_id, candidate_id, position_id, user_id, api_key_id, status, settings, metadata, regions, region,
+      region_reason, simulated, max_duration_ms, placement, admission, scheduled_at, counted, queued_at, queue_deadline_at, expires_at)
+    select (x ->> 'session_id')::uuid, (x ->> 'tenant_id')::uuid, (x ->> 'candidate_id')::uuid, (x ->> 'position_id')::uuid, (x ->> 'user_id')::uuid,
+      (x ->> 'api_key_id')::uuid, case x ->> 'begin' when 'now' then 'provisioning' when 'scheduled' then 'scheduled' else 'pending' end,
+      coalesce(x -> 'settings', '{}'), coalesce(x -> 'metadata', '{}'), array(select jsonb_array_elements_text(x -> 'regions')), x ->> 'region',
+      x ->> 'region_reason', (x ->> 'simulated')::boolean, (x ->> 'max_duration_ms')::integer, coalesce(x ->> 'placement', 'now'),
+      coalesce(x ->> 'admission', 'reject'), d.due, x ->> 'begin' in ('now', 'on_join'),
+      case x ->> 'begin' when 'queued' then clock_timestamp() end,
+      case x ->> 'begin' when 'queued' then clock_timestamp() + app.interval_ms((x ->> 'queue_ms')::numeric) end,
+      greatest(d.due, clock_timestamp()) + app.interval_ms((x ->> 'expires_ms')::numeric)
+    from jsonb_array_elements(p_accepted) x cross join lateral (select (x ->> 'scheduled_at')::timestamptz as due) d;
+  update public.machines m set session_id = (x ->> 'session_id')::uuid, assigned_at = clock_timestamp(),
+      taken_by = (x ->> 'orchestrator_id')::uuid, taken_until = clock_timestamp() + app.interval_ms((x ->> 'taken_ms')::numeric),
+      hard_deadline_at = clock_timestamp() + app.interval_ms((x ->> 'machine_life_ms')::numeric)
+    from jsonb_array_elements(p_accepted) x where m.id = (x ->> 'standby')::uuid;
+  for r in select x from jsonb_array_elements(p_accepted) x where x ->> 'begin' = 'now' and x ->> 'standby' is null loop
+    perform app.reserve_machine((r ->> 'machine_id')::uuid, (r ->> 'tenant_id')::uuid, (r ->> 'session_id')::uuid, r ->> 'region', 1, r);
+  end loop;
+  insert into public.session_events (session_id, tenant_id, type, data)
+    select (x ->> 'session_id')::uuid, (x ->> 'tenant_id')::uuid, e.type, e.data
+    from jsonb_array_elements(p_accepted) with ordinality as a (x, n)
+    cross join lateral (values
+      (1, case x ->> 'begin' when 'scheduled' then 'session.scheduled' else 'session.pending' end,
+        jsonb_strip_nulls(jsonb_build_object('to', case x ->> 'begin' when 'scheduled' then 'scheduled' else 'pending' end,
+          'scheduled_at', x -> 'scheduled_at', 'waits_for', case x ->> 'begin' when 'queued' then 'admission' when 'on_join' then 'candidate' end))),
+      (2, case when x ->> 'standby' is null then 'machine.reserved' else 'machine.assigned' end,
+        jsonb_build_object('machine_id', x -> 'machine_id', 'region', x -> 'region', 'attempt', 1)),
+      (3, 'session.provisioning', '{"from": "pending", "to": "provisioning"}')) as e (k, type, data)
+    where e.k = 1 or x ->> 'begin' = 'now' order by n, e.k;
+  insert into public.idempotency_keys (tenant_id, key, body_hash, session_id)
+    select (x ->> 'tenant_id')::uuid, x ->> 'idempotency_key', x ->> 'body_hash', (x ->> 'session_id')::uuid
+    from jsonb_array_elements(p_accepted) x where x ->> 'idempotency_key' is not null;
+  insert into public.session_invitations (session_id, tenant_id, code_hash, expires_at)
+    select (x ->> 'session_id')::uuid, (x ->> 'tenant_id')::uuid, x ->> 'invitation_hash',
+      greatest((x ->> 'scheduled_at')::timestamptz, clock_timestamp()) + app.interval_ms((x ->> 'expires_ms')::numeric)
+    from jsonb_array_elements(p_accepted) x where x ->> 'invitation_hash' is not null;
+end $function$;
+comment on function app.store_creations(p_accepted jsonb) is 'Writes accepted creations, all rows of a table in one statement: what a session costs is then its rows, not its statements.';
+
 -- ── function app.take_standby ──
-CREATE OR REPLACE FUNCTION app.take_standby(p_tenant_id uuid, p_regions text[], p_image text)
+CREATE OR REPLACE FUNCTION app.take_standby(p_tenant_id uuid, p_regions text[], p_image text, p_except uuid[] DEFAULT '{}'::uuid[])
  RETURNS uuid
  LANGUAGE plpgsql
  SET search_path TO ''
@@ -2598,23 +2688,20 @@ declare
   v_region text;
   v_id uuid;
 begin
-  -- Most tenants have none: one probe instead of one per region.
-  perform 1 from public.machines where tenant_id = p_tenant_id and session_id is null and state = 'created' limit 1;
-  if not found then return null; end if;
   foreach v_region in array p_regions loop
     select id into v_id from public.machines
       where tenant_id = p_tenant_id and region = v_region and session_id is null and state = 'created' and image = p_image
-      order by created_at limit 1 for update skip locked; -- Q2
+        and id <> all (p_except) order by created_at limit 1 for update skip locked; -- Q2
     if v_id is not null then return v_id; end if;
     -- While an image is being replaced, the one before it still serves.
     select id into v_id from public.machines
       where tenant_id = p_tenant_id and region = v_region and session_id is null and state = 'created'
-      order by created_at desc limit 1 for update skip locked;
+        and id <> all (p_except) order by created_at desc limit 1 for update skip locked;
     if v_id is not null then return v_id; end if;
   end loop;
   return null;
 end $function$;
-comment on function app.take_standby(p_tenant_id uuid, p_regions text[], p_image text) is 'Locks a standby machine for assignment: the first region that has one decides (Q2). Null when there is none.';
+comment on function app.take_standby(p_tenant_id uuid, p_regions text[], p_image text, p_except uuid[]) is 'Locks a standby machine for assignment: the first region that has one decides (Q2). Never one of p_except, which the caller has locked already. Null when there is none.';
 
 -- ── function app.tenant_json ──
 CREATE OR REPLACE FUNCTION app.tenant_json(p_tenant_id uuid)
@@ -3065,18 +3152,19 @@ CREATE OR REPLACE FUNCTION public.create_sessions(p_requests jsonb)
  SET search_path TO ''
 AS $function$
 declare
-  r jsonb;
-  v_results jsonb[] := '{}';
   v_tenant uuid;
+  v_places bigint[];
+  v_requests jsonb;
+  v_answers jsonb;
+  v_results jsonb := '{}';
 begin
   -- F2 for a whole batch: counters in one order, or two batches could wait for each other.
-  for v_tenant in select distinct (x ->> 'tenant_id')::uuid as id from jsonb_array_elements(p_requests) x order by id loop
-    perform 1 from public.tenant_counters where tenant_id = v_tenant for update;
+  for v_tenant, v_places, v_requests in select (x ->> 'tenant_id')::uuid as id, array_agg(n order by n), jsonb_agg(x order by n)
+      from jsonb_array_elements(p_requests) with ordinality as e (x, n) group by 1 order by id loop
+    v_answers := app.create_for_tenant(v_tenant, v_requests);
+    v_results := v_results || (select jsonb_object_agg(v_places[k::integer], v) from jsonb_each(v_answers) as a (k, v));
   end loop;
-  for r in select * from jsonb_array_elements(p_requests) loop
-    v_results := v_results || app.create_session(r);
-  end loop;
-  return to_jsonb(v_results);
+  return (select jsonb_agg(v order by k::bigint) from jsonb_each(v_results) as a (k, v));
 end $function$;
 comment on function public.create_sessions(p_requests jsonb) is 'Creates sessions: an array of requests in, an array of results out, in order. kind: created (intent unless it waits; ahead when scheduled), replayed, idempotency_mismatch, quota_exceeded, queue_full, rate_limited (retry_after_ms), duration_exceeded, candidate_not_found, position_not_found, no_app, no_capacity, tenant_inactive.';
 grant execute on function public.create_sessions(p_requests jsonb) to orchestrator;
