@@ -95,7 +95,7 @@ describe('the health of regions', () => {
     for (let n = 0; n < 20; n += 1) health.served('fra', 6_000);
     const munich: Wish = { kind: 'coordinates', at: { lat: 48.1, lon: 11.6 } };
     expect(place(munich, { health })).toMatchObject({ reason: 'health' });
-    expect(health.snapshot()).toEqual([{ region: 'fra', closed: false, refusals: 0, createMs: 6_000 }]);
+    expect(health.snapshot()).toContainEqual({ region: 'fra', closed: false, refusals: 0, createMs: 6_000 });
     await clock.advance(1_800_000);
     expect(place(munich, { health }).regions[0]).toBe('fra');
   });
