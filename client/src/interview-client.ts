@@ -16,6 +16,8 @@ import type { CallPeer, PeerFactory } from './peer.ts';
  * C2  Every item of both speakers is kept until it is acknowledged by id, and sent again after each reconnection.
  * C3  The peer connection outlives the socket: a reconnect or a new machine does not touch a call that goes on.
  * C4  `session_ended` and the final close codes end it; every other close is followed by another try.
+ * C5  A page that finds a call under way and has no peer for it (it was reloaded), or one that never got its answer, offers
+ *     the next call: nobody can join a call that another page has offered.
  */
 export type InterviewState = 'connecting' | 'ready' | 'calling' | 'live' | 'reconnecting' | 'ended';
 
@@ -65,6 +67,9 @@ export interface InterviewClient {
   readonly unacknowledged: number;
 }
 
+/** How long an answer that was under way when the socket dropped is waited for, ms (C5). */
+const answerWaitMs = 5_000;
+
 const finalCodes: Record<number, InterviewEnd> = {
   [closeCodes.normal]: { outcome: 'completed', reason: 'closed' },
   [closeCodes.token]: { outcome: 'failed', reason: 'token_refused' },
@@ -81,7 +86,10 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
   let token = options.joinToken;
   let socket: WebSocket | undefined;
   let peer: CallPeer | undefined;
+  let peerOrdinal: number | undefined;
+  let answeredOrdinal: number | undefined;
   let connectedOrdinal: number | undefined;
+  let answerTimer: ReturnType<typeof setTimeout> | undefined;
   let waitMs = firstWaitMs;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -98,6 +106,7 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
     if (state === 'ended') return;
     setState('ended');
     clearTimeout(timer);
+    clearTimeout(answerTimer);
     peer?.close();
     socket?.close(1000);
     options.onEnd?.(end);
@@ -105,7 +114,9 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
 
   const startCall = async (ordinal: number) => {
     setState('calling');
+    clearTimeout(answerTimer);
     peer?.close();
+    peerOrdinal = ordinal;
     const next = await options.createPeer();
     peer = next;
     const collector = createEntryCollector(ordinal);
@@ -127,6 +138,24 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
     send({ type: 'sdp_offer', sdp: await next.offer(), ordinal });
   };
 
+  const callOrTell = (ordinal: number) =>
+    void startCall(ordinal).catch((error: Error) => options.onProblem?.('microphone', error.message));
+  /** C5. */
+  const resumeCall = (ordinal: number) => {
+    if (peerOrdinal !== ordinal) return callOrTell(ordinal + 1);
+    if (connectedOrdinal === ordinal) send({ type: 'call_connected', ordinal });
+    if (answeredOrdinal === ordinal) return setState('live');
+    clearTimeout(answerTimer);
+    answerTimer = setTimeout(() => answeredOrdinal !== ordinal && callOrTell(ordinal + 1), answerWaitMs);
+  };
+  const answer = ({ sdp, ordinal }: Extract<ServerMessage, { type: 'sdp_answer' }>) => {
+    // Told again on resume; or meant for a peer of a page that is gone.
+    if (ordinal !== peerOrdinal || ordinal === answeredOrdinal) return;
+    answeredOrdinal = ordinal;
+    clearTimeout(answerTimer);
+    void peer?.accept(sdp).catch((error: Error) => options.onProblem?.('sdp_answer', error.message));
+  };
+
   const onMessage = (message: ServerMessage) => {
     options.onMessage?.(message);
     switch (message.type) {
@@ -136,20 +165,13 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
         for (const id of message.acked) unacknowledged.delete(id);
         if (unacknowledged.size > 0)
           send({ type: 'transcript_update', entries: [...unacknowledged.values()].slice(0, 200) });
-        if (message.call_active && peer) {
-          if (connectedOrdinal !== undefined) send({ type: 'call_connected', ordinal: connectedOrdinal });
-          return setState('live');
-        }
+        if (message.call_active) return resumeCall(message.ordinal);
         setState('ready');
-        return void startCall(message.ordinal).catch((error: Error) =>
-          options.onProblem?.('microphone', error.message),
-        );
+        return callOrTell(message.ordinal);
       case 'sdp_answer':
-        return void peer?.accept(message.sdp).catch((error: Error) => options.onProblem?.('sdp_answer', error.message));
+        return answer(message);
       case 'call_required':
-        return void startCall(message.ordinal).catch((error: Error) =>
-          options.onProblem?.('microphone', error.message),
-        );
+        return callOrTell(message.ordinal);
       case 'transcript_ack':
         for (const id of message.item_ids) unacknowledged.delete(id);
         return undefined;

@@ -1,4 +1,8 @@
-import { type CandidatePeerOptions, createCandidatePeer } from '@greenroom/local-cloud/candidate/candidate-peer.ts';
+import {
+  type CandidatePeer,
+  type CandidatePeerOptions,
+  createCandidatePeer,
+} from '@greenroom/local-cloud/candidate/candidate-peer.ts';
 import type { ServerMessage } from '@greenroom/shared/protocol/socket.ts';
 import { createInterviewClient, type InterviewClient, type InterviewEnd } from '../../client/src/interview-client.ts';
 import type { PeerFactory } from '../../client/src/peer.ts';
@@ -17,6 +21,10 @@ export interface CandidateOptions {
   onProviderEvent?(event: Record<string, unknown>): void;
   /** How the candidate behaves in the call. */
   peer?: CandidatePeerOptions;
+  /** The peer of each call, for whoever wants to do with it what a browser's owner could. */
+  onPeer?(peer: CandidatePeer): void;
+  /** Default: `nodePeer` with `peer` and `onPeer`. */
+  createPeer?: PeerFactory;
 }
 
 export interface CandidateInterview {
@@ -26,7 +34,10 @@ export interface CandidateInterview {
 }
 
 /** A peer for `createInterviewClient` made of the local cloud's headless candidate. */
-export const nodePeer = (options: CandidatePeerOptions = {}): PeerFactory => {
+export const nodePeer = (
+  options: CandidatePeerOptions = {},
+  onPeer: (peer: CandidatePeer) => void = () => undefined,
+): PeerFactory => {
   return () => {
     const listeners: Array<(event: Record<string, unknown>) => void> = [];
     const peer = createCandidatePeer({
@@ -36,6 +47,7 @@ export const nodePeer = (options: CandidatePeerOptions = {}): PeerFactory => {
         for (const listener of listeners) listener(event);
       },
     });
+    onPeer(peer);
     return {
       offer: () => peer.offer(),
       accept: (sdp) => peer.accept(sdp),
@@ -60,7 +72,7 @@ export function startCandidate(options: CandidateOptions): CandidateInterview {
     client = createInterviewClient({
       websocketUrl: options.websocketUrl,
       joinToken: options.joinToken,
-      createPeer: nodePeer(options.peer),
+      createPeer: options.createPeer ?? nodePeer(options.peer, options.onPeer),
       ...(options.onProviderEvent ? { onProviderEvent: options.onProviderEvent } : {}),
       onState: (state) => step(`client_${state}`, ''),
       onProblem: (code, message) => step('problem', `${code}: ${message}`),

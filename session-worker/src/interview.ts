@@ -8,6 +8,8 @@ import { createShutdown, type Shutdown, shutdownError } from '@greenroom/shared/
 import { endingOf, type SessionReason } from '@greenroom/shared/session/reasons.ts';
 import type { WebSocket } from 'ws';
 import type { Http } from './http.ts';
+import { createFlags } from './integrity/flags.ts';
+import { createGuard, type Guard } from './integrity/guard.ts';
 import { type Conclusion, createConclusion } from './lifecycle/conclusion.ts';
 import { createSessionDeadlines } from './lifecycle/deadlines.ts';
 import { createLease } from './lifecycle/lease.ts';
@@ -19,7 +21,7 @@ import { createInterviewer, type Interviewer } from './realtime/interviewer.ts';
 import { createOpening } from './realtime/opening.ts';
 import { createProvider } from './realtime/provider.ts';
 import { createRollover } from './realtime/rollover.ts';
-import { createSideband } from './realtime/sideband.ts';
+import { createSideband, updateOf } from './realtime/sideband.ts';
 import { createSidebandWatch } from './realtime/sideband-watch.ts';
 import { createAdmission } from './room/admission.ts';
 import type { Connection } from './room/connection.ts';
@@ -88,6 +90,7 @@ export function createInterview(deps: InterviewDeps): Interview {
     log.warn({}, 'fenced: another machine serves the session');
     writer.stop();
     reports.stop();
+    flags.stop();
     conclusion.decide({ kind: 'fenced' });
   };
   const obey = (directive: Directive) => {
@@ -104,6 +107,7 @@ export function createInterview(deps: InterviewDeps): Interview {
     requestMs: deadlines.databaseRequestMs,
   });
   const reports = createReports({ clock, log, report: store.report, onFenced });
+  const flags = createFlags({ clock, log, flag: store.flag, onFenced });
   const writer = createWriter({
     clock,
     log,
@@ -141,15 +145,27 @@ export function createInterview(deps: InterviewDeps): Interview {
   });
 
   let interviewer: Interviewer | undefined;
+  let guard: Guard | undefined;
   /** What the browser was asked to offer, until it does. */
   let required: { ordinal: number; reason: CallReason; deadline: number } | undefined;
-  const onOpened = (ordinal: number) => {
+  /** An answer that may not have reached the browser: told again on resume, until the call is connected. */
+  let unconfirmed: Extract<ServerMessage, { type: 'sdp_answer' }> | undefined;
+  const onOpened = (ordinal: number, config: Record<string, unknown>) => {
     transcript.open(ordinal);
+    guard?.stop();
+    const watching = createGuard({
+      clock,
+      log,
+      send: (event) => calls.send(event),
+      update: updateOf(config, true),
+      flag: flags.add,
+    });
+    guard = watching;
     interviewer?.stop();
     interviewer = createInterviewer({
       clock,
       log,
-      send: (event) => calls.send(event),
+      send: watching.send,
       goodbyeMs: deadlines.goodbyeMs,
       onFinished: () => conclude('interviewer_finished'),
     });
@@ -183,10 +199,16 @@ export function createInterview(deps: InterviewDeps): Interview {
       transcript.event(ordinal, event);
       // A call that is being replaced may still be heard, but has no say.
       if (ordinal !== calls.ordinal) return;
+      guard?.event(event);
       interviewer?.event(event);
       rollover.event(event);
     },
     onSpeakable: opening.speakable,
+    onAttached: (ordinal, gap) => {
+      if (ordinal !== calls.ordinal) return;
+      guard?.attached(gap);
+      if (gap) interviewer?.resumed();
+    },
     onSideband: (state) => (state === 'ready' ? watch.attached() : watch.missing()),
     onGone: () => {
       watch.stop();
@@ -222,28 +244,38 @@ export function createInterview(deps: InterviewDeps): Interview {
       ...(claim.transcript_token === undefined ? {} : { transcript_token: claim.transcript_token }),
       acked: await recap.storedIds(writer.storedIds()),
       ordinal: calls.ordinal,
-      call_active: calls.active,
+      // One being opened counts: its answer is on the way.
+      call_active: calls.active || calls.opening,
       simulated: session.simulated,
       ends_at: timers.endsAt,
     });
-    if (required) connection.send({ type: 'call_required', ...required });
+    if (calls.active && unconfirmed?.ordinal === calls.ordinal) connection.send(unconfirmed);
+    // Without a call, `session_ready` has asked for the offer already.
+    if (required && calls.active) connection.send({ type: 'call_required', ...required });
   };
 
   const onOffer = async (sdp: string, ordinal: number | undefined, connection: Connection) => {
     const result = await calls.offer(sdp, ordinal);
     // An ending that was decided meanwhile hangs up whatever came of it.
     if (conclusion.value) return;
-    if (result.kind === 'answered') return onAnswered(result, connection);
+    if (result.kind === 'answered') return onAnswered(result);
     if (result.kind === 'fenced') return onFenced();
     connection.error(result.code, result.kind === 'refused' ? result.detail : undefined);
     if (result.kind === 'failed') conclude(result.reason);
-    // The old call was hung up and no new one came about: the time for an offer runs again.
-    else if (!calls.active && timers.endsAt !== null && !required) requireCall('call_lost');
+    // The old call was hung up and no new one came about, or we were the ones who could not: another offer is asked for.
+    else if (!calls.active && (result.code === 'internal_error' || (timers.endsAt !== null && !required)))
+      requireCall('call_lost');
   };
-  const onAnswered = ({ sdp, ordinal }: Extract<OfferResult, { kind: 'answered' }>, connection: Connection) => {
+  const onAnswered = ({ sdp, ordinal }: Extract<OfferResult, { kind: 'answered' }>) => {
     required = undefined;
-    connection.send({ type: 'sdp_answer', sdp, ordinal });
+    unconfirmed = { type: 'sdp_answer', sdp, ordinal };
+    // To whoever is there now: the socket may have dropped while the call was being made.
+    room.send(unconfirmed);
     onCallUp();
+  };
+  const onConnected = (ordinal: number) => {
+    if (unconfirmed?.ordinal === ordinal) unconfirmed = undefined;
+    opening.connected(ordinal);
   };
   const onCallUp = () => {
     timers.callUp();
@@ -277,7 +309,7 @@ export function createInterview(deps: InterviewDeps): Interview {
     onMessage: (message, connection) => {
       if (message.type === 'transcript_update') return onCopies(message, connection);
       if (conclusion.value) return connection.error('call_not_allowed', 'The session is ending.');
-      if (message.type === 'call_connected') return opening.connected(message.ordinal);
+      if (message.type === 'call_connected') return onConnected(message.ordinal);
       if (message.type === 'sdp_offer') return void onOffer(message.sdp, message.ordinal, connection);
       if (message.final_transcript?.length) onCopies({ entries: message.final_transcript }, connection);
       conclude('ended_by_candidate');
@@ -300,6 +332,7 @@ export function createInterview(deps: InterviewDeps): Interview {
       rollover.stop();
       watch.stop();
       interviewer?.stop();
+      guard?.stop();
       opening.stop();
     };
     const parts = {
@@ -310,6 +343,7 @@ export function createInterview(deps: InterviewDeps): Interview {
       transcript,
       writer,
       reports,
+      flags,
       room,
       stopTimers,
       finish: orchestrator.finish,
@@ -322,6 +356,7 @@ export function createInterview(deps: InterviewDeps): Interview {
     if (error) log.error({ error, count: writer.unsaved }, 'teardown was not clean');
     writer.stop();
     reports.stop();
+    flags.stop();
     finished(decided);
   };
 

@@ -28,6 +28,8 @@ export interface Store {
   /** Loads what the first request needs (D3). Failures show with the first request. */
   warm(): void;
   report(report: Report): Promise<StoreResult<unknown>>;
+  /** Something in the call came from nobody on our side. */
+  flag(kind: string, count: number): Promise<StoreResult<unknown>>;
   /** @returns the item ids that are stored now. */
   append(entries: TranscriptEntry[]): Promise<StoreResult<string[]>>;
   /** The session's stored entries, in the conversation's order. */
@@ -77,6 +79,7 @@ export function createStore({ url, publishableKey, sessionId, accessToken, reque
         without({ p_status: status, p_outcome: outcome, p_reason: reason, p_presence: presence }),
         z.unknown(),
       ),
+    flag: (kind, count) => call('flag_integrity', { p_kind: kind, p_count: count }, z.unknown()),
     append: (entries) =>
       call(
         'append_transcript',

@@ -37,8 +37,10 @@ export async function startInterview(
   stack: Stack,
   body: Record<string, unknown> = sessionBody(),
   candidate: Partial<CandidateOptions> = {},
+  /** Default: a new one. */
+  of?: SessionView,
 ): Promise<RunningInterview> {
-  const session = await platformOf(stack).createSession(body);
+  const session = of ?? (await platformOf(stack).createSession(body));
   let said = 0;
   const problems: string[] = [];
   const interview = startCandidate({

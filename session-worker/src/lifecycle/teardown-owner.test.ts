@@ -31,6 +31,7 @@ function make(database: 'takes it' | 'says that another machine serves' | 'is aw
     transcript: { awaited: () => 0, settle: () => undefined },
     writer: { unsaved: 0, refused: 0, flush: async () => undefined },
     reports: { add: () => undefined, flush, stop: () => undefined },
+    flags: { flush: async () => undefined, stop: () => undefined },
     room: { close: (code: number) => void calls.push(`close ${code}`) },
     stopTimers: () => undefined,
     finish: async () => {

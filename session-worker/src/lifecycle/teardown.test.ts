@@ -46,6 +46,7 @@ function setUp(
       flush: async () => undefined,
       stop: () => note('reports stopped'),
     },
+    flags: { flush: async () => note('flags'), stop: () => note('flags stopped') },
     room: { close: async (code: number, _reason: string, last: { type: string }) => note(`${last.type} ${code}`) },
   };
   const phases = teardownPhases(parts as unknown as TeardownParts, conclusion);
@@ -64,6 +65,7 @@ describe('teardown', () => {
       'sideband closed',
       'settle',
       'flush',
+      'flags',
       'session_ended 1000',
       'finish ended complete=true',
     ]);
@@ -72,7 +74,15 @@ describe('teardown', () => {
   test('a hand-over: flushed and told, never hung up', async () => {
     const { done, shutdown } = setUp({ kind: 'handed_over' });
     await shutdown.run();
-    expect(done).toEqual(['timers', 'no more offers', 'flush', 'finish draining', 'moved 4409', 'sideband closed']);
+    expect(done).toEqual([
+      'timers',
+      'no more offers',
+      'flush',
+      'flags',
+      'finish draining',
+      'moved 4409',
+      'sideband closed',
+    ]);
   });
 
   test('fenced: writing stops, the browser is sent on, nothing else', async () => {
@@ -83,6 +93,7 @@ describe('teardown', () => {
       'no more offers',
       'writer stopped',
       'reports stopped',
+      'flags stopped',
       'moved 4409',
       'sideband closed',
     ]);
@@ -92,7 +103,7 @@ describe('teardown', () => {
     const { done, box, shutdown } = setUp(ended);
     box.decide({ kind: 'fenced' });
     await shutdown.run();
-    expect(done).toEqual(['timers', 'no more offers', 'sideband closed', 'settle', 'flush', 'moved 4409']);
+    expect(done).toEqual(['timers', 'no more offers', 'sideband closed', 'settle', 'flush', 'flags', 'moved 4409']);
   });
 
   test('a hang-up that fails and a flush that hangs stop nothing; all errors are kept, by phase', async () => {

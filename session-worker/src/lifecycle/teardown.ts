@@ -4,6 +4,7 @@ import { backoffMs } from '@greenroom/shared/runtime/backoff.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { ShutdownPhase } from '@greenroom/shared/runtime/shutdown.ts';
 import type { Deadlines } from '@greenroom/shared/session/deadlines.ts';
+import type { Flags } from '../integrity/flags.ts';
 import type { Calls } from '../realtime/calls.ts';
 import type { Room } from '../room/room.ts';
 import type { Transcript } from '../transcript/transcript.ts';
@@ -33,6 +34,7 @@ export interface TeardownParts {
   transcript: Transcript;
   writer: Writer;
   reports: Reports;
+  flags: Pick<Flags, 'flush' | 'stop'>;
   room: Room;
   /** Timers, lease: everything that would act by itself. */
   stopTimers(): void;
@@ -89,7 +91,7 @@ function endPhases(parts: TeardownParts, { outcome, reason }: Extract<Conclusion
         transcript.settle();
       },
     },
-    { name: 'flush', limitMs: share(0.35), run: (signal) => writer.flush(signal) },
+    { name: 'flush', limitMs: share(0.35), run: (signal) => flush(parts, signal) },
     {
       name: 'close room',
       limitMs: share(0.05),
@@ -109,7 +111,7 @@ function endPhases(parts: TeardownParts, { outcome, reason }: Extract<Conclusion
 }
 
 function handOverPhases(parts: TeardownParts): ShutdownPhase[] {
-  const { calls, writer, room, conclusion, deadlines } = parts;
+  const { calls, room, conclusion, deadlines } = parts;
   const share = (part: number) => Math.round(deadlines.teardownMs * part);
   return [
     {
@@ -120,7 +122,7 @@ function handOverPhases(parts: TeardownParts): ShutdownPhase[] {
         calls.stop();
       },
     },
-    { name: 'flush', limitMs: share(0.4), run: (signal) => writer.flush(signal) },
+    { name: 'flush', limitMs: share(0.4), run: (signal) => flush(parts, signal) },
     {
       name: 'report',
       limitMs: share(0.2),
@@ -131,7 +133,7 @@ function handOverPhases(parts: TeardownParts): ShutdownPhase[] {
   ];
 }
 
-function fencedPhases({ calls, writer, reports, room, stopTimers, deadlines }: TeardownParts): ShutdownPhase[] {
+function fencedPhases({ calls, writer, reports, flags, room, stopTimers, deadlines }: TeardownParts): ShutdownPhase[] {
   return [
     {
       name: 'stop writing',
@@ -141,6 +143,7 @@ function fencedPhases({ calls, writer, reports, room, stopTimers, deadlines }: T
         calls.stop();
         writer.stop();
         reports.stop();
+        flags.stop();
       },
     },
     closeMoved(room, Math.round(deadlines.teardownMs * 0.05)),
@@ -160,6 +163,12 @@ async function reportsTaken({ clock, reports }: TeardownParts, signal: AbortSign
   const timer = clock.setTimer(() => limit.abort(new Error('the database did not take the ending in time')), ownerMs);
   await reports.flush(AbortSignal.any([signal, limit.signal])).catch(() => undefined);
   timer.cancel();
+}
+
+/** The transcript first: a flag that cannot be told must not keep an entry from being stored. */
+async function flush({ writer, flags }: TeardownParts, signal: AbortSignal): Promise<void> {
+  await writer.flush(signal);
+  await flags.flush(signal);
 }
 
 const isComplete = (writer: Writer): boolean => writer.unsaved === 0 && writer.refused === 0;

@@ -58,6 +58,7 @@ describe('the calls of a session', () => {
       onOpened: () => {},
       onEvent: () => {},
       onSpeakable: () => {},
+      onAttached: () => {},
       onSideband: () => {},
       onGone: () => {},
       onClosed: (ordinal) => void order.push(`closed ${ordinal}`),
@@ -87,6 +88,29 @@ describe('the calls of a session', () => {
     const [first, second] = await Promise.all([calls.offer(offerSdp), calls.offer(offerSdp)]);
     expect([first.kind, second]).toEqual(['answered', { kind: 'refused', code: 'call_not_allowed' }]);
     expect(await calls.offer(offerSdp, 1)).toMatchObject({ kind: 'refused', code: 'call_not_allowed' });
+  });
+
+  test('an offer for the call after the one being opened waits for that, and takes its place', async () => {
+    const { calls } = setUp();
+    const [first, second] = await Promise.all([calls.offer(offerSdp, 1), calls.offer(offerSdp, 2)]);
+    expect([first, second]).toMatchObject([
+      { kind: 'answered', ordinal: 1 },
+      { kind: 'answered', ordinal: 2 },
+    ]);
+  });
+
+  test('a control plane that is away for half a minute: the offer waits for it', async () => {
+    let tries = 0;
+    const { clock, calls } = setUp({
+      openCall: async (ordinal) => {
+        tries += 1;
+        return clock.monotonicMs() < 30_000 ? failed(503, 'database_unavailable') : opened(ordinal);
+      },
+    });
+    const offered = calls.offer(offerSdp);
+    await clock.advance(40_000);
+    expect(await offered).toMatchObject({ kind: 'answered', ordinal: 1 });
+    expect(tries).toBeGreaterThan(10);
   });
 
   test('a call whose id cannot be stored is hung up, and the browser may try again', async () => {
@@ -120,7 +144,6 @@ describe('the calls of a session', () => {
     [failed(503, 'provider_rate_limited'), { kind: 'failed', reason: 'provider_rate_limited' }, 3],
     [failed(502, 'provider_auth_failed'), { kind: 'failed', reason: 'provider_auth_failed' }, 1],
     [failed(409, 'call_not_allowed'), { kind: 'refused', code: 'call_not_allowed' }, 1],
-    [failed(0), { kind: 'refused', code: 'internal_error' }, 3],
   ])('the orchestrator opens no call (%#)', async (answer, result, tries) => {
     let asked = 0;
     const { clock, calls } = setUp({

@@ -8,7 +8,7 @@ import { type Answer, mayWorkLater, type Orchestrator } from '../lifecycle/orche
 import type { Json, ProviderEvent } from './events.ts';
 import type { Provider } from './provider.ts';
 import { offerProblem } from './sdp.ts';
-import type { Sideband } from './sideband.ts';
+import { type Sideband, withoutVoice } from './sideband.ts';
 
 /**
  * The session's realtime calls, one after the other.
@@ -22,6 +22,9 @@ import type { Sideband } from './sideband.ts';
  * R4  A call that was created and whose answer did not go out is hung up here.
  * R5  A machine that took over does not know how many calls there were when none is open: it counts up until the
  *     orchestrator agrees. A wrong number changes nothing there.
+ * R6  A provider that refuses is asked three times; a control plane or database that is away is waited for, up to `openMs`:
+ *     the offer stays good, and nobody else can help.
+ * R7  An offer for the call after the one being opened waits for that: its page was reloaded in the meantime.
  */
 export type OfferResult =
   | { kind: 'answered'; sdp: string; ordinal: number; sideband: 'ready' | 'degraded' }
@@ -63,10 +66,12 @@ export interface CallsDeps {
   /** How long a hung-up call's sideband is still listened to, ms. */
   lateTranscriptMs: number;
   /** Before anything is heard of the call. */
-  onOpened(ordinal: number): void;
+  onOpened(ordinal: number, session: Json): void;
   onEvent(ordinal: number, event: ProviderEvent): void;
   /** A call that this worker opened can be spoken to: the interviewer may begin. */
   onSpeakable(ordinal: number): void;
+  /** Its sideband was attached, each time. `gap`: the call went on before that, unheard. */
+  onAttached(ordinal: number, gap: boolean): void;
   /** The sideband of the call under way has become ready, or is missing. */
   onSideband(state: 'ready' | 'missing'): void;
   /** The call under way is gone at the provider. */
@@ -96,6 +101,7 @@ interface Active {
 type Opened = { kind: 'opened'; value: OpenCallResponse };
 const hangUpMs = 10_000;
 const openTries = 3;
+const openMs = 60_000;
 const storeTries = 5;
 const maxOrdinal = 100;
 
@@ -110,7 +116,7 @@ export function createCalls(deps: CallsDeps): Calls {
     clock.sleep(50 + backoffMs(attempt, { baseMs: 200, maxMs: 2_000, random }), stopping.signal).catch(() => undefined);
 
   const listen = (call: Omit<Active, 'sideband'>, session: Json, ours: boolean): Active => {
-    deps.onOpened(call.ordinal);
+    deps.onOpened(call.ordinal, session);
     const listening: Active = {
       ...call,
       sideband: deps.openSideband({
@@ -119,6 +125,7 @@ export function createCalls(deps: CallsDeps): Calls {
         session,
         onEvent: (event) => deps.onEvent(call.ordinal, event),
         onReady: (first) => {
+          deps.onAttached(call.ordinal, !first || !ours);
           if (active === listening) deps.onSideband('ready');
           if (first && ours) deps.onSpeakable(call.ordinal);
         },
@@ -173,6 +180,7 @@ export function createCalls(deps: CallsDeps): Calls {
   };
 
   const askForCall = async (): Promise<Opened | Exclude<OfferResult, { kind: 'answered' }>> => {
+    const beganMs = clock.monotonicMs();
     for (let attempt = 0; ; attempt += 1) {
       const answer = await orchestrator.openCall(next, stopping.signal);
       if (answer.kind === 'ok') return { kind: 'opened', value: answer.value };
@@ -183,7 +191,9 @@ export function createCalls(deps: CallsDeps): Calls {
         continue;
       }
       const hopeless = !mayWorkLater(answer) || answer.code === 'provider_auth_failed';
-      if (hopeless || attempt + 1 >= openTries || stopping.signal.aborted) return refusal(answer);
+      // R6.
+      const patient = !answer.code?.startsWith('provider_') && clock.monotonicMs() - beganMs < openMs;
+      if (hopeless || (!patient && attempt + 1 >= openTries) || stopping.signal.aborted) return refusal(answer);
       await pause(attempt);
     }
   };
@@ -228,10 +238,12 @@ export function createCalls(deps: CallsDeps): Calls {
     return { kind: 'refused', code: 'internal_error', detail: 'The call could not be recorded. Try again.' };
   };
 
-  return {
+  const calls: Calls = {
     offer: async (sdp, ordinal) => {
       const problem = offerProblem(sdp);
       if (problem) return { kind: 'refused', code: 'invalid_sdp', detail: `The SDP offer is not valid: ${problem}.` };
+      // R7.
+      if (opening && ordinal === calls.ordinal + 1) await opening.catch(() => undefined);
       if (opening || stopping.signal.aborted) return { kind: 'refused', code: 'call_not_allowed' };
       const expected = active ? active.ordinal + 1 : next;
       if (ordinal !== undefined && ordinal !== expected) {
@@ -244,9 +256,9 @@ export function createCalls(deps: CallsDeps): Calls {
         opening = undefined;
       }
     },
-    takeOver: ({ ordinal, call_id, credential }) => {
+    takeOver: ({ ordinal, call_id, credential, session = {} }) => {
       next = ordinal;
-      if (call_id !== null) active = listen({ ordinal, callId: call_id, credential }, {}, false);
+      if (call_id !== null) active = listen({ ordinal, callId: call_id, credential }, withoutVoice(session), false);
     },
     get ordinal() {
       return active?.ordinal ?? next;
@@ -270,6 +282,7 @@ export function createCalls(deps: CallsDeps): Calls {
     },
     close: () => active?.sideband.close(),
   };
+  return calls;
 }
 
 function refusal(answer: Extract<Answer<unknown>, { kind: 'failed' }>): Exclude<OfferResult, { kind: 'answered' }> {

@@ -12,10 +12,12 @@ describe('the interviewer', () => {
     const clock = createFakeClock();
     const said: Array<Record<string, unknown>> = [];
     const onFinished = vi.fn();
+    const deaf = { now: false };
     const interviewer = createInterviewer({
       clock,
       log,
       send: (event) => {
+        if (deaf.now) return false;
         said.push(event);
         return true;
       },
@@ -25,8 +27,32 @@ describe('the interviewer', () => {
     const hear = (events: Array<Record<string, unknown>>) => {
       for (const event of events) interviewer.event(event as ProviderEvent);
     };
-    return { clock, said, onFinished, interviewer, hear };
+    return { clock, said, onFinished, interviewer, hear, deaf };
   };
+
+  test('the goodbye cannot be asked for just now: it is asked for when the sideband is back', () => {
+    const { said, interviewer, hear, deaf } = setUp();
+    deaf.now = true;
+    hear(functionCall('f1', null));
+    expect(said).toEqual([]);
+    deaf.now = false;
+    interviewer.resumed();
+    expect(said.map((event) => event.type)).toEqual(['conversation.item.create', 'response.create']);
+  });
+
+  test('nothing happens after a gap: it is asked to go on, once; a conversation that goes on is left alone', async () => {
+    const { clock, said, interviewer, hear } = setUp();
+    interviewer.resumed();
+    hear([{ type: 'session.updated', session: {} }]);
+    hear(reply('a1', null, 'Well.').slice(0, 1));
+    await clock.advance(60_000);
+    expect(said).toEqual([]);
+    interviewer.resumed();
+    hear([{ type: 'session.updated', session: {} }]);
+    await clock.advance(60_000);
+    expect(said.map((event) => event.type)).toEqual(['conversation.item.create', 'response.create']);
+    expect(said[0]).toMatchObject({ item: { role: 'system' } });
+  });
 
   test('it ends by its tool: the goodbye is asked for once, heard to the end, and then it is over', () => {
     const { said, onFinished, hear } = setUp();

@@ -50,11 +50,21 @@ const goneAfter = 3;
 
 /** What may be said in a `session.update`: the model is fixed, and the voice once it has been heard. */
 export function updateOf(session: Json, again: boolean): Json {
-  const { model: _model, id: _id, object: _object, expires_at: _expiresAt, ...rest } = session;
-  const audio = rest.audio as { output?: Json } | undefined;
-  if (!again || !audio?.output) return { type: 'realtime', ...rest };
+  const {
+    model: _model,
+    id: _id,
+    object: _object,
+    expires_at: _expiresAt,
+    ...rest
+  } = again ? withoutVoice(session) : session;
+  return { type: 'realtime', ...rest };
+}
+
+export function withoutVoice(session: Json): Json {
+  const audio = session.audio as { output?: Json } | undefined;
+  if (!audio?.output) return session;
   const { voice: _voice, ...output } = audio.output;
-  return { type: 'realtime', ...rest, audio: { ...audio, output } };
+  return { ...session, audio: { ...audio, output } };
 }
 
 export function createSideband(deps: SidebandDeps): Sideband {

@@ -103,6 +103,19 @@ describe('one transcript from two sources', () => {
     ]);
   });
 
+  test('the beginning of a reply does not overwrite the whole of it that the browser sent; another text does', async () => {
+    const settled = async (sent: string) => {
+      const { transcript, writer, stored, hear } = setUp();
+      hear(reply('a1', null, 'Tell me.').slice(0, 4));
+      transcript.copies([copy('a1', sent)]);
+      transcript.settle();
+      await writer.flush();
+      return stored.map(({ text, verified }) => [text, verified]);
+    };
+    expect(await settled('Tell me.')).toEqual([['Tell me.', false]]);
+    expect(await settled('I am hired.')).toEqual([['Tell', true]]);
+  });
+
   test('the browser is shown partials and finals, and place-holders never', () => {
     const { transcript, sent, hear } = setUp();
     hear(reply('a1', null, 'Welcome.'));

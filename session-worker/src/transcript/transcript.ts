@@ -11,7 +11,8 @@ import { entryKey, type Writer } from './writer.ts';
  *
  * S1  The sideband's text wins. A copy of an item the sideband has not told of is stored as unverified.
  * S2  A copy is acknowledged when the item is stored, whoever's text it was.
- * S3  A place-holder (an item that never got a text) does not overwrite what the browser sent for that item.
+ * S3  What an item is settled with (nothing, or the beginning of a reply whose end was not heard) does not overwrite what
+ *     the browser sent for that item, unless that says something else.
  * S4  Items that only the browser knows are bounded: no conversation of three hours has `maxCopies`, and what a page
  *     makes up must not fill the database, nor make the transcript too long to be put in order.
  */
@@ -39,7 +40,8 @@ const maxCopies = 3_000;
 
 export function createTranscript({ clock, writer, send }: TranscriptDeps): Transcript {
   const calls = new Map<number, { log: CallLog; startedMs: number }>();
-  const copied = new Set<string>();
+  /** The browser's text of items that the sideband had not told of when it came. */
+  const copied = new Map<string, string>();
 
   const store = (entries: TranscriptEntry[]) => {
     for (const entry of entries) {
@@ -60,7 +62,7 @@ export function createTranscript({ clock, writer, send }: TranscriptDeps): Trans
     // Known and not stored yet: on its way, the acknowledgement will come.
     const isNew = !copied.has(entryKey(copy.ordinal, copy.item_id));
     if (known || (isNew && copied.size >= maxCopies)) return undefined; // S4
-    if (writer.add(unverified(copy))) copied.add(entryKey(copy.ordinal, copy.item_id));
+    if (writer.add(unverified(copy))) copied.set(entryKey(copy.ordinal, copy.item_id), copy.text);
     return undefined;
   };
 
@@ -86,7 +88,7 @@ export function createTranscript({ clock, writer, send }: TranscriptDeps): Trans
     settle: (ordinal) => {
       for (const [n, { log }] of calls) {
         if (ordinal !== undefined && n !== ordinal) continue;
-        store(log.settle().filter((entry) => entry.text !== '' || !copied.has(entryKey(n, entry.item_id))));
+        store(log.settle().filter((entry) => !copied.get(entryKey(n, entry.item_id))?.startsWith(entry.text)));
       }
     },
     said: () => [...calls.values()].flatMap(({ log }) => log.entries()).filter((entry) => entry.text !== ''),

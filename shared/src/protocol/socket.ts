@@ -102,7 +102,10 @@ export const serverMessage = z.discriminatedUnion('type', [
     acked: z.array(itemId),
     /** The call that is under way, or the one to be offered next. */
     ordinal: z.number().int(),
-    /** True when a call is under way: keep your peer connection and do not send an offer. */
+    /**
+     * True when a call is under way or being opened: keep its peer connection and do not send an offer. A page that has
+     * none for this ordinal (it was reloaded) offers `ordinal` + 1: the call under way is then hung up.
+     */
     call_active: z.boolean(),
     /** True when the local voice provider speaks instead of a real one. */
     simulated: z.boolean(),

@@ -25,6 +25,8 @@ export const openCall = z.object({
   call_id: z.string().nullable(),
   /** The credential that created the call: the only one that can observe it and hang it up. */
   credential: z.string(),
+  /** Its session as we made it: set again by whoever takes the call over. */
+  session: z.record(z.string(), z.unknown()).optional(),
 });
 
 export const workerToken = z.object({

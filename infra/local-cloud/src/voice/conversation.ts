@@ -156,34 +156,41 @@ export function createConversation(deps: ConversationDeps): Conversation {
 
   // ---- the interviewer
 
-  function begin() {
+  function begin(metadata?: unknown) {
     const known = resumeAt(deps.script, [session().instructions, ...items.all().flatMap(textsOf)]);
     script.moveTo(known > 0 ? known : deps.startAt);
-    if (script.finished) finish();
-    else say(script.question(script.position > 0));
+    if (script.finished) finish(metadata);
+    else say(script.question(script.position > 0), metadata);
   }
 
-  function reply(toInterruption: boolean) {
+  function reply(toInterruption: boolean, metadata?: unknown) {
     transcriptions.send('first');
-    if (toInterruption) say(script.again());
-    else if (script.finished) finish();
-    else say(script.question());
+    if (toInterruption) say(script.again(), metadata);
+    else if (script.finished) finish(metadata);
+    else say(script.question(), metadata);
   }
 
-  function finish() {
+  function finish(metadata?: unknown) {
     const tool = session().tools.find((candidate) => candidate.name === deps.endTool);
-    if (tool && !farewell) callEndTool(JSON.stringify(fillSchema(tool.parameters ?? { type: 'object' })));
-    else sayGoodbye();
+    if (tool && !farewell) callEndTool(JSON.stringify(fillSchema(tool.parameters ?? { type: 'object' })), metadata);
+    else sayGoodbye(metadata);
   }
 
-  function callEndTool(args: string) {
+  function callEndTool(args: string, metadata?: unknown) {
     farewell = true;
     phase = { name: 'responding', reply: undefined };
     timers.after(pace.thinkMs, () => {
-      callFunction(replyDeps, deps.endTool, args, () => transcriptions.send('with_reply'));
+      callFunction(replyDeps, { name: deps.endTool, args, metadata }, () => transcriptions.send('with_reply'));
       transcriptions.send('late');
       listen();
     });
+  }
+
+  const callsEndTool = () => items.all().some((item) => item.type === 'function_call');
+
+  function finishAgain(metadata?: unknown) {
+    farewell = false;
+    finish(metadata);
   }
 
   function sayGoodbye(metadata?: unknown) {
@@ -230,9 +237,12 @@ export function createConversation(deps: ConversationDeps): Conversation {
     if (phase.name === 'responding') return 'busy';
     const last = items.last;
     const unanswered = last?.role === 'user' && last.content?.[0]?.type === 'input_audio';
-    if (phase.name === 'waiting') begin();
+    const unheard = farewell && !items.all().some((item) => item.type === 'function_call_output');
+    if (phase.name === 'waiting') begin(metadata);
+    // Its call of the tool got no output: it calls again.
+    else if (unheard && callsEndTool()) finishAgain(metadata);
     else if (last?.type === 'function_call_output' || farewell) sayGoodbye(metadata);
-    else if (unanswered) reply(false);
+    else if (unanswered) reply(false, metadata);
     else say(script.again(), metadata);
     return 'ok';
   }

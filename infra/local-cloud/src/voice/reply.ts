@@ -97,8 +97,15 @@ export function speakReply(deps: ReplyDeps, { text, metadata, speakMs, onBegun, 
   };
 }
 
+export interface FunctionCall {
+  name: string;
+  /** JSON. */
+  args: string;
+  metadata: unknown;
+}
+
 /** The model calls a function and says nothing. @param onBegun as of a spoken reply. */
-export function callFunction(deps: ReplyDeps, name: string, args: string, onBegun: () => void): void {
+export function callFunction(deps: ReplyDeps, { name, args, metadata }: FunctionCall, onBegun: () => void): void {
   const call_id = newWireId('call');
   const item: Item = {
     id: newWireId('item'),
@@ -108,7 +115,7 @@ export function callFunction(deps: ReplyDeps, name: string, args: string, onBegu
     call_id,
     arguments: '',
   };
-  const response = { ...responseFor(deps, item, args, null), item: { ...item } };
+  const response = { ...responseFor(deps, item, args, metadata ?? null), item: { ...item } };
   const [created, ...rest] = responseEvents.functionCall(response, deps.session());
   Object.assign(item, { status: 'completed', arguments: args });
   if (created) deps.emit(created);
