@@ -30,6 +30,27 @@ describe('a real Chromium on the plain page', () => {
     expect(new Set(entries.map((e) => e.speaker))).toEqual(new Set(['ai', 'candidate']));
   });
 
+  test('where the tenant asks for consent, the candidate reads the text and agrees before anything begins', async () => {
+    const text = 'We record what you say and keep it for 90 days.';
+    const changed = await fetch(`${stack.publicUrl}/api/tenants/${stack.tenant.id}`, {
+      method: 'PATCH',
+      headers: { authorization: `Bearer ${stack.operatorToken}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ consent: { required: true, text_version: '2026-11', text } }),
+    });
+    expect(changed.status, await changed.text()).toBe(200);
+    const session = await platformOf(stack).createSession(sessionBody());
+    const page = await browser.newPage();
+    await page.goto(session.join_url ?? '');
+    await page.getByText(text).waitFor();
+    expect(await page.getByRole('button', { name: 'Start the interview' }).isDisabled()).toBe(true);
+    await page.getByRole('button', { name: 'I agree' }).click();
+    await page.getByText('Ready when you are.').waitFor();
+    expect(await page.getByRole('button', { name: 'Start the interview' }).isEnabled()).toBe(true);
+    await page.close();
+    await platformOf(stack).deleteSession(session.session_id);
+    await endOf(stack, session.session_id);
+  });
+
   test('a link whose code is wrong says so, in words a candidate understands', async () => {
     const session = await platformOf(stack).createSession(sessionBody());
     const page = await browser.newPage();

@@ -61,14 +61,41 @@ function browserSecret(): string {
   return made;
 }
 
-async function join(): Promise<Joined> {
-  const sessionId = location.pathname.split('/').at(-1) ?? '';
-  const answer = await fetch('/api/join', {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ session_id: sessionId, code: location.hash.slice(1), browser: browserSecret() }),
+/** What this page was opened with. */
+const invitation = () => ({
+  session_id: location.pathname.split('/').at(-1) ?? '',
+  code: location.hash.slice(1),
+  browser: browserSecret(),
+});
+
+async function post(path: string, body: unknown): Promise<Response> {
+  return fetch(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+}
+
+/** Shows what the organiser asks the candidate to agree to, and records the agreement. */
+async function askConsent(): Promise<void> {
+  const { session_id, code } = invitation();
+  const answer = await fetch(`/api/join/consent?session_id=${session_id}`, {
+    headers: { 'greenroom-invitation': code },
   });
+  const asked = (await answer.json()) as { text: string | null; text_version: string };
+  element('consent-text').textContent =
+    asked.text ?? `The organiser asks for your consent to its terms, version ${asked.text_version}.`;
+  element('consent').hidden = false;
+  say('Please read this before the interview.');
+  await new Promise((resolve) => element('agree').addEventListener('click', resolve, { once: true }));
+  const recorded = await post('/api/join/consent', { ...invitation(), text_version: asked.text_version });
+  if (!recorded.ok) throw new Error('Your consent could not be recorded. Please reload the page and try again.');
+  element('consent').hidden = true;
+}
+
+async function join(): Promise<Joined> {
+  const answer = await post('/api/join', invitation());
   const body = (await answer.json()) as Joined & { code?: string };
+  if (body.code === 'consent_required') {
+    await askConsent();
+    return join();
+  }
   if (!answer.ok) {
     throw new Error(joinTexts[body.code ?? ''] ?? 'Something went wrong on our side. Please try again in a minute.');
   }
