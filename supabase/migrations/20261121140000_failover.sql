@@ -154,7 +154,9 @@ begin
   select * into s from public.interview_sessions where id = p_session_id for update;
   if not found or s.state_rank < 30 or s.state_rank >= 90 then return jsonb_build_object('kind', 'nothing'); end if;
   if exists (select from public.machines where session_id = s.id and state_rank < 50) then return jsonb_build_object('kind', 'nothing'); end if;
-  select reason into v_last from public.machines where session_id = s.id order by attempt desc, reserved_at desc limit 1;
+  -- The machine that served it says why; before the first claim, the latest attempt does.
+  select reason into v_last from public.machines where session_id = s.id
+    order by (id = s.machine_id) is true desc, attempt desc, reserved_at desc limit 1;
   if not found then return jsonb_build_object('kind', 'nothing'); end if;
   if s.state_rank >= 70 or s.end_requested_at is not null or v_last in ('hard_deadline', 'operator_stopped') then
     -- Its worker may be carrying the end out: nobody says it for it before its machine is gone.

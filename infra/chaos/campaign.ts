@@ -1,0 +1,176 @@
+import pg from 'pg';
+import { startStack } from '../stack/stack.ts';
+import { type CandidateRun, runCandidate } from './candidate.ts';
+import { type Battlefield, mend, strikes } from './faults.ts';
+import { findWrongs, type Wrongs } from './invariants.ts';
+import { createRandom, type Random } from './random.ts';
+
+/**
+ * One campaign: interviews begin one after another while things break by a seeded schedule; then everything is mended,
+ * and all must come right: every session ended with a reason that something really caused, one server per epoch, nothing
+ * left, no acknowledged word lost.
+ *
+ * C1  The schedule comes from the seed alone: what strikes when. What a strike hits depends on the moment, too.
+ * C2  The processes are real: orchestrators, workers, Postgres. Deadlines are short, so that minutes fit into seconds.
+ */
+export interface CampaignOptions {
+  seed: number;
+  sessions: number;
+  /** How long things break, ms. Default 25,000. */
+  durationMs?: number;
+  /** How long what is mended may take to come right, ms. Default 90,000. */
+  settleMs?: number;
+  log?: (line: string) => void;
+}
+
+export interface CampaignReport {
+  seed: number;
+  sessions: number;
+  faults: Record<string, number>;
+  violations: string[];
+  duplicates: number;
+  orphans: number;
+  stuck: number;
+  lost_entries: number;
+  outcomes: Record<string, number>;
+}
+
+const environment = {
+  HEARTBEAT_MS: '500',
+  HEARTBEAT_FLUSH_MS: '200',
+  LEASE_MS: '2500',
+  HOST_GRACE_MS: '1000',
+  CREATE_MS: '3000',
+  CLAIM_MS: '8000',
+  RECONCILE_TICK_MS: '500',
+  POOL_TICK_MS: '500',
+  ABSENCE_GRACE_MS: '400',
+  DRAINING_MS: '2000',
+  UNREACHABLE_GAP_MS: '400',
+  REPLAY_TIMEOUT_MS: '2000',
+  FLY_REQUEST_MS: '5000',
+  TEARDOWN_MS: '20000',
+  MAX_ATTEMPTS: '5',
+};
+
+const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, Math.max(0, ms)));
+
+interface Planned {
+  atMs: number;
+  name: string;
+}
+
+/** C1. */
+export function planStrikes(random: Random, durationMs: number): Planned[] {
+  const names = Object.keys(strikes);
+  const plan: Planned[] = [];
+  for (let atMs = 500; atMs < durationMs; atMs += random.between(300, 1_200))
+    plan.push({ atMs, name: random.pick(names) as string });
+  return plan;
+}
+
+/** What of the acknowledged is not stored. */
+async function countLost(db: pg.Pool, runs: CandidateRun[]): Promise<number> {
+  let lost = 0;
+  for (const { sessionId, acknowledged } of runs) {
+    const { rows } = await db.query<{ item_id: string }>(
+      'select item_id from public.transcript_entries where session_id = $1',
+      [sessionId],
+    );
+    const stored = new Set(rows.map((row) => row.item_id));
+    lost += [...acknowledged].filter((id) => !stored.has(id)).length;
+  }
+  return lost;
+}
+
+/** Reasons that only a real cause may bring about: so many lives lost, or Fly's refusals. */
+async function unfoundedEndings(db: pg.Pool, ids: string[], faults: Record<string, number>): Promise<string[]> {
+  const { rows } = await db.query<{ id: string; status: string; reason: string; lost: number }>(
+    'select id, status, reason, app.lost_lives(id) as lost from public.interview_sessions where id = any ($1) and outcome is not null',
+    [ids],
+  );
+  const refused = (faults.create_no_capacity ?? 0) + (faults.create_quota ?? 0) > 0;
+  return rows.flatMap(({ id, status, reason, lost }) => {
+    if (status === 'completed') return [];
+    const caused =
+      (['worker_lost', 'boot_timeout'].includes(reason) && lost >= Number(environment.MAX_ATTEMPTS)) ||
+      (['no_capacity', 'quota_exceeded'].includes(reason) && refused);
+    return caused ? [] : [`session ${id} ended ${status}/${reason} after ${lost} lost lives`];
+  });
+}
+
+const eventsOf = async (db: pg.Pool, id: string): Promise<string[]> => {
+  const { rows } = await db.query<{ created_at: Date; type: string; data: object }>(
+    'select created_at, type, data from public.session_events where session_id = $1 order by id',
+    [id],
+  );
+  return rows.map(({ created_at, type, data }) => `  ${created_at.toISOString()} ${type} ${JSON.stringify(data)}`);
+};
+
+async function strikeAll(field: Battlefield, plan: Planned[], log: (line: string) => void) {
+  const faults: Record<string, number> = {};
+  const startedMs = performance.now();
+  for (const { atMs, name } of plan) {
+    await pause(startedMs + atMs - performance.now());
+    let hit = false;
+    try {
+      hit = strikes[name]?.(field) ?? false;
+    } catch (error) {
+      log(`${name} missed: ${(error as Error).message}`);
+    }
+    if (!hit) continue;
+    faults[name] = (faults[name] ?? 0) + 1;
+    log(`${String(atMs).padStart(6)} ms ${name}`);
+  }
+  return faults;
+}
+
+/** Asks until nothing is wrong any more, or the time is up. */
+async function settle(look: () => Promise<Wrongs>, limitMs: number): Promise<Wrongs> {
+  const untilMs = performance.now() + limitMs;
+  for (;;) {
+    const wrongs = await look();
+    if (wrongs.violations.length === 0 || performance.now() > untilMs) return wrongs;
+    await pause(200);
+  }
+}
+
+export async function runCampaign(options: CampaignOptions): Promise<CampaignReport> {
+  const { seed, sessions, durationMs = 25_000, settleMs = 90_000, log = () => undefined } = options;
+  const random = createRandom(seed);
+  const plan = planStrikes(random, durationMs);
+  const stack = await startStack({
+    ...{ orchestrators: 2, voice: { turns: 8, paceMs: 120 }, flyLimits: false, environment },
+  });
+  const db = new pg.Pool({ connectionString: stack.cloud.supabase.adminDbUrl, max: 2 });
+  db.on('error', () => undefined);
+  try {
+    const field: Battlefield = { stack, random, lostHosts: new Set(), pending: new Set() };
+    const candidates = Array.from({ length: sessions }, async (_, n) => {
+      await pause((n * durationMs * 0.8) / sessions);
+      return runCandidate(stack, durationMs + settleMs);
+    });
+    const faults = await strikeAll(field, plan, log);
+    await mend(field);
+    const runs = await Promise.all(candidates);
+    const ids = runs.map(({ sessionId }) => sessionId);
+    const wrongs = await settle(() => findWrongs(stack, db, ids), settleMs);
+    const violations = [...wrongs.violations, ...(await unfoundedEndings(db, ids, faults))];
+    if (new Set(ids).size < sessions) violations.push('two requests got one session');
+    const lost = await countLost(db, runs);
+    for (const id of ids.filter((id) => violations.some((violation) => violation.includes(id)))) {
+      log(`seed ${seed}, session ${id}, for its candidate ${runs.find((run) => run.sessionId === id)?.end}:`);
+      for (const line of await eventsOf(db, id)) log(line);
+    }
+    const outcomes: Record<string, number> = {};
+    for (const { end } of runs) outcomes[end] = (outcomes[end] ?? 0) + 1;
+    return { seed, sessions, faults, ...wrongs, violations, lost_entries: lost, outcomes };
+  } finally {
+    await db.end();
+    await stack.stop();
+  }
+}
+
+/** Whether nothing at all went wrong. */
+export const isClean = (report: CampaignReport): boolean =>
+  report.violations.length + report.duplicates + report.orphans + report.stuck + report.lost_entries === 0;

@@ -1,0 +1,22 @@
+import { expect, test } from 'vitest';
+import { planStrikes, runCampaign } from '../../infra/chaos/campaign.ts';
+import { createRandom } from '../../infra/chaos/random.ts';
+
+test('the same seed plans the same strikes, another plans others', () => {
+  const plan = (seed: number) => planStrikes(createRandom(seed), 20_000);
+  expect(plan(7)).toEqual(plan(7));
+  expect(plan(7)).not.toEqual(plan(8));
+});
+
+test('interviews go on while orchestrators, workers, hosts, Postgres and Fly fail: nothing is doubled, stuck, left or lost', async () => {
+  const lines: string[] = [];
+  const report = await runCampaign({ seed: 1, sessions: 6, durationMs: 20_000, log: (line) => lines.push(line) });
+  expect(report, lines.join('\n')).toMatchObject({
+    violations: [],
+    duplicates: 0,
+    orphans: 0,
+    stuck: 0,
+    lost_entries: 0,
+  });
+  expect(Object.keys(report.faults).length).toBeGreaterThan(5);
+}, 180_000);
