@@ -1,0 +1,109 @@
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { connectCandidate } from '../test/candidate.ts';
+import { candidateSpeech, reply } from '../test/conversation.ts';
+import { offerSdp, type Reply } from '../test/peers.ts';
+import { type Served, serveWorker } from '../test/serve.ts';
+
+/** SIGTERM, once and twice, in each phase of a teardown: one ending, told once, and everything stored that can be. */
+let served: Served;
+afterEach(() => served.close());
+
+const until = (condition: () => unknown) =>
+  vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 4_000, interval: 5 });
+
+async function inCall() {
+  served = await serveWorker({ deadlines: { teardownMs: 4_000, lateTranscriptMs: 400 } });
+  await until(() => served.worker.ready);
+  const candidate = await connectCandidate(served.port, served.peers);
+  candidate.say({ type: 'init_session' });
+  await candidate.hears('session_ready');
+  candidate.say({ type: 'sdp_offer', sdp: offerSdp });
+  await candidate.hears('sdp_answer');
+  for (const event of reply('item_1', null, 'Welcome.')) served.peers.emit(event);
+  await candidate.hears('transcript_ack');
+  return candidate;
+}
+
+/** Holds a request until released; `held` once it has come. */
+function hold(route: string) {
+  let release = () => {};
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  let held = false;
+  served.peers.bend(route, async (): Promise<Reply | undefined> => {
+    held = true;
+    await released;
+    return undefined;
+  });
+  return {
+    get held() {
+      return held;
+    },
+    release: () => {
+      served.peers.unbend(route);
+      release();
+    },
+  };
+}
+const finishes = () => served.peers.askedFor('POST /worker/v1/finish').map((one) => one.body);
+const ended = { kind: 'ended', outcome: 'completed', reason: 'ended_by_candidate', transcript_complete: true };
+
+const phases: Array<[string, string]> = [
+  ['the ending is told to the database', 'POST /rest/v1/rpc/worker_report'],
+  ['the call is hung up', 'POST /v1/realtime/hangup'],
+  ['the hang-up is written down', 'PATCH /worker/v1/calls'],
+  ['the last entries are written', 'POST /rest/v1/rpc/append_transcript'],
+  ['the last word is said', 'POST /worker/v1/finish'],
+];
+
+describe('SIGTERM in a teardown', () => {
+  test.each(phases)('once, while %s: it goes on as if nothing had happened', async (_phase, route) => {
+    const candidate = await inCall();
+    const phase = hold(route);
+    for (const event of reply('item_2', 'item_1', 'Goodbye.')) served.peers.emit(event);
+    candidate.say({ type: 'end_session' });
+    await until(() => phase.held);
+    served.worker.terminate();
+    phase.release();
+    expect(await candidate.hears('session_ended')).toMatchObject({ reason: 'ended_by_candidate' });
+    expect(await served.exited).toBe(0);
+    expect(finishes().at(-1)).toEqual(ended);
+    expect(served.peers.stored.get('1/item_2')).toMatchObject({ text: 'Goodbye.' });
+    expect(served.peers.askedFor('POST /v1/realtime/hangup').length).toBe(1);
+  });
+
+  test('once, while late transcripts are waited for: they are waited for', async () => {
+    const candidate = await inCall();
+    for (const event of candidateSpeech('item_2', 'item_1', 0, 100)) served.peers.emit(event);
+    candidate.say({ type: 'end_session' });
+    await until(() => served.peers.askedFor('POST /v1/realtime/hangup').length > 0);
+    served.worker.terminate();
+    served.peers.emit({
+      type: 'conversation.item.input_audio_transcription.completed',
+      item_id: 'item_2',
+      content_index: 0,
+      transcript: 'One more thing.',
+    });
+    expect(await served.exited).toBe(0);
+    expect(served.peers.stored.get('1/item_2')).toMatchObject({ text: 'One more thing.' });
+    expect(finishes()).toEqual([ended]);
+  });
+
+  test.each(phases)(
+    'three times, while %s, and that never answers: over within seconds all the same',
+    async (_phase, route) => {
+      const candidate = await inCall();
+      const phase = hold(route);
+      for (const event of reply('item_2', 'item_1', 'Goodbye.')) served.peers.emit(event);
+      candidate.say({ type: 'end_session' });
+      await until(() => phase.held);
+      const sinceMs = performance.now();
+      for (let n = 0; n < 3; n += 1) served.worker.terminate();
+      expect(await served.exited).toBe(0);
+      expect(performance.now() - sinceMs).toBeLessThan(6_000);
+      expect(finishes()).toHaveLength(1);
+      phase.release();
+    },
+  );
+});
