@@ -86,6 +86,7 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
   let token = options.joinToken;
   let socket: WebSocket | undefined;
   let peer: CallPeer | undefined;
+  let fresh = true;
   let peerOrdinal: number | undefined;
   let answeredOrdinal: number | undefined;
   let connectedOrdinal: number | undefined;
@@ -161,6 +162,7 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
     switch (message.type) {
       case 'session_ready':
         token = message.reconnect_token;
+        fresh = false;
         waitMs = firstWaitMs;
         for (const id of message.acked) unacknowledged.delete(id);
         if (unacknowledged.size > 0)
@@ -192,7 +194,7 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
     if (state === 'ended') return;
     const current = new Socket(options.websocketUrl, [subprotocol, `${tokenSubprotocolPrefix}${token}`]);
     socket = current;
-    current.addEventListener('open', () => send({ type: 'init_session' }));
+    current.addEventListener('open', () => send({ type: 'init_session', ...(fresh ? { fresh } : {}) }));
     current.addEventListener('message', ({ data }) => onMessage(JSON.parse(String(data)) as ServerMessage));
     current.addEventListener('close', ({ code }) => {
       if (socket !== current || state === 'ended') return;

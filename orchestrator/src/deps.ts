@@ -267,6 +267,7 @@ export async function createDeps(config: Config, outside: Outside = {}) {
       endings,
       audit: door.auditRefusal,
       providerKeys: tenancy.providerKeys,
+      templates: tenancy.templates,
       voice,
       clock,
       logger,

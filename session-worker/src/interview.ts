@@ -26,6 +26,7 @@ import { createSidebandWatch } from './realtime/sideband-watch.ts';
 import { createAdmission } from './room/admission.ts';
 import type { Connection } from './room/connection.ts';
 import { createRoom } from './room/room.ts';
+import { createVideo } from './room/video.ts';
 import { createStore } from './store.ts';
 import { createRecap } from './transcript/recap.ts';
 import { createTranscript } from './transcript/transcript.ts';
@@ -127,20 +128,24 @@ export function createInterview(deps: InterviewDeps): Interview {
       reason === 'call_not_established' && calls.opening ? timers.awaitOffer() : conclude(reason),
     onWarning: (endsAt) => room.send({ type: 'session_warning', code: 'time_limit', ends_at: endsAt }),
   });
+  const video = createVideo({ send: (message) => room.send(message), resumed: session.epoch > 1 });
+  const heartbeat = () => ({
+    presence: room.presence,
+    unsaved_entries: writer.unsaved,
+    rss_bytes: process.memoryUsage.rss(),
+    ...(video.wantedOrdinal === undefined ? {} : { video_ordinal: video.wantedOrdinal }),
+  });
   const lease = createLease({
     clock,
     log,
     heartbeatMs: deadlines.heartbeatMs,
     leaseMs: deadlines.leaseMs,
     leaseLostMs: deadlines.leaseLostMs,
-    beat: (timeoutMs) =>
-      orchestrator.heartbeat(
-        { presence: room.presence, unsaved_entries: writer.unsaved, rss_bytes: process.memoryUsage.rss() },
-        timeoutMs,
-      ),
+    beat: (timeoutMs) => orchestrator.heartbeat(heartbeat(), timeoutMs),
     reclaim: deps.reclaim,
     onDirective: obey,
     onToken: ({ token }) => workerToken.set(token),
+    onVideo: video.offered,
     onLost: () => conclude('worker_lost'),
   });
 
@@ -234,7 +239,7 @@ export function createInterview(deps: InterviewDeps): Interview {
   });
   const rollover = createRollover({ clock, ageMs: deadlines.callRolloverMs, onDue: () => requireCall('rollover') });
 
-  const welcome = async (connection: Connection) => {
+  const welcome = async (connection: Connection, fresh: boolean) => {
     connection.send({
       type: 'session_ready',
       v: 1,
@@ -249,6 +254,7 @@ export function createInterview(deps: InterviewDeps): Interview {
       simulated: session.simulated,
       ends_at: timers.endsAt,
     });
+    video.joined(fresh, connection.send);
     if (calls.active && unconfirmed?.ordinal === calls.ordinal) connection.send(unconfirmed);
     // Without a call, `session_ready` has asked for the offer already.
     if (required && calls.active) connection.send({ type: 'call_required', ...required });

@@ -1,4 +1,5 @@
 import type { CandidatePeer } from '@greenroom/local-cloud/candidate/candidate-peer.ts';
+import type { ServerMessage } from '@greenroom/shared/protocol/socket.ts';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { nodePeer } from '../../infra/demo/interview.ts';
 import type { FaultAction } from '../../infra/local-cloud/src/faults.ts';
@@ -258,6 +259,56 @@ describe('a conversation', () => {
       expect(answersIn(from)).toBe(4);
       await stack.cloud.supabase.postgres.start();
       await expectFinished(stack, interview, from);
+    });
+  });
+
+  test("is led as the tenant's own template says, once that is a good one", async () => {
+    const change = (interviewer_template: string | null) =>
+      fetch(`${stack.publicUrl}/api/tenants/${stack.tenant.id}`, {
+        method: 'PATCH',
+        headers: { authorization: `Bearer ${stack.operatorToken}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ interviewer_template }),
+      });
+    const refused = await change('Judge {{candidate_name}} by {{rubric}}, then call end_session.');
+    expect(refused.status).toBe(422);
+    expect(await refused.json()).toMatchObject({ errors: [{ field: 'interviewer_template' }] });
+    expect((await change('Be brief with {{candidate_name}}, then call end_session.')).status).toBe(200);
+    const from = callsBefore();
+    const interview = await startInterview(stack);
+    await expectFinished(stack, interview, from);
+    expect(callsFrom(stack, from)[0]?.session.instructions).toBe('Be brief with Ada Lovelace, then call end_session.');
+    expect(await (await change(null)).json()).toMatchObject({ interviewer_template: null });
+  });
+
+  describe('is recorded', () => {
+    test('the browser is told where to, told again when it comes back, and a reloaded page gets a recording of its own', async () => {
+      const told: string[] = [];
+      const watch = {
+        peer: { autoAnswer: false },
+        onMessage: (message: ServerMessage) => {
+          if (message.type === 'video_token') told.push(message.video_id);
+        },
+      };
+      const first = await startInterview(stack, sessionBody({ settings: { record_video: true } }), watch);
+      await until('it is told', () => told.length === 1);
+      first.client.dropSocket();
+      await until('it is told again', () => told.length === 2);
+      expect(told[1]).toBe(told[0]);
+      first.client.close();
+      const second = await startInterview(stack, sessionBody(), watch, first.session);
+      await until('the new page is told', () => told.length === 3);
+      expect(told[2]).not.toBe(told[0]);
+      second.client.end();
+      expect(await second.ended).toMatchObject({ reason: 'ended_by_candidate' });
+      await endOf(stack, first.session.session_id);
+    });
+
+    test('not at all when api.video is away: the interview takes place', async () => {
+      const from = callsBefore();
+      stack.cloud.video.faults.add({ on: 'videos.create', action: { kind: 'status', status: 503 }, times: always });
+      const interview = await startInterview(stack, sessionBody({ settings: { record_video: true } }));
+      await expectFinished(stack, interview, from);
+      stack.cloud.video.faults.clear();
     });
   });
 

@@ -16,7 +16,10 @@ export const tenantRow = z.object({
   slug: z.string(),
   name: z.string(),
   status: z.enum(['active', 'suspended', 'removing', 'removed']),
-  settings: z.looseObject({ consent_texts: z.record(z.string(), z.string()).optional() }),
+  settings: z.looseObject({
+    consent_texts: z.record(z.string(), z.string()).optional(),
+    interviewer_template: z.string().optional(),
+  }),
   allowed_origins: z.array(z.string()),
   require_consent: z.boolean(),
   consent_text_version: z.string().nullable(),

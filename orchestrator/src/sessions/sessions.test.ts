@@ -1,10 +1,12 @@
+import { templateProblem } from '@greenroom/shared/protocol/interviewer-template.ts';
 import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import { describe, expect, test } from 'vitest';
 import type { OwedCall } from '../database/rows.ts';
 import { makeSession, sessionId } from '../testing.ts';
 import { callContext, createVault } from '../tokens/vault.ts';
 import { createHangUps } from './hang-up.ts';
-import { instructionsOf, realtimeSession } from './interviewer.ts';
+import { defaultTemplate, instructionsOf } from './instructions.ts';
+import { realtimeSession } from './interviewer.ts';
 
 describe('the interviewer', () => {
   const options = { model: 'gpt-realtime-2.1', transcriptionModel: 'gpt-realtime-whisper', voice: 'marin' };
@@ -12,6 +14,33 @@ describe('the interviewer', () => {
   test('knows the candidate, the position and the questions', () => {
     const session = makeSession({ settings: { questions: ['Why us?'], language: 'de' } });
     for (const part of ['Ada', 'Engineer', '1. Why us?', 'tag de']) expect(instructionsOf(session)).toContain(part);
+  });
+
+  test('is told what the tenant wrote, with what is known of the session in its places', () => {
+    const template =
+      'Talk to {{candidate_name}} in {{ language }}.\n{{instructions}}\n\n{{questions}}\nThen end_session.';
+    const session = makeSession({ settings: { questions: ['Is {{language}} fine?'] } });
+    expect(templateProblem(template)).toBeUndefined();
+    expect(instructionsOf(session, template)).toBe(
+      `Talk to Ada in English.\n\nAsk these questions, in this order:\n1. Is {{language}} fine?\nThen end_session.`,
+    );
+  });
+
+  test.each([
+    ['an unknown placeholder', 'Score by {{rubric}}, then end_session.', 'unknown placeholder'],
+    ['one left open', 'Greet {{candidate_name, then end_session.', 'not closed'],
+    ['no way to the end', 'Talk to {{candidate_name}}.', 'end_session'],
+  ])('a template with %s is refused', (_what, template, why) => {
+    expect(templateProblem(template)).toContain(why);
+  });
+
+  test('our own template is a good one, and opens and listens as the session says', () => {
+    expect(templateProblem(defaultTemplate)).toBeUndefined();
+    const settings = { opening: 'Good morning!', turn_detection: { type: 'server_vad', silence_duration_ms: 900 } };
+    expect(realtimeSession(makeSession({ settings }), options)).toMatchObject({
+      instructions: expect.stringContaining('Good morning!'),
+      audio: { input: { turn_detection: { type: 'server_vad', silence_duration_ms: 900, create_response: true } } },
+    });
   });
 
   test('transcribes the candidate and can end the interview', () => {

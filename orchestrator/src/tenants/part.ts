@@ -6,6 +6,7 @@ import { createTenantStore } from '../database/tenant-store.ts';
 import type { Job } from '../fleet/ticker.ts';
 import type { FlyApps } from '../fly/apps.ts';
 import type { Vault } from '../tokens/vault.ts';
+import { createInterviewerTemplates } from './interviewer-templates.ts';
 import { createOnboarding } from './onboarding.ts';
 import { createProviderKeys } from './provider-keys.ts';
 
@@ -23,5 +24,11 @@ export function createTenantPart({ config, database, fly, vault, clock, logger }
   const tenants = createTenantStore(database);
   const onboarding = createOnboarding({ tenants, fly, org: config.fly.org, logger });
   const jobs: Job[] = [{ name: 'onboarding', everyMs: config.deadlines.reconcileTickMs, run: onboarding.run }];
-  return { tenants, onboarding, providerKeys: createProviderKeys(tenants, vault, clock), jobs };
+  return {
+    tenants,
+    onboarding,
+    providerKeys: createProviderKeys(tenants, vault, clock),
+    templates: createInterviewerTemplates(tenants, clock),
+    jobs,
+  };
 }

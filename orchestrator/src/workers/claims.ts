@@ -1,6 +1,8 @@
 import type { ClaimResponse } from '@greenroom/shared/protocol/worker-api.ts';
 import type { Config } from '../config.ts';
 import type { ClaimRow } from '../database/rows.ts';
+import { realtimeSession } from '../sessions/interviewer.ts';
+import type { InterviewerTemplates } from '../tenants/interviewer-templates.ts';
 import type { BrowserTokens } from '../tokens/browser-tokens.ts';
 import type { DatabaseTokens } from '../tokens/database-tokens.ts';
 import { callContext, type Vault } from '../tokens/vault.ts';
@@ -12,26 +14,32 @@ export interface ClaimAnswerDeps {
   browserTokens: BrowserTokens;
   databaseTokens: DatabaseTokens;
   vault: Vault;
+  templates: InterviewerTemplates;
 }
 
 const unixMs = (time: string | null): number | null => (time === null ? null : Date.parse(time));
 
 /** The call that a replacement takes over. Without its credential nobody can attach to it. */
-function openCallOf({ open_call: call, session }: Claimed, vault: Vault): ClaimResponse['open_call'] {
+async function openCallOf(
+  { open_call: call, session }: Claimed,
+  { vault, templates, config }: ClaimAnswerDeps,
+): Promise<ClaimResponse['open_call']> {
   if (call?.credential_ciphertext == null) return null;
   const credential = vault.open(call.credential_ciphertext, callContext(session.session_id, call.ordinal));
-  return { ordinal: call.ordinal, call_id: call.call_id, credential };
+  const realtime = realtimeSession(session, config.voice, await templates.of(session.tenant_id));
+  return { ordinal: call.ordinal, call_id: call.call_id, credential, session: realtime };
 }
 
 /** What a worker is given with its session: everything it needs, and nothing that outlives it. */
 export async function answerClaim(claimed: Claimed, deps: ClaimAnswerDeps): Promise<ClaimResponse> {
-  const { config, browserTokens, databaseTokens, vault } = deps;
+  const { config, browserTokens, databaseTokens } = deps;
   const { session, machine_id } = claimed;
   const ids = { session_id: session.session_id, tenant_id: session.tenant_id };
-  const [workerToken, reconnectToken, transcriptToken] = await Promise.all([
+  const [workerToken, reconnectToken, transcriptToken, openCall] = await Promise.all([
     databaseTokens.mintWorker({ ...ids, role: 'session_worker', machine_id, epoch: session.epoch }),
     browserTokens.mintReconnect(ids, session.max_duration_ms),
     browserTokens.mintTranscript(ids, session.max_duration_ms),
+    openCallOf(claimed, deps),
   ]);
   return {
     machine_id,
@@ -54,7 +62,7 @@ export async function answerClaim(claimed: Claimed, deps: ClaimAnswerDeps): Prom
     reconnect_token: reconnectToken,
     transcript_token: transcriptToken,
     realtime: { base_url: config.voice.baseUrl, webrtc_filter: false },
-    open_call: openCallOf(claimed, vault),
+    open_call: openCall,
     deadlines: config.deadlines,
     directive: claimed.directive,
   };

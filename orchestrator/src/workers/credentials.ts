@@ -7,6 +7,7 @@ import type { SessionRow } from '../database/rows.ts';
 import { crashPoint } from '../fleet/crash-points.ts';
 import { type InterviewerOptions, realtimeSession } from '../sessions/interviewer.ts';
 import type { ProviderFailure, VoiceProvider } from '../sessions/voice-provider.ts';
+import type { InterviewerTemplates } from '../tenants/interviewer-templates.ts';
 import type { ProviderKeys } from '../tenants/provider-keys.ts';
 import { callContext, type Vault } from '../tokens/vault.ts';
 
@@ -25,6 +26,7 @@ export interface CallOpenerDeps {
   interviewer: InterviewerOptions;
   /** A tenant's own key at the provider. */
   providerKeys: Pick<ProviderKeys, 'of'>;
+  templates: InterviewerTemplates;
 }
 
 /** SQLSTATE of `app.guard_call`. */
@@ -46,7 +48,8 @@ const failureCodes = {
 } as const satisfies Record<ProviderFailure['kind'], string>;
 
 /** @returns a function that opens a call. Throws AppError: fenced, call_not_allowed, consent_required, conflict, provider_…. */
-export function createCallOpener({ calls, voice, vault, clock, interviewer, providerKeys }: CallOpenerDeps) {
+export function createCallOpener(deps: CallOpenerDeps) {
+  const { calls, voice, vault, clock, interviewer, providerKeys, templates } = deps;
   const openRow = async (of: CallOf): Promise<SessionRow> => {
     const opened = await calls.open(of, 'openai').catch((error: unknown) => {
       const refused = error instanceof DatabaseError && error.sqlstate === noConsent;
@@ -67,10 +70,9 @@ export function createCallOpener({ calls, voice, vault, clock, interviewer, prov
   return async (of: CallOf): Promise<OpenCallResponse> => {
     const row = await openRow(of); // O1
     crashPoint('call.opened');
-    const session = realtimeSession(row, interviewer);
-    const minted = await voice.mint(session, lifeSeconds(row, clock.now()), row.session_id, {
-      apiKey: await providerKeys.of(row.tenant_id),
-    });
+    const [apiKey, template] = await Promise.all([providerKeys.of(row.tenant_id), templates.of(row.tenant_id)]);
+    const session = realtimeSession(row, interviewer, template);
+    const minted = await voice.mint(session, lifeSeconds(row, clock.now()), row.session_id, { apiKey });
     if (minted.kind !== 'minted') throw new AppError(failureCodes[minted.kind]);
     crashPoint('call.minted');
     const ciphertext = vault.seal(minted.value, callContext(row.session_id, of.ordinal));

@@ -13,7 +13,13 @@ describe('the lease', () => {
   const setUp = (answer: () => Answer<HeartbeatResponse>, reclaimed: 'renewed' | 'refused' = 'renewed') => {
     const clock = createFakeClock();
     const beats: number[] = [];
-    const seen = { onDirective: vi.fn(), onToken: vi.fn(), onLost: vi.fn(), reclaim: vi.fn(async () => reclaimed) };
+    const seen = {
+      onDirective: vi.fn(),
+      onToken: vi.fn(),
+      onVideo: vi.fn(),
+      onLost: vi.fn(),
+      reclaim: vi.fn(async () => reclaimed),
+    };
     const deps: LeaseDeps = {
       clock,
       log,

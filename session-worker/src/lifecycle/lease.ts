@@ -1,4 +1,4 @@
-import type { Directive, HeartbeatRequest } from '@greenroom/shared/protocol/worker-api.ts';
+import type { Directive, HeartbeatRequest, VideoOffer } from '@greenroom/shared/protocol/worker-api.ts';
 import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { Answer, HeartbeatResponse } from './orchestrator.ts';
@@ -22,6 +22,7 @@ export interface LeaseDeps {
   reclaim(): Promise<'renewed' | 'refused' | 'unreachable'>;
   onDirective(directive: Directive): void;
   onToken(token: { token: string; expires_at: number }): void;
+  onVideo(offer: VideoOffer): void;
   /** L1: the lease has been gone for `leaseLostMs`. */
   onLost(): void;
 }
@@ -57,6 +58,7 @@ export function createLease(deps: LeaseDeps): Lease {
       leaseMs = answer.value.lease_ms;
       renewed();
       if (answer.value.worker_token) deps.onToken(answer.value.worker_token);
+      if (answer.value.video) deps.onVideo(answer.value.video);
       return answer.value.directive;
     }
     log.warn({ status_code: answer.status, code: answer.code }, 'heartbeat failed');

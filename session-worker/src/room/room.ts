@@ -31,7 +31,7 @@ export interface RoomDeps {
   onPresent(): void;
   onLost(): void;
   /** R2. */
-  onInit(connection: Connection): Promise<void>;
+  onInit(connection: Connection, fresh: boolean): Promise<void>;
   onMessage(message: Exclude<ClientMessage, { type: 'init_session' | 'ping' }>, connection: Connection): void;
   sessionId: string;
 }
@@ -54,14 +54,17 @@ export function createRoom(deps: RoomDeps): Room {
     if (closed) emptied();
     else deps.onLost();
   };
-  const init = async (connection: Connection, sessionId: string | undefined) => {
+  const init = async (
+    connection: Connection,
+    { session_id: sessionId, fresh = false }: Extract<ClientMessage, { type: 'init_session' }>,
+  ) => {
     if (sessionId !== undefined && sessionId !== deps.sessionId) {
       const fields = [{ field: 'session_id', message: 'is not the session of this socket' }];
       return connection.error('invalid_message', 'Wrong: session_id.', fields);
     }
     const mine = { connection, waiting: [] as ClientMessage[] };
     preparing = mine;
-    await deps.onInit(connection);
+    await deps.onInit(connection, fresh);
     if (preparing === mine) preparing = undefined;
     if (current !== connection) return;
     ready = connection;
@@ -70,7 +73,7 @@ export function createRoom(deps: RoomDeps): Room {
   const hear = (message: ClientMessage, connection: Connection) => {
     if (current !== connection) return;
     if (preparing?.connection === connection) return void preparing.waiting.push(message);
-    if (message.type === 'init_session') return void init(connection, message.session_id);
+    if (message.type === 'init_session') return void init(connection, message);
     if (message.type === 'ping') return;
     if (ready !== connection) return connection.error('not_initialized');
     deps.onMessage(message, connection);

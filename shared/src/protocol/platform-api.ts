@@ -30,6 +30,23 @@ export const sessionSettings = z.strictObject({
     .optional(),
   /** Questions the interviewer should ask. Never put expected answers here: a candidate can read the instructions. */
   questions: z.array(plainText(1_000).min(1)).max(50).optional(),
+  /** The words the interviewer opens with. Default: it greets the candidate by name and introduces itself. */
+  opening: plainText(1_000).min(1).optional(),
+  /** When the candidate counts as having finished. Default `semantic_vad` with eagerness `low`: patient. */
+  turn_detection: z
+    .discriminatedUnion('type', [
+      z.strictObject({
+        type: z.literal('semantic_vad'),
+        eagerness: z.enum(['low', 'medium', 'high', 'auto']).optional(),
+      }),
+      z.strictObject({
+        type: z.literal('server_vad'),
+        /** Silence that ends a turn, ms. */
+        silence_duration_ms: z.number().int().min(100).max(5_000).optional(),
+        threshold: z.number().min(0).max(1).optional(),
+      }),
+    ])
+    .optional(),
   /** Extra instructions for the interviewer. */
   instructions: plainText(10_000).optional(),
   /** Record the candidate's video. Default false. */

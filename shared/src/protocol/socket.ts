@@ -45,7 +45,13 @@ export type CloseCode = (typeof closeCodes)[keyof typeof closeCodes];
 const version = z.literal(1).optional();
 
 export const clientMessage = z.discriminatedUnion('type', [
-  z.strictObject({ type: z.literal('init_session'), v: version, session_id: uuid.optional() }),
+  z.strictObject({
+    type: z.literal('init_session'),
+    v: version,
+    session_id: uuid.optional(),
+    /** The first of this page: it has neither a call nor a recording yet. A reconnect leaves it out. */
+    fresh: z.boolean().optional(),
+  }),
   z.strictObject({
     type: z.literal('sdp_offer'),
     v: version,

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { roles, scope } from './access.ts';
 import { plainText, timestamp, uuid } from './common.ts';
+import { interviewerTemplate } from './interviewer-template.ts';
 import { regionCode } from './platform-api.ts';
 
 /** Tenants, their keys, members and provider credentials, as the platform API speaks of them. */
@@ -29,6 +30,8 @@ const settingFields = {
     })
     .refine((c) => !c.required || c.text_version !== undefined, { path: ['text_version'], message: 'name the text' })
     .optional(),
+  /** What interviewers are told, instead of our own wording; null: ours. Placeholders: see interviewer-template.ts. */
+  interviewer_template: interviewerTemplate.nullable().optional(),
   /** Days after a session's end; null keeps them. */
   transcript_days: days(1).optional(),
   video_days: days(1).optional(),
@@ -60,6 +63,7 @@ export const tenantView = z.object({
   status: z.enum(['active', 'suspended', 'removing', 'removed']),
   allowed_origins: z.array(z.string()),
   consent: z.object({ required: z.boolean(), text_version: z.string().nullable(), text: z.string().nullable() }),
+  interviewer_template: z.string().nullable(),
   transcript_days: z.number().int().nullable(),
   video_days: z.number().int().nullable(),
   audit_days: z.number().int().nullable(),
