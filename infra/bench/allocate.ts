@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { startStack } from '../stack/stack.ts';
+import { type CpuTimes, cpuTimes } from './allocate/cpu.ts';
 import type { LoadReport } from './allocate/load.ts';
 import { type AllocateWorld, createAllocateWorld } from './allocate/world.ts';
 import type { Benchmark, Figure } from './figures.ts';
@@ -18,6 +19,13 @@ const measureMs = 30_000;
 const baselineMs = 6_000;
 const startMs = 15_000;
 const warmUpMs = 3_000;
+
+type Measured = LoadReport & { cpu: CpuTimes };
+
+const perSession = (before: CpuTimes, after: CpuTimes, sessions: number): CpuTimes => {
+  const of = (part: keyof CpuTimes) => Number(((after[part] - before[part]) / sessions).toFixed(3));
+  return { orchestrator: of('orchestrator'), postgrest: of('postgrest'), postgres: of('postgres') };
+};
 
 const show = (what: string, { perSecond, p50Ms, p99Ms, errors, sample }: LoadReport): string =>
   `${what}: ${perSecond.toFixed(0)}/s, p50 ${p50Ms.toFixed(0)} ms, p99 ${p99Ms.toFixed(0)} ms, errors ${JSON.stringify(errors)}${sample === null ? '' : ` ${sample}`}`;
@@ -45,17 +53,16 @@ export const allocate: Benchmark = async (progress) => {
     stack.cloud.fly.registerImage(image, { inProcess: () => ({ stop: () => undefined }) });
     world = await createAllocateWorld(stack, image, stack.flyToken);
     const run = async (what: string, environment: Record<string, string>, forMs: number, script?: string) => {
+      const here = world as AllocateWorld;
       const orchestrator = await stack.addOrchestrator(environment, script);
-      const report = await (world as AllocateWorld).load(orchestrator.url, {
-        concurrency: 96,
-        warmUpMs,
-        measureMs: forMs,
-      });
-      const counts = await (world as AllocateWorld).assigned();
-      progress(`${show(what, report)}; ${JSON.stringify(counts)}`);
+      const before = { cpu: cpuTimes(stack.dir, orchestrator.pid), ...(await here.assigned()) };
+      const report = await here.load(orchestrator.url, { concurrency: 96, warmUpMs, measureMs: forMs });
+      const after = { cpu: cpuTimes(stack.dir, orchestrator.pid), ...(await here.assigned()) };
+      const cpu = perSession(before.cpu, after.cpu, after.assigned - before.assigned);
+      progress(`${show(what, report)}; CPU a session ${JSON.stringify(cpu)}; ${after.left} machines left`);
       await orchestrator.stop();
       stack.orchestrators.splice(0);
-      return report;
+      return { ...report, cpu };
     };
     await world.addRows(100_000);
     const single = await run('one rpc each', { BENCH_MODE: 'one-by-one' }, baselineMs, server);
@@ -70,7 +77,7 @@ export const allocate: Benchmark = async (progress) => {
   }
 };
 
-const figuresOf = (single: LoadReport, accept: LoadReport, started: LoadReport): Figure[] => [
+const figuresOf = (single: Measured, accept: Measured, started: Measured): Figure[] => [
   {
     name: 'accepted, sustained 30 s',
     value: accept.perSecond,
@@ -91,4 +98,11 @@ const figuresOf = (single: LoadReport, accept: LoadReport, started: LoadReport):
     atLeast: true,
   },
   { name: 'accepted with the start at Fly, p99', value: started.p99Ms, unit: 'ms', target: null, baseline: null },
+  ...(['orchestrator', 'postgrest', 'postgres'] as const).map((part) => ({
+    name: `CPU a session, ${part}`,
+    value: accept.cpu[part],
+    unit: 'ms',
+    target: null,
+    baseline: single.cpu[part],
+  })),
 ];

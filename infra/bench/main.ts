@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { allocate } from './allocate.ts';
+import { burst } from './burst.ts';
 import { edge } from './edge.ts';
 import { type Benchmark, meets, table } from './figures.ts';
 import { reconcile } from './reconcile.ts';
@@ -7,7 +8,7 @@ import { start } from './start.ts';
 import { worker } from './worker.ts';
 
 /** `npm run bench -- NAME --json`: a benchmark; the last line is one JSON object. Exit 0 unless it could not measure. */
-const benchmarks: Record<string, Benchmark> = { worker, start, allocate, edge, reconcile };
+const benchmarks: Record<string, Benchmark> = { worker, start, allocate, edge, reconcile, burst };
 
 const usage = `npm run bench -- NAME [--json]
 

@@ -66,6 +66,8 @@ export async function createAllocateWorld(stack: Stack, image: string, flyToken:
       await db.query('analyze public.machines');
     },
     removeStandby: async () => {
+      // What was assigned without being started would be started now, and Fly does not know it.
+      await db.query('update public.machines set start_requested_at = now() where assigned_at is not null');
       await db.query('delete from public.machines where session_id is null');
       await db.query('vacuum analyze public.machines');
     },

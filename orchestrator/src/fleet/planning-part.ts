@@ -33,7 +33,7 @@ export interface PlanningDeps {
 /** Machines a session is given before it is given up. */
 const maxAttempts = 5;
 
-function storesOf({ config, database, orchestratorId }: PlanningDeps) {
+function storesOf({ config, database, orchestratorId, clock }: PlanningDeps) {
   const { deadlines, fly } = config;
   const launch = {
     orchestrator_id: orchestratorId,
@@ -43,7 +43,7 @@ function storesOf({ config, database, orchestratorId }: PlanningDeps) {
     default_region: fly.defaultRegion,
   };
   const { scheduleLeadMs: leadMs, queueMs, standbyStartMs: lateMs } = deadlines;
-  const options = { launch, leadMs, queueMs, lateMs, maxAttempts };
+  const options = { launch, leadMs, queueMs, lateMs, maxAttempts, clock };
   return { pool: createPoolStore(database, options), usage: createUsageStore(database) };
 }
 
