@@ -81,6 +81,28 @@ describe('the sideband', () => {
     sideband.close();
   });
 
+  test('accepted and cut again and again: only the first loss is repaired at once', async () => {
+    const { url, attempts } = await serve((say, cut, hear) =>
+      hear(() => {
+        say({ type: 'session.updated' });
+        setTimeout(cut, 5);
+      }),
+    );
+    const delaysMs: number[] = [];
+    const clock = {
+      ...systemClock,
+      setTimer: (run: () => void, delayMs: number) => {
+        delaysMs.push(delayMs);
+        return systemClock.setTimer(run, delayMs);
+      },
+    };
+    const { sideband, onReady } = attach(url, { clock });
+    await until(() => expect(attempts()).toBeGreaterThan(4));
+    expect(onReady.mock.calls.length).toBeGreaterThan(3);
+    expect(delaysMs.filter((delayMs) => delayMs < 100)).toEqual([0]);
+    sideband.close();
+  });
+
   test('cut, it comes back; garbage and other events on the way do no harm', async () => {
     const { url, attempts } = await serve((say, cut, hear, n) =>
       hear(() => {

@@ -13,6 +13,8 @@ import { type Json, type ProviderEvent, parseProviderEvent } from './events.ts';
  *     candidate's copies only.
  * B4  Refused with 404 three times in a row: the call is gone.
  * B5  Closing the sideband does not end the call: that takes a hang-up.
+ * B6  Only a sideband that has stayed for `steadyMs` clears the count of losses: a provider that accepts and cuts again and
+ *     again (a frame too large, broken text) is met with backoff too.
  */
 export interface Sideband {
   /** `ready` (B1), or `degraded` when that took longer than `limitMs`; it is still being tried for then. */
@@ -47,6 +49,7 @@ export interface SidebandDeps {
 const maxFrame = 4_194_304;
 const pingMs = 15_000;
 const goneAfter = 3;
+const steadyMs = 5_000;
 
 /** What may be said in a `session.update`: the model is fixed, and the voice once it has been heard. */
 export function updateOf(session: Json, again: boolean): Json {
@@ -76,12 +79,13 @@ export function createSideband(deps: SidebandDeps): Sideband {
   let ending = false;
   let failures = 0;
   let notFound = 0;
+  let readyMs = 0;
   let retry: Timer | undefined;
   const waiting = new Set<() => void>();
 
   const becomeReady = () => {
     attached = true;
-    failures = 0;
+    readyMs = clock.monotonicMs();
     notFound = 0;
     const first = !everReady;
     everReady = true;
@@ -92,6 +96,7 @@ export function createSideband(deps: SidebandDeps): Sideband {
   };
 
   const lost = (why: string) => {
+    if (attached && clock.monotonicMs() - readyMs >= steadyMs) failures = 0; // B6
     attached = false;
     if (closed || ending) return;
     if (notFound >= goneAfter) {
