@@ -15,6 +15,7 @@ import { createSessionDeadlines } from './lifecycle/deadlines.ts';
 import { createLease } from './lifecycle/lease.ts';
 import type { Orchestrator } from './lifecycle/orchestrator.ts';
 import { createReports } from './lifecycle/reports.ts';
+import { createSleepWatch } from './lifecycle/sleep-watch.ts';
 import { teardownPhases } from './lifecycle/teardown.ts';
 import { createCalls, type OfferResult } from './realtime/calls.ts';
 import { createInterviewer, type Interviewer } from './realtime/interviewer.ts';
@@ -89,6 +90,7 @@ export function createInterview(deps: InterviewDeps): Interview {
   const conclude = (reason: SessionReason) => void conclusion.decide({ kind: 'ended', ...endingOf(reason) });
   const onFenced = () => {
     log.warn({}, 'fenced: another machine serves the session');
+    awake.stop();
     writer.stop();
     reports.stop();
     flags.stop();
@@ -149,6 +151,15 @@ export function createInterview(deps: InterviewDeps): Interview {
     onLost: () => conclude('worker_lost'),
   });
 
+  const awake = createSleepWatch({
+    clock,
+    ask: async (sleptMs) => {
+      log.warn({ elapsed_ms: Math.round(sleptMs) }, 'this process slept; is the session still ours?');
+      const directive = await lease.ask(directiveMs);
+      if (directive !== 'unreachable') obey(directive);
+    },
+  });
+
   let interviewer: Interviewer | undefined;
   let guard: Guard | undefined;
   /** What the browser was asked to offer, until it does. */
@@ -161,7 +172,7 @@ export function createInterview(deps: InterviewDeps): Interview {
     const watching = createGuard({
       clock,
       log,
-      send: (event) => calls.send(event),
+      send: (event) => awake.say(event, calls.send),
       update: updateOf(config, true),
       flag: flags.add,
     });
@@ -335,6 +346,7 @@ export function createInterview(deps: InterviewDeps): Interview {
     const stopTimers = () => {
       timers.stop();
       lease.stop();
+      awake.stop();
       rollover.stop();
       watch.stop();
       interviewer?.stop();
@@ -374,6 +386,7 @@ export function createInterview(deps: InterviewDeps): Interview {
       if (claim.open_call) calls.takeOver(claim.open_call);
       if (calls.active) onCallUp();
       lease.start();
+      awake.start();
       setImmediate(store.warm);
       obey(claim.directive);
     },

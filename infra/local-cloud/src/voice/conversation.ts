@@ -239,8 +239,8 @@ export function createConversation(deps: ConversationDeps): Conversation {
     const unanswered = last?.role === 'user' && last.content?.[0]?.type === 'input_audio';
     const unheard = farewell && !items.all().some((item) => item.type === 'function_call_output');
     if (phase.name === 'waiting') begin(metadata);
-    // Its call of the tool got no output: it calls again.
-    else if (unheard && callsEndTool()) finishAgain(metadata);
+    // Its call of the tool got no output, or it was told since that the connection had gone: it calls again.
+    else if ((unheard || (farewell && last?.role === 'system')) && callsEndTool()) finishAgain(metadata);
     else if (last?.type === 'function_call_output' || farewell) sayGoodbye(metadata);
     else if (unanswered) reply(false, metadata);
     else say(script.again(), metadata);

@@ -1,0 +1,61 @@
+import { parseArgs } from 'node:util';
+import pg from 'pg';
+import { startStack } from '../stack/stack.ts';
+import { runCandidate } from './candidate.ts';
+import { findWrongs } from './invariants.ts';
+
+/**
+ * The database goes away under live interviews and comes back: nobody may be failed over, nothing may be lost.
+ *
+ *   npm run chaos:outage -- [--sessions 20] [--seconds 60]
+ *
+ * Deadlines are the product's own, so an outage of a minute is three leases long. The last line is JSON; exit 0 only when
+ * every interview was completed by the machine that began it.
+ */
+const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: { sessions: { type: 'string', default: '20' }, seconds: { type: 'string', default: '60' } },
+  });
+  const [sessions, awayMs] = [Number(values.sessions), Number(values.seconds) * 1_000];
+  const stack = await startStack({
+    orchestrators: 2,
+    voice: { turns: Math.ceil(awayMs / 1_500) + 10, paceMs: 600 },
+    flyLimits: false,
+  });
+  const db = new pg.Pool({ connectionString: stack.cloud.supabase.adminDbUrl, max: 2 });
+  db.on('error', () => undefined);
+  try {
+    const limitMs = awayMs * 4 + 120_000;
+    const candidates = Array.from({ length: sessions }, () => runCandidate(stack, limitMs));
+    const talking = () => stack.cloud.voice.calls().filter((call) => call.said.length > 1).length;
+    while (talking() < sessions) await pause(100);
+    await stack.cloud.supabase.postgres.stop();
+    await pause(awayMs);
+    await stack.cloud.supabase.postgres.start();
+    const runs = await Promise.all(candidates);
+    const ids = runs.map(({ sessionId }) => sessionId);
+    let wrongs = await findWrongs(stack, db, ids);
+    for (let n = 0; n < 100 && wrongs.violations.length > 0; n += 1) {
+      await pause(200);
+      wrongs = await findWrongs(stack, db, ids);
+    }
+    const { rows } = await db.query('select count(*)::int as n from public.interview_sessions where epoch > 1');
+    const completed = runs.filter(({ end }) => end === 'completed/interviewer_finished').length;
+    const report = {
+      sessions,
+      away_s: awayMs / 1_000,
+      completed,
+      failed_over: rows[0].n,
+      violations: wrongs.violations,
+    };
+    process.stdout.write(`${JSON.stringify(report)}\n`);
+    return completed === sessions && report.failed_over === 0 && wrongs.violations.length === 0 ? 0 : 1;
+  } finally {
+    await db.end();
+    await stack.stop();
+  }
+}
+
+process.exitCode = await main();
