@@ -73,8 +73,8 @@ const quick: Array<[string, () => Promise<Count>]> = [
   ['SQL tests', tests('sql', ['--no-file-parallelism'])],
 ];
 const slow: Array<[string, () => Promise<Count>]> = [
-  // Each file has a cloud of its own and mostly waits: three at once keep two cores busy.
-  ['integration tests', tests('integration', ['--maxWorkers=3'])],
+  // Each file has a cloud of its own and mostly waits: two at once keep two cores busy.
+  ['integration tests', tests('integration', ['--maxWorkers=2'])],
   ['browser tests', tests('browser', ['--no-file-parallelism'])],
 ];
 
