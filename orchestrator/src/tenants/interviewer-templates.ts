@@ -1,20 +1,11 @@
-import type { Clock } from '@greenroom/shared/runtime/clock.ts';
-import { createCache } from '../access/cache.ts';
 import type { TenantStore } from '../database/tenant-store.ts';
 
 /** A tenant's own wording of what its interviewers are told. */
 export interface InterviewerTemplates {
-  /** Undefined when the tenant has none. Remembered for ten seconds. */
+  /** Undefined when the tenant has none. Read anew for each call: a change holds for the next one. */
   of(tenantId: string): Promise<string | undefined>;
 }
 
-const keepMs = 10_000;
-
-export function createInterviewerTemplates(tenants: Pick<TenantStore, 'get'>, clock: Clock): InterviewerTemplates {
-  const cache = createCache(
-    async (tenantId) => ({ template: (await tenants.get(tenantId))?.settings.interviewer_template }),
-    keepMs,
-    clock,
-  );
-  return { of: async (tenantId) => (await cache.get(tenantId))?.template };
-}
+export const createInterviewerTemplates = (tenants: Pick<TenantStore, 'get'>): InterviewerTemplates => ({
+  of: async (tenantId) => (await tenants.get(tenantId))?.settings.interviewer_template,
+});

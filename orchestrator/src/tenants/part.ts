@@ -28,7 +28,7 @@ export function createTenantPart({ config, database, fly, vault, clock, logger }
     tenants,
     onboarding,
     providerKeys: createProviderKeys(tenants, vault, clock),
-    templates: createInterviewerTemplates(tenants, clock),
+    templates: createInterviewerTemplates(tenants),
     jobs,
   };
 }
