@@ -3,12 +3,13 @@ import { allocate } from './allocate.ts';
 import { burst } from './burst.ts';
 import { edge } from './edge.ts';
 import { type Benchmark, meets, table } from './figures.ts';
+import { ingest } from './ingest.ts';
 import { reconcile } from './reconcile.ts';
 import { start } from './start.ts';
 import { worker } from './worker.ts';
 
 /** `npm run bench -- NAME --json`: a benchmark; the last line is one JSON object. Exit 0 unless it could not measure. */
-const benchmarks: Record<string, Benchmark> = { worker, start, allocate, edge, reconcile, burst };
+const benchmarks: Record<string, Benchmark> = { worker, start, allocate, edge, reconcile, burst, ingest };
 
 const usage = `npm run bench -- NAME [--json]
 

@@ -20,7 +20,7 @@ import { createDuties, dutyNames } from './fleet/duties.ts';
 import { createEndings } from './fleet/ending.ts';
 import { createHousekeeping } from './fleet/housekeeping.ts';
 import { createLeaseWatch } from './fleet/lease-watch.ts';
-import type { MachineTemplate } from './fleet/machine-config.ts';
+import { type MachineTemplate, workerRuntime } from './fleet/machine-config.ts';
 import { createPlanningPart } from './fleet/planning-part.ts';
 import { createProvisioner } from './fleet/provisioner.ts';
 import { createReaper } from './fleet/reaper.ts';
@@ -93,7 +93,10 @@ const templateOf = ({ deploymentId, workerApiUrl, logLevel, fly, deadlines }: Co
   deploymentId,
   guest: fly.guest,
   stopTimeoutMs: deadlines.stopTimeoutMs,
-  env: { ORCHESTRATOR_URL: workerApiUrl, PORT: '8080', CLAIM_MS: String(deadlines.claimMs), LOG_LEVEL: logLevel },
+  env: {
+    ...{ ORCHESTRATOR_URL: workerApiUrl, PORT: '8080', CLAIM_MS: String(deadlines.claimMs), LOG_LEVEL: logLevel },
+    ...workerRuntime,
+  },
 });
 
 export async function createDeps(config: Config, outside: Outside = {}) {

@@ -108,6 +108,7 @@ export function createInterview(deps: InterviewDeps): Interview {
     sessionId: session.id,
     accessToken: workerToken.current,
     requestMs: deadlines.databaseRequestMs,
+    http: deps.http,
   });
   const reports = createReports({ clock, log, report: store.report, onFenced });
   const flags = createFlags({ clock, log, flag: store.flag, onFenced });

@@ -2,6 +2,8 @@ import type { Database } from '@greenroom/shared/database/client.ts';
 import type { TranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
 import type { Presence, SessionStatus } from '@greenroom/shared/session/states.ts';
 import { z } from 'zod';
+import { fetchOver } from './fetch-over.ts';
+import type { Http } from './http.ts';
 
 /**
  * The worker's door to Postgres, through supabase-js as role `session_worker`. One try per call, every ending a value.
@@ -46,14 +48,18 @@ export interface StoreDeps {
   accessToken(): string;
   /** Limit of one request, ms. */
   requestMs: number;
+  http: Http;
 }
 
-export function createStore({ url, publishableKey, sessionId, accessToken, requestMs }: StoreDeps): Store {
+export function createStore({ url, publishableKey, sessionId, accessToken, requestMs, http }: StoreDeps): Store {
   let opened: Promise<{ database: Database; module: DatabaseModule }> | undefined;
   const open = () => {
     opened ??= import('@greenroom/shared/database/client.ts').then((module) => ({
       module,
-      database: module.createDatabase({ url, publishableKey, accessToken, requestMs }),
+      database: module.createDatabase({
+        ...{ url, publishableKey, accessToken, requestMs },
+        fetch: fetchOver(http, requestMs),
+      }),
     }));
     return opened;
   };

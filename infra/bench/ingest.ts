@@ -1,0 +1,155 @@
+import { stop as stopBuilder } from 'esbuild';
+import { type Benchmark, type Figure, median, percentile } from './figures.ts';
+import { measuredTurns, measureMemory } from './ingest/memory.ts';
+import { createIngestWorker, textOf } from './ingest/worker-of.ts';
+import { type IngestWorld, type ServedSession, startIngestWorld } from './ingest/world.ts';
+
+/**
+ * `bench ingest`: the transcript on its way to Postgres.
+ *
+ *   flood     one session, entries as fast as they can be stored; beside it the seeds' way: one insert per entry, awaited
+ *   latency   100 workers and 100 entries a second in all, from the provider's event to the acknowledgement
+ *   memory    a worker's resident memory after 1,000 turns, and how much it grew since the first 250
+ *
+ * Postgres and PostgREST are real. For flood and latency the workers' own modules (log, transcript, writer, store) run in
+ * this process, 100 of them at once; for memory the bundled worker is a process of its own.
+ */
+const floodEntries = 20_000;
+const seedEntries = 1_000;
+const workers = 100;
+const perSecond = 100;
+const latencySeconds = 20;
+
+async function flood(world: IngestWorld): Promise<number> {
+  const [session] = (await world.sessions(1)) as [ServedSession];
+  const worker = createIngestWorker(session, () => undefined);
+  worker.say(0);
+  await worker.writer.flush();
+  const sinceMs = performance.now();
+  for (let n = 1; n <= floodEntries; n += 1) worker.say(n);
+  await worker.writer.flush();
+  const tookMs = performance.now() - sinceMs;
+  if ((await world.count(session.id)) !== floodEntries + 1) throw new Error('not every entry was stored once');
+  return (floodEntries / tookMs) * 1_000;
+}
+
+/** The seeds' way: supabase-js with the service-role key, one insert per entry, awaited in a loop. */
+async function floodOneByOne(world: IngestWorld): Promise<number> {
+  const [session] = (await world.sessions(1)) as [ServedSession];
+  const insert = async (n: number) => {
+    const { error } = await world.service.from('transcript_entries').insert({
+      session_id: session.id,
+      tenant_id: session.tenantId,
+      call_ordinal: 1,
+      item_id: `item_${n}`,
+      previous_item_id: n === 0 ? null : `item_${n - 1}`,
+      speaker: 'ai',
+      text: textOf(n),
+      verified: true,
+    });
+    if (error) throw new Error(`the seeds' insert failed: ${error.message}`);
+  };
+  await insert(0);
+  const sinceMs = performance.now();
+  for (let n = 1; n <= seedEntries; n += 1) await insert(n);
+  return (seedEntries / (performance.now() - sinceMs)) * 1_000;
+}
+
+interface Timed {
+  say(): void;
+  flush(): Promise<void>;
+}
+
+/** A worker whose every entry is timed from its event to its acknowledgement. */
+function createTimed(session: ServedSession, onTook: (tookMs: number) => void): Timed {
+  const begun = new Map<string, number>();
+  let said = 0;
+  const worker = createIngestWorker(session, (itemId) => {
+    const sinceMs = begun.get(itemId);
+    begun.delete(itemId);
+    if (sinceMs !== undefined) onTook(performance.now() - sinceMs);
+  });
+  return {
+    say: () => {
+      begun.set(`item_${said}`, performance.now());
+      worker.say(said);
+      said += 1;
+    },
+    flush: () => worker.writer.flush(),
+  };
+}
+
+/** One entry every so many milliseconds, by one worker after the other. @returns milliseconds to each acknowledgement. */
+async function latencies(world: IngestWorld): Promise<number[]> {
+  let took: number[] = [];
+  const sessions = await world.sessions(workers);
+  const timed = sessions.map((session) => createTimed(session, (tookMs) => void took.push(tookMs)));
+  // The first write of each loads and connects: a worker does that before its interview begins.
+  for (const worker of timed) {
+    worker.say();
+    await worker.flush();
+  }
+  took = [];
+  const startedMs = performance.now();
+  for (let n = 0; n < perSecond * latencySeconds; n += 1) {
+    const waitMs = startedMs + n * (1_000 / perSecond) - performance.now();
+    if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
+    timed[n % workers]?.say();
+  }
+  await Promise.all(timed.map((worker) => worker.flush()));
+  if (took.length !== perSecond * latencySeconds) throw new Error('not every entry was acknowledged once');
+  return took;
+}
+
+const memoryFigures = (measured: number[]): Figure[] => {
+  const grew = (measured.at(-1) ?? Number.NaN) - (measured[measuredTurns.indexOf(250)] ?? Number.NaN);
+  return [
+    {
+      name: 'resident memory after 1,000 turns',
+      value: measured.at(-1) ?? Number.NaN,
+      unit: 'MB',
+      target: 90,
+      baseline: null,
+    },
+    { name: 'its growth since turn 250', value: grew, unit: 'MB', target: 8, baseline: null },
+  ];
+};
+
+async function databaseFigures(progress: (line: string) => void): Promise<Figure[]> {
+  const world = await startIngestWorld();
+  try {
+    const before = await floodOneByOne(world);
+    progress(`one insert per entry: ${before.toFixed(0)} entries/s`);
+    const ours = await flood(world);
+    progress(`flood: ${ours.toFixed(0)} entries/s`);
+    const took = await latencies(world);
+    progress(`${workers} workers, ${perSecond} entries/s: p50 ${median(took).toFixed(1)} ms`);
+    return [
+      { name: 'flood throughput', value: ours, unit: 'entries/s', target: null, baseline: before },
+      {
+        name: 'flood throughput beside one by one',
+        value: ours / before,
+        unit: '×',
+        target: 20,
+        baseline: 1,
+        atLeast: true,
+      },
+      { name: 'event to acknowledged, 100 workers, p50', value: median(took), unit: 'ms', target: 15, baseline: null },
+      {
+        name: 'event to acknowledged, 100 workers, p99',
+        value: percentile(took, 99),
+        unit: 'ms',
+        target: 100,
+        baseline: null,
+      },
+    ];
+  } finally {
+    await world.stop();
+  }
+}
+
+export const ingest: Benchmark = async (progress) => {
+  const memory = await measureMemory(progress);
+  await stopBuilder();
+  return [...(await databaseFigures(progress)), ...memoryFigures(memory)];
+};

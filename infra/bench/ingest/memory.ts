@@ -1,0 +1,102 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { freePort } from '@greenroom/local-cloud/supabase/ports.ts';
+import { workerRuntime } from '@greenroom/orchestrator/fleet/machine-config.ts';
+import { buildWorker } from '../../../session-worker/build.ts';
+import { type Candidate, connectCandidate } from '../../../session-worker/test/candidate.ts';
+import { candidateSpeech, reply, transcribed } from '../../../session-worker/test/conversation.ts';
+import { offerSdp, type Peers, startPeers } from '../../../session-worker/test/peers.ts';
+import { textOf } from './worker-of.ts';
+
+/**
+ * Resident memory of the bundled worker, a real process between scripted peers, as an interview of 1,000 turns goes on: a
+ * turn is an answer of the candidate and a reply, word by word, each acknowledged before the next turn.
+ */
+export const measuredTurns = [100, 250, 500, 750, 1_000];
+
+const residentMb = (pid: number | undefined): number =>
+  Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
+
+async function untilReady(port: number): Promise<void> {
+  const deadlineMs = performance.now() + 10_000;
+  while (performance.now() < deadlineMs) {
+    const ready = await fetch(`http://127.0.0.1:${port}/readyz`).then(
+      (answer) => answer.ok,
+      () => false,
+    );
+    if (ready) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  throw new Error('the worker did not claim within 10 s');
+}
+
+async function join(port: number, peers: Peers): Promise<Candidate> {
+  const candidate = await connectCandidate(port, peers);
+  candidate.say({ type: 'init_session' });
+  await candidate.hears('session_ready');
+  candidate.say({ type: 'sdp_offer', sdp: offerSdp });
+  await candidate.hears('sdp_answer');
+  candidate.say({ type: 'call_connected', ordinal: 1 });
+  return candidate;
+}
+
+const deltas = (type: string, item_id: string, text: string) =>
+  text.split(' ').map((word) => ({ type, item_id, delta: `${word} ` }));
+
+async function turn(n: number, peers: Peers, candidate: Candidate): Promise<void> {
+  const [before, said, replied] = [n === 1 ? null : `r${n - 1}`, `c${n}`, `r${n}`];
+  const events = [
+    ...candidateSpeech(said, before, n * 1_000, n * 1_000 + 500),
+    ...deltas('conversation.item.input_audio_transcription.delta', said, textOf(n)),
+    transcribed(said, textOf(n)),
+    ...deltas('response.output_audio_transcript.delta', replied, textOf(n)),
+    ...reply(replied, said, textOf(n)),
+  ];
+  for (const event of events) peers.emit(event);
+  await candidate.hears('transcript_ack', (message) => (message.item_ids as string[]).includes(replied));
+  // Nothing is kept here of what was heard: it is the worker's memory that is measured.
+  candidate.heard.length = 0;
+}
+
+export async function measureMemory(progress: (line: string) => void): Promise<number[]> {
+  const dir = mkdtempSync(path.join(tmpdir(), 'greenroom-bench-'));
+  const peers = await startPeers();
+  let child: ChildProcess | undefined;
+  try {
+    const { file } = await buildWorker(dir);
+    const port = await freePort();
+    child = spawn(process.execPath, [file], {
+      env: {
+        HOST: '127.0.0.1',
+        PORT: String(port),
+        ORCHESTRATOR_URL: peers.url,
+        FLY_API_SOCKET: peers.flySocket,
+        LOG_LEVEL: 'warn',
+        ...workerRuntime,
+      },
+      stdio: 'ignore',
+    });
+    await untilReady(port);
+    const candidate = await join(port, peers);
+    const measured: number[] = [];
+    for (let n = 1; n <= (measuredTurns.at(-1) ?? 0); n += 1) {
+      await turn(n, peers, candidate);
+      if (!measuredTurns.includes(n)) continue;
+      measured.push(residentMb(child.pid));
+      progress(`${n} turns: ${measured.at(-1)?.toFixed(1)} MB`);
+    }
+    candidate.socket.terminate();
+    return measured;
+  } finally {
+    if (child) {
+      const exited = once(child, 'exit');
+      child.kill('SIGKILL');
+      await exited;
+    }
+    await peers.close();
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
