@@ -1,5 +1,8 @@
 import type { Http } from './http.ts';
 
+/** A page of a transcript is a thousand entries, each of them as long as an entry may be. */
+const maxBytes = 67_108_864;
+
 /**
  * As much of `fetch` as supabase-js needs, over our own door. Node's own fetch is a second HTTP client with caches, streams and
  * a WebSocket, loaded with its first use: 10 MB and 20 ms that a worker does not have to spend.
@@ -12,6 +15,7 @@ export function fetchOver(http: Http, timeoutMs: number): typeof fetch {
       url: String(input),
       headers: Object.fromEntries(new Headers(headers)),
       timeoutMs,
+      maxBytes,
       ...(typeof body === 'string' ? { body } : {}),
       ...(signal ? { signal } : {}),
     });

@@ -16,6 +16,8 @@ export interface HttpRequest {
   /** Limit of the whole exchange, ms. */
   timeoutMs: number;
   signal?: AbortSignal;
+  /** The largest answer, bytes. Default 1 MiB. */
+  maxBytes?: number;
 }
 
 export interface HttpAnswer {
@@ -61,7 +63,11 @@ export function createHttp({ clock, socketPath }: { clock: Clock; socketPath?: s
     try {
       const { method, headers = {}, body = null } = request;
       const answer = await (await open()).request({ ...split(request.url), method, headers, body, signal });
-      return { status: answer.statusCode, headers: firstValues(answer.headers), body: await readBounded(answer.body) };
+      return {
+        status: answer.statusCode,
+        headers: firstValues(answer.headers),
+        body: await readBounded(answer.body, request.maxBytes),
+      };
     } catch (error) {
       if (error instanceof HttpError) throw error;
       if (limit.signal.aborted) throw limit.signal.reason;
@@ -91,12 +97,12 @@ const firstValues = (headers: Record<string, string | string[] | undefined>): Re
     }),
   );
 
-async function readBounded(body: AsyncIterable<Buffer>): Promise<string> {
+async function readBounded(body: AsyncIterable<Buffer>, maxBytes = maxAnswerBytes): Promise<string> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of body) {
     bytes += chunk.length;
-    if (bytes > maxAnswerBytes) throw Object.assign(new Error('too large'), { code: 'ANSWER_TOO_LARGE' });
+    if (bytes > maxBytes) throw Object.assign(new Error('too large'), { code: 'ANSWER_TOO_LARGE' });
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');
