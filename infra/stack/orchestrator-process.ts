@@ -9,6 +9,8 @@ import { freePort } from '@greenroom/local-cloud/supabase/ports.ts';
 export interface OrchestratorProcess {
   url: string;
   pid: number;
+  /** What it was started with. */
+  environment: Record<string, string>;
   /** Lines of its log so far. */
   log: string[];
   /** Ends it as a deploy would (SIGTERM); resolves with its exit code. */
@@ -74,6 +76,7 @@ export async function startOrchestrator(
   return {
     url,
     pid: child.pid as number,
+    environment,
     log,
     stop: () => end('SIGTERM'),
     kill: async () => void (await end('SIGKILL')),

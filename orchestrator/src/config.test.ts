@@ -36,6 +36,8 @@ const wrong: Array<[string, string, string]> = [
   ['CREDENTIALS_KEY', 'c2hvcnQ=', '32 bytes'],
   ['DB_SIGNING_KEY', '{"kty":"RSA","d":"very-secret"}', 'a private EC P-256 JWK'],
   ['JOIN_SIGNING_KEYS', 'not json, very-secret', 'JWK set'],
+  ['REALTIME_CALLS', 'unified', 'set ACCEPT_STANDING_KEY_IN_WORKERS: must be true'],
+  ['VOICE_PROVIDER', 'azure', 'openai.azure.com/openai/v1'],
   ['DEFAULT_REGION', 'xyz', 'region of Fly'],
   ['MACHINE_MEMORY_MB', '300', 'multiple of 256'],
   ['VOICE_SIMULATED', 'maybe', 'VOICE_SIMULATED is wrong'],

@@ -102,6 +102,9 @@ const environmentSchema = z.object({
   MACHINE_CPU_KIND: z.enum(['shared', 'performance']).default('shared'),
   MACHINE_CPUS: integer(1, 16).default(1),
   MACHINE_MEMORY_MB: integer(256, 131_072).multipleOf(256, 'must be a multiple of 256').default(512),
+  VOICE_PROVIDER: z.enum(['openai', 'azure']).default('openai'),
+  REALTIME_CALLS: z.enum(['two_step', 'unified']).default('two_step'),
+  ACCEPT_STANDING_KEY_IN_WORKERS: flag.default(false),
   OPENAI_API_KEY: text,
   OPENAI_BASE_URL: httpUrl.default('https://api.openai.com/v1'),
   REALTIME_MODEL: text.default('gpt-realtime-2.1'),
@@ -157,6 +160,9 @@ export interface Config {
     readonly guest: { readonly cpu_kind: string; readonly cpus: number; readonly memory_mb: number };
   };
   readonly voice: {
+    readonly provider: 'openai' | 'azure';
+    /** `unified`: workers make calls with the standing key itself. */
+    readonly calls: 'two_step' | 'unified';
     readonly apiKey: string;
     readonly baseUrl: string;
     readonly model: string;
@@ -182,6 +188,8 @@ const flyOf = (e: Environment): Config['fly'] => ({
 });
 
 const voiceOf = (e: Environment): Config['voice'] => ({
+  provider: e.VOICE_PROVIDER,
+  calls: e.REALTIME_CALLS,
   apiKey: e.OPENAI_API_KEY,
   baseUrl: e.OPENAI_BASE_URL,
   model: e.REALTIME_MODEL,
@@ -196,9 +204,23 @@ const videoOf = (e: Environment): Config['video'] =>
     ? null
     : { apiKey: e.API_VIDEO_KEY, url: e.API_VIDEO_URL, webhookSecret: e.API_VIDEO_WEBHOOK_SECRET ?? null };
 
+/** What no variable can tell by itself. */
+const checkedSchema = environmentSchema.superRefine((e, context) => {
+  const refuse = (name: string, message: string) => context.addIssue({ code: 'custom', path: [name], message });
+  if (e.REALTIME_CALLS === 'unified' && e.VOICE_PROVIDER === 'azure')
+    refuse('REALTIME_CALLS', 'must be two_step: Azure takes calls with ephemeral credentials only');
+  if (e.REALTIME_CALLS === 'unified' && !e.ACCEPT_STANDING_KEY_IN_WORKERS)
+    refuse(
+      'ACCEPT_STANDING_KEY_IN_WORKERS',
+      'must be true for unified calls: every worker then holds the standing key',
+    );
+  if (e.VOICE_PROVIDER === 'azure' && !e.OPENAI_BASE_URL.endsWith('/openai/v1'))
+    refuse('OPENAI_BASE_URL', 'must be https://<resource>.openai.azure.com/openai/v1');
+});
+
 /** Reads the configuration. Throws ConfigError naming every variable that is missing or wrong. */
 export function readConfig(environment: Record<string, string | undefined>): Config {
-  const e = parseEnvironment(environmentSchema, environment);
+  const e = parseEnvironment(checkedSchema, environment);
   return Object.freeze({
     host: e.HOST,
     port: e.PORT,

@@ -116,7 +116,7 @@ export async function createDeps(config: Config, outside: Outside = {}) {
     ...{ health, clock, limits: createLimitStore(connection.database) },
     maxListWaitMs: deadlines.reconcileTickMs,
   });
-  const voice = createVoiceProvider({ ...config.voice, requestMs: deadlines.providerRequestMs, logger });
+  const voice = createVoiceProvider({ ...config.voice, clock, requestMs: deadlines.providerRequestMs, logger });
 
   const readiness = createReadiness({ routes: sessions.routes, clock, pollMs: deadlines.readinessPollMs, logger });
   const feed = createEventFeed({ events: sessions.events, clock, pollMs: deadlines.eventsPollMs, logger });

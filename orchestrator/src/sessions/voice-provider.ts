@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import type { CallForm } from '@greenroom/shared/protocol/worker-api.ts';
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import { Agent, request } from 'undici';
 import { z } from 'zod';
@@ -7,17 +9,23 @@ import { z } from 'zod';
  * The one door of the orchestrator to the voice provider: it mints ephemeral credentials and hangs up what is left over.
  *
  * V1  It never retries: the worker that asked decides, and the hang-up has its own schedule.
- * V2  An error is classified once, from status and body; a body is never logged.
+ * V2  Azure takes the resource's key in a header of its own, and only for minting.
+ * V3  Where the operator accepted it, nothing is minted: the standing key is the credential, and the worker sends the
+ *     session with its offer.
+ * V4  An error is classified once, from status and body; a body is never logged.
  */
 export interface VoiceProviderOptions {
+  provider: 'openai' | 'azure';
+  calls: 'two_step' | 'unified';
   baseUrl: string;
   apiKey: string;
+  clock: Clock;
   requestMs: number;
   logger: Logger;
 }
 
 export type ProviderFailure = { kind: 'authFailed' } | { kind: 'rateLimited' } | { kind: 'unavailable' };
-export type MintOutcome = { kind: 'minted'; value: string; expiresAtMs: number } | ProviderFailure;
+export type MintOutcome = { kind: 'minted'; value: string; expiresAtMs: number; form: CallForm } | ProviderFailure;
 /** `over`: the call is not under way any more, by whatever cause. */
 export type HangUpOutcome = { kind: 'over' } | { kind: 'unclear' };
 
@@ -42,7 +50,7 @@ interface Answer {
   body: unknown;
 }
 
-/** V2. */
+/** V4. */
 function classify({ status }: Answer): ProviderFailure {
   if (status === 401 || status === 403) return { kind: 'authFailed' };
   return status === 429 ? { kind: 'rateLimited' } : { kind: 'unavailable' };
@@ -59,12 +67,13 @@ const parse = (text: string): unknown => {
 /** The provider's handle for abuse reports: says nothing about whose session it is. */
 const safetyIdentifier = (sessionId: string): string => createHash('sha256').update(sessionId).digest('hex');
 
-export function createVoiceProvider({ baseUrl, apiKey, requestMs, logger }: VoiceProviderOptions): VoiceProvider {
+export function createVoiceProvider(options: VoiceProviderOptions): VoiceProvider {
+  const { baseUrl, apiKey, requestMs, logger, clock } = options;
   const dispatcher = new Agent({ connections: 32, keepAliveTimeout: 30_000 });
 
   const post = async (
     path: string,
-    bearer: string,
+    authorization: Record<string, string>,
     body?: object,
     headers: Record<string, string> = {},
   ): Promise<Answer> => {
@@ -73,7 +82,7 @@ export function createVoiceProvider({ baseUrl, apiKey, requestMs, logger }: Voic
         method: 'POST',
         dispatcher,
         headers: {
-          authorization: `Bearer ${bearer}`,
+          ...authorization,
           ...(body ? { 'content-type': 'application/json' } : {}),
           ...headers,
         },
@@ -87,14 +96,21 @@ export function createVoiceProvider({ baseUrl, apiKey, requestMs, logger }: Voic
     }
   };
 
+  const bearer = (credential: string) => ({ authorization: `Bearer ${credential}` });
+  /** V2. */
+  const standing = (key: string): Record<string, string> =>
+    options.provider === 'azure' ? { 'api-key': key } : bearer(key);
+
   return {
     mint: async (session, lifeS, sessionId, { apiKey: ownKey = apiKey } = {}) => {
+      if (options.calls === 'unified')
+        return { kind: 'minted', value: ownKey, expiresAtMs: clock.now() + lifeS * 1_000, form: 'multipart' }; // V3
       const body = { expires_after: { anchor: 'created_at', seconds: lifeS }, session };
       const headers = { 'openai-safety-identifier': safetyIdentifier(sessionId) };
-      const answer = await post('/realtime/client_secrets', ownKey, body, headers);
+      const answer = await post('/realtime/client_secrets', standing(ownKey), body, headers);
       const secret = answer.status === 200 ? minted.safeParse(answer.body) : undefined;
       if (secret?.success)
-        return { kind: 'minted', value: secret.data.value, expiresAtMs: secret.data.expires_at * 1_000 };
+        return { kind: 'minted', value: secret.data.value, expiresAtMs: secret.data.expires_at * 1_000, form: 'raw' };
       const failure = classify(answer);
       logger.warn(
         { session_id: sessionId, status_code: answer.status, kind: failure.kind },
@@ -103,7 +119,7 @@ export function createVoiceProvider({ baseUrl, apiKey, requestMs, logger }: Voic
       return failure;
     },
     hangUp: async (callId, credential) => {
-      const answer = await post(`/realtime/calls/${encodeURIComponent(callId)}/hangup`, credential);
+      const answer = await post(`/realtime/calls/${encodeURIComponent(callId)}/hangup`, bearer(credential));
       const code = errorBody.safeParse(answer.body).data?.error.code;
       const over = answer.status === 200 || answer.status === 404 || code === 'call_id_not_found';
       return { kind: over ? 'over' : 'unclear' };

@@ -61,7 +61,7 @@ export async function answerClaim(claimed: Claimed, deps: ClaimAnswerDeps): Prom
     join_issuer: browserTokens.issuer,
     reconnect_token: reconnectToken,
     transcript_token: transcriptToken,
-    realtime: { base_url: config.voice.baseUrl, webrtc_filter: false },
+    realtime: { base_url: config.voice.baseUrl, webrtc_filter: config.voice.provider === 'azure' },
     open_call: openCall,
     deadlines: config.deadlines,
     directive: claimed.directive,

@@ -78,6 +78,7 @@ export function createCallOpener(deps: CallOpenerDeps) {
     const ciphertext = vault.seal(minted.value, callContext(row.session_id, of.ordinal));
     const lifeMs = Math.max(0, minted.expiresAtMs - clock.now());
     if (!(await calls.record(of, { credential: { ciphertext, lifeMs } }))) throw new AppError('fenced');
-    return { ordinal: of.ordinal, credential: { value: minted.value, expires_at: minted.expiresAtMs }, session };
+    const credential = { value: minted.value, expires_at: minted.expiresAtMs };
+    return { ordinal: of.ordinal, credential, form: minted.form, session };
   };
 }

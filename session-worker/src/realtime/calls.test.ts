@@ -12,7 +12,7 @@ const log = silentLogger();
 describe('the calls of a session', () => {
   const opened = (ordinal: number): Answer<OpenCallResponse> => ({
     kind: 'ok',
-    value: { ordinal, credential: { value: `ek_${ordinal}`, expires_at: 0 }, session: {} },
+    value: { ordinal, credential: { value: `ek_${ordinal}`, expires_at: 0 }, form: 'raw', session: {} },
   });
   const failed = (status: number, code?: string) =>
     ({ kind: 'failed', status, code, retryAfterMs: 0, problem: {} }) as Answer<never>;

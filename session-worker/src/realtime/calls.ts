@@ -213,8 +213,8 @@ export function createCalls(deps: CallsDeps): Calls {
     if (active) await retire(active);
     const opened = await askForCall();
     if (opened.kind !== 'opened') return opened;
-    const { ordinal, credential, session } = opened.value;
-    const created = await provider.createCall(sdp, credential.value, stopping.signal);
+    const { ordinal, credential, session, form } = opened.value;
+    const created = await provider.createCall({ form, sdp, session }, credential.value, stopping.signal);
     if (created.kind === 'failed') {
       log.warn({ ordinal, code: created.code, status_code: created.status }, 'the provider made no call');
       return { kind: 'failed', code: created.code, reason: created.reason };

@@ -32,7 +32,7 @@ describe('the provider', () => {
   });
   const callWith = async (answers: Array<HttpAnswer | Error>) => {
     const { clock, asked, provider } = setUp(answers);
-    const call = provider.createCall(offerSdp, 'ek_1');
+    const call = provider.createCall({ form: 'raw', sdp: offerSdp }, 'ek_1');
     await clock.advance(60_000);
     return { call: await call, tries: asked.length, asked };
   };
@@ -47,6 +47,23 @@ describe('the provider', () => {
         body: offerSdp,
       },
     ]);
+  });
+
+  test('with a standing key offer and session go out as one form, whose boundary is nobody’s guess', async () => {
+    const { asked, provider } = setUp([created]);
+    const session = { type: 'realtime', instructions: 'Interview.' };
+    const sdp = `${offerSdp}a=x\r\n--greenroom-\r\n`;
+    expect(await provider.createCall({ form: 'multipart', sdp, session }, 'sk-1')).toMatchObject({ kind: 'created' });
+    const { headers = {}, body } = asked[0] ?? {};
+    expect(headers.authorization).toBe('Bearer sk-1');
+    const form = await new Response(body ?? '', {
+      headers: { 'content-type': headers['content-type'] ?? '' },
+    }).formData();
+    const textOf = async (name: string) => {
+      const part = form.get(name);
+      return part instanceof Blob ? part.text() : part;
+    };
+    expect([await textOf('sdp'), JSON.parse(String(await textOf('session')))]).toEqual([sdp, session]);
   });
 
   const table: Array<[string, Array<HttpAnswer | Error>, string, number]> = [

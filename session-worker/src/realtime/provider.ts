@@ -1,14 +1,17 @@
 import type { ErrorCode } from '@greenroom/shared/errors/codes.ts';
 import { backoffMs } from '@greenroom/shared/runtime/backoff.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import { newSecret } from '@greenroom/shared/runtime/ids.ts';
 import type { SessionReason } from '@greenroom/shared/session/reasons.ts';
 import type { Http, HttpAnswer } from '../http.ts';
-import { asObject } from './events.ts';
+import { asObject, type Json } from './events.ts';
 import { looksLikeAnswer } from './sdp.ts';
 
 /**
  * The door to the voice provider's HTTP interface, and the one owner of its retries.
  *
+ * P0  Two forms: the raw offer with an ephemeral credential, to which the session belongs already; or offer and session as
+ *     one form with a standing key, where an operator accepted that.
  * P1  Every call is created, observed and hung up with the credential minted for it: measured live, any other gets 404.
  * P2  429, 5xx and silence are tried again, three tries in all; 401 and 403 never. A lost answer can leave a call that
  *     nobody speaks on: no media ever reaches it and the provider ends it by itself.
@@ -17,8 +20,11 @@ import { looksLikeAnswer } from './sdp.ts';
 export type ProviderFailure = { kind: 'failed'; code: ErrorCode; reason: SessionReason; status: number };
 export type CreatedCall = { kind: 'created'; callId: string; answer: string } | ProviderFailure;
 
+/** P0. */
+export type Offer = { form: 'raw'; sdp: string } | { form: 'multipart'; sdp: string; session: Json };
+
 export interface Provider {
-  createCall(offer: string, credential: string, signal?: AbortSignal): Promise<CreatedCall>;
+  createCall(offer: Offer, credential: string, signal?: AbortSignal): Promise<CreatedCall>;
   /** True when the call is over (P3). Tries until the signal aborts. */
   hangUp(callId: string, credential: string, signal?: AbortSignal): Promise<boolean>;
   /** Where the sideband of a call is. */
@@ -63,9 +69,10 @@ export function createProvider(deps: ProviderDeps): Provider {
 
   return {
     createCall: async (offer, credential, signal) => {
+      const body = bodyOf(offer);
       const path = `/realtime/calls${deps.webrtcFilter ? '?webrtcfilter=on' : ''}`;
       for (let attempt = 0; ; attempt += 1) {
-        const answer = await post(path, credential, { body: offer, contentType: 'application/sdp', signal });
+        const answer = await post(path, credential, { ...body, signal });
         const call = readCall(answer);
         if (call.kind === 'created' || !mayRetry(answer) || attempt + 1 >= maxTries || signal?.aborted) return call;
         await pause(attempt, signal);
@@ -82,6 +89,19 @@ export function createProvider(deps: ProviderDeps): Provider {
     },
     sidebandUrl: (callId) => `${baseUrl.replace(/^http/, 'ws')}/realtime?call_id=${encodeURIComponent(callId)}`,
   };
+}
+
+/** The boundary is made up anew: nothing in an offer can be one. */
+function bodyOf(offer: Offer): { body: string; contentType: string } {
+  if (offer.form === 'raw') return { body: offer.sdp, contentType: 'application/sdp' };
+  const boundary = `greenroom-${newSecret(18)}`;
+  const part = (name: string, type: string, text: string) =>
+    `--${boundary}\r\ncontent-disposition: form-data; name="${name}"\r\ncontent-type: ${type}\r\n\r\n${text}\r\n`;
+  const parts = [
+    part('sdp', 'application/sdp', offer.sdp),
+    part('session', 'application/json', JSON.stringify(offer.session)),
+  ];
+  return { body: `${parts.join('')}--${boundary}--\r\n`, contentType: `multipart/form-data; boundary=${boundary}` };
 }
 
 const mayRetry = (answer: HttpAnswer | undefined): boolean => {

@@ -108,10 +108,16 @@ export const openCallResponse = z.object({
   ordinal: z.number().int(),
   /** Ephemeral: starts calls until it expires, observes and hangs up the one it created. */
   credential: z.object({ value: z.string(), expires_at: z.number() }),
+  /**
+   * `raw`: the offer goes out as it is; the session came with the credential. `multipart`: offer and session together, with a
+   * standing key (only where that was accepted).
+   */
+  form: z.enum(['raw', 'multipart']).default('raw'),
   /** Echoed by the worker in its own `session.update`, which proves the sideband. */
   session: z.record(z.string(), z.unknown()),
 });
 export type OpenCallResponse = z.output<typeof openCallResponse>;
+export type CallForm = OpenCallResponse['form'];
 
 export const updateCallRequest = z.union([
   z.strictObject({ call_id: z.string().regex(/^[\x21-\x7e]{1,256}$/, 'must be 1–256 printable ASCII characters') }),

@@ -1,0 +1,63 @@
+import { execFile } from 'node:child_process';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Stack, startStack } from '../../infra/stack/stack.ts';
+import { type AzureFront, startAzure } from '../support/azure.ts';
+import { callsFrom, expectFinished } from '../support/conversation.ts';
+import { startInterview } from '../support/session.ts';
+
+/** The other ways to a voice provider: one interview each, through the whole stack. */
+describe('provider adapters', () => {
+  const key = 'sk-of-the-resource-0123456789';
+  let stack: Stack;
+  let azure: AzureFront;
+  beforeAll(async () => {
+    azure = await startAzure(() => stack.cloud.voice.url, key);
+    stack = await startStack({ voice: { turns: 2, paceMs: 80, apiKeys: [key] }, flyLimits: false, orchestrators: 0 });
+  });
+  afterAll(async () => {
+    await stack.stop();
+    await azure.stop();
+  });
+  const interviewWith = async (environment: Record<string, string>) => {
+    await stack.addOrchestrator(environment);
+    const from = stack.cloud.voice.calls().length;
+    await expectFinished(stack, await startInterview(stack), from);
+    await stack.orchestrators.splice(0, 1)[0]?.stop();
+    return callsFrom(stack, from);
+  };
+
+  test('Azure: minted with its own header, called with an ephemeral credential, filtered', async () => {
+    await interviewWith({ VOICE_PROVIDER: 'azure', OPENAI_BASE_URL: azure.url });
+    expect(azure.refused).toEqual([]);
+    // The control: without Azure's ways, Azure refuses.
+    const plain = await fetch(`${azure.url}/realtime/client_secrets`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${key}` },
+    });
+    expect(plain.status).toBe(401);
+  });
+
+  test('unified: offer and session in one request with the standing key, where that was accepted', async () => {
+    const [call] = await interviewWith({ REALTIME_CALLS: 'unified', ACCEPT_STANDING_KEY_IN_WORKERS: 'true' });
+    expect(call?.session.instructions).toContain('Ada Lovelace');
+    expect(stack.logLines.join('\n')).not.toContain(key);
+  });
+
+  test('the doctor looks at keys, models, Fly and the database, and shows no key', async () => {
+    const orchestrator = await stack.addOrchestrator();
+    const examine = async (changes: Record<string, string> = {}) => {
+      const doctor = path.resolve('orchestrator/src/ops/doctor-main.ts');
+      const env = { ...orchestrator.environment, ...changes };
+      const run = promisify(execFile)(process.execPath, [doctor, '--json'], { env });
+      const { stdout } = await run.catch((error: { stdout: string }) => error);
+      expect(stdout).not.toContain(key);
+      return JSON.parse(stdout) as { ok: boolean; findings: Array<{ check: string; status: string }> };
+    };
+    expect(await examine()).toMatchObject({ ok: true });
+    const retired = await examine({ REALTIME_MODEL: 'gpt-realtime', OPENAI_API_KEY: key });
+    expect(retired.findings.find(({ check }) => check === 'realtime model')).toMatchObject({ status: 'warn' });
+    expect(await examine({ OPENAI_API_KEY: 'sk-wrong-wrong' })).toMatchObject({ ok: false });
+  });
+});
