@@ -21,7 +21,8 @@ async function main(): Promise<number> {
   const [sessions, awayMs] = [Number(values.sessions), Number(values.seconds) * 1_000];
   const stack = await startStack({
     orchestrators: 2,
-    voice: { turns: Math.ceil(awayMs / 1_500) + 10, paceMs: 600 },
+    // Longer than the outage: an interview that ends while nobody can store its end is another story.
+    voice: { turns: Math.ceil(awayMs / 1_000) + 30, paceMs: 600 },
     flyLimits: false,
   });
   const db = new pg.Pool({ connectionString: stack.cloud.supabase.adminDbUrl, max: 2 });
@@ -31,9 +32,11 @@ async function main(): Promise<number> {
     const candidates = Array.from({ length: sessions }, () => runCandidate(stack, limitMs));
     const talking = () => stack.cloud.voice.calls().filter((call) => call.said.length > 1).length;
     while (talking() < sessions) await pause(100);
+    process.stderr.write(`${sessions} interviews are under way; the database goes away\n`);
     await stack.cloud.supabase.postgres.stop();
     await pause(awayMs);
     await stack.cloud.supabase.postgres.start();
+    process.stderr.write('the database is back\n');
     const runs = await Promise.all(candidates);
     const ids = runs.map(({ sessionId }) => sessionId);
     let wrongs = await findWrongs(stack, db, ids);
