@@ -1,6 +1,6 @@
 -- The lifecycle: every contended write is a function here, one call = one transaction.
 --
--- F1  app.move_session is the only writer of a status, after app.create_session has given the first. 0 rows moved is an
+-- F1  app.move_session is the only writer of a status, after app.create_for_tenant has given the first. 0 rows moved is an
 --     ordinary answer.
 -- F2  Locks are taken in one order: sessions by id, then their machines, then tenant_counters. A creation takes the counter
 --     first and may: it then locks only rows that nobody else knows yet.
@@ -8,6 +8,9 @@
 --     no stale write can slip between.
 -- F4  All times are the database's clock; callers pass durations, never timestamps.
 -- F5  An event is appended in the transaction that makes it true, and in commit order per session.
+--
+-- Each function has one definition, where it belongs: some bodies name tables and functions of later migrations.
+set check_function_bodies = off;
 
 create function app.claims() returns jsonb
 language sql stable set search_path = '' as $$
@@ -55,13 +58,18 @@ begin
   if old.session_id is not null and new.session_id is distinct from old.session_id then
     raise exception 'a machine serves at most one session' using errcode = 'GR004';
   end if;
+  -- O5: the only way back, and it takes a new boot and a higher epoch.
+  if old.state = 'draining' and old.reason = 'handed_over' and new.state = 'claimed' and new.epoch > old.epoch
+     and new.boot_nonce is distinct from old.boot_nonce then
+    return new;
+  end if;
   if array_position(array['reserved', 'created', 'started', 'claimed', 'draining', 'destroying', 'destroyed'], new.state)
      < array_position(array['reserved', 'created', 'started', 'claimed', 'draining', 'destroying', 'destroyed'], old.state) then
     raise exception 'a machine only goes forward: % → %', old.state, new.state using errcode = 'GR005';
   end if;
   return new;
 end $$;
-comment on function app.guard_machine() is 'T4, and machines only go forward.';
+comment on function app.guard_machine() is 'T4, and machines only go forward; one that handed over may be claimed again by its next boot.';
 create trigger guard before update on public.machines for each row execute function app.guard_machine();
 
 create function app.emit(p_session_id uuid, p_tenant_id uuid, p_type text, p_data jsonb default '{}'::jsonb) returns void
@@ -89,10 +97,12 @@ begin
     ready_at = case when p_status = 'ready' then coalesce(ready_at, clock_timestamp()) else ready_at end,
     started_at = case when p_status = 'in_progress' then coalesce(started_at, clock_timestamp()) else started_at end,
     completed_at = case when app.rank_of(p_status) >= 90 then coalesce(completed_at, clock_timestamp()) else completed_at end,
-    presence = case when app.rank_of(p_status) >= 90 then 'absent' else presence end
+    presence = case when app.rank_of(p_status) >= 90 then 'absent' else presence end,
+    counted = counted and app.rank_of(p_status) < 90,
+    queue_deadline_at = case when app.rank_of(p_status) >= 90 then null else queue_deadline_at end
   where id = p_session_id;
-  if app.rank_of(p_status) >= 90 then
-    update public.tenant_counters set live_sessions = live_sessions - 1 where tenant_id = s.tenant_id;
+  if s.counted and app.rank_of(p_status) >= 90 then
+    update public.tenant_counters set live_sessions = live_sessions - 1 where tenant_id = s.tenant_id; -- Q3
   end if;
   perform app.emit(s.id, s.tenant_id, 'session.' || p_status, jsonb_strip_nulls(jsonb_build_object(
     'from', s.status, 'to', p_status, 'outcome', coalesce(s.outcome, p_outcome), 'reason', coalesce(s.reason, p_reason))));
@@ -163,13 +173,17 @@ comment on function app.draw_create_slot(uuid) is
   'Draws the next create slot of the tenant''s least busy app, so that all orchestrators together honour Fly''s limit. Null when it has no app.';
 
 create function app.session_json(p_session_id uuid) returns jsonb
-language sql stable set search_path = '' as $$
-  select jsonb_build_object(
+language plpgsql stable set search_path = '' as $$
+begin
+  -- In plpgsql the plan is kept; a SQL function that cannot be inlined is planned in every statement that calls it.
+  return (select jsonb_build_object(
     'session_id', s.id, 'tenant_id', s.tenant_id, 'status', s.status, 'outcome', s.outcome, 'reason', s.reason,
     'presence', s.presence, 'region', s.region, 'region_reason', s.region_reason, 'fly_machine_id', s.fly_machine_id,
     'epoch', s.epoch, 'simulated', s.simulated, 'metadata', s.metadata, 'settings', s.settings,
     'max_duration_ms', s.max_duration_ms, 'end_requested_at', s.end_requested_at, 'transcript_revision', s.transcript_revision,
     'transcript_complete', s.transcript_complete, 'video_recording_url', s.video_recording_url,
+    'placement', s.placement, 'admission', s.admission, 'scheduled_at', s.scheduled_at,
+    'queue', case when s.queue_deadline_at is not null then app.queue_json(s) end,
     'created_at', s.created_at, 'expires_at', s.expires_at, 'ready_at', s.ready_at, 'started_at', s.started_at, 'completed_at', s.completed_at,
     'interview_context', jsonb_build_object(
       'position', jsonb_build_object('id', p.id, 'title', p.title, 'description', p.description),
@@ -177,8 +191,8 @@ language sql stable set search_path = '' as $$
   from public.interview_sessions s
   join public.positions p on p.id = s.position_id
   join public.tenant_candidates c on c.tenant_id = s.tenant_id and c.candidate_id = s.candidate_id
-  where s.id = p_session_id
-$$;
+  where s.id = p_session_id);
+end $$;
 comment on function app.session_json(uuid) is 'A session as the platform API shows it, without tokens and URLs.';
 
 -- ── credentials ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -213,121 +227,47 @@ begin
 end $$;
 comment on function app.find_or_make_candidate(uuid, jsonb) is 'The tenant''s candidate with this e-mail or external id, made when unknown.';
 
-create function app.create_session(r jsonb) returns jsonb
-language plpgsql set search_path = '' as $$
-declare
-  v_tenant uuid := (r ->> 'tenant_id')::uuid;
-  v_id uuid := (r ->> 'session_id')::uuid;
-  v_known public.idempotency_keys;
-  v_max integer;
-  v_max_duration integer;
-  v_live integer;
-  v_wait integer;
-  v_candidate uuid;
-  v_position uuid;
-  v_slot record;
-  v_machine uuid := (r ->> 'machine_id')::uuid;
-  v_region text := coalesce(r ->> 'first_region', r #>> '{regions,0}', r ->> 'default_region');
-begin
-  -- F2: the tenant's counter first. Two requests with one key meet here, so the second finds the first's row.
-  select c.live_sessions, t.max_live_sessions, t.max_duration_ms into v_live, v_max, v_max_duration
-    from public.tenant_counters c join public.tenants t on t.id = c.tenant_id
-    where c.tenant_id = v_tenant and t.status = 'active' for update of c;
-  if not found then return jsonb_build_object('kind', 'tenant_inactive'); end if;
-
-  if r ->> 'idempotency_key' is not null then
-    select * into v_known from public.idempotency_keys where tenant_id = v_tenant and key = r ->> 'idempotency_key';
-    if found and v_known.body_hash <> r ->> 'body_hash' then return jsonb_build_object('kind', 'idempotency_mismatch'); end if;
-    if found then return jsonb_build_object('kind', 'replayed', 'session', app.session_json(v_known.session_id)); end if;
-  end if;
-
-  if v_live >= v_max then return jsonb_build_object('kind', 'quota_exceeded', 'limit', v_max); end if;
-  if (r ->> 'max_duration_ms')::integer > v_max_duration then
-    return jsonb_build_object('kind', 'duration_exceeded', 'limit', v_max_duration);
-  end if;
-
-  if r ? 'candidate_id' then
-    select candidate_id into v_candidate from public.tenant_candidates
-      where tenant_id = v_tenant and candidate_id = (r ->> 'candidate_id')::uuid;
-    if not found then return jsonb_build_object('kind', 'candidate_not_found'); end if;
-  end if;
-  if r ? 'position_id' then
-    select id into v_position from public.positions where tenant_id = v_tenant and id = (r ->> 'position_id')::uuid;
-    if not found then return jsonb_build_object('kind', 'position_not_found'); end if;
-  end if;
-  v_wait := app.draw_start(v_tenant);
-  if v_wait > 0 then return jsonb_build_object('kind', 'rate_limited', 'retry_after_ms', v_wait); end if;
-  v_candidate := coalesce(v_candidate, app.find_or_make_candidate(v_tenant, r -> 'candidate'));
-  if v_position is null then
-    insert into public.positions (tenant_id, title, description)
-      values (v_tenant, r #>> '{position,title}', r #>> '{position,description}') returning id into v_position;
-  end if;
-
-  v_slot := app.draw_create_slot(v_tenant);
-  if v_slot.app_name is null then return jsonb_build_object('kind', 'no_app'); end if;
-
-  -- Born with its machine asked for: nobody can know it yet, so neither a move nor an order between writers (F5) is needed.
-  insert into public.interview_sessions (id, tenant_id, candidate_id, position_id, user_id, api_key_id, status, settings, metadata, regions, region,
-      region_reason, simulated, max_duration_ms, expires_at)
-    values (v_id, v_tenant, v_candidate, v_position, (r ->> 'user_id')::uuid, (r ->> 'api_key_id')::uuid, 'provisioning', coalesce(r -> 'settings', '{}'),
-      coalesce(r -> 'metadata', '{}'), coalesce((select array_agg(x) from jsonb_array_elements_text(r -> 'regions') x), '{}'), v_region,
-      r ->> 'region_reason', (r ->> 'simulated')::boolean, (r ->> 'max_duration_ms')::integer,
-      clock_timestamp() + app.interval_ms((r ->> 'expires_ms')::numeric));
-  update public.tenant_counters set live_sessions = live_sessions + 1 where tenant_id = v_tenant;
-  insert into public.machines (id, tenant_id, session_id, app_name, region, image, not_before, taken_by, taken_until, hard_deadline_at)
-    values (v_machine, v_tenant, v_id, v_slot.app_name, v_region, r ->> 'image', v_slot.not_before, (r ->> 'orchestrator_id')::uuid,
-      v_slot.not_before + app.interval_ms((r ->> 'taken_ms')::numeric),
-      clock_timestamp() + app.interval_ms((r ->> 'machine_life_ms')::numeric));
-  insert into public.session_events (session_id, tenant_id, type, data) values
-    (v_id, v_tenant, 'session.pending', '{"to": "pending"}'),
-    (v_id, v_tenant, 'machine.reserved', jsonb_build_object('machine_id', v_machine, 'region', v_region, 'attempt', 1)),
-    (v_id, v_tenant, 'session.provisioning', '{"from": "pending", "to": "provisioning"}');
-  if r ->> 'idempotency_key' is not null then
-    insert into public.idempotency_keys (tenant_id, key, body_hash, session_id) values (v_tenant, r ->> 'idempotency_key', r ->> 'body_hash', v_id);
-  end if;
-  if r ->> 'invitation_hash' is not null then
-    insert into public.session_invitations (session_id, tenant_id, code_hash, expires_at)
-      values (v_id, v_tenant, r ->> 'invitation_hash', clock_timestamp() + app.interval_ms((r ->> 'expires_ms')::numeric));
-  end if;
-  return jsonb_build_object('kind', 'created', 'session', app.session_json(v_id), 'intent', app.intent_json(v_machine));
-end $$;
-comment on function app.create_session(jsonb) is 'One session with everything that must be true together; refusals are values, so that one does not spoil a batch.';
-
 create function app.intent_json(p_machine_id uuid) returns jsonb
-language sql stable set search_path = '' as $$
-  select jsonb_build_object('machine_id', m.id, 'name', m.name, 'tenant_id', m.tenant_id, 'session_id', m.session_id, 'app_name', m.app_name,
-    'region', m.region, 'image', m.image, 'attempt', m.attempt,
+language plpgsql stable set search_path = '' as $$
+begin
+  return (select jsonb_build_object('machine_id', m.id, 'name', m.name, 'tenant_id', m.tenant_id, 'session_id', m.session_id, 'app_name', m.app_name,
+    'region', m.region, 'image', m.image, 'attempt', m.attempt, 'fly_machine_id', m.fly_machine_id,
+    'action', case when m.assigned_at is null then 'create' else 'start' end,
+    'late', m.start_requested_at is not null,
     'regions', coalesce(to_jsonb(s.regions), '[]'), 'allowed_regions', to_jsonb(t.allowed_regions),
-    'tried_regions', (select coalesce(jsonb_agg(distinct o.region), jsonb_build_array(m.region)) from public.machines o where o.session_id = m.session_id),
+    'tried_regions', case when m.attempt = 1 then jsonb_build_array(m.region)
+      else (select coalesce(jsonb_agg(distinct o.region), jsonb_build_array(m.region)) from public.machines o where o.session_id = m.session_id) end,
     'hard_deadline_at', m.hard_deadline_at,
     'wait_ms', greatest(0, ceil(extract(epoch from m.not_before - clock_timestamp()) * 1000)))
   from public.machines m join public.tenants t on t.id = m.tenant_id left join public.interview_sessions s on s.id = m.session_id
-  where m.id = p_machine_id
-$$;
-comment on function app.intent_json(uuid) is 'A machine to be created, how long to wait for its slot, and what the choice of the next region needs.';
+  where m.id = p_machine_id);
+end $$;
+comment on function app.intent_json(uuid) is
+  'A machine to be created, or an assigned standby machine to be started (action); how long to wait for its slot, and what the choice of the next region needs.';
 
 create function public.create_sessions(p_requests jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
-  r jsonb;
-  v_results jsonb[] := '{}';
   v_tenant uuid;
+  v_places bigint[];
+  v_requests jsonb;
+  v_answers jsonb;
+  v_results jsonb := '{}';
 begin
   -- F2 for a whole batch: counters in one order, or two batches could wait for each other.
-  for v_tenant in select distinct (x ->> 'tenant_id')::uuid as id from jsonb_array_elements(p_requests) x order by id loop
-    perform 1 from public.tenant_counters where tenant_id = v_tenant for update;
+  for v_tenant, v_places, v_requests in select (x ->> 'tenant_id')::uuid as id, array_agg(n order by n), jsonb_agg(x order by n)
+      from jsonb_array_elements(p_requests) with ordinality as e (x, n) group by 1 order by id loop
+    v_answers := app.create_for_tenant(v_tenant, v_requests);
+    v_results := v_results || (select jsonb_object_agg(v_places[k::integer], v) from jsonb_each(v_answers) as a (k, v));
   end loop;
-  for r in select * from jsonb_array_elements(p_requests) loop
-    v_results := v_results || app.create_session(r);
-  end loop;
-  return to_jsonb(v_results);
+  return (select jsonb_agg(v order by k::bigint) from jsonb_each(v_results) as a (k, v));
 end $$;
 comment on function public.create_sessions(jsonb) is
-  'Creates sessions: an array of requests in, an array of results out, in order. kind: created, replayed, idempotency_mismatch, quota_exceeded, rate_limited (retry_after_ms), duration_exceeded, candidate_not_found, position_not_found, no_app, tenant_inactive.';
+  'Creates sessions: an array of requests in, an array of results out, in order. kind: created (intent unless it waits; ahead when scheduled), replayed, idempotency_mismatch, quota_exceeded, queue_full, rate_limited (retry_after_ms), duration_exceeded, candidate_not_found, position_not_found, no_app, no_capacity, tenant_inactive.';
 
 create function public.get_session(p_session_id uuid, p_tenant_id uuid default null) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  select app.session_json(s.id) from public.interview_sessions s
+  select app.session_json(s.id) || jsonb_build_object('usage', app.session_usage(s.id)) from public.interview_sessions s
   where s.id = p_session_id and (p_tenant_id is null or s.tenant_id = p_tenant_id)
 $$;
 comment on function public.get_session(uuid, uuid) is 'A session, of this tenant when one is given; null when there is none.';
@@ -414,29 +354,36 @@ begin
   if not found then return jsonb_build_object('kind', 'unknown'); end if;
   select * into s from public.interview_sessions where id = m.session_id for update;
   if not app.move_machine(p_machine_id, 'destroyed', 'create_failed') then return jsonb_build_object('kind', 'stale'); end if;
-  if s.id is null or s.state_rank >= 70 then return jsonb_build_object('kind', 'session_over'); end if;
+  if s.id is null or s.state_rank >= 70 or s.end_requested_at is not null then
+    if s.id is not null then perform app.settle_session(s.id, p_reason, '{}'); end if;
+    return jsonb_build_object('kind', 'session_over');
+  end if;
   -- Without a next attempt no slot is drawn: it would delay somebody else's.
   select d.app_name, d.not_before into v_slot from app.draw_create_slot(m.tenant_id) d where p_next_machine_id is not null;
   if v_slot.app_name is null then
+    -- Beside a hedge, or the machine it hedges, nothing is lost yet.
+    if exists (select from public.machines o where o.session_id = s.id and o.state_rank < 50) then
+      return jsonb_build_object('kind', 'stale');
+    end if;
     perform app.end_session(s.id, 'failed', p_reason);
     return jsonb_build_object('kind', 'ended');
   end if;
   insert into public.machines (id, tenant_id, session_id, app_name, region, image, attempt, not_before, taken_by, taken_until, hard_deadline_at)
     values (p_next_machine_id, m.tenant_id, s.id, v_slot.app_name, p_next_region, m.image, m.attempt + 1, v_slot.not_before, p_orchestrator_id,
       v_slot.not_before + app.interval_ms(p_taken_ms), m.hard_deadline_at);
-  update public.interview_sessions set region = p_next_region, region_reason = 'capacity' where id = s.id;
+  if s.machine_id is null then update public.interview_sessions set region = p_next_region, region_reason = 'capacity' where id = s.id; end if;
   perform app.emit(s.id, s.tenant_id, 'machine.reserved', jsonb_build_object('machine_id', p_next_machine_id, 'region', p_next_region,
-    'attempt', m.attempt + 1));
+    'attempt', m.attempt + 1, 'because', p_reason));
   return jsonb_build_object('kind', 'next', 'intent', app.intent_json(p_next_machine_id));
 end $$;
 comment on function public.record_create_failed(uuid, text, uuid, text, uuid, integer) is
-  'Fly surely did not make this machine. Reserves the next attempt when one is given, taken by this orchestrator, else ends the session with the reason.';
+  'Fly surely did not make this machine. Reserves the next attempt when one is given, taken by this orchestrator; else, when no other attempt is under way, ends the session with the reason.';
 
 -- ── claim, heartbeat, finish ───────────────────────────────────────────────────────────────────────────────────────
 create function app.directive_of(s public.interview_sessions, m public.machines) returns jsonb
 language sql stable set search_path = '' as $$
   select case
-    when s.machine_id is distinct from m.id then jsonb_build_object('kind', 'fenced')
+    when s.machine_id is distinct from m.id or s.epoch is distinct from m.epoch then jsonb_build_object('kind', 'fenced')
     when s.state_rank >= 90 or s.end_requested_at is not null then
       jsonb_build_object('kind', 'end', 'outcome', s.outcome, 'reason', s.reason)
     else jsonb_build_object('kind', 'continue') end
@@ -449,6 +396,8 @@ returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   m public.machines;
   s public.interview_sessions;
+  v_refusal jsonb;
+  v_losers jsonb := '[]';
 begin
   select * into m from public.machines where name = p_machine_name and app_name = p_app_name;
   if not found then return jsonb_build_object('kind', 'refused', 'why', 'unknown machine'); end if;
@@ -458,38 +407,44 @@ begin
   if m.session_id is null then return jsonb_build_object('kind', 'refused', 'why', 'not assigned'); end if;
   select * into s from public.interview_sessions where id = m.session_id for update;
   select * into m from public.machines where id = m.id for update;
-  if m.fly_machine_id is not null and m.fly_machine_id <> p_fly_machine_id then
-    return jsonb_build_object('kind', 'refused', 'why', 'another machine has this name');
+  v_refusal := app.claim_refusal(s, m, p_fly_machine_id, p_boot_nonce);
+  if v_refusal is not null then
+    -- A loser is on its way out from here on; the worker exits by itself.
+    if v_refusal ->> 'retry' is null then perform app.move_machine(m.id, 'draining', 'superseded') where m.state_rank < 40; end if;
+    return v_refusal;
   end if;
-  if m.boot_nonce is not null and m.boot_nonce <> p_boot_nonce then
-    return jsonb_build_object('kind', 'refused', 'why', 'claimed by an earlier boot');
-  end if;
-  if m.state_rank > 40 then return jsonb_build_object('kind', 'refused', 'why', 'the machine is ' || m.state); end if;
-  if s.state_rank >= 70 then return jsonb_build_object('kind', 'refused', 'why', 'the session is ' || s.status); end if;
-  if m.boot_nonce is null then
-    if s.machine_id is not null then return jsonb_build_object('kind', 'refused', 'why', 'another machine serves the session'); end if;
+  if m.boot_nonce is distinct from p_boot_nonce then
     -- F3: the epoch changes under FOR UPDATE of the session.
     update public.interview_sessions set epoch = epoch + 1, machine_id = m.id, fly_machine_id = p_fly_machine_id, region = m.region
       where id = s.id returning * into s;
     update public.machines set fly_machine_id = p_fly_machine_id, boot_nonce = p_boot_nonce, epoch = s.epoch,
+      state = case state when 'draining' then 'claimed' else state end, reason = null,
       last_heartbeat_at = clock_timestamp(), lease_expires_at = clock_timestamp() + app.interval_ms(p_lease_ms),
-      hard_deadline_at = clock_timestamp() + app.interval_ms(p_life_ms + s.max_duration_ms)
+      draining_at = null, first_absent_at = null, host_bad_since = null, unreachable_since = null,
+      hard_deadline_at = coalesce(s.started_at, clock_timestamp()) + app.interval_ms(p_life_ms + s.max_duration_ms)
       where id = m.id;
-    perform app.move_machine(m.id, 'claimed');
+    if not app.move_machine(m.id, 'claimed') then
+      perform app.emit(s.id, s.tenant_id, 'machine.claimed', jsonb_build_object('machine_id', m.id, 'fly_machine_id', p_fly_machine_id,
+        'region', m.region, 'attempt', m.attempt, 'epoch', s.epoch));
+    end if;
     perform app.move_session(s.id, 'ready');
+    with losers as (
+      select o.id, app.move_machine(o.id, 'destroying', 'superseded') from public.machines o
+      where o.session_id = s.id and o.id <> m.id and o.state_rank < 40)
+    select coalesce(jsonb_agg(jsonb_build_object('machine_id', o.id, 'app_name', o.app_name, 'fly_machine_id', o.fly_machine_id)), '[]')
+      into v_losers from losers l join public.machines o on o.id = l.id;
     select * into m from public.machines where id = m.id;
     select * into s from public.interview_sessions where id = s.id;
-  elsif s.machine_id is distinct from m.id then
-    return jsonb_build_object('kind', 'refused', 'why', 'another machine serves the session');
   end if;
   return jsonb_build_object('kind', 'claimed', 'machine_id', m.id, 'session', app.session_json(s.id),
     'allowed_origins', (select to_jsonb(t.allowed_origins) from public.tenants t where t.id = s.tenant_id),
     'open_call', (select jsonb_build_object('ordinal', c.ordinal, 'call_id', c.call_id, 'credential_ciphertext', c.credential_ciphertext)
       from public.realtime_calls c where c.session_id = s.id and c.hung_up_at is null order by c.ordinal desc limit 1),
+    'losers', v_losers,
     'directive', app.directive_of(s, m));
 end $$;
 comment on function public.claim_session(text, text, text, text, integer, integer, text) is
-  'A booted worker takes its session at the next epoch. The same nonce again gets the same answer; everything else is refused with why.';
+  'A booted worker takes its session at the next epoch. The same nonce again gets the same answer; everything else is refused with why, and retry when it may be granted in a moment. losers: attempts that came too late, already committed to be destroyed.';
 
 create function public.record_heartbeats(p_beats jsonb, p_lease_ms integer) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -500,21 +455,23 @@ begin
       and exists (select from jsonb_array_elements(p_beats) b where (b ->> 'machine_id')::uuid = s.machine_id and b ->> 'presence' <> s.presence)
     order by s.id for update;
   with beats as (
-    select distinct on ((b ->> 'machine_id')::uuid) (b ->> 'machine_id')::uuid as machine_id, b ->> 'presence' as presence,
-      (b ->> 'rss_bytes')::bigint as rss_bytes, (b ->> 'unsaved_entries')::integer as unsaved_entries
+    select distinct on ((b ->> 'machine_id')::uuid, b ->> 'epoch') (b ->> 'machine_id')::uuid as machine_id, (b ->> 'epoch')::integer as epoch,
+      b ->> 'presence' as presence
     from jsonb_array_elements(p_beats) b
   )
   update public.interview_sessions s set presence = b.presence from beats b
-    where s.machine_id = b.machine_id and s.presence <> b.presence and s.state_rank < 90;
+    where s.machine_id = b.machine_id and s.epoch = b.epoch and s.presence <> b.presence and s.state_rank < 90;
   perform 1 from public.machines m where m.id in (select (b ->> 'machine_id')::uuid from jsonb_array_elements(p_beats) b) order by m.id for update;
   update public.machines m set last_heartbeat_at = clock_timestamp(), lease_expires_at = clock_timestamp() + app.interval_ms(p_lease_ms),
       rss_bytes = (b ->> 'rss_bytes')::bigint, unsaved_entries = (b ->> 'unsaved_entries')::integer, first_absent_at = null
-    from jsonb_array_elements(p_beats) b where m.id = (b ->> 'machine_id')::uuid and m.state_rank < 70;
-  return (select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'directive', app.directive_of(s, m))), '[]')
-    from public.machines m join public.interview_sessions s on s.id = m.session_id
-    where m.id in (select (b ->> 'machine_id')::uuid from jsonb_array_elements(p_beats) b));
+    from jsonb_array_elements(p_beats) b where m.id = (b ->> 'machine_id')::uuid and m.epoch = (b ->> 'epoch')::integer and m.state_rank < 70;
+  return (select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'epoch', (b ->> 'epoch')::integer,
+      'directive', case when m.epoch = (b ->> 'epoch')::integer then app.directive_of(s, m) else '{"kind": "fenced"}' end)), '[]')
+    from jsonb_array_elements(p_beats) b join public.machines m on m.id = (b ->> 'machine_id')::uuid
+    join public.interview_sessions s on s.id = m.session_id);
 end $$;
-comment on function public.record_heartbeats(jsonb, integer) is 'Renews leases in one batch; answers each machine''s directive.';
+comment on function public.record_heartbeats(jsonb, integer) is
+  'Renews leases in one batch; answers the directive of each machine and epoch. An earlier boot of a machine that serves on is fenced (O5).';
 
 create function public.open_call(p_machine_id uuid, p_epoch integer, p_ordinal integer, p_provider text) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -557,31 +514,37 @@ end $$;
 comment on function public.record_call(uuid, integer, integer, text, integer, text, boolean) is 'What became of a call: its credential, its id, its hang-up.';
 
 create function public.finish_session(p_machine_id uuid, p_epoch integer, p_kind text, p_outcome text default null, p_reason text default null,
-  p_transcript_complete boolean default null) returns jsonb
+  p_transcript_complete boolean default null, p_next jsonb default '{}') returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   m public.machines;
   s public.interview_sessions;
+  v_where jsonb;
 begin
   select * into m from public.machines where id = p_machine_id;
   if not found then return jsonb_build_object('kind', 'unknown'); end if;
   select * into s from public.interview_sessions where id = m.session_id for update;
+  select * into m from public.machines where id = p_machine_id;
+  v_where := jsonb_build_object('app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
   if s.machine_id is distinct from m.id or s.epoch <> p_epoch then
-    perform app.move_machine(m.id, 'draining', 'superseded');
-    return jsonb_build_object('kind', 'fenced', 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
+    -- An earlier boot of a machine that serves on has nothing to say about it.
+    if m.epoch is not distinct from p_epoch then perform app.move_machine(m.id, 'draining', 'superseded'); end if;
+    return jsonb_build_object('kind', 'fenced') || v_where;
   end if;
   if p_kind = 'draining' then
-    perform app.move_machine(m.id, 'draining', 'handed_over');
-    return jsonb_build_object('kind', 'draining', 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
+    if app.move_machine(m.id, 'draining', 'handed_over') then
+      return jsonb_build_object('kind', 'draining', 'next', app.settle_session(s.id, 'worker_lost', p_next) -> 'intent') || v_where;
+    end if;
+    return jsonb_build_object('kind', 'draining') || v_where;
   end if;
   update public.interview_sessions set transcript_complete = coalesce(p_transcript_complete, transcript_complete) where id = s.id;
   perform app.move_session(s.id, 'finalizing', p_outcome, p_reason);
   perform app.end_session(s.id, p_outcome, p_reason);
   perform app.move_machine(m.id, 'draining', 'session_ended');
-  return jsonb_build_object('kind', 'ended', 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
+  return jsonb_build_object('kind', 'ended') || v_where;
 end $$;
-comment on function public.finish_session(uuid, integer, text, text, text, boolean) is
-  'A worker''s last word: ended (the session ends with the ending already decided, else with this one) or draining (the session goes on elsewhere).';
+comment on function public.finish_session(uuid, integer, text, text, text, boolean, jsonb) is
+  'A worker''s last word: ended (the session ends with the ending already decided, else with this one) or draining (the session goes on elsewhere: next is the attempt that was reserved for it).';
 
 create function public.request_end(p_session_id uuid, p_tenant_id uuid, p_outcome text, p_reason text) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -591,8 +554,8 @@ begin
   select * into s from public.interview_sessions where id = p_session_id and (p_tenant_id is null or tenant_id = p_tenant_id) for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
   if s.state_rank >= 70 then return jsonb_build_object('kind', 'already', 'session', app.session_json(s.id)); end if;
-  if s.machine_id is null then
-    -- Nobody serves it yet: it ends here, and its machines are not wanted any more.
+  if s.machine_id is null or not exists (select from public.machines m where m.id = s.machine_id and m.state_rank < 50) then
+    -- Nobody serves it just now: it ends here, and its machines are not wanted any more.
     perform app.end_session(s.id, p_outcome, p_reason);
     perform app.move_machine(id, case when fly_machine_id is null and state = 'reserved' and taken_until is null then 'destroyed' else 'destroying' end,
       'session_gone') from public.machines where session_id = s.id;
@@ -605,52 +568,65 @@ begin
     from public.machines m where m.session_id = s.id and m.state <> 'destroyed'));
 end $$;
 comment on function public.request_end(uuid, uuid, text, text) is
-  'Asks for the end of a session. One that nobody serves ends at once; a served one gets the directive, which its worker carries out.';
+  'Asks for the end of a session. One that nobody serves, or that is between two machines, ends at once; a served one gets the directive, which its worker carries out.';
 
-create function public.record_machine_destroying(p_machine_id uuid, p_reason text) returns text
-language plpgsql security definer set search_path = '' as $$
-begin
-  perform 1 from public.interview_sessions s join public.machines m on m.session_id = s.id where m.id = p_machine_id for update of s;
-  perform app.move_machine(p_machine_id, 'destroying', p_reason);
-  return (select state from public.machines where id = p_machine_id);
-end $$;
-comment on function public.record_machine_destroying(uuid, text) is 'Committed before any DELETE is sent to Fly, on the lock that assignment takes.';
-
-create function public.record_machine_gone(p_machine_id uuid, p_machine_reason text, p_session_reason text default null) returns jsonb
+create function public.record_machine_destroying(p_machine_id uuid, p_reason text, p_epoch integer default null, p_judged boolean default false,
+  p_next jsonb default null, p_duty text default null, p_fence bigint default null) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   m public.machines;
-  s public.interview_sessions;
-  v_ended boolean := false;
+  v_next jsonb;
 begin
+  if not app.on_duty(p_duty, p_fence) then return jsonb_build_object('kind', 'off_duty', 'state', null); end if;
+  perform 1 from public.interview_sessions s join public.machines x on x.session_id = s.id where x.id = p_machine_id for update of s;
+  select * into m from public.machines where id = p_machine_id for update;
+  if not found then return jsonb_build_object('kind', 'unknown', 'state', null); end if;
+  if p_judged and m.state_rank < 60 and m.epoch is distinct from p_epoch then return jsonb_build_object('kind', 'stale', 'state', m.state); end if;
+  if app.move_machine(m.id, 'destroying', p_reason) and p_next is not null and m.session_id is not null then
+    v_next := app.settle_session(m.session_id, null, p_next) -> 'intent';
+  end if;
+  return jsonb_build_object('kind', 'done', 'state', (select state from public.machines where id = p_machine_id), 'next', v_next);
+end $$;
+comment on function public.record_machine_destroying(uuid, text, integer, boolean, jsonb, text, bigint) is
+  'Committed before any DELETE is sent to Fly, on the lock that assignment takes. p_judged: only at the epoch it was judged at (O6). p_next: its session''s next attempt is reserved at once. kind: done, stale, off_duty, unknown.';
+
+create function public.record_machine_gone(p_machine_id uuid, p_machine_reason text, p_session_reason text default null, p_next jsonb default '{}',
+  p_duty text default null, p_fence bigint default null) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  m public.machines;
+  v_settled jsonb := '{}';
+begin
+  if not app.on_duty(p_duty, p_fence) then return jsonb_build_object('kind', 'off_duty'); end if;
   select * into m from public.machines where id = p_machine_id;
   if not found then return jsonb_build_object('kind', 'unknown'); end if;
-  select * into s from public.interview_sessions where id = m.session_id for update;
+  perform 1 from public.interview_sessions where id = m.session_id for update;
   perform app.move_machine(m.id, 'destroyed', p_machine_reason);
-  if s.id is not null and s.state_rank < 90 and (s.machine_id = m.id or s.machine_id is null)
-     and not exists (select from public.machines o where o.session_id = s.id and o.id <> m.id and o.state_rank < 50) then
-    v_ended := app.end_session(s.id, coalesce(s.outcome, 'failed'), coalesce(s.reason, p_session_reason, 'worker_lost'));
-  end if;
-  return jsonb_build_object('kind', 'recorded', 'session_ended', v_ended, 'session_id', m.session_id);
+  if m.session_id is not null then v_settled := app.settle_session(m.session_id, p_session_reason, p_next); end if;
+  return jsonb_build_object('kind', 'recorded', 'session_ended', coalesce(v_settled ->> 'kind' = 'ended', false), 'session_id', m.session_id,
+    'next', v_settled -> 'intent');
 end $$;
-comment on function public.record_machine_gone(uuid, text, text) is
-  'Fly''s evidence: the machine is gone. A session that only it served ends, with the ending already decided or with this reason.';
+comment on function public.record_machine_gone(uuid, text, text, jsonb, text, bigint) is
+  'Fly''s evidence: the machine is gone. A session that only it served gets its next attempt, or ends with the ending already decided, or with this reason when too many lives were lost.';
 
-create function public.machines_alive() returns jsonb
+create function public.machines_alive(p_apps text[] default null) returns jsonb
 language sql stable security definer set search_path = '' as $$
+  -- state_ms: a standby machine may have rested for hours; what it is judged by begins when it gets its session.
   select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'name', m.name, 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id,
-    'state', m.state, 'reason', m.reason, 'session_id', m.session_id, 'session_rank', s.state_rank, 'serves', s.machine_id = m.id,
+    'state', m.state, 'reason', m.reason, 'epoch', m.epoch, 'session_id', m.session_id, 'session_rank', s.state_rank, 'serves', s.machine_id = m.id,
     'session_over_ms', floor(extract(epoch from clock_timestamp() - s.completed_at) * 1000),
     'state_ms', floor(extract(epoch from clock_timestamp()
-      - coalesce(m.destroying_at, m.draining_at, m.claimed_at, m.created_at, greatest(m.reserved_at, m.not_before))) * 1000),
+      - coalesce(m.destroying_at, m.draining_at, m.claimed_at, greatest(m.created_at, m.assigned_at), greatest(m.reserved_at, m.not_before))) * 1000),
+    'asked_ms', floor(extract(epoch from clock_timestamp() - greatest(m.reserved_at, m.not_before, m.assigned_at)) * 1000),
     'last_heartbeat_at', m.last_heartbeat_at, 'hard_deadline_at', m.hard_deadline_at,
     'lease_lapsed', m.lease_expires_at < clock_timestamp(),
     'past_deadline', m.hard_deadline_at < clock_timestamp(),
+    'host_bad_ms', floor(extract(epoch from clock_timestamp() - m.host_bad_since) * 1000),
     'absent_ms', floor(extract(epoch from clock_timestamp() - m.first_absent_at) * 1000))), '[]')
   from public.machines m left join public.interview_sessions s on s.id = m.session_id
-  where m.state <> 'destroyed'
+  where m.state <> 'destroyed' and (p_apps is null or m.app_name = any (p_apps))
 $$;
-comment on function public.machines_alive() is 'Every machine that may exist at Fly, with what the reconciler and the reaper judge by.';
+comment on function public.machines_alive(text[]) is 'Every machine, of these apps, that may exist at Fly, with what the reconciler and the reaper judge by.';
 
 create function public.record_machine_absent(p_machine_id uuid) returns void
 language sql volatile security definer set search_path = '' as $$
@@ -663,7 +639,10 @@ language sql volatile security definer set search_path = '' as $$
   with due as (
     select c.id from public.realtime_calls c join public.interview_sessions s on s.id = c.session_id
     left join public.machines m on m.id = s.machine_id
-    where c.hung_up_at is null and s.state_rank >= 90 and (m.id is null or m.state_rank >= 60 or c.epoch < s.epoch)
+    where c.hung_up_at is null
+      and (s.state_rank >= 90 and (m.id is null or m.state_rank >= 60 or c.epoch < m.epoch)
+        -- Of a session that goes on, a call that a later one has replaced and that its own worker is not there to end.
+        or c.epoch < s.epoch and exists (select from public.realtime_calls l where l.session_id = c.session_id and l.ordinal > c.ordinal and l.answered_at is not null))
       and (c.next_hang_up_at is null or c.next_hang_up_at <= clock_timestamp())
     order by c.opened_at limit p_limit for update of c skip locked
   ), taken as (
@@ -675,7 +654,7 @@ language sql volatile security definer set search_path = '' as $$
     'credential_ciphertext', credential_ciphertext, 'attempts', hang_up_attempts, 'age_ms', floor(extract(epoch from clock_timestamp() - opened_at) * 1000))), '[]')
   from taken
 $$;
-comment on function public.calls_to_hang_up(integer, integer) is 'Calls whose session is over and whose worker is gone: taken for one try, then again after a growing while.';
+comment on function public.calls_to_hang_up(integer, integer) is 'Calls whose worker is gone and that nobody took over: taken for one try, then again after a growing while.';
 
 create function public.record_hang_up(p_call_row_id uuid) returns void
 language sql volatile security definer set search_path = '' as $$

@@ -77,8 +77,9 @@ grant execute on function
   public.keep_intent(uuid, uuid, integer), public.record_machine_created(uuid, text, text), public.record_create_failed(uuid, text, uuid, text, uuid, integer),
   public.claim_session(text, text, text, text, integer, integer, text), public.record_heartbeats(jsonb, integer),
   public.open_call(uuid, integer, integer, text), public.record_call(uuid, integer, integer, text, integer, text, boolean),
-  public.finish_session(uuid, integer, text, text, text, boolean), public.request_end(uuid, uuid, text, text),
-  public.record_machine_destroying(uuid, text), public.record_machine_gone(uuid, text, text), public.machines_alive(),
+  public.finish_session(uuid, integer, text, text, text, boolean, jsonb), public.request_end(uuid, uuid, text, text),
+  public.record_machine_destroying(uuid, text, integer, boolean, jsonb, text, bigint), public.record_machine_gone(uuid, text, text, jsonb, text, bigint),
+  public.machines_alive(text[]),
   public.record_machine_absent(uuid), public.calls_to_hang_up(integer, integer), public.record_hang_up(uuid), public.expire_sessions(),
   public.register_orchestrator(uuid, text, text), public.exchange_invitation(uuid, text, text), public.record_audit(jsonb)
 to orchestrator;

@@ -55,34 +55,7 @@ comment on column public.tenant_apps.next_list_at is 'GCRA of list requests, whi
 alter table public.orchestrators add column worker_image text;
 comment on column public.orchestrators.worker_image is 'The worker image it was started with. The newest orchestrator''s is the one pools are filled with.';
 
--- ── what changes in the lifecycle ──────────────────────────────────────────────────────────────────────────────────
-create or replace function app.move_session(p_session_id uuid, p_status text, p_outcome text default null, p_reason text default null) returns boolean
-language plpgsql set search_path = '' as $$
-declare
-  s public.interview_sessions;
-begin
-  select * into s from public.interview_sessions where id = p_session_id for update;
-  if not found or app.rank_of(p_status) <= s.state_rank then
-    return false;
-  end if;
-  update public.interview_sessions set
-    status = p_status,
-    outcome = coalesce(outcome, p_outcome),
-    reason = coalesce(reason, p_reason),
-    ready_at = case when p_status = 'ready' then coalesce(ready_at, clock_timestamp()) else ready_at end,
-    started_at = case when p_status = 'in_progress' then coalesce(started_at, clock_timestamp()) else started_at end,
-    completed_at = case when app.rank_of(p_status) >= 90 then coalesce(completed_at, clock_timestamp()) else completed_at end,
-    presence = case when app.rank_of(p_status) >= 90 then 'absent' else presence end,
-    counted = counted and app.rank_of(p_status) < 90,
-    queue_deadline_at = case when app.rank_of(p_status) >= 90 then null else queue_deadline_at end
-  where id = p_session_id;
-  if s.counted and app.rank_of(p_status) >= 90 then
-    update public.tenant_counters set live_sessions = live_sessions - 1 where tenant_id = s.tenant_id; -- Q3
-  end if;
-  perform app.emit(s.id, s.tenant_id, 'session.' || p_status, jsonb_strip_nulls(jsonb_build_object(
-    'from', s.status, 'to', p_status, 'outcome', coalesce(s.outcome, p_outcome), 'reason', coalesce(s.reason, p_reason))));
-  return true;
-end $$;
+-- ── the queue ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 create function app.queue_json(s public.interview_sessions) returns jsonb
 language sql stable set search_path = '' as $$
@@ -98,62 +71,6 @@ language sql stable set search_path = '' as $$
 $$;
 comment on function app.queue_json(public.interview_sessions) is
   'The place of a queued session and when it may begin, judged by how fast the tenant''s sessions ended lately, else by its longest interview.';
-
-create or replace function app.session_json(p_session_id uuid) returns jsonb
-language plpgsql stable set search_path = '' as $$
-begin
-  -- In plpgsql the plan is kept; a SQL function that cannot be inlined is planned in every statement that calls it.
-  return (select jsonb_build_object(
-    'session_id', s.id, 'tenant_id', s.tenant_id, 'status', s.status, 'outcome', s.outcome, 'reason', s.reason,
-    'presence', s.presence, 'region', s.region, 'region_reason', s.region_reason, 'fly_machine_id', s.fly_machine_id,
-    'epoch', s.epoch, 'simulated', s.simulated, 'metadata', s.metadata, 'settings', s.settings,
-    'max_duration_ms', s.max_duration_ms, 'end_requested_at', s.end_requested_at, 'transcript_revision', s.transcript_revision,
-    'transcript_complete', s.transcript_complete, 'video_recording_url', s.video_recording_url,
-    'placement', s.placement, 'admission', s.admission, 'scheduled_at', s.scheduled_at,
-    'queue', case when s.queue_deadline_at is not null then app.queue_json(s) end,
-    'created_at', s.created_at, 'expires_at', s.expires_at, 'ready_at', s.ready_at, 'started_at', s.started_at, 'completed_at', s.completed_at,
-    'interview_context', jsonb_build_object(
-      'position', jsonb_build_object('id', p.id, 'title', p.title, 'description', p.description),
-      'candidate', jsonb_build_object('id', c.candidate_id, 'name', c.name, 'email', c.email, 'external_id', c.external_id)))
-  from public.interview_sessions s
-  join public.positions p on p.id = s.position_id
-  join public.tenant_candidates c on c.tenant_id = s.tenant_id and c.candidate_id = s.candidate_id
-  where s.id = p_session_id);
-end $$;
-
-create or replace function app.intent_json(p_machine_id uuid) returns jsonb
-language plpgsql stable set search_path = '' as $$
-begin
-  return (select jsonb_build_object('machine_id', m.id, 'name', m.name, 'tenant_id', m.tenant_id, 'session_id', m.session_id, 'app_name', m.app_name,
-    'region', m.region, 'image', m.image, 'attempt', m.attempt, 'fly_machine_id', m.fly_machine_id,
-    'action', case when m.assigned_at is null then 'create' else 'start' end,
-    'late', m.start_requested_at is not null,
-    'regions', coalesce(to_jsonb(s.regions), '[]'), 'allowed_regions', to_jsonb(t.allowed_regions),
-    'tried_regions', case when m.attempt = 1 then jsonb_build_array(m.region)
-      else (select coalesce(jsonb_agg(distinct o.region), jsonb_build_array(m.region)) from public.machines o where o.session_id = m.session_id) end,
-    'hard_deadline_at', m.hard_deadline_at,
-    'wait_ms', greatest(0, ceil(extract(epoch from m.not_before - clock_timestamp()) * 1000)))
-  from public.machines m join public.tenants t on t.id = m.tenant_id left join public.interview_sessions s on s.id = m.session_id
-  where m.id = p_machine_id);
-end $$;
-comment on function app.intent_json(uuid) is
-  'A machine to be created, or an assigned standby machine to be started (action); how long to wait for its slot, and what the choice of the next region needs.';
-
-create or replace function public.machines_alive() returns jsonb
-language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'name', m.name, 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id,
-    'state', m.state, 'reason', m.reason, 'session_id', m.session_id, 'session_rank', s.state_rank, 'serves', s.machine_id = m.id,
-    'session_over_ms', floor(extract(epoch from clock_timestamp() - s.completed_at) * 1000),
-    -- A standby machine may have rested for hours: what it is judged by begins when it gets its session.
-    'state_ms', floor(extract(epoch from clock_timestamp()
-      - coalesce(m.destroying_at, m.draining_at, m.claimed_at, greatest(m.created_at, m.assigned_at), greatest(m.reserved_at, m.not_before))) * 1000),
-    'last_heartbeat_at', m.last_heartbeat_at, 'hard_deadline_at', m.hard_deadline_at,
-    'lease_lapsed', m.lease_expires_at < clock_timestamp(),
-    'past_deadline', m.hard_deadline_at < clock_timestamp(),
-    'absent_ms', floor(extract(epoch from clock_timestamp() - m.first_absent_at) * 1000))), '[]')
-  from public.machines m left join public.interview_sessions s on s.id = m.session_id
-  where m.state <> 'destroyed'
-$$;
 
 -- ── a machine for a session: standby, else a new one ───────────────────────────────────────────────────────────────
 create function app.take_standby(p_tenant_id uuid, p_regions text[], p_image text, p_except uuid[] default '{}') returns uuid
@@ -241,8 +158,6 @@ language sql stable set search_path = '' as $$
     'now', clock_timestamp())
 $$;
 comment on function app.schedule_ahead(uuid, timestamptz) is 'What decides whether a schedule can be met: sessions due no later, machines there or under way, how fast more can be made.';
-
-drop function app.create_session(jsonb);
 
 create function app.judge_creation(r jsonb, t public.tenants, p_live integer, p_queued integer) returns jsonb
 language plpgsql stable set search_path = '' as $$
@@ -441,26 +356,6 @@ begin
 end $$;
 comment on function app.create_for_tenant(uuid, jsonb) is
   'Sessions of one tenant with everything that must be true together; refusals are values, so that one does not spoil a batch. Answers by place in the array, from 1.';
-
-create or replace function public.create_sessions(p_requests jsonb) returns jsonb
-language plpgsql security definer set search_path = '' as $$
-declare
-  v_tenant uuid;
-  v_places bigint[];
-  v_requests jsonb;
-  v_answers jsonb;
-  v_results jsonb := '{}';
-begin
-  -- F2 for a whole batch: counters in one order, or two batches could wait for each other.
-  for v_tenant, v_places, v_requests in select (x ->> 'tenant_id')::uuid as id, array_agg(n order by n), jsonb_agg(x order by n)
-      from jsonb_array_elements(p_requests) with ordinality as e (x, n) group by 1 order by id loop
-    v_answers := app.create_for_tenant(v_tenant, v_requests);
-    v_results := v_results || (select jsonb_object_agg(v_places[k::integer], v) from jsonb_each(v_answers) as a (k, v));
-  end loop;
-  return (select jsonb_agg(v order by k::bigint) from jsonb_each(v_results) as a (k, v));
-end $$;
-comment on function public.create_sessions(jsonb) is
-  'Creates sessions: an array of requests in, an array of results out, in order. kind: created (intent unless it waits; ahead when scheduled), replayed, idempotency_mismatch, quota_exceeded, queue_full, rate_limited (retry_after_ms), duration_exceeded, candidate_not_found, position_not_found, no_app, no_capacity, tenant_inactive.';
 
 -- ── schedules, the queue, the candidate's arrival ──────────────────────────────────────────────────────────────────
 create function public.reschedule_session(p_session_id uuid, p_tenant_id uuid, p_scheduled_at timestamptz, p_expires_ms bigint) returns jsonb
@@ -862,12 +757,6 @@ language sql stable set search_path = '' as $$
   from public.machine_usage u where u.session_id = p_session_id
 $$;
 comment on function app.session_usage(uuid) is 'What the machines of a session used and cost; null until the first of them is gone.';
-
-create or replace function public.get_session(p_session_id uuid, p_tenant_id uuid default null) returns jsonb
-language sql stable security definer set search_path = '' as $$
-  select app.session_json(s.id) || jsonb_build_object('usage', app.session_usage(s.id)) from public.interview_sessions s
-  where s.id = p_session_id and (p_tenant_id is null or s.tenant_id = p_tenant_id)
-$$;
 
 create function public.tenant_usage(p_tenant_id uuid, p_from timestamptz, p_until timestamptz) returns jsonb
 language sql stable security definer set search_path = '' as $$
