@@ -2041,18 +2041,24 @@ CREATE OR REPLACE FUNCTION app.intent_json(p_machine_id uuid)
  STABLE
  SET search_path TO ''
 AS $function$
+declare
+  m public.machines;
+  v_regions text[];
+  v_allowed text[];
 begin
-  return (select jsonb_build_object('machine_id', m.id, 'name', m.name, 'tenant_id', m.tenant_id, 'session_id', m.session_id, 'app_name', m.app_name,
+  select * into m from public.machines where id = p_machine_id;
+  if not found then return null; end if;
+  select regions into v_regions from public.interview_sessions where id = m.session_id;
+  select allowed_regions into v_allowed from public.tenants where id = m.tenant_id;
+  return jsonb_build_object('machine_id', m.id, 'name', m.name, 'tenant_id', m.tenant_id, 'session_id', m.session_id, 'app_name', m.app_name,
     'region', m.region, 'image', m.image, 'attempt', m.attempt, 'fly_machine_id', m.fly_machine_id,
     'action', case when m.assigned_at is null then 'create' else 'start' end,
     'late', m.start_requested_at is not null,
-    'regions', coalesce(to_jsonb(s.regions), '[]'), 'allowed_regions', to_jsonb(t.allowed_regions),
+    'regions', coalesce(v_regions, '{}'), 'allowed_regions', v_allowed,
     'tried_regions', case when m.attempt = 1 then jsonb_build_array(m.region)
       else (select coalesce(jsonb_agg(distinct o.region), jsonb_build_array(m.region)) from public.machines o where o.session_id = m.session_id) end,
     'hard_deadline_at', m.hard_deadline_at,
-    'wait_ms', greatest(0, ceil(extract(epoch from m.not_before - clock_timestamp()) * 1000)))
-  from public.machines m join public.tenants t on t.id = m.tenant_id left join public.interview_sessions s on s.id = m.session_id
-  where m.id = p_machine_id);
+    'wait_ms', greatest(0, ceil(extract(epoch from m.not_before - clock_timestamp()) * 1000)));
 end $function$;
 comment on function app.intent_json(p_machine_id uuid) is 'A machine to be created, or an assigned standby machine to be started (action); how long to wait for its slot, and what the choice of the next region needs.';
 
@@ -2530,9 +2536,18 @@ CREATE OR REPLACE FUNCTION app.session_json(p_session_id uuid)
  STABLE
  SET search_path TO ''
 AS $function$
+declare
+  s public.interview_sessions;
+  p record;
+  c record;
 begin
-  -- In plpgsql the plan is kept; a SQL function that cannot be inlined is planned in every statement that calls it.
-  return (select jsonb_build_object(
+  -- Three rows by key, and no join: a join is planned once for all callers, and was planned while the tables were small.
+  select * into s from public.interview_sessions where id = p_session_id;
+  if not found then return null; end if;
+  select id, title, description into p from public.positions where id = s.position_id;
+  select candidate_id, name, email, external_id into c from public.tenant_candidates
+    where tenant_id = s.tenant_id and candidate_id = s.candidate_id;
+  return jsonb_build_object(
     'session_id', s.id, 'tenant_id', s.tenant_id, 'status', s.status, 'outcome', s.outcome, 'reason', s.reason,
     'presence', s.presence, 'region', s.region, 'region_reason', s.region_reason, 'fly_machine_id', s.fly_machine_id,
     'epoch', s.epoch, 'simulated', s.simulated, 'metadata', s.metadata, 'settings', s.settings,
@@ -2543,11 +2558,7 @@ begin
     'created_at', s.created_at, 'expires_at', s.expires_at, 'ready_at', s.ready_at, 'started_at', s.started_at, 'completed_at', s.completed_at,
     'interview_context', jsonb_build_object(
       'position', jsonb_build_object('id', p.id, 'title', p.title, 'description', p.description),
-      'candidate', jsonb_build_object('id', c.candidate_id, 'name', c.name, 'email', c.email, 'external_id', c.external_id)))
-  from public.interview_sessions s
-  join public.positions p on p.id = s.position_id
-  join public.tenant_candidates c on c.tenant_id = s.tenant_id and c.candidate_id = s.candidate_id
-  where s.id = p_session_id);
+      'candidate', jsonb_build_object('id', c.candidate_id, 'name', c.name, 'email', c.email, 'external_id', c.external_id)));
 end $function$;
 comment on function app.session_json(p_session_id uuid) is 'A session as the platform API shows it, without tokens and URLs.';
 
