@@ -185,6 +185,7 @@ create function app.store_creations(p_accepted jsonb) returns void
 language plpgsql set search_path = '' as $$
 declare
   r jsonb;
+  v_standby uuid[] := array(select (x ->> 'standby')::uuid from jsonb_array_elements(p_accepted) x where x ? 'standby');
 begin
   -- Born in its state: nobody can know it yet, so neither a move nor an order between writers (F5) is needed.
   insert into public.interview_sessions (id, tenant_id, candidate_id, position_id, user_id, api_key_id, status, settings, metadata, regions, region,
@@ -201,7 +202,8 @@ begin
   update public.machines m set session_id = (x ->> 'session_id')::uuid, assigned_at = clock_timestamp(),
       taken_by = (x ->> 'orchestrator_id')::uuid, taken_until = clock_timestamp() + app.interval_ms((x ->> 'taken_ms')::numeric),
       hard_deadline_at = clock_timestamp() + app.interval_ms((x ->> 'machine_life_ms')::numeric)
-    from jsonb_array_elements(p_accepted) x where m.id = (x ->> 'standby')::uuid;
+    -- By key: joined with the batch alone, the plan would read all machines.
+    from jsonb_array_elements(p_accepted) x where m.id = any (v_standby) and m.id = (x ->> 'standby')::uuid;
   for r in select x from jsonb_array_elements(p_accepted) x where x ->> 'begin' = 'now' and x ->> 'standby' is null loop
     perform app.reserve_machine((r ->> 'machine_id')::uuid, (r ->> 'tenant_id')::uuid, (r ->> 'session_id')::uuid, r ->> 'region', 1, r);
   end loop;
