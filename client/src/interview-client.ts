@@ -5,9 +5,12 @@ import {
   subprotocol,
   tokenSubprotocolPrefix,
 } from '@greenroom/shared/protocol/socket.ts';
-import type { TranscriptEntry, TranscriptEntryInput } from '@greenroom/shared/protocol/transcript.ts';
+import type { TranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
+import { chunksOf } from './chunks.ts';
 import { createEntryCollector } from './entries.ts';
+import { createKeptEntries, type KeptEntries } from './kept-entries.ts';
 import type { CallPeer, PeerFactory } from './peer.ts';
+import { type UploadOptions, uploadKept } from './upload.ts';
 
 /**
  * The headless interview client: one interview, from the first connection to its end, whatever the network does.
@@ -15,9 +18,11 @@ import type { CallPeer, PeerFactory } from './peer.ts';
  * C1  The URL never changes; after the first `session_ready` the reconnect token takes the join token's place.
  * C2  Every item of both speakers is kept until it is acknowledged by id, and sent again after each reconnection.
  * C3  The peer connection outlives the socket: a reconnect or a new machine does not touch a call that goes on.
- * C4  `session_ended` and the final close codes end it; every other close is followed by another try.
+ * C4  `session_ended` and the final close codes end it; every other close is followed by another try, until the session
+ *     must be over by itself: a worker without its candidate ends it within the reconnect grace.
  * C5  A page that finds a call under way and has no peer for it (it was reloaded), or one that never got its answer, offers
  *     the next call: nobody can join a call that another page has offered.
+ * C6  What is not acknowledged when there is no socket any more is uploaded (upload.ts).
  */
 export type InterviewState = 'connecting' | 'ready' | 'calling' | 'live' | 'reconnecting' | 'ended';
 
@@ -37,6 +42,8 @@ export interface InterviewEvents {
   onProblem?(code: string, message: string): void;
   /** It is over. Called once. */
   onEnd?(end: InterviewEnd): void;
+  /** C6, after `onEnd`: everything that can be done for the transcript is done. `left` entries stay kept. Called once. */
+  onDelivered?(left: number): void;
   /** Each message from the server, for whoever wants to watch. */
   onMessage?(message: ServerMessage): void;
   /** Each event of the voice provider's data channel. */
@@ -50,6 +57,12 @@ export interface InterviewClientOptions extends InterviewEvents {
   createPeer: PeerFactory;
   /** Waits between two tries to connect, ms: doubled each time up to 5 s. Default 250. */
   reconnectMs?: number;
+  /** How long a socket that was lost is tried for, ms (C4). Default 5 min: longer than the reconnect grace. */
+  giveUpMs?: number;
+  /** What is not acknowledged. Default: in memory, gone with the page. */
+  kept?: KeptEntries;
+  /** C6. */
+  upload?: UploadOptions;
   /** Replaces the platform's WebSocket. */
   WebSocket?: typeof WebSocket;
 }
@@ -78,10 +91,13 @@ const finalCodes: Record<number, InterviewEnd> = {
   [closeCodes.replaced]: { outcome: 'disconnected', reason: 'opened_elsewhere' },
 };
 
+const unreachable: InterviewEnd = { outcome: 'disconnected', reason: 'unreachable' };
+
 export function createInterviewClient(options: InterviewClientOptions): InterviewClient {
   const Socket = options.WebSocket ?? WebSocket;
   const firstWaitMs = options.reconnectMs ?? 250;
-  const unacknowledged = new Map<string, TranscriptEntryInput>();
+  const giveUpMs = options.giveUpMs ?? 300_000;
+  const kept = options.kept ?? createKeptEntries('');
   let state: InterviewState = 'connecting';
   let token = options.joinToken;
   let socket: WebSocket | undefined;
@@ -93,6 +109,7 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
   let answerTimer: ReturnType<typeof setTimeout> | undefined;
   let waitMs = firstWaitMs;
   let timer: ReturnType<typeof setTimeout> | undefined;
+  let giveUp: ReturnType<typeof setTimeout> | undefined;
 
   const setState = (next: InterviewState) => {
     if (state === next || state === 'ended') return;
@@ -107,10 +124,13 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
     if (state === 'ended') return;
     setState('ended');
     clearTimeout(timer);
+    clearTimeout(giveUp);
     clearTimeout(answerTimer);
     peer?.close();
     socket?.close(1000);
     options.onEnd?.(end);
+    // C6.
+    void uploadKept(kept, options.upload).then((left) => options.onDelivered?.(left));
   };
 
   const startCall = async (ordinal: number) => {
@@ -125,7 +145,7 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
       options.onProviderEvent?.(event);
       const entry = collector.take(event);
       if (!entry) return;
-      unacknowledged.set(entry.item_id, entry);
+      kept.add(entry);
       send({ type: 'transcript_update', entries: [entry] });
     });
     next.onState((peerState) => {
@@ -164,9 +184,12 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
         token = message.reconnect_token;
         fresh = false;
         waitMs = firstWaitMs;
-        for (const id of message.acked) unacknowledged.delete(id);
-        if (unacknowledged.size > 0)
-          send({ type: 'transcript_update', entries: [...unacknowledged.values()].slice(0, 200) });
+        clearTimeout(giveUp);
+        giveUp = undefined;
+        if (message.transcript_url && message.transcript_token)
+          kept.upload = { url: message.transcript_url, token: message.transcript_token };
+        kept.remove(message.acked);
+        for (const entries of chunksOf(kept.all)) send({ type: 'transcript_update', entries });
         if (message.call_active) return resumeCall(message.ordinal);
         setState('ready');
         return callOrTell(message.ordinal);
@@ -175,8 +198,7 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
       case 'call_required':
         return callOrTell(message.ordinal);
       case 'transcript_ack':
-        for (const id of message.item_ids) unacknowledged.delete(id);
-        return undefined;
+        return kept.remove(message.item_ids);
       case 'transcript_entry':
         return options.onEntry?.(message.entry, message.final);
       case 'session_warning':
@@ -201,6 +223,8 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
       const end = finalCodes[code];
       if (end) return finish(end);
       setState('reconnecting');
+      // C4: an interview that never began is waited for.
+      if (!fresh) giveUp ??= setTimeout(() => finish(unreachable), giveUpMs);
       timer = setTimeout(connect, code === closeCodes.moved ? 0 : waitMs);
       waitMs = Math.min(waitMs * 2, 5_000);
     });
@@ -215,7 +239,7 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
       return state;
     },
     get unacknowledged() {
-      return unacknowledged.size;
+      return kept.all.length;
     },
   };
 }

@@ -25,6 +25,8 @@ export interface CandidateOptions {
   onPeer?(peer: CandidatePeer): void;
   /** Default: `nodePeer` with `peer` and `onPeer`. */
   createPeer?: PeerFactory;
+  /** Told once everything that could be done for the transcript is done. */
+  onDelivered?(left: number): void;
 }
 
 export interface CandidateInterview {
@@ -74,6 +76,7 @@ export function startCandidate(options: CandidateOptions): CandidateInterview {
       joinToken: options.joinToken,
       createPeer: options.createPeer ?? nodePeer(options.peer, options.onPeer),
       ...(options.onProviderEvent ? { onProviderEvent: options.onProviderEvent } : {}),
+      ...(options.onDelivered ? { onDelivered: options.onDelivered } : {}),
       onState: (state) => step(`client_${state}`, ''),
       onProblem: (code, message) => step('problem', `${code}: ${message}`),
       onMessage: (message) => {

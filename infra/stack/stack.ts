@@ -3,9 +3,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type LocalCloud, type LocalCloudOptions, startLocalCloud } from '@greenroom/local-cloud/cloud.ts';
+import { publicPart } from '@greenroom/local-cloud/supabase/tokens.ts';
 import { stop as stopBuilder } from 'esbuild';
 import { buildClient } from '../../client/build.ts';
 import { buildWorker } from '../../session-worker/build.ts';
+import { serveFunction } from './edge-functions.ts';
 import { type DeploymentKeys, makeDeploymentKeys } from './keys.ts';
 import { type OrchestratorProcess, startOrchestrator } from './orchestrator-process.ts';
 import { type SeededTenant, seedTenant } from './seed.ts';
@@ -24,6 +26,8 @@ export interface StackOptions {
   flyLimits?: boolean;
   flyLatency?: LocalCloudOptions['flyLatency'];
   voice?: LocalCloudOptions['voice'];
+  /** Serve the Edge Function `interview-transcript`, in a Deno of its own. Default false. */
+  transcriptUploads?: boolean;
   /** A line of some process's log. */
   log?: (part: string, line: string) => void;
 }
@@ -90,8 +94,10 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     built,
   ]);
 
+  const functions: Array<{ stop(): Promise<unknown> }> = [];
   const stop = async () => {
     const errors: unknown[] = [];
+    await Promise.all(functions.map((f) => f.stop()));
     await Promise.all(orchestrators.splice(0).map((o) => o.stop().catch((e: unknown) => errors.push(e))));
     await cloud.stop().catch((e: unknown) => errors.push(e));
     removeDir();
@@ -152,6 +158,16 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         // Without Fly's limits there is nothing to be held to.
         ...(options.flyLimits === false ? { createsPerSecond: 1_000 } : {}),
       });
+    if (options.transcriptUploads) {
+      const served = await serveFunction('interview-transcript', {
+        SUPABASE_URL: cloud.supabase.url,
+        SUPABASE_SECRET_KEY: cloud.supabase.secretKey,
+        PUBLIC_URL: cloud.fly.proxyUrl,
+        JOIN_JWKS: JSON.stringify({ keys: keys.join.keys.map(publicPart) }),
+      });
+      functions.push(served);
+      cloud.supabase.routeFunctions(served.port);
+    }
     const tenant = await addTenant('demo', 'Demo tenant');
     for (let n = 0; n < (options.orchestrators ?? 1); n += 1) await addOrchestrator();
     return {

@@ -26,6 +26,7 @@ async function main(): Promise<number> {
     ...(values.dir === undefined ? {} : { dir: values.dir }),
     // A person listens here: speak at a person's pace.
     voice: { turns: 4, paceMs: 2_500 },
+    transcriptUploads: true,
     ...(values.logs ? { log: (part: string, line: string) => print(`[${part}] ${line}`) } : {}),
   });
   try {

@@ -96,7 +96,7 @@ async function registerRoutes(app: FastifyInstance, deps: Deps): Promise<void> {
   await app.register(webhookRoutes(deps.api), { prefix: '/api' });
   await app.register(workerRoutes(deps.workerApi), { prefix: '/worker/v1' });
   if (deps.video?.webhookRoutes) await app.register(deps.video.webhookRoutes, { prefix: '/hooks' });
-  await app.register(roomRoutes({ roomDir: config.roomDir, publicUrl: config.publicUrl }));
+  await app.register(roomRoutes(config));
   app.get('/.well-known/jwks.json', { schema: { hide: true } }, async (_request, reply) =>
     reply.header('cache-control', 'public, max-age=300').send(browserTokens.keys.jwks),
   );

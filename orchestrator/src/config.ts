@@ -79,6 +79,7 @@ const environmentSchema = z.object({
   ROOM_DIR: text.default(path.resolve(import.meta.dirname, '../../client/dist')),
   SUPABASE_URL: httpUrl,
   SUPABASE_PUBLISHABLE_KEY: text,
+  TRANSCRIPT_UPLOAD_URL: httpUrl.optional(),
   DB_SIGNING_KEY: json(signingKey, 'a private EC P-256 JWK with a kid'),
   JOIN_SIGNING_KEYS: json(
     z.object({ keys: z.array(signingKey).min(1) }),
@@ -136,6 +137,8 @@ export interface Config {
   /** Folder of the candidate's room page. */
   readonly roomDir: string;
   readonly supabase: { readonly url: string; readonly publishableKey: string };
+  /** The Edge Function that takes what a browser could not send over its socket. */
+  readonly transcriptUploadUrl: string;
   readonly keys: {
     readonly db: JWK & { kid: string };
     readonly join: readonly (JWK & { kid: string })[];
@@ -232,6 +235,7 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     crashAt: e.CRASH_AT ?? null,
     roomDir: e.ROOM_DIR,
     supabase: { url: e.SUPABASE_URL, publishableKey: e.SUPABASE_PUBLISHABLE_KEY },
+    transcriptUploadUrl: e.TRANSCRIPT_UPLOAD_URL ?? `${e.SUPABASE_URL}/functions/v1/interview-transcript`,
     keys: {
       db: e.DB_SIGNING_KEY,
       join: e.JOIN_SIGNING_KEYS.keys,

@@ -256,6 +256,7 @@ export async function createDeps(config: Config, outside: Outside = {}) {
         clock,
         stopTimeoutMs,
         publicUrl,
+        transcriptUploadUrl: config.transcriptUploadUrl,
       },
       browserTokens: tokens.browserTokens,
     },

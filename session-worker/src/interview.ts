@@ -258,7 +258,8 @@ export function createInterview(deps: InterviewDeps): Interview {
       session_id: session.id,
       epoch: session.epoch,
       reconnect_token: claim.reconnect_token,
-      ...(claim.transcript_token === undefined ? {} : { transcript_token: claim.transcript_token }),
+      transcript_token: claim.transcript_token,
+      transcript_url: claim.transcript_url,
       acked: await recap.storedIds(writer.storedIds()),
       ordinal: calls.ordinal,
       // One being opened counts: its answer is on the way.

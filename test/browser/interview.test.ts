@@ -2,14 +2,28 @@ import { type Browser, chromium } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { browserArguments, browserPath, joinInBrowser } from '../../infra/demo/browser.ts';
 import { type Stack, startStack } from '../../infra/stack/stack.ts';
-import { endOf, platformOf, saidAtProvider, sessionBody } from '../support/session.ts';
+import { endOf, platformOf, saidAtProvider, sessionBody, until } from '../support/session.ts';
+
+/** Runs in the page, before anything of ours: nothing the server says is stored reaches the page. */
+function deafToAcknowledgements(): void {
+  const listen = EventTarget.prototype.addEventListener;
+  WebSocket.prototype.addEventListener = function (this: WebSocket, type: string, listener: unknown) {
+    listen.call(this, type, (event: Event) => {
+      const message = event instanceof MessageEvent ? JSON.parse(String(event.data)) : {};
+      if (message.type === 'transcript_ack') return;
+      const data = JSON.stringify({ ...message, acked: [] });
+      const heard = message.type === 'session_ready' ? new MessageEvent('message', { data }) : event;
+      (listener as (event: Event) => void)(heard);
+    });
+  };
+}
 
 describe('a real Chromium on the plain page', () => {
   let stack: Stack;
   let browser: Browser;
 
   beforeAll(async () => {
-    stack = await startStack({ voice: { turns: 2, paceMs: 200, maxTurnMs: 1_500 } });
+    stack = await startStack({ voice: { turns: 2, paceMs: 200, maxTurnMs: 1_500 }, transcriptUploads: true });
     browser = await chromium.launch({ executablePath: browserPath(), headless: true, args: browserArguments });
   });
   afterAll(async () => {
@@ -28,6 +42,40 @@ describe('a real Chromium on the plain page', () => {
     expect(complete).toBe(true);
     expect(entries.map((e) => e.text)).toEqual(saidAtProvider(stack).map((item) => item.text));
     expect(new Set(entries.map((e) => e.speaker))).toEqual(new Set(['ai', 'candidate']));
+  });
+
+  test('what it was never told is stored survives a reload, is uploaded at the end, and leaves the browser', async () => {
+    const session = await platformOf(stack).createSession(sessionBody());
+    const from = stack.cloud.voice.calls().length;
+    const page = await browser.newPage();
+    await page.addInitScript(deafToAcknowledgements);
+    const kept = () =>
+      page.evaluate(() => Object.keys(localStorage).filter((key) => key.startsWith('greenroom.entry/')));
+    const begin = async () => {
+      await page.goto(session.join_url ?? '');
+      await page.reload();
+      await page.getByRole('button', { name: 'Start the interview' }).click();
+    };
+    await begin();
+    await until('something is kept', async () => (await kept()).length > 0);
+    const before = await kept();
+    await begin();
+    expect(await kept()).toEqual(expect.arrayContaining(before));
+    const uploaded = page.waitForResponse(
+      (answer) => answer.request().method() === 'POST' && /interview-transcript/.test(answer.url()),
+    );
+    await page.waitForFunction(() => document.body.dataset.kept !== undefined, undefined, { timeout: 60_000 });
+    const answer = await uploaded;
+    expect([answer.status(), await page.evaluate(() => document.body.dataset.kept)]).toEqual([200, '0']);
+    expect((answer.request().postDataJSON() as { entries: unknown[] }).entries.length).toBeGreaterThan(before.length);
+    expect(await page.evaluate(() => Object.keys(localStorage))).toEqual(['greenroom.browser']);
+    await page.close();
+    await endOf(stack, session.session_id);
+    const { entries } = await platformOf(stack).transcript(session.session_id);
+    const stored = entries.map((entry) => entry.text);
+    const whole = saidAtProvider(stack, from).map((item) => item.text);
+    expect(stored.filter((text) => whole.includes(text))).toEqual(whole);
+    expect(new Set(entries.map((entry) => entry.item_id)).size).toBe(entries.length);
   });
 
   test('where the tenant asks for consent, the candidate reads the text and agrees before anything begins', async () => {

@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { functionsDir, type ServedFunction, serveFunction } from '../../infra/stack/edge-functions.ts';
 import type { SeededTenant } from '../../infra/stack/seed.ts';
 import { type ApiWorld, startApiWorld } from '../support/api-world.ts';
-import { functionsDir, runDeno, type ServedFunction, serveFunction } from '../support/deno.ts';
+import { runDeno } from '../support/deno.ts';
 
 /** The Edge Functions: their own tests in Deno, and both of them served, against a real database and an orchestrator. */
 const files = ['interview-start/index.ts', 'interview-transcript/index.ts', 'tests/functions.test.ts'];

@@ -1,6 +1,8 @@
 import type { TranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
 import { createBrowserPeer } from '../browser-peer.ts';
 import { createInterviewClient, type InterviewClient, type InterviewState } from '../interview-client.ts';
+import { createKeptEntries, type EntryStorage } from '../kept-entries.ts';
+import { uploadLeftovers } from '../upload.ts';
 
 /** The candidate's plain page: an invitation in the URL's fragment, one button, the conversation. */
 
@@ -31,6 +33,7 @@ const endTexts: Record<string, string> = {
   token_refused: 'This link is not valid any more. Please ask for a new one.',
   unknown_session: 'This interview does not exist. Please check your link.',
   already_ended: 'This interview is over.',
+  unreachable: 'The connection could not be made again. What was said is kept. Your organiser will be in touch.',
   opened_elsewhere: 'The interview was opened in another tab or on another device.',
 };
 
@@ -46,10 +49,26 @@ const joinTexts: Record<string, string> = {
 };
 
 interface Joined {
+  session_id: string;
   websocket_url: string;
   join_token: string;
   simulated: boolean;
   interview_context: { position: { title: string }; candidate: { name: string } };
+}
+
+/** Undefined where a browser keeps nothing for us. */
+function storage(): EntryStorage | undefined {
+  try {
+    return localStorage;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Hands in what earlier pages could not. @param except the session that goes on */
+function handInLeftovers(except?: string): void {
+  const kept = storage();
+  if (kept) void uploadLeftovers(kept, { except, nowMs: Date.now() });
 }
 
 /** A secret of this browser: it alone may use the invitation again after a reload. */
@@ -127,6 +146,7 @@ async function start(joined: Joined): Promise<InterviewClient> {
     websocketUrl: joined.websocket_url,
     joinToken: joined.join_token,
     createPeer: () => createBrowserPeer({ microphone, audio: new Audio() }),
+    kept: createKeptEntries(joined.session_id, storage()),
     onState: (state) => say(stateTexts[state]),
     onEntry: show,
     onProblem: (_code, message) => complain(message),
@@ -137,13 +157,20 @@ async function start(joined: Joined): Promise<InterviewClient> {
       document.body.dataset.ended = `${outcome}/${reason}`;
       say(endTexts[reason] ?? 'The interview ended because of a technical problem. Your organiser will be in touch.');
     },
+    onDelivered: (left) => {
+      document.body.dataset.kept = String(left);
+    },
   });
   client.connect();
   return client;
 }
 
 async function main(): Promise<void> {
-  const joined = await join();
+  const joined = await join().catch((error: unknown) => {
+    handInLeftovers();
+    throw error;
+  });
+  handInLeftovers(joined.session_id);
   element('title').textContent = joined.interview_context.position.title;
   element('greeting').textContent =
     `Hello ${joined.interview_context.candidate.name}. Find a quiet place and allow the microphone.`;

@@ -29,6 +29,7 @@ export interface JoinRoutesDeps extends Omit<ViewDeps, 'browserTokens'> {
   people: Pick<PeopleStore, 'join' | 'readConsent' | 'giveConsent'>;
   browserTokens: Pick<BrowserTokens, 'mintJoin' | 'mintTranscript'>;
   noteRefusal: NoteRefusal;
+  transcriptUploadUrl: string;
   /** J2: requests per minute and address. */
   perMinute: number;
   /** J3. */
@@ -43,6 +44,8 @@ const joinView = z.object({
   join_token: z.string(),
   /** For uploading what could not be sent over the socket; good until a day after the session's end. */
   transcript_token: z.string(),
+  /** Where to upload it: `POST {entries}` with that token as bearer. */
+  transcript_url: z.string(),
   websocket_url: z.string(),
   interview_context: interviewContext,
   simulated: z.boolean(),
@@ -65,7 +68,7 @@ const bodyLimitBytes = 4_096;
 const refusals = { invalid: 'invitation_invalid', used: 'invitation_used', ended: 'session_ended' } as const;
 
 export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
-  const { people, publicUrl, browserTokens, noteRefusal, perMinute, addressKey } = deps;
+  const { people, publicUrl, browserTokens, noteRefusal, perMinute, addressKey, transcriptUploadUrl } = deps;
 
   const refuse = (request: FastifyRequest, sessionId: string, kind: keyof typeof refusals): AppError => {
     if (kind !== 'ended')
@@ -134,6 +137,7 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
           status: session.status,
           join_token,
           transcript_token,
+          transcript_url: transcriptUploadUrl,
           websocket_url: websocketUrl(publicUrl, session_id),
           interview_context: session.interview_context,
           simulated: session.simulated,

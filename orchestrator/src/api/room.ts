@@ -13,6 +13,7 @@ import { sessionParams } from './sessions.ts';
 export interface RoomRoutesDeps {
   roomDir: string;
   publicUrl: string;
+  transcriptUploadUrl: string;
 }
 
 const types: Record<string, string> = {
@@ -30,7 +31,8 @@ const types: Record<string, string> = {
 // No dots at the beginning of a segment: no way up, and no hidden file.
 const assetPath = z.object({ '*': z.string().regex(/^(?:[\w-][\w.-]*\/)*[\w-][\w.-]*$/) });
 
-export const contentSecurityPolicy = (publicUrl: string): string => {
+/** @param uploadUrl where the page hands in what it could not send over its socket */
+export const contentSecurityPolicy = (publicUrl: string, uploadUrl: string): string => {
   const socketUrl = publicUrl.replace(/^http/, 'ws');
   return [
     "default-src 'none'",
@@ -40,16 +42,16 @@ export const contentSecurityPolicy = (publicUrl: string): string => {
     "font-src 'self'",
     "media-src 'self' blob:",
     "worker-src 'self' blob:",
-    `connect-src 'self' ${publicUrl} ${socketUrl} https://ws.api.video`,
+    `connect-src 'self' ${publicUrl} ${socketUrl} ${new URL(uploadUrl).origin} https://ws.api.video`,
     "base-uri 'none'",
     "form-action 'none'",
     "frame-ancestors 'none'",
   ].join('; ');
 };
 
-export function roomRoutes({ roomDir, publicUrl }: RoomRoutesDeps): FastifyPluginAsyncZod {
+export function roomRoutes({ roomDir, publicUrl, transcriptUploadUrl }: RoomRoutesDeps): FastifyPluginAsyncZod {
   const headers = {
-    'content-security-policy': contentSecurityPolicy(publicUrl),
+    'content-security-policy': contentSecurityPolicy(publicUrl, transcriptUploadUrl),
     'permissions-policy': 'microphone=(self), camera=(self), geolocation=()',
     'cache-control': 'no-cache',
   };

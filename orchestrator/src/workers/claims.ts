@@ -10,7 +10,7 @@ import { callContext, type Vault } from '../tokens/vault.ts';
 type Claimed = Extract<ClaimRow, { kind: 'claimed' }>;
 
 export interface ClaimAnswerDeps {
-  config: Pick<Config, 'supabase' | 'voice' | 'deadlines' | 'publicUrl'>;
+  config: Pick<Config, 'supabase' | 'voice' | 'deadlines' | 'publicUrl' | 'transcriptUploadUrl'>;
   browserTokens: BrowserTokens;
   databaseTokens: DatabaseTokens;
   vault: Vault;
@@ -61,6 +61,7 @@ export async function answerClaim(claimed: Claimed, deps: ClaimAnswerDeps): Prom
     join_issuer: browserTokens.issuer,
     reconnect_token: reconnectToken,
     transcript_token: transcriptToken,
+    transcript_url: config.transcriptUploadUrl,
     realtime: { base_url: config.voice.baseUrl, webrtc_filter: config.voice.provider === 'azure' },
     open_call: openCall,
     deadlines: config.deadlines,

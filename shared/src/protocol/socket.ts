@@ -104,6 +104,8 @@ export const serverMessage = z.discriminatedUnion('type', [
      * interview-transcript, until a day after the session's end.
      */
     transcript_token: z.string().optional(),
+    /** Where to upload them: `POST {entries}` with the token as bearer. */
+    transcript_url: z.string().optional(),
     /** Item ids of this session that are stored: need not be sent again. */
     acked: z.array(itemId),
     /** The call that is under way, or the one to be offered next. */

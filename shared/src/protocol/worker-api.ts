@@ -59,6 +59,8 @@ export const claimResponse = z.object({
   reconnect_token: z.string(),
   /** Handed to the browser too: for uploading what could not be sent over the socket. */
   transcript_token: z.string().optional(),
+  /** Where to upload it. */
+  transcript_url: z.string().optional(),
   realtime: z.object({
     /** `https://api.openai.com/v1`: calls, hang-up and (as wss) the sideband live below it. */
     base_url: z.string(),

@@ -1,0 +1,150 @@
+import type { TranscriptEntryInput } from '@greenroom/shared/protocol/transcript.ts';
+import { describe, expect, test } from 'vitest';
+import { createKeptEntries, type EntryStorage, keptSessions } from './kept-entries.ts';
+import { uploadKept, uploadLeftovers } from './upload.ts';
+
+/** The Web's Storage, in memory. */
+function memoryStorage(): EntryStorage & { items: Map<string, string> } {
+  const items = new Map<string, string>();
+  return {
+    items,
+    getItem: (key) => items.get(key) ?? null,
+    setItem: (key, value) => void items.set(key, value),
+    removeItem: (key) => void items.delete(key),
+    key: (index) => [...items.keys()][index] ?? null,
+    get length() {
+      return items.size;
+    },
+  };
+}
+
+const entry = (n: number, text = `Sentence ${n}`): TranscriptEntryInput => ({
+  ordinal: 1,
+  item_id: `item_${n}`,
+  speaker: 'candidate',
+  text,
+});
+const problem = (status: number) =>
+  new Response('{}', { status, headers: { 'content-type': 'application/problem+json; charset=utf-8' } });
+const tokenUntil = (expS: number) => `h.${Buffer.from(JSON.stringify({ exp: expS })).toString('base64url')}.s`;
+const target = { url: 'https://p.example/functions/v1/interview-transcript', token: tokenUntil(1_000) };
+
+/** A function that answers in turn, and notes what it was sent. */
+function functionOf(...answers: Array<(entries: TranscriptEntryInput[]) => Response | Error>) {
+  const sent: string[][] = [];
+  const send = (async (_url: string, init: RequestInit) => {
+    const { entries } = JSON.parse(String(init.body)) as { entries: TranscriptEntryInput[] };
+    sent.push(entries.map((one) => one.item_id));
+    const answer = (answers[Math.min(sent.length, answers.length) - 1] ?? (() => new Response('{}')))(entries);
+    if (answer instanceof Error) throw answer;
+    return answer;
+  }) as unknown as typeof fetch;
+  return { sent, options: { fetch: send, waitMs: 1, tries: 3 } };
+}
+const keptWith = (count: number, storage?: EntryStorage) => {
+  const kept = createKeptEntries('s1', storage);
+  kept.upload = target;
+  for (let n = 1; n <= count; n += 1) kept.add(entry(n));
+  return kept;
+};
+
+describe('what a browser keeps', () => {
+  test('survives a reload, and leaves nothing behind once it is stored', () => {
+    const storage = memoryStorage();
+    keptWith(2, storage);
+    const reloaded = createKeptEntries('s1', storage);
+    expect(reloaded.all.map((one) => one.item_id)).toEqual(['item_1', 'item_2']);
+    expect(reloaded.upload).toEqual(target);
+    expect(keptSessions(storage)).toEqual(['s1']);
+    reloaded.remove(['item_1', 'item_2', 'item_unknown']);
+    reloaded.settle();
+    expect(storage.items.size).toBe(0);
+  });
+
+  test("is not another session's", () => {
+    const storage = memoryStorage();
+    keptWith(1, storage);
+    expect(createKeptEntries('s2', storage).all).toEqual([]);
+  });
+
+  test('is kept in memory when the storage fails or is spoilt', () => {
+    const failing = () => {
+      throw new Error('quota');
+    };
+    const broken = { getItem: failing, setItem: failing, removeItem: failing, key: failing, length: 0 };
+    const kept = keptWith(2, broken);
+    kept.remove(['item_1']);
+    expect(kept.all).toHaveLength(1);
+    const spoilt = memoryStorage();
+    spoilt.setItem('greenroom.entry/s1/1/item_1', '{');
+    expect(createKeptEntries('s1', spoilt).all).toEqual([]);
+  });
+});
+
+describe('the last resort', () => {
+  test('hands everything in, in portions, and keeps nothing of it', async () => {
+    const kept = keptWith(450);
+    const { sent, options } = functionOf();
+    expect(await uploadKept(kept, options)).toBe(0);
+    expect(sent.map((ids) => ids.length)).toEqual([200, 200, 50]);
+  });
+
+  test('long texts go in smaller portions', async () => {
+    const kept = createKeptEntries('s1');
+    kept.upload = target;
+    for (let n = 1; n <= 20; n += 1) kept.add(entry(n, 'x'.repeat(20_000)));
+    const { sent, options } = functionOf();
+    await uploadKept(kept, options);
+    expect(sent.every((ids) => ids.length <= 6)).toBe(true);
+    expect(sent.flat()).toHaveLength(20);
+  });
+
+  test.each<[string, () => Response | Error]>([
+    ['does not answer', () => new TypeError('fetch failed')],
+    ['is in trouble', () => problem(503)],
+    ['is not there: a gateway says 404', () => new Response('{"message":"no Route"}', { status: 404 })],
+  ])('a function that %s is tried again, and what is left stays', async (_what, answer) => {
+    const twice = functionOf(answer, answer, () => new Response('{}'));
+    expect(await uploadKept(keptWith(1), twice.options)).toBe(0);
+    const never = functionOf(answer);
+    expect(await uploadKept(keptWith(2), never.options)).toBe(2);
+    expect(never.sent).toHaveLength(3);
+  });
+
+  test('a transcript that was erased is not kept in the browser either', async () => {
+    expect(await uploadKept(keptWith(2), functionOf(() => problem(410)).options)).toBe(0);
+  });
+
+  test('a token that is refused ends it at once, and loses nothing', async () => {
+    const { sent, options } = functionOf(() => problem(401));
+    expect(await uploadKept(keptWith(2), options)).toBe(2);
+    expect(sent).toHaveLength(1);
+  });
+
+  test('an entry that is not acceptable does not take the others with it', async () => {
+    const kept = keptWith(3);
+    const stored: string[] = [];
+    const { options } = functionOf((entries) => {
+      if (entries.some((one) => one.item_id === 'item_2')) return problem(422);
+      stored.push(...entries.map((one) => one.item_id));
+      return new Response('{}');
+    });
+    expect(await uploadKept(kept, options)).toBe(0);
+    expect(stored).toEqual(['item_1', 'item_3']);
+  });
+
+  test('leftovers of earlier pages go when a page opens: but those of the session that goes on, and of dead tokens', async () => {
+    const storage = memoryStorage();
+    keptWith(2, storage);
+    const going = createKeptEntries('s2', storage);
+    going.upload = target;
+    going.add(entry(7));
+    const { sent, options } = functionOf();
+    await uploadLeftovers(storage, { except: 's2', nowMs: 999_000, ...options });
+    expect(sent).toEqual([['item_1', 'item_2']]);
+    expect(keptSessions(storage)).toEqual(['s2']);
+    await uploadLeftovers(storage, { nowMs: 1_000_001, ...options });
+    expect(sent).toHaveLength(1);
+    expect(storage.items.size).toBe(0);
+  });
+});

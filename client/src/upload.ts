@@ -1,0 +1,104 @@
+import type { TranscriptEntryInput } from '@greenroom/shared/protocol/transcript.ts';
+import { chunksOf } from './chunks.ts';
+import {
+  createKeptEntries,
+  type EntryStorage,
+  type KeptEntries,
+  keptSessions,
+  type UploadTarget,
+} from './kept-entries.ts';
+
+/**
+ * The last resort: what could not be sent over the socket is handed to the Edge Function `interview-transcript`.
+ *
+ * U1  What the function has judged is not kept any longer: stored, or of a kind it will never take (an erased transcript,
+ *     an item of a call that never was). Only its own word counts (RFC 9457), never that of something on the way.
+ * U2  Its being away is waited for, with backoff; what is left then stays for the next time the page is opened.
+ * U3  A token that is refused cannot be bettered: once its session's day is over, what it would have carried is dropped.
+ */
+export interface UploadOptions {
+  /** Replaces the platform's fetch. */
+  fetch?: typeof fetch;
+  /** Tries per portion. Default 8: about a minute. */
+  tries?: number;
+  /** The first wait between two, ms; doubled each time up to 15 s. Default 500. */
+  waitMs?: number;
+}
+
+type Judged = 'judged' | 'invalid' | 'refused' | 'away';
+const neverTaken = [404, 409, 410];
+const longestWaitMs = 15_000;
+const requestMs = 25_000;
+
+async function post(
+  { url, token }: UploadTarget,
+  entries: TranscriptEntryInput[],
+  send: typeof fetch,
+): Promise<Judged> {
+  const answer = await send(url, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ entries }),
+    signal: AbortSignal.timeout(requestMs),
+  }).catch(() => undefined);
+  if (answer?.ok) return 'judged';
+  const itsWord = answer?.headers.get('content-type')?.startsWith('application/problem+json') ?? false; // U1
+  if (!answer || !itsWord) return 'away';
+  if (answer.status === 401) return 'refused';
+  if (answer.status === 422) return 'invalid';
+  return neverTaken.includes(answer.status) ? 'judged' : 'away';
+}
+
+/** Uploads what is kept of one session. Never rejects. @returns how many entries are left. */
+export async function uploadKept(kept: KeptEntries, options: UploadOptions = {}): Promise<number> {
+  const { fetch: send = fetch, tries = 8, waitMs = 500 } = options;
+  const target = kept.upload;
+
+  const patiently = async (entries: TranscriptEntryInput[], to: UploadTarget): Promise<Judged> => {
+    for (let attempt = 0; ; attempt += 1) {
+      const judged = await post(to, entries, send);
+      if (judged !== 'away' || attempt + 1 >= tries) return judged;
+      await new Promise((resolve) => setTimeout(resolve, Math.min(longestWaitMs, waitMs * 2 ** attempt))); // U2
+    }
+  };
+  /** False: there is no point in going on. */
+  const handIn = async (entries: TranscriptEntryInput[], to: UploadTarget): Promise<boolean> => {
+    const judged = await patiently(entries, to);
+    if (judged === 'invalid' && entries.length > 1) {
+      // One of them is not acceptable: the others must not suffer for it.
+      for (const entry of entries) if (!(await handIn([entry], to))) return false;
+      return true;
+    }
+    if (judged === 'judged' || judged === 'invalid') kept.remove(entries.map((entry) => entry.item_id));
+    return judged === 'judged' || judged === 'invalid';
+  };
+
+  if (target) for (const entries of chunksOf(kept.all)) if (!(await handIn(entries, target))) break;
+  kept.settle();
+  return kept.all.length;
+}
+
+/** U3: the day after the session, when its token dies. A token that cannot be read is dead. */
+function isOver({ token }: UploadTarget, nowMs: number): boolean {
+  try {
+    const payload = JSON.parse(atob((token.split('.')[1] ?? '').replaceAll('-', '+').replaceAll('_', '/')));
+    return !(Number((payload as { exp?: unknown }).exp) * 1_000 > nowMs);
+  } catch {
+    return true;
+  }
+}
+
+/**
+ * Uploads what earlier pages left behind. Call it when a page opens. Never rejects.
+ * @param except the session that is about to be joined: its own client sends what is kept
+ */
+export async function uploadLeftovers(
+  storage: EntryStorage,
+  { except, nowMs, ...options }: UploadOptions & { except?: string | undefined; nowMs: number },
+): Promise<void> {
+  for (const sessionId of keptSessions(storage).filter((id) => id !== except)) {
+    const kept = createKeptEntries(sessionId, storage);
+    if (!kept.upload || isOver(kept.upload, nowMs)) kept.remove(kept.all.map((entry) => entry.item_id));
+    await uploadKept(kept, options);
+  }
+}
