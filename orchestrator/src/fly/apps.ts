@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { classifyRefusal, type FlyRefusal, type Raw } from './classify.ts';
-import type { CommandOutcome, Send } from './client.ts';
+import { type CommandOutcome, commandOutcome, type Send } from './send.ts';
 
 /** Apps at Fly: made and deleted with their tenants, each on a network of its own. */
 export interface FlyAppView {
@@ -27,15 +27,13 @@ const appBody = z.object({
 });
 const policiesBody = z.array(z.object({ name: z.string() }));
 
-const isDone = ({ status }: Raw): boolean => status >= 200 && status < 300;
-const outcomeOf = (raw: Raw): CommandOutcome => (isDone(raw) ? { kind: 'done' } : classifyRefusal(raw));
 const bodyOf = (raw: Raw): unknown => ('body' in raw ? raw.body : undefined);
 
 export function createFlyApps(send: Send): FlyApps {
   const pathOf = (app: string) => `/apps/${encodeURIComponent(app)}`;
   return {
     createApp: async (name, org, network) =>
-      outcomeOf(await send({ method: 'POST', path: '/apps', body: { app_name: name, org_slug: org, network } })),
+      commandOutcome(await send({ method: 'POST', path: '/apps', body: { app_name: name, org_slug: org, network } })),
     getApp: async (name) => {
       const raw = await send({ method: 'GET', path: pathOf(name), app: name });
       const parsed = appBody.safeParse(bodyOf(raw));
@@ -44,7 +42,7 @@ export function createFlyApps(send: Send): FlyApps {
       const { organization, network = 'default' } = parsed.data;
       return { kind: 'found', app: { name, organization: organization.slug, network } };
     },
-    deleteApp: async (name) => outcomeOf(await send({ method: 'DELETE', path: pathOf(name), app: name })),
+    deleteApp: async (name) => commandOutcome(await send({ method: 'DELETE', path: pathOf(name), app: name })),
     listPolicies: async (app) => {
       const raw = await send({ method: 'GET', path: `${pathOf(app)}/network_policies`, app });
       const parsed = policiesBody.safeParse(bodyOf(raw) ?? []);
@@ -53,6 +51,6 @@ export function createFlyApps(send: Send): FlyApps {
       return { kind: 'listed', names: parsed.data.map((policy) => policy.name) };
     },
     setPolicy: async (app, policy) =>
-      outcomeOf(await send({ method: 'POST', path: `${pathOf(app)}/network_policies`, app, body: policy })),
+      commandOutcome(await send({ method: 'POST', path: `${pathOf(app)}/network_policies`, app, body: policy })),
   };
 }

@@ -3,7 +3,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { createLogger } from '@greenroom/shared/runtime/logger.ts';
 import { afterEach, expect, test } from 'vitest';
-import { authorizationOf, createFlyClient, type FlyClient } from './client.ts';
+import { createFlyClient, type FlyClient } from './client.ts';
+import { authorizationOf } from './send.ts';
 
 /** Fly as a script: each request meets the next handler. */
 type Handler = (request: IncomingMessage, response: ServerResponse, body: string) => void;

@@ -1,8 +1,8 @@
 /** Calls about one machine: finding it, limiting by its id, honouring its lease. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { ApiDeps } from './api-deps.ts';
 import { appNotFound, machineNotFound } from './api-error.ts';
 import type { Answer, Special } from './door.ts';
-import type { ApiDeps } from './machines-api.ts';
 import { one, paramOf } from './request.ts';
 import type { App, Machine } from './state.ts';
 

@@ -4,44 +4,15 @@
  * Every answer carries `fly-request-id`; every refusal has the platform's `{ "error": … }` body.
  */
 import { randomBytes } from 'node:crypto';
-import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import { type FastifyInstance, fastify } from 'fastify';
-import type { Faults } from '../faults.ts';
+import type { ApiDeps } from './api-deps.ts';
 import { apiError, isApiError } from './api-error.ts';
-import type { Capacity } from './capacity.ts';
-import type { Door } from './door.ts';
 import { newRequestId } from './ids.ts';
-import type { Images } from './images.ts';
-import type { Latency } from './latency.ts';
-import type { Leases } from './leases.ts';
-import type { Lifecycle } from './lifecycle.ts';
-import type { Oidc } from './oidc.ts';
 import { paramOf } from './request.ts';
 import { registerAppRoutes } from './routes-apps.ts';
 import { registerMachineDataRoutes } from './routes-machine-data.ts';
 import { registerMachineRoutes } from './routes-machines.ts';
 import { registerPlatformRoutes } from './routes-platform.ts';
-import type { State } from './state.ts';
-import type { Tokens } from './tokens.ts';
-
-export interface ApiDeps {
-  state: State;
-  clock: Clock;
-  faults: Faults;
-  door: Door;
-  lifecycle: Lifecycle;
-  leases: Leases;
-  images: Images;
-  capacity: Capacity;
-  latency: () => Latency;
-  oidc: Oidc;
-  tokens: Tokens;
-  orgSlug: string;
-  homeRegion: string;
-  newAddress: () => string;
-  /** What `GET /_local/machines` shows. */
-  snapshot: () => unknown;
-}
 
 const BODY_LIMIT_BYTES = 1024 * 1024;
 const isPublic = (path: string) => !path.startsWith('/v1/') || path.startsWith('/v1/platform/regions');

@@ -1,8 +1,8 @@
 /** `/v1/apps…` except machines: apps, secrets, IP assignments, network policies, deploy tokens. */
 import { createHash, randomBytes } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { ApiDeps } from './api-deps.ts';
 import { apiError, appNotFound, invalidArgument } from './api-error.ts';
-import type { ApiDeps } from './machines-api.ts';
 import { bodyOf, paramOf, queryOf } from './request.ts';
 import type { App } from './state.ts';
 import { appView } from './views.ts';

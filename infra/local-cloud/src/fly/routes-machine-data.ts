@@ -1,10 +1,10 @@
 /** `…/machines/{id}/lease` and `…/metadata`: what is written on a machine without touching its guest. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { ApiDeps } from './api-deps.ts';
 import { apiError, invalidArgument } from './api-error.ts';
 import type { Answer } from './door.ts';
 import { leaseView } from './leases.ts';
 import { createMachineCalls, nonceOf } from './machine-calls.ts';
-import type { ApiDeps } from './machines-api.ts';
 import { bodyOf, paramOf } from './request.ts';
 import type { Machine } from './state.ts';
 

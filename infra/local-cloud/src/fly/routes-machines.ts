@@ -6,12 +6,12 @@
  * `value` newest, default 1).
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { ApiDeps } from './api-deps.ts';
 import { apiError, invalidArgument } from './api-error.ts';
 import type { Answer, Special } from './door.ts';
 import type { StopRequest } from './lifecycle.ts';
 import { createMachineCalls } from './machine-calls.ts';
 import { durationMs, readMachineConfig } from './machine-config.ts';
-import type { ApiDeps } from './machines-api.ts';
 import { placeMachine } from './placement.ts';
 import { bodyOf, flag, one, paramOf, queryOf } from './request.ts';
 import type { App, Machine } from './state.ts';

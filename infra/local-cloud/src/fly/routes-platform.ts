@@ -4,9 +4,9 @@
  */
 import type { FastifyInstance } from 'fastify';
 import type { FaultRule } from '../faults.ts';
+import type { ApiDeps } from './api-deps.ts';
 import { apiError, invalidArgument } from './api-error.ts';
 import { CAPACITY_ERRORS } from './capacity.ts';
-import type { ApiDeps } from './machines-api.ts';
 import { readRegions } from './placement.ts';
 import { regionRows } from './regions.ts';
 import { bodyOf, flag, one, paramOf, queryOf } from './request.ts';
