@@ -10,10 +10,11 @@
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Faults } from '../faults.ts';
 import { apiError, failedPrecondition } from './api-error.ts';
+import { exitRequest, type StopRequest, shouldRestart, stopPlan } from './exit-rules.ts';
 import type { GuestHost } from './guest-host.ts';
 import type { Image } from './images.ts';
 import type { Latency } from './latency.ts';
-import { durationMs, type MachineConfig } from './machine-config.ts';
+import type { MachineConfig } from './machine-config.ts';
 import type { GuestExit, RunningGuest } from './runtime.ts';
 import type { Machine, State } from './state.ts';
 
@@ -24,11 +25,6 @@ export interface LifecycleDeps {
   guests: GuestHost;
   latency: () => Latency;
   newAddress: () => string;
-}
-
-export interface StopRequest {
-  signal?: NodeJS.Signals;
-  timeoutMs?: number;
 }
 
 export interface LaunchOptions {
@@ -59,46 +55,10 @@ export interface Lifecycle {
   writeOff(machine: Machine): void;
 }
 
-const DEFAULT_STOP_TIMEOUT_MS = 5_000;
-const MAX_STOP_TIMEOUT_MS = 300_000;
-const DEFAULT_MAX_RETRIES = 10;
 const RESTART_DELAY_MS = 1_000;
 
 const STARTABLE = new Set(['created', 'stopped', 'failed']);
 const DESTROYABLE = new Set(['created', 'stopped', 'failed']);
-
-function stopPlan(config: MachineConfig, request: StopRequest) {
-  const configured = durationMs(config.stop_config?.timeout);
-  return {
-    signal: request.signal ?? (config.stop_config?.signal as NodeJS.Signals | undefined) ?? 'SIGINT',
-    timeoutMs: Math.min(request.timeoutMs ?? configured ?? DEFAULT_STOP_TIMEOUT_MS, MAX_STOP_TIMEOUT_MS),
-  };
-}
-
-function exitRequest(machine: Machine, exit: GuestExit, restarting: boolean, nowMs: number) {
-  return {
-    exit_event: {
-      exit_code: exit.exitCode,
-      guest_exit_code: exit.exitCode,
-      guest_signal: exit.signal,
-      guest_error: '',
-      signal: -1,
-      error: '',
-      oom_killed: machine.oomKilled,
-      requested_stop: machine.stopRequested,
-      restarting,
-      exited_at: new Date(nowMs).toISOString(),
-    },
-    restart_count: machine.restarts,
-  };
-}
-
-function shouldRestart(machine: Machine, exit: GuestExit): boolean {
-  if (machine.stopRequested || machine.state === 'destroying') return false;
-  const policy = machine.config.restart?.policy ?? 'on-failure';
-  if (policy === 'no' || (policy === 'on-failure' && exit.exitCode === 0)) return false;
-  return policy === 'always' || machine.restarts < (machine.config.restart?.max_retries ?? DEFAULT_MAX_RETRIES);
-}
 
 export function createLifecycle({ state, clock, faults, guests, latency, newAddress }: LifecycleDeps): Lifecycle {
   const exitsUnseen = new Map<Machine, GuestExit>();

@@ -9,7 +9,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ApiDeps } from './api-deps.ts';
 import { apiError, invalidArgument } from './api-error.ts';
 import type { Answer, Special } from './door.ts';
-import type { StopRequest } from './lifecycle.ts';
+import type { StopRequest } from './exit-rules.ts';
 import { createMachineCalls } from './machine-calls.ts';
 import { durationMs, readMachineConfig } from './machine-config.ts';
 import { placeMachine } from './placement.ts';
