@@ -1,6 +1,6 @@
 import pg from 'pg';
-import { startStack } from '../stack/stack.ts';
-import { type CandidateRun, runCandidate } from './candidate.ts';
+import { type Stack, startStack } from '../stack/stack.ts';
+import { type CandidateRun, runCandidate, type Way } from './candidate.ts';
 import { type Battlefield, mend, strikes } from './faults.ts';
 import { findWrongs, type Wrongs } from './invariants.ts';
 import { createRandom, type Random } from './random.ts';
@@ -10,8 +10,10 @@ import { createRandom, type Random } from './random.ts';
  * and all must come right: every session ended with a reason that something really caused, one server per epoch, nothing
  * left, no acknowledged word lost.
  *
- * C1  The schedule comes from the seed alone: what strikes when. What a strike hits depends on the moment, too.
- * C2  The processes are real: orchestrators, workers, Postgres. Deadlines are short, so that minutes fit into seconds.
+ * C1  The schedule comes from the seed alone: what strikes when. What a strike hits depends on the moment, too. Every kind
+ *     has its turn before any has another.
+ * C2  Sessions come by every way: created for the request, from a pool, scheduled, queued at a limit, begun on arrival.
+ * C3  The processes are real: orchestrators, workers, Postgres. Deadlines are short, so that minutes fit into seconds.
  */
 export interface CampaignOptions {
   seed: number;
@@ -44,6 +46,9 @@ const environment = {
   CLAIM_MS: '8000',
   RECONCILE_TICK_MS: '500',
   POOL_TICK_MS: '500',
+  STANDBY_BUILD_MS: '2000',
+  STANDBY_START_MS: '2000',
+  SCHEDULE_LEAD_MS: '1500',
   ABSENCE_GRACE_MS: '400',
   DRAINING_MS: '2000',
   UNREACHABLE_GAP_MS: '400',
@@ -62,10 +67,12 @@ interface Planned {
 
 /** C1. */
 export function planStrikes(random: Random, durationMs: number): Planned[] {
-  const names = Object.keys(strikes);
   const plan: Planned[] = [];
-  for (let atMs = 500; atMs < durationMs; atMs += random.between(300, 1_200))
-    plan.push({ atMs, name: random.pick(names) as string });
+  let names: string[] = [];
+  for (let atMs = 500; atMs < durationMs; atMs += random.between(300, 1_200)) {
+    if (names.length === 0) names = random.shuffle(Object.keys(strikes));
+    plan.push({ atMs, name: names.pop() as string });
+  }
   return plan;
 }
 
@@ -112,18 +119,16 @@ async function strikeAll(field: Battlefield, plan: Planned[], log: (line: string
   const startedMs = performance.now();
   for (const { atMs, name } of plan) {
     await pause(startedMs + atMs - performance.now());
-    let hit = false;
-    try {
-      hit = strikes[name]?.(field) ?? false;
-    } catch (error) {
-      log(`${name} missed: ${(error as Error).message}`);
-    }
-    if (!hit) continue;
-    faults[name] = (faults[name] ?? 0) + 1;
-    log(`${String(atMs).padStart(6)} ms ${name}`);
+    const effect = strikes[name]?.(field, name) ?? 'missed';
+    if (effect === 'hit') faults[name] = (faults[name] ?? 0) + 1;
+    log(`${String(atMs).padStart(6)} ms ${name}${effect === 'hit' ? '' : ` ${effect}`}`);
   }
   return faults;
 }
+
+/** Requests to Fly that suffered a rule, by its name. */
+const suffered = ({ stack }: Battlefield): Record<string, number> =>
+  Object.fromEntries(Object.entries(stack.cloud.fly.faults.fired).filter(([name]) => Object.hasOwn(strikes, name)));
 
 /** Asks until nothing is wrong any more, or the time is up. */
 async function settle(look: () => Promise<Wrongs>, limitMs: number): Promise<Wrongs> {
@@ -133,6 +138,17 @@ async function settle(look: () => Promise<Wrongs>, limitMs: number): Promise<Wro
     if (wrongs.violations.length === 0 || performance.now() > untilMs) return wrongs;
     await pause(200);
   }
+}
+
+/** C2. A tenant of its own has a pool, and a limit that makes some wait. */
+async function openWays(stack: Stack, db: pg.Pool): Promise<Way[]> {
+  const pooled = await stack.addTenant('pooled', 'Pooled');
+  await db.query('update public.tenants set max_live_sessions = 3 where id = $1', [pooled.id]);
+  await db.query("insert into public.pool_policies (tenant_id, region, floor, ceiling) values ($1, 'fra', 1, 3)", [
+    pooled.id,
+  ]);
+  const ofPool = { apiKey: pooled.apiKey, body: { admission: 'queue' } };
+  return [{}, ofPool, { body: { placement: 'on_join' } }, ofPool, { body: { scheduled_at: 'soon' } }];
 }
 
 export async function runCampaign(options: CampaignOptions): Promise<CampaignReport> {
@@ -145,13 +161,15 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
   const db = new pg.Pool({ connectionString: stack.cloud.supabase.adminDbUrl, max: 2 });
   db.on('error', () => undefined);
   try {
+    const ways = await openWays(stack, db);
     const field: Battlefield = { stack, random, lostHosts: new Set(), pending: new Set() };
     const candidates = Array.from({ length: sessions }, async (_, n) => {
       await pause((n * durationMs * 0.8) / sessions);
-      return runCandidate(stack, durationMs + settleMs);
+      return runCandidate(stack, durationMs + settleMs, ways[n % ways.length]);
     });
-    const faults = await strikeAll(field, plan, log);
+    const struck = await strikeAll(field, plan, log);
     await mend(field);
+    const faults = { ...struck, ...suffered(field) };
     const runs = await Promise.all(candidates);
     const ids = runs.map(({ sessionId }) => sessionId);
     const wrongs = await settle(() => findWrongs(stack, db, ids), settleMs);

@@ -6,7 +6,8 @@ import type { Random } from './random.ts';
 
 /**
  * What can break. Each strike is chosen and aimed by the campaign's seed; what it does to a running system is up to that
- * moment. A strike that finds nothing to hit says so, and is not counted.
+ * moment. Only what really happened is counted: a strike that finds nothing to hit says so, and a rule of the Fly stand-in
+ * counts by the requests that suffered it.
  *
  * F1  Everything that was broken can be mended (`mend`): a campaign ends in a world in which all must come right again.
  */
@@ -19,12 +20,14 @@ export interface Battlefield {
   pending: Set<Promise<unknown>>;
 }
 
-export type Strike = (field: Battlefield) => boolean;
+/** What became of a strike: it hit, there was nothing to hit, or it lies in wait for requests of its kind. */
+export type Effect = 'hit' | 'missed' | 'waits';
+export type Strike = (field: Battlefield, name: string) => Effect;
 
-const inBackground = ({ pending }: Battlefield, work: Promise<unknown>): true => {
+const inBackground = ({ pending }: Battlefield, work: Promise<unknown>): Effect => {
   const task = work.catch(() => undefined).finally(() => pending.delete(task));
   pending.add(task);
-  return true;
+  return 'hit';
 };
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
@@ -37,7 +40,7 @@ const replaceOrchestrator =
   (field) => {
     const { stack, random } = field;
     const victim = stack.orchestrators.length > 1 ? random.pick(stack.orchestrators) : undefined;
-    if (!victim) return false;
+    if (!victim) return 'missed';
     stack.orchestrators.splice(stack.orchestrators.indexOf(victim), 1);
     const delayMs = random.between(0, 1_500);
     return inBackground(
@@ -52,15 +55,16 @@ const signalWorker =
   (signal: NodeJS.Signals): Strike =>
   (field) => {
     const machine = field.random.pick(running(field));
-    if (machine) field.stack.cloud.fly.killMachineProcess(machine.id, signal);
-    return machine !== undefined;
+    if (!machine) return 'missed';
+    field.stack.cloud.fly.killMachineProcess(machine.id, signal);
+    return 'hit';
   };
 
 const loseHost =
   (process: 'kill' | 'freeze'): Strike =>
   (field) => {
     const machine = field.random.pick(running(field));
-    if (!machine) return false;
+    if (!machine) return 'missed';
     const { fly } = field.stack.cloud;
     field.lostHosts.add(machine.id);
     fly.loseHost(machine.id, { process });
@@ -89,9 +93,9 @@ const restartPostgres: Strike = (field) => {
 
 const rule =
   (on: string, action: FaultAction, most = 2): Strike =>
-  ({ stack, random }) => {
-    stack.cloud.fly.faults.add({ on, action, times: random.between(1, most) });
-    return true;
+  ({ stack, random }, name) => {
+    stack.cloud.fly.faults.add({ on, name, action, times: random.between(1, most) });
+    return 'waits';
   };
 const special = (name: string, value?: unknown): FaultAction => ({ kind: 'special', name, value });
 const tooMany: FaultAction = {
@@ -99,6 +103,12 @@ const tooMany: FaultAction = {
   status: 429,
   body: { error: 'rate limit exceeded' },
   headers: { 'retry-after': '1' },
+};
+
+const stillCreated: FaultAction = {
+  kind: 'status',
+  status: 412,
+  body: { error: "failed_precondition: unable to start machine from current state: 'created'" },
 };
 
 /** By name, as they are reported. */
@@ -109,12 +119,13 @@ export const strikes: Record<string, Strike> = {
   worker_stopped: signalWorker('SIGTERM'),
   machine_migrated: (field) => {
     const machine = field.random.pick(running(field));
-    return machine !== undefined && inBackground(field, field.stack.cloud.fly.migrateMachine(machine.id));
+    if (!machine) return 'missed';
+    return inBackground(field, field.stack.cloud.fly.migrateMachine(machine.id));
   },
   host_lost_dead: loseHost('kill'),
   host_lost_frozen: loseHost('freeze'),
   postgres_restarted: restartPostgres,
-  sockets_cut: ({ stack }) => stack.cloud.fly.cutConnections() > 0,
+  sockets_cut: ({ stack }) => (stack.cloud.fly.cutConnections() > 0 ? 'hit' : 'missed'),
   create_late: rule('machines.create', { kind: 'delay', delayMs: 2_500 }),
   create_reply_lost: rule('machines.create', { kind: 'drop_after' }),
   create_request_lost: rule('machines.create', { kind: 'drop_before' }),
@@ -126,6 +137,9 @@ export const strikes: Record<string, Strike> = {
   create_quota: rule('machines.create', special('org_quota')),
   create_invisible: rule('machines.create', special('invisible', 1_500)),
   boot_failed: rule('machines.create', special('launch_failed'), 1),
+  start_reply_lost: rule('machines.start', { kind: 'drop_after' }),
+  start_too_early: rule('machines.start', stillCreated),
+  start_host_full: rule('machines.start', special('host_cpus'), 1),
   list_empty: rule('machines.list', special('empty_list'), 4),
   list_partial: rule('machines.list', special('partial_list'), 4),
   list_500: rule('machines.list', { kind: 'status', status: 500 }, 4),

@@ -7,7 +7,7 @@ export interface Wrongs {
   violations: string[];
   /** Sessions or servers that are there twice. */
   duplicates: number;
-  /** Machines that Fly still has. */
+  /** Machines that Fly still has, other than those that stand by for whoever comes. */
   orphans: number;
   /** Sessions that have not ended. */
   stuck: number;
@@ -34,6 +34,27 @@ const countersQuery = `
   select t.slug from public.tenant_counters c join public.tenants t on t.id = c.tenant_id
   where c.live_sessions <> (select count(*) from public.interview_sessions s where s.tenant_id = c.tenant_id and s.counted)`;
 
+/** Machine rows that are not gone: those of sessions, and those that stand by. */
+const aliveQuery = `select id, fly_machine_id, session_id is null and state in ('reserved', 'created') as standby
+  from public.machines where state <> 'destroyed'`;
+
+interface AliveFacts {
+  id: string;
+  fly_machine_id: string | null;
+  standby: boolean;
+}
+
+/** What Fly has and no row of a standby machine wants; and standby machines that Fly has not. */
+function compareWithFly(stack: Stack, rows: AliveFacts[]) {
+  const standby = new Set(rows.filter((row) => row.standby).map((row) => row.id));
+  const there = stack.cloud.fly.machines().filter(({ metadata }) => metadata.deployment_id === stack.deploymentId);
+  const ids = new Set(there.map((machine) => machine.id));
+  return {
+    orphans: there.filter(({ metadata }) => !standby.has(metadata.machine_id ?? '')),
+    missing: rows.filter((row) => row.standby && !ids.has(row.fly_machine_id ?? '')),
+  };
+}
+
 const wrongsOf = (session: SessionFacts): string[] => [
   ...(session.outcome === null ? [`is ${session.status}`] : []),
   // One claim for each epoch: nobody served beside another.
@@ -42,24 +63,22 @@ const wrongsOf = (session: SessionFacts): string[] => [
   ...(session.debts === 0 ? [] : [`has ${session.debts} calls that are not hung up`]),
 ];
 
-/** @param ids the sessions that were asked for; others of the same stack are not looked at. */
+/** @param ids the sessions that were asked for: all of the stack's, and over. */
 export async function findWrongs(stack: Stack, db: pg.Pool, ids: readonly string[]): Promise<Wrongs> {
   const { rows } = await db.query<SessionFacts>(factsQuery, [ids]);
   const { rows: counters } = await db.query<{ slug: string }>(countersQuery);
-  const left = stack.cloud.fly
-    .machines()
-    .filter((machine) => machine.metadata.session_id !== undefined && ids.includes(machine.metadata.session_id));
+  const { rows: alive } = await db.query<AliveFacts>(aliveQuery);
+  const { orphans, missing } = compareWithFly(stack, alive);
   return {
     violations: [
       ...rows.flatMap((session) => wrongsOf(session).map((wrong) => `session ${session.id} ${wrong}`)),
-      ...left.map(
-        (machine) => `Fly still has ${machine.id} of session ${machine.metadata.session_id}, ${machine.state}`,
-      ),
+      ...orphans.map(({ id, name, state }) => `Fly still has ${id} (${name}), ${state}`),
+      ...missing.map(({ id }) => `standby machine ${id} is not at Fly`),
       ...counters.map(({ slug }) => `the counter of tenant ${slug} is wrong`),
       ...(rows.length === ids.length ? [] : [`${rows.length} sessions are there, ${ids.length} were asked for`]),
     ],
     duplicates: rows.filter((session) => session.claimed > session.epoch).length,
-    orphans: left.length,
+    orphans: orphans.length,
     stuck: rows.filter((session) => session.outcome === null).length,
   };
 }

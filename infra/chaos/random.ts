@@ -5,6 +5,8 @@ export interface Random {
   /** A whole number from `min` to `max`, both included. */
   between(min: number, max: number): number;
   pick<T>(items: readonly T[]): T | undefined;
+  /** The same items in another order. */
+  shuffle<T>(items: readonly T[]): T[];
 }
 
 /** mulberry32: small, fast, and good enough to choose what breaks next. */
@@ -20,5 +22,10 @@ export function createRandom(seed: number): Random {
     next,
     between: (min, max) => min + Math.floor(next() * (max - min + 1)),
     pick: (items) => items[Math.floor(next() * items.length)],
+    shuffle: (items) =>
+      items
+        .map((item) => ({ item, place: next() }))
+        .toSorted((a, b) => a.place - b.place)
+        .map(({ item }) => item),
   };
 }

@@ -22,6 +22,8 @@ export type FaultAction =
 export interface FaultRule {
   /** Name of the fault point. */
   on: string;
+  /** Counted in `fired` under this name too. */
+  name?: string;
   action: FaultAction;
   /** How many times the rule fires. Default 1; `Infinity` until cleared. */
   times?: number;
@@ -37,7 +39,7 @@ export interface Faults {
   clear(on?: string): void;
   /** The action to suffer at this point now, if any; uses the rule up. */
   take(on: string, attributes?: Record<string, string>): FaultAction | undefined;
-  /** How often each point has fired, for reports. */
+  /** How often each point, and each named rule, has fired, for reports. */
   readonly fired: Readonly<Record<string, number>>;
 }
 
@@ -45,6 +47,9 @@ export interface Faults {
 export function createFaults(random: () => number = Math.random): Faults {
   let rules: Array<FaultRule & { left: number }> = [];
   const fired: Record<string, number> = {};
+  const count = (what: string) => {
+    fired[what] = (fired[what] ?? 0) + 1;
+  };
   const matches = (rule: FaultRule, on: string, attributes: Record<string, string>) =>
     rule.on === on && Object.entries(rule.match ?? {}).every(([name, value]) => attributes[name] === value);
   return {
@@ -58,7 +63,8 @@ export function createFaults(random: () => number = Math.random): Faults {
       if (!rule) return undefined;
       rule.left -= 1;
       if (rule.left <= 0) rules = rules.filter((r) => r !== rule);
-      fired[on] = (fired[on] ?? 0) + 1;
+      count(on);
+      if (rule.name !== undefined) count(rule.name);
       return rule.action;
     },
   };
