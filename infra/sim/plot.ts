@@ -4,6 +4,8 @@ export interface Series {
   colour: string;
   /** One value for each slot of the day. */
   values: number[];
+  /** What happens at an instant is drawn as bars: a line between two of them would show what never was. Default: a line. */
+  bars?: boolean;
 }
 
 export interface Panel {
@@ -29,6 +31,34 @@ const ticksOf = (max: number, logFrom?: number): number[] => {
   return Array.from({ length: Math.ceil(max / step) + 1 }, (_, n) => n * step);
 };
 
+const xOf = (share: number): number => left + share * (width - left - right);
+
+/** The ends of the day stay within the picture. */
+const hourAnchor = (hour: number): string => (hour === 24 ? 'end' : 'middle');
+
+const drawLine = ({ colour, values }: Series, yOf: (value: number) => number): string => {
+  const points = values.map((value, n) => `${xOf((n + 0.5) / values.length).toFixed(1)},${yOf(value).toFixed(1)}`);
+  return `<polyline fill="none" stroke="${colour}" stroke-width="1.5" points="${points.join(' ')}"/>`;
+};
+
+const drawBars = ({ colour, values }: Series, yOf: (value: number) => number): string => {
+  const bars = values.map((value, n) => {
+    const x = xOf((n + 0.5) / values.length).toFixed(1);
+    return value > 0 ? `M${x} ${yOf(0).toFixed(1)}V${yOf(value).toFixed(1)}` : '';
+  });
+  return `<path fill="none" stroke="${colour}" stroke-width="4" d="${bars.join('')}"/>`;
+};
+
+/** A swatch and a name, from the right: the last series stands outermost. */
+const drawLegend = (series: Series[], y: number): string[] =>
+  series.map(({ name, colour }, n) => {
+    const x = width - right - (series.length - n) * 130;
+    return (
+      `<line x1="${x}" x2="${x + 18}" y1="${y - 4}" y2="${y - 4}" stroke="${colour}" stroke-width="3"/>` +
+      `<text x="${x + 24}" y="${y}" fill="${colour}">${name}</text>`
+    );
+  });
+
 const number = (value: number): string =>
   value >= 1_000 ? `${Number((value / 1_000).toPrecision(3))}k` : String(Number(value.toPrecision(3)));
 
@@ -44,29 +74,22 @@ function drawPanel({ title, unit, logFrom, series }: Panel, index: number): stri
         : Math.log(Math.max(value, logFrom) / logFrom) / Math.log(highest / logFrom);
     return y0 - share * plotHeight;
   };
-  const xOf = (share: number): number => left + share * (width - left - right);
   const grid = ticks.map(
     (tick) =>
       `<line x1="${left}" x2="${width - right}" y1="${yOf(tick).toFixed(1)}" y2="${yOf(tick).toFixed(1)}" stroke="#ddd"/>` +
       `<text x="${left - 6}" y="${(yOf(tick) + 4).toFixed(1)}" text-anchor="end">${number(tick)}</text>`,
   );
   const hours = [0, 3, 6, 9, 12, 15, 18, 21, 24].map(
-    (hour) => `<text x="${xOf(hour / 24).toFixed(1)}" y="${y0 + 16}" text-anchor="middle">${hour}:00</text>`,
+    (hour) =>
+      `<text x="${xOf(hour / 24).toFixed(1)}" y="${y0 + 16}" text-anchor="${hourAnchor(hour)}">${hour}:00</text>`,
   );
-  const lines = series.map(({ colour, values }) => {
-    const points = values.map((value, n) => `${xOf((n + 0.5) / values.length).toFixed(1)},${yOf(value).toFixed(1)}`);
-    return `<polyline fill="none" stroke="${colour}" stroke-width="1.5" points="${points.join(' ')}"/>`;
-  });
-  const legend = series.map(
-    ({ name, colour }, n) =>
-      `<text x="${width - right}" y="${index * panelHeight + 14 + n * 0}" text-anchor="end" dx="${-(series.length - 1 - n) * 170}" fill="${colour}">${name}</text>`,
-  );
+  const drawn = series.map((one) => (one.bars ? drawBars : drawLine)(one, yOf));
   return [
     `<text x="${left}" y="${index * panelHeight + 14}" font-weight="bold">${title} (${unit})</text>`,
-    ...legend,
+    ...drawLegend(series, index * panelHeight + 14),
     ...grid,
     ...hours,
-    ...lines,
+    ...drawn,
   ].join('\n');
 }
 
