@@ -2331,6 +2331,18 @@ AS $function$ insert into public.candidates default values returning id $functio
 comment on function app.new_candidate() is 'A new person. Default of tenant_candidates.candidate_id, so that a tenant names no person but its own.';
 grant execute on function app.new_candidate() to authenticated;
 
+-- ── function app.next_ordinal ──
+CREATE OR REPLACE FUNCTION app.next_ordinal(p_session_id uuid)
+ RETURNS integer
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select coalesce((select case when c.call_id is null and c.hung_up_at is null then c.ordinal else c.ordinal + 1 end
+    from public.realtime_calls c where c.session_id = p_session_id order by c.ordinal desc limit 1), 1)
+$function$;
+comment on function app.next_ordinal(p_session_id uuid) is 'The ordinal of a session''s next call: the last one''s again when its id was never learnt.';
+
 -- ── function app.on_duty ──
 CREATE OR REPLACE FUNCTION app.on_duty(p_duty text, p_fence bigint)
  RETURNS boolean
@@ -3088,6 +3100,7 @@ begin
     'allowed_origins', (select to_jsonb(t.allowed_origins) from public.tenants t where t.id = s.tenant_id),
     'open_call', (select jsonb_build_object('ordinal', c.ordinal, 'call_id', c.call_id, 'credential_ciphertext', c.credential_ciphertext)
       from public.realtime_calls c where c.session_id = s.id and c.hung_up_at is null order by c.ordinal desc limit 1),
+    'next_ordinal', app.next_ordinal(s.id),
     'losers', v_losers,
     'directive', app.directive_of(s, m));
 end $function$;
@@ -3914,7 +3927,7 @@ begin
   if s.state_rank >= 70 or s.end_requested_at is not null then return jsonb_build_object('kind', 'session_over'); end if;
   select * into c from public.realtime_calls where session_id = s.id order by ordinal desc limit 1;
   if p_ordinal <> coalesce(c.ordinal, 0) + 1 and not (p_ordinal = c.ordinal and c.call_id is null and c.hung_up_at is null) then
-    return jsonb_build_object('kind', 'wrong_ordinal', 'next', coalesce(c.ordinal, 0) + 1);
+    return jsonb_build_object('kind', 'wrong_ordinal', 'next', app.next_ordinal(s.id));
   end if;
   insert into public.realtime_calls (session_id, tenant_id, ordinal, epoch, provider) values (s.id, s.tenant_id, p_ordinal, p_epoch, p_provider)
     on conflict (session_id, ordinal) do update set epoch = excluded.epoch;

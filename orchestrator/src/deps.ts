@@ -130,7 +130,8 @@ export async function createDeps(config: Config, outside: Outside = {}) {
   const tenancy = createTenantPart({ config, database, fly: fly.apps, vault: tokens.vault, clock, logger });
   const persons = createPeoplePart(database, logger);
   const outbox = createWebhookPart({ database, guard, vault: tokens.vault, clock, logger });
-  const finishing = createFinishingPart({ config, database, orchestratorId, logger, onChange });
+  const { providerKeys } = tenancy;
+  const finishing = createFinishingPart({ config, database, orchestratorId, logger, onChange, providerKeys });
   const video = createVideoPart({ config, database, vault: tokens.vault, clock, logger, onChange });
   const hangUps = createHangUps({ calls, voice, vault: tokens.vault, logger });
   const onGone = (sessionId: string | undefined): void => {

@@ -209,6 +209,7 @@ export function createInterview(deps: InterviewDeps): Interview {
     }),
     openSideband: (call) =>
       createSideband({ ...call, clock, log, attachMs: Math.round(deadlines.sidebandReadyMs / 2) }),
+    nextOrdinal: claim.next_ordinal,
     sidebandReadyMs: deadlines.sidebandReadyMs,
     lateTranscriptMs: deadlines.lateTranscriptMs,
     onOpened,
@@ -279,6 +280,8 @@ export function createInterview(deps: InterviewDeps): Interview {
     if (conclusion.value) return;
     if (result.kind === 'answered') return onAnswered(result);
     if (result.kind === 'fenced') return onFenced();
+    // Offered under a number that was taken: nothing the candidate could do anything about.
+    if (result.code === 'conflict') return requireCall('call_lost');
     connection.error(result.code, result.kind === 'refused' ? result.detail : undefined);
     if (result.kind === 'failed') conclude(result.reason);
     // The old call was hung up and no new one came about, or we were the ones who could not: another offer is asked for.
@@ -331,6 +334,8 @@ export function createInterview(deps: InterviewDeps): Interview {
       if (message.type === 'call_connected') return onConnected(message.ordinal);
       if (message.type === 'sdp_offer') return void onOffer(message.sdp, message.ordinal, connection);
       if (message.final_transcript?.length) onCopies({ entries: message.final_transcript }, connection);
+      // A browser's word for where a recording lies would be shown to reviewers as ours.
+      if (message.recording_url !== undefined) connection.error('recording_url_refused');
       conclude('ended_by_candidate');
     },
   });
@@ -385,6 +390,8 @@ export function createInterview(deps: InterviewDeps): Interview {
     start: () => {
       timers.start(session.started_at !== null || claim.open_call !== null);
       if (session.started_at !== null) timers.began(session.started_at);
+      // What the browser kept of earlier calls is still accepted.
+      for (let ordinal = 1; ordinal < claim.next_ordinal; ordinal += 1) transcript.open(ordinal);
       if (claim.open_call) calls.takeOver(claim.open_call);
       if (calls.active) onCallUp();
       lease.start();

@@ -459,19 +459,69 @@ describe('taking over and handing over', () => {
     expect(peers.saidOnSideband.map((said) => said.type)).toEqual(['session.update']);
   });
 
-  test('it counts the ordinal up when it does not know how many calls there were', async () => {
+  test('it knows the calls there were: the next one is offered under its number, and copies of earlier ones are stored', async () => {
     const { peers, port, worker } = await serve({
       session: { epoch: 2, started_at: Date.now() },
-      prepare: (p) =>
-        p.bend('POST /worker/v1/calls', ({ body }) =>
-          (body as { ordinal: number }).ordinal < 3 ? { status: 409, body: { code: 'conflict' } } : undefined,
-        ),
+      prepare: (p) => {
+        p.claim = { ...p.claim, next_ordinal: 3 };
+      },
     });
     await until(() => worker.ready);
     const candidate = await connectCandidate(port, peers, { headers: await peers.admission(2) });
     candidate.say({ type: 'init_session' });
-    candidate.say({ type: 'sdp_offer', sdp: offerSdp });
+    expect(await candidate.hears('session_ready')).toMatchObject({ call_active: false, ordinal: 3 });
+    candidate.say({
+      type: 'transcript_update',
+      entries: [1, 2].map((ordinal) => ({ ordinal, item_id: `kept_${ordinal}`, speaker: 'ai', text: 'Kept.' })),
+    });
+    await candidate.hears('transcript_ack');
+    await until(() => peers.stored.has('2/kept_2'));
+    expect(peers.stored.get('1/kept_1')).toMatchObject({ verified: false });
+    candidate.say({ type: 'sdp_offer', sdp: offerSdp, ordinal: 3 });
     expect(await candidate.hears('sdp_answer')).toMatchObject({ ordinal: 3 });
+    expect(peers.askedFor('POST /worker/v1/calls')).toHaveLength(1);
+  });
+
+  test('an offer under a number that was taken: the right one is asked for', async () => {
+    const { peers, port, worker } = await serve({
+      prepare: (p) =>
+        p.bend('POST /worker/v1/calls', ({ body }) =>
+          (body as { ordinal: number }).ordinal < 3
+            ? { status: 409, body: { code: 'conflict', next_ordinal: 3 } }
+            : undefined,
+        ),
+    });
+    await until(() => worker.ready);
+    const candidate = await connectCandidate(port, peers);
+    candidate.say({ type: 'init_session' });
+    candidate.say({ type: 'sdp_offer', sdp: offerSdp, ordinal: 1 });
+    expect(await candidate.hears('call_required')).toMatchObject({ ordinal: 3 });
+    candidate.say({ type: 'sdp_offer', sdp: offerSdp, ordinal: 3 });
+    expect(await candidate.hears('sdp_answer')).toMatchObject({ ordinal: 3 });
+    expect(peers.askedFor('POST /worker/v1/calls')).toHaveLength(2);
+  });
+
+  test('a session without its consent: the browser is told so, and may offer again', async () => {
+    const { peers, port, worker } = await serve({
+      prepare: (p) => p.bend('POST /worker/v1/calls', () => ({ status: 409, body: { code: 'consent_required' } })),
+    });
+    await until(() => worker.ready);
+    const candidate = await connectCandidate(port, peers);
+    candidate.say({ type: 'init_session' });
+    candidate.say({ type: 'sdp_offer', sdp: offerSdp, ordinal: 1 });
+    expect(await candidate.hears('error')).toMatchObject({ code: 'consent_required', retryable: false });
+    peers.unbend('POST /worker/v1/calls');
+    candidate.say({ type: 'sdp_offer', sdp: offerSdp, ordinal: 1 });
+    expect(await candidate.hears('sdp_answer')).toMatchObject({ ordinal: 1 });
+  });
+
+  test("a browser's word for where a recording lies is refused, and its end of the session is not", async () => {
+    const { exited } = await serve();
+    const candidate = await joined(served);
+    candidate.say({ type: 'end_session', recording_url: 'https://evil.example/watch' });
+    expect(await candidate.hears('error')).toMatchObject({ code: 'recording_url_refused', retryable: false });
+    expect(await candidate.hears('session_ended')).toMatchObject({ reason: 'ended_by_candidate' });
+    await exited;
   });
 
   test.each([

@@ -228,6 +228,7 @@ export async function startPeers({ deadlines = {}, session: more = {} }: PeersOp
       reconnect_token: 'reconnect',
       realtime: { base_url: `${url}/v1`, webrtc_filter: false },
       open_call: null,
+      next_ordinal: 1,
       deadlines: { ...defaultDeadlines, ...deadlines },
       directive: { kind: 'continue' },
     },

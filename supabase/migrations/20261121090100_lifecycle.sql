@@ -401,6 +401,14 @@ language sql stable set search_path = '' as $$
 $$;
 comment on function app.directive_of(public.interview_sessions, public.machines) is 'What a worker is asked to do: continue, end, or exit because it is fenced.';
 
+create function app.next_ordinal(p_session_id uuid) returns integer
+language sql stable security definer set search_path = '' as $$
+  select coalesce((select case when c.call_id is null and c.hung_up_at is null then c.ordinal else c.ordinal + 1 end
+    from public.realtime_calls c where c.session_id = p_session_id order by c.ordinal desc limit 1), 1)
+$$;
+comment on function app.next_ordinal(uuid) is
+  'The ordinal of a session''s next call: the last one''s again when its id was never learnt.';
+
 create function public.claim_session(p_machine_name text, p_app_name text, p_fly_machine_id text, p_boot_nonce text, p_lease_ms integer, p_life_ms integer,
   p_image_digest text default null)
 returns jsonb language plpgsql security definer set search_path = '' as $$
@@ -451,6 +459,7 @@ begin
     'allowed_origins', (select to_jsonb(t.allowed_origins) from public.tenants t where t.id = s.tenant_id),
     'open_call', (select jsonb_build_object('ordinal', c.ordinal, 'call_id', c.call_id, 'credential_ciphertext', c.credential_ciphertext)
       from public.realtime_calls c where c.session_id = s.id and c.hung_up_at is null order by c.ordinal desc limit 1),
+    'next_ordinal', app.next_ordinal(s.id),
     'losers', v_losers,
     'directive', app.directive_of(s, m));
 end $$;
@@ -497,7 +506,7 @@ begin
   if s.state_rank >= 70 or s.end_requested_at is not null then return jsonb_build_object('kind', 'session_over'); end if;
   select * into c from public.realtime_calls where session_id = s.id order by ordinal desc limit 1;
   if p_ordinal <> coalesce(c.ordinal, 0) + 1 and not (p_ordinal = c.ordinal and c.call_id is null and c.hung_up_at is null) then
-    return jsonb_build_object('kind', 'wrong_ordinal', 'next', coalesce(c.ordinal, 0) + 1);
+    return jsonb_build_object('kind', 'wrong_ordinal', 'next', app.next_ordinal(s.id));
   end if;
   insert into public.realtime_calls (session_id, tenant_id, ordinal, epoch, provider) values (s.id, s.tenant_id, p_ordinal, p_epoch, p_provider)
     on conflict (session_id, ordinal) do update set epoch = excluded.epoch;

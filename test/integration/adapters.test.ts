@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Stack, startStack } from '../../infra/stack/stack.ts';
 import { type AzureFront, startAzure } from '../support/azure.ts';
 import { callsFrom, expectFinished } from '../support/conversation.ts';
-import { startInterview } from '../support/session.ts';
+import { platformOf, startInterview } from '../support/session.ts';
 
 /** The other ways to a voice provider: one interview each, through the whole stack. */
 describe('provider adapters', () => {
@@ -43,6 +43,27 @@ describe('provider adapters', () => {
     const [call] = await interviewWith({ REALTIME_CALLS: 'unified', ACCEPT_STANDING_KEY_IN_WORKERS: 'true' });
     expect(call?.session.instructions).toContain('Ada Lovelace');
     expect(stack.logLines.join('\n')).not.toContain(key);
+  });
+
+  test("a tenant's own key makes its calls and its results, though ours is of no use", async () => {
+    const credential = (method: 'PUT' | 'DELETE', body?: object) =>
+      fetch(`${stack.publicUrl}/api/tenants/${stack.tenant.id}/provider-credentials/openai`, {
+        method,
+        headers: {
+          authorization: `Bearer ${stack.operatorToken}`,
+          ...(body && { 'content-type': 'application/json' }),
+        },
+        ...(body && { body: JSON.stringify(body) }),
+      });
+    await stack.addOrchestrator({ OPENAI_API_KEY: 'sk-of-nobody-0123456789' });
+    const set = await credential('PUT', { api_key: key });
+    expect(set.status, await set.text()).toBeLessThan(300);
+    const from = stack.cloud.voice.calls().length;
+    const interview = await startInterview(stack);
+    await expectFinished(stack, interview, from);
+    expect(await platformOf(stack).result(interview.session.session_id, 20_000)).toMatchObject({ status: 'done' });
+    expect((await credential('DELETE')).status).toBe(204);
+    await stack.orchestrators.splice(0, 1)[0]?.stop();
   });
 
   test('the doctor looks at keys, models, Fly and the database, and shows no key', async () => {

@@ -50,10 +50,14 @@ const conversation: SeedEntry[] = [
 
 const store = () => createResultStore(database.connection.database);
 
+/** Keys of tenants that brought their own. */
+const tenantKeys = new Map<string, string>();
+
 function finishing({ apiKey = provider.apiKey, ...options }: EvaluateOptions & { apiKey?: string } = {}) {
   return createFinishing({
     results: store(),
     ask: createModel({ apiKey, baseUrl: `${proxy.url}/v1`, model: 'gpt-test', requestMs: 5_000 }),
+    apiKeyOf: async (tenantId) => tenantKeys.get(tenantId),
     evaluate: createEvaluate(options),
     model: 'gpt-test',
     orchestratorId: randomUUID(),
@@ -265,6 +269,24 @@ describe('integrity flags', () => {
     const claims = await serveSession(database, session);
     for (const name of ['get_result', 'rerun_result', 'transcript_to_evaluate'])
       await expect(asWorker(database, claims, name, { p_session_id: session.id })).rejects.toThrow('permission denied');
+  });
+});
+
+describe("a tenant's own key", () => {
+  test("is asked with, and no other tenant's results are", async () => {
+    const [own, other] = [await ended(conversation), await ended(conversation)];
+    tenantKeys.set(own.tenantId, provider.apiKey);
+    await finish(finishing({ apiKey: 'sk-wrong' }));
+    expect((await resultOf(own.id))?.status).toBe('done');
+    expect(await resultOf(other.id)).toMatchObject({ status: 'pending', failure: 'provider_auth_failed' });
+    await database.sql("update public.interview_results set status = 'empty'");
+  });
+
+  test('that the provider refuses is not replaced by ours', async () => {
+    const { id, tenantId } = await ended(conversation);
+    tenantKeys.set(tenantId, 'sk-revoked');
+    await finish();
+    expect(await resultOf(id)).toMatchObject({ status: 'pending', failure: 'provider_auth_failed' });
   });
 });
 

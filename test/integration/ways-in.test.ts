@@ -65,6 +65,18 @@ describe('users', () => {
     expect(rows).toEqual([{ tenant_id: globex.id, user_id: both.id, api_key_id: null }]);
   });
 
+  test('who reviews a result without a name is named as in the audit log', async () => {
+    const { id, token } = await world.user('reviewer@acme.test', { [acme.id]: 'member' });
+    const created = await session(token);
+    await world.db.query(
+      "insert into public.interview_results (session_id, tenant_id, status) values ($1, $2, 'done')",
+      [created.json.session_id, acme.id],
+    );
+    const at = `/api/sessions/${created.json.session_id}/result`;
+    const reviewed = await world.send(at, { method: 'PATCH', as: token, body: { human_reviewed: true } });
+    expect(reviewed.json, reviewed.text).toMatchObject({ human_reviewed: true, reviewed_by: `user:${id}` });
+  });
+
   test('a withdrawn membership is refused at once', async () => {
     const { id, token } = await world.user('leaver@acme.test', { [acme.id]: 'member' });
     expect((await world.send('/api/candidates', { as: token })).status).toBe(200);

@@ -34,6 +34,7 @@ export function asAppError(error: unknown): AppError {
 
 export function problemOf(error: AppError, requestId: string) {
   return {
+    ...error.extensions,
     type: `https://greenroom.dev/errors/${error.code}`,
     title: errorCodes[error.code].title,
     status: error.status,

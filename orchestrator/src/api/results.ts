@@ -70,8 +70,8 @@ export function resultRoutes({ authenticate, results }: ResultRoutesDeps): Fasti
         },
       },
       async (request) => {
-        const { tenantId, keyId } = await authenticate(request, 'sessions:write');
-        const { human_reviewed: reviewed, reviewed_by: by = `key:${keyId}` } = request.body;
+        const { tenantId, actor } = await authenticate(request, 'sessions:write');
+        const { human_reviewed: reviewed, reviewed_by: by = actor } = request.body;
         const outcome = await results.review(request.params.id, tenantId, reviewed, by);
         if (outcome === 'not_found') throw sessionNotFound();
         if (outcome === 'nothing') throw noResult();
@@ -92,8 +92,8 @@ export function resultRoutes({ authenticate, results }: ResultRoutesDeps): Fasti
         },
       },
       async (request, reply) => {
-        const { tenantId, keyId } = await authenticate(request, 'sessions:write');
-        const outcome = await results.rerun(request.params.id, tenantId, `key:${keyId}`);
+        const { tenantId, actor } = await authenticate(request, 'sessions:write');
+        const outcome = await results.rerun(request.params.id, tenantId, actor);
         if (outcome === 'not_found') throw sessionNotFound();
         if (outcome === 'nothing') throw noResult();
         return reply.code(202).send(await shown(request.params.id, tenantId));

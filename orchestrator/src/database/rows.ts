@@ -164,6 +164,7 @@ export const claimRow = z.discriminatedUnion('kind', [
         credential_ciphertext: z.string().nullable(),
       })
       .nullable(),
+    next_ordinal: z.number().int(),
     /** Attempts that came too late, committed to be destroyed. */
     losers: z
       .array(z.object({ machine_id: uuid, app_name: z.string(), fly_machine_id: z.string().nullable() }))

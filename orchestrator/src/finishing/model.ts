@@ -20,6 +20,12 @@ export interface Question<T> {
   maxOutputTokens: number;
 }
 
+export interface AskOptions {
+  signal?: AbortSignal;
+  /** A tenant's own key. Default: the deployment's. */
+  apiKey?: string | undefined;
+}
+
 export type Answer<T> =
   | { kind: 'answered'; value: T }
   /** The model declined; `text` is what it said. */
@@ -34,7 +40,7 @@ export type Answer<T> =
   /** The provider does not accept the request: another try would be the same. */
   | { kind: 'rejected'; detail: string };
 
-export type Ask = <T>(question: Question<T>, signal?: AbortSignal) => Promise<Answer<T>>;
+export type Ask = <T>(question: Question<T>, options?: AskOptions) => Promise<Answer<T>>;
 
 export interface ModelOptions {
   apiKey: string;
@@ -111,12 +117,12 @@ function classifyAnswer<T>(response: ModelResponse, value: T | null): Answer<T> 
 /** @returns a function that asks one question. Throws only when its signal aborts. */
 export function createModel(options: ModelOptions): Ask {
   let library: Promise<Library> | undefined;
-  return async (question, signal) => {
+  return async (question, { signal, apiKey = options.apiKey } = {}) => {
     library ??= load(options);
     const { client, zodTextFormat, APIError, APIUserAbortError } = await library;
     const { name, schema, instructions, input, maxOutputTokens, sessionId } = question;
     try {
-      const response = await client.responses.parse(
+      const response = await client.withOptions({ apiKey }).responses.parse(
         {
           model: options.model,
           instructions,

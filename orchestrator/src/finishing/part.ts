@@ -2,6 +2,7 @@ import type { Database } from '@greenroom/shared/database/client.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { Config } from '../config.ts';
 import { createResultStore } from '../database/result-store.ts';
+import type { ProviderKeys } from '../tenants/provider-keys.ts';
 import { createEvaluate } from './evaluate.ts';
 import { createModel } from './model.ts';
 import { createFinishing } from './worker.ts';
@@ -13,13 +14,15 @@ export interface FinishingPartDeps {
   orchestratorId: string;
   logger: Logger;
   onChange: (sessionId: string) => void;
+  providerKeys: Pick<ProviderKeys, 'of'>;
 }
 
-export function createFinishingPart({ config, database, ...deps }: FinishingPartDeps) {
+export function createFinishingPart({ config, database, providerKeys, ...deps }: FinishingPartDeps) {
   const { apiKey, baseUrl, evaluationModel: model } = config.voice;
   const requestMs = config.deadlines.evaluationRequestMs;
   const results = createResultStore(database);
   const ask = createModel({ apiKey, baseUrl, model, requestMs });
-  const worker = createFinishing({ ...deps, results, ask, evaluate: createEvaluate(), model, requestMs });
+  const apiKeyOf = providerKeys.of;
+  const worker = createFinishing({ ...deps, results, ask, apiKeyOf, evaluate: createEvaluate(), model, requestMs });
   return { results, worker };
 }

@@ -13,6 +13,7 @@ import { maxAttempts, retryDelayMs } from './retry.ts';
  *     in the database, where another orchestrator may take it.
  * W2  Before each question to the model the take is kept; when it is lost, nothing more is paid for and nothing reported.
  * W3  Shutting down aborts what is under way and gives it back; what cannot be given back, its lease frees.
+ * W4  A tenant that brought its own key pays for its own evaluations, and never for another's.
  */
 export interface Finishing {
   /** One round: takes what is due and begins it. Does not wait for it to be done. */
@@ -27,6 +28,8 @@ export interface FinishingDeps {
   results: Pick<ResultStore, 'take' | 'keep' | 'transcript' | 'record' | 'recordFailed' | 'release'>;
   ask: Ask;
   evaluate: Evaluate;
+  /** A tenant's own key; undefined: the deployment's. Throws when it cannot be opened. */
+  apiKeyOf: (tenantId: string) => Promise<string | undefined>;
   /** The model's name, noted with what it made. */
   model: string;
   orchestratorId: string;
@@ -80,7 +83,8 @@ export function createFinishing(deps: FinishingDeps): Finishing {
     async (question) => {
       stopping.signal.throwIfAborted();
       if (!(await results.keep(taken, takenMs))) throw new TakeLost();
-      return deps.ask(question, stopping.signal);
+      const apiKey = await deps.apiKeyOf(taken.session.tenant_id); // W4
+      return deps.ask(question, { signal: stopping.signal, apiKey });
     };
 
   const report = async (taken: TakenResult, evaluated: Evaluated): Promise<string> => {

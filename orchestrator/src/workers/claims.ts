@@ -64,6 +64,7 @@ export async function answerClaim(claimed: Claimed, deps: ClaimAnswerDeps): Prom
     transcript_url: config.transcriptUploadUrl,
     realtime: { base_url: config.voice.baseUrl, webrtc_filter: config.voice.provider === 'azure' },
     open_call: openCall,
+    next_ordinal: claimed.next_ordinal,
     deadlines: config.deadlines,
     directive: claimed.directive,
   };

@@ -1,7 +1,8 @@
 import { DatabaseError } from '@greenroom/shared/database/client.ts';
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
-import type { OpenCallResponse } from '@greenroom/shared/protocol/worker-api.ts';
+import type { OpenCallResponse, wrongOrdinal } from '@greenroom/shared/protocol/worker-api.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import type { z } from 'zod';
 import type { CallOf, CallStore } from '../database/call-store.ts';
 import type { SessionRow } from '../database/rows.ts';
 import { crashPoint } from '../fleet/crash-points.ts';
@@ -63,7 +64,10 @@ export function createCallOpener(deps: CallOpenerDeps) {
       case 'session_over':
         throw new AppError('call_not_allowed', { detail: 'The session is over.' });
       case 'wrong_ordinal':
-        throw new AppError('conflict', { detail: `The next call of this session is ${opened.next}.` });
+        throw new AppError('conflict', {
+          detail: `The next call of this session is ${opened.next}.`,
+          extensions: { next_ordinal: opened.next } satisfies z.output<typeof wrongOrdinal>,
+        });
     }
   };
 

@@ -40,6 +40,7 @@ describe('the calls of a session', () => {
       clock,
       log,
       random: () => 0.5,
+      nextOrdinal: 1,
       sidebandReadyMs: 1,
       lateTranscriptMs: 100,
       orchestrator: {

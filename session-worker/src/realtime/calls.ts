@@ -1,5 +1,5 @@
 import type { ErrorCode } from '@greenroom/shared/errors/codes.ts';
-import type { ClaimResponse, OpenCallResponse } from '@greenroom/shared/protocol/worker-api.ts';
+import { type ClaimResponse, type OpenCallResponse, wrongOrdinal } from '@greenroom/shared/protocol/worker-api.ts';
 import { backoffMs } from '@greenroom/shared/runtime/backoff.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
@@ -20,8 +20,8 @@ import { type Sideband, withoutVoice } from './sideband.ts';
  * R2  The sideband is attached, or known to be degraded, before the answer goes out: it replays nothing.
  * R3  A new offer hangs the old call up first. Two calls of one session never speak at once.
  * R4  A call that was created and whose answer did not go out is hung up here.
- * R5  A machine that took over does not know how many calls there were when none is open: it counts up until the
- *     orchestrator agrees. A wrong number changes nothing there.
+ * R5  How many calls there were is in the books: the claim names the next one, and so does the answer to a wrong number,
+ *     which changes nothing there. The browser is then asked for an offer under the right one.
  * R6  A provider that refuses is asked three times; a control plane or database that is away is waited for, up to `openMs`:
  *     the offer stays good, and nobody else can help.
  * R7  An offer for the call after the one being opened waits for that: its page was reloaded in the meantime.
@@ -61,6 +61,8 @@ export interface CallsDeps {
   orchestrator: Pick<Orchestrator, 'openCall' | 'updateCall'>;
   provider: Provider;
   openSideband(call: SidebandRequest): Sideband;
+  /** R5: the call to be offered next, unless one is taken over. */
+  nextOrdinal: number;
   /** How long an answer waits for the sideband, ms. */
   sidebandReadyMs: number;
   /** How long a hung-up call's sideband is still listened to, ms. */
@@ -103,13 +105,12 @@ const hangUpMs = 10_000;
 const openTries = 3;
 const openMs = 60_000;
 const storeTries = 5;
-const maxOrdinal = 100;
 
 export function createCalls(deps: CallsDeps): Calls {
   const { clock, log, orchestrator, provider, random = Math.random } = deps;
   const stopping = new AbortController();
   let active: Active | undefined;
-  let next = 1;
+  let next = deps.nextOrdinal;
   let opening: Promise<OfferResult> | undefined;
 
   const pause = (attempt: number) =>
@@ -185,10 +186,10 @@ export function createCalls(deps: CallsDeps): Calls {
       const answer = await orchestrator.openCall(next, stopping.signal);
       if (answer.kind === 'ok') return { kind: 'opened', value: answer.value };
       // R5.
-      if (answer.code === 'conflict' && next < maxOrdinal) {
-        next += 1;
-        attempt = -1;
-        continue;
+      const wrong = answer.code === 'conflict' ? wrongOrdinal.safeParse(answer.problem).data : undefined;
+      if (wrong) {
+        next = wrong.next_ordinal;
+        return { kind: 'refused', code: 'conflict' };
       }
       const hopeless = !mayWorkLater(answer) || answer.code === 'provider_auth_failed';
       // R6.
@@ -295,6 +296,8 @@ function refusal(answer: Extract<Answer<unknown>, { kind: 'failed' }>): Exclude<
       return { kind: 'fenced' };
     case undefined:
       return { kind: 'refused', code: 'internal_error' };
+    case 'consent_required':
+      return { kind: 'refused', code: 'consent_required' };
     default:
       return { kind: 'refused', code: mayWorkLater(answer) ? 'internal_error' : 'call_not_allowed' };
   }

@@ -12,6 +12,8 @@ export interface AppErrorOptions {
   fields?: FieldError[];
   /** For 429 and 503, seconds. */
   retryAfterS?: number;
+  /** More members of the problem document, for programs. */
+  extensions?: Record<string, unknown>;
   cause?: unknown;
 }
 
@@ -21,14 +23,16 @@ export class AppError extends Error {
   readonly detail: string;
   readonly fields: FieldError[];
   readonly retryAfterS: number | undefined;
+  readonly extensions: Record<string, unknown>;
 
-  constructor(code: ErrorCode, { detail, fields = [], retryAfterS, cause }: AppErrorOptions = {}) {
+  constructor(code: ErrorCode, { detail, fields = [], retryAfterS, extensions = {}, cause }: AppErrorOptions = {}) {
     super(detail ?? errorCodes[code].title, cause === undefined ? undefined : { cause });
     this.name = 'AppError';
     this.code = code;
     this.detail = detail ?? `${errorCodes[code].title}.`;
     this.fields = fields;
     this.retryAfterS = retryAfterS;
+    this.extensions = extensions;
   }
 
   get status(): number {

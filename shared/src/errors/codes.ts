@@ -37,6 +37,7 @@ export const errorCodes = {
   invalid_sdp: { status: 400, retryable: false, title: 'The SDP offer is not valid' },
   not_initialized: { status: 409, retryable: true, title: 'Send init_session first' },
   call_not_allowed: { status: 409, retryable: false, title: 'No call can be started now' },
+  recording_url_refused: { status: 400, retryable: false, title: 'Recordings are not taken from the browser' },
   internal_error: { status: 500, retryable: true, title: 'Something went wrong on our side' },
 } as const;
 

@@ -73,6 +73,7 @@ export const clientMessage = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.literal('end_session'),
     v: version,
+    /** Answered with `recording_url_refused`, and not kept; the session ends all the same. */
     recording_url: z
       .url({ protocol: /^https$/ })
       .max(2_048)

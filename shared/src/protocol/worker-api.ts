@@ -67,6 +67,8 @@ export const claimResponse = z.object({
     webrtc_filter: z.boolean(),
   }),
   open_call: openCall.nullable(),
+  /** The call to be opened next, after `open_call` when there is one: all before it have taken place. */
+  next_ordinal: z.number().int().min(1).default(1),
   deadlines,
   directive,
 });
@@ -118,6 +120,8 @@ export const openCallResponse = z.object({
   /** Echoed by the worker in its own `session.update`, which proves the sideband. */
   session: z.record(z.string(), z.unknown()),
 });
+/** Beside the code `conflict`: the ordinal that the session's next call has. */
+export const wrongOrdinal = z.object({ next_ordinal: z.number().int().min(1) });
 export type OpenCallResponse = z.output<typeof openCallResponse>;
 export type CallForm = OpenCallResponse['form'];
 
