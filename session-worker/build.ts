@@ -7,9 +7,9 @@ import { build, type Plugin } from 'esbuild';
  * Bundles the worker into one file, as the image runs it.
  *
  * CommonJS, because Node parses and starts it faster than ES modules; modules behind `await import()` stay unevaluated
- * until they are asked for, but V8 still scans the whole file at every boot, so what is never used is left out: zod's
- * translations, and all of undici but its pools. With `NODE_COMPILE_CACHE` set to a folder that the image fills by one
- * start of the bundle, even that scan is saved.
+ * until they are asked for, but V8 still scans the whole file at every boot and keeps its text, so what is never used is
+ * left out: see `replacements`. With `NODE_COMPILE_CACHE` set to a folder that the image fills by one start of the bundle,
+ * even that scan is saved.
  */
 export interface BuiltWorker {
   /** Absolute path of the bundle. */
@@ -18,17 +18,20 @@ export interface BuiltWorker {
   digest: string;
 }
 
-const withoutZodLocales: Plugin = {
-  name: 'without-zod-locales',
-  setup: (pluginBuild) => {
-    pluginBuild.onLoad({ filter: /zod\/v4\/locales\/index\.js$/ }, () => ({ contents: 'export {};', loader: 'js' }));
-  },
-};
+const inFolder = (name: string) => path.join(import.meta.dirname, 'bundle', name);
 
-const undiciCore: Plugin = {
-  name: 'undici-core',
+/** What the worker never uses of its libraries, and what the bundle has in its place. */
+const replacements: Array<[pattern: RegExp, file: string]> = [
+  [/^@supabase\/(auth|realtime|storage|functions)-js$/, inFolder('supabase-parts.ts')],
+  // zod's translations and JSON Schema.
+  [/^\.\.\/locales\/index\.js$/, inFolder('nothing.ts')],
+  [/^thread-stream$/, inFolder('nothing.ts')],
+];
+
+const replaced: Plugin = {
+  name: 'replaced',
   setup: (pluginBuild) => {
-    pluginBuild.onResolve({ filter: /^undici$/ }, () => ({ path: path.join(import.meta.dirname, 'undici-core.cjs') }));
+    for (const [filter, file] of replacements) pluginBuild.onResolve({ filter }, () => ({ path: file }));
   },
 };
 
@@ -45,7 +48,8 @@ export async function buildWorker(outdir: string): Promise<BuiltWorker> {
     minifyWhitespace: true,
     legalComments: 'none',
     logLevel: 'warning',
-    plugins: [withoutZodLocales, undiciCore],
+    plugins: [replaced],
+    inject: [inFolder('headers.ts')],
     // ws looks for these optional native helpers; they are not installed.
     external: ['bufferutil', 'utf-8-validate'],
   });

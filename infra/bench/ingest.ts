@@ -1,6 +1,6 @@
 import { stop as stopBuilder } from 'esbuild';
 import { type Benchmark, type Figure, median, percentile } from './figures.ts';
-import { measuredTurns, measureMemory } from './ingest/memory.ts';
+import { type Measured, measureMemory } from './ingest/memory.ts';
 import { createIngestWorker, textOf } from './ingest/worker-of.ts';
 import { type IngestWorld, type ServedSession, startIngestWorld } from './ingest/world.ts';
 
@@ -9,7 +9,7 @@ import { type IngestWorld, type ServedSession, startIngestWorld } from './ingest
  *
  *   flood     one session, entries as fast as they can be stored; beside it the seeds' way: one insert per entry, awaited
  *   latency   100 workers and 100 entries a second in all, from the provider's event to the acknowledgement
- *   memory    a worker's resident memory after 1,000 turns, and how much it grew since the first 250
+ *   memory    a worker's resident memory after 1,000 turns, how much of it came after the first 250, and how fast it grows then
  *
  * Postgres and PostgREST are real. For flood and latency the workers' own modules (log, transcript, writer, store) run in
  * this process, 100 of them at once; for memory the bundled worker is a process of its own.
@@ -101,17 +101,25 @@ async function latencies(world: IngestWorld): Promise<number[]> {
   return took;
 }
 
-const memoryFigures = (measured: number[]): Figure[] => {
-  const grew = (measured.at(-1) ?? Number.NaN) - (measured[measuredTurns.indexOf(250)] ?? Number.NaN);
+/** By least squares, KB a turn, over the second thousand: what is kept of a turn (its texts, for a recap), and garbage. */
+function slopeKb(measured: Measured[]): number {
+  const points = measured.filter(({ turn }) => turn >= 1_000);
+  const mean = (of: (point: Measured) => number) => points.reduce((sum, point) => sum + of(point), 0) / points.length;
+  const [turns, rssMb] = [mean((point) => point.turn), mean((point) => point.rssMb)];
+  const together = mean((point) => (point.turn - turns) * (point.rssMb - rssMb));
+  return (together / mean((point) => (point.turn - turns) ** 2)) * 1_024;
+}
+
+const memoryFigures = (measured: Measured[]): Figure[] => {
+  const after = (turn: number) => measured.find((point) => point.turn === turn)?.rssMb ?? Number.NaN;
+  const figure = (name: string, value: number, unit: string, target: number) => ({
+    ...{ name, value, unit, target },
+    baseline: null,
+  });
   return [
-    {
-      name: 'resident memory after 1,000 turns',
-      value: measured.at(-1) ?? Number.NaN,
-      unit: 'MB',
-      target: 90,
-      baseline: null,
-    },
-    { name: 'its growth since turn 250', value: grew, unit: 'MB', target: 8, baseline: null },
+    figure('resident memory after 1,000 turns', after(1_000), 'MB', 90),
+    figure('its growth since turn 250', after(1_000) - after(250), 'MB', 8),
+    figure('its slope from turn 1,000 to 2,000', slopeKb(measured), 'KB/turn', 4),
   ];
 };
 

@@ -5,6 +5,7 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { freePort } from '@greenroom/local-cloud/supabase/ports.ts';
+import { workerRuntime } from '@greenroom/orchestrator/fleet/machine-config.ts';
 import { buildWorker } from '../../session-worker/build.ts';
 import { type Benchmark, median } from './figures.ts';
 
@@ -47,6 +48,7 @@ async function bootOnce(file: string): Promise<{ listeningMs: number; rssMb: num
       FLY_MACHINE_ID: 'bench',
       FLY_REGION: 'fra',
       LOG_LEVEL: 'warn',
+      ...workerRuntime,
     },
     stdio: 'ignore',
   });

@@ -1,6 +1,6 @@
 import { parseDeadlines, parseEnvironment } from '@greenroom/shared/runtime/environment.ts';
 import type { Deadlines } from '@greenroom/shared/session/deadlines.ts';
-import { z } from 'zod';
+import * as z from 'zod';
 
 /**
  * Environment → Config. No secret is in it: who this machine is, it proves by the token of its own VM (SECURITY.md).

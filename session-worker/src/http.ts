@@ -1,12 +1,13 @@
+import * as plain from 'node:http';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
-import type { Agent } from 'undici';
 
 /**
  * The one door for outgoing HTTP: bounded in time and size, and silent about what it carries.
  *
  * H1  An answer is returned whatever its status; only a failure to get one is thrown. Who asks also decides about retries.
  * H2  No error of this door holds a header or a body, so none can reach a log.
- * H3  undici is loaded with the first request, not at boot: listening comes first.
+ * H3  Node's own client, whose parser the listener has loaded anyway (docs/adr/0007); `https` comes with the first request
+ *     that needs it: listening comes first.
  */
 export interface HttpRequest {
   method: 'GET' | 'POST' | 'PATCH';
@@ -42,15 +43,29 @@ export class HttpError extends Error {
 }
 
 const maxAnswerBytes = 1_048_576;
+/** A connection rests no longer than this: shorter than the patience of those we talk to, longer than between heartbeats. */
+const restMs = 20_000;
+
+type Protocol = Pick<typeof plain, 'request' | 'Agent'>;
 
 /** @param socketPath a unix socket to use instead of the URL's host. */
 export function createHttp({ clock, socketPath }: { clock: Clock; socketPath?: string }): Http {
-  let agent: Promise<Agent> | undefined;
-  const open = () => {
-    agent ??= import('undici').then(
-      ({ Agent }) => new Agent({ connections: 8, pipelining: 1, ...(socketPath ? { connect: { socketPath } } : {}) }),
-    );
+  const agents = new Map<Protocol, plain.Agent>();
+  const agentOf = (protocol: Protocol): plain.Agent => {
+    const agent = agents.get(protocol) ?? new protocol.Agent({ keepAlive: true, maxSockets: 8, timeout: restMs });
+    agents.set(protocol, agent);
     return agent;
+  };
+  const exchange = async (request: HttpRequest, signal: AbortSignal): Promise<HttpAnswer> => {
+    const { method, url, headers = {}, body } = request;
+    const protocol = await protocolOf(url);
+    const options = { method, headers, signal, agent: agentOf(protocol), ...(socketPath ? { socketPath } : {}) };
+    const answer = await answerTo(protocol.request(url, options), body);
+    return {
+      status: answer.statusCode ?? 0,
+      headers: firstValues(answer.headersDistinct),
+      body: await readBounded(answer, request.maxBytes),
+    };
   };
 
   const send = async (request: HttpRequest): Promise<HttpAnswer> => {
@@ -59,17 +74,9 @@ export function createHttp({ clock, socketPath }: { clock: Clock; socketPath?: s
       () => limit.abort(new HttpError(request.url, `no answer within ${request.timeoutMs} ms`)),
       request.timeoutMs,
     );
-    const signal = request.signal ? AbortSignal.any([request.signal, limit.signal]) : limit.signal;
     try {
-      const { method, headers = {}, body = null } = request;
-      const answer = await (await open()).request({ ...split(request.url), method, headers, body, signal });
-      return {
-        status: answer.statusCode,
-        headers: firstValues(answer.headers),
-        body: await readBounded(answer.body, request.maxBytes),
-      };
+      return await exchange(request, request.signal ? AbortSignal.any([request.signal, limit.signal]) : limit.signal);
     } catch (error) {
-      if (error instanceof HttpError) throw error;
       if (limit.signal.aborted) throw limit.signal.reason;
       throw new HttpError(request.url, codeOf(error));
     } finally {
@@ -79,28 +86,32 @@ export function createHttp({ clock, socketPath }: { clock: Clock; socketPath?: s
 
   return Object.assign(send, {
     close: async () => {
-      if (agent) await (await agent).destroy();
+      for (const agent of agents.values()) agent.destroy();
     },
   });
 }
 
-function split(url: string): { origin: string; path: string } {
-  const { origin, pathname, search } = new URL(url);
-  return { origin, path: pathname + search };
-}
+/** H3. */
+const protocolOf = async (url: string): Promise<Protocol> =>
+  url.startsWith('https:') ? (await import('node:https')).default : plain;
 
-const firstValues = (headers: Record<string, string | string[] | undefined>): Record<string, string> =>
+const answerTo = (request: plain.ClientRequest, body: string | undefined): Promise<plain.IncomingMessage> =>
+  new Promise((resolve, reject) => {
+    request.once('response', resolve);
+    // Stays: a connection may fail again after its first failure was told.
+    request.on('error', reject);
+    request.end(body);
+  });
+
+const firstValues = (headers: NodeJS.Dict<string[]>): Record<string, string> =>
   Object.fromEntries(
-    Object.entries(headers).flatMap(([name, value]) => {
-      const first = Array.isArray(value) ? value[0] : value;
-      return first === undefined ? [] : [[name.toLowerCase(), first]];
-    }),
+    Object.entries(headers).flatMap(([name, values]) => (values?.[0] === undefined ? [] : [[name, values[0]]])),
   );
 
-async function readBounded(body: AsyncIterable<Buffer>, maxBytes = maxAnswerBytes): Promise<string> {
+async function readBounded(answer: plain.IncomingMessage, maxBytes = maxAnswerBytes): Promise<string> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of body) {
+  for await (const chunk of answer) {
     bytes += chunk.length;
     if (bytes > maxBytes) throw Object.assign(new Error('too large'), { code: 'ANSWER_TOO_LARGE' });
     chunks.push(chunk);

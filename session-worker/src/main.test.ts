@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -70,6 +70,12 @@ describe('the worker process', () => {
   test('the same source gives the same digest', async () => {
     expect((await buildWorker(path.join(dir, 'again'))).digest).toBe(built.digest);
     expect(built.digest).toMatch(/^sha256:[0-9a-f]{64}$/);
+  });
+
+  test('the bundle holds no client that the worker never uses', () => {
+    const text = readFileSync(built.file, 'utf8');
+    expect(text).not.toMatch(/GoTrueClient|RealtimeChannel|StorageFileApi|llhttp/);
+    expect(text.length).toBeLessThan(600_000);
   });
 
   test('SIGTERM in mid-call without an `end`: handed over, 4409, exit 0, the call left alone', async () => {

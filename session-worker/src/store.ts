@@ -1,7 +1,7 @@
 import type { Database } from '@greenroom/shared/database/client.ts';
 import type { TranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
 import type { Presence, SessionStatus } from '@greenroom/shared/session/states.ts';
-import { z } from 'zod';
+import * as z from 'zod';
 import { fetchOver } from './fetch-over.ts';
 import type { Http } from './http.ts';
 
@@ -56,10 +56,7 @@ export function createStore({ url, publishableKey, sessionId, accessToken, reque
   const open = () => {
     opened ??= import('@greenroom/shared/database/client.ts').then((module) => ({
       module,
-      database: module.createDatabase({
-        ...{ url, publishableKey, accessToken, requestMs },
-        fetch: fetchOver(http, requestMs),
-      }),
+      database: module.createDatabase({ url, publishableKey, accessToken, fetch: fetchOver(http, requestMs) }),
     }));
     return opened;
   };

@@ -12,10 +12,19 @@ import { offerSdp, type Peers, startPeers } from '../../../session-worker/test/p
 import { textOf } from './worker-of.ts';
 
 /**
- * Resident memory of the bundled worker, a real process between scripted peers, as an interview of 1,000 turns goes on: a
+ * Resident memory of the bundled worker, a real process between scripted peers, as an interview of 2,000 turns goes on: a
  * turn is an answer of the candidate and a reply, word by word, each acknowledged before the next turn.
  */
-export const measuredTurns = [100, 250, 500, 750, 1_000];
+const turns = 2_000;
+const everyTurns = 50;
+/** Told along the way. */
+const shownTurns = [100, 250, 500, 1_000, 2_000];
+
+export interface Measured {
+  /** Every fiftieth. */
+  turn: number;
+  rssMb: number;
+}
 
 const residentMb = (pid: number | undefined): number =>
   Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
@@ -61,7 +70,7 @@ async function turn(n: number, peers: Peers, candidate: Candidate): Promise<void
   candidate.heard.length = 0;
 }
 
-export async function measureMemory(progress: (line: string) => void): Promise<number[]> {
+export async function measureMemory(progress: (line: string) => void): Promise<Measured[]> {
   const dir = mkdtempSync(path.join(tmpdir(), 'greenroom-bench-'));
   const peers = await startPeers();
   let child: ChildProcess | undefined;
@@ -81,12 +90,13 @@ export async function measureMemory(progress: (line: string) => void): Promise<n
     });
     await untilReady(port);
     const candidate = await join(port, peers);
-    const measured: number[] = [];
-    for (let n = 1; n <= (measuredTurns.at(-1) ?? 0); n += 1) {
+    const measured: Measured[] = [];
+    for (let n = 1; n <= turns; n += 1) {
       await turn(n, peers, candidate);
-      if (!measuredTurns.includes(n)) continue;
-      measured.push(residentMb(child.pid));
-      progress(`${n} turns: ${measured.at(-1)?.toFixed(1)} MB`);
+      if (n % everyTurns !== 0) continue;
+      const rssMb = residentMb(child.pid);
+      measured.push({ turn: n, rssMb });
+      if (shownTurns.includes(n)) progress(`${n} turns: ${rssMb.toFixed(1)} MB`);
     }
     candidate.socket.terminate();
     return measured;

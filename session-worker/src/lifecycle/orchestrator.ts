@@ -8,7 +8,7 @@ import {
   type OpenCallResponse,
   openCallResponse,
 } from '@greenroom/shared/protocol/worker-api.ts';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Http, HttpAnswer } from '../http.ts';
 
 /**

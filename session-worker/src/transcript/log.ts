@@ -11,6 +11,7 @@ import { asArray, asId, asMs, asObject, asText, type Json, type ProviderEvent } 
  * T3  What is not speech (function calls, system notes, typed items) is left out; what follows is linked to the item before.
  * T4  A candidate's words that could not be transcribed are an entry with empty text: it holds the place.
  * T5  The interviewer has no timestamps on the wire: its times are when the sideband told of the output buffer.
+ * T6  What is kept of an item for the length of the interview is small: of a final one its text once, and no partial.
  */
 interface Item {
   id: string;
@@ -19,8 +20,8 @@ interface Item {
   skipped: boolean;
   /** Undefined until an event said what is before it. */
   previous?: string | null;
-  /** Final texts by content part. */
-  texts: Map<number, string>;
+  /** Final texts by content part: nearly always one (T6). */
+  texts: Array<[part: number, text: string]>;
   /** It is known that there will be no text, unless one has come. */
   textless: boolean;
   partial: string;
@@ -30,12 +31,12 @@ interface Item {
   endMs: number | null;
   responseId?: string;
   /** What was last given out, to give out changes only. */
-  given?: string;
+  given?: TranscriptEntry;
 }
 
 /** What is known of a response, which may come before its items are known. */
 interface Response {
-  items: Set<string>;
+  items: string[];
   cancelled: boolean;
   startMs: number | null;
   endMs: number | null;
@@ -75,7 +76,7 @@ export function createCallLog(ordinal: number): CallLog {
     const item: Item = {
       id,
       skipped: false,
-      texts: new Map(),
+      texts: [],
       textless: false,
       partial: '',
       confidence: null,
@@ -89,13 +90,14 @@ export function createCallLog(ordinal: number): CallLog {
   const responseOf = (id: string): Response => {
     const known = responses.get(id);
     if (known) return known;
-    const response: Response = { items: new Set(), cancelled: false, startMs: null, endMs: null };
+    const response: Response = { items: [], cancelled: false, startMs: null, endMs: null };
     responses.set(id, response);
     return response;
   };
   const link = (itemId: string | undefined, responseId: string | undefined) => {
     if (!itemId || !responseId) return;
-    responseOf(responseId).items.add(itemId);
+    const { items: linked } = responseOf(responseId);
+    if (!linked.includes(itemId)) linked.push(itemId);
     itemOf(itemId).responseId = responseId;
   };
 
@@ -107,7 +109,8 @@ export function createCallLog(ordinal: number): CallLog {
     }
     return id;
   };
-  const isFinal = (item: Item) => item.speaker !== undefined && !item.skipped && (item.texts.size > 0 || item.textless);
+  const isFinal = (item: Item) =>
+    item.speaker !== undefined && !item.skipped && (item.texts.length > 0 || item.textless);
   const isAwaited = (item: Item) =>
     item.speaker !== undefined && !item.skipped && item.previous !== undefined && !isFinal(item);
 
@@ -141,9 +144,9 @@ export function createCallLog(ordinal: number): CallLog {
     for (const item of new Set(touched)) {
       if (!isFinal(item)) continue;
       const entry = entryOf(item, finalText(item));
-      const given = JSON.stringify(entry);
-      if (given === item.given) continue;
-      item.given = given;
+      if (item.given && isSame(entry, item.given)) continue;
+      item.given = entry;
+      item.partial = ''; // T6
       entries.push(entry);
     }
     return entries;
@@ -181,14 +184,14 @@ export function createCallLog(ordinal: number): CallLog {
     }
     return itemsOf(response);
   };
-  const itemsOf = (response: Response) => [...response.items].map(itemOf);
+  const itemsOf = (response: Response) => response.items.map(itemOf);
 
   const text = (event: ProviderEvent, speaker: Speaker, value: unknown): Item[] => {
     const id = asId(event.item_id);
     if (!id) return [];
     const item = itemOf(id);
     item.speaker = speaker;
-    item.texts.set(asMs(event.content_index) ?? 0, asText(value));
+    setText(item, asMs(event.content_index) ?? 0, asText(value));
     if (speaker === 'candidate') item.confidence = confidenceOf(event.logprobs) ?? item.confidence;
     link(id, asId(event.response_id));
     return [item];
@@ -250,9 +253,10 @@ export function createCallLog(ordinal: number): CallLog {
     const id = asId(event.item_id);
     if (!speaker || !id) return undefined;
     const item = itemOf(id);
-    item.partial = (item.partial + asText(event.delta)).slice(0, maxEntryText);
     link(id, asId(event.response_id));
-    return isFinal(item) ? undefined : entryOf({ ...item, speaker }, item.partial.trim());
+    if (isFinal(item)) return undefined;
+    item.partial = (item.partial + asText(event.delta)).slice(0, maxEntryText);
+    return entryOf({ ...item, speaker }, item.partial.trim());
   };
 
   return {
@@ -268,7 +272,7 @@ export function createCallLog(ordinal: number): CallLog {
       const open = [...items.values()].filter(isAwaited);
       for (const item of open) {
         if (item.speaker === 'ai') item.interrupted = true;
-        if (item.speaker === 'ai' && item.partial !== '') item.texts.set(0, item.partial.trim());
+        if (item.speaker === 'ai' && item.partial !== '') setText(item, 0, item.partial.trim());
         else item.textless = true;
       }
       return changed(open);
@@ -280,6 +284,15 @@ export function createCallLog(ordinal: number): CallLog {
     entries: () => [...items.values()].filter(isFinal).map((item) => entryOf(item, finalText(item))),
   };
 }
+
+function setText(item: Item, part: number, text: string): void {
+  const known = item.texts.find(([n]) => n === part);
+  if (known) known[1] = text;
+  else item.texts.push([part, text]);
+}
+
+const isSame = (a: TranscriptEntry, b: TranscriptEntry): boolean =>
+  (Object.keys(a) as Array<keyof TranscriptEntry>).every((field) => a[field] === b[field]);
 
 const partialSpeakers: Record<string, Speaker> = {
   'response.output_audio_transcript.delta': 'ai',

@@ -56,6 +56,17 @@ describe('one transcript from two sources', () => {
     expect(acks()).toEqual(['c1', 'c1']);
   });
 
+  test('what only a browser knows is bounded in length too; what it says anew of an item counts once', async () => {
+    const { transcript, writer, stored } = setUp();
+    const long = 'x'.repeat(20_000);
+    for (let n = 0; n < 99; n += 1) transcript.copies([copy(`c${n}`, long)]);
+    transcript.copies([copy('c0', long.slice(1))]);
+    transcript.copies([copy('c99', long), copy('c100', long), copy('c101', '!')]);
+    await writer.flush();
+    expect(new Set(stored.map((e) => e.item_id)).size).toBe(101);
+    expect(stored.at(-1)?.text).toBe('!');
+  });
+
   test('what only a browser knows is bounded, and what the sideband knows is not', async () => {
     const { transcript, writer, stored, hear } = setUp();
     for (let n = 0; n < 100; n += 1) {

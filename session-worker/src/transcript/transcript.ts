@@ -13,8 +13,9 @@ import { entryKey, type Writer } from './writer.ts';
  * S2  A copy is acknowledged when the item is stored, whoever's text it was.
  * S3  What an item is settled with (nothing, or the beginning of a reply whose end was not heard) does not overwrite what
  *     the browser sent for that item, unless that says something else.
- * S4  Items that only the browser knows are bounded: no conversation of three hours has `maxCopies`, and what a page
- *     makes up must not fill the database, nor make the transcript too long to be put in order.
+ * S4  Items that only the browser knows are bounded in number and in length: no conversation of three hours has `maxCopies`
+ *     or `maxCopiedLength`, and what a page makes up must not fill the database, nor make the transcript too long to be
+ *     put in order, nor use up this process's memory.
  */
 export interface Transcript {
   /** A call begins (or is taken over): its events and copies are accepted from now on. */
@@ -37,11 +38,14 @@ export interface TranscriptDeps {
 }
 
 const maxCopies = 3_000;
+/** Characters. */
+const maxCopiedLength = 2_000_000;
 
 export function createTranscript({ clock, writer, send }: TranscriptDeps): Transcript {
   const calls = new Map<number, { log: CallLog; startedMs: number }>();
   /** The browser's text of items that the sideband had not told of when it came. */
   const copied = new Map<string, string>();
+  let copiedLength = 0;
 
   const store = (entries: TranscriptEntry[]) => {
     for (const entry of entries) {
@@ -56,13 +60,16 @@ export function createTranscript({ clock, writer, send }: TranscriptDeps): Trans
 
   /** @returns the item id when it is stored already (S2). */
   const takeCopy = (copy: TranscriptEntryInput): string | undefined => {
+    const key = entryKey(copy.ordinal, copy.item_id);
     const known = calls.get(copy.ordinal)?.log.knows(copy.item_id) ?? false;
-    if (writer.isStored(copy.ordinal, copy.item_id) && (known || copied.has(entryKey(copy.ordinal, copy.item_id))))
-      return copy.item_id;
+    const before = copied.get(key);
+    if (writer.isStored(copy.ordinal, copy.item_id) && (known || before !== undefined)) return copy.item_id;
+    const growth = copy.text.length - (before?.length ?? 0);
+    const isBeyond = (before === undefined && copied.size >= maxCopies) || copiedLength + growth > maxCopiedLength; // S4
     // Known and not stored yet: on its way, the acknowledgement will come.
-    const isNew = !copied.has(entryKey(copy.ordinal, copy.item_id));
-    if (known || (isNew && copied.size >= maxCopies)) return undefined; // S4
-    if (writer.add(unverified(copy))) copied.set(entryKey(copy.ordinal, copy.item_id), copy.text);
+    if (known || isBeyond || !writer.add(unverified(copy))) return undefined;
+    copied.set(key, copy.text);
+    copiedLength += growth;
     return undefined;
   };
 

@@ -1,5 +1,5 @@
 import { createClient, type SupabaseClient } from '@supabase/supabase-js';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { AppError } from '../errors/app-error.ts';
 
 /**
@@ -13,8 +13,8 @@ export interface DatabaseOptions {
   publishableKey: string;
   /** Called before each request; may refresh. */
   accessToken: () => Promise<string> | string;
-  /** Limit of one request, ms. */
-  requestMs: number;
+  /** Limit of one request, ms. Left out where `fetch` keeps a limit of its own: a timer less per request. */
+  requestMs?: number;
   /** Replaces fetch, for keep-alive pools. */
   fetch?: typeof fetch;
 }
@@ -30,14 +30,16 @@ export function createDatabase({
 }: DatabaseOptions): Database {
   return createClient(url, publishableKey, {
     accessToken: async () => accessToken(),
-    global: {
-      fetch: (input, init) => {
-        const limit = AbortSignal.timeout(requestMs);
-        return send(input, { ...init, signal: init?.signal ? AbortSignal.any([init.signal, limit]) : limit });
-      },
-    },
+    global: { fetch: requestMs === undefined ? send : withLimit(send, requestMs) },
   });
 }
+
+const withLimit =
+  (send: typeof fetch, requestMs: number): typeof fetch =>
+  (input, init) => {
+    const limit = AbortSignal.timeout(requestMs);
+    return send(input, { ...init, signal: init?.signal ? AbortSignal.any([init.signal, limit]) : limit });
+  };
 
 /** What supabase-js reports of a failure. */
 export interface DatabaseFailure {

@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import type { FieldError } from './app-error.ts';
 
 const pathOf = (path: PropertyKey[], root: string): string => (path.length > 0 ? path.map(String).join('.') : root);

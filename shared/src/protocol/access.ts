@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /**
  * Who may do what through the platform API. A route asks for one scope; an API key has a list of them, a user those of

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Deadlines, defaultDeadlines } from '../session/deadlines.ts';
 import { sessionReasonNames } from '../session/reasons.ts';
 import { outcomes } from '../session/states.ts';

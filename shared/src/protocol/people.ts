@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { plainText, timestamp, uuid } from './common.ts';
 import { candidateInput, positionInput } from './platform-api.ts';
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { sessionStatuses } from '../session/states.ts';
 import { outcome, plainText, sessionReason, timestamp, uuid } from './common.ts';
 import { storedTranscriptEntry } from './transcript.ts';

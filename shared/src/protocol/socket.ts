@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { errorCodeNames } from '../errors/codes.ts';
 import { outcome, sessionReason, uuid } from './common.ts';
 import { itemId, transcriptEntry, transcriptEntryInput } from './transcript.ts';

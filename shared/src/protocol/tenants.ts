@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { roles, scope } from './access.ts';
 import { plainText, timestamp, uuid } from './common.ts';
 import { interviewerTemplate } from './interviewer-template.ts';

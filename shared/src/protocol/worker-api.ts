@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { deadlines, jwks, outcome, sessionReason, uuid } from './common.ts';
 
 /**

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Deadlines, deadlineVariable, defaultDeadlines } from '../session/deadlines.ts';
 
 /** A process that cannot start because of its environment says which variable to set, and how. */
