@@ -4746,6 +4746,20 @@ end $function$;
 comment on function public.record_webhook_delivery(p_id uuid, p_attempt integer, p_outcome text, p_status integer, p_error text, p_retry_ms bigint) is 'What came of an attempt: delivered, retry (after p_retry_ms), dead, or gone (dead, and the endpoint is switched off). False when it was not this attempt''s any more (K2).';
 grant execute on function public.record_webhook_delivery(p_id uuid, p_attempt integer, p_outcome text, p_status integer, p_error text, p_retry_ms bigint) to orchestrator;
 
+-- ── function public.recordings_of ──
+CREATE OR REPLACE FUNCTION public.recordings_of(p_session_id uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(jsonb_build_object('video_id', v.video_id, 'playable', v.url is not null, 'created_at', v.created_at)
+    order by v.created_at, v.video_id), '[]')
+  from public.video_segments v where v.session_id = p_session_id
+$function$;
+comment on function public.recordings_of(p_session_id uuid) is 'The recordings of a session, oldest first, and whether each can be played.';
+grant execute on function public.recordings_of(p_session_id uuid) to orchestrator;
+
 -- ── function public.register_orchestrator ──
 CREATE OR REPLACE FUNCTION public.register_orchestrator(p_id uuid, p_url text, p_version text)
  RETURNS void

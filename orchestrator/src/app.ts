@@ -13,6 +13,7 @@ import { joinRoutes } from './api/join.ts';
 import { positionRoutes } from './api/positions.ts';
 import { registerErrors, sendProblem, validatorCompiler } from './api/problems.ts';
 import { providerCredentialRoutes } from './api/provider-credentials.ts';
+import { recordingRoutes } from './api/recordings.ts';
 import { resultRoutes } from './api/results.ts';
 import { roomRoutes } from './api/room.ts';
 import { sessionRoutes } from './api/sessions.ts';
@@ -88,6 +89,7 @@ async function registerRoutes(app: FastifyInstance, deps: Deps): Promise<void> {
   await app.register(sessionRoutes(deps.api), { prefix: '/api' });
   await app.register(transcriptRoutes(deps.api), { prefix: '/api' });
   await app.register(resultRoutes(deps.api), { prefix: '/api' });
+  await app.register(recordingRoutes(deps.api), { prefix: '/api' });
   await app.register(eventRoutes(deps.api), { prefix: '/api' });
   await app.register(joinRoutes(deps.api), { prefix: '/api' });
   for (const routes of [candidateRoutes, positionRoutes, invitationRoutes, tenantRoutes, capacityRoutes, apiKeyRoutes])

@@ -244,6 +244,7 @@ export async function createDeps(config: Config, outside: Outside = {}) {
         sessionExpiresMs: deadlines.sessionExpiresMs,
         sessions,
         results: finishing.results,
+        recordings: video?.recordings ?? null,
         create,
         readiness,
         stopping: stopping.signal,

@@ -4,8 +4,8 @@ import type { Worker } from './worker.ts';
 /**
  * The worker's listener: two health routes and the candidate's upgrade.
  *
- * Plain node:http and ws, not Fastify: with Fastify bundled, the process was measured to listen 45 ms later and with 8 MB
- * more, for two routes without a body. Those milliseconds are part of every candidate's wait.
+ * Plain node:http and ws, not fastify, whose milliseconds and megabytes every candidate would wait and every interview pay
+ * for: docs/adr/0008-the-worker-is-plain-http-and-ws.md has the figures.
  */
 export function buildApp(worker: Pick<Worker, 'ready' | 'upgrade'>): Server {
   const server = createServer((request, response) => {

@@ -238,6 +238,14 @@ end $$;
 comment on function public.record_video_event(text, text, text) is
   'api.video says that something happened to a video: the recording is looked at at once. Answers recorded, repeated or unknown (not a recording of ours).';
 
+create function public.recordings_of(p_session_id uuid) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('video_id', v.video_id, 'playable', v.url is not null, 'created_at', v.created_at)
+    order by v.created_at, v.video_id), '[]')
+  from public.video_segments v where v.session_id = p_session_id
+$$;
+comment on function public.recordings_of(uuid) is 'The recordings of a session, oldest first, and whether each can be played.';
+
 -- ── who may ────────────────────────────────────────────────────────────────────────────────────────────────────────
 alter table public.video_jobs enable row level security;
 alter table public.video_events enable row level security;
@@ -250,5 +258,5 @@ grant execute on function
   public.want_video(uuid, integer), public.take_video_jobs(integer, integer, integer), public.record_video_container(uuid, integer, text),
   public.record_video_token(uuid, integer, text, bigint), public.record_video_closed(uuid, integer, integer, boolean),
   public.record_video_done(uuid, integer, integer, text), public.postpone_video(uuid, integer, integer, bigint, text),
-  public.video_offers(uuid[]), public.record_video_event(text, text, text)
+  public.video_offers(uuid[]), public.record_video_event(text, text, text), public.recordings_of(uuid)
 to orchestrator;

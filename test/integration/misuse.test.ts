@@ -297,6 +297,7 @@ describe("another tenant's ids", () => {
     ],
     ['read a transcript', 'GET', () => `/api/sessions/${ids.session}/transcript`],
     ['read a result', 'GET', () => `/api/sessions/${ids.session}/result`],
+    ['watch a recording', 'GET', () => `/api/sessions/${ids.session}/recordings`],
     ['review a result', 'PATCH', () => `/api/sessions/${ids.session}/result`, () => ({ human_reviewed: true })],
     ['rerun a result', 'POST', () => `/api/sessions/${ids.session}/result/rerun`],
     ['follow events', 'GET', () => `/api/sessions/${ids.session}/events`],

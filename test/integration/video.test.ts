@@ -6,6 +6,7 @@ import { createVideoStore } from '@greenroom/orchestrator/database/video-store.t
 import { createVault } from '@greenroom/orchestrator/tokens/vault.ts';
 import { createVideoClient } from '@greenroom/orchestrator/video/client.ts';
 import { createVideoOffers } from '@greenroom/orchestrator/video/offers.ts';
+import { createRecordings } from '@greenroom/orchestrator/video/recordings.ts';
 import { createVideoStep } from '@greenroom/orchestrator/video/steps.ts';
 import { videoWebhookRoutes } from '@greenroom/orchestrator/video/webhook.ts';
 import { createVideoWorker } from '@greenroom/orchestrator/video/worker.ts';
@@ -102,6 +103,27 @@ describe('a session that records', () => {
     ]);
     expect(session).toEqual({ video_recording_url: url });
     expect(await offers().of(id)).toBeUndefined();
+  });
+
+  test('is watched by a URL that opens once, another for each viewing, and is never stored', async () => {
+    const { id } = await recorded();
+    const recordings = createRecordings({ videos: videos(), client: client() });
+    expect(await recordings.of(id)).toEqual([]);
+    await work();
+    const offer = await offers().of(id);
+    await upload(offer?.token ?? '', offer?.video_id ?? '');
+    await endSession(database, id);
+    await work();
+    expect(await recordings.of(id)).toMatchObject([{ video_id: offer?.video_id, watch_url: null }]);
+    await expect.poll(() => provider.snapshots().videos[0]?.playable).toBe(true);
+    await waitIsOver();
+    await work();
+    const urls = [await recordings.of(id), await recordings.of(id)].map(([one]) => String(one?.watch_url));
+    for (const url of urls) expect(url).toMatch(new RegExp(`^${provider.url}/embed/${offer?.video_id}\\?token=.{20,}`));
+    expect(urls[0]).not.toBe(urls[1]);
+    expect(JSON.stringify(await segmentsOf(id))).not.toContain('token');
+    provider.faults.add({ on: 'videos.get', action: { kind: 'status', status: 503 } });
+    expect(await recordings.of(id)).toMatchObject([{ watch_url: null }]);
   });
 
   test('and uploads nothing: container and token are both gone', async () => {

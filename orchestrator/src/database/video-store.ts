@@ -52,6 +52,9 @@ export type OfferRow = z.output<typeof offerRow>;
 const deletionRow = z.object({ video_id: z.string(), tenant_id: z.string(), attempts: z.number().int() });
 const drawn = z.object({ allowed: z.boolean(), retry_after_ms: z.number() });
 
+const recordingRow = z.object({ video_id: z.string(), playable: z.boolean(), created_at: z.string() });
+export type RecordingRow = z.output<typeof recordingRow>;
+
 export interface SharedLimit {
   scope: string;
   perMinute: number;
@@ -97,6 +100,9 @@ export function createVideoStore(database: Database) {
       call('postpone_video', { ...keyOf(of), p_retry_ms: retryMs, p_failure: failure }, z.boolean()),
     /** The newest open recording of a session; batched. */
     offer,
+    /** Oldest first. */
+    recordings: (sessionId: string): Promise<RecordingRow[]> =>
+      call('recordings_of', { p_session_id: sessionId }, z.array(recordingRow)),
     /** A page needs its own container. False when it cannot have one. */
     want: (sessionId: string, ordinal: number): Promise<boolean> =>
       call('want_video', { p_session_id: sessionId, p_ordinal: ordinal }, z.boolean()),

@@ -185,6 +185,12 @@ export function createVideoClient({ url, apiKey, requestMs, draw, logger }: Vide
         send({ method: 'GET', path: `/videos/${encodeURIComponent(videoId)}`, answer: video }),
         ({ assets: { player } }) => (player !== undefined && URL.canParse(player) ? withoutToken(player) : null),
       ),
+    /** The same with a token that opens it once; null when there is nothing to be watched. */
+    watchUrl: (videoId: string): Promise<VideoAnswer<string | null>> =>
+      done(
+        send({ method: 'GET', path: `/videos/${encodeURIComponent(videoId)}`, answer: video }),
+        ({ assets: { player } }) => (player !== undefined && URL.canParse(player) ? player : null),
+      ),
     deleteVideo: (videoId: string) =>
       send({ method: 'DELETE', path: `/videos/${encodeURIComponent(videoId)}`, answer: ignored }),
     close: () => dispatcher.close(),

@@ -7,6 +7,7 @@ import { createVideoStore } from '../database/video-store.ts';
 import type { Vault } from '../tokens/vault.ts';
 import { createVideoClient } from './client.ts';
 import { createVideoOffers } from './offers.ts';
+import { createRecordings } from './recordings.ts';
 import { createVideoStep } from './steps.ts';
 import { videoWebhookRoutes } from './webhook.ts';
 import { createVideoWorker } from './worker.ts';
@@ -32,6 +33,7 @@ export function createVideoPart({ config, database, vault, clock, logger, onChan
   const tokenSlackMs = hardDeadlineMs(config.deadlines, 0) + graceMs;
   const step = createVideoStep({ videos, client, vault, tokenSlackMs, logger });
   return {
+    recordings: createRecordings({ videos, client }),
     offers: createVideoOffers({ videos, vault, clock, logger }),
     worker: createVideoWorker({ videos, client, step, requestMs, graceMs, logger, onChange }),
     /** Null without a secret: recordings are polled then. */

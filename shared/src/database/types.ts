@@ -2087,6 +2087,7 @@ export type Database = {
         };
         Returns: boolean;
       };
+      recordings_of: { Args: { p_session_id: string }; Returns: Json };
       register_orchestrator: { Args: { p_id: string; p_url: string; p_version: string }; Returns: undefined };
       release_result: { Args: { p_session_id: string; p_take: number }; Returns: boolean };
       removals_under_way: { Args: { p_limit?: number }; Returns: string[] };

@@ -176,6 +176,7 @@ export const sessionView = z.object({
   simulated: z.boolean(),
   metadata: z.record(z.string(), z.string()),
   settings: z.record(z.string(), z.unknown()),
+  /** Where the first recording lies. It is private and opens with a token only: ask for `…/recordings`. */
   video_recording_url: z.string().nullable(),
   placement: z.enum(['now', 'on_join']),
   admission: z.enum(['reject', 'queue']),
@@ -212,3 +213,14 @@ export const problem = z.object({
   request_id: z.string(),
   errors: z.array(z.object({ field: z.string(), message: z.string() })).optional(),
 });
+
+export const recordingView = z.object({
+  video_id: z.string(),
+  /**
+   * Opens the recording once: ask again for each viewing, and show it to nobody else. Null while it cannot be played yet,
+   * and when the video provider did not answer.
+   */
+  watch_url: z.string().nullable(),
+  created_at: z.string(),
+});
+export type RecordingView = z.output<typeof recordingView>;

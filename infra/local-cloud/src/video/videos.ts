@@ -4,6 +4,7 @@
  * 1. A container takes one source only. Its parts may come in any order and again; it is complete when all are there.
  * 2. Bytes are counted and thrown away: this stand-in plays nothing.
  */
+import { randomUUID } from 'node:crypto';
 import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
 import { newWireId } from '../voice/wire.ts';
 
@@ -147,10 +148,12 @@ const snapshotOf = (video: Video): VideoSnapshot => ({
   uploadToken: video.uploadToken,
 });
 
+/** A private video's player takes a token that works once; another is given each time. */
 function describe({ videoId, fields, createdAt }: Video, url: string): object {
+  const token = fields.public === false ? `?token=${randomUUID()}` : '';
   const assets = {
-    iframe: `<iframe src="${url}/embed/${videoId}"></iframe>`,
-    player: `${url}/embed/${videoId}`,
+    iframe: `<iframe src="${url}/embed/${videoId}${token}"></iframe>`,
+    player: `${url}/embed/${videoId}${token}`,
     hls: `${url}/vod/${videoId}/hls/manifest.m3u8`,
     thumbnail: `${url}/vod/${videoId}/thumbnail.jpg`,
     mp4: `${url}/vod/${videoId}/mp4/source.mp4`,
