@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import type { ClientMessage, ServerMessage } from '@greenroom/shared/protocol/socket.ts';
+import type { ClientMessage } from '@greenroom/shared/protocol/socket.ts';
 import { closeCodes } from '@greenroom/shared/protocol/socket.ts';
 import type { ClaimResponse, Directive } from '@greenroom/shared/protocol/worker-api.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
@@ -7,9 +7,9 @@ import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import { createShutdown, type Shutdown, shutdownError } from '@greenroom/shared/runtime/shutdown.ts';
 import { endingOf, type SessionReason } from '@greenroom/shared/session/reasons.ts';
 import type { WebSocket } from 'ws';
+import { createConversation } from './conversation.ts';
 import type { Http } from './http.ts';
 import { createFlags } from './integrity/flags.ts';
-import { createGuard, type Guard } from './integrity/guard.ts';
 import { type Conclusion, createConclusion } from './lifecycle/conclusion.ts';
 import { createSessionDeadlines } from './lifecycle/deadlines.ts';
 import { createLease } from './lifecycle/lease.ts';
@@ -17,13 +17,6 @@ import type { Orchestrator } from './lifecycle/orchestrator.ts';
 import { createReports } from './lifecycle/reports.ts';
 import { createSleepWatch } from './lifecycle/sleep-watch.ts';
 import { teardownPhases } from './lifecycle/teardown.ts';
-import { createCalls, type OfferResult } from './realtime/calls.ts';
-import { createInterviewer, type Interviewer } from './realtime/interviewer.ts';
-import { createOpening } from './realtime/opening.ts';
-import { createProvider } from './realtime/provider.ts';
-import { createRollover } from './realtime/rollover.ts';
-import { createSideband, updateOf } from './realtime/sideband.ts';
-import { createSidebandWatch } from './realtime/sideband-watch.ts';
 import { createAdmission } from './room/admission.ts';
 import type { Connection } from './room/connection.ts';
 import { createRoom } from './room/room.ts';
@@ -57,8 +50,6 @@ export interface InterviewDeps {
   /** Claims again with this boot's nonce, for a fresh worker token. */
   reclaim(): Promise<'renewed' | 'refused' | 'unreachable'>;
 }
-
-type CallReason = Extract<ServerMessage, { type: 'call_required' }>['reason'];
 
 /** How long SIGTERM waits for its directive, ms: short of Fly's patience, longer than a slow answer. */
 const directiveMs = 4_000;
@@ -161,96 +152,15 @@ export function createInterview(deps: InterviewDeps): Interview {
     },
   });
 
-  let interviewer: Interviewer | undefined;
-  let guard: Guard | undefined;
-  /** What the browser was asked to offer, until it does. */
-  let required: { ordinal: number; reason: CallReason; deadline: number } | undefined;
-  /** An answer that may not have reached the browser: told again on resume, until the call is connected. */
-  let unconfirmed: Extract<ServerMessage, { type: 'sdp_answer' }> | undefined;
-  const onOpened = (ordinal: number, config: Record<string, unknown>) => {
-    transcript.open(ordinal);
-    guard?.stop();
-    const watching = createGuard({
-      clock,
-      log,
-      send: (event) => awake.say(event, calls.send),
-      update: updateOf(config, true),
-      flag: flags.add,
-    });
-    guard = watching;
-    interviewer?.stop();
-    interviewer = createInterviewer({
-      clock,
-      log,
-      send: watching.send,
-      goodbyeMs: deadlines.goodbyeMs,
-      onFinished: () => conclude('interviewer_finished'),
-    });
-  };
-  const speak = async (ordinal: number) => {
-    const speaker = interviewer;
-    speaker?.begin(ordinal > 1 || session.epoch > 1 ? await recap.text() : undefined);
-  };
-  const opening = createOpening({
-    clock,
-    callConnectMs: deadlines.callConnectMs,
-    begin: (ordinal) => void speak(ordinal),
+  const conversation = createConversation({
+    ...{ clock, log, http: deps.http, claim, orchestrator, transcript, recap, timers, onFenced, conclude },
+    say: awake.say,
+    flag: flags.add,
+    send: (message) => room.send(message),
+    over: () => conclusion.value !== undefined,
+    onBegun: () => reports.add({ status: 'in_progress' }),
   });
-  const calls = createCalls({
-    clock,
-    log,
-    orchestrator,
-    provider: createProvider({
-      http: deps.http,
-      clock,
-      baseUrl: claim.realtime.base_url,
-      webrtcFilter: claim.realtime.webrtc_filter,
-      requestMs: deadlines.providerRequestMs,
-    }),
-    openSideband: (call) =>
-      createSideband({ ...call, clock, log, attachMs: Math.round(deadlines.sidebandReadyMs / 2) }),
-    nextOrdinal: claim.next_ordinal,
-    sidebandReadyMs: deadlines.sidebandReadyMs,
-    lateTranscriptMs: deadlines.lateTranscriptMs,
-    onOpened,
-    onEvent: (ordinal, event) => {
-      transcript.event(ordinal, event);
-      // A call that is being replaced may still be heard, but has no say.
-      if (ordinal !== calls.ordinal) return;
-      guard?.event(event);
-      interviewer?.event(event);
-      rollover.event(event);
-    },
-    onSpeakable: opening.speakable,
-    onAttached: (ordinal, gap) => {
-      if (ordinal !== calls.ordinal) return;
-      guard?.attached(gap);
-      if (gap) interviewer?.resumed();
-    },
-    onSideband: (state) => (state === 'ready' ? watch.attached() : watch.missing()),
-    onGone: () => {
-      watch.stop();
-      requireCall('call_lost');
-    },
-    onClosed: transcript.settle,
-  });
-  const requireCall = (reason: CallReason) => {
-    if (conclusion.value) return;
-    const ordinal = calls.active ? calls.ordinal + 1 : calls.ordinal;
-    required = { ordinal, reason, deadline: clock.now() + deadlines.offerMs };
-    // While the old call goes on, nothing is lost by waiting.
-    if (!calls.active) timers.awaitOffer();
-    room.send({ type: 'call_required', ...required });
-  };
-  const watch = createSidebandWatch({
-    clock,
-    lostMs: deadlines.sidebandLostMs,
-    onLost: () => requireCall('sideband_lost'),
-    // Nobody can begin this interview any more; one that has begun goes on without us.
-    onHopeless: () =>
-      transcript.said().length === 0 && session.epoch === 1 ? conclude('provider_unavailable') : undefined,
-  });
-  const rollover = createRollover({ clock, ageMs: deadlines.callRolloverMs, onDue: () => requireCall('rollover') });
+  const { calls } = conversation;
 
   const welcome = async (connection: Connection, fresh: boolean) => {
     connection.send({
@@ -269,43 +179,9 @@ export function createInterview(deps: InterviewDeps): Interview {
       ends_at: timers.endsAt,
     });
     video.joined(fresh, connection.send);
-    if (calls.active && unconfirmed?.ordinal === calls.ordinal) connection.send(unconfirmed);
-    // Without a call, `session_ready` has asked for the offer already.
-    if (required && calls.active) connection.send({ type: 'call_required', ...required });
+    conversation.resume(connection);
   };
 
-  const onOffer = async (sdp: string, ordinal: number | undefined, connection: Connection) => {
-    const result = await calls.offer(sdp, ordinal);
-    // An ending that was decided meanwhile hangs up whatever came of it.
-    if (conclusion.value) return;
-    if (result.kind === 'answered') return onAnswered(result);
-    if (result.kind === 'fenced') return onFenced();
-    // Offered under a number that was taken: nothing the candidate could do anything about.
-    if (result.code === 'conflict') return requireCall('call_lost');
-    connection.error(result.code, result.kind === 'refused' ? result.detail : undefined);
-    if (result.kind === 'failed') conclude(result.reason);
-    // The old call was hung up and no new one came about, or we were the ones who could not: another offer is asked for.
-    else if (!calls.active && (result.code === 'internal_error' || (timers.endsAt !== null && !required)))
-      requireCall('call_lost');
-  };
-  const onAnswered = ({ sdp, ordinal }: Extract<OfferResult, { kind: 'answered' }>) => {
-    required = undefined;
-    unconfirmed = { type: 'sdp_answer', sdp, ordinal };
-    // To whoever is there now: the socket may have dropped while the call was being made.
-    room.send(unconfirmed);
-    onCallUp();
-  };
-  const onConnected = (ordinal: number) => {
-    if (unconfirmed?.ordinal === ordinal) unconfirmed = undefined;
-    opening.connected(ordinal);
-  };
-  const onCallUp = () => {
-    timers.callUp();
-    rollover.callUp();
-    if (timers.endsAt !== null) return;
-    timers.began(clock.now());
-    reports.add({ status: 'in_progress' });
-  };
   const onCopies = (
     message: Pick<Extract<ClientMessage, { type: 'transcript_update' }>, 'entries'>,
     connection: Connection,
@@ -331,8 +207,8 @@ export function createInterview(deps: InterviewDeps): Interview {
     onMessage: (message, connection) => {
       if (message.type === 'transcript_update') return onCopies(message, connection);
       if (conclusion.value) return connection.error('call_not_allowed', 'The session is ending.');
-      if (message.type === 'call_connected') return onConnected(message.ordinal);
-      if (message.type === 'sdp_offer') return void onOffer(message.sdp, message.ordinal, connection);
+      if (message.type === 'call_connected') return conversation.connected(message.ordinal);
+      if (message.type === 'sdp_offer') return void conversation.offer(message.sdp, message.ordinal, connection);
       if (message.final_transcript?.length) onCopies({ entries: message.final_transcript }, connection);
       // A browser's word for where a recording lies would be shown to reviewers as ours.
       if (message.recording_url !== undefined) connection.error('recording_url_refused');
@@ -354,11 +230,7 @@ export function createInterview(deps: InterviewDeps): Interview {
       timers.stop();
       lease.stop();
       awake.stop();
-      rollover.stop();
-      watch.stop();
-      interviewer?.stop();
-      guard?.stop();
-      opening.stop();
+      conversation.stop();
     };
     const parts = {
       clock,
@@ -392,8 +264,7 @@ export function createInterview(deps: InterviewDeps): Interview {
       if (session.started_at !== null) timers.began(session.started_at);
       // What the browser kept of earlier calls is still accepted.
       for (let ordinal = 1; ordinal < claim.next_ordinal; ordinal += 1) transcript.open(ordinal);
-      if (claim.open_call) calls.takeOver(claim.open_call);
-      if (calls.active) onCallUp();
+      if (claim.open_call) conversation.takeOver(claim.open_call);
       lease.start();
       awake.start();
       setImmediate(store.warm);

@@ -1,0 +1,216 @@
+import type { ServerMessage } from '@greenroom/shared/protocol/socket.ts';
+import type { ClaimResponse } from '@greenroom/shared/protocol/worker-api.ts';
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import type { Logger } from '@greenroom/shared/runtime/logger.ts';
+import type { SessionReason } from '@greenroom/shared/session/reasons.ts';
+import type { Http } from './http.ts';
+import type { Flags } from './integrity/flags.ts';
+import { createGuard, type Guard } from './integrity/guard.ts';
+import type { SessionDeadlines } from './lifecycle/deadlines.ts';
+import type { Orchestrator } from './lifecycle/orchestrator.ts';
+import type { SleepWatch } from './lifecycle/sleep-watch.ts';
+import { type Calls, createCalls, type OfferResult } from './realtime/calls.ts';
+import { createInterviewer, type Interviewer } from './realtime/interviewer.ts';
+import { createOpening } from './realtime/opening.ts';
+import { createProvider } from './realtime/provider.ts';
+import { createRollover } from './realtime/rollover.ts';
+import { createSideband, updateOf } from './realtime/sideband.ts';
+import { createSidebandWatch } from './realtime/sideband-watch.ts';
+import type { Connection } from './room/connection.ts';
+import type { Recap } from './transcript/recap.ts';
+import type { Transcript } from './transcript/transcript.ts';
+
+/**
+ * The conversation of one session: its calls, one after the other, and who listens and speaks in the one under way.
+ *
+ * V1  A call that is being replaced may still be heard, but has no say.
+ * V2  What the browser was asked for stands until it has offered it, and is told again to whoever comes back.
+ * V3  An answer may not have reached the browser: it is told again to whoever comes back, until the call is connected.
+ * V4  An ending that was decided meanwhile hangs up whatever came of an offer; nothing is asked of the browser any more.
+ */
+export interface Conversation {
+  readonly calls: Calls;
+  /** An offer came; what came of it goes to whoever is in the room, and what is wrong with it to whoever sent it. */
+  offer(sdp: string, ordinal: number | undefined, connection: Connection): Promise<void>;
+  /** The browser's side of this call is up. */
+  connected(ordinal: number): void;
+  /** V2, V3: right after `session_ready`. */
+  resume(connection: Connection): void;
+  /** Goes on with the call that was under way on another machine. */
+  takeOver(open: NonNullable<ClaimResponse['open_call']>): void;
+  /** Its timers end, and nobody speaks any more; the calls are hung up by the teardown. */
+  stop(): void;
+}
+
+export interface ConversationDeps {
+  clock: Clock;
+  log: Logger;
+  http: Http;
+  claim: ClaimResponse;
+  orchestrator: Orchestrator;
+  transcript: Transcript;
+  recap: Recap;
+  timers: SessionDeadlines;
+  /** Speaks only when the session is surely still ours. */
+  say: SleepWatch['say'];
+  flag: Flags['add'];
+  /** To whoever is in the room. */
+  send(message: ServerMessage): void;
+  /** The session's ending is decided (V4). */
+  over(): boolean;
+  conclude(reason: SessionReason): void;
+  onFenced(): void;
+  /** The first call of the session has been answered. */
+  onBegun(): void;
+}
+
+type CallReason = Extract<ServerMessage, { type: 'call_required' }>['reason'];
+
+export function createConversation(deps: ConversationDeps): Conversation {
+  const { clock, log, http, claim, orchestrator, transcript, recap, timers } = deps;
+  const { say, flag, send, over, conclude, onFenced, onBegun } = deps;
+  const { session, deadlines } = claim;
+
+  let interviewer: Interviewer | undefined;
+  let guard: Guard | undefined;
+  /** V2. */
+  let required: { ordinal: number; reason: CallReason; deadline: number } | undefined;
+  /** V3. */
+  let unconfirmed: Extract<ServerMessage, { type: 'sdp_answer' }> | undefined;
+  const onOpened = (ordinal: number, config: Record<string, unknown>) => {
+    transcript.open(ordinal);
+    guard?.stop();
+    const watching = createGuard({
+      clock,
+      log,
+      send: (event) => say(event, calls.send),
+      update: updateOf(config, true),
+      flag,
+    });
+    guard = watching;
+    interviewer?.stop();
+    interviewer = createInterviewer({
+      clock,
+      log,
+      send: watching.send,
+      goodbyeMs: deadlines.goodbyeMs,
+      onFinished: () => conclude('interviewer_finished'),
+    });
+  };
+  const speak = async (ordinal: number) => {
+    const speaker = interviewer;
+    speaker?.begin(ordinal > 1 || session.epoch > 1 ? await recap.text() : undefined);
+  };
+  const opening = createOpening({
+    clock,
+    callConnectMs: deadlines.callConnectMs,
+    begin: (ordinal) => void speak(ordinal),
+  });
+  const calls = createCalls({
+    clock,
+    log,
+    orchestrator,
+    provider: createProvider({
+      http,
+      clock,
+      baseUrl: claim.realtime.base_url,
+      webrtcFilter: claim.realtime.webrtc_filter,
+      requestMs: deadlines.providerRequestMs,
+    }),
+    openSideband: (call) =>
+      createSideband({ ...call, clock, log, attachMs: Math.round(deadlines.sidebandReadyMs / 2) }),
+    nextOrdinal: claim.next_ordinal,
+    sidebandReadyMs: deadlines.sidebandReadyMs,
+    lateTranscriptMs: deadlines.lateTranscriptMs,
+    onOpened,
+    onEvent: (ordinal, event) => {
+      transcript.event(ordinal, event);
+      if (ordinal !== calls.ordinal) return; // V1
+      guard?.event(event);
+      interviewer?.event(event);
+      rollover.event(event);
+    },
+    onSpeakable: opening.speakable,
+    onAttached: (ordinal, gap) => {
+      if (ordinal !== calls.ordinal) return;
+      guard?.attached(gap);
+      if (gap) interviewer?.resumed();
+    },
+    onSideband: (state) => (state === 'ready' ? watch.attached() : watch.missing()),
+    onGone: () => {
+      watch.stop();
+      requireCall('call_lost');
+    },
+    onClosed: transcript.settle,
+  });
+  const requireCall = (reason: CallReason) => {
+    if (over()) return;
+    const ordinal = calls.active ? calls.ordinal + 1 : calls.ordinal;
+    required = { ordinal, reason, deadline: clock.now() + deadlines.offerMs };
+    // While the old call goes on, nothing is lost by waiting.
+    if (!calls.active) timers.awaitOffer();
+    send({ type: 'call_required', ...required });
+  };
+  const watch = createSidebandWatch({
+    clock,
+    lostMs: deadlines.sidebandLostMs,
+    onLost: () => requireCall('sideband_lost'),
+    // Nobody can begin this interview any more; one that has begun goes on without us.
+    onHopeless: () =>
+      transcript.said().length === 0 && session.epoch === 1 ? conclude('provider_unavailable') : undefined,
+  });
+  const rollover = createRollover({ clock, ageMs: deadlines.callRolloverMs, onDue: () => requireCall('rollover') });
+
+  const onOffer = async (sdp: string, ordinal: number | undefined, connection: Connection) => {
+    const result = await calls.offer(sdp, ordinal);
+    if (over()) return; // V4
+    if (result.kind === 'answered') return onAnswered(result);
+    if (result.kind === 'fenced') return onFenced();
+    // Offered under a number that was taken: nothing the candidate could do anything about.
+    if (result.code === 'conflict') return requireCall('call_lost');
+    connection.error(result.code, result.kind === 'refused' ? result.detail : undefined);
+    if (result.kind === 'failed') conclude(result.reason);
+    // The old call was hung up and no new one came about, or we were the ones who could not: another offer is asked for.
+    else if (!calls.active && (result.code === 'internal_error' || (timers.endsAt !== null && !required)))
+      requireCall('call_lost');
+  };
+  const onAnswered = ({ sdp, ordinal }: Extract<OfferResult, { kind: 'answered' }>) => {
+    required = undefined;
+    unconfirmed = { type: 'sdp_answer', sdp, ordinal };
+    // To whoever is there now: the socket may have dropped while the call was being made.
+    send(unconfirmed);
+    onCallUp();
+  };
+  const onCallUp = () => {
+    timers.callUp();
+    rollover.callUp();
+    if (timers.endsAt !== null) return;
+    timers.began(clock.now());
+    onBegun();
+  };
+
+  return {
+    calls,
+    offer: onOffer,
+    connected: (ordinal) => {
+      if (unconfirmed?.ordinal === ordinal) unconfirmed = undefined;
+      opening.connected(ordinal);
+    },
+    resume: (connection) => {
+      if (calls.active && unconfirmed?.ordinal === calls.ordinal) connection.send(unconfirmed);
+      // Without a call, `session_ready` has asked for the offer already.
+      if (required && calls.active) connection.send({ type: 'call_required', ...required });
+    },
+    takeOver: (open) => {
+      calls.takeOver(open);
+      if (calls.active) onCallUp();
+    },
+    stop: () => {
+      rollover.stop();
+      watch.stop();
+      interviewer?.stop();
+      guard?.stop();
+      opening.stop();
+    },
+  };
+}
