@@ -225,6 +225,31 @@ describe('invitations', () => {
   });
 });
 
+describe('a session that waits for its candidate', () => {
+  const machinesOf = async (session_id: string) =>
+    (await world.db.query('select region from public.machines where session_id = $1', [session_id])).rows;
+
+  test('begins with the exchange of its invitation, where that came in, once; a wrong code begins nothing', async () => {
+    const { session_id, join_url, status } = (await session(acme.apiKey, { region: undefined, placement: 'on_join' }))
+      .json;
+    expect([status, await machinesOf(session_id)]).toEqual(['pending', []]);
+    const join = (code: string) =>
+      world.send('/api/join', {
+        method: 'POST',
+        headers: { 'fly-region': 'syd' },
+        body: { session_id, code, browser: 'the-candidates-browser' },
+      });
+    expect((await join('certainly-not-the-code')).status).toBe(410);
+    expect(await machinesOf(session_id)).toEqual([]);
+    const code = new URL(join_url).hash.slice(1);
+    expect((await join(code)).status).toBe(200);
+    expect((await join(code)).status).toBe(200);
+    expect(await machinesOf(session_id)).toEqual([{ region: 'syd' }]);
+    const begun = (await world.send(`/api/sessions/${session_id}`, { as: acme.apiKey })).json;
+    expect(begun).toMatchObject({ status: 'provisioning', region: 'syd', region_reason: 'edge' });
+  });
+});
+
 describe('consent', () => {
   test('where it is asked for, nobody joins without it; it is recorded once, by the browser that is invited', async () => {
     const tenant = await world.tenant('careful');
@@ -304,6 +329,21 @@ describe('onboarding', () => {
     expect(app).toMatchObject({ network: 'gr-initech-net', organization: { slug: 'local' } });
     expect(policies).toMatchObject([{ name: 'greenroom-egress', rules: [{ action: 'allow', direction: 'egress' }] }]);
     expect((await auditOf(made.json.id)).map((row) => row.action)).toEqual(['tenant.create']);
+  });
+
+  test('gives a tenant more apps, on its one network: each creates at Fly’s rate', async () => {
+    const { json } = await create({ slug: 'hooli', name: 'Hooli' });
+    const at = `/api/tenants/${json.id}/apps`;
+    const put = (count: unknown) => world.send(at, { method: 'PUT', as: world.operatorToken, body: { count } });
+    const names = ['gr-hooli-1', 'gr-hooli-2', 'gr-hooli-3'];
+    for (const time of ['first', 'second'])
+      expect((await put(3)).json, time).toMatchObject({
+        apps: names.map((name) => ({ name, network: 'gr-hooli-net', status: 'ready' })),
+      });
+    for (const name of names) expect((await appOf(name)).policies, name).toHaveLength(1);
+    for (const count of [0, 51, 2, 'two'])
+      expect((await put(count)).json, String(count)).toMatchObject({ status: 422, errors: [{ field: 'count' }] });
+    expect((await world.send(at, { method: 'PUT', as: adminKey, body: { count: 4 } })).status).toBe(403);
   });
 
   test.each([

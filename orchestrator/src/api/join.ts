@@ -12,8 +12,10 @@ import { z } from 'zod';
 import type { NoteRefusal } from '../access/refusals.ts';
 import { remoteAddressOf } from '../access/remote-address.ts';
 import type { PeopleStore } from '../database/people-store.ts';
+import type { Arrivals } from '../sessions/arrivals.ts';
 import type { BrowserTokens } from '../tokens/browser-tokens.ts';
 import { sha256 } from './authenticate.ts';
+import { edgeRegionOf } from './edge-region.ts';
 import { isJoinable, type ViewDeps, websocketUrl } from './session-view.ts';
 
 /**
@@ -24,11 +26,14 @@ import { isJoinable, type ViewDeps, websocketUrl } from './session-view.ts';
  * J1  The code comes in a body or a header, never in a URL: URLs are logged.
  * J2  Exchanges are limited by address; a refused code is noted in the audit log.
  * J3  Of the address a consent came from only a keyed hash is kept: comparable as evidence, not readable.
+ * J4  A session that waits for its candidate begins here, near where this very request came in.
  */
 export interface JoinRoutesDeps extends Omit<ViewDeps, 'browserTokens'> {
   people: Pick<PeopleStore, 'join' | 'readConsent' | 'giveConsent'>;
   browserTokens: Pick<BrowserTokens, 'mintJoin' | 'mintTranscript'>;
   noteRefusal: NoteRefusal;
+  /** J4. */
+  arrivals: Arrivals;
   transcriptUploadUrl: string;
   /** J2: requests per minute and address. */
   perMinute: number;
@@ -68,7 +73,7 @@ const bodyLimitBytes = 4_096;
 const refusals = { invalid: 'invitation_invalid', used: 'invitation_used', ended: 'session_ended' } as const;
 
 export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
-  const { people, publicUrl, browserTokens, noteRefusal, perMinute, addressKey, transcriptUploadUrl } = deps;
+  const { people, publicUrl, browserTokens, noteRefusal, arrivals, perMinute, addressKey, transcriptUploadUrl } = deps;
 
   const refuse = (request: FastifyRequest, sessionId: string, kind: keyof typeof refusals): AppError => {
     if (kind !== 'ended')
@@ -131,6 +136,7 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
         const [join_token, transcript_token] = await Promise.all([
           browserTokens.mintJoin(ids),
           browserTokens.mintTranscript(ids, session.max_duration_ms),
+          session.status === 'pending' ? arrivals.arrive(session_id, edgeRegionOf(request)) : undefined, // J4
         ]);
         return {
           session_id,

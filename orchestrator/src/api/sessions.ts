@@ -3,7 +3,6 @@ import { timestamp, uuid } from '@greenroom/shared/protocol/common.ts';
 import { changeSessionRequest, createSessionRequest, sessionView } from '@greenroom/shared/protocol/platform-api.ts';
 import { endingOf } from '@greenroom/shared/session/reasons.ts';
 import { sessionStatuses } from '@greenroom/shared/session/states.ts';
-import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import type { SessionRow } from '../database/rows.ts';
@@ -16,6 +15,7 @@ import { type CreateDeps, createSessionCreator } from '../sessions/create.ts';
 import { createRescheduler } from '../sessions/reschedule.ts';
 import type { Authenticate } from './authenticate.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
+import { edgeRegionOf } from './edge-region.ts';
 import { type ViewDeps, viewSession } from './session-view.ts';
 
 /** `/api/sessions`: create, list, show, reschedule, end. */
@@ -50,9 +50,6 @@ export function preferredWaitS(header: string | undefined): number {
   return found === undefined ? 0 : Math.min(maxWaitS, Number(found));
 }
 
-/** The edge region that took the request, as Fly's proxy names it. */
-const edgeRegionOf = ({ headers }: FastifyRequest): string | undefined => [headers['fly-region'] ?? []].flat()[0];
-
 export const sessionNotFound = (): AppError => new AppError('not_found', { detail: 'No such session.' });
 
 export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
@@ -71,7 +68,12 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
   const stopMachines = (end: Extract<EndResult, { kind: 'accepted' }>): void => {
     for (const { machine_id, app_name, fly_machine_id, state } of end.machines) {
       if (fly_machine_id === null) continue;
-      if (state === 'destroying') endings.destroy({ machine_id, app_name, fly_machine_id }, 'session_gone');
+      if (state === 'destroying')
+        endings.destroy(
+          { machine_id, app_name, fly_machine_id },
+          'session_gone',
+          'its session was ended by the platform',
+        );
       else void fly.stop(app_name, fly_machine_id, 'SIGTERM', `${Math.ceil(deps.stopTimeoutMs / 1_000)}s`);
     }
   };

@@ -2,6 +2,7 @@ import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import { uuid } from '@greenroom/shared/protocol/common.ts';
 import { regionCode } from '@greenroom/shared/protocol/platform-api.ts';
 import {
+  appsRequest,
   changeTenantRequest,
   createTenantRequest,
   memberRequest,
@@ -155,6 +156,31 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
           return reply.code(200).send({ status: 'removed' as const, live_sessions: 0, machines: 0, apps: [] });
         const { kind: status, ...left } = removal;
         return reply.code(202).send({ status, ...left });
+      },
+    );
+
+    app.put(
+      '/tenants/:id/apps',
+      {
+        schema: {
+          summary: 'Set how many Fly apps a tenant has (operators)',
+          description:
+            'Each creates one machine a second: several multiply that. More can be asked for, never fewer; they go with the tenant. They are made at once when Fly allows, else as soon as it does.',
+          params,
+          body: appsRequest,
+          response: { 200: tenantView },
+        },
+      },
+      async (request) => {
+        const { actor } = await access.operator(request);
+        const { id } = request.params;
+        const tenant = await present(id);
+        if (request.body.count < tenant.apps.length)
+          throw new AppError('validation_failed', {
+            fields: [{ field: 'count', message: `must not be below ${tenant.apps.length}: apps go with the tenant` }],
+          });
+        await onboarding.onboard(tenant, actBy(request, actor), request.body.count);
+        return viewTenant(await present(id));
       },
     );
 

@@ -123,11 +123,7 @@ export function createEdge({
     const untilMs = clock.monotonicMs() + deadlines.edgeWaitMs;
     const first = await readiness.wait(sessionId, 0, signal);
     if (first !== undefined && first.kind !== 'waiting') return first;
-    if (first?.row.status === 'pending') {
-      await arrivals.arrive(sessionId, edgeRegion).catch((error: unknown) => {
-        logger.warn({ session_id: sessionId, error }, 'an arrival could not be recorded');
-      });
-    }
+    if (first?.row.status === 'pending') await arrivals.arrive(sessionId, edgeRegion);
     return readiness.wait(sessionId, Math.max(0, untilMs - clock.monotonicMs()), signal);
   };
 

@@ -69,7 +69,7 @@ test('a 404 that was Fly being behind changes nothing', async () => {
 
 test('a DELETE is sent only after its transition was committed', async () => {
   const { clock, calls, endings } = make([destroyed]);
-  endings.destroy(leaving, 'session_gone');
+  endings.destroy(leaving, 'session_gone', 'its session is over');
   await clock.advance(100);
   expect(calls.slice(0, 3)).toEqual(['destroying', 'DELETE', 'GET']);
 });

@@ -14,6 +14,7 @@ import { crashPoint } from './crash-points.ts';
  *     A machine that was only found missing (`confirm`) is gone when two GETs say so, of whatever kind.
  * E2  The watch is only for promptness. When it runs out, or this process dies, the reconciler does the same.
  * E3  A DELETE is sent only after its row's transition to `destroying` has been committed.
+ * E4  Every destruction logs its evidence, and so does every machine that is recorded as gone.
  */
 export interface LeavingMachine {
   machine_id: string;
@@ -26,8 +27,8 @@ export interface Endings {
   watch(machine: LeavingMachine, reason: MachineReason, sessionReason?: SessionReason): void;
   /** A machine was found gone once: looks again after the grace, and records it when it is. */
   confirm(machine: LeavingMachine, reason: MachineReason, sessionReason?: SessionReason): void;
-  /** Destroys a machine (E3) and watches it. */
-  destroy(machine: LeavingMachine, reason: MachineReason, sessionReason?: SessionReason): void;
+  /** Destroys a machine (E3) and watches it. `evidence` says in words what we know that makes this right (E4). */
+  destroy(machine: LeavingMachine, reason: MachineReason, evidence: string, sessionReason?: SessionReason): void;
   stop(): Promise<void>;
 }
 
@@ -71,7 +72,7 @@ export function createEndings(deps: EndingsDeps): Endings {
     crashPoint('ending.seen');
     const result = await machines.recordGone(machine.machine_id, reason, sessionReason);
     crashPoint('ending.recorded');
-    logger.info({ ...machine, reason, evidence, session_id: result.session_id }, 'machine gone');
+    logger.info({ ...machine, reason, evidence, session_id: result.session_id }, 'machine gone'); // E4
     onGone(result.session_id ?? undefined);
   };
 
@@ -99,11 +100,17 @@ export function createEndings(deps: EndingsDeps): Endings {
     }
   };
 
-  const destroyNow = async (machine: LeavingMachine, reason: MachineReason, sessionReason?: SessionReason) => {
+  const destroyNow = async (
+    machine: LeavingMachine,
+    reason: MachineReason,
+    evidence: string,
+    sessionReason: SessionReason | undefined,
+  ) => {
     const state = await machines.recordDestroying(machine.machine_id, reason); // E3
     if (state !== null && machineRanks[state] < machineRanks.destroying) return;
     crashPoint('ending.committed');
-    await fly.destroy(machine.app_name, machine.fly_machine_id);
+    const { kind } = await fly.destroy(machine.app_name, machine.fly_machine_id);
+    logger.info({ ...machine, reason, evidence, kind }, 'machine destroyed'); // E4
     await follow(machine, reason, sessionReason);
   };
 
@@ -120,7 +127,8 @@ export function createEndings(deps: EndingsDeps): Endings {
   return {
     watch: (machine, reason, sessionReason) => start(machine, () => follow(machine, reason, sessionReason)),
     confirm: (machine, reason, sessionReason) => start(machine, () => confirmNow(machine, reason, sessionReason)),
-    destroy: (machine, reason, sessionReason) => start(machine, () => destroyNow(machine, reason, sessionReason)),
+    destroy: (machine, reason, evidence, sessionReason) =>
+      start(machine, () => destroyNow(machine, reason, evidence, sessionReason)),
     stop: async () => {
       stopping.abort(new Error('endings stop'));
       await Promise.all(watched.values());

@@ -69,7 +69,7 @@ export function createProvisioner(deps: ProvisionerDeps): Provisioner {
     const wanted = state !== 'unknown' && machineRanks[state] < machineRanks.draining;
     const ids = { machine_id: intent.machine_id, fly_machine_id: flyMachineId, app_name: intent.app_name };
     logger.info({ ...ids, session_id: intent.session_id, region, state }, 'machine created');
-    if (!wanted) endings.destroy(ids, 'session_gone');
+    if (!wanted) endings.destroy(ids, 'session_gone', `its row was ${state} when Fly had made it`);
     return over;
   };
 

@@ -78,7 +78,8 @@ export function createStarter(deps: StarterDeps): Starter {
     crashPoint('start.failure_recorded');
     const ids = { ...idsOf(intent), session_id: intent.session_id, region: intent.region };
     logger.warn({ ...ids, kind: why, state: result.kind }, 'standby machine could not be started');
-    if (result.kind !== 'stale' && result.kind !== 'unknown') endings.destroy(idsOf(intent), 'start_failed');
+    if (result.kind !== 'stale' && result.kind !== 'unknown')
+      endings.destroy(idsOf(intent), 'start_failed', `not started: ${why}`);
     if (result.kind === 'next') deps.execute(result.intent);
     if (intent.session_id !== null) onChange(intent.session_id);
   };

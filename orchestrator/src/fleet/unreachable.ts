@@ -38,7 +38,7 @@ export function createUnreachable({ machines, endings, deadlines, logger, onChan
     const machine = { machine_id: row.machine_id, app_name, fly_machine_id };
     if (kind === 'noted')
       endings.confirm(machine, 'worker_lost', 'worker_lost'); // U1
-    else endings.destroy(machine, 'unreachable', 'worker_lost'); // U2
+    else endings.destroy(machine, 'unreachable', 'two replays failed, a while apart', 'worker_lost'); // U2
     onChange(row.session_id);
     return kind === 'replaced';
   };

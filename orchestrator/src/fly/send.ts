@@ -94,11 +94,13 @@ export function createSend({ apiUrl, token, requestMs, logger }: SendOptions): {
     return raw;
   };
 
-  const report = ({ method, path }: Call, raw: Raw) => {
+  const report = ({ method, path, body }: Call, raw: Raw) => {
     const { kind } = classifyRefusal(raw);
     const context = 'error' in raw ? { error: raw.error } : { fly_request_id: raw.requestId, status_code: raw.status };
-    const level = raw.status === 404 || raw.status === 409 ? 'debug' : 'warn';
-    logger[level]({ method, path, kind, ...context }, 'Fly did not do what was asked');
+    // A create's path names no machine; its body does.
+    const named = body !== undefined && 'name' in body ? { machine_name: body.name } : {};
+    const level = raw.status === 404 || raw.status === 409 ? 'info' : 'warn';
+    logger[level]({ method, path, kind, ...named, ...context }, 'Fly did not do what was asked');
   };
 
   return { send, close: () => dispatcher.close() };

@@ -13,6 +13,7 @@ import { egressPolicy } from './egress-policy.ts';
  *     row stays `planned` for an operator to look at.
  * O3  A machine is only ever created in an app that is `ready`: so none starts before the egress policy is there.
  * O4  An app is deleted only when its row says `removing`, which the database sets when no machine is left in it.
+ * O5  Fly limits creates by app: a tenant with several has so many times the rate. Their machines share one network.
  */
 export interface OnboardingDeps {
   tenants: Pick<TenantStore, 'planApp' | 'appReady' | 'appRemoved' | 'debts' | 'removalsUnderWay' | 'remove'>;
@@ -23,8 +24,14 @@ export interface OnboardingDeps {
 
 export type Settled = 'ready' | 'removed' | 'not yet' | 'foreign';
 
-/** Names of a tenant's first app and its network. */
-export const appNames = (slug: string) => ({ name: `gr-${slug}-1`, network: `gr-${slug}-net` });
+/** Names of a tenant's `n`-th app and of the network of all of them. */
+const appNames = (slug: string, n: number) => ({ name: `gr-${slug}-${n}`, network: `gr-${slug}-net` });
+
+/** The names that are missing, of `count` apps in all. */
+const missingApps = ({ slug, apps }: Pick<TenantRow, 'slug' | 'apps'>, count: number) =>
+  Array.from({ length: count }, (_, n) => appNames(slug, n + 1))
+    .filter(({ name }) => apps.every((app) => app.name !== name))
+    .slice(0, Math.max(0, count - apps.length));
 
 export function createOnboarding({ tenants, fly, org, logger }: OnboardingDeps) {
   /** Whether the app is there, on its network, as ours. */
@@ -71,15 +78,15 @@ export function createOnboarding({ tenants, fly, org, logger }: OnboardingDeps) 
   };
 
   return {
-    /** Plans the tenant's first app and tries to make it; what fails is tried again by `run`. */
-    onboard: async ({ id, slug, apps }: TenantRow, by: ActBy): Promise<void> => {
-      if (apps.some((app) => app.status === 'ready')) return;
-      const { name, network } = appNames(slug);
-      const planned = await tenants.planApp(id, name, network, by);
-      if (planned.kind !== 'planned' && planned.kind !== 'known') return;
-      await settle(planned.app).catch((error: unknown) =>
-        logger.warn({ app_name: name, error }, 'a Fly app is not ready yet'),
-      );
+    /** Plans the apps that are missing of `count` (O5) and tries to make them; what fails is tried again by `run`. */
+    onboard: async (tenant: TenantRow, by: ActBy, count = 1): Promise<void> => {
+      for (const { name, network } of missingApps(tenant, count)) {
+        const planned = await tenants.planApp(tenant.id, name, network, by);
+        if (planned.kind !== 'planned' && planned.kind !== 'known') continue;
+        await settle(planned.app).catch((error: unknown) =>
+          logger.warn({ app_name: name, error }, 'a Fly app is not ready yet'),
+        );
+      }
     },
     /** Goes on with what is half done (O1). */
     run: async (): Promise<void> => {

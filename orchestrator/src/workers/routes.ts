@@ -88,9 +88,10 @@ export function workerRoutes(deps: WorkerRoutesDeps): FastifyPluginAsyncZod {
       : {};
 
   /** Those of which Fly's id is not known yet are left to whoever creates them, and to the reaper. */
-  const destroyLosers = (losers: Extract<ClaimRow, { kind: 'claimed' }>['losers']): void => {
+  const destroyLosers = (losers: Extract<ClaimRow, { kind: 'claimed' }>['losers'], winner: string): void => {
     for (const { machine_id, app_name, fly_machine_id } of losers)
-      if (fly_machine_id !== null) endings.destroy({ machine_id, app_name, fly_machine_id }, 'superseded');
+      if (fly_machine_id !== null)
+        endings.destroy({ machine_id, app_name, fly_machine_id }, 'superseded', `${winner} claimed its session`);
   };
 
   const ordinal = z.object({ ordinal: z.coerce.number().int().min(1).max(1_000) });
@@ -116,7 +117,7 @@ export function workerRoutes(deps: WorkerRoutesDeps): FastifyPluginAsyncZod {
       crashPoint('claim.committed');
       const { session_id, epoch } = claimed.session;
       logger.info({ ...ids, session_id, epoch }, 'session claimed');
-      destroyLosers(claimed.losers);
+      destroyLosers(claimed.losers, identity.machine_name);
       const answer = await answerClaim(claimed, deps);
       onChange(session_id);
       return answer;

@@ -82,7 +82,10 @@ export const createSessionRequest = z
       .regex(/^[A-Za-z]{2}$/, 'must be a country code such as DE')
       .transform((code) => code.toUpperCase())
       .optional(),
-    /** `on_join`: the machine is asked for when the candidate arrives, near where that is. Default `now`. */
+    /**
+     * `on_join`: the machine is asked for when the candidate arrives, near where that is: with the exchange of the
+     * invitation, or with the socket. Default `now`.
+     */
     placement: z.enum(['now', 'on_join']).optional(),
     /** When the interview is due, at most 90 days ahead; its machine is ready by then. Default: at once. */
     scheduled_at: timestamp.optional(),

@@ -96,6 +96,9 @@ export const poolRequest = z
   .strictObject({ floor: z.number().int().min(0).max(1_000), ceiling: z.number().int().min(0).max(1_000) })
   .refine((pool) => pool.floor <= pool.ceiling, { path: ['floor'], message: 'must not be above ceiling' });
 
+/** Fly limits creates to one a second and app, so `count` apps create `count` machines a second. */
+export const appsRequest = z.strictObject({ count: z.number().int().min(1).max(50) });
+
 export const memberRequest = z.strictObject({ role: z.enum(roles) });
 
 export const createApiKeyRequest = z.strictObject({
