@@ -1625,6 +1625,7 @@ declare
   v_now timestamptz := clock_timestamp();
   v_step interval;
   v_tat timestamptz;
+  v_at timestamptz;
 begin
   select * into a from public.tenant_apps t where t.tenant_id = p_tenant_id and t.status = 'ready'
     order by t.next_create_at, t.name limit 1 for update;
@@ -1634,7 +1635,10 @@ begin
   update public.tenant_apps set next_create_at = v_tat + v_step where name = a.name;
   app_name := a.name;
   -- GCRA: a request conforms while it is at most (burst − 1) steps ahead of its theoretical time.
-  not_before := greatest(v_now, v_tat - v_step * (a.create_burst - 1));
+  v_at := v_tat - v_step * (a.create_burst - 1);
+  -- Who has to wait waits a little longer: requests are not under way equally long, and one that overtakes the one before it
+  -- by a millisecond would be refused.
+  not_before := case when v_at > v_now then v_at + v_step / 4 else v_now end;
 end $function$;
 comment on function app.draw_create_slot(p_tenant_id uuid, OUT app_name text, OUT not_before timestamp with time zone) is 'Draws the next create slot of the tenant''s least busy app, so that all orchestrators together honour Fly''s limit. Null when it has no app.';
 
@@ -3284,7 +3288,9 @@ begin
     v_now := clock_timestamp();
     v_tat := greatest(a.next_list_at, v_now);
     -- A lookup for a waiting candidate may use the burst; the reconciler's lists leave it alone.
-    v_at := greatest(v_now, v_tat - case when p_urgent then interval '2 seconds' else interval '0' end);
+    v_at := v_tat - case when p_urgent then interval '2 seconds' else interval '0' end;
+    -- As with creates: requests are not under way equally long.
+    v_at := case when v_at > v_now then v_at + interval '250 milliseconds' else v_now end;
     continue when v_at > v_now + app.interval_ms(p_max_wait_ms);
     update public.tenant_apps set next_list_at = v_tat + interval '1 second' where name = a.name;
     v_result := v_result || jsonb_build_object(a.name, ceil(extract(epoch from v_at - v_now) * 1000));

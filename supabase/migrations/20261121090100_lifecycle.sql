@@ -158,6 +158,7 @@ declare
   v_now timestamptz := clock_timestamp();
   v_step interval;
   v_tat timestamptz;
+  v_at timestamptz;
 begin
   select * into a from public.tenant_apps t where t.tenant_id = p_tenant_id and t.status = 'ready'
     order by t.next_create_at, t.name limit 1 for update;
@@ -167,7 +168,10 @@ begin
   update public.tenant_apps set next_create_at = v_tat + v_step where name = a.name;
   app_name := a.name;
   -- GCRA: a request conforms while it is at most (burst − 1) steps ahead of its theoretical time.
-  not_before := greatest(v_now, v_tat - v_step * (a.create_burst - 1));
+  v_at := v_tat - v_step * (a.create_burst - 1);
+  -- Who has to wait waits a little longer: requests are not under way equally long, and one that overtakes the one before it
+  -- by a millisecond would be refused.
+  not_before := case when v_at > v_now then v_at + v_step / 4 else v_now end;
 end $$;
 comment on function app.draw_create_slot(uuid) is
   'Draws the next create slot of the tenant''s least busy app, so that all orchestrators together honour Fly''s limit. Null when it has no app.';

@@ -689,7 +689,9 @@ begin
     v_now := clock_timestamp();
     v_tat := greatest(a.next_list_at, v_now);
     -- A lookup for a waiting candidate may use the burst; the reconciler's lists leave it alone.
-    v_at := greatest(v_now, v_tat - case when p_urgent then interval '2 seconds' else interval '0' end);
+    v_at := v_tat - case when p_urgent then interval '2 seconds' else interval '0' end;
+    -- As with creates: requests are not under way equally long.
+    v_at := case when v_at > v_now then v_at + interval '250 milliseconds' else v_now end;
     continue when v_at > v_now + app.interval_ms(p_max_wait_ms);
     update public.tenant_apps set next_list_at = v_tat + interval '1 second' where name = a.name;
     v_result := v_result || jsonb_build_object(a.name, ceil(extract(epoch from v_at - v_now) * 1000));

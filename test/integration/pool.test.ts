@@ -79,6 +79,18 @@ describe('the planning half of the fleet', () => {
       (error: ApiProblem) => error,
     );
 
+  const inDays = (days: number) => new Date(Date.now() + days * 86_400_000).toISOString();
+  /** Status, code, and whether it says when to come again. */
+  const refusalOf = async (tenant: SeededTenant, extra: Record<string, unknown> = {}) => {
+    const answer = await fetch(`${stack.publicUrl}/api/sessions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${tenant.apiKey}`, 'content-type': 'application/json' },
+      body: JSON.stringify(sessionBody(extra)),
+    });
+    const { code } = (await answer.json()) as { code: string };
+    return [answer.status, code, Number(answer.headers.get('retry-after')) > 0];
+  };
+
   test('a session takes a standby machine that has never run; the interview takes place and the pool is filled again', async () => {
     const tenant = await newTenant({ floor: 1 });
     const [standby] = await resting(tenant, 1);
@@ -99,7 +111,13 @@ describe('the planning half of the fleet', () => {
         })
       ).json();
     expect(await shown('pool')).toMatchObject({ pools: [{ region: 'fra', floor: 1, ceiling: 1 }] });
-    expect(await shown('usage')).toMatchObject({ sessions: 1, regions: [{ region: 'fra', machines: 1 }] });
+    const used = await shown('usage');
+    expect(used).toMatchObject({
+      sessions: 1,
+      cost_usd: usage?.cost_usd,
+      standby_cost_usd: usage?.standby_cost_usd,
+      regions: [{ region: 'fra', size: 'shared-cpu-1x:512MB', machines: 1, standby_seconds: usage?.standby_seconds }],
+    });
     expect(await shown('usage?from=2027-01-01T00:00:00Z')).toMatchObject({ errors: [{ field: 'from' }] });
   });
 
@@ -147,6 +165,31 @@ describe('the planning half of the fleet', () => {
     await over(tenant, session.session_id);
   });
 
+  test('a plan that cannot be met is said to be late when it is accepted, and moving it mends it', async () => {
+    const tenant = await newTenant();
+    const patch = (id: string, scheduled_at: string) =>
+      fetch(`${stack.publicUrl}/api/sessions/${id}`, {
+        method: 'PATCH',
+        headers: { authorization: `Bearer ${tenant.apiKey}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ scheduled_at }),
+      }).then((answer) => answer.json());
+    const due = new Date(Date.now() + 7_000).toISOString();
+    const sessions: SessionView[] = [];
+    // One machine a second, two seconds to build: so many by one time cannot be.
+    for (let n = 0; n < 9; n += 1)
+      sessions.push(await tenant.platform.createSession(sessionBody({ scheduled_at: due })));
+    const lateMs = sessions.map(({ plan }) => plan?.late_by_ms ?? -1);
+    expect(lateMs[0]).toBe(0);
+    expect(lateMs[8]).toBeGreaterThan(1_000);
+    expect(Date.parse(sessions[8]?.plan?.ready_by ?? '') - Date.parse(due)).toBe(lateMs[8]);
+    const { session_id } = sessions[8] as SessionView;
+    const hour = new Date(Date.now() + 3_600_000).toISOString();
+    expect(await patch(session_id, hour)).toMatchObject({ plan: { ready_by: hour, late_by_ms: 0 } });
+    expect(await patch(session_id, due)).toMatchObject({ plan: { late_by_ms: expect.any(Number) } });
+    expect(await patch(session_id, inDays(91))).toMatchObject({ status: 422, errors: [{ field: 'scheduled_at' }] });
+    for (const session of sessions) await tenant.platform.deleteSession(session.session_id);
+  });
+
   test('placement on join: nothing runs until the candidate comes, then it runs where the candidate came in', async () => {
     const tenant = await newTenant();
     const session = await tenant.platform.createSession(sessionBody({ region: 'syd', placement: 'on_join' }));
@@ -159,10 +202,14 @@ describe('the planning half of the fleet', () => {
   test('at the limit: 429 with Retry-After, or a place in the queue that is served when one ends', async () => {
     const tenant = await newTenant({ maxLive: 1 });
     const first = await tenant.platform.createSession(sessionBody(), { prefer: 'wait=10' });
-    const refused = await problemOf(tenant.platform.createSession(sessionBody()));
-    expect([refused.status, refused.body.code]).toEqual([429, 'tenant_quota_exceeded']);
+    expect(await refusalOf(tenant)).toEqual([429, 'tenant_quota_exceeded', true]);
     const queued = await tenant.platform.createSession(sessionBody({ admission: 'queue' }));
     expect(queued).toMatchObject({ status: 'pending', join_token: null, queue: { position: 1 } });
+    expect(queued.queue?.estimate_ms).toBeGreaterThan(0);
+    const second = await tenant.platform.createSession(sessionBody({ admission: 'queue' }));
+    expect(second.queue?.position).toBe(2);
+    expect(second.queue?.estimate_ms).toBeGreaterThan(queued.queue?.estimate_ms ?? 0);
+    await tenant.platform.deleteSession(second.session_id);
     await tenant.platform.deleteSession(first.session_id);
     const admitted = await tenant.platform.waitFor(queued.session_id, (s) => s.status === 'ready', 15_000);
     expect(admitted.queue).toBeNull();
@@ -175,11 +222,9 @@ describe('the planning half of the fleet', () => {
     stack.cloud.fly.setCapacity('jnb', 'none');
     const first = await tenant.platform.createSession(sessionBody({ region: 'jnb' }), { prefer: 'wait=10' });
     expect(first).toMatchObject({ status: 'failed', reason: 'no_capacity' });
-    const refused = await problemOf(tenant.platform.createSession(sessionBody({ region: 'jnb' })));
-    expect([refused.status, refused.body.code]).toEqual([503, 'no_capacity']);
+    expect(await refusalOf(tenant, { region: 'jnb' })).toEqual([503, 'no_capacity', true]);
   });
 
-  const inDays = (days: number) => new Date(Date.now() + days * 86_400_000).toISOString();
   test.each<[string, Record<string, unknown>]>([
     ['region', { region: 'xyz' }],
     ['region.1', { region: ['fra', 'xyz'] }],
@@ -198,5 +243,35 @@ describe('the planning half of the fleet', () => {
     const platform = createPlatform(stack.publicUrl, stack.tenant.apiKey);
     const { status, body: problem } = await problemOf(platform.createSession(sessionBody(body)));
     expect([status, problem.errors]).toEqual([422, expect.arrayContaining([expect.objectContaining({ field })])]);
+  });
+
+  test('a deploy with another image: the pool is replaced one by one, the live interview goes on where it is', async () => {
+    const tenant = await newTenant({ floor: 2 });
+    await ready(tenant, 2);
+    const session = await tenant.platform.createSession(sessionBody(), { prefer: 'wait=10' });
+    await ready(tenant, 2);
+    const before = (await resting(tenant, 2)).map(({ id }) => id);
+    const digest = `sha256:${'d'.repeat(64)}`;
+    const image = `registry.fly.io/greenroom-worker@${digest}`;
+    stack.cloud.fly.registerImage(image, { inProcess: () => ({ stop: () => undefined }), digest });
+    await stack.addOrchestrator({ WORKER_IMAGE: image });
+    expect(await stack.orchestrators.shift()?.stop()).toBe(0);
+    const standby = () =>
+      db
+        .query(
+          "select image, fly_machine_id from public.machines where tenant_id = $1 and session_id is null and state = 'created'",
+          [tenant.id],
+        )
+        .then(({ rows }) => rows);
+    await until('the pool is of the new image', async () => {
+      const rows = await standby();
+      return rows.length === 2 && rows.every((row) => row.image === image);
+    });
+    const { rows: given } = await db.query('select reason from public.machines where fly_machine_id = any ($1)', [
+      before,
+    ]);
+    expect(given).toEqual([{ reason: 'image_replaced' }, { reason: 'image_replaced' }]);
+    expect(await interviewOf(session)).toMatchObject({ outcome: 'completed' });
+    expect(await over(tenant, session.session_id)).toMatchObject({ fly_machine_id: session.fly_machine_id, epoch: 1 });
   });
 });

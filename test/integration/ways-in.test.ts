@@ -402,6 +402,22 @@ describe('onboarding', () => {
     });
   });
 
+  test.each<[string, string, object]>([
+    ['floor', 'pools/fra', { floor: 2, ceiling: 1 }],
+    ['floor', 'pools/fra', { floor: -1, ceiling: 1 }],
+    ['ceiling', 'pools/fra', { floor: 0, ceiling: 1_001 }],
+    ['ceiling', 'pools/fra', { floor: 0, ceiling: 1_000 }],
+    ['max_live_sessions', '', { max_live_sessions: 0 }],
+    ['max_duration_minutes', '', { max_duration_minutes: 0 }],
+    ['starts_per_minute', '', { starts_per_minute: 0 }],
+    ['max_standby', '', { max_standby: -1 }],
+    ['allowed_regions.1', '', { allowed_regions: ['fra', 'xyz'] }],
+  ])('%s is refused by name: %s %o', async (field, at, body) => {
+    const path = `/api/tenants/${acme.id}${at === '' ? '' : `/${at}`}`;
+    const refused = await world.send(path, { method: at === '' ? 'PATCH' : 'PUT', as: world.operatorToken, body });
+    expect([refused.status, refused.json.errors], refused.text).toEqual([422, [expect.objectContaining({ field })]]);
+  });
+
   test('each quota has its own refusal', async () => {
     const { json } = await create({
       ...{ slug: 'small', name: 'Small', max_live_sessions: 1, max_duration_minutes: 30, starts_per_minute: 100 },

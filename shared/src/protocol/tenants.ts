@@ -40,7 +40,8 @@ const settingFields = {
 
 /** What only platform operators may change. */
 const quotaFields = {
-  max_live_sessions: z.number().int().min(0).max(100_000).optional(),
+  /** To let nobody in, suspend the tenant. */
+  max_live_sessions: z.number().int().min(1).max(100_000).optional(),
   max_duration_minutes: z.number().int().min(1).max(180).optional(),
   starts_per_minute: z.number().int().min(1).max(100_000).nullable().optional(),
   max_standby: z.number().int().min(0).max(10_000).optional(),
