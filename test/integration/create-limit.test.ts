@@ -128,6 +128,9 @@ describe('two orchestrators under Fly’s limits', () => {
     const askedMs = Date.now();
     await post(tenant, 1);
     await until('Fly has refused it', () => refusedByFly(tenant).length === 1);
+    expect(refusedByFly(tenant)).toMatchObject([
+      { fly_request_id: expect.stringMatching(/^[0-9A-Z]{26}-/), machine_name: expect.stringMatching(/^gr-/) },
+    ]);
     await createPlatform(stack.orchestrators[1]?.url ?? '', tenant.apiKey).createSession(sessionBody());
     await spread([tenant.appName], 2);
     for (const { createdAtMs } of machinesAt(tenant.appName)) expect(createdAtMs - askedMs).toBeGreaterThan(2_900);

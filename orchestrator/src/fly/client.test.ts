@@ -91,6 +91,17 @@ test("an error is logged with Fly's request id, and without the token", async ()
   expect(lines.join()).not.toContain('fo1_secret');
 });
 
+test.each([400, 401, 404, 408, 409, 412, 422, 429, 503])(
+  "an HTTP %i stands in the log of a normal day with Fly's request id, and with the name that was to be created",
+  async (status) => {
+    const { client, lines } = await startScript((_q, response) => json(response, status, { error: 'no' }));
+    await client.create('app-1', { name: 'gr-1', config: {} });
+    expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+      { fly_request_id: '01FLY', status_code: status, machine_name: 'gr-1', path: '/apps/app-1/machines' },
+    ]);
+  },
+);
+
 test('a list that is no list is a failure, not an empty list', async () => {
   const { client } = await startScript((_q, response) => json(response, 200, { error: 'odd' }));
   expect((await client.list('app-1')).kind).toBe('ambiguous');
