@@ -2,14 +2,14 @@ import { createHash } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { build, type Plugin } from 'esbuild';
+import { rehearse } from './rehearse.ts';
 
 /**
  * Bundles the worker into one file, as the image runs it.
  *
  * CommonJS, because Node parses and starts it faster than ES modules; modules behind `await import()` stay unevaluated
  * until they are asked for, but V8 still scans the whole file at every boot and keeps its text, so what is never used is
- * left out: see `replacements`. With `NODE_COMPILE_CACHE` set to a folder that the image fills by one start of the bundle,
- * even that scan is saved.
+ * left out: see `replacements`. Even that scan is saved by a rehearsal (rehearse.ts).
  */
 export interface BuiltWorker {
   /** Absolute path of the bundle. */
@@ -63,5 +63,6 @@ export async function buildWorker(outdir: string): Promise<BuiltWorker> {
 
 if (process.argv[1] === import.meta.filename) {
   const { file, digest } = await buildWorker(process.argv[2] ?? path.join(import.meta.dirname, 'dist'));
-  process.stdout.write(`${file} ${digest}\n`);
+  const { NODE_COMPILE_CACHE } = await rehearse(file);
+  process.stdout.write(`${file} ${digest}\nNODE_COMPILE_CACHE=${NODE_COMPILE_CACHE}\n`);
 }

@@ -7,6 +7,7 @@ import { publicPart } from '@greenroom/local-cloud/supabase/tokens.ts';
 import { stop as stopBuilder } from 'esbuild';
 import { buildClient } from '../../client/build.ts';
 import { buildWorker } from '../../session-worker/build.ts';
+import { rehearse } from '../../session-worker/rehearse.ts';
 import { serveFunction } from './edge-functions.ts';
 import { type DeploymentKeys, makeDeploymentKeys } from './keys.ts';
 import { type OrchestratorProcess, startOrchestrator } from './orchestrator-process.ts';
@@ -108,7 +109,11 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     const imageRef = `registry.fly.io/greenroom-worker@${image.digest}`;
     // Tenants' apps lie on networks of their own; at Fly an organisation's admin enables this once.
     cloud.fly.crossNetworkReplay.enable();
-    cloud.fly.registerImage(imageRef, { command: [process.execPath, image.file], digest: image.digest });
+    cloud.fly.registerImage(imageRef, {
+      command: [process.execPath, image.file],
+      digest: image.digest,
+      env: await rehearse(image.file),
+    });
     const environment: Record<string, string> = {
       PUBLIC_URL: cloud.fly.proxyUrl,
       DEPLOYMENT_ID: `local-${randomUUID().slice(0, 8)}`,

@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type BuiltWorker, buildWorker } from '../build.ts';
+import { rehearse } from '../rehearse.ts';
 import { type Candidate, connectCandidate } from '../test/candidate.ts';
 import { offerSdp, type Peers, startPeers } from '../test/peers.ts';
 
@@ -76,6 +77,17 @@ describe('the worker process', () => {
     const text = readFileSync(built.file, 'utf8');
     expect(text).not.toMatch(/GoTrueClient|RealtimeChannel|StorageFileApi|llhttp/);
     expect(text.length).toBeLessThan(600_000);
+  });
+
+  test('rehearsed, it leaves compiled code behind, and an interview begins from that as from the text', async () => {
+    const environment = await rehearse(built.file);
+    expect(readdirSync(environment.NODE_COMPILE_CACHE, { recursive: true }).length).toBeGreaterThan(1);
+    const worker = start(environment);
+    await inCall(worker);
+  });
+
+  test('what cannot start cannot be rehearsed', async () => {
+    await expect(rehearse(path.join(dir, 'nothing.cjs'))).rejects.toThrow('could not be rehearsed (exit 1)');
   });
 
   test('SIGTERM in mid-call without an `end`: handed over, 4409, exit 0, the call left alone', async () => {

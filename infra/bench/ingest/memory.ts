@@ -6,6 +6,7 @@ import path from 'node:path';
 import { freePort } from '@greenroom/local-cloud/supabase/ports.ts';
 import { workerRuntime } from '@greenroom/orchestrator/fleet/machine-config.ts';
 import { buildWorker } from '../../../session-worker/build.ts';
+import { rehearse } from '../../../session-worker/rehearse.ts';
 import { type Candidate, connectCandidate } from '../../../session-worker/test/candidate.ts';
 import { candidateSpeech, reply, transcribed } from '../../../session-worker/test/conversation.ts';
 import { offerSdp, type Peers, startPeers } from '../../../session-worker/test/peers.ts';
@@ -85,6 +86,7 @@ export async function measureMemory(progress: (line: string) => void): Promise<M
         FLY_API_SOCKET: peers.flySocket,
         LOG_LEVEL: 'warn',
         ...workerRuntime,
+        ...(await rehearse(file)),
       },
       stdio: 'ignore',
     });
