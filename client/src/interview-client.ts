@@ -23,6 +23,7 @@ import { type UploadOptions, uploadKept } from './upload.ts';
  * C5  A page that finds a call under way and has no peer for it (it was reloaded), or one that never got its answer, offers
  *     the next call: nobody can join a call that another page has offered.
  * C6  What is not acknowledged when there is no socket any more is uploaded (upload.ts).
+ * C7  An end that the candidate asked for is asked for again after a reconnection: nobody presses the button twice.
  */
 export type InterviewState = 'connecting' | 'ready' | 'calling' | 'live' | 'reconnecting' | 'ended';
 
@@ -103,6 +104,7 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
   let socket: WebSocket | undefined;
   let peer: CallPeer | undefined;
   let fresh = true;
+  let ending = false;
   let peerOrdinal: number | undefined;
   let answeredOrdinal: number | undefined;
   let connectedOrdinal: number | undefined;
@@ -190,13 +192,14 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
           kept.upload = { url: message.transcript_url, token: message.transcript_token };
         kept.remove(message.acked);
         for (const entries of chunksOf(kept.all)) send({ type: 'transcript_update', entries });
+        if (ending) return send({ type: 'end_session' });
         if (message.call_active) return resumeCall(message.ordinal);
         setState('ready');
         return callOrTell(message.ordinal);
       case 'sdp_answer':
         return answer(message);
       case 'call_required':
-        return callOrTell(message.ordinal);
+        return ending ? undefined : callOrTell(message.ordinal);
       case 'transcript_ack':
         return kept.remove(message.item_ids);
       case 'transcript_entry':
@@ -232,7 +235,10 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
 
   return {
     connect,
-    end: () => send({ type: 'end_session' }),
+    end: () => {
+      ending = true;
+      send({ type: 'end_session' });
+    },
     dropSocket: () => socket?.close(3_000, 'dropped'),
     close: () => finish({ outcome: 'disconnected', reason: 'left' }),
     get state() {

@@ -106,4 +106,34 @@ describe('SIGTERM in a teardown', () => {
       phase.release();
     },
   );
+
+  test('once, while the room closes and the browser does not: the ending is told all the same', async () => {
+    const candidate = await inCall();
+    candidate.say({ type: 'end_session' });
+    candidate.socket.pause();
+    await until(() => served.peers.askedFor('POST /v1/realtime/hangup').length > 0);
+    served.worker.terminate();
+    expect(await served.exited).toBe(0);
+    expect(finishes()).toEqual([ended]);
+  });
+});
+
+describe('SIGTERM in a hand-over', () => {
+  test.each([
+    ['the last entries are written', 'POST /rest/v1/rpc/append_transcript'],
+    ['it is told that the machine leaves', 'POST /worker/v1/finish'],
+  ])('three times, while %s, and that never answers: gone within seconds, nothing hung up', async (_phase, route) => {
+    const candidate = await inCall();
+    const phase = hold(route);
+    for (const event of reply('item_2', 'item_1', 'Go on.')) served.peers.emit(event);
+    served.worker.terminate();
+    await until(() => phase.held && served.logged().includes('session concluded'));
+    const sinceMs = performance.now();
+    for (let n = 0; n < 2; n += 1) served.worker.terminate();
+    expect(await served.exited).toBe(0);
+    expect(performance.now() - sinceMs).toBeLessThan(6_000);
+    expect((await candidate.closed).code).toBe(4409);
+    expect(served.peers.askedFor('POST /v1/realtime/hangup')).toEqual([]);
+    phase.release();
+  });
 });

@@ -1,0 +1,136 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import type { FaultRule } from '../../infra/local-cloud/src/faults.ts';
+import { type Stack, startStack } from '../../infra/stack/stack.ts';
+import { callsFrom, expectFinished, saidIn, storedEntries } from '../support/conversation.ts';
+import { endOf, machinesOf, type RunningInterview, sessionBody, startInterview, until } from '../support/session.ts';
+
+/**
+ * What can befall an ending in each of its phases, with real processes: the ending stays what was asked for, the call is
+ * hung up, and the stored log is what was said.
+ */
+describe('in the phase of a teardown in which', () => {
+  let stack: Stack;
+
+  beforeAll(async () => {
+    stack = await startStack({
+      voice: { turns: 4, paceMs: 300 },
+      flyLimits: false,
+      transcriptUploads: true,
+      environment: {
+        LATE_TRANSCRIPT_MS: '1000',
+        HEARTBEAT_MS: '500',
+        HEARTBEAT_FLUSH_MS: '200',
+        LEASE_MS: '2500',
+        RECONCILE_TICK_MS: '500',
+        ABSENCE_GRACE_MS: '400',
+      },
+    });
+  });
+  afterEach(() => {
+    stack.cloud.voice.faults.clear();
+    stack.cloud.supabase.faults.clear();
+  });
+  afterAll(() => stack.stop());
+
+  const held = { kind: 'delay', delayMs: 1_200 } as const;
+  const rpc = (name: string): FaultRule => ({
+    on: 'supabase.rest',
+    name,
+    action: held,
+    match: { method: 'POST', path: `/rpc/${name}` },
+  });
+  const phases: Array<[string, string, () => void]> = [
+    ['the ending is told', 'worker_report', () => stack.cloud.supabase.faults.add(rpc('worker_report'))],
+    [
+      'the call is hung up',
+      'hangup',
+      () => stack.cloud.voice.faults.add({ on: 'realtime.hangup', name: 'hangup', action: held }),
+    ],
+    ['the hang-up is noted', 'record_call', () => stack.cloud.supabase.faults.add(rpc('record_call'))],
+    [
+      'the last entries are written',
+      'append_transcript',
+      () => stack.cloud.supabase.faults.add(rpc('append_transcript')),
+    ],
+    ['the last word is said', 'finish_session', () => stack.cloud.supabase.faults.add(rpc('finish_session'))],
+  ];
+  const firedOf = (name: string) =>
+    (stack.cloud.supabase.faults.fired[name] ?? 0) + (stack.cloud.voice.faults.fired[name] ?? 0);
+
+  /** The candidate ends the interview while the interviewer speaks; resolves when the phase is under way. */
+  const endedIn = async (name: string, arm: () => void) => {
+    const from = stack.cloud.voice.calls().length;
+    const delivered: number[] = [];
+    let replies = 0;
+    const interview = await startInterview(stack, sessionBody(), {
+      onDelivered: (left) => delivered.push(left),
+      onProviderEvent: ({ type }) => {
+        if (type === 'output_audio_buffer.started') replies += 1;
+      },
+    });
+    await until('the interviewer is in the middle of its second reply', () => replies === 2);
+    const before = firedOf(name);
+    arm();
+    interview.client.end();
+    await until('the phase is under way', () => firedOf(name) > before);
+    return { from, interview, delivered };
+  };
+  const strikeAll = ({ session }: RunningInterview, signal: NodeJS.Signals) => {
+    for (const machine of machinesOf(stack, session.session_id))
+      if (machine.state === 'started') stack.cloud.fly.killMachineProcess(machine.id, signal);
+  };
+
+  const strikes: Array<[string, (interview: RunningInterview) => Promise<void> | void]> = [
+    ['SIGTERM comes', (interview) => strikeAll(interview, 'SIGTERM')],
+    ['the machine is killed', (interview) => strikeAll(interview, 'SIGKILL')],
+    [
+      'Postgres goes away for two seconds',
+      async () => {
+        await stack.cloud.supabase.postgres.stop();
+        const sinceMs = performance.now();
+        await until('two seconds have passed', () => performance.now() - sinceMs > 2_000);
+        await stack.cloud.supabase.postgres.start();
+      },
+    ],
+  ];
+  const all = strikes.flatMap(([what, strike]) =>
+    phases.map(([when, name, arm]) => [when, what, name, arm, strike] as const),
+  );
+
+  test.each(all)('%s, %s', async (_when, what, name, arm, strike) => {
+    const { from, interview, delivered } = await endedIn(name, arm);
+    await strike(interview);
+    await interview.ended;
+    await until('the browser has handed in what it kept', () => delivered.length === 1);
+    expect(delivered).toEqual([0]);
+    const ended = await endOf(stack, interview.session.session_id);
+    expect(ended).toMatchObject({ status: 'completed', reason: 'ended_by_candidate' });
+    await until('its calls are over', () => callsFrom(stack, from).every((call) => call.state === 'ended'));
+    const seen = (await storedEntries(stack, interview.session.session_id)).map(({ item_id, speaker, text }) => ({
+      item_id,
+      speaker,
+      text,
+    }));
+    const lines = saidIn(callsFrom(stack, from));
+    const said = lines.map(({ item_id, speaker, text }) => ({ item_id, speaker, text }));
+    // The sentence in which a killed machine's call was cut off: nobody else had heard it to its end.
+    const whole = lines
+      .filter((line) => !line.interrupted)
+      .map(({ item_id, speaker, text }) => ({ item_id, speaker, text }));
+    if (what === 'the machine is killed' && seen.length < said.length) expect(seen).toEqual(whole);
+    else expect(seen).toEqual(said);
+  });
+
+  test('a machine is asked to leave, and Postgres is away: the interview goes on elsewhere, whole', async () => {
+    const from = stack.cloud.voice.calls().length;
+    const interview = await startInterview(stack);
+    await until('the conversation is under way', () => interview.said() >= 2);
+    await stack.cloud.supabase.postgres.stop();
+    strikeAll(interview, 'SIGTERM');
+    await until('two more answers are given meanwhile', () => answers(from) >= 3);
+    await stack.cloud.supabase.postgres.start();
+    await expectFinished(stack, interview, from);
+  });
+  const answers = (from: number) =>
+    callsFrom(stack, from).flatMap(({ said }) => said.filter(({ speaker }) => speaker === 'candidate')).length;
+});
