@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { FaultAction } from '../../infra/local-cloud/src/faults.ts';
 import { type Stack, startStack } from '../../infra/stack/stack.ts';
+import { expectWhole, storedEntries } from '../support/conversation.ts';
 import { endOf, machinesOf, platformOf, saidAtProvider, startInterview, until } from '../support/session.ts';
 
 /** The outside fails in the ways it really fails; each time the ending says why and nothing stays behind. */
@@ -46,6 +47,22 @@ describe('when the outside fails', () => {
       expect(await interview.ended).toEqual({ outcome: 'failed', reason });
       expect(interview.problems).toContain(reason);
       expect(await endOf(stack, interview.session.session_id)).toMatchObject({ status: 'failed', reason });
+      expect(await storedEntries(stack, interview.session.session_id)).toEqual([]);
+    },
+  );
+
+  test.each(providerFailures)(
+    'a voice provider that answers %s for the second call: what was said in the first is kept, and that reason',
+    async (_name, on, action, reason) => {
+      const from = stack.cloud.voice.calls().length;
+      const interview = await startInterview(stack);
+      await until('the conversation has begun', () => interview.said() > 1);
+      stack.cloud.voice.faults.add({ on, action, ...always });
+      await stack.cloud.voice.script.loseCall(stack.cloud.voice.calls().at(-1)?.id ?? '');
+      expect(await interview.ended).toEqual({ outcome: 'failed', reason });
+      await endOf(stack, interview.session.session_id);
+      const stored = await expectWhole(stack, interview.session.session_id, from);
+      expect(stored.length).toBeGreaterThan(1);
     },
   );
 
