@@ -127,7 +127,13 @@ describe('two orchestrators under Fly’s limits', () => {
     });
     const askedMs = Date.now();
     await post(tenant, 1);
-    await until('Fly has refused it', () => refusedByFly(tenant).length === 1);
+    await until('everybody knows that Fly has refused it', async () => {
+      const { rows } = await db.query(
+        "select next_create_at > now() + interval '3 s' as slowed from public.tenant_apps where name = $1",
+        [tenant.appName],
+      );
+      return rows[0].slowed;
+    });
     expect(refusedByFly(tenant)).toMatchObject([
       { fly_request_id: expect.stringMatching(/^[0-9A-Z]{26}-/), machine_name: expect.stringMatching(/^gr-/) },
     ]);

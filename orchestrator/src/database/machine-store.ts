@@ -119,6 +119,13 @@ export function createMachineStore(database: Database, options: MachineStoreOpti
     /** Just before the call to Fly: false means another has it, or it is not wanted any more. */
     keepIntent: (machineId: string): Promise<boolean> =>
       call('keep_intent', { p_machine_id: machineId, ...taker }, z.boolean()),
+    /** It is ours while we wait for that long before the next try: nobody else may try sooner. False: another has it. */
+    holdIntent: (machineId: string, waitMs: number): Promise<boolean> =>
+      call(
+        'keep_intent',
+        { p_machine_id: machineId, ...taker, p_taken_ms: intentTakenMs + Math.ceil(waitMs) },
+        z.boolean(),
+      ),
     /** Answers the state of its row: `destroying` and later mean it is not wanted any more. */
     recordCreated: (machineId: string, flyMachineId: string, region: string) =>
       call(

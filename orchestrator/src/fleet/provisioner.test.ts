@@ -22,6 +22,7 @@ interface Script {
   creates: CreateOutcome[];
   lookups?: ListOutcome[];
   keeps?: boolean[];
+  holds?: boolean[];
   /** State of the row after its creation was recorded. */
   state?: MachineState;
 }
@@ -31,11 +32,16 @@ function make(script: Script) {
   const clock = createFakeClock();
   const calls: string[] = [];
   const next: Intent[] = [];
+  const heldMs: number[] = [];
   const provisioner = createProvisioner({
     machines: {
       keepIntent: async (id) => {
         calls.push('keep');
         return id !== '' && (script.keeps?.shift() ?? true);
+      },
+      holdIntent: async (_id, waitMs) => {
+        heldMs.push(waitMs);
+        return script.holds?.shift() ?? true;
       },
       recordCreated: async (_id, fly, region) => {
         calls.push(`created ${fly} ${region}`);
@@ -83,7 +89,7 @@ function make(script: Script) {
     await clock.advance(forMs);
     return calls;
   };
-  return { clock, calls, provisioner, run };
+  return { clock, calls, heldMs, provisioner, run };
 }
 
 describe('an intent', () => {
@@ -176,6 +182,14 @@ describe('create refused:', () => {
     const { run } = make({ creates: [{ kind: 'rateLimited', retryAfterMs: 3_000 }] });
     expect(await run(makeIntent(), 2_999)).toEqual(['keep', 'create fra']);
     expect(await run(makeIntent(), 1)).toEqual(['keep', 'create fra', 'keep', 'create fra', `created ${flyId} fra`]);
+  });
+
+  test('while it waits for that time the intent is its own; one that another has taken is left alone', async () => {
+    const creates = () => [{ kind: 'rateLimited' as const, retryAfterMs: 30_000 }];
+    const { run, heldMs } = make({ creates: creates() });
+    await run();
+    expect(heldMs).toEqual([30_000]);
+    expect(await make({ creates: creates(), holds: [false] }).run()).toEqual(['keep', 'create fra']);
   });
 
   test('a busy host is tried again a few times, then the next region', async () => {

@@ -22,6 +22,8 @@ import { createBody, type MachineTemplate } from './machine-config.ts';
  *     or that is not wanted any more, is left alone.
  * P3  While it is unsure whether a machine exists, nothing is created under another name.
  * P4  Whoever gives up leaves the row as it is: any orchestrator's scan takes it again, and the reaper bounds how long.
+ * P5  Who waits between two tries holds the intent for that long: another orchestrator that took it meanwhile would ask
+ *     sooner than Fly's Retry-After allows.
  */
 export interface Provisioner {
   /** Executes an intent in the background. One that is being executed here already is not started twice. */
@@ -33,7 +35,7 @@ export interface Provisioner {
 }
 
 export interface ProvisionerDeps {
-  machines: Pick<MachineStore, 'keepIntent' | 'recordCreated' | 'recordCreateFailed' | 'takeIntents'>;
+  machines: Pick<MachineStore, 'keepIntent' | 'holdIntent' | 'recordCreated' | 'recordCreateFailed' | 'takeIntents'>;
   fly: Pick<FlyClient, 'create' | 'get' | 'findByMetadata'>;
   endings: Pick<Endings, 'destroy'>;
   template: MachineTemplate;
@@ -144,6 +146,7 @@ export function createProvisioner(deps: ProvisionerDeps): Provisioner {
       const outcome = await fly.create(intent.app_name, createBody(intent, template));
       const step = await conclude(intent, outcome, tries);
       if (step.kind === 'over') return;
+      if (step.kind === 'again' && !(await machines.holdIntent(intent.machine_id, step.delayMs))) return; // P5
       if (step.kind === 'next') {
         intent = step.intent;
         tries = -1;

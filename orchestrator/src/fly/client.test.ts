@@ -30,7 +30,7 @@ async function startScript(handler: Handler) {
   await once(server, 'listening');
   const lines: string[] = [];
   const logger = createLogger({
-    level: 'debug',
+    level: 'info',
     component: 'test',
     destination: { write: (line) => void lines.push(line) },
   });
