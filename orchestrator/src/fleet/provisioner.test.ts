@@ -93,8 +93,13 @@ function make(script: Script) {
 }
 
 describe('an intent', () => {
-  test('is kept, then created, then recorded', async () => {
-    expect(await make({ creates: [] }).run()).toEqual(['keep', 'create fra', `created ${flyId} fra`]);
+  test('that has just been taken is created at once, then recorded', async () => {
+    expect(await make({ creates: [] }).run()).toEqual(['create fra', `created ${flyId} fra`]);
+  });
+
+  test('that has waited is kept, then created, then recorded', async () => {
+    const calls = await make({ creates: [] }).run(makeIntent({ wait_ms: 101 }));
+    expect(calls).toEqual(['keep', 'create fra', `created ${flyId} fra`]);
   });
 
   test('waits for its slot of the rate limit', async () => {
@@ -104,13 +109,13 @@ describe('an intent', () => {
   });
 
   test('that another has taken, or that is not wanted any more, is left alone', async () => {
-    expect(await make({ creates: [], keeps: [false] }).run()).toEqual(['keep']);
+    expect(await make({ creates: [], keeps: [false] }).run(makeIntent({ wait_ms: 101 }))).toEqual(['keep']);
   });
 
   test('is not executed twice at once', async () => {
     const { provisioner, run } = make({ creates: [] });
     provisioner.execute(makeIntent());
-    expect(await run()).toHaveLength(3);
+    expect(await run()).toHaveLength(2);
   });
 
   test('whose machine is not wanted any more when it comes is destroyed', async () => {
@@ -125,41 +130,34 @@ describe('create answered, but', () => {
       creates: [{ kind: 'ambiguous' }],
       lookups: [{ kind: 'listed', machines: [machine()] }],
     }).run();
-    expect(calls).toEqual(['keep', 'create fra', 'look', `created ${flyId} fra`]);
+    expect(calls).toEqual(['create fra', 'look', `created ${flyId} fra`]);
   });
 
   test('the reply was lost and nothing is found: the same name again, in the same region', async () => {
     const calls = await make({ creates: [{ kind: 'ambiguous' }] }).run();
-    expect(calls).toEqual(['keep', 'create fra', 'look', 'keep', 'create fra', `created ${flyId} fra`]);
+    expect(calls).toEqual(['create fra', 'look', 'keep', 'create fra', `created ${flyId} fra`]);
   });
 
   test('the lookup failed too: the same name again, never another', async () => {
     const calls = await make({ creates: [{ kind: 'ambiguous' }], lookups: [{ kind: 'ambiguous' }] }).run();
-    expect(calls).toEqual(['keep', 'create fra', 'look', 'keep', 'create fra', `created ${flyId} fra`]);
+    expect(calls).toEqual(['create fra', 'look', 'keep', 'create fra', `created ${flyId} fra`]);
   });
 
   test('the name is taken: its holder is adopted', async () => {
     const calls = await make({ creates: [{ kind: 'nameTaken', machineId: 'e28' }] }).run();
-    expect(calls).toEqual(['keep', 'create fra', 'created e28 fra']);
+    expect(calls).toEqual(['create fra', 'created e28 fra']);
   });
 
   test('it was claimed meanwhile: the intent is over, nothing is created again', async () => {
-    const calls = await make({ creates: [{ kind: 'ambiguous' }], keeps: [true, false] }).run();
-    expect(calls).toEqual(['keep', 'create fra', 'look', 'keep']);
+    const calls = await make({ creates: [{ kind: 'ambiguous' }], keeps: [false] }).run();
+    expect(calls).toEqual(['create fra', 'look', 'keep']);
   });
 });
 
 describe('create refused:', () => {
   test('no capacity goes on to the next nearest region', async () => {
     const calls = await make({ creates: [{ kind: 'noCapacity' }] }).run();
-    expect(calls).toEqual([
-      'keep',
-      'create fra',
-      'failed no_capacity → ams',
-      'keep',
-      'create ams',
-      `created ${flyId} fra`,
-    ]);
+    expect(calls).toEqual(['create fra', 'failed no_capacity → ams', 'create ams', `created ${flyId} fra`]);
   });
 
   test('no capacity anywhere ends the session after a bounded number of attempts', async () => {
@@ -180,8 +178,8 @@ describe('create refused:', () => {
 
   test('too many requests: the same name again after the time Fly named', async () => {
     const { run } = make({ creates: [{ kind: 'rateLimited', retryAfterMs: 3_000 }] });
-    expect(await run(makeIntent(), 2_999)).toEqual(['keep', 'create fra']);
-    expect(await run(makeIntent(), 1)).toEqual(['keep', 'create fra', 'keep', 'create fra', `created ${flyId} fra`]);
+    expect(await run(makeIntent(), 2_999)).toEqual(['create fra']);
+    expect(await run(makeIntent(), 1)).toEqual(['create fra', 'keep', 'create fra', `created ${flyId} fra`]);
   });
 
   test('while it waits for that time the intent is its own; one that another has taken is left alone', async () => {
@@ -199,7 +197,7 @@ describe('create refused:', () => {
   });
 
   test.each(['fatal', 'unauthorized'] as const)('%s ends the session, and no other region is tried', async (kind) => {
-    expect(await make({ creates: [{ kind }] }).run()).toEqual(['keep', 'create fra', 'failed fly_refused → end']);
+    expect(await make({ creates: [{ kind }] }).run()).toEqual(['create fra', 'failed fly_refused → end']);
   });
 });
 

@@ -19,7 +19,8 @@ import { createBody, type MachineTemplate } from './machine-config.ts';
  * P1  The row is there before the call, and its name is the machine's name: whatever is lost or repeated, Fly holds at
  *     most one machine for a row.
  * P2  `keep_intent` (compare-and-set) stands right before every create: an intent that another orchestrator has taken,
- *     or that is not wanted any more, is left alone.
+ *     or that is not wanted any more, is left alone. The one that has just come from the database, and waits for no slot,
+ *     was taken in that very answer: it is created at once, a round trip sooner.
  * P3  While it is unsure whether a machine exists, nothing is created under another name.
  * P4  Whoever gives up leaves the row as it is: any orchestrator's scan takes it again, and the reaper bounds how long.
  * P5  Who waits between two tries holds the intent for that long: another orchestrator that took it meanwhile would ask
@@ -45,6 +46,8 @@ export interface ProvisionerDeps {
   onChange: (sessionId: string) => void;
 }
 
+/** An intent in our hands no longer than this is as it was when it was taken: a small part of `intentTakenMs`. */
+const freshMs = 100;
 const triesPerRun = 10;
 const patientTries = 3;
 const maxRegions = 5;
@@ -139,9 +142,11 @@ export function createProvisioner(deps: ProvisionerDeps): Provisioner {
   /** One intent, from its slot to its machine or its end; follows it through its next attempts. */
   const run = async (first: Intent): Promise<void> => {
     let intent = first;
+    let heldSinceMs = clock.monotonicMs();
     await clock.sleep(intent.wait_ms, stopping.signal);
     for (let tries = 0; tries < triesPerRun; tries += 1) {
-      if (!(await machines.keepIntent(intent.machine_id))) return; // P2
+      const isFresh = tries === 0 && clock.monotonicMs() - heldSinceMs <= freshMs;
+      if (!isFresh && !(await machines.keepIntent(intent.machine_id))) return; // P2
       crashPoint('create.kept');
       const outcome = await fly.create(intent.app_name, createBody(intent, template));
       const step = await conclude(intent, outcome, tries);
@@ -149,6 +154,7 @@ export function createProvisioner(deps: ProvisionerDeps): Provisioner {
       if (step.kind === 'again' && !(await machines.holdIntent(intent.machine_id, step.delayMs))) return; // P5
       if (step.kind === 'next') {
         intent = step.intent;
+        heldSinceMs = clock.monotonicMs();
         tries = -1;
       }
       await clock.sleep(step.kind === 'next' ? intent.wait_ms : step.delayMs, stopping.signal);
