@@ -1,4 +1,4 @@
-import type { TranscriptEntryInput } from '@greenroom/shared/protocol/transcript.ts';
+import { maxEntryText, type TranscriptEntryInput } from '@greenroom/shared/protocol/transcript.ts';
 
 /**
  * The browser's own copies of the transcript: redundancy for the worker's log, taken from the provider's data channel.
@@ -11,12 +11,24 @@ export interface EntryCollector {
   take(event: Record<string, unknown>): TranscriptEntryInput | undefined;
 }
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is taken out
+const controlCharacters = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/gu;
+/** As the worker cleans the sideband's: an entry that is refused would take those sent with it along. */
+const cleanText = (text: string): string =>
+  text.replaceAll(controlCharacters, '').slice(0, maxEntryText).toWellFormed();
+
 export function createEntryCollector(ordinal: number): EntryCollector {
   const previous = new Map<string, string | null>();
   const entry = (itemId: string, speaker: 'ai' | 'candidate', text: unknown): TranscriptEntryInput | undefined => {
     if (typeof text !== 'string' || text === '') return undefined;
     const before = previous.get(itemId);
-    return { ordinal, item_id: itemId, speaker, text, ...(before === undefined ? {} : { previous_item_id: before }) };
+    return {
+      ordinal,
+      item_id: itemId,
+      speaker,
+      text: cleanText(text),
+      ...(before === undefined ? {} : { previous_item_id: before }),
+    };
   };
   return {
     take: (event) => {

@@ -36,6 +36,8 @@ export interface Peers {
   readonly flySocket: string;
   readonly session: { id: string; tenantId: string; machineId: string };
   readonly asked: Asked[];
+  /** Everything the worker did towards its peers, in order: routes of requests, `sideband`, `say <type>` on it. */
+  readonly journal: string[];
   /** Requests to a route, e.g. `POST /worker/v1/finish`. */
   askedFor(route: string): Asked[];
   /** Entries that the database has, by `ordinal/item_id`. */
@@ -93,6 +95,7 @@ export async function startPeers({ deadlines = {}, session: more = {} }: PeersOp
   const session = { id: randomUUID(), tenantId: randomUUID(), machineId: randomUUID() };
   const flySocket = path.join(tmpdir(), `gr-${randomUUID().slice(0, 8)}.sock`);
   const asked: Asked[] = [];
+  const journal: string[] = [];
   const stored = new Map<string, Record<string, unknown>>();
   const bent = new Map<string, Route>();
   const sidebands: WebSocket[] = [];
@@ -148,6 +151,7 @@ export async function startPeers({ deadlines = {}, session: more = {} }: PeersOp
     };
     asked.push(one);
     const route = routeOf(method, pathname);
+    journal.push(route);
     const reply = (await bent.get(route)?.(one)) ?? (await usual[route]?.(one)) ?? { status: 404 };
     if (reply.status === 0) return void request.socket.destroy();
     write(response, reply);
@@ -166,9 +170,11 @@ export async function startPeers({ deadlines = {}, session: more = {} }: PeersOp
     if (reply) return void socket.end(`HTTP/1.1 ${reply.status} No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`);
     sideband.handleUpgrade(request, socket, head, (ws) => {
       sidebands.push(ws);
+      journal.push('sideband');
       ws.on('message', (data) => {
         const said = JSON.parse(String(data)) as Record<string, unknown>;
         saidOnSideband.push(said);
+        journal.push(`say ${said.type}`);
         if (said.type === 'session.update' && peers.echoUpdates)
           ws.send(JSON.stringify({ type: 'session.updated', session: {} }));
       });
@@ -193,6 +199,7 @@ export async function startPeers({ deadlines = {}, session: more = {} }: PeersOp
     flySocket,
     session,
     asked,
+    journal,
     stored,
     sidebands,
     saidOnSideband,
