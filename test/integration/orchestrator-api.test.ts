@@ -549,10 +549,10 @@ describe('events', () => {
 
 describe('the transcript of a session in which nobody spoke', () => {
   test.each([
-    ['application/json', 'application/json', /"entries":\[\]/],
-    ['text/plain', 'text/plain', /^$/],
-    ['text/vtt', 'text/vtt', /^WEBVTT\n$/],
-  ])('as %s', async (accept, type, body) => {
+    ['application/json', 'application/json', /"simulated":true,"entries":\[\]/],
+    ['text/plain', 'text/plain', /^\[Simulation: [^\n]*\]\n$/],
+    ['text/vtt', 'text/vtt', /^WEBVTT\n\nNOTE Simulation: [^\n]*\n$/],
+  ])('as %s: nothing but that it was a simulation', async (accept, type, body) => {
     const { session } = await create();
     const answer = await send(`/api/sessions/${session.session_id}/transcript`, { headers: { accept } });
     expect(answer.status, answer.text).toBe(200);

@@ -2,7 +2,15 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { FaultRule } from '../../infra/local-cloud/src/faults.ts';
 import { type Stack, startStack } from '../../infra/stack/stack.ts';
 import { callsFrom, expectFinished, saidIn, storedEntries } from '../support/conversation.ts';
-import { endOf, machinesOf, type RunningInterview, sessionBody, startInterview, until } from '../support/session.ts';
+import {
+  endOf,
+  machinesOf,
+  platformOf,
+  type RunningInterview,
+  sessionBody,
+  startInterview,
+  until,
+} from '../support/session.ts';
 
 /**
  * What can befall an ending in each of its phases, with real processes: the ending stays what was asked for, the call is
@@ -130,6 +138,31 @@ describe('in the phase of a teardown in which', () => {
     await until('two more answers are given meanwhile', () => answers(from) >= 3);
     await stack.cloud.supabase.postgres.start();
     await expectFinished(stack, interview, from);
+  });
+
+  test('Postgres is away while the candidate connects: the browser tries until it is there', async () => {
+    const from = stack.cloud.voice.calls().length;
+    const session = await platformOf(stack).createSession(sessionBody());
+    await platformOf(stack).waitFor(session.session_id, ({ status }) => status === 'ready', 15_000);
+    await stack.cloud.supabase.postgres.stop();
+    const interview = await startInterview(stack, {}, {}, session);
+    const sinceMs = performance.now();
+    await until('two seconds have passed', () => performance.now() - sinceMs > 2_000);
+    await stack.cloud.supabase.postgres.start();
+    await expectFinished(stack, interview, from);
+  });
+
+  test('Postgres is away while the result is made: it is made all the same', async () => {
+    const from = stack.cloud.voice.calls().length;
+    const asked = () => stack.cloud.voice.faults.fired.responses ?? 0;
+    const before = asked();
+    stack.cloud.voice.faults.add({ on: 'responses', action: { kind: 'delay', delayMs: 1_500 } });
+    const interview = await startInterview(stack);
+    await expectFinished(stack, interview, from);
+    await until('the model is asked', () => asked() > before);
+    await strikes[2]?.[1](interview);
+    const result = await platformOf(stack).result(interview.session.session_id, 60_000);
+    expect(result).toMatchObject({ status: 'done', human_reviewed: false });
   });
   const answers = (from: number) =>
     callsFrom(stack, from).flatMap(({ said }) => said.filter(({ speaker }) => speaker === 'candidate')).length;

@@ -76,6 +76,8 @@ describe('a transcript', () => {
       'Interviewer: Hello\n\nCandidate: Hi\n',
     );
     expect(asText([])).toBe('');
+    expect(asText([entry({})], true)).toMatch(/^\[Simulation: .+\]\n\nInterviewer: /);
+    expect(asVtt([], true)).toMatch(/^WEBVTT\n\nNOTE Simulation: .+\n$/);
   });
 
   test('as WebVTT has a cue per entry, calls after each other, and no markup from the text', () => {

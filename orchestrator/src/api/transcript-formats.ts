@@ -3,9 +3,14 @@ import type { StoredTranscriptEntry } from '@greenroom/shared/protocol/transcrip
 /** A transcript as people read it. Entries come in the conversation's order. */
 const names = { ai: 'Interviewer', candidate: 'Candidate' } as const;
 
+const simulation = 'Simulation: the voice came from a local stand-in, not from an AI provider.';
+
 /** `Interviewer: …`, a paragraph per entry. */
-export const asText = (entries: readonly StoredTranscriptEntry[]): string =>
-  entries.map((entry) => `${names[entry.speaker]}: ${entry.text}\n`).join('\n');
+export const asText = (entries: readonly StoredTranscriptEntry[], simulated = false): string =>
+  [
+    ...(simulated ? [`[${simulation}]\n`] : []),
+    ...entries.map((entry) => `${names[entry.speaker]}: ${entry.text}\n`),
+  ].join('\n');
 
 const two = (n: number): string => String(n).padStart(2, '0');
 
@@ -28,7 +33,7 @@ const escapeVtt = (text: string): string =>
  * WebVTT with a cue per entry. Times are those of the entry's call, and calls follow each other: each begins where the
  * one before it ended. An entry without times stands where the one before it ended, for a moment.
  */
-export function asVtt(entries: readonly StoredTranscriptEntry[]): string {
+export function asVtt(entries: readonly StoredTranscriptEntry[], simulated = false): string {
   let offsetMs = 0;
   let endMs = 0;
   let ordinal = entries[0]?.ordinal;
@@ -42,5 +47,5 @@ export function asVtt(entries: readonly StoredTranscriptEntry[]): string {
     endMs = Math.max(endMs, to);
     return `${entry.sequence_number}\n${vttTime(from)} --> ${vttTime(to)}\n<v ${names[entry.speaker]}>${escapeVtt(entry.text)}`;
   });
-  return `${['WEBVTT', ...cues].join('\n\n')}\n`;
+  return `${['WEBVTT', ...(simulated ? [`NOTE ${simulation}`] : []), ...cues].join('\n\n')}\n`;
 }

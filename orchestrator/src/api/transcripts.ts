@@ -69,14 +69,14 @@ export const transcriptRoutes =
         if (!session) throw sessionNotFound();
         reply.header('vary', 'accept');
         if (format !== 'json') {
-          const body = format === 'text' ? asText(entries) : asVtt(entries);
+          const body = (format === 'text' ? asText : asVtt)(entries, session.simulated);
           return reply
             .type(contentTypes[format])
             .serializer((text: unknown) => text as string)
             .send(body as never);
         }
-        const { status, transcript_revision: revision, transcript_complete: complete } = session;
-        return { session_id: id, status, revision, complete, entries };
+        const { status, transcript_revision: revision, transcript_complete: complete, simulated } = session;
+        return { session_id: id, status, revision, complete, simulated, entries };
       },
     );
   };

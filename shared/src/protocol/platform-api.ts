@@ -204,6 +204,8 @@ export const transcriptView = z.object({
   /** Grows when entries arrive after the session was evaluated. */
   revision: z.number().int(),
   complete: z.boolean(),
+  /** True when the local voice provider spoke instead of a real one; the text and VTT forms begin with a note then. */
+  simulated: z.boolean(),
   entries: z.array(storedTranscriptEntry),
 });
 
