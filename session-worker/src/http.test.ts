@@ -91,6 +91,13 @@ describe('the door for outgoing HTTP', () => {
     await expect(http({ method: 'GET', url, timeoutMs: 1_000 })).rejects.toThrow('ECONNREFUSED');
   });
 
+  test('TLS is spoken where the URL says so', async () => {
+    const { http, url } = await serve((_request, response) => response.end());
+    await expect(http({ method: 'GET', url: url.replace('http:', 'https:'), timeoutMs: 1_000 })).rejects.toThrow(
+      /WRONG_VERSION_NUMBER|EPROTO/,
+    );
+  });
+
   test('a socket’s path takes the place of the host', async () => {
     const { http, url } = await serve(
       (request, response) => response.end(request.url),
