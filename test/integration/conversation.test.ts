@@ -165,13 +165,16 @@ describe('a conversation', () => {
       expect(callsFrom(stack, from)).toHaveLength(1);
     });
 
-    test('when the machine is killed while the candidate speaks', async () => {
+    test.each<[string, string]>([
+      ['candidate', 'input_audio_buffer.speech_started'],
+      ['interviewer', 'output_audio_buffer.started'],
+    ])('when the machine is killed while the %s speaks', async (_who, at) => {
       const from = callsBefore();
       let killed = false;
       let interview: RunningInterview | undefined;
       interview = await startInterview(stack, sessionBody(), {
         onProviderEvent: ({ type }) => {
-          if (type !== 'input_audio_buffer.speech_started' || killed || !interview) return;
+          if (type !== at || killed || !interview || interview.said() < 1) return;
           killed = true;
           stack.cloud.fly.killMachineProcess(machineOf(interview), 'SIGKILL');
         },
