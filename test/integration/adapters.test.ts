@@ -28,8 +28,24 @@ describe('provider adapters', () => {
     return callsFrom(stack, from);
   };
 
+  const credential = (method: 'PUT' | 'DELETE', body?: object) =>
+    fetch(`${stack.publicUrl}/api/tenants/${stack.tenant.id}/provider-credentials/openai`, {
+      method,
+      headers: {
+        authorization: `Bearer ${stack.operatorToken}`,
+        ...(body && { 'content-type': 'application/json' }),
+      },
+      ...(body && { body: JSON.stringify(body) }),
+    });
+
   test('Azure: minted with its own header, called with an ephemeral credential, filtered', async () => {
-    await interviewWith({ VOICE_PROVIDER: 'azure', OPENAI_BASE_URL: azure.url });
+    await stack.addOrchestrator({ VOICE_PROVIDER: 'azure', OPENAI_BASE_URL: azure.url });
+    // A tenant's key for OpenAI is none of Azure's business.
+    expect((await credential('PUT', { api_key: 'sk-of-a-tenant-at-openai' })).status).toBe(204);
+    const from = stack.cloud.voice.calls().length;
+    await expectFinished(stack, await startInterview(stack), from);
+    expect((await credential('DELETE')).status).toBe(204);
+    await stack.orchestrators.splice(0, 1)[0]?.stop();
     expect(azure.refused).toEqual([]);
     // The control: without Azure's ways, Azure refuses.
     const plain = await fetch(`${azure.url}/realtime/client_secrets`, {
@@ -46,15 +62,6 @@ describe('provider adapters', () => {
   });
 
   test("a tenant's own key makes its calls and its results, though ours is of no use", async () => {
-    const credential = (method: 'PUT' | 'DELETE', body?: object) =>
-      fetch(`${stack.publicUrl}/api/tenants/${stack.tenant.id}/provider-credentials/openai`, {
-        method,
-        headers: {
-          authorization: `Bearer ${stack.operatorToken}`,
-          ...(body && { 'content-type': 'application/json' }),
-        },
-        ...(body && { body: JSON.stringify(body) }),
-      });
     await stack.addOrchestrator({ OPENAI_API_KEY: 'sk-of-nobody-0123456789' });
     const set = await credential('PUT', { api_key: key });
     expect(set.status, await set.text()).toBeLessThan(300);

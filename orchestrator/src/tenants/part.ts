@@ -12,7 +12,7 @@ import { createProviderKeys } from './provider-keys.ts';
 
 /** Tenants as one part of the orchestrator: their rows, their Fly apps, their provider keys. */
 export interface TenantPartDeps {
-  config: Pick<Config, 'fly' | 'deadlines'>;
+  config: Pick<Config, 'fly' | 'deadlines' | 'voice'>;
   database: Database;
   fly: FlyApps;
   vault: Vault;
@@ -27,7 +27,7 @@ export function createTenantPart({ config, database, fly, vault, clock, logger }
   return {
     tenants,
     onboarding,
-    providerKeys: createProviderKeys(tenants, vault, clock),
+    providerKeys: createProviderKeys({ tenants, vault, clock, provider: config.voice.provider }),
     templates: createInterviewerTemplates(tenants),
     jobs,
   };

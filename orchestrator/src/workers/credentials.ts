@@ -3,6 +3,7 @@ import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import type { OpenCallResponse, wrongOrdinal } from '@greenroom/shared/protocol/worker-api.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { z } from 'zod';
+import type { Config } from '../config.ts';
 import type { CallOf, CallStore } from '../database/call-store.ts';
 import type { SessionRow } from '../database/rows.ts';
 import { crashPoint } from '../fleet/crash-points.ts';
@@ -25,6 +26,8 @@ export interface CallOpenerDeps {
   vault: Vault;
   clock: Clock;
   interviewer: InterviewerOptions;
+  /** Noted with each call. */
+  provider: Config['voice']['provider'];
   /** A tenant's own key at the provider. */
   providerKeys: Pick<ProviderKeys, 'of'>;
   templates: InterviewerTemplates;
@@ -52,7 +55,7 @@ const failureCodes = {
 export function createCallOpener(deps: CallOpenerDeps) {
   const { calls, voice, vault, clock, interviewer, providerKeys, templates } = deps;
   const openRow = async (of: CallOf): Promise<SessionRow> => {
-    const opened = await calls.open(of, 'openai').catch((error: unknown) => {
+    const opened = await calls.open(of, deps.provider).catch((error: unknown) => {
       const refused = error instanceof DatabaseError && error.sqlstate === noConsent;
       throw refused ? new AppError('consent_required', { cause: error }) : error;
     });

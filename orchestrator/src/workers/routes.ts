@@ -30,7 +30,7 @@ import type { Heartbeats } from './heartbeats.ts';
 import type { MachineIdentities } from './machine-identity.ts';
 
 /** The worker API, `/worker/v1`. `claim` is authorised by the machine's OIDC token, everything else by the worker token. */
-export interface WorkerRoutesDeps extends ClaimAnswerDeps, Omit<CallOpenerDeps, 'calls' | 'interviewer'> {
+export interface WorkerRoutesDeps extends ClaimAnswerDeps, Omit<CallOpenerDeps, 'calls' | 'interviewer' | 'provider'> {
   config: Config;
   machines: Pick<MachineStore, 'claim' | 'finish'>;
   calls: CallStore;
@@ -50,7 +50,7 @@ type Worker = WorkerClaims & { expiresAtMs: number };
 
 export function workerRoutes(deps: WorkerRoutesDeps): FastifyPluginAsyncZod {
   const { config, machines, calls, identities, heartbeats, endings, databaseTokens, clock, logger, onChange } = deps;
-  const openCall = createCallOpener({ ...deps, interviewer: config.voice });
+  const openCall = createCallOpener({ ...deps, interviewer: config.voice, provider: config.voice.provider });
 
   const refusals = (request: FastifyRequest, why: string, target?: string) =>
     deps

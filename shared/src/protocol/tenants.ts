@@ -129,7 +129,8 @@ export type ApiKeyView = z.output<typeof apiKeyView>;
 export const newApiKeyView = apiKeyView.extend({ key: z.string() });
 export const apiKeyList = z.object({ api_keys: z.array(apiKeyView) });
 
-export const providers = ['openai'] as const;
+/** Those a deployment may be set up for; a tenant's key counts where its provider is the deployment's. */
+export const providers = ['openai', 'azure'] as const;
 export const providerCredentialRequest = z.strictObject({
   // Header characters only: it travels in one.
   api_key: z.string().regex(/^[\x21-\x7e]{8,500}$/, 'must be 8–500 printable characters without spaces'),
