@@ -403,6 +403,7 @@ describe('onboarding', () => {
   });
 
   test.each<[string, string, object]>([
+    ['region', 'pools/xyz', { floor: 0, ceiling: 1 }],
     ['floor', 'pools/fra', { floor: 2, ceiling: 1 }],
     ['floor', 'pools/fra', { floor: -1, ceiling: 1 }],
     ['ceiling', 'pools/fra', { floor: 0, ceiling: 1_001 }],

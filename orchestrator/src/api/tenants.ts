@@ -197,7 +197,10 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
       async (request) => {
         const { actor } = await access.operator(request);
         const { id, region } = request.params;
-        if (!isRegion(region)) throw new AppError('not_found', { detail: 'No such region.' });
+        if (!isRegion(region))
+          throw new AppError('validation_failed', {
+            fields: [{ field: 'region', message: `${region} is not a region` }],
+          });
         const result = await tenants.putPool(id, region, request.body, actBy(request, actor));
         if (result.kind === 'not_found') throw tenantNotFound();
         if (result.kind === 'limit_exceeded')
