@@ -177,8 +177,9 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
     if (new Set(ids).size < sessions) violations.push('two requests got one session');
     const lost = await countLost(db, runs);
     for (const id of ids.filter((id) => violations.some((violation) => violation.includes(id)))) {
-      log(`seed ${seed}, session ${id}, for its candidate ${runs.find((run) => run.sessionId === id)?.end}:`);
-      for (const line of await eventsOf(db, id)) log(line);
+      const run = runs.find(({ sessionId }) => sessionId === id);
+      log(`seed ${seed}, session ${id}, for its candidate ${run?.end}:`);
+      for (const line of [...(await eventsOf(db, id)), ...(run?.steps ?? [])].sort()) log(line);
     }
     const outcomes: Record<string, number> = {};
     for (const { end } of runs) outcomes[end] = (outcomes[end] ?? 0) + 1;

@@ -11,6 +11,8 @@ export interface CandidateRun {
   acknowledged: Set<string>;
   /** How it ended for the candidate. */
   end: string;
+  /** What happened on the candidate's side, each with its time of day. */
+  steps: string[];
 }
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
@@ -62,11 +64,15 @@ export async function runCandidate(
   const platform = createPlatform(stack.publicUrl, apiKey);
   const session = await joinable(platform, await createSession(platform, body, untilMs), untilMs);
   const acknowledged = new Set<string>();
+  const steps: string[] = [];
   if (session.join_token === null)
-    return { sessionId: session.session_id, acknowledged, end: `${session.status}/${session.reason}` };
+    return { sessionId: session.session_id, acknowledged, steps, end: `${session.status}/${session.reason}` };
   const interview = startCandidate({
     websocketUrl: session.websocket_url,
     joinToken: session.join_token,
+    // What was said is nobody's business.
+    onStep: (step, detail) =>
+      steps.push(`  ${new Date().toISOString()} candidate: ${step}${step === 'said' ? '' : ` ${detail}`}`),
     onMessage: (message) => {
       if (message.type === 'transcript_ack') for (const id of message.item_ids) acknowledged.add(id);
     },
@@ -76,5 +82,5 @@ export async function runCandidate(
   });
   const end = await Promise.race([interview.ended.then(({ outcome, reason }) => `${outcome}/${reason}`), gaveUp]);
   interview.client.close();
-  return { sessionId: session.session_id, acknowledged, end };
+  return { sessionId: session.session_id, acknowledged, steps, end };
 }
