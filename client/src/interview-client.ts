@@ -24,6 +24,8 @@ import { type UploadOptions, uploadKept } from './upload.ts';
  *     the next call: nobody can join a call that another page has offered.
  * C6  What is not acknowledged when there is no socket any more is uploaded (upload.ts).
  * C7  An end that the candidate asked for is asked for again after a reconnection: nobody presses the button twice.
+ * C8  A call whose connection failed, or is not up some time after its answer, is given up for the next one: nobody else
+ *     knows that this browser hears nothing. A few times in a row, for each is a call at the provider.
  */
 export type InterviewState = 'connecting' | 'ready' | 'calling' | 'live' | 'reconnecting' | 'ended';
 
@@ -83,6 +85,10 @@ export interface InterviewClient {
 
 /** How long an answer that was under way when the socket dropped is waited for, ms (C5). */
 const answerWaitMs = 5_000;
+/** C8: how long a connection may take after its answer, ms. */
+const connectLimitMs = 15_000;
+/** C8: waits before the next call, ms; as many calls may fail in a row. */
+const callWaitsMs = [500, 1_000, 2_000, 4_000, 8_000];
 
 const finalCodes: Record<number, InterviewEnd> = {
   [closeCodes.normal]: { outcome: 'completed', reason: 'closed' },
@@ -109,6 +115,9 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
   let answeredOrdinal: number | undefined;
   let connectedOrdinal: number | undefined;
   let answerTimer: ReturnType<typeof setTimeout> | undefined;
+  /** C8. */
+  let callTimer: ReturnType<typeof setTimeout> | undefined;
+  let failedCalls = 0;
   let waitMs = firstWaitMs;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let giveUp: ReturnType<typeof setTimeout> | undefined;
@@ -128,6 +137,7 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
     clearTimeout(timer);
     clearTimeout(giveUp);
     clearTimeout(answerTimer);
+    clearTimeout(callTimer);
     peer?.close();
     socket?.close(1000);
     options.onEnd?.(end);
@@ -138,7 +148,11 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
   const startCall = async (ordinal: number) => {
     setState('calling');
     clearTimeout(answerTimer);
-    peer?.close();
+    clearTimeout(callTimer);
+    const last = peer;
+    // What it says while it closes is not about the call that follows.
+    peer = undefined;
+    last?.close();
     peerOrdinal = ordinal;
     const next = await options.createPeer();
     peer = next;
@@ -152,17 +166,27 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
     });
     next.onState((peerState) => {
       if (peer !== next) return;
-      if (peerState === 'connected') {
-        setState('live');
-        connectedOrdinal = ordinal;
-        send({ type: 'call_connected', ordinal });
-      } else options.onProblem?.('call_failed', 'The audio connection was lost.');
+      if (peerState === 'failed') return giveUpCall(ordinal);
+      clearTimeout(callTimer);
+      failedCalls = 0;
+      setState('live');
+      connectedOrdinal = ordinal;
+      send({ type: 'call_connected', ordinal });
     });
     send({ type: 'sdp_offer', sdp: await next.offer(), ordinal });
   };
 
   const callOrTell = (ordinal: number) =>
     void startCall(ordinal).catch((error: Error) => options.onProblem?.('microphone', error.message));
+  /** C8. */
+  const giveUpCall = (ordinal: number) => {
+    if (state === 'ended' || ending) return;
+    options.onProblem?.('call_failed', 'The audio connection was lost.');
+    clearTimeout(callTimer);
+    const nextMs = callWaitsMs[failedCalls];
+    failedCalls += 1;
+    if (nextMs !== undefined) callTimer = setTimeout(() => peerOrdinal === ordinal && callOrTell(ordinal + 1), nextMs);
+  };
   /** C5. */
   const resumeCall = (ordinal: number) => {
     if (peerOrdinal !== ordinal) return callOrTell(ordinal + 1);
@@ -176,6 +200,8 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
     if (ordinal !== peerOrdinal || ordinal === answeredOrdinal) return;
     answeredOrdinal = ordinal;
     clearTimeout(answerTimer);
+    clearTimeout(callTimer);
+    callTimer = setTimeout(() => connectedOrdinal !== ordinal && giveUpCall(ordinal), connectLimitMs);
     void peer?.accept(sdp).catch((error: Error) => options.onProblem?.('sdp_answer', error.message));
   };
 

@@ -1,0 +1,162 @@
+import type { ClientMessage, ServerMessage } from '@greenroom/shared/protocol/socket.ts';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { createInterviewClient } from './interview-client.ts';
+import type { CallPeer } from './peer.ts';
+
+/** A server's side of the socket, spoken by the test. */
+class FakeSocket extends EventTarget {
+  static readonly OPEN = 1;
+  static all: FakeSocket[] = [];
+  readyState = 0;
+  sent: ClientMessage[] = [];
+  constructor() {
+    super();
+    FakeSocket.all.push(this);
+  }
+  open() {
+    this.readyState = 1;
+    this.dispatchEvent(new Event('open'));
+  }
+  say(message: Partial<ServerMessage>) {
+    this.dispatchEvent(Object.assign(new Event('message'), { data: JSON.stringify(message) }));
+  }
+  send(text: string) {
+    this.sent.push(JSON.parse(text));
+  }
+  close(code = 1_000) {
+    this.readyState = 3;
+    this.dispatchEvent(Object.assign(new Event('close'), { code }));
+  }
+}
+
+/** Peers that do what the test says, and say `failed` when they are closed before they were up, as real ones may. */
+function makePeers() {
+  const peers: Array<{ state(state: 'connected' | 'failed'): void; closed: boolean }> = [];
+  const createPeer = (): CallPeer => {
+    const listeners: Array<(state: 'connected' | 'failed') => void> = [];
+    const mine = {
+      state: (state: 'connected' | 'failed') => listeners.forEach((tell) => void tell(state)),
+      closed: false,
+    };
+    peers.push(mine);
+    return {
+      offer: async () => `offer ${peers.indexOf(mine) + 1}`,
+      accept: async () => undefined,
+      onEvent: () => undefined,
+      onState: (listener) => void listeners.push(listener),
+      close: () => {
+        mine.closed = true;
+        void Promise.resolve().then(() => mine.state('failed'));
+      },
+    };
+  };
+  return { peers, createPeer };
+}
+
+function begin() {
+  const { peers, createPeer } = makePeers();
+  const problems: string[] = [];
+  const client = createInterviewClient({
+    websocketUrl: 'ws://interviews.test',
+    joinToken: 'join',
+    createPeer,
+    onProblem: (code) => void problems.push(code),
+    WebSocket: FakeSocket as unknown as typeof WebSocket,
+  });
+  client.connect();
+  const server = () => FakeSocket.all.at(-1) as FakeSocket;
+  const ready = async (ordinal: number, call_active: boolean) => {
+    server().open();
+    server().say({ type: 'session_ready', ordinal, call_active, acked: [], reconnect_token: 'again' } as never);
+    await vi.advanceTimersByTimeAsync(0);
+  };
+  const answer = (ordinal: number) => server().say({ type: 'sdp_answer', sdp: 'answer', ordinal });
+  const offers = () =>
+    FakeSocket.all
+      .flatMap(({ sent }) => sent)
+      .flatMap((m) => (m.type === 'sdp_offer' ? [`${m.sdp} as ${m.ordinal}`] : []));
+  return { client, peers, problems, server, ready, answer, offers };
+}
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  FakeSocket.all = [];
+});
+afterEach(() => vi.useRealTimers());
+
+describe('a call', () => {
+  test('that is up is left alone', async () => {
+    const { peers, ready, answer, offers, client } = begin();
+    await ready(1, false);
+    answer(1);
+    peers[0]?.state('connected');
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect([offers(), client.state]).toEqual([['offer 1 as 1'], 'live']);
+  });
+
+  test('whose connection fails is followed by the next one', async () => {
+    const { peers, ready, answer, offers, problems } = begin();
+    await ready(1, false);
+    answer(1);
+    peers[0]?.state('connected');
+    peers[0]?.state('failed');
+    await vi.advanceTimersByTimeAsync(600);
+    expect([offers(), problems]).toEqual([['offer 1 as 1', 'offer 2 as 2'], ['call_failed']]);
+  });
+
+  test('that was answered and never comes up is followed by the next one', async () => {
+    const { ready, answer, offers } = begin();
+    await ready(1, false);
+    answer(1);
+    await vi.advanceTimersByTimeAsync(14_000);
+    expect(offers()).toEqual(['offer 1 as 1']);
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(offers()).toEqual(['offer 1 as 1', 'offer 2 as 2']);
+  });
+
+  test('that fails while the socket is away is offered anew when it is back', async () => {
+    const { peers, ready, answer, offers, server } = begin();
+    await ready(1, false);
+    answer(1);
+    peers[0]?.state('connected');
+    server().close(1_006);
+    peers[0]?.state('failed');
+    await vi.advanceTimersByTimeAsync(1_000);
+    await ready(1, true);
+    expect(offers().at(-1)).toMatch(/ as 2$/);
+  });
+
+  test('is not offered for ever: after a few failures in a row it stays with telling', async () => {
+    const { peers, ready, answer, offers } = begin();
+    await ready(1, false);
+    for (let ordinal = 1; ordinal < 20; ordinal += 1) {
+      answer(ordinal);
+      peers.at(-1)?.state('failed');
+      await vi.advanceTimersByTimeAsync(30_000);
+    }
+    expect(offers()).toHaveLength(6);
+  });
+
+  test('that is replaced is not missed when it closes', async () => {
+    const { ready, answer, offers, server, peers } = begin();
+    await ready(1, false);
+    answer(1);
+    server().say({ type: 'call_required', ordinal: 2, reason: 'rollover', deadline: 0 });
+    await vi.advanceTimersByTimeAsync(100);
+    expect(peers[0]?.closed).toBe(true);
+    answer(2);
+    peers[1]?.state('connected');
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(offers()).toEqual(['offer 1 as 1', 'offer 2 as 2']);
+  });
+
+  test('is not begun again once the candidate has asked for the end', async () => {
+    const { client, peers, ready, answer, offers } = begin();
+    await ready(1, false);
+    answer(1);
+    client.end();
+    peers[0]?.state('failed');
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(offers()).toEqual(['offer 1 as 1']);
+  });
+});
