@@ -187,7 +187,7 @@ describe('create refused:', () => {
     const { run, heldMs } = make({ creates: creates() });
     await run();
     expect(heldMs).toEqual([30_000]);
-    expect(await make({ creates: creates(), holds: [false] }).run()).toEqual(['keep', 'create fra']);
+    expect(await make({ creates: creates(), holds: [false] }).run()).toEqual(['create fra']);
   });
 
   test('a busy host is tried again a few times, then the next region', async () => {
