@@ -1,0 +1,53 @@
+import type pg from 'pg';
+import { expect, test } from 'vitest';
+import type { Stack } from '../stack/stack.ts';
+import { findWrongs } from './invariants.ts';
+
+/** The campaign's judge: nothing to say of a world in order, and a sentence for each thing that may be wrong. */
+const session = { id: 's1', status: 'completed', outcome: 'completed', epoch: 2, claimed: 2, rows_left: 0, debts: 0 };
+const standby = { id: 'm1', fly_machine_id: 'f1', standby: true };
+
+interface World {
+  sessions?: object[];
+  counters?: object[];
+  alive?: object[];
+  machines?: Array<{ id: string; machineId: string; deployment?: string }>;
+}
+
+function judge({ sessions = [session], counters = [], alive = [], machines = [] }: World) {
+  const answers: Array<[string, object[]]> = [
+    ['interview_sessions s where s.id = any', sessions],
+    ['tenant_counters', counters],
+    ['fly_machine_id', alive],
+  ];
+  const query = async (text: string) => ({ rows: answers.find(([part]) => text.includes(part))?.[1] });
+  const atFly = machines.map(({ id, machineId, deployment = 'ours' }) => ({
+    ...{ id, name: `gr-${machineId}`, state: 'started' },
+    metadata: { deployment_id: deployment, machine_id: machineId },
+  }));
+  const stack = { deploymentId: 'ours', cloud: { fly: { machines: () => atFly } } } as unknown as Stack;
+  return findWrongs(stack, { query } as unknown as pg.Pool, ['s1']);
+}
+
+test('a world in order: sessions that ended, a pool that stands by, machines of others', async () => {
+  const machines = [
+    { id: 'f1', machineId: 'm1' },
+    { id: 'f9', machineId: 'm9', deployment: 'theirs' },
+  ];
+  expect(await judge({ alive: [standby], machines })).toEqual({ violations: [], duplicates: 0, orphans: 0, stuck: 0 });
+});
+
+test.each<[string, World, string, object]>([
+  ['has not ended', { sessions: [{ ...session, status: 'ready', outcome: null }] }, 'is ready', { stuck: 1 }],
+  ['was served twice', { sessions: [{ ...session, claimed: 3 }] }, '3 times in 2 epochs', { duplicates: 1 }],
+  ['left a machine row', { sessions: [{ ...session, rows_left: 1 }] }, '1 machines that are not gone', {}],
+  ['left a call', { sessions: [{ ...session, debts: 1 }] }, '1 calls that are not hung up', {}],
+  ['does not exist', { sessions: [] }, '0 sessions are there', {}],
+  ['left a wrong counter', { counters: [{ slug: 'demo' }] }, 'counter of tenant demo', {}],
+  ['left a machine at Fly', { machines: [{ id: 'f2', machineId: 'm2' }] }, 'Fly still has f2', { orphans: 1 }],
+  ['took a standby machine that is not there', { alive: [standby] }, 'm1 is not at Fly', {}],
+])('a session that %s is a violation', async (_what, world, sentence, counts) => {
+  const wrongs = await judge(world);
+  expect(wrongs.violations).toEqual([expect.stringContaining(sentence)]);
+  expect(wrongs).toMatchObject(counts);
+});
