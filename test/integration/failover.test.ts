@@ -194,6 +194,24 @@ describe('fail-over', () => {
     expect(machinesOf(stack, session.session_id)).toHaveLength(3);
   });
 
+  test('a worker that hangs past its hard deadline: destroyed within two ticks, and the session says so', async () => {
+    const { interview } = await begun();
+    const id = machineOf(interview);
+    stack.cloud.fly.killMachineProcess(id, 'SIGSTOP');
+    await db.query('update public.machines set hard_deadline_at = clock_timestamp() where fly_machine_id = $1', [id]);
+    const sinceMs = performance.now();
+    await until('it is destroyed', () =>
+      machinesOf(stack, interview.session.session_id).every((machine) => /^destroy/.test(machine.state)),
+    );
+    // Two ticks of 500 ms, and what a busy machine needs to list, decide and ask.
+    expect(performance.now() - sinceMs).toBeLessThan(2_500);
+    const ended = await endOf(stack, interview.session.session_id);
+    expect(ended).toMatchObject({ status: 'failed', reason: 'worker_lost' });
+    const { rows } = await db.query('select reason from public.machines where fly_machine_id = $1', [id]);
+    expect(rows).toEqual([{ reason: 'hard_deadline' }]);
+    interview.client.close();
+  });
+
   test('every machine that has gone so far was logged with its evidence', async () => {
     const lines = stack.logLines.map((line) => JSON.parse(line) as Record<string, unknown>);
     const { rows } = await db.query(
