@@ -6,7 +6,7 @@ import type { Clock } from '@greenroom/shared/runtime/clock.ts';
  *
  * H1  An answer is returned whatever its status; only a failure to get one is thrown. Who asks also decides about retries.
  * H2  No error of this door holds a header or a body, so none can reach a log.
- * H3  Node's own client, whose parser the listener has loaded anyway (docs/adr/0007); `https` comes with the first request
+ * H3  Node's own client, whose parser the listener has loaded anyway (docs/adr/0009); `https` comes with the first request
  *     that needs it: listening comes first.
  */
 export interface HttpRequest {
