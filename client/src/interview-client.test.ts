@@ -1,6 +1,7 @@
 import type { ClientMessage, ServerMessage } from '@greenroom/shared/protocol/socket.ts';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { createInterviewClient } from './interview-client.ts';
+import { createInterviewClient, type InterviewClientOptions, type InterviewEnd } from './interview-client.ts';
+import { createKeptEntries } from './kept-entries.ts';
 import type { CallPeer } from './peer.ts';
 
 /** A server's side of the socket, spoken by the test. */
@@ -53,7 +54,7 @@ function makePeers() {
   return { peers, createPeer };
 }
 
-function begin() {
+function begin(options: Partial<InterviewClientOptions> = {}) {
   const { peers, createPeer } = makePeers();
   const problems: string[] = [];
   const client = createInterviewClient({
@@ -62,6 +63,7 @@ function begin() {
     createPeer,
     onProblem: (code) => void problems.push(code),
     WebSocket: FakeSocket as unknown as typeof WebSocket,
+    ...options,
   });
   client.connect();
   const server = () => FakeSocket.all.at(-1) as FakeSocket;
@@ -150,6 +152,17 @@ describe('a call', () => {
     expect(offers()).toEqual(['offer 1 as 1', 'offer 2 as 2']);
   });
 
+  test('that was refused for want of a consent is offered again when asked to', async () => {
+    const { client, ready, offers, server } = begin();
+    await ready(1, false);
+    server().say({ type: 'error', code: 'consent_required', message: '', retryable: false });
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(offers()).toEqual(['offer 1 as 1']);
+    client.offerAgain();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(offers()).toEqual(['offer 1 as 1', 'offer 2 as 1']);
+  });
+
   test('is not begun again once the candidate has asked for the end', async () => {
     const { client, peers, ready, answer, offers } = begin();
     await ready(1, false);
@@ -158,5 +171,68 @@ describe('a call', () => {
     peers[0]?.state('failed');
     await vi.advanceTimersByTimeAsync(60_000);
     expect(offers()).toEqual(['offer 1 as 1']);
+  });
+});
+
+describe('a session', () => {
+  const end = () => FakeSocket.all.flatMap(({ sent }) => sent).filter(({ type }) => type === 'end_session').length;
+
+  test('whose socket cannot be had again is given up, and what was kept is uploaded', async () => {
+    const ends: InterviewEnd[] = [];
+    const left: number[] = [];
+    const uploads: string[] = [];
+    const upload = (async (url: string) => {
+      uploads.push(url);
+      return new Response('{}');
+    }) as unknown as typeof fetch;
+    const kept = createKeptEntries('s1');
+    kept.add({ ordinal: 1, item_id: 'item_1', speaker: 'ai', text: 'Hello.' });
+    kept.upload = { url: 'https://p.example/f', token: 't' };
+    const { ready, server } = begin({
+      kept,
+      giveUpMs: 60_000,
+      upload: { fetch: upload },
+      onEnd: (how) => void ends.push(how),
+      onDelivered: (count) => void left.push(count),
+    });
+    await ready(1, false);
+    server().close(1_006);
+    for (let waitedMs = 0; waitedMs < 59_000; waitedMs += 1_000) {
+      await vi.advanceTimersByTimeAsync(1_000);
+      if (server().readyState === 0) server().close(1_006);
+    }
+    expect([ends, uploads]).toEqual([[], []]);
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(ends).toEqual([{ outcome: 'disconnected', reason: 'unreachable' }]);
+    expect([uploads, left]).toEqual([['https://p.example/f'], [0]]);
+  });
+
+  test('that was never joined is waited for', async () => {
+    const { client, server } = begin({ giveUpMs: 1_000 });
+    server().close(4_503);
+    await vi.advanceTimersByTimeAsync(600_000);
+    expect(client.state).toBe('reconnecting');
+  });
+
+  test('gets again whatever it has not acknowledged, however much that is', async () => {
+    const kept = createKeptEntries('s1');
+    for (let n = 0; n < 450; n += 1) kept.add({ ordinal: 1, item_id: `item_${n}`, speaker: 'ai', text: 'x' });
+    const { ready, server } = begin({ kept });
+    await ready(1, false);
+    const updates = server().sent.flatMap((m) => (m.type === 'transcript_update' ? [m.entries.length] : []));
+    expect(updates).toEqual([200, 200, 50]);
+  });
+
+  test('that the candidate wanted to end while the socket was away ends when it is back', async () => {
+    const { client, ready, answer, server, peers } = begin();
+    await ready(1, false);
+    answer(1);
+    peers[0]?.state('connected');
+    server().close(1_006);
+    client.end();
+    expect(end()).toBe(0);
+    await vi.advanceTimersByTimeAsync(1_000);
+    await ready(1, true);
+    expect(end()).toBe(1);
   });
 });

@@ -74,6 +74,8 @@ export interface InterviewClient {
   connect(): void;
   /** The candidate ends the interview. */
   end(): void;
+  /** Offers a call that was refused once more: after `consent_required`, when the consent is recorded. */
+  offerAgain(): void;
   /** Drops the socket without ending anything, as a bad network would. */
   dropSocket(): void;
   /** Leaves without a word: closes socket and call. */
@@ -264,6 +266,9 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
     end: () => {
       ending = true;
       send({ type: 'end_session' });
+    },
+    offerAgain: () => {
+      if (peerOrdinal !== undefined && answeredOrdinal !== peerOrdinal) callOrTell(peerOrdinal);
     },
     dropSocket: () => socket?.close(3_000, 'dropped'),
     close: () => finish({ outcome: 'disconnected', reason: 'left' }),

@@ -286,6 +286,26 @@ describe('a conversation', () => {
     expect(await (await change(null)).json()).toMatchObject({ interviewer_template: null });
   });
 
+  test('waits for the consent that the tenant asks for: the browser is told, and offers again', async () => {
+    const send = async (method: string, at: string, body: object, token = stack.operatorToken) => {
+      const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+      const answer = await fetch(`${stack.publicUrl}${at}`, { method, headers, body: JSON.stringify(body) });
+      expect(answer.status, await answer.text()).toBe(200);
+    };
+    const asked = (required: boolean) => ({ consent: { required, text_version: '2026-11', text: 'We record you.' } });
+    await send('PATCH', `/api/tenants/${stack.tenant.id}`, asked(true));
+    const from = callsBefore();
+    const interview = await startInterview(stack);
+    await until('it is told', () => interview.problems.includes('consent_required'));
+    expect(callsFrom(stack, from)).toEqual([]);
+    const { session_id, join_url } = interview.session;
+    const code = new URL(join_url ?? '').hash.slice(1);
+    await send('POST', '/api/join/consent', { session_id, code, browser: 'b'.repeat(32), text_version: '2026-11' });
+    interview.client.offerAgain();
+    await expectFinished(stack, interview, from);
+    await send('PATCH', `/api/tenants/${stack.tenant.id}`, asked(false));
+  });
+
   describe('is recorded', () => {
     test('the browser is told where to, told again when it comes back, and a reloaded page gets a recording of its own', async () => {
       const told: string[] = [];
