@@ -13,8 +13,6 @@ const candidates = 500;
 export interface AllocateWorld {
   /** Standby machines that exist in the database alone. */
   addRows(count: number): Promise<void>;
-  /** Takes away what is left of standby machines. */
-  removeStandby(): Promise<void>;
   /** Standby machines that exist at the Fly stand-in too; the pool's policy is to keep that many. */
   addMachines(count: number): Promise<void>;
   /** A session as the platform is answered. */
@@ -64,12 +62,6 @@ export async function createAllocateWorld(stack: Stack, image: string, flyToken:
         Array.from({ length: count }, (_, n) => `none-${n}`),
       );
       await db.query('analyze public.machines');
-    },
-    removeStandby: async () => {
-      // What was assigned without being started would be started now, and Fly does not know it.
-      await db.query('update public.machines set start_requested_at = now() where assigned_at is not null');
-      await db.query('delete from public.machines where session_id is null');
-      await db.query('vacuum analyze public.machines');
     },
     addMachines: async (count) => {
       await db.query(
