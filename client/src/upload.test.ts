@@ -26,6 +26,7 @@ const entry = (n: number, text = `Sentence ${n}`): TranscriptEntryInput => ({
 });
 const problem = (status: number) =>
   new Response('{}', { status, headers: { 'content-type': 'application/problem+json; charset=utf-8' } });
+const stored = (entries: TranscriptEntryInput[] = []) => Response.json({ item_ids: entries.map((one) => one.item_id) });
 const tokenUntil = (expS: number) => `h.${Buffer.from(JSON.stringify({ exp: expS })).toString('base64url')}.s`;
 const target = { url: 'https://p.example/functions/v1/interview-transcript', token: tokenUntil(1_000) };
 
@@ -35,7 +36,7 @@ function functionOf(...answers: Array<(entries: TranscriptEntryInput[]) => Respo
   const send = (async (_url: string, init: RequestInit) => {
     const { entries } = JSON.parse(String(init.body)) as { entries: TranscriptEntryInput[] };
     sent.push(entries.map((one) => one.item_id));
-    const answer = (answers[Math.min(sent.length, answers.length) - 1] ?? (() => new Response('{}')))(entries);
+    const answer = (answers[Math.min(sent.length, answers.length) - 1] ?? stored)(entries);
     if (answer instanceof Error) throw answer;
     return answer;
   }) as unknown as typeof fetch;
@@ -103,8 +104,10 @@ describe('the last resort', () => {
     ['does not answer', () => new TypeError('fetch failed')],
     ['is in trouble', () => problem(503)],
     ['is not there: a gateway says 404', () => new Response('{"message":"no Route"}', { status: 404 })],
+    ['is hidden behind a page that says 200', () => new Response('<html>Log in to the network</html>')],
+    ['is hidden behind JSON that is not its own', () => new Response('{}')],
   ])('a function that %s is tried again, and what is left stays', async (_what, answer) => {
-    const twice = functionOf(answer, answer, () => new Response('{}'));
+    const twice = functionOf(answer, answer, stored);
     expect(await uploadKept(keptWith(1), twice.options)).toBe(0);
     const never = functionOf(answer);
     expect(await uploadKept(keptWith(2), never.options)).toBe(2);
@@ -123,17 +126,17 @@ describe('the last resort', () => {
 
   test('an entry that is not acceptable does not take the others with it', async () => {
     const kept = keptWith(3);
-    const stored: string[] = [];
+    const taken: string[] = [];
     const { options } = functionOf((entries) => {
       if (entries.some((one) => one.item_id === 'item_2')) return problem(422);
-      stored.push(...entries.map((one) => one.item_id));
-      return new Response('{}');
+      taken.push(...entries.map((one) => one.item_id));
+      return stored(entries);
     });
     expect(await uploadKept(kept, options)).toBe(0);
-    expect(stored).toEqual(['item_1', 'item_3']);
+    expect(taken).toEqual(['item_1', 'item_3']);
   });
 
-  test('leftovers of earlier pages go when a page opens: but those of the session that goes on, and of dead tokens', async () => {
+  test('leftovers of earlier pages go when a page opens, but those of the session that goes on', async () => {
     const storage = memoryStorage();
     keptWith(2, storage);
     const going = createKeptEntries('s2', storage);
@@ -143,8 +146,21 @@ describe('the last resort', () => {
     await uploadLeftovers(storage, { except: 's2', nowMs: 999_000, ...options });
     expect(sent).toEqual([['item_1', 'item_2']]);
     expect(keptSessions(storage)).toEqual(['s2']);
-    await uploadLeftovers(storage, { nowMs: 1_000_001, ...options });
-    expect(sent).toHaveLength(1);
-    expect(storage.items.size).toBe(0);
+  });
+
+  const dayMs = 86_400_000;
+  test.each<[string, (entries: TranscriptEntryInput[]) => Response | Error, number, number, number]>([
+    ['refused before its day is over by this clock', () => problem(401), 999_000, 1, 2],
+    ['refused when its day is over', () => problem(401), 1_000_001, 1, 0],
+    ['good, whatever the clock of this device says', stored, 1_000_001 + dayMs, 1, 0],
+    ['not judged by a function that is away', () => new TypeError('away'), 1_000_001 + dayMs, 3, 2],
+    ['dead for a week', stored, 1_000_000 + 7 * dayMs, 0, 0],
+  ])('a token that is %s: what it would carry', async (_what, answer, nowMs, asked, left) => {
+    const storage = memoryStorage();
+    keptWith(2, storage);
+    const { sent, options } = functionOf(answer);
+    await uploadLeftovers(storage, { nowMs, ...options });
+    expect([sent.length, createKeptEntries('s1', storage).all.length]).toEqual([asked, left]);
+    if (left === 0) expect(storage.items.size).toBe(0);
   });
 });

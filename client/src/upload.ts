@@ -12,9 +12,11 @@ import {
  * The last resort: what could not be sent over the socket is handed to the Edge Function `interview-transcript`.
  *
  * U1  What the function has judged is not kept any longer: stored, or of a kind it will never take (an erased transcript,
- *     an item of a call that never was). Only its own word counts (RFC 9457), never that of something on the way.
+ *     an item of a call that never was). Only its own word counts (its list of item ids, or RFC 9457), never that of
+ *     something on the way.
  * U2  Its being away is waited for, with backoff; what is left then stays for the next time the page is opened.
  * U3  A token that is refused cannot be bettered: once its session's day is over, what it would have carried is dropped.
+ *     By the function's word, for this device's clock may be wrong; without it only when that day is long over.
  */
 export interface UploadOptions {
   /** Replaces the platform's fetch. */
@@ -29,6 +31,8 @@ type Judged = 'judged' | 'invalid' | 'refused' | 'away';
 const neverTaken = [404, 409, 410];
 const longestWaitMs = 15_000;
 const requestMs = 25_000;
+/** U3. */
+const longDeadMs = 7 * 86_400_000;
 
 async function post(
   { url, token }: UploadTarget,
@@ -41,7 +45,7 @@ async function post(
     body: JSON.stringify({ entries }),
     signal: AbortSignal.timeout(requestMs),
   }).catch(() => undefined);
-  if (answer?.ok) return 'judged';
+  if (answer?.ok) return (await isItsList(answer)) ? 'judged' : 'away'; // U1
   const itsWord = answer?.headers.get('content-type')?.startsWith('application/problem+json') ?? false; // U1
   if (!answer || !itsWord) return 'away';
   if (answer.status === 401) return 'refused';
@@ -49,10 +53,22 @@ async function post(
   return neverTaken.includes(answer.status) ? 'judged' : 'away';
 }
 
+async function isItsList(answer: Response): Promise<boolean> {
+  const body: unknown = await answer.json().catch(() => undefined);
+  return Array.isArray((body as { item_ids?: unknown } | null | undefined)?.item_ids);
+}
+
 /** Uploads what is kept of one session. Never rejects. @returns how many entries are left. */
 export async function uploadKept(kept: KeptEntries, options: UploadOptions = {}): Promise<number> {
+  await handInAll(kept, options);
+  return kept.all.length;
+}
+
+/** @returns whether its token was refused. */
+async function handInAll(kept: KeptEntries, options: UploadOptions): Promise<boolean> {
   const { fetch: send = fetch, tries = 8, waitMs = 500 } = options;
   const target = kept.upload;
+  let refused = false;
 
   const patiently = async (entries: TranscriptEntryInput[], to: UploadTarget): Promise<Judged> => {
     for (let attempt = 0; ; attempt += 1) {
@@ -64,6 +80,7 @@ export async function uploadKept(kept: KeptEntries, options: UploadOptions = {})
   /** False: there is no point in going on. */
   const handIn = async (entries: TranscriptEntryInput[], to: UploadTarget): Promise<boolean> => {
     const judged = await patiently(entries, to);
+    refused ||= judged === 'refused';
     if (judged === 'invalid' && entries.length > 1) {
       // One of them is not acceptable: the others must not suffer for it.
       for (const entry of entries) if (!(await handIn([entry], to))) return false;
@@ -75,16 +92,17 @@ export async function uploadKept(kept: KeptEntries, options: UploadOptions = {})
 
   if (target) for (const entries of chunksOf(kept.all)) if (!(await handIn(entries, target))) break;
   kept.settle();
-  return kept.all.length;
+  return refused;
 }
 
-/** U3: the day after the session, when its token dies. A token that cannot be read is dead. */
-function isOver({ token }: UploadTarget, nowMs: number): boolean {
+/** U3: how long ago its token died, the day after the session. A token that cannot be read is long dead. */
+function deadMs({ token }: UploadTarget, nowMs: number): number {
   try {
     const payload = JSON.parse(atob((token.split('.')[1] ?? '').replaceAll('-', '+').replaceAll('_', '/')));
-    return !(Number((payload as { exp?: unknown }).exp) * 1_000 > nowMs);
+    const expMs = Number((payload as { exp?: unknown }).exp) * 1_000;
+    return Number.isFinite(expMs) ? nowMs - expMs : Number.POSITIVE_INFINITY;
   } catch {
-    return true;
+    return Number.POSITIVE_INFINITY;
   }
 }
 
@@ -98,7 +116,9 @@ export async function uploadLeftovers(
 ): Promise<void> {
   for (const sessionId of keptSessions(storage).filter((id) => id !== except)) {
     const kept = createKeptEntries(sessionId, storage);
-    if (!kept.upload || isOver(kept.upload, nowMs)) kept.remove(kept.all.map((entry) => entry.item_id));
-    await uploadKept(kept, options);
+    const forSoLongMs = kept.upload ? deadMs(kept.upload, nowMs) : Number.POSITIVE_INFINITY;
+    const refused = forSoLongMs < longDeadMs && (await handInAll(kept, options));
+    if (forSoLongMs >= longDeadMs || (refused && forSoLongMs >= 0)) kept.remove(kept.all.map((entry) => entry.item_id));
+    kept.settle();
   }
 }

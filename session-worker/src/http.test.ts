@@ -71,6 +71,14 @@ describe('the door for outgoing HTTP', () => {
     await expect(http({ method: 'GET', url, timeoutMs: 1_000 })).rejects.toMatchObject({ name: 'HttpError' });
   });
 
+  test('an answer that would take the connection over counts as none', async () => {
+    const { http, url, server } = await serve(() => undefined);
+    server.on('request', (request) =>
+      request.socket.write('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n'),
+    );
+    await expect(http({ method: 'GET', url, timeoutMs: 1_000 })).rejects.toThrow('CLOSED_WITHOUT_ANSWER');
+  });
+
   test('who asked may give up', async () => {
     const giveUp = new AbortController();
     const { http, url } = await serve(() => giveUp.abort());

@@ -8,6 +8,7 @@ import type { Clock } from '@greenroom/shared/runtime/clock.ts';
  * H2  No error of this door holds a header or a body, so none can reach a log.
  * H3  Node's own client, whose parser the listener has loaded anyway (docs/adr/0009); `https` comes with the first request
  *     that needs it: listening comes first.
+ * H4  Every request is settled, whatever comes back.
  */
 export interface HttpRequest {
   method: 'GET' | 'POST' | 'PATCH';
@@ -100,6 +101,8 @@ const answerTo = (request: plain.ClientRequest, body: string | undefined): Promi
     request.once('response', resolve);
     // Stays: a connection may fail again after its first failure was told.
     request.on('error', reject);
+    // H4: an answer that takes the connection over (101) is none, and Node would drop it without a word.
+    request.once('close', () => reject(Object.assign(new Error('closed'), { code: 'CLOSED_WITHOUT_ANSWER' })));
     request.end(body);
   });
 

@@ -7,6 +7,7 @@ import { AppError } from '../errors/app-error.ts';
  *
  * B1  No secret key: the token's role, RLS and GRANTs bound what this process can do.
  * B2  Errors are told apart by HTTP status and SQLSTATE only; PostgREST's own codes change between versions.
+ * B3  One try per call: who asks decides about retries. Left to itself the library tries a read four times, 7 s in all.
  */
 export interface DatabaseOptions {
   url: string;
@@ -30,6 +31,7 @@ export function createDatabase({
 }: DatabaseOptions): Database {
   return createClient(url, publishableKey, {
     accessToken: async () => accessToken(),
+    db: { retry: false }, // B3
     global: { fetch: requestMs === undefined ? send : withLimit(send, requestMs) },
   });
 }

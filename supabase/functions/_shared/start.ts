@@ -1,5 +1,6 @@
 import { type JWTVerifyGetKey, jwtVerify } from 'jose';
 import { bearerOf, type Cors, problem, readText } from './http.ts';
+import { isTokensFault } from './tokens.ts';
 
 /**
  * `interview-start`: a platform's page starts an interview without a backend of its own.
@@ -31,11 +32,18 @@ const passedBack = [
 ];
 const apiKeyForm = /^gr_(live|test)_[\w-]{20,200}$/;
 
+const unavailable = (detail: string) => ({
+  status: 503,
+  code: 'shutting_down',
+  detail,
+  headers: { 'retry-after': '2' },
+});
+
 export function createStart(deps: StartDeps): (request: Request) => Promise<Response> {
   const { orchestratorUrl, supabaseUrl, keys, cors, send, limitMs } = deps;
 
-  /** S1. */
-  const isKnown = async (token: string): Promise<boolean> => {
+  /** S1. `unavailable`: the keys are away. */
+  const isKnown = async (token: string): Promise<boolean | 'unavailable'> => {
     if (apiKeyForm.test(token)) return true;
     const options = {
       issuer: `${supabaseUrl}/auth/v1`,
@@ -45,7 +53,7 @@ export function createStart(deps: StartDeps): (request: Request) => Promise<Resp
     };
     return await jwtVerify(token, keys, options).then(
       ({ payload }) => payload.role === 'authenticated',
-      () => false,
+      (error: unknown) => (isTokensFault(error) ? false : 'unavailable'),
     );
   };
 
@@ -79,19 +87,16 @@ export function createStart(deps: StartDeps): (request: Request) => Promise<Resp
       return problem({ status: 405, code: 'method_not_allowed', detail: 'Use POST.', headers: { allow: 'POST' } });
     }
     const token = bearerOf(request);
-    if (token === undefined || !(await isKnown(token))) {
+    const known = token === undefined ? false : await isKnown(token);
+    if (known === 'unavailable') return problem(unavailable('Who you are cannot be checked just now. Try again.'));
+    if (!known) {
       const headers = { 'www-authenticate': 'Bearer' };
       return problem({ status: 401, code: 'unauthenticated', detail: 'Sign in first.', headers });
     }
     const body = await readText(request, bodyLimitBytes);
     if (body === undefined) return problem({ status: 413, code: 'body_too_large', detail: 'Send at most 64 KiB.' });
     return await passOn(request, body).catch(() =>
-      problem({
-        status: 503,
-        code: 'shutting_down',
-        detail: 'The orchestrator did not answer. Try again with the same Idempotency-Key.',
-        headers: { 'retry-after': '2' },
-      }),
+      problem(unavailable('The orchestrator did not answer. Try again with the same Idempotency-Key.')),
     );
   };
 

@@ -3,6 +3,7 @@ import { transcriptEntryInput } from '@greenroom/shared/protocol/transcript.ts';
 import { type JWTVerifyGetKey, jwtVerify } from 'jose';
 import { z } from 'zod';
 import { bearerOf, type Cors, json, problem, readText } from './http.ts';
+import { isTokensFault } from './tokens.ts';
 
 /**
  * `interview-transcript`: a candidate's browser hands in what it could not send over the socket.
@@ -10,7 +11,7 @@ import { bearerOf, type Cors, json, problem, readText } from './http.ts';
  * T1  Only for the session of its token (`transcript:append`, good until a day after the session's end), and only ever
  *     as the browser's word: the database marks it unverified and lets the sideband's text win.
  * T2  The same merge as the worker's: handing in again changes nothing. It needs no orchestrator, as long as the key set
- *     is in the environment.
+ *     is in the environment. Without it an orchestrator that is away is no reason to refuse a token: try again.
  */
 export interface TranscriptDeps {
   /** `iss` of browser tokens: the orchestrators' public URL. */
@@ -54,8 +55,8 @@ const refusals = {
 export function createTranscript(deps: TranscriptDeps): (request: Request) => Promise<Response> {
   const { issuer, keys, cors, upload } = deps;
 
-  /** T1. */
-  const claimsOf = async (token: string): Promise<Claims | undefined> => {
+  /** T1. `unavailable`: the keys are away (T2). */
+  const claimsOf = async (token: string): Promise<Claims | undefined | 'unavailable'> => {
     const options = {
       issuer,
       audience: audiences.transcript,
@@ -64,7 +65,7 @@ export function createTranscript(deps: TranscriptDeps): (request: Request) => Pr
     };
     return await jwtVerify(token, keys, options).then(
       ({ payload }) => claims.safeParse(payload).data,
-      () => undefined,
+      (error: unknown) => (isTokensFault(error) ? undefined : 'unavailable'),
     );
   };
 
@@ -90,6 +91,7 @@ export function createTranscript(deps: TranscriptDeps): (request: Request) => Pr
     }
     const token = bearerOf(request);
     const known = token === undefined ? undefined : await claimsOf(token);
+    if (known === 'unavailable') return problem(refusals.unavailable);
     if (!known) {
       const headers = { 'www-authenticate': 'Bearer' };
       return problem({ status: 401, code: 'unauthenticated', detail: "Send the session's transcript token.", headers });

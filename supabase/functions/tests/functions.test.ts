@@ -1,4 +1,12 @@
-import { createLocalJWKSet, exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose';
+import {
+  createLocalJWKSet,
+  createRemoteJWKSet,
+  customFetch,
+  exportJWK,
+  generateKeyPair,
+  type JWTPayload,
+  SignJWT,
+} from 'jose';
 import { createCors } from '../_shared/http.ts';
 import { createStart } from '../_shared/start.ts';
 import { createTranscript, type Uploaded } from '../_shared/transcript.ts';
@@ -31,12 +39,13 @@ const post = (body: unknown, headers: Record<string, string> = {}) =>
 
 function makeStart(
   answer: () => Promise<Response> = () => Promise.resolve(new Response('{"ok":true}', { status: 201 })),
+  ofKeys = keys,
 ) {
   const sent: Array<{ url: string; headers: Record<string, string>; body: string }> = [];
   const start = createStart({
     orchestratorUrl: 'https://orchestrator.example',
     supabaseUrl,
-    keys,
+    keys: ofKeys,
     cors: createCors(['https://app.example'], 'authorization'),
     send: (url, init) => {
       sent.push({ url, headers: init.headers as Record<string, string>, body: String(init.body) });
@@ -122,11 +131,11 @@ const transcriptClaims = {
   aud: 'greenroom:transcript',
 };
 
-function makeTranscript(result: Uploaded = { kind: 'stored', item_ids: ['item_1'] }) {
+function makeTranscript(result: Uploaded = { kind: 'stored', item_ids: ['item_1'] }, ofKeys = keys) {
   const uploads: unknown[][] = [];
   const transcript = createTranscript({
     issuer,
-    keys,
+    keys: ofKeys,
     cors: createCors(['*'], 'authorization'),
     upload: (...given) => {
       uploads.push(given);
@@ -188,5 +197,23 @@ Deno.test('interview-transcript says what the database said', async () => {
   ] as const) {
     const { transcript } = makeTranscript({ kind });
     same((await transcript(post({ entries: [entry] }, { authorization }))).status, status, kind);
+  }
+});
+
+Deno.test('a key set that is away refuses nobody: both say to try again', async () => {
+  const ways: Record<string, () => Promise<Response>> = {
+    'no answer': () => Promise.reject(new TypeError('fetch failed')),
+    'in trouble': () => Promise.resolve(new Response('', { status: 502 })),
+    'not JSON': () => Promise.resolve(new Response('<html>')),
+    'not a key set': () => Promise.resolve(Response.json({})),
+  };
+  const [uploader, user] = await Promise.all([sign(transcriptClaims), sign(userClaims)]);
+  for (const [name, answer] of Object.entries(ways)) {
+    const away = createRemoteJWKSet(new URL('https://keys.example'), { [customFetch]: answer }) as typeof keys;
+    const { transcript, uploads } = makeTranscript(undefined, away);
+    const answered = await transcript(post({ entries: [entry] }, { authorization: `Bearer ${uploader}` }));
+    same([answered.status, answered.headers.get('retry-after'), uploads.length], [503, '5', 0], name);
+    const { start, sent } = makeStart(undefined, away);
+    same([(await start(post({}, { authorization: `Bearer ${user}` }))).status, sent.length], [503, 0], name);
   }
 });
