@@ -183,7 +183,7 @@ describe('a session', () => {
     const uploads: string[] = [];
     const upload = (async (url: string) => {
       uploads.push(url);
-      return new Response('{}');
+      return Response.json({ item_ids: ['item_1'] });
     }) as unknown as typeof fetch;
     const kept = createKeptEntries('s1');
     kept.add({ ordinal: 1, item_id: 'item_1', speaker: 'ai', text: 'Hello.' });

@@ -12,6 +12,7 @@ import type { Http } from './http.ts';
  * D2  `unavailable`: try again later. `refused`: this very request will never work.
  * D3  supabase-js is loaded by `warm`, else with the first request: not at boot, where every millisecond is the
  *     candidate's, and not in the middle of an SDP exchange either.
+ * D4  Entries are stored when the function itself names them: anything else that looks like success may be somebody else's.
  */
 export type StoreResult<T> =
   | { kind: 'ok'; value: T }
@@ -83,18 +84,18 @@ export function createStore({ url, publishableKey, sessionId, accessToken, reque
         z.unknown(),
       ),
     flag: (kind, count) => call('flag_integrity', { p_kind: kind, p_count: count }, z.unknown()),
-    append: (entries) =>
-      call(
-        'append_transcript',
-        { p_entries: entries },
-        z
-          .array(z.string())
-          .nullable()
-          .transform((ids) => ids ?? []),
-      ),
+    append: (entries) => call('append_transcript', { p_entries: entries }, idsOf(entries)),
     transcript: () => readAll(open, sessionId),
   };
 }
+
+/** D4. */
+const idsOf = (entries: TranscriptEntry[]) =>
+  z
+    .array(z.string())
+    .nullable()
+    .transform((ids) => ids ?? [])
+    .refine((ids) => entries.every((entry) => ids.includes(entry.item_id)), 'not every entry is stored');
 
 type Json = Record<string, unknown>;
 type DatabaseModule = typeof import('@greenroom/shared/database/client.ts');

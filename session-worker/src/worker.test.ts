@@ -383,6 +383,24 @@ describe('when the outside fails', () => {
     expect(peers.askedFor('POST /worker/v1/finish')[0]?.body).toMatchObject({ transcript_complete: true });
   });
 
+  test.each([
+    ['404 without a word', 404, ''],
+    ['404 and no rows', 404, []],
+    ['200 without a word', 200, ''],
+    ['200 and null', 200, 'null'],
+    ['200 for something else', 200, ['item_2']],
+  ])('an answer that names no entry acknowledges none: %s', async (_what, status, body) => {
+    const { peers } = await serve();
+    peers.bend('POST /rest/v1/rpc/append_transcript', () => ({ status, body }));
+    const candidate = await joined(served);
+    emitAll(reply('item_1', null, 'Welcome.'));
+    await until(() => peers.askedFor('POST /rest/v1/rpc/append_transcript').length > 1);
+    expect(candidate.heard.some((m) => m.type === 'transcript_ack')).toBe(false);
+    peers.unbend('POST /rest/v1/rpc/append_transcript');
+    expect(await candidate.hears('transcript_ack')).toMatchObject({ item_ids: ['item_1'] });
+    expect(peers.stored.get('1/item_1')).toMatchObject({ text: 'Welcome.' });
+  });
+
   test('fenced by the database: 4409, nothing hung up, nothing finished', async () => {
     const { peers, exited } = await serve();
     const candidate = await joined(served);

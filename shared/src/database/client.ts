@@ -8,6 +8,8 @@ import { AppError } from '../errors/app-error.ts';
  * B1  No secret key: the token's role, RLS and GRANTs bound what this process can do.
  * B2  Errors are told apart by HTTP status and SQLSTATE only; PostgREST's own codes change between versions.
  * B3  One try per call: who asks decides about retries. Left to itself the library tries a read four times, 7 s in all.
+ * B4  A 404 is a failure. The library takes one without a body, or with `[]`, for "nothing found"; PostgREST never sends
+ *     either, so somebody between us and it does, and nothing was read or written.
  */
 export interface DatabaseOptions {
   url: string;
@@ -32,9 +34,22 @@ export function createDatabase({
   return createClient(url, publishableKey, {
     accessToken: async () => accessToken(),
     db: { retry: false }, // B3
-    global: { fetch: requestMs === undefined ? send : withLimit(send, requestMs) },
+    global: { fetch: heard(requestMs === undefined ? send : withLimit(send, requestMs)) },
   });
 }
+
+/** B4. */
+const heard =
+  (send: typeof fetch): typeof fetch =>
+  async (input, init) => {
+    const answer = await send(input, init);
+    if (answer.status !== 404) return answer;
+    const body = await answer.text();
+    const isPostgrests = /^\s*\{/.test(body);
+    const text = async () => (isPostgrests ? body : '{"message":"not PostgREST’s answer"}');
+    const { headers } = answer;
+    return { ok: false, status: isPostgrests ? 404 : 502, statusText: '', headers, text } as Response;
+  };
 
 const withLimit =
   (send: typeof fetch, requestMs: number): typeof fetch =>
