@@ -20,8 +20,12 @@ const usage = `npm run bench -- NAME [--json]
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { json: { type: 'boolean', default: false } },
+    options: { json: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } },
   });
+  if (values.help) {
+    process.stdout.write(usage);
+    return 0;
+  }
   const name = positionals[0] ?? '';
   const benchmark = benchmarks[name];
   if (!benchmark) {

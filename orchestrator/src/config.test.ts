@@ -27,6 +27,7 @@ test('every missing variable is named at once', () => {
     'OPENAI_API_KEY',
   ])
     expect(read).toThrow(`set ${name}`);
+  expect(read).toThrow(/set PUBLIC_URL: must be an http or https URL\n {2}set DEPLOYMENT_ID\n/);
 });
 
 const wrong: Array<[string, string, string]> = [

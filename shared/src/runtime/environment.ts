@@ -22,7 +22,9 @@ export function parseEnvironment<T extends z.ZodType>(
   throw new ConfigError(
     result.error.issues.map((issue) => {
       const name = issue.path.map(String).join('.');
-      return set[name] === undefined ? `set ${name}: ${issue.message}` : `${name} is wrong: ${issue.message}`;
+      if (set[name] !== undefined) return `${name} is wrong: ${issue.message}`;
+      // zod's own word for what is not there ("expected string, received undefined") says nothing to an operator.
+      return issue.message.startsWith('Invalid input') ? `set ${name}` : `set ${name}: ${issue.message}`;
     }),
   );
 }
