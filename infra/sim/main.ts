@@ -1,19 +1,17 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
 import { runningPerSecond } from '@greenroom/orchestrator/fleet/prices.ts';
 import { percentile } from '../bench/figures.ts';
 import { assumptions, createRandom } from './assumptions.ts';
 import { dayS, makeDay, stepS, type Tenant } from './day.ts';
 import { type Path, type Policy, runTenant, standbyCostUsd } from './fleet.ts';
+import { readOptions, usage } from './options.ts';
 import { withFigures } from './page.ts';
 import { plot, type Series } from './plot.ts';
 
 /**
  * `npm run sim -- --json`: a day of synthetic demand under the product's own policies and under two simple ones:
- * creating on demand, and a pool of fixed size with as many standby machines as ours has at its mean. The last line is one
- * JSON object; `--plot` writes `docs/capacity.svg` and the figures of `docs/capacity.md`. Exit 0 only when ours has the
- * lowest p99.
+ * creating on demand, and a pool of fixed size with as many standby machines as ours has at its mean (options.ts).
  */
 const docs = path.resolve(import.meta.dirname, '../../docs');
 const slotS = 900;
@@ -133,25 +131,14 @@ function draw(results: Record<string, Result>, tenants: Tenant[], caption: strin
   );
 }
 
-function main(): number {
-  const { values } = parseArgs({
-    options: {
-      json: { type: 'boolean', default: false },
-      plot: { type: 'boolean', default: false },
-      interviews: { type: 'string', default: '1000000' },
-      tenants: { type: 'string', default: '120' },
-      scheduled: { type: 'string', default: '0.4' },
-      seed: { type: 'string', default: '1' },
-      'slow-first-start': { type: 'boolean', default: false },
-    },
-  });
-  const seed = Number(values.seed);
-  const options = {
-    interviews: Number(values.interviews),
-    tenants: Number(values.tenants),
-    seed,
-    scheduledShare: Number(values.scheduled),
-  };
+function main(args: string[]): number {
+  const values = readOptions(args);
+  if (values.help) {
+    process.stdout.write(usage);
+    return 0;
+  }
+  const { interviews, seed } = values;
+  const options = { interviews, tenants: values.tenants, seed, scheduledShare: values.scheduled };
   const firstStartS = values['slow-first-start'] ? assumptions.slowFirstStartS : assumptions.firstStartS;
   const tenants = makeDay(options);
   const ours = run(tenants, { name: 'pool', firstStartS }, seed);
@@ -189,4 +176,9 @@ function main(): number {
   return better ? 0 : 1;
 }
 
-process.exit(main());
+try {
+  process.exit(main(process.argv.slice(2)));
+} catch (error) {
+  process.stderr.write(`${(error as Error).message}\n\n${usage}`);
+  process.exit(2);
+}
