@@ -12,7 +12,8 @@ import type { Http } from './http.ts';
  * D2  `unavailable`: try again later. `refused`: this very request will never work.
  * D3  supabase-js is loaded by `warm`, else with the first request: not at boot, where every millisecond is the
  *     candidate's, and not in the middle of an SDP exchange either.
- * D4  Entries are stored when the function itself names them: anything else that looks like success may be somebody else's.
+ * D4  Entries are stored when the function itself names them, a report is in when it says the session's status: anything else
+ *     that looks like success may be somebody else's.
  */
 export type StoreResult<T> =
   | { kind: 'ok'; value: T }
@@ -81,7 +82,7 @@ export function createStore({ url, publishableKey, sessionId, accessToken, reque
       call(
         'worker_report',
         without({ p_status: status, p_outcome: outcome, p_reason: reason, p_presence: presence }),
-        z.unknown(),
+        z.looseObject({ status: z.string() }),
       ),
     flag: (kind, count) => call('flag_integrity', { p_kind: kind, p_count: count }, z.unknown()),
     append: (entries) => call('append_transcript', { p_entries: entries }, idsOf(entries)),

@@ -383,6 +383,18 @@ describe('when the outside fails', () => {
     expect(peers.askedFor('POST /worker/v1/finish')[0]?.body).toMatchObject({ transcript_complete: true });
   });
 
+  test('a report that nobody answers by the session’s status is told again', async () => {
+    const { peers } = await serve();
+    const path = 'POST /rest/v1/rpc/worker_report';
+    peers.bend(path, () => ({ status: 200, body: '' }));
+    await joined(served);
+    await until(() => peers.askedFor(path).length > 1);
+    const [first, second] = peers.askedFor(path).map((one) => one.body);
+    expect(second).toEqual(first);
+    peers.unbend(path);
+    await until(() => peers.askedFor(path).some(({ body }) => JSON.stringify(body).includes('in_progress')));
+  });
+
   test.each([
     ['404 without a word', 404, ''],
     ['404 and no rows', 404, []],
