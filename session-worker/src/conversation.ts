@@ -34,6 +34,8 @@ export interface Conversation {
   offer(sdp: string, ordinal: number | undefined, connection: Connection): Promise<void>;
   /** The browser's side of this call is up. */
   connected(ordinal: number): void;
+  /** The browser may not play this call's voice until the candidate clicks. */
+  blocked(ordinal: number): void;
   /** V2, V3: right after `session_ready`. */
   resume(connection: Connection): void;
   /** Goes on with the call that was under way on another machine. */
@@ -196,6 +198,7 @@ export function createConversation(deps: ConversationDeps): Conversation {
       if (unconfirmed?.ordinal === ordinal) unconfirmed = undefined;
       opening.connected(ordinal);
     },
+    blocked: opening.blocked,
     resume: (connection) => {
       if (calls.active && unconfirmed?.ordinal === calls.ordinal) connection.send(unconfirmed);
       // Without a call, `session_ready` has asked for the offer already.

@@ -208,6 +208,7 @@ export function createInterview(deps: InterviewDeps): Interview {
       if (message.type === 'transcript_update') return onCopies(message, connection);
       if (conclusion.value) return connection.error('call_not_allowed', 'The session is ending.');
       if (message.type === 'call_connected') return conversation.connected(message.ordinal);
+      if (message.type === 'voice_blocked') return conversation.blocked(message.ordinal);
       if (message.type === 'sdp_offer') return void conversation.offer(message.sdp, message.ordinal, connection);
       if (message.final_transcript?.length) onCopies({ entries: message.final_transcript }, connection);
       // A browser's word for where a recording lies would be shown to reviewers as ours.

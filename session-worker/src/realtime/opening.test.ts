@@ -34,6 +34,26 @@ describe('when the interviewer begins', () => {
     expect(begun).toEqual([1]);
   });
 
+  // Failure pinned: a browser refused to play the voice and the interviewer spoke all the same, unheard.
+  test('not while the browser may not play the voice, in whichever order it says so; and at once when it may', async () => {
+    const first = setUp();
+    first.opening.speakable(1);
+    first.opening.blocked(1);
+    await first.clock.advance(60_000);
+    expect(first.begun).toEqual([]);
+    first.opening.connected(1);
+    expect(first.begun).toEqual([1]);
+
+    const second = setUp();
+    second.opening.blocked(1);
+    second.opening.speakable(1);
+    await second.clock.advance(60_000);
+    expect(second.begun).toEqual([]);
+    second.opening.speakable(2);
+    await second.clock.advance(10_000);
+    expect(second.begun).toEqual([2]);
+  });
+
   test('not in a call that was replaced meanwhile, nor after it was stopped', async () => {
     const { clock, begun, opening } = setUp();
     opening.speakable(1);

@@ -66,6 +66,15 @@ export const clientMessage = z.discriminatedUnion('type', [
     ordinal: z.number().int().min(1).max(1_000),
   }),
   z.strictObject({
+    type: z.literal('voice_blocked'),
+    v: version,
+    /**
+     * The browser will not play this call's audio until the candidate clicks. The interviewer waits until `call_connected`
+     * says that the audio plays. A client that cannot tell leaves this message out.
+     */
+    ordinal: z.number().int().min(1).max(1_000),
+  }),
+  z.strictObject({
     type: z.literal('transcript_update'),
     v: version,
     entries: z.array(transcriptEntryInput).min(1).max(maxEntriesPerUpdate),
@@ -87,6 +96,7 @@ export const clientMessageTypes = [
   'init_session',
   'sdp_offer',
   'call_connected',
+  'voice_blocked',
   'transcript_update',
   'end_session',
   'ping',
