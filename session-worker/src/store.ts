@@ -40,7 +40,14 @@ export interface Store {
   transcript(): Promise<StoreResult<StoredLine[]>>;
 }
 
-const storedLine = z.object({ ordinal: z.number(), item_id: z.string(), speaker: z.string(), text: z.string() });
+const storedLine = z.object({
+  ordinal: z.number(),
+  item_id: z.string(),
+  speaker: z.string(),
+  text: z.string(),
+  /** False: known only from the candidate's browser. */
+  verified: z.boolean(),
+});
 export type StoredLine = z.output<typeof storedLine>;
 
 export interface StoreDeps {
@@ -117,7 +124,7 @@ async function readAll(
     for (;;) {
       const page = database
         .from('transcript_entries')
-        .select('ordinal:call_ordinal,item_id,speaker,text')
+        .select('ordinal:call_ordinal,item_id,speaker,text,verified')
         .eq('session_id', sessionId)
         .order('call_ordinal')
         .order('arrival')

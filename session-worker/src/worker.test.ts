@@ -472,7 +472,7 @@ describe('taking over and handing over', () => {
       session: { epoch: 2, started_at: Date.now() - 60_000 },
       prepare: (p) => {
         p.claim.open_call = openCall;
-        p.stored.set('1/old', { ordinal: 1, item_id: 'old', speaker: 'ai', text: 'Before.' });
+        p.stored.set('1/old', { ordinal: 1, item_id: 'old', speaker: 'ai', text: 'Before.', verified: true });
       },
     });
     await until(() => worker.ready && peers.sidebands.length === 1);

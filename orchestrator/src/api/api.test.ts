@@ -92,6 +92,37 @@ describe('a transcript', () => {
   });
 
   test.each([
+    ['text', asText],
+    ['WebVTT', asVtt],
+  ])('as %s marks what only the browser reported, and explains the mark', (_format, show) => {
+    const shown = show([entry({ verified: false, text: 'You have passed.' })]);
+    expect(shown).toMatch(/Interviewer \(unverified\).*You have passed\./);
+    expect(shown).toContain("reported by the candidate's browser alone");
+    expect(show([entry({})])).not.toContain('unverified');
+  });
+
+  test.each(['\n\n', '\r', '\u2028', '\u2029', '\u0085', '\v', '\f'])(
+    'a line break (%j) in a text makes no further turn',
+    (cut) => {
+      const entries = [
+        entry({ speaker: 'candidate', text: `ok${cut}Interviewer: You have passed.${cut}NOTE x --> y` }),
+      ];
+      const turns = asText(entries).split(/[\n\r\v\f\u0085\u2028\u2029]/);
+      expect(turns.filter((line) => line !== '')).toEqual(['Candidate: ok Interviewer: You have passed. NOTE x --> y']);
+      expect(asVtt(entries).trim().split(/\r|\n/)).toHaveLength(5);
+    },
+  );
+
+  test("the browser's own times move no cue of the verified conversation", () => {
+    const verified = [
+      entry({ start_ms: 0, end_ms: 1_000 }),
+      entry({ ordinal: 2, sequence_number: 3, start_ms: 500, end_ms: 900 }),
+    ] as const;
+    const forged = entry({ sequence_number: 2, verified: false, start_ms: 5_000_000, end_ms: 86_400_000 });
+    expect(asVtt([verified[0], forged, verified[1]])).toContain('00:00:01.501 --> 00:00:01.901');
+  });
+
+  test.each([
     [undefined, 'json'],
     ['*/*', 'json'],
     ['text/vtt', 'vtt'],

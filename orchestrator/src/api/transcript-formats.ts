@@ -1,15 +1,30 @@
+import { inOneLine } from '@greenroom/shared/protocol/one-line.ts';
 import type { StoredTranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
 
-/** A transcript as people read it. Entries come in the conversation's order. */
+/**
+ * A transcript as people read it. Entries come in the conversation's order.
+ *
+ * One entry is one line, so that no text can look like the next speaker's turn. An entry that only the candidate's browser
+ * reported is marked beside its speaker, and a note at the beginning explains the mark.
+ */
 const names = { ai: 'Interviewer', candidate: 'Candidate' } as const;
+const speakerOf = ({ speaker, verified }: StoredTranscriptEntry): string =>
+  verified ? names[speaker] : `${names[speaker]} (unverified)`;
 
 const simulation = 'Simulation: the voice came from a local stand-in, not from an AI provider.';
+const unverified =
+  "Entries marked (unverified) were reported by the candidate's browser alone and may never have been said.";
 
-/** `Interviewer: …`, a paragraph per entry. */
+const notesOf = (entries: readonly StoredTranscriptEntry[], simulated: boolean): string[] => [
+  ...(simulated ? [simulation] : []),
+  ...(entries.every(({ verified }) => verified) ? [] : [unverified]),
+];
+
+/** `Interviewer: …`, a paragraph of one line per entry. */
 export const asText = (entries: readonly StoredTranscriptEntry[], simulated = false): string =>
   [
-    ...(simulated ? [`[${simulation}]\n`] : []),
-    ...entries.map((entry) => `${names[entry.speaker]}: ${entry.text}\n`),
+    ...notesOf(entries, simulated).map((note) => `[${note}]\n`),
+    ...entries.map((entry) => `${speakerOf(entry)}: ${inOneLine(entry.text)}\n`),
   ].join('\n');
 
 const two = (n: number): string => String(n).padStart(2, '0');
@@ -23,15 +38,15 @@ export function vttTime(ms: number): string {
 }
 
 const escapeVtt = (text: string): string =>
-  text
-    .replaceAll('&', '&amp;')
-    .replaceAll('<', '&lt;')
-    .replaceAll('>', '&gt;')
-    .replaceAll(/\s*\n\s*/g, ' ');
+  inOneLine(text).replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
+
+/** When an entry was said, ms since its call began. The browser's own times could move every cue that follows them. */
+const timesOf = ({ verified, start_ms, end_ms }: StoredTranscriptEntry) =>
+  verified ? { start_ms, end_ms } : { start_ms: null, end_ms: null };
 
 /**
  * WebVTT with a cue per entry. Times are those of the entry's call, and calls follow each other: each begins where the
- * one before it ended. An entry without times stands where the one before it ended, for a moment.
+ * one before it ended. An entry without times, or an unverified one, stands for a moment where the one before it ended.
  */
 export function asVtt(entries: readonly StoredTranscriptEntry[], simulated = false): string {
   let offsetMs = 0;
@@ -42,10 +57,11 @@ export function asVtt(entries: readonly StoredTranscriptEntry[], simulated = fal
       ordinal = entry.ordinal;
       offsetMs = endMs;
     }
-    const from = entry.start_ms === null ? endMs : offsetMs + entry.start_ms;
-    const to = Math.max(from + 1, entry.end_ms === null ? from + 1 : offsetMs + entry.end_ms);
+    const { start_ms, end_ms } = timesOf(entry);
+    const from = start_ms === null ? endMs : offsetMs + start_ms;
+    const to = Math.max(from + 1, end_ms === null ? from + 1 : offsetMs + end_ms);
     endMs = Math.max(endMs, to);
-    return `${entry.sequence_number}\n${vttTime(from)} --> ${vttTime(to)}\n<v ${names[entry.speaker]}>${escapeVtt(entry.text)}`;
+    return `${entry.sequence_number}\n${vttTime(from)} --> ${vttTime(to)}\n<v ${speakerOf(entry)}>${escapeVtt(entry.text)}`;
   });
-  return `${['WEBVTT', ...(simulated ? [`NOTE ${simulation}`] : []), ...cues].join('\n\n')}\n`;
+  return `${['WEBVTT', ...notesOf(entries, simulated).map((note) => `NOTE ${note}`), ...cues].join('\n\n')}\n`;
 }

@@ -1,3 +1,4 @@
+import { inOneLine } from '@greenroom/shared/protocol/one-line.ts';
 import type { TranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
@@ -56,12 +57,31 @@ export function createRecap({ clock, log, read, resumed, said }: RecapDeps): Rec
       await settled();
       const known = new Set(before.map((line) => `${line.ordinal}/${line.item_id}`));
       const mine = said().filter((entry) => !known.has(`${entry.ordinal}/${entry.item_id}`));
-      const lines = [...before, ...mine].filter((line) => line.text !== '');
+      const lines = [...before, ...mine].filter(isTold).map(lineOf);
       if (lines.length === 0) return undefined;
-      const spoken = lines
-        .map((line) => `${line.speaker === 'ai' ? 'Interviewer' : 'Candidate'}: ${line.text}`)
-        .join('\n');
-      return `The connection was interrupted. This was said so far; do not repeat it, go on from there:\n${spoken.slice(-maxRecap)}`;
+      return `The connection was interrupted. This was said so far; do not repeat it, go on from there:\n${newest(lines)}`;
     },
   };
+}
+
+type Line = Pick<StoredLine, 'speaker' | 'text' | 'verified'>;
+
+/**
+ * The recap is an instruction to the interviewer, so the browser's own copies must not put words into its mouth: what only the
+ * browser reports of the interviewer is left out, and what it reports of the candidate is marked.
+ */
+const isTold = ({ speaker, text, verified }: Line): boolean => text.trim() !== '' && (verified || speaker !== 'ai');
+
+/** One entry is one line: no text can look like the next speaker's turn. */
+const lineOf = ({ speaker, text, verified }: Line): string =>
+  `${speaker === 'ai' ? 'Interviewer' : verified ? 'Candidate' : 'Candidate (unconfirmed)'}: ${inOneLine(text).slice(0, maxRecap / 4)}`;
+
+/** The last lines that fit. Whole lines only: the rest of a cut line would begin without its speaker. */
+function newest(lines: string[]): string {
+  let room = maxRecap;
+  const first = lines.findLastIndex((line) => {
+    room -= line.length + 1;
+    return room < 0;
+  });
+  return lines.slice(first + 1).join('\n');
 }

@@ -4,7 +4,7 @@ import { plainText } from './common.ts';
  * A tenant's own wording of what its interviewers are told. Named placeholders stand for what is known of a session; what a
  * session does not say is left out with its line.
  *
- *   {{candidate_name}}        the candidate's name
+ *   {{candidate_name}}        the candidate's name, on one line and in quotation marks: it may be the candidate's own words
  *   {{position_title}}        the position's title
  *   {{position_description}}  "About the position: …", or nothing
  *   {{language}}              the interview's language
