@@ -107,7 +107,15 @@ const table: Array<{
   { statuses: [400, 404, 409, 422], matches: /manifest[_ ]unknown/i, kind: 'precondition' },
 ];
 
-function byStatus(status: number): FlyRefusal['kind'] {
+/**
+ * Whether the Machines API itself wrote this refusal. A gateway, a captive portal or a wrong base URL answers with pages
+ * and texts of its own: those say nothing of what Fly knows or did.
+ */
+const isFlys = ({ body }: RawResponse): boolean => typeof asRecord(body).error === 'string';
+
+function byStatus(response: RawResponse): FlyRefusal['kind'] {
+  const { status } = response;
+  if (!isFlys(response)) return 'ambiguous';
   if (status === 401 || status === 403) return 'unauthorized';
   if (status === 404) return 'notFound';
   if (status === 412) return 'precondition';
@@ -127,7 +135,7 @@ export function classifyRefusal(raw: Raw): FlyRefusal {
     (r) =>
       (r.statuses === 'any' ? response.status >= 400 : r.statuses.includes(response.status)) && r.matches.test(words),
   );
-  return { kind: row?.kind ?? byStatus(response.status) } as FlyRefusal;
+  return { kind: row?.kind ?? byStatus(response) } as FlyRefusal;
 }
 
 /** What the answer to a create means. */
@@ -139,15 +147,20 @@ export function classifyCreate(raw: Raw): CreateOutcome {
   return { kind: machine.state === 'started' ? 'started' : 'created', machine };
 }
 
-/** Whether a machine is there: for judging, so an unclear answer stays unclear. */
+/**
+ * Whether a machine is there: for judging, so an unclear answer stays unclear.
+ *
+ * `destroyed` is Fly's own statement about the machine. A 404 is weaker: Fly has answered it about machines that ran
+ * (flyctl PR 4618), so how much it counts depends on what else is known of the machine.
+ */
 export type Presence =
   | { kind: 'there'; machine: FlyMachine }
-  | { kind: 'gone'; evidence: string }
+  | { kind: 'gone'; evidence: 'destroyed' | '404' }
   | { kind: 'unclear'; evidence: string };
 
 /** What the answer to a GET of a machine means. */
 export function classifyGet(raw: Raw): Presence {
-  if (raw.status === 404) return { kind: 'gone', evidence: '404' };
+  if (raw.status === 404 && isFlys(raw as RawResponse)) return { kind: 'gone', evidence: '404' };
   if (raw.status !== 200) return { kind: 'unclear', evidence: raw.status === 0 ? 'no answer' : `HTTP ${raw.status}` };
   const machine = parseMachine((raw as RawResponse).body);
   if (!machine) return { kind: 'unclear', evidence: 'not a machine' };

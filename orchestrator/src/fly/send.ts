@@ -28,10 +28,13 @@ export interface Call {
 /** A call and what came back; a network that failed is an answer too (`status: 0`). */
 export type Send = (call: Call) => Promise<Raw>;
 
-/** What became of a call whose answer says no more than yes. */
+/** What became of a call whose answer says no more than yes: JSON, or nothing. A page is somebody else's yes. */
 export type CommandOutcome = { kind: 'done' } | FlyRefusal;
-export const commandOutcome = (raw: Raw): CommandOutcome =>
-  raw.status >= 200 && raw.status < 300 ? { kind: 'done' } : classifyRefusal(raw);
+export const commandOutcome = (raw: Raw): CommandOutcome => {
+  if (raw.status < 200 || raw.status >= 300) return classifyRefusal(raw);
+  const isPage = 'body' in raw && typeof raw.body === 'string' && raw.body !== '';
+  return isPage ? { kind: 'ambiguous' } : { kind: 'done' };
+};
 
 /** Macaroons have a scheme of their own (fly-go, tokens.go); a token that already names its scheme keeps it. */
 export const authorizationOf = (token: string): string =>

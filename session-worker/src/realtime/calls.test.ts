@@ -21,6 +21,7 @@ describe('the calls of a session', () => {
       openCall?: CallsDeps['orchestrator']['openCall'];
       updateCall?: CallsDeps['orchestrator']['updateCall'];
       createCall?: () => Promise<CreatedCall>;
+      hangUp?: () => boolean;
     } = {},
   ) => {
     const clock = createFakeClock();
@@ -36,6 +37,7 @@ describe('the calls of a session', () => {
       expectEnd: () => {},
       close: () => void order.push('sideband closed'),
     };
+    let lose = () => {};
     const calls = createCalls({
       clock,
       log,
@@ -52,10 +54,13 @@ describe('the calls of a session', () => {
       provider: {
         createCall:
           changes.createCall ?? (async () => noted('create', { kind: 'created', callId: 'rtc_1', answer: answerSdp })),
-        hangUp: async (id, credential) => noted(`hang up ${id} ${credential}`, true),
+        hangUp: async (id, credential) => noted(`hang up ${id} ${credential}`, changes.hangUp?.() ?? true),
         sidebandUrl: (id) => id,
       },
-      openSideband: () => noted('sideband', sideband),
+      openSideband: ({ onGone }) => {
+        lose = onGone;
+        return noted('sideband', sideband);
+      },
       onOpened: () => {},
       onEvent: () => {},
       onSpeakable: () => {},
@@ -64,7 +69,7 @@ describe('the calls of a session', () => {
       onGone: () => {},
       onClosed: (ordinal) => void order.push(`closed ${ordinal}`),
     });
-    return { clock, order, calls };
+    return { clock, order, calls, lose: () => lose() };
   };
 
   test('the call’s id is stored and the sideband attached before the answer is given', async () => {
@@ -138,6 +143,32 @@ describe('the calls of a session', () => {
     expect(await calls.hangUp(new AbortController().signal)).toBe(true);
     expect((await result).kind).toBe('refused');
     expect(order).toContain('hang up rtc_1 ek_1');
+  });
+
+  test('a call that its sideband does not find is struck from the books only after its hang-up succeeded', async () => {
+    const answers = [false, true];
+    const { clock, calls, order, lose } = setUp({ hangUp: () => answers.shift() ?? true });
+    await calls.offer(offerSdp);
+    order.length = 0;
+    lose();
+    await clock.advance(0);
+    expect(order).not.toContain('hung_up 1');
+    await clock.advance(15_000);
+    expect(order.filter((step) => step !== 'closed 1')).toEqual([
+      'hang up rtc_1 ek_1',
+      'hang up rtc_1 ek_1',
+      'hung_up 1',
+    ]);
+  });
+
+  test('a replaced call that could not be hung up is hung up with the session at the latest', async () => {
+    const answers = [false, true, true];
+    const { calls, order } = setUp({ hangUp: () => answers.shift() ?? true });
+    await calls.offer(offerSdp);
+    await calls.offer(offerSdp, 2);
+    order.length = 0;
+    expect(await calls.hangUp(new AbortController().signal)).toBe(true);
+    expect(order.filter((step) => step.startsWith('hung_up')).toSorted()).toEqual(['hung_up 1', 'hung_up 2']);
   });
 
   test.each([

@@ -1,7 +1,7 @@
 import type { ErrorCode } from '@greenroom/shared/errors/codes.ts';
 import { type ClaimResponse, type OpenCallResponse, wrongOrdinal } from '@greenroom/shared/protocol/worker-api.ts';
 import { backoffMs } from '@greenroom/shared/runtime/backoff.ts';
-import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { SessionReason } from '@greenroom/shared/session/reasons.ts';
 import { type Answer, mayWorkLater, type Orchestrator } from '../lifecycle/orchestrator.ts';
@@ -20,6 +20,8 @@ import { type Sideband, withoutVoice } from './sideband.ts';
  * R2  The sideband is attached, or known to be degraded, before the answer goes out: it replays nothing.
  * R3  A new offer hangs the old call up first. Two calls of one session never speak at once.
  * R4  A call that was created and whose answer did not go out is hung up here.
+ * R8  A call whose hang-up did not succeed, or that its sideband does not find any more, stays a debt of this worker: it is
+ *     asked for again every while, and once more at the end. Only the hang-up's own answer strikes it from the books.
  * R5  How many calls there were is in the books: the claim names the next one, and so does the answer to a wrong number,
  *     which changes nothing there. The browser is then asked for an offer under the right one.
  * R6  A provider that refuses is asked three times; a control plane or database that is away is waited for, up to `openMs`:
@@ -100,8 +102,12 @@ interface Active {
   sideband: Sideband;
 }
 
+/** What is needed to hang a call up. */
+type Owed = Omit<Active, 'sideband'>;
 type Opened = { kind: 'opened'; value: OpenCallResponse };
 const hangUpMs = 10_000;
+/** R8. */
+const owedRetryMs = 15_000;
 const openTries = 3;
 const openMs = 60_000;
 const storeTries = 5;
@@ -112,11 +118,14 @@ export function createCalls(deps: CallsDeps): Calls {
   let active: Active | undefined;
   let next = deps.nextOrdinal;
   let opening: Promise<OfferResult> | undefined;
+  /** R8. */
+  const owed = new Map<number, Owed>();
+  let paying: Timer | undefined;
 
   const pause = (attempt: number) =>
     clock.sleep(50 + backoffMs(attempt, { baseMs: 200, maxMs: 2_000, random }), stopping.signal).catch(() => undefined);
 
-  const listen = (call: Omit<Active, 'sideband'>, session: Json, ours: boolean): Active => {
+  const listen = (call: Owed, session: Json, ours: boolean): Active => {
     deps.onOpened(call.ordinal, session);
     const listening: Active = {
       ...call,
@@ -141,21 +150,43 @@ export function createCalls(deps: CallsDeps): Calls {
     active = undefined;
     next = call.ordinal + 1;
     log.warn({ ordinal: call.ordinal }, 'the realtime call is gone');
-    void orchestrator.updateCall(call.ordinal, { hung_up: true });
+    void within(hangUpMs, (signal) => end(call, signal));
     deps.onClosed(call.ordinal);
     deps.onGone(call.ordinal);
   };
 
+  const within = async <T>(limitMs: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> => {
+    const limit = new AbortController();
+    const timer = clock.setTimer(() => limit.abort(new Error('hang-up took too long')), limitMs);
+    try {
+      return await work(limit.signal);
+    } finally {
+      timer.cancel();
+    }
+  };
+
+  /** R8. */
+  const owe = (call: Owed): void => {
+    owed.set(call.ordinal, call);
+    paying ??= clock.setTimer(() => {
+      paying = undefined;
+      if (!stopping.signal.aborted) void within(hangUpMs, payOwed);
+    }, owedRetryMs);
+  };
+  const payOwed = async (signal: AbortSignal): Promise<boolean> => {
+    const paid = await Promise.all([...owed.values()].map((call) => end(call, signal)));
+    return paid.every(Boolean);
+  };
+
   /** Pays the debt of a call at the provider, then in the books. */
-  const end = async (
-    { ordinal, callId, credential }: Omit<Active, 'sideband'>,
-    signal: AbortSignal,
-  ): Promise<boolean> => {
+  const end = async ({ ordinal, callId, credential }: Owed, signal: AbortSignal): Promise<boolean> => {
     const over = await provider.hangUp(callId, credential, signal);
     if (!over) {
       log.error({ ordinal, call_id: callId }, 'the call could not be hung up');
+      owe({ ordinal, callId, credential });
       return false;
     }
+    owed.delete(ordinal);
     for (let attempt = 0; attempt === 0 || !signal.aborted; attempt += 1) {
       const answer = await orchestrator.updateCall(ordinal, { hung_up: true }, signal);
       if (answer.kind === 'ok' || !mayWorkLater(answer)) break;
@@ -170,10 +201,7 @@ export function createCalls(deps: CallsDeps): Calls {
     active = undefined;
     next = call.ordinal + 1;
     call.sideband.expectEnd();
-    const limit = new AbortController();
-    const timer = clock.setTimer(() => limit.abort(new Error('hang-up took too long')), hangUpMs);
-    await end(call, limit.signal);
-    timer.cancel();
+    await within(hangUpMs, (signal) => end(call, signal));
     clock.setTimer(() => {
       call.sideband.close();
       deps.onClosed(call.ordinal);
@@ -230,11 +258,8 @@ export function createCalls(deps: CallsDeps): Calls {
     return { kind: 'answered', sdp: created.answer, ordinal, sideband };
   };
   /** R4. */
-  const abandon = async (call: Omit<Active, 'sideband'>): Promise<OfferResult> => {
-    const limit = new AbortController();
-    const timer = clock.setTimer(() => limit.abort(new Error('hang-up took too long')), hangUpMs);
-    await end(call, limit.signal);
-    timer.cancel();
+  const abandon = async (call: Owed): Promise<OfferResult> => {
+    await within(hangUpMs, (signal) => end(call, signal));
     next = call.ordinal + 1;
     return { kind: 'refused', code: 'internal_error', detail: 'The call could not be recorded. Try again.' };
   };
@@ -277,11 +302,15 @@ export function createCalls(deps: CallsDeps): Calls {
     stop: () => stopping.abort(new Error('the session is ending')),
     hangUp: async (signal) => {
       await opening?.catch(() => undefined);
-      if (!active) return true;
-      active.sideband.expectEnd();
-      return end(active, signal);
+      paying?.cancel();
+      active?.sideband.expectEnd();
+      if (active) owed.set(active.ordinal, active);
+      return payOwed(signal);
     },
-    close: () => active?.sideband.close(),
+    close: () => {
+      paying?.cancel();
+      active?.sideband.close();
+    },
   };
   return calls;
 }

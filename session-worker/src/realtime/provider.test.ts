@@ -95,14 +95,46 @@ describe('the provider', () => {
 
   test.each([
     ['200', status(200), true],
-    ['404', status(404, 'call_id_not_found'), true],
-    ['400 call_id_not_found', status(400, 'call_id_not_found'), true],
     ['400 otherwise', status(400, 'other'), false],
     ['401', status(401), false],
   ])('a hang-up answered %s: over is %s', async (_what, answer, over) => {
     const { provider, asked } = setUp([answer as HttpAnswer]);
     expect(await provider.hangUp('rtc_1', 'ek_1')).toBe(over);
     expect(asked).toHaveLength(1);
+  });
+
+  test.each([404, 400])('"no such call" (%i) is believed when it was said three times in a row', async (code) => {
+    const { clock, provider, asked } = setUp([status(code, 'call_id_not_found')]);
+    const over = provider.hangUp('rtc_taken_over', 'ek_1');
+    await clock.advance(10_000);
+    expect([await over, asked.length]).toEqual([true, 3]);
+  });
+
+  test('"no such call" about a call that runs is not the end of it: it is asked again and hung up', async () => {
+    const missing = status(404, 'call_id_not_found');
+    const { clock, provider, asked } = setUp([missing, missing, status(200)]);
+    const over = provider.hangUp('rtc_taken_over', 'ek_1');
+    await clock.advance(10_000);
+    expect([await over, asked.length]).toEqual([true, 3]);
+  });
+
+  test('"no such call" about a call made a moment ago is never believed: the debt stays', async () => {
+    const { clock, provider, asked } = setUp([created, status(404, 'call_id_not_found')]);
+    await provider.createCall({ form: 'raw', sdp: 'v=0' }, 'ek_1');
+    const limit = new AbortController();
+    const over = provider.hangUp('rtc_1', 'ek_1', limit.signal);
+    await clock.advance(10_000);
+    limit.abort();
+    expect(await over).toBe(false);
+    expect(asked.length).toBeGreaterThan(4);
+  });
+
+  test('a page of a proxy with status 404 says nothing of the call', async () => {
+    const page = { status: 404, headers: {}, body: '<html>404 page not found</html>' };
+    const { clock, provider, asked } = setUp([page, page, page, page, status(200)]);
+    const over = provider.hangUp('rtc_taken_over', 'ek_1');
+    await clock.advance(60_000);
+    expect([await over, asked.length]).toEqual([true, 5]);
   });
 
   test('a hang-up is tried until it is heard, or the signal says stop', async () => {

@@ -15,7 +15,9 @@ import { looksLikeAnswer } from './sdp.ts';
  * P1  Every call is created, observed and hung up with the credential minted for it: measured live, any other gets 404.
  * P2  429, 5xx and silence are tried again, three tries in all; 401 and 403 never. A lost answer can leave a call that
  *     nobody speaks on: no media ever reaches it and the provider ends it by itself.
- * P3  A hang-up is done when the provider says so, or says (under the call's own credential) that there is no such call.
+ * P3  A hang-up is done when the provider says so. "No such call" (its own error, under the call's own credential) is
+ *     believed when it was said several times in a row, and never of a call made a moment ago: the provider has answered so
+ *     about calls that ran. Any other 404 is no answer of the provider.
  */
 export type ProviderFailure = { kind: 'failed'; code: ErrorCode; reason: SessionReason; status: number };
 export type CreatedCall = { kind: 'created'; callId: string; answer: string } | ProviderFailure;
@@ -44,9 +46,19 @@ export interface ProviderDeps {
 }
 
 const maxTries = 3;
+/** P3: so many times in a row, these pauses apart. */
+const missingPausesMs = [500, 1_000];
+/** Between the further tries of a young call. */
+const missingPauseMs = 2_000;
+/** P3: a younger call is "not there yet". */
+const youngMs = 30_000;
 
 export function createProvider(deps: ProviderDeps): Provider {
   const { http, clock, requestMs, random = Math.random } = deps;
+  /** When this worker made each call, on its monotonic clock; one taken over is older than any pause here. */
+  const madeMs = new Map<string, number>();
+  const isYoung = (callId: string): boolean =>
+    clock.monotonicMs() - (madeMs.get(callId) ?? Number.NEGATIVE_INFINITY) < youngMs;
   const baseUrl = deps.baseUrl.replace(/\/+$/, '');
   const pause = (attempt: number, signal?: AbortSignal) =>
     clock.sleep(100 + backoffMs(attempt, { baseMs: 250, maxMs: 3_000, random }), signal).catch(() => undefined);
@@ -74,16 +86,21 @@ export function createProvider(deps: ProviderDeps): Provider {
       for (let attempt = 0; ; attempt += 1) {
         const answer = await post(path, credential, { ...body, signal });
         const call = readCall(answer);
+        if (call.kind === 'created') madeMs.set(call.callId, clock.monotonicMs());
         if (call.kind === 'created' || !mayRetry(answer) || attempt + 1 >= maxTries || signal?.aborted) return call;
         await pause(attempt, signal);
       }
     },
     hangUp: async (callId, credential, signal) => {
+      let missed = 0;
       for (let attempt = 0; attempt === 0 || !signal?.aborted; attempt += 1) {
         const answer = await post(`/realtime/calls/${encodeURIComponent(callId)}/hangup`, credential, { signal });
-        if (answer && isOver(answer)) return true;
-        if (answer && !mayRetry(answer)) return false;
-        await pause(attempt, signal);
+        if (answer && answer.status >= 200 && answer.status < 300) return true;
+        missed = answer && isMissing(answer) ? missed + 1 : 0;
+        if (missed > missingPausesMs.length && !isYoung(callId)) return true; // P3
+        if (answer && missed === 0 && answer.status !== 404 && !mayRetry(answer)) return false;
+        if (missed === 0) await pause(attempt, signal);
+        else await clock.sleep(missingPausesMs[missed - 1] ?? missingPauseMs, signal).catch(() => undefined);
       }
       return false;
     },
@@ -127,10 +144,9 @@ function failureOf(answer: HttpAnswer | undefined): ProviderFailure {
   return { kind: 'failed', code: 'provider_rate_limited', reason, status };
 }
 
-const isOver = (answer: HttpAnswer): boolean =>
-  (answer.status >= 200 && answer.status < 300) ||
-  answer.status === 404 ||
-  (answer.status === 400 && errorCode(answer) === 'call_id_not_found');
+/** The provider's own word that it has no such call (P3). */
+const isMissing = (answer: HttpAnswer): boolean =>
+  (answer.status === 404 || answer.status === 400) && errorCode(answer) === 'call_id_not_found';
 
 function errorCode({ body }: HttpAnswer): unknown {
   try {
