@@ -1,10 +1,11 @@
 import * as z from 'zod';
 import { plainText, timestamp, uuid } from './common.ts';
+import { emailAddress, nameText } from './names.ts';
 import { candidateInput, positionInput } from './platform-api.ts';
 
 /** Candidates, positions, invitations and consent, as the platform API speaks of them. */
 
-const candidateStatus = plainText(100).min(1);
+const candidateStatus = nameText(100);
 
 export const createCandidateRequest = candidateInput.extend({
   /** Yours, such as `screening`. */
@@ -14,8 +15,8 @@ export const createCandidateRequest = candidateInput.extend({
 export const changeCandidateRequest = z
   .strictObject({
     name: candidateInput.shape.name.optional(),
-    email: z.email().max(254).nullable().optional(),
-    external_id: plainText(200).nullable().optional(),
+    email: emailAddress.nullable().optional(),
+    external_id: nameText(200).nullable().optional(),
     status: candidateStatus.nullable().optional(),
   })
   .refine((body) => Object.keys(body).length > 0, 'name a field to change');

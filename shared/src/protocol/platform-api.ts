@@ -1,16 +1,18 @@
 import * as z from 'zod';
 import { sessionStatuses } from '../session/states.ts';
 import { outcome, plainText, sessionReason, timestamp, uuid } from './common.ts';
+import { emailAddress, nameText } from './names.ts';
 import { storedTranscriptEntry } from './transcript.ts';
 
 /** The platform API, `/api`: bodies and answers. The OpenAPI document is generated from these. */
 
-const name = plainText(200).min(1);
+const name = nameText(200);
 
 export const candidateInput = z.strictObject({
   name,
-  email: z.email().max(254).optional(),
-  external_id: plainText(200).optional(),
+  email: emailAddress.optional(),
+  /** Your own id of the person. Within a tenant it belongs to one candidate. */
+  external_id: nameText(200).optional(),
 });
 export const positionInput = z.strictObject({
   title: name,

@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { roles, scope } from './access.ts';
 import { plainText, timestamp, uuid } from './common.ts';
 import { interviewerTemplate } from './interviewer-template.ts';
+import { nameText } from './names.ts';
 import { regionCode } from './platform-api.ts';
 
 /** Tenants, their keys, members and provider credentials, as the platform API speaks of them. */
@@ -9,7 +10,7 @@ import { regionCode } from './platform-api.ts';
 export const slug = z
   .string()
   .regex(/^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/, 'must be 1–40 lowercase letters, digits and inner dashes');
-const name = plainText(200).min(1);
+const name = nameText(200);
 const origin = z
   .string()
   .max(200)
