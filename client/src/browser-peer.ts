@@ -1,4 +1,6 @@
+import type { Microphone } from './microphone.ts';
 import type { CallPeer } from './peer.ts';
+import type { Playback } from './playback.ts';
 
 /** How long candidates are gathered before the offer goes out, ms. The provider needs none of them. */
 const gatherMs = 500;
@@ -7,29 +9,39 @@ const gatherMs = 500;
 function gathered(connection: RTCPeerConnection): Promise<void> {
   if (connection.iceGatheringState === 'complete') return Promise.resolve();
   return new Promise((resolve) => {
-    setTimeout(resolve, gatherMs);
+    const timer = setTimeout(resolve, gatherMs);
     connection.addEventListener('icegatheringstatechange', () => {
-      if (connection.iceGatheringState === 'complete') resolve();
+      if (connection.iceGatheringState !== 'complete') return;
+      clearTimeout(timer);
+      resolve();
     });
   });
 }
 
+/** The provider's events are JSON objects; anything else on its channel is not for us. */
+function readEvent(data: unknown): Record<string, unknown> | undefined {
+  try {
+    const event: unknown = JSON.parse(String(data));
+    return typeof event === 'object' && event !== null ? (event as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 export interface BrowserPeerOptions {
-  /** The microphone; asked for by the page, stopped by the page. */
-  microphone: MediaStream;
+  /** Opened by whoever made it, and closed by them. Its track may change while the call is up. */
+  microphone: Microphone;
   /** The interviewer's voice is played here. */
-  audio: HTMLAudioElement;
+  playback: Playback;
 }
 
 /** A peer on the browser's own WebRTC. One RTCPeerConnection makes the offer and carries the call. */
-export function createBrowserPeer({ microphone, audio }: BrowserPeerOptions): CallPeer {
+export function createBrowserPeer({ microphone, playback }: BrowserPeerOptions): CallPeer {
   const connection = new RTCPeerConnection();
   const channel = connection.createDataChannel('oai-events');
-  for (const track of microphone.getAudioTracks()) connection.addTrack(track, microphone);
-  connection.addEventListener('track', ({ streams }) => {
-    audio.srcObject = streams[0] ?? null;
-    audio.play().catch(() => undefined);
-  });
+  const { sender } = connection.addTransceiver(microphone.track ?? 'audio', { direction: 'sendrecv' });
+  const forget = microphone.onTrack((track) => void sender.replaceTrack(track).catch(() => undefined));
+  connection.addEventListener('track', ({ streams, track }) => playback.play(streams[0] ?? new MediaStream([track])));
   return {
     offer: async () => {
       await connection.setLocalDescription(await connection.createOffer());
@@ -38,7 +50,10 @@ export function createBrowserPeer({ microphone, audio }: BrowserPeerOptions): Ca
     },
     accept: (sdp) => connection.setRemoteDescription({ type: 'answer', sdp }),
     onEvent: (listener) =>
-      channel.addEventListener('message', ({ data }) => listener(JSON.parse(String(data)) as Record<string, unknown>)),
+      channel.addEventListener('message', ({ data }) => {
+        const event = readEvent(data);
+        if (event) listener(event);
+      }),
     onState: (listener) => {
       // The data channel opens last: audio flows by then.
       channel.addEventListener('open', () => listener('connected'));
@@ -46,6 +61,9 @@ export function createBrowserPeer({ microphone, audio }: BrowserPeerOptions): Ca
         if (connection.connectionState === 'failed') listener('failed');
       });
     },
-    close: () => connection.close(),
+    close: () => {
+      forget();
+      connection.close();
+    },
   };
 }

@@ -110,7 +110,7 @@ describe('a call', () => {
     const { ready, answer, offers } = begin();
     await ready(1, false);
     answer(1);
-    await vi.advanceTimersByTimeAsync(14_000);
+    await vi.advanceTimersByTimeAsync(9_000);
     expect(offers()).toEqual(['offer 1 as 1']);
     await vi.advanceTimersByTimeAsync(2_000);
     expect(offers()).toEqual(['offer 1 as 1', 'offer 2 as 2']);
@@ -171,6 +171,143 @@ describe('a call', () => {
     peers[0]?.state('failed');
     await vi.advanceTimersByTimeAsync(60_000);
     expect(offers()).toEqual(['offer 1 as 1']);
+  });
+});
+
+describe('what comes late', () => {
+  /** Peers whose offers take half a second, as a browser's gathering does. */
+  const slowPeers = () => {
+    const peers: Array<{ accepted: string[]; closed: boolean }> = [];
+    const createPeer = (): CallPeer => {
+      const mine = { accepted: [] as string[], closed: false };
+      const name = `offer ${peers.push(mine)}`;
+      return {
+        offer: () => new Promise((resolve) => setTimeout(() => resolve(name), 500)),
+        accept: async (sdp) => void mine.accepted.push(sdp),
+        onEvent: () => undefined,
+        onState: () => undefined,
+        close: () => {
+          mine.closed = true;
+        },
+      };
+    };
+    return { peers, createPeer };
+  };
+
+  test('the offer of a peer that was replaced while it was made is not sent, and the answer goes to the newer peer', async () => {
+    const { peers, createPeer } = slowPeers();
+    const { ready, server, offers, answer } = begin({ createPeer });
+    await ready(1, false);
+    await vi.advanceTimersByTimeAsync(100);
+    server().close(4_409);
+    await vi.advanceTimersByTimeAsync(50);
+    await ready(1, false);
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(offers()).toEqual(['offer 2 as 1']);
+    answer(1);
+    expect(peers.map(({ accepted }) => accepted.length)).toEqual([0, 1]);
+  });
+
+  test('a peer that is made after the end is closed, and no offer goes out', async () => {
+    const { peers, createPeer } = slowPeers();
+    let make = () => {};
+    const { ready, server, offers } = begin({
+      createPeer: () => new Promise((resolve) => (make = () => resolve(createPeer()))),
+    });
+    await ready(1, false);
+    server().say({ type: 'session_ended', outcome: 'cancelled', reason: 'ended_by_platform' } as never);
+    make();
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect([peers.map(({ closed }) => closed), offers()]).toEqual([[true], []]);
+  });
+
+  test('a microphone that is refused for a call that was replaced is not told', async () => {
+    let refuse = () => {};
+    const { createPeer } = makePeers();
+    let made = 0;
+    const { ready, server, problems, offers } = begin({
+      createPeer: () =>
+        made++ === 0 ? new Promise((_, reject) => (refuse = () => reject(new Error('no')))) : createPeer(),
+    });
+    await ready(1, false);
+    server().say({ type: 'call_required', ordinal: 2, reason: 'call_lost', deadline: 0 } as never);
+    refuse();
+    await vi.advanceTimersByTimeAsync(10);
+    expect([problems, offers()]).toEqual([[], ['offer 1 as 2']]);
+  });
+
+  test('a message of a socket that was replaced changes nothing', async () => {
+    const { client, ready, server } = begin();
+    await ready(1, false);
+    const older = server();
+    older.close(4_409);
+    await vi.advanceTimersByTimeAsync(50);
+    older.say({ type: 'session_ended', outcome: 'failed', reason: 'worker_lost' } as never);
+    expect(client.state).toBe('reconnecting');
+  });
+
+  test('a frame that is not JSON is passed over', async () => {
+    const { client, ready, server } = begin();
+    await ready(1, false);
+    server().dispatchEvent(Object.assign(new Event('message'), { data: '<html>' }));
+    expect(client.state).toBe('calling');
+  });
+});
+
+describe('a problem', () => {
+  const watched = () => {
+    const over: string[] = [];
+    return { over, ...begin({ onProblemOver: (code) => void over.push(code) }) };
+  };
+
+  test('of a call that failed is over when the next one is up', async () => {
+    const { over, peers, ready, answer, problems } = watched();
+    await ready(1, false);
+    answer(1);
+    peers[0]?.state('failed');
+    expect(problems).toEqual(['call_failed']);
+    await vi.advanceTimersByTimeAsync(600);
+    over.length = 0;
+    answer(2);
+    peers[1]?.state('connected');
+    expect(over).toContain('call_failed');
+  });
+
+  test('of a network that lets no audio through is told after the last call, and the candidate may try again', async () => {
+    const { client, ready, answer, problems, offers } = watched();
+    await ready(1, false);
+    for (let ordinal = 1; ordinal <= 6; ordinal += 1) {
+      answer(ordinal);
+      await vi.advanceTimersByTimeAsync(20_000);
+    }
+    expect(problems.at(-1)).toBe('call_blocked');
+    client.callAgain();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(offers()).toHaveLength(7);
+  });
+
+  test('of a call that comes up and fails at once, over and over, ends too: each is paid for', async () => {
+    const { peers, ready, answer, problems, offers } = watched();
+    await ready(1, false);
+    for (let ordinal = 1; ordinal <= 20; ordinal += 1) {
+      answer(ordinal);
+      peers.at(-1)?.state('connected');
+      peers.at(-1)?.state('failed');
+      await vi.advanceTimersByTimeAsync(9_000);
+    }
+    expect([offers().length, problems.at(-1)]).toEqual([6, 'call_blocked']);
+  });
+
+  test('of a call is not hidden by a socket that comes back: without audio it is not live', async () => {
+    const { client, peers, ready, answer, server } = watched();
+    await ready(1, false);
+    answer(1);
+    server().close(4_409);
+    await vi.advanceTimersByTimeAsync(50);
+    await ready(1, true);
+    expect(client.state).toBe('calling');
+    peers[0]?.state('connected');
+    expect(client.state).toBe('live');
   });
 });
 

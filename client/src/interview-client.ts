@@ -25,7 +25,10 @@ import { type UploadOptions, uploadKept } from './upload.ts';
  * C6  What is not acknowledged when there is no socket any more is uploaded (upload.ts).
  * C7  An end that the candidate asked for is asked for again after a reconnection: nobody presses the button twice.
  * C8  A call whose connection failed, or is not up some time after its answer, is given up for the next one: nobody else
- *     knows that this browser hears nothing. A few times in a row, for each is a call at the provider.
+ *     knows that this browser hears nothing. A few times in a row, for each is a call at the provider; a call that was
+ *     up for `steadyMs` begins a new row. After the last one the candidate is told (`call_blocked`), and may try again.
+ * C9  What comes late, of a socket or peer that was replaced or of an interview that is over, changes nothing, and a peer
+ *     that was made too late is closed.
  */
 export type InterviewState = 'connecting' | 'ready' | 'calling' | 'live' | 'reconnecting' | 'ended';
 
@@ -41,8 +44,10 @@ export interface InterviewEvents {
   onEntry?(entry: TranscriptEntry, final: boolean): void;
   /** The time limit is near. */
   onWarning?(endsAt: number): void;
-  /** A problem in plain words; the interview goes on unless `onEnd` follows. */
+  /** A problem; the interview goes on unless `onEnd` follows. `message` is for developers, not for the candidate. */
   onProblem?(code: string, message: string): void;
+  /** A problem of this client's own is over: `microphone`, `call_failed` or `call_blocked`. */
+  onProblemOver?(code: string): void;
   /** It is over. Called once. */
   onEnd?(end: InterviewEnd): void;
   /** C6, after `onEnd`: everything that can be done for the transcript is done. `left` entries stay kept. Called once. */
@@ -76,6 +81,8 @@ export interface InterviewClient {
   end(): void;
   /** Offers a call that was refused once more: after `consent_required`, when the consent is recorded. */
   offerAgain(): void;
+  /** Tries for another call after `call_blocked`. */
+  callAgain(): void;
   /** Drops the socket without ending anything, as a bad network would. */
   dropSocket(): void;
   /** Leaves without a word: closes socket and call. */
@@ -88,7 +95,9 @@ export interface InterviewClient {
 /** How long an answer that was under way when the socket dropped is waited for, ms (C5). */
 const answerWaitMs = 5_000;
 /** C8: how long a connection may take after its answer, ms. */
-const connectLimitMs = 15_000;
+const connectLimitMs = 10_000;
+/** C8: a call that was up for so long is no failure in a row of failures, ms. */
+const steadyMs = 10_000;
 /** C8: waits before the next call, ms; as many calls may fail in a row. */
 const callWaitsMs = [500, 1_000, 2_000, 4_000, 8_000];
 
@@ -101,6 +110,16 @@ const finalCodes: Record<number, InterviewEnd> = {
 };
 
 const unreachable: InterviewEnd = { outcome: 'disconnected', reason: 'unreachable' };
+
+/** Undefined for what is no message of ours: it says nothing about the interview. */
+function readMessage(data: unknown): ServerMessage | undefined {
+  try {
+    const message: unknown = JSON.parse(String(data));
+    return typeof message === 'object' && message !== null ? (message as ServerMessage) : undefined;
+  } catch {
+    return undefined;
+  }
+}
 
 export function createInterviewClient(options: InterviewClientOptions): InterviewClient {
   const Socket = options.WebSocket ?? WebSocket;
@@ -119,7 +138,10 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
   let answerTimer: ReturnType<typeof setTimeout> | undefined;
   /** C8. */
   let callTimer: ReturnType<typeof setTimeout> | undefined;
+  let steadyTimer: ReturnType<typeof setTimeout> | undefined;
   let failedCalls = 0;
+  /** C9: counts the calls that were begun, and the end. */
+  let callTurn = 0;
   let waitMs = firstWaitMs;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let giveUp: ReturnType<typeof setTimeout> | undefined;
@@ -140,26 +162,38 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
     clearTimeout(giveUp);
     clearTimeout(answerTimer);
     clearTimeout(callTimer);
+    clearTimeout(steadyTimer);
+    callTurn += 1;
     peer?.close();
+    peer = undefined;
     socket?.close(1000);
     options.onEnd?.(end);
     // C6.
     void uploadKept(kept, options.upload).then((left) => options.onDelivered?.(left));
   };
 
-  const startCall = async (ordinal: number) => {
+  const startCall = async (ordinal: number, turn: number) => {
     setState('calling');
     clearTimeout(answerTimer);
     clearTimeout(callTimer);
+    clearTimeout(steadyTimer);
     const last = peer;
     // What it says while it closes is not about the call that follows.
     peer = undefined;
     last?.close();
     peerOrdinal = ordinal;
     const next = await options.createPeer();
+    if (turn !== callTurn) return next.close(); // C9
     peer = next;
+    options.onProblemOver?.('microphone');
+    listenTo(next, ordinal);
+    const sdp = await next.offer();
+    if (turn === callTurn) send({ type: 'sdp_offer', sdp, ordinal });
+  };
+  const listenTo = (next: CallPeer, ordinal: number) => {
     const collector = createEntryCollector(ordinal);
     next.onEvent((event) => {
+      if (state === 'ended') return;
       options.onProviderEvent?.(event);
       const entry = collector.take(event);
       if (!entry) return;
@@ -169,31 +203,48 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
     next.onState((peerState) => {
       if (peer !== next) return;
       if (peerState === 'failed') return giveUpCall(ordinal);
-      clearTimeout(callTimer);
-      failedCalls = 0;
-      setState('live');
-      connectedOrdinal = ordinal;
-      send({ type: 'call_connected', ordinal });
+      onCallUp(ordinal);
     });
-    send({ type: 'sdp_offer', sdp: await next.offer(), ordinal });
+  };
+  const onCallUp = (ordinal: number) => {
+    clearTimeout(callTimer);
+    clearTimeout(steadyTimer);
+    steadyTimer = setTimeout(() => {
+      failedCalls = 0;
+    }, steadyMs);
+    options.onProblemOver?.('call_failed');
+    options.onProblemOver?.('call_blocked');
+    setState('live');
+    connectedOrdinal = ordinal;
+    send({ type: 'call_connected', ordinal });
   };
 
-  const callOrTell = (ordinal: number) =>
-    void startCall(ordinal).catch((error: Error) => options.onProblem?.('microphone', error.message));
+  const callOrTell = (ordinal: number) => {
+    callTurn += 1;
+    const turn = callTurn;
+    startCall(ordinal, turn).catch((error: Error) => {
+      if (turn === callTurn) options.onProblem?.('microphone', error.message);
+    });
+  };
   /** C8. */
   const giveUpCall = (ordinal: number) => {
     if (state === 'ended' || ending) return;
-    options.onProblem?.('call_failed', 'The audio connection was lost.');
     clearTimeout(callTimer);
+    clearTimeout(steadyTimer);
+    connectedOrdinal = undefined;
     const nextMs = callWaitsMs[failedCalls];
     failedCalls += 1;
-    if (nextMs !== undefined) callTimer = setTimeout(() => peerOrdinal === ordinal && callOrTell(ordinal + 1), nextMs);
+    setState('calling');
+    if (nextMs === undefined) return options.onProblem?.('call_blocked', 'No audio gets through this network.');
+    options.onProblem?.('call_failed', 'The audio connection was lost.');
+    callTimer = setTimeout(() => peerOrdinal === ordinal && callOrTell(ordinal + 1), nextMs);
   };
   /** C5. */
   const resumeCall = (ordinal: number) => {
     if (peerOrdinal !== ordinal) return callOrTell(ordinal + 1);
     if (connectedOrdinal === ordinal) send({ type: 'call_connected', ordinal });
-    if (answeredOrdinal === ordinal) return setState('live');
+    setState(connectedOrdinal === ordinal ? 'live' : 'calling');
+    if (answeredOrdinal === ordinal) return;
     clearTimeout(answerTimer);
     answerTimer = setTimeout(() => answeredOrdinal !== ordinal && callOrTell(ordinal + 1), answerWaitMs);
   };
@@ -204,7 +255,10 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
     clearTimeout(answerTimer);
     clearTimeout(callTimer);
     callTimer = setTimeout(() => connectedOrdinal !== ordinal && giveUpCall(ordinal), connectLimitMs);
-    void peer?.accept(sdp).catch((error: Error) => options.onProblem?.('sdp_answer', error.message));
+    const answered = peer;
+    answered?.accept(sdp).catch(() => {
+      if (peer === answered) giveUpCall(ordinal);
+    });
   };
 
   const onMessage = (message: ServerMessage) => {
@@ -247,8 +301,14 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
     if (state === 'ended') return;
     const current = new Socket(options.websocketUrl, [subprotocol, `${tokenSubprotocolPrefix}${token}`]);
     socket = current;
-    current.addEventListener('open', () => send({ type: 'init_session', ...(fresh ? { fresh } : {}) }));
-    current.addEventListener('message', ({ data }) => onMessage(JSON.parse(String(data)) as ServerMessage));
+    current.addEventListener('open', () => {
+      if (socket === current) send({ type: 'init_session', ...(fresh ? { fresh } : {}) });
+    });
+    current.addEventListener('message', ({ data }) => {
+      if (socket !== current || state === 'ended') return; // C9
+      const message = readMessage(data);
+      if (message) onMessage(message);
+    });
     current.addEventListener('close', ({ code }) => {
       if (socket !== current || state === 'ended') return;
       const end = finalCodes[code];
@@ -269,6 +329,10 @@ export function createInterviewClient(options: InterviewClientOptions): Intervie
     },
     offerAgain: () => {
       if (peerOrdinal !== undefined && answeredOrdinal !== peerOrdinal) callOrTell(peerOrdinal);
+    },
+    callAgain: () => {
+      failedCalls = 0;
+      if (peerOrdinal !== undefined && state === 'calling') callOrTell(peerOrdinal + 1);
     },
     dropSocket: () => socket?.close(3_000, 'dropped'),
     close: () => finish({ outcome: 'disconnected', reason: 'left' }),

@@ -1,0 +1,103 @@
+/**
+ * `/api/join` from the browser. An answer counts only when it is the service's own: JSON of the expected shape, or a
+ * problem of RFC 9457 with a code. A proxy's page, a captive portal or no network at all is `away`, and worth another try.
+ */
+export interface Invitation {
+  session_id: string;
+  code: string;
+  /** A secret of this browser. */
+  browser: string;
+}
+
+export interface Joined {
+  session_id: string;
+  websocket_url: string;
+  join_token: string;
+  simulated: boolean;
+  interview_context: { position: { title: string }; candidate: { name: string } };
+}
+
+export interface AskedConsent {
+  text: string | null;
+  text_version: string;
+}
+
+/** What came of one request. A `passing` refusal is worth another try; `retryAfterMs` is when the service wants it. */
+export type JoinAnswer<T> =
+  | { kind: 'done'; body: T }
+  | { kind: 'refused'; code: string; passing: boolean; requestId: string | undefined; retryAfterMs: number | undefined }
+  | { kind: 'away' };
+
+export interface JoinApi {
+  join(invitation: Invitation): Promise<JoinAnswer<Joined>>;
+  askedConsent(invitation: Invitation): Promise<JoinAnswer<AskedConsent>>;
+  giveConsent(invitation: Invitation, textVersion: string): Promise<JoinAnswer<{ given_at: string }>>;
+}
+
+const requestMs = 15_000;
+/** Refusals that pass by themselves; so does a session that cannot be joined yet. */
+const passingStatuses = [408, 429, 500, 502, 503, 504];
+
+type Json = Record<string, unknown>;
+
+async function readObject(answer: Response): Promise<Json | undefined> {
+  const body: unknown = await answer.json().catch(() => undefined);
+  return typeof body === 'object' && body !== null ? (body as Json) : undefined;
+}
+
+function refusalOf(answer: Response, body: Json): JoinAnswer<never> | undefined {
+  if (typeof body.code !== 'string') return undefined;
+  const seconds = Number(answer.headers.get('retry-after') ?? Number.NaN);
+  return {
+    kind: 'refused',
+    code: body.code,
+    passing: passingStatuses.includes(answer.status) || body.code === 'not_joinable',
+    requestId: typeof body.request_id === 'string' ? body.request_id : undefined,
+    retryAfterMs: Number.isFinite(seconds) ? seconds * 1_000 : undefined,
+  };
+}
+
+/**
+ * @param origin of the orchestrator, '' for the page's own
+ * @param send replaces the browser's fetch
+ */
+export function createJoinApi(origin: string, send: typeof fetch = (...request) => fetch(...request)): JoinApi {
+  const request = async <T>(
+    path: string,
+    init: RequestInit,
+    isRight: (body: Json) => boolean,
+  ): Promise<JoinAnswer<T>> => {
+    const answer = await send(`${origin}${path}`, { ...init, signal: AbortSignal.timeout(requestMs) }).catch(
+      () => undefined,
+    );
+    const body = answer && (await readObject(answer));
+    if (!answer || !body) return { kind: 'away' };
+    if (!answer.ok) return refusalOf(answer, body) ?? { kind: 'away' };
+    return isRight(body) ? { kind: 'done', body: body as T } : { kind: 'away' };
+  };
+  const post = <T>(path: string, body: unknown, isRight: (body: Json) => boolean) =>
+    request<T>(
+      path,
+      { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) },
+      isRight,
+    );
+  return {
+    join: (invitation) =>
+      post(
+        '/api/join',
+        invitation,
+        (body) =>
+          typeof body.join_token === 'string' &&
+          typeof body.websocket_url === 'string' &&
+          typeof body.interview_context === 'object',
+      ),
+    askedConsent: ({ session_id, code }) =>
+      request(
+        `/api/join/consent?session_id=${encodeURIComponent(session_id)}`,
+        { headers: { 'greenroom-invitation': code } },
+        (body) => typeof body.text_version === 'string',
+      ),
+    giveConsent: (invitation, text_version) =>
+      post('/api/join/consent', { ...invitation, text_version }, (body) => typeof body.given_at === 'string'),
+  };
+}

@@ -1,0 +1,68 @@
+import { describe, expect, test } from 'vitest';
+import { createPlayback } from './playback.ts';
+import { createProblems, type ProblemCode } from './problems.ts';
+import { FakeAudio, FakePage, settled } from './testing/fakes.ts';
+
+function begin(refusal?: string) {
+  const told: Array<ProblemCode | null> = [];
+  const audio = new FakeAudio();
+  audio.refusal = refusal;
+  const page = new FakePage();
+  const playback = createPlayback({
+    problems: createProblems((code) => told.push(code)),
+    audio: audio as unknown as HTMLAudioElement,
+    page: page as unknown as Document,
+  });
+  return { told, audio, page, playback };
+}
+const voice = () => ({}) as MediaStream;
+
+describe('the interviewer’s voice', () => {
+  test('that the browser refuses to play is told, and plays at the next press anywhere', async () => {
+    const { told, audio, page, playback } = begin('NotAllowedError');
+    playback.play(voice());
+    await settled();
+    expect(told).toEqual(['audio_blocked']);
+    audio.refusal = undefined;
+    page.press();
+    await settled();
+    expect([told, audio.paused]).toEqual([['audio_blocked', null], false]);
+  });
+
+  test('that stays refused stays told', async () => {
+    const { told, page, playback } = begin('NotAllowedError');
+    playback.play(voice());
+    await settled();
+    page.press();
+    await settled();
+    expect(told).toEqual(['audio_blocked']);
+  });
+
+  test('that a newer call has replaced tells nothing of its own refusal', async () => {
+    const { told, audio, playback } = begin('NotAllowedError');
+    playback.play(voice());
+    audio.refusal = undefined;
+    playback.play(voice());
+    await settled();
+    expect(told).toEqual([]);
+  });
+
+  test('that the system pauses goes on', async () => {
+    const { audio, playback } = begin();
+    playback.play(voice());
+    await settled();
+    audio.pause();
+    await settled();
+    expect(audio.paused).toBe(false);
+  });
+
+  test('ends with the interview, and its problem with it', async () => {
+    const { told, audio, page, playback } = begin('NotAllowedError');
+    playback.play(voice());
+    await settled();
+    playback.stop();
+    page.press();
+    await settled();
+    expect([told, audio.paused, audio.srcObject]).toEqual([['audio_blocked', null], true, null]);
+  });
+});

@@ -1,0 +1,75 @@
+/** Stand-ins for the browser's own objects, driven by the test. */
+
+/** A microphone's track. `stop` is the page's doing, `end` and `mute` the system's. */
+export class FakeTrack extends EventTarget {
+  readonly kind = 'audio';
+  readonly label: string;
+  readyState: 'live' | 'ended' = 'live';
+  muted = false;
+  enabled = true;
+  constructor(label = 'microphone') {
+    super();
+    this.label = label;
+  }
+  stop() {
+    this.readyState = 'ended';
+  }
+  end() {
+    this.readyState = 'ended';
+    this.dispatchEvent(new Event('ended'));
+  }
+  setMuted(muted: boolean) {
+    this.muted = muted;
+    this.dispatchEvent(new Event(muted ? 'mute' : 'unmute'));
+  }
+}
+
+/** `navigator.mediaDevices`: each request takes the next answer; without one it is answered with a new track. */
+export class FakeDevices extends EventTarget {
+  readonly tracks: FakeTrack[] = [];
+  readonly asked: MediaStreamConstraints[] = [];
+  readonly answers: Array<string | Promise<void>> = [];
+  async getUserMedia(constraints: MediaStreamConstraints): Promise<MediaStream> {
+    this.asked.push(constraints);
+    const answer = this.answers.shift();
+    if (typeof answer === 'string') throw new DOMException('no', answer);
+    await answer;
+    const track = new FakeTrack(`microphone ${this.tracks.length + 1}`);
+    this.tracks.push(track);
+    return { getAudioTracks: () => [track], getTracks: () => [track] } as unknown as MediaStream;
+  }
+  change() {
+    this.dispatchEvent(new Event('devicechange'));
+  }
+}
+
+/** The document, as far as its visibility and presses matter. */
+export class FakePage extends EventTarget {
+  visibilityState: DocumentVisibilityState = 'visible';
+  press() {
+    this.dispatchEvent(new Event('pointerdown'));
+  }
+  show() {
+    this.visibilityState = 'visible';
+    this.dispatchEvent(new Event('visibilitychange'));
+  }
+}
+
+/** An audio element whose `play` is refused with `refusal` as long as there is one. */
+export class FakeAudio extends EventTarget {
+  srcObject: MediaStream | null = null;
+  paused = true;
+  refusal: string | undefined;
+  async play() {
+    if (this.refusal) throw new DOMException('no', this.refusal);
+    this.paused = false;
+  }
+  pause() {
+    this.paused = true;
+    this.dispatchEvent(new Event('pause'));
+  }
+}
+
+export const settled = async (): Promise<void> => {
+  for (let turn = 0; turn < 10; turn += 1) await Promise.resolve();
+};

@@ -1,0 +1,170 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Browser, chromium, type Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { browserArguments, browserPath } from '../../infra/demo/browser.ts';
+import { type Stack, startStack } from '../../infra/stack/stack.ts';
+import { platformOf, sessionBody } from '../support/session.ts';
+
+/** What the candidate is told when the browser, the network or something between them does not do its part. */
+describe('a candidate’s browser in trouble', () => {
+  let stack: Stack;
+  let browser: Browser;
+  beforeAll(async () => {
+    stack = await startStack({ voice: { turns: 40, paceMs: 1_000, maxTurnMs: 1_500 } });
+    browser = await chromium.launch({ executablePath: browserPath(), headless: true, args: browserArguments });
+  });
+  afterAll(async () => {
+    await browser.close();
+    await stack.stop();
+  });
+
+  const open = async (more: Record<string, unknown> = {}) => platformOf(stack).createSession(sessionBody(more));
+  const alert = (page: Page) => page.getByRole('alert');
+  const start = (page: Page) => page.getByRole('button', { name: 'Start the interview' });
+  const running = (page: Page) => page.getByText('The interview is running').waitFor({ timeout: 30_000 });
+
+  test('a browser that blocks site data is told not to reload, and takes part', async () => {
+    const session = await open();
+    const profile = mkdtempSync(join(tmpdir(), 'greenroom-chromium-'));
+    mkdirSync(join(profile, 'Default'));
+    const blocked = { profile: { default_content_setting_values: { cookies: 2 } } };
+    writeFileSync(join(profile, 'Default', 'Preferences'), JSON.stringify(blocked));
+    const options = { executablePath: browserPath(), headless: true, args: browserArguments };
+    const context = await chromium.launchPersistentContext(profile, options);
+    const page = await context.newPage();
+    await page.goto(session.join_url ?? '');
+    await alert(page).getByText('keeps nothing for us').waitFor();
+    // The invitation is bound to this tab: it still is after a reload.
+    await page.reload();
+    await page.getByRole('button', { name: 'OK' }).click();
+    await start(page).click();
+    await running(page);
+    expect(await alert(page).isVisible()).toBe(false);
+    await context.close();
+    await platformOf(stack).deleteSession(session.session_id);
+    rmSync(profile, { recursive: true, force: true, maxRetries: 3 });
+  });
+
+  test('a microphone that is unplugged in the middle is replaced, and the provider hears the new one', async () => {
+    const session = await open();
+    const page = await browser.newPage();
+    await page.addInitScript(() => {
+      const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+      const seen = window as unknown as { tracks: MediaStreamTrack[]; unplugged: boolean };
+      seen.tracks = [];
+      navigator.mediaDevices.getUserMedia = async (constraints) => {
+        if (seen.unplugged) throw new DOMException('none', 'NotFoundError');
+        const stream = await real(constraints);
+        seen.tracks.push(...stream.getAudioTracks());
+        return stream;
+      };
+    });
+    await page.goto(session.join_url ?? '');
+    await start(page).click();
+    await running(page);
+    await page.evaluate(() => {
+      const seen = window as unknown as { tracks: MediaStreamTrack[]; unplugged: boolean };
+      seen.unplugged = true;
+      seen.tracks[0]?.stop();
+      seen.tracks[0]?.dispatchEvent(new Event('ended'));
+    });
+    await alert(page).getByText('Your microphone was disconnected').waitFor();
+    await page.evaluate(() => {
+      (window as unknown as { unplugged: boolean }).unplugged = false;
+      navigator.mediaDevices.dispatchEvent(new Event('devicechange'));
+    });
+    await alert(page).waitFor({ state: 'hidden' });
+    const from = stack.cloud.voice.calls().length;
+    // The candidate's next answer is transcribed: its audio comes from the second track.
+    const answers = () => page.locator('#transcript .candidate:not(.partial)').count();
+    const before = await answers();
+    await expect.poll(answers, { timeout: 30_000 }).toBeGreaterThan(before + 1);
+    expect(stack.cloud.voice.calls().length).toBe(from);
+    await page.close();
+    await platformOf(stack).deleteSession(session.session_id);
+  });
+
+  test('a proxy that answers for the service is told in plain words, and joining goes on by itself', async () => {
+    const session = await open();
+    const page = await browser.newPage();
+    const html = { status: 502, contentType: 'text/html', body: '<html>Bad gateway</html>' };
+    await page.route('**/api/join', (route) => route.fulfill(html));
+    await page.goto(session.join_url ?? '');
+    await alert(page).getByText('Something went wrong on our side').waitFor();
+    expect(await alert(page).textContent()).not.toMatch(/Unexpected|token|fetch|<|502/);
+    await page.unroute('**/api/join');
+    await page.route('**/api/join', (route) => route.abort());
+    await page.getByRole('button', { name: 'Try now' }).click();
+    await alert(page).getByText('Something went wrong on our side').waitFor();
+    await page.unroute('**/api/join');
+    await page.getByText('Ready when you are.').waitFor({ timeout: 20_000 });
+    expect(await alert(page).isVisible()).toBe(false);
+    await page.close();
+    await platformOf(stack).deleteSession(session.session_id);
+  });
+
+  test('a microphone that was busy at first is no problem any more once the interview runs', async () => {
+    const session = await open();
+    const page = await browser.newPage();
+    await page.addInitScript(() => {
+      const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+      let asked = 0;
+      navigator.mediaDevices.getUserMedia = (constraints) => {
+        asked += 1;
+        return asked === 1 ? Promise.reject(new DOMException('in use', 'NotReadableError')) : real(constraints);
+      };
+    });
+    await page.goto(session.join_url ?? '');
+    await start(page).click();
+    await alert(page).getByText('Another program is using your microphone').waitFor();
+    await start(page).click();
+    await running(page);
+    expect(await alert(page).isVisible()).toBe(false);
+    await page.close();
+    await platformOf(stack).deleteSession(session.session_id);
+  });
+
+  test('a voice that the browser does not play is told, and one press turns it on', async () => {
+    const session = await open();
+    const page = await browser.newPage();
+    await page.addInitScript(() => {
+      const real = HTMLMediaElement.prototype.play;
+      let refused = 0;
+      HTMLMediaElement.prototype.play = function () {
+        refused += 1;
+        return refused <= 2 ? Promise.reject(new DOMException('no', 'NotAllowedError')) : real.call(this);
+      };
+    });
+    await page.goto(session.join_url ?? '');
+    await start(page).click();
+    await alert(page).getByText('Your browser is holding the sound back').waitFor({ timeout: 30_000 });
+    await running(page);
+    const turnOn = page.getByRole('button', { name: 'Turn on sound' });
+    // The press is also seen by the page as a whole: two attempts of one press.
+    await turnOn.click();
+    await alert(page).waitFor({ state: 'hidden' });
+    await page.close();
+    await platformOf(stack).deleteSession(session.session_id);
+  });
+
+  test('a network that lets no audio through is told within seconds of the first answer', async () => {
+    const session = await open();
+    const page = await browser.newPage();
+    await page.addInitScript(() => {
+      const Real = window.RTCPeerConnection;
+      window.RTCPeerConnection = class extends Real {
+        constructor(configuration?: RTCConfiguration) {
+          super({ ...configuration, iceTransportPolicy: 'relay' });
+        }
+      } as typeof RTCPeerConnection;
+    });
+    await page.goto(session.join_url ?? '');
+    await start(page).click();
+    await alert(page).getByText('You are not heard right now').waitFor({ timeout: 25_000 });
+    expect(await page.getByRole('status').textContent()).not.toMatch(/The interview is running/);
+    await page.close();
+    await platformOf(stack).deleteSession(session.session_id);
+  });
+});
