@@ -91,7 +91,7 @@ export function createStore({ url, publishableKey, sessionId, accessToken, reque
         without({ p_status: status, p_outcome: outcome, p_reason: reason, p_presence: presence }),
         z.looseObject({ status: z.string() }),
       ),
-    flag: (kind, count) => call('flag_integrity', { p_kind: kind, p_count: count }, z.unknown()),
+    flag: (kind, count) => call('flag_integrity', { p_kind: kind, p_count: count }, z.undefined()),
     append: (entries) => call('append_transcript', { p_entries: entries }, idsOf(entries)),
     transcript: () => readAll(open, sessionId),
   };

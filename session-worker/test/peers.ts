@@ -114,7 +114,7 @@ export async function startPeers({ deadlines = {}, session: more = {} }: PeersOp
       },
     }),
     'PATCH /worker/v1/calls': () => ({ status: 204 }),
-    'POST /worker/v1/finish': () => ({ status: 200, body: {} }),
+    'POST /worker/v1/finish': () => ({ status: 204 }),
     'POST /v1/realtime/calls': () => {
       calls += 1;
       return { status: 201, body: answerSdp, headers: { location: `/v1/realtime/calls/rtc_${calls}` } };

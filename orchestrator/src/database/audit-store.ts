@@ -18,5 +18,5 @@ export type RecordAudit = (entry: AuditEntry) => Promise<void>;
 export const createRecordAudit =
   (database: Database): RecordAudit =>
   async (entry) => {
-    await callFunction(database, 'record_audit', { p_entry: entry }, z.unknown());
+    await callFunction(database, 'record_audit', { p_entry: entry }, z.undefined());
   };

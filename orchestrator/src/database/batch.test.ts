@@ -59,6 +59,19 @@ test('one bad call does not spoil those it travels with', async () => {
   expect(results.map((r) => r.status)).toEqual(['fulfilled', 'fulfilled', 'rejected', 'fulfilled']);
 });
 
+test('a batch that is too much at once is run in halves until it fits', async () => {
+  const sizes: number[] = [];
+  const run = async (items: number[]) => {
+    sizes.push(items.length);
+    if (items.length > 2) throw new Error('statement timeout');
+    return items;
+  };
+  const call = createBatcher({ run, isolate: () => true });
+  expect(await Promise.all([0, 1, 2, 3, 4, 5, 6, 7].map(call))).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+  // The first goes alone, at once; the other seven are one batch.
+  expect(sizes).toEqual([1, 7, 4, 2, 2, 3, 2, 1]);
+});
+
 test('a run that answers too little is an error, not a silent undefined', async () => {
   const call = createBatcher({ run: async () => [] });
   await expect(call(1)).rejects.toThrow('got 0 answers');

@@ -3,8 +3,9 @@
  *
  * B1  A call goes at once while fewer than `concurrency` batches are under way; otherwise it joins the next one. So a
  *     lone call waits for nobody, and under load the batches grow by themselves.
- * B2  A batch that fails because of what is in it is run again one by one, so that one bad call does not spoil the rest.
- *     That is safe only because a failed batch is a transaction that was rolled back: `isolate` says when it was.
+ * B2  A batch that fails because of what is in it, or because it is too much at once, is run again in halves, so that one bad
+ *     call does not spoil the rest. That is safe only because a failed batch is a transaction that was rolled back: `isolate`
+ *     says when it was.
  */
 export interface BatcherOptions<In, Out> {
   /** Answers in the order of the items, one for each. */
@@ -35,8 +36,13 @@ export function createBatcher<In, Out>(options: BatcherOptions<In, Out>): (item:
       if (results.length !== batch.length) throw new Error(`a batch of ${batch.length} got ${results.length} answers`);
       for (const [index, waiting] of batch.entries()) waiting.resolve(results[index] as Out);
     } catch (error) {
-      if (batch.length > 1 && isolate(error)) for (const waiting of batch) await settle([waiting]);
-      else for (const waiting of batch) waiting.reject(error);
+      if (batch.length === 1 || !isolate(error)) {
+        for (const waiting of batch) waiting.reject(error);
+        return;
+      }
+      const middle = Math.ceil(batch.length / 2);
+      await settle(batch.slice(0, middle));
+      await settle(batch.slice(middle));
     }
   };
 

@@ -52,6 +52,6 @@ export function createCallStore(database: Database) {
     /** Calls whose session is over and whose worker is gone, taken for one try. */
     takeOwed: (limit: number, retryMs: number): Promise<OwedCall[]> =>
       call('calls_to_hang_up', { p_limit: limit, p_retry_ms: retryMs }, z.array(owedCallRow)),
-    recordHangUp: (rowId: string) => call('record_hang_up', { p_call_row_id: rowId }, z.unknown()),
+    recordHangUp: (rowId: string) => call('record_hang_up', { p_call_row_id: rowId }, z.undefined()),
   };
 }

@@ -23,5 +23,6 @@ export function createConnection({ sockets = 32, ...options }: ConnectionOptions
   return { database: createDatabase({ ...options, fetch: send }), close: () => dispatcher.close() };
 }
 
-/** A request that was refused: its transaction was rolled back, or never begun. */
-export const wasRolledBack = (error: unknown): boolean => error instanceof DatabaseError && error.refused;
+/** The request was refused, or was too much for one statement: its transaction was rolled back, or never began. */
+export const wasRolledBack = (error: unknown): boolean =>
+  error instanceof DatabaseError && (error.refused || error.tooMuch);

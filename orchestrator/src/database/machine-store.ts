@@ -97,7 +97,7 @@ export function createMachineStore(database: Database, options: MachineStoreOpti
   const call = <T extends z.ZodType>(name: string, parameters: object, result: T) =>
     callFunction(database, name, { ...parameters }, result);
   const taker = { p_orchestrator_id: orchestratorId, p_taken_ms: intentTakenMs };
-  const nothing = z.unknown();
+  const nothing = z.undefined();
   const nextOf = (region?: string) => ({
     orchestrator_id: orchestratorId,
     taken_ms: intentTakenMs,

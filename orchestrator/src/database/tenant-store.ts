@@ -119,7 +119,7 @@ export function createTenantStore(database: Database) {
     /** Begins a removal, or goes on with it. */
     remove: (id: string, by: object): Promise<Removal> => call('remove_tenant', { p_tenant_id: id, p_by: by }, removal),
     removalsUnderWay: () => call('removals_under_way', {}, z.array(z.string())),
-    appRemoved: (name: string) => call('app_removed', { p_name: name }, z.unknown()),
+    appRemoved: (name: string) => call('app_removed', { p_name: name }, z.looseObject({ kind: z.string() })),
     putUser: (id: string, userId: string, role: string, by: ActBy) =>
       call(
         'put_tenant_user',

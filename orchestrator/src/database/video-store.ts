@@ -115,7 +115,7 @@ export function createVideoStore(database: Database) {
     /** Recordings that must be deleted, taken for one try. */
     takeDeletions: (limit: number) => call('videos_to_delete', { p_limit: limit }, z.array(deletionRow)),
     recordDeleted: (videoId: string, error: string | null) =>
-      call('record_video_deleted', { p_video_id: videoId, p_error: error }, z.unknown()),
+      call('record_video_deleted', { p_video_id: videoId, p_error: error }, z.undefined()),
     /** Draws one request from a limit that all orchestrators share; answers how long to wait, 0 when it may go. */
     drawLimit: async ({ scope, perMinute, burst }: SharedLimit): Promise<number> => {
       const limits = [{ scope, per_minute: perMinute, burst }];

@@ -53,7 +53,7 @@ function make(world: World) {
       return { kind: 'recorded' as const, session_id: sessionId };
     },
     hedge: async (_id: string, region: string | undefined) => calls.push(`hedge in ${region}`) > 0,
-    recordHost: async (_id: string, ok: boolean) => calls.push(`host ${ok}`),
+    recordHost: async (_id: string, ok: boolean) => void calls.push(`host ${ok}`),
     intent: async () => makeIntent(),
   };
   const fly = {

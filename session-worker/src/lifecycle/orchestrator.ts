@@ -87,13 +87,16 @@ export function createOrchestrator({ http, baseUrl, workerToken, requestMs }: Or
     heartbeat: (beat, timeoutMs) => ask('POST', 'heartbeat', beat, heartbeatResponse, { timeoutMs }),
     openCall: (ordinal, signal) =>
       ask('POST', 'calls', { ordinal }, openCallResponse, { timeoutMs: requestMs * 2, signal }),
-    updateCall: (ordinal, change, signal) => ask('PATCH', `calls/${ordinal}`, change, z.unknown(), { signal }),
-    finish: (request, signal) => ask('POST', 'finish', request, z.unknown(), { signal }),
+    updateCall: (ordinal, change, signal) => ask('PATCH', `calls/${ordinal}`, change, nothing, { signal }),
+    finish: (request, signal) => ask('POST', 'finish', request, nothing, { signal }),
   };
 }
 
+/** The answer of a route that answers 204: an empty page of another status is somebody else's. */
+const nothing = z.undefined();
+
 function readAnswer<T extends z.ZodType>({ status, headers, body }: HttpAnswer, schema: T): Answer<z.output<T>> {
-  const value = parseJson(body);
+  const value = status === 204 ? undefined : parseJson(body);
   if (status >= 200 && status < 300) {
     const parsed = schema.safeParse(value);
     // An answer we cannot read is no answer: the orchestrator may be of another version for a moment.
@@ -106,11 +109,12 @@ function readAnswer<T extends z.ZodType>({ status, headers, body }: HttpAnswer, 
   return { kind: 'failed', status, code, retryAfterMs: retryAfterMs(headers['retry-after']), problem };
 }
 
+/** Null when it is not JSON: no route answers that. */
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    return undefined;
+    return null;
   }
 }
 

@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import * as z from 'zod';
-import { callFunction, createDatabase, DatabaseError } from './client.ts';
+import { callFunction, createDatabase, DatabaseError, databaseAppError } from './client.ts';
 
 /** A database behind a fetch that always answers the same, and how often it was asked. */
 function behind(status: number, body: string) {
   let asked = 0;
   const send = (async () => {
     asked += 1;
-    return new Response(body, { status });
+    return new Response(status === 204 ? null : body, { status });
   }) as typeof fetch;
   const options = { url: 'http://database.test', publishableKey: 'pk', accessToken: () => 'token' };
   return { database: createDatabase({ ...options, fetch: send }), asked: () => asked };
@@ -18,7 +18,7 @@ describe('the way to the database', () => {
     ['without a body', '', 502, true],
     ['with no rows', '[]', 502, true],
     ['with a page', '<html>', 502, true],
-    ['of PostgREST: no such function', '{"code":"PGRST202","message":"no"}', 404, false],
+    ['of PostgREST: its schema cache is old', '{"code":"PGRST202","message":"no"}', 404, true],
   ])('a 404 %s is a failure, of a call and of a read', async (_what, body, httpStatus, unavailable) => {
     const { database } = behind(404, body);
     const called = await callFunction(database, 'f', {}, z.unknown()).catch((error: unknown) => error);
@@ -32,5 +32,47 @@ describe('the way to the database', () => {
     const { database, asked } = behind(503, '{"code":"PGRST001","message":"no connection"}');
     expect((await database.from('t').select('a')).status).toBe(503);
     expect(asked()).toBe(1);
+  });
+
+  test.each([
+    ['an empty page', 200, '', z.string().nullable()],
+    ['a page of HTML', 200, '<html>ok</html>', z.unknown()],
+    ['JSON of somebody else', 200, '{"status":"ok"}', z.string().nullable()],
+    ['JSON of somebody else for a function without a result', 200, '{"status":"ok"}', z.undefined()],
+    ['nothing from a function with a result', 204, '', z.string().nullable()],
+  ])('a success that the function did not send is no answer: %s', async (_what, status, body, result) => {
+    const called = await callFunction(behind(status, body).database, 'f', {}, result).catch((error: unknown) => error);
+    expect(called).toBeInstanceOf(DatabaseError);
+    expect(called).toMatchObject({ unavailable: true, refused: false });
+  });
+
+  test('null is an answer, and so is nothing from a function that returns nothing', async () => {
+    expect(await callFunction(behind(200, 'null').database, 'f', {}, z.string().nullable())).toBeNull();
+    expect(await callFunction(behind(204, '').database, 'f', {}, z.undefined())).toBeUndefined();
+  });
+
+  test.each([
+    ['the clocks differ', 401, 'PGRST303'],
+    ['the schema cache is old', 404, 'PGRST202'],
+    ['the schema cache cannot be read', 503, 'PGRST002'],
+    ['no connection in time', 504, 'PGRST003'],
+    ['the statement took too long', 500, '57014'],
+    ['too many connections', 500, '53300'],
+    ['the server became a replica', 500, '25006'],
+    ['a gateway that names no code', 500, ''],
+  ])('trouble that passes is 503 with Retry-After: %s', async (_what, status, code) => {
+    const { database } = behind(status, JSON.stringify({ code, message: 'no' }));
+    const error = await callFunction(database, 'f', {}, z.unknown()).catch(databaseAppError);
+    expect(error).toMatchObject({ code: 'database_unavailable', status: 503, retryAfterS: expect.any(Number) });
+  });
+
+  test.each([
+    ['a value that is too long', 400, '22001'],
+    ['a missing right', 403, '42501'],
+    ['a function that another one calls is missing', 404, '42883'],
+  ])('trouble that stays is 500: %s', async (_what, status, code) => {
+    const { database } = behind(status, JSON.stringify({ code, message: 'no' }));
+    const error = await callFunction(database, 'f', {}, z.unknown()).catch(databaseAppError);
+    expect(error).toMatchObject({ code: 'internal_error', cause: { refused: true } });
   });
 });

@@ -7,9 +7,11 @@ import { AppError } from '../errors/app-error.ts';
  *
  * B1  No secret key: the token's role, RLS and GRANTs bound what this process can do.
  * B2  Errors are told apart by HTTP status and SQLSTATE only; PostgREST's own codes change between versions.
- * B3  One try per call: who asks decides about retries. Left to itself the library tries a read four times, 7 s in all.
- * B4  A 404 is a failure. The library takes one without a body, or with `[]`, for "nothing found"; PostgREST never sends
- *     either, so somebody between us and it does, and nothing was read or written.
+ * B3  One try per call: the caller decides about retries. Left to itself the library tries a read four times, 7 s in all.
+ * B4  An answer counts only if PostgREST can have sent it. The library reads a 404 without a body, or with `[]`, as
+ *     "nothing found", and an empty 200 as null. PostgREST sends none of these: a proxy does, and nothing was read or
+ *     written.
+ * B5  A function that returns nothing answers 204 and gives `undefined`; SQL's null arrives as the text `null`.
  */
 export interface DatabaseOptions {
   url: string;
@@ -34,21 +36,28 @@ export function createDatabase({
   return createClient(url, publishableKey, {
     accessToken: async () => accessToken(),
     db: { retry: false }, // B3
-    global: { fetch: heard(requestMs === undefined ? send : withLimit(send, requestMs)) },
+    global: { fetch: fromPostgrest(requestMs === undefined ? send : withLimit(send, requestMs)) },
   });
 }
 
+/** The status of an answer that PostgREST cannot have sent. */
+const foreignAnswer = 502;
+
+const looksLikeJson = (body: string): boolean => /^\s*["[{\dntf-]/.test(body);
+const looksLikeAnError = (body: string): boolean => /^\s*\{/.test(body);
+
 /** B4. */
-const heard =
+const fromPostgrest =
   (send: typeof fetch): typeof fetch =>
   async (input, init) => {
     const answer = await send(input, init);
-    if (answer.status !== 404) return answer;
+    const { ok, status, headers } = answer;
+    if (status === 204 || (!ok && status !== 404)) return answer;
     const body = await answer.text();
-    const isPostgrests = /^\s*\{/.test(body);
-    const text = async () => (isPostgrests ? body : '{"message":"not PostgREST’s answer"}');
-    const { headers } = answer;
-    return { ok: false, status: isPostgrests ? 404 : 502, statusText: '', headers, text } as Response;
+    if (ok ? looksLikeJson(body) : looksLikeAnError(body))
+      return { ok, status, statusText: '', headers, text: async () => body } as Response;
+    const text = async () => `{"message":"HTTP ${status}, but not an answer of PostgREST"}`;
+    return { ok: false, status: foreignAnswer, statusText: '', headers, text } as Response;
   };
 
 const withLimit =
@@ -66,30 +75,54 @@ export interface DatabaseFailure {
   hint?: string | null;
 }
 
-/** A database error with its SQLSTATE, when there is one. `unavailable`: it may work later, nothing is known to be wrong. */
+/**
+ * SQLSTATEs of trouble that passes: no connection, no resources, shutting down, a serialisation failure or deadlock, a lock
+ * that is held, a statement that took too long, a server that just became a replica, and trouble with the server's files.
+ */
+const passingStates = /^(08|53|57P|40|58|55P03|57014|25006)/;
+
+/**
+ * Statuses of trouble that passes when Postgres itself has not spoken (no SQLSTATE). A success that cannot be read; 401: the
+ * clocks differ, or our signing key has not reached PostgREST yet; 404: PostgREST has not read the schema again after a
+ * migration.
+ */
+const isPassingStatus = (status: number): boolean =>
+  status < 300 || status === 401 || status === 404 || status === 408 || status === 429 || status >= 500;
+
+/**
+ * A database error with its SQLSTATE, when there is one. `unavailable`: the same call may work later. `refused`: it will not.
+ */
 export class DatabaseError extends Error {
   readonly sqlstate: string | undefined;
   readonly httpStatus: number;
 
-  constructor(failure: DatabaseFailure, httpStatus: number, operation: string) {
-    super(`${operation}: ${failure.message}`);
+  constructor(failure: DatabaseFailure, httpStatus: number, operation: string, cause?: unknown) {
+    super(`${operation}: ${failure.message}`, { cause });
     this.name = 'DatabaseError';
     this.sqlstate = /^[0-9A-Z]{5}$/.test(failure.code ?? '') ? failure.code : undefined;
     this.httpStatus = httpStatus;
   }
 
-  /** The request itself was wrong, by Postgres's judgement or by that of who stands before it: nothing was done. */
+  /** Postgres, or PostgREST before it, judged the request itself to be wrong. Nothing was done. */
   get refused(): boolean {
     return !this.unavailable && (this.sqlstate !== undefined || this.httpStatus === 400);
   }
 
   get unavailable(): boolean {
-    const connectionTrouble = /^(08|53|57P|40|55P03)/.test(this.sqlstate ?? '');
-    return connectionTrouble || this.httpStatus === 0 || this.httpStatus >= 502 || this.httpStatus === 429;
+    if (this.sqlstate === undefined) return isPassingStatus(this.httpStatus);
+    return passingStates.test(this.sqlstate) || this.httpStatus >= 502 || this.httpStatus === 429;
+  }
+
+  /** The request was too large for one statement (413) or took too long (57014). Nothing was done; halves of it may work. */
+  get tooMuch(): boolean {
+    return this.httpStatus === 413 || this.sqlstate === '57014';
   }
 }
 
-/** Calls a SQL function and parses what it returns. Throws DatabaseError. */
+/**
+ * Calls a SQL function and parses what it returns (B5). Throws DatabaseError, also when the answer has another shape than the
+ * function's: somebody else answered, or the database is of another version for a moment.
+ */
 export async function callFunction<T extends z.ZodType>(
   database: Database,
   name: string,
@@ -100,7 +133,9 @@ export async function callFunction<T extends z.ZodType>(
   const call = database.rpc(name, parameters);
   const { data, error, status } = await (signal ? call.abortSignal(signal) : call);
   if (error) throw new DatabaseError(error, status, name);
-  return result.parse(data);
+  const parsed = result.safeParse(status === 204 ? undefined : data);
+  if (parsed.success) return parsed.data;
+  throw new DatabaseError({ message: 'not an answer of this function' }, foreignAnswer, name, parsed.error);
 }
 
 /** A database error as the caller of an API may see it. */
