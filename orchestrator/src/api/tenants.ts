@@ -10,6 +10,7 @@ import {
   quotaFieldNames,
   removalView,
   tenantList,
+  slug as tenantSlug,
   tenantView,
 } from '@greenroom/shared/protocol/tenants.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
@@ -91,8 +92,7 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
       async (request) => {
         await access.operator(request);
         const { limit, cursor } = request.query;
-        const after =
-          cursor === undefined ? undefined : decodeCursor(cursor, z.object({ slug: z.string().max(40) })).slug;
+        const after = cursor === undefined ? undefined : decodeCursor(cursor, z.object({ slug: tenantSlug })).slug;
         const rows = await tenants.list(limit + 1, after);
         const page = rows.slice(0, limit);
         const last = page.at(-1);
