@@ -86,7 +86,7 @@ export function createConversation(deps: ConversationDeps): Conversation {
       clock,
       log,
       send: (event) => say(event, calls.send),
-      update: updateOf(config, true),
+      update: updateOf(config),
       flag,
     });
     guard = watching;
@@ -97,6 +97,7 @@ export function createConversation(deps: ConversationDeps): Conversation {
       send: watching.send,
       goodbyeMs: deadlines.goodbyeMs,
       onFinished: () => conclude('interviewer_finished'),
+      onFailed: conclude,
     });
   };
   const speak = async (ordinal: number) => {
@@ -133,9 +134,9 @@ export function createConversation(deps: ConversationDeps): Conversation {
       rollover.event(event);
     },
     onSpeakable: opening.speakable,
-    onAttached: (ordinal, gap) => {
+    onAttached: (ordinal, gap, updated) => {
       if (ordinal !== calls.ordinal) return;
-      guard?.attached(gap);
+      guard?.attached(gap, updated);
       if (gap) interviewer?.resumed();
     },
     onSideband: (state) => (state === 'ready' ? watch.attached() : watch.missing()),

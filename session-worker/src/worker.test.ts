@@ -323,7 +323,7 @@ describe('when the outside fails', () => {
     expect(peers.askedFor('POST /v1/realtime/hangup')).toHaveLength(3);
   });
 
-  test('the sideband is cut: it is attached again without touching the voice', async () => {
+  test('the sideband is cut: it is attached again; the voice is never touched', async () => {
     const { peers } = await serve();
     await joined(served);
     peers.sidebands[0]?.terminate();
@@ -332,10 +332,10 @@ describe('when the outside fails', () => {
         peers.sidebands.length === 2 && peers.saidOnSideband.filter((s) => s.type === 'session.update').length === 2,
     );
     const updates = peers.saidOnSideband.filter((said) => said.type === 'session.update');
-    expect(updates[0]).toMatchObject({ session: { type: 'realtime', audio: { output: { voice: 'marin' } } } });
-    expect(updates[1]).toMatchObject({ session: { audio: { output: {} } } });
+    for (const update of updates)
+      expect(update).toMatchObject({ session: { type: 'realtime', audio: { output: {} } } });
     expect(JSON.stringify(updates)).not.toContain('"model"');
-    expect(JSON.stringify(updates[1])).not.toContain('marin');
+    expect(JSON.stringify(updates)).not.toContain('marin');
   });
 
   test('the call is gone at the provider: the browser is asked for another, and the interviewer gets a recap', async () => {

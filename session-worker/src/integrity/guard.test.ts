@@ -119,15 +119,23 @@ describe('the guard of a call', () => {
     expect(flagged).toEqual(['foreign_cancel', 'foreign_item_delete']);
   });
 
-  test('ours refused because the browser’s response was under way: said again when that is over', async () => {
-    const { sent, guard, hear } = setUp();
-    guard.send({ type: 'response.create' });
-    const [mine] = sent;
-    const code = 'conversation_already_has_active_response';
-    await hear({ type: 'error', error: { code, event_id: mine?.event_id } });
-    await hear({ type: 'response.done', response: { id: 'r9', status: 'completed' } });
-    expect(sent).toEqual([mine, mine]);
-  });
+  // Failure pinned: a refusal without its code, or without our event's id, was not taken for ours, and nobody spoke.
+  test.each([
+    ['with its code and our event’s id', 'conversation_already_has_active_response', true],
+    ['without its code', null, true],
+    ['without our event’s id', 'conversation_already_has_active_response', false],
+  ])(
+    'ours refused (%s) because another response was under way: said again when that is over',
+    async (_what, code, named) => {
+      const { sent, guard, hear } = setUp();
+      guard.send({ type: 'response.create' });
+      const [mine] = sent;
+      const message = 'Conversation already has an active response';
+      await hear({ type: 'error', error: { code, message, event_id: named ? mine?.event_id : null } });
+      await hear({ type: 'response.done', response: { id: 'r9', status: 'completed' } });
+      expect(sent).toEqual([mine, mine]);
+    },
+  );
 
   test('after a gap nothing is judged for a while, then everything is', async () => {
     const { clock, flagged, hear } = setUp({ gap: true });

@@ -32,8 +32,11 @@ export interface Guard {
   /** Says something of ours (G1). False when the sideband is not attached. */
   send(event: Json & { type: string }): boolean;
   event(event: ProviderEvent): void;
-  /** The sideband is attached and its `session.update` was answered. `gap`: the call went on before that, unheard (G4). */
-  attached(gap: boolean): void;
+  /**
+   * The sideband is attached. `gap`: the call went on before that, unheard (G4). `updated`: our `session.update` was taken, so
+   * the next `session.updated` is its answer.
+   */
+  attached(gap: boolean, updated?: boolean): void;
   stop(): void;
 }
 
@@ -153,9 +156,12 @@ export function createGuard({ clock, log, send, update, flag }: GuardDeps): Guar
     for (const event of refused.splice(0)) send(event);
   };
   const failed = (event: ProviderEvent) => {
-    const { code, event_id } = asObject(event.error);
-    const ours = pending.get(asText(event_id));
-    if (ours && code === 'conversation_already_has_active_response') refused.push(ours);
+    const { code, event_id, message } = asObject(event.error);
+    const isBusy = code === 'conversation_already_has_active_response' || /active response/i.test(asText(message));
+    // The provider leaves out the code or the event's id at times. Only a request of ours that is still unanswered counts.
+    const [first] = pending.values();
+    const ours = asText(event_id) === '' ? first : pending.get(asText(event_id));
+    if (isBusy && ours && !refused.includes(ours)) refused.push(ours);
   };
 
   const handlers: Record<string, (event: ProviderEvent) => void> = {
@@ -215,8 +221,8 @@ export function createGuard({ clock, log, send, update, flag }: GuardDeps): Guar
     event: (event) => {
       if (handlers[event.type] && isNew(asId(event.event_id))) handlers[event.type]?.(event);
     },
-    attached: (gap) => {
-      updatesToCome = 1;
+    attached: (gap, updated = true) => {
+      updatesToCome = updated ? 1 : 0;
       if (gap) graceUntilMs = clock.monotonicMs() + graceMs;
     },
     stop: () => {

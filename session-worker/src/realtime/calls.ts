@@ -8,7 +8,7 @@ import { type Answer, mayWorkLater, type Orchestrator } from '../lifecycle/orche
 import type { Json, ProviderEvent } from './events.ts';
 import type { Provider } from './provider.ts';
 import { offerProblem } from './sdp.ts';
-import { type Sideband, withoutVoice } from './sideband.ts';
+import type { Sideband } from './sideband.ts';
 
 /**
  * The session's realtime calls, one after the other.
@@ -74,8 +74,11 @@ export interface CallsDeps {
   onEvent(ordinal: number, event: ProviderEvent): void;
   /** A call that this worker opened can be spoken to: the interviewer may begin. */
   onSpeakable(ordinal: number): void;
-  /** Its sideband was attached, each time. `gap`: the call went on before that, unheard. */
-  onAttached(ordinal: number, gap: boolean): void;
+  /**
+   * Its sideband was attached, each time. `gap`: the call went on before that, unheard. `updated`: the provider has taken our
+   * session.
+   */
+  onAttached(ordinal: number, gap: boolean, updated: boolean): void;
   /** The sideband of the call under way has become ready, or is missing. */
   onSideband(state: 'ready' | 'missing'): void;
   /** The call under way is gone at the provider. */
@@ -90,7 +93,9 @@ export interface SidebandRequest {
   credential: string;
   session: Json;
   onEvent(event: ProviderEvent): void;
-  onReady(first: boolean): void;
+  /** How long a 404 means that the provider does not know its new call yet, ms. */
+  newCallMs: number;
+  onReady(first: boolean, updated: boolean): void;
   onMissing(): void;
   onGone(): void;
 }
@@ -108,6 +113,8 @@ type Opened = { kind: 'opened'; value: OpenCallResponse };
 const hangUpMs = 10_000;
 /** R8. */
 const owedRetryMs = 15_000;
+/** The provider may answer 404 about a call it has just made, for a moment. */
+const newCallMs = 5_000;
 const openTries = 3;
 const openMs = 60_000;
 const storeTries = 5;
@@ -134,8 +141,9 @@ export function createCalls(deps: CallsDeps): Calls {
         credential: call.credential,
         session,
         onEvent: (event) => deps.onEvent(call.ordinal, event),
-        onReady: (first) => {
-          deps.onAttached(call.ordinal, !first || !ours);
+        newCallMs: ours ? newCallMs : 0,
+        onReady: (first, updated) => {
+          deps.onAttached(call.ordinal, !first || !ours, updated);
           if (active === listening) deps.onSideband('ready');
           if (first && ours) deps.onSpeakable(call.ordinal);
         },
@@ -284,7 +292,7 @@ export function createCalls(deps: CallsDeps): Calls {
     },
     takeOver: ({ ordinal, call_id, credential, session = {} }) => {
       next = ordinal;
-      if (call_id !== null) active = listen({ ordinal, callId: call_id, credential }, withoutVoice(session), false);
+      if (call_id !== null) active = listen({ ordinal, callId: call_id, credential }, session, false);
     },
     get ordinal() {
       return active?.ordinal ?? next;

@@ -12,6 +12,7 @@ describe('the interviewer', () => {
     const clock = createFakeClock();
     const said: Array<Record<string, unknown>> = [];
     const onFinished = vi.fn();
+    const onFailed = vi.fn();
     const deaf = { now: false };
     const interviewer = createInterviewer({
       clock,
@@ -23,11 +24,12 @@ describe('the interviewer', () => {
       },
       goodbyeMs: 30_000,
       onFinished,
+      onFailed,
     });
     const hear = (events: Array<Record<string, unknown>>) => {
       for (const event of events) interviewer.event(event as ProviderEvent);
     };
-    return { clock, said, onFinished, interviewer, hear, deaf };
+    return { clock, said, onFinished, onFailed, interviewer, hear, deaf };
   };
 
   test('the goodbye cannot be asked for just now: it is asked for when the sideband is back', () => {
@@ -49,6 +51,8 @@ describe('the interviewer', () => {
     expect(said).toEqual([]);
     interviewer.resumed();
     hear([{ type: 'session.updated', session: {} }]);
+    await clock.advance(10_000);
+    hear(reply('a2', 'a1', 'Go on.'));
     await clock.advance(60_000);
     expect(said.map((event) => event.type)).toEqual(['conversation.item.create', 'response.create']);
     expect(said[0]).toMatchObject({ item: { role: 'system' } });
@@ -104,5 +108,54 @@ describe('the interviewer', () => {
     hear(reply('a1', 'f1', 'Goodbye.').slice(0, 5));
     hear([{ type: 'output_audio_buffer.cleared', response_id: 'resp_a1' }]);
     expect(onFinished).toHaveBeenCalledTimes(1);
+  });
+
+  // Failure pinned: the model's tool call was cut off by the candidate, or by a limit, and ended the interview all the same.
+  test.each([
+    ['by its status', { status: 'incomplete', arguments: '{}' }],
+    ['in its arguments', { status: 'completed', arguments: '{"rea' }],
+  ])('a tool call that was cut off (%s) is no decision: the interview goes on', async (_what, cut) => {
+    const { clock, said, onFinished, hear } = setUp();
+    const item = { id: 'f1', type: 'function_call', name: 'end_session', call_id: 'c1', ...cut };
+    hear([
+      { type: 'input_audio_buffer.committed', item_id: 'c1', previous_item_id: null },
+      { type: 'response.created', response: { id: 'r1', status: 'in_progress', output: [] } },
+      { type: 'response.output_item.done', response_id: 'r1', item },
+      {
+        type: 'response.done',
+        response: { id: 'r1', status: 'incomplete', status_details: { reason: 'max_output_tokens' }, output: [item] },
+      },
+    ]);
+    await clock.advance(5_000);
+    expect(said.map((event) => event.type)).toEqual(['response.create']);
+    await clock.advance(100_000);
+    expect(onFinished).not.toHaveBeenCalled();
+  });
+
+  // Failure pinned: a goodbye that failed was waited for in silence for half a minute.
+  test('a goodbye that failed is asked for again, and the tool is answered once', async () => {
+    const { clock, said, onFinished, hear } = setUp();
+    hear(functionCall('f1', null));
+    hear([
+      { type: 'response.created', response: { id: 'g1', status: 'in_progress', output: [] } },
+      { type: 'response.done', response: { id: 'g1', status: 'failed', status_details: {}, output: [] } },
+    ]);
+    await clock.advance(2_000);
+    expect(said.map((event) => event.type)).toEqual(['conversation.item.create', 'response.create', 'response.create']);
+    hear(reply('a2', 'f1', 'Goodbye.'));
+    expect(onFinished).toHaveBeenCalledTimes(1);
+  });
+
+  test('a goodbye that cannot be had at all: the interview is finished, not failed', async () => {
+    const { onFinished, onFailed, hear } = setUp();
+    hear(functionCall('f1', null));
+    hear([
+      { type: 'response.created', response: { id: 'g1', status: 'in_progress', output: [] } },
+      {
+        type: 'response.done',
+        response: { id: 'g1', status: 'failed', status_details: { error: { code: 'insufficient_quota' } }, output: [] },
+      },
+    ]);
+    expect([onFinished.mock.calls.length, onFailed.mock.calls.length]).toEqual([1, 0]);
   });
 });

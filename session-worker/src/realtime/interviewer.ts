@@ -1,24 +1,27 @@
 import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
-import { asArray, asId, asObject, type Json, type ProviderEvent } from './events.ts';
+import type { SessionReason } from '@greenroom/shared/session/reasons.ts';
+import { asArray, asId, asObject, asText, type Json, type ProviderEvent } from './events.ts';
+import { createReplies } from './replies.ts';
 
 /**
- * The interviewer's own moves: it begins, and it may end the interview by its tool.
+ * What the interviewer does of its own accord: it begins, and it may end the interview by its tool.
  *
  *   talking ──tool called──▶ leaving ──goodbye begins──▶ goodbye ──it was played──▶ finished
  *
- * I1  The first words are asked for once per call, on the sideband: the provider holds them until the media is up.
- * I2  The goodbye is heard to its end. A model that speaks and calls the tool in one response has said it there;
- *     otherwise the tool's result asks for it.
- * I3  Each step is bounded by `goodbyeMs`: a goodbye that never comes does not keep the session.
- * I4  While nobody listened (the sideband was cut, or another machine was lost) the tool may have been called unheard.
- *     When nothing at all happens for `quietMs` after that, the interviewer is told so and asked to go on; one that was
- *     leaving is asked for its goodbye again. Once that is asked for, any response is the goodbye, whatever part of it is heard.
+ * - The first words are asked for once per call, on the sideband.
+ * - Only a tool call that came whole is a decision. One that was cut off (by the candidate, by a limit) changes nothing.
+ * - The goodbye is heard to its end. A model that speaks and calls the tool in one response has said it there; otherwise the
+ *   tool's result asks for it. Each step is bounded by `goodbyeMs`: a goodbye that never comes does not keep the session.
+ * - A response that failed is asked for again (replies.ts). When the goodbye cannot be had, the interview is over without it.
+ * - After a gap: while nobody listened (the sideband was cut, or another machine was lost) the tool may have been called
+ *   unheard. When nothing at all happens for `quietMs` after that, the interviewer is told so and asked to go on; one that was
+ *   leaving is asked for its goodbye again. Once that is asked for, any response is the goodbye.
  */
 export interface Interviewer {
-  /** I1. `recap`: what was said before, when this call continues an interview. */
+  /** Asks for the first words. `recap`: what was said before, when this call continues an interview. */
   begin(recap?: string): void;
-  /** Listening again, after a gap (I4). */
+  /** Listening again, after a gap (see the head of this file). */
   resumed(): void;
   event(event: ProviderEvent): void;
   stop(): void;
@@ -30,6 +33,8 @@ export interface InterviewerDeps {
   send(event: Json & { type: string }): boolean;
   goodbyeMs: number;
   onFinished(): void;
+  /** The provider cannot make it speak any more. */
+  onFailed(reason: SessionReason): void;
 }
 
 /** Name of the tool by which the model ends the interview; the session's configuration declares it. */
@@ -39,21 +44,38 @@ const quietMs = 10_000;
 const afterGap =
   'The connection was interrupted for a moment. If the interview is over, say goodbye and call end_session; otherwise go on.';
 
+type Leaving = { name: 'leaving'; responseId: string | undefined; callId: string; answered: boolean; asked: boolean };
 type State =
   | { name: 'talking' }
-  | { name: 'leaving'; responseId: string | undefined; callId: string; asked: boolean }
-  | { name: 'goodbye'; responseId: string }
+  | Leaving
+  | { name: 'goodbye'; responseId: string; from: Leaving }
   | { name: 'finished' };
 
-export function createInterviewer({ clock, log, send, goodbyeMs, onFinished }: InterviewerDeps): Interviewer {
+export function createInterviewer(deps: InterviewerDeps): Interviewer {
+  const { clock, log, send, goodbyeMs, onFinished, onFailed } = deps;
   let state: State = { name: 'talking' };
   let limit: Timer | undefined;
   let quiet: Timer | undefined;
   const begun = new Set<string>();
   const played = new Set<string>();
 
+  const replies = createReplies({
+    clock,
+    log,
+    ask: () => {
+      if (state.name === 'talking') ask();
+      if (state.name === 'leaving') askForGoodbye(state);
+    },
+    onFailed: (reason) => (state.name === 'talking' ? onFailed(reason) : finish()),
+  });
+  const ask = (response?: Json): boolean => {
+    const sent = send({ type: 'response.create', ...(response ? { response } : {}) });
+    if (sent) replies.asked();
+    return sent;
+  };
   const finish = () => {
     limit?.cancel();
+    replies.stop();
     if (state.name === 'finished') return;
     state = { name: 'finished' };
     onFinished();
@@ -62,49 +84,50 @@ export function createInterviewer({ clock, log, send, goodbyeMs, onFinished }: I
     limit?.cancel();
     limit = clock.setTimer(finish, goodbyeMs);
   };
-  const sayGoodbye = (responseId: string) => {
+  const sayGoodbye = (responseId: string, from: Leaving) => {
     if (played.has(responseId)) return finish();
-    state = { name: 'goodbye', responseId };
+    state = { name: 'goodbye', responseId, from };
     bound();
   };
 
   const leave = (callId: string, responseId: string | undefined) => {
     if (state.name !== 'talking') return;
     log.info({}, 'the interviewer ends the interview');
-    state = { name: 'leaving', responseId, callId, asked: false };
+    state = { name: 'leaving', responseId, callId, answered: false, asked: false };
     bound();
   };
-  /** I4. */
   const takeForGoodbye = (responseId: string | undefined) => {
     if (state.name === 'leaving' && state.asked && responseId && responseId !== state.responseId)
-      sayGoodbye(responseId);
+      sayGoodbye(responseId, state);
   };
   const responseDone = (response: Json) => {
     takeForGoodbye(asId(response.id));
+    if (state.name === 'goodbye' && state.responseId === response.id && response.status === 'failed') {
+      state = { ...state.from, responseId: state.responseId, asked: true };
+      return;
+    }
     if (state.name !== 'leaving' || state.asked || (state.responseId && response.id !== state.responseId)) return;
     const spoke = asArray(response.output).some((item) => asObject(item).type === 'message');
     const responseId = asId(response.id);
-    if (spoke && responseId) return sayGoodbye(responseId);
+    if (spoke && responseId) return sayGoodbye(responseId, state);
     askForGoodbye(state);
   };
-  const askForGoodbye = (leaving: Extract<State, { name: 'leaving' }>) => {
+  const askForGoodbye = (leaving: Leaving) => {
     const output = { type: 'function_call_output', call_id: leaving.callId, output: '{"ok":true}' };
-    // Not attached just now: asked when it is again (I4).
-    leaving.asked =
-      send({ type: 'conversation.item.create', item: output }) &&
-      send({ type: 'response.create', response: { metadata: goodbyeMark, tool_choice: 'none' } });
+    leaving.answered ||= send({ type: 'conversation.item.create', item: output });
+    // Not attached just now: asked when it is again (`resumed`).
+    leaving.asked = leaving.answered && ask({ metadata: goodbyeMark, tool_choice: 'none' });
   };
   const goOn = () => {
     if (state.name === 'leaving') return askForGoodbye(state);
     log.info({}, 'nothing was heard since the gap; the interviewer is asked to go on');
     send(note(afterGap));
-    send({ type: 'response.create' });
+    ask();
   };
 
   const onEvent: Record<string, (event: ProviderEvent) => void> = {
     'response.output_item.done': ({ item, response_id }) => {
-      const { type, name, call_id } = asObject(item);
-      if (type === 'function_call' && name === endTool) leave(asId(call_id) ?? '', asId(response_id));
+      if (isEndCall(asObject(item))) leave(asId(asObject(item).call_id) ?? '', asId(response_id));
     },
     'response.done': ({ response }) => responseDone(asObject(response)),
     'response.created': ({ response }) => {
@@ -127,24 +150,40 @@ export function createInterviewer({ clock, log, send, goodbyeMs, onFinished }: I
   return {
     begin: (recap) => {
       if (recap) send(note(recap));
-      send({ type: 'response.create' });
+      ask();
     },
     resumed: () => {
       quiet?.cancel();
+      replies.resumed();
       if (state.name === 'leaving' && !state.asked) askForGoodbye(state);
       if (state.name === 'talking' || state.name === 'leaving') quiet = clock.setTimer(goOn, quietMs);
     },
     event: (event) => {
       if (event.type !== 'session.updated') quiet?.cancel();
+      if (state.name !== 'finished') replies.event(event);
       onEvent[event.type]?.(event);
     },
     stop: () => {
       limit?.cancel();
       quiet?.cancel();
+      replies.stop();
       state = { name: 'finished' };
     },
   };
 }
+
+/** A call of the tool that came whole: one that was cut off says so in its status, or has arguments that are no object. */
+function isEndCall({ type, name, status = 'completed', arguments: given = '{}' }: Json): boolean {
+  return type === 'function_call' && name === endTool && status === 'completed' && isJsonObject(asText(given));
+}
+
+const isJsonObject = (text: string): boolean => {
+  try {
+    return text === '' || (typeof JSON.parse(text) === 'object' && JSON.parse(text) !== null);
+  } catch {
+    return false;
+  }
+};
 
 const note = (text: string) => ({
   type: 'conversation.item.create',

@@ -19,14 +19,14 @@ describe('the sideband', () => {
       hear: (on: (said: ProviderEvent) => void) => void,
       n: number,
     ) => void,
-    refuse: () => number | undefined = () => undefined,
+    refuse: (attempt: number) => number | undefined = () => undefined,
   ) => {
     const server = createServer();
     const sockets = new WebSocketServer({ noServer: true });
     let attempts = 0;
     server.on('upgrade', (request, socket, head) => {
       attempts += 1;
-      const status = refuse();
+      const status = refuse(attempts);
       if (status) return void socket.end(`HTTP/1.1 ${status} No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`);
       sockets.handleUpgrade(request, socket, head, (ws) => {
         const hear = (on: (said: ProviderEvent) => void) =>
@@ -71,13 +71,14 @@ describe('the sideband', () => {
   const until = (condition: () => void) => vi.waitFor(condition, { timeout: 4_000, interval: 5 });
 
   test('open is not ready: it is ready when our own session.update was answered', async () => {
-    let answer = () => {};
+    let answer: (() => void) | undefined;
     const { url } = await serve((say, _cut, hear) => hear(() => (answer = () => say({ type: 'session.updated' }))));
     const { sideband, onReady } = attach(url);
-    expect(await sideband.ready(100)).toBe('degraded');
-    answer();
+    await until(() => expect(answer).toBeDefined());
+    expect(await sideband.ready(50)).toBe('degraded');
+    answer?.();
     expect(await sideband.ready(2_000)).toBe('ready');
-    expect(onReady).toHaveBeenCalledWith(true);
+    expect(onReady).toHaveBeenCalledWith(true, true);
     sideband.close();
   });
 
@@ -112,7 +113,12 @@ describe('the sideband', () => {
       }),
     );
     const { sideband, onReady } = attach(url);
-    await until(() => expect(onReady.mock.calls).toEqual([[true], [false]]));
+    await until(() =>
+      expect(onReady.mock.calls).toEqual([
+        [true, true],
+        [false, true],
+      ]),
+    );
     expect(attempts()).toBe(2);
     sideband.close();
   });
@@ -125,6 +131,28 @@ describe('the sideband', () => {
     const { onGone } = attach(url);
     await until(() => expect(onGone).toHaveBeenCalledTimes(1));
     expect(attempts()).toBe(3);
+  });
+
+  // Failure pinned: three quick 404s about a call the provider had just made counted as its end.
+  test('404 about a new call means not yet: it is tried until the provider knows the call', async () => {
+    const { url, attempts } = await serve(
+      (say, _cut, hear) => hear(() => say({ type: 'session.updated' })),
+      (n) => (n <= 5 ? 404 : undefined),
+    );
+    const { sideband, onGone } = attach(url, { newCallMs: 60_000 });
+    expect(await sideband.ready(4_000)).toBe('ready');
+    expect([attempts(), onGone.mock.calls.length]).toEqual([6, 0]);
+    sideband.close();
+  });
+
+  // Failure pinned: an update that the provider refuses was repeated for the length of the call, and nothing was heard.
+  test('a refused update is an answer: the call keeps the session it was made with', async () => {
+    const refusal = { type: 'invalid_request_error', code: 'cannot_update_voice', message: 'x', event_id: null };
+    const { url } = await serve((say, _cut, hear) => hear(() => say({ type: 'error', error: refusal })));
+    const { sideband, onReady } = attach(url);
+    expect(await sideband.ready(2_000)).toBe('ready');
+    expect(onReady).toHaveBeenCalledWith(true, false);
+    sideband.close();
   });
 
   test('silent: given up after attachMs and tried again', async () => {
@@ -149,15 +177,15 @@ describe('the sideband', () => {
     expect(sideband.send({ type: 'x' })).toBe(false);
   });
 
-  test('what cannot be changed is not in the update: the model never, the voice not again', () => {
+  // Failure pinned: the provider refused an update that named the voice, and the sideband never became ready.
+  test('what cannot be changed is not in the update: neither the model nor the voice', () => {
     const session = {
       type: 'realtime',
       model: 'm',
       expires_at: 1,
       audio: { input: { a: 1 }, output: { voice: 'marin', speed: 1 } },
     };
-    expect(updateOf(session, false)).toEqual({ type: 'realtime', audio: session.audio });
-    expect(updateOf(session, true)).toEqual({ type: 'realtime', audio: { input: { a: 1 }, output: { speed: 1 } } });
-    expect(updateOf({}, true)).toEqual({ type: 'realtime' });
+    expect(updateOf(session)).toEqual({ type: 'realtime', audio: { input: { a: 1 }, output: { speed: 1 } } });
+    expect(updateOf({})).toEqual({ type: 'realtime' });
   });
 });

@@ -2,22 +2,25 @@ import { backoffMs } from '@greenroom/shared/runtime/backoff.ts';
 import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import { WebSocket } from 'ws';
-import { type Json, type ProviderEvent, parseProviderEvent } from './events.ts';
+import { asId, asObject, type Json, type ProviderEvent, parseProviderEvent } from './events.ts';
 
 /**
- * The sideband: our own ear on a realtime call.
+ * The sideband: our own WebSocket on a realtime call, over which we hear its events and speak to the provider.
  *
- * B1  There is no `session.created` here. Ready means: open, and our own `session.update` was answered.
- * B2  Nothing is replayed, so it is attached before the browser gets its answer, and again at once when it is lost.
- * B3  Lost or silent: attached again with backoff for as long as the call lasts. Meanwhile the interview goes on with the
- *     candidate's copies only.
- * B4  Refused with 404 three times in a row: the call is gone.
- * B5  Closing the sideband does not end the call: that takes a hang-up.
- * B6  Only a sideband that has stayed for `steadyMs` clears the count of losses: a provider that accepts and cuts again and
- *     again (a frame too large, broken text) is met with backoff too.
+ * - Ready means: open, and our own `session.update` was answered. There is no `session.created` here. A refused update is an
+ *   answer too: the call keeps the session it was made with, and repeating the update would never succeed.
+ * - The update names neither the model nor the voice: the provider refuses both once the interviewer has spoken.
+ * - Nothing is replayed, so it is attached before the browser gets its answer, and again at once when it is lost.
+ * - Lost or silent: attached again with backoff for as long as the call lasts. Meanwhile the interview goes on with the
+ *   candidate's copies only.
+ * - A 404 in the first `newCallMs` of a call means "not yet": the provider does not know its own new calls for a moment.
+ *   Three in a row after that mean that the call is gone.
+ * - Closing the sideband does not end the call: that takes a hang-up.
+ * - Only a sideband that has stayed for `steadyMs` clears the count of losses: a provider that accepts and cuts again and
+ *   again (a frame too large, broken text) is met with backoff too.
  */
 export interface Sideband {
-  /** `ready` (B1), or `degraded` when that took longer than `limitMs`; it is still being tried for then. */
+  /** `ready`, or `degraded` when that took longer than `limitMs`; it is still being tried for then. */
   ready(limitMs: number): Promise<'ready' | 'degraded'>;
   /** False when it is not attached just now. */
   send(event: Json & { type: string }): boolean;
@@ -37,11 +40,13 @@ export interface SidebandDeps {
   /** Limit of the handshake and of the answer to our `session.update`, ms. */
   attachMs: number;
   onEvent(event: ProviderEvent): void;
-  /** Every time it becomes ready; `first` once. */
-  onReady(first: boolean): void;
-  /** Not attached, or not any more; being tried for (B3). */
+  /** How long a 404 means "not yet", ms. Default 0: the call is known to have been there before. */
+  newCallMs?: number;
+  /** Every time it becomes ready; `first` once. `updated`: the provider has taken our `session.update`. */
+  onReady(first: boolean, updated: boolean): void;
+  /** Not attached, or not any more; being tried for. */
   onMissing(): void;
-  /** B4. */
+  /** The provider says that there is no such call. */
   onGone(): void;
   random?: () => number;
 }
@@ -50,28 +55,36 @@ const maxFrame = 4_194_304;
 const pingMs = 15_000;
 const goneAfter = 3;
 const steadyMs = 5_000;
+/** The `event_id` of our `session.update`, by which the provider names it in an error. */
+const updateId = 'greenroom_session';
 
-/** What may be said in a `session.update`: the model is fixed, and the voice once it has been heard. */
-export function updateOf(session: Json, again: boolean): Json {
-  const {
-    model: _model,
-    id: _id,
-    object: _object,
-    expires_at: _expiresAt,
-    ...rest
-  } = again ? withoutVoice(session) : session;
+/** What may be said in a `session.update`: the model is fixed, and so is the voice once it has been heard. */
+export function updateOf(session: Json): Json {
+  const { model: _model, id: _id, object: _object, expires_at: _expiresAt, ...rest } = withoutVoice(session);
   return { type: 'realtime', ...rest };
 }
 
-export function withoutVoice(session: Json): Json {
+function withoutVoice(session: Json): Json {
   const audio = session.audio as { output?: Json } | undefined;
   if (!audio?.output) return session;
   const { voice: _voice, ...output } = audio.output;
   return { ...session, audio: { ...audio, output } };
 }
 
+const errorCodeOf = (event: ProviderEvent): string => asId(asObject(event.error).code) ?? '';
+
+/** What an event says about our `session.update`; undefined for any other event. */
+function answerToUpdate(event: ProviderEvent): 'taken' | 'refused' | undefined {
+  if (event.type === 'session.updated') return 'taken';
+  const { type, event_id } = asObject(event.error);
+  const isOurs = event_id === updateId || event_id === null || event_id === undefined;
+  return event.type === 'error' && type === 'invalid_request_error' && isOurs ? 'refused' : undefined;
+}
+
 export function createSideband(deps: SidebandDeps): Sideband {
-  const { clock, log, random = Math.random } = deps;
+  const { clock, log, newCallMs = 0, random = Math.random } = deps;
+  const createdMs = clock.monotonicMs();
+  const isNew = () => !everReady && clock.monotonicMs() - createdMs < newCallMs;
   let socket: WebSocket | undefined;
   let attached = false;
   let everReady = false;
@@ -83,7 +96,7 @@ export function createSideband(deps: SidebandDeps): Sideband {
   let retry: Timer | undefined;
   const waiting = new Set<() => void>();
 
-  const becomeReady = () => {
+  const becomeReady = (updated: boolean) => {
     attached = true;
     readyMs = clock.monotonicMs();
     notFound = 0;
@@ -92,11 +105,11 @@ export function createSideband(deps: SidebandDeps): Sideband {
     log.info({}, first ? 'sideband attached' : 'sideband attached again');
     for (const resolve of waiting) resolve();
     waiting.clear();
-    deps.onReady(first);
+    deps.onReady(first, updated);
   };
 
   const lost = (why: string) => {
-    if (attached && clock.monotonicMs() - readyMs >= steadyMs) failures = 0; // B6
+    if (attached && clock.monotonicMs() - readyMs >= steadyMs) failures = 0;
     attached = false;
     if (closed || ending) return;
     if (notFound >= goneAfter) {
@@ -133,7 +146,7 @@ export function createSideband(deps: SidebandDeps): Sideband {
       ping = clock.setTimer(keepAlive, pingMs);
     };
     ws.on('open', () => {
-      ws.send(JSON.stringify({ type: 'session.update', session: updateOf(deps.session, everReady) }));
+      ws.send(JSON.stringify({ type: 'session.update', event_id: updateId, session: updateOf(deps.session) }));
       ping = clock.setTimer(keepAlive, pingMs);
     });
     ws.on('pong', () => {
@@ -143,15 +156,17 @@ export function createSideband(deps: SidebandDeps): Sideband {
       missed = 0;
       const event = parseProviderEvent(String(data));
       if (!event || closed) return;
-      if (event.type === 'session.updated' && ws === socket && !attached) {
+      const answer = ws === socket && !attached ? answerToUpdate(event) : undefined;
+      if (answer) {
         limit.cancel();
-        becomeReady();
+        if (answer === 'refused') log.warn({ code: errorCodeOf(event) }, 'our session.update was refused');
+        becomeReady(answer === 'taken');
       }
       deps.onEvent(event);
     });
     ws.on('unexpected-response', (_request, response) => {
       why = `status ${response.statusCode}`;
-      notFound = response.statusCode === 404 ? notFound + 1 : 0;
+      notFound = response.statusCode === 404 && !isNew() ? notFound + 1 : 0;
       ws.terminate();
     });
     ws.on('error', () => undefined);

@@ -37,7 +37,8 @@ interface Item {
 /** What is known of a response, which may come before its items are known. */
 interface Response {
   items: string[];
-  cancelled: boolean;
+  /** It was cancelled, failed, or was left incomplete: what was said of it is not all. */
+  cutOff: boolean;
   startMs: number | null;
   endMs: number | null;
 }
@@ -90,7 +91,7 @@ export function createCallLog(ordinal: number): CallLog {
   const responseOf = (id: string): Response => {
     const known = responses.get(id);
     if (known) return known;
-    const response: Response = { items: [], cancelled: false, startMs: null, endMs: null };
+    const response: Response = { items: [], cutOff: false, startMs: null, endMs: null };
     responses.set(id, response);
     return response;
   };
@@ -128,7 +129,7 @@ export function createCallLog(ordinal: number): CallLog {
       start_ms: startMs,
       // A candidate who speaks early can make a reply end, on paper, before it began.
       end_ms: endMs !== null && startMs !== null ? Math.max(startMs, endMs) : endMs,
-      interrupted: item.interrupted || (response?.cancelled ?? false),
+      interrupted: item.interrupted || (response?.cutOff ?? false),
       verified: true,
     };
   };
@@ -176,7 +177,7 @@ export function createCallLog(ordinal: number): CallLog {
     const id = asId(wire.id);
     if (!id) return [];
     const response = responseOf(id);
-    if (wire.status === 'cancelled') response.cancelled = true;
+    if (['cancelled', 'failed', 'incomplete'].includes(asText(wire.status))) response.cutOff = true;
     for (const output of asArray(wire.output).map(asObject)) {
       const itemId = asId(output.id);
       link(itemId, id);

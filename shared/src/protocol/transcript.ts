@@ -45,7 +45,7 @@ export const transcriptEntry = z.object({
   confidence: z.number().nullable(),
   start_ms: z.number().nullable(),
   end_ms: z.number().nullable(),
-  /** True when the candidate spoke over it and did not hear it to its end. */
+  /** True when it was cut off: the candidate spoke over it, or the voice provider did not finish it. */
   interrupted: z.boolean(),
   /** False when the entry is known only from the browser. */
   verified: z.boolean(),
