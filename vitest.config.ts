@@ -7,7 +7,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['{shared,orchestrator,session-worker,client,infra/*}/**/*.test.ts'],
+          include: ['{shared,orchestrator,session-worker,client,infra/*,tools}/**/*.test.ts'],
           exclude: ['**/node_modules/**'],
         },
       },

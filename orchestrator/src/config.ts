@@ -3,9 +3,9 @@ import { parseDeadlines, parseEnvironment } from '@greenroom/shared/runtime/envi
 import type { Deadlines } from '@greenroom/shared/session/deadlines.ts';
 import type { JWK } from 'jose';
 import { z } from 'zod';
-import { type OperatorToken, parseOperatorTokens } from './access/operators.ts';
 import { isNetwork } from './net/addresses.ts';
-import { isRegion } from './sessions/regions.ts';
+import { isRegion } from './regions/regions.ts';
+import { type OperatorToken, parseOperatorTokens } from './tokens/operator-tokens.ts';
 
 /**
  * The environment of an orchestrator, read once. Every variable is described in `.env.example`.

@@ -2,7 +2,7 @@ import { type Clock, systemClock } from '@greenroom/shared/runtime/clock.ts';
 import { newId } from '@greenroom/shared/runtime/ids.ts';
 import { createLogger, type Logger } from '@greenroom/shared/runtime/logger.ts';
 import { hardDeadlineMs } from '@greenroom/shared/session/deadlines.ts';
-import { createAccessPart } from './access/part.ts';
+import { createDoor } from './access/door.ts';
 import { addressKeyOf } from './access/remote-address.ts';
 import { createEventFeed } from './api/event-feed.ts';
 import type { Config } from './config.ts';
@@ -15,33 +15,33 @@ import type { Intent } from './database/rows.ts';
 import { createSessionStore } from './database/session-store.ts';
 import { createEdge } from './edge/edge.ts';
 import { createReadiness } from './edge/readiness.ts';
-import { createFinishingPart } from './finishing/part.ts';
+import { createFinishing } from './finishing/finishing.ts';
 import { createDuties, dutyNames } from './fleet/duties.ts';
 import { createEndings } from './fleet/ending.ts';
 import { createHousekeeping } from './fleet/housekeeping.ts';
 import { createLeaseWatch } from './fleet/lease-watch.ts';
 import { type MachineTemplate, workerRuntime } from './fleet/machine-config.ts';
-import { createPlanningPart } from './fleet/planning-part.ts';
+import { createPlanning } from './fleet/planning.ts';
 import { createProvisioner } from './fleet/provisioner.ts';
 import { createReaper } from './fleet/reaper.ts';
 import { createReconciler } from './fleet/reconciler.ts';
-import { createTicker, type Job } from './fleet/ticker.ts';
 import { createUnreachable } from './fleet/unreachable.ts';
 import { createFlyClient } from './fly/client.ts';
-import { createConsiderate } from './fly/considerate.ts';
+import { createLimitedClient } from './fly/limited-client.ts';
 import { createGuard } from './net/guard.ts';
 import type { Check } from './ops/health.ts';
-import { createPeoplePart } from './people/part.ts';
-import { createHangUps } from './sessions/hang-up.ts';
-import { createRegionHealth } from './sessions/region-health.ts';
-import { createVoiceProvider } from './sessions/voice-provider.ts';
-import { createTenantPart } from './tenants/part.ts';
+import { createRetention } from './people/retention.ts';
+import { createRegionHealth } from './regions/health.ts';
+import { createTicker, type Job } from './runtime/ticker.ts';
+import { createTenancy } from './tenants/tenancy.ts';
 import { createBrowserTokens } from './tokens/browser-tokens.ts';
 import { createDatabaseTokens } from './tokens/database-tokens.ts';
 import { createKeyRing } from './tokens/keys.ts';
 import { createVault } from './tokens/vault.ts';
-import { createVideoPart } from './video/part.ts';
-import { createWebhookPart } from './webhooks/part.ts';
+import { createVideo } from './video/video.ts';
+import { createHangUps } from './voice/hang-up.ts';
+import { createVoiceProvider } from './voice/provider.ts';
+import { createWebhooks } from './webhooks/webhooks.ts';
 import { createHeartbeats } from './workers/heartbeats.ts';
 import { createMachineIdentities } from './workers/machine-identity.ts';
 
@@ -112,7 +112,7 @@ export async function createDeps(config: Config, outside: Outside = {}) {
   });
   const { sessions, machines, calls, audit, connection } = stores;
   const health = createRegionHealth(clock);
-  const fly = createConsiderate(createFlyClient({ ...config.fly, requestMs: deadlines.flyRequestMs, logger }), {
+  const fly = createLimitedClient(createFlyClient({ ...config.fly, requestMs: deadlines.flyRequestMs, logger }), {
     ...{ health, clock, limits: createLimitStore(connection.database) },
     maxListWaitMs: deadlines.reconcileTickMs,
   });
@@ -125,14 +125,14 @@ export async function createDeps(config: Config, outside: Outside = {}) {
     feed.notify(sessionId);
   };
   const { database } = connection;
-  const door = createAccessPart({ config, database, findKey: sessions.findKey, audit, clock, logger });
+  const door = createDoor({ config, database, findKey: sessions.findKey, audit, clock, logger });
   const guard = createGuard({ allow: config.outboundAllow });
-  const tenancy = createTenantPart({ config, database, fly: fly.apps, vault: tokens.vault, clock, logger });
-  const persons = createPeoplePart(database, logger);
-  const outbox = createWebhookPart({ database, guard, vault: tokens.vault, clock, logger });
+  const tenancy = createTenancy({ config, database, fly: fly.apps, vault: tokens.vault, clock, logger });
+  const persons = createRetention(database, logger);
+  const outbox = createWebhooks({ database, guard, vault: tokens.vault, clock, logger });
   const { providerKeys } = tenancy;
-  const finishing = createFinishingPart({ config, database, orchestratorId, logger, onChange, providerKeys });
-  const video = createVideoPart({ config, database, vault: tokens.vault, clock, logger, onChange });
+  const finishing = createFinishing({ config, database, orchestratorId, logger, onChange, providerKeys });
+  const video = createVideo({ config, database, vault: tokens.vault, clock, logger, onChange });
   const hangUps = createHangUps({ calls, voice, vault: tokens.vault, logger });
   const onGone = (sessionId: string | undefined): void => {
     if (sessionId !== undefined) onChange(sessionId);
@@ -143,7 +143,7 @@ export async function createDeps(config: Config, outside: Outside = {}) {
   const endings = createEndings({ machines, fly, clock, logger, absenceGraceMs, watchMs: stopTimeoutMs, onGone });
   const template = templateOf(config);
   const provisioner = createProvisioner({ machines, fly, endings, template, clock, logger, onChange });
-  const planning = createPlanningPart({
+  const planning = createPlanning({
     ...{ config, database, orchestratorId, fly, endings, health, clock, logger, onChange },
     provisioner: () => provisioner,
   });

@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { buildApp } from './app.ts';
 import { type Config, readConfig } from './config.ts';
 import { createDeps, type Deps } from './deps.ts';
-import { armCrashPoint } from './fleet/crash-points.ts';
+import { armCrashPoint } from './runtime/crash-points.ts';
 
 /**
  * The orchestrator's process: configuration, composition, listening, signals.

@@ -2,8 +2,8 @@ import { systemClock } from '@greenroom/shared/runtime/clock.ts';
 import { newSecret } from '@greenroom/shared/runtime/ids.ts';
 import { createLogger, type Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { Config } from './config.ts';
-import { createHttp } from './http.ts';
 import { createIdentity } from './lifecycle/identity.ts';
+import { createHttp } from './outside/http.ts';
 import { createUpgrade } from './room/upgrade.ts';
 import { createWorker, type Worker } from './worker.ts';
 

@@ -4,11 +4,11 @@ import type { ClaimResponse } from '@greenroom/shared/protocol/worker-api.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { WebSocket } from 'ws';
-import type { Http } from './http.ts';
 import { createInterview, type Interview, notReady } from './interview.ts';
 import { claimSession } from './lifecycle/claim.ts';
 import type { Identity } from './lifecycle/identity.ts';
-import { createOrchestrator } from './lifecycle/orchestrator.ts';
+import type { Http } from './outside/http.ts';
+import { createOrchestrator } from './outside/orchestrator.ts';
 import type { AcceptUpgrade } from './room/upgrade.ts';
 
 /**

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { dumpSchema } from '../../infra/gate/schema-dump.ts';
+import { dumpSchema } from '../../tools/gate/schema-dump.ts';
 import { migrationsDir, type Project, startProject } from './support/project.ts';
 import { insertRow, type Row } from './support/world.ts';
 

@@ -1,7 +1,7 @@
 import { type Browser, chromium } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { browserArguments, browserPath, joinInBrowser } from '../../infra/demo/browser.ts';
-import { type Stack, startStack } from '../../infra/stack/stack.ts';
+import { browserArguments, browserPath, joinInBrowser } from '../../tools/demo/browser.ts';
+import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import { endOf, platformOf, saidAtProvider, sessionBody, until } from '../support/session.ts';
 
 /** Runs in the page, before anything of ours: nothing the server says is stored reaches the page. */

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { browserArguments, browserPath } from '../../infra/demo/browser.ts';
-import { type Stack, startStack } from '../../infra/stack/stack.ts';
+import { browserArguments, browserPath } from '../../tools/demo/browser.ts';
+import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import { platformOf, sessionBody } from '../support/session.ts';
 
 /** What the candidate is told when the browser, the network or something between them does not do its part. */

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Stack, startStack } from '../../infra/stack/stack.ts';
+import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import { type AzureFront, startAzure } from '../support/azure.ts';
 import { callsFrom, expectFinished } from '../support/conversation.ts';
 import { platformOf, startInterview } from '../support/session.ts';

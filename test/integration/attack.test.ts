@@ -3,8 +3,8 @@ import { DatabaseError } from '@greenroom/shared/database/client.ts';
 import { systemClock } from '@greenroom/shared/runtime/clock.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { wasRolledBack } from '../../orchestrator/src/database/connection.ts';
-import { createHttp } from '../../session-worker/src/http.ts';
-import { createStore } from '../../session-worker/src/store.ts';
+import { createHttp } from '../../session-worker/src/outside/http.ts';
+import { createStore } from '../../session-worker/src/outside/store.ts';
 import { type ApiWorld, startApiWorld } from '../support/api-world.ts';
 import {
   asWorker,

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { planStrikes, runCampaign } from '../../infra/chaos/campaign.ts';
-import { strikes } from '../../infra/chaos/faults.ts';
-import { createRandom } from '../../infra/chaos/random.ts';
+import { planStrikes, runCampaign } from '../../tools/chaos/campaign.ts';
+import { strikes } from '../../tools/chaos/faults.ts';
+import { createRandom } from '../../tools/chaos/random.ts';
 
 test('every kind has its turn before any has another', () => {
   const kinds = Object.keys(strikes);

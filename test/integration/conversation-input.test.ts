@@ -2,7 +2,7 @@ import { type CandidatePeer, createCandidatePeer } from '@greenroom/local-cloud/
 import type { SessionView } from '@greenroom/shared/protocol/platform-api.ts';
 import { closeCodes, maxSdpLength } from '@greenroom/shared/protocol/socket.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Stack, startStack } from '../../infra/stack/stack.ts';
+import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import { callsFrom, saidIn, storedEntries } from '../support/conversation.ts';
 import { endOf, platformOf, sessionBody, until } from '../support/session.ts';
 import { openSocket, type RawSocket } from '../support/socket.ts';

@@ -1,9 +1,9 @@
 import type { CandidatePeer } from '@greenroom/local-cloud/candidate/candidate-peer.ts';
 import type { ServerMessage } from '@greenroom/shared/protocol/socket.ts';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { nodePeer } from '../../infra/demo/interview.ts';
 import type { FaultAction } from '../../infra/local-cloud/src/faults.ts';
-import { type Stack, startStack } from '../../infra/stack/stack.ts';
+import { nodePeer } from '../../tools/demo/interview.ts';
+import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import { callsFrom, expectFinished, expectWhole } from '../support/conversation.ts';
 import {
   endOf,

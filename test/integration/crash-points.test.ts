@@ -2,8 +2,8 @@ import type { SessionView } from '@greenroom/shared/protocol/platform-api.ts';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { FaultRule } from '../../infra/local-cloud/src/faults.ts';
-import { type Stack, startStack } from '../../infra/stack/stack.ts';
-import { type CrashLabel, crashLabels } from '../../orchestrator/src/fleet/crash-labels.ts';
+import { type CrashLabel, crashLabels } from '../../orchestrator/src/runtime/crash-labels.ts';
+import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import {
   type CrashWorld,
   createPersistently,

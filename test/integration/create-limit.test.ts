@@ -1,8 +1,8 @@
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { createPlatform } from '../../infra/demo/platform.ts';
-import type { SeededTenant } from '../../infra/stack/seed.ts';
-import { type Stack, startStack } from '../../infra/stack/stack.ts';
+import { createPlatform } from '../../tools/demo/platform.ts';
+import type { SeededTenant } from '../../tools/stack/seed.ts';
+import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import { sessionBody, until } from '../support/session.ts';
 
 /**

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { functionsDir, type ServedFunction, serveFunction } from '../../infra/stack/edge-functions.ts';
-import type { SeededTenant } from '../../infra/stack/seed.ts';
+import { functionsDir, type ServedFunction, serveFunction } from '../../tools/stack/edge-functions.ts';
+import type { SeededTenant } from '../../tools/stack/seed.ts';
 import { type ApiWorld, startApiWorld } from '../support/api-world.ts';
 import { runDeno } from '../support/deno.ts';
 

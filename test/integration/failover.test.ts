@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { type Stack, startStack } from '../../infra/stack/stack.ts';
+import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import { restoreDatabase, saveDatabase } from '../support/older-database.ts';
 import { type Relay, startRelay } from '../support/relay.ts';
 import {

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { FaultAction } from '../../infra/local-cloud/src/faults.ts';
-import { type Stack, startStack } from '../../infra/stack/stack.ts';
+import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import { expectWhole, storedEntries } from '../support/conversation.ts';
 import { endOf, machinesOf, platformOf, saidAtProvider, startInterview, until } from '../support/session.ts';
 

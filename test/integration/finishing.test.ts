@@ -4,7 +4,7 @@ import { createResultStore, type NewResult } from '@greenroom/orchestrator/datab
 import { createEvaluate, type EvaluateOptions } from '@greenroom/orchestrator/finishing/evaluate.ts';
 import { createModel } from '@greenroom/orchestrator/finishing/model.ts';
 import { maxAttempts } from '@greenroom/orchestrator/finishing/retry.ts';
-import { createFinishing } from '@greenroom/orchestrator/finishing/worker.ts';
+import { createFinishingWorker } from '@greenroom/orchestrator/finishing/worker.ts';
 import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import {
@@ -54,7 +54,7 @@ const store = () => createResultStore(database.connection.database);
 const tenantKeys = new Map<string, string>();
 
 function finishing({ apiKey = provider.apiKey, ...options }: EvaluateOptions & { apiKey?: string } = {}) {
-  return createFinishing({
+  return createFinishingWorker({
     results: store(),
     ask: createModel({ apiKey, baseUrl: `${proxy.url}/v1`, model: 'gpt-test', requestMs: 5_000 }),
     apiKeyOf: async (tenantId) => tenantKeys.get(tenantId),

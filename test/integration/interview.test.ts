@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { listeningPorts, processesLeft, processesLeftAfter } from '../../infra/stack/leftovers.ts';
-import { type Stack, startStack } from '../../infra/stack/stack.ts';
+import { listeningPorts, processesLeft, processesLeftAfter } from '../../tools/stack/leftovers.ts';
+import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import {
   endOf,
   machinesOf,

@@ -11,12 +11,12 @@ import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type LocalFly, startFly } from '../../infra/local-cloud/src/fly/fly.ts';
 import { type Supabase, startSupabase } from '../../infra/local-cloud/src/supabase/supabase.ts';
-import { makeDeploymentKeys } from '../../infra/stack/keys.ts';
-import { startOrchestrator as startProcess } from '../../infra/stack/orchestrator-process.ts';
-import { type SeededTenant, seedTenant } from '../../infra/stack/seed.ts';
 import { buildApp } from '../../orchestrator/src/app.ts';
 import { readConfig } from '../../orchestrator/src/config.ts';
 import { createDeps, type Deps } from '../../orchestrator/src/deps.ts';
+import { makeDeploymentKeys } from '../../tools/stack/keys.ts';
+import { startOrchestrator as startProcess } from '../../tools/stack/orchestrator-process.ts';
+import { type SeededTenant, seedTenant } from '../../tools/stack/seed.ts';
 import { until } from '../support/session.ts';
 
 /** The orchestrator on a real database and the Fly stand-in; its machines are inert, so what it does alone is seen. */

@@ -1,10 +1,10 @@
 import type { SessionView } from '@greenroom/shared/protocol/platform-api.ts';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { startCandidate } from '../../infra/demo/interview.ts';
-import { type ApiProblem, createPlatform, type Platform } from '../../infra/demo/platform.ts';
-import type { SeededTenant } from '../../infra/stack/seed.ts';
-import { type Stack, startStack } from '../../infra/stack/stack.ts';
+import { startCandidate } from '../../tools/demo/interview.ts';
+import { type ApiProblem, createPlatform, type Platform } from '../../tools/demo/platform.ts';
+import type { SeededTenant } from '../../tools/stack/seed.ts';
+import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import { sessionBody, until } from '../support/session.ts';
 
 /** Standby machines, schedules, the queue and placement, with a real orchestrator and real workers. */

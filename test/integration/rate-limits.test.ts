@@ -1,8 +1,8 @@
 import { systemClock } from '@greenroom/shared/runtime/clock.ts';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { SeededTenant } from '../../infra/stack/seed.ts';
 import { createRateLimits } from '../../orchestrator/src/access/rate-limits.ts';
 import { createAccessStore } from '../../orchestrator/src/database/access-store.ts';
+import type { SeededTenant } from '../../tools/stack/seed.ts';
 import { type ApiWorld, startApiWorld } from '../support/api-world.ts';
 
 /** Limits as callers meet them, and as several orchestrators share them. */

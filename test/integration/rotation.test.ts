@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Stack, startStack } from '../../infra/stack/stack.ts';
+import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import { expectFinished } from '../support/conversation.ts';
 import { startInterview } from '../support/session.ts';
 

@@ -2,7 +2,7 @@ import type { SessionView } from '@greenroom/shared/protocol/platform-api.ts';
 import { closeCodes, maxFrameBytes } from '@greenroom/shared/protocol/socket.ts';
 import { decodeJwt, generateKeyPair, importJWK, SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Stack, startStack } from '../../infra/stack/stack.ts';
+import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import { endOf, platformOf, sessionBody, until } from '../support/session.ts';
 import { openSocket } from '../support/socket.ts';
 

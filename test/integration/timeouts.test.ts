@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Stack, startStack } from '../../infra/stack/stack.ts';
+import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import { endOf, machinesOf, platformOf, sessionBody, startInterview, until } from '../support/session.ts';
 
 /** A worker ends itself by its own timers; here they are short. */

@@ -6,7 +6,7 @@ import { deliveryView, newWebhookView } from '@greenroom/shared/protocol/webhook
 import { decodeJwt } from 'jose';
 import { Webhook } from 'standardwebhooks';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import type { SeededTenant } from '../../infra/stack/seed.ts';
+import type { SeededTenant } from '../../tools/stack/seed.ts';
 import { type ApiWorld, startApiWorld } from '../support/api-world.ts';
 import { until } from '../support/session.ts';
 

@@ -9,11 +9,11 @@ import type { FastifyInstance } from 'fastify';
 import pg from 'pg';
 import { type LocalFly, startFly } from '../../infra/local-cloud/src/fly/fly.ts';
 import { type Supabase, startSupabase } from '../../infra/local-cloud/src/supabase/supabase.ts';
-import { type DeploymentKeys, makeDeploymentKeys } from '../../infra/stack/keys.ts';
-import { type SeededTenant, seedTenant } from '../../infra/stack/seed.ts';
 import { buildApp } from '../../orchestrator/src/app.ts';
 import { readConfig } from '../../orchestrator/src/config.ts';
 import { createDeps, type Deps } from '../../orchestrator/src/deps.ts';
+import { type DeploymentKeys, makeDeploymentKeys } from '../../tools/stack/keys.ts';
+import { type SeededTenant, seedTenant } from '../../tools/stack/seed.ts';
 
 /**
  * An orchestrator in this process on a real database and the Fly stand-in; its machines are inert. For tests of what the

@@ -1,7 +1,7 @@
 import type { CallSnapshot } from '@greenroom/local-cloud/voice/call.ts';
 import type { TranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
 import { expect } from 'vitest';
-import type { Stack } from '../../infra/stack/stack.ts';
+import type { Stack } from '../../tools/stack/stack.ts';
 import { endOf, platformOf, type RunningInterview } from './session.ts';
 
 /** What each test of a conversation ends with: the stored log held against what was said. */

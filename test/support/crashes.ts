@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { SessionView } from '@greenroom/shared/protocol/platform-api.ts';
 import type pg from 'pg';
-import { createPlatform, type Platform } from '../../infra/demo/platform.ts';
-import type { OrchestratorProcess } from '../../infra/stack/orchestrator-process.ts';
-import type { SeededTenant } from '../../infra/stack/seed.ts';
-import type { Stack } from '../../infra/stack/stack.ts';
+import { createPlatform, type Platform } from '../../tools/demo/platform.ts';
+import type { OrchestratorProcess } from '../../tools/stack/orchestrator-process.ts';
+import type { SeededTenant } from '../../tools/stack/seed.ts';
+import type { Stack } from '../../tools/stack/stack.ts';
 import { machinesOf, until } from './session.ts';
 
 /** What the scenarios of the crash-point suite are made of. */

@@ -12,7 +12,7 @@ import { systemClock } from '@greenroom/shared/runtime/clock.ts';
 import type { JWK } from 'jose';
 import pg from 'pg';
 import { z } from 'zod';
-import { type DeploymentKeys, makeDeploymentKeys } from '../../infra/stack/keys.ts';
+import { type DeploymentKeys, makeDeploymentKeys } from '../../tools/stack/keys.ts';
 
 /** The database alone, with an orchestrator's connection to it: for parts that need neither machines nor browsers. */
 export interface TestDatabase {

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { denoBinary, denoEnvironment, functionsDir, offlineDeno } from '../../infra/stack/edge-functions.ts';
+import { denoBinary, denoEnvironment, functionsDir, offlineDeno } from '../../tools/stack/edge-functions.ts';
 
 export interface Ran {
   code: number;

@@ -1,8 +1,8 @@
 import type { SessionView } from '@greenroom/shared/protocol/platform-api.ts';
 import { isEnded } from '@greenroom/shared/session/states.ts';
-import { type CandidateInterview, type CandidateOptions, startCandidate } from '../../infra/demo/interview.ts';
-import { createPlatform, type Platform } from '../../infra/demo/platform.ts';
-import type { Stack } from '../../infra/stack/stack.ts';
+import { type CandidateInterview, type CandidateOptions, startCandidate } from '../../tools/demo/interview.ts';
+import { createPlatform, type Platform } from '../../tools/demo/platform.ts';
+import type { Stack } from '../../tools/stack/stack.ts';
 
 /** Waits until a condition holds; fails with its description. */
 export async function until<T>(what: string, probe: () => T | Promise<T>, limitMs = 20_000): Promise<NonNullable<T>> {

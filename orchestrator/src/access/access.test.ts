@@ -4,11 +4,12 @@ import { scopes, scopesOfRole } from '@greenroom/shared/protocol/access.ts';
 import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
 import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import { describe, expect, test } from 'vitest';
+import type { Booking } from '../database/access-store.ts';
 import type { AuditEntry } from '../database/audit-store.ts';
-import { createCache } from './cache.ts';
-import { parseOperatorTokens } from './operators.ts';
+import { createCache } from '../runtime/cache.ts';
+import { parseOperatorTokens } from '../tokens/operator-tokens.ts';
 import { createOrigins } from './origins.ts';
-import { type Booking, createRateLimits } from './rate-limits.ts';
+import { createRateLimits } from './rate-limits.ts';
 import { createRefusalLog } from './refusals.ts';
 import { remoteAddressOf } from './remote-address.ts';
 

@@ -13,16 +13,3 @@ export interface Caller {
   /** Regions the tenant may use; null: any. */
   allowedRegions: string[] | null;
 }
-
-/** A platform operator: makes and changes tenants, and has no tenant of its own. */
-export interface Operator {
-  /** `operator:<name>`. */
-  actor: string;
-}
-
-/** What a functions of the database notes beside an administrative act. */
-export interface ActBy {
-  actor: string;
-  remote_address: string;
-  request_id: string;
-}

@@ -1,4 +1,5 @@
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import type { Booking } from '../database/access-store.ts';
 
 /**
  * How often a key and a tenant may call. GCRA: `perMinute` in the long run, `burst` at once.
@@ -32,13 +33,6 @@ export interface RateLimits {
   draw(limits: readonly Limit[]): Drawn;
   /** L2; run it every second. */
   book(): Promise<void>;
-}
-
-export interface Booking {
-  scope: string;
-  cost: number;
-  per_minute: number;
-  burst: number;
 }
 
 export interface RateLimitDeps {

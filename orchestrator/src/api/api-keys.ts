@@ -11,8 +11,8 @@ import {
 import { newSecret } from '@greenroom/shared/runtime/ids.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
+import { type Access, type Actor, actBy, sha256, tenantNotFound } from '../access/authenticate.ts';
 import type { TenantStore } from '../database/tenant-store.ts';
-import { type Access, type Actor, actBy, sha256, tenantNotFound } from './authenticate.ts';
 
 /**
  * `/api/tenants/{id}/api-keys`. A key is shown once, in the answer that made it.

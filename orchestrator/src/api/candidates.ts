@@ -9,8 +9,8 @@ import {
 } from '@greenroom/shared/protocol/people.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
+import { type Authenticate, actBy } from '../access/authenticate.ts';
 import type { Erased, PeopleStore } from '../database/people-store.ts';
-import { type Authenticate, actBy } from './authenticate.ts';
 import { pageOf, pageQuery, pageRequest } from './paging.ts';
 
 /**

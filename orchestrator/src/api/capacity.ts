@@ -3,9 +3,9 @@ import { timestamp, uuid } from '@greenroom/shared/protocol/common.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
+import type { Access } from '../access/authenticate.ts';
 import { type PoolStore, poolView } from '../database/pool-store.ts';
 import { tenantUsage, type UsageStore } from '../database/usage-store.ts';
-import type { Access } from './authenticate.ts';
 
 /** What a tenant keeps ready, and what its machines cost. */
 export interface CapacityRoutesDeps {

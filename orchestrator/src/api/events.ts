@@ -2,9 +2,9 @@ import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { FastifyReply } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import type { Authenticate } from '../access/authenticate.ts';
 import type { EventRow } from '../database/rows.ts';
 import type { SessionStore } from '../database/session-store.ts';
-import type { Authenticate } from './authenticate.ts';
 import type { EventFeed } from './event-feed.ts';
 import { sessionNotFound, sessionParams } from './sessions.ts';
 

@@ -9,9 +9,9 @@ import {
 import { newSecret } from '@greenroom/shared/runtime/ids.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
+import { type Authenticate, actBy, sha256 } from '../access/authenticate.ts';
 import type { PeopleStore } from '../database/people-store.ts';
 import type { SessionStore } from '../database/session-store.ts';
-import { type Authenticate, actBy, sha256 } from './authenticate.ts';
 import { joinUrl } from './session-view.ts';
 import { sessionNotFound, sessionParams } from './sessions.ts';
 

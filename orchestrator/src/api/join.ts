@@ -9,12 +9,12 @@ import { sessionStatuses } from '@greenroom/shared/session/states.ts';
 import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
+import { sha256 } from '../access/authenticate.ts';
 import type { NoteRefusal } from '../access/refusals.ts';
 import { remoteAddressOf } from '../access/remote-address.ts';
 import type { PeopleStore } from '../database/people-store.ts';
 import type { Arrivals } from '../sessions/arrivals.ts';
 import type { BrowserTokens } from '../tokens/browser-tokens.ts';
-import { sha256 } from './authenticate.ts';
 import { edgeRegionOf } from './edge-region.ts';
 import { isJoinable, type ViewDeps, websocketUrl } from './session-view.ts';
 

@@ -4,8 +4,8 @@ import { changePositionRequest, positionList, positionView } from '@greenroom/sh
 import { positionInput } from '@greenroom/shared/protocol/platform-api.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
+import type { Authenticate } from '../access/authenticate.ts';
 import type { PeopleStore } from '../database/people-store.ts';
-import type { Authenticate } from './authenticate.ts';
 import { pageOf, pageQuery, pageRequest } from './paging.ts';
 
 /** `/api/positions`. A position is not deleted: sessions refer to it. */

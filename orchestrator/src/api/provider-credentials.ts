@@ -3,10 +3,10 @@ import { uuid } from '@greenroom/shared/protocol/common.ts';
 import { providerCredentialList, providerCredentialRequest, providers } from '@greenroom/shared/protocol/tenants.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
+import { type Access, actBy, tenantNotFound } from '../access/authenticate.ts';
 import type { TenantStore } from '../database/tenant-store.ts';
-import type { ProviderKeys } from '../tenants/provider-keys.ts';
 import { providerContext, type Vault } from '../tokens/vault.ts';
-import { type Access, actBy, tenantNotFound } from './authenticate.ts';
+import type { ProviderKeys } from '../voice/provider-keys.ts';
 
 /** `/api/tenants/{id}/provider-credentials`: a tenant's own key at a provider. Stored encrypted; never readable back. */
 export interface ProviderCredentialRoutesDeps {

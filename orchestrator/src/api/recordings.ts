@@ -1,9 +1,9 @@
 import { recordingView } from '@greenroom/shared/protocol/platform-api.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
+import type { Authenticate } from '../access/authenticate.ts';
 import type { SessionStore } from '../database/session-store.ts';
 import type { Recordings } from '../video/recordings.ts';
-import type { Authenticate } from './authenticate.ts';
 import { sessionNotFound, sessionParams } from './sessions.ts';
 
 /** `GET /api/sessions/{id}/recordings`: where each can be watched, once. */

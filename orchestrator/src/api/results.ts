@@ -1,8 +1,8 @@
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import { type ResultFailure, type ResultView, resultView, reviewRequest } from '@greenroom/shared/protocol/results.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import type { Authenticate } from '../access/authenticate.ts';
 import type { FoundResult, ResultStore } from '../database/result-store.ts';
-import type { Authenticate } from './authenticate.ts';
 import { sessionNotFound, sessionParams } from './sessions.ts';
 
 /** `/api/sessions/{id}/result`: show, review, run again. */

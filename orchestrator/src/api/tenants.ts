@@ -15,10 +15,10 @@ import {
 } from '@greenroom/shared/protocol/tenants.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
+import { type Access, actBy, tenantNotFound } from '../access/authenticate.ts';
 import type { TenantRow, TenantStore } from '../database/tenant-store.ts';
-import { isRegion } from '../sessions/regions.ts';
+import { isRegion } from '../regions/regions.ts';
 import type { createOnboarding } from '../tenants/onboarding.ts';
-import { type Access, actBy, tenantNotFound } from './authenticate.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import { changesOf, viewTenant } from './tenant-view.ts';
 

@@ -2,8 +2,8 @@ import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import { transcriptView } from '@greenroom/shared/protocol/platform-api.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
+import type { Authenticate } from '../access/authenticate.ts';
 import type { SessionStore } from '../database/session-store.ts';
-import type { Authenticate } from './authenticate.ts';
 import { sessionNotFound, sessionParams } from './sessions.ts';
 import { asText, asVtt } from './transcript-formats.ts';
 

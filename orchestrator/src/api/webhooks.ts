@@ -14,11 +14,11 @@ import {
 import { newId } from '@greenroom/shared/runtime/ids.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
+import { type Authenticate, actBy } from '../access/authenticate.ts';
 import type { SealedSecret, WebhookStore } from '../database/webhook-store.ts';
 import type { Guard } from '../net/guard.ts';
 import { type Vault, webhookContext } from '../tokens/vault.ts';
 import { newWebhookSecret } from '../webhooks/signing.ts';
-import { type Authenticate, actBy } from './authenticate.ts';
 import { pageOf, pageQuery, pageRequest } from './paging.ts';
 
 /** `/api/webhooks`: endpoints, their secrets, their deliveries. A secret is shown once, when it is made. */

@@ -1,7 +1,14 @@
 import { callFunction, type Database } from '@greenroom/shared/database/client.ts';
 import { z } from 'zod';
-import type { Booking } from '../access/rate-limits.ts';
 import { type MembershipRow, membershipRow } from './rows.ts';
+
+/** What one scope used up since the last booking. */
+export interface Booking {
+  scope: string;
+  cost: number;
+  per_minute: number;
+  burst: number;
+}
 
 /** What the door of the API asks for. Throws DatabaseError. */
 export type AccessStore = ReturnType<typeof createAccessStore>;

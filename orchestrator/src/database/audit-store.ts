@@ -13,6 +13,13 @@ export interface AuditEntry {
   details?: Record<string, unknown>;
 }
 
+/** What a function of the database notes beside an administrative act. */
+export interface ActBy {
+  actor: string;
+  remote_address: string;
+  request_id: string;
+}
+
 export type RecordAudit = (entry: AuditEntry) => Promise<void>;
 
 export const createRecordAudit =

@@ -3,7 +3,6 @@ import type { Directive, FinishRequest } from '@greenroom/shared/protocol/worker
 import type { MachineReason, SessionReason } from '@greenroom/shared/session/reasons.ts';
 import { machineStates } from '@greenroom/shared/session/states.ts';
 import { z } from 'zod';
-import type { Duty } from '../fleet/duties.ts';
 import { type AliveRow, aliveRow, type ClaimRow, claimRow, directiveRow, type Intent, intentRow } from './rows.ts';
 
 /** Machines: the intents to make them, their claims and heartbeats, and their ends. Throws DatabaseError. */
@@ -63,6 +62,12 @@ const settledRow = z.object({ session_id: z.string(), kind: z.enum(['next', 'end
 const dutyRow = z.object({ name: z.string(), fence: z.number() });
 
 /** On what duty something is done: an outdated one changes nothing. */
+/** Regular work that one orchestrator does for all, and the number that outdates an earlier holder. */
+export interface Duty {
+  name: string;
+  fence: number;
+}
+
 export interface OnDuty {
   duty?: Duty | undefined;
 }

@@ -1,7 +1,7 @@
 import { callFunction, type Database } from '@greenroom/shared/database/client.ts';
 import { candidateView, consentView, invitationView, positionView } from '@greenroom/shared/protocol/people.ts';
 import { z } from 'zod';
-import type { ActBy } from '../access/caller.ts';
+import type { ActBy } from './audit-store.ts';
 import { sessionRow } from './rows.ts';
 
 /** Candidates, positions, invitations, consent, erasure. Throws DatabaseError; refusals are values. */

@@ -1,7 +1,7 @@
 import { callFunction, type Database } from '@greenroom/shared/database/client.ts';
 import { apiKeyView } from '@greenroom/shared/protocol/tenants.ts';
 import { z } from 'zod';
-import type { ActBy } from '../access/caller.ts';
+import type { ActBy } from './audit-store.ts';
 
 /** Tenants: onboarding, quotas, members, keys, provider credentials, removal. Throws DatabaseError; refusals are values. */
 const appRow = z.object({

@@ -1,7 +1,7 @@
 import { callFunction, type Database } from '@greenroom/shared/database/client.ts';
 import { deliveryView, webhookView } from '@greenroom/shared/protocol/webhooks.ts';
 import { z } from 'zod';
-import type { ActBy } from '../access/caller.ts';
+import type { ActBy } from './audit-store.ts';
 import type { Page } from './people-store.ts';
 
 /** Webhooks: endpoints and the outbox of deliveries. Throws DatabaseError; refusals are values. */

@@ -3,8 +3,8 @@ import type { StoredTranscriptEntry } from '@greenroom/shared/protocol/transcrip
 import type { z } from 'zod';
 import { type MergeAnswer, mergeAnswer, type PartAnswer, partAnswer, wholeAnswer } from './answers.ts';
 import type { Answer, Ask } from './model.ts';
-import { halve, splitIntoParts } from './parts.ts';
 import { type Interview, instructions, type Part, quoteInterview, quoteNotes } from './quote.ts';
+import { halve, splitIntoParts } from './split-transcript.ts';
 
 /**
  * From a transcript to a summary and an evaluation.

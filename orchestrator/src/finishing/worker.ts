@@ -24,7 +24,7 @@ export interface Finishing {
   stop(): Promise<void>;
 }
 
-export interface FinishingDeps {
+export interface FinishingWorkerDeps {
   results: Pick<ResultStore, 'take' | 'keep' | 'transcript' | 'record' | 'recordFailed' | 'release'>;
   ask: Ask;
   evaluate: Evaluate;
@@ -71,7 +71,7 @@ const newResult = (evaluated: Exclude<Evaluated, { kind: 'failed' }>, model: str
         model,
       };
 
-export function createFinishing(deps: FinishingDeps): Finishing {
+export function createFinishingWorker(deps: FinishingWorkerDeps): Finishing {
   const { results, evaluate, model, orchestratorId, requestMs, logger, onChange, concurrency = 4 } = deps;
   const takenMs = Math.round(requestMs * 1.5);
   const stopping = new AbortController();

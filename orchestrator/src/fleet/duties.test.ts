@@ -1,7 +1,8 @@
 import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
 import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import { describe, expect, test } from 'vitest';
-import { createDuties, type Duty, dutyNames, dutyOfApp } from './duties.ts';
+import type { Duty } from '../database/machine-store.ts';
+import { createDuties, dutyNames, dutyOfApp } from './duties.ts';
 import { createLeaseWatch } from './lease-watch.ts';
 
 function make(answers: Array<Duty[] | Error>) {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
+import type { Duty } from '../database/machine-store.ts';
 
 /**
  * Which regular work is this orchestrator's just now.
@@ -11,11 +12,6 @@ import type { Logger } from '@greenroom/shared/runtime/logger.ts';
  *     the middle of its work harms nothing when it wakes up.
  * D3  Giving everything back is the first thing a stopping orchestrator does, so that nobody waits for its leases.
  */
-export interface Duty {
-  name: string;
-  fence: number;
-}
-
 export interface Duties {
   /** Renews what is held and takes a fair share of what is free. Throws when the database is away. */
   renew(): Promise<void>;

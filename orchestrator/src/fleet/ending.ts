@@ -4,7 +4,7 @@ import type { MachineReason, SessionReason } from '@greenroom/shared/session/rea
 import { machineRanks } from '@greenroom/shared/session/states.ts';
 import type { MachineStore } from '../database/machine-store.ts';
 import type { FlyClient } from '../fly/client.ts';
-import { crashPoint } from './crash-points.ts';
+import { crashPoint } from '../runtime/crash-points.ts';
 
 /**
  * The prompt way out: a machine that is known to be leaving is watched until Fly says that it is gone.

@@ -1,7 +1,7 @@
 import type { MachineStore } from '../database/machine-store.ts';
 import type { SessionStore } from '../database/session-store.ts';
-import type { HangUps } from '../sessions/hang-up.ts';
-import { crashPoint } from './crash-points.ts';
+import { crashPoint } from '../runtime/crash-points.ts';
+import type { HangUps } from '../voice/hang-up.ts';
 import type { Duties } from './duties.ts';
 
 /**

@@ -3,7 +3,7 @@ import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { Deadlines } from '@greenroom/shared/session/deadlines.ts';
 import type { Demand, PoolStore } from '../database/pool-store.ts';
 import type { Intent } from '../database/rows.ts';
-import type { RegionHealth } from '../sessions/region-health.ts';
+import type { RegionHealth } from '../regions/health.ts';
 import type { Endings } from './ending.ts';
 import { planPools } from './pool-plan.ts';
 

@@ -8,8 +8,8 @@ import type { MachineStore } from '../database/machine-store.ts';
 import type { Intent } from '../database/rows.ts';
 import type { CreateOutcome, FlyRefusal } from '../fly/classify.ts';
 import type { FlyClient } from '../fly/client.ts';
-import { nextRegion } from '../sessions/placement.ts';
-import { crashPoint } from './crash-points.ts';
+import { nextRegion } from '../regions/placement.ts';
+import { crashPoint } from '../runtime/crash-points.ts';
 import type { Endings } from './ending.ts';
 import { createBody, type MachineTemplate } from './machine-config.ts';
 

@@ -2,13 +2,12 @@ import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { MachineReason } from '@greenroom/shared/session/reasons.ts';
 import { machineRanks } from '@greenroom/shared/session/states.ts';
-import type { MachineStore } from '../database/machine-store.ts';
+import type { Duty, MachineStore } from '../database/machine-store.ts';
 import type { AliveRow } from '../database/rows.ts';
 import type { FlyMachine } from '../fly/classify.ts';
 import type { FlyClient } from '../fly/client.ts';
-import { nextRegion } from '../sessions/placement.ts';
-import { crashPoint } from './crash-points.ts';
-import type { Duty } from './duties.ts';
+import { nextRegion } from '../regions/placement.ts';
+import { crashPoint } from '../runtime/crash-points.ts';
 import type { LeavingMachine } from './ending.ts';
 import { type Court, isReplaced, judgeFound, type Verdict } from './judge.ts';
 

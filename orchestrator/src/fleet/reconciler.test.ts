@@ -2,12 +2,12 @@ import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
 import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import { defaultDeadlines } from '@greenroom/shared/session/deadlines.ts';
 import { describe, expect, test } from 'vitest';
-import type { DestroyingOptions } from '../database/machine-store.ts';
+import type { DestroyingOptions, Duty } from '../database/machine-store.ts';
 import type { AliveRow } from '../database/rows.ts';
 import type { FlyMachine, Presence } from '../fly/classify.ts';
 import type { ListOutcome } from '../fly/client.ts';
 import { flyId, machineId, makeAlive, makeIntent, sessionId } from '../testing.ts';
-import { type Duty, dutyOfApp } from './duties.ts';
+import { dutyOfApp } from './duties.ts';
 import { createReaper } from './reaper.ts';
 import { createReconciler } from './reconciler.ts';
 

@@ -3,7 +3,7 @@ import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { PoolStore } from '../database/pool-store.ts';
 import type { Intent } from '../database/rows.ts';
 import type { FlyClient } from '../fly/client.ts';
-import { crashPoint } from './crash-points.ts';
+import { crashPoint } from '../runtime/crash-points.ts';
 import type { Endings } from './ending.ts';
 
 /**

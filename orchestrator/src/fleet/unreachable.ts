@@ -2,7 +2,7 @@ import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { Deadlines } from '@greenroom/shared/session/deadlines.ts';
 import type { MachineStore } from '../database/machine-store.ts';
 import type { RouteRow } from '../database/rows.ts';
-import { crashPoint } from './crash-points.ts';
+import { crashPoint } from '../runtime/crash-points.ts';
 import type { Endings } from './ending.ts';
 
 /**

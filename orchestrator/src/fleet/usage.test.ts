@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Bill } from '../database/usage-store.ts';
-import { runningPerSecond, sizeOf, standbyPerSecond } from './prices.ts';
+import { runningPerSecond, sizeOf, standbyPerSecond } from '../regions/prices.ts';
 import { createUsage } from './usage.ts';
 
 const monthS = 30 * 86_400;

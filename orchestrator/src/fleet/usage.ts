@@ -1,5 +1,5 @@
 import type { UsageStore } from '../database/usage-store.ts';
-import { type Guest, runningPerSecond, sizeOf, standbyPerSecond } from './prices.ts';
+import { type Guest, runningPerSecond, sizeOf, standbyPerSecond } from '../regions/prices.ts';
 
 /**
  * Writes down what machines used, once they are gone: durable work by rows, so that none is forgotten and none is charged

@@ -1,8 +1,8 @@
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { PoolStore } from '../database/pool-store.ts';
 import type { Intent } from '../database/rows.ts';
-import { placeSession } from './placement.ts';
-import type { RegionHealth } from './region-health.ts';
+import type { RegionHealth } from '../regions/health.ts';
+import { placeSession } from '../regions/placement.ts';
 
 /**
  * The candidate of a session with placement `on_join` is there: the edge region of this very request says where, and the

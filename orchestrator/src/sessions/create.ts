@@ -3,15 +3,15 @@ import type { CreateSessionRequest, SchedulePlan } from '@greenroom/shared/proto
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import { newId, newSecret } from '@greenroom/shared/runtime/ids.ts';
 import { type Deadlines, hardDeadlineMs } from '@greenroom/shared/session/deadlines.ts';
-import { type Caller, sha256 } from '../api/authenticate.ts';
-import { bodyHash } from '../api/canonical-json.ts';
+import { type Caller, sha256 } from '../access/authenticate.ts';
 import type { Intent, SessionRow } from '../database/rows.ts';
 import type { CreateResult, NewSession, SessionStore } from '../database/session-store.ts';
-import { crashPoint } from '../fleet/crash-points.ts';
-import { isCountry } from './countries.ts';
-import { placeSession, type Wish } from './placement.ts';
-import type { RegionHealth } from './region-health.ts';
-import { currentRegion } from './regions.ts';
+import { isCountry } from '../regions/countries.ts';
+import type { RegionHealth } from '../regions/health.ts';
+import { placeSession, type Wish } from '../regions/placement.ts';
+import { currentRegion } from '../regions/regions.ts';
+import { crashPoint } from '../runtime/crash-points.ts';
+import { bodyHash } from './canonical-json.ts';
 import { planOf, scheduleProblem } from './schedule.ts';
 
 /** Creating a session: what the platform asked for, turned into one request to the database, and its answer. */

@@ -4,9 +4,9 @@ import { describe, expect, test } from 'vitest';
 import type { OwedCall } from '../database/rows.ts';
 import { makeSession, sessionId } from '../testing.ts';
 import { callContext, createVault } from '../tokens/vault.ts';
-import { createHangUps } from './hang-up.ts';
-import { defaultTemplate, instructionsOf } from './instructions.ts';
-import { realtimeSession } from './interviewer.ts';
+import { createHangUps } from '../voice/hang-up.ts';
+import { defaultTemplate, instructionsOf } from '../voice/instructions.ts';
+import { realtimeSession } from '../voice/interviewer.ts';
 
 describe('the interviewer', () => {
   const options = { model: 'gpt-realtime-2.1', transcriptionModel: 'gpt-realtime-whisper', voice: 'marin' };

@@ -1,5 +1,5 @@
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
-import type { ActBy } from '../access/caller.ts';
+import type { ActBy } from '../database/audit-store.ts';
 import type { AppRow, OnboardingDebt, TenantRow, TenantStore } from '../database/tenant-store.ts';
 import type { FlyApps } from '../fly/apps.ts';
 import { egressPolicy } from './egress-policy.ts';

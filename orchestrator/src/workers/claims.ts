@@ -1,11 +1,11 @@
 import type { ClaimResponse } from '@greenroom/shared/protocol/worker-api.ts';
 import type { Config } from '../config.ts';
 import type { ClaimRow } from '../database/rows.ts';
-import { realtimeSession } from '../sessions/interviewer.ts';
-import type { InterviewerTemplates } from '../tenants/interviewer-templates.ts';
 import type { BrowserTokens } from '../tokens/browser-tokens.ts';
 import type { DatabaseTokens } from '../tokens/database-tokens.ts';
 import { callContext, type Vault } from '../tokens/vault.ts';
+import { realtimeSession } from '../voice/interviewer.ts';
+import type { InterviewerTemplates } from '../voice/interviewer-templates.ts';
 
 type Claimed = Extract<ClaimRow, { kind: 'claimed' }>;
 

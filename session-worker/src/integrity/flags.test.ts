@@ -1,7 +1,7 @@
 import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
 import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import { describe, expect, test, vi } from 'vitest';
-import type { StoreResult } from '../store.ts';
+import type { StoreResult } from '../outside/store.ts';
 import { createFlags } from './flags.ts';
 
 const ok: StoreResult<unknown> = { kind: 'ok', value: null };

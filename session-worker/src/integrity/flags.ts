@@ -1,7 +1,7 @@
 import { backoffMs } from '@greenroom/shared/runtime/backoff.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
-import type { Store } from '../store.ts';
+import type { Store } from '../outside/store.ts';
 import type { IntegrityKind } from './guard.ts';
 
 /**

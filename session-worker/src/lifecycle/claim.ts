@@ -2,8 +2,8 @@ import type { ClaimResponse } from '@greenroom/shared/protocol/worker-api.ts';
 import { backoffMs } from '@greenroom/shared/runtime/backoff.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
+import { mayWorkLater, type Orchestrator } from '../outside/orchestrator.ts';
 import type { Identity } from './identity.ts';
-import { mayWorkLater, type Orchestrator } from './orchestrator.ts';
 
 /**
  * The claim: this boot asks for the session its machine was made for.

@@ -1,4 +1,4 @@
-import type { Http } from '../http.ts';
+import type { Http } from '../outside/http.ts';
 
 /** A fresh OIDC token of this machine, made for `audience` by Fly over the machine's own socket. Throws when there is none. */
 export type Identity = (signal?: AbortSignal) => Promise<string>;

@@ -1,8 +1,8 @@
 import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
 import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import { describe, expect, test, vi } from 'vitest';
+import type { Answer, HeartbeatResponse } from '../outside/orchestrator.ts';
 import { createLease, type LeaseDeps } from './lease.ts';
-import type { Answer, HeartbeatResponse } from './orchestrator.ts';
 
 const log = silentLogger();
 const failed = (status: number, code?: 'claim_refused' | 'fenced') =>

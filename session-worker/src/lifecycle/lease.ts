@@ -1,7 +1,7 @@
 import type { Directive, HeartbeatRequest, VideoOffer } from '@greenroom/shared/protocol/worker-api.ts';
 import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
-import type { Answer, HeartbeatResponse } from './orchestrator.ts';
+import type { Answer, HeartbeatResponse } from '../outside/orchestrator.ts';
 
 /**
  * The lease: heartbeats out, directives in.

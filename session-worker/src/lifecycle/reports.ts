@@ -1,7 +1,7 @@
 import { backoffMs } from '@greenroom/shared/runtime/backoff.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
-import type { Report, Store } from '../store.ts';
+import type { Report, Store } from '../outside/store.ts';
 
 /**
  * What the database is told of the session: connecting, in progress, finalizing, and the candidate's presence.

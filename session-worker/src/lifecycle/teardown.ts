@@ -5,12 +5,12 @@ import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { ShutdownPhase } from '@greenroom/shared/runtime/shutdown.ts';
 import type { Deadlines } from '@greenroom/shared/session/deadlines.ts';
 import type { Flags } from '../integrity/flags.ts';
+import { type Answer, mayWorkLater } from '../outside/orchestrator.ts';
 import type { Calls } from '../realtime/calls.ts';
 import type { Room } from '../room/room.ts';
 import type { Transcript } from '../transcript/transcript.ts';
 import type { Writer } from '../transcript/writer.ts';
 import type { Conclusion, ConclusionBox } from './conclusion.ts';
-import { type Answer, mayWorkLater } from './orchestrator.ts';
 import type { Reports } from './reports.ts';
 
 /**

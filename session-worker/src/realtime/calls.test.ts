@@ -3,7 +3,7 @@ import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
 import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import { describe, expect, test } from 'vitest';
 import { answerSdp, offerSdp } from '../../test/peers.ts';
-import type { Answer } from '../lifecycle/orchestrator.ts';
+import type { Answer } from '../outside/orchestrator.ts';
 import { type CallsDeps, createCalls } from './calls.ts';
 import type { CreatedCall } from './provider.ts';
 

@@ -4,7 +4,7 @@ import { backoffMs } from '@greenroom/shared/runtime/backoff.ts';
 import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { SessionReason } from '@greenroom/shared/session/reasons.ts';
-import { type Answer, mayWorkLater, type Orchestrator } from '../lifecycle/orchestrator.ts';
+import { type Answer, mayWorkLater, type Orchestrator } from '../outside/orchestrator.ts';
 import type { Json, ProviderEvent } from './events.ts';
 import type { Provider } from './provider.ts';
 import { offerProblem } from './sdp.ts';

@@ -3,7 +3,7 @@ import { backoffMs } from '@greenroom/shared/runtime/backoff.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import { newSecret } from '@greenroom/shared/runtime/ids.ts';
 import type { SessionReason } from '@greenroom/shared/session/reasons.ts';
-import type { Http, HttpAnswer } from '../http.ts';
+import type { Http, HttpAnswer } from '../outside/http.ts';
 import { asObject, type Json } from './events.ts';
 import { looksLikeAnswer } from './sdp.ts';
 

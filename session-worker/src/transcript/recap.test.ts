@@ -1,7 +1,7 @@
 import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
 import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import { expect, test } from 'vitest';
-import type { StoredLine } from '../store.ts';
+import type { StoredLine } from '../outside/store.ts';
 import { createRecap } from './recap.ts';
 
 const line = (changes: Partial<StoredLine>): StoredLine => ({

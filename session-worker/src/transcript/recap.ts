@@ -2,7 +2,7 @@ import { inOneLine } from '@greenroom/shared/protocol/one-line.ts';
 import type { TranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
-import type { Store, StoredLine } from '../store.ts';
+import type { Store, StoredLine } from '../outside/store.ts';
 
 /**
  * What was stored before this machine took the session over: read once, at the start, and never waited for long.

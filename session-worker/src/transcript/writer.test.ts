@@ -2,7 +2,7 @@ import type { TranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
 import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
 import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import { describe, expect, test, vi } from 'vitest';
-import type { StoreResult } from '../store.ts';
+import type { StoreResult } from '../outside/store.ts';
 import { createWriter } from './writer.ts';
 
 const entryOf = (id: string, more: Partial<TranscriptEntry> = {}): TranscriptEntry => ({

@@ -2,7 +2,7 @@ import type { TranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
 import { backoffMs } from '@greenroom/shared/runtime/backoff.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
-import type { Store } from '../store.ts';
+import type { Store } from '../outside/store.ts';
 
 /**
  * The durable writer of the transcript.

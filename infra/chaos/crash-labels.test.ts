@@ -1,6 +1,0 @@
-import { expect, test } from 'vitest';
-import { findCrashLabels, readCrashLabels, renderCrashLabels } from './crash-labels.ts';
-
-test('the list of crash points is the one that stands in the code (node infra/chaos/crash-labels.ts --write)', () => {
-  expect(readCrashLabels()).toBe(renderCrashLabels(findCrashLabels()));
-});

@@ -1,0 +1,267 @@
+import { createHash } from 'node:crypto';
+import { AppError } from '@greenroom/shared/errors/app-error.ts';
+import { type Scope, scopesOfRole, tenantHeader } from '@greenroom/shared/protocol/access.ts';
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import type { FastifyRequest } from 'fastify';
+import type { ActBy } from '../database/audit-store.ts';
+import type { ApiKeyRow, MembershipRow } from '../database/rows.ts';
+import { createCache } from '../runtime/cache.ts';
+import { findOperator, type Operator, type OperatorToken, operatorTokenForm } from '../tokens/operator-tokens.ts';
+import { bearerOf } from './bearer.ts';
+import type { Caller } from './caller.ts';
+import type { Origins } from './origins.ts';
+import type { Drawn, Limit, RateLimits } from './rate-limits.ts';
+import type { NoteRefusal } from './refusals.ts';
+import { remoteAddressOf } from './remote-address.ts';
+import { userTokenForm, type VerifyUser } from './users.ts';
+
+/**
+ * Who calls the platform API, and whether this route is theirs.
+ *
+ * A1  Three kinds of credentials, told apart by their form alone: a tenant's API key (known by its hash), a user's access
+ *     token of Supabase Auth, an operator's token (of the configuration, for tenants only).
+ * A2  Keys and memberships are remembered for `cacheMs`, so that a busy platform does not pay a read per request. What is
+ *     revoked here holds here at once; in other processes within `cacheMs`.
+ * A3  Every refusal is noted in the audit log, bounded, with what was wrong and never with the credential.
+ * A4  A tenant that is not the caller's is answered as one that does not exist.
+ */
+export type { Operator } from '../tokens/operator-tokens.ts';
+export type { Caller } from './caller.ts';
+export type Authenticate = (request: FastifyRequest, scope: Scope) => Promise<Caller>;
+
+/** Who acts on a tenant that the path names: one of its own, or an operator. */
+export type Actor = { kind: 'tenant'; caller: Caller; actor: string } | { kind: 'operator'; actor: string };
+
+export interface Access {
+  /** Throws AppError: unauthenticated, forbidden, tenant_required, rate_limited. */
+  authenticate: Authenticate;
+  /** For `/api/tenants/{id}/…`. Throws as authenticate, and not_found (A4). */
+  forTenant(request: FastifyRequest, scope: Scope, tenantId: string): Promise<Actor>;
+  /** Platform operators alone. Throws AppError: unauthenticated, forbidden. */
+  operator(request: FastifyRequest): Promise<Operator>;
+  /** A2: from now on this key is looked up again. */
+  forgetKey(keyId: string): void;
+  forgetUser(userId: string): void;
+  /** What the request drew from its limits, for the headers of its answer. */
+  drawnBy(request: FastifyRequest): Drawn | undefined;
+}
+
+export interface AccessDeps {
+  findKey: (hash: string) => Promise<ApiKeyRow | undefined>;
+  memberships: (userId: string) => Promise<MembershipRow[]>;
+  verifyUser: VerifyUser;
+  operators: readonly OperatorToken[];
+  limits: Pick<RateLimits, 'draw'>;
+  /** Requests per minute, and as many at once. */
+  perMinute: { key: number; tenant: number };
+  origins: Pick<Origins, 'admitsApi'>;
+  noteRefusal: NoteRefusal;
+  clock: Clock;
+  /** Default 1 s. */
+  cacheMs?: number;
+}
+
+type Credential =
+  | { kind: 'key'; key: ApiKeyRow }
+  | { kind: 'user'; userId: string }
+  | { kind: 'operator'; operator: Operator }
+  | { kind: 'none'; why: string };
+
+export const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+const keyForm = /^gr_(live|test)_[\w-]{20,200}$/;
+/** Refusals of one address per minute that are answered as such; then it is told to slow down. */
+const refusedPerMinute = 120;
+
+/** Who did it, from where, in which request: noted with every administrative act. */
+export const actBy = (request: FastifyRequest, actor: string): ActBy => ({
+  actor,
+  remote_address: remoteAddressOf(request),
+  request_id: request.id,
+});
+
+const forbidden = (detail: string): AppError => new AppError('forbidden', { detail });
+const wantedTenant = ({ headers }: FastifyRequest): string | undefined =>
+  [headers[tenantHeader] ?? []].flat()[0]?.trim().toLowerCase();
+
+export function createAccess(deps: AccessDeps): Access {
+  const { clock, cacheMs = 1_000, limits, origins, noteRefusal } = deps;
+  const keys = createCache(deps.findKey, cacheMs, clock);
+  const members = createCache(
+    async (userId: string) => ({ userId, rows: await deps.memberships(userId) }),
+    cacheMs,
+    clock,
+  );
+  const drawn = new WeakMap<FastifyRequest, Drawn>();
+
+  /** A1. */
+  const identify = async (request: FastifyRequest): Promise<Credential> => {
+    const token = bearerOf(request);
+    if (token === undefined) return { kind: 'none', why: 'no credential' };
+    if (keyForm.test(token)) {
+      const key = await keys.get(sha256(token));
+      return key ? { kind: 'key', key } : { kind: 'none', why: 'unknown, expired or revoked key' };
+    }
+    if (operatorTokenForm.test(token)) {
+      const operator = findOperator(deps.operators, token);
+      return operator ? { kind: 'operator', operator } : { kind: 'none', why: 'unknown operator token' };
+    }
+    if (!userTokenForm.test(token)) return { kind: 'none', why: 'malformed' };
+    const verified = await deps.verifyUser(token);
+    return verified.kind === 'good' ? { kind: 'user', userId: verified.userId } : { kind: 'none', why: verified.why };
+  };
+
+  const callerOfKey = (key: ApiKeyRow): Caller & { status: string } => ({
+    tenantId: key.tenant_id,
+    keyId: key.key_id,
+    userId: null,
+    actor: `key:${key.key_id}`,
+    scopes: key.scopes as Scope[],
+    allowedRegions: key.allowed_regions,
+    status: key.tenant_status,
+  });
+
+  const callerOfMember = (userId: string, row: MembershipRow): Caller & { status: string } => ({
+    tenantId: row.tenant_id,
+    keyId: null,
+    userId,
+    actor: `user:${userId}`,
+    scopes: scopesOfRole[row.role],
+    allowedRegions: row.allowed_regions,
+    status: row.status,
+  });
+
+  const chooseMembership = async (userId: string, wanted: string | undefined): Promise<MembershipRow> => {
+    const rows = (await members.get(userId))?.rows ?? [];
+    if (wanted !== undefined) {
+      const named = rows.find((row) => row.tenant_id === wanted || row.slug === wanted);
+      if (!named) throw forbidden('You do not belong to this tenant.');
+      return named;
+    }
+    if (rows.length > 1) throw new AppError('tenant_required', { detail: `Name one in the ${tenantHeader} header.` });
+    if (rows[0] === undefined) throw forbidden('You belong to no tenant.');
+    return rows[0];
+  };
+
+  const callerOf = async (credential: Credential, wanted: string | undefined): Promise<Caller & { status: string }> => {
+    if (credential.kind === 'key') {
+      if (wanted !== undefined && wanted !== credential.key.tenant_id)
+        throw forbidden('The API key is not of this tenant.');
+      return callerOfKey(credential.key);
+    }
+    if (credential.kind === 'user')
+      return callerOfMember(credential.userId, await chooseMembership(credential.userId, wanted));
+    throw forbidden('An operator has no tenant: use a key or a user of the tenant.');
+  };
+
+  const drawLimits = (request: FastifyRequest, { tenantId, actor }: Caller): void => {
+    const { key, tenant } = deps.perMinute;
+    const wanted: Limit[] = [
+      { scope: actor, perMinute: key, burst: key },
+      { scope: `tenant:${tenantId}`, perMinute: tenant, burst: tenant },
+    ];
+    const result = limits.draw(wanted);
+    drawn.set(request, result);
+    if (!result.allowed)
+      throw new AppError('rate_limited', { retryAfterS: Math.max(1, Math.ceil(result.retryAfterMs / 1_000)) });
+  };
+
+  const admit = (request: FastifyRequest, caller: Caller & { status: string }, scope: Scope): Caller => {
+    drawLimits(request, caller);
+    if (caller.status !== 'active') throw forbidden(`The tenant is ${caller.status}.`);
+    if (!caller.scopes.includes(scope)) {
+      throw forbidden(
+        caller.keyId === null ? 'Your role does not permit this.' : `The API key lacks the scope ${scope}.`,
+      );
+    }
+    if (!origins.admitsApi(caller.tenantId, request.headers.origin))
+      throw forbidden('The tenant does not allow requests from this origin.');
+    const { status: _status, ...admitted } = caller;
+    return admitted;
+  };
+
+  /** A3. */
+  const noted = async <T>(
+    request: FastifyRequest,
+    work: (who: { actor: string; tenantId?: string }) => Promise<T>,
+  ): Promise<T> => {
+    const who: { actor: string; tenantId?: string } = { actor: 'unknown' };
+    try {
+      return await work(who);
+    } catch (error) {
+      if (!(error instanceof AppError) || !['unauthenticated', 'forbidden', 'not_found'].includes(error.code))
+        throw error;
+      const address = remoteAddressOf(request);
+      const why = error.cause instanceof Error ? error.cause.message : error.detail;
+      noteRefusal({
+        actor: who.actor,
+        tenant_id: who.tenantId,
+        action: 'api.access',
+        target: `${request.method} ${request.routeOptions?.url ?? ''}`,
+        remote_address: address,
+        request_id: request.id,
+        details: { code: error.code, why },
+      });
+      const limit = {
+        scope: `refused:${address}`,
+        perMinute: refusedPerMinute,
+        burst: refusedPerMinute,
+        shared: false,
+      };
+      const slow = limits.draw([limit]);
+      if (slow.allowed) throw error;
+      throw new AppError('rate_limited', { retryAfterS: Math.max(1, Math.ceil(slow.retryAfterMs / 1_000)) });
+    }
+  };
+
+  const unauthenticated = (why: string): AppError =>
+    new AppError('unauthenticated', {
+      detail: 'Send a valid API key or access token: Authorization: Bearer ….',
+      cause: new Error(why),
+    });
+
+  const known = async (
+    request: FastifyRequest,
+    who: { actor: string },
+  ): Promise<Exclude<Credential, { kind: 'none' }>> => {
+    const credential = await identify(request);
+    if (credential.kind === 'none') throw unauthenticated(credential.why);
+    if (credential.kind === 'operator') who.actor = credential.operator.actor;
+    else who.actor = credential.kind === 'key' ? `key:${credential.key.key_id}` : `user:${credential.userId}`;
+    return credential;
+  };
+
+  return {
+    authenticate: (request, scope) =>
+      noted(request, async (who) => {
+        const credential = await known(request, who);
+        const caller = await callerOf(credential, wantedTenant(request));
+        who.tenantId = caller.tenantId;
+        return admit(request, caller, scope);
+      }),
+    forTenant: (request, scope, tenantId) =>
+      noted(request, async (who) => {
+        const credential = await known(request, who);
+        if (credential.kind === 'operator') return { kind: 'operator', actor: credential.operator.actor };
+        const caller = await callerOf(credential, credential.kind === 'user' ? tenantId : undefined).catch(
+          (error: unknown) => {
+            throw error instanceof AppError && error.code === 'forbidden' ? tenantNotFound() : error;
+          },
+        );
+        who.tenantId = caller.tenantId;
+        if (caller.tenantId !== tenantId) throw tenantNotFound(); // A4
+        return { kind: 'tenant', caller: admit(request, caller, scope), actor: caller.actor };
+      }),
+    operator: (request) =>
+      noted(request, async (who) => {
+        const credential = await known(request, who);
+        if (credential.kind !== 'operator') throw forbidden('Only platform operators may do this.');
+        return credential.operator;
+      }),
+    forgetKey: (keyId) => keys.forget((key) => key.key_id === keyId),
+    forgetUser: (userId) => members.forget((entry) => entry.userId === userId),
+    drawnBy: (request) => drawn.get(request),
+  };
+}
+
+export const tenantNotFound = (): AppError => new AppError('not_found', { detail: 'No such tenant.' });

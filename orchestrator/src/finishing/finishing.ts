@@ -1,0 +1,36 @@
+import type { Database } from '@greenroom/shared/database/client.ts';
+import type { Logger } from '@greenroom/shared/runtime/logger.ts';
+import type { Config } from '../config.ts';
+import { createResultStore } from '../database/result-store.ts';
+import type { ProviderKeys } from '../voice/provider-keys.ts';
+import { createEvaluate } from './evaluate.ts';
+import { createModel } from './model.ts';
+import { createFinishingWorker } from './worker.ts';
+
+/** Finishing as one part of the orchestrator. */
+export interface FinishingDeps {
+  config: Pick<Config, 'voice' | 'deadlines'>;
+  database: Database;
+  orchestratorId: string;
+  logger: Logger;
+  onChange: (sessionId: string) => void;
+  providerKeys: Pick<ProviderKeys, 'of'>;
+}
+
+export function createFinishing({ config, database, providerKeys, ...deps }: FinishingDeps) {
+  const { apiKey, baseUrl, evaluationModel: model } = config.voice;
+  const requestMs = config.deadlines.evaluationRequestMs;
+  const results = createResultStore(database);
+  const ask = createModel({ apiKey, baseUrl, model, requestMs });
+  const apiKeyOf = providerKeys.of;
+  const worker = createFinishingWorker({
+    ...deps,
+    results,
+    ask,
+    apiKeyOf,
+    evaluate: createEvaluate(),
+    model,
+    requestMs,
+  });
+  return { results, worker };
+}

@@ -1,0 +1,71 @@
+import type { Database } from '@greenroom/shared/database/client.ts';
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import type { Logger } from '@greenroom/shared/runtime/logger.ts';
+import { hardDeadlineMs } from '@greenroom/shared/session/deadlines.ts';
+import type { Config } from '../config.ts';
+import { createPoolStore } from '../database/pool-store.ts';
+import { createUsageStore } from '../database/usage-store.ts';
+import type { FlyClient } from '../fly/client.ts';
+import type { RegionHealth } from '../regions/health.ts';
+import type { Job } from '../runtime/ticker.ts';
+import { createArrivals } from '../sessions/arrivals.ts';
+import { createWaiting } from '../sessions/waiting.ts';
+import type { Endings } from './ending.ts';
+import { createLauncher, type Launcher } from './launcher.ts';
+import { createPool } from './pool.ts';
+import { createStarter } from './starter.ts';
+import { createUsage } from './usage.ts';
+
+/** The planning half of the fleet, put together: pools, starts, waiting sessions, arrivals, usage. */
+export interface PlanningDeps {
+  config: Config;
+  database: Database;
+  orchestratorId: string;
+  fly: Pick<FlyClient, 'start' | 'get'>;
+  endings: Pick<Endings, 'destroy'>;
+  provisioner: () => Launcher;
+  health: RegionHealth;
+  clock: Clock;
+  logger: Logger;
+  onChange: (sessionId: string) => void;
+}
+
+/** Machines a session is given before it is given up. */
+const maxAttempts = 5;
+
+function storesOf({ config, database, orchestratorId, clock }: PlanningDeps) {
+  const { deadlines, fly } = config;
+  const launch = {
+    orchestrator_id: orchestratorId,
+    image: fly.workerImage,
+    taken_ms: deadlines.intentTakenMs,
+    life_ms: deadlines.createMs + deadlines.claimMs + hardDeadlineMs(deadlines, 0),
+    default_region: fly.defaultRegion,
+  };
+  const { scheduleLeadMs: leadMs, queueMs, standbyStartMs: lateMs } = deadlines;
+  const options = { launch, leadMs, queueMs, lateMs, maxAttempts, clock };
+  return { pool: createPoolStore(database, options), usage: createUsageStore(database) };
+}
+
+export function createPlanning(deps: PlanningDeps) {
+  const { config, fly, endings, provisioner, health, clock, logger, onChange } = deps;
+  const { deadlines } = config;
+  const { pool, usage } = storesOf(deps);
+  const launcher = createLauncher(() => ({ create: provisioner(), start: starter }));
+  const { execute } = launcher;
+  const { standbyStartMs } = deadlines;
+  const starter = createStarter({ pool, fly, endings, execute, clock, logger, standbyStartMs, onChange });
+  const filling = createPool({ pool, execute, endings, health, deadlines, clock, logger });
+  const waiting = createWaiting({ pool, execute, logger, onChange });
+  const { defaultRegion, guest } = config.fly;
+  const arrivals = createArrivals({ pool, health, defaultRegion, execute, logger, onChange });
+  const billing = createUsage({ usage, guest });
+  const everyMs = deadlines.poolTickMs;
+  const jobs: Job[] = [
+    { name: 'pools', everyMs, run: filling.tick },
+    { name: 'waiting', everyMs, run: waiting.tick },
+    { name: 'starts', everyMs, run: starter.scan },
+    { name: 'usage', everyMs: deadlines.reconcileTickMs, run: billing.run },
+  ];
+  return { pool, usage, launcher, starter, arrivals, jobs };
+}

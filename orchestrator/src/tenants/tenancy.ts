@@ -1,0 +1,34 @@
+import type { Database } from '@greenroom/shared/database/client.ts';
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import type { Logger } from '@greenroom/shared/runtime/logger.ts';
+import type { Config } from '../config.ts';
+import { createTenantStore } from '../database/tenant-store.ts';
+import type { FlyApps } from '../fly/apps.ts';
+import type { Job } from '../runtime/ticker.ts';
+import type { Vault } from '../tokens/vault.ts';
+import { createInterviewerTemplates } from '../voice/interviewer-templates.ts';
+import { createProviderKeys } from '../voice/provider-keys.ts';
+import { createOnboarding } from './onboarding.ts';
+
+/** Tenants as one part of the orchestrator: their rows, their Fly apps, their provider keys. */
+export interface TenancyDeps {
+  config: Pick<Config, 'fly' | 'deadlines' | 'voice'>;
+  database: Database;
+  fly: FlyApps;
+  vault: Vault;
+  clock: Clock;
+  logger: Logger;
+}
+
+export function createTenancy({ config, database, fly, vault, clock, logger }: TenancyDeps) {
+  const tenants = createTenantStore(database);
+  const onboarding = createOnboarding({ tenants, fly, org: config.fly.org, logger });
+  const jobs: Job[] = [{ name: 'onboarding', everyMs: config.deadlines.reconcileTickMs, run: onboarding.run }];
+  return {
+    tenants,
+    onboarding,
+    providerKeys: createProviderKeys({ tenants, vault, clock, provider: config.voice.provider }),
+    templates: createInterviewerTemplates(tenants),
+    jobs,
+  };
+}

@@ -1,0 +1,43 @@
+import type { Database } from '@greenroom/shared/database/client.ts';
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import type { Logger } from '@greenroom/shared/runtime/logger.ts';
+import { hardDeadlineMs } from '@greenroom/shared/session/deadlines.ts';
+import type { Config } from '../config.ts';
+import { createVideoStore } from '../database/video-store.ts';
+import type { Vault } from '../tokens/vault.ts';
+import { createVideoClient } from './client.ts';
+import { createVideoOffers } from './offers.ts';
+import { createRecordings } from './recordings.ts';
+import { createVideoStep } from './steps.ts';
+import { videoWebhookRoutes } from './webhook.ts';
+import { createVideoWorker } from './worker.ts';
+
+/** Video as one part of the orchestrator; null without a key of api.video. */
+export interface VideoDeps {
+  config: Pick<Config, 'video' | 'deadlines'>;
+  database: Database;
+  vault: Vault;
+  clock: Clock;
+  logger: Logger;
+  onChange: (sessionId: string) => void;
+}
+
+export type Video = NonNullable<ReturnType<typeof createVideo>>;
+
+export function createVideo({ config, database, vault, clock, logger, onChange }: VideoDeps) {
+  if (config.video === null) return null;
+  const { url, apiKey, webhookSecret } = config.video;
+  const { videoRequestMs: requestMs, videoGraceMs: graceMs } = config.deadlines;
+  const videos = createVideoStore(database);
+  const client = createVideoClient({ url, apiKey, requestMs, draw: videos.drawLimit, logger });
+  const tokenSlackMs = hardDeadlineMs(config.deadlines, 0) + graceMs;
+  const step = createVideoStep({ videos, client, vault, tokenSlackMs, logger });
+  return {
+    recordings: createRecordings({ videos, client }),
+    offers: createVideoOffers({ videos, vault, clock, logger }),
+    worker: createVideoWorker({ videos, client, step, requestMs, graceMs, logger, onChange }),
+    /** Null without a secret: recordings are polled then. */
+    webhookRoutes: webhookSecret === null ? null : videoWebhookRoutes({ secret: webhookSecret, videos, logger }),
+    close: client.close,
+  };
+}

@@ -1,0 +1,91 @@
+import { DatabaseError } from '@greenroom/shared/database/client.ts';
+import { AppError } from '@greenroom/shared/errors/app-error.ts';
+import type { OpenCallResponse, wrongOrdinal } from '@greenroom/shared/protocol/worker-api.ts';
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import type { z } from 'zod';
+import type { Config } from '../config.ts';
+import type { CallOf, CallStore } from '../database/call-store.ts';
+import type { SessionRow } from '../database/rows.ts';
+import { crashPoint } from '../runtime/crash-points.ts';
+import { callContext, type Vault } from '../tokens/vault.ts';
+import { type InterviewerOptions, realtimeSession } from './interviewer.ts';
+import type { InterviewerTemplates } from './interviewer-templates.ts';
+import type { ProviderFailure, VoiceProvider } from './provider.ts';
+import type { ProviderKeys } from './provider-keys.ts';
+
+/**
+ * Opens a realtime call: its row first, then its ephemeral credential.
+ *
+ * O1  The row is there before the credential, and the sealed credential is stored before the worker gets it: whatever
+ *     dies, the call can be hung up.
+ * O2  A credential can start calls no longer than the session has left.
+ */
+export interface CallOpenerDeps {
+  calls: Pick<CallStore, 'open' | 'record'>;
+  voice: Pick<VoiceProvider, 'mint'>;
+  vault: Vault;
+  clock: Clock;
+  interviewer: InterviewerOptions;
+  /** Noted with each call. */
+  provider: Config['voice']['provider'];
+  /** A tenant's own key at the provider. */
+  providerKeys: Pick<ProviderKeys, 'of'>;
+  templates: InterviewerTemplates;
+}
+
+/** SQLSTATE of `app.guard_call`. */
+const noConsent = 'GR006';
+const minLifeS = 10;
+const maxLifeS = 7_200;
+
+/** O2. */
+function lifeSeconds(session: SessionRow, nowMs: number): number {
+  const startedMs = session.started_at === null ? nowMs : Date.parse(session.started_at);
+  const leftS = Math.floor((startedMs + session.max_duration_ms - nowMs) / 1_000);
+  return Math.min(maxLifeS, Math.max(minLifeS, leftS));
+}
+
+const failureCodes = {
+  authFailed: 'provider_auth_failed',
+  rateLimited: 'provider_rate_limited',
+  unavailable: 'provider_unavailable',
+} as const satisfies Record<ProviderFailure['kind'], string>;
+
+/** @returns a function that opens a call. Throws AppError: fenced, call_not_allowed, consent_required, conflict, provider_…. */
+export function createCallOpener(deps: CallOpenerDeps) {
+  const { calls, voice, vault, clock, interviewer, providerKeys, templates } = deps;
+  const openRow = async (of: CallOf): Promise<SessionRow> => {
+    const opened = await calls.open(of, deps.provider).catch((error: unknown) => {
+      const refused = error instanceof DatabaseError && error.sqlstate === noConsent;
+      throw refused ? new AppError('consent_required', { cause: error }) : error;
+    });
+    switch (opened.kind) {
+      case 'opened':
+        return opened.session;
+      case 'fenced':
+        throw new AppError('fenced');
+      case 'session_over':
+        throw new AppError('call_not_allowed', { detail: 'The session is over.' });
+      case 'wrong_ordinal':
+        throw new AppError('conflict', {
+          detail: `The next call of this session is ${opened.next}.`,
+          extensions: { next_ordinal: opened.next } satisfies z.output<typeof wrongOrdinal>,
+        });
+    }
+  };
+
+  return async (of: CallOf): Promise<OpenCallResponse> => {
+    const row = await openRow(of); // O1
+    crashPoint('call.opened');
+    const [apiKey, template] = await Promise.all([providerKeys.of(row.tenant_id), templates.of(row.tenant_id)]);
+    const session = realtimeSession(row, interviewer, template);
+    const minted = await voice.mint(session, lifeSeconds(row, clock.now()), row.session_id, { apiKey });
+    if (minted.kind !== 'minted') throw new AppError(failureCodes[minted.kind]);
+    crashPoint('call.minted');
+    const ciphertext = vault.seal(minted.value, callContext(row.session_id, of.ordinal));
+    const lifeMs = Math.max(0, minted.expiresAtMs - clock.now());
+    if (!(await calls.record(of, { credential: { ciphertext, lifeMs } }))) throw new AppError('fenced');
+    const credential = { value: minted.value, expires_at: minted.expiresAtMs };
+    return { ordinal: of.ordinal, credential, form: minted.form, session };
+  };
+}

@@ -1,0 +1,27 @@
+import type { Database } from '@greenroom/shared/database/client.ts';
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import type { Logger } from '@greenroom/shared/runtime/logger.ts';
+import { createWebhookStore } from '../database/webhook-store.ts';
+import type { Guard } from '../net/guard.ts';
+import type { Job } from '../runtime/ticker.ts';
+import type { Vault } from '../tokens/vault.ts';
+import { createSender } from './sender.ts';
+
+/** Webhooks as one part of the orchestrator. */
+export interface WebhooksDeps {
+  database: Database;
+  guard: Guard;
+  vault: Vault;
+  clock: Clock;
+  logger: Logger;
+}
+
+export function createWebhooks({ database, guard, vault, clock, logger }: WebhooksDeps) {
+  const webhooks = createWebhookStore(database);
+  const sender = createSender({ webhooks, guard, vault, clock, logger });
+  const jobs: Job[] = [
+    { name: 'webhooks', everyMs: 1_000, run: sender.run },
+    { name: 'settled-webhooks', everyMs: 3_600_000, run: webhooks.prune },
+  ];
+  return { webhooks, jobs };
+}

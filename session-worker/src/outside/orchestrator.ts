@@ -1,0 +1,132 @@
+import { type ErrorCode, errorCodes } from '@greenroom/shared/errors/codes.ts';
+import {
+  type ClaimResponse,
+  claimResponse,
+  type FinishRequest,
+  type HeartbeatRequest,
+  heartbeatResponse,
+  type OpenCallResponse,
+  openCallResponse,
+} from '@greenroom/shared/protocol/worker-api.ts';
+import * as z from 'zod';
+import type { Http, HttpAnswer } from './http.ts';
+
+/**
+ * The worker's side of the worker API. One try per call, every ending a value: who calls decides about retries.
+ */
+export type Answer<T> =
+  | { kind: 'ok'; value: T }
+  /** A problem with a registered code, or (`code` undefined) no proper answer at all. `status` 0: nothing came back. */
+  | {
+      kind: 'failed';
+      status: number;
+      code: ErrorCode | undefined;
+      retryAfterMs: number;
+      problem: Record<string, unknown>;
+    };
+
+export type HeartbeatResponse = z.output<typeof heartbeatResponse>;
+
+export interface Orchestrator {
+  claim(identityToken: string, bootNonce: string, signal?: AbortSignal): Promise<Answer<ClaimResponse>>;
+  heartbeat(beat: HeartbeatRequest, timeoutMs: number): Promise<Answer<HeartbeatResponse>>;
+  openCall(ordinal: number, signal?: AbortSignal): Promise<Answer<OpenCallResponse>>;
+  updateCall(
+    ordinal: number,
+    change: { call_id: string } | { hung_up: true },
+    signal?: AbortSignal,
+  ): Promise<Answer<unknown>>;
+  finish(request: FinishRequest, signal?: AbortSignal): Promise<Answer<unknown>>;
+}
+
+export interface OrchestratorDeps {
+  http: Http;
+  baseUrl: string;
+  /** The worker token that is valid now. */
+  workerToken(): string;
+  /** Limit of one request, ms. `openCall` includes a request to the voice provider made by the orchestrator. */
+  requestMs: number;
+}
+
+export function createOrchestrator({ http, baseUrl, workerToken, requestMs }: OrchestratorDeps): Orchestrator {
+  async function ask<T extends z.ZodType>(
+    method: 'POST' | 'PATCH',
+    path: string,
+    body: unknown,
+    schema: T,
+    {
+      token = workerToken(),
+      timeoutMs = requestMs,
+      signal,
+    }: { token?: string; timeoutMs?: number; signal?: AbortSignal | undefined } = {},
+  ): Promise<Answer<z.output<T>>> {
+    const headers = {
+      authorization: `Bearer ${token}`,
+      'content-type': 'application/json',
+      accept: 'application/json',
+    };
+    try {
+      const url = `${baseUrl}/worker/v1/${path}`;
+      const answer = await http({
+        method,
+        url,
+        headers,
+        body: JSON.stringify(body),
+        timeoutMs,
+        ...(signal ? { signal } : {}),
+      });
+      return readAnswer(answer, schema);
+    } catch {
+      return { kind: 'failed', status: 0, code: undefined, retryAfterMs: 0, problem: {} };
+    }
+  }
+
+  return {
+    claim: (token, bootNonce, signal) =>
+      ask('POST', 'claim', { boot_nonce: bootNonce }, claimResponse, { token, signal }),
+    heartbeat: (beat, timeoutMs) => ask('POST', 'heartbeat', beat, heartbeatResponse, { timeoutMs }),
+    openCall: (ordinal, signal) =>
+      ask('POST', 'calls', { ordinal }, openCallResponse, { timeoutMs: requestMs * 2, signal }),
+    updateCall: (ordinal, change, signal) => ask('PATCH', `calls/${ordinal}`, change, nothing, { signal }),
+    finish: (request, signal) => ask('POST', 'finish', request, nothing, { signal }),
+  };
+}
+
+/** The answer of a route that answers 204: an empty page of another status is somebody else's. */
+const nothing = z.undefined();
+
+function readAnswer<T extends z.ZodType>({ status, headers, body }: HttpAnswer, schema: T): Answer<z.output<T>> {
+  const value = status === 204 ? undefined : parseJson(body);
+  if (status >= 200 && status < 300) {
+    const parsed = schema.safeParse(value);
+    // An answer we cannot read is no answer: the orchestrator may be of another version for a moment.
+    return parsed.success
+      ? { kind: 'ok', value: parsed.data }
+      : { kind: 'failed', status: 502, code: undefined, retryAfterMs: 0, problem: {} };
+  }
+  const problem = typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+  const code = typeof problem.code === 'string' && problem.code in errorCodes ? (problem.code as ErrorCode) : undefined;
+  return { kind: 'failed', status, code, retryAfterMs: retryAfterMs(headers['retry-after']), problem };
+}
+
+/** Null when it is not JSON: no route answers that. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+const retryAfterMs = (header: string | undefined): number => {
+  const seconds = Number(header);
+  return Number.isFinite(seconds) && seconds > 0 ? Math.min(seconds, 60) * 1_000 : 0;
+};
+
+/** Whether the same request may work in a moment: nothing came back, or the other side is in trouble. */
+export const mayWorkLater = (failure: { status: number }): boolean =>
+  failure.status === 0 ||
+  failure.status === 408 ||
+  failure.status === 425 ||
+  failure.status === 429 ||
+  failure.status >= 500;

@@ -1,0 +1,55 @@
+import { systemClock } from '@greenroom/shared/runtime/clock.ts';
+import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
+import { createHttp } from '../../../session-worker/src/outside/http.ts';
+import { createStore } from '../../../session-worker/src/outside/store.ts';
+import { createTranscript, type Transcript } from '../../../session-worker/src/transcript/transcript.ts';
+import { createWriter, type Writer } from '../../../session-worker/src/transcript/writer.ts';
+import type { ServedSession } from './world.ts';
+
+/** A worker's way from an event of the provider to Postgres and back, in this process: the product's own modules. */
+export interface IngestWorker {
+  /** An answer of the interviewer is complete: the `n`-th of this worker. */
+  say(n: number): void;
+  writer: Writer;
+  transcript: Transcript;
+}
+
+export const textOf = (n: number): string =>
+  `Answer number ${n}: we measured first, then changed the largest part, and wrote down what we had learned from it.`;
+
+/** @param onAcked told of each entry that the browser would be told is stored. */
+export function createIngestWorker(session: ServedSession, onAcked: (itemId: string) => void): IngestWorker {
+  const clock = systemClock;
+  const log = silentLogger();
+  const store = createStore({
+    url: session.url,
+    publishableKey: session.publishableKey,
+    sessionId: session.id,
+    accessToken: () => session.token,
+    requestMs: 10_000,
+    http: createHttp({ clock }),
+  });
+  const writer = createWriter({
+    clock,
+    log,
+    append: store.append,
+    onStored: (entries) => {
+      for (const { item_id } of entries) onAcked(item_id);
+    },
+    onFenced: () => {
+      throw new Error('fenced');
+    },
+  });
+  const transcript = createTranscript({ clock, writer, send: () => undefined });
+  transcript.open(1);
+  return {
+    writer,
+    transcript,
+    say: (n) => {
+      const [id, before] = [`item_${n}`, n === 0 ? null : `item_${n - 1}`];
+      const item = { id, type: 'message', role: 'assistant', content: [] };
+      transcript.event(1, { type: 'conversation.item.added', previous_item_id: before, item });
+      transcript.event(1, { type: 'response.output_audio_transcript.done', item_id: id, transcript: textOf(n) });
+    },
+  };
+}

@@ -1,0 +1,160 @@
+import type { FaultAction } from '../../infra/local-cloud/src/faults.ts';
+import type { MachineSnapshot } from '../../infra/local-cloud/src/fly/fly.ts';
+import type { OrchestratorProcess } from '../stack/orchestrator-process.ts';
+import type { Stack } from '../stack/stack.ts';
+import type { Random } from './random.ts';
+
+/**
+ * What can break. Each strike is chosen and aimed by the campaign's seed; what it does to a running system is up to that
+ * moment. Only what really happened is counted: a strike that finds nothing to hit says so, and a rule of the Fly stand-in
+ * counts by the requests that suffered it.
+ *
+ * F1  Everything that was broken can be mended (`mend`): a campaign ends in a world in which all must come right again.
+ */
+export interface Battlefield {
+  stack: Stack;
+  random: Random;
+  /** Machines whose hosts are lost just now. */
+  lostHosts: Set<string>;
+  /** What is still going on in the background, such as a database on its way back. */
+  pending: Set<Promise<unknown>>;
+}
+
+/** What became of a strike: it hit, there was nothing to hit, or it lies in wait for requests of its kind. */
+export type Effect = 'hit' | 'missed' | 'waits';
+export type Strike = (field: Battlefield, name: string) => Effect;
+
+const inBackground = ({ pending }: Battlefield, work: Promise<unknown>): Effect => {
+  const task = work.catch(() => undefined).finally(() => pending.delete(task));
+  pending.add(task);
+  return 'hit';
+};
+const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+
+const running = ({ stack, lostHosts }: Battlefield): MachineSnapshot[] =>
+  stack.cloud.fly.machines().filter((machine) => machine.state === 'started' && !lostHosts.has(machine.id));
+
+/** Takes one of several orchestrators away; another comes after a while. */
+const replaceOrchestrator =
+  (end: (orchestrator: OrchestratorProcess) => Promise<unknown>): Strike =>
+  (field) => {
+    const { stack, random } = field;
+    const victim = stack.orchestrators.length > 1 ? random.pick(stack.orchestrators) : undefined;
+    if (!victim) return 'missed';
+    stack.orchestrators.splice(stack.orchestrators.indexOf(victim), 1);
+    const delayMs = random.between(0, 1_500);
+    return inBackground(
+      field,
+      end(victim)
+        .then(() => pause(delayMs))
+        .then(() => stack.addOrchestrator()),
+    );
+  };
+
+const signalWorker =
+  (signal: NodeJS.Signals): Strike =>
+  (field) => {
+    const machine = field.random.pick(running(field));
+    if (!machine) return 'missed';
+    field.stack.cloud.fly.killMachineProcess(machine.id, signal);
+    return 'hit';
+  };
+
+const loseHost =
+  (process: 'kill' | 'freeze'): Strike =>
+  (field) => {
+    const machine = field.random.pick(running(field));
+    if (!machine) return 'missed';
+    const { fly } = field.stack.cloud;
+    field.lostHosts.add(machine.id);
+    fly.loseHost(machine.id, { process });
+    fly.cutConnections(machine.id);
+    const backMs = field.random.between(2_000, 8_000);
+    return inBackground(
+      field,
+      pause(backMs).then(() => {
+        if (field.lostHosts.delete(machine.id)) fly.restoreHost(machine.id);
+      }),
+    );
+  };
+
+/** Postgres dies and comes back. */
+const restartPostgres: Strike = (field) => {
+  const { postgres } = field.stack.cloud.supabase;
+  const awayMs = field.random.between(500, 3_000);
+  return inBackground(
+    field,
+    postgres
+      .kill()
+      .then(() => pause(awayMs))
+      .then(() => postgres.start()),
+  );
+};
+
+const rule =
+  (on: string, action: FaultAction, most = 2): Strike =>
+  ({ stack, random }, name) => {
+    stack.cloud.fly.faults.add({ on, name, action, times: random.between(1, most) });
+    return 'waits';
+  };
+const special = (name: string, value?: unknown): FaultAction => ({ kind: 'special', name, value });
+const tooMany: FaultAction = {
+  kind: 'status',
+  status: 429,
+  body: { error: 'rate limit exceeded' },
+  headers: { 'retry-after': '1' },
+};
+
+const stillCreated: FaultAction = {
+  kind: 'status',
+  status: 412,
+  body: { error: "failed_precondition: unable to start machine from current state: 'created'" },
+};
+
+/** By name, as they are reported. */
+export const strikes: Record<string, Strike> = {
+  orchestrator_killed: replaceOrchestrator((victim) => victim.kill()),
+  orchestrator_stopped: replaceOrchestrator((victim) => victim.stop()),
+  worker_killed: signalWorker('SIGKILL'),
+  worker_stopped: signalWorker('SIGTERM'),
+  machine_migrated: (field) => {
+    const machine = field.random.pick(running(field));
+    if (!machine) return 'missed';
+    return inBackground(field, field.stack.cloud.fly.migrateMachine(machine.id));
+  },
+  host_lost_dead: loseHost('kill'),
+  host_lost_frozen: loseHost('freeze'),
+  postgres_restarted: restartPostgres,
+  sockets_cut: ({ stack }) => (stack.cloud.fly.cutConnections() > 0 ? 'hit' : 'missed'),
+  create_late: rule('machines.create', { kind: 'delay', delayMs: 2_500 }),
+  create_reply_lost: rule('machines.create', { kind: 'drop_after' }),
+  create_request_lost: rule('machines.create', { kind: 'drop_before' }),
+  create_429: rule('machines.create', tooMany),
+  create_500: rule('machines.create', { kind: 'status', status: 500 }),
+  create_408: rule('machines.create', special('answer_after')),
+  create_stuck: rule('machines.create', special('stuck_in_created'), 1),
+  create_no_capacity: rule('machines.create', special('no_host')),
+  create_quota: rule('machines.create', special('org_quota')),
+  create_invisible: rule('machines.create', special('invisible', 1_500)),
+  boot_failed: rule('machines.create', special('launch_failed'), 1),
+  start_reply_lost: rule('machines.start', { kind: 'drop_after' }),
+  start_too_early: rule('machines.start', stillCreated),
+  start_host_full: rule('machines.start', special('host_cpus'), 1),
+  list_empty: rule('machines.list', special('empty_list'), 4),
+  list_partial: rule('machines.list', special('partial_list'), 4),
+  list_500: rule('machines.list', { kind: 'status', status: 500 }, 4),
+  get_500: rule('machines.get', { kind: 'status', status: 500 }, 4),
+  destroy_reply_lost: rule('machines.destroy', { kind: 'drop_after' }),
+  destroy_500: rule('machines.destroy', { kind: 'status', status: 500 }),
+  replay_failed: rule('proxy.replay', special('fail', 'timeout')),
+};
+
+/** F1. */
+export async function mend(field: Battlefield): Promise<void> {
+  const { stack, lostHosts, pending } = field;
+  stack.cloud.fly.faults.clear();
+  while (pending.size > 0) await Promise.all(pending);
+  for (const machineId of lostHosts) stack.cloud.fly.restoreHost(machineId);
+  lostHosts.clear();
+  while (stack.orchestrators.length < 2) await stack.addOrchestrator();
+}

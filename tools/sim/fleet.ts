@@ -1,0 +1,190 @@
+import type { TenantFacts } from '@greenroom/orchestrator/database/pool-store.ts';
+import { planPools } from '@greenroom/orchestrator/fleet/pool-plan.ts';
+import { orderedRegions } from '@greenroom/orchestrator/regions/placement.ts';
+import { standbyPerSecond } from '@greenroom/orchestrator/regions/prices.ts';
+import { defaultDeadlines } from '@greenroom/shared/session/deadlines.ts';
+import { assumptions as a, skewed } from './assumptions.ts';
+import { type Arrival, dayS, stepS, type Tenant } from './day.ts';
+
+/**
+ * One tenant's fleet through the day, under a policy.
+ *
+ * M1  Policies that are ours are ours: the plan of pools and the order of regions are the product's own functions.
+ * M2  The create limit is drawn as the database draws it (GCRA): a candidate may use the burst, a pool may not.
+ * M4  The day before is like this one: the run begins with its last hours, which are not counted, so that what is due just
+ *     after midnight could be prepared.
+ * M3  A scheduled session counts from its due time: what is ready before it waited for nothing.
+ */
+export type PolicyName = 'pool' | 'on-demand' | 'fixed';
+export type Path = 'standby' | 'scheduled' | 'cold';
+
+export interface Policy {
+  name: PolicyName;
+  /** Standby machines of a pool under `fixed`. */
+  fixedSize?: (tenant: Tenant, pool: number) => number;
+  firstStartS: number;
+}
+
+export interface Outcome {
+  path: Path;
+  atS: number;
+  /** From the request, or from the due time, until ready. */
+  waitS: number;
+}
+
+export interface Sink {
+  outcome(outcome: Outcome): void;
+  /** Standby machines of the tenant at this step. */
+  standby(step: number, machines: number): void;
+}
+
+interface PoolState {
+  /** When each standby machine can be started, earliest first. */
+  machines: number[];
+  /** Decaying mean of unscheduled arrivals. */
+  perSecond: number;
+}
+
+const { standbyBuildMs, scheduleLeadMs, scheduleHorizonMs, demandWindowMs } = defaultDeadlines;
+const leadS = scheduleLeadMs / 1_000;
+const ceiling = 1_000;
+const warmUpS = scheduleHorizonMs / 1_000;
+
+export function runTenant(tenant: Tenant, policy: Policy, random: () => number, sink: Sink): void {
+  const rate = tenant.apps * a.createsPerSecond;
+  const burst = tenant.apps * a.createBurst;
+  const pools: PoolState[] = tenant.regions.map((_, pool) => ({
+    machines: Array<number>(policy.fixedSize?.(tenant, pool) ?? 0).fill(-dayS),
+    perSecond: 0,
+  }));
+  const orders = tenant.regions.map((region) =>
+    orderedRegions([region], tenant.regions).map((code) =>
+      tenant.regions.indexOf(code as (typeof tenant.regions)[number]),
+    ),
+  );
+  // M4
+  const scheduled = [
+    ...tenant.scheduled.filter(({ atS }) => atS >= dayS - warmUpS).map(({ atS, pool }) => ({ atS: atS - dayS, pool })),
+    ...tenant.scheduled,
+  ];
+  let tatS = Number.NEGATIVE_INFINITY;
+  let nextDue = 0;
+
+  const roll = (medianS: number): number => medianS * skewed(random);
+  const refusals = (pool: number): number => {
+    const chance = a.tightRegions.some((region) => region === tenant.regions[pool]) ? a.refusedTight : a.refused;
+    return random() < chance ? a.refusalS : 0;
+  };
+  /** M2. */
+  const candidateSlot = (nowS: number): number => {
+    const from = Math.max(tatS, nowS);
+    tatS = from + 1 / rate;
+    return Math.max(nowS, from - (burst - 1) / rate);
+  };
+  const prepared = (): number =>
+    roll(a.createAnswerS) + roll(a.prepareS) + (random() < a.coldHostShare ? roll(a.coldHostS) : 0);
+  const build = (slotS: number): number => slotS + prepared() + (random() < a.stuckShare ? a.hedgeAfterS : 0);
+
+  const takeStandby = (pool: number, nowS: number): boolean => {
+    for (const other of orders[pool] as number[]) {
+      const { machines } = pools[other] as PoolState;
+      const found = machines.findIndex((readyS) => readyS <= nowS);
+      if (found >= 0) {
+        machines.splice(found, 1);
+        return true;
+      }
+    }
+    return false;
+  };
+
+  const serve = ({ atS, pool }: Arrival, beginS: number, byAppointment: boolean): void => {
+    const standby = policy.name !== 'on-demand' && takeStandby(pool, beginS);
+    const readyS = standby
+      ? beginS + a.acceptS + refusals(pool) + roll(policy.firstStartS) + roll(a.workerS)
+      : build(candidateSlot(beginS)) + a.acceptS + refusals(pool) + roll(a.bootS) + roll(a.workerS);
+    // M3
+    if (atS < 0) return;
+    sink.outcome({
+      path: byAppointment ? 'scheduled' : standby ? 'standby' : 'cold',
+      atS,
+      waitS: Math.max(0, readyS - atS),
+    });
+  };
+
+  /** M2: only while nobody waits; each slot of this step that is free. */
+  const fill = (pool: number, wanted: number, nowS: number): void => {
+    const { machines } = pools[pool] as PoolState;
+    while (machines.length < wanted && Math.max(tatS, nowS) < nowS + stepS) {
+      const slotS = Math.max(tatS, nowS);
+      tatS = slotS + 1 / rate;
+      machines.push(build(slotS));
+    }
+  };
+
+  const factsOf = (nowS: number): TenantFacts => {
+    const due = new Map<string, TenantFacts['due'][number]>();
+    for (let n = nextDue; n < scheduled.length; n += 1) {
+      const { atS, pool } = scheduled[n] as Arrival;
+      if ((atS - nowS) * 1_000 > scheduleHorizonMs) break;
+      const entry = due.get(`${atS} ${pool}`);
+      if (entry) entry.sessions += 1;
+      else
+        due.set(`${atS} ${pool}`, {
+          region: tenant.regions[pool] as string,
+          due_in_ms: Math.max(0, atS - nowS) * 1_000,
+          sessions: 1,
+        });
+    }
+    return {
+      tenant_id: tenant.id,
+      creates_per_second: rate,
+      due: [...due.values()],
+      pools: tenant.regions.map((region, pool) => {
+        const { machines } = pools[pool] as PoolState;
+        const ready = machines.filter((readyS) => readyS <= nowS).length;
+        return { region, floor: 0, ceiling, ready, building: machines.length - ready, stale: 0 };
+      }),
+    };
+  };
+
+  /** M1. */
+  const plan = (nowS: number): void => {
+    const demand = tenant.regions.map((region, pool) => ({
+      tenant_id: tenant.id,
+      region,
+      per_second: (pools[pool] as PoolState).perSecond,
+    }));
+    const options = { buildMs: standbyBuildMs, leadMs: scheduleLeadMs };
+    for (const order of planPools({ image: 'x', tenants: [factsOf(nowS)] }, demand, options)) {
+      const pool = tenant.regions.indexOf(order.region as (typeof tenant.regions)[number]);
+      if (order.shrink > 0) (pools[pool] as PoolState).machines.splice(0, order.shrink);
+      fill(pool, order.target, nowS);
+    }
+  };
+
+  const fade = Math.exp((-stepS * 1_000) / demandWindowMs);
+  for (let step = -warmUpS / stepS; step * stepS < dayS; step += 1) {
+    const nowS = step * stepS;
+    if (policy.name === 'pool') plan(nowS);
+    if (policy.name === 'fixed')
+      for (const pool of pools.keys()) fill(pool, policy.fixedSize?.(tenant, pool) ?? 0, nowS);
+    for (; nextDue < scheduled.length; nextDue += 1) {
+      const arrival = scheduled[nextDue] as Arrival;
+      if (arrival.atS - leadS >= nowS + stepS) break;
+      serve(arrival, Math.max(nowS, arrival.atS - leadS), true);
+    }
+    for (const state of pools) state.perSecond *= fade;
+    const yesterdayS = step < 0 ? dayS : 0;
+    for (const { atS, pool } of tenant.unscheduled.get(step + yesterdayS / stepS) ?? []) {
+      (pools[pool] as PoolState).perSecond += 1_000 / demandWindowMs;
+      serve({ atS: atS - yesterdayS, pool }, atS - yesterdayS, false);
+    }
+    if (step >= 0)
+      sink.standby(
+        step,
+        pools.reduce((sum, { machines }) => sum + machines.length, 0),
+      );
+  }
+}
+
+export const standbyCostUsd = (machineSeconds: number): number => machineSeconds * standbyPerSecond();
