@@ -1,5 +1,6 @@
 import path from 'node:path';
-import { parseDeadlines, parseEnvironment } from '@greenroom/shared/runtime/environment.ts';
+import { voices } from '@greenroom/shared/protocol/platform-api.ts';
+import { parseDeadlines, parseEnvironment, withoutEndSlashes } from '@greenroom/shared/runtime/environment.ts';
 import type { Deadlines } from '@greenroom/shared/session/deadlines.ts';
 import type { JWK } from 'jose';
 import { z } from 'zod';
@@ -14,7 +15,7 @@ import { type OperatorToken, parseOperatorTokens } from './tokens/operator-token
  */
 const httpUrl = z
   .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
-  .transform((url) => url.replace(/\/+$/, ''));
+  .transform((url) => withoutEndSlashes(url));
 const text = z.string().min(1);
 
 /** Parses JSON without ever showing it (C1). */
@@ -110,7 +111,7 @@ const environmentSchema = z.object({
   OPENAI_BASE_URL: httpUrl.default('https://api.openai.com/v1'),
   REALTIME_MODEL: text.default('gpt-realtime-2.1'),
   TRANSCRIPTION_MODEL: text.default('gpt-realtime-whisper'),
-  REALTIME_VOICE: text.default('marin'),
+  REALTIME_VOICE: z.enum(voices).default('marin'),
   EVALUATION_MODEL: text.default('gpt-6-luna'),
   VOICE_SIMULATED: flag.default(false),
   API_VIDEO_KEY: text.optional(),

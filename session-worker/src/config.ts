@@ -1,4 +1,4 @@
-import { parseDeadlines, parseEnvironment } from '@greenroom/shared/runtime/environment.ts';
+import { parseDeadlines, parseEnvironment, withoutEndSlashes } from '@greenroom/shared/runtime/environment.ts';
 import type { Deadlines } from '@greenroom/shared/session/deadlines.ts';
 import * as z from 'zod';
 
@@ -12,7 +12,7 @@ const schema = z.object({
   /** TCP port; 0 lets the system choose. */
   PORT: z.coerce.number().int().min(0).max(65_535).default(8080),
   /** Base URL of the orchestrator; also the audience of the machine's identity token. */
-  ORCHESTRATOR_URL: z.url({ protocol: /^https?$/ }).transform((url) => url.replace(/\/+$/, '')),
+  ORCHESTRATOR_URL: z.url({ protocol: /^https?$/ }).transform((url) => withoutEndSlashes(url)),
   /** The unix socket where Fly gives this machine its identity token. */
   FLY_API_SOCKET: z.string().default('/.fly/api'),
   /** fatal, error, warn, info, debug, trace or silent. */

@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
 import rateLimit from '@fastify/rate-limit';
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
-import { plainText, uuid } from '@greenroom/shared/protocol/common.ts';
+import { plainText, text, uuid } from '@greenroom/shared/protocol/common.ts';
 import { consentView } from '@greenroom/shared/protocol/people.ts';
 import { interviewContext } from '@greenroom/shared/protocol/platform-api.ts';
 import { newSecret } from '@greenroom/shared/runtime/ids.ts';
@@ -41,7 +41,7 @@ export interface JoinRoutesDeps extends Omit<ViewDeps, 'browserTokens'> {
   addressKey: Buffer;
 }
 
-const secret = z.string().regex(/^[\w-]{16,128}$/, 'must be 16–128 characters of base64url');
+const secret = text(128).regex(/^[\w-]{16,128}$/, 'must be 16–128 characters of base64url');
 const joinRequest = z.strictObject({ session_id: uuid, code: secret, browser: secret.optional() });
 const joinView = z.object({
   session_id: uuid,

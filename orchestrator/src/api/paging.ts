@@ -1,11 +1,11 @@
-import { timestamp, uuid } from '@greenroom/shared/protocol/common.ts';
+import { text, timestamp, uuid } from '@greenroom/shared/protocol/common.ts';
 import { z } from 'zod';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 
 /** Lists, newest first, by (created_at, id). */
 export const pageQuery = {
   limit: z.coerce.number().int().min(1).max(100).default(20),
-  cursor: z.string().max(200).optional(),
+  cursor: text(200).optional(),
 };
 
 const position = z.object({ createdAt: timestamp, id: uuid });

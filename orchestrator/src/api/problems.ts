@@ -57,10 +57,34 @@ export function sendProblem(reply: FastifyReply, error: AppError): FastifyReply 
     .send(problemOf(error, reply.request.id));
 }
 
+/** More than any request of ours holds (an upload of 200 entries has 2,000), and judged within milliseconds. */
+const maxBodyValues = 10_000;
+
+/** Whether a parsed body holds more values, at any depth, than any request of ours. */
+export function hasTooManyValues(body: unknown, most = maxBodyValues): boolean {
+  const open: unknown[] = [body];
+  let seen = 0;
+  while (open.length > 0) {
+    const value = open.pop();
+    if (typeof value !== 'object' || value === null) continue;
+    const inner = Object.values(value);
+    seen += inner.length;
+    if (seen > most) return true;
+    open.push(...inner);
+  }
+  return false;
+}
+
+const tooManyValues = (): AppError =>
+  new AppError('validation_failed', {
+    fields: [{ field: 'body', message: `must hold at most ${maxBodyValues} values` }],
+  });
+
 /** Validates with zod and names every wrong field. A malformed path names nothing that exists. */
 export const validatorCompiler: FastifySchemaCompiler<z.ZodType> =
   ({ schema, httpPart }) =>
   (data: unknown) => {
+    if (httpPart === 'body' && hasTooManyValues(data)) return { error: tooManyValues() };
     const result = schema.safeParse(data);
     if (result.success) return { value: result.data };
     if (httpPart === 'params') return { error: new AppError('not_found') };

@@ -1,5 +1,5 @@
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
-import { timestamp, uuid } from '@greenroom/shared/protocol/common.ts';
+import { text, timestamp, uuid } from '@greenroom/shared/protocol/common.ts';
 import { changeSessionRequest, createSessionRequest, sessionView } from '@greenroom/shared/protocol/platform-api.ts';
 import { endingOf } from '@greenroom/shared/session/reasons.ts';
 import { sessionStatuses } from '@greenroom/shared/session/states.ts';
@@ -33,11 +33,11 @@ export interface SessionRoutesDeps extends ViewDeps {
 }
 
 export const sessionParams = z.object({ id: uuid });
-const idempotencyKey = z.string().regex(/^[\x20-\x7e]{1,255}$/, 'must be 1–255 printable ASCII characters');
+const idempotencyKey = text(255).regex(/^[\x20-\x7e]{1,255}$/, 'must be 1–255 printable ASCII characters');
 const createHeaders = z.looseObject({ 'idempotency-key': idempotencyKey.optional(), prefer: z.string().optional() });
 const listQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(100).default(20),
-  cursor: z.string().max(200).optional(),
+  cursor: text(200).optional(),
   status: z.enum(sessionStatuses).optional(),
 });
 const listView = z.object({ sessions: z.array(sessionView), next_cursor: z.string().nullable() });

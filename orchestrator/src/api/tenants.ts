@@ -1,5 +1,5 @@
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
-import { uuid } from '@greenroom/shared/protocol/common.ts';
+import { text, uuid } from '@greenroom/shared/protocol/common.ts';
 import { regionCode } from '@greenroom/shared/protocol/platform-api.ts';
 import {
   appsRequest,
@@ -37,7 +37,7 @@ const poolParams = z.object({ id: uuid, region: regionCode });
 const memberParams = z.object({ id: uuid, user: uuid });
 const listQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(100).default(20),
-  cursor: z.string().max(200).optional(),
+  cursor: text(200).optional(),
 });
 
 function checkRegions(regions: readonly string[] | null | undefined): void {

@@ -78,7 +78,7 @@ export function parseMachine(body: unknown): FlyMachine | undefined {
 const errorText = (body: unknown): string =>
   typeof body === 'string' ? body : `${asText(asRecord(body).error)} ${asText(asRecord(body).message)}`;
 
-const nameHolder = /unique machine name violation, machine ID (\w+) already exists/;
+const nameHolder = /unique machine name violation, machine ID (\w{1,64}) already exists/;
 
 /** First match wins: the special before the general. */
 const table: Array<{

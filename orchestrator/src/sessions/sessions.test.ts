@@ -1,4 +1,5 @@
 import { templateProblem } from '@greenroom/shared/protocol/interviewer-template.ts';
+import { createSessionRequest } from '@greenroom/shared/protocol/platform-api.ts';
 import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import { describe, expect, test } from 'vitest';
 import type { OwedCall } from '../database/rows.ts';
@@ -41,6 +42,7 @@ describe('the interviewer', () => {
   test.each([
     ['an unknown placeholder', 'Score by {{rubric}}, then end_session.', 'unknown placeholder'],
     ['one left open', 'Greet {{candidate_name, then end_session.', 'not closed'],
+    ['one used too often', `${'{{questions}} '.repeat(4)}, then end_session.`, 'more than 3 times'],
     ['no way to the end', 'Talk to {{candidate_name}}.', 'end_session'],
   ])('a template with %s is refused', (_what, template, why) => {
     expect(templateProblem(template)).toContain(why);
@@ -65,6 +67,35 @@ describe('the interviewer', () => {
       tools: [{ name: 'end_session' }],
     });
   });
+});
+
+describe('the language of the transcription', () => {
+  const options = { model: 'm', transcriptionModel: 'w', voice: 'marin' };
+  const languageOf = (language: string) => {
+    const { audio } = realtimeSession(makeSession({ settings: { language } }), options) as {
+      audio: { input: { transcription: { language?: string } } };
+    };
+    return audio.input.transcription.language;
+  };
+
+  test.each([
+    ['en', 'en'],
+    ['pt-BR', 'pt'],
+    // The provider refuses the whole call for a code that it does not know.
+    ['fil', undefined],
+    ['yue', undefined],
+    ['haw-US', undefined],
+  ])('%s is told as %s: the provider takes codes of two letters only', (tag, told) => {
+    expect(languageOf(tag)).toBe(told);
+  });
+
+  test.each(['nova', 'onyx', 'marinn'])(
+    'the voice %s, which realtime does not have, is refused with the session',
+    (voice) => {
+      const body = { candidate: { name: 'N' }, position: { title: 'T' }, settings: { voice } };
+      expect(createSessionRequest.safeParse(body).error?.issues[0]?.path).toEqual(['settings', 'voice']);
+    },
+  );
 });
 
 describe('hanging up', () => {

@@ -59,7 +59,10 @@ export function instructionsOf(session: SessionRow, template = defaultTemplate):
   const values: Record<string, string> = valuesOf(session);
   return template
     .split('\n')
-    .map((line) => ({ line, said: line.replaceAll(placeholderPattern, (_, name: string) => values[name] ?? '') }))
+    .map((line) => ({
+      line,
+      said: line.replaceAll(placeholderPattern, (_, name: string) => values[name.trim()] ?? ''),
+    }))
     .filter(({ line, said }) => said.trim() !== '' || line.trim() === '')
     .map(({ said }) => said)
     .join('\n');

@@ -15,6 +15,12 @@ const endSessionTool = {
   parameters: { type: 'object', properties: {}, additionalProperties: false },
 };
 
+/** The provider takes languages of two letters (ISO 639-1); it recognises any other by itself. */
+const spokenIn = (tag: string): { language?: string } => {
+  const [language = ''] = tag.split('-');
+  return language.length === 2 ? { language } : {};
+};
+
 /** Patient by default: an interviewer that cuts candidates off in mid-thought is worse than one that waits. */
 const patient = { type: 'semantic_vad', eagerness: 'low' };
 
@@ -46,7 +52,7 @@ export function realtimeSession(
       input: {
         noise_reduction: { type: 'near_field' },
         // Off by default: without it there is no transcript of the candidate.
-        transcription: { model: options.transcriptionModel, language: languageOf(session).split('-')[0] },
+        transcription: { model: options.transcriptionModel, ...spokenIn(languageOf(session)) },
         turn_detection: turnDetectionOf(session),
       },
       output: { voice: typeof voice === 'string' && voice !== '' ? voice : options.voice },

@@ -1,6 +1,7 @@
 import type { ErrorCode } from '@greenroom/shared/errors/codes.ts';
 import { backoffMs } from '@greenroom/shared/runtime/backoff.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import { withoutEndSlashes } from '@greenroom/shared/runtime/environment.ts';
 import { newSecret } from '@greenroom/shared/runtime/ids.ts';
 import type { SessionReason } from '@greenroom/shared/session/reasons.ts';
 import type { Http, HttpAnswer } from '../outside/http.ts';
@@ -59,7 +60,7 @@ export function createProvider(deps: ProviderDeps): Provider {
   const madeMs = new Map<string, number>();
   const isYoung = (callId: string): boolean =>
     clock.monotonicMs() - (madeMs.get(callId) ?? Number.NEGATIVE_INFINITY) < youngMs;
-  const baseUrl = deps.baseUrl.replace(/\/+$/, '');
+  const baseUrl = withoutEndSlashes(deps.baseUrl);
   const pause = (attempt: number, signal?: AbortSignal) =>
     clock.sleep(100 + backoffMs(attempt, { baseMs: 250, maxMs: 3_000, random }), signal).catch(() => undefined);
   const post = async (

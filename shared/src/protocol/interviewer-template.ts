@@ -25,14 +25,24 @@ export const templatePlaceholders = [
 ] as const;
 export type TemplatePlaceholder = (typeof templatePlaceholders)[number];
 
-/** Anything between double braces: what a template may hold there is a placeholder, and nothing else. */
-export const placeholderPattern = /\{\{\s*([^{}]*?)\s*\}\}/g;
+/**
+ * Anything between double braces: a template may hold a placeholder there, and nothing else. The blanks around the name
+ * are part of the match (trim it): a pattern that skips them takes cubic time.
+ */
+export const placeholderPattern = /\{\{([^{}]*)\}\}/g;
+
+/** More would multiply the session's questions and instructions. */
+const maxUses = 3;
 
 /** What is wrong with a template, for people; undefined when nothing is. */
 export function templateProblem(text: string): string | undefined {
-  for (const [, name = ''] of text.matchAll(placeholderPattern)) {
+  const uses = new Map<string, number>();
+  for (const [, inner = ''] of text.matchAll(placeholderPattern)) {
+    const name = inner.trim();
     if (!(templatePlaceholders as readonly string[]).includes(name))
       return `has an unknown placeholder; there are ${templatePlaceholders.join(', ')}`;
+    uses.set(name, (uses.get(name) ?? 0) + 1);
+    if (uses.get(name) === maxUses + 1) return `uses {{${name}}} more than ${maxUses} times`;
   }
   if (/\{\{|\}\}/.test(text.replaceAll(placeholderPattern, ''))) return 'has a placeholder that is not closed';
   // Without it the interview would run to its maximum duration.

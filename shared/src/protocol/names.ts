@@ -47,6 +47,8 @@ const lastLabel = '[a-z\\u0080-\\u{10ffff}][a-z0-9\\u0080-\\u{10ffff}]*(?:-+[a-z
 const atom = "[a-z0-9!#$%&'*+/=?^_`{|}~\\u0080-\\u{10ffff}-]+";
 const address = new RegExp(`^${atom}(?:\\.${atom})*@(?:${label}\\.)+${lastLabel}$`, 'iu');
 const hasInvisible = new RegExp(`[${invisible}]`, 'u');
+/** Every pattern here, for the test that judges their growth. */
+export const namePatterns: readonly RegExp[] = [hasControl, hasVisible, hasInvisible, address];
 const maxAddress = 254;
 
 function addressProblem(text: string): string | undefined {

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { sessionStatuses } from '../session/states.ts';
-import { outcome, plainText, sessionReason, timestamp, uuid } from './common.ts';
+import { outcome, plainText, sessionReason, text, timestamp, uuid } from './common.ts';
 import { emailAddress, nameText } from './names.ts';
 import { storedTranscriptEntry } from './transcript.ts';
 
@@ -19,17 +19,27 @@ export const positionInput = z.strictObject({
   description: plainText(10_000).optional(),
 });
 
+/** The voices of the provider's realtime API. Any other is refused when the session is made, not when its call begins. */
+export const voices = [
+  'alloy',
+  'ash',
+  'ballad',
+  'cedar',
+  'coral',
+  'echo',
+  'marin',
+  'sage',
+  'shimmer',
+  'verse',
+] as const;
+
 export const sessionSettings = z.strictObject({
   /** BCP 47, the interview's language. Default `en`. */
-  language: z
-    .string()
+  language: text(35)
     .regex(/^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$/, 'must be a language tag such as en or pt-BR')
     .optional(),
   /** The provider's voice. */
-  voice: z
-    .string()
-    .regex(/^[a-z]{2,32}$/)
-    .optional(),
+  voice: z.enum(voices).optional(),
   /** Questions the interviewer should ask. Never put expected answers here: a candidate can read the instructions. */
   questions: z.array(plainText(1_000).min(1)).max(50).optional(),
   /** The words the interviewer opens with. Default: it greets the candidate by name and introduces itself. */
@@ -56,7 +66,7 @@ export const sessionSettings = z.strictObject({
 });
 export type SessionSettings = z.output<typeof sessionSettings>;
 
-export const regionCode = z.string().regex(/^[a-z]{3}$/, 'must be a region code such as fra');
+export const regionCode = text(3).regex(/^[a-z]{3}$/, 'must be a region code such as fra');
 
 const coordinates = z
   .strictObject({
@@ -79,8 +89,7 @@ export const createSessionRequest = z
     region: z.union([regionCode, z.array(regionCode).min(1).max(18)]).optional(),
     coordinates,
     /** ISO 3166-1 alpha-2. */
-    country: z
-      .string()
+    country: text(2)
       .regex(/^[A-Za-z]{2}$/, 'must be a country code such as DE')
       .transform((code) => code.toUpperCase())
       .optional(),

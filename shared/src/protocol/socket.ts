@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { errorCodeNames } from '../errors/codes.ts';
-import { outcome, sessionReason, uuid } from './common.ts';
+import { outcome, sessionReason, text, uuid } from './common.ts';
 import { itemId, transcriptEntry, transcriptEntryInput } from './transcript.ts';
 
 /**
@@ -55,7 +55,7 @@ export const clientMessage = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.literal('sdp_offer'),
     v: version,
-    sdp: z.string().max(maxSdpLength),
+    sdp: text(maxSdpLength),
     /** The ordinal asked for by `call_required`; absent for the first call. */
     ordinal: z.number().int().min(1).max(1_000).optional(),
   }),
@@ -83,13 +83,12 @@ export const clientMessage = z.discriminatedUnion('type', [
     type: z.literal('end_session'),
     v: version,
     /** Answered with `recording_url_refused`, and not kept; the session ends all the same. */
-    recording_url: z
-      .url({ protocol: /^https$/ })
-      .max(2_048)
+    recording_url: text(2_048)
+      .check(z.url({ protocol: /^https$/ }))
       .optional(),
     final_transcript: z.array(transcriptEntryInput).max(maxEntriesPerUpdate).optional(),
   }),
-  z.strictObject({ type: z.literal('ping'), v: version, id: z.string().max(64).optional() }),
+  z.strictObject({ type: z.literal('ping'), v: version, id: text(64).optional() }),
 ]);
 export type ClientMessage = z.output<typeof clientMessage>;
 export const clientMessageTypes = [

@@ -1,20 +1,21 @@
 import * as z from 'zod';
 import { roles, scope } from './access.ts';
-import { plainText, timestamp, uuid } from './common.ts';
+import { plainText, text, timestamp, uuid } from './common.ts';
 import { interviewerTemplate } from './interviewer-template.ts';
 import { nameText } from './names.ts';
 import { regionCode } from './platform-api.ts';
 
 /** Tenants, their keys, members and provider credentials, as the platform API speaks of them. */
 
-export const slug = z
-  .string()
-  .regex(/^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/, 'must be 1–40 lowercase letters, digits and inner dashes');
+export const slug = text(40).regex(
+  /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/,
+  'must be 1–40 lowercase letters, digits and inner dashes',
+);
 const name = nameText(200);
-const origin = z
-  .string()
-  .max(200)
-  .regex(/^https?:\/\/[a-z0-9.-]+(:\d{1,5})?$/, 'must be an origin such as https://app.example.com');
+const origin = text(200).regex(
+  /^https?:\/\/[a-z0-9.-]+(:\d{1,5})?$/,
+  'must be an origin such as https://app.example.com',
+);
 const days = (min: number) => z.number().int().min(min).max(3_650).nullable();
 
 /** What a tenant's own admins may change. */
@@ -134,7 +135,7 @@ export const apiKeyList = z.object({ api_keys: z.array(apiKeyView) });
 export const providers = ['openai', 'azure'] as const;
 export const providerCredentialRequest = z.strictObject({
   // Header characters only: it travels in one.
-  api_key: z.string().regex(/^[\x21-\x7e]{8,500}$/, 'must be 8–500 printable characters without spaces'),
+  api_key: text(500).regex(/^[\x21-\x7e]{8,500}$/, 'must be 8–500 printable characters without spaces'),
 });
 export const providerCredentialList = z.object({
   provider_credentials: z.array(z.object({ provider: z.string(), created_at: timestamp, updated_at: timestamp })),

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { plainText } from './common.ts';
+import { plainText, text } from './common.ts';
 
 /**
  * An entry of the transcript. Its identity is (session, call ordinal, item id); `sequence_number` is derived on reading.
@@ -9,10 +9,8 @@ export const speaker = z.enum(['ai', 'candidate']);
 export type Speaker = z.output<typeof speaker>;
 
 /** The provider's item ids: `item_…`. */
-export const itemId = z
-  .string()
+export const itemId = text(128)
   .min(1)
-  .max(128)
   .regex(/^[\w.:-]+$/, 'must be a provider item id');
 
 const milliseconds = z.number().int().min(0).max(86_400_000);

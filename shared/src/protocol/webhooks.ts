@@ -1,21 +1,17 @@
 import * as z from 'zod';
-import { timestamp, uuid } from './common.ts';
+import { text, timestamp, uuid } from './common.ts';
 
 /**
  * Webhooks: where a tenant hears of its sessions. Signed by the Standard Webhooks scheme
  * (https://www.standardwebhooks.com): `webhook-id`, `webhook-timestamp`, `webhook-signature`.
  * A body is `{type, timestamp, data}`; `data` holds ids and states, no name and no word that was said.
  */
-const eventType = z
-  .string()
-  .max(60)
-  .regex(
-    /^(session|candidate|transcript|result|video|integrity)\.[a-z_]+$/,
-    'must be an event type such as session.completed',
-  );
-const url = z
-  .url({ protocol: /^https?$/ })
-  .max(2_000)
+const eventType = text(60).regex(
+  /^(session|candidate|transcript|result|video|integrity)\.[a-z_]+$/,
+  'must be an event type such as session.completed',
+);
+const url = text(2_000)
+  .check(z.url({ protocol: /^https?$/ }))
   .regex(/^[\x21-\x7e]+$/, 'must be printable ASCII: encode what is not');
 const events = z.array(eventType).max(50);
 

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { deadlines, jwks, outcome, sessionReason, uuid } from './common.ts';
+import { deadlines, jwks, outcome, sessionReason, text, uuid } from './common.ts';
 
 /**
  * The worker API, `/worker/v1`: what a worker and an orchestrator say to each other.
@@ -16,7 +16,7 @@ export type Directive = z.output<typeof directive>;
 
 export const claimRequest = z.strictObject({
   /** Made once per boot: the same nonce again gets the same answer, another is refused. */
-  boot_nonce: z.string().regex(/^[\x21-\x7e]{16,128}$/, 'must be 16–128 printable ASCII characters'),
+  boot_nonce: text(128).regex(/^[\x21-\x7e]{16,128}$/, 'must be 16–128 printable ASCII characters'),
 });
 
 /** A realtime call that a replacement worker takes over. */
@@ -126,7 +126,7 @@ export type OpenCallResponse = z.output<typeof openCallResponse>;
 export type CallForm = OpenCallResponse['form'];
 
 export const updateCallRequest = z.union([
-  z.strictObject({ call_id: z.string().regex(/^[\x21-\x7e]{1,256}$/, 'must be 1–256 printable ASCII characters') }),
+  z.strictObject({ call_id: text(256).regex(/^[\x21-\x7e]{1,256}$/, 'must be 1–256 printable ASCII characters') }),
   z.strictObject({ hung_up: z.literal(true) }),
 ]);
 

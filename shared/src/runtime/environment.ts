@@ -1,6 +1,13 @@
 import * as z from 'zod';
 import { type Deadlines, deadlineVariable, defaultDeadlines } from '../session/deadlines.ts';
 
+/** A URL without the slashes at its end, so that a path can be put behind it. */
+export function withoutEndSlashes(url: string): string {
+  let end = url.length;
+  while (url[end - 1] === '/') end -= 1;
+  return url.slice(0, end);
+}
+
 /** A process that cannot start because of its environment says which variable to set, and how. */
 export class ConfigError extends Error {
   constructor(lines: string[]) {

@@ -1,0 +1,167 @@
+import { describe, expect, test } from 'vitest';
+import { z } from 'zod';
+import * as people from './people.ts';
+import * as platform from './platform-api.ts';
+import * as results from './results.ts';
+import * as socket from './socket.ts';
+import * as tenants from './tenants.ts';
+import * as transcript from './transcript.ts';
+import * as webhooks from './webhooks.ts';
+import * as worker from './worker-api.ts';
+
+/**
+ * Judging what others send takes time that grows no faster than its length. Every text field of every message and body is
+ * filled with texts that are awkward for patterns, and doubled up to the largest body: beyond a field's own limit too,
+ * because a check that runs although the length was refused once made this cubic.
+ */
+const bodyLimit = 262_144;
+const runs = 5;
+/** Below this a ratio is noise, ms. */
+const floorMs = 5;
+const maxRatio = 2.5;
+const tooLongMs = 1_000;
+
+const fills: Readonly<Record<string, (length: number) => string>> = {
+  blanks: (n) => ' '.repeat(n),
+  'an open placeholder of blanks': (n) => `{{${' '.repeat(n)}`,
+  braces: (n) => '{'.repeat(n),
+  'placeholders of blanks': (n) => '{{ '.repeat(n / 3),
+  'line breaks between blanks': (n) => ' \n'.repeat(n / 2),
+  letters: (n) => 'a'.repeat(n),
+  'letters and dots': (n) => 'a.'.repeat(n / 2),
+  'letters and dashes': (n) => 'aa-'.repeat(n / 3),
+  'a long domain': (n) => `a@${'a.'.repeat(n / 2)}`,
+  'a URL of slashes': (n) => `https://a/${'/'.repeat(n)}`,
+  digits: (n) => `2026-01-01T00:00:00.${'0'.repeat(n)}`,
+  'halves of characters': (n) => '\ud800'.repeat(n),
+};
+
+type JsonSchema = z.core.JSONSchema.BaseSchema;
+type Path = Array<string | number>;
+interface Field {
+  path: Path;
+  /** A body with something in every other field. */
+  sample: unknown;
+}
+
+const first = (schema: JsonSchema): JsonSchema => {
+  const choice = schema.anyOf?.[0] ?? schema.oneOf?.[0];
+  return typeof choice === 'object' ? first(choice) : schema;
+};
+
+/** Something of the right shape; what a pattern asks for does not matter here. */
+function sampleOf(schema: JsonSchema): unknown {
+  const { type, properties, items, const: fixed, enum: choices } = first(schema);
+  if (fixed !== undefined) return fixed;
+  if (choices) return choices[0];
+  if (type === 'array') return [sampleOf(items as JsonSchema)];
+  if (type === 'number' || type === 'integer') return 1;
+  if (type === 'boolean') return true;
+  if (type === 'object')
+    return properties === undefined
+      ? { key: 'value' }
+      : Object.fromEntries(Object.entries(properties).map(([name, of]) => [name, sampleOf(of as JsonSchema)]));
+  return 'text';
+}
+
+function* textPaths(value: unknown, path: Path = []): Generator<Path> {
+  if (typeof value === 'string') yield path;
+  else if (Array.isArray(value)) for (const [n, inner] of value.entries()) yield* textPaths(inner, [...path, n]);
+  else if (typeof value === 'object' && value !== null)
+    for (const [name, inner] of Object.entries(value)) yield* textPaths(inner, [...path, name]);
+}
+
+const filled = (value: unknown, [step, ...rest]: Path, text: string): unknown => {
+  if (step === undefined) return text;
+  if (Array.isArray(value)) return value.map((inner, n) => (n === step ? filled(inner, rest, text) : inner));
+  const holder = value as Record<string, unknown>;
+  return { ...holder, [step]: filled(holder[step], rest, text) };
+};
+
+/** Each alternative of a union is a message of its own. */
+const alternatives = (schema: JsonSchema): JsonSchema[] =>
+  ((schema.anyOf ?? schema.oneOf) as JsonSchema[] | undefined)?.flatMap(alternatives) ?? [schema];
+
+const fieldsOf = (schema: z.ZodType): Field[] =>
+  alternatives(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' })).flatMap((one) => {
+    const sample = sampleOf(one);
+    return [...textPaths(sample)].map((path) => ({ path, sample }));
+  });
+
+const leastMs = (work: () => unknown): number => {
+  let least = Number.POSITIVE_INFINITY;
+  for (let run = 0; run < runs && least > 0; run += 1) {
+    const startedMs = performance.now();
+    work();
+    least = Math.min(least, performance.now() - startedMs);
+    if (least > tooLongMs) break;
+  }
+  return least;
+};
+
+/** What grew by more than the length did, as sentences. A busy machine is measured again before it is believed. */
+function steps(judge: (text: string) => unknown, fill: (length: number) => string, limit: number): string[] {
+  const msOf = (length: number): number => {
+    const text = fill(length);
+    return leastMs(() => judge(text));
+  };
+  const grew = (length: number, retries = 3): string | undefined => {
+    const [half, whole] = [msOf(length / 2), msOf(length)];
+    if (whole <= floorMs || whole <= half * maxRatio) return undefined;
+    if (retries > 0 && whole < tooLongMs) return grew(length, retries - 1);
+    return `${length / 2} → ${length} characters: ${half.toFixed(1)} → ${whole.toFixed(1)} ms`;
+  };
+  for (let length = 512; length <= limit; length *= 2) {
+    const found = grew(length);
+    if (found !== undefined) return [found];
+  }
+  return [];
+}
+
+const requests: Readonly<Record<string, z.ZodType>> = {
+  createSession: platform.createSessionRequest,
+  changeSession: platform.changeSessionRequest,
+  createCandidate: people.createCandidateRequest,
+  changeCandidate: people.changeCandidateRequest,
+  createPosition: platform.positionInput,
+  changePosition: people.changePositionRequest,
+  createTenant: tenants.createTenantRequest,
+  changeTenant: tenants.changeTenantRequest,
+  createApiKey: tenants.createApiKeyRequest,
+  providerCredential: tenants.providerCredentialRequest,
+  createWebhook: webhooks.createWebhookRequest,
+  changeWebhook: webhooks.changeWebhookRequest,
+  review: results.reviewRequest,
+  entry: transcript.transcriptEntryInput,
+  clientMessage: socket.clientMessage,
+  claim: worker.claimRequest,
+  heartbeat: worker.heartbeatRequest,
+  updateCall: worker.updateCallRequest,
+  finish: worker.finishRequest,
+};
+
+describe('judging a text takes time in proportion to its length', () => {
+  test('the measure sees a pattern of cubic time', { timeout: 60_000 }, () => {
+    const cubic = /\{\{\s*([^{}]*?)\s*\}\}/g;
+    const fill = (length: number) => `{{${' '.repeat(length)}`;
+    expect(steps((text) => text.replaceAll(cubic, ''), fill, 2_048)).toHaveLength(1);
+  });
+
+  test('the fields of a union are all found', () => {
+    const paths = fieldsOf(socket.clientMessage).map(({ path }) => path.join('.'));
+    expect(paths).toEqual(
+      expect.arrayContaining(['sdp', 'session_id', 'entries.0.text', 'final_transcript.0.item_id']),
+    );
+  });
+
+  test.each(Object.entries(requests))('%s', { timeout: 60_000 }, (_name, schema) => {
+    const found = fieldsOf(schema).flatMap(({ path, sample }) =>
+      Object.entries(fills).flatMap(([fillName, fill]) =>
+        steps((text) => schema.safeParse(filled(sample, path, text)), fill, bodyLimit).map(
+          (step) => `${path.join('.')} of ${fillName}: ${step}`,
+        ),
+      ),
+    );
+    expect(found).toEqual([]);
+  });
+});
