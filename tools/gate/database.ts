@@ -1,85 +1,68 @@
-import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Supabase, startSupabase } from '@greenroom/local-cloud/supabase/supabase.ts';
 import pg from 'pg';
-import { dumpSchema } from './schema-dump.ts';
+import { bin, databaseDiff, root, run } from './command.ts';
+import {
+  firstMigration,
+  joinedSchemas,
+  migrationsDir,
+  supabaseDir,
+  wideLines,
+  writeSchemasAsMigrations,
+} from './schemas.ts';
 
 /**
- * What is derived from the migrations, and what is said of them.
+ * What is derived from supabase/schemas, and what is checked there.
  *
- *   npm run generate:database   writes supabase/schema.sql and shared/src/database/types.ts
- *   npm run verify              fails when they are not what the migrations make, or when a linter complains
+ *   npm run generate:database   writes supabase/migrations and shared/src/database/types.ts
+ *   npm run verify              fails when they are not what the source makes, or when a linter complains
  *   node tools/gate/database.ts --release 1.2.0   freezes the migrations of a release in supabase/released.json
  *
- * D1  Everything is done against a throwaway Supabase of this machine: no account, no Docker, no traffic elsewhere.
- * D2  The Supabase CLI is kept from telling anybody (`DO_NOT_TRACK`) and from writing into the user's home.
+ * Everything is done against throwaway Supabase projects of this machine: no account, no Docker, no traffic elsewhere.
  */
-const root = path.resolve(import.meta.dirname, '../..');
-const migrationsDir = path.join(root, 'supabase/migrations');
-const bin = (name: string): string => path.join(root, 'node_modules/.bin', name);
-
-interface Finished {
-  code: number;
-  stdout: string;
-  stderr: string;
-}
-
-/** Runs a command; `input` goes to its stdin. Rejects only when it cannot be started. */
-function run(command: string, args: string[], { cwd = root, input = '' } = {}): Promise<Finished> {
-  return new Promise((resolve, reject) => {
-    const env = {
-      PATH: `${path.join(root, 'node_modules/.bin')}:${process.env.PATH}`,
-      HOME: tmpdir(),
-      DO_NOT_TRACK: '1',
-      PGSSLMODE: 'disable',
-    };
-    const child = spawn(command, args, { cwd, env });
-    const out = { stdout: '', stderr: '' };
-    child.stdout.on('data', (chunk) => {
-      out.stdout += chunk;
-    });
-    child.stderr.on('data', (chunk) => {
-      out.stderr += chunk;
-    });
-    child.once('error', reject);
-    child.once('close', (code) => resolve({ code: code ?? 1, ...out }));
-    child.stdin.end(input);
-  });
-}
-
 interface Workshop {
-  supabase: Supabase;
   dir: string;
+  /** A project made by the files of the source, one by one. */
+  declared: Supabase;
 }
 
-async function withDatabase<T>(work: (workshop: Workshop) => Promise<T>): Promise<T> {
+interface WorkshopOfTwo extends Workshop {
+  /** A project made by the migrations. */
+  migrated: Supabase;
+}
+
+async function withProject<T>(dir: string, migrations: string, work: (project: Supabase) => Promise<T>): Promise<T> {
+  const supabase = await startSupabase({ dir, migrationsDir: migrations });
+  return work(supabase).finally(() => supabase.stop());
+}
+
+async function withDeclared<T>(work: (workshop: Workshop) => Promise<T>): Promise<T> {
   const dir = mkdtempSync(path.join(tmpdir(), 'greenroom-database-'));
-  const supabase = await startSupabase({ dir: path.join(dir, 'project'), migrationsDir });
+  const schemas = path.join(dir, 'schemas');
+  mkdirSync(schemas);
+  writeSchemasAsMigrations(schemas);
   try {
-    return await work({ supabase, dir });
+    return await withProject(path.join(dir, 'declared'), schemas, (declared) => work({ declared, dir }));
   } finally {
-    await supabase.stop();
     rmSync(dir, { recursive: true, force: true });
   }
 }
 
-async function withClient<T>(dbUrl: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: dbUrl });
-  await client.connect();
-  return work(client).finally(() => client.end());
-}
+const withBoth = <T>(work: (workshop: WorkshopOfTwo) => Promise<T>): Promise<T> =>
+  withDeclared((workshop) =>
+    withProject(path.join(workshop.dir, 'migrated'), migrationsDir, (migrated) => work({ ...workshop, migrated })),
+  );
 
-const schemaOf = ({ supabase }: Workshop): Promise<string> => withClient(supabase.dbUrl, dumpSchema);
+const typesHeading = `// Generated from supabase/schemas by \`npm run generate:database\` (the Supabase CLI): do not edit.\n`;
 
-const typesHeading = `// Derived from supabase/migrations by \`npm run generate:database\` (the Supabase CLI): do not edit.\n`;
-
-async function typesOf({ supabase, dir }: Workshop): Promise<string> {
-  const remote = `--remote=${supabase.dbUrl}`;
+/** The types of the source, so that they can be made before its migration is. */
+async function typesOf({ declared, dir }: Workshop): Promise<string> {
+  const remote = `--remote=${declared.dbUrl}`;
   const made = await run(bin('supabase'), ['gen', 'types', '--lang=typescript', '--schema=public', remote], {
     cwd: dir,
   });
@@ -91,10 +74,20 @@ async function typesOf({ supabase, dir }: Workshop): Promise<string> {
   return formatted.stdout;
 }
 
-const derived: Array<[file: string, make: (workshop: Workshop) => Promise<string>]> = [
-  ['supabase/schema.sql', schemaOf],
-  ['shared/src/database/types.ts', typesOf],
-];
+interface Released {
+  release: string | null;
+  migrations: Record<string, string>;
+}
+
+const released = async (): Promise<Released> =>
+  JSON.parse(await readFile(path.join(supabaseDir, 'released.json'), 'utf8')) as Released;
+
+/** What is written by us and committed. After a release the migrations are written by hand. */
+async function derivedFiles(): Promise<Array<[file: string, make: (workshop: Workshop) => Promise<string>]>> {
+  const types: [string, typeof typesOf] = ['shared/src/database/types.ts', typesOf];
+  if ((await released()).release !== null) return [types];
+  return [[`supabase/migrations/${firstMigration}`, async () => joinedSchemas()], types];
+}
 
 /** The first lines in which two texts differ, for a person to see what happened. */
 function difference(committed: string, made: string): string {
@@ -102,6 +95,20 @@ function difference(committed: string, made: string): string {
   const at = now.findIndex((line, i) => line !== old[i]);
   const line = at < 0 ? now.length : at;
   return `line ${line + 1}:\n  committed: ${old[line] ?? '(end)'}\n  generated: ${now[line] ?? '(end)'}`;
+}
+
+/** Source and migrations come to the same, seen from both sides: a diff can miss what only one side has. */
+async function sameDatabases({ migrated, declared, dir }: WorkshopOfTwo): Promise<string | undefined> {
+  const missing = await databaseDiff(migrated.dbUrl, declared.dbUrl, dir);
+  if (missing !== '') return `supabase/migrations do not make what supabase/schemas declare; missing:\n${missing}`;
+  const extra = await databaseDiff(declared.dbUrl, migrated.dbUrl, dir);
+  if (extra !== '') return `supabase/schemas do not declare what supabase/migrations make:\n${extra}`;
+  return undefined;
+}
+
+async function widthOfSql(): Promise<string | undefined> {
+  const wide = wideLines();
+  return wide.length === 0 ? undefined : wide.join('\n');
 }
 
 interface Advice {
@@ -112,17 +119,23 @@ interface Advice {
 }
 
 /** Splinter's lints. Of its hints only the index missing on a foreign key is ours: the others speak of a database in use. */
-async function advisors({ supabase, dir }: Workshop): Promise<string | undefined> {
-  const args = ['db', 'advisors', `--remote=${supabase.dbUrl}`, '--level=info', '--output-format=json'];
+async function advisors({ migrated, dir }: WorkshopOfTwo): Promise<string | undefined> {
+  const args = ['db', 'advisors', `--remote=${migrated.dbUrl}`, '--level=info', '--output-format=json'];
   const { code, stdout, stderr } = await run(bin('supabase'), args, { cwd: dir });
   if (code !== 0) return `supabase db advisors failed (${code}): ${stderr}`;
-  const parsed = await parsedFunctions(supabase);
+  const parsed = await parsedFunctions(migrated);
   const found = adviceIn(stdout).filter(
     ({ level, name, metadata }) =>
       (level !== 'INFO' || name === 'unindexed_foreign_keys') &&
       !(name === 'function_search_path_mutable' && parsed.has(`${metadata?.schema}.${metadata?.name}`)),
   );
   return found.length === 0 ? undefined : found.map(({ name, detail }) => `${name}: ${detail}`).join('\n');
+}
+
+async function withClient<T>(dbUrl: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = new pg.Client({ connectionString: dbUrl });
+  await client.connect();
+  return work(client).finally(() => client.end());
 }
 
 /** Functions whose body was parsed when it was defined: no search path can change what they mean. */
@@ -158,7 +171,7 @@ const checkDerived =
     const committed = await readFile(path.join(root, file), 'utf8').catch(() => '');
     const made = await make(workshop);
     if (committed === made) return undefined;
-    return `${file} is not what the migrations make; run npm run generate:database. ${difference(committed, made)}`;
+    return `${file} is not what supabase/schemas make; run npm run generate:database. ${difference(committed, made)}`;
   };
 
 /**
@@ -166,16 +179,16 @@ const checkDerived =
  * @returns how many checks passed and failed; a check that could not be made has failed
  */
 export async function checkDatabase(): Promise<{ passed: number; failed: number }> {
-  const checks: Array<[string, (workshop: Workshop) => Promise<string | undefined>]> = [
-    ...derived.map(([file, make]): [string, (workshop: Workshop) => Promise<string | undefined>] => [
-      file,
-      checkDerived(file, make),
-    ]),
+  const derived = await derivedFiles();
+  const checks: Array<[name: string, check: (workshop: WorkshopOfTwo) => Promise<string | undefined>]> = [
+    ...derived.map(([file, make]): [string, ReturnType<typeof checkDerived>] => [file, checkDerived(file, make)]),
+    ['supabase db diff, both ways', sameDatabases],
+    ['width of SQL', widthOfSql],
     ['supabase db advisors', advisors],
     ['squawk', squawk],
   ];
   const count = { passed: 0, failed: 0 };
-  await withDatabase(async (workshop) => {
+  await withBoth(async (workshop) => {
     for (const [name, check] of checks) {
       const complaint = await check(workshop).catch((error: Error) => error.message);
       count[complaint === undefined ? 'passed' : 'failed'] += 1;
@@ -187,8 +200,8 @@ export async function checkDatabase(): Promise<{ passed: number; failed: number 
 
 /** Writes what is derived. */
 export function generateDatabase(): Promise<void> {
-  return withDatabase(async (workshop) => {
-    for (const [file, make] of derived) {
+  return withDeclared(async (workshop) => {
+    for (const [file, make] of await derivedFiles()) {
       await writeFile(path.join(root, file), await make(workshop));
       process.stdout.write(`wrote ${file}\n`);
     }

@@ -1,4 +1,4 @@
-// Derived from supabase/migrations by `npm run generate:database` (the Supabase CLI): do not edit.
+// Generated from supabase/schemas by `npm run generate:database` (the Supabase CLI): do not edit.
 
 export type Json = string | number | boolean | null | { [key: string]: Json | undefined } | Json[];
 

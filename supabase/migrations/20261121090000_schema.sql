@@ -1,0 +1,5488 @@
+-- Generated from supabase/schemas by `npm run generate:database`: edit the files there.
+
+-- ── schemas/foundation/schema.sql ──
+-- Foundation: the private schema, the roles, and what every role may do by default.
+--
+-- Nothing is granted by default. Every table has row level security. There is one policy per operation, named for what
+-- it permits. A function's grant stands below the function; a table's grants and policies stand in rights.sql of its
+-- domain.
+--
+-- orchestrator    reads everything, writes only through the functions granted to it.
+-- session_worker  knows one session, its own (claims session_id, machine_id, epoch), by a few functions and two reads.
+-- authenticated   members of a tenant read their tenant's rows; the platform API writes on their behalf.
+-- anon            nothing.
+
+-- Function bodies name tables and functions of domains that are applied later. A test checks them all at the end.
+set check_function_bodies = off;
+
+create schema app;
+comment on schema app is 'Helpers of the product that the API does not expose.';
+
+create role orchestrator nologin noinherit;
+create role session_worker nologin noinherit;
+grant orchestrator, session_worker to authenticator;
+grant usage on schema public, app to orchestrator, session_worker, authenticated;
+alter role orchestrator set statement_timeout = '8s';
+alter role session_worker set statement_timeout = '8s';
+
+-- PostgreSQL grants EXECUTE to everybody by default; here no role has it unless a grant names it. This statement must
+-- not say `in schema`: per schema, the default for everybody can only be added to.
+alter default privileges revoke execute on functions from public;
+-- Older hosted projects grant everything new in schema public to the API's roles.
+alter default privileges in schema public revoke execute on functions from anon, authenticated;
+alter default privileges in schema public revoke all on tables from anon, authenticated;
+
+-- ── schemas/foundation/callers.sql ──
+-- Who is calling: what the policies and functions of every domain ask of the request's token.
+
+create function app.claims() returns jsonb
+language sql stable set search_path = '' as $$
+  select coalesce(nullif(current_setting('request.jwt.claims', true), '')::jsonb, '{}'::jsonb)
+$$;
+comment on function app.claims() is
+  'The claims of the request''s token. Custom roles have no access to schema auth on hosted projects.';
+grant execute on function app.claims() to authenticated, orchestrator, session_worker;
+
+create function app.my_tenants(p_roles text[] default array['admin', 'member', 'viewer']) returns setof uuid
+language sql stable security definer set search_path = '' as $$
+  select u.tenant_id from public.tenant_users u
+  where u.role = any (p_roles) and u.user_id = (app.claims() ->> 'sub')::uuid
+$$;
+comment on function app.my_tenants(text[]) is
+  'The tenants the caller belongs to in one of these roles. SECURITY DEFINER, so that the policy of tenant_users does '
+  'not call itself.';
+grant execute on function app.my_tenants(text[]) to authenticated, orchestrator, session_worker;
+
+create function app.worker_session() returns uuid
+language sql stable set search_path = '' as $$ select (app.claims() ->> 'session_id')::uuid $$;
+comment on function app.worker_session() is 'The one session a worker''s token is for.';
+grant execute on function app.worker_session() to session_worker;
+
+create function app.worker_serves(p_session_id uuid) returns boolean
+language sql stable security definer set search_path = '' as $$
+  select exists (select from public.interview_sessions s where s.id = p_session_id and s.id = app.worker_session()
+    and s.machine_id = (app.claims() ->> 'machine_id')::uuid and s.epoch = (app.claims() ->> 'epoch')::integer)
+$$;
+comment on function app.worker_serves(uuid) is 'Whether the calling worker serves this session at its present epoch.';
+grant execute on function app.worker_serves(uuid) to session_worker;
+
+-- ── schemas/foundation/helpers.sql ──
+-- Helpers of every domain.
+
+create function app.interval_ms(p_ms double precision) returns interval
+language sql immutable parallel safe return make_interval(secs => p_ms / 1000.0);
+comment on function app.interval_ms(double precision) is 'Milliseconds as an interval.';
+
+create function app.touch() returns trigger language plpgsql set search_path = '' as $$
+begin
+  new.updated_at := now();
+  return new;
+end $$;
+comment on function app.touch() is 'Keeps updated_at.';
+
+-- ── schemas/foundation/ids.sql ──
+-- Defaults of columns.
+
+create function app.new_candidate() returns uuid
+language sql volatile security definer set search_path = '' as $$ insert into public.candidates default values
+  returning id $$;
+comment on function app.new_candidate() is
+  'A new person. Default of tenant_candidates.candidate_id, so that a tenant names no person but its own.';
+grant execute on function app.new_candidate() to authenticated;
+
+-- ── schemas/tenants/tables.sql ──
+-- Tenants: customer organisations, their Fly apps, their quotas and limits.
+--
+-- Rows apart       Every row that belongs to a tenant carries tenant_id, and row level security is on for every table.
+-- Tenant by name   Every function names its tenant. A row of another tenant is answered as one that does not exist.
+-- Audited act      An administrative act and its audit entry are one transaction. p_by = {actor, remote_address,
+-- request_id}.
+-- Repeatable steps Onboarding and removal are steps that may be repeated: each finds what the one before it left.
+-- Weak lock        A tenant's row is locked FOR NO KEY UPDATE: a stronger lock would stop every insert that refers to
+-- it.
+
+create table public.tenants (
+  id uuid primary key default gen_random_uuid(),
+  name text not null check (char_length(name) between 1 and 200),
+  slug text not null unique check (slug ~ '^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$'),
+  status text not null default 'active' check (status in ('active', 'suspended', 'removing', 'removed')),
+  settings jsonb not null default '{}'::jsonb check (jsonb_typeof(settings) = 'object'),
+  max_live_sessions integer not null default 50 check (max_live_sessions >= 0),
+  max_duration_ms integer not null default 10800000 check (max_duration_ms between 60000 and 10800000),
+  allowed_regions text[] check (allowed_regions is null or cardinality(allowed_regions) > 0),
+  allowed_origins text[] not null default '{}',
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  starts_per_minute integer check (starts_per_minute >= 1),
+  max_standby integer not null default 0 check (max_standby >= 0),
+  require_consent boolean not null default false,
+  consent_text_version text check (char_length(consent_text_version) between 1 and 100),
+  transcript_days integer check (transcript_days >= 1),
+  video_days integer check (video_days >= 1),
+  audit_days integer check (audit_days >= 30),
+  constraint required_consent_has_a_text check (not require_consent or consent_text_version is not null)
+);
+comment on table public.tenants is 'Customer organisations. Each has its own Fly apps, network, keys, quotas and rows.';
+comment on column public.tenants.name is 'As people call it.';
+comment on column public.tenants.slug is 'Short name used in names of Fly apps and networks.';
+comment on column public.tenants.status is 'active, suspended (nothing starts), removing, removed.';
+comment on column public.tenants.settings is 'Tenant-wide defaults, such as the interviewer template. Never secrets.';
+comment on column public.tenants.max_live_sessions is
+  'Quota: sessions that have not ended, counted atomically in tenant_counters.';
+comment on column public.tenants.max_duration_ms is
+  'Quota: the longest interview a session of this tenant may ask for, milliseconds.';
+comment on column public.tenants.allowed_regions is 'Regions its machines may run in; null means any.';
+comment on column public.tenants.allowed_origins is
+  'Browser origins that may open a candidate''s socket; empty means any.';
+comment on column public.tenants.starts_per_minute is
+  'Quota: sessions that may be started in a minute, drawn in tenant_counters; null means no limit.';
+comment on column public.tenants.max_standby is 'Quota: the sum of the ceilings of its pools, machines.';
+comment on column public.tenants.require_consent is
+  'Whether an interview may start only after the candidate''s recorded consent. Copied by new sessions.';
+comment on column public.tenants.consent_text_version is 'The tenant''s name for the text its candidates consent to.';
+comment on column public.tenants.transcript_days is
+  'Transcripts and results are erased this many days after a session''s end; null keeps them.';
+comment on column public.tenants.video_days is
+  'Recordings are deleted this many days after a session''s end; null keeps them.';
+comment on column public.tenants.audit_days is
+  'Audit entries are deleted after this many days, at least 30; null keeps them.';
+create trigger touch before update on public.tenants for each row execute function app.touch();
+
+create table public.tenant_counters (
+  tenant_id uuid primary key references public.tenants (id) on delete cascade,
+  live_sessions integer not null default 0 check (live_sessions >= 0),
+  next_start_at timestamptz not null default '-infinity'
+);
+comment on table public.tenant_counters is
+  'Hot counters of a tenant, apart from its row: locked by every creation and ending of a session.';
+comment on column public.tenant_counters.live_sessions is 'Sessions that have not ended.';
+comment on column public.tenant_counters.next_start_at is
+  'GCRA of starts_per_minute: the theoretical arrival time of the next start.';
+
+create table public.tenant_apps (
+  name text primary key check (name ~ '^[a-z0-9][a-z0-9-]{0,61}[a-z0-9]$'),
+  tenant_id uuid not null references public.tenants (id),
+  network text not null,
+  status text not null default 'planned' check (status in ('planned', 'ready', 'removing', 'removed')),
+  creates_per_second numeric not null default 1 check (creates_per_second > 0),
+  create_burst integer not null default 3 check (create_burst >= 1),
+  next_create_at timestamptz not null default '-infinity',
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  next_list_at timestamptz not null default '-infinity'
+);
+comment on table public.tenant_apps is
+  'Fly apps of a tenant. Several multiply its create rate, which Fly limits per app.';
+comment on column public.tenant_apps.name is 'Name of the app at Fly.';
+comment on column public.tenant_apps.network is 'Name of the private network the app was created on; immutable at Fly.';
+comment on column public.tenant_apps.status is 'planned (being made), ready, removing, removed.';
+comment on column public.tenant_apps.creates_per_second is 'Fly''s documented limit: 1 create per second and app.';
+comment on column public.tenant_apps.create_burst is 'Fly''s documented short-term burst: 3.';
+comment on column public.tenant_apps.next_create_at is
+  'GCRA: the theoretical arrival time of the next create; every orchestrator draws from this row.';
+comment on column public.tenant_apps.next_list_at is
+  'GCRA of list requests, which Fly limits per app too: every orchestrator draws from this row.';
+create index tenant_apps_tenant on public.tenant_apps (tenant_id) where status = 'ready';
+create trigger touch before update on public.tenant_apps for each row execute function app.touch();
+
+-- Unlogged: after a crash every limit starts afresh, which harms nobody and saves the log.
+create unlogged table public.rate_limits (
+  scope text primary key check (char_length(scope) between 1 and 200),
+  next_at timestamptz not null
+);
+comment on table public.rate_limits is
+  'GCRA of limits that all orchestrators share, one row per scope such as key:<id> or tenant:<id>.';
+comment on column public.rate_limits.scope is 'What is limited.';
+comment on column public.rate_limits.next_at is 'Theoretical arrival time of the next request.';
+
+-- ── schemas/access/tables.sql ──
+-- Access: members of a tenant, API keys, credentials at providers, invitations.
+--
+-- Nothing readable   A secret is stored hashed, or encrypted with the id of its key; never in plain text.
+
+create table public.tenant_users (
+  tenant_id uuid not null references public.tenants (id) on delete cascade,
+  user_id uuid not null references auth.users (id) on delete cascade,
+  role text not null default 'member' check (role in ('admin', 'member', 'viewer')),
+  created_at timestamptz not null default now(),
+  primary key (tenant_id, user_id)
+);
+comment on table public.tenant_users is 'Who belongs to a tenant, and as what: admin, member or viewer.';
+comment on column public.tenant_users.user_id is 'A user of Supabase Auth.';
+comment on column public.tenant_users.role is
+  'viewer reads; member also writes candidates and positions; admin also manages users.';
+create index tenant_users_user on public.tenant_users (user_id);
+
+create table public.api_keys (
+  id uuid primary key default gen_random_uuid(),
+  tenant_id uuid not null references public.tenants (id) on delete cascade,
+  name text not null check (char_length(name) between 1 and 200),
+  prefix text not null,
+  key_hash text not null unique check (key_hash ~ '^[0-9a-f]{64}$'),
+  scopes text[] not null default '{sessions:read,sessions:write}',
+  created_by uuid,
+  created_at timestamptz not null default now(),
+  expires_at timestamptz,
+  revoked_at timestamptz,
+  replaced_by uuid references public.api_keys (id) on delete set null
+);
+comment on table public.api_keys is
+  'A tenant''s keys for the platform API. The key itself is shown once and never stored.';
+comment on column public.api_keys.name is 'The tenant''s name for it.';
+comment on column public.api_keys.prefix is 'The key''s first characters, to recognise it by.';
+comment on column public.api_keys.key_hash is
+  'SHA-256 of the key, hex. The key has 256 bits of entropy, so no slow hash is needed.';
+comment on column public.api_keys.scopes is 'What it may be used for, such as sessions:read.';
+comment on column public.api_keys.created_by is 'The user who made it, if a user did.';
+comment on column public.api_keys.expires_at is 'From then on it is refused; null means never.';
+comment on column public.api_keys.revoked_at is 'From then on it is refused.';
+comment on column public.api_keys.replaced_by is
+  'The key that a rotation made in its place; this one ends at expires_at.';
+create index api_keys_tenant on public.api_keys (tenant_id);
+create index api_keys_replaced_by on public.api_keys (replaced_by) where replaced_by is not null;
+
+create table public.provider_credentials (
+  tenant_id uuid not null references public.tenants (id) on delete cascade,
+  provider text not null check (provider ~ '^[a-z][a-z0-9_]{0,39}$'),
+  ciphertext text not null,
+  key_id text not null check (char_length(key_id) between 1 and 100),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  rotated_at timestamptz,
+  primary key (tenant_id, provider)
+);
+comment on table public.provider_credentials is
+  'A tenant''s own credential at a provider. Read by no role; handed out by app functions to orchestrators alone.';
+comment on column public.provider_credentials.provider is 'Which provider it is for, such as openai.';
+comment on column public.provider_credentials.ciphertext is
+  'AES-256-GCM, bound to tenant and provider; the key is in the orchestrators'' environment.';
+comment on column public.provider_credentials.key_id is 'Which key encrypted it: rotation looks for the others.';
+comment on column public.provider_credentials.rotated_at is 'When it was last encrypted again under another key.';
+create index provider_credentials_key on public.provider_credentials (key_id);
+create trigger touch before update on public.provider_credentials for each row execute function app.touch();
+
+-- ── schemas/people/tables.sql ──
+-- People: candidates, positions, consent, erasure and retention of personal data.
+--
+-- Own data only   What a tenant knows of a candidate is on tenant_candidates. An e-mail is unique within a tenant, not
+-- across.
+--                 Erasing touches the tenant's own rows alone; another tenant that knows the same person keeps its
+-- data.
+-- Skeleton        A session outlives its candidate's erasure with times, region, ending, usage and cost, which
+-- accounting
+--                 needs. No name, no spoken word and no note of the platform remain.
+-- Erased is final What was erased does not come back: late writers are refused with PT410.
+
+create table public.candidates (
+  id uuid primary key default gen_random_uuid(),
+  created_at timestamptz not null default now()
+);
+comment on table public.candidates is
+  'A person who is interviewed. Everything a tenant knows of them is on tenant_candidates.';
+
+create table public.tenant_candidates (
+  tenant_id uuid not null references public.tenants (id) on delete cascade,
+  candidate_id uuid not null default app.new_candidate() references public.candidates (id) on delete cascade,
+  name text not null check (char_length(name) between 1 and 200),
+  email text check (char_length(email) <= 254),
+  external_id text check (char_length(external_id) <= 200),
+  status text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  erased_at timestamptz,
+  erasure_requested_at timestamptz,
+  erasure_requested_by jsonb,
+  primary key (tenant_id, candidate_id)
+);
+comment on table public.tenant_candidates is
+  'What one tenant knows of a candidate. Two tenants that know the same person see nothing of each other''s.';
+comment on column public.tenant_candidates.candidate_id is 'The person.';
+comment on column public.tenant_candidates.name is 'The person''s name, as this tenant knows it.';
+comment on column public.tenant_candidates.email is 'Unique within the tenant, whatever its case.';
+comment on column public.tenant_candidates.external_id is 'The tenant''s own id of the candidate.';
+comment on column public.tenant_candidates.status is 'The tenant''s own word for where the candidate stands.';
+comment on column public.tenant_candidates.erased_at is
+  'Everything personal was erased; the row remains only for its sessions'' accounting.';
+comment on column public.tenant_candidates.erasure_requested_at is
+  'Somebody asked for erasure; it is carried out as soon as the candidate''s sessions have ended.';
+comment on column public.tenant_candidates.erasure_requested_by is
+  'Who asked: {actor, remote_address, request_id}, for the audit log.';
+create unique index tenant_candidates_email on public.tenant_candidates (tenant_id, lower(email))
+  where email is not null;
+create unique index tenant_candidates_external on public.tenant_candidates (tenant_id, external_id)
+  where external_id is not null;
+create index tenant_candidates_candidate on public.tenant_candidates (candidate_id);
+create index tenant_candidates_newest on public.tenant_candidates (tenant_id, created_at desc, candidate_id desc);
+create index tenant_candidates_to_erase on public.tenant_candidates (erasure_requested_at)
+  where erasure_requested_at is not null and erased_at is null;
+create trigger touch before update on public.tenant_candidates for each row execute function app.touch();
+
+create table public.positions (
+  id uuid primary key default gen_random_uuid(),
+  tenant_id uuid not null references public.tenants (id) on delete cascade,
+  title text not null check (char_length(title) between 1 and 200),
+  description text check (char_length(description) <= 10000),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  unique (tenant_id, id)
+);
+comment on table public.positions is 'Openings a tenant interviews for.';
+comment on column public.positions.title is 'What the opening is called.';
+comment on column public.positions.description is
+  'What the interviewer is told about it. Never expected answers: a candidate can read it.';
+create index positions_newest on public.positions (tenant_id, created_at desc, id desc);
+create trigger touch before update on public.positions for each row execute function app.touch();
+
+-- ── schemas/sessions/tables.sql ──
+-- Sessions: one interview each, from its creation to its ending.
+--
+-- One writer      interview_sessions.status is written by app.move_session alone (app.store_creations writes the first
+-- one).
+--                 state_rank may only grow; a move that changes nothing is an ordinary answer.
+-- Lock order      Sessions by id, then their machines, then tenant_counters. A creation locks the counter first and
+-- may:
+--                 after it, it locks only rows that no other transaction knows yet.
+-- Epoch lock      A change of epoch takes the session FOR UPDATE. A transcript write takes it FOR SHARE and checks the
+-- epoch,
+--                 so no write of an old epoch can follow.
+-- Database clock  All times are the database's clock: callers pass durations, never timestamps.
+-- Event in place  An event is appended in the transaction that makes it true, in commit order per session.
+-- Counted place   counted says whether a session holds a place in its tenant's live sessions. Scheduled and queued
+-- sessions
+--                 hold none; they take one when they begin, under the lock of the counter.
+-- Known by code   What a candidate's browser may do is decided by its invitation or its transcript token alone.
+-- Copied rules    A session copies the rules of its tenant when it is made: a later change of the rules does not reach
+-- it.
+
+-- A body that is parsed when it is defined needs no search_path, and is inlined: checks call this a dozen times a
+-- session.
+create function app.rank_of(p_status text) returns smallint
+language sql immutable parallel safe
+  return case p_status
+    when 'scheduled' then 10 when 'pending' then 20 when 'provisioning' then 30 when 'ready' then 40
+    when 'connecting' then 50 when 'in_progress' then 60 when 'finalizing' then 70
+    when 'completed' then 90 when 'disconnected' then 90 when 'failed' then 90 when 'expired' then 90
+      when 'cancelled' then 90
+  end::smallint;
+comment on function app.rank_of(text) is
+  'Rank of a session status; null for a word that is none. Same as sessionRanks in shared/src/session/states.ts.';
+grant execute on function app.rank_of(text) to authenticated, orchestrator, session_worker;
+
+create table public.interview_sessions (
+  id uuid primary key default gen_random_uuid(),
+  tenant_id uuid not null references public.tenants (id),
+  candidate_id uuid not null references public.candidates (id),
+  position_id uuid not null,
+  user_id uuid references auth.users (id) on delete set null,
+  api_key_id uuid references public.api_keys (id) on delete set null,
+  status text not null default 'pending' check (app.rank_of(status) is not null),
+  state_rank smallint not null generated always as (app.rank_of(status)) stored,
+  outcome text check (outcome in ('completed', 'disconnected', 'failed', 'expired', 'cancelled')),
+  reason text,
+  presence text not null default 'absent' check (presence in ('absent', 'present', 'lost')),
+  settings jsonb not null default '{}'::jsonb check (jsonb_typeof(settings) = 'object'),
+  metadata jsonb not null default '{}'::jsonb check (jsonb_typeof(metadata) = 'object'),
+  regions text[] not null default '{}',
+  region text,
+  region_reason text,
+  epoch integer not null default 0 check (epoch >= 0),
+  machine_id uuid,
+  fly_machine_id text,
+  simulated boolean not null default false,
+  max_duration_ms integer not null default 3000000 check (max_duration_ms between 1000 and 10800000),
+  end_requested_at timestamptz,
+  transcript_revision integer not null default 0,
+  transcript_complete boolean not null default false,
+  video_recording_id text,
+  video_recording_url text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  expires_at timestamptz not null,
+  ready_at timestamptz,
+  started_at timestamptz,
+  completed_at timestamptz,
+  placement text not null default 'now' check (placement in ('now', 'on_join')),
+  admission text not null default 'reject' check (admission in ('reject', 'queue')),
+  scheduled_at timestamptz,
+  consent_text_version text,
+  transcript_erased_at timestamptz,
+  video_erased_at timestamptz,
+  integrity jsonb not null default '{}'::jsonb check (jsonb_typeof(integrity) = 'object'),
+  counted boolean not null default true,
+  queued_at timestamptz,
+  queue_deadline_at timestamptz,
+  foreign key (tenant_id, candidate_id) references public.tenant_candidates (tenant_id, candidate_id),
+  foreign key (tenant_id, position_id) references public.positions (tenant_id, id),
+  constraint ending_is_whole check ((outcome is null) = (reason is null)),
+  constraint ended_says_why check (app.rank_of(status) < 70 or outcome is not null),
+  constraint outcome_is_status check (app.rank_of(status) < 90 or status = outcome),
+  constraint scheduled_has_a_time check (status <> 'scheduled' or scheduled_at is not null),
+  constraint queued_is_pending check (queue_deadline_at is null or (not counted and queued_at is not null)),
+  constraint reason_is_known check (reason in (
+    'ended_by_candidate', 'interviewer_finished', 'max_duration', 'ended_by_platform', 'operator_stopped',
+    'candidate_never_joined', 'schedule_expired', 'admission_timeout', 'candidate_left', 'worker_lost', 'boot_timeout',
+    'no_capacity', 'quota_exceeded', 'fly_refused', 'provider_auth_failed', 'provider_rate_limited',
+    'provider_unavailable', 'call_not_established', 'transcript_incomplete', 'internal_error'))
+);
+comment on table public.interview_sessions is 'One interview each.';
+comment on column public.interview_sessions.candidate_id is 'Who is interviewed.';
+comment on column public.interview_sessions.position_id is 'What for.';
+comment on column public.interview_sessions.user_id is 'The user who asked for it, if a user did.';
+comment on column public.interview_sessions.api_key_id is 'The key it was asked for with, if one was.';
+comment on column public.interview_sessions.status is
+  'Written by app.move_session alone. An ended session''s status is its outcome.';
+comment on column public.interview_sessions.state_rank is 'Rank of the status; may only grow.';
+comment on column public.interview_sessions.outcome is
+  'How it ended: completed, disconnected, failed, expired or cancelled. Decided once.';
+comment on column public.interview_sessions.reason is
+  'Why it ended, decided together with the outcome on entering finalizing.';
+comment on column public.interview_sessions.presence is
+  'Whether the candidate''s socket is there: absent, present or lost.';
+comment on column public.interview_sessions.settings is 'How the interview is led: language, voice, questions.';
+comment on column public.interview_sessions.metadata is 'The platform''s own notes, returned as given.';
+comment on column public.interview_sessions.regions is 'Regions in the order in which they are tried; empty means any.';
+comment on column public.interview_sessions.region is 'Where it runs, or will.';
+comment on column public.interview_sessions.region_reason is
+  'Why the region it runs in was chosen: requested, coordinates, country, edge, default, health, standby or capacity.';
+comment on column public.interview_sessions.epoch is
+  'Fencing number of the assignment: 0 before the first claim, then 1, 2, …';
+comment on column public.interview_sessions.machine_id is 'The machine that holds the assignment, set by its claim.';
+comment on column public.interview_sessions.fly_machine_id is 'Fly''s id of the machine that serves it.';
+comment on column public.interview_sessions.simulated is 'The local voice provider spoke instead of a real one.';
+comment on column public.interview_sessions.max_duration_ms is 'The longest the interview may last, milliseconds.';
+comment on column public.interview_sessions.end_requested_at is
+  'The platform or an operator asked for the end; outcome and reason say which. The worker''s directive.';
+comment on column public.interview_sessions.transcript_revision is 'Grows when entries arrive after the end.';
+comment on column public.interview_sessions.transcript_complete is
+  'The worker said at its end that every entry was stored.';
+comment on column public.interview_sessions.video_recording_id is 'api.video''s id of the whole recording.';
+comment on column public.interview_sessions.video_recording_url is 'Where the whole recording is watched.';
+comment on column public.interview_sessions.expires_at is 'Not used by then, it ends as expired.';
+comment on column public.interview_sessions.ready_at is 'When its worker had claimed it and listened.';
+comment on column public.interview_sessions.started_at is 'When the first SDP offer was answered.';
+comment on column public.interview_sessions.completed_at is 'When it ended, whatever the outcome.';
+comment on column public.interview_sessions.placement is
+  'now: a machine is asked for at once. on_join: the candidate''s arrival decides the region.';
+comment on column public.interview_sessions.admission is
+  'At the tenant''s limit: reject the session, or queue it as pending.';
+comment on column public.interview_sessions.scheduled_at is 'When the interview is due; null means at once.';
+comment on column public.interview_sessions.consent_text_version is
+  'The text the candidate must consent to before the interview starts; null when its tenant asked for none. Copied '
+  'when the session was made.';
+comment on column public.interview_sessions.transcript_erased_at is
+  'Transcript and results were erased, by request or by retention. Nothing may be stored again.';
+comment on column public.interview_sessions.video_erased_at is
+  'The recordings were given to video_deletions. None may be stored again.';
+comment on column public.interview_sessions.integrity is
+  'What the worker saw that nobody on our side did: kind → how often. Written by flag_integrity alone.';
+comment on column public.interview_sessions.counted is
+  'It holds a place in its tenant''s live sessions. Scheduled and queued ones do not.';
+comment on column public.interview_sessions.queued_at is 'When it joined its tenant''s queue: its order there.';
+comment on column public.interview_sessions.queue_deadline_at is
+  'Not null while it waits in the queue: not admitted by then, it ends with admission_timeout.';
+create index interview_sessions_tenant on public.interview_sessions (tenant_id, created_at desc, id);
+create index interview_sessions_live on public.interview_sessions (expires_at) where state_rank < 90;
+create index interview_sessions_candidate on public.interview_sessions (candidate_id);
+create index interview_sessions_position on public.interview_sessions (tenant_id, position_id);
+create index interview_sessions_user on public.interview_sessions (user_id) where user_id is not null;
+create index interview_sessions_api_key on public.interview_sessions (api_key_id) where api_key_id is not null;
+create index interview_sessions_machine on public.interview_sessions (machine_id) where machine_id is not null;
+create index interview_sessions_scheduled on public.interview_sessions (scheduled_at) where status = 'scheduled';
+create index interview_sessions_transcript_kept on public.interview_sessions (tenant_id, completed_at)
+  where state_rank >= 90 and transcript_erased_at is null;
+create index interview_sessions_video_kept on public.interview_sessions (tenant_id, completed_at)
+  where state_rank >= 90 and video_erased_at is null;
+create index interview_sessions_of_candidate on public.interview_sessions (tenant_id, candidate_id);
+create index interview_sessions_queue on public.interview_sessions (tenant_id, queued_at)
+  where queue_deadline_at is not null;
+create trigger touch before update on public.interview_sessions for each row execute function app.touch();
+
+create table public.session_events (
+  id bigint generated always as identity primary key,
+  session_id uuid not null references public.interview_sessions (id) on delete cascade,
+  tenant_id uuid not null references public.tenants (id),
+  type text not null,
+  data jsonb not null default '{}'::jsonb,
+  created_at timestamptz not null default clock_timestamp()
+);
+comment on table public.session_events is 'What happened to a session, in commit order per session. Append-only.';
+comment on column public.session_events.session_id is 'What it happened to.';
+comment on column public.session_events.type is 'What happened, such as session.ready or machine.created.';
+comment on column public.session_events.data is 'Its particulars. Ids and words of closed lists, never personal data.';
+create index session_events_session on public.session_events (session_id, id);
+create index session_events_tenant on public.session_events (tenant_id, id);
+
+create table public.idempotency_keys (
+  tenant_id uuid not null references public.tenants (id) on delete cascade,
+  key text not null check (char_length(key) between 1 and 255),
+  body_hash text not null,
+  session_id uuid not null references public.interview_sessions (id) on delete cascade,
+  created_at timestamptz not null default now(),
+  primary key (tenant_id, key)
+);
+comment on table public.idempotency_keys is
+  'Idempotency-Key of POST /api/sessions: the session it made and a hash of the body. Tokens are minted again, never '
+  'stored.';
+comment on column public.idempotency_keys.key is 'The header''s value.';
+comment on column public.idempotency_keys.body_hash is
+  'SHA-256 of the body: the same key with another body is refused.';
+comment on column public.idempotency_keys.session_id is 'The session it made.';
+create index idempotency_keys_session on public.idempotency_keys (session_id);
+
+create table public.session_invitations (
+  id uuid primary key default gen_random_uuid(),
+  session_id uuid not null references public.interview_sessions (id) on delete cascade,
+  tenant_id uuid not null references public.tenants (id),
+  code_hash text not null unique check (code_hash ~ '^[0-9a-f]{64}$'),
+  browser_hash text check (browser_hash ~ '^[0-9a-f]{64}$'),
+  created_at timestamptz not null default now(),
+  expires_at timestamptz not null,
+  used_at timestamptz,
+  revoked_at timestamptz,
+  replaces uuid references public.session_invitations (id) on delete set null
+);
+comment on table public.session_invitations is
+  'One-time codes that a candidate''s browser exchanges for a join token. Only the hash of a code is stored.';
+comment on column public.session_invitations.session_id is 'What it invites to.';
+comment on column public.session_invitations.code_hash is 'SHA-256 of the code, hex.';
+comment on column public.session_invitations.browser_hash is
+  'Hash of the browser''s own secret that used the code first: it may use it again, another may not.';
+comment on column public.session_invitations.expires_at is 'From then on it is refused.';
+comment on column public.session_invitations.used_at is 'When a browser first exchanged it.';
+comment on column public.session_invitations.revoked_at is 'From then on it is refused.';
+comment on column public.session_invitations.replaces is 'The invitation that was sent again as this one, and revoked.';
+create index session_invitations_session on public.session_invitations (session_id);
+create index session_invitations_tenant on public.session_invitations (tenant_id);
+create index session_invitations_replaces on public.session_invitations (replaces) where replaces is not null;
+
+create table public.consents (
+  id uuid primary key default gen_random_uuid(),
+  tenant_id uuid not null references public.tenants (id),
+  session_id uuid not null unique references public.interview_sessions (id) on delete cascade,
+  candidate_id uuid not null references public.candidates (id),
+  text_version text not null check (char_length(text_version) between 1 and 100),
+  remote_address_hash text check (remote_address_hash ~ '^[0-9a-f]{64}$'),
+  given_at timestamptz not null default clock_timestamp()
+);
+comment on table public.consents is
+  'What a candidate consented to, when, for which session. Erased with the candidate.';
+comment on column public.consents.session_id is 'The one session it is for.';
+comment on column public.consents.candidate_id is 'Who consented.';
+comment on column public.consents.text_version is 'Version of the text that was shown.';
+comment on column public.consents.remote_address_hash is
+  'Keyed hash of the address it came from: comparable as evidence, not readable.';
+comment on column public.consents.given_at is 'When, on the database''s clock.';
+create index consents_tenant on public.consents (tenant_id);
+create index consents_candidate on public.consents (candidate_id);
+
+-- ── schemas/machines/tables.sql ──
+-- Machines: the lives of VMs, from the intent to create one to its bill.
+--
+-- Served once      machines.session_id is written once: a machine serves at most one session, ever.
+-- Assignment kept  The machine that holds the assignment keeps it while it is claimed. The assignment passes to the
+-- next claim
+--                  once that machine is draining or further. An expired lease alone moves nothing.
+-- Second boot      A machine that Fly migrated boots again under its name with another nonce. Its row lives on at the
+-- next
+--                  epoch when the earlier boot handed over, or has been silent for a whole lease; until then the new
+-- boot is
+--                  told to ask again. If both boots were alive, the epoch fences the earlier.
+-- Judged at epoch  A machine is judged at its epoch: a claim in between makes the judgement stale.
+-- Next attempt     A session whose machines have all left and whose end is not decided gets its next attempt in the
+--                  transaction that takes the last one away. settle_sessions finds those that a crash left without one.
+-- Lost lives       Attempts are bounded by lost lives: machines that came to exist and ended without a hand-over.
+
+create table public.machines (
+  id uuid primary key default gen_random_uuid(),
+  tenant_id uuid not null references public.tenants (id),
+  session_id uuid references public.interview_sessions (id),
+  app_name text not null references public.tenant_apps (name),
+  name text not null unique generated always as ('gr-' || id::text) stored,
+  fly_machine_id text,
+  region text not null,
+  image text not null,
+  state text not null default 'reserved' check (state in ('reserved', 'created', 'started', 'claimed', 'draining',
+    'destroying', 'destroyed')),
+  state_rank smallint not null generated always as (case state when 'reserved' then 10 when 'created' then 20
+    when 'started' then 30
+    when 'claimed' then 40 when 'draining' then 50 when 'destroying' then 60 else 70 end::smallint) stored,
+  reason text,
+  epoch integer,
+  boot_nonce text,
+  attempt integer not null default 1 check (attempt >= 1),
+  not_before timestamptz not null default now(),
+  taken_by uuid,
+  taken_until timestamptz,
+  fly_request_id text,
+  reserved_at timestamptz not null default now(),
+  created_at timestamptz,
+  started_at timestamptz,
+  claimed_at timestamptz,
+  draining_at timestamptz,
+  destroying_at timestamptz,
+  destroyed_at timestamptz,
+  last_heartbeat_at timestamptz,
+  lease_expires_at timestamptz,
+  hard_deadline_at timestamptz,
+  first_absent_at timestamptz,
+  rss_bytes bigint,
+  unsaved_entries integer,
+  assigned_at timestamptz,
+  start_requested_at timestamptz,
+  billed_at timestamptz,
+  host_bad_since timestamptz,
+  unreachable_since timestamptz,
+  constraint ended_machine_says_why check (state not in ('draining', 'destroying', 'destroyed') or reason is not null),
+  constraint machine_reason_is_known check (reason in (
+    'session_ended', 'session_gone', 'worker_exited', 'worker_lost', 'boot_timeout', 'create_failed', 'start_failed',
+    'superseded', 'handed_over', 'host_lost', 'unreachable', 'hard_deadline', 'orphan', 'image_replaced', 'pool_shrunk',
+    'operator_stopped'))
+);
+comment on table public.machines is 'One life of one VM each; also the intent to create it. Named gr-<id> on Fly.';
+comment on column public.machines.session_id is
+  'Written once: a machine serves at most one session, ever. Null while standby.';
+comment on column public.machines.app_name is 'The Fly app it is in.';
+comment on column public.machines.name is 'Its name at Fly, derived from the row''s id: a second try finds the first.';
+comment on column public.machines.fly_machine_id is
+  'Written by the create''s answer, or by the first claim when that answer was lost.';
+comment on column public.machines.region is 'Where it runs, or was asked for.';
+comment on column public.machines.image is 'Image of the worker, with its digest.';
+comment on column public.machines.state is
+  'reserved, created, started, claimed, draining, destroying, destroyed; only forward.';
+comment on column public.machines.state_rank is 'Rank of the state; may only grow.';
+comment on column public.machines.reason is 'Why its life ended.';
+comment on column public.machines.epoch is 'The epoch its claim took.';
+comment on column public.machines.boot_nonce is
+  'Made by the worker at boot: the same nonce may repeat its claim, another may not.';
+comment on column public.machines.attempt is 'Which try of its session this is: 1, 2, …';
+comment on column public.machines.not_before is 'The time slot of its create, drawn from the app''s rate row.';
+comment on column public.machines.taken_by is
+  'The orchestrator that is executing the intent, until taken_until; then another may.';
+comment on column public.machines.taken_until is 'Until then the intent is taken_by''s; later anybody''s.';
+comment on column public.machines.fly_request_id is 'Fly''s id of the request that made it, for support.';
+comment on column public.machines.reserved_at is 'Phase: the intent was written.';
+comment on column public.machines.started_at is 'Phase: Fly says it runs.';
+comment on column public.machines.claimed_at is 'Phase: its worker claimed a session.';
+comment on column public.machines.draining_at is 'Phase: its worker said its last word.';
+comment on column public.machines.destroying_at is 'Phase: committed before Fly was asked to destroy it.';
+comment on column public.machines.destroyed_at is 'Phase: it is gone, on evidence.';
+comment on column public.machines.last_heartbeat_at is 'When its worker was last heard, as written in batches.';
+comment on column public.machines.lease_expires_at is 'Later its worker is suspected, never condemned.';
+comment on column public.machines.hard_deadline_at is 'After this the reaper destroys it, whatever it is doing.';
+comment on column public.machines.first_absent_at is
+  'When a GET first said it is gone; a second one a grace later makes it evidence.';
+comment on column public.machines.rss_bytes is 'Memory of its worker, bytes, as last heard.';
+comment on column public.machines.unsaved_entries is 'Entries its worker has not yet stored, as last heard.';
+comment on column public.machines.assigned_at is
+  'When a standby machine was given its session; null for one that was made for its session.';
+comment on column public.machines.start_requested_at is 'Fly accepted the start of an assigned standby machine.';
+comment on column public.machines.billed_at is 'Its usage is in machine_usage.';
+comment on column public.machines.host_bad_since is
+  'Since when Fly says that its host is not ok; null while it does not.';
+comment on column public.machines.unreachable_since is 'When a returning browser could first not be connected to it.';
+create index machines_session on public.machines (session_id, attempt);
+create index machines_intents on public.machines (not_before) where state = 'reserved';
+create index machines_alive on public.machines (app_name) where state <> 'destroyed';
+create index machines_fly on public.machines (fly_machine_id) where fly_machine_id is not null;
+create index machines_tenant on public.machines (tenant_id);
+create index machines_standby on public.machines (tenant_id, region, created_at) where session_id is null
+  and state = 'created';
+create index machines_building on public.machines (tenant_id, region) where session_id is null and state = 'reserved';
+create index machines_to_start on public.machines (assigned_at) where state = 'created' and assigned_at is not null;
+create index machines_to_bill on public.machines (destroyed_at) where state = 'destroyed' and billed_at is null
+  and created_at is not null;
+
+create table public.machine_usage (
+  machine_id uuid primary key references public.machines (id) on delete cascade,
+  tenant_id uuid not null references public.tenants (id),
+  session_id uuid references public.interview_sessions (id) on delete set null,
+  region text not null,
+  size text not null,
+  started_seconds numeric not null check (started_seconds >= 0),
+  standby_seconds numeric not null default 0 check (standby_seconds >= 0),
+  cost_usd numeric not null check (cost_usd >= 0),
+  recorded_at timestamptz not null default now(),
+  standby_cost_usd numeric not null default 0 check (standby_cost_usd >= 0)
+);
+comment on table public.machine_usage is 'What a machine used and cost, written once when it is gone.';
+comment on column public.machine_usage.machine_id is 'The machine.';
+comment on column public.machine_usage.session_id is 'The session it served, if any.';
+comment on column public.machine_usage.region is 'Where it ran: prices differ.';
+comment on column public.machine_usage.size is 'Its size, such as shared-cpu-1x:512MB.';
+comment on column public.machine_usage.started_seconds is 'How long it ran.';
+comment on column public.machine_usage.standby_seconds is 'How long it stood by, not running.';
+comment on column public.machine_usage.cost_usd is
+  'What its running cost, US dollars, at the list price of its region and size.';
+comment on column public.machine_usage.recorded_at is 'When this was written.';
+comment on column public.machine_usage.standby_cost_usd is
+  'What its time as standby cost, US dollars; not contained in cost_usd.';
+create index machine_usage_tenant on public.machine_usage (tenant_id, recorded_at);
+create index machine_usage_session on public.machine_usage (session_id);
+
+alter table public.interview_sessions add foreign key (machine_id) references public.machines (id);
+
+-- ── schemas/fleet/tables.sql ──
+-- Fleet: the orchestrators, the duties they share, and the pools they fill.
+--
+-- One holder      A duty is held by at most one orchestrator: a lease on the database's clock with a fence that grows
+-- with each
+--                 change of hands. What a duty destroys or declares gone is written with its fence, in the transaction
+-- that
+--                 checks it: an orchestrator that slept through its lease changes nothing.
+-- Any number      Every tick may run on any number of orchestrators at once: it works under locks that it skips when
+-- another
+--                 holds them, and what it hands out is taken for a while (taken_until).
+-- Skip locked     Standby machines are taken with SKIP LOCKED, nearest region first: two creations never wait for the
+-- same one.
+-- Sessions first  Filling a pool draws a create slot only while no session waits for one, and leaves the burst alone.
+
+create table public.orchestrators (
+  id uuid primary key,
+  url text not null,
+  version text not null,
+  started_at timestamptz not null default clock_timestamp(),
+  last_seen_at timestamptz not null default clock_timestamp(),
+  draining boolean not null default false,
+  worker_image text
+);
+comment on table public.orchestrators is 'Running orchestrators. Leases are judged on the database''s clock alone.';
+comment on column public.orchestrators.url is 'Where it listens.';
+comment on column public.orchestrators.version is 'Version it runs.';
+comment on column public.orchestrators.started_at is 'When it first said it was there.';
+comment on column public.orchestrators.last_seen_at is 'When it last said so.';
+comment on column public.orchestrators.draining is 'It takes no new work.';
+comment on column public.orchestrators.worker_image is
+  'The worker image it was started with. The newest orchestrator''s is the one pools are filled with.';
+
+create table public.pool_policies (
+  tenant_id uuid not null references public.tenants (id) on delete cascade,
+  region text not null check (region ~ '^[a-z]{3}$'),
+  floor integer not null default 0 check (floor >= 0),
+  ceiling integer not null default 0,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  primary key (tenant_id, region),
+  constraint floor_below_ceiling check (floor <= ceiling)
+);
+comment on table public.pool_policies is
+  'How many standby machines a tenant keeps in a region. The target moves between floor and ceiling.';
+comment on column public.pool_policies.region is 'Fly region code.';
+comment on column public.pool_policies.floor is 'Standby machines kept without any demand.';
+comment on column public.pool_policies.ceiling is
+  'The most standby machines, whatever the demand. The sum over regions is bounded by tenants.max_standby.';
+create trigger touch before update on public.pool_policies for each row execute function app.touch();
+
+create table public.duties (
+  name text primary key check (name ~ '^[a-z]+(:[0-9]+)?$'),
+  holder uuid,
+  fence bigint not null default 0 check (fence >= 0),
+  expires_at timestamptz not null default '-infinity'
+);
+comment on table public.duties is
+  'Regular work that one orchestrator does at a time, each a lease on the database''s clock.';
+comment on column public.duties.name is 'What is to be done, with its shard: reconcile:3, housekeeping.';
+comment on column public.duties.holder is 'The orchestrator that holds it; null when it was given back.';
+comment on column public.duties.fence is 'Grows with each change of hands.';
+comment on column public.duties.expires_at is 'The holder''s lease; after this anybody may take it.';
+
+-- ── schemas/conversation/tables.sql ──
+-- Conversation: the realtime calls of a session and the transcript.
+--
+-- Two sources   The sideband's text is trusted and wins; a browser's copy fills gaps and is stored unverified.
+-- Identity      An entry is (session, call ordinal, provider item id). Its place is derived on reading, never stored.
+-- To hang up    A row of realtime_calls without hung_up_at is a call that still has to be hung up.
+
+create table public.realtime_calls (
+  id uuid primary key default gen_random_uuid(),
+  session_id uuid not null references public.interview_sessions (id) on delete cascade,
+  tenant_id uuid not null references public.tenants (id),
+  ordinal integer not null check (ordinal >= 1),
+  epoch integer not null,
+  provider text not null,
+  call_id text,
+  credential_ciphertext text,
+  credential_expires_at timestamptz,
+  opened_at timestamptz not null default now(),
+  answered_at timestamptz,
+  hung_up_at timestamptz,
+  hang_up_attempts integer not null default 0,
+  next_hang_up_at timestamptz,
+  unique (session_id, ordinal)
+);
+comment on table public.realtime_calls is
+  'WebRTC calls between browser and voice provider. A row without hung_up_at is somebody''s debt.';
+comment on column public.realtime_calls.session_id is 'The session it belongs to.';
+comment on column public.realtime_calls.ordinal is 'Which call of its session: 1, 2, …';
+comment on column public.realtime_calls.epoch is 'The epoch that opened it, or last opened it again.';
+comment on column public.realtime_calls.provider is 'Whose call it is.';
+comment on column public.realtime_calls.call_id is 'The provider''s id of the call; null while no offer was answered.';
+comment on column public.realtime_calls.credential_ciphertext is
+  'The ephemeral credential that created the call, AES-256-GCM; only it can hang up. Cleared then.';
+comment on column public.realtime_calls.credential_expires_at is 'When that credential ends by itself.';
+comment on column public.realtime_calls.opened_at is 'When the row was opened, before any offer was sent.';
+comment on column public.realtime_calls.answered_at is 'When the provider answered the offer.';
+comment on column public.realtime_calls.hung_up_at is 'When it was over at the provider; null is a debt.';
+comment on column public.realtime_calls.hang_up_attempts is 'How often the orchestrators tried to hang up.';
+comment on column public.realtime_calls.next_hang_up_at is 'When they try again.';
+create index realtime_calls_open on public.realtime_calls (session_id) where hung_up_at is null;
+create index realtime_calls_tenant on public.realtime_calls (tenant_id);
+
+create table public.transcript_entries (
+  id uuid primary key default gen_random_uuid(),
+  session_id uuid not null references public.interview_sessions (id) on delete cascade,
+  tenant_id uuid not null references public.tenants (id),
+  call_ordinal integer not null check (call_ordinal >= 1),
+  item_id text not null check (char_length(item_id) between 1 and 128),
+  previous_item_id text check (char_length(previous_item_id) <= 128),
+  speaker text not null check (speaker in ('ai', 'candidate')),
+  text text not null check (char_length(text) <= 20000),
+  confidence numeric check (confidence between 0 and 1),
+  start_ms bigint check (start_ms >= 0),
+  end_ms bigint check (end_ms >= 0),
+  interrupted boolean not null default false,
+  verified boolean not null,
+  arrival bigint generated always as identity,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  unique (session_id, call_ordinal, item_id)
+);
+comment on table public.transcript_entries is
+  'What was said. Identity: (session, call ordinal, provider item id). sequence_number is derived on reading.';
+comment on column public.transcript_entries.session_id is 'Identity, with call_ordinal and item_id.';
+comment on column public.transcript_entries.call_ordinal is 'Which call of the session.';
+comment on column public.transcript_entries.item_id is 'The provider''s id of the conversation item.';
+comment on column public.transcript_entries.previous_item_id is
+  'The item before it in the same call, by the provider''s word; null for the first.';
+comment on column public.transcript_entries.speaker is 'ai or candidate.';
+comment on column public.transcript_entries.text is 'What was said. Empty for an item that only holds its place.';
+comment on column public.transcript_entries.confidence is 'The transcriber''s, 0 to 1; null when it gave none.';
+comment on column public.transcript_entries.start_ms is 'When it began, milliseconds since the interview started.';
+comment on column public.transcript_entries.end_ms is 'When it ended, milliseconds since the interview started.';
+comment on column public.transcript_entries.interrupted is
+  'The candidate spoke over it and did not hear it to its end.';
+comment on column public.transcript_entries.verified is
+  'False when the entry is known only from the candidate''s browser.';
+comment on column public.transcript_entries.arrival is
+  'Order of arrival: decides only where the conversation''s own links do not.';
+create index transcript_entries_tenant on public.transcript_entries (tenant_id);
+create trigger touch before update on public.transcript_entries for each row execute function app.touch();
+
+-- ── schemas/results/tables.sql ──
+-- Results: the evaluation of a session as durable work.
+--
+-- Queued here      The database itself queues a result, when its session ends or its transcript grows afterwards.
+-- Fenced take      A take is a lease (next_attempt_at) with a number that only grows (takes). A report with an older
+-- number is
+--                  answered as stale and changes nothing: each revision is recorded once.
+-- Lock order       The session is locked before its result.
+-- Visible failure  A result that is given up has status dead, a failure and an event. It can be run again by hand.
+-- Fresh review     A new evaluation has not been reviewed by anybody.
+
+create table public.interview_results (
+  id uuid primary key default gen_random_uuid(),
+  session_id uuid not null unique references public.interview_sessions (id) on delete cascade,
+  tenant_id uuid not null references public.tenants (id),
+  status text not null default 'pending' check (status in ('pending', 'running', 'done', 'empty', 'dead')),
+  summary text,
+  evaluation jsonb,
+  integrity_flags jsonb not null default '[]'::jsonb,
+  human_reviewed boolean not null default false,
+  transcript_revision integer not null default 0,
+  attempts integer not null default 0,
+  next_attempt_at timestamptz not null default now(),
+  last_error text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  wanted_revision integer not null default 0 check (wanted_revision >= 0),
+  takes integer not null default 0 check (takes >= 0),
+  taken_by uuid,
+  failure text check (failure in ('refused', 'incomplete', 'invalid_answer', 'rejected', 'provider_auth_failed',
+    'provider_rate_limited', 'provider_unavailable', 'interrupted', 'internal_error')),
+  model text,
+  evaluated_at timestamptz,
+  reviewed_by text check (char_length(reviewed_by) between 1 and 200),
+  reviewed_at timestamptz
+);
+comment on table public.interview_results is
+  'Summary and evaluation of a session, made by durable retried work after its end.';
+comment on column public.interview_results.session_id is 'The session it is the result of.';
+comment on column public.interview_results.status is
+  'pending, running, done, empty (nothing was said), dead (given up).';
+comment on column public.interview_results.summary is 'The conversation in prose.';
+comment on column public.interview_results.evaluation is 'The structured evaluation.';
+comment on column public.interview_results.integrity_flags is
+  'What the evaluation itself brought to light, [{kind, count}]. What the worker saw is on the session.';
+comment on column public.interview_results.human_reviewed is 'A person has looked at it.';
+comment on column public.interview_results.transcript_revision is 'The revision of the transcript it was made from.';
+comment on column public.interview_results.attempts is 'Attempts so far.';
+comment on column public.interview_results.next_attempt_at is 'When the next attempt is due.';
+comment on column public.interview_results.last_error is 'What went wrong last.';
+comment on column public.interview_results.wanted_revision is
+  'The revision of the transcript it should be made from; above transcript_revision while that is still to be done.';
+comment on column public.interview_results.takes is
+  'How often it was taken, ever: the fencing number of whoever works at it.';
+comment on column public.interview_results.taken_by is 'The orchestrator that took it last.';
+comment on column public.interview_results.failure is 'Why the last attempt failed; null after one that did not.';
+comment on column public.interview_results.model is 'The model that evaluated; null when none was asked.';
+comment on column public.interview_results.evaluated_at is 'When the summary and evaluation shown were made.';
+comment on column public.interview_results.reviewed_by is
+  'Who reviewed it: a person as the platform names them, or the API key.';
+comment on column public.interview_results.reviewed_at is 'When it was reviewed.';
+create index interview_results_due on public.interview_results (next_attempt_at) where status in ('pending', 'running');
+create index interview_results_tenant on public.interview_results (tenant_id);
+create index interview_results_dead on public.interview_results (updated_at) where status = 'dead';
+create trigger touch before update on public.interview_results for each row execute function app.touch();
+
+-- ── schemas/recordings/tables.sql ──
+-- Recordings: what has to be asked of api.video, as durable work.
+--
+-- Planned here     The database plans a recording when its session becomes ready and closes it when the session ends:
+-- an outage
+--                  of api.video delays the recording and never touches the session.
+-- Row per source   One row per recording, (session, ordinal): a container takes one source only, so a reloaded page
+-- needs the
+--                  next ordinal.
+-- Stored first     The container's id is stored before the token is made. Whatever is made after a session's end is
+-- deleted.
+-- Token sealed     An upload token is stored encrypted, handed out by one function, and cleared when it is deleted. It
+-- always
+--                  expires.
+-- Deleted surely   A recording that must go stays in video_deletions until api.video confirms the deletion, however
+-- late it
+--                  becomes known.
+
+create table public.video_segments (
+  id uuid primary key default gen_random_uuid(),
+  session_id uuid not null references public.interview_sessions (id) on delete cascade,
+  tenant_id uuid not null references public.tenants (id),
+  video_id text not null,
+  url text,
+  start_ms bigint,
+  end_ms bigint,
+  created_at timestamptz not null default now(),
+  unique (session_id, video_id)
+);
+comment on table public.video_segments is 'Recordings of a session at api.video.';
+comment on column public.video_segments.session_id is 'The session it was recorded in.';
+comment on column public.video_segments.video_id is 'api.video''s id of the recording.';
+comment on column public.video_segments.url is 'Where it is watched.';
+comment on column public.video_segments.start_ms is 'When it begins, milliseconds since the interview started.';
+comment on column public.video_segments.end_ms is 'When it ends, milliseconds since the interview started.';
+create index video_segments_tenant on public.video_segments (tenant_id);
+
+create table public.video_deletions (
+  video_id text primary key check (char_length(video_id) between 1 and 200),
+  tenant_id uuid not null references public.tenants (id) on delete cascade,
+  cause text not null check (cause in ('erasure', 'retention')),
+  attempts integer not null default 0 check (attempts >= 0),
+  next_attempt_at timestamptz not null default now(),
+  last_error text,
+  deleted_at timestamptz,
+  created_at timestamptz not null default now()
+);
+comment on table public.video_deletions is
+  'Recordings that must be deleted at api.video. A row without deleted_at is still to be done.';
+comment on column public.video_deletions.video_id is 'api.video''s id of the recording.';
+comment on column public.video_deletions.cause is 'erasure: a candidate asked for it. retention: its time was over.';
+comment on column public.video_deletions.attempts is 'Attempts so far.';
+comment on column public.video_deletions.next_attempt_at is 'When the next attempt is due.';
+comment on column public.video_deletions.last_error is 'What went wrong last.';
+comment on column public.video_deletions.deleted_at is 'api.video confirmed that it is gone.';
+create index video_deletions_due on public.video_deletions (next_attempt_at) where deleted_at is null;
+create index video_deletions_tenant on public.video_deletions (tenant_id);
+
+create table public.video_jobs (
+  session_id uuid not null references public.interview_sessions (id) on delete cascade,
+  ordinal integer not null check (ordinal between 1 and 20),
+  tenant_id uuid not null references public.tenants (id),
+  state text not null default 'wanted' check (state in ('wanted', 'open', 'closing', 'processing', 'done', 'empty',
+    'dead')),
+  video_id text check (char_length(video_id) between 1 and 200),
+  token_ciphertext text,
+  token_expires_at timestamptz,
+  ended_at timestamptz,
+  attempts integer not null default 0 check (attempts >= 0),
+  takes integer not null default 0 check (takes >= 0),
+  next_attempt_at timestamptz not null default now(),
+  failure text check (failure in ('auth_failed', 'rate_limited', 'unavailable', 'rejected', 'never_playable',
+    'internal_error')),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  primary key (session_id, ordinal)
+);
+comment on table public.video_jobs is
+  'Recordings of sessions at api.video and what is still to be done for them: one row per recording, (session, '
+  'ordinal).';
+comment on column public.video_jobs.session_id is 'The session that is recorded.';
+comment on column public.video_jobs.ordinal is
+  'Which recording of the session: 1, then one more for each page that begins anew.';
+comment on column public.video_jobs.tenant_id is 'The tenant of the session.';
+comment on column public.video_jobs.state is
+  'wanted: container and token are to be made. open: the browser may upload. closing: the token is to be deleted. '
+  'processing: uploaded, not playable yet. done, empty (nothing was uploaded), dead (given up).';
+comment on column public.video_jobs.video_id is 'api.video''s id of the private container.';
+comment on column public.video_jobs.token_ciphertext is
+  'The upload token, AES-256-GCM, bound to session and ordinal; cleared when it is deleted.';
+comment on column public.video_jobs.token_expires_at is 'When the token expires at api.video.';
+comment on column public.video_jobs.ended_at is
+  'When the session ended; the last parts may still be under way for a while.';
+comment on column public.video_jobs.attempts is 'Attempts at the present step.';
+comment on column public.video_jobs.takes is
+  'How often it was taken, ever: the fencing number of the one who works at it.';
+comment on column public.video_jobs.next_attempt_at is
+  'When the next attempt is due; the taker moves it forward before it tries.';
+comment on column public.video_jobs.failure is 'Why the last attempt failed.';
+comment on column public.video_jobs.created_at is 'When the recording was planned.';
+comment on column public.video_jobs.updated_at is 'Last change.';
+create index video_jobs_due on public.video_jobs (next_attempt_at) where state in ('wanted', 'closing', 'processing');
+create index video_jobs_tenant on public.video_jobs (tenant_id);
+create unique index video_jobs_video on public.video_jobs (video_id) where video_id is not null;
+create trigger touch before update on public.video_jobs for each row execute function app.touch();
+
+create table public.video_events (
+  body_hash text primary key check (body_hash ~ '^[0-9a-f]{64}$'),
+  session_id uuid not null,
+  ordinal integer not null,
+  type text not null check (char_length(type) between 1 and 100),
+  received_at timestamptz not null default clock_timestamp(),
+  foreign key (session_id, ordinal) references public.video_jobs (session_id, ordinal) on delete cascade
+);
+comment on table public.video_events is
+  'Webhooks of api.video that were heard, each once. They have no id of their own: the hash of the signed body is it.';
+comment on column public.video_events.body_hash is 'SHA-256 of the raw body, hex.';
+comment on column public.video_events.session_id is 'The session it is about.';
+comment on column public.video_events.ordinal is 'Which recording of the session.';
+comment on column public.video_events.type is 'api.video''s type of the event.';
+comment on column public.video_events.received_at is 'When it came first.';
+create index video_events_job on public.video_events (session_id, ordinal);
+
+-- ── schemas/webhooks/tables.sql ──
+-- Webhooks: an outbox that is filled in the transaction that makes an event true, and emptied by any orchestrator.
+--
+-- Session events  A tenant receives events of sessions, candidates, transcripts, results and recordings; none of
+-- machines.
+-- Timed take      A delivery is taken by moving next_attempt_at: when a taker dies, the next one takes it after that
+-- time. A
+--                 report counts only for the attempt it took, so a replay in between is not overwritten.
+-- Ids and states  A payload holds ids and states, no name and no spoken word.
+
+create table public.webhook_endpoints (
+  id uuid primary key default gen_random_uuid(),
+  tenant_id uuid not null references public.tenants (id) on delete cascade,
+  url text not null check (url ~ '^https?://' and char_length(url) <= 2000),
+  events text[] not null default '{}',
+  secret_ciphertext text not null,
+  previous_secret_ciphertext text,
+  previous_secret_until timestamptz,
+  key_id text not null,
+  enabled boolean not null default true,
+  disabled_reason text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now()
+);
+comment on table public.webhook_endpoints is 'Where a tenant wants to hear of its sessions.';
+comment on column public.webhook_endpoints.url is
+  'Passes the SSRF guard each time it is called, not only when it is stored.';
+comment on column public.webhook_endpoints.events is 'Event types it wants; empty means all.';
+comment on column public.webhook_endpoints.secret_ciphertext is
+  'The signing secret (Standard Webhooks), AES-256-GCM; shown once.';
+comment on column public.webhook_endpoints.previous_secret_ciphertext is
+  'The secret before a rotation; deliveries are signed with both until previous_secret_until.';
+comment on column public.webhook_endpoints.previous_secret_until is 'End of the overlap of a rotation.';
+comment on column public.webhook_endpoints.key_id is 'Which key encrypted the secrets.';
+comment on column public.webhook_endpoints.enabled is 'False: nothing is delivered; deliveries that are due wait.';
+comment on column public.webhook_endpoints.disabled_reason is
+  'Why it was switched off: by the tenant, or after failing for too long.';
+create index webhook_endpoints_tenant on public.webhook_endpoints (tenant_id);
+create trigger touch before update on public.webhook_endpoints for each row execute function app.touch();
+
+create table public.webhook_deliveries (
+  id uuid primary key default gen_random_uuid(),
+  tenant_id uuid not null references public.tenants (id) on delete cascade,
+  endpoint_id uuid not null references public.webhook_endpoints (id) on delete cascade,
+  session_id uuid references public.interview_sessions (id) on delete cascade,
+  event_id bigint references public.session_events (id) on delete cascade,
+  type text not null,
+  payload jsonb not null check (jsonb_typeof(payload) = 'object'),
+  status text not null default 'pending' check (status in ('pending', 'delivered', 'dead')),
+  attempts integer not null default 0 check (attempts >= 0),
+  next_attempt_at timestamptz not null default now(),
+  last_status integer,
+  last_error text,
+  delivered_at timestamptz,
+  created_at timestamptz not null default now(),
+  unique (endpoint_id, event_id)
+);
+comment on table public.webhook_deliveries is
+  'Outbox of webhooks: one row per endpoint and event, retried until delivered or dead, replayable.';
+comment on column public.webhook_deliveries.endpoint_id is 'Where it goes.';
+comment on column public.webhook_deliveries.session_id is 'What it is about; null for a test message.';
+comment on column public.webhook_deliveries.event_id is 'The event that caused it; with the endpoint, its identity.';
+comment on column public.webhook_deliveries.type is 'Event type, such as session.ended.';
+comment on column public.webhook_deliveries.payload is
+  'Body as it is signed and sent. Emptied when the candidate is erased.';
+comment on column public.webhook_deliveries.status is 'pending, delivered, or dead after the last attempt.';
+comment on column public.webhook_deliveries.attempts is 'Attempts so far.';
+comment on column public.webhook_deliveries.next_attempt_at is
+  'When it is due; the taker moves it forward before it tries.';
+comment on column public.webhook_deliveries.last_status is
+  'HTTP status of the last attempt; null when there was no answer.';
+comment on column public.webhook_deliveries.last_error is 'What went wrong last, without bodies or secrets.';
+comment on column public.webhook_deliveries.delivered_at is 'When a 2xx came.';
+create index webhook_deliveries_due on public.webhook_deliveries (next_attempt_at) where status = 'pending';
+create index webhook_deliveries_tenant on public.webhook_deliveries (tenant_id, created_at);
+create index webhook_deliveries_session on public.webhook_deliveries (session_id) where session_id is not null;
+create index webhook_deliveries_event on public.webhook_deliveries (event_id) where event_id is not null;
+create index webhook_deliveries_endpoint on public.webhook_deliveries (endpoint_id, created_at desc, id desc);
+
+-- ── schemas/audit/tables.sql ──
+-- Audit: who did what to which tenant.
+
+create table public.audit_log (
+  id bigint generated always as identity primary key,
+  tenant_id uuid references public.tenants (id) on delete cascade,
+  actor text not null,
+  action text not null,
+  target text,
+  outcome text not null check (outcome in ('done', 'refused')),
+  remote_address text,
+  request_id text,
+  details jsonb not null default '{}'::jsonb,
+  created_at timestamptz not null default clock_timestamp()
+);
+comment on table public.audit_log is
+  'Administrative acts and refused credentials: who, what, on what, from where, when, request id. Append-only.';
+comment on column public.audit_log.actor is 'Who: user:<id>, key:<id>, worker:<machine>, operator:<name>, retention.';
+comment on column public.audit_log.action is 'What was done or refused, such as api_key.create.';
+comment on column public.audit_log.target is 'On what.';
+comment on column public.audit_log.outcome is 'done or refused.';
+comment on column public.audit_log.remote_address is 'From where.';
+comment on column public.audit_log.request_id is 'In which request.';
+comment on column public.audit_log.details is 'Particulars. Never secrets.';
+create index audit_log_tenant on public.audit_log (tenant_id, id);
+create index audit_log_age on public.audit_log (tenant_id, created_at);
+
+-- ── schemas/access/api-keys.sql ──
+create function public.authenticate_api_keys(p_hashes text[])
+returns table (key_hash text, key_id uuid, tenant_id uuid, scopes text[], tenant_status text, allowed_regions text[])
+language sql stable security definer set search_path = '' as $$
+  select k.key_hash, k.id, k.tenant_id, k.scopes, t.status, t.allowed_regions
+  from public.api_keys k join public.tenants t on t.id = k.tenant_id
+  where k.key_hash = any (p_hashes) and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
+$$;
+comment on function public.authenticate_api_keys(text[]) is
+  'The valid keys among these hashes, with tenant, scopes and the regions the tenant may use. Takes many at once.';
+grant execute on function public.authenticate_api_keys(text[]) to orchestrator;
+
+create function app.api_key_json(k public.api_keys) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object('id', k.id, 'tenant_id', k.tenant_id, 'name', k.name, 'prefix', k.prefix,
+    'scopes', to_jsonb(k.scopes),
+    'created_by', k.created_by, 'created_at', k.created_at, 'expires_at', k.expires_at, 'revoked_at', k.revoked_at,
+      'replaced_by', k.replaced_by)
+$$;
+comment on function app.api_key_json(public.api_keys) is 'A key as the API shows it: never its hash.';
+
+create function public.create_api_key(p_tenant_id uuid, p_name text, p_prefix text, p_key_hash text, p_scopes text[],
+  p_by jsonb,
+  p_created_by uuid default null, p_expires_ms bigint default null) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  k public.api_keys;
+begin
+  if not exists (select from public.tenants where id = p_tenant_id and status in ('active', 'suspended')) then
+    return jsonb_build_object('kind', 'not_found');
+  end if;
+  insert into public.api_keys (tenant_id, name, prefix, key_hash, scopes, created_by, expires_at)
+    values (p_tenant_id, p_name, p_prefix, p_key_hash, p_scopes, p_created_by,
+      clock_timestamp() + app.interval_ms(p_expires_ms)) returning * into k;
+  perform app.audit(p_by, p_tenant_id, 'api_key.create', k.id::text,
+    jsonb_build_object('prefix', p_prefix, 'scopes', to_jsonb(p_scopes)));
+  return jsonb_build_object('kind', 'created', 'key', app.api_key_json(k));
+end $$;
+comment on function public.create_api_key(uuid, text, text, text, text[], jsonb, uuid, bigint) is
+  'Stores a key''s hash. kind: created, not_found.';
+grant execute on function public.create_api_key(uuid, text, text, text, text[], jsonb, uuid, bigint) to orchestrator;
+
+create function public.rotate_api_key(p_tenant_id uuid, p_key_id uuid, p_prefix text, p_key_hash text,
+  p_overlap_ms bigint, p_by jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  o public.api_keys;
+  k public.api_keys;
+begin
+  select * into o from public.api_keys where id = p_key_id and tenant_id = p_tenant_id for update;
+  if not found or o.revoked_at is not null or o.expires_at <= clock_timestamp() then
+    return jsonb_build_object('kind', 'not_found');
+  end if;
+  if o.replaced_by is not null then
+    return jsonb_build_object('kind', 'already_rotated', 'replaced_by', o.replaced_by);
+  end if;
+  insert into public.api_keys (tenant_id, name, prefix, key_hash, scopes, created_by, expires_at)
+    values (p_tenant_id, o.name, p_prefix, p_key_hash, o.scopes, o.created_by, o.expires_at) returning * into k;
+  update public.api_keys set replaced_by = k.id,
+    expires_at = least(expires_at, clock_timestamp() + app.interval_ms(p_overlap_ms))
+    where id = o.id returning * into o;
+  perform app.audit(p_by, p_tenant_id, 'api_key.rotate', o.id::text, jsonb_build_object('replaced_by', k.id));
+  return jsonb_build_object('kind', 'rotated', 'key', app.api_key_json(k), 'previous', app.api_key_json(o));
+end $$;
+comment on function public.rotate_api_key(uuid, uuid, text, text, bigint, jsonb) is
+  'A new key in place of an old one, which goes on for p_overlap_ms at most. kind: rotated, already_rotated, '
+  'not_found (also: revoked, expired).';
+grant execute on function public.rotate_api_key(uuid, uuid, text, text, bigint, jsonb) to orchestrator;
+
+create function public.revoke_api_key(p_tenant_id uuid, p_key_id uuid, p_by jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  k public.api_keys;
+begin
+  select * into k from public.api_keys where id = p_key_id and tenant_id = p_tenant_id for update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if k.revoked_at is null then
+    update public.api_keys set revoked_at = clock_timestamp() where id = k.id returning * into k;
+    perform app.audit(p_by, p_tenant_id, 'api_key.revoke', k.id::text);
+  end if;
+  return jsonb_build_object('kind', 'revoked', 'key', app.api_key_json(k));
+end $$;
+comment on function public.revoke_api_key(uuid, uuid, jsonb) is
+  'From the commit on the key is refused; a second time changes nothing. kind: revoked, not_found.';
+grant execute on function public.revoke_api_key(uuid, uuid, jsonb) to orchestrator;
+
+create function public.list_api_keys(p_tenant_id uuid) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(app.api_key_json(k) order by k.created_at desc, k.id), '[]') from public.api_keys k
+    where k.tenant_id = p_tenant_id
+$$;
+comment on function public.list_api_keys(uuid) is 'A tenant''s keys, revoked and expired ones too, newest first.';
+grant execute on function public.list_api_keys(uuid) to orchestrator;
+
+-- ── schemas/access/members.sql ──
+create function public.tenants_of_user(p_user_id uuid) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('tenant_id', t.id, 'slug', t.slug, 'name', t.name, 'status', t.status,
+    'role', u.role,
+    'allowed_regions', t.allowed_regions) order by t.slug), '[]')
+  from public.tenant_users u join public.tenants t on t.id = u.tenant_id
+  where u.user_id = p_user_id and t.status in ('active', 'suspended')
+$$;
+comment on function public.tenants_of_user(uuid) is
+  'The tenants a user belongs to, with the user''s role in each. Read on every request: a role in a token would '
+  'outlive its withdrawal.';
+grant execute on function public.tenants_of_user(uuid) to orchestrator;
+
+create function public.put_tenant_user(p_tenant_id uuid, p_user_id uuid, p_role text, p_by jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+begin
+  if not exists (select from public.tenants where id = p_tenant_id and status in ('active', 'suspended')) then
+    return jsonb_build_object('kind', 'not_found');
+  end if;
+  insert into public.tenant_users (tenant_id, user_id, role) values (p_tenant_id, p_user_id, p_role)
+    on conflict (tenant_id, user_id) do update set role = excluded.role;
+  perform app.audit(p_by, p_tenant_id, 'member.put', p_user_id::text, jsonb_build_object('role', p_role));
+  return jsonb_build_object('kind', 'updated');
+exception when foreign_key_violation then
+  return jsonb_build_object('kind', 'user_not_found');
+end $$;
+comment on function public.put_tenant_user(uuid, uuid, text, jsonb) is
+  'Makes a user a member of a tenant, or changes the role. kind: updated, user_not_found, not_found.';
+grant execute on function public.put_tenant_user(uuid, uuid, text, jsonb) to orchestrator;
+
+create function public.remove_tenant_user(p_tenant_id uuid, p_user_id uuid, p_by jsonb) returns boolean
+language plpgsql security definer set search_path = '' as $$
+begin
+  delete from public.tenant_users where tenant_id = p_tenant_id and user_id = p_user_id;
+  if not found then return false; end if;
+  perform app.audit(p_by, p_tenant_id, 'member.remove', p_user_id::text);
+  return true;
+end $$;
+comment on function public.remove_tenant_user(uuid, uuid, jsonb) is 'Ends a membership; false when there was none.';
+grant execute on function public.remove_tenant_user(uuid, uuid, jsonb) to orchestrator;
+
+create function app.audit_member_change() returns trigger language plpgsql security definer set search_path = '' as $$
+declare
+  v_row public.tenant_users := case tg_op when 'DELETE' then old else new end;
+begin
+  -- The API's own functions write the audit entry with the request's details. A membership that is deleted with its
+  -- user or tenant is no act of anybody.
+  if app.claims() ->> 'role' = 'authenticated' then
+    perform app.audit(jsonb_build_object('actor', 'user:' || (app.claims() ->> 'sub')), v_row.tenant_id,
+      case tg_op when 'DELETE' then 'member.remove' else 'member.put' end, v_row.user_id::text,
+        jsonb_build_object('role', v_row.role));
+  end if;
+  return null;
+end $$;
+comment on function app.audit_member_change() is 'Audits what admins do to memberships directly.';
+create trigger audit_member_change after insert or update
+  or delete on public.tenant_users for each row execute function app.audit_member_change();
+
+-- ── schemas/access/provider-credentials.sql ──
+create function public.put_provider_credential(p_tenant_id uuid, p_provider text, p_ciphertext text, p_key_id text,
+  p_by jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+begin
+  if not exists (select from public.tenants where id = p_tenant_id and status in ('active', 'suspended')) then
+    return jsonb_build_object('kind', 'not_found');
+  end if;
+  insert into public.provider_credentials (tenant_id, provider, ciphertext, key_id)
+    values (p_tenant_id, p_provider, p_ciphertext, p_key_id)
+    on conflict (tenant_id, provider) do update set ciphertext = excluded.ciphertext, key_id = excluded.key_id,
+      rotated_at = null;
+  perform app.audit(p_by, p_tenant_id, 'provider_credential.put', p_provider);
+  return jsonb_build_object('kind', 'stored');
+end $$;
+comment on function public.put_provider_credential(uuid, text, text, text, jsonb) is
+  'Stores a tenant''s credential, encrypted by the caller. kind: stored, not_found.';
+grant execute on function public.put_provider_credential(uuid, text, text, text, jsonb) to orchestrator;
+
+create function public.get_provider_credential(p_tenant_id uuid, p_provider text) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select jsonb_build_object('ciphertext', c.ciphertext, 'key_id', c.key_id) from public.provider_credentials c
+  where c.tenant_id = p_tenant_id and c.provider = p_provider
+$$;
+comment on function public.get_provider_credential(uuid, text) is
+  'The encrypted credential for a call that is being made; null when the tenant brought none.';
+grant execute on function public.get_provider_credential(uuid, text) to orchestrator;
+
+create function public.list_provider_credentials(p_tenant_id uuid) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('provider', c.provider, 'created_at', c.created_at,
+    'updated_at', c.updated_at) order by c.provider), '[]')
+  from public.provider_credentials c where c.tenant_id = p_tenant_id
+$$;
+comment on function public.list_provider_credentials(uuid) is
+  'Which credentials a tenant brought. Never the credentials.';
+grant execute on function public.list_provider_credentials(uuid) to orchestrator;
+
+create function public.provider_credentials_to_rotate(p_key_id text, p_limit integer default 100) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('tenant_id', x.tenant_id, 'provider', x.provider,
+    'ciphertext', x.ciphertext, 'key_id', x.key_id)), '[]')
+  from (select * from public.provider_credentials where key_id <> p_key_id order by tenant_id, provider limit p_limit) x
+$$;
+comment on function public.provider_credentials_to_rotate(text, integer) is
+  'Credentials that are not yet encrypted under this key.';
+grant execute on function public.provider_credentials_to_rotate(text, integer) to orchestrator;
+
+create function public.rotate_provider_credential(p_tenant_id uuid, p_provider text, p_old_ciphertext text,
+  p_ciphertext text, p_key_id text)
+returns boolean language sql volatile security definer set search_path = '' as $$
+  with done as (
+    update public.provider_credentials set ciphertext = p_ciphertext, key_id = p_key_id, rotated_at = clock_timestamp()
+    where tenant_id = p_tenant_id and provider = p_provider and ciphertext = p_old_ciphertext returning 1)
+  select exists (select from done)
+$$;
+comment on function public.rotate_provider_credential(uuid, text, text, text, text) is
+  'The same credential under another key, by compare-and-set: false when it was replaced meanwhile.';
+grant execute on function public.rotate_provider_credential(uuid, text, text, text, text) to orchestrator;
+
+create function public.delete_provider_credential(p_tenant_id uuid, p_provider text, p_by jsonb) returns boolean
+language plpgsql security definer set search_path = '' as $$
+begin
+  delete from public.provider_credentials where tenant_id = p_tenant_id and provider = p_provider;
+  if not found then return false; end if;
+  perform app.audit(p_by, p_tenant_id, 'provider_credential.delete', p_provider);
+  return true;
+end $$;
+comment on function public.delete_provider_credential(uuid, text, jsonb) is
+  'Forgets a credential; false when there was none.';
+grant execute on function public.delete_provider_credential(uuid, text, jsonb) to orchestrator;
+
+-- ── schemas/access/rights.sql ──
+-- Users write directly only memberships (admins). Everything else goes through the platform API, which checks quotas
+-- and writes the audit log.
+
+alter table public.tenant_users enable row level security;
+grant select on public.tenant_users to orchestrator;
+create policy "orchestrators read all rows" on public.tenant_users for select to orchestrator using (true);
+grant select on public.tenant_users to authenticated;
+create policy "members read their tenant's rows" on public.tenant_users for select to authenticated
+  using (tenant_id in (select app.my_tenants()));
+grant insert (tenant_id, user_id, role), update (role), delete on public.tenant_users to authenticated;
+create policy "admins add users" on public.tenant_users for insert to authenticated
+  with check (tenant_id in (select app.my_tenants(array['admin'])));
+create policy "admins change users' roles" on public.tenant_users for update to authenticated
+  using (tenant_id in (select app.my_tenants(array['admin'])));
+create policy "admins remove users" on public.tenant_users for delete to authenticated
+  using (tenant_id in (select app.my_tenants(array['admin'])));
+
+alter table public.api_keys enable row level security;
+grant select on public.api_keys to orchestrator;
+create policy "orchestrators read all rows" on public.api_keys for select to orchestrator using (true);
+
+alter table public.provider_credentials enable row level security;
+-- Ciphertexts are handed out by functions alone, for the one call that needs them.
+grant select (tenant_id, provider, key_id, created_at, updated_at, rotated_at) on public.provider_credentials
+  to orchestrator;
+create policy "orchestrators read all rows" on public.provider_credentials for select to orchestrator using (true);
+
+-- ── schemas/audit/audit.sql ──
+create function public.record_audit(p_entry jsonb) returns void
+language sql volatile security definer set search_path = '' as $$
+  insert into public.audit_log (tenant_id, actor, action, target, outcome, remote_address, request_id, details)
+  values ((p_entry ->> 'tenant_id')::uuid, p_entry ->> 'actor', p_entry ->> 'action', p_entry ->> 'target',
+    p_entry ->> 'outcome',
+    p_entry ->> 'remote_address', p_entry ->> 'request_id', coalesce(p_entry -> 'details', '{}'))
+$$;
+comment on function public.record_audit(jsonb) is 'Appends to the audit log.';
+grant execute on function public.record_audit(jsonb) to orchestrator;
+
+create function app.audit(p_by jsonb, p_tenant_id uuid, p_action text, p_target text, p_details jsonb default '{}')
+  returns void
+language sql volatile set search_path = '' as $$
+  insert into public.audit_log (tenant_id, actor, action, target, outcome, remote_address, request_id, details)
+  values (p_tenant_id, coalesce(p_by ->> 'actor', 'unknown'), p_action, p_target, 'done', p_by ->> 'remote_address',
+    p_by ->> 'request_id', p_details)
+$$;
+comment on function app.audit(jsonb, uuid, text, text, jsonb) is
+  'Appends the audit entry of an administrative act, in the transaction of that act.';
+
+-- ── schemas/audit/rights.sql ──
+alter table public.audit_log enable row level security;
+grant select on public.audit_log to orchestrator;
+create policy "orchestrators read all rows" on public.audit_log for select to orchestrator using (true);
+grant select on public.audit_log to authenticated;
+create policy "admins read their tenant's audit entries" on public.audit_log for select to authenticated
+  using (tenant_id in (select app.my_tenants(array['admin'])));
+
+-- ── schemas/conversation/calls.sql ──
+create function app.next_ordinal(p_session_id uuid) returns integer
+language sql stable security definer set search_path = '' as $$
+  select coalesce((select case when c.call_id is null and c.hung_up_at is null then c.ordinal else c.ordinal + 1 end
+    from public.realtime_calls c where c.session_id = p_session_id order by c.ordinal desc limit 1), 1)
+$$;
+comment on function app.next_ordinal(uuid) is
+  'The ordinal of a session''s next call: the last one''s again when its id was never learnt.';
+
+create function public.open_call(p_machine_id uuid, p_epoch integer, p_ordinal integer, p_provider text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  s public.interview_sessions;
+  m public.machines;
+  c public.realtime_calls;
+begin
+  select * into m from public.machines where id = p_machine_id;
+  select * into s from public.interview_sessions where id = m.session_id for update;
+  if s.id is null or s.machine_id is distinct from p_machine_id or s.epoch <> p_epoch then
+    return jsonb_build_object('kind', 'fenced');
+  end if;
+  if s.state_rank >= 70 or s.end_requested_at is not null then
+    return jsonb_build_object('kind', 'session_over');
+  end if;
+  select * into c from public.realtime_calls where session_id = s.id order by ordinal desc limit 1;
+  if p_ordinal <> coalesce(c.ordinal, 0) + 1 and not (p_ordinal = c.ordinal and c.call_id is null
+    and c.hung_up_at is null) then
+    return jsonb_build_object('kind', 'wrong_ordinal', 'next', app.next_ordinal(s.id));
+  end if;
+  insert into public.realtime_calls (session_id, tenant_id, ordinal, epoch, provider)
+    values (s.id, s.tenant_id, p_ordinal, p_epoch, p_provider)
+    on conflict (session_id, ordinal) do update set epoch = excluded.epoch;
+  return jsonb_build_object('kind', 'opened', 'session', app.session_json(s.id));
+end $$;
+comment on function public.open_call(uuid, integer, integer, text) is
+  'Opens the row of a session''s next call, or again the last one when it never got a call id.';
+grant execute on function public.open_call(uuid, integer, integer, text) to orchestrator;
+
+create function public.record_call(p_machine_id uuid, p_epoch integer, p_ordinal integer,
+  p_credential_ciphertext text default null,
+  p_credential_ms integer default null, p_call_id text default null, p_hung_up boolean default false) returns boolean
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_session uuid;
+begin
+  -- A fenced worker may still report the hang-up or the id of a call it made: that only ever lowers the debt.
+  select session_id into v_session from public.machines where id = p_machine_id and epoch = p_epoch;
+  update public.realtime_calls set
+    credential_ciphertext = case when p_hung_up then null
+      else coalesce(p_credential_ciphertext, credential_ciphertext) end,
+    credential_expires_at = coalesce(clock_timestamp() + app.interval_ms(p_credential_ms), credential_expires_at),
+    call_id = coalesce(call_id, p_call_id),
+    answered_at = case when p_call_id is not null then coalesce(answered_at, clock_timestamp()) else answered_at end,
+    hung_up_at = case when p_hung_up then coalesce(hung_up_at, clock_timestamp()) else hung_up_at end
+  where session_id = v_session and ordinal = p_ordinal and epoch <= p_epoch;
+  return found;
+end $$;
+comment on function public.record_call(uuid, integer, integer, text, integer, text, boolean) is
+  'What became of a call: its credential, its id, its hang-up.';
+grant execute on function public.record_call(uuid, integer, integer, text, integer, text, boolean) to orchestrator;
+
+create function public.calls_to_hang_up(p_limit integer default 20, p_retry_ms integer default 5000) returns jsonb
+language sql volatile security definer set search_path = '' as $$
+  with due as (
+    select c.id from public.realtime_calls c join public.interview_sessions s on s.id = c.session_id
+    left join public.machines m on m.id = s.machine_id
+    where c.hung_up_at is null
+      and (s.state_rank >= 90 and (m.id is null or m.state_rank >= 60 or c.epoch < m.epoch)
+        -- Of a session that goes on, a call that a later one has replaced and that its own worker is not there to end.
+        or c.epoch < s.epoch and exists (select from public.realtime_calls l where l.session_id = c.session_id
+          and l.ordinal > c.ordinal and l.answered_at is not null))
+      and (c.next_hang_up_at is null or c.next_hang_up_at <= clock_timestamp())
+    order by c.opened_at limit p_limit for update of c skip locked
+  ), taken as (
+    update public.realtime_calls c set hang_up_attempts = hang_up_attempts + 1,
+      next_hang_up_at = clock_timestamp() + app.interval_ms(p_retry_ms * power(2, least(hang_up_attempts, 8)))
+    from due where c.id = due.id returning c.*
+  )
+  select coalesce(jsonb_agg(jsonb_build_object('id', id, 'session_id', session_id, 'ordinal', ordinal,
+    'call_id', call_id,
+    'credential_ciphertext', credential_ciphertext, 'attempts', hang_up_attempts,
+      'age_ms', floor(extract(epoch from clock_timestamp() - opened_at) * 1000))), '[]')
+  from taken
+$$;
+comment on function public.calls_to_hang_up(integer, integer) is
+  'Calls whose worker is gone and that nobody took over: taken for one try, then again after a growing while.';
+grant execute on function public.calls_to_hang_up(integer, integer) to orchestrator;
+
+create function public.record_hang_up(p_call_row_id uuid) returns void
+language sql volatile security definer set search_path = '' as $$
+  update public.realtime_calls set hung_up_at = coalesce(hung_up_at, clock_timestamp()), credential_ciphertext = null
+    where id = p_call_row_id
+$$;
+comment on function public.record_hang_up(uuid) is 'The debt is paid: the call is over at the provider.';
+grant execute on function public.record_hang_up(uuid) to orchestrator;
+
+create function app.guard_call() returns trigger language plpgsql set search_path = '' as $$
+begin
+  if exists (select from public.interview_sessions s where s.id = new.session_id and s.consent_text_version is not null
+      and not exists (select from public.consents c where c.session_id = s.id
+        and c.text_version = s.consent_text_version)) then
+    raise exception 'no call before the candidate''s consent' using errcode = 'GR006';
+  end if;
+  return new;
+end $$;
+comment on function app.guard_call() is
+  'No realtime call is opened before a required consent, whichever way it was asked for.';
+create trigger guard before insert on public.realtime_calls for each row execute function app.guard_call();
+
+-- ── schemas/conversation/rights.sql ──
+alter table public.realtime_calls enable row level security;
+grant select on public.realtime_calls to orchestrator;
+create policy "orchestrators read all rows" on public.realtime_calls for select to orchestrator using (true);
+
+alter table public.transcript_entries enable row level security;
+grant select on public.transcript_entries to orchestrator;
+create policy "orchestrators read all rows" on public.transcript_entries for select to orchestrator using (true);
+grant select on public.transcript_entries to authenticated;
+create policy "members read their tenant's rows" on public.transcript_entries for select to authenticated
+  using (tenant_id in (select app.my_tenants()));
+grant select on public.transcript_entries to session_worker;
+create policy "a worker reads its own session's entries" on public.transcript_entries for select to session_worker
+  using (session_id = (select app.worker_session()) and (select app.worker_serves(session_id)));
+
+-- ── schemas/conversation/transcript.sql ──
+create function public.append_transcript(p_entries jsonb) returns text[]
+language plpgsql security definer set search_path = '' as $$
+declare
+  s public.interview_sessions := app.own_session(true);
+begin
+  return app.merge_transcript(s, p_entries);
+end $$;
+comment on function public.append_transcript(jsonb) is
+  'Stores entries of the calling worker''s session, idempotently; answers the item ids that are stored now.';
+grant execute on function public.append_transcript(jsonb) to session_worker;
+
+create function app.merge_transcript(s public.interview_sessions, p_entries jsonb) returns text[]
+language plpgsql set search_path = '' as $$
+declare
+  v_changed integer;
+begin
+  -- The sideband's text wins; a browser's copy never replaces a verified one.
+  insert into public.transcript_entries as t (session_id, tenant_id, call_ordinal, item_id, previous_item_id, speaker,
+    text, confidence,
+      start_ms, end_ms, interrupted, verified)
+    select distinct on ((e ->> 'ordinal')::integer, e ->> 'item_id')
+      s.id, s.tenant_id, (e ->> 'ordinal')::integer, e ->> 'item_id', e ->> 'previous_item_id', e ->> 'speaker',
+        e ->> 'text',
+      (e ->> 'confidence')::numeric, (e ->> 'start_ms')::bigint, (e ->> 'end_ms')::bigint,
+        coalesce((e ->> 'interrupted')::boolean, false),
+      (e ->> 'verified')::boolean
+    from jsonb_array_elements(p_entries) with ordinality as x (e, n)
+    order by (e ->> 'ordinal')::integer, e ->> 'item_id', (e ->> 'verified')::boolean desc, n desc
+  on conflict (session_id, call_ordinal, item_id) do update set
+    previous_item_id = coalesce(excluded.previous_item_id, t.previous_item_id), speaker = excluded.speaker,
+      text = excluded.text,
+    confidence = coalesce(excluded.confidence, t.confidence), start_ms = coalesce(excluded.start_ms, t.start_ms),
+    end_ms = coalesce(excluded.end_ms, t.end_ms), interrupted = excluded.interrupted or t.interrupted,
+      verified = excluded.verified
+  where (excluded.verified or not t.verified)
+    and (t.text, t.interrupted, t.verified, t.previous_item_id, t.confidence, t.start_ms, t.end_ms)
+      is distinct from (excluded.text, excluded.interrupted or t.interrupted, excluded.verified,
+        coalesce(excluded.previous_item_id, t.previous_item_id),
+        coalesce(excluded.confidence, t.confidence), coalesce(excluded.start_ms, t.start_ms),
+          coalesce(excluded.end_ms, t.end_ms));
+  get diagnostics v_changed = row_count;
+  if v_changed > 0 and s.state_rank >= 90 then
+    update public.interview_sessions set transcript_revision = transcript_revision + 1 where id = s.id;
+    perform app.emit(s.id, s.tenant_id, 'transcript.revised', jsonb_build_object('entries', v_changed));
+  end if;
+  return (select array_agg(distinct e ->> 'item_id') from jsonb_array_elements(p_entries) e);
+end $$;
+comment on function app.merge_transcript(public.interview_sessions, jsonb) is
+  'The idempotent merge of the two sources. Raises the revision when a session that has ended is changed.';
+
+create function public.transcript_of(p_session_id uuid)
+returns table (ordinal integer, item_id text, previous_item_id text, speaker text, text text, confidence numeric,
+  start_ms bigint, end_ms bigint,
+  interrupted boolean, verified boolean, sequence_number bigint)
+language sql stable set search_path = '' as $$
+  with recursive entries as (
+    select * from public.transcript_entries where session_id = p_session_id
+  ), walk as (
+    -- A first item, or one whose predecessor said nothing that was stored: placed by its arrival.
+    select e.*, array[e.arrival] as path from entries e
+    where not exists (select from entries p where p.call_ordinal = e.call_ordinal and p.item_id = e.previous_item_id)
+    union all
+    select e.*, w.path || e.arrival from entries e join walk w on w.call_ordinal = e.call_ordinal
+      and w.item_id = e.previous_item_id
+    where not e.arrival = any (w.path)
+  )
+  select call_ordinal, item_id, previous_item_id, speaker, text, confidence, start_ms, end_ms, interrupted, verified,
+    row_number() over (order by call_ordinal, path)
+  from (select * from walk
+    -- Items whose predecessors go round in a circle hang on no first item: placed by their arrival, never left out.
+    union all select e.*, array[e.arrival] from entries e
+      where not exists (select from walk w where w.arrival = e.arrival)) placed
+  where text <> ''
+$$;
+comment on function public.transcript_of(uuid) is
+  'The conversation in its order: calls by ordinal, items along previous_item_id. Reads with the caller''s rights. An '
+  'item that said nothing holds its place and is not shown.';
+grant execute on function public.transcript_of(uuid) to authenticated, orchestrator, session_worker;
+
+create function public.upload_transcript(p_session_id uuid, p_tenant_id uuid, p_entries jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  s public.interview_sessions;
+  v_entries jsonb;
+begin
+  if jsonb_array_length(p_entries) > 1000 then
+    raise exception 'at most 1000 entries at once' using errcode = '22023';
+  end if;
+  -- FOR UPDATE, not FOR SHARE: the merge may raise the revision, and two uploads that share the lock would deadlock.
+  select * into s from public.interview_sessions where id = p_session_id and tenant_id = p_tenant_id for update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if s.transcript_erased_at is not null then return jsonb_build_object('kind', 'erased'); end if;
+  if (select count(*) from public.transcript_entries where session_id = s.id) > 10000 then
+    return jsonb_build_object('kind', 'too_many');
+  end if;
+  -- Only calls that took place, and never as the sideband's word: the browser can say anything.
+  select coalesce(jsonb_agg(e || '{"verified": false, "confidence": null, "interrupted": false}'), '[]') into v_entries
+    from jsonb_array_elements(p_entries) e
+    where exists (select from public.realtime_calls c where c.session_id = s.id
+      and c.ordinal = (e ->> 'ordinal')::integer);
+  return jsonb_build_object('kind', 'stored', 'item_ids', to_jsonb(coalesce(app.merge_transcript(s, v_entries), '{}')));
+end $$;
+comment on function public.upload_transcript(uuid, uuid, jsonb) is
+  'The candidate''s own copies, late or offline: the same idempotent merge, always unverified. kind: stored '
+  '(item_ids), erased, too_many, not_found.';
+grant execute on function public.upload_transcript(uuid, uuid, jsonb) to service_role;
+
+create view public.interview_transcripts with (security_invoker = true) as
+  select s.id as session_id, s.tenant_id, s.status, s.transcript_revision as revision,
+    s.transcript_complete as complete,
+    (select string_agg(case t.speaker when 'ai' then 'Interviewer: ' else 'Candidate: ' end || t.text, E'\n\n'
+      order by t.sequence_number)
+     from public.transcript_of(s.id) t) as transcript,
+    s.created_at, s.updated_at
+  from public.interview_sessions s;
+
+comment on view public.interview_transcripts is 'Each session''s transcript as one text, in the conversation''s order.';
+
+grant select on public.interview_transcripts to authenticated, orchestrator;
+
+-- ── schemas/fleet/orchestrators.sql ──
+create function public.register_orchestrator(p_id uuid, p_url text, p_version text) returns void
+language sql volatile security definer set search_path = '' as $$
+  insert into public.orchestrators (id, url, version) values (p_id, p_url, p_version)
+  on conflict (id) do update set last_seen_at = clock_timestamp(), url = excluded.url, version = excluded.version
+$$;
+comment on function public.register_orchestrator(uuid, text, text) is 'An orchestrator says that it is there.';
+grant execute on function public.register_orchestrator(uuid, text, text) to orchestrator;
+
+create function public.announce_image(p_orchestrator_id uuid, p_image text) returns boolean
+language sql volatile security definer set search_path = '' as $$
+  with done as (update public.orchestrators set worker_image = p_image where id = p_orchestrator_id
+    returning 1) select exists (select from done)
+$$;
+comment on function public.announce_image(uuid, text) is
+  'A registered orchestrator says which worker image it was started with; false when it is not registered yet.';
+grant execute on function public.announce_image(uuid, text) to orchestrator;
+
+create function public.keep_duties(p_orchestrator_id uuid, p_url text, p_version text, p_names text[],
+  p_lease_ms integer, p_draining boolean default false)
+returns jsonb language plpgsql security definer set search_path = '' as $$
+declare
+  v_now timestamptz;
+  v_live integer;
+  v_share integer;
+  v_mine integer;
+begin
+  -- One at a time: shares are counted. Short, and a few times a second for the whole deployment.
+  perform pg_advisory_xact_lock(hashtextextended('duties', 0));
+  v_now := clock_timestamp();
+  insert into public.orchestrators (id, url, version, draining) values (p_orchestrator_id, p_url, p_version, p_draining)
+    on conflict (id) do update set last_seen_at = v_now, url = excluded.url, version = excluded.version,
+      draining = excluded.draining;
+  delete from public.orchestrators where last_seen_at < v_now - interval '1 hour';
+  if p_draining then
+    update public.duties set holder = null, expires_at = '-infinity' where holder = p_orchestrator_id;
+    return '[]';
+  end if;
+  insert into public.duties (name) select unnest(p_names) on conflict do nothing;
+  select count(*) into v_live from public.orchestrators where not draining
+    and last_seen_at > v_now - app.interval_ms(p_lease_ms);
+  v_share := ceil(cardinality(p_names)::numeric / greatest(v_live, 1));
+  -- A lease that ran out is never renewed, only taken anew: whoever slept has another fence.
+  update public.duties set expires_at = v_now + app.interval_ms(p_lease_ms)
+    where holder = p_orchestrator_id and name = any (p_names) and expires_at > v_now;
+  get diagnostics v_mine = row_count;
+  if v_mine > v_share then
+    update public.duties set holder = null, expires_at = '-infinity' where name in (
+      select name from public.duties where holder = p_orchestrator_id and expires_at > v_now order by name desc
+        limit v_mine - v_share);
+  elsif v_mine < v_share then
+    update public.duties set holder = p_orchestrator_id, fence = fence + 1,
+      expires_at = v_now + app.interval_ms(p_lease_ms) where name in (
+      select name from public.duties where name = any (p_names) and expires_at <= v_now order by name
+        limit v_share - v_mine);
+  end if;
+  return (select coalesce(jsonb_agg(jsonb_build_object('name', name, 'fence', fence) order by name), '[]')
+    from public.duties where holder = p_orchestrator_id and expires_at > v_now);
+end $$;
+comment on function public.keep_duties(uuid, text, text, text[], integer, boolean) is
+  'An orchestrator says that it is there, renews what it holds, takes its fair share of what nobody holds, and gives '
+  'back what is more than that; draining gives back all. Answers what it holds now, with fences.';
+grant execute on function public.keep_duties(uuid, text, text, text[], integer, boolean) to orchestrator;
+
+create function app.on_duty(p_duty text, p_fence bigint) returns boolean
+language plpgsql set search_path = '' as $$
+begin
+  if p_duty is null then return true; end if;
+  -- For share: the duty cannot change hands before this transaction is over.
+  perform 1 from public.duties where name = p_duty and fence = p_fence and expires_at > clock_timestamp() for share;
+  return found;
+end $$;
+comment on function app.on_duty(text, bigint) is
+  'Whether the calling orchestrator still holds the duty with this fence. True for work that needs no duty.';
+
+-- ── schemas/fleet/pools.sql ──
+create function public.put_pool_policy(p_tenant_id uuid, p_region text, p_floor integer, p_ceiling integer, p_by jsonb)
+  returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_max integer;
+  v_others bigint;
+begin
+  select max_standby into v_max from public.tenants where id = p_tenant_id
+    and status in ('active', 'suspended') for no key update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  select coalesce(sum(ceiling), 0) into v_others from public.pool_policies where tenant_id = p_tenant_id
+    and region <> p_region;
+  if v_others + p_ceiling > v_max then
+    return jsonb_build_object('kind', 'limit_exceeded', 'limit', v_max, 'left', greatest(0, v_max - v_others));
+  end if;
+  insert into public.pool_policies (tenant_id, region, floor, ceiling)
+    values (p_tenant_id, p_region, p_floor, p_ceiling)
+    on conflict (tenant_id, region) do update set floor = excluded.floor, ceiling = excluded.ceiling;
+  perform app.audit(p_by, p_tenant_id, 'pool.update', p_region,
+    jsonb_build_object('floor', p_floor, 'ceiling', p_ceiling));
+  return jsonb_build_object('kind', 'updated', 'tenant', app.tenant_json(p_tenant_id));
+end $$;
+comment on function public.put_pool_policy(uuid, text, integer, integer, jsonb) is
+  'Sets how many standby machines a tenant keeps in a region. kind: updated, limit_exceeded, not_found.';
+grant execute on function public.put_pool_policy(uuid, text, integer, integer, jsonb) to orchestrator;
+
+create function public.pool_facts(p_horizon_ms bigint) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  with current as (select worker_image as image from public.orchestrators where worker_image is not null
+    order by started_at desc, id limit 1),
+  pools as (
+    select tenant_id, region, floor, ceiling from public.pool_policies),
+  standby as (
+    select m.tenant_id, m.region,
+      count(*) filter (where m.state = 'created' and m.image = c.image) as ready,
+      count(*) filter (where m.state = 'reserved' and m.image = c.image) as building,
+      count(*) filter (where m.image <> c.image) as stale
+    from public.machines m cross join current c where m.session_id is null
+      and m.state in ('reserved', 'created') group by 1, 2),
+  due as (
+    select s.tenant_id, coalesce(s.regions[1], s.region) as region,
+      greatest(0, floor(extract(epoch from s.scheduled_at - clock_timestamp())))::integer * 1000 as due_in_ms,
+        count(*) as sessions
+    from public.interview_sessions s
+    where s.status = 'scheduled' and s.placement = 'now'
+      and s.scheduled_at < clock_timestamp() + app.interval_ms(p_horizon_ms) group by 1, 2, 3),
+  tenants as (select tenant_id from pools union select tenant_id from standby union select tenant_id from due)
+  select jsonb_build_object('image', (select image from current), 'tenants', coalesce(jsonb_agg(jsonb_build_object(
+    'tenant_id', t.id,
+    'creates_per_second', (select coalesce(sum(a.creates_per_second), 0) from public.tenant_apps a
+      where a.tenant_id = t.id and a.status = 'ready' and ten.status = 'active'),
+    'pools', (select coalesce(jsonb_agg(jsonb_build_object('region', r.region, 'floor', coalesce(p.floor, 0),
+      'ceiling', coalesce(p.ceiling, 0),
+        'ready', coalesce(b.ready, 0), 'building', coalesce(b.building, 0), 'stale', coalesce(b.stale, 0))), '[]')
+      from (select region from pools where tenant_id = t.id union select region from standby where tenant_id = t.id
+        union select region from due where tenant_id = t.id) r
+      left join pools p on p.tenant_id = t.id and p.region = r.region and ten.status = 'active'
+      left join standby b on b.tenant_id = t.id and b.region = r.region),
+    'due', (select coalesce(jsonb_agg(jsonb_build_object('region', d.region, 'due_in_ms', d.due_in_ms,
+      'sessions', d.sessions) order by d.due_in_ms), '[]')
+      from due d where d.tenant_id = t.id and ten.status = 'active'))), '[]'))
+  from (select tenant_id as id from tenants) t join public.tenants ten on ten.id = t.id
+$$;
+comment on function public.pool_facts(bigint) is
+  'What pools are planned by: the image to use; of each tenant with a pool, standby machines or sessions due within '
+  'the horizon: its create rate, its pools and what is due.';
+grant execute on function public.pool_facts(bigint) to orchestrator;
+
+create function public.pool_demand(p_window_ms bigint) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('tenant_id', x.tenant_id, 'region', x.region,
+    'per_second', x.per_second)), '[]') from (
+    select s.tenant_id, s.regions[1] as region,
+      sum(exp(-extract(epoch from clock_timestamp() - s.created_at) * 1000 / p_window_ms)) * 1000 / p_window_ms
+        as per_second
+    from public.pool_policies p join public.interview_sessions s on s.tenant_id = p.tenant_id
+      and s.regions[1] = p.region
+    where s.created_at > clock_timestamp() - app.interval_ms(3 * p_window_ms) and s.scheduled_at is null group by 1,
+      2) x
+$$;
+comment on function public.pool_demand(bigint) is
+  'Unscheduled sessions a second of each pool''s tenant and region, by an exponentially decaying mean over the '
+  'window.';
+grant execute on function public.pool_demand(bigint) to orchestrator;
+
+create function app.draw_pool_slot(p_tenant_id uuid) returns text
+language sql volatile set search_path = '' as $$
+  update public.tenant_apps set next_create_at = clock_timestamp() + app.interval_ms(1000 / creates_per_second)
+  where name = (select name from public.tenant_apps where tenant_id = p_tenant_id and status = 'ready'
+    and next_create_at <= clock_timestamp()
+    order by next_create_at, name limit 1 for update skip locked)
+  returning name
+$$;
+comment on function app.draw_pool_slot(uuid) is
+  'Draws a create slot for a pool from an app that no session waits for. Null when there is none now.';
+
+create function app.fill_pool(p jsonb, p_image text, p_orchestrator_id uuid, p_taken_ms numeric) returns jsonb[]
+language plpgsql set search_path = '' as $$
+declare
+  v_tenant uuid := (p ->> 'tenant_id')::uuid;
+  v_have integer;
+  v_app text;
+  v_id uuid;
+  v_intents jsonb[] := '{}';
+begin
+  -- Counted again under the lock: another orchestrator may have filled it since the facts were read.
+  select count(*) into v_have from public.machines
+    where tenant_id = v_tenant and region = p ->> 'region' and session_id is null and state in ('reserved', 'created')
+      and image = p_image;
+  for i in v_have + 1 .. (p ->> 'target')::integer loop
+    v_app := app.draw_pool_slot(v_tenant);
+    exit when v_app is null;
+    insert into public.machines (tenant_id, app_name, region, image, taken_by, taken_until)
+      values (v_tenant, v_app, p ->> 'region', p_image, p_orchestrator_id,
+        clock_timestamp() + app.interval_ms(p_taken_ms)) returning id into v_id;
+    v_intents := v_intents || app.intent_json(v_id);
+  end loop;
+  return v_intents;
+end $$;
+comment on function app.fill_pool(jsonb, text, uuid, numeric) is
+  'Intents for as many standby machines as the target wants and the create limit allows now.';
+
+create function app.retire_standby(p_tenant_id uuid, p_region text, p_image text, p_stale boolean, p_count integer,
+  p_reason text) returns jsonb[]
+language plpgsql set search_path = '' as $$
+declare
+  m public.machines;
+  v_retired jsonb[] := '{}';
+begin
+  -- The newest go first: the oldest have their image on the host for sure.
+  for m in select * from public.machines where tenant_id = p_tenant_id and region = p_region and session_id is null
+    and state = 'created'
+      and (image <> p_image) = p_stale order by created_at desc limit p_count for update skip locked loop
+    perform app.move_machine(m.id, 'destroying', p_reason);
+    v_retired := v_retired || jsonb_build_object('machine_id', m.id, 'app_name', m.app_name,
+      'fly_machine_id', m.fly_machine_id, 'reason', p_reason);
+  end loop;
+  return v_retired;
+end $$;
+comment on function app.retire_standby(uuid, text, text, boolean, integer, text) is
+  'Gives up standby machines, of other images or of this one. Committed before any DELETE; assignment takes the same '
+  'lock.';
+
+create function public.apply_pool_plan(p_plan jsonb, p_image text, p_orchestrator_id uuid, p_taken_ms integer)
+  returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  p jsonb;
+  v_intents jsonb[] := '{}';
+  v_retired jsonb[] := '{}';
+begin
+  for p in select x from jsonb_array_elements(p_plan) with ordinality as e (x, n) order by x ->> 'tenant_id', n loop
+    continue when not pg_try_advisory_xact_lock(hashtextextended('pool ' || (p ->> 'tenant_id'), 0));
+    v_intents := v_intents || app.fill_pool(p, p_image, p_orchestrator_id, p_taken_ms);
+    v_retired := v_retired
+      || app.retire_standby((p ->> 'tenant_id')::uuid, p ->> 'region', p_image, true, (p ->> 'retire_stale')::integer,
+        'image_replaced')
+      || app.retire_standby((p ->> 'tenant_id')::uuid, p ->> 'region', p_image, false, (p ->> 'shrink')::integer,
+        'pool_shrunk');
+  end loop;
+  return jsonb_build_object('intents', to_jsonb(v_intents), 'retired', to_jsonb(v_retired));
+end $$;
+comment on function public.apply_pool_plan(jsonb, text, uuid, integer) is
+  'Carries out a plan [{tenant_id, region, target, shrink, retire_stale}], pools in the order of the plan. Answers '
+  '{intents, retired: [{machine_id, app_name, fly_machine_id, reason}]}.';
+grant execute on function public.apply_pool_plan(jsonb, text, uuid, integer) to orchestrator;
+
+create function public.pool_of_tenant(p_tenant_id uuid) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('region', r.region, 'floor', coalesce(p.floor, 0),
+    'ceiling', coalesce(p.ceiling, 0),
+      'ready', (select count(*) from public.machines m where m.tenant_id = p_tenant_id and m.region = r.region
+        and m.session_id is null and m.state = 'created'),
+      'building', (select count(*) from public.machines m where m.tenant_id = p_tenant_id and m.region = r.region
+        and m.session_id is null and m.state = 'reserved'),
+      'scheduled', (select count(*) from public.interview_sessions s where s.tenant_id = p_tenant_id
+        and s.status = 'scheduled'
+        and coalesce(s.regions[1], s.region) = r.region and s.scheduled_at < clock_timestamp() + interval '1 hour'))
+          order by r.region), '[]')
+  from (select region from public.pool_policies where tenant_id = p_tenant_id
+    union select region from public.machines where tenant_id = p_tenant_id and session_id is null
+      and state in ('reserved', 'created')) r
+  left join public.pool_policies p on p.tenant_id = p_tenant_id and p.region = r.region
+$$;
+comment on function public.pool_of_tenant(uuid) is
+  'A tenant''s pools: policy, standby machines ready and under way, sessions due within the hour.';
+grant execute on function public.pool_of_tenant(uuid) to orchestrator;
+
+create function public.remove_pool_policy(p_tenant_id uuid, p_region text, p_by jsonb) returns boolean
+language plpgsql security definer set search_path = '' as $$
+begin
+  delete from public.pool_policies where tenant_id = p_tenant_id and region = p_region;
+  if not found then return false; end if;
+  perform app.audit(p_by, p_tenant_id, 'pool.remove', p_region);
+  return true;
+end $$;
+comment on function public.remove_pool_policy(uuid, text, jsonb) is
+  'The tenant keeps no standby machines in this region any more; false when it kept none.';
+grant execute on function public.remove_pool_policy(uuid, text, jsonb) to orchestrator;
+
+-- ── schemas/fleet/rights.sql ──
+alter table public.orchestrators enable row level security;
+grant select on public.orchestrators to orchestrator;
+create policy "orchestrators read all rows" on public.orchestrators for select to orchestrator using (true);
+
+alter table public.pool_policies enable row level security;
+grant select on public.pool_policies to orchestrator;
+create policy "orchestrators read all rows" on public.pool_policies for select to orchestrator using (true);
+grant select on public.pool_policies to authenticated;
+create policy "members read their tenant's rows" on public.pool_policies for select to authenticated
+  using (tenant_id in (select app.my_tenants()));
+
+alter table public.duties enable row level security;
+grant select on public.duties to orchestrator;
+create policy "orchestrators read all rows" on public.duties for select to orchestrator using (true);
+
+-- ── schemas/machines/claiming.sql ──
+create function app.directive_of(s public.interview_sessions, m public.machines) returns jsonb
+language sql stable set search_path = '' as $$
+  select case
+    when s.machine_id is distinct from m.id or s.epoch is distinct
+      from m.epoch then jsonb_build_object('kind', 'fenced')
+    when s.state_rank >= 90 or s.end_requested_at is not null then
+      jsonb_build_object('kind', 'end', 'outcome', s.outcome, 'reason', s.reason)
+    else jsonb_build_object('kind', 'continue') end
+$$;
+comment on function app.directive_of(public.interview_sessions, public.machines) is
+  'What a worker is asked to do: continue, end, or exit because it is fenced.';
+
+create function public.claim_session(p_machine_name text, p_app_name text, p_fly_machine_id text, p_boot_nonce text,
+  p_lease_ms integer, p_life_ms integer,
+  p_image_digest text default null)
+returns jsonb language plpgsql security definer set search_path = '' as $$
+declare
+  m public.machines;
+  s public.interview_sessions;
+  v_refusal jsonb;
+  v_losers jsonb := '[]';
+begin
+  select * into m from public.machines where name = p_machine_name and app_name = p_app_name;
+  if not found then return jsonb_build_object('kind', 'refused', 'why', 'unknown machine'); end if;
+  if p_image_digest is not null and m.image like '%@%' and split_part(m.image, '@', 2) <> p_image_digest then
+    return jsonb_build_object('kind', 'refused', 'why', 'another image');
+  end if;
+  if m.session_id is null then return jsonb_build_object('kind', 'refused', 'why', 'not assigned'); end if;
+  select * into s from public.interview_sessions where id = m.session_id for update;
+  select * into m from public.machines where id = m.id for update;
+  v_refusal := app.claim_refusal(s, m, p_fly_machine_id, p_boot_nonce);
+  if v_refusal is not null then
+    -- A loser is on its way out from here on; the worker exits by itself.
+    if v_refusal ->> 'retry' is null then
+      perform app.move_machine(m.id, 'draining', 'superseded') where m.state_rank < 40;
+    end if;
+    return v_refusal;
+  end if;
+  if m.boot_nonce is distinct from p_boot_nonce then
+    -- The session is locked FOR UPDATE, transcript writes lock it FOR SHARE: no write of the old epoch can follow.
+    update public.interview_sessions set epoch = epoch + 1, machine_id = m.id, fly_machine_id = p_fly_machine_id,
+      region = m.region
+      where id = s.id returning * into s;
+    update public.machines set fly_machine_id = p_fly_machine_id, boot_nonce = p_boot_nonce, epoch = s.epoch,
+      state = case state when 'draining' then 'claimed' else state end, reason = null,
+      last_heartbeat_at = clock_timestamp(), lease_expires_at = clock_timestamp() + app.interval_ms(p_lease_ms),
+      draining_at = null, first_absent_at = null, host_bad_since = null, unreachable_since = null,
+      hard_deadline_at = coalesce(s.started_at, clock_timestamp()) + app.interval_ms(p_life_ms + s.max_duration_ms)
+      where id = m.id;
+    if not app.move_machine(m.id, 'claimed') then
+      perform app.emit(s.id, s.tenant_id, 'machine.claimed',
+        jsonb_build_object('machine_id', m.id, 'fly_machine_id', p_fly_machine_id,
+        'region', m.region, 'attempt', m.attempt, 'epoch', s.epoch));
+    end if;
+    perform app.move_session(s.id, 'ready');
+    with losers as (
+      select o.id, app.move_machine(o.id, 'destroying', 'superseded') from public.machines o
+      where o.session_id = s.id and o.id <> m.id and o.state_rank < 40)
+    select coalesce(jsonb_agg(jsonb_build_object('machine_id', o.id, 'app_name', o.app_name,
+      'fly_machine_id', o.fly_machine_id)), '[]')
+      into v_losers from losers l join public.machines o on o.id = l.id;
+    select * into m from public.machines where id = m.id;
+    select * into s from public.interview_sessions where id = s.id;
+  end if;
+  return jsonb_build_object('kind', 'claimed', 'machine_id', m.id, 'session', app.session_json(s.id),
+    'allowed_origins', (select to_jsonb(t.allowed_origins) from public.tenants t where t.id = s.tenant_id),
+    'open_call',
+      (select jsonb_build_object('ordinal', c.ordinal, 'call_id', c.call_id,
+      'credential_ciphertext', c.credential_ciphertext)
+      from public.realtime_calls c where c.session_id = s.id and c.hung_up_at is null order by c.ordinal desc limit 1),
+    'next_ordinal', app.next_ordinal(s.id),
+    'losers', v_losers,
+    'directive', app.directive_of(s, m));
+end $$;
+comment on function public.claim_session(text, text, text, text, integer, integer, text) is
+  'A booted worker takes its session at the next epoch. The same nonce again gets the same answer; everything else is '
+  'refused with why, and retry when it may be granted in a moment. losers: attempts that came too late, already '
+  'committed to be destroyed.';
+grant execute on function public.claim_session(text, text, text, text, integer, integer, text) to orchestrator;
+
+create function public.record_heartbeats(p_beats jsonb, p_lease_ms integer) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+begin
+  -- Sessions before machines, each by id: two batches that lock the same rows cannot deadlock.
+  perform 1 from public.interview_sessions s
+    where s.machine_id in (select (b ->> 'machine_id')::uuid from jsonb_array_elements(p_beats) b)
+      and exists (select from jsonb_array_elements(p_beats) b where (b ->> 'machine_id')::uuid = s.machine_id
+        and b ->> 'presence' <> s.presence)
+    order by s.id for update;
+  with beats as (
+    select distinct on ((b ->> 'machine_id')::uuid, b ->> 'epoch') (b ->> 'machine_id')::uuid as machine_id,
+      (b ->> 'epoch')::integer as epoch,
+      b ->> 'presence' as presence
+    from jsonb_array_elements(p_beats) b
+  )
+  update public.interview_sessions s set presence = b.presence from beats b
+    where s.machine_id = b.machine_id and s.epoch = b.epoch and s.presence <> b.presence and s.state_rank < 90;
+  perform 1 from public.machines m where m.id in (select (b ->> 'machine_id')::uuid
+    from jsonb_array_elements(p_beats) b) order by m.id for update;
+  update public.machines m set last_heartbeat_at = clock_timestamp(),
+    lease_expires_at = clock_timestamp() + app.interval_ms(p_lease_ms),
+      rss_bytes = (b ->> 'rss_bytes')::bigint, unsaved_entries = (b ->> 'unsaved_entries')::integer,
+        first_absent_at = null
+    from jsonb_array_elements(p_beats) b where m.id = (b ->> 'machine_id')::uuid and m.epoch = (b ->> 'epoch')::integer
+      and m.state_rank < 70;
+  return (select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'epoch', (b ->> 'epoch')::integer,
+      'directive', case when m.epoch = (b ->> 'epoch')::integer then app.directive_of(s, m)
+        else '{"kind": "fenced"}' end)), '[]')
+    from jsonb_array_elements(p_beats) b join public.machines m on m.id = (b ->> 'machine_id')::uuid
+    join public.interview_sessions s on s.id = m.session_id);
+end $$;
+comment on function public.record_heartbeats(jsonb, integer) is
+  'Renews leases in one batch; answers the directive of each machine and epoch. An earlier boot of a machine that has '
+  'booted again is fenced.';
+grant execute on function public.record_heartbeats(jsonb, integer) to orchestrator;
+
+create function app.own_session(p_for_share boolean default false) returns public.interview_sessions
+language plpgsql set search_path = '' as $$
+declare
+  c jsonb := app.claims();
+  s public.interview_sessions;
+begin
+  if p_for_share then
+    select * into s from public.interview_sessions where id = (c ->> 'session_id')::uuid for share;
+  else
+    select * into s from public.interview_sessions where id = (c ->> 'session_id')::uuid for update;
+  end if;
+  if s.id is null or s.machine_id is distinct from (c ->> 'machine_id')::uuid or s.epoch is distinct
+    from (c ->> 'epoch')::integer then
+    raise exception 'fenced' using errcode = 'PT409', hint = 'Another machine serves the session now.';
+  end if;
+  return s;
+end $$;
+comment on function app.own_session(boolean) is
+  'The session of the calling worker, locked FOR UPDATE, or FOR SHARE for a transcript write. Raises PT409 when the '
+  'worker is fenced.';
+
+create function app.claim_refusal(s public.interview_sessions, m public.machines, p_fly_machine_id text,
+  p_boot_nonce text) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  o public.machines;
+begin
+  if m.fly_machine_id is not null and m.fly_machine_id <> p_fly_machine_id then
+    return jsonb_build_object('kind', 'refused', 'why', 'another machine has this name');
+  end if;
+  if s.state_rank >= 70 or s.end_requested_at is not null and s.machine_id is distinct from m.id then
+    return jsonb_build_object('kind', 'refused', 'why', 'the session is ' || case when s.state_rank >= 70 then s.status
+      else 'to end' end);
+  end if;
+  if s.machine_id is not null and s.machine_id <> m.id then
+    select * into o from public.machines where id = s.machine_id;
+    if o.state_rank < 50 or m.epoch is not null then
+      return jsonb_build_object('kind', 'refused', 'why', 'another machine serves the session');
+    end if;
+  end if;
+  if m.boot_nonce is not null and m.boot_nonce <> p_boot_nonce then
+    if m.state = 'draining' and m.reason = 'handed_over' then return null; end if;
+    if m.state <> 'claimed' then
+      return jsonb_build_object('kind', 'refused', 'why', 'the machine is ' || m.state);
+    end if;
+    if m.lease_expires_at > clock_timestamp() then
+      return jsonb_build_object('kind', 'refused', 'why', 'an earlier boot may be alive', 'retry', true);
+    end if;
+    return null;
+  end if;
+  if m.state_rank > 40 then return jsonb_build_object('kind', 'refused', 'why', 'the machine is ' || m.state); end if;
+  return null;
+end $$;
+comment on function app.claim_refusal(public.interview_sessions, public.machines, text, text) is
+  'Why this boot may not serve the session, or null when it may. retry: the worker may ask again in a moment.';
+
+-- ── schemas/machines/ending.sql ──
+create function public.finish_session(p_machine_id uuid, p_epoch integer, p_kind text, p_outcome text default null,
+  p_reason text default null,
+  p_transcript_complete boolean default null, p_next jsonb default '{}') returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  m public.machines;
+  s public.interview_sessions;
+  v_where jsonb;
+begin
+  select * into m from public.machines where id = p_machine_id;
+  if not found then return jsonb_build_object('kind', 'unknown'); end if;
+  select * into s from public.interview_sessions where id = m.session_id for update;
+  select * into m from public.machines where id = p_machine_id;
+  v_where := jsonb_build_object('app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
+  if s.machine_id is distinct from m.id or s.epoch <> p_epoch then
+    -- An earlier boot of a machine that serves on has nothing to say about it.
+    if m.epoch is not distinct from p_epoch then perform app.move_machine(m.id, 'draining', 'superseded'); end if;
+    return jsonb_build_object('kind', 'fenced') || v_where;
+  end if;
+  if p_kind = 'draining' then
+    if app.move_machine(m.id, 'draining', 'handed_over') then
+      return jsonb_build_object('kind', 'draining', 'next', app.settle_session(s.id,
+        'worker_lost', p_next) -> 'intent') || v_where;
+    end if;
+    return jsonb_build_object('kind', 'draining') || v_where;
+  end if;
+  update public.interview_sessions set transcript_complete = coalesce(p_transcript_complete, transcript_complete)
+    where id = s.id;
+  perform app.move_session(s.id, 'finalizing', p_outcome, p_reason);
+  perform app.end_session(s.id, p_outcome, p_reason);
+  perform app.move_machine(m.id, 'draining', 'session_ended');
+  return jsonb_build_object('kind', 'ended') || v_where;
+end $$;
+comment on function public.finish_session(uuid, integer, text, text, text, boolean, jsonb) is
+  'A worker''s last word: ended (the session ends with the ending already decided, else with this one) or draining '
+  '(the session goes on elsewhere: next is the attempt that was reserved for it).';
+grant execute on function public.finish_session(uuid, integer, text, text, text, boolean, jsonb) to orchestrator;
+
+create function public.record_machine_destroying(p_machine_id uuid, p_reason text, p_epoch integer default null,
+  p_judged boolean default false,
+  p_next jsonb default null, p_duty text default null, p_fence bigint default null) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  m public.machines;
+  v_next jsonb;
+begin
+  if not app.on_duty(p_duty, p_fence) then return jsonb_build_object('kind', 'off_duty', 'state', null); end if;
+  perform 1 from public.interview_sessions s join public.machines x on x.session_id = s.id
+    where x.id = p_machine_id for update of s;
+  select * into m from public.machines where id = p_machine_id for update;
+  if not found then return jsonb_build_object('kind', 'unknown', 'state', null); end if;
+  if p_judged and m.state_rank < 60 and m.epoch is distinct from p_epoch then
+    return jsonb_build_object('kind', 'stale', 'state', m.state);
+  end if;
+  if app.move_machine(m.id, 'destroying', p_reason) and p_next is not null and m.session_id is not null then
+    v_next := app.settle_session(m.session_id, null, p_next) -> 'intent';
+  end if;
+  return jsonb_build_object('kind', 'done', 'state', (select state from public.machines where id = p_machine_id),
+    'next', v_next);
+end $$;
+comment on function public.record_machine_destroying(uuid, text, integer, boolean, jsonb, text, bigint) is
+  'Committed before any DELETE is sent to Fly, on the lock that assignment takes. p_judged: refuse unless the machine '
+  'is still at the epoch it was judged at. p_next: its session''s next attempt is reserved at once. kind: done, '
+  'stale, off_duty, unknown.';
+grant execute on function public.record_machine_destroying(uuid, text, integer, boolean, jsonb, text,
+  bigint) to orchestrator;
+
+create function public.record_machine_gone(p_machine_id uuid, p_machine_reason text, p_session_reason text default null,
+  p_next jsonb default '{}',
+  p_duty text default null, p_fence bigint default null) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  m public.machines;
+  v_settled jsonb := '{}';
+begin
+  if not app.on_duty(p_duty, p_fence) then return jsonb_build_object('kind', 'off_duty'); end if;
+  select * into m from public.machines where id = p_machine_id;
+  if not found then return jsonb_build_object('kind', 'unknown'); end if;
+  perform 1 from public.interview_sessions where id = m.session_id for update;
+  perform app.move_machine(m.id, 'destroyed', p_machine_reason);
+  if m.session_id is not null then v_settled := app.settle_session(m.session_id, p_session_reason, p_next); end if;
+  return jsonb_build_object('kind', 'recorded', 'session_ended', coalesce(v_settled ->> 'kind' = 'ended', false),
+    'session_id', m.session_id,
+    'next', v_settled -> 'intent');
+end $$;
+comment on function public.record_machine_gone(uuid, text, text, jsonb, text, bigint) is
+  'Fly''s evidence: the machine is gone. A session that only it served gets its next attempt, or ends with the ending '
+  'already decided, or with this reason when too many lives were lost.';
+grant execute on function public.record_machine_gone(uuid, text, text, jsonb, text, bigint) to orchestrator;
+
+create function public.machines_alive(p_apps text[] default null) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  -- state_ms: a standby machine may have rested for hours; what it is judged by begins when it gets its session.
+  select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'name', m.name, 'app_name', m.app_name,
+    'fly_machine_id', m.fly_machine_id,
+    'state', m.state, 'reason', m.reason, 'epoch', m.epoch, 'session_id', m.session_id, 'session_rank', s.state_rank,
+      'serves', s.machine_id = m.id,
+    'session_over_ms', floor(extract(epoch from clock_timestamp() - s.completed_at) * 1000),
+    'state_ms', floor(extract(epoch from clock_timestamp()
+      - coalesce(m.destroying_at, m.draining_at, m.claimed_at, greatest(m.created_at, m.assigned_at),
+        greatest(m.reserved_at, m.not_before))) * 1000),
+    'asked_ms', floor(extract(epoch from clock_timestamp() - greatest(m.reserved_at, m.not_before,
+      m.assigned_at)) * 1000),
+    'last_heartbeat_at', m.last_heartbeat_at, 'hard_deadline_at', m.hard_deadline_at,
+    'lease_lapsed', m.lease_expires_at < clock_timestamp(),
+    'past_deadline', m.hard_deadline_at < clock_timestamp(),
+    'host_bad_ms', floor(extract(epoch from clock_timestamp() - m.host_bad_since) * 1000),
+    'absent_ms', floor(extract(epoch from clock_timestamp() - m.first_absent_at) * 1000))), '[]')
+  from public.machines m left join public.interview_sessions s on s.id = m.session_id
+  where m.state <> 'destroyed' and (p_apps is null or m.app_name = any (p_apps))
+$$;
+comment on function public.machines_alive(text[]) is
+  'Every machine, of these apps, that may exist at Fly, with what the reconciler and the reaper judge by.';
+grant execute on function public.machines_alive(text[]) to orchestrator;
+
+create function public.record_machine_absent(p_machine_id uuid) returns void
+language sql volatile security definer set search_path = '' as $$
+  update public.machines set first_absent_at = coalesce(first_absent_at, clock_timestamp()) where id = p_machine_id
+$$;
+comment on function public.record_machine_absent(uuid) is 'A first GET said it is gone.';
+grant execute on function public.record_machine_absent(uuid) to orchestrator;
+
+create function public.record_host(p_machine_id uuid, p_ok boolean) returns void
+language sql volatile security definer set search_path = '' as $$
+  update public.machines set host_bad_since = case when p_ok then null
+    else coalesce(host_bad_since, clock_timestamp()) end where id = p_machine_id
+$$;
+comment on function public.record_host(uuid, boolean) is
+  'What Fly says of a machine''s host: ok, or not, and since when not.';
+grant execute on function public.record_host(uuid, boolean) to orchestrator;
+
+-- ── schemas/machines/intents.sql ──
+create function app.intent_json(p_machine_id uuid) returns jsonb
+language plpgsql stable set search_path = '' as $$
+declare
+  m public.machines;
+  v_regions text[];
+  v_allowed text[];
+begin
+  select * into m from public.machines where id = p_machine_id;
+  if not found then return null; end if;
+  select regions into v_regions from public.interview_sessions where id = m.session_id;
+  select allowed_regions into v_allowed from public.tenants where id = m.tenant_id;
+  return jsonb_build_object('machine_id', m.id, 'name', m.name, 'tenant_id', m.tenant_id, 'session_id', m.session_id,
+    'app_name', m.app_name,
+    'region', m.region, 'image', m.image, 'attempt', m.attempt, 'fly_machine_id', m.fly_machine_id,
+    'action', case when m.assigned_at is null then 'create' else 'start' end,
+    'late', m.start_requested_at is not null,
+    'regions', coalesce(v_regions, '{}'), 'allowed_regions', v_allowed,
+    'tried_regions', case when m.attempt = 1 then jsonb_build_array(m.region)
+      else (select coalesce(jsonb_agg(distinct o.region), jsonb_build_array(m.region)) from public.machines o
+        where o.session_id = m.session_id) end,
+    'hard_deadline_at', m.hard_deadline_at,
+    'wait_ms', greatest(0, ceil(extract(epoch from m.not_before - clock_timestamp()) * 1000)));
+end $$;
+comment on function app.intent_json(uuid) is
+  'A machine to be created, or an assigned standby machine to be started (action); how long to wait for its slot, and '
+  'what the choice of the next region needs.';
+
+create function public.take_intents(p_orchestrator_id uuid, p_taken_ms integer, p_limit integer default 20)
+  returns jsonb
+language sql volatile security definer set search_path = '' as $$
+  with due as (
+    select id from public.machines
+    where state = 'reserved' and not_before <= clock_timestamp()
+      and (taken_until is null or taken_until <= clock_timestamp())
+    order by not_before limit p_limit for update skip locked
+  ), taken as (
+    update public.machines m set taken_by = p_orchestrator_id,
+      taken_until = clock_timestamp() + app.interval_ms(p_taken_ms)
+    from due where m.id = due.id returning m.id
+  )
+  select coalesce(jsonb_agg(app.intent_json(id)), '[]') from taken
+$$;
+comment on function public.take_intents(uuid, integer, integer) is
+  'Takes due intents that nobody is executing, or whose taker''s time has passed.';
+grant execute on function public.take_intents(uuid, integer, integer) to orchestrator;
+
+create function public.keep_intent(p_machine_id uuid, p_orchestrator_id uuid, p_taken_ms integer) returns boolean
+language sql volatile security definer set search_path = '' as $$
+  with kept as (
+    update public.machines set taken_until = clock_timestamp() + app.interval_ms(p_taken_ms)
+    where id = p_machine_id and state = 'reserved' and taken_by = p_orchestrator_id and taken_until > clock_timestamp()
+      returning 1)
+  select exists (select from kept)
+$$;
+comment on function public.keep_intent(uuid, uuid, integer) is
+  'Compare-and-set just before the call to Fly: false means another has taken it or it is no longer wanted.';
+grant execute on function public.keep_intent(uuid, uuid, integer) to orchestrator;
+
+create function public.record_machine_created(p_machine_id uuid, p_fly_machine_id text, p_region text) returns text
+language plpgsql security definer set search_path = '' as $$
+declare
+  m public.machines;
+begin
+  select * into m from public.machines where id = p_machine_id;
+  if not found then return 'unknown'; end if;
+  perform 1 from public.interview_sessions where id = m.session_id for update;
+  update public.machines set fly_machine_id = coalesce(fly_machine_id, p_fly_machine_id), region = p_region
+    where id = p_machine_id;
+  perform app.move_machine(p_machine_id, 'created');
+  select * into m from public.machines where id = p_machine_id;
+  return m.state;
+end $$;
+comment on function public.record_machine_created(uuid, text, text) is
+  'Fly has the machine. Answers its state: destroying means it is not wanted any more.';
+grant execute on function public.record_machine_created(uuid, text, text) to orchestrator;
+
+create function public.record_create_failed(p_machine_id uuid, p_reason text, p_next_machine_id uuid default null,
+  p_next_region text default null,
+  p_orchestrator_id uuid default null, p_taken_ms integer default 0) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  m public.machines;
+  s public.interview_sessions;
+  v_slot record;
+begin
+  select * into m from public.machines where id = p_machine_id;
+  if not found then return jsonb_build_object('kind', 'unknown'); end if;
+  select * into s from public.interview_sessions where id = m.session_id for update;
+  if not app.move_machine(p_machine_id, 'destroyed', 'create_failed') then
+    return jsonb_build_object('kind', 'stale');
+  end if;
+  if s.id is null or s.state_rank >= 70 or s.end_requested_at is not null then
+    if s.id is not null then perform app.settle_session(s.id, p_reason, '{}'); end if;
+    return jsonb_build_object('kind', 'session_over');
+  end if;
+  -- Without a next attempt no slot is drawn: it would delay somebody else's.
+  select d.app_name, d.not_before into v_slot from app.draw_create_slot(m.tenant_id) d
+    where p_next_machine_id is not null;
+  if v_slot.app_name is null then
+    -- Beside a hedge, or the machine it hedges, nothing is lost yet.
+    if exists (select from public.machines o where o.session_id = s.id and o.state_rank < 50) then
+      return jsonb_build_object('kind', 'stale');
+    end if;
+    perform app.end_session(s.id, 'failed', p_reason);
+    return jsonb_build_object('kind', 'ended');
+  end if;
+  insert into public.machines (id, tenant_id, session_id, app_name, region, image, attempt, not_before, taken_by,
+    taken_until, hard_deadline_at)
+    values (p_next_machine_id, m.tenant_id, s.id, v_slot.app_name, p_next_region, m.image, m.attempt + 1,
+      v_slot.not_before, p_orchestrator_id,
+      v_slot.not_before + app.interval_ms(p_taken_ms), m.hard_deadline_at);
+  if s.machine_id is null then
+    update public.interview_sessions set region = p_next_region, region_reason = 'capacity' where id = s.id;
+  end if;
+  perform app.emit(s.id, s.tenant_id, 'machine.reserved', jsonb_build_object('machine_id', p_next_machine_id,
+    'region', p_next_region,
+    'attempt', m.attempt + 1, 'because', p_reason));
+  return jsonb_build_object('kind', 'next', 'intent', app.intent_json(p_next_machine_id));
+end $$;
+comment on function public.record_create_failed(uuid, text, uuid, text, uuid, integer) is
+  'Fly surely did not make this machine. Reserves the next attempt when one is given, taken by this orchestrator; '
+  'else, when no other attempt is under way, ends the session with the reason.';
+grant execute on function public.record_create_failed(uuid, text, uuid, text, uuid, integer) to orchestrator;
+
+create function public.machine_intent(p_machine_id uuid) returns jsonb
+language sql stable security definer set search_path = '' as $$ select app.intent_json(p_machine_id) $$;
+comment on function public.machine_intent(uuid) is
+  'A machine with what the choice of the next region needs; null when there is none.';
+grant execute on function public.machine_intent(uuid) to orchestrator;
+
+-- ── schemas/machines/launching.sql ──
+create function app.take_standby(p_tenant_id uuid, p_regions text[], p_image text, p_except uuid[] default '{}')
+  returns uuid
+language plpgsql set search_path = '' as $$
+declare
+  v_region text;
+  v_id uuid;
+begin
+  foreach v_region in array p_regions loop
+    select id into v_id from public.machines
+      where tenant_id = p_tenant_id and region = v_region and session_id is null and state = 'created'
+        and image = p_image
+        and id <> all (p_except) order by created_at limit 1 for update skip locked;
+    if v_id is not null then return v_id; end if;
+    -- While an image is being replaced, the one before it still serves.
+    select id into v_id from public.machines
+      where tenant_id = p_tenant_id and region = v_region and session_id is null and state = 'created'
+        and id <> all (p_except) order by created_at desc limit 1 for update skip locked;
+    if v_id is not null then return v_id; end if;
+  end loop;
+  return null;
+end $$;
+comment on function app.take_standby(uuid, text[], text, uuid[]) is
+  'Locks a standby machine for assignment: the first region that has one decides. Never one of p_except, which the '
+  'caller has locked already. Null when there is none.';
+
+create function app.assign_standby(p_machine_id uuid, p_session_id uuid, p_attempt integer, p_launch jsonb) returns text
+language sql volatile set search_path = '' as $$
+  update public.machines set session_id = p_session_id, assigned_at = clock_timestamp(), attempt = p_attempt,
+    taken_by = (p_launch ->> 'orchestrator_id')::uuid,
+      taken_until = clock_timestamp() + app.interval_ms((p_launch ->> 'taken_ms')::numeric),
+    hard_deadline_at = clock_timestamp() + app.interval_ms((p_launch ->> 'machine_life_ms')::numeric)
+  where id = p_machine_id returning region
+$$;
+comment on function app.assign_standby(uuid, uuid, integer, jsonb) is
+  'Gives a locked standby machine its session, for good; answers its region.';
+
+create function app.reserve_machine(p_machine_id uuid, p_tenant_id uuid, p_session_id uuid, p_region text,
+  p_attempt integer, p_launch jsonb)
+returns boolean language plpgsql set search_path = '' as $$
+declare
+  v_slot record;
+begin
+  v_slot := app.draw_create_slot(p_tenant_id);
+  if v_slot.app_name is null then return false; end if;
+  insert into public.machines (id, tenant_id, session_id, app_name, region, image, attempt, not_before, taken_by,
+    taken_until, hard_deadline_at)
+    values (p_machine_id, p_tenant_id, p_session_id, v_slot.app_name, p_region, p_launch ->> 'image', p_attempt,
+      v_slot.not_before,
+      (p_launch ->> 'orchestrator_id')::uuid, v_slot.not_before + app.interval_ms((p_launch ->> 'taken_ms')::numeric),
+      clock_timestamp() + app.interval_ms((p_launch ->> 'machine_life_ms')::numeric));
+  return true;
+end $$;
+comment on function app.reserve_machine(uuid, uuid, uuid, text, integer, jsonb) is
+  'An intent to create a machine, with the next slot of the tenant''s create limit; false when the tenant has no app.';
+
+create function app.launch(p_session_id uuid, p_launch jsonb, p_attempt integer default 1) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  s public.interview_sessions;
+  v_machine uuid;
+  v_region text;
+  v_launch jsonb;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for update;
+  v_launch := p_launch || jsonb_build_object('machine_life_ms', (p_launch ->> 'life_ms')::numeric + s.max_duration_ms);
+  v_machine := app.take_standby(s.tenant_id, s.regions, p_launch ->> 'image');
+  if v_machine is not null then
+    v_region := app.assign_standby(v_machine, s.id, p_attempt, v_launch);
+  else
+    v_machine := gen_random_uuid();
+    v_region := coalesce(s.regions[1], s.region, p_launch ->> 'default_region');
+    if not app.reserve_machine(v_machine, s.tenant_id, s.id, v_region, p_attempt, v_launch) then
+      return jsonb_build_object('kind', 'no_app');
+    end if;
+  end if;
+  update public.interview_sessions set region = v_region, region_reason = case
+      when p_attempt > 1 then 'capacity' when v_region is distinct from s.regions[1] then 'standby'
+        else region_reason end where id = s.id;
+  perform app.move_session(s.id, 'provisioning');
+  perform app.emit(s.id, s.tenant_id, (select case when assigned_at is null then 'machine.reserved'
+    else 'machine.assigned' end from public.machines where id = v_machine),
+    jsonb_build_object('machine_id', v_machine, 'region', v_region, 'attempt', p_attempt));
+  return jsonb_build_object('kind', 'launched', 'intent', app.intent_json(v_machine));
+end $$;
+comment on function app.launch(uuid, jsonb, integer) is
+  'A session that waited gets its machine. p_launch: orchestrator_id, image, taken_ms, life_ms (without the '
+  'interview), default_region. kind: launched (intent), no_app.';
+
+create function app.start_attempt(s public.interview_sessions, p_because text, p_next jsonb) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  m public.machines;
+  v_region text;
+  v_launch jsonb;
+  v_id uuid;
+  v_standby boolean;
+begin
+  select * into m from public.machines where session_id = s.id order by attempt desc, reserved_at desc limit 1;
+  v_region := coalesce(p_next ->> 'region', m.region);
+  v_launch := p_next || jsonb_build_object('image', coalesce(p_next ->> 'image', m.image),
+    'machine_life_ms', coalesce((p_next ->> 'life_ms')::numeric, 3600000) + s.max_duration_ms);
+  v_id := app.take_standby(s.tenant_id, array[v_region] || s.regions, v_launch ->> 'image');
+  v_standby := v_id is not null;
+  if v_standby then
+    v_region := app.assign_standby(v_id, s.id, m.attempt + 1, v_launch);
+  else
+    v_id := gen_random_uuid();
+    if not app.reserve_machine(v_id, s.tenant_id, s.id, v_region, m.attempt + 1, v_launch) then return null; end if;
+  end if;
+  perform app.emit(s.id, s.tenant_id, case when v_standby then 'machine.assigned' else 'machine.reserved' end,
+    jsonb_build_object('machine_id', v_id, 'region', v_region, 'attempt', m.attempt + 1, 'because', p_because));
+  return app.intent_json(v_id);
+end $$;
+comment on function app.start_attempt(public.interview_sessions, text, jsonb) is
+  'A session''s next attempt beside or after the others, standby or new, taken by the orchestrator that p_next names. '
+  'Null when the tenant has no app. The session is locked by the caller.';
+
+create function app.lost_lives(p_session_id uuid) returns integer
+language sql stable set search_path = '' as $$
+  select count(*)::integer from public.machines
+  where session_id = p_session_id and state_rank >= 50
+    and reason not in ('create_failed', 'start_failed', 'superseded', 'handed_over')
+$$;
+comment on function app.lost_lives(uuid) is
+  'Number of machines this session has lost. Hand-overs, failed creates and starts, and losing hedges do not count.';
+
+create function app.settle_session(p_session_id uuid, p_reason text, p_next jsonb) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  s public.interview_sessions;
+  v_last text;
+  v_intent jsonb;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for update;
+  if not found or s.state_rank < 30 or s.state_rank >= 90 then return jsonb_build_object('kind', 'nothing'); end if;
+  if exists (select from public.machines where session_id = s.id and state_rank < 50) then
+    return jsonb_build_object('kind', 'nothing');
+  end if;
+  -- The machine that served it says why; before the first claim, the latest attempt does.
+  select reason into v_last from public.machines where session_id = s.id
+    order by (id = s.machine_id) is true desc, attempt desc, reserved_at desc limit 1;
+  if not found then return jsonb_build_object('kind', 'nothing'); end if;
+  if s.state_rank >= 70 or s.end_requested_at is not null or v_last in ('hard_deadline', 'operator_stopped') then
+    -- Its worker may be carrying the end out: nobody says it for it before its machine is gone.
+    if exists (select from public.machines where session_id = s.id and state_rank < 70) then
+      return jsonb_build_object('kind', 'nothing');
+    end if;
+    perform app.end_session(s.id, coalesce(s.outcome, case v_last when 'operator_stopped' then 'cancelled'
+      else 'failed' end),
+      coalesce(s.reason, case v_last when 'operator_stopped' then 'operator_stopped'
+        else coalesce(p_reason, 'worker_lost') end));
+    return jsonb_build_object('kind', 'ended');
+  end if;
+  if app.lost_lives(s.id) < coalesce((p_next ->> 'max_attempts')::integer, 1) then
+    v_intent := app.start_attempt(s, coalesce(v_last, p_reason), p_next);
+  end if;
+  if v_intent is null then
+    perform app.end_session(s.id, 'failed', coalesce(p_reason, case v_last when 'boot_timeout' then 'boot_timeout'
+      else 'worker_lost' end));
+    return jsonb_build_object('kind', 'ended');
+  end if;
+  return jsonb_build_object('kind', 'next', 'intent', v_intent);
+end $$;
+comment on function app.settle_session(uuid, text, jsonb) is
+  'What becomes of a session that has lost its machines: nothing while one may still serve it; its recorded end once '
+  'all are gone; else the next attempt, or the end with p_reason when too many lives were lost.';
+
+create function public.settle_sessions(p_next jsonb, p_duty text default null, p_fence bigint default null)
+  returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_id uuid;
+  v_result jsonb;
+  v_results jsonb[] := '{}';
+begin
+  if not app.on_duty(p_duty, p_fence) then return '[]'; end if;
+  for v_id in select s.id from public.interview_sessions s where s.state_rank between 30 and 89
+      and exists (select from public.machines m where m.session_id = s.id)
+      and not exists (select from public.machines m where m.session_id = s.id and m.state_rank < 50)
+    order by s.id for update skip locked loop
+    v_result := app.settle_session(v_id, null, p_next);
+    if v_result ->> 'kind' <> 'nothing' then
+      v_results := v_results || (v_result || jsonb_build_object('session_id', v_id));
+    end if;
+  end loop;
+  return to_jsonb(v_results);
+end $$;
+comment on function public.settle_sessions(jsonb, text, bigint) is
+  'Settles every session that was left without a machine, for example by a crash. Answers what was done about which.';
+grant execute on function public.settle_sessions(jsonb, text, bigint) to orchestrator;
+
+create function public.hedge_machine(p_machine_id uuid, p_next jsonb, p_duty text default null,
+  p_fence bigint default null) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  m public.machines;
+  s public.interview_sessions;
+begin
+  if not app.on_duty(p_duty, p_fence) then return null; end if;
+  select * into m from public.machines where id = p_machine_id;
+  select * into s from public.interview_sessions where id = m.session_id for update;
+  select * into m from public.machines where id = p_machine_id;
+  if s.id is null or s.state_rank not between 30 and 69 or s.end_requested_at is not null or m.state_rank >= 40 then
+    return null;
+  end if;
+  -- One hedge at a time: what is under way for this session, beside the machine that is late, is its hedge.
+  if exists (select from public.machines o where o.session_id = s.id and o.id <> m.id and o.state_rank < 50) then
+    return null;
+  end if;
+  return app.start_attempt(s, 'hedge', p_next);
+end $$;
+comment on function public.hedge_machine(uuid, jsonb, text, bigint) is
+  'A machine is late: a second attempt beside it, when there is none yet. Whichever is claimed first serves; the '
+  'other is refused and destroyed. Answers the intent, or null.';
+grant execute on function public.hedge_machine(uuid, jsonb, text, bigint) to orchestrator;
+
+create function public.record_unreachable(p_machine_id uuid, p_epoch integer, p_gap_ms integer, p_window_ms integer,
+  p_next jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  m public.machines;
+  s public.interview_sessions;
+  v_now timestamptz;
+begin
+  select * into m from public.machines where id = p_machine_id;
+  select * into s from public.interview_sessions where id = m.session_id for update;
+  select * into m from public.machines where id = p_machine_id for update;
+  v_now := clock_timestamp();
+  -- Only for a candidate who had been in the room: at the first connection the fault may be anywhere.
+  if s.id is null or s.machine_id <> m.id or s.epoch <> p_epoch or m.state <> 'claimed' or s.state_rank not between 50
+    and 69 or s.end_requested_at is not null then
+    return jsonb_build_object('kind', 'ignored');
+  end if;
+  if m.unreachable_since is null or m.unreachable_since < v_now - app.interval_ms(p_window_ms) then
+    update public.machines set unreachable_since = v_now where id = m.id;
+    return jsonb_build_object('kind', 'noted', 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
+  end if;
+  if m.unreachable_since > v_now - app.interval_ms(p_gap_ms) then
+    return jsonb_build_object('kind', 'noted', 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
+  end if;
+  perform app.move_machine(m.id, 'destroying', 'unreachable');
+  return jsonb_build_object('kind', 'replaced', 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id,
+    'next', app.settle_session(s.id, 'worker_lost', p_next) -> 'intent');
+end $$;
+comment on function public.record_unreachable(uuid, integer, integer, integer, jsonb) is
+  'A returning browser could not be connected to its machine. The first time is noted; again after p_gap_ms and '
+  'within p_window_ms the machine is given up and its session gets the next attempt.';
+grant execute on function public.record_unreachable(uuid, integer, integer, integer, jsonb) to orchestrator;
+
+-- ── schemas/machines/rights.sql ──
+alter table public.machines enable row level security;
+grant select on public.machines to orchestrator;
+create policy "orchestrators read all rows" on public.machines for select to orchestrator using (true);
+
+alter table public.machine_usage enable row level security;
+grant select on public.machine_usage to orchestrator;
+create policy "orchestrators read all rows" on public.machine_usage for select to orchestrator using (true);
+grant select on public.machine_usage to authenticated;
+create policy "members read their tenant's rows" on public.machine_usage for select to authenticated
+  using (tenant_id in (select app.my_tenants()));
+
+-- ── schemas/machines/starts.sql ──
+create function public.take_starts(p_orchestrator_id uuid, p_taken_ms integer, p_late_ms integer,
+  p_limit integer default 50) returns jsonb
+language sql volatile security definer set search_path = '' as $$
+  with due as (
+    select id from public.machines
+    where state = 'created' and assigned_at is not null and (taken_until is null or taken_until <= clock_timestamp())
+      and (start_requested_at is null or start_requested_at < clock_timestamp() - app.interval_ms(p_late_ms))
+    order by assigned_at limit p_limit for update skip locked
+  ), taken as (
+    update public.machines m set taken_by = p_orchestrator_id,
+      taken_until = clock_timestamp() + app.interval_ms(p_taken_ms)
+    from due where m.id = due.id returning m.id
+  )
+  select coalesce(jsonb_agg(app.intent_json(id)), '[]') from taken
+$$;
+comment on function public.take_starts(uuid, integer, integer, integer) is
+  'Assigned standby machines that nobody is starting, and those that were asked to start p_late_ms ago and were not '
+  'heard of since (late).';
+grant execute on function public.take_starts(uuid, integer, integer, integer) to orchestrator;
+
+create function public.record_starts(p_machine_ids uuid[]) returns integer
+language sql volatile security definer set search_path = '' as $$
+  with locked as (select id from public.machines where id = any (p_machine_ids) and state = 'created'
+    order by id for update),
+  done as (update public.machines m set start_requested_at = clock_timestamp() from locked where m.id = locked.id
+    and m.start_requested_at is null returning 1)
+  select count(*)::integer from done
+$$;
+comment on function public.record_starts(uuid[]) is 'Fly accepted these starts. Takes many at once.';
+grant execute on function public.record_starts(uuid[]) to orchestrator;
+
+create function public.record_machine_started(p_machine_id uuid) returns boolean
+language plpgsql security definer set search_path = '' as $$
+begin
+  perform 1 from public.interview_sessions s join public.machines m on m.session_id = s.id
+    where m.id = p_machine_id for update of s;
+  return app.move_machine(p_machine_id, 'started');
+end $$;
+comment on function public.record_machine_started(uuid) is 'Fly says that it runs, and it has not claimed yet.';
+grant execute on function public.record_machine_started(uuid) to orchestrator;
+
+create function public.record_start_failed(p_machine_id uuid, p_launch jsonb, p_max_attempts integer) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  m public.machines;
+  s public.interview_sessions;
+  v_result jsonb;
+begin
+  select * into m from public.machines where id = p_machine_id;
+  if not found then return jsonb_build_object('kind', 'unknown'); end if;
+  select * into s from public.interview_sessions where id = m.session_id for update;
+  select * into m from public.machines where id = p_machine_id for update;
+  if m.state not in ('created', 'started') then return jsonb_build_object('kind', 'stale'); end if;
+  perform app.move_machine(m.id, 'destroying', 'start_failed');
+  if s.id is null or s.state_rank >= 40 or exists (select from public.machines o where o.session_id = s.id
+    and o.id <> m.id and o.state_rank < 50) then
+    return jsonb_build_object('kind', 'session_over');
+  end if;
+  if m.attempt < p_max_attempts then
+    v_result := app.launch(s.id, p_launch, m.attempt + 1);
+    if v_result ->> 'kind' = 'launched' then
+      return jsonb_build_object('kind', 'next', 'intent', v_result -> 'intent');
+    end if;
+  end if;
+  perform app.end_session(s.id, 'failed', 'boot_timeout');
+  return jsonb_build_object('kind', 'ended');
+end $$;
+comment on function public.record_start_failed(uuid, jsonb, integer) is
+  'A standby machine would not start: it is given up, and its session gets the next one, standby or new. kind: next '
+  '(intent), ended, session_over, stale, unknown.';
+grant execute on function public.record_start_failed(uuid, jsonb, integer) to orchestrator;
+
+-- ── schemas/machines/states.sql ──
+create function app.guard_machine() returns trigger language plpgsql set search_path = '' as $$
+begin
+  if old.session_id is not null and new.session_id is distinct from old.session_id then
+    raise exception 'a machine serves at most one session' using errcode = 'GR004';
+  end if;
+  -- The only step back: a machine that handed over boots again and is claimed at a higher epoch.
+  if old.state = 'draining' and old.reason = 'handed_over' and new.state = 'claimed' and new.epoch > old.epoch
+     and new.boot_nonce is distinct from old.boot_nonce then
+    return new;
+  end if;
+  if array_position(array['reserved', 'created', 'started', 'claimed', 'draining', 'destroying', 'destroyed'],
+    new.state)
+     < array_position(array['reserved', 'created', 'started', 'claimed', 'draining', 'destroying', 'destroyed'],
+       old.state) then
+    raise exception 'a machine only goes forward: % → %', old.state, new.state using errcode = 'GR005';
+  end if;
+  return new;
+end $$;
+comment on function app.guard_machine() is
+  'Refuses a second session for a machine and any step back of its state, whoever writes. A machine that handed over '
+  'may be claimed again by its next boot.';
+create trigger guard before update on public.machines for each row execute function app.guard_machine();
+
+create function app.move_machine(p_machine_id uuid, p_state text, p_reason text default null) returns boolean
+language plpgsql set search_path = '' as $$
+declare
+  m public.machines;
+  ranks constant text[] := array['reserved', 'created', 'started', 'claimed', 'draining', 'destroying', 'destroyed'];
+begin
+  select * into m from public.machines where id = p_machine_id for update;
+  if not found or array_position(ranks, p_state) <= array_position(ranks, m.state) then
+    return false;
+  end if;
+  update public.machines set
+    state = p_state,
+    reason = coalesce(reason, p_reason),
+    created_at = case when p_state = 'created' then coalesce(created_at, clock_timestamp()) else created_at end,
+    started_at = case when p_state = 'started' then coalesce(started_at, clock_timestamp()) else started_at end,
+    claimed_at = case when p_state = 'claimed' then coalesce(claimed_at, clock_timestamp()) else claimed_at end,
+    draining_at = case when p_state = 'draining' then coalesce(draining_at, clock_timestamp()) else draining_at end,
+    destroying_at = case when p_state = 'destroying' then coalesce(destroying_at, clock_timestamp())
+      else destroying_at end,
+    destroyed_at = case when p_state = 'destroyed' then coalesce(destroyed_at, clock_timestamp()) else destroyed_at end,
+    taken_by = null, taken_until = null
+  where id = p_machine_id;
+  if m.session_id is not null then
+    perform app.emit(m.session_id, m.tenant_id, 'machine.' || p_state, jsonb_strip_nulls(jsonb_build_object(
+      'machine_id', m.id, 'fly_machine_id', m.fly_machine_id, 'region', m.region, 'attempt', m.attempt,
+        'reason', coalesce(m.reason, p_reason))));
+  end if;
+  return true;
+end $$;
+comment on function app.move_machine(uuid, text, text) is
+  'Moves a machine forward, stamps the phase and appends the event; false when it is already there or past.';
+
+-- ── schemas/machines/usage.sql ──
+create function public.machines_to_bill(p_limit integer default 200) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'tenant_id', m.tenant_id, 'session_id', m.session_id,
+    'region', m.region,
+    -- A standby machine runs from its start, a machine made for its session from its creation. Fly bills a little less.
+    'started_seconds', round(case when m.session_id is null then 0
+      else extract(epoch from m.destroyed_at - coalesce(m.start_requested_at, m.assigned_at, m.created_at))
+        end::numeric, 3),
+    'standby_seconds', round(case when m.session_id is not null and m.assigned_at is null then 0
+      else extract(epoch from coalesce(m.start_requested_at, m.assigned_at, m.destroyed_at) - m.created_at)
+        end::numeric, 3))), '[]')
+  from (select * from public.machines where state = 'destroyed' and billed_at is null and created_at is not null
+    order by destroyed_at limit p_limit) m
+$$;
+comment on function public.machines_to_bill(integer) is
+  'Machines that are gone and whose usage is not recorded yet, with the seconds they ran and stood by.';
+grant execute on function public.machines_to_bill(integer) to orchestrator;
+
+create function public.record_usage(p_rows jsonb) returns integer
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_count integer;
+begin
+  insert into public.machine_usage (machine_id, tenant_id, session_id, region, size, started_seconds, standby_seconds,
+    cost_usd, standby_cost_usd)
+    select (r ->> 'machine_id')::uuid, m.tenant_id, m.session_id, m.region, r ->> 'size',
+      greatest(0, (r ->> 'started_seconds')::numeric),
+      greatest(0, (r ->> 'standby_seconds')::numeric), (r ->> 'cost_usd')::numeric, (r ->> 'standby_cost_usd')::numeric
+    from jsonb_array_elements(p_rows) r join public.machines m on m.id = (r ->> 'machine_id')::uuid
+      and m.state = 'destroyed'
+    on conflict (machine_id) do nothing;
+  get diagnostics v_count = row_count;
+  update public.machines set billed_at = clock_timestamp() where id in (select (r ->> 'machine_id')::uuid
+    from jsonb_array_elements(p_rows) r) and billed_at is null;
+  return v_count;
+end $$;
+comment on function public.record_usage(jsonb) is
+  'Writes what machines used and cost, once each; answers how many were new.';
+grant execute on function public.record_usage(jsonb) to orchestrator;
+
+create function app.session_usage(p_session_id uuid) returns jsonb
+language sql stable set search_path = '' as $$
+  select case when count(*) > 0 then jsonb_build_object('machines', count(*), 'started_seconds', sum(u.started_seconds),
+    'standby_seconds', sum(u.standby_seconds), 'cost_usd', sum(u.cost_usd),
+      'standby_cost_usd', sum(u.standby_cost_usd)) end
+  from public.machine_usage u where u.session_id = p_session_id
+$$;
+comment on function app.session_usage(uuid) is
+  'What the machines of a session used and cost; null until the first of them is gone.';
+
+create function public.tenant_usage(p_tenant_id uuid, p_from timestamptz, p_until timestamptz) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  with u as (select * from public.machine_usage where tenant_id = p_tenant_id and recorded_at >= p_from
+    and recorded_at < p_until)
+  select jsonb_build_object('machines', count(*), 'sessions', count(distinct session_id),
+    'started_seconds', coalesce(sum(started_seconds), 0),
+    'standby_seconds', coalesce(sum(standby_seconds), 0), 'cost_usd', coalesce(sum(cost_usd), 0),
+      'standby_cost_usd', coalesce(sum(standby_cost_usd), 0),
+    'unused_standby_cost_usd', coalesce(sum(standby_cost_usd) filter (where session_id is null), 0),
+    'regions', (select coalesce(jsonb_agg(jsonb_build_object('region', x.region, 'size', x.size, 'machines', x.machines,
+      'started_seconds', x.started_seconds,
+      'standby_seconds', x.standby_seconds, 'cost_usd', x.cost_usd, 'standby_cost_usd', x.standby_cost_usd)
+        order by x.region, x.size), '[]')
+      from (select region, size, count(*) as machines, sum(started_seconds) as started_seconds,
+        sum(standby_seconds) as standby_seconds,
+        sum(cost_usd) as cost_usd, sum(standby_cost_usd) as standby_cost_usd from u group by 1, 2) x))
+  from u
+$$;
+comment on function public.tenant_usage(uuid, timestamptz, timestamptz) is
+  'What a tenant''s machines that went in this time used and cost, in all and by region and size; standby apart.';
+grant execute on function public.tenant_usage(uuid, timestamptz, timestamptz) to orchestrator;
+
+-- ── schemas/people/candidates.sql ──
+create function app.find_or_make_candidate(p_tenant_id uuid, p jsonb) returns uuid
+language plpgsql set search_path = '' as $$
+declare
+  v_id uuid;
+begin
+  select candidate_id into v_id from public.tenant_candidates
+    where tenant_id = p_tenant_id and (lower(email) = lower(p ->> 'email') or external_id = p ->> 'external_id')
+      limit 1;
+  if v_id is not null then return v_id; end if;
+  insert into public.candidates default values returning id into v_id;
+  insert into public.tenant_candidates (tenant_id, candidate_id, name, email, external_id)
+    values (p_tenant_id, v_id, p ->> 'name', p ->> 'email', p ->> 'external_id') on conflict do nothing;
+  if not found then
+    -- Somebody else made the same person at the same moment: theirs is the one.
+    delete from public.candidates where id = v_id;
+    select candidate_id into v_id from public.tenant_candidates
+      where tenant_id = p_tenant_id and (lower(email) = lower(p ->> 'email') or external_id = p ->> 'external_id')
+        limit 1;
+  end if;
+  return v_id;
+end $$;
+comment on function app.find_or_make_candidate(uuid, jsonb) is
+  'The tenant''s candidate with this e-mail or external id, made when unknown.';
+
+create function app.candidate_json(c public.tenant_candidates) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object('id', c.candidate_id, 'tenant_id', c.tenant_id, 'name', c.name, 'email', c.email,
+    'external_id', c.external_id,
+    'status', c.status, 'created_at', c.created_at, 'updated_at', c.updated_at)
+$$;
+comment on function app.candidate_json(public.tenant_candidates) is 'A candidate as the API shows it.';
+
+create function app.candidate_conflict(p_tenant_id uuid, p jsonb, p_except uuid default null) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object('kind', 'conflict', 'candidate_id', c.candidate_id,
+    'field', case when lower(c.email) = lower(p ->> 'email') then 'email' else 'external_id' end)
+  from public.tenant_candidates c
+  where c.tenant_id = p_tenant_id and c.candidate_id is distinct from p_except
+    and (lower(c.email) = lower(p ->> 'email') or c.external_id = p ->> 'external_id') limit 1
+$$;
+comment on function app.candidate_conflict(uuid, jsonb, uuid) is
+  'The tenant''s other candidate with this e-mail or external id; null when there is none.';
+
+create function public.create_candidate(p_tenant_id uuid, p_candidate jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  c public.tenant_candidates;
+begin
+  insert into public.tenant_candidates (tenant_id, name, email, external_id, status)
+    values (p_tenant_id, p_candidate ->> 'name', p_candidate ->> 'email', p_candidate ->> 'external_id',
+      p_candidate ->> 'status') returning * into c;
+  return jsonb_build_object('kind', 'created', 'candidate', app.candidate_json(c));
+exception when unique_violation then
+  return app.candidate_conflict(p_tenant_id, p_candidate);
+end $$;
+comment on function public.create_candidate(uuid, jsonb) is
+  'Stores {name, email?, external_id?, status?}. kind: created, conflict (with field and candidate_id).';
+grant execute on function public.create_candidate(uuid, jsonb) to orchestrator;
+
+create function public.get_candidate(p_tenant_id uuid, p_candidate_id uuid) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select app.candidate_json(c) from public.tenant_candidates c
+  where c.tenant_id = p_tenant_id and c.candidate_id = p_candidate_id and c.erased_at is null
+$$;
+comment on function public.get_candidate(uuid, uuid) is
+  'A tenant''s candidate; null when there is none, or not any more.';
+grant execute on function public.get_candidate(uuid, uuid) to orchestrator;
+
+create function public.list_candidates(p_tenant_id uuid, p_limit integer, p_search text default null,
+  p_before timestamptz default null,
+  p_before_id uuid default null) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(app.candidate_json(x) order by x.created_at desc, x.candidate_id desc), '[]') from (
+    select c.* from public.tenant_candidates c
+    where c.tenant_id = p_tenant_id and c.erased_at is null
+      and (p_search is null or position(lower(p_search) in lower(c.name)) > 0 or lower(c.email) = lower(p_search)
+        or c.external_id = p_search)
+      and (p_before is null or (c.created_at, c.candidate_id) < (p_before, p_before_id))
+    order by c.created_at desc, c.candidate_id desc limit p_limit) x
+$$;
+comment on function public.list_candidates(uuid, integer, text, timestamptz, uuid) is
+  'Candidates of a tenant, newest first, after the one with this time and id. p_search: part of a name, a whole '
+  'e-mail or external id.';
+grant execute on function public.list_candidates(uuid, integer, text, timestamptz, uuid) to orchestrator;
+
+create function public.change_candidate(p_tenant_id uuid, p_candidate_id uuid, p_changes jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  c public.tenant_candidates;
+begin
+  update public.tenant_candidates t set name = n.name, email = n.email, external_id = n.external_id, status = n.status
+    from (select r.* from public.tenant_candidates o cross join lateral jsonb_populate_record(o, p_changes) r
+      where o.tenant_id = p_tenant_id and o.candidate_id = p_candidate_id and o.erased_at is null) n
+    where t.tenant_id = p_tenant_id and t.candidate_id = p_candidate_id returning t.* into c;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  return jsonb_build_object('kind', 'changed', 'candidate', app.candidate_json(c));
+exception when unique_violation then
+  return app.candidate_conflict(p_tenant_id, p_changes, p_candidate_id);
+end $$;
+comment on function public.change_candidate(uuid, uuid, jsonb) is
+  'Changes name, email, external_id or status; fields not given stay. kind: changed, conflict (with field and '
+  'candidate_id), not_found.';
+grant execute on function public.change_candidate(uuid, uuid, jsonb) to orchestrator;
+
+-- ── schemas/people/erasure.sql ──
+create function app.guard_erased_transcript() returns trigger language plpgsql set search_path = '' as $$
+begin
+  if exists (select from incoming i join public.interview_sessions s on s.id = i.session_id
+    where s.transcript_erased_at is not null) then
+    raise exception 'the transcript was erased' using errcode = 'PT410';
+  end if;
+  return null;
+end $$;
+comment on function app.guard_erased_transcript() is
+  'A late upload or a late evaluation does not bring back what was erased; raises PT410.';
+create trigger guard_insert after insert on public.transcript_entries referencing new table as incoming
+  for each statement execute function app.guard_erased_transcript();
+create trigger guard_update after update on public.transcript_entries referencing new table as incoming
+  for each statement execute function app.guard_erased_transcript();
+create trigger guard_insert after insert on public.interview_results referencing new table as incoming
+  for each statement execute function app.guard_erased_transcript();
+create trigger guard_update after update on public.interview_results referencing new table as incoming
+  for each statement execute function app.guard_erased_transcript();
+
+create function app.guard_erased_video() returns trigger language plpgsql set search_path = '' as $$
+begin
+  if exists (select from public.interview_sessions s where s.id = new.session_id and s.video_erased_at is not null) then
+    raise exception 'the recordings were erased' using errcode = 'PT410';
+  end if;
+  return new;
+end $$;
+comment on function app.guard_erased_video() is
+  'A recording reported late is not stored beside those that were erased; raises PT410.';
+create trigger guard before insert
+  or update on public.video_segments for each row execute function app.guard_erased_video();
+
+create function app.erase_transcript(p_session_id uuid) returns integer
+language plpgsql set search_path = '' as $$
+declare
+  v_entries integer;
+begin
+  update public.interview_sessions set transcript_erased_at = coalesce(transcript_erased_at, clock_timestamp())
+    where id = p_session_id;
+  delete from public.interview_results where session_id = p_session_id;
+  delete from public.transcript_entries where session_id = p_session_id;
+  get diagnostics v_entries = row_count;
+  return v_entries;
+end $$;
+comment on function app.erase_transcript(uuid) is
+  'Erases what was said and what was concluded from it; answers the number of entries.';
+
+create function app.erase_video(p_session_id uuid, p_cause text) returns text[]
+language plpgsql set search_path = '' as $$
+declare
+  s public.interview_sessions;
+  v_ids text[];
+begin
+  select * into s from public.interview_sessions where id = p_session_id for update;
+  select coalesce(array_agg(distinct v order by v), '{}') into v_ids from (
+    select s.video_recording_id as v union all select video_id from public.video_segments
+      where session_id = p_session_id) x where v is not null;
+  insert into public.video_deletions (video_id, tenant_id, cause) select v, s.tenant_id, p_cause from unnest(v_ids) v
+    on conflict do nothing;
+  delete from public.video_segments where session_id = p_session_id;
+  update public.interview_sessions set video_recording_id = null, video_recording_url = null,
+    video_erased_at = coalesce(video_erased_at, clock_timestamp()) where id = p_session_id;
+  return v_ids;
+end $$;
+comment on function app.erase_video(uuid, text) is
+  'Gives a session''s recordings to video_deletions; answers their ids.';
+
+create function app.erase(p_tenant_id uuid, p_candidate_id uuid) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  s record;
+  v_entries integer := 0;
+  v_videos text[] := '{}';
+  v_sessions uuid[] := '{}';
+begin
+  for s in select id from public.interview_sessions where tenant_id = p_tenant_id and candidate_id = p_candidate_id
+    order by id for update loop
+    v_sessions := v_sessions || s.id;
+    v_entries := v_entries + app.erase_transcript(s.id);
+    v_videos := v_videos || app.erase_video(s.id, 'erasure');
+  end loop;
+  update public.interview_sessions set settings = '{}', metadata = '{}', user_id = null where id = any (v_sessions);
+  delete from public.consents where session_id = any (v_sessions);
+  delete from public.session_invitations where session_id = any (v_sessions);
+  delete from public.idempotency_keys where session_id = any (v_sessions);
+  update public.webhook_deliveries set payload = '{}', status = case status when 'pending' then 'dead' else status end
+    where session_id = any (v_sessions);
+  update public.session_events set data = (select coalesce(jsonb_object_agg(k, v), '{}')
+    from jsonb_each(data) as d (k, v)
+      where k in ('from', 'to', 'outcome', 'reason', 'machine_id', 'fly_machine_id', 'region', 'attempt', 'entries'))
+    where session_id = any (v_sessions);
+  delete from public.tenant_candidates where tenant_id = p_tenant_id and candidate_id = p_candidate_id
+    and v_sessions = '{}';
+  update public.tenant_candidates set name = 'Erased', email = null, external_id = null, status = null,
+    erased_at = clock_timestamp()
+    where tenant_id = p_tenant_id and candidate_id = p_candidate_id;
+  delete from public.candidates c where c.id = p_candidate_id and not exists (select from public.tenant_candidates t
+    where t.candidate_id = c.id);
+  return jsonb_build_object('sessions', cardinality(v_sessions), 'transcript_entries', v_entries,
+    'videos', to_jsonb(v_videos));
+end $$;
+comment on function app.erase(uuid, uuid) is
+  'Erases what a tenant knows of a candidate whose sessions have all ended. The sessions themselves remain without '
+  'personal data, for accounting.';
+
+create function public.erase_candidate(p_tenant_id uuid, p_candidate_id uuid, p_by jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  s record;
+  v_live uuid[];
+  v_erased jsonb;
+begin
+  if not exists (select from public.tenant_candidates where tenant_id = p_tenant_id and candidate_id = p_candidate_id
+    and erased_at is null) then
+    return jsonb_build_object('kind', 'not_found');
+  end if;
+  -- Lock all of the candidate's sessions before any ending locks the tenant's counter.
+  perform 1 from public.interview_sessions
+    where tenant_id = p_tenant_id and candidate_id = p_candidate_id and state_rank < 90 order by id for update;
+  for s in select id from public.interview_sessions
+    where tenant_id = p_tenant_id and candidate_id = p_candidate_id and state_rank < 70 and end_requested_at is null
+      order by id loop
+    perform public.request_end(s.id, p_tenant_id, 'cancelled', 'ended_by_platform');
+  end loop;
+  -- From here on no new session of the candidate can come: it would refer to this row.
+  perform 1 from public.tenant_candidates where tenant_id = p_tenant_id and candidate_id = p_candidate_id
+    and erased_at is null for update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  select coalesce(array_agg(id order by id), '{}') into v_live from public.interview_sessions
+    where tenant_id = p_tenant_id and candidate_id = p_candidate_id and state_rank < 90;
+  if v_live <> '{}' then return jsonb_build_object('kind', 'ending', 'session_ids', to_jsonb(v_live)); end if;
+  v_erased := app.erase(p_tenant_id, p_candidate_id);
+  perform app.audit(p_by, p_tenant_id, 'candidate.erase', p_candidate_id::text,
+    jsonb_build_object('sessions', v_erased -> 'sessions', 'transcript_entries', v_erased -> 'transcript_entries',
+      'videos', jsonb_array_length(v_erased -> 'videos')));
+  return v_erased || jsonb_build_object('kind', 'erased');
+end $$;
+comment on function public.erase_candidate(uuid, uuid, jsonb) is
+  'Erases a candidate from a tenant. kind: erased (with sessions, transcript_entries, videos to delete), ending '
+  '(sessions that must end first were asked to: call again), not_found.';
+grant execute on function public.erase_candidate(uuid, uuid, jsonb) to orchestrator;
+
+create function public.request_erasure(p_tenant_id uuid, p_candidate_id uuid, p_by jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+begin
+  update public.tenant_candidates set erasure_requested_at = coalesce(erasure_requested_at, clock_timestamp()),
+      erasure_requested_by = coalesce(erasure_requested_by, p_by)
+    where tenant_id = p_tenant_id and candidate_id = p_candidate_id and erased_at is null;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  return jsonb_build_object('kind', 'requested');
+end $$;
+comment on function public.request_erasure(uuid, uuid, jsonb) is
+  'Makes the wish durable; erase_candidate carries it out, in a transaction of its own (it locks sessions first). '
+  'kind: requested, not_found.';
+grant execute on function public.request_erasure(uuid, uuid, jsonb) to orchestrator;
+
+create function public.erasures_requested(p_limit integer default 20) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('tenant_id', x.tenant_id, 'candidate_id', x.candidate_id,
+    'by', x.erasure_requested_by)), '[]')
+  from (select * from public.tenant_candidates where erasure_requested_at is not null and erased_at is null
+    order by erasure_requested_at limit p_limit) x
+$$;
+comment on function public.erasures_requested(integer) is
+  'Candidates whose erasure was asked for and waits for their sessions to end.';
+grant execute on function public.erasures_requested(integer) to orchestrator;
+
+-- ── schemas/people/positions.sql ──
+create function public.create_position(p_tenant_id uuid, p_position jsonb) returns jsonb
+language sql volatile security definer set search_path = '' as $$
+  insert into public.positions (tenant_id, title, description) values (p_tenant_id, p_position ->> 'title',
+    p_position ->> 'description')
+  returning jsonb_build_object('kind', 'created', 'position', to_jsonb(positions))
+$$;
+comment on function public.create_position(uuid, jsonb) is 'Stores {title, description?}. kind: created.';
+grant execute on function public.create_position(uuid, jsonb) to orchestrator;
+
+create function public.get_position(p_tenant_id uuid, p_position_id uuid) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select to_jsonb(p) from public.positions p where p.tenant_id = p_tenant_id and p.id = p_position_id
+$$;
+comment on function public.get_position(uuid, uuid) is 'A tenant''s position; null when there is none.';
+grant execute on function public.get_position(uuid, uuid) to orchestrator;
+
+create function public.list_positions(p_tenant_id uuid, p_limit integer, p_before timestamptz default null,
+  p_before_id uuid default null) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(to_jsonb(x) order by x.created_at desc, x.id desc), '[]') from (
+    select p.* from public.positions p
+    where p.tenant_id = p_tenant_id and (p_before is null or (p.created_at, p.id) < (p_before, p_before_id))
+    order by p.created_at desc, p.id desc limit p_limit) x
+$$;
+comment on function public.list_positions(uuid, integer, timestamptz, uuid) is
+  'Positions of a tenant, newest first, after the one with this time and id.';
+grant execute on function public.list_positions(uuid, integer, timestamptz, uuid) to orchestrator;
+
+create function public.change_position(p_tenant_id uuid, p_position_id uuid, p_changes jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  p public.positions;
+begin
+  update public.positions t set title = n.title, description = n.description
+    from (select r.* from public.positions o cross join lateral jsonb_populate_record(o, p_changes) r
+      where o.tenant_id = p_tenant_id and o.id = p_position_id) n
+    where t.tenant_id = p_tenant_id and t.id = p_position_id returning t.* into p;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  return jsonb_build_object('kind', 'changed', 'position', to_jsonb(p));
+end $$;
+comment on function public.change_position(uuid, uuid, jsonb) is
+  'Changes title or description; fields not given stay. kind: changed, not_found.';
+grant execute on function public.change_position(uuid, uuid, jsonb) to orchestrator;
+
+-- ── schemas/people/retention.sql ──
+create function app.expire_transcripts(p_limit integer) returns integer
+language plpgsql set search_path = '' as $$
+declare
+  s record;
+  v_count integer := 0;
+begin
+  for s in select x.id from public.tenants t join public.interview_sessions x on x.tenant_id = t.id
+    where t.transcript_days is not null and x.state_rank >= 90 and x.transcript_erased_at is null
+      and x.completed_at < clock_timestamp() - make_interval(days => t.transcript_days)
+    order by x.completed_at limit p_limit for update of x skip locked loop
+    perform app.erase_transcript(s.id);
+    v_count := v_count + 1;
+  end loop;
+  return v_count;
+end $$;
+comment on function app.expire_transcripts(integer) is
+  'Erases transcripts and results whose tenant keeps them no longer.';
+
+create function app.expire_videos(p_limit integer) returns integer
+language plpgsql set search_path = '' as $$
+declare
+  s record;
+  v_count integer := 0;
+begin
+  for s in select x.id from public.tenants t join public.interview_sessions x on x.tenant_id = t.id
+    where t.video_days is not null and x.state_rank >= 90 and x.video_erased_at is null
+      and x.completed_at < clock_timestamp() - make_interval(days => t.video_days)
+    order by x.completed_at limit p_limit for update of x skip locked loop
+    perform app.erase_video(s.id, 'retention');
+    v_count := v_count + 1;
+  end loop;
+  return v_count;
+end $$;
+comment on function app.expire_videos(integer) is
+  'Gives recordings whose tenant keeps them no longer to video_deletions.';
+
+create function public.expire_retained(p_limit integer default 100) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_transcripts integer := app.expire_transcripts(p_limit);
+  v_videos integer := app.expire_videos(p_limit);
+  v_audit integer;
+  v_limits integer;
+begin
+  delete from public.audit_log where id in (
+    select a.id from public.tenants t join public.audit_log a on a.tenant_id = t.id
+    where t.audit_days is not null and a.created_at < clock_timestamp() - make_interval(days => t.audit_days)
+      limit p_limit);
+  get diagnostics v_audit = row_count;
+  -- A limit at rest says nothing: the next request makes it again.
+  delete from public.rate_limits where scope in (
+    select scope from public.rate_limits where next_at < clock_timestamp() - interval '1 hour'
+      limit p_limit for update skip locked);
+  get diagnostics v_limits = row_count;
+  return jsonb_build_object('transcripts', v_transcripts, 'videos', v_videos, 'audit_entries', v_audit,
+    'rate_limits', v_limits,
+    'more', greatest(v_transcripts, v_videos, v_audit, v_limits) >= p_limit);
+end $$;
+comment on function public.expire_retained(integer) is
+  'Carries out the retention of every tenant, at most p_limit of each kind; more says whether to call again at once.';
+grant execute on function public.expire_retained(integer) to orchestrator;
+
+-- ── schemas/people/rights.sql ──
+-- Members and admins of a tenant write candidates and positions directly. Columns are granted one by one: no user can
+-- move a row to another tenant or choose a person's id.
+
+alter table public.candidates enable row level security;
+grant select on public.candidates to orchestrator;
+create policy "orchestrators read all rows" on public.candidates for select to orchestrator using (true);
+
+alter table public.tenant_candidates enable row level security;
+grant select on public.tenant_candidates to orchestrator;
+create policy "orchestrators read all rows" on public.tenant_candidates for select to orchestrator using (true);
+grant select on public.tenant_candidates to authenticated;
+create policy "members read their tenant's rows" on public.tenant_candidates for select to authenticated
+  using (tenant_id in (select app.my_tenants()));
+grant insert (tenant_id, name, email, external_id, status),
+  update (name, email, external_id, status) on public.tenant_candidates to authenticated;
+create policy "members add candidates" on public.tenant_candidates for insert to authenticated
+  with check (tenant_id in (select app.my_tenants(array['admin', 'member'])));
+create policy "members change candidates" on public.tenant_candidates for update to authenticated
+  using (erased_at is null and tenant_id in (select app.my_tenants(array['admin', 'member'])));
+
+alter table public.positions enable row level security;
+grant select on public.positions to orchestrator;
+create policy "orchestrators read all rows" on public.positions for select to orchestrator using (true);
+grant select on public.positions to authenticated;
+create policy "members read their tenant's rows" on public.positions for select to authenticated
+  using (tenant_id in (select app.my_tenants()));
+grant insert (tenant_id, title, description), update (title, description) on public.positions to authenticated;
+create policy "members add positions" on public.positions for insert to authenticated
+  with check (tenant_id in (select app.my_tenants(array['admin', 'member'])));
+create policy "members change positions" on public.positions for update to authenticated
+  using (tenant_id in (select app.my_tenants(array['admin', 'member'])));
+
+-- ── schemas/recordings/deletions.sql ──
+create function public.videos_to_delete(p_limit integer default 20, p_retry_ms integer default 60000) returns jsonb
+language sql volatile security definer set search_path = '' as $$
+  with due as (
+    select video_id from public.video_deletions where deleted_at is null and next_attempt_at <= clock_timestamp()
+    order by next_attempt_at limit p_limit for update skip locked
+  ), taken as (
+    update public.video_deletions v set attempts = attempts + 1,
+      next_attempt_at = clock_timestamp() + app.interval_ms(p_retry_ms * power(2, least(attempts, 8)))
+    from due where v.video_id = due.video_id returning v.*
+  )
+  select coalesce(jsonb_agg(jsonb_build_object('video_id', video_id, 'tenant_id', tenant_id, 'attempts', attempts)),
+    '[]') from taken
+$$;
+comment on function public.videos_to_delete(integer, integer) is
+  'Recordings that must go, taken for one try, then again after a growing delay.';
+grant execute on function public.videos_to_delete(integer, integer) to orchestrator;
+
+create function public.record_video_deleted(p_video_id text, p_error text default null) returns void
+language sql volatile security definer set search_path = '' as $$
+  update public.video_deletions set last_error = p_error, deleted_at = case
+    when p_error is null then coalesce(deleted_at, clock_timestamp()) else deleted_at end
+  where video_id = p_video_id
+$$;
+comment on function public.record_video_deleted(text, text) is
+  'api.video confirmed that a recording is gone, or what went wrong.';
+grant execute on function public.record_video_deleted(text, text) to orchestrator;
+
+-- ── schemas/recordings/recordings.sql ──
+create function app.plan_video() returns trigger language plpgsql set search_path = '' as $$
+begin
+  if new.state_rank >= 90 then
+    update public.video_jobs set state = 'closing', ended_at = clock_timestamp(), attempts = 0,
+      next_attempt_at = clock_timestamp()
+      where session_id = new.id and state in ('wanted', 'open', 'dead');
+  elsif new.state_rank >= 40 and new.state_rank < 70 then
+    insert into public.video_jobs (session_id, ordinal, tenant_id) values (new.id, 1, new.tenant_id)
+      on conflict do nothing;
+  end if;
+  return null;
+end $$;
+comment on function app.plan_video() is
+  'Plans the recording of a session when its worker is ready, so that the token is there when the candidate is; '
+  'closes it at the end.';
+create trigger plan_video after update of status on public.interview_sessions for each row
+  when (new.settings ->> 'record_video' = 'true' and new.state_rank > old.state_rank)
+  execute function app.plan_video();
+
+create function app.owe_erased_videos() returns trigger language plpgsql set search_path = '' as $$
+begin
+  insert into public.video_deletions (video_id, tenant_id, cause)
+    select j.video_id, j.tenant_id, 'erasure' from public.video_jobs j where j.session_id = new.id
+      and j.video_id is not null
+    on conflict do nothing;
+  return null;
+end $$;
+comment on function app.owe_erased_videos() is
+  'Adds the recordings of an erased session to video_deletions, also those without a row in video_segments.';
+create trigger owe_erased_videos after update of video_erased_at on public.interview_sessions for each row
+  when (old.video_erased_at is null and new.video_erased_at is not null)
+  execute function app.owe_erased_videos();
+
+create function public.want_video(p_session_id uuid, p_ordinal integer) returns boolean
+language plpgsql security definer set search_path = '' as $$
+declare
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for share;
+  if not found or s.state_rank >= 70 or coalesce(s.settings ->> 'record_video', '') <> 'true'
+    or p_ordinal not between 2 and 20
+     or not exists (select from public.video_jobs j where j.session_id = s.id and j.ordinal = p_ordinal - 1) then
+    return false;
+  end if;
+  insert into public.video_jobs (session_id, ordinal, tenant_id) values (s.id, p_ordinal, s.tenant_id)
+    on conflict do nothing;
+  return true;
+end $$;
+comment on function public.want_video(uuid, integer) is
+  'A page was reloaded and needs the next container: a container takes one source only. False when the session '
+  'records nothing, is over, or the one before was never asked for.';
+grant execute on function public.want_video(uuid, integer) to orchestrator;
+
+create function public.take_video_jobs(p_taken_ms integer, p_grace_ms integer, p_limit integer default 10) returns jsonb
+language sql volatile security definer set search_path = '' as $$
+  with due as (
+    select session_id, ordinal from public.video_jobs
+    where state in ('wanted', 'closing', 'processing') and next_attempt_at <= clock_timestamp()
+      and (state <> 'closing' or ended_at is null or ended_at <= clock_timestamp() - app.interval_ms(p_grace_ms))
+    order by next_attempt_at limit p_limit for update skip locked
+  ), taken as (
+    update public.video_jobs j set takes = takes + 1, attempts = attempts + 1,
+      next_attempt_at = clock_timestamp() + app.interval_ms(p_taken_ms)
+    from due where (j.session_id, j.ordinal) = (due.session_id, due.ordinal) returning j.*
+  )
+  select coalesce(jsonb_agg(jsonb_build_object('session_id', t.session_id, 'ordinal', t.ordinal, 'take', t.takes,
+    'attempt', t.attempts,
+    'state', t.state, 'video_id', t.video_id, 'token_ciphertext', t.token_ciphertext,
+    'token_over', coalesce(t.token_expires_at <= clock_timestamp(), false), 'erased', s.video_erased_at is not null,
+    'max_duration_ms', s.max_duration_ms)), '[]')
+  from taken t join public.interview_sessions s on s.id = t.session_id
+$$;
+comment on function public.take_video_jobs(integer, integer, integer) is
+  'Takes due recordings for one attempt each. A session''s token is deleted p_grace_ms after its end: the last parts '
+  'of the upload may still be under way.';
+grant execute on function public.take_video_jobs(integer, integer, integer) to orchestrator;
+
+create function public.record_video_container(p_session_id uuid, p_ordinal integer, p_video_id text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  j public.video_jobs;
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for share;
+  update public.video_jobs set video_id = coalesce(video_id, p_video_id) where session_id = p_session_id
+    and ordinal = p_ordinal returning * into j;
+  if not found then return jsonb_build_object('video_id', null, 'state', null); end if;
+  if s.video_erased_at is not null then
+    insert into public.video_deletions (video_id, tenant_id, cause) values (j.video_id, j.tenant_id, 'erasure')
+      on conflict do nothing;
+  end if;
+  return jsonb_build_object('video_id', j.video_id, 'state', j.state);
+end $$;
+comment on function public.record_video_container(uuid, integer, text) is
+  'The container exists. Answers the one that counts (whoever made another deletes it) and the state: only wanted '
+  'goes on to a token.';
+grant execute on function public.record_video_container(uuid, integer, text) to orchestrator;
+
+create function public.record_video_token(p_session_id uuid, p_ordinal integer, p_ciphertext text, p_life_ms bigint)
+  returns boolean
+language plpgsql security definer set search_path = '' as $$
+declare
+  j public.video_jobs;
+begin
+  perform 1 from public.interview_sessions where id = p_session_id for share;
+  update public.video_jobs set state = 'open', token_ciphertext = p_ciphertext, attempts = 0, failure = null,
+    token_expires_at = clock_timestamp() + app.interval_ms(p_life_ms)
+    where session_id = p_session_id and ordinal = p_ordinal and state = 'wanted' and video_id is not null
+      returning * into j;
+  if not found then return false; end if;
+  perform app.emit(j.session_id, j.tenant_id, 'video.open',
+    jsonb_build_object('ordinal', j.ordinal, 'video_id', j.video_id));
+  return true;
+end $$;
+comment on function public.record_video_token(uuid, integer, text, bigint) is
+  'The upload token exists. False when it is not wanted any more: then its maker deletes it.';
+grant execute on function public.record_video_token(uuid, integer, text, bigint) to orchestrator;
+
+create function public.record_video_closed(p_session_id uuid, p_ordinal integer, p_take integer, p_uploaded boolean)
+  returns boolean
+language plpgsql security definer set search_path = '' as $$
+declare
+  j public.video_jobs;
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for share;
+  update public.video_jobs set state = case when p_uploaded then 'processing' else 'empty' end, token_ciphertext = null,
+    attempts = 0, failure = null,
+    next_attempt_at = clock_timestamp()
+    where session_id = p_session_id and ordinal = p_ordinal and takes = p_take and state = 'closing' returning * into j;
+  if not found then return false; end if;
+  if p_uploaded and s.video_erased_at is null then
+    insert into public.video_segments (session_id, tenant_id, video_id) values (j.session_id, j.tenant_id, j.video_id)
+      on conflict do nothing;
+  end if;
+  return true;
+end $$;
+comment on function public.record_video_closed(uuid, integer, integer, boolean) is
+  'The token is gone and it is known whether anything was uploaded. A segment is noted at once, its URL when it can '
+  'be played. False when the take is stale.';
+grant execute on function public.record_video_closed(uuid, integer, integer, boolean) to orchestrator;
+
+create function public.record_video_done(p_session_id uuid, p_ordinal integer, p_take integer, p_url text)
+  returns boolean
+language plpgsql security definer set search_path = '' as $$
+declare
+  j public.video_jobs;
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for update;
+  update public.video_jobs set state = 'done', failure = null
+    where session_id = p_session_id and ordinal = p_ordinal and takes = p_take and state = 'processing'
+      returning * into j;
+  if not found then return false; end if;
+  if s.video_erased_at is not null then return true; end if;
+  update public.video_segments set url = p_url where session_id = j.session_id and video_id = j.video_id;
+  update public.interview_sessions set video_recording_id = coalesce(video_recording_id, j.video_id),
+    video_recording_url = coalesce(video_recording_url, p_url) where id = j.session_id;
+  perform app.emit(j.session_id, j.tenant_id, 'video.done',
+    jsonb_build_object('ordinal', j.ordinal, 'video_id', j.video_id));
+  return true;
+end $$;
+comment on function public.record_video_done(uuid, integer, integer, text) is
+  'It can be played: its segment gets its URL, and the session, when it is the first. False when the take is stale.';
+grant execute on function public.record_video_done(uuid, integer, integer, text) to orchestrator;
+
+create function public.postpone_video(p_session_id uuid, p_ordinal integer, p_take integer, p_retry_ms bigint,
+  p_failure text default null) returns boolean
+language plpgsql security definer set search_path = '' as $$
+declare
+  j public.video_jobs;
+begin
+  perform 1 from public.interview_sessions where id = p_session_id for key share;
+  update public.video_jobs set failure = p_failure, state = case when p_retry_ms is null then 'dead' else state end,
+    next_attempt_at = clock_timestamp() + app.interval_ms(coalesce(p_retry_ms, 0))
+    where session_id = p_session_id and ordinal = p_ordinal and takes = p_take
+      and state in ('wanted', 'closing', 'processing') returning * into j;
+  if not found then return false; end if;
+  if p_retry_ms is null then
+    perform app.emit(j.session_id, j.tenant_id, 'video.dead',
+      jsonb_build_object('ordinal', j.ordinal, 'failure', p_failure));
+  end if;
+  return true;
+end $$;
+comment on function public.postpone_video(uuid, integer, integer, bigint, text) is
+  'The step is tried again after p_retry_ms (p_failure null: it is only not yet so), or given up when that is null. A '
+  'session goes on without its recording. False when the take is stale.';
+grant execute on function public.postpone_video(uuid, integer, integer, bigint, text) to orchestrator;
+
+create function public.video_offers(p_session_ids uuid[]) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('session_id', s.id,
+    'records', coalesce(s.settings ->> 'record_video' = 'true', false),
+    'offer', (select jsonb_build_object('ordinal', j.ordinal, 'video_id', j.video_id,
+      'token_ciphertext', j.token_ciphertext,
+        'expires_at_ms', floor(extract(epoch from j.token_expires_at) * 1000))
+      from public.video_jobs j where j.session_id = s.id and j.state = 'open' order by j.ordinal desc limit 1))), '[]')
+  from public.interview_sessions s where s.id = any (p_session_ids)
+$$;
+comment on function public.video_offers(uuid[]) is
+  'The newest open recording of each session, for its worker. Takes many at once.';
+grant execute on function public.video_offers(uuid[]) to orchestrator;
+
+create function public.record_video_event(p_body_hash text, p_video_id text, p_type text) returns text
+language plpgsql security definer set search_path = '' as $$
+declare
+  j public.video_jobs;
+begin
+  select * into j from public.video_jobs where video_id = p_video_id;
+  if not found then return 'unknown'; end if;
+  insert into public.video_events (body_hash, session_id, ordinal, type) values (p_body_hash, j.session_id, j.ordinal,
+    p_type) on conflict do nothing;
+  if not found then return 'repeated'; end if;
+  update public.video_jobs set next_attempt_at = clock_timestamp()
+    where session_id = j.session_id and ordinal = j.ordinal and state = 'processing'
+      and next_attempt_at > clock_timestamp();
+  return 'recorded';
+end $$;
+comment on function public.record_video_event(text, text, text) is
+  'api.video says that something happened to a video: the recording is looked at at once. Answers recorded, repeated '
+  'or unknown (not a recording of ours).';
+grant execute on function public.record_video_event(text, text, text) to orchestrator;
+
+create function public.recordings_of(p_session_id uuid) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('video_id', v.video_id, 'playable', v.url is not null,
+    'created_at', v.created_at)
+    order by v.created_at, v.video_id), '[]')
+  from public.video_segments v where v.session_id = p_session_id
+$$;
+comment on function public.recordings_of(uuid) is
+  'The recordings of a session, oldest first, and whether each can be played.';
+grant execute on function public.recordings_of(uuid) to orchestrator;
+
+-- ── schemas/recordings/rights.sql ──
+alter table public.video_segments enable row level security;
+grant select on public.video_segments to orchestrator;
+create policy "orchestrators read all rows" on public.video_segments for select to orchestrator using (true);
+grant select on public.video_segments to authenticated;
+create policy "members read their tenant's rows" on public.video_segments for select to authenticated
+  using (tenant_id in (select app.my_tenants()));
+
+alter table public.video_deletions enable row level security;
+grant select on public.video_deletions to orchestrator;
+create policy "orchestrators read all rows" on public.video_deletions for select to orchestrator using (true);
+
+alter table public.video_jobs enable row level security;
+grant select (session_id, ordinal, tenant_id, state, video_id, token_expires_at, ended_at, attempts, next_attempt_at,
+  failure, created_at, updated_at)
+  on public.video_jobs to orchestrator;
+create policy "orchestrators read all rows" on public.video_jobs for select to orchestrator using (true);
+
+alter table public.video_events enable row level security;
+grant select on public.video_events to orchestrator;
+create policy "orchestrators read all rows" on public.video_events for select to orchestrator using (true);
+
+-- ── schemas/results/evaluating.sql ──
+create function app.result_wait(p_takes integer) returns interval
+language sql immutable
+  set search_path = '' as $$ select app.interval_ms(least(3600000, 1000 * power(2, least(p_takes, 12)))) $$;
+comment on function app.result_wait(integer) is
+  'How long a grown transcript waits for its next evaluation: late entries come in several uploads, and whoever holds '
+  'the session''s token can send more. Each evaluation so far doubles it, from 1 s to an hour.';
+
+create function app.queue_result() returns trigger language plpgsql set search_path = '' as $$
+begin
+  if new.transcript_erased_at is not null then return null; end if;
+  if new.started_at is null and not exists (select from public.transcript_entries e where e.session_id = new.id) then
+    return null;
+  end if;
+  insert into public.interview_results as r (session_id, tenant_id, wanted_revision)
+    values (new.id, new.tenant_id, new.transcript_revision)
+  on conflict (session_id) do update set
+    wanted_revision = excluded.wanted_revision,
+    status = case r.status when 'running' then r.status else 'pending' end,
+    attempts = case r.status when 'running' then r.attempts else 0 end,
+    next_attempt_at = case r.status when 'running' then r.next_attempt_at
+      else clock_timestamp() + app.result_wait(r.takes) end
+  where r.wanted_revision < excluded.wanted_revision;
+  return null;
+end $$;
+comment on function app.queue_result() is
+  'Queues the evaluation of a session that has ended, and again when its transcript has grown. A session that never '
+  'began has nothing to evaluate.';
+create trigger queue_result after update of status, transcript_revision on public.interview_sessions for each row
+  when (new.state_rank >= 90 and (old.state_rank < 90 or new.transcript_revision > old.transcript_revision))
+  execute function app.queue_result();
+
+create function app.lock_result(p_session_id uuid, p_take integer) returns public.interview_results
+language plpgsql set search_path = '' as $$
+declare
+  r public.interview_results;
+begin
+  perform 1 from public.interview_sessions where id = p_session_id for key share;
+  select * into r from public.interview_results
+    where session_id = p_session_id and takes = p_take and status = 'running' for update;
+  return r;
+end $$;
+comment on function app.lock_result(uuid, integer) is
+  'The result as this take holds it, locked; null when the take is stale.';
+
+create function app.give_up_result(p_session_id uuid, p_take integer, p_failure text, p_error text) returns boolean
+language plpgsql set search_path = '' as $$
+declare
+  r public.interview_results := app.lock_result(p_session_id, p_take);
+begin
+  if r.id is null then return false; end if;
+  update public.interview_results set status = 'dead', failure = p_failure, last_error = left(p_error, 1000)
+    where id = r.id;
+  perform app.emit(r.session_id, r.tenant_id, 'result.dead',
+    jsonb_build_object('failure', p_failure, 'attempts', r.attempts));
+  return true;
+end $$;
+comment on function app.give_up_result(uuid, integer, text, text) is
+  'Marks a result dead with its failure and appends the event. False when the take is stale.';
+
+create function public.take_results(p_orchestrator_id uuid, p_taken_ms integer, p_limit integer default 4,
+  p_max_attempts integer default 8)
+returns jsonb language plpgsql security definer set search_path = '' as $$
+declare
+  x record;
+  v_taken jsonb;
+begin
+  -- One that has ended every process that took it is given up, too.
+  for x in select session_id, takes from public.interview_results
+    where status = 'running' and next_attempt_at <= clock_timestamp() and attempts >= p_max_attempts limit p_limit loop
+    perform app.give_up_result(x.session_id, x.takes, 'interrupted', 'The last attempt was interrupted.');
+  end loop;
+  with due as (
+    select id from public.interview_results
+    where status in ('pending', 'running') and next_attempt_at <= clock_timestamp()
+      and (status = 'pending' or attempts < p_max_attempts)
+    order by next_attempt_at limit p_limit for update skip locked
+  ), taken as (
+    update public.interview_results r set status = 'running', takes = takes + 1, attempts = attempts + 1,
+      taken_by = p_orchestrator_id,
+      next_attempt_at = clock_timestamp() + app.interval_ms(p_taken_ms)
+    from due where r.id = due.id returning r.*
+  )
+  select coalesce(jsonb_agg(jsonb_build_object('session_id', t.session_id, 'take', t.takes, 'attempt', t.attempts,
+    'revision', t.wanted_revision,
+    'integrity_flags', app.flags_of(s.integrity), 'session', app.session_json(s.id))), '[]') into v_taken
+  from taken t join public.interview_sessions s on s.id = t.session_id;
+  return v_taken;
+end $$;
+comment on function public.take_results(uuid, integer, integer, integer) is
+  'Takes due results for one attempt each; whoever does not report within p_taken_ms has lost it to the next. One '
+  'whose last attempt was lost is given up.';
+grant execute on function public.take_results(uuid, integer, integer, integer) to orchestrator;
+
+create function public.keep_result(p_session_id uuid, p_take integer, p_taken_ms integer) returns boolean
+language sql volatile security definer set search_path = '' as $$
+  with kept as (
+    update public.interview_results set next_attempt_at = clock_timestamp() + app.interval_ms(p_taken_ms)
+    where session_id = p_session_id and takes = p_take and status = 'running' returning 1)
+  select exists (select from kept)
+$$;
+comment on function public.keep_result(uuid, integer, integer) is
+  'Prolongs a take before the next request to the model; false means it is stale and nothing more should be paid for.';
+grant execute on function public.keep_result(uuid, integer, integer) to orchestrator;
+
+create function public.transcript_to_evaluate(p_session_id uuid) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(to_jsonb(t) order by t.sequence_number), '[]') from public.transcript_of(p_session_id) t
+$$;
+comment on function public.transcript_to_evaluate(uuid) is
+  'The whole conversation as one value: a list of rows could be cut off by the API''s row limit, and nobody would '
+  'know.';
+grant execute on function public.transcript_to_evaluate(uuid) to orchestrator;
+
+create function public.record_result(p_session_id uuid, p_take integer, p_revision integer, p_result jsonb) returns text
+language plpgsql security definer set search_path = '' as $$
+declare
+  r public.interview_results := app.lock_result(p_session_id, p_take);
+  v_status text := p_result ->> 'status';
+begin
+  if r.id is null then return 'stale'; end if;
+  if v_status is null or v_status not in ('done', 'empty') then
+    raise exception 'a result is done or empty' using errcode = '22023';
+  end if;
+  update public.interview_results set
+    status = case when r.wanted_revision > p_revision then 'pending' else v_status end,
+    summary = p_result ->> 'summary', evaluation = nullif(p_result -> 'evaluation', 'null'),
+      model = p_result ->> 'model',
+    integrity_flags = coalesce(p_result -> 'integrity_flags', '[]'), transcript_revision = p_revision,
+    evaluated_at = clock_timestamp(), attempts = 0, failure = null, last_error = null,
+    human_reviewed = false, reviewed_by = null, reviewed_at = null, -- a new evaluation is not yet reviewed
+    next_attempt_at = clock_timestamp() + app.result_wait(r.takes)
+  where id = r.id;
+  perform app.emit(r.session_id, r.tenant_id, 'result.' || v_status, jsonb_build_object('revision', p_revision));
+  return case when r.wanted_revision > p_revision then 'queued_again' else 'recorded' end;
+end $$;
+comment on function public.record_result(uuid, integer, integer, jsonb) is
+  'What an attempt made of a revision: {status: done|empty, summary, evaluation, integrity_flags, model}. Answers '
+  'recorded, queued_again (the transcript has grown meanwhile) or stale.';
+grant execute on function public.record_result(uuid, integer, integer, jsonb) to orchestrator;
+
+create function public.record_result_failed(p_session_id uuid, p_take integer, p_failure text, p_error text,
+  p_retry_ms bigint default null)
+returns text language plpgsql security definer set search_path = '' as $$
+declare
+  r public.interview_results;
+begin
+  if p_retry_ms is null then
+    return case when app.give_up_result(p_session_id, p_take, p_failure, p_error) then 'dead' else 'stale' end;
+  end if;
+  r := app.lock_result(p_session_id, p_take);
+  if r.id is null then return 'stale'; end if;
+  update public.interview_results set status = 'pending', failure = p_failure, last_error = left(p_error, 1000),
+    next_attempt_at = clock_timestamp() + app.interval_ms(p_retry_ms) where id = r.id;
+  return 'pending';
+end $$;
+comment on function public.record_result_failed(uuid, integer, text, text, bigint) is
+  'An attempt failed: tried again after p_retry_ms, or given up when that is null. Answers pending, dead or stale.';
+grant execute on function public.record_result_failed(uuid, integer, text, text, bigint) to orchestrator;
+
+create function public.release_result(p_session_id uuid, p_take integer) returns boolean
+language plpgsql security definer set search_path = '' as $$
+declare
+  r public.interview_results := app.lock_result(p_session_id, p_take);
+begin
+  if r.id is null then return false; end if;
+  update public.interview_results set status = 'pending', attempts = greatest(0, attempts - 1),
+    next_attempt_at = clock_timestamp() where id = r.id;
+  return true;
+end $$;
+comment on function public.release_result(uuid, integer) is
+  'Gives a take back unused (its orchestrator shuts down): another may have it at once, and it does not count.';
+grant execute on function public.release_result(uuid, integer) to orchestrator;
+
+-- ── schemas/results/integrity.sql ──
+create function app.flags_of(p_integrity jsonb) returns jsonb
+language sql immutable set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('kind', key, 'count', value) order by key), '[]')
+    from jsonb_each(p_integrity)
+$$;
+comment on function app.flags_of(jsonb) is 'What the worker saw, as a list of {kind, count}.';
+
+create function public.flag_integrity(p_kind text, p_count integer default 1) returns void
+language plpgsql security definer set search_path = '' as $$
+declare
+  s public.interview_sessions := app.own_session();
+begin
+  if p_kind is null or p_kind !~ '^[a-z][a-z_]{0,39}$' or p_count is null or p_count not between 1 and 100000 then
+    raise exception 'a flag is a word and a count' using errcode = '22023';
+  end if;
+  if not s.integrity ? p_kind then
+    if (select count(*) from jsonb_object_keys(s.integrity)) >= 20 then return; end if;
+    perform app.emit(s.id, s.tenant_id, 'integrity.flagged', jsonb_build_object('kind', p_kind));
+  end if;
+  update public.interview_sessions
+    set integrity = integrity || jsonb_build_object(p_kind,
+      least(1000000, coalesce((integrity ->> p_kind)::integer, 0) + p_count)) where id = s.id;
+end $$;
+comment on function public.flag_integrity(text, integer) is
+  'A worker saw something in its session''s call that nobody on our side did, such as foreign_item or '
+  'foreign_session_update: counted, told to the evaluator, shown with the result. At most 20 kinds.';
+grant execute on function public.flag_integrity(text, integer) to session_worker;
+
+-- ── schemas/results/reading.sql ──
+create function public.get_result(p_session_id uuid, p_tenant_id uuid default null) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select jsonb_build_object('session_status', s.status, 'result', case when r.id is null then null
+    else jsonb_build_object(
+    'session_id', s.id, 'status', r.status, 'summary', r.summary, 'evaluation', r.evaluation,
+    'integrity_flags', app.flags_of(s.integrity) || r.integrity_flags,
+    'unverified_entries', (select count(*) from public.transcript_entries e where e.session_id = s.id
+      and not e.verified and e.text <> ''),
+    'simulated', s.simulated, 'human_reviewed', r.human_reviewed, 'reviewed_by', r.reviewed_by,
+      'reviewed_at', r.reviewed_at,
+    'transcript_revision', r.transcript_revision, 'wanted_revision', r.wanted_revision, 'model', r.model,
+      'evaluated_at', r.evaluated_at,
+    'attempts', r.attempts, 'failure', r.failure, 'last_error', r.last_error,
+    'next_attempt_at', case when r.status in ('pending', 'running') then r.next_attempt_at end,
+      'updated_at', r.updated_at) end)
+  from public.interview_sessions s left join public.interview_results r on r.session_id = s.id
+  where s.id = p_session_id and (p_tenant_id is null or s.tenant_id = p_tenant_id)
+$$;
+comment on function public.get_result(uuid, uuid) is
+  'A session''s result as the platform API shows it, {session_status, result}; result is null while there is none. '
+  'Null when there is no such session.';
+grant execute on function public.get_result(uuid, uuid) to orchestrator;
+
+create function public.rerun_result(p_session_id uuid, p_tenant_id uuid default null, p_by text default null)
+  returns text
+language plpgsql security definer set search_path = '' as $$
+declare
+  r public.interview_results;
+begin
+  perform 1 from public.interview_sessions where id = p_session_id
+    and (p_tenant_id is null or tenant_id = p_tenant_id) for key share;
+  if not found then return 'not_found'; end if;
+  select * into r from public.interview_results where session_id = p_session_id for update;
+  if not found then return 'nothing'; end if;
+  if r.status = 'running' and r.next_attempt_at > clock_timestamp() then return 'running'; end if;
+  update public.interview_results set status = 'pending', attempts = 0, next_attempt_at = clock_timestamp()
+    where id = r.id;
+  perform app.emit(r.session_id, r.tenant_id, 'result.rerun',
+    jsonb_strip_nulls(jsonb_build_object('from', r.status, 'by', p_by)));
+  return 'queued';
+end $$;
+comment on function public.rerun_result(uuid, uuid, text) is
+  'Queues a result again by hand, with all its attempts. Answers queued, running (one is under way), nothing (the '
+  'session has none) or not_found.';
+grant execute on function public.rerun_result(uuid, uuid, text) to orchestrator;
+
+create function public.review_result(p_session_id uuid, p_tenant_id uuid, p_reviewed boolean, p_by text) returns text
+language plpgsql security definer set search_path = '' as $$
+declare
+  r public.interview_results;
+begin
+  perform 1 from public.interview_sessions where id = p_session_id
+    and (p_tenant_id is null or tenant_id = p_tenant_id) for key share;
+  if not found then return 'not_found'; end if;
+  select * into r from public.interview_results where session_id = p_session_id for update;
+  if not found then return 'nothing'; end if;
+  if p_reviewed and r.status not in ('done', 'empty') then return 'not_done'; end if;
+  update public.interview_results set human_reviewed = p_reviewed, reviewed_by = case when p_reviewed then p_by end,
+    reviewed_at = case when p_reviewed then clock_timestamp() end where id = r.id;
+  perform app.emit(r.session_id, r.tenant_id, 'result.reviewed', jsonb_build_object('reviewed', p_reviewed,
+    'by', p_by));
+  return 'recorded';
+end $$;
+comment on function public.review_result(uuid, uuid, boolean, text) is
+  'A person has looked at the result, or takes that back. Answers recorded, not_done (there is nothing final to '
+  'review), nothing or not_found.';
+grant execute on function public.review_result(uuid, uuid, boolean, text) to orchestrator;
+
+create function public.dead_results(p_limit integer default 100) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('session_id', session_id, 'tenant_id', tenant_id, 'failure', failure,
+    'attempts', attempts,
+    'updated_at', updated_at) order by updated_at desc), '[]')
+  from (select * from public.interview_results where status = 'dead' order by updated_at desc limit p_limit) d
+$$;
+comment on function public.dead_results(integer) is
+  'Results that were given up, newest first: what an operator has to look at.';
+grant execute on function public.dead_results(integer) to orchestrator;
+
+-- ── schemas/results/rights.sql ──
+alter table public.interview_results enable row level security;
+grant select on public.interview_results to orchestrator;
+create policy "orchestrators read all rows" on public.interview_results for select to orchestrator using (true);
+grant select on public.interview_results to authenticated;
+create policy "members read their tenant's rows" on public.interview_results for select to authenticated
+  using (tenant_id in (select app.my_tenants()));
+
+-- ── schemas/sessions/consent.sql ──
+create function public.session_may_start(p_session_id uuid) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select case
+    when s.state_rank >= 70 then jsonb_build_object('kind', 'ended')
+    when s.consent_text_version is null or exists (select from public.consents c where c.session_id = s.id
+      and c.text_version = s.consent_text_version)
+      then jsonb_build_object('kind', 'may_start')
+    else jsonb_build_object('kind', 'consent_required', 'text_version', s.consent_text_version) end
+  from public.interview_sessions s where s.id = p_session_id
+$$;
+comment on function public.session_may_start(uuid) is
+  'Whether the interview may start: may_start, consent_required (with text_version) or ended; null for an unknown '
+  'session.';
+grant execute on function public.session_may_start(uuid) to orchestrator;
+
+create function public.record_consent(p_session_id uuid, p_text_version text, p_remote_address_hash text default null)
+  returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if s.state_rank >= 70 then return jsonb_build_object('kind', 'ended'); end if;
+  if s.consent_text_version is distinct from p_text_version then
+    return jsonb_build_object('kind', 'other_version', 'text_version', s.consent_text_version);
+  end if;
+  insert into public.consents (tenant_id, session_id, candidate_id, text_version, remote_address_hash)
+    values (s.tenant_id, s.id, s.candidate_id, p_text_version, p_remote_address_hash)
+      on conflict (session_id) do nothing;
+  if found then
+    perform app.emit(s.id, s.tenant_id, 'candidate.consented', jsonb_build_object('text_version', p_text_version));
+  end if;
+  return jsonb_build_object('kind', 'recorded', 'given_at', (select c.given_at from public.consents c
+    where c.session_id = s.id));
+end $$;
+comment on function public.record_consent(uuid, text, text) is
+  'The candidate consents to the text that the session asks for; a second time changes nothing. kind: recorded, '
+  'other_version, ended, not_found.';
+grant execute on function public.record_consent(uuid, text, text) to orchestrator;
+
+create function app.consent_json(p_session_id uuid) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object('required', s.consent_text_version is not null, 'text_version', s.consent_text_version,
+    'text', t.settings -> 'consent_texts' ->> s.consent_text_version,
+    'given_at', (select c.given_at from public.consents c where c.session_id = s.id
+      and c.text_version = s.consent_text_version))
+  from public.interview_sessions s join public.tenants t on t.id = s.tenant_id where s.id = p_session_id
+$$;
+comment on function app.consent_json(uuid) is
+  'Which text a session asks its candidate to consent to, and when that was done.';
+
+create function public.read_consent(p_session_id uuid, p_code_hash text) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  if not exists (select from public.session_invitations i where i.session_id = p_session_id
+    and i.code_hash = p_code_hash
+      and i.revoked_at is null and i.expires_at >= clock_timestamp()) then
+    return jsonb_build_object('kind', 'invalid');
+  end if;
+  return app.consent_json(p_session_id) || jsonb_build_object('kind', 'found');
+end $$;
+comment on function public.read_consent(uuid, text) is
+  'The consent that a session asks for, for whoever holds a valid invitation. kind: found, invalid.';
+grant execute on function public.read_consent(uuid, text) to orchestrator;
+
+create function public.give_consent(p_session_id uuid, p_code_hash text, p_browser_hash text, p_text_version text,
+  p_remote_address_hash text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_exchange jsonb := public.exchange_invitation(p_session_id, p_code_hash, p_browser_hash);
+begin
+  if v_exchange ->> 'kind' <> 'accepted' then return jsonb_build_object('kind', v_exchange ->> 'kind'); end if;
+  return public.record_consent(p_session_id, p_text_version, p_remote_address_hash);
+end $$;
+comment on function public.give_consent(uuid, text, text, text, text) is
+  'Records the consent of the browser that holds the invitation. kind: recorded, other_version, ended, invalid, used.';
+grant execute on function public.give_consent(uuid, text, text, text, text) to orchestrator;
+
+-- ── schemas/sessions/creation.sql ──
+create function public.create_sessions(p_requests jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_tenant uuid;
+  v_places bigint[];
+  v_requests jsonb;
+  v_answers jsonb;
+  v_results jsonb := '{}';
+begin
+  -- Lock the counters of the whole batch in one order: otherwise two batches could deadlock.
+  for v_tenant, v_places, v_requests in select (x ->> 'tenant_id')::uuid as id, array_agg(n order by n),
+    jsonb_agg(x order by n)
+      from jsonb_array_elements(p_requests) with ordinality as e (x, n) group by 1 order by id loop
+    v_answers := app.create_for_tenant(v_tenant, v_requests);
+    v_results := v_results || (select jsonb_object_agg(v_places[k::integer], v) from jsonb_each(v_answers) as a (k, v));
+  end loop;
+  return (select jsonb_agg(v order by k::bigint) from jsonb_each(v_results) as a (k, v));
+end $$;
+comment on function public.create_sessions(jsonb) is
+  'Creates sessions: an array of requests in, an array of results out, in order. kind: created (intent unless it '
+  'waits; ahead when scheduled), replayed, idempotency_mismatch, quota_exceeded, queue_full, rate_limited '
+  '(retry_after_ms), duration_exceeded, candidate_not_found, position_not_found, no_app, no_capacity, '
+  'tenant_inactive.';
+grant execute on function public.create_sessions(jsonb) to orchestrator;
+
+create function app.schedule_ahead(p_tenant_id uuid, p_due timestamptz) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object(
+    'ahead', (select count(*) from public.interview_sessions s
+      where s.tenant_id = p_tenant_id and s.status = 'scheduled' and s.placement = 'now' and s.scheduled_at <= p_due),
+    'standby', (select count(*) from public.machines m where m.tenant_id = p_tenant_id and m.session_id is null
+      and m.state in ('reserved', 'created')),
+    'creates_per_second', (select coalesce(sum(a.creates_per_second), 0) from public.tenant_apps a
+      where a.tenant_id = p_tenant_id and a.status = 'ready'),
+    'now', clock_timestamp())
+$$;
+comment on function app.schedule_ahead(uuid, timestamptz) is
+  'What decides whether a schedule can be met: sessions due no later, machines there or under way, how fast more can '
+  'be made.';
+
+create function app.judge_creation(r jsonb, t public.tenants, p_live integer, p_queued integer) returns jsonb
+language plpgsql stable set search_path = '' as $$
+declare
+  v_due timestamptz := (r ->> 'scheduled_at')::timestamptz;
+begin
+  if (r ->> 'max_duration_ms')::integer > t.max_duration_ms then
+    return jsonb_build_object('kind', 'duration_exceeded', 'limit', t.max_duration_ms);
+  end if;
+  if v_due > clock_timestamp() + app.interval_ms(coalesce((r ->> 'start_lead_ms')::numeric, 0)) then
+    return '{"begin": "scheduled"}';
+  end if;
+  -- Who waits in the queue goes before who comes now.
+  if p_live + p_queued < t.max_live_sessions then
+    return case when r ->> 'placement' = 'on_join' then '{"begin": "on_join"}' else '{"begin": "now"}' end::jsonb;
+  end if;
+  if r ->> 'admission' is distinct from 'queue' then
+    return jsonb_build_object('kind', 'quota_exceeded', 'limit', t.max_live_sessions);
+  end if;
+  if p_queued >= (r ->> 'max_queued')::integer then
+    return jsonb_build_object('kind', 'queue_full', 'limit', p_queued);
+  end if;
+  return '{"begin": "queued"}';
+end $$;
+comment on function app.judge_creation(jsonb, public.tenants, integer, integer) is
+  'How a session begins, as its tenant stands: {begin: now, scheduled, on_join or queued}, or a refusal {kind}.';
+
+create function app.store_creations(p_accepted jsonb) returns void
+language plpgsql set search_path = '' as $$
+declare
+  r jsonb;
+  v_standby uuid[] := array(select (x ->> 'standby')::uuid from jsonb_array_elements(p_accepted) x where x ? 'standby');
+begin
+  -- Born in its state: nobody can know it yet, so neither a move nor an order between writers is needed.
+  insert into public.interview_sessions (id, tenant_id, candidate_id, position_id, user_id, api_key_id, status,
+    settings, metadata, regions, region,
+      region_reason, simulated, max_duration_ms, placement, admission, scheduled_at, counted, queued_at,
+        queue_deadline_at, expires_at)
+    select (x ->> 'session_id')::uuid, (x ->> 'tenant_id')::uuid, (x ->> 'candidate_id')::uuid,
+      (x ->> 'position_id')::uuid, (x ->> 'user_id')::uuid,
+      (x ->> 'api_key_id')::uuid, case x ->> 'begin' when 'now' then 'provisioning' when 'scheduled' then 'scheduled'
+        else 'pending' end,
+      coalesce(x -> 'settings', '{}'), coalesce(x -> 'metadata', '{}'),
+        array(select jsonb_array_elements_text(x -> 'regions')), x ->> 'region',
+      x ->> 'region_reason', (x ->> 'simulated')::boolean, (x ->> 'max_duration_ms')::integer,
+        coalesce(x ->> 'placement', 'now'),
+      coalesce(x ->> 'admission', 'reject'), d.due, x ->> 'begin' in ('now', 'on_join'),
+      case x ->> 'begin' when 'queued' then clock_timestamp() end,
+      case x ->> 'begin' when 'queued' then clock_timestamp() + app.interval_ms((x ->> 'queue_ms')::numeric) end,
+      greatest(d.due, clock_timestamp()) + app.interval_ms((x ->> 'expires_ms')::numeric)
+    from jsonb_array_elements(p_accepted) x cross join lateral (select (x ->> 'scheduled_at')::timestamptz as due) d;
+  update public.machines m set session_id = (x ->> 'session_id')::uuid, assigned_at = clock_timestamp(),
+      taken_by = (x ->> 'orchestrator_id')::uuid,
+        taken_until = clock_timestamp() + app.interval_ms((x ->> 'taken_ms')::numeric),
+      hard_deadline_at = clock_timestamp() + app.interval_ms((x ->> 'machine_life_ms')::numeric)
+    -- By key: joined with the batch alone, the plan would read all machines.
+    from jsonb_array_elements(p_accepted) x where m.id = any (v_standby) and m.id = (x ->> 'standby')::uuid;
+  for r in select x from jsonb_array_elements(p_accepted) x where x ->> 'begin' = 'now' and x ->> 'standby' is null loop
+    perform app.reserve_machine((r ->> 'machine_id')::uuid, (r ->> 'tenant_id')::uuid, (r ->> 'session_id')::uuid,
+      r ->> 'region', 1, r);
+  end loop;
+  insert into public.session_events (session_id, tenant_id, type, data)
+    select (x ->> 'session_id')::uuid, (x ->> 'tenant_id')::uuid, e.type, e.data
+    from jsonb_array_elements(p_accepted) with ordinality as a (x, n)
+    cross join lateral (values
+      (1, case x ->> 'begin' when 'scheduled' then 'session.scheduled' else 'session.pending' end,
+        jsonb_strip_nulls(jsonb_build_object('to', case x ->> 'begin' when 'scheduled' then 'scheduled'
+          else 'pending' end,
+          'scheduled_at', x -> 'scheduled_at', 'waits_for', case x ->> 'begin' when 'queued' then 'admission'
+            when 'on_join' then 'candidate' end))),
+      (2, case when x ->> 'standby' is null then 'machine.reserved' else 'machine.assigned' end,
+        jsonb_build_object('machine_id', x -> 'machine_id', 'region', x -> 'region', 'attempt', 1)),
+      (3, 'session.provisioning', '{"from": "pending", "to": "provisioning"}')) as e (k, type, data)
+    where e.k = 1 or x ->> 'begin' = 'now' order by n, e.k;
+  insert into public.idempotency_keys (tenant_id, key, body_hash, session_id)
+    select (x ->> 'tenant_id')::uuid, x ->> 'idempotency_key', x ->> 'body_hash', (x ->> 'session_id')::uuid
+    from jsonb_array_elements(p_accepted) x where x ->> 'idempotency_key' is not null;
+  insert into public.session_invitations (session_id, tenant_id, code_hash, expires_at)
+    select (x ->> 'session_id')::uuid, (x ->> 'tenant_id')::uuid, x ->> 'invitation_hash',
+      greatest((x ->> 'scheduled_at')::timestamptz, clock_timestamp()) + app.interval_ms((x ->> 'expires_ms')::numeric)
+    from jsonb_array_elements(p_accepted) x where x ->> 'invitation_hash' is not null;
+end $$;
+comment on function app.store_creations(jsonb) is
+  'Writes accepted creations, all rows of a table in one statement: what a session costs is then its rows, not its '
+  'statements.';
+
+create function app.create_for_tenant(p_tenant_id uuid, p_requests jsonb) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  t public.tenants;
+  r jsonb;
+  v_n bigint;
+  v_judged jsonb;
+  v_live integer;
+  v_queued integer;
+  v_wait integer;
+  v_has_app boolean;
+  v_has_standby boolean;
+  v_people uuid[];
+  v_positions uuid[];
+  v_pool uuid[];
+  v_pool_region text := p_requests #>> '{0,regions,0}';
+  v_pool_image text := p_requests #>> '{0,image}';
+  v_seen uuid[];
+  v_standby uuid;
+  v_region text;
+  v_known record;
+  v_keys jsonb := '{}';
+  v_accepted jsonb[] := '{}';
+  v_results jsonb := '{}';
+begin
+  -- Lock the tenant's counter first. Two requests with one key meet here, so the second finds the first's row.
+  select c.live_sessions into v_live from public.tenant_counters c where c.tenant_id = p_tenant_id for update;
+  select * into t from public.tenants where id = p_tenant_id and status = 'active';
+  if v_live is null or t.id is null then
+    return (select jsonb_object_agg(n, '{"kind": "tenant_inactive"}'::jsonb)
+      from jsonb_array_elements(p_requests) with ordinality as x (x, n));
+  end if;
+  v_queued := (select count(*) from public.interview_sessions where tenant_id = p_tenant_id
+    and queue_deadline_at is not null);
+  v_has_app := exists (select from public.tenant_apps where tenant_id = p_tenant_id and status = 'ready');
+  v_people := array(select candidate_id from public.tenant_candidates where tenant_id = p_tenant_id
+    and candidate_id in (select (x ->> 'candidate_id')::uuid from jsonb_array_elements(p_requests) x));
+  v_positions := array(select id from public.positions where tenant_id = p_tenant_id
+    and id in (select (x ->> 'position_id')::uuid from jsonb_array_elements(p_requests) x));
+  -- Most requests of a batch want the same: their machines are taken in one go. In the order of the index, which is
+  -- otherwise passed over while a table is full of standby machines.
+  perform 1 from public.machines where tenant_id = p_tenant_id and session_id is null and state = 'created'
+    order by tenant_id, region, created_at limit 1;
+  v_has_standby := found;
+  if v_has_standby then
+    v_pool := array(select id from public.machines where tenant_id = p_tenant_id and region = v_pool_region
+      and session_id is null
+      and state = 'created' and image = v_pool_image order by created_at
+        limit jsonb_array_length(p_requests) for update skip locked);
+    v_seen := v_pool;
+  end if;
+
+  for r, v_n in select x, n from jsonb_array_elements(p_requests) with ordinality as e (x, n) loop
+    if r ->> 'idempotency_key' is not null then
+      select k.body_hash, k.session_id into v_known from public.idempotency_keys k where k.tenant_id = p_tenant_id
+        and k.key = r ->> 'idempotency_key';
+      if not found and v_keys ? (r ->> 'idempotency_key') then
+        select * into v_known from jsonb_to_record(v_keys -> (r ->> 'idempotency_key')) as k (body_hash text,
+          session_id uuid);
+      end if;
+      if v_known.session_id is not null then
+        v_results := v_results || jsonb_build_object(v_n, case when v_known.body_hash = r ->> 'body_hash'
+          then jsonb_build_object('kind', 'replayed', 'session_id', v_known.session_id)
+            else '{"kind": "idempotency_mismatch"}' end);
+        continue;
+      end if;
+    end if;
+    v_judged := app.judge_creation(r, t, v_live, v_queued);
+    if v_judged ->> 'kind' is null then
+      v_judged := v_judged || case
+        when r ? 'candidate_id' and not (r ->> 'candidate_id')::uuid = any (v_people)
+          then '{"kind": "candidate_not_found"}'
+        when r ? 'position_id' and not (r ->> 'position_id')::uuid = any (v_positions)
+          then '{"kind": "position_not_found"}'
+        when not v_has_app then '{"kind": "no_app"}' else '{}' end::jsonb;
+    end if;
+    v_standby := null;
+    if v_judged ->> 'kind' is null and v_judged ->> 'begin' = 'now' and v_has_standby then
+      if cardinality(v_pool) > 0 and r #>> '{regions,0}' = v_pool_region and r ->> 'image' = v_pool_image then
+        v_standby := v_pool[1];
+      else
+        v_standby := app.take_standby(p_tenant_id, array(select jsonb_array_elements_text(r -> 'regions')),
+          r ->> 'image', v_seen);
+      end if;
+    end if;
+    if v_judged ->> 'kind' is null and v_judged ->> 'begin' = 'now' and v_standby is null
+      and (r ->> 'all_closed')::boolean then
+      v_judged := '{"kind": "no_capacity"}';
+    end if;
+    if v_judged ->> 'kind' is null then
+      v_wait := case when t.starts_per_minute is null then 0 else app.draw_start(p_tenant_id) end;
+      if v_wait > 0 then v_judged := jsonb_build_object('kind', 'rate_limited', 'retry_after_ms', v_wait); end if;
+    end if;
+    if v_judged ->> 'kind' is not null then
+      v_results := v_results || jsonb_build_object(v_n, v_judged - 'begin');
+      continue;
+    end if;
+
+    v_region := coalesce(r ->> 'first_region', r #>> '{regions,0}', r ->> 'default_region');
+    if v_standby is not null then
+      if v_standby = v_pool[1] then
+        v_pool := v_pool[2:];
+        v_region := v_pool_region;
+      else
+        v_seen := v_seen || v_standby;
+        v_region := (select region from public.machines where id = v_standby);
+      end if;
+      r := r || jsonb_build_object('standby', v_standby, 'machine_id', v_standby);
+      if v_region is distinct from r #>> '{regions,0}' then r := r || '{"region_reason": "standby"}'; end if;
+    end if;
+    if not r ? 'candidate_id' then
+      r := r || jsonb_build_object('candidate_id', app.find_or_make_candidate(p_tenant_id, r -> 'candidate'));
+    end if;
+    if not r ? 'position_id' then
+      r := r || jsonb_build_object('position_id', gen_random_uuid());
+      insert into public.positions (id, tenant_id, title, description)
+        values ((r ->> 'position_id')::uuid, p_tenant_id, r #>> '{position,title}', r #>> '{position,description}');
+    end if;
+    v_accepted := v_accepted || (r || v_judged || jsonb_build_object('region', v_region, 'n', v_n));
+    if v_judged ->> 'begin' in ('now', 'on_join') then v_live := v_live + 1; end if;
+    if v_judged ->> 'begin' = 'queued' then v_queued := v_queued + 1; end if;
+    if r ->> 'idempotency_key' is not null then
+      v_keys := v_keys || jsonb_build_object(r ->> 'idempotency_key',
+        jsonb_build_object('body_hash', r ->> 'body_hash', 'session_id', r ->> 'session_id'));
+    end if;
+  end loop;
+
+  if v_accepted <> '{}' then
+    perform app.store_creations(to_jsonb(v_accepted));
+    update public.tenant_counters set live_sessions = v_live where tenant_id = p_tenant_id and live_sessions <> v_live;
+  end if;
+  return v_results
+    || coalesce(
+      (select jsonb_object_agg(k,
+      jsonb_build_object('kind', 'replayed', 'session', app.session_json((v ->> 'session_id')::uuid)))
+      from jsonb_each(v_results) e (k, v) where v ->> 'kind' = 'replayed'), '{}')
+    || coalesce(
+      (select jsonb_object_agg(a ->> 'n',
+      jsonb_build_object('kind', 'created', 'session', app.session_json((a ->> 'session_id')::uuid),
+        'intent', case a ->> 'begin' when 'now' then app.intent_json((a ->> 'machine_id')::uuid) end,
+        'ahead', case a ->> 'begin' when 'scheduled' then app.schedule_ahead(p_tenant_id,
+          (a ->> 'scheduled_at')::timestamptz) end))
+      from unnest(v_accepted) a), '{}');
+end $$;
+comment on function app.create_for_tenant(uuid, jsonb) is
+  'Sessions of one tenant with everything that must be true together; refusals are values, so that one does not spoil '
+  'a batch. Answers by place in the array, from 1.';
+
+-- ── schemas/sessions/ending.sql ──
+create function public.request_end(p_session_id uuid, p_tenant_id uuid, p_outcome text, p_reason text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id
+    and (p_tenant_id is null or tenant_id = p_tenant_id) for update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if s.state_rank >= 70 then return jsonb_build_object('kind', 'already', 'session', app.session_json(s.id)); end if;
+  if s.machine_id is null or not exists (select from public.machines m where m.id = s.machine_id and m.state_rank < 50)
+    then
+    -- Nobody serves it just now: it ends here, and its machines are not wanted any more.
+    perform app.end_session(s.id, p_outcome, p_reason);
+    perform app.move_machine(id, case when fly_machine_id is null and state = 'reserved'
+      and taken_until is null then 'destroyed' else 'destroying' end,
+      'session_gone') from public.machines where session_id = s.id;
+  else
+    update public.interview_sessions set end_requested_at = clock_timestamp(), outcome = p_outcome, reason = p_reason
+      where id = s.id;
+    perform app.emit(s.id, s.tenant_id, 'session.end_requested',
+      jsonb_build_object('outcome', p_outcome, 'reason', p_reason));
+  end if;
+  return jsonb_build_object('kind', 'accepted', 'session', app.session_json(s.id), 'machines', (
+    select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'app_name', m.app_name,
+      'fly_machine_id', m.fly_machine_id, 'state', m.state)), '[]')
+    from public.machines m where m.session_id = s.id and m.state <> 'destroyed'));
+end $$;
+comment on function public.request_end(uuid, uuid, text, text) is
+  'Asks for the end of a session. One that nobody serves, or that is between two machines, ends at once; a served one '
+  'gets the directive, which its worker carries out.';
+grant execute on function public.request_end(uuid, uuid, text, text) to orchestrator;
+
+create function public.expire_sessions() returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  s record;
+  v_ids uuid[] := '{}';
+begin
+  for s in select id, machine_id from public.interview_sessions where state_rank < 60 and expires_at < clock_timestamp()
+    order by id for update skip locked loop
+    if s.machine_id is null then
+      perform public.request_end(s.id, null, 'expired', 'schedule_expired');
+      v_ids := v_ids || s.id;
+    end if;
+  end loop;
+  return to_jsonb(v_ids);
+end $$;
+comment on function public.expire_sessions() is
+  'Ends sessions that nobody used before they expired. A claimed one is ended by its worker''s own timer.';
+grant execute on function public.expire_sessions() to orchestrator;
+
+create function public.worker_report(p_status text default null, p_outcome text default null,
+  p_reason text default null, p_presence text default null)
+returns jsonb language plpgsql security definer set search_path = '' as $$
+declare
+  s public.interview_sessions := app.own_session();
+begin
+  if p_status is not null and app.rank_of(p_status) not between 50 and 70 then
+    raise exception 'a worker reports connecting, in_progress or finalizing' using errcode = '22023';
+  end if;
+  if p_presence is not null and s.presence <> p_presence and s.state_rank < 90 then
+    update public.interview_sessions set presence = p_presence where id = s.id;
+    perform app.emit(s.id, s.tenant_id, 'candidate.' || p_presence, '{}');
+  end if;
+  if p_status is not null then perform app.move_session(s.id, p_status, p_outcome, p_reason); end if;
+  select * into s from public.interview_sessions where id = s.id;
+  return jsonb_build_object('status', s.status, 'outcome', s.outcome, 'reason', s.reason,
+    'started_at', floor(extract(epoch from s.started_at) * 1000));
+end $$;
+comment on function public.worker_report(text, text, text, text) is
+  'A worker says how its session goes: connecting, in_progress, finalizing (with the ending), and the candidate''s '
+  'presence. Late reports change nothing.';
+grant execute on function public.worker_report(text, text, text, text) to session_worker;
+
+-- ── schemas/sessions/invitations.sql ──
+create function public.exchange_invitation(p_session_id uuid, p_code_hash text, p_browser_hash text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  i public.session_invitations;
+  s public.interview_sessions;
+begin
+  select * into i from public.session_invitations where code_hash = p_code_hash
+    and session_id = p_session_id for update;
+  if not found or i.revoked_at is not null or i.expires_at < clock_timestamp() then
+    return jsonb_build_object('kind', 'invalid');
+  end if;
+  if i.browser_hash is not null and i.browser_hash <> p_browser_hash then
+    return jsonb_build_object('kind', 'used');
+  end if;
+  select * into s from public.interview_sessions where id = p_session_id;
+  if s.state_rank >= 70 then return jsonb_build_object('kind', 'ended', 'session', app.session_json(s.id)); end if;
+  update public.session_invitations set browser_hash = p_browser_hash, used_at = coalesce(used_at, clock_timestamp())
+    where id = i.id;
+  return jsonb_build_object('kind', 'accepted', 'session', app.session_json(s.id));
+end $$;
+comment on function public.exchange_invitation(uuid, text, text) is
+  'A browser shows an invitation code: accepted, used (by another browser), ended or invalid. The same browser may '
+  'come again.';
+grant execute on function public.exchange_invitation(uuid, text, text) to orchestrator;
+
+create function app.invitation_json(i public.session_invitations) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object('id', i.id, 'session_id', i.session_id, 'created_at', i.created_at,
+    'expires_at', i.expires_at, 'used_at', i.used_at,
+    'revoked_at', i.revoked_at, 'replaces', i.replaces, 'status', case when i.revoked_at is not null then 'revoked'
+      when i.expires_at <= clock_timestamp() then 'expired' when i.used_at is not null then 'used' else 'open' end)
+$$;
+comment on function app.invitation_json(public.session_invitations) is
+  'An invitation as the API shows it: never its code. status: open, used, expired, revoked.';
+
+create function app.invite(p_session_id uuid, p_tenant_id uuid, p_code_hash text, p_expires_ms bigint, p_replaces uuid,
+  p_by jsonb) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  s public.interview_sessions;
+  i public.session_invitations;
+begin
+  select * into s from public.interview_sessions where id = p_session_id and tenant_id = p_tenant_id for update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if s.state_rank >= 70 then return jsonb_build_object('kind', 'ended'); end if;
+  insert into public.session_invitations (session_id, tenant_id, code_hash, expires_at, replaces)
+    values (s.id, s.tenant_id, p_code_hash, clock_timestamp() + app.interval_ms(p_expires_ms), p_replaces)
+      returning * into i;
+  perform app.audit(p_by, p_tenant_id, case when p_replaces is null then 'invitation.create'
+    else 'invitation.resend' end, i.id::text,
+    jsonb_build_object('session_id', s.id));
+  return jsonb_build_object('kind', 'created', 'invitation', app.invitation_json(i));
+end $$;
+comment on function app.invite(uuid, uuid, text, bigint, uuid, jsonb) is
+  'An invitation to a session that has not ended.';
+
+create function public.create_invitation(p_session_id uuid, p_tenant_id uuid, p_code_hash text, p_expires_ms bigint,
+  p_by jsonb) returns jsonb
+language sql volatile security definer set search_path = '' as $$
+  select app.invite(p_session_id, p_tenant_id, p_code_hash, p_expires_ms, null, p_by)
+$$;
+comment on function public.create_invitation(uuid, uuid, text, bigint, jsonb) is
+  'Stores the hash of a new one-time code. kind: created, ended, not_found.';
+grant execute on function public.create_invitation(uuid, uuid, text, bigint, jsonb) to orchestrator;
+
+create function public.resend_invitation(p_invitation_id uuid, p_tenant_id uuid, p_code_hash text, p_expires_ms bigint,
+  p_by jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_session uuid;
+  v_result jsonb;
+begin
+  select session_id into v_session from public.session_invitations where id = p_invitation_id
+    and tenant_id = p_tenant_id;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  v_result := app.invite(v_session, p_tenant_id, p_code_hash, p_expires_ms, p_invitation_id, p_by);
+  if v_result ->> 'kind' = 'created' then
+    update public.session_invitations set revoked_at = coalesce(revoked_at, clock_timestamp())
+      where id = p_invitation_id;
+  end if;
+  return v_result;
+end $$;
+comment on function public.resend_invitation(uuid, uuid, text, bigint, jsonb) is
+  'A new code in place of an old one, which is revoked: codes are stored hashed, so the old one cannot be shown '
+  'again. kind: created, ended, not_found.';
+grant execute on function public.resend_invitation(uuid, uuid, text, bigint, jsonb) to orchestrator;
+
+create function public.revoke_invitation(p_invitation_id uuid, p_tenant_id uuid, p_by jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  i public.session_invitations;
+begin
+  select * into i from public.session_invitations where id = p_invitation_id and tenant_id = p_tenant_id for update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if i.revoked_at is null then
+    update public.session_invitations set revoked_at = clock_timestamp() where id = i.id returning * into i;
+    perform app.audit(p_by, p_tenant_id, 'invitation.revoke', i.id::text,
+      jsonb_build_object('session_id', i.session_id));
+  end if;
+  return jsonb_build_object('kind', 'revoked', 'invitation', app.invitation_json(i));
+end $$;
+comment on function public.revoke_invitation(uuid, uuid, jsonb) is
+  'The code is refused from now on; who is already in stays in. kind: revoked, not_found.';
+grant execute on function public.revoke_invitation(uuid, uuid, jsonb) to orchestrator;
+
+create function public.list_invitations(p_session_id uuid, p_tenant_id uuid) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(app.invitation_json(i) order by i.created_at, i.id), '[]')
+  from public.session_invitations i where i.session_id = p_session_id and i.tenant_id = p_tenant_id
+$$;
+comment on function public.list_invitations(uuid, uuid) is 'A session''s invitations, oldest first.';
+grant execute on function public.list_invitations(uuid, uuid) to orchestrator;
+
+create function public.join_session(p_session_id uuid, p_code_hash text, p_browser_hash text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_exchange jsonb := public.exchange_invitation(p_session_id, p_code_hash, p_browser_hash);
+  v_may jsonb;
+begin
+  if v_exchange ->> 'kind' <> 'accepted' then return v_exchange; end if;
+  v_may := public.session_may_start(p_session_id);
+  if v_may ->> 'kind' = 'consent_required' then return v_may; end if;
+  return v_exchange;
+end $$;
+comment on function public.join_session(uuid, text, text) is
+  'A browser shows an invitation code: as exchange_invitation, and consent_required (with text_version) until the '
+  'consent is recorded.';
+grant execute on function public.join_session(uuid, text, text) to orchestrator;
+
+-- ── schemas/sessions/reading.sql ──
+create function app.session_json(p_session_id uuid) returns jsonb
+language plpgsql stable set search_path = '' as $$
+declare
+  s public.interview_sessions;
+  p record;
+  c record;
+begin
+  -- Three rows by key, and no join: the plan of a join is made once, while the tables are small, and kept.
+  select * into s from public.interview_sessions where id = p_session_id;
+  if not found then return null; end if;
+  select id, title, description into p from public.positions where id = s.position_id;
+  select candidate_id, name, email, external_id into c from public.tenant_candidates
+    where tenant_id = s.tenant_id and candidate_id = s.candidate_id;
+  return jsonb_build_object(
+    'session_id', s.id, 'tenant_id', s.tenant_id, 'status', s.status, 'outcome', s.outcome, 'reason', s.reason,
+    'presence', s.presence, 'region', s.region, 'region_reason', s.region_reason, 'fly_machine_id', s.fly_machine_id,
+    'epoch', s.epoch, 'simulated', s.simulated, 'metadata', s.metadata, 'settings', s.settings,
+    'max_duration_ms', s.max_duration_ms, 'end_requested_at', s.end_requested_at,
+      'transcript_revision', s.transcript_revision,
+    'transcript_complete', s.transcript_complete, 'video_recording_url', s.video_recording_url,
+    'placement', s.placement, 'admission', s.admission, 'scheduled_at', s.scheduled_at,
+    'queue', case when s.queue_deadline_at is not null then app.queue_json(s) end,
+    'created_at', s.created_at, 'expires_at', s.expires_at, 'ready_at', s.ready_at, 'started_at', s.started_at,
+      'completed_at', s.completed_at,
+    'interview_context', jsonb_build_object(
+      'position', jsonb_build_object('id', p.id, 'title', p.title, 'description', p.description),
+      'candidate', jsonb_build_object('id', c.candidate_id, 'name', c.name, 'email', c.email,
+        'external_id', c.external_id)));
+end $$;
+comment on function app.session_json(uuid) is 'A session as the platform API shows it, without tokens and URLs.';
+
+create function public.get_session(p_session_id uuid, p_tenant_id uuid default null) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select app.session_json(s.id) || jsonb_build_object('usage', app.session_usage(s.id)) from public.interview_sessions s
+  where s.id = p_session_id and (p_tenant_id is null or s.tenant_id = p_tenant_id)
+$$;
+comment on function public.get_session(uuid, uuid) is
+  'A session, of this tenant when one is given; null when there is none.';
+grant execute on function public.get_session(uuid, uuid) to orchestrator;
+
+create function public.list_sessions(p_tenant_id uuid, p_limit integer, p_status text default null,
+  p_before timestamptz default null,
+  p_before_id uuid default null) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(app.session_json(x.id) order by x.created_at desc, x.id desc), '[]') from (
+    select s.id, s.created_at from public.interview_sessions s
+    where s.tenant_id = p_tenant_id and (p_status is null or s.status = p_status)
+      and (p_before is null or (s.created_at, s.id) < (p_before, p_before_id))
+    order by s.created_at desc, s.id desc limit p_limit) x
+$$;
+comment on function public.list_sessions(uuid, integer, text, timestamptz, uuid) is
+  'Sessions of a tenant, newest first, after the one with this time and id when given.';
+grant execute on function public.list_sessions(uuid, integer, text, timestamptz, uuid) to orchestrator;
+
+create function public.session_routes(p_session_ids uuid[]) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('session_id', s.id, 'tenant_id', s.tenant_id, 'status', s.status,
+    'state_rank', s.state_rank,
+    'epoch', s.epoch, 'machine_id', m.id, 'machine_state', m.state, 'app_name', m.app_name,
+      'fly_machine_id', m.fly_machine_id)), '[]')
+  from public.interview_sessions s left join public.machines m on m.id = s.machine_id
+  where s.id = any (p_session_ids)
+$$;
+comment on function public.session_routes(uuid[]) is
+  'Where these sessions are served now, if anywhere: what the edge answers by. Takes many at once.';
+grant execute on function public.session_routes(uuid[]) to orchestrator;
+
+create function public.session_events_after(p_cursors jsonb, p_limit integer default 200) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'session_id', e.session_id, 'type', e.type, 'data', e.data,
+    'created_at', e.created_at)
+    order by e.id), '[]')
+  from jsonb_array_elements(p_cursors) c
+  cross join lateral (select * from public.session_events x
+    where x.session_id = (c ->> 'session_id')::uuid and x.id > (c ->> 'after')::bigint order by x.id limit p_limit) e
+$$;
+comment on function public.session_events_after(jsonb, integer) is
+  'Events of several sessions, each after its own cursor; at most p_limit of each.';
+grant execute on function public.session_events_after(jsonb, integer) to orchestrator;
+
+create function app.queue_json(s public.interview_sessions) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object('position', q.position, 'deadline', s.queue_deadline_at,
+    'estimate_ms', ceil(q.position * case
+    when e.ended > 0 then 600000.0 / e.ended else t.max_duration_ms::numeric / greatest(t.max_live_sessions, 1) end))
+  from public.tenants t
+  cross join lateral (select count(*) as position from public.interview_sessions o
+    where o.tenant_id = s.tenant_id and o.queue_deadline_at is not null and (o.queued_at, o.id) <= (s.queued_at,
+      s.id)) q
+  cross join lateral (select count(*) as ended from public.interview_sessions o
+    where o.tenant_id = s.tenant_id and o.state_rank >= 90
+      and o.completed_at > clock_timestamp() - interval '10 minutes'
+      and o.created_at > clock_timestamp() - interval '1 day') e
+  where t.id = s.tenant_id
+$$;
+comment on function app.queue_json(public.interview_sessions) is
+  'The place of a queued session and when it may begin, judged by how fast the tenant''s sessions ended lately, else '
+  'by its longest interview.';
+
+-- ── schemas/sessions/rights.sql ──
+alter table public.interview_sessions enable row level security;
+grant select on public.interview_sessions to orchestrator;
+create policy "orchestrators read all rows" on public.interview_sessions for select to orchestrator using (true);
+grant select on public.interview_sessions to authenticated;
+create policy "members read their tenant's rows" on public.interview_sessions for select to authenticated
+  using (tenant_id in (select app.my_tenants()));
+grant select (id, tenant_id, status, outcome, reason, epoch, machine_id) on public.interview_sessions to session_worker;
+create policy "a worker reads its own session" on public.interview_sessions for select to session_worker
+  using ((select app.worker_serves(id)));
+
+alter table public.session_events enable row level security;
+grant select on public.session_events to orchestrator;
+create policy "orchestrators read all rows" on public.session_events for select to orchestrator using (true);
+grant select on public.session_events to authenticated;
+create policy "members read their tenant's rows" on public.session_events for select to authenticated
+  using (tenant_id in (select app.my_tenants()));
+
+alter table public.idempotency_keys enable row level security;
+grant select on public.idempotency_keys to orchestrator;
+create policy "orchestrators read all rows" on public.idempotency_keys for select to orchestrator using (true);
+
+alter table public.session_invitations enable row level security;
+grant select on public.session_invitations to orchestrator;
+create policy "orchestrators read all rows" on public.session_invitations for select to orchestrator using (true);
+
+alter table public.consents enable row level security;
+grant select on public.consents to orchestrator;
+create policy "orchestrators read all rows" on public.consents for select to orchestrator using (true);
+grant select on public.consents to authenticated;
+create policy "members read their tenant's rows" on public.consents for select to authenticated
+  using (tenant_id in (select app.my_tenants()));
+
+-- ── schemas/sessions/states.sql ──
+create function app.guard_session() returns trigger language plpgsql set search_path = '' as $$
+begin
+  -- A generated column is not computed yet in a BEFORE trigger, hence rank_of.
+  if app.rank_of(new.status) < app.rank_of(old.status) or (app.rank_of(old.status) >= 90 and new.status <> old.status)
+    then
+    raise exception 'a session only goes forward: % → %', old.status, new.status using errcode = 'GR001';
+  end if;
+  if old.outcome is not null and (new.outcome, new.reason) is distinct from (old.outcome, old.reason) then
+    raise exception 'an ending is decided once: %/% → %/%', old.outcome, old.reason, new.outcome, new.reason
+      using errcode = 'GR002';
+  end if;
+  if new.epoch < old.epoch then
+    raise exception 'an epoch only grows: % → %', old.epoch, new.epoch using errcode = 'GR003';
+  end if;
+  return new;
+end $$;
+comment on function app.guard_session() is
+  'Refuses a status that goes back, another ending than the one decided, and a smaller epoch, whoever writes.';
+create trigger guard before update on public.interview_sessions for each row execute function app.guard_session();
+
+create function app.emit(p_session_id uuid, p_tenant_id uuid, p_type text, p_data jsonb default '{}'::jsonb)
+  returns void
+language plpgsql set search_path = '' as $$
+begin
+  -- Writers of one session take turns: identity order is not commit order, and a reader with a cursor would skip the
+  -- event of a slower transaction.
+  perform pg_advisory_xact_lock(hashtextextended(p_session_id::text, 0));
+  insert into public.session_events (session_id, tenant_id, type, data) values (p_session_id, p_tenant_id, p_type,
+    p_data);
+end $$;
+comment on function app.emit(uuid, uuid, text, jsonb) is 'Appends an event of a session, in commit order.';
+
+create function app.move_session(p_session_id uuid, p_status text, p_outcome text default null,
+  p_reason text default null) returns boolean
+language plpgsql set search_path = '' as $$
+declare
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for update;
+  if not found or app.rank_of(p_status) <= s.state_rank then
+    return false;
+  end if;
+  update public.interview_sessions set
+    status = p_status,
+    outcome = coalesce(outcome, p_outcome),
+    reason = coalesce(reason, p_reason),
+    ready_at = case when p_status = 'ready' then coalesce(ready_at, clock_timestamp()) else ready_at end,
+    started_at = case when p_status = 'in_progress' then coalesce(started_at, clock_timestamp()) else started_at end,
+    completed_at = case when app.rank_of(p_status) >= 90 then coalesce(completed_at, clock_timestamp())
+      else completed_at end,
+    presence = case when app.rank_of(p_status) >= 90 then 'absent' else presence end,
+    counted = counted and app.rank_of(p_status) < 90,
+    queue_deadline_at = case when app.rank_of(p_status) >= 90 then null else queue_deadline_at end
+  where id = p_session_id;
+  if s.counted and app.rank_of(p_status) >= 90 then
+    update public.tenant_counters set live_sessions = live_sessions - 1 where tenant_id = s.tenant_id;
+  end if;
+  perform app.emit(s.id, s.tenant_id, 'session.' || p_status, jsonb_strip_nulls(jsonb_build_object(
+    'from', s.status, 'to', p_status, 'outcome', coalesce(s.outcome, p_outcome),
+      'reason', coalesce(s.reason, p_reason))));
+  return true;
+end $$;
+comment on function app.move_session(uuid, text, text, text) is
+  'Moves a session forward and appends the event; false when it is already there or past. An ending already decided '
+  'is kept.';
+
+create function app.end_session(p_session_id uuid, p_outcome text, p_reason text) returns boolean
+language plpgsql set search_path = '' as $$
+declare
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for update;
+  if not found then return false; end if;
+  return app.move_session(p_session_id, coalesce(s.outcome, p_outcome), p_outcome, p_reason);
+end $$;
+comment on function app.end_session(uuid, text, text) is
+  'Ends a session with the ending already decided, else with this one.';
+
+create function app.copy_tenant_rules() returns trigger language plpgsql set search_path = '' as $$
+begin
+  select t.consent_text_version into new.consent_text_version from public.tenants t where t.id = new.tenant_id
+    and t.require_consent;
+  return new;
+end $$;
+comment on function app.copy_tenant_rules() is
+  'Copies the consent text its tenant asks for now to a new session: later changes of the tenant do not reach it.';
+create trigger copy_tenant_rules before insert on public.interview_sessions
+  for each row execute function app.copy_tenant_rules();
+
+-- ── schemas/sessions/waiting.sql ──
+create function public.reschedule_session(p_session_id uuid, p_tenant_id uuid, p_scheduled_at timestamptz,
+  p_expires_ms bigint) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id and tenant_id = p_tenant_id for update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if s.state_rank >= 70 then return jsonb_build_object('kind', 'ended'); end if;
+  if s.status <> 'scheduled' then return jsonb_build_object('kind', 'begun', 'session', app.session_json(s.id)); end if;
+  update public.interview_sessions set scheduled_at = p_scheduled_at,
+    expires_at = p_scheduled_at + app.interval_ms(p_expires_ms) where id = s.id;
+  update public.session_invitations set expires_at = p_scheduled_at + app.interval_ms(p_expires_ms)
+    where session_id = s.id and revoked_at is null;
+  perform app.emit(s.id, s.tenant_id, 'session.rescheduled', jsonb_build_object('from', s.scheduled_at,
+    'to', p_scheduled_at));
+  return jsonb_build_object('kind', 'rescheduled', 'session', app.session_json(s.id),
+    'ahead', app.schedule_ahead(p_tenant_id, p_scheduled_at));
+end $$;
+comment on function public.reschedule_session(uuid, uuid, timestamptz, bigint) is
+  'Moves a start time, and with it the expiry of the session and of its invitations. kind: rescheduled (ahead), begun '
+  '(too late), ended, not_found.';
+grant execute on function public.reschedule_session(uuid, uuid, timestamptz, bigint) to orchestrator;
+
+create function app.admit(p_session_id uuid, p_launch jsonb, p_queue_ms numeric) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  s public.interview_sessions;
+  v_free boolean;
+  v_result jsonb;
+begin
+  select * into s from public.interview_sessions where id = p_session_id;
+  select c.live_sessions < t.max_live_sessions into v_free from public.tenant_counters c
+    join public.tenants t on t.id = c.tenant_id
+    where c.tenant_id = s.tenant_id for update of c;
+  if not v_free then
+    if s.queue_deadline_at is null then
+      update public.interview_sessions set queued_at = clock_timestamp(),
+        queue_deadline_at = clock_timestamp() + app.interval_ms(p_queue_ms) where id = s.id;
+      perform app.emit(s.id, s.tenant_id, 'session.queued', '{}');
+    end if;
+    return jsonb_build_object('kind', 'queued', 'session_id', s.id);
+  end if;
+  update public.interview_sessions set counted = true, queue_deadline_at = null where id = s.id;
+  update public.tenant_counters set live_sessions = live_sessions + 1 where tenant_id = s.tenant_id;
+  if s.placement = 'on_join' then return jsonb_build_object('kind', 'waits', 'session_id', s.id); end if;
+  v_result := app.launch(s.id, p_launch);
+  if v_result ->> 'kind' = 'no_app' then perform app.end_session(s.id, 'failed', 'fly_refused'); end if;
+  return v_result || jsonb_build_object('session_id', s.id);
+end $$;
+comment on function app.admit(uuid, jsonb, numeric) is
+  'A locked pending session takes its place among the live ones and gets its machine, or joins the queue when there '
+  'is none free. kind: launched, waits, queued, no_app.';
+
+create function public.start_scheduled(p_launch jsonb, p_lead_ms integer, p_queue_ms integer,
+  p_limit integer default 50) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_due uuid[];
+  v_id uuid;
+  v_results jsonb[] := '{}';
+begin
+  -- Lock sessions, then counters in one order, then whatever the launches lock.
+  v_due := array(select s.id from public.interview_sessions s
+    where s.status = 'scheduled' and s.scheduled_at <= clock_timestamp() + app.interval_ms(p_lead_ms)
+      and exists (select from public.tenants t where t.id = s.tenant_id and t.status = 'active')
+    order by s.scheduled_at, s.id limit p_limit for update of s skip locked);
+  perform 1 from public.tenant_counters where tenant_id in (select tenant_id from public.interview_sessions
+    where id = any (v_due)) order by tenant_id for update;
+  foreach v_id in array v_due loop
+    perform app.move_session(v_id, 'pending');
+    v_results := v_results || app.admit(v_id, p_launch, p_queue_ms);
+  end loop;
+  return to_jsonb(v_results);
+end $$;
+comment on function public.start_scheduled(jsonb, integer, integer, integer) is
+  'Scheduled sessions whose time is near begin: an array of {kind, session_id, intent}. Those over the tenant''s '
+  'limit are queued.';
+grant execute on function public.start_scheduled(jsonb, integer, integer, integer) to orchestrator;
+
+create function public.admit_queued(p_launch jsonb, p_limit integer default 50) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_late uuid[];
+  v_waiting uuid[];
+  v_id uuid;
+  v_results jsonb[] := '{}';
+begin
+  v_late := array(select id from public.interview_sessions where queue_deadline_at < clock_timestamp() order by id
+    limit p_limit for update skip locked);
+  v_waiting := array(select w.id from (select distinct s.tenant_id from public.interview_sessions s
+    where s.queue_deadline_at is not null) q
+    join public.tenants t on t.id = q.tenant_id and t.status = 'active'
+    join public.tenant_counters c on c.tenant_id = q.tenant_id
+    cross join lateral (select s.id, s.queued_at from public.interview_sessions s
+      where s.tenant_id = q.tenant_id and s.queue_deadline_at >= clock_timestamp() order by s.queued_at, s.id
+      limit least(p_limit, greatest(t.max_live_sessions - c.live_sessions, 0)) for update skip locked) w
+    order by q.tenant_id, w.queued_at, w.id);
+  perform 1 from public.tenant_counters where tenant_id in (select tenant_id from public.interview_sessions
+    where id = any (v_late || v_waiting))
+    order by tenant_id for update;
+  foreach v_id in array v_late loop
+    perform app.end_session(v_id, 'expired', 'admission_timeout');
+    v_results := v_results || jsonb_build_object('kind', 'expired', 'session_id', v_id);
+  end loop;
+  foreach v_id in array v_waiting loop
+    perform app.emit(v_id, (select tenant_id from public.interview_sessions where id = v_id), 'session.admitted', '{}');
+    v_results := v_results || app.admit(v_id, p_launch, 0);
+  end loop;
+  return to_jsonb(v_results);
+end $$;
+comment on function public.admit_queued(jsonb, integer) is
+  'Queued sessions take the places that became free, in their order; those past their deadline end. An array of '
+  '{kind, session_id, intent}.';
+grant execute on function public.admit_queued(jsonb, integer) to orchestrator;
+
+create function public.begin_on_join(p_session_id uuid, p_regions text[], p_region_reason text, p_launch jsonb)
+  returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_regions text[];
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for update;
+  if not found or s.status <> 'pending' or s.placement <> 'on_join' or not s.counted then
+    return jsonb_build_object('kind', 'not_waiting');
+  end if;
+  -- Never outside the tenant's own regions; what was wished for stands where nothing better is known.
+  v_regions := array(select r from unnest(p_regions) with ordinality as x (r, n)
+    join public.tenants t on t.id = s.tenant_id
+    where t.allowed_regions is null or r = any (t.allowed_regions) order by n);
+  if cardinality(v_regions) > 0 then
+    update public.interview_sessions set regions = v_regions, region_reason = p_region_reason where id = s.id;
+  end if;
+  return app.launch(s.id, p_launch);
+end $$;
+comment on function public.begin_on_join(uuid, text[], text, jsonb) is
+  'The candidate of a session with placement on_join has arrived: the regions near there are tried, null when nobody '
+  'knows where. kind: launched (intent), no_app, not_waiting.';
+grant execute on function public.begin_on_join(uuid, text[], text, jsonb) to orchestrator;
+
+-- ── schemas/tenants/apps.sql ──
+create function app.draw_create_slot(p_tenant_id uuid, out app_name text, out not_before timestamptz)
+language plpgsql set search_path = '' as $$
+declare
+  a public.tenant_apps;
+  v_now timestamptz := clock_timestamp();
+  v_step interval;
+  v_tat timestamptz;
+  v_at timestamptz;
+begin
+  select * into a from public.tenant_apps t where t.tenant_id = p_tenant_id and t.status = 'ready'
+    order by t.next_create_at, t.name limit 1 for update;
+  if not found then return; end if;
+  v_step := app.interval_ms(1000 / a.creates_per_second);
+  v_tat := greatest(a.next_create_at, v_now);
+  update public.tenant_apps set next_create_at = v_tat + v_step where name = a.name;
+  app_name := a.name;
+  -- GCRA: a request conforms while it is at most (burst − 1) steps ahead of its theoretical time.
+  v_at := v_tat - v_step * (a.create_burst - 1);
+  -- A request that has to wait waits a quarter step longer: travel times differ, and Fly would refuse a request that
+  -- arrives a millisecond before the one ahead of it.
+  not_before := case when v_at > v_now then v_at + v_step / 4 else v_now end;
+end $$;
+comment on function app.draw_create_slot(uuid) is
+  'Draws the next create slot of the tenant''s least busy app, so that all orchestrators together honour Fly''s '
+  'limit. Null when it has no app.';
+
+create function public.plan_app(p_tenant_id uuid, p_name text, p_network text, p_by jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  a public.tenant_apps;
+begin
+  if not exists (select from public.tenants where id = p_tenant_id and status in ('active', 'suspended')) then
+    return jsonb_build_object('kind', 'not_found');
+  end if;
+  insert into public.tenant_apps (name, tenant_id, network) values (p_name, p_tenant_id, p_network)
+    on conflict (name) do nothing returning * into a;
+  if a.name is not null then
+    perform app.audit(p_by, p_tenant_id, 'app.plan', p_name);
+    return jsonb_build_object('kind', 'planned', 'app', to_jsonb(a));
+  end if;
+  select * into a from public.tenant_apps where name = p_name;
+  if a.tenant_id <> p_tenant_id or a.status in ('removing', 'removed') then
+    return jsonb_build_object('kind', 'name_taken');
+  end if;
+  return jsonb_build_object('kind', 'known', 'app', to_jsonb(a));
+end $$;
+comment on function public.plan_app(uuid, text, text, jsonb) is
+  'Records an app before Fly is asked to make it. kind: planned, known, name_taken, not_found.';
+grant execute on function public.plan_app(uuid, text, text, jsonb) to orchestrator;
+
+create function public.app_ready(p_name text) returns boolean
+language sql volatile security definer set search_path = '' as $$
+  with done as (
+    update public.tenant_apps set status = 'ready' where name = p_name and status in ('planned', 'ready') returning 1)
+  select exists (select from done)
+$$;
+comment on function public.app_ready(text) is
+  'Fly has the app on its network: machines may be created in it. False when it is unknown or being removed.';
+grant execute on function public.app_ready(text) to orchestrator;
+
+create function public.onboarding_debts(p_limit integer default 50) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('name', x.name, 'tenant_id', x.tenant_id, 'network', x.network,
+    'status', x.status)), '[]')
+  from (select * from public.tenant_apps where status in ('planned', 'removing') order by updated_at limit p_limit) x
+$$;
+comment on function public.onboarding_debts(integer) is
+  'Apps that must still be made at Fly (planned) or deleted there (removing): what a crash left half done.';
+grant execute on function public.onboarding_debts(integer) to orchestrator;
+
+create function public.app_removed(p_name text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_tenant uuid;
+begin
+  update public.tenant_apps set status = 'removed' where name = p_name and status in ('removing', 'removed')
+    returning tenant_id into v_tenant;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  perform 1 from public.tenants where id = v_tenant and status = 'removing' for no key update;
+  if not found then return jsonb_build_object('kind', 'removed'); end if;
+  return app.finish_removal(v_tenant);
+end $$;
+comment on function public.app_removed(text) is
+  'Fly says that the app is gone. Finishes the removal of its tenant when it was the last.';
+grant execute on function public.app_removed(text) to orchestrator;
+
+create function public.draw_list_slots(p_apps text[], p_urgent boolean default false,
+  p_max_wait_ms integer default 1000) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  a public.tenant_apps;
+  v_now timestamptz;
+  v_tat timestamptz;
+  v_at timestamptz;
+  v_result jsonb := '{}';
+begin
+  for a in select * from public.tenant_apps where name = any (p_apps) order by name for update loop
+    v_now := clock_timestamp();
+    v_tat := greatest(a.next_list_at, v_now);
+    -- A lookup for a waiting candidate may use the burst; the reconciler's lists leave it alone.
+    v_at := v_tat - case when p_urgent then interval '2 seconds' else interval '0' end;
+    -- As with creates: requests are not under way equally long.
+    v_at := case when v_at > v_now then v_at + interval '250 milliseconds' else v_now end;
+    continue when v_at > v_now + app.interval_ms(p_max_wait_ms);
+    update public.tenant_apps set next_list_at = v_tat + interval '1 second' where name = a.name;
+    v_result := v_result || jsonb_build_object(a.name, ceil(extract(epoch from v_at - v_now) * 1000));
+  end loop;
+  return v_result;
+end $$;
+comment on function public.draw_list_slots(text[], boolean, integer) is
+  'Slots of Fly''s limit on lists (1 a second and app, burst 3): milliseconds to wait by app. An app that is not '
+  'named in the answer must not be listed now.';
+grant execute on function public.draw_list_slots(text[], boolean, integer) to orchestrator;
+
+create function public.slow_app(p_app_name text, p_action text, p_retry_ms integer) returns integer
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_burst interval;
+  v_until timestamptz := clock_timestamp() + app.interval_ms(p_retry_ms);
+begin
+  if p_action = 'list' then
+    update public.tenant_apps set next_list_at = greatest(next_list_at, v_until + interval '3 seconds')
+      where name = p_app_name;
+    return p_retry_ms;
+  end if;
+  -- Fly counts differently: no request may use the burst until both counts agree again. The refused request takes the
+  -- first slot.
+  update public.tenant_apps set next_create_at = greatest(next_create_at,
+    v_until + app.interval_ms(1000 / creates_per_second) * (create_burst - 1))
+      + app.interval_ms(1000 / creates_per_second)
+    where name = p_app_name
+    returning next_create_at - app.interval_ms(1000 / creates_per_second) * create_burst - clock_timestamp()
+      into v_burst;
+  return greatest(p_retry_ms, ceil(extract(epoch from v_burst) * 1000));
+end $$;
+comment on function public.slow_app(text, text, integer) is
+  'Fly answered 429 to a create or list: everybody''s next request of this kind waits for its Retry-After. Answers '
+  'the caller''s own wait, milliseconds.';
+grant execute on function public.slow_app(text, text, integer) to orchestrator;
+
+-- ── schemas/tenants/rate-limits.sql ──
+create function app.draw_start(p_tenant_id uuid) returns integer
+language plpgsql set search_path = '' as $$
+declare
+  v_rate integer := (select starts_per_minute from public.tenants where id = p_tenant_id);
+  v_now timestamptz := clock_timestamp();
+  v_next timestamptz;
+begin
+  if v_rate is null then return 0; end if;
+  select greatest(next_start_at, v_now) into v_next from public.tenant_counters
+    where tenant_id = p_tenant_id for update;
+  -- GCRA with a burst of one minute's starts: the next is due one step later, and may be drawn a minute early.
+  v_next := v_next + app.interval_ms(60000.0 / v_rate);
+  if v_next > v_now + interval '1 minute' then
+    return ceil(extract(epoch from v_next - v_now - interval '1 minute') * 1000);
+  end if;
+  update public.tenant_counters set next_start_at = v_next where tenant_id = p_tenant_id;
+  return 0;
+end $$;
+comment on function app.draw_start(uuid) is
+  'Draws one start of the tenant''s starts per minute: 0 when it may, else the milliseconds until it may. Locks the '
+  'counters.';
+
+create function public.draw_rate_limits(p_requests jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  r jsonb;
+  v_results jsonb[] := '{}';
+begin
+  -- One order for every batch, or two could wait for each other.
+  insert into public.rate_limits (scope, next_at)
+    select distinct l ->> 'scope', clock_timestamp() from jsonb_array_elements(p_requests) q,
+      jsonb_array_elements(q -> 'limits') l order by 1
+    on conflict (scope) do nothing;
+  perform 1 from public.rate_limits x
+    where x.scope in (select l ->> 'scope' from jsonb_array_elements(p_requests) q,
+      jsonb_array_elements(q -> 'limits') l) order by x.scope for update;
+  for r in select * from jsonb_array_elements(p_requests) loop
+    v_results := v_results || app.draw_limits(r -> 'limits');
+  end loop;
+  return to_jsonb(v_results);
+end $$;
+comment on function public.draw_rate_limits(jsonb) is
+  'Requests in, answers out, in order. A request [{limits: [{scope, per_minute, burst}]}] draws from all of its '
+  'limits or from none. Answer: {allowed, retry_after_ms, limits: [{scope, limit, remaining, reset_ms}]}.';
+grant execute on function public.draw_rate_limits(jsonb) to orchestrator;
+
+create function app.draw_limits(p_limits jsonb) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  v_now timestamptz := clock_timestamp();
+  v_wait double precision;
+  v_limits jsonb;
+begin
+  select coalesce(max(d.wait_ms), 0) into v_wait from app.limits_at(p_limits, v_now, 1) d;
+  if v_wait <= 0 then
+    update public.rate_limits x set next_at = d.next_at from app.limits_at(p_limits, v_now, 1) d
+      where x.scope = d.scope;
+  end if;
+  select jsonb_agg(jsonb_build_object('scope', d.scope, 'limit', d.burst, 'remaining', d.remaining,
+    'reset_ms', ceil(d.reset_ms)) order by d.n)
+    into v_limits from app.limits_at(p_limits, v_now, 0) d;
+  return jsonb_build_object('allowed', v_wait <= 0, 'retry_after_ms', ceil(greatest(v_wait, 0)), 'limits', v_limits);
+end $$;
+comment on function app.draw_limits(jsonb) is
+  'One request: draws from all of its limits, or from none when one of them is used up.';
+
+create function app.limits_at(p_limits jsonb, p_now timestamptz, p_cost integer)
+returns table (n bigint, scope text, burst integer, next_at timestamptz, wait_ms double precision, remaining integer,
+  reset_ms double precision)
+language sql stable set search_path = '' as $$
+  select l.n, x.scope, l.burst, t.next_at, t.ahead_ms - l.burst * l.step_ms,
+    greatest(0, floor(l.burst - t.ahead_ms / l.step_ms + 1e-6))::integer, t.ahead_ms
+  from (select n, e ->> 'scope' as scope, (e ->> 'burst')::integer as burst,
+    60000.0 / (e ->> 'per_minute')::double precision as step_ms
+    from jsonb_array_elements(p_limits) with ordinality as q (e, n)) l
+  join public.rate_limits x on x.scope = l.scope
+  cross join lateral (select greatest(x.next_at, p_now) + app.interval_ms(p_cost * l.step_ms) as next_at) a
+  cross join lateral (select a.next_at, (extract(epoch from a.next_at - p_now) * 1000)::double precision as ahead_ms) t
+$$;
+comment on function app.limits_at(jsonb, timestamptz, integer) is
+  'GCRA: where each limit would stand after p_cost requests. wait_ms > 0 says that it is used up, and for how long.';
+
+create function public.spend_rate_limits(p_spent jsonb) returns jsonb
+language sql volatile security definer set search_path = '' as $$
+  with spent as (
+    select e ->> 'scope' as scope, (e ->> 'cost')::integer as cost,
+      60000.0 / (e ->> 'per_minute')::double precision as step_ms,
+      (e ->> 'burst')::integer as burst
+    from jsonb_array_elements(p_spent) e
+  ), drawn as (
+    insert into public.rate_limits as x (scope, next_at)
+      -- One order for every batch, or two could wait for each other.
+      select scope, now() + app.interval_ms(cost * step_ms) from spent order by scope
+    on conflict (scope) do update set next_at = greatest(x.next_at, now()) + (excluded.next_at - now())
+    returning x.scope, x.next_at
+  )
+  select coalesce(jsonb_agg(jsonb_build_object('scope', d.scope,
+    'wait_ms', greatest(0, ceil(extract(epoch from d.next_at - now()) * 1000 - (s.burst - 1) * s.step_ms)))), '[]')
+  from drawn d join spent s on s.scope = d.scope
+$$;
+comment on function public.spend_rate_limits(jsonb) is
+  'Books requests that were already served: [{scope, cost, per_minute, burst}], each scope once. Answers [{scope, '
+  'wait_ms}]: how long the scope must rest.';
+grant execute on function public.spend_rate_limits(jsonb) to orchestrator;
+
+-- ── schemas/tenants/removal.sql ──
+create function public.remove_tenant(p_tenant_id uuid, p_by jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_status text;
+  s record;
+begin
+  -- Lock all of its sessions before any ending locks the counter.
+  perform 1 from public.interview_sessions where tenant_id = p_tenant_id and state_rank < 90 order by id for update;
+  select status into v_status from public.tenants where id = p_tenant_id for no key update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if v_status = 'removed' then return jsonb_build_object('kind', 'removed'); end if;
+  if v_status <> 'removing' then
+    update public.tenants set status = 'removing' where id = p_tenant_id;
+    perform app.audit(p_by, p_tenant_id, 'tenant.remove', p_tenant_id::text);
+  end if;
+  update public.api_keys set revoked_at = coalesce(revoked_at, clock_timestamp()) where tenant_id = p_tenant_id;
+  update public.session_invitations set revoked_at = coalesce(revoked_at, clock_timestamp())
+    where tenant_id = p_tenant_id;
+  for s in select id from public.interview_sessions where tenant_id = p_tenant_id and state_rank < 70
+    and end_requested_at is null order by id loop
+    perform public.request_end(s.id, p_tenant_id, 'cancelled', 'operator_stopped');
+  end loop;
+  return app.finish_removal(p_tenant_id);
+end $$;
+comment on function public.remove_tenant(uuid, jsonb) is
+  'Begins or goes on with a removal: nothing starts any more, keys and invitations are revoked, sessions are asked to '
+  'end. kind: removing (with what is left: live_sessions, machines, apps), removed, not_found.';
+grant execute on function public.remove_tenant(uuid, jsonb) to orchestrator;
+
+create function app.finish_removal(p_tenant_id uuid) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  v_live integer := (select count(*) from public.interview_sessions where tenant_id = p_tenant_id and state_rank < 90);
+  v_machines integer := (select count(*) from public.machines where tenant_id = p_tenant_id and state <> 'destroyed');
+  v_apps text[];
+  c record;
+begin
+  if v_live + v_machines = 0 then
+    update public.tenant_apps set status = case status when 'planned' then 'removing' when 'ready' then 'removing'
+      else status end
+      where tenant_id = p_tenant_id and status in ('planned', 'ready');
+  end if;
+  select coalesce(array_agg(name order by name), '{}') into v_apps from public.tenant_apps
+    where tenant_id = p_tenant_id and status <> 'removed';
+  if v_live + v_machines > 0 or v_apps <> '{}' then
+    return jsonb_build_object('kind', 'removing', 'live_sessions', v_live, 'machines', v_machines,
+      'apps', to_jsonb(v_apps));
+  end if;
+  for c in select candidate_id from public.tenant_candidates where tenant_id = p_tenant_id and erased_at is null
+    order by candidate_id loop
+    perform app.erase(p_tenant_id, c.candidate_id);
+  end loop;
+  delete from public.provider_credentials where tenant_id = p_tenant_id;
+  delete from public.webhook_endpoints where tenant_id = p_tenant_id;
+  delete from public.pool_policies where tenant_id = p_tenant_id;
+  delete from public.tenant_users where tenant_id = p_tenant_id;
+  update public.tenants set status = 'removed', settings = '{}' where id = p_tenant_id;
+  return jsonb_build_object('kind', 'removed');
+end $$;
+comment on function app.finish_removal(uuid) is
+  'Apps are given up when no machine is left in them; when the apps are gone, candidates are erased and the tenant''s '
+  'secrets deleted. Usage and audit stay.';
+
+create function public.removals_under_way(p_limit integer default 20) returns uuid[]
+language sql stable security definer set search_path = '' as $$
+  select coalesce(array_agg(x.id), '{}') from (select id from public.tenants where status = 'removing'
+    order by updated_at limit p_limit) x
+$$;
+comment on function public.removals_under_way(integer) is
+  'Tenants whose removal has begun and is not finished: remove_tenant goes on with it.';
+grant execute on function public.removals_under_way(integer) to orchestrator;
+
+-- ── schemas/tenants/rights.sql ──
+alter table public.tenants enable row level security;
+grant select on public.tenants to orchestrator;
+create policy "orchestrators read all rows" on public.tenants for select to orchestrator using (true);
+grant select on public.tenants to authenticated;
+create policy "members read their own tenant" on public.tenants for select to authenticated
+  using (id in (select app.my_tenants()));
+
+alter table public.tenant_counters enable row level security;
+grant select on public.tenant_counters to orchestrator;
+create policy "orchestrators read all rows" on public.tenant_counters for select to orchestrator using (true);
+
+alter table public.tenant_apps enable row level security;
+grant select on public.tenant_apps to orchestrator;
+create policy "orchestrators read all rows" on public.tenant_apps for select to orchestrator using (true);
+
+alter table public.rate_limits enable row level security;
+grant select on public.rate_limits to orchestrator;
+create policy "orchestrators read all rows" on public.rate_limits for select to orchestrator using (true);
+
+-- ── schemas/tenants/tenants.sql ──
+create function app.tenant_json(p_tenant_id uuid) returns jsonb
+language sql stable set search_path = '' as $$
+  select to_jsonb(t) || jsonb_build_object(
+    'live_sessions', coalesce((select c.live_sessions from public.tenant_counters c where c.tenant_id = t.id), 0),
+    'apps', (select coalesce(jsonb_agg(jsonb_build_object('name', a.name, 'network', a.network, 'status', a.status)
+      order by a.name), '[]')
+      from public.tenant_apps a where a.tenant_id = t.id),
+    'pools', (select coalesce(jsonb_agg(jsonb_build_object('region', p.region, 'floor', p.floor, 'ceiling', p.ceiling)
+      order by p.region), '[]')
+      from public.pool_policies p where p.tenant_id = t.id))
+  from public.tenants t where t.id = p_tenant_id
+$$;
+comment on function app.tenant_json(uuid) is 'A tenant as the API shows it: its row, live sessions, apps and pools.';
+
+create function public.get_tenant(p_tenant_id uuid) returns jsonb
+language sql stable security definer set search_path = '' as $$ select app.tenant_json(p_tenant_id) $$;
+comment on function public.get_tenant(uuid) is 'A tenant with its apps and pools; null when there is none.';
+grant execute on function public.get_tenant(uuid) to orchestrator;
+
+create function public.list_tenants(p_limit integer, p_after_slug text default '') returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(app.tenant_json(x.id) order by x.slug), '[]')
+  from (select id, slug from public.tenants where slug > p_after_slug order by slug limit p_limit) x
+$$;
+comment on function public.list_tenants(integer, text) is 'Tenants by slug, after this one.';
+grant execute on function public.list_tenants(integer, text) to orchestrator;
+
+create function app.change_tenant(p_tenant_id uuid, p_changes jsonb) returns void
+language sql volatile set search_path = '' as $$
+  update public.tenants t set name = n.name, settings = n.settings, max_live_sessions = n.max_live_sessions,
+    max_duration_ms = n.max_duration_ms,
+    starts_per_minute = n.starts_per_minute, max_standby = n.max_standby, allowed_regions = n.allowed_regions,
+      allowed_origins = n.allowed_origins,
+    require_consent = n.require_consent, consent_text_version = n.consent_text_version,
+      transcript_days = n.transcript_days,
+    video_days = n.video_days, audit_days = n.audit_days,
+    status = case when t.status in ('active', 'suspended') and n.status in ('active', 'suspended') then n.status
+      else t.status end
+  from (select r.* from public.tenants o cross join lateral jsonb_populate_record(o, p_changes) r
+    where o.id = p_tenant_id) n
+  where t.id = p_tenant_id
+$$;
+comment on function app.change_tenant(uuid, jsonb) is
+  'Takes over the fields that are given; id, slug and dates never change, and a tenant that is being removed stays '
+  'so.';
+
+create function public.plan_tenant(p_slug text, p_settings jsonb, p_by jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_id uuid;
+  v_status text;
+begin
+  insert into public.tenants (slug, name) values (p_slug, coalesce(p_settings ->> 'name', p_slug))
+    on conflict (slug) do nothing returning id into v_id;
+  if v_id is null then
+    select id, status into v_id, v_status from public.tenants where slug = p_slug;
+    if v_status in ('removing', 'removed') then return jsonb_build_object('kind', 'slug_taken'); end if;
+    return jsonb_build_object('kind', 'known', 'tenant', app.tenant_json(v_id));
+  end if;
+  insert into public.tenant_counters (tenant_id) values (v_id);
+  perform app.change_tenant(v_id, p_settings);
+  perform app.audit(p_by, v_id, 'tenant.create', v_id::text, jsonb_build_object('slug', p_slug));
+  return jsonb_build_object('kind', 'planned', 'tenant', app.tenant_json(v_id));
+end $$;
+comment on function public.plan_tenant(text, jsonb, jsonb) is
+  'Finds the tenant with this slug, or makes it. kind: planned, known (settings untouched), slug_taken (a removed '
+  'tenant had it).';
+grant execute on function public.plan_tenant(text, jsonb, jsonb) to orchestrator;
+
+create function public.update_tenant(p_tenant_id uuid, p_changes jsonb, p_by jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+begin
+  if not exists (select from public.tenants where id = p_tenant_id
+    and status in ('active', 'suspended') for no key update) then
+    return jsonb_build_object('kind', 'not_found');
+  end if;
+  perform app.change_tenant(p_tenant_id, p_changes);
+  perform app.audit(p_by, p_tenant_id, 'tenant.update', p_tenant_id::text,
+    jsonb_build_object('fields', (select coalesce(jsonb_agg(k), '[]') from jsonb_object_keys(p_changes) k)));
+  return jsonb_build_object('kind', 'updated', 'tenant', app.tenant_json(p_tenant_id));
+end $$;
+comment on function public.update_tenant(uuid, jsonb, jsonb) is
+  'Changes name, settings, quotas, allowed regions and origins, consent, retention, or status (active, suspended). '
+  'Fields not given stay. kind: updated, not_found.';
+grant execute on function public.update_tenant(uuid, jsonb, jsonb) to orchestrator;
+
+create function public.tenant_origins() returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('tenant_id', t.id, 'origins', to_jsonb(t.allowed_origins))), '[]')
+  from public.tenants t where t.status in ('active', 'suspended') and t.allowed_origins <> '{}'
+$$;
+comment on function public.tenant_origins() is
+  'Tenants that name browser origins, with them: for the edge and for CORS, which must know before anybody is '
+  'authenticated.';
+grant execute on function public.tenant_origins() to orchestrator;
+
+-- ── schemas/webhooks/deliveries.sql ──
+create function app.queue_webhooks() returns trigger language plpgsql set search_path = '' as $$
+begin
+  insert into public.webhook_deliveries (tenant_id, endpoint_id, session_id, event_id, type, payload)
+    select n.tenant_id, e.id, n.session_id, n.id, n.type, jsonb_build_object('type', n.type, 'timestamp', n.created_at,
+      'data', n.data || jsonb_build_object('session_id', n.session_id))
+    from incoming n join public.webhook_endpoints e on e.tenant_id = n.tenant_id
+    where n.type not like 'machine.%' and e.enabled and (e.events = '{}' or n.type = any (e.events));
+  return null;
+end $$;
+comment on function app.queue_webhooks() is 'One delivery per enabled endpoint that wants the event.';
+-- Per statement: sessions are created in batches, and their events come with them.
+create trigger queue_webhooks after insert on public.session_events referencing new table as incoming
+  for each statement execute function app.queue_webhooks();
+
+create function app.delivery_json(d public.webhook_deliveries) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object('id', d.id, 'webhook_id', d.endpoint_id, 'session_id', d.session_id, 'type', d.type,
+    'status', d.status,
+    'attempts', d.attempts, 'next_attempt_at', case when d.status = 'pending' then d.next_attempt_at end,
+      'last_status', d.last_status,
+    'last_error', d.last_error, 'delivered_at', d.delivered_at, 'created_at', d.created_at)
+$$;
+comment on function app.delivery_json(public.webhook_deliveries) is 'A delivery as the API shows it.';
+
+create function public.test_webhook(p_tenant_id uuid, p_id uuid) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  d public.webhook_deliveries;
+begin
+  insert into public.webhook_deliveries (tenant_id, endpoint_id, type, payload)
+    select e.tenant_id, e.id, 'webhook.test', jsonb_build_object('type', 'webhook.test', 'timestamp', clock_timestamp(),
+      'data', '{}'::jsonb)
+    from public.webhook_endpoints e where e.tenant_id = p_tenant_id and e.id = p_id returning * into d;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  return jsonb_build_object('kind', 'queued', 'delivery', app.delivery_json(d));
+end $$;
+comment on function public.test_webhook(uuid, uuid) is 'Queues a message that says nothing. kind: queued, not_found.';
+grant execute on function public.test_webhook(uuid, uuid) to orchestrator;
+
+create function public.list_webhook_deliveries(p_tenant_id uuid, p_webhook_id uuid, p_limit integer,
+  p_status text default null,
+  p_before timestamptz default null, p_before_id uuid default null) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(app.delivery_json(x) order by x.created_at desc, x.id desc), '[]') from (
+    select d.* from public.webhook_deliveries d
+    where d.tenant_id = p_tenant_id and d.endpoint_id = p_webhook_id and (p_status is null or d.status = p_status)
+      and (p_before is null or (d.created_at, d.id) < (p_before, p_before_id))
+    order by d.created_at desc, d.id desc limit p_limit) x
+$$;
+comment on function public.list_webhook_deliveries(uuid, uuid, integer, text, timestamptz, uuid) is
+  'Deliveries of an endpoint, newest first.';
+grant execute on function public.list_webhook_deliveries(uuid, uuid, integer, text, timestamptz, uuid) to orchestrator;
+
+create function public.replay_webhook_delivery(p_tenant_id uuid, p_webhook_id uuid, p_delivery_id uuid, p_by jsonb)
+  returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  d public.webhook_deliveries;
+begin
+  select * into d from public.webhook_deliveries
+    where id = p_delivery_id and tenant_id = p_tenant_id and endpoint_id = p_webhook_id for update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if d.payload = '{}' then return jsonb_build_object('kind', 'erased'); end if;
+  update public.webhook_deliveries set status = 'pending', attempts = 0, next_attempt_at = clock_timestamp(),
+    delivered_at = null
+    where id = d.id returning * into d;
+  perform app.audit(p_by, p_tenant_id, 'webhook.replay', d.id::text);
+  return jsonb_build_object('kind', 'queued', 'delivery', app.delivery_json(d));
+end $$;
+comment on function public.replay_webhook_delivery(uuid, uuid, uuid, jsonb) is
+  'Sends a delivery again, under the same message id. kind: queued, erased (its content was erased), not_found.';
+grant execute on function public.replay_webhook_delivery(uuid, uuid, uuid, jsonb) to orchestrator;
+
+create function public.take_webhook_deliveries(p_limit integer, p_taken_ms integer) returns jsonb
+language sql volatile security definer set search_path = '' as $$
+  with due as (
+    select d.id from public.webhook_deliveries d join public.webhook_endpoints e on e.id = d.endpoint_id
+    where d.status = 'pending' and d.next_attempt_at <= clock_timestamp() and e.enabled
+    order by d.next_attempt_at limit p_limit for update of d skip locked
+  ), taken as (
+    update public.webhook_deliveries d set attempts = d.attempts + 1,
+      next_attempt_at = clock_timestamp() + app.interval_ms(p_taken_ms)
+    from due where d.id = due.id returning d.*
+  )
+  select coalesce(jsonb_agg(jsonb_build_object('id', d.id, 'tenant_id', d.tenant_id, 'webhook_id', e.id, 'url', e.url,
+    'attempt', d.attempts,
+    'payload', d.payload, 'secret_ciphertext', e.secret_ciphertext,
+    'previous_secret_ciphertext', case when e.previous_secret_until > clock_timestamp()
+      then e.previous_secret_ciphertext end)), '[]')
+  from taken d join public.webhook_endpoints e on e.id = d.endpoint_id
+$$;
+comment on function public.take_webhook_deliveries(integer, integer) is
+  'Takes due deliveries for one attempt each: whoever does not report within p_taken_ms loses it to the next taker.';
+grant execute on function public.take_webhook_deliveries(integer, integer) to orchestrator;
+
+create function public.record_webhook_delivery(p_id uuid, p_attempt integer, p_outcome text, p_status integer,
+  p_error text, p_retry_ms bigint)
+returns boolean language plpgsql security definer set search_path = '' as $$
+declare
+  v_endpoint uuid;
+begin
+  update public.webhook_deliveries set
+      status = case p_outcome when 'delivered' then 'delivered' when 'retry' then 'pending' else 'dead' end,
+      delivered_at = case p_outcome when 'delivered' then clock_timestamp() end,
+      next_attempt_at = case p_outcome when 'retry' then clock_timestamp() + app.interval_ms(p_retry_ms)
+        else next_attempt_at end,
+      last_status = p_status, last_error = p_error
+    where id = p_id and attempts = p_attempt and status = 'pending' returning endpoint_id into v_endpoint;
+  if not found then return false; end if;
+  if p_outcome = 'gone' then
+    update public.webhook_endpoints set enabled = false, disabled_reason = 'answered 410 Gone' where id = v_endpoint
+      and enabled;
+  end if;
+  return true;
+end $$;
+comment on function public.record_webhook_delivery(uuid, integer, text, integer, text, bigint) is
+  'What came of an attempt: delivered, retry (after p_retry_ms), dead, or gone (dead, and the endpoint is switched '
+  'off). False when it was not this attempt''s any more.';
+grant execute on function public.record_webhook_delivery(uuid, integer, text, integer, text, bigint) to orchestrator;
+
+create function public.prune_webhook_deliveries(p_days integer default 30, p_limit integer default 1000) returns integer
+language sql volatile security definer set search_path = '' as $$
+  with gone as (
+    delete from public.webhook_deliveries where id in (select d.id from public.webhook_deliveries d
+      where d.status <> 'pending' and d.created_at < clock_timestamp() - make_interval(days => p_days) limit p_limit)
+        returning 1)
+  select count(*)::integer from gone
+$$;
+comment on function public.prune_webhook_deliveries(integer, integer) is
+  'Forgets deliveries that were settled long ago.';
+grant execute on function public.prune_webhook_deliveries(integer, integer) to orchestrator;
+
+-- ── schemas/webhooks/endpoints.sql ──
+create function app.webhook_json(e public.webhook_endpoints) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object('id', e.id, 'url', e.url, 'events', to_jsonb(e.events), 'enabled', e.enabled,
+    'disabled_reason', e.disabled_reason,
+    'previous_secret_until', e.previous_secret_until, 'created_at', e.created_at, 'updated_at', e.updated_at)
+$$;
+comment on function app.webhook_json(public.webhook_endpoints) is 'An endpoint as the API shows it: never its secret.';
+
+create function public.create_webhook(p_tenant_id uuid, p_id uuid, p_url text, p_events text[],
+  p_secret_ciphertext text, p_key_id text, p_by jsonb)
+returns jsonb language plpgsql security definer set search_path = '' as $$
+declare
+  e public.webhook_endpoints;
+begin
+  perform 1 from public.tenants where id = p_tenant_id and status in ('active', 'suspended') for no key update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if (select count(*) from public.webhook_endpoints where tenant_id = p_tenant_id) >= 10 then
+    return jsonb_build_object('kind', 'limit_exceeded', 'limit', 10);
+  end if;
+  insert into public.webhook_endpoints (id, tenant_id, url, events, secret_ciphertext, key_id)
+    values (p_id, p_tenant_id, p_url, p_events, p_secret_ciphertext, p_key_id) returning * into e;
+  perform app.audit(p_by, p_tenant_id, 'webhook.create', e.id::text, jsonb_build_object('url', p_url));
+  return jsonb_build_object('kind', 'created', 'webhook', app.webhook_json(e));
+end $$;
+comment on function public.create_webhook(uuid, uuid, text, text[], text, text, jsonb) is
+  'Stores an endpoint with its encrypted secret, at most ten per tenant. kind: created, limit_exceeded, not_found.';
+grant execute on function public.create_webhook(uuid, uuid, text, text[], text, text, jsonb) to orchestrator;
+
+create function public.list_webhooks(p_tenant_id uuid, p_id uuid default null) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(app.webhook_json(e) order by e.created_at, e.id), '[]')
+  from public.webhook_endpoints e where e.tenant_id = p_tenant_id and (p_id is null or e.id = p_id)
+$$;
+comment on function public.list_webhooks(uuid, uuid) is 'A tenant''s endpoints, or the one with this id.';
+grant execute on function public.list_webhooks(uuid, uuid) to orchestrator;
+
+create function public.change_webhook(p_tenant_id uuid, p_id uuid, p_changes jsonb, p_by jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  e public.webhook_endpoints;
+begin
+  update public.webhook_endpoints w set
+      url = coalesce(p_changes ->> 'url', w.url),
+      events = case when p_changes ? 'events' then (select coalesce(array_agg(x), '{}')
+        from jsonb_array_elements_text(p_changes -> 'events') x) else w.events end,
+      enabled = coalesce((p_changes ->> 'enabled')::boolean, w.enabled),
+      disabled_reason = case (p_changes ->> 'enabled')::boolean when true then null when false then 'by the tenant'
+        else w.disabled_reason end
+    where w.tenant_id = p_tenant_id and w.id = p_id returning * into e;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  perform app.audit(p_by, p_tenant_id, 'webhook.update', e.id::text,
+    jsonb_build_object('fields', (select coalesce(jsonb_agg(k), '[]') from jsonb_object_keys(p_changes) k)));
+  return jsonb_build_object('kind', 'changed', 'webhook', app.webhook_json(e));
+end $$;
+comment on function public.change_webhook(uuid, uuid, jsonb, jsonb) is
+  'Changes url, events or enabled. kind: changed, not_found.';
+grant execute on function public.change_webhook(uuid, uuid, jsonb, jsonb) to orchestrator;
+
+create function public.rotate_webhook_secret(p_tenant_id uuid, p_id uuid, p_secret_ciphertext text, p_key_id text,
+  p_overlap_ms bigint, p_by jsonb)
+returns jsonb language plpgsql security definer set search_path = '' as $$
+declare
+  e public.webhook_endpoints;
+begin
+  update public.webhook_endpoints w set previous_secret_ciphertext = w.secret_ciphertext,
+    secret_ciphertext = p_secret_ciphertext,
+      previous_secret_until = clock_timestamp() + app.interval_ms(p_overlap_ms), key_id = p_key_id
+    where w.tenant_id = p_tenant_id and w.id = p_id returning * into e;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  perform app.audit(p_by, p_tenant_id, 'webhook.rotate_secret', e.id::text);
+  return jsonb_build_object('kind', 'rotated', 'webhook', app.webhook_json(e));
+end $$;
+comment on function public.rotate_webhook_secret(uuid, uuid, text, text, bigint, jsonb) is
+  'A new secret; for p_overlap_ms deliveries are signed with both. kind: rotated, not_found.';
+grant execute on function public.rotate_webhook_secret(uuid, uuid, text, text, bigint, jsonb) to orchestrator;
+
+create function public.delete_webhook(p_tenant_id uuid, p_id uuid, p_by jsonb) returns boolean
+language plpgsql security definer set search_path = '' as $$
+begin
+  delete from public.webhook_endpoints where tenant_id = p_tenant_id and id = p_id;
+  if not found then return false; end if;
+  perform app.audit(p_by, p_tenant_id, 'webhook.delete', p_id::text);
+  return true;
+end $$;
+comment on function public.delete_webhook(uuid, uuid, jsonb) is
+  'Forgets an endpoint and its deliveries; false when there was none.';
+grant execute on function public.delete_webhook(uuid, uuid, jsonb) to orchestrator;
+
+create function public.webhook_secrets_to_rotate(p_key_id text, p_limit integer default 100) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('id', x.id, 'ciphertext', x.secret_ciphertext)), '[]')
+  from (select * from public.webhook_endpoints where key_id <> p_key_id order by id limit p_limit) x
+$$;
+comment on function public.webhook_secrets_to_rotate(text, integer) is
+  'Secrets that are not yet encrypted under this key.';
+grant execute on function public.webhook_secrets_to_rotate(text, integer) to orchestrator;
+
+create function public.rotate_webhook_ciphertext(p_id uuid, p_old_ciphertext text, p_ciphertext text, p_key_id text)
+  returns boolean
+language sql volatile security definer set search_path = '' as $$
+  with done as (
+    update public.webhook_endpoints set secret_ciphertext = p_ciphertext, key_id = p_key_id,
+      previous_secret_ciphertext = null, previous_secret_until = null
+    where id = p_id and secret_ciphertext = p_old_ciphertext returning 1)
+  select exists (select from done)
+$$;
+comment on function public.rotate_webhook_ciphertext(uuid, text, text, text) is
+  'The same secret under another key, by compare-and-set; the overlap of an earlier rotation ends. False when it was '
+  'replaced meanwhile.';
+grant execute on function public.rotate_webhook_ciphertext(uuid, text, text, text) to orchestrator;
+
+-- ── schemas/webhooks/rights.sql ──
+alter table public.webhook_endpoints enable row level security;
+grant select (id, tenant_id, url, events, key_id, enabled, disabled_reason, previous_secret_until, created_at,
+  updated_at)
+  on public.webhook_endpoints to orchestrator;
+create policy "orchestrators read all rows" on public.webhook_endpoints for select to orchestrator using (true);
+
+alter table public.webhook_deliveries enable row level security;
+grant select on public.webhook_deliveries to orchestrator;
+create policy "orchestrators read all rows" on public.webhook_deliveries for select to orchestrator using (true);

@@ -1,0 +1,92 @@
+create function public.authenticate_api_keys(p_hashes text[])
+returns table (key_hash text, key_id uuid, tenant_id uuid, scopes text[], tenant_status text, allowed_regions text[])
+language sql stable security definer set search_path = '' as $$
+  select k.key_hash, k.id, k.tenant_id, k.scopes, t.status, t.allowed_regions
+  from public.api_keys k join public.tenants t on t.id = k.tenant_id
+  where k.key_hash = any (p_hashes) and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
+$$;
+comment on function public.authenticate_api_keys(text[]) is
+  'The valid keys among these hashes, with tenant, scopes and the regions the tenant may use. Takes many at once.';
+grant execute on function public.authenticate_api_keys(text[]) to orchestrator;
+
+create function app.api_key_json(k public.api_keys) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object('id', k.id, 'tenant_id', k.tenant_id, 'name', k.name, 'prefix', k.prefix,
+    'scopes', to_jsonb(k.scopes),
+    'created_by', k.created_by, 'created_at', k.created_at, 'expires_at', k.expires_at, 'revoked_at', k.revoked_at,
+      'replaced_by', k.replaced_by)
+$$;
+comment on function app.api_key_json(public.api_keys) is 'A key as the API shows it: never its hash.';
+
+create function public.create_api_key(p_tenant_id uuid, p_name text, p_prefix text, p_key_hash text, p_scopes text[],
+  p_by jsonb,
+  p_created_by uuid default null, p_expires_ms bigint default null) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  k public.api_keys;
+begin
+  if not exists (select from public.tenants where id = p_tenant_id and status in ('active', 'suspended')) then
+    return jsonb_build_object('kind', 'not_found');
+  end if;
+  insert into public.api_keys (tenant_id, name, prefix, key_hash, scopes, created_by, expires_at)
+    values (p_tenant_id, p_name, p_prefix, p_key_hash, p_scopes, p_created_by,
+      clock_timestamp() + app.interval_ms(p_expires_ms)) returning * into k;
+  perform app.audit(p_by, p_tenant_id, 'api_key.create', k.id::text,
+    jsonb_build_object('prefix', p_prefix, 'scopes', to_jsonb(p_scopes)));
+  return jsonb_build_object('kind', 'created', 'key', app.api_key_json(k));
+end $$;
+comment on function public.create_api_key(uuid, text, text, text, text[], jsonb, uuid, bigint) is
+  'Stores a key''s hash. kind: created, not_found.';
+grant execute on function public.create_api_key(uuid, text, text, text, text[], jsonb, uuid, bigint) to orchestrator;
+
+create function public.rotate_api_key(p_tenant_id uuid, p_key_id uuid, p_prefix text, p_key_hash text,
+  p_overlap_ms bigint, p_by jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  o public.api_keys;
+  k public.api_keys;
+begin
+  select * into o from public.api_keys where id = p_key_id and tenant_id = p_tenant_id for update;
+  if not found or o.revoked_at is not null or o.expires_at <= clock_timestamp() then
+    return jsonb_build_object('kind', 'not_found');
+  end if;
+  if o.replaced_by is not null then
+    return jsonb_build_object('kind', 'already_rotated', 'replaced_by', o.replaced_by);
+  end if;
+  insert into public.api_keys (tenant_id, name, prefix, key_hash, scopes, created_by, expires_at)
+    values (p_tenant_id, o.name, p_prefix, p_key_hash, o.scopes, o.created_by, o.expires_at) returning * into k;
+  update public.api_keys set replaced_by = k.id,
+    expires_at = least(expires_at, clock_timestamp() + app.interval_ms(p_overlap_ms))
+    where id = o.id returning * into o;
+  perform app.audit(p_by, p_tenant_id, 'api_key.rotate', o.id::text, jsonb_build_object('replaced_by', k.id));
+  return jsonb_build_object('kind', 'rotated', 'key', app.api_key_json(k), 'previous', app.api_key_json(o));
+end $$;
+comment on function public.rotate_api_key(uuid, uuid, text, text, bigint, jsonb) is
+  'A new key in place of an old one, which goes on for p_overlap_ms at most. kind: rotated, already_rotated, '
+  'not_found (also: revoked, expired).';
+grant execute on function public.rotate_api_key(uuid, uuid, text, text, bigint, jsonb) to orchestrator;
+
+create function public.revoke_api_key(p_tenant_id uuid, p_key_id uuid, p_by jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  k public.api_keys;
+begin
+  select * into k from public.api_keys where id = p_key_id and tenant_id = p_tenant_id for update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if k.revoked_at is null then
+    update public.api_keys set revoked_at = clock_timestamp() where id = k.id returning * into k;
+    perform app.audit(p_by, p_tenant_id, 'api_key.revoke', k.id::text);
+  end if;
+  return jsonb_build_object('kind', 'revoked', 'key', app.api_key_json(k));
+end $$;
+comment on function public.revoke_api_key(uuid, uuid, jsonb) is
+  'From the commit on the key is refused; a second time changes nothing. kind: revoked, not_found.';
+grant execute on function public.revoke_api_key(uuid, uuid, jsonb) to orchestrator;
+
+create function public.list_api_keys(p_tenant_id uuid) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(app.api_key_json(k) order by k.created_at desc, k.id), '[]') from public.api_keys k
+    where k.tenant_id = p_tenant_id
+$$;
+comment on function public.list_api_keys(uuid) is 'A tenant''s keys, revoked and expired ones too, newest first.';
+grant execute on function public.list_api_keys(uuid) to orchestrator;

@@ -1,0 +1,25 @@
+-- Audit: who did what to which tenant.
+
+create table public.audit_log (
+  id bigint generated always as identity primary key,
+  tenant_id uuid references public.tenants (id) on delete cascade,
+  actor text not null,
+  action text not null,
+  target text,
+  outcome text not null check (outcome in ('done', 'refused')),
+  remote_address text,
+  request_id text,
+  details jsonb not null default '{}'::jsonb,
+  created_at timestamptz not null default clock_timestamp()
+);
+comment on table public.audit_log is
+  'Administrative acts and refused credentials: who, what, on what, from where, when, request id. Append-only.';
+comment on column public.audit_log.actor is 'Who: user:<id>, key:<id>, worker:<machine>, operator:<name>, retention.';
+comment on column public.audit_log.action is 'What was done or refused, such as api_key.create.';
+comment on column public.audit_log.target is 'On what.';
+comment on column public.audit_log.outcome is 'done or refused.';
+comment on column public.audit_log.remote_address is 'From where.';
+comment on column public.audit_log.request_id is 'In which request.';
+comment on column public.audit_log.details is 'Particulars. Never secrets.';
+create index audit_log_tenant on public.audit_log (tenant_id, id);
+create index audit_log_age on public.audit_log (tenant_id, created_at);

@@ -1,0 +1,107 @@
+create function app.next_ordinal(p_session_id uuid) returns integer
+language sql stable security definer set search_path = '' as $$
+  select coalesce((select case when c.call_id is null and c.hung_up_at is null then c.ordinal else c.ordinal + 1 end
+    from public.realtime_calls c where c.session_id = p_session_id order by c.ordinal desc limit 1), 1)
+$$;
+comment on function app.next_ordinal(uuid) is
+  'The ordinal of a session''s next call: the last one''s again when its id was never learnt.';
+
+create function public.open_call(p_machine_id uuid, p_epoch integer, p_ordinal integer, p_provider text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  s public.interview_sessions;
+  m public.machines;
+  c public.realtime_calls;
+begin
+  select * into m from public.machines where id = p_machine_id;
+  select * into s from public.interview_sessions where id = m.session_id for update;
+  if s.id is null or s.machine_id is distinct from p_machine_id or s.epoch <> p_epoch then
+    return jsonb_build_object('kind', 'fenced');
+  end if;
+  if s.state_rank >= 70 or s.end_requested_at is not null then
+    return jsonb_build_object('kind', 'session_over');
+  end if;
+  select * into c from public.realtime_calls where session_id = s.id order by ordinal desc limit 1;
+  if p_ordinal <> coalesce(c.ordinal, 0) + 1 and not (p_ordinal = c.ordinal and c.call_id is null
+    and c.hung_up_at is null) then
+    return jsonb_build_object('kind', 'wrong_ordinal', 'next', app.next_ordinal(s.id));
+  end if;
+  insert into public.realtime_calls (session_id, tenant_id, ordinal, epoch, provider)
+    values (s.id, s.tenant_id, p_ordinal, p_epoch, p_provider)
+    on conflict (session_id, ordinal) do update set epoch = excluded.epoch;
+  return jsonb_build_object('kind', 'opened', 'session', app.session_json(s.id));
+end $$;
+comment on function public.open_call(uuid, integer, integer, text) is
+  'Opens the row of a session''s next call, or again the last one when it never got a call id.';
+grant execute on function public.open_call(uuid, integer, integer, text) to orchestrator;
+
+create function public.record_call(p_machine_id uuid, p_epoch integer, p_ordinal integer,
+  p_credential_ciphertext text default null,
+  p_credential_ms integer default null, p_call_id text default null, p_hung_up boolean default false) returns boolean
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_session uuid;
+begin
+  -- A fenced worker may still report the hang-up or the id of a call it made: that only ever lowers the debt.
+  select session_id into v_session from public.machines where id = p_machine_id and epoch = p_epoch;
+  update public.realtime_calls set
+    credential_ciphertext = case when p_hung_up then null
+      else coalesce(p_credential_ciphertext, credential_ciphertext) end,
+    credential_expires_at = coalesce(clock_timestamp() + app.interval_ms(p_credential_ms), credential_expires_at),
+    call_id = coalesce(call_id, p_call_id),
+    answered_at = case when p_call_id is not null then coalesce(answered_at, clock_timestamp()) else answered_at end,
+    hung_up_at = case when p_hung_up then coalesce(hung_up_at, clock_timestamp()) else hung_up_at end
+  where session_id = v_session and ordinal = p_ordinal and epoch <= p_epoch;
+  return found;
+end $$;
+comment on function public.record_call(uuid, integer, integer, text, integer, text, boolean) is
+  'What became of a call: its credential, its id, its hang-up.';
+grant execute on function public.record_call(uuid, integer, integer, text, integer, text, boolean) to orchestrator;
+
+create function public.calls_to_hang_up(p_limit integer default 20, p_retry_ms integer default 5000) returns jsonb
+language sql volatile security definer set search_path = '' as $$
+  with due as (
+    select c.id from public.realtime_calls c join public.interview_sessions s on s.id = c.session_id
+    left join public.machines m on m.id = s.machine_id
+    where c.hung_up_at is null
+      and (s.state_rank >= 90 and (m.id is null or m.state_rank >= 60 or c.epoch < m.epoch)
+        -- Of a session that goes on, a call that a later one has replaced and that its own worker is not there to end.
+        or c.epoch < s.epoch and exists (select from public.realtime_calls l where l.session_id = c.session_id
+          and l.ordinal > c.ordinal and l.answered_at is not null))
+      and (c.next_hang_up_at is null or c.next_hang_up_at <= clock_timestamp())
+    order by c.opened_at limit p_limit for update of c skip locked
+  ), taken as (
+    update public.realtime_calls c set hang_up_attempts = hang_up_attempts + 1,
+      next_hang_up_at = clock_timestamp() + app.interval_ms(p_retry_ms * power(2, least(hang_up_attempts, 8)))
+    from due where c.id = due.id returning c.*
+  )
+  select coalesce(jsonb_agg(jsonb_build_object('id', id, 'session_id', session_id, 'ordinal', ordinal,
+    'call_id', call_id,
+    'credential_ciphertext', credential_ciphertext, 'attempts', hang_up_attempts,
+      'age_ms', floor(extract(epoch from clock_timestamp() - opened_at) * 1000))), '[]')
+  from taken
+$$;
+comment on function public.calls_to_hang_up(integer, integer) is
+  'Calls whose worker is gone and that nobody took over: taken for one try, then again after a growing while.';
+grant execute on function public.calls_to_hang_up(integer, integer) to orchestrator;
+
+create function public.record_hang_up(p_call_row_id uuid) returns void
+language sql volatile security definer set search_path = '' as $$
+  update public.realtime_calls set hung_up_at = coalesce(hung_up_at, clock_timestamp()), credential_ciphertext = null
+    where id = p_call_row_id
+$$;
+comment on function public.record_hang_up(uuid) is 'The debt is paid: the call is over at the provider.';
+grant execute on function public.record_hang_up(uuid) to orchestrator;
+
+create function app.guard_call() returns trigger language plpgsql set search_path = '' as $$
+begin
+  if exists (select from public.interview_sessions s where s.id = new.session_id and s.consent_text_version is not null
+      and not exists (select from public.consents c where c.session_id = s.id
+        and c.text_version = s.consent_text_version)) then
+    raise exception 'no call before the candidate''s consent' using errcode = 'GR006';
+  end if;
+  return new;
+end $$;
+comment on function app.guard_call() is
+  'No realtime call is opened before a required consent, whichever way it was asked for.';
+create trigger guard before insert on public.realtime_calls for each row execute function app.guard_call();

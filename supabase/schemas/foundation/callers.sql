@@ -1,0 +1,32 @@
+-- Who is calling: what the policies and functions of every domain ask of the request's token.
+
+create function app.claims() returns jsonb
+language sql stable set search_path = '' as $$
+  select coalesce(nullif(current_setting('request.jwt.claims', true), '')::jsonb, '{}'::jsonb)
+$$;
+comment on function app.claims() is
+  'The claims of the request''s token. Custom roles have no access to schema auth on hosted projects.';
+grant execute on function app.claims() to authenticated, orchestrator, session_worker;
+
+create function app.my_tenants(p_roles text[] default array['admin', 'member', 'viewer']) returns setof uuid
+language sql stable security definer set search_path = '' as $$
+  select u.tenant_id from public.tenant_users u
+  where u.role = any (p_roles) and u.user_id = (app.claims() ->> 'sub')::uuid
+$$;
+comment on function app.my_tenants(text[]) is
+  'The tenants the caller belongs to in one of these roles. SECURITY DEFINER, so that the policy of tenant_users does '
+  'not call itself.';
+grant execute on function app.my_tenants(text[]) to authenticated, orchestrator, session_worker;
+
+create function app.worker_session() returns uuid
+language sql stable set search_path = '' as $$ select (app.claims() ->> 'session_id')::uuid $$;
+comment on function app.worker_session() is 'The one session a worker''s token is for.';
+grant execute on function app.worker_session() to session_worker;
+
+create function app.worker_serves(p_session_id uuid) returns boolean
+language sql stable security definer set search_path = '' as $$
+  select exists (select from public.interview_sessions s where s.id = p_session_id and s.id = app.worker_session()
+    and s.machine_id = (app.claims() ->> 'machine_id')::uuid and s.epoch = (app.claims() ->> 'epoch')::integer)
+$$;
+comment on function app.worker_serves(uuid) is 'Whether the calling worker serves this session at its present epoch.';
+grant execute on function app.worker_serves(uuid) to session_worker;

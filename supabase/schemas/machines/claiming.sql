@@ -1,0 +1,171 @@
+create function app.directive_of(s public.interview_sessions, m public.machines) returns jsonb
+language sql stable set search_path = '' as $$
+  select case
+    when s.machine_id is distinct from m.id or s.epoch is distinct
+      from m.epoch then jsonb_build_object('kind', 'fenced')
+    when s.state_rank >= 90 or s.end_requested_at is not null then
+      jsonb_build_object('kind', 'end', 'outcome', s.outcome, 'reason', s.reason)
+    else jsonb_build_object('kind', 'continue') end
+$$;
+comment on function app.directive_of(public.interview_sessions, public.machines) is
+  'What a worker is asked to do: continue, end, or exit because it is fenced.';
+
+create function public.claim_session(p_machine_name text, p_app_name text, p_fly_machine_id text, p_boot_nonce text,
+  p_lease_ms integer, p_life_ms integer,
+  p_image_digest text default null)
+returns jsonb language plpgsql security definer set search_path = '' as $$
+declare
+  m public.machines;
+  s public.interview_sessions;
+  v_refusal jsonb;
+  v_losers jsonb := '[]';
+begin
+  select * into m from public.machines where name = p_machine_name and app_name = p_app_name;
+  if not found then return jsonb_build_object('kind', 'refused', 'why', 'unknown machine'); end if;
+  if p_image_digest is not null and m.image like '%@%' and split_part(m.image, '@', 2) <> p_image_digest then
+    return jsonb_build_object('kind', 'refused', 'why', 'another image');
+  end if;
+  if m.session_id is null then return jsonb_build_object('kind', 'refused', 'why', 'not assigned'); end if;
+  select * into s from public.interview_sessions where id = m.session_id for update;
+  select * into m from public.machines where id = m.id for update;
+  v_refusal := app.claim_refusal(s, m, p_fly_machine_id, p_boot_nonce);
+  if v_refusal is not null then
+    -- A loser is on its way out from here on; the worker exits by itself.
+    if v_refusal ->> 'retry' is null then
+      perform app.move_machine(m.id, 'draining', 'superseded') where m.state_rank < 40;
+    end if;
+    return v_refusal;
+  end if;
+  if m.boot_nonce is distinct from p_boot_nonce then
+    -- The session is locked FOR UPDATE, transcript writes lock it FOR SHARE: no write of the old epoch can follow.
+    update public.interview_sessions set epoch = epoch + 1, machine_id = m.id, fly_machine_id = p_fly_machine_id,
+      region = m.region
+      where id = s.id returning * into s;
+    update public.machines set fly_machine_id = p_fly_machine_id, boot_nonce = p_boot_nonce, epoch = s.epoch,
+      state = case state when 'draining' then 'claimed' else state end, reason = null,
+      last_heartbeat_at = clock_timestamp(), lease_expires_at = clock_timestamp() + app.interval_ms(p_lease_ms),
+      draining_at = null, first_absent_at = null, host_bad_since = null, unreachable_since = null,
+      hard_deadline_at = coalesce(s.started_at, clock_timestamp()) + app.interval_ms(p_life_ms + s.max_duration_ms)
+      where id = m.id;
+    if not app.move_machine(m.id, 'claimed') then
+      perform app.emit(s.id, s.tenant_id, 'machine.claimed',
+        jsonb_build_object('machine_id', m.id, 'fly_machine_id', p_fly_machine_id,
+        'region', m.region, 'attempt', m.attempt, 'epoch', s.epoch));
+    end if;
+    perform app.move_session(s.id, 'ready');
+    with losers as (
+      select o.id, app.move_machine(o.id, 'destroying', 'superseded') from public.machines o
+      where o.session_id = s.id and o.id <> m.id and o.state_rank < 40)
+    select coalesce(jsonb_agg(jsonb_build_object('machine_id', o.id, 'app_name', o.app_name,
+      'fly_machine_id', o.fly_machine_id)), '[]')
+      into v_losers from losers l join public.machines o on o.id = l.id;
+    select * into m from public.machines where id = m.id;
+    select * into s from public.interview_sessions where id = s.id;
+  end if;
+  return jsonb_build_object('kind', 'claimed', 'machine_id', m.id, 'session', app.session_json(s.id),
+    'allowed_origins', (select to_jsonb(t.allowed_origins) from public.tenants t where t.id = s.tenant_id),
+    'open_call',
+      (select jsonb_build_object('ordinal', c.ordinal, 'call_id', c.call_id,
+      'credential_ciphertext', c.credential_ciphertext)
+      from public.realtime_calls c where c.session_id = s.id and c.hung_up_at is null order by c.ordinal desc limit 1),
+    'next_ordinal', app.next_ordinal(s.id),
+    'losers', v_losers,
+    'directive', app.directive_of(s, m));
+end $$;
+comment on function public.claim_session(text, text, text, text, integer, integer, text) is
+  'A booted worker takes its session at the next epoch. The same nonce again gets the same answer; everything else is '
+  'refused with why, and retry when it may be granted in a moment. losers: attempts that came too late, already '
+  'committed to be destroyed.';
+grant execute on function public.claim_session(text, text, text, text, integer, integer, text) to orchestrator;
+
+create function public.record_heartbeats(p_beats jsonb, p_lease_ms integer) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+begin
+  -- Sessions before machines, each by id: two batches that lock the same rows cannot deadlock.
+  perform 1 from public.interview_sessions s
+    where s.machine_id in (select (b ->> 'machine_id')::uuid from jsonb_array_elements(p_beats) b)
+      and exists (select from jsonb_array_elements(p_beats) b where (b ->> 'machine_id')::uuid = s.machine_id
+        and b ->> 'presence' <> s.presence)
+    order by s.id for update;
+  with beats as (
+    select distinct on ((b ->> 'machine_id')::uuid, b ->> 'epoch') (b ->> 'machine_id')::uuid as machine_id,
+      (b ->> 'epoch')::integer as epoch,
+      b ->> 'presence' as presence
+    from jsonb_array_elements(p_beats) b
+  )
+  update public.interview_sessions s set presence = b.presence from beats b
+    where s.machine_id = b.machine_id and s.epoch = b.epoch and s.presence <> b.presence and s.state_rank < 90;
+  perform 1 from public.machines m where m.id in (select (b ->> 'machine_id')::uuid
+    from jsonb_array_elements(p_beats) b) order by m.id for update;
+  update public.machines m set last_heartbeat_at = clock_timestamp(),
+    lease_expires_at = clock_timestamp() + app.interval_ms(p_lease_ms),
+      rss_bytes = (b ->> 'rss_bytes')::bigint, unsaved_entries = (b ->> 'unsaved_entries')::integer,
+        first_absent_at = null
+    from jsonb_array_elements(p_beats) b where m.id = (b ->> 'machine_id')::uuid and m.epoch = (b ->> 'epoch')::integer
+      and m.state_rank < 70;
+  return (select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'epoch', (b ->> 'epoch')::integer,
+      'directive', case when m.epoch = (b ->> 'epoch')::integer then app.directive_of(s, m)
+        else '{"kind": "fenced"}' end)), '[]')
+    from jsonb_array_elements(p_beats) b join public.machines m on m.id = (b ->> 'machine_id')::uuid
+    join public.interview_sessions s on s.id = m.session_id);
+end $$;
+comment on function public.record_heartbeats(jsonb, integer) is
+  'Renews leases in one batch; answers the directive of each machine and epoch. An earlier boot of a machine that has '
+  'booted again is fenced.';
+grant execute on function public.record_heartbeats(jsonb, integer) to orchestrator;
+
+create function app.own_session(p_for_share boolean default false) returns public.interview_sessions
+language plpgsql set search_path = '' as $$
+declare
+  c jsonb := app.claims();
+  s public.interview_sessions;
+begin
+  if p_for_share then
+    select * into s from public.interview_sessions where id = (c ->> 'session_id')::uuid for share;
+  else
+    select * into s from public.interview_sessions where id = (c ->> 'session_id')::uuid for update;
+  end if;
+  if s.id is null or s.machine_id is distinct from (c ->> 'machine_id')::uuid or s.epoch is distinct
+    from (c ->> 'epoch')::integer then
+    raise exception 'fenced' using errcode = 'PT409', hint = 'Another machine serves the session now.';
+  end if;
+  return s;
+end $$;
+comment on function app.own_session(boolean) is
+  'The session of the calling worker, locked FOR UPDATE, or FOR SHARE for a transcript write. Raises PT409 when the '
+  'worker is fenced.';
+
+create function app.claim_refusal(s public.interview_sessions, m public.machines, p_fly_machine_id text,
+  p_boot_nonce text) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  o public.machines;
+begin
+  if m.fly_machine_id is not null and m.fly_machine_id <> p_fly_machine_id then
+    return jsonb_build_object('kind', 'refused', 'why', 'another machine has this name');
+  end if;
+  if s.state_rank >= 70 or s.end_requested_at is not null and s.machine_id is distinct from m.id then
+    return jsonb_build_object('kind', 'refused', 'why', 'the session is ' || case when s.state_rank >= 70 then s.status
+      else 'to end' end);
+  end if;
+  if s.machine_id is not null and s.machine_id <> m.id then
+    select * into o from public.machines where id = s.machine_id;
+    if o.state_rank < 50 or m.epoch is not null then
+      return jsonb_build_object('kind', 'refused', 'why', 'another machine serves the session');
+    end if;
+  end if;
+  if m.boot_nonce is not null and m.boot_nonce <> p_boot_nonce then
+    if m.state = 'draining' and m.reason = 'handed_over' then return null; end if;
+    if m.state <> 'claimed' then
+      return jsonb_build_object('kind', 'refused', 'why', 'the machine is ' || m.state);
+    end if;
+    if m.lease_expires_at > clock_timestamp() then
+      return jsonb_build_object('kind', 'refused', 'why', 'an earlier boot may be alive', 'retry', true);
+    end if;
+    return null;
+  end if;
+  if m.state_rank > 40 then return jsonb_build_object('kind', 'refused', 'why', 'the machine is ' || m.state); end if;
+  return null;
+end $$;
+comment on function app.claim_refusal(public.interview_sessions, public.machines, text, text) is
+  'Why this boot may not serve the session, or null when it may. retry: the worker may ask again in a moment.';

@@ -1,0 +1,130 @@
+create function public.finish_session(p_machine_id uuid, p_epoch integer, p_kind text, p_outcome text default null,
+  p_reason text default null,
+  p_transcript_complete boolean default null, p_next jsonb default '{}') returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  m public.machines;
+  s public.interview_sessions;
+  v_where jsonb;
+begin
+  select * into m from public.machines where id = p_machine_id;
+  if not found then return jsonb_build_object('kind', 'unknown'); end if;
+  select * into s from public.interview_sessions where id = m.session_id for update;
+  select * into m from public.machines where id = p_machine_id;
+  v_where := jsonb_build_object('app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
+  if s.machine_id is distinct from m.id or s.epoch <> p_epoch then
+    -- An earlier boot of a machine that serves on has nothing to say about it.
+    if m.epoch is not distinct from p_epoch then perform app.move_machine(m.id, 'draining', 'superseded'); end if;
+    return jsonb_build_object('kind', 'fenced') || v_where;
+  end if;
+  if p_kind = 'draining' then
+    if app.move_machine(m.id, 'draining', 'handed_over') then
+      return jsonb_build_object('kind', 'draining', 'next', app.settle_session(s.id,
+        'worker_lost', p_next) -> 'intent') || v_where;
+    end if;
+    return jsonb_build_object('kind', 'draining') || v_where;
+  end if;
+  update public.interview_sessions set transcript_complete = coalesce(p_transcript_complete, transcript_complete)
+    where id = s.id;
+  perform app.move_session(s.id, 'finalizing', p_outcome, p_reason);
+  perform app.end_session(s.id, p_outcome, p_reason);
+  perform app.move_machine(m.id, 'draining', 'session_ended');
+  return jsonb_build_object('kind', 'ended') || v_where;
+end $$;
+comment on function public.finish_session(uuid, integer, text, text, text, boolean, jsonb) is
+  'A worker''s last word: ended (the session ends with the ending already decided, else with this one) or draining '
+  '(the session goes on elsewhere: next is the attempt that was reserved for it).';
+grant execute on function public.finish_session(uuid, integer, text, text, text, boolean, jsonb) to orchestrator;
+
+create function public.record_machine_destroying(p_machine_id uuid, p_reason text, p_epoch integer default null,
+  p_judged boolean default false,
+  p_next jsonb default null, p_duty text default null, p_fence bigint default null) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  m public.machines;
+  v_next jsonb;
+begin
+  if not app.on_duty(p_duty, p_fence) then return jsonb_build_object('kind', 'off_duty', 'state', null); end if;
+  perform 1 from public.interview_sessions s join public.machines x on x.session_id = s.id
+    where x.id = p_machine_id for update of s;
+  select * into m from public.machines where id = p_machine_id for update;
+  if not found then return jsonb_build_object('kind', 'unknown', 'state', null); end if;
+  if p_judged and m.state_rank < 60 and m.epoch is distinct from p_epoch then
+    return jsonb_build_object('kind', 'stale', 'state', m.state);
+  end if;
+  if app.move_machine(m.id, 'destroying', p_reason) and p_next is not null and m.session_id is not null then
+    v_next := app.settle_session(m.session_id, null, p_next) -> 'intent';
+  end if;
+  return jsonb_build_object('kind', 'done', 'state', (select state from public.machines where id = p_machine_id),
+    'next', v_next);
+end $$;
+comment on function public.record_machine_destroying(uuid, text, integer, boolean, jsonb, text, bigint) is
+  'Committed before any DELETE is sent to Fly, on the lock that assignment takes. p_judged: refuse unless the machine '
+  'is still at the epoch it was judged at. p_next: its session''s next attempt is reserved at once. kind: done, '
+  'stale, off_duty, unknown.';
+grant execute on function public.record_machine_destroying(uuid, text, integer, boolean, jsonb, text,
+  bigint) to orchestrator;
+
+create function public.record_machine_gone(p_machine_id uuid, p_machine_reason text, p_session_reason text default null,
+  p_next jsonb default '{}',
+  p_duty text default null, p_fence bigint default null) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  m public.machines;
+  v_settled jsonb := '{}';
+begin
+  if not app.on_duty(p_duty, p_fence) then return jsonb_build_object('kind', 'off_duty'); end if;
+  select * into m from public.machines where id = p_machine_id;
+  if not found then return jsonb_build_object('kind', 'unknown'); end if;
+  perform 1 from public.interview_sessions where id = m.session_id for update;
+  perform app.move_machine(m.id, 'destroyed', p_machine_reason);
+  if m.session_id is not null then v_settled := app.settle_session(m.session_id, p_session_reason, p_next); end if;
+  return jsonb_build_object('kind', 'recorded', 'session_ended', coalesce(v_settled ->> 'kind' = 'ended', false),
+    'session_id', m.session_id,
+    'next', v_settled -> 'intent');
+end $$;
+comment on function public.record_machine_gone(uuid, text, text, jsonb, text, bigint) is
+  'Fly''s evidence: the machine is gone. A session that only it served gets its next attempt, or ends with the ending '
+  'already decided, or with this reason when too many lives were lost.';
+grant execute on function public.record_machine_gone(uuid, text, text, jsonb, text, bigint) to orchestrator;
+
+create function public.machines_alive(p_apps text[] default null) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  -- state_ms: a standby machine may have rested for hours; what it is judged by begins when it gets its session.
+  select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'name', m.name, 'app_name', m.app_name,
+    'fly_machine_id', m.fly_machine_id,
+    'state', m.state, 'reason', m.reason, 'epoch', m.epoch, 'session_id', m.session_id, 'session_rank', s.state_rank,
+      'serves', s.machine_id = m.id,
+    'session_over_ms', floor(extract(epoch from clock_timestamp() - s.completed_at) * 1000),
+    'state_ms', floor(extract(epoch from clock_timestamp()
+      - coalesce(m.destroying_at, m.draining_at, m.claimed_at, greatest(m.created_at, m.assigned_at),
+        greatest(m.reserved_at, m.not_before))) * 1000),
+    'asked_ms', floor(extract(epoch from clock_timestamp() - greatest(m.reserved_at, m.not_before,
+      m.assigned_at)) * 1000),
+    'last_heartbeat_at', m.last_heartbeat_at, 'hard_deadline_at', m.hard_deadline_at,
+    'lease_lapsed', m.lease_expires_at < clock_timestamp(),
+    'past_deadline', m.hard_deadline_at < clock_timestamp(),
+    'host_bad_ms', floor(extract(epoch from clock_timestamp() - m.host_bad_since) * 1000),
+    'absent_ms', floor(extract(epoch from clock_timestamp() - m.first_absent_at) * 1000))), '[]')
+  from public.machines m left join public.interview_sessions s on s.id = m.session_id
+  where m.state <> 'destroyed' and (p_apps is null or m.app_name = any (p_apps))
+$$;
+comment on function public.machines_alive(text[]) is
+  'Every machine, of these apps, that may exist at Fly, with what the reconciler and the reaper judge by.';
+grant execute on function public.machines_alive(text[]) to orchestrator;
+
+create function public.record_machine_absent(p_machine_id uuid) returns void
+language sql volatile security definer set search_path = '' as $$
+  update public.machines set first_absent_at = coalesce(first_absent_at, clock_timestamp()) where id = p_machine_id
+$$;
+comment on function public.record_machine_absent(uuid) is 'A first GET said it is gone.';
+grant execute on function public.record_machine_absent(uuid) to orchestrator;
+
+create function public.record_host(p_machine_id uuid, p_ok boolean) returns void
+language sql volatile security definer set search_path = '' as $$
+  update public.machines set host_bad_since = case when p_ok then null
+    else coalesce(host_bad_since, clock_timestamp()) end where id = p_machine_id
+$$;
+comment on function public.record_host(uuid, boolean) is
+  'What Fly says of a machine''s host: ok, or not, and since when not.';
+grant execute on function public.record_host(uuid, boolean) to orchestrator;

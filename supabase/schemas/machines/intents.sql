@@ -1,0 +1,129 @@
+create function app.intent_json(p_machine_id uuid) returns jsonb
+language plpgsql stable set search_path = '' as $$
+declare
+  m public.machines;
+  v_regions text[];
+  v_allowed text[];
+begin
+  select * into m from public.machines where id = p_machine_id;
+  if not found then return null; end if;
+  select regions into v_regions from public.interview_sessions where id = m.session_id;
+  select allowed_regions into v_allowed from public.tenants where id = m.tenant_id;
+  return jsonb_build_object('machine_id', m.id, 'name', m.name, 'tenant_id', m.tenant_id, 'session_id', m.session_id,
+    'app_name', m.app_name,
+    'region', m.region, 'image', m.image, 'attempt', m.attempt, 'fly_machine_id', m.fly_machine_id,
+    'action', case when m.assigned_at is null then 'create' else 'start' end,
+    'late', m.start_requested_at is not null,
+    'regions', coalesce(v_regions, '{}'), 'allowed_regions', v_allowed,
+    'tried_regions', case when m.attempt = 1 then jsonb_build_array(m.region)
+      else (select coalesce(jsonb_agg(distinct o.region), jsonb_build_array(m.region)) from public.machines o
+        where o.session_id = m.session_id) end,
+    'hard_deadline_at', m.hard_deadline_at,
+    'wait_ms', greatest(0, ceil(extract(epoch from m.not_before - clock_timestamp()) * 1000)));
+end $$;
+comment on function app.intent_json(uuid) is
+  'A machine to be created, or an assigned standby machine to be started (action); how long to wait for its slot, and '
+  'what the choice of the next region needs.';
+
+create function public.take_intents(p_orchestrator_id uuid, p_taken_ms integer, p_limit integer default 20)
+  returns jsonb
+language sql volatile security definer set search_path = '' as $$
+  with due as (
+    select id from public.machines
+    where state = 'reserved' and not_before <= clock_timestamp()
+      and (taken_until is null or taken_until <= clock_timestamp())
+    order by not_before limit p_limit for update skip locked
+  ), taken as (
+    update public.machines m set taken_by = p_orchestrator_id,
+      taken_until = clock_timestamp() + app.interval_ms(p_taken_ms)
+    from due where m.id = due.id returning m.id
+  )
+  select coalesce(jsonb_agg(app.intent_json(id)), '[]') from taken
+$$;
+comment on function public.take_intents(uuid, integer, integer) is
+  'Takes due intents that nobody is executing, or whose taker''s time has passed.';
+grant execute on function public.take_intents(uuid, integer, integer) to orchestrator;
+
+create function public.keep_intent(p_machine_id uuid, p_orchestrator_id uuid, p_taken_ms integer) returns boolean
+language sql volatile security definer set search_path = '' as $$
+  with kept as (
+    update public.machines set taken_until = clock_timestamp() + app.interval_ms(p_taken_ms)
+    where id = p_machine_id and state = 'reserved' and taken_by = p_orchestrator_id and taken_until > clock_timestamp()
+      returning 1)
+  select exists (select from kept)
+$$;
+comment on function public.keep_intent(uuid, uuid, integer) is
+  'Compare-and-set just before the call to Fly: false means another has taken it or it is no longer wanted.';
+grant execute on function public.keep_intent(uuid, uuid, integer) to orchestrator;
+
+create function public.record_machine_created(p_machine_id uuid, p_fly_machine_id text, p_region text) returns text
+language plpgsql security definer set search_path = '' as $$
+declare
+  m public.machines;
+begin
+  select * into m from public.machines where id = p_machine_id;
+  if not found then return 'unknown'; end if;
+  perform 1 from public.interview_sessions where id = m.session_id for update;
+  update public.machines set fly_machine_id = coalesce(fly_machine_id, p_fly_machine_id), region = p_region
+    where id = p_machine_id;
+  perform app.move_machine(p_machine_id, 'created');
+  select * into m from public.machines where id = p_machine_id;
+  return m.state;
+end $$;
+comment on function public.record_machine_created(uuid, text, text) is
+  'Fly has the machine. Answers its state: destroying means it is not wanted any more.';
+grant execute on function public.record_machine_created(uuid, text, text) to orchestrator;
+
+create function public.record_create_failed(p_machine_id uuid, p_reason text, p_next_machine_id uuid default null,
+  p_next_region text default null,
+  p_orchestrator_id uuid default null, p_taken_ms integer default 0) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  m public.machines;
+  s public.interview_sessions;
+  v_slot record;
+begin
+  select * into m from public.machines where id = p_machine_id;
+  if not found then return jsonb_build_object('kind', 'unknown'); end if;
+  select * into s from public.interview_sessions where id = m.session_id for update;
+  if not app.move_machine(p_machine_id, 'destroyed', 'create_failed') then
+    return jsonb_build_object('kind', 'stale');
+  end if;
+  if s.id is null or s.state_rank >= 70 or s.end_requested_at is not null then
+    if s.id is not null then perform app.settle_session(s.id, p_reason, '{}'); end if;
+    return jsonb_build_object('kind', 'session_over');
+  end if;
+  -- Without a next attempt no slot is drawn: it would delay somebody else's.
+  select d.app_name, d.not_before into v_slot from app.draw_create_slot(m.tenant_id) d
+    where p_next_machine_id is not null;
+  if v_slot.app_name is null then
+    -- Beside a hedge, or the machine it hedges, nothing is lost yet.
+    if exists (select from public.machines o where o.session_id = s.id and o.state_rank < 50) then
+      return jsonb_build_object('kind', 'stale');
+    end if;
+    perform app.end_session(s.id, 'failed', p_reason);
+    return jsonb_build_object('kind', 'ended');
+  end if;
+  insert into public.machines (id, tenant_id, session_id, app_name, region, image, attempt, not_before, taken_by,
+    taken_until, hard_deadline_at)
+    values (p_next_machine_id, m.tenant_id, s.id, v_slot.app_name, p_next_region, m.image, m.attempt + 1,
+      v_slot.not_before, p_orchestrator_id,
+      v_slot.not_before + app.interval_ms(p_taken_ms), m.hard_deadline_at);
+  if s.machine_id is null then
+    update public.interview_sessions set region = p_next_region, region_reason = 'capacity' where id = s.id;
+  end if;
+  perform app.emit(s.id, s.tenant_id, 'machine.reserved', jsonb_build_object('machine_id', p_next_machine_id,
+    'region', p_next_region,
+    'attempt', m.attempt + 1, 'because', p_reason));
+  return jsonb_build_object('kind', 'next', 'intent', app.intent_json(p_next_machine_id));
+end $$;
+comment on function public.record_create_failed(uuid, text, uuid, text, uuid, integer) is
+  'Fly surely did not make this machine. Reserves the next attempt when one is given, taken by this orchestrator; '
+  'else, when no other attempt is under way, ends the session with the reason.';
+grant execute on function public.record_create_failed(uuid, text, uuid, text, uuid, integer) to orchestrator;
+
+create function public.machine_intent(p_machine_id uuid) returns jsonb
+language sql stable security definer set search_path = '' as $$ select app.intent_json(p_machine_id) $$;
+comment on function public.machine_intent(uuid) is
+  'A machine with what the choice of the next region needs; null when there is none.';
+grant execute on function public.machine_intent(uuid) to orchestrator;

@@ -1,0 +1,71 @@
+create function public.take_starts(p_orchestrator_id uuid, p_taken_ms integer, p_late_ms integer,
+  p_limit integer default 50) returns jsonb
+language sql volatile security definer set search_path = '' as $$
+  with due as (
+    select id from public.machines
+    where state = 'created' and assigned_at is not null and (taken_until is null or taken_until <= clock_timestamp())
+      and (start_requested_at is null or start_requested_at < clock_timestamp() - app.interval_ms(p_late_ms))
+    order by assigned_at limit p_limit for update skip locked
+  ), taken as (
+    update public.machines m set taken_by = p_orchestrator_id,
+      taken_until = clock_timestamp() + app.interval_ms(p_taken_ms)
+    from due where m.id = due.id returning m.id
+  )
+  select coalesce(jsonb_agg(app.intent_json(id)), '[]') from taken
+$$;
+comment on function public.take_starts(uuid, integer, integer, integer) is
+  'Assigned standby machines that nobody is starting, and those that were asked to start p_late_ms ago and were not '
+  'heard of since (late).';
+grant execute on function public.take_starts(uuid, integer, integer, integer) to orchestrator;
+
+create function public.record_starts(p_machine_ids uuid[]) returns integer
+language sql volatile security definer set search_path = '' as $$
+  with locked as (select id from public.machines where id = any (p_machine_ids) and state = 'created'
+    order by id for update),
+  done as (update public.machines m set start_requested_at = clock_timestamp() from locked where m.id = locked.id
+    and m.start_requested_at is null returning 1)
+  select count(*)::integer from done
+$$;
+comment on function public.record_starts(uuid[]) is 'Fly accepted these starts. Takes many at once.';
+grant execute on function public.record_starts(uuid[]) to orchestrator;
+
+create function public.record_machine_started(p_machine_id uuid) returns boolean
+language plpgsql security definer set search_path = '' as $$
+begin
+  perform 1 from public.interview_sessions s join public.machines m on m.session_id = s.id
+    where m.id = p_machine_id for update of s;
+  return app.move_machine(p_machine_id, 'started');
+end $$;
+comment on function public.record_machine_started(uuid) is 'Fly says that it runs, and it has not claimed yet.';
+grant execute on function public.record_machine_started(uuid) to orchestrator;
+
+create function public.record_start_failed(p_machine_id uuid, p_launch jsonb, p_max_attempts integer) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  m public.machines;
+  s public.interview_sessions;
+  v_result jsonb;
+begin
+  select * into m from public.machines where id = p_machine_id;
+  if not found then return jsonb_build_object('kind', 'unknown'); end if;
+  select * into s from public.interview_sessions where id = m.session_id for update;
+  select * into m from public.machines where id = p_machine_id for update;
+  if m.state not in ('created', 'started') then return jsonb_build_object('kind', 'stale'); end if;
+  perform app.move_machine(m.id, 'destroying', 'start_failed');
+  if s.id is null or s.state_rank >= 40 or exists (select from public.machines o where o.session_id = s.id
+    and o.id <> m.id and o.state_rank < 50) then
+    return jsonb_build_object('kind', 'session_over');
+  end if;
+  if m.attempt < p_max_attempts then
+    v_result := app.launch(s.id, p_launch, m.attempt + 1);
+    if v_result ->> 'kind' = 'launched' then
+      return jsonb_build_object('kind', 'next', 'intent', v_result -> 'intent');
+    end if;
+  end if;
+  perform app.end_session(s.id, 'failed', 'boot_timeout');
+  return jsonb_build_object('kind', 'ended');
+end $$;
+comment on function public.record_start_failed(uuid, jsonb, integer) is
+  'A standby machine would not start: it is given up, and its session gets the next one, standby or new. kind: next '
+  '(intent), ended, session_over, stale, unknown.';
+grant execute on function public.record_start_failed(uuid, jsonb, integer) to orchestrator;

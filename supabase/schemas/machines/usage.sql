@@ -1,0 +1,71 @@
+create function public.machines_to_bill(p_limit integer default 200) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'tenant_id', m.tenant_id, 'session_id', m.session_id,
+    'region', m.region,
+    -- A standby machine runs from its start, a machine made for its session from its creation. Fly bills a little less.
+    'started_seconds', round(case when m.session_id is null then 0
+      else extract(epoch from m.destroyed_at - coalesce(m.start_requested_at, m.assigned_at, m.created_at))
+        end::numeric, 3),
+    'standby_seconds', round(case when m.session_id is not null and m.assigned_at is null then 0
+      else extract(epoch from coalesce(m.start_requested_at, m.assigned_at, m.destroyed_at) - m.created_at)
+        end::numeric, 3))), '[]')
+  from (select * from public.machines where state = 'destroyed' and billed_at is null and created_at is not null
+    order by destroyed_at limit p_limit) m
+$$;
+comment on function public.machines_to_bill(integer) is
+  'Machines that are gone and whose usage is not recorded yet, with the seconds they ran and stood by.';
+grant execute on function public.machines_to_bill(integer) to orchestrator;
+
+create function public.record_usage(p_rows jsonb) returns integer
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_count integer;
+begin
+  insert into public.machine_usage (machine_id, tenant_id, session_id, region, size, started_seconds, standby_seconds,
+    cost_usd, standby_cost_usd)
+    select (r ->> 'machine_id')::uuid, m.tenant_id, m.session_id, m.region, r ->> 'size',
+      greatest(0, (r ->> 'started_seconds')::numeric),
+      greatest(0, (r ->> 'standby_seconds')::numeric), (r ->> 'cost_usd')::numeric, (r ->> 'standby_cost_usd')::numeric
+    from jsonb_array_elements(p_rows) r join public.machines m on m.id = (r ->> 'machine_id')::uuid
+      and m.state = 'destroyed'
+    on conflict (machine_id) do nothing;
+  get diagnostics v_count = row_count;
+  update public.machines set billed_at = clock_timestamp() where id in (select (r ->> 'machine_id')::uuid
+    from jsonb_array_elements(p_rows) r) and billed_at is null;
+  return v_count;
+end $$;
+comment on function public.record_usage(jsonb) is
+  'Writes what machines used and cost, once each; answers how many were new.';
+grant execute on function public.record_usage(jsonb) to orchestrator;
+
+create function app.session_usage(p_session_id uuid) returns jsonb
+language sql stable set search_path = '' as $$
+  select case when count(*) > 0 then jsonb_build_object('machines', count(*), 'started_seconds', sum(u.started_seconds),
+    'standby_seconds', sum(u.standby_seconds), 'cost_usd', sum(u.cost_usd),
+      'standby_cost_usd', sum(u.standby_cost_usd)) end
+  from public.machine_usage u where u.session_id = p_session_id
+$$;
+comment on function app.session_usage(uuid) is
+  'What the machines of a session used and cost; null until the first of them is gone.';
+
+create function public.tenant_usage(p_tenant_id uuid, p_from timestamptz, p_until timestamptz) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  with u as (select * from public.machine_usage where tenant_id = p_tenant_id and recorded_at >= p_from
+    and recorded_at < p_until)
+  select jsonb_build_object('machines', count(*), 'sessions', count(distinct session_id),
+    'started_seconds', coalesce(sum(started_seconds), 0),
+    'standby_seconds', coalesce(sum(standby_seconds), 0), 'cost_usd', coalesce(sum(cost_usd), 0),
+      'standby_cost_usd', coalesce(sum(standby_cost_usd), 0),
+    'unused_standby_cost_usd', coalesce(sum(standby_cost_usd) filter (where session_id is null), 0),
+    'regions', (select coalesce(jsonb_agg(jsonb_build_object('region', x.region, 'size', x.size, 'machines', x.machines,
+      'started_seconds', x.started_seconds,
+      'standby_seconds', x.standby_seconds, 'cost_usd', x.cost_usd, 'standby_cost_usd', x.standby_cost_usd)
+        order by x.region, x.size), '[]')
+      from (select region, size, count(*) as machines, sum(started_seconds) as started_seconds,
+        sum(standby_seconds) as standby_seconds,
+        sum(cost_usd) as cost_usd, sum(standby_cost_usd) as standby_cost_usd from u group by 1, 2) x))
+  from u
+$$;
+comment on function public.tenant_usage(uuid, timestamptz, timestamptz) is
+  'What a tenant''s machines that went in this time used and cost, in all and by region and size; standby apart.';
+grant execute on function public.tenant_usage(uuid, timestamptz, timestamptz) to orchestrator;

@@ -1,0 +1,43 @@
+create function public.create_position(p_tenant_id uuid, p_position jsonb) returns jsonb
+language sql volatile security definer set search_path = '' as $$
+  insert into public.positions (tenant_id, title, description) values (p_tenant_id, p_position ->> 'title',
+    p_position ->> 'description')
+  returning jsonb_build_object('kind', 'created', 'position', to_jsonb(positions))
+$$;
+comment on function public.create_position(uuid, jsonb) is 'Stores {title, description?}. kind: created.';
+grant execute on function public.create_position(uuid, jsonb) to orchestrator;
+
+create function public.get_position(p_tenant_id uuid, p_position_id uuid) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select to_jsonb(p) from public.positions p where p.tenant_id = p_tenant_id and p.id = p_position_id
+$$;
+comment on function public.get_position(uuid, uuid) is 'A tenant''s position; null when there is none.';
+grant execute on function public.get_position(uuid, uuid) to orchestrator;
+
+create function public.list_positions(p_tenant_id uuid, p_limit integer, p_before timestamptz default null,
+  p_before_id uuid default null) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(to_jsonb(x) order by x.created_at desc, x.id desc), '[]') from (
+    select p.* from public.positions p
+    where p.tenant_id = p_tenant_id and (p_before is null or (p.created_at, p.id) < (p_before, p_before_id))
+    order by p.created_at desc, p.id desc limit p_limit) x
+$$;
+comment on function public.list_positions(uuid, integer, timestamptz, uuid) is
+  'Positions of a tenant, newest first, after the one with this time and id.';
+grant execute on function public.list_positions(uuid, integer, timestamptz, uuid) to orchestrator;
+
+create function public.change_position(p_tenant_id uuid, p_position_id uuid, p_changes jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  p public.positions;
+begin
+  update public.positions t set title = n.title, description = n.description
+    from (select r.* from public.positions o cross join lateral jsonb_populate_record(o, p_changes) r
+      where o.tenant_id = p_tenant_id and o.id = p_position_id) n
+    where t.tenant_id = p_tenant_id and t.id = p_position_id returning t.* into p;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  return jsonb_build_object('kind', 'changed', 'position', to_jsonb(p));
+end $$;
+comment on function public.change_position(uuid, uuid, jsonb) is
+  'Changes title or description; fields not given stay. kind: changed, not_found.';
+grant execute on function public.change_position(uuid, uuid, jsonb) to orchestrator;

@@ -1,0 +1,70 @@
+-- People: candidates, positions, consent, erasure and retention of personal data.
+--
+-- Own data only   What a tenant knows of a candidate is on tenant_candidates. An e-mail is unique within a tenant, not
+-- across.
+--                 Erasing touches the tenant's own rows alone; another tenant that knows the same person keeps its
+-- data.
+-- Skeleton        A session outlives its candidate's erasure with times, region, ending, usage and cost, which
+-- accounting
+--                 needs. No name, no spoken word and no note of the platform remain.
+-- Erased is final What was erased does not come back: late writers are refused with PT410.
+
+create table public.candidates (
+  id uuid primary key default gen_random_uuid(),
+  created_at timestamptz not null default now()
+);
+comment on table public.candidates is
+  'A person who is interviewed. Everything a tenant knows of them is on tenant_candidates.';
+
+create table public.tenant_candidates (
+  tenant_id uuid not null references public.tenants (id) on delete cascade,
+  candidate_id uuid not null default app.new_candidate() references public.candidates (id) on delete cascade,
+  name text not null check (char_length(name) between 1 and 200),
+  email text check (char_length(email) <= 254),
+  external_id text check (char_length(external_id) <= 200),
+  status text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  erased_at timestamptz,
+  erasure_requested_at timestamptz,
+  erasure_requested_by jsonb,
+  primary key (tenant_id, candidate_id)
+);
+comment on table public.tenant_candidates is
+  'What one tenant knows of a candidate. Two tenants that know the same person see nothing of each other''s.';
+comment on column public.tenant_candidates.candidate_id is 'The person.';
+comment on column public.tenant_candidates.name is 'The person''s name, as this tenant knows it.';
+comment on column public.tenant_candidates.email is 'Unique within the tenant, whatever its case.';
+comment on column public.tenant_candidates.external_id is 'The tenant''s own id of the candidate.';
+comment on column public.tenant_candidates.status is 'The tenant''s own word for where the candidate stands.';
+comment on column public.tenant_candidates.erased_at is
+  'Everything personal was erased; the row remains only for its sessions'' accounting.';
+comment on column public.tenant_candidates.erasure_requested_at is
+  'Somebody asked for erasure; it is carried out as soon as the candidate''s sessions have ended.';
+comment on column public.tenant_candidates.erasure_requested_by is
+  'Who asked: {actor, remote_address, request_id}, for the audit log.';
+create unique index tenant_candidates_email on public.tenant_candidates (tenant_id, lower(email))
+  where email is not null;
+create unique index tenant_candidates_external on public.tenant_candidates (tenant_id, external_id)
+  where external_id is not null;
+create index tenant_candidates_candidate on public.tenant_candidates (candidate_id);
+create index tenant_candidates_newest on public.tenant_candidates (tenant_id, created_at desc, candidate_id desc);
+create index tenant_candidates_to_erase on public.tenant_candidates (erasure_requested_at)
+  where erasure_requested_at is not null and erased_at is null;
+create trigger touch before update on public.tenant_candidates for each row execute function app.touch();
+
+create table public.positions (
+  id uuid primary key default gen_random_uuid(),
+  tenant_id uuid not null references public.tenants (id) on delete cascade,
+  title text not null check (char_length(title) between 1 and 200),
+  description text check (char_length(description) <= 10000),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  unique (tenant_id, id)
+);
+comment on table public.positions is 'Openings a tenant interviews for.';
+comment on column public.positions.title is 'What the opening is called.';
+comment on column public.positions.description is
+  'What the interviewer is told about it. Never expected answers: a candidate can read it.';
+create index positions_newest on public.positions (tenant_id, created_at desc, id desc);
+create trigger touch before update on public.positions for each row execute function app.touch();

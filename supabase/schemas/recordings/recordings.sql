@@ -1,0 +1,233 @@
+create function app.plan_video() returns trigger language plpgsql set search_path = '' as $$
+begin
+  if new.state_rank >= 90 then
+    update public.video_jobs set state = 'closing', ended_at = clock_timestamp(), attempts = 0,
+      next_attempt_at = clock_timestamp()
+      where session_id = new.id and state in ('wanted', 'open', 'dead');
+  elsif new.state_rank >= 40 and new.state_rank < 70 then
+    insert into public.video_jobs (session_id, ordinal, tenant_id) values (new.id, 1, new.tenant_id)
+      on conflict do nothing;
+  end if;
+  return null;
+end $$;
+comment on function app.plan_video() is
+  'Plans the recording of a session when its worker is ready, so that the token is there when the candidate is; '
+  'closes it at the end.';
+create trigger plan_video after update of status on public.interview_sessions for each row
+  when (new.settings ->> 'record_video' = 'true' and new.state_rank > old.state_rank)
+  execute function app.plan_video();
+
+create function app.owe_erased_videos() returns trigger language plpgsql set search_path = '' as $$
+begin
+  insert into public.video_deletions (video_id, tenant_id, cause)
+    select j.video_id, j.tenant_id, 'erasure' from public.video_jobs j where j.session_id = new.id
+      and j.video_id is not null
+    on conflict do nothing;
+  return null;
+end $$;
+comment on function app.owe_erased_videos() is
+  'Adds the recordings of an erased session to video_deletions, also those without a row in video_segments.';
+create trigger owe_erased_videos after update of video_erased_at on public.interview_sessions for each row
+  when (old.video_erased_at is null and new.video_erased_at is not null)
+  execute function app.owe_erased_videos();
+
+create function public.want_video(p_session_id uuid, p_ordinal integer) returns boolean
+language plpgsql security definer set search_path = '' as $$
+declare
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for share;
+  if not found or s.state_rank >= 70 or coalesce(s.settings ->> 'record_video', '') <> 'true'
+    or p_ordinal not between 2 and 20
+     or not exists (select from public.video_jobs j where j.session_id = s.id and j.ordinal = p_ordinal - 1) then
+    return false;
+  end if;
+  insert into public.video_jobs (session_id, ordinal, tenant_id) values (s.id, p_ordinal, s.tenant_id)
+    on conflict do nothing;
+  return true;
+end $$;
+comment on function public.want_video(uuid, integer) is
+  'A page was reloaded and needs the next container: a container takes one source only. False when the session '
+  'records nothing, is over, or the one before was never asked for.';
+grant execute on function public.want_video(uuid, integer) to orchestrator;
+
+create function public.take_video_jobs(p_taken_ms integer, p_grace_ms integer, p_limit integer default 10) returns jsonb
+language sql volatile security definer set search_path = '' as $$
+  with due as (
+    select session_id, ordinal from public.video_jobs
+    where state in ('wanted', 'closing', 'processing') and next_attempt_at <= clock_timestamp()
+      and (state <> 'closing' or ended_at is null or ended_at <= clock_timestamp() - app.interval_ms(p_grace_ms))
+    order by next_attempt_at limit p_limit for update skip locked
+  ), taken as (
+    update public.video_jobs j set takes = takes + 1, attempts = attempts + 1,
+      next_attempt_at = clock_timestamp() + app.interval_ms(p_taken_ms)
+    from due where (j.session_id, j.ordinal) = (due.session_id, due.ordinal) returning j.*
+  )
+  select coalesce(jsonb_agg(jsonb_build_object('session_id', t.session_id, 'ordinal', t.ordinal, 'take', t.takes,
+    'attempt', t.attempts,
+    'state', t.state, 'video_id', t.video_id, 'token_ciphertext', t.token_ciphertext,
+    'token_over', coalesce(t.token_expires_at <= clock_timestamp(), false), 'erased', s.video_erased_at is not null,
+    'max_duration_ms', s.max_duration_ms)), '[]')
+  from taken t join public.interview_sessions s on s.id = t.session_id
+$$;
+comment on function public.take_video_jobs(integer, integer, integer) is
+  'Takes due recordings for one attempt each. A session''s token is deleted p_grace_ms after its end: the last parts '
+  'of the upload may still be under way.';
+grant execute on function public.take_video_jobs(integer, integer, integer) to orchestrator;
+
+create function public.record_video_container(p_session_id uuid, p_ordinal integer, p_video_id text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  j public.video_jobs;
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for share;
+  update public.video_jobs set video_id = coalesce(video_id, p_video_id) where session_id = p_session_id
+    and ordinal = p_ordinal returning * into j;
+  if not found then return jsonb_build_object('video_id', null, 'state', null); end if;
+  if s.video_erased_at is not null then
+    insert into public.video_deletions (video_id, tenant_id, cause) values (j.video_id, j.tenant_id, 'erasure')
+      on conflict do nothing;
+  end if;
+  return jsonb_build_object('video_id', j.video_id, 'state', j.state);
+end $$;
+comment on function public.record_video_container(uuid, integer, text) is
+  'The container exists. Answers the one that counts (whoever made another deletes it) and the state: only wanted '
+  'goes on to a token.';
+grant execute on function public.record_video_container(uuid, integer, text) to orchestrator;
+
+create function public.record_video_token(p_session_id uuid, p_ordinal integer, p_ciphertext text, p_life_ms bigint)
+  returns boolean
+language plpgsql security definer set search_path = '' as $$
+declare
+  j public.video_jobs;
+begin
+  perform 1 from public.interview_sessions where id = p_session_id for share;
+  update public.video_jobs set state = 'open', token_ciphertext = p_ciphertext, attempts = 0, failure = null,
+    token_expires_at = clock_timestamp() + app.interval_ms(p_life_ms)
+    where session_id = p_session_id and ordinal = p_ordinal and state = 'wanted' and video_id is not null
+      returning * into j;
+  if not found then return false; end if;
+  perform app.emit(j.session_id, j.tenant_id, 'video.open',
+    jsonb_build_object('ordinal', j.ordinal, 'video_id', j.video_id));
+  return true;
+end $$;
+comment on function public.record_video_token(uuid, integer, text, bigint) is
+  'The upload token exists. False when it is not wanted any more: then its maker deletes it.';
+grant execute on function public.record_video_token(uuid, integer, text, bigint) to orchestrator;
+
+create function public.record_video_closed(p_session_id uuid, p_ordinal integer, p_take integer, p_uploaded boolean)
+  returns boolean
+language plpgsql security definer set search_path = '' as $$
+declare
+  j public.video_jobs;
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for share;
+  update public.video_jobs set state = case when p_uploaded then 'processing' else 'empty' end, token_ciphertext = null,
+    attempts = 0, failure = null,
+    next_attempt_at = clock_timestamp()
+    where session_id = p_session_id and ordinal = p_ordinal and takes = p_take and state = 'closing' returning * into j;
+  if not found then return false; end if;
+  if p_uploaded and s.video_erased_at is null then
+    insert into public.video_segments (session_id, tenant_id, video_id) values (j.session_id, j.tenant_id, j.video_id)
+      on conflict do nothing;
+  end if;
+  return true;
+end $$;
+comment on function public.record_video_closed(uuid, integer, integer, boolean) is
+  'The token is gone and it is known whether anything was uploaded. A segment is noted at once, its URL when it can '
+  'be played. False when the take is stale.';
+grant execute on function public.record_video_closed(uuid, integer, integer, boolean) to orchestrator;
+
+create function public.record_video_done(p_session_id uuid, p_ordinal integer, p_take integer, p_url text)
+  returns boolean
+language plpgsql security definer set search_path = '' as $$
+declare
+  j public.video_jobs;
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for update;
+  update public.video_jobs set state = 'done', failure = null
+    where session_id = p_session_id and ordinal = p_ordinal and takes = p_take and state = 'processing'
+      returning * into j;
+  if not found then return false; end if;
+  if s.video_erased_at is not null then return true; end if;
+  update public.video_segments set url = p_url where session_id = j.session_id and video_id = j.video_id;
+  update public.interview_sessions set video_recording_id = coalesce(video_recording_id, j.video_id),
+    video_recording_url = coalesce(video_recording_url, p_url) where id = j.session_id;
+  perform app.emit(j.session_id, j.tenant_id, 'video.done',
+    jsonb_build_object('ordinal', j.ordinal, 'video_id', j.video_id));
+  return true;
+end $$;
+comment on function public.record_video_done(uuid, integer, integer, text) is
+  'It can be played: its segment gets its URL, and the session, when it is the first. False when the take is stale.';
+grant execute on function public.record_video_done(uuid, integer, integer, text) to orchestrator;
+
+create function public.postpone_video(p_session_id uuid, p_ordinal integer, p_take integer, p_retry_ms bigint,
+  p_failure text default null) returns boolean
+language plpgsql security definer set search_path = '' as $$
+declare
+  j public.video_jobs;
+begin
+  perform 1 from public.interview_sessions where id = p_session_id for key share;
+  update public.video_jobs set failure = p_failure, state = case when p_retry_ms is null then 'dead' else state end,
+    next_attempt_at = clock_timestamp() + app.interval_ms(coalesce(p_retry_ms, 0))
+    where session_id = p_session_id and ordinal = p_ordinal and takes = p_take
+      and state in ('wanted', 'closing', 'processing') returning * into j;
+  if not found then return false; end if;
+  if p_retry_ms is null then
+    perform app.emit(j.session_id, j.tenant_id, 'video.dead',
+      jsonb_build_object('ordinal', j.ordinal, 'failure', p_failure));
+  end if;
+  return true;
+end $$;
+comment on function public.postpone_video(uuid, integer, integer, bigint, text) is
+  'The step is tried again after p_retry_ms (p_failure null: it is only not yet so), or given up when that is null. A '
+  'session goes on without its recording. False when the take is stale.';
+grant execute on function public.postpone_video(uuid, integer, integer, bigint, text) to orchestrator;
+
+create function public.video_offers(p_session_ids uuid[]) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('session_id', s.id,
+    'records', coalesce(s.settings ->> 'record_video' = 'true', false),
+    'offer', (select jsonb_build_object('ordinal', j.ordinal, 'video_id', j.video_id,
+      'token_ciphertext', j.token_ciphertext,
+        'expires_at_ms', floor(extract(epoch from j.token_expires_at) * 1000))
+      from public.video_jobs j where j.session_id = s.id and j.state = 'open' order by j.ordinal desc limit 1))), '[]')
+  from public.interview_sessions s where s.id = any (p_session_ids)
+$$;
+comment on function public.video_offers(uuid[]) is
+  'The newest open recording of each session, for its worker. Takes many at once.';
+grant execute on function public.video_offers(uuid[]) to orchestrator;
+
+create function public.record_video_event(p_body_hash text, p_video_id text, p_type text) returns text
+language plpgsql security definer set search_path = '' as $$
+declare
+  j public.video_jobs;
+begin
+  select * into j from public.video_jobs where video_id = p_video_id;
+  if not found then return 'unknown'; end if;
+  insert into public.video_events (body_hash, session_id, ordinal, type) values (p_body_hash, j.session_id, j.ordinal,
+    p_type) on conflict do nothing;
+  if not found then return 'repeated'; end if;
+  update public.video_jobs set next_attempt_at = clock_timestamp()
+    where session_id = j.session_id and ordinal = j.ordinal and state = 'processing'
+      and next_attempt_at > clock_timestamp();
+  return 'recorded';
+end $$;
+comment on function public.record_video_event(text, text, text) is
+  'api.video says that something happened to a video: the recording is looked at at once. Answers recorded, repeated '
+  'or unknown (not a recording of ours).';
+grant execute on function public.record_video_event(text, text, text) to orchestrator;
+
+create function public.recordings_of(p_session_id uuid) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('video_id', v.video_id, 'playable', v.url is not null,
+    'created_at', v.created_at)
+    order by v.created_at, v.video_id), '[]')
+  from public.video_segments v where v.session_id = p_session_id
+$$;
+comment on function public.recordings_of(uuid) is
+  'The recordings of a session, oldest first, and whether each can be played.';
+grant execute on function public.recordings_of(uuid) to orchestrator;

@@ -1,0 +1,121 @@
+-- Recordings: what has to be asked of api.video, as durable work.
+--
+-- Planned here     The database plans a recording when its session becomes ready and closes it when the session ends:
+-- an outage
+--                  of api.video delays the recording and never touches the session.
+-- Row per source   One row per recording, (session, ordinal): a container takes one source only, so a reloaded page
+-- needs the
+--                  next ordinal.
+-- Stored first     The container's id is stored before the token is made. Whatever is made after a session's end is
+-- deleted.
+-- Token sealed     An upload token is stored encrypted, handed out by one function, and cleared when it is deleted. It
+-- always
+--                  expires.
+-- Deleted surely   A recording that must go stays in video_deletions until api.video confirms the deletion, however
+-- late it
+--                  becomes known.
+
+create table public.video_segments (
+  id uuid primary key default gen_random_uuid(),
+  session_id uuid not null references public.interview_sessions (id) on delete cascade,
+  tenant_id uuid not null references public.tenants (id),
+  video_id text not null,
+  url text,
+  start_ms bigint,
+  end_ms bigint,
+  created_at timestamptz not null default now(),
+  unique (session_id, video_id)
+);
+comment on table public.video_segments is 'Recordings of a session at api.video.';
+comment on column public.video_segments.session_id is 'The session it was recorded in.';
+comment on column public.video_segments.video_id is 'api.video''s id of the recording.';
+comment on column public.video_segments.url is 'Where it is watched.';
+comment on column public.video_segments.start_ms is 'When it begins, milliseconds since the interview started.';
+comment on column public.video_segments.end_ms is 'When it ends, milliseconds since the interview started.';
+create index video_segments_tenant on public.video_segments (tenant_id);
+
+create table public.video_deletions (
+  video_id text primary key check (char_length(video_id) between 1 and 200),
+  tenant_id uuid not null references public.tenants (id) on delete cascade,
+  cause text not null check (cause in ('erasure', 'retention')),
+  attempts integer not null default 0 check (attempts >= 0),
+  next_attempt_at timestamptz not null default now(),
+  last_error text,
+  deleted_at timestamptz,
+  created_at timestamptz not null default now()
+);
+comment on table public.video_deletions is
+  'Recordings that must be deleted at api.video. A row without deleted_at is still to be done.';
+comment on column public.video_deletions.video_id is 'api.video''s id of the recording.';
+comment on column public.video_deletions.cause is 'erasure: a candidate asked for it. retention: its time was over.';
+comment on column public.video_deletions.attempts is 'Attempts so far.';
+comment on column public.video_deletions.next_attempt_at is 'When the next attempt is due.';
+comment on column public.video_deletions.last_error is 'What went wrong last.';
+comment on column public.video_deletions.deleted_at is 'api.video confirmed that it is gone.';
+create index video_deletions_due on public.video_deletions (next_attempt_at) where deleted_at is null;
+create index video_deletions_tenant on public.video_deletions (tenant_id);
+
+create table public.video_jobs (
+  session_id uuid not null references public.interview_sessions (id) on delete cascade,
+  ordinal integer not null check (ordinal between 1 and 20),
+  tenant_id uuid not null references public.tenants (id),
+  state text not null default 'wanted' check (state in ('wanted', 'open', 'closing', 'processing', 'done', 'empty',
+    'dead')),
+  video_id text check (char_length(video_id) between 1 and 200),
+  token_ciphertext text,
+  token_expires_at timestamptz,
+  ended_at timestamptz,
+  attempts integer not null default 0 check (attempts >= 0),
+  takes integer not null default 0 check (takes >= 0),
+  next_attempt_at timestamptz not null default now(),
+  failure text check (failure in ('auth_failed', 'rate_limited', 'unavailable', 'rejected', 'never_playable',
+    'internal_error')),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  primary key (session_id, ordinal)
+);
+comment on table public.video_jobs is
+  'Recordings of sessions at api.video and what is still to be done for them: one row per recording, (session, '
+  'ordinal).';
+comment on column public.video_jobs.session_id is 'The session that is recorded.';
+comment on column public.video_jobs.ordinal is
+  'Which recording of the session: 1, then one more for each page that begins anew.';
+comment on column public.video_jobs.tenant_id is 'The tenant of the session.';
+comment on column public.video_jobs.state is
+  'wanted: container and token are to be made. open: the browser may upload. closing: the token is to be deleted. '
+  'processing: uploaded, not playable yet. done, empty (nothing was uploaded), dead (given up).';
+comment on column public.video_jobs.video_id is 'api.video''s id of the private container.';
+comment on column public.video_jobs.token_ciphertext is
+  'The upload token, AES-256-GCM, bound to session and ordinal; cleared when it is deleted.';
+comment on column public.video_jobs.token_expires_at is 'When the token expires at api.video.';
+comment on column public.video_jobs.ended_at is
+  'When the session ended; the last parts may still be under way for a while.';
+comment on column public.video_jobs.attempts is 'Attempts at the present step.';
+comment on column public.video_jobs.takes is
+  'How often it was taken, ever: the fencing number of the one who works at it.';
+comment on column public.video_jobs.next_attempt_at is
+  'When the next attempt is due; the taker moves it forward before it tries.';
+comment on column public.video_jobs.failure is 'Why the last attempt failed.';
+comment on column public.video_jobs.created_at is 'When the recording was planned.';
+comment on column public.video_jobs.updated_at is 'Last change.';
+create index video_jobs_due on public.video_jobs (next_attempt_at) where state in ('wanted', 'closing', 'processing');
+create index video_jobs_tenant on public.video_jobs (tenant_id);
+create unique index video_jobs_video on public.video_jobs (video_id) where video_id is not null;
+create trigger touch before update on public.video_jobs for each row execute function app.touch();
+
+create table public.video_events (
+  body_hash text primary key check (body_hash ~ '^[0-9a-f]{64}$'),
+  session_id uuid not null,
+  ordinal integer not null,
+  type text not null check (char_length(type) between 1 and 100),
+  received_at timestamptz not null default clock_timestamp(),
+  foreign key (session_id, ordinal) references public.video_jobs (session_id, ordinal) on delete cascade
+);
+comment on table public.video_events is
+  'Webhooks of api.video that were heard, each once. They have no id of their own: the hash of the signed body is it.';
+comment on column public.video_events.body_hash is 'SHA-256 of the raw body, hex.';
+comment on column public.video_events.session_id is 'The session it is about.';
+comment on column public.video_events.ordinal is 'Which recording of the session.';
+comment on column public.video_events.type is 'api.video''s type of the event.';
+comment on column public.video_events.received_at is 'When it came first.';
+create index video_events_job on public.video_events (session_id, ordinal);

@@ -1,0 +1,78 @@
+create function public.get_result(p_session_id uuid, p_tenant_id uuid default null) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select jsonb_build_object('session_status', s.status, 'result', case when r.id is null then null
+    else jsonb_build_object(
+    'session_id', s.id, 'status', r.status, 'summary', r.summary, 'evaluation', r.evaluation,
+    'integrity_flags', app.flags_of(s.integrity) || r.integrity_flags,
+    'unverified_entries', (select count(*) from public.transcript_entries e where e.session_id = s.id
+      and not e.verified and e.text <> ''),
+    'simulated', s.simulated, 'human_reviewed', r.human_reviewed, 'reviewed_by', r.reviewed_by,
+      'reviewed_at', r.reviewed_at,
+    'transcript_revision', r.transcript_revision, 'wanted_revision', r.wanted_revision, 'model', r.model,
+      'evaluated_at', r.evaluated_at,
+    'attempts', r.attempts, 'failure', r.failure, 'last_error', r.last_error,
+    'next_attempt_at', case when r.status in ('pending', 'running') then r.next_attempt_at end,
+      'updated_at', r.updated_at) end)
+  from public.interview_sessions s left join public.interview_results r on r.session_id = s.id
+  where s.id = p_session_id and (p_tenant_id is null or s.tenant_id = p_tenant_id)
+$$;
+comment on function public.get_result(uuid, uuid) is
+  'A session''s result as the platform API shows it, {session_status, result}; result is null while there is none. '
+  'Null when there is no such session.';
+grant execute on function public.get_result(uuid, uuid) to orchestrator;
+
+create function public.rerun_result(p_session_id uuid, p_tenant_id uuid default null, p_by text default null)
+  returns text
+language plpgsql security definer set search_path = '' as $$
+declare
+  r public.interview_results;
+begin
+  perform 1 from public.interview_sessions where id = p_session_id
+    and (p_tenant_id is null or tenant_id = p_tenant_id) for key share;
+  if not found then return 'not_found'; end if;
+  select * into r from public.interview_results where session_id = p_session_id for update;
+  if not found then return 'nothing'; end if;
+  if r.status = 'running' and r.next_attempt_at > clock_timestamp() then return 'running'; end if;
+  update public.interview_results set status = 'pending', attempts = 0, next_attempt_at = clock_timestamp()
+    where id = r.id;
+  perform app.emit(r.session_id, r.tenant_id, 'result.rerun',
+    jsonb_strip_nulls(jsonb_build_object('from', r.status, 'by', p_by)));
+  return 'queued';
+end $$;
+comment on function public.rerun_result(uuid, uuid, text) is
+  'Queues a result again by hand, with all its attempts. Answers queued, running (one is under way), nothing (the '
+  'session has none) or not_found.';
+grant execute on function public.rerun_result(uuid, uuid, text) to orchestrator;
+
+create function public.review_result(p_session_id uuid, p_tenant_id uuid, p_reviewed boolean, p_by text) returns text
+language plpgsql security definer set search_path = '' as $$
+declare
+  r public.interview_results;
+begin
+  perform 1 from public.interview_sessions where id = p_session_id
+    and (p_tenant_id is null or tenant_id = p_tenant_id) for key share;
+  if not found then return 'not_found'; end if;
+  select * into r from public.interview_results where session_id = p_session_id for update;
+  if not found then return 'nothing'; end if;
+  if p_reviewed and r.status not in ('done', 'empty') then return 'not_done'; end if;
+  update public.interview_results set human_reviewed = p_reviewed, reviewed_by = case when p_reviewed then p_by end,
+    reviewed_at = case when p_reviewed then clock_timestamp() end where id = r.id;
+  perform app.emit(r.session_id, r.tenant_id, 'result.reviewed', jsonb_build_object('reviewed', p_reviewed,
+    'by', p_by));
+  return 'recorded';
+end $$;
+comment on function public.review_result(uuid, uuid, boolean, text) is
+  'A person has looked at the result, or takes that back. Answers recorded, not_done (there is nothing final to '
+  'review), nothing or not_found.';
+grant execute on function public.review_result(uuid, uuid, boolean, text) to orchestrator;
+
+create function public.dead_results(p_limit integer default 100) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('session_id', session_id, 'tenant_id', tenant_id, 'failure', failure,
+    'attempts', attempts,
+    'updated_at', updated_at) order by updated_at desc), '[]')
+  from (select * from public.interview_results where status = 'dead' order by updated_at desc limit p_limit) d
+$$;
+comment on function public.dead_results(integer) is
+  'Results that were given up, newest first: what an operator has to look at.';
+grant execute on function public.dead_results(integer) to orchestrator;

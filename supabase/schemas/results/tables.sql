@@ -1,0 +1,64 @@
+-- Results: the evaluation of a session as durable work.
+--
+-- Queued here      The database itself queues a result, when its session ends or its transcript grows afterwards.
+-- Fenced take      A take is a lease (next_attempt_at) with a number that only grows (takes). A report with an older
+-- number is
+--                  answered as stale and changes nothing: each revision is recorded once.
+-- Lock order       The session is locked before its result.
+-- Visible failure  A result that is given up has status dead, a failure and an event. It can be run again by hand.
+-- Fresh review     A new evaluation has not been reviewed by anybody.
+
+create table public.interview_results (
+  id uuid primary key default gen_random_uuid(),
+  session_id uuid not null unique references public.interview_sessions (id) on delete cascade,
+  tenant_id uuid not null references public.tenants (id),
+  status text not null default 'pending' check (status in ('pending', 'running', 'done', 'empty', 'dead')),
+  summary text,
+  evaluation jsonb,
+  integrity_flags jsonb not null default '[]'::jsonb,
+  human_reviewed boolean not null default false,
+  transcript_revision integer not null default 0,
+  attempts integer not null default 0,
+  next_attempt_at timestamptz not null default now(),
+  last_error text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  wanted_revision integer not null default 0 check (wanted_revision >= 0),
+  takes integer not null default 0 check (takes >= 0),
+  taken_by uuid,
+  failure text check (failure in ('refused', 'incomplete', 'invalid_answer', 'rejected', 'provider_auth_failed',
+    'provider_rate_limited', 'provider_unavailable', 'interrupted', 'internal_error')),
+  model text,
+  evaluated_at timestamptz,
+  reviewed_by text check (char_length(reviewed_by) between 1 and 200),
+  reviewed_at timestamptz
+);
+comment on table public.interview_results is
+  'Summary and evaluation of a session, made by durable retried work after its end.';
+comment on column public.interview_results.session_id is 'The session it is the result of.';
+comment on column public.interview_results.status is
+  'pending, running, done, empty (nothing was said), dead (given up).';
+comment on column public.interview_results.summary is 'The conversation in prose.';
+comment on column public.interview_results.evaluation is 'The structured evaluation.';
+comment on column public.interview_results.integrity_flags is
+  'What the evaluation itself brought to light, [{kind, count}]. What the worker saw is on the session.';
+comment on column public.interview_results.human_reviewed is 'A person has looked at it.';
+comment on column public.interview_results.transcript_revision is 'The revision of the transcript it was made from.';
+comment on column public.interview_results.attempts is 'Attempts so far.';
+comment on column public.interview_results.next_attempt_at is 'When the next attempt is due.';
+comment on column public.interview_results.last_error is 'What went wrong last.';
+comment on column public.interview_results.wanted_revision is
+  'The revision of the transcript it should be made from; above transcript_revision while that is still to be done.';
+comment on column public.interview_results.takes is
+  'How often it was taken, ever: the fencing number of whoever works at it.';
+comment on column public.interview_results.taken_by is 'The orchestrator that took it last.';
+comment on column public.interview_results.failure is 'Why the last attempt failed; null after one that did not.';
+comment on column public.interview_results.model is 'The model that evaluated; null when none was asked.';
+comment on column public.interview_results.evaluated_at is 'When the summary and evaluation shown were made.';
+comment on column public.interview_results.reviewed_by is
+  'Who reviewed it: a person as the platform names them, or the API key.';
+comment on column public.interview_results.reviewed_at is 'When it was reviewed.';
+create index interview_results_due on public.interview_results (next_attempt_at) where status in ('pending', 'running');
+create index interview_results_tenant on public.interview_results (tenant_id);
+create index interview_results_dead on public.interview_results (updated_at) where status = 'dead';
+create trigger touch before update on public.interview_results for each row execute function app.touch();

@@ -1,0 +1,78 @@
+create function public.session_may_start(p_session_id uuid) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select case
+    when s.state_rank >= 70 then jsonb_build_object('kind', 'ended')
+    when s.consent_text_version is null or exists (select from public.consents c where c.session_id = s.id
+      and c.text_version = s.consent_text_version)
+      then jsonb_build_object('kind', 'may_start')
+    else jsonb_build_object('kind', 'consent_required', 'text_version', s.consent_text_version) end
+  from public.interview_sessions s where s.id = p_session_id
+$$;
+comment on function public.session_may_start(uuid) is
+  'Whether the interview may start: may_start, consent_required (with text_version) or ended; null for an unknown '
+  'session.';
+grant execute on function public.session_may_start(uuid) to orchestrator;
+
+create function public.record_consent(p_session_id uuid, p_text_version text, p_remote_address_hash text default null)
+  returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if s.state_rank >= 70 then return jsonb_build_object('kind', 'ended'); end if;
+  if s.consent_text_version is distinct from p_text_version then
+    return jsonb_build_object('kind', 'other_version', 'text_version', s.consent_text_version);
+  end if;
+  insert into public.consents (tenant_id, session_id, candidate_id, text_version, remote_address_hash)
+    values (s.tenant_id, s.id, s.candidate_id, p_text_version, p_remote_address_hash)
+      on conflict (session_id) do nothing;
+  if found then
+    perform app.emit(s.id, s.tenant_id, 'candidate.consented', jsonb_build_object('text_version', p_text_version));
+  end if;
+  return jsonb_build_object('kind', 'recorded', 'given_at', (select c.given_at from public.consents c
+    where c.session_id = s.id));
+end $$;
+comment on function public.record_consent(uuid, text, text) is
+  'The candidate consents to the text that the session asks for; a second time changes nothing. kind: recorded, '
+  'other_version, ended, not_found.';
+grant execute on function public.record_consent(uuid, text, text) to orchestrator;
+
+create function app.consent_json(p_session_id uuid) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object('required', s.consent_text_version is not null, 'text_version', s.consent_text_version,
+    'text', t.settings -> 'consent_texts' ->> s.consent_text_version,
+    'given_at', (select c.given_at from public.consents c where c.session_id = s.id
+      and c.text_version = s.consent_text_version))
+  from public.interview_sessions s join public.tenants t on t.id = s.tenant_id where s.id = p_session_id
+$$;
+comment on function app.consent_json(uuid) is
+  'Which text a session asks its candidate to consent to, and when that was done.';
+
+create function public.read_consent(p_session_id uuid, p_code_hash text) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  if not exists (select from public.session_invitations i where i.session_id = p_session_id
+    and i.code_hash = p_code_hash
+      and i.revoked_at is null and i.expires_at >= clock_timestamp()) then
+    return jsonb_build_object('kind', 'invalid');
+  end if;
+  return app.consent_json(p_session_id) || jsonb_build_object('kind', 'found');
+end $$;
+comment on function public.read_consent(uuid, text) is
+  'The consent that a session asks for, for whoever holds a valid invitation. kind: found, invalid.';
+grant execute on function public.read_consent(uuid, text) to orchestrator;
+
+create function public.give_consent(p_session_id uuid, p_code_hash text, p_browser_hash text, p_text_version text,
+  p_remote_address_hash text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_exchange jsonb := public.exchange_invitation(p_session_id, p_code_hash, p_browser_hash);
+begin
+  if v_exchange ->> 'kind' <> 'accepted' then return jsonb_build_object('kind', v_exchange ->> 'kind'); end if;
+  return public.record_consent(p_session_id, p_text_version, p_remote_address_hash);
+end $$;
+comment on function public.give_consent(uuid, text, text, text, text) is
+  'Records the consent of the browser that holds the invitation. kind: recorded, other_version, ended, invalid, used.';
+grant execute on function public.give_consent(uuid, text, text, text, text) to orchestrator;

@@ -1,0 +1,73 @@
+create function public.request_end(p_session_id uuid, p_tenant_id uuid, p_outcome text, p_reason text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id
+    and (p_tenant_id is null or tenant_id = p_tenant_id) for update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if s.state_rank >= 70 then return jsonb_build_object('kind', 'already', 'session', app.session_json(s.id)); end if;
+  if s.machine_id is null or not exists (select from public.machines m where m.id = s.machine_id and m.state_rank < 50)
+    then
+    -- Nobody serves it just now: it ends here, and its machines are not wanted any more.
+    perform app.end_session(s.id, p_outcome, p_reason);
+    perform app.move_machine(id, case when fly_machine_id is null and state = 'reserved'
+      and taken_until is null then 'destroyed' else 'destroying' end,
+      'session_gone') from public.machines where session_id = s.id;
+  else
+    update public.interview_sessions set end_requested_at = clock_timestamp(), outcome = p_outcome, reason = p_reason
+      where id = s.id;
+    perform app.emit(s.id, s.tenant_id, 'session.end_requested',
+      jsonb_build_object('outcome', p_outcome, 'reason', p_reason));
+  end if;
+  return jsonb_build_object('kind', 'accepted', 'session', app.session_json(s.id), 'machines', (
+    select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'app_name', m.app_name,
+      'fly_machine_id', m.fly_machine_id, 'state', m.state)), '[]')
+    from public.machines m where m.session_id = s.id and m.state <> 'destroyed'));
+end $$;
+comment on function public.request_end(uuid, uuid, text, text) is
+  'Asks for the end of a session. One that nobody serves, or that is between two machines, ends at once; a served one '
+  'gets the directive, which its worker carries out.';
+grant execute on function public.request_end(uuid, uuid, text, text) to orchestrator;
+
+create function public.expire_sessions() returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  s record;
+  v_ids uuid[] := '{}';
+begin
+  for s in select id, machine_id from public.interview_sessions where state_rank < 60 and expires_at < clock_timestamp()
+    order by id for update skip locked loop
+    if s.machine_id is null then
+      perform public.request_end(s.id, null, 'expired', 'schedule_expired');
+      v_ids := v_ids || s.id;
+    end if;
+  end loop;
+  return to_jsonb(v_ids);
+end $$;
+comment on function public.expire_sessions() is
+  'Ends sessions that nobody used before they expired. A claimed one is ended by its worker''s own timer.';
+grant execute on function public.expire_sessions() to orchestrator;
+
+create function public.worker_report(p_status text default null, p_outcome text default null,
+  p_reason text default null, p_presence text default null)
+returns jsonb language plpgsql security definer set search_path = '' as $$
+declare
+  s public.interview_sessions := app.own_session();
+begin
+  if p_status is not null and app.rank_of(p_status) not between 50 and 70 then
+    raise exception 'a worker reports connecting, in_progress or finalizing' using errcode = '22023';
+  end if;
+  if p_presence is not null and s.presence <> p_presence and s.state_rank < 90 then
+    update public.interview_sessions set presence = p_presence where id = s.id;
+    perform app.emit(s.id, s.tenant_id, 'candidate.' || p_presence, '{}');
+  end if;
+  if p_status is not null then perform app.move_session(s.id, p_status, p_outcome, p_reason); end if;
+  select * into s from public.interview_sessions where id = s.id;
+  return jsonb_build_object('status', s.status, 'outcome', s.outcome, 'reason', s.reason,
+    'started_at', floor(extract(epoch from s.started_at) * 1000));
+end $$;
+comment on function public.worker_report(text, text, text, text) is
+  'A worker says how its session goes: connecting, in_progress, finalizing (with the ending), and the candidate''s '
+  'presence. Late reports change nothing.';
+grant execute on function public.worker_report(text, text, text, text) to session_worker;

@@ -1,0 +1,128 @@
+create function public.exchange_invitation(p_session_id uuid, p_code_hash text, p_browser_hash text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  i public.session_invitations;
+  s public.interview_sessions;
+begin
+  select * into i from public.session_invitations where code_hash = p_code_hash
+    and session_id = p_session_id for update;
+  if not found or i.revoked_at is not null or i.expires_at < clock_timestamp() then
+    return jsonb_build_object('kind', 'invalid');
+  end if;
+  if i.browser_hash is not null and i.browser_hash <> p_browser_hash then
+    return jsonb_build_object('kind', 'used');
+  end if;
+  select * into s from public.interview_sessions where id = p_session_id;
+  if s.state_rank >= 70 then return jsonb_build_object('kind', 'ended', 'session', app.session_json(s.id)); end if;
+  update public.session_invitations set browser_hash = p_browser_hash, used_at = coalesce(used_at, clock_timestamp())
+    where id = i.id;
+  return jsonb_build_object('kind', 'accepted', 'session', app.session_json(s.id));
+end $$;
+comment on function public.exchange_invitation(uuid, text, text) is
+  'A browser shows an invitation code: accepted, used (by another browser), ended or invalid. The same browser may '
+  'come again.';
+grant execute on function public.exchange_invitation(uuid, text, text) to orchestrator;
+
+create function app.invitation_json(i public.session_invitations) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object('id', i.id, 'session_id', i.session_id, 'created_at', i.created_at,
+    'expires_at', i.expires_at, 'used_at', i.used_at,
+    'revoked_at', i.revoked_at, 'replaces', i.replaces, 'status', case when i.revoked_at is not null then 'revoked'
+      when i.expires_at <= clock_timestamp() then 'expired' when i.used_at is not null then 'used' else 'open' end)
+$$;
+comment on function app.invitation_json(public.session_invitations) is
+  'An invitation as the API shows it: never its code. status: open, used, expired, revoked.';
+
+create function app.invite(p_session_id uuid, p_tenant_id uuid, p_code_hash text, p_expires_ms bigint, p_replaces uuid,
+  p_by jsonb) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  s public.interview_sessions;
+  i public.session_invitations;
+begin
+  select * into s from public.interview_sessions where id = p_session_id and tenant_id = p_tenant_id for update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if s.state_rank >= 70 then return jsonb_build_object('kind', 'ended'); end if;
+  insert into public.session_invitations (session_id, tenant_id, code_hash, expires_at, replaces)
+    values (s.id, s.tenant_id, p_code_hash, clock_timestamp() + app.interval_ms(p_expires_ms), p_replaces)
+      returning * into i;
+  perform app.audit(p_by, p_tenant_id, case when p_replaces is null then 'invitation.create'
+    else 'invitation.resend' end, i.id::text,
+    jsonb_build_object('session_id', s.id));
+  return jsonb_build_object('kind', 'created', 'invitation', app.invitation_json(i));
+end $$;
+comment on function app.invite(uuid, uuid, text, bigint, uuid, jsonb) is
+  'An invitation to a session that has not ended.';
+
+create function public.create_invitation(p_session_id uuid, p_tenant_id uuid, p_code_hash text, p_expires_ms bigint,
+  p_by jsonb) returns jsonb
+language sql volatile security definer set search_path = '' as $$
+  select app.invite(p_session_id, p_tenant_id, p_code_hash, p_expires_ms, null, p_by)
+$$;
+comment on function public.create_invitation(uuid, uuid, text, bigint, jsonb) is
+  'Stores the hash of a new one-time code. kind: created, ended, not_found.';
+grant execute on function public.create_invitation(uuid, uuid, text, bigint, jsonb) to orchestrator;
+
+create function public.resend_invitation(p_invitation_id uuid, p_tenant_id uuid, p_code_hash text, p_expires_ms bigint,
+  p_by jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_session uuid;
+  v_result jsonb;
+begin
+  select session_id into v_session from public.session_invitations where id = p_invitation_id
+    and tenant_id = p_tenant_id;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  v_result := app.invite(v_session, p_tenant_id, p_code_hash, p_expires_ms, p_invitation_id, p_by);
+  if v_result ->> 'kind' = 'created' then
+    update public.session_invitations set revoked_at = coalesce(revoked_at, clock_timestamp())
+      where id = p_invitation_id;
+  end if;
+  return v_result;
+end $$;
+comment on function public.resend_invitation(uuid, uuid, text, bigint, jsonb) is
+  'A new code in place of an old one, which is revoked: codes are stored hashed, so the old one cannot be shown '
+  'again. kind: created, ended, not_found.';
+grant execute on function public.resend_invitation(uuid, uuid, text, bigint, jsonb) to orchestrator;
+
+create function public.revoke_invitation(p_invitation_id uuid, p_tenant_id uuid, p_by jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  i public.session_invitations;
+begin
+  select * into i from public.session_invitations where id = p_invitation_id and tenant_id = p_tenant_id for update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if i.revoked_at is null then
+    update public.session_invitations set revoked_at = clock_timestamp() where id = i.id returning * into i;
+    perform app.audit(p_by, p_tenant_id, 'invitation.revoke', i.id::text,
+      jsonb_build_object('session_id', i.session_id));
+  end if;
+  return jsonb_build_object('kind', 'revoked', 'invitation', app.invitation_json(i));
+end $$;
+comment on function public.revoke_invitation(uuid, uuid, jsonb) is
+  'The code is refused from now on; who is already in stays in. kind: revoked, not_found.';
+grant execute on function public.revoke_invitation(uuid, uuid, jsonb) to orchestrator;
+
+create function public.list_invitations(p_session_id uuid, p_tenant_id uuid) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(app.invitation_json(i) order by i.created_at, i.id), '[]')
+  from public.session_invitations i where i.session_id = p_session_id and i.tenant_id = p_tenant_id
+$$;
+comment on function public.list_invitations(uuid, uuid) is 'A session''s invitations, oldest first.';
+grant execute on function public.list_invitations(uuid, uuid) to orchestrator;
+
+create function public.join_session(p_session_id uuid, p_code_hash text, p_browser_hash text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_exchange jsonb := public.exchange_invitation(p_session_id, p_code_hash, p_browser_hash);
+  v_may jsonb;
+begin
+  if v_exchange ->> 'kind' <> 'accepted' then return v_exchange; end if;
+  v_may := public.session_may_start(p_session_id);
+  if v_may ->> 'kind' = 'consent_required' then return v_may; end if;
+  return v_exchange;
+end $$;
+comment on function public.join_session(uuid, text, text) is
+  'A browser shows an invitation code: as exchange_invitation, and consent_required (with text_version) until the '
+  'consent is recorded.';
+grant execute on function public.join_session(uuid, text, text) to orchestrator;

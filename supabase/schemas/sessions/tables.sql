@@ -1,0 +1,240 @@
+-- Sessions: one interview each, from its creation to its ending.
+--
+-- One writer      interview_sessions.status is written by app.move_session alone (app.store_creations writes the first
+-- one).
+--                 state_rank may only grow; a move that changes nothing is an ordinary answer.
+-- Lock order      Sessions by id, then their machines, then tenant_counters. A creation locks the counter first and
+-- may:
+--                 after it, it locks only rows that no other transaction knows yet.
+-- Epoch lock      A change of epoch takes the session FOR UPDATE. A transcript write takes it FOR SHARE and checks the
+-- epoch,
+--                 so no write of an old epoch can follow.
+-- Database clock  All times are the database's clock: callers pass durations, never timestamps.
+-- Event in place  An event is appended in the transaction that makes it true, in commit order per session.
+-- Counted place   counted says whether a session holds a place in its tenant's live sessions. Scheduled and queued
+-- sessions
+--                 hold none; they take one when they begin, under the lock of the counter.
+-- Known by code   What a candidate's browser may do is decided by its invitation or its transcript token alone.
+-- Copied rules    A session copies the rules of its tenant when it is made: a later change of the rules does not reach
+-- it.
+
+-- A body that is parsed when it is defined needs no search_path, and is inlined: checks call this a dozen times a
+-- session.
+create function app.rank_of(p_status text) returns smallint
+language sql immutable parallel safe
+  return case p_status
+    when 'scheduled' then 10 when 'pending' then 20 when 'provisioning' then 30 when 'ready' then 40
+    when 'connecting' then 50 when 'in_progress' then 60 when 'finalizing' then 70
+    when 'completed' then 90 when 'disconnected' then 90 when 'failed' then 90 when 'expired' then 90
+      when 'cancelled' then 90
+  end::smallint;
+comment on function app.rank_of(text) is
+  'Rank of a session status; null for a word that is none. Same as sessionRanks in shared/src/session/states.ts.';
+grant execute on function app.rank_of(text) to authenticated, orchestrator, session_worker;
+
+create table public.interview_sessions (
+  id uuid primary key default gen_random_uuid(),
+  tenant_id uuid not null references public.tenants (id),
+  candidate_id uuid not null references public.candidates (id),
+  position_id uuid not null,
+  user_id uuid references auth.users (id) on delete set null,
+  api_key_id uuid references public.api_keys (id) on delete set null,
+  status text not null default 'pending' check (app.rank_of(status) is not null),
+  state_rank smallint not null generated always as (app.rank_of(status)) stored,
+  outcome text check (outcome in ('completed', 'disconnected', 'failed', 'expired', 'cancelled')),
+  reason text,
+  presence text not null default 'absent' check (presence in ('absent', 'present', 'lost')),
+  settings jsonb not null default '{}'::jsonb check (jsonb_typeof(settings) = 'object'),
+  metadata jsonb not null default '{}'::jsonb check (jsonb_typeof(metadata) = 'object'),
+  regions text[] not null default '{}',
+  region text,
+  region_reason text,
+  epoch integer not null default 0 check (epoch >= 0),
+  machine_id uuid,
+  fly_machine_id text,
+  simulated boolean not null default false,
+  max_duration_ms integer not null default 3000000 check (max_duration_ms between 1000 and 10800000),
+  end_requested_at timestamptz,
+  transcript_revision integer not null default 0,
+  transcript_complete boolean not null default false,
+  video_recording_id text,
+  video_recording_url text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  expires_at timestamptz not null,
+  ready_at timestamptz,
+  started_at timestamptz,
+  completed_at timestamptz,
+  placement text not null default 'now' check (placement in ('now', 'on_join')),
+  admission text not null default 'reject' check (admission in ('reject', 'queue')),
+  scheduled_at timestamptz,
+  consent_text_version text,
+  transcript_erased_at timestamptz,
+  video_erased_at timestamptz,
+  integrity jsonb not null default '{}'::jsonb check (jsonb_typeof(integrity) = 'object'),
+  counted boolean not null default true,
+  queued_at timestamptz,
+  queue_deadline_at timestamptz,
+  foreign key (tenant_id, candidate_id) references public.tenant_candidates (tenant_id, candidate_id),
+  foreign key (tenant_id, position_id) references public.positions (tenant_id, id),
+  constraint ending_is_whole check ((outcome is null) = (reason is null)),
+  constraint ended_says_why check (app.rank_of(status) < 70 or outcome is not null),
+  constraint outcome_is_status check (app.rank_of(status) < 90 or status = outcome),
+  constraint scheduled_has_a_time check (status <> 'scheduled' or scheduled_at is not null),
+  constraint queued_is_pending check (queue_deadline_at is null or (not counted and queued_at is not null)),
+  constraint reason_is_known check (reason in (
+    'ended_by_candidate', 'interviewer_finished', 'max_duration', 'ended_by_platform', 'operator_stopped',
+    'candidate_never_joined', 'schedule_expired', 'admission_timeout', 'candidate_left', 'worker_lost', 'boot_timeout',
+    'no_capacity', 'quota_exceeded', 'fly_refused', 'provider_auth_failed', 'provider_rate_limited',
+    'provider_unavailable', 'call_not_established', 'transcript_incomplete', 'internal_error'))
+);
+comment on table public.interview_sessions is 'One interview each.';
+comment on column public.interview_sessions.candidate_id is 'Who is interviewed.';
+comment on column public.interview_sessions.position_id is 'What for.';
+comment on column public.interview_sessions.user_id is 'The user who asked for it, if a user did.';
+comment on column public.interview_sessions.api_key_id is 'The key it was asked for with, if one was.';
+comment on column public.interview_sessions.status is
+  'Written by app.move_session alone. An ended session''s status is its outcome.';
+comment on column public.interview_sessions.state_rank is 'Rank of the status; may only grow.';
+comment on column public.interview_sessions.outcome is
+  'How it ended: completed, disconnected, failed, expired or cancelled. Decided once.';
+comment on column public.interview_sessions.reason is
+  'Why it ended, decided together with the outcome on entering finalizing.';
+comment on column public.interview_sessions.presence is
+  'Whether the candidate''s socket is there: absent, present or lost.';
+comment on column public.interview_sessions.settings is 'How the interview is led: language, voice, questions.';
+comment on column public.interview_sessions.metadata is 'The platform''s own notes, returned as given.';
+comment on column public.interview_sessions.regions is 'Regions in the order in which they are tried; empty means any.';
+comment on column public.interview_sessions.region is 'Where it runs, or will.';
+comment on column public.interview_sessions.region_reason is
+  'Why the region it runs in was chosen: requested, coordinates, country, edge, default, health, standby or capacity.';
+comment on column public.interview_sessions.epoch is
+  'Fencing number of the assignment: 0 before the first claim, then 1, 2, …';
+comment on column public.interview_sessions.machine_id is 'The machine that holds the assignment, set by its claim.';
+comment on column public.interview_sessions.fly_machine_id is 'Fly''s id of the machine that serves it.';
+comment on column public.interview_sessions.simulated is 'The local voice provider spoke instead of a real one.';
+comment on column public.interview_sessions.max_duration_ms is 'The longest the interview may last, milliseconds.';
+comment on column public.interview_sessions.end_requested_at is
+  'The platform or an operator asked for the end; outcome and reason say which. The worker''s directive.';
+comment on column public.interview_sessions.transcript_revision is 'Grows when entries arrive after the end.';
+comment on column public.interview_sessions.transcript_complete is
+  'The worker said at its end that every entry was stored.';
+comment on column public.interview_sessions.video_recording_id is 'api.video''s id of the whole recording.';
+comment on column public.interview_sessions.video_recording_url is 'Where the whole recording is watched.';
+comment on column public.interview_sessions.expires_at is 'Not used by then, it ends as expired.';
+comment on column public.interview_sessions.ready_at is 'When its worker had claimed it and listened.';
+comment on column public.interview_sessions.started_at is 'When the first SDP offer was answered.';
+comment on column public.interview_sessions.completed_at is 'When it ended, whatever the outcome.';
+comment on column public.interview_sessions.placement is
+  'now: a machine is asked for at once. on_join: the candidate''s arrival decides the region.';
+comment on column public.interview_sessions.admission is
+  'At the tenant''s limit: reject the session, or queue it as pending.';
+comment on column public.interview_sessions.scheduled_at is 'When the interview is due; null means at once.';
+comment on column public.interview_sessions.consent_text_version is
+  'The text the candidate must consent to before the interview starts; null when its tenant asked for none. Copied '
+  'when the session was made.';
+comment on column public.interview_sessions.transcript_erased_at is
+  'Transcript and results were erased, by request or by retention. Nothing may be stored again.';
+comment on column public.interview_sessions.video_erased_at is
+  'The recordings were given to video_deletions. None may be stored again.';
+comment on column public.interview_sessions.integrity is
+  'What the worker saw that nobody on our side did: kind → how often. Written by flag_integrity alone.';
+comment on column public.interview_sessions.counted is
+  'It holds a place in its tenant''s live sessions. Scheduled and queued ones do not.';
+comment on column public.interview_sessions.queued_at is 'When it joined its tenant''s queue: its order there.';
+comment on column public.interview_sessions.queue_deadline_at is
+  'Not null while it waits in the queue: not admitted by then, it ends with admission_timeout.';
+create index interview_sessions_tenant on public.interview_sessions (tenant_id, created_at desc, id);
+create index interview_sessions_live on public.interview_sessions (expires_at) where state_rank < 90;
+create index interview_sessions_candidate on public.interview_sessions (candidate_id);
+create index interview_sessions_position on public.interview_sessions (tenant_id, position_id);
+create index interview_sessions_user on public.interview_sessions (user_id) where user_id is not null;
+create index interview_sessions_api_key on public.interview_sessions (api_key_id) where api_key_id is not null;
+create index interview_sessions_machine on public.interview_sessions (machine_id) where machine_id is not null;
+create index interview_sessions_scheduled on public.interview_sessions (scheduled_at) where status = 'scheduled';
+create index interview_sessions_transcript_kept on public.interview_sessions (tenant_id, completed_at)
+  where state_rank >= 90 and transcript_erased_at is null;
+create index interview_sessions_video_kept on public.interview_sessions (tenant_id, completed_at)
+  where state_rank >= 90 and video_erased_at is null;
+create index interview_sessions_of_candidate on public.interview_sessions (tenant_id, candidate_id);
+create index interview_sessions_queue on public.interview_sessions (tenant_id, queued_at)
+  where queue_deadline_at is not null;
+create trigger touch before update on public.interview_sessions for each row execute function app.touch();
+
+create table public.session_events (
+  id bigint generated always as identity primary key,
+  session_id uuid not null references public.interview_sessions (id) on delete cascade,
+  tenant_id uuid not null references public.tenants (id),
+  type text not null,
+  data jsonb not null default '{}'::jsonb,
+  created_at timestamptz not null default clock_timestamp()
+);
+comment on table public.session_events is 'What happened to a session, in commit order per session. Append-only.';
+comment on column public.session_events.session_id is 'What it happened to.';
+comment on column public.session_events.type is 'What happened, such as session.ready or machine.created.';
+comment on column public.session_events.data is 'Its particulars. Ids and words of closed lists, never personal data.';
+create index session_events_session on public.session_events (session_id, id);
+create index session_events_tenant on public.session_events (tenant_id, id);
+
+create table public.idempotency_keys (
+  tenant_id uuid not null references public.tenants (id) on delete cascade,
+  key text not null check (char_length(key) between 1 and 255),
+  body_hash text not null,
+  session_id uuid not null references public.interview_sessions (id) on delete cascade,
+  created_at timestamptz not null default now(),
+  primary key (tenant_id, key)
+);
+comment on table public.idempotency_keys is
+  'Idempotency-Key of POST /api/sessions: the session it made and a hash of the body. Tokens are minted again, never '
+  'stored.';
+comment on column public.idempotency_keys.key is 'The header''s value.';
+comment on column public.idempotency_keys.body_hash is
+  'SHA-256 of the body: the same key with another body is refused.';
+comment on column public.idempotency_keys.session_id is 'The session it made.';
+create index idempotency_keys_session on public.idempotency_keys (session_id);
+
+create table public.session_invitations (
+  id uuid primary key default gen_random_uuid(),
+  session_id uuid not null references public.interview_sessions (id) on delete cascade,
+  tenant_id uuid not null references public.tenants (id),
+  code_hash text not null unique check (code_hash ~ '^[0-9a-f]{64}$'),
+  browser_hash text check (browser_hash ~ '^[0-9a-f]{64}$'),
+  created_at timestamptz not null default now(),
+  expires_at timestamptz not null,
+  used_at timestamptz,
+  revoked_at timestamptz,
+  replaces uuid references public.session_invitations (id) on delete set null
+);
+comment on table public.session_invitations is
+  'One-time codes that a candidate''s browser exchanges for a join token. Only the hash of a code is stored.';
+comment on column public.session_invitations.session_id is 'What it invites to.';
+comment on column public.session_invitations.code_hash is 'SHA-256 of the code, hex.';
+comment on column public.session_invitations.browser_hash is
+  'Hash of the browser''s own secret that used the code first: it may use it again, another may not.';
+comment on column public.session_invitations.expires_at is 'From then on it is refused.';
+comment on column public.session_invitations.used_at is 'When a browser first exchanged it.';
+comment on column public.session_invitations.revoked_at is 'From then on it is refused.';
+comment on column public.session_invitations.replaces is 'The invitation that was sent again as this one, and revoked.';
+create index session_invitations_session on public.session_invitations (session_id);
+create index session_invitations_tenant on public.session_invitations (tenant_id);
+create index session_invitations_replaces on public.session_invitations (replaces) where replaces is not null;
+
+create table public.consents (
+  id uuid primary key default gen_random_uuid(),
+  tenant_id uuid not null references public.tenants (id),
+  session_id uuid not null unique references public.interview_sessions (id) on delete cascade,
+  candidate_id uuid not null references public.candidates (id),
+  text_version text not null check (char_length(text_version) between 1 and 100),
+  remote_address_hash text check (remote_address_hash ~ '^[0-9a-f]{64}$'),
+  given_at timestamptz not null default clock_timestamp()
+);
+comment on table public.consents is
+  'What a candidate consented to, when, for which session. Erased with the candidate.';
+comment on column public.consents.session_id is 'The one session it is for.';
+comment on column public.consents.candidate_id is 'Who consented.';
+comment on column public.consents.text_version is 'Version of the text that was shown.';
+comment on column public.consents.remote_address_hash is
+  'Keyed hash of the address it came from: comparable as evidence, not readable.';
+comment on column public.consents.given_at is 'When, on the database''s clock.';
+create index consents_tenant on public.consents (tenant_id);
+create index consents_candidate on public.consents (candidate_id);

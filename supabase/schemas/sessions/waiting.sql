@@ -1,0 +1,140 @@
+create function public.reschedule_session(p_session_id uuid, p_tenant_id uuid, p_scheduled_at timestamptz,
+  p_expires_ms bigint) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id and tenant_id = p_tenant_id for update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if s.state_rank >= 70 then return jsonb_build_object('kind', 'ended'); end if;
+  if s.status <> 'scheduled' then return jsonb_build_object('kind', 'begun', 'session', app.session_json(s.id)); end if;
+  update public.interview_sessions set scheduled_at = p_scheduled_at,
+    expires_at = p_scheduled_at + app.interval_ms(p_expires_ms) where id = s.id;
+  update public.session_invitations set expires_at = p_scheduled_at + app.interval_ms(p_expires_ms)
+    where session_id = s.id and revoked_at is null;
+  perform app.emit(s.id, s.tenant_id, 'session.rescheduled', jsonb_build_object('from', s.scheduled_at,
+    'to', p_scheduled_at));
+  return jsonb_build_object('kind', 'rescheduled', 'session', app.session_json(s.id),
+    'ahead', app.schedule_ahead(p_tenant_id, p_scheduled_at));
+end $$;
+comment on function public.reschedule_session(uuid, uuid, timestamptz, bigint) is
+  'Moves a start time, and with it the expiry of the session and of its invitations. kind: rescheduled (ahead), begun '
+  '(too late), ended, not_found.';
+grant execute on function public.reschedule_session(uuid, uuid, timestamptz, bigint) to orchestrator;
+
+create function app.admit(p_session_id uuid, p_launch jsonb, p_queue_ms numeric) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  s public.interview_sessions;
+  v_free boolean;
+  v_result jsonb;
+begin
+  select * into s from public.interview_sessions where id = p_session_id;
+  select c.live_sessions < t.max_live_sessions into v_free from public.tenant_counters c
+    join public.tenants t on t.id = c.tenant_id
+    where c.tenant_id = s.tenant_id for update of c;
+  if not v_free then
+    if s.queue_deadline_at is null then
+      update public.interview_sessions set queued_at = clock_timestamp(),
+        queue_deadline_at = clock_timestamp() + app.interval_ms(p_queue_ms) where id = s.id;
+      perform app.emit(s.id, s.tenant_id, 'session.queued', '{}');
+    end if;
+    return jsonb_build_object('kind', 'queued', 'session_id', s.id);
+  end if;
+  update public.interview_sessions set counted = true, queue_deadline_at = null where id = s.id;
+  update public.tenant_counters set live_sessions = live_sessions + 1 where tenant_id = s.tenant_id;
+  if s.placement = 'on_join' then return jsonb_build_object('kind', 'waits', 'session_id', s.id); end if;
+  v_result := app.launch(s.id, p_launch);
+  if v_result ->> 'kind' = 'no_app' then perform app.end_session(s.id, 'failed', 'fly_refused'); end if;
+  return v_result || jsonb_build_object('session_id', s.id);
+end $$;
+comment on function app.admit(uuid, jsonb, numeric) is
+  'A locked pending session takes its place among the live ones and gets its machine, or joins the queue when there '
+  'is none free. kind: launched, waits, queued, no_app.';
+
+create function public.start_scheduled(p_launch jsonb, p_lead_ms integer, p_queue_ms integer,
+  p_limit integer default 50) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_due uuid[];
+  v_id uuid;
+  v_results jsonb[] := '{}';
+begin
+  -- Lock sessions, then counters in one order, then whatever the launches lock.
+  v_due := array(select s.id from public.interview_sessions s
+    where s.status = 'scheduled' and s.scheduled_at <= clock_timestamp() + app.interval_ms(p_lead_ms)
+      and exists (select from public.tenants t where t.id = s.tenant_id and t.status = 'active')
+    order by s.scheduled_at, s.id limit p_limit for update of s skip locked);
+  perform 1 from public.tenant_counters where tenant_id in (select tenant_id from public.interview_sessions
+    where id = any (v_due)) order by tenant_id for update;
+  foreach v_id in array v_due loop
+    perform app.move_session(v_id, 'pending');
+    v_results := v_results || app.admit(v_id, p_launch, p_queue_ms);
+  end loop;
+  return to_jsonb(v_results);
+end $$;
+comment on function public.start_scheduled(jsonb, integer, integer, integer) is
+  'Scheduled sessions whose time is near begin: an array of {kind, session_id, intent}. Those over the tenant''s '
+  'limit are queued.';
+grant execute on function public.start_scheduled(jsonb, integer, integer, integer) to orchestrator;
+
+create function public.admit_queued(p_launch jsonb, p_limit integer default 50) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_late uuid[];
+  v_waiting uuid[];
+  v_id uuid;
+  v_results jsonb[] := '{}';
+begin
+  v_late := array(select id from public.interview_sessions where queue_deadline_at < clock_timestamp() order by id
+    limit p_limit for update skip locked);
+  v_waiting := array(select w.id from (select distinct s.tenant_id from public.interview_sessions s
+    where s.queue_deadline_at is not null) q
+    join public.tenants t on t.id = q.tenant_id and t.status = 'active'
+    join public.tenant_counters c on c.tenant_id = q.tenant_id
+    cross join lateral (select s.id, s.queued_at from public.interview_sessions s
+      where s.tenant_id = q.tenant_id and s.queue_deadline_at >= clock_timestamp() order by s.queued_at, s.id
+      limit least(p_limit, greatest(t.max_live_sessions - c.live_sessions, 0)) for update skip locked) w
+    order by q.tenant_id, w.queued_at, w.id);
+  perform 1 from public.tenant_counters where tenant_id in (select tenant_id from public.interview_sessions
+    where id = any (v_late || v_waiting))
+    order by tenant_id for update;
+  foreach v_id in array v_late loop
+    perform app.end_session(v_id, 'expired', 'admission_timeout');
+    v_results := v_results || jsonb_build_object('kind', 'expired', 'session_id', v_id);
+  end loop;
+  foreach v_id in array v_waiting loop
+    perform app.emit(v_id, (select tenant_id from public.interview_sessions where id = v_id), 'session.admitted', '{}');
+    v_results := v_results || app.admit(v_id, p_launch, 0);
+  end loop;
+  return to_jsonb(v_results);
+end $$;
+comment on function public.admit_queued(jsonb, integer) is
+  'Queued sessions take the places that became free, in their order; those past their deadline end. An array of '
+  '{kind, session_id, intent}.';
+grant execute on function public.admit_queued(jsonb, integer) to orchestrator;
+
+create function public.begin_on_join(p_session_id uuid, p_regions text[], p_region_reason text, p_launch jsonb)
+  returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_regions text[];
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for update;
+  if not found or s.status <> 'pending' or s.placement <> 'on_join' or not s.counted then
+    return jsonb_build_object('kind', 'not_waiting');
+  end if;
+  -- Never outside the tenant's own regions; what was wished for stands where nothing better is known.
+  v_regions := array(select r from unnest(p_regions) with ordinality as x (r, n)
+    join public.tenants t on t.id = s.tenant_id
+    where t.allowed_regions is null or r = any (t.allowed_regions) order by n);
+  if cardinality(v_regions) > 0 then
+    update public.interview_sessions set regions = v_regions, region_reason = p_region_reason where id = s.id;
+  end if;
+  return app.launch(s.id, p_launch);
+end $$;
+comment on function public.begin_on_join(uuid, text[], text, jsonb) is
+  'The candidate of a session with placement on_join has arrived: the regions near there are tried, null when nobody '
+  'knows where. kind: launched (intent), no_app, not_waiting.';
+grant execute on function public.begin_on_join(uuid, text[], text, jsonb) to orchestrator;

@@ -1,0 +1,103 @@
+-- Tenants: customer organisations, their Fly apps, their quotas and limits.
+--
+-- Rows apart       Every row that belongs to a tenant carries tenant_id, and row level security is on for every table.
+-- Tenant by name   Every function names its tenant. A row of another tenant is answered as one that does not exist.
+-- Audited act      An administrative act and its audit entry are one transaction. p_by = {actor, remote_address,
+-- request_id}.
+-- Repeatable steps Onboarding and removal are steps that may be repeated: each finds what the one before it left.
+-- Weak lock        A tenant's row is locked FOR NO KEY UPDATE: a stronger lock would stop every insert that refers to
+-- it.
+
+create table public.tenants (
+  id uuid primary key default gen_random_uuid(),
+  name text not null check (char_length(name) between 1 and 200),
+  slug text not null unique check (slug ~ '^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$'),
+  status text not null default 'active' check (status in ('active', 'suspended', 'removing', 'removed')),
+  settings jsonb not null default '{}'::jsonb check (jsonb_typeof(settings) = 'object'),
+  max_live_sessions integer not null default 50 check (max_live_sessions >= 0),
+  max_duration_ms integer not null default 10800000 check (max_duration_ms between 60000 and 10800000),
+  allowed_regions text[] check (allowed_regions is null or cardinality(allowed_regions) > 0),
+  allowed_origins text[] not null default '{}',
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  starts_per_minute integer check (starts_per_minute >= 1),
+  max_standby integer not null default 0 check (max_standby >= 0),
+  require_consent boolean not null default false,
+  consent_text_version text check (char_length(consent_text_version) between 1 and 100),
+  transcript_days integer check (transcript_days >= 1),
+  video_days integer check (video_days >= 1),
+  audit_days integer check (audit_days >= 30),
+  constraint required_consent_has_a_text check (not require_consent or consent_text_version is not null)
+);
+comment on table public.tenants is 'Customer organisations. Each has its own Fly apps, network, keys, quotas and rows.';
+comment on column public.tenants.name is 'As people call it.';
+comment on column public.tenants.slug is 'Short name used in names of Fly apps and networks.';
+comment on column public.tenants.status is 'active, suspended (nothing starts), removing, removed.';
+comment on column public.tenants.settings is 'Tenant-wide defaults, such as the interviewer template. Never secrets.';
+comment on column public.tenants.max_live_sessions is
+  'Quota: sessions that have not ended, counted atomically in tenant_counters.';
+comment on column public.tenants.max_duration_ms is
+  'Quota: the longest interview a session of this tenant may ask for, milliseconds.';
+comment on column public.tenants.allowed_regions is 'Regions its machines may run in; null means any.';
+comment on column public.tenants.allowed_origins is
+  'Browser origins that may open a candidate''s socket; empty means any.';
+comment on column public.tenants.starts_per_minute is
+  'Quota: sessions that may be started in a minute, drawn in tenant_counters; null means no limit.';
+comment on column public.tenants.max_standby is 'Quota: the sum of the ceilings of its pools, machines.';
+comment on column public.tenants.require_consent is
+  'Whether an interview may start only after the candidate''s recorded consent. Copied by new sessions.';
+comment on column public.tenants.consent_text_version is 'The tenant''s name for the text its candidates consent to.';
+comment on column public.tenants.transcript_days is
+  'Transcripts and results are erased this many days after a session''s end; null keeps them.';
+comment on column public.tenants.video_days is
+  'Recordings are deleted this many days after a session''s end; null keeps them.';
+comment on column public.tenants.audit_days is
+  'Audit entries are deleted after this many days, at least 30; null keeps them.';
+create trigger touch before update on public.tenants for each row execute function app.touch();
+
+create table public.tenant_counters (
+  tenant_id uuid primary key references public.tenants (id) on delete cascade,
+  live_sessions integer not null default 0 check (live_sessions >= 0),
+  next_start_at timestamptz not null default '-infinity'
+);
+comment on table public.tenant_counters is
+  'Hot counters of a tenant, apart from its row: locked by every creation and ending of a session.';
+comment on column public.tenant_counters.live_sessions is 'Sessions that have not ended.';
+comment on column public.tenant_counters.next_start_at is
+  'GCRA of starts_per_minute: the theoretical arrival time of the next start.';
+
+create table public.tenant_apps (
+  name text primary key check (name ~ '^[a-z0-9][a-z0-9-]{0,61}[a-z0-9]$'),
+  tenant_id uuid not null references public.tenants (id),
+  network text not null,
+  status text not null default 'planned' check (status in ('planned', 'ready', 'removing', 'removed')),
+  creates_per_second numeric not null default 1 check (creates_per_second > 0),
+  create_burst integer not null default 3 check (create_burst >= 1),
+  next_create_at timestamptz not null default '-infinity',
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  next_list_at timestamptz not null default '-infinity'
+);
+comment on table public.tenant_apps is
+  'Fly apps of a tenant. Several multiply its create rate, which Fly limits per app.';
+comment on column public.tenant_apps.name is 'Name of the app at Fly.';
+comment on column public.tenant_apps.network is 'Name of the private network the app was created on; immutable at Fly.';
+comment on column public.tenant_apps.status is 'planned (being made), ready, removing, removed.';
+comment on column public.tenant_apps.creates_per_second is 'Fly''s documented limit: 1 create per second and app.';
+comment on column public.tenant_apps.create_burst is 'Fly''s documented short-term burst: 3.';
+comment on column public.tenant_apps.next_create_at is
+  'GCRA: the theoretical arrival time of the next create; every orchestrator draws from this row.';
+comment on column public.tenant_apps.next_list_at is
+  'GCRA of list requests, which Fly limits per app too: every orchestrator draws from this row.';
+create index tenant_apps_tenant on public.tenant_apps (tenant_id) where status = 'ready';
+create trigger touch before update on public.tenant_apps for each row execute function app.touch();
+
+-- Unlogged: after a crash every limit starts afresh, which harms nobody and saves the log.
+create unlogged table public.rate_limits (
+  scope text primary key check (char_length(scope) between 1 and 200),
+  next_at timestamptz not null
+);
+comment on table public.rate_limits is
+  'GCRA of limits that all orchestrators share, one row per scope such as key:<id> or tenant:<id>.';
+comment on column public.rate_limits.scope is 'What is limited.';
+comment on column public.rate_limits.next_at is 'Theoretical arrival time of the next request.';

@@ -1,0 +1,95 @@
+create function app.tenant_json(p_tenant_id uuid) returns jsonb
+language sql stable set search_path = '' as $$
+  select to_jsonb(t) || jsonb_build_object(
+    'live_sessions', coalesce((select c.live_sessions from public.tenant_counters c where c.tenant_id = t.id), 0),
+    'apps', (select coalesce(jsonb_agg(jsonb_build_object('name', a.name, 'network', a.network, 'status', a.status)
+      order by a.name), '[]')
+      from public.tenant_apps a where a.tenant_id = t.id),
+    'pools', (select coalesce(jsonb_agg(jsonb_build_object('region', p.region, 'floor', p.floor, 'ceiling', p.ceiling)
+      order by p.region), '[]')
+      from public.pool_policies p where p.tenant_id = t.id))
+  from public.tenants t where t.id = p_tenant_id
+$$;
+comment on function app.tenant_json(uuid) is 'A tenant as the API shows it: its row, live sessions, apps and pools.';
+
+create function public.get_tenant(p_tenant_id uuid) returns jsonb
+language sql stable security definer set search_path = '' as $$ select app.tenant_json(p_tenant_id) $$;
+comment on function public.get_tenant(uuid) is 'A tenant with its apps and pools; null when there is none.';
+grant execute on function public.get_tenant(uuid) to orchestrator;
+
+create function public.list_tenants(p_limit integer, p_after_slug text default '') returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(app.tenant_json(x.id) order by x.slug), '[]')
+  from (select id, slug from public.tenants where slug > p_after_slug order by slug limit p_limit) x
+$$;
+comment on function public.list_tenants(integer, text) is 'Tenants by slug, after this one.';
+grant execute on function public.list_tenants(integer, text) to orchestrator;
+
+create function app.change_tenant(p_tenant_id uuid, p_changes jsonb) returns void
+language sql volatile set search_path = '' as $$
+  update public.tenants t set name = n.name, settings = n.settings, max_live_sessions = n.max_live_sessions,
+    max_duration_ms = n.max_duration_ms,
+    starts_per_minute = n.starts_per_minute, max_standby = n.max_standby, allowed_regions = n.allowed_regions,
+      allowed_origins = n.allowed_origins,
+    require_consent = n.require_consent, consent_text_version = n.consent_text_version,
+      transcript_days = n.transcript_days,
+    video_days = n.video_days, audit_days = n.audit_days,
+    status = case when t.status in ('active', 'suspended') and n.status in ('active', 'suspended') then n.status
+      else t.status end
+  from (select r.* from public.tenants o cross join lateral jsonb_populate_record(o, p_changes) r
+    where o.id = p_tenant_id) n
+  where t.id = p_tenant_id
+$$;
+comment on function app.change_tenant(uuid, jsonb) is
+  'Takes over the fields that are given; id, slug and dates never change, and a tenant that is being removed stays '
+  'so.';
+
+create function public.plan_tenant(p_slug text, p_settings jsonb, p_by jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_id uuid;
+  v_status text;
+begin
+  insert into public.tenants (slug, name) values (p_slug, coalesce(p_settings ->> 'name', p_slug))
+    on conflict (slug) do nothing returning id into v_id;
+  if v_id is null then
+    select id, status into v_id, v_status from public.tenants where slug = p_slug;
+    if v_status in ('removing', 'removed') then return jsonb_build_object('kind', 'slug_taken'); end if;
+    return jsonb_build_object('kind', 'known', 'tenant', app.tenant_json(v_id));
+  end if;
+  insert into public.tenant_counters (tenant_id) values (v_id);
+  perform app.change_tenant(v_id, p_settings);
+  perform app.audit(p_by, v_id, 'tenant.create', v_id::text, jsonb_build_object('slug', p_slug));
+  return jsonb_build_object('kind', 'planned', 'tenant', app.tenant_json(v_id));
+end $$;
+comment on function public.plan_tenant(text, jsonb, jsonb) is
+  'Finds the tenant with this slug, or makes it. kind: planned, known (settings untouched), slug_taken (a removed '
+  'tenant had it).';
+grant execute on function public.plan_tenant(text, jsonb, jsonb) to orchestrator;
+
+create function public.update_tenant(p_tenant_id uuid, p_changes jsonb, p_by jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+begin
+  if not exists (select from public.tenants where id = p_tenant_id
+    and status in ('active', 'suspended') for no key update) then
+    return jsonb_build_object('kind', 'not_found');
+  end if;
+  perform app.change_tenant(p_tenant_id, p_changes);
+  perform app.audit(p_by, p_tenant_id, 'tenant.update', p_tenant_id::text,
+    jsonb_build_object('fields', (select coalesce(jsonb_agg(k), '[]') from jsonb_object_keys(p_changes) k)));
+  return jsonb_build_object('kind', 'updated', 'tenant', app.tenant_json(p_tenant_id));
+end $$;
+comment on function public.update_tenant(uuid, jsonb, jsonb) is
+  'Changes name, settings, quotas, allowed regions and origins, consent, retention, or status (active, suspended). '
+  'Fields not given stay. kind: updated, not_found.';
+grant execute on function public.update_tenant(uuid, jsonb, jsonb) to orchestrator;
+
+create function public.tenant_origins() returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('tenant_id', t.id, 'origins', to_jsonb(t.allowed_origins))), '[]')
+  from public.tenants t where t.status in ('active', 'suspended') and t.allowed_origins <> '{}'
+$$;
+comment on function public.tenant_origins() is
+  'Tenants that name browser origins, with them: for the edge and for CORS, which must know before anybody is '
+  'authenticated.';
+grant execute on function public.tenant_origins() to orchestrator;

@@ -1,0 +1,77 @@
+-- Webhooks: an outbox that is filled in the transaction that makes an event true, and emptied by any orchestrator.
+--
+-- Session events  A tenant receives events of sessions, candidates, transcripts, results and recordings; none of
+-- machines.
+-- Timed take      A delivery is taken by moving next_attempt_at: when a taker dies, the next one takes it after that
+-- time. A
+--                 report counts only for the attempt it took, so a replay in between is not overwritten.
+-- Ids and states  A payload holds ids and states, no name and no spoken word.
+
+create table public.webhook_endpoints (
+  id uuid primary key default gen_random_uuid(),
+  tenant_id uuid not null references public.tenants (id) on delete cascade,
+  url text not null check (url ~ '^https?://' and char_length(url) <= 2000),
+  events text[] not null default '{}',
+  secret_ciphertext text not null,
+  previous_secret_ciphertext text,
+  previous_secret_until timestamptz,
+  key_id text not null,
+  enabled boolean not null default true,
+  disabled_reason text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now()
+);
+comment on table public.webhook_endpoints is 'Where a tenant wants to hear of its sessions.';
+comment on column public.webhook_endpoints.url is
+  'Passes the SSRF guard each time it is called, not only when it is stored.';
+comment on column public.webhook_endpoints.events is 'Event types it wants; empty means all.';
+comment on column public.webhook_endpoints.secret_ciphertext is
+  'The signing secret (Standard Webhooks), AES-256-GCM; shown once.';
+comment on column public.webhook_endpoints.previous_secret_ciphertext is
+  'The secret before a rotation; deliveries are signed with both until previous_secret_until.';
+comment on column public.webhook_endpoints.previous_secret_until is 'End of the overlap of a rotation.';
+comment on column public.webhook_endpoints.key_id is 'Which key encrypted the secrets.';
+comment on column public.webhook_endpoints.enabled is 'False: nothing is delivered; deliveries that are due wait.';
+comment on column public.webhook_endpoints.disabled_reason is
+  'Why it was switched off: by the tenant, or after failing for too long.';
+create index webhook_endpoints_tenant on public.webhook_endpoints (tenant_id);
+create trigger touch before update on public.webhook_endpoints for each row execute function app.touch();
+
+create table public.webhook_deliveries (
+  id uuid primary key default gen_random_uuid(),
+  tenant_id uuid not null references public.tenants (id) on delete cascade,
+  endpoint_id uuid not null references public.webhook_endpoints (id) on delete cascade,
+  session_id uuid references public.interview_sessions (id) on delete cascade,
+  event_id bigint references public.session_events (id) on delete cascade,
+  type text not null,
+  payload jsonb not null check (jsonb_typeof(payload) = 'object'),
+  status text not null default 'pending' check (status in ('pending', 'delivered', 'dead')),
+  attempts integer not null default 0 check (attempts >= 0),
+  next_attempt_at timestamptz not null default now(),
+  last_status integer,
+  last_error text,
+  delivered_at timestamptz,
+  created_at timestamptz not null default now(),
+  unique (endpoint_id, event_id)
+);
+comment on table public.webhook_deliveries is
+  'Outbox of webhooks: one row per endpoint and event, retried until delivered or dead, replayable.';
+comment on column public.webhook_deliveries.endpoint_id is 'Where it goes.';
+comment on column public.webhook_deliveries.session_id is 'What it is about; null for a test message.';
+comment on column public.webhook_deliveries.event_id is 'The event that caused it; with the endpoint, its identity.';
+comment on column public.webhook_deliveries.type is 'Event type, such as session.ended.';
+comment on column public.webhook_deliveries.payload is
+  'Body as it is signed and sent. Emptied when the candidate is erased.';
+comment on column public.webhook_deliveries.status is 'pending, delivered, or dead after the last attempt.';
+comment on column public.webhook_deliveries.attempts is 'Attempts so far.';
+comment on column public.webhook_deliveries.next_attempt_at is
+  'When it is due; the taker moves it forward before it tries.';
+comment on column public.webhook_deliveries.last_status is
+  'HTTP status of the last attempt; null when there was no answer.';
+comment on column public.webhook_deliveries.last_error is 'What went wrong last, without bodies or secrets.';
+comment on column public.webhook_deliveries.delivered_at is 'When a 2xx came.';
+create index webhook_deliveries_due on public.webhook_deliveries (next_attempt_at) where status = 'pending';
+create index webhook_deliveries_tenant on public.webhook_deliveries (tenant_id, created_at);
+create index webhook_deliveries_session on public.webhook_deliveries (session_id) where session_id is not null;
+create index webhook_deliveries_event on public.webhook_deliveries (event_id) where event_id is not null;
+create index webhook_deliveries_endpoint on public.webhook_deliveries (endpoint_id, created_at desc, id desc);

@@ -1,0 +1,66 @@
+import { copyFileSync, globSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+
+/**
+ * The source of the database: the files that `schema_paths` in supabase/config.toml names, in that order.
+ *
+ * A glob stands for its files by name, and a file that an earlier entry named is not read again: the Supabase CLI reads
+ * the setting in the same way.
+ */
+export const supabaseDir = path.resolve(import.meta.dirname, '../../supabase');
+export const migrationsDir = path.join(supabaseDir, 'migrations');
+
+/** Until a release is tagged there is one migration, and this is its name. */
+export const firstMigration = '20261121090000_schema.sql';
+
+/** Widest line of SQL that a person reads. */
+export const maxColumns = 120;
+
+function schemaPaths(): string[] {
+  const config = readFileSync(path.join(supabaseDir, 'config.toml'), 'utf8');
+  const list = /^schema_paths = \[([^\]]*)\]/m.exec(config)?.[1];
+  if (list === undefined) throw new Error('supabase/config.toml: schema_paths is missing');
+  return [...list.matchAll(/"([^"]+)"/g)].map(([, glob]) => glob as string);
+}
+
+/** Files of the source in their order, relative to supabase/. Throws when an entry of schema_paths names no file. */
+export function schemaFiles(): string[] {
+  const named = schemaPaths().flatMap((glob) => {
+    const found = globSync(glob, { cwd: supabaseDir }).sort();
+    if (found.length === 0) throw new Error(`supabase/config.toml: schema_paths names no file by ${glob}`);
+    return found.map((file) => path.normalize(file));
+  });
+  return [...new Set(named)];
+}
+
+const heading = `-- Generated from supabase/schemas by \`npm run generate:database\`: edit the files there.
+`;
+
+/** The files of the source as one migration. */
+export function joinedSchemas(): string {
+  const parts = schemaFiles().map((file) => {
+    const text = readFileSync(path.join(supabaseDir, file), 'utf8').trim();
+    return `-- ── ${file} ──\n${text}\n`;
+  });
+  return [heading, ...parts].join('\n');
+}
+
+/** Copies the files of the source into a folder of migrations, one migration per file. */
+export function writeSchemasAsMigrations(dir: string): void {
+  for (const [index, file] of schemaFiles().entries()) {
+    const name = `${String(index + 1).padStart(4, '0')}_${file.replaceAll('/', '_')}`;
+    copyFileSync(path.join(supabaseDir, file), path.join(dir, name));
+  }
+}
+
+/** Lines of the source, the seed included, that are wider than a person reads, each as `file:line: … columns`. */
+export function wideLines(files: string[] = [...schemaFiles(), 'seed.sql']): string[] {
+  return files.flatMap((file) =>
+    readFileSync(path.join(supabaseDir, file), 'utf8')
+      .split('\n')
+      .flatMap((line, index) => {
+        const columns = [...line].length;
+        return columns > maxColumns ? [`supabase/${file}:${index + 1}: ${columns} columns`] : [];
+      }),
+  );
+}
