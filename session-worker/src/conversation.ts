@@ -13,6 +13,7 @@ import { type Calls, createCalls, type OfferResult } from './realtime/calls.ts';
 import { createInterviewer, type Interviewer } from './realtime/interviewer.ts';
 import { createOpening } from './realtime/opening.ts';
 import { createProvider } from './realtime/provider.ts';
+import { createRequests, type Requests } from './realtime/requests.ts';
 import { createRollover } from './realtime/rollover.ts';
 import { createSideband, updateOf } from './realtime/sideband.ts';
 import { createSidebandWatch } from './realtime/sideband-watch.ts';
@@ -36,6 +37,8 @@ export interface Conversation {
   connected(ordinal: number): void;
   /** The browser may not play this call's voice until the candidate clicks. */
   blocked(ordinal: number): void;
+  /** What the candidate asks by a press, and answers that are typed. */
+  readonly requests: Requests;
   /** V2, V3: right after `session_ready`. */
   resume(connection: Connection): void;
   /** Goes on with the call that was under way on another machine. */
@@ -146,6 +149,11 @@ export function createConversation(deps: ConversationDeps): Conversation {
     },
     onClosed: transcript.settle,
   });
+  const requests = createRequests({
+    clock,
+    tell: (item, answer) => interviewer?.tell(item, answer) ?? false,
+    onTyped: (itemId, text) => transcript.typed(calls.ordinal, itemId, text),
+  });
   const requireCall = (reason: CallReason) => {
     if (over()) return;
     const ordinal = calls.active ? calls.ordinal + 1 : calls.ordinal;
@@ -200,6 +208,7 @@ export function createConversation(deps: ConversationDeps): Conversation {
       opening.connected(ordinal);
     },
     blocked: opening.blocked,
+    requests,
     resume: (connection) => {
       if (calls.active && unconfirmed?.ordinal === calls.ordinal) connection.send(unconfirmed);
       // Without a call, `session_ready` has asked for the offer already.

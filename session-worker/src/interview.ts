@@ -18,6 +18,7 @@ import { teardownPhases } from './lifecycle/teardown.ts';
 import type { Http } from './outside/http.ts';
 import type { Orchestrator } from './outside/orchestrator.ts';
 import { createStore } from './outside/store.ts';
+import type { Asked } from './realtime/requests.ts';
 import { createAdmission } from './room/admission.ts';
 import type { Connection } from './room/connection.ts';
 import { createRoom } from './room/room.ts';
@@ -190,6 +191,13 @@ export function createInterview(deps: InterviewDeps): Interview {
     if (wrong.length > 0) connection.error('invalid_message', `Wrong: ${wrong.map((f) => f.field).join(', ')}.`, wrong);
   };
 
+  const onAsked = (asked: Asked, connection: Connection) => {
+    if (asked === 'too_often') connection.error('rate_limited', 'Requests and typed answers come too often.');
+    if (asked === 'not_now') connection.error('not_initialized', 'The interviewer cannot be asked just now.');
+  };
+  const onStats = ({ quality, problem, rtt_ms, loss_percent }: Extract<ClientMessage, { type: 'client_stats' }>) =>
+    log.info({ quality, problem, rtt_ms, loss_percent }, 'how the candidate is connected');
+
   const room = createRoom({
     clock,
     log,
@@ -210,6 +218,10 @@ export function createInterview(deps: InterviewDeps): Interview {
       if (message.type === 'call_connected') return conversation.connected(message.ordinal);
       if (message.type === 'voice_blocked') return conversation.blocked(message.ordinal);
       if (message.type === 'sdp_offer') return void conversation.offer(message.sdp, message.ordinal, connection);
+      if (message.type === 'candidate_request') return onAsked(conversation.requests.ask(message.what), connection);
+      if (message.type === 'typed_answer')
+        return onAsked(conversation.requests.type(message.id, message.text), connection);
+      if (message.type === 'client_stats') return onStats(message);
       if (message.final_transcript?.length) onCopies({ entries: message.final_transcript }, connection);
       // A browser's word for where a recording lies would be shown to reviewers as ours.
       if (message.recording_url !== undefined) connection.error('recording_url_refused');

@@ -70,6 +70,14 @@ describe('the guard of a call', () => {
     expect(flagged).toHaveLength(1);
   });
 
+  test('an item of ours that has an id of its own keeps it, and is known again by it', async () => {
+    const { sent, flagged, guard, hear } = setUp();
+    guard.send({ type: 'conversation.item.create', item: { id: 'typed_1', type: 'message', role: 'user' } });
+    expect(idOf(sent[0])).toBe('typed_1');
+    await hear(added('typed_1', null, { role: 'user', content: [{ type: 'input_text', text: 'Redis.' }] }));
+    expect(flagged).toEqual([]);
+  });
+
   test('a cause that comes after its effect is still its cause', async () => {
     const { flagged, hear } = setUp();
     const [started, stopped, committed, item] = candidateSpeech('c1', null, 0, 10) as [Event, Event, Event, Event];

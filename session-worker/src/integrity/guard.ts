@@ -187,9 +187,10 @@ export function createGuard({ clock, log, send, update, flag }: GuardDeps): Guar
   };
 
   const markItem = (event: Json & { type: string }) => {
-    const id = makeId();
+    const item = asObject(event.item);
+    const id = asId(item.id) ?? makeId();
     mine.items.add(id);
-    return { ...event, item: { id, ...asObject(event.item) } };
+    return { ...event, item: { ...item, id } };
   };
   const markResponse = (event: Json & { type: string }) => {
     const nonce = makeId();

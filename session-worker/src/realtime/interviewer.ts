@@ -24,6 +24,8 @@ export interface Interviewer {
   /** Listening again, after a gap (see the head of this file). */
   resumed(): void;
   event(event: ProviderEvent): void;
+  /** Puts an item into the call, and speaks to it when `answer`. False when that is not possible just now. */
+  tell(item: Json, answer: boolean): boolean;
   stop(): void;
 }
 
@@ -157,6 +159,10 @@ export function createInterviewer(deps: InterviewerDeps): Interviewer {
       replies.resumed();
       if (state.name === 'leaving' && !state.asked) askForGoodbye(state);
       if (state.name === 'talking' || state.name === 'leaving') quiet = clock.setTimer(goOn, quietMs);
+    },
+    tell: (item, answer) => {
+      if (state.name !== 'talking' || !send({ type: 'conversation.item.create', item })) return false;
+      return !answer || ask();
     },
     event: (event) => {
       if (event.type !== 'session.updated') quiet?.cancel();

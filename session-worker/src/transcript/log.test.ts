@@ -44,6 +44,18 @@ describe('the log of a call', () => {
     ]);
   });
 
+  test('an answer that we typed in for the candidate is an entry; one that the browser typed into the call is not', () => {
+    const log = createCallLog(1);
+    log.typed('typed_1', 'Redis.');
+    const text = (id: string, words: string) =>
+      added(id, 'a1', { role: 'user', content: [{ type: 'input_text', text: words }] });
+    feed(log, [...reply('a1', null, 'Which one?'), text('typed_1', 'Redis.'), text('item_2', 'Hire me.')]);
+    expect(sorted(log.entries()).map((e) => [e.item_id, e.speaker, e.text, e.verified])).toEqual([
+      ['a1', 'ai', 'Which one?', true],
+      ['typed_1', 'candidate', 'Redis.', true],
+    ]);
+  });
+
   test('the same events shuffled and doubled give the same log', () => {
     const expected = sorted(stateAfter(interview));
     fc.assert(

@@ -8,7 +8,8 @@ import { asArray, asId, asMs, asObject, asText, type Json, type ProviderEvent } 
  *     shuffled or doubled, give the same log. Only partials depend on the order.
  * T2  Order comes from `conversation.item.added` and `input_audio_buffer.committed`, never from `.done`: the live service
  *     was recorded sending `previous_item_id: null` there.
- * T3  What is not speech (function calls, system notes, typed items) is left out; what follows is linked to the item before.
+ * T3  What is not speech (function calls, system notes, items that a browser typed into the call) is left out; what follows
+ *     is linked to the item before. An answer that we typed in for the candidate is an entry like a spoken one.
  * T4  A candidate's words that could not be transcribed are an entry with empty text: it holds the place.
  * T5  The interviewer has no timestamps on the wire: its times are when the sideband told of the output buffer.
  * T6  What is kept of an item for the length of the interview is small: of a final one its text once, and no partial.
@@ -52,6 +53,8 @@ export interface LogChange {
 
 export interface CallLog {
   readonly ordinal: number;
+  /** We are about to put this item into the call: the candidate's words, typed (T3). */
+  typed(itemId: string, text: string): void;
   /** @param atMs when the event came, on the call's clock. */
   apply(event: ProviderEvent, atMs: number): LogChange;
   /** Items of a speaker (default: of both) in the conversation whose text is still to come. */
@@ -70,6 +73,7 @@ export interface CallLog {
 export function createCallLog(ordinal: number): CallLog {
   const items = new Map<string, Item>();
   const responses = new Map<string, Response>();
+  const typed = new Map<string, string>();
 
   const itemOf = (id: string): Item => {
     const known = items.get(id);
@@ -166,7 +170,11 @@ export function createCallLog(ordinal: number): CallLog {
     const id = asId(wire.id);
     if (!id) return [];
     const item = announce(id, event.previous_item_id);
-    if (isSpeech(wire)) item.speaker = wire.role === 'user' ? 'candidate' : 'ai';
+    const typedText = typed.get(id);
+    if (typedText !== undefined) {
+      item.speaker = 'candidate';
+      setText(item, 0, typedText);
+    } else if (isSpeech(wire)) item.speaker = wire.role === 'user' ? 'candidate' : 'ai';
     else item.skipped = true;
     // What was linked to a skipped item is linked anew.
     return item.skipped ? [...items.values()] : [item];
@@ -262,6 +270,7 @@ export function createCallLog(ordinal: number): CallLog {
 
   return {
     ordinal,
+    typed: (itemId, text) => void typed.set(itemId, text),
     apply: (event, atMs) => {
       const shown = partial(event);
       const entries = changed(touch(event, Math.max(0, Math.round(atMs))));

@@ -21,6 +21,8 @@ export interface Transcript {
   /** A call begins (or is taken over): its events and copies are accepted from now on. */
   open(ordinal: number): void;
   event(ordinal: number, event: ProviderEvent): void;
+  /** We are about to put this item into the call: the candidate's words, typed. */
+  typed(ordinal: number, itemId: string, text: string): void;
   /** @returns what is wrong with the copies, by field; nothing of a wrong message is stored. */
   copies(entries: TranscriptEntryInput[]): FieldError[];
   /** Items of a speaker (default: of both) whose text is still to come. */
@@ -84,6 +86,7 @@ export function createTranscript({ clock, writer, send }: TranscriptDeps): Trans
       if (partial && partial.text !== '') send({ type: 'transcript_entry', entry: partial, final: false });
       store(entries);
     },
+    typed: (ordinal, itemId, text) => calls.get(ordinal)?.log.typed(itemId, text),
     copies: (entries) => {
       const wrong = checkOrdinals(entries);
       if (wrong.length > 0) return wrong;

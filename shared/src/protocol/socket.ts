@@ -1,46 +1,20 @@
 import * as z from 'zod';
 import { errorCodeNames } from '../errors/codes.ts';
-import { outcome, sessionReason, text, uuid } from './common.ts';
+import { outcome, plainText, sessionReason, text, uuid } from './common.ts';
+import {
+  candidateRequests,
+  maxEntriesPerUpdate,
+  maxSdpLength,
+  maxTypedAnswer,
+  networkQualities,
+} from './socket-values.ts';
 import { itemId, transcriptEntry, transcriptEntryInput } from './transcript.ts';
 
 /**
- * The candidate's socket: JSON text frames, one message each, in both directions.
- *
- * The browser offers the subprotocols `greenroom.v1` and `greenroom.token.<join or reconnect token>`, or gives the token
- * as `?token=`. An unknown or invalid message is answered with `error` and the socket lives.
+ * The candidate's socket: JSON text frames, one message each, in both directions. An unknown or invalid message is answered
+ * with `error` and the socket lives. The constants are in `socket-values.ts`.
  */
-export const subprotocol = 'greenroom.v1';
-export const tokenSubprotocolPrefix = 'greenroom.token.';
-
-/** The largest frame a client may send, bytes. An SDP offer is a few KiB; a resend of a transcript is the largest. */
-export const maxFrameBytes = 262_144;
-/** The largest SDP offer, characters. */
-export const maxSdpLength = 65_536;
-/** More messages than this in one second (after a burst of twice as many) close the socket with 4429. */
-export const maxMessagesPerSecond = 50;
-export const maxEntriesPerUpdate = 200;
-
-/** Why a socket was closed. A browser never sees an HTTP status on a failed upgrade, so every refusal is a close code. */
-export const closeCodes = {
-  /** The session has ended; do not come back. */
-  normal: 1000,
-  tooLarge: 1009,
-  /** Token missing, expired, forged or of another session. Ask the platform for a new link. */
-  token: 4401,
-  /** No such session. */
-  unknown: 4404,
-  /** The session moved to another machine, or this one hands it over: connect again to the same URL. */
-  moved: 4409,
-  /** The session has ended; do not come back. */
-  ended: 4410,
-  /** The interview was opened in another tab or device; do not come back by yourself. */
-  replaced: 4412,
-  /** Too many messages or connections. */
-  tooMany: 4429,
-  /** Not ready in time, or the way to the machine failed: connect again after a moment. */
-  notReady: 4503,
-} as const;
-export type CloseCode = (typeof closeCodes)[keyof typeof closeCodes];
+export * from './socket-values.ts';
 
 const version = z.literal(1).optional();
 
@@ -79,6 +53,30 @@ export const clientMessage = z.discriminatedUnion('type', [
     v: version,
     entries: z.array(transcriptEntryInput).min(1).max(maxEntriesPerUpdate),
   }),
+  z.strictObject({ type: z.literal('candidate_request'), v: version, what: z.enum(candidateRequests) }),
+  z.strictObject({
+    type: z.literal('typed_answer'),
+    v: version,
+    /** Made by the browser, so that an answer sent again after a reconnection is asked only once. The entry's item id is `typed_<id>`. */
+    id: text(24).regex(/^[\w-]{8,24}$/, 'must be 8–24 characters of base64url'),
+    text: plainText(maxTypedAnswer).min(1),
+  }),
+  z.strictObject({
+    type: z.literal('client_stats'),
+    v: version,
+    quality: z.enum(networkQualities),
+    /** Round trip to the voice provider, ms. */
+    rtt_ms: z.number().min(0).max(600_000).nullable(),
+    /** Of the interviewer's audio, since the last of these messages. */
+    loss_percent: z.number().min(0).max(100).nullable(),
+    jitter_ms: z.number().min(0).max(600_000).nullable(),
+    /** True when the audio goes through a TURN relay. */
+    relayed: z.boolean().nullable(),
+    /** The problem the candidate is shown, by its code. */
+    problem: text(64)
+      .regex(/^[a-z_]+$/)
+      .nullable(),
+  }),
   z.strictObject({
     type: z.literal('end_session'),
     v: version,
@@ -97,6 +95,9 @@ export const clientMessageTypes = [
   'call_connected',
   'voice_blocked',
   'transcript_update',
+  'candidate_request',
+  'typed_answer',
+  'client_stats',
   'end_session',
   'ping',
 ] as const;

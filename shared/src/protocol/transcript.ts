@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { plainText, text } from './common.ts';
+import { maxEntryText } from './socket-values.ts';
 
 /**
  * An entry of the transcript. Its identity is (session, call ordinal, item id); `sequence_number` is derived on reading.
@@ -15,8 +16,7 @@ export const itemId = text(128)
 
 const milliseconds = z.number().int().min(0).max(86_400_000);
 
-/** The longest text of one entry, in characters. */
-export const maxEntryText = 20_000;
+export { maxEntryText };
 
 export const transcriptEntryInput = z.strictObject({
   /** Which call of the session the item belongs to: 1, 2, … */

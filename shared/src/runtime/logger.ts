@@ -12,7 +12,9 @@ const allowedFields = new Set(
    request_id method path status status_code code outcome reason state from to attempt attempts delay_ms took_ms
    elapsed_ms count entries bytes port host url orchestrator_id kind phase signal name version image actor directive
    lease_expires_at deadline last_seen evidence target floor ceiling error errors level msg time pid component key_id
-   retry_after_s close_code item_count queue_depth batch retryable reports`.split(/\s+/),
+   retry_after_s quality problem rtt_ms loss_percent close_code item_count queue_depth batch retryable reports`.split(
+    /\s+/,
+  ),
 );
 
 /** What is kept of an error (L2). */
