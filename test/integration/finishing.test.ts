@@ -336,6 +336,28 @@ describe('when it does not go well', () => {
     expect(await resultOf(id)).toMatchObject({ status: 'done', failure: null, attempts: 0 });
   });
 
+  test('half a character in an answer is stored at the first attempt: the database refused the whole result', async () => {
+    const half = 'Good \ud83d\u0000';
+    const answer = {
+      ...{ summary: half, strengths: [half], areas_to_improve: [], question_notes: [], overall_impression: half },
+      ...{ recommendation: 'undecided', confidence: 0.5 },
+    };
+    const content = [{ type: 'output_text', text: JSON.stringify(answer), annotations: [] }];
+    const body = { object: 'response', status: 'completed', output: [{ type: 'message', content }] };
+    provider.faults.add({ on: 'responses', action: { kind: 'status', status: 200, body } });
+    const { id } = await ended(conversation);
+    await finish();
+    expect(await resultOf(id)).toMatchObject({ status: 'done', summary: 'Good \ufffd', failure: null });
+    expect(proxy.bodies).toHaveLength(1);
+  });
+
+  test("a proxy's page instead of the provider's answer is asked for again", async () => {
+    provider.faults.add({ on: 'responses', action: { kind: 'status', status: 200, body: { status: 'ok' } } });
+    const { id } = await ended(conversation);
+    await finish();
+    expect(await resultOf(id)).toMatchObject({ status: 'pending', failure: 'provider_unavailable', attempts: 1 });
+  });
+
   test('429 with Retry-After: waited for at least that long, then done', async () => {
     provider.faults.add({
       on: 'responses',

@@ -64,9 +64,44 @@ test('a transcript of nothing but blanks is empty, and the model is not asked', 
   expect(asked).toEqual([]);
 });
 
-test('a character that the database cannot store is left out', async () => {
-  const { ask } = modelOf(answered({ ...whole, summary: 'a\u0000b' }));
-  expect(await evaluate(interview(['q', 'a']), ask)).toMatchObject({ summary: 'ab' });
+test('whatever the model writes, every text of the result is one that the database stores', async () => {
+  const half = 'x\ud83d\u0000';
+  const answer: WholeAnswer = {
+    ...{ summary: half, strengths: [half], areas_to_improve: [half], overall_impression: half },
+    ...{
+      question_notes: [{ question: half, notes: half, sequence_numbers: [2] }],
+      recommendation: 'yes',
+      confidence: 1,
+    },
+  };
+  const done = await evaluate(interview(['q', 'a']), modelOf(answered(answer)).ask);
+  expect(done.kind).toBe('done');
+  expect(JSON.stringify(done)).not.toMatch(/\\u(0000|d[89a-f])/i);
+  const refused = await evaluate(interview(['q', 'a']), modelOf({ kind: 'refused', text: `No. ${half}` }).ask);
+  expect(refused).toMatchObject({ kind: 'failed', failure: 'refused', detail: 'No. x\ufffd' });
+});
+
+test('a transcript that a browser filled up costs no more than the bound, and nothing that was heard is left out', async () => {
+  const heard = interview(['q', 'a']).entries;
+  const copies = interview(Array.from({ length: 1_000 }, () => 'x'.repeat(20_000))).entries;
+  const added = copies.map((entry) => ({ ...entry, verified: false, sequence_number: entry.sequence_number + 2 }));
+  const { ask, asked } = modelOf(answered(part), answered(whole), answered(whole), answered(whole));
+  const done = await evaluate({ ...interview([]), entries: [...added, ...heard] }, ask);
+  const characters = asked.reduce((sum, { input }) => sum + input.length, 0);
+  expect(characters).toBeLessThan(4 * 60_000);
+  expect(asked.map(({ input }) => input).join()).toContain('"sequence_number":2,"speaker":"candidate","text":"a"');
+  expect(done).toMatchObject({ kind: 'done', integrityFlags: [{ kind: 'entries_not_evaluated', count: 992 }] });
+});
+
+test('a model that never has room enough is asked a bounded number of times', async () => {
+  let asked = 0;
+  const ask = (async () => {
+    asked += 1;
+    return { kind: 'incomplete', why: 'output' };
+  }) as Ask;
+  const texts = Array.from({ length: 5_000 }, () => 'word');
+  expect(await evaluate(interview(texts), ask)).toMatchObject({ kind: 'failed', failure: 'incomplete' });
+  expect(asked).toBeLessThanOrEqual(24);
 });
 
 test('a question too long is not asked again with more room, but in halves', async () => {

@@ -1,5 +1,6 @@
-import { expect, test } from 'vitest';
-import { classifyError, type ProviderError } from './model.ts';
+import { describe, expect, test } from 'vitest';
+import { z } from 'zod';
+import { classifyAnswer, classifyError, type ProviderError } from './model.ts';
 
 const cases: Array<[string, ProviderError, object]> = [
   ['no answer', { status: undefined }, { kind: 'unavailable' }],
@@ -21,6 +22,13 @@ const cases: Array<[string, ProviderError, object]> = [
   ],
   ['a quota used up', { status: 429, code: 'insufficient_quota' }, { kind: 'rateLimited', retryAfterMs: 300_000 }],
   ['a question too long', { status: 400, code: 'context_length_exceeded' }, { kind: 'incomplete', why: 'input' }],
+  ['400 of a proxy', { status: 400 }, { kind: 'unavailable' }],
+  ['404 of a proxy', { status: 404 }, { kind: 'unavailable' }],
+  [
+    '400 without a code',
+    { status: 400, code: null, type: 'invalid_request_error' },
+    { kind: 'rejected', detail: 'HTTP 400' },
+  ],
   ['400', { status: 400, code: 'unknown_parameter' }, { kind: 'rejected', detail: 'HTTP 400, unknown_parameter' }],
   [
     'an unknown model',
@@ -31,4 +39,55 @@ const cases: Array<[string, ProviderError, object]> = [
 
 test.each(cases)('%s', (_name, error, expected) => {
   expect(classifyError(error)).toEqual(expected);
+});
+
+describe('a success is read by its status and shape', () => {
+  const schema = z.object({ a: z.number() });
+  const message = (...content: object[]) => ({ type: 'message', content });
+  const text = (value: string) => message({ type: 'output_text', text: value });
+  const response = (status: string, output: object[], more: object = {}) => ({
+    object: 'response',
+    status,
+    output,
+    ...more,
+  });
+  test.each<[string, unknown, object]>([
+    [
+      'completed',
+      response('completed', [{ type: 'reasoning' }, text('{"a":1}')]),
+      { kind: 'answered', value: { a: 1 } },
+    ],
+    ['another form', response('completed', [text('{"b":1}')]), { kind: 'invalid' }],
+    ['no JSON', response('completed', [text('Here: {"a":1}')]), { kind: 'invalid' }],
+    ['no text', response('completed', []), { kind: 'invalid' }],
+    ['cancelled, with half an answer', response('cancelled', [text('{"a":1}')]), { kind: 'unavailable' }],
+    ['still under way', response('in_progress', []), { kind: 'unavailable' }],
+    ['failed', response('failed', [], { error: { code: 'server_error' } }), { kind: 'unavailable' }],
+    [
+      'failed for its rate',
+      response('failed', [], { error: { code: 'rate_limit_exceeded' } }),
+      { kind: 'rateLimited', retryAfterMs: undefined },
+    ],
+    [
+      'failed for its prompt',
+      response('failed', [], { error: { code: 'invalid_prompt' } }),
+      { kind: 'rejected', detail: 'invalid_prompt' },
+    ],
+    ['cut off, but whole by chance', response('incomplete', [text('{"a":1}')]), { kind: 'incomplete', why: 'output' }],
+    [
+      'stopped by the filter',
+      response('incomplete', [], { incomplete_details: { reason: 'content_filter' } }),
+      { kind: 'refused' },
+    ],
+    [
+      'refused',
+      response('completed', [message({ type: 'refusal', refusal: 'No.' })]),
+      { kind: 'refused', text: 'No.' },
+    ],
+    ['a page of HTML', '<html>ok</html>', { kind: 'unavailable' }],
+    ['JSON of somebody else', { status: 'ok' }, { kind: 'unavailable' }],
+    ['nothing', undefined, { kind: 'unavailable' }],
+  ])('%s', (_name, body, answer) => {
+    expect(classifyAnswer(body, schema)).toMatchObject(answer);
+  });
 });

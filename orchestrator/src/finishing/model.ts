@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
 import type OpenAI from 'openai';
-import type { z } from 'zod';
+import { z } from 'zod';
 
 /**
  * The one door to the model that evaluates: the Responses API, by the official package.
  *
  * M1  It never retries: the work is durable and has its own schedule (retry.ts).
- * M2  An answer is classified once, here; text of a request or an answer is never logged.
+ * M2  An answer is classified once, here, from its status, body and shape; text of a request or an answer is never logged.
+ *     What the provider cannot have sent (a proxy's page, JSON of another shape) is no answer: it is asked again.
  * M3  The package is loaded with the first question, not with the process: it is large, and most starts need it later.
  * M4  Nothing is kept at the provider (`store: false`), and the session is named to it by a hash alone.
  */
@@ -84,34 +85,71 @@ const retryAfterOf = (headers: Headers | undefined): number | undefined => {
 export interface ProviderError {
   status: number | undefined;
   code?: string | null | undefined;
+  /** `invalid_request_error`, …: the provider's own errors name it. */
+  type?: string | undefined;
   headers?: Headers | undefined;
 }
 
 /** What a refusal of the provider means (M2). Without a status there was no answer. */
-export function classifyError({ status, code, headers }: ProviderError): Exclude<Answer<never>, { kind: 'answered' }> {
+export function classifyError({
+  status,
+  code,
+  type,
+  headers,
+}: ProviderError): Exclude<Answer<never>, { kind: 'answered' }> {
   if (code === 'context_length_exceeded') return { kind: 'incomplete', why: 'input' };
   if (status === 401 || status === 403) return { kind: 'authFailed' };
   if (code === 'insufficient_quota') return { kind: 'rateLimited', retryAfterMs: usedUpMs };
   if (status === 429) return { kind: 'rateLimited', retryAfterMs: retryAfterOf(headers) };
   if (status === undefined || status >= 500 || status === 408 || status === 409) return { kind: 'unavailable' };
+  if (!code && !type) return { kind: 'unavailable' }; // A proxy's error page: the provider has not judged anything.
   return { kind: 'rejected', detail: `HTTP ${status}${code ? `, ${code}` : ''}` };
 }
 
-type ModelResponse = Pick<OpenAI.Responses.Response, 'status' | 'output' | 'incomplete_details'>;
+const part = z.union([
+  z.object({ type: z.literal('output_text'), text: z.string() }),
+  z.object({ type: z.literal('refusal'), refusal: z.string() }),
+  z.looseObject({ type: z.string() }).transform(() => undefined),
+]);
+/** As much of a response as is used here. */
+const modelResponse = z.object({
+  object: z.literal('response'),
+  status: z.enum(['completed', 'failed', 'in_progress', 'cancelled', 'queued', 'incomplete']),
+  error: z.object({ code: z.string() }).nullish(),
+  incomplete_details: z.object({ reason: z.string().optional() }).nullish(),
+  output: z.array(z.looseObject({ type: z.string(), content: z.array(part).optional() })),
+});
+type ModelResponse = z.output<typeof modelResponse>;
 
-function refusalIn({ output }: ModelResponse): string | undefined {
-  const parts = output.flatMap((item) => (item.type === 'message' ? item.content : []));
-  return parts.find((part) => part.type === 'refusal')?.refusal;
+const partsOf = ({ output }: ModelResponse) =>
+  output.flatMap(({ type, content = [] }) => (type === 'message' ? content : []));
+
+function valueIn<T>(response: ModelResponse, schema: z.ZodType<T>): Answer<T> {
+  const text = partsOf(response).flatMap((one) => (one && 'text' in one ? [one.text] : []));
+  try {
+    const parsed = schema.safeParse(JSON.parse(text.join('')));
+    return parsed.success ? { kind: 'answered', value: parsed.data } : { kind: 'invalid' };
+  } catch {
+    return { kind: 'invalid' };
+  }
 }
 
-function classifyAnswer<T>(response: ModelResponse, value: T | null): Answer<T> {
-  const refusal = refusalIn(response);
+/** What a failed response says of itself: its request was accepted, so there is no HTTP status. */
+function classifyFailure(code: string | undefined): Answer<never> {
+  if (code === 'rate_limit_exceeded') return { kind: 'rateLimited', retryAfterMs: undefined };
+  return code === 'invalid_prompt' ? { kind: 'rejected', detail: code } : { kind: 'unavailable' };
+}
+
+/** Only `completed` is an answer: the request is synchronous, so a response that is still under way is none. */
+export function classifyAnswer<T>(body: unknown, schema: z.ZodType<T>): Answer<T> {
+  const response = modelResponse.safeParse(body).data;
+  if (response === undefined) return { kind: 'unavailable' };
+  const [refusal] = partsOf(response).flatMap((one) => (one && 'refusal' in one ? [one.refusal] : []));
   if (refusal !== undefined) return { kind: 'refused', text: refusal };
   if (response.incomplete_details?.reason === 'content_filter')
     return { kind: 'refused', text: 'The content filter stopped it.' };
   if (response.status === 'incomplete') return { kind: 'incomplete', why: 'output' };
-  if (response.status === 'failed') return { kind: 'unavailable' };
-  return value === null ? { kind: 'invalid' } : { kind: 'answered', value };
+  return response.status === 'completed' ? valueIn(response, schema) : classifyFailure(response.error?.code);
 }
 
 /** @returns a function that asks one question. Throws only when its signal aborts. */
@@ -122,7 +160,7 @@ export function createModel(options: ModelOptions): Ask {
     const { client, zodTextFormat, APIError, APIUserAbortError } = await library;
     const { name, schema, instructions, input, maxOutputTokens, sessionId } = question;
     try {
-      const response = await client.withOptions({ apiKey }).responses.parse(
+      const response = await client.withOptions({ apiKey }).responses.create(
         {
           model: options.model,
           instructions,
@@ -134,11 +172,11 @@ export function createModel(options: ModelOptions): Ask {
         },
         signal ? { signal } : {},
       );
-      return classifyAnswer(response, response.output_parsed);
+      return classifyAnswer(response, schema);
     } catch (error) {
       if (error instanceof APIUserAbortError) throw error;
       if (error instanceof APIError) return classifyError(error as ProviderError);
-      return { kind: 'invalid' };
+      return { kind: 'unavailable' };
     }
   };
 }

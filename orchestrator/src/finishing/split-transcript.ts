@@ -50,6 +50,30 @@ export function splitIntoParts<T extends Spoken>(entries: readonly T[], maxToken
   return part.length > 0 ? [...parts, part] : parts;
 }
 
+/**
+ * The entries that fit, in their order: verified ones first, then the browser's own, each from the beginning. So nothing that
+ * a browser adds takes the place of what was heard.
+ * @param maxTokens estimated tokens in all @param maxUnverifiedTokens of these, from entries that are not verified
+ */
+export function keepWithin<T extends Spoken & { verified: boolean }>(
+  entries: readonly T[],
+  maxTokens: number,
+  maxUnverifiedTokens: number,
+): T[] {
+  const kept = new Set<T>();
+  let tokens = 0;
+  const keep = (verified: boolean, limit: number) => {
+    for (const entry of entries.filter((one) => one.verified === verified)) {
+      tokens += estimateTokens(entry);
+      if (tokens > limit) return;
+      kept.add(entry);
+    }
+  };
+  keep(true, maxTokens);
+  keep(false, Math.min(maxTokens, tokens + maxUnverifiedTokens));
+  return entries.filter((entry) => kept.has(entry));
+}
+
 /** In two, at a question near the middle when there is one (P1). @param entries at least two */
 export function halve<T extends Spoken>(entries: readonly T[]): [T[], T[]] {
   const middle = Math.ceil(entries.length / 2);

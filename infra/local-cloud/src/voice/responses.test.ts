@@ -2,6 +2,7 @@ import OpenAI from 'openai';
 import { zodTextFormat } from 'openai/helpers/zod';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { evaluate } from './evaluation.ts';
 import { mint, start } from './fixtures.ts';
 import { fillSchema } from './schema-filler.ts';
 import { readTranscript } from './transcript-reading.ts';
@@ -107,6 +108,39 @@ describe('the official package', () => {
   });
 });
 
+describe('an evaluation', () => {
+  const lines = readTranscript([transcript]);
+  const say = evaluate(lines);
+
+  it('has words of this interview for every field, also one that it has no rule for', () => {
+    const note = z.object({ question: z.string(), notes: z.string(), sequence_numbers: z.array(z.number().int()) });
+    const asked = z.object({
+      ...{ strengths: z.array(z.string()), areas_to_improve: z.array(z.string()), question_notes: z.array(note) },
+      ...{ overall_impression: z.string(), summary: z.string(), confidence: z.number().min(0).max(1) },
+    });
+    const answer = asked.parse(fillSchema(z.toJSONSchema(asked), say));
+    const texts = [...answer.strengths, ...answer.areas_to_improve, answer.summary, answer.overall_impression];
+    for (const text of texts)
+      expect(
+        lines.some((line) => text.includes(line.text)),
+        text,
+      ).toBe(true);
+    for (const { question, notes } of answer.question_notes) expect(notes).not.toContain(question);
+    expect(say({ path: ['team_fit'], index: 0 }, {})).toBe('team fit: "I build payment services."');
+  });
+
+  it('reads the notes of parts, which are all that the last question of a long interview holds', () => {
+    const parts = [
+      { summary: 'A part.', question_notes: [{ question: 'Why?', notes: 'Because.', sequence_numbers: [1] }] },
+    ];
+    const read = readTranscript([`<interview>\n${JSON.stringify({ parts })}\n</interview>`]);
+    expect(read.map(({ speaker, text }) => [speaker, text])).toEqual([
+      ['interviewer', 'Why?'],
+      ['candidate', 'Because.'],
+    ]);
+  });
+});
+
 describe('filling a schema', () => {
   it('respects bounds, formats, references and constants', () => {
     const schema = {
@@ -123,7 +157,7 @@ describe('filling a schema', () => {
     expect(fillSchema(schema)).toEqual({
       at: { x: 4 },
       kind: 'fixed',
-      many: ['As di', 'As di', 'As di'],
+      many: ['text', 'text', 'text'],
       when: '2026-01-01T09:00:00Z',
       maybe: true,
     });

@@ -101,7 +101,7 @@ const formats: Record<string, string> = {
 
 function fillString(schema: Schema, said: string | number | undefined): string {
   const known = typeof schema.format === 'string' ? formats[schema.format] : undefined;
-  const text = known ?? String(said ?? 'As discussed in the interview.');
+  const text = known ?? String(said ?? 'text');
   const long = text.padEnd(bound(schema.minLength) ?? 0, '.');
   return long.slice(0, bound(schema.maxLength) ?? long.length);
 }

@@ -60,11 +60,18 @@ function parsed(text: string): unknown {
   }
 }
 
+/** A note on a question, as it was made of one part of a long interview. */
+const linesOfNote = ({ question, notes }: Record<string, unknown>): ReadLine[] => [
+  { speaker: 'interviewer', text: String(question), id: undefined, number: undefined },
+  { speaker: 'candidate', text: String(notes), id: undefined, number: undefined },
+];
+
 function linesInJson(value: unknown): ReadLine[] {
   if (Array.isArray(value)) return value.flatMap(linesInJson);
   if (typeof value !== 'object' || value === null) return [];
   const record = value as Record<string, unknown>;
   const speaker = speakers[String(record.speaker ?? record.role ?? '').toLowerCase()];
+  if (typeof record.question === 'string' && typeof record.notes === 'string') return linesOfNote(record);
   const text = record.text ?? record.transcript ?? record.content;
   if (!speaker || typeof text !== 'string') return Object.values(record).flatMap(linesInJson);
   const id = record.id ?? record.entry_id ?? record.item_id ?? record.sequence_number;
