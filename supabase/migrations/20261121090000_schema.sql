@@ -3095,6 +3095,7 @@ create function public.erase_candidate(p_tenant_id uuid, p_candidate_id uuid, p_
 language plpgsql security definer set search_path = '' as $$
 declare
   s record;
+  v_locked uuid[];
   v_live uuid[];
   v_erased jsonb;
 begin
@@ -3102,12 +3103,12 @@ begin
     and erased_at is null) then
     return jsonb_build_object('kind', 'not_found');
   end if;
-  -- Lock all of the candidate's sessions before any ending locks the tenant's counter.
-  perform 1 from public.interview_sessions
-    where tenant_id = p_tenant_id and candidate_id = p_candidate_id and state_rank < 90 order by id for update;
+  -- Lock the candidate's sessions in one go, before any ending locks the tenant's counter. A session that was created
+  -- meanwhile is left to the next call: to lock it now would break the order of locks.
+  v_locked := array(select id from public.interview_sessions
+    where tenant_id = p_tenant_id and candidate_id = p_candidate_id and state_rank < 90 order by id for update);
   for s in select id from public.interview_sessions
-    where tenant_id = p_tenant_id and candidate_id = p_candidate_id and state_rank < 70 and end_requested_at is null
-      order by id loop
+    where id = any (v_locked) and state_rank < 70 and end_requested_at is null order by id loop
     perform public.request_end(s.id, p_tenant_id, 'cancelled', 'ended_by_platform');
   end loop;
   -- From here on no new session of the candidate can come: it would refer to this row.
@@ -5046,10 +5047,13 @@ create function public.remove_tenant(p_tenant_id uuid, p_by jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   v_status text;
+  v_locked uuid[];
   s record;
 begin
-  -- Lock all of its sessions before any ending locks the counter.
-  perform 1 from public.interview_sessions where tenant_id = p_tenant_id and state_rank < 90 order by id for update;
+  -- Lock its sessions in one go, before any ending locks the counter. A session that was created meanwhile is left to
+  -- the next call: to lock it now would break the order of locks.
+  v_locked := array(select id from public.interview_sessions
+    where tenant_id = p_tenant_id and state_rank < 90 order by id for update);
   select status into v_status from public.tenants where id = p_tenant_id for no key update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
   if v_status = 'removed' then return jsonb_build_object('kind', 'removed'); end if;
@@ -5060,8 +5064,8 @@ begin
   update public.api_keys set revoked_at = coalesce(revoked_at, clock_timestamp()) where tenant_id = p_tenant_id;
   update public.session_invitations set revoked_at = coalesce(revoked_at, clock_timestamp())
     where tenant_id = p_tenant_id;
-  for s in select id from public.interview_sessions where tenant_id = p_tenant_id and state_rank < 70
-    and end_requested_at is null order by id loop
+  for s in select id from public.interview_sessions
+    where id = any (v_locked) and state_rank < 70 and end_requested_at is null order by id loop
     perform public.request_end(s.id, p_tenant_id, 'cancelled', 'operator_stopped');
   end loop;
   return app.finish_removal(p_tenant_id);

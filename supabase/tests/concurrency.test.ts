@@ -179,6 +179,46 @@ describe('removal and erasure beside interviews that are ending', () => {
   });
 });
 
+describe('a session that is created while a removal or an erasure waits for locks', () => {
+  /** Ids in the order in which sessions are locked: the session made later comes first. */
+  const [earlier, later] = ['00000000', 'ffffffff'] as const;
+  const idWith = (start: string) => `${start}${randomUUID().slice(8)}`;
+
+  const waiting = async (n: number, name: string): Promise<void> => {
+    const query = `select count(*)::int as n from pg_stat_activity where wait_event_type = 'Lock' and query like $1`;
+    const count = async () => (await project().admin.query(query, [`%public.${name}(%`])).rows[0].n;
+    await expect.poll(count, { timeout: 20_000 }).toBe(n);
+  };
+
+  test.each(['remove_tenant', 'erase_candidate'])('%s does not lock it out of order: no deadlock', async (name) => {
+    const tenant = await newTenant(db());
+    const first = await newSession(db(), tenant, { session_id: idWith(later) });
+    const { rows } = await db().query('select candidate_id from public.interview_sessions where id = $1', [first.id]);
+    const { candidate_id } = rows[0];
+    const args = {
+      p_tenant_id: tenant.id,
+      p_by: {},
+      ...(name === 'erase_candidate' && { p_candidate_id: candidate_id }),
+    };
+    const holder = await db().connect();
+    try {
+      await holder.query('begin');
+      await holder.query('select 1 from public.interview_sessions where id = $1 for update', [first.id]);
+      const one = call(db(), name, args);
+      await waiting(1, name);
+      await newSession(db(), tenant, { session_id: idWith(earlier), candidate_id });
+      const two = call(db(), name, args);
+      await waiting(2, name);
+      await holder.query('commit');
+      expect((await Promise.all([one, two])).map(({ kind }) => kind)).not.toContain('not_found');
+    } finally {
+      holder.release();
+    }
+    await call(db(), name, args);
+    expect(await counted(tenant)).toEqual({ counter: 0, live: 0 });
+  });
+});
+
 describe('one machine, one session', () => {
   test('twenty claims with different nonces: one wins, the epoch rises by one', async () => {
     const session = await newSession(db(), await newTenant(db()));

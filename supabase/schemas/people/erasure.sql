@@ -106,6 +106,7 @@ create function public.erase_candidate(p_tenant_id uuid, p_candidate_id uuid, p_
 language plpgsql security definer set search_path = '' as $$
 declare
   s record;
+  v_locked uuid[];
   v_live uuid[];
   v_erased jsonb;
 begin
@@ -113,12 +114,12 @@ begin
     and erased_at is null) then
     return jsonb_build_object('kind', 'not_found');
   end if;
-  -- Lock all of the candidate's sessions before any ending locks the tenant's counter.
-  perform 1 from public.interview_sessions
-    where tenant_id = p_tenant_id and candidate_id = p_candidate_id and state_rank < 90 order by id for update;
+  -- Lock the candidate's sessions in one go, before any ending locks the tenant's counter. A session that was created
+  -- meanwhile is left to the next call: to lock it now would break the order of locks.
+  v_locked := array(select id from public.interview_sessions
+    where tenant_id = p_tenant_id and candidate_id = p_candidate_id and state_rank < 90 order by id for update);
   for s in select id from public.interview_sessions
-    where tenant_id = p_tenant_id and candidate_id = p_candidate_id and state_rank < 70 and end_requested_at is null
-      order by id loop
+    where id = any (v_locked) and state_rank < 70 and end_requested_at is null order by id loop
     perform public.request_end(s.id, p_tenant_id, 'cancelled', 'ended_by_platform');
   end loop;
   -- From here on no new session of the candidate can come: it would refer to this row.

@@ -2,10 +2,13 @@ create function public.remove_tenant(p_tenant_id uuid, p_by jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   v_status text;
+  v_locked uuid[];
   s record;
 begin
-  -- Lock all of its sessions before any ending locks the counter.
-  perform 1 from public.interview_sessions where tenant_id = p_tenant_id and state_rank < 90 order by id for update;
+  -- Lock its sessions in one go, before any ending locks the counter. A session that was created meanwhile is left to
+  -- the next call: to lock it now would break the order of locks.
+  v_locked := array(select id from public.interview_sessions
+    where tenant_id = p_tenant_id and state_rank < 90 order by id for update);
   select status into v_status from public.tenants where id = p_tenant_id for no key update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
   if v_status = 'removed' then return jsonb_build_object('kind', 'removed'); end if;
@@ -16,8 +19,8 @@ begin
   update public.api_keys set revoked_at = coalesce(revoked_at, clock_timestamp()) where tenant_id = p_tenant_id;
   update public.session_invitations set revoked_at = coalesce(revoked_at, clock_timestamp())
     where tenant_id = p_tenant_id;
-  for s in select id from public.interview_sessions where tenant_id = p_tenant_id and state_rank < 70
-    and end_requested_at is null order by id loop
+  for s in select id from public.interview_sessions
+    where id = any (v_locked) and state_rank < 70 and end_requested_at is null order by id loop
     perform public.request_end(s.id, p_tenant_id, 'cancelled', 'operator_stopped');
   end loop;
   return app.finish_removal(p_tenant_id);
