@@ -205,11 +205,11 @@ export function createInterview(deps: InterviewDeps): Interview {
     pingMs: deadlines.socketPingMs,
     onPresent: () => {
       timers.joined();
-      reports.add({ status: 'connecting', presence: 'present' });
+      reports.presence('present');
     },
     onLost: () => {
       timers.left();
-      reports.add({ presence: 'lost' });
+      reports.presence('lost');
     },
     onInit: welcome,
     onMessage: (message, connection) => {

@@ -20,8 +20,10 @@ describe('integrity flags', () => {
   };
 
   test('a flood costs two requests, and the count is right', async () => {
-    const { flag, flags } = setUp(async () => ok);
-    for (let n = 0; n < 1_000; n += 1) flags.add('foreign_item');
+    const { clock, flag, flags } = setUp(async () => ok);
+    flags.add('foreign_item');
+    await clock.advance(0);
+    for (let n = 0; n < 999; n += 1) flags.add('foreign_item');
     await flags.flush(new AbortController().signal);
     expect(flag.mock.calls).toEqual([
       ['foreign_item', 1],

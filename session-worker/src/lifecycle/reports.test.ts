@@ -20,18 +20,51 @@ describe('reports', () => {
   const ok: StoreResult<unknown> = { kind: 'ok', value: {} };
   const away: StoreResult<unknown> = { kind: 'unavailable', error: new Error('away') };
 
-  test('in order, tried again while the database is away, and of presence only the latest', async () => {
+  test('in order, tried again while the database is away', async () => {
     const { clock, sent, reports } = setUp((n) => (n < 3 ? away : ok));
-    reports.add({ status: 'connecting', presence: 'present' });
+    reports.presence('present');
     reports.add({ status: 'in_progress' });
-    for (const presence of ['lost', 'present', 'lost'] as const) reports.add({ presence });
+    reports.add({ status: 'finalizing', outcome: 'completed', reason: 'ended_by_candidate' });
     await clock.advance(60_000);
     await reports.flush(new AbortController().signal);
     expect(sent.slice(2)).toEqual([
       { status: 'connecting', presence: 'present' },
       { status: 'in_progress' },
-      { presence: 'lost' },
+      { status: 'finalizing', outcome: 'completed', reason: 'ended_by_candidate' },
     ]);
+  });
+
+  // Failure pinned: a socket that came and went made an event, and a webhook delivery, of each time.
+  test('presence that flaps is reported a bounded number of times, and the last state always', async () => {
+    const { clock, sent, reports } = setUp(() => ok);
+    for (let n = 0; n < 100; n += 1) {
+      reports.presence('present');
+      await clock.advance(100);
+      reports.presence('lost');
+      await clock.advance(100);
+    }
+    await clock.advance(10_000);
+    expect(sent.length).toBeLessThanOrEqual(10);
+    expect(sent[0]).toEqual({ status: 'connecting', presence: 'present' });
+    expect(sent.at(-1)).toEqual({ presence: 'lost' });
+    reports.presence('present');
+    await clock.advance(0);
+    expect(sent.at(-1)).toEqual({ presence: 'present' });
+    reports.stop();
+  });
+
+  test('while the database is away only the latest presence waits', async () => {
+    let isAway = true;
+    const { clock, sent, reports } = setUp(() => (isAway ? away : ok));
+    for (const presence of ['present', 'lost', 'present', 'lost', 'present'] as const) {
+      reports.presence(presence);
+      await clock.advance(6_000);
+    }
+    isAway = false;
+    sent.length = 0;
+    await clock.advance(20_000);
+    expect(sent).toEqual([{ status: 'connecting', presence: 'present' }, { presence: 'present' }]);
+    reports.stop();
   });
 
   test('fenced: told once, and silent from then on', async () => {

@@ -1,16 +1,21 @@
-import { backoffMs } from '@greenroom/shared/runtime/backoff.ts';
-import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
+import type { Presence } from '@greenroom/shared/session/states.ts';
+import { createOutbox } from '../outside/outbox.ts';
 import type { Report, Store } from '../outside/store.ts';
+import { createRateLimit } from '../room/rate-limit.ts';
 
 /**
- * What the database is told of the session: connecting, in progress, finalizing, and the candidate's presence.
+ * Tells the database how the session goes: connecting, in progress, finalizing, and the candidate's presence (outbox.ts).
  *
- * Reports go out in order, one at a time, and are tried again until they are in: the conversation never waits for them.
- * Presence alone is not worth a queue: only the latest waits.
+ * - The conversation never waits for a report.
+ * - A change of presence is reported at once, but after `presenceBurst` changes only one in `presenceGapMs`: a socket that
+ *   comes and goes many times a minute must not make an event, and so a webhook, of each time. The last state is always told.
  */
 export interface Reports {
   add(report: Report): void;
+  /** The candidate came or went. Their first coming moves the session to `connecting`. */
+  presence(presence: Presence): void;
   /** Resolves when nothing is left to report; rejects with the signal's reason. */
   flush(signal: AbortSignal): Promise<void>;
   stop(): void;
@@ -24,58 +29,48 @@ export interface ReportsDeps {
   random?: () => number;
 }
 
-const isPresenceOnly = (report: Report | undefined) => report !== undefined && report.status === undefined;
+const presenceBurst = 4;
+const presenceGapMs = 5_000;
 
-export function createReports({ clock, log, report, onFenced, random = Math.random }: ReportsDeps): Reports {
-  const queue: Report[] = [];
-  const stopping = new AbortController();
-  let running: Promise<void> | undefined;
+export function createReports({ clock, log, report, onFenced, random }: ReportsDeps): Reports {
+  const outbox = createOutbox<Report>({
+    ...{ clock, log, random, onFenced },
+    kind: 'report',
+    keyOf: ({ status }) => status ?? 'presence',
+    merge: (older, newer) => ({ ...older, ...newer }),
+    send: ([first]) => report(first ?? {}),
+  });
+  let reported: Presence | undefined;
+  let now: Presence | undefined;
+  let later: Timer | undefined;
+  const rate = createRateLimit({
+    perSecond: 1_000 / presenceGapMs,
+    burst: presenceBurst,
+    nowMs: () => clock.monotonicMs(),
+  });
 
-  const sendFirst = async (next: Report, attempt: number): Promise<boolean> => {
-    const result = await report(next);
-    if (stopping.signal.aborted || result.kind === 'ok') return true;
-    if (result.kind === 'fenced') {
-      stopping.abort(new Error('fenced'));
-      onFenced();
-      return true;
+  const tell = () => {
+    later = undefined;
+    if (now === undefined || now === reported) return;
+    if (!rate.take()) {
+      later = clock.setTimer(tell, presenceGapMs);
+      return;
     }
-    log.warn({ error: result.error, status: next.status, attempt }, 'report did not reach the database');
-    if (result.kind === 'refused') return true;
-    await clock
-      .sleep(100 + backoffMs(attempt, { baseMs: 200, maxMs: 5_000, random }), stopping.signal)
-      .catch(() => undefined);
-    return false;
-  };
-  const run = async () => {
-    for (let attempt = 0; queue.length > 0 && !stopping.signal.aborted; attempt += 1) {
-      const next = queue[0] as Report;
-      if (!(await sendFirst(next, attempt))) continue;
-      queue.splice(queue.indexOf(next), 1);
-      attempt = -1;
-    }
-  };
-  const wake = () => {
-    running ??= run().finally(() => {
-      running = undefined;
-      if (queue.length > 0 && !stopping.signal.aborted) wake();
-    });
+    const isFirst = reported === undefined && now === 'present';
+    outbox.add({ ...(isFirst ? { status: 'connecting' } : {}), presence: now });
+    reported = now;
   };
 
   return {
-    add: (added) => {
-      if (stopping.signal.aborted) return;
-      // The first may be on its way: it stays.
-      if (queue.length > 1 && isPresenceOnly(added) && isPresenceOnly(queue.at(-1))) queue.pop();
-      queue.push(added);
-      wake();
+    add: (added) => void outbox.add(added),
+    presence: (presence) => {
+      now = presence;
+      if (!later) tell();
     },
-    flush: async (signal) => {
-      const aborted = new Promise<never>((_, reject) => {
-        signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-      });
-      aborted.catch(() => undefined);
-      while (running) await Promise.race([running, aborted]);
+    flush: outbox.flush,
+    stop: () => {
+      later?.cancel();
+      outbox.stop();
     },
-    stop: () => stopping.abort(new Error('the reports have stopped')),
   };
 }

@@ -1,4 +1,4 @@
-import type { Database } from '@greenroom/shared/database/client.ts';
+import type { Database, DatabaseError } from '@greenroom/shared/database/client.ts';
 import type { TranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
 import type { Presence, SessionStatus } from '@greenroom/shared/session/states.ts';
 import * as z from 'zod';
@@ -9,7 +9,7 @@ import type { Http } from './http.ts';
  * The worker's door to Postgres, through supabase-js as role `session_worker`. One try per call, every ending a value.
  *
  * D1  `fenced`: another machine serves the session; nothing may be written any more.
- * D2  `unavailable`: try again later. `refused`: this very request will never work.
+ * D2  `unavailable`: try again later. `refused`: this very request will never work. `tooMuch`: less of it may.
  * D3  supabase-js is loaded by `warm`, else with the first request: not at boot, where every millisecond is the
  *     candidate's, and not in the middle of an SDP exchange either.
  * D4  Entries are stored when the function itself names them, a report is in when it says the session's status: anything else
@@ -18,8 +18,8 @@ import type { Http } from './http.ts';
 export type StoreResult<T> =
   | { kind: 'ok'; value: T }
   | { kind: 'fenced' }
-  | { kind: 'unavailable'; error: Error }
-  | { kind: 'refused'; error: Error };
+  | { kind: 'unavailable'; error: Error; tooMuch?: boolean }
+  | { kind: 'refused'; error: Error; tooMuch?: boolean };
 
 export interface Report {
   status?: SessionStatus;
@@ -139,12 +139,11 @@ async function readAll(
   }
 }
 
-/** D2. What is refused is what the data itself makes impossible; a door that is shut, for whatever reason, may open. */
+/** D2. Refused: the data itself makes it impossible. Anything else may work later. */
 function classify(error: unknown): Exclude<StoreResult<never>, { kind: 'ok' }> {
-  const { sqlstate = '', httpStatus } = error as { sqlstate?: string; httpStatus?: number };
+  const { sqlstate = '', httpStatus, tooMuch = false } = error as Partial<DatabaseError>;
   if (sqlstate === 'PT409') return { kind: 'fenced' };
-  // A body that PostgREST itself cannot read has no SQLSTATE.
-  if (/^2[23]/.test(sqlstate) || (sqlstate === '' && httpStatus === 400))
-    return { kind: 'refused', error: error as Error };
-  return { kind: 'unavailable', error: error as Error };
+  // A body that PostgREST itself cannot read has no SQLSTATE; one that a proxy finds too large never reaches PostgREST.
+  const isRefused = /^2[23]/.test(sqlstate) || (sqlstate === '' && (httpStatus === 400 || httpStatus === 413));
+  return { kind: isRefused ? 'refused' : 'unavailable', error: error as Error, tooMuch };
 }

@@ -44,3 +44,9 @@ test('a recap that is too long keeps its last whole lines: no cut line begins wi
 test('nothing said before: no recap', async () => {
   expect(await recapOf([line({ text: '' })])).toEqual([]);
 });
+
+// Failure pinned: a long answer was cut in the middle of a character, and the provider refused the whole recap.
+test('an answer is cut between characters, never within one', async () => {
+  const [shown] = await recapOf([line({ speaker: 'candidate', text: `a${'😀'.repeat(2_000)}` })]);
+  expect(shown?.isWellFormed()).toBe(true);
+});

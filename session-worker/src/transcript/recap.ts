@@ -74,7 +74,9 @@ const isTold = ({ speaker, text, verified }: Line): boolean => text.trim() !== '
 
 /** One entry is one line: no text can look like the next speaker's turn. */
 const lineOf = ({ speaker, text, verified }: Line): string =>
-  `${speaker === 'ai' ? 'Interviewer' : verified ? 'Candidate' : 'Candidate (unconfirmed)'}: ${inOneLine(text).slice(0, maxRecap / 4)}`;
+  `${speaker === 'ai' ? 'Interviewer' : verified ? 'Candidate' : 'Candidate (unconfirmed)'}: ${inOneLine(text)
+    .slice(0, maxRecap / 4)
+    .toWellFormed()}`;
 
 /** The last lines that fit. Whole lines only: the rest of a cut line would begin without its speaker. */
 function newest(lines: string[]): string {

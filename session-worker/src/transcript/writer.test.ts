@@ -141,4 +141,43 @@ describe('the transcript writer', () => {
     await expect(flushed).rejects.toThrow('time is up');
     writer.stop();
   });
+
+  // Failure pinned: a batch answered 413, or 57014, was repeated unchanged for ever, and nothing was stored.
+  test.each<[string, Result]>([
+    ['too large', { kind: 'refused', error: new Error('413'), tooMuch: true }],
+    ['too slow', { kind: 'unavailable', error: new Error('57014'), tooMuch: true }],
+  ])(
+    'a batch that is %s is cut in half until it passes, and larger ones are not tried again',
+    async (_what, tooMuch) => {
+      const { clock, writer, batches, acked } = setUp((entries) => (entries.length > 10 ? tooMuch : ok(entries)));
+      for (let n = 0; n < 600; n += 1) writer.add(entryOf(`e${n}`));
+      await clock.advance(10_000);
+      expect([acked.length, writer.refused]).toEqual([600, 0]);
+      expect(batches.filter((batch) => batch.length > 10)).toHaveLength(5);
+    },
+  );
+
+  test('one entry that is too large by itself is set aside; one that is only too slow is tried again', async () => {
+    const large = setUp(() => ({ kind: 'refused', error: new Error('413'), tooMuch: true }));
+    large.writer.add(entryOf('a'));
+    await large.clock.advance(10_000);
+    expect([large.writer.refused, large.writer.unsaved]).toEqual([1, 0]);
+    const slow = setUp((entries, n) =>
+      n < 3 ? { kind: 'unavailable', error: new Error('57014'), tooMuch: true } : ok(entries),
+    );
+    slow.writer.add(entryOf('a'));
+    await slow.clock.advance(10_000);
+    expect(slow.acked).toEqual(['a']);
+  });
+
+  test('one refused entry among many is found by halves, not one by one', async () => {
+    const { clock, writer, batches, acked } = setUp((entries) =>
+      entries.some((e) => e.item_id === 'e77') ? { kind: 'refused', error: new Error('22001') } : ok(entries),
+    );
+    for (let n = 0; n < 250; n += 1) writer.add(entryOf(`e${n}`));
+    await clock.advance(0);
+    await writer.flush();
+    expect([acked.length, writer.refused]).toEqual([249, 1]);
+    expect(batches.length).toBeLessThan(40);
+  });
 });
