@@ -93,7 +93,9 @@ export function createReaper({ machines, fly, logger, absenceGraceMs, onAbsent, 
       region,
     });
     crashPoint('absence.recorded');
-    logger.info({ ...idsOf(row), ...suspicion, evidence, last_seen: row.last_heartbeat_at }, 'machine gone'); // R3
+    const { reason, sessionReason: session_reason } = suspicion;
+    const lastSeen = { last_seen: row.last_heartbeat_at };
+    logger.info({ ...idsOf(row), reason, session_reason, evidence, ...lastSeen }, 'machine gone'); // R3
     onGone(result.session_id ?? undefined);
   };
 

@@ -101,7 +101,7 @@ export function createSend({ apiUrl, token, requestMs, logger }: SendOptions): {
     const { kind } = classifyRefusal(raw);
     const context = 'error' in raw ? { error: raw.error } : { fly_request_id: raw.requestId, status_code: raw.status };
     // A create's path names no machine; its body does.
-    const named = body !== undefined && 'name' in body ? { machine_name: body.name } : {};
+    const named = body !== undefined && 'name' in body ? { machine_name: String(body.name) } : {};
     const level = raw.status === 404 || raw.status === 409 ? 'info' : 'warn';
     logger[level]({ method, path, kind, ...named, ...context }, 'Fly did not do what was asked');
   };

@@ -1,21 +1,33 @@
-import { type DestinationStream, type Logger, pino } from 'pino';
+import { type DestinationStream, type Logger as PinoLogger, pino } from 'pino';
+import { logFields } from './log-fields.ts';
 
 /**
  * Logs are events with ids: a fixed sentence, values in fields.
  *
- * L1  What may be logged is an allow-list of fields. Anything else is dropped, so that no secret, SDP or transcript
- *     text can reach a log by being put into an object that is logged.
+ * L1  Only the fields of `log-fields.ts` can be logged. The compiler refuses any other, so that none is lost unnoticed; what gets
+ *     past it is dropped, so that no secret, SDP or transcript text can reach a log.
  * L2  Of an error only its name, code, message and stack are kept; never a request's headers or body.
  */
-const allowedFields = new Set(
-  `session_id tenant_id machine_id machine_name fly_machine_id fly_request_id app_name region epoch ordinal call_id
-   request_id method path status status_code code outcome reason state from to attempt attempts delay_ms took_ms
-   elapsed_ms count entries bytes port host url orchestrator_id kind phase signal name version image actor directive
-   lease_expires_at deadline last_seen evidence target floor ceiling error errors level msg time pid component key_id
-   retry_after_s quality problem rtt_ms loss_percent close_code item_count queue_depth batch retryable reports`.split(
-    /\s+/,
-  ),
-);
+const allowedFields = new Set<string>([...logFields, 'error', 'errors', 'level', 'msg', 'time', 'pid']);
+
+/** Values that a line may carry (L1). An error goes into `error`. */
+export type LogFields = { [name in (typeof logFields)[number]]?: LogValue | readonly LogValue[] } & { error?: unknown };
+type LogValue = string | number | boolean | null | undefined;
+
+/** Refuses fields that are not in the list, also when they come from a variable or a spread. */
+type OnlyListed<F> = F & Record<Exclude<keyof F, keyof LogFields>, never>;
+type Write = <F extends LogFields>(fields: OnlyListed<F>, sentence: string) => void;
+
+export interface Logger {
+  trace: Write;
+  debug: Write;
+  info: Write;
+  warn: Write;
+  error: Write;
+  fatal: Write;
+  /** A logger that adds these fields to each line. */
+  child<F extends LogFields>(fields: OnlyListed<F>): Logger;
+}
 
 /** What is kept of an error (L2). */
 export function describeError(error: unknown): Record<string, unknown> {
@@ -40,8 +52,6 @@ function keepAllowed(fields: Record<string, unknown>): Record<string, unknown> {
   );
 }
 
-export type { Logger };
-
 export interface LoggerOptions {
   /** `trace` … `fatal` or `silent`. Default `info`. */
   level?: string;
@@ -51,9 +61,20 @@ export interface LoggerOptions {
   destination?: DestinationStream;
 }
 
-/** @returns a pino logger that writes one JSON object per line and keeps allowed fields only (L1). */
+/** pino formats the fields of the first logger only, so a child's are filtered here (L1). */
+const listedOnly = (logger: PinoLogger): Logger => ({
+  trace: logger.trace.bind(logger),
+  debug: logger.debug.bind(logger),
+  info: logger.info.bind(logger),
+  warn: logger.warn.bind(logger),
+  error: logger.error.bind(logger),
+  fatal: logger.fatal.bind(logger),
+  child: (fields) => listedOnly(logger.child(keepAllowed(fields))),
+});
+
+/** @returns a logger that writes one JSON object per line and keeps allowed fields only (L1). */
 export function createLogger({ level = 'info', component, destination }: LoggerOptions): Logger {
-  return pino(
+  const logger = pino(
     {
       level,
       base: { component },
@@ -62,6 +83,7 @@ export function createLogger({ level = 'info', component, destination }: LoggerO
     },
     ...(destination ? [destination] : []),
   );
+  return listedOnly(logger);
 }
 
 /** A logger that says nothing. */
