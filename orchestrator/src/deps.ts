@@ -16,6 +16,7 @@ import { createSessionStore } from './database/session-store.ts';
 import { createEdge } from './edge/edge.ts';
 import { createReadiness } from './edge/readiness.ts';
 import { createFinishing } from './finishing/finishing.ts';
+import { createBrake } from './fleet/brake.ts';
 import { createDuties, dutyNames } from './fleet/duties.ts';
 import { createEndings } from './fleet/ending.ts';
 import { createHousekeeping } from './fleet/housekeeping.ts';
@@ -140,7 +141,17 @@ export async function createDeps(config: Config, outside: Outside = {}) {
   };
 
   const { absenceGraceMs, stopTimeoutMs } = deadlines;
-  const endings = createEndings({ machines, fly, clock, logger, absenceGraceMs, watchMs: stopTimeoutMs, onGone });
+  const brake = createBrake({ clock, windowMs: deadlines.reconcileTickMs, logger });
+  const endings = createEndings({
+    machines,
+    fly,
+    brake,
+    clock,
+    logger,
+    absenceGraceMs,
+    watchMs: stopTimeoutMs,
+    onGone,
+  });
   const template = templateOf(config);
   const provisioner = createProvisioner({ machines, fly, endings, template, clock, logger, onChange });
   const planning = createPlanning({
@@ -150,16 +161,16 @@ export async function createDeps(config: Config, outside: Outside = {}) {
   const leases = createLeaseWatch({ clock, leaseMs: deadlines.leaseMs });
   const duties = createDuties({ store: machines, names: dutyNames, leaseMs: deadlines.dutyLeaseMs, clock, logger });
   const reaper = createReaper({
-    ...{ machines, fly, clock, logger, absenceGraceMs, onGone },
+    ...{ machines, fly, logger, onGone },
     onAbsent: (machine, { reason, sessionReason }) => endings.confirm(machine, reason, sessionReason),
   });
   const reconciler = createReconciler({
-    ...{ machines, fly, reaper, duties, leases, clock, deadlines, logger },
+    ...{ machines, fly, reaper, duties, leases, brake, clock, deadlines, logger },
     deploymentId: config.deploymentId,
   });
   const housekeeping = createHousekeeping({ duties, machines, sessions, hangUps, onChange });
   const heartbeats = createHeartbeats({ machines, clock, flushMs: deadlines.heartbeatFlushMs, leases });
-  const unreachable = createUnreachable({ machines, endings, deadlines, logger, onChange });
+  const unreachable = createUnreachable({ machines, endings, brake, deadlines, logger, onChange });
   const edge = createEdge({
     ...{
       tokens: tokens.browserTokens,
@@ -202,9 +213,9 @@ export async function createDeps(config: Config, outside: Outside = {}) {
   const ticker = createTicker(jobs, { clock, logger });
 
   const stopping = new AbortController();
+  const own = [{ name: 'keys', isThere: () => tokens.browserTokens.keys.jwks.keys.length > 0 }];
   const checks: Check[] = [
     { name: 'database', freshMs: 2_000, run: () => register().then(() => true) },
-    { name: 'keys', freshMs: 60_000, run: async () => tokens.browserTokens.keys.jwks.keys.length > 0 },
     { name: 'fly', freshMs: 15_000, run: fly.reachable },
   ];
   const { publicUrl } = config;
@@ -226,6 +237,8 @@ export async function createDeps(config: Config, outside: Outside = {}) {
       edge,
       duties,
       ticker,
+      reconciler,
+      own,
       checks,
       finishing,
       video,

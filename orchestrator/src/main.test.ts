@@ -15,4 +15,4 @@ test('a process that cannot start says which variables to set, all of them, and 
   for (const line of ['set PUBLIC_URL', 'set SUPABASE_URL', 'PORT is wrong', 'DB_SIGNING_KEY is wrong'])
     expect(text).toContain(line);
   expect(text).not.toContain('secret');
-});
+}, 30_000);

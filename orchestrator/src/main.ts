@@ -30,6 +30,7 @@ const shutdownOf = (app: FastifyInstance, deps: Deps) =>
     { name: 'requests under way', limitMs: 15_000, run: () => app.close() },
     { name: 'events', limitMs: 1_000, run: deps.feed.stop },
     { name: 'regular jobs', limitMs: 10_000, run: deps.ticker.stop },
+    { name: 'reconciling', limitMs: 16_000, run: deps.reconciler.idle },
     { name: 'evaluations', limitMs: 5_000, run: deps.finishing.worker.stop },
     { name: 'recordings', limitMs: 10_000, run: () => deps.video?.worker.stop() },
     {

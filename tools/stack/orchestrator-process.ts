@@ -26,11 +26,12 @@ async function waitUntilReady(url: string, child: ChildProcess, log: string[]): 
   for (;;) {
     if (child.exitCode !== null)
       throw new Error(`the orchestrator ended with ${child.exitCode}:\n${log.slice(-20).join('\n')}`);
-    const ready = await fetch(`${url}/readyz`).then(
-      (answer) => answer.ok,
-      () => false,
+    const health = await fetch(`${url}/readyz`).then(
+      (answer) => (answer.ok ? (answer.json() as Promise<{ checks: Record<string, boolean | null> }>) : undefined),
+      () => undefined,
     );
-    if (ready) return;
+    // Readiness is the process's own; here its dependencies are expected to be there as well.
+    if (health && Object.values(health.checks).every((ok) => ok === true)) return;
     if (performance.now() > deadlineMs)
       throw new Error(`the orchestrator was not ready after 20 s:\n${log.slice(-20).join('\n')}`);
     await new Promise((resolve) => setTimeout(resolve, 20));

@@ -59,6 +59,9 @@ const unreachableResult = z.object({
 });
 
 const settledRow = z.object({ session_id: z.string(), kind: z.enum(['next', 'ended']), intent: intentRow.nullish() });
+const appsPerPage = 500;
+const ourApp = z.object({ name: z.string(), tenantId: z.string() });
+export type OurApp = z.output<typeof ourApp>;
 const dutyRow = z.object({ name: z.string(), fence: z.number() });
 
 /** On what duty something is done: an outdated one changes nothing. */
@@ -272,18 +275,23 @@ export function createMachineStore(database: Database, options: MachineStoreOpti
         z.array(dutyRow),
       ),
     recordAbsent: (machineId: string) => call('record_machine_absent', { p_machine_id: machineId }, nothing),
-    /** Names of our Fly apps that may have machines. */
-    apps: async (): Promise<string[]> => {
-      const { data, error, status } = await database
-        .from('tenant_apps')
-        .select('name')
-        .in('status', ['ready', 'removing'])
-        .order('name');
-      if (error) throw new DatabaseError(error, status, 'tenant_apps');
-      return z
-        .array(z.object({ name: z.string() }))
-        .parse(data)
-        .map((app) => app.name);
+    /** Our Fly apps that may have machines. */
+    apps: async (): Promise<OurApp[]> => {
+      const found: OurApp[] = [];
+      // PostgREST cuts what it answers at 1,000 rows: an app that is cut off would never be reconciled.
+      for (let page: OurApp[] = []; ; ) {
+        const { data, error, status } = await database
+          .from('tenant_apps')
+          .select('name, tenantId:tenant_id')
+          .in('status', ['ready', 'removing'])
+          .gt('name', found.at(-1)?.name ?? '')
+          .order('name')
+          .limit(appsPerPage);
+        if (error) throw new DatabaseError(error, status, 'tenant_apps');
+        page = z.array(ourApp).parse(data);
+        found.push(...page);
+        if (page.length < appsPerPage) return found;
+      }
     },
     /** This orchestrator is there. */
     register: (url: string, version: string) =>

@@ -91,6 +91,23 @@ describe('the edge', () => {
     });
   });
 
+  const route = { app: 'gr-acme-1', instance: 'd0served', epoch: 4 };
+
+  test('a browser comes back to its machine while the database is away, by the route in its reconnect token', async () => {
+    const { tokens, url } = await startEdge(new Error('away'));
+    const token = await tokens.mintReconnect({ ...ids, route }, 60_000);
+    const answer = await connect(`${url}/${sessionId}?token=${token}`);
+    expect(answer).toMatchObject({ status: 307, replay: expect.stringContaining('instance=d0served;') });
+    const state = /state=([\w.-]+)/.exec(answer.replay ?? '')?.[1] as string;
+    expect(JSON.parse(Buffer.from(state.split('.')[1] as string, 'base64url').toString())).toMatchObject({ epoch: 4 });
+  });
+
+  test('a database that answers outweighs the route in the token', async () => {
+    const { tokens, url } = await startEdge([makeRoute()]);
+    const token = await tokens.mintReconnect({ ...ids, route }, 60_000);
+    expect((await connect(`${url}/${sessionId}?token=${token}`)).replay).toContain(`instance=${flyId};`);
+  });
+
   const tokenless: Array<[string, string, (good: string, foreign: string) => string, number]> = [
     ['no token', sessionId, () => '', 4401],
     ['a token that is none', sessionId, () => '?token=nonsense', 4401],

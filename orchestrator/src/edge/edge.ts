@@ -27,6 +27,8 @@ import { answerPlain, chooseProtocol, isEdgeUpgrade, readEdgeRequest, replayHead
  *     that the close code says whether to come back, and closed. That the machine could not be reached is reported: it is
  *     evidence of its own. A browser could forge it, but only against its own session, and no more often than a session
  *     has attempts.
+ * G5  While the database does not answer, a reconnect token's own route counts: the browser of a live interview comes back
+ *     to its machine through any orchestrator. A machine that serves no more closes the socket, as it always does.
  */
 export interface Edge {
   /** For `http.createServer`: which upgrades to take (others are served as plain requests). */
@@ -58,6 +60,8 @@ type Answer =
 /** Upgrades of one session that may wait at once: a candidate has one browser, perhaps two tabs. */
 const waitersPerSession = 8;
 const closingMs = 2_000;
+/** G5: the database is given this long. */
+const databasePatienceMs = 2_000;
 const isId = (id: string): boolean => z.guid().safeParse(id).success;
 const refuse = (code: CloseCode, why: string): Answer => ({ kind: 'refuse', code, why });
 
@@ -106,6 +110,17 @@ export function createEdge({
     return { kind: 'replay', app: route.app, flyMachineId: route.flyMachineId, state };
   };
 
+  /** G5. */
+  const byToken = async (
+    claims: SessionClaims,
+    { app, instance, epoch }: NonNullable<SessionClaims['route']>,
+  ): Promise<Answer> => ({
+    kind: 'replay',
+    app,
+    flyMachineId: instance,
+    state: await tokens.mintReplay(claims, epoch),
+  });
+
   /** G4. */
   const afterFailure = async (sessionId: string, claims: SessionClaims, failed: string): Promise<Answer> => {
     const route = await readiness.resolve(sessionId);
@@ -118,10 +133,31 @@ export function createEdge({
       : refuse(closeCodes.notReady, 'the machine could not be reached');
   };
 
-  /** The route once the session is served. The arrival of a candidate who is waited for begins it. */
-  const served = async (sessionId: string, edgeRegion: string | undefined, signal: AbortSignal) => {
+  /** Undefined when the database does not say. */
+  const firstLook = async (sessionId: string, signal: AbortSignal): Promise<Route | undefined> => {
+    const look = new AbortController();
+    const patience = clock.setTimer(() => look.abort(), databasePatienceMs);
+    const tired = new Promise<undefined>((resolve) => {
+      look.signal.addEventListener('abort', () => resolve(undefined), { once: true });
+    });
+    const route = await Promise.race([readiness.wait(sessionId, 0, signal), tired]);
+    patience.cancel();
+    return route;
+  };
+
+  /**
+   * The route once the session is served. The arrival of a candidate who is waited for begins it.
+   * @param waits whether to go on when the database does not say.
+   */
+  const served = async (
+    sessionId: string,
+    edgeRegion: string | undefined,
+    signal: AbortSignal,
+    waits: boolean,
+  ): Promise<Route | undefined> => {
     const untilMs = clock.monotonicMs() + deadlines.edgeWaitMs;
-    const first = await readiness.wait(sessionId, 0, signal);
+    const first = await firstLook(sessionId, signal);
+    if (first === undefined && !waits) return undefined;
     if (first !== undefined && first.kind !== 'waiting') return first;
     if (first?.row.status === 'pending') await arrivals.arrive(sessionId, edgeRegion);
     return readiness.wait(sessionId, Math.max(0, untilMs - clock.monotonicMs()), signal);
@@ -151,10 +187,11 @@ export function createEdge({
     if (claims.session_id !== sessionId) return done(refuse(closeCodes.token, 'token of another session'));
     if (!origins.admitsSocket(claims.tenant_id, request.headers.origin))
       return done(refuse(closeCodes.token, 'an origin that is not allowed'));
-    const work = async () =>
-      replayFailed === undefined
-        ? answerOf(await served(sessionId, edgeRegion, signal), claims)
-        : afterFailure(sessionId, claims, replayFailed);
+    const work = async () => {
+      if (replayFailed !== undefined) return afterFailure(sessionId, claims, replayFailed);
+      const route = await served(sessionId, edgeRegion, signal, claims.route === undefined);
+      return route === undefined && claims.route ? byToken(claims, claims.route) : answerOf(route, claims);
+    };
     return done(await admitted(sessionId, work));
   };
 

@@ -35,6 +35,7 @@ function make(gets: Presence[]) {
         return { kind: 'done' };
       },
     },
+    brake: { admits: () => calls.push('brake') > 0 },
     clock,
     logger: silentLogger(),
     absenceGraceMs: 3_000,
@@ -93,13 +94,24 @@ test('the watch is given up after its time, and ends at once when it is stopped'
   await endings.stop();
 });
 
-test('a machine that was found missing is gone when two looks, a grace apart, say so', async () => {
-  const { clock, calls, endings } = make([destroyed, missing]);
+test('a machine that may be gone is recorded when Fly calls it destroyed twice, a grace apart, and the brake counts it', async () => {
+  const { clock, calls, endings } = make([destroyed, destroyed]);
   endings.confirm(leaving, 'worker_lost', 'worker_lost');
   await clock.advance(2_900);
   expect(calls).toEqual(['GET', 'absent']);
   await clock.advance(200);
-  expect(calls.slice(2)).toEqual(['GET', 'gone worker_lost', `told ${sessionId}`]);
+  expect(calls.slice(2)).toEqual(['GET', 'brake', 'gone worker_lost', `told ${sessionId}`]);
+});
+
+test.each([
+  ['at once', [missing, missing]],
+  ['after it was called destroyed', [destroyed, missing]],
+])('a 404 about a machine in use (%s) is noted and left to the reconciler', async (_when, gets) => {
+  const { clock, calls, endings } = make(gets);
+  endings.confirm(leaving, 'worker_lost', 'worker_lost');
+  await clock.advance(60_000);
+  expect(calls).toContain('absent');
+  expect(calls.join()).not.toContain('gone');
 });
 
 test('a machine that was only thought missing is left alone after one look', async () => {

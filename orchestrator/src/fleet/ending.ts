@@ -5,16 +5,19 @@ import { machineRanks } from '@greenroom/shared/session/states.ts';
 import type { MachineStore } from '../database/machine-store.ts';
 import type { FlyClient } from '../fly/client.ts';
 import { crashPoint } from '../runtime/crash-points.ts';
+import type { Brake } from './brake.ts';
 
 /**
  * The prompt way out: a machine that is known to be leaving is watched until Fly says that it is gone.
  *
  * E1  Gone means: Fly shows it as `destroyed`, after its worker said its last word or after our own DELETE; or two GETs
  *     answered 404, a grace apart. One 404 is never enough: Fly's reads may be behind.
- *     A machine that was only found missing (`confirm`) is gone when two GETs say so, of whatever kind.
+ *     A machine that is not known to leave (`confirm`) is gone when Fly shows it as `destroyed` twice, a grace apart, with no
+ *     sign of life between them. A 404 about it is only noted: the reconciler judges how much it counts (judge.ts, J5).
  * E2  The watch is only for promptness. When it runs out, or this process dies, the reconciler does the same.
  * E3  A DELETE is sent only after its row's transition to `destroying` has been committed.
  * E4  Every destruction logs its evidence, and so does every machine that is recorded as gone.
+ * E5  An end that nobody had decided before counts for the brake.
  */
 export interface LeavingMachine {
   machine_id: string;
@@ -25,7 +28,7 @@ export interface LeavingMachine {
 export interface Endings {
   /** Watches a machine that leaves by itself. */
   watch(machine: LeavingMachine, reason: MachineReason, sessionReason?: SessionReason): void;
-  /** A machine was found gone once: looks again after the grace, and records it when it is. */
+  /** A machine may be gone: looks twice, and records it when Fly says so both times. */
   confirm(machine: LeavingMachine, reason: MachineReason, sessionReason?: SessionReason): void;
   /** Destroys a machine (E3) and watches it. `evidence` says in words what we know that makes this right (E4). */
   destroy(machine: LeavingMachine, reason: MachineReason, evidence: string, sessionReason?: SessionReason): void;
@@ -35,6 +38,7 @@ export interface Endings {
 export interface EndingsDeps {
   machines: Pick<MachineStore, 'recordGone' | 'recordAbsent' | 'recordDestroying'>;
   fly: Pick<FlyClient, 'get' | 'destroy'>;
+  brake: Pick<Brake, 'admits'>;
   clock: Clock;
   logger: Logger;
   absenceGraceMs: number;
@@ -48,7 +52,7 @@ export interface EndingsDeps {
 const pollsMs = [40, 60, 100, 200, 250, 250, 300, 500, 1_000];
 
 export function createEndings(deps: EndingsDeps): Endings {
-  const { machines, fly, clock, logger, absenceGraceMs, watchMs, onGone } = deps;
+  const { machines, fly, brake, clock, logger, absenceGraceMs, watchMs, onGone } = deps;
   const watched = new Map<string, Promise<void>>();
   const stopping = new AbortController();
 
@@ -76,18 +80,16 @@ export function createEndings(deps: EndingsDeps): Endings {
     onGone(result.session_id ?? undefined);
   };
 
-  const look = async (machine: LeavingMachine): Promise<string | undefined> => {
-    const found = await fly.get(machine.app_name, machine.fly_machine_id);
-    return found.kind === 'gone' ? found.evidence : undefined;
-  };
-
   const confirmNow = async (machine: LeavingMachine, reason: MachineReason, sessionReason?: SessionReason) => {
-    const first = await look(machine);
-    if (first === undefined) return;
+    const first = await fly.get(machine.app_name, machine.fly_machine_id);
+    if (first.kind !== 'gone') return;
     await machines.recordAbsent(machine.machine_id);
+    if (first.evidence !== 'destroyed') return;
     await clock.sleep(absenceGraceMs, stopping.signal);
-    const second = await look(machine);
-    if (second !== undefined) await recordGone(machine, reason, sessionReason, `${first}, then ${second}`);
+    const second = await fly.get(machine.app_name, machine.fly_machine_id);
+    if (second.kind !== 'gone' || second.evidence !== 'destroyed') return;
+    brake.admits(0, 1); // E5
+    await recordGone(machine, reason, sessionReason, 'destroyed twice');
   };
 
   const follow = async (machine: LeavingMachine, reason: MachineReason, sessionReason?: SessionReason) => {

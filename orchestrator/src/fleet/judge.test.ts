@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { AliveRow } from '../database/rows.ts';
 import type { FlyMachine } from '../fly/classify.ts';
 import { flyId, makeAlive } from '../testing.ts';
-import { brakeLimit, type Court, judge, judgeFound, type Listed } from './judge.ts';
+import { type Court, judge, judgeAbsent, judgeFound, type Listed } from './judge.ts';
 
 const listed = (state = 'started', hostStatus = 'ok'): FlyMachine => ({
   id: flyId,
@@ -14,7 +14,7 @@ const listed = (state = 'started', hostStatus = 'ok'): FlyMachine => ({
   metadata: {},
 });
 
-const court: Court = { deadlines: d, leasesCount: true };
+const court: Court = { deadlines: d, leasesCount: true, hears: true };
 
 /** What is known of a machine, and what should be done about it. */
 const cases: Array<[string, Partial<AliveRow>, Listed, object]> = [
@@ -156,6 +156,74 @@ describe('a probe that finds the machine', () => {
   });
 });
 
-test('the brake allows five, or one in twenty', () => {
-  expect([0, 5, 100, 101, 1_000].map(brakeLimit)).toEqual([5, 5, 5, 5, 50]);
+describe('a machine that Fly does not find', () => {
+  const suspicion = { reason: 'worker_lost', sessionReason: 'worker_lost' } as const;
+  const missing = { absent_ms: d.absenceGraceMs };
+  const silent = { ...missing, lease_lapsed: true };
+  const booting = { state: 'created', epoch: null, session_rank: 30 } as const;
+  const standby = { ...booting, session_id: null, session_rank: null } as const;
+
+  test('is only noted the first time, whatever Fly says', () => {
+    expect(judgeAbsent(makeAlive(), 'destroyed', suspicion, court)).toMatchObject({ kind: 'noteAbsent' });
+    expect(judgeAbsent(makeAlive({ absent_ms: d.absenceGraceMs - 1 }), '404', suspicion, court)).toMatchObject({
+      kind: 'noteAbsent',
+    });
+  });
+
+  test('is gone when Fly calls it destroyed a grace later: certain, whatever the brake says', () => {
+    expect(judgeAbsent(makeAlive(missing), 'destroyed', suspicion, court)).toMatchObject({
+      kind: 'gone',
+      braked: false,
+    });
+  });
+
+  test('lives on while its worker is heard, however often Fly answers 404', () => {
+    expect(judgeAbsent(makeAlive({ absent_ms: 600_000 }), '404', suspicion, court)).toEqual({ kind: 'leave' });
+  });
+
+  test('is gone by a 404 when its worker is silent for a lease too, and the brake may hold that', () => {
+    expect(judgeAbsent(makeAlive(silent), '404', suspicion, court)).toMatchObject({ kind: 'gone', braked: true });
+    const deaf = { ...court, hears: false };
+    expect(judgeAbsent(makeAlive(silent), '404', suspicion, deaf)).toEqual({ kind: 'leave' });
+  });
+
+  test('while it boots, gets a second attempt beside it: a 404 right after a create is ordinary', () => {
+    expect(judgeAbsent(makeAlive({ ...booting, ...missing }), '404', suspicion, court)).toMatchObject({
+      kind: 'hedge',
+    });
+  });
+
+  test('standing by, is given up when the 404 has lasted as long as a boot may take', () => {
+    const bootMs = d.createMs + d.claimMs;
+    expect(judgeAbsent(makeAlive({ ...standby, absent_ms: bootMs - 1 }), '404', suspicion, court)).toEqual({
+      kind: 'leave',
+    });
+    expect(judgeAbsent(makeAlive({ ...standby, absent_ms: bootMs }), '404', suspicion, court)).toMatchObject({
+      kind: 'gone',
+      braked: true,
+    });
+  });
+
+  test.each(['draining', 'destroying'] as const)('and is %s anyway, is gone by a 404', (state) => {
+    expect(judgeAbsent(makeAlive({ state, ...missing }), '404', suspicion, court)).toMatchObject({
+      kind: 'gone',
+      braked: false,
+    });
+  });
+});
+
+describe('a machine that was made ahead', () => {
+  const standby = { state: 'created', epoch: null, session_id: null, session_rank: null } as const;
+  const assigned = { ...standby, session_id: makeAlive().session_id, session_rank: 30 } as const;
+
+  test.each(['created', 'stopped'])('rests in %s: left alone, in a pool and when a session has it', (state) => {
+    expect(judge(makeAlive(standby), listed(state), court)).toEqual({ kind: 'leave' });
+    expect(judge(makeAlive(assigned), listed(state), court)).toEqual({ kind: 'leave' });
+    expect(judgeFound(makeAlive(standby), listed(state), 'start_failed', court)).toEqual({ kind: 'leave' });
+  });
+
+  test('that failed is destroyed', () => {
+    expect(judge(makeAlive(standby), listed('failed'), court)).toMatchObject({ kind: 'probe' });
+    expect(judgeFound(makeAlive(standby), listed('failed'), 'start_failed', court)).toMatchObject({ kind: 'destroy' });
+  });
 });

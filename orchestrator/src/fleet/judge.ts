@@ -11,9 +11,12 @@ import type { FlyMachine } from '../fly/classify.ts';
  * J3  A lease is looked at only while leases may be judged at all (`leasesCount`, lease-watch.ts), and a host that is not ok
  *     is evidence only when Fly has said so for a grace and the worker's lease has lapsed too: a worker that is heard
  *     lives, whatever is said of its host.
- * J4  `braked` destructions count for the brake: those that a wrong view of the world could make us do to machines in
- *     use. Not counted are ends that were decided and committed before, machines that never served anybody, and hard
- *     deadlines, which are a promise.
+ * J4  `braked` ends are held by the brake (brake.ts): those that a wrong view of the world could make us inflict on machines
+ *     in use. Not held are ends that were decided and committed before, machines that never served anybody, hard deadlines,
+ *     which are a promise, and machines that Fly itself calls destroyed.
+ * J5  A 404 is weaker than a life sign: Fly has answered it about machines that ran. It ends a machine that has been claimed
+ *     only when its worker's lease has lapsed too, while workers could be heard; one that boots gets a second attempt
+ *     beside it and its full time; one that stands by is given up when the 404 has lasted as long as a boot may take.
  */
 export type Verdict =
   | { kind: 'leave' }
@@ -23,13 +26,30 @@ export type Verdict =
   | { kind: 'noteHost'; ok: boolean }
   /** Ask Fly: is it gone? */
   | { kind: 'probe'; reason: MachineReason; sessionReason: SessionReason; evidence: string }
-  | { kind: 'destroy'; reason: MachineReason; sessionReason: SessionReason; evidence: string; braked: boolean };
+  | Ended<'destroy'>
+  /** Fly has it no more: record it. */
+  | Ended<'gone'>
+  /** Fly did not find it. Note when that began, and look again. */
+  | { kind: 'noteAbsent'; evidence: Absence };
+
+interface Ended<Kind> {
+  kind: Kind;
+  reason: MachineReason;
+  sessionReason: SessionReason;
+  evidence: string;
+  braked: boolean;
+}
+
+/** How Fly says that a machine is not there. */
+export type Absence = 'destroyed' | '404' | 'not found by metadata';
 
 /** What judging needs beside the machine itself. */
 export interface Court {
   deadlines: Deadlines;
   /** J3. */
   leasesCount: boolean;
+  /** J5: heartbeats have been taken and stored for one full lease without a break. */
+  hears: boolean;
 }
 
 /** Fly's list of the machine's app: the machine in it, `missing` from it, or there was no good list. */
@@ -43,6 +63,8 @@ export const sessionReasonOf = (reason: string | null): SessionReason => {
 
 const leave: Verdict = { kind: 'leave' };
 const deadStates = new Set(['stopped', 'failed', 'destroyed', 'suspended', 'launch_failed']);
+/** A machine that was created and not started rests in either: flyctl waits for `stopped`, others have seen `created`. */
+const restingStates = new Set(['created', 'stopped']);
 
 const destroy = (reason: MachineReason, evidence: string, braked = false): Verdict => ({
   kind: 'destroy',
@@ -58,10 +80,14 @@ const probe = (reason: MachineReason, evidence: string): Verdict => ({
   evidence,
 });
 
-/** What about its listing is suspicious, if anything (J1). */
-function suspicion(listed: Listed): string | undefined {
+/**
+ * What about its listing is suspicious, if anything (J1).
+ * @param mayRest it need not have been started yet. Default false.
+ */
+function suspicion(listed: Listed, mayRest = false): string | undefined {
   if (listed === 'unknown') return undefined;
   if (listed === 'missing') return 'not in the list';
+  if (mayRest && restingStates.has(listed.state) && listed.hostStatus === 'ok') return undefined;
   if (deadStates.has(listed.state)) return `listed as ${listed.state}`;
   return listed.hostStatus === 'ok' ? undefined : `host is ${listed.hostStatus}`;
 }
@@ -70,7 +96,7 @@ const lapsed = (row: AliveRow, { leasesCount }: Court): boolean => leasesCount &
 
 /** A standby machine rests, for hours if need be; all that can be wrong with it is that it is not there any more. */
 function judgeStandby(listed: Listed): Verdict {
-  const why = suspicion(listed);
+  const why = suspicion(listed, true);
   return why === undefined ? leave : probe('start_failed', why);
 }
 
@@ -78,7 +104,7 @@ function judgeUnclaimed(row: AliveRow, listed: Listed, { deadlines: { createMs, 
   if (row.session_rank !== null && row.session_rank >= 70) return destroy('session_gone', 'its session is over');
   if (row.session_id === null && row.state === 'created') return judgeStandby(listed);
   if (row.state_ms > createMs + claimMs) return destroy('boot_timeout', `${row.state} for ${row.state_ms} ms`);
-  const why = row.fly_machine_id === null ? undefined : suspicion(listed);
+  const why = row.fly_machine_id === null ? undefined : suspicion(listed, row.state === 'created');
   if (why !== undefined) return probe('boot_timeout', why);
   const late = row.session_id !== null && row.state_ms > createMs;
   return late ? { kind: 'hedge', evidence: `${row.state} for ${row.state_ms} ms` } : leave;
@@ -108,8 +134,9 @@ export function judge(row: AliveRow, listed: Listed, court: Court): Verdict {
 
 /** What a probe's finding means for a machine that Fly still has. */
 export function judgeFound(row: AliveRow, machine: FlyMachine, reason: MachineReason, court: Court): Verdict {
-  // No policy restarts our machines: one that stands still is over.
-  if (deadStates.has(machine.state)) return destroy(reason, `Fly says ${machine.state}`);
+  const rests = row.state === 'created' && restingStates.has(machine.state);
+  // No policy restarts our machines: one that ran and stands still is over.
+  if (deadStates.has(machine.state) && !rests) return destroy(reason, `Fly says ${machine.state}`);
   if (machine.hostStatus === 'ok') return row.host_bad_ms === null ? leave : { kind: 'noteHost', ok: true };
   if (row.host_bad_ms === null) return { kind: 'noteHost', ok: false };
   if (row.host_bad_ms < court.deadlines.hostGraceMs || !lapsed(row, court)) return leave;
@@ -117,9 +144,32 @@ export function judgeFound(row: AliveRow, machine: FlyMachine, reason: MachineRe
   return destroy('host_lost', said, true);
 }
 
+/** Whether its end was decided before, whatever Fly says. */
+const isLeaving = ({ state }: AliveRow): boolean => state === 'draining' || state === 'destroying';
+
+/** J5: what follows when Fly has not found a machine, now and for at least a grace before. */
+function judgeMissing(row: AliveRow, said: string, reason: MachineReason, court: Court): Verdict {
+  const { createMs, claimMs } = court.deadlines;
+  const gone: Verdict = { ...destroy(reason, said, true), kind: 'gone' } as Verdict;
+  if (row.state === 'claimed') return court.hears && row.lease_lapsed === true ? gone : leave;
+  if (row.session_id !== null) return { kind: 'hedge', evidence: said };
+  return (row.absent_ms ?? 0) >= createMs + claimMs ? gone : leave;
+}
+
+/** What a probe's finding means for a machine that Fly did not find. `row.absent_ms` counts from the first time, without a life sign since. */
+export function judgeAbsent(
+  row: AliveRow,
+  evidence: Absence,
+  { reason, sessionReason }: { reason: MachineReason; sessionReason: SessionReason },
+  court: Court,
+): Verdict {
+  if (row.absent_ms === null || row.absent_ms < court.deadlines.absenceGraceMs) return { kind: 'noteAbsent', evidence };
+  const said = `${evidence} for ${row.absent_ms} ms, last heard ${row.last_heartbeat_at ?? 'never'}`;
+  if (evidence === 'destroyed' || isLeaving(row))
+    return { kind: 'gone', reason, sessionReason, evidence: said, braked: false };
+  return judgeMissing(row, said, reason, court);
+}
+
 /** Ends after which the session goes on with another machine, and is not simply over. */
 export const isReplaced = (reason: MachineReason): boolean =>
   ['worker_exited', 'worker_lost', 'boot_timeout', 'host_lost'].includes(reason);
-
-/** Most machines that one tick may destroy of those that count (J3). */
-export const brakeLimit = (machines: number): number => Math.max(5, Math.floor(machines * 0.05));

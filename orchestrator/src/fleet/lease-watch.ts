@@ -15,13 +15,16 @@ export interface LeaseWatch {
   able(): void;
   /** It did not: the time begins anew. */
   unable(): void;
-  /** @param lapsed of every serving machine, whether its lease has lapsed. */
+  /** L1. */
+  hears(): boolean;
+  /** L1, L2. @param lapsed of every serving machine, whether its lease has lapsed. */
   mayJudge(lapsed: readonly boolean[]): boolean;
 }
 
 export function createLeaseWatch({ clock, leaseMs }: { clock: Clock; leaseMs: number }): LeaseWatch {
   let sinceMs: number | undefined;
   let lastMs = 0;
+  const hears = (): boolean => sinceMs !== undefined && clock.monotonicMs() - sinceMs >= leaseMs;
   return {
     able: () => {
       const nowMs = clock.monotonicMs();
@@ -32,9 +35,7 @@ export function createLeaseWatch({ clock, leaseMs }: { clock: Clock; leaseMs: nu
     unable: () => {
       sinceMs = undefined;
     },
-    mayJudge: (lapsed) => {
-      if (sinceMs === undefined || clock.monotonicMs() - sinceMs < leaseMs) return false; // L1
-      return lapsed.length < 2 || lapsed.includes(false); // L2
-    },
+    hears, // L1
+    mayJudge: (lapsed) => hears() && (lapsed.length < 2 || lapsed.includes(false)), // L2
   };
 }

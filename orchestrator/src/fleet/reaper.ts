@@ -1,4 +1,3 @@
-import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { MachineReason } from '@greenroom/shared/session/reasons.ts';
 import { machineRanks } from '@greenroom/shared/session/states.ts';
@@ -9,21 +8,24 @@ import type { FlyClient } from '../fly/client.ts';
 import { nextRegion } from '../regions/placement.ts';
 import { crashPoint } from '../runtime/crash-points.ts';
 import type { LeavingMachine } from './ending.ts';
-import { type Court, isReplaced, judgeFound, type Verdict } from './judge.ts';
+import { type Absence, type Court, isReplaced, judgeAbsent, judgeFound, type Verdict } from './judge.ts';
 
 /**
  * Carries out what was judged about one machine.
  *
  * R1  A DELETE only after the committed transition of its row to `destroying`.
- * R2  Absence is two findings a grace apart; the first is written on the row, so that any orchestrator may make the second.
+ * R2  Absence is two findings a grace apart with no sign of life between them (judge.ts, J5); the first is written on the
+ *     row, where a heartbeat wipes it out, so that any orchestrator may make the second.
  * R3  Every end logs its evidence.
  * R4  A machine is destroyed as it was judged: at the same epoch, and while we are still on the duty under which we judged.
  * R5  One that fails before its claim is replaced in the next region; one that is lost in the interview, where it was.
  */
 export interface Reaper {
-  /** Asks Fly whether it is gone, and records it when it is. Answers what else should be done. */
-  probe(row: AliveRow, suspicion: Suspicion, court: Court, duty?: Duty): Promise<Verdict>;
-  destroy(row: AliveRow, verdict: Extract<Verdict, { kind: 'destroy' }>, duty?: Duty): Promise<void>;
+  /** Asks Fly about it, and notes what it finds. Answers what should be done. */
+  probe(row: AliveRow, suspicion: Suspicion, court: Court): Promise<Verdict>;
+  /** Fly has it no more: its session goes on with another machine, or ends. */
+  recordGone(row: AliveRow, verdict: Extract<Verdict, { kind: 'gone' }>, duty?: Duty): Promise<void>;
+  destroy(row: AliveRow, verdict: Extract<Verdict, { kind: 'destroy' }>, court: Court, duty?: Duty): Promise<void>;
   /** A second attempt beside a machine that is late. */
   hedge(row: AliveRow, evidence: string, duty?: Duty): Promise<void>;
   noteHost(row: AliveRow, ok: boolean): Promise<void>;
@@ -36,17 +38,15 @@ type Suspicion = Pick<Extract<Verdict, { kind: 'probe' }>, 'reason' | 'sessionRe
 export interface ReaperDeps {
   machines: Pick<MachineStore, 'recordGone' | 'recordAbsent' | 'recordDestroying' | 'hedge' | 'recordHost' | 'intent'>;
   fly: Pick<FlyClient, 'get' | 'destroy' | 'findByMetadata'>;
-  clock: Clock;
   logger: Logger;
-  absenceGraceMs: number;
-  /** A machine was found absent for the first time: look again after the grace. */
+  /** Fly calls a machine destroyed for the first time: look again after the grace. */
   onAbsent: (machine: LeavingMachine, suspicion: Suspicion) => void;
   onGone: (sessionId: string | undefined) => void;
 }
 
-type Finding = { kind: 'there'; machine: FlyMachine } | { kind: 'absent'; evidence: string } | { kind: 'unclear' };
+type Finding = { kind: 'there'; machine: FlyMachine } | { kind: 'absent'; evidence: Absence } | { kind: 'unclear' };
 
-export function createReaper({ machines, fly, logger, absenceGraceMs, onAbsent, onGone }: ReaperDeps): Reaper {
+export function createReaper({ machines, fly, logger, onAbsent, onGone }: ReaperDeps): Reaper {
   /** A machine whose id we never learnt is looked for by its metadata. */
   const find = async (row: AliveRow): Promise<Finding> => {
     if (row.fly_machine_id === null) {
@@ -77,32 +77,32 @@ export function createReaper({ machines, fly, logger, absenceGraceMs, onAbsent, 
     return nextRegion(wanted, intent.tried_regions, intent.allowed_regions);
   };
 
-  /** R2. */
-  const noteAbsence = async (row: AliveRow, evidence: string, suspicion: Suspicion, duty: Duty | undefined) => {
-    if (row.absent_ms === null || row.absent_ms < absenceGraceMs) {
-      await machines.recordAbsent(row.machine_id);
-      crashPoint('absence.noted');
-      const { machine_id, app_name, fly_machine_id } = row;
-      if (fly_machine_id !== null) onAbsent({ machine_id, app_name, fly_machine_id }, suspicion);
-      return;
-    }
-    const region = isReplaced(suspicion.reason) ? await regionAfter(row) : undefined;
+  /** R2. What Fly calls destroyed is looked at again right after the grace; a 404 is in no hurry. */
+  const noteAbsence = async (row: AliveRow, evidence: Absence, suspicion: Suspicion) => {
+    await machines.recordAbsent(row.machine_id);
+    crashPoint('absence.noted');
+    const { machine_id, app_name, fly_machine_id } = row;
+    if (fly_machine_id !== null && evidence === 'destroyed')
+      onAbsent({ machine_id, app_name, fly_machine_id }, suspicion);
+  };
+
+  const recordGone: Reaper['recordGone'] = async (row, { reason, sessionReason, evidence }, duty) => {
+    const region = isReplaced(reason) ? await regionAfter(row) : undefined;
     crashPoint('absence.certain');
-    const result = await machines.recordGone(row.machine_id, suspicion.reason, suspicion.sessionReason, {
-      duty,
-      region,
-    });
+    const result = await machines.recordGone(row.machine_id, reason, sessionReason, { duty, region });
     crashPoint('absence.recorded');
-    const { reason, sessionReason: session_reason } = suspicion;
     const lastSeen = { last_seen: row.last_heartbeat_at };
-    logger.info({ ...idsOf(row), reason, session_reason, evidence, ...lastSeen }, 'machine gone'); // R3
+    logger.info({ ...idsOf(row), reason, session_reason: sessionReason, evidence, ...lastSeen }, 'machine gone'); // R3
     onGone(result.session_id ?? undefined);
   };
 
-  const probe: Reaper['probe'] = async (row, suspicion, court, duty) => {
+  const probe: Reaper['probe'] = async (row, suspicion, court) => {
     const finding = await find(row);
-    if (finding.kind === 'absent') await noteAbsence(row, finding.evidence, suspicion, duty);
-    return finding.kind === 'there' ? judgeFound(row, finding.machine, suspicion.reason, court) : { kind: 'leave' };
+    if (finding.kind === 'unclear') return { kind: 'leave' };
+    if (finding.kind === 'there') return judgeFound(row, finding.machine, suspicion.reason, court);
+    const verdict = judgeAbsent(row, finding.evidence, suspicion, court);
+    if (verdict.kind === 'noteAbsent') await noteAbsence(row, finding.evidence, suspicion);
+    return verdict;
   };
 
   /** R1, R4. False when it must not be destroyed after all. */
@@ -114,11 +114,16 @@ export function createReaper({ machines, fly, logger, absenceGraceMs, onAbsent, 
     return state !== null && machineRanks[state] === machineRanks.destroying;
   };
 
-  const destroy: Reaper['destroy'] = async (row, { reason, sessionReason, evidence }, duty) => {
+  const destroy: Reaper['destroy'] = async (row, { reason, sessionReason, evidence }, court, duty) => {
     if (!(await commit(row, reason, duty))) return;
     crashPoint('reap.committed');
     const finding = await find(row);
-    if (finding.kind === 'absent') return noteAbsence(row, finding.evidence, { reason, sessionReason }, duty);
+    if (finding.kind === 'absent') {
+      const gone = judgeAbsent({ ...row, state: 'destroying' }, finding.evidence, { reason, sessionReason }, court);
+      if (gone.kind === 'gone') return recordGone(row, gone, duty);
+      await noteAbsence(row, finding.evidence, { reason, sessionReason });
+    }
+    // Asked even of a machine that a GET did not find: if that was wrong, this pays for it.
     const id = finding.kind === 'there' ? finding.machine.id : row.fly_machine_id;
     if (id === null) return;
     const { kind } = await fly.destroy(row.app_name, id);
@@ -129,6 +134,7 @@ export function createReaper({ machines, fly, logger, absenceGraceMs, onAbsent, 
 
   return {
     probe,
+    recordGone,
     destroy,
     hedge: async (row, evidence, duty) => {
       const region = await regionAfter(row);

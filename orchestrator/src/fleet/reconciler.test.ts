@@ -2,12 +2,13 @@ import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
 import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import { defaultDeadlines } from '@greenroom/shared/session/deadlines.ts';
 import { describe, expect, test } from 'vitest';
-import type { DestroyingOptions, Duty } from '../database/machine-store.ts';
+import type { DestroyingOptions, Duty, OurApp } from '../database/machine-store.ts';
 import type { AliveRow } from '../database/rows.ts';
 import type { FlyMachine, Presence } from '../fly/classify.ts';
 import type { ListOutcome } from '../fly/client.ts';
 import { flyId, machineId, makeAlive, makeIntent, sessionId } from '../testing.ts';
-import { dutyOfApp } from './duties.ts';
+import { createBrake } from './brake.ts';
+import { dutyNames, dutyOfApp } from './duties.ts';
 import { createReaper } from './reaper.ts';
 import { createReconciler } from './reconciler.ts';
 
@@ -29,6 +30,9 @@ interface World {
   stale?: boolean;
   /** The duties that are held. */
   duties?: Duty[];
+  apps?: OurApp[];
+  /** Apps whose list never comes. */
+  hanging?: (app: string) => boolean;
 }
 
 const mine: Duty = { name: dutyOfApp('gr-acme-1'), fence: 7 };
@@ -38,7 +42,7 @@ function make(world: World) {
   const calls: string[] = [];
   const clock = createFakeClock();
   const machines = {
-    apps: async () => ['gr-acme-1'],
+    apps: async () => world.apps ?? [{ name: 'gr-acme-1', tenantId: 'acme' }],
     alive: async () => {
       calls.push('rows');
       return rows;
@@ -57,8 +61,9 @@ function make(world: World) {
     intent: async () => makeIntent(),
   };
   const fly = {
-    list: async () => {
+    list: async (app: string) => {
       calls.push('list');
+      if (world.hanging?.(app)) await new Promise(() => undefined);
       return list;
     },
     get: async (): Promise<Presence> => get ?? { kind: 'there', machine: flyMachine() },
@@ -71,21 +76,23 @@ function make(world: World) {
   const shared = { machines, fly, logger: silentLogger(), deadlines: defaultDeadlines };
   const reaper = createReaper({
     ...shared,
-    clock,
-    absenceGraceMs: 3_000,
     onAbsent: ({ fly_machine_id }) => void calls.push(`look again at ${fly_machine_id}`),
     onGone: () => undefined,
   });
   const reconciler = createReconciler({
     ...{ ...shared, reaper, clock, deploymentId: 'ours' },
     duties: { held: () => duties },
-    leases: { mayJudge: () => true },
+    leases: { mayJudge: () => true, hears: () => true },
+    brake: createBrake({ clock, windowMs: defaultDeadlines.reconcileTickMs, logger: silentLogger() }),
   });
   return {
     clock,
     duties,
+    calls,
+    reconciler,
     tick: async () => {
       await reconciler.tick();
+      await reconciler.idle();
       return calls;
     },
   };
@@ -106,17 +113,64 @@ describe('a tick', () => {
 
   test('a machine that a GET misses once is only noted; the session lives', async () => {
     const calls = await make({ list: { kind: 'listed', machines: [] }, get: { kind: 'gone', evidence: '404' } }).tick();
-    expect(calls).toEqual(['list', 'rows', 'absent', `look again at ${flyId}`]);
+    expect(calls).toEqual(['list', 'rows', 'absent']);
   });
 
-  test('a machine that is missed again a grace later is gone, and its session ends with the reason', async () => {
+  const empty: ListOutcome = { kind: 'listed', machines: [] };
+  const notFound: Presence = { kind: 'gone', evidence: '404' };
+  const destroyed: Presence = { kind: 'gone', evidence: 'destroyed' };
+
+  test('a machine that Fly calls destroyed is looked at again right after the grace, and then its session ends', async () => {
+    expect(await make({ list: empty, get: destroyed }).tick()).toEqual([
+      'list',
+      'rows',
+      'absent',
+      `look again at ${flyId}`,
+    ]);
     const rows = [makeAlive({ absent_ms: 3_500 })];
-    const calls = await make({
-      list: { kind: 'listed', machines: [] },
-      rows,
-      get: { kind: 'gone', evidence: '404' },
-    }).tick();
-    expect(calls).toEqual(['list', 'rows', 'gone worker_lost worker_lost']);
+    expect(await make({ list: empty, rows, get: destroyed }).tick()).toEqual([
+      'list',
+      'rows',
+      'gone worker_lost worker_lost',
+    ]);
+  });
+
+  test('a machine whose worker is heard outlives any number of 404s', async () => {
+    const rows = [makeAlive({ absent_ms: 25_000 })];
+    expect(await make({ list: empty, rows, get: notFound }).tick()).toEqual(['list', 'rows']);
+  });
+
+  test('404s about six silent machines: the brake holds, no session ends; about five, they are gone', async () => {
+    const rows = (count: number) =>
+      Array.from({ length: count }, () => makeAlive({ absent_ms: 25_000, lease_lapsed: true }));
+    expect(await make({ list: empty, rows: rows(6), get: notFound }).tick()).toEqual(['list', 'rows']);
+    const calls = await make({ list: empty, rows: rows(5), get: notFound }).tick();
+    expect(calls.filter((call) => call.startsWith('gone'))).toHaveLength(5);
+  });
+
+  test('a machine that is to be destroyed is asked to be, even when a GET does not find it', async () => {
+    const rows = [makeAlive({ past_deadline: true })];
+    expect(await make({ rows, get: notFound }).tick()).toEqual([
+      ...['list', 'rows', 'destroying hard_deadline fence 7', 'absent', `DELETE ${flyId}`],
+    ]);
+  });
+
+  test("apps of one tenant that hang delay no other tenant's round, nor the next tick", async () => {
+    const hung = Array.from({ length: 100 }, (_, n) => ({ name: `gr-hung-${n}`, tenantId: 'hung' }));
+    const world = make({
+      apps: [...hung, { name: 'gr-acme-1', tenantId: 'acme' }],
+      hanging: (app) => app.startsWith('gr-hung'),
+      rows: [makeAlive({ past_deadline: true })],
+      duties: dutyNames.filter((name) => name !== 'housekeeping').map((name) => ({ name, fence: 7 })),
+    });
+    await world.reconciler.tick();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(world.calls.filter((call) => call === 'list')).toHaveLength(5);
+    expect(world.calls.at(-1)).toBe(`DELETE ${flyId}`);
+    await world.clock.advance(defaultDeadlines.reconcileTickMs);
+    await world.reconciler.tick();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(world.calls.filter((call) => call.startsWith('DELETE'))).toHaveLength(2);
   });
 
   test('an unclear GET says nothing', async () => {

@@ -2,12 +2,15 @@ import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { Deadlines } from '@greenroom/shared/session/deadlines.ts';
 import PQueue from 'p-queue';
-import type { Duty, MachineStore } from '../database/machine-store.ts';
+import { createBatcher } from '../database/batch.ts';
+import type { Duty, MachineStore, OurApp } from '../database/machine-store.ts';
 import type { AliveRow } from '../database/rows.ts';
 import type { FlyMachine } from '../fly/classify.ts';
 import type { FlyClient } from '../fly/client.ts';
+import type { Brake } from './brake.ts';
 import { type Duties, dutyOfApp } from './duties.ts';
-import { brakeLimit, type Court, judge, type Listed, type Verdict } from './judge.ts';
+import { type Court, judge, type Listed, type Verdict } from './judge.ts';
+import { createLanes } from './lanes.ts';
 import type { LeaseWatch } from './lease-watch.ts';
 import type { Reaper } from './reaper.ts';
 
@@ -20,11 +23,15 @@ import type { Reaper } from './reaper.ts';
  * K3  Only machines whose metadata names this deployment are ours; others are never touched.
  * K4  Each app belongs to a duty (duties.ts), and whoever holds the duty reconciles it: at once when it was just taken, then
  *     every tick. What is found there is written with the duty's fence.
- * K5  If one tick would destroy more than the brake allows, it destroys none of those and raises an alarm.
+ * K5  If one tick would end more than the brake allows, it ends none of those (brake.ts).
+ * K6  Each app has its own round, and no tick waits for one: an app whose requests hang is left out until its round has
+ *     ended, and the rounds of one tenant take only some of the places (lanes.ts).
  */
 export interface Reconciler {
-  /** Reconciles the apps of those duties of ours that are due. */
+  /** Begins the rounds of the apps of those duties of ours that are due. Does not wait for them (K6). */
   tick(): Promise<void>;
+  /** Resolves when no round is under way. */
+  idle(): Promise<void>;
 }
 
 export interface ReconcilerDeps {
@@ -32,40 +39,47 @@ export interface ReconcilerDeps {
   fly: Pick<FlyClient, 'list'>;
   reaper: Reaper;
   duties: Pick<Duties, 'held'>;
-  leases: Pick<LeaseWatch, 'mayJudge'>;
+  leases: Pick<LeaseWatch, 'mayJudge' | 'hears'>;
+  brake: Brake;
   clock: Pick<Clock, 'monotonicMs'>;
   deploymentId: string;
   deadlines: Deadlines;
   logger: Logger;
 }
 
-interface AppList {
-  app: string;
-  /** Undefined when the list failed (K2). */
-  machines: FlyMachine[] | undefined;
-}
-
 type Task = () => Promise<void>;
 interface Plan {
   tasks: Task[];
+  /** What the brake may hold. */
   braked: Task[];
+  /** Ends of machines in use that happen anyway. */
+  certain: number;
 }
-/** What one tick is about. */
+/** What one round, of one app, is about. */
 interface Round {
-  lists: AppList[];
+  app: string;
+  duty: Duty;
+  /** Undefined when the list failed (K2). */
+  listed: FlyMachine[] | undefined;
   rows: AliveRow[];
   court: Court;
-  dutyOf(app: string): Duty | undefined;
 }
 
+/** K6: rounds under way at once, of all tenants and of one. */
+const rounds = { total: 64, perLane: 4 };
+/** Requests about machines of one app at once. */
 const requestsAtOnce = 8;
 const leavingStates = new Set(['destroyed', 'destroying']);
 
 export function createReconciler(deps: ReconcilerDeps): Reconciler {
-  const { machines, fly, reaper, duties, leases, clock, deploymentId, deadlines, logger } = deps;
+  const { machines, fly, reaper, duties, leases, brake, clock, deploymentId, deadlines, logger } = deps;
+  const lanes = createLanes(rounds);
+  const underWay = new Set<string>();
   /** When each duty was last reconciled, by name and fence: one that comes back to us is as new. */
   const doneMs = new Map<string, number>();
   const keyOf = ({ name, fence }: Duty) => `${name} ${fence}`;
+  /** By app, as of its last round: the machines that serve, and whether the lease of each has lapsed. */
+  const known = new Map<string, { machines: number; lapsed: boolean[] }>();
 
   /** K4. */
   const takeDue = (): Duty[] => {
@@ -78,44 +92,15 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     return due;
   };
 
-  const listApps = async (apps: string[]): Promise<AppList[]> => {
-    const queue = new PQueue({ concurrency: requestsAtOnce });
-    const list = async (app: string): Promise<AppList> => {
-      const outcome = await fly.list(app);
-      return { app, machines: outcome.kind === 'listed' ? outcome.machines : undefined };
-    };
-    return Promise.all(apps.map((app) => queue.add(() => list(app))));
-  };
-
-  const listedOf = (row: AliveRow, lists: Map<string, AppList>, byId: Map<string, FlyMachine>): Listed => {
-    if (!lists.get(row.app_name)?.machines) return 'unknown';
-    return (row.fly_machine_id === null ? undefined : byId.get(row.fly_machine_id)) ?? 'missing';
-  };
-
-  const carryOut = (row: AliveRow, verdict: Verdict, plan: Plan, duty: Duty | undefined): void => {
-    if (verdict.kind === 'destroy')
-      (verdict.braked ? plan.braked : plan.tasks).push(() => reaper.destroy(row, verdict, duty));
-    if (verdict.kind === 'hedge') plan.tasks.push(() => reaper.hedge(row, verdict.evidence, duty));
-    if (verdict.kind === 'noteHost') plan.tasks.push(() => reaper.noteHost(row, verdict.ok));
-  };
-
-  /** Probes come first: what they find decides what is destroyed. */
-  const planRow = async (row: AliveRow, verdict: Verdict, plan: Plan, { court, dutyOf }: Round): Promise<void> => {
-    const duty = dutyOf(row.app_name);
-    const found = verdict.kind === 'probe' ? await reaper.probe(row, verdict, court, duty) : verdict;
-    carryOut(row, found, plan, duty);
-  };
-
-  const planOrphans = ({ lists, rows, dutyOf }: Round, plan: Plan): void => {
-    const wanted = new Set(rows.map((row) => row.machine_id));
-    for (const { app, machines: listed = [] } of lists) {
-      for (const machine of listed) {
-        const ours = machine.metadata.deployment_id === deploymentId; // K3
-        if (!ours || leavingStates.has(machine.state) || wanted.has(machine.metadata.machine_id ?? '')) continue;
-        plan.braked.push(() => reaper.destroyOrphan(app, machine, dutyOf(app)));
-      }
-    }
-  };
+  /** Lists that came together are compared with rows that are read together. */
+  const aliveOf = createBatcher<string, AliveRow[]>({
+    maxBatch: 200,
+    run: async (apps) => {
+      const rows = await machines.alive(apps);
+      const byApp = Map.groupBy(rows, (row) => row.app_name);
+      return apps.map((app) => byApp.get(app) ?? []);
+    },
+  });
 
   const runAll = async (tasks: Task[]): Promise<void> => {
     const queue = new PQueue({ concurrency: requestsAtOnce });
@@ -124,40 +109,84 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     await queue.addAll(tasks.map(guarded));
   };
 
+  const carryOut = (row: AliveRow, verdict: Verdict, plan: Plan, { court, duty }: Round): void => {
+    if (verdict.kind === 'destroy')
+      (verdict.braked ? plan.braked : plan.tasks).push(() => reaper.destroy(row, verdict, court, duty));
+    if (verdict.kind === 'gone') {
+      (verdict.braked ? plan.braked : plan.tasks).push(() => reaper.recordGone(row, verdict, duty));
+      if (!verdict.braked && row.state === 'claimed') plan.certain += 1;
+    }
+    if (verdict.kind === 'hedge') plan.tasks.push(() => reaper.hedge(row, verdict.evidence, duty));
+    if (verdict.kind === 'noteHost') plan.tasks.push(() => reaper.noteHost(row, verdict.ok));
+  };
+
+  /** Probes come first: what they find decides what is ended. */
+  const planRow = async (row: AliveRow, listed: Listed, plan: Plan, round: Round): Promise<void> => {
+    const verdict = judge(row, listed, round.court);
+    carryOut(row, verdict.kind === 'probe' ? await reaper.probe(row, verdict, round.court) : verdict, plan, round);
+  };
+
+  const planOrphans = ({ app, listed = [], rows, duty }: Round, plan: Plan): void => {
+    const wanted = new Set(rows.map((row) => row.machine_id));
+    for (const machine of listed) {
+      const ours = machine.metadata.deployment_id === deploymentId; // K3
+      if (!ours || leavingStates.has(machine.state) || wanted.has(machine.metadata.machine_id ?? '')) continue;
+      plan.braked.push(() => reaper.destroyOrphan(app, machine, duty));
+    }
+  };
+
   const makePlan = async (round: Round): Promise<Plan> => {
-    const { lists, rows, court } = round;
-    const plan: Plan = { tasks: [], braked: [] };
-    const byApp = new Map(lists.map((list) => [list.app, list]));
-    const byId = new Map(lists.flatMap((list) => list.machines ?? []).map((machine) => [machine.id, machine]));
-    await runAll(rows.map((row) => () => planRow(row, judge(row, listedOf(row, byApp, byId), court), plan, round)));
+    const { listed, rows } = round;
+    const plan: Plan = { tasks: [], braked: [], certain: 0 };
+    const byId = new Map((listed ?? []).map((machine) => [machine.id, machine]));
+    const listedOf = (row: AliveRow): Listed => {
+      if (listed === undefined) return 'unknown';
+      return (row.fly_machine_id === null ? undefined : byId.get(row.fly_machine_id)) ?? 'missing';
+    };
+    await runAll(rows.map((row) => () => planRow(row, listedOf(row), plan, round)));
     planOrphans(round, plan);
     return plan;
   };
 
-  const courtOf = (rows: AliveRow[]): Court => {
+  /** Leases are judged in view of those of all apps: silence everywhere is our own. */
+  const courtAfter = (app: string, rows: AliveRow[]): Court => {
     const lapsed = rows.filter((row) => row.state === 'claimed').map((row) => row.lease_lapsed === true);
-    return { deadlines, leasesCount: leases.mayJudge(lapsed) };
+    known.set(app, { machines: rows.length, lapsed });
+    const all = [...known.values()];
+    brake.know(all.reduce((sum, { machines: count }) => sum + count, 0));
+    return { deadlines, leasesCount: leases.mayJudge(all.flatMap((one) => one.lapsed)), hears: leases.hears() };
   };
 
-  const reconcile = async (due: Duty[]): Promise<void> => {
-    const dutyOf = (app: string) => due.find(({ name }) => name === dutyOfApp(app));
-    const apps = (await machines.apps()).filter((app) => dutyOf(app) !== undefined);
-    if (apps.length === 0) return;
-    const lists = await listApps(apps); // K1
-    const rows = await machines.alive(apps);
-    const plan = await makePlan({ lists, rows, court: courtOf(rows), dutyOf });
-    const limit = brakeLimit(rows.length);
-    if (plan.braked.length > limit) {
-      logger.error({ count: plan.braked.length, ceiling: limit }, 'the destruction brake holds: an operator must look'); // K5
-      plan.braked = [];
-    }
-    await runAll([...plan.tasks, ...plan.braked]);
+  const reconcile = async (app: string, duty: Duty): Promise<void> => {
+    const outcome = await fly.list(app); // K1
+    const rows = await aliveOf(app);
+    const listed = outcome.kind === 'listed' ? outcome.machines : undefined;
+    const plan = await makePlan({ app, duty, listed, rows, court: courtAfter(app, rows) });
+    const admitted = brake.admits(plan.braked.length, plan.certain) ? plan.braked : []; // K5
+    await runAll([...plan.tasks, ...admitted]);
+  };
+
+  const begin = ({ name: app, tenantId }: OurApp, duty: Duty): void => {
+    if (underWay.has(app)) return;
+    underWay.add(app);
+    lanes
+      .add(tenantId, () => reconcile(app, duty))
+      .catch((error: unknown) => logger.warn({ app_name: app, error }, 'an app could not be reconciled'))
+      .finally(() => underWay.delete(app));
   };
 
   return {
     tick: async () => {
       const due = takeDue();
-      if (due.length > 0) await reconcile(due);
+      if (due.length === 0) return;
+      const apps = await machines.apps();
+      const held = new Set(duties.held('reconcile').map(({ name }) => name));
+      for (const app of known.keys()) if (!held.has(dutyOfApp(app))) known.delete(app);
+      for (const app of apps) {
+        const duty = due.find(({ name }) => name === dutyOfApp(app.name));
+        if (duty !== undefined) begin(app, duty);
+      }
     },
+    idle: lanes.idle,
   };
 }

@@ -3,6 +3,7 @@ import type { Deadlines } from '@greenroom/shared/session/deadlines.ts';
 import type { MachineStore } from '../database/machine-store.ts';
 import type { RouteRow } from '../database/rows.ts';
 import { crashPoint } from '../runtime/crash-points.ts';
+import type { Brake } from './brake.ts';
 import type { Endings } from './ending.ts';
 
 /**
@@ -11,19 +12,22 @@ import type { Endings } from './ending.ts';
  * U1  Once is a reason to ask Fly whether the machine is still there, at once: mostly it is not, and that is evidence.
  * U2  Twice, a while apart, is evidence by itself: a machine to which no browser can be connected is of no use, whatever
  *     it says of itself. It is given up, and its session gets the next attempt.
+ * U3  That counts for the brake, and while the brake holds nothing is given up: when many machines cannot be reached at once
+ *     it is more likely the proxy that is ill.
  */
 export interface UnreachableDeps {
   machines: Pick<MachineStore, 'recordUnreachable'>;
   endings: Pick<Endings, 'confirm' | 'destroy'>;
+  brake: Pick<Brake, 'admits' | 'holds'>;
   deadlines: Pick<Deadlines, 'unreachableGapMs' | 'unreachableWindowMs'>;
   logger: Logger;
   onChange: (sessionId: string) => void;
 }
 
 /** @returns what the edge reports to; true when the machine is being replaced. */
-export function createUnreachable({ machines, endings, deadlines, logger, onChange }: UnreachableDeps) {
+export function createUnreachable({ machines, endings, brake, deadlines, logger, onChange }: UnreachableDeps) {
   return async (row: RouteRow): Promise<boolean> => {
-    if (row.machine_id === null) return false;
+    if (row.machine_id === null || brake.holds) return false; // U3
     const { unreachableGapMs, unreachableWindowMs } = deadlines;
     const { kind, app_name, fly_machine_id } = await machines.recordUnreachable(
       row.machine_id,
@@ -38,7 +42,10 @@ export function createUnreachable({ machines, endings, deadlines, logger, onChan
     const machine = { machine_id: row.machine_id, app_name, fly_machine_id };
     if (kind === 'noted')
       endings.confirm(machine, 'worker_lost', 'worker_lost'); // U1
-    else endings.destroy(machine, 'unreachable', 'two replays failed, a while apart', 'worker_lost'); // U2
+    else {
+      brake.admits(0, 1);
+      endings.destroy(machine, 'unreachable', 'two replays failed, a while apart', 'worker_lost'); // U2
+    }
     onChange(row.session_id);
     return kind === 'replaced';
   };

@@ -12,7 +12,7 @@ export type SessionClaims = z.output<typeof sessionClaims>;
 export interface BrowserTokens {
   /** For the first connection. Lives `joinTokenMs`. */
   mintJoin(session: SessionClaims): Promise<string>;
-  /** For later connections. Lives as long as the session can. @param maxDurationMs of the session. */
+  /** For later connections; names the route. Lives as long as the session can. @param maxDurationMs of the session. */
   mintReconnect(session: SessionClaims, maxDurationMs: number): Promise<string>;
   /** `transcript:append`, for late uploads. Outlives the session by `transcriptTokenMs`. @param maxDurationMs of the session. */
   mintTranscript(session: SessionClaims, maxDurationMs: number): Promise<string>;
@@ -41,7 +41,11 @@ export function createBrowserTokens({ keys, issuer, clock, deadlines }: BrowserT
     issuer,
     mintJoin: (session) => mint(named(session), audiences.join, deadlines.joinTokenMs),
     mintReconnect: (session, maxDurationMs) =>
-      mint(named(session), audiences.reconnect, hardDeadlineMs(deadlines, maxDurationMs)),
+      mint(
+        { ...named(session), ...(session.route ? { route: session.route } : {}) },
+        audiences.reconnect,
+        hardDeadlineMs(deadlines, maxDurationMs),
+      ),
     mintTranscript: (session, maxDurationMs) =>
       mint(
         { ...named(session), scope: 'transcript:append' },

@@ -1,3 +1,4 @@
+import type { MachineIdentity } from '@greenroom/shared/protocol/tokens.ts';
 import type { ClaimResponse } from '@greenroom/shared/protocol/worker-api.ts';
 import type { Config } from '../config.ts';
 import type { ClaimRow } from '../database/rows.ts';
@@ -31,13 +32,18 @@ async function openCallOf(
 }
 
 /** What a worker is given with its session: everything it needs, and nothing that outlives it. */
-export async function answerClaim(claimed: Claimed, deps: ClaimAnswerDeps): Promise<ClaimResponse> {
+export async function answerClaim(
+  claimed: Claimed,
+  { app_name: app, machine_id: instance }: Pick<MachineIdentity, 'app_name' | 'machine_id'>,
+  deps: ClaimAnswerDeps,
+): Promise<ClaimResponse> {
   const { config, browserTokens, databaseTokens } = deps;
   const { session, machine_id } = claimed;
   const ids = { session_id: session.session_id, tenant_id: session.tenant_id };
+  const route = { app, instance, epoch: session.epoch };
   const [workerToken, reconnectToken, transcriptToken, openCall] = await Promise.all([
     databaseTokens.mintWorker({ ...ids, role: 'session_worker', machine_id, epoch: session.epoch }),
-    browserTokens.mintReconnect(ids, session.max_duration_ms),
+    browserTokens.mintReconnect({ ...ids, route }, session.max_duration_ms),
     browserTokens.mintTranscript(ids, session.max_duration_ms),
     openCallOf(claimed, deps),
   ]);

@@ -118,7 +118,7 @@ export function workerRoutes(deps: WorkerRoutesDeps): FastifyPluginAsyncZod {
       const { session_id, epoch } = claimed.session;
       logger.info({ ...ids, session_id, epoch }, 'session claimed');
       destroyLosers(claimed.losers, identity.machine_name);
-      const answer = await answerClaim(claimed, deps);
+      const answer = await answerClaim(claimed, identity, deps);
       onChange(session_id);
       return answer;
     });

@@ -23,7 +23,12 @@ export const audiences = {
   database: 'authenticated',
 } as const;
 
-export const sessionClaims = z.object({ session_id: uuid, tenant_id: uuid });
+export const sessionClaims = z.object({
+  session_id: uuid,
+  tenant_id: uuid,
+  /** Of a reconnect token: who served the session when it was minted. The edge goes by it while the database is away. */
+  route: z.object({ app: z.string(), instance: z.string(), epoch: z.number().int().min(1) }).optional(),
+});
 export const replayClaims = sessionClaims.extend({ epoch: z.number().int().min(1) });
 export const workerClaims = z.object({
   role: z.literal('session_worker'),

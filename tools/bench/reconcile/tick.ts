@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readConfig } from '@greenroom/orchestrator/config.ts';
 import { createDeps } from '@greenroom/orchestrator/deps.ts';
+import { createBrake } from '@greenroom/orchestrator/fleet/brake.ts';
 import { dutyNames } from '@greenroom/orchestrator/fleet/duties.ts';
 import { createReaper } from '@greenroom/orchestrator/fleet/reaper.ts';
 import { createReconciler } from '@greenroom/orchestrator/fleet/reconciler.ts';
@@ -35,7 +36,7 @@ const act = (): never => {
   acts += 1;
   throw new Error('nothing should be done');
 };
-const reaper = createReaper({ machines, fly, clock, logger, absenceGraceMs: 3_000, onAbsent: act, onGone: act });
+const reaper = createReaper({ machines, fly, logger, onAbsent: act, onGone: act });
 const counted = { ...reaper, probe: async () => act(), destroy: async () => act(), destroyOrphan: async () => act() };
 const held = () => dutyNames.map((name) => ({ name, fence: 1 }));
 const reconciler = createReconciler({
@@ -43,7 +44,8 @@ const reconciler = createReconciler({
   // A list that failed would change nothing too: it must not pass for one that was compared.
   fly: { list: (app) => fly.list(app).then((outcome) => (outcome.kind === 'listed' ? outcome : act())) },
   duties: { held },
-  leases: { mayJudge: () => true },
+  leases: { mayJudge: () => true, hears: () => true },
+  brake: createBrake({ clock, windowMs: 1, logger }),
   deploymentId: config.deploymentId,
   deadlines: { ...config.deadlines, reconcileTickMs: 0 },
 });
@@ -60,11 +62,13 @@ const heapMb = (): number => {
 async function measureTicks() {
   const result = { cpuMs: [] as number[], wallMs: [] as number[] };
   await reconciler.tick();
+  await reconciler.idle();
   const before = heapMb();
   for (let n = 0; n < ticks; n += 1) {
     await sleep(1_100); // Fly's limit of one list a second and app
     const [startedCpuMs, startedMs] = [cpuMs(), performance.now()];
     await reconciler.tick();
+    await reconciler.idle();
     result.cpuMs.push(cpuMs() - startedCpuMs);
     result.wallMs.push(performance.now() - startedMs);
   }
@@ -124,7 +128,7 @@ async function plainCpu(rows: Array<{ app_name: string; fly_machine_id: string |
   return (cpuMs() - startedMs) / Math.min(plainSample, rows.length);
 }
 
-const rows = await machines.alive(await machines.apps());
+const rows = await machines.alive((await machines.apps()).map(({ name }) => name));
 const measured = await measureTicks();
 const report: TickReport = {
   machines: rows.length,
