@@ -355,18 +355,20 @@ create trigger touch before update on public.positions for each row execute func
 -- it.
 
 -- A body that is parsed when it is defined needs no search_path, and is inlined: checks call this a dozen times a
--- session.
+-- session. An index is read with the rights of the caller, so every role may call it.
 create function app.rank_of(p_status text) returns smallint
 language sql immutable parallel safe
   return case p_status
     when 'scheduled' then 10 when 'pending' then 20 when 'provisioning' then 30 when 'ready' then 40
     when 'connecting' then 50 when 'in_progress' then 60 when 'finalizing' then 70
+    when 'ended' then 90
     when 'completed' then 90 when 'disconnected' then 90 when 'failed' then 90 when 'expired' then 90
-      when 'cancelled' then 90
+    when 'cancelled' then 90
   end::smallint;
 comment on function app.rank_of(text) is
-  'Rank of a session status; null for a word that is none. Same as sessionRanks in shared/src/session/states.ts.';
-grant execute on function app.rank_of(text) to authenticated, orchestrator, session_worker;
+  'Rank of a session status; null for any other word. Same as sessionRanks in shared/src/session/states.ts. ended '
+  'names the rank that all outcomes share; no session has it as its status.';
+grant execute on function app.rank_of(text) to anon, authenticated, service_role, orchestrator, session_worker;
 
 create table public.interview_sessions (
   id uuid primary key default gen_random_uuid(),
@@ -375,9 +377,10 @@ create table public.interview_sessions (
   position_id uuid not null,
   user_id uuid references auth.users (id) on delete set null,
   api_key_id uuid references public.api_keys (id) on delete set null,
-  status text not null default 'pending' check (app.rank_of(status) is not null),
+  status text not null default 'pending' check (app.rank_of(status) is not null and status <> 'ended'),
   state_rank smallint not null generated always as (app.rank_of(status)) stored,
-  outcome text check (outcome in ('completed', 'disconnected', 'failed', 'expired', 'cancelled')),
+  outcome text check (app.rank_of(outcome) is not distinct from app.rank_of('ended') and outcome <> 'ended'
+    or outcome is null),
   reason text,
   presence text not null default 'absent' check (presence in ('absent', 'present', 'lost')),
   settings jsonb not null default '{}'::jsonb check (jsonb_typeof(settings) = 'object'),
@@ -414,8 +417,8 @@ create table public.interview_sessions (
   foreign key (tenant_id, candidate_id) references public.tenant_candidates (tenant_id, candidate_id),
   foreign key (tenant_id, position_id) references public.positions (tenant_id, id),
   constraint ending_is_whole check ((outcome is null) = (reason is null)),
-  constraint ended_says_why check (app.rank_of(status) < 70 or outcome is not null),
-  constraint outcome_is_status check (app.rank_of(status) < 90 or status = outcome),
+  constraint ended_says_why check (app.rank_of(status) < app.rank_of('finalizing') or outcome is not null),
+  constraint outcome_is_status check (app.rank_of(status) < app.rank_of('ended') or status = outcome),
   constraint scheduled_has_a_time check (status <> 'scheduled' or scheduled_at is not null),
   constraint queued_is_pending check (queue_deadline_at is null or (not counted and queued_at is not null)),
   constraint reason_is_known check (reason in (
@@ -481,7 +484,7 @@ comment on column public.interview_sessions.queued_at is 'When it joined its ten
 comment on column public.interview_sessions.queue_deadline_at is
   'Not null while it waits in the queue: not admitted by then, it ends with admission_timeout.';
 create index interview_sessions_tenant on public.interview_sessions (tenant_id, created_at desc, id);
-create index interview_sessions_live on public.interview_sessions (expires_at) where state_rank < 90;
+create index interview_sessions_live on public.interview_sessions (expires_at) where state_rank < app.rank_of('ended');
 create index interview_sessions_candidate on public.interview_sessions (candidate_id);
 create index interview_sessions_position on public.interview_sessions (tenant_id, position_id);
 create index interview_sessions_user on public.interview_sessions (user_id) where user_id is not null;
@@ -489,9 +492,9 @@ create index interview_sessions_api_key on public.interview_sessions (api_key_id
 create index interview_sessions_machine on public.interview_sessions (machine_id) where machine_id is not null;
 create index interview_sessions_scheduled on public.interview_sessions (scheduled_at) where status = 'scheduled';
 create index interview_sessions_transcript_kept on public.interview_sessions (tenant_id, completed_at)
-  where state_rank >= 90 and transcript_erased_at is null;
+  where state_rank >= app.rank_of('ended') and transcript_erased_at is null;
 create index interview_sessions_video_kept on public.interview_sessions (tenant_id, completed_at)
-  where state_rank >= 90 and video_erased_at is null;
+  where state_rank >= app.rank_of('ended') and video_erased_at is null;
 create index interview_sessions_of_candidate on public.interview_sessions (tenant_id, candidate_id);
 create index interview_sessions_queue on public.interview_sessions (tenant_id, queued_at)
   where queue_deadline_at is not null;
@@ -503,7 +506,16 @@ create table public.session_events (
   tenant_id uuid not null references public.tenants (id),
   type text not null,
   data jsonb not null default '{}'::jsonb,
-  created_at timestamptz not null default clock_timestamp()
+  created_at timestamptz not null default clock_timestamp(),
+  constraint event_type_is_known check (type in (
+    'session.scheduled', 'session.pending', 'session.provisioning', 'session.ready', 'session.connecting',
+    'session.in_progress', 'session.finalizing', 'session.completed', 'session.disconnected', 'session.failed',
+    'session.expired', 'session.cancelled', 'session.queued', 'session.admitted', 'session.rescheduled',
+    'session.end_requested', 'candidate.absent', 'candidate.present', 'candidate.lost', 'candidate.consented',
+    'transcript.revised', 'integrity.flagged', 'result.done', 'result.empty', 'result.dead', 'result.rerun',
+    'result.reviewed', 'video.open', 'video.done', 'video.dead', 'machine.reserved', 'machine.assigned',
+    'machine.created', 'machine.started', 'machine.claimed', 'machine.draining', 'machine.destroying',
+    'machine.destroyed'))
 );
 comment on table public.session_events is 'What happened to a session, in commit order per session. Append-only.';
 comment on column public.session_events.session_id is 'What it happened to.';
@@ -592,6 +604,16 @@ create index consents_candidate on public.consents (candidate_id);
 --                  transaction that takes the last one away. settle_sessions finds those that a crash left without one.
 -- Lost lives       Attempts are bounded by lost lives: machines that came to exist and ended without a hand-over.
 
+create function app.life_rank_of(p_state text) returns smallint
+language sql immutable parallel safe
+  return case p_state
+    when 'reserved' then 10 when 'created' then 20 when 'started' then 30 when 'claimed' then 40
+    when 'draining' then 50 when 'destroying' then 60 when 'destroyed' then 70
+  end::smallint;
+comment on function app.life_rank_of(text) is
+  'Rank of a machine''s state; null for any other word. Same as machineRanks in shared/src/session/states.ts.';
+grant execute on function app.life_rank_of(text) to anon, authenticated, service_role, orchestrator, session_worker;
+
 create table public.machines (
   id uuid primary key default gen_random_uuid(),
   tenant_id uuid not null references public.tenants (id),
@@ -601,11 +623,8 @@ create table public.machines (
   fly_machine_id text,
   region text not null,
   image text not null,
-  state text not null default 'reserved' check (state in ('reserved', 'created', 'started', 'claimed', 'draining',
-    'destroying', 'destroyed')),
-  state_rank smallint not null generated always as (case state when 'reserved' then 10 when 'created' then 20
-    when 'started' then 30
-    when 'claimed' then 40 when 'draining' then 50 when 'destroying' then 60 else 70 end::smallint) stored,
+  state text not null default 'reserved' check (app.life_rank_of(state) is not null),
+  life_rank smallint not null generated always as (app.life_rank_of(state)) stored,
   reason text,
   epoch integer,
   boot_nonce text,
@@ -632,7 +651,8 @@ create table public.machines (
   billed_at timestamptz,
   host_bad_since timestamptz,
   unreachable_since timestamptz,
-  constraint ended_machine_says_why check (state not in ('draining', 'destroying', 'destroyed') or reason is not null),
+  constraint ended_machine_says_why check (app.life_rank_of(state) < app.life_rank_of('draining')
+    or reason is not null),
   constraint machine_reason_is_known check (reason in (
     'session_ended', 'session_gone', 'worker_exited', 'worker_lost', 'boot_timeout', 'create_failed', 'start_failed',
     'superseded', 'handed_over', 'host_lost', 'unreachable', 'hard_deadline', 'orphan', 'image_replaced', 'pool_shrunk',
@@ -649,7 +669,7 @@ comment on column public.machines.region is 'Where it runs, or was asked for.';
 comment on column public.machines.image is 'Image of the worker, with its digest.';
 comment on column public.machines.state is
   'reserved, created, started, claimed, draining, destroying, destroyed; only forward.';
-comment on column public.machines.state_rank is 'Rank of the state; may only grow.';
+comment on column public.machines.life_rank is 'Rank of the state; may only grow.';
 comment on column public.machines.reason is 'Why its life ended.';
 comment on column public.machines.epoch is 'The epoch its claim took.';
 comment on column public.machines.boot_nonce is
@@ -1465,7 +1485,7 @@ begin
   if s.id is null or s.machine_id is distinct from p_machine_id or s.epoch <> p_epoch then
     return jsonb_build_object('kind', 'fenced');
   end if;
-  if s.state_rank >= 70 or s.end_requested_at is not null then
+  if s.state_rank >= app.rank_of('finalizing') or s.end_requested_at is not null then
     return jsonb_build_object('kind', 'session_over');
   end if;
   select * into c from public.realtime_calls where session_id = s.id order by ordinal desc limit 1;
@@ -1511,7 +1531,8 @@ language sql volatile security definer set search_path = '' as $$
     select c.id from public.realtime_calls c join public.interview_sessions s on s.id = c.session_id
     left join public.machines m on m.id = s.machine_id
     where c.hung_up_at is null
-      and (s.state_rank >= 90 and (m.id is null or m.state_rank >= 60 or c.epoch < m.epoch)
+      and (s.state_rank >= app.rank_of('ended') and (m.id is null or m.life_rank >= app.life_rank_of('destroying')
+        or c.epoch < m.epoch)
         -- Of a session that goes on, a call that a later one has replaced and that its own worker is not there to end.
         or c.epoch < s.epoch and exists (select from public.realtime_calls l where l.session_id = c.session_id
           and l.ordinal > c.ordinal and l.answered_at is not null))
@@ -1610,7 +1631,7 @@ begin
         coalesce(excluded.confidence, t.confidence), coalesce(excluded.start_ms, t.start_ms),
           coalesce(excluded.end_ms, t.end_ms));
   get diagnostics v_changed = row_count;
-  if v_changed > 0 and s.state_rank >= 90 then
+  if v_changed > 0 and s.state_rank >= app.rank_of('ended') then
     update public.interview_sessions set transcript_revision = transcript_revision + 1 where id = s.id;
     perform app.emit(s.id, s.tenant_id, 'transcript.revised', jsonb_build_object('entries', v_changed));
   end if;
@@ -1987,7 +2008,7 @@ language sql stable set search_path = '' as $$
   select case
     when s.machine_id is distinct from m.id or s.epoch is distinct
       from m.epoch then jsonb_build_object('kind', 'fenced')
-    when s.state_rank >= 90 or s.end_requested_at is not null then
+    when s.state_rank >= app.rank_of('ended') or s.end_requested_at is not null then
       jsonb_build_object('kind', 'end', 'outcome', s.outcome, 'reason', s.reason)
     else jsonb_build_object('kind', 'continue') end
 $$;
@@ -2016,7 +2037,7 @@ begin
   if v_refusal is not null then
     -- A loser is on its way out from here on; the worker exits by itself.
     if v_refusal ->> 'retry' is null then
-      perform app.move_machine(m.id, 'draining', 'superseded') where m.state_rank < 40;
+      perform app.move_machine(m.id, 'draining', 'superseded') where m.life_rank < app.life_rank_of('claimed');
     end if;
     return v_refusal;
   end if;
@@ -2039,7 +2060,7 @@ begin
     perform app.move_session(s.id, 'ready');
     with losers as (
       select o.id, app.move_machine(o.id, 'destroying', 'superseded') from public.machines o
-      where o.session_id = s.id and o.id <> m.id and o.state_rank < 40)
+      where o.session_id = s.id and o.id <> m.id and o.life_rank < app.life_rank_of('claimed'))
     select coalesce(jsonb_agg(jsonb_build_object('machine_id', o.id, 'app_name', o.app_name,
       'fly_machine_id', o.fly_machine_id)), '[]')
       into v_losers from losers l join public.machines o on o.id = l.id;
@@ -2078,7 +2099,8 @@ begin
     from jsonb_array_elements(p_beats) b
   )
   update public.interview_sessions s set presence = b.presence from beats b
-    where s.machine_id = b.machine_id and s.epoch = b.epoch and s.presence <> b.presence and s.state_rank < 90;
+    where s.machine_id = b.machine_id and s.epoch = b.epoch and s.presence <> b.presence
+      and s.state_rank < app.rank_of('ended');
   perform 1 from public.machines m where m.id in (select (b ->> 'machine_id')::uuid
     from jsonb_array_elements(p_beats) b) order by m.id for update;
   update public.machines m set last_heartbeat_at = clock_timestamp(),
@@ -2086,7 +2108,7 @@ begin
       rss_bytes = (b ->> 'rss_bytes')::bigint, unsaved_entries = (b ->> 'unsaved_entries')::integer,
         first_absent_at = null
     from jsonb_array_elements(p_beats) b where m.id = (b ->> 'machine_id')::uuid and m.epoch = (b ->> 'epoch')::integer
-      and m.state_rank < 70;
+      and m.life_rank < app.life_rank_of('destroyed');
   return (select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'epoch', (b ->> 'epoch')::integer,
       'directive', case when m.epoch = (b ->> 'epoch')::integer then app.directive_of(s, m)
         else '{"kind": "fenced"}' end)), '[]')
@@ -2128,13 +2150,15 @@ begin
   if m.fly_machine_id is not null and m.fly_machine_id <> p_fly_machine_id then
     return jsonb_build_object('kind', 'refused', 'why', 'another machine has this name');
   end if;
-  if s.state_rank >= 70 or s.end_requested_at is not null and s.machine_id is distinct from m.id then
-    return jsonb_build_object('kind', 'refused', 'why', 'the session is ' || case when s.state_rank >= 70 then s.status
+  if s.state_rank >= app.rank_of('finalizing') or s.end_requested_at is not null and s.machine_id is distinct
+    from m.id then
+    return jsonb_build_object('kind', 'refused', 'why', 'the session is ' || case
+      when s.state_rank >= app.rank_of('finalizing') then s.status
       else 'to end' end);
   end if;
   if s.machine_id is not null and s.machine_id <> m.id then
     select * into o from public.machines where id = s.machine_id;
-    if o.state_rank < 50 or m.epoch is not null then
+    if o.life_rank < app.life_rank_of('draining') or m.epoch is not null then
       return jsonb_build_object('kind', 'refused', 'why', 'another machine serves the session');
     end if;
   end if;
@@ -2148,7 +2172,9 @@ begin
     end if;
     return null;
   end if;
-  if m.state_rank > 40 then return jsonb_build_object('kind', 'refused', 'why', 'the machine is ' || m.state); end if;
+  if m.life_rank > app.life_rank_of('claimed') then
+    return jsonb_build_object('kind', 'refused', 'why', 'the machine is ' || m.state);
+  end if;
   return null;
 end $$;
 comment on function app.claim_refusal(public.interview_sessions, public.machines, text, text) is
@@ -2206,7 +2232,7 @@ begin
     where x.id = p_machine_id for update of s;
   select * into m from public.machines where id = p_machine_id for update;
   if not found then return jsonb_build_object('kind', 'unknown', 'state', null); end if;
-  if p_judged and m.state_rank < 60 and m.epoch is distinct from p_epoch then
+  if p_judged and m.life_rank < app.life_rank_of('destroying') and m.epoch is distinct from p_epoch then
     return jsonb_build_object('kind', 'stale', 'state', m.state);
   end if;
   if app.move_machine(m.id, 'destroying', p_reason) and p_next is not null and m.session_id is not null then
@@ -2378,7 +2404,7 @@ begin
   if not app.move_machine(p_machine_id, 'destroyed', 'create_failed') then
     return jsonb_build_object('kind', 'stale');
   end if;
-  if s.id is null or s.state_rank >= 70 or s.end_requested_at is not null then
+  if s.id is null or s.state_rank >= app.rank_of('finalizing') or s.end_requested_at is not null then
     if s.id is not null then perform app.settle_session(s.id, p_reason, '{}'); end if;
     return jsonb_build_object('kind', 'session_over');
   end if;
@@ -2387,7 +2413,8 @@ begin
     where p_next_machine_id is not null;
   if v_slot.app_name is null then
     -- Beside a hedge, or the machine it hedges, nothing is lost yet.
-    if exists (select from public.machines o where o.session_id = s.id and o.state_rank < 50) then
+    if exists (select from public.machines o where o.session_id = s.id and o.life_rank < app.life_rank_of('draining'))
+      then
       return jsonb_build_object('kind', 'stale');
     end if;
     perform app.end_session(s.id, 'failed', p_reason);
@@ -2538,7 +2565,7 @@ comment on function app.start_attempt(public.interview_sessions, text, jsonb) is
 create function app.lost_lives(p_session_id uuid) returns integer
 language sql stable set search_path = '' as $$
   select count(*)::integer from public.machines
-  where session_id = p_session_id and state_rank >= 50
+  where session_id = p_session_id and life_rank >= app.life_rank_of('draining')
     and reason not in ('create_failed', 'start_failed', 'superseded', 'handed_over')
 $$;
 comment on function app.lost_lives(uuid) is
@@ -2552,17 +2579,20 @@ declare
   v_intent jsonb;
 begin
   select * into s from public.interview_sessions where id = p_session_id for update;
-  if not found or s.state_rank < 30 or s.state_rank >= 90 then return jsonb_build_object('kind', 'nothing'); end if;
-  if exists (select from public.machines where session_id = s.id and state_rank < 50) then
+  if not found or s.state_rank < app.rank_of('provisioning') or s.state_rank >= app.rank_of('ended') then
+    return jsonb_build_object('kind', 'nothing');
+  end if;
+  if exists (select from public.machines where session_id = s.id and life_rank < app.life_rank_of('draining')) then
     return jsonb_build_object('kind', 'nothing');
   end if;
   -- The machine that served it says why; before the first claim, the latest attempt does.
   select reason into v_last from public.machines where session_id = s.id
     order by (id = s.machine_id) is true desc, attempt desc, reserved_at desc limit 1;
   if not found then return jsonb_build_object('kind', 'nothing'); end if;
-  if s.state_rank >= 70 or s.end_requested_at is not null or v_last in ('hard_deadline', 'operator_stopped') then
+  if s.state_rank >= app.rank_of('finalizing') or s.end_requested_at is not null
+    or v_last in ('hard_deadline', 'operator_stopped') then
     -- Its worker may be carrying the end out: nobody says it for it before its machine is gone.
-    if exists (select from public.machines where session_id = s.id and state_rank < 70) then
+    if exists (select from public.machines where session_id = s.id and life_rank < app.life_rank_of('destroyed')) then
       return jsonb_build_object('kind', 'nothing');
     end if;
     perform app.end_session(s.id, coalesce(s.outcome, case v_last when 'operator_stopped' then 'cancelled'
@@ -2594,9 +2624,11 @@ declare
   v_results jsonb[] := '{}';
 begin
   if not app.on_duty(p_duty, p_fence) then return '[]'; end if;
-  for v_id in select s.id from public.interview_sessions s where s.state_rank between 30 and 89
+  for v_id in select s.id from public.interview_sessions s where s.state_rank >= app.rank_of('provisioning')
+    and s.state_rank < app.rank_of('ended')
       and exists (select from public.machines m where m.session_id = s.id)
-      and not exists (select from public.machines m where m.session_id = s.id and m.state_rank < 50)
+      and not exists (select from public.machines m where m.session_id = s.id
+        and m.life_rank < app.life_rank_of('draining'))
     order by s.id for update skip locked loop
     v_result := app.settle_session(v_id, null, p_next);
     if v_result ->> 'kind' <> 'nothing' then
@@ -2620,11 +2652,13 @@ begin
   select * into m from public.machines where id = p_machine_id;
   select * into s from public.interview_sessions where id = m.session_id for update;
   select * into m from public.machines where id = p_machine_id;
-  if s.id is null or s.state_rank not between 30 and 69 or s.end_requested_at is not null or m.state_rank >= 40 then
+  if s.id is null or s.state_rank < app.rank_of('provisioning') or s.state_rank >= app.rank_of('finalizing')
+    or s.end_requested_at is not null or m.life_rank >= app.life_rank_of('claimed') then
     return null;
   end if;
   -- One hedge at a time: what is under way for this session, beside the machine that is late, is its hedge.
-  if exists (select from public.machines o where o.session_id = s.id and o.id <> m.id and o.state_rank < 50) then
+  if exists (select from public.machines o where o.session_id = s.id and o.id <> m.id
+    and o.life_rank < app.life_rank_of('draining')) then
     return null;
   end if;
   return app.start_attempt(s, 'hedge', p_next);
@@ -2647,8 +2681,9 @@ begin
   select * into m from public.machines where id = p_machine_id for update;
   v_now := clock_timestamp();
   -- Only for a candidate who had been in the room: at the first connection the fault may be anywhere.
-  if s.id is null or s.machine_id <> m.id or s.epoch <> p_epoch or m.state <> 'claimed' or s.state_rank not between 50
-    and 69 or s.end_requested_at is not null then
+  if s.id is null or s.machine_id <> m.id or s.epoch <> p_epoch or m.state <> 'claimed'
+    or s.state_rank < app.rank_of('connecting')
+    or s.state_rank >= app.rank_of('finalizing') or s.end_requested_at is not null then
     return jsonb_build_object('kind', 'ignored');
   end if;
   if m.unreachable_since is null or m.unreachable_since < v_now - app.interval_ms(p_window_ms) then
@@ -2734,8 +2769,9 @@ begin
   select * into m from public.machines where id = p_machine_id for update;
   if m.state not in ('created', 'started') then return jsonb_build_object('kind', 'stale'); end if;
   perform app.move_machine(m.id, 'destroying', 'start_failed');
-  if s.id is null or s.state_rank >= 40 or exists (select from public.machines o where o.session_id = s.id
-    and o.id <> m.id and o.state_rank < 50) then
+  if s.id is null or s.state_rank >= app.rank_of('ready') or exists (select from public.machines o
+    where o.session_id = s.id
+    and o.id <> m.id and o.life_rank < app.life_rank_of('draining')) then
     return jsonb_build_object('kind', 'session_over');
   end if;
   if m.attempt < p_max_attempts then
@@ -2763,10 +2799,7 @@ begin
      and new.boot_nonce is distinct from old.boot_nonce then
     return new;
   end if;
-  if array_position(array['reserved', 'created', 'started', 'claimed', 'draining', 'destroying', 'destroyed'],
-    new.state)
-     < array_position(array['reserved', 'created', 'started', 'claimed', 'draining', 'destroying', 'destroyed'],
-       old.state) then
+  if app.life_rank_of(new.state) < app.life_rank_of(old.state) then
     raise exception 'a machine only goes forward: % → %', old.state, new.state using errcode = 'GR005';
   end if;
   return new;
@@ -2780,10 +2813,9 @@ create function app.move_machine(p_machine_id uuid, p_state text, p_reason text 
 language plpgsql set search_path = '' as $$
 declare
   m public.machines;
-  ranks constant text[] := array['reserved', 'created', 'started', 'claimed', 'draining', 'destroying', 'destroyed'];
 begin
   select * into m from public.machines where id = p_machine_id for update;
-  if not found or array_position(ranks, p_state) <= array_position(ranks, m.state) then
+  if not found or app.life_rank_of(p_state) <= m.life_rank then
     return false;
   end if;
   update public.machines set
@@ -3106,9 +3138,10 @@ begin
   -- Lock the candidate's sessions in one go, before any ending locks the tenant's counter. A session that was created
   -- meanwhile is left to the next call: to lock it now would break the order of locks.
   v_locked := array(select id from public.interview_sessions
-    where tenant_id = p_tenant_id and candidate_id = p_candidate_id and state_rank < 90 order by id for update);
+    where tenant_id = p_tenant_id and candidate_id = p_candidate_id and state_rank < app.rank_of('ended')
+      order by id for update);
   for s in select id from public.interview_sessions
-    where id = any (v_locked) and state_rank < 70 and end_requested_at is null order by id loop
+    where id = any (v_locked) and state_rank < app.rank_of('finalizing') and end_requested_at is null order by id loop
     perform public.request_end(s.id, p_tenant_id, 'cancelled', 'ended_by_platform');
   end loop;
   -- From here on no new session of the candidate can come: it would refer to this row.
@@ -3116,7 +3149,7 @@ begin
     and erased_at is null for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
   select coalesce(array_agg(id order by id), '{}') into v_live from public.interview_sessions
-    where tenant_id = p_tenant_id and candidate_id = p_candidate_id and state_rank < 90;
+    where tenant_id = p_tenant_id and candidate_id = p_candidate_id and state_rank < app.rank_of('ended');
   if v_live <> '{}' then return jsonb_build_object('kind', 'ending', 'session_ids', to_jsonb(v_live)); end if;
   v_erased := app.erase(p_tenant_id, p_candidate_id);
   perform app.audit(p_by, p_tenant_id, 'candidate.erase', p_candidate_id::text,
@@ -3207,7 +3240,7 @@ declare
   v_count integer := 0;
 begin
   for s in select x.id from public.tenants t join public.interview_sessions x on x.tenant_id = t.id
-    where t.transcript_days is not null and x.state_rank >= 90 and x.transcript_erased_at is null
+    where t.transcript_days is not null and x.state_rank >= app.rank_of('ended') and x.transcript_erased_at is null
       and x.completed_at < clock_timestamp() - make_interval(days => t.transcript_days)
     order by x.completed_at limit p_limit for update of x skip locked loop
     perform app.erase_transcript(s.id);
@@ -3225,7 +3258,7 @@ declare
   v_count integer := 0;
 begin
   for s in select x.id from public.tenants t join public.interview_sessions x on x.tenant_id = t.id
-    where t.video_days is not null and x.state_rank >= 90 and x.video_erased_at is null
+    where t.video_days is not null and x.state_rank >= app.rank_of('ended') and x.video_erased_at is null
       and x.completed_at < clock_timestamp() - make_interval(days => t.video_days)
     order by x.completed_at limit p_limit for update of x skip locked loop
     perform app.erase_video(s.id, 'retention');
@@ -3326,11 +3359,11 @@ grant execute on function public.record_video_deleted(text, text) to orchestrato
 -- ── schemas/recordings/recordings.sql ──
 create function app.plan_video() returns trigger language plpgsql set search_path = '' as $$
 begin
-  if new.state_rank >= 90 then
+  if new.state_rank >= app.rank_of('ended') then
     update public.video_jobs set state = 'closing', ended_at = clock_timestamp(), attempts = 0,
       next_attempt_at = clock_timestamp()
       where session_id = new.id and state in ('wanted', 'open', 'dead');
-  elsif new.state_rank >= 40 and new.state_rank < 70 then
+  elsif new.state_rank >= app.rank_of('ready') and new.state_rank < app.rank_of('finalizing') then
     insert into public.video_jobs (session_id, ordinal, tenant_id) values (new.id, 1, new.tenant_id)
       on conflict do nothing;
   end if;
@@ -3363,7 +3396,7 @@ declare
   s public.interview_sessions;
 begin
   select * into s from public.interview_sessions where id = p_session_id for share;
-  if not found or s.state_rank >= 70 or coalesce(s.settings ->> 'record_video', '') <> 'true'
+  if not found or s.state_rank >= app.rank_of('finalizing') or coalesce(s.settings ->> 'record_video', '') <> 'true'
     or p_ordinal not between 2 and 20
      or not exists (select from public.video_jobs j where j.session_id = s.id and j.ordinal = p_ordinal - 1) then
     return false;
@@ -3609,7 +3642,8 @@ comment on function app.queue_result() is
   'Queues the evaluation of a session that has ended, and again when its transcript has grown. A session that never '
   'began has nothing to evaluate.';
 create trigger queue_result after update of status, transcript_revision on public.interview_sessions for each row
-  when (new.state_rank >= 90 and (old.state_rank < 90 or new.transcript_revision > old.transcript_revision))
+  when (new.state_rank >= app.rank_of('ended') and (old.state_rank < app.rank_of('ended')
+    or new.transcript_revision > old.transcript_revision))
   execute function app.queue_result();
 
 create function app.lock_result(p_session_id uuid, p_take integer) returns public.interview_results
@@ -3875,7 +3909,7 @@ create policy "members read their tenant's rows" on public.interview_results for
 create function public.session_may_start(p_session_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select case
-    when s.state_rank >= 70 then jsonb_build_object('kind', 'ended')
+    when s.state_rank >= app.rank_of('finalizing') then jsonb_build_object('kind', 'ended')
     when s.consent_text_version is null or exists (select from public.consents c where c.session_id = s.id
       and c.text_version = s.consent_text_version)
       then jsonb_build_object('kind', 'may_start')
@@ -3895,7 +3929,7 @@ declare
 begin
   select * into s from public.interview_sessions where id = p_session_id for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
-  if s.state_rank >= 70 then return jsonb_build_object('kind', 'ended'); end if;
+  if s.state_rank >= app.rank_of('finalizing') then return jsonb_build_object('kind', 'ended'); end if;
   if s.consent_text_version is distinct from p_text_version then
     return jsonb_build_object('kind', 'other_version', 'text_version', s.consent_text_version);
   end if;
@@ -4234,8 +4268,11 @@ begin
   select * into s from public.interview_sessions where id = p_session_id
     and (p_tenant_id is null or tenant_id = p_tenant_id) for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
-  if s.state_rank >= 70 then return jsonb_build_object('kind', 'already', 'session', app.session_json(s.id)); end if;
-  if s.machine_id is null or not exists (select from public.machines m where m.id = s.machine_id and m.state_rank < 50)
+  if s.state_rank >= app.rank_of('finalizing') then
+    return jsonb_build_object('kind', 'already', 'session', app.session_json(s.id));
+  end if;
+  if s.machine_id is null or not exists (select from public.machines m where m.id = s.machine_id
+    and m.life_rank < app.life_rank_of('draining'))
     then
     -- Nobody serves it just now: it ends here, and its machines are not wanted any more.
     perform app.end_session(s.id, p_outcome, p_reason);
@@ -4264,7 +4301,8 @@ declare
   s record;
   v_ids uuid[] := '{}';
 begin
-  for s in select id, machine_id from public.interview_sessions where state_rank < 60 and expires_at < clock_timestamp()
+  for s in select id, machine_id from public.interview_sessions where state_rank < app.rank_of('in_progress')
+    and expires_at < clock_timestamp()
     order by id for update skip locked loop
     if s.machine_id is null then
       perform public.request_end(s.id, null, 'expired', 'schedule_expired');
@@ -4283,10 +4321,10 @@ returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   s public.interview_sessions := app.own_session();
 begin
-  if p_status is not null and app.rank_of(p_status) not between 50 and 70 then
+  if p_status not in ('connecting', 'in_progress', 'finalizing') then
     raise exception 'a worker reports connecting, in_progress or finalizing' using errcode = '22023';
   end if;
-  if p_presence is not null and s.presence <> p_presence and s.state_rank < 90 then
+  if p_presence is not null and s.presence <> p_presence and s.state_rank < app.rank_of('ended') then
     update public.interview_sessions set presence = p_presence where id = s.id;
     perform app.emit(s.id, s.tenant_id, 'candidate.' || p_presence, '{}');
   end if;
@@ -4316,7 +4354,9 @@ begin
     return jsonb_build_object('kind', 'used');
   end if;
   select * into s from public.interview_sessions where id = p_session_id;
-  if s.state_rank >= 70 then return jsonb_build_object('kind', 'ended', 'session', app.session_json(s.id)); end if;
+  if s.state_rank >= app.rank_of('finalizing') then
+    return jsonb_build_object('kind', 'ended', 'session', app.session_json(s.id));
+  end if;
   update public.session_invitations set browser_hash = p_browser_hash, used_at = coalesce(used_at, clock_timestamp())
     where id = i.id;
   return jsonb_build_object('kind', 'accepted', 'session', app.session_json(s.id));
@@ -4345,7 +4385,7 @@ declare
 begin
   select * into s from public.interview_sessions where id = p_session_id and tenant_id = p_tenant_id for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
-  if s.state_rank >= 70 then return jsonb_build_object('kind', 'ended'); end if;
+  if s.state_rank >= app.rank_of('finalizing') then return jsonb_build_object('kind', 'ended'); end if;
   insert into public.session_invitations (session_id, tenant_id, code_hash, expires_at, replaces)
     values (s.id, s.tenant_id, p_code_hash, clock_timestamp() + app.interval_ms(p_expires_ms), p_replaces)
       returning * into i;
@@ -4521,7 +4561,7 @@ language sql stable set search_path = '' as $$
     where o.tenant_id = s.tenant_id and o.queue_deadline_at is not null and (o.queued_at, o.id) <= (s.queued_at,
       s.id)) q
   cross join lateral (select count(*) as ended from public.interview_sessions o
-    where o.tenant_id = s.tenant_id and o.state_rank >= 90
+    where o.tenant_id = s.tenant_id and o.state_rank >= app.rank_of('ended')
       and o.completed_at > clock_timestamp() - interval '10 minutes'
       and o.created_at > clock_timestamp() - interval '1 day') e
   where t.id = s.tenant_id
@@ -4567,7 +4607,8 @@ create policy "members read their tenant's rows" on public.consents for select t
 create function app.guard_session() returns trigger language plpgsql set search_path = '' as $$
 begin
   -- A generated column is not computed yet in a BEFORE trigger, hence rank_of.
-  if app.rank_of(new.status) < app.rank_of(old.status) or (app.rank_of(old.status) >= 90 and new.status <> old.status)
+  if app.rank_of(new.status) < app.rank_of(old.status) or (app.rank_of(old.status) >= app.rank_of('ended')
+    and new.status <> old.status)
     then
     raise exception 'a session only goes forward: % → %', old.status, new.status using errcode = 'GR001';
   end if;
@@ -4612,13 +4653,14 @@ begin
     reason = coalesce(reason, p_reason),
     ready_at = case when p_status = 'ready' then coalesce(ready_at, clock_timestamp()) else ready_at end,
     started_at = case when p_status = 'in_progress' then coalesce(started_at, clock_timestamp()) else started_at end,
-    completed_at = case when app.rank_of(p_status) >= 90 then coalesce(completed_at, clock_timestamp())
+    completed_at = case when app.rank_of(p_status) >= app.rank_of('ended') then coalesce(completed_at,
+      clock_timestamp())
       else completed_at end,
-    presence = case when app.rank_of(p_status) >= 90 then 'absent' else presence end,
-    counted = counted and app.rank_of(p_status) < 90,
-    queue_deadline_at = case when app.rank_of(p_status) >= 90 then null else queue_deadline_at end
+    presence = case when app.rank_of(p_status) >= app.rank_of('ended') then 'absent' else presence end,
+    counted = counted and app.rank_of(p_status) < app.rank_of('ended'),
+    queue_deadline_at = case when app.rank_of(p_status) >= app.rank_of('ended') then null else queue_deadline_at end
   where id = p_session_id;
-  if s.counted and app.rank_of(p_status) >= 90 then
+  if s.counted and app.rank_of(p_status) >= app.rank_of('ended') then
     update public.tenant_counters set live_sessions = live_sessions - 1 where tenant_id = s.tenant_id;
   end if;
   perform app.emit(s.id, s.tenant_id, 'session.' || p_status, jsonb_strip_nulls(jsonb_build_object(
@@ -4662,7 +4704,7 @@ declare
 begin
   select * into s from public.interview_sessions where id = p_session_id and tenant_id = p_tenant_id for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
-  if s.state_rank >= 70 then return jsonb_build_object('kind', 'ended'); end if;
+  if s.state_rank >= app.rank_of('finalizing') then return jsonb_build_object('kind', 'ended'); end if;
   if s.status <> 'scheduled' then return jsonb_build_object('kind', 'begun', 'session', app.session_json(s.id)); end if;
   update public.interview_sessions set scheduled_at = p_scheduled_at,
     expires_at = p_scheduled_at + app.interval_ms(p_expires_ms) where id = s.id;
@@ -5053,7 +5095,7 @@ begin
   -- Lock its sessions in one go, before any ending locks the counter. A session that was created meanwhile is left to
   -- the next call: to lock it now would break the order of locks.
   v_locked := array(select id from public.interview_sessions
-    where tenant_id = p_tenant_id and state_rank < 90 order by id for update);
+    where tenant_id = p_tenant_id and state_rank < app.rank_of('ended') order by id for update);
   select status into v_status from public.tenants where id = p_tenant_id for no key update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
   if v_status = 'removed' then return jsonb_build_object('kind', 'removed'); end if;
@@ -5065,7 +5107,7 @@ begin
   update public.session_invitations set revoked_at = coalesce(revoked_at, clock_timestamp())
     where tenant_id = p_tenant_id;
   for s in select id from public.interview_sessions
-    where id = any (v_locked) and state_rank < 70 and end_requested_at is null order by id loop
+    where id = any (v_locked) and state_rank < app.rank_of('finalizing') and end_requested_at is null order by id loop
     perform public.request_end(s.id, p_tenant_id, 'cancelled', 'operator_stopped');
   end loop;
   return app.finish_removal(p_tenant_id);
@@ -5078,7 +5120,8 @@ grant execute on function public.remove_tenant(uuid, jsonb) to orchestrator;
 create function app.finish_removal(p_tenant_id uuid) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
-  v_live integer := (select count(*) from public.interview_sessions where tenant_id = p_tenant_id and state_rank < 90);
+  v_live integer := (select count(*) from public.interview_sessions where tenant_id = p_tenant_id
+    and state_rank < app.rank_of('ended'));
   v_machines integer := (select count(*) from public.machines where tenant_id = p_tenant_id and state <> 'destroyed');
   v_apps text[];
   c record;

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { eventTypes } from '@greenroom/shared/session/events.ts';
 import type { SupabaseClient } from '@supabase/supabase-js';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { useProject } from './support/project.ts';
@@ -248,7 +249,7 @@ describe('one machine, one session', () => {
   });
 });
 
-describe('F5: events of a session', () => {
+describe('events of a session', () => {
   test('a second emitter waits for the first, so a reader with a cursor misses nothing', async () => {
     const session = await servedSession(db(), await newTenant(db()));
     const [slow, fast] = [await db().connect(), await db().connect()];
@@ -258,8 +259,8 @@ describe('F5: events of a session', () => {
     try {
       const cursor = (await read(0)).at(-1).id;
       await slow.query('begin');
-      await slow.query(emit, [session.id, session.tenantId, 'slow']);
-      const second = fast.query(emit, [session.id, session.tenantId, 'fast']);
+      await slow.query(emit, [session.id, session.tenantId, 'result.rerun']);
+      const second = fast.query(emit, [session.id, session.tenantId, 'result.done']);
       const { processID } = fast as unknown as { processID: number };
       await expect
         .poll(async () => (await db().query('select pg_blocking_pids($1) as pids', [processID])).rows[0].pids.length)
@@ -267,7 +268,7 @@ describe('F5: events of a session', () => {
       expect(await read(cursor)).toEqual([]);
       await slow.query('commit');
       await second;
-      expect((await read(cursor)).map(({ type }) => type)).toEqual(['slow', 'fast']);
+      expect((await read(cursor)).map(({ type }) => type)).toEqual(['result.rerun', 'result.done']);
     } finally {
       slow.release();
       fast.release();
@@ -287,8 +288,12 @@ describe('F5: events of a session', () => {
     };
     let writing = true;
     const writes = parallel(40, (i) =>
-      db().query("select app.emit($1, $2, $3, '{}')", [session.id, session.tenantId, `e${i}`]),
-    ).then(() => {
+      db().query("select app.emit($1, $2, $3, '{}')", [
+        session.id,
+        session.tenantId,
+        eventTypes[i % eventTypes.length],
+      ]),
+    ).finally(() => {
       writing = false;
     });
     while (writing) await poll();

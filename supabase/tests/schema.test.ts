@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { databaseDiff } from '../../tools/gate/command.ts';
-import { wideLines, writeSchemasAsMigrations } from '../../tools/gate/schemas.ts';
+import { styleComplaints, writeSchemasAsMigrations } from '../../tools/gate/schemas.ts';
 import { migrationsDir, type Project, startProject } from './support/project.ts';
 
 /** The schema as a whole: explained, closed by default, and the same by every way that leads to it. */
@@ -140,13 +140,19 @@ describe('source and migrations', () => {
     }
   });
 
-  test('a line of SQL that is too wide is named with its place', () => {
+  test('a line of SQL that is too wide, or compares a rank with a number, is named with its place', () => {
     const dir = mkdtempSync(path.join(tmpdir(), 'greenroom-width-'));
     folders.push(dir);
     const file = path.join(dir, 'wide.sql');
-    writeFileSync(file, `select 1;\n-- ${'é'.repeat(117)}\n-- ${'é'.repeat(118)}\n`);
+    writeFileSync(
+      file,
+      `select s.state_rank;\n-- ${'é'.repeat(117)}\n-- ${'é'.repeat(118)}\nwhere m.life_rank >= 40\n`,
+    );
     const relative = path.relative(path.join(migrationsDir, '..'), file);
-    expect(wideLines([relative])).toEqual([`supabase/${relative}:3: 121 columns`]);
+    expect(styleComplaints([relative])).toEqual([
+      `supabase/${relative}:3: 121 columns, more than 120`,
+      `supabase/${relative}:4: compare a rank by name: app.rank_of('finalizing'), app.life_rank_of('claimed')`,
+    ]);
   });
 });
 

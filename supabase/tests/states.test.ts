@@ -1,8 +1,10 @@
+import { eventTypes } from '@greenroom/shared/session/events.ts';
 import { machineReasonNames, sessionReasonNames } from '@greenroom/shared/session/reasons.ts';
 import {
   isEnded,
   machineRanks,
   machineStates,
+  type Outcome,
   outcomes,
   presences,
   type SessionStatus,
@@ -224,52 +226,62 @@ describe('no call before a required consent', () => {
 });
 
 describe('the lists of the database are those of shared/src/session', () => {
-  /** The quoted words of a table's CHECK that mentions this column. */
-  async function wordsOf(table: string, column: string): Promise<string[]> {
-    const { rows } = await db().query(
-      `select pg_get_constraintdef(c.oid) as definition from pg_constraint c
-       where c.conrelid = ('public.' || $1)::regclass and c.contype = 'c' and pg_get_constraintdef(c.oid) like '%' || $2 || ' = ANY%'`,
-      [table, column],
-    );
-    return [
-      ...new Set(
-        rows.flatMap(({ definition }) => [...definition.matchAll(/'([a-z_]+)'::text/g)].map(([, word]) => word)),
-      ),
-    ];
-  }
   const sorted = (list: readonly string[]) => [...list].sort();
 
-  test('statuses and their ranks', async () => {
-    const { rows } = await db().query('select s, app.rank_of(s) as rank from unnest($1::text[]) s', [sessionStatuses]);
-    expect(Object.fromEntries(rows.map(({ s, rank }) => [s, rank]))).toEqual(sessionRanks);
-    const definition = await db().query("select pg_get_functiondef('app.rank_of(text)'::regprocedure) as body");
-    expect(sorted([...definition.rows[0].body.matchAll(/when '([a-z_]+)'/gi)].map(([, word]) => word))).toEqual(
-      sorted(sessionStatuses),
+  /** The words that a check lists, or that a function ranks. */
+  async function wordsOf(query: string, pattern: RegExp): Promise<string[]> {
+    const { rows } = await db().query<{ text: string }>(query);
+    return sorted([
+      ...new Set(rows.flatMap(({ text }) => [...text.matchAll(pattern)].map(([, word]) => word as string))),
+    ]);
+  }
+  const rankedBy = (name: string) =>
+    wordsOf(`select pg_get_functiondef('app.${name}(text)'::regprocedure) as text`, /when '([a-z_]+)'/gi);
+  const ranksOf = async (name: string, words: readonly string[]) =>
+    Object.fromEntries(
+      (await db().query(`select w, app.${name}(w) as rank from unnest($1::text[]) w`, [words])).rows.map(
+        ({ w, rank }) => [w, rank],
+      ),
     );
+
+  test('statuses and their ranks', async () => {
+    expect(await ranksOf('rank_of', sessionStatuses)).toEqual(sessionRanks);
+    expect(await rankedBy('rank_of')).toEqual(sorted([...sessionStatuses, 'ended']));
   });
 
   test('machine states and their ranks', async () => {
-    expect(sorted(await wordsOf('machines', 'state'))).toEqual(sorted(machineStates));
-    for (const state of machineStates) {
-      const rank = await rolledBack(db(), async (client) => {
-        const { machineId } = await newSession(client, tenant);
-        const { rows } = await client.query(
-          "update public.machines set state = $2, reason = 'session_ended' where id = $1 returning state_rank",
-          [machineId, state],
-        );
-        return rows[0].state_rank;
-      });
-      expect([state, rank]).toEqual([state, machineRanks[state]]);
+    expect(await ranksOf('life_rank_of', machineStates)).toEqual(machineRanks);
+    expect(await rankedBy('life_rank_of')).toEqual(sorted(machineStates));
+  });
+
+  test('outcomes: every status of the last rank, and no other word', async () => {
+    const session = await newSession(db(), tenant);
+    for (const word of [...sessionStatuses, 'ended', 'nonsense']) {
+      const accepted = await rolledBack(db(), (client) =>
+        client
+          .query("update public.interview_sessions set outcome = $2, reason = 'internal_error' where id = $1", [
+            session.id,
+            word,
+          ])
+          .then(
+            () => true,
+            () => false,
+          ),
+      );
+      expect([word, accepted]).toEqual([word, outcomes.includes(word as Outcome)]);
     }
   });
 
   test.each([
-    ['interview_sessions', 'outcome', outcomes],
     ['interview_sessions', 'presence', presences],
     ['interview_sessions', 'reason', sessionReasonNames],
     ['machines', 'reason', machineReasonNames],
+    ['session_events', 'type', eventTypes],
   ] as const)('%s.%s', async (table, column, names) => {
-    expect(sorted(await wordsOf(table, column))).toEqual(sorted(names));
+    const checks = `select pg_get_constraintdef(c.oid) as text from pg_constraint c
+      where c.conrelid = 'public.${table}'::regclass and c.contype = 'c'
+        and pg_get_constraintdef(c.oid) like '%(${column} = ANY%'`;
+    expect(await wordsOf(checks, /'([a-z_.]+)'::text/g)).toEqual(sorted(names));
   });
 
   test("a worker cannot report a status that is not a worker's to report", async () => {

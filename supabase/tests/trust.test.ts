@@ -495,7 +495,7 @@ async function interviewed(owner: TestTenant, person: { name: string; email: str
     "update public.interview_sessions set video_recording_id = $2, video_recording_url = 'https://v' where id = $1",
     [session.id, `w-${session.id}`],
   );
-  await db().query("select app.emit($1, $2, 'candidate.said', $3)", [...of, { name: person.name, region: 'fra' }]);
+  await db().query("select app.emit($1, $2, 'candidate.consented', $3)", [...of, { name: person.name, region: 'fra' }]);
   await db().query(
     "insert into public.consents (session_id, tenant_id, candidate_id, text_version) values ($1, $2, $3, 'v1')",
     [...of, candidate_id],
@@ -558,7 +558,7 @@ describe('erasing a candidate', () => {
       settings: {},
       video_recording_id: null,
     });
-    expect((await eventsOf(db(), session.id)).find(({ type }) => type === 'candidate.said').data).toEqual({
+    expect((await eventsOf(db(), session.id)).find(({ type }) => type === 'candidate.consented').data).toEqual({
       region: 'fra',
     });
     expect(await audited(session.candidateId)).toEqual(['candidate.erase']);

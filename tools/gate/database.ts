@@ -11,8 +11,8 @@ import {
   firstMigration,
   joinedSchemas,
   migrationsDir,
+  styleComplaints,
   supabaseDir,
-  wideLines,
   writeSchemasAsMigrations,
 } from './schemas.ts';
 
@@ -106,9 +106,9 @@ async function sameDatabases({ migrated, declared, dir }: WorkshopOfTwo): Promis
   return undefined;
 }
 
-async function widthOfSql(): Promise<string | undefined> {
-  const wide = wideLines();
-  return wide.length === 0 ? undefined : wide.join('\n');
+async function styleOfSql(): Promise<string | undefined> {
+  const complaints = styleComplaints();
+  return complaints.length === 0 ? undefined : complaints.join('\n');
 }
 
 interface Advice {
@@ -183,7 +183,7 @@ export async function checkDatabase(): Promise<{ passed: number; failed: number 
   const checks: Array<[name: string, check: (workshop: WorkshopOfTwo) => Promise<string | undefined>]> = [
     ...derived.map(([file, make]): [string, ReturnType<typeof checkDerived>] => [file, checkDerived(file, make)]),
     ['supabase db diff, both ways', sameDatabases],
-    ['width of SQL', widthOfSql],
+    ['style of SQL', styleOfSql],
     ['supabase db advisors', advisors],
     ['squawk', squawk],
   ];

@@ -53,14 +53,22 @@ export function writeSchemasAsMigrations(dir: string): void {
   }
 }
 
-/** Lines of the source, the seed included, that are wider than a person reads, each as `file:line: … columns`. */
-export function wideLines(files: string[] = [...schemaFiles(), 'seed.sql']): string[] {
+/** A rank compared with a number: the number says nothing, and the two scales are easily mixed up. */
+const bareRank = /rank(_of\([^()]*\))?\s*(<|>|=|<=|>=|<>|(not )?between)\s*\d/;
+
+function complaintsOf(line: string): string[] {
+  const columns = [...line].length;
+  return [
+    ...(columns > maxColumns ? [`${columns} columns, more than ${maxColumns}`] : []),
+    ...(bareRank.test(line) ? [`compare a rank by name: app.rank_of('finalizing'), app.life_rank_of('claimed')`] : []),
+  ];
+}
+
+/** What the source, the seed included, does otherwise than agreed, each as `file:line: …`. */
+export function styleComplaints(files: string[] = [...schemaFiles(), 'seed.sql']): string[] {
   return files.flatMap((file) =>
     readFileSync(path.join(supabaseDir, file), 'utf8')
       .split('\n')
-      .flatMap((line, index) => {
-        const columns = [...line].length;
-        return columns > maxColumns ? [`supabase/${file}:${index + 1}: ${columns} columns`] : [];
-      }),
+      .flatMap((line, index) => complaintsOf(line).map((complaint) => `supabase/${file}:${index + 1}: ${complaint}`)),
   );
 }

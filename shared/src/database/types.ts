@@ -624,6 +624,7 @@ export type Database = {
           image: string;
           last_heartbeat_at: string | null;
           lease_expires_at: string | null;
+          life_rank: number;
           name: string;
           not_before: string;
           reason: string | null;
@@ -634,7 +635,6 @@ export type Database = {
           start_requested_at: string | null;
           started_at: string | null;
           state: string;
-          state_rank: number;
           taken_by: string | null;
           taken_until: string | null;
           tenant_id: string;
@@ -663,6 +663,7 @@ export type Database = {
           image: string;
           last_heartbeat_at?: string | null;
           lease_expires_at?: string | null;
+          life_rank?: never;
           name?: never;
           not_before?: string;
           reason?: string | null;
@@ -673,7 +674,6 @@ export type Database = {
           start_requested_at?: string | null;
           started_at?: string | null;
           state?: string;
-          state_rank?: never;
           taken_by?: string | null;
           taken_until?: string | null;
           tenant_id: string;
@@ -701,6 +701,7 @@ export type Database = {
           image?: string;
           last_heartbeat_at?: string | null;
           lease_expires_at?: string | null;
+          life_rank?: never;
           name?: never;
           not_before?: string;
           reason?: string | null;
@@ -711,7 +712,6 @@ export type Database = {
           start_requested_at?: string | null;
           started_at?: string | null;
           state?: string;
-          state_rank?: never;
           taken_by?: string | null;
           taken_until?: string | null;
           tenant_id?: string;

@@ -18,7 +18,7 @@ begin
   if s.id is null or s.machine_id is distinct from p_machine_id or s.epoch <> p_epoch then
     return jsonb_build_object('kind', 'fenced');
   end if;
-  if s.state_rank >= 70 or s.end_requested_at is not null then
+  if s.state_rank >= app.rank_of('finalizing') or s.end_requested_at is not null then
     return jsonb_build_object('kind', 'session_over');
   end if;
   select * into c from public.realtime_calls where session_id = s.id order by ordinal desc limit 1;
@@ -64,7 +64,8 @@ language sql volatile security definer set search_path = '' as $$
     select c.id from public.realtime_calls c join public.interview_sessions s on s.id = c.session_id
     left join public.machines m on m.id = s.machine_id
     where c.hung_up_at is null
-      and (s.state_rank >= 90 and (m.id is null or m.state_rank >= 60 or c.epoch < m.epoch)
+      and (s.state_rank >= app.rank_of('ended') and (m.id is null or m.life_rank >= app.life_rank_of('destroying')
+        or c.epoch < m.epoch)
         -- Of a session that goes on, a call that a later one has replaced and that its own worker is not there to end.
         or c.epoch < s.epoch and exists (select from public.realtime_calls l where l.session_id = c.session_id
           and l.ordinal > c.ordinal and l.answered_at is not null))

@@ -39,7 +39,7 @@ begin
         coalesce(excluded.confidence, t.confidence), coalesce(excluded.start_ms, t.start_ms),
           coalesce(excluded.end_ms, t.end_ms));
   get diagnostics v_changed = row_count;
-  if v_changed > 0 and s.state_rank >= 90 then
+  if v_changed > 0 and s.state_rank >= app.rank_of('ended') then
     update public.interview_sessions set transcript_revision = transcript_revision + 1 where id = s.id;
     perform app.emit(s.id, s.tenant_id, 'transcript.revised', jsonb_build_object('entries', v_changed));
   end if;

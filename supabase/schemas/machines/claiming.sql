@@ -3,7 +3,7 @@ language sql stable set search_path = '' as $$
   select case
     when s.machine_id is distinct from m.id or s.epoch is distinct
       from m.epoch then jsonb_build_object('kind', 'fenced')
-    when s.state_rank >= 90 or s.end_requested_at is not null then
+    when s.state_rank >= app.rank_of('ended') or s.end_requested_at is not null then
       jsonb_build_object('kind', 'end', 'outcome', s.outcome, 'reason', s.reason)
     else jsonb_build_object('kind', 'continue') end
 $$;
@@ -32,7 +32,7 @@ begin
   if v_refusal is not null then
     -- A loser is on its way out from here on; the worker exits by itself.
     if v_refusal ->> 'retry' is null then
-      perform app.move_machine(m.id, 'draining', 'superseded') where m.state_rank < 40;
+      perform app.move_machine(m.id, 'draining', 'superseded') where m.life_rank < app.life_rank_of('claimed');
     end if;
     return v_refusal;
   end if;
@@ -55,7 +55,7 @@ begin
     perform app.move_session(s.id, 'ready');
     with losers as (
       select o.id, app.move_machine(o.id, 'destroying', 'superseded') from public.machines o
-      where o.session_id = s.id and o.id <> m.id and o.state_rank < 40)
+      where o.session_id = s.id and o.id <> m.id and o.life_rank < app.life_rank_of('claimed'))
     select coalesce(jsonb_agg(jsonb_build_object('machine_id', o.id, 'app_name', o.app_name,
       'fly_machine_id', o.fly_machine_id)), '[]')
       into v_losers from losers l join public.machines o on o.id = l.id;
@@ -94,7 +94,8 @@ begin
     from jsonb_array_elements(p_beats) b
   )
   update public.interview_sessions s set presence = b.presence from beats b
-    where s.machine_id = b.machine_id and s.epoch = b.epoch and s.presence <> b.presence and s.state_rank < 90;
+    where s.machine_id = b.machine_id and s.epoch = b.epoch and s.presence <> b.presence
+      and s.state_rank < app.rank_of('ended');
   perform 1 from public.machines m where m.id in (select (b ->> 'machine_id')::uuid
     from jsonb_array_elements(p_beats) b) order by m.id for update;
   update public.machines m set last_heartbeat_at = clock_timestamp(),
@@ -102,7 +103,7 @@ begin
       rss_bytes = (b ->> 'rss_bytes')::bigint, unsaved_entries = (b ->> 'unsaved_entries')::integer,
         first_absent_at = null
     from jsonb_array_elements(p_beats) b where m.id = (b ->> 'machine_id')::uuid and m.epoch = (b ->> 'epoch')::integer
-      and m.state_rank < 70;
+      and m.life_rank < app.life_rank_of('destroyed');
   return (select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'epoch', (b ->> 'epoch')::integer,
       'directive', case when m.epoch = (b ->> 'epoch')::integer then app.directive_of(s, m)
         else '{"kind": "fenced"}' end)), '[]')
@@ -144,13 +145,15 @@ begin
   if m.fly_machine_id is not null and m.fly_machine_id <> p_fly_machine_id then
     return jsonb_build_object('kind', 'refused', 'why', 'another machine has this name');
   end if;
-  if s.state_rank >= 70 or s.end_requested_at is not null and s.machine_id is distinct from m.id then
-    return jsonb_build_object('kind', 'refused', 'why', 'the session is ' || case when s.state_rank >= 70 then s.status
+  if s.state_rank >= app.rank_of('finalizing') or s.end_requested_at is not null and s.machine_id is distinct
+    from m.id then
+    return jsonb_build_object('kind', 'refused', 'why', 'the session is ' || case
+      when s.state_rank >= app.rank_of('finalizing') then s.status
       else 'to end' end);
   end if;
   if s.machine_id is not null and s.machine_id <> m.id then
     select * into o from public.machines where id = s.machine_id;
-    if o.state_rank < 50 or m.epoch is not null then
+    if o.life_rank < app.life_rank_of('draining') or m.epoch is not null then
       return jsonb_build_object('kind', 'refused', 'why', 'another machine serves the session');
     end if;
   end if;
@@ -164,7 +167,9 @@ begin
     end if;
     return null;
   end if;
-  if m.state_rank > 40 then return jsonb_build_object('kind', 'refused', 'why', 'the machine is ' || m.state); end if;
+  if m.life_rank > app.life_rank_of('claimed') then
+    return jsonb_build_object('kind', 'refused', 'why', 'the machine is ' || m.state);
+  end if;
   return null;
 end $$;
 comment on function app.claim_refusal(public.interview_sessions, public.machines, text, text) is

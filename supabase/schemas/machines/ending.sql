@@ -49,7 +49,7 @@ begin
     where x.id = p_machine_id for update of s;
   select * into m from public.machines where id = p_machine_id for update;
   if not found then return jsonb_build_object('kind', 'unknown', 'state', null); end if;
-  if p_judged and m.state_rank < 60 and m.epoch is distinct from p_epoch then
+  if p_judged and m.life_rank < app.life_rank_of('destroying') and m.epoch is distinct from p_epoch then
     return jsonb_build_object('kind', 'stale', 'state', m.state);
   end if;
   if app.move_machine(m.id, 'destroying', p_reason) and p_next is not null and m.session_id is not null then

@@ -89,7 +89,7 @@ begin
   if not app.move_machine(p_machine_id, 'destroyed', 'create_failed') then
     return jsonb_build_object('kind', 'stale');
   end if;
-  if s.id is null or s.state_rank >= 70 or s.end_requested_at is not null then
+  if s.id is null or s.state_rank >= app.rank_of('finalizing') or s.end_requested_at is not null then
     if s.id is not null then perform app.settle_session(s.id, p_reason, '{}'); end if;
     return jsonb_build_object('kind', 'session_over');
   end if;
@@ -98,7 +98,8 @@ begin
     where p_next_machine_id is not null;
   if v_slot.app_name is null then
     -- Beside a hedge, or the machine it hedges, nothing is lost yet.
-    if exists (select from public.machines o where o.session_id = s.id and o.state_rank < 50) then
+    if exists (select from public.machines o where o.session_id = s.id and o.life_rank < app.life_rank_of('draining'))
+      then
       return jsonb_build_object('kind', 'stale');
     end if;
     perform app.end_session(s.id, 'failed', p_reason);

@@ -118,7 +118,7 @@ comment on function app.start_attempt(public.interview_sessions, text, jsonb) is
 create function app.lost_lives(p_session_id uuid) returns integer
 language sql stable set search_path = '' as $$
   select count(*)::integer from public.machines
-  where session_id = p_session_id and state_rank >= 50
+  where session_id = p_session_id and life_rank >= app.life_rank_of('draining')
     and reason not in ('create_failed', 'start_failed', 'superseded', 'handed_over')
 $$;
 comment on function app.lost_lives(uuid) is
@@ -132,17 +132,20 @@ declare
   v_intent jsonb;
 begin
   select * into s from public.interview_sessions where id = p_session_id for update;
-  if not found or s.state_rank < 30 or s.state_rank >= 90 then return jsonb_build_object('kind', 'nothing'); end if;
-  if exists (select from public.machines where session_id = s.id and state_rank < 50) then
+  if not found or s.state_rank < app.rank_of('provisioning') or s.state_rank >= app.rank_of('ended') then
+    return jsonb_build_object('kind', 'nothing');
+  end if;
+  if exists (select from public.machines where session_id = s.id and life_rank < app.life_rank_of('draining')) then
     return jsonb_build_object('kind', 'nothing');
   end if;
   -- The machine that served it says why; before the first claim, the latest attempt does.
   select reason into v_last from public.machines where session_id = s.id
     order by (id = s.machine_id) is true desc, attempt desc, reserved_at desc limit 1;
   if not found then return jsonb_build_object('kind', 'nothing'); end if;
-  if s.state_rank >= 70 or s.end_requested_at is not null or v_last in ('hard_deadline', 'operator_stopped') then
+  if s.state_rank >= app.rank_of('finalizing') or s.end_requested_at is not null
+    or v_last in ('hard_deadline', 'operator_stopped') then
     -- Its worker may be carrying the end out: nobody says it for it before its machine is gone.
-    if exists (select from public.machines where session_id = s.id and state_rank < 70) then
+    if exists (select from public.machines where session_id = s.id and life_rank < app.life_rank_of('destroyed')) then
       return jsonb_build_object('kind', 'nothing');
     end if;
     perform app.end_session(s.id, coalesce(s.outcome, case v_last when 'operator_stopped' then 'cancelled'
@@ -174,9 +177,11 @@ declare
   v_results jsonb[] := '{}';
 begin
   if not app.on_duty(p_duty, p_fence) then return '[]'; end if;
-  for v_id in select s.id from public.interview_sessions s where s.state_rank between 30 and 89
+  for v_id in select s.id from public.interview_sessions s where s.state_rank >= app.rank_of('provisioning')
+    and s.state_rank < app.rank_of('ended')
       and exists (select from public.machines m where m.session_id = s.id)
-      and not exists (select from public.machines m where m.session_id = s.id and m.state_rank < 50)
+      and not exists (select from public.machines m where m.session_id = s.id
+        and m.life_rank < app.life_rank_of('draining'))
     order by s.id for update skip locked loop
     v_result := app.settle_session(v_id, null, p_next);
     if v_result ->> 'kind' <> 'nothing' then
@@ -200,11 +205,13 @@ begin
   select * into m from public.machines where id = p_machine_id;
   select * into s from public.interview_sessions where id = m.session_id for update;
   select * into m from public.machines where id = p_machine_id;
-  if s.id is null or s.state_rank not between 30 and 69 or s.end_requested_at is not null or m.state_rank >= 40 then
+  if s.id is null or s.state_rank < app.rank_of('provisioning') or s.state_rank >= app.rank_of('finalizing')
+    or s.end_requested_at is not null or m.life_rank >= app.life_rank_of('claimed') then
     return null;
   end if;
   -- One hedge at a time: what is under way for this session, beside the machine that is late, is its hedge.
-  if exists (select from public.machines o where o.session_id = s.id and o.id <> m.id and o.state_rank < 50) then
+  if exists (select from public.machines o where o.session_id = s.id and o.id <> m.id
+    and o.life_rank < app.life_rank_of('draining')) then
     return null;
   end if;
   return app.start_attempt(s, 'hedge', p_next);
@@ -227,8 +234,9 @@ begin
   select * into m from public.machines where id = p_machine_id for update;
   v_now := clock_timestamp();
   -- Only for a candidate who had been in the room: at the first connection the fault may be anywhere.
-  if s.id is null or s.machine_id <> m.id or s.epoch <> p_epoch or m.state <> 'claimed' or s.state_rank not between 50
-    and 69 or s.end_requested_at is not null then
+  if s.id is null or s.machine_id <> m.id or s.epoch <> p_epoch or m.state <> 'claimed'
+    or s.state_rank < app.rank_of('connecting')
+    or s.state_rank >= app.rank_of('finalizing') or s.end_requested_at is not null then
     return jsonb_build_object('kind', 'ignored');
   end if;
   if m.unreachable_since is null or m.unreachable_since < v_now - app.interval_ms(p_window_ms) then

@@ -52,8 +52,9 @@ begin
   select * into m from public.machines where id = p_machine_id for update;
   if m.state not in ('created', 'started') then return jsonb_build_object('kind', 'stale'); end if;
   perform app.move_machine(m.id, 'destroying', 'start_failed');
-  if s.id is null or s.state_rank >= 40 or exists (select from public.machines o where o.session_id = s.id
-    and o.id <> m.id and o.state_rank < 50) then
+  if s.id is null or s.state_rank >= app.rank_of('ready') or exists (select from public.machines o
+    where o.session_id = s.id
+    and o.id <> m.id and o.life_rank < app.life_rank_of('draining')) then
     return jsonb_build_object('kind', 'session_over');
   end if;
   if m.attempt < p_max_attempts then

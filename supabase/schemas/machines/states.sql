@@ -8,10 +8,7 @@ begin
      and new.boot_nonce is distinct from old.boot_nonce then
     return new;
   end if;
-  if array_position(array['reserved', 'created', 'started', 'claimed', 'draining', 'destroying', 'destroyed'],
-    new.state)
-     < array_position(array['reserved', 'created', 'started', 'claimed', 'draining', 'destroying', 'destroyed'],
-       old.state) then
+  if app.life_rank_of(new.state) < app.life_rank_of(old.state) then
     raise exception 'a machine only goes forward: % → %', old.state, new.state using errcode = 'GR005';
   end if;
   return new;
@@ -25,10 +22,9 @@ create function app.move_machine(p_machine_id uuid, p_state text, p_reason text 
 language plpgsql set search_path = '' as $$
 declare
   m public.machines;
-  ranks constant text[] := array['reserved', 'created', 'started', 'claimed', 'draining', 'destroying', 'destroyed'];
 begin
   select * into m from public.machines where id = p_machine_id for update;
-  if not found or array_position(ranks, p_state) <= array_position(ranks, m.state) then
+  if not found or app.life_rank_of(p_state) <= m.life_rank then
     return false;
   end if;
   update public.machines set

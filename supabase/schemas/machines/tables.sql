@@ -14,6 +14,16 @@
 --                  transaction that takes the last one away. settle_sessions finds those that a crash left without one.
 -- Lost lives       Attempts are bounded by lost lives: machines that came to exist and ended without a hand-over.
 
+create function app.life_rank_of(p_state text) returns smallint
+language sql immutable parallel safe
+  return case p_state
+    when 'reserved' then 10 when 'created' then 20 when 'started' then 30 when 'claimed' then 40
+    when 'draining' then 50 when 'destroying' then 60 when 'destroyed' then 70
+  end::smallint;
+comment on function app.life_rank_of(text) is
+  'Rank of a machine''s state; null for any other word. Same as machineRanks in shared/src/session/states.ts.';
+grant execute on function app.life_rank_of(text) to anon, authenticated, service_role, orchestrator, session_worker;
+
 create table public.machines (
   id uuid primary key default gen_random_uuid(),
   tenant_id uuid not null references public.tenants (id),
@@ -23,11 +33,8 @@ create table public.machines (
   fly_machine_id text,
   region text not null,
   image text not null,
-  state text not null default 'reserved' check (state in ('reserved', 'created', 'started', 'claimed', 'draining',
-    'destroying', 'destroyed')),
-  state_rank smallint not null generated always as (case state when 'reserved' then 10 when 'created' then 20
-    when 'started' then 30
-    when 'claimed' then 40 when 'draining' then 50 when 'destroying' then 60 else 70 end::smallint) stored,
+  state text not null default 'reserved' check (app.life_rank_of(state) is not null),
+  life_rank smallint not null generated always as (app.life_rank_of(state)) stored,
   reason text,
   epoch integer,
   boot_nonce text,
@@ -54,7 +61,8 @@ create table public.machines (
   billed_at timestamptz,
   host_bad_since timestamptz,
   unreachable_since timestamptz,
-  constraint ended_machine_says_why check (state not in ('draining', 'destroying', 'destroyed') or reason is not null),
+  constraint ended_machine_says_why check (app.life_rank_of(state) < app.life_rank_of('draining')
+    or reason is not null),
   constraint machine_reason_is_known check (reason in (
     'session_ended', 'session_gone', 'worker_exited', 'worker_lost', 'boot_timeout', 'create_failed', 'start_failed',
     'superseded', 'handed_over', 'host_lost', 'unreachable', 'hard_deadline', 'orphan', 'image_replaced', 'pool_shrunk',
@@ -71,7 +79,7 @@ comment on column public.machines.region is 'Where it runs, or was asked for.';
 comment on column public.machines.image is 'Image of the worker, with its digest.';
 comment on column public.machines.state is
   'reserved, created, started, claimed, draining, destroying, destroyed; only forward.';
-comment on column public.machines.state_rank is 'Rank of the state; may only grow.';
+comment on column public.machines.life_rank is 'Rank of the state; may only grow.';
 comment on column public.machines.reason is 'Why its life ended.';
 comment on column public.machines.epoch is 'The epoch its claim took.';
 comment on column public.machines.boot_nonce is

@@ -117,9 +117,10 @@ begin
   -- Lock the candidate's sessions in one go, before any ending locks the tenant's counter. A session that was created
   -- meanwhile is left to the next call: to lock it now would break the order of locks.
   v_locked := array(select id from public.interview_sessions
-    where tenant_id = p_tenant_id and candidate_id = p_candidate_id and state_rank < 90 order by id for update);
+    where tenant_id = p_tenant_id and candidate_id = p_candidate_id and state_rank < app.rank_of('ended')
+      order by id for update);
   for s in select id from public.interview_sessions
-    where id = any (v_locked) and state_rank < 70 and end_requested_at is null order by id loop
+    where id = any (v_locked) and state_rank < app.rank_of('finalizing') and end_requested_at is null order by id loop
     perform public.request_end(s.id, p_tenant_id, 'cancelled', 'ended_by_platform');
   end loop;
   -- From here on no new session of the candidate can come: it would refer to this row.
@@ -127,7 +128,7 @@ begin
     and erased_at is null for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
   select coalesce(array_agg(id order by id), '{}') into v_live from public.interview_sessions
-    where tenant_id = p_tenant_id and candidate_id = p_candidate_id and state_rank < 90;
+    where tenant_id = p_tenant_id and candidate_id = p_candidate_id and state_rank < app.rank_of('ended');
   if v_live <> '{}' then return jsonb_build_object('kind', 'ending', 'session_ids', to_jsonb(v_live)); end if;
   v_erased := app.erase(p_tenant_id, p_candidate_id);
   perform app.audit(p_by, p_tenant_id, 'candidate.erase', p_candidate_id::text,

@@ -5,7 +5,7 @@ declare
   v_count integer := 0;
 begin
   for s in select x.id from public.tenants t join public.interview_sessions x on x.tenant_id = t.id
-    where t.transcript_days is not null and x.state_rank >= 90 and x.transcript_erased_at is null
+    where t.transcript_days is not null and x.state_rank >= app.rank_of('ended') and x.transcript_erased_at is null
       and x.completed_at < clock_timestamp() - make_interval(days => t.transcript_days)
     order by x.completed_at limit p_limit for update of x skip locked loop
     perform app.erase_transcript(s.id);
@@ -23,7 +23,7 @@ declare
   v_count integer := 0;
 begin
   for s in select x.id from public.tenants t join public.interview_sessions x on x.tenant_id = t.id
-    where t.video_days is not null and x.state_rank >= 90 and x.video_erased_at is null
+    where t.video_days is not null and x.state_rank >= app.rank_of('ended') and x.video_erased_at is null
       and x.completed_at < clock_timestamp() - make_interval(days => t.video_days)
     order by x.completed_at limit p_limit for update of x skip locked loop
     perform app.erase_video(s.id, 'retention');

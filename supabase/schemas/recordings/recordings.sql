@@ -1,10 +1,10 @@
 create function app.plan_video() returns trigger language plpgsql set search_path = '' as $$
 begin
-  if new.state_rank >= 90 then
+  if new.state_rank >= app.rank_of('ended') then
     update public.video_jobs set state = 'closing', ended_at = clock_timestamp(), attempts = 0,
       next_attempt_at = clock_timestamp()
       where session_id = new.id and state in ('wanted', 'open', 'dead');
-  elsif new.state_rank >= 40 and new.state_rank < 70 then
+  elsif new.state_rank >= app.rank_of('ready') and new.state_rank < app.rank_of('finalizing') then
     insert into public.video_jobs (session_id, ordinal, tenant_id) values (new.id, 1, new.tenant_id)
       on conflict do nothing;
   end if;
@@ -37,7 +37,7 @@ declare
   s public.interview_sessions;
 begin
   select * into s from public.interview_sessions where id = p_session_id for share;
-  if not found or s.state_rank >= 70 or coalesce(s.settings ->> 'record_video', '') <> 'true'
+  if not found or s.state_rank >= app.rank_of('finalizing') or coalesce(s.settings ->> 'record_video', '') <> 'true'
     or p_ordinal not between 2 and 20
      or not exists (select from public.video_jobs j where j.session_id = s.id and j.ordinal = p_ordinal - 1) then
     return false;

@@ -26,7 +26,8 @@ comment on function app.queue_result() is
   'Queues the evaluation of a session that has ended, and again when its transcript has grown. A session that never '
   'began has nothing to evaluate.';
 create trigger queue_result after update of status, transcript_revision on public.interview_sessions for each row
-  when (new.state_rank >= 90 and (old.state_rank < 90 or new.transcript_revision > old.transcript_revision))
+  when (new.state_rank >= app.rank_of('ended') and (old.state_rank < app.rank_of('ended')
+    or new.transcript_revision > old.transcript_revision))
   execute function app.queue_result();
 
 create function app.lock_result(p_session_id uuid, p_take integer) returns public.interview_results

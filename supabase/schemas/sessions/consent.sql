@@ -1,7 +1,7 @@
 create function public.session_may_start(p_session_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select case
-    when s.state_rank >= 70 then jsonb_build_object('kind', 'ended')
+    when s.state_rank >= app.rank_of('finalizing') then jsonb_build_object('kind', 'ended')
     when s.consent_text_version is null or exists (select from public.consents c where c.session_id = s.id
       and c.text_version = s.consent_text_version)
       then jsonb_build_object('kind', 'may_start')
@@ -21,7 +21,7 @@ declare
 begin
   select * into s from public.interview_sessions where id = p_session_id for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
-  if s.state_rank >= 70 then return jsonb_build_object('kind', 'ended'); end if;
+  if s.state_rank >= app.rank_of('finalizing') then return jsonb_build_object('kind', 'ended'); end if;
   if s.consent_text_version is distinct from p_text_version then
     return jsonb_build_object('kind', 'other_version', 'text_version', s.consent_text_version);
   end if;

@@ -6,8 +6,11 @@ begin
   select * into s from public.interview_sessions where id = p_session_id
     and (p_tenant_id is null or tenant_id = p_tenant_id) for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
-  if s.state_rank >= 70 then return jsonb_build_object('kind', 'already', 'session', app.session_json(s.id)); end if;
-  if s.machine_id is null or not exists (select from public.machines m where m.id = s.machine_id and m.state_rank < 50)
+  if s.state_rank >= app.rank_of('finalizing') then
+    return jsonb_build_object('kind', 'already', 'session', app.session_json(s.id));
+  end if;
+  if s.machine_id is null or not exists (select from public.machines m where m.id = s.machine_id
+    and m.life_rank < app.life_rank_of('draining'))
     then
     -- Nobody serves it just now: it ends here, and its machines are not wanted any more.
     perform app.end_session(s.id, p_outcome, p_reason);
@@ -36,7 +39,8 @@ declare
   s record;
   v_ids uuid[] := '{}';
 begin
-  for s in select id, machine_id from public.interview_sessions where state_rank < 60 and expires_at < clock_timestamp()
+  for s in select id, machine_id from public.interview_sessions where state_rank < app.rank_of('in_progress')
+    and expires_at < clock_timestamp()
     order by id for update skip locked loop
     if s.machine_id is null then
       perform public.request_end(s.id, null, 'expired', 'schedule_expired');
@@ -55,10 +59,10 @@ returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   s public.interview_sessions := app.own_session();
 begin
-  if p_status is not null and app.rank_of(p_status) not between 50 and 70 then
+  if p_status not in ('connecting', 'in_progress', 'finalizing') then
     raise exception 'a worker reports connecting, in_progress or finalizing' using errcode = '22023';
   end if;
-  if p_presence is not null and s.presence <> p_presence and s.state_rank < 90 then
+  if p_presence is not null and s.presence <> p_presence and s.state_rank < app.rank_of('ended') then
     update public.interview_sessions set presence = p_presence where id = s.id;
     perform app.emit(s.id, s.tenant_id, 'candidate.' || p_presence, '{}');
   end if;

@@ -13,7 +13,9 @@ begin
     return jsonb_build_object('kind', 'used');
   end if;
   select * into s from public.interview_sessions where id = p_session_id;
-  if s.state_rank >= 70 then return jsonb_build_object('kind', 'ended', 'session', app.session_json(s.id)); end if;
+  if s.state_rank >= app.rank_of('finalizing') then
+    return jsonb_build_object('kind', 'ended', 'session', app.session_json(s.id));
+  end if;
   update public.session_invitations set browser_hash = p_browser_hash, used_at = coalesce(used_at, clock_timestamp())
     where id = i.id;
   return jsonb_build_object('kind', 'accepted', 'session', app.session_json(s.id));
@@ -42,7 +44,7 @@ declare
 begin
   select * into s from public.interview_sessions where id = p_session_id and tenant_id = p_tenant_id for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
-  if s.state_rank >= 70 then return jsonb_build_object('kind', 'ended'); end if;
+  if s.state_rank >= app.rank_of('finalizing') then return jsonb_build_object('kind', 'ended'); end if;
   insert into public.session_invitations (session_id, tenant_id, code_hash, expires_at, replaces)
     values (s.id, s.tenant_id, p_code_hash, clock_timestamp() + app.interval_ms(p_expires_ms), p_replaces)
       returning * into i;

@@ -88,7 +88,7 @@ language sql stable set search_path = '' as $$
     where o.tenant_id = s.tenant_id and o.queue_deadline_at is not null and (o.queued_at, o.id) <= (s.queued_at,
       s.id)) q
   cross join lateral (select count(*) as ended from public.interview_sessions o
-    where o.tenant_id = s.tenant_id and o.state_rank >= 90
+    where o.tenant_id = s.tenant_id and o.state_rank >= app.rank_of('ended')
       and o.completed_at > clock_timestamp() - interval '10 minutes'
       and o.created_at > clock_timestamp() - interval '1 day') e
   where t.id = s.tenant_id

@@ -1,7 +1,8 @@
 create function app.guard_session() returns trigger language plpgsql set search_path = '' as $$
 begin
   -- A generated column is not computed yet in a BEFORE trigger, hence rank_of.
-  if app.rank_of(new.status) < app.rank_of(old.status) or (app.rank_of(old.status) >= 90 and new.status <> old.status)
+  if app.rank_of(new.status) < app.rank_of(old.status) or (app.rank_of(old.status) >= app.rank_of('ended')
+    and new.status <> old.status)
     then
     raise exception 'a session only goes forward: % → %', old.status, new.status using errcode = 'GR001';
   end if;
@@ -46,13 +47,14 @@ begin
     reason = coalesce(reason, p_reason),
     ready_at = case when p_status = 'ready' then coalesce(ready_at, clock_timestamp()) else ready_at end,
     started_at = case when p_status = 'in_progress' then coalesce(started_at, clock_timestamp()) else started_at end,
-    completed_at = case when app.rank_of(p_status) >= 90 then coalesce(completed_at, clock_timestamp())
+    completed_at = case when app.rank_of(p_status) >= app.rank_of('ended') then coalesce(completed_at,
+      clock_timestamp())
       else completed_at end,
-    presence = case when app.rank_of(p_status) >= 90 then 'absent' else presence end,
-    counted = counted and app.rank_of(p_status) < 90,
-    queue_deadline_at = case when app.rank_of(p_status) >= 90 then null else queue_deadline_at end
+    presence = case when app.rank_of(p_status) >= app.rank_of('ended') then 'absent' else presence end,
+    counted = counted and app.rank_of(p_status) < app.rank_of('ended'),
+    queue_deadline_at = case when app.rank_of(p_status) >= app.rank_of('ended') then null else queue_deadline_at end
   where id = p_session_id;
-  if s.counted and app.rank_of(p_status) >= 90 then
+  if s.counted and app.rank_of(p_status) >= app.rank_of('ended') then
     update public.tenant_counters set live_sessions = live_sessions - 1 where tenant_id = s.tenant_id;
   end if;
   perform app.emit(s.id, s.tenant_id, 'session.' || p_status, jsonb_strip_nulls(jsonb_build_object(

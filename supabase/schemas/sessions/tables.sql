@@ -19,18 +19,20 @@
 -- it.
 
 -- A body that is parsed when it is defined needs no search_path, and is inlined: checks call this a dozen times a
--- session.
+-- session. An index is read with the rights of the caller, so every role may call it.
 create function app.rank_of(p_status text) returns smallint
 language sql immutable parallel safe
   return case p_status
     when 'scheduled' then 10 when 'pending' then 20 when 'provisioning' then 30 when 'ready' then 40
     when 'connecting' then 50 when 'in_progress' then 60 when 'finalizing' then 70
+    when 'ended' then 90
     when 'completed' then 90 when 'disconnected' then 90 when 'failed' then 90 when 'expired' then 90
-      when 'cancelled' then 90
+    when 'cancelled' then 90
   end::smallint;
 comment on function app.rank_of(text) is
-  'Rank of a session status; null for a word that is none. Same as sessionRanks in shared/src/session/states.ts.';
-grant execute on function app.rank_of(text) to authenticated, orchestrator, session_worker;
+  'Rank of a session status; null for any other word. Same as sessionRanks in shared/src/session/states.ts. ended '
+  'names the rank that all outcomes share; no session has it as its status.';
+grant execute on function app.rank_of(text) to anon, authenticated, service_role, orchestrator, session_worker;
 
 create table public.interview_sessions (
   id uuid primary key default gen_random_uuid(),
@@ -39,9 +41,10 @@ create table public.interview_sessions (
   position_id uuid not null,
   user_id uuid references auth.users (id) on delete set null,
   api_key_id uuid references public.api_keys (id) on delete set null,
-  status text not null default 'pending' check (app.rank_of(status) is not null),
+  status text not null default 'pending' check (app.rank_of(status) is not null and status <> 'ended'),
   state_rank smallint not null generated always as (app.rank_of(status)) stored,
-  outcome text check (outcome in ('completed', 'disconnected', 'failed', 'expired', 'cancelled')),
+  outcome text check (app.rank_of(outcome) is not distinct from app.rank_of('ended') and outcome <> 'ended'
+    or outcome is null),
   reason text,
   presence text not null default 'absent' check (presence in ('absent', 'present', 'lost')),
   settings jsonb not null default '{}'::jsonb check (jsonb_typeof(settings) = 'object'),
@@ -78,8 +81,8 @@ create table public.interview_sessions (
   foreign key (tenant_id, candidate_id) references public.tenant_candidates (tenant_id, candidate_id),
   foreign key (tenant_id, position_id) references public.positions (tenant_id, id),
   constraint ending_is_whole check ((outcome is null) = (reason is null)),
-  constraint ended_says_why check (app.rank_of(status) < 70 or outcome is not null),
-  constraint outcome_is_status check (app.rank_of(status) < 90 or status = outcome),
+  constraint ended_says_why check (app.rank_of(status) < app.rank_of('finalizing') or outcome is not null),
+  constraint outcome_is_status check (app.rank_of(status) < app.rank_of('ended') or status = outcome),
   constraint scheduled_has_a_time check (status <> 'scheduled' or scheduled_at is not null),
   constraint queued_is_pending check (queue_deadline_at is null or (not counted and queued_at is not null)),
   constraint reason_is_known check (reason in (
@@ -145,7 +148,7 @@ comment on column public.interview_sessions.queued_at is 'When it joined its ten
 comment on column public.interview_sessions.queue_deadline_at is
   'Not null while it waits in the queue: not admitted by then, it ends with admission_timeout.';
 create index interview_sessions_tenant on public.interview_sessions (tenant_id, created_at desc, id);
-create index interview_sessions_live on public.interview_sessions (expires_at) where state_rank < 90;
+create index interview_sessions_live on public.interview_sessions (expires_at) where state_rank < app.rank_of('ended');
 create index interview_sessions_candidate on public.interview_sessions (candidate_id);
 create index interview_sessions_position on public.interview_sessions (tenant_id, position_id);
 create index interview_sessions_user on public.interview_sessions (user_id) where user_id is not null;
@@ -153,9 +156,9 @@ create index interview_sessions_api_key on public.interview_sessions (api_key_id
 create index interview_sessions_machine on public.interview_sessions (machine_id) where machine_id is not null;
 create index interview_sessions_scheduled on public.interview_sessions (scheduled_at) where status = 'scheduled';
 create index interview_sessions_transcript_kept on public.interview_sessions (tenant_id, completed_at)
-  where state_rank >= 90 and transcript_erased_at is null;
+  where state_rank >= app.rank_of('ended') and transcript_erased_at is null;
 create index interview_sessions_video_kept on public.interview_sessions (tenant_id, completed_at)
-  where state_rank >= 90 and video_erased_at is null;
+  where state_rank >= app.rank_of('ended') and video_erased_at is null;
 create index interview_sessions_of_candidate on public.interview_sessions (tenant_id, candidate_id);
 create index interview_sessions_queue on public.interview_sessions (tenant_id, queued_at)
   where queue_deadline_at is not null;
@@ -167,7 +170,16 @@ create table public.session_events (
   tenant_id uuid not null references public.tenants (id),
   type text not null,
   data jsonb not null default '{}'::jsonb,
-  created_at timestamptz not null default clock_timestamp()
+  created_at timestamptz not null default clock_timestamp(),
+  constraint event_type_is_known check (type in (
+    'session.scheduled', 'session.pending', 'session.provisioning', 'session.ready', 'session.connecting',
+    'session.in_progress', 'session.finalizing', 'session.completed', 'session.disconnected', 'session.failed',
+    'session.expired', 'session.cancelled', 'session.queued', 'session.admitted', 'session.rescheduled',
+    'session.end_requested', 'candidate.absent', 'candidate.present', 'candidate.lost', 'candidate.consented',
+    'transcript.revised', 'integrity.flagged', 'result.done', 'result.empty', 'result.dead', 'result.rerun',
+    'result.reviewed', 'video.open', 'video.done', 'video.dead', 'machine.reserved', 'machine.assigned',
+    'machine.created', 'machine.started', 'machine.claimed', 'machine.draining', 'machine.destroying',
+    'machine.destroyed'))
 );
 comment on table public.session_events is 'What happened to a session, in commit order per session. Append-only.';
 comment on column public.session_events.session_id is 'What it happened to.';

@@ -6,7 +6,7 @@ declare
 begin
   select * into s from public.interview_sessions where id = p_session_id and tenant_id = p_tenant_id for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
-  if s.state_rank >= 70 then return jsonb_build_object('kind', 'ended'); end if;
+  if s.state_rank >= app.rank_of('finalizing') then return jsonb_build_object('kind', 'ended'); end if;
   if s.status <> 'scheduled' then return jsonb_build_object('kind', 'begun', 'session', app.session_json(s.id)); end if;
   update public.interview_sessions set scheduled_at = p_scheduled_at,
     expires_at = p_scheduled_at + app.interval_ms(p_expires_ms) where id = s.id;

@@ -8,7 +8,7 @@ begin
   -- Lock its sessions in one go, before any ending locks the counter. A session that was created meanwhile is left to
   -- the next call: to lock it now would break the order of locks.
   v_locked := array(select id from public.interview_sessions
-    where tenant_id = p_tenant_id and state_rank < 90 order by id for update);
+    where tenant_id = p_tenant_id and state_rank < app.rank_of('ended') order by id for update);
   select status into v_status from public.tenants where id = p_tenant_id for no key update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
   if v_status = 'removed' then return jsonb_build_object('kind', 'removed'); end if;
@@ -20,7 +20,7 @@ begin
   update public.session_invitations set revoked_at = coalesce(revoked_at, clock_timestamp())
     where tenant_id = p_tenant_id;
   for s in select id from public.interview_sessions
-    where id = any (v_locked) and state_rank < 70 and end_requested_at is null order by id loop
+    where id = any (v_locked) and state_rank < app.rank_of('finalizing') and end_requested_at is null order by id loop
     perform public.request_end(s.id, p_tenant_id, 'cancelled', 'operator_stopped');
   end loop;
   return app.finish_removal(p_tenant_id);
@@ -33,7 +33,8 @@ grant execute on function public.remove_tenant(uuid, jsonb) to orchestrator;
 create function app.finish_removal(p_tenant_id uuid) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
-  v_live integer := (select count(*) from public.interview_sessions where tenant_id = p_tenant_id and state_rank < 90);
+  v_live integer := (select count(*) from public.interview_sessions where tenant_id = p_tenant_id
+    and state_rank < app.rank_of('ended'));
   v_machines integer := (select count(*) from public.machines where tenant_id = p_tenant_id and state <> 'destroyed');
   v_apps text[];
   c record;

@@ -175,7 +175,7 @@ function sessionTargets(owner: Owner): Record<string, Target> {
     interview_transcripts: flagRow({ session_id }, ['session_id'], { status: 'ready' }, of),
     machines: flagRow(machine, ['id'], { region: 'ams' }, fresh(machine)),
     realtime_calls: flagRow(call, ['id'], { provider: 'x' }, fresh(call, { ordinal: 9 })),
-    session_events: flagRow(event, ['id'], { type: 'x' }, fresh(event)),
+    session_events: flagRow(event, ['id'], { type: 'session.failed' }, fresh(event)),
     idempotency_keys: flagRow(
       idempotency,
       ['tenant_id', 'key'],
