@@ -11,11 +11,6 @@ export interface Figure {
   atLeast?: boolean;
 }
 
-export interface BenchmarkResult {
-  name: string;
-  figures: Figure[];
-}
-
 /** A benchmark measures and reports progress; it never fails on a slow clock. */
 export type Benchmark = (progress: (line: string) => void) => Promise<Figure[]>;
 

@@ -22,8 +22,6 @@ export interface DoorDeps {
   logger: Logger;
 }
 
-export type Door = ReturnType<typeof createDoor>;
-
 export function createDoor({ config, database, findKey, audit, clock, logger }: DoorDeps) {
   const store = createAccessStore(database);
   const noteRefusal = createRefusalLog({ record: audit, clock, logger });

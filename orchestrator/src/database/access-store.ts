@@ -11,8 +11,6 @@ export interface Booking {
 }
 
 /** What the door of the API asks for. Throws DatabaseError. */
-export type AccessStore = ReturnType<typeof createAccessStore>;
-
 export function createAccessStore(database: Database) {
   const call = <T extends z.ZodType>(name: string, parameters: object, result: T) =>
     callFunction(database, name, { ...parameters }, result);

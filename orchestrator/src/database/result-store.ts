@@ -26,7 +26,6 @@ const takenResult = z.object({
 export type TakenResult = z.output<typeof takenResult>;
 
 const storedResult = resultView.omit({ failure_text: true }).extend({ last_error: z.string().nullable() });
-export type StoredResult = z.output<typeof storedResult>;
 
 const foundResult = z.object({ session_status: z.enum(sessionStatuses), result: storedResult.nullable() });
 export type FoundResult = z.output<typeof foundResult>;

@@ -22,8 +22,6 @@ export interface VideoDeps {
   onChange: (sessionId: string) => void;
 }
 
-export type Video = NonNullable<ReturnType<typeof createVideo>>;
-
 export function createVideo({ config, database, vault, clock, logger, onChange }: VideoDeps) {
   if (config.video === null) return null;
   const { url, apiKey, webhookSecret } = config.video;

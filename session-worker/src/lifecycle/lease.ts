@@ -1,4 +1,4 @@
-import type { Directive, HeartbeatRequest, VideoOffer } from '@greenroom/shared/protocol/worker-api.ts';
+import type { Directive, VideoOffer } from '@greenroom/shared/protocol/worker-api.ts';
 import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { Answer, HeartbeatResponse } from '../outside/orchestrator.ts';
@@ -33,8 +33,6 @@ export interface Lease {
   ask(timeoutMs: number): Promise<Directive | 'unreachable'>;
   stop(): void;
 }
-
-export type Beat = HeartbeatRequest;
 
 export function createLease(deps: LeaseDeps): Lease {
   const { clock, log, heartbeatMs } = deps;

@@ -30,7 +30,6 @@ export const candidateView = z.object({
   created_at: timestamp,
   updated_at: timestamp,
 });
-export type CandidateView = z.output<typeof candidateView>;
 export const candidateList = z.object({ candidates: z.array(candidateView), next_cursor: z.string().nullable() });
 
 /** `erased`: nothing of the candidate is left here; recordings are being deleted. `ending`: live sessions end first. */
@@ -45,7 +44,6 @@ export const erasureView = z.object({
   /** Sessions that must end first. */
   ending_session_ids: z.array(uuid),
 });
-export type ErasureView = z.output<typeof erasureView>;
 
 export const changePositionRequest = z
   .strictObject({
@@ -61,7 +59,6 @@ export const positionView = z.object({
   created_at: timestamp,
   updated_at: timestamp,
 });
-export type PositionView = z.output<typeof positionView>;
 export const positionList = z.object({ positions: z.array(positionView), next_cursor: z.string().nullable() });
 
 export const invitationStatuses = ['open', 'used', 'expired', 'revoked'] as const;

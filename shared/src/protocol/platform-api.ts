@@ -64,7 +64,6 @@ export const sessionSettings = z.strictObject({
   /** Record the candidate's video. Default false. */
   record_video: z.boolean().optional(),
 });
-export type SessionSettings = z.output<typeof sessionSettings>;
 
 export const regionCode = text(3).regex(/^[a-z]{3}$/, 'must be a region code such as fra');
 

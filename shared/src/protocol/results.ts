@@ -8,7 +8,6 @@ import { plainText, timestamp, uuid } from './common.ts';
 
 /** `pending`: queued. `running`: being made. `empty`: the candidate said nothing. `dead`: given up, see `failure`. */
 export const resultStatuses = ['pending', 'running', 'done', 'empty', 'dead'] as const;
-export type ResultStatus = (typeof resultStatuses)[number];
 
 /** Why an attempt failed. `refused`: the model declined. `rejected`: the provider does not accept what we ask for. */
 export const resultFailures = [

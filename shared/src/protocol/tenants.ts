@@ -126,7 +126,6 @@ export const apiKeyView = z.object({
   revoked_at: timestamp.nullable(),
   replaced_by: uuid.nullable(),
 });
-export type ApiKeyView = z.output<typeof apiKeyView>;
 /** The key is shown once: only its hash is stored. */
 export const newApiKeyView = apiKeyView.extend({ key: z.string() });
 export const apiKeyList = z.object({ api_keys: z.array(apiKeyView) });

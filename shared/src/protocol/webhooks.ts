@@ -40,7 +40,6 @@ export const webhookView = z.object({
   created_at: timestamp,
   updated_at: timestamp,
 });
-export type WebhookView = z.output<typeof webhookView>;
 /** The secret (`whsec_…`) is shown once. */
 export const newWebhookView = webhookView.extend({ secret: z.string() });
 export const webhookList = z.object({ webhooks: z.array(webhookView) });
@@ -61,5 +60,4 @@ export const deliveryView = z.object({
   delivered_at: timestamp.nullable(),
   created_at: timestamp,
 });
-export type DeliveryView = z.output<typeof deliveryView>;
 export const deliveryList = z.object({ deliveries: z.array(deliveryView), next_cursor: z.string().nullable() });

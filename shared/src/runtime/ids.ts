@@ -5,6 +5,3 @@ export const newId = (): string => randomUUID();
 
 /** An unguessable secret, base64url, `bytes` of entropy (default 32). */
 export const newSecret = (bytes = 32): string => randomBytes(bytes).toString('base64url');
-
-/** The name of a machine on Fly, derived from its row: the second try finds what the first one made. */
-export const machineName = (machineId: string): string => `gr-${machineId}`;

@@ -31,8 +31,6 @@ export const outcomes = ['completed', 'disconnected', 'failed', 'expired', 'canc
 export type Outcome = (typeof outcomes)[number];
 
 export const isEnded = (status: SessionStatus): boolean => sessionRanks[status] >= 90;
-/** A session that still counts against its tenant's live sessions. */
-export const isLive = (status: SessionStatus): boolean => sessionRanks[status] < 90;
 
 /** Whether the candidate's socket is there. Apart from the status, so that a reconnect never moves a session back. */
 export const presences = ['absent', 'present', 'lost'] as const;

@@ -29,7 +29,7 @@ import { createTokens } from './tokens.ts';
 export type { CapacityRow } from './capacity.ts';
 export type { ImageDefinition } from './images.ts';
 export type { LatencyName } from './latency.ts';
-export type { GuestContext, InProcessGuest } from './runtime.ts';
+export type { InProcessGuest } from './runtime.ts';
 
 export interface FlyOptions {
   /** Folder for the machines' API sockets; created when missing. */

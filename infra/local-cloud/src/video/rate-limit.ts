@@ -5,7 +5,6 @@ export type RequestKind = 'uploads' | 'writes' | 'reads';
 export type RateLimits = Record<RequestKind, number>;
 
 export const productionLimits: RateLimits = { uploads: 100, writes: 200, reads: 500 };
-export const sandboxLimits: RateLimits = { uploads: 40, writes: 40, reads: 100 };
 
 const windowMs = 60_000;
 

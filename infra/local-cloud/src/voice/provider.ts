@@ -59,9 +59,6 @@ export interface VoiceProviderOptions {
   clock?: Clock;
 }
 
-/** For `scriptKeyOf`: one interview per `OpenAI-Safety-Identifier`. */
-export const bySafetyIdentifier = (call: NewCall): string | undefined => call.safetyIdentifier;
-
 export interface ScriptControl {
   /** A whole turn of the candidate without any audio. */
   candidateTurn(callId: string, durationMs?: number): void;

@@ -1,0 +1,20 @@
+import { expect, test } from 'vitest';
+import { forbiddenLicences } from './licences.ts';
+
+test('a shipped package without a licence, or with one that binds our own code, is named; what is not shipped is not', () => {
+  const packages = {
+    '': {},
+    'node_modules/good': { license: 'MIT' },
+    'node_modules/choice': { license: '(GPL-3.0 OR Apache-2.0)' },
+    'node_modules/both': { license: 'MIT AND GPL-3.0' },
+    'node_modules/silent': {},
+    'node_modules/good/node_modules/bad': { license: 'AGPL-3.0' },
+    'node_modules/tool': { license: 'GPL-3.0', dev: true },
+    'node_modules/@greenroom/shared': { link: true },
+  };
+  expect(forbiddenLicences(packages)).toEqual([
+    'node_modules/both: MIT AND GPL-3.0',
+    'node_modules/silent: package-lock.json names no licence',
+    'node_modules/good/node_modules/bad: AGPL-3.0',
+  ]);
+});
