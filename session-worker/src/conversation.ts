@@ -11,6 +11,7 @@ import type { Http } from './outside/http.ts';
 import type { Orchestrator } from './outside/orchestrator.ts';
 import { type Calls, createCalls, type OfferResult } from './realtime/calls.ts';
 import { createInterviewer, type Interviewer } from './realtime/interviewer.ts';
+import type { Media } from './realtime/media.ts';
 import { createOpening } from './realtime/opening.ts';
 import { createProvider } from './realtime/provider.ts';
 import { createRequests, type Requests } from './realtime/requests.ts';
@@ -54,6 +55,7 @@ export interface ConversationDeps {
   claim: ClaimResponse;
   orchestrator: Orchestrator;
   transcript: Transcript;
+  media: Media;
   recap: Recap;
   timers: SessionDeadlines;
   /** Speaks only when the session is surely still ours. */
@@ -72,7 +74,7 @@ export interface ConversationDeps {
 type CallReason = Extract<ServerMessage, { type: 'call_required' }>['reason'];
 
 export function createConversation(deps: ConversationDeps): Conversation {
-  const { clock, log, http, claim, orchestrator, transcript, recap, timers } = deps;
+  const { clock, log, http, claim, orchestrator, transcript, media, recap, timers } = deps;
   const { say, flag, send, over, conclude, onFenced, onBegun } = deps;
   const { session, deadlines } = claim;
 
@@ -130,6 +132,7 @@ export function createConversation(deps: ConversationDeps): Conversation {
     lateTranscriptMs: deadlines.lateTranscriptMs,
     onOpened,
     onEvent: (ordinal, event) => {
+      if (event.type === 'input_audio_buffer.speech_started') media.answered(ordinal);
       transcript.event(ordinal, event);
       if (ordinal !== calls.ordinal) return; // V1
       guard?.event(event);
@@ -152,7 +155,10 @@ export function createConversation(deps: ConversationDeps): Conversation {
   const requests = createRequests({
     clock,
     tell: (item, answer) => interviewer?.tell(item, answer) ?? false,
-    onTyped: (itemId, text) => transcript.typed(calls.ordinal, itemId, text),
+    onTyped: (itemId, text) => {
+      media.answered(calls.ordinal);
+      transcript.typed(calls.ordinal, itemId, text);
+    },
   });
   const requireCall = (reason: CallReason) => {
     if (over()) return;
@@ -173,6 +179,7 @@ export function createConversation(deps: ConversationDeps): Conversation {
   const rollover = createRollover({ clock, ageMs: deadlines.callRolloverMs, onDue: () => requireCall('rollover') });
 
   const onOffer = async (sdp: string, ordinal: number | undefined, connection: Connection) => {
+    media.offered();
     const result = await calls.offer(sdp, ordinal);
     if (over()) return; // V4
     if (result.kind === 'answered') return onAnswered(result);
@@ -205,9 +212,13 @@ export function createConversation(deps: ConversationDeps): Conversation {
     offer: onOffer,
     connected: (ordinal) => {
       if (unconfirmed?.ordinal === ordinal) unconfirmed = undefined;
+      media.connected(ordinal);
       opening.connected(ordinal);
     },
-    blocked: opening.blocked,
+    blocked: (ordinal) => {
+      media.blocked(ordinal);
+      opening.blocked(ordinal);
+    },
     requests,
     resume: (connection) => {
       if (calls.active && unconfirmed?.ordinal === calls.ordinal) connection.send(unconfirmed);
@@ -215,12 +226,14 @@ export function createConversation(deps: ConversationDeps): Conversation {
       if (required && calls.active) connection.send({ type: 'call_required', ...required });
     },
     takeOver: (open) => {
+      media.connected(open.ordinal);
       calls.takeOver(open);
       if (calls.active) onCallUp();
     },
     stop: () => {
       rollover.stop();
       watch.stop();
+      media.stop();
       interviewer?.stop();
       guard?.stop();
       opening.stop();

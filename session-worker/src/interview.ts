@@ -18,6 +18,7 @@ import { teardownPhases } from './lifecycle/teardown.ts';
 import type { Http } from './outside/http.ts';
 import type { Orchestrator } from './outside/orchestrator.ts';
 import { createStore } from './outside/store.ts';
+import { createMedia } from './realtime/media.ts';
 import type { Asked } from './realtime/requests.ts';
 import { createAdmission } from './room/admission.ts';
 import type { Connection } from './room/connection.ts';
@@ -111,18 +112,37 @@ export function createInterview(deps: InterviewDeps): Interview {
     onFenced,
     onStored: (entries) => room.send({ type: 'transcript_ack', item_ids: entries.map((entry) => entry.item_id) }),
   });
-  const transcript = createTranscript({ clock, writer, send: (message) => room.send(message) });
+  const media = createMedia({
+    clock,
+    noMediaMs: deadlines.noMediaMs,
+    resumed: session.epoch > 1 && session.started_at !== null,
+    onHeard: (ordinal) => transcript.heard(ordinal),
+    onNone: () => conclude('call_not_established'),
+  });
+  const transcript = createTranscript({
+    clock,
+    writer,
+    isHeard: media.isHeard,
+    send: (message) => room.send(message),
+  });
   const recap = createRecap({ clock, log, read: store.transcript, resumed: session.epoch > 1, said: transcript.said });
 
   const timers = createSessionDeadlines({
     clock,
     deadlines,
     maxDurationMs: session.max_duration_ms,
-    // An offer that came in time and is being worked on is not cut off.
-    onExpired: (reason) =>
-      reason === 'call_not_established' && calls.opening ? timers.awaitOffer() : conclude(reason),
+    onExpired: (reason) => {
+      // An offer that came in time and is being worked on is not cut off.
+      if (reason === 'call_not_established' && calls.opening) return timers.awaitOffer();
+      conclude(reason === 'max_duration' ? timeIsUp() : reason);
+    },
     onWarning: (endsAt) => room.send({ type: 'session_warning', code: 'time_limit', ends_at: endsAt }),
   });
+  /** An interview in which the candidate said nothing is not a completed one. */
+  const timeIsUp = (): SessionReason => {
+    if (!media.flowed) return 'call_not_established';
+    return transcript.hasCandidate || recap.mayHaveCandidate ? 'max_duration' : 'candidate_silent';
+  };
   const video = createVideo({ send: (message) => room.send(message), resumed: session.epoch > 1 });
   const heartbeat = () => ({
     presence: room.presence,
@@ -154,7 +174,7 @@ export function createInterview(deps: InterviewDeps): Interview {
   });
 
   const conversation = createConversation({
-    ...{ clock, log, http: deps.http, claim, orchestrator, transcript, recap, timers, onFenced, conclude },
+    ...{ clock, log, http: deps.http, claim, orchestrator, transcript, media, recap, timers, onFenced, conclude },
     say: awake.say,
     flag: flags.add,
     send: (message) => room.send(message),
@@ -188,6 +208,8 @@ export function createInterview(deps: InterviewDeps): Interview {
     connection: Connection,
   ) => {
     const wrong = transcript.copies(message.entries);
+    // Only a browser whose data channel is up has events of a call.
+    if (wrong.length === 0) for (const { ordinal } of message.entries) media.answered(ordinal);
     if (wrong.length > 0) connection.error('invalid_message', `Wrong: ${wrong.map((f) => f.field).join(', ')}.`, wrong);
   };
 

@@ -19,6 +19,7 @@ async function inCall() {
   await candidate.hears('session_ready');
   candidate.say({ type: 'sdp_offer', sdp: offerSdp });
   await candidate.hears('sdp_answer');
+  candidate.say({ type: 'call_connected', ordinal: 1 });
   for (const event of reply('item_1', null, 'Welcome.')) served.peers.emit(event);
   await candidate.hears('transcript_ack');
   return candidate;

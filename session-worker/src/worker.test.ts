@@ -247,6 +247,46 @@ describe('what a candidate may say', () => {
   });
 });
 
+describe('no media', () => {
+  const withoutMedia = async (options: ServeOptions) => {
+    const { port, peers, worker } = await serve(options);
+    await until(() => worker.ready);
+    const candidate = await connectCandidate(port, peers);
+    candidate.say({ type: 'init_session' });
+    await candidate.hears('session_ready');
+    candidate.say({ type: 'sdp_offer', sdp: offerSdp });
+    await candidate.hears('sdp_answer');
+    return candidate;
+  };
+
+  // Failure pinned: a network that blocks UDP: openings were stored as said, and the session was completed by its time.
+  test('nothing was ever heard of either side: the session fails with why, and no opening is stored', async () => {
+    const candidate = await withoutMedia({ deadlines: { noMediaMs: 600, callConnectMs: 50 } });
+    await until(() => served.peers.saidOnSideband.some((said) => said.type === 'response.create'));
+    emitAll(reply('item_1', null, 'Welcome.'));
+    expect(await candidate.hears('session_ended')).toMatchObject({ outcome: 'failed', reason: 'call_not_established' });
+    expect(await served.exited).toBe(0);
+    expect([...served.peers.stored.keys()]).toEqual([]);
+    expect(served.peers.askedFor('POST /v1/realtime/hangup')).toHaveLength(1);
+  });
+
+  test.each<[string, boolean, string]>([
+    ['the call was connected and the candidate said nothing', true, 'candidate_silent'],
+    ['no media ever flowed', false, 'call_not_established'],
+  ])('the time is up and %s: not completed', async (_what, connected, reason) => {
+    const candidate = await withoutMedia({ session: { max_duration_ms: 700 } });
+    if (connected) candidate.say({ type: 'call_connected', ordinal: 1 });
+    expect(await candidate.hears('session_ended')).toMatchObject({ reason });
+  });
+
+  test('the control: the time is up and the candidate has spoken: completed', async () => {
+    const candidate = await withoutMedia({ session: { max_duration_ms: 900 } });
+    candidate.say({ type: 'call_connected', ordinal: 1 });
+    emitAll([...candidateSpeech('item_2', null, 1_000, 2_000), transcribed('item_2', 'Hello.')]);
+    expect(await candidate.hears('session_ended')).toMatchObject({ outcome: 'completed', reason: 'max_duration' });
+  });
+});
+
 describe('when the outside fails', () => {
   const failures: Array<[string, string, Reply, string]> = [
     ['401', 'POST /v1/realtime/calls', { status: 401 }, 'provider_auth_failed'],

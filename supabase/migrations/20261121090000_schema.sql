@@ -423,8 +423,8 @@ create table public.interview_sessions (
   constraint queued_is_pending check (queue_deadline_at is null or (not counted and queued_at is not null)),
   constraint reason_is_known check (reason in (
     'ended_by_candidate', 'interviewer_finished', 'max_duration', 'ended_by_platform', 'operator_stopped',
-    'candidate_never_joined', 'schedule_expired', 'admission_timeout', 'candidate_left', 'worker_lost', 'boot_timeout',
-    'no_capacity', 'quota_exceeded', 'fly_refused', 'provider_auth_failed', 'provider_rate_limited',
+    'candidate_never_joined', 'candidate_silent', 'schedule_expired', 'admission_timeout', 'candidate_left',
+    'worker_lost', 'boot_timeout', 'no_capacity', 'quota_exceeded', 'fly_refused', 'provider_auth_failed', 'provider_rate_limited',
     'provider_unavailable', 'call_not_established', 'transcript_incomplete', 'internal_error'))
 );
 comment on table public.interview_sessions is 'One interview each.';

@@ -64,6 +64,7 @@ const endTexts: Record<string, string> = {
   ended_by_candidate: 'You ended the interview. Thank you for your time.',
   interviewer_finished: 'The interview is finished. Thank you for your time.',
   max_duration: 'The time is up. Thank you for your time.',
+  candidate_silent: 'The time is up, and nothing was heard of you. Please contact your organiser.',
   ended_by_platform: 'The interview was ended by the organiser.',
   token_refused: 'This link is not valid any more. Please ask for a new one.',
   unknown_session: 'This interview does not exist. Please check your link.',

@@ -13,6 +13,8 @@ export interface Recap {
   storedIds(mine: string[]): Promise<string[]>;
   /** For the interviewer of a new call: what was said so far; undefined when nothing was. */
   text(): Promise<string | undefined>;
+  /** Whether the candidate said anything before, or that is not known. */
+  readonly mayHaveCandidate: boolean;
 }
 
 export interface RecapDeps {
@@ -31,11 +33,13 @@ const tries = 60;
 
 export function createRecap({ clock, log, read, resumed, said }: RecapDeps): Recap {
   let before: StoredLine[] = [];
+  let isKnown = !resumed;
   const load = async () => {
     for (let attempt = 0; attempt < tries; attempt += 1) {
       const result = await read();
       if (result.kind === 'ok') {
         before = result.value;
+        isKnown = true;
         return;
       }
       if (result.kind !== 'unavailable') return;
@@ -49,6 +53,9 @@ export function createRecap({ clock, log, read, resumed, said }: RecapDeps): Rec
   };
 
   return {
+    get mayHaveCandidate() {
+      return !isKnown || before.some(({ speaker, text }) => speaker === 'candidate' && text !== '');
+    },
     storedIds: async (mine) => {
       await settled();
       return [...new Set([...before.map((line) => line.item_id), ...mine])];

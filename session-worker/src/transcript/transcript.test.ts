@@ -22,13 +22,19 @@ function setUp() {
     onStored: (entries) => sent.push({ type: 'transcript_ack', item_ids: entries.map((e) => e.item_id) }),
     onFenced: () => {},
   });
-  const transcript = createTranscript({ clock, writer, send: (message) => sent.push(message) });
+  const heard = { now: true };
+  const transcript = createTranscript({
+    clock,
+    writer,
+    isHeard: () => heard.now,
+    send: (message) => sent.push(message),
+  });
   transcript.open(1);
   const hear = (events: Array<Record<string, unknown>>) => {
     for (const event of events) transcript.event(1, event as ProviderEvent);
   };
   const acks = () => sent.flatMap((m) => (m.type === 'transcript_ack' ? m.item_ids : []));
-  return { clock, transcript, writer, sent, stored, hear, acks };
+  return { clock, transcript, writer, sent, stored, hear, acks, heard };
 }
 const copy = (item_id: string, text: string, ordinal = 1) => ({
   ordinal,
@@ -146,5 +152,23 @@ describe('one transcript from two sources', () => {
       transcribed('c1', 'Two.'),
     ]);
     expect(transcript.said().map((e) => e.text)).toEqual(['One.', 'Two.', 'Three.']);
+  });
+
+  // Failure pinned: what the interviewer said into a call whose media never came up was stored as said.
+  test('what nobody can have heard is shown, and stored once the call is heard; the candidate’s words always are', async () => {
+    const { transcript, writer, stored, hear, sent, heard } = setUp();
+    heard.now = false;
+    hear(reply('a1', null, 'Welcome.'));
+    await writer.flush();
+    expect([stored, transcript.said(), transcript.hasCandidate]).toEqual([[], [], false]);
+    expect(sent.some((m) => m.type === 'transcript_entry' && m.final)).toBe(true);
+    hear([...candidateSpeech('c1', 'a1', 0, 9), transcribed('c1', 'Hello?')]);
+    await writer.flush();
+    expect(stored.map((e) => e.item_id)).toEqual(['c1']);
+    heard.now = true;
+    transcript.heard(1);
+    await writer.flush();
+    expect(new Set(stored.map((e) => e.item_id))).toEqual(new Set(['c1', 'a1']));
+    expect([transcript.said().length, transcript.hasCandidate]).toEqual([2, true]);
   });
 });

@@ -13,6 +13,8 @@ import { entryKey, type Writer } from './writer.ts';
  * S2  A copy is acknowledged when the item is stored, whoever's text it was.
  * S3  What an item is settled with (nothing, or the beginning of a reply whose end was not heard) does not overwrite what
  *     the browser sent for that item, unless that says something else.
+ * S5  What the interviewer says in a call counts only once the candidate can have heard it: until then it is shown, and neither
+ *     stored nor told to the next call as said.
  * S4  Items that only the browser knows are bounded in number and in length: no conversation of three hours has `maxCopies`
  *     or `maxCopiedLength`, and what a page makes up must not fill the database, nor make the transcript too long to be
  *     put in order, nor use up this process's memory.
@@ -20,6 +22,8 @@ import { entryKey, type Writer } from './writer.ts';
 export interface Transcript {
   /** A call begins (or is taken over): its events and copies are accepted from now on. */
   open(ordinal: number): void;
+  /** The candidate can have heard this call (S5): what was said in it so far is stored. */
+  heard(ordinal: number): void;
   event(ordinal: number, event: ProviderEvent): void;
   /** We are about to put this item into the call: the candidate's words, typed. */
   typed(ordinal: number, itemId: string, text: string): void;
@@ -31,11 +35,15 @@ export interface Transcript {
   settle(ordinal?: number): void;
   /** What was said so far, oldest first, as far as this worker knows. */
   said(): TranscriptEntry[];
+  /** Whether the candidate has said or typed anything, or the browser says so. */
+  readonly hasCandidate: boolean;
 }
 
 export interface TranscriptDeps {
   clock: Clock;
   writer: Writer;
+  /** Whether the candidate can have heard this call (S5). */
+  isHeard(ordinal: number): boolean;
   send(message: ServerMessage): void;
 }
 
@@ -43,15 +51,18 @@ const maxCopies = 3_000;
 /** Characters. */
 const maxCopiedLength = 2_000_000;
 
-export function createTranscript({ clock, writer, send }: TranscriptDeps): Transcript {
+export function createTranscript({ clock, writer, isHeard, send }: TranscriptDeps): Transcript {
   const calls = new Map<number, { log: CallLog; startedMs: number }>();
   /** The browser's text of items that the sideband had not told of when it came. */
   const copied = new Map<string, string>();
   let copiedLength = 0;
+  let hasCandidate = false;
 
+  /** S5. */
+  const counts = ({ speaker, ordinal }: TranscriptEntry) => speaker === 'candidate' || isHeard(ordinal);
   const store = (entries: TranscriptEntry[]) => {
     for (const entry of entries) {
-      writer.add(entry);
+      if (counts(entry)) writer.add(entry);
       if (entry.text !== '') send({ type: 'transcript_entry', entry, final: true });
     }
   };
@@ -71,13 +82,20 @@ export function createTranscript({ clock, writer, send }: TranscriptDeps): Trans
     // Known and not stored yet: on its way, the acknowledgement will come.
     if (known || isBeyond || !writer.add(unverified(copy))) return undefined;
     copied.set(key, copy.text);
+    if (copy.speaker === 'candidate' && copy.text !== '') hasCandidate = true;
     copiedLength += growth;
     return undefined;
   };
 
+  const said = () =>
+    [...calls.values()].flatMap(({ log }) => log.entries()).filter((entry) => entry.text !== '' && counts(entry));
+
   return {
     open: (ordinal) => {
       if (!calls.has(ordinal)) calls.set(ordinal, { log: createCallLog(ordinal), startedMs: clock.monotonicMs() });
+    },
+    heard: (ordinal) => {
+      for (const entry of calls.get(ordinal)?.log.entries() ?? []) writer.add(entry);
     },
     event: (ordinal, event) => {
       const call = calls.get(ordinal);
@@ -101,7 +119,10 @@ export function createTranscript({ clock, writer, send }: TranscriptDeps): Trans
         store(log.settle().filter((entry) => !copied.get(entryKey(n, entry.item_id))?.startsWith(entry.text)));
       }
     },
-    said: () => [...calls.values()].flatMap(({ log }) => log.entries()).filter((entry) => entry.text !== ''),
+    said,
+    get hasCandidate() {
+      return hasCandidate || said().some(({ speaker }) => speaker === 'candidate');
+    },
   };
 }
 

@@ -24,6 +24,8 @@ const orders: Array<[string, boolean]> = [
   ['late transcripts would eat the teardown', d.lateTranscriptMs < d.teardownMs / 2],
   ['the browser would give up before a slow sideband is given up', d.sidebandReadyMs < d.providerRequestMs],
   ['a call would be given up while its sideband is still waited for', d.sidebandLostMs > d.sidebandReadyMs * 2],
+  ['a session without media would last two minutes', d.noMediaMs + d.lateTranscriptMs < 120_000],
+  ['a slow connection would be taken for no media', d.noMediaMs > d.callConnectMs * 6],
   ['the transcript would be late on the screen', d.transcriptBatchMs <= 250],
   ['a recording would be cut while its browser still finishes', d.videoGraceMs > d.videoRequestMs],
   ['a join token would die before its session can expire unjoined', d.joinTokenMs >= d.neverJoinedMs],

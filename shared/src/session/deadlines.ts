@@ -52,6 +52,11 @@ export const defaultDeadlines = {
   neverJoinedMs: 900_000,
   /** The socket is up and no SDP offer came by then: the session ends (`call_not_established`). */
   offerMs: 120_000,
+  /**
+   * After the first SDP offer: neither did the browser say that a call is connected, nor was the candidate heard or read. The
+   * session ends (`call_not_established`).
+   */
+  noMediaMs: 105_000,
   /** The candidate's socket is gone and has not come back by then: `candidate_left`. */
   reconnectGraceMs: 120_000,
   /** The longest interview unless the session says otherwise. */

@@ -40,7 +40,7 @@ export function createIngestWorker(session: ServedSession, onAcked: (itemId: str
       throw new Error('fenced');
     },
   });
-  const transcript = createTranscript({ clock, writer, send: () => undefined });
+  const transcript = createTranscript({ clock, writer, isHeard: () => true, send: () => undefined });
   transcript.open(1);
   return {
     writer,
