@@ -98,7 +98,6 @@ export function createInterview(deps: InterviewDeps): Interview {
   const store = createStore({
     url: claim.supabase.url,
     publishableKey: claim.supabase.publishable_key,
-    sessionId: session.id,
     accessToken: workerToken.current,
     requestMs: deadlines.databaseRequestMs,
     http: deps.http,

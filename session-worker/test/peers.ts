@@ -123,7 +123,7 @@ export async function startPeers({ deadlines = {}, session: more = {} }: PeersOp
     'POST /rest/v1/rpc/worker_report': () => ({ status: 200, body: { status: 'in_progress' } }),
     'POST /rest/v1/rpc/flag_integrity': () => ({ status: 204 }),
     'POST /rest/v1/rpc/append_transcript': ({ body }) => ({ status: 200, body: append(body) }),
-    'GET /rest/v1/transcript_entries': () => ({ status: 200, body: [...stored.values()] }),
+    'POST /rest/v1/rpc/own_transcript': () => ({ status: 200, body: [...stored.values()] }),
   };
   const append = (body: unknown): string[] => {
     const entries = (body as { p_entries: Array<Record<string, unknown>> }).p_entries;

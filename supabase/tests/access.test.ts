@@ -230,6 +230,8 @@ test('nobody but their owner may call the helpers of schema app, beyond what pol
       and r.rolname in ('anon', 'authenticated', 'orchestrator', 'service_role', 'session_worker') order by 1`);
   expect(rows.map(({ name }) => name)).toEqual([
     'claims',
+    'conversation_order',
+    'follow_links',
     'life_rank_of',
     'my_tenants',
     'new_candidate',

@@ -27,6 +27,7 @@ session_events         -     -         r       r       r      R             -   
 idempotency_keys       -     -         -       -       -      R             -       -       -
 session_invitations    -     -         -       -       -      R             -       -       -
 transcript_entries     -     -         r       r       r      R             r       -       -
+transcript_writes      -     -         -       -       -      R             -       -       -
 interview_results      -     -         r       r       r      R             -       -       -
 video_segments         -     -         r       r       r      R             -       -       -
 video_deletions        -     -         -       -       -      R             -       -       -
@@ -72,7 +73,8 @@ export const columnCases: Array<
 
 /** Functions of schema public by who may call them; every other one is the orchestrators' alone. */
 export const functionCases = {
-  transcript_of: ['authenticated', 'orchestrator', 'session_worker'],
+  transcript_of: ['authenticated', 'orchestrator'],
+  own_transcript: ['session_worker'],
   worker_report: ['session_worker'],
   append_transcript: ['session_worker'],
   flag_integrity: ['session_worker'],

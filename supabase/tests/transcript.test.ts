@@ -143,7 +143,7 @@ describe('merging', () => {
     ).toEqual(stored);
   });
 
-  test("the sideband replaces the browser's copy; the browser never replaces the sideband's", async () => {
+  test("the sideband replaces the browser's copy; the browser replaces neither the sideband's text nor its own first copy", async () => {
     const session = await servedSession(db(), tenant);
     const show = async () =>
       (await db().query('select text, verified from public.transcript_entries where session_id = $1', [session.id]))
@@ -152,7 +152,7 @@ describe('merging', () => {
     await store(session.id, [browser('browser')]);
     expect(await show()).toEqual([{ text: 'browser', verified: false }]);
     await store(session.id, [browser('browser again')]);
-    expect(await show()).toEqual([{ text: 'browser again', verified: false }]);
+    expect(await show()).toEqual([{ text: 'browser', verified: false }]);
     await store(session.id, [entry('a', null, 'sideband')]);
     await store(session.id, [browser('forged')]);
     expect(await show()).toEqual([{ text: 'sideband', verified: true }]);

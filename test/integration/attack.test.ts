@@ -39,9 +39,8 @@ describe('what reaches the database all the same', () => {
   test('an entry that can never be stored is refused to the worker, not tried for ever', async () => {
     const { token } = await db.tokens.mintWorker(await serveSession(db, session));
     const { url, publishableKey } = db.supabase;
-    const sessionId = session.id;
     const http = createHttp({ clock: systemClock });
-    const store = createStore({ url, publishableKey, sessionId, accessToken: () => token, requestMs: 10_000, http });
+    const store = createStore({ url, publishableKey, accessToken: () => token, requestMs: 10_000, http });
     const rest = { confidence: null, start_ms: null, end_ms: null, interrupted: false, verified: true };
     expect(await store.append([{ ...broken, ...rest }])).toMatchObject({ kind: 'refused' });
     expect(await store.append([{ ...broken, ...rest, text: 'fine' }])).toEqual({ kind: 'ok', value: ['i'] });

@@ -267,7 +267,7 @@ describe('integrity flags', () => {
   test('a worker can neither read nor write results', async () => {
     const session = await ended(conversation);
     const claims = await serveSession(database, session);
-    for (const name of ['get_result', 'rerun_result', 'transcript_to_evaluate'])
+    for (const name of ['get_result', 'rerun_result', 'transcript_to_evaluate'] as const)
       await expect(asWorker(database, claims, name, { p_session_id: session.id })).rejects.toThrow('permission denied');
   });
 });

@@ -6,7 +6,7 @@ import { type Supabase, startSupabase } from '@greenroom/local-cloud/supabase/su
 import { type Connection, createConnection } from '@greenroom/orchestrator/database/connection.ts';
 import { createDatabaseTokens, type DatabaseTokens } from '@greenroom/orchestrator/tokens/database-tokens.ts';
 import { createKeyRing } from '@greenroom/orchestrator/tokens/keys.ts';
-import { callFunction } from '@greenroom/shared/database/client.ts';
+import { callFunction, type FunctionName } from '@greenroom/shared/database/client.ts';
 import type { WorkerClaims } from '@greenroom/shared/protocol/tokens.ts';
 import { systemClock } from '@greenroom/shared/runtime/clock.ts';
 import type { JWK } from 'jose';
@@ -147,7 +147,7 @@ export async function serveSession({ sql }: TestDatabase, { id, tenantId }: Seed
 export async function asWorker(
   { supabase, tokens }: TestDatabase,
   claims: WorkerClaims,
-  name: string,
+  name: FunctionName,
   parameters: object,
 ): Promise<unknown> {
   const { token } = await tokens.mintWorker(claims);

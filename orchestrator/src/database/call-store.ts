@@ -1,4 +1,4 @@
-import { callFunction, type Database } from '@greenroom/shared/database/client.ts';
+import { callFunction, type Database, type FunctionName } from '@greenroom/shared/database/client.ts';
 import { z } from 'zod';
 import { type OwedCall, owedCallRow, sessionRow } from './rows.ts';
 
@@ -26,7 +26,7 @@ export interface CallNews {
 export type CallStore = ReturnType<typeof createCallStore>;
 
 export function createCallStore(database: Database) {
-  const call = <T extends z.ZodType>(name: string, parameters: object, result: T) =>
+  const call = <T extends z.ZodType>(name: FunctionName, parameters: object, result: T) =>
     callFunction(database, name, { ...parameters }, result);
   const keyOf = ({ machineId, epoch, ordinal }: CallOf) => ({
     p_machine_id: machineId,

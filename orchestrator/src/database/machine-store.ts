@@ -1,4 +1,4 @@
-import { callFunction, type Database, DatabaseError } from '@greenroom/shared/database/client.ts';
+import { callFunction, type Database, type FunctionName } from '@greenroom/shared/database/client.ts';
 import type { Directive, FinishRequest } from '@greenroom/shared/protocol/worker-api.ts';
 import type { MachineReason, SessionReason } from '@greenroom/shared/session/reasons.ts';
 import { machineStates } from '@greenroom/shared/session/states.ts';
@@ -59,8 +59,9 @@ const unreachableResult = z.object({
 });
 
 const settledRow = z.object({ session_id: z.string(), kind: z.enum(['next', 'ended']), intent: intentRow.nullish() });
-const appsPerPage = 500;
-const ourApp = z.object({ name: z.string(), tenantId: z.string() });
+const ourApp = z
+  .object({ name: z.string(), tenant_id: z.string() })
+  .transform(({ name, tenant_id: tenantId }) => ({ name, tenantId }));
 export type OurApp = z.output<typeof ourApp>;
 const dutyRow = z.object({ name: z.string(), fence: z.number() });
 
@@ -102,7 +103,7 @@ export type MachineStore = ReturnType<typeof createMachineStore>;
 
 export function createMachineStore(database: Database, options: MachineStoreOptions) {
   const { orchestratorId, intentTakenMs, leaseMs, machineLifeMs, maxAttempts, image, onAttempt } = options;
-  const call = <T extends z.ZodType>(name: string, parameters: object, result: T) =>
+  const call = <T extends z.ZodType>(name: FunctionName, parameters: object, result: T) =>
     callFunction(database, name, { ...parameters }, result);
   const taker = { p_orchestrator_id: orchestratorId, p_taken_ms: intentTakenMs };
   const nothing = z.undefined();
@@ -276,23 +277,7 @@ export function createMachineStore(database: Database, options: MachineStoreOpti
       ),
     recordAbsent: (machineId: string) => call('record_machine_absent', { p_machine_id: machineId }, nothing),
     /** Our Fly apps that may have machines. */
-    apps: async (): Promise<OurApp[]> => {
-      const found: OurApp[] = [];
-      // PostgREST cuts what it answers at 1,000 rows: an app that is cut off would never be reconciled.
-      for (let page: OurApp[] = []; ; ) {
-        const { data, error, status } = await database
-          .from('tenant_apps')
-          .select('name, tenantId:tenant_id')
-          .in('status', ['ready', 'removing'])
-          .gt('name', found.at(-1)?.name ?? '')
-          .order('name')
-          .limit(appsPerPage);
-        if (error) throw new DatabaseError(error, status, 'tenant_apps');
-        page = z.array(ourApp).parse(data);
-        found.push(...page);
-        if (page.length < appsPerPage) return found;
-      }
-    },
+    apps: (): Promise<OurApp[]> => call('apps_with_machines', {}, z.array(ourApp)),
     /** This orchestrator is there. */
     register: (url: string, version: string) =>
       call('register_orchestrator', { p_id: orchestratorId, p_url: url, p_version: version }, nothing),

@@ -1,4 +1,4 @@
-import { callFunction, type Database } from '@greenroom/shared/database/client.ts';
+import { callFunction, type Database, type FunctionName } from '@greenroom/shared/database/client.ts';
 import {
   type Evaluation,
   type IntegrityFlag,
@@ -51,7 +51,7 @@ export type TakeOf = Pick<TakenResult, 'session_id' | 'take'>;
 export type ResultStore = ReturnType<typeof createResultStore>;
 
 export function createResultStore(database: Database) {
-  const call = <T extends z.ZodType>(name: string, parameters: object, result: T) =>
+  const call = <T extends z.ZodType>(name: FunctionName, parameters: object, result: T) =>
     callFunction(database, name, { ...parameters }, result);
   const keyOf = ({ session_id, take }: TakeOf) => ({ p_session_id: session_id, p_take: take });
   return {

@@ -1,4 +1,4 @@
-import { callFunction, type Database } from '@greenroom/shared/database/client.ts';
+import { callFunction, type Database, type FunctionName } from '@greenroom/shared/database/client.ts';
 import { storedTranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
 import type { Ending } from '@greenroom/shared/session/reasons.ts';
 import { z } from 'zod';
@@ -128,7 +128,7 @@ export interface EventCursor {
 export type SessionStore = ReturnType<typeof createSessionStore>;
 
 export function createSessionStore(database: Database) {
-  const call = <T extends z.ZodType>(name: string, parameters: object, result: T) =>
+  const call = <T extends z.ZodType>(name: FunctionName, parameters: object, result: T) =>
     callFunction(database, name, { ...parameters }, result);
 
   const create = createBatcher<NewSession, CreateResult>({
@@ -172,7 +172,7 @@ export function createSessionStore(database: Database) {
       call('session_events_after', { p_cursors: cursors }, z.array(eventRow)),
     /** The conversation in its order. */
     transcript: (sessionId: string) =>
-      call('transcript_of', { p_session_id: sessionId }, z.array(storedTranscriptEntry)),
+      call('transcript_to_evaluate', { p_session_id: sessionId }, z.array(storedTranscriptEntry)),
     /** Moves the start of a session that has not begun. */
     reschedule: (sessionId: string, tenantId: string, scheduledAt: string, expiresMs: number) =>
       call(

@@ -1,4 +1,4 @@
-import { callFunction, type Database } from '@greenroom/shared/database/client.ts';
+import { callFunction, type Database, type FunctionName } from '@greenroom/shared/database/client.ts';
 import { apiKeyView } from '@greenroom/shared/protocol/tenants.ts';
 import { z } from 'zod';
 import type { ActBy } from './audit-store.ts';
@@ -94,7 +94,7 @@ export interface NewKey {
 export type TenantStore = ReturnType<typeof createTenantStore>;
 
 export function createTenantStore(database: Database) {
-  const call = <T extends z.ZodType>(name: string, parameters: object, result: T) =>
+  const call = <T extends z.ZodType>(name: FunctionName, parameters: object, result: T) =>
     callFunction(database, name, { ...parameters }, result);
   return {
     get: async (id: string): Promise<TenantRow | undefined> =>

@@ -13,7 +13,7 @@ const workerApi = (http: Http) =>
   createOrchestrator({ http, baseUrl: 'http://orchestrator.test', workerToken: () => 't', requestMs: 1_000 });
 const store = (http: Http) =>
   createStore({
-    ...{ url: 'http://database.test', publishableKey: 'k', sessionId: 's', accessToken: () => 't' },
+    ...{ url: 'http://database.test', publishableKey: 'k', accessToken: () => 't' },
     ...{ requestMs: 1_000, http },
   });
 

@@ -1,4 +1,4 @@
-import type { Database, DatabaseError } from '@greenroom/shared/database/client.ts';
+import type { Database, DatabaseError, FunctionName } from '@greenroom/shared/database/client.ts';
 import type { TranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
 import type { Presence, SessionStatus } from '@greenroom/shared/session/states.ts';
 import * as z from 'zod';
@@ -53,14 +53,13 @@ export type StoredLine = z.output<typeof storedLine>;
 export interface StoreDeps {
   url: string;
   publishableKey: string;
-  sessionId: string;
   accessToken(): string;
   /** Limit of one request, ms. */
   requestMs: number;
   http: Http;
 }
 
-export function createStore({ url, publishableKey, sessionId, accessToken, requestMs, http }: StoreDeps): Store {
+export function createStore({ url, publishableKey, accessToken, requestMs, http }: StoreDeps): Store {
   let opened: Promise<{ database: Database; module: DatabaseModule }> | undefined;
   const open = () => {
     opened ??= import('@greenroom/shared/database/client.ts').then((module) => ({
@@ -71,7 +70,7 @@ export function createStore({ url, publishableKey, sessionId, accessToken, reque
   };
 
   const call = async <T extends z.ZodType>(
-    name: string,
+    name: FunctionName,
     parameters: Json,
     result: T,
   ): Promise<StoreResult<z.output<T>>> => {
@@ -93,7 +92,7 @@ export function createStore({ url, publishableKey, sessionId, accessToken, reque
       ),
     flag: (kind, count) => call('flag_integrity', { p_kind: kind, p_count: count }, z.undefined()),
     append: (entries) => call('append_transcript', { p_entries: entries }, idsOf(entries)),
-    transcript: () => readAll(open, sessionId),
+    transcript: () => call('own_transcript', {}, z.array(storedLine)),
   };
 }
 
@@ -110,34 +109,6 @@ type DatabaseModule = typeof import('@greenroom/shared/database/client.ts');
 
 const without = (fields: Json): Json =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
-
-const pageSize = 1_000;
-
-/** Hosted projects cut an answer at 1,000 rows: read in pages. */
-async function readAll(
-  open: () => Promise<{ database: Database; module: DatabaseModule }>,
-  sessionId: string,
-): Promise<StoreResult<StoredLine[]>> {
-  const lines: StoredLine[] = [];
-  try {
-    const { database, module } = await open();
-    for (;;) {
-      const page = database
-        .from('transcript_entries')
-        .select('ordinal:call_ordinal,item_id,speaker,text,verified')
-        .eq('session_id', sessionId)
-        .order('call_ordinal')
-        .order('arrival')
-        .range(lines.length, lines.length + pageSize - 1);
-      const { data, error, status } = await page;
-      if (error) throw new module.DatabaseError(error, status, 'transcript_entries');
-      lines.push(...z.array(storedLine).parse(data));
-      if (data.length < pageSize) return { kind: 'ok', value: lines };
-    }
-  } catch (error) {
-    return classify(error);
-  }
-}
 
 /** D2. Refused: the data itself makes it impossible. Anything else may work later. */
 function classify(error: unknown): Exclude<StoreResult<never>, { kind: 'ok' }> {

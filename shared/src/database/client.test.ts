@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import * as z from 'zod';
-import { callFunction, createDatabase, DatabaseError, databaseAppError } from './client.ts';
+import { callFunction, createDatabase, DatabaseError, databaseAppError, type FunctionName } from './client.ts';
 
 /** A database behind a fetch that always answers the same, and how often it was asked. */
 function behind(status: number, body: string) {
@@ -21,16 +21,16 @@ describe('the way to the database', () => {
     ['of PostgREST: its schema cache is old', '{"code":"PGRST202","message":"no"}', 404, true],
   ])('a 404 %s is a failure, of a call and of a read', async (_what, body, httpStatus, unavailable) => {
     const { database } = behind(404, body);
-    const called = await callFunction(database, 'f', {}, z.unknown()).catch((error: unknown) => error);
+    const called = await callFunction(database, 'get_tenant', {}, z.unknown()).catch((error: unknown) => error);
     expect(called).toBeInstanceOf(DatabaseError);
     expect(called).toMatchObject({ httpStatus, unavailable });
-    const { error, data } = await database.from('t').select('a');
+    const { error, data } = await database.rpc('get_tenant', {}, { get: true });
     expect([error === null, data]).toEqual([false, null]);
   });
 
   test('a read that fails is tried once: who asks decides about retries', async () => {
     const { database, asked } = behind(503, '{"code":"PGRST001","message":"no connection"}');
-    expect((await database.from('t').select('a')).status).toBe(503);
+    expect((await database.rpc('get_tenant', {}, { get: true })).status).toBe(503);
     expect(asked()).toBe(1);
   });
 
@@ -41,14 +41,16 @@ describe('the way to the database', () => {
     ['JSON of somebody else for a function without a result', 200, '{"status":"ok"}', z.undefined()],
     ['nothing from a function with a result', 204, '', z.string().nullable()],
   ])('a success that the function did not send is no answer: %s', async (_what, status, body, result) => {
-    const called = await callFunction(behind(status, body).database, 'f', {}, result).catch((error: unknown) => error);
+    const called = await callFunction(behind(status, body).database, 'get_tenant', {}, result).catch(
+      (error: unknown) => error,
+    );
     expect(called).toBeInstanceOf(DatabaseError);
     expect(called).toMatchObject({ unavailable: true, refused: false });
   });
 
   test('null is an answer, and so is nothing from a function that returns nothing', async () => {
-    expect(await callFunction(behind(200, 'null').database, 'f', {}, z.string().nullable())).toBeNull();
-    expect(await callFunction(behind(204, '').database, 'f', {}, z.undefined())).toBeUndefined();
+    expect(await callFunction(behind(200, 'null').database, 'get_tenant', {}, z.string().nullable())).toBeNull();
+    expect(await callFunction(behind(204, '').database, 'get_tenant', {}, z.undefined())).toBeUndefined();
   });
 
   test.each([
@@ -62,7 +64,7 @@ describe('the way to the database', () => {
     ['a gateway that names no code', 500, ''],
   ])('trouble that passes is 503 with Retry-After: %s', async (_what, status, code) => {
     const { database } = behind(status, JSON.stringify({ code, message: 'no' }));
-    const error = await callFunction(database, 'f', {}, z.unknown()).catch(databaseAppError);
+    const error = await callFunction(database, 'get_tenant', {}, z.unknown()).catch(databaseAppError);
     expect(error).toMatchObject({ code: 'database_unavailable', status: 503, retryAfterS: expect.any(Number) });
   });
 
@@ -72,7 +74,16 @@ describe('the way to the database', () => {
     ['a function that another one calls is missing', 404, '42883'],
   ])('trouble that stays is 500: %s', async (_what, status, code) => {
     const { database } = behind(status, JSON.stringify({ code, message: 'no' }));
-    const error = await callFunction(database, 'f', {}, z.unknown()).catch(databaseAppError);
+    const error = await callFunction(database, 'get_tenant', {}, z.unknown()).catch(databaseAppError);
     expect(error).toMatchObject({ code: 'internal_error', cause: { refused: true } });
+  });
+
+  test('rows, which PostgREST cuts without a word, cannot be asked for: the compiler refuses it', () => {
+    const { database } = behind(200, '[]');
+    // @ts-expect-error: a way to a table would read rows
+    expect(typeof database.from).toBe('function');
+    // @ts-expect-error: it returns rows; transcript_to_evaluate returns the whole
+    const name: FunctionName = 'transcript_of';
+    expect(name).toBe('transcript_of');
   });
 });

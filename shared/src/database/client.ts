@@ -1,6 +1,7 @@
 import { createClient, type SupabaseClient } from '@supabase/supabase-js';
 import type * as z from 'zod';
 import { AppError } from '../errors/app-error.ts';
+import type { Database as Schema } from './types.ts';
 
 /**
  * The one way to the database: supabase-js with a publishable key and a token of our own.
@@ -11,6 +12,10 @@ import { AppError } from '../errors/app-error.ts';
  * B4  An answer counts only if PostgREST can have sent it. The library reads a 404 without a body, or with `[]`, as
  *     "nothing found", and an empty 200 as null. PostgREST sends none of these: a proxy does, and nothing was read or
  *     written.
+ * Whole answers
+ *     PostgREST cuts a list of rows at its row limit (1,000 on hosted projects) and says nothing. So everything is read by
+ *     functions that return one value: `Database` has no way to a table, and `FunctionName` names no function that returns
+ *     rows. `whole-answers.test.ts` holds the SQL to it.
  * B5  A function that returns nothing answers 204 and gives `undefined`; SQL's null arrives as the text `null`.
  */
 export interface DatabaseOptions {
@@ -24,7 +29,13 @@ export interface DatabaseOptions {
   fetch?: typeof fetch;
 }
 
-export type Database = SupabaseClient;
+export type Database = Pick<SupabaseClient, 'rpc'>;
+
+type Functions = Schema['public']['Functions'];
+/** A function that returns one value: what it answers is never cut. */
+export type FunctionName = {
+  [Name in keyof Functions]: Functions[Name]['Returns'] extends Record<string, unknown>[] ? never : Name;
+}[keyof Functions];
 
 export function createDatabase({
   url,
@@ -125,7 +136,7 @@ export class DatabaseError extends Error {
  */
 export async function callFunction<T extends z.ZodType>(
   database: Database,
-  name: string,
+  name: FunctionName,
   parameters: Record<string, unknown>,
   result: T,
   signal?: AbortSignal,

@@ -1348,7 +1348,7 @@ export type Database = {
         };
         ComputedFields: never;
         Insert: {
-          arrival?: never;
+          arrival?: number;
           call_ordinal: number;
           confidence?: number | null;
           created_at?: string;
@@ -1366,7 +1366,7 @@ export type Database = {
           verified: boolean;
         };
         Update: {
-          arrival?: never;
+          arrival?: number;
           call_ordinal?: number;
           confidence?: number | null;
           created_at?: string;
@@ -1400,6 +1400,59 @@ export type Database = {
           },
           {
             foreignKeyName: 'transcript_entries_tenant_id_fkey';
+            columns: ['tenant_id'];
+            isOneToOne: false;
+            referencedRelation: 'tenants';
+            referencedColumns: ['id'];
+          },
+        ];
+      };
+      transcript_writes: {
+        Row: {
+          characters: number;
+          copied_characters: number;
+          copies: number;
+          entries: number;
+          late_revisions: number;
+          session_id: string;
+          tenant_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          characters?: number;
+          copied_characters?: number;
+          copies?: number;
+          entries?: number;
+          late_revisions?: number;
+          session_id: string;
+          tenant_id: string;
+        };
+        Update: {
+          characters?: number;
+          copied_characters?: number;
+          copies?: number;
+          entries?: number;
+          late_revisions?: number;
+          session_id?: string;
+          tenant_id?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: 'transcript_writes_session_id_fkey';
+            columns: ['session_id'];
+            isOneToOne: true;
+            referencedRelation: 'interview_sessions';
+            referencedColumns: ['id'];
+          },
+          {
+            foreignKeyName: 'transcript_writes_session_id_fkey';
+            columns: ['session_id'];
+            isOneToOne: true;
+            referencedRelation: 'interview_transcripts';
+            referencedColumns: ['session_id'];
+          },
+          {
+            foreignKeyName: 'transcript_writes_tenant_id_fkey';
             columns: ['tenant_id'];
             isOneToOne: false;
             referencedRelation: 'tenants';
@@ -1809,17 +1862,8 @@ export type Database = {
         Args: { p_image: string; p_orchestrator_id: string; p_plan: Json; p_taken_ms: number };
         Returns: Json;
       };
-      authenticate_api_keys: {
-        Args: { p_hashes: string[] };
-        Returns: {
-          allowed_regions: string[];
-          key_hash: string;
-          key_id: string;
-          scopes: string[];
-          tenant_id: string;
-          tenant_status: string;
-        }[];
-      };
+      apps_with_machines: { Args: Record<PropertyKey, never>; Returns: Json };
+      authenticate_api_keys: { Args: { p_hashes: string[] }; Returns: Json };
       begin_on_join: {
         Args: { p_launch: Json; p_region_reason: string; p_regions: string[]; p_session_id: string };
         Returns: Json;
@@ -1965,6 +2009,7 @@ export type Database = {
         Args: { p_epoch: number; p_machine_id: string; p_ordinal: number; p_provider: string };
         Returns: Json;
       };
+      own_transcript: { Args: Record<PropertyKey, never>; Returns: Json };
       plan_app: { Args: { p_by: Json; p_name: string; p_network: string; p_tenant_id: string }; Returns: Json };
       plan_tenant: { Args: { p_by: Json; p_settings: Json; p_slug: string }; Returns: Json };
       pool_demand: { Args: { p_window_ms: number }; Returns: Json };

@@ -1,7 +1,7 @@
-create function public.authenticate_api_keys(p_hashes text[])
-returns table (key_hash text, key_id uuid, tenant_id uuid, scopes text[], tenant_status text, allowed_regions text[])
+create function public.authenticate_api_keys(p_hashes text[]) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  select k.key_hash, k.id, k.tenant_id, k.scopes, t.status, t.allowed_regions
+  select coalesce(jsonb_agg(jsonb_build_object('key_hash', k.key_hash, 'key_id', k.id, 'tenant_id', k.tenant_id,
+    'scopes', to_jsonb(k.scopes), 'tenant_status', t.status, 'allowed_regions', to_jsonb(t.allowed_regions))), '[]')
   from public.api_keys k join public.tenants t on t.id = k.tenant_id
   where k.key_hash = any (p_hashes) and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
 $$;

@@ -11,3 +11,7 @@ create policy "members read their tenant's rows" on public.transcript_entries fo
 grant select on public.transcript_entries to session_worker;
 create policy "a worker reads its own session's entries" on public.transcript_entries for select to session_worker
   using (session_id = (select app.worker_session()) and (select app.worker_serves(session_id)));
+
+alter table public.transcript_writes enable row level security;
+grant select on public.transcript_writes to orchestrator;
+create policy "orchestrators read all rows" on public.transcript_writes for select to orchestrator using (true);

@@ -26,7 +26,9 @@ grant execute on function app.worker_session() to session_worker;
 create function app.worker_serves(p_session_id uuid) returns boolean
 language sql stable security definer set search_path = '' as $$
   select exists (select from public.interview_sessions s where s.id = p_session_id and s.id = app.worker_session()
-    and s.machine_id = (app.claims() ->> 'machine_id')::uuid and s.epoch = (app.claims() ->> 'epoch')::integer)
+    and s.machine_id = (app.claims() ->> 'machine_id')::uuid and s.epoch = (app.claims() ->> 'epoch')::integer
+    and not app.worker_is_over(s))
 $$;
-comment on function app.worker_serves(uuid) is 'Whether the calling worker serves this session at its present epoch.';
+comment on function app.worker_serves(uuid) is
+  'Whether the calling worker serves this session at its present epoch, and its time is not over.';
 grant execute on function app.worker_serves(uuid) to session_worker;

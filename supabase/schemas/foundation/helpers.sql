@@ -10,3 +10,12 @@ begin
   return new;
 end $$;
 comment on function app.touch() is 'Keeps updated_at.';
+
+create function app.refuse_row(p_sqlstate text, p_constraint text) returns void
+language plpgsql set search_path = '' as $$
+begin
+  raise exception 'refused by %', coalesce(nullif(p_constraint, ''), 'a rule of the table') using errcode = p_sqlstate;
+end $$;
+comment on function app.refuse_row(text, text) is
+  'Raises the error of a constraint again without its details. They would show the whole row to a caller who may read '
+  'some of its columns only.';

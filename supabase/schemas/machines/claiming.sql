@@ -115,6 +115,15 @@ comment on function public.record_heartbeats(jsonb, integer) is
   'booted again is fenced.';
 grant execute on function public.record_heartbeats(jsonb, integer) to orchestrator;
 
+create function app.worker_is_over(s public.interview_sessions) returns boolean
+language sql stable set search_path = '' as $$
+  select s.state_rank >= app.rank_of('ended') and (s.completed_at < clock_timestamp() - interval '2 minutes'
+    or exists (select from public.machines m where m.id = s.machine_id and m.state = 'destroyed'))
+$$;
+comment on function app.worker_is_over(public.interview_sessions) is
+  'Whether a session''s worker has no authority left: its machine is gone, or the session ended two minutes ago, which '
+  'is longer than a teardown with its last transcripts takes.';
+
 create function app.own_session(p_for_share boolean default false) returns public.interview_sessions
 language plpgsql set search_path = '' as $$
 declare
@@ -130,11 +139,14 @@ begin
     from (c ->> 'epoch')::integer then
     raise exception 'fenced' using errcode = 'PT409', hint = 'Another machine serves the session now.';
   end if;
+  if app.worker_is_over(s) then
+    raise exception 'fenced' using errcode = 'PT409', hint = 'The session has ended.';
+  end if;
   return s;
 end $$;
 comment on function app.own_session(boolean) is
   'The session of the calling worker, locked FOR UPDATE, or FOR SHARE for a transcript write. Raises PT409 when the '
-  'worker is fenced.';
+  'worker is fenced, or when its time is over.';
 
 create function app.claim_refusal(s public.interview_sessions, m public.machines, p_fly_machine_id text,
   p_boot_nonce text) returns jsonb

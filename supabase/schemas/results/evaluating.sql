@@ -103,15 +103,6 @@ comment on function public.keep_result(uuid, integer, integer) is
   'Prolongs a take before the next request to the model; false means it is stale and nothing more should be paid for.';
 grant execute on function public.keep_result(uuid, integer, integer) to orchestrator;
 
-create function public.transcript_to_evaluate(p_session_id uuid) returns jsonb
-language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_agg(to_jsonb(t) order by t.sequence_number), '[]') from public.transcript_of(p_session_id) t
-$$;
-comment on function public.transcript_to_evaluate(uuid) is
-  'The whole conversation as one value: a list of rows could be cut off by the API''s row limit, and nobody would '
-  'know.';
-grant execute on function public.transcript_to_evaluate(uuid) to orchestrator;
-
 create function public.record_result(p_session_id uuid, p_take integer, p_revision integer, p_result jsonb) returns text
 language plpgsql security definer set search_path = '' as $$
 declare

@@ -58,6 +58,7 @@ create function public.worker_report(p_status text default null, p_outcome text 
 returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   s public.interview_sessions := app.own_session();
+  v_constraint text;
 begin
   if p_status not in ('connecting', 'in_progress', 'finalizing') then
     raise exception 'a worker reports connecting, in_progress or finalizing' using errcode = '22023';
@@ -70,6 +71,9 @@ begin
   select * into s from public.interview_sessions where id = s.id;
   return jsonb_build_object('status', s.status, 'outcome', s.outcome, 'reason', s.reason,
     'started_at', floor(extract(epoch from s.started_at) * 1000));
+exception when integrity_constraint_violation then
+  get stacked diagnostics v_constraint = constraint_name;
+  perform app.refuse_row(sqlstate, v_constraint);
 end $$;
 comment on function public.worker_report(text, text, text, text) is
   'A worker says how its session goes: connecting, in_progress, finalizing (with the ending), and the candidate''s '

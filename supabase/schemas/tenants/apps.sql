@@ -137,3 +137,13 @@ comment on function public.slow_app(text, text, integer) is
   'Fly answered 429 to a create or list: everybody''s next request of this kind waits for its Retry-After. Answers '
   'the caller''s own wait, milliseconds.';
 grant execute on function public.slow_app(text, text, integer) to orchestrator;
+
+create function public.apps_with_machines() returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('name', name, 'tenant_id', tenant_id) order by name), '[]')
+  from public.tenant_apps where status in ('ready', 'removing')
+$$;
+comment on function public.apps_with_machines() is
+  'The Fly apps that may have machines, [{name, tenant_id}]: what the reconciler lists. One value, so that no row limit '
+  'cuts it off.';
+grant execute on function public.apps_with_machines() to orchestrator;

@@ -189,6 +189,7 @@ function sessionTargets(owner: Owner): Record<string, Target> {
       fresh(invitation, { code_hash: digest(`x ${owner}`) }),
     ),
     transcript_entries: flagRow(entry, ['id'], { text: 'x' }, fresh(entry, { item_id: 'x' })),
+    transcript_writes: flagRow(of, ['session_id'], { entries: 9 }, bare),
     interview_results: flagRow(result, ['id'], { summary: 'x' }, fresh(result, bare)),
     video_segments: flagRow(segment, ['id'], { url: 'x' }, fresh(segment, { video_id: `x-${owner}` })),
     video_jobs: flagRow(recording, ['session_id', 'ordinal'], { attempts: 9 }, { ...recording, ordinal: 2 }),
@@ -231,7 +232,7 @@ export function targetsOf(owner: Owner): Record<string, Target> {
 const order = [
   'tenants', 'tenant_counters', 'tenant_users', 'tenant_apps', 'api_keys', 'provider_credentials', 'webhook_endpoints', 'pool_policies',
   'candidates', 'tenant_candidates', 'positions', 'video_deletions', 'audit_log', 'interview_sessions', 'machines', 'realtime_calls',
-  'session_events', 'idempotency_keys', 'session_invitations', 'transcript_entries', 'interview_results', 'video_segments', 'video_jobs', 'video_events',
+  'session_events', 'idempotency_keys', 'session_invitations', 'transcript_entries', 'transcript_writes', 'interview_results', 'video_segments', 'video_jobs', 'video_events',
   'machine_usage', 'consents', 'webhook_deliveries', 'orchestrators', 'duties', 'rate_limits',
 ]; // biome-ignore format: a list to be read across
 

@@ -24,7 +24,6 @@ export function createIngestWorker(session: ServedSession, onAcked: (itemId: str
   const store = createStore({
     url: session.url,
     publishableKey: session.publishableKey,
-    sessionId: session.id,
     accessToken: () => session.token,
     requestMs: 10_000,
     http: createHttp({ clock }),

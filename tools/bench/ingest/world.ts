@@ -5,8 +5,8 @@ import path from 'node:path';
 import { type Supabase, startSupabase } from '@greenroom/local-cloud/supabase/supabase.ts';
 import { createDatabaseTokens } from '@greenroom/orchestrator/tokens/database-tokens.ts';
 import { createKeyRing } from '@greenroom/orchestrator/tokens/keys.ts';
-import { createDatabase, type Database } from '@greenroom/shared/database/client.ts';
 import { systemClock } from '@greenroom/shared/runtime/clock.ts';
+import { createClient, type SupabaseClient } from '@supabase/supabase-js';
 import type { JWK } from 'jose';
 import pg from 'pg';
 import { makeDeploymentKeys } from '../../stack/keys.ts';
@@ -16,7 +16,7 @@ export interface IngestWorld {
   /** Sessions in progress, each with what its worker was given. */
   sessions(count: number): Promise<ServedSession[]>;
   /** As the seeds write: supabase-js with the service-role key. */
-  service: Database;
+  service: SupabaseClient;
   /** Entries stored of a session. */
   count(sessionId: string): Promise<number>;
   stop(): Promise<void>;
@@ -68,12 +68,7 @@ async function open(dir: string, supabase: Supabase, keys: Awaited<ReturnType<ty
   };
   const world: IngestWorld = {
     sessions: (count) => Promise.all(Array.from({ length: count }, serve)),
-    service: createDatabase({
-      url,
-      publishableKey: supabase.secretKey,
-      accessToken: () => supabase.secretKey,
-      requestMs: 10_000,
-    }),
+    service: createClient(url, supabase.secretKey, { auth: { persistSession: false, autoRefreshToken: false } }),
     count: async (sessionId) =>
       (await db.query('select count(*)::int as n from public.transcript_entries where session_id = $1', [sessionId]))
         .rows[0].n,
