@@ -161,7 +161,7 @@ export async function createDeps(config: Config, outside: Outside = {}) {
   const leases = createLeaseWatch({ clock, leaseMs: deadlines.leaseMs });
   const duties = createDuties({ store: machines, names: dutyNames, leaseMs: deadlines.dutyLeaseMs, clock, logger });
   const reaper = createReaper({
-    ...{ machines, fly, logger, onGone },
+    ...{ machines, fly, logger, absenceGraceMs, onGone },
     onAbsent: (machine, { reason, sessionReason }) => endings.confirm(machine, reason, sessionReason),
   });
   const reconciler = createReconciler({

@@ -701,7 +701,7 @@ comment on column public.machines.last_heartbeat_at is 'When its worker was last
 comment on column public.machines.lease_expires_at is 'Later its worker is suspected, never condemned.';
 comment on column public.machines.hard_deadline_at is 'After this the reaper destroys it, whatever it is doing.';
 comment on column public.machines.first_absent_at is
-  'When a GET first said it is gone; a second one a grace later makes it evidence.';
+  'Since when Fly does not find it. A heartbeat, a claim or Fly finding it again takes that back.';
 comment on column public.machines.rss_bytes is 'Memory of its worker, bytes, as last heard.';
 comment on column public.machines.unsaved_entries is 'Entries its worker has not yet stored, as last heard.';
 comment on column public.machines.assigned_at is
@@ -840,6 +840,7 @@ create table public.realtime_calls (
   hung_up_at timestamptz,
   hang_up_attempts integer not null default 0,
   next_hang_up_at timestamptz,
+  missing_since timestamptz,
   unique (session_id, ordinal)
 );
 comment on table public.realtime_calls is
@@ -857,6 +858,8 @@ comment on column public.realtime_calls.answered_at is 'When the provider answer
 comment on column public.realtime_calls.hung_up_at is 'When it was over at the provider; null is a debt.';
 comment on column public.realtime_calls.hang_up_attempts is 'How often the orchestrators tried to hang up.';
 comment on column public.realtime_calls.next_hang_up_at is 'When they try again.';
+comment on column public.realtime_calls.missing_since is
+  'Since when the provider answers every hang-up with "no such call": said for long enough, it is believed.';
 create index realtime_calls_open on public.realtime_calls (session_id) where hung_up_at is null;
 create index realtime_calls_tenant on public.realtime_calls (tenant_id);
 
@@ -1562,8 +1565,9 @@ grant execute on function public.record_call(uuid, integer, integer, text, integ
 
 create function public.calls_to_hang_up(p_limit integer default 20, p_retry_ms integer default 5000) returns jsonb
 language sql volatile security definer set search_path = '' as $$
-  with due as (
-    select c.id from public.realtime_calls c join public.interview_sessions s on s.id = c.session_id
+  with owed as (
+    select c.id, row_number() over (partition by c.tenant_id order by c.opened_at) as place
+    from public.realtime_calls c join public.interview_sessions s on s.id = c.session_id
     left join public.machines m on m.id = s.machine_id
     where c.hung_up_at is null
       and (s.state_rank >= app.rank_of('ended') and (m.id is null or m.life_rank >= app.life_rank_of('destroying')
@@ -1572,7 +1576,11 @@ language sql volatile security definer set search_path = '' as $$
         or c.epoch < s.epoch and exists (select from public.realtime_calls l where l.session_id = c.session_id
           and l.ordinal > c.ordinal and l.answered_at is not null))
       and (c.next_hang_up_at is null or c.next_hang_up_at <= clock_timestamp())
-    order by c.opened_at limit p_limit for update of c skip locked
+  ), due as (
+    select c.id from public.realtime_calls c join owed o on o.id = c.id
+    where c.hung_up_at is null and (c.next_hang_up_at is null or c.next_hang_up_at <= clock_timestamp())
+    -- Tenants take turns: one whose hang-ups hang must not fill every batch.
+    order by o.place, c.opened_at limit p_limit for update of c skip locked
   ), taken as (
     update public.realtime_calls c set hang_up_attempts = hang_up_attempts + 1,
       next_hang_up_at = clock_timestamp() + app.interval_ms(p_retry_ms * power(2, least(hang_up_attempts, 8)))
@@ -1580,7 +1588,8 @@ language sql volatile security definer set search_path = '' as $$
   )
   select coalesce(jsonb_agg(jsonb_build_object('id', id, 'session_id', session_id, 'ordinal', ordinal,
     'call_id', call_id,
-    'credential_ciphertext', credential_ciphertext, 'attempts', hang_up_attempts,
+    'tenant_id', tenant_id, 'credential_ciphertext', credential_ciphertext, 'attempts', hang_up_attempts,
+      'missing_ms', floor(extract(epoch from clock_timestamp() - missing_since) * 1000),
       'age_ms', floor(extract(epoch from clock_timestamp() - opened_at) * 1000))), '[]')
   from taken
 $$;
@@ -1595,6 +1604,16 @@ language sql volatile security definer set search_path = '' as $$
 $$;
 comment on function public.record_hang_up(uuid) is 'The debt is paid: the call is over at the provider.';
 grant execute on function public.record_hang_up(uuid) to orchestrator;
+
+create function public.record_call_missing(p_call_row_id uuid, p_missing boolean) returns void
+language sql volatile security definer set search_path = '' as $$
+  update public.realtime_calls
+    set missing_since = case when p_missing then coalesce(missing_since, clock_timestamp()) end
+    where id = p_call_row_id
+$$;
+comment on function public.record_call_missing(uuid, boolean) is
+  'A hang-up was answered with "no such call", and since when; or with anything else, which takes that back.';
+grant execute on function public.record_call_missing(uuid, boolean) to orchestrator;
 
 create function app.guard_call() returns trigger language plpgsql set search_path = '' as $$
 begin
@@ -2422,7 +2441,8 @@ grant execute on function public.record_machine_destroying(uuid, text, integer, 
 
 create function public.record_machine_gone(p_machine_id uuid, p_machine_reason text, p_session_reason text default null,
   p_next jsonb default '{}',
-  p_duty text default null, p_fence bigint default null) returns jsonb
+  p_duty text default null, p_fence bigint default null, p_absent_ms integer default null,
+  p_silent boolean default false) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   m public.machines;
@@ -2432,16 +2452,25 @@ begin
   select * into m from public.machines where id = p_machine_id;
   if not found then return jsonb_build_object('kind', 'unknown'); end if;
   perform 1 from public.interview_sessions where id = m.session_id for update;
+  select * into m from public.machines where id = p_machine_id for update;
+  -- Heartbeats and claims take the absence back: whoever saw it may be late.
+  if p_absent_ms is not null
+    and (m.first_absent_at is null or m.first_absent_at > clock_timestamp() - app.interval_ms(p_absent_ms))
+    or p_silent and m.state = 'claimed' and m.lease_expires_at > clock_timestamp() then
+    return jsonb_build_object('kind', 'alive', 'session_id', m.session_id);
+  end if;
   perform app.move_machine(m.id, 'destroyed', p_machine_reason);
   if m.session_id is not null then v_settled := app.settle_session(m.session_id, p_session_reason, p_next); end if;
   return jsonb_build_object('kind', 'recorded', 'session_ended', coalesce(v_settled ->> 'kind' = 'ended', false),
     'session_id', m.session_id,
     'next', v_settled -> 'intent');
 end $$;
-comment on function public.record_machine_gone(uuid, text, text, jsonb, text, bigint) is
+comment on function public.record_machine_gone(uuid, text, text, jsonb, text, bigint, integer, boolean) is
   'Fly''s evidence: the machine is gone. A session that only it served gets its next attempt, or ends with the ending '
-  'already decided, or with this reason when too many lives were lost.';
-grant execute on function public.record_machine_gone(uuid, text, text, jsonb, text, bigint) to orchestrator;
+  'already decided, or with this reason when too many lives were lost. p_absent_ms: only if it has been absent so long '
+  'without a sign of life. p_silent: not while its worker''s lease is good. kind: recorded, alive, off_duty, unknown.';
+grant execute on function public.record_machine_gone(uuid, text, text, jsonb, text, bigint, integer, boolean)
+  to orchestrator;
 
 create function public.machines_alive(p_apps text[] default null) returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -2468,12 +2497,14 @@ comment on function public.machines_alive(text[]) is
   'Every machine, of these apps, that may exist at Fly, with what the reconciler and the reaper judge by.';
 grant execute on function public.machines_alive(text[]) to orchestrator;
 
-create function public.record_machine_absent(p_machine_id uuid) returns void
+create function public.record_machine_absent(p_machine_id uuid, p_absent boolean default true) returns void
 language sql volatile security definer set search_path = '' as $$
-  update public.machines set first_absent_at = coalesce(first_absent_at, clock_timestamp()) where id = p_machine_id
+  update public.machines set first_absent_at = case when p_absent then coalesce(first_absent_at, clock_timestamp()) end
+    where id = p_machine_id
 $$;
-comment on function public.record_machine_absent(uuid) is 'A first GET said it is gone.';
-grant execute on function public.record_machine_absent(uuid) to orchestrator;
+comment on function public.record_machine_absent(uuid, boolean) is
+  'Fly did not find it, and since when; or has found it again, which takes that back.';
+grant execute on function public.record_machine_absent(uuid, boolean) to orchestrator;
 
 create function public.record_host(p_machine_id uuid, p_ok boolean) returns void
 language sql volatile security definer set search_path = '' as $$
@@ -2515,11 +2546,15 @@ comment on function app.intent_json(uuid) is
 create function public.take_intents(p_orchestrator_id uuid, p_taken_ms integer, p_limit integer default 20)
   returns jsonb
 language sql volatile security definer set search_path = '' as $$
-  with due as (
-    select id from public.machines
+  with waiting as (
+    select id, row_number() over (partition by tenant_id order by not_before) as place from public.machines
     where state = 'reserved' and not_before <= clock_timestamp()
       and (taken_until is null or taken_until <= clock_timestamp())
-    order by not_before limit p_limit for update skip locked
+  ), due as (
+    select m.id from public.machines m join waiting w on w.id = m.id
+    where m.state = 'reserved' and (m.taken_until is null or m.taken_until <= clock_timestamp())
+    -- Tenants take turns: one whose creates hang must not fill every batch.
+    order by w.place, m.not_before limit p_limit for update of m skip locked
   ), taken as (
     update public.machines m set taken_by = p_orchestrator_id,
       taken_until = clock_timestamp() + app.interval_ms(p_taken_ms)
@@ -2535,12 +2570,13 @@ create function public.keep_intent(p_machine_id uuid, p_orchestrator_id uuid, p_
 language sql volatile security definer set search_path = '' as $$
   with kept as (
     update public.machines set taken_until = clock_timestamp() + app.interval_ms(p_taken_ms)
-    where id = p_machine_id and state = 'reserved' and taken_by = p_orchestrator_id and taken_until > clock_timestamp()
-      returning 1)
+    where id = p_machine_id and (state = 'reserved' or state = 'created' and assigned_at is not null)
+      and taken_by = p_orchestrator_id and taken_until > clock_timestamp() returning 1)
   select exists (select from kept)
 $$;
 comment on function public.keep_intent(uuid, uuid, integer) is
-  'Compare-and-set just before the call to Fly: false means another has taken it or it is no longer wanted.';
+  'Compare-and-set before a call to Fly, or before a wait for the next one, of a create or a start: false means '
+  'another has taken it or it is no longer wanted.';
 grant execute on function public.keep_intent(uuid, uuid, integer) to orchestrator;
 
 create function public.record_machine_created(p_machine_id uuid, p_fly_machine_id text, p_region text) returns text
@@ -2890,11 +2926,15 @@ create policy "members read their tenant's rows" on public.machine_usage for sel
 create function public.take_starts(p_orchestrator_id uuid, p_taken_ms integer, p_late_ms integer,
   p_limit integer default 50) returns jsonb
 language sql volatile security definer set search_path = '' as $$
-  with due as (
-    select id from public.machines
+  with waiting as (
+    select id, row_number() over (partition by tenant_id order by assigned_at) as place from public.machines
     where state = 'created' and assigned_at is not null and (taken_until is null or taken_until <= clock_timestamp())
       and (start_requested_at is null or start_requested_at < clock_timestamp() - app.interval_ms(p_late_ms))
-    order by assigned_at limit p_limit for update skip locked
+  ), due as (
+    select m.id from public.machines m join waiting w on w.id = m.id
+    where m.state = 'created' and (m.taken_until is null or m.taken_until <= clock_timestamp())
+    -- Tenants take turns: one whose starts hang must not fill every batch.
+    order by w.place, m.assigned_at limit p_limit for update of m skip locked
   ), taken as (
     update public.machines m set taken_by = p_orchestrator_id,
       taken_until = clock_timestamp() + app.interval_ms(p_taken_ms)
@@ -4891,14 +4931,19 @@ create function app.admit(p_session_id uuid, p_launch jsonb, p_queue_ms numeric)
 language plpgsql set search_path = '' as $$
 declare
   s public.interview_sessions;
-  v_free boolean;
+  v_free integer;
+  v_ahead bigint;
   v_result jsonb;
 begin
   select * into s from public.interview_sessions where id = p_session_id;
-  select c.live_sessions < t.max_live_sessions into v_free from public.tenant_counters c
+  select t.max_live_sessions - c.live_sessions into v_free from public.tenant_counters c
     join public.tenants t on t.id = c.tenant_id
     where c.tenant_id = s.tenant_id for update of c;
-  if not v_free then
+  -- Counted under the counter's lock: a session whose row another transaction holds just now keeps its place.
+  select count(*) into v_ahead from public.interview_sessions o
+    where o.tenant_id = s.tenant_id and o.queue_deadline_at is not null and o.id <> s.id
+      and (s.queue_deadline_at is null or (o.queued_at, o.id) < (s.queued_at, s.id));
+  if v_free <= v_ahead then
     if s.queue_deadline_at is null then
       update public.interview_sessions set queued_at = clock_timestamp(),
         queue_deadline_at = clock_timestamp() + app.interval_ms(p_queue_ms) where id = s.id;
@@ -4906,6 +4951,7 @@ begin
     end if;
     return jsonb_build_object('kind', 'queued', 'session_id', s.id);
   end if;
+  if s.queue_deadline_at is not null then perform app.emit(s.id, s.tenant_id, 'session.admitted', '{}'); end if;
   update public.interview_sessions set counted = true, queue_deadline_at = null where id = s.id;
   update public.tenant_counters set live_sessions = live_sessions + 1 where tenant_id = s.tenant_id;
   if s.placement = 'on_join' then return jsonb_build_object('kind', 'waits', 'session_id', s.id); end if;
@@ -4914,8 +4960,8 @@ begin
   return v_result || jsonb_build_object('session_id', s.id);
 end $$;
 comment on function app.admit(uuid, jsonb, numeric) is
-  'A locked pending session takes its place among the live ones and gets its machine, or joins the queue when there '
-  'is none free. kind: launched, waits, queued, no_app.';
+  'A locked pending session takes its place among the live ones and gets its machine, or joins the queue when no '
+  'place is left by those ahead of it. kind: launched, waits, queued, no_app.';
 
 create function public.start_scheduled(p_launch jsonb, p_lead_ms integer, p_queue_ms integer,
   p_limit integer default 50) returns jsonb
@@ -4925,6 +4971,8 @@ declare
   v_id uuid;
   v_results jsonb[] := '{}';
 begin
+  -- One at a time: of two that share the due sessions, the one with the later half may reach the counters first.
+  if not pg_try_advisory_xact_lock(hashtextextended('start_scheduled', 0)) then return '[]'; end if;
   -- Lock sessions, then counters in one order, then whatever the launches lock.
   v_due := array(select s.id from public.interview_sessions s
     where s.status = 'scheduled' and s.scheduled_at <= clock_timestamp() + app.interval_ms(p_lead_ms)
@@ -4947,30 +4995,35 @@ create function public.admit_queued(p_launch jsonb, p_limit integer default 50) 
 language plpgsql security definer set search_path = '' as $$
 declare
   v_late uuid[];
+  v_tenants uuid[];
   v_waiting uuid[];
   v_id uuid;
+  v_admitted jsonb;
   v_results jsonb[] := '{}';
 begin
   v_late := array(select id from public.interview_sessions where queue_deadline_at < clock_timestamp() order by id
     limit p_limit for update skip locked);
-  v_waiting := array(select w.id from (select distinct s.tenant_id from public.interview_sessions s
-    where s.queue_deadline_at is not null) q
-    join public.tenants t on t.id = q.tenant_id and t.status = 'active'
-    join public.tenant_counters c on c.tenant_id = q.tenant_id
-    cross join lateral (select s.id, s.queued_at from public.interview_sessions s
-      where s.tenant_id = q.tenant_id and s.queue_deadline_at >= clock_timestamp() order by s.queued_at, s.id
-      limit least(p_limit, greatest(t.max_live_sessions - c.live_sessions, 0)) for update skip locked) w
-    order by q.tenant_id, w.queued_at, w.id);
-  perform 1 from public.tenant_counters where tenant_id in (select tenant_id from public.interview_sessions
-    where id = any (v_late || v_waiting))
-    order by tenant_id for update;
+  v_tenants := array(select distinct s.tenant_id from public.interview_sessions s
+    join public.tenants t on t.id = s.tenant_id and t.status = 'active'
+    join public.tenant_counters c on c.tenant_id = s.tenant_id and c.live_sessions < t.max_live_sessions
+    where s.queue_deadline_at is not null);
+  perform 1 from public.tenant_counters where tenant_id = any (v_tenants) or tenant_id in (
+    select tenant_id from public.interview_sessions where id = any (v_late)) order by tenant_id for update;
   foreach v_id in array v_late loop
     perform app.end_session(v_id, 'expired', 'admission_timeout');
     v_results := v_results || jsonb_build_object('kind', 'expired', 'session_id', v_id);
   end loop;
+  -- Chosen under the counters' locks, or two orchestrators would each take a part of a queue, and the later part could
+  -- be admitted first.
+  v_waiting := array(select w.id from public.tenant_counters c join public.tenants t on t.id = c.tenant_id
+    cross join lateral (select s.id, s.queued_at from public.interview_sessions s
+      where s.tenant_id = c.tenant_id and s.queue_deadline_at >= clock_timestamp() order by s.queued_at, s.id
+      limit least(p_limit, greatest(t.max_live_sessions - c.live_sessions, 0)) for update skip locked) w
+    where c.tenant_id = any (v_tenants) order by c.tenant_id, w.queued_at, w.id);
   foreach v_id in array v_waiting loop
-    perform app.emit(v_id, (select tenant_id from public.interview_sessions where id = v_id), 'session.admitted', '{}');
-    v_results := v_results || app.admit(v_id, p_launch, 0);
+    v_admitted := app.admit(v_id, p_launch, 0);
+    continue when v_admitted ->> 'kind' = 'queued';
+    v_results := v_results || v_admitted;
   end loop;
   return to_jsonb(v_results);
 end $$;
@@ -5054,6 +5107,18 @@ end $$;
 comment on function public.plan_app(uuid, text, text, jsonb) is
   'Records an app before Fly is asked to make it. kind: planned, known, name_taken, not_found.';
 grant execute on function public.plan_app(uuid, text, text, jsonb) to orchestrator;
+
+create function public.rename_planned_app(p_name text, p_new_name text) returns boolean
+language plpgsql security definer set search_path = '' as $$
+begin
+  if exists (select from public.tenant_apps where name = p_new_name) then return false; end if;
+  update public.tenant_apps set name = p_new_name where name = p_name and status = 'planned';
+  return found;
+end $$;
+comment on function public.rename_planned_app(text, text) is
+  'Somebody else has an app of this name at Fly, which has one namespace for all its customers: the plan goes on under '
+  'another name. False when the new name is known here, or the app is not only planned any more.';
+grant execute on function public.rename_planned_app(text, text) to orchestrator;
 
 create function public.app_ready(p_name text) returns boolean
 language sql volatile security definer set search_path = '' as $$

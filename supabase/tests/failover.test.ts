@@ -45,6 +45,90 @@ const beat = (machineId: string, epoch: number) =>
 const lapse = (machineId: string) =>
   db().query("update public.machines set lease_expires_at = now() - interval '1 s' where id = $1", [machineId]);
 
+describe('a machine that Fly does not find', () => {
+  const absent = (machineId: string, isAbsent = true) =>
+    call(db(), 'record_machine_absent', { p_machine_id: machineId, p_absent: isAbsent });
+  const since = (machineId: string, seconds: number) =>
+    db().query('update public.machines set first_absent_at = now() - make_interval(secs => $2) where id = $1', [
+      machineId,
+      seconds,
+    ]);
+
+  test('is gone only when it was absent for long enough', async () => {
+    const session = await servedSession(db(), tenant);
+    expect(await gone(session.machineId, { p_absent_ms: 3_000 })).toMatchObject({ kind: 'alive' });
+    await absent(session.machineId);
+    expect(await gone(session.machineId, { p_absent_ms: 3_000 })).toMatchObject({ kind: 'alive' });
+    await since(session.machineId, 4);
+    expect(await gone(session.machineId, { p_absent_ms: 3_000 })).toMatchObject({ kind: 'recorded' });
+  });
+
+  test('is not gone when its worker was heard since', async () => {
+    const session = await servedSession(db(), tenant);
+    await since(session.machineId, 60);
+    await beat(session.machineId, 1);
+    expect(await gone(session.machineId, { p_absent_ms: 3_000 })).toMatchObject({ kind: 'alive' });
+    expect(await sessionRow(db(), session.id)).toMatchObject({ epoch: 1, outcome: null });
+  });
+
+  test('is not gone when Fly has found it again since', async () => {
+    const session = await servedSession(db(), tenant);
+    await since(session.machineId, 60);
+    await absent(session.machineId, false);
+    expect(await gone(session.machineId, { p_absent_ms: 3_000 })).toMatchObject({ kind: 'alive' });
+  });
+
+  test('by a 404 alone is not gone while its lease is good', async () => {
+    const session = await servedSession(db(), tenant);
+    await since(session.machineId, 60);
+    expect(await gone(session.machineId, { p_absent_ms: 3_000, p_silent: true })).toMatchObject({ kind: 'alive' });
+    await lapse(session.machineId);
+    expect(await gone(session.machineId, { p_absent_ms: 3_000, p_silent: true })).toMatchObject({ kind: 'recorded' });
+  });
+});
+
+describe('work that is taken in turns', () => {
+  const due = async (of: TestTenant, count: number) => {
+    for (let n = 0; n < count; n += 1) await newSession(db(), of);
+    await db().query(
+      "update public.machines set not_before = now() - interval '1 min', taken_until = null where tenant_id = $1",
+      [of.id],
+    );
+  };
+
+  test("a tenant's many due creates leave room for another's in the same batch", async () => {
+    const [many, one] = [await newTenant(db()), await newTenant(db())];
+    await due(many, 12);
+    await due(one, 1);
+    const taken = await call(db(), 'take_intents', { p_orchestrator_id: randomUUID(), p_taken_ms: 2_000, p_limit: 10 });
+    expect(taken.map((intent: Answer) => intent.tenant_id)).toContain(one.id);
+  });
+
+  test('a start that waits for its next try is nobody else’s until then', async () => {
+    const pooled = await newTenant(db());
+    await db().query(
+      `insert into public.machines (tenant_id, app_name, region, image, state, created_at, fly_machine_id)
+       values ($1, $2, 'fra', 'worker:1', 'created', clock_timestamp(), 'fly-held')`,
+      [pooled.id, pooled.app],
+    );
+    const { machineId } = await newSession(db(), pooled);
+    const [mine, other] = [randomUUID(), randomUUID()];
+    const take = (id: string) =>
+      call(db(), 'take_starts', { p_orchestrator_id: id, p_taken_ms: 2_000, p_late_ms: 10_000, p_limit: 50 });
+    const isTaken = async (id: string) => (await take(id)).some((intent: Answer) => intent.machine_id === machineId);
+    await db().query('update public.machines set taken_until = null where id = $1', [machineId]);
+    expect(await isTaken(mine)).toBe(true);
+    const hold = (id: string) =>
+      call(db(), 'keep_intent', { p_machine_id: machineId, p_orchestrator_id: id, p_taken_ms: 7_000 });
+    expect([await hold(other), await hold(mine)]).toEqual([false, true]);
+    const { rows } = await db().query(
+      "select taken_until > now() + interval '6 s' as held from public.machines where id = $1",
+      [machineId],
+    );
+    expect([rows[0].held, await isTaken(other)]).toEqual([true, false]);
+  });
+});
+
 describe('duties', () => {
   const names = ['reconcile:0', 'reconcile:1', 'reconcile:2', 'housekeeping'];
   const keep = (id: string, changes: object = {}): Promise<Array<{ name: string; fence: number }>> =>

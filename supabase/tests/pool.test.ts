@@ -46,6 +46,15 @@ const live = async (tenant: TestTenant): Promise<number> =>
     .live_sessions;
 const inMs = (ms: number): string => new Date(Date.now() + ms).toISOString();
 
+const begin = (lead = 30_000): Promise<Answer[]> =>
+  call(db(), 'start_scheduled', {
+    p_launch: launch,
+    p_lead_ms: lead,
+    p_queue_ms: 60_000,
+    p_limit: 1_000,
+  });
+const begun = async (id: string, lead?: number) => (await begin(lead)).find((r) => r.session_id === id);
+
 describe('a session takes a standby machine', () => {
   test('of the nearest region that has one, and it is to be started, not created', async () => {
     const tenant = await newTenant(db());
@@ -188,15 +197,6 @@ describe('starting', () => {
 });
 
 describe('a schedule', () => {
-  const begin = (lead = 30_000): Promise<Answer[]> =>
-    call(db(), 'start_scheduled', {
-      p_launch: launch,
-      p_lead_ms: lead,
-      p_queue_ms: 60_000,
-      p_limit: 1_000,
-    });
-  const begun = async (id: string, lead?: number) => (await begin(lead)).find((r) => r.session_id === id);
-
   test('holds neither machine nor place until its time is near, then it begins once', async () => {
     const tenant = await newTenant(db());
     const { session, intent, ahead } = await create(tenant, { scheduled_at: inMs(3_600_000), start_lead_ms: 30_000 });
@@ -265,6 +265,47 @@ describe('the queue of a tenant at its limit', () => {
     expect(admitted.filter((r) => r.kind === 'launched').map((r) => r.session_id)).toEqual([second.session_id]);
     expect(await live(tenant)).toBe(1);
     expect((await call(db(), 'get_session', { p_session_id: third.session_id })).queue.position).toBe(1);
+  });
+
+  test('nobody overtakes a session whose row another transaction holds just now', async () => {
+    const tenant = await newTenant(db(), { max_live_sessions: 1 });
+    const { session: first } = await create(tenant);
+    const { session: second } = await create(tenant, queue);
+    const { session: third } = await create(tenant, queue);
+    await end(first.session_id);
+    const other = await db().connect();
+    try {
+      await other.query('begin');
+      await other.query('select 1 from public.interview_sessions where id = $1 for update', [second.session_id]);
+      expect(await admit()).toEqual([]);
+      expect(await live(tenant)).toBe(0);
+    } finally {
+      await other.query('rollback');
+      other.release();
+    }
+    expect((await admit()).map((r) => r.session_id)).toEqual([second.session_id]);
+    expect((await sessionRow(db(), third.session_id)).status).toBe('pending');
+  });
+
+  test('four orchestrators that admit at once serve twenty in order, whatever share of the queue each sees', async () => {
+    const tenant = await newTenant(db(), { max_live_sessions: 1 });
+    await create(tenant);
+    const waiting: string[] = [];
+    for (let n = 0; n < 20; n += 1)
+      waiting.push((await create(tenant, { ...queue, max_queued: 100 })).session.session_id);
+    await db().query('update public.tenants set max_live_sessions = 9 where id = $1', [tenant.id]);
+    const admitted = (await Promise.all([admit(), admit(), admit(), admit()])).flat();
+    expect(admitted.map((r) => r.session_id).toSorted()).toEqual(waiting.slice(0, 8).toSorted());
+  });
+
+  test('a scheduled session whose time has come goes behind those who wait', async () => {
+    const tenant = await newTenant(db(), { max_live_sessions: 1 });
+    const { session: first } = await create(tenant);
+    const { session: second } = await create(tenant, queue);
+    const { session: due } = await create(tenant, { scheduled_at: inMs(5_000), start_lead_ms: 0 });
+    await end(first.session_id);
+    expect(await begun(due.session_id)).toMatchObject({ kind: 'queued' });
+    expect((await admit()).map((r) => r.session_id)).toEqual([second.session_id]);
   });
 
   test('past its deadline a session ends and says why, and takes no place with it', async () => {

@@ -52,6 +52,9 @@ export function createCallStore(database: Database) {
     /** Calls whose session is over and whose worker is gone, taken for one try. */
     takeOwed: (limit: number, retryMs: number): Promise<OwedCall[]> =>
       call('calls_to_hang_up', { p_limit: limit, p_retry_ms: retryMs }, z.array(owedCallRow)),
+    /** The provider knows no such call, or (false) has answered otherwise. */
+    recordMissing: (rowId: string, missing: boolean) =>
+      call('record_call_missing', { p_call_row_id: rowId, p_missing: missing }, z.unknown()),
     recordHangUp: (rowId: string) => call('record_hang_up', { p_call_row_id: rowId }, z.undefined()),
   };
 }

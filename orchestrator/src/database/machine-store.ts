@@ -39,7 +39,7 @@ const finishResult = z.object({
 export type FinishResult = z.output<typeof finishResult>;
 
 const goneResult = z.object({
-  kind: z.enum(['recorded', 'unknown', 'off_duty']),
+  kind: z.enum(['recorded', 'alive', 'unknown', 'off_duty']),
   session_ended: z.boolean().optional(),
   session_id: z.string().nullish(),
   next: intentRow.nullish(),
@@ -81,6 +81,14 @@ export interface DestroyingOptions extends OnDuty {
   judgedEpoch?: number | null;
   /** Reserve its session's next attempt at once, there or (undefined) in the same region. */
   replaceIn?: { region: string | undefined };
+}
+
+export interface GoneOptions extends OnDuty {
+  region?: string | undefined;
+  /** Only if it has been absent so long without a sign of life. Default: whatever its row says. */
+  absentMs?: number;
+  /** Not while its worker's lease is good. Default false. */
+  silent?: boolean;
 }
 
 export interface MachineStoreOptions {
@@ -217,7 +225,7 @@ export function createMachineStore(database: Database, options: MachineStoreOpti
       machineId: string,
       reason: MachineReason,
       sessionReason?: SessionReason,
-      options: OnDuty & { region?: string | undefined } = {},
+      options: GoneOptions = {},
     ) =>
       executing(
         await call(
@@ -228,6 +236,8 @@ export function createMachineStore(database: Database, options: MachineStoreOpti
             p_session_reason: sessionReason ?? null,
             p_next: nextOf(options.region),
             ...onDuty(options),
+            p_absent_ms: options.absentMs ?? null,
+            p_silent: options.silent ?? false,
           },
           goneResult,
         ),
@@ -275,7 +285,9 @@ export function createMachineStore(database: Database, options: MachineStoreOpti
         },
         z.array(dutyRow),
       ),
-    recordAbsent: (machineId: string) => call('record_machine_absent', { p_machine_id: machineId }, nothing),
+    /** @param absent default true; false: Fly has found it again. */
+    recordAbsent: (machineId: string, absent = true) =>
+      call('record_machine_absent', { p_machine_id: machineId, p_absent: absent }, nothing),
     /** Our Fly apps that may have machines. */
     apps: (): Promise<OurApp[]> => call('apps_with_machines', {}, z.array(ourApp)),
     /** This orchestrator is there. */

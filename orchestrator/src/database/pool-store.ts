@@ -154,6 +154,17 @@ export function createPoolStore(database: Database, options: PoolStoreOptions) {
         },
         z.array(intentRow),
       ),
+    /** It is ours while we wait for that long before the next try: nobody else may try sooner. False: another has it. */
+    holdStart: (machineId: string, waitMs: number): Promise<boolean> =>
+      call(
+        'keep_intent',
+        {
+          p_machine_id: machineId,
+          p_orchestrator_id: launch.orchestrator_id,
+          p_taken_ms: launch.taken_ms + Math.ceil(waitMs),
+        },
+        z.boolean(),
+      ),
     /** Fly accepted the start; batched. */
     recordStart,
     recordStarted: (machineId: string) => call('record_machine_started', { p_machine_id: machineId }, z.boolean()),

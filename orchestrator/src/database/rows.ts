@@ -145,8 +145,11 @@ export const owedCallRow = z.object({
   ordinal: z.number().int(),
   call_id: z.string().nullable(),
   credential_ciphertext: z.string().nullable(),
+  tenant_id: uuid,
   attempts: z.number().int(),
   age_ms: z.number(),
+  /** Since the provider answers every hang-up with "no such call". */
+  missing_ms: z.number().nullable(),
 });
 export type OwedCall = z.output<typeof owedCallRow>;
 

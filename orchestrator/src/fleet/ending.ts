@@ -2,7 +2,7 @@ import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { MachineReason, SessionReason } from '@greenroom/shared/session/reasons.ts';
 import { machineRanks } from '@greenroom/shared/session/states.ts';
-import type { MachineStore } from '../database/machine-store.ts';
+import type { GoneOptions, MachineStore } from '../database/machine-store.ts';
 import type { FlyClient } from '../fly/client.ts';
 import { crashPoint } from '../runtime/crash-points.ts';
 import type { Brake } from './brake.ts';
@@ -72,10 +72,12 @@ export function createEndings(deps: EndingsDeps): Endings {
     reason: MachineReason,
     sessionReason: SessionReason | undefined,
     evidence: string,
+    options: GoneOptions = {},
   ) => {
     crashPoint('ending.seen');
-    const result = await machines.recordGone(machine.machine_id, reason, sessionReason);
+    const result = await machines.recordGone(machine.machine_id, reason, sessionReason, options);
     crashPoint('ending.recorded');
+    if (result.kind === 'alive') return;
     logger.info({ ...machine, reason, evidence, session_id: result.session_id }, 'machine gone'); // E4
     onGone(result.session_id ?? undefined);
   };
@@ -89,7 +91,7 @@ export function createEndings(deps: EndingsDeps): Endings {
     const second = await fly.get(machine.app_name, machine.fly_machine_id);
     if (second.kind !== 'gone' || second.evidence !== 'destroyed') return;
     brake.admits(0, 1); // E5
-    await recordGone(machine, reason, sessionReason, 'destroyed twice');
+    await recordGone(machine, reason, sessionReason, 'destroyed twice', { absentMs: absenceGraceMs });
   };
 
   const follow = async (machine: LeavingMachine, reason: MachineReason, sessionReason?: SessionReason) => {

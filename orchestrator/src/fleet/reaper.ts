@@ -39,6 +39,7 @@ export interface ReaperDeps {
   machines: Pick<MachineStore, 'recordGone' | 'recordAbsent' | 'recordDestroying' | 'hedge' | 'recordHost' | 'intent'>;
   fly: Pick<FlyClient, 'get' | 'destroy' | 'findByMetadata'>;
   logger: Logger;
+  absenceGraceMs: number;
   /** Fly calls a machine destroyed for the first time: look again after the grace. */
   onAbsent: (machine: LeavingMachine, suspicion: Suspicion) => void;
   onGone: (sessionId: string | undefined) => void;
@@ -46,7 +47,7 @@ export interface ReaperDeps {
 
 type Finding = { kind: 'there'; machine: FlyMachine } | { kind: 'absent'; evidence: Absence } | { kind: 'unclear' };
 
-export function createReaper({ machines, fly, logger, onAbsent, onGone }: ReaperDeps): Reaper {
+export function createReaper({ machines, fly, logger, absenceGraceMs, onAbsent, onGone }: ReaperDeps): Reaper {
   /** A machine whose id we never learnt is looked for by its metadata. */
   const find = async (row: AliveRow): Promise<Finding> => {
     if (row.fly_machine_id === null) {
@@ -86,11 +87,13 @@ export function createReaper({ machines, fly, logger, onAbsent, onGone }: Reaper
       onAbsent({ machine_id, app_name, fly_machine_id }, suspicion);
   };
 
-  const recordGone: Reaper['recordGone'] = async (row, { reason, sessionReason, evidence }, duty) => {
+  const recordGone: Reaper['recordGone'] = async (row, { reason, sessionReason, evidence, braked }, duty) => {
     const region = isReplaced(reason) ? await regionAfter(row) : undefined;
     crashPoint('absence.certain');
-    const result = await machines.recordGone(row.machine_id, reason, sessionReason, { duty, region });
+    const proof = { absentMs: absenceGraceMs, silent: braked };
+    const result = await machines.recordGone(row.machine_id, reason, sessionReason, { duty, region, ...proof });
     crashPoint('absence.recorded');
+    if (result.kind === 'alive') return;
     const lastSeen = { last_seen: row.last_heartbeat_at };
     logger.info({ ...idsOf(row), reason, session_reason: sessionReason, evidence, ...lastSeen }, 'machine gone'); // R3
     onGone(result.session_id ?? undefined);
@@ -99,7 +102,10 @@ export function createReaper({ machines, fly, logger, onAbsent, onGone }: Reaper
   const probe: Reaper['probe'] = async (row, suspicion, court) => {
     const finding = await find(row);
     if (finding.kind === 'unclear') return { kind: 'leave' };
-    if (finding.kind === 'there') return judgeFound(row, finding.machine, suspicion.reason, court);
+    if (finding.kind === 'there') {
+      if (row.absent_ms !== null) await machines.recordAbsent(row.machine_id, false);
+      return judgeFound(row, finding.machine, suspicion.reason, court);
+    }
     const verdict = judgeAbsent(row, finding.evidence, suspicion, court);
     if (verdict.kind === 'noteAbsent') await noteAbsence(row, finding.evidence, suspicion);
     return verdict;

@@ -47,7 +47,7 @@ function make(world: World) {
       calls.push('rows');
       return rows;
     },
-    recordAbsent: async () => void calls.push('absent'),
+    recordAbsent: async (_id: string, absent = true) => void calls.push(absent ? 'absent' : 'found again'),
     recordDestroying: async (_id: string, reason: string, { duty }: DestroyingOptions = {}) => {
       calls.push(`destroying ${reason} fence ${duty?.fence}`);
       return world.stale ? ('claimed' as const) : ('destroying' as const);
@@ -76,6 +76,7 @@ function make(world: World) {
   const shared = { machines, fly, logger: silentLogger(), deadlines: defaultDeadlines };
   const reaper = createReaper({
     ...shared,
+    absenceGraceMs: 3_000,
     onAbsent: ({ fly_machine_id }) => void calls.push(`look again at ${fly_machine_id}`),
     onGone: () => undefined,
   });
@@ -133,6 +134,11 @@ describe('a tick', () => {
       'rows',
       'gone worker_lost worker_lost',
     ]);
+  });
+
+  test('a machine that Fly finds again is not missing since then', async () => {
+    const calls = await make({ list: empty, rows: [makeAlive({ absent_ms: 2_000 })] }).tick();
+    expect(calls).toEqual(['list', 'rows', 'found again']);
   });
 
   test('a machine whose worker is heard outlives any number of 404s', async () => {

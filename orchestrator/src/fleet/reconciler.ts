@@ -7,10 +7,10 @@ import type { Duty, MachineStore, OurApp } from '../database/machine-store.ts';
 import type { AliveRow } from '../database/rows.ts';
 import type { FlyMachine } from '../fly/classify.ts';
 import type { FlyClient } from '../fly/client.ts';
+import { createLanes } from '../runtime/lanes.ts';
 import type { Brake } from './brake.ts';
 import { type Duties, dutyOfApp } from './duties.ts';
 import { type Court, judge, type Listed, type Verdict } from './judge.ts';
-import { createLanes } from './lanes.ts';
 import type { LeaseWatch } from './lease-watch.ts';
 import type { Reaper } from './reaper.ts';
 

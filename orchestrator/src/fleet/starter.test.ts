@@ -12,14 +12,22 @@ const standby = (changes: Partial<Intent> = {}): Intent =>
 const there = (state: string): Presence => ({ kind: 'there', machine: { id: flyId, state } as FlyMachine });
 
 /** A starter whose Fly answers these, one after the other, and the last one for ever. */
-function start(answers: Answer[], { found = there('started'), next = undefined as Intent | undefined } = {}) {
+function start(
+  answers: Answer[],
+  { found = there('started'), next = undefined as Intent | undefined, held = true } = {},
+) {
   const clock = createFakeClock();
   const log: string[] = [];
+  const holds: number[] = [];
   let asked = 0;
   const starter = createStarter({
     pool: {
       takeStarts: async () => [standby()],
       recordStart: async (id) => void log.push(`started ${id}`),
+      holdStart: async (_id, waitMs) => {
+        holds.push(waitMs);
+        return held;
+      },
       recordStarted: async () => log.push('runs') > 0,
       recordStartFailed: async () => {
         log.push('failed');
@@ -40,7 +48,7 @@ function start(answers: Answer[], { found = there('started'), next = undefined a
     standbyStartMs: 10_000,
     onChange: (id) => log.push(`changed ${id}`),
   });
-  return { starter, clock, log, asked: () => asked };
+  return { starter, clock, log, holds, asked: () => asked };
 }
 
 describe('starting a standby machine', () => {
@@ -89,6 +97,18 @@ describe('starting a standby machine', () => {
     starter.execute(standby());
     await clock.advance(300);
     expect(log).toEqual([`started ${machineId}`]);
+  });
+
+  test('a wait is held in the row, so that no other orchestrator asks sooner; lost to another, it is left to that', async () => {
+    const limited: Answer = { kind: 'rateLimited', retryAfterMs: 5_000 };
+    const waiting = start([limited, { kind: 'done' }]);
+    waiting.starter.execute(standby());
+    await waiting.clock.advance(5_000);
+    expect([waiting.holds, waiting.asked()]).toEqual([[5_000], 2]);
+    const lost = start([limited], { held: false });
+    lost.starter.execute(standby());
+    await lost.clock.advance(60_000);
+    expect([lost.asked(), lost.log]).toEqual([1, []]);
   });
 
   test('429 waits as long as Fly says', async () => {

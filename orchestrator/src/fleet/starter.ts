@@ -12,6 +12,8 @@ import type { Endings } from './ending.ts';
  * B1  A start is idempotent at Fly: who is unsure asks again, and two orchestrators that start one machine do no harm.
  * B2  412 means not yet (the image is still on its way) and is polled until the deadline; a full or lost host passes the
  *     session on to its next machine, standby or new, in one transaction with giving this one up.
+ * B4  Who waits between two tries holds the machine for that long: another orchestrator that took it meanwhile would ask
+ *     sooner than Fly's Retry-After allows.
  * B3  Fly's yes is not the end: a machine that was not heard of afterwards comes back as late, and is looked at.
  */
 export interface Starter {
@@ -24,7 +26,7 @@ export interface Starter {
 }
 
 export interface StarterDeps {
-  pool: Pick<PoolStore, 'takeStarts' | 'recordStart' | 'recordStarted' | 'recordStartFailed'>;
+  pool: Pick<PoolStore, 'takeStarts' | 'holdStart' | 'recordStart' | 'recordStarted' | 'recordStartFailed'>;
   fly: Pick<FlyClient, 'start' | 'get'>;
   endings: Pick<Endings, 'destroy'>;
   /** Executes the intent for a session's next machine. */
@@ -103,6 +105,7 @@ export function createStarter(deps: StarterDeps): Starter {
       if (result.kind === 'started') return pool.recordStart(intent.machine_id);
       if (result.kind === 'never') return passOn(intent, result.why);
       if (clock.monotonicMs() + result.delayMs > untilMs) return passOn(intent, 'not in time');
+      if (!(await pool.holdStart(intent.machine_id, result.delayMs))) return; // B4
       await clock.sleep(result.delayMs, stopping.signal);
     }
   };

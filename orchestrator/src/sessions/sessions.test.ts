@@ -3,11 +3,12 @@ import { createSessionRequest } from '@greenroom/shared/protocol/platform-api.ts
 import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import { describe, expect, test } from 'vitest';
 import type { OwedCall } from '../database/rows.ts';
-import { makeSession, sessionId } from '../testing.ts';
+import { makeSession, sessionId, tenantId } from '../testing.ts';
 import { callContext, createVault } from '../tokens/vault.ts';
 import { createHangUps } from '../voice/hang-up.ts';
 import { defaultTemplate, instructionsOf } from '../voice/instructions.ts';
 import { realtimeSession } from '../voice/interviewer.ts';
+import type { HangUpOutcome } from '../voice/provider.ts';
 
 describe('the interviewer', () => {
   const options = { model: 'gpt-realtime-2.1', transcriptionModel: 'gpt-realtime-whisper', voice: 'marin' };
@@ -107,15 +108,21 @@ describe('hanging up', () => {
     ordinal: 1,
     call_id: 'rtc_1',
     credential_ciphertext: sealed,
+    tenant_id: tenantId,
     attempts: 1,
     age_ms: 1_000,
+    missing_ms: null,
     ...changes,
   });
 
-  const settle = async (call: OwedCall, outcome: 'over' | 'unclear') => {
+  const settle = async (call: OwedCall, outcome: HangUpOutcome['kind']) => {
     const done: string[] = [];
     const hangUps = createHangUps({
-      calls: { takeOwed: async () => [call], recordHangUp: async (id) => void done.push(`settled ${id}`) },
+      calls: {
+        takeOwed: async () => [call],
+        recordHangUp: async (id) => void done.push(`settled ${id}`),
+        recordMissing: async (_id, missing) => void done.push(missing ? 'missing' : 'not missing'),
+      },
       voice: {
         hangUp: async (callId, credential) => {
           done.push(`hang up ${callId} with ${credential}`);
@@ -126,11 +133,53 @@ describe('hanging up', () => {
       logger: silentLogger(),
     });
     await hangUps.run();
+    await hangUps.idle();
     return done;
   };
 
   test('is done with the credential that created the call', async () => {
     expect(await settle(owed(), 'over')).toEqual(['hang up rtc_1 with ek_1', 'settled row']);
+  });
+
+  test('of a call that the provider does not know stays owed until it has said so for half a minute', async () => {
+    expect(await settle(owed(), 'missing')).toEqual(['hang up rtc_1 with ek_1', 'missing']);
+    expect(await settle(owed({ missing_ms: 29_999 }), 'missing')).toEqual(['hang up rtc_1 with ek_1', 'missing']);
+    expect(await settle(owed({ missing_ms: 30_000 }), 'missing')).toEqual(['hang up rtc_1 with ek_1', 'settled row']);
+  });
+
+  test('that is answered otherwise begins the half minute anew', async () => {
+    expect(await settle(owed({ missing_ms: 29_000 }), 'unclear')).toEqual(['hang up rtc_1 with ek_1', 'not missing']);
+  });
+
+  test('of a call whose credential cannot be opened stays owed up to the cap of the provider', async () => {
+    const lost = { credential_ciphertext: vault.seal('ek_1', 'another context') };
+    expect(await settle(owed(lost), 'over')).toEqual([]);
+    expect(await settle(owed({ ...lost, age_ms: 3_600_001 }), 'over')).toEqual(['settled row']);
+  });
+
+  test("that hangs delays no other tenant's, nor the next round", async () => {
+    const done: string[] = [];
+    const rows = [
+      ...Array.from({ length: 10 }, (_, n) => owed({ id: `hung ${n}` })),
+      owed({ id: 'other', tenant_id: 't2', call_id: 'rtc_2' }),
+    ];
+    const hangUps = createHangUps({
+      calls: {
+        takeOwed: async () => rows,
+        recordHangUp: async (id) => void done.push(id),
+        recordMissing: async () => undefined,
+      },
+      voice: {
+        hangUp: (callId) => (callId === 'rtc_1' ? new Promise(() => undefined) : Promise.resolve({ kind: 'over' })),
+      },
+      vault,
+      logger: silentLogger(),
+    });
+    for (const _round of [1, 2]) {
+      await hangUps.run();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(done).toEqual(['other', 'other']);
   });
 
   test('that the provider does not confirm stays owed', async () => {
@@ -141,7 +190,6 @@ describe('hanging up', () => {
     ['never had an id', owed({ call_id: null })],
     ['has no credential', owed({ credential_ciphertext: null })],
     ['is older than the provider allows', owed({ age_ms: 3_600_001 })],
-    ["has another call's credential", owed({ ordinal: 2 })],
   ])('of a call that %s is settled without a request', async (_what, call) => {
     expect(await settle(call, 'over')).toEqual(['settled row']);
   });

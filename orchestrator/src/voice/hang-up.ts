@@ -2,6 +2,7 @@ import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { CallStore } from '../database/call-store.ts';
 import type { OwedCall } from '../database/rows.ts';
 import { crashPoint } from '../runtime/crash-points.ts';
+import { createLanes } from '../runtime/lanes.ts';
 import { callContext, type Vault } from '../tokens/vault.ts';
 import type { VoiceProvider } from './provider.ts';
 
@@ -9,27 +10,37 @@ import type { VoiceProvider } from './provider.ts';
  * Pays the debts of dead workers: realtime calls that nobody hung up. The browser would talk on, and be paid for, up to
  * the provider's cap.
  *
- * H1  Only the credential that created a call can end it. A call whose id was never learnt, or older than the provider's
- *     cap, cannot be under way by anything we could do: its row is settled.
+ * H1  Only the credential that created a call can end it.
+ * H2  A debt is struck when it is paid, or when the call is proven over: the provider has answered every hang-up for
+ *     `missingMs` with "no such call"; it is older than the provider's cap; or no browser ever got its answer, because
+ *     the call's id, which is stored first, is not there (then no media ever flowed).
+ * H3  No round waits for its calls: a provider that hangs holds up neither the next round nor other tenants' calls.
  */
 export interface HangUps {
-  /** One round: takes what is owed and tries each once. */
+  /** One round: takes what is owed and begins to try each once. */
   run(): Promise<void>;
+  /** Resolves when no hang-up is under way. */
+  idle(): Promise<void>;
 }
 
 /** The provider ends every call at this age. */
 const callCapMs = 3_600_000;
 const retryMs = 5_000;
 const perRound = 20;
+/** H2: one "no such call" may be the provider being behind; those of half a minute are not. */
+const missingMs = 30_000;
 
 export interface HangUpDeps {
-  calls: Pick<CallStore, 'takeOwed' | 'recordHangUp'>;
+  calls: Pick<CallStore, 'takeOwed' | 'recordHangUp' | 'recordMissing'>;
   voice: Pick<VoiceProvider, 'hangUp'>;
   vault: Vault;
   logger: Logger;
 }
 
 export function createHangUps({ calls, voice, vault, logger }: HangUpDeps): HangUps {
+  const lanes = createLanes({ total: 16, perLane: 4 });
+  const underWay = new Set<string>();
+
   const credentialOf = (call: OwedCall): string | undefined => {
     if (call.credential_ciphertext === null) return undefined;
     try {
@@ -40,25 +51,41 @@ export function createHangUps({ calls, voice, vault, logger }: HangUpDeps): Hang
     }
   };
 
-  const settle = async (call: OwedCall): Promise<void> => {
+  /** Whether the call is over, by our hang-up or surely without it (H2). */
+  const isOver = async (call: OwedCall): Promise<boolean> => {
+    if (call.call_id === null || call.credential_ciphertext === null || call.age_ms > callCapMs) return true;
     const credential = credentialOf(call);
-    const beyondReach = call.call_id === null || credential === undefined || call.age_ms > callCapMs; // H1
+    if (credential === undefined) return false;
+    const { kind } = await voice.hangUp(call.call_id, credential);
+    if (kind === 'over') return true;
+    const missing = kind === 'missing';
+    if (missing && call.missing_ms !== null && call.missing_ms >= missingMs) return true;
+    if (missing || call.missing_ms !== null) await calls.recordMissing(call.id, missing);
+    return false;
+  };
+
+  const settle = async (call: OwedCall): Promise<void> => {
     crashPoint('hang_up.taken');
-    const over = beyondReach || (await voice.hangUp(call.call_id as string, credential as string)).kind === 'over';
+    const over = await isOver(call);
     crashPoint('hang_up.done');
     if (over) await calls.recordHangUp(call.id);
-    const fields = {
-      session_id: call.session_id,
-      ordinal: call.ordinal,
-      call_id: call.call_id,
-      attempts: call.attempts,
-    };
-    logger.info({ ...fields, outcome: over ? 'over' : 'tried' }, "a dead worker's call");
+    const { session_id, ordinal, call_id, attempts } = call;
+    logger.info({ session_id, ordinal, call_id, attempts, outcome: over ? 'over' : 'tried' }, "a dead worker's call");
+  };
+
+  const begin = (call: OwedCall): void => {
+    if (underWay.has(call.id)) return;
+    underWay.add(call.id);
+    lanes
+      .add(call.tenant_id, () => settle(call))
+      .catch((error: unknown) => logger.warn({ session_id: call.session_id, error }, 'a call could not be hung up'))
+      .finally(() => underWay.delete(call.id));
   };
 
   return {
     run: async () => {
-      for (const call of await calls.takeOwed(perRound, retryMs)) await settle(call);
+      for (const call of await calls.takeOwed(perRound, retryMs)) begin(call);
     },
+    idle: lanes.idle,
   };
 }

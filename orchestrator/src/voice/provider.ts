@@ -26,8 +26,8 @@ export interface VoiceProviderOptions {
 
 export type ProviderFailure = { kind: 'authFailed' } | { kind: 'rateLimited' } | { kind: 'unavailable' };
 export type MintOutcome = { kind: 'minted'; value: string; expiresAtMs: number; form: CallForm } | ProviderFailure;
-/** `over`: the call is not under way any more, by whatever cause. */
-export type HangUpOutcome = { kind: 'over' } | { kind: 'unclear' };
+/** `missing`: the provider itself says that it has no such call, as it has said of calls that ran. */
+export type HangUpOutcome = { kind: 'over' } | { kind: 'missing' } | { kind: 'unclear' };
 
 export interface MintOptions {
   /** A tenant's own standing key. Default: the deployment's. */
@@ -121,8 +121,8 @@ export function createVoiceProvider(options: VoiceProviderOptions): VoiceProvide
     hangUp: async (callId, credential) => {
       const answer = await post(`/realtime/calls/${encodeURIComponent(callId)}/hangup`, bearer(credential));
       const code = errorBody.safeParse(answer.body).data?.error.code;
-      const over = answer.status === 200 || answer.status === 404 || code === 'call_id_not_found';
-      return { kind: over ? 'over' : 'unclear' };
+      if (answer.status >= 200 && answer.status < 300) return { kind: 'over' };
+      return { kind: code === 'call_id_not_found' ? 'missing' : 'unclear' };
     },
     close: () => dispatcher.close(),
   };

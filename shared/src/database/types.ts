@@ -917,6 +917,7 @@ export type Database = {
           hang_up_attempts: number;
           hung_up_at: string | null;
           id: string;
+          missing_since: string | null;
           next_hang_up_at: string | null;
           opened_at: string;
           ordinal: number;
@@ -934,6 +935,7 @@ export type Database = {
           hang_up_attempts?: number;
           hung_up_at?: string | null;
           id?: string;
+          missing_since?: string | null;
           next_hang_up_at?: string | null;
           opened_at?: string;
           ordinal: number;
@@ -950,6 +952,7 @@ export type Database = {
           hang_up_attempts?: number;
           hung_up_at?: string | null;
           id?: string;
+          missing_since?: string | null;
           next_hang_up_at?: string | null;
           opened_at?: string;
           ordinal?: number;
@@ -2044,6 +2047,7 @@ export type Database = {
         };
         Returns: boolean;
       };
+      record_call_missing: { Args: { p_call_row_id: string; p_missing: boolean }; Returns: undefined };
       record_consent: {
         Args: { p_remote_address_hash?: string; p_session_id: string; p_text_version: string };
         Returns: Json;
@@ -2062,7 +2066,7 @@ export type Database = {
       record_hang_up: { Args: { p_call_row_id: string }; Returns: undefined };
       record_heartbeats: { Args: { p_beats: Json; p_lease_ms: number }; Returns: Json };
       record_host: { Args: { p_machine_id: string; p_ok: boolean }; Returns: undefined };
-      record_machine_absent: { Args: { p_machine_id: string }; Returns: undefined };
+      record_machine_absent: { Args: { p_absent?: boolean; p_machine_id: string }; Returns: undefined };
       record_machine_created: {
         Args: { p_fly_machine_id: string; p_machine_id: string; p_region: string };
         Returns: string;
@@ -2081,12 +2085,14 @@ export type Database = {
       };
       record_machine_gone: {
         Args: {
+          p_absent_ms?: number;
           p_duty?: string;
           p_fence?: number;
           p_machine_id: string;
           p_machine_reason: string;
           p_next?: Json;
           p_session_reason?: string;
+          p_silent?: boolean;
         };
         Returns: Json;
       };
@@ -2139,6 +2145,7 @@ export type Database = {
       remove_pool_policy: { Args: { p_by: Json; p_region: string; p_tenant_id: string }; Returns: boolean };
       remove_tenant: { Args: { p_by: Json; p_tenant_id: string }; Returns: Json };
       remove_tenant_user: { Args: { p_by: Json; p_tenant_id: string; p_user_id: string }; Returns: boolean };
+      rename_planned_app: { Args: { p_name: string; p_new_name: string }; Returns: boolean };
       replay_webhook_delivery: {
         Args: { p_by: Json; p_delivery_id: string; p_tenant_id: string; p_webhook_id: string };
         Returns: Json;

@@ -60,8 +60,9 @@ grant execute on function public.record_call(uuid, integer, integer, text, integ
 
 create function public.calls_to_hang_up(p_limit integer default 20, p_retry_ms integer default 5000) returns jsonb
 language sql volatile security definer set search_path = '' as $$
-  with due as (
-    select c.id from public.realtime_calls c join public.interview_sessions s on s.id = c.session_id
+  with owed as (
+    select c.id, row_number() over (partition by c.tenant_id order by c.opened_at) as place
+    from public.realtime_calls c join public.interview_sessions s on s.id = c.session_id
     left join public.machines m on m.id = s.machine_id
     where c.hung_up_at is null
       and (s.state_rank >= app.rank_of('ended') and (m.id is null or m.life_rank >= app.life_rank_of('destroying')
@@ -70,7 +71,11 @@ language sql volatile security definer set search_path = '' as $$
         or c.epoch < s.epoch and exists (select from public.realtime_calls l where l.session_id = c.session_id
           and l.ordinal > c.ordinal and l.answered_at is not null))
       and (c.next_hang_up_at is null or c.next_hang_up_at <= clock_timestamp())
-    order by c.opened_at limit p_limit for update of c skip locked
+  ), due as (
+    select c.id from public.realtime_calls c join owed o on o.id = c.id
+    where c.hung_up_at is null and (c.next_hang_up_at is null or c.next_hang_up_at <= clock_timestamp())
+    -- Tenants take turns: one whose hang-ups hang must not fill every batch.
+    order by o.place, c.opened_at limit p_limit for update of c skip locked
   ), taken as (
     update public.realtime_calls c set hang_up_attempts = hang_up_attempts + 1,
       next_hang_up_at = clock_timestamp() + app.interval_ms(p_retry_ms * power(2, least(hang_up_attempts, 8)))
@@ -78,7 +83,8 @@ language sql volatile security definer set search_path = '' as $$
   )
   select coalesce(jsonb_agg(jsonb_build_object('id', id, 'session_id', session_id, 'ordinal', ordinal,
     'call_id', call_id,
-    'credential_ciphertext', credential_ciphertext, 'attempts', hang_up_attempts,
+    'tenant_id', tenant_id, 'credential_ciphertext', credential_ciphertext, 'attempts', hang_up_attempts,
+      'missing_ms', floor(extract(epoch from clock_timestamp() - missing_since) * 1000),
       'age_ms', floor(extract(epoch from clock_timestamp() - opened_at) * 1000))), '[]')
   from taken
 $$;
@@ -93,6 +99,16 @@ language sql volatile security definer set search_path = '' as $$
 $$;
 comment on function public.record_hang_up(uuid) is 'The debt is paid: the call is over at the provider.';
 grant execute on function public.record_hang_up(uuid) to orchestrator;
+
+create function public.record_call_missing(p_call_row_id uuid, p_missing boolean) returns void
+language sql volatile security definer set search_path = '' as $$
+  update public.realtime_calls
+    set missing_since = case when p_missing then coalesce(missing_since, clock_timestamp()) end
+    where id = p_call_row_id
+$$;
+comment on function public.record_call_missing(uuid, boolean) is
+  'A hang-up was answered with "no such call", and since when; or with anything else, which takes that back.';
+grant execute on function public.record_call_missing(uuid, boolean) to orchestrator;
 
 create function app.guard_call() returns trigger language plpgsql set search_path = '' as $$
 begin

@@ -21,6 +21,7 @@ create table public.realtime_calls (
   hung_up_at timestamptz,
   hang_up_attempts integer not null default 0,
   next_hang_up_at timestamptz,
+  missing_since timestamptz,
   unique (session_id, ordinal)
 );
 comment on table public.realtime_calls is
@@ -38,6 +39,8 @@ comment on column public.realtime_calls.answered_at is 'When the provider answer
 comment on column public.realtime_calls.hung_up_at is 'When it was over at the provider; null is a debt.';
 comment on column public.realtime_calls.hang_up_attempts is 'How often the orchestrators tried to hang up.';
 comment on column public.realtime_calls.next_hang_up_at is 'When they try again.';
+comment on column public.realtime_calls.missing_since is
+  'Since when the provider answers every hang-up with "no such call": said for long enough, it is believed.';
 create index realtime_calls_open on public.realtime_calls (session_id) where hung_up_at is null;
 create index realtime_calls_tenant on public.realtime_calls (tenant_id);
 

@@ -67,7 +67,8 @@ grant execute on function public.record_machine_destroying(uuid, text, integer, 
 
 create function public.record_machine_gone(p_machine_id uuid, p_machine_reason text, p_session_reason text default null,
   p_next jsonb default '{}',
-  p_duty text default null, p_fence bigint default null) returns jsonb
+  p_duty text default null, p_fence bigint default null, p_absent_ms integer default null,
+  p_silent boolean default false) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   m public.machines;
@@ -77,16 +78,25 @@ begin
   select * into m from public.machines where id = p_machine_id;
   if not found then return jsonb_build_object('kind', 'unknown'); end if;
   perform 1 from public.interview_sessions where id = m.session_id for update;
+  select * into m from public.machines where id = p_machine_id for update;
+  -- Heartbeats and claims take the absence back: whoever saw it may be late.
+  if p_absent_ms is not null
+    and (m.first_absent_at is null or m.first_absent_at > clock_timestamp() - app.interval_ms(p_absent_ms))
+    or p_silent and m.state = 'claimed' and m.lease_expires_at > clock_timestamp() then
+    return jsonb_build_object('kind', 'alive', 'session_id', m.session_id);
+  end if;
   perform app.move_machine(m.id, 'destroyed', p_machine_reason);
   if m.session_id is not null then v_settled := app.settle_session(m.session_id, p_session_reason, p_next); end if;
   return jsonb_build_object('kind', 'recorded', 'session_ended', coalesce(v_settled ->> 'kind' = 'ended', false),
     'session_id', m.session_id,
     'next', v_settled -> 'intent');
 end $$;
-comment on function public.record_machine_gone(uuid, text, text, jsonb, text, bigint) is
+comment on function public.record_machine_gone(uuid, text, text, jsonb, text, bigint, integer, boolean) is
   'Fly''s evidence: the machine is gone. A session that only it served gets its next attempt, or ends with the ending '
-  'already decided, or with this reason when too many lives were lost.';
-grant execute on function public.record_machine_gone(uuid, text, text, jsonb, text, bigint) to orchestrator;
+  'already decided, or with this reason when too many lives were lost. p_absent_ms: only if it has been absent so long '
+  'without a sign of life. p_silent: not while its worker''s lease is good. kind: recorded, alive, off_duty, unknown.';
+grant execute on function public.record_machine_gone(uuid, text, text, jsonb, text, bigint, integer, boolean)
+  to orchestrator;
 
 create function public.machines_alive(p_apps text[] default null) returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -113,12 +123,14 @@ comment on function public.machines_alive(text[]) is
   'Every machine, of these apps, that may exist at Fly, with what the reconciler and the reaper judge by.';
 grant execute on function public.machines_alive(text[]) to orchestrator;
 
-create function public.record_machine_absent(p_machine_id uuid) returns void
+create function public.record_machine_absent(p_machine_id uuid, p_absent boolean default true) returns void
 language sql volatile security definer set search_path = '' as $$
-  update public.machines set first_absent_at = coalesce(first_absent_at, clock_timestamp()) where id = p_machine_id
+  update public.machines set first_absent_at = case when p_absent then coalesce(first_absent_at, clock_timestamp()) end
+    where id = p_machine_id
 $$;
-comment on function public.record_machine_absent(uuid) is 'A first GET said it is gone.';
-grant execute on function public.record_machine_absent(uuid) to orchestrator;
+comment on function public.record_machine_absent(uuid, boolean) is
+  'Fly did not find it, and since when; or has found it again, which takes that back.';
+grant execute on function public.record_machine_absent(uuid, boolean) to orchestrator;
 
 create function public.record_host(p_machine_id uuid, p_ok boolean) returns void
 language sql volatile security definer set search_path = '' as $$

@@ -28,11 +28,15 @@ comment on function app.intent_json(uuid) is
 create function public.take_intents(p_orchestrator_id uuid, p_taken_ms integer, p_limit integer default 20)
   returns jsonb
 language sql volatile security definer set search_path = '' as $$
-  with due as (
-    select id from public.machines
+  with waiting as (
+    select id, row_number() over (partition by tenant_id order by not_before) as place from public.machines
     where state = 'reserved' and not_before <= clock_timestamp()
       and (taken_until is null or taken_until <= clock_timestamp())
-    order by not_before limit p_limit for update skip locked
+  ), due as (
+    select m.id from public.machines m join waiting w on w.id = m.id
+    where m.state = 'reserved' and (m.taken_until is null or m.taken_until <= clock_timestamp())
+    -- Tenants take turns: one whose creates hang must not fill every batch.
+    order by w.place, m.not_before limit p_limit for update of m skip locked
   ), taken as (
     update public.machines m set taken_by = p_orchestrator_id,
       taken_until = clock_timestamp() + app.interval_ms(p_taken_ms)
@@ -48,12 +52,13 @@ create function public.keep_intent(p_machine_id uuid, p_orchestrator_id uuid, p_
 language sql volatile security definer set search_path = '' as $$
   with kept as (
     update public.machines set taken_until = clock_timestamp() + app.interval_ms(p_taken_ms)
-    where id = p_machine_id and state = 'reserved' and taken_by = p_orchestrator_id and taken_until > clock_timestamp()
-      returning 1)
+    where id = p_machine_id and (state = 'reserved' or state = 'created' and assigned_at is not null)
+      and taken_by = p_orchestrator_id and taken_until > clock_timestamp() returning 1)
   select exists (select from kept)
 $$;
 comment on function public.keep_intent(uuid, uuid, integer) is
-  'Compare-and-set just before the call to Fly: false means another has taken it or it is no longer wanted.';
+  'Compare-and-set before a call to Fly, or before a wait for the next one, of a create or a start: false means '
+  'another has taken it or it is no longer wanted.';
 grant execute on function public.keep_intent(uuid, uuid, integer) to orchestrator;
 
 create function public.record_machine_created(p_machine_id uuid, p_fly_machine_id text, p_region text) returns text

@@ -1,11 +1,15 @@
 create function public.take_starts(p_orchestrator_id uuid, p_taken_ms integer, p_late_ms integer,
   p_limit integer default 50) returns jsonb
 language sql volatile security definer set search_path = '' as $$
-  with due as (
-    select id from public.machines
+  with waiting as (
+    select id, row_number() over (partition by tenant_id order by assigned_at) as place from public.machines
     where state = 'created' and assigned_at is not null and (taken_until is null or taken_until <= clock_timestamp())
       and (start_requested_at is null or start_requested_at < clock_timestamp() - app.interval_ms(p_late_ms))
-    order by assigned_at limit p_limit for update skip locked
+  ), due as (
+    select m.id from public.machines m join waiting w on w.id = m.id
+    where m.state = 'created' and (m.taken_until is null or m.taken_until <= clock_timestamp())
+    -- Tenants take turns: one whose starts hang must not fill every batch.
+    order by w.place, m.assigned_at limit p_limit for update of m skip locked
   ), taken as (
     update public.machines m set taken_by = p_orchestrator_id,
       taken_until = clock_timestamp() + app.interval_ms(p_taken_ms)

@@ -100,7 +100,7 @@ comment on column public.machines.last_heartbeat_at is 'When its worker was last
 comment on column public.machines.lease_expires_at is 'Later its worker is suspected, never condemned.';
 comment on column public.machines.hard_deadline_at is 'After this the reaper destroys it, whatever it is doing.';
 comment on column public.machines.first_absent_at is
-  'When a GET first said it is gone; a second one a grace later makes it evidence.';
+  'Since when Fly does not find it. A heartbeat, a claim or Fly finding it again takes that back.';
 comment on column public.machines.rss_bytes is 'Memory of its worker, bytes, as last heard.';
 comment on column public.machines.unsaved_entries is 'Entries its worker has not yet stored, as last heard.';
 comment on column public.machines.assigned_at is

@@ -26,14 +26,19 @@ create function app.admit(p_session_id uuid, p_launch jsonb, p_queue_ms numeric)
 language plpgsql set search_path = '' as $$
 declare
   s public.interview_sessions;
-  v_free boolean;
+  v_free integer;
+  v_ahead bigint;
   v_result jsonb;
 begin
   select * into s from public.interview_sessions where id = p_session_id;
-  select c.live_sessions < t.max_live_sessions into v_free from public.tenant_counters c
+  select t.max_live_sessions - c.live_sessions into v_free from public.tenant_counters c
     join public.tenants t on t.id = c.tenant_id
     where c.tenant_id = s.tenant_id for update of c;
-  if not v_free then
+  -- Counted under the counter's lock: a session whose row another transaction holds just now keeps its place.
+  select count(*) into v_ahead from public.interview_sessions o
+    where o.tenant_id = s.tenant_id and o.queue_deadline_at is not null and o.id <> s.id
+      and (s.queue_deadline_at is null or (o.queued_at, o.id) < (s.queued_at, s.id));
+  if v_free <= v_ahead then
     if s.queue_deadline_at is null then
       update public.interview_sessions set queued_at = clock_timestamp(),
         queue_deadline_at = clock_timestamp() + app.interval_ms(p_queue_ms) where id = s.id;
@@ -41,6 +46,7 @@ begin
     end if;
     return jsonb_build_object('kind', 'queued', 'session_id', s.id);
   end if;
+  if s.queue_deadline_at is not null then perform app.emit(s.id, s.tenant_id, 'session.admitted', '{}'); end if;
   update public.interview_sessions set counted = true, queue_deadline_at = null where id = s.id;
   update public.tenant_counters set live_sessions = live_sessions + 1 where tenant_id = s.tenant_id;
   if s.placement = 'on_join' then return jsonb_build_object('kind', 'waits', 'session_id', s.id); end if;
@@ -49,8 +55,8 @@ begin
   return v_result || jsonb_build_object('session_id', s.id);
 end $$;
 comment on function app.admit(uuid, jsonb, numeric) is
-  'A locked pending session takes its place among the live ones and gets its machine, or joins the queue when there '
-  'is none free. kind: launched, waits, queued, no_app.';
+  'A locked pending session takes its place among the live ones and gets its machine, or joins the queue when no '
+  'place is left by those ahead of it. kind: launched, waits, queued, no_app.';
 
 create function public.start_scheduled(p_launch jsonb, p_lead_ms integer, p_queue_ms integer,
   p_limit integer default 50) returns jsonb
@@ -60,6 +66,8 @@ declare
   v_id uuid;
   v_results jsonb[] := '{}';
 begin
+  -- One at a time: of two that share the due sessions, the one with the later half may reach the counters first.
+  if not pg_try_advisory_xact_lock(hashtextextended('start_scheduled', 0)) then return '[]'; end if;
   -- Lock sessions, then counters in one order, then whatever the launches lock.
   v_due := array(select s.id from public.interview_sessions s
     where s.status = 'scheduled' and s.scheduled_at <= clock_timestamp() + app.interval_ms(p_lead_ms)
@@ -82,30 +90,35 @@ create function public.admit_queued(p_launch jsonb, p_limit integer default 50) 
 language plpgsql security definer set search_path = '' as $$
 declare
   v_late uuid[];
+  v_tenants uuid[];
   v_waiting uuid[];
   v_id uuid;
+  v_admitted jsonb;
   v_results jsonb[] := '{}';
 begin
   v_late := array(select id from public.interview_sessions where queue_deadline_at < clock_timestamp() order by id
     limit p_limit for update skip locked);
-  v_waiting := array(select w.id from (select distinct s.tenant_id from public.interview_sessions s
-    where s.queue_deadline_at is not null) q
-    join public.tenants t on t.id = q.tenant_id and t.status = 'active'
-    join public.tenant_counters c on c.tenant_id = q.tenant_id
-    cross join lateral (select s.id, s.queued_at from public.interview_sessions s
-      where s.tenant_id = q.tenant_id and s.queue_deadline_at >= clock_timestamp() order by s.queued_at, s.id
-      limit least(p_limit, greatest(t.max_live_sessions - c.live_sessions, 0)) for update skip locked) w
-    order by q.tenant_id, w.queued_at, w.id);
-  perform 1 from public.tenant_counters where tenant_id in (select tenant_id from public.interview_sessions
-    where id = any (v_late || v_waiting))
-    order by tenant_id for update;
+  v_tenants := array(select distinct s.tenant_id from public.interview_sessions s
+    join public.tenants t on t.id = s.tenant_id and t.status = 'active'
+    join public.tenant_counters c on c.tenant_id = s.tenant_id and c.live_sessions < t.max_live_sessions
+    where s.queue_deadline_at is not null);
+  perform 1 from public.tenant_counters where tenant_id = any (v_tenants) or tenant_id in (
+    select tenant_id from public.interview_sessions where id = any (v_late)) order by tenant_id for update;
   foreach v_id in array v_late loop
     perform app.end_session(v_id, 'expired', 'admission_timeout');
     v_results := v_results || jsonb_build_object('kind', 'expired', 'session_id', v_id);
   end loop;
+  -- Chosen under the counters' locks, or two orchestrators would each take a part of a queue, and the later part could
+  -- be admitted first.
+  v_waiting := array(select w.id from public.tenant_counters c join public.tenants t on t.id = c.tenant_id
+    cross join lateral (select s.id, s.queued_at from public.interview_sessions s
+      where s.tenant_id = c.tenant_id and s.queue_deadline_at >= clock_timestamp() order by s.queued_at, s.id
+      limit least(p_limit, greatest(t.max_live_sessions - c.live_sessions, 0)) for update skip locked) w
+    where c.tenant_id = any (v_tenants) order by c.tenant_id, w.queued_at, w.id);
   foreach v_id in array v_waiting loop
-    perform app.emit(v_id, (select tenant_id from public.interview_sessions where id = v_id), 'session.admitted', '{}');
-    v_results := v_results || app.admit(v_id, p_launch, 0);
+    v_admitted := app.admit(v_id, p_launch, 0);
+    continue when v_admitted ->> 'kind' = 'queued';
+    v_results := v_results || v_admitted;
   end loop;
   return to_jsonb(v_results);
 end $$;

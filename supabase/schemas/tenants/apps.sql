@@ -48,6 +48,18 @@ comment on function public.plan_app(uuid, text, text, jsonb) is
   'Records an app before Fly is asked to make it. kind: planned, known, name_taken, not_found.';
 grant execute on function public.plan_app(uuid, text, text, jsonb) to orchestrator;
 
+create function public.rename_planned_app(p_name text, p_new_name text) returns boolean
+language plpgsql security definer set search_path = '' as $$
+begin
+  if exists (select from public.tenant_apps where name = p_new_name) then return false; end if;
+  update public.tenant_apps set name = p_new_name where name = p_name and status = 'planned';
+  return found;
+end $$;
+comment on function public.rename_planned_app(text, text) is
+  'Somebody else has an app of this name at Fly, which has one namespace for all its customers: the plan goes on under '
+  'another name. False when the new name is known here, or the app is not only planned any more.';
+grant execute on function public.rename_planned_app(text, text) to orchestrator;
+
 create function public.app_ready(p_name text) returns boolean
 language sql volatile security definer set search_path = '' as $$
   with done as (

@@ -36,7 +36,7 @@ const act = (): never => {
   acts += 1;
   throw new Error('nothing should be done');
 };
-const reaper = createReaper({ machines, fly, logger, onAbsent: act, onGone: act });
+const reaper = createReaper({ machines, fly, logger, absenceGraceMs: 3_000, onAbsent: act, onGone: act });
 const counted = { ...reaper, probe: async () => act(), destroy: async () => act(), destroyOrphan: async () => act() };
 const held = () => dutyNames.map((name) => ({ name, fence: 1 }));
 const reconciler = createReconciler({
