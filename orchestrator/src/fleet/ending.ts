@@ -5,6 +5,7 @@ import { machineRanks } from '@greenroom/shared/session/states.ts';
 import type { GoneOptions, MachineStore } from '../database/machine-store.ts';
 import type { FlyClient } from '../fly/client.ts';
 import { crashPoint } from '../runtime/crash-points.ts';
+import { createTasks } from '../runtime/tasks.ts';
 import type { Brake } from './brake.ts';
 
 /**
@@ -53,8 +54,7 @@ const pollsMs = [40, 60, 100, 200, 250, 250, 300, 500, 1_000];
 
 export function createEndings(deps: EndingsDeps): Endings {
   const { machines, fly, brake, clock, logger, absenceGraceMs, watchMs, onGone } = deps;
-  const watched = new Map<string, Promise<void>>();
-  const stopping = new AbortController();
+  const tasks = createTasks('the watch over leaving machines');
 
   /** True once it is gone (E1). */
   const isGone = async ({ machine_id, app_name, fly_machine_id }: LeavingMachine): Promise<string | undefined> => {
@@ -62,7 +62,7 @@ export function createEndings(deps: EndingsDeps): Endings {
     if (first.kind !== 'gone') return undefined;
     if (first.evidence === 'destroyed') return first.evidence;
     await machines.recordAbsent(machine_id);
-    await clock.sleep(absenceGraceMs, stopping.signal);
+    await clock.sleep(absenceGraceMs, tasks.signal);
     const second = await fly.get(app_name, fly_machine_id);
     return second.kind === 'gone' ? `${first.evidence} twice` : undefined;
   };
@@ -87,7 +87,7 @@ export function createEndings(deps: EndingsDeps): Endings {
     if (first.kind !== 'gone') return;
     await machines.recordAbsent(machine.machine_id);
     if (first.evidence !== 'destroyed') return;
-    await clock.sleep(absenceGraceMs, stopping.signal);
+    await clock.sleep(absenceGraceMs, tasks.signal);
     const second = await fly.get(machine.app_name, machine.fly_machine_id);
     if (second.kind !== 'gone' || second.evidence !== 'destroyed') return;
     brake.admits(0, 1); // E5
@@ -97,7 +97,7 @@ export function createEndings(deps: EndingsDeps): Endings {
   const follow = async (machine: LeavingMachine, reason: MachineReason, sessionReason?: SessionReason) => {
     const untilMs = clock.monotonicMs() + watchMs;
     for (let poll = 0; clock.monotonicMs() < untilMs; poll += 1) {
-      await clock.sleep(pollsMs[Math.min(poll, pollsMs.length - 1)] as number, stopping.signal);
+      await clock.sleep(pollsMs[Math.min(poll, pollsMs.length - 1)] as number, tasks.signal);
       const evidence = await isGone(machine);
       if (evidence === undefined) continue;
       return recordGone(machine, reason, sessionReason, evidence);
@@ -118,24 +118,18 @@ export function createEndings(deps: EndingsDeps): Endings {
     await follow(machine, reason, sessionReason);
   };
 
-  const start = (machine: LeavingMachine, work: () => Promise<void>): void => {
-    if (stopping.signal.aborted || watched.has(machine.machine_id)) return;
-    const task = work()
-      .catch((error: unknown) => {
-        if (!stopping.signal.aborted) logger.warn({ ...machine, error }, 'watching a machine leave failed'); // E2
-      })
-      .finally(() => watched.delete(machine.machine_id));
-    watched.set(machine.machine_id, task);
-  };
+  const start = (machine: LeavingMachine, work: () => Promise<void>): void =>
+    tasks.start(
+      machine.machine_id,
+      work,
+      (error) => logger.warn({ ...machine, error }, 'watching a machine leave failed'), // E2
+    );
 
   return {
     watch: (machine, reason, sessionReason) => start(machine, () => follow(machine, reason, sessionReason)),
     confirm: (machine, reason, sessionReason) => start(machine, () => confirmNow(machine, reason, sessionReason)),
     destroy: (machine, reason, evidence, sessionReason) =>
       start(machine, () => destroyNow(machine, reason, evidence, sessionReason)),
-    stop: async () => {
-      stopping.abort(new Error('endings stop'));
-      await Promise.all(watched.values());
-    },
+    stop: tasks.stop,
   };
 }

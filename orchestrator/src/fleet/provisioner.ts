@@ -10,6 +10,7 @@ import type { CreateOutcome, FlyRefusal } from '../fly/classify.ts';
 import type { FlyClient } from '../fly/client.ts';
 import { nextRegion } from '../regions/placement.ts';
 import { crashPoint } from '../runtime/crash-points.ts';
+import { createTasks } from '../runtime/tasks.ts';
 import type { Endings } from './ending.ts';
 import { createBody, type MachineTemplate } from './machine-config.ts';
 
@@ -63,8 +64,7 @@ const reasonOf = (kind: FlyRefusal['kind']): SessionReason => {
 
 export function createProvisioner(deps: ProvisionerDeps): Provisioner {
   const { machines, fly, endings, template, clock, logger, onChange } = deps;
-  const underWay = new Map<string, Promise<void>>();
-  const stopping = new AbortController();
+  const tasks = createTasks('the provisioner');
   const over: Step = { kind: 'over' };
 
   const adopt = async (intent: Intent, flyMachineId: string, region: string): Promise<Step> => {
@@ -143,7 +143,7 @@ export function createProvisioner(deps: ProvisionerDeps): Provisioner {
   const run = async (first: Intent): Promise<void> => {
     let intent = first;
     let heldSinceMs = clock.monotonicMs();
-    await clock.sleep(intent.wait_ms, stopping.signal);
+    await clock.sleep(intent.wait_ms, tasks.signal);
     for (let tries = 0; tries < triesPerRun; tries += 1) {
       const isFresh = tries === 0 && clock.monotonicMs() - heldSinceMs <= freshMs;
       if (!isFresh && !(await machines.keepIntent(intent.machine_id))) return; // P2
@@ -157,19 +157,14 @@ export function createProvisioner(deps: ProvisionerDeps): Provisioner {
         heldSinceMs = clock.monotonicMs();
         tries = -1;
       }
-      await clock.sleep(step.kind === 'next' ? intent.wait_ms : step.delayMs, stopping.signal);
+      await clock.sleep(step.kind === 'next' ? intent.wait_ms : step.delayMs, tasks.signal);
     }
   };
 
   const execute = (intent: Intent): void => {
-    if (underWay.has(intent.machine_id) || stopping.signal.aborted) return;
-    const task = run(intent)
-      .catch((error: unknown) => {
-        if (stopping.signal.aborted) return;
-        logger.error({ machine_id: intent.machine_id, session_id: intent.session_id, error }, 'intent not executed'); // P4
-      })
-      .finally(() => underWay.delete(intent.machine_id));
-    underWay.set(intent.machine_id, task);
+    const { machine_id, session_id } = intent;
+    const onError = (error: unknown) => logger.error({ machine_id, session_id, error }, 'intent not executed'); // P4
+    tasks.start(machine_id, () => run(intent), onError);
   };
 
   return {
@@ -177,9 +172,6 @@ export function createProvisioner(deps: ProvisionerDeps): Provisioner {
     scan: async () => {
       for (const intent of await machines.takeIntents(scanLimit)) execute(intent);
     },
-    stop: async () => {
-      stopping.abort(new Error('the provisioner stops'));
-      await Promise.all(underWay.values());
-    },
+    stop: tasks.stop,
   };
 }

@@ -4,6 +4,7 @@ import type { PoolStore } from '../database/pool-store.ts';
 import type { Intent } from '../database/rows.ts';
 import type { FlyClient } from '../fly/client.ts';
 import { crashPoint } from '../runtime/crash-points.ts';
+import { createTasks } from '../runtime/tasks.ts';
 import type { Endings } from './ending.ts';
 
 /**
@@ -47,8 +48,7 @@ type Try = { kind: 'started' } | { kind: 'again'; delayMs: number } | { kind: 'n
 
 export function createStarter(deps: StarterDeps): Starter {
   const { pool, fly, endings, clock, logger, standbyStartMs, onChange } = deps;
-  const underWay = new Map<string, Promise<void>>();
-  const stopping = new AbortController();
+  const tasks = createTasks('the starter');
 
   const idsOf = (intent: Intent) => ({
     machine_id: intent.machine_id,
@@ -106,20 +106,16 @@ export function createStarter(deps: StarterDeps): Starter {
       if (result.kind === 'never') return passOn(intent, result.why);
       if (clock.monotonicMs() + result.delayMs > untilMs) return passOn(intent, 'not in time');
       if (!(await pool.holdStart(intent.machine_id, result.delayMs))) return; // B4
-      await clock.sleep(result.delayMs, stopping.signal);
+      await clock.sleep(result.delayMs, tasks.signal);
     }
   };
 
   const execute = (intent: Intent): void => {
-    if (underWay.has(intent.machine_id) || stopping.signal.aborted || intent.fly_machine_id === null) return;
-    const task = run(intent)
-      .catch((error: unknown) => {
-        // The row stays as it is: its taker's time runs out, and any orchestrator takes it again.
-        if (!stopping.signal.aborted)
-          logger.error({ ...idsOf(intent), session_id: intent.session_id, error }, 'start not executed');
-      })
-      .finally(() => underWay.delete(intent.machine_id));
-    underWay.set(intent.machine_id, task);
+    if (intent.fly_machine_id === null) return;
+    // The row stays as it is: its taker's time runs out, and any orchestrator takes it again.
+    const onError = (error: unknown) =>
+      logger.error({ ...idsOf(intent), session_id: intent.session_id, error }, 'start not executed');
+    tasks.start(intent.machine_id, () => run(intent), onError);
   };
 
   return {
@@ -127,9 +123,6 @@ export function createStarter(deps: StarterDeps): Starter {
     scan: async () => {
       for (const intent of await pool.takeStarts()) execute(intent);
     },
-    stop: async () => {
-      stopping.abort(new Error('the starter stops'));
-      await Promise.all(underWay.values());
-    },
+    stop: tasks.stop,
   };
 }
