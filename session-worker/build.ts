@@ -63,6 +63,10 @@ export async function buildWorker(outdir: string): Promise<BuiltWorker> {
 
 if (process.argv[1] === import.meta.filename) {
   const { file, digest } = await buildWorker(process.argv[2] ?? path.join(import.meta.dirname, 'dist'));
-  const { NODE_COMPILE_CACHE } = await rehearse(file);
-  process.stdout.write(`${file} ${digest}\nNODE_COMPILE_CACHE=${NODE_COMPILE_CACHE}\n`);
+  process.stdout.write(`${file} ${digest}\n`);
+  // The image rehearses by itself, with the Node and the user that will run there.
+  if (!process.argv.includes('--no-rehearsal')) {
+    const { NODE_COMPILE_CACHE } = await rehearse(file);
+    process.stdout.write(`NODE_COMPILE_CACHE=${NODE_COMPILE_CACHE}\n`);
+  }
 }

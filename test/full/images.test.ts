@@ -1,0 +1,119 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { type BuiltImage, buildImage, unpackImage } from '@greenroom/tools/images/build.ts';
+import { whyNotHere } from '@greenroom/tools/images/commands.ts';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+/**
+ * Both images, built from their Dockerfiles without Docker and run from their own file trees.
+ * The worker runs in a chroot as the image's user, without /proc, /dev and /tmp: nothing but what the image holds.
+ */
+const megabyte = 1_000_000;
+const storeDir = process.env.IMAGES_DIR ?? path.resolve(import.meta.dirname, '../../.greenroom/images');
+const scratch = mkdtempSync(path.join(tmpdir(), 'greenroom-images-'));
+const nobodyListens = 'http://127.0.0.1:9';
+
+const bytesOf = (dir: string): number =>
+  readdirSync(dir, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .reduce((sum, entry) => sum + statSync(path.join(entry.parentPath, entry.name)).size, 0);
+
+interface Boot {
+  listeningMs: number;
+  exitCode: number | null;
+}
+
+/** Boots a bundle in its tree until its log says that it listens, then stops it with SIGTERM. */
+async function bootWorker(rootDir: string, environment: Record<string, string>): Promise<Boot> {
+  const startedMs = performance.now();
+  const env = { PORT: '0', HOST: '127.0.0.1', ORCHESTRATOR_URL: nobodyListens, ...environment };
+  const command = ['--userspec=65532:65532', rootDir, '/usr/local/bin/node', '/app/worker.cjs'];
+  const child: ChildProcess = spawn('/usr/sbin/chroot', command, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  let log = '';
+  let listeningMs = Number.NaN;
+  const read = (chunk: Buffer) => {
+    log += String(chunk);
+    if (!log.includes('"listening"') || !Number.isNaN(listeningMs)) return;
+    listeningMs = performance.now() - startedMs;
+    child.kill('SIGTERM');
+  };
+  child.stdout?.on('data', read);
+  child.stderr?.on('data', read);
+  const [exitCode] = (await once(child, 'exit')) as [number | null];
+  if (Number.isNaN(listeningMs)) throw new Error(`the worker did not listen (exit ${exitCode}): ${log}`);
+  return { listeningMs, exitCode };
+}
+
+const median = (values: number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
+
+describe.skipIf(whyNotHere() !== undefined)('the images', () => {
+  let worker: BuiltImage;
+  let orchestrator: BuiltImage;
+  let workerRoot: string;
+  let orchestratorRoot: string;
+
+  beforeAll(() => {
+    worker = buildImage('worker', storeDir);
+    orchestrator = buildImage('orchestrator', storeDir);
+    workerRoot = unpackImage('worker', worker, path.join(scratch, 'worker'));
+    orchestratorRoot = unpackImage('orchestrator', orchestrator, path.join(scratch, 'orchestrator'));
+  }, 900_000);
+  afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+  test('the worker image is at most 48 MB compressed and 120 MB unpacked', () => {
+    expect(worker.compressedBytes).toBeLessThanOrEqual(48 * megabyte);
+    expect(bytesOf(workerRoot)).toBeLessThanOrEqual(120 * megabyte);
+  });
+
+  test('the orchestrator image is at most 95 MB compressed', () => {
+    expect(orchestrator.compressedBytes).toBeLessThanOrEqual(95 * megabyte);
+  });
+
+  test('the worker image holds no shell, no package manager and no source', () => {
+    for (const file of ['bin/sh', 'usr/bin/apt', 'src', 'app/node_modules']) {
+      expect(existsSync(path.join(workerRoot, file)), file).toBe(false);
+    }
+  });
+
+  test('the worker boots as its own user without /proc, and ends on SIGTERM', async () => {
+    expect(existsSync(path.join(workerRoot, 'proc'))).toBe(false);
+    const { exitCode } = await bootWorker(workerRoot, { NODE_COMPILE_CACHE: '/app/compiled' });
+    expect(exitCode).toBe(0);
+  });
+
+  test('the compile cache in the image belongs to this user and this Node: it saves boot time', async () => {
+    const withCache: number[] = [];
+    const without: number[] = [];
+    for (let turn = 0; turn < 7; turn += 1) {
+      withCache.push((await bootWorker(workerRoot, { NODE_COMPILE_CACHE: '/app/compiled' })).listeningMs);
+      without.push((await bootWorker(workerRoot, {})).listeningMs);
+    }
+    console.info(
+      `listening after ${median(withCache).toFixed(0)} ms with the cache, ${median(without).toFixed(0)} ms without`,
+    );
+    expect(median(withCache)).toBeLessThan(median(without));
+  });
+
+  test('the orchestrator image names every missing variable and exits', async () => {
+    const child = spawn('/usr/sbin/chroot', [orchestratorRoot, '/usr/local/bin/node', '/app/orchestrator.mjs'], {
+      env: {},
+    });
+    let said = '';
+    child.stdout.on('data', (chunk) => {
+      said += chunk;
+    });
+    child.stderr.on('data', (chunk) => {
+      said += chunk;
+    });
+    const [code] = await once(child, 'exit');
+    expect(code).not.toBe(0);
+    for (const name of ['PUBLIC_URL', 'FLY_API_TOKEN', 'OPENAI_API_KEY']) expect(said).toContain(name);
+  });
+
+  test('a second build of the same commit gives the same worker image', () => {
+    expect(buildImage('worker', storeDir).digest).toBe(worker.digest);
+  }, 600_000);
+});
