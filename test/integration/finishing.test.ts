@@ -248,7 +248,8 @@ describe('integrity flags', () => {
   test('a worker sets them on its own session, as words, while it serves it', async () => {
     const session = await seedSession(database);
     const claims = await serveSession(database, session);
-    const flag = (by: object, flagged: object) => asWorker(database, { ...claims, ...by }, 'flag_integrity', flagged);
+    const flag = (by: object, flagged: { p_kind: string; p_count?: number }) =>
+      asWorker(database, { ...claims, ...by }, 'flag_integrity', flagged);
     await flag({}, { p_kind: 'foreign_session_update' });
     expect(await eventsOf(session.id, 'integrity.%')).toEqual(['integrity.flagged']);
     await expect(flag({ epoch: 2 }, { p_kind: 'foreign_item' })).rejects.toThrow('fenced');

@@ -6,7 +6,8 @@ import { type Supabase, startSupabase } from '@greenroom/local-cloud/supabase/su
 import { type Connection, createConnection } from '@greenroom/orchestrator/database/connection.ts';
 import { createDatabaseTokens, type DatabaseTokens } from '@greenroom/orchestrator/tokens/database-tokens.ts';
 import { createKeyRing } from '@greenroom/orchestrator/tokens/keys.ts';
-import { callFunction, type FunctionName } from '@greenroom/shared/database/client.ts';
+import { callFunction } from '@greenroom/shared/database/client.ts';
+import type { FunctionArguments, FunctionName, FunctionResult } from '@greenroom/shared/database/functions.ts';
 import type { WorkerClaims } from '@greenroom/shared/protocol/tokens.ts';
 import { systemClock } from '@greenroom/shared/runtime/clock.ts';
 import type { JWK } from 'jose';
@@ -144,17 +145,17 @@ export async function serveSession({ sql }: TestDatabase, { id, tenantId }: Seed
 }
 
 /** What a worker does by its own token; throws what PostgREST answers when it may not. */
-export async function asWorker(
+export async function asWorker<N extends FunctionName>(
   { supabase, tokens }: TestDatabase,
   claims: WorkerClaims,
-  name: FunctionName,
-  parameters: object,
+  name: N,
+  parameters: FunctionArguments<N>,
 ): Promise<unknown> {
   const { token } = await tokens.mintWorker(claims);
   const { url, publishableKey } = supabase;
   const connection = createConnection({ url, publishableKey, accessToken: async () => token, requestMs: 10_000 });
   try {
-    return await callFunction(connection.database, name, { ...parameters }, z.unknown());
+    return await callFunction(connection.database, name, parameters, z.custom<FunctionResult<N>>());
   } finally {
     await connection.close();
   }

@@ -1,4 +1,4 @@
-import { callFunction, type Database, type FunctionName } from '@greenroom/shared/database/client.ts';
+import { callerOf, type Database } from '@greenroom/shared/database/client.ts';
 import { z } from 'zod';
 import { type MembershipRow, membershipRow } from './rows.ts';
 
@@ -12,8 +12,7 @@ export interface Booking {
 
 /** What the door of the API asks for. Throws DatabaseError. */
 export function createAccessStore(database: Database) {
-  const call = <T extends z.ZodType>(name: FunctionName, parameters: object, result: T) =>
-    callFunction(database, name, { ...parameters }, result);
+  const call = callerOf(database);
   return {
     /** The tenants a user belongs to; none for a stranger. */
     memberships: (userId: string): Promise<MembershipRow[]> =>

@@ -1,4 +1,4 @@
-import { callFunction, type Database, type FunctionName } from '@greenroom/shared/database/client.ts';
+import { callerOf, type Database } from '@greenroom/shared/database/client.ts';
 import { z } from 'zod';
 import { type OwedCall, owedCallRow, sessionRow } from './rows.ts';
 
@@ -26,8 +26,7 @@ export interface CallNews {
 export type CallStore = ReturnType<typeof createCallStore>;
 
 export function createCallStore(database: Database) {
-  const call = <T extends z.ZodType>(name: FunctionName, parameters: object, result: T) =>
-    callFunction(database, name, { ...parameters }, result);
+  const call = callerOf(database);
   const keyOf = ({ machineId, epoch, ordinal }: CallOf) => ({
     p_machine_id: machineId,
     p_epoch: epoch,
@@ -54,7 +53,7 @@ export function createCallStore(database: Database) {
       call('calls_to_hang_up', { p_limit: limit, p_retry_ms: retryMs }, z.array(owedCallRow)),
     /** The provider knows no such call, or (false) has answered otherwise. */
     recordMissing: (rowId: string, missing: boolean) =>
-      call('record_call_missing', { p_call_row_id: rowId, p_missing: missing }, z.unknown()),
+      call('record_call_missing', { p_call_row_id: rowId, p_missing: missing }, z.undefined()),
     recordHangUp: (rowId: string) => call('record_hang_up', { p_call_row_id: rowId }, z.undefined()),
   };
 }

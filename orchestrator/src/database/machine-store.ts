@@ -1,4 +1,4 @@
-import { callFunction, type Database, type FunctionName } from '@greenroom/shared/database/client.ts';
+import { callerOf, type Database } from '@greenroom/shared/database/client.ts';
 import type { Directive, FinishRequest } from '@greenroom/shared/protocol/worker-api.ts';
 import type { MachineReason, SessionReason } from '@greenroom/shared/session/reasons.ts';
 import { machineStates } from '@greenroom/shared/session/states.ts';
@@ -111,8 +111,7 @@ export type MachineStore = ReturnType<typeof createMachineStore>;
 
 export function createMachineStore(database: Database, options: MachineStoreOptions) {
   const { orchestratorId, intentTakenMs, leaseMs, machineLifeMs, maxAttempts, image, onAttempt } = options;
-  const call = <T extends z.ZodType>(name: FunctionName, parameters: object, result: T) =>
-    callFunction(database, name, { ...parameters }, result);
+  const call = callerOf(database);
   const taker = { p_orchestrator_id: orchestratorId, p_taken_ms: intentTakenMs };
   const nothing = z.undefined();
   const nextOf = (region?: string) => ({

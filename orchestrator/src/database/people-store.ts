@@ -1,4 +1,4 @@
-import { callFunction, type Database, type FunctionName } from '@greenroom/shared/database/client.ts';
+import { callerOf, type Database } from '@greenroom/shared/database/client.ts';
 import { candidateView, consentView, invitationView, positionView } from '@greenroom/shared/protocol/people.ts';
 import { z } from 'zod';
 import type { ActBy } from './audit-store.ts';
@@ -84,8 +84,7 @@ export interface NewInvitation {
 export type PeopleStore = ReturnType<typeof createPeopleStore>;
 
 export function createPeopleStore(database: Database) {
-  const call = <T extends z.ZodType>(name: FunctionName, parameters: object, result: T) =>
-    callFunction(database, name, { ...parameters }, result);
+  const call = callerOf(database);
   return {
     createCandidate: (tenantId: string, candidate: object) =>
       call('create_candidate', { p_tenant_id: tenantId, p_candidate: candidate }, createdCandidate),

@@ -1,4 +1,4 @@
-import { callFunction, type Database, type FunctionName } from '@greenroom/shared/database/client.ts';
+import { callerOf, type Database } from '@greenroom/shared/database/client.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import { machineReasonNames } from '@greenroom/shared/session/reasons.ts';
 import { z } from 'zod';
@@ -116,8 +116,7 @@ const recordPauseMs = 100;
 
 export function createPoolStore(database: Database, options: PoolStoreOptions) {
   const { launch, leadMs, queueMs, lateMs, maxAttempts, clock } = options;
-  const call = <T extends z.ZodType>(name: FunctionName, parameters: object, result: T) =>
-    callFunction(database, name, { ...parameters }, result);
+  const call = callerOf(database);
 
   const recordStart = createBatcher<string, void>({
     maxBatch: 500,

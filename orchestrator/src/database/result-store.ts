@@ -1,4 +1,4 @@
-import { callFunction, type Database, type FunctionName } from '@greenroom/shared/database/client.ts';
+import { callerOf, type Database } from '@greenroom/shared/database/client.ts';
 import {
   type Evaluation,
   type IntegrityFlag,
@@ -51,8 +51,7 @@ export type TakeOf = Pick<TakenResult, 'session_id' | 'take'>;
 export type ResultStore = ReturnType<typeof createResultStore>;
 
 export function createResultStore(database: Database) {
-  const call = <T extends z.ZodType>(name: FunctionName, parameters: object, result: T) =>
-    callFunction(database, name, { ...parameters }, result);
+  const call = callerOf(database);
   const keyOf = ({ session_id, take }: TakeOf) => ({ p_session_id: session_id, p_take: take });
   return {
     /** Takes due results for one attempt each; they are lost after `takenMs` unless kept. */

@@ -1,4 +1,4 @@
-import { callFunction, type Database, type FunctionName } from '@greenroom/shared/database/client.ts';
+import { callerOf, type Database } from '@greenroom/shared/database/client.ts';
 import { storedTranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
 import type { Ending } from '@greenroom/shared/session/reasons.ts';
 import { z } from 'zod';
@@ -128,8 +128,7 @@ export interface EventCursor {
 export type SessionStore = ReturnType<typeof createSessionStore>;
 
 export function createSessionStore(database: Database) {
-  const call = <T extends z.ZodType>(name: FunctionName, parameters: object, result: T) =>
-    callFunction(database, name, { ...parameters }, result);
+  const call = callerOf(database);
 
   const create = createBatcher<NewSession, CreateResult>({
     run: (requests) => call('create_sessions', { p_requests: requests }, z.array(createResult)),

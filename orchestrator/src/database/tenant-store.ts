@@ -1,4 +1,4 @@
-import { callFunction, type Database, type FunctionName } from '@greenroom/shared/database/client.ts';
+import { callerOf, type Database } from '@greenroom/shared/database/client.ts';
 import { apiKeyView } from '@greenroom/shared/protocol/tenants.ts';
 import { z } from 'zod';
 import type { ActBy } from './audit-store.ts';
@@ -94,8 +94,7 @@ export interface NewKey {
 export type TenantStore = ReturnType<typeof createTenantStore>;
 
 export function createTenantStore(database: Database) {
-  const call = <T extends z.ZodType>(name: FunctionName, parameters: object, result: T) =>
-    callFunction(database, name, { ...parameters }, result);
+  const call = callerOf(database);
   return {
     get: async (id: string): Promise<TenantRow | undefined> =>
       (await call('get_tenant', { p_tenant_id: id }, tenantRow.nullable())) ?? undefined,

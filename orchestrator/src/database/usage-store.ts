@@ -1,4 +1,4 @@
-import { callFunction, type Database, type FunctionName } from '@greenroom/shared/database/client.ts';
+import { callerOf, type Database } from '@greenroom/shared/database/client.ts';
 import { z } from 'zod';
 
 /** What machines used and cost. Throws DatabaseError. */
@@ -30,8 +30,7 @@ export const tenantUsage = z.object({
 export type UsageStore = ReturnType<typeof createUsageStore>;
 
 export function createUsageStore(database: Database) {
-  const call = <T extends z.ZodType>(name: FunctionName, parameters: object, result: T) =>
-    callFunction(database, name, { ...parameters }, result);
+  const call = callerOf(database);
   return {
     /** Machines that are gone and not billed yet. */
     toBill: (limit: number): Promise<MachineToBill[]> =>

@@ -1,4 +1,4 @@
-import { callFunction, type Database, type FunctionName } from '@greenroom/shared/database/client.ts';
+import { callerOf, type Database } from '@greenroom/shared/database/client.ts';
 import { z } from 'zod';
 import { createBatcher } from './batch.ts';
 
@@ -64,8 +64,7 @@ export interface SharedLimit {
 export type VideoStore = ReturnType<typeof createVideoStore>;
 
 export function createVideoStore(database: Database) {
-  const call = <T extends z.ZodType>(name: FunctionName, parameters: object, result: T) =>
-    callFunction(database, name, { ...parameters }, result);
+  const call = callerOf(database);
   const rowOf = ({ session_id, ordinal }: Omit<VideoOf, 'take'>) => ({ p_session_id: session_id, p_ordinal: ordinal });
   const keyOf = (of: VideoOf) => ({ ...rowOf(of), p_take: of.take });
 

@@ -1,4 +1,4 @@
-import { callFunction, type Database, type FunctionName } from '@greenroom/shared/database/client.ts';
+import { callerOf, type Database } from '@greenroom/shared/database/client.ts';
 import { deliveryView, webhookView } from '@greenroom/shared/protocol/webhooks.ts';
 import { z } from 'zod';
 import type { ActBy } from './audit-store.ts';
@@ -55,8 +55,7 @@ export interface SealedSecret {
 export type WebhookStore = ReturnType<typeof createWebhookStore>;
 
 export function createWebhookStore(database: Database) {
-  const call = <T extends z.ZodType>(name: FunctionName, parameters: object, result: T) =>
-    callFunction(database, name, { ...parameters }, result);
+  const call = callerOf(database);
   return {
     create: (
       tenantId: string,

@@ -1,4 +1,5 @@
-import type { Database, DatabaseError, FunctionName } from '@greenroom/shared/database/client.ts';
+import type { Database, DatabaseError } from '@greenroom/shared/database/client.ts';
+import type { FunctionArguments, FunctionName, FunctionResult } from '@greenroom/shared/database/functions.ts';
 import type { TranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
 import type { Presence, SessionStatus } from '@greenroom/shared/session/states.ts';
 import * as z from 'zod';
@@ -69,9 +70,9 @@ export function createStore({ url, publishableKey, accessToken, requestMs, http 
     return opened;
   };
 
-  const call = async <T extends z.ZodType>(
-    name: FunctionName,
-    parameters: Json,
+  const call = async <N extends FunctionName, T extends z.ZodType<FunctionResult<N>>>(
+    name: N,
+    parameters: FunctionArguments<N>,
     result: T,
   ): Promise<StoreResult<z.output<T>>> => {
     try {
@@ -87,7 +88,7 @@ export function createStore({ url, publishableKey, accessToken, requestMs, http 
     report: ({ status, outcome, reason, presence }) =>
       call(
         'worker_report',
-        without({ p_status: status, p_outcome: outcome, p_reason: reason, p_presence: presence }),
+        { p_status: status, p_outcome: outcome, p_reason: reason, p_presence: presence },
         z.looseObject({ status: z.string() }),
       ),
     flag: (kind, count) => call('flag_integrity', { p_kind: kind, p_count: count }, z.undefined()),
@@ -104,11 +105,7 @@ const idsOf = (entries: TranscriptEntry[]) =>
     .transform((ids) => ids ?? [])
     .refine((ids) => entries.every((entry) => ids.includes(entry.item_id)), 'not every entry is stored');
 
-type Json = Record<string, unknown>;
 type DatabaseModule = typeof import('@greenroom/shared/database/client.ts');
-
-const without = (fields: Json): Json =>
-  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 
 /** D2. Refused: the data itself makes it impossible. Anything else may work later. */
 function classify(error: unknown): Exclude<StoreResult<never>, { kind: 'ok' }> {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import * as z from 'zod';
-import { callFunction, createDatabase, DatabaseError, databaseAppError, type FunctionName } from './client.ts';
+import { callFunction, createDatabase, type Database, DatabaseError, databaseAppError } from './client.ts';
+import type { FunctionName } from './functions.ts';
 
 /** A database behind a fetch that always answers the same, and how often it was asked. */
 function behind(status: number, body: string) {
@@ -13,6 +14,10 @@ function behind(status: number, body: string) {
   return { database: createDatabase({ ...options, fetch: send }), asked: () => asked };
 }
 
+/** Any function whose result is JSON: its schema may say anything. */
+const askSession = <T extends z.ZodType>(database: Database, result: T) =>
+  callFunction(database, 'get_session', { p_session_id: 'session-1' }, result);
+
 describe('the way to the database', () => {
   test.each([
     ['without a body', '', 502, true],
@@ -21,16 +26,16 @@ describe('the way to the database', () => {
     ['of PostgREST: its schema cache is old', '{"code":"PGRST202","message":"no"}', 404, true],
   ])('a 404 %s is a failure, of a call and of a read', async (_what, body, httpStatus, unavailable) => {
     const { database } = behind(404, body);
-    const called = await callFunction(database, 'get_tenant', {}, z.unknown()).catch((error: unknown) => error);
+    const called = await askSession(database, z.unknown()).catch((error: unknown) => error);
     expect(called).toBeInstanceOf(DatabaseError);
     expect(called).toMatchObject({ httpStatus, unavailable });
-    const { error, data } = await database.rpc('get_tenant', {}, { get: true });
+    const { error, data } = await database.rpc('get_session', { p_session_id: 'session-1' }, { get: true });
     expect([error === null, data]).toEqual([false, null]);
   });
 
   test('a read that fails is tried once: who asks decides about retries', async () => {
     const { database, asked } = behind(503, '{"code":"PGRST001","message":"no connection"}');
-    expect((await database.rpc('get_tenant', {}, { get: true })).status).toBe(503);
+    expect((await database.rpc('get_session', { p_session_id: 'session-1' }, { get: true })).status).toBe(503);
     expect(asked()).toBe(1);
   });
 
@@ -41,16 +46,14 @@ describe('the way to the database', () => {
     ['JSON of somebody else for a function without a result', 200, '{"status":"ok"}', z.undefined()],
     ['nothing from a function with a result', 204, '', z.string().nullable()],
   ])('a success that the function did not send is no answer: %s', async (_what, status, body, result) => {
-    const called = await callFunction(behind(status, body).database, 'get_tenant', {}, result).catch(
-      (error: unknown) => error,
-    );
+    const called = await askSession(behind(status, body).database, result).catch((error: unknown) => error);
     expect(called).toBeInstanceOf(DatabaseError);
     expect(called).toMatchObject({ unavailable: true, refused: false });
   });
 
   test('null is an answer, and so is nothing from a function that returns nothing', async () => {
-    expect(await callFunction(behind(200, 'null').database, 'get_tenant', {}, z.string().nullable())).toBeNull();
-    expect(await callFunction(behind(204, '').database, 'get_tenant', {}, z.undefined())).toBeUndefined();
+    expect(await askSession(behind(200, 'null').database, z.string().nullable())).toBeNull();
+    expect(await askSession(behind(204, '').database, z.undefined())).toBeUndefined();
   });
 
   test.each([
@@ -64,7 +67,7 @@ describe('the way to the database', () => {
     ['a gateway that names no code', 500, ''],
   ])('trouble that passes is 503 with Retry-After: %s', async (_what, status, code) => {
     const { database } = behind(status, JSON.stringify({ code, message: 'no' }));
-    const error = await callFunction(database, 'get_tenant', {}, z.unknown()).catch(databaseAppError);
+    const error = await askSession(database, z.unknown()).catch(databaseAppError);
     expect(error).toMatchObject({ code: 'database_unavailable', status: 503, retryAfterS: expect.any(Number) });
   });
 
@@ -74,7 +77,7 @@ describe('the way to the database', () => {
     ['a function that another one calls is missing', 404, '42883'],
   ])('trouble that stays is 500: %s', async (_what, status, code) => {
     const { database } = behind(status, JSON.stringify({ code, message: 'no' }));
-    const error = await callFunction(database, 'get_tenant', {}, z.unknown()).catch(databaseAppError);
+    const error = await askSession(database, z.unknown()).catch(databaseAppError);
     expect(error).toMatchObject({ code: 'internal_error', cause: { refused: true } });
   });
 
@@ -85,5 +88,28 @@ describe('the way to the database', () => {
     // @ts-expect-error: it returns rows; transcript_to_evaluate returns the whole
     const name: FunctionName = 'transcript_of';
     expect(name).toBe('transcript_of');
+  });
+});
+
+describe('what the compiler checks of a call', () => {
+  // `tsc` reports an unused @ts-expect-error: these lines fail to compile when a check is lost.
+  const { database } = behind(200, 'true');
+
+  test('the name of the function, its arguments and its result', async () => {
+    const calls = [
+      callFunction(database, 'app_ready', { p_name: 'app' }, z.boolean()),
+      callFunction(database, 'rerun_result', { p_session_id: 's', p_by: null }, z.unknown().transform(String)),
+      // @ts-expect-error: no such function
+      callFunction(database, 'app_raedy', { p_name: 'app' }, z.boolean()),
+      // @ts-expect-error: no such argument
+      callFunction(database, 'app_ready', { name: 'app' }, z.boolean()),
+      // @ts-expect-error: an argument is missing
+      callFunction(database, 'app_ready', {}, z.boolean()),
+      // @ts-expect-error: an argument of another type
+      callFunction(database, 'app_ready', { p_name: 1 }, z.boolean()),
+      // @ts-expect-error: another result
+      callFunction(database, 'app_ready', { p_name: 'app' }, z.string()).catch(() => 'refused'),
+    ];
+    expect(await Promise.all(calls)).toEqual([true, 'true', true, true, true, true, 'refused']);
   });
 });

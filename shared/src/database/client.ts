@@ -1,6 +1,7 @@
 import { createClient, type SupabaseClient } from '@supabase/supabase-js';
 import type * as z from 'zod';
 import { AppError } from '../errors/app-error.ts';
+import type { FunctionArguments, FunctionName, FunctionResult } from './functions.ts';
 import type { Database as Schema } from './types.ts';
 
 /**
@@ -29,13 +30,7 @@ export interface DatabaseOptions {
   fetch?: typeof fetch;
 }
 
-export type Database = Pick<SupabaseClient, 'rpc'>;
-
-type Functions = Schema['public']['Functions'];
-/** A function that returns one value: what it answers is never cut. */
-export type FunctionName = {
-  [Name in keyof Functions]: Functions[Name]['Returns'] extends Record<string, unknown>[] ? never : Name;
-}[keyof Functions];
+export type Database = Pick<SupabaseClient<Schema>, 'rpc'>;
 
 export function createDatabase({
   url,
@@ -44,7 +39,7 @@ export function createDatabase({
   requestMs,
   fetch: send = fetch,
 }: DatabaseOptions): Database {
-  return createClient(url, publishableKey, {
+  return createClient<Schema>(url, publishableKey, {
     accessToken: async () => accessToken(),
     db: { retry: false }, // B3
     global: { fetch: fromPostgrest(requestMs === undefined ? send : withLimit(send, requestMs)) },
@@ -134,14 +129,15 @@ export class DatabaseError extends Error {
  * Calls a SQL function and parses what it returns (B5). Throws DatabaseError, also when the answer has another shape than the
  * function's: somebody else answered, or the database is of another version for a moment.
  */
-export async function callFunction<T extends z.ZodType>(
+export async function callFunction<N extends FunctionName, T extends z.ZodType<FunctionResult<N>>>(
   database: Database,
-  name: FunctionName,
-  parameters: Record<string, unknown>,
+  name: N,
+  parameters: FunctionArguments<N>,
   result: T,
   signal?: AbortSignal,
 ): Promise<z.output<T>> {
-  const call = database.rpc(name, parameters);
+  // supabase-js types arguments more narrowly than SQL takes them: there every one may be null.
+  const call = (database as SupabaseClient).rpc(name, parameters);
   const { data, error, status } = await (signal ? call.abortSignal(signal) : call);
   if (error) throw new DatabaseError(error, status, name);
   const parsed = result.safeParse(status === 204 ? undefined : data);
@@ -157,3 +153,14 @@ export function databaseAppError(error: unknown): AppError {
   }
   return new AppError('internal_error', { cause: error });
 }
+
+/** `callFunction` for one database. */
+export const callerOf =
+  (database: Database) =>
+  <N extends FunctionName, T extends z.ZodType<FunctionResult<N>>>(
+    name: N,
+    parameters: FunctionArguments<N>,
+    result: T,
+    signal?: AbortSignal,
+  ): Promise<z.output<T>> =>
+    callFunction(database, name, parameters, result, signal);
