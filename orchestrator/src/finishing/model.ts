@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { readRetryAfter } from '@greenroom/shared/runtime/retry-after.ts';
 import type OpenAI from 'openai';
 import { z } from 'zod';
 
@@ -77,11 +78,6 @@ async function load({ apiKey, baseUrl, requestMs }: ModelOptions): Promise<Libra
 /** A quota that is used up is answered 429, too, and does not come back within seconds. */
 const usedUpMs = 300_000;
 
-const retryAfterOf = (headers: Headers | undefined): number | undefined => {
-  const seconds = Number(headers?.get('retry-after') ?? Number.NaN);
-  return Number.isFinite(seconds) ? seconds * 1_000 : undefined;
-};
-
 export interface ProviderError {
   status: number | undefined;
   code?: string | null | undefined;
@@ -100,7 +96,7 @@ export function classifyError({
   if (code === 'context_length_exceeded') return { kind: 'incomplete', why: 'input' };
   if (status === 401 || status === 403) return { kind: 'authFailed' };
   if (code === 'insufficient_quota') return { kind: 'rateLimited', retryAfterMs: usedUpMs };
-  if (status === 429) return { kind: 'rateLimited', retryAfterMs: retryAfterOf(headers) };
+  if (status === 429) return { kind: 'rateLimited', retryAfterMs: readRetryAfter(headers?.get('retry-after')) };
   if (status === undefined || status >= 500 || status === 408 || status === 409) return { kind: 'unavailable' };
   if (!code && !type) return { kind: 'unavailable' }; // A proxy's error page: the provider has not judged anything.
   return { kind: 'rejected', detail: `HTTP ${status}${code ? `, ${code}` : ''}` };

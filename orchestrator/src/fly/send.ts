@@ -1,5 +1,5 @@
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
-import { Agent, request } from 'undici';
+import { createJsonClient } from '../net/json-client.ts';
 import { classifyRefusal, type FlyRefusal, type Raw } from './classify.ts';
 
 /**
@@ -40,19 +40,6 @@ export const commandOutcome = (raw: Raw): CommandOutcome => {
 export const authorizationOf = (token: string): string =>
   /^(FlyV1|Bearer) /.test(token) ? token : `${/^fm[12][a-z]?_/.test(token) ? 'FlyV1' : 'Bearer'} ${token}`;
 
-const parseBody = (text: string): unknown => {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text.slice(0, 1_000);
-  }
-};
-
-const seconds = (header: string | string[] | undefined): number | undefined => {
-  const value = Number(header);
-  return header !== undefined && Number.isFinite(value) ? value * 1_000 : undefined;
-};
-
 /** Y2. */
 function createAffinity() {
   const cookies = new Map<string, string>();
@@ -69,25 +56,19 @@ function createAffinity() {
 }
 
 export function createSend({ apiUrl, token, requestMs, logger }: SendOptions): { send: Send; close(): Promise<void> } {
-  const dispatcher = new Agent({ connections: 64, keepAliveTimeout: 30_000 });
+  const client = createJsonClient({ baseUrl: `${apiUrl}/v1`, connections: 64, requestMs });
   const authorization = authorizationOf(token);
   const affinity = createAffinity();
 
   const exchange = async ({ method, path, app, body, signal }: Call): Promise<Raw> => {
-    const limit = AbortSignal.timeout(requestMs);
-    const answer = await request(`${apiUrl}/v1${path}`, {
-      method,
-      dispatcher,
-      headers: { authorization, ...affinity.of(app), ...(body ? { 'content-type': 'application/json' } : {}) },
-      body: body ? JSON.stringify(body) : null,
-      signal: signal ? AbortSignal.any([signal, limit]) : limit,
-    });
+    const headers = { authorization, ...affinity.of(app) };
+    const answer = await client.ask({ method, path, headers, body, signal });
     affinity.keep(app, answer.headers['set-cookie']);
     return {
-      status: answer.statusCode,
-      body: parseBody(await answer.body.text()),
+      status: answer.status,
+      body: answer.body,
       requestId: [answer.headers['fly-request-id'] ?? []].flat()[0],
-      retryAfterMs: seconds(answer.headers['retry-after']),
+      retryAfterMs: answer.retryAfterMs,
     };
   };
 
@@ -106,5 +87,5 @@ export function createSend({ apiUrl, token, requestMs, logger }: SendOptions): {
     logger[level]({ method, path, kind, ...named, ...context }, 'Fly did not do what was asked');
   };
 
-  return { send, close: () => dispatcher.close() };
+  return { send, close: client.close };
 }

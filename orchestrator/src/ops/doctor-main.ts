@@ -2,10 +2,10 @@ import { parseArgs } from 'node:util';
 import { systemClock } from '@greenroom/shared/runtime/clock.ts';
 import { ConfigError } from '@greenroom/shared/runtime/environment.ts';
 import { createLogger } from '@greenroom/shared/runtime/logger.ts';
-import { request } from 'undici';
 import { readConfig } from '../config.ts';
 import { createConnection } from '../database/connection.ts';
 import { createFlyClient } from '../fly/client.ts';
+import { createJsonClient, type JsonAnswer } from '../net/json-client.ts';
 import { createDatabaseTokens } from '../tokens/database-tokens.ts';
 import { createKeyRing } from '../tokens/keys.ts';
 import { examine, isHealthy } from './doctor.ts';
@@ -13,18 +13,16 @@ import { examine, isHealthy } from './doctor.ts';
 /** `npm run doctor [-- --json]`: looks at keys, models, Fly and Supabase with an orchestrator's environment. Exit 1 when something fails. */
 type Config = ReturnType<typeof readConfig>;
 
-async function modelsOf({ voice, deadlines }: Config): Promise<{ status: number; body: unknown }> {
+async function modelsOf({ voice, deadlines }: Config): Promise<Pick<JsonAnswer, 'status' | 'body'>> {
   const headers: Record<string, string> =
     voice.provider === 'azure' ? { 'api-key': voice.apiKey } : { authorization: `Bearer ${voice.apiKey}` };
+  const client = createJsonClient({ baseUrl: voice.baseUrl, connections: 1, requestMs: deadlines.providerRequestMs });
   try {
-    const answer = await request(`${voice.baseUrl}/models`, {
-      headers,
-      signal: AbortSignal.timeout(deadlines.providerRequestMs),
-    });
-    const body = await answer.body.json().catch(() => undefined);
-    return { status: answer.statusCode, body };
+    return await client.ask({ method: 'GET', path: '/models', headers });
   } catch {
     return { status: 0, body: undefined };
+  } finally {
+    await client.close();
   }
 }
 

@@ -1,7 +1,8 @@
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
-import { Agent, request } from 'undici';
+import { readRetryAfter } from '@greenroom/shared/runtime/retry-after.ts';
 import { z } from 'zod';
 import type { SharedLimit } from '../database/video-store.ts';
+import { createJsonClient, type JsonAnswer } from '../net/json-client.ts';
 
 /**
  * The one door to api.video.
@@ -73,25 +74,20 @@ const videoStatus = z.object({
   encoding: z.object({ playable: z.boolean().nullish() }).nullish(),
 });
 
-const parse = (text: string): unknown => {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-};
+type Headers = JsonAnswer['headers'];
 
-const headerMs = (value: string | string[] | undefined): number | undefined => {
-  const seconds = Number([value ?? []].flat()[0] ?? Number.NaN);
-  return Number.isFinite(seconds) ? Math.max(1, seconds) * 1_000 : undefined;
+/** At least a second, so that nothing is asked again at once. */
+const waitOf = (header: Headers[string]): number | undefined => {
+  const ms = readRetryAfter(header);
+  return ms === undefined ? undefined : Math.max(1_000, ms);
 };
 
 /** What an answer that is not a success means. Status 0: there was none. */
-export function classifyRefusal(status: number, headers: Record<string, string | string[] | undefined>): VideoRefusal {
+export function classifyRefusal(status: number, headers: Headers): VideoRefusal {
   if (status === 404) return { kind: 'gone' };
   if (status === 401 || status === 403) return { kind: 'authFailed' };
   if (status === 429) {
-    const retryAfterMs = headerMs(headers['retry-after']) ?? headerMs(headers['x-ratelimit-retry-after']) ?? 60_000;
+    const retryAfterMs = waitOf(headers['retry-after']) ?? waitOf(headers['x-ratelimit-retry-after']) ?? 60_000;
     return { kind: 'rateLimited', retryAfterMs };
   }
   return status === 0 || status >= 500 || status === 408 ? { kind: 'unavailable' } : { kind: 'rejected' };
@@ -110,36 +106,24 @@ const nameOf = (sessionId: string, ordinal: number): string => `${sessionId}:${o
 const key = 'greenroom_recording';
 
 export function createVideoClient({ url, apiKey, requestMs, draw, logger }: VideoClientOptions) {
-  const dispatcher = new Agent({ connections: 8, keepAliveTimeout: 30_000 });
+  const client = createJsonClient({ baseUrl: url, connections: 8, requestMs });
   const authorization = `Basic ${Buffer.from(`${apiKey}:`).toString('base64')}`;
   const limits = limitsOf(url);
-
-  const exchange = async ({ method, path, body }: Call<z.ZodType>) => {
-    const answer = await request(`${url}${path}`, {
-      method,
-      dispatcher,
-      headers: { authorization, ...(body ? { 'content-type': 'application/json' } : {}) },
-      body: body ? JSON.stringify(body) : null,
-      signal: AbortSignal.timeout(requestMs),
-    });
-    return { status: answer.statusCode, headers: answer.headers, text: await answer.body.text() };
-  };
 
   const send = async <T extends z.ZodType>(call: Call<T>): Promise<VideoAnswer<z.output<T>>> => {
     const waitMs = await draw(limits[call.method === 'GET' ? 'reads' : 'writes']);
     if (waitMs > 0) return { kind: 'rateLimited', retryAfterMs: waitMs };
-    const { status, headers, text } = await exchange(call).catch((error: unknown) => {
-      logger.warn({ error, method: call.method }, 'api.video did not answer');
-      return { status: 0, headers: {}, text: '' };
+    const { method, path, body: sent } = call;
+    const ask = client.ask({ method, path, headers: { authorization }, body: sent });
+    const { status, headers, body } = await ask.catch((error: unknown) => {
+      logger.warn({ error, method }, 'api.video did not answer');
+      return { status: 0, headers: {}, body: undefined };
     });
-    const parsed = status >= 200 && status < 300 ? call.answer.safeParse(parse(text)) : undefined;
+    const parsed = status >= 200 && status < 300 ? call.answer.safeParse(body) : undefined;
     if (parsed?.success) return { kind: 'done', value: parsed.data };
     const refusal: VideoRefusal = parsed ? { kind: 'rejected' } : classifyRefusal(status, headers);
     if (refusal.kind !== 'gone')
-      logger.warn(
-        { method: call.method, status_code: status, kind: refusal.kind },
-        'api.video did not do what was asked',
-      );
+      logger.warn({ method, status_code: status, kind: refusal.kind }, 'api.video did not do what was asked');
     return refusal;
   };
 
@@ -193,6 +177,6 @@ export function createVideoClient({ url, apiKey, requestMs, draw, logger }: Vide
       ),
     deleteVideo: (videoId: string) =>
       send({ method: 'DELETE', path: `/videos/${encodeURIComponent(videoId)}`, answer: ignored }),
-    close: () => dispatcher.close(),
+    close: client.close,
   };
 }

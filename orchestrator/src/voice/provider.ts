@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import type { CallForm } from '@greenroom/shared/protocol/worker-api.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
-import { Agent, request } from 'undici';
 import { z } from 'zod';
+import { createJsonClient, type JsonAnswer } from '../net/json-client.ts';
 
 /**
  * The one door of the orchestrator to the voice provider: it mints ephemeral credentials and hangs up what is left over.
@@ -45,10 +45,7 @@ export interface VoiceProvider {
 const minted = z.object({ value: z.string().min(1), expires_at: z.number() });
 const errorBody = z.object({ error: z.object({ code: z.string().nullish() }) });
 
-interface Answer {
-  status: number;
-  body: unknown;
-}
+type Answer = Pick<JsonAnswer, 'status' | 'body'>;
 
 /** V4. */
 function classify({ status }: Answer): ProviderFailure {
@@ -56,20 +53,12 @@ function classify({ status }: Answer): ProviderFailure {
   return status === 429 ? { kind: 'rateLimited' } : { kind: 'unavailable' };
 }
 
-const parse = (text: string): unknown => {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-};
-
 /** The provider's handle for abuse reports: says nothing about whose session it is. */
 const safetyIdentifier = (sessionId: string): string => createHash('sha256').update(sessionId).digest('hex');
 
 export function createVoiceProvider(options: VoiceProviderOptions): VoiceProvider {
   const { baseUrl, apiKey, requestMs, logger, clock } = options;
-  const dispatcher = new Agent({ connections: 32, keepAliveTimeout: 30_000 });
+  const client = createJsonClient({ baseUrl, connections: 32, requestMs });
 
   const post = async (
     path: string,
@@ -78,18 +67,7 @@ export function createVoiceProvider(options: VoiceProviderOptions): VoiceProvide
     headers: Record<string, string> = {},
   ): Promise<Answer> => {
     try {
-      const answer = await request(`${baseUrl}${path}`, {
-        method: 'POST',
-        dispatcher,
-        headers: {
-          ...authorization,
-          ...(body ? { 'content-type': 'application/json' } : {}),
-          ...headers,
-        },
-        body: body ? JSON.stringify(body) : null,
-        signal: AbortSignal.timeout(requestMs),
-      });
-      return { status: answer.statusCode, body: parse(await answer.body.text()) };
+      return await client.ask({ method: 'POST', path, headers: { ...authorization, ...headers }, body });
     } catch (error) {
       logger.warn({ error }, 'the voice provider did not answer');
       return { status: 0, body: undefined };
@@ -124,6 +102,6 @@ export function createVoiceProvider(options: VoiceProviderOptions): VoiceProvide
       if (answer.status >= 200 && answer.status < 300) return { kind: 'over' };
       return { kind: code === 'call_id_not_found' ? 'missing' : 'unclear' };
     },
-    close: () => dispatcher.close(),
+    close: client.close,
   };
 }

@@ -1,5 +1,6 @@
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
+import { readRetryAfter } from '@greenroom/shared/runtime/retry-after.ts';
 import type { DeliveryNews, TakenDelivery, WebhookStore } from '../database/webhook-store.ts';
 import type { Guard, GuardedAnswer } from '../net/guard.ts';
 import { type Vault, webhookContext } from '../tokens/vault.ts';
@@ -44,11 +45,6 @@ const takenMs = 60 * seconds;
 const perRound = 20;
 const maxRetryAfterMs = 24 * hours;
 
-const retryAfterMs = (header: string | undefined): number => {
-  const value = Number(header);
-  return header !== undefined && Number.isFinite(value) ? Math.min(Math.max(0, value * seconds), maxRetryAfterMs) : 0;
-};
-
 /** W2. @param attempt 1 for the first. */
 export function judge(answer: GuardedAnswer, attempt: number): DeliveryNews {
   const answered = answer.kind === 'answered';
@@ -63,7 +59,7 @@ export function judge(answer: GuardedAnswer, attempt: number): DeliveryNews {
     outcome: 'retry',
     status,
     error,
-    retryMs: Math.max(scheduled, answered ? retryAfterMs(answer.retryAfter) : 0),
+    retryMs: Math.max(scheduled, (answered ? readRetryAfter(answer.retryAfter, maxRetryAfterMs) : undefined) ?? 0),
   };
 }
 

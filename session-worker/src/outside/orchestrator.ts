@@ -8,6 +8,7 @@ import {
   type OpenCallResponse,
   openCallResponse,
 } from '@greenroom/shared/protocol/worker-api.ts';
+import { readRetryAfter } from '@greenroom/shared/runtime/retry-after.ts';
 import * as z from 'zod';
 import type { Http, HttpAnswer } from './http.ts';
 
@@ -106,7 +107,8 @@ function readAnswer<T extends z.ZodType>({ status, headers, body }: HttpAnswer, 
   }
   const problem = typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
   const code = typeof problem.code === 'string' && problem.code in errorCodes ? (problem.code as ErrorCode) : undefined;
-  return { kind: 'failed', status, code, retryAfterMs: retryAfterMs(headers['retry-after']), problem };
+  const retryAfterMs = readRetryAfter(headers['retry-after'], mostRetryAfterMs) ?? 0;
+  return { kind: 'failed', status, code, retryAfterMs, problem };
 }
 
 /** Null when it is not JSON: no route answers that. */
@@ -118,10 +120,8 @@ function parseJson(text: string): unknown {
   }
 }
 
-const retryAfterMs = (header: string | undefined): number => {
-  const seconds = Number(header);
-  return Number.isFinite(seconds) && seconds > 0 ? Math.min(seconds, 60) * 1_000 : 0;
-};
+/** An orchestrator never asks for more. */
+const mostRetryAfterMs = 60_000;
 
 /** Whether the same request may work in a moment: nothing came back, or the other side is in trouble. */
 export const mayWorkLater = (failure: { status: number }): boolean =>

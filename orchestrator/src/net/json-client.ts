@@ -1,0 +1,74 @@
+import { readRetryAfter } from '@greenroom/shared/runtime/retry-after.ts';
+import { Agent, type Dispatcher, request } from 'undici';
+
+/**
+ * Requests with JSON bodies to the services that we use: Fly, the voice provider, api.video.
+ *
+ * It never retries, and it judges nothing: whoever asks knows whether a repetition is safe and what a status means. Bodies and
+ * headers are never logged here.
+ */
+export interface JsonCall {
+  method: 'GET' | 'POST' | 'DELETE';
+  /** Appended to the base URL. */
+  path: string;
+  headers?: Record<string, string>;
+  body?: object | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+export interface JsonAnswer {
+  status: number;
+  headers: Dispatcher.ResponseData['headers'];
+  /** Parsed JSON, or the beginning of the text when it was none. */
+  body: unknown;
+  /** What `Retry-After` asks for. */
+  retryAfterMs: number | undefined;
+}
+
+export interface JsonClient {
+  /** Rejects when no whole answer came in time: the request may or may not have had its effect. */
+  ask(call: JsonCall): Promise<JsonAnswer>;
+  close(): Promise<void>;
+}
+
+export interface JsonClientOptions {
+  /** Without a slash at its end. */
+  baseUrl: string;
+  /** Connections kept open at most. */
+  connections: number;
+  /** Limit of one request, ms. */
+  requestMs: number;
+}
+
+const keptText = 1_000;
+
+const parse = (text: string): unknown => {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text.slice(0, keptText);
+  }
+};
+
+export function createJsonClient({ baseUrl, connections, requestMs }: JsonClientOptions): JsonClient {
+  const dispatcher = new Agent({ connections, keepAliveTimeout: 30_000 });
+  return {
+    ask: async ({ method, path, headers = {}, body, signal }) => {
+      const limit = AbortSignal.timeout(requestMs);
+      const answer = await request(`${baseUrl}${path}`, {
+        method,
+        dispatcher,
+        headers: { ...headers, ...(body ? { 'content-type': 'application/json' } : {}) },
+        body: body ? JSON.stringify(body) : null,
+        signal: signal ? AbortSignal.any([signal, limit]) : limit,
+      });
+      return {
+        status: answer.statusCode,
+        headers: answer.headers,
+        body: parse(await answer.body.text()),
+        retryAfterMs: readRetryAfter(answer.headers['retry-after']),
+      };
+    },
+    close: () => dispatcher.close(),
+  };
+}
