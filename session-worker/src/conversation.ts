@@ -1,6 +1,6 @@
 import type { ServerMessage } from '@greenroom/shared/protocol/socket.ts';
 import type { ClaimResponse } from '@greenroom/shared/protocol/worker-api.ts';
-import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { SessionReason } from '@greenroom/shared/session/reasons.ts';
 import type { Flags } from './integrity/flags.ts';
@@ -9,7 +9,7 @@ import type { SessionDeadlines } from './lifecycle/deadlines.ts';
 import type { SleepWatch } from './lifecycle/sleep-watch.ts';
 import type { Http } from './outside/http.ts';
 import type { Orchestrator } from './outside/orchestrator.ts';
-import { type Calls, createCalls, type OfferResult } from './realtime/calls.ts';
+import { type Calls, callEveryMs, createCalls, type OfferResult } from './realtime/calls.ts';
 import { createInterviewer, type Interviewer } from './realtime/interviewer.ts';
 import type { Media } from './realtime/media.ts';
 import { createOpening } from './realtime/opening.ts';
@@ -80,6 +80,7 @@ export function createConversation(deps: ConversationDeps): Conversation {
 
   let interviewer: Interviewer | undefined;
   let guard: Guard | undefined;
+  let later: Timer | undefined;
   /** V2. */
   let required: { ordinal: number; reason: CallReason; deadline: number } | undefined;
   /** V3. */
@@ -168,6 +169,13 @@ export function createConversation(deps: ConversationDeps): Conversation {
     if (!calls.active) timers.awaitOffer();
     send({ type: 'call_required', ...required });
   };
+  /** The browser may not offer just now: it is asked to when it may. */
+  const requireCallLater = () => {
+    later ??= clock.setTimer(() => {
+      later = undefined;
+      requireCall('call_lost');
+    }, callEveryMs);
+  };
   const watch = createSidebandWatch({
     clock,
     lostMs: deadlines.sidebandLostMs,
@@ -187,6 +195,7 @@ export function createConversation(deps: ConversationDeps): Conversation {
     // Offered under a number that was taken: nothing the candidate could do anything about.
     if (result.code === 'conflict') return requireCall('call_lost');
     connection.error(result.code, result.kind === 'refused' ? result.detail : undefined);
+    if (result.code === 'rate_limited') return requireCallLater();
     if (result.kind === 'failed') conclude(result.reason);
     // The old call was hung up and no new one came about, or we were the ones who could not: another offer is asked for.
     else if (!calls.active && (result.code === 'internal_error' || (timers.endsAt !== null && !required)))
@@ -232,6 +241,7 @@ export function createConversation(deps: ConversationDeps): Conversation {
     },
     stop: () => {
       rollover.stop();
+      later?.cancel();
       watch.stop();
       media.stop();
       interviewer?.stop();

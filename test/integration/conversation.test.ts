@@ -282,7 +282,9 @@ describe('a conversation', () => {
     const from = callsBefore();
     const interview = await startInterview(stack);
     await expectFinished(stack, interview, from);
-    expect(callsFrom(stack, from)[0]?.session.instructions).toBe('Be brief with Ada Lovelace, then call end_session.');
+    expect(callsFrom(stack, from)[0]?.session.instructions).toBe(
+      'Be brief with "Ada Lovelace", then call end_session.',
+    );
     expect(await (await change(null)).json()).toMatchObject({ interviewer_template: null });
   });
 

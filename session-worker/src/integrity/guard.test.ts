@@ -167,4 +167,37 @@ describe('the guard of a call', () => {
     expect(flagged).toHaveLength(500);
     expect(sent.length).toBeLessThanOrEqual(100);
   });
+
+  // Failure pinned: a browser cut the interviewer's words short, or threw its own away, and nothing was flagged.
+  test.each<[string, Event, string]>([
+    [
+      'an item is cut short',
+      { type: 'conversation.item.truncated', item_id: 'a1', audio_end_ms: 9 },
+      'foreign_truncate',
+    ],
+    ['the voice is silenced', { type: 'output_audio_buffer.cleared', response_id: 'r1' }, 'foreign_output_clear'],
+    ['what was heard is thrown away', { type: 'input_audio_buffer.cleared' }, 'foreign_audio_clear'],
+  ])('%s by the browser: flagged', async (_what, event, kind) => {
+    const { flagged, hear } = setUp();
+    await hear(event);
+    expect(flagged).toEqual([kind]);
+  });
+
+  test('the candidate speaks over the interviewer, or we cancel a response: what is cut short then is flagged by nobody', async () => {
+    const spoken = setUp();
+    const cut: Event[] = [
+      { type: 'output_audio_buffer.cleared', response_id: 'a1' },
+      { type: 'conversation.item.truncated', item_id: 'a1', audio_end_ms: 9 },
+    ];
+    await spoken.hear({ type: 'input_audio_buffer.speech_started', item_id: 'c1' }, ...cut);
+    await spoken.clock.advance(10_000);
+    await spoken.hear(...cut);
+    expect(spoken.flagged).toEqual([]);
+    await spoken.hear({ type: 'input_audio_buffer.speech_stopped', item_id: 'c1' });
+    await spoken.hear(...cut);
+    expect(spoken.flagged).toEqual(['foreign_output_clear', 'foreign_truncate']);
+    const cancelled = setUp();
+    await cancelled.hear(created('x1'), ...cut);
+    expect(cancelled.flagged).toEqual(['foreign_response_create']);
+  });
 });

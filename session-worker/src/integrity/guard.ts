@@ -18,6 +18,10 @@ import { sessionFacts } from './session-facts.ts';
  *     which ends every gap, has undone a foreign one by then.
  * G5  What is undone is bounded; a browser that goes on all the same is only counted.
  *
+ * G6  The provider cuts the interviewer's words short (`truncated`, output `cleared`) when the candidate speaks over them, or
+ *     when we cancel a response; it never throws away what it hears. What the browser cut or threw away cannot be undone: it
+ *     is flagged.
+ *
  * A `response.create` that the browser times to the instant between a turn and the provider's own response to it passes for
  * that response: SECURITY.md says so.
  */
@@ -26,7 +30,10 @@ export type IntegrityKind =
   | 'foreign_item_delete'
   | 'foreign_session_update'
   | 'foreign_response_create'
-  | 'foreign_cancel';
+  | 'foreign_cancel'
+  | 'foreign_truncate'
+  | 'foreign_output_clear'
+  | 'foreign_audio_clear';
 
 export interface Guard {
   /** Says something of ours (G1). False when the sideband is not attached. */
@@ -51,6 +58,8 @@ export interface GuardDeps {
 
 const settleMs = 250;
 const graceMs = 3_000;
+/** How long after the candidate began to speak, or we cancelled a response, the interviewer's words may be cut short (G6). */
+const cutMs = 3_000;
 const maxUndone = 100;
 const rememberedEvents = 500;
 const nonceKey = 'greenroom';
@@ -76,6 +85,8 @@ export function createGuard({ clock, log, send, update, flag }: GuardDeps): Guar
   let facts: string | undefined;
   let graceUntilMs = Number.NEGATIVE_INFINITY;
   let undone = 0;
+  let speaking = false;
+  let mayCutUntilMs = Number.NEGATIVE_INFINITY;
 
   const inGrace = () => clock.monotonicMs() < graceUntilMs;
   const foreign = (kind: IntegrityKind, undo?: () => void) => {
@@ -125,6 +136,17 @@ export function createGuard({ clock, log, send, update, flag }: GuardDeps): Guar
     });
   };
 
+  /** G6. */
+  const mayCut = () => {
+    mayCutUntilMs = clock.monotonicMs() + cutMs;
+  };
+  const cutShort = (kind: IntegrityKind) => {
+    if (inGrace()) return;
+    after(settleMs, () => {
+      if (!speaking && clock.monotonicMs() > mayCutUntilMs) foreign(kind);
+    });
+  };
+
   const responseCreated = (event: ProviderEvent) => {
     const response = asObject(event.response);
     const nonce = asText(asObject(response.metadata)[nonceKey]);
@@ -144,6 +166,7 @@ export function createGuard({ clock, log, send, update, flag }: GuardDeps): Guar
     if (inGrace()) return;
     foreign('foreign_response_create', () => {
       if (id) mine.cancelled.add(id);
+      mayCut();
       send({ type: 'response.cancel', ...(id ? { response_id: id } : {}) });
     });
   };
@@ -166,8 +189,21 @@ export function createGuard({ clock, log, send, update, flag }: GuardDeps): Guar
 
   const handlers: Record<string, (event: ProviderEvent) => void> = {
     'session.updated': sessionUpdated,
-    'input_audio_buffer.speech_started': ({ item_id }) => void caused.add(asText(item_id)),
+    'input_audio_buffer.speech_started': ({ item_id }) => {
+      caused.add(asText(item_id));
+      speaking = true;
+      mayCut();
+    },
+    'input_audio_buffer.speech_stopped': () => {
+      speaking = false;
+    },
+    'input_audio_buffer.cleared': () => {
+      if (!inGrace()) foreign('foreign_audio_clear');
+    },
+    'output_audio_buffer.cleared': () => cutShort('foreign_output_clear'),
+    'conversation.item.truncated': () => cutShort('foreign_truncate'),
     'input_audio_buffer.committed': ({ item_id }) => {
+      speaking = false;
       caused.add(asText(item_id));
       turnsToAnswer = 1;
     },
@@ -224,6 +260,7 @@ export function createGuard({ clock, log, send, update, flag }: GuardDeps): Guar
     },
     attached: (gap, updated = true) => {
       updatesToCome = updated ? 1 : 0;
+      speaking = false;
       if (gap) graceUntilMs = clock.monotonicMs() + graceMs;
     },
     stop: () => {

@@ -189,4 +189,22 @@ describe('the calls of a session', () => {
     expect(await offered).toMatchObject(result);
     expect(asked).toBe(tries);
   });
+
+  // Failure pinned: one candidate opened 160 calls at the provider in eight seconds, on limits that all interviews share.
+  test('a browser that offers without end opens a bounded number of calls, and more only with time', async () => {
+    const { clock, calls, order } = setUp();
+    const opened = () => order.filter((step) => step === 'create').length;
+    const offer = async () => {
+      const offered = calls.offer(offerSdp);
+      await clock.advance(10);
+      return offered;
+    };
+    for (let n = 0; n < 100; n += 1) await offer();
+    expect(opened()).toBe(8);
+    expect(await offer()).toMatchObject({ kind: 'refused', code: 'rate_limited' });
+    expect(calls.active).toBe(true);
+    await clock.advance(15_000);
+    expect(await offer()).toMatchObject({ kind: 'answered' });
+    expect(opened()).toBe(9);
+  });
 });

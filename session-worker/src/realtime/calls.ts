@@ -5,6 +5,7 @@ import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { SessionReason } from '@greenroom/shared/session/reasons.ts';
 import { type Answer, mayWorkLater, type Orchestrator } from '../outside/orchestrator.ts';
+import { createRateLimit } from '../room/rate-limit.ts';
 import type { Json, ProviderEvent } from './events.ts';
 import type { Provider } from './provider.ts';
 import { offerProblem } from './sdp.ts';
@@ -26,6 +27,8 @@ import type { Sideband } from './sideband.ts';
  *     which changes nothing there. The browser is then asked for an offer under the right one.
  * R6  A provider that refuses is asked three times; a control plane or database that is away is waited for, up to `openMs`:
  *     the offer stays good, and nobody else can help.
+ * R9  A session opens at most `callBurst` calls at once and one more every `callEveryMs`: each costs a credential and a call at
+ *     the provider, whose limits all interviews share.
  * R7  An offer for the call after the one being opened waits for that: its page was reloaded in the meantime.
  */
 export type OfferResult =
@@ -115,6 +118,9 @@ const hangUpMs = 10_000;
 const owedRetryMs = 15_000;
 /** The provider may answer 404 about a call it has just made, for a moment. */
 const newCallMs = 5_000;
+/** R9. */
+const callBurst = 8;
+export const callEveryMs = 15_000;
 const openTries = 3;
 const openMs = 60_000;
 const storeTries = 5;
@@ -129,6 +135,11 @@ export function createCalls(deps: CallsDeps): Calls {
   const owed = new Map<number, Owed>();
   let paying: Timer | undefined;
 
+  const rate = createRateLimit({
+    perSecond: 1_000 / callEveryMs,
+    burst: callBurst,
+    nowMs: () => clock.monotonicMs(),
+  });
   const pause = (attempt: number) =>
     clock.sleep(50 + backoffMs(attempt, { baseMs: 200, maxMs: 2_000, random }), stopping.signal).catch(() => undefined);
 
@@ -283,6 +294,7 @@ export function createCalls(deps: CallsDeps): Calls {
       if (ordinal !== undefined && ordinal !== expected) {
         return { kind: 'refused', code: 'call_not_allowed', detail: `The next call is number ${expected}.` };
       }
+      if (!rate.take()) return { kind: 'refused', code: 'rate_limited', detail: 'Calls are opened too often.' }; // R9
       opening = open(sdp);
       try {
         return await opening;
