@@ -36,6 +36,47 @@ export function parseEnvironment<T extends z.ZodType>(
   );
 }
 
+/** A variable of the environment and what it must hold. */
+type Variable = readonly [name: string, schema: z.ZodType];
+
+/** Variables by the name of their value in the configuration, in groups where that reads better. */
+export interface Settings {
+  readonly [name: string]: Variable | Settings;
+}
+
+/** The configuration that these settings make. */
+export type ValuesOf<S> = {
+  readonly [K in keyof S]: S[K] extends readonly [string, infer T extends z.ZodType] ? z.output<T> : ValuesOf<S[K]>;
+};
+
+const isVariable = (entry: Variable | Settings): entry is Variable => Array.isArray(entry);
+
+/** Every variable of the settings. */
+export const variablesOf = (settings: Settings): Variable[] =>
+  Object.values(settings).flatMap((entry) => (isVariable(entry) ? [entry] : variablesOf(entry)));
+
+const pick = (settings: Settings, parsed: Record<string, unknown>): object =>
+  Object.fromEntries(
+    Object.entries(settings).map(([name, entry]) => [name, isVariable(entry) ? parsed[entry[0]] : pick(entry, parsed)]),
+  );
+
+/**
+ * Reads the settings from an environment. Throws ConfigError naming every wrong variable.
+ * @param contradictions what no variable can tell by itself: the variables to change, each with how
+ */
+export function readSettings<S extends Settings>(
+  settings: S,
+  environment: Record<string, string | undefined>,
+  contradictions: (values: ValuesOf<S>) => Array<[variable: string, message: string]> = () => [],
+): ValuesOf<S> {
+  const valuesOf = (parsed: Record<string, unknown>) => pick(settings, parsed) as ValuesOf<S>;
+  const schema = z.object(Object.fromEntries(variablesOf(settings))).superRefine((parsed, context) => {
+    for (const [variable, message] of contradictions(valuesOf(parsed)))
+      context.addIssue({ code: 'custom', path: [variable], message });
+  });
+  return valuesOf(parseEnvironment(schema, environment));
+}
+
 const milliseconds = z.coerce.number().int().min(1).max(604_800_000);
 
 /** Reads the deadlines: defaults, each overridable by its variable (see `deadlineVariable`). */
