@@ -227,7 +227,7 @@ export async function createDeps(config: Config, outside: Outside = {}) {
     recordsVideo: video !== null,
   };
   return {
-    ...{ config, clock, logger, orchestratorId, ...tokens, ...stores, fly, voice },
+    ...{ config, clock, logger, orchestratorId, ...tokens, ...stores, fly, voice, webhookSender: outbox.sender },
     ...{
       readiness,
       feed,

@@ -1119,9 +1119,13 @@ create index video_events_job on public.video_events (session_id, ordinal);
 --
 -- Session events  A tenant receives events of sessions, candidates, transcripts, results and recordings; none of
 -- machines.
--- Timed take      A delivery is taken by moving next_attempt_at: when a taker dies, the next one takes it after that
--- time. A
+-- Timed take      A delivery is taken until taken_until: when a taker dies, the next one takes it after that time. A
 --                 report counts only for the attempt it took, so a replay in between is not overwritten.
+-- Order           Deliveries of one session reach an endpoint in the order of its events. A later one waits while an
+--                 earlier one is new or under way, or has failed once; from the second failure on it is not waited
+--                 for (holds). Identities of a session's events follow their commits (app.emit).
+-- Bounds          Of one endpoint and of one tenant only so many deliveries are under way at once, counting those of
+--                 all orchestrators; of an endpoint that keeps failing, one.
 -- Ids and states  A payload holds ids and states, no name and no spoken word.
 
 create table public.webhook_endpoints (
@@ -1135,6 +1139,7 @@ create table public.webhook_endpoints (
   key_id text not null,
   enabled boolean not null default true,
   disabled_reason text,
+  failures integer not null default 0 check (failures >= 0),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
 );
@@ -1151,6 +1156,8 @@ comment on column public.webhook_endpoints.key_id is 'Which key encrypted the se
 comment on column public.webhook_endpoints.enabled is 'False: nothing is delivered; deliveries that are due wait.';
 comment on column public.webhook_endpoints.disabled_reason is
   'Why it was switched off: by the tenant, or after failing for too long.';
+comment on column public.webhook_endpoints.failures is
+  'Attempts that failed since the last success, counted to 100. From the third on, one delivery at a time is tried.';
 create index webhook_endpoints_tenant on public.webhook_endpoints (tenant_id);
 create trigger touch before update on public.webhook_endpoints for each row execute function app.touch();
 
@@ -1165,6 +1172,8 @@ create table public.webhook_deliveries (
   status text not null default 'pending' check (status in ('pending', 'delivered', 'dead')),
   attempts integer not null default 0 check (attempts >= 0),
   next_attempt_at timestamptz not null default now(),
+  taken_until timestamptz,
+  holds boolean not null default false check (not holds or (session_id is not null and event_id is not null)),
   last_status integer,
   last_error text,
   delivered_at timestamptz,
@@ -1183,11 +1192,21 @@ comment on column public.webhook_deliveries.status is 'pending, delivered, or de
 comment on column public.webhook_deliveries.attempts is 'Attempts so far.';
 comment on column public.webhook_deliveries.next_attempt_at is
   'When it is due; the taker moves it forward before it tries.';
+comment on column public.webhook_deliveries.taken_until is
+  'An attempt is under way until then; null when none is.';
+comment on column public.webhook_deliveries.holds is
+  'Whether later deliveries of its session to the same endpoint wait for it. False from its second failure on, in a '
+  'replay and in a test message.';
 comment on column public.webhook_deliveries.last_status is
   'HTTP status of the last attempt; null when there was no answer.';
 comment on column public.webhook_deliveries.last_error is 'What went wrong last, without bodies or secrets.';
 comment on column public.webhook_deliveries.delivered_at is 'When a 2xx came.';
-create index webhook_deliveries_due on public.webhook_deliveries (next_attempt_at) where status = 'pending';
+create index webhook_deliveries_in_order on public.webhook_deliveries (endpoint_id, session_id, event_id)
+  where status = 'pending' and holds;
+create index webhook_deliveries_loose on public.webhook_deliveries (endpoint_id, next_attempt_at)
+  where status = 'pending' and not holds;
+create index webhook_deliveries_under_way on public.webhook_deliveries (endpoint_id)
+  where status = 'pending' and taken_until is not null;
 create index webhook_deliveries_tenant on public.webhook_deliveries (tenant_id, created_at);
 create index webhook_deliveries_session on public.webhook_deliveries (session_id) where session_id is not null;
 create index webhook_deliveries_event on public.webhook_deliveries (event_id) where event_id is not null;
@@ -5523,9 +5542,9 @@ grant execute on function public.tenant_origins() to orchestrator;
 -- ── schemas/webhooks/deliveries.sql ──
 create function app.queue_webhooks() returns trigger language plpgsql set search_path = '' as $$
 begin
-  insert into public.webhook_deliveries (tenant_id, endpoint_id, session_id, event_id, type, payload)
-    select n.tenant_id, e.id, n.session_id, n.id, n.type, jsonb_build_object('type', n.type, 'timestamp', n.created_at,
-      'data', n.data || jsonb_build_object('session_id', n.session_id))
+  insert into public.webhook_deliveries (tenant_id, endpoint_id, session_id, event_id, holds, type, payload)
+    select n.tenant_id, e.id, n.session_id, n.id, true, n.type, jsonb_build_object('type', n.type,
+      'timestamp', n.created_at, 'data', n.data || jsonb_build_object('session_id', n.session_id))
     from incoming n join public.webhook_endpoints e on e.tenant_id = n.tenant_id
     where n.type not like 'machine.%' and e.enabled and (e.events = '{}' or n.type = any (e.events));
   return null;
@@ -5585,36 +5604,98 @@ begin
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
   if d.payload = '{}' then return jsonb_build_object('kind', 'erased'); end if;
   update public.webhook_deliveries set status = 'pending', attempts = 0, next_attempt_at = clock_timestamp(),
-    delivered_at = null
+    taken_until = null, holds = false, delivered_at = null
     where id = d.id returning * into d;
   perform app.audit(p_by, p_tenant_id, 'webhook.replay', d.id::text);
   return jsonb_build_object('kind', 'queued', 'delivery', app.delivery_json(d));
 end $$;
 comment on function public.replay_webhook_delivery(uuid, uuid, uuid, jsonb) is
-  'Sends a delivery again, under the same message id. kind: queued, erased (its content was erased), not_found.';
+  'Sends a delivery again, under the same message id; nothing waits for it. '
+  'kind: queued, erased (its payload was deleted), not_found.';
 grant execute on function public.replay_webhook_delivery(uuid, uuid, uuid, jsonb) to orchestrator;
 
-create function public.take_webhook_deliveries(p_limit integer, p_taken_ms integer) returns jsonb
-language sql volatile security definer set search_path = '' as $$
+create function app.due_deliveries(p_endpoint_id uuid, p_limit integer)
+  returns table (id uuid, next_attempt_at timestamptz)
+language sql stable set search_path = '' as $$
+  with recursive first_of_session as (
+    (select d.session_id, d.id, d.next_attempt_at from public.webhook_deliveries d
+      where d.endpoint_id = p_endpoint_id and d.status = 'pending' and d.holds
+      order by d.session_id, d.event_id limit 1)
+    union all
+    select n.session_id, n.id, n.next_attempt_at from first_of_session f cross join lateral (
+      select d.session_id, d.id, d.next_attempt_at from public.webhook_deliveries d
+      where d.endpoint_id = p_endpoint_id and d.status = 'pending' and d.holds and d.session_id > f.session_id
+      order by d.session_id, d.event_id limit 1) n
+  ), loose as (
+    select d.id, d.next_attempt_at from public.webhook_deliveries d
+    where d.endpoint_id = p_endpoint_id and d.status = 'pending' and not d.holds
+      and d.next_attempt_at <= clock_timestamp()
+    order by d.next_attempt_at limit p_limit
+  ), in_order as (
+    -- Unsorted: the walk over the sessions ends with the last row that is wanted.
+    select f.id, f.next_attempt_at from first_of_session f where f.next_attempt_at <= clock_timestamp() limit p_limit
+  )
+  select x.id, x.next_attempt_at from (table loose union all table in_order) x order by x.next_attempt_at limit p_limit
+$$;
+comment on function app.due_deliveries(uuid, integer) is
+  'Due deliveries of an endpoint: the first of each session that others wait for, and those that nothing waits for.';
+
+create function app.deliveries_to_take(p_limit integer, p_per_endpoint integer, p_per_tenant integer) returns uuid[]
+language sql stable set search_path = '' as $$
+  with under_way as (
+    select d.tenant_id, d.endpoint_id, count(*)::integer as n from public.webhook_deliveries d
+    where d.status = 'pending' and d.taken_until > clock_timestamp() group by d.tenant_id, d.endpoint_id
+  ), candidate as (
+    select d.id, e.tenant_id, d.next_attempt_at,
+      row_number() over (partition by e.tenant_id order by d.next_attempt_at, d.id) as turn
+    from public.webhook_endpoints e
+    cross join lateral (
+      select case when e.failures > 2 then 1 else p_per_endpoint end
+        - coalesce((select u.n from under_way u where u.endpoint_id = e.id), 0) as n) free
+    cross join lateral app.due_deliveries(e.id, free.n) d
+    where e.enabled and free.n > 0
+      and exists (select from public.webhook_deliveries w where w.endpoint_id = e.id and w.status = 'pending')
+  )
+  select coalesce(array_agg(x.id), '{}') from (
+    select c.id from candidate c
+    where c.turn + coalesce((select sum(u.n) from under_way u where u.tenant_id = c.tenant_id), 0) <= p_per_tenant
+    order by c.turn, c.next_attempt_at limit p_limit) x
+$$;
+comment on function app.deliveries_to_take(integer, integer, integer) is
+  'Which deliveries may be begun now, tenants in turn, within the bounds of each endpoint and tenant.';
+
+create function public.take_webhook_deliveries(p_limit integer, p_taken_ms integer, p_per_endpoint integer default 8,
+  p_per_tenant integer default 16) returns jsonb
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_ids uuid[];
+  v_taken jsonb;
+begin
+  -- One taker at a time: two at once would each see the other's room as free.
+  perform pg_advisory_xact_lock(hashtextextended('take_webhook_deliveries', 0));
+  v_ids := app.deliveries_to_take(p_limit, p_per_endpoint, p_per_tenant);
   with due as (
-    select d.id from public.webhook_deliveries d join public.webhook_endpoints e on e.id = d.endpoint_id
-    where d.status = 'pending' and d.next_attempt_at <= clock_timestamp() and e.enabled
-    order by d.next_attempt_at limit p_limit for update of d skip locked
+    select d.id from public.webhook_deliveries d
+    where d.id = any (v_ids) and d.status = 'pending' and d.next_attempt_at <= clock_timestamp()
+    for update of d skip locked
   ), taken as (
     update public.webhook_deliveries d set attempts = d.attempts + 1,
+      taken_until = clock_timestamp() + app.interval_ms(p_taken_ms),
       next_attempt_at = clock_timestamp() + app.interval_ms(p_taken_ms)
     from due where d.id = due.id returning d.*
   )
-  select coalesce(jsonb_agg(jsonb_build_object('id', d.id, 'tenant_id', d.tenant_id, 'webhook_id', e.id, 'url', e.url,
-    'attempt', d.attempts,
-    'payload', d.payload, 'secret_ciphertext', e.secret_ciphertext,
+  select coalesce(jsonb_agg(jsonb_build_object('id', d.id, 'tenant_id', d.tenant_id, 'webhook_id', e.id,
+    'url', e.url, 'attempt', d.attempts, 'payload', d.payload, 'secret_ciphertext', e.secret_ciphertext,
     'previous_secret_ciphertext', case when e.previous_secret_until > clock_timestamp()
-      then e.previous_secret_ciphertext end)), '[]')
-  from taken d join public.webhook_endpoints e on e.id = d.endpoint_id
-$$;
-comment on function public.take_webhook_deliveries(integer, integer) is
-  'Takes due deliveries for one attempt each: whoever does not report within p_taken_ms loses it to the next taker.';
-grant execute on function public.take_webhook_deliveries(integer, integer) to orchestrator;
+      then e.previous_secret_ciphertext end)
+    order by d.event_id), '[]') into v_taken
+  from taken d join public.webhook_endpoints e on e.id = d.endpoint_id;
+  return v_taken;
+end $$;
+comment on function public.take_webhook_deliveries(integer, integer, integer, integer) is
+  'Takes due deliveries for one attempt each: whoever does not report within p_taken_ms loses it to the next taker. '
+  'Tenants take turns. At most p_per_endpoint and p_per_tenant are under way at once, all orchestrators together.';
+grant execute on function public.take_webhook_deliveries(integer, integer, integer, integer) to orchestrator;
 
 create function public.record_webhook_delivery(p_id uuid, p_attempt integer, p_outcome text, p_status integer,
   p_error text, p_retry_ms bigint)
@@ -5627,12 +5708,16 @@ begin
       delivered_at = case p_outcome when 'delivered' then clock_timestamp() end,
       next_attempt_at = case p_outcome when 'retry' then clock_timestamp() + app.interval_ms(p_retry_ms)
         else next_attempt_at end,
-      last_status = p_status, last_error = p_error
+      taken_until = null, holds = holds and attempts < 2, last_status = p_status, last_error = p_error
     where id = p_id and attempts = p_attempt and status = 'pending' returning endpoint_id into v_endpoint;
   if not found then return false; end if;
-  if p_outcome = 'gone' then
+  if p_outcome = 'delivered' then
+    update public.webhook_endpoints set failures = 0 where id = v_endpoint and failures > 0;
+  elsif p_outcome = 'gone' then
     update public.webhook_endpoints set enabled = false, disabled_reason = 'answered 410 Gone' where id = v_endpoint
       and enabled;
+  else
+    update public.webhook_endpoints set failures = failures + 1 where id = v_endpoint and failures < 100;
   end if;
   return true;
 end $$;
@@ -5645,12 +5730,14 @@ create function public.prune_webhook_deliveries(p_days integer default 30, p_lim
 language sql volatile security definer set search_path = '' as $$
   with gone as (
     delete from public.webhook_deliveries where id in (select d.id from public.webhook_deliveries d
-      where d.status <> 'pending' and d.created_at < clock_timestamp() - make_interval(days => p_days) limit p_limit)
-        returning 1)
+      join public.webhook_endpoints e on e.id = d.endpoint_id
+      where (d.status <> 'pending' or not e.enabled)
+        and d.created_at < clock_timestamp() - make_interval(days => p_days)
+      limit p_limit) returning 1)
   select count(*)::integer from gone
 $$;
 comment on function public.prune_webhook_deliveries(integer, integer) is
-  'Forgets deliveries that were settled long ago.';
+  'Forgets deliveries that were settled long ago, or that wait for an endpoint that has been off as long.';
 grant execute on function public.prune_webhook_deliveries(integer, integer) to orchestrator;
 
 -- ── schemas/webhooks/endpoints.sql ──

@@ -47,6 +47,13 @@ export interface DeliveryNews {
   retryMs: number | null;
 }
 
+export interface DeliveriesWanted {
+  limit: number;
+  takenMs: number;
+  perEndpoint: number;
+  perTenant: number;
+}
+
 export interface SealedSecret {
   ciphertext: string;
   keyId: string;
@@ -115,9 +122,16 @@ export function createWebhookStore(database: Database) {
         { p_tenant_id: tenantId, p_webhook_id: webhookId, p_delivery_id: deliveryId, p_by: by },
         queued,
       ),
-    /** Due deliveries; after `takenMs` another may take them. */
-    take: (limit: number, takenMs: number): Promise<TakenDelivery[]> =>
-      call('take_webhook_deliveries', { p_limit: limit, p_taken_ms: takenMs }, z.array(takenDelivery)),
+    /**
+     * Due deliveries, tenants in turn, in the order of each session's events; after `takenMs` another may take them.
+     * @param perEndpoint, perTenant how many may be under way at once, all orchestrators together
+     */
+    take: ({ limit, takenMs, perEndpoint, perTenant }: DeliveriesWanted): Promise<TakenDelivery[]> =>
+      call(
+        'take_webhook_deliveries',
+        { p_limit: limit, p_taken_ms: takenMs, p_per_endpoint: perEndpoint, p_per_tenant: perTenant },
+        z.array(takenDelivery),
+      ),
     /** False when the attempt is not this one's any more. */
     record: ({ id, attempt }: Pick<TakenDelivery, 'id' | 'attempt'>, news: DeliveryNews): Promise<boolean> =>
       call(

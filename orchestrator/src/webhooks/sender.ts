@@ -1,6 +1,5 @@
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
-import { readRetryAfter } from '@greenroom/shared/runtime/retry-after.ts';
 import type { DeliveryNews, TakenDelivery, WebhookStore } from '../database/webhook-store.ts';
 import type { Guard, GuardedAnswer } from '../net/guard.ts';
 import { type Vault, webhookContext } from '../tokens/vault.ts';
@@ -9,11 +8,14 @@ import { signMessage } from './signing.ts';
 /**
  * Empties the outbox of webhooks.
  *
- * W1  Any orchestrator takes what is due; one that dies leaves its deliveries to be taken again. So a message may come
- *     twice, under the same id, and never not at all while its endpoint answers within a week.
- * W2  2xx is delivered. 410 switches the endpoint off. Anything else, also a URL that the guard refuses today, is tried
- *     again on a schedule (that of Standard Webhooks), then given up; a tenant may replay it.
- * W3  Of what the other side answers nothing is kept but the status.
+ * At least once  Any orchestrator takes what is due. Deliveries of one that dies are taken again. So a message may arrive
+ *                twice, under the same id, and is given up only after the last attempt of the schedule.
+ * No rounds      An attempt begins as soon as there is room for it, whatever else is under way: an endpoint that hangs
+ *                delays nobody else. How many may be under way, of one endpoint and of one tenant, is bounded by the
+ *                database for all orchestrators together.
+ * Judgement      2xx is delivered. 410 switches the endpoint off. Anything else, also a URL that the guard refuses today, is
+ *                tried again on a schedule (that of Standard Webhooks), then given up; a tenant may replay it.
+ * Nothing kept   Of the other side's answer only the status is kept.
  */
 export interface SenderDeps {
   webhooks: Pick<WebhookStore, 'take' | 'record'>;
@@ -21,7 +23,20 @@ export interface SenderDeps {
   vault: Vault;
   clock: Clock;
   logger: Logger;
+  bounds?: Partial<SenderBounds>;
 }
+
+/** How many attempts may be under way at once. */
+export interface SenderBounds {
+  /** In this process. Default 64. */
+  perProcess: number;
+  /** To one endpoint, all orchestrators together. Default 8; 1 while it keeps failing. */
+  perEndpoint: number;
+  /** To all endpoints of one tenant, all orchestrators together. Default 16. */
+  perTenant: number;
+}
+
+export const senderBounds: SenderBounds = { perProcess: 64, perEndpoint: 8, perTenant: 16 };
 
 const seconds = 1_000;
 const minutes = 60 * seconds;
@@ -42,10 +57,14 @@ export const retryScheduleMs = [
 const requestMs = 15 * seconds;
 /** A take outlasts the attempt it is for. */
 const takenMs = 60 * seconds;
-const perRound = 20;
 const maxRetryAfterMs = 24 * hours;
 
-/** W2. @param attempt 1 for the first. */
+const retryAfterMs = (header: string | undefined): number => {
+  const value = Number(header);
+  return header !== undefined && Number.isFinite(value) ? Math.min(Math.max(0, value * seconds), maxRetryAfterMs) : 0;
+};
+
+/** @param attempt 1 for the first. */
 export function judge(answer: GuardedAnswer, attempt: number): DeliveryNews {
   const answered = answer.kind === 'answered';
   const status = answered ? answer.status : null;
@@ -59,11 +78,28 @@ export function judge(answer: GuardedAnswer, attempt: number): DeliveryNews {
     outcome: 'retry',
     status,
     error,
-    retryMs: Math.max(scheduled, (answered ? readRetryAfter(answer.retryAfter, maxRetryAfterMs) : undefined) ?? 0),
+    retryMs: Math.max(scheduled, answered ? retryAfterMs(answer.retryAfter) : 0),
   };
 }
 
-export function createSender({ webhooks, guard, vault, clock, logger }: SenderDeps) {
+export interface Sender {
+  /** Begins what is due, as far as there is room. Does not wait for it to be done. */
+  run(): Promise<void>;
+  /** Resolves when no attempt is under way. */
+  idle(): Promise<void>;
+  /** Begins nothing more and waits for what is under way: each attempt is short. */
+  stop(): Promise<void>;
+}
+
+export function createSender({ webhooks, guard, vault, clock, logger, bounds }: SenderDeps): Sender {
+  const { perProcess, perEndpoint, perTenant } = { ...senderBounds, ...bounds };
+  const underWay = new Set<Promise<void>>();
+  let stopped = false;
+  /** The last take was as large as it could be: there may be more. */
+  let more = false;
+  let taking = false;
+  let again = false;
+
   /** The present secret must open; one before it may have been encrypted with a key that is gone. */
   const secretsOf = (delivery: TakenDelivery): string[] => {
     const context = webhookContext(delivery.webhook_id);
@@ -95,16 +131,50 @@ export function createSender({ webhooks, guard, vault, clock, logger }: SenderDe
     );
   };
 
-  return {
-    /** One round; again at once while there is a full one. */
-    run: async (): Promise<void> => {
-      for (;;) {
-        const taken = await webhooks.take(perRound, takenMs);
-        const done = await Promise.allSettled(taken.map(attempt));
-        const failed = done.find((one) => one.status === 'rejected');
-        if (failed) throw failed.reason;
-        if (taken.length < perRound) return;
+  const begin = (delivery: TakenDelivery): void => {
+    const task = attempt(delivery)
+      .catch((error: unknown) =>
+        logger.warn({ tenant_id: delivery.tenant_id, error }, 'webhook result not stored; it will be sent again'),
+      )
+      .finally(() => {
+        underWay.delete(task);
+        if (more && underWay.size <= perProcess / 2) void run().catch(() => undefined); // The next tick logs it.
+      });
+    underWay.add(task);
+  };
+
+  const takeRound = async (): Promise<void> => {
+    const room = perProcess - underWay.size;
+    if (room <= 0) return;
+    const taken = await webhooks.take({ limit: room, takenMs, perEndpoint, perTenant });
+    more = taken.length > 0;
+    taken.forEach(begin);
+  };
+
+  const run = async (): Promise<void> => {
+    again = true;
+    if (taking) return;
+    taking = true;
+    try {
+      while (again && !stopped) {
+        again = false;
+        await takeRound();
       }
+    } finally {
+      taking = false;
+    }
+  };
+
+  const idle = async (): Promise<void> => {
+    while (underWay.size > 0) await Promise.all(underWay);
+  };
+
+  return {
+    run,
+    idle,
+    stop: () => {
+      stopped = true;
+      return idle();
     },
   };
 }

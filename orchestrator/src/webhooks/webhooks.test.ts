@@ -67,12 +67,16 @@ describe('the sender', () => {
     previous_secret_ciphertext: null,
     ...changes,
   });
-  const make = (rounds: TakenDelivery[][]) => {
+  const make = (rounds: TakenDelivery[][], answer: () => Promise<GuardedAnswer> = async () => answered(200)) => {
+    const takes: number[] = [];
     const recorded: Array<[string, DeliveryNews]> = [];
     const posted: Array<Record<string, string>> = [];
     const sender = createSender({
       webhooks: {
-        take: async () => rounds.shift() ?? [],
+        take: async ({ limit }) => {
+          takes.push(limit);
+          return rounds.shift() ?? [];
+        },
         record: async ({ id }, news) => {
           recorded.push([id, news]);
           return true;
@@ -81,21 +85,33 @@ describe('the sender', () => {
       guard: {
         post: async (_url, { headers }) => {
           posted.push(headers);
-          return answered(200);
+          return answer();
         },
       },
       vault,
       clock: createFakeClock(),
       logger: silentLogger(),
     });
-    return { sender, recorded, posted };
+    return { sender, recorded, posted, takes };
   };
 
-  test('goes on while rounds are full', async () => {
-    const full = Array.from({ length: 20 }, (_, n) => delivery(`a${n}`));
+  test('takes more as soon as there is room, without waiting for the next tick', async () => {
+    const full = Array.from({ length: 64 }, (_, n) => delivery(`a${n}`));
     const { sender, recorded } = make([full, [delivery('b')]]);
     await sender.run();
-    expect(recorded).toHaveLength(21);
+    await sender.idle();
+    expect(recorded).toHaveLength(65);
+  });
+
+  test('no round waits for its slowest: attempts that hang take their own room and no more', async () => {
+    const hang = new Promise<GuardedAnswer>(() => undefined);
+    const answers = [...Array.from({ length: 16 }, () => hang), Promise.resolve(answered(200))];
+    const hanging = Array.from({ length: 16 }, (_, n) => delivery(`h${n}`));
+    const { sender, recorded, takes } = make([hanging, [delivery('good')]], () => answers.shift() ?? hang);
+    await sender.run();
+    await sender.run();
+    await expect.poll(() => recorded.map(([id]) => id)).toEqual(['good']);
+    expect(takes.slice(0, 2)).toEqual([64, 48]);
   });
 
   test('a secret that cannot be opened spoils one delivery, not the round; one before it that cannot, nothing', async () => {
@@ -108,6 +124,7 @@ describe('the sender', () => {
       ],
     ]);
     await sender.run();
+    await sender.idle();
     const outcomes = Object.fromEntries(recorded.map(([id, news]) => [id, news.outcome]));
     expect(outcomes).toEqual({ bad: 'retry', good: 'delivered', moved: 'retry' });
     expect(posted).toHaveLength(1);

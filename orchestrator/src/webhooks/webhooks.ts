@@ -23,5 +23,5 @@ export function createWebhooks({ database, guard, vault, clock, logger }: Webhoo
     { name: 'webhooks', everyMs: 1_000, run: sender.run },
     { name: 'settled-webhooks', everyMs: 3_600_000, run: webhooks.prune },
   ];
-  return { webhooks, jobs };
+  return { webhooks, sender, jobs };
 }

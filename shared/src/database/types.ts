@@ -1675,6 +1675,7 @@ export type Database = {
           delivered_at: string | null;
           endpoint_id: string;
           event_id: number | null;
+          holds: boolean;
           id: string;
           last_error: string | null;
           last_status: number | null;
@@ -1682,6 +1683,7 @@ export type Database = {
           payload: NonNullable<Json>;
           session_id: string | null;
           status: string;
+          taken_until: string | null;
           tenant_id: string;
           type: string;
         };
@@ -1692,6 +1694,7 @@ export type Database = {
           delivered_at?: string | null;
           endpoint_id: string;
           event_id?: number | null;
+          holds?: boolean;
           id?: string;
           last_error?: string | null;
           last_status?: number | null;
@@ -1699,6 +1702,7 @@ export type Database = {
           payload: NonNullable<Json>;
           session_id?: string | null;
           status?: string;
+          taken_until?: string | null;
           tenant_id: string;
           type: string;
         };
@@ -1708,6 +1712,7 @@ export type Database = {
           delivered_at?: string | null;
           endpoint_id?: string;
           event_id?: number | null;
+          holds?: boolean;
           id?: string;
           last_error?: string | null;
           last_status?: number | null;
@@ -1715,6 +1720,7 @@ export type Database = {
           payload?: NonNullable<Json>;
           session_id?: string | null;
           status?: string;
+          taken_until?: string | null;
           tenant_id?: string;
           type?: string;
         };
@@ -1762,6 +1768,7 @@ export type Database = {
           disabled_reason: string | null;
           enabled: boolean;
           events: string[];
+          failures: number;
           id: string;
           key_id: string;
           previous_secret_ciphertext: string | null;
@@ -1777,6 +1784,7 @@ export type Database = {
           disabled_reason?: string | null;
           enabled?: boolean;
           events?: string[];
+          failures?: number;
           id?: string;
           key_id: string;
           previous_secret_ciphertext?: string | null;
@@ -1791,6 +1799,7 @@ export type Database = {
           disabled_reason?: string | null;
           enabled?: boolean;
           events?: string[];
+          failures?: number;
           id?: string;
           key_id?: string;
           previous_secret_ciphertext?: string | null;
@@ -2226,7 +2235,10 @@ export type Database = {
         Returns: Json;
       };
       take_video_jobs: { Args: { p_grace_ms: number; p_limit?: number; p_taken_ms: number }; Returns: Json };
-      take_webhook_deliveries: { Args: { p_limit: number; p_taken_ms: number }; Returns: Json };
+      take_webhook_deliveries: {
+        Args: { p_limit: number; p_per_endpoint?: number; p_per_tenant?: number; p_taken_ms: number };
+        Returns: Json;
+      };
       tenant_origins: { Args: Record<PropertyKey, never>; Returns: Json };
       tenant_usage: { Args: { p_from: string; p_tenant_id: string; p_until: string }; Returns: Json };
       tenants_of_user: { Args: { p_user_id: string }; Returns: Json };

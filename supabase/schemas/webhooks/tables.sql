@@ -2,9 +2,13 @@
 --
 -- Session events  A tenant receives events of sessions, candidates, transcripts, results and recordings; none of
 -- machines.
--- Timed take      A delivery is taken by moving next_attempt_at: when a taker dies, the next one takes it after that
--- time. A
+-- Timed take      A delivery is taken until taken_until: when a taker dies, the next one takes it after that time. A
 --                 report counts only for the attempt it took, so a replay in between is not overwritten.
+-- Order           Deliveries of one session reach an endpoint in the order of its events. A later one waits while an
+--                 earlier one is new or under way, or has failed once; from the second failure on it is not waited
+--                 for (holds). Identities of a session's events follow their commits (app.emit).
+-- Bounds          Of one endpoint and of one tenant only so many deliveries are under way at once, counting those of
+--                 all orchestrators; of an endpoint that keeps failing, one.
 -- Ids and states  A payload holds ids and states, no name and no spoken word.
 
 create table public.webhook_endpoints (
@@ -18,6 +22,7 @@ create table public.webhook_endpoints (
   key_id text not null,
   enabled boolean not null default true,
   disabled_reason text,
+  failures integer not null default 0 check (failures >= 0),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
 );
@@ -34,6 +39,8 @@ comment on column public.webhook_endpoints.key_id is 'Which key encrypted the se
 comment on column public.webhook_endpoints.enabled is 'False: nothing is delivered; deliveries that are due wait.';
 comment on column public.webhook_endpoints.disabled_reason is
   'Why it was switched off: by the tenant, or after failing for too long.';
+comment on column public.webhook_endpoints.failures is
+  'Attempts that failed since the last success, counted to 100. From the third on, one delivery at a time is tried.';
 create index webhook_endpoints_tenant on public.webhook_endpoints (tenant_id);
 create trigger touch before update on public.webhook_endpoints for each row execute function app.touch();
 
@@ -48,6 +55,8 @@ create table public.webhook_deliveries (
   status text not null default 'pending' check (status in ('pending', 'delivered', 'dead')),
   attempts integer not null default 0 check (attempts >= 0),
   next_attempt_at timestamptz not null default now(),
+  taken_until timestamptz,
+  holds boolean not null default false check (not holds or (session_id is not null and event_id is not null)),
   last_status integer,
   last_error text,
   delivered_at timestamptz,
@@ -66,11 +75,21 @@ comment on column public.webhook_deliveries.status is 'pending, delivered, or de
 comment on column public.webhook_deliveries.attempts is 'Attempts so far.';
 comment on column public.webhook_deliveries.next_attempt_at is
   'When it is due; the taker moves it forward before it tries.';
+comment on column public.webhook_deliveries.taken_until is
+  'An attempt is under way until then; null when none is.';
+comment on column public.webhook_deliveries.holds is
+  'Whether later deliveries of its session to the same endpoint wait for it. False from its second failure on, in a '
+  'replay and in a test message.';
 comment on column public.webhook_deliveries.last_status is
   'HTTP status of the last attempt; null when there was no answer.';
 comment on column public.webhook_deliveries.last_error is 'What went wrong last, without bodies or secrets.';
 comment on column public.webhook_deliveries.delivered_at is 'When a 2xx came.';
-create index webhook_deliveries_due on public.webhook_deliveries (next_attempt_at) where status = 'pending';
+create index webhook_deliveries_in_order on public.webhook_deliveries (endpoint_id, session_id, event_id)
+  where status = 'pending' and holds;
+create index webhook_deliveries_loose on public.webhook_deliveries (endpoint_id, next_attempt_at)
+  where status = 'pending' and not holds;
+create index webhook_deliveries_under_way on public.webhook_deliveries (endpoint_id)
+  where status = 'pending' and taken_until is not null;
 create index webhook_deliveries_tenant on public.webhook_deliveries (tenant_id, created_at);
 create index webhook_deliveries_session on public.webhook_deliveries (session_id) where session_id is not null;
 create index webhook_deliveries_event on public.webhook_deliveries (event_id) where event_id is not null;
