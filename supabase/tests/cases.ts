@@ -49,6 +49,9 @@ rate_limits            -     -         -       -       -      R             -   
 export const columnCases: Array<
   [actor: Actor, verb: 'read' | 'update' | 'create', table: string, column: string, allowed: boolean]
 > = [
+  ['viewer', 'read', 'tenant_candidates', 'erasure_requested_at', true],
+  ['viewer', 'read', 'tenant_candidates', 'erasure_requested_by', false],
+  ['admin', 'read', 'tenant_candidates', 'erasure_requested_by', false],
   ['worker', 'read', 'interview_sessions', 'epoch', true],
   ['worker', 'read', 'interview_sessions', 'settings', false],
   ['worker', 'read', 'interview_sessions', 'candidate_id', false],

@@ -25,6 +25,8 @@ alter role session_worker set statement_timeout = '8s';
 -- PostgreSQL grants EXECUTE to everybody by default; here no role has it unless a grant names it. This statement must
 -- not say `in schema`: per schema, the default for everybody can only be added to.
 alter default privileges revoke execute on functions from public;
--- Older hosted projects grant everything new in schema public to the API's roles.
-alter default privileges in schema public revoke execute on functions from anon, authenticated;
-alter default privileges in schema public revoke all on tables from anon, authenticated;
+-- Older hosted projects and self-hosted ones grant everything new in schema public to the API's roles. Rights must not
+-- depend on the kind of project.
+alter default privileges in schema public revoke all on functions from anon, authenticated, service_role;
+alter default privileges in schema public revoke all on tables from anon, authenticated, service_role;
+alter default privileges in schema public revoke all on sequences from anon, authenticated, service_role;

@@ -8,7 +8,9 @@ create policy "orchestrators read all rows" on public.candidates for select to o
 alter table public.tenant_candidates enable row level security;
 grant select on public.tenant_candidates to orchestrator;
 create policy "orchestrators read all rows" on public.tenant_candidates for select to orchestrator using (true);
-grant select on public.tenant_candidates to authenticated;
+-- Who asked for an erasure, and from where, stands in the audit log, which is for admins.
+grant select (tenant_id, candidate_id, name, email, external_id, status, created_at, updated_at, erased_at,
+  erasure_requested_at) on public.tenant_candidates to authenticated;
 create policy "members read their tenant's rows" on public.tenant_candidates for select to authenticated
   using (tenant_id in (select app.my_tenants()));
 grant insert (tenant_id, name, email, external_id, status),
