@@ -28,9 +28,11 @@ alter role session_worker set statement_timeout = '8s';
 -- PostgreSQL grants EXECUTE to everybody by default; here no role has it unless a grant names it. This statement must
 -- not say `in schema`: per schema, the default for everybody can only be added to.
 alter default privileges revoke execute on functions from public;
--- Older hosted projects grant everything new in schema public to the API's roles.
-alter default privileges in schema public revoke execute on functions from anon, authenticated;
-alter default privileges in schema public revoke all on tables from anon, authenticated;
+-- Older hosted projects and self-hosted ones grant everything new in schema public to the API's roles. Rights must not
+-- depend on the kind of project.
+alter default privileges in schema public revoke all on functions from anon, authenticated, service_role;
+alter default privileges in schema public revoke all on tables from anon, authenticated, service_role;
+alter default privileges in schema public revoke all on sequences from anon, authenticated, service_role;
 
 -- ── schemas/foundation/callers.sql ──
 -- Who is calling: what the policies and functions of every domain ask of the request's token.
@@ -45,12 +47,12 @@ grant execute on function app.claims() to authenticated, orchestrator, session_w
 
 create function app.my_tenants(p_roles text[] default array['admin', 'member', 'viewer']) returns setof uuid
 language sql stable security definer set search_path = '' as $$
-  select u.tenant_id from public.tenant_users u
-  where u.role = any (p_roles) and u.user_id = (app.claims() ->> 'sub')::uuid
+  select u.tenant_id from public.tenant_users u join public.tenants t on t.id = u.tenant_id
+  where u.role = any (p_roles) and u.user_id = (app.claims() ->> 'sub')::uuid and t.status = 'active'
 $$;
 comment on function app.my_tenants(text[]) is
-  'The tenants the caller belongs to in one of these roles. SECURITY DEFINER, so that the policy of tenant_users does '
-  'not call itself.';
+  'The active tenants the caller belongs to in one of these roles: of one that is suspended or being removed nothing is '
+  'read or written, as by the platform API. SECURITY DEFINER, so that the policy of tenant_users does not call itself.';
 grant execute on function app.my_tenants(text[]) to authenticated, orchestrator, session_worker;
 
 create function app.worker_session() returns uuid
@@ -100,6 +102,39 @@ language sql volatile security definer set search_path = '' as $$ insert into pu
 comment on function app.new_candidate() is
   'A new person. Default of tenant_candidates.candidate_id, so that a tenant names no person but its own.';
 grant execute on function app.new_candidate() to authenticated;
+
+-- ── schemas/foundation/texts.sql ──
+-- Texts that people write: the same rules as shared/src/protocol/names.ts, whichever way a text comes in.
+
+create function app.is_name(p_text text, p_max integer) returns boolean
+language sql immutable parallel safe return char_length(p_text) <= p_max
+  -- One line: no control character and no separator of lines.
+  and p_text !~ '[\u0001-\u001f\u007f-\u009f\u2028\u2029]'
+  -- It shows something: not white space, joiners, direction marks, variation selectors, fillers and tags alone.
+  and p_text ~ ('[^\u0001-\u0020\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f'
+    || '\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]');
+comment on function app.is_name(text, integer) is
+  'Whether a text may be a name, a title, a status or an id: one line of at most so many characters that shows '
+  'something.';
+
+create function app.is_email(p_text text) returns boolean
+language sql immutable parallel safe return char_length(p_text) <= 254
+  and p_text !~ ('[\u0001-\u0020\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f'
+    || '\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]')
+  and p_text ~ ('^[A-Za-z0-9!#$%&''*+/=?^_`{|}~\u0080-\U0010ffff-]+(\.[A-Za-z0-9!#$%&''*+/=?^_`{|}~\u0080-\U0010ffff-]+)*'
+    || '@([A-Za-z0-9\u0080-\U0010ffff]+(-+[A-Za-z0-9\u0080-\U0010ffff]+)*\.)+'
+    || '[A-Za-z\u0080-\U0010ffff][A-Za-z0-9\u0080-\U0010ffff]*(-+[A-Za-z0-9\u0080-\U0010ffff]+)*$');
+comment on function app.is_email(text) is
+  'Whether a text may be an e-mail address, also with letters of other scripts on either side of the @.';
+
+create function app.folded(p_text text) returns text
+language sql immutable parallel safe return lower(normalize(p_text, nfc));
+comment on function app.folded(text) is
+  'For comparing what people write: without case, and accents the same whether they are written composed or combined.';
+
+-- Members of a tenant write candidates and positions directly, and are checked by these.
+grant execute on function app.is_name(text, integer), app.is_email(text), app.folded(text)
+  to authenticated, orchestrator;
 
 -- ── schemas/tenants/tables.sql ──
 -- Tenants: customer organisations, their Fly apps, their quotas and limits.
@@ -294,10 +329,10 @@ comment on table public.candidates is
 create table public.tenant_candidates (
   tenant_id uuid not null references public.tenants (id) on delete cascade,
   candidate_id uuid not null default app.new_candidate() references public.candidates (id) on delete cascade,
-  name text not null check (char_length(name) between 1 and 200),
-  email text check (char_length(email) <= 254),
-  external_id text check (char_length(external_id) <= 200),
-  status text,
+  name text not null check (app.is_name(name, 200)),
+  email text check (app.is_email(email)),
+  external_id text check (app.is_name(external_id, 200)),
+  status text check (app.is_name(status, 100)),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   erased_at timestamptz,
@@ -318,7 +353,7 @@ comment on column public.tenant_candidates.erasure_requested_at is
   'Somebody asked for erasure; it is carried out as soon as the candidate''s sessions have ended.';
 comment on column public.tenant_candidates.erasure_requested_by is
   'Who asked: {actor, remote_address, request_id}, for the audit log.';
-create unique index tenant_candidates_email on public.tenant_candidates (tenant_id, lower(email))
+create unique index tenant_candidates_email on public.tenant_candidates (tenant_id, app.folded(email))
   where email is not null;
 create unique index tenant_candidates_external on public.tenant_candidates (tenant_id, external_id)
   where external_id is not null;
@@ -331,8 +366,9 @@ create trigger touch before update on public.tenant_candidates for each row exec
 create table public.positions (
   id uuid primary key default gen_random_uuid(),
   tenant_id uuid not null references public.tenants (id) on delete cascade,
-  title text not null check (char_length(title) between 1 and 200),
-  description text check (char_length(description) <= 10000),
+  title text not null check (app.is_name(title, 200)),
+  description text check (char_length(description) <= 10000
+    and description !~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\u007f]'),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   unique (tenant_id, id)
@@ -3145,29 +3181,62 @@ comment on function public.tenant_usage(uuid, timestamptz, timestamptz) is
 grant execute on function public.tenant_usage(uuid, timestamptz, timestamptz) to orchestrator;
 
 -- ── schemas/people/candidates.sql ──
-create function app.find_or_make_candidate(p_tenant_id uuid, p jsonb) returns uuid
+create function app.match_candidate(p_tenant_id uuid, p jsonb) returns jsonb
+language plpgsql stable set search_path = '' as $$
+declare
+  v_by_id public.tenant_candidates;
+  v_by_email public.tenant_candidates;
+  c public.tenant_candidates;
+begin
+  if coalesce(p ->> 'email', p ->> 'external_id') is null then return '{}'; end if;
+  select * into v_by_id from public.tenant_candidates where tenant_id = p_tenant_id and external_id = p ->> 'external_id';
+  select * into v_by_email from public.tenant_candidates where tenant_id = p_tenant_id
+    and app.folded(email) = app.folded(p ->> 'email');
+  if v_by_id.candidate_id <> v_by_email.candidate_id then
+    return jsonb_build_object('kind', 'candidate_conflict', 'fields', '["email", "external_id"]'::jsonb);
+  end if;
+  c := case when v_by_id.candidate_id is not null then v_by_id else v_by_email end;
+  if app.folded(c.email) <> app.folded(p ->> 'email') then
+    return jsonb_build_object('kind', 'candidate_conflict', 'fields', '["email"]'::jsonb);
+  end if;
+  if c.external_id <> p ->> 'external_id' then
+    return jsonb_build_object('kind', 'candidate_conflict', 'fields', '["external_id"]'::jsonb);
+  end if;
+  return jsonb_build_object('candidate_id', c.candidate_id);
+end $$;
+comment on function app.match_candidate(uuid, jsonb) is
+  'Which of the tenant''s candidates {name, email?, external_id?} is: {candidate_id}, null when it is a new one. '
+  '{kind: candidate_conflict, fields} when e-mail and external id name two people, or the one they name is stored with '
+  'another: one e-mail never joins two external ids.';
+
+create function app.store_candidate(p_tenant_id uuid, p jsonb) returns uuid
 language plpgsql set search_path = '' as $$
 declare
-  v_id uuid;
+  v_match jsonb := app.match_candidate(p_tenant_id, p);
+  v_id uuid := (v_match ->> 'candidate_id')::uuid;
 begin
-  select candidate_id into v_id from public.tenant_candidates
-    where tenant_id = p_tenant_id and (lower(email) = lower(p ->> 'email') or external_id = p ->> 'external_id')
-      limit 1;
-  if v_id is not null then return v_id; end if;
-  insert into public.candidates default values returning id into v_id;
-  insert into public.tenant_candidates (tenant_id, candidate_id, name, email, external_id)
-    values (p_tenant_id, v_id, p ->> 'name', p ->> 'email', p ->> 'external_id') on conflict do nothing;
-  if not found then
-    -- Somebody else made the same person at the same moment: theirs is the one.
+  if v_id is null and not v_match ? 'kind' then
+    insert into public.candidates default values returning id into v_id;
+    insert into public.tenant_candidates (tenant_id, candidate_id, name, email, external_id)
+      values (p_tenant_id, v_id, p ->> 'name', p ->> 'email', p ->> 'external_id') on conflict do nothing;
+    if found then return v_id; end if;
+    -- Somebody else stored the same person at the same moment: theirs is the one.
     delete from public.candidates where id = v_id;
-    select candidate_id into v_id from public.tenant_candidates
-      where tenant_id = p_tenant_id and (lower(email) = lower(p ->> 'email') or external_id = p ->> 'external_id')
-        limit 1;
+    v_match := app.match_candidate(p_tenant_id, p);
+    v_id := (v_match ->> 'candidate_id')::uuid;
   end if;
+  if v_id is null then
+    raise exception 'the candidate was changed at the same moment' using errcode = '40001';
+  end if;
+  update public.tenant_candidates t set name = p ->> 'name', email = coalesce(t.email, p ->> 'email'),
+      external_id = coalesce(t.external_id, p ->> 'external_id')
+    where tenant_id = p_tenant_id and candidate_id = v_id and (t.name <> p ->> 'name'
+      or t.email is null and p ? 'email' or t.external_id is null and p ? 'external_id');
   return v_id;
 end $$;
-comment on function app.find_or_make_candidate(uuid, jsonb) is
-  'The tenant''s candidate with this e-mail or external id, made when unknown.';
+comment on function app.store_candidate(uuid, jsonb) is
+  'The tenant''s candidate that match_candidate names, with the name that was given and an e-mail or external id that '
+  'was missing; made when it is new. Call it only when there is no conflict.';
 
 create function app.candidate_json(c public.tenant_candidates) returns jsonb
 language sql stable set search_path = '' as $$
@@ -3179,14 +3248,15 @@ comment on function app.candidate_json(public.tenant_candidates) is 'A candidate
 
 create function app.candidate_conflict(p_tenant_id uuid, p jsonb, p_except uuid default null) returns jsonb
 language sql stable set search_path = '' as $$
-  select jsonb_build_object('kind', 'conflict', 'candidate_id', c.candidate_id,
-    'field', case when lower(c.email) = lower(p ->> 'email') then 'email' else 'external_id' end)
+  select jsonb_build_object('kind', 'conflict', 'fields', to_jsonb(array_remove(array[
+      case when bool_or(app.folded(c.email) = app.folded(p ->> 'email')) then 'email' end,
+      case when bool_or(c.external_id = p ->> 'external_id') then 'external_id' end], null)))
   from public.tenant_candidates c
   where c.tenant_id = p_tenant_id and c.candidate_id is distinct from p_except
-    and (lower(c.email) = lower(p ->> 'email') or c.external_id = p ->> 'external_id') limit 1
+    and (app.folded(c.email) = app.folded(p ->> 'email') or c.external_id = p ->> 'external_id')
 $$;
 comment on function app.candidate_conflict(uuid, jsonb, uuid) is
-  'The tenant''s other candidate with this e-mail or external id; null when there is none.';
+  'Which of e-mail and external id other candidates of the tenant have, {kind: conflict, fields}: never whose they are.';
 
 create function public.create_candidate(p_tenant_id uuid, p_candidate jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -3201,7 +3271,7 @@ exception when unique_violation then
   return app.candidate_conflict(p_tenant_id, p_candidate);
 end $$;
 comment on function public.create_candidate(uuid, jsonb) is
-  'Stores {name, email?, external_id?, status?}. kind: created, conflict (with field and candidate_id).';
+  'Stores {name, email?, external_id?, status?}. kind: created, conflict (with fields).';
 grant execute on function public.create_candidate(uuid, jsonb) to orchestrator;
 
 create function public.get_candidate(p_tenant_id uuid, p_candidate_id uuid) returns jsonb
@@ -3220,8 +3290,8 @@ language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(app.candidate_json(x) order by x.created_at desc, x.candidate_id desc), '[]') from (
     select c.* from public.tenant_candidates c
     where c.tenant_id = p_tenant_id and c.erased_at is null
-      and (p_search is null or position(lower(p_search) in lower(c.name)) > 0 or lower(c.email) = lower(p_search)
-        or c.external_id = p_search)
+      and (p_search is null or position(app.folded(p_search) in app.folded(c.name)) > 0
+        or app.folded(c.email) = app.folded(p_search) or c.external_id = p_search)
       and (p_before is null or (c.created_at, c.candidate_id) < (p_before, p_before_id))
     order by c.created_at desc, c.candidate_id desc limit p_limit) x
 $$;
@@ -3235,18 +3305,20 @@ language plpgsql security definer set search_path = '' as $$
 declare
   c public.tenant_candidates;
 begin
-  update public.tenant_candidates t set name = n.name, email = n.email, external_id = n.external_id, status = n.status
-    from (select r.* from public.tenant_candidates o cross join lateral jsonb_populate_record(o, p_changes) r
-      where o.tenant_id = p_tenant_id and o.candidate_id = p_candidate_id and o.erased_at is null) n
-    where t.tenant_id = p_tenant_id and t.candidate_id = p_candidate_id returning t.* into c;
+  -- Locked before it is read: a change of another field at the same moment must not be undone.
+  select * into c from public.tenant_candidates where tenant_id = p_tenant_id and candidate_id = p_candidate_id
+    and erased_at is null for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  c := jsonb_populate_record(c, p_changes);
+  update public.tenant_candidates t set name = c.name, email = c.email, external_id = c.external_id, status = c.status
+    where t.tenant_id = p_tenant_id and t.candidate_id = p_candidate_id returning t.* into c;
   return jsonb_build_object('kind', 'changed', 'candidate', app.candidate_json(c));
 exception when unique_violation then
   return app.candidate_conflict(p_tenant_id, p_changes, p_candidate_id);
 end $$;
 comment on function public.change_candidate(uuid, uuid, jsonb) is
-  'Changes name, email, external_id or status; fields not given stay. kind: changed, conflict (with field and '
-  'candidate_id), not_found.';
+  'Changes name, email, external_id or status; fields not given stay. kind: changed, conflict (with '
+  'fields), not_found.';
 grant execute on function public.change_candidate(uuid, uuid, jsonb) to orchestrator;
 
 -- ── schemas/people/erasure.sql ──
@@ -3452,11 +3524,12 @@ language plpgsql security definer set search_path = '' as $$
 declare
   p public.positions;
 begin
-  update public.positions t set title = n.title, description = n.description
-    from (select r.* from public.positions o cross join lateral jsonb_populate_record(o, p_changes) r
-      where o.tenant_id = p_tenant_id and o.id = p_position_id) n
-    where t.tenant_id = p_tenant_id and t.id = p_position_id returning t.* into p;
+  -- Locked before it is read: a change of another field at the same moment must not be undone.
+  select * into p from public.positions where tenant_id = p_tenant_id and id = p_position_id for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  p := jsonb_populate_record(p, p_changes);
+  update public.positions t set title = p.title, description = p.description
+    where t.tenant_id = p_tenant_id and t.id = p_position_id returning t.* into p;
   return jsonb_build_object('kind', 'changed', 'position', to_jsonb(p));
 end $$;
 comment on function public.change_position(uuid, uuid, jsonb) is
@@ -3537,7 +3610,9 @@ create policy "orchestrators read all rows" on public.candidates for select to o
 alter table public.tenant_candidates enable row level security;
 grant select on public.tenant_candidates to orchestrator;
 create policy "orchestrators read all rows" on public.tenant_candidates for select to orchestrator using (true);
-grant select on public.tenant_candidates to authenticated;
+-- Who asked for an erasure, and from where, stands in the audit log, which is for admins.
+grant select (tenant_id, candidate_id, name, email, external_id, status, created_at, updated_at, erased_at,
+  erasure_requested_at) on public.tenant_candidates to authenticated;
 create policy "members read their tenant's rows" on public.tenant_candidates for select to authenticated
   using (tenant_id in (select app.my_tenants()));
 grant insert (tenant_id, name, email, external_id, status),
@@ -4229,8 +4304,8 @@ end $$;
 comment on function public.create_sessions(jsonb) is
   'Creates sessions: an array of requests in, an array of results out, in order. kind: created (intent unless it '
   'waits; ahead when scheduled), replayed, idempotency_mismatch, quota_exceeded, queue_full, rate_limited '
-  '(retry_after_ms), duration_exceeded, candidate_not_found, position_not_found, no_app, no_capacity, '
-  'tenant_inactive.';
+  '(retry_after_ms), duration_exceeded, candidate_not_found, candidate_conflict (fields), position_not_found, '
+  'no_app, no_capacity, tenant_inactive.';
 grant execute on function public.create_sessions(jsonb) to orchestrator;
 
 create function app.schedule_ahead(p_tenant_id uuid, p_due timestamptz) returns jsonb
@@ -4407,6 +4482,8 @@ begin
           then '{"kind": "candidate_not_found"}'
         when r ? 'position_id' and not (r ->> 'position_id')::uuid = any (v_positions)
           then '{"kind": "position_not_found"}'
+        when r ? 'candidate' and app.match_candidate(p_tenant_id, r -> 'candidate') ? 'kind'
+          then app.match_candidate(p_tenant_id, r -> 'candidate')::text
         when not v_has_app then '{"kind": "no_app"}' else '{}' end::jsonb;
     end if;
     v_standby := null;
@@ -4444,7 +4521,7 @@ begin
       if v_region is distinct from r #>> '{regions,0}' then r := r || '{"region_reason": "standby"}'; end if;
     end if;
     if not r ? 'candidate_id' then
-      r := r || jsonb_build_object('candidate_id', app.find_or_make_candidate(p_tenant_id, r -> 'candidate'));
+      r := r || jsonb_build_object('candidate_id', app.store_candidate(p_tenant_id, r -> 'candidate'));
     end if;
     if not r ? 'position_id' then
       r := r || jsonb_build_object('position_id', gen_random_uuid());
@@ -5470,10 +5547,33 @@ $$;
 comment on function public.list_tenants(integer, text) is 'Tenants by slug, after this one.';
 grant execute on function public.list_tenants(integer, text) to orchestrator;
 
+create function app.merge_settings(p_settings jsonb, p_changes jsonb) returns jsonb
+language sql immutable set search_path = '' as $$
+  select jsonb_strip_nulls(p_settings || (p_changes - 'consent_texts')) || case when p_changes ? 'consent_texts'
+    then jsonb_build_object('consent_texts',
+      (p_changes -> 'consent_texts') || coalesce(p_settings -> 'consent_texts', '{}')) else '{}' end
+$$;
+comment on function app.merge_settings(jsonb, jsonb) is
+  'Settings with these changes: fields not given stay, null takes one away, and a consent text that is stored under a '
+  'version stays what it is.';
+
+create function app.rewritten_consent(p_tenant_id uuid, p_changes jsonb) returns text
+language sql stable set search_path = '' as $$
+  select n.version from public.tenants t, jsonb_each_text(p_changes #> '{settings,consent_texts}') as n (version, text)
+  where t.id = p_tenant_id and case when t.settings #> array['consent_texts', n.version] is not null
+    then t.settings #>> array['consent_texts', n.version] <> n.text
+    else exists (select from public.consents c where c.tenant_id = t.id and c.text_version = n.version) end
+  limit 1
+$$;
+comment on function app.rewritten_consent(uuid, jsonb) is
+  'The version of a consent text that these changes would rewrite: another text is stored under it, or somebody agreed '
+  'to it while none was. Null when there is none.';
+
 create function app.change_tenant(p_tenant_id uuid, p_changes jsonb) returns void
 language sql volatile set search_path = '' as $$
-  update public.tenants t set name = n.name, settings = n.settings, max_live_sessions = n.max_live_sessions,
+  update public.tenants t set name = n.name, max_live_sessions = n.max_live_sessions,
     max_duration_ms = n.max_duration_ms,
+    settings = app.merge_settings(t.settings, coalesce(p_changes -> 'settings', '{}')),
     starts_per_minute = n.starts_per_minute, max_standby = n.max_standby, allowed_regions = n.allowed_regions,
       allowed_origins = n.allowed_origins,
     require_consent = n.require_consent, consent_text_version = n.consent_text_version,
@@ -5481,7 +5581,7 @@ language sql volatile set search_path = '' as $$
     video_days = n.video_days, audit_days = n.audit_days,
     status = case when t.status in ('active', 'suspended') and n.status in ('active', 'suspended') then n.status
       else t.status end
-  from (select r.* from public.tenants o cross join lateral jsonb_populate_record(o, p_changes) r
+  from (select r.* from public.tenants o cross join lateral jsonb_populate_record(o, p_changes - 'settings') r
     where o.id = p_tenant_id) n
   where t.id = p_tenant_id
 $$;
@@ -5514,10 +5614,16 @@ grant execute on function public.plan_tenant(text, jsonb, jsonb) to orchestrator
 
 create function public.update_tenant(p_tenant_id uuid, p_changes jsonb, p_by jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
+declare
+  v_rewritten text;
 begin
   if not exists (select from public.tenants where id = p_tenant_id
     and status in ('active', 'suspended') for no key update) then
     return jsonb_build_object('kind', 'not_found');
+  end if;
+  v_rewritten := app.rewritten_consent(p_tenant_id, p_changes);
+  if v_rewritten is not null then
+    return jsonb_build_object('kind', 'consent_text_fixed', 'text_version', v_rewritten);
   end if;
   perform app.change_tenant(p_tenant_id, p_changes);
   perform app.audit(p_by, p_tenant_id, 'tenant.update', p_tenant_id::text,
@@ -5526,7 +5632,8 @@ begin
 end $$;
 comment on function public.update_tenant(uuid, jsonb, jsonb) is
   'Changes name, settings, quotas, allowed regions and origins, consent, retention, or status (active, suspended). '
-  'Fields not given stay. kind: updated, not_found.';
+  'Fields not given stay, also within settings. kind: updated, consent_text_fixed (text_version: its text cannot be '
+  'another), not_found.';
 grant execute on function public.update_tenant(uuid, jsonb, jsonb) to orchestrator;
 
 create function public.tenant_origins() returns jsonb

@@ -231,7 +231,10 @@ test('nobody but their owner may call the helpers of schema app, beyond what pol
   expect(rows.map(({ name }) => name)).toEqual([
     'claims',
     'conversation_order',
+    'folded',
     'follow_links',
+    'is_email',
+    'is_name',
     'life_rank_of',
     'my_tenants',
     'new_candidate',

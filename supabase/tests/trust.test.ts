@@ -392,13 +392,11 @@ describe('candidates and positions', () => {
     const { candidate } = await create({ name: 'Ada', email: 'ada@example.org', external_id: '7' });
     expect(await create({ name: 'Eve', email: 'ADA@example.org' })).toEqual({
       kind: 'conflict',
-      field: 'email',
-      candidate_id: candidate.id,
+      fields: ['email'],
     });
     expect(await create({ name: 'Eve', external_id: '7' })).toEqual({
       kind: 'conflict',
-      field: 'external_id',
-      candidate_id: candidate.id,
+      fields: ['external_id'],
     });
     expect((await create({ name: 'Ada', email: 'ada@example.org' }, other)).kind).toBe('created');
     const change = (changes: object, owner = home) =>

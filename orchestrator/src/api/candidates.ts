@@ -25,10 +25,10 @@ export interface CandidateRoutesDeps {
 const params = z.object({ id: uuid });
 const listQuery = z.strictObject({ ...pageQuery, search: plainText(200).min(1).optional() });
 const notFound = (): AppError => new AppError('not_found', { detail: 'No such candidate.' });
-const conflictOf = (field: string): AppError =>
+const conflictOf = (fields: string[]): AppError =>
   new AppError('conflict', {
-    detail: `Another candidate of the tenant has this ${field}.`,
-    fields: [{ field, message: 'is taken' }],
+    detail: `Another candidate of the tenant has this ${fields.join(' or ')}.`,
+    fields: fields.map((field) => ({ field, message: 'is taken' })),
   });
 
 const viewErasure = (id: string, erased: Exclude<Erased, { kind: 'not_found' }>) =>
@@ -59,7 +59,7 @@ export const candidateRoutes =
       async (request, reply) => {
         const { tenantId } = await authenticate(request, 'people:write');
         const result = await people.createCandidate(tenantId, request.body);
-        if (result.kind === 'conflict') throw conflictOf(result.field);
+        if (result.kind === 'conflict') throw conflictOf(result.fields);
         return reply.code(201).header('location', `/api/candidates/${result.candidate.id}`).send(result.candidate);
       },
     );
@@ -110,7 +110,7 @@ export const candidateRoutes =
         const { tenantId } = await authenticate(request, 'people:write');
         const result = await people.changeCandidate(tenantId, request.params.id, request.body);
         if (result.kind === 'not_found') throw notFound();
-        if (result.kind === 'conflict') throw conflictOf(result.field);
+        if (result.kind === 'conflict') throw conflictOf(result.fields);
         return result.candidate;
       },
     );

@@ -16,42 +16,25 @@ export function viewTenant(row: TenantRow): TenantView {
 }
 
 /**
- * The changes as `update_tenant` takes them; `settings` goes as a whole. Texts are kept by version: a session that was made under an older one still
- * shows that one.
+ * The changes as `update_tenant` takes them. Within `settings` fields not given stay, null takes one away, and texts of a
+ * consent are kept by version: a session that was made under an older one still shows that one.
  */
-export function changesOf(
-  body: Omit<CreateTenantRequest, 'slug'> | ChangeTenantRequest,
-  settings: TenantRow['settings'],
-): Record<string, unknown> {
+export function changesOf(body: Omit<CreateTenantRequest, 'slug'> | ChangeTenantRequest): Record<string, unknown> {
   const { consent, interviewer_template, max_duration_minutes, ...rest } = body;
-  const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined));
-  return {
-    ...given,
-    ...(max_duration_minutes === undefined ? {} : { max_duration_ms: max_duration_minutes * 60_000 }),
-    ...(consent === undefined ? {} : consentChanges(consent)),
-    ...settingsChanges(body, settings),
-  };
+  const { required, text_version, text } = consent ?? {};
+  const settings = given({
+    interviewer_template,
+    consent_texts: text_version === undefined || text === undefined ? undefined : { [text_version]: text },
+  });
+  return given({
+    ...rest,
+    max_duration_ms: max_duration_minutes === undefined ? undefined : max_duration_minutes * 60_000,
+    require_consent: required,
+    consent_text_version: text_version,
+    settings: Object.keys(settings).length === 0 ? undefined : settings,
+  });
 }
 
-function settingsChanges(
-  { consent, interviewer_template }: Pick<ChangeTenantRequest, 'consent' | 'interviewer_template'>,
-  settings: TenantRow['settings'],
-) {
-  const { text_version: version, text } = consent ?? {};
-  const texts = version === undefined || text === undefined ? {} : { [version]: text };
-  if (interviewer_template === undefined && Object.keys(texts).length === 0) return {};
-  const { interviewer_template: before, ...others } = settings;
-  const template = interviewer_template === undefined ? before : interviewer_template;
-  return {
-    settings: {
-      ...others,
-      ...(Object.keys(texts).length === 0 ? {} : { consent_texts: { ...settings.consent_texts, ...texts } }),
-      ...(template == null ? {} : { interviewer_template: template }),
-    },
-  };
-}
-
-const consentChanges = ({ required, text_version: version }: NonNullable<ChangeTenantRequest['consent']>) => ({
-  require_consent: required,
-  ...(version === undefined ? {} : { consent_text_version: version }),
-});
+/** Without the fields that are undefined. */
+const given = (fields: Record<string, unknown>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));

@@ -40,6 +40,12 @@ const listQuery = z.strictObject({
   cursor: text(200).optional(),
 });
 
+const consentTextFixed = (version: string): AppError =>
+  new AppError('conflict', {
+    detail: `The text of version ${version} cannot change: candidates are shown what they agreed to. Give the new text a text_version of its own.`,
+    fields: [{ field: 'consent.text', message: 'differs from the text that is stored under this text_version' }],
+  });
+
 function checkRegions(regions: readonly string[] | null | undefined): void {
   const unknown = (regions ?? []).findIndex((code) => !isRegion(code));
   if (unknown < 0) return;
@@ -72,7 +78,7 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
         const { slug, ...body } = request.body;
         checkRegions(body.allowed_regions);
         const by = actBy(request, actor);
-        const planned = await tenants.plan(slug, changesOf(body, {}), by);
+        const planned = await tenants.plan(slug, changesOf(body), by);
         if (planned.kind === 'slug_taken')
           throw new AppError('conflict', { detail: 'A tenant that was removed had this slug.' });
         await onboarding.onboard(planned.tenant, by);
@@ -130,9 +136,9 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
         if (kind === 'tenant' && reserved.length > 0)
           throw new AppError('forbidden', { detail: `Only platform operators change ${reserved.join(', ')}.` });
         checkRegions(request.body.allowed_regions);
-        const { settings } = await present(id);
-        const result = await tenants.update(id, changesOf(request.body, settings), actBy(request, actor));
+        const result = await tenants.update(id, changesOf(request.body), actBy(request, actor));
         if (result.kind === 'not_found') throw tenantNotFound();
+        if (result.kind === 'consent_text_fixed') throw consentTextFixed(result.text_version);
         return viewTenant(result.tenant);
       },
     );

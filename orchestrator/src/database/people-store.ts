@@ -6,7 +6,7 @@ import { sessionRow } from './rows.ts';
 
 /** Candidates, positions, invitations, consent, erasure. Throws DatabaseError; refusals are values. */
 const notFound = z.object({ kind: z.literal('not_found') });
-const conflict = z.object({ kind: z.literal('conflict'), field: z.string(), candidate_id: z.string() });
+const conflict = z.object({ kind: z.literal('conflict'), fields: z.array(z.string()) });
 
 const createdCandidate = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('created'), candidate: candidateView }),

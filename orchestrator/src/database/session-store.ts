@@ -87,6 +87,7 @@ const createResult = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('rate_limited'), retry_after_ms: z.number() }),
   z.object({ kind: z.literal('duration_exceeded'), limit: z.number() }),
   z.object({ kind: z.literal('candidate_not_found') }),
+  z.object({ kind: z.literal('candidate_conflict'), fields: z.array(z.enum(['email', 'external_id'])) }),
   z.object({ kind: z.literal('position_not_found') }),
   z.object({ kind: z.literal('no_app') }),
   z.object({ kind: z.literal('tenant_inactive') }),

@@ -51,7 +51,11 @@ const plannedApp = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('name_taken') }),
   notFound,
 ]);
-const updated = z.discriminatedUnion('kind', [z.object({ kind: z.literal('updated'), tenant: tenantRow }), notFound]);
+const updated = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('updated'), tenant: tenantRow }),
+  z.object({ kind: z.literal('consent_text_fixed'), text_version: z.string() }),
+  notFound,
+]);
 const updatedPool = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('updated'), tenant: tenantRow }),
   z.object({ kind: z.literal('limit_exceeded'), limit: z.number(), left: z.number() }),

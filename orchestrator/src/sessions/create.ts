@@ -63,6 +63,13 @@ function wishOf({ region, coordinates, country }: CreateSessionRequest, edgeRegi
   return codes.length > 0 ? { kind: 'regions', codes } : { kind: 'none', edgeRegion };
 }
 
+/** Names the fields, and nothing of what is stored: it may be somebody else's. */
+const candidateConflict = (conflicting: string[]): AppError =>
+  new AppError('candidate_conflict', {
+    detail: `Another ${conflicting.map((name) => name.replace('_', ' ')).join(' and ')} is stored for the candidate that these fields name. Send what is stored, or candidate_id.`,
+    fields: conflicting.map((name) => ({ field: `candidate.${name}`, message: 'differs from the stored candidate' })),
+  });
+
 /** The database's refusals, as the caller sees them. */
 function refusal(result: Exclude<CreateResult, { kind: 'created' | 'replayed' }>): AppError {
   switch (result.kind) {
@@ -92,6 +99,8 @@ function refusal(result: Exclude<CreateResult, { kind: 'created' | 'replayed' }>
       return fieldError('max_duration_minutes', `at most ${Math.floor(result.limit / 60_000)} for this tenant`);
     case 'candidate_not_found':
       return fieldError('candidate_id', 'no such candidate');
+    case 'candidate_conflict':
+      return candidateConflict(result.fields);
     case 'position_not_found':
       return fieldError('position_id', 'no such position');
     case 'no_app':

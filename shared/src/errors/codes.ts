@@ -13,6 +13,7 @@ export const errorCodes = {
   not_found: { status: 404, retryable: false, title: 'Not found' },
   method_not_allowed: { status: 405, retryable: false, title: 'The method is not allowed here' },
   conflict: { status: 409, retryable: false, title: 'The request conflicts with the present state' },
+  candidate_conflict: { status: 409, retryable: false, title: 'The candidate differs from the stored one' },
   idempotency_mismatch: { status: 409, retryable: false, title: 'The Idempotency-Key was used with another body' },
   session_ended: { status: 409, retryable: false, title: 'The session has ended' },
   invitation_invalid: { status: 410, retryable: false, title: 'The invitation is not valid any more' },

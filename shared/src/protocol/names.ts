@@ -41,6 +41,21 @@ export const nameText = (max: number) =>
     .superRefine(checked((text) => nameProblem(text, max)))
     .meta({ minLength: 1, maxLength: max });
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is refused
+const hasOtherControl = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/u;
+
+/** A longer text for people, with line breaks and tabs. @param max characters */
+export const paragraphs = (max: number) =>
+  z
+    .string()
+    .superRefine(
+      checked((text) => {
+        if (isTooLong(text, max)) return `must have at most ${max} characters`;
+        return text.isWellFormed() && !hasOtherControl.test(text) ? undefined : 'must not contain control characters';
+      }),
+    )
+    .meta({ maxLength: max });
+
 /** Letters and digits of a label of a domain: ASCII, or of any other script. Each part can match in one way only: linear. */
 const label = '[a-z0-9\\u0080-\\u{10ffff}]+(?:-+[a-z0-9\\u0080-\\u{10ffff}]+)*';
 const lastLabel = '[a-z\\u0080-\\u{10ffff}][a-z0-9\\u0080-\\u{10ffff}]*(?:-+[a-z0-9\\u0080-\\u{10ffff}]+)*';

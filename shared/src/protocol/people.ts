@@ -1,6 +1,6 @@
 import * as z from 'zod';
-import { plainText, timestamp, uuid } from './common.ts';
-import { emailAddress, nameText } from './names.ts';
+import { timestamp, uuid } from './common.ts';
+import { emailAddress, nameText, paragraphs } from './names.ts';
 import { candidateInput, positionInput } from './platform-api.ts';
 
 /** Candidates, positions, invitations and consent, as the platform API speaks of them. */
@@ -48,7 +48,7 @@ export const erasureView = z.object({
 export const changePositionRequest = z
   .strictObject({
     title: positionInput.shape.title.optional(),
-    description: plainText(10_000).nullable().optional(),
+    description: paragraphs(10_000).nullable().optional(),
   })
   .refine((body) => Object.keys(body).length > 0, 'name a field to change');
 

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { sessionStatuses } from '../session/states.ts';
 import { outcome, plainText, sessionReason, text, timestamp, uuid } from './common.ts';
-import { emailAddress, nameText } from './names.ts';
+import { emailAddress, nameText, paragraphs } from './names.ts';
 import { storedTranscriptEntry } from './transcript.ts';
 
 /** The platform API, `/api`: bodies and answers. The OpenAPI document is generated from these. */
@@ -16,7 +16,7 @@ export const candidateInput = z.strictObject({
 });
 export const positionInput = z.strictObject({
   title: name,
-  description: plainText(10_000).optional(),
+  description: paragraphs(10_000).optional(),
 });
 
 /** The voices of the provider's realtime API. Any other is refused when the session is made, not when its call begins. */

@@ -30,7 +30,10 @@ const settingFields = {
       text_version: plainText(100).min(1).optional(),
       text: plainText(20_000).min(1).optional(),
     })
-    .refine((c) => !c.required || c.text_version !== undefined, { path: ['text_version'], message: 'name the text' })
+    .refine((c) => (!c.required && c.text === undefined) || c.text_version !== undefined, {
+      path: ['text_version'],
+      message: 'name the text',
+    })
     .optional(),
   /** What interviewers are told, instead of our own wording; null: ours. Placeholders: see interviewer-template.ts. */
   interviewer_template: interviewerTemplate.nullable().optional(),

@@ -1,26 +1,59 @@
-create function app.find_or_make_candidate(p_tenant_id uuid, p jsonb) returns uuid
+create function app.match_candidate(p_tenant_id uuid, p jsonb) returns jsonb
+language plpgsql stable set search_path = '' as $$
+declare
+  v_by_id public.tenant_candidates;
+  v_by_email public.tenant_candidates;
+  c public.tenant_candidates;
+begin
+  if coalesce(p ->> 'email', p ->> 'external_id') is null then return '{}'; end if;
+  select * into v_by_id from public.tenant_candidates where tenant_id = p_tenant_id and external_id = p ->> 'external_id';
+  select * into v_by_email from public.tenant_candidates where tenant_id = p_tenant_id
+    and app.folded(email) = app.folded(p ->> 'email');
+  if v_by_id.candidate_id <> v_by_email.candidate_id then
+    return jsonb_build_object('kind', 'candidate_conflict', 'fields', '["email", "external_id"]'::jsonb);
+  end if;
+  c := case when v_by_id.candidate_id is not null then v_by_id else v_by_email end;
+  if app.folded(c.email) <> app.folded(p ->> 'email') then
+    return jsonb_build_object('kind', 'candidate_conflict', 'fields', '["email"]'::jsonb);
+  end if;
+  if c.external_id <> p ->> 'external_id' then
+    return jsonb_build_object('kind', 'candidate_conflict', 'fields', '["external_id"]'::jsonb);
+  end if;
+  return jsonb_build_object('candidate_id', c.candidate_id);
+end $$;
+comment on function app.match_candidate(uuid, jsonb) is
+  'Which of the tenant''s candidates {name, email?, external_id?} is: {candidate_id}, null when it is a new one. '
+  '{kind: candidate_conflict, fields} when e-mail and external id name two people, or the one they name is stored with '
+  'another: one e-mail never joins two external ids.';
+
+create function app.store_candidate(p_tenant_id uuid, p jsonb) returns uuid
 language plpgsql set search_path = '' as $$
 declare
-  v_id uuid;
+  v_match jsonb := app.match_candidate(p_tenant_id, p);
+  v_id uuid := (v_match ->> 'candidate_id')::uuid;
 begin
-  select candidate_id into v_id from public.tenant_candidates
-    where tenant_id = p_tenant_id and (lower(email) = lower(p ->> 'email') or external_id = p ->> 'external_id')
-      limit 1;
-  if v_id is not null then return v_id; end if;
-  insert into public.candidates default values returning id into v_id;
-  insert into public.tenant_candidates (tenant_id, candidate_id, name, email, external_id)
-    values (p_tenant_id, v_id, p ->> 'name', p ->> 'email', p ->> 'external_id') on conflict do nothing;
-  if not found then
-    -- Somebody else made the same person at the same moment: theirs is the one.
+  if v_id is null and not v_match ? 'kind' then
+    insert into public.candidates default values returning id into v_id;
+    insert into public.tenant_candidates (tenant_id, candidate_id, name, email, external_id)
+      values (p_tenant_id, v_id, p ->> 'name', p ->> 'email', p ->> 'external_id') on conflict do nothing;
+    if found then return v_id; end if;
+    -- Somebody else stored the same person at the same moment: theirs is the one.
     delete from public.candidates where id = v_id;
-    select candidate_id into v_id from public.tenant_candidates
-      where tenant_id = p_tenant_id and (lower(email) = lower(p ->> 'email') or external_id = p ->> 'external_id')
-        limit 1;
+    v_match := app.match_candidate(p_tenant_id, p);
+    v_id := (v_match ->> 'candidate_id')::uuid;
   end if;
+  if v_id is null then
+    raise exception 'the candidate was changed at the same moment' using errcode = '40001';
+  end if;
+  update public.tenant_candidates t set name = p ->> 'name', email = coalesce(t.email, p ->> 'email'),
+      external_id = coalesce(t.external_id, p ->> 'external_id')
+    where tenant_id = p_tenant_id and candidate_id = v_id and (t.name <> p ->> 'name'
+      or t.email is null and p ? 'email' or t.external_id is null and p ? 'external_id');
   return v_id;
 end $$;
-comment on function app.find_or_make_candidate(uuid, jsonb) is
-  'The tenant''s candidate with this e-mail or external id, made when unknown.';
+comment on function app.store_candidate(uuid, jsonb) is
+  'The tenant''s candidate that match_candidate names, with the name that was given and an e-mail or external id that '
+  'was missing; made when it is new. Call it only when there is no conflict.';
 
 create function app.candidate_json(c public.tenant_candidates) returns jsonb
 language sql stable set search_path = '' as $$
@@ -32,14 +65,15 @@ comment on function app.candidate_json(public.tenant_candidates) is 'A candidate
 
 create function app.candidate_conflict(p_tenant_id uuid, p jsonb, p_except uuid default null) returns jsonb
 language sql stable set search_path = '' as $$
-  select jsonb_build_object('kind', 'conflict', 'candidate_id', c.candidate_id,
-    'field', case when lower(c.email) = lower(p ->> 'email') then 'email' else 'external_id' end)
+  select jsonb_build_object('kind', 'conflict', 'fields', to_jsonb(array_remove(array[
+      case when bool_or(app.folded(c.email) = app.folded(p ->> 'email')) then 'email' end,
+      case when bool_or(c.external_id = p ->> 'external_id') then 'external_id' end], null)))
   from public.tenant_candidates c
   where c.tenant_id = p_tenant_id and c.candidate_id is distinct from p_except
-    and (lower(c.email) = lower(p ->> 'email') or c.external_id = p ->> 'external_id') limit 1
+    and (app.folded(c.email) = app.folded(p ->> 'email') or c.external_id = p ->> 'external_id')
 $$;
 comment on function app.candidate_conflict(uuid, jsonb, uuid) is
-  'The tenant''s other candidate with this e-mail or external id; null when there is none.';
+  'Which of e-mail and external id other candidates of the tenant have, {kind: conflict, fields}: never whose they are.';
 
 create function public.create_candidate(p_tenant_id uuid, p_candidate jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -54,7 +88,7 @@ exception when unique_violation then
   return app.candidate_conflict(p_tenant_id, p_candidate);
 end $$;
 comment on function public.create_candidate(uuid, jsonb) is
-  'Stores {name, email?, external_id?, status?}. kind: created, conflict (with field and candidate_id).';
+  'Stores {name, email?, external_id?, status?}. kind: created, conflict (with fields).';
 grant execute on function public.create_candidate(uuid, jsonb) to orchestrator;
 
 create function public.get_candidate(p_tenant_id uuid, p_candidate_id uuid) returns jsonb
@@ -73,8 +107,8 @@ language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(app.candidate_json(x) order by x.created_at desc, x.candidate_id desc), '[]') from (
     select c.* from public.tenant_candidates c
     where c.tenant_id = p_tenant_id and c.erased_at is null
-      and (p_search is null or position(lower(p_search) in lower(c.name)) > 0 or lower(c.email) = lower(p_search)
-        or c.external_id = p_search)
+      and (p_search is null or position(app.folded(p_search) in app.folded(c.name)) > 0
+        or app.folded(c.email) = app.folded(p_search) or c.external_id = p_search)
       and (p_before is null or (c.created_at, c.candidate_id) < (p_before, p_before_id))
     order by c.created_at desc, c.candidate_id desc limit p_limit) x
 $$;
@@ -88,16 +122,18 @@ language plpgsql security definer set search_path = '' as $$
 declare
   c public.tenant_candidates;
 begin
-  update public.tenant_candidates t set name = n.name, email = n.email, external_id = n.external_id, status = n.status
-    from (select r.* from public.tenant_candidates o cross join lateral jsonb_populate_record(o, p_changes) r
-      where o.tenant_id = p_tenant_id and o.candidate_id = p_candidate_id and o.erased_at is null) n
-    where t.tenant_id = p_tenant_id and t.candidate_id = p_candidate_id returning t.* into c;
+  -- Locked before it is read: a change of another field at the same moment must not be undone.
+  select * into c from public.tenant_candidates where tenant_id = p_tenant_id and candidate_id = p_candidate_id
+    and erased_at is null for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  c := jsonb_populate_record(c, p_changes);
+  update public.tenant_candidates t set name = c.name, email = c.email, external_id = c.external_id, status = c.status
+    where t.tenant_id = p_tenant_id and t.candidate_id = p_candidate_id returning t.* into c;
   return jsonb_build_object('kind', 'changed', 'candidate', app.candidate_json(c));
 exception when unique_violation then
   return app.candidate_conflict(p_tenant_id, p_changes, p_candidate_id);
 end $$;
 comment on function public.change_candidate(uuid, uuid, jsonb) is
-  'Changes name, email, external_id or status; fields not given stay. kind: changed, conflict (with field and '
-  'candidate_id), not_found.';
+  'Changes name, email, external_id or status; fields not given stay. kind: changed, conflict (with '
+  'fields), not_found.';
 grant execute on function public.change_candidate(uuid, uuid, jsonb) to orchestrator;

@@ -31,11 +31,12 @@ language plpgsql security definer set search_path = '' as $$
 declare
   p public.positions;
 begin
-  update public.positions t set title = n.title, description = n.description
-    from (select r.* from public.positions o cross join lateral jsonb_populate_record(o, p_changes) r
-      where o.tenant_id = p_tenant_id and o.id = p_position_id) n
-    where t.tenant_id = p_tenant_id and t.id = p_position_id returning t.* into p;
+  -- Locked before it is read: a change of another field at the same moment must not be undone.
+  select * into p from public.positions where tenant_id = p_tenant_id and id = p_position_id for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  p := jsonb_populate_record(p, p_changes);
+  update public.positions t set title = p.title, description = p.description
+    where t.tenant_id = p_tenant_id and t.id = p_position_id returning t.* into p;
   return jsonb_build_object('kind', 'changed', 'position', to_jsonb(p));
 end $$;
 comment on function public.change_position(uuid, uuid, jsonb) is

@@ -19,10 +19,10 @@ comment on table public.candidates is
 create table public.tenant_candidates (
   tenant_id uuid not null references public.tenants (id) on delete cascade,
   candidate_id uuid not null default app.new_candidate() references public.candidates (id) on delete cascade,
-  name text not null check (char_length(name) between 1 and 200),
-  email text check (char_length(email) <= 254),
-  external_id text check (char_length(external_id) <= 200),
-  status text,
+  name text not null check (app.is_name(name, 200)),
+  email text check (app.is_email(email)),
+  external_id text check (app.is_name(external_id, 200)),
+  status text check (app.is_name(status, 100)),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   erased_at timestamptz,
@@ -43,7 +43,7 @@ comment on column public.tenant_candidates.erasure_requested_at is
   'Somebody asked for erasure; it is carried out as soon as the candidate''s sessions have ended.';
 comment on column public.tenant_candidates.erasure_requested_by is
   'Who asked: {actor, remote_address, request_id}, for the audit log.';
-create unique index tenant_candidates_email on public.tenant_candidates (tenant_id, lower(email))
+create unique index tenant_candidates_email on public.tenant_candidates (tenant_id, app.folded(email))
   where email is not null;
 create unique index tenant_candidates_external on public.tenant_candidates (tenant_id, external_id)
   where external_id is not null;
@@ -56,8 +56,9 @@ create trigger touch before update on public.tenant_candidates for each row exec
 create table public.positions (
   id uuid primary key default gen_random_uuid(),
   tenant_id uuid not null references public.tenants (id) on delete cascade,
-  title text not null check (char_length(title) between 1 and 200),
-  description text check (char_length(description) <= 10000),
+  title text not null check (app.is_name(title, 200)),
+  description text check (char_length(description) <= 10000
+    and description !~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\u007f]'),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   unique (tenant_id, id)

@@ -19,8 +19,8 @@ end $$;
 comment on function public.create_sessions(jsonb) is
   'Creates sessions: an array of requests in, an array of results out, in order. kind: created (intent unless it '
   'waits; ahead when scheduled), replayed, idempotency_mismatch, quota_exceeded, queue_full, rate_limited '
-  '(retry_after_ms), duration_exceeded, candidate_not_found, position_not_found, no_app, no_capacity, '
-  'tenant_inactive.';
+  '(retry_after_ms), duration_exceeded, candidate_not_found, candidate_conflict (fields), position_not_found, '
+  'no_app, no_capacity, tenant_inactive.';
 grant execute on function public.create_sessions(jsonb) to orchestrator;
 
 create function app.schedule_ahead(p_tenant_id uuid, p_due timestamptz) returns jsonb
@@ -197,6 +197,8 @@ begin
           then '{"kind": "candidate_not_found"}'
         when r ? 'position_id' and not (r ->> 'position_id')::uuid = any (v_positions)
           then '{"kind": "position_not_found"}'
+        when r ? 'candidate' and app.match_candidate(p_tenant_id, r -> 'candidate') ? 'kind'
+          then app.match_candidate(p_tenant_id, r -> 'candidate')::text
         when not v_has_app then '{"kind": "no_app"}' else '{}' end::jsonb;
     end if;
     v_standby := null;
@@ -234,7 +236,7 @@ begin
       if v_region is distinct from r #>> '{regions,0}' then r := r || '{"region_reason": "standby"}'; end if;
     end if;
     if not r ? 'candidate_id' then
-      r := r || jsonb_build_object('candidate_id', app.find_or_make_candidate(p_tenant_id, r -> 'candidate'));
+      r := r || jsonb_build_object('candidate_id', app.store_candidate(p_tenant_id, r -> 'candidate'));
     end if;
     if not r ? 'position_id' then
       r := r || jsonb_build_object('position_id', gen_random_uuid());

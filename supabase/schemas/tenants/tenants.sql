@@ -25,10 +25,33 @@ $$;
 comment on function public.list_tenants(integer, text) is 'Tenants by slug, after this one.';
 grant execute on function public.list_tenants(integer, text) to orchestrator;
 
+create function app.merge_settings(p_settings jsonb, p_changes jsonb) returns jsonb
+language sql immutable set search_path = '' as $$
+  select jsonb_strip_nulls(p_settings || (p_changes - 'consent_texts')) || case when p_changes ? 'consent_texts'
+    then jsonb_build_object('consent_texts',
+      (p_changes -> 'consent_texts') || coalesce(p_settings -> 'consent_texts', '{}')) else '{}' end
+$$;
+comment on function app.merge_settings(jsonb, jsonb) is
+  'Settings with these changes: fields not given stay, null takes one away, and a consent text that is stored under a '
+  'version stays what it is.';
+
+create function app.rewritten_consent(p_tenant_id uuid, p_changes jsonb) returns text
+language sql stable set search_path = '' as $$
+  select n.version from public.tenants t, jsonb_each_text(p_changes #> '{settings,consent_texts}') as n (version, text)
+  where t.id = p_tenant_id and case when t.settings #> array['consent_texts', n.version] is not null
+    then t.settings #>> array['consent_texts', n.version] <> n.text
+    else exists (select from public.consents c where c.tenant_id = t.id and c.text_version = n.version) end
+  limit 1
+$$;
+comment on function app.rewritten_consent(uuid, jsonb) is
+  'The version of a consent text that these changes would rewrite: another text is stored under it, or somebody agreed '
+  'to it while none was. Null when there is none.';
+
 create function app.change_tenant(p_tenant_id uuid, p_changes jsonb) returns void
 language sql volatile set search_path = '' as $$
-  update public.tenants t set name = n.name, settings = n.settings, max_live_sessions = n.max_live_sessions,
+  update public.tenants t set name = n.name, max_live_sessions = n.max_live_sessions,
     max_duration_ms = n.max_duration_ms,
+    settings = app.merge_settings(t.settings, coalesce(p_changes -> 'settings', '{}')),
     starts_per_minute = n.starts_per_minute, max_standby = n.max_standby, allowed_regions = n.allowed_regions,
       allowed_origins = n.allowed_origins,
     require_consent = n.require_consent, consent_text_version = n.consent_text_version,
@@ -36,7 +59,7 @@ language sql volatile set search_path = '' as $$
     video_days = n.video_days, audit_days = n.audit_days,
     status = case when t.status in ('active', 'suspended') and n.status in ('active', 'suspended') then n.status
       else t.status end
-  from (select r.* from public.tenants o cross join lateral jsonb_populate_record(o, p_changes) r
+  from (select r.* from public.tenants o cross join lateral jsonb_populate_record(o, p_changes - 'settings') r
     where o.id = p_tenant_id) n
   where t.id = p_tenant_id
 $$;
@@ -69,10 +92,16 @@ grant execute on function public.plan_tenant(text, jsonb, jsonb) to orchestrator
 
 create function public.update_tenant(p_tenant_id uuid, p_changes jsonb, p_by jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
+declare
+  v_rewritten text;
 begin
   if not exists (select from public.tenants where id = p_tenant_id
     and status in ('active', 'suspended') for no key update) then
     return jsonb_build_object('kind', 'not_found');
+  end if;
+  v_rewritten := app.rewritten_consent(p_tenant_id, p_changes);
+  if v_rewritten is not null then
+    return jsonb_build_object('kind', 'consent_text_fixed', 'text_version', v_rewritten);
   end if;
   perform app.change_tenant(p_tenant_id, p_changes);
   perform app.audit(p_by, p_tenant_id, 'tenant.update', p_tenant_id::text,
@@ -81,7 +110,8 @@ begin
 end $$;
 comment on function public.update_tenant(uuid, jsonb, jsonb) is
   'Changes name, settings, quotas, allowed regions and origins, consent, retention, or status (active, suspended). '
-  'Fields not given stay. kind: updated, not_found.';
+  'Fields not given stay, also within settings. kind: updated, consent_text_fixed (text_version: its text cannot be '
+  'another), not_found.';
 grant execute on function public.update_tenant(uuid, jsonb, jsonb) to orchestrator;
 
 create function public.tenant_origins() returns jsonb

@@ -1,0 +1,195 @@
+import { randomUUID } from 'node:crypto';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { useProject } from './support/project.ts';
+import { by, call, newTenant, sessionRequest, type TestTenant } from './support/sessions.ts';
+
+/** Who a candidate is, and what they agreed to: never changed behind their back, never lost to somebody else's change. */
+const project = useProject();
+const db = () => project().owner;
+let tenant: TestTenant;
+beforeAll(async () => {
+  tenant = await newTenant(db(), { max_live_sessions: 1_000 });
+});
+
+const create = async (candidate: object, of = tenant) => {
+  const [result] = await call(db(), 'create_sessions', { p_requests: [sessionRequest(of.id, { candidate })] });
+  return result;
+};
+const shown = async (candidate: object) => (await create(candidate)).session.interview_context.candidate;
+const unique = () => randomUUID().slice(0, 8);
+
+describe('an inline candidate', () => {
+  test('whose e-mail is stored with another external id is a conflict, and changes and makes nothing', async () => {
+    const [email, id] = [`${unique()}@x.example`, unique()];
+    const stored = await shown({ name: 'A', email, external_id: id });
+    const counts = () =>
+      db().query('select count(*)::int as n from public.tenant_candidates where tenant_id = $1', [tenant.id]);
+    const before = (await counts()).rows;
+    expect(await create({ name: 'B', email, external_id: unique() })).toEqual({
+      kind: 'candidate_conflict',
+      fields: ['external_id'],
+    });
+    expect((await counts()).rows).toEqual(before);
+    expect(await shown({ name: 'A', external_id: id })).toEqual(stored);
+  });
+
+  test('whose external id is stored with another e-mail is a conflict; the case of an e-mail is none', async () => {
+    const [email, id] = [`${unique()}@x.example`, unique()];
+    await create({ name: 'A', email, external_id: id });
+    expect(await create({ name: 'A', email: `${unique()}@x.example`, external_id: id })).toEqual({
+      kind: 'candidate_conflict',
+      fields: ['email'],
+    });
+    expect(await shown({ name: 'A', email: email.toUpperCase(), external_id: id })).toMatchObject({ email });
+  });
+
+  test('that names two people by e-mail and external id is a conflict of both fields', async () => {
+    const [email, id] = [`${unique()}@x.example`, unique()];
+    await create({ name: 'A', email });
+    await create({ name: 'B', external_id: id });
+    expect(await create({ name: 'A', email, external_id: id })).toEqual({
+      kind: 'candidate_conflict',
+      fields: ['email', 'external_id'],
+    });
+  });
+
+  test('that one person matches clearly brings its name up to date and adds what was missing', async () => {
+    const [email, id] = [`${unique()}@x.example`, unique()];
+    const first = await shown({ name: 'Ada', email });
+    const second = await shown({ name: 'Ada Lovelace', email, external_id: id });
+    expect(second).toEqual({ id: first.id, name: 'Ada Lovelace', email, external_id: id });
+    expect((await shown({ name: 'Ada Lovelace', external_id: id })).id).toBe(first.id);
+  });
+
+  test("of another tenant with the same e-mail is that tenant's own person", async () => {
+    const other = await newTenant(db());
+    const email = `${unique()}@x.example`;
+    const own = await shown({ name: 'A', email, external_id: unique() });
+    const { session } = await create({ name: 'B', email, external_id: unique() }, other);
+    expect(session.interview_context.candidate.id).not.toBe(own.id);
+    expect(await shown({ name: 'A', email })).toEqual(own);
+  });
+
+  test('in conflict draws nothing from the starts per minute', async () => {
+    const slow = await newTenant(db(), { starts_per_minute: 2 });
+    const email = `${unique()}@x.example`;
+    await create({ name: 'A', email, external_id: 'a' }, slow);
+    for (let n = 0; n < 5; n += 1)
+      expect((await create({ name: 'A', email, external_id: 'b' }, slow)).kind).toBe('candidate_conflict');
+    expect((await create({ name: 'A', email }, slow)).kind).toBe('created');
+  });
+});
+
+describe('a name is found', () => {
+  test.each([
+    ['Jose\u0301 Nu\u0301n\u0303ez', 'jos\u00e9 n\u00fa\u00f1ez'],
+    ['Ng\u00f4 \u0110\u00ecnh', 'ngo\u0302 \u0111i\u0300nh'],
+    ['\u0130pek', '\u0130PEK'],
+  ])('%s by %s: however its accents are written', async (name, search) => {
+    const home = await newTenant(db());
+    await call(db(), 'create_candidate', { p_tenant_id: home.id, p_candidate: { name } });
+    const found = await call(db(), 'list_candidates', { p_tenant_id: home.id, p_limit: 10, p_search: search });
+    expect(found.map((one: { name: string }) => one.name)).toEqual([name]);
+  });
+
+  test('and an e-mail is one person’s, however its accents are written', async () => {
+    const home = await newTenant(db());
+    const make = (email: string) =>
+      call(db(), 'create_candidate', { p_tenant_id: home.id, p_candidate: { name: 'N', email } });
+    expect((await make('jos\u00e9@x.example')).kind).toBe('created');
+    expect(await make('jose\u0301@x.example')).toEqual({ kind: 'conflict', fields: ['email'] });
+  });
+});
+
+describe('two changes at the same moment', () => {
+  /** Runs two changes so that the second waits for the first one's lock, and answers what is stored then. */
+  async function both(first: [string, unknown[]], second: [string, unknown[]]): Promise<void> {
+    const [one, two] = [await db().connect(), await db().connect()];
+    try {
+      await one.query('begin');
+      await one.query(...first);
+      const waiting = two.query(...second);
+      const { processID } = two as unknown as { processID: number };
+      await expect
+        .poll(async () => (await db().query('select pg_blocking_pids($1) as pids', [processID])).rows[0].pids.length)
+        .toBe(1);
+      await one.query('commit');
+      await waiting;
+    } finally {
+      one.release();
+      two.release();
+    }
+  }
+
+  test('of different fields of a candidate are both kept', async () => {
+    const { candidate } = await call(db(), 'create_candidate', {
+      p_tenant_id: tenant.id,
+      p_candidate: { name: 'Ada', email: `${unique()}@x.example` },
+    });
+    const change = (changes: object): [string, unknown[]] => [
+      'select public.change_candidate($1, $2, $3)',
+      [tenant.id, candidate.id, JSON.stringify(changes)],
+    ];
+    await both(change({ name: 'Ada Lovelace' }), change({ status: 'screening' }));
+    const stored = await call(db(), 'get_candidate', { p_tenant_id: tenant.id, p_candidate_id: candidate.id });
+    expect(stored).toMatchObject({ name: 'Ada Lovelace', status: 'screening' });
+  });
+
+  test('of different fields of a position are both kept', async () => {
+    const { position } = await call(db(), 'create_position', { p_tenant_id: tenant.id, p_position: { title: 'Cook' } });
+    const change = (changes: object): [string, unknown[]] => [
+      'select public.change_position($1, $2, $3)',
+      [tenant.id, position.id, JSON.stringify(changes)],
+    ];
+    await both(change({ title: 'Chef' }), change({ description: 'Cooks.' }));
+    const stored = await call(db(), 'get_position', { p_tenant_id: tenant.id, p_position_id: position.id });
+    expect(stored).toMatchObject({ title: 'Chef', description: 'Cooks.' });
+  });
+
+  test('of different settings of a tenant are both kept', async () => {
+    const home = await newTenant(db());
+    const change = (changes: object): [string, unknown[]] => [
+      'select public.update_tenant($1, $2, $3)',
+      [home.id, JSON.stringify(changes), JSON.stringify(by)],
+    ];
+    await both(
+      change({ settings: { interviewer_template: 'T' } }),
+      change({ settings: { consent_texts: { v1: 'We record.' } } }),
+    );
+    await db().query(...change({ settings: { consent_texts: { v2: 'We record more.' } } }));
+    expect((await call(db(), 'get_tenant', { p_tenant_id: home.id })).settings).toEqual({
+      interviewer_template: 'T',
+      consent_texts: { v1: 'We record.', v2: 'We record more.' },
+    });
+    await db().query(...change({ settings: { interviewer_template: null } }));
+    expect((await call(db(), 'get_tenant', { p_tenant_id: home.id })).settings).not.toHaveProperty(
+      'interviewer_template',
+    );
+  });
+});
+
+describe('the text of a consent', () => {
+  const update = (home: TestTenant, changes: object) =>
+    call(db(), 'update_tenant', { p_tenant_id: home.id, p_changes: changes, p_by: by });
+  const texts = (consent_texts: object) => ({ settings: { consent_texts } });
+
+  test('is never rewritten under its version, not even when nothing else of the change is wrong', async () => {
+    const home = await newTenant(db());
+    expect((await update(home, texts({ v1: 'For 7 days.' }))).kind).toBe('updated');
+    expect(await update(home, { name: 'New', ...texts({ v1: 'For ever.' }) })).toEqual({
+      kind: 'consent_text_fixed',
+      text_version: 'v1',
+    });
+    expect((await update(home, texts({ v1: 'For 7 days.', v2: 'For ever.' }))).kind).toBe('updated');
+    const { name, settings } = await call(db(), 'get_tenant', { p_tenant_id: home.id });
+    expect(name).not.toBe('New');
+    expect(settings.consent_texts).toEqual({ v1: 'For 7 days.', v2: 'For ever.' });
+  });
+
+  test('that was kept elsewhere is not added once somebody agreed to its version', async () => {
+    const home = await newTenant(db(), { require_consent: true, consent_text_version: 'v1' });
+    const { session } = await create({ name: 'Ada' }, home);
+    await call(db(), 'record_consent', { p_session_id: session.session_id, p_text_version: 'v1' });
+    expect(await update(home, texts({ v1: 'Another text.' }))).toMatchObject({ kind: 'consent_text_fixed' });
+  });
+});

@@ -1,0 +1,91 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type ApiWorld, startApiWorld } from '../support/api-world.ts';
+
+/** Who a candidate is and what they agreed to, over the platform API. The rules themselves: supabase/tests/people.test.ts. */
+let world: ApiWorld;
+let tenantId: string;
+let apiKey: string;
+beforeAll(async () => {
+  world = await startApiWorld();
+  tenantId = (await world.tenant('acme')).id;
+  apiKey = await world.key(tenantId, [
+    ...['sessions:read', 'sessions:write', 'people:read', 'people:write', 'tenant:read', 'tenant:admin'],
+  ]);
+});
+afterAll(() => world.stop());
+
+const post = (at: string, body: object) => world.send(at, { method: 'POST', as: apiKey, body });
+const start = (candidate: object) =>
+  post('/api/sessions', { candidate, position: { title: 'Engineer' }, region: 'fra' });
+
+describe('an inline candidate whose data differs from the stored', () => {
+  const stored = { name: 'Ada Secret', email: 'shared@x.example', external_id: 'ext-A' };
+
+  test('is 409 candidate_conflict naming the field, and never what is stored', async () => {
+    const first = await start(stored);
+    expect(first.status, first.text).toBe(201);
+    const second = await start({ name: 'B', email: 'shared@x.example', external_id: 'ext-B' });
+    expect(second.status).toBe(409);
+    expect(second.json).toMatchObject({
+      code: 'candidate_conflict',
+      errors: [{ field: 'candidate.external_id' }],
+    });
+    for (const secret of ['Ada Secret', 'ext-A', first.json.interview_context.candidate.id])
+      expect(second.text).not.toContain(secret);
+  });
+
+  test('one clear match: the name that was given is shown by the session, and stored', async () => {
+    const { json } = await start({ ...stored, name: 'Ada Lovelace' });
+    expect(json.interview_context.candidate).toMatchObject({ ...stored, name: 'Ada Lovelace' });
+    const found = await world.send('/api/candidates?search=ext-A', { as: apiKey });
+    expect(found.json.candidates.map(({ name }: { name: string }) => name)).toEqual(['Ada Lovelace']);
+  });
+});
+
+test('a candidate is found however the accents of the name are written', async () => {
+  await post('/api/candidates', { name: 'Jose\u0301 Nu\u0301n\u0303ez' });
+  const found = await world.send(`/api/candidates?search=${encodeURIComponent('jos\u00e9 n\u00fa\u00f1ez')}`, {
+    as: apiKey,
+  });
+  expect(found.json.candidates).toHaveLength(1);
+});
+
+test('both fields of a candidate that are taken are named', async () => {
+  await post('/api/candidates', { name: 'A', email: 'taken@x.example' });
+  await post('/api/candidates', { name: 'B', external_id: 'taken' });
+  const { status, json } = await post('/api/candidates', { name: 'C', email: 'TAKEN@x.example', external_id: 'taken' });
+  expect([status, json.errors.map(({ field }: { field: string }) => field)]).toEqual([409, ['email', 'external_id']]);
+});
+
+test('the text of a consent is not rewritten under its version: 409, and the candidate is shown what was there', async () => {
+  const consent = (text: string, text_version = 'v1') =>
+    world.send(`/api/tenants/${tenantId}`, {
+      method: 'PATCH',
+      as: apiKey,
+      body: { consent: { required: true, text_version, text } },
+    });
+  expect((await consent('We keep it for 7 days.')).status).toBe(200);
+  const session = await start({ name: 'Grace' });
+  const [id, code] = [session.json.session_id, String(session.json.join_url).split('#')[1] ?? ''];
+  const shown = async () =>
+    (
+      await fetch(`${world.url}/api/join/consent?session_id=${id}`, { headers: { 'greenroom-invitation': code } })
+    ).json() as Promise<{ text: string }>;
+  const rewritten = await consent('We keep it for ever and sell it.');
+  expect([rewritten.status, rewritten.json.errors[0].field]).toEqual([409, 'consent.text']);
+  expect((await shown()).text).toBe('We keep it for 7 days.');
+  expect((await consent('We keep it for ever.', 'v2')).status).toBe(200);
+  expect((await shown()).text).toBe('We keep it for 7 days.');
+});
+
+test.each([
+  ['a name', '/api/candidates', { name: 'A\ud83d' }],
+  ['a title', '/api/positions', { title: 'A\udc00' }],
+  ['a description', '/api/positions', { title: 'A', description: '\ud83d' }],
+  ['a value of the metadata', '/api/sessions', { metadata: { a: '\ud83d' } }],
+  ['a key of the metadata', '/api/sessions', { metadata: { '\ud83d': 'a' } }],
+  ['a question', '/api/sessions', { settings: { questions: ['\ud83d'] } }],
+])('half a character in %s is 422, not an error of the database', async (_what, at, part) => {
+  const whole = at === '/api/sessions' ? { candidate: { name: 'N' }, position: { title: 'T' }, ...part } : part;
+  expect((await post(at, whole)).status).toBe(422);
+});
