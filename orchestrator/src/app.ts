@@ -2,6 +2,8 @@ import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import { newId } from '@greenroom/shared/runtime/ids.ts';
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { registerPressure } from './access/pressure.ts';
+import { registerRouteAccess } from './access/route-access.ts';
 import { apiKeyRoutes } from './api/api-keys.ts';
 import { candidateRoutes } from './api/candidates.ts';
 import { capacityRoutes } from './api/capacity.ts';
@@ -135,6 +137,8 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   registerHeaders(app, deps);
   registerRateLimitHeaders(app, deps);
   registerLogging(app, deps);
+  await registerPressure(app, deps.config.maxEventLoopDelayMs);
+  registerRouteAccess(app, deps.door.access);
   app.server.on('upgrade', deps.edge.handle);
   await registerOpenApi(app, deps.config.publicUrl);
   await registerRoutes(app, deps);

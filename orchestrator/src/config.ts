@@ -49,6 +49,8 @@ const settings = {
   transcriptUploadUrl: ['TRANSCRIPT_UPLOAD_URL', optional(httpUrl)],
   /** Networks that outbound requests to tenants' URLs may reach although they are not public. */
   outboundAllow: ['OUTBOUND_ALLOW', networks.default([])],
+  /** Mean delay of the event loop above which requests that can wait are refused, ms. */
+  maxEventLoopDelayMs: ['MAX_EVENT_LOOP_DELAY_MS', integer(50, 60_000).default(1_000)],
   supabase: {
     url: ['SUPABASE_URL', httpUrl],
     publishableKey: ['SUPABASE_PUBLISHABLE_KEY', text],

@@ -247,7 +247,6 @@ export async function createDeps(config: Config, outside: Outside = {}) {
     },
     api: {
       ...{
-        authenticate: door.access.authenticate,
         access: door.access,
         ...{ guard, vault: tokens.vault, people: persons.people, webhooks: outbox.webhooks },
         ...{ tenants: tenancy.tenants, onboarding: tenancy.onboarding, providerKeys: tenancy.providerKeys },

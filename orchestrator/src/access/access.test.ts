@@ -11,7 +11,7 @@ import { parseOperatorTokens } from '../tokens/operator-tokens.ts';
 import { createOrigins } from './origins.ts';
 import { createRateLimits } from './rate-limits.ts';
 import { createRefusalLog } from './refusals.ts';
-import { remoteAddressOf } from './remote-address.ts';
+import { addressBlockOf, remoteAddressOf } from './remote-address.ts';
 
 describe('rate limits', () => {
   const limit = { scope: 'key:a', perMinute: 60, burst: 3 };
@@ -148,6 +148,19 @@ test("an address is what Fly's proxy says when that is one, else the socket's", 
   expect(remoteAddressOf({ headers: { 'fly-client-ip': '2001:db8::1' }, ip })).toBe('2001:db8::1');
   expect(remoteAddressOf({ headers: { 'fly-client-ip': "'; drop table" }, ip })).toBe(ip);
   expect(remoteAddressOf({ headers: {}, ip })).toBe(ip);
+});
+
+test.each([
+  ['203.0.113.9', '203.0.113.9'],
+  ['::ffff:203.0.113.9', '203.0.113.9'],
+  ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
+  ['2001:db8:1:2::1', '2001:db8:1:2::/64'],
+  ['2001:DB8:0001:0002:ffff::', '2001:db8:1:2::/64'],
+  ['2001:db8::1', '2001:db8:0:0::/64'],
+  ['::1', '0:0:0:0::/64'],
+  ['fe80::1%eth0', 'fe80:0:0:0::/64'],
+])('limits count %s as %s', (ip, block) => {
+  expect(addressBlockOf({ headers: {}, ip })).toBe(block);
 });
 
 test('docs/security.md shows the scopes of each role', () => {

@@ -257,6 +257,45 @@ describe('a refusal', () => {
   });
 });
 
+describe('keys that are guessed', () => {
+  const guess = (n: number) => bearer(`gr_live_${String(n).padStart(43, 'g')}`);
+  const codeOf = (answer: Promise<unknown>) =>
+    answer.then(
+      () => 'admitted',
+      (error: { code: string }) => error.code,
+    );
+
+  test('cost a bounded number of look-ups a minute, and who is known from the same address is served meanwhile', async () => {
+    const { access, asked, clock } = make();
+    await access.authenticate(bearer(keyToken), 'sessions:read');
+    for (let n = 0; n < 500; n += 1) await codeOf(access.authenticate(guess(n), 'sessions:read'));
+    expect(asked.length).toBeLessThanOrEqual(121);
+    expect(await codeOf(access.authenticate(guess(501), 'sessions:read'))).toBe('rate_limited');
+    await clock.advance(2_000); // The memory of the good key is over; it is looked up all the same.
+    expect(await codeOf(access.authenticate(bearer(keyToken), 'sessions:read'))).toBe('admitted');
+  });
+
+  test('from ever new addresses are bounded too', async () => {
+    const { access, asked } = make();
+    for (let n = 0; n < 4_000; n += 1) {
+      const from = bearer(`gr_live_${String(n).padStart(43, 'g')}`, {
+        'fly-client-ip': `2001:db8:${n.toString(16)}::1`,
+      });
+      await codeOf(access.authenticate(from, 'sessions:read'));
+    }
+    expect(asked.length).toBeLessThanOrEqual(3_000);
+  });
+
+  test('from one /64 of IPv6 count as from one caller: it holds more addresses than there are limits', async () => {
+    const { access, asked } = make();
+    for (let n = 0; n < 300; n += 1) {
+      const from = bearer(`gr_live_${String(n).padStart(43, 'g')}`, { 'fly-client-ip': `2001:db8::${n.toString(16)}` });
+      await codeOf(access.authenticate(from, 'sessions:read'));
+    }
+    expect(asked.length).toBeLessThanOrEqual(120);
+  });
+});
+
 test('a caller over its limit is told when to come back, and a tenant shares one limit', async () => {
   const { access, clock } = make({ perMinute: { key: 2, tenant: 60 } });
   const first = bearer(keyToken);

@@ -12,7 +12,7 @@ import type { Caller } from './caller.ts';
 import type { Origins } from './origins.ts';
 import type { Drawn, Limit, RateLimits } from './rate-limits.ts';
 import type { NoteRefusal } from './refusals.ts';
-import { remoteAddressOf } from './remote-address.ts';
+import { addressBlockOf, remoteAddressOf } from './remote-address.ts';
 import { userTokenForm, type VerifyUser } from './users.ts';
 
 /**
@@ -23,6 +23,8 @@ import { userTokenForm, type VerifyUser } from './users.ts';
  * A2  Keys and memberships are remembered for `cacheMs`, so that a busy platform does not pay a read per request. What is
  *     revoked here holds here at once; in other processes within `cacheMs`.
  * A3  Every refusal is noted in the audit log, bounded, with what was wrong and never with the credential.
+ * A5  A key that this process has not seen to be good lately is looked up in the database within a bounded number a minute:
+ *     what strangers send costs little, and who is known already is served meanwhile.
  * A4  A tenant that is not the caller's is answered as one that does not exist.
  */
 export type { Operator } from '../tokens/operator-tokens.ts';
@@ -72,6 +74,10 @@ export const sha256 = (text: string): string => createHash('sha256').update(text
 const keyForm = /^gr_(live|test)_[\w-]{20,200}$/;
 /** Refusals of one address per minute that are answered as such; then it is told to slow down. */
 const refusedPerMinute = 120;
+/** Look-ups in the database of keys that were never seen to be good: of one address, and of all together. */
+const lookUpsPerMinute = { address: 120, all: 3_000 };
+const rememberedMs = 600_000;
+const maxRemembered = 10_000;
 
 /** Who did it, from where, in which request: noted with every administrative act. */
 export const actBy = (request: FastifyRequest, actor: string): ActBy => ({
@@ -93,13 +99,37 @@ export function createAccess(deps: AccessDeps): Access {
     clock,
   );
   const drawn = new WeakMap<FastifyRequest, Drawn>();
+  /** A5: hashes of keys that were good, until when that counts. */
+  const goodUntil = new Map<string, number>();
+
+  const own = (scope: string, perMinute: number): Limit => ({ scope, perMinute, burst: perMinute, shared: false });
+  const slowDown = (retryAfterMs: number): AppError =>
+    new AppError('rate_limited', { retryAfterS: Math.max(1, Math.ceil(retryAfterMs / 1_000)) });
+
+  /** A5. */
+  const findKey = async (request: FastifyRequest, token: string): Promise<ApiKeyRow | undefined> => {
+    const hash = sha256(token);
+    if ((goodUntil.get(hash) ?? 0) <= clock.monotonicMs()) {
+      const { address, all } = lookUpsPerMinute;
+      const { allowed, retryAfterMs } = limits.draw([
+        own(`looked-up:${addressBlockOf(request)}`, address),
+        own('looked-up', all),
+      ]);
+      if (!allowed) throw slowDown(retryAfterMs);
+    }
+    const key = await keys.get(hash);
+    if (goodUntil.size >= maxRemembered) goodUntil.clear();
+    if (key) goodUntil.set(hash, clock.monotonicMs() + rememberedMs);
+    else goodUntil.delete(hash);
+    return key;
+  };
 
   /** A1. */
   const identify = async (request: FastifyRequest): Promise<Credential> => {
     const token = bearerOf(request);
     if (token === undefined) return { kind: 'none', why: 'no credential' };
     if (keyForm.test(token)) {
-      const key = await keys.get(sha256(token));
+      const key = await findKey(request, token);
       return key ? { kind: 'key', key } : { kind: 'none', why: 'unknown, expired or revoked key' };
     }
     if (operatorTokenForm.test(token)) {
@@ -162,8 +192,7 @@ export function createAccess(deps: AccessDeps): Access {
     ];
     const result = limits.draw(wanted);
     drawn.set(request, result);
-    if (!result.allowed)
-      throw new AppError('rate_limited', { retryAfterS: Math.max(1, Math.ceil(result.retryAfterMs / 1_000)) });
+    if (!result.allowed) throw slowDown(result.retryAfterMs);
   };
 
   const admit = (request: FastifyRequest, caller: Caller & { status: string }, scope: Scope): Caller => {
@@ -202,15 +231,8 @@ export function createAccess(deps: AccessDeps): Access {
         request_id: request.id,
         details: { code: error.code, why },
       });
-      const limit = {
-        scope: `refused:${address}`,
-        perMinute: refusedPerMinute,
-        burst: refusedPerMinute,
-        shared: false,
-      };
-      const slow = limits.draw([limit]);
-      if (slow.allowed) throw error;
-      throw new AppError('rate_limited', { retryAfterS: Math.max(1, Math.ceil(slow.retryAfterMs / 1_000)) });
+      const slow = limits.draw([own(`refused:${addressBlockOf(request)}`, refusedPerMinute)]);
+      throw slow.allowed ? error : slowDown(slow.retryAfterMs);
     }
   };
 

@@ -12,6 +12,7 @@ import { newSecret } from '@greenroom/shared/runtime/ids.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { type Access, type Actor, actBy, sha256, tenantNotFound } from '../access/authenticate.ts';
+import { actorOf, tenantsOwnWith } from '../access/route-access.ts';
 import type { TenantStore } from '../database/tenant-store.ts';
 
 /**
@@ -21,7 +22,7 @@ import type { TenantStore } from '../database/tenant-store.ts';
  * K2  A revoked key is refused by this process at once, by the others when their memory of it ends (a second).
  */
 export interface ApiKeyRoutesDeps {
-  access: Access;
+  access: Pick<Access, 'forgetKey'>;
   tenants: Pick<TenantStore, 'createKey' | 'keys' | 'rotateKey' | 'revokeKey'>;
 }
 
@@ -49,10 +50,13 @@ export const apiKeyRoutes =
   async (app) => {
     app.post(
       '/tenants/:id/api-keys',
-      { schema: { summary: 'Create an API key', params, body: createApiKeyRequest, response: { 201: newApiKeyView } } },
+      {
+        config: tenantsOwnWith('tenant:admin'),
+        schema: { summary: 'Create an API key', params, body: createApiKeyRequest, response: { 201: newApiKeyView } },
+      },
       async (request, reply) => {
         const { id } = request.params;
-        const actor = await access.forTenant(request, 'tenant:admin', id);
+        const actor = actorOf(request);
         const { name, scopes = defaultScopes, expires_in_days: days } = request.body;
         demandScopes(actor, scopes);
         const { key, prefix, hash } = newKey();
@@ -72,9 +76,11 @@ export const apiKeyRoutes =
 
     app.get(
       '/tenants/:id/api-keys',
-      { schema: { summary: 'List API keys, newest first', params, response: { 200: apiKeyList } } },
+      {
+        config: tenantsOwnWith('tenant:read'),
+        schema: { summary: 'List API keys, newest first', params, response: { 200: apiKeyList } },
+      },
       async (request) => {
-        await access.forTenant(request, 'tenant:read', request.params.id);
         return { api_keys: await tenants.keys(request.params.id) };
       },
     );
@@ -82,6 +88,7 @@ export const apiKeyRoutes =
     app.post(
       '/tenants/:id/api-keys/:key/rotate',
       {
+        config: tenantsOwnWith('tenant:admin'),
         schema: {
           summary: 'Make a new key in place of an old one, which goes on for a while',
           params: keyParams,
@@ -91,7 +98,7 @@ export const apiKeyRoutes =
       },
       async (request, reply) => {
         const { id, key: keyId } = request.params;
-        const actor = await access.forTenant(request, 'tenant:admin', id);
+        const actor = actorOf(request);
         const old = (await tenants.keys(id)).find((key) => key.id === keyId);
         if (!old) throw notFound();
         demandScopes(actor, old.scopes);
@@ -108,10 +115,13 @@ export const apiKeyRoutes =
 
     app.delete(
       '/tenants/:id/api-keys/:key',
-      { schema: { summary: 'Revoke an API key', params: keyParams, response: { 200: apiKeyView } } },
+      {
+        config: tenantsOwnWith('tenant:admin'),
+        schema: { summary: 'Revoke an API key', params: keyParams, response: { 200: apiKeyView } },
+      },
       async (request) => {
         const { id, key: keyId } = request.params;
-        const { actor } = await access.forTenant(request, 'tenant:admin', id);
+        const { actor } = actorOf(request);
         const result = await tenants.revokeKey(id, keyId, actBy(request, actor));
         access.forgetKey(keyId); // K2
         if (result.kind === 'not_found') throw notFound();

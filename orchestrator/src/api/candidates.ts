@@ -9,7 +9,8 @@ import {
 } from '@greenroom/shared/protocol/people.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { type Authenticate, actBy } from '../access/authenticate.ts';
+import { actBy } from '../access/authenticate.ts';
+import { callerOf, callersWith } from '../access/route-access.ts';
 import type { Erased, PeopleStore } from '../database/people-store.ts';
 import { pageOf, pageQuery, pageRequest } from './paging.ts';
 
@@ -18,7 +19,6 @@ import { pageOf, pageQuery, pageRequest } from './paging.ts';
  * at the video provider as durable work. While sessions are live it says 202, and goes on by itself when they have ended.
  */
 export interface CandidateRoutesDeps {
-  authenticate: Authenticate;
   people: PeopleStore;
 }
 
@@ -51,13 +51,16 @@ const viewErasure = (id: string, erased: Exclude<Erased, { kind: 'not_found' }>)
       };
 
 export const candidateRoutes =
-  ({ authenticate, people }: CandidateRoutesDeps): FastifyPluginAsyncZod =>
+  ({ people }: CandidateRoutesDeps): FastifyPluginAsyncZod =>
   async (app) => {
     app.post(
       '/candidates',
-      { schema: { summary: 'Create a candidate', body: createCandidateRequest, response: { 201: candidateView } } },
+      {
+        config: callersWith('people:write'),
+        schema: { summary: 'Create a candidate', body: createCandidateRequest, response: { 201: candidateView } },
+      },
       async (request, reply) => {
-        const { tenantId } = await authenticate(request, 'people:write');
+        const { tenantId } = callerOf(request);
         const result = await people.createCandidate(tenantId, request.body);
         if (result.kind === 'conflict') throw conflictOf(result.fields);
         return reply.code(201).header('location', `/api/candidates/${result.candidate.id}`).send(result.candidate);
@@ -67,6 +70,7 @@ export const candidateRoutes =
     app.get(
       '/candidates',
       {
+        config: callersWith('people:read'),
         schema: {
           summary: 'List candidates, newest first',
           description: '`search`: part of a name, a whole e-mail or a whole external id.',
@@ -75,7 +79,7 @@ export const candidateRoutes =
         },
       },
       async (request) => {
-        const { tenantId } = await authenticate(request, 'people:read');
+        const { tenantId } = callerOf(request);
         const { search, ...query } = request.query;
         const { page, next_cursor } = pageOf(
           await people.candidates(pageRequest(tenantId, query), search),
@@ -87,9 +91,12 @@ export const candidateRoutes =
 
     app.get(
       '/candidates/:id',
-      { schema: { summary: 'Show a candidate', params, response: { 200: candidateView } } },
+      {
+        config: callersWith('people:read'),
+        schema: { summary: 'Show a candidate', params, response: { 200: candidateView } },
+      },
       async (request) => {
-        const { tenantId } = await authenticate(request, 'people:read');
+        const { tenantId } = callerOf(request);
         const candidate = await people.candidate(tenantId, request.params.id);
         if (!candidate) throw notFound();
         return candidate;
@@ -99,6 +106,7 @@ export const candidateRoutes =
     app.patch(
       '/candidates/:id',
       {
+        config: callersWith('people:write'),
         schema: {
           summary: 'Change a candidate',
           params,
@@ -107,7 +115,7 @@ export const candidateRoutes =
         },
       },
       async (request) => {
-        const { tenantId } = await authenticate(request, 'people:write');
+        const { tenantId } = callerOf(request);
         const result = await people.changeCandidate(tenantId, request.params.id, request.body);
         if (result.kind === 'not_found') throw notFound();
         if (result.kind === 'conflict') throw conflictOf(result.fields);
@@ -118,6 +126,7 @@ export const candidateRoutes =
     app.delete(
       '/candidates/:id',
       {
+        config: callersWith('people:write'),
         schema: {
           summary: 'Erase a candidate everywhere',
           description: '200: erased. 202: live sessions were asked to end; the erasure follows by itself.',
@@ -126,7 +135,7 @@ export const candidateRoutes =
         },
       },
       async (request, reply) => {
-        const { tenantId, actor } = await authenticate(request, 'people:write');
+        const { tenantId, actor } = callerOf(request);
         const { id } = request.params;
         const by = actBy(request, actor);
         if (!(await people.requestErasure(tenantId, id, by))) throw notFound();

@@ -3,13 +3,12 @@ import { timestamp, uuid } from '@greenroom/shared/protocol/common.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import type { Access } from '../access/authenticate.ts';
+import { tenantsOwnWith } from '../access/route-access.ts';
 import { type PoolStore, poolView } from '../database/pool-store.ts';
 import { tenantUsage, type UsageStore } from '../database/usage-store.ts';
 
 /** What a tenant keeps ready, and what its machines cost. */
 export interface CapacityRoutesDeps {
-  access: Pick<Access, 'forTenant'>;
   pool: Pick<PoolStore, 'ofTenant'>;
   usage: Pick<UsageStore, 'ofTenant'>;
   clock: Pick<Clock, 'now'>;
@@ -25,11 +24,12 @@ const usageQuery = z.strictObject({
 const usageView = tenantUsage.extend({ from: timestamp, until: timestamp });
 const defaultSpanMs = 30 * 86_400_000;
 
-export function capacityRoutes({ access, pool, usage, clock }: CapacityRoutesDeps): FastifyPluginAsyncZod {
+export function capacityRoutes({ pool, usage, clock }: CapacityRoutesDeps): FastifyPluginAsyncZod {
   return async (app) => {
     app.get(
       '/tenants/:id/pool',
       {
+        config: tenantsOwnWith('tenant:read'),
         schema: {
           summary: 'Show the standby machines of a tenant, by region',
           params,
@@ -37,7 +37,6 @@ export function capacityRoutes({ access, pool, usage, clock }: CapacityRoutesDep
         },
       },
       async (request) => {
-        await access.forTenant(request, 'tenant:read', request.params.id);
         return { pools: await pool.ofTenant(request.params.id) };
       },
     );
@@ -45,6 +44,7 @@ export function capacityRoutes({ access, pool, usage, clock }: CapacityRoutesDep
     app.get(
       '/tenants/:id/usage',
       {
+        config: tenantsOwnWith('tenant:read'),
         schema: {
           summary: 'What the machines of a tenant used and cost',
           description: 'Counts machines that went between the two times. Standby is never contained in `cost_usd`.',
@@ -54,7 +54,6 @@ export function capacityRoutes({ access, pool, usage, clock }: CapacityRoutesDep
         },
       },
       async (request) => {
-        await access.forTenant(request, 'tenant:read', request.params.id);
         const until = request.query.until ?? new Date(clock.now()).toISOString();
         const from = request.query.from ?? new Date(Date.parse(until) - defaultSpanMs).toISOString();
         if (Date.parse(from) >= Date.parse(until))

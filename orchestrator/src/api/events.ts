@@ -2,7 +2,7 @@ import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { FastifyReply } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import type { Authenticate } from '../access/authenticate.ts';
+import { callerOf, callersWith } from '../access/route-access.ts';
 import type { EventRow } from '../database/rows.ts';
 import type { SessionStore } from '../database/session-store.ts';
 import type { EventFeed } from './event-feed.ts';
@@ -17,7 +17,6 @@ import { sessionNotFound, sessionParams } from './sessions.ts';
  * V2  A stream that is being ended is written to no more.
  */
 export interface EventRoutesDeps {
-  authenticate: Authenticate;
   sessions: Pick<SessionStore, 'get'>;
   feed: EventFeed;
   clock: Clock;
@@ -36,7 +35,7 @@ const lastEventId = (header: string | string[] | undefined): number => {
   return Number.isSafeInteger(value) && value > 0 ? value : 0;
 };
 
-export function eventRoutes({ authenticate, sessions, feed, clock }: EventRoutesDeps): FastifyPluginAsyncZod {
+export function eventRoutes({ sessions, feed, clock }: EventRoutesDeps): FastifyPluginAsyncZod {
   const streams = new Set<() => void>();
 
   const stream = (reply: FastifyReply, sessionId: string, after: number): void => {
@@ -81,10 +80,11 @@ export function eventRoutes({ authenticate, sessions, feed, clock }: EventRoutes
       '/sessions/:id/events',
       {
         exposeHeadRoute: false,
+        config: callersWith('sessions:read'),
         schema: { summary: 'Events of a session, as server-sent events', params: sessionParams },
       },
       async (request, reply) => {
-        const { tenantId } = await authenticate(request, 'sessions:read');
+        const { tenantId } = callerOf(request);
         if (streams.size >= maxStreams) throw new AppError('rate_limited', { retryAfterS: 5 });
         if (!(await sessions.get(request.params.id, tenantId))) throw sessionNotFound();
         reply.hijack();

@@ -9,7 +9,8 @@ import {
 import { newSecret } from '@greenroom/shared/runtime/ids.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { type Authenticate, actBy, sha256 } from '../access/authenticate.ts';
+import { actBy, sha256 } from '../access/authenticate.ts';
+import { callerOf, callersWith } from '../access/route-access.ts';
 import type { PeopleStore } from '../database/people-store.ts';
 import type { SessionStore } from '../database/session-store.ts';
 import { joinUrl } from './session-view.ts';
@@ -20,7 +21,6 @@ import { sessionNotFound, sessionParams } from './sessions.ts';
  * one, and the old one ends.
  */
 export interface InvitationRoutesDeps {
-  authenticate: Authenticate;
   people: PeopleStore;
   sessions: Pick<SessionStore, 'get'>;
   publicUrl: string;
@@ -32,7 +32,7 @@ const params = z.object({ id: uuid, invitation: uuid });
 const notFound = (): AppError => new AppError('not_found', { detail: 'No such invitation.' });
 
 export function invitationRoutes(deps: InvitationRoutesDeps): FastifyPluginAsyncZod {
-  const { authenticate, people, sessions, publicUrl, sessionExpiresMs } = deps;
+  const { people, sessions, publicUrl, sessionExpiresMs } = deps;
 
   const lifeMs = (body: { expires_in_minutes?: number | undefined } | null | undefined): number =>
     body?.expires_in_minutes === undefined ? sessionExpiresMs : body.expires_in_minutes * 60_000;
@@ -54,6 +54,7 @@ export function invitationRoutes(deps: InvitationRoutesDeps): FastifyPluginAsync
     app.post(
       '/sessions/:id/invitations',
       {
+        config: callersWith('sessions:write'),
         schema: {
           summary: 'Invite the candidate by a link',
           params: sessionParams,
@@ -62,7 +63,7 @@ export function invitationRoutes(deps: InvitationRoutesDeps): FastifyPluginAsync
         },
       },
       async (request, reply) => {
-        const { tenantId, actor } = await authenticate(request, 'sessions:write');
+        const { tenantId, actor } = callerOf(request);
         const code = newSecret();
         const by = actBy(request, actor);
         const invitation = { tenantId, codeHash: sha256(code), expiresMs: lifeMs(request.body), by };
@@ -74,6 +75,7 @@ export function invitationRoutes(deps: InvitationRoutesDeps): FastifyPluginAsync
     app.get(
       '/sessions/:id/invitations',
       {
+        config: callersWith('sessions:read'),
         schema: {
           summary: 'List invitations, oldest first',
           params: sessionParams,
@@ -81,7 +83,7 @@ export function invitationRoutes(deps: InvitationRoutesDeps): FastifyPluginAsync
         },
       },
       async (request) => {
-        const { tenantId } = await authenticate(request, 'sessions:read');
+        const { tenantId } = callerOf(request);
         const { id } = request.params;
         const invitations = await people.invitations(id, tenantId);
         if (invitations.length === 0 && !(await sessions.get(id, tenantId))) throw sessionNotFound();
@@ -92,6 +94,7 @@ export function invitationRoutes(deps: InvitationRoutesDeps): FastifyPluginAsync
     app.post(
       '/sessions/:id/invitations/:invitation/resend',
       {
+        config: callersWith('sessions:write'),
         schema: {
           summary: 'Make a new link in place of an old one, which ends',
           params,
@@ -100,7 +103,7 @@ export function invitationRoutes(deps: InvitationRoutesDeps): FastifyPluginAsync
         },
       },
       async (request, reply) => {
-        const { tenantId, actor } = await authenticate(request, 'sessions:write');
+        const { tenantId, actor } = callerOf(request);
         const { id, invitation } = request.params;
         await demand(id, invitation, tenantId);
         const code = newSecret();
@@ -112,9 +115,12 @@ export function invitationRoutes(deps: InvitationRoutesDeps): FastifyPluginAsync
 
     app.delete(
       '/sessions/:id/invitations/:invitation',
-      { schema: { summary: 'Revoke an invitation', params, response: { 200: invitationView } } },
+      {
+        config: callersWith('sessions:write'),
+        schema: { summary: 'Revoke an invitation', params, response: { 200: invitationView } },
+      },
       async (request) => {
-        const { tenantId, actor } = await authenticate(request, 'sessions:write');
+        const { tenantId, actor } = callerOf(request);
         const { id, invitation } = request.params;
         await demand(id, invitation, tenantId);
         const result = await people.revokeInvitation(invitation, tenantId, actBy(request, actor));

@@ -11,7 +11,8 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { sha256 } from '../access/authenticate.ts';
 import type { NoteRefusal } from '../access/refusals.ts';
-import { remoteAddressOf } from '../access/remote-address.ts';
+import { addressBlockOf, remoteAddressOf } from '../access/remote-address.ts';
+import { everybody } from '../access/route-access.ts';
 import type { PeopleStore } from '../database/people-store.ts';
 import type { Arrivals } from '../sessions/arrivals.ts';
 import type { BrowserTokens } from '../tokens/browser-tokens.ts';
@@ -105,21 +106,25 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
     await app.register(rateLimit, {
       max: perMinute,
       timeWindow: 60_000,
-      hook: 'preHandler',
+      // Before the body is read: what a guesser sends costs nothing.
+      hook: 'onRequest',
       enableDraftSpec: true,
-      keyGenerator: remoteAddressOf,
+      keyGenerator: addressBlockOf,
       errorResponseBuilder: (_request, { ttl }) =>
         new AppError('rate_limited', { retryAfterS: Math.max(1, Math.ceil(ttl / 1_000)) }),
     });
     app.addHook('onRequest', async (_request, reply) => void reply.headers(corsHeaders));
     for (const path of ['/join', '/join/consent'])
-      app.options(path, { schema: { hide: true }, config: { rateLimit: false } }, async (_request, reply) =>
-        reply.code(204).send(),
+      app.options(
+        path,
+        { schema: { hide: true }, config: { ...everybody, rateLimit: false } },
+        async (_request, reply) => reply.code(204).send(),
       );
 
     app.post(
       '/join',
       {
+        config: everybody,
         bodyLimit: bodyLimitBytes,
         schema: {
           summary: 'Exchange an invitation code for a join token',
@@ -155,6 +160,7 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
     app.get(
       '/join/consent',
       {
+        config: everybody,
         schema: {
           summary: 'What the candidate is asked to consent to',
           description: 'The invitation code comes in the `greenroom-invitation` header.',
@@ -176,6 +182,7 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
     app.post(
       '/join/consent',
       {
+        config: everybody,
         bodyLimit: bodyLimitBytes,
         schema: {
           summary: 'Record that the candidate consents',

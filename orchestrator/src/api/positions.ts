@@ -4,13 +4,12 @@ import { changePositionRequest, positionList, positionView } from '@greenroom/sh
 import { positionInput } from '@greenroom/shared/protocol/platform-api.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import type { Authenticate } from '../access/authenticate.ts';
+import { callerOf, callersWith } from '../access/route-access.ts';
 import type { PeopleStore } from '../database/people-store.ts';
 import { pageOf, pageQuery, pageRequest } from './paging.ts';
 
 /** `/api/positions`. A position is not deleted: sessions refer to it. */
 export interface PositionRoutesDeps {
-  authenticate: Authenticate;
   people: PeopleStore;
 }
 
@@ -18,13 +17,16 @@ const params = z.object({ id: uuid });
 const notFound = (): AppError => new AppError('not_found', { detail: 'No such position.' });
 
 export const positionRoutes =
-  ({ authenticate, people }: PositionRoutesDeps): FastifyPluginAsyncZod =>
+  ({ people }: PositionRoutesDeps): FastifyPluginAsyncZod =>
   async (app) => {
     app.post(
       '/positions',
-      { schema: { summary: 'Create a position', body: positionInput, response: { 201: positionView } } },
+      {
+        config: callersWith('people:write'),
+        schema: { summary: 'Create a position', body: positionInput, response: { 201: positionView } },
+      },
       async (request, reply) => {
-        const { tenantId } = await authenticate(request, 'people:write');
+        const { tenantId } = callerOf(request);
         const position = await people.createPosition(tenantId, request.body);
         return reply.code(201).header('location', `/api/positions/${position.id}`).send(position);
       },
@@ -33,6 +35,7 @@ export const positionRoutes =
     app.get(
       '/positions',
       {
+        config: callersWith('people:read'),
         schema: {
           summary: 'List positions, newest first',
           querystring: z.strictObject(pageQuery),
@@ -40,7 +43,7 @@ export const positionRoutes =
         },
       },
       async (request) => {
-        const { tenantId } = await authenticate(request, 'people:read');
+        const { tenantId } = callerOf(request);
         const rows = await people.positions(pageRequest(tenantId, request.query));
         const { page, next_cursor } = pageOf(rows, request.query.limit);
         return { positions: page, next_cursor };
@@ -49,9 +52,12 @@ export const positionRoutes =
 
     app.get(
       '/positions/:id',
-      { schema: { summary: 'Show a position', params, response: { 200: positionView } } },
+      {
+        config: callersWith('people:read'),
+        schema: { summary: 'Show a position', params, response: { 200: positionView } },
+      },
       async (request) => {
-        const { tenantId } = await authenticate(request, 'people:read');
+        const { tenantId } = callerOf(request);
         const position = await people.position(tenantId, request.params.id);
         if (!position) throw notFound();
         return position;
@@ -61,10 +67,11 @@ export const positionRoutes =
     app.patch(
       '/positions/:id',
       {
+        config: callersWith('people:write'),
         schema: { summary: 'Change a position', params, body: changePositionRequest, response: { 200: positionView } },
       },
       async (request) => {
-        const { tenantId } = await authenticate(request, 'people:write');
+        const { tenantId } = callerOf(request);
         const result = await people.changePosition(tenantId, request.params.id, request.body);
         if (result.kind === 'not_found') throw notFound();
         return result.position;

@@ -3,14 +3,14 @@ import { uuid } from '@greenroom/shared/protocol/common.ts';
 import { providerCredentialList, providerCredentialRequest, providers } from '@greenroom/shared/protocol/tenants.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { type Access, actBy, tenantNotFound } from '../access/authenticate.ts';
+import { actBy, tenantNotFound } from '../access/authenticate.ts';
+import { actorOf, tenantsOwnWith } from '../access/route-access.ts';
 import type { TenantStore } from '../database/tenant-store.ts';
 import { providerContext, type Vault } from '../tokens/vault.ts';
 import type { ProviderKeys } from '../voice/provider-keys.ts';
 
 /** `/api/tenants/{id}/provider-credentials`: a tenant's own key at a provider. Stored encrypted; never readable back. */
 export interface ProviderCredentialRoutesDeps {
-  access: Pick<Access, 'forTenant'>;
   tenants: Pick<TenantStore, 'putCredential' | 'credentials' | 'deleteCredential'>;
   providerKeys: Pick<ProviderKeys, 'forget'>;
   vault: Vault;
@@ -20,11 +20,12 @@ const params = z.object({ id: uuid });
 const providerParams = z.object({ id: uuid, provider: z.enum(providers) });
 
 export const providerCredentialRoutes =
-  ({ access, tenants, providerKeys, vault }: ProviderCredentialRoutesDeps): FastifyPluginAsyncZod =>
+  ({ tenants, providerKeys, vault }: ProviderCredentialRoutesDeps): FastifyPluginAsyncZod =>
   async (app) => {
     app.get(
       '/tenants/:id/provider-credentials',
       {
+        config: tenantsOwnWith('tenant:read'),
         schema: {
           summary: 'Which providers the tenant brought a key for; never the keys',
           params,
@@ -32,17 +33,19 @@ export const providerCredentialRoutes =
         },
       },
       async (request) => {
-        await access.forTenant(request, 'tenant:read', request.params.id);
         return { provider_credentials: await tenants.credentials(request.params.id) };
       },
     );
 
     app.put(
       '/tenants/:id/provider-credentials/:provider',
-      { schema: { summary: 'Set the key for a provider', params: providerParams, body: providerCredentialRequest } },
+      {
+        config: tenantsOwnWith('tenant:admin'),
+        schema: { summary: 'Set the key for a provider', params: providerParams, body: providerCredentialRequest },
+      },
       async (request, reply) => {
         const { id, provider } = request.params;
-        const { actor } = await access.forTenant(request, 'tenant:admin', id);
+        const { actor } = actorOf(request);
         const ciphertext = vault.seal(request.body.api_key, providerContext(id, provider));
         const { kind } = await tenants.putCredential(id, provider, ciphertext, vault.keyId, actBy(request, actor));
         if (kind === 'not_found') throw tenantNotFound();
@@ -53,10 +56,13 @@ export const providerCredentialRoutes =
 
     app.delete(
       '/tenants/:id/provider-credentials/:provider',
-      { schema: { summary: 'Forget the key for a provider', params: providerParams } },
+      {
+        config: tenantsOwnWith('tenant:admin'),
+        schema: { summary: 'Forget the key for a provider', params: providerParams },
+      },
       async (request, reply) => {
         const { id, provider } = request.params;
-        const { actor } = await access.forTenant(request, 'tenant:admin', id);
+        const { actor } = actorOf(request);
         const deleted = await tenants.deleteCredential(id, provider, actBy(request, actor));
         providerKeys.forget(id);
         if (!deleted) throw new AppError('not_found', { detail: 'The tenant brought no key for this provider.' });

@@ -1,25 +1,25 @@
 import { recordingView } from '@greenroom/shared/protocol/platform-api.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import type { Authenticate } from '../access/authenticate.ts';
+import { callerOf, callersWith } from '../access/route-access.ts';
 import type { SessionStore } from '../database/session-store.ts';
 import type { Recordings } from '../video/recordings.ts';
 import { sessionNotFound, sessionParams } from './sessions.ts';
 
 /** `GET /api/sessions/{id}/recordings`: where each can be watched, once. */
 export interface RecordingRoutesDeps {
-  authenticate: Authenticate;
   sessions: Pick<SessionStore, 'get'>;
   /** Null where nothing is recorded. */
   recordings: Recordings | null;
 }
 
 export const recordingRoutes =
-  ({ authenticate, sessions, recordings }: RecordingRoutesDeps): FastifyPluginAsyncZod =>
+  ({ sessions, recordings }: RecordingRoutesDeps): FastifyPluginAsyncZod =>
   async (app) => {
     app.get(
       '/sessions/:id/recordings',
       {
+        config: callersWith('sessions:read'),
         schema: {
           summary: 'The recordings, each with a URL that opens it once',
           params: sessionParams,
@@ -27,7 +27,7 @@ export const recordingRoutes =
         },
       },
       async (request, reply) => {
-        const { tenantId } = await authenticate(request, 'sessions:read');
+        const { tenantId } = callerOf(request);
         const { id } = request.params;
         if (!(await sessions.get(id, tenantId))) throw sessionNotFound();
         reply.header('cache-control', 'no-store');

@@ -1,13 +1,12 @@
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import { type ResultFailure, type ResultView, resultView, reviewRequest } from '@greenroom/shared/protocol/results.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import type { Authenticate } from '../access/authenticate.ts';
+import { callerOf, callersWith } from '../access/route-access.ts';
 import type { FoundResult, ResultStore } from '../database/result-store.ts';
 import { sessionNotFound, sessionParams } from './sessions.ts';
 
 /** `/api/sessions/{id}/result`: show, review, run again. */
 export interface ResultRoutesDeps {
-  authenticate: Authenticate;
   results: Pick<ResultStore, 'get' | 'rerun' | 'review'>;
 }
 
@@ -35,7 +34,7 @@ function viewResult({ result }: FoundResult): ResultView {
   return { ...shown, failure_text: result.failure === null ? null : failureTexts[result.failure] };
 }
 
-export function resultRoutes({ authenticate, results }: ResultRoutesDeps): FastifyPluginAsyncZod {
+export function resultRoutes({ results }: ResultRoutesDeps): FastifyPluginAsyncZod {
   const shown = async (sessionId: string, tenantId: string): Promise<ResultView> => {
     const found = await results.get(sessionId, tenantId);
     if (!found) throw sessionNotFound();
@@ -46,6 +45,7 @@ export function resultRoutes({ authenticate, results }: ResultRoutesDeps): Fasti
     app.get(
       '/sessions/:id/result',
       {
+        config: callersWith('sessions:read'),
         schema: {
           summary: 'Summary and evaluation of a session',
           description: 'There is one as soon as the session has ended: `pending` until it is made. 404 before that.',
@@ -54,7 +54,7 @@ export function resultRoutes({ authenticate, results }: ResultRoutesDeps): Fasti
         },
       },
       async (request) => {
-        const { tenantId } = await authenticate(request, 'sessions:read');
+        const { tenantId } = callerOf(request);
         return shown(request.params.id, tenantId);
       },
     );
@@ -62,6 +62,7 @@ export function resultRoutes({ authenticate, results }: ResultRoutesDeps): Fasti
     app.patch(
       '/sessions/:id/result',
       {
+        config: callersWith('sessions:write'),
         schema: {
           summary: 'Say that a person has looked at the result',
           params: sessionParams,
@@ -70,7 +71,7 @@ export function resultRoutes({ authenticate, results }: ResultRoutesDeps): Fasti
         },
       },
       async (request) => {
-        const { tenantId, actor } = await authenticate(request, 'sessions:write');
+        const { tenantId, actor } = callerOf(request);
         const { human_reviewed: reviewed, reviewed_by: by = actor } = request.body;
         const outcome = await results.review(request.params.id, tenantId, reviewed, by);
         if (outcome === 'not_found') throw sessionNotFound();
@@ -84,6 +85,7 @@ export function resultRoutes({ authenticate, results }: ResultRoutesDeps): Fasti
     app.post(
       '/sessions/:id/result/rerun',
       {
+        config: callersWith('sessions:write'),
         schema: {
           summary: 'Make the result again',
           description: '202: it is queued, or under way already.',
@@ -92,7 +94,7 @@ export function resultRoutes({ authenticate, results }: ResultRoutesDeps): Fasti
         },
       },
       async (request, reply) => {
-        const { tenantId, actor } = await authenticate(request, 'sessions:write');
+        const { tenantId, actor } = callerOf(request);
         const outcome = await results.rerun(request.params.id, tenantId, actor);
         if (outcome === 'not_found') throw sessionNotFound();
         if (outcome === 'nothing') throw noResult();

@@ -5,7 +5,7 @@ import { endingOf } from '@greenroom/shared/session/reasons.ts';
 import { sessionStatuses } from '@greenroom/shared/session/states.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import type { Authenticate } from '../access/authenticate.ts';
+import { callerOf, callersWith } from '../access/route-access.ts';
 import type { SessionRow } from '../database/rows.ts';
 import type { EndResult, SessionStore } from '../database/session-store.ts';
 import type { Readiness } from '../edge/readiness.ts';
@@ -20,7 +20,6 @@ import { type ViewDeps, viewSession } from './session-view.ts';
 
 /** `/api/sessions`: create, list, show, reschedule, end. */
 export interface SessionRoutesDeps extends ViewDeps {
-  authenticate: Authenticate;
   sessions: SessionStore;
   create: CreateDeps;
   readiness: Pick<Readiness, 'wait' | 'notify'>;
@@ -53,7 +52,7 @@ export function preferredWaitS(header: string | undefined): number {
 export const sessionNotFound = (): AppError => new AppError('not_found', { detail: 'No such session.' });
 
 export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
-  const { authenticate, sessions, readiness, launcher, endings, fly } = deps;
+  const { sessions, readiness, launcher, endings, fly } = deps;
   const createSession = createSessionCreator(deps.create);
   const reschedule = createRescheduler({ ...deps.create, sessions });
 
@@ -82,6 +81,7 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
     app.post(
       '/sessions',
       {
+        config: callersWith('sessions:write'),
         schema: {
           summary: 'Create a session',
           description:
@@ -92,7 +92,7 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
         },
       },
       async (request, reply) => {
-        const caller = await authenticate(request, 'sessions:write');
+        const caller = callerOf(request);
         const key = request.headers['idempotency-key'];
         const created = await createSession(request.body, {
           caller,
@@ -114,9 +114,12 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
 
     app.get(
       '/sessions',
-      { schema: { summary: 'List sessions, newest first', querystring: listQuery, response: { 200: listView } } },
+      {
+        config: callersWith('sessions:read'),
+        schema: { summary: 'List sessions, newest first', querystring: listQuery, response: { 200: listView } },
+      },
       async (request) => {
-        const { tenantId } = await authenticate(request, 'sessions:read');
+        const { tenantId } = callerOf(request);
         const { limit, cursor, status } = request.query;
         const before = cursor === undefined ? undefined : decodeCursor(cursor, listCursor);
         const rows = await sessions.list({ tenantId, limit: limit + 1, status, before });
@@ -132,9 +135,12 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
 
     app.get(
       '/sessions/:id',
-      { schema: { summary: 'Show a session', params: sessionParams, response: { 200: sessionView } } },
+      {
+        config: callersWith('sessions:read'),
+        schema: { summary: 'Show a session', params: sessionParams, response: { 200: sessionView } },
+      },
       async (request) => {
-        const { tenantId } = await authenticate(request, 'sessions:read');
+        const { tenantId } = callerOf(request);
         const row = await sessions.get(request.params.id, tenantId);
         if (!row) throw sessionNotFound();
         return viewSession(row, deps);
@@ -144,6 +150,7 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
     app.patch(
       '/sessions/:id',
       {
+        config: callersWith('sessions:write'),
         schema: {
           summary: 'Move the start of a session that has not begun',
           params: sessionParams,
@@ -152,7 +159,7 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
         },
       },
       async (request) => {
-        const { tenantId } = await authenticate(request, 'sessions:write');
+        const { tenantId } = callerOf(request);
         const { session, plan } = await reschedule(request.params.id, tenantId, request.body.scheduled_at);
         return viewSession(session, deps, { plan });
       },
@@ -161,6 +168,7 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
     app.delete(
       '/sessions/:id',
       {
+        config: callersWith('sessions:write'),
         schema: {
           summary: 'End a session',
           description: '202: its worker is ending it. 200: it has ended.',
@@ -169,7 +177,7 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
         },
       },
       async (request, reply) => {
-        const { tenantId } = await authenticate(request, 'sessions:write');
+        const { tenantId } = callerOf(request);
         const end = await sessions.requestEnd(request.params.id, tenantId, endingOf('ended_by_platform'));
         if (end.kind === 'not_found') throw sessionNotFound();
         if (end.kind === 'accepted') stopMachines(end);

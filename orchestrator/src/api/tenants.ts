@@ -16,6 +16,7 @@ import {
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { type Access, actBy, tenantNotFound } from '../access/authenticate.ts';
+import { actorOf, operatorsOnly, tenantsOwnWith } from '../access/route-access.ts';
 import type { TenantRow, TenantStore } from '../database/tenant-store.ts';
 import { isRegion } from '../regions/regions.ts';
 import type { createOnboarding } from '../tenants/onboarding.ts';
@@ -27,7 +28,7 @@ import { changesOf, viewTenant } from './tenant-view.ts';
  * change its settings.
  */
 export interface TenantRoutesDeps {
-  access: Access;
+  access: Pick<Access, 'forgetUser'>;
   tenants: TenantStore;
   onboarding: Pick<ReturnType<typeof createOnboarding>, 'onboard'>;
 }
@@ -65,6 +66,7 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
     app.post(
       '/tenants',
       {
+        config: operatorsOnly,
         schema: {
           summary: 'Create a tenant (operators)',
           description:
@@ -74,7 +76,7 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
         },
       },
       async (request, reply) => {
-        const { actor } = await access.operator(request);
+        const { actor } = actorOf(request);
         const { slug, ...body } = request.body;
         checkRegions(body.allowed_regions);
         const by = actBy(request, actor);
@@ -93,10 +95,10 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
     app.get(
       '/tenants',
       {
+        config: operatorsOnly,
         schema: { summary: 'List tenants by slug (operators)', querystring: listQuery, response: { 200: tenantList } },
       },
       async (request) => {
-        await access.operator(request);
         const { limit, cursor } = request.query;
         const after = cursor === undefined ? undefined : decodeCursor(cursor, z.object({ slug: tenantSlug })).slug;
         const rows = await tenants.list(limit + 1, after);
@@ -111,9 +113,11 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
 
     app.get(
       '/tenants/:id',
-      { schema: { summary: 'Show a tenant', params, response: { 200: tenantView } } },
+      {
+        config: tenantsOwnWith('tenant:read'),
+        schema: { summary: 'Show a tenant', params, response: { 200: tenantView } },
+      },
       async (request) => {
-        await access.forTenant(request, 'tenant:read', request.params.id);
         return viewTenant(await present(request.params.id));
       },
     );
@@ -121,6 +125,7 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
     app.patch(
       '/tenants/:id',
       {
+        config: tenantsOwnWith('tenant:admin'),
         schema: {
           summary: 'Change a tenant',
           description: 'Quotas, regions and status: operators alone.',
@@ -130,7 +135,7 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
         },
       },
       async (request) => {
-        const { kind, actor } = await access.forTenant(request, 'tenant:admin', request.params.id);
+        const { kind, actor } = actorOf(request);
         const { id } = request.params;
         const reserved = Object.keys(request.body).filter((field) => quotaFieldNames.includes(field));
         if (kind === 'tenant' && reserved.length > 0)
@@ -146,6 +151,7 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
     app.delete(
       '/tenants/:id',
       {
+        config: operatorsOnly,
         schema: {
           summary: 'Remove a tenant (operators)',
           description:
@@ -155,7 +161,7 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
         },
       },
       async (request, reply) => {
-        const { actor } = await access.operator(request);
+        const { actor } = actorOf(request);
         const removal = await tenants.remove(request.params.id, actBy(request, actor));
         if (removal.kind === 'not_found') throw tenantNotFound();
         if (removal.kind === 'removed')
@@ -168,6 +174,7 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
     app.put(
       '/tenants/:id/apps',
       {
+        config: operatorsOnly,
         schema: {
           summary: 'Set how many Fly apps a tenant has (operators)',
           description:
@@ -178,7 +185,7 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
         },
       },
       async (request) => {
-        const { actor } = await access.operator(request);
+        const { actor } = actorOf(request);
         const { id } = request.params;
         const tenant = await present(id);
         if (request.body.count < tenant.apps.length)
@@ -193,6 +200,7 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
     app.put(
       '/tenants/:id/pools/:region',
       {
+        config: operatorsOnly,
         schema: {
           summary: 'Set how many standby machines a tenant keeps in a region (operators)',
           params: poolParams,
@@ -201,7 +209,7 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
         },
       },
       async (request) => {
-        const { actor } = await access.operator(request);
+        const { actor } = actorOf(request);
         const { id, region } = request.params;
         if (!isRegion(region))
           throw new AppError('validation_failed', {
@@ -221,9 +229,12 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
 
     app.put(
       '/tenants/:id/users/:user',
-      { schema: { summary: 'Make a user a member, or change the role', params: memberParams, body: memberRequest } },
+      {
+        config: tenantsOwnWith('tenant:admin'),
+        schema: { summary: 'Make a user a member, or change the role', params: memberParams, body: memberRequest },
+      },
       async (request, reply) => {
-        const { actor } = await access.forTenant(request, 'tenant:admin', request.params.id);
+        const { actor } = actorOf(request);
         const { id, user } = request.params;
         const { kind } = await tenants.putUser(id, user, request.body.role, actBy(request, actor));
         if (kind === 'not_found') throw tenantNotFound();
@@ -235,9 +246,9 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
 
     app.delete(
       '/tenants/:id/users/:user',
-      { schema: { summary: 'End a membership', params: memberParams } },
+      { config: tenantsOwnWith('tenant:admin'), schema: { summary: 'End a membership', params: memberParams } },
       async (request, reply) => {
-        const { actor } = await access.forTenant(request, 'tenant:admin', request.params.id);
+        const { actor } = actorOf(request);
         const { id, user } = request.params;
         const ended = await tenants.removeUser(id, user, actBy(request, actor));
         access.forgetUser(user);

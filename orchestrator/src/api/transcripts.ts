@@ -2,14 +2,13 @@ import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import { transcriptView } from '@greenroom/shared/protocol/platform-api.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import type { Authenticate } from '../access/authenticate.ts';
+import { callerOf, callersWith } from '../access/route-access.ts';
 import type { SessionStore } from '../database/session-store.ts';
 import { sessionNotFound, sessionParams } from './sessions.ts';
 import { asText, asVtt } from './transcript-formats.ts';
 
 /** `GET /api/sessions/{id}/transcript`: JSON, plain text or WebVTT. */
 export interface TranscriptRoutesDeps {
-  authenticate: Authenticate;
   sessions: Pick<SessionStore, 'get' | 'transcript'>;
 }
 
@@ -45,11 +44,12 @@ export const acceptedFormat = (header: string | undefined): Format | undefined =
     .map(({ type }) => mediaTypes[type])[0];
 
 export const transcriptRoutes =
-  ({ authenticate, sessions }: TranscriptRoutesDeps): FastifyPluginAsyncZod =>
+  ({ sessions }: TranscriptRoutesDeps): FastifyPluginAsyncZod =>
   async (app) => {
     app.get(
       '/sessions/:id/transcript',
       {
+        config: callersWith('sessions:read'),
         schema: {
           summary: 'The transcript, as JSON, text/plain or text/vtt',
           params: sessionParams,
@@ -58,7 +58,7 @@ export const transcriptRoutes =
         },
       },
       async (request, reply) => {
-        const { tenantId } = await authenticate(request, 'sessions:read');
+        const { tenantId } = callerOf(request);
         const format = request.query.format ?? acceptedFormat(request.headers.accept);
         if (format === undefined)
           throw new AppError('validation_failed', {

@@ -14,7 +14,8 @@ import {
 import { newId } from '@greenroom/shared/runtime/ids.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { type Authenticate, actBy } from '../access/authenticate.ts';
+import { actBy } from '../access/authenticate.ts';
+import { callerOf, callersWith } from '../access/route-access.ts';
 import type { SealedSecret, WebhookStore } from '../database/webhook-store.ts';
 import type { Guard } from '../net/guard.ts';
 import { type Vault, webhookContext } from '../tokens/vault.ts';
@@ -23,7 +24,6 @@ import { pageOf, pageQuery, pageRequest } from './paging.ts';
 
 /** `/api/webhooks`: endpoints, their secrets, their deliveries. A secret is shown once, when it is made. */
 export interface WebhookRoutesDeps {
-  authenticate: Authenticate;
   webhooks: WebhookStore;
   guard: Pick<Guard, 'checkForm'>;
   vault: Vault;
@@ -36,7 +36,7 @@ const defaultOverlapMinutes = 1_440;
 
 const notFound = (): AppError => new AppError('not_found', { detail: 'No such webhook.' });
 
-export function webhookRoutes({ authenticate, webhooks, guard, vault }: WebhookRoutesDeps): FastifyPluginAsyncZod {
+export function webhookRoutes({ webhooks, guard, vault }: WebhookRoutesDeps): FastifyPluginAsyncZod {
   const sealNew = (id: string): { plain: string; sealed: SealedSecret } => {
     const plain = newWebhookSecret();
     return { plain, sealed: { ciphertext: vault.seal(plain, webhookContext(id)), keyId: vault.keyId } };
@@ -51,9 +51,12 @@ export function webhookRoutes({ authenticate, webhooks, guard, vault }: WebhookR
   return async (app) => {
     app.post(
       '/webhooks',
-      { schema: { summary: 'Add a webhook', body: createWebhookRequest, response: { 201: newWebhookView } } },
+      {
+        config: callersWith('webhooks:write'),
+        schema: { summary: 'Add a webhook', body: createWebhookRequest, response: { 201: newWebhookView } },
+      },
       async (request, reply) => {
-        const { tenantId, actor } = await authenticate(request, 'webhooks:write');
+        const { tenantId, actor } = callerOf(request);
         const { url, events = [] } = request.body;
         checkUrl(url);
         const id = newId();
@@ -70,16 +73,23 @@ export function webhookRoutes({ authenticate, webhooks, guard, vault }: WebhookR
       },
     );
 
-    app.get('/webhooks', { schema: { summary: 'List webhooks', response: { 200: webhookList } } }, async (request) => {
-      const { tenantId } = await authenticate(request, 'webhooks:read');
-      return { webhooks: await webhooks.list(tenantId) };
-    });
+    app.get(
+      '/webhooks',
+      { config: callersWith('webhooks:read'), schema: { summary: 'List webhooks', response: { 200: webhookList } } },
+      async (request) => {
+        const { tenantId } = callerOf(request);
+        return { webhooks: await webhooks.list(tenantId) };
+      },
+    );
 
     app.get(
       '/webhooks/:id',
-      { schema: { summary: 'Show a webhook', params, response: { 200: webhookView } } },
+      {
+        config: callersWith('webhooks:read'),
+        schema: { summary: 'Show a webhook', params, response: { 200: webhookView } },
+      },
       async (request) => {
-        const { tenantId } = await authenticate(request, 'webhooks:read');
+        const { tenantId } = callerOf(request);
         const webhook = await webhooks.get(tenantId, request.params.id);
         if (!webhook) throw notFound();
         return webhook;
@@ -89,6 +99,7 @@ export function webhookRoutes({ authenticate, webhooks, guard, vault }: WebhookR
     app.patch(
       '/webhooks/:id',
       {
+        config: callersWith('webhooks:write'),
         schema: {
           summary: 'Change a webhook, or switch it off or on',
           params,
@@ -97,7 +108,7 @@ export function webhookRoutes({ authenticate, webhooks, guard, vault }: WebhookR
         },
       },
       async (request) => {
-        const { tenantId, actor } = await authenticate(request, 'webhooks:write');
+        const { tenantId, actor } = callerOf(request);
         checkUrl(request.body.url);
         const result = await webhooks.change(tenantId, request.params.id, request.body, actBy(request, actor));
         if (result.kind === 'not_found') throw notFound();
@@ -105,15 +116,20 @@ export function webhookRoutes({ authenticate, webhooks, guard, vault }: WebhookR
       },
     );
 
-    app.delete('/webhooks/:id', { schema: { summary: 'Delete a webhook', params } }, async (request, reply) => {
-      const { tenantId, actor } = await authenticate(request, 'webhooks:write');
-      if (!(await webhooks.delete(tenantId, request.params.id, actBy(request, actor)))) throw notFound();
-      return reply.code(204).send();
-    });
+    app.delete(
+      '/webhooks/:id',
+      { config: callersWith('webhooks:write'), schema: { summary: 'Delete a webhook', params } },
+      async (request, reply) => {
+        const { tenantId, actor } = callerOf(request);
+        if (!(await webhooks.delete(tenantId, request.params.id, actBy(request, actor)))) throw notFound();
+        return reply.code(204).send();
+      },
+    );
 
     app.post(
       '/webhooks/:id/rotate-secret',
       {
+        config: callersWith('webhooks:write'),
         schema: {
           summary: 'Make a new secret; deliveries carry both signatures for a while',
           params,
@@ -122,7 +138,7 @@ export function webhookRoutes({ authenticate, webhooks, guard, vault }: WebhookR
         },
       },
       async (request) => {
-        const { tenantId, actor } = await authenticate(request, 'webhooks:write');
+        const { tenantId, actor } = callerOf(request);
         const { id } = request.params;
         const secret = sealNew(id);
         const overlapMs = (request.body?.overlap_minutes ?? defaultOverlapMinutes) * 60_000;
@@ -134,9 +150,12 @@ export function webhookRoutes({ authenticate, webhooks, guard, vault }: WebhookR
 
     app.post(
       '/webhooks/:id/test',
-      { schema: { summary: 'Send a test message', params, response: { 202: deliveryView } } },
+      {
+        config: callersWith('webhooks:write'),
+        schema: { summary: 'Send a test message', params, response: { 202: deliveryView } },
+      },
       async (request, reply) => {
-        const { tenantId } = await authenticate(request, 'webhooks:write');
+        const { tenantId } = callerOf(request);
         const result = await webhooks.test(tenantId, request.params.id);
         if (result.kind !== 'queued') throw notFound();
         return reply.code(202).send(result.delivery);
@@ -146,6 +165,7 @@ export function webhookRoutes({ authenticate, webhooks, guard, vault }: WebhookR
     app.get(
       '/webhooks/:id/deliveries',
       {
+        config: callersWith('webhooks:read'),
         schema: {
           summary: 'Deliveries of a webhook, newest first',
           params,
@@ -154,7 +174,7 @@ export function webhookRoutes({ authenticate, webhooks, guard, vault }: WebhookR
         },
       },
       async (request) => {
-        const { tenantId } = await authenticate(request, 'webhooks:read');
+        const { tenantId } = callerOf(request);
         const { status, ...query } = request.query;
         if (!(await webhooks.get(tenantId, request.params.id))) throw notFound();
         const rows = await webhooks.deliveries(request.params.id, pageRequest(tenantId, query), status);
@@ -166,6 +186,7 @@ export function webhookRoutes({ authenticate, webhooks, guard, vault }: WebhookR
     app.post(
       '/webhooks/:id/deliveries/:delivery/replay',
       {
+        config: callersWith('webhooks:write'),
         schema: {
           summary: 'Send a delivery again, under the same message id',
           params: deliveryParams,
@@ -173,7 +194,7 @@ export function webhookRoutes({ authenticate, webhooks, guard, vault }: WebhookR
         },
       },
       async (request, reply) => {
-        const { tenantId, actor } = await authenticate(request, 'webhooks:write');
+        const { tenantId, actor } = callerOf(request);
         const { id, delivery } = request.params;
         const result = await webhooks.replay(tenantId, id, delivery, actBy(request, actor));
         if (result.kind === 'not_found') throw new AppError('not_found', { detail: 'No such delivery.' });

@@ -141,6 +141,12 @@ describe('the guard with an allowance', () => {
     expect(followed).toBe(0);
   });
 
+  test('a name server that never answers ends with the limit: it held up the deliveries of every tenant', async () => {
+    const guard = createGuard({ allow: ['127.0.0.0/8'], resolve: () => new Promise(() => undefined) });
+    const answer = guard.post('https://hooks.example.com/', { headers: {}, body: '{}', limitMs: 50 });
+    expect(await answer).toEqual({ kind: 'failed', why: 'no answer in time' });
+  });
+
   test('an endless answer is cut, a silent one ends in time, a closed port says so', async () => {
     const endless = await serve((_request, response) => {
       const write = () => {

@@ -13,6 +13,7 @@ import { createNetworks, isPublicAddress } from './addresses.ts';
  *     against the name, not the address.
  * N4  The answer's body is read up to a limit and thrown away: what a tenant's server says is of no use to us, and must
  *     not be shown to anybody.
+ * N5  A limit covers the whole act: a name server that never answers holds nobody up beyond it.
  */
 export type Refusal = { kind: 'refused'; why: string };
 export type Destination = { kind: 'allowed'; url: URL; address: string; family: 4 | 6 };
@@ -29,7 +30,7 @@ export interface Guard {
 export interface GuardedRequest {
   headers: Record<string, string>;
   body: string;
-  /** From the first packet to the end of the answer. */
+  /** Of the whole act: the look-up of the name, the connection, the answer to its end. */
   limitMs: number;
 }
 
@@ -111,12 +112,13 @@ export function createGuard({ allow = [], resolve = systemResolve }: GuardOption
   };
 
   const post: Guard['post'] = async (text, { headers, body, limitMs }) => {
-    const destination = await check(text);
+    const signal = AbortSignal.timeout(limitMs); // N5
+    const destination = await inTime(check(text), signal);
+    if (destination === undefined) return { kind: 'failed', why: 'no answer in time' };
     if (destination.kind === 'refused') return destination;
     const { url } = destination;
     const client = clientFor(destination);
     const path = `${url.pathname}${url.search}`;
-    const signal = AbortSignal.timeout(limitMs);
     try {
       const answer = await client.request({ method: 'POST', path, headers, body, signal });
       await drain(answer.body);
@@ -130,6 +132,14 @@ export function createGuard({ allow = [], resolve = systemResolve }: GuardOption
   };
 
   return { check, checkForm, post };
+}
+
+/** N5. Undefined when the signal comes first; a look-up cannot be cut short, only left alone. */
+function inTime<T>(work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    signal.addEventListener('abort', () => resolve(undefined), { once: true });
+    work.then(resolve, reject);
+  });
 }
 
 /** N4. Resolves at the limit too; the connection is destroyed then. */

@@ -1,5 +1,6 @@
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { vital } from '../access/pressure.ts';
 
 /**
  * `/healthz`: this process lives. `/readyz`: it takes requests; 503 names what of its own is missing.
@@ -55,8 +56,8 @@ function remembered({ run, freshMs }: Check, clock: Clock): () => Promise<boolea
 export function healthRoutes({ own, checks, clock, isStopping }: HealthDeps): FastifyPluginAsyncZod {
   const probes = checks.map((check) => ({ name: check.name, probe: remembered(check, clock) }));
   return async (app) => {
-    app.get('/healthz', { schema: { hide: true }, logLevel: 'silent' }, async () => ({ status: 'ok' }));
-    app.get('/readyz', { schema: { hide: true }, logLevel: 'silent' }, async (_request, reply) => {
+    app.get('/healthz', { config: vital, schema: { hide: true }, logLevel: 'silent' }, async () => ({ status: 'ok' }));
+    app.get('/readyz', { config: vital, schema: { hide: true }, logLevel: 'silent' }, async (_request, reply) => {
       const failed = own.filter(({ isThere }) => !isThere()).map(({ name }) => name);
       if (isStopping()) failed.push('shutting_down');
       const found = await Promise.all(probes.map(async ({ name, probe }) => [name, await probe()] as const));

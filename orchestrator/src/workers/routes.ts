@@ -1,8 +1,9 @@
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
-import type { WorkerClaims } from '@greenroom/shared/protocol/tokens.ts';
+import type { MachineIdentity, WorkerClaims } from '@greenroom/shared/protocol/tokens.ts';
 import {
   claimRequest,
   claimResponse,
+  type Directive,
   finishRequest,
   heartbeatRequest,
   heartbeatResponse,
@@ -16,6 +17,8 @@ import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { bearerOf } from '../access/bearer.ts';
+import { vital } from '../access/pressure.ts';
+import { remoteAddressOf } from '../access/remote-address.ts';
 import type { Config } from '../config.ts';
 import type { RecordAudit } from '../database/audit-store.ts';
 import type { CallStore } from '../database/call-store.ts';
@@ -29,7 +32,14 @@ import { answerClaim, type ClaimAnswerDeps } from './claims.ts';
 import type { Heartbeats } from './heartbeats.ts';
 import type { MachineIdentities } from './machine-identity.ts';
 
-/** The worker API, `/worker/v1`. `claim` is authorised by the machine's OIDC token, everything else by the worker token. */
+/**
+ * The worker API, `/worker/v1`. `claim` is authorised by the machine's OIDC token, everything else by the worker token; both
+ * before the body is read.
+ *
+ * R1  A worker's token is renewed only while its session goes on: what is asked to end, or was replaced, has the rest of its
+ *     token's life to finish in and no more.
+ * R2  These routes are served when the platform API is not (pressure.ts): on them depend leases.
+ */
 export interface WorkerRoutesDeps extends ClaimAnswerDeps, Omit<CallOpenerDeps, 'calls' | 'interviewer' | 'provider'> {
   config: Config;
   machines: Pick<MachineStore, 'claim' | 'finish'>;
@@ -59,7 +69,7 @@ export function workerRoutes(deps: WorkerRoutesDeps): FastifyPluginAsyncZod {
         action: 'worker.claim',
         outcome: 'refused',
         target,
-        remote_address: request.ip,
+        remote_address: remoteAddressOf(request),
         request_id: request.id,
         details: { why },
       })
@@ -81,9 +91,9 @@ export function workerRoutes(deps: WorkerRoutesDeps): FastifyPluginAsyncZod {
     return { ...verified.claims, expiresAtMs: verified.expiresAtMs };
   };
 
-  /** A fresh token when half the life of this one is over. */
-  const renewed = async ({ expiresAtMs, ...claims }: Worker) =>
-    expiresAtMs - clock.now() < config.deadlines.workerTokenMs / 2
+  /** R1. A fresh token when half the life of this one is over. */
+  const renewed = async ({ expiresAtMs, ...claims }: Worker, directive: Directive) =>
+    directive.kind === 'continue' && expiresAtMs - clock.now() < config.deadlines.workerTokenMs / 2
       ? { worker_token: await databaseTokens.mintWorker(claims) }
       : {};
 
@@ -96,38 +106,58 @@ export function workerRoutes(deps: WorkerRoutesDeps): FastifyPluginAsyncZod {
 
   const ordinal = z.object({ ordinal: z.coerce.number().int().min(1).max(1_000) });
 
+  const machinesKnown = new WeakMap<FastifyRequest, MachineIdentity>();
+  const workersKnown = new WeakMap<FastifyRequest, Worker>();
+  const claiming = {
+    config: vital,
+    onRequest: async (request: FastifyRequest) => void machinesKnown.set(request, await machineOf(request)),
+  };
+  const working = {
+    config: vital,
+    onRequest: async (request: FastifyRequest) => void workersKnown.set(request, await workerOf(request)),
+  };
+  const workerKnown = (request: FastifyRequest): Worker => workersKnown.get(request) as Worker;
+
   return async (app) => {
-    app.post('/claim', { schema: { body: claimRequest, response: { 200: claimResponse } } }, async (request) => {
-      const identity = await machineOf(request);
-      crashPoint('claim.asked');
-      const claimed = await machines.claim({
-        machineName: identity.machine_name,
-        appName: identity.app_name,
-        flyMachineId: identity.machine_id,
-        bootNonce: request.body.boot_nonce,
-        imageDigest: identity.image_digest,
-      });
-      const ids = { machine_name: identity.machine_name, fly_machine_id: identity.machine_id, region: identity.region };
-      if (claimed.kind === 'refused') {
-        logger.warn({ ...ids, reason: claimed.why }, 'claim refused');
-        if (claimed.retry) throw new AppError('claim_too_early', { retryAfterS: 1 });
-        void refusals(request, claimed.why, identity.machine_name);
-        throw new AppError('claim_refused', { detail: `The claim was refused: ${claimed.why}.` });
-      }
-      crashPoint('claim.committed');
-      const { session_id, epoch } = claimed.session;
-      logger.info({ ...ids, session_id, epoch }, 'session claimed');
-      destroyLosers(claimed.losers, identity.machine_name);
-      const answer = await answerClaim(claimed, identity, deps);
-      onChange(session_id);
-      return answer;
-    });
+    app.post(
+      '/claim',
+      { ...claiming, schema: { body: claimRequest, response: { 200: claimResponse } } },
+      async (request) => {
+        const identity = machinesKnown.get(request) as MachineIdentity;
+        crashPoint('claim.asked');
+        const claimed = await machines.claim({
+          machineName: identity.machine_name,
+          appName: identity.app_name,
+          flyMachineId: identity.machine_id,
+          bootNonce: request.body.boot_nonce,
+          imageDigest: identity.image_digest,
+        });
+        const ids = {
+          machine_name: identity.machine_name,
+          fly_machine_id: identity.machine_id,
+          region: identity.region,
+        };
+        if (claimed.kind === 'refused') {
+          logger.warn({ ...ids, reason: claimed.why }, 'claim refused');
+          if (claimed.retry) throw new AppError('claim_too_early', { retryAfterS: 1 });
+          void refusals(request, claimed.why, identity.machine_name);
+          throw new AppError('claim_refused', { detail: `The claim was refused: ${claimed.why}.` });
+        }
+        crashPoint('claim.committed');
+        const { session_id, epoch } = claimed.session;
+        logger.info({ ...ids, session_id, epoch }, 'session claimed');
+        destroyLosers(claimed.losers, identity.machine_name);
+        const answer = await answerClaim(claimed, identity, deps);
+        onChange(session_id);
+        return answer;
+      },
+    );
 
     app.post(
       '/heartbeat',
-      { schema: { body: heartbeatRequest, response: { 200: heartbeatResponse } } },
+      { ...working, schema: { body: heartbeatRequest, response: { 200: heartbeatResponse } } },
       async (request) => {
-        const worker = await workerOf(request);
+        const worker = workerKnown(request);
         const directive = await heartbeats.record({
           machine_id: worker.machine_id,
           epoch: worker.epoch,
@@ -137,7 +167,7 @@ export function workerRoutes(deps: WorkerRoutesDeps): FastifyPluginAsyncZod {
         return {
           lease_ms: config.deadlines.leaseMs,
           directive,
-          ...(await renewed(worker)),
+          ...(await renewed(worker, directive)),
           ...(video ? { video } : {}),
         };
       },
@@ -145,23 +175,27 @@ export function workerRoutes(deps: WorkerRoutesDeps): FastifyPluginAsyncZod {
 
     app.post(
       '/calls',
-      { schema: { body: openCallRequest, response: { 201: openCallResponse } } },
+      { ...working, schema: { body: openCallRequest, response: { 201: openCallResponse } } },
       async (request, reply) => {
-        const { machine_id: machineId, epoch } = await workerOf(request);
+        const { machine_id: machineId, epoch } = workerKnown(request);
         return reply.code(201).send(await openCall({ machineId, epoch, ordinal: request.body.ordinal }));
       },
     );
 
-    app.patch('/calls/:ordinal', { schema: { params: ordinal, body: updateCallRequest } }, async (request, reply) => {
-      const { machine_id: machineId, epoch } = await workerOf(request);
-      const news = 'call_id' in request.body ? { callId: request.body.call_id } : { hungUp: true };
-      const found = await calls.record({ machineId, epoch, ordinal: request.params.ordinal }, news);
-      if (!found) throw new AppError('not_found', { detail: 'No such call of this machine.' });
-      return reply.code(204).send();
-    });
+    app.patch(
+      '/calls/:ordinal',
+      { ...working, schema: { params: ordinal, body: updateCallRequest } },
+      async (request, reply) => {
+        const { machine_id: machineId, epoch } = workerKnown(request);
+        const news = 'call_id' in request.body ? { callId: request.body.call_id } : { hungUp: true };
+        const found = await calls.record({ machineId, epoch, ordinal: request.params.ordinal }, news);
+        if (!found) throw new AppError('not_found', { detail: 'No such call of this machine.' });
+        return reply.code(204).send();
+      },
+    );
 
-    app.post('/finish', { schema: { body: finishRequest } }, async (request, reply) => {
-      const worker = await workerOf(request);
+    app.post('/finish', { ...working, schema: { body: finishRequest } }, async (request, reply) => {
+      const worker = workerKnown(request);
       const { kind, app_name, fly_machine_id } = await machines.finish(worker.machine_id, worker.epoch, request.body);
       crashPoint('finish.committed');
       const { session_id, machine_id } = worker;

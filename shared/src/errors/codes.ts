@@ -25,6 +25,7 @@ export const errorCodes = {
   rate_limited: { status: 429, retryable: true, title: 'Too many requests' },
   no_capacity: { status: 503, retryable: true, title: 'No capacity in any allowed region' },
   database_unavailable: { status: 503, retryable: true, title: 'The database is not reachable' },
+  overloaded: { status: 503, retryable: true, title: 'This orchestrator is overloaded' },
   shutting_down: { status: 503, retryable: true, title: 'This orchestrator is shutting down' },
   worker_identity_refused: { status: 401, retryable: false, title: 'The worker could not prove its identity' },
   claim_refused: { status: 409, retryable: false, title: 'This machine may not serve the session' },

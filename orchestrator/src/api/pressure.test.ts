@@ -1,0 +1,43 @@
+import { createLogger } from '@greenroom/shared/runtime/logger.ts';
+import Fastify, { type FastifyInstance } from 'fastify';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { registerPressure, vital } from '../access/pressure.ts';
+import { registerErrors } from './problems.ts';
+
+let app: FastifyInstance;
+beforeEach(async () => {
+  app = Fastify();
+  registerErrors(app, createLogger({ level: 'silent', component: 'test' }));
+  await registerPressure(app, 100);
+  app.get('/api/sessions', async () => 'served');
+  app.get('/worker/v1/heartbeat', { config: vital }, async () => 'served');
+  await app.ready();
+});
+afterEach(() => app.close());
+
+const hold = (ms: number): void => {
+  const untilMs = performance.now() + ms;
+  while (performance.now() < untilMs);
+};
+const statusOf = async (url: string) => (await app.inject(url)).statusCode;
+
+/** Holds the event loop over and over until the watchdog has noticed. */
+async function untilShed(): Promise<void> {
+  for (let n = 0; n < 100 && (await statusOf('/api/sessions')) !== 503; n += 1) {
+    hold(200);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
+test('a process that falls behind refuses what can wait and answers workers: their leases depend on it', async () => {
+  expect(await statusOf('/api/sessions')).toBe(200);
+  await untilShed();
+  const shed = await app.inject('/api/sessions');
+  expect([shed.statusCode, shed.json().code, shed.headers['retry-after']]).toEqual([503, 'overloaded', '2']);
+  expect(await statusOf('/worker/v1/heartbeat')).toBe(200);
+});
+
+test('once it has caught up it serves everybody again', { timeout: 20_000 }, async () => {
+  await untilShed();
+  await expect.poll(() => statusOf('/api/sessions'), { timeout: 15_000 }).toBe(200);
+});

@@ -1,0 +1,77 @@
+import { AppError } from '@greenroom/shared/errors/app-error.ts';
+import { createLogger } from '@greenroom/shared/runtime/logger.ts';
+import Fastify from 'fastify';
+import { describe, expect, test } from 'vitest';
+import type { Access } from '../access/authenticate.ts';
+import {
+  actorOf,
+  callerOf,
+  callersWith,
+  everybody,
+  operatorsOnly,
+  registerRouteAccess,
+  tenantsOwnWith,
+} from '../access/route-access.ts';
+import { registerErrors } from './problems.ts';
+
+const refused = new AppError('unauthenticated');
+const open: Access = {
+  authenticate: async (_request, scope) => ({ actor: 'key:1', scopes: [scope] }) as never,
+  forTenant: async (_request, _scope, tenantId) => ({ kind: 'tenant', actor: tenantId }) as never,
+  operator: async () => ({ actor: 'operator:ops' }),
+  forgetKey: () => undefined,
+  forgetUser: () => undefined,
+  drawnBy: () => undefined,
+};
+const shut: Access = {
+  ...open,
+  authenticate: () => Promise.reject(refused),
+  forTenant: () => Promise.reject(refused),
+  operator: () => Promise.reject(refused),
+};
+
+function appWith(access: Access) {
+  const app = Fastify();
+  const parsed: string[] = [];
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
+    parsed.push(body as string);
+    done(null, JSON.parse(body as string));
+  });
+  registerErrors(app, createLogger({ level: 'silent', component: 'test' }));
+  registerRouteAccess(app, access);
+  return { app, parsed };
+}
+
+describe('who may call a route', () => {
+  test('is judged before its body is parsed: a body without a credential once held a process for hours', async () => {
+    const { app, parsed } = appWith(shut);
+    for (const [path, config] of Object.entries({ caller: callersWith('sessions:write'), operator: operatorsOnly }))
+      app.post(`/api/${path}`, { config }, async () => 'done');
+    app.post('/api/tenants/:id', { config: tenantsOwnWith('tenant:admin') }, async () => 'done');
+    for (const url of ['/api/caller', '/api/operator', '/api/tenants/a']) {
+      const answer = await app.inject({ method: 'POST', url, payload: { any: 'thing' } });
+      expect([url, answer.statusCode]).toEqual([url, 401]);
+    }
+    expect(parsed).toEqual([]);
+  });
+
+  test('must be said: a route under /api that does not say it stops the process at its start', () => {
+    const { app } = appWith(open);
+    expect(() => app.get('/api/forgotten', async () => 'done')).toThrow('GET /api/forgotten must say who may call it');
+    expect(() => app.get('/elsewhere', async () => 'done')).not.toThrow();
+  });
+
+  test('is known to the handler', async () => {
+    const { app } = appWith(open);
+    app.get('/api/a', { config: callersWith('people:read') }, async (request) => callerOf(request).scopes);
+    app.get('/api/tenants/:id', { config: tenantsOwnWith('tenant:read') }, async (request) => actorOf(request));
+    app.get('/api/c', { config: operatorsOnly }, async (request) => actorOf(request));
+    app.get('/api/d', { config: everybody }, async (request) => callerOf(request));
+    const got = async (url: string) => (await app.inject(url)).json();
+    expect(await got('/api/a')).toEqual(['people:read']);
+    expect(await got('/api/tenants/ACME')).toEqual({ kind: 'tenant', actor: 'acme' });
+    expect(await got('/api/c')).toEqual({ kind: 'operator', actor: 'operator:ops' });
+    expect(await got('/api/d')).toMatchObject({ status: 500 });
+  });
+});
