@@ -5,6 +5,7 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { registerPressure } from './access/pressure.ts';
 import { registerRouteAccess } from './access/route-access.ts';
 import { apiKeyRoutes } from './api/api-keys.ts';
+import { registerBodies } from './api/bodies.ts';
 import { candidateRoutes } from './api/candidates.ts';
 import { capacityRoutes } from './api/capacity.ts';
 import { docsRoutes, registerOpenApi } from './api/docs.ts';
@@ -130,7 +131,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   }).withTypeProvider<ZodTypeProvider>();
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(() => (body: unknown) => JSON.stringify(body)); // A2
-  app.removeContentTypeParser('text/plain'); // JSON is what this API speaks
+  registerBodies(app);
   registerErrors(app, deps.logger);
   registerUnknownRoutes(app);
   await registerHardening(app, { publicUrl: deps.config.publicUrl, origins: deps.door.origins });

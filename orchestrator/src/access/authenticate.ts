@@ -41,6 +41,11 @@ export interface Access {
   forTenant(request: FastifyRequest, scope: Scope, tenantId: string): Promise<Actor>;
   /** Platform operators alone. Throws AppError: unauthenticated, forbidden. */
   operator(request: FastifyRequest): Promise<Operator>;
+  /**
+   * Whether the credential of an admitted request still admits its caller to this scope. Asks the database, not a memory
+   * (A2): for answers that go on. Throws when that cannot be known.
+   */
+  stands(request: FastifyRequest, caller: Caller, scope: Scope): Promise<boolean>;
   /** A2: from now on this key is looked up again. */
   forgetKey(keyId: string): void;
   forgetUser(userId: string): void;
@@ -236,6 +241,18 @@ export function createAccess(deps: AccessDeps): Access {
     }
   };
 
+  const stands = async (request: FastifyRequest, { tenantId }: Caller, scope: Scope): Promise<boolean> => {
+    const token = bearerOf(request) ?? '';
+    if (keyForm.test(token)) {
+      const key = await deps.findKey(sha256(token));
+      return key !== undefined && key.tenant_status === 'active' && key.scopes.includes(scope);
+    }
+    const verified = await deps.verifyUser(token);
+    if (verified.kind !== 'good') return false;
+    const row = (await deps.memberships(verified.userId)).find(({ tenant_id }) => tenant_id === tenantId);
+    return row !== undefined && row.status === 'active' && scopesOfRole[row.role].includes(scope);
+  };
+
   const unauthenticated = (why: string): AppError =>
     new AppError('unauthenticated', {
       detail: 'Send a valid API key or access token: Authorization: Bearer ….',
@@ -280,6 +297,7 @@ export function createAccess(deps: AccessDeps): Access {
         if (credential.kind !== 'operator') throw forbidden('Only platform operators may do this.');
         return credential.operator;
       }),
+    stands,
     forgetKey: (keyId) => keys.forget((key) => key.key_id === keyId),
     forgetUser: (userId) => members.forget((entry) => entry.userId === userId),
     drawnBy: (request) => drawn.get(request),
@@ -287,3 +305,10 @@ export function createAccess(deps: AccessDeps): Access {
 }
 
 export const tenantNotFound = (): AppError => new AppError('not_found', { detail: 'No such tenant.' });
+
+/** Nobody hands out more than they have. Throws AppError forbidden. */
+export function demandScopes(actor: Actor, wanted: readonly string[]): void {
+  if (actor.kind === 'operator') return;
+  const beyond = wanted.filter((scope) => !actor.caller.scopes.includes(scope as Scope));
+  if (beyond.length > 0) throw forbidden(`You do not have ${beyond.join(', ')} yourself.`);
+}

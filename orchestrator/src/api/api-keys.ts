@@ -11,7 +11,7 @@ import {
 import { newSecret } from '@greenroom/shared/runtime/ids.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { type Access, type Actor, actBy, sha256, tenantNotFound } from '../access/authenticate.ts';
+import { type Access, actBy, demandScopes, sha256, tenantNotFound } from '../access/authenticate.ts';
 import { actorOf, tenantsOwnWith } from '../access/route-access.ts';
 import type { TenantStore } from '../database/tenant-store.ts';
 
@@ -36,13 +36,6 @@ const notFound = (): AppError => new AppError('not_found', { detail: 'No such AP
 function newKey() {
   const key = `gr_live_${newSecret()}`;
   return { key, prefix: key.slice(0, 12), hash: sha256(key) };
-}
-
-/** K1. */
-function demandScopes(actor: Actor, wanted: readonly string[]): void {
-  if (actor.kind === 'operator') return;
-  const beyond = wanted.filter((scope) => !actor.caller.scopes.includes(scope as Scope));
-  if (beyond.length > 0) throw new AppError('forbidden', { detail: `You do not have ${beyond.join(', ')} yourself.` });
 }
 
 export const apiKeyRoutes =

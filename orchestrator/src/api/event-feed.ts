@@ -4,8 +4,11 @@ import type { EventRow } from '../database/rows.ts';
 import type { EventCursor } from '../database/session-store.ts';
 
 /**
- * Events of sessions for all who watch them in this process: one read per poll, however many watch.
+ * Events of sessions for all who watch them in this process: each session is read once per poll, however many watch it.
  * Each watcher has its own cursor, so that nobody misses or repeats an event.
+ *
+ * E1  One read covers `sessionsPerRead` sessions and `eventsPerSession` of each: however many are watched, no answer of the
+ *     database is large. A session with more is read again at once.
  */
 export interface EventFeed {
   /** @param after id of the last event seen; 0: from the beginning. @returns a function that stops the watch. */
@@ -17,29 +20,36 @@ export interface EventFeed {
 }
 
 interface Watcher {
-  sessionId: string;
   after: number;
   onEvent: (event: EventRow) => void;
 }
 
 export interface EventFeedDeps {
-  events: (cursors: EventCursor[]) => Promise<EventRow[]>;
+  events: (cursors: EventCursor[], perSession: number) => Promise<EventRow[]>;
   clock: Clock;
   pollMs: number;
   logger: Logger;
 }
 
+/** E1. */
+const sessionsPerRead = 100;
+export const eventsPerSession = 50;
+
 export function createEventFeed({ events, clock, pollMs, logger }: EventFeedDeps): EventFeed {
-  const watchers = new Set<Watcher>();
+  const watched = new Map<string, Set<Watcher>>();
   let timer: Timer | undefined;
   let reading = false;
   let again = false;
   let stopped = false;
 
   const deliver = (rows: EventRow[]): void => {
+    const counts = new Map<string, number>();
     for (const row of rows) {
-      for (const watcher of watchers) {
-        if (watcher.sessionId !== row.session_id || row.id <= watcher.after) continue;
+      const count = (counts.get(row.session_id) ?? 0) + 1;
+      counts.set(row.session_id, count);
+      if (count >= eventsPerSession) again = true; // E1
+      for (const watcher of watched.get(row.session_id) ?? []) {
+        if (row.id <= watcher.after) continue;
         watcher.after = row.id;
         watcher.onEvent(row);
       }
@@ -47,10 +57,16 @@ export function createEventFeed({ events, clock, pollMs, logger }: EventFeedDeps
   };
 
   /** One cursor per session: the slowest watcher's. */
-  const cursors = (): EventCursor[] => {
-    const lowest = new Map<string, number>();
-    for (const { sessionId, after } of watchers) lowest.set(sessionId, Math.min(after, lowest.get(sessionId) ?? after));
-    return [...lowest].map(([session_id, after]) => ({ session_id, after }));
+  const cursors = (): EventCursor[] =>
+    [...watched].map(([session_id, watchers]) => ({
+      session_id,
+      after: Math.min(...[...watchers].map(({ after }) => after)),
+    }));
+
+  const readAll = async (): Promise<void> => {
+    const all = cursors();
+    for (let from = 0; from < all.length; from += sessionsPerRead)
+      deliver(await events(all.slice(from, from + sessionsPerRead), eventsPerSession));
   };
 
   const look = async (): Promise<void> => {
@@ -61,29 +77,29 @@ export function createEventFeed({ events, clock, pollMs, logger }: EventFeedDeps
       return;
     }
     reading = true;
-    try {
-      deliver(await events(cursors()));
-    } catch (error) {
-      logger.warn({ error }, 'events could not be read');
-    }
+    await readAll().catch((error: unknown) => logger.warn({ error }, 'events could not be read'));
     reading = false;
-    if (watchers.size === 0 || stopped) return;
+    if (watched.size === 0 || stopped) return;
     timer = clock.setTimer(() => void look(), again ? 0 : pollMs);
     again = false;
   };
 
   return {
     watch: (sessionId, after, onEvent) => {
-      const watcher = { sessionId, after, onEvent };
-      watchers.add(watcher);
+      const watcher = { after, onEvent };
+      const watchers = watched.get(sessionId) ?? new Set();
+      watched.set(sessionId, watchers.add(watcher));
       void look();
-      return () => void watchers.delete(watcher);
+      return () => {
+        watchers.delete(watcher);
+        if (watchers.size === 0 && watched.get(sessionId) === watchers) watched.delete(sessionId);
+      };
     },
     notify: (sessionId) => {
-      if ([...watchers].some((watcher) => watcher.sessionId === sessionId)) void look();
+      if (watched.has(sessionId)) void look();
     },
     get watchers() {
-      return watchers.size;
+      return [...watched.values()].reduce((sum, { size }) => sum + size, 0);
     },
     stop: () => {
       stopped = true;

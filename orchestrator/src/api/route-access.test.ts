@@ -19,6 +19,7 @@ const open: Access = {
   authenticate: async (_request, scope) => ({ actor: 'key:1', scopes: [scope] }) as never,
   forTenant: async (_request, _scope, tenantId) => ({ kind: 'tenant', actor: tenantId }) as never,
   operator: async () => ({ actor: 'operator:ops' }),
+  stands: async () => true,
   forgetKey: () => undefined,
   forgetUser: () => undefined,
   drawnBy: () => undefined,

@@ -1,6 +1,7 @@
 import type { SchedulePlan, SessionView } from '@greenroom/shared/protocol/platform-api.ts';
 import { sessionReasons } from '@greenroom/shared/session/reasons.ts';
 import { sessionRanks } from '@greenroom/shared/session/states.ts';
+import type { Caller } from '../access/caller.ts';
 import type { SessionRow } from '../database/rows.ts';
 import type { BrowserTokens } from '../tokens/browser-tokens.ts';
 
@@ -25,6 +26,12 @@ export interface ViewDeps {
   browserTokens: Pick<BrowserTokens, 'mintJoin'>;
 }
 
+/**
+ * The join token opens the candidate's place in the room: who holds it can take that place and end the interview. So it is
+ * shown only to callers who may end the session anyway.
+ */
+export const mayJoin = ({ scopes }: Pick<Caller, 'scopes'>): boolean => scopes.includes('sessions:write');
+
 /** What only the answer to one request shows. */
 export interface ViewExtras {
   invitationCode?: string | undefined;
@@ -34,6 +41,7 @@ export interface ViewExtras {
 /** A session as the platform API shows it. Tokens are minted for each answer and never stored. */
 export async function viewSession(
   row: SessionRow,
+  caller: Pick<Caller, 'scopes'>,
   { publicUrl, browserTokens }: ViewDeps,
   { invitationCode, plan = null }: ViewExtras = {},
 ): Promise<SessionView> {
@@ -44,7 +52,7 @@ export async function viewSession(
     plan,
     usage: row.usage ?? null,
     websocket_url: websocketUrl(publicUrl, row.session_id),
-    join_token: isJoinable(row) ? await browserTokens.mintJoin(ids) : null,
+    join_token: isJoinable(row) && mayJoin(caller) ? await browserTokens.mintJoin(ids) : null,
     join_url: invitationCode === undefined ? null : joinUrl(publicUrl, row.session_id, invitationCode),
     video_token: null,
     reason_text: row.reason === null ? null : sessionReasons[row.reason].text,

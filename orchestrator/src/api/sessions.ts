@@ -108,7 +108,7 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
         return reply
           .code(201)
           .header('location', `/api/sessions/${row.session_id}`)
-          .send(await viewSession(row, deps, { invitationCode, plan }));
+          .send(await viewSession(row, caller, deps, { invitationCode, plan }));
       },
     );
 
@@ -119,15 +119,15 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
         schema: { summary: 'List sessions, newest first', querystring: listQuery, response: { 200: listView } },
       },
       async (request) => {
-        const { tenantId } = callerOf(request);
+        const caller = callerOf(request);
         const { limit, cursor, status } = request.query;
         const before = cursor === undefined ? undefined : decodeCursor(cursor, listCursor);
-        const rows = await sessions.list({ tenantId, limit: limit + 1, status, before });
+        const rows = await sessions.list({ tenantId: caller.tenantId, limit: limit + 1, status, before });
         const page = rows.slice(0, limit);
         const last = page.at(-1);
         const more = rows.length > limit && last !== undefined;
         return {
-          sessions: await Promise.all(page.map((row) => viewSession(row, deps))),
+          sessions: await Promise.all(page.map((row) => viewSession(row, caller, deps))),
           next_cursor: more ? encodeCursor({ createdAt: last.created_at, id: last.session_id }) : null,
         };
       },
@@ -140,10 +140,10 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
         schema: { summary: 'Show a session', params: sessionParams, response: { 200: sessionView } },
       },
       async (request) => {
-        const { tenantId } = callerOf(request);
-        const row = await sessions.get(request.params.id, tenantId);
+        const caller = callerOf(request);
+        const row = await sessions.get(request.params.id, caller.tenantId);
         if (!row) throw sessionNotFound();
-        return viewSession(row, deps);
+        return viewSession(row, caller, deps);
       },
     );
 
@@ -159,9 +159,9 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
         },
       },
       async (request) => {
-        const { tenantId } = callerOf(request);
-        const { session, plan } = await reschedule(request.params.id, tenantId, request.body.scheduled_at);
-        return viewSession(session, deps, { plan });
+        const caller = callerOf(request);
+        const { session, plan } = await reschedule(request.params.id, caller.tenantId, request.body.scheduled_at);
+        return viewSession(session, caller, deps, { plan });
       },
     );
 
@@ -177,13 +177,13 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
         },
       },
       async (request, reply) => {
-        const { tenantId } = callerOf(request);
-        const end = await sessions.requestEnd(request.params.id, tenantId, endingOf('ended_by_platform'));
+        const caller = callerOf(request);
+        const end = await sessions.requestEnd(request.params.id, caller.tenantId, endingOf('ended_by_platform'));
         if (end.kind === 'not_found') throw sessionNotFound();
         if (end.kind === 'accepted') stopMachines(end);
         readiness.notify(request.params.id);
         const ended = end.session.completed_at !== null;
-        return reply.code(ended ? 200 : 202).send(await viewSession(end.session, deps));
+        return reply.code(ended ? 200 : 202).send(await viewSession(end.session, caller, deps));
       },
     );
   };

@@ -1,4 +1,5 @@
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
+import { scopesOfRole } from '@greenroom/shared/protocol/access.ts';
 import { text, uuid } from '@greenroom/shared/protocol/common.ts';
 import { regionCode } from '@greenroom/shared/protocol/platform-api.ts';
 import {
@@ -15,7 +16,7 @@ import {
 } from '@greenroom/shared/protocol/tenants.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { type Access, actBy, tenantNotFound } from '../access/authenticate.ts';
+import { type Access, actBy, demandScopes, tenantNotFound } from '../access/authenticate.ts';
 import { actorOf, operatorsOnly, tenantsOwnWith } from '../access/route-access.ts';
 import type { TenantRow, TenantStore } from '../database/tenant-store.ts';
 import { isRegion } from '../regions/regions.ts';
@@ -234,9 +235,10 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
         schema: { summary: 'Make a user a member, or change the role', params: memberParams, body: memberRequest },
       },
       async (request, reply) => {
-        const { actor } = actorOf(request);
+        const acting = actorOf(request);
         const { id, user } = request.params;
-        const { kind } = await tenants.putUser(id, user, request.body.role, actBy(request, actor));
+        demandScopes(acting, scopesOfRole[request.body.role]);
+        const { kind } = await tenants.putUser(id, user, request.body.role, actBy(request, acting.actor));
         if (kind === 'not_found') throw tenantNotFound();
         if (kind === 'user_not_found') throw new AppError('not_found', { detail: 'No such user.' });
         access.forgetUser(user);

@@ -168,8 +168,8 @@ export function createSessionStore(database: Database) {
       ),
     routes: (sessionIds: string[]): Promise<RouteRow[]> =>
       call('session_routes', { p_session_ids: sessionIds }, z.array(routeRow)),
-    events: (cursors: EventCursor[]): Promise<EventRow[]> =>
-      call('session_events_after', { p_cursors: cursors }, z.array(eventRow)),
+    events: (cursors: EventCursor[], perSession: number): Promise<EventRow[]> =>
+      call('session_events_after', { p_cursors: cursors, p_limit: perSession }, z.array(eventRow)),
     /** The conversation in its order. */
     transcript: (sessionId: string) =>
       call('transcript_to_evaluate', { p_session_id: sessionId }, z.array(storedTranscriptEntry)),

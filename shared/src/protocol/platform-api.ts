@@ -169,7 +169,10 @@ export const sessionView = z.object({
   status: z.enum(sessionStatuses),
   /** The candidate's socket; never changes for the life of the session. */
   websocket_url: z.string(),
-  /** For the first connection; null until the session is joinable and after it has ended. */
+  /**
+   * For the first connection; null until the session is joinable, after it has ended, and for callers without the scope
+   * `sessions:write`: who holds it can take the candidate's place.
+   */
   join_token: z.string().nullable(),
   /** A page for the candidate; only in the answer that created the session. */
   join_url: z.string().nullable(),
