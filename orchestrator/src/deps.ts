@@ -128,13 +128,13 @@ export async function createDeps(config: Config, outside: Outside = {}) {
   const { database } = connection;
   const door = createDoor({ config, database, findKey: sessions.findKey, audit, clock, logger });
   const guard = createGuard({ allow: config.outboundAllow });
-  const tenancy = createTenancy({ config, database, fly: fly.apps, vault: tokens.vault, clock, logger });
+  const tenancy = createTenancy({ config, database, fly, vault: tokens.vault, clock, logger });
   const persons = createRetention(database, logger);
   const outbox = createWebhooks({ database, guard, vault: tokens.vault, clock, logger });
   const { providerKeys } = tenancy;
   const finishing = createFinishing({ config, database, orchestratorId, logger, onChange, providerKeys });
   const video = createVideo({ config, database, vault: tokens.vault, clock, logger, onChange });
-  const hangUps = createHangUps({ calls, voice, vault: tokens.vault, logger });
+  const hangUps = createHangUps({ calls, voice, vault: tokens.vault, missingMs: deadlines.callMissingMs, logger });
   const onGone = (sessionId: string | undefined): void => {
     if (sessionId !== undefined) onChange(sessionId);
     void hangUps.run().catch((error: unknown) => logger.warn({ error }, 'calls could not be hung up'));

@@ -1662,8 +1662,10 @@ grant execute on function public.record_hang_up(uuid) to orchestrator;
 
 create function public.record_call_missing(p_call_row_id uuid, p_missing boolean) returns void
 language sql volatile security definer set search_path = '' as $$
+  -- Asked again soon: the answer is either wrong, and the call still costs, or it only has to be said once more.
   update public.realtime_calls
-    set missing_since = case when p_missing then coalesce(missing_since, clock_timestamp()) end
+    set missing_since = case when p_missing then coalesce(missing_since, clock_timestamp()) end,
+      next_hang_up_at = case when p_missing then clock_timestamp() + interval '3 seconds' else next_hang_up_at end
     where id = p_call_row_id
 $$;
 comment on function public.record_call_missing(uuid, boolean) is

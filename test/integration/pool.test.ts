@@ -59,7 +59,7 @@ describe('the planning half of the fleet', () => {
   const machinesAt = (tenant: SeededTenant) => stack.cloud.fly.machines().filter((m) => m.app === tenant.appName);
   const resting = (tenant: SeededTenant, count: number) =>
     until(`${count} standby machines rest`, () => {
-      const machines = machinesAt(tenant).filter((m) => m.state === 'created');
+      const machines = machinesAt(tenant).filter((m) => m.state === 'created' || m.state === 'stopped');
       return machines.length === count ? machines : undefined;
     });
   /** Created at Fly and known to be: what an assignment can take. */
@@ -120,6 +120,24 @@ describe('the planning half of the fleet', () => {
     });
     expect(await shown('usage?from=2027-01-01T00:00:00Z')).toMatchObject({ errors: [{ field: 'from' }] });
   });
+
+  test.each(['created', 'stopped'] as const)(
+    'machines made ahead that Fly shows as %s are left at rest: three creates, no destroy, and both start',
+    async (rest) => {
+      stack.cloud.fly.setResting(rest);
+      const tenant = await newTenant({ floor: 3 });
+      await ready(tenant, 3);
+      const atFirst = (await resting(tenant, 3)).map(({ id }) => id).toSorted();
+      await new Promise((resolve) => setTimeout(resolve, 12 * 500));
+      const made = stack.cloud.fly.machines({ includeDestroyed: true }).filter((m) => m.app === tenant.appName);
+      expect(made.map(({ id, state }) => [id, state]).toSorted()).toEqual(atFirst.map((id) => [id, rest]));
+      const session = await tenant.platform.createSession(sessionBody(), { prefer: 'wait=10' });
+      expect(session).toMatchObject({ status: 'ready' });
+      expect(atFirst).toContain(session.fly_machine_id);
+      await tenant.platform.deleteSession(session.session_id);
+      await over(tenant, session.session_id);
+    },
+  );
 
   test('a full host passes the session on to the next standby machine', async () => {
     const tenant = await newTenant({ floor: 2 });

@@ -1,5 +1,6 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { deploymentMark } from '@greenroom/orchestrator/tenants/onboarding.ts';
 import { candidateView, erasureView, invitationView, positionView } from '@greenroom/shared/protocol/people.ts';
 import { newApiKeyView, tenantView } from '@greenroom/shared/protocol/tenants.ts';
 import { deliveryView, newWebhookView } from '@greenroom/shared/protocol/webhooks.ts';
@@ -298,6 +299,9 @@ describe('consent', () => {
 
 describe('onboarding', () => {
   const create = (body: object, as = world.operatorToken) => world.send('/api/tenants', { method: 'POST', as, body });
+  /** Names carry a mark of the deployment. */
+  const named = (slug: string, what: number | string) =>
+    `gr-${slug}-${deploymentMark(world.deps.config.deploymentId, world.deps.config.supabase.url)}-${what}`;
   const appOf = async (name: string) => {
     const headers = { authorization: 'Bearer fo1_test' };
     const got = await fetch(`${world.fly.apiUrl}/v1/apps/${name}`, { headers });
@@ -316,7 +320,7 @@ describe('onboarding', () => {
     expect(tenantView.parse(made.json)).toMatchObject({
       max_live_sessions: 2,
       allowed_regions: ['fra', 'ams'],
-      apps: [{ name: 'gr-initech-1', network: 'gr-initech-net', status: 'ready' }],
+      apps: [{ name: named('initech', 1), network: named('initech', 'net'), status: 'ready' }],
     });
     const again = await create({ slug: 'initech', name: 'Other', max_live_sessions: 9 });
     expect([again.status, again.json.id, again.json.name, again.json.max_live_sessions]).toEqual([
@@ -325,8 +329,8 @@ describe('onboarding', () => {
       'Initech',
       2,
     ]);
-    const { app, policies } = await appOf('gr-initech-1');
-    expect(app).toMatchObject({ network: 'gr-initech-net', organization: { slug: 'local' } });
+    const { app, policies } = await appOf(named('initech', 1));
+    expect(app).toMatchObject({ network: named('initech', 'net'), organization: { slug: 'local' } });
     expect(policies).toMatchObject([{ name: 'greenroom-egress', rules: [{ action: 'allow', direction: 'egress' }] }]);
     expect((await auditOf(made.json.id)).map((row) => row.action)).toEqual(['tenant.create']);
   });
@@ -335,10 +339,10 @@ describe('onboarding', () => {
     const { json } = await create({ slug: 'hooli', name: 'Hooli' });
     const at = `/api/tenants/${json.id}/apps`;
     const put = (count: unknown) => world.send(at, { method: 'PUT', as: world.operatorToken, body: { count } });
-    const names = ['gr-hooli-1', 'gr-hooli-2', 'gr-hooli-3'];
+    const names = [1, 2, 3].map((n) => named('hooli', n));
     for (const time of ['first', 'second'])
       expect((await put(3)).json, time).toMatchObject({
-        apps: names.map((name) => ({ name, network: 'gr-hooli-net', status: 'ready' })),
+        apps: names.map((name) => ({ name, network: named('hooli', 'net'), status: 'ready' })),
       });
     for (const name of names) expect((await appOf(name)).policies, name).toHaveLength(1);
     for (const count of [0, 51, 2, 'two'])
@@ -363,17 +367,36 @@ describe('onboarding', () => {
     });
     expect(apps).toHaveLength(1);
     expect(world.fly.faults.fired[on]).toBe(firedBefore + 1);
-    expect((await appOf(`gr-${slug}-1`)).policies).toHaveLength(1);
+    expect((await appOf(named(slug, 1))).policies).toHaveLength(1);
   });
 
-  test('an app of that name on another network is never used', async () => {
+  test('an app of that name on another network is never used: another name is taken', async () => {
     await fetch(`${world.fly.apiUrl}/v1/apps`, {
       method: 'POST',
       headers: { authorization: 'Bearer fo1_test', 'content-type': 'application/json' },
-      body: JSON.stringify({ app_name: 'gr-squatted-1', org_slug: 'local', network: 'elsewhere' }),
+      body: JSON.stringify({ app_name: named('squatted', 1), org_slug: 'local', network: 'elsewhere' }),
     });
     const made = await create({ slug: 'squatted', name: 'Squatted' });
-    expect(made.json.apps).toEqual([{ name: 'gr-squatted-1', network: 'gr-squatted-net', status: 'planned' }]);
+    const [app, ...more] = made.json.apps;
+    expect([app.network, app.status, more]).toEqual([named('squatted', 'net'), 'ready', []]);
+    expect(app.name).toMatch(new RegExp(`^${named('squatted', 1)}-x[0-9a-f]{4}$`));
+  });
+
+  test("a name that is another organisation's, which Fly answers with 403, leads to another name", async () => {
+    world.fly.takeAppName(named('popular', 1));
+    const made = await create({ slug: 'popular', name: 'Popular' });
+    expect(made.json.apps).toMatchObject([{ status: 'ready' }]);
+    expect(made.json.apps[0].name).not.toBe(named('popular', 1));
+  });
+
+  test('the network of an app that Fly shows only in its list is found there', async () => {
+    world.fly.faults.add({ on: 'apps.create', action: { kind: 'drop_after' } });
+    world.fly.faults.add({ on: 'apps.get', action: { kind: 'special', name: 'no_network' }, times: 5 });
+    const made = await create({ slug: 'unlisted', name: 'Unlisted' });
+    world.fly.faults.clear();
+    expect(made.json.apps).toEqual([
+      { name: named('unlisted', 1), network: named('unlisted', 'net'), status: 'ready' },
+    ]);
   });
 
   test('is for operators alone', async () => {
@@ -468,7 +491,7 @@ describe('onboarding', () => {
       30_000,
     );
     expect((await session(made.json.key)).status).toBe(401);
-    expect((await appOf('gr-leaving-1')).status).toBe(404);
+    expect((await appOf(named('leaving', 1))).status).toBe(404);
     expect((await create({ slug: 'leaving', name: 'Again' })).status).toBe(409);
   });
 });

@@ -109,6 +109,9 @@ export function createTenantStore(database: Database) {
       call('plan_tenant', { p_slug: slug, p_settings: settings, p_by: by }, planned),
     planApp: (tenantId: string, name: string, network: string, by: ActBy) =>
       call('plan_app', { p_tenant_id: tenantId, p_name: name, p_network: network, p_by: by }, plannedApp),
+    /** Under another name, because somebody else has this one at Fly. False when it is not only planned any more. */
+    renameApp: (name: string, newName: string) =>
+      call('rename_planned_app', { p_name: name, p_new_name: newName }, z.boolean()),
     appReady: (name: string) => call('app_ready', { p_name: name }, z.boolean()),
     debts: (): Promise<OnboardingDebt[]> => call('onboarding_debts', {}, z.array(debt)),
     update: (id: string, changes: object, by: ActBy) =>

@@ -41,7 +41,7 @@ export const metadataOf = (intent: Intent, deploymentId: string): Record<string,
 export const createBody = (intent: Intent, template: MachineTemplate): object => ({
   name: intent.name,
   region: intent.region,
-  // A standby machine rests in `created`, its image pulled: with auto_destroy it could not rest stopped.
+  // A machine made ahead rests in `created` or `stopped`, its image pulled; it has not run, so auto_destroy leaves it.
   ...(intent.session_id === null ? { skip_launch: true } : {}),
   config: {
     image: intent.image,
@@ -56,6 +56,8 @@ export const createBody = (intent: Intent, template: MachineTemplate): object =>
 });
 
 // Fly's proxy replays to the service that has the public port the browser came in by.
+// No check: the proxy routes to nobody whose check has not passed yet, which costs a grace period of every start, and a
+// browser is only sent to a worker that has claimed its session, so it listens (docs/adr/0010).
 const service = {
   protocol: 'tcp',
   internal_port: 8080,
@@ -63,5 +65,4 @@ const service = {
   autostop: 'off',
   ports: [{ port: 443, handlers: ['tls', 'http'] }],
   concurrency: { type: 'connections', soft_limit: 4, hard_limit: 16 },
-  checks: [{ type: 'http', path: '/readyz', interval: '2s', timeout: '1s', grace_period: '1s' }],
 };

@@ -2,18 +2,26 @@ import { z } from 'zod';
 import { classifyRefusal, type FlyRefusal, type Raw } from './classify.ts';
 import { type CommandOutcome, commandOutcome, type Send } from './send.ts';
 
+/** What fly-go's `AppNameAvailable` reads from a 403: the name is somebody else's. */
+function refusalOf(raw: Raw): AppOutcome {
+  const refusal = classifyRefusal(raw);
+  return raw.status === 403 && refusal.kind === 'unauthorized' ? { kind: 'otherOrganisation' } : refusal;
+}
+
 /** Apps at Fly: made and deleted with their tenants, each on a network of its own. */
 export interface FlyAppView {
   name: string;
   organization: string;
   network: string;
 }
-export type AppOutcome = { kind: 'found'; app: FlyAppView } | FlyRefusal;
+/** `otherOrganisation`: there is one, and our token has no right to it. */
+export type AppOutcome = { kind: 'found'; app: FlyAppView } | { kind: 'otherOrganisation' } | FlyRefusal;
 export type PoliciesOutcome = { kind: 'listed'; names: string[] } | FlyRefusal;
 
 export interface FlyApps {
   createApp(name: string, org: string, network: string): Promise<CommandOutcome>;
-  getApp(name: string): Promise<AppOutcome>;
+  /** @param org where it is looked for in the list, should the app itself not show its network. */
+  getApp(name: string, org: string): Promise<AppOutcome>;
   /** Its machines go with it. */
   deleteApp(name: string): Promise<CommandOutcome>;
   listPolicies(app: string): Promise<PoliciesOutcome>;
@@ -25,22 +33,33 @@ const appBody = z.object({
   organization: z.object({ slug: z.string() }),
   network: z.string().optional(),
 });
+const listBody = z.object({ apps: z.array(z.object({ name: z.string(), network: z.string().optional() })) });
 const policiesBody = z.array(z.object({ name: z.string() }));
 
 const bodyOf = (raw: Raw): unknown => ('body' in raw ? raw.body : undefined);
 
 export function createFlyApps(send: Send): FlyApps {
   const pathOf = (app: string) => `/apps/${encodeURIComponent(app)}`;
+  /** The OpenAPI file shows an app's network with the app, the docs only in the list. */
+  const networkInList = async (name: string, org: string): Promise<string | undefined> => {
+    const raw = await send({ method: 'GET', path: `/apps?org_slug=${encodeURIComponent(org)}` });
+    const apps = listBody.safeParse(bodyOf(raw)).data?.apps ?? [];
+    return apps.find((app) => app.name === name)?.network;
+  };
   return {
     createApp: async (name, org, network) =>
-      commandOutcome(await send({ method: 'POST', path: '/apps', body: { app_name: name, org_slug: org, network } })),
-    getApp: async (name) => {
+      // The docs say `app_name`, the OpenAPI file and fly-go say `name`.
+      commandOutcome(
+        await send({ method: 'POST', path: '/apps', body: { app_name: name, name, org_slug: org, network } }),
+      ),
+    getApp: async (name, org) => {
       const raw = await send({ method: 'GET', path: pathOf(name), app: name });
       const parsed = appBody.safeParse(bodyOf(raw));
-      if (raw.status !== 200 || !parsed.success)
-        return raw.status === 200 ? { kind: 'ambiguous' } : classifyRefusal(raw);
-      const { organization, network = 'default' } = parsed.data;
-      return { kind: 'found', app: { name, organization: organization.slug, network } };
+      if (raw.status !== 200) return refusalOf(raw);
+      if (!parsed.success) return { kind: 'ambiguous' };
+      const network = parsed.data.network ?? (await networkInList(name, org));
+      if (network === undefined) return { kind: 'ambiguous' };
+      return { kind: 'found', app: { name, organization: parsed.data.organization.slug, network } };
     },
     deleteApp: async (name) => commandOutcome(await send({ method: 'DELETE', path: pathOf(name), app: name })),
     listPolicies: async (app) => {

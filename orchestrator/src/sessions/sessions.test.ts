@@ -130,6 +130,7 @@ describe('hanging up', () => {
         },
       },
       vault,
+      missingMs: 30_000,
       logger: silentLogger(),
     });
     await hangUps.run();
@@ -173,6 +174,7 @@ describe('hanging up', () => {
         hangUp: (callId) => (callId === 'rtc_1' ? new Promise(() => undefined) : Promise.resolve({ kind: 'over' })),
       },
       vault,
+      missingMs: 30_000,
       logger: silentLogger(),
     });
     for (const _round of [1, 2]) {

@@ -3,18 +3,18 @@ import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { Config } from '../config.ts';
 import { createTenantStore } from '../database/tenant-store.ts';
-import type { FlyApps } from '../fly/apps.ts';
+import type { FlyClient } from '../fly/client.ts';
 import type { Job } from '../runtime/ticker.ts';
 import type { Vault } from '../tokens/vault.ts';
 import { createInterviewerTemplates } from '../voice/interviewer-templates.ts';
 import { createProviderKeys } from '../voice/provider-keys.ts';
-import { createOnboarding } from './onboarding.ts';
+import { createOnboarding, deploymentMark } from './onboarding.ts';
 
 /** Tenants as one part of the orchestrator: their rows, their Fly apps, their provider keys. */
 export interface TenancyDeps {
-  config: Pick<Config, 'fly' | 'deadlines' | 'voice'>;
+  config: Pick<Config, 'fly' | 'deadlines' | 'voice' | 'deploymentId' | 'supabase'>;
   database: Database;
-  fly: FlyApps;
+  fly: Pick<FlyClient, 'apps' | 'list'>;
   vault: Vault;
   clock: Clock;
   logger: Logger;
@@ -22,7 +22,12 @@ export interface TenancyDeps {
 
 export function createTenancy({ config, database, fly, vault, clock, logger }: TenancyDeps) {
   const tenants = createTenantStore(database);
-  const onboarding = createOnboarding({ tenants, fly, org: config.fly.org, logger });
+  const { deploymentId } = config;
+  const onboarding = createOnboarding({
+    ...{ tenants, org: config.fly.org, deploymentId, logger },
+    fly: { ...fly.apps, list: fly.list },
+    mark: deploymentMark(deploymentId, config.supabase.url),
+  });
   const jobs: Job[] = [{ name: 'onboarding', everyMs: config.deadlines.reconcileTickMs, run: onboarding.run }];
   return {
     tenants,

@@ -27,17 +27,17 @@ export interface HangUps {
 const callCapMs = 3_600_000;
 const retryMs = 5_000;
 const perRound = 20;
-/** H2: one "no such call" may be the provider being behind; those of half a minute are not. */
-const missingMs = 30_000;
 
 export interface HangUpDeps {
   calls: Pick<CallStore, 'takeOwed' | 'recordHangUp' | 'recordMissing'>;
   voice: Pick<VoiceProvider, 'hangUp'>;
   vault: Vault;
+  /** H2, ms. */
+  missingMs: number;
   logger: Logger;
 }
 
-export function createHangUps({ calls, voice, vault, logger }: HangUpDeps): HangUps {
+export function createHangUps({ calls, voice, vault, missingMs, logger }: HangUpDeps): HangUps {
   const lanes = createLanes({ total: 16, perLane: 4 });
   const underWay = new Set<string>();
 

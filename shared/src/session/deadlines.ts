@@ -77,6 +77,8 @@ export const defaultDeadlines = {
   intentTakenMs: 2_000,
   /** Two GETs that find a machine absent must lie this far apart to count as absence. */
   absenceGraceMs: 3_000,
+  /** The provider answers every hang-up of a call with "no such call" for this long: it is over. One may be a mistake. */
+  callMissingMs: 10_000,
   /** One request to the voice provider. */
   providerRequestMs: 10_000,
   /** An SDP answer waits this long for the sideband; then the interview begins without it, and it is tried on. */

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type Harness, IN_PROCESS, startHarness, TOKEN } from './testing/harness.ts';
+import { type Harness, IN_PROCESS, startHarness, TOKEN, until } from './testing/harness.ts';
 
 let harness: Harness;
 beforeAll(async () => {
@@ -49,11 +49,20 @@ it('a deploy token reaches its own app and no other', async () => {
   expect((await call('GET', '/v1/tokens/current')).body.tokens[0]).toMatchObject({ org_slug: 'local' });
 });
 
-it('deleting an app takes its machines along', async () => {
+it('an app of another organisation has its name, and is refused', async () => {
+  harness.fly.takeAppName('somebody-elses');
+  const made = await call('POST', '/v1/apps', { name: 'somebody-elses', org_slug: 'local' });
+  expect([made.status, made.body.status]).toEqual([422, 'name_taken']);
+  for (const at of ['', '/machines', '/network_policies'])
+    expect((await call('GET', `/v1/apps/somebody-elses${at}`)).status, at).toBe(403);
+});
+
+it('deleting an app is accepted at once, takes a while, and takes its machines along', async () => {
   await call('POST', '/v1/apps', { name: 'short-lived', org_slug: 'local' });
   const machine = await call('POST', '/v1/apps/short-lived/machines', { config: { image: IN_PROCESS } });
   expect((await call('DELETE', '/v1/apps/short-lived?force=true')).status).toBe(202);
-  expect((await call('GET', '/v1/apps/short-lived')).status).toBe(404);
+  expect((await call('GET', '/v1/apps/short-lived')).status).toBe(200);
+  await until(async () => (await call('GET', '/v1/apps/short-lived')).status === 404 || undefined);
   expect(harness.fly.machines().some(({ id }) => id === machine.body.id)).toBe(false);
 });
 

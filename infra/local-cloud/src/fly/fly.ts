@@ -12,6 +12,7 @@ import { createFaults, type Faults } from '../faults.ts';
 import { systemPath } from '../process.ts';
 import { reserveAddresses } from './addresses.ts';
 import { type CapacityRow, createCapacity } from './capacity.ts';
+import { createChecks } from './checks.ts';
 import { createDoor } from './door.ts';
 import { createGuestHost } from './guest-host.ts';
 import { createIdentitySockets } from './identity-sockets.ts';
@@ -41,6 +42,8 @@ export interface FlyOptions {
   images?: Record<string, ImageDefinition>;
   /** Default `zero`. */
   latency?: LatencyName;
+  /** Where a machine created with `skip_launch` comes to rest. Default `stopped`, as flyctl sees it. */
+  resting?: 'created' | 'stopped';
   /** The documented rate limits. Default true. */
   limits?: boolean;
   /** Extra environment of every machine; a machine's own `env` overrides it. */
@@ -109,6 +112,10 @@ export interface LocalFly {
   setCapacity(region: string, limit: number | 'none' | 'unlimited', row?: CapacityRow): void;
   setLatency(profile: LatencyName): void;
   setLimits(enabled: boolean): void;
+  /** Somebody else's organisation makes an app of this name. */
+  takeAppName(name: string): void;
+  /** Of machines that are created from now on. */
+  setResting(state: 'created' | 'stopped'): void;
   /** Cuts open WebSockets in the proxy: all, or those to one machine. @returns how many. */
   cutConnections(machineId?: string): number;
   readonly proxyStats: Readonly<ProxyStats>;
@@ -147,6 +154,7 @@ export async function startFly(options: FlyOptions): Promise<LocalFly> {
   const capacity = createCapacity(state.liveIn, orgSlug);
   const limits = createLimits(clock, options.limits ?? true);
   const addresses = await reserveAddresses(random);
+  let resting = options.resting ?? 'stopped';
   let latency = createLatency(options.latency ?? 'zero', random);
   for (const [reference, definition] of Object.entries(options.images ?? {})) images.register(reference, definition);
   state.addApp(publicApp.name, publicApp.network);
@@ -167,7 +175,9 @@ export async function startFly(options: FlyOptions): Promise<LocalFly> {
     clock,
     faults,
     guests,
+    checks: createChecks({ clock, routeMs: () => latency.routeMs(), touch: state.touch }),
     latency: () => latency,
+    resting: () => resting,
     newAddress: addresses.next,
   });
   const machines = ({ includeDestroyed = false } = {}) =>
@@ -265,6 +275,10 @@ export async function startFly(options: FlyOptions): Promise<LocalFly> {
       latency = createLatency(profile, random);
     },
     setLimits: limits.enable,
+    takeAppName: (name) => void state.foreignApps.add(name),
+    setResting: (next) => {
+      resting = next;
+    },
     cutConnections: proxy.cut,
     proxyStats: proxy.stats,
     health: () => {

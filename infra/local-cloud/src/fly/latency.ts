@@ -20,6 +20,8 @@ export interface Latency {
   stillActiveMs(): number;
   /** `destroying` → `destroyed`, after the guest is gone. */
   destroyMs(): number;
+  /** From `started` until the proxies route to it. No number is published: taken for a quarter of a second. */
+  routeMs(): number;
 }
 
 /** Right-skewed factor, 0.9 … about 1.5, median 1: most are near the median and a few are much slower. */
@@ -37,6 +39,7 @@ export function createLatency(name: LatencyName, random: () => number = Math.ran
       answerMs: none,
       stillActiveMs: none,
       destroyMs: none,
+      routeMs: none,
     };
   }
   const about = (medianMs: number) => () => Math.round(medianMs * skewed(random));
@@ -49,5 +52,6 @@ export function createLatency(name: LatencyName, random: () => number = Math.ran
     answerMs: about(40),
     stillActiveMs: about(400),
     destroyMs: about(300),
+    routeMs: about(250),
   };
 }

@@ -5,11 +5,14 @@
  * L2  Nothing after a wait trusts what it knew before: an aborted boot ends without touching the machine, and the exit
  *     of a guest that is no longer the machine's is ignored.
  * L3  Asked-for stop or crash, the exit is recorded first, then the restart policy, then `auto_destroy`, decide.
+ * L5  A machine created with `skip_launch` comes to rest when it is prepared: in `stopped`, which flyctl's release machines
+ *     wait for, or in `created`, which others have seen. It has not run, so `auto_destroy` does not concern it.
  * L4  While a host is lost the platform learns nothing: its guest's exit and the API's destroy wait for the host.
  */
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Faults } from '../faults.ts';
 import { apiError, failedPrecondition } from './api-error.ts';
+import type { Checks } from './checks.ts';
 import { exitRequest, type StopRequest, shouldRestart, stopPlan } from './exit-rules.ts';
 import type { GuestHost } from './guest-host.ts';
 import type { Image } from './images.ts';
@@ -23,7 +26,10 @@ export interface LifecycleDeps {
   clock: Clock;
   faults: Faults;
   guests: GuestHost;
+  checks: Checks;
   latency: () => Latency;
+  /** L5. */
+  resting: () => 'created' | 'stopped';
   newAddress: () => string;
 }
 
@@ -60,7 +66,8 @@ const RESTART_DELAY_MS = 1_000;
 const STARTABLE = new Set(['created', 'stopped', 'failed']);
 const DESTROYABLE = new Set(['created', 'stopped', 'failed']);
 
-export function createLifecycle({ state, clock, faults, guests, latency, newAddress }: LifecycleDeps): Lifecycle {
+export function createLifecycle(deps: LifecycleDeps): Lifecycle {
+  const { state, clock, faults, guests, checks, latency, resting, newAddress } = deps;
   const exitsUnseen = new Map<Machine, GuestExit>();
   const destroysWaiting = new Set<Machine>();
 
@@ -118,6 +125,7 @@ export function createLifecycle({ state, clock, faults, guests, latency, newAddr
     machine.stopRequested = false;
     machine.oomKilled = false;
     state.move(machine, 'started', { type: 'start', source: 'flyd' });
+    checks.begin(machine);
     void guest.exited.then((exit) => {
       if (machine.guest === guest) onExit(machine, exit);
     });
@@ -138,6 +146,7 @@ export function createLifecycle({ state, clock, faults, guests, latency, newAddr
     if (machine.hostStatus !== 'ok') return void exitsUnseen.set(machine, exit);
     machine.guest = undefined;
     guests.ended(machine);
+    checks.end(machine);
     const afterExit = machine.afterExit;
     machine.afterExit = undefined;
     const restarting = afterExit === undefined && shouldRestart(machine, exit);
@@ -313,6 +322,7 @@ export function createLifecycle({ state, clock, faults, guests, latency, newAddr
     machine.guest?.kill();
     machine.guest = undefined;
     guests.ended(machine);
+    checks.end(machine);
     if (machine.state !== 'destroyed') finishDestroy(machine);
   }
 
@@ -327,6 +337,7 @@ export function createLifecycle({ state, clock, faults, guests, latency, newAddr
       sequence(machine, async (signal) => {
         await prepare(machine, options, signal);
         if (!options.skipLaunch) await boot(machine, latency().bootMs(), signal, options.launchFails);
+        else if (resting() === 'stopped') state.move(machine, 'stopped', { type: 'launch', source: 'flyd' }); // L5
       }),
     start: (machine) => {
       if (machine.state === 'started' || machine.state === 'starting') return;

@@ -1,7 +1,7 @@
 /** Calls about one machine: finding it, limiting by its id, honouring its lease. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { ApiDeps } from './api-deps.ts';
-import { appNotFound, machineNotFound } from './api-error.ts';
+import { apiError, appNotFound, machineNotFound } from './api-error.ts';
 import type { Answer, Special } from './door.ts';
 import { one, paramOf } from './request.ts';
 import type { App, Machine } from './state.ts';
@@ -17,6 +17,7 @@ export const nonceOf = (request: FastifyRequest) => one(request.headers['fly-mac
 /** Built by each group of routes for itself; it holds no state. */
 export function createMachineCalls({ state, door, leases, clock, latency }: ApiDeps) {
   function appOf(request: FastifyRequest): App {
+    if (state.foreignApps.has(paramOf(request, 'app'))) throw apiError(403, 'forbidden');
     const app = state.apps.get(paramOf(request, 'app'));
     if (!app) throw appNotFound(paramOf(request, 'app'));
     return app;

@@ -18,11 +18,23 @@ export interface ServicePort {
   handlers?: string[];
 }
 
+export interface ServiceCheck {
+  type: 'http' | 'tcp';
+  port?: number;
+  method?: string;
+  path?: string;
+  interval?: string | number;
+  timeout?: string | number;
+  grace_period?: string | number;
+}
+
 export interface Service {
   protocol: string;
   internal_port: number;
   ports?: ServicePort[];
   autostart?: boolean;
+  concurrency?: { type?: string; soft_limit?: number; hard_limit?: number };
+  checks?: ServiceCheck[];
   [other: string]: unknown;
 }
 
@@ -56,6 +68,8 @@ const CPUS: Readonly<Record<string, { counts: number[]; minMbPerCpu: number; max
   performance: { counts: [1, 2, 4, 6, 8, 10, 12, 14, 16], minMbPerCpu: 2_048, maxMbPerCpu: 8_192 },
 };
 const RESTART_POLICIES = new Set(['no', 'always', 'on-failure', 'spot-price']);
+const PROTOCOLS = new Set(['tcp', 'udp']);
+const HANDLERS = new Set(['http', 'tls', 'pg_tls', 'proxy_proto', 'edge_http']);
 const DEFAULT_GUEST: Guest = { cpu_kind: 'shared', cpus: 1, memory_mb: 256 };
 
 const only = (value: object, fields: Set<string>) =>
@@ -126,11 +140,42 @@ function readServices(input: unknown): Service[] {
       throw invalidArgument('config.services: internal_port is required');
     }
     const service = only(item, SERVICE_FIELDS) as Service;
+    checkService(service);
     // The API answers `autostop` in its older spelling.
     if (service.autostop === 'off') service.autostop = false;
     if (service.autostop === 'stop') service.autostop = true;
     return service;
   });
+}
+
+const isCount = (value: unknown): boolean => Number.isInteger(value) && (value as number) >= 0;
+
+function checkService({ protocol, ports = [], concurrency, checks = [] }: Service): void {
+  if (!PROTOCOLS.has(protocol)) throw invalidArgument(`config.services: protocol "${protocol}"`);
+  for (const port of ports) checkPort(port);
+  if (concurrency) {
+    const { type = 'connections', soft_limit = 0, hard_limit = 0 } = concurrency;
+    if (type !== 'connections' && type !== 'requests')
+      throw invalidArgument(`config.services: concurrency type "${type}"`);
+    if (!isCount(soft_limit) || !isCount(hard_limit)) throw invalidArgument('config.services: concurrency limits');
+  }
+  for (const check of checks) checkCheck(check);
+}
+
+function checkPort({ port, start_port, end_port, handlers = [] }: ServicePort): void {
+  if (![port, start_port, end_port].every((one) => one === undefined || (isCount(one) && one <= 65_535)))
+    throw invalidArgument('config.services: ports');
+  if (!Array.isArray(handlers)) throw invalidArgument('json: cannot unmarshal config.services.ports.handlers');
+  const unknown = handlers.find((name) => !HANDLERS.has(name));
+  if (unknown !== undefined) throw invalidArgument(`config.services: unknown handler "${unknown}"`);
+}
+
+function checkCheck({ type, interval, timeout, grace_period }: ServiceCheck): void {
+  if (type !== 'http' && type !== 'tcp') throw invalidArgument(`config.services: check type "${type}"`);
+  const broken = [interval, timeout, grace_period].find(
+    (value) => value !== undefined && durationMs(value) === undefined,
+  );
+  if (broken !== undefined) throw invalidArgument(`time: invalid duration "${String(broken)}"`);
 }
 
 /** Reads a Go duration (`"90s"`, `"1m30s"`, `"500ms"`) or a number of seconds. @returns undefined when unreadable. */

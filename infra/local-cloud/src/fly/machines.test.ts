@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Harness, IN_PROCESS, startHarness } from './testing/harness.ts';
+import { type Harness, IN_PROCESS, startHarness, until } from './testing/harness.ts';
 
 let harness: Harness;
 beforeAll(async () => {
@@ -53,6 +53,21 @@ describe('create', () => {
   it.each([
     [{ region: 'xyz' }, {}, 'invalid_argument: invalid region "xyz"'],
     [{}, { image: '' }, 'invalid_argument: config.image is required'],
+    [
+      {},
+      { services: [{ protocol: 'tcp', internal_port: 80, ports: [{ port: 443, handlers: ['banana'] }] }] },
+      'invalid_argument: config.services: unknown handler "banana"',
+    ],
+    [
+      {},
+      { services: [{ protocol: 'tcp', internal_port: 80, checks: [{ type: 'http', interval: 'soon' }] }] },
+      'invalid_argument: time: invalid duration "soon"',
+    ],
+    [
+      {},
+      { services: [{ protocol: 'tcp', internal_port: 80, concurrency: { hard_limit: '2' } }] },
+      'invalid_argument: config.services: concurrency limits',
+    ],
     [{}, { env: { FLY_X: '1' } }, 'invalid_argument: environment variable FLY_X: names must not start with FLY_'],
     [{}, { guest: { cpu_kind: 'performance', cpus: 8, memory_mb: 8192 } }, 'is outside 16384..65536'],
     [{}, { guest: { cpu_kind: 'shared', cpus: 1, memory_mb: 300 } }, 'must be a multiple of 256'],
@@ -132,13 +147,18 @@ describe('list', () => {
 });
 
 describe('start, stop, wait, destroy', () => {
-  it('a machine created with skip_launch rests in created until it is started', async () => {
-    const id = await harness.create({ skip_launch: true });
-    expect((await harness.get(id)).body.state).toBe('created');
-    const started = await call('POST', `${ROOT}/${id}/start`);
-    expect(answered(started)).toEqual([200, { previous_state: 'created', migrated: false, new_host: '' }]);
-    await harness.reach(id, 'started');
-  });
+  it.each(['created', 'stopped'] as const)(
+    'a machine created with skip_launch rests in %s until it is started',
+    async (rest) => {
+      harness.fly.setResting(rest);
+      const id = await harness.create({ skip_launch: true }, { auto_destroy: true });
+      await until(async () => (await harness.get(id)).body.state === rest || undefined);
+      const started = await call('POST', `${ROOT}/${id}/start`);
+      expect(answered(started)).toEqual([200, { previous_state: rest, migrated: false, new_host: '' }]);
+      await harness.reach(id, 'started');
+      harness.fly.setResting('stopped');
+    },
+  );
 
   it('refuses a start while the image is on its way, and just after a stop', async () => {
     const slow = await startHarness({ latency: 'documented' });

@@ -289,3 +289,41 @@ describe('another network', () => {
     expect((await fetch(`${harness.fly.proxyUrl}/work`)).status).toBe(502);
   });
 });
+
+describe('a machine that is not fit to be routed to', () => {
+  const checks = [{ type: 'http', path: '/ready', interval: '100ms', timeout: '1s', grace_period: '50ms' }];
+  const machineWith = async (changes: object): Promise<{ id: string; address: string }> => {
+    const id = await harness.create({}, { image: WORKER, services: [{ ...SERVICES[0], ...changes }] });
+    await harness.reach(id, 'started');
+    await until(() => harness.fly.machineLogs(id).includes('listening'));
+    const address = harness.fly.machines().find((machine) => machine.id === id)?.address ?? '';
+    return { id, address };
+  };
+  const statusesOf = async (id: string): Promise<string[]> =>
+    (await harness.get(id)).body.checks.map((check: { status: string }) => check.status);
+  const send = () => fetch(`${harness.fly.proxyUrl}/work`, { method: 'POST', body: 'x' });
+
+  it('because its check does not pass: nothing is sent there until it does', async () => {
+    const { id, address } = await machineWith({ checks });
+    expect(await statusesOf(id)).toEqual(['critical']);
+    replayHeader = `app=work;instance=${id};timeout=1s;fallback=force_self`;
+    expect((await send()).headers.get('x-failed')).toContain('timeout');
+    const waiting = send();
+    await fetch(`http://${address}:8080/become-ready`);
+    expect(((await (await waiting).json()) as { machine: string }).machine).toBe(id);
+    expect(await statusesOf(id)).toEqual(['passing']);
+  });
+
+  it('because it is at its hard limit: one socket more is not let in', async () => {
+    const { id } = await machineWith({ concurrency: { type: 'connections', hard_limit: 2 } });
+    replayHeader = `app=work;instance=${id};timeout=1s;fallback=force_self`;
+    const inside = [talk(harness.fly.proxyUrl), talk(harness.fly.proxyUrl)];
+    await until(() => inside.every(({ messages }) => messages.length > 0) || undefined);
+    expect((await talk(harness.fly.proxyUrl).closed).code).toBe(4503);
+    inside[0]?.socket.close();
+    await until(() => harness.fly.proxyStats.tunnels === 1 || undefined);
+    const next = talk(harness.fly.proxyUrl);
+    await until(() => next.messages.length > 0 || undefined);
+    for (const { socket } of [...inside, next]) socket.terminate();
+  });
+});

@@ -70,7 +70,11 @@ type ReplayEnd = Sent | { failed: ReplayFailure; elapsedMs: number; code: string
 
 export async function startProxy(deps: ProxyDeps): Promise<Proxy> {
   const { clock, faults } = deps;
-  const targets = createTargets({ ...deps, crossNetwork: () => crossNetwork });
+  const targets = createTargets({
+    ...deps,
+    crossNetwork: () => crossNetwork,
+    connections: (machineId) => [...tunnels.values()].filter((id) => id === machineId).length,
+  });
   const stats: ProxyStats = { requests: 0, replays: 0, fallbacks: 0, refusedCrossNetwork: 0, tunnels: 0 };
   const tunnels = new Map<ProxyClient, string | undefined>();
   let crossNetwork = false;

@@ -3,8 +3,11 @@
  *
  * T1  A machine is a target only by a service on the public port; ours counts as 443.
  * T2  A cordoned machine is never a target. One that is named but not started stays one: it may be about to.
+ * T3  A machine takes a connection only while every check of the service passes, once the proxies know that it has started,
+ *     and below the service's hard limit.
  */
 import { createHash } from 'node:crypto';
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import { isApiError } from './api-error.ts';
 import { serviceForPort } from './machine-config.ts';
 import type { Replay } from './replay-header.ts';
@@ -17,6 +20,9 @@ export interface TargetsDeps {
   edgeRegion: string;
   startMachine: (machine: Machine) => void;
   crossNetwork: () => boolean;
+  clock: Pick<Clock, 'monotonicMs'>;
+  /** Connections of the proxy to a machine now. */
+  connections: (machineId: string) => number;
 }
 
 /** Where a request can be sent: an instance of the public app, or a machine. */
@@ -128,9 +134,13 @@ export function createTargets(deps: TargetsDeps): Targets {
   }
 
   function connectable(machine: Machine): boolean {
-    const autostart = serviceForPort(machine.config, PUBLIC_PORT)?.autostart === true;
-    if (machine.state === 'stopped' && autostart) tryStart(machine);
-    return machine.state === 'started' && machine.hostStatus === 'ok';
+    const service = serviceForPort(machine.config, PUBLIC_PORT);
+    if (machine.state === 'stopped' && service?.autostart === true) tryStart(machine);
+    if (machine.state !== 'started' || machine.hostStatus !== 'ok') return false;
+    const isKnown = deps.clock.monotonicMs() >= machine.routableAtMs;
+    const hardLimit = service?.concurrency?.hard_limit || Number.POSITIVE_INFINITY;
+    const passes = machine.checks.every(({ status }) => status === 'passing');
+    return isKnown && passes && deps.connections(machine.id) < hardLimit; // T3
   }
 
   return { originsInTurn, ofReplay, connectable };

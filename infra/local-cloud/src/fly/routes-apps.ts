@@ -1,4 +1,8 @@
-/** `/v1/apps…` except machines: apps, secrets, IP assignments, network policies, deploy tokens. */
+/**
+ * `/v1/apps…` except machines: apps, secrets, IP assignments, network policies, deploy tokens.
+ *
+ * Special of `apps.get`: `no_network` (the app is shown without its network).
+ */
 import { createHash, randomBytes } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { ApiDeps } from './api-deps.ts';
@@ -10,12 +14,17 @@ import { appView } from './views.ts';
 const APP_NAME = /^[a-z0-9]([a-z0-9-]{0,60}[a-z0-9])?$/;
 const NETWORK_NAME = /^[a-zA-Z][a-zA-Z0-9-]*$/;
 
+/** From the last machine's end until an app that was deleted is unknown. */
+const DELETE_MS = 50;
+
 const time = (ms: number) => new Date(ms).toISOString();
 
 export function registerAppRoutes(server: FastifyInstance, deps: ApiDeps): void {
-  const { state, door, lifecycle, orgSlug, clock, tokens } = deps;
+  const { state, door, lifecycle, orgSlug, clock, tokens, latency } = deps;
 
+  /** An app of another organisation is refused, not unknown. */
   function appOf(request: FastifyRequest): App {
+    if (state.foreignApps.has(paramOf(request, 'app'))) throw apiError(403, 'forbidden');
     const app = state.apps.get(paramOf(request, 'app'));
     if (!app) throw appNotFound(paramOf(request, 'app'));
     return app;
@@ -36,7 +45,8 @@ export function registerAppRoutes(server: FastifyInstance, deps: ApiDeps): void 
     if (body.org_slug !== orgSlug && body.org_slug !== 'personal') throw apiError(404, 'organization not found');
     const network = typeof body.network === 'string' && body.network !== '' ? body.network : 'default';
     if (!NETWORK_NAME.test(network)) throw apiError(422, 'Validation failed: Network name is invalid');
-    if (state.apps.has(name)) throw apiError(422, 'Validation failed: Name has already been taken', 'name_taken');
+    if (state.apps.has(name) || state.foreignApps.has(name))
+      throw apiError(422, 'Validation failed: Name has already been taken', 'name_taken');
     return state.addApp(name, network);
   }
 
@@ -59,18 +69,29 @@ export function registerAppRoutes(server: FastifyInstance, deps: ApiDeps): void 
   );
 
   server.get('/v1/apps/:app', (request, reply) =>
-    door(request, reply, call(request, 'apps.get'), () => ({ status: 200, body: appView(appOf(request), orgSlug) })),
+    door(request, reply, call(request, 'apps.get'), (special) => {
+      const view = appView(appOf(request), orgSlug);
+      // Docs and OpenAPI file differ: only the list is sure to show the network.
+      return { status: 200, body: special?.name === 'no_network' ? { ...view, network: undefined } : view };
+    }),
   );
 
   server.delete('/v1/apps/:app', (request, reply) => {
     const deletion = { point: 'apps.delete', limitedBy: orgSlug, attributes: { app: paramOf(request, 'app') } };
-    return door(request, reply, deletion, async () => {
+    return door(request, reply, deletion, () => {
       const app = appOf(request);
-      await Promise.all([...app.live.values()].map((machine) => destroyed(deps, machine.id)));
-      state.removeApp(app);
+      if (!app.deleting) void deleteApp(app);
       return { status: 202 };
     });
   });
+
+  /** Accepted at once, done a while later: until then the app is there, with what is left of its machines. */
+  async function deleteApp(app: App): Promise<void> {
+    app.deleting = true;
+    await Promise.all([...app.live.values()].map((machine) => destroyed(deps, machine.id)));
+    await clock.sleep(latency().answerMs() + DELETE_MS);
+    state.removeApp(app);
+  }
 
   /** Deleting an app cascades to its machines. */
   async function destroyed({ state: { machines } }: ApiDeps, machineId: string): Promise<void> {

@@ -8,6 +8,7 @@
  * S5  `byRevision` is in order of the last change (a Map keeps insertion order; every change re-inserts).
  */
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import type { CheckState } from './checks.ts';
 import { newMachineId, ulid } from './ids.ts';
 import type { Image } from './images.ts';
 import type { MachineConfig } from './machine-config.ts';
@@ -28,7 +29,7 @@ export type MachineState =
 
 /** S1. */
 const NEXT: Readonly<Record<MachineState, readonly MachineState[]>> = {
-  created: ['starting', 'replacing', 'launch_failed', 'destroying'],
+  created: ['starting', 'stopped', 'replacing', 'launch_failed', 'destroying'],
   starting: ['started', 'stopping', 'stopped', 'replacing', 'failed', 'launch_failed', 'destroying'],
   started: ['stopping', 'stopped', 'restarting', 'replacing', 'starting', 'destroying'],
   stopping: ['stopped', 'destroying'],
@@ -80,6 +81,8 @@ export interface App {
   secretsVersion: number;
   readonly ips: Array<{ ip: string; region: string; shared: boolean; service_name: string; created_at: string }>;
   readonly policies: Map<string, Record<string, unknown>>;
+  /** Its deletion has been accepted and takes its time. */
+  deleting: boolean;
 }
 
 export interface Machine {
@@ -106,6 +109,10 @@ export interface Machine {
   stoppedAtMs: number | undefined;
   restarts: number;
   guest: RunningGuest | undefined;
+  /** Of its services, while it runs. */
+  checks: CheckState[];
+  /** When the proxies know of its start, monotonic. */
+  routableAtMs: number;
   /** Cancels a preparation or boot under way. */
   boot: AbortController | undefined;
   /** Set while an asked-for stop is under way. */
@@ -126,6 +133,8 @@ export type NewMachine = Pick<Machine, 'app' | 'name' | 'region' | 'config' | 'i
 
 export interface State {
   readonly apps: Map<string, App>;
+  /** Names of apps of other organisations: one namespace for all customers. */
+  readonly foreignApps: Set<string>;
   readonly machines: Map<string, Machine>;
   /** S5. */
   readonly byRevision: Map<string, Machine>;
@@ -203,6 +212,8 @@ export function createState(clock: Clock): State {
       stoppedAtMs: undefined,
       restarts: 0,
       guest: undefined,
+      checks: [],
+      routableAtMs: 0,
       boot: undefined,
       stopRequested: false,
       afterExit: undefined,
@@ -221,6 +232,7 @@ export function createState(clock: Clock): State {
 
   return {
     apps,
+    foreignApps: new Set(),
     machines,
     byRevision,
     touch,
@@ -242,6 +254,7 @@ export function createState(clock: Clock): State {
         secretsVersion: 0,
         ips: [],
         policies: new Map(),
+        deleting: false,
       };
       apps.set(name, app);
       return app;
@@ -257,7 +270,7 @@ export function createState(clock: Clock): State {
       if (!NEXT[machine.state].includes(to)) throw new Error(`machine ${machine.id}: ${machine.state} → ${to}`);
       machine.state = to;
       if (to === 'destroyed') bury(machine);
-      if (to === 'stopped') machine.stoppedAtMs = clock.monotonicMs();
+      if (to === 'stopped' && machine.everStarted) machine.stoppedAtMs = clock.monotonicMs();
       if (event)
         record(machine, { type: event.type, source: event.source, status: to, request: event.request ?? null });
       else touch(machine);

@@ -34,7 +34,12 @@ function machineView(machine: Machine) {
     ...configView(machine),
     host_status: machine.hostStatus,
     events: latestEvents(machine, 5),
-    checks: [],
+    checks: machine.checks.map(({ name, status, output, updatedAtMs }) => ({
+      name,
+      status,
+      output,
+      updated_at: time(updatedAtMs),
+    })),
   };
 }
 

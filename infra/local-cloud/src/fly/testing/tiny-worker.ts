@@ -1,6 +1,7 @@
 /**
  * A tiny session server to run inside a machine: says who it is over HTTP and echoes over WebSocket.
  *
+ * `GET /ready` answers 503 until somebody asks for `/become-ready`.
  * `GET /identity?aud=…` asks the machine's own API socket for its token; `GET /exit?code=N` ends the process.
  */
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
@@ -20,9 +21,13 @@ function identity(audience: string): Promise<string> {
   });
 }
 
+let isReady = false;
+
 async function answer(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
   const url = new URL(incoming.url ?? '/', 'http://worker');
   if (url.pathname === '/exit') process.exit(Number(url.searchParams.get('code')));
+  if (url.pathname === '/become-ready') isReady = true;
+  if (url.pathname === '/ready') return void response.writeHead(isReady ? 200 : 503).end();
   if (url.pathname === '/identity') return void response.end(await identity(url.searchParams.get('aud') ?? ''));
   const body = (await incoming.setEncoding('utf8').toArray()).join('');
   response.setHeader('content-type', 'application/json');
