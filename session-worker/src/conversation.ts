@@ -4,20 +4,15 @@ import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { SessionReason } from '@greenroom/shared/session/reasons.ts';
 import type { Flags } from './integrity/flags.ts';
-import { createGuard, type Guard } from './integrity/guard.ts';
 import type { SessionDeadlines } from './lifecycle/deadlines.ts';
-import type { SleepWatch } from './lifecycle/sleep-watch.ts';
-import type { Http } from './outside/http.ts';
 import type { Orchestrator } from './outside/orchestrator.ts';
 import { type Calls, callEveryMs, createCalls, type OfferResult } from './realtime/calls.ts';
-import { createInterviewer, type Interviewer } from './realtime/interviewer.ts';
 import type { Media } from './realtime/media.ts';
 import { createOpening } from './realtime/opening.ts';
-import { createProvider } from './realtime/provider.ts';
 import { createRequests, type Requests } from './realtime/requests.ts';
 import { createRollover } from './realtime/rollover.ts';
-import { createSideband, updateOf } from './realtime/sideband.ts';
 import { createSidebandWatch } from './realtime/sideband-watch.ts';
+import type { Voice, VoiceCall, VoiceEvent } from './realtime/voice.ts';
 import type { Connection } from './room/connection.ts';
 import type { Recap } from './transcript/recap.ts';
 import type { Transcript } from './transcript/transcript.ts';
@@ -51,15 +46,13 @@ export interface Conversation {
 export interface ConversationDeps {
   clock: Clock;
   log: Logger;
-  http: Http;
+  voice: Voice;
   claim: ClaimResponse;
   orchestrator: Orchestrator;
   transcript: Transcript;
   media: Media;
   recap: Recap;
   timers: SessionDeadlines;
-  /** Speaks only when the session is surely still ours. */
-  say: SleepWatch['say'];
   flag: Flags['add'];
   /** To whoever is in the room. */
   send(message: ServerMessage): void;
@@ -74,41 +67,25 @@ export interface ConversationDeps {
 type CallReason = Extract<ServerMessage, { type: 'call_required' }>['reason'];
 
 export function createConversation(deps: ConversationDeps): Conversation {
-  const { clock, log, http, claim, orchestrator, transcript, media, recap, timers } = deps;
-  const { say, flag, send, over, conclude, onFenced, onBegun } = deps;
+  const { clock, log, voice, claim, orchestrator, transcript, media, recap, timers } = deps;
+  const { flag, send, over, conclude, onFenced, onBegun } = deps;
   const { session, deadlines } = claim;
 
-  let interviewer: Interviewer | undefined;
-  let guard: Guard | undefined;
+  /** The one that is spoken in. */
+  let current: VoiceCall | undefined;
   let later: Timer | undefined;
   /** V2. */
   let required: { ordinal: number; reason: CallReason; deadline: number } | undefined;
   /** V3. */
   let unconfirmed: Extract<ServerMessage, { type: 'sdp_answer' }> | undefined;
-  const onOpened = (ordinal: number, config: Record<string, unknown>) => {
-    transcript.open(ordinal);
-    guard?.stop();
-    const watching = createGuard({
-      clock,
-      log,
-      send: (event) => say(event, calls.send),
-      update: updateOf(config),
-      flag,
-    });
-    guard = watching;
-    interviewer?.stop();
-    interviewer = createInterviewer({
-      clock,
-      log,
-      send: watching.send,
-      goodbyeMs: deadlines.goodbyeMs,
-      onFinished: () => conclude('interviewer_finished'),
-      onFailed: conclude,
-    });
+  const onOpened = (ordinal: number, call: VoiceCall) => {
+    transcript.open(ordinal, call.log);
+    current?.silence();
+    current = call;
   };
   const speak = async (ordinal: number) => {
-    const speaker = interviewer;
-    speaker?.begin(ordinal > 1 || session.epoch > 1 ? await recap.text() : undefined);
+    const call = current;
+    call?.begin(ordinal > 1 || session.epoch > 1 ? await recap.text() : undefined);
   };
   const opening = createOpening({
     clock,
@@ -116,49 +93,51 @@ export function createConversation(deps: ConversationDeps): Conversation {
     begin: (ordinal) => void speak(ordinal),
   });
   const calls = createCalls({
-    clock,
-    log,
-    orchestrator,
-    provider: createProvider({
-      http,
-      clock,
-      baseUrl: claim.realtime.base_url,
-      webrtcFilter: claim.realtime.webrtc_filter,
-      requestMs: deadlines.providerRequestMs,
-    }),
-    openSideband: (call) =>
-      createSideband({ ...call, clock, log, attachMs: Math.round(deadlines.sidebandReadyMs / 2) }),
+    ...{ clock, log, orchestrator, voice, onOpened },
     nextOrdinal: claim.next_ordinal,
     sidebandReadyMs: deadlines.sidebandReadyMs,
     lateTranscriptMs: deadlines.lateTranscriptMs,
-    onOpened,
-    onEvent: (ordinal, event) => {
-      if (event.type === 'input_audio_buffer.speech_started') media.answered(ordinal);
-      transcript.event(ordinal, event);
-      if (ordinal !== calls.ordinal) return; // V1
-      guard?.event(event);
-      interviewer?.event(event);
-      rollover.event(event);
-    },
-    onSpeakable: opening.speakable,
-    onAttached: (ordinal, gap, updated) => {
-      if (ordinal !== calls.ordinal) return;
-      guard?.attached(gap, updated);
-      if (gap) interviewer?.resumed();
-    },
-    onSideband: (state) => (state === 'ready' ? watch.attached() : watch.missing()),
-    onGone: () => {
-      watch.stop();
-      requireCall('call_lost');
-    },
+    onEvent: (ordinal, event) => onVoice(ordinal, event),
     onClosed: transcript.settle,
   });
+  const onVoice = (ordinal: number, event: VoiceEvent) => {
+    if (event.type === 'candidate_heard') media.answered(ordinal);
+    if (event.type === 'saying') transcript.show(event.entry);
+    if (event.type === 'said') transcript.store(event.entries);
+    if (event.type === 'gone') onGone();
+    else if (ordinal === calls.ordinal) onCurrent(ordinal, event); // V1
+  };
+  const onCurrent = (ordinal: number, event: VoiceEvent) => {
+    switch (event.type) {
+      case 'attached':
+        watch.attached();
+        if (event.speakable) opening.speakable(ordinal);
+        return;
+      case 'missing':
+        return watch.missing();
+      case 'turn_over':
+        return rollover.turnOver();
+      case 'finished':
+        return conclude('interviewer_finished');
+      case 'failed':
+        return conclude(event.reason);
+      case 'foreign':
+        return flag(event.kind);
+      default:
+        return;
+    }
+  };
+  const onGone = () => {
+    watch.stop();
+    requireCall('call_lost');
+  };
   const requests = createRequests({
     clock,
-    tell: (item, answer) => interviewer?.tell(item, answer) ?? false,
-    onTyped: (itemId, text) => {
+    tell: (note, answer) => current?.tell(note, answer) ?? false,
+    type: (itemId, text) => {
+      if (!current?.type(itemId, text)) return false;
       media.answered(calls.ordinal);
-      transcript.typed(calls.ordinal, itemId, text);
+      return true;
     },
   });
   const requireCall = (reason: CallReason) => {
@@ -244,8 +223,7 @@ export function createConversation(deps: ConversationDeps): Conversation {
       later?.cancel();
       watch.stop();
       media.stop();
-      interviewer?.stop();
-      guard?.stop();
+      current?.silence();
       opening.stop();
     },
   };

@@ -4,6 +4,7 @@ import { createLogger, type Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { Config } from './config.ts';
 import { createIdentity } from './lifecycle/identity.ts';
 import { createHttp } from './outside/http.ts';
+import { createOpenAiVoice } from './realtime/openai/voice.ts';
 import { createUpgrade } from './room/upgrade.ts';
 import { createWorker, type Worker } from './worker.ts';
 
@@ -16,10 +17,12 @@ export interface Deps {
 export function createDeps(config: Config): Deps {
   const clock = systemClock;
   const log = createLogger({ component: 'session-worker', level: config.logLevel }).child(config.machine);
+  const http = createHttp({ clock });
   const worker = createWorker({
     clock,
     log,
-    http: createHttp({ clock }),
+    http,
+    voice: createOpenAiVoice({ http, clock }),
     identity: createIdentity({
       http: createHttp({ clock, socketPath: config.flyApiSocket }),
       audience: config.orchestratorUrl,

@@ -20,6 +20,7 @@ import type { Orchestrator } from './outside/orchestrator.ts';
 import { createStore } from './outside/store.ts';
 import { createMedia } from './realtime/media.ts';
 import type { Asked } from './realtime/requests.ts';
+import type { VoiceFactory } from './realtime/voice.ts';
 import { createAdmission } from './room/admission.ts';
 import type { Connection } from './room/connection.ts';
 import { createRoom } from './room/room.ts';
@@ -46,6 +47,7 @@ export interface InterviewDeps {
   clock: Clock;
   log: Logger;
   http: Http;
+  voice: VoiceFactory;
   claim: ClaimResponse;
   orchestrator: Orchestrator;
   workerToken: { current(): string; set(token: string): void };
@@ -119,7 +121,6 @@ export function createInterview(deps: InterviewDeps): Interview {
     onNone: () => conclude('call_not_established'),
   });
   const transcript = createTranscript({
-    clock,
     writer,
     isHeard: media.isHeard,
     send: (message) => room.send(message),
@@ -173,8 +174,8 @@ export function createInterview(deps: InterviewDeps): Interview {
   });
 
   const conversation = createConversation({
-    ...{ clock, log, http: deps.http, claim, orchestrator, transcript, media, recap, timers, onFenced, conclude },
-    say: awake.say,
+    ...{ clock, log, claim, orchestrator, transcript, media, recap, timers, onFenced, conclude },
+    voice: deps.voice({ realtime: claim.realtime, deadlines, log, say: awake.say }),
     flag: flags.add,
     send: (message) => room.send(message),
     over: () => conclusion.value !== undefined,

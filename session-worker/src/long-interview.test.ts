@@ -71,4 +71,4 @@ test('of two hours and a half: each call ends before its cap, between two turns,
     text,
   }));
   expect(stored).toEqual(said);
-});
+}, 30_000);

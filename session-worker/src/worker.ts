@@ -9,6 +9,7 @@ import { claimSession } from './lifecycle/claim.ts';
 import type { Identity } from './lifecycle/identity.ts';
 import type { Http } from './outside/http.ts';
 import { createOrchestrator } from './outside/orchestrator.ts';
+import type { VoiceFactory } from './realtime/voice.ts';
 import type { AcceptUpgrade } from './room/upgrade.ts';
 
 /**
@@ -30,6 +31,7 @@ export interface WorkerDeps {
   clock: Clock;
   log: Logger;
   http: Http;
+  voice: VoiceFactory;
   identity: Identity;
   acceptUpgrade: AcceptUpgrade;
   orchestratorUrl: string;
@@ -65,7 +67,7 @@ export function createWorker(deps: WorkerDeps): Worker {
         token = fresh;
       },
     };
-    interview = createInterview({ clock, log, http, claim, orchestrator, workerToken, reclaim });
+    interview = createInterview({ clock, log, http, voice: deps.voice, claim, orchestrator, workerToken, reclaim });
     log.info(
       { session_id: claim.session.id, epoch: claim.session.epoch, machine_id: claim.machine_id },
       'session claimed',

@@ -1,3 +1,7 @@
+import { createCallLog } from '../src/realtime/openai/call-log.ts';
+import type { ProviderEvent } from '../src/realtime/openai/events.ts';
+import type { Transcript } from '../src/transcript/transcript.ts';
+
 /** Event bursts in the shapes and order recorded from the live service. */
 type Event = Record<string, unknown>;
 
@@ -54,3 +58,16 @@ export const added = (id: string, previous: string | null, item: Event): Event =
   previous_item_id: previous,
   item: { id, type: 'message', status: 'completed', ...item },
 });
+
+/** Opens a call in the transcript. @returns what has its events heard there, as the adapter does. */
+export function listenTo(ordinal: number, transcript: Transcript): (events: Event[]) => void {
+  const log = createCallLog(ordinal);
+  transcript.open(ordinal, log);
+  return (events) => {
+    for (const event of events) {
+      const { entries, partial } = log.apply(event as ProviderEvent, 0);
+      if (partial && partial.text !== '') transcript.show(partial);
+      transcript.store(entries);
+    }
+  };
+}

@@ -4,6 +4,8 @@ import { createLogger, type Logger } from '@greenroom/shared/runtime/logger.ts';
 import { buildApp } from '../src/app.ts';
 import { createIdentity } from '../src/lifecycle/identity.ts';
 import { createHttp } from '../src/outside/http.ts';
+import { createOpenAiVoice } from '../src/realtime/openai/voice.ts';
+import type { VoiceFactory } from '../src/realtime/voice.ts';
 import { createUpgrade } from '../src/room/upgrade.ts';
 import { createWorker, type Worker } from '../src/worker.ts';
 import { type Peers, type PeersOptions, startPeers } from './peers.ts';
@@ -23,12 +25,15 @@ export interface Served {
 export interface ServeOptions extends PeersOptions {
   clock?: Clock;
   claimMs?: number;
+  /** Default: OpenAI's, against the scripted peers. */
+  voice?: VoiceFactory;
   prepare?: (peers: Peers) => void;
 }
 
 export async function serveWorker({
   clock = systemClock,
   claimMs = 5_000,
+  voice,
   prepare,
   ...options
 }: ServeOptions = {}): Promise<Served> {
@@ -50,6 +55,7 @@ export async function serveWorker({
     clock,
     log,
     http,
+    voice: voice ?? createOpenAiVoice({ http, clock }),
     identity: createIdentity({ http: flyHttp, audience: peers.url }),
     acceptUpgrade: createUpgrade(),
     orchestratorUrl: peers.url,

@@ -2,7 +2,7 @@ import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import { createOutbox } from '../outside/outbox.ts';
 import type { Store } from '../outside/store.ts';
-import type { IntegrityKind } from './guard.ts';
+import type { IntegrityKind } from '../realtime/voice.ts';
 
 /**
  * Tells the database what the guard saw, kind by kind and counted (outbox.ts). Sightings that come during a request are

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { answerSdp, offerSdp } from '../../test/peers.ts';
 import type { Answer } from '../outside/orchestrator.ts';
 import { type CallsDeps, createCalls } from './calls.ts';
-import type { CreatedCall } from './provider.ts';
+import type { CreatedCall, VoiceCall } from './voice.ts';
 
 const log = silentLogger();
 
@@ -30,10 +30,14 @@ describe('the calls of a session', () => {
       order.push(what);
       return value;
     };
-    const sideband = {
-      ready: async () => 'ready' as const,
-      send: () => true,
+    const attended: VoiceCall = {
+      ready: async () => 'ready',
       attached: true,
+      log: { entries: () => [], knows: () => false, awaited: () => 0, settle: () => [] },
+      begin: () => {},
+      tell: () => true,
+      type: () => true,
+      silence: () => {},
       expectEnd: () => {},
       close: () => void order.push('sideband closed'),
     };
@@ -51,22 +55,18 @@ describe('the calls of a session', () => {
           changes.updateCall ??
           (async (ordinal, change) => noted(`${Object.keys(change)[0]} ${ordinal}`, { kind: 'ok', value: {} })),
       },
-      provider: {
+      voice: {
+        offerProblem: (offer) => (offer === offerSdp ? undefined : 'it is another'),
         createCall:
           changes.createCall ?? (async () => noted('create', { kind: 'created', callId: 'rtc_1', answer: answerSdp })),
         hangUp: async (id, credential) => noted(`hang up ${id} ${credential}`, changes.hangUp?.() ?? true),
-        sidebandUrl: (id) => id,
-      },
-      openSideband: ({ onGone }) => {
-        lose = onGone;
-        return noted('sideband', sideband);
+        attend: (_call, hear) => {
+          lose = () => hear({ type: 'gone' });
+          return noted('sideband', attended);
+        },
       },
       onOpened: () => {},
       onEvent: () => {},
-      onSpeakable: () => {},
-      onAttached: () => {},
-      onSideband: () => {},
-      onGone: () => {},
       onClosed: (ordinal) => void order.push(`closed ${ordinal}`),
     });
     return { clock, order, calls, lose: () => lose() };

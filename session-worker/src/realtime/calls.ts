@@ -6,10 +6,7 @@ import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { SessionReason } from '@greenroom/shared/session/reasons.ts';
 import { type Answer, mayWorkLater, type Orchestrator } from '../outside/orchestrator.ts';
 import { createRateLimit } from '../room/rate-limit.ts';
-import type { Json, ProviderEvent } from './events.ts';
-import type { Provider } from './provider.ts';
-import { offerProblem } from './sdp.ts';
-import type { Sideband } from './sideband.ts';
+import type { Voice, VoiceCall, VoiceEvent } from './voice.ts';
 
 /**
  * The session's realtime calls, one after the other.
@@ -51,9 +48,7 @@ export interface Calls {
   readonly opening: boolean;
   /** Whether anything more can be heard of the call under way, just now. */
   readonly attached: boolean;
-  /** Says something on the sideband of the call under way; false when it is not attached. */
-  send(event: Json & { type: string }): boolean;
-  /** No more offers; the sideband stays until `close`. */
+  /** No more offers; the call is listened to until `close`. */
   stop(): void;
   /** Hangs up what is under way. True when nothing is (any more). */
   hangUp(signal: AbortSignal): Promise<boolean>;
@@ -64,8 +59,7 @@ export interface CallsDeps {
   clock: Clock;
   log: Logger;
   orchestrator: Pick<Orchestrator, 'openCall' | 'updateCall'>;
-  provider: Provider;
-  openSideband(call: SidebandRequest): Sideband;
+  voice: Voice;
   /** R5: the call to be offered next, unless one is taken over. */
   nextOrdinal: number;
   /** How long an answer waits for the sideband, ms. */
@@ -73,51 +67,26 @@ export interface CallsDeps {
   /** How long a hung-up call's sideband is still listened to, ms. */
   lateTranscriptMs: number;
   /** Before anything is heard of the call. */
-  onOpened(ordinal: number, session: Json): void;
-  onEvent(ordinal: number, event: ProviderEvent): void;
-  /** A call that this worker opened can be spoken to: the interviewer may begin. */
-  onSpeakable(ordinal: number): void;
-  /**
-   * Its sideband was attached, each time. `gap`: the call went on before that, unheard. `updated`: the provider has taken our
-   * session.
-   */
-  onAttached(ordinal: number, gap: boolean, updated: boolean): void;
-  /** The sideband of the call under way has become ready, or is missing. */
-  onSideband(state: 'ready' | 'missing'): void;
-  /** The call under way is gone at the provider. */
-  onGone(ordinal: number): void;
+  onOpened(ordinal: number, call: VoiceCall): void;
+  onEvent(ordinal: number, event: VoiceEvent): void;
   /** No more is to be heard of this call. */
   onClosed(ordinal: number): void;
   random?: () => number;
-}
-
-export interface SidebandRequest {
-  url: string;
-  credential: string;
-  session: Json;
-  onEvent(event: ProviderEvent): void;
-  /** How long a 404 means that the provider does not know its new call yet, ms. */
-  newCallMs: number;
-  onReady(first: boolean, updated: boolean): void;
-  onMissing(): void;
-  onGone(): void;
 }
 
 interface Active {
   ordinal: number;
   callId: string;
   credential: string;
-  sideband: Sideband;
+  voice: VoiceCall;
 }
 
 /** What is needed to hang a call up. */
-type Owed = Omit<Active, 'sideband'>;
+type Owed = Omit<Active, 'voice'>;
 type Opened = { kind: 'opened'; value: OpenCallResponse };
 const hangUpMs = 10_000;
 /** R8. */
 const owedRetryMs = 15_000;
-/** The provider may answer 404 about a call it has just made, for a moment. */
-const newCallMs = 5_000;
 /** R9. */
 const callBurst = 8;
 export const callEveryMs = 15_000;
@@ -126,7 +95,7 @@ const openMs = 60_000;
 const storeTries = 5;
 
 export function createCalls(deps: CallsDeps): Calls {
-  const { clock, log, orchestrator, provider, random = Math.random } = deps;
+  const { clock, log, orchestrator, voice, random = Math.random } = deps;
   const stopping = new AbortController();
   let active: Active | undefined;
   let next = deps.nextOrdinal;
@@ -143,25 +112,13 @@ export function createCalls(deps: CallsDeps): Calls {
   const pause = (attempt: number) =>
     clock.sleep(50 + backoffMs(attempt, { baseMs: 200, maxMs: 2_000, random }), stopping.signal).catch(() => undefined);
 
-  const listen = (call: Owed, session: Json, ours: boolean): Active => {
-    deps.onOpened(call.ordinal, session);
-    const listening: Active = {
-      ...call,
-      sideband: deps.openSideband({
-        url: provider.sidebandUrl(call.callId),
-        credential: call.credential,
-        session,
-        onEvent: (event) => deps.onEvent(call.ordinal, event),
-        newCallMs: ours ? newCallMs : 0,
-        onReady: (first, updated) => {
-          deps.onAttached(call.ordinal, !first || !ours, updated);
-          if (active === listening) deps.onSideband('ready');
-          if (first && ours) deps.onSpeakable(call.ordinal);
-        },
-        onMissing: () => active === listening && deps.onSideband('missing'),
-        onGone: () => gone(listening),
-      }),
-    };
+  const listen = (call: Owed, session: Record<string, unknown>, isNew: boolean): Active => {
+    const attended = voice.attend({ ...call, session, isNew }, (event) => {
+      if (event.type === 'gone') gone(listening);
+      else deps.onEvent(call.ordinal, event);
+    });
+    const listening: Active = { ...call, voice: attended };
+    deps.onOpened(call.ordinal, attended);
     return listening;
   };
   const gone = (call: Active) => {
@@ -171,7 +128,7 @@ export function createCalls(deps: CallsDeps): Calls {
     log.warn({ ordinal: call.ordinal }, 'the realtime call is gone');
     void within(hangUpMs, (signal) => end(call, signal));
     deps.onClosed(call.ordinal);
-    deps.onGone(call.ordinal);
+    deps.onEvent(call.ordinal, { type: 'gone' });
   };
 
   const within = async <T>(limitMs: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> => {
@@ -199,7 +156,7 @@ export function createCalls(deps: CallsDeps): Calls {
 
   /** Pays the debt of a call at the provider, then in the books. */
   const end = async ({ ordinal, callId, credential }: Owed, signal: AbortSignal): Promise<boolean> => {
-    const over = await provider.hangUp(callId, credential, signal);
+    const over = await voice.hangUp(callId, credential, signal);
     if (!over) {
       log.error({ ordinal, call_id: callId }, 'the call could not be hung up');
       owe({ ordinal, callId, credential });
@@ -219,10 +176,10 @@ export function createCalls(deps: CallsDeps): Calls {
   const retire = async (call: Active) => {
     active = undefined;
     next = call.ordinal + 1;
-    call.sideband.expectEnd();
+    call.voice.expectEnd();
     await within(hangUpMs, (signal) => end(call, signal));
     clock.setTimer(() => {
-      call.sideband.close();
+      call.voice.close();
       deps.onClosed(call.ordinal);
     }, deps.lateTranscriptMs);
   };
@@ -262,7 +219,10 @@ export function createCalls(deps: CallsDeps): Calls {
     const opened = await askForCall();
     if (opened.kind !== 'opened') return opened;
     const { ordinal, credential, session, form } = opened.value;
-    const created = await provider.createCall({ form, sdp, session }, credential.value, stopping.signal);
+    const created = await voice.createCall(
+      { offer: sdp, form, session, credential: credential.value },
+      stopping.signal,
+    );
     if (created.kind === 'failed') {
       log.warn({ ordinal, code: created.code, status_code: created.status }, 'the provider made no call');
       return { kind: 'failed', code: created.code, reason: created.reason };
@@ -271,9 +231,11 @@ export function createCalls(deps: CallsDeps): Calls {
     log.info({ ordinal, call_id: call.callId }, 'realtime call created');
     if (!(await storeCallId(ordinal, call.callId)) || stopping.signal.aborted) return abandon(call);
     active = listen(call, session, true);
-    const sideband = await active.sideband.ready(deps.sidebandReadyMs);
-    deps.onSideband(sideband === 'ready' ? 'ready' : 'missing');
-    if (sideband === 'degraded') log.warn({ ordinal }, 'no sideband: the transcript is the candidate’s copies only');
+    const sideband = await active.voice.ready(deps.sidebandReadyMs);
+    if (sideband === 'degraded') {
+      log.warn({ ordinal }, 'no sideband: the transcript is the candidate’s copies only');
+      deps.onEvent(ordinal, { type: 'missing' });
+    }
     return { kind: 'answered', sdp: created.answer, ordinal, sideband };
   };
   /** R4. */
@@ -285,7 +247,7 @@ export function createCalls(deps: CallsDeps): Calls {
 
   const calls: Calls = {
     offer: async (sdp, ordinal) => {
-      const problem = offerProblem(sdp);
+      const problem = voice.offerProblem(sdp);
       if (problem) return { kind: 'refused', code: 'invalid_sdp', detail: `The SDP offer is not valid: ${problem}.` };
       // R7.
       if (opening && ordinal === calls.ordinal + 1) await opening.catch(() => undefined);
@@ -316,20 +278,19 @@ export function createCalls(deps: CallsDeps): Calls {
       return opening !== undefined;
     },
     get attached() {
-      return active?.sideband.attached ?? false;
+      return active?.voice.attached ?? false;
     },
-    send: (event) => active?.sideband.send(event) ?? false,
     stop: () => stopping.abort(new Error('the session is ending')),
     hangUp: async (signal) => {
       await opening?.catch(() => undefined);
       paying?.cancel();
-      active?.sideband.expectEnd();
+      active?.voice.expectEnd();
       if (active) owed.set(active.ordinal, active);
       return payOwed(signal);
     },
     close: () => {
       paying?.cancel();
-      active?.sideband.close();
+      active?.voice.close();
     },
   };
   return calls;

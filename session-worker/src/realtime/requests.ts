@@ -1,6 +1,6 @@
 import type { CandidateRequest } from '@greenroom/shared/protocol/socket.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
-import type { Json } from './events.ts';
+import type { VoiceCall } from './voice.ts';
 
 /**
  * What the candidate asks or types instead of saying it. It comes over our socket and is put into the call by us: a browser
@@ -22,10 +22,8 @@ export type Asked = 'done' | 'too_often' | 'not_now';
 
 export interface RequestsDeps {
   clock: Clock;
-  /** Puts an item into the call; `answer`: and has the interviewer speak. False when that is not possible just now. */
-  tell(item: Json, answer: boolean): boolean;
-  /** Before the item is in the call: this is the candidate's own text. */
-  onTyped(itemId: string, text: string): void;
+  tell: VoiceCall['tell'];
+  type: VoiceCall['type'];
 }
 
 const requestEveryMs = 2_000;
@@ -40,25 +38,21 @@ const notes: Record<CandidateRequest, string> = {
 
 export const typedItemId = (id: string): string => `typed_${id}`;
 
-export function createRequests({ clock, tell, onTyped }: RequestsDeps): Requests {
+export function createRequests({ clock, tell, type }: RequestsDeps): Requests {
   const typed = new Set<string>();
   let nextRequestMs = 0;
   let nextTypedMs = 0;
   return {
     ask: (what) => {
       if (clock.monotonicMs() < nextRequestMs) return 'too_often';
-      const item = { type: 'message', role: 'system', content: [{ type: 'input_text', text: notes[what] }] };
-      if (!tell(item, what !== 'moment')) return 'not_now';
+      if (!tell(notes[what], what !== 'moment')) return 'not_now';
       nextRequestMs = clock.monotonicMs() + requestEveryMs;
       return 'done';
     },
     type: (id, text) => {
       if (typed.has(id)) return 'done';
       if (clock.monotonicMs() < nextTypedMs) return 'too_often';
-      const itemId = typedItemId(id);
-      onTyped(itemId, text);
-      const item = { id: itemId, type: 'message', role: 'user', content: [{ type: 'input_text', text }] };
-      if (!tell(item, true)) return 'not_now';
+      if (!type(typedItemId(id), text)) return 'not_now';
       typed.add(id);
       nextTypedMs = clock.monotonicMs() + typedEveryMs;
       return 'done';

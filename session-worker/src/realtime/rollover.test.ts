@@ -12,12 +12,11 @@ describe('the roll-over', () => {
   };
   test('at its age, but only at the next turn boundary', async () => {
     const { clock, onDue, rollover } = setUp();
-    rollover.event({ type: 'output_audio_buffer.stopped' });
+    rollover.turnOver();
     await clock.advance(3_300_000);
-    rollover.event({ type: 'response.done' });
     expect(onDue).not.toHaveBeenCalled();
-    rollover.event({ type: 'output_audio_buffer.stopped' });
-    rollover.event({ type: 'output_audio_buffer.stopped' });
+    rollover.turnOver();
+    rollover.turnOver();
     expect(onDue).toHaveBeenCalledTimes(1);
   });
   test('without a boundary it comes all the same, well before the provider’s 60 minutes; a new call counts anew', async () => {

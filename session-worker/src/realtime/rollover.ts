@@ -1,5 +1,4 @@
 import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
-import type { ProviderEvent } from './events.ts';
 
 /**
  * The provider ends every call at 60 minutes. Before that, at a turn boundary (the interviewer has just been heard to its
@@ -8,7 +7,8 @@ import type { ProviderEvent } from './events.ts';
 export interface Rollover {
   /** A call has begun: its age counts from now. */
   callUp(): void;
-  event(event: ProviderEvent): void;
+  /** The interviewer has been heard to the end of its turn. */
+  turnOver(): void;
   stop(): void;
 }
 
@@ -33,8 +33,8 @@ export function createRollover({ clock, ageMs, onDue }: { clock: Clock; ageMs: n
         timer = clock.setTimer(fire, patienceMs);
       }, ageMs);
     },
-    event: ({ type }) => {
-      if (due && type === 'output_audio_buffer.stopped') fire();
+    turnOver: () => {
+      if (due) fire();
     },
     stop,
   };

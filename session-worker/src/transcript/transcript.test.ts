@@ -3,8 +3,7 @@ import type { TranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
 import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
 import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import { describe, expect, test } from 'vitest';
-import { candidateSpeech, reply, transcribed } from '../../test/conversation.ts';
-import type { ProviderEvent } from '../realtime/events.ts';
+import { candidateSpeech, listenTo, reply, transcribed } from '../../test/conversation.ts';
 import { createTranscript } from './transcript.ts';
 import { createWriter } from './writer.ts';
 
@@ -24,15 +23,11 @@ function setUp() {
   });
   const heard = { now: true };
   const transcript = createTranscript({
-    clock,
     writer,
     isHeard: () => heard.now,
     send: (message) => sent.push(message),
   });
-  transcript.open(1);
-  const hear = (events: Array<Record<string, unknown>>) => {
-    for (const event of events) transcript.event(1, event as ProviderEvent);
-  };
+  const hear = listenTo(1, transcript);
   const acks = () => sent.flatMap((m) => (m.type === 'transcript_ack' ? m.item_ids : []));
   return { clock, transcript, writer, sent, stored, hear, acks, heard };
 }

@@ -1,9 +1,7 @@
 import type { FieldError } from '@greenroom/shared/errors/app-error.ts';
 import type { ServerMessage } from '@greenroom/shared/protocol/socket.ts';
 import type { Speaker, TranscriptEntry, TranscriptEntryInput } from '@greenroom/shared/protocol/transcript.ts';
-import type { Clock } from '@greenroom/shared/runtime/clock.ts';
-import type { ProviderEvent } from '../realtime/events.ts';
-import { type CallLog, createCallLog } from './log.ts';
+import type { SpokenLog } from '../realtime/voice.ts';
 import { entryKey, type Writer } from './writer.ts';
 
 /**
@@ -21,12 +19,13 @@ import { entryKey, type Writer } from './writer.ts';
  */
 export interface Transcript {
   /** A call begins (or is taken over): its events and copies are accepted from now on. */
-  open(ordinal: number): void;
+  open(ordinal: number, log?: SpokenLog): void;
   /** The candidate can have heard this call (S5): what was said in it so far is stored. */
   heard(ordinal: number): void;
-  event(ordinal: number, event: ProviderEvent): void;
-  /** We are about to put this item into the call: the candidate's words, typed. */
-  typed(ordinal: number, itemId: string, text: string): void;
+  /** Entries of the provider's that are new or have changed. */
+  store(entries: TranscriptEntry[]): void;
+  /** An entry still being spoken or transcribed. */
+  show(partial: TranscriptEntry): void;
   /** @returns what is wrong with the copies, by field; nothing of a wrong message is stored. */
   copies(entries: TranscriptEntryInput[]): FieldError[];
   /** Items of a speaker (default: of both) whose text is still to come. */
@@ -40,7 +39,6 @@ export interface Transcript {
 }
 
 export interface TranscriptDeps {
-  clock: Clock;
   writer: Writer;
   /** Whether the candidate can have heard this call (S5). */
   isHeard(ordinal: number): boolean;
@@ -51,8 +49,9 @@ const maxCopies = 3_000;
 /** Characters. */
 const maxCopiedLength = 2_000_000;
 
-export function createTranscript({ clock, writer, isHeard, send }: TranscriptDeps): Transcript {
-  const calls = new Map<number, { log: CallLog; startedMs: number }>();
+export function createTranscript({ writer, isHeard, send }: TranscriptDeps): Transcript {
+  /** The calls of the session; of one that another machine served, nothing is known but what the browser copies. */
+  const calls = new Map<number, SpokenLog | undefined>();
   /** The browser's text of items that the sideband had not told of when it came. */
   const copied = new Map<string, string>();
   let copiedLength = 0;
@@ -74,7 +73,7 @@ export function createTranscript({ clock, writer, isHeard, send }: TranscriptDep
   /** @returns the item id when it is stored already (S2). */
   const takeCopy = (copy: TranscriptEntryInput): string | undefined => {
     const key = entryKey(copy.ordinal, copy.item_id);
-    const known = calls.get(copy.ordinal)?.log.knows(copy.item_id) ?? false;
+    const known = calls.get(copy.ordinal)?.knows(copy.item_id) ?? false;
     const before = copied.get(key);
     if (writer.isStored(copy.ordinal, copy.item_id) && (known || before !== undefined)) return copy.item_id;
     const growth = copy.text.length - (before?.length ?? 0);
@@ -88,23 +87,15 @@ export function createTranscript({ clock, writer, isHeard, send }: TranscriptDep
   };
 
   const said = () =>
-    [...calls.values()].flatMap(({ log }) => log.entries()).filter((entry) => entry.text !== '' && counts(entry));
+    [...calls.values()].flatMap((log) => log?.entries() ?? []).filter((entry) => entry.text !== '' && counts(entry));
 
   return {
-    open: (ordinal) => {
-      if (!calls.has(ordinal)) calls.set(ordinal, { log: createCallLog(ordinal), startedMs: clock.monotonicMs() });
-    },
+    open: (ordinal, log) => void calls.set(ordinal, log ?? calls.get(ordinal)),
     heard: (ordinal) => {
-      for (const entry of calls.get(ordinal)?.log.entries() ?? []) writer.add(entry);
+      for (const entry of calls.get(ordinal)?.entries() ?? []) writer.add(entry);
     },
-    event: (ordinal, event) => {
-      const call = calls.get(ordinal);
-      if (!call) return;
-      const { entries, partial } = call.log.apply(event, clock.monotonicMs() - call.startedMs);
-      if (partial && partial.text !== '') send({ type: 'transcript_entry', entry: partial, final: false });
-      store(entries);
-    },
-    typed: (ordinal, itemId, text) => calls.get(ordinal)?.log.typed(itemId, text),
+    store,
+    show: (entry) => send({ type: 'transcript_entry', entry, final: false }),
     copies: (entries) => {
       const wrong = checkOrdinals(entries);
       if (wrong.length > 0) return wrong;
@@ -112,10 +103,10 @@ export function createTranscript({ clock, writer, isHeard, send }: TranscriptDep
       if (acked.length > 0) send({ type: 'transcript_ack', item_ids: acked });
       return [];
     },
-    awaited: (speaker) => [...calls.values()].reduce((sum, { log }) => sum + log.awaited(speaker), 0),
+    awaited: (speaker) => [...calls.values()].reduce((sum, log) => sum + (log?.awaited(speaker) ?? 0), 0),
     settle: (ordinal) => {
-      for (const [n, { log }] of calls) {
-        if (ordinal !== undefined && n !== ordinal) continue;
+      for (const [n, log] of calls) {
+        if (!log || (ordinal !== undefined && n !== ordinal)) continue;
         store(log.settle().filter((entry) => !copied.get(entryKey(n, entry.item_id))?.startsWith(entry.text)));
       }
     },

@@ -2,6 +2,8 @@ import { systemClock } from '@greenroom/shared/runtime/clock.ts';
 import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import { createHttp } from '../../../session-worker/src/outside/http.ts';
 import { createStore } from '../../../session-worker/src/outside/store.ts';
+import { createCallLog } from '../../../session-worker/src/realtime/openai/call-log.ts';
+import type { ProviderEvent } from '../../../session-worker/src/realtime/openai/events.ts';
 import { createTranscript, type Transcript } from '../../../session-worker/src/transcript/transcript.ts';
 import { createWriter, type Writer } from '../../../session-worker/src/transcript/writer.ts';
 import type { ServedSession } from './world.ts';
@@ -39,16 +41,18 @@ export function createIngestWorker(session: ServedSession, onAcked: (itemId: str
       throw new Error('fenced');
     },
   });
-  const transcript = createTranscript({ clock, writer, isHeard: () => true, send: () => undefined });
-  transcript.open(1);
+  const transcript = createTranscript({ writer, isHeard: () => true, send: () => undefined });
+  const callLog = createCallLog(1);
+  transcript.open(1, callLog);
+  const hear = (event: ProviderEvent) => transcript.store(callLog.apply(event, 0).entries);
   return {
     writer,
     transcript,
     say: (n) => {
       const [id, before] = [`item_${n}`, n === 0 ? null : `item_${n - 1}`];
       const item = { id, type: 'message', role: 'assistant', content: [] };
-      transcript.event(1, { type: 'conversation.item.added', previous_item_id: before, item });
-      transcript.event(1, { type: 'response.output_audio_transcript.done', item_id: id, transcript: textOf(n) });
+      hear({ type: 'conversation.item.added', previous_item_id: before, item });
+      hear({ type: 'response.output_audio_transcript.done', item_id: id, transcript: textOf(n) });
     },
   };
 }

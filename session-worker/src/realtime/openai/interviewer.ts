@@ -191,7 +191,7 @@ const isJsonObject = (text: string): boolean => {
   }
 };
 
-const note = (text: string) => ({
+export const note = (text: string) => ({
   type: 'conversation.item.create',
   item: { type: 'message', role: 'system', content: [{ type: 'input_text', text }] },
 });

@@ -1,5 +1,6 @@
 import { maxEntryText, type Speaker, type TranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
-import { asArray, asId, asMs, asObject, asText, type Json, type ProviderEvent } from '../realtime/events.ts';
+import type { SpokenLog } from '../voice.ts';
+import { asArray, asId, asMs, asObject, asText, type Json, type ProviderEvent } from './events.ts';
 
 /**
  * The conversation of one realtime call, made from the sideband's events. Pure: events in, entries out.
@@ -51,23 +52,16 @@ export interface LogChange {
   partial?: TranscriptEntry;
 }
 
-export interface CallLog {
-  readonly ordinal: number;
+export interface CallLog extends SpokenLog {
   /** We are about to put this item into the call: the candidate's words, typed (T3). */
   typed(itemId: string, text: string): void;
   /** @param atMs when the event came, on the call's clock. */
   apply(event: ProviderEvent, atMs: number): LogChange;
-  /** Items of a speaker (default: of both) in the conversation whose text is still to come. */
-  awaited(speaker?: Speaker): number;
   /**
    * Ends the log. A reply cut off keeps what was made of it; a candidate's words that never were transcribed hold their
    * place (T4): a beginning of them, shown as if it were all, would put words out of somebody's mouth.
    */
   settle(): TranscriptEntry[];
-  /** Whether the sideband has given this item's final text. */
-  knows(itemId: string): boolean;
-  /** All final entries, in no particular order. */
-  entries(): TranscriptEntry[];
 }
 
 export function createCallLog(ordinal: number): CallLog {
@@ -269,7 +263,6 @@ export function createCallLog(ordinal: number): CallLog {
   };
 
   return {
-    ordinal,
     typed: (itemId, text) => void typed.set(itemId, text),
     apply: (event, atMs) => {
       const shown = partial(event);

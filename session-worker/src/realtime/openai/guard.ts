@@ -1,7 +1,8 @@
 import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
 import { newSecret } from '@greenroom/shared/runtime/ids.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
-import { asId, asObject, asText, type Json, type ProviderEvent } from '../realtime/events.ts';
+import type { IntegrityKind } from '../voice.ts';
+import { asId, asObject, asText, type Json, type ProviderEvent } from './events.ts';
 import { sessionFacts } from './session-facts.ts';
 
 /**
@@ -25,16 +26,6 @@ import { sessionFacts } from './session-facts.ts';
  * A `response.create` that the browser times to the instant between a turn and the provider's own response to it passes for
  * that response: SECURITY.md says so.
  */
-export type IntegrityKind =
-  | 'foreign_item'
-  | 'foreign_item_delete'
-  | 'foreign_session_update'
-  | 'foreign_response_create'
-  | 'foreign_cancel'
-  | 'foreign_truncate'
-  | 'foreign_output_clear'
-  | 'foreign_audio_clear';
-
 export interface Guard {
   /** Says something of ours (G1). False when the sideband is not attached. */
   send(event: Json & { type: string }): boolean;

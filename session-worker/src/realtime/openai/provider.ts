@@ -1,10 +1,9 @@
-import type { ErrorCode } from '@greenroom/shared/errors/codes.ts';
 import { backoffMs } from '@greenroom/shared/runtime/backoff.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import { withoutEndSlashes } from '@greenroom/shared/runtime/environment.ts';
 import { newSecret } from '@greenroom/shared/runtime/ids.ts';
-import type { SessionReason } from '@greenroom/shared/session/reasons.ts';
-import type { Http, HttpAnswer } from '../outside/http.ts';
+import type { Http, HttpAnswer } from '../../outside/http.ts';
+import type { CreatedCall, VoiceFailure } from '../voice.ts';
 import { asObject, type Json } from './events.ts';
 import { looksLikeAnswer } from './sdp.ts';
 
@@ -20,8 +19,6 @@ import { looksLikeAnswer } from './sdp.ts';
  *     believed when it was said several times in a row, and never of a call made a moment ago: the provider has answered so
  *     about calls that ran. Any other 404 is no answer of the provider.
  */
-export type ProviderFailure = { kind: 'failed'; code: ErrorCode; reason: SessionReason; status: number };
-export type CreatedCall = { kind: 'created'; callId: string; answer: string } | ProviderFailure;
 
 /** P0. */
 export type Offer = { form: 'raw'; sdp: string } | { form: 'multipart'; sdp: string; session: Json };
@@ -136,7 +133,7 @@ function readCall(answer: HttpAnswer | undefined): CreatedCall {
 }
 
 /** What a failed try means: the raw status decides, once, here. */
-function failureOf(answer: HttpAnswer | undefined): ProviderFailure {
+function failureOf(answer: HttpAnswer | undefined): VoiceFailure {
   const status = answer?.status ?? 0;
   if (status === 401 || status === 403)
     return { kind: 'failed', code: 'provider_auth_failed', reason: 'provider_auth_failed', status };

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { answerSdp, offerSdp } from '../../test/peers.ts';
+import { answerSdp, offerSdp } from '../../../test/peers.ts';
 import { looksLikeAnswer, offerProblem } from './sdp.ts';
 
 describe('an SDP offer', () => {

@@ -1,4 +1,4 @@
-import { asArray, asObject } from '../realtime/events.ts';
+import { asArray, asObject } from './events.ts';
 
 /**
  * What of a session's configuration decides how the interview goes, as text to compare. As the provider echoes it: so the

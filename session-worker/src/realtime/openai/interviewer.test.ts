@@ -1,7 +1,7 @@
 import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
 import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import { describe, expect, test, vi } from 'vitest';
-import { functionCall, reply } from '../../test/conversation.ts';
+import { functionCall, reply } from '../../../test/conversation.ts';
 import type { ProviderEvent } from './events.ts';
 import { createInterviewer } from './interviewer.ts';
 

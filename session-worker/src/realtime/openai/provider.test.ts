@@ -1,7 +1,7 @@
 import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
 import { describe, expect, test } from 'vitest';
-import { answerSdp, offerSdp } from '../../test/peers.ts';
-import type { Http, HttpAnswer } from '../outside/http.ts';
+import { answerSdp, offerSdp } from '../../../test/peers.ts';
+import type { Http, HttpAnswer } from '../../outside/http.ts';
 import { createProvider } from './provider.ts';
 
 describe('the provider', () => {

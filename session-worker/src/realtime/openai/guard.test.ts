@@ -1,8 +1,8 @@
 import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
 import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import { describe, expect, test } from 'vitest';
-import { added, candidateSpeech, functionCall, reply } from '../../test/conversation.ts';
-import type { ProviderEvent } from '../realtime/events.ts';
+import { added, candidateSpeech, functionCall, reply } from '../../../test/conversation.ts';
+import type { ProviderEvent } from './events.ts';
 import { createGuard } from './guard.ts';
 
 type Event = Record<string, unknown>;

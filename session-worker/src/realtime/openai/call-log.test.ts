@@ -1,9 +1,9 @@
 import type { TranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { added, candidateSpeech, functionCall, reply, transcribed } from '../../test/conversation.ts';
-import type { ProviderEvent } from '../realtime/events.ts';
-import { type CallLog, createCallLog } from './log.ts';
+import { added, candidateSpeech, functionCall, reply, transcribed } from '../../../test/conversation.ts';
+import { type CallLog, createCallLog } from './call-log.ts';
+import type { ProviderEvent } from './events.ts';
 
 type Event = Record<string, unknown>;
 const feed = (log: CallLog, events: Event[], atMs = 0): TranscriptEntry[] =>

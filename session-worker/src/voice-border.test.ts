@@ -1,0 +1,39 @@
+import { expect, test, vi } from 'vitest';
+import { connectCandidate } from '../test/candidate.ts';
+import { scriptedVoice } from '../test/scripted-voice.ts';
+import { serveWorker } from '../test/serve.ts';
+
+// Failure pinned: the conversation spoke one provider's event names, so that a second provider touched fourteen files.
+test('a whole interview with another voice adapter: no provider, no WebRTC, and nothing else of the worker differs', async () => {
+  const voice = scriptedVoice(['Welcome. What do you build?', 'And how?']);
+  const served = await serveWorker({ voice: voice.factory });
+  const { peers, port, worker, exited } = served;
+  await vi.waitFor(() => expect(worker.ready).toBe(true));
+  const candidate = await connectCandidate(port, peers);
+  candidate.say({ type: 'init_session' });
+  await candidate.hears('session_ready');
+  candidate.say({ type: 'sdp_offer', sdp: 'hello', ordinal: 1 });
+  expect(await candidate.hears('sdp_answer')).toMatchObject({ sdp: 'ready', ordinal: 1 });
+  candidate.say({ type: 'call_connected', ordinal: 1 });
+  const isAsked = (text: string) => candidate.hears('transcript_entry', (m) => JSON.stringify(m).includes(text));
+  await isAsked('What do you build?');
+  candidate.say({ type: 'typed_answer', id: 'answer-1', text: 'Bridges.' });
+  await isAsked('And how?');
+  await new Promise((resolve) => setTimeout(resolve, 1_100)); // Typed answers come at most once a second.
+  candidate.say({ type: 'typed_answer', id: 'answer-2', text: 'With care.' });
+
+  expect(await candidate.hears('session_ended')).toMatchObject({
+    outcome: 'completed',
+    reason: 'interviewer_finished',
+  });
+  expect(await exited).toBe(0);
+  expect([...peers.stored.values()].map(({ speaker, text }) => `${speaker}: ${text}`)).toEqual([
+    'ai: Welcome. What do you build?',
+    'candidate: Bridges.',
+    'ai: And how?',
+    'candidate: With care.',
+  ]);
+  expect(voice.asked).toEqual(['call hello', 'hang up scripted_1']);
+  expect(peers.journal.filter((what) => what.includes('realtime') || what.includes('sideband'))).toEqual([]);
+  await served.close();
+});
