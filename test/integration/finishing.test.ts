@@ -49,6 +49,7 @@ const conversation: SeedEntry[] = [
 ];
 
 const store = () => createResultStore(database.connection.database);
+const wanted = { takenMs: 60_000, limit: 4, maxAttempts, perTenant: 6 };
 
 /** Keys of tenants that brought their own. */
 const tenantKeys = new Map<string, string>();
@@ -163,11 +164,30 @@ describe('several orchestrators at once', () => {
     for (const { id } of sessions) expect(await eventsOf(id)).toEqual(['result.done']);
   });
 
+  test('of one tenant so many are under way, all orchestrators together; another tenant is next', async () => {
+    const { id: first, tenantId } = await ended(conversation);
+    await database.sql(
+      `insert into public.interview_sessions (tenant_id, candidate_id, position_id, expires_at)
+       select tenant_id, candidate_id, position_id, expires_at from public.interview_sessions, generate_series(1, 20)
+       where id = $1`,
+      [first],
+    );
+    await database.sql(
+      `insert into public.interview_results (session_id, tenant_id, wanted_revision)
+       select id, tenant_id, 1 from public.interview_sessions where tenant_id = $1 on conflict do nothing`,
+      [tenantId],
+    );
+    const { id: other } = await ended(conversation);
+    const takes = await Promise.all([1, 2, 3].map(() => store().take(randomUUID(), { ...wanted, limit: 8 })));
+    const taken = takes.flat().map(({ session_id, session }) => (session_id === other ? 'other' : session.tenant_id));
+    expect(taken.toSorted()).toEqual(['other', ...Array.from({ length: 6 }, () => tenantId)].toSorted());
+  });
+
   test('a worker that was thought dead reports late: its report changes nothing', async () => {
     const { id } = await ended(conversation);
-    const [first] = await store().take(randomUUID(), 60_000, 4, maxAttempts);
+    const [first] = await store().take(randomUUID(), wanted);
     await waitIsOver(id);
-    const [second] = await store().take(randomUUID(), 60_000, 4, maxAttempts);
+    const [second] = await store().take(randomUUID(), wanted);
     expect([first?.take, second?.take]).toEqual([1, 2]);
     const made: NewResult = { status: 'done', summary: 'late', evaluation: null, integrity_flags: [], model: 'm' };
     expect(await store().keep(first as NonNullable<typeof first>, 60_000)).toBe(false);
@@ -181,10 +201,10 @@ describe('several orchestrators at once', () => {
   test('one that kills every process that takes it is given up after its last attempt', async () => {
     const { id } = await ended(conversation);
     for (let attempt = 0; attempt < maxAttempts; attempt += 1) {
-      expect(await store().take(randomUUID(), 60_000, 4, maxAttempts)).toHaveLength(1);
+      expect(await store().take(randomUUID(), wanted)).toHaveLength(1);
       await waitIsOver(id);
     }
-    expect(await store().take(randomUUID(), 60_000, 4, maxAttempts)).toEqual([]);
+    expect(await store().take(randomUUID(), wanted)).toEqual([]);
     expect(await resultOf(id)).toMatchObject({ status: 'dead', failure: 'interrupted' });
   });
 

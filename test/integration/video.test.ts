@@ -29,7 +29,14 @@ const vault = createVault(randomBytes(32));
 const logger = silentLogger();
 const videos = () => createVideoStore(database.connection.database);
 const client = () =>
-  createVideoClient({ url: provider.url, apiKey: provider.apiKey, requestMs: 2_000, draw: videos().drawLimit, logger });
+  createVideoClient({
+    url: provider.url,
+    apiKey: provider.apiKey,
+    requestMs: 2_000,
+    draw: videos().drawLimits,
+    logger,
+  });
+const wanted = { takenMs: 10_000, graceMs: 0, limit: 10, perTenant: 10, underWay: {} };
 const offers = () => createVideoOffers({ videos: videos(), vault, clock: systemClock, logger });
 
 async function start(options: VideoOptions = {}): Promise<void> {
@@ -106,24 +113,60 @@ describe('a session that records', () => {
   });
 
   test('is watched by a URL that opens once, another for each viewing, and is never stored', async () => {
-    const { id } = await recorded();
+    const { id, tenantId } = await recorded();
     const recordings = createRecordings({ videos: videos(), client: client() });
-    expect(await recordings.of(id)).toEqual([]);
+    expect(await recordings.of(id, tenantId)).toEqual([]);
     await work();
     const offer = await offers().of(id);
     await upload(offer?.token ?? '', offer?.video_id ?? '');
     await endSession(database, id);
     await work();
-    expect(await recordings.of(id)).toMatchObject([{ video_id: offer?.video_id, watch_url: null }]);
+    expect(await recordings.of(id, tenantId)).toMatchObject([{ video_id: offer?.video_id, watch_url: null }]);
     await expect.poll(() => provider.snapshots().videos[0]?.playable).toBe(true);
     await waitIsOver();
     await work();
-    const urls = [await recordings.of(id), await recordings.of(id)].map(([one]) => String(one?.watch_url));
+    const urls = [await recordings.of(id, tenantId), await recordings.of(id, tenantId)].map(([one]) =>
+      String(one?.watch_url),
+    );
     for (const url of urls) expect(url).toMatch(new RegExp(`^${provider.url}/embed/${offer?.video_id}\\?token=.{20,}`));
     expect(urls[0]).not.toBe(urls[1]);
     expect(JSON.stringify(await segmentsOf(id))).not.toContain('token');
     provider.faults.add({ on: 'videos.get', action: { kind: 'status', status: 503 } });
-    expect(await recordings.of(id)).toMatchObject([{ watch_url: null }]);
+    expect(await recordings.of(id, tenantId)).toMatchObject([{ watch_url: null }]);
+  });
+
+  test("one tenant's readers use up neither another's share nor the recorder's", async () => {
+    const [mine, other] = [await recorded(), await recorded()];
+    for (const { id, tenantId } of [mine, other])
+      await database.sql(
+        "insert into public.video_segments (session_id, tenant_id, video_id, url) values ($1, $2, $3, 'https://x.example/')",
+        [id, tenantId, `vi-${id}`],
+      );
+    const recordings = createRecordings({ videos: videos(), client: client() });
+    const many = await Promise.allSettled(Array.from({ length: 60 }, () => recordings.of(mine.id, mine.tenantId)));
+    const refused = many.filter((one) => one.status === 'rejected');
+    expect(refused.length).toBeGreaterThan(40);
+    for (const one of refused)
+      expect(one.reason).toMatchObject({ code: 'rate_limited', retryAfterS: expect.any(Number) });
+    expect(await recordings.of(other.id, other.tenantId)).toMatchObject([{ video_id: `vi-${other.id}` }]);
+    expect(await client().of(other.tenantId).findVideo(other.id, 1)).toMatchObject({ kind: 'done' });
+  });
+
+  test('steps are taken from tenants in turn, first those that a live session waits for', async () => {
+    const busy = await recorded();
+    await database.sql(
+      `insert into public.video_jobs (session_id, ordinal, tenant_id, state)
+       select $1, n, $2, 'processing' from generate_series(2, 10) n`,
+      [busy.id, busy.tenantId],
+    );
+    const other = await recorded();
+    const taken = await videos().take({ ...wanted, limit: 4, perTenant: 3, underWay: { [busy.tenantId]: 1 } });
+    const states = taken.map(({ tenant_id, state }) => [tenant_id === other.tenantId ? 'other' : 'busy', state]);
+    expect(states.toSorted()).toEqual([
+      ['busy', 'processing'],
+      ['busy', 'wanted'],
+      ['other', 'wanted'],
+    ]);
   });
 
   test('and uploads nothing: container and token are both gone', async () => {
@@ -140,8 +183,8 @@ describe('a session that records', () => {
     const { id } = await recorded();
     await work();
     await endSession(database, id);
-    expect(await videos().take(10_000, 60_000, 10)).toEqual([]);
-    expect(await videos().take(10_000, 0, 10)).toMatchObject([{ session_id: id, state: 'closing' }]);
+    expect(await videos().take({ ...wanted, graceMs: 60_000 })).toEqual([]);
+    expect(await videos().take(wanted)).toMatchObject([{ session_id: id, state: 'closing' }]);
   });
 
   test('a page that begins anew gets a container of its own; nobody can ask for one far ahead', async () => {

@@ -31,7 +31,7 @@ export const recordingRoutes =
         const { id } = request.params;
         if (!(await sessions.get(id, tenantId))) throw sessionNotFound();
         reply.header('cache-control', 'no-store');
-        return { recordings: recordings === null ? [] : await recordings.of(id) };
+        return { recordings: recordings === null ? [] : await recordings.of(id, tenantId) };
       },
     );
   };

@@ -45,6 +45,14 @@ export interface Failure {
   retryMs: number | null;
 }
 
+export interface ResultsWanted {
+  takenMs: number;
+  limit: number;
+  maxAttempts: number;
+  /** How many evaluations of one tenant may be under way at once, all orchestrators together. */
+  perTenant: number;
+}
+
 /** Which take speaks of which result. */
 export type TakeOf = Pick<TakenResult, 'session_id' | 'take'>;
 
@@ -54,11 +62,14 @@ export function createResultStore(database: Database) {
   const call = callerOf(database);
   const keyOf = ({ session_id, take }: TakeOf) => ({ p_session_id: session_id, p_take: take });
   return {
-    /** Takes due results for one attempt each; they are lost after `takenMs` unless kept. */
-    take: (orchestratorId: string, takenMs: number, limit: number, maxAttempts: number): Promise<TakenResult[]> =>
+    /** Takes due results for one attempt each, tenants in turn; they are lost after `takenMs` unless kept. */
+    take: (orchestratorId: string, { takenMs, limit, maxAttempts, perTenant }: ResultsWanted): Promise<TakenResult[]> =>
       call(
         'take_results',
-        { p_orchestrator_id: orchestratorId, p_taken_ms: takenMs, p_limit: limit, p_max_attempts: maxAttempts },
+        {
+          ...{ p_orchestrator_id: orchestratorId, p_taken_ms: takenMs, p_limit: limit },
+          ...{ p_max_attempts: maxAttempts, p_per_tenant: perTenant },
+        },
         z.array(takenResult),
       ),
     /** False: the take is stale. */

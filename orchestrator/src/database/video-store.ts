@@ -16,6 +16,7 @@ export type VideoFailure = (typeof videoFailures)[number];
 
 const takenVideo = z.object({
   session_id: z.string(),
+  tenant_id: z.string(),
   ordinal: z.number().int(),
   /** Fencing number. */
   take: z.number().int(),
@@ -55,6 +56,17 @@ const drawn = z.object({ allowed: z.boolean(), retry_after_ms: z.number() });
 const recordingRow = z.object({ video_id: z.string(), playable: z.boolean(), created_at: z.string() });
 export type RecordingRow = z.output<typeof recordingRow>;
 
+export interface VideosWanted {
+  takenMs: number;
+  /** How long after its session's end a token lives on. */
+  graceMs: number;
+  limit: number;
+  /** How many of one tenant may be under way at once in this process. */
+  perTenant: number;
+  /** How many are, by tenant. */
+  underWay: Record<string, number>;
+}
+
 export interface SharedLimit {
   scope: string;
   perMinute: number;
@@ -77,9 +89,16 @@ export function createVideoStore(database: Database) {
   });
 
   return {
-    /** Takes due recordings for one attempt each. @param graceMs how long after its session's end a token lives on */
-    take: (takenMs: number, graceMs: number, limit: number): Promise<TakenVideo[]> =>
-      call('take_video_jobs', { p_taken_ms: takenMs, p_grace_ms: graceMs, p_limit: limit }, z.array(takenVideo)),
+    /** Takes due recordings for one attempt each, tenants in turn. */
+    take: ({ takenMs, graceMs, limit, perTenant, underWay }: VideosWanted): Promise<TakenVideo[]> =>
+      call(
+        'take_video_jobs',
+        {
+          ...{ p_taken_ms: takenMs, p_grace_ms: graceMs, p_limit: limit },
+          ...{ p_per_tenant: perTenant, p_under_way: underWay },
+        },
+        z.array(takenVideo),
+      ),
     /** Answers the container that counts, and the state of the recording; nulls when it is gone. */
     recordContainer: (of: VideoOf, videoId: string) =>
       call(
@@ -115,9 +134,9 @@ export function createVideoStore(database: Database) {
     takeDeletions: (limit: number) => call('videos_to_delete', { p_limit: limit }, z.array(deletionRow)),
     recordDeleted: (videoId: string, error: string | null) =>
       call('record_video_deleted', { p_video_id: videoId, p_error: error }, z.undefined()),
-    /** Draws one request from a limit that all orchestrators share; answers how long to wait, 0 when it may go. */
-    drawLimit: async ({ scope, perMinute, burst }: SharedLimit): Promise<number> => {
-      const limits = [{ scope, per_minute: perMinute, burst }];
+    /** Draws one request from all of these limits, or from none; answers how long to wait, 0 when it may go. */
+    drawLimits: async (shared: SharedLimit[]): Promise<number> => {
+      const limits = shared.map(({ scope, perMinute, burst }) => ({ scope, per_minute: perMinute, burst }));
       const [answer] = await call('draw_rate_limits', { p_requests: [{ limits }] }, z.array(drawn));
       return answer === undefined || answer.allowed ? 0 : Math.max(1, answer.retry_after_ms);
     },

@@ -9,8 +9,8 @@ import { maxAttempts, retryDelayMs } from './retry.ts';
 /**
  * Makes the results that are due: takes them from the database, evaluates, reports.
  *
- * W1  At most `concurrency` at a time in this process, and none is taken that could not begin at once: what waits, waits
- *     in the database, where another orchestrator may take it.
+ * W1  So many at a time in this process, and of one tenant in all; none is taken that could not begin at once: what waits,
+ *     waits in the database, where another orchestrator may take it.
  * W2  Before each question to the model the take is kept; when it is lost, nothing more is paid for and nothing reported.
  * W3  Shutting down aborts what is under way and gives it back; what cannot be given back, its lease frees.
  * W4  A tenant that brought its own key pays for its own evaluations, and never for another's.
@@ -38,9 +38,18 @@ export interface FinishingWorkerDeps {
   logger: Logger;
   /** A session has news. */
   onChange?: (sessionId: string) => void;
-  /** Default 4. */
-  concurrency?: number;
+  bounds?: Partial<FinishingBounds>;
 }
+
+/** How many evaluations may be under way at once. */
+export interface FinishingBounds {
+  /** In this process. Default 8. */
+  perProcess: number;
+  /** Of one tenant, all orchestrators together. Default 6. */
+  perTenant: number;
+}
+
+export const finishingBounds: FinishingBounds = { perProcess: 8, perTenant: 6 };
 
 class TakeLost extends Error {}
 
@@ -72,10 +81,11 @@ const newResult = (evaluated: Exclude<Evaluated, { kind: 'failed' }>, model: str
       };
 
 export function createFinishingWorker(deps: FinishingWorkerDeps): Finishing {
-  const { results, evaluate, model, orchestratorId, requestMs, logger, onChange, concurrency = 4 } = deps;
+  const { results, evaluate, model, orchestratorId, requestMs, logger, onChange } = deps;
+  const { perProcess, perTenant } = { ...finishingBounds, ...deps.bounds };
   const takenMs = Math.round(requestMs * 1.5);
   const stopping = new AbortController();
-  const queue = new PQueue({ concurrency });
+  const queue = new PQueue({ concurrency: perProcess });
 
   /** W2. */
   const askFor =
@@ -129,10 +139,10 @@ export function createFinishingWorker(deps: FinishingWorkerDeps): Finishing {
 
   return {
     run: async () => {
-      const free = concurrency - queue.pending - queue.size; // W1
+      const free = perProcess - queue.pending - queue.size; // W1
       if (free <= 0 || stopping.signal.aborted) return;
-      for (const taken of await results.take(orchestratorId, takenMs, free, maxAttempts))
-        void queue.add(() => attempt(taken));
+      const wanted = { takenMs, limit: free, maxAttempts, perTenant };
+      for (const taken of await results.take(orchestratorId, wanted)) void queue.add(() => attempt(taken));
     },
     idle: () => queue.onIdle(),
     stop: async () => {

@@ -1,17 +1,20 @@
+import { plainText } from '@greenroom/shared/protocol/common.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import { readRetryAfter } from '@greenroom/shared/runtime/retry-after.ts';
 import { z } from 'zod';
 import type { SharedLimit } from '../database/video-store.ts';
 import { createJsonClient, type JsonAnswer } from '../net/json-client.ts';
+import { createVideoBudgets, type Purpose } from './budgets.ts';
 
 /**
  * The one door to api.video.
  *
  * K1  It never retries: the work is durable and has its own schedule.
- * K2  Requests are drawn from limits that all orchestrators share, below those of api.video (a minute: 200 writes and
- *     500 reads in production, 40 and 100 in the sandbox); what it answers with 429 is waited for as it says.
+ * K2  Requests are drawn from limits that all orchestrators share (budgets.ts); after a 429 the time that it names is waited.
  * K3  Containers are private, and name their session in their metadata: a create whose answer was lost is found again.
  * K4  A token always has a life: 0 would mean for ever.
+ * K5  An answer counts only if it is api.video's: a success has the shape of its resource, a deletion is 204, an error is one of
+ *     its problems. What a proxy answers in its place is no answer: on such a 404 or empty status a recording would be deleted.
  */
 export type VideoRefusal =
   | { kind: 'gone' }
@@ -35,44 +38,45 @@ export interface VideoClientOptions {
   /** Limit of one request, ms. */
   requestMs: number;
   /** How long to wait for the next request of this kind, ms; 0: it may go. */
-  draw: (limit: SharedLimit) => Promise<number>;
+  draw: (limits: SharedLimit[]) => Promise<number>;
   logger: Logger;
 }
 
 export type VideoClient = ReturnType<typeof createVideoClient>;
+export type TenantVideoClient = ReturnType<VideoClient['of']>;
 
-type Kind = 'writes' | 'reads';
 interface Call<T extends z.ZodType> {
   method: 'GET' | 'POST' | 'DELETE';
   path: string;
   body?: object;
   answer: T;
+  /** Default: writes or reads, by the method. */
+  purpose?: Purpose;
 }
 
-/** K2: nine tenths of what is documented, of which a tenth may come at once. */
-const limitsOf = (url: string): Record<Kind, SharedLimit> => {
-  const perMinute = new URL(url).hostname.startsWith('sandbox.')
-    ? { writes: 32, reads: 80 }
-    : { writes: 180, reads: 450 };
-  return {
-    writes: { scope: 'api.video:writes', perMinute: perMinute.writes, burst: Math.ceil(perMinute.writes / 10) },
-    reads: { scope: 'api.video:reads', perMinute: perMinute.reads, burst: Math.ceil(perMinute.reads / 10) },
-  };
-};
-
-const ignored = z.unknown();
+/** The body of an answer without one. */
+const nothing = z.literal('');
+/** An id of theirs, as the database takes it. */
+const id = plainText(200).min(1);
 const metadata = z.array(z.object({ key: z.string(), value: z.string() })).default([]);
 const video = z.object({
-  videoId: z.string().min(1),
+  videoId: id,
   metadata,
   assets: z.object({ player: z.string().optional() }).default({}),
 });
 const videoList = z.object({ data: z.array(video) });
 const uploadToken = z.object({ token: z.string().min(1) });
 const videoStatus = z.object({
-  ingest: z.object({ status: z.string().nullish(), filesize: z.number().nullish() }).nullish(),
-  encoding: z.object({ playable: z.boolean().nullish() }).nullish(),
+  ingest: z.object({ status: z.string().nullish(), filesize: z.number().nullish() }).nullable(),
+  encoding: z.object({ playable: z.boolean().nullish() }),
 });
+type Ingest = z.output<typeof videoStatus>['ingest'];
+
+/** A container that nothing came for has no status, or `missing`. A status we do not know is taken for a recording. */
+const wasUploaded = (ingest: Ingest): boolean =>
+  (ingest?.filesize ?? 0) > 0 || (ingest?.status ?? 'missing') !== 'missing';
+
+const problem = z.looseObject({ title: z.string() });
 
 type Headers = JsonAnswer['headers'];
 
@@ -82,8 +86,9 @@ const waitOf = (header: Headers[string]): number | undefined => {
   return ms === undefined ? undefined : Math.max(1_000, ms);
 };
 
-/** What an answer that is not a success means. Status 0: there was none. */
-export function classifyRefusal(status: number, headers: Headers): VideoRefusal {
+/** What an answer that is not a success means (K5). Status 0: there was none. */
+export function classifyRefusal(status: number, headers: Headers, body: unknown): VideoRefusal {
+  if (status < 300 || (status !== 429 && !problem.safeParse(body).success)) return { kind: 'unavailable' };
   if (status === 404) return { kind: 'gone' };
   if (status === 401 || status === 403) return { kind: 'authFailed' };
   if (status === 429) {
@@ -108,20 +113,24 @@ const key = 'greenroom_recording';
 export function createVideoClient({ url, apiKey, requestMs, draw, logger }: VideoClientOptions) {
   const client = createJsonClient({ baseUrl: url, connections: 8, requestMs });
   const authorization = `Basic ${Buffer.from(`${apiKey}:`).toString('base64')}`;
-  const limits = limitsOf(url);
+  const budgets = createVideoBudgets(url);
 
-  const send = async <T extends z.ZodType>(call: Call<T>): Promise<VideoAnswer<z.output<T>>> => {
-    const waitMs = await draw(limits[call.method === 'GET' ? 'reads' : 'writes']);
+  const send = async <T extends z.ZodType>(
+    call: Call<T>,
+    tenantId: string | undefined,
+  ): Promise<VideoAnswer<z.output<T>>> => {
+    const { method, path, body: sent, purpose = method === 'GET' ? 'reads' : 'writes' } = call;
+    const waitMs = await draw(budgets.of(purpose, tenantId));
     if (waitMs > 0) return { kind: 'rateLimited', retryAfterMs: waitMs };
-    const { method, path, body: sent } = call;
     const ask = client.ask({ method, path, headers: { authorization }, body: sent });
     const { status, headers, body } = await ask.catch((error: unknown) => {
       logger.warn({ error, method }, 'api.video did not answer');
       return { status: 0, headers: {}, body: undefined };
     });
-    const parsed = status >= 200 && status < 300 ? call.answer.safeParse(body) : undefined;
+    const isSuccess = method === 'DELETE' ? status === 204 : status >= 200 && status < 300;
+    const parsed = isSuccess ? call.answer.safeParse(body) : undefined;
     if (parsed?.success) return { kind: 'done', value: parsed.data };
-    const refusal: VideoRefusal = parsed ? { kind: 'rejected' } : classifyRefusal(status, headers);
+    const refusal = classifyRefusal(status, headers, body);
     if (refusal.kind !== 'gone')
       logger.warn({ method, status_code: status, kind: refusal.kind }, 'api.video did not do what was asked');
     return refusal;
@@ -132,51 +141,61 @@ export function createVideoClient({ url, apiKey, requestMs, draw, logger }: Vide
     return got.kind === 'done' ? { kind: 'done', value: map(got.value) } : got;
   };
 
+  const methodsFor = (tenantId: string | undefined) => {
+    const ask = <T extends z.ZodType>(call: Call<T>) => send(call, tenantId);
+    return {
+      /** A private container for one recording (K3). */
+      createVideo: (sessionId: string, ordinal: number): Promise<VideoAnswer<string>> => {
+        const name = nameOf(sessionId, ordinal);
+        const body = { title: `Interview ${name}`, public: false, mp4Support: false, metadata: [{ key, value: name }] };
+        return done(ask({ method: 'POST', path: '/videos', body, answer: video }), ({ videoId }) => videoId);
+      },
+      /** The container an earlier attempt made, if there is one (K3). */
+      findVideo: (sessionId: string, ordinal: number): Promise<VideoAnswer<string | undefined>> => {
+        const name = nameOf(sessionId, ordinal);
+        const path = `/videos?pageSize=100&metadata%5B${key}%5D=${encodeURIComponent(name)}`;
+        return done(
+          ask({ method: 'GET', path, answer: videoList }),
+          ({ data }) =>
+            data.find((one) => one.metadata.some((pair) => pair.key === key && pair.value === name))?.videoId,
+        );
+      },
+      /** @param lifeMs at least a second (K4) */
+      createToken: (lifeMs: number): Promise<VideoAnswer<string>> => {
+        const body = { ttl: Math.max(1, Math.ceil(lifeMs / 1_000)) };
+        return done(ask({ method: 'POST', path: '/upload-tokens', body, answer: uploadToken }), ({ token }) => token);
+      },
+      deleteToken: (token: string) =>
+        ask({ method: 'DELETE', path: `/upload-tokens/${encodeURIComponent(token)}`, answer: nothing }),
+      status: (videoId: string): Promise<VideoAnswer<VideoStatus>> =>
+        done(
+          ask({ method: 'GET', path: `/videos/${encodeURIComponent(videoId)}/status`, answer: videoStatus }),
+          ({ ingest, encoding }) => ({
+            uploaded: wasUploaded(ingest),
+            playable: encoding.playable === true,
+          }),
+        ),
+      /** Where it is watched; null when api.video does not say. Without a token: see `withoutToken`. */
+      playerUrl: (videoId: string): Promise<VideoAnswer<string | null>> =>
+        done(
+          ask({ method: 'GET', path: `/videos/${encodeURIComponent(videoId)}`, answer: video }),
+          ({ assets: { player } }) => (player !== undefined && URL.canParse(player) ? withoutToken(player) : null),
+        ),
+      /** The same with a token that opens it once; null when there is nothing to be watched. */
+      watchUrl: (videoId: string): Promise<VideoAnswer<string | null>> =>
+        done(
+          ask({ method: 'GET', path: `/videos/${encodeURIComponent(videoId)}`, answer: video, purpose: 'watching' }),
+          ({ assets: { player } }) => (player !== undefined && URL.canParse(player) ? player : null),
+        ),
+      deleteVideo: (videoId: string) =>
+        ask({ method: 'DELETE', path: `/videos/${encodeURIComponent(videoId)}`, answer: nothing }),
+    };
+  };
+
   return {
-    /** A private container for one recording (K3). */
-    createVideo: (sessionId: string, ordinal: number): Promise<VideoAnswer<string>> => {
-      const name = nameOf(sessionId, ordinal);
-      const body = { title: `Interview ${name}`, public: false, mp4Support: false, metadata: [{ key, value: name }] };
-      return done(send({ method: 'POST', path: '/videos', body, answer: video }), ({ videoId }) => videoId);
-    },
-    /** The container an earlier attempt made, if there is one (K3). */
-    findVideo: (sessionId: string, ordinal: number): Promise<VideoAnswer<string | undefined>> => {
-      const name = nameOf(sessionId, ordinal);
-      const path = `/videos?pageSize=100&metadata%5B${key}%5D=${encodeURIComponent(name)}`;
-      return done(
-        send({ method: 'GET', path, answer: videoList }),
-        ({ data }) => data.find((one) => one.metadata.some((pair) => pair.key === key && pair.value === name))?.videoId,
-      );
-    },
-    /** @param lifeMs at least a second (K4) */
-    createToken: (lifeMs: number): Promise<VideoAnswer<string>> => {
-      const body = { ttl: Math.max(1, Math.ceil(lifeMs / 1_000)) };
-      return done(send({ method: 'POST', path: '/upload-tokens', body, answer: uploadToken }), ({ token }) => token);
-    },
-    deleteToken: (token: string) =>
-      send({ method: 'DELETE', path: `/upload-tokens/${encodeURIComponent(token)}`, answer: ignored }),
-    status: (videoId: string): Promise<VideoAnswer<VideoStatus>> =>
-      done(
-        send({ method: 'GET', path: `/videos/${encodeURIComponent(videoId)}/status`, answer: videoStatus }),
-        ({ ingest, encoding }) => ({
-          uploaded: (ingest?.status ?? null) !== null || (ingest?.filesize ?? 0) > 0,
-          playable: encoding?.playable === true,
-        }),
-      ),
-    /** Where it is watched; null when api.video does not say. Without a token: see `withoutToken`. */
-    playerUrl: (videoId: string): Promise<VideoAnswer<string | null>> =>
-      done(
-        send({ method: 'GET', path: `/videos/${encodeURIComponent(videoId)}`, answer: video }),
-        ({ assets: { player } }) => (player !== undefined && URL.canParse(player) ? withoutToken(player) : null),
-      ),
-    /** The same with a token that opens it once; null when there is nothing to be watched. */
-    watchUrl: (videoId: string): Promise<VideoAnswer<string | null>> =>
-      done(
-        send({ method: 'GET', path: `/videos/${encodeURIComponent(videoId)}`, answer: video }),
-        ({ assets: { player } }) => (player !== undefined && URL.canParse(player) ? player : null),
-      ),
-    deleteVideo: (videoId: string) =>
-      send({ method: 'DELETE', path: `/videos/${encodeURIComponent(videoId)}`, answer: ignored }),
+    ...methodsFor(undefined),
+    /** The same, drawn from a tenant's own share of the limits too. */
+    of: methodsFor,
     close: client.close,
   };
 }

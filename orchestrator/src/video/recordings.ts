@@ -1,6 +1,7 @@
+import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import type { RecordingView } from '@greenroom/shared/protocol/platform-api.ts';
 import type { RecordingRow, VideoStore } from '../database/video-store.ts';
-import type { createVideoClient } from './client.ts';
+import type { TenantVideoClient, VideoClient } from './client.ts';
 
 /**
  * What can be watched of a session.
@@ -9,18 +10,29 @@ import type { createVideoClient } from './client.ts';
  *     when somebody wants to watch.
  */
 export interface Recordings {
-  of(sessionId: string): Promise<RecordingView[]>;
+  /**
+   * Throws AppError: rate_limited, when the tenant or all tenants together watch too much (budgets.ts), or api.video says so.
+   * @param tenantId null: for an operator
+   */
+  of(sessionId: string, tenantId: string | null): Promise<RecordingView[]>;
 }
 
 export interface RecordingsDeps {
   videos: Pick<VideoStore, 'recordings'>;
-  client: Pick<ReturnType<typeof createVideoClient>, 'watchUrl'>;
+  client: Pick<VideoClient, 'of'>;
 }
 
 export function createRecordings({ videos, client }: RecordingsDeps): Recordings {
-  const view = async ({ video_id, playable, created_at }: RecordingRow): Promise<RecordingView> => {
-    const answer = playable ? await client.watchUrl(video_id) : undefined;
+  const view = async (api: TenantVideoClient, { video_id, playable, created_at }: RecordingRow) => {
+    const answer = playable ? await api.watchUrl(video_id) : undefined;
+    if (answer?.kind === 'rateLimited')
+      throw new AppError('rate_limited', { retryAfterS: Math.ceil(answer.retryAfterMs / 1_000) });
     return { video_id, watch_url: answer?.kind === 'done' ? answer.value : null, created_at };
   };
-  return { of: async (sessionId) => Promise.all((await videos.recordings(sessionId)).map(view)) };
+  return {
+    of: async (sessionId, tenantId) => {
+      const api = client.of(tenantId ?? undefined);
+      return Promise.all((await videos.recordings(sessionId)).map((row) => view(api, row)));
+    },
+  };
 }

@@ -14,7 +14,7 @@ import type { VideoClient, VideoRefusal } from './client.ts';
  */
 export interface StepDeps {
   videos: Pick<VideoStore, 'recordContainer' | 'recordToken' | 'recordClosed' | 'recordDone' | 'postpone'>;
-  client: VideoClient;
+  client: Pick<VideoClient, 'of'>;
   vault: Vault;
   /** From the creation of a token until nobody can need it, ms, beside the session's own maximum duration. */
   tokenSlackMs: number;
@@ -57,6 +57,7 @@ export const pollMs = (attempt: number): number | null =>
   attempt >= mostAttempts.processing ? null : Math.min(600_000, 5_000 * 1.5 ** Math.min(attempt, 20));
 
 export function createVideoStep({ videos, client, vault, tokenSlackMs, logger }: StepDeps) {
+  const apiOf = ({ tenant_id }: TakenVideo) => client.of(tenant_id);
   const must = async <T>(answer: Promise<{ kind: 'done'; value: T } | VideoRefusal>): Promise<T> => {
     const got = await answer;
     if (got.kind === 'done') return got.value;
@@ -72,19 +73,20 @@ export function createVideoStep({ videos, client, vault, tokenSlackMs, logger }:
   const containerOf = async (job: TakenVideo): Promise<string | undefined> => {
     if (job.video_id !== null) return job.video_id;
     const { session_id, ordinal } = job;
-    const made = job.attempt > 1 ? await must(client.findVideo(session_id, ordinal)) : undefined;
-    const mine = made ?? (await must(client.createVideo(session_id, ordinal)));
+    const api = apiOf(job);
+    const made = job.attempt > 1 ? await must(api.findVideo(session_id, ordinal)) : undefined;
+    const mine = made ?? (await must(api.createVideo(session_id, ordinal)));
     const { video_id, state } = await videos.recordContainer(job, mine); // S1
-    if (video_id !== mine) await remove(client.deleteVideo(mine)); // S2
+    if (video_id !== mine) await remove(api.deleteVideo(mine)); // S2
     return state === 'wanted' ? (video_id ?? undefined) : undefined;
   };
 
   const open = async (job: TakenVideo): Promise<void> => {
     if ((await containerOf(job)) === undefined) return;
     const lifeMs = job.max_duration_ms + tokenSlackMs;
-    const token = await must(client.createToken(lifeMs));
+    const token = await must(apiOf(job).createToken(lifeMs));
     const ciphertext = vault.seal(token, tokenContext(job.session_id, job.ordinal));
-    if (!(await videos.recordToken(job, ciphertext, lifeMs))) await remove(client.deleteToken(token)); // S2
+    if (!(await videos.recordToken(job, ciphertext, lifeMs))) await remove(apiOf(job).deleteToken(token)); // S2
   };
 
   const tokenOf = (job: TakenVideo): string | undefined => {
@@ -100,19 +102,20 @@ export function createVideoStep({ videos, client, vault, tokenSlackMs, logger }:
 
   /** Whether there is a recording to keep. A container that received nothing, or that was erased, is deleted (S3). */
   const isKept = async (job: TakenVideo): Promise<boolean> => {
-    const videoId = job.video_id ?? (await must(client.findVideo(job.session_id, job.ordinal)));
+    const api = apiOf(job);
+    const videoId = job.video_id ?? (await must(api.findVideo(job.session_id, job.ordinal)));
     if (videoId === undefined) return false;
-    const status = await client.status(videoId);
+    const status = await api.status(videoId);
     if (status.kind === 'gone') return false;
     if (status.kind !== 'done') throw new Refused(status);
     if (status.value.uploaded && job.video_id !== null && !job.erased) return true;
-    await remove(client.deleteVideo(videoId));
+    await remove(api.deleteVideo(videoId));
     return false;
   };
 
   const close = async (job: TakenVideo): Promise<void> => {
     const token = tokenOf(job);
-    if (token !== undefined) await remove(client.deleteToken(token));
+    if (token !== undefined) await remove(apiOf(job).deleteToken(token));
     await videos.recordClosed(job, await isKept(job));
   };
 
@@ -122,9 +125,10 @@ export function createVideoStep({ videos, client, vault, tokenSlackMs, logger }:
       await videos.recordDone(job, null);
       return;
     }
-    const { playable } = await must(client.status(videoId));
+    const api = apiOf(job);
+    const { playable } = await must(api.status(videoId));
     if (playable) {
-      await videos.recordDone(job, await must(client.playerUrl(videoId)));
+      await videos.recordDone(job, await must(api.playerUrl(videoId)));
       return;
     }
     const retryMs = pollMs(job.attempt);

@@ -27,7 +27,7 @@ export function createVideo({ config, database, vault, clock, logger, onChange }
   const { url, apiKey, webhookSecret } = config.video;
   const { videoRequestMs: requestMs, videoGraceMs: graceMs } = config.deadlines;
   const videos = createVideoStore(database);
-  const client = createVideoClient({ url, apiKey, requestMs, draw: videos.drawLimit, logger });
+  const client = createVideoClient({ url, apiKey, requestMs, draw: videos.drawLimits, logger });
   const tokenSlackMs = hardDeadlineMs(config.deadlines, 0) + graceMs;
   const step = createVideoStep({ videos, client, vault, tokenSlackMs, logger });
   return {

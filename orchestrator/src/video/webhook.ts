@@ -1,5 +1,6 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
+import { plainText } from '@greenroom/shared/protocol/common.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { FastifyPluginAsync } from 'fastify';
 import { z } from 'zod';
@@ -20,7 +21,7 @@ export interface VideoWebhookDeps {
   logger: Logger;
 }
 
-const event = z.looseObject({ type: z.string().min(1).max(100), videoId: z.string().min(1).max(200).optional() });
+const event = z.looseObject({ type: plainText(100).min(1), videoId: plainText(200).min(1).optional() });
 const bodyLimitBytes = 65_536;
 
 /** H1. @param signature hex, as it came */

@@ -5,6 +5,7 @@ import type { VideoClient } from './client.ts';
 
 /**
  * Does what is due at api.video: steps of recordings, and deletions that are owed. What waits, waits in the database.
+ * Deletions have room of their own, and one tenant's steps take half of the room at most: so neither waits for the other.
  * A step that breaks off is tried again a minute later; when not even that can be noted, when its lease has passed.
  */
 export interface VideoWorker {
@@ -27,15 +28,32 @@ export interface VideoWorkerDeps {
   logger: Logger;
   /** A session has news. */
   onChange?: (sessionId: string) => void;
-  /** Default 6. */
-  concurrency?: number;
+  bounds?: Partial<VideoBounds>;
 }
+
+/** How many may be under way at once in this process. */
+export interface VideoBounds {
+  /** Steps of recordings. Default 6. */
+  steps: number;
+  /** Of these, steps of one tenant's recordings. Default 3. */
+  stepsPerTenant: number;
+  /** Deletions that are owed. Default 2. */
+  deletions: number;
+}
+
+export const videoBounds: VideoBounds = { steps: 6, stepsPerTenant: 3, deletions: 2 };
 
 const brokenOffMs = 60_000;
 
+const roomIn = (queue: PQueue, most: number): number => most - queue.pending - queue.size;
+
 export function createVideoWorker(deps: VideoWorkerDeps): VideoWorker {
-  const { videos, client, step, requestMs, graceMs, logger, onChange, concurrency = 6 } = deps;
-  const queue = new PQueue({ concurrency });
+  const { videos, client, step, requestMs, graceMs, logger, onChange } = deps;
+  const { steps: mostSteps, stepsPerTenant, deletions: mostDeletions } = { ...videoBounds, ...deps.bounds };
+  const steps = new PQueue({ concurrency: mostSteps });
+  const deletions = new PQueue({ concurrency: mostDeletions });
+  /** Steps under way, by tenant. */
+  const underWay = new Map<string, number>();
   let stopped = false;
 
   const attempt = async (job: TakenVideo): Promise<void> => {
@@ -48,6 +66,30 @@ export function createVideoWorker(deps: VideoWorkerDeps): VideoWorker {
     }
   };
 
+  const count = (tenantId: string, change: 1 | -1): void => {
+    const now = (underWay.get(tenantId) ?? 0) + change;
+    if (now > 0) underWay.set(tenantId, now);
+    else underWay.delete(tenantId);
+  };
+
+  const begin = (job: TakenVideo): void => {
+    count(job.tenant_id, 1);
+    void steps.add(() => attempt(job)).finally(() => count(job.tenant_id, -1));
+  };
+
+  const beginSteps = async (): Promise<void> => {
+    const limit = roomIn(steps, mostSteps);
+    if (limit <= 0) return;
+    const wanted = { takenMs: requestMs * 6, graceMs, limit, perTenant: stepsPerTenant };
+    for (const job of await videos.take({ ...wanted, underWay: Object.fromEntries(underWay) })) begin(job);
+  };
+
+  const beginDeletions = async (): Promise<void> => {
+    const limit = roomIn(deletions, mostDeletions);
+    if (limit <= 0) return;
+    for (const { video_id } of await videos.takeDeletions(limit)) void deletions.add(() => deleteOwed(video_id));
+  };
+
   const deleteOwed = async (videoId: string): Promise<void> => {
     try {
       const answer = await client.deleteVideo(videoId);
@@ -58,20 +100,18 @@ export function createVideoWorker(deps: VideoWorkerDeps): VideoWorker {
     }
   };
 
+  const idle = async (): Promise<void> => {
+    await Promise.all([steps.onIdle(), deletions.onIdle()]);
+  };
+
   return {
     run: async () => {
-      const free = concurrency - queue.pending - queue.size;
-      if (free <= 0 || stopped) return;
-      const jobs = await videos.take(requestMs * 6, graceMs, free);
-      for (const job of jobs) void queue.add(() => attempt(job));
-      if (jobs.length >= free) return;
-      for (const { video_id } of await videos.takeDeletions(free - jobs.length))
-        void queue.add(() => deleteOwed(video_id));
+      if (!stopped) await Promise.all([beginSteps(), beginDeletions()]);
     },
-    idle: () => queue.onIdle(),
-    stop: async () => {
+    idle,
+    stop: () => {
       stopped = true;
-      await queue.onIdle();
+      return idle();
     },
   };
 }

@@ -2227,14 +2227,23 @@ export type Database = {
       };
       take_intents: { Args: { p_limit?: number; p_orchestrator_id: string; p_taken_ms: number }; Returns: Json };
       take_results: {
-        Args: { p_limit?: number; p_max_attempts?: number; p_orchestrator_id: string; p_taken_ms: number };
+        Args: {
+          p_limit?: number;
+          p_max_attempts?: number;
+          p_orchestrator_id: string;
+          p_per_tenant?: number;
+          p_taken_ms: number;
+        };
         Returns: Json;
       };
       take_starts: {
         Args: { p_late_ms: number; p_limit?: number; p_orchestrator_id: string; p_taken_ms: number };
         Returns: Json;
       };
-      take_video_jobs: { Args: { p_grace_ms: number; p_limit?: number; p_taken_ms: number }; Returns: Json };
+      take_video_jobs: {
+        Args: { p_grace_ms: number; p_limit?: number; p_per_tenant?: number; p_taken_ms: number; p_under_way?: Json };
+        Returns: Json;
+      };
       take_webhook_deliveries: {
         Args: { p_limit: number; p_per_endpoint?: number; p_per_tenant?: number; p_taken_ms: number };
         Returns: Json;

@@ -51,29 +51,36 @@ comment on function public.want_video(uuid, integer) is
   'records nothing, is over, or the one before was never asked for.';
 grant execute on function public.want_video(uuid, integer) to orchestrator;
 
-create function public.take_video_jobs(p_taken_ms integer, p_grace_ms integer, p_limit integer default 10) returns jsonb
+create function public.take_video_jobs(p_taken_ms integer, p_grace_ms integer, p_limit integer default 10,
+  p_per_tenant integer default 10, p_under_way jsonb default '{}') returns jsonb
 language sql volatile security definer set search_path = '' as $$
-  with due as (
-    select session_id, ordinal from public.video_jobs
+  with waiting as (
+    select session_id, ordinal, state, next_attempt_at, row_number() over (partition by tenant_id
+      order by state <> 'wanted', next_attempt_at) + coalesce((p_under_way ->> tenant_id::text)::integer, 0) as turn
+    from public.video_jobs
     where state in ('wanted', 'closing', 'processing') and next_attempt_at <= clock_timestamp()
       and (state <> 'closing' or ended_at is null or ended_at <= clock_timestamp() - app.interval_ms(p_grace_ms))
-    order by next_attempt_at limit p_limit for update skip locked
+  ), due as (
+    select j.session_id, j.ordinal from public.video_jobs j join waiting w using (session_id, ordinal)
+    where w.turn <= p_per_tenant and j.next_attempt_at <= clock_timestamp()
+    order by w.state <> 'wanted', w.turn, w.next_attempt_at limit p_limit for update of j skip locked
   ), taken as (
     update public.video_jobs j set takes = takes + 1, attempts = attempts + 1,
       next_attempt_at = clock_timestamp() + app.interval_ms(p_taken_ms)
     from due where (j.session_id, j.ordinal) = (due.session_id, due.ordinal) returning j.*
   )
-  select coalesce(jsonb_agg(jsonb_build_object('session_id', t.session_id, 'ordinal', t.ordinal, 'take', t.takes,
-    'attempt', t.attempts,
+  select coalesce(jsonb_agg(jsonb_build_object('session_id', t.session_id, 'tenant_id', t.tenant_id,
+    'ordinal', t.ordinal, 'take', t.takes, 'attempt', t.attempts,
     'state', t.state, 'video_id', t.video_id, 'token_ciphertext', t.token_ciphertext,
     'token_over', coalesce(t.token_expires_at <= clock_timestamp(), false), 'erased', s.video_erased_at is not null,
     'max_duration_ms', s.max_duration_ms)), '[]')
   from taken t join public.interview_sessions s on s.id = t.session_id
 $$;
-comment on function public.take_video_jobs(integer, integer, integer) is
-  'Takes due recordings for one attempt each. A session''s token is deleted p_grace_ms after its end: the last parts '
-  'of the upload may still be under way.';
-grant execute on function public.take_video_jobs(integer, integer, integer) to orchestrator;
+comment on function public.take_video_jobs(integer, integer, integer, integer, jsonb) is
+  'Takes due recordings for one attempt each: first those that a live session waits for, tenants in turn, of each at '
+  'most p_per_tenant with those that the caller has under way ({tenant_id: n}). A session''s token is deleted '
+  'p_grace_ms after its end: the last parts of the upload may still be under way.';
+grant execute on function public.take_video_jobs(integer, integer, integer, integer, jsonb) to orchestrator;
 
 create function public.record_video_container(p_session_id uuid, p_ordinal integer, p_video_id text) returns jsonb
 language plpgsql security definer set search_path = '' as $$

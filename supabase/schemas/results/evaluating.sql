@@ -59,22 +59,32 @@ comment on function app.give_up_result(uuid, integer, text, text) is
   'Marks a result dead with its failure and appends the event. False when the take is stale.';
 
 create function public.take_results(p_orchestrator_id uuid, p_taken_ms integer, p_limit integer default 4,
-  p_max_attempts integer default 8)
+  p_max_attempts integer default 8, p_per_tenant integer default 6)
 returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   x record;
   v_taken jsonb;
 begin
+  -- One taker at a time: two at once would each see the other's room as free.
+  perform pg_advisory_xact_lock(hashtextextended('take_results', 0));
   -- One that has ended every process that took it is given up, too.
   for x in select session_id, takes from public.interview_results
     where status = 'running' and next_attempt_at <= clock_timestamp() and attempts >= p_max_attempts limit p_limit loop
     perform app.give_up_result(x.session_id, x.takes, 'interrupted', 'The last attempt was interrupted.');
   end loop;
-  with due as (
-    select id from public.interview_results
+  with under_way as (
+    select tenant_id, count(*) as n from public.interview_results
+    where status = 'running' and next_attempt_at > clock_timestamp() group by tenant_id
+  ), waiting as (
+    select id, next_attempt_at, coalesce((select u.n from under_way u where u.tenant_id = r.tenant_id), 0)
+      + row_number() over (partition by tenant_id order by next_attempt_at) as turn
+    from public.interview_results r
     where status in ('pending', 'running') and next_attempt_at <= clock_timestamp()
       and (status = 'pending' or attempts < p_max_attempts)
-    order by next_attempt_at limit p_limit for update skip locked
+  ), due as (
+    select r.id from public.interview_results r join waiting w using (id)
+    where w.turn <= p_per_tenant and r.status in ('pending', 'running') and r.next_attempt_at <= clock_timestamp()
+    order by w.turn, w.next_attempt_at limit p_limit for update of r skip locked
   ), taken as (
     update public.interview_results r set status = 'running', takes = takes + 1, attempts = attempts + 1,
       taken_by = p_orchestrator_id,
@@ -87,10 +97,11 @@ begin
   from taken t join public.interview_sessions s on s.id = t.session_id;
   return v_taken;
 end $$;
-comment on function public.take_results(uuid, integer, integer, integer) is
-  'Takes due results for one attempt each; whoever does not report within p_taken_ms has lost it to the next. One '
-  'whose last attempt was lost is given up.';
-grant execute on function public.take_results(uuid, integer, integer, integer) to orchestrator;
+comment on function public.take_results(uuid, integer, integer, integer, integer) is
+  'Takes due results for one attempt each, tenants in turn: at most p_per_tenant of a tenant are under way, all '
+  'orchestrators together. Whoever does not report within p_taken_ms has lost it to the next. One whose last attempt '
+  'was lost is given up.';
+grant execute on function public.take_results(uuid, integer, integer, integer, integer) to orchestrator;
 
 create function public.keep_result(p_session_id uuid, p_take integer, p_taken_ms integer) returns boolean
 language sql volatile security definer set search_path = '' as $$
