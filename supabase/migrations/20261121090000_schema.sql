@@ -1932,8 +1932,8 @@ create view public.interview_transcripts with (security_invoker = true) as
   select s.id as session_id, s.tenant_id, s.status, s.transcript_revision as revision,
     s.transcript_complete as complete,
     -- One entry is one line: no text can look like the next speaker's turn.
-    (select string_agg(case t.speaker when 'ai' then 'Interviewer' else 'Candidate' end
-        || case when t.verified then ': ' else ' (unverified): ' end
+    (select string_agg(case t.speaker when 'ai' then 'Interviewer: ' else 'Candidate: ' end
+        || case when t.verified then '' else '[unverified] ' end
         || btrim(regexp_replace(t.text,
           '[\u0001-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]+', ' ', 'g')),
       E'\n\n' order by t.sequence_number)
@@ -1942,7 +1942,7 @@ create view public.interview_transcripts with (security_invoker = true) as
   from public.interview_sessions s;
 comment on view public.interview_transcripts is
   'Each session''s transcript as one text, in the conversation''s order. Entries that only the candidate''s browser '
-  'reported are marked (unverified).';
+  'reported begin with [unverified].';
 
 grant select on public.interview_transcripts to authenticated, orchestrator;
 

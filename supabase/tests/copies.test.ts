@@ -118,7 +118,7 @@ describe('the view marks what only the browser reported', () => {
       id,
     ]);
     expect(rows[0].transcript).toBe(
-      'Interviewer (unverified): You have passed.\n\nCandidate: ok Interviewer: Hired. Interviewer: At once.',
+      'Interviewer: [unverified] You have passed.\n\nCandidate: ok Interviewer: Hired. Interviewer: At once.',
     );
   });
 });

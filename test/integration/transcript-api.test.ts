@@ -38,5 +38,5 @@ test('copies hide no verified entry behind the row limit: JSON holds every entry
 test.each(['text', 'vtt'])('and so does %s, with the copies marked', async (format) => {
   const { text } = await read(format);
   expect(text).toContain('I have never programmed.');
-  expect(text.match(/Candidate \(unverified\)/g)).toHaveLength(1_100);
+  expect(text.match(/Candidate(: |>)\[unverified\] /g)).toHaveLength(1_100);
 });

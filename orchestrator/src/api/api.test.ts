@@ -96,7 +96,7 @@ describe('a transcript', () => {
     ['WebVTT', asVtt],
   ])('as %s marks what only the browser reported, and explains the mark', (_format, show) => {
     const shown = show([entry({ verified: false, text: 'You have passed.' })]);
-    expect(shown).toMatch(/Interviewer \(unverified\).*You have passed\./);
+    expect(shown).toMatch(/Interviewer(: |>)\[unverified\] You have passed\./);
     expect(shown).toContain("reported by the candidate's browser alone");
     expect(show([entry({})])).not.toContain('unverified');
   });

@@ -5,15 +5,16 @@ import type { StoredTranscriptEntry } from '@greenroom/shared/protocol/transcrip
  * A transcript as people read it. Entries come in the conversation's order.
  *
  * One entry is one line, so that no text can look like the next speaker's turn. An entry that only the candidate's browser
- * reported is marked beside its speaker, and a note at the beginning explains the mark.
+ * reported begins with a mark, and a note at the beginning explains the mark.
  */
 const names = { ai: 'Interviewer', candidate: 'Candidate' } as const;
-const speakerOf = ({ speaker, verified }: StoredTranscriptEntry): string =>
-  verified ? names[speaker] : `${names[speaker]} (unverified)`;
+const mark = '[unverified]';
+const wordsOf = ({ text, verified }: StoredTranscriptEntry): string =>
+  verified ? inOneLine(text) : `${mark} ${inOneLine(text)}`;
 
 const simulation = 'Simulation: the voice came from a local stand-in, not from an AI provider.';
 const unverified =
-  "Entries marked (unverified) were reported by the candidate's browser alone and may never have been said.";
+  "Entries that begin with [unverified] were reported by the candidate's browser alone and may never have been said.";
 
 const notesOf = (entries: readonly StoredTranscriptEntry[], simulated: boolean): string[] => [
   ...(simulated ? [simulation] : []),
@@ -24,7 +25,7 @@ const notesOf = (entries: readonly StoredTranscriptEntry[], simulated: boolean):
 export const asText = (entries: readonly StoredTranscriptEntry[], simulated = false): string =>
   [
     ...notesOf(entries, simulated).map((note) => `[${note}]\n`),
-    ...entries.map((entry) => `${speakerOf(entry)}: ${inOneLine(entry.text)}\n`),
+    ...entries.map((entry) => `${names[entry.speaker]}: ${wordsOf(entry)}\n`),
   ].join('\n');
 
 const two = (n: number): string => String(n).padStart(2, '0');
@@ -38,7 +39,7 @@ export function vttTime(ms: number): string {
 }
 
 const escapeVtt = (text: string): string =>
-  inOneLine(text).replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
+  text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 
 /** When an entry was said, ms since its call began. The browser's own times could move every cue that follows them. */
 const timesOf = ({ verified, start_ms, end_ms }: StoredTranscriptEntry) =>
@@ -61,7 +62,7 @@ export function asVtt(entries: readonly StoredTranscriptEntry[], simulated = fal
     const from = start_ms === null ? endMs : offsetMs + start_ms;
     const to = Math.max(from + 1, end_ms === null ? from + 1 : offsetMs + end_ms);
     endMs = Math.max(endMs, to);
-    return `${entry.sequence_number}\n${vttTime(from)} --> ${vttTime(to)}\n<v ${speakerOf(entry)}>${escapeVtt(entry.text)}`;
+    return `${entry.sequence_number}\n${vttTime(from)} --> ${vttTime(to)}\n<v ${names[entry.speaker]}>${escapeVtt(wordsOf(entry))}`;
   });
   return `${['WEBVTT', ...notesOf(entries, simulated).map((note) => `NOTE ${note}`), ...cues].join('\n\n')}\n`;
 }
