@@ -5,10 +5,8 @@ import { startVideo, type VideoProvider } from './video/video.ts';
 import { startVoiceProvider, type VoiceProvider } from './voice/provider.ts';
 
 /**
- * The outside world on one machine: Supabase, Fly, the voice provider and api.video, each its own server.
- *
- * Parts that are not wanted (because a real service is used instead) are left out. Stopping goes in the order in which
- * the parts depend on each other: machines first, the database last.
+ * Stand-ins for all outside services on one machine: Supabase, Fly, the voice provider and api.video, each its own server.
+ * They stop in the order of their dependencies: machines first, the database last.
  */
 export interface LocalCloudOptions {
   /** State folder; created when missing. */
@@ -23,7 +21,7 @@ export interface LocalCloudOptions {
   flyToken: string;
   /** Documented rate limits of Fly. Default true. */
   flyLimits?: boolean;
-  /** How long Fly takes. Default `zero`. */
+  /** Fly's latency profile. Default `zero`. */
   flyLatency?: NonNullable<Parameters<typeof startFly>[0]['latency']>;
   /** The scripted interview; see the voice provider. */
   voice?: Partial<Parameters<typeof startVoiceProvider>[0]>;
@@ -36,7 +34,7 @@ export interface LocalCloud {
   fly: LocalFly;
   voice: VoiceProvider;
   video: VideoProvider;
-  /** Stops every part, all of them, and reports all errors together. */
+  /** Stops every part and throws all errors together. */
   stop(): Promise<void>;
 }
 
@@ -83,7 +81,7 @@ export async function startLocalCloud(options: LocalCloudOptions): Promise<Local
       'the local cloud did not start',
     );
   }
-  // Machines go before the database they write to, whatever the order in which the parts came up.
+  // Stop machines before the database that they write to, in whatever order the parts started.
   started.splice(0, started.length, fly.value, voice.value, video.value, supabase.value);
   return { fly: fly.value, voice: voice.value, video: video.value, supabase: supabase.value, stop: stopAll };
 }

@@ -1,9 +1,9 @@
 /**
- * Faults on cue, one mechanism for every part of the local cloud.
+ * Fault injection, the same for every part of the local cloud.
  *
- * A part names its fault points (`machines.create`, `realtime.calls`, …) and asks `take(point, attributes)` when it
- * passes one. A rule that matches is used up `times` times (default once), then forgotten. What an action means at a
- * point is the part's own business; the kinds below mean the same everywhere.
+ * Each part documents its fault points (`machines.create`, `realtime.calls`, …) and calls `take(point, attributes)` when it
+ * reaches one. A matching rule fires `times` times (default once) and is then removed. The kinds below have the same meaning
+ * everywhere; a part documents its `special` faults.
  */
 export type FaultAction =
   /** Answer with this status and body instead of doing the work. */
@@ -16,13 +16,13 @@ export type FaultAction =
   | { kind: 'drop_before' }
   /** Do the work, then cut the connection: the side effect stays, the reply is lost. */
   | { kind: 'drop_after' }
-  /** Anything special to one part, such as `stuck_in_created`; the part documents its names. */
+  /** A fault of one part, such as `stuck_in_created`. */
   | { kind: 'special'; name: string; value?: unknown };
 
 export interface FaultRule {
   /** Name of the fault point. */
   on: string;
-  /** Counted in `fired` under this name too. */
+  /** `fired` counts the rule under this name as well. */
   name?: string;
   action: FaultAction;
   /** How many times the rule fires. Default 1; `Infinity` until cleared. */
@@ -35,9 +35,9 @@ export interface FaultRule {
 
 export interface Faults {
   add(rule: FaultRule): void;
-  /** Forgets all rules, or those of one fault point. */
+  /** Removes all rules, or those of one fault point. */
   clear(on?: string): void;
-  /** The action to suffer at this point now, if any; uses the rule up. */
+  /** The action to apply at this point now, if any. Counts as one use of the rule. */
   take(on: string, attributes?: Record<string, string>): FaultAction | undefined;
   /** How often each point, and each named rule, has fired, for reports. */
   readonly fired: Readonly<Record<string, number>>;

@@ -1,14 +1,14 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 
 /**
- * Child processes that die with their parent, whatever kills the parent.
+ * Child processes that end with their parent, even if the parent is killed with SIGKILL.
  *
- * P1  One small `sh` per parent, the reaper, reads our pipe. Only this process holds the pipe's other end, so the end of
- *     file means that this process is gone, `kill -9` included; the reaper then ends every child still tied.
- * P2  Tied children and the reaper have their own process groups: Ctrl-C reaches the parent alone, which stops its
- *     children in its own order, and a kill of the parent's group cannot take the reaper along.
- * P3  A child is untied when its exit is seen, so that the reaper never signals a process id that somebody else has now.
- * P4  The reaper ends with the last child that is tied: a parent that has stopped everything leaves nothing.
+ * - A small `sh` process, the reaper, reads a pipe that only this process can write to. End of file on the pipe means that this
+ *   process is gone. The reaper then ends every child that is still tied.
+ * - Tied children and the reaper have their own process groups. Ctrl-C therefore reaches only the parent, which stops its
+ *   children in order, and a kill of the parent's group does not kill the reaper.
+ * - A child is untied when it exits, so that the reaper never signals a process id that was given to another process.
+ * - The reaper exits with the last tied child: a parent that stopped everything leaves no process behind.
  */
 export interface TiedOptions extends SpawnOptions {
   /** What the reaper sends first. Default SIGTERM. */
@@ -40,7 +40,7 @@ done
 for tie in $ties; do kill -s KILL "\${tie%%:*}" 2>/dev/null; done
 `;
 
-/** A PATH for children that must not depend on the shell they were started from. */
+/** The PATH of children, so that they do not depend on the shell that started this process. */
 export const systemPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 let reaper: ChildProcess | undefined;
@@ -59,7 +59,7 @@ function tellReaper(line: string): void {
 }
 
 /**
- * Like `spawn`, but the child is ended when this process is gone (P1). It runs in its own process group (P2).
+ * Like `spawn`, but the child ends when this process is gone, and runs in its own process group.
  * A command that cannot be started is reported by the child's `error` event, as `spawn` does.
  */
 export function spawnTied(command: string, args: readonly string[], options: TiedOptions = {}): ChildProcess {

@@ -18,14 +18,13 @@ import path from 'node:path';
 import type { PostgresBinaries } from './binaries.ts';
 
 /**
- * Under which account Postgres runs, because it refuses to run as root.
+ * Chooses the account that runs Postgres, because Postgres refuses to run as root. The kinds, in the order they are tried:
  *
- * A1  An ordinary user runs it as itself.
- * A2  Root runs it as `nobody`, if nobody can reach both the binaries and the state folder.
- * A3  Otherwise (a checkout under /root) it runs in a user namespace where root's id looks like nobody's. The same
- *     serves a user id without an entry in /etc/passwd, which initdb refuses.
- * A4  Where namespaces are forbidden (many containers), the binaries are copied to the system's temporary folder, and
- *     the data goes there too.
+ * - `self`: an ordinary user runs it under their own account.
+ * - `nobody`: root runs it as `nobody`, if that account can reach the binaries and the state folder.
+ * - `namespace`: in a user namespace that maps root to `nobody`. Used when `nobody` cannot reach the files (a checkout under
+ *   /root), and for a user id without an entry in /etc/passwd, which initdb refuses.
+ * - `copy`: where namespaces are forbidden (many containers), binaries and data go to the system's temporary folder.
  */
 export interface Account {
   kind: 'self' | 'nobody' | 'namespace' | 'copy';
@@ -84,7 +83,7 @@ function works({ wrap, binDir, stateDir }: Account): boolean {
   return spawnSync(command, args, { ...ids, cwd: '/', stdio: 'ignore' }).status === 0;
 }
 
-/** A4. The copy is made once per version of the binaries, and renamed into place whole. */
+/** For kind `copy`. One copy per version of the binaries; it is renamed into place when it is complete. */
 function copyBinaries({ home, binDir }: PostgresBinaries): string {
   if (home === undefined) return binDir;
   const { mtimeMs, size } = statSync(path.join(binDir, 'postgres'));
@@ -96,14 +95,14 @@ function copyBinaries({ home, binDir }: PostgresBinaries): string {
     try {
       renameSync(unfinished, place);
     } catch {
-      rmSync(unfinished, { recursive: true, force: true }); // Somebody else was first.
+      rmSync(unfinished, { recursive: true, force: true }); // Another process made it first.
     }
   }
   mustBeOurs(place, 0);
   return path.join(place, 'bin');
 }
 
-/** A name in a folder that everybody may write to is used only if it is really ours. */
+/** Throws unless we own the folder: in a folder that everybody may write to, another user may have taken its name. */
 function mustBeOurs(folder: string, ...owners: number[]): void {
   const { uid } = lstatSync(folder);
   if (!lstatSync(folder).isDirectory() || !owners.includes(uid)) {
@@ -130,8 +129,9 @@ function hasName(): boolean {
 }
 
 /**
- * Chooses the first way that works here (A1–A4).
- * @param stateDir an existing folder of ours; it and all below it are given to the account.
+ * Chooses the first kind of account that works on this machine.
+ *
+ * @param stateDir an existing folder of ours. The folder and everything in it are given to the account.
  */
 export function chooseAccount(binaries: PostgresBinaries, stateDir: string): Account {
   const { uid, gid } = { uid: process.getuid?.() ?? -1, gid: process.getgid?.() ?? -1 };

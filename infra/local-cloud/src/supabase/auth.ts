@@ -7,9 +7,9 @@ import type { Tokens } from './tokens.ts';
 /**
  * The part of Supabase Auth that signing in with a password needs: token, refresh, user, logout, and creating users.
  *
- * U1  A refresh token is good once. A second use within 10 s (two tabs, a lost answer) gets the token that replaced it;
- *     later it means theft, and the whole session is ended.
- * U2  Errors are `{code, message}` with the API version in a header: auth-js then fills `error.code`.
+ * - A refresh token can be used once. A second use within 10 s (two tabs, a lost answer) returns the token that replaced it.
+ *   A later one is treated as theft and ends the session.
+ * - Errors are `{code, message}` with the API version in a header: auth-js then fills `error.code`.
  */
 export interface AuthService {
   /** @param isService the request carries the secret key. */
@@ -133,7 +133,7 @@ export function createAuth(pool: Pool, tokens: Tokens): AuthService {
     return session(user, sessionId);
   };
 
-  /** U1. */
+  /** Exchanges a refresh token, which is then used up. */
   const refresh = async (fields: Fields): Promise<Answer> => {
     const given = text(fields.refresh_token);
     const spent = await one<{ user_id: string; session_id: string }>(

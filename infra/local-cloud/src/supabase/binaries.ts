@@ -6,12 +6,12 @@ import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 
 /**
- * Where the two binaries are, made ready to run.
+ * Finds the binaries of Postgres and PostgREST and prepares them for use.
  *
- * B1  npm archives carry no symbolic links, and the package's install script that makes them may be switched off
- *     (`--ignore-scripts`): the links listed in `pg-symlinks.json` are made here.
- * B2  The PostgREST binary is repackaged by a third party, so it is run only if its SHA-256 is the one we reviewed.
- *     A binary named by POSTGREST_BIN is the caller's own choice and is not checked.
+ * - npm archives contain no symbolic links, and the install script that creates them may be switched off
+ *   (`--ignore-scripts`). The links listed in `pg-symlinks.json` are therefore created here.
+ * - The PostgREST binary is repackaged by a third party. It runs only if its SHA-256 is the one that was reviewed.
+ *   A binary named by POSTGREST_BIN is the caller's choice and is not checked.
  */
 export interface BinaryOverrides {
   /** Folder with `postgres` and `initdb` (Postgres 15 or newer) instead of the npm package. */
@@ -61,7 +61,7 @@ async function link(home: string, source: string, target: string): Promise<void>
   });
 }
 
-/** B1. */
+/** Creates the symbolic links that the npm archive lacks. */
 async function hydrateLinks(packageHome: string): Promise<void> {
   const list = await readFile(path.join(packageHome, 'native/pg-symlinks.json'), 'utf8');
   for (const { source, target } of JSON.parse(list) as Array<{ source: string; target: string }>) {
@@ -89,7 +89,7 @@ export async function sha256Of(file: string): Promise<string> {
   return hash.digest('hex');
 }
 
-/** B2. Throws unless the file's SHA-256 is `expected`. */
+/** Throws unless the file's SHA-256 is `expected`. */
 export async function checkSha256(file: string, expected: string): Promise<void> {
   const actual = await sha256Of(file);
   if (actual === expected) return;
@@ -99,7 +99,7 @@ export async function checkSha256(file: string, expected: string): Promise<void>
   );
 }
 
-/** Finds PostgREST. Throws an error that says what to install or set, or that the file is not the reviewed one (B2). */
+/** Finds PostgREST. Throws an error that says what to install or set, or that the file is not the reviewed one. */
 export async function findPostgrest({ postgrestBin }: BinaryOverrides): Promise<string> {
   const remedy = 'set POSTGREST_BIN to a PostgREST executable (12 or newer)';
   if (postgrestBin !== undefined) {

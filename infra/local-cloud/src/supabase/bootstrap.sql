@@ -1,11 +1,11 @@
--- What a hosted Supabase project has before its first migration: roles, owners, grants. Run once by supabase_admin.
+-- Roles, owners and grants of a hosted Supabase project before its first migration. Run once by supabase_admin.
 --
--- H1  `postgres`, who runs the migrations, is not a superuser. It may create roles and bypass RLS, as on hosted projects.
--- H2  Schema auth is not postgres's to give: a GRANT of it to a custom role warns and does nothing, so auth.uid() fails
---     at run time for such a role. Policies for custom roles read the claims by a helper of their own.
--- H3  There are no default privileges: a new table is closed to anon, authenticated and service_role until a migration
+-- - `postgres` runs the migrations and is not a superuser. It may create roles and bypass RLS, as on hosted projects.
+-- - `postgres` cannot grant schema auth: GRANT ... TO a custom role prints a warning and does nothing, so auth.uid() fails
+--   at run time for such a role. Policies for custom roles read the claims with a function of their own.
+-- - There are no default privileges: a new table is closed to anon, authenticated and service_role until a migration
 --     grants it. (Hosted projects: all of them since 30 October 2026.)
--- H4  authenticator, as whom PostgREST connects, has no rights of its own (noinherit) and becomes the role of the token.
+-- - PostgREST connects as authenticator. That role has no rights of its own (noinherit) and switches to the token's role.
 
 create role postgres login createrole createdb replication bypassrls;
 create role anon nologin noinherit;
@@ -38,7 +38,7 @@ create publication supabase_realtime;
 alter publication supabase_realtime owner to postgres;
 
 create schema auth authorization supabase_admin;
-grant usage on schema auth to anon, authenticated, service_role, postgres; -- H2: no grant option
+grant usage on schema auth to anon, authenticated, service_role, postgres; -- without grant option: see the head
 grant all on schema auth to supabase_auth_admin;
 set role supabase_auth_admin;
 

@@ -22,8 +22,8 @@ async function bootstrap(adminDbUrl: string, passwords: Secrets['passwords']): P
 }
 
 /**
- * Starts the server with a cluster that is what a hosted project is before its first migration; or, with `keep`, with
- * the one that an earlier run left. One left half made is made again: the mark is set last.
+ * Starts the server with a new cluster in the state of a hosted project before its first migration, or, with `keep`, with the
+ * cluster of an earlier run. The file `bootstrapped` is written last: a cluster without it is incomplete and is made again.
  */
 export async function prepareCluster(options: {
   postgres: PostgresServer;

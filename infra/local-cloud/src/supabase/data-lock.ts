@@ -3,21 +3,21 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
- * Whose a data folder is.
+ * Decides whether a data folder is free.
  *
- * L1  A server whose parent is the process that started it belongs to a running project: the folder is taken.
- * L2  A server whose starter is gone is being ended by the reaper (`process.ts`), or is the remains of a crash: the next
- *     start waits for that.
+ * - Taken: a server runs on it, and the process that started the server still runs.
+ * - Soon free: a server runs on it, but the process that started it has exited. The reaper (`process.ts`) is stopping the
+ *   server, so the next start waits.
  */
 export const dataFolder = (stateDir: string): string => path.join(stateDir, 'data');
 const starterFile = (stateDir: string): string => path.join(stateDir, 'started-by');
 
 const settleMs = 10_000;
 
-/** To be called by the process that starts a server, before it does. */
+/** Records this process as the one that starts the server. Call it before the start. */
 export const markStarter = (stateDir: string): void => writeFileSync(starterFile(stateDir), String(process.pid));
 
-/** The server on this data folder, by its lock file; undefined when there is none. */
+/** The server that runs on this data folder, according to its lock file; undefined if there is none. */
 function serverOf(stateDir: string): { pid: number; parent: number } | undefined {
   try {
     const pid = Number(readFileSync(path.join(dataFolder(stateDir), 'postmaster.pid'), 'utf8').split('\n')[0]);
@@ -37,7 +37,7 @@ function starterOf(stateDir: string): number | undefined {
   }
 }
 
-/** Waits until no server uses the folder's data. Throws at once when it is taken (L1), and when L2 takes over 10 s. */
+/** Waits until no server uses the data folder. Throws at once if it is taken, and after 10 s if it does not become free. */
 export async function waitUntilUnused(stateDir: string): Promise<void> {
   const deadline = performance.now() + settleMs;
   for (let server = serverOf(stateDir); server !== undefined; server = serverOf(stateDir)) {

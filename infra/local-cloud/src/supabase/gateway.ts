@@ -7,12 +7,13 @@ import type { TokenCache } from './token-cache.ts';
 import type { Tokens } from './tokens.ts';
 
 /**
- * The gateway in front of a project, as hosted: API keys in, JWTs out.
+ * The gateway in front of a project, as on hosted projects: it takes API keys and passes JWTs on.
  *
- * W1  `apikey` (header or query) must be the publishable or the secret key. Only the key set is open to all.
- * W2  API keys are not tokens. A missing Authorization, or one that repeats the API key, is replaced by a short-lived
- *     JWT of role anon or service_role; any other token is for PostgREST to judge (`token-cache.ts`).
- * W3  The secret key is refused to browsers.
+ * - `apikey` (header or query parameter) must be the publishable or the secret key. Only the key set needs none.
+ * - API keys are not tokens. A request without Authorization, or with the API key in it, gets a short-lived JWT of role anon
+ *   or service_role instead. PostgREST checks every other token (`token-cache.ts`).
+ * - The secret key is refused when a browser sends it.
+ *
  * Fault points: `supabase.rest`, `supabase.auth`, `supabase.functions`; attributes `method`, `path` (below the prefix).
  */
 export interface GatewayOptions {
@@ -27,9 +28,9 @@ export interface GatewayOptions {
 
 export interface Gateway {
   listen(port: number): Promise<void>;
-  /** Where `/functions/v1` goes, on 127.0.0.1; without it such requests get 404. */
+  /** Sends `/functions/v1` to this port on 127.0.0.1. Until then such requests get 404. */
   routeFunctions(port: number): void;
-  /** Cuts what is open and stops listening. */
+  /** Stops listening and cuts open connections. */
   close(): Promise<void>;
 }
 
@@ -48,7 +49,7 @@ const keyInBrowser = {
 const noRoute = { message: 'no Route matched with those values' };
 const keyTokenS = 300;
 
-/** W2: the token that stands for an API key, minted anew when half of its life is over. */
+/** The JWT that replaces an API key. A new one is minted when half of its lifetime is over. */
 function createKeyTokens(tokens: Tokens): (key: Key) => Promise<string> {
   const cache = new Map<Key, { token: Promise<string>; mintedMs: number }>();
   return (key) => {
@@ -79,7 +80,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   const rest = createProxy(options.postgrestPort);
   let functions: ReverseProxy | undefined;
 
-  /** W1, W3. */
+  /** Which API key the request carries, or the body of the 401 that it gets. */
   const judgeKey = (value: string | undefined, request: IncomingMessage): Key | object => {
     if (value === undefined) return noKey;
     if (value === publishableKey) return 'publishable';

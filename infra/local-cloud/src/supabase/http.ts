@@ -2,7 +2,7 @@ import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FaultAction } from '../faults.ts';
 
-/** The small HTTP vocabulary of the gateway and the auth service. */
+/** What the gateway and the auth service answer to a request. */
 export interface Answer {
   status: number;
   body?: unknown;
@@ -50,8 +50,8 @@ export function sendPreflight(request: IncomingMessage, response: ServerResponse
 }
 
 /**
- * Suffers a fault before the work. `done`: answered or cut, do no work. `work`: go on. `lose_reply`: do the work, then
- * cut the connection.
+ * Applies an injected fault before a request is handled. Returns `done` when the request was answered or cut, `work` when it
+ * should be handled normally, and `lose_reply` when it should be handled and the connection cut afterwards.
  */
 export async function suffer(
   action: FaultAction | undefined,

@@ -6,9 +6,9 @@ import { type Statement, splitStatements } from './sql-statements.ts';
 /**
  * Applies `<version>_<name>.sql` files in order, as role postgres, the way the Supabase CLI does.
  *
- * M1  Each file is one transaction together with its record in `supabase_migrations.schema_migrations`.
- * M2  A version that is recorded is not applied again.
- * M3  Afterwards PostgREST is told to read the schema again.
+ * - Each file and its record in `supabase_migrations.schema_migrations` are one transaction.
+ * - A recorded version is not applied again.
+ * - At the end PostgREST is notified to reload the schema.
  */
 export interface AppliedMigration {
   version: string;
@@ -33,7 +33,7 @@ async function migrationFiles(dir: string): Promise<MigrationFile[]> {
   });
 }
 
-/** The database's complaint with the file and the line it is about. */
+/** The database's error, with the file and line that caused it. */
 export function sqlError(file: string, statement: Statement, error: unknown): Error {
   const { message, detail, hint, position } = error as pg.DatabaseError;
   const inside = position ? statement.text.slice(0, Number(position) - 1).split('\n').length - 1 : 0;
@@ -62,9 +62,9 @@ async function apply(client: pg.Client, { version, name, file }: MigrationFile):
 }
 
 /**
- * Applies what is missing and returns it.
+ * Applies the missing migrations and returns them.
  * @param dbUrl connection string of role postgres
- * Throws an error that names file and line; earlier files stay applied (M1).
+ * Throws an error that names file and line; earlier files stay applied.
  */
 export async function applyMigrations(dbUrl: string, dir: string): Promise<AppliedMigration[]> {
   const files = await migrationFiles(dir);

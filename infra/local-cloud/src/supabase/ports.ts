@@ -1,8 +1,8 @@
 import { createServer } from 'node:net';
 
 /**
- * Ports come from 20000–29999, below the range that Linux lends to outgoing connections: a port given up for a moment
- * (a database outage on cue) is then not taken by somebody's client connection.
+ * Ports are taken from 20000–29999, below the range that Linux uses for outgoing connections. A port that is released for a
+ * moment (during an injected database outage) is then not taken by an outgoing connection.
  */
 const lowest = 20_000;
 const count = 10_000;
@@ -15,7 +15,7 @@ export function isPortFree(port: number, host = '127.0.0.1'): Promise<boolean> {
   });
 }
 
-/** A port on 127.0.0.1 that nobody listens on now. Throws when 200 tries find none. */
+/** A free port on 127.0.0.1. Throws when 200 tries find none. */
 export async function freePort(): Promise<number> {
   for (let tries = 0; tries < 200; tries++) {
     const port = lowest + Math.floor(Math.random() * count);
@@ -24,7 +24,7 @@ export async function freePort(): Promise<number> {
   throw new Error('no free port between 20000 and 29999 on 127.0.0.1');
 }
 
-/** The wanted port if it is free, or any free one when none is wanted. Throws an error that names the port's user. */
+/** The wanted port, or any free port if none is wanted. Throws if the wanted port is in use; the error names its purpose. */
 export async function takePort(wanted: number | undefined, purpose: string): Promise<number> {
   if (wanted === undefined) return freePort();
   if (await isPortFree(wanted)) return wanted;

@@ -9,18 +9,18 @@ import { dataFolder, markStarter, waitUntilUnused } from './data-lock.ts';
 import { isPortFree } from './ports.ts';
 
 /**
- * One Postgres server: made once, started and stopped at will.
+ * One Postgres server. It is initialised once and can be started and stopped repeatedly.
  *
- * G1  It listens on 127.0.0.1 and a socket in its own folder only, and asks for a password on both.
- * G2  A killed server's remains hold its folder and its memory for a moment: a start tries again for up to `settleMs`.
- * G3  Nothing of our environment reaches it: a PGPORT or PGDATA of the shell must not redirect it.
- * G4  Its log tells neither statements nor rows, which may hold what must not be logged.
+ * - It listens only on 127.0.0.1 and on a socket in its own folder, and requires a password on both.
+ * - After a kill its folder and shared memory stay locked for a moment; a start retries for up to `settleMs`.
+ * - It gets none of our environment: a PGPORT or PGDATA of the shell must not redirect it.
+ * - Its log contains neither statements nor rows, because both can hold data that must not be logged.
  */
 export interface PostgresOptions {
   account: Account;
   port: number;
   superuser: { name: string; password: string };
-  /** Off: no fsync, for databases that are thrown away. A crash of the server still loses nothing, one of the system may. */
+  /** False: no fsync, for throw-away databases. A crash of the server loses nothing; a crash of the system may. */
   durable: boolean;
   /** Default 100. */
   maxConnections?: number;
@@ -32,13 +32,13 @@ export interface PostgresServer {
   /** Folder of the unix socket, or undefined when its path would be too long for the system. */
   readonly socketDir: string | undefined;
   readonly running: boolean;
-  /** Makes the cluster. An existing one is deleted. */
+  /** Initialises the cluster and deletes an existing one. */
   init(): Promise<void>;
-  /** Resolves when connections are accepted. Throws when it cannot start; does nothing when it runs. */
+  /** Resolves when the server accepts connections. Throws if it cannot start. Does nothing if it runs. */
   start(): Promise<void>;
-  /** Fast shutdown: clients are cut, committed data is written. */
+  /** Fast shutdown: disconnects clients and writes committed data. */
   stop(limitMs?: number): Promise<void>;
-  /** SIGKILL to the server, as a crash would be. Committed data survives. */
+  /** Sends SIGKILL to the server, like a crash. Committed data survives. */
   kill(): Promise<void>;
 }
 
@@ -72,7 +72,7 @@ function settings({ port, durable, maxConnections = 100 }: PostgresOptions, sock
   return Object.entries(values).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
 }
 
-/** Resolves when the server accepts connections; otherwise with its last words. */
+/** Resolves with `ready` when the server accepts connections, or with its last log lines when it exits before. */
 function awaitReady(child: ChildProcess, log: (line: string) => void): Promise<'ready' | { lastWords: string }> {
   return new Promise((resolve, reject) => {
     const lastWords: string[] = [];

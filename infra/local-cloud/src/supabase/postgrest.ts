@@ -7,9 +7,8 @@ import { endProcess, hasExited, spawnTied, systemPath } from '../process.ts';
 /**
  * The real PostgREST, configured as on a hosted project.
  *
- * R1  Ready is what its admin server says (`/ready`: connected, and the schema is read), so no function or table of the
- *     product need exist.
- * R2  It gets nothing of our environment: stray PGRST_ or PG variables must not configure it.
+ * - It is ready when its admin server says so (`/ready`: connected, schema loaded). No table or function of ours has to exist.
+ * - It gets none of our environment: PGRST_ or PG variables of the shell must not configure it.
  */
 export interface PostgrestOptions {
   bin: string;
@@ -26,7 +25,7 @@ export interface PostgrestOptions {
 export interface PostgrestServer {
   readonly port: number;
   readonly running: boolean;
-  /** Resolves when it is ready (R1). Throws when it exits or is not ready within 15 s. */
+  /** Resolves when it is ready. Throws if it exits, or is not ready within 15 s. */
   start(): Promise<void>;
   stop(limitMs?: number): Promise<void>;
   isReady(): Promise<boolean>;

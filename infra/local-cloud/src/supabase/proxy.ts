@@ -2,12 +2,12 @@ import http, { type IncomingHttpHeaders, type IncomingMessage, type ServerRespon
 import { send } from './http.ts';
 
 /**
- * A streaming reverse proxy to one port on 127.0.0.1, with connections kept open.
+ * A streaming reverse proxy to one port on 127.0.0.1, with keep-alive connections.
  *
- * X1  Bodies are piped, never gathered: pressure from a slow reader reaches the database's answer.
- * X2  A client that goes away cancels the request upstream; an upstream that fails is a 502, or a cut connection when
- *     part of the answer was sent.
- * X3  An idle connection is given up sooner than PostgREST gives it up (30 s), so that none is used as it closes.
+ * - Bodies are piped and never buffered, so a slow reader slows the upstream down.
+ * - A client that disconnects cancels the upstream request. A failing upstream results in 502, or in a cut connection if part
+ *   of the answer was already sent.
+ * - Idle connections are closed before PostgREST closes them (30 s), so that no request is sent on a closing connection.
  */
 export interface ReverseProxy {
   forward(request: IncomingMessage, response: ServerResponse, options: ForwardOptions): void;
@@ -17,7 +17,7 @@ export interface ReverseProxy {
 export interface ForwardOptions {
   path: string;
   headers: IncomingHttpHeaders;
-  /** Let the work be done upstream, then cut the client's connection (a fault on cue). */
+  /** Injected fault: the upstream handles the request, then the client's connection is cut. */
   loseReply?: boolean;
 }
 

@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { exportJWK, generateKeyPair, type JWK } from 'jose';
 
-/** What a project is given once and keeps: passwords, API keys and the key that signs its users' tokens. */
+/** Passwords, API keys and the key that signs user tokens. Created once per project. */
 export interface Secrets {
   passwords: { supabase_admin: string; postgres: string; authenticator: string; supabase_auth_admin: string };
   publishableKey: string;
@@ -30,7 +30,7 @@ async function createSecrets(): Promise<Secrets> {
   };
 }
 
-/** The folder's secrets; made new, and written readable by the owner alone, unless `keep` finds some. */
+/** The secrets in this folder. With `keep` existing ones are used; otherwise new ones are created, readable by the owner only. */
 export async function folderSecrets(dir: string, keep: boolean): Promise<Secrets> {
   const file = path.join(dir, 'secrets.json');
   if (keep && existsSync(file)) return JSON.parse(readFileSync(file, 'utf8'));

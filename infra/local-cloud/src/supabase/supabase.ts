@@ -21,13 +21,13 @@ import { createTokens, publicPart, type Tokens } from './tokens.ts';
 /**
  * A Supabase project on this machine: real Postgres, real PostgREST, and a gateway with a small auth service.
  *
- * S1  Product code reaches it as it reaches a hosted project: URL, API key, tokens. Ownership and grants are as hosted
- *     (`bootstrap.sql`), so what works here with respect to rights works there.
- * S2  Everything lives in `dir` and in children tied to this process (`process.ts`): nothing outlives it.
- * S3  It stops from the outside in: gateway, PostgREST, Postgres; each phase has a limit, and all of them run.
+ * - Product code uses it like a hosted project: URL, API key, tokens. Owners and grants are those of hosted projects
+ *   (`bootstrap.sql`), so rights that work here work there.
+ * - All state is in `dir` and in child processes that end with this process (`process.ts`).
+ * - It stops in this order: gateway, PostgREST, Postgres. Each phase has a time limit, and every phase runs.
  */
 export interface SupabaseOptions {
-  /** State folder; made if missing. One project at a time. */
+  /** State folder, created if missing. One project at a time. */
   dir: string;
   migrationsDir: string;
   /** Public JWKs whose tokens PostgREST accepts beside those of the auth service (as an imported signing key). */
@@ -53,24 +53,24 @@ export interface Supabase {
   readonly issuer: string;
   /** The public keys that PostgREST accepts: the auth service's and `signingKeys`. */
   readonly jwks: { keys: JWK[] };
-  /** Role postgres, as a migration has it. Not a superuser. */
+  /** Connection as role postgres, like a migration. Not a superuser. */
   readonly dbUrl: string;
-  /** Role supabase_admin, superuser: nobody has this on a hosted project. */
+  /** Connection as the superuser supabase_admin. Hosted projects give this to no customer. */
   readonly adminDbUrl: string;
   readonly faults: Faults;
   /** A user token of the auth service; `role` defaults to authenticated. Lifetime 3,600 s, negative: expired. */
   mint(claims: JWTPayload, options?: { expiresInS?: number }): Promise<string>;
   createUser(user: NewUser): Promise<AuthUser>;
   health(): Promise<SupabaseHealth>;
-  /** A database outage on cue. Data survives; PostgREST recovers by itself. */
+  /** Injects a database outage. Data survives, and PostgREST reconnects by itself. */
   readonly postgres: { stop(): Promise<void>; start(): Promise<void>; kill(): Promise<void>; restart(): Promise<void> };
-  /** An outage of the data API alone: the gateway answers 502. */
+  /** Injects an outage of the data API only: the gateway answers 502. */
   readonly postgrest: { stop(): Promise<void>; start(): Promise<void> };
   /** Sends `/functions/v1` to this port on 127.0.0.1. */
   routeFunctions(port: number): void;
   /** Applies migrations that have appeared since the start, and returns them. Throws naming file and line. */
   migrate(): Promise<AppliedMigration[]>;
-  /** S3. Rejects with an AggregateError when a phase failed; later calls get the same result. */
+  /** Stops all parts. Rejects with an AggregateError if a phase failed; later calls get the same result. */
   stop(): Promise<void>;
 }
 
@@ -88,7 +88,7 @@ function postgrestUri({ passwords }: Secrets, { socketDir, port }: PostgresServe
   return `postgresql://authenticator:${passwords.authenticator}${where}`;
 }
 
-/** What is decided before anything runs. */
+/** Everything that is decided before the first process starts. */
 interface Plan {
   account: Account;
   secrets: Secrets;
@@ -110,7 +110,7 @@ async function makePlan(options: SupabaseOptions): Promise<Plan> {
   const stateDir = path.join(dir, 'postgres');
   mkdirSync(stateDir, { recursive: true });
   chmodSync(stateDir, 0o711);
-  // Before anything in the folder changes, its owner included: a server that still runs there must not notice.
+  // First, because the next steps change the folder and its owner under a server that may still run there.
   await waitUntilUnused(stateDir);
   const account = chooseAccount(postgresBinaries, stateDir);
   await waitUntilUnused(account.stateDir);
@@ -129,7 +129,7 @@ async function makePlan(options: SupabaseOptions): Promise<Plan> {
   return { account, secrets, tokens, tokenCache, jwks, gatewayPort, postgrestBin, postgres, log, faults };
 }
 
-/** What runs, as far as the start has come. */
+/** The parts that are running so far. */
 interface Parts {
   postgrest?: PostgrestServer;
   pool?: pg.Pool;
@@ -137,7 +137,6 @@ interface Parts {
   gateway?: Gateway;
 }
 
-/** S3. */
 function createStop(parts: Parts, postgres: PostgresServer): () => Promise<void> {
   const shutdown = createShutdown([
     { name: 'gateway', limitMs: 2_000, run: () => parts.gateway?.close() },
