@@ -1,15 +1,15 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { build, type Plugin } from 'esbuild';
+import { build } from 'esbuild';
 import { rehearse } from './rehearse.ts';
 
 /**
  * Bundles the worker into one file, as the image runs it.
  *
- * CommonJS, because Node parses and starts it faster than ES modules; modules behind `await import()` stay unevaluated
- * until they are asked for, but V8 still scans the whole file at every boot and keeps its text, so what is never used is
- * left out: see `replacements`. Even that scan is saved by a rehearsal (rehearse.ts).
+ * CommonJS, because Node parses and starts it faster than ES modules. Modules behind `await import()` stay unevaluated until
+ * they are asked for; V8 still scans the whole file at every boot, which a rehearsal saves (rehearse.ts). The libraries are
+ * bundled as they are: docs/adr/0009 has the figures.
  */
 export interface BuiltWorker {
   /** Absolute path of the bundle. */
@@ -17,23 +17,6 @@ export interface BuiltWorker {
   /** `sha256:…` of its content. */
   digest: string;
 }
-
-const inFolder = (name: string) => path.join(import.meta.dirname, 'bundle', name);
-
-/** What the worker never uses of its libraries, and what the bundle has in its place. */
-const replacements: Array<[pattern: RegExp, file: string]> = [
-  [/^@supabase\/(auth|realtime|storage|functions)-js$/, inFolder('supabase-parts.ts')],
-  // zod's translations and JSON Schema.
-  [/^\.\.\/locales\/index\.js$/, inFolder('nothing.ts')],
-  [/^thread-stream$/, inFolder('nothing.ts')],
-];
-
-const replaced: Plugin = {
-  name: 'replaced',
-  setup: (pluginBuild) => {
-    for (const [filter, file] of replacements) pluginBuild.onResolve({ filter }, () => ({ path: file }));
-  },
-};
 
 export async function buildWorker(outdir: string): Promise<BuiltWorker> {
   await mkdir(outdir, { recursive: true });
@@ -48,8 +31,6 @@ export async function buildWorker(outdir: string): Promise<BuiltWorker> {
     minifyWhitespace: true,
     legalComments: 'none',
     logLevel: 'warning',
-    plugins: [replaced],
-    inject: [inFolder('headers.ts')],
     // ws looks for these optional native helpers; they are not installed.
     external: ['bufferutil', 'utf-8-validate'],
   });
