@@ -6,12 +6,12 @@ import { type AllocateWorld, createAllocateWorld } from './allocate/world.ts';
 import type { Benchmark, Figure } from './figures.ts';
 
 /**
- * `bench allocate`: sessions accepted a second, each an authenticated POST, counted against its tenant's quota, given a
- * standby machine, committed and answered 201. Postgres, PostgREST, the orchestrator and the load generator are processes
- * of their own and share this machine's cores. Candidate and position are given by id; the log level is `warn`.
+ * `bench allocate`: sessions accepted per second. Each is an authenticated POST that is counted against the tenant's quota,
+ * gets a standby machine, is committed and answered with 201. Postgres, PostgREST, the orchestrator and the load generator are
+ * separate processes on the same cores. Candidate and position are given by id; the log level is `warn`.
  *
- * Twice: once with the start of each machine at a stand-in that takes no time of its own, once with nothing asked of Fly.
- * The baseline is the same orchestrator with one rpc for each session instead of one for those in flight together.
+ * It runs twice: with the start of each machine at a stand-in without latency, and without requests to Fly.
+ * The baseline is the same orchestrator with one rpc per session instead of one per batch.
  */
 const server = path.join(import.meta.dirname, 'allocate/server.ts');
 const image = `registry.fly.io/bench@sha256:${'b'.repeat(64)}`;
@@ -41,10 +41,10 @@ export const allocate: Benchmark = async (progress) => {
       LOG_LEVEL: 'warn',
       API_CALLER_PER_MINUTE: '10000000',
       API_TENANT_PER_MINUTE: '10000000',
-      // Machines that are never claimed are not what is measured here.
+      // No machine is claimed in this benchmark: do not treat that as a failure.
       CREATE_MS: '600000',
       STANDBY_START_MS: '600000',
-      // Comparing so many machines with Fly has a benchmark of its own.
+      // `bench reconcile` measures the comparison with Fly.
       RECONCILE_TICK_MS: '600000',
     },
   });
@@ -64,7 +64,7 @@ export const allocate: Benchmark = async (progress) => {
       stack.orchestrators.splice(0);
       return { ...report, cpu };
     };
-    // First, while every machine in the rows exists at Fly: the regular jobs would look for the others.
+    // This part comes first, while every machine row has a machine at Fly: otherwise reconciling would search for the others.
     await world.addMachines(26_000);
     const started = await run('accepting and starting', {}, startMs);
     await world.addRows(100_000);

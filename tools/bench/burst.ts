@@ -3,16 +3,16 @@ import { type Bench, image, onStack, post, readyAt, spread, withPool } from './b
 import { type Benchmark, type Figure, median } from './figures.ts';
 
 /**
- * `bench burst`: many sessions for one tenant at once, until the last is ready. The Fly stand-in takes the documented
- * times and keeps the documented limits (one create a second and app, three at once).
+ * `bench burst`: many sessions for one tenant at once, until the last is ready. The Fly stand-in has the documented latencies
+ * and limits (one create per second and app, burst of three).
  *
- * Workers are lightweight ones, but for the last figure. The baseline is a plain runner on an app of its own: list, create,
- * wait, one after the other; it is run for ten sessions and scaled to a hundred.
+ * Workers are lightweight, except for the last figure. The baseline is a simple runner on its own app: list, create, wait, one
+ * session after the other. It runs ten sessions; the result is scaled to a hundred.
  */
 const size = 100;
 const real = 10;
 const plainRuns = 10;
-/** Time to make a hundred machines at one a second, and to have them ready. */
+/** Time to create a hundred machines at one per second, until all are ready. */
 const scheduledAheadMs = 175_000;
 
 async function standby(bench: Bench): Promise<{ one: number; all: number }> {
@@ -30,7 +30,7 @@ async function standby(bench: Bench): Promise<{ one: number; all: number }> {
   return { one: median(ones), all };
 }
 
-/** The bound: the last slot of the create limit, and then what one machine takes. */
+/** The target: the last slot of the create limit plus the time of one machine. */
 async function cold(bench: Bench): Promise<{ all: number; bound: number }> {
   const single = await bench.stack.addTenant('single', 'single');
   const alone: number[] = [];
@@ -90,7 +90,7 @@ async function realProcesses(bench: Bench): Promise<number> {
 export const burst: Benchmark = async (progress): Promise<Figure[]> => {
   const light = await onStack({ WORKER_IMAGE: image }, progress, async (bench) => {
     const warm = await standby(bench);
-    // Each on an app of its own: they do not share a limit.
+    // Each on its own app, because the limit is per app.
     const [without, onTime, each] = await Promise.all([cold(bench), scheduled(bench), plain(bench)]);
     return { warm, without, onTime, each };
   });

@@ -5,9 +5,9 @@ import { createAllocateWorld } from './allocate/world.ts';
 import { type Benchmark, percentile } from './figures.ts';
 
 /**
- * `bench edge`: from a candidate's upgrade request to the `fly-replay` answer, straight at the orchestrator. Every request
- * opens a connection of its own, as a browser does, and shows a join token of its own session. The baseline is the same
- * on a server that answers every upgrade with a fixed header and looks at nothing.
+ * `bench edge`: time from a candidate's upgrade request to the `fly-replay` answer, sent directly to the orchestrator. Every
+ * request opens its own connection, as a browser does, and carries the join token of its session. The baseline is a server that
+ * answers every upgrade with a fixed header and checks nothing.
  */
 const image = `registry.fly.io/bench@sha256:${'c'.repeat(64)}`;
 const sessions = 200;
@@ -22,7 +22,7 @@ interface Target {
   requests: string[];
 }
 
-/** One upgrade; the time to the first byte of its answer, ms. Rejects when that is no replay. */
+/** Sends one upgrade. Resolves with the time to the first byte of the answer, ms. Rejects if the answer is not a replay. */
 const upgrade = ({ host, port, requests }: Target, n: number): Promise<number> =>
   new Promise((resolve, reject) => {
     const startedMs = performance.now();
@@ -37,7 +37,7 @@ const upgrade = ({ host, port, requests }: Target, n: number): Promise<number> =
     socket.once('error', reject);
   });
 
-/** Requests at a steady rate: what a candidate notices. */
+/** Requests at a steady rate: the latency that a candidate notices. */
 async function steady(target: Target): Promise<number[]> {
   const took: Array<Promise<number>> = [];
   const startedMs = performance.now();
@@ -49,7 +49,7 @@ async function steady(target: Target): Promise<number[]> {
   return Promise.all(took);
 }
 
-/** As many as it takes: what the process can do. */
+/** As many requests as the process can handle. */
 async function flood(target: Target): Promise<number> {
   let done = 0;
   const startedMs = performance.now();
@@ -103,7 +103,7 @@ export const edge: Benchmark = async (progress) => {
       const session = await world.createOne(stack.publicUrl);
       requests.push(requestOf(session.session_id, session.join_token ?? ''));
     }
-    // Claimed as their workers would claim them.
+    // Claim the machines as their workers would.
     const db = new pg.Client({ connectionString: stack.cloud.supabase.dbUrl });
     await db.connect();
     await db.query(`select public.claim_session(name, app_name, fly_machine_id, 'boot', 3600000, 3600000)

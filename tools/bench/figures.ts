@@ -1,17 +1,17 @@
-/** One measured figure beside what it should be and what it is compared with. */
+/** One measured figure with its target and its baseline. */
 export interface Figure {
   name: string;
   value: number;
   unit: string;
-  /** The most it may be, unless `atLeast`. Null when it is only shown. */
+  /** The upper limit, or the lower limit with `atLeast`. Null if the figure has no target. */
   target: number | null;
-  /** The same measured on something simpler in the same run; null when there is none. */
+  /** The same figure of a simpler alternative in the same run. Null if there is none. */
   baseline: number | null;
-  /** The target is a least instead of a most. */
+  /** The target is a lower limit. */
   atLeast?: boolean;
 }
 
-/** A benchmark measures and reports progress; it never fails on a slow clock. */
+/** A benchmark measures and reports progress. It never fails because the machine is slow. */
 export type Benchmark = (progress: (line: string) => void) => Promise<Figure[]>;
 
 export function percentile(values: number[], p: number): number {
@@ -27,7 +27,7 @@ export const meets = (figure: Figure): boolean =>
 
 const show = (value: number | null, unit: string) => (value === null ? '–' : `${Number(value.toPrecision(4))} ${unit}`);
 
-/** A table for people. */
+/** The figures as a table for people. */
 export function table(figures: Figure[]): string {
   const rows = figures.map((f) => [
     f.name,

@@ -5,14 +5,14 @@ import { createIngestWorker, textOf } from './ingest/worker-of.ts';
 import { type IngestWorld, type ServedSession, startIngestWorld } from './ingest/world.ts';
 
 /**
- * `bench ingest`: the transcript on its way to Postgres.
+ * `bench ingest`: storing the transcript in Postgres.
  *
- *   flood     one session, entries as fast as they can be stored; beside it the seeds' way: one insert per entry, awaited
- *   latency   100 workers and 100 entries a second in all, from the provider's event to the acknowledgement
- *   memory    a worker's resident memory after 1,000 turns, how much of it came after the first 250, and how fast it grows then
+ *   flood     one session, entries stored as fast as possible. Baseline: one awaited insert per entry
+ *   latency   100 workers, 100 entries per second in total: time from the provider's event to the acknowledgement
+ *   memory    a worker's resident memory after 1,000 turns, its growth since turn 250, and its growth per turn after that
  *
- * Postgres and PostgREST are real. For flood and latency the workers' own modules (log, transcript, writer, store) run in
- * this process, 100 of them at once; for memory the bundled worker is a process of its own.
+ * Postgres and PostgREST are real. For flood and latency, 100 instances of the worker's modules (log, transcript, writer, store)
+ * run in this process. For memory, the bundled worker runs as a separate process.
  */
 const floodEntries = 20_000;
 const seedEntries = 1_000;
@@ -33,7 +33,7 @@ async function flood(world: IngestWorld): Promise<number> {
   return (floodEntries / tookMs) * 1_000;
 }
 
-/** The seeds' way: supabase-js with the service-role key, one insert per entry, awaited in a loop. */
+/** The baseline: supabase-js with the service-role key, one insert per entry, awaited in a loop. */
 async function floodOneByOne(world: IngestWorld): Promise<number> {
   const [session] = (await world.sessions(1)) as [ServedSession];
   const insert = async (n: number) => {
@@ -47,7 +47,7 @@ async function floodOneByOne(world: IngestWorld): Promise<number> {
       text: textOf(n),
       verified: true,
     });
-    if (error) throw new Error(`the seeds' insert failed: ${error.message}`);
+    if (error) throw new Error(`the baseline's insert failed: ${error.message}`);
   };
   await insert(0);
   const sinceMs = performance.now();
@@ -60,7 +60,7 @@ interface Timed {
   flush(): Promise<void>;
 }
 
-/** A worker whose every entry is timed from its event to its acknowledgement. */
+/** A worker that measures the time from each event to its acknowledgement. */
 function createTimed(session: ServedSession, onTook: (tookMs: number) => void): Timed {
   const begun = new Map<string, number>();
   let said = 0;
@@ -79,12 +79,12 @@ function createTimed(session: ServedSession, onTook: (tookMs: number) => void): 
   };
 }
 
-/** One entry every so many milliseconds, by one worker after the other. @returns milliseconds to each acknowledgement. */
+/** Sends one entry per interval, by each worker in turn. @returns milliseconds to each acknowledgement. */
 async function latencies(world: IngestWorld): Promise<number[]> {
   let took: number[] = [];
   const sessions = await world.sessions(workers);
   const timed = sessions.map((session) => createTimed(session, (tookMs) => void took.push(tookMs)));
-  // The first write of each loads and connects: a worker does that before its interview begins.
+  // The first write loads modules and connects. A real worker has done that before its interview begins.
   for (const worker of timed) {
     worker.say();
     await worker.flush();
@@ -101,7 +101,7 @@ async function latencies(world: IngestWorld): Promise<number[]> {
   return took;
 }
 
-/** By least squares, KB a turn, over the second thousand: what is kept of a turn (its texts, for a recap), and garbage. */
+/** Growth per turn in KB, by least squares over the second thousand turns: texts kept for a recap, and garbage. */
 function slopeKb(measured: Measured[]): number {
   const points = measured.filter(({ turn }) => turn >= 1_000);
   const mean = (of: (point: Measured) => number) => points.reduce((sum, point) => sum + of(point), 0) / points.length;

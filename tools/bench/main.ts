@@ -8,7 +8,7 @@ import { reconcile } from './reconcile.ts';
 import { start } from './start.ts';
 import { worker } from './worker.ts';
 
-/** `npm run bench -- NAME --json`: a benchmark; the last line is one JSON object. Exit 0 unless it could not measure. */
+/** `npm run bench -- NAME --json`: runs a benchmark. The last line is one JSON object. Exit code 0 unless it could not measure. */
 const benchmarks: Record<string, Benchmark> = { worker, start, allocate, edge, reconcile, burst, ingest };
 
 const usage = `npm run bench -- NAME [--json]

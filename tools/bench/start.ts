@@ -7,8 +7,8 @@ import { overhead } from './burst/overhead.ts';
 import { type Benchmark, type Figure, median, percentile } from './figures.ts';
 
 /**
- * `bench start`: from the platform's POST to its answer and to the candidate's open socket, where Fly takes no time of its
- * own; and what we add to Fly's time, where it takes the documented one.
+ * `bench start`: time from the platform's POST to its answer and to the candidate's open socket, with a Fly stand-in without
+ * latency; and the time that we add to Fly's, with the documented latency.
  */
 const runs = 15;
 

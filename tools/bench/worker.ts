@@ -10,7 +10,7 @@ import { buildWorker } from '../../session-worker/build.ts';
 import { rehearse } from '../../session-worker/rehearse.ts';
 import { type Benchmark, median } from './figures.ts';
 
-/** `bench worker`: the bundled worker from spawn to listening, and its resident memory then. */
+/** `bench worker`: time from spawn to listening of the bundled worker, and its resident memory at that time. */
 const runs = 9;
 
 function residentMb(child: ChildProcess): number {
@@ -37,7 +37,7 @@ async function untilListening(port: number, startedMs: number): Promise<number> 
 
 interface Boot {
   listeningMs: number;
-  /** The main thread's, until it listens: unlike the time that passes, it says little of what else the computer does. */
+  /** CPU time of the main thread until it listens. It depends less on other load than elapsed time does. */
   processorMs: number;
   rssMb: number;
 }
@@ -49,7 +49,7 @@ async function bootOnce(file: string, image: Record<string, string>): Promise<Bo
   const port = await freePort();
   const startedMs = performance.now();
   const child = spawn(process.execPath, [file], {
-    // An orchestrator that is not there: the worker listens, and keeps trying to claim.
+    // No orchestrator answers there: the worker listens and keeps trying to claim.
     env: {
       HOST: '127.0.0.1',
       PORT: String(port),
@@ -74,14 +74,14 @@ async function bootOnce(file: string, image: Record<string, string>): Promise<Bo
   }
 }
 
-/** Spawn to exit of a Node that does nothing: what no worker can be faster than. */
+/** Time from spawn to exit of an empty Node process: the lower bound for a worker. */
 async function bareNode(): Promise<number> {
   const startedMs = performance.now();
   await once(spawn(process.execPath, ['-e', ''], { stdio: 'ignore', env: {} }), 'exit');
   return performance.now() - startedMs;
 }
 
-/** Resident memory of a Node that does nothing. */
+/** Resident memory of an empty Node process. */
 async function bareNodeMb(): Promise<number> {
   const child = spawn(process.execPath, ['-e', 'console.log(1); setInterval(() => {}, 1000)'], {
     stdio: ['ignore', 'pipe', 'ignore'],

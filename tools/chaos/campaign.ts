@@ -6,21 +6,21 @@ import { findWrongs, type Wrongs } from './invariants.ts';
 import { createRandom, type Random } from './random.ts';
 
 /**
- * One campaign: interviews begin one after another while things break by a seeded schedule; then everything is mended,
- * and all must come right: every session ended with a reason that something really caused, one server per epoch, nothing
- * left, no acknowledged word lost.
+ * One campaign. Interviews start one after another while faults are injected by a seeded schedule. Then every fault is removed,
+ * and the system must recover: every session has ended with a reason that really occurred, each epoch had one worker, nothing
+ * is left running, and no acknowledged entry is lost.
  *
- * C1  The schedule comes from the seed alone: what strikes when. What a strike hits depends on the moment, too. Every kind
- *     has its turn before any has another.
- * C2  Sessions come by every way: created for the request, from a pool, scheduled, queued at a limit, begun on arrival.
- * C3  The processes are real: orchestrators, workers, Postgres. Deadlines are short, so that minutes fit into seconds.
+ * - The seed alone decides which fault is injected when. What a fault hits also depends on the moment. Every kind of fault occurs
+ *   once before any occurs twice.
+ * - Sessions take every path: cold, from a pool, scheduled, queued at a limit, and placed when the candidate joins.
+ * - Orchestrators, workers and Postgres are real processes. Deadlines are shortened, so that minutes take seconds.
  */
 export interface CampaignOptions {
   seed: number;
   sessions: number;
-  /** How long things break, ms. Default 25,000. */
+  /** How long faults are injected, ms. Default 25,000. */
   durationMs?: number;
-  /** How long what is mended may take to come right, ms. Default 90,000. */
+  /** How long recovery may take, ms. Default 90,000. */
   settleMs?: number;
   log?: (line: string) => void;
 }
@@ -65,7 +65,7 @@ interface Planned {
   name: string;
 }
 
-/** C1. */
+/** The schedule of faults, from the seed alone. */
 export function planStrikes(random: Random, durationMs: number): Planned[] {
   const plan: Planned[] = [];
   let names: string[] = [];
@@ -140,7 +140,7 @@ async function settle(look: () => Promise<Wrongs>, limitMs: number): Promise<Wro
   }
 }
 
-/** C2. A tenant of its own has a pool, and a limit that makes some wait. */
+/** Prepares every path of a session. One tenant has a pool, and a limit that makes some of its sessions wait. */
 async function openWays(stack: Stack, db: pg.Pool): Promise<Way[]> {
   const pooled = await stack.addTenant('pooled', 'Pooled');
   await db.query('update public.tenants set max_live_sessions = 3 where id = $1', [pooled.id]);

@@ -5,18 +5,17 @@ import type { Stack } from '../stack/stack.ts';
 import type { Random } from './random.ts';
 
 /**
- * What can break. Each strike is chosen and aimed by the campaign's seed; what it does to a running system is up to that
- * moment. Only what really happened is counted: a strike that finds nothing to hit says so, and a rule of the Fly stand-in
- * counts by the requests that suffered it.
+ * The faults of a campaign. The seed chooses each fault and its target; the effect depends on the moment. Only faults that really
+ * happened are counted: a fault without a target reports that, and a rule of the Fly stand-in counts the requests that it hit.
  *
- * F1  Everything that was broken can be mended (`mend`): a campaign ends in a world in which all must come right again.
+ * Every fault can be removed (`mend`), so that a campaign ends in a world in which the system must recover.
  */
 export interface Battlefield {
   stack: Stack;
   random: Random;
   /** Machines whose hosts are lost just now. */
   lostHosts: Set<string>;
-  /** What is still going on in the background, such as a database on its way back. */
+  /** Work that still runs in the background, such as a database that is starting again. */
   pending: Set<Promise<unknown>>;
 }
 
@@ -149,7 +148,7 @@ export const strikes: Record<string, Strike> = {
   replay_failed: rule('proxy.replay', special('fail', 'timeout')),
 };
 
-/** F1. */
+/** Removes every fault. */
 export async function mend(field: Battlefield): Promise<void> {
   const { stack, lostHosts, pending } = field;
   stack.cloud.fly.faults.clear();

@@ -1,6 +1,6 @@
 import { chromium } from 'playwright-core';
 
-/** Chromium with a microphone of its own making, that connects to peers on this machine and to nothing outside. */
+/** Starts Chromium with a synthetic microphone. It connects only to this machine. */
 export const browserArguments = [
   '--no-sandbox',
   '--disable-gpu',
@@ -15,7 +15,7 @@ export const browserArguments = [
   '--autoplay-policy=no-user-gesture-required',
 ];
 
-/** Where the browser is: found or installed by the set-up step. */
+/** Path of the browser that the set-up step found or installed. */
 export function browserPath(): string {
   const found = process.env.CHROMIUM_PATH;
   if (!found)

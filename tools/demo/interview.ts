@@ -8,8 +8,8 @@ import { createInterviewClient, type InterviewClient, type InterviewEnd } from '
 import type { PeerFactory } from '../../client/src/peer.ts';
 
 /**
- * One candidate in one interview: the product's own headless client with a real WebRTC peer that runs in Node, sends
- * real audio and answers whenever the interviewer has finished speaking.
+ * One candidate in one interview: the product's headless client with a real WebRTC peer in Node. It sends real audio and
+ * answers when the interviewer has finished speaking.
  */
 export interface CandidateOptions {
   websocketUrl: string;
@@ -21,11 +21,11 @@ export interface CandidateOptions {
   onProviderEvent?(event: Record<string, unknown>): void;
   /** How the candidate behaves in the call. */
   peer?: CandidatePeerOptions;
-  /** The peer of each call, for whoever wants to do with it what a browser's owner could. */
+  /** Receives the peer of each call, for tests that misuse it as the owner of a browser could. */
   onPeer?(peer: CandidatePeer): void;
   /** Default: `nodePeer` with `peer` and `onPeer`. */
   createPeer?: PeerFactory;
-  /** Told once everything that could be done for the transcript is done. */
+  /** Called once the transcript is stored, or can no longer be stored. */
   onDelivered?(left: number): void;
 }
 
@@ -68,7 +68,7 @@ export const nodePeer = (
 export function startCandidate(options: CandidateOptions): CandidateInterview {
   const step = options.onStep ?? (() => undefined);
   let client: InterviewClient | undefined;
-  // An entry is shown again when more becomes known of it, such as when it ended.
+  // An entry is reported again when it changes, for example when it gets its end time.
   const shown = new Set<string>();
   const ended = new Promise<InterviewEnd>((resolve) => {
     client = createInterviewClient({

@@ -7,20 +7,19 @@ import type { SeededTenant } from '../stack/seed.ts';
 import type { Stack } from '../stack/stack.ts';
 
 /**
- * Two tenants' interviews run side by side, and each one's credentials are tried against everything of the other: the API,
- * the rows, the socket, the worker's rights, the Fly app.
+ * Runs interviews of two tenants side by side and tries each tenant's credentials on everything of the other: API, rows,
+ * socket, worker rights, Fly app.
  *
- * I1  An attempt that is refused counts only because the same attempt at one's own succeeds: every way is tried at home
- *     too, and has to open there (`controls`).
- * I2  The worker's token is minted here, with the deployment's key, as its orchestrator did: the real one never leaves its
- *     machine.
+ * - Each attempt is also made on the tenant's own objects and must succeed there (`controls`). Otherwise a refusal would prove
+ *   nothing.
+ * - The worker's token is minted here with the deployment's key, because the real one never leaves its machine.
  */
 export interface IsolationReport {
   attempts: number;
   opened: number;
-  /** Ways that were tried at home, and how many of them opened there; the same number twice is right. */
+  /** Attempts on the tenant's own objects, and how many succeeded. Both numbers must be equal. */
   controls: { tried: number; opened: number };
-  /** What opened and should not have, what did not and should have. */
+  /** Attempts that succeeded and should not have, and the other way round. */
   wrong: string[];
 }
 
@@ -29,7 +28,7 @@ export interface Party {
   session: SessionView;
 }
 
-/** What one tenant's people and machines hold. */
+/** The credentials of one tenant's people and machines. */
 interface Holder extends Party {
   userToken: string;
   workerToken: string;
@@ -40,9 +39,9 @@ interface Holder extends Party {
 
 interface Way {
   name: string;
-  /** Whether it opened something of the target's. */
+  /** Whether it reached something of the target. */
   open(holder: Holder, target: Holder): Promise<boolean>;
-  /** Whether it opens at home (I1). Default true; false for what would end the interview, or has nothing to open. */
+  /** Whether it must succeed on the tenant's own objects. Default true. False if it would end the interview or has no target. */
   atHome?: boolean;
 }
 
@@ -85,7 +84,7 @@ async function makeHolder(stack: Stack, party: Party): Promise<Holder> {
   }
 }
 
-/** I2. */
+/** Mints a worker token like the one that an orchestrator gives to this party's worker. */
 async function workerToken(
   key: JWK,
   issuer: string,
@@ -173,12 +172,12 @@ const apiWay =
       ...(body ? { body: JSON.stringify(body(target)) } : {}),
       signal: leaving.signal,
     });
-    leaving.abort(); // A stream of events would not end by itself.
-    // 409 is an answer about the thing itself, such as an interview that is over by now: whoever gets it was let in.
+    leaving.abort(); // An event stream does not end by itself.
+    // 409 describes the object itself, such as an ended interview: a caller that gets it was admitted.
     return answer.ok || answer.status === 409;
   };
 
-/** A key of the seeds may do sessions alone; a user who is admin may do everything of the tenant. */
+/** The tenant's API key has session scopes only; its admin user has every right in the tenant. */
 const keyPaths = /^\/api\/sessions/;
 
 function apiWaysOf({ publicUrl }: Stack): Way[] {
@@ -247,12 +246,12 @@ function rowWaysOf({ cloud: { supabase } }: Stack): Way[] {
 }
 
 // ── the socket ─────────────────────────────────────────────────────────────────────────────────────────────────────
-/** Whether the door lets it wait or in; it never says `init_session`, so it disturbs nobody. */
+/** Whether the edge accepts the socket. It never sends `init_session`, so it does not disturb the interview. */
 function socketOpens(url: string, token: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = new WebSocket(url, [subprotocol, `${tokenSubprotocolPrefix}${token}`]);
     socket.addEventListener('open', () => {
-      // A refusal is an accepted upgrade that is closed with a code.
+      // A refusal is an accepted upgrade that is then closed with a code.
       setTimeout(() => socket.close(), 500);
     });
     socket.addEventListener('close', ({ code }) => resolve(code !== closeCodes.token && code !== closeCodes.unknown));
@@ -264,7 +263,7 @@ const socketWays: Way[] = [
   {
     name: 'socket: join token',
     open: (holder, target) => socketOpens(target.session.websocket_url, holder.session.join_token ?? ''),
-    // It would take the candidate's place.
+    // On the tenant's own session it would replace the candidate.
     atHome: false,
   },
   {
@@ -304,7 +303,7 @@ function flyWaysOf({ cloud: { fly } }: Stack): Way[] {
   ];
 }
 
-/** Tries every way of each party at the other, while both interviews are under way. */
+/** Makes every attempt of each party on the other while both interviews are running. */
 export async function tryIsolation(stack: Stack, parties: readonly [Party, Party]): Promise<IsolationReport> {
   const [one, two] = await Promise.all([makeHolder(stack, parties[0]), makeHolder(stack, parties[1])]);
   const ways = [...apiWaysOf(stack), ...rowWaysOf(stack), ...socketWays, ...flyWaysOf(stack)];

@@ -9,7 +9,7 @@ import { runInterview } from './run.ts';
 import { runSideBySide } from './side-by-side.ts';
 import { createTimeline } from './timeline.ts';
 
-/** `npm run demo`: one whole interview, with a live timeline. Exit 0 only if every step happened. */
+/** `npm run demo`: one complete interview with a live timeline. Exit code 0 only if every step happened. */
 async function main(): Promise<number> {
   const options = parseOptions(process.argv.slice(2));
   if (options === 'help') {
@@ -22,7 +22,7 @@ async function main(): Promise<number> {
   let summary: Awaited<ReturnType<typeof play>> | undefined;
   let failure: unknown;
   let interrupted = false;
-  // Ctrl-C leaves whatever is under way and stops everything; a second one is not needed, the stops are bounded.
+  // Ctrl-C stops everything. Every stop has a time limit, so a second Ctrl-C is not needed.
   const interruption = new Promise<never>((_resolve, reject) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) {
       process.once(signal, () => {

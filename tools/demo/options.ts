@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 
-/** What `npm run demo` can be told. */
+/** The options of `npm run demo`. */
 export interface DemoOptions {
   json: boolean;
   headed: boolean;
@@ -8,7 +8,7 @@ export interface DemoOptions {
   turns: number;
   /** How long the interviewer speaks per turn, ms. */
   paceMs: number;
-  /** 2: two tenants' interviews side by side, each one's credentials tried against the other's everything. */
+  /** 2: interviews of two tenants side by side; each tenant's credentials are tried on everything of the other. */
   tenants: 1 | 2;
 }
 
@@ -24,7 +24,7 @@ Runs one whole interview on the local cloud: an API call, a machine, a call, a t
   --json         print one JSON line last, for programs
 `;
 
-/** Parses the arguments; throws with a sentence that says what to change. */
+/** Parses the arguments. The error that it throws says what to change. */
 export function parseOptions(args: string[]): DemoOptions | 'help' {
   const { values } = parseArgs({
     args,

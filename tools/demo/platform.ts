@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { SessionView } from '@greenroom/shared/protocol/platform-api.ts';
 import type { ResultView } from '@greenroom/shared/protocol/results.ts';
 
-/** The platform's side of the API, as small as a platform would write it. */
+/** A minimal API client, as a platform would write it. */
 export interface Platform {
   createSession(body: unknown, headers?: Record<string, string>): Promise<SessionView>;
   getSession(id: string): Promise<SessionView>;
@@ -12,9 +12,9 @@ export interface Platform {
   ): Promise<{ complete: boolean; entries: Array<{ speaker: string; text: string; item_id: string }> }>;
   /** Summary and evaluation, once they are final. */
   result(id: string, limitMs: number): Promise<ResultView>;
-  /** Events of a session as they come; ends when the signal is aborted or the session has ended. */
+  /** Events of a session as they arrive. Ends when the signal is aborted or the session has ended. */
   events(id: string, signal: AbortSignal): AsyncGenerator<SessionEvent>;
-  /** Asks until `until` holds. */
+  /** Reads the session until `until` returns true. */
   waitFor(id: string, until: (session: SessionView) => boolean, limitMs: number): Promise<SessionView>;
 }
 
@@ -25,7 +25,7 @@ export interface SessionEvent {
   data: Record<string, unknown>;
 }
 
-/** An answer of the API that is not 2xx. */
+/** An API answer with a status other than 2xx. */
 export class ApiProblem extends Error {
   readonly status: number;
   readonly body: Record<string, unknown>;

@@ -8,7 +8,7 @@ import type { DemoOptions } from './options.ts';
 import { createPlatform, type Platform } from './platform.ts';
 import type { Timeline } from './timeline.ts';
 
-/** What one demo interview came to; the shape of `--json`. */
+/** The result of one demo interview, as `--json` prints it. */
 export interface DemoSummary {
   ok: boolean;
   session_id: string;
@@ -26,7 +26,7 @@ export interface DemoSummary {
   processes_left: number;
 }
 
-/** Puts the server's events of a session on the timeline as they come, until its machine is gone. */
+/** Adds the session's server events to the timeline until its machine is gone. */
 async function followEvents(
   platform: Platform,
   sessionId: string,
@@ -45,7 +45,7 @@ async function followEvents(
   }
 }
 
-/** The candidate's part: the headless candidate, or a real Chromium on the join link. */
+/** Runs the candidate: headless, or a real Chromium that opens the join link. */
 async function takePart(session: SessionView, options: DemoOptions, timeline: Timeline): Promise<string> {
   if (options.headed) return joinInBrowser(session.join_url ?? '', (step, detail) => timeline.mark(step, detail));
   const { ended } = startCandidate({
@@ -63,7 +63,7 @@ export interface Player {
   onAccepted?: (session: SessionView) => void;
 }
 
-/** Plays one interview from the API call to the machine's end. Throws when a step does not happen. */
+/** Runs one interview from the API call to the destruction of its machine. Throws if a step does not happen. */
 export async function runInterview(
   stack: Stack,
   options: DemoOptions,

@@ -7,13 +7,13 @@ import { createPlatform } from './platform.ts';
 import { type DemoSummary, runInterview } from './run.ts';
 import { createTimeline } from './timeline.ts';
 
-/** Two tenants' interviews at the same time. The first one's summary, both of them, and what opened of the other's. */
+/** Runs interviews of two tenants at the same time. Returns both results and what each could reach of the other. */
 export type SideBySideSummary = Omit<DemoSummary, 'processes_left'> & {
   interviews: Array<Omit<DemoSummary, 'processes_left'>>;
   isolation: IsolationReport;
 };
 
-/** The session once its interview is under way. */
+/** Resolves with the session once its interview is in progress. */
 async function underWay(stack: Stack, tenant: SeededTenant, accepted: Promise<SessionView>) {
   const { session_id } = await accepted;
   const platform = createPlatform(stack.publicUrl, tenant.apiKey);

@@ -1,7 +1,7 @@
-/** A live timeline: a line per event, with the milliseconds since the start, and the first time of each step. */
+/** A live timeline. It prints a line per event with the milliseconds since the start, and keeps the first time of each step. */
 export interface Timeline {
   mark(step: string, detail?: string): void;
-  /** Milliseconds of the first mark of a step, or null when it never happened. */
+  /** Milliseconds until the first mark of a step; null if it never happened. */
   at(step: string): number | null;
 }
 

@@ -1,44 +1,44 @@
 /**
- * What the simulation takes for granted, each with where it comes from. Times in seconds.
+ * The simulation's assumptions and their sources. Times in seconds.
  *
  * Fly: the Machines API documentation (limits), published measurements of a 256 MB machine (create → started 2.8–4.2 s,
  * start of a stopped machine about 1 s), reports of rare machines that stay in `created`. Ours: `bench worker`.
  */
 export const assumptions = {
-  /** Creates a second and app, and how many at once. Documented. */
+  /** Fly's documented create limit per app: requests per second, and burst. */
   createsPerSecond: 1,
   createBurst: 3,
-  /** POST answered, standby machine assigned, start asked for. */
+  /** Time until the POST is answered, a standby machine assigned and its start requested. */
   acceptS: 0.03,
   createAnswerS: 0.25,
-  /** Reserve, pull, unpack. */
+  /** Time to reserve a host, pull the image and unpack it. */
   prepareS: 1.75,
   bootS: 1,
-  /** First start of a machine created with skip_launch: unconfirmed, so the simulation can take the slow figure too. */
+  /** First start of a machine created with skip_launch. Not confirmed on real Fly, so there is a pessimistic figure too. */
   firstStartS: 1,
   slowFirstStartS: 2.75,
-  /** The worker, from its process' start to its claim. */
+  /** Time from the start of the worker's process to its claim. */
   workerS: 0.35,
-  /** Share of creates that land on a host without the image, and what that adds at the median. */
+  /** Share of creates on a host without the image, and the median time that this adds. */
   coldHostShare: 0.05,
   coldHostS: 8,
-  /** Share of creates that stay in `created`; a hedge is made after 45 s. */
+  /** Share of creates that stay in `created`. A hedge starts after 45 s. */
   stuckShare: 0.0002,
   hedgeAfterS: 45,
-  /** Share of creates and starts refused for want of room, in regions said to be tight and in others. */
+  /** Share of creates and starts that are refused because the host or region is full: in tight regions and in others. */
   refusedTight: 0.01,
   refused: 0.001,
   tightRegions: ['sjc', 'gru', 'bom'],
-  /** What a refusal costs before the next try. */
+  /** Time that a refusal costs before the next try. */
   refusalS: 0.3,
-  /** An interview's machine runs this long. */
+  /** Running time of an interview's machine. */
   interviewS: 1_800,
 } as const;
 
-/** Right-skewed factor with median about 1: most are near it, a few are much slower. */
+/** A right-skewed factor with a median of about 1: most values are near 1, a few are much larger. */
 export const skewed = (random: () => number): number => 0.9 + 0.1 * (random() * 2) ** 2.6;
 
-/** mulberry32: the same seed, the same day. */
+/** mulberry32: the same seed gives the same day. */
 export function createRandom(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
@@ -50,7 +50,7 @@ export function createRandom(seed: number): () => number {
   };
 }
 
-/** How many of a Poisson process arrive. */
+/** Number of arrivals of a Poisson process. */
 export function poisson(mean: number, random: () => number): number {
   if (mean > 50)
     return Math.max(

@@ -2,8 +2,8 @@ import { byDistance, type Region, regionCoordinates, regions } from '@greenroom/
 import { assumptions, createRandom, poisson } from './assumptions.ts';
 
 /**
- * A synthetic day of demand: tenants of very different sizes, each at home in one to three regions, whose candidates are
- * interviewed by day and hardly by night, many of them by appointment and most of those at nine.
+ * A synthetic day of demand. Tenants differ widely in size, and each has one to three regions. Most interviews take place
+ * during the local day. Many are scheduled, and most scheduled ones start at nine.
  */
 export const dayS = 86_400;
 export const stepS = 5;
@@ -15,11 +15,11 @@ export interface Arrival {
 
 export interface Tenant {
   id: string;
-  /** Its pools, by region; the first is its main one. */
+  /** The regions of its pools. The first is its main region. */
   regions: Region[];
-  /** Fly apps: as many as its busiest minutes need (with creates on demand, at twice the mean of its busiest hour). */
+  /** Number of Fly apps: enough for its busiest minutes when every machine is created on demand (twice the mean of its busiest hour). */
   apps: number;
-  /** Unscheduled arrivals by step, and appointments by due time; the number is the index of the region. */
+  /** Unscheduled arrivals by step, and scheduled sessions by start time. The number is the index of the region. */
   unscheduled: Map<number, Arrival[]>;
   scheduled: Arrival[];
 }
@@ -28,7 +28,7 @@ export interface DayOptions {
   interviews: number;
   tenants: number;
   seed: number;
-  /** Share of interviews by appointment. */
+  /** Share of interviews that are scheduled. */
   scheduledShare: number;
 }
 
@@ -40,7 +40,7 @@ const weights: Record<Region, number> = {
 
 /** Unscheduled interviews by hour of the local day. */
 const hourly = [1, 1, 1, 1, 1, 2, 4, 12, 40, 70, 80, 75, 50, 65, 80, 78, 70, 50, 25, 15, 10, 6, 3, 2];
-/** Appointments by half hour of the local day, from 8:00 on: nine o'clock is the third. */
+/** Scheduled sessions by half hour of the local day, from 8:00. Nine o'clock is the third. */
 const appointments = [4, 4, 40, 8, 16, 6, 14, 6, 4, 2, 10, 6, 14, 6, 12, 5, 10, 4, 5, 2];
 
 const hoursAhead = (region: Region): number => Math.round((regionCoordinates[region][1] as number) / 15);
@@ -86,10 +86,10 @@ function busiestHour(tenant: Tenant): number {
   return Math.max(0, ...hours.values());
 }
 
-/** Pure: the same options, the same day. */
+/** Pure: the same options give the same day. */
 export function makeDay({ interviews, tenants, seed, scheduledShare }: DayOptions): Tenant[] {
   const random = createRandom(seed);
-  // Zipf: the largest is as large as many small ones together.
+  // Zipf: the largest tenant is as large as many small ones together.
   const sizes = Array.from({ length: tenants }, (_, n) => 1 / (n + 1) ** 0.8);
   const sum = sizes.reduce((a, b) => a + b, 0);
   return sizes.map((size, n) => {

@@ -7,13 +7,13 @@ import { assumptions as a, skewed } from './assumptions.ts';
 import { type Arrival, dayS, stepS, type Tenant } from './day.ts';
 
 /**
- * One tenant's fleet through the day, under a policy.
+ * Simulates one tenant's machines for a day under one policy.
  *
- * M1  Policies that are ours are ours: the plan of pools and the order of regions are the product's own functions.
- * M2  The create limit is drawn as the database draws it (GCRA): a candidate may use the burst, a pool may not.
- * M4  The day before is like this one: the run begins with its last hours, which are not counted, so that what is due just
- *     after midnight could be prepared.
- * M3  A scheduled session counts from its due time: what is ready before it waited for nothing.
+ * - The pool plan and the order of regions are the product's own functions.
+ * - The create limit is computed as in the database (GCRA): a session may use the burst, a pool may not.
+ * - The waiting time of a scheduled session counts from its start time. A session that is ready earlier did not wait.
+ * - The run begins a few hours before midnight with the previous day's demand, so that machines for sessions just after
+ *   midnight can be prepared. Those hours are not counted.
  */
 export type PolicyName = 'pool' | 'on-demand' | 'fixed';
 export type Path = 'standby' | 'scheduled' | 'cold';
@@ -62,7 +62,7 @@ export function runTenant(tenant: Tenant, policy: Policy, random: () => number, 
       tenant.regions.indexOf(code as (typeof tenant.regions)[number]),
     ),
   );
-  // M4
+  // The hours before midnight: the same demand, a day earlier.
   const scheduled = [
     ...tenant.scheduled.filter(({ atS }) => atS >= dayS - warmUpS).map(({ atS, pool }) => ({ atS: atS - dayS, pool })),
     ...tenant.scheduled,
@@ -75,7 +75,7 @@ export function runTenant(tenant: Tenant, policy: Policy, random: () => number, 
     const chance = a.tightRegions.some((region) => region === tenant.regions[pool]) ? a.refusedTight : a.refused;
     return random() < chance ? a.refusalS : 0;
   };
-  /** M2. */
+  /** Draws a create slot for a session: it may use the burst. */
   const candidateSlot = (nowS: number): number => {
     const from = Math.max(tatS, nowS);
     tatS = from + 1 / rate;
@@ -102,7 +102,7 @@ export function runTenant(tenant: Tenant, policy: Policy, random: () => number, 
     const readyS = standby
       ? beginS + a.acceptS + refusals(pool) + roll(policy.firstStartS) + roll(a.workerS)
       : build(candidateSlot(beginS)) + a.acceptS + refusals(pool) + roll(a.bootS) + roll(a.workerS);
-    // M3
+    // Sessions of the hours before midnight are not counted.
     if (atS < 0) return;
     sink.outcome({
       path: byAppointment ? 'scheduled' : standby ? 'standby' : 'cold',
@@ -111,7 +111,7 @@ export function runTenant(tenant: Tenant, policy: Policy, random: () => number, 
     });
   };
 
-  /** M2: only while nobody waits; each slot of this step that is free. */
+  /** Creates machines for a pool in the free slots of this step: only while no session waits. */
   const fill = (pool: number, wanted: number, nowS: number): void => {
     const { machines } = pools[pool] as PoolState;
     while (machines.length < wanted && Math.max(tatS, nowS) < nowS + stepS) {
@@ -147,7 +147,7 @@ export function runTenant(tenant: Tenant, policy: Policy, random: () => number, 
     };
   };
 
-  /** M1. */
+  /** Plans the pools with the product's own function. */
   const plan = (nowS: number): void => {
     const demand = tenant.regions.map((region, pool) => ({
       tenant_id: tenant.id,

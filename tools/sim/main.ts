@@ -10,8 +10,8 @@ import { withFigures } from './page.ts';
 import { plot, type Series } from './plot.ts';
 
 /**
- * `npm run sim -- --json`: a day of synthetic demand under the product's own policies and under two simple ones:
- * creating on demand, and a pool of fixed size with as many standby machines as ours has at its mean (options.ts).
+ * `npm run sim -- --json`: simulates a day of demand under the product's policies and under two simple ones: machines created
+ * on demand, and a pool of fixed size that is as large as ours is on average (options.ts).
  */
 const docs = path.resolve(import.meta.dirname, '../../docs');
 const slotS = 900;

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
 
-/** What a simulated day can be told on its command line. */
+/** The command-line options of the simulation. */
 export const usage = `npm run sim -- [--interviews N] [--tenants N] [--scheduled SHARE] [--seed N] [--slow-first-start] [--plot] [--json]
 
 Plays a day of synthetic demand under the product's own policies of placement and pools, and under two simple ones.

@@ -1,4 +1,4 @@
-/** The figures of a run, as `docs/capacity.md` shows them: between two markers, so that nobody writes them by hand. */
+/** Writes a run's figures into `docs/capacity.md`, between two markers. */
 export interface PolicyFigures {
   all: { sessions: number; ready_p50_s?: number; ready_p99_s?: number; worst_s?: number };
   paths: Record<string, { sessions: number; ready_p50_s?: number; ready_p99_s?: number }>;
@@ -19,7 +19,7 @@ const rowOf = ([name, figures]: [string, PolicyFigures]): string => {
   return `| ${[titles[name] ?? name, ...ready, all.worst_s, `${(over_5_s * 100).toFixed(2)} %`, standby, usd].join(' | ')} |`;
 };
 
-/** The page with these figures instead of those it had. Throws when it has no place for them. */
+/** Returns the page with these figures in place of the old ones. Throws if the markers are missing. */
 export function withFigures(page: string, policies: Record<string, PolicyFigures>): string {
   const [from, to] = [page.indexOf(begin), page.indexOf(end)];
   if (from < 0 || to < from) throw new Error(`docs/capacity.md has no place for figures: ${begin} … ${end}`);

@@ -1,10 +1,10 @@
-/** A plot of the day, written by hand as SVG: it goes into `docs/` and is drawn anew by every run that is asked to. */
+/** Draws the day as an SVG plot for `docs/`. */
 export interface Series {
   name: string;
   colour: string;
   /** One value for each slot of the day. */
   values: number[];
-  /** What happens at an instant is drawn as bars: a line between two of them would show what never was. Default: a line. */
+  /** Bars suit values that belong to one instant: a line would suggest values between them. Default: a line. */
   bars?: boolean;
 }
 
@@ -33,7 +33,7 @@ const ticksOf = (max: number, logFrom?: number): number[] => {
 
 const xOf = (share: number): number => left + share * (width - left - right);
 
-/** The ends of the day stay within the picture. */
+/** Keeps the labels at both ends of the day inside the picture. */
 const hourAnchor = (hour: number): string => (hour === 24 ? 'end' : 'middle');
 
 const drawLine = ({ colour, values }: Series, yOf: (value: number) => number): string => {
@@ -49,7 +49,7 @@ const drawBars = ({ colour, values }: Series, yOf: (value: number) => number): s
   return `<path fill="none" stroke="${colour}" stroke-width="4" d="${bars.join('')}"/>`;
 };
 
-/** A swatch and a name, from the right: the last series stands outermost. */
+/** Draws the legend from right to left; the last series is rightmost. */
 const drawLegend = (series: Series[], y: number): string[] =>
   series.map(({ name, colour }, n) => {
     const x = width - right - (series.length - n) * 130;

@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { exportJWK, generateKeyPair, type JWK } from 'jose';
 
-/** The secrets of one deployment, made fresh: what an operator would otherwise generate and guard. */
+/** New secrets for one deployment. In production an operator generates them. */
 export interface DeploymentKeys {
   /** Private JWK that signs tokens for Supabase (`DB_SIGNING_KEY`). */
   db: JWK;

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** A process that is running, and whose child it is. */
+/** A running process and its parent. */
 interface ProcessEntry {
   pid: number;
   parent: number;
@@ -10,7 +10,7 @@ interface ProcessEntry {
 function readProcess(pid: number): ProcessEntry | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The command stands in parentheses and may contain any character; state and parent follow the last one.
+    // The command is in parentheses and may contain any character. State and parent follow the last parenthesis.
     const [state, parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     if (state === 'Z') return undefined;
     const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
@@ -25,7 +25,7 @@ const allProcesses = (): ProcessEntry[] =>
     .filter((name) => /^\d+$/.test(name))
     .flatMap((name) => readProcess(Number(name)) ?? []);
 
-/** Processes that descend from this one, and those that carry `marker` in their command line or environment. */
+/** Descendants of this process, and processes with `marker` in their command line or environment. */
 export function processesLeft(marker: string): ProcessEntry[] {
   const all = allProcesses();
   const ours = new Set([process.pid]);
@@ -44,7 +44,7 @@ export function processesLeft(marker: string): ProcessEntry[] {
   return all.filter((p) => p.pid !== process.pid && (ours.has(p.pid) || p.command.includes(marker) || carries(p.pid)));
 }
 
-/** The same, once those that are on their way out have gone: asks until none is left, `limitMs` at most. */
+/** The same, but waits up to `limitMs` for processes that are exiting. */
 export async function processesLeftAfter(marker: string, limitMs = 2_000): Promise<ProcessEntry[]> {
   const deadlineMs = performance.now() + limitMs;
   for (;;) {
@@ -54,7 +54,7 @@ export async function processesLeftAfter(marker: string, limitMs = 2_000): Promi
   }
 }
 
-/** Ports of loopback that this process or its children listen on. */
+/** Loopback ports on which this process or its children listen. */
 export function listeningPorts(): number[] {
   const inodes = new Set<string>();
   for (const fd of readdirSync('/proc/self/fd')) {

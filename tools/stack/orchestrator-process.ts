@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import { spawnTied } from '@greenroom/local-cloud/process.ts';
 import { freePort } from '@greenroom/local-cloud/supabase/ports.ts';
 
-/** A running orchestrator: a real process with the environment an operator would give it. */
+/** A running orchestrator: a real process with the environment that an operator would set. */
 export interface OrchestratorProcess {
   url: string;
   pid: number;
@@ -13,9 +13,9 @@ export interface OrchestratorProcess {
   environment: Record<string, string>;
   /** Lines of its log so far. */
   log: string[];
-  /** Ends it as a deploy would (SIGTERM); resolves with its exit code. */
+  /** Stops it like a deploy (SIGTERM). Resolves with its exit code. */
   stop(): Promise<number | null>;
-  /** Ends it as a crash would (SIGKILL). */
+  /** Kills it like a crash (SIGKILL). */
   kill(): Promise<void>;
 }
 

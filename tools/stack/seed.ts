@@ -1,7 +1,7 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import pg from 'pg';
 
-/** A tenant made ready by hand: its rows, its Fly app, its API key. */
+/** A tenant created without the API: its rows, Fly app and API key. */
 export interface SeededTenant {
   id: string;
   slug: string;
@@ -23,7 +23,7 @@ export interface SeedOptions {
   createsPerSecond?: number;
 }
 
-/** Makes a tenant with one Fly app on its own network and one API key. */
+/** Creates a tenant with one Fly app on its own network and one API key. */
 export async function seedTenant(options: SeedOptions): Promise<SeededTenant> {
   const tenant = {
     id: randomUUID(),

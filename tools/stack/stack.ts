@@ -14,11 +14,11 @@ import { type OrchestratorProcess, startOrchestrator } from './orchestrator-proc
 import { type SeededTenant, seedTenant } from './seed.ts';
 
 /**
- * The product on the local cloud: what `npm start`, `npm run demo`, the integration tests, the benchmarks and the chaos
- * campaign all run on. The product's processes are real and learn of the cloud by their environment alone.
+ * The product on the local cloud. `npm start`, `npm run demo`, the integration tests, the benchmarks and the chaos campaign
+ * use it. The product's processes are real; they get the cloud's addresses from their environment only.
  */
 export interface StackOptions {
-  /** State folder; default a temporary one, removed at the end. */
+  /** State folder. Default: a temporary one that is removed at the end. */
   dir?: string;
   /** How many orchestrators. Default 1. */
   orchestrators?: number;
@@ -27,14 +27,14 @@ export interface StackOptions {
   flyLimits?: boolean;
   flyLatency?: LocalCloudOptions['flyLatency'];
   voice?: LocalCloudOptions['voice'];
-  /** Serve the Edge Function `interview-transcript`, in a Deno of its own. Default false. */
+  /** Serve the Edge Function `interview-transcript` in its own Deno process. Default false. */
   transcriptUploads?: boolean;
-  /** A line of some process's log. */
+  /** Receives each log line of each process. */
   log?: (part: string, line: string) => void;
 }
 
 export interface Stack {
-  /** State folder; stands in the command line or environment of each of its processes. */
+  /** State folder. Each process of the stack has it in its command line or environment. */
   dir: string;
   cloud: LocalCloud;
   keys: DeploymentKeys;
@@ -42,17 +42,17 @@ export interface Stack {
   /** Makes and changes tenants. */
   operatorToken: string;
   orchestrators: OrchestratorProcess[];
-  /** What an orchestrator of this stack is started with, but for HOST and PORT. */
+  /** The environment of this stack's orchestrators, without HOST and PORT. */
   environment: Readonly<Record<string, string>>;
   /** Marks the machines of this stack at Fly. */
   deploymentId: string;
   /** The Fly stand-in's organisation token. */
   flyToken: string;
-  /** Where the platform and candidates reach it: Fly's proxy. */
+  /** The address for platform and candidates: Fly's proxy. */
   publicUrl: string;
-  /** Every log line of the product's processes, for tests that look for what must not be there. */
+  /** Every log line of the product's processes, for tests that search them for secrets. */
   logLines: string[];
-  /** One more orchestrator behind the proxy; another script than the product's own for benchmarks. */
+  /** Starts another orchestrator behind the proxy. Benchmarks pass a script of their own. */
   addOrchestrator(environment?: Record<string, string>, main?: string): Promise<OrchestratorProcess>;
   addTenant(slug: string, name: string): Promise<SeededTenant>;
   stop(): Promise<void>;
@@ -77,7 +77,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   };
 
   const built = Promise.all([buildWorker(path.join(dir, 'image')), buildClient(path.join(dir, 'room'))]).finally(() =>
-    // The builder is a process of its own and would stay.
+    // esbuild runs as a separate process that would stay alive.
     stopBuilder(),
   );
   const [cloud, [image, room]] = await Promise.all([
@@ -107,7 +107,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
 
   try {
     const imageRef = `registry.fly.io/greenroom-worker@${image.digest}`;
-    // Tenants' apps lie on networks of their own; at Fly an organisation's admin enables this once.
+    // Tenants' apps have their own networks. At Fly, an admin of the organisation enables cross-network replay once.
     cloud.fly.crossNetworkReplay.enable();
     cloud.fly.registerImage(imageRef, {
       command: [process.execPath, image.file],
@@ -125,7 +125,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       JOIN_SIGNING_KEYS: JSON.stringify(keys.join),
       CREDENTIALS_KEY: keys.credentials,
       OPERATOR_TOKENS: `local:${createHash('sha256').update(operatorToken).digest('hex')}`,
-      // One machine plays all platforms and all candidates at once.
+      // Here all platforms and candidates have the same address.
       API_CALLER_PER_MINUTE: '1000000',
       API_TENANT_PER_MINUTE: '1000000',
       JOIN_ADDRESS_PER_MINUTE: '1000000',
@@ -160,7 +160,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         slug,
         name,
         maxLiveSessions: 1_000,
-        // Without Fly's limits there is nothing to be held to.
+        // Without Fly's limits the create rate needs no limit either.
         ...(options.flyLimits === false ? { createsPerSecond: 1_000 } : {}),
       });
     if (options.transcriptUploads) {

@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 import { createPlatform } from '../demo/platform.ts';
 import { type Stack, startStack } from '../stack/stack.ts';
 
-/** `npm start`: the whole product on this machine, until Ctrl-C. */
+/** `npm start`: runs the whole product on this machine until Ctrl-C. */
 const usage = `npm start -- [--dir FOLDER] [--logs]
 
 Starts the local cloud and an orchestrator, and stays up until Ctrl-C.
@@ -24,7 +24,7 @@ async function main(): Promise<number> {
   const startedMs = performance.now();
   const stack = await startStack({
     ...(values.dir === undefined ? {} : { dir: values.dir }),
-    // A person listens here: speak at a person's pace.
+    // A person listens: speak at normal speed.
     voice: { turns: 4, paceMs: 2_500 },
     transcriptUploads: true,
     ...(values.logs ? { log: (part: string, line: string) => print(`[${part}] ${line}`) } : {}),
@@ -37,7 +37,7 @@ async function main(): Promise<number> {
     print('Stopping …');
     return 0;
   } catch (error) {
-    // What a person needs to see is in the log of the process that failed.
+    // The reason is in the log of the process that failed.
     for (const line of stack.logLines.filter((l) => /"level":"(error|fatal)"/.test(l)).slice(-5)) print(line);
     throw error;
   } finally {
@@ -46,7 +46,7 @@ async function main(): Promise<number> {
   }
 }
 
-/** Prints how to use it, with one interview ready to be joined. */
+/** Prints how to use it, with a link to an interview that is ready to join. */
 async function welcome(stack: Stack, tookMs: number, print: (line: string) => void): Promise<void> {
   const platform = createPlatform(stack.publicUrl, stack.tenant.apiKey);
   const session = await platform.createSession({

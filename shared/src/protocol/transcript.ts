@@ -4,7 +4,7 @@ import { maxEntryText } from './socket-values.ts';
 
 /**
  * An entry of the transcript. Its identity is (session, call ordinal, item id); `sequence_number` is derived on reading.
- * `speaker` keeps the seeds' words: `ai` is the interviewer.
+ * `speaker`: `ai` is the interviewer.
  */
 export const speaker = z.enum(['ai', 'candidate']);
 export type Speaker = z.output<typeof speaker>;

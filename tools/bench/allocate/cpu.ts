@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** CPU time by part, ms: a machine that is busy with other things too still tells what a session costs. */
+/** CPU time per part, ms: shows the cost of a session even on a busy machine. */
 export type CpuTimes = Record<'orchestrator' | 'postgrest' | 'postgres', number>;
 
 const msPerTick = 10;
@@ -13,7 +13,7 @@ function read(file: string): string {
   }
 }
 
-/** Fields of a process' state, from its state on: the command before may contain any character. */
+/** Fields of /proc/PID/stat after the command, which may contain any character. */
 function statOf(pid: string): string[] {
   const stat = read(`/proc/${pid}/stat`);
   return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
@@ -27,11 +27,11 @@ function cpuMsOf(pid: string): number {
 const pidsOf = (command: string): string[] =>
   readdirSync('/proc').filter((name) => /^\d+$/.test(name) && read(`/proc/${name}/comm`).trim() === command);
 
-/** Of the processes of the stack whose folder is `marker`. */
+/** CPU time of the processes of the stack whose folder is `marker`. */
 export function cpuTimes(marker: string, orchestratorPid: number): CpuTimes {
   const carries = (pid: string) => `${read(`/proc/${pid}/cmdline`)}${read(`/proc/${pid}/environ`)}`.includes(marker);
   const postgres = pidsOf('postgres');
-  // A server process of Postgres overwrites both; it is known by its parent.
+  // Postgres server processes overwrite both. They are recognised by their parent.
   const parents = new Set(postgres.filter(carries));
   const sum = (pids: string[]) => pids.reduce((total, pid) => total + cpuMsOf(pid), 0);
   return {

@@ -4,8 +4,8 @@ import { Pool } from 'undici';
 import { percentile } from '../figures.ts';
 
 /**
- * The load generator, a process of its own: keeps so many requests in flight for so long and prints one JSON line.
- * Its task comes as a file, so that no key stands in a command line.
+ * The load generator, a separate process. It keeps a number of requests in flight for a time and prints one JSON line.
+ * Its task is read from a file, so that no API key appears in a command line.
  */
 export interface LoadTask {
   url: string;
@@ -14,7 +14,7 @@ export interface LoadTask {
   concurrency: number;
   warmUpMs: number;
   measureMs: number;
-  /** Bodies, one after the other, from the beginning again when they are used up. */
+  /** Request bodies, used in turn and then again from the first. */
   bodies: string[];
 }
 

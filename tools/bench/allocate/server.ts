@@ -5,10 +5,10 @@ import { callFunction } from '@greenroom/shared/database/client.ts';
 import { z } from 'zod';
 
 /**
- * The product's orchestrator with one thing taken out, so that one thing can be measured.
+ * The product's orchestrator with one part removed, so that the rest can be measured.
  *
- * BENCH_MODE=accept      nothing is asked of Fly, and regular jobs do not run: what is left is accepting sessions
- * BENCH_MODE=one-by-one  the same, and each session is its own rpc: the baseline of coalescing
+ * BENCH_MODE=accept      no requests to Fly and no periodic jobs: only accepting sessions is left
+ * BENCH_MODE=one-by-one  the same, with one rpc per session: the baseline without batching
  */
 const config = readConfig(process.env);
 const deps = await createDeps(config);

@@ -7,11 +7,11 @@ import pg from 'pg';
 import type { Stack } from '../../stack/stack.ts';
 import type { LoadReport, LoadTask } from './load.ts';
 
-/** What a load on `POST /api/sessions` needs: a tenant without limits, people to interview, standby machines. */
+/** Data for load on `POST /api/sessions`: a tenant without limits, candidates, standby machines. */
 const candidates = 500;
 
 export interface AllocateWorld {
-  /** Standby machines that exist in the database alone. */
+  /** Standby machines that exist only in the database. */
   addRows(count: number): Promise<void>;
   /** Standby machines that exist at the Fly stand-in too; the pool's policy is to keep that many. */
   addMachines(count: number): Promise<void>;

@@ -6,7 +6,7 @@ import type { SeededTenant } from '../../stack/seed.ts';
 import { type Stack, startStack } from '../../stack/stack.ts';
 import { lightWorker } from './light-worker.ts';
 
-/** What the benchmarks of starts and bursts stand on: sessions posted, standby machines made, readiness seen. */
+/** Shared by the benchmarks `start` and `burst`: posts sessions, creates standby machines, waits until sessions are ready. */
 export const image = `registry.fly.io/bench@sha256:${'e'.repeat(64)}`;
 
 export interface Bench {
@@ -29,7 +29,7 @@ export async function post({ stack }: Bench, tenant: SeededTenant, count: number
   return { startedAtMs, sessions };
 }
 
-/** When each became ready, by the database's clock, which is this machine's. */
+/** The time at which each session became ready, by the database's clock (the same machine). */
 export async function readyAt({ db }: Bench, sessions: SessionView[], limitMs: number): Promise<number[]> {
   const ids = sessions.map((session) => session.session_id);
   for (const untilMs = performance.now() + limitMs; ; await sleep(100)) {
@@ -44,7 +44,7 @@ export async function readyAt({ db }: Bench, sessions: SessionView[], limitMs: n
   }
 }
 
-/** Standby machines, made while Fly's limits are off: how they came to be is not what is measured. */
+/** Creates standby machines while Fly's limits are off, because their creation is not measured. */
 export async function withPool(bench: Bench, slug: string, count: number): Promise<SeededTenant> {
   const tenant = await bench.stack.addTenant(slug, slug);
   const { db, stack } = bench;
@@ -70,10 +70,10 @@ export async function withPool(bench: Bench, slug: string, count: number): Promi
   return tenant;
 }
 
-/** Until the last is ready, ms. */
+/** Time until the last session is ready, ms. */
 export const spread = (readyMs: number[], fromMs: number): number => Math.max(...readyMs) - fromMs;
 
-/** Documented times and limits. */
+/** A Fly stand-in with the documented latencies and limits. */
 export async function onStack<T>(
   environment: Record<string, string>,
   progress: Bench['progress'],

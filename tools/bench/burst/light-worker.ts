@@ -3,9 +3,8 @@ import http from 'node:http';
 import type { InProcessGuest } from '@greenroom/local-cloud/fly/fly.ts';
 
 /**
- * A worker that does of a worker's work only what a burst waits for: it proves which machine it is, claims its session,
- * and renews its lease. It lives in the benchmark's process, so that two cores measure the control plane and not a
- * hundred starts of Node.
+ * A worker reduced to what a burst waits for: it proves its identity, claims its session and renews its lease. It runs in the
+ * benchmark's process, so that the benchmark measures the control plane and not a hundred starts of Node.
  */
 const identityToken = (socketPath: string, audience: string): Promise<string> =>
   new Promise((resolve, reject) => {

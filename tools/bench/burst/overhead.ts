@@ -4,11 +4,11 @@ import { type Figure, median, percentile } from '../figures.ts';
 import { type Bench, image, onStack, post, readyAt, spread, withPool } from './fleet.ts';
 
 /**
- * What we add to Fly's own time: from the POST until the session is ready, less what the stand-in took from our request to
- * `started` (by its own events). The worker is a lightweight one that boots in no time, so its boot is not in either.
+ * The time that we add to Fly's: from the POST until the session is ready, minus the time that the stand-in took from our
+ * request to `started` (by its own events). The worker is lightweight and boots at once, so boot time is in neither.
  *
- * Beside it, in the same run, a GET of the session: one request with one read, through the same proxy, orchestrator and
- * database. What we add is some five of these in a row, so the one says how busy the computer was with other things.
+ * The same run also measures a GET of the session: one request with one read through the same proxy, orchestrator and database.
+ * Our overhead is about five of these in a row, so the GET shows how busy the machine was.
  */
 const runs = 15;
 
@@ -18,7 +18,7 @@ interface FlyEvent {
   timestamp: number;
 }
 
-/** From the event that our request made until `started`, ms. */
+/** Time from the event of our request to the event `started`, ms. */
 async function flyMs({ stack, db }: Bench, sessionId: string, begins: (event: FlyEvent) => boolean): Promise<number> {
   const { rows } = await db.query('select app_name, fly_machine_id from public.machines where session_id = $1', [
     sessionId,

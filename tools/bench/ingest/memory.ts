@@ -13,16 +13,16 @@ import { offerSdp, type Peers, startPeers } from '../../../session-worker/test/p
 import { textOf } from './worker-of.ts';
 
 /**
- * Resident memory of the bundled worker, a real process between scripted peers, as an interview of 2,000 turns goes on: a
- * turn is an answer of the candidate and a reply, word by word, each acknowledged before the next turn.
+ * Resident memory of the bundled worker during an interview of 2,000 turns. The worker is a real process between scripted
+ * peers. A turn is a candidate's answer and a reply, word by word; each is acknowledged before the next turn.
  */
 const turns = 2_000;
 const everyTurns = 50;
-/** Told along the way. */
+/** One reading during the run. */
 const shownTurns = [100, 250, 500, 1_000, 2_000];
 
 export interface Measured {
-  /** Every fiftieth. */
+  /** After every fiftieth turn. */
   turn: number;
   rssMb: number;
 }
@@ -67,7 +67,7 @@ async function turn(n: number, peers: Peers, candidate: Candidate): Promise<void
   ];
   for (const event of events) peers.emit(event);
   await candidate.hears('transcript_ack', (message) => (message.item_ids as string[]).includes(replied));
-  // Nothing is kept here of what was heard: it is the worker's memory that is measured.
+  // Keep nothing here: only the worker's memory is measured.
   candidate.heard.length = 0;
 }
 

@@ -8,9 +8,9 @@ import { createTranscript, type Transcript } from '../../../session-worker/src/t
 import { createWriter, type Writer } from '../../../session-worker/src/transcript/writer.ts';
 import type { ServedSession } from './world.ts';
 
-/** A worker's way from an event of the provider to Postgres and back, in this process: the product's own modules. */
+/** The product's modules from a provider event to Postgres and back, in this process. */
 export interface IngestWorker {
-  /** An answer of the interviewer is complete: the `n`-th of this worker. */
+  /** Reports that the worker's `n`-th interviewer utterance is complete. */
   say(n: number): void;
   writer: Writer;
   transcript: Transcript;
@@ -19,7 +19,7 @@ export interface IngestWorker {
 export const textOf = (n: number): string =>
   `Answer number ${n}: we measured first, then changed the largest part, and wrote down what we had learned from it.`;
 
-/** @param onAcked told of each entry that the browser would be told is stored. */
+/** @param onAcked called for each entry that would be acknowledged to the browser. */
 export function createIngestWorker(session: ServedSession, onAcked: (itemId: string) => void): IngestWorker {
   const clock = systemClock;
   const log = silentLogger();

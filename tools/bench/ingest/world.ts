@@ -11,11 +11,11 @@ import type { JWK } from 'jose';
 import pg from 'pg';
 import { makeDeploymentKeys } from '../../stack/keys.ts';
 
-/** A real Postgres and PostgREST, with as many sessions as are wanted, each served by a worker with a token of its own. */
+/** A real Postgres and PostgREST with a number of sessions, each with a worker that has its own token. */
 export interface IngestWorld {
   /** Sessions in progress, each with what its worker was given. */
   sessions(count: number): Promise<ServedSession[]>;
-  /** As the seeds write: supabase-js with the service-role key. */
+  /** supabase-js with the service-role key, for the baseline. */
   service: SupabaseClient;
   /** Entries stored of a session. */
   count(sessionId: string): Promise<number>;
@@ -78,7 +78,7 @@ async function open(dir: string, supabase: Supabase, keys: Awaited<ReturnType<ty
       rmSync(dir, { recursive: true, force: true, maxRetries: 3 });
     },
   };
-  // The service role may do nothing here; the seeds' way needs it to.
+  // The service role has no rights in our schema; the baseline needs some.
   await db.query('grant select, insert on all tables in schema public to service_role');
   return world;
 }

@@ -8,19 +8,19 @@ import { createReconciler } from '@greenroom/orchestrator/fleet/reconciler.ts';
 import { createHeartbeats } from '@greenroom/orchestrator/workers/heartbeats.ts';
 
 /**
- * One orchestrator's reconciling and heartbeats, in a process of its own so that its CPU time is its own. Nothing differs,
- * so nothing should be done: whatever a tick would do is counted and fails the run.
+ * Reconciling and heartbeats of one orchestrator, in a separate process so that its CPU time can be measured. Rows and machines
+ * agree, so a tick must change nothing: any change is counted and fails the run.
  */
 export interface TickReport {
   machines: number;
-  /** Per full tick, user and system. */
+  /** CPU time per full tick, user and system. */
   cpuMs: number[];
   wallMs: number[];
-  /** After a collection, before the first and after the last tick. */
+  /** Heap size after garbage collection, before the first and after the last tick. */
   heapMb: [number, number];
-  /** What a tick wanted to do. */
+  /** Changes that a tick would have made. */
   acts: number;
-  /** Asking for each machine by itself, CPU for one machine. */
+  /** CPU time of one GET per machine, for one machine. */
   plainCpuMsPerMachine: number;
   heartbeats: { perSecond: number; rpcPerSecond: number; cpuMsPerSecond: number; slowestMs: number } | null;
 }
@@ -41,7 +41,7 @@ const counted = { ...reaper, probe: async () => act(), destroy: async () => act(
 const held = () => dutyNames.map((name) => ({ name, fence: 1 }));
 const reconciler = createReconciler({
   ...{ machines, clock, logger, reaper: counted },
-  // A list that failed would change nothing too: it must not pass for one that was compared.
+  // A failed list changes nothing either, so check that the lists succeeded.
   fly: { list: (app) => fly.list(app).then((outcome) => (outcome.kind === 'listed' ? outcome : act())) },
   duties: { held },
   leases: { mayJudge: () => true, hears: () => true },
