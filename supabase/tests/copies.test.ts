@@ -45,8 +45,13 @@ async function withCall(): Promise<TestSession> {
   );
   return session;
 }
-const upload = (session: TestSession, entries: object[]) =>
+const uploadOnce = (session: TestSession, entries: object[]) =>
   call(db(), 'upload_transcript', { p_session_id: session.id, p_tenant_id: tenant.id, p_entries: entries });
+/** As long after the upload before it as the rate limit asks for. */
+async function upload(session: TestSession, entries: object[]) {
+  await db().query('delete from public.rate_limits where scope = $1', [`upload:${session.id}`]);
+  return uploadOnce(session, entries);
+}
 const end = (session: TestSession) => move(db(), session.id, 'completed', 'completed', 'interviewer_finished');
 const revisions = async (session: TestSession): Promise<number> =>
   (await eventsOf(db(), session.id)).filter(({ type }) => type === 'transcript.revised').length;
@@ -161,6 +166,32 @@ describe('uploads are bounded', () => {
       Array.from({ length: 50 }, (_, n) => copy(`l${from + n}`, null, 'é'.repeat(20_000)));
     for (const from of [0, 50]) expect(await upload(long, texts(from))).toMatchObject({ kind: 'stored' });
     expect(await upload(long, [copy('one more', null, 'x')])).toEqual({ kind: 'too_many' });
+  });
+
+  test('sixty uploads a minute, however many are sent; later ones are told when to come again', async () => {
+    const session = await withCall();
+    const kinds = [];
+    for (let n = 0; n < 80; n += 1) kinds.push((await uploadOnce(session, [copy('same', null)])).kind);
+    expect(kinds.slice(0, 60)).toEqual(kinds.slice(0, 60).map(() => 'stored'));
+    expect(kinds.filter((kind) => kind === 'rate_limited').length).toBeGreaterThan(10);
+    expect(await uploadOnce(session, [copy('same', null)])).toMatchObject({ retry_after_ms: expect.any(Number) });
+  });
+
+  test('one upload of a session at a time: a second one is answered at once and holds no connection', async () => {
+    const session = await withCall();
+    const slow = await db().connect();
+    try {
+      await slow.query('begin');
+      const args = [session.id, tenant.id, JSON.stringify([copy('slow', null)])];
+      await slow.query('select public.upload_transcript($1, $2, $3)', args);
+      const startedMs = performance.now();
+      expect(await upload(session, [copy('second', null)])).toMatchObject({ kind: 'rate_limited' });
+      expect(performance.now() - startedMs).toBeLessThan(1_000);
+      await slow.query('commit');
+      expect((await upload(session, [copy('second', null)])).kind).toBe('stored');
+    } finally {
+      slow.release();
+    }
   });
 
   test('a worker whose token was stolen writes no more than a session can hold', async () => {

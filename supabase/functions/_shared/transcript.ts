@@ -24,6 +24,7 @@ export interface TranscriptDeps {
 
 export type Uploaded =
   | { kind: 'stored'; item_ids: string[] }
+  | { kind: 'rate_limited'; retry_after_ms: number }
   | { kind: 'not_found' | 'erased' | 'too_many' | 'unavailable' };
 
 const bodyLimitBytes = 1_048_576;
@@ -51,6 +52,13 @@ const refusals = {
     headers: { 'retry-after': '5' },
   },
 } as const;
+
+const tooOften = (retryAfterMs: number) => ({
+  status: 429,
+  code: 'rate_limited',
+  detail: 'This session hands in too often. Wait, then send the same again.',
+  headers: { 'retry-after': String(Math.ceil(retryAfterMs / 1_000)) },
+});
 
 export function createTranscript(deps: TranscriptDeps): (request: Request) => Promise<Response> {
   const { issuer, keys, cors, upload } = deps;
@@ -102,7 +110,9 @@ export function createTranscript(deps: TranscriptDeps): (request: Request) => Pr
       return problem(refusals.not_found);
     }
     const uploaded = await upload(known.session_id, known.tenant_id, body.entries);
-    return uploaded.kind === 'stored' ? json(200, { item_ids: uploaded.item_ids }) : problem(refusals[uploaded.kind]);
+    if (uploaded.kind === 'stored') return json(200, { item_ids: uploaded.item_ids });
+    if (uploaded.kind === 'rate_limited') return problem(tooOften(uploaded.retry_after_ms));
+    return problem(refusals[uploaded.kind]);
   };
 
   return async (request) => cors.preflight(request) ?? cors.open(request, await serve(request));

@@ -198,6 +198,9 @@ Deno.test('interview-transcript says what the database said', async () => {
     const { transcript } = makeTranscript({ kind });
     same((await transcript(post({ entries: [entry] }, { authorization }))).status, status, kind);
   }
+  const { transcript } = makeTranscript({ kind: 'rate_limited', retry_after_ms: 1_200 });
+  const limited = await transcript(post({ entries: [entry] }, { authorization }));
+  same([limited.status, limited.headers.get('retry-after')], [429, '2']);
 });
 
 Deno.test('a key set that is away refuses nobody: both say to try again', async () => {

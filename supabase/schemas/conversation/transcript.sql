@@ -196,10 +196,20 @@ language plpgsql security definer set search_path = '' as $$
 declare
   s public.interview_sessions;
   v_entries jsonb;
+  v_drawn jsonb;
   v_constraint text;
 begin
   if jsonb_array_length(p_entries) > 1000 then
     raise exception 'at most 1000 entries at once' using errcode = '22023';
+  end if;
+  -- One candidate must not use up the connections that all share: one upload of a session at a time, and few a minute.
+  if not pg_try_advisory_xact_lock(hashtextextended('upload ' || p_session_id, 0)) then
+    return jsonb_build_object('kind', 'rate_limited', 'retry_after_ms', 1000);
+  end if;
+  v_drawn := public.draw_rate_limits(jsonb_build_array(jsonb_build_object('limits', jsonb_build_array(
+    jsonb_build_object('scope', 'upload:' || p_session_id, 'per_minute', 60, 'burst', 60))))) -> 0;
+  if not (v_drawn ->> 'allowed')::boolean then
+    return jsonb_build_object('kind', 'rate_limited', 'retry_after_ms', v_drawn -> 'retry_after_ms');
   end if;
   -- FOR UPDATE, not FOR SHARE: the merge may raise the revision, and two uploads that share the lock would deadlock.
   select * into s from public.interview_sessions where id = p_session_id and tenant_id = p_tenant_id for update;
@@ -218,7 +228,8 @@ exception when integrity_constraint_violation then
 end $$;
 comment on function public.upload_transcript(uuid, uuid, jsonb) is
   'The candidate''s own copies, late or offline: the same idempotent merge, always unverified. kind: stored '
-  '(item_ids), erased, too_many (beyond the bounds of transcript_writes: nothing is stored), not_found.';
+  '(item_ids), erased, too_many (beyond the bounds of transcript_writes: nothing is stored), rate_limited '
+  '(retry_after_ms), not_found.';
 grant execute on function public.upload_transcript(uuid, uuid, jsonb) to service_role;
 
 create view public.interview_transcripts with (security_invoker = true) as
