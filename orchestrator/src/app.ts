@@ -102,6 +102,7 @@ async function registerRoutes(app: FastifyInstance, deps: Deps): Promise<void> {
   await app.register(workerRoutes(deps.workerApi), { prefix: '/worker/v1' });
   if (deps.video?.webhookRoutes) await app.register(deps.video.webhookRoutes, { prefix: '/hooks' });
   await app.register(roomRoutes(config));
+  await app.register(deps.sockets.register);
   app.get('/.well-known/jwks.json', { schema: { hide: true } }, async (_request, reply) =>
     reply.header('cache-control', 'public, max-age=300').send(browserTokens.keys.jwks),
   );
@@ -112,7 +113,7 @@ async function registerRoutes(app: FastifyInstance, deps: Deps): Promise<void> {
 export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   const app = Fastify({
     http: {
-      shouldUpgradeCallback: deps.edge.shouldUpgrade,
+      shouldUpgradeCallback: deps.sockets.shouldUpgrade,
       headersTimeout: receiveMs,
       connectionsCheckingInterval: 5_000,
     }, // A1
@@ -140,7 +141,6 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   registerLogging(app, deps);
   await registerPressure(app, deps.config.maxEventLoopDelayMs);
   registerRouteAccess(app, deps.door.access);
-  app.server.on('upgrade', deps.edge.handle);
   await registerOpenApi(app, deps.config.publicUrl);
   await registerRoutes(app, deps);
   await app.ready();

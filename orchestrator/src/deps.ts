@@ -15,6 +15,7 @@ import type { Intent } from './database/rows.ts';
 import { createSessionStore } from './database/session-store.ts';
 import { createEdge } from './edge/edge.ts';
 import { createReadiness } from './edge/readiness.ts';
+import { createSocketRoute } from './edge/socket-route.ts';
 import { createFinishing } from './finishing/finishing.ts';
 import { createBrake } from './fleet/brake.ts';
 import { createDuties, dutyNames } from './fleet/duties.ts';
@@ -171,18 +172,13 @@ export async function createDeps(config: Config, outside: Outside = {}) {
   const housekeeping = createHousekeeping({ duties, machines, sessions, hangUps, onChange });
   const heartbeats = createHeartbeats({ machines, clock, flushMs: deadlines.heartbeatFlushMs, leases });
   const unreachable = createUnreachable({ machines, endings, brake, deadlines, logger, onChange });
-  const edge = createEdge({
-    ...{
-      tokens: tokens.browserTokens,
-      origins: door.origins,
-      noteRefusal: door.noteRefusal,
-      readiness,
-      unreachable,
-      clock,
-      logger,
-      deadlines,
-    },
-    arrivals: planning.arrivals,
+  const { origins, noteRefusal } = door;
+  const sockets = createSocketRoute({
+    edge: createEdge({
+      ...{ tokens: tokens.browserTokens, origins, arrivals: planning.arrivals },
+      ...{ readiness, unreachable, clock, logger, deadlines },
+    }),
+    ...{ noteRefusal, clock, logger, replayTimeoutMs: deadlines.replayTimeoutMs },
   });
   const identities = createMachineIdentities({
     issuer: config.fly.oidcIssuer,
@@ -234,7 +230,7 @@ export async function createDeps(config: Config, outside: Outside = {}) {
       endings,
       provisioner,
       heartbeats,
-      edge,
+      sockets,
       duties,
       ticker,
       reconciler,

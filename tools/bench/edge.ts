@@ -1,6 +1,8 @@
 import net from 'node:net';
 import pg from 'pg';
+import type { OrchestratorProcess } from '../stack/orchestrator-process.ts';
 import { startStack } from '../stack/stack.ts';
+import { cpuTimes } from './allocate/cpu.ts';
 import { createAllocateWorld } from './allocate/world.ts';
 import { type Benchmark, percentile } from './figures.ts';
 
@@ -50,7 +52,7 @@ async function steady(target: Target): Promise<number[]> {
 }
 
 /** As many requests as the process can handle. */
-async function flood(target: Target): Promise<number> {
+async function flood(target: Target): Promise<{ done: number; perSecond: number }> {
   let done = 0;
   const startedMs = performance.now();
   const stream = async (offset: number): Promise<void> => {
@@ -60,7 +62,7 @@ async function flood(target: Target): Promise<number> {
     }
   };
   await Promise.all(Array.from({ length: floodAtOnce }, (_, offset) => stream(offset)));
-  return (done * 1_000) / (performance.now() - startedMs);
+  return { done, perSecond: (done * 1_000) / (performance.now() - startedMs) };
 }
 
 function startBaseline(): Promise<net.Server> {
@@ -110,19 +112,24 @@ export const edge: Benchmark = async (progress) => {
       from public.machines where session_id is not null`);
     await db.end();
     await world.end();
-    const { hostname: host, port } = new URL((stack.orchestrators[0] as { url: string }).url);
+    const { dir, orchestrators } = stack;
+    const { url, pid } = orchestrators[0] as OrchestratorProcess;
+    const { hostname: host, port } = new URL(url);
     const target: Target = { host, port: Number(port), requests };
     await Promise.all(requests.map((_, n) => upgrade(target, n)));
     const took = await steady(target);
     progress(
       `at ${steadyPerSecond}/s: p50 ${percentile(took, 50).toFixed(2)} ms, p99 ${percentile(took, 99).toFixed(2)} ms`,
     );
-    const perSecond = await flood(target);
+    const cpuMs = () => cpuTimes(dir, pid).orchestrator;
+    const beforeMs = cpuMs();
+    const { done, perSecond } = await flood(target);
+    const cpuEach = (cpuMs() - beforeMs) / done;
     progress(`as many as it takes: ${perSecond.toFixed(0)}/s`);
     const bare = await startBaseline();
     const plain: Target = { host: '127.0.0.1', port: (bare.address() as net.AddressInfo).port, requests };
     const bareTook = await steady(plain);
-    const barePerSecond = await flood(plain);
+    const { perSecond: barePerSecond } = await flood(plain);
     bare.close();
     return [
       {
@@ -147,6 +154,8 @@ export const edge: Benchmark = async (progress) => {
         baseline: barePerSecond,
         atLeast: true,
       },
+      // Tells what an upgrade costs on a machine that is busy with other things, too.
+      { name: 'CPU time of the orchestrator per upgrade', value: cpuEach, unit: 'ms', target: null, baseline: null },
     ];
   } finally {
     await stack.stop();

@@ -6,8 +6,8 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
  * An orchestrator whose event loop falls behind sheds what can wait, so that it keeps what cannot: a heartbeat that is
  * answered late loses a lease, and with it a live interview.
  *
- * P1  Shed: platform API, documents, pages. Always served: the worker API and the probes of this process (`vital`). The
- *     candidate's socket does not come this way.
+ * P1  Shed: platform API, documents, pages. Always served (`vital`): the worker API, the candidate's socket and the probes of
+ *     this process.
  * P2  Judged is the mean delay of the last second: a short burst is not shed.
  */
 declare module 'fastify' {

@@ -1,9 +1,11 @@
 import { once } from 'node:events';
-import { createServer, request as httpRequest } from 'node:http';
+import { request as httpRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import { createFakeClock, type FakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
 import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import { defaultDeadlines } from '@greenroom/shared/session/deadlines.ts';
+import Fastify from 'fastify';
 import { afterEach, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import type { RouteRow } from '../database/rows.ts';
@@ -12,6 +14,7 @@ import { createBrowserTokens } from '../tokens/browser-tokens.ts';
 import { createKeyRing } from '../tokens/keys.ts';
 import { createEdge } from './edge.ts';
 import { createReadiness } from './readiness.ts';
+import { createSocketRoute } from './socket-route.ts';
 
 const ids = { session_id: sessionId, tenant_id: tenantId };
 const otherId = '99999999-9999-4999-8999-999999999999';
@@ -37,19 +40,28 @@ async function startEdge(rows: RouteRow[] | Error, clock: FakeClock = createFake
   const arrived: string[] = [];
   const arrivals = { arrive: async (id: string, edgeRegion?: string) => void arrived.push(`${id} ${edgeRegion}`) };
   const edge = createEdge({ tokens, readiness, arrivals, unreachable, clock, logger, deadlines: defaultDeadlines });
-  const server = createServer({ shouldUpgradeCallback: edge.shouldUpgrade }, (_request, response) =>
-    response.end('plain'),
-  );
-  server.on('upgrade', edge.handle);
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const port = (server.address() as AddressInfo).port;
+  const sockets = createSocketRoute({ edge, clock, logger, replayTimeoutMs: defaultDeadlines.replayTimeoutMs });
+  const app = Fastify({ http: { shouldUpgradeCallback: sockets.shouldUpgrade }, forceCloseConnections: true });
+  app.setErrorHandler((error, _request, reply) => reply.code(error instanceof AppError ? error.status : 500).send());
+  app.get('/api/x', async () => 'plain');
+  await app.register(sockets.register);
+  await app.listen({ port: 0, host: '127.0.0.1' });
+  const { port } = app.server.address() as AddressInfo;
   cleanups.push(
-    () => server.close(),
-    () => server.closeAllConnections(),
-    () => edge.close(),
+    () => app.close(),
+    () => sockets.close(),
   );
-  return { edge, readiness, tokens, reported, arrived, world, clock, port, url: `ws://127.0.0.1:${port}/ws/sessions` };
+  return {
+    sockets,
+    readiness,
+    tokens,
+    reported,
+    arrived,
+    world,
+    clock,
+    port,
+    url: `ws://127.0.0.1:${port}/ws/sessions`,
+  };
 }
 
 /** How an upgrade ends: with a plain answer or with a close code. */
@@ -231,10 +243,10 @@ describe('the edge', () => {
   });
 
   test('closing turns everybody who waits away with 4503', async () => {
-    const { tokens, url, readiness, edge } = await startEdge([makeRoute({ machine_state: null })]);
+    const { tokens, url, readiness, sockets } = await startEdge([makeRoute({ machine_state: null })]);
     const answer = connect(`${url}/${sessionId}?token=${await tokens.mintJoin(ids)}`);
     await until(() => readiness.waiting === 1);
-    await edge.close();
+    await sockets.close();
     expect(await answer).toMatchObject({ code: 4503 });
   });
 
@@ -250,5 +262,21 @@ describe('the edge', () => {
     const [response] = (await once(request, 'response')) as [{ statusCode: number; resume(): void }];
     response.resume();
     expect(response.statusCode).toBe(200);
+  });
+
+  const asks = { connection: 'upgrade', upgrade: 'websocket' };
+  const unserved: Array<[string, string, Record<string, string>, number]> = [
+    ['a plain request to a socket', `/ws/sessions/${sessionId}`, {}, 404],
+    ['an upgrade whose path cannot name a session', '/ws/sessions/%zz', asks, 400],
+    ['one whose id is too long', `/ws/sessions/${'a'.repeat(101)}`, asks, 414],
+  ];
+  test.each(unserved)('%s: not upgraded, and answered', async (_what, path, headers, status) => {
+    const { port, world } = await startEdge([makeRoute()]);
+    const request = httpRequest({ port, host: '127.0.0.1', path, headers });
+    request.end();
+    const [response] = (await once(request, 'response')) as [{ statusCode: number; resume(): void }];
+    response.resume();
+    expect(response.statusCode).toBe(status);
+    expect(world.reads).toBe(0);
   });
 });

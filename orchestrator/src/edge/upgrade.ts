@@ -1,5 +1,4 @@
 import type { IncomingMessage } from 'node:http';
-import type { Duplex } from 'node:stream';
 import { subprotocol, tokenSubprotocolPrefix } from '@greenroom/shared/protocol/socket.ts';
 
 /** Reading a candidate's upgrade request. Pure. */
@@ -11,9 +10,10 @@ export interface EdgeRequest {
   replayFailed: string | undefined;
   /** Where the request came in, as Fly's proxy names it. */
   edgeRegion: string | undefined;
+  origin: string | undefined;
 }
 
-const edgePath = /^\/ws\/sessions\/([^/?]*)\/?(?:\?|$)/;
+const edgePath = /^\/ws\/sessions\/([\w.~-]{1,100})\/?(?:\?|$)/;
 
 /** Whether this is a WebSocket upgrade for the edge; others are answered as plain requests. */
 export const isEdgeUpgrade = (request: IncomingMessage): boolean =>
@@ -30,6 +30,7 @@ export function readEdgeRequest(request: IncomingMessage): EdgeRequest {
     sessionId: (edgePath.exec(url)?.[1] ?? '').toLowerCase(),
     token: fromProtocol?.slice(tokenSubprotocolPrefix.length) ?? fromQuery ?? undefined,
     edgeRegion: [request.headers['fly-region'] ?? []].flat()[0],
+    origin: request.headers.origin,
     replayFailed: [request.headers['fly-replay-failed'] ?? []].flat()[0],
   };
 }
@@ -41,14 +42,3 @@ export const chooseProtocol = (protocols: Set<string>): string | false =>
 /** The value of `fly-replay`: this machine, with our signed state; back to us when it cannot be reached. */
 export const replayHeader = (app: string, flyMachineId: string, state: string, timeoutMs: number): string =>
   `app=${app};instance=${flyMachineId};state=${state};timeout=${Math.ceil(timeoutMs / 1_000)}s;fallback=force_self`;
-
-/**
- * Answers an upgrade request with a plain response. The HTTP parser has let go of the socket by then, so the response
- * ends the connection.
- */
-export function answerPlain(socket: Duplex, headers: Record<string, string>): void {
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
-  socket.end(
-    ['HTTP/1.1 307 Temporary Redirect', ...lines, 'content-length: 0', 'connection: close', '', ''].join('\r\n'),
-  );
-}

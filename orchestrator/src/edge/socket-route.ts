@@ -1,0 +1,133 @@
+import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import websocket from '@fastify/websocket';
+import { AppError } from '@greenroom/shared/errors/app-error.ts';
+import { closeCodes } from '@greenroom/shared/protocol/socket.ts';
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import type { Logger } from '@greenroom/shared/runtime/logger.ts';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { WebSocket } from 'ws';
+import { vital } from '../access/pressure.ts';
+import type { NoteRefusal } from '../access/refusals.ts';
+import { remoteAddressOf } from '../access/remote-address.ts';
+import type { Answer, Edge } from './edge.ts';
+import { chooseProtocol, isEdgeUpgrade, readEdgeRequest, replayHeader } from './upgrade.ts';
+
+/**
+ * The candidate's way in, as a route: a hook decides and, where a machine serves the session, answers the upgrade plainly
+ * with `fly-replay`. From then on this process is out of the data path.
+ *
+ * U1  A browser never sees an HTTP status of a failed upgrade: every refusal accepts the upgrade and closes with a code. Only
+ *     a path that cannot name a session is not upgraded at all.
+ * U2  A browser that leaves while it waits is noticed, and nothing waits for it any longer.
+ */
+export interface SocketRoute {
+  /** For `http.createServer`: which upgrades to take (others are served as plain requests). */
+  shouldUpgrade(request: IncomingMessage): boolean;
+  register(app: FastifyInstance): Promise<void>;
+  /** Closes everything that waits with 4503 and resolves when nothing is left. */
+  close(): Promise<void>;
+}
+
+export interface SocketRouteDeps {
+  edge: Edge;
+  /** Notes refused tokens. Default: nowhere. */
+  noteRefusal?: NoteRefusal;
+  clock: Clock;
+  logger: Logger;
+  replayTimeoutMs: number;
+}
+
+type Refusal = Extract<Answer, { kind: 'refuse' }>;
+
+/** A peer that never closes its side would hold the socket for ever. */
+const closingMs = 2_000;
+
+/**
+ * U2. The socket must flow for that, and a client has nothing to say before its upgrade is answered, so what flows is dropped.
+ */
+function watchForLeaving(socket: Duplex): { gone: AbortSignal; release(): void } {
+  const gone = new AbortController();
+  const leave = () => socket.destroy();
+  socket.once('end', leave);
+  socket.once('close', () => gone.abort());
+  socket.resume();
+  return { gone: gone.signal, release: () => void socket.off('end', leave) };
+}
+
+export function createSocketRoute(deps: SocketRouteDeps): SocketRoute {
+  const { edge, noteRefusal = () => undefined, clock, logger, replayTimeoutMs } = deps;
+  const refusals = new WeakMap<IncomingMessage, Refusal>();
+  const open = new Set<Duplex>();
+  const stopping = new AbortController();
+
+  const decide = async (request: Pick<FastifyRequest, 'raw'>, sessionId: string): Promise<Answer> => {
+    const startedMs = clock.monotonicMs();
+    const { socket } = request.raw;
+    open.add(socket);
+    socket.once('close', () => open.delete(socket));
+    const { gone, release } = watchForLeaving(socket);
+    const answer = await edge.decide(readEdgeRequest(request.raw), AbortSignal.any([gone, stopping.signal]));
+    release();
+    const fields = { session_id: sessionId, took_ms: Math.round(clock.monotonicMs() - startedMs) };
+    if (answer.kind === 'refuse')
+      logger.info({ ...fields, close_code: answer.code, reason: answer.why }, 'socket refused');
+    else logger.info({ ...fields, app_name: answer.app, fly_machine_id: answer.flyMachineId }, 'socket replayed');
+    return answer;
+  };
+
+  const noteRefused = ({ id, raw }: Pick<FastifyRequest, 'id' | 'raw'>, sessionId: string, why: string): void =>
+    noteRefusal({
+      actor: 'candidate',
+      action: 'socket.open',
+      target: sessionId,
+      remote_address: remoteAddressOf({ headers: raw.headers, ip: raw.socket.remoteAddress ?? '' }),
+      request_id: id,
+      details: { why },
+    });
+
+  /** U1. */
+  const close = (client: WebSocket, { raw }: Pick<FastifyRequest, 'raw'>): void => {
+    const { code, why } = refusals.get(raw) as Refusal;
+    client.close(code, code === closeCodes.token ? 'token' : why);
+    const timer = clock.setTimer(() => client.terminate(), closingMs);
+    client.once('close', () => timer.cancel());
+  };
+
+  const register = async (app: FastifyInstance): Promise<void> => {
+    await app.register(websocket, {
+      options: { maxPayload: 4_096, handleProtocols: chooseProtocol, perMessageDeflate: false, clientTracking: false },
+      errorHandler: (_error, client) => client.terminate(),
+    });
+    app.route<{ Params: { id: string } }>({
+      ...{ method: 'GET', url: '/ws/sessions/:id' },
+      websocket: true,
+      config: vital, // U1: an overloaded process would answer with a status.
+      logLevel: 'silent', // Told above, with the session.
+      schema: { hide: true },
+      onRequest: async (request, reply) => {
+        if (!request.ws) throw new AppError('not_found', { detail: 'A socket is here.' });
+        const sessionId = request.params.id.toLowerCase();
+        const answer = await decide(request, sessionId);
+        if (answer.kind === 'replay') {
+          const { app: name, flyMachineId, state } = answer;
+          const replay = replayHeader(name, flyMachineId, state, replayTimeoutMs);
+          return reply.code(307).headers({ 'fly-replay': replay, connection: 'close' }).send();
+        }
+        refusals.set(request.raw, answer);
+        if (answer.code === closeCodes.token) noteRefused(request, sessionId, answer.why);
+      },
+      handler: close,
+    });
+  };
+
+  return {
+    shouldUpgrade: isEdgeUpgrade,
+    register,
+    close: async () => {
+      stopping.abort();
+      await Promise.all([...open].map((socket) => once(socket, 'close')));
+    },
+  };
+}
