@@ -5,26 +5,24 @@ import type { FunctionArguments, FunctionName, FunctionResult } from './function
 import type { Database as Schema } from './types.ts';
 
 /**
- * The one way to the database: supabase-js with a publishable key and a token of our own.
+ * All database access goes through this file: supabase-js with a publishable key and a token of our own.
  *
- * B1  No secret key: the token's role, RLS and GRANTs bound what this process can do.
- * B2  Errors are told apart by HTTP status and SQLSTATE only; PostgREST's own codes change between versions.
- * B3  One try per call: the caller decides about retries. Left to itself the library tries a read four times, 7 s in all.
- * B4  An answer counts only if PostgREST can have sent it. The library reads a 404 without a body, or with `[]`, as
- *     "nothing found", and an empty 200 as null. PostgREST sends none of these: a proxy does, and nothing was read or
- *     written.
- * Whole answers
- *     PostgREST cuts a list of rows at its row limit (1,000 on hosted projects) and says nothing. So everything is read by
- *     functions that return one value: `Database` has no way to a table, and `FunctionName` names no function that returns
- *     rows. `whole-answers.test.ts` holds the SQL to it.
- * B5  A function that returns nothing answers 204 and gives `undefined`; SQL's null arrives as the text `null`.
+ * - No secret key is used. The token's role, RLS and grants limit what this process can do.
+ * - Errors are classified by HTTP status and SQLSTATE. PostgREST's own codes change between versions.
+ * - Each call is tried once; the caller decides about retries. By default the library would try a read four times within 7 s.
+ * - An answer counts only if PostgREST can have sent it. supabase-js treats a 404 with an empty body or `[]` as "nothing found",
+ *   and an empty 200 as null. PostgREST sends neither. Such an answer comes from a proxy, and nothing was read or written.
+ * - PostgREST cuts a list of rows at its row limit (1,000 on hosted projects) without saying so. Everything is therefore read
+ *   with functions that return one value: `Database` gives no access to tables, and `FunctionName` contains no function that
+ *   returns rows. `whole-answers.test.ts` checks the SQL.
+ * - A function without a result answers 204, which becomes `undefined`. SQL null arrives as `null`.
  */
 export interface DatabaseOptions {
   url: string;
   publishableKey: string;
   /** Called before each request; may refresh. */
   accessToken: () => Promise<string> | string;
-  /** Limit of one request, ms. Left out where `fetch` keeps a limit of its own: a timer less per request. */
+  /** Limit of one request, ms. Leave it out if `fetch` has its own limit; that saves a timer per request. */
   requestMs?: number;
   /** Replaces fetch, for keep-alive pools. */
   fetch?: typeof fetch;
@@ -41,7 +39,7 @@ export function createDatabase({
 }: DatabaseOptions): Database {
   return createClient<Schema>(url, publishableKey, {
     accessToken: async () => accessToken(),
-    db: { retry: false }, // B3
+    db: { retry: false },
     global: { fetch: fromPostgrest(requestMs === undefined ? send : withLimit(send, requestMs)) },
   });
 }
@@ -52,7 +50,7 @@ const foreignAnswer = 502;
 const looksLikeJson = (body: string): boolean => /^\s*["[{\dntf-]/.test(body);
 const looksLikeAnError = (body: string): boolean => /^\s*\{/.test(body);
 
-/** B4. */
+/** Turns an answer that PostgREST cannot have sent into an error. */
 const fromPostgrest =
   (send: typeof fetch): typeof fetch =>
   async (input, init) => {
@@ -82,21 +80,20 @@ export interface DatabaseFailure {
 }
 
 /**
- * SQLSTATEs of trouble that passes: no connection, no resources, shutting down, a serialisation failure or deadlock, a lock
- * that is held, a statement that took too long, a server that just became a replica, and trouble with the server's files.
+ * SQLSTATEs of temporary failures: no connection, no resources, shutdown, serialisation failure, deadlock, a held lock, a
+ * statement that took too long, a server that has become a replica, and failures of the server's files.
  */
 const passingStates = /^(08|53|57P|40|58|55P03|57014|25006)/;
 
 /**
- * Statuses of trouble that passes when Postgres itself has not spoken (no SQLSTATE). A success that cannot be read; 401: the
- * clocks differ, or our signing key has not reached PostgREST yet; 404: PostgREST has not read the schema again after a
- * migration.
+ * HTTP statuses of temporary failures without a SQLSTATE. A success that cannot be read; 401: clocks differ, or PostgREST does
+ * not have our signing key yet; 404: PostgREST has not reloaded the schema after a migration.
  */
 const isPassingStatus = (status: number): boolean =>
   status < 300 || status === 401 || status === 404 || status === 408 || status === 429 || status >= 500;
 
 /**
- * A database error with its SQLSTATE, when there is one. `unavailable`: the same call may work later. `refused`: it will not.
+ * A database error with its SQLSTATE, if there is one. `unavailable`: retry later. `refused`: retrying is pointless.
  */
 export class DatabaseError extends Error {
   readonly sqlstate: string | undefined;
@@ -109,7 +106,7 @@ export class DatabaseError extends Error {
     this.httpStatus = httpStatus;
   }
 
-  /** Postgres, or PostgREST before it, judged the request itself to be wrong. Nothing was done. */
+  /** Postgres or PostgREST rejected the request itself. Nothing was changed. */
   get refused(): boolean {
     return !this.unavailable && (this.sqlstate !== undefined || this.httpStatus === 400);
   }
@@ -119,15 +116,15 @@ export class DatabaseError extends Error {
     return passingStates.test(this.sqlstate) || this.httpStatus >= 502 || this.httpStatus === 429;
   }
 
-  /** The request was too large for one statement (413) or took too long (57014). Nothing was done; halves of it may work. */
+  /** The request was too large (413) or took too long (57014). Nothing was changed. Smaller parts of it may succeed. */
   get tooMuch(): boolean {
     return this.httpStatus === 413 || this.sqlstate === '57014';
   }
 }
 
 /**
- * Calls a SQL function and parses what it returns (B5). Throws DatabaseError, also when the answer has another shape than the
- * function's: somebody else answered, or the database is of another version for a moment.
+ * Calls a SQL function and parses its result. Throws DatabaseError, also if the result has an unexpected shape: a proxy answered,
+ * or the database has another version during a deploy.
  */
 export async function callFunction<N extends FunctionName, T extends z.ZodType<FunctionResult<N>>>(
   database: Database,
@@ -145,7 +142,7 @@ export async function callFunction<N extends FunctionName, T extends z.ZodType<F
   throw new DatabaseError({ message: 'not an answer of this function' }, foreignAnswer, name, parsed.error);
 }
 
-/** A database error as the caller of an API may see it. */
+/** The error that an API caller sees for a database error. */
 export function databaseAppError(error: unknown): AppError {
   if (error instanceof AppError) return error;
   if (error instanceof DatabaseError && error.unavailable) {

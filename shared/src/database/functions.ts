@@ -3,8 +3,8 @@ import type { Database, Json } from './types.ts';
 /**
  * The SQL functions of schema public as the compiler sees them: names, arguments and results, from the generated types.
  *
- * What a function returns as JSON is not in the database's types: the schema that its one caller parses it with says it. A
- * scalar, a list or a table is, and then the schema may be no wider than what SQL returns.
+ * The database's types do not describe JSON results: the schema with which the caller parses them does. For scalars and arrays
+ * the schema must match the SQL type.
  */
 type Functions = Database['public']['Functions'];
 
@@ -13,12 +13,12 @@ export type FunctionName = {
   [Name in keyof Functions]: Functions[Name]['Returns'] extends Record<string, unknown>[] ? never : Name;
 }[keyof Functions];
 
-/** Anything that `JSON.stringify` makes an argument of type jsonb from. An interface has no index signature, as Json has. */
+/** Any value that `JSON.stringify` accepts for a jsonb argument. `Json` itself would refuse interfaces. */
 type JsonArgument = object | string | number | boolean | null;
 
 type IsJson<T> = { [key: string]: Json | undefined } extends T ? true : false;
 
-/** SQL takes null for every argument; one with a default may also be left out. */
+/** SQL accepts null for every argument. An argument with a default may also be left out. */
 type Argument<T> = (IsJson<T> extends true ? JsonArgument : T extends Array<infer E> ? readonly E[] : T) | null;
 
 /** The named arguments of a function. One that is undefined is left out. */
@@ -32,7 +32,7 @@ type Row<T> = { [K in keyof T]?: T[K] | null };
 
 type Result<T> = IsJson<T> extends true ? unknown : T extends Array<infer R> ? (R extends object ? Row<R>[] : T) : T;
 
-/** What the schema of a function's answer may make of it; null where SQL answers null. */
+/** The result type of a function, as far as the database's types know it. */
 export type FunctionResult<N extends FunctionName> = Functions[N]['Returns'] extends undefined
   ? undefined
   : Result<Functions[N]['Returns']> | null;

@@ -1,23 +1,23 @@
 import { type ErrorCode, errorCodes } from './codes.ts';
 
-/** One field that was wrong, named by its path: `candidate.email`. */
+/** One wrong field, named by its path, for example `candidate.email`. */
 export interface FieldError {
   field: string;
   message: string;
 }
 
 export interface AppErrorOptions {
-  /** Safe to show to the caller; say what to do. */
+  /** Shown to the caller. Says what to do, and contains nothing confidential. */
   detail?: string;
   fields?: FieldError[];
   /** For 429 and 503, seconds. */
   retryAfterS?: number;
-  /** More members of the problem document, for programs. */
+  /** Additional members of the problem document. */
   extensions?: Record<string, unknown>;
   cause?: unknown;
 }
 
-/** An error with a registered code: what the caller may see, and the cause for the log. */
+/** An error with a registered code. The caller sees code and detail; the cause is only logged. */
 export class AppError extends Error {
   readonly code: ErrorCode;
   readonly detail: string;

@@ -1,7 +1,7 @@
 import type * as z from 'zod';
 import type { FieldError } from './app-error.ts';
 
-/** A body can be wrong in as many places as it has bytes: this many are named, each in so many characters (8 kB in all). */
+/** Limits of an error list: fields that are named, and characters per field. Together at most 8 kB. */
 const maxFields = 20;
 const maxName = 200;
 const maxMessage = 200;
@@ -10,7 +10,7 @@ const shortened = (text: string, max: number): string => (text.length > max ? `$
 const pathOf = (path: PropertyKey[], root: string): string =>
   shortened(path.length > 0 ? path.map(String).join('.') : root, maxName);
 
-/** Unknown fields are named one by one: zod reports them together, at the object that holds them. */
+/** zod reports all unknown fields of an object together. They are listed one by one here. */
 const errorsOf = (issue: z.core.$ZodIssue, root: string, left: number): FieldError[] =>
   issue.code === 'unrecognized_keys'
     ? issue.keys
@@ -19,8 +19,7 @@ const errorsOf = (issue: z.core.$ZodIssue, root: string, left: number): FieldErr
     : [{ field: pathOf(issue.path, root), message: shortened(issue.message, maxMessage) }];
 
 /**
- * The first fields that a zod error names, 20 at most, as paths a caller recognises. `root` is what an empty path stands
- * for.
+ * The first wrong fields of a zod error, at most 20, as paths that the caller recognises. `root` is the name for an empty path.
  */
 export function fieldErrors(error: z.core.$ZodError, root = 'body'): FieldError[] {
   const fields: FieldError[] = [];

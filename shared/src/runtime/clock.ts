@@ -1,8 +1,8 @@
-/** Time comes in through this: wall clock for timestamps, monotonic for durations, timers that a test can drive. */
+/** The source of time: wall clock for timestamps, monotonic clock for durations, and timers that a test can control. */
 export interface Clock {
   /** Wall-clock time, Unix milliseconds. */
   now(): number;
-  /** Monotonic milliseconds; only differences mean anything. */
+  /** Monotonic milliseconds. Only differences are meaningful. */
   monotonicMs(): number;
   setTimer(callback: () => void, delayMs: number): Timer;
   /** Resolves after `delayMs`, or rejects with the signal's reason. */

@@ -1,14 +1,14 @@
 import * as z from 'zod';
 import { type Deadlines, deadlineVariable, defaultDeadlines } from '../session/deadlines.ts';
 
-/** A URL without the slashes at its end, so that a path can be put behind it. */
+/** A URL without trailing slashes, so that a path can be appended. */
 export function withoutEndSlashes(url: string): string {
   let end = url.length;
   while (url[end - 1] === '/') end -= 1;
   return url.slice(0, end);
 }
 
-/** A process that cannot start because of its environment says which variable to set, and how. */
+/** The environment is not usable. The message names each variable to set, and how. */
 export class ConfigError extends Error {
   constructor(lines: string[]) {
     super(`The configuration is not usable:\n${lines.map((line) => `  ${line}`).join('\n')}`);
@@ -16,7 +16,7 @@ export class ConfigError extends Error {
   }
 }
 
-/** Parses an environment; an empty variable counts as unset. Throws ConfigError naming every wrong variable. */
+/** Parses an environment. An empty variable counts as unset. Throws a ConfigError that names every wrong variable. */
 export function parseEnvironment<T extends z.ZodType>(
   schema: T,
   environment: Record<string, string | undefined>,
@@ -30,21 +30,21 @@ export function parseEnvironment<T extends z.ZodType>(
     result.error.issues.map((issue) => {
       const name = issue.path.map(String).join('.');
       if (set[name] !== undefined) return `${name} is wrong: ${issue.message}`;
-      // zod's own word for what is not there ("expected string, received undefined") says nothing to an operator.
+      // zod's message for a missing value ("expected string, received undefined") does not help an operator.
       return issue.message.startsWith('Invalid input') ? `set ${name}` : `set ${name}: ${issue.message}`;
     }),
   );
 }
 
-/** A variable of the environment and what it must hold. */
+/** An environment variable and its schema. */
 type Variable = readonly [name: string, schema: z.ZodType];
 
-/** Variables by the name of their value in the configuration, in groups where that reads better. */
+/** Settings by their name in the configuration; they may be grouped. */
 export interface Settings {
   readonly [name: string]: Variable | Settings;
 }
 
-/** The configuration that these settings make. */
+/** The configuration that results from these settings. */
 export type ValuesOf<S> = {
   readonly [K in keyof S]: S[K] extends readonly [string, infer T extends z.ZodType] ? z.output<T> : ValuesOf<S[K]>;
 };
@@ -62,7 +62,7 @@ const pick = (settings: Settings, parsed: Record<string, unknown>): object =>
 
 /**
  * Reads the settings from an environment. Throws ConfigError naming every wrong variable.
- * @param contradictions what no variable can tell by itself: the variables to change, each with how
+ * @param contradictions checks across several variables: returns the variables to change, each with how
  */
 export function readSettings<S extends Settings>(
   settings: S,

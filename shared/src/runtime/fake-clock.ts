@@ -1,10 +1,10 @@
 import type { Clock } from './clock.ts';
 
-/** A clock for tests: time passes only when `advance` says so, and timers fire in order of their due time. */
+/** A clock for tests. Time passes only in `advance`; timers fire in the order of their due times. */
 export interface FakeClock extends Clock {
-  /** Lets `byMs` pass, firing what falls due, and lets promise callbacks run between two timers. */
+  /** Advances by `byMs`, fires due timers, and lets promise callbacks run between two timers. */
   advance(byMs: number): Promise<void>;
-  /** Timers not fired yet. */
+  /** Number of timers that have not fired yet. */
   readonly pending: number;
 }
 

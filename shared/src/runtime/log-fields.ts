@@ -1,4 +1,4 @@
-/** Every field that a log line may carry, beside `error`. None of them ever holds a secret, SDP or what somebody said. */
+/** Every field that a log line may have, beside `error`. None of them may contain a secret, SDP or transcript text. */
 export const logFields = [
   'actor',
   'app_name',

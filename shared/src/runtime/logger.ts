@@ -2,19 +2,19 @@ import { type DestinationStream, type Logger as PinoLogger, pino } from 'pino';
 import { logFields } from './log-fields.ts';
 
 /**
- * Logs are events with ids: a fixed sentence, values in fields.
+ * A log line is a fixed sentence with values in fields.
  *
- * L1  Only the fields of `log-fields.ts` can be logged. The compiler refuses any other, so that none is lost unnoticed; what gets
- *     past it is dropped, so that no secret, SDP or transcript text can reach a log.
- * L2  Of an error only its name, code, message and stack are kept; never a request's headers or body.
+ * - Only the fields of `log-fields.ts` can be logged. The compiler refuses any other field; at run time an unknown field is
+ *   dropped, so that no secret, SDP or transcript text can reach a log.
+ * - Of an error only name, code, message, stack and cause are logged, never a request's headers or body.
  */
 const allowedFields = new Set<string>([...logFields, 'error', 'errors', 'level', 'msg', 'time', 'pid']);
 
-/** Values that a line may carry (L1). An error goes into `error`. */
+/** The fields of a log line. An error goes into `error`. */
 export type LogFields = { [name in (typeof logFields)[number]]?: LogValue | readonly LogValue[] } & { error?: unknown };
 type LogValue = string | number | boolean | null | undefined;
 
-/** Refuses fields that are not in the list, also when they come from a variable or a spread. */
+/** Refuses unknown fields, also when they come from a variable or a spread. */
 type OnlyListed<F> = F & Record<Exclude<keyof F, keyof LogFields>, never>;
 type Write = <F extends LogFields>(fields: OnlyListed<F>, sentence: string) => void;
 
@@ -29,7 +29,7 @@ export interface Logger {
   child<F extends LogFields>(fields: OnlyListed<F>): Logger;
 }
 
-/** What is kept of an error (L2). */
+/** The loggable part of an error. */
 export function describeError(error: unknown): Record<string, unknown> {
   if (!(error instanceof Error)) return { name: 'NonError', message: typeof error };
   const { name, message, stack, cause } = error;
@@ -55,13 +55,13 @@ function keepAllowed(fields: Record<string, unknown>): Record<string, unknown> {
 export interface LoggerOptions {
   /** `trace` … `fatal` or `silent`. Default `info`. */
   level?: string;
-  /** Which process this is, on every line. */
+  /** Name of this process, on every line. */
   component: string;
-  /** Where lines go; default standard output. */
+  /** Destination of the lines. Default: standard output. */
   destination?: DestinationStream;
 }
 
-/** pino formats the fields of the first logger only, so a child's are filtered here (L1). */
+/** pino formats the fields of the first logger only, so a child's fields are filtered here. */
 const listedOnly = (logger: PinoLogger): Logger => ({
   trace: logger.trace.bind(logger),
   debug: logger.debug.bind(logger),
@@ -72,7 +72,7 @@ const listedOnly = (logger: PinoLogger): Logger => ({
   child: (fields) => listedOnly(logger.child(keepAllowed(fields))),
 });
 
-/** @returns a logger that writes one JSON object per line and keeps allowed fields only (L1). */
+/** @returns a logger that writes one JSON object per line and keeps only allowed fields. */
 export function createLogger({ level = 'info', component, destination }: LoggerOptions): Logger {
   const logger = pino(
     {
@@ -86,5 +86,5 @@ export function createLogger({ level = 'info', component, destination }: LoggerO
   return listedOnly(logger);
 }
 
-/** A logger that says nothing. */
+/** A logger that writes nothing. */
 export const silentLogger = (): Logger => createLogger({ level: 'silent', component: 'silent' });

@@ -1,10 +1,10 @@
-/** No server makes us wait longer, whatever it asks for, unless the caller obeys more. */
+/** Default for the longest wait that we accept from a server. */
 const mostMs = 3_600_000;
 
 /**
- * How long a server asks us to wait, in ms. `Retry-After` holds seconds; its other form, a date, is sent by none of those that
- * we ask. Undefined when the header is missing or holds anything else.
- * @param limitMs the longest wait that is obeyed
+ * The wait that a server asks for in `Retry-After`, in ms. Only seconds are read: none of our services sends the date form.
+ * Undefined if the header is missing or has another form.
+ * @param limitMs the longest wait that is accepted; a longer one is shortened to it
  */
 export function readRetryAfter(header: string | string[] | null | undefined, limitMs = mostMs): number | undefined {
   const text = [header ?? []].flat()[0]?.trim() ?? '';

@@ -1,9 +1,9 @@
 /**
- * Shutting down in named phases.
+ * Shutdown in named phases.
  *
- * D1  Phases run in order, each with its own limit; a phase that fails or runs out of time does not stop the next.
- * D2  Every error is kept and reported together, named by phase.
- * D3  Hurrying (a second signal) aborts the phase under way and each later one gets `hurriedMs`.
+ * - Phases run in order, each with its own time limit. A phase that fails or exceeds its limit does not stop the next one.
+ * - All errors are collected and reported together, named by phase.
+ * - `hurry` (a second signal) aborts the current phase and limits each later one to `hurriedMs`.
  */
 export interface ShutdownPhase {
   name: string;
@@ -20,7 +20,7 @@ export interface PhaseReport {
 export interface Shutdown {
   /** Runs the phases once; later calls get the same result. Never rejects. */
   run(): Promise<PhaseReport[]>;
-  /** D3. */
+  /** Aborts the current phase and limits the later ones to `hurriedMs`. */
   hurry(): void;
 }
 
@@ -68,7 +68,7 @@ export function createShutdown(phases: ShutdownPhase[], options: { hurriedMs?: n
   };
 }
 
-/** All the errors of a shutdown as one, or undefined when there were none. */
+/** All errors of a shutdown as one error; undefined if there were none. */
 export function shutdownError(reports: PhaseReport[]): AggregateError | undefined {
   const errors = reports.flatMap((r) => (r.error ? [new Error(r.name, { cause: r.error })] : []));
   return errors.length > 0

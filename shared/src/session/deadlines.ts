@@ -1,125 +1,125 @@
 /**
- * Every timing of the product, in one place. Milliseconds, always, and the name says so.
- * What happens when each passes stands beside it; the order of every pair that depends on another is asserted in
- * `deadlines.test.ts`. Each can be set by the environment variable named like it in capitals (`HEARTBEAT_MS`).
+ * The timings that the orchestrator and the worker share, or that depend on each other, in milliseconds. Timings that concern one
+ * component only stand there. Each comment says what happens when the time has passed. `deadlines.test.ts` checks the order of
+ * dependent pairs. Each can be set by an environment variable of the same name (`heartbeatMs`: `HEARTBEAT_MS`).
  */
 export const defaultDeadlines = {
-  /** A worker renews its lease this often. */
+  /** Interval at which a worker renews its lease. */
   heartbeatMs: 5_000,
-  /** Orchestrators write the heartbeats they have received to Postgres this often, in one batch. */
+  /** Interval at which an orchestrator writes the received heartbeats to Postgres, in one batch. */
   heartbeatFlushMs: 1_000,
-  /** A lease that was not renewed for this long has lapsed: suspicion, never evidence. */
+  /** A lease that was not renewed for this long has expired. Its worker is then probed; an expired lease alone ends no session. */
   leaseMs: 20_000,
-  /** An orchestrator holds its duties (reconciling, housekeeping) this long; one that is killed is replaced after it. */
+  /** Lease of an orchestrator's duties (reconciling, housekeeping). Another orchestrator takes over after this time. */
   dutyLeaseMs: 2_000,
-  /** Duties are renewed, and free ones taken, this often. */
+  /** Interval at which duties are renewed and free ones taken. */
   dutyRenewMs: 500,
-  /** Due intents that nobody executes are looked for this often. */
+  /** Interval of the search for due intents that no orchestrator holds. */
   intentScanMs: 1_000,
-  /** Fly says that a host is not ok for this long, and its worker's lease has lapsed: the machine is lost. */
+  /** A machine is lost when Fly has reported its host as not ok for this long and its worker's lease has expired. */
   hostGraceMs: 15_000,
-  /** A returning browser could not be connected twice, this far apart: its machine is given up. */
+  /** A machine is given up when a returning browser could not be connected twice, with at least this time in between. */
   unreachableGapMs: 2_000,
-  /** The second of those must come within this. */
+  /** The second failed connection counts only within this time. */
   unreachableWindowMs: 60_000,
-  /** A worker that has lost its lease ends itself after this long. Never sooner: the control plane may be away. */
+  /** A worker that cannot renew its lease ends itself after this time. Not earlier: the control plane may only be unreachable. */
   leaseLostMs: 600_000,
-  /** Standby machine asked to start and not `started` by then: the next standby is tried. */
+  /** If a standby machine is not `started` this long after the request, the next standby machine is tried. */
   standbyStartMs: 10_000,
-  /** Pools are planned and filled, due schedules begun and the queue served this often. */
+  /** Interval at which pools are filled, due scheduled sessions started and queued sessions admitted. */
   poolTickMs: 1_000,
-  /** From asking for a standby machine until it can be started, as planning assumes: pull and unpack on a new host. */
+  /** Planning assumes this time from the create request until a standby machine can be started (pull and unpack on a new host). */
   standbyBuildMs: 30_000,
-  /** A scheduled session's machine is started this long before its time: three starts may fail. */
+  /** A scheduled session's machine is started this long before the start time, which leaves room for three failed starts. */
   scheduleLeadMs: 30_000,
-  /** Schedules are planned for this far ahead. */
+  /** Scheduled sessions are planned this far ahead. */
   scheduleHorizonMs: 21_600_000,
-  /** Unscheduled demand is a mean that fades over this. */
+  /** Time constant of the decaying average of unscheduled demand. */
   demandWindowMs: 300_000,
-  /** A session that waits at its tenant's limit and is not admitted by then expires (`admission_timeout`). */
+  /** A queued session that is not admitted by then expires (`admission_timeout`). */
   queueMs: 600_000,
-  /** Machine asked for and not `started` by then: a hedge in the next region; the first claim wins. */
+  /** If a machine is not `started` this long after the create request, a hedge starts in the next region. The first claim wins. */
   createMs: 45_000,
-  /** Machine started and not claimed by then: given up, and the worker exits by itself. */
+  /** A started machine that has not claimed by then is given up. Its worker exits by itself. */
   claimMs: 30_000,
-  /** The edge holds a candidate's upgrade request this long for a ready worker, then closes with 4503. */
+  /** The edge holds a candidate's upgrade request this long while it waits for a ready worker. Then it closes with 4503. */
   edgeWaitMs: 20_000,
-  /** Fly's proxy tries this long to reach the machine before it gives the request back to the edge. */
+  /** Fly's proxy tries to reach the machine for this long before it returns the request to the edge. */
   replayTimeoutMs: 10_000,
-  /** How long a signed replay state is good for. Covers the edge's wait and the proxy's attempts. */
+  /** Lifetime of a signed replay state. It covers the edge's wait and the proxy's attempts. */
   replayStateMs: 60_000,
-  /** Ready, and no candidate by then: the session expires (`candidate_never_joined`). */
+  /** A ready session without a candidate by then expires (`candidate_never_joined`). */
   neverJoinedMs: 900_000,
-  /** The socket is up and no SDP offer came by then: the session ends (`call_not_established`). */
+  /** If no SDP offer came this long after the socket opened, the session ends (`call_not_established`). */
   offerMs: 120_000,
   /**
-   * After the first SDP offer: neither did the browser say that a call is connected, nor was the candidate heard or read. The
-   * session ends (`call_not_established`).
+   * The session ends (`call_not_established`) this long after the first SDP offer if the browser reported no connected call and
+   * the candidate has neither spoken nor typed.
    */
   noMediaMs: 105_000,
-  /** The candidate's socket is gone and has not come back by then: `candidate_left`. */
+  /** If the candidate's socket has not come back by then, the session ends (`candidate_left`). */
   reconnectGraceMs: 120_000,
-  /** The longest interview unless the session says otherwise. */
+  /** Maximum duration of an interview, unless the session sets another. */
   maxDurationMs: 3_000_000,
   /** The candidate is warned this long before the maximum duration. */
   durationWarningMs: 300_000,
   /** A realtime call is rolled over to a new one at this age, at a turn boundary (the provider's cap is 60 min). */
   callRolloverMs: 3_300_000,
-  /** The whole teardown of a worker; its phases share it. */
+  /** Limit of a worker's whole teardown, shared by its phases. */
   teardownMs: 60_000,
-  /** Given to Fly as `stop_config.timeout`: SIGTERM to SIGKILL. */
+  /** `stop_config.timeout` at Fly: the time between SIGTERM and SIGKILL. */
   stopTimeoutMs: 90_000,
-  /** Beyond maximum duration and teardown: the reaper destroys the machine within two ticks of this. */
+  /** Added to maximum duration and teardown for the hard deadline. The reaper destroys the machine within two ticks after it. */
   hardDeadlineSlackMs: 30_000,
-  /** Reconciler, reaper and due-intent scan run this often. */
+  /** Interval of reconciler and reaper. */
   reconcileTickMs: 5_000,
-  /** A due intent belongs to whoever took it for this long; then another may take it. */
+  /** An orchestrator holds a due intent for this long. Then another may take it. */
   intentTakenMs: 2_000,
-  /** Two GETs that find a machine absent must lie this far apart to count as absence. */
+  /** A machine counts as absent after two GETs without it, with at least this time in between. */
   absenceGraceMs: 3_000,
-  /** The provider answers every hang-up of a call with "no such call" for this long: it is over. One may be a mistake. */
+  /** A call is over when the provider has answered every hang-up with "no such call" for this long. One answer may be wrong. */
   callMissingMs: 10_000,
-  /** One request to the voice provider. */
+  /** Limit of one request to the voice provider. */
   providerRequestMs: 10_000,
-  /** An SDP answer waits this long for the sideband; then the interview begins without it, and it is tried on. */
+  /** The SDP answer waits this long for the sideband. Then the interview begins, and attaching the sideband is retried. */
   sidebandReadyMs: 5_000,
-  /** A call without its sideband for this long is given up for another one. */
+  /** A call that has no sideband for this long is replaced by a new call. */
   sidebandLostMs: 20_000,
-  /** The interviewer begins this long after the call was answered, even if the browser never said that it is connected. */
+  /** The interviewer begins this long after the call was answered even if the browser has not reported that it is connected. */
   callConnectMs: 10_000,
-  /** The interviewer has called its `end_session` tool: each step of its goodbye may take this long. */
+  /** Limit of each step of the interviewer's goodbye after its `end_session` tool call. */
   goodbyeMs: 30_000,
-  /** One request to the model that summarises and evaluates; a take of a result lasts half as long again. */
+  /** Limit of one request to the model that summarises and evaluates. The lease of a result is half as long again. */
   evaluationRequestMs: 120_000,
-  /** Due evaluations and recordings are looked for this often. */
+  /** Interval of the search for due evaluations and recordings. */
   finishingTickMs: 1_000,
-  /** One request to api.video. */
+  /** Limit of one request to api.video. */
   videoRequestMs: 10_000,
-  /** An upload token is deleted this long after its session's end: the last parts may still be under way. */
+  /** An upload token is deleted this long after the session's end, because the last parts are uploaded after it. */
   videoGraceMs: 60_000,
-  /** One request to Fly that does not itself wait. */
+  /** Limit of one request to Fly, without the time that Fly was asked to wait. */
   flyRequestMs: 15_000,
-  /** One request to Supabase. */
+  /** Limit of one request to Supabase. */
   databaseRequestMs: 10_000,
-  /** Life of a worker's token; heartbeats bring a fresh one when half of it is over. Outlasts the loss of the lease. */
+  /** Lifetime of a worker's token. Heartbeats renew it after half of this time. It is longer than `leaseLostMs`. */
   workerTokenMs: 1_800_000,
-  /** A worker that has said its last word and whose machine is still there after this is destroyed by force. */
+  /** A machine that still exists this long after its worker's final report is destroyed by force. */
   drainingMs: 10_000,
-  /** The edge and `Prefer: wait` look for readiness this often, all of them in one read. */
+  /** Interval at which the edge and `Prefer: wait` check for readiness, with one read for all waiting requests. */
   readinessPollMs: 100,
-  /** Watchers of events look for new ones this often, all of them in one read. */
+  /** Interval at which new events are read, with one read for all event streams. */
   eventsPollMs: 300,
-  /** Life of a join token: the first connection only. */
+  /** Lifetime of a join token. It is needed for the first connection only. */
   joinTokenMs: 900_000,
-  /** A session nobody used is expired this long after it was created (or after its scheduled start). */
+  /** An unused session expires this long after its creation, or after its scheduled start. */
   sessionExpiresMs: 86_400_000,
-  /** A `transcript:append` token outlives its session by this. */
+  /** A `transcript:append` token is valid for this long after the session's end. */
   transcriptTokenMs: 86_400_000,
-  /** Entries of the transcript wait at most this long for company before they are written. */
+  /** A transcript entry waits at most this long for others before the batch is written. */
   transcriptBatchMs: 250,
-  /** After the hang-up a worker waits this long for transcripts that are still being made. */
+  /** After the hang-up a worker waits this long for transcripts that the provider is still producing. */
   lateTranscriptMs: 5_000,
-  /** Messages of a candidate's socket are answered with `ping` frames this often; two missed ones close it. */
+  /** Interval of `ping` frames on the candidate's socket. Two missed answers close it. */
   socketPingMs: 10_000,
 } as const;
 
@@ -128,6 +128,6 @@ export type Deadlines = { readonly [K in keyof typeof defaultDeadlines]: number 
 /** The environment variable that sets a deadline: `heartbeatMs` → `HEARTBEAT_MS`. */
 export const deadlineVariable = (name: string): string => name.replaceAll(/([A-Z])/g, '_$1').toUpperCase();
 
-/** Machine's hard deadline, counted from its claim. */
+/** A machine's hard deadline, counted from its claim. */
 export const hardDeadlineMs = (deadlines: Deadlines, maxDurationMs: number): number =>
   deadlines.neverJoinedMs + maxDurationMs + deadlines.teardownMs + deadlines.hardDeadlineSlackMs;

@@ -8,7 +8,7 @@ import type { MachineState, Presence, SessionStatus } from './states.ts';
  */
 export type EventAudience = 'tenant' | 'internal';
 
-/** A session that ended moves to its outcome: there is no type `session.ended`. */
+/** An ended session has its outcome as status, so there is no type `session.ended`. */
 const sessionEvents: Record<`session.${SessionStatus}`, 'tenant'> = {
   'session.scheduled': 'tenant',
   'session.pending': 'tenant',

@@ -1,8 +1,8 @@
 import type { Outcome } from './states.ts';
 
 /**
- * Why a session ended: a closed list, each with the outcome it goes with and the sentence shown to people.
- * `docs/lifecycle.md` lists the same; a test compares them, and another compares them with the database's check.
+ * Why a session ended: a closed list. Each reason has its outcome and the sentence shown to people.
+ * Tests compare it with `docs/lifecycle.md` and with the database's check.
  */
 export const sessionReasons = {
   ended_by_candidate: { outcome: 'completed', text: 'The candidate ended the interview.' },
@@ -31,13 +31,13 @@ export const sessionReasons = {
 export type SessionReason = keyof typeof sessionReasons;
 export const sessionReasonNames = Object.keys(sessionReasons) as [SessionReason, ...SessionReason[]];
 
-/** An ending: outcome and reason, both required, always. */
+/** How a session ended: outcome and reason. Both are required. */
 export interface Ending {
   outcome: Outcome;
   reason: SessionReason;
 }
 
-/** The ending that goes with a reason. */
+/** The ending of a reason. */
 export const endingOf = (reason: SessionReason): Ending => ({ outcome: sessionReasons[reason].outcome, reason });
 
 /** Why a machine's life ended. Like session reasons: closed, documented, compared by a test. */

@@ -1,11 +1,11 @@
 /**
  * The states of a session.
  *
- * S1  A session only goes forward: its rank may only grow. A late or repeated report is a no-op, not an error.
- * S2  The database enforces S1 (`app.move_session`); this table and that function are compared by a test.
- * S3  `finalizing` is entered with the outcome and reason decided; whoever ends the session copies them.
+ * - A session only moves forward: its rank never decreases. A late or repeated report changes nothing and is not an error.
+ *   The database enforces this (`app.move_session`); a test compares the ranks.
+ * - Outcome and reason are set when a session enters `finalizing`. The component that ends the session copies them.
  *
- * Ranks have gaps, to leave room for states to come.
+ * Ranks have gaps, so that states can be added between them.
  */
 export const sessionRanks = {
   scheduled: 10,
@@ -32,11 +32,11 @@ export type Outcome = (typeof outcomes)[number];
 
 export const isEnded = (status: SessionStatus): boolean => sessionRanks[status] >= 90;
 
-/** Whether the candidate's socket is there. Apart from the status, so that a reconnect never moves a session back. */
+/** Whether the candidate's socket is open. Separate from the status, so that a reconnect never moves a session backwards. */
 export const presences = ['absent', 'present', 'lost'] as const;
 export type Presence = (typeof presences)[number];
 
-/** The life of a machine: one VM, one life, at most one session. Ranks only grow here too. */
+/** The states of a machine: one VM, at most one session. Ranks never decrease here either. */
 export const machineRanks = {
   reserved: 10,
   created: 20,
