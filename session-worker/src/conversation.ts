@@ -2,20 +2,17 @@ import type { ServerMessage } from '@greenroom/shared/protocol/socket.ts';
 import type { ClaimResponse } from '@greenroom/shared/protocol/worker-api.ts';
 import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
-import type { SessionReason } from '@greenroom/shared/session/reasons.ts';
-import type { Flags } from './integrity/flags.ts';
+import type { Ending } from './ending.ts';
 import type { SessionDeadlines } from './lifecycle/deadlines.ts';
 import type { Orchestrator } from './outside/orchestrator.ts';
 import { type Calls, callEveryMs, createCalls, type OfferResult } from './realtime/calls.ts';
-import type { Media } from './realtime/media.ts';
 import { createOpening } from './realtime/opening.ts';
 import { createRequests, type Requests } from './realtime/requests.ts';
 import { createRollover } from './realtime/rollover.ts';
 import { createSidebandWatch } from './realtime/sideband-watch.ts';
 import type { Voice, VoiceCall, VoiceEvent } from './realtime/voice.ts';
+import type { SessionRecord } from './record.ts';
 import type { Connection } from './room/connection.ts';
-import type { Recap } from './transcript/recap.ts';
-import type { Transcript } from './transcript/transcript.ts';
 
 /**
  * The conversation of one session: its calls, one after the other, and who listens and speaks in the one under way.
@@ -49,26 +46,18 @@ export interface ConversationDeps {
   voice: Voice;
   claim: ClaimResponse;
   orchestrator: Orchestrator;
-  transcript: Transcript;
-  media: Media;
-  recap: Recap;
+  record: Pick<SessionRecord, 'transcript' | 'media' | 'recap' | 'flags' | 'reports'>;
   timers: SessionDeadlines;
-  flag: Flags['add'];
   /** To whoever is in the room. */
   send(message: ServerMessage): void;
-  /** The session's ending is decided (V4). */
-  over(): boolean;
-  conclude(reason: SessionReason): void;
-  onFenced(): void;
-  /** The first call of the session has been answered. */
-  onBegun(): void;
+  ending: Pick<Ending, 'isDecided' | 'conclude' | 'fenced'>;
 }
 
 type CallReason = Extract<ServerMessage, { type: 'call_required' }>['reason'];
 
 export function createConversation(deps: ConversationDeps): Conversation {
-  const { clock, log, voice, claim, orchestrator, transcript, media, recap, timers } = deps;
-  const { flag, send, over, conclude, onFenced, onBegun } = deps;
+  const { clock, log, voice, claim, orchestrator, timers, send, ending } = deps;
+  const { transcript, media, recap, flags, reports } = deps.record;
   const { session, deadlines } = claim;
 
   /** The one that is spoken in. */
@@ -118,11 +107,11 @@ export function createConversation(deps: ConversationDeps): Conversation {
       case 'turn_over':
         return rollover.turnOver();
       case 'finished':
-        return conclude('interviewer_finished');
+        return ending.conclude('interviewer_finished');
       case 'failed':
-        return conclude(event.reason);
+        return ending.conclude(event.reason);
       case 'foreign':
-        return flag(event.kind);
+        return flags.add(event.kind);
       default:
         return;
     }
@@ -141,7 +130,7 @@ export function createConversation(deps: ConversationDeps): Conversation {
     },
   });
   const requireCall = (reason: CallReason) => {
-    if (over()) return;
+    if (ending.isDecided) return;
     const ordinal = calls.active ? calls.ordinal + 1 : calls.ordinal;
     required = { ordinal, reason, deadline: clock.now() + deadlines.offerMs };
     // While the old call goes on, nothing is lost by waiting.
@@ -161,21 +150,21 @@ export function createConversation(deps: ConversationDeps): Conversation {
     onLost: () => requireCall('sideband_lost'),
     // Nobody can begin this interview any more; one that has begun goes on without us.
     onHopeless: () =>
-      transcript.said().length === 0 && session.epoch === 1 ? conclude('provider_unavailable') : undefined,
+      transcript.said().length === 0 && session.epoch === 1 ? ending.conclude('provider_unavailable') : undefined,
   });
   const rollover = createRollover({ clock, ageMs: deadlines.callRolloverMs, onDue: () => requireCall('rollover') });
 
   const onOffer = async (sdp: string, ordinal: number | undefined, connection: Connection) => {
     media.offered();
     const result = await calls.offer(sdp, ordinal);
-    if (over()) return; // V4
+    if (ending.isDecided) return; // V4
     if (result.kind === 'answered') return onAnswered(result);
-    if (result.kind === 'fenced') return onFenced();
+    if (result.kind === 'fenced') return ending.fenced();
     // Offered under a number that was taken: nothing the candidate could do anything about.
     if (result.code === 'conflict') return requireCall('call_lost');
     connection.error(result.code, result.kind === 'refused' ? result.detail : undefined);
     if (result.code === 'rate_limited') return requireCallLater();
-    if (result.kind === 'failed') conclude(result.reason);
+    if (result.kind === 'failed') ending.conclude(result.reason);
     // The old call was hung up and no new one came about, or we were the ones who could not: another offer is asked for.
     else if (!calls.active && (result.code === 'internal_error' || (timers.endsAt !== null && !required)))
       requireCall('call_lost');
@@ -192,7 +181,7 @@ export function createConversation(deps: ConversationDeps): Conversation {
     rollover.callUp();
     if (timers.endsAt !== null) return;
     timers.began(clock.now());
-    onBegun();
+    reports.add({ status: 'in_progress' });
   };
 
   return {

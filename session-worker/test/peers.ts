@@ -158,6 +158,8 @@ export async function startPeers({ deadlines = {}, session: more = {} }: PeersOp
   });
   const sideband = new WebSocketServer({ noServer: true });
   server.on('upgrade', async (request, socket, head) => {
+    // A worker that has given up may reset the connection that is being refused.
+    socket.on('error', () => socket.destroy());
     const one = {
       method: 'GET',
       path: request.url ?? '',

@@ -25,6 +25,7 @@ describe('the sideband', () => {
     const sockets = new WebSocketServer({ noServer: true });
     let attempts = 0;
     server.on('upgrade', (request, socket, head) => {
+      socket.on('error', () => socket.destroy());
       attempts += 1;
       const status = refuse(attempts);
       if (status) return void socket.end(`HTTP/1.1 ${status} No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`);
