@@ -1,6 +1,5 @@
 import type { Microphone } from './microphone.ts';
 import type { CallPeer } from './peer.ts';
-import type { Playback } from './playback.ts';
 
 /** How long candidates are gathered before the offer goes out, ms. The provider needs none of them. */
 const gatherMs = 500;
@@ -31,17 +30,17 @@ function readEvent(data: unknown): Record<string, unknown> | undefined {
 export interface BrowserPeerOptions {
   /** Opened by whoever made it, and closed by them. Its track may change while the call is up. */
   microphone: Microphone;
-  /** The interviewer's voice is played here. */
-  playback: Playback;
+  /** The interviewer's voice. */
+  onVoice(stream: MediaStream): void;
 }
 
 /** A peer on the browser's own WebRTC. One RTCPeerConnection makes the offer and carries the call. */
-export function createBrowserPeer({ microphone, playback }: BrowserPeerOptions): CallPeer {
+export function createBrowserPeer({ microphone, onVoice }: BrowserPeerOptions): CallPeer {
   const connection = new RTCPeerConnection();
   const channel = connection.createDataChannel('oai-events');
   const { sender } = connection.addTransceiver(microphone.track ?? 'audio', { direction: 'sendrecv' });
   const forget = microphone.onTrack((track) => void sender.replaceTrack(track).catch(() => undefined));
-  connection.addEventListener('track', ({ streams, track }) => playback.play(streams[0] ?? new MediaStream([track])));
+  connection.addEventListener('track', ({ streams, track }) => onVoice(streams[0] ?? new MediaStream([track])));
   return {
     offer: async () => {
       await connection.setLocalDescription(await connection.createOffer());
@@ -58,9 +57,13 @@ export function createBrowserPeer({ microphone, playback }: BrowserPeerOptions):
       // The data channel opens last: audio flows by then.
       channel.addEventListener('open', () => listener('connected'));
       connection.addEventListener('connectionstatechange', () => {
-        if (connection.connectionState === 'failed') listener('failed');
+        const { connectionState } = connection;
+        if (connectionState === 'failed') listener('failed');
+        if (connectionState === 'disconnected') listener('interrupted');
+        if (connectionState === 'connected' && channel.readyState === 'open') listener('connected');
       });
     },
+    stats: async () => (await connection.getStats()).values() as Iterable<Record<string, unknown>>,
     close: () => {
       forget();
       connection.close();

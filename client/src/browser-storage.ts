@@ -1,7 +1,8 @@
-import type { EntryStorage } from './kept-entries.ts';
+/** As much of the Web's Storage as the secret needs. */
+type SecretStorage = Pick<Storage, 'getItem' | 'setItem'>;
 
 /** The browser's storage, or undefined where it keeps nothing for us: blocked by a setting, or missing in a web view. */
-export function browserStorage(): EntryStorage | undefined {
+export function browserStorage(): SecretStorage | undefined {
   try {
     const probe = 'greenroom.probe';
     localStorage.setItem(probe, probe);
@@ -19,7 +20,7 @@ const secretKey = 'greenroom.browser';
  * Where storage is blocked the secret lies in the history entry of this tab, which survives a reload as well.
  */
 export function browserSecret(
-  storage: EntryStorage | undefined,
+  storage: SecretStorage | undefined,
   page: Pick<History, 'state' | 'replaceState'>,
 ): string {
   const inHistory = (page.state as Record<string, unknown> | null)?.[secretKey];

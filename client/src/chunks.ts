@@ -1,4 +1,4 @@
-import { maxEntriesPerUpdate, maxFrameBytes } from '@greenroom/shared/protocol/socket.ts';
+import { maxEntriesPerUpdate, maxFrameBytes } from '@greenroom/shared/protocol/socket-values.ts';
 import type { TranscriptEntryInput } from '@greenroom/shared/protocol/transcript.ts';
 
 /** Half a frame: the envelope and a generous margin fit beside it. */

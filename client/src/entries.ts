@@ -1,4 +1,5 @@
-import { maxEntryText, type TranscriptEntryInput } from '@greenroom/shared/protocol/transcript.ts';
+import { maxEntryText } from '@greenroom/shared/protocol/socket-values.ts';
+import type { TranscriptEntryInput } from '@greenroom/shared/protocol/transcript.ts';
 
 /**
  * The browser's own copies of the transcript: redundancy for the worker's log, taken from the provider's data channel.

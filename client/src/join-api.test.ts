@@ -46,6 +46,6 @@ describe('joining', () => {
 describe('consent', () => {
   test('is not taken for recorded because something answered 200', async () => {
     expect(await answering('<html></html>').giveConsent(invitation, 'v1')).toEqual({ kind: 'away' });
-    expect(await answering('<html></html>').askedConsent(invitation)).toEqual({ kind: 'away' });
+    expect(await answering('<html></html>').look(invitation)).toEqual({ kind: 'away' });
   });
 });

@@ -17,20 +17,32 @@ export interface Joined {
   interview_context: { position: { title: string }; candidate: { name: string } };
 }
 
-export interface AskedConsent {
-  text: string | null;
-  text_version: string;
-}
-
 /** What came of one request. A `passing` refusal is worth another try; `retryAfterMs` is when the service wants it. */
 export type JoinAnswer<T> =
   | { kind: 'done'; body: T }
   | { kind: 'refused'; code: string; passing: boolean; requestId: string | undefined; retryAfterMs: number | undefined }
   | { kind: 'away' };
 
+export interface Looked {
+  status: string;
+  starts_at: string | null;
+  now: string;
+  joinable: boolean;
+  organiser: string;
+  position: { title: string };
+  candidate: { name: string };
+  minutes: number;
+  records_video: boolean;
+  simulated: boolean;
+  consent: { required: boolean; text_version: string | null; text: string | null; given_at: string | null };
+  bound: 'no' | 'here' | 'elsewhere';
+}
+
 export interface JoinApi {
+  look(invitation: Invitation): Promise<JoinAnswer<Looked>>;
+  handover(invitation: Invitation): Promise<JoinAnswer<{ handover_code: string; expires_at: string }>>;
+  continueHere(invitation: Invitation, handoverCode: string): Promise<JoinAnswer<{ bound: string }>>;
   join(invitation: Invitation): Promise<JoinAnswer<Joined>>;
-  askedConsent(invitation: Invitation): Promise<JoinAnswer<AskedConsent>>;
   giveConsent(invitation: Invitation, textVersion: string): Promise<JoinAnswer<{ given_at: string }>>;
 }
 
@@ -40,9 +52,11 @@ const passingStatuses = [408, 429, 500, 502, 503, 504];
 
 type Json = Record<string, unknown>;
 
+const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null;
+
 async function readObject(answer: Response): Promise<Json | undefined> {
   const body: unknown = await answer.json().catch(() => undefined);
-  return typeof body === 'object' && body !== null ? (body as Json) : undefined;
+  return isObject(body) ? body : undefined;
 }
 
 function refusalOf(answer: Response, body: Json): JoinAnswer<never> | undefined {
@@ -89,14 +103,23 @@ export function createJoinApi(origin: string, send: typeof fetch = (...request) 
         (body) =>
           typeof body.join_token === 'string' &&
           typeof body.websocket_url === 'string' &&
-          typeof body.interview_context === 'object',
+          isObject(body.interview_context),
       ),
-    askedConsent: ({ session_id, code }) =>
+    look: (invitation) =>
       request(
-        `/api/join/consent?session_id=${encodeURIComponent(session_id)}`,
-        { headers: { 'greenroom-invitation': code } },
-        (body) => typeof body.text_version === 'string',
+        '/api/join',
+        {
+          headers: {
+            'greenroom-session': invitation.session_id,
+            'greenroom-invitation': invitation.code,
+            'greenroom-browser': invitation.browser,
+          },
+        },
+        (body) => typeof body.joinable === 'boolean' && isObject(body.position) && isObject(body.consent),
       ),
+    handover: (invitation) => post('/api/join/handover', invitation, (body) => typeof body.handover_code === 'string'),
+    continueHere: (invitation, handover_code) =>
+      post('/api/join/continue', { ...invitation, handover_code }, (body) => typeof body.bound === 'string'),
     giveConsent: (invitation, text_version) =>
       post('/api/join/consent', { ...invitation, text_version }, (body) => typeof body.given_at === 'string'),
   };

@@ -7,7 +7,7 @@ function begin(devices: FakeDevices | undefined = new FakeDevices()) {
   const told: Array<ProblemCode | null> = [];
   const sent: FakeTrack[] = [];
   const page = new FakePage();
-  const problems = createProblems((code) => told.push(code));
+  const problems = createProblems({ onChange: (code) => void told.push(code) });
   const microphone = createMicrophone({
     problems,
     devices: devices as unknown as MediaDevices,
@@ -116,7 +116,7 @@ describe('the microphone', () => {
   });
 
   test('needs a browser that has one to ask for', async () => {
-    const problems = createProblems(() => undefined);
+    const problems = createProblems({ onChange: () => undefined });
     const page = new FakePage() as unknown as Document;
     const microphone = createMicrophone({ problems, devices: undefined, page });
     await expect(microphone.open()).rejects.toMatchObject({ code: 'unsupported' });

@@ -1,4 +1,4 @@
-import type { ProblemCode, Problems } from './problems.ts';
+import { InterviewError, type ProblemCode, type Problems } from './problems.ts';
 
 /**
  * The candidate's microphone: asked for once, replaced when it goes away.
@@ -10,21 +10,17 @@ import type { ProblemCode, Problems } from './problems.ts';
  * M3  What comes of an older request, or of a track that was replaced, changes nothing; a late stream is stopped.
  */
 export interface Microphone {
-  /** Asks for the microphone. Rejects with a `MicrophoneError`, and may be called again. */
+  /** Asks for the microphone. Rejects with an `InterviewError`, and may be called again. */
   open(deviceId?: string): Promise<void>;
   readonly track: MediaStreamTrack | undefined;
+  /** Silences the track, and each later one; it stays open. */
+  setMuted(muted: boolean): void;
+  /** Asks again, where that may help. */
+  retry(): void;
   /** Each new track, for whoever sends it. @returns how to stop listening */
   onTrack(listener: (track: MediaStreamTrack) => void): () => void;
   /** Stops the track and listens no more. */
   close(): void;
-}
-
-export class MicrophoneError extends Error {
-  readonly code: ProblemCode;
-  constructor(code: ProblemCode, cause: unknown) {
-    super(code, { cause });
-    this.code = code;
-  }
 }
 
 export interface MicrophoneDeps {
@@ -56,10 +52,11 @@ export function createMicrophone(deps: MicrophoneDeps): Microphone {
   let request = 0;
   let lost = false;
   let closed = false;
+  let silenced = false;
   let mutedTimer: ReturnType<typeof setTimeout> | undefined;
 
   const ask = async (deviceId?: string): Promise<MediaStreamTrack> => {
-    if (!devices) throw new MicrophoneError('unsupported', undefined);
+    if (!devices) throw new InterviewError('unsupported');
     const audio = {
       echoCancellation: true,
       noiseSuppression: true,
@@ -67,10 +64,10 @@ export function createMicrophone(deps: MicrophoneDeps): Microphone {
       ...(deviceId === undefined ? {} : { deviceId: { exact: deviceId } }),
     };
     const stream = await devices.getUserMedia({ audio }).catch((error: DOMException) => {
-      throw new MicrophoneError(codes[error.name] ?? 'unsupported', error);
+      throw new InterviewError(codes[error.name] ?? 'unsupported', { cause: error });
     });
     const [got] = stream.getAudioTracks();
-    if (!got) throw new MicrophoneError('microphone_missing', undefined);
+    if (!got) throw new InterviewError('microphone_missing');
     return got;
   };
 
@@ -80,6 +77,7 @@ export function createMicrophone(deps: MicrophoneDeps): Microphone {
     lost = false;
     clearTimeout(mutedTimer);
     old?.stop();
+    next.enabled = !silenced;
     next.addEventListener('ended', () => next === track && onLost());
     next.addEventListener('mute', () => next === track && onMuted());
     next.addEventListener('unmute', () => next === track && onUnmuted());
@@ -125,7 +123,7 @@ export function createMicrophone(deps: MicrophoneDeps): Microphone {
 
   return {
     open: async (deviceId) => {
-      await open(deviceId).catch((error: MicrophoneError) => {
+      await open(deviceId).catch((error: InterviewError) => {
         problems.settle(...askingProblems);
         problems.raise(error.code);
         throw error;
@@ -134,6 +132,11 @@ export function createMicrophone(deps: MicrophoneDeps): Microphone {
     get track() {
       return track;
     },
+    setMuted: (muted) => {
+      silenced = muted;
+      if (track) track.enabled = !muted;
+    },
+    retry,
     onTrack: (listener) => {
       listeners.add(listener);
       return () => void listeners.delete(listener);

@@ -9,7 +9,7 @@ function begin(refusal?: string) {
   audio.refusal = refusal;
   const page = new FakePage();
   const playback = createPlayback({
-    problems: createProblems((code) => told.push(code)),
+    problems: createProblems({ onChange: (code) => void told.push(code) }),
     audio: audio as unknown as HTMLAudioElement,
     page: page as unknown as Document,
   });

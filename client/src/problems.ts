@@ -4,6 +4,12 @@
  */
 export const problemCodes = [
   'unsupported',
+  'link_incomplete',
+  'link_dead',
+  'used_elsewhere',
+  'session_over',
+  'consent_required',
+  'too_early',
   'microphone_denied',
   'microphone_missing',
   'microphone_busy',
@@ -13,9 +19,62 @@ export const problemCodes = [
   'microphone_lost',
   'microphone_muted',
   'service_unavailable',
+  'socket_lost',
   'storage_blocked',
 ] as const;
 export type ProblemCode = (typeof problemCodes)[number];
+
+/** What the candidate can do about a problem. `wait`: nothing is needed, the SDK goes on by itself. */
+export type Act =
+  | 'change_browser'
+  | 'open_whole_link'
+  | 'contact_organiser'
+  | 'continue_here'
+  | 'consent'
+  | 'allow_microphone'
+  | 'choose_microphone'
+  | 'turn_on_sound'
+  | 'change_network'
+  | 'retry'
+  | 'wait'
+  | 'none';
+
+export const actOf: Readonly<Record<ProblemCode, Act>> = {
+  unsupported: 'change_browser',
+  link_incomplete: 'open_whole_link',
+  link_dead: 'contact_organiser',
+  used_elsewhere: 'continue_here',
+  session_over: 'none',
+  consent_required: 'consent',
+  too_early: 'wait',
+  microphone_denied: 'allow_microphone',
+  microphone_missing: 'choose_microphone',
+  microphone_busy: 'retry',
+  audio_blocked: 'turn_on_sound',
+  call_blocked: 'change_network',
+  call_failed: 'wait',
+  microphone_lost: 'choose_microphone',
+  microphone_muted: 'retry',
+  service_unavailable: 'retry',
+  socket_lost: 'wait',
+  storage_blocked: 'none',
+};
+
+/** Why `join()` was not possible. It may be called again. */
+export class InterviewError extends Error {
+  readonly code: ProblemCode;
+  /** For support: names the request in the service's log. */
+  readonly requestId: string | undefined;
+  constructor(code: ProblemCode, options: { cause?: unknown; requestId?: string | undefined } = {}) {
+    super(code, { cause: options.cause });
+    this.name = 'InterviewError';
+    this.code = code;
+    this.requestId = options.requestId;
+  }
+  get act(): Act {
+    return actOf[this.code];
+  }
+}
 
 export interface Problems {
   raise(code: ProblemCode): void;
@@ -26,8 +85,14 @@ export interface Problems {
   readonly current: ProblemCode | null;
 }
 
-/** @param onChange called with the problem that matters now, only when it changed */
-export function createProblems(onChange: (current: ProblemCode | null) => void): Problems {
+export interface ProblemListeners {
+  /** The problem that matters now is another one, or none. */
+  onChange(current: ProblemCode | null): void;
+  onRaised?(code: ProblemCode): void;
+  onSettled?(code: ProblemCode): void;
+}
+
+export function createProblems({ onChange, onRaised, onSettled }: ProblemListeners): Problems {
   const open = new Set<ProblemCode>();
   let current: ProblemCode | null = null;
   const update = () => {
@@ -38,12 +103,15 @@ export function createProblems(onChange: (current: ProblemCode | null) => void):
   };
   return {
     raise: (code) => {
+      if (open.has(code)) return;
       open.add(code);
       update();
+      onRaised?.(code);
     },
     settle: (...codes) => {
-      for (const code of codes) open.delete(code);
+      const over = codes.filter((code) => open.delete(code));
       update();
+      for (const code of over) onSettled?.(code);
     },
     has: (code) => open.has(code),
     get current() {

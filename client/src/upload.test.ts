@@ -1,22 +1,8 @@
 import type { TranscriptEntryInput } from '@greenroom/shared/protocol/transcript.ts';
 import { describe, expect, test } from 'vitest';
-import { createKeptEntries, type EntryStorage, keptSessions } from './kept-entries.ts';
+import { type EntryStore, memoryStore } from './entry-store.ts';
+import { openKept } from './kept-entries.ts';
 import { uploadKept, uploadLeftovers } from './upload.ts';
-
-/** The Web's Storage, in memory. */
-function memoryStorage(): EntryStorage & { items: Map<string, string> } {
-  const items = new Map<string, string>();
-  return {
-    items,
-    getItem: (key) => items.get(key) ?? null,
-    setItem: (key, value) => void items.set(key, value),
-    removeItem: (key) => void items.delete(key),
-    key: (index) => [...items.keys()][index] ?? null,
-    get length() {
-      return items.size;
-    },
-  };
-}
 
 const entry = (n: number, text = `Sentence ${n}`): TranscriptEntryInput => ({
   ordinal: 1,
@@ -42,57 +28,60 @@ function functionOf(...answers: Array<(entries: TranscriptEntryInput[]) => Respo
   }) as unknown as typeof fetch;
   return { sent, options: { fetch: send, waitMs: 1, tries: 3 } };
 }
-const keptWith = (count: number, storage?: EntryStorage) => {
-  const kept = createKeptEntries('s1', storage);
-  kept.upload = target;
+const keptWith = async (count: number, store?: EntryStore) => {
+  const kept = await openKept('s1', store);
+  kept.setUpload(target);
   for (let n = 1; n <= count; n += 1) kept.add(entry(n));
   return kept;
 };
 
 describe('what a browser keeps', () => {
-  test('survives a reload, and leaves nothing behind once it is stored', () => {
-    const storage = memoryStorage();
-    keptWith(2, storage);
-    const reloaded = createKeptEntries('s1', storage);
+  test('survives a reload, and leaves nothing behind once it is stored', async () => {
+    const store = memoryStore();
+    await keptWith(2, store);
+    const reloaded = await openKept('s1', store);
     expect(reloaded.all.map((one) => one.item_id)).toEqual(['item_1', 'item_2']);
     expect(reloaded.upload).toEqual(target);
-    expect(keptSessions(storage)).toEqual(['s1']);
+    expect(await store.sessions()).toEqual(['s1']);
     reloaded.remove(['item_1', 'item_2', 'item_unknown']);
     reloaded.settle();
-    expect(storage.items.size).toBe(0);
+    expect([await store.sessions(), (await store.read('s1')).entries]).toEqual([[], []]);
   });
 
-  test("is not another session's", () => {
-    const storage = memoryStorage();
-    keptWith(1, storage);
-    expect(createKeptEntries('s2', storage).all).toEqual([]);
+  test("is not another session's", async () => {
+    const store = memoryStore();
+    await keptWith(1, store);
+    expect((await openKept('s2', store)).all).toEqual([]);
   });
 
-  test('is kept in memory when the storage fails or is spoilt', () => {
-    const failing = () => {
-      throw new Error('quota');
+  test('is kept in memory when the store fails', async () => {
+    const failing = () => Promise.reject(new Error('quota'));
+    const broken: EntryStore = {
+      kind: 'indexeddb',
+      read: failing,
+      put: failing,
+      remove: failing,
+      setUpload: failing,
+      sessions: failing,
     };
-    const broken = { getItem: failing, setItem: failing, removeItem: failing, key: failing, length: 0 };
-    const kept = keptWith(2, broken);
+    const kept = await keptWith(2, broken);
     kept.remove(['item_1']);
     expect(kept.all).toHaveLength(1);
-    const spoilt = memoryStorage();
-    spoilt.setItem('greenroom.entry/s1/1/item_1', '{');
-    expect(createKeptEntries('s1', spoilt).all).toEqual([]);
+    await uploadLeftovers(broken, { nowMs: 0 });
   });
 });
 
 describe('the last resort', () => {
   test('hands everything in, in portions, and keeps nothing of it', async () => {
-    const kept = keptWith(450);
+    const kept = await keptWith(450);
     const { sent, options } = functionOf();
     expect(await uploadKept(kept, options)).toBe(0);
     expect(sent.map((ids) => ids.length)).toEqual([200, 200, 50]);
   });
 
   test('long texts go in smaller portions', async () => {
-    const kept = createKeptEntries('s1');
-    kept.upload = target;
+    const kept = await openKept('s1');
+    kept.setUpload(target);
     for (let n = 1; n <= 20; n += 1) kept.add(entry(n, 'x'.repeat(20_000)));
     const { sent, options } = functionOf();
     await uploadKept(kept, options);
@@ -108,24 +97,24 @@ describe('the last resort', () => {
     ['is hidden behind JSON that is not its own', () => new Response('{}')],
   ])('a function that %s is tried again, and what is left stays', async (_what, answer) => {
     const twice = functionOf(answer, answer, stored);
-    expect(await uploadKept(keptWith(1), twice.options)).toBe(0);
+    expect(await uploadKept(await keptWith(1), twice.options)).toBe(0);
     const never = functionOf(answer);
-    expect(await uploadKept(keptWith(2), never.options)).toBe(2);
+    expect(await uploadKept(await keptWith(2), never.options)).toBe(2);
     expect(never.sent).toHaveLength(3);
   });
 
   test('a transcript that was erased is not kept in the browser either', async () => {
-    expect(await uploadKept(keptWith(2), functionOf(() => problem(410)).options)).toBe(0);
+    expect(await uploadKept(await keptWith(2), functionOf(() => problem(410)).options)).toBe(0);
   });
 
   test('a token that is refused ends it at once, and loses nothing', async () => {
     const { sent, options } = functionOf(() => problem(401));
-    expect(await uploadKept(keptWith(2), options)).toBe(2);
+    expect(await uploadKept(await keptWith(2), options)).toBe(2);
     expect(sent).toHaveLength(1);
   });
 
   test('an entry that is not acceptable does not take the others with it', async () => {
-    const kept = keptWith(3);
+    const kept = await keptWith(3);
     const taken: string[] = [];
     const { options } = functionOf((entries) => {
       if (entries.some((one) => one.item_id === 'item_2')) return problem(422);
@@ -137,15 +126,15 @@ describe('the last resort', () => {
   });
 
   test('leftovers of earlier pages go when a page opens, but those of the session that goes on', async () => {
-    const storage = memoryStorage();
-    keptWith(2, storage);
-    const going = createKeptEntries('s2', storage);
-    going.upload = target;
+    const store = memoryStore();
+    await keptWith(2, store);
+    const going = await openKept('s2', store);
+    going.setUpload(target);
     going.add(entry(7));
     const { sent, options } = functionOf();
-    await uploadLeftovers(storage, { except: 's2', nowMs: 999_000, ...options });
+    await uploadLeftovers(store, { except: 's2', nowMs: 999_000, ...options });
     expect(sent).toEqual([['item_1', 'item_2']]);
-    expect(keptSessions(storage)).toEqual(['s2']);
+    expect(await store.sessions()).toEqual(['s2']);
   });
 
   const dayMs = 86_400_000;
@@ -156,11 +145,11 @@ describe('the last resort', () => {
     ['not judged by a function that is away', () => new TypeError('away'), 1_000_001 + dayMs, 3, 2],
     ['dead for a week', stored, 1_000_000 + 7 * dayMs, 0, 0],
   ])('a token that is %s: what it would carry', async (_what, answer, nowMs, asked, left) => {
-    const storage = memoryStorage();
-    keptWith(2, storage);
+    const store = memoryStore();
+    await keptWith(2, store);
     const { sent, options } = functionOf(answer);
-    await uploadLeftovers(storage, { nowMs, ...options });
-    expect([sent.length, createKeptEntries('s1', storage).all.length]).toEqual([asked, left]);
-    if (left === 0) expect(storage.items.size).toBe(0);
+    await uploadLeftovers(store, { nowMs, ...options });
+    expect([sent.length, (await openKept('s1', store)).all.length]).toEqual([asked, left]);
+    if (left === 0) expect(await store.sessions()).toEqual([]);
   });
 });

@@ -1,12 +1,7 @@
 import type { TranscriptEntryInput } from '@greenroom/shared/protocol/transcript.ts';
 import { chunksOf } from './chunks.ts';
-import {
-  createKeptEntries,
-  type EntryStorage,
-  type KeptEntries,
-  keptSessions,
-  type UploadTarget,
-} from './kept-entries.ts';
+import type { EntryStore, UploadTarget } from './entry-store.ts';
+import { type KeptEntries, openKept } from './kept-entries.ts';
 
 /**
  * The last resort: what could not be sent over the socket is handed to the Edge Function `interview-transcript`.
@@ -111,11 +106,12 @@ function deadMs({ token }: UploadTarget, nowMs: number): number {
  * @param except the session that is about to be joined: its own client sends what is kept
  */
 export async function uploadLeftovers(
-  storage: EntryStorage,
+  store: EntryStore,
   { except, nowMs, ...options }: UploadOptions & { except?: string | undefined; nowMs: number },
 ): Promise<void> {
-  for (const sessionId of keptSessions(storage).filter((id) => id !== except)) {
-    const kept = createKeptEntries(sessionId, storage);
+  const sessions = await store.sessions().catch(() => []);
+  for (const sessionId of sessions.filter((id) => id !== except)) {
+    const kept = await openKept(sessionId, store);
     const forSoLongMs = kept.upload ? deadMs(kept.upload, nowMs) : Number.POSITIVE_INFINITY;
     const refused = forSoLongMs < longDeadMs && (await handInAll(kept, options));
     if (forSoLongMs >= longDeadMs || (refused && forSoLongMs >= 0)) kept.remove(kept.all.map((entry) => entry.item_id));

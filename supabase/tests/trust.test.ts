@@ -161,6 +161,35 @@ describe('invitations', () => {
       p_browser_hash: digest(browser),
     }).then(({ kind }) => kind);
 
+  test('looking binds nothing; joining binds, and another browser goes on by the short code, once, within five tries', async () => {
+    const session = await newSession(db(), tenant);
+    const code = { p_session_id: session.id, p_code_hash: digest('handed over') };
+    await rpc('create_invitation', { ...code, p_tenant_id: tenant.id, p_expires_ms: 60_000, p_by: by });
+    const look = (browser: string) =>
+      rpc('look_at_invitation', { ...code, p_browser_hash: digest(browser) }).then(({ kind, bound }) => bound ?? kind);
+    const offer = (browser: string, short: string) =>
+      rpc('offer_handover', {
+        ...code,
+        p_browser_hash: digest(browser),
+        p_handover_hash: digest(short),
+        p_expires_ms: 60_000,
+      }).then(({ kind }) => kind);
+    const take = (browser: string, short: string) =>
+      rpc('take_handover', { ...code, p_browser_hash: digest(browser), p_handover_hash: digest(short), p_by: by });
+    expect([await look('phone'), await look('laptop')]).toEqual(['no', 'no']);
+    expect(await exchange(session.id, 'handed over', 'phone')).toBe('accepted');
+    expect([await look('phone'), await look('laptop')]).toEqual(['here', 'elsewhere']);
+    expect([await offer('laptop', '123456'), await offer('phone', '123456')]).toEqual(['invalid', 'offered']);
+    expect(await take('laptop', '000000')).toEqual({ kind: 'wrong', tries_left: 4 });
+    expect(await take('laptop', '123456')).toEqual({ kind: 'moved' });
+    expect([await look('phone'), await look('laptop')]).toEqual(['elsewhere', 'here']);
+    expect(await take('phone', '123456')).toEqual({ kind: 'wrong', tries_left: 0 });
+    await offer('laptop', '654321');
+    for (let tries = 4; tries >= 0; tries -= 1)
+      expect(await take('phone', 'wrong')).toEqual({ kind: 'wrong', tries_left: tries });
+    expect(await take('phone', '654321')).toEqual({ kind: 'wrong', tries_left: 0 });
+  });
+
   test('a code opens for one browser; resent, the new code does and the old one does not; revoked, none does', async () => {
     const session = await newSession(db(), tenant);
     const create = { p_session_id: session.id, p_tenant_id: tenant.id, p_expires_ms: 60_000, p_by: by };

@@ -49,8 +49,20 @@ describe('a real Chromium on the plain page', () => {
     const from = stack.cloud.voice.calls().length;
     const page = await browser.newPage();
     await page.addInitScript(deafToAcknowledgements);
-    const kept = () =>
-      page.evaluate(() => Object.keys(localStorage).filter((key) => key.startsWith('greenroom.entry/')));
+    /** Keys of what lies in a table of the page's IndexedDB. */
+    const inTable = (table: string) =>
+      page.evaluate(
+        (name) =>
+          new Promise<string[]>((resolve) => {
+            const opening = indexedDB.open('greenroom');
+            opening.onsuccess = () => {
+              const keys = opening.result.transaction(name).objectStore(name).getAllKeys();
+              keys.onsuccess = () => resolve(keys.result.map(String));
+            };
+          }),
+        table,
+      );
+    const kept = () => inTable('entries');
     const begin = async () => {
       await page.goto(session.join_url ?? '');
       await page.reload();
@@ -69,6 +81,7 @@ describe('a real Chromium on the plain page', () => {
     expect([answer.status(), await page.evaluate(() => document.body.dataset.kept)]).toEqual([200, '0']);
     expect((answer.request().postDataJSON() as { entries: unknown[] }).entries.length).toBeGreaterThan(before.length);
     expect(await page.evaluate(() => Object.keys(localStorage))).toEqual(['greenroom.browser']);
+    expect([await inTable('entries'), await inTable('uploads')]).toEqual([[], []]);
     await page.close();
     await endOf(stack, session.session_id);
     const { entries } = await platformOf(stack).transcript(session.session_id);

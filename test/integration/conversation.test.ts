@@ -139,8 +139,8 @@ describe('a conversation', () => {
       stack.cloud.voice.faults.add({ on: 'realtime.sideband', action: { kind: 'status', status: 500 }, times: always });
       const interview = await startInterview(stack);
       await until('all is said', () => answersIn(from) === 4);
-      await until('and acknowledged', () => interview.client.unacknowledged === 0);
-      interview.client.end();
+      await until('and acknowledged', () => interview.client.snapshot.saving.pending === 0);
+      void interview.client.end();
       expect(await interview.ended).toEqual({ outcome: 'completed', reason: 'ended_by_candidate' });
       await endOf(stack, interview.session.session_id);
       const stored = await expectWhole(stack, interview.session.session_id, from);
@@ -157,11 +157,11 @@ describe('a conversation', () => {
         onMessage: ({ type }) => {
           if (type !== 'transcript_ack' || drops >= 3) return;
           drops += 1;
-          interview?.client.dropSocket();
+          interview?.dropSocket();
         },
       });
       await expectFinished(stack, interview, from);
-      expect([drops, interview.client.unacknowledged]).toEqual([3, 0]);
+      expect([drops, interview.client.snapshot.saving.pending]).toEqual([3, 0]);
       expect(callsFrom(stack, from)).toHaveLength(1);
     });
 
@@ -212,7 +212,7 @@ describe('a conversation', () => {
       const from = callsBefore();
       const first = await startInterview(stack);
       await until('the conversation has begun', () => answersIn(from) > 0);
-      first.client.close();
+      first.client.leave();
       const second = await startInterview(stack, sessionBody(), {}, first.session);
       await expectFinished(stack, second, from);
       expect(callsFrom(stack, from)).toHaveLength(2);
@@ -303,7 +303,7 @@ describe('a conversation', () => {
     const { session_id, join_url } = interview.session;
     const code = new URL(join_url ?? '').hash.slice(1);
     await send('POST', '/api/join/consent', { session_id, code, browser: 'b'.repeat(32), text_version: '2026-11' });
-    interview.client.offerAgain();
+    await interview.client.consent('2026-11');
     await expectFinished(stack, interview, from);
     await send('PATCH', `/api/tenants/${stack.tenant.id}`, asked(false));
   });
@@ -319,14 +319,14 @@ describe('a conversation', () => {
       };
       const first = await startInterview(stack, sessionBody({ settings: { record_video: true } }), watch);
       await until('it is told', () => told.length === 1);
-      first.client.dropSocket();
+      first.dropSocket();
       await until('it is told again', () => told.length === 2);
       expect(told[1]).toBe(told[0]);
-      first.client.close();
+      first.client.leave();
       const second = await startInterview(stack, sessionBody(), watch, first.session);
       await until('the new page is told', () => told.length === 3);
       expect(told[2]).not.toBe(told[0]);
-      second.client.end();
+      void second.client.end();
       expect(await second.ended).toMatchObject({ reason: 'ended_by_candidate' });
       await endOf(stack, first.session.session_id);
     });
@@ -391,7 +391,7 @@ describe('a long conversation', () => {
     const interview = await startInterview(stack, sessionBody(), { peer: { answerMs: 60, answerDelayMs: 5 } });
     const stored = await expectFinished(stack, interview, 0);
     expect(stored.length).toBeGreaterThanOrEqual(401);
-    expect(interview.client.unacknowledged).toBe(0);
+    expect(interview.client.snapshot.saving.pending).toBe(0);
   });
 
   test("outlives the provider's cap: each call rolls over to the next at a turn boundary, and nothing is said twice", async () => {

@@ -113,7 +113,7 @@ const calling: Scenario = {
 const indebted: Scenario = {
   before: talking,
   after: async (session) => {
-    interview?.client.close();
+    interview?.client.leave();
     return ended(session);
   },
 };
@@ -299,7 +299,7 @@ describe('killed at', () => {
   afterEach(async () => {
     stack.cloud.fly.faults.clear();
     for (const orchestrator of [...stack.orchestrators]) await kill(stack, orchestrator);
-    interview?.client.close();
+    interview?.client.leave();
     interview = undefined;
   });
   afterAll(async () => {

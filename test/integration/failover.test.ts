@@ -170,7 +170,10 @@ describe('fail-over', () => {
     const saved = await saveDatabase(db);
     stack.cloud.fly.killMachineProcess(machineOf(running.interview), 'SIGKILL');
     await reaches(running.interview, 2);
-    await until('the browser is back', () => running.interview.client.state === 'live' || running.interview.said() > 5);
+    await until(
+      'the browser is back',
+      () => running.interview.client.snapshot.status.name === 'live' || running.interview.said() > 5,
+    );
     await restoreDatabase(db, saved);
     expect(await running.interview.ended).toMatchObject({ reason: 'interviewer_finished' });
     await endOf(stack, running.interview.session.session_id);
@@ -212,7 +215,7 @@ describe('fail-over', () => {
     expect(ended).toMatchObject({ status: 'failed', reason: 'worker_lost' });
     const { rows } = await db.query('select reason from public.machines where fly_machine_id = $1', [id]);
     expect(rows).toEqual([{ reason: 'hard_deadline' }]);
-    interview.client.close();
+    interview.client.leave();
   });
 
   test('every machine that has gone so far was logged with its evidence', async () => {

@@ -98,6 +98,6 @@ describe('when the outside fails', () => {
     const ended = await endOf(stack, interview.session.session_id);
     expect(ended).toMatchObject({ status: 'failed', reason: 'worker_lost' });
     await until('the call is hung up', () => stack.cloud.voice.calls()[callsBefore]?.state === 'ended');
-    interview.client.close();
+    interview.client.leave();
   });
 });

@@ -41,7 +41,7 @@ describe('one interview, from the API call to nothing left', () => {
     expect(machinesOf(stack, ended.session_id).map((m) => m.state)).toEqual(['destroyed']);
     expect(stack.cloud.voice.calls().map((call) => call.state)).toEqual(['ended']);
     expect(interview.problems).toEqual([]);
-    expect(interview.client.unacknowledged).toBe(0);
+    expect(interview.client.snapshot.saving.pending).toBe(0);
   });
 
   test('the same Idempotency-Key answers the same session, and another body with it is refused', async () => {
@@ -78,7 +78,7 @@ describe('one interview, from the API call to nothing left', () => {
   test('the candidate ends it', async () => {
     const interview = await startInterview(stack);
     await until('the conversation has begun', () => interview.said() > 0);
-    interview.client.end();
+    void interview.client.end();
     expect(await interview.ended).toEqual({ outcome: 'completed', reason: 'ended_by_candidate' });
     expect(await endOf(stack, interview.session.session_id)).toMatchObject({
       status: 'completed',
@@ -90,7 +90,7 @@ describe('one interview, from the API call to nothing left', () => {
     const callsBefore = stack.cloud.voice.calls().length;
     const interview = await startInterview(stack);
     await until('the conversation has begun', () => interview.said() > 0);
-    interview.client.dropSocket();
+    interview.dropSocket();
     expect(await interview.ended).toEqual({ outcome: 'completed', reason: 'interviewer_finished' });
     await endOf(stack, interview.session.session_id);
     const calls = stack.cloud.voice.calls().slice(callsBefore);

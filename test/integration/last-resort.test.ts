@@ -29,7 +29,7 @@ describe('when the session ends before its entries are stored', () => {
     const lines = () => stack.cloud.voice.calls().flatMap((call) => call.said);
     // Three questions and answers. The goodbye waits for whoever is to hear of the interviewer's wish to end.
     await until('the rest is said without us', () => lines().filter((line) => line.transcribed).length === 6);
-    await until('the browser has it', () => interview.client.unacknowledged >= 4);
+    await until('the browser has it', () => interview.client.snapshot.saving.pending >= 4);
     await stack.cloud.supabase.postgres.start();
     expect(await interview.ended).toMatchObject({ outcome: 'completed', reason: 'already_ended' });
     await until('the upload is over', () => delivered.length === 1);

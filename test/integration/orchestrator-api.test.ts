@@ -506,7 +506,9 @@ describe('an invitation', () => {
   test('may be exchanged from a page of anybody', async () => {
     const answer = await fetch(`${url}/api/join`, { method: 'OPTIONS', headers: { origin: 'https://ats.example' } });
     expect(answer.status).toBe(204);
-    expect(answer.headers.get('access-control-allow-headers')).toBe('content-type, greenroom-invitation');
+    expect(answer.headers.get('access-control-allow-headers')).toBe(
+      'content-type, greenroom-invitation, greenroom-session, greenroom-browser',
+    );
   });
 });
 

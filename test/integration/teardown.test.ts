@@ -79,7 +79,7 @@ describe('in the phase of a teardown in which', () => {
     await until('the interviewer is in the middle of its second reply', () => replies === 2);
     const before = firedOf(name);
     arm();
-    interview.client.end();
+    void interview.client.end();
     await until('the phase is under way', () => firedOf(name) > before);
     return { from, interview, delivered };
   };

@@ -34,7 +34,7 @@ describe('when time runs out', () => {
   test('a candidate who leaves and does not come back: disconnected, with what was said', async () => {
     const interview = await startInterview(stack);
     await until('the conversation has begun', () => interview.said() > 0);
-    interview.client.close();
+    interview.client.leave();
     expect(await endOf(stack, interview.session.session_id)).toMatchObject({
       status: 'disconnected',
       reason: 'candidate_left',

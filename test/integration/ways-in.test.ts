@@ -194,6 +194,39 @@ describe('invitations', () => {
     expect(listed.text).not.toContain(code);
   });
 
+  test('looked at on one device and joined on another; continued on a third by the short code', async () => {
+    const { session_id } = (await session()).json;
+    const invited = await world.send(`/api/sessions/${session_id}/invitations`, { method: 'POST', as: acme.apiKey });
+    const code = codeOf(invited.json.join_url);
+    const browserOf = (name: string) => name.padEnd(16, '-');
+    const look = async (browser: string) =>
+      (
+        await world.send('/api/join', {
+          headers: {
+            'greenroom-session': session_id,
+            'greenroom-invitation': code,
+            'greenroom-browser': browserOf(browser),
+          },
+        })
+      ).json;
+    const at = (path: string, browser: string, more: object = {}) =>
+      world.send(path, { method: 'POST', body: { session_id, code, browser: browserOf(browser), ...more } });
+    expect(await look('phone')).toMatchObject({ bound: 'no', position: { title: expect.any(String) }, joinable: true });
+    expect((await at('/api/join', 'laptop')).status).toBe(200);
+    expect([(await look('phone')).bound, (await look('laptop')).bound]).toEqual(['elsewhere', 'here']);
+    expect((await at('/api/join/handover', 'phone')).json).toMatchObject({ code: 'invitation_invalid' });
+    const { handover_code } = (await at('/api/join/handover', 'laptop')).json;
+    expect(handover_code).toMatch(/^\d{6}$/);
+    const wrong = handover_code === '000000' ? '111111' : '000000';
+    expect((await at('/api/join/continue', 'phone', { handover_code: wrong })).json).toMatchObject({
+      code: 'handover_refused',
+      detail: '4 tries are left.',
+    });
+    expect((await at('/api/join/continue', 'phone', { handover_code })).status).toBe(200);
+    expect((await at('/api/join', 'phone')).status).toBe(200);
+    expect((await at('/api/join', 'laptop')).json).toMatchObject({ code: 'invitation_used' });
+  });
+
   test('sent again is a new link; the old one, and a revoked one, open nothing', async () => {
     const { session_id } = (await session()).json;
     const at = `/api/sessions/${session_id}/invitations`;

@@ -81,6 +81,6 @@ export async function runCandidate(
     setTimeout(() => resolve('gave up'), limitMs).unref();
   });
   const end = await Promise.race([interview.ended.then(({ outcome, reason }) => `${outcome}/${reason}`), gaveUp]);
-  interview.client.close();
+  interview.client.leave();
   return { sessionId: session.session_id, acknowledged, steps, end };
 }

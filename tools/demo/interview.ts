@@ -4,8 +4,7 @@ import {
   createCandidatePeer,
 } from '@greenroom/local-cloud/candidate/candidate-peer.ts';
 import type { ServerMessage } from '@greenroom/shared/protocol/socket.ts';
-import { createInterviewClient, type InterviewClient, type InterviewEnd } from '../../client/src/interview-client.ts';
-import type { PeerFactory } from '../../client/src/peer.ts';
+import { createInterview, type Ended, type Interview, type PeerFactory } from '../../client/src/index.ts';
 
 /**
  * One candidate in one interview: the product's headless client with a real WebRTC peer in Node. It sends real audio and
@@ -30,12 +29,14 @@ export interface CandidateOptions {
 }
 
 export interface CandidateInterview {
-  client: InterviewClient;
+  client: Interview;
+  /** Cuts the socket, as a bad network would; the client connects again by itself. */
+  dropSocket(): void;
   /** Resolves when the interview is over. */
-  ended: Promise<InterviewEnd>;
+  ended: Promise<Ended>;
 }
 
-/** A peer for `createInterviewClient` made of the local cloud's headless candidate. */
+/** A peer for `createInterview` made of the local cloud's headless candidate. */
 export const nodePeer = (
   options: CandidatePeerOptions = {},
   onPeer: (peer: CandidatePeer) => void = () => undefined,
@@ -67,35 +68,37 @@ export const nodePeer = (
 
 export function startCandidate(options: CandidateOptions): CandidateInterview {
   const step = options.onStep ?? (() => undefined);
-  let client: InterviewClient | undefined;
   // An entry is reported again when it changes, for example when it gets its end time.
   const shown = new Set<string>();
-  const ended = new Promise<InterviewEnd>((resolve) => {
-    client = createInterviewClient({
-      websocketUrl: options.websocketUrl,
-      joinToken: options.joinToken,
-      createPeer: options.createPeer ?? nodePeer(options.peer, options.onPeer),
-      ...(options.onProviderEvent ? { onProviderEvent: options.onProviderEvent } : {}),
-      ...(options.onDelivered ? { onDelivered: options.onDelivered } : {}),
-      onState: (state) => step(`client_${state}`, ''),
-      onProblem: (code, message) => step('problem', `${code}: ${message}`),
-      onMessage: (message) => {
-        options.onMessage?.(message);
-        if (message.type === 'session_ready') step('socket_open', `epoch ${message.epoch}`);
-        if (message.type === 'sdp_answer') step('sdp_answered', `call ${message.ordinal}`);
-        if (
-          message.type === 'transcript_entry' &&
-          message.final &&
-          message.entry.text !== '' &&
-          !shown.has(message.entry.item_id)
-        ) {
-          shown.add(message.entry.item_id);
-          step('said', `${message.entry.speaker === 'ai' ? 'Interviewer' : 'Candidate'}: ${message.entry.text}`);
-        }
-      },
-      onEnd: resolve,
-    });
-    client.connect();
+  let socket: WebSocket | undefined;
+  class WatchedSocket extends WebSocket {
+    constructor(url: string | URL, protocols?: string | string[]) {
+      super(url, protocols);
+      socket = this;
+    }
+  }
+  const client = createInterview({
+    link: { websocketUrl: options.websocketUrl, joinToken: options.joinToken },
+    createPeer: options.createPeer ?? nodePeer(options.peer, options.onPeer),
+    WebSocket: WatchedSocket,
   });
-  return { client: client as unknown as InterviewClient, ended };
+  client.on('status', ({ name }) => step(`client_${name}`, ''));
+  client.on('problem', (code) => step('problem', `${code}: `));
+  client.on('trouble', ({ code, message }) => step('problem', `${code}: ${message}`));
+  client.on('provider', (event) => options.onProviderEvent?.(event));
+  client.on('delivered', ({ left }) => options.onDelivered?.(left));
+  client.on('message', (message) => {
+    options.onMessage?.(message);
+    if (message.type === 'session_ready') step('socket_open', `epoch ${message.epoch}`);
+    if (message.type === 'sdp_answer') step('sdp_answered', `call ${message.ordinal}`);
+  });
+  client.on('entry', ({ entry, final }) => {
+    if (!final || entry.text === '' || shown.has(entry.item_id)) return;
+    shown.add(entry.item_id);
+    step('said', `${entry.speaker === 'ai' ? 'Interviewer' : 'Candidate'}: ${entry.text}`);
+  });
+  const ended = new Promise<Ended>((resolve) => client.on('ended', resolve));
+  // How it ended is told by `ended`.
+  client.join().catch(() => undefined);
+  return { client, ended, dropSocket: () => socket?.close(3_000, 'dropped') };
 }

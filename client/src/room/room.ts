@@ -1,13 +1,5 @@
-import type { TranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
-import { createBrowserPeer } from '../browser-peer.ts';
-import { browserSecret, browserStorage } from '../browser-storage.ts';
-import { createInterviewClient, type InterviewClient, type InterviewState } from '../interview-client.ts';
-import { createJoinApi, type Invitation, type JoinAnswer, type Joined } from '../join-api.ts';
-import { createKeptEntries } from '../kept-entries.ts';
-import { createMicrophone } from '../microphone.ts';
-import { createPlayback } from '../playback.ts';
-import { createProblems, type ProblemCode, problemCodes } from '../problems.ts';
-import { uploadLeftovers } from '../upload.ts';
+import { createInterview, InterviewError, type Invitation, type ProblemCode, type Status } from '../index.ts';
+import type { TranscriptLine } from '../types.ts';
 
 /** The candidate's plain page: an invitation in the URL's fragment, one button, the conversation. */
 
@@ -18,6 +10,14 @@ const say = (text: string) => {
 
 /** What the candidate is told: what happened, and what to do now. */
 const problemTexts: Record<ProblemCode, string> = {
+  link_incomplete: 'Part of the invitation link is missing. Open it from the invitation again.',
+  link_dead: 'This invitation link no longer works. Please ask for a new one.',
+  used_elsewhere:
+    'This invitation was already used in another browser. Please use that one, or ask for a new invitation.',
+  session_over: 'This interview is over.',
+  consent_required: 'Your consent is missing. Please reload this page and read what the organiser asks.',
+  too_early: 'It is too early to join. This page opens by itself when it is time.',
+  socket_lost: 'The interviewer still hears you. Saving catches up when the network is back.',
   unsupported: 'This browser cannot make calls. Chrome, Edge, Firefox or Safari of the last two years can.',
   microphone_denied: 'Your browser does not let this page use the microphone. Allow it, then continue.',
   microphone_missing: 'We found no microphone. Plug one in, or open the link on your phone.',
@@ -39,25 +39,35 @@ const actTexts: Partial<Record<ProblemCode, string>> = {
   service_unavailable: 'Try now',
   storage_blocked: 'OK',
 };
-const acts = new Map<ProblemCode, () => void>();
-const problems = createProblems((code) => showProblem(code === null ? '' : problemTexts[code], code));
-
 function showProblem(text: string, code: ProblemCode | null = null): void {
   element('problem-text').textContent = text;
   element('problem').hidden = text === '';
   const act = element<HTMLButtonElement>('act');
   act.textContent = (code && actTexts[code]) ?? '';
   act.hidden = act.textContent === '';
-  act.onclick = () => code && acts.get(code)?.();
 }
 
-const stateTexts: Record<InterviewState, string> = {
-  connecting: 'Connecting …',
-  ready: 'Connected. Preparing the call …',
-  calling: 'Calling the interviewer …',
-  live: 'The interview is running. Speak freely.',
-  reconnecting: 'The connection was interrupted. Reconnecting by itself …',
-  ended: 'The interview is over.',
+const statusText = (status: Status): string => {
+  switch (status.name) {
+    case 'idle':
+      return 'Ready when you are.';
+    case 'waiting':
+      return status.for === 'start_time' ? problemTexts.too_early : 'Preparing your interview …';
+    case 'joining':
+    case 'connecting':
+      return 'Connecting …';
+    case 'live':
+      return 'The interview is running. Speak freely.';
+    case 'reconnecting':
+      return 'You are not heard right now. Reconnecting by itself …';
+    case 'ending':
+      return 'Ending the interview …';
+    case 'ended':
+      return (
+        endTexts[status.reason] ??
+        'The interview ended because of a technical problem. Your organiser will be in touch.'
+      );
+  }
 };
 
 const endTexts: Record<string, string> = {
@@ -75,170 +85,89 @@ const endTexts: Record<string, string> = {
   opened_elsewhere: 'The interview was opened in another tab or on another device.',
 };
 
-/** What a candidate is told when the invitation cannot be used, by the API's error code. */
-const joinTexts: Record<string, string> = {
-  validation_failed: 'This invitation link is not complete. Please open it again from your invitation, as a whole.',
-  not_found: 'This invitation link is not valid. Please check it, or ask for a new one.',
-  invitation_invalid: 'This invitation link is not valid any more. Please ask for a new one.',
-  invitation_used:
-    'This invitation was already used in another browser. Please use that one, or ask for a new invitation.',
-  session_ended: 'This interview is over.',
-  not_joinable: 'It is too early to join. This page opens by itself when it is time.',
-};
-
-/** A reason to stop here, in words for the candidate. */
-class Refused extends Error {}
-
-const storage = browserStorage();
-const invitation: Invitation = {
-  session_id: location.pathname.split('/').at(-1) ?? '',
-  code: location.hash.slice(1),
-  browser: browserSecret(storage, history),
-};
-const api = createJoinApi('');
-
-/** Hands in what earlier pages could not. @param except the session that goes on */
-function handInLeftovers(except?: string): void {
-  if (storage) void uploadLeftovers(storage, { except, nowMs: Date.now() });
-}
-
-const longestWaitMs = 60_000;
-
-/** Waits until it is time for another try, or the candidate asks for it. */
-const pause = (ms: number) =>
-  new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    acts.set('service_unavailable', () => {
-      clearTimeout(timer);
-      resolve();
-    });
-    addEventListener('online', () => resolve(), { once: true });
-  });
-
-/** Asks until the service itself answers. A refusal that does not pass ends it. */
-async function ask<T>(request: () => Promise<JoinAnswer<T>>): Promise<T | 'consent_required'> {
-  for (let tries = 0; ; tries += 1) {
-    const answer = await request();
-    if (answer.kind === 'done') {
-      problems.settle('service_unavailable');
-      return answer.body;
-    }
-    if (answer.kind === 'refused' && answer.code === 'consent_required') return 'consent_required';
-    if (answer.kind === 'refused' && !answer.passing) throw new Refused(joinTexts[answer.code]);
-    const early = answer.kind === 'refused' && answer.code === 'not_joinable';
-    if (early) say(joinTexts.not_joinable ?? '');
-    else problems.raise('service_unavailable');
-    const wishMs = answer.kind === 'refused' ? (answer.retryAfterMs ?? 0) : 0;
-    await pause(Math.min(longestWaitMs, Math.max(wishMs, 2_000 * 2 ** tries)));
-  }
-}
+const interview = createInterview({ link: location.href });
 
 /** Shows what the organiser asks the candidate to agree to, and records the agreement. */
-async function askConsent(): Promise<void> {
-  const asked = await ask(() => api.askedConsent(invitation));
-  if (asked === 'consent_required') return;
+async function askConsent({ textVersion, text }: NonNullable<Invitation['consent']>): Promise<void> {
   element('consent-text').textContent =
-    asked.text ?? `The organiser asks for your consent to its terms, version ${asked.text_version}.`;
+    text ?? `The organiser asks for your consent to its terms, version ${textVersion}.`;
   element('consent').hidden = false;
   say('Please read this before the interview.');
   await new Promise((resolve) => element('agree').addEventListener('click', resolve, { once: true }));
-  await ask(() => api.giveConsent(invitation, asked.text_version));
+  await interview.consent(textVersion);
   element('consent').hidden = true;
 }
 
-async function join(): Promise<Joined> {
-  const joined = await ask(() => api.join(invitation));
-  if (joined !== 'consent_required') return joined;
-  await askConsent();
-  return join();
-}
-
-/** Shows an entry, or the newer text of one that is shown already. */
-function show(entry: TranscriptEntry, final: boolean): void {
-  const id = `entry-${entry.ordinal}-${entry.item_id}`;
-  const known = document.getElementById(id);
-  if (entry.text === '') {
-    known?.remove();
-    return;
-  }
-  const line = known ?? document.createElement('li');
-  line.id = id;
-  line.className = `${entry.speaker}${final ? '' : ' partial'}`;
-  const name = document.createElement('b');
-  name.textContent = entry.speaker === 'ai' ? 'Interviewer' : 'You';
-  line.replaceChildren(name, entry.text);
-  const before = entry.previous_item_id && document.getElementById(`entry-${entry.ordinal}-${entry.previous_item_id}`);
-  if (!known && before) before.after(line);
-  else if (!known) element('transcript').append(line);
-}
-
-async function start(joined: Joined): Promise<InterviewClient> {
-  const microphone = createMicrophone({ problems });
-  await microphone.open().catch((error: unknown) => {
-    microphone.close();
-    throw error;
+/** Draws the lines that have changed. */
+function drawTranscript(lines: readonly TranscriptLine[]): void {
+  const list = element('transcript');
+  lines.forEach((line, index) => {
+    const id = `entry-${line.ordinal}-${line.item_id}`;
+    const shown = document.getElementById(id) ?? document.createElement('li');
+    shown.id = id;
+    shown.className = `${line.speaker}${line.final ? '' : ' partial'}`;
+    if (shown.dataset.text !== line.text) {
+      shown.dataset.text = line.text;
+      const name = document.createElement('b');
+      name.textContent = line.speaker === 'ai' ? 'Interviewer' : 'You';
+      shown.replaceChildren(name, line.text);
+    }
+    if (list.children[index] !== shown) list.insertBefore(shown, list.children[index] ?? null);
   });
-  const playback = createPlayback({ problems, audio: new Audio() });
-  const client = createInterviewClient({
-    websocketUrl: joined.websocket_url,
-    joinToken: joined.join_token,
-    createPeer: () => createBrowserPeer({ microphone, playback }),
-    kept: createKeptEntries(joined.session_id, storage),
-    onState: (state) => say(stateTexts[state]),
-    onEntry: show,
-    onProblem: (code) => isProblem(code) && problems.raise(code),
-    onProblemOver: (code) => isProblem(code) && problems.settle(code),
-    onWarning: (endsAt) => say(`The interview ends at ${new Date(endsAt).toLocaleTimeString()}.`),
-    onEnd: ({ outcome, reason }) => {
-      microphone.close();
-      playback.stop();
-      problems.settle(...problemCodes);
-      element('end').hidden = true;
-      document.body.dataset.ended = `${outcome}/${reason}`;
-      say(endTexts[reason] ?? 'The interview ended because of a technical problem. Your organiser will be in touch.');
-    },
-    onDelivered: (left) => {
-      document.body.dataset.kept = String(left);
-    },
-  });
-  const again = () => void microphone.open().catch(() => undefined);
-  acts.set('microphone_lost', again).set('microphone_muted', again);
-  acts.set('audio_blocked', () => void playback.resume());
-  acts.set('call_blocked', () => client.callAgain());
-  client.connect();
-  return client;
+  while (list.children.length > lines.length) list.lastElementChild?.remove();
 }
 
-const isProblem = (code: string): code is ProblemCode => (problemCodes as readonly string[]).includes(code);
+let drawn = interview.snapshot;
+function draw(): void {
+  const before = drawn;
+  const now = interview.snapshot;
+  drawn = now;
+  if (now.status !== before.status) say(statusText(now.status));
+  if (now.problem !== before.problem) showProblem(now.problem === null ? '' : problemTexts[now.problem], now.problem);
+  if (now.transcript !== before.transcript) drawTranscript(now.transcript);
+}
+
+async function start(startButton: HTMLButtonElement): Promise<void> {
+  const endButton = element<HTMLButtonElement>('end');
+  startButton.hidden = true;
+  endButton.hidden = false;
+  // Why it was not possible is shown already.
+  const joined = await interview.join().then(
+    () => true,
+    () => false,
+  );
+  if (joined || interview.snapshot.status.name === 'ended') return;
+  startButton.hidden = false;
+  endButton.hidden = true;
+}
 
 async function main(): Promise<void> {
-  const joined = await join().catch((error: unknown) => {
-    handInLeftovers();
-    throw error;
+  interview.subscribe(draw);
+  interview.on('warning', ({ endsAt }) => say(`The interview ends at ${new Date(endsAt).toLocaleTimeString()}.`));
+  interview.on('ended', ({ outcome, reason }) => {
+    element('end').hidden = true;
+    document.body.dataset.ended = `${outcome}/${reason}`;
   });
-  handInLeftovers(joined.session_id);
-  element('title').textContent = joined.interview_context.position.title;
-  element('greeting').textContent =
-    `Hello ${joined.interview_context.candidate.name}. Find a quiet place and allow the microphone.`;
-  element('simulated').hidden = !joined.simulated;
-  say('Ready when you are.');
-  if (!storage) problems.raise('storage_blocked');
-  acts.set('storage_blocked', () => problems.settle('storage_blocked'));
+  interview.on('delivered', ({ left }) => {
+    document.body.dataset.kept = String(left);
+  });
+  element('act').addEventListener('click', () => interview.retry());
+  element('end').addEventListener('click', () => void interview.end());
+
+  const invitation = await interview.look();
+  element('title').textContent = invitation.position;
+  element('greeting').textContent = `Hello ${invitation.candidate}. Find a quiet place and allow the microphone.`;
+  element('simulated').hidden = !invitation.simulated;
+  if (invitation.bound === 'elsewhere') return say('');
+  if (invitation.consent && !invitation.consent.isGiven) await askConsent(invitation.consent);
+  say(statusText(interview.snapshot.status));
   const startButton = element<HTMLButtonElement>('start');
-  const endButton = element<HTMLButtonElement>('end');
   startButton.disabled = false;
-  startButton.addEventListener('click', async () => {
-    startButton.hidden = true;
-    // Its code is shown already.
-    const client = await start(joined).catch(() => undefined);
-    startButton.hidden = client !== undefined;
-    endButton.hidden = client === undefined;
-    if (client) endButton.addEventListener('click', () => client.end());
-  });
+  startButton.addEventListener('click', () => void start(startButton));
 }
 
 main().catch((error: unknown) => {
   say('');
-  const told = error instanceof Refused ? error.message : '';
-  showProblem(told || 'Something went wrong on our side. Please reload the page in a minute.');
+  if (!(error instanceof InterviewError))
+    showProblem('Something went wrong on our side. Please reload the page in a minute.');
 });

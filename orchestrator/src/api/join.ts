@@ -1,8 +1,8 @@
-import { createHmac } from 'node:crypto';
+import { createHmac, randomInt } from 'node:crypto';
 import rateLimit from '@fastify/rate-limit';
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import { plainText, text, uuid } from '@greenroom/shared/protocol/common.ts';
-import { consentView } from '@greenroom/shared/protocol/people.ts';
+import { consentView, handoverCode, lookView } from '@greenroom/shared/protocol/people.ts';
 import { interviewContext } from '@greenroom/shared/protocol/platform-api.ts';
 import { newSecret } from '@greenroom/shared/runtime/ids.ts';
 import { sessionStatuses } from '@greenroom/shared/session/states.ts';
@@ -21,8 +21,8 @@ import { isJoinable, type ViewDeps, websocketUrl } from './session-view.ts';
 
 /**
  * `/api/join`: a browser exchanges the invitation code of its link for a join token, and consents when its tenant asks
- * for it. Public: the code is the credential. The first browser to use it is bound to it by a secret of its own
- * (`browser`), and may come again with it.
+ * for it. Public: the code is the credential. Looking binds nothing. The first browser to join is bound to the code by a
+ * secret of its own (`browser`), and may come again with it; another one goes on in its place by a short hand-over code.
  *
  * J1  The code comes in a body or a header, never in a URL: URLs are logged.
  * J2  Exchanges are limited by address; a refused code is noted in the audit log.
@@ -30,7 +30,7 @@ import { isJoinable, type ViewDeps, websocketUrl } from './session-view.ts';
  * J4  A session that waits for its candidate begins here, near where this very request came in.
  */
 export interface JoinRoutesDeps extends Omit<ViewDeps, 'browserTokens'> {
-  people: Pick<PeopleStore, 'join' | 'readConsent' | 'giveConsent'>;
+  people: Pick<PeopleStore, 'look' | 'offerHandover' | 'takeHandover' | 'join' | 'readConsent' | 'giveConsent'>;
   browserTokens: Pick<BrowserTokens, 'mintJoin' | 'mintTranscript'>;
   noteRefusal: NoteRefusal;
   /** J4. */
@@ -59,15 +59,23 @@ const joinView = z.object({
   browser: z.string(),
 });
 
+const boundRequest = joinRequest.extend({ browser: secret });
+const continueRequest = boundRequest.extend({ handover_code: handoverCode });
+const handoverMs = 600_000;
+const newHandoverCode = (): string => String(randomInt(1_000_000)).padStart(6, '0');
+/** Six digits alone would be guessed from their hash: with the session's id a table of all hashes is good for one session. */
+const handoverHashOf = (sessionId: string, code: string): string => sha256(`${sessionId}:${code}`);
+
 const consentQuery = z.strictObject({ session_id: uuid });
 const consentHeaders = z.looseObject({ 'greenroom-invitation': secret });
+const lookHeaders = consentHeaders.extend({ 'greenroom-session': uuid, 'greenroom-browser': secret.optional() });
 const consentRequest = joinRequest.extend({ browser: secret, text_version: plainText(100).min(1) });
 
 // Any page may host the candidate's components; no cookie is involved, so nothing rides along.
 const corsHeaders = {
   'access-control-allow-origin': '*',
   'access-control-allow-methods': 'GET, POST, OPTIONS',
-  'access-control-allow-headers': 'content-type, greenroom-invitation',
+  'access-control-allow-headers': 'content-type, greenroom-invitation, greenroom-session, greenroom-browser',
   'access-control-max-age': '600',
 };
 const bodyLimitBytes = 4_096;
@@ -114,12 +122,105 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
         new AppError('rate_limited', { retryAfterS: Math.max(1, Math.ceil(ttl / 1_000)) }),
     });
     app.addHook('onRequest', async (_request, reply) => void reply.headers(corsHeaders));
-    for (const path of ['/join', '/join/consent'])
+    for (const path of ['/join', '/join/handover', '/join/continue', '/join/consent'])
       app.options(
         path,
         { schema: { hide: true }, config: { ...everybody, rateLimit: false } },
         async (_request, reply) => reply.code(204).send(),
       );
+
+    app.get(
+      '/join',
+      {
+        config: everybody,
+        schema: {
+          summary: 'See what an invitation invites to',
+          description:
+            'Binds nothing: a link that is opened on one device can be joined on another. The code and the secret of the ' +
+            'browser come in headers, since URLs are logged.',
+          security: [],
+          headers: lookHeaders,
+          response: { 200: lookView },
+        },
+      },
+      async (request) => {
+        const {
+          'greenroom-session': session_id,
+          'greenroom-invitation': code,
+          'greenroom-browser': browser = '',
+        } = request.headers;
+        const found = await people.look(session_id, sha256(code), sha256(browser));
+        if (found.kind === 'invalid') throw refuse(request, session_id, 'invalid');
+        const { session, organiser, starts_at, records_video, consent, now, bound } = found;
+        const { position, candidate } = session.interview_context;
+        return {
+          session_id,
+          status: session.status,
+          starts_at,
+          now,
+          joinable: isJoinable(session),
+          organiser,
+          position: { title: position.title },
+          candidate: { name: candidate.name },
+          minutes: Math.round(session.max_duration_ms / 60_000),
+          records_video,
+          simulated: session.simulated,
+          consent,
+          bound,
+        };
+      },
+    );
+
+    app.post(
+      '/join/handover',
+      {
+        config: everybody,
+        bodyLimit: bodyLimitBytes,
+        schema: {
+          summary: 'Get a short code to continue in another browser',
+          description: 'Only the browser that joined may ask. The code is good for ten minutes, once, for five tries.',
+          security: [],
+          body: boundRequest,
+          response: { 200: z.object({ handover_code: handoverCode, expires_at: z.string() }) },
+        },
+      },
+      async (request) => {
+        const { session_id, code, browser } = request.body;
+        const made = newHandoverCode();
+        const hash = handoverHashOf(session_id, made);
+        const offered = await people.offerHandover(session_id, sha256(code), sha256(browser), hash, handoverMs);
+        if (offered.kind === 'invalid') throw refuse(request, session_id, 'invalid');
+        return { handover_code: made, expires_at: offered.expires_at };
+      },
+    );
+
+    app.post(
+      '/join/continue',
+      {
+        config: everybody,
+        bodyLimit: bodyLimitBytes,
+        schema: {
+          summary: 'Continue in this browser by the code shown in the first one',
+          description: 'Binds the invitation to this browser. Join afterwards.',
+          security: [],
+          body: continueRequest,
+          response: { 200: z.object({ bound: z.literal('here') }) },
+        },
+      },
+      async (request) => {
+        const { session_id, code, browser, handover_code } = request.body;
+        const by = { actor: 'candidate', remote_address: remoteAddressOf(request), request_id: request.id };
+        const hash = handoverHashOf(session_id, handover_code);
+        const taken = await people.takeHandover(session_id, sha256(code), sha256(browser), hash, by);
+        if (taken.kind === 'invalid') throw refuse(request, session_id, 'invalid');
+        if (taken.kind === 'wrong')
+          throw new AppError('handover_refused', {
+            detail:
+              taken.tries_left > 0 ? `${taken.tries_left} tries are left.` : 'Show a new code in the first browser.',
+          });
+        return { bound: 'here' as const };
+      },
+    );
 
     app.post(
       '/join',

@@ -54,6 +54,28 @@ const gaveConsent = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('used') }),
   notFound,
 ]);
+const looked = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('invalid') }),
+  z.object({
+    kind: z.literal('found'),
+    session: sessionRow,
+    organiser: z.string(),
+    starts_at: z.string().nullable(),
+    records_video: z.boolean(),
+    consent: consentView,
+    now: z.string(),
+    bound: z.enum(['no', 'here', 'elsewhere']),
+  }),
+]);
+const offered = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('invalid') }),
+  z.object({ kind: z.literal('offered'), expires_at: z.string() }),
+]);
+const moved = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('invalid') }),
+  z.object({ kind: z.literal('wrong'), tries_left: z.number().int() }),
+  z.object({ kind: z.literal('moved') }),
+]);
 const joined = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('invalid') }),
   z.object({ kind: z.literal('used') }),
@@ -149,6 +171,44 @@ export function createPeopleStore(database: Database) {
     /** A browser shows an invitation code. */
     join: (sessionId: string, codeHash: string, browserHash: string) =>
       call('join_session', { p_session_id: sessionId, p_code_hash: codeHash, p_browser_hash: browserHash }, joined),
+    /** What it invites to; binds nothing. */
+    look: (sessionId: string, codeHash: string, browserHash: string) =>
+      call(
+        'look_at_invitation',
+        { p_session_id: sessionId, p_code_hash: codeHash, p_browser_hash: browserHash },
+        looked,
+      ),
+    /** A short code by which another browser may go on. */
+    offerHandover: (
+      sessionId: string,
+      codeHash: string,
+      browserHash: string,
+      handoverHash: string,
+      expiresMs: number,
+    ) =>
+      call(
+        'offer_handover',
+        {
+          p_session_id: sessionId,
+          p_code_hash: codeHash,
+          p_browser_hash: browserHash,
+          p_handover_hash: handoverHash,
+          p_expires_ms: expiresMs,
+        },
+        offered,
+      ),
+    takeHandover: (sessionId: string, codeHash: string, browserHash: string, handoverHash: string, by: ActBy) =>
+      call(
+        'take_handover',
+        {
+          p_session_id: sessionId,
+          p_code_hash: codeHash,
+          p_browser_hash: browserHash,
+          p_handover_hash: handoverHash,
+          p_by: by,
+        },
+        moved,
+      ),
     readConsent: (sessionId: string, codeHash: string) =>
       call('read_consent', { p_session_id: sessionId, p_code_hash: codeHash }, readConsent),
     giveConsent: (sessionId: string, codeHash: string, browserHash: string, textVersion: string, addressHash: string) =>

@@ -1040,6 +1040,9 @@ export type Database = {
           code_hash: string;
           created_at: string;
           expires_at: string;
+          handover_expires_at: string | null;
+          handover_hash: string | null;
+          handover_tries: number;
           id: string;
           replaces: string | null;
           revoked_at: string | null;
@@ -1053,6 +1056,9 @@ export type Database = {
           code_hash: string;
           created_at?: string;
           expires_at: string;
+          handover_expires_at?: string | null;
+          handover_hash?: string | null;
+          handover_tries?: number;
           id?: string;
           replaces?: string | null;
           revoked_at?: string | null;
@@ -1065,6 +1071,9 @@ export type Database = {
           code_hash?: string;
           created_at?: string;
           expires_at?: string;
+          handover_expires_at?: string | null;
+          handover_hash?: string | null;
+          handover_tries?: number;
           id?: string;
           replaces?: string | null;
           revoked_at?: string | null;
@@ -2013,9 +2022,23 @@ export type Database = {
         Returns: Json;
       };
       list_webhooks: { Args: { p_id?: string; p_tenant_id: string }; Returns: Json };
+      look_at_invitation: {
+        Args: { p_browser_hash: string; p_code_hash: string; p_session_id: string };
+        Returns: Json;
+      };
       machine_intent: { Args: { p_machine_id: string }; Returns: Json };
       machines_alive: { Args: { p_apps?: string[] }; Returns: Json };
       machines_to_bill: { Args: { p_limit?: number }; Returns: Json };
+      offer_handover: {
+        Args: {
+          p_browser_hash: string;
+          p_code_hash: string;
+          p_expires_ms: number;
+          p_handover_hash: string;
+          p_session_id: string;
+        };
+        Returns: Json;
+      };
       onboarding_debts: { Args: { p_limit?: number }; Returns: Json };
       open_call: {
         Args: { p_epoch: number; p_machine_id: string; p_ordinal: number; p_provider: string };
@@ -2223,6 +2246,16 @@ export type Database = {
       spend_rate_limits: { Args: { p_spent: Json }; Returns: Json };
       start_scheduled: {
         Args: { p_launch: Json; p_lead_ms: number; p_limit?: number; p_queue_ms: number };
+        Returns: Json;
+      };
+      take_handover: {
+        Args: {
+          p_browser_hash: string;
+          p_by: Json;
+          p_code_hash: string;
+          p_handover_hash: string;
+          p_session_id: string;
+        };
         Returns: Json;
       };
       take_intents: { Args: { p_limit?: number; p_orchestrator_id: string; p_taken_ms: number }; Returns: Json };

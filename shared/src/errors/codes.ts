@@ -17,6 +17,7 @@ export const errorCodes = {
   idempotency_mismatch: { status: 409, retryable: false, title: 'The Idempotency-Key was used with another body' },
   session_ended: { status: 409, retryable: false, title: 'The session has ended' },
   invitation_invalid: { status: 410, retryable: false, title: 'The invitation is not valid any more' },
+  handover_refused: { status: 403, retryable: false, title: 'The hand-over code is wrong or has expired' },
   invitation_used: { status: 409, retryable: false, title: 'The invitation was used in another browser' },
   not_joinable: { status: 409, retryable: true, title: 'The session cannot be joined yet' },
   consent_required: { status: 409, retryable: false, title: 'The candidate has not consented yet' },

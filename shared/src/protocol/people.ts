@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { sessionStatuses } from '../session/states.ts';
 import { timestamp, uuid } from './common.ts';
 import { emailAddress, nameText, paragraphs } from './names.ts';
 import { candidateInput, positionInput } from './platform-api.ts';
@@ -81,6 +82,9 @@ export type InvitationView = z.output<typeof invitationView>;
 /** The link is shown once: only a hash of its code is stored. */
 export const newInvitationView = invitationView.extend({ join_url: z.string() });
 
+/** Codes by which an interview is continued in another browser: six digits, good for ten minutes and five tries. */
+export const handoverCode = z.string().regex(/^\d{6}$/, 'must be 6 digits');
+
 /** Consent of the candidate, asked for by the tenant. Shown to who holds a valid invitation. */
 export const consentView = z.object({
   required: z.boolean(),
@@ -88,4 +92,25 @@ export const consentView = z.object({
   /** Null when the tenant keeps its text elsewhere. */
   text: z.string().nullable(),
   given_at: timestamp.nullable(),
+});
+
+/** What a candidate sees before joining. Looking binds nothing. */
+export const lookView = z.object({
+  session_id: uuid,
+  status: z.enum(sessionStatuses),
+  /** When it is due; null: at once. */
+  starts_at: timestamp.nullable(),
+  /** The service's clock: a device's own may be wrong. */
+  now: timestamp,
+  joinable: z.boolean(),
+  organiser: z.string(),
+  position: z.object({ title: z.string() }),
+  candidate: z.object({ name: z.string() }),
+  /** The longest it may last. */
+  minutes: z.number(),
+  records_video: z.boolean(),
+  simulated: z.boolean(),
+  consent: consentView,
+  /** `elsewhere`: another browser has joined; a hand-over code is needed. */
+  bound: z.enum(['no', 'here', 'elsewhere']),
 });

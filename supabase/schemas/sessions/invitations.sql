@@ -128,3 +128,68 @@ comment on function public.join_session(uuid, text, text) is
   'A browser shows an invitation code: as exchange_invitation, and consent_required (with text_version) until the '
   'consent is recorded.';
 grant execute on function public.join_session(uuid, text, text) to orchestrator;
+
+create function public.look_at_invitation(p_session_id uuid, p_code_hash text, p_browser_hash text) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce((
+    select jsonb_build_object('kind', 'found', 'session', app.session_json(s.id), 'organiser', t.name,
+      'starts_at', s.scheduled_at, 'records_video', coalesce((s.settings ->> 'record_video')::boolean, false),
+      'consent', app.consent_json(s.id), 'now', clock_timestamp(),
+      'bound', case when i.browser_hash is null then 'no' when i.browser_hash = p_browser_hash then 'here'
+        else 'elsewhere' end)
+    from public.session_invitations i join public.interview_sessions s on s.id = i.session_id
+      join public.tenants t on t.id = s.tenant_id
+    where i.code_hash = p_code_hash and i.session_id = p_session_id and i.revoked_at is null
+      and i.expires_at >= clock_timestamp()
+  ), '{"kind": "invalid"}')
+$$;
+comment on function public.look_at_invitation(uuid, text, text) is
+  'What a candidate sees before joining: looking binds nothing. bound: no, here or elsewhere. kind: found, invalid.';
+grant execute on function public.look_at_invitation(uuid, text, text) to orchestrator;
+
+create function public.offer_handover(p_session_id uuid, p_code_hash text, p_browser_hash text, p_handover_hash text,
+  p_expires_ms bigint) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_expires_at timestamptz := clock_timestamp() + app.interval_ms(p_expires_ms);
+begin
+  update public.session_invitations set handover_hash = p_handover_hash, handover_expires_at = v_expires_at,
+    handover_tries = 0
+    where code_hash = p_code_hash and session_id = p_session_id and browser_hash = p_browser_hash
+      and revoked_at is null and expires_at >= clock_timestamp();
+  if not found then return jsonb_build_object('kind', 'invalid'); end if;
+  return jsonb_build_object('kind', 'offered', 'expires_at', v_expires_at);
+end $$;
+comment on function public.offer_handover(uuid, text, text, text, bigint) is
+  'The bound browser asks for a short code by which another browser may go on in its place; an earlier one is '
+  'replaced. kind: offered, invalid.';
+grant execute on function public.offer_handover(uuid, text, text, text, bigint) to orchestrator;
+
+create function public.take_handover(p_session_id uuid, p_code_hash text, p_browser_hash text, p_handover_hash text,
+  p_by jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  i public.session_invitations;
+begin
+  select * into i from public.session_invitations where code_hash = p_code_hash and session_id = p_session_id
+    for update;
+  if not found or i.revoked_at is not null or i.expires_at < clock_timestamp() then
+    return jsonb_build_object('kind', 'invalid');
+  end if;
+  if i.handover_hash is null or i.handover_expires_at < clock_timestamp() or i.handover_tries >= 5 then
+    return jsonb_build_object('kind', 'wrong', 'tries_left', 0);
+  end if;
+  if i.handover_hash <> p_handover_hash then
+    update public.session_invitations set handover_tries = handover_tries + 1 where id = i.id returning * into i;
+    return jsonb_build_object('kind', 'wrong', 'tries_left', 5 - i.handover_tries);
+  end if;
+  update public.session_invitations set browser_hash = p_browser_hash, handover_hash = null,
+    handover_expires_at = null, handover_tries = 0 where id = i.id;
+  perform app.audit(p_by, i.tenant_id, 'invitation.continue', i.id::text,
+    jsonb_build_object('session_id', i.session_id));
+  return jsonb_build_object('kind', 'moved');
+end $$;
+comment on function public.take_handover(uuid, text, text, text, jsonb) is
+  'Another browser shows the short code and is bound in place of the first; the code is good once, for five tries. '
+  'kind: moved, wrong (with tries_left), invalid.';
+grant execute on function public.take_handover(uuid, text, text, text, jsonb) to orchestrator;

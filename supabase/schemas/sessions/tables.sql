@@ -215,7 +215,11 @@ create table public.session_invitations (
   expires_at timestamptz not null,
   used_at timestamptz,
   revoked_at timestamptz,
-  replaces uuid references public.session_invitations (id) on delete set null
+  replaces uuid references public.session_invitations (id) on delete set null,
+  handover_hash text check (handover_hash ~ '^[0-9a-f]{64}$'),
+  handover_expires_at timestamptz,
+  handover_tries integer not null default 0 check (handover_tries between 0 and 5),
+  check ((handover_hash is null) = (handover_expires_at is null))
 );
 comment on table public.session_invitations is
   'One-time codes that a candidate''s browser exchanges for a join token. Only the hash of a code is stored.';
@@ -227,6 +231,10 @@ comment on column public.session_invitations.expires_at is 'From then on it is r
 comment on column public.session_invitations.used_at is 'When a browser first exchanged it.';
 comment on column public.session_invitations.revoked_at is 'From then on it is refused.';
 comment on column public.session_invitations.replaces is 'The invitation that was sent again as this one, and revoked.';
+comment on column public.session_invitations.handover_hash is
+  'SHA-256 of session id and short code, hex: with it another browser may go on in place of the bound one.';
+comment on column public.session_invitations.handover_expires_at is 'From then on the short code is refused.';
+comment on column public.session_invitations.handover_tries is 'Wrong short codes so far: the fifth one ends it.';
 create index session_invitations_session on public.session_invitations (session_id);
 create index session_invitations_tenant on public.session_invitations (tenant_id);
 create index session_invitations_replaces on public.session_invitations (replaces) where replaces is not null;

@@ -1,0 +1,128 @@
+import type { TranscriptEntryInput } from '@greenroom/shared/protocol/transcript.ts';
+
+/**
+ * Where entries survive a reload of the page until they are stored: IndexedDB, one record an entry, so that two tabs of one
+ * session neither overwrite nor delete each other's. Where the browser keeps nothing for us: memory.
+ */
+export interface EntryStore {
+  readonly kind: 'indexeddb' | 'memory';
+  read(sessionId: string): Promise<Kept>;
+  put(sessionId: string, entry: TranscriptEntryInput): Promise<unknown>;
+  remove(sessionId: string, entry: TranscriptEntryInput): Promise<unknown>;
+  /** Where entries of the session may be uploaded; undefined: nothing of it is left. */
+  setUpload(sessionId: string, target: UploadTarget | undefined): Promise<unknown>;
+  /** Sessions that left something here. */
+  sessions(): Promise<string[]>;
+}
+
+export interface Kept {
+  entries: TranscriptEntryInput[];
+  upload: UploadTarget | undefined;
+}
+
+export interface UploadTarget {
+  url: string;
+  /** `transcript:append` of one session. */
+  token: string;
+}
+
+export function memoryStore(): EntryStore {
+  const sessions = new Map<string, { entries: Map<string, TranscriptEntryInput>; upload: UploadTarget | undefined }>();
+  const of = (id: string) => {
+    const known = sessions.get(id) ?? { entries: new Map(), upload: undefined };
+    sessions.set(id, known);
+    return known;
+  };
+  const keyOf = ({ ordinal, item_id }: TranscriptEntryInput) => `${ordinal}/${item_id}`;
+  return {
+    kind: 'memory',
+    read: async (id) => ({ entries: [...of(id).entries.values()], upload: of(id).upload }),
+    put: async (id, entry) => of(id).entries.set(keyOf(entry), entry),
+    remove: async (id, entry) => of(id).entries.delete(keyOf(entry)),
+    setUpload: async (id, target) => {
+      of(id).upload = target;
+    },
+    sessions: async () => [...sessions].filter(([, { upload }]) => upload).map(([id]) => id),
+  };
+}
+
+/** As much of the Web's Storage as earlier versions used. */
+export type OldStorage = Pick<Storage, 'getItem' | 'removeItem' | 'key' | 'length'>;
+
+const databaseName = 'greenroom';
+const entries = 'entries';
+const uploads = 'uploads';
+/** Some browsers never answer when site data is blocked. */
+const openMs = 2_000;
+
+const done = <T>(request: IDBRequest<T>): Promise<T> =>
+  new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+
+async function openDatabase(factory: IDBFactory): Promise<IDBDatabase> {
+  const request = factory.open(databaseName, 1);
+  request.onupgradeneeded = () => {
+    request.result.createObjectStore(entries, { keyPath: ['session', 'entry.ordinal', 'entry.item_id'] });
+    request.result.createObjectStore(uploads, { keyPath: 'session' });
+  };
+  const late = new Promise<never>((_, reject) => setTimeout(() => reject(new Error('no answer')), openMs));
+  return Promise.race([done(request), late]);
+}
+
+function databaseStore(database: IDBDatabase): EntryStore {
+  const table = (name: string, mode: IDBTransactionMode = 'readwrite') =>
+    database.transaction(name, mode).objectStore(name);
+  return {
+    kind: 'indexeddb',
+    read: async (session) => {
+      const range = IDBKeyRange.bound([session], [session, []]);
+      const [records, upload] = await Promise.all([
+        done(table(entries, 'readonly').getAll(range)) as Promise<Array<{ entry: TranscriptEntryInput }>>,
+        done(table(uploads, 'readonly').get(session)) as Promise<{ target: UploadTarget } | undefined>,
+      ]);
+      return { entries: records.map(({ entry }) => entry), upload: upload?.target };
+    },
+    put: async (session, entry) => done(table(entries).put({ session, entry })),
+    remove: async (session, { ordinal, item_id }) => done(table(entries).delete([session, ordinal, item_id])),
+    setUpload: async (session, target) =>
+      target ? done(table(uploads).put({ session, target })) : done(table(uploads).delete(session)),
+    sessions: async () => (await done(table(uploads, 'readonly').getAllKeys())) as string[],
+  };
+}
+
+/** What earlier versions kept in localStorage is moved once. */
+async function moveOld(old: OldStorage, store: EntryStore): Promise<void> {
+  const keys = Array.from({ length: old.length }, (_, index) => old.key(index) ?? '');
+  for (const key of keys) {
+    const [kind, session] = key.split('/');
+    const isEntry = kind === 'greenroom.entry';
+    if (!session || (!isEntry && kind !== 'greenroom.upload')) continue;
+    try {
+      const value: unknown = JSON.parse(old.getItem(key) ?? '');
+      if (isEntry) await store.put(session, value as TranscriptEntryInput);
+      else await store.setUpload(session, value as UploadTarget);
+    } catch {
+      // Spoilt: there is nothing to move.
+    }
+    old.removeItem(key);
+  }
+}
+
+/** Never rejects: memory is always there. */
+export async function openEntryStore(
+  factory: () => IDBFactory | undefined = () => globalThis.indexedDB,
+  old: () => OldStorage | undefined = () => globalThis.localStorage,
+): Promise<EntryStore> {
+  try {
+    const found = factory();
+    if (!found) return memoryStore();
+    const store = databaseStore(await openDatabase(found));
+    const storage = old();
+    if (storage) await moveOld(storage, store).catch(() => undefined);
+    return store;
+  } catch {
+    return memoryStore();
+  }
+}

@@ -1,0 +1,554 @@
+import type { ClientMessage, ServerMessage } from '@greenroom/shared/protocol/socket.ts';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { memoryStore } from './entry-store.ts';
+import { createInterview, type InterviewOptions } from './interview.ts';
+import type { CallPeer } from './peer.ts';
+import type { Ended } from './types.ts';
+
+/** A server's side of the socket, spoken by the test. */
+class FakeSocket extends EventTarget {
+  static readonly OPEN = 1;
+  static all: FakeSocket[] = [];
+  readyState = 0;
+  sent: ClientMessage[] = [];
+  constructor() {
+    super();
+    FakeSocket.all.push(this);
+  }
+  open() {
+    this.readyState = 1;
+    this.dispatchEvent(new Event('open'));
+  }
+  say(message: Partial<ServerMessage>) {
+    this.dispatchEvent(Object.assign(new Event('message'), { data: JSON.stringify(message) }));
+  }
+  send(text: string) {
+    this.sent.push(JSON.parse(text));
+  }
+  close(code = 1_000) {
+    this.readyState = 3;
+    this.dispatchEvent(Object.assign(new Event('close'), { code }));
+  }
+}
+
+/** Peers that do what the test says, and say `failed` when they are closed before they were up, as real ones may. */
+function makePeers() {
+  const peers: Array<{ state(state: 'connected' | 'failed'): void; closed: boolean }> = [];
+  const createPeer = (): CallPeer => {
+    const listeners: Array<(state: 'connected' | 'failed') => void> = [];
+    const mine = {
+      state: (state: 'connected' | 'failed') => listeners.forEach((tell) => void tell(state)),
+      closed: false,
+    };
+    peers.push(mine);
+    return {
+      offer: async () => `offer ${peers.indexOf(mine) + 1}`,
+      accept: async () => undefined,
+      onEvent: () => undefined,
+      onState: (listener) => void listeners.push(listener),
+      close: () => {
+        mine.closed = true;
+        void Promise.resolve().then(() => mine.state('failed'));
+      },
+    };
+  };
+  return { peers, createPeer };
+}
+
+async function begin(options: Partial<InterviewOptions> = {}) {
+  const { peers, createPeer } = makePeers();
+  const problems: string[] = [];
+  const over: string[] = [];
+  const client = createInterview({
+    link: { websocketUrl: 'ws://interviews.test/ws/sessions/s1', joinToken: 'join' },
+    createPeer,
+    WebSocket: FakeSocket as unknown as typeof WebSocket,
+    random: () => 1,
+    ...options,
+  });
+  client.on('problem', (code) => void problems.push(code));
+  client.on('problem_over', (code) => void over.push(code));
+  client.join().catch(() => undefined);
+  await vi.advanceTimersByTimeAsync(0);
+  const server = () => FakeSocket.all.at(-1) as FakeSocket;
+  const ready = async (ordinal: number, call_active: boolean, more: object = {}) => {
+    server().open();
+    const message = { type: 'session_ready', ordinal, call_active, acked: [], reconnect_token: 'again', ...more };
+    server().say(message as never);
+    await vi.advanceTimersByTimeAsync(0);
+  };
+  const answer = (ordinal: number) => server().say({ type: 'sdp_answer', sdp: 'answer', ordinal });
+  const sent = () => FakeSocket.all.flatMap((socket) => socket.sent);
+  const offers = () => sent().flatMap((m) => (m.type === 'sdp_offer' ? [`${m.sdp} as ${m.ordinal}`] : []));
+  const status = () => client.snapshot.status.name;
+  return { client, peers, problems, over, server, ready, answer, offers, sent, status };
+}
+
+/** Time passes on a server that is there: it answers pings. */
+async function alive(ms: number) {
+  for (let passedMs = 0; passedMs < ms; passedMs += 1_000) {
+    await vi.advanceTimersByTimeAsync(Math.min(1_000, ms - passedMs));
+    const socket = FakeSocket.all.at(-1);
+    if (socket?.readyState === 1) socket.say({ type: 'pong' });
+  }
+}
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  FakeSocket.all = [];
+});
+afterEach(() => vi.useRealTimers());
+
+describe('a call', () => {
+  test('that is up is left alone', async () => {
+    const { peers, ready, answer, offers, status } = await begin();
+    await ready(1, false);
+    answer(1);
+    peers[0]?.state('connected');
+    await alive(60_000);
+    expect([offers(), status()]).toEqual([['offer 1 as 1'], 'live']);
+  });
+
+  test('whose connection fails is followed by the next one', async () => {
+    const { peers, ready, answer, offers, problems } = await begin();
+    await ready(1, false);
+    answer(1);
+    peers[0]?.state('connected');
+    peers[0]?.state('failed');
+    await vi.advanceTimersByTimeAsync(600);
+    expect([offers(), problems]).toEqual([['offer 1 as 1', 'offer 2 as 2'], ['call_failed']]);
+  });
+
+  test('that was answered and never comes up is followed by the next one', async () => {
+    const { ready, answer, offers } = await begin();
+    await ready(1, false);
+    answer(1);
+    await alive(9_000);
+    expect(offers()).toEqual(['offer 1 as 1']);
+    await alive(2_000);
+    expect(offers()).toEqual(['offer 1 as 1', 'offer 2 as 2']);
+  });
+
+  test('that fails while the socket is away is offered anew when it is back', async () => {
+    const { peers, ready, answer, offers, server } = await begin();
+    await ready(1, false);
+    answer(1);
+    peers[0]?.state('connected');
+    server().close(1_006);
+    peers[0]?.state('failed');
+    await vi.advanceTimersByTimeAsync(1_000);
+    await ready(1, true);
+    expect(offers().at(-1)).toMatch(/ as 2$/);
+  });
+
+  test('is not offered for ever: after a few failures in a row it stays with telling', async () => {
+    const { peers, ready, answer, offers } = await begin();
+    await ready(1, false);
+    for (let ordinal = 1; ordinal < 20; ordinal += 1) {
+      answer(ordinal);
+      peers.at(-1)?.state('failed');
+      await alive(30_000);
+    }
+    expect(offers()).toHaveLength(6);
+  });
+
+  test('that is replaced is not missed when it closes', async () => {
+    const { ready, answer, offers, server, peers } = await begin();
+    await ready(1, false);
+    answer(1);
+    server().say({ type: 'call_required', ordinal: 2, reason: 'rollover', deadline: 0 });
+    await vi.advanceTimersByTimeAsync(100);
+    expect(peers[0]?.closed).toBe(true);
+    answer(2);
+    peers[1]?.state('connected');
+    await alive(60_000);
+    expect(offers()).toEqual(['offer 1 as 1', 'offer 2 as 2']);
+  });
+
+  test('that was refused for want of a consent is offered again when asked to', async () => {
+    const { client, ready, offers, server } = await begin();
+    await ready(1, false);
+    server().say({ type: 'error', code: 'consent_required', message: '', retryable: false });
+    await alive(60_000);
+    expect(offers()).toEqual(['offer 1 as 1']);
+    await client.consent('v1');
+    await vi.advanceTimersByTimeAsync(0);
+    expect(offers()).toEqual(['offer 1 as 1', 'offer 2 as 1']);
+  });
+
+  test('is not begun again once the candidate has asked for the end', async () => {
+    const { client, peers, ready, answer, offers } = await begin();
+    await ready(1, false);
+    answer(1);
+    void client.end();
+    peers[0]?.state('failed');
+    await alive(60_000);
+    expect(offers()).toEqual(['offer 1 as 1']);
+  });
+});
+
+describe('what comes late', () => {
+  /** Peers whose offers take half a second, as a browser's gathering does. */
+  const slowPeers = () => {
+    const peers: Array<{ accepted: string[]; closed: boolean }> = [];
+    const createPeer = (): CallPeer => {
+      const mine = { accepted: [] as string[], closed: false };
+      const name = `offer ${peers.push(mine)}`;
+      return {
+        offer: () => new Promise((resolve) => setTimeout(() => resolve(name), 500)),
+        accept: async (sdp) => void mine.accepted.push(sdp),
+        onEvent: () => undefined,
+        onState: () => undefined,
+        close: () => {
+          mine.closed = true;
+        },
+      };
+    };
+    return { peers, createPeer };
+  };
+
+  test('the offer of a peer that was replaced while it was made is not sent, and the answer goes to the newer peer', async () => {
+    const { peers, createPeer } = slowPeers();
+    const { ready, server, offers, answer } = await begin({ createPeer });
+    await ready(1, false);
+    await vi.advanceTimersByTimeAsync(100);
+    server().close(4_409);
+    await vi.advanceTimersByTimeAsync(50);
+    await ready(1, false);
+    await alive(2_000);
+    expect(offers()).toEqual(['offer 2 as 1']);
+    answer(1);
+    expect(peers.map(({ accepted }) => accepted.length)).toEqual([0, 1]);
+  });
+
+  test('a peer that is made after the end is closed, and no offer goes out', async () => {
+    const { peers, createPeer } = slowPeers();
+    let make = () => {};
+    const { ready, server, offers } = await begin({
+      createPeer: () => new Promise((resolve) => (make = () => resolve(createPeer()))),
+    });
+    await ready(1, false);
+    server().say({ type: 'session_ended', outcome: 'cancelled', reason: 'ended_by_platform' } as never);
+    make();
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect([peers.map(({ closed }) => closed), offers()]).toEqual([[true], []]);
+  });
+
+  test('a microphone that is refused for a call that was replaced is not told', async () => {
+    let refuse = () => {};
+    const { createPeer } = makePeers();
+    let made = 0;
+    const { ready, server, problems, offers } = await begin({
+      createPeer: () =>
+        made++ === 0 ? new Promise((_, reject) => (refuse = () => reject(new Error('no')))) : createPeer(),
+    });
+    await ready(1, false);
+    server().say({ type: 'call_required', ordinal: 2, reason: 'call_lost', deadline: 0 } as never);
+    refuse();
+    await vi.advanceTimersByTimeAsync(10);
+    expect([problems, offers()]).toEqual([[], ['offer 1 as 2']]);
+  });
+
+  test('a message of a socket that was replaced changes nothing', async () => {
+    const { ready, server, status } = await begin();
+    await ready(1, false);
+    const older = server();
+    older.close(4_409);
+    await vi.advanceTimersByTimeAsync(50);
+    older.say({ type: 'session_ended', outcome: 'failed', reason: 'worker_lost' } as never);
+    expect(status()).toBe('connecting');
+  });
+
+  test('a frame that is not JSON is passed over', async () => {
+    const { ready, server, status } = await begin();
+    await ready(1, false);
+    server().dispatchEvent(Object.assign(new Event('message'), { data: '<html>' }));
+    expect(status()).toBe('connecting');
+  });
+});
+
+describe('a problem', () => {
+  const watched = begin;
+
+  test('of a call that failed is over when the next one is up', async () => {
+    const { over, peers, ready, answer, problems } = await watched();
+    await ready(1, false);
+    answer(1);
+    peers[0]?.state('failed');
+    expect(problems).toEqual(['call_failed']);
+    await vi.advanceTimersByTimeAsync(600);
+    over.length = 0;
+    answer(2);
+    peers[1]?.state('connected');
+    expect(over).toContain('call_failed');
+  });
+
+  test('of a network that lets no audio through is told after the last call, and the candidate may try again', async () => {
+    const { client, ready, answer, problems, offers } = await watched();
+    await ready(1, false);
+    for (let ordinal = 1; ordinal <= 6; ordinal += 1) {
+      answer(ordinal);
+      await alive(20_000);
+    }
+    expect(problems.at(-1)).toBe('call_blocked');
+    client.retry();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(offers()).toHaveLength(7);
+  });
+
+  test('of a call that comes up and fails at once, over and over, ends too: each is paid for', async () => {
+    const { peers, ready, answer, problems, offers } = await watched();
+    await ready(1, false);
+    for (let ordinal = 1; ordinal <= 20; ordinal += 1) {
+      answer(ordinal);
+      peers.at(-1)?.state('connected');
+      peers.at(-1)?.state('failed');
+      await alive(9_000);
+    }
+    expect([offers().length, problems.at(-1)]).toEqual([6, 'call_blocked']);
+  });
+
+  test('of a call is not hidden by a socket that comes back: without audio it is not live', async () => {
+    const { status, peers, ready, answer, server } = await watched();
+    await ready(1, false);
+    answer(1);
+    server().close(4_409);
+    await vi.advanceTimersByTimeAsync(50);
+    await ready(1, true);
+    expect(status()).toBe('connecting');
+    peers[0]?.state('connected');
+    expect(status()).toBe('live');
+  });
+});
+
+describe('a session', () => {
+  const end = () => FakeSocket.all.flatMap(({ sent }) => sent).filter(({ type }) => type === 'end_session').length;
+
+  test('whose socket cannot be had again is given up, and what was kept is uploaded', async () => {
+    const ends: Ended[] = [];
+    const left: number[] = [];
+    const uploads: string[] = [];
+    const upload = (async (url: string) => {
+      uploads.push(url);
+      return Response.json({ item_ids: ['item_1'] });
+    }) as unknown as typeof fetch;
+    const store = memoryStore();
+    await store.put('s1', { ordinal: 1, item_id: 'item_1', speaker: 'ai', text: 'Hello.' });
+    await store.setUpload('s1', { url: 'https://p.example/f', token: 't' });
+    const { client, ready, server } = await begin({ store, giveUpMs: 60_000, upload: { fetch: upload } });
+    client.on('ended', (how) => void ends.push(how));
+    client.on('delivered', (delivered) => void left.push(delivered.left));
+    await ready(1, false);
+    server().close(1_006);
+    for (let waitedMs = 0; waitedMs < 59_000; waitedMs += 1_000) {
+      await vi.advanceTimersByTimeAsync(1_000);
+      if (server().readyState === 0) server().close(1_006);
+    }
+    expect([ends, uploads]).toEqual([[], []]);
+    await alive(2_000);
+    expect(ends).toEqual([{ outcome: 'disconnected', reason: 'unreachable' }]);
+    expect([uploads, left]).toEqual([['https://p.example/f'], [0]]);
+  });
+
+  test('that was never joined is waited for', async () => {
+    const { server, status } = await begin({ giveUpMs: 1_000 });
+    server().close(4_503);
+    await vi.advanceTimersByTimeAsync(600_000);
+    expect(status()).toBe('connecting');
+  });
+
+  test('gets again whatever it has not acknowledged, however much that is', async () => {
+    const store = memoryStore();
+    for (let n = 0; n < 450; n += 1)
+      await store.put('s1', { ordinal: 1, item_id: `item_${n}`, speaker: 'ai', text: 'x' });
+    const { ready, server } = await begin({ store });
+    await ready(1, false);
+    const updates = server().sent.flatMap((m) => (m.type === 'transcript_update' ? [m.entries.length] : []));
+    expect(updates).toEqual([200, 200, 50]);
+  });
+
+  test('that the candidate wanted to end while the socket was away ends when it is back', async () => {
+    const { client, ready, answer, server, peers } = await begin();
+    await ready(1, false);
+    answer(1);
+    peers[0]?.state('connected');
+    server().close(1_006);
+    void client.end();
+    expect(end()).toBe(0);
+    await vi.advanceTimersByTimeAsync(1_000);
+    await ready(1, true);
+    expect(end()).toBe(1);
+  });
+});
+
+describe('a socket', () => {
+  const live = async (options: Partial<InterviewOptions> = {}) => {
+    const started = await begin(options);
+    await started.ready(1, false);
+    started.answer(1);
+    started.peers[0]?.state('connected');
+    return started;
+  };
+
+  test('that goes quiet is told within five seconds, is dropped, and does not end the conversation', async () => {
+    const { client, status } = await live();
+    await alive(10_000);
+    expect(client.snapshot.saving.state).toBe('saved');
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect([client.snapshot.saving.state, client.snapshot.problem, status()]).toEqual([
+      'behind',
+      'socket_lost',
+      'live',
+    ]);
+    await vi.advanceTimersByTimeAsync(8_000);
+    expect(FakeSocket.all.length).toBeGreaterThan(1);
+  });
+
+  test('that is back settles the problem, and what was said meanwhile is sent and saved', async () => {
+    const peers = makePeers();
+    let hear: (event: Record<string, unknown>) => void = () => undefined;
+    const createPeer = () => ({
+      ...peers.createPeer(),
+      onEvent: (listener: typeof hear) => {
+        hear = listener;
+      },
+    });
+    const { client, ready, answer, server, sent } = await begin({ createPeer, now: () => 1_000 });
+    await ready(1, false);
+    answer(1);
+    peers.peers[0]?.state('connected');
+    server().close(1_006);
+    hear({ type: 'conversation.item.input_audio_transcription.completed', item_id: 'item_1', transcript: 'Yes.' });
+    expect(client.snapshot.saving).toEqual({ state: 'behind', savedUpTo: null, pending: 1 });
+    await alive(1_000);
+    await ready(1, true);
+    expect(client.snapshot.saving.state).toBe('saving');
+    expect(sent().filter(({ type }) => type === 'transcript_update')).toHaveLength(1);
+    server().say({ type: 'transcript_ack', item_ids: ['item_1'] });
+    expect(client.snapshot.saving).toEqual({ state: 'saved', savedUpTo: 1_000, pending: 0 });
+    expect(client.snapshot.problem).toBeNull();
+  });
+
+  test('whose tries fail is tried again after random waits that grow to five seconds', async () => {
+    const { server } = await begin();
+    const tries: number[] = [];
+    for (let n = 0; n < 8; n += 1) {
+      const before = FakeSocket.all.length;
+      const from = Date.now();
+      server().close(1_006);
+      while (FakeSocket.all.length === before) await vi.advanceTimersByTimeAsync(50);
+      tries.push(Date.now() - from);
+    }
+    expect(tries).toEqual([250, 500, 1_000, 2_000, 4_000, 5_000, 5_000, 5_000]);
+  });
+});
+
+describe('whose turn it is', () => {
+  test('follows the provider’s own events, and a pause stays a pause until the candidate goes on', async () => {
+    const peers = makePeers();
+    let hear: (event: Record<string, unknown>) => void = () => undefined;
+    const createPeer = () => ({
+      ...peers.createPeer(),
+      onEvent: (listener: typeof hear) => {
+        hear = listener;
+      },
+    });
+    const { client, ready, answer, sent } = await begin({ createPeer });
+    await ready(1, false);
+    answer(1);
+    peers.peers[0]?.state('connected');
+    const turn = () =>
+      client.snapshot.status.name === 'live' ? client.snapshot.status.turn : client.snapshot.status.name;
+    const turns = [turn()];
+    for (const type of [
+      'output_audio_buffer.started',
+      'output_audio_buffer.stopped',
+      'input_audio_buffer.speech_started',
+      'input_audio_buffer.speech_stopped',
+    ]) {
+      hear({ type });
+      turns.push(turn());
+    }
+    expect(turns).toEqual(['listening', 'speaking', 'listening', 'hearing', 'thinking']);
+    expect(client.request('moment')).toBe(true);
+    hear({ type: 'output_audio_buffer.stopped' });
+    expect(turn()).toBe('paused');
+    client.request('go_on');
+    expect(turn()).toBe('listening');
+    expect(sent().flatMap((m) => (m.type === 'candidate_request' ? [m.what] : []))).toEqual(['moment', 'go_on']);
+  });
+});
+
+describe('a typed answer', () => {
+  test('is sent again under its id until it is stored', async () => {
+    const { client, peers, ready, answer, server, sent } = await begin();
+    await ready(1, false);
+    client.say('  Redis.  ');
+    expect(client.snapshot.saving.pending).toBe(1);
+    answer(1);
+    peers[0]?.state('connected');
+    await alive(7_000);
+    const answers = sent().flatMap((m) => (m.type === 'typed_answer' ? [m] : []));
+    expect(answers.length).toBeGreaterThan(1);
+    expect(new Set(answers.map(({ id, text }) => `${id}: ${text}`)).size).toBe(1);
+    server().say({ type: 'transcript_ack', item_ids: [`typed_${answers[0]?.id}`] });
+    expect(client.snapshot.saving.pending).toBe(0);
+    await alive(7_000);
+    expect(sent().filter(({ type }) => type === 'typed_answer')).toHaveLength(answers.length);
+  });
+});
+
+describe('the end', () => {
+  test('comes once, and releases peer, socket and timers, however it came about', async () => {
+    for (const how of ['leave', 'abort', 'server', 'end'] as const) {
+      FakeSocket.all = [];
+      const stop = new AbortController();
+      const { client, peers, ready, answer, server } = await begin({ signal: stop.signal });
+      const ends: Ended[] = [];
+      client.on('ended', (end) => void ends.push(end));
+      await ready(1, false);
+      answer(1);
+      peers[0]?.state('connected');
+      if (how === 'leave') client.leave();
+      if (how === 'abort') stop.abort();
+      if (how === 'end') void client.end();
+      if (how === 'server' || how === 'end')
+        server().say({ type: 'session_ended', outcome: 'completed', reason: 'ended_by_candidate' });
+      client.leave();
+      await vi.advanceTimersByTimeAsync(0);
+      expect([how, ends.length, peers[0]?.closed, server().readyState]).toEqual([how, 1, true, 3]);
+      expect(vi.getTimerCount()).toBe(0);
+      expect(FakeSocket.all).toHaveLength(1);
+    }
+  });
+
+  test('before joining ends nothing and cannot be joined after', async () => {
+    const client = createInterview({
+      link: { websocketUrl: 'ws://interviews.test/ws/sessions/s1', joinToken: 'join' },
+      createPeer: makePeers().createPeer,
+      WebSocket: FakeSocket as unknown as typeof WebSocket,
+    });
+    client.leave();
+    await expect(client.join()).rejects.toMatchObject({ code: 'session_over' });
+    expect(FakeSocket.all).toEqual([]);
+  });
+});
+
+describe('the snapshot', () => {
+  test('is frozen, and the same object until something changed', async () => {
+    const { client, ready } = await begin();
+    await ready(1, false);
+    const before = client.snapshot;
+    expect([Object.isFrozen(before), Object.isFrozen(before.status), client.snapshot === before]).toEqual([
+      true,
+      true,
+      true,
+    ]);
+    let told = 0;
+    client.subscribe(() => (told += 1));
+    client.setMuted(false);
+    expect([told, client.snapshot === before]).toEqual([0, true]);
+    client.setMuted(true);
+    expect([told, client.snapshot.devices.muted, client.snapshot.status === before.status]).toEqual([1, true, true]);
+  });
+});

@@ -1,0 +1,129 @@
+import { browserSecret, browserStorage } from './browser-storage.ts';
+import { createJoinApi, type Invitation, type JoinAnswer, type Joined, type Looked } from './join-api.ts';
+import { InterviewError, type ProblemCode, type Problems } from './problems.ts';
+
+/** From a join link to a session that can be connected to. Waits as long as the service is away or it is too early. */
+export interface Joining {
+  look(): Promise<Looked>;
+  /** A short code by which another browser may go on in place of this one. */
+  handover(): Promise<{ code: string; expiresAt: number }>;
+  /** Binds the invitation to this browser. False when the code is wrong. */
+  continueHere(handoverCode: string): Promise<boolean>;
+  giveConsent(textVersion: string): Promise<void>;
+  /** Rejects with an `InterviewError` when waiting does not help. */
+  join(): Promise<Joined>;
+  /** Ends a wait now. */
+  hurry(): void;
+  /** Waits no more; what is under way rejects. */
+  stop(): void;
+}
+
+export interface JoiningDeps {
+  link: string;
+  problems: Problems;
+  fetch: typeof fetch;
+  /** What is waited for; null: the answer came. */
+  onWaiting(what: 'start_time' | 'service' | null): void;
+}
+
+const refusals: Record<string, ProblemCode> = {
+  validation_failed: 'link_incomplete',
+  not_found: 'link_dead',
+  invitation_invalid: 'link_dead',
+  invitation_used: 'used_elsewhere',
+  session_ended: 'session_over',
+  consent_required: 'consent_required',
+};
+const firstWaitMs = 2_000;
+const longestWaitMs = 60_000;
+
+function readLink(link: string): { origin: string; invitation: Invitation } | undefined {
+  const url = URL.canParse(link) ? new URL(link) : undefined;
+  const sessionId = /\/join\/([^/]+)$/.exec(url?.pathname ?? '')?.[1];
+  const code = url?.hash.slice(1);
+  if (!url || !sessionId || !code) return undefined;
+  const browser = browserSecret(browserStorage(), history);
+  return { origin: url.origin, invitation: { session_id: sessionId, code, browser } };
+}
+
+export function createJoining({ link, problems, fetch, onWaiting }: JoiningDeps): Joining {
+  let stopped = false;
+  let wake = () => {};
+
+  const pause = (ms: number) =>
+    new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  const read = () => {
+    const parts = readLink(link);
+    if (!parts) throw refuse('link_incomplete');
+    return { api: createJoinApi(parts.origin, fetch), invitation: parts.invitation };
+  };
+  const refuse = (code: ProblemCode, requestId?: string): InterviewError => {
+    problems.raise(code);
+    return new InterviewError(code, { requestId });
+  };
+
+  /** Asks until the service itself answers. */
+  const ask = async <T>(request: () => Promise<JoinAnswer<T>>): Promise<T> => {
+    problems.settle('link_incomplete', 'link_dead', 'used_elsewhere', 'consent_required');
+    for (let tries = 0; ; tries += 1) {
+      const answer = await request();
+      if (stopped) throw new InterviewError('session_over');
+      if (answer.kind === 'done') {
+        problems.settle('service_unavailable', 'too_early');
+        onWaiting(null);
+        return answer.body;
+      }
+      if (answer.kind === 'refused' && !answer.passing) {
+        problems.settle('service_unavailable', 'too_early');
+        throw refuse(refusals[answer.code] ?? 'link_dead', answer.requestId);
+      }
+      const isEarly = answer.kind === 'refused' && answer.code === 'not_joinable';
+      problems.settle(isEarly ? 'service_unavailable' : 'too_early');
+      problems.raise(isEarly ? 'too_early' : 'service_unavailable');
+      onWaiting(isEarly ? 'start_time' : 'service');
+      const wishMs = answer.kind === 'refused' ? (answer.retryAfterMs ?? 0) : 0;
+      await pause(Math.min(longestWaitMs, Math.max(wishMs, firstWaitMs * 2 ** tries)));
+      if (stopped) throw new InterviewError('session_over');
+    }
+  };
+
+  return {
+    look: async () => {
+      const { api, invitation } = read();
+      const looked = await ask(() => api.look(invitation));
+      if (looked.bound === 'elsewhere') problems.raise('used_elsewhere');
+      return looked;
+    },
+    handover: async () => {
+      const { api, invitation } = read();
+      const { handover_code, expires_at } = await ask(() => api.handover(invitation));
+      return { code: handover_code, expiresAt: Date.parse(expires_at) };
+    },
+    continueHere: async (handoverCode) => {
+      const { api, invitation } = read();
+      const answer = await api.continueHere(invitation, handoverCode);
+      if (answer.kind === 'done') problems.settle('used_elsewhere');
+      return answer.kind === 'done';
+    },
+    giveConsent: async (textVersion) => {
+      const { api, invitation } = read();
+      await ask(() => api.giveConsent(invitation, textVersion));
+      problems.settle('consent_required');
+    },
+    join: async () => {
+      const { api, invitation } = read();
+      return ask(() => api.join(invitation));
+    },
+    hurry: () => wake(),
+    stop: () => {
+      stopped = true;
+      wake();
+    },
+  };
+}
