@@ -1,8 +1,8 @@
 import { BlockList, isIP } from 'node:net';
 
 /**
- * Which addresses are public. What is not surely public is not: IPv6 beside global unicast is refused as a whole, and so
- * are the ways of writing an IPv4 address in IPv6 (mapped, translated, 6to4, Teredo), whatever they point at.
+ * Decides which addresses are public. Anything doubtful counts as not public: all IPv6 outside global unicast, and every form of
+ * an IPv4 address inside IPv6 (mapped, translated, 6to4, Teredo), whatever it points to.
  *
  * Sources: IANA special-purpose address registries for IPv4 and IPv6; fly.io/docs/networking/private-networking (6PN is
  * fdaa::/16, within fc00::/7); 169.254.169.254 and fd00:ec2::254 (cloud metadata) lie in link-local and fc00::/7.
@@ -42,11 +42,11 @@ globalV6.addSubnet('2000::', 3, 'ipv6');
 const notPublicV6 = new BlockList();
 for (const [net, prefix] of specialV6) notPublicV6.addSubnet(net, prefix, 'ipv6');
 
-/** Whether anybody on the internet could reach it. False for what is no address. */
+/** Whether the address is public. False for text that is not an address. */
 export function isPublicAddress(address: string): boolean {
   const family = isIP(address);
   if (family === 4) return !notPublicV4.check(address, 'ipv4');
-  // A zone names an interface of this host.
+  // An address with a zone belongs to an interface of this host.
   if (family === 6)
     return !address.includes('%') && globalV6.check(address, 'ipv6') && !notPublicV6.check(address, 'ipv6');
   return false;

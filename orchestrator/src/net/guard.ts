@@ -4,25 +4,24 @@ import { Client, type Dispatcher } from 'undici';
 import { createNetworks, isPublicAddress } from './addresses.ts';
 
 /**
- * The one way to a URL that a tenant has set.
+ * Every request to a URL that a tenant has set goes through this guard.
  *
- * N1  The name is resolved once, all of its addresses must be allowed, and the connection goes to one of those that were
- *     checked: a second answer of the name server changes nothing.
- * N2  Redirects are not followed: where they lead was not checked.
- * N3  https only, except to networks that the configuration allows; no credentials in the URL; the certificate is checked
- *     against the name, not the address.
- * N4  The answer's body is read up to a limit and thrown away: what a tenant's server says is of no use to us, and must
- *     not be shown to anybody.
- * N5  A limit covers the whole act: a name server that never answers holds nobody up beyond it.
+ * - The name is resolved once. All of its addresses must be allowed, and the connection goes to one of the checked addresses, so
+ *   a different answer to a second look-up has no effect.
+ * - Redirects are not followed, because their target was not checked.
+ * - Only https, except to networks that the configuration allows. No credentials in the URL. The certificate is checked against
+ *   the name, not the address.
+ * - The body of the answer is read up to a limit and dropped: nothing that a tenant's server says is used or shown.
+ * - The time limit covers everything, including the name look-up.
  */
 export type Refusal = { kind: 'refused'; why: string };
 export type Destination = { kind: 'allowed'; url: URL; address: string; family: 4 | 6 };
 export type Resolve = (host: string) => Promise<Array<{ address: string; family: number }>>;
 
 export interface Guard {
-  /** Judges a URL as it would be called now. Throws nothing: what cannot be resolved is refused. */
+  /** Checks a URL as if it were called now. Never throws: a name that cannot be resolved is refused. */
   check(url: string): Promise<Destination | Refusal>;
-  /** Judges what can be judged without a name server: for the moment a URL is stored. */
+  /** Checks a URL without a name look-up. Used when a URL is stored. */
   checkForm(url: string): Refusal | undefined;
   post(url: string, request: GuardedRequest): Promise<GuardedAnswer>;
 }
@@ -30,7 +29,7 @@ export interface Guard {
 export interface GuardedRequest {
   headers: Record<string, string>;
   body: string;
-  /** Of the whole act: the look-up of the name, the connection, the answer to its end. */
+  /** Limit for name look-up, connection and complete answer together, ms. */
   limitMs: number;
 }
 
@@ -40,7 +39,7 @@ export type GuardedAnswer =
   | Refusal;
 
 export interface GuardOptions {
-  /** Networks that may be reached although they are not public, in CIDR notation. Default: none. */
+  /** Networks that are allowed although they are not public, in CIDR notation. Default: none. */
   allow?: readonly string[];
   /** Default: the system's. */
   resolve?: Resolve;
@@ -50,10 +49,10 @@ const bodyLimitBytes = 65_536;
 const refused = (why: string): Refusal => ({ kind: 'refused', why });
 const systemResolve: Resolve = (host) => lookup(host, { all: true, verbatim: true });
 
-/** Names that never mean a public host, whatever a resolver says. */
+/** Names that never denote a public host, whatever a resolver answers. */
 const privateNames = /(^|\.)(localhost|local|internal|flycast|home\.arpa|onion)\.?$/i;
 
-/** The host without the brackets of IPv6. The URL parser has spelled out the odd ways of writing IPv4 already. */
+/** The host without IPv6 brackets. The URL parser has already normalised unusual forms of IPv4. */
 const hostOf = ({ hostname }: URL): string => hostname.replace(/^\[(.*)\]$/, '$1');
 
 function parse(text: string): URL | Refusal {
@@ -79,7 +78,7 @@ export function createGuard({ allow = [], resolve = systemResolve }: GuardOption
     if (!(url instanceof URL)) return url;
     const host = hostOf(url);
     if (isIP(host) !== 0) return judge(url, host);
-    if (allow.length > 0) return undefined; // The name may lead to an allowed network.
+    if (allow.length > 0) return undefined; // The name may resolve to an allowed network.
     if (privateNames.test(host) || !host.includes('.')) return refused('not a public name');
     return url.protocol === 'https:' ? undefined : refused('https is required');
   };
@@ -99,12 +98,12 @@ export function createGuard({ allow = [], resolve = systemResolve }: GuardOption
     if (!first) return refused('the name cannot be resolved');
     for (const { address } of addresses) {
       const bad = judge(url, address);
-      if (bad) return bad; // N1: one bad address spoils them all.
+      if (bad) return bad; // One forbidden address refuses the whole name.
     }
     return { kind: 'allowed', url, address: first.address, family: first.family === 6 ? 6 : 4 };
   };
 
-  /** N1: whatever is looked up, the answer is the address that was checked. */
+  /** Answers every look-up with the address that was checked. */
   const clientFor = ({ url, address, family }: Destination): Client => {
     const pinned = ((_host, options, done) =>
       options.all ? done(null, [{ address, family }]) : done(null, address, family)) as LookupFunction;
@@ -112,7 +111,7 @@ export function createGuard({ allow = [], resolve = systemResolve }: GuardOption
   };
 
   const post: Guard['post'] = async (text, { headers, body, limitMs }) => {
-    const signal = AbortSignal.timeout(limitMs); // N5
+    const signal = AbortSignal.timeout(limitMs);
     const destination = await inTime(check(text), signal);
     if (destination === undefined) return { kind: 'failed', why: 'no answer in time' };
     if (destination.kind === 'refused') return destination;
@@ -134,7 +133,7 @@ export function createGuard({ allow = [], resolve = systemResolve }: GuardOption
   return { check, checkForm, post };
 }
 
-/** N5. Undefined when the signal comes first; a look-up cannot be cut short, only left alone. */
+/** Resolves with undefined if the signal fires first. A look-up cannot be cancelled; its result is then ignored. */
 function inTime<T>(work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
   return new Promise((resolve, reject) => {
     signal.addEventListener('abort', () => resolve(undefined), { once: true });
@@ -142,7 +141,7 @@ function inTime<T>(work: Promise<T>, signal: AbortSignal): Promise<T | undefined
   });
 }
 
-/** N4. Resolves at the limit too; the connection is destroyed then. */
+/** Reads and drops the body. Also resolves at the size limit, and then destroys the connection. */
 async function drain(body: Dispatcher.ResponseData['body']): Promise<void> {
   let bytes = 0;
   for await (const chunk of body) {
@@ -151,7 +150,7 @@ async function drain(body: Dispatcher.ResponseData['body']): Promise<void> {
   }
 }
 
-/** A code such as ECONNREFUSED; never the message, which may repeat what the server said. */
+/** An error code such as ECONNREFUSED. Never the message, which may contain text of the server. */
 const reasonOf = (error: unknown): string => {
   const code = (error as { code?: unknown }).code;
   return typeof code === 'string' && /^[A-Z_]{3,60}$/.test(code) ? code : 'failed';

@@ -4,8 +4,7 @@ import { Agent, type Dispatcher, request } from 'undici';
 /**
  * Requests with JSON bodies to the services that we use: Fly, the voice provider, api.video.
  *
- * It never retries, and it judges nothing: whoever asks knows whether a repetition is safe and what a status means. Bodies and
- * headers are never logged here.
+ * It never retries and does not interpret statuses: the caller knows whether a retry is safe. It never logs bodies or headers.
  */
 export interface JsonCall {
   method: 'GET' | 'POST' | 'DELETE';
@@ -19,22 +18,22 @@ export interface JsonCall {
 export interface JsonAnswer {
   status: number;
   headers: Dispatcher.ResponseData['headers'];
-  /** Parsed JSON, or the beginning of the text when it was none. */
+  /** The parsed JSON, or the beginning of a body that is not JSON. */
   body: unknown;
-  /** What `Retry-After` asks for. */
+  /** The wait that `Retry-After` asks for. */
   retryAfterMs: number | undefined;
 }
 
 export interface JsonClient {
-  /** Rejects when no whole answer came in time: the request may or may not have had its effect. */
+  /** Rejects if no complete answer came in time. The request may or may not have taken effect. */
   ask(call: JsonCall): Promise<JsonAnswer>;
   close(): Promise<void>;
 }
 
 export interface JsonClientOptions {
-  /** Without a slash at its end. */
+  /** Without a trailing slash. */
   baseUrl: string;
-  /** Connections kept open at most. */
+  /** Maximum number of open connections. */
   connections: number;
   /** Limit of one request, ms. */
   requestMs: number;

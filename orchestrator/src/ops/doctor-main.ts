@@ -10,7 +10,7 @@ import { createDatabaseTokens } from '../tokens/database-tokens.ts';
 import { createKeyRing } from '../tokens/keys.ts';
 import { examine, isHealthy } from './doctor.ts';
 
-/** `npm run doctor [-- --json]`: looks at keys, models, Fly and Supabase with an orchestrator's environment. Exit 1 when something fails. */
+/** `npm run doctor [-- --json]`: checks keys, models, Fly and Supabase with an orchestrator's environment. Exit code 1 if a check fails. */
 type Config = ReturnType<typeof readConfig>;
 
 async function modelsOf({ voice, deadlines }: Config): Promise<Pick<JsonAnswer, 'status' | 'body'>> {

@@ -1,10 +1,10 @@
 import { z } from 'zod';
 
 /**
- * Whether a deployment can do its work, asked of the outside world before anybody needs it.
+ * Checks the outside services of a deployment before a candidate needs them.
  *
- * D1  A finding says what was looked at, how it is, and what to do. No key and no answer's body is in it.
- * D2  `warn` works today; `fail` does not; `unknown` cannot be asked from here, and says how to find out.
+ * - A finding says what was checked, its state and what to do. It contains no key and no body of an answer.
+ * - `warn`: works today, needs attention. `fail`: does not work. `unknown`: cannot be checked from here; says how to check it.
  */
 export interface Finding {
   check: string;
@@ -15,9 +15,9 @@ export interface Finding {
 export interface DoctorDeps {
   /** `GET /models` with the deployment's key. Status 0: no answer. */
   models(): Promise<{ status: number; body: unknown }>;
-  /** What each configured model is for → its name. */
+  /** The purpose of each configured model, and its name. */
   wanted: Record<string, string>;
-  /** Azure's names are those of deployments: no list tells of them. */
+  /** On Azure these are names of deployments, which no list contains. */
   provider: 'openai' | 'azure';
   flyReachable(): Promise<boolean>;
   flyOrg: string;
@@ -29,14 +29,15 @@ export interface DoctorDeps {
 const soonMs = 90 * 86_400_000;
 const modelList = z.object({ data: z.array(z.object({ id: z.string(), shutdown_date: z.string().nullish() })) });
 
-/** What is to be said of a model that the provider lists. @param shutdown `YYYY-MM-DD`, as announced. */
+/** The finding about a model that the provider lists. @param shutdown announced date, `YYYY-MM-DD`. */
 export function judgeModel(check: string, name: string, shutdown: string | null | undefined, now: number): Finding {
-  if (shutdown == null) return { check, status: 'ok', detail: `${name}: no shutdown is announced.` };
+  if (shutdown == null) return { check, status: 'ok', detail: `${name}: no shutdown announced.` };
   const leftMs = Date.parse(shutdown) - now;
   if (Number.isNaN(leftMs))
-    return { check, status: 'warn', detail: `${name}: a shutdown is announced, its date cannot be read.` };
-  if (leftMs <= 0) return { check, status: 'fail', detail: `${name} was shut down on ${shutdown}: configure another.` };
-  const detail = `${name} is shut down on ${shutdown}, in ${Math.ceil(leftMs / 86_400_000)} days: configure another.`;
+    return { check, status: 'warn', detail: `${name}: a shutdown is announced, but its date is not readable.` };
+  if (leftMs <= 0)
+    return { check, status: 'fail', detail: `${name} was shut down on ${shutdown}. Configure another model.` };
+  const detail = `${name} will be shut down on ${shutdown}, in ${Math.ceil(leftMs / 86_400_000)} days. Configure another model.`;
   return { check, status: leftMs < soonMs ? 'warn' : 'ok', detail };
 }
 
@@ -44,10 +45,10 @@ async function examineModels({ models, wanted, provider, now }: DoctorDeps): Pro
   const { status, body } = await models();
   const key = 'voice provider key';
   if (status === 401 || status === 403)
-    return [{ check: key, status: 'fail', detail: 'The voice provider refuses the key: set OPENAI_API_KEY.' }];
+    return [{ check: key, status: 'fail', detail: 'The voice provider refuses the key. Set OPENAI_API_KEY.' }];
   const list = modelList.safeParse(body);
   if (status !== 200 || !list.success)
-    return [{ check: key, status: 'fail', detail: `The voice provider does not list its models (status ${status}).` }];
+    return [{ check: key, status: 'fail', detail: `The voice provider did not list its models (status ${status}).` }];
   const known = new Map(list.data.data.map((model) => [model.id, model.shutdown_date]));
   const accepted: Finding = { check: key, status: 'ok', detail: 'The voice provider accepts the key.' };
   const judged = Object.entries(wanted).map(([what, name]): Finding => {
@@ -56,7 +57,7 @@ async function examineModels({ models, wanted, provider, now }: DoctorDeps): Pro
       ? {
           check: what,
           status: 'unknown',
-          detail: `${name} is a deployment: see its model's retirement in Azure's portal.`,
+          detail: `${name} is a deployment. Check the retirement date of its model in Azure's portal.`,
         }
       : { check: what, status: 'fail', detail: `The voice provider has no model ${name} for this key.` };
   });
@@ -72,7 +73,7 @@ const reach = async (check: string, name: string, probe: () => Promise<boolean>)
   };
 };
 
-/** All findings, in a fixed order. Never throws for what is found. */
+/** All findings, in a fixed order. A failed check is a finding, not an exception. */
 export async function examine(deps: DoctorDeps): Promise<Finding[]> {
   const [models, fly, database] = await Promise.all([
     examineModels(deps),
@@ -82,7 +83,7 @@ export async function examine(deps: DoctorDeps): Promise<Finding[]> {
   const replay: Finding = {
     check: 'cross-network replay',
     status: 'unknown',
-    detail: `Fly does not tell. An organisation's admin runs once: fly orgs cross-network-replays enable --org ${deps.flyOrg}`,
+    detail: `Not readable from here. An admin of the organisation must run once: fly orgs cross-network-replays enable --org ${deps.flyOrg}`,
   };
   return [...models, fly, replay, database];
 }

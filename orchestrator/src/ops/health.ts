@@ -3,26 +3,25 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { vital } from '../access/pressure.ts';
 
 /**
- * `/healthz`: this process lives. `/readyz`: it takes requests; 503 names what of its own is missing.
+ * `/healthz`: the process runs. `/readyz`: it accepts requests; a 503 names the missing part of this process.
  *
- * R1  Readiness looks only at this process. Fly's proxy routes to nobody who is not ready, so a dependency that is away
- *     everywhere would take every orchestrator from the candidates of live interviews. What is away is named under
- *     `degraded` and does not change the status.
- * R2  No answer waits for a dependency longer than `patienceMs`; then `checks` tells what was found last, `null` before
- *     anything was found.
+ * - Readiness depends on this process only. Fly's proxy does not route to an orchestrator that is not ready. If readiness included
+ *   dependencies, an outage of one dependency would cut all live interviews off from all orchestrators. Unreachable dependencies
+ *   are listed under `degraded` and do not change the status.
+ * - An answer waits at most `patienceMs` for a dependency. After that, `checks` has the last result, or `null` if there is none.
  */
 export interface Check {
   name: string;
-  /** Throws or answers false when it fails. */
+  /** Throws, or resolves with false, if it fails. */
   run(): Promise<boolean>;
-  /** A finding is looked for again after this, ms; a failure after `retryMs`. */
+  /** A result is checked again after this time, ms; a failure after `retryMs`. */
   freshMs: number;
 }
 
 export interface HealthDeps {
-  /** What of this process's own must be there. */
+  /** Required parts of this process. */
   own: Array<{ name: string; isThere(): boolean }>;
-  /** What it depends on. */
+  /** Services that it depends on. */
   checks: Check[];
   clock: Clock;
   isStopping: () => boolean;
@@ -31,7 +30,7 @@ export interface HealthDeps {
 const retryMs = 500;
 const patienceMs = 250;
 
-/** R2. @returns what was found last; looks again when that is old. */
+/** @returns the last result; starts a new check if it is old. */
 function remembered({ run, freshMs }: Check, clock: Clock): () => Promise<boolean | null> {
   let last: boolean | null = null;
   let dueMs = Number.NEGATIVE_INFINITY;

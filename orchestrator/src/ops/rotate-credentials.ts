@@ -10,9 +10,9 @@ import { createVault } from '../tokens/vault.ts';
 import { rotateCredentials } from './rotation.ts';
 
 /**
- * `npm run rotate-credentials`: encrypts everything that is stored encrypted under the present CREDENTIALS_KEY.
- * Set CREDENTIALS_KEY_PREVIOUS to the key before it. Safe beside running orchestrators and safe to repeat; exit 0 only
- * when nothing is left under another key.
+ * `npm run rotate-credentials`: re-encrypts all stored credentials with the current CREDENTIALS_KEY. Set
+ * CREDENTIALS_KEY_PREVIOUS to the previous key. It can run beside orchestrators and can be repeated. Exit code 0 only if no
+ * credential is left under another key.
  */
 async function main(): Promise<number> {
   const config = readConfig(process.env);

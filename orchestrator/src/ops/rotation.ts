@@ -3,10 +3,10 @@ import type { WebhookStore } from '../database/webhook-store.ts';
 import { providerContext, type Vault, webhookContext } from '../tokens/vault.ts';
 
 /**
- * Encrypts what is stored under another key again, under the present one.
+ * Re-encrypts credentials that are stored under another key.
  *
- * R1  By compare-and-set: what is replaced meanwhile is left alone, and is under the present key anyway.
- * R2  What no key opens is named and left as it is; the rest goes on.
+ * - It writes by compare-and-set. A credential that was replaced in the meantime already uses the current key.
+ * - A credential that no key can decrypt is reported and left unchanged; the others are still processed.
  */
 export interface RotationDeps {
   tenants: Pick<TenantStore, 'credentialsToRotate' | 'rotateCredential'>;
@@ -17,7 +17,7 @@ export interface RotationDeps {
 export interface Rotated {
   credentials: number;
   secrets: number;
-  /** What could not be opened. */
+  /** Names of credentials that no key can decrypt. */
   failed: string[];
 }
 
@@ -36,13 +36,13 @@ export async function rotateCredentials({ tenants, webhooks, vault }: RotationDe
     try {
       secret = vault.open(ciphertext, context);
     } catch {
-      failed.add(name); // R2
+      failed.add(name);
       return false;
     }
-    return replace(vault.seal(secret, context)); // R1
+    return replace(vault.seal(secret, context));
   };
 
-  /** Pages until a page has nothing that was not tried already. */
+  /** Reads pages until a page contains only credentials that were tried before. */
   const all = async (next: () => Promise<Item[]>): Promise<number> => {
     const tried = new Set<string>();
     let done = 0;

@@ -5,13 +5,13 @@ import { createPeopleStore } from '../database/people-store.ts';
 import type { Job } from '../runtime/ticker.ts';
 
 /**
- * People's data as one part of the orchestrator: what was asked to be erased, and what is kept no longer.
+ * Deletes personal data: requested erasures, and data whose retention time is over.
  *
- * P1  An erasure that waits for live sessions is a row; any orchestrator carries it out when they have ended.
- * P2  Retention is carried out by the database in small steps; recordings leave through `video_deletions`.
+ * - An erasure that waits for live sessions is stored as a row. Any orchestrator completes it when they have ended.
+ * - The database deletes expired data in small steps. Recordings are queued in `video_deletions`.
  */
 const retained = z.object({ more: z.boolean() });
-/** P2: steps per turn, so that one turn ends. */
+/** Maximum number of steps per run. */
 const maxSteps = 20;
 
 export function createRetention(database: Database, logger: Logger) {

@@ -1,8 +1,8 @@
 import type { Coordinates } from './regions.ts';
 
 /**
- * Countries by ISO 3166-1 alpha-2 code (and XK), with the latitude and longitude about which most of their people live, in
- * whole degrees: good for choosing a region, and for nothing else. A large country is better served by coordinates.
+ * Countries by ISO 3166-1 alpha-2 code (and XK), with the approximate centre of their population in whole degrees. Precise enough
+ * to choose a region only. For a large country, coordinates are better.
  */
 const table = [
   'AD 42 2,AE 25 55,AF 34 69,AG 17 -62,AI 18 -63,AL 41 20,AM 40 44,AO -9 13,AQ -75 0,AR -34 -59,AS -14 -171',
@@ -39,6 +39,6 @@ const places = new Map(
     }),
 );
 
-/** Where a country's people live, or undefined for a code that is none. Upper case. */
+/** The centre of a country's population; undefined for an unknown code. Upper case. */
 export const countryCoordinates = (code: string): Coordinates | undefined => places.get(code);
 export const isCountry = (code: string): boolean => places.has(code);

@@ -2,21 +2,21 @@ import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import { currentRegion, type Region, regions } from './regions.ts';
 
 /**
- * What this orchestrator has lately seen of each region: refusals for want of room, and how long creates took.
+ * Recent experience of this orchestrator with each region: capacity refusals, and the duration of creates.
  *
- * H1  Everything decays: a region that nobody tries any more is as good as new after a few half-lives.
- * H2  A refusal closes a region for about a minute, several for longer; one success opens it again.
- * H3  It lives in the process: it only orders choices, and each orchestrator learns the same from Fly within a request.
+ * - Values decay: a region that is no longer tried counts as healthy after a few half-lives.
+ * - A refusal closes a region for about a minute, several refusals for longer. One success opens it again.
+ * - It is kept in memory. It only orders choices, and each orchestrator learns the same from Fly with its next request.
  */
 export interface RegionHealth {
-  /** Fly had no room, or no quota, there. */
+  /** Fly had no capacity or no quota there. */
   refused(region: string): void;
-  /** Fly made a machine there; `tookMs` from asking to its answer. */
+  /** Fly created a machine there. `tookMs`: from the request to the answer. */
   served(region: string, tookMs: number): void;
   isClosed(region: string): boolean;
-  /** How much farther away the region should count because it is slow, km. */
+  /** Distance that is added to the region because it is slow, km. */
   handicapKm(region: string): number;
-  /** For operators: every region that is not as good as new. */
+  /** For operators: every region with recent refusals or slow creates. */
   snapshot(): RegionState[];
 }
 
@@ -25,7 +25,7 @@ export interface RegionState {
   closed: boolean;
   /** Decayed count of refusals. */
   refusals: number;
-  /** Decayed mean of what creates took, ms; null when none was seen lately. */
+  /** Decaying average of the duration of creates, ms. Null if there was none recently. */
   createMs: number | null;
 }
 
@@ -37,12 +37,12 @@ interface Score {
 }
 
 const refusalHalfLifeMs = 60_000;
-/** One refusal reaches this after 60 s, two after 120 s. */
+/** A region is open below this value. One refusal decays to it in 60 s, two in 120 s. */
 const closedAbove = 0.5;
 const successKeeps = 0.25;
 const latencyWeight = 0.2;
 const latencyHalfLifeMs = 300_000;
-/** Creates answer in a quarter of a second where nothing is wrong; a second more counts like this much way. */
+/** A healthy create is answered in 0.25 s. Each additional second counts like this distance. */
 const normalCreateMs = 1_000;
 const kmPerSecond = 500;
 const maxHandicapKm = 3_000;
@@ -58,7 +58,7 @@ export function createRegionHealth(clock: Pick<Clock, 'monotonicMs'>): RegionHea
     const score = scores.get(region) ?? { refusals: 0, atMs: 0, createMs: 0, seenMs: Number.NEGATIVE_INFINITY };
     scores.set(region, score);
     const nowMs = clock.monotonicMs();
-    score.refusals = decayed(score.refusals, nowMs - score.atMs, refusalHalfLifeMs); // H1
+    score.refusals = decayed(score.refusals, nowMs - score.atMs, refusalHalfLifeMs);
     score.atMs = nowMs;
     return score;
   };
@@ -82,7 +82,7 @@ export function createRegionHealth(clock: Pick<Clock, 'monotonicMs'>): RegionHea
     served: (region, tookMs) => {
       const score = scoreOf(region);
       if (!score) return;
-      score.refusals *= successKeeps; // H2
+      score.refusals *= successKeeps;
       const fresh = score.atMs - score.seenMs < 4 * latencyHalfLifeMs;
       score.createMs = fresh ? score.createMs + latencyWeight * (tookMs - score.createMs) : tookMs;
       score.seenMs = score.atMs;

@@ -3,13 +3,12 @@ import type { RegionHealth } from './health.ts';
 import { byDistance, type Coordinates, currentRegion, type Region } from './regions.ts';
 
 /**
- * Where a session's machine should run: the regions in the order in which they are tried, and why the first is the first.
+ * Chooses the regions for a session's machine, in the order in which they are tried, and the reason for the first.
  *
- * L1  The order is: what was wished, nearest first; then everything else by distance from it. A tenant's own list of
- *     regions is never left.
- * L2  A region that lately had no room comes last, a slow one counts as farther away; none is left out, because what is
- *     known of a region may be old.
- * L3  Codes that Fly has removed stand for the region that replaced them.
+ * - Requested regions come first, then all others by distance. Regions outside the tenant's list are never used.
+ * - A region that was recently full comes last, and a slow one counts as farther away. None is left out, because the knowledge
+ *   about a region may be outdated.
+ * - A code that Fly has removed stands for the region that replaced it.
  */
 export type Wish =
   /** In order of preference. */
@@ -17,7 +16,7 @@ export type Wish =
   | { kind: 'coordinates'; at: Coordinates }
   /** ISO 3166-1 alpha-2, upper case. */
   | { kind: 'country'; code: string }
-  /** Nothing was said: the edge region that took the request decides, as Fly's proxy names it. */
+  /** The edge region that received the request, as Fly's proxy names it. Used if no place was requested. */
   | { kind: 'none'; edgeRegion: string | undefined };
 
 export const regionReasons = [
@@ -31,9 +30,9 @@ export const regionReasons = [
   'capacity',
 ] as const;
 /**
- * Why a session runs where it runs. `requested`, `coordinates`, `country`: nearest to what was asked for; `edge`: nearest
- * to where the request came in; `default`: nothing was known; `health`: nearer ones lately had no room or were slow;
- * `standby`: a standby machine was ready there and none nearer; `capacity`: nearer ones refused this very session.
+ * Why a session runs in its region. `requested`, `coordinates`, `country`: nearest to the requested place. `edge`: nearest to the
+ * edge region of the request. `default`: no place was known. `health`: nearer regions were recently full or slow. `standby`:
+ * nearest region with a standby machine. `capacity`: nearer regions refused this session.
  */
 export type RegionReason = (typeof regionReasons)[number];
 
@@ -46,20 +45,20 @@ export interface PlacementRequest {
 }
 
 export interface Placement {
-  /** In the order in which they should be tried. Empty when the tenant may use no region that exists. */
+  /** In the order in which they are tried. Empty if none of the tenant's regions exists. */
   regions: Region[];
   reason: RegionReason;
-  /** Every one of them lately had no room: only a standby machine can be hoped for. */
+  /** All of them were recently full: only a standby machine can serve the session. */
   allClosed: boolean;
 }
 
 const healthy: Pick<RegionHealth, 'isClosed' | 'handicapKm'> = { isClosed: () => false, handicapKm: () => 0 };
 
 const known = (codes: readonly string[]): Region[] => [
-  ...new Set(codes.map(currentRegion).filter((region): region is Region => region !== undefined)), // L3
+  ...new Set(codes.map(currentRegion).filter((region): region is Region => region !== undefined)),
 ];
 
-/** Where distance is measured from, what goes before distance, and the word for it. */
+/** The place from which distance is measured, the regions that come before all others, and the reason. */
 interface Centre {
   first: Region[];
   from: Region | Coordinates;
@@ -90,21 +89,21 @@ function centreOf(wish: Wish, defaultRegion: string): Centre {
 export function placeSession({ wish, defaultRegion, allowed, health = healthy }: PlacementRequest): Placement {
   const { first, from, reason } = centreOf(wish, defaultRegion);
   const permitted = allowed === null ? undefined : new Set(known(allowed));
-  const within = (region: Region): boolean => permitted === undefined || permitted.has(region); // L1
+  const within = (region: Region): boolean => permitted === undefined || permitted.has(region);
   const wanted = [...new Set([...first, ...byDistance(from)])].filter(within);
   const ordered = [...new Set([...first, ...byDistance(from, health.handicapKm)])].filter(within);
   const open = ordered.filter((region) => !health.isClosed(region));
-  const regions = [...open, ...ordered.filter((region) => !open.includes(region))]; // L2
+  const regions = [...open, ...ordered.filter((region) => !open.includes(region))];
   return { regions, reason: regions[0] === wanted[0] ? reason : 'health', allClosed: open.length === 0 };
 }
 
-/** Regions in the order in which they should be tried: the wanted ones, then all others by distance from the first. */
+/** Regions in the order in which they are tried: the wanted ones, then all others by distance from the first. */
 export const orderedRegions = (wanted: readonly string[], allowed: readonly string[] | null): string[] =>
   known(wanted).length === 0
     ? []
     : placeSession({ wish: { kind: 'regions', codes: wanted }, defaultRegion: 'iad', allowed }).regions;
 
-/** The next region to try after these, or undefined when all have been. */
+/** The next region to try after these; undefined if all were tried. */
 export const nextRegion = (
   wanted: readonly string[],
   tried: readonly string[],

@@ -1,6 +1,6 @@
 /**
- * Fly's regions and where they are (fly.io/docs/reference/regions), and what became of the codes Fly has removed.
- * An edge may still name a removed code: it is where the candidate is, and the map says which region is next to it.
+ * Fly's regions and their locations (fly.io/docs/reference/regions), and the replacements of removed codes. An edge may still send
+ * a removed code; it tells where the candidate is.
  */
 export const regionCoordinates = {
   ams: [52.37, 4.9],
@@ -32,7 +32,7 @@ const removedRegions: Record<string, Region> = {
   ...{ waw: 'ams', mad: 'cdg', otp: 'fra', bog: 'gru', gig: 'gru', scl: 'gru', eze: 'gru', hkg: 'sin' },
 };
 
-/** The region that serves this code: itself, its replacement when Fly removed it, or undefined for a word that is none. */
+/** The region of this code, or its replacement if Fly removed it. Undefined for an unknown code. */
 export const currentRegion = (code: string): Region | undefined =>
   isRegion(code) ? code : Object.hasOwn(removedRegions, code) ? removedRegions[code] : undefined;
 
@@ -59,7 +59,7 @@ export const coordinatesOf = (region: Region): Coordinates => {
   return { lat, lon };
 };
 
-/** All regions, nearest to this place first. `handicapKm` makes a region count as farther away than it is; default none. */
+/** All regions, nearest to this place first. `handicapKm` adds distance to a region. Default: none. */
 export const byDistance = (from: Region | Coordinates, handicapKm: (region: Region) => number = () => 0): Region[] => {
   const place = typeof from === 'string' ? coordinatesOf(from) : from;
   const effective = new Map(

@@ -1,15 +1,15 @@
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 
-/** Remembers what was found for a moment, so that a busy caller does not pay a read per request. What was not found is asked again. */
+/** Caches found values for a short time, so that a busy caller does not need a read per request. Missing values are not cached. */
 export interface Cache<T> {
   get(key: string): Promise<T | undefined>;
-  /** Forgets every entry that matches: it was changed here, and the change holds at once. */
+  /** Removes matching entries, so that a change made by this process takes effect at once. */
   forget(matches: (value: T) => boolean): void;
 }
 
 const maxEntries = 10_000;
 
-/** @param keepMs how long a found value is believed. */
+/** @param keepMs lifetime of a cached value. */
 export function createCache<T>(find: (key: string) => Promise<T | undefined>, keepMs: number, clock: Clock): Cache<T> {
   const known = new Map<string, { value: T; untilMs: number }>();
   let generation = 0;
@@ -21,7 +21,7 @@ export function createCache<T>(find: (key: string) => Promise<T | undefined>, ke
       const askedIn = generation;
       const value = await find(key);
       if (known.size >= maxEntries) known.clear();
-      // What was read before something was forgotten may be the very thing that changed.
+      // Do not cache a value that was read before a removal: it may be the changed one.
       if (value !== undefined && askedIn === generation)
         known.set(key, { value, untilMs: clock.monotonicMs() + keepMs });
       return value;

@@ -1,15 +1,14 @@
 /**
- * Work for many parties, none of which can use up what all share: each party has a lane.
+ * Runs tasks of many parties so that none can block the others. Each party has a lane.
  *
- * N1  No more than `perLane` of one party's tasks run at once, and no more than `total` of all: a party whose tasks hang
- *     holds up only itself as long as it cannot fill `total` alone.
- * N2  Free places go to the lanes in turn, one task each: a party with a thousand tasks does not make another wait behind
- *     them.
+ * - At most `perLane` tasks of one party and `total` tasks of all run at once. A party whose tasks hang blocks only itself, as
+ *   long as `perLane` is smaller than `total`.
+ * - Free places go to the lanes in turn, one task each: a party with a thousand tasks does not delay another party's first.
  */
 export interface Lanes {
-  /** Runs the task when its lane and the whole have room; answers what it answers. */
+  /** Runs the task when its lane and the total have room. Resolves with its result. */
   add<T>(lane: string, task: () => Promise<T>): Promise<T>;
-  /** Resolves when nothing runs and nothing waits. */
+  /** Resolves when no task runs or waits. */
   idle(): Promise<void>;
 }
 
@@ -21,7 +20,7 @@ export interface LanesOptions {
 interface Lane {
   waiting: Array<() => Promise<void>>;
   running: number;
-  /** When it had its last turn, counted in turns; 0: not yet. */
+  /** Number of its last turn. 0: none yet. */
   turn: number;
 }
 
@@ -31,7 +30,7 @@ export function createLanes({ total, perLane }: LanesOptions): Lanes {
   let turns = 0;
   let whenIdle: Array<() => void> = [];
 
-  /** N2: of those that may begin a task, the one whose last turn is longest ago. */
+  /** The lane that may start a task and whose last turn is longest ago. */
   const nextLane = (): [string, Lane] | undefined => {
     let next: [string, Lane] | undefined;
     for (const entry of lanes) {

@@ -1,18 +1,18 @@
 /**
- * Work in the background, at most one task for each key.
+ * Background tasks, at most one per key.
  *
- * Stopping aborts the signal, begins nothing more and waits for what is under way; what fails because of it is no failure.
+ * `stop` aborts the signal, starts no further task and waits for the running ones. Failures caused by the abort are ignored.
  */
 export interface Tasks {
   /** Aborted by `stop`. */
   readonly signal: AbortSignal;
-  /** Begins the work. Does nothing when a task of this key is under way or the tasks have stopped. */
+  /** Starts a task. Does nothing if a task with this key is running, or after `stop`. */
   start(key: string, work: () => Promise<void>, onError: (error: unknown) => void): void;
-  /** Resolves when nothing is under way. */
+  /** Resolves when no task is running. */
   stop(): Promise<void>;
 }
 
-/** @param owner whose tasks these are; the reason of the abort names it. */
+/** @param owner name of the component, used in the abort's reason. */
 export function createTasks(owner: string): Tasks {
   const underWay = new Map<string, Promise<void>>();
   const stopping = new AbortController();

@@ -1,10 +1,10 @@
 import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 
-/** Runs jobs again and again, each in its own rhythm: the next turn begins `everyMs` after the last one ended. */
+/** Runs periodic jobs. The next run of a job starts `everyMs` after the last one ended. */
 export interface Ticker {
   start(): void;
-  /** Resolves when what was under way has ended. */
+  /** Resolves when the running jobs have ended. */
   stop(): Promise<void>;
 }
 
@@ -14,7 +14,7 @@ export interface Job {
   run(): Promise<unknown>;
 }
 
-/** A job that fails is logged and runs again at its next turn. */
+/** A failing job is logged and runs again at its next time. */
 export function createTicker(jobs: Job[], { clock, logger }: { clock: Clock; logger: Logger }): Ticker {
   const timers = new Map<string, Timer>();
   const underWay = new Set<Promise<void>>();

@@ -5,15 +5,15 @@ import type { RegionHealth } from '../regions/health.ts';
 import { placeSession } from '../regions/placement.ts';
 
 /**
- * The candidate of a session with placement `on_join` is there: the edge region of this very request says where, and the
- * machine is asked for near it. It comes first with the exchange of its invitation, so that the machine boots while the
- * page asks for the microphone, and then with its socket.
+ * Starts the machine of a session with placement `on_join` when its candidate arrives. The edge region of the candidate's request
+ * decides the region. The first request is the exchange of the invitation, so that the machine boots while the page asks for the
+ * microphone; the second is the socket.
  *
- * A1  Coming twice, or through two orchestrators, begins it once.
- * A2  Failing is logged and nothing else: whoever waits for the session comes again.
+ * - Repeated arrivals, also at different orchestrators, start one machine.
+ * - A failure is only logged: the candidate's next request tries again.
  */
 export interface Arrivals {
-  /** Does nothing for a session that does not wait for its candidate. Never throws (A2). */
+  /** Does nothing for a session that does not wait for its candidate. Never throws. */
   arrive(sessionId: string, edgeRegion: string | undefined): Promise<void>;
 }
 
@@ -30,9 +30,9 @@ export function createArrivals(deps: ArrivalsDeps): Arrivals {
   const { pool, health, defaultRegion, execute, logger, onChange } = deps;
   const begin = async (sessionId: string, edgeRegion: string | undefined): Promise<void> => {
     const place = placeSession({ wish: { kind: 'none', edgeRegion }, defaultRegion, allowed: null, health });
-    // Without an edge region, what the platform wished for is better than our default.
+    // Without an edge region, the platform's request is better than our default.
     const known = place.reason === 'default' ? null : place.regions;
-    const result = await pool.beginOnJoin(sessionId, known, place.reason); // A1
+    const result = await pool.beginOnJoin(sessionId, known, place.reason);
     logger.info({ session_id: sessionId, kind: result.kind, region: edgeRegion }, 'candidate arrived');
     if (result.kind !== 'launched') return;
     execute(result.intent);
@@ -41,7 +41,10 @@ export function createArrivals(deps: ArrivalsDeps): Arrivals {
   return {
     arrive: (sessionId, edgeRegion) =>
       begin(sessionId, edgeRegion).catch((error: unknown) => {
-        logger.warn({ session_id: sessionId, error }, 'an arrival could not be recorded'); // A2
+        logger.warn(
+          { session_id: sessionId, error },
+          'could not record the arrival of a candidate; the next request tries again',
+        );
       }),
   };
 }

@@ -14,7 +14,7 @@ import { crashPoint } from '../runtime/crash-points.ts';
 import { bodyHash } from './canonical-json.ts';
 import { planOf, scheduleProblem } from './schedule.ts';
 
-/** Creating a session: what the platform asked for, turned into one request to the database, and its answer. */
+/** Creates a session: turns the platform's request into one database call and its result into an answer. */
 export interface CreateDeps {
   sessions: Pick<SessionStore, 'create'>;
   clock: Pick<Clock, 'now'>;
@@ -36,7 +36,7 @@ export interface CreateContext {
 }
 
 export type Created =
-  /** Without an intent it waits: for its time, for a place or for its candidate. */
+  /** Without an intent the session waits for its start time, for admission or for its candidate. */
   | {
       kind: 'created';
       session: SessionRow;
@@ -49,7 +49,7 @@ export type Created =
 const fieldError = (field: string, message: string): AppError =>
   new AppError('validation_failed', { fields: [{ field, message }] });
 
-/** What the body says of where the candidate is. Throws AppError naming the field. */
+/** The candidate's place according to the body. Throws an AppError that names the field. */
 function wishOf({ region, coordinates, country }: CreateSessionRequest, edgeRegion: string | undefined): Wish {
   if (coordinates !== undefined) return { kind: 'coordinates', at: coordinates };
   if (country !== undefined) {
@@ -63,14 +63,14 @@ function wishOf({ region, coordinates, country }: CreateSessionRequest, edgeRegi
   return codes.length > 0 ? { kind: 'regions', codes } : { kind: 'none', edgeRegion };
 }
 
-/** Names the fields, and nothing of what is stored: it may be somebody else's. */
+/** Names the fields, but never the stored values: they may belong to another person. */
 const candidateConflict = (conflicting: string[]): AppError =>
   new AppError('candidate_conflict', {
     detail: `Another ${conflicting.map((name) => name.replace('_', ' ')).join(' and ')} is stored for the candidate that these fields name. Send what is stored, or candidate_id.`,
     fields: conflicting.map((name) => ({ field: `candidate.${name}`, message: 'differs from the stored candidate' })),
   });
 
-/** The database's refusals, as the caller sees them. */
+/** The errors that the caller sees for the database's refusals. */
 function refusal(result: Exclude<CreateResult, { kind: 'created' | 'replayed' }>): AppError {
   switch (result.kind) {
     case 'idempotency_mismatch':
@@ -82,17 +82,17 @@ function refusal(result: Exclude<CreateResult, { kind: 'created' | 'replayed' }>
       });
     case 'queue_full':
       return new AppError('queue_full', {
-        detail: `The tenant is at its limit, and ${result.limit} sessions wait already.`,
+        detail: `The tenant is at its limit, and its queue is full (${result.limit} sessions).`,
         retryAfterS: 60,
       });
     case 'no_capacity':
       return new AppError('no_capacity', {
-        detail: 'Every allowed region lately had no room, and no standby machine is left.',
+        detail: 'All allowed regions were recently full, and no standby machine is left.',
         retryAfterS: 30,
       });
     case 'rate_limited':
       return new AppError('rate_limited', {
-        detail: 'The tenant starts sessions faster than it may.',
+        detail: 'Session start rate exceeded.',
         retryAfterS: Math.ceil(result.retry_after_ms / 1_000),
       });
     case 'duration_exceeded':
@@ -104,7 +104,7 @@ function refusal(result: Exclude<CreateResult, { kind: 'created' | 'replayed' }>
     case 'position_not_found':
       return fieldError('position_id', 'no such position');
     case 'no_app':
-      return new AppError('no_capacity', { detail: 'The tenant has no Fly app that is ready yet.', retryAfterS: 30 });
+      return new AppError('no_capacity', { detail: 'No Fly app of the tenant is ready yet.', retryAfterS: 30 });
     case 'tenant_inactive':
       return new AppError('forbidden', { detail: 'The tenant is not active.' });
   }
@@ -115,7 +115,7 @@ const planFor = ({ session, ahead }: Extract<CreateResult, { kind: 'created' }>,
     ? null
     : planOf(Date.parse(session.scheduled_at), ahead, standbyBuildMs);
 
-/** Most sessions of a tenant that may wait at its limit. */
+/** Maximum length of a tenant's queue. */
 const maxQueued = 200;
 
 export function createSessionCreator(deps: CreateDeps) {
@@ -127,7 +127,7 @@ export function createSessionCreator(deps: CreateDeps) {
     const place = placeSession({ wish, defaultRegion, allowed: caller.allowedRegions, health });
     const [firstRegion] = place.regions;
     if (firstRegion === undefined)
-      throw new AppError('no_capacity', { detail: 'None of the regions the tenant may use exists.' });
+      throw new AppError('no_capacity', { detail: 'None of the regions that the tenant may use exists.' });
     const maxDurationMs =
       body.max_duration_minutes === undefined ? deadlines.maxDurationMs : body.max_duration_minutes * 60_000;
     const { candidate_id, candidate, position_id, position, settings = {}, metadata = {} } = body;

@@ -24,7 +24,7 @@ export const createRescheduler =
       case 'rescheduled':
         return { session: result.session, plan: planOf(Date.parse(at), result.ahead, deadlines.standbyBuildMs) };
       case 'begun':
-        throw new AppError('conflict', { detail: 'The session has begun already, or was never scheduled.' });
+        throw new AppError('conflict', { detail: 'The session has already begun, or was never scheduled.' });
       case 'ended':
         throw new AppError('session_ended');
       case 'not_found':

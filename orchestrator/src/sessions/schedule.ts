@@ -1,12 +1,12 @@
 import type { SchedulePlan } from '@greenroom/shared/protocol/platform-api.ts';
 import type { ScheduleAhead } from '../database/session-store.ts';
 
-/** Start times: how far ahead they may lie, and whether one can be met. Pure. */
+/** Checks start times: how far ahead they may be, and whether a session can be ready in time. Pure. */
 export const maxAheadMs = 90 * 86_400_000;
-/** A clock that is a little slow does not make a start time one of the past. */
+/** Tolerance for clock differences: a start time this much in the past is accepted. */
 export const pastToleranceMs = 60_000;
 
-/** What is wrong with a start time, or undefined. */
+/** The error of a start time; undefined if it is valid. */
 export function scheduleProblem(scheduledAt: string, nowMs: number): string | undefined {
   const dueMs = Date.parse(scheduledAt);
   if (dueMs < nowMs - pastToleranceMs) return 'is in the past';
@@ -14,8 +14,8 @@ export function scheduleProblem(scheduledAt: string, nowMs: number): string | un
 }
 
 /**
- * When a session due at `dueMs` is surely ready, as it stands now: its machine is the `ahead`-th that is needed, some are
- * there, and the others are made one after the other within Fly's limit.
+ * The time at which a session due at `dueMs` will be ready at the latest. Its machine is the `ahead`-th needed; some exist, and the
+ * others are created one after the other within Fly's limit.
  */
 export function planOf(
   dueMs: number,

@@ -2,7 +2,7 @@ import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { Begun, PoolStore } from '../database/pool-store.ts';
 import type { Intent } from '../database/rows.ts';
 
-/** Sessions that wait, for their time or at their tenant's limit: a regular job begins those whose wait is over. */
+/** Starts waiting sessions whose start time has come or that their tenant's limit now admits. */
 export interface WaitingDeps {
   pool: Pick<PoolStore, 'startScheduled' | 'admitQueued'>;
   execute: (intent: Intent) => void;
@@ -10,7 +10,7 @@ export interface WaitingDeps {
   onChange: (sessionId: string) => void;
 }
 
-/** More than this per turn is not expected of a healthy deployment; the rest comes at the next turn. */
+/** Maximum per run. A healthy deployment stays below it; the rest follows in the next run. */
 const roundsPerTurn = 20;
 
 export function createWaiting({ pool, execute, logger, onChange }: WaitingDeps): { tick(): Promise<void> } {
@@ -22,7 +22,7 @@ export function createWaiting({ pool, execute, logger, onChange }: WaitingDeps):
     }
   };
 
-  /** A burst that is due at once must not wait for one turn per batch. */
+  /** Continues with the next batch at once, so that a burst does not wait for one run per batch. */
   const drain = async (take: () => Promise<Begun>): Promise<void> => {
     for (let round = 0; round < roundsPerTurn; round += 1) {
       const results = await take();

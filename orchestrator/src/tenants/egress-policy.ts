@@ -1,7 +1,6 @@
 /**
- * What machines of tenants may reach: TCP 443 and DNS, nothing else. At Fly, the first rule of a direction makes
- * everything else of it denied (fly.io/docs/machines/guides-examples/network-policies). Traffic that comes in through
- * Fly's proxy is not subject to policies.
+ * Egress policy of tenants' machines: TCP 443 and DNS only. At Fly, the first rule for a direction denies all other traffic in that
+ * direction (fly.io/docs/machines/guides-examples/network-policies). Policies do not apply to traffic from Fly's proxy.
  */
 export const egressPolicy = {
   name: 'greenroom-egress',

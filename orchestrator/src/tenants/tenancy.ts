@@ -10,7 +10,7 @@ import { createInterviewerTemplates } from '../voice/interviewer-templates.ts';
 import { createProviderKeys } from '../voice/provider-keys.ts';
 import { createOnboarding, deploymentMark } from './onboarding.ts';
 
-/** Tenants as one part of the orchestrator: their rows, their Fly apps, their provider keys. */
+/** Puts together the components for tenants: rows, Fly apps and provider keys. */
 export interface TenancyDeps {
   config: Pick<Config, 'fly' | 'deadlines' | 'voice' | 'deploymentId' | 'supabase'>;
   database: Database;

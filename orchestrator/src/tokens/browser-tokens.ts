@@ -6,17 +6,17 @@ import type { z } from 'zod';
 import { createJwt, type Verified } from './jwt.ts';
 import type { KeyRing } from './keys.ts';
 
-/** What a browser holds, and what admits its socket to a machine. All signed with the `join` keys. */
+/** The tokens of browsers, and the token with which the edge admits a socket to a machine. Signed with the `join` keys. */
 export type SessionClaims = z.output<typeof sessionClaims>;
 
 export interface BrowserTokens {
   /** For the first connection. Lives `joinTokenMs`. */
   mintJoin(session: SessionClaims): Promise<string>;
-  /** For later connections; names the route. Lives as long as the session can. @param maxDurationMs of the session. */
+  /** For later connections. Lives as long as the session can. @param maxDurationMs of the session. */
   mintReconnect(session: SessionClaims, maxDurationMs: number): Promise<string>;
   /** `transcript:append`, for late uploads. Outlives the session by `transcriptTokenMs`. @param maxDurationMs of the session. */
   mintTranscript(session: SessionClaims, maxDurationMs: number): Promise<string>;
-  /** Edge → worker: this socket was admitted, for this epoch. Lives `replayStateMs`. */
+  /** From edge to worker: the socket was admitted for this epoch. Lives `replayStateMs`. */
   mintReplay(session: SessionClaims, epoch: number): Promise<string>;
   /** Accepts a join or a reconnect token. */
   verify(token: string): Promise<Verified<SessionClaims>>;

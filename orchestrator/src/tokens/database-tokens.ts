@@ -4,11 +4,11 @@ import { createJwt, type Verified } from './jwt.ts';
 import type { KeyRing } from './keys.ts';
 
 /**
- * Tokens that Supabase accepts, signed with the `db` key. Whoever holds that key can mint any role: it is guarded like a
- * service-role key, and only here it is used.
+ * Tokens that Supabase accepts, signed with the `db` key. The holder of that key can mint any role, so it is guarded like a
+ * service-role key. It is used in this file only.
  */
 export interface DatabaseTokens {
-  /** This process's own token, role `orchestrator`; kept and renewed before it expires. */
+  /** This process's own token, role `orchestrator`. Cached, and renewed before it expires. */
   own(): Promise<string>;
   /** For one worker, one session, one epoch: Supabase and the worker API. Lives `workerTokenMs`. */
   mintWorker(claims: WorkerClaims): Promise<{ token: string; expires_at: number }>;

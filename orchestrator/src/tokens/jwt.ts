@@ -4,8 +4,8 @@ import type { z } from 'zod';
 import type { KeyRing } from './keys.ts';
 
 /**
- * Our own tokens: ES256, `kid`, `iss`, `aud`, `iat`, `exp`. Verifying pins the algorithm, the issuer and the audience and
- * demands an expiry; which of them was wrong is for the log, never for the bearer.
+ * Our own tokens: ES256 with `kid`, `iss`, `aud`, `iat` and `exp`. Verification requires this algorithm, the issuer, the audience
+ * and an expiry. What was wrong is logged, but never told to the bearer.
  */
 export interface TokenTerms {
   issuer: string;
@@ -15,7 +15,7 @@ export interface TokenTerms {
 
 export interface Jwt {
   mint(claims: JWTPayload, terms: TokenTerms): Promise<{ token: string; expiresAtMs: number }>;
-  /** The claims, or why the token is not good. */
+  /** The claims, or why the token is not valid. */
   verify<T extends z.ZodType>(token: string, expected: Expected<T>): Promise<Verified<z.output<T>>>;
 }
 

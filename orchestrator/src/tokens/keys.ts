@@ -1,6 +1,6 @@
 import { type CryptoKey, importJWK, type JWK } from 'jose';
 
-/** A signing key of ours: ES256, always named by `kid`. */
+/** One of our signing keys: ES256, identified by `kid`. */
 export interface SigningKey {
   kid: string;
   privateKey: CryptoKey;
@@ -8,11 +8,11 @@ export interface SigningKey {
   publicJwk: JWK & { kty: string; kid: string; alg: string };
 }
 
-/** The first key signs, all of them verify: a key is rotated by putting the new one in front and dropping the old one later. */
+/** The first key signs, all keys verify. To rotate, put the new key in front and remove the old one later. */
 export interface KeyRing {
   readonly signing: SigningKey;
   find(kid: string | undefined): SigningKey | undefined;
-  /** The public halves, as `/.well-known/jwks.json` shows them. */
+  /** The public keys, as `/.well-known/jwks.json` shows them. */
   readonly jwks: { keys: SigningKey['publicJwk'][] };
 }
 

@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 
-/** A platform operator: makes and changes tenants, and has no tenant of its own. */
+/** A platform operator. Creates and changes tenants, and belongs to none. */
 export interface Operator {
   /** `operator:<name>`. */
   actor: string;
@@ -26,7 +26,7 @@ export function parseOperatorTokens(text: string): OperatorToken[] | undefined {
   return entries.map((match) => ({ name: match?.[1] as string, hash: Buffer.from(match?.[2] as string, 'hex') }));
 }
 
-/** Who holds this token. Every entry is compared, in constant time. */
+/** The operator with this token. Compares every entry, in constant time. */
 export function findOperator(tokens: readonly OperatorToken[], token: string): Operator | undefined {
   const hash = createHash('sha256').update(token).digest();
   const found = tokens.filter((entry) => timingSafeEqual(entry.hash, hash));

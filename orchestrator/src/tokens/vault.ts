@@ -1,17 +1,17 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
 
 /**
- * Credentials at rest: AES-256-GCM. What a ciphertext belongs to (`context`) is authenticated with it, so that one row's
- * credential cannot be put into another row.
+ * Encrypts stored credentials with AES-256-GCM. The row that a ciphertext belongs to (`context`) is authenticated with it, so that a
+ * credential cannot be moved to another row.
  *
- * V1  The first key encrypts, all of them decrypt: a key is rotated by putting the new one in front, encrypting again
- *     what is stored, and dropping the old one.
+ * The first key encrypts, all keys decrypt. To rotate, put the new key in front, re-encrypt the stored credentials, and remove the
+ * old key.
  */
 export interface Vault {
-  /** Names the key that encrypts; derived from it, so that it needs no configuration. */
+  /** Id of the encrypting key, derived from the key itself. */
   readonly keyId: string;
   seal(secret: string, context: string): string;
-  /** Throws when the ciphertext was made with a key we do not have, for another context, or was changed. */
+  /** Throws if the ciphertext needs an unknown key, belongs to another context, or was changed. */
   open(sealed: string, context: string): string;
 }
 
