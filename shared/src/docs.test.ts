@@ -2,6 +2,10 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { errorCodes } from './errors/codes.ts';
+import { fieldErrors } from './errors/zod-fields.ts';
+import { webhookMessage } from './protocol/events.ts';
+import { createWebhookRequest } from './protocol/webhooks.ts';
+import { eventAudiences, isTenantEvent, tenantEventTypes } from './session/events.ts';
 import { machineReasons, sessionReasons } from './session/reasons.ts';
 import { sessionStatuses } from './session/states.ts';
 
@@ -29,6 +33,32 @@ describe('docs agree with the code', () => {
     }
     for (const [reason, text] of Object.entries(machineReasons))
       expect(lifecycle).toContain(`| \`${reason}\` | ${text} |`);
+  });
+
+  test('docs/events.md lists every event type with its audience, and no other', () => {
+    const documented = [...read('events.md').matchAll(/^\| `([a-z_]+\.[a-z_]+)` \| (\w+) \| .+ \|$/gm)];
+    expect(Object.fromEntries(documented.map(([, type, audience]) => [type, audience]))).toEqual(eventAudiences);
+  });
+
+  test('docs/events.md shows a webhook of every type that tenants receive, of the schema of its type', () => {
+    const shown = [...read('events.md').matchAll(/^### `([\w.]+)`\n[^#]*?```json\n([^`]*)```/gm)];
+    expect(shown.map(([, type]) => type).sort()).toEqual([...tenantEventTypes, 'webhook.test'].sort());
+    for (const [, type, example] of shown) {
+      const body = webhookMessage.parse(JSON.parse(example as string));
+      expect(body.type).toBe(type);
+    }
+  });
+
+  test('a webhook for an unknown type, or for one that tenants do not receive, is refused with the name of the field', () => {
+    const url = 'https://hooks.example.com/';
+    expect(createWebhookRequest.parse({ url, events: [...tenantEventTypes] }).events).toEqual(tenantEventTypes);
+    for (const type of ['session.ended', 'machine.created', 'webhook.test', 'session.ready ', '__proto__']) {
+      const refused = createWebhookRequest.safeParse({ url, events: ['session.ready', type] });
+      expect(refused.error && fieldErrors(refused.error, 'body')).toEqual([
+        { field: 'events.1', message: `is no event type (docs/events.md), for example session.completed` },
+      ]);
+      expect(isTenantEvent(type)).toBe(false);
+    }
   });
 
   test('docs/lifecycle.md names no reason that the code does not have', () => {

@@ -471,8 +471,8 @@ create table public.interview_sessions (
   constraint reason_is_known check (reason in (
     'ended_by_candidate', 'interviewer_finished', 'max_duration', 'ended_by_platform', 'operator_stopped',
     'candidate_never_joined', 'candidate_silent', 'schedule_expired', 'admission_timeout', 'candidate_left',
-    'worker_lost', 'boot_timeout', 'no_capacity', 'quota_exceeded', 'fly_refused', 'provider_auth_failed', 'provider_rate_limited',
-    'provider_unavailable', 'call_not_established', 'transcript_incomplete', 'internal_error'))
+    'worker_lost', 'boot_timeout', 'no_capacity', 'quota_exceeded', 'fly_refused', 'provider_auth_failed',
+    'provider_rate_limited', 'provider_unavailable', 'call_not_established', 'transcript_incomplete', 'internal_error'))
 );
 comment on table public.interview_sessions is 'One interview each.';
 comment on column public.interview_sessions.candidate_id is 'Who is interviewed.';
@@ -546,6 +546,14 @@ create index interview_sessions_of_candidate on public.interview_sessions (tenan
 create index interview_sessions_queue on public.interview_sessions (tenant_id, queued_at)
   where queue_deadline_at is not null;
 create trigger touch before update on public.interview_sessions for each row execute function app.touch();
+
+create function app.event_audience(p_type text) returns text
+language sql immutable set search_path = '' as $$
+  select case when p_type like 'machine.%' then 'internal' else 'tenant' end
+$$;
+comment on function app.event_audience(text) is
+  'Who receives events of this type: tenant (streams, webhooks, members) or internal (operators).';
+grant execute on function app.event_audience(text) to authenticated;
 
 create table public.session_events (
   id bigint generated always as identity primary key,
@@ -1161,8 +1169,7 @@ create index video_events_job on public.video_events (session_id, ordinal);
 -- ── schemas/webhooks/tables.sql ──
 -- Webhooks: an outbox that is filled in the transaction that makes an event true, and emptied by any orchestrator.
 --
--- Session events  A tenant receives events of sessions, candidates, transcripts, results and recordings; none of
--- machines.
+-- Session events  A tenant receives the events that app.event_audience says: all but those of machines.
 -- Timed take      A delivery is taken until taken_until: when a taker dies, the next one takes it after that time. A
 --                 report counts only for the attempt it took, so a replay in between is not overwritten.
 -- Order           Deliveries of one session reach an endpoint in the order of its events. A later one waits while an
@@ -4992,8 +4999,9 @@ alter table public.session_events enable row level security;
 grant select on public.session_events to orchestrator;
 create policy "orchestrators read all rows" on public.session_events for select to orchestrator using (true);
 grant select on public.session_events to authenticated;
-create policy "members read their tenant's rows" on public.session_events for select to authenticated
-  using (tenant_id in (select app.my_tenants()));
+create policy "members read their tenant's rows, but none of machines" on public.session_events
+  for select to authenticated
+  using (tenant_id in (select app.my_tenants()) and app.event_audience(type) = 'tenant');
 
 alter table public.idempotency_keys enable row level security;
 grant select on public.idempotency_keys to orchestrator;
@@ -5757,7 +5765,7 @@ begin
     select n.tenant_id, e.id, n.session_id, n.id, true, n.type, jsonb_build_object('type', n.type,
       'timestamp', n.created_at, 'data', n.data || jsonb_build_object('session_id', n.session_id))
     from incoming n join public.webhook_endpoints e on e.tenant_id = n.tenant_id
-    where n.type not like 'machine.%' and e.enabled and (e.events = '{}' or n.type = any (e.events));
+    where app.event_audience(n.type) = 'tenant' and e.enabled and (e.events = '{}' or n.type = any (e.events));
   return null;
 end $$;
 comment on function app.queue_webhooks() is 'One delivery per enabled endpoint that wants the event.';

@@ -231,6 +231,7 @@ test('nobody but their owner may call the helpers of schema app, beyond what pol
   expect(rows.map(({ name }) => name)).toEqual([
     'claims',
     'conversation_order',
+    'event_audience',
     'folded',
     'follow_links',
     'is_email',

@@ -1,4 +1,4 @@
-import { eventTypes } from '@greenroom/shared/session/events.ts';
+import { eventAudiences, eventTypes } from '@greenroom/shared/session/events.ts';
 import { machineReasonNames, sessionReasonNames } from '@greenroom/shared/session/reasons.ts';
 import {
   isEnded,
@@ -252,6 +252,13 @@ describe('the lists of the database are those of shared/src/session', () => {
   test('machine states and their ranks', async () => {
     expect(await ranksOf('life_rank_of', machineStates)).toEqual(machineRanks);
     expect(await rankedBy('life_rank_of')).toEqual(sorted(machineStates));
+  });
+
+  test('who receives which event', async () => {
+    const { rows } = await db().query('select w as type, app.event_audience(w) as audience from unnest($1::text[]) w', [
+      eventTypes,
+    ]);
+    expect(Object.fromEntries(rows.map(({ type, audience }) => [type, audience]))).toEqual(eventAudiences);
   });
 
   test('outcomes: every status of the last rank, and no other word', async () => {

@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type Stack, startStack } from '../../tools/stack/stack.ts';
+import { allEvents, eventsOfAnotherShape } from '../support/events.ts';
 import { restoreDatabase, saveDatabase } from '../support/older-database.ts';
 import { type Relay, startRelay } from '../support/relay.ts';
 import {
@@ -270,5 +271,9 @@ describe('fail-over', () => {
     expect(rows).toEqual([{ n: 0 }]);
     await expectWhole(running, 1);
     await stack.addOrchestrator();
+  });
+
+  test('whatever happened above, every event holds what docs/events.md says of its type', async () => {
+    expect(eventsOfAnotherShape((await db.query(allEvents)).rows)).toEqual([]);
   });
 });

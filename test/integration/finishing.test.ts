@@ -18,6 +18,7 @@ import {
   startDatabase,
   type TestDatabase,
 } from '../support/database.ts';
+import { allEvents, eventsOfAnotherShape } from '../support/events.ts';
 import { type RecordingProxy, startRecordingProxy } from '../support/recording-proxy.ts';
 
 let database: TestDatabase;
@@ -513,4 +514,10 @@ test('two hundred turns go in parts, each entry in one of them, and references s
   expect(references.length).toBeGreaterThan(parts.length);
   expect(references.every((number) => number >= 1 && number <= 400)).toBe(true);
   expect(result?.integrity_flags).toEqual([]);
+});
+
+test('whatever happened above, every event holds what docs/events.md says of its type', async () => {
+  const events = await database.sql<{ type: string; data: unknown }>(allEvents);
+  expect(events.length).toBeGreaterThan(20);
+  expect(eventsOfAnotherShape(events)).toEqual([]);
 });

@@ -5,6 +5,7 @@ import { startCandidate } from '../../tools/demo/interview.ts';
 import { type ApiProblem, createPlatform, type Platform } from '../../tools/demo/platform.ts';
 import type { SeededTenant } from '../../tools/stack/seed.ts';
 import { type Stack, startStack } from '../../tools/stack/stack.ts';
+import { allEvents, eventsOfAnotherShape } from '../support/events.ts';
 import { sessionBody, until } from '../support/session.ts';
 
 /** Standby machines, schedules, the queue and placement, with a real orchestrator and real workers. */
@@ -291,5 +292,9 @@ describe('the planning half of the fleet', () => {
     expect(given).toEqual([{ reason: 'image_replaced' }, { reason: 'image_replaced' }]);
     expect(await interviewOf(session)).toMatchObject({ outcome: 'completed' });
     expect(await over(tenant, session.session_id)).toMatchObject({ fly_machine_id: session.fly_machine_id, epoch: 1 });
+  });
+
+  test('whatever happened above, every event holds what docs/events.md says of its type', async () => {
+    expect(eventsOfAnotherShape((await db.query(allEvents)).rows)).toEqual([]);
   });
 });

@@ -15,6 +15,7 @@ import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import Fastify, { type FastifyInstance } from 'fastify';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { endSession, seedSession, startDatabase, type TestDatabase } from '../support/database.ts';
+import { allEvents, eventsOfAnotherShape } from '../support/events.ts';
 
 let database: TestDatabase;
 let provider: VideoProvider;
@@ -414,4 +415,10 @@ describe('webhooks of api.video', () => {
     expect(await jobsOf(id)).toMatchObject([{ state: 'done' }]);
     await real.close();
   });
+});
+
+test('whatever happened above, every event holds what docs/events.md says of its type', async () => {
+  const events = await database.sql<{ type: string; data: unknown }>(allEvents);
+  expect(events.length).toBeGreaterThan(20);
+  expect(eventsOfAnotherShape(events)).toEqual([]);
 });

@@ -9,6 +9,7 @@ import { Webhook } from 'standardwebhooks';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { SeededTenant } from '../../tools/stack/seed.ts';
 import { type ApiWorld, startApiWorld } from '../support/api-world.ts';
+import { allEvents, eventsOfAnotherShape } from '../support/events.ts';
 import { until } from '../support/session.ts';
 
 /** The ways into a tenant: credentials, people, invitations, consent, onboarding, keys, webhooks. */
@@ -718,4 +719,8 @@ test('refused credentials are in the audit log, with their address and request, 
     { actor: 'unknown', action: 'api.access', outcome: 'refused', remote_address: '127.0.0.1' },
   ]);
   expect(JSON.stringify((await world.db.query('select * from public.audit_log')).rows)).not.toContain('zzzz');
+});
+
+test('whatever happened above, every event holds what docs/events.md says of its type', async () => {
+  expect(eventsOfAnotherShape((await world.db.query(allEvents)).rows)).toEqual([]);
 });

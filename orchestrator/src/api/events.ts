@@ -1,5 +1,6 @@
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import { isTenantEvent } from '@greenroom/shared/session/events.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { type Access, sha256 } from '../access/authenticate.ts';
@@ -14,7 +15,8 @@ import { sessionNotFound, sessionParams } from './sessions.ts';
 
 /**
  * `GET /api/sessions/{id}/events`: server-sent events. `Last-Event-ID` continues where a connection broke off.
- * The stream stays open after the session's end (its machine's end and late entries follow) until the reader leaves.
+ * The stream stays open after the session's end (its result and late entries follow) until the reader leaves. Events of
+ * machines are for operators: they are not shown (docs/events.md).
  *
  * V1  Who has left is known by the socket: it may have closed before there was a stream, and the response of a request
  *     that was pipelined behind another is never told.
@@ -104,7 +106,9 @@ export function eventRoutes({ access, sessions, feed, clock }: EventRoutesDeps):
       response.write(text);
       if (response.writableLength > maxBufferedBytes) response.destroy();
     };
-    const unwatch = feed.watch(sessionId, after, (event) => write(formatEvent(event)));
+    const unwatch = feed.watch(sessionId, after, (event) => {
+      if (isTenantEvent(event.type)) write(formatEvent(event));
+    });
     const beat = () => {
       write(': here\n\n');
       timer = clock.setTimer(beat, keepAliveMs);

@@ -1,19 +1,17 @@
 import * as z from 'zod';
+import { tenantEventTypes } from '../session/events.ts';
 import { text, timestamp, uuid } from './common.ts';
 
 /**
  * Webhooks: where a tenant hears of its sessions. Signed by the Standard Webhooks scheme
  * (https://www.standardwebhooks.com): `webhook-id`, `webhook-timestamp`, `webhook-signature`.
- * A body is `{type, timestamp, data}`; `data` holds ids and states, no name and no word that was said.
+ * A body is `{type, timestamp, data}` (events.ts); `data` holds ids and states, no name and no word that was said.
  */
-const eventType = text(60).regex(
-  /^(session|candidate|transcript|result|video|integrity)\.[a-z_]+$/,
-  'must be an event type such as session.completed',
-);
+const eventType = z.enum(tenantEventTypes, 'is no event type (docs/events.md), for example session.completed');
 const url = text(2_000)
   .check(z.url({ protocol: /^https?$/ }))
   .regex(/^[\x21-\x7e]+$/, 'must be printable ASCII: encode what is not');
-const events = z.array(eventType).max(50);
+const events = z.array(eventType).max(tenantEventTypes.length);
 
 export const createWebhookRequest = z.strictObject({
   url,

@@ -4,7 +4,7 @@ import type { MachineState, Presence, SessionStatus } from './states.ts';
  * The events of a session: every type that `session_events` may hold, and who receives it.
  *
  * `tenant`: in the API's event streams and in webhooks. `internal`: operators only.
- * The database's check lists the same types; a test compares them.
+ * The database's check lists the same types; a test compares them. What an event's data holds: protocol/events.ts.
  */
 export type EventAudience = 'tenant' | 'internal';
 
@@ -64,3 +64,14 @@ export const eventAudiences = {
 
 export type EventType = keyof typeof eventAudiences;
 export const eventTypes = Object.keys(eventAudiences) as [EventType, ...EventType[]];
+
+/** Types that tenants receive. */
+export type TenantEventType = { [T in EventType]: (typeof eventAudiences)[T] extends 'tenant' ? T : never }[EventType];
+export const tenantEventTypes = eventTypes.filter((type) => eventAudiences[type] === 'tenant') as [
+  TenantEventType,
+  ...TenantEventType[],
+];
+
+/** Whether tenants receive events of this type. One of a later version, which we do not know, is not shown. */
+export const isTenantEvent = (type: string): type is TenantEventType =>
+  (tenantEventTypes as readonly string[]).includes(type);

@@ -12,8 +12,9 @@ alter table public.session_events enable row level security;
 grant select on public.session_events to orchestrator;
 create policy "orchestrators read all rows" on public.session_events for select to orchestrator using (true);
 grant select on public.session_events to authenticated;
-create policy "members read their tenant's rows" on public.session_events for select to authenticated
-  using (tenant_id in (select app.my_tenants()));
+create policy "members read their tenant's rows, but none of machines" on public.session_events
+  for select to authenticated
+  using (tenant_id in (select app.my_tenants()) and app.event_audience(type) = 'tenant');
 
 alter table public.idempotency_keys enable row level security;
 grant select on public.idempotency_keys to orchestrator;

@@ -88,8 +88,8 @@ create table public.interview_sessions (
   constraint reason_is_known check (reason in (
     'ended_by_candidate', 'interviewer_finished', 'max_duration', 'ended_by_platform', 'operator_stopped',
     'candidate_never_joined', 'candidate_silent', 'schedule_expired', 'admission_timeout', 'candidate_left',
-    'worker_lost', 'boot_timeout', 'no_capacity', 'quota_exceeded', 'fly_refused', 'provider_auth_failed', 'provider_rate_limited',
-    'provider_unavailable', 'call_not_established', 'transcript_incomplete', 'internal_error'))
+    'worker_lost', 'boot_timeout', 'no_capacity', 'quota_exceeded', 'fly_refused', 'provider_auth_failed',
+    'provider_rate_limited', 'provider_unavailable', 'call_not_established', 'transcript_incomplete', 'internal_error'))
 );
 comment on table public.interview_sessions is 'One interview each.';
 comment on column public.interview_sessions.candidate_id is 'Who is interviewed.';
@@ -163,6 +163,14 @@ create index interview_sessions_of_candidate on public.interview_sessions (tenan
 create index interview_sessions_queue on public.interview_sessions (tenant_id, queued_at)
   where queue_deadline_at is not null;
 create trigger touch before update on public.interview_sessions for each row execute function app.touch();
+
+create function app.event_audience(p_type text) returns text
+language sql immutable set search_path = '' as $$
+  select case when p_type like 'machine.%' then 'internal' else 'tenant' end
+$$;
+comment on function app.event_audience(text) is
+  'Who receives events of this type: tenant (streams, webhooks, members) or internal (operators).';
+grant execute on function app.event_audience(text) to authenticated;
 
 create table public.session_events (
   id bigint generated always as identity primary key,

@@ -4,7 +4,7 @@ begin
     select n.tenant_id, e.id, n.session_id, n.id, true, n.type, jsonb_build_object('type', n.type,
       'timestamp', n.created_at, 'data', n.data || jsonb_build_object('session_id', n.session_id))
     from incoming n join public.webhook_endpoints e on e.tenant_id = n.tenant_id
-    where n.type not like 'machine.%' and e.enabled and (e.events = '{}' or n.type = any (e.events));
+    where app.event_audience(n.type) = 'tenant' and e.enabled and (e.events = '{}' or n.type = any (e.events));
   return null;
 end $$;
 comment on function app.queue_webhooks() is 'One delivery per enabled endpoint that wants the event.';

@@ -1,7 +1,6 @@
 -- Webhooks: an outbox that is filled in the transaction that makes an event true, and emptied by any orchestrator.
 --
--- Session events  A tenant receives events of sessions, candidates, transcripts, results and recordings; none of
--- machines.
+-- Session events  A tenant receives the events that app.event_audience says: all but those of machines.
 -- Timed take      A delivery is taken until taken_until: when a taker dies, the next one takes it after that time. A
 --                 report counts only for the attempt it took, so a replay in between is not overwritten.
 -- Order           Deliveries of one session reach an endpoint in the order of its events. A later one waits while an

@@ -1,0 +1,99 @@
+import * as z from 'zod';
+import { type EventType, eventTypes, type TenantEventType } from '../session/events.ts';
+import { machineReasonNames } from '../session/reasons.ts';
+import { type MachineState, machineStates, type SessionStatus, sessionStatuses } from '../session/states.ts';
+import { outcome, sessionReason, timestamp, uuid } from './common.ts';
+import { resultFailures } from './results.ts';
+
+/**
+ * What each event holds: the data of `GET /api/sessions/{id}/events` and of webhooks, by type (docs/events.md).
+ *
+ * Ids, numbers and words of closed lists, never personal data. When a candidate is erased, fields that are not needed to
+ * understand the course of the session are removed from its events.
+ */
+const status = z.enum(sessionStatuses);
+const ordinal = z.number().int().min(1);
+const videoId = z.string();
+
+const movedTo = (to: SessionStatus) =>
+  z.strictObject({
+    /** Absent in the first event of a session. */
+    from: status.optional(),
+    to: z.literal(to),
+    outcome: outcome.optional(),
+    reason: sessionReason.optional(),
+  });
+
+const created = (to: 'scheduled' | 'pending') =>
+  movedTo(to).extend({
+    scheduled_at: timestamp.optional(),
+    /** `admission`: a place within the tenant's limit. `candidate`: the machine is started when the candidate joins. */
+    waits_for: z.enum(['admission', 'candidate']).optional(),
+  });
+
+const nothing = z.strictObject({});
+const evaluated = z.strictObject({ revision: z.number().int() });
+
+const machine = z.strictObject({
+  machine_id: uuid,
+  fly_machine_id: z.string().optional(),
+  region: z.string().optional(),
+  attempt: z.number().int().optional(),
+  epoch: z.number().int().optional(),
+  /** Why the machine ended, or why the next one was launched. */
+  reason: z.enum(machineReasonNames).optional(),
+  because: z.string().optional(),
+});
+
+type Schemas = Record<EventType, z.ZodType<Record<string, unknown>>>;
+const byName = <N extends string, T>(names: readonly N[], of: (name: N) => T) =>
+  Object.fromEntries(names.map((name) => [name, of(name)])) as Record<N, T>;
+
+export const eventData = {
+  ...byName(
+    sessionStatuses.map((name) => `session.${name}` as const),
+    (type) => movedTo(type.slice('session.'.length) as SessionStatus),
+  ),
+  'session.scheduled': created('scheduled'),
+  'session.pending': created('pending'),
+  'session.queued': nothing,
+  'session.admitted': nothing,
+  'session.rescheduled': z.strictObject({ from: timestamp.nullable(), to: timestamp }),
+  'session.end_requested': z.strictObject({ outcome, reason: sessionReason }),
+  'candidate.absent': nothing,
+  'candidate.present': nothing,
+  'candidate.lost': nothing,
+  'candidate.consented': z.strictObject({ text_version: z.string() }),
+  'transcript.revised': z.strictObject({ entries: z.number().int() }),
+  'integrity.flagged': z.strictObject({ kind: z.string() }),
+  'result.done': evaluated,
+  'result.empty': evaluated,
+  'result.dead': z.strictObject({ failure: z.enum(resultFailures), attempts: z.number().int() }),
+  'result.rerun': z.strictObject({ from: z.string(), by: z.string().optional() }),
+  'result.reviewed': z.strictObject({ reviewed: z.boolean(), by: z.string() }),
+  'video.open': z.strictObject({ ordinal, video_id: videoId }),
+  'video.done': z.strictObject({ ordinal, video_id: videoId }),
+  'video.dead': z.strictObject({ ordinal, failure: z.string() }),
+  ...byName(
+    machineStates.map((name: MachineState) => `machine.${name}` as const),
+    () => machine,
+  ),
+  'machine.assigned': machine,
+} satisfies Schemas;
+
+export type EventData<T extends EventType> = z.output<(typeof eventData)[T]>;
+
+/** The body of a webhook. `webhook.test` is sent by `POST /api/webhooks/{id}/test` and is about no session. */
+export const webhookMessage = z.union([
+  z.strictObject({ type: z.literal('webhook.test'), timestamp, data: nothing }),
+  ...eventTypes.map((type) =>
+    z.strictObject({
+      type: z.literal(type),
+      timestamp,
+      data: (eventData[type] as z.ZodObject).extend({ session_id: uuid }),
+    }),
+  ),
+]);
+export type WebhookMessage<T extends TenantEventType = TenantEventType> = {
+  [K in T]: { type: K; timestamp: string; data: EventData<K> & { session_id: string } };
+}[T];

@@ -1,0 +1,16 @@
+import { eventData } from '@greenroom/shared/protocol/events.ts';
+import type { EventType } from '@greenroom/shared/session/events.ts';
+
+interface StoredEvent {
+  type: string;
+  data: unknown;
+}
+
+/** Events whose data is not of the schema of their type, each with what is wrong. @param rows of session_events */
+export const eventsOfAnotherShape = (rows: StoredEvent[]): string[] =>
+  rows.flatMap(({ type, data }) => {
+    const parsed = eventData[type as EventType].safeParse(data);
+    return parsed.success ? [] : [`${type} ${JSON.stringify(data)}: ${parsed.error.message}`];
+  });
+
+export const allEvents = 'select type, data from public.session_events order by id';
