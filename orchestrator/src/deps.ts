@@ -17,17 +17,7 @@ import { createEdge } from './edge/edge.ts';
 import { createReadiness } from './edge/readiness.ts';
 import { createSocketRoute } from './edge/socket-route.ts';
 import { createFinishing } from './finishing/finishing.ts';
-import { createBrake } from './fleet/brake.ts';
-import { createDuties, dutyNames } from './fleet/duties.ts';
-import { createEndings } from './fleet/ending.ts';
-import { createHousekeeping } from './fleet/housekeeping.ts';
-import { createLeaseWatch } from './fleet/lease-watch.ts';
-import { type MachineTemplate, workerRuntime } from './fleet/machine-config.ts';
-import { createPlanning } from './fleet/planning.ts';
-import { createProvisioner } from './fleet/provisioner.ts';
-import { createReaper } from './fleet/reaper.ts';
-import { createReconciler } from './fleet/reconciler.ts';
-import { createUnreachable } from './fleet/unreachable.ts';
+import { createFleet } from './fleet/fleet.ts';
 import { createFlyClient } from './fly/client.ts';
 import { createLimitedClient } from './fly/limited-client.ts';
 import { createGuard } from './net/guard.ts';
@@ -68,10 +58,12 @@ async function createTokens({ keys, publicUrl: issuer, deadlines }: Config, cloc
   };
 }
 
+type OnAttempt = (intent: Intent) => void;
+
 interface StoresOptions {
   orchestratorId: string;
   accessToken: () => Promise<string>;
-  onAttempt: (intent: Intent) => void;
+  onAttempt: OnAttempt;
 }
 
 function createStores(config: Config, { orchestratorId, accessToken, onAttempt }: StoresOptions) {
@@ -91,95 +83,98 @@ function createStores(config: Config, { orchestratorId, accessToken, onAttempt }
   };
 }
 
-const templateOf = ({ deploymentId, workerApiUrl, logLevel, fly, deadlines }: Config): MachineTemplate => ({
-  deploymentId,
-  guest: fly.guest,
-  stopTimeoutMs: deadlines.stopTimeoutMs,
-  env: {
-    ...{ ORCHESTRATOR_URL: workerApiUrl, PORT: '8080', CLAIM_MS: String(deadlines.claimMs), LOG_LEVEL: logLevel },
-    ...workerRuntime,
-  },
-});
-
-export async function createDeps(config: Config, outside: Outside = {}) {
-  const clock = outside.clock ?? systemClock;
+/** What everything else stands on: the settings, keys, stores and clients of this process. */
+async function createGround(config: Config, { clock = systemClock, ...outside }: Outside, onAttempt: OnAttempt) {
   const logger = outside.logger ?? createLogger({ level: config.logLevel, component: 'orchestrator' });
   const { deadlines } = config;
   const orchestratorId = newId();
   const tokens = await createTokens(config, clock);
-  const stores = createStores(config, {
-    orchestratorId,
-    accessToken: tokens.databaseTokens.own,
-    onAttempt: (intent) => planning.launcher.execute(intent),
-  });
-  const { sessions, machines, calls, audit, connection } = stores;
+  const stores = createStores(config, { orchestratorId, accessToken: tokens.databaseTokens.own, onAttempt });
+  const { database } = stores.connection;
   const health = createRegionHealth(clock);
   const fly = createLimitedClient(createFlyClient({ ...config.fly, requestMs: deadlines.flyRequestMs, logger }), {
-    ...{ health, clock, limits: createLimitStore(connection.database) },
+    ...{ health, clock, limits: createLimitStore(database) },
     maxListWaitMs: deadlines.reconcileTickMs,
   });
   const voice = createVoiceProvider({ ...config.voice, clock, requestMs: deadlines.providerRequestMs, logger });
+  return { config, deadlines, clock, logger, orchestratorId, ...tokens, ...stores, database, health, fly, voice };
+}
+type Ground = Awaited<ReturnType<typeof createGround>>;
 
+/** Who waits for a session to change, and how they are told. */
+function createNews({ sessions, deadlines, clock, logger }: Ground) {
   const readiness = createReadiness({ routes: sessions.routes, clock, pollMs: deadlines.readinessPollMs, logger });
   const feed = createEventFeed({ events: sessions.events, clock, pollMs: deadlines.eventsPollMs, logger });
   const onChange = (sessionId: string): void => {
     readiness.notify(sessionId);
     feed.notify(sessionId);
   };
-  const { database } = connection;
-  const door = createDoor({ config, database, findKey: sessions.findKey, audit, clock, logger });
-  const guard = createGuard({ allow: config.outboundAllow });
-  const tenancy = createTenancy({ config, database, fly, vault: tokens.vault, clock, logger });
-  const persons = createRetention(database, logger);
-  const outbox = createWebhooks({ database, guard, vault: tokens.vault, clock, logger });
-  const { providerKeys } = tenancy;
-  const finishing = createFinishing({ config, database, orchestratorId, logger, onChange, providerKeys });
-  const video = createVideo({ config, database, vault: tokens.vault, clock, logger, onChange });
-  const hangUps = createHangUps({ calls, voice, vault: tokens.vault, missingMs: deadlines.callMissingMs, logger });
-  const onGone = (sessionId: string | undefined): void => {
-    if (sessionId !== undefined) onChange(sessionId);
-    void hangUps.run().catch((error: unknown) => logger.warn({ error }, 'calls could not be hung up'));
-  };
+  return { readiness, feed, onChange };
+}
 
-  const { absenceGraceMs, stopTimeoutMs } = deadlines;
-  const brake = createBrake({ clock, windowMs: deadlines.reconcileTickMs, logger });
-  const endings = createEndings({
-    machines,
-    fly,
-    brake,
-    clock,
-    logger,
-    absenceGraceMs,
-    watchMs: stopTimeoutMs,
-    onGone,
-  });
-  const template = templateOf(config);
-  const provisioner = createProvisioner({ machines, fly, endings, template, clock, logger, onChange });
-  const planning = createPlanning({
-    ...{ config, database, orchestratorId, fly, endings, health, clock, logger, onChange },
-    provisioner: () => provisioner,
-  });
-  const leases = createLeaseWatch({ clock, leaseMs: deadlines.leaseMs });
-  const duties = createDuties({ store: machines, names: dutyNames, leaseMs: deadlines.dutyLeaseMs, clock, logger });
-  const reaper = createReaper({
-    ...{ machines, fly, logger, absenceGraceMs, onGone },
-    onAbsent: (machine, { reason, sessionReason }) => endings.confirm(machine, reason, sessionReason),
-  });
-  const reconciler = createReconciler({
-    ...{ machines, fly, reaper, duties, leases, brake, clock, deadlines, logger },
-    deploymentId: config.deploymentId,
-  });
-  const housekeeping = createHousekeeping({ duties, machines, sessions, hangUps, onChange });
+function createParts(ground: Ground) {
+  const { config, deadlines, sessions, machines, calls, audit, clock, logger, vault, voice } = ground;
+  const news = createNews(ground);
+  const { onChange } = news;
+  const door = createDoor({ ...ground, findKey: sessions.findKey, audit });
+  const guard = createGuard({ allow: config.outboundAllow });
+  const tenancy = createTenancy(ground);
+  const persons = createRetention(ground.database, logger);
+  const outbox = createWebhooks({ ...ground, guard });
+  const finishing = createFinishing({ ...ground, onChange, providerKeys: tenancy.providerKeys });
+  const video = createVideo({ ...ground, onChange });
+  const hangUps = createHangUps({ calls, voice, vault, missingMs: deadlines.callMissingMs, logger });
+  const fleet = createFleet({ ...ground, hangUps, onChange });
+  const { leases } = fleet;
   const heartbeats = createHeartbeats({ machines, clock, flushMs: deadlines.heartbeatFlushMs, leases });
-  const unreachable = createUnreachable({ machines, endings, brake, deadlines, logger, onChange });
+  return { ...news, door, guard, tenancy, persons, outbox, finishing, video, fleet, heartbeats };
+}
+type Parts = ReturnType<typeof createParts>;
+
+/** The candidate's way in. */
+function createSockets({ browserTokens, clock, logger, deadlines }: Ground, { door, readiness, fleet }: Parts) {
   const { origins, noteRefusal } = door;
-  const sockets = createSocketRoute({
-    edge: createEdge({
-      ...{ tokens: tokens.browserTokens, origins, arrivals: planning.arrivals },
-      ...{ readiness, unreachable, clock, logger, deadlines },
-    }),
-    ...{ noteRefusal, clock, logger, replayTimeoutMs: deadlines.replayTimeoutMs },
+  const edge = createEdge({
+    ...{ tokens: browserTokens, origins, arrivals: fleet.planning.arrivals, unreachable: fleet.unreachable },
+    ...{ readiness, clock, logger, deadlines },
   });
+  return createSocketRoute({ edge, noteRefusal, clock, logger, replayTimeoutMs: deadlines.replayTimeoutMs });
+}
+
+const jobsOf = ({ deadlines }: Ground, { fleet, finishing, video, ...parts }: Parts): Job[] => [
+  ...fleet.jobs,
+  { name: 'evaluations', everyMs: deadlines.finishingTickMs, run: finishing.worker.run },
+  ...[parts.door, parts.tenancy, parts.persons, parts.outbox].flatMap((part) => part.jobs),
+  ...(video ? [{ name: 'recordings', everyMs: deadlines.finishingTickMs, run: video.worker.run }] : []),
+];
+
+/** What the routes of the platform API need. */
+function platformApiOf(ground: Ground, parts: Parts, stopping: AbortSignal) {
+  const { config, deadlines, sessions, orchestratorId, health, clock, fly, vault } = ground;
+  const { door, guard, tenancy, persons, outbox, finishing, video, fleet, readiness, feed } = parts;
+  const { launcher, arrivals, pool, usage } = fleet.planning;
+  const { defaultRegion, workerImage } = config.fly;
+  const { simulated } = config.voice;
+  const { publicUrl, transcriptUploadUrl } = config;
+  return {
+    ...{ access: door.access, noteRefusal: door.noteRefusal, guard, vault, fly, feed, readiness, clock, stopping },
+    ...{ tenants: tenancy.tenants, onboarding: tenancy.onboarding, providerKeys: tenancy.providerKeys },
+    ...{ sessions, people: persons.people, webhooks: outbox.webhooks, results: finishing.results },
+    ...{ launcher, arrivals, pool, usage, endings: fleet.endings },
+    ...{ publicUrl, transcriptUploadUrl, recordings: video?.recordings ?? null },
+    ...{ sessionExpiresMs: deadlines.sessionExpiresMs, stopTimeoutMs: deadlines.stopTimeoutMs },
+    perMinute: config.access.perMinute.joinAddress,
+    addressKey: addressKeyOf(config.keys.credentials),
+    create: {
+      ...{ sessions, deadlines, orchestratorId, health, clock, defaultRegion, workerImage, simulated },
+      recordsVideo: video !== null,
+    },
+  };
+}
+
+/** What the routes of the worker API need. */
+function workerApiOf(ground: Ground, { door, tenancy, video, fleet, heartbeats, onChange }: Parts) {
+  const { config, deadlines, clock } = ground;
   const identities = createMachineIdentities({
     issuer: config.fly.oidcIssuer,
     audience: config.workerApiUrl,
@@ -187,110 +182,39 @@ export async function createDeps(config: Config, outside: Outside = {}) {
     clock,
     requestMs: deadlines.flyRequestMs,
   });
+  return {
+    ...ground,
+    ...{ identities, heartbeats, onChange, endings: fleet.endings, audit: door.auditRefusal },
+    ...{ providerKeys: tenancy.providerKeys, templates: tenancy.templates, videoOffers: video?.offers ?? null },
+  };
+}
 
-  const register = () => machines.register(config.publicUrl, version);
-  const everyMs = deadlines.reconcileTickMs;
-  const renewDuties = () =>
-    duties.renew().then(leases.able, (error: unknown) => {
-      leases.unable();
-      throw error;
-    });
-  const jobs: Job[] = [
-    { name: 'duties', everyMs: deadlines.dutyRenewMs, run: renewDuties },
-    { name: 'intents', everyMs: deadlines.intentScanMs, run: provisioner.scan },
-    ...planning.jobs,
-    // Looks for due duties often, so that one just taken is begun at once; each is done once a tick.
-    { name: 'reconcile', everyMs: deadlines.dutyRenewMs, run: reconciler.tick },
-    { name: 'housekeeping', everyMs, run: housekeeping.run },
-    { name: 'evaluations', everyMs: deadlines.finishingTickMs, run: finishing.worker.run },
-    ...[door, tenancy, persons, outbox].flatMap((part) => part.jobs),
-    ...(video ? [{ name: 'recordings', everyMs: deadlines.finishingTickMs, run: video.worker.run }] : []),
-  ];
-  const ticker = createTicker(jobs, { clock, logger });
-
+export async function createDeps(config: Config, outside: Outside = {}) {
+  // A request that reserves an attempt has it executed at once; the executor stands on the stores that say so.
+  const ground = await createGround(config, outside, (intent) => parts.fleet.planning.launcher.execute(intent));
+  const parts = createParts(ground);
+  const { machines, browserTokens, connection, fly, voice, clock, logger } = ground;
   const stopping = new AbortController();
-  const own = [{ name: 'keys', isThere: () => tokens.browserTokens.keys.jwks.keys.length > 0 }];
+  const register = () => machines.register(config.publicUrl, version);
   const checks: Check[] = [
     { name: 'database', freshMs: 2_000, run: () => register().then(() => true) },
     { name: 'fly', freshMs: 15_000, run: fly.reachable },
   ];
-  const { publicUrl } = config;
-  const create = {
-    ...{ sessions, deadlines, orchestratorId, health, clock },
-    defaultRegion: config.fly.defaultRegion,
-    workerImage: config.fly.workerImage,
-    simulated: config.voice.simulated,
-    recordsVideo: video !== null,
-  };
   return {
-    ...{ config, clock, logger, orchestratorId, ...tokens, ...stores, fly, voice, webhookSender: outbox.sender },
-    ...{
-      readiness,
-      feed,
-      endings,
-      provisioner,
-      heartbeats,
-      sockets,
-      duties,
-      ticker,
-      reconciler,
-      own,
-      checks,
-      finishing,
-      video,
-      door,
-      planning,
-    },
-    api: {
-      ...{
-        access: door.access,
-        ...{ guard, vault: tokens.vault, people: persons.people, webhooks: outbox.webhooks },
-        ...{ tenants: tenancy.tenants, onboarding: tenancy.onboarding, providerKeys: tenancy.providerKeys },
-        noteRefusal: door.noteRefusal,
-        perMinute: config.access.perMinute.joinAddress,
-        addressKey: addressKeyOf(config.keys.credentials),
-        sessionExpiresMs: deadlines.sessionExpiresMs,
-        sessions,
-        results: finishing.results,
-        recordings: video?.recordings ?? null,
-        create,
-        readiness,
-        stopping: stopping.signal,
-        launcher: planning.launcher,
-        arrivals: planning.arrivals,
-        pool: planning.pool,
-        usage: planning.usage,
-        endings,
-        fly,
-        feed,
-        clock,
-        stopTimeoutMs,
-        publicUrl,
-        transcriptUploadUrl: config.transcriptUploadUrl,
-      },
-      browserTokens: tokens.browserTokens,
-    },
-    workerApi: {
-      ...tokens,
-      config,
-      machines,
-      calls,
-      identities,
-      heartbeats,
-      videoOffers: video?.offers ?? null,
-      endings,
-      audit: door.auditRefusal,
-      providerKeys: tenancy.providerKeys,
-      templates: tenancy.templates,
-      voice,
-      clock,
-      logger,
-      onChange,
-    },
+    ...ground,
+    ...parts,
+    ...parts.fleet,
+    webhookSender: parts.outbox.sender,
+    sockets: createSockets(ground, parts),
+    ticker: createTicker(jobsOf(ground, parts), { clock, logger }),
+    own: [{ name: 'keys', isThere: () => browserTokens.keys.jwks.keys.length > 0 }],
+    checks,
+    api: { ...platformApiOf(ground, parts, stopping.signal), browserTokens },
+    workerApi: workerApiOf(ground, parts),
     isStopping: () => stopping.signal.aborted,
     beginStopping: () => stopping.abort(),
     closeConnections: async () => {
-      await Promise.all([fly.close(), voice.close(), video?.close(), connection.close()]);
+      await Promise.all([fly.close(), voice.close(), parts.video?.close(), connection.close()]);
     },
   };
 }

@@ -1,0 +1,98 @@
+import type { Database } from '@greenroom/shared/database/client.ts';
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import type { Logger } from '@greenroom/shared/runtime/logger.ts';
+import type { Config } from '../config.ts';
+import type { MachineStore } from '../database/machine-store.ts';
+import type { SessionStore } from '../database/session-store.ts';
+import type { FlyClient } from '../fly/client.ts';
+import type { RegionHealth } from '../regions/health.ts';
+import type { Job } from '../runtime/ticker.ts';
+import type { HangUps } from '../voice/hang-up.ts';
+import { createBrake } from './brake.ts';
+import { createDuties, dutyNames } from './duties.ts';
+import { createEndings } from './ending.ts';
+import { createHousekeeping } from './housekeeping.ts';
+import { createLeaseWatch } from './lease-watch.ts';
+import { type MachineTemplate, workerRuntime } from './machine-config.ts';
+import { createPlanning } from './planning.ts';
+import { createProvisioner } from './provisioner.ts';
+import { createReaper } from './reaper.ts';
+import { createReconciler } from './reconciler.ts';
+import { createUnreachable } from './unreachable.ts';
+
+/** Everything that gives sessions their machines and takes them away, put together. */
+export interface FleetDeps {
+  config: Config;
+  database: Database;
+  orchestratorId: string;
+  machines: MachineStore;
+  sessions: Pick<SessionStore, 'expire'>;
+  fly: FlyClient;
+  hangUps: HangUps;
+  health: RegionHealth;
+  clock: Clock;
+  logger: Logger;
+  /** A session's state changed. */
+  onChange: (sessionId: string) => void;
+}
+
+const templateOf = ({ deploymentId, workerApiUrl, logLevel, fly, deadlines }: Config): MachineTemplate => ({
+  deploymentId,
+  guest: fly.guest,
+  stopTimeoutMs: deadlines.stopTimeoutMs,
+  env: {
+    ...{ ORCHESTRATOR_URL: workerApiUrl, PORT: '8080', CLAIM_MS: String(deadlines.claimMs), LOG_LEVEL: logLevel },
+    ...workerRuntime,
+  },
+});
+
+/** How machines end; every end is somebody's debt paid or passed on. */
+function createLeaving({ config, machines, fly, hangUps, clock, logger, onChange }: FleetDeps) {
+  const { absenceGraceMs, stopTimeoutMs, reconcileTickMs, ...deadlines } = config.deadlines;
+  const onGone = (sessionId: string | undefined): void => {
+    if (sessionId !== undefined) onChange(sessionId);
+    void hangUps.run().catch((error: unknown) => logger.warn({ error }, 'calls could not be hung up'));
+  };
+  const brake = createBrake({ clock, windowMs: reconcileTickMs, logger });
+  const endings = createEndings({
+    ...{ machines, fly, brake, clock, logger, absenceGraceMs, onGone },
+    watchMs: stopTimeoutMs,
+  });
+  const reaper = createReaper({
+    ...{ machines, fly, logger, absenceGraceMs, onGone },
+    onAbsent: (machine, { reason, sessionReason }) => endings.confirm(machine, reason, sessionReason),
+  });
+  const unreachable = createUnreachable({ machines, endings, brake, deadlines, logger, onChange });
+  return { brake, endings, reaper, unreachable };
+}
+
+export function createFleet(deps: FleetDeps) {
+  const { config, machines, sessions, fly, hangUps, clock, logger, onChange } = deps;
+  const { deploymentId, deadlines } = config;
+  const { brake, endings, reaper, unreachable } = createLeaving(deps);
+  const provisioner = createProvisioner({
+    ...{ machines, fly, endings, clock, logger, onChange },
+    template: templateOf(config),
+  });
+  const planning = createPlanning({ ...deps, endings, provisioner: () => provisioner });
+  const leases = createLeaseWatch({ clock, leaseMs: deadlines.leaseMs });
+  const duties = createDuties({ store: machines, names: dutyNames, leaseMs: deadlines.dutyLeaseMs, clock, logger });
+  const reconciler = createReconciler({
+    ...{ machines, fly, reaper, duties, leases, brake, clock, deploymentId, deadlines, logger },
+  });
+  const housekeeping = createHousekeeping({ duties, machines, sessions, hangUps, onChange });
+  const renewDuties = () =>
+    duties.renew().then(leases.able, (error: unknown) => {
+      leases.unable();
+      throw error;
+    });
+  const jobs: Job[] = [
+    { name: 'duties', everyMs: deadlines.dutyRenewMs, run: renewDuties },
+    { name: 'intents', everyMs: deadlines.intentScanMs, run: provisioner.scan },
+    ...planning.jobs,
+    // Looks for due duties often, so that one just taken is begun at once; each is done once a tick.
+    { name: 'reconcile', everyMs: deadlines.dutyRenewMs, run: reconciler.tick },
+    { name: 'housekeeping', everyMs: deadlines.reconcileTickMs, run: housekeeping.run },
+  ];
+  return { endings, unreachable, provisioner, planning, leases, duties, reconciler, jobs };
+}
