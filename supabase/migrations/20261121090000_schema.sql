@@ -108,14 +108,13 @@ grant execute on function app.new_candidate() to authenticated;
 
 create function app.is_name(p_text text, p_max integer) returns boolean
 language sql immutable parallel safe return char_length(p_text) <= p_max
-  -- One line: no control character and no separator of lines.
-  and p_text !~ '[\u0001-\u001f\u007f-\u009f\u2028\u2029]'
+  and p_text !~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\u007f]'
   -- It shows something: not white space, joiners, direction marks, variation selectors, fillers and tags alone.
   and p_text ~ ('[^\u0001-\u0020\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f'
     || '\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]');
 comment on function app.is_name(text, integer) is
-  'Whether a text may be a name, a title, a status or an id: one line of at most so many characters that shows '
-  'something.';
+  'Whether a text may be a name, a title, a status or an id: at most so many characters that show something, '
+  'no control characters but tab and line breaks.';
 
 create function app.is_email(p_text text) returns boolean
 language sql immutable parallel safe return char_length(p_text) <= 254
@@ -963,7 +962,8 @@ create table public.transcript_writes (
   characters bigint not null default 0 check (characters <= 50000000),
   copies integer not null default 0 check (copies <= 3000),
   copied_characters bigint not null default 0 check (copied_characters <= 2000000),
-  late_revisions integer not null default 0 check (late_revisions <= 10)
+  late_copies integer not null default 0 check (late_copies <= 10),
+  late_entries integer not null default 0 check (late_entries <= 100)
 );
 comment on table public.transcript_writes is
   'What was written to each session''s transcript so far, counted by app.merge_transcript.';
@@ -973,8 +973,10 @@ comment on column public.transcript_writes.characters is 'Characters of those.';
 comment on column public.transcript_writes.copies is
   'Copies of the candidate''s browser that were stored, also those that a verified entry has replaced since.';
 comment on column public.transcript_writes.copied_characters is 'Characters of those.';
-comment on column public.transcript_writes.late_revisions is
-  'Changes after the session''s end: each of them is an event and asks for a new evaluation.';
+comment on column public.transcript_writes.late_copies is
+  'Writes of copies alone after the session''s end: each of them is an event and asks for a new evaluation.';
+comment on column public.transcript_writes.late_entries is
+  'The same of writes with verified entries: counted apart, so that no copies keep out what a teardown still brings.';
 create index transcript_writes_tenant on public.transcript_writes (tenant_id);
 
 -- ── schemas/results/tables.sql ──
@@ -1779,7 +1781,8 @@ begin
   )
   update public.transcript_writes w set entries = w.entries + x.entries, characters = w.characters + x.characters,
     copies = w.copies + x.copies, copied_characters = w.copied_characters + x.copied_characters,
-    late_revisions = w.late_revisions + (s.state_rank >= app.rank_of('ended'))::integer
+    late_copies = w.late_copies + (s.state_rank >= app.rank_of('ended') and x.entries = 0)::integer,
+    late_entries = w.late_entries + (s.state_rank >= app.rank_of('ended') and x.entries > 0)::integer
   from written x where w.session_id = s.id and x.entries + x.copies > 0 returning x.entries + x.copies into v_changed;
   if v_changed > 0 and s.state_rank >= app.rank_of('ended') then
     update public.interview_sessions set transcript_revision = transcript_revision + 1 where id = s.id;

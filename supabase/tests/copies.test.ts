@@ -149,6 +149,18 @@ describe('uploads are bounded', () => {
     expect(await upload(session, [copy('c3', null)])).toEqual({ kind: 'stored', item_ids: ['c3'] });
   });
 
+  test('uploads after the end keep out none of the words that a teardown still brings; those are bounded too', async () => {
+    const session = await withCall();
+    await end(session);
+    for (let n = 0; n < 11; n += 1) await upload(session, [copy(`c${n}`, null)]);
+    const worker = await project().as(workerClaims(session, 1));
+    const append = (n: number) => worker.rpc('append_transcript', { p_entries: [entry(`late${n}`, null, 'words')] });
+    expect((await append(0)).error).toBeNull();
+    for (let n = 1; n < 100; n += 1) await append(n);
+    expect((await append(100)).error).toMatchObject({ code: '23514' });
+    expect(await verifiedIds(session.id)).toHaveLength(100);
+  });
+
   test('more than 3,000 copies, or two million characters, are refused, whoever brings them', async () => {
     const many = await withCall();
     const batch = (from: number) => Array.from({ length: 1_000 }, (_, n) => copy(`c${from + n}`, null, 'x'));

@@ -1425,7 +1425,8 @@ export type Database = {
           copied_characters: number;
           copies: number;
           entries: number;
-          late_revisions: number;
+          late_copies: number;
+          late_entries: number;
           session_id: string;
           tenant_id: string;
         };
@@ -1435,7 +1436,8 @@ export type Database = {
           copied_characters?: number;
           copies?: number;
           entries?: number;
-          late_revisions?: number;
+          late_copies?: number;
+          late_entries?: number;
           session_id: string;
           tenant_id: string;
         };
@@ -1444,7 +1446,8 @@ export type Database = {
           copied_characters?: number;
           copies?: number;
           entries?: number;
-          late_revisions?: number;
+          late_copies?: number;
+          late_entries?: number;
           session_id?: string;
           tenant_id?: string;
         };

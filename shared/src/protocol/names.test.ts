@@ -51,27 +51,15 @@ describe('addresses and names of the whole world', () => {
     '👩🏽‍💻 Ada',
     'ß',
     'İpek',
+    'a\tb\nc',
     '٣',
     '😀'.repeat(200),
   ])('%s is a name', (name) => expect(takes({ name }, { title: name })).toBe(true));
 
   test.each([
-    '',
-    '   ',
-    '\u200b',
-    '\u202e',
-    '\u3164',
-    '\u2800',
-    '\ufe0f',
-    '\u{e0020}',
-    'A\nB',
-    'A\u2028B',
-    'A\tB',
-    'A\u0000',
-    'A\u0085',
-    'A\ud83d',
-    '😀'.repeat(201),
-  ])('%j is no name: it shows nothing, is more than one line, half a character or too long', (name) => {
+    ...['', '   ', '\n', '\u200b', '\u202e', '\u3164', '\u2800', '\ufe0f', '\u{e0020}'],
+    ...['A\u0000', 'A\u0007', 'A\u007f', 'A\ud83d', '😀'.repeat(201)],
+  ])('%j is no name: it shows nothing, has a control character or half a character, or is too long', (name) => {
     expect(takes({ name })).toBe(false);
     expect(takes({ name: 'N' }, { title: name })).toBe(false);
     expect(takes({ name: 'N', external_id: name })).toBe(false);
@@ -79,11 +67,11 @@ describe('addresses and names of the whole world', () => {
 
   test('the error names the field and says what is wrong', () => {
     const { error } = createSessionRequest.safeParse({
-      candidate: { name: 'A\nB', email: 'x' },
+      candidate: { name: 'A\u0007B', email: 'x' },
       position: { title: 'T' },
     });
     expect(error?.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)).toEqual([
-      'candidate.name: must be one line without control characters',
+      'candidate.name: must not contain control characters',
       'candidate.email: must be an e-mail address',
     ]);
   });

@@ -8,25 +8,26 @@ import * as z from 'zod';
  * Lengths are counted in characters (code points), as PostgreSQL and JSON Schema count them.
  */
 
-/** Control characters, and the separators that begin a new line. */
-const controls = '\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029';
-/** White space, and characters that show nothing: joiners, direction marks, variation selectors, fillers, tags. */
+/** White space, control characters, and characters that show nothing: joiners, direction marks, variation selectors, fillers, tags. */
 const invisible =
-  `${controls} \\u00a0\\u00ad\\u034f\\u061c\\u115f\\u1160\\u1680\\u17b4\\u17b5\\u180b-\\u180f\\u2000-\\u200f\\u202a-\\u202f\\u205f-\\u206f` +
+  '\\u0000-\\u0020\\u007f-\\u00a0\\u00ad\\u034f\\u061c\\u115f\\u1160\\u1680\\u17b4\\u17b5\\u180b-\\u180f\\u2000-\\u200f\\u2028-\\u202f\\u205f-\\u206f' +
   '\\u2800\\u3000\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff9-\\ufffb\\u{e0000}-\\u{e0fff}';
 
-const hasControl = new RegExp(`[${controls}]`, 'u');
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is refused
+const hasControl = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/u;
 const hasVisible = new RegExp(`[^${invisible}]`, 'u');
 
 /** Longer texts are refused before any pattern is tried. */
 const isTooLong = (text: string, max: number): boolean => text.length > max * 2 || [...text].length > max;
 
-function nameProblem(text: string, max: number): string | undefined {
+function textProblem(text: string, max: number): string | undefined {
   if (isTooLong(text, max)) return `must have at most ${max} characters`;
   if (!text.isWellFormed()) return 'must be well-formed text';
-  if (hasControl.test(text)) return 'must be one line without control characters';
-  return hasVisible.test(text) ? undefined : 'must show something';
+  return hasControl.test(text) ? 'must not contain control characters' : undefined;
 }
+
+const nameProblem = (text: string, max: number): string | undefined =>
+  textProblem(text, max) ?? (hasVisible.test(text) ? undefined : 'must show something');
 
 type Problem = (text: string) => string | undefined;
 const checked = (problem: Problem) => (text: string, context: z.RefinementCtx<string>) => {
@@ -34,26 +35,21 @@ const checked = (problem: Problem) => (text: string, context: z.RefinementCtx<st
   if (message !== undefined) context.addIssue({ code: 'custom', message });
 };
 
-/** A name of a person or a thing: one line that shows something. @param max characters */
+/**
+ * A name of a person or a thing: shows something, and has no control characters but tab and line breaks. Where a line has a
+ * meaning of its own, put the name there by `inOneLine`. @param max characters
+ */
 export const nameText = (max: number) =>
   z
     .string()
     .superRefine(checked((text) => nameProblem(text, max)))
     .meta({ minLength: 1, maxLength: max });
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is refused
-const hasOtherControl = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/u;
-
-/** A longer text for people, with line breaks and tabs. @param max characters */
+/** A longer text for people. @param max characters */
 export const paragraphs = (max: number) =>
   z
     .string()
-    .superRefine(
-      checked((text) => {
-        if (isTooLong(text, max)) return `must have at most ${max} characters`;
-        return text.isWellFormed() && !hasOtherControl.test(text) ? undefined : 'must not contain control characters';
-      }),
-    )
+    .superRefine(checked((text) => textProblem(text, max)))
     .meta({ maxLength: max });
 
 /** Letters and digits of a label of a domain: ASCII, or of any other script. Each part can match in one way only: linear. */

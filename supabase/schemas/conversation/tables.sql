@@ -92,7 +92,8 @@ create table public.transcript_writes (
   characters bigint not null default 0 check (characters <= 50000000),
   copies integer not null default 0 check (copies <= 3000),
   copied_characters bigint not null default 0 check (copied_characters <= 2000000),
-  late_revisions integer not null default 0 check (late_revisions <= 10)
+  late_copies integer not null default 0 check (late_copies <= 10),
+  late_entries integer not null default 0 check (late_entries <= 100)
 );
 comment on table public.transcript_writes is
   'What was written to each session''s transcript so far, counted by app.merge_transcript.';
@@ -102,6 +103,8 @@ comment on column public.transcript_writes.characters is 'Characters of those.';
 comment on column public.transcript_writes.copies is
   'Copies of the candidate''s browser that were stored, also those that a verified entry has replaced since.';
 comment on column public.transcript_writes.copied_characters is 'Characters of those.';
-comment on column public.transcript_writes.late_revisions is
-  'Changes after the session''s end: each of them is an event and asks for a new evaluation.';
+comment on column public.transcript_writes.late_copies is
+  'Writes of copies alone after the session''s end: each of them is an event and asks for a new evaluation.';
+comment on column public.transcript_writes.late_entries is
+  'The same of writes with verified entries: counted apart, so that no copies keep out what a teardown still brings.';
 create index transcript_writes_tenant on public.transcript_writes (tenant_id);

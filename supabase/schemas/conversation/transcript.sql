@@ -57,7 +57,8 @@ begin
   )
   update public.transcript_writes w set entries = w.entries + x.entries, characters = w.characters + x.characters,
     copies = w.copies + x.copies, copied_characters = w.copied_characters + x.copied_characters,
-    late_revisions = w.late_revisions + (s.state_rank >= app.rank_of('ended'))::integer
+    late_copies = w.late_copies + (s.state_rank >= app.rank_of('ended') and x.entries = 0)::integer,
+    late_entries = w.late_entries + (s.state_rank >= app.rank_of('ended') and x.entries > 0)::integer
   from written x where w.session_id = s.id and x.entries + x.copies > 0 returning x.entries + x.copies into v_changed;
   if v_changed > 0 and s.state_rank >= app.rank_of('ended') then
     update public.interview_sessions set transcript_revision = transcript_revision + 1 where id = s.id;
