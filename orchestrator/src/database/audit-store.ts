@@ -13,7 +13,7 @@ export interface AuditEntry {
   details?: Record<string, unknown>;
 }
 
-/** What a function of the database notes beside an administrative act. */
+/** What a SQL function records in the audit log with an administrative act. */
 export interface ActBy {
   actor: string;
   remote_address: string;

@@ -1,20 +1,19 @@
 /**
- * Calls that are in flight together travel together: one rpc for many.
+ * Combines concurrent calls into one rpc.
  *
- * B1  A call goes at once while fewer than `concurrency` batches are under way; otherwise it joins the next one. So a
- *     lone call waits for nobody, and under load the batches grow by themselves.
- * B2  A batch that fails because of what is in it, or because it is too much at once, is run again in halves, so that one bad
- *     call does not spoil the rest. That is safe only because a failed batch is a transaction that was rolled back: `isolate`
- *     says when it was.
+ * - A call is sent at once while fewer than `concurrency` batches are running; otherwise it joins the next batch. A single call
+ *   therefore never waits, and batches grow with load.
+ * - A batch that fails because of its content or its size is run again in halves, so that one bad call does not fail the others.
+ *   This is safe only if the failed batch was rolled back; `isolate` decides that.
  */
 export interface BatcherOptions<In, Out> {
-  /** Answers in the order of the items, one for each. */
+  /** Returns one result per item, in the same order. */
   run(items: In[]): Promise<Out[]>;
   /** Default 50. */
   maxBatch?: number;
-  /** Batches under way at once. Default 1. */
+  /** Maximum number of running batches. Default 1. */
   concurrency?: number;
-  /** B2. Default: never. */
+  /** Whether a failed batch was rolled back and may be run again in halves. Default: never. */
   isolate?: (error: unknown) => boolean;
 }
 
@@ -24,7 +23,7 @@ interface Waiting<In, Out> {
   reject(error: unknown): void;
 }
 
-/** @returns a function that runs one item, in company when there is some. */
+/** @returns a function that runs one item, in a batch with others that wait at the same time. */
 export function createBatcher<In, Out>(options: BatcherOptions<In, Out>): (item: In) => Promise<Out> {
   const { run, maxBatch = 50, concurrency = 1, isolate = () => false } = options;
   const queue: Waiting<In, Out>[] = [];

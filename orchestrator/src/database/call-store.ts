@@ -2,7 +2,7 @@ import { callerOf, type Database } from '@greenroom/shared/database/client.ts';
 import { z } from 'zod';
 import { type OwedCall, owedCallRow, sessionRow } from './rows.ts';
 
-/** Realtime calls: opened, answered, hung up; a row that is not hung up is somebody's debt. Throws DatabaseError. */
+/** Realtime calls. A row without a hang-up is a call that somebody must still hang up. Throws DatabaseError. */
 const openResult = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('opened'), session: sessionRow }),
   z.object({ kind: z.literal('fenced') }),
@@ -10,7 +10,7 @@ const openResult = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('wrong_ordinal'), next: z.number().int() }),
 ]);
 
-/** Which machine, at which epoch, speaks of which call. */
+/** A call, and the machine and epoch that report about it. */
 export interface CallOf {
   machineId: string;
   epoch: number;
@@ -33,9 +33,9 @@ export function createCallStore(database: Database) {
     p_ordinal: ordinal,
   });
   return {
-    /** Opens the row of the next call, or again the last one when it never got a call id. */
+    /** Opens the row of the next call, or reopens the last one if it has no call id. */
     open: (of: CallOf, provider: string) => call('open_call', { ...keyOf(of), p_provider: provider }, openResult),
-    /** False when there is no such call of this machine and epoch. */
+    /** False if this machine and epoch have no such call. */
     record: (of: CallOf, { credential, callId, hungUp = false }: CallNews): Promise<boolean> =>
       call(
         'record_call',
@@ -48,10 +48,10 @@ export function createCallStore(database: Database) {
         },
         z.boolean(),
       ),
-    /** Calls whose session is over and whose worker is gone, taken for one try. */
+    /** Takes calls to hang up for one try: their session is over and their worker gone. */
     takeOwed: (limit: number, retryMs: number): Promise<OwedCall[]> =>
       call('calls_to_hang_up', { p_limit: limit, p_retry_ms: retryMs }, z.array(owedCallRow)),
-    /** The provider knows no such call, or (false) has answered otherwise. */
+    /** Records that the provider knows no such call, or (false) that it gave another answer. */
     recordMissing: (rowId: string, missing: boolean) =>
       call('record_call_missing', { p_call_row_id: rowId, p_missing: missing }, z.undefined()),
     recordHangUp: (rowId: string) => call('record_hang_up', { p_call_row_id: rowId }, z.undefined()),

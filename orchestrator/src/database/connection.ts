@@ -1,7 +1,7 @@
 import { createDatabase, type Database, DatabaseError } from '@greenroom/shared/database/client.ts';
 import { Agent, fetch as undiciFetch } from 'undici';
 
-/** The one connection to Supabase: supabase-js over a keep-alive pool. */
+/** The connection to Supabase: supabase-js over a keep-alive pool. */
 export interface Connection {
   database: Database;
   close(): Promise<void>;
@@ -12,7 +12,7 @@ export interface ConnectionOptions {
   publishableKey: string;
   accessToken: () => Promise<string>;
   requestMs: number;
-  /** Sockets to Supabase. Default 32: more only queue at PostgREST's pool. */
+  /** Maximum number of sockets to Supabase. Default 32: more would only queue at PostgREST's pool. */
   sockets?: number;
 }
 
@@ -23,6 +23,6 @@ export function createConnection({ sockets = 32, ...options }: ConnectionOptions
   return { database: createDatabase({ ...options, fetch: send }), close: () => dispatcher.close() };
 }
 
-/** The request was refused, or was too much for one statement: its transaction was rolled back, or never began. */
+/** The request was refused or too large for one statement: its transaction was rolled back, or never began. */
 export const wasRolledBack = (error: unknown): boolean =>
   error instanceof DatabaseError && (error.refused || error.tooMuch);

@@ -2,7 +2,7 @@ import { callFunction, type Database } from '@greenroom/shared/database/client.t
 import { z } from 'zod';
 import { createBatcher } from './batch.ts';
 
-/** Fly's limits that are counted per app, drawn from one row per app by all orchestrators. Throws DatabaseError. */
+/** Fly's limits per app. All orchestrators draw from one row per app. Throws DatabaseError. */
 export type LimitStore = ReturnType<typeof createLimitStore>;
 
 interface ListDraw {
@@ -22,14 +22,14 @@ export function createLimitStore(database: Database) {
     );
     return draws.map(({ app }) => slots[app]);
   };
-  // Lookups go alone: one app drawn for twice in a batch would get one slot for both.
+  // Look-ups are not batched: two draws for one app in a batch would get the same slot.
   const drawMany = createBatcher<ListDraw, number | undefined>({ run: draw, maxBatch: 500 });
 
   return {
-    /** How long to wait before this app may be listed, ms; undefined: not within `maxWaitMs`. `urgent` may use the burst. */
+    /** Wait before this app may be listed, ms. Undefined: longer than `maxWaitMs`. `urgent` may use the burst. */
     listSlot: (app: string, urgent: boolean, maxWaitMs: number): Promise<number | undefined> =>
       urgent ? draw([{ app, urgent, maxWaitMs }]).then(([waitMs]) => waitMs) : drawMany({ app, urgent, maxWaitMs }),
-    /** Fly answered 429: everybody waits. Answers the caller's own wait, ms. */
+    /** Records that Fly answered 429, so that all orchestrators wait. Returns the caller's own wait, ms. */
     slowApp: (app: string, action: 'create' | 'list', retryMs: number): Promise<number> =>
       callFunction(database, 'slow_app', { p_app_name: app, p_action: action, p_retry_ms: retryMs }, z.number()),
   };

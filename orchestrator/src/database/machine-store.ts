@@ -5,7 +5,7 @@ import { machineStates } from '@greenroom/shared/session/states.ts';
 import { z } from 'zod';
 import { type AliveRow, aliveRow, type ClaimRow, claimRow, directiveRow, type Intent, intentRow } from './rows.ts';
 
-/** Machines: the intents to make them, their claims and heartbeats, and their ends. Throws DatabaseError. */
+/** Machines: intents, claims, heartbeats and endings. Throws DatabaseError. */
 export interface Beat {
   machine_id: string;
   epoch: number;
@@ -14,7 +14,7 @@ export interface Beat {
   rss_bytes?: number | undefined;
 }
 
-/** Two boots of one machine are told apart by their epochs. */
+/** The epoch distinguishes two boots of one machine. */
 export const beatKey = ({ machine_id, epoch }: Pick<Beat, 'machine_id' | 'epoch'>): string => `${machine_id}:${epoch}`;
 
 export interface Claim {
@@ -65,8 +65,8 @@ const ourApp = z
 export type OurApp = z.output<typeof ourApp>;
 const dutyRow = z.object({ name: z.string(), fence: z.number() });
 
-/** On what duty something is done: an outdated one changes nothing. */
-/** Regular work that one orchestrator does for all, and the number that outdates an earlier holder. */
+/** The duty under which a change is made. With an outdated fencing number nothing is changed. */
+/** Periodic work that one orchestrator does for all, with the fencing number of its holder. */
 export interface Duty {
   name: string;
   fence: number;
@@ -77,17 +77,17 @@ export interface OnDuty {
 }
 
 export interface DestroyingOptions extends OnDuty {
-  /** The machine was judged at this epoch (null: unclaimed): a claim in between makes the judgement stale. */
+  /** The epoch at which the machine was judged (null: unclaimed). A claim since then makes the judgement stale. */
   judgedEpoch?: number | null;
-  /** Reserve its session's next attempt at once, there or (undefined) in the same region. */
+  /** Reserve the session's next attempt at once, in this region. Undefined: in the same region. */
   replaceIn?: { region: string | undefined };
 }
 
 export interface GoneOptions extends OnDuty {
   region?: string | undefined;
-  /** Only if it has been absent so long without a sign of life. Default: whatever its row says. */
+  /** Only if it has been absent this long without a sign of life. Default: no condition. */
   absentMs?: number;
-  /** Not while its worker's lease is good. Default false. */
+  /** Not while its worker's lease is valid. Default false. */
   silent?: boolean;
 }
 
@@ -95,15 +95,15 @@ export interface MachineStoreOptions {
   orchestratorId: string;
   intentTakenMs: number;
   leaseMs: number;
-  /** A machine's life from its claim, beyond its session's maximum duration. */
+  /** Allowed life of a machine after its claim, in addition to the session's maximum duration. */
   machineLifeMs: number;
-  /** Lives of machines a session may lose before it fails. */
+  /** Number of machines that a session may lose before it fails. */
   maxAttempts: number;
-  /** What next attempts run. */
+  /** Image of the next attempts. */
   image: string;
   publicUrl: string;
   version: string;
-  /** An attempt was reserved for this orchestrator: execute it. Should it not, any orchestrator's scan will. */
+  /** Called when an attempt was reserved for this orchestrator, to execute it. Otherwise any orchestrator's scan finds it. */
   onAttempt(intent: Intent): void;
 }
 
@@ -129,27 +129,27 @@ export function createMachineStore(database: Database, options: MachineStoreOpti
   };
 
   return {
-    /** Due intents that nobody is executing. */
+    /** Takes due intents that no orchestrator holds. */
     takeIntents: (limit: number): Promise<Intent[]> =>
       call('take_intents', { ...taker, p_limit: limit }, z.array(intentRow)),
-    /** Just before the call to Fly: false means another has it, or it is not wanted any more. */
+    /** Called just before the request to Fly. False: another orchestrator holds the intent, or it is no longer wanted. */
     keepIntent: (machineId: string): Promise<boolean> =>
       call('keep_intent', { p_machine_id: machineId, ...taker }, z.boolean()),
-    /** It is ours while we wait for that long before the next try: nobody else may try sooner. False: another has it. */
+    /** Keeps the intent while this orchestrator waits for the next try. False: another orchestrator holds it. */
     holdIntent: (machineId: string, waitMs: number): Promise<boolean> =>
       call(
         'keep_intent',
         { p_machine_id: machineId, ...taker, p_taken_ms: intentTakenMs + Math.ceil(waitMs) },
         z.boolean(),
       ),
-    /** Answers the state of its row: `destroying` and later mean it is not wanted any more. */
+    /** Returns the state of the row. `destroying` or later: the machine is no longer wanted. */
     recordCreated: (machineId: string, flyMachineId: string, region: string) =>
       call(
         'record_machine_created',
         { p_machine_id: machineId, p_fly_machine_id: flyMachineId, p_region: region },
         z.enum([...machineStates, 'unknown']),
       ),
-    /** Fly surely did not make it. With `next` the next attempt is reserved and taken, else the session ends. */
+    /** Records that Fly certainly created no machine. With `next` the next attempt is reserved and taken; otherwise the session ends. */
     recordCreateFailed: (machineId: string, reason: SessionReason, next?: { machineId: string; region: string }) =>
       call(
         'record_create_failed',
@@ -176,12 +176,12 @@ export function createMachineStore(database: Database, options: MachineStoreOpti
         },
         claimRow,
       ),
-    /** Renews leases in one batch; answers directives by `beatKey`. A machine that is not there has none. */
+    /** Renews leases in one batch. Returns directives by `beatKey`; an unknown machine has none. */
     recordHeartbeats: async (beats: Beat[]): Promise<Map<string, Directive>> => {
       const rows = await call('record_heartbeats', { p_beats: beats, p_lease_ms: leaseMs }, z.array(directiveRow));
       return new Map(rows.map((row) => [beatKey(row), row.directive]));
     },
-    /** A worker's last word. A hand-over reserves the next attempt. */
+    /** Records a worker's final report. A hand-over reserves the next attempt. */
     finish: async (machineId: string, epoch: number, request: FinishRequest): Promise<FinishResult> => {
       const result = await call(
         'finish_session',
@@ -202,7 +202,7 @@ export function createMachineStore(database: Database, options: MachineStoreOpti
       );
       return executing(result);
     },
-    /** Committed before any DELETE. Null when there is no such row, or when we are not on duty any more. */
+    /** Committed before any DELETE. Null if the row does not exist or this orchestrator no longer holds the duty. */
     recordDestroying: async (machineId: string, reason: MachineReason, options: DestroyingOptions = {}) => {
       const { judgedEpoch, replaceIn } = options;
       const result = await call(
@@ -219,7 +219,7 @@ export function createMachineStore(database: Database, options: MachineStoreOpti
       );
       return executing(result).state;
     },
-    /** Fly's evidence that it is gone. Its session gets the next attempt, or ends: see `record_machine_gone`. */
+    /** Records that Fly reports the machine gone. Its session gets the next attempt or ends: see `record_machine_gone`. */
     recordGone: async (
       machineId: string,
       reason: MachineReason,
@@ -241,7 +241,7 @@ export function createMachineStore(database: Database, options: MachineStoreOpti
           goneResult,
         ),
       ),
-    /** A returning browser could not be connected to the machine that serves its session. */
+    /** Records that a returning browser could not be connected to the machine of its session. */
     recordUnreachable: async (machineId: string, epoch: number, gapMs: number, windowMs: number) =>
       executing(
         await call(
@@ -250,21 +250,21 @@ export function createMachineStore(database: Database, options: MachineStoreOpti
           unreachableResult,
         ),
       ),
-    /** A machine is late: reserves a second attempt beside it, unless there is one. True when it did. */
+    /** Reserves a second attempt beside a late machine, unless there is one. True if it did. */
     hedge: async (machineId: string, region: string | undefined, options: OnDuty): Promise<boolean> => {
       const parameters = { p_machine_id: machineId, p_next: nextOf(region), ...onDuty(options) };
       const next = await call('hedge_machine', parameters, intentRow.nullable());
       executing({ next });
       return next !== null;
     },
-    /** Sessions that a crash left without a machine; answers their ids. */
+    /** Gives sessions that a crash left without a machine a new one. Returns their ids. */
     settle: async (options: OnDuty): Promise<string[]> => {
       const parameters = { p_next: nextOf(), ...onDuty(options) };
       const settled = await call('settle_sessions', parameters, z.array(settledRow));
       for (const { intent } of settled) executing({ next: intent });
       return settled.map(({ session_id }) => session_id);
     },
-    /** A machine with what the choice of the next region needs. */
+    /** A machine with the data needed to choose the next region. */
     intent: (machineId: string): Promise<Intent | null> =>
       call('machine_intent', { p_machine_id: machineId }, intentRow.nullable()),
     recordHost: (machineId: string, ok: boolean) => call('record_host', { p_machine_id: machineId, p_ok: ok }, nothing),
@@ -284,12 +284,12 @@ export function createMachineStore(database: Database, options: MachineStoreOpti
         },
         z.array(dutyRow),
       ),
-    /** @param absent default true; false: Fly has found it again. */
+    /** @param absent default true. False: Fly shows the machine again. */
     recordAbsent: (machineId: string, absent = true) =>
       call('record_machine_absent', { p_machine_id: machineId, p_absent: absent }, nothing),
     /** Our Fly apps that may have machines. */
     apps: (): Promise<OurApp[]> => call('apps_with_machines', {}, z.array(ourApp)),
-    /** This orchestrator is there. */
+    /** Registers this orchestrator. */
     register: (url: string, version: string) =>
       call('register_orchestrator', { p_id: orchestratorId, p_url: url, p_version: version }, nothing),
   };

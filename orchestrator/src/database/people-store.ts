@@ -119,7 +119,7 @@ export function createPeopleStore(database: Database) {
     changeCandidate: (tenantId: string, id: string, changes: object) =>
       call('change_candidate', { p_tenant_id: tenantId, p_candidate_id: id, p_changes: changes }, changedCandidate),
 
-    /** Makes the wish durable; `erase` carries it out. */
+    /** Stores the request; `erase` carries it out. */
     requestErasure: async (tenantId: string, id: string, by: ActBy): Promise<boolean> =>
       (
         await call(
@@ -168,17 +168,17 @@ export function createPeopleStore(database: Database) {
     invitations: (sessionId: string, tenantId: string) =>
       call('list_invitations', { p_session_id: sessionId, p_tenant_id: tenantId }, z.array(invitationView)),
 
-    /** A browser shows an invitation code. */
+    /** Exchanges an invitation code that a browser presents. */
     join: (sessionId: string, codeHash: string, browserHash: string) =>
       call('join_session', { p_session_id: sessionId, p_code_hash: codeHash, p_browser_hash: browserHash }, joined),
-    /** What it invites to; binds nothing. */
+    /** Reads an invitation without binding it. */
     look: (sessionId: string, codeHash: string, browserHash: string) =>
       call(
         'look_at_invitation',
         { p_session_id: sessionId, p_code_hash: codeHash, p_browser_hash: browserHash },
         looked,
       ),
-    /** A short code by which another browser may go on. */
+    /** Creates a short code with which another browser can continue. */
     offerHandover: (
       sessionId: string,
       codeHash: string,

@@ -5,20 +5,20 @@ import { z } from 'zod';
 import { createBatcher } from './batch.ts';
 import { type Intent, intentRow } from './rows.ts';
 
-/** Standby machines, and sessions that wait for their time, their place or their candidate. Throws DatabaseError. */
+/** Standby machines, and sessions that wait for their start time, for admission or for their candidate. Throws DatabaseError. */
 
-/** What a machine is made with, when a session that waited gets one; durations in ms. */
+/** Parameters of a machine for a session that waited. Durations in ms. */
 export interface LaunchParameters {
   orchestrator_id: string;
   image: string;
   taken_ms: number;
-  /** Life of a machine without the interview's own maximum duration. */
+  /** Allowed life of a machine, without the interview's maximum duration. */
   life_ms: number;
   default_region: string;
 }
 
 const poolFacts = z.object({
-  /** The image pools are filled with; null until an orchestrator has announced one. */
+  /** The image of new standby machines. Null until an orchestrator has announced one. */
   image: z.string().nullable(),
   tenants: z.array(
     z.object({
@@ -48,11 +48,11 @@ export type Demand = z.output<typeof demand>;
 export interface PoolOrder {
   tenant_id: string;
   region: string;
-  /** Standby machines of the current image, ready or under way. */
+  /** Standby machines of the current image, ready or being created. */
   target: number;
-  /** How many of them to give up. */
+  /** Number of them to destroy. */
   shrink: number;
-  /** How many of other images to give up. */
+  /** Number of machines of other images to destroy. */
   retire_stale: number;
 }
 
@@ -100,10 +100,10 @@ export const poolView = z.array(
 
 export interface PoolStoreOptions {
   launch: LaunchParameters;
-  /** A scheduled session begins this long before its time. */
+  /** A scheduled session's machine is started this long before the start time. */
   leadMs: number;
   queueMs: number;
-  /** A machine asked to start this long ago and not heard of is late. */
+  /** A machine that has not started this long after the request is late. */
   lateMs: number;
   maxAttempts: number;
   clock: Pick<Clock, 'sleep'>;
@@ -121,7 +121,7 @@ export function createPoolStore(database: Database, options: PoolStoreOptions) {
   const recordStart = createBatcher<string, void>({
     maxBatch: 500,
     run: async (ids) => {
-      // Nobody waits for this note: one rpc at a time and not too often, so that under load many travel together.
+      // No caller waits for this record: one rpc at a time with a pause, so that batches are large under load.
       const recorded = call('record_starts', { p_machine_ids: ids }, z.number());
       await Promise.all([recorded, clock.sleep(recordPauseMs)]);
       return ids.map(() => undefined);
@@ -129,19 +129,19 @@ export function createPoolStore(database: Database, options: PoolStoreOptions) {
   });
 
   return {
-    /** Scheduled sessions whose time is near begin. */
+    /** Starts scheduled sessions whose start time is near. */
     startScheduled: (): Promise<Begun> =>
       call('start_scheduled', { p_launch: launch, p_lead_ms: leadMs, p_queue_ms: queueMs, p_limit: batchLimit }, begun),
-    /** Queued sessions take the places that became free; those past their deadline end. */
+    /** Admits queued sessions to free places, and ends those past their deadline. */
     admitQueued: (): Promise<Begun> => call('admit_queued', { p_launch: launch, p_limit: batchLimit }, begun),
-    /** The candidate of a session with placement `on_join` is there. Regions in order; null: nobody knows where. */
+    /** Starts a session with placement `on_join` whose candidate has arrived. Regions in order; null: place unknown. */
     beginOnJoin: (sessionId: string, regions: string[] | null, reason: string) =>
       call(
         'begin_on_join',
         { p_session_id: sessionId, p_regions: regions ?? [], p_region_reason: reason, p_launch: launch },
         arrived,
       ),
-    /** Assigned machines that nobody is starting, and those that are late. */
+    /** Takes assigned machines that no orchestrator is starting, and late ones. */
     takeStarts: (): Promise<Intent[]> =>
       call(
         'take_starts',
@@ -164,17 +164,17 @@ export function createPoolStore(database: Database, options: PoolStoreOptions) {
         },
         z.boolean(),
       ),
-    /** Fly accepted the start; batched. */
+    /** Records that Fly accepted the start. Batched. */
     recordStart,
     recordStarted: (machineId: string) => call('record_machine_started', { p_machine_id: machineId }, z.boolean()),
-    /** It would not start: its session gets the next machine, or ends. */
+    /** Records that the machine did not start. Its session gets the next machine or ends. */
     recordStartFailed: (machineId: string) =>
       call(
         'record_start_failed',
         { p_machine_id: machineId, p_launch: launch, p_max_attempts: maxAttempts },
         startFailed,
       ),
-    /** False when this orchestrator is not registered yet. */
+    /** False if this orchestrator is not registered yet. */
     announceImage: (): Promise<boolean> =>
       call('announce_image', { p_orchestrator_id: launch.orchestrator_id, p_image: launch.image }, z.boolean()),
     facts: (horizonMs: number): Promise<PoolFacts> => call('pool_facts', { p_horizon_ms: horizonMs }, poolFacts),

@@ -11,11 +11,11 @@ import { sessionStatuses } from '@greenroom/shared/session/states.ts';
 import { z } from 'zod';
 import { sessionRow } from './rows.ts';
 
-/** Results: durable work, taken by lease, and what it came to. Throws DatabaseError. */
+/** Results: the queue of evaluations, taken by lease, and their outcomes. Throws DatabaseError. */
 
 const takenResult = z.object({
   session_id: z.string(),
-  /** Fencing number: reports with an older one change nothing. */
+  /** Fencing number. A report with an older one changes nothing. */
   take: z.number().int(),
   /** Of this revision, 1 for the first. */
   attempt: z.number().int(),
@@ -49,11 +49,11 @@ export interface ResultsWanted {
   takenMs: number;
   limit: number;
   maxAttempts: number;
-  /** How many evaluations of one tenant may be under way at once, all orchestrators together. */
+  /** Maximum number of running evaluations per tenant, over all orchestrators. */
   perTenant: number;
 }
 
-/** Which take speaks of which result. */
+/** A result, and the lease under which it is reported. */
 export type TakeOf = Pick<TakenResult, 'session_id' | 'take'>;
 
 export type ResultStore = ReturnType<typeof createResultStore>;
@@ -62,7 +62,7 @@ export function createResultStore(database: Database) {
   const call = callerOf(database);
   const keyOf = ({ session_id, take }: TakeOf) => ({ p_session_id: session_id, p_take: take });
   return {
-    /** Takes due results for one attempt each, tenants in turn; they are lost after `takenMs` unless kept. */
+    /** Takes due results for one attempt each, in turn by tenant. The lease expires after `takenMs` unless it is renewed. */
     take: (orchestratorId: string, { takenMs, limit, maxAttempts, perTenant }: ResultsWanted): Promise<TakenResult[]> =>
       call(
         'take_results',
@@ -72,13 +72,13 @@ export function createResultStore(database: Database) {
         },
         z.array(takenResult),
       ),
-    /** False: the take is stale. */
+    /** False: the lease is no longer valid. */
     keep: (of: TakeOf, takenMs: number): Promise<boolean> =>
       call('keep_result', { ...keyOf(of), p_taken_ms: takenMs }, z.boolean()),
-    /** The whole conversation in its order. */
+    /** The complete conversation in order. */
     transcript: (sessionId: string) =>
       call('transcript_to_evaluate', { p_session_id: sessionId }, z.array(storedTranscriptEntry)),
-    /** `queued_again`: the transcript has grown meanwhile. */
+    /** `queued_again`: the transcript has grown since the evaluation began. */
     record: (of: TakeOf, revision: number, result: NewResult) =>
       call(
         'record_result',
@@ -91,9 +91,9 @@ export function createResultStore(database: Database) {
         { ...keyOf(of), p_failure: failure, p_error: detail, p_retry_ms: retryMs },
         z.enum(['pending', 'dead', 'stale']),
       ),
-    /** Gives a take back unused. */
+    /** Returns a lease unused. */
     release: (of: TakeOf): Promise<boolean> => call('release_result', keyOf(of), z.boolean()),
-    /** Undefined when there is no such session of this tenant. */
+    /** Undefined if the tenant has no such session. */
     get: async (sessionId: string, tenantId: string | null): Promise<FoundResult | undefined> => {
       const parameters = { p_session_id: sessionId, p_tenant_id: tenantId };
       return (await call('get_result', parameters, foundResult.nullable())) ?? undefined;

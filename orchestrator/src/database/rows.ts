@@ -5,7 +5,7 @@ import { directive } from '@greenroom/shared/protocol/worker-api.ts';
 import { machineStates, presences, sessionStatuses } from '@greenroom/shared/session/states.ts';
 import { z } from 'zod';
 
-/** What the SQL functions answer, parsed at the border: a drift between SQL and code is found here, not three calls later. */
+/** Schemas of what the SQL functions return. Parsing here finds a difference between SQL and code at once. */
 
 /** `app.session_json`. */
 export const sessionRow = z.object({
@@ -31,7 +31,7 @@ export const sessionRow = z.object({
   admission: z.enum(['reject', 'queue']),
   scheduled_at: z.string().nullable(),
   queue: queuePlace.nullable(),
-  /** Only when one session is read. */
+  /** Only when a single session is read. */
   usage: sessionUsage.nullish(),
   created_at: z.string(),
   expires_at: z.string(),
@@ -53,20 +53,20 @@ export const intentRow = z.object({
   image: z.string(),
   attempt: z.number().int(),
   action: z.enum(['create', 'start']),
-  /** Known when it is to be started. */
+  /** Set if the machine exists and is to be started. */
   fly_machine_id: z.string().nullable(),
-  /** It was asked to start a while ago, and nothing was heard of it since. */
+  /** Its start was requested, and it has not started in time. */
   late: z.boolean(),
   regions: z.array(z.string()),
   allowed_regions: z.array(z.string()).nullable(),
   tried_regions: z.array(z.string()),
   hard_deadline_at: z.string().nullable(),
-  /** How long to wait for its slot of Fly's rate limit, ms. */
+  /** Wait for its slot of Fly's rate limit, ms. */
   wait_ms: z.number(),
 });
 export type Intent = z.output<typeof intentRow>;
 
-/** `session_routes`: where a session is served. */
+/** `session_routes`: the machine that serves a session. */
 export const routeRow = z.object({
   session_id: uuid,
   tenant_id: uuid,
@@ -80,7 +80,7 @@ export const routeRow = z.object({
 });
 export type RouteRow = z.output<typeof routeRow>;
 
-/** `machines_alive`: a machine that may exist at Fly, with what it is judged by. */
+/** `machines_alive`: a machine that may exist at Fly, with the data to judge it. */
 export const aliveRow = z.object({
   machine_id: uuid,
   name: z.string(),
@@ -101,9 +101,9 @@ export const aliveRow = z.object({
   hard_deadline_at: z.string().nullable(),
   lease_lapsed: z.boolean().nullable(),
   past_deadline: z.boolean().nullable(),
-  /** Since Fly says that its host is not ok. */
+  /** Since Fly reports its host as not ok. */
   host_bad_ms: z.number().nullable(),
-  /** Since a GET first said it is gone. */
+  /** Since the first GET that did not find it. */
   absent_ms: z.number().nullable(),
 });
 export type AliveRow = z.output<typeof aliveRow>;
@@ -138,7 +138,7 @@ export const membershipRow = z.object({
 });
 export type MembershipRow = z.output<typeof membershipRow>;
 
-/** A call whose worker is gone. */
+/** A call to hang up, because its worker is gone. */
 export const owedCallRow = z.object({
   id: uuid,
   session_id: uuid,
@@ -148,7 +148,7 @@ export const owedCallRow = z.object({
   tenant_id: uuid,
   attempts: z.number().int(),
   age_ms: z.number(),
-  /** Since the provider answers every hang-up with "no such call". */
+  /** Since the provider has answered every hang-up with "no such call". */
   missing_ms: z.number().nullable(),
 });
 export type OwedCall = z.output<typeof owedCallRow>;

@@ -36,14 +36,14 @@ export interface NewSession {
   regions: string[];
   first_region: string;
   region_reason: string;
-  /** Every one of them lately had no room: only a standby machine will do. */
+  /** All of these regions were recently full: only a standby machine can serve the session. */
   all_closed: boolean;
   placement: 'now' | 'on_join';
   admission: 'reject' | 'queue';
   max_queued: number;
   queue_ms: number;
   scheduled_at?: string | undefined;
-  /** A start time nearer than this is now. */
+  /** A start time nearer than this counts as now. */
   start_lead_ms: number;
   simulated: boolean;
   max_duration_ms: number;
@@ -56,7 +56,7 @@ export interface NewSession {
   invitation_hash: string;
 }
 
-/** `app.schedule_ahead`: what decides whether a start time can be met. */
+/** `app.schedule_ahead`: the data that decide whether a session can start on time. */
 const scheduleAhead = z.object({
   ahead: z.number(),
   standby: z.number(),
@@ -72,7 +72,7 @@ const rescheduleResult = z.discriminatedUnion('kind', [
 ]);
 
 const createResult = z.discriminatedUnion('kind', [
-  /** Without an intent it waits: for its time, for admission or for its candidate. */
+  /** Without an intent the session waits for its start time, for admission or for its candidate. */
   z.object({
     kind: z.literal('created'),
     session: sessionRow,
@@ -144,11 +144,11 @@ export function createSessionStore(database: Database) {
   });
 
   return {
-    /** One session with everything that must be true together; batched. Refusals are values. */
+    /** Creates a session and everything that belongs to it in one transaction. Batched. Refusals are values. */
     create,
     /** A valid key by its SHA-256 in hex; batched. */
     findKey: findKeys,
-    /** Undefined when there is none, or none of this tenant. */
+    /** Undefined if the tenant has no such session. */
     get: async (sessionId: string, tenantId: string | null): Promise<SessionRow | undefined> => {
       const parameters = { p_session_id: sessionId, p_tenant_id: tenantId };
       return (await call('get_session', parameters, sessionRow.nullable())) ?? undefined;
@@ -192,7 +192,7 @@ export function createSessionStore(database: Database) {
         { p_session_id: sessionId, p_code_hash: codeHash, p_browser_hash: browserHash },
         exchangeResult,
       ),
-    /** Ends sessions that nobody used before they expired; answers their ids. */
+    /** Ends unused sessions that have expired. Returns their ids. */
     expire: (): Promise<string[]> => call('expire_sessions', {}, z.array(z.string())),
   };
 }

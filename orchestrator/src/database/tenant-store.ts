@@ -109,7 +109,7 @@ export function createTenantStore(database: Database) {
       call('plan_tenant', { p_slug: slug, p_settings: settings, p_by: by }, planned),
     planApp: (tenantId: string, name: string, network: string, by: ActBy) =>
       call('plan_app', { p_tenant_id: tenantId, p_name: name, p_network: network, p_by: by }, plannedApp),
-    /** Under another name, because somebody else has this one at Fly. False when it is not only planned any more. */
+    /** Renames a planned app whose name is taken at Fly. False if the app is no longer only planned. */
     renameApp: (name: string, newName: string) =>
       call('rename_planned_app', { p_name: name, p_new_name: newName }, z.boolean()),
     appReady: (name: string) => call('app_ready', { p_name: name }, z.boolean()),
@@ -122,7 +122,7 @@ export function createTenantStore(database: Database) {
         { p_tenant_id: id, p_region: region, p_floor: pool.floor, p_ceiling: pool.ceiling, p_by: by },
         updatedPool,
       ),
-    /** Begins a removal, or goes on with it. */
+    /** Starts or continues a removal. */
     remove: (id: string, by: object): Promise<Removal> => call('remove_tenant', { p_tenant_id: id, p_by: by }, removal),
     removalsUnderWay: () => call('removals_under_way', {}, z.array(z.string())),
     appRemoved: (name: string) => call('app_removed', { p_name: name }, z.looseObject({ kind: z.string() })),
@@ -190,7 +190,7 @@ export function createTenantStore(database: Database) {
         { p_key_id: keyId },
         z.array(sealed.extend({ tenant_id: z.string(), provider: z.string() })),
       ),
-    /** False when it was replaced meanwhile. */
+    /** False if it was replaced in the meantime. */
     rotateCredential: (id: string, provider: string, old: string, ciphertext: string, keyId: string) =>
       call(
         'rotate_provider_credential',

@@ -2,7 +2,7 @@ import { callerOf, type Database } from '@greenroom/shared/database/client.ts';
 import { z } from 'zod';
 import { createBatcher } from './batch.ts';
 
-/** Recordings: durable work at api.video, and what came of it. Throws DatabaseError. */
+/** Recordings: the queue of work at api.video and its results. Throws DatabaseError. */
 
 export const videoFailures = [
   'auth_failed',
@@ -20,14 +20,14 @@ const takenVideo = z.object({
   ordinal: z.number().int(),
   /** Fencing number. */
   take: z.number().int(),
-  /** At the present step, 1 for the first. */
+  /** Attempts at the current step, 1 for the first. */
   attempt: z.number().int(),
   state: z.enum(['wanted', 'closing', 'processing']),
   video_id: z.string().nullable(),
   token_ciphertext: z.string().nullable(),
   /** The token has expired by itself. */
   token_over: z.boolean(),
-  /** The session's recordings were erased: whatever there is, is owed to the deletions. */
+  /** The session's recordings were erased: whatever exists at api.video must be deleted. */
   erased: z.boolean(),
   max_duration_ms: z.number().int(),
 });
@@ -37,7 +37,7 @@ export type VideoOf = Pick<TakenVideo, 'session_id' | 'ordinal' | 'take'>;
 
 const offerRow = z.object({
   session_id: z.string(),
-  /** Whether the session records at all: never changes. */
+  /** Whether the session is recorded. Never changes. */
   records: z.boolean(),
   offer: z
     .object({
@@ -58,12 +58,12 @@ export type RecordingRow = z.output<typeof recordingRow>;
 
 export interface VideosWanted {
   takenMs: number;
-  /** How long after its session's end a token lives on. */
+  /** Time after the session's end at which a token is deleted, ms. */
   graceMs: number;
   limit: number;
-  /** How many of one tenant may be under way at once in this process. */
+  /** Maximum number of running steps per tenant in this process. */
   perTenant: number;
-  /** How many are, by tenant. */
+  /** Number of running steps by tenant. */
   underWay: Record<string, number>;
 }
 
@@ -89,7 +89,7 @@ export function createVideoStore(database: Database) {
   });
 
   return {
-    /** Takes due recordings for one attempt each, tenants in turn. */
+    /** Takes due recordings for one attempt each, in turn by tenant. */
     take: ({ takenMs, graceMs, limit, perTenant, underWay }: VideosWanted): Promise<TakenVideo[]> =>
       call(
         'take_video_jobs',
@@ -99,21 +99,21 @@ export function createVideoStore(database: Database) {
         },
         z.array(takenVideo),
       ),
-    /** Answers the container that counts, and the state of the recording; nulls when it is gone. */
+    /** Returns the container that counts and the state of the recording; nulls if the recording is gone. */
     recordContainer: (of: VideoOf, videoId: string) =>
       call(
         'record_video_container',
         { ...rowOf(of), p_video_id: videoId },
         z.object({ video_id: z.string().nullable(), state: z.string().nullable() }),
       ),
-    /** False: the token is not wanted any more. */
+    /** False: the token is no longer wanted. */
     recordToken: (of: VideoOf, ciphertext: string, lifeMs: number): Promise<boolean> =>
       call('record_video_token', { ...rowOf(of), p_ciphertext: ciphertext, p_life_ms: lifeMs }, z.boolean()),
     recordClosed: (of: VideoOf, uploaded: boolean): Promise<boolean> =>
       call('record_video_closed', { ...keyOf(of), p_uploaded: uploaded }, z.boolean()),
     recordDone: (of: VideoOf, url: string | null): Promise<boolean> =>
       call('record_video_done', { ...keyOf(of), p_url: url }, z.boolean()),
-    /** @param retryMs null: given up. @param failure null: nothing failed, it is only not yet so. */
+    /** @param retryMs null: no further try. @param failure null: no failure, the step is only not finished yet. */
     postpone: (of: VideoOf, retryMs: number | null, failure: VideoFailure | null): Promise<boolean> =>
       call('postpone_video', { ...keyOf(of), p_retry_ms: retryMs, p_failure: failure }, z.boolean()),
     /** The newest open recording of a session; batched. */
@@ -121,7 +121,7 @@ export function createVideoStore(database: Database) {
     /** Oldest first. */
     recordings: (sessionId: string): Promise<RecordingRow[]> =>
       call('recordings_of', { p_session_id: sessionId }, z.array(recordingRow)),
-    /** A page needs its own container. False when it cannot have one. */
+    /** Requests another container for a reloaded page. False if it cannot have one. */
     want: (sessionId: string, ordinal: number): Promise<boolean> =>
       call('want_video', { p_session_id: sessionId, p_ordinal: ordinal }, z.boolean()),
     recordEvent: (bodyHash: string, videoId: string, type: string) =>
@@ -130,11 +130,11 @@ export function createVideoStore(database: Database) {
         { p_body_hash: bodyHash, p_video_id: videoId, p_type: type },
         z.enum(['recorded', 'repeated', 'unknown']),
       ),
-    /** Recordings that must be deleted, taken for one try. */
+    /** Takes recordings to delete for one try. */
     takeDeletions: (limit: number) => call('videos_to_delete', { p_limit: limit }, z.array(deletionRow)),
     recordDeleted: (videoId: string, error: string | null) =>
       call('record_video_deleted', { p_video_id: videoId, p_error: error }, z.undefined()),
-    /** Draws one request from all of these limits, or from none; answers how long to wait, 0 when it may go. */
+    /** Draws one request from all of these limits or from none. Returns the wait, ms; 0: send now. */
     drawLimits: async (shared: SharedLimit[]): Promise<number> => {
       const limits = shared.map(({ scope, perMinute, burst }) => ({ scope, per_minute: perMinute, burst }));
       const [answer] = await call('draw_rate_limits', { p_requests: [{ limits }] }, z.array(drawn));

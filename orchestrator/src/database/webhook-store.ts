@@ -39,7 +39,7 @@ export const takenDelivery = z.object({
 });
 export type TakenDelivery = z.output<typeof takenDelivery>;
 
-/** What came of an attempt. `gone`: the endpoint says that it is no more. */
+/** The result of an attempt. `gone`: the endpoint answered that it no longer exists. */
 export interface DeliveryNews {
   outcome: 'delivered' | 'retry' | 'dead' | 'gone';
   status: number | null;
@@ -123,8 +123,8 @@ export function createWebhookStore(database: Database) {
         queued,
       ),
     /**
-     * Due deliveries, tenants in turn, in the order of each session's events; after `takenMs` another may take them.
-     * @param perEndpoint, perTenant how many may be under way at once, all orchestrators together
+     * Takes due deliveries, in turn by tenant and in the order of each session's events. After `takenMs` another may take them.
+     * @param perEndpoint, perTenant maximum number of running deliveries, over all orchestrators
      */
     take: ({ limit, takenMs, perEndpoint, perTenant }: DeliveriesWanted): Promise<TakenDelivery[]> =>
       call(
@@ -132,7 +132,7 @@ export function createWebhookStore(database: Database) {
         { p_limit: limit, p_taken_ms: takenMs, p_per_endpoint: perEndpoint, p_per_tenant: perTenant },
         z.array(takenDelivery),
       ),
-    /** False when the attempt is not this one's any more. */
+    /** False if the attempt no longer belongs to this orchestrator. */
     record: ({ id, attempt }: Pick<TakenDelivery, 'id' | 'attempt'>, news: DeliveryNews): Promise<boolean> =>
       call(
         'record_webhook_delivery',

@@ -7,19 +7,19 @@ import { callContext, type Vault } from '../tokens/vault.ts';
 import type { VoiceProvider } from './provider.ts';
 
 /**
- * Pays the debts of dead workers: realtime calls that nobody hung up. The browser would talk on, and be paid for, up to
- * the provider's cap.
+ * Hangs up realtime calls of workers that are gone. Otherwise the browser and the provider would go on, at our cost, up to the
+ * provider's maximum duration.
  *
- * H1  Only the credential that created a call can end it.
- * H2  A debt is struck when it is paid, or when the call is proven over: the provider has answered every hang-up for
- *     `missingMs` with "no such call"; it is older than the provider's cap; or no browser ever got its answer, because
- *     the call's id, which is stored first, is not there (then no media ever flowed).
- * H3  No round waits for its calls: a provider that hangs holds up neither the next round nor other tenants' calls.
+ * - Only the credential that created a call can end it.
+ * - A call stays on the list until it is hung up or certainly over: the provider has answered every hang-up for `missingMs` with "no
+ *   such call"; or the call is older than the provider's maximum; or its call id was never stored, so no browser got its answer
+ *   (the id is stored first) and no media flowed.
+ * - No round waits for its calls: a provider that hangs delays neither the next round nor other tenants' calls.
  */
 export interface HangUps {
-  /** One round: takes what is owed and begins to try each once. */
+  /** One round: takes the calls to hang up and starts one try for each. */
   run(): Promise<void>;
-  /** Resolves when no hang-up is under way. */
+  /** Resolves when no hang-up is running. */
   idle(): Promise<void>;
 }
 
@@ -32,7 +32,7 @@ export interface HangUpDeps {
   calls: Pick<CallStore, 'takeOwed' | 'recordHangUp' | 'recordMissing'>;
   voice: Pick<VoiceProvider, 'hangUp'>;
   vault: Vault;
-  /** H2, ms. */
+  /** How long the provider must have answered "no such call", ms. */
   missingMs: number;
   logger: Logger;
 }
@@ -51,7 +51,7 @@ export function createHangUps({ calls, voice, vault, missingMs, logger }: HangUp
     }
   };
 
-  /** Whether the call is over, by our hang-up or surely without it (H2). */
+  /** Whether the call is over: hung up by us, or certainly ended without us. */
   const isOver = async (call: OwedCall): Promise<boolean> => {
     if (call.call_id === null || call.credential_ciphertext === null || call.age_ms > callCapMs) return true;
     const credential = credentialOf(call);

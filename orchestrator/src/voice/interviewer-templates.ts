@@ -1,8 +1,8 @@
 import type { TenantStore } from '../database/tenant-store.ts';
 
-/** A tenant's own wording of what its interviewers are told. */
+/** Reads a tenant's own template of the interviewer's instructions. */
 export interface InterviewerTemplates {
-  /** Undefined when the tenant has none. Read anew for each call: a change holds for the next one. */
+  /** Undefined if the tenant has none. Read for each call, so a change takes effect with the next call. */
   of(tenantId: string): Promise<string | undefined>;
 }
 

@@ -1,7 +1,7 @@
 import type { SessionRow } from '../database/rows.ts';
 import { instructionsOf, languageOf } from './instructions.ts';
 
-/** The realtime session an interviewer runs in. */
+/** The provider's realtime session of an interviewer. */
 export interface InterviewerOptions {
   model: string;
   transcriptionModel: string;
@@ -15,16 +15,16 @@ const endSessionTool = {
   parameters: { type: 'object', properties: {}, additionalProperties: false },
 };
 
-/** The provider takes languages of two letters (ISO 639-1); it recognises any other by itself. */
+/** The provider accepts two-letter languages (ISO 639-1). It detects any other language by itself. */
 const spokenIn = (tag: string): { language?: string } => {
   const [language = ''] = tag.split('-');
   return language.length === 2 ? { language } : {};
 };
 
-/** Patient by default: an interviewer that cuts candidates off in mid-thought is worse than one that waits. */
+/** Low eagerness by default: interrupting a candidate in mid-thought is worse than waiting. */
 const patient = { type: 'semantic_vad', eagerness: 'low' };
 
-/** Every turn of the candidate is answered, and may interrupt: whatever else the session says of turns. */
+/** Whatever the session's turn settings are: every turn of the candidate is answered and may interrupt. */
 const turnDetectionOf = ({ settings }: SessionRow): object => ({
   ...(typeof settings.turn_detection === 'object' && settings.turn_detection !== null
     ? settings.turn_detection
@@ -51,7 +51,7 @@ export function realtimeSession(
     audio: {
       input: {
         noise_reduction: { type: 'near_field' },
-        // Off by default: without it there is no transcript of the candidate.
+        // The provider's default is off, and then there is no transcript of the candidate.
         transcription: { model: options.transcriptionModel, ...spokenIn(languageOf(session)) },
         turn_detection: turnDetectionOf(session),
       },

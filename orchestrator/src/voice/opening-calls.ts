@@ -16,9 +16,9 @@ import type { ProviderKeys } from './provider-keys.ts';
 /**
  * Opens a realtime call: its row first, then its ephemeral credential.
  *
- * O1  The row is there before the credential, and the sealed credential is stored before the worker gets it: whatever
- *     dies, the call can be hung up.
- * O2  A credential can start calls no longer than the session has left.
+ * - The row exists before the credential is minted, and the encrypted credential is stored before the worker gets it. The call can
+ *   therefore be hung up whatever crashes.
+ * - A credential can start calls only as long as the session may last.
  */
 export interface CallOpenerDeps {
   calls: Pick<CallStore, 'open' | 'record'>;
@@ -26,9 +26,9 @@ export interface CallOpenerDeps {
   vault: Vault;
   clock: Clock;
   interviewer: InterviewerOptions;
-  /** Noted with each call. */
+  /** Stored with each call. */
   provider: Config['voice']['provider'];
-  /** A tenant's own key at the provider. */
+  /** The tenant's own key at the provider. */
   providerKeys: Pick<ProviderKeys, 'of'>;
   templates: InterviewerTemplates;
 }
@@ -38,7 +38,7 @@ const noConsent = 'GR006';
 const minLifeS = 10;
 const maxLifeS = 7_200;
 
-/** O2. */
+/** Lifetime of the credential: the remaining time of the session. */
 function lifeSeconds(session: SessionRow, nowMs: number): number {
   const startedMs = session.started_at === null ? nowMs : Date.parse(session.started_at);
   const leftS = Math.floor((startedMs + session.max_duration_ms - nowMs) / 1_000);
@@ -75,7 +75,7 @@ export function createCallOpener(deps: CallOpenerDeps) {
   };
 
   return async (of: CallOf): Promise<OpenCallResponse> => {
-    const row = await openRow(of); // O1
+    const row = await openRow(of);
     crashPoint('call.opened');
     const [apiKey, template] = await Promise.all([providerKeys.of(row.tenant_id), templates.of(row.tenant_id)]);
     const session = realtimeSession(row, interviewer, template);

@@ -5,11 +5,11 @@ import { createCache } from '../runtime/cache.ts';
 import { providerContext, type Vault } from '../tokens/vault.ts';
 
 /**
- * The key a call of a tenant is made with: the tenant's own when it brought one, else the deployment's.
- * A key that cannot be opened is an error, never a silent fall back to ours. A key for one provider is never shown to another.
+ * The provider key for a tenant's calls: the tenant's own if it has one, otherwise the deployment's. If a stored key cannot be
+ * decrypted, that is an error; we never fall back to our key. A key for one provider is never sent to another.
  */
 export interface ProviderKeys {
-  /** The tenant's own key; undefined when it brought none. Remembered for ten seconds. */
+  /** The tenant's own key; undefined if it has none. Cached for ten seconds. */
   of(tenantId: string): Promise<string | undefined>;
   forget(tenantId: string): void;
 }
@@ -18,7 +18,7 @@ export interface ProviderKeysDeps {
   tenants: Pick<TenantStore, 'credential'>;
   vault: Vault;
   clock: Clock;
-  /** The provider of this deployment: keys for others are of no use here. */
+  /** The provider of this deployment. Keys for other providers are ignored. */
   provider: Config['voice']['provider'];
 }
 

@@ -6,13 +6,13 @@ import { z } from 'zod';
 import { createJsonClient, type JsonAnswer } from '../net/json-client.ts';
 
 /**
- * The one door of the orchestrator to the voice provider: it mints ephemeral credentials and hangs up what is left over.
+ * The orchestrator's client of the voice provider. It mints ephemeral credentials and hangs up calls of workers that are gone.
  *
- * V1  It never retries: the worker that asked decides, and the hang-up has its own schedule.
- * V2  Azure takes the resource's key in a header of its own, and only for minting.
- * V3  Where the operator accepted it, nothing is minted: the standing key is the credential, and the worker sends the
- *     session with its offer.
- * V4  An error is classified once, from status and body; a body is never logged.
+ * - It never retries: the worker decides about minting, and `hang-up.ts` has its own schedule.
+ * - Azure expects the resource's key in a separate header, and only for minting.
+ * - If the operator accepted it, nothing is minted: the credential is the standing key, and the worker sends the session
+ *   configuration with its offer.
+ * - Errors are classified once, by status and body. A body is never logged.
  */
 export interface VoiceProviderOptions {
   provider: 'openai' | 'azure';
@@ -26,18 +26,18 @@ export interface VoiceProviderOptions {
 
 export type ProviderFailure = { kind: 'authFailed' } | { kind: 'rateLimited' } | { kind: 'unavailable' };
 export type MintOutcome = { kind: 'minted'; value: string; expiresAtMs: number; form: CallForm } | ProviderFailure;
-/** `missing`: the provider itself says that it has no such call, as it has said of calls that ran. */
+/** `missing`: the provider answered that it has no such call. It has given this answer for running calls too. */
 export type HangUpOutcome = { kind: 'over' } | { kind: 'missing' } | { kind: 'unclear' };
 
 export interface MintOptions {
-  /** A tenant's own standing key. Default: the deployment's. */
+  /** The tenant's standing key. Default: the deployment's. */
   apiKey?: string | undefined;
 }
 
 export interface VoiceProvider {
   /** @param lifeS 10–7,200 s: how long the credential can start calls. */
   mint(session: object, lifeS: number, sessionId: string, options?: MintOptions): Promise<MintOutcome>;
-  /** @param credential the one that created the call: no other may end it. */
+  /** @param credential the credential that created the call. No other can end it. */
   hangUp(callId: string, credential: string): Promise<HangUpOutcome>;
   close(): Promise<void>;
 }
@@ -47,13 +47,13 @@ const errorBody = z.object({ error: z.object({ code: z.string().nullish() }) });
 
 type Answer = Pick<JsonAnswer, 'status' | 'body'>;
 
-/** V4. */
+/** Classifies an error by status and body. */
 function classify({ status }: Answer): ProviderFailure {
   if (status === 401 || status === 403) return { kind: 'authFailed' };
   return status === 429 ? { kind: 'rateLimited' } : { kind: 'unavailable' };
 }
 
-/** The provider's handle for abuse reports: says nothing about whose session it is. */
+/** The provider's identifier for abuse reports. It does not reveal whose session it is. */
 const safetyIdentifier = (sessionId: string): string => createHash('sha256').update(sessionId).digest('hex');
 
 export function createVoiceProvider(options: VoiceProviderOptions): VoiceProvider {
@@ -75,14 +75,14 @@ export function createVoiceProvider(options: VoiceProviderOptions): VoiceProvide
   };
 
   const bearer = (credential: string) => ({ authorization: `Bearer ${credential}` });
-  /** V2. */
+  /** The header that carries the key. */
   const standing = (key: string): Record<string, string> =>
     options.provider === 'azure' ? { 'api-key': key } : bearer(key);
 
   return {
     mint: async (session, lifeS, sessionId, { apiKey: ownKey = apiKey } = {}) => {
       if (options.calls === 'unified')
-        return { kind: 'minted', value: ownKey, expiresAtMs: clock.now() + lifeS * 1_000, form: 'multipart' }; // V3
+        return { kind: 'minted', value: ownKey, expiresAtMs: clock.now() + lifeS * 1_000, form: 'multipart' };
       const body = { expires_after: { anchor: 'created_at', seconds: lifeS }, session };
       const headers = { 'openai-safety-identifier': safetyIdentifier(sessionId) };
       const answer = await post('/realtime/client_secrets', standing(ownKey), body, headers);

@@ -1,6 +1,6 @@
 /**
- * A candidate without a browser: a WebRTC peer with a microphone (Opus, really encoded) and the `oai-events` channel.
- * It makes an offer, takes an answer and speaks; how the two descriptions travel is the caller's business.
+ * A candidate without a browser: a WebRTC peer with a microphone (encoded as Opus) and the `oai-events` channel. It creates an
+ * offer, accepts an answer and speaks. The caller transports both descriptions.
  *
  * 1. While silent it sends one silent frame every 400 ms, as Opus does under DTX.
  * 2. With `autoAnswer` it speaks whenever the interviewer's audio has stopped, after a short pause.
@@ -28,17 +28,17 @@ export interface CandidatePeerOptions {
 export interface CandidateStats {
   packetsSent: number;
   packetsReceived: number;
-  /** Packets that carried voice, heard by decoding them. */
+  /** Number of received packets with voice, found by decoding them. */
   voicePacketsReceived: number;
 }
 
 export interface CandidatePeer {
-  /** The offer, with all candidates in it. Call once. */
+  /** The offer, with all ICE candidates. Call once. */
   offer(): Promise<string>;
   accept(answerSdp: string): Promise<void>;
-  /** Resolves when media and data channel are up; rejects if the connection fails or is closed before. */
+  /** Resolves when media and data channel are connected. Rejects if the connection fails or is closed before that. */
   readonly connected: Promise<void>;
-  /** Resolves when the other side has gone, or `close` was called. */
+  /** Resolves when the other side has disconnected or `close` was called. */
   readonly closed: Promise<void>;
   /** Speaks for this long, milliseconds. */
   speak(durationMs: number): void;
@@ -59,7 +59,7 @@ export function createCandidatePeer(options: CandidatePeerOptions = {}): Candida
   const channel = connection.createDataChannel('oai-events');
   const connected = Promise.withResolvers<void>();
   const closed = Promise.withResolvers<void>();
-  // A caller may never look at it.
+  // Avoids an unhandled rejection if the caller never awaits it.
   connected.promise.catch(() => undefined);
   const received = countReceived(connection);
   const timers = new Set<Timer>();

@@ -1,11 +1,11 @@
-/** Two ways in: Basic with `apiKey:` on every request, or a bearer token from `/auth/api-key` that lives one hour. */
+/** Two kinds of authentication: Basic with `apiKey:`, or a bearer token from `/auth/api-key` that lives for one hour. */
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import { newSecret } from '@greenroom/shared/runtime/ids.ts';
 
 const bearerTtlSeconds = 3600;
 
 export interface VideoAuth {
-  /** Whether an `Authorization` header is good now. */
+  /** Whether an `Authorization` header is valid now. */
   accepts(authorization: string | undefined): boolean;
   /** The token reply for an API key, or undefined if the key is unknown. */
   exchange(apiKey: unknown): object | undefined;

@@ -1,4 +1,4 @@
-/** Requests a minute by kind, as documented, counted in fixed windows; every answer says what is left. */
+/** The documented requests per minute and kind, counted in fixed windows. Every answer says how many are left. */
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 
 export type RequestKind = 'uploads' | 'writes' | 'reads';

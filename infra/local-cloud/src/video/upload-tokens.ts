@@ -1,6 +1,6 @@
 /**
- * Upload tokens: whoever holds one may upload any number of videos until it expires or is deleted. It is not tied to a
- * video, and no other authorisation is asked for.
+ * Upload tokens. The holder of a token may upload any number of videos until it expires or is deleted. A token is not bound to a
+ * video, and needs no other authorisation.
  */
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import { newWireId } from '../voice/wire.ts';
@@ -14,7 +14,7 @@ export interface UploadToken {
 }
 
 export interface UploadTokens {
-  /** @param ttl seconds, 0 for ever. */
+  /** @param ttl seconds. 0: no expiry. */
   create(ttl: number): UploadToken;
   get(token: string): UploadToken | undefined;
   /** False if there is no such token. */

@@ -1,4 +1,4 @@
-/** What each api.video request does, as values; guarding and faults are laid around it in video.ts. */
+/** Handlers of the api.video requests. `video.ts` adds authentication and faults. */
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { FastifyRequest } from 'fastify';
 import type { WireReply } from '../voice/faulty-route.ts';
@@ -86,7 +86,7 @@ function videoRoutes(deps: VideoRouteDeps) {
     getStatus: ((request) => found(videos.status(idOf(request)))) satisfies Route,
     deleteVideo: ((request) => removed(videos.remove(idOf(request)))) satisfies Route,
     uploadSource: ((request) => receive(deps, request, { videoId: idOf(request) })) satisfies Route,
-    /** No header authorises this: the token in the query does, and its life is judged when a part arrives. */
+    /** Authorised by the token in the query, not by a header. Its expiry is checked when a part arrives. */
     delegatedUpload: ((request) => {
       const { token = '' } = request.query as { token?: string };
       return tokens.isValid(token) ? receive(deps, request, { token }) : problem(401, 'The upload token is invalid.');

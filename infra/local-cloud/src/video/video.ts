@@ -20,11 +20,11 @@ import { createWebhooks, type Delivery } from './webhooks.ts';
 export interface VideoOptions {
   /** Default 0: any free port. */
   port?: number;
-  /** Default: one that is made up. */
+  /** Default: a random one. */
   apiKey?: string;
-  /** Requests a minute. Default: those of production. */
+  /** Requests per minute. Default: the documented production limits. */
   limits?: RateLimits;
-  /** From the last part to playable, milliseconds. Default 200. */
+  /** Time from the last part until the video is playable, milliseconds. Default 200. */
   encodingMs?: number;
   /** Parts other than the last may not be smaller. Default 5 MiB. */
   minPartBytes?: number;
@@ -68,7 +68,7 @@ export async function startVideo(options: VideoOptions = {}): Promise<VideoProvi
   const limiter = createRateLimiter(options.limits ?? productionLimits, clock);
   const route = createFaultyRoute({ faults, clock, bodyFor: (status) => problemBody(status) });
 
-  /** Counts the request against its limit, then asks who it is. */
+  /** Counts the request against its limit, then authenticates it. */
   const guarded = (kind: RequestKind, work: Work, open = false): Work => {
     return async (request, cue) => {
       const { allowed, headers } = limiter(kind);
@@ -127,10 +127,10 @@ const encodedEvent = (videoId: string, quality: string, clock: Clock) => ({
 });
 
 function createApp() {
-  // One part and the form around it.
+  // Size of one part and its form.
   const app = fastify({ forceCloseConnections: true, bodyLimit: 130 * 1024 * 1024 });
   app.addContentTypeParser(/^multipart\/form-data/, { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
-  // Browsers upload straight from a page of another origin.
+  // Browsers upload directly from a page of another origin.
   app.addHook('onRequest', async (request: FastifyRequest, reply: FastifyReply) => {
     reply.headers({
       'access-control-allow-origin': '*',

@@ -1,8 +1,8 @@
 /**
  * Videos: containers, the one source each may receive (whole or in parts), and the encoding that follows.
  *
- * 1. A container takes one source only. Its parts may come in any order and again; it is complete when all are there.
- * 2. Bytes are counted and thrown away: this stand-in plays nothing.
+ * - A container takes one source only. Its parts may arrive in any order and repeatedly; it is complete when all have arrived.
+ * - Bytes are counted and dropped: this stand-in plays nothing.
  */
 import { randomUUID } from 'node:crypto';
 import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
@@ -17,9 +17,9 @@ export interface VideoFields {
   mp4Support?: boolean;
 }
 
-/** Which piece of the source this is. `total` is unknown until the last part tells. */
+/** A piece of the source. `total` is unknown until the last part arrives. */
 export interface Part {
-  /** The same for the same piece sent again. */
+  /** A repeated piece has the same key. */
   key: string;
   /** What `total` counts. */
   unit: 'parts' | 'bytes';
@@ -69,7 +69,7 @@ export interface Videos {
 export interface VideosDeps {
   clock: Clock;
   url(): string;
-  /** From the last part to playable, milliseconds. */
+  /** Time from the last part until the video is playable, milliseconds. */
   encodingMs: number;
   /** Once for each quality, when it is ready. */
   onEncoded(videoId: string, quality: string): void;
@@ -148,7 +148,7 @@ const snapshotOf = (video: Video): VideoSnapshot => ({
   uploadToken: video.uploadToken,
 });
 
-/** A private video's player takes a token that works once; another is given each time. */
+/** The player of a private video needs a token that works once. Each read returns a new one. */
 function describe({ videoId, fields, createdAt }: Video, url: string): object {
   const token = fields.public === false ? `?token=${randomUUID()}` : '';
   const assets = {

@@ -1,6 +1,6 @@
 /**
  * Webhooks: each delivery is one POST, signed with HMAC-SHA256 (hex) of the raw body under the webhook's own secret.
- * There is no event for a finished upload; the first sign is an encoded quality. Only loopback receivers are called.
+ * There is no event for a finished upload; the first event is an encoded quality. Only loopback receivers are called.
  */
 import { createHmac } from 'node:crypto';
 import { newSecret } from '@greenroom/shared/runtime/ids.ts';
@@ -18,7 +18,7 @@ export interface Webhook {
 export interface Delivery {
   webhookId: string;
   type: string;
-  /** What the receiver answered; 0: nothing did, or it was not called. */
+  /** The receiver's status. 0: no answer, or not called. */
   status: number;
 }
 
@@ -27,10 +27,10 @@ export interface Webhooks {
   get(webhookId: string): Webhook | undefined;
   remove(webhookId: string): boolean;
   all(): Webhook[];
-  /** Tells every webhook that wants events of this type. */
+  /** Sends the event to every webhook that subscribes to its type. */
   publish(event: { type: string; [field: string]: unknown }): void;
   readonly deliveries: readonly Delivery[];
-  /** Gives up what is under way. */
+  /** Aborts running deliveries. */
   stop(): Promise<void>;
 }
 
