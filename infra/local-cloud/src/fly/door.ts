@@ -8,18 +8,15 @@
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FaultAction, Faults } from '../faults.ts';
+import { createFaultyReply, type WireReply } from '../faulty-route.ts';
 import { apiError, isApiError } from './api-error.ts';
 import { CAPACITY_ERRORS, isCapacityRow } from './capacity.ts';
 import type { Limits } from './limits.ts';
 
 export type Special = Extract<FaultAction, { kind: 'special' }>;
 
-export interface Answer {
-  status: number;
-  /** JSON text when a string. */
-  body?: unknown;
-  headers?: Record<string, string>;
-}
+/** `body`: JSON text when it is a string. */
+export type Answer = WireReply;
 
 export interface Call {
   /** Name of the action: fault point and rate-limited action in one. */
@@ -35,7 +32,20 @@ export type Door = (request: FastifyRequest, reply: FastifyReply, call: Call, wo
 
 const TIMED_OUT: Answer = { status: 408, body: { error: 'deadline_exceeded: request to the host timed out' } };
 
+function asJson(answer: Answer): Answer {
+  if (answer.body === undefined) return answer;
+  const body = typeof answer.body === 'string' ? answer.body : JSON.stringify(answer.body);
+  return { ...answer, headers: { ...answer.headers, 'content-type': 'application/json; charset=utf-8' }, body };
+}
+
 export function createDoor({ limits, faults, clock }: { limits: Limits; faults: Faults; clock: Clock }): Door {
+  const { answered, send } = createFaultyReply({
+    faults,
+    clock,
+    bodyFor: (status) => ({ error: `fault: ${status}` }),
+    onWire: asJson,
+  });
+
   async function attempt(work: () => Answer | Promise<Answer>): Promise<Answer> {
     try {
       return await work();
@@ -43,19 +53,6 @@ export function createDoor({ limits, faults, clock }: { limits: Limits; faults: 
       if (!isApiError(error)) throw error;
       return { status: error.httpStatus, body: error.body };
     }
-  }
-
-  const cut = (reply: FastifyReply): FastifyReply => {
-    reply.hijack();
-    reply.raw.socket?.destroy();
-    return reply;
-  };
-
-  function send(reply: FastifyReply, answer: Answer): FastifyReply {
-    void reply.code(answer.status).headers(answer.headers ?? {});
-    if (answer.body === undefined) return reply.send();
-    const text = typeof answer.body === 'string' ? answer.body : JSON.stringify(answer.body);
-    return reply.type('application/json; charset=utf-8').send(text);
   }
 
   async function special(action: Special, call: Call, work: Work): Promise<Answer> {
@@ -72,16 +69,8 @@ export function createDoor({ limits, faults, clock }: { limits: Limits; faults: 
     if (call.limitedBy !== undefined && !limits.take(call.point, call.limitedBy)) {
       return send(reply, await attempt(() => Promise.reject(apiError(429, 'rate limit exceeded'))));
     }
-    const action = faults.take(call.point, call.attributes);
-    if (action?.kind === 'delay') await clock.sleep(action.delayMs);
-    if (action?.kind === 'drop_before') return cut(reply);
-    if (action?.kind === 'hang') return reply.hijack();
-    if (action?.kind === 'status') {
-      const body = action.body ?? { error: `fault: ${action.status}` };
-      return send(reply, { status: action.status, body, headers: action.headers ?? {} });
-    }
-    if (action?.kind === 'special') return send(reply, await special(action, call, work));
-    const answer = await attempt(() => work(undefined));
-    return action?.kind === 'drop_after' ? cut(reply) : send(reply, answer);
+    return answered(reply, call.point, call.attributes ?? {}, (cue) =>
+      cue?.kind === 'special' ? special(cue, call, work) : attempt(() => work(undefined)),
+    );
   };
 }

@@ -1,5 +1,5 @@
 /** Errors in api.video's shape: `{type, title, status, name?}`. */
-import type { WireReply } from '../voice/faulty-route.ts';
+import type { WireReply } from '../faulty-route.ts';
 
 const titles: Record<number, [slug: string, title: string]> = {
   400: ['request.invalid', 'The request is invalid.'],

@@ -1,7 +1,7 @@
 /** Handlers of the api.video requests. `video.ts` adds authentication and faults. */
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { FastifyRequest } from 'fastify';
-import type { WireReply } from '../voice/faulty-route.ts';
+import type { WireReply } from '../faulty-route.ts';
 import type { VideoAuth } from './auth.ts';
 import { problem } from './problem.ts';
 import { readUpload } from './upload-body.ts';

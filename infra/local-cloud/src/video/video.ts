@@ -8,7 +8,7 @@ import { type Clock, systemClock } from '@greenroom/shared/runtime/clock.ts';
 import { newSecret } from '@greenroom/shared/runtime/ids.ts';
 import fastify, { type FastifyReply, type FastifyRequest } from 'fastify';
 import { createFaults, type Faults } from '../faults.ts';
-import { createFaultyRoute, type WireReply, type Work } from '../voice/faulty-route.ts';
+import { createFaultyRoute, type WireReply, type Work } from '../faulty-route.ts';
 import { createVideoAuth } from './auth.ts';
 import { problem, problemBody } from './problem.ts';
 import { createRateLimiter, productionLimits, type RateLimits, type RequestKind } from './rate-limit.ts';

@@ -1,5 +1,5 @@
 /** Errors in the provider's shape: `{"error":{message,type,param,code}}`. */
-import type { WireReply } from './faulty-route.ts';
+import type { WireReply } from '../faulty-route.ts';
 
 export interface ApiErrorFields {
   message: string;

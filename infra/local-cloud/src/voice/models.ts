@@ -1,7 +1,8 @@
 /** `GET /v1/models`: the models this stand-in names, with the shutdown dates announced for the real ones. */
+
+import type { Work } from '../faulty-route.ts';
 import { invalidKey } from './api-error.ts';
 import type { Credentials } from './credentials.ts';
-import type { Work } from './faulty-route.ts';
 
 const shutdownDates: Record<string, string | null> = {
   'gpt-realtime-2.1': null,

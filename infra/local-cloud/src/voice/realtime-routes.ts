@@ -9,10 +9,10 @@
  */
 import type { FastifyRequest } from 'fastify';
 import type { FaultAction } from '../faults.ts';
+import type { WireReply, Work } from '../faulty-route.ts';
 import { apiError, callNotFound, invalidKey } from './api-error.ts';
 import type { Call } from './call.ts';
 import type { Credential, Credentials } from './credentials.ts';
-import type { WireReply, Work } from './faulty-route.ts';
 import { applyPatch, defaultSession } from './session-config.ts';
 import { newWireId } from './wire.ts';
 

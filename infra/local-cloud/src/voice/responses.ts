@@ -6,10 +6,10 @@
  */
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { FaultAction } from '../faults.ts';
+import type { WireReply, Work } from '../faulty-route.ts';
 import { apiError, invalidKey } from './api-error.ts';
 import type { Credentials } from './credentials.ts';
 import { evaluate } from './evaluation.ts';
-import type { WireReply, Work } from './faulty-route.ts';
 import { fillSchema } from './schema-filler.ts';
 import { readTranscript } from './transcript-reading.ts';
 import { newWireId } from './wire.ts';

@@ -12,11 +12,11 @@ import type { Duplex } from 'node:stream';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { FaultAction, Faults } from '../faults.ts';
+import type { WireReply } from '../faulty-route.ts';
 import { apiError, callNotFound, invalidKey, usualBody } from './api-error.ts';
 import type { Call } from './call.ts';
 import type { Credentials } from './credentials.ts';
 import { createDelivery } from './delivery.ts';
-import type { WireReply } from './faulty-route.ts';
 import { newWireId } from './wire.ts';
 
 export interface SidebandDeps {
