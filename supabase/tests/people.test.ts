@@ -70,6 +70,24 @@ describe('an inline candidate', () => {
     expect(await shown({ name: 'A', email })).toEqual(own);
   });
 
+  test('is looked up by index: a tenant with many candidates waits no longer for a session', async () => {
+    const home = await newTenant(db());
+    await db().query(
+      `insert into public.tenant_candidates (tenant_id, name, email, external_id)
+       select $1, 'N', n || '@x.example', n::text from generate_series(1, 5000) n`,
+      [home.id],
+    );
+    await db().query('analyze public.tenant_candidates');
+    for (const [where, index] of [
+      ["app.folded(email) = app.folded('77@x.example')", 'tenant_candidates_email'],
+      ["external_id = '77'", 'tenant_candidates_external'],
+    ]) {
+      const query = `explain select * from public.tenant_candidates where tenant_id = '${home.id}' and ${where}`;
+      const plan = (await db().query(query)).rows.map((row) => row['QUERY PLAN']).join('\n');
+      expect(plan).toContain(index);
+    }
+  });
+
   test('in conflict draws nothing from the starts per minute', async () => {
     const slow = await newTenant(db(), { starts_per_minute: 2 });
     const email = `${unique()}@x.example`;

@@ -85,7 +85,7 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
         schema: {
           summary: 'Create a session',
           description:
-            'Answers at once; `Prefer: wait=N` holds the answer until the session is ready, at most N ≤ 60 s.',
+            'Answers at once; `Prefer: wait=N` holds the answer until the session is ready, at most N ≤ 60 s. An inline candidate is found by e-mail or external id, and its name brought up to date; when the stored one has another e-mail or external id: 409 `candidate_conflict`.',
           headers: createHeaders,
           body: createSessionRequest,
           response: { 201: sessionView },
