@@ -1,7 +1,7 @@
 import { type Clock, systemClock } from '@greenroom/shared/runtime/clock.ts';
 import { newId } from '@greenroom/shared/runtime/ids.ts';
 import { createLogger, type Logger } from '@greenroom/shared/runtime/logger.ts';
-import { hardDeadlineMs } from '@greenroom/shared/session/deadlines.ts';
+import { claimedLifeMs } from '@greenroom/shared/session/deadlines.ts';
 import { createDoor } from './access/door.ts';
 import { addressKeyOf } from './access/remote-address.ts';
 import { createEventFeed } from './api/event-feed.ts';
@@ -18,6 +18,7 @@ import { createReadiness } from './edge/readiness.ts';
 import { createSocketRoute } from './edge/socket-route.ts';
 import { createFinishing } from './finishing/finishing.ts';
 import { createFleet } from './fleet/fleet.ts';
+import { launchParameters } from './fleet/launch-parameters.ts';
 import { createFlyClient } from './fly/client.ts';
 import { createLimitedClient } from './fly/limited-client.ts';
 import { createGuard } from './net/guard.ts';
@@ -69,14 +70,13 @@ interface StoresOptions {
 function createStores(config: Config, { orchestratorId, accessToken, onAttempt }: StoresOptions) {
   const { supabase, deadlines } = config;
   const connection = createConnection({ ...supabase, accessToken, requestMs: deadlines.databaseRequestMs });
-  const { intentTakenMs, leaseMs } = deadlines;
-  const machineLifeMs = hardDeadlineMs(deadlines, 0);
+  const { leaseMs } = deadlines;
   return {
     connection,
     sessions: createSessionStore(connection.database),
     machines: createMachineStore(connection.database, {
-      ...{ orchestratorId, intentTakenMs, leaseMs, machineLifeMs, version, onAttempt },
-      ...{ maxAttempts: config.maxAttempts, image: config.fly.workerImage, publicUrl: config.publicUrl },
+      ...{ launch: launchParameters(config, orchestratorId), leaseMs, claimedLifeMs: claimedLifeMs(deadlines) },
+      ...{ publicUrl: config.publicUrl, version, onAttempt },
     }),
     calls: createCallStore(connection.database),
     audit: createRecordAudit(connection.database),

@@ -871,8 +871,8 @@ comment on column public.duties.expires_at is 'The holder''s lease; after this a
 -- Conversation: the realtime calls of a session and the transcript.
 --
 -- Two sources   The sideband's text is trusted and wins; a browser's copy fills gaps and is stored unverified.
--- Mark          A verified entry takes nothing from a copy: neither text nor link, times or place. Nor do copies change each
---               other: the first one stays.
+-- Mark          A verified entry takes nothing from a copy: neither text nor link, times or place. Nor do copies
+--               change each other: the first one stays.
 -- Identity      An entry is (session, call ordinal, provider item id). Its place is derived on reading, never stored.
 -- To hang up    A row of realtime_calls without hung_up_at is a call that still has to be hung up.
 
@@ -954,7 +954,7 @@ comment on column public.transcript_entries.arrival is
 create index transcript_entries_tenant on public.transcript_entries (tenant_id);
 create trigger touch before update on public.transcript_entries for each row execute function app.touch();
 
--- The checks of this table are the bounds of one session's transcript. A write that would go beyond them changes nothing.
+-- The checks of this table bound one session's transcript. A write that would go beyond them changes nothing.
 create table public.transcript_writes (
   session_id uuid primary key references public.interview_sessions (id) on delete cascade,
   tenant_id uuid not null references public.tenants (id),
@@ -1809,7 +1809,7 @@ declare
   v_parent integer;
   v_copies boolean;
 begin
-  -- Each is put in front of those already there, so the last loop comes first: copies of a place, then verified entries.
+  -- Each is put in front of those already there, so the last loop comes first: copies of a place, then verified ones.
   foreach v_copies in array array[false, true] loop
     for v_entry in reverse v_count .. 1 loop
       continue when (p_parents[v_entry] > 0 and not p_verified[v_entry]) <> v_copies;
@@ -1912,8 +1912,8 @@ begin
     join public.transcript_entries e on e.session_id = app.worker_session() and e.arrival = o.arrival);
 end $$;
 comment on function public.own_transcript() is
-  'Every stored entry of the calling worker''s session in the conversation''s order, also those that said nothing: what '
-  'a replacement tells the browser is stored, and its interviewer was said. Raises PT409 when it is fenced.';
+  'Every stored entry of the calling worker''s session in the conversation''s order, also those that said nothing: '
+  'what a replacement tells the browser is stored, and its interviewer was said. Raises PT409 when it is fenced.';
 grant execute on function public.own_transcript() to session_worker;
 
 create function public.upload_transcript(p_session_id uuid, p_tenant_id uuid, p_entries jsonb) returns jsonb
@@ -2315,7 +2315,7 @@ begin
       state = case state when 'draining' then 'claimed' else state end, reason = null,
       last_heartbeat_at = clock_timestamp(), lease_expires_at = clock_timestamp() + app.interval_ms(p_lease_ms),
       draining_at = null, first_absent_at = null, host_bad_since = null, unreachable_since = null,
-      hard_deadline_at = coalesce(s.started_at, clock_timestamp()) + app.interval_ms(p_life_ms + s.max_duration_ms)
+      hard_deadline_at = app.machine_deadline(coalesce(s.started_at, clock_timestamp()), p_life_ms, s.max_duration_ms)
       where id = m.id;
     if not app.move_machine(m.id, 'claimed') then
       perform app.emit(s.id, s.tenant_id, 'machine.claimed',
@@ -2391,8 +2391,8 @@ language sql stable set search_path = '' as $$
     or exists (select from public.machines m where m.id = s.machine_id and m.state = 'destroyed'))
 $$;
 comment on function app.worker_is_over(public.interview_sessions) is
-  'Whether a session''s worker has no authority left: its machine is gone, or the session ended two minutes ago, which '
-  'is longer than a teardown with its last transcripts takes.';
+  'Whether a session''s worker has no authority left: its machine is gone, or the session ended two minutes ago, '
+  'which is longer than a teardown with its last transcripts takes.';
 
 create function app.own_session(p_for_share boolean default false) returns public.interview_sessions
 language plpgsql set search_path = '' as $$
@@ -2479,8 +2479,8 @@ begin
   end if;
   if p_kind = 'draining' then
     if app.move_machine(m.id, 'draining', 'handed_over') then
-      return jsonb_build_object('kind', 'draining', 'next', app.settle_session(s.id,
-        'worker_lost', p_next) -> 'intent') || v_where;
+      return jsonb_build_object('kind', 'draining', 'next', app.settle_session(s.id, p_next)
+        -> 'intent') || v_where;
     end if;
     return jsonb_build_object('kind', 'draining') || v_where;
   end if;
@@ -2513,7 +2513,7 @@ begin
     return jsonb_build_object('kind', 'stale', 'state', m.state);
   end if;
   if app.move_machine(m.id, 'destroying', p_reason) and p_next is not null and m.session_id is not null then
-    v_next := app.settle_session(m.session_id, null, p_next) -> 'intent';
+    v_next := app.settle_session(m.session_id, p_next) -> 'intent';
   end if;
   return jsonb_build_object('kind', 'done', 'state', (select state from public.machines where id = p_machine_id),
     'next', v_next);
@@ -2525,8 +2525,7 @@ comment on function public.record_machine_destroying(uuid, text, integer, boolea
 grant execute on function public.record_machine_destroying(uuid, text, integer, boolean, jsonb, text,
   bigint) to orchestrator;
 
-create function public.record_machine_gone(p_machine_id uuid, p_machine_reason text, p_session_reason text default null,
-  p_next jsonb default '{}',
+create function public.record_machine_gone(p_machine_id uuid, p_machine_reason text, p_next jsonb default '{}',
   p_duty text default null, p_fence bigint default null, p_absent_ms integer default null,
   p_silent boolean default false) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -2546,16 +2545,16 @@ begin
     return jsonb_build_object('kind', 'alive', 'session_id', m.session_id);
   end if;
   perform app.move_machine(m.id, 'destroyed', p_machine_reason);
-  if m.session_id is not null then v_settled := app.settle_session(m.session_id, p_session_reason, p_next); end if;
+  if m.session_id is not null then v_settled := app.settle_session(m.session_id, p_next); end if;
   return jsonb_build_object('kind', 'recorded', 'session_ended', coalesce(v_settled ->> 'kind' = 'ended', false),
     'session_id', m.session_id,
     'next', v_settled -> 'intent');
 end $$;
-comment on function public.record_machine_gone(uuid, text, text, jsonb, text, bigint, integer, boolean) is
+comment on function public.record_machine_gone(uuid, text, jsonb, text, bigint, integer, boolean) is
   'Fly''s evidence: the machine is gone. A session that only it served gets its next attempt, or ends with the ending '
-  'already decided, or with this reason when too many lives were lost. p_absent_ms: only if it has been absent so long '
-  'without a sign of life. p_silent: not while its worker''s lease is good. kind: recorded, alive, off_duty, unknown.';
-grant execute on function public.record_machine_gone(uuid, text, text, jsonb, text, bigint, integer, boolean)
+  'already decided, or because it may not try again. p_absent_ms: only if it has been absent so long without a sign '
+  'of life. p_silent: not while its worker''s lease is good. kind: recorded, alive, off_duty, unknown.';
+grant execute on function public.record_machine_gone(uuid, text, jsonb, text, bigint, integer, boolean)
   to orchestrator;
 
 create function public.machines_alive(p_apps text[] default null) returns jsonb
@@ -2683,14 +2682,13 @@ comment on function public.record_machine_created(uuid, text, text) is
   'Fly has the machine. Answers its state: destroying means it is not wanted any more.';
 grant execute on function public.record_machine_created(uuid, text, text) to orchestrator;
 
-create function public.record_create_failed(p_machine_id uuid, p_reason text, p_next_machine_id uuid default null,
-  p_next_region text default null,
-  p_orchestrator_id uuid default null, p_taken_ms integer default 0) returns jsonb
+create function public.record_create_failed(p_machine_id uuid, p_reason text, p_launch jsonb default '{}')
+  returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   m public.machines;
   s public.interview_sessions;
-  v_slot record;
+  v_intent jsonb;
 begin
   select * into m from public.machines where id = p_machine_id;
   if not found then return jsonb_build_object('kind', 'unknown'); end if;
@@ -2699,38 +2697,26 @@ begin
     return jsonb_build_object('kind', 'stale');
   end if;
   if s.id is null or s.state_rank >= app.rank_of('finalizing') or s.end_requested_at is not null then
-    if s.id is not null then perform app.settle_session(s.id, p_reason, '{}'); end if;
+    if s.id is not null then perform app.settle_session(s.id, '{}'); end if;
     return jsonb_build_object('kind', 'session_over');
   end if;
-  -- Without a next attempt no slot is drawn: it would delay somebody else's.
-  select d.app_name, d.not_before into v_slot from app.draw_create_slot(m.tenant_id) d
-    where p_next_machine_id is not null;
-  if v_slot.app_name is null then
-    -- Beside a hedge, or the machine it hedges, nothing is lost yet.
-    if exists (select from public.machines o where o.session_id = s.id and o.life_rank < app.life_rank_of('draining'))
-      then
-      return jsonb_build_object('kind', 'stale');
-    end if;
-    perform app.end_session(s.id, 'failed', p_reason);
-    return jsonb_build_object('kind', 'ended');
+  if p_launch ->> 'region' is not null and app.may_try_again(s.id, p_launch) then
+    v_intent := app.give_machine(s, p_reason, p_launch);
   end if;
-  insert into public.machines (id, tenant_id, session_id, app_name, region, image, attempt, not_before, taken_by,
-    taken_until, hard_deadline_at)
-    values (p_next_machine_id, m.tenant_id, s.id, v_slot.app_name, p_next_region, m.image, m.attempt + 1,
-      v_slot.not_before, p_orchestrator_id,
-      v_slot.not_before + app.interval_ms(p_taken_ms), m.hard_deadline_at);
-  if s.machine_id is null then
-    update public.interview_sessions set region = p_next_region, region_reason = 'capacity' where id = s.id;
+  if v_intent is not null then return jsonb_build_object('kind', 'next', 'intent', v_intent); end if;
+  -- Beside a hedge, or the machine it hedges, nothing is lost yet.
+  if exists (select from public.machines o where o.session_id = s.id and o.life_rank < app.life_rank_of('draining'))
+    then
+    return jsonb_build_object('kind', 'stale');
   end if;
-  perform app.emit(s.id, s.tenant_id, 'machine.reserved', jsonb_build_object('machine_id', p_next_machine_id,
-    'region', p_next_region,
-    'attempt', m.attempt + 1, 'because', p_reason));
-  return jsonb_build_object('kind', 'next', 'intent', app.intent_json(p_next_machine_id));
+  perform app.end_session(s.id, 'failed', p_reason);
+  return jsonb_build_object('kind', 'ended');
 end $$;
-comment on function public.record_create_failed(uuid, text, uuid, text, uuid, integer) is
-  'Fly surely did not make this machine. Reserves the next attempt when one is given, taken by this orchestrator; '
-  'else, when no other attempt is under way, ends the session with the reason.';
-grant execute on function public.record_create_failed(uuid, text, uuid, text, uuid, integer) to orchestrator;
+comment on function public.record_create_failed(uuid, text, jsonb) is
+  'Fly surely did not make this machine. When p_launch names a region to try next, and the session may try again, it '
+  'gets its next machine; else, when no other attempt is under way, it ends with p_reason. kind: next (intent), '
+  'ended, stale, session_over, unknown.';
+grant execute on function public.record_create_failed(uuid, text, jsonb) to orchestrator;
 
 create function public.machine_intent(p_machine_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$ select app.intent_json(p_machine_id) $$;
@@ -2764,108 +2750,114 @@ comment on function app.take_standby(uuid, text[], text, uuid[]) is
   'Locks a standby machine for assignment: the first region that has one decides. Never one of p_except, which the '
   'caller has locked already. Null when there is none.';
 
-create function app.assign_standby(p_machine_id uuid, p_session_id uuid, p_attempt integer, p_launch jsonb) returns text
+create function app.machine_deadline(p_since timestamptz, p_life_ms numeric, p_max_duration_ms integer)
+  returns timestamptz
+language sql immutable set search_path = '' as $$
+  select p_since + app.interval_ms(p_life_ms + p_max_duration_ms)
+$$;
+comment on function app.machine_deadline(timestamptz, numeric, integer) is
+  'When a machine must be gone: its allowed life, and the longest interview of its session, after its assignment or '
+  'its claim. The life is deadlines.ts: unclaimedLifeMs before the claim, claimedLifeMs from the claim on.';
+
+create function app.assign_standby(p_machine_id uuid, p_session_id uuid, p_attempt integer, p_max_duration_ms integer,
+  p_launch jsonb) returns text
 language sql volatile set search_path = '' as $$
   update public.machines set session_id = p_session_id, assigned_at = clock_timestamp(), attempt = p_attempt,
     taken_by = (p_launch ->> 'orchestrator_id')::uuid,
-      taken_until = clock_timestamp() + app.interval_ms((p_launch ->> 'taken_ms')::numeric),
-    hard_deadline_at = clock_timestamp() + app.interval_ms((p_launch ->> 'machine_life_ms')::numeric)
+    taken_until = clock_timestamp() + app.interval_ms((p_launch ->> 'taken_ms')::numeric),
+    hard_deadline_at = app.machine_deadline(clock_timestamp(), (p_launch ->> 'life_ms')::numeric, p_max_duration_ms)
   where id = p_machine_id returning region
 $$;
-comment on function app.assign_standby(uuid, uuid, integer, jsonb) is
+comment on function app.assign_standby(uuid, uuid, integer, integer, jsonb) is
   'Gives a locked standby machine its session, for good; answers its region.';
 
 create function app.reserve_machine(p_machine_id uuid, p_tenant_id uuid, p_session_id uuid, p_region text,
-  p_attempt integer, p_launch jsonb)
-returns boolean language plpgsql set search_path = '' as $$
+  p_attempt integer, p_max_duration_ms integer, p_launch jsonb) returns boolean
+language plpgsql set search_path = '' as $$
 declare
   v_slot record;
 begin
   v_slot := app.draw_create_slot(p_tenant_id);
   if v_slot.app_name is null then return false; end if;
   insert into public.machines (id, tenant_id, session_id, app_name, region, image, attempt, not_before, taken_by,
-    taken_until, hard_deadline_at)
+      taken_until, hard_deadline_at)
     values (p_machine_id, p_tenant_id, p_session_id, v_slot.app_name, p_region, p_launch ->> 'image', p_attempt,
-      v_slot.not_before,
-      (p_launch ->> 'orchestrator_id')::uuid, v_slot.not_before + app.interval_ms((p_launch ->> 'taken_ms')::numeric),
-      clock_timestamp() + app.interval_ms((p_launch ->> 'machine_life_ms')::numeric));
+      v_slot.not_before, (p_launch ->> 'orchestrator_id')::uuid,
+      v_slot.not_before + app.interval_ms((p_launch ->> 'taken_ms')::numeric),
+      app.machine_deadline(clock_timestamp(), (p_launch ->> 'life_ms')::numeric, p_max_duration_ms));
   return true;
 end $$;
-comment on function app.reserve_machine(uuid, uuid, uuid, text, integer, jsonb) is
-  'An intent to create a machine, with the next slot of the tenant''s create limit; false when the tenant has no app.';
+comment on function app.reserve_machine(uuid, uuid, uuid, text, integer, integer, jsonb) is
+  'Writes the intent to create a machine, with the next slot of the tenant''s create limit. False when the tenant has '
+  'no app.';
 
-create function app.launch(p_session_id uuid, p_launch jsonb, p_attempt integer default 1) returns jsonb
+create function app.give_machine(s public.interview_sessions, p_because text, p_launch jsonb) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
-  s public.interview_sessions;
-  v_machine uuid;
+  v_last public.machines;
+  v_attempt integer;
   v_region text;
-  v_launch jsonb;
-begin
-  select * into s from public.interview_sessions where id = p_session_id for update;
-  v_launch := p_launch || jsonb_build_object('machine_life_ms', (p_launch ->> 'life_ms')::numeric + s.max_duration_ms);
-  v_machine := app.take_standby(s.tenant_id, s.regions, p_launch ->> 'image');
-  if v_machine is not null then
-    v_region := app.assign_standby(v_machine, s.id, p_attempt, v_launch);
-  else
-    v_machine := gen_random_uuid();
-    v_region := coalesce(s.regions[1], s.region, p_launch ->> 'default_region');
-    if not app.reserve_machine(v_machine, s.tenant_id, s.id, v_region, p_attempt, v_launch) then
-      return jsonb_build_object('kind', 'no_app');
-    end if;
-  end if;
-  update public.interview_sessions set region = v_region, region_reason = case
-      when p_attempt > 1 then 'capacity' when v_region is distinct from s.regions[1] then 'standby'
-        else region_reason end where id = s.id;
-  perform app.move_session(s.id, 'provisioning');
-  perform app.emit(s.id, s.tenant_id, (select case when assigned_at is null then 'machine.reserved'
-    else 'machine.assigned' end from public.machines where id = v_machine),
-    jsonb_build_object('machine_id', v_machine, 'region', v_region, 'attempt', p_attempt));
-  return jsonb_build_object('kind', 'launched', 'intent', app.intent_json(v_machine));
-end $$;
-comment on function app.launch(uuid, jsonb, integer) is
-  'A session that waited gets its machine. p_launch: orchestrator_id, image, taken_ms, life_ms (without the '
-  'interview), default_region. kind: launched (intent), no_app.';
-
-create function app.start_attempt(s public.interview_sessions, p_because text, p_next jsonb) returns jsonb
-language plpgsql set search_path = '' as $$
-declare
-  m public.machines;
-  v_region text;
-  v_launch jsonb;
   v_id uuid;
   v_standby boolean;
 begin
-  select * into m from public.machines where session_id = s.id order by attempt desc, reserved_at desc limit 1;
-  v_region := coalesce(p_next ->> 'region', m.region);
-  v_launch := p_next || jsonb_build_object('image', coalesce(p_next ->> 'image', m.image),
-    'machine_life_ms', coalesce((p_next ->> 'life_ms')::numeric, 3600000) + s.max_duration_ms);
-  v_id := app.take_standby(s.tenant_id, array[v_region] || s.regions, v_launch ->> 'image');
+  select * into v_last from public.machines where session_id = s.id order by attempt desc, reserved_at desc limit 1;
+  v_attempt := coalesce(v_last.attempt, 0) + 1;
+  v_region := coalesce(p_launch ->> 'region', v_last.region, s.regions[1], s.region, p_launch ->> 'default_region');
+  p_launch := p_launch || jsonb_build_object('image', coalesce(p_launch ->> 'image', v_last.image));
+  v_id := app.take_standby(s.tenant_id, array[v_region] || s.regions, p_launch ->> 'image');
   v_standby := v_id is not null;
   if v_standby then
-    v_region := app.assign_standby(v_id, s.id, m.attempt + 1, v_launch);
+    v_region := app.assign_standby(v_id, s.id, v_attempt, s.max_duration_ms, p_launch);
   else
     v_id := gen_random_uuid();
-    if not app.reserve_machine(v_id, s.tenant_id, s.id, v_region, m.attempt + 1, v_launch) then return null; end if;
+    if not app.reserve_machine(v_id, s.tenant_id, s.id, v_region, v_attempt, s.max_duration_ms, p_launch) then
+      return null;
+    end if;
   end if;
+  -- A hedge may lose, and a session that was served shows its region until the next claim.
+  if s.machine_id is null and p_because is distinct from 'hedge' then
+    update public.interview_sessions set region = v_region, region_reason = case
+        when v_last.reason in ('create_failed', 'start_failed') then 'capacity'
+        when v_attempt = 1 and v_region is distinct from s.regions[1] then 'standby'
+        else region_reason end
+      where id = s.id;
+  end if;
+  perform app.move_session(s.id, 'provisioning');
   perform app.emit(s.id, s.tenant_id, case when v_standby then 'machine.assigned' else 'machine.reserved' end,
-    jsonb_build_object('machine_id', v_id, 'region', v_region, 'attempt', m.attempt + 1, 'because', p_because));
+    jsonb_strip_nulls(jsonb_build_object('machine_id', v_id, 'region', v_region, 'attempt', v_attempt,
+      'because', p_because)));
   return app.intent_json(v_id);
 end $$;
-comment on function app.start_attempt(public.interview_sessions, text, jsonb) is
-  'A session''s next attempt beside or after the others, standby or new, taken by the orchestrator that p_next names. '
-  'Null when the tenant has no app. The session is locked by the caller.';
+comment on function app.give_machine(public.interview_sessions, text, jsonb) is
+  'The one way in which a session, locked by the caller, gets its first or next machine: a standby machine, else a '
+  'new one. Region: the one that p_launch names, else where its last machine was, else its own. p_because: why it '
+  'needs another. p_launch: orchestrator_id, image, taken_ms, life_ms, default_region, region, max_attempts, '
+  'max_failed. Answers the intent; null when the tenant has no app.';
 
-create function app.lost_lives(p_session_id uuid) returns integer
+create function app.may_try_again(p_session_id uuid, p_launch jsonb) returns boolean
 language sql stable set search_path = '' as $$
-  select count(*)::integer from public.machines
-  where session_id = p_session_id and life_rank >= app.life_rank_of('draining')
-    and reason not in ('create_failed', 'start_failed', 'superseded', 'handed_over')
+  select count(*) filter (where reason in ('create_failed', 'start_failed'))
+      < coalesce((p_launch ->> 'max_failed')::integer, 1)
+    and count(*) filter (where reason not in ('create_failed', 'start_failed', 'superseded', 'handed_over'))
+      < coalesce((p_launch ->> 'max_attempts')::integer, 1)
+  from public.machines where session_id = p_session_id and life_rank >= app.life_rank_of('draining')
 $$;
-comment on function app.lost_lives(uuid) is
-  'Number of machines this session has lost. Hand-overs, failed creates and starts, and losing hedges do not count.';
+comment on function app.may_try_again(uuid, jsonb) is
+  'The one rule for how often: whether a session may have another machine. At most max_attempts of its machines may '
+  'be lost (hand-overs and losing hedges do not count), and at most max_failed may fail to be created or started.';
 
-create function app.settle_session(p_session_id uuid, p_reason text, p_next jsonb) returns jsonb
+create function app.session_reason_of(p_machine_reason text) returns text
+language sql immutable set search_path = '' as $$
+  select case p_machine_reason
+    when 'operator_stopped' then 'operator_stopped'
+    when 'boot_timeout' then 'boot_timeout' when 'start_failed' then 'boot_timeout'
+    when 'create_failed' then 'fly_refused'
+    else 'worker_lost' end
+$$;
+comment on function app.session_reason_of(text) is
+  'Why a session ends whose last machine ended so, when no ending is decided. The one mapping.';
+
+create function app.settle_session(p_session_id uuid, p_launch jsonb) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
   s public.interview_sessions;
@@ -2873,10 +2865,8 @@ declare
   v_intent jsonb;
 begin
   select * into s from public.interview_sessions where id = p_session_id for update;
-  if not found or s.state_rank < app.rank_of('provisioning') or s.state_rank >= app.rank_of('ended') then
-    return jsonb_build_object('kind', 'nothing');
-  end if;
-  if exists (select from public.machines where session_id = s.id and life_rank < app.life_rank_of('draining')) then
+  if not found or s.state_rank < app.rank_of('provisioning') or s.state_rank >= app.rank_of('ended')
+    or exists (select from public.machines where session_id = s.id and life_rank < app.life_rank_of('draining')) then
     return jsonb_build_object('kind', 'nothing');
   end if;
   -- The machine that served it says why; before the first claim, the latest attempt does.
@@ -2885,29 +2875,21 @@ begin
   if not found then return jsonb_build_object('kind', 'nothing'); end if;
   if s.state_rank >= app.rank_of('finalizing') or s.end_requested_at is not null
     or v_last in ('hard_deadline', 'operator_stopped') then
-    -- Its worker may be carrying the end out: nobody says it for it before its machine is gone.
+    -- Its worker may be carrying out the end: the session ends here only once its machines are gone.
     if exists (select from public.machines where session_id = s.id and life_rank < app.life_rank_of('destroyed')) then
       return jsonb_build_object('kind', 'nothing');
     end if;
-    perform app.end_session(s.id, coalesce(s.outcome, case v_last when 'operator_stopped' then 'cancelled'
-      else 'failed' end),
-      coalesce(s.reason, case v_last when 'operator_stopped' then 'operator_stopped'
-        else coalesce(p_reason, 'worker_lost') end));
-    return jsonb_build_object('kind', 'ended');
+  elsif app.may_try_again(s.id, p_launch) then
+    v_intent := app.give_machine(s, v_last, p_launch);
   end if;
-  if app.lost_lives(s.id) < coalesce((p_next ->> 'max_attempts')::integer, 1) then
-    v_intent := app.start_attempt(s, coalesce(v_last, p_reason), p_next);
-  end if;
-  if v_intent is null then
-    perform app.end_session(s.id, 'failed', coalesce(p_reason, case v_last when 'boot_timeout' then 'boot_timeout'
-      else 'worker_lost' end));
-    return jsonb_build_object('kind', 'ended');
-  end if;
-  return jsonb_build_object('kind', 'next', 'intent', v_intent);
+  if v_intent is not null then return jsonb_build_object('kind', 'next', 'intent', v_intent); end if;
+  perform app.end_session(s.id, case v_last when 'operator_stopped' then 'cancelled' else 'failed' end,
+    app.session_reason_of(v_last));
+  return jsonb_build_object('kind', 'ended');
 end $$;
-comment on function app.settle_session(uuid, text, jsonb) is
+comment on function app.settle_session(uuid, jsonb) is
   'What becomes of a session that has lost its machines: nothing while one may still serve it; its recorded end once '
-  'all are gone; else the next attempt, or the end with p_reason when too many lives were lost.';
+  'all are gone; else its next machine, or its end when it may not try again.';
 
 create function public.settle_sessions(p_next jsonb, p_duty text default null, p_fence bigint default null)
   returns jsonb
@@ -2924,7 +2906,7 @@ begin
       and not exists (select from public.machines m where m.session_id = s.id
         and m.life_rank < app.life_rank_of('draining'))
     order by s.id for update skip locked loop
-    v_result := app.settle_session(v_id, null, p_next);
+    v_result := app.settle_session(v_id, p_next);
     if v_result ->> 'kind' <> 'nothing' then
       v_results := v_results || (v_result || jsonb_build_object('session_id', v_id));
     end if;
@@ -2955,7 +2937,7 @@ begin
     and o.life_rank < app.life_rank_of('draining')) then
     return null;
   end if;
-  return app.start_attempt(s, 'hedge', p_next);
+  return app.give_machine(s, 'hedge', p_next);
 end $$;
 comment on function public.hedge_machine(uuid, jsonb, text, bigint) is
   'A machine is late: a second attempt beside it, when there is none yet. Whichever is claimed first serves; the '
@@ -2989,7 +2971,7 @@ begin
   end if;
   perform app.move_machine(m.id, 'destroying', 'unreachable');
   return jsonb_build_object('kind', 'replaced', 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id,
-    'next', app.settle_session(s.id, 'worker_lost', p_next) -> 'intent');
+    'next', app.settle_session(s.id, p_next) -> 'intent');
 end $$;
 comment on function public.record_unreachable(uuid, integer, integer, integer, jsonb) is
   'A returning browser could not be connected to its machine. The first time is noted; again after p_gap_ms and '
@@ -3054,12 +3036,12 @@ end $$;
 comment on function public.record_machine_started(uuid) is 'Fly says that it runs, and it has not claimed yet.';
 grant execute on function public.record_machine_started(uuid) to orchestrator;
 
-create function public.record_start_failed(p_machine_id uuid, p_launch jsonb, p_max_attempts integer) returns jsonb
+create function public.record_start_failed(p_machine_id uuid, p_launch jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   m public.machines;
   s public.interview_sessions;
-  v_result jsonb;
+  v_settled jsonb;
 begin
   select * into m from public.machines where id = p_machine_id;
   if not found then return jsonb_build_object('kind', 'unknown'); end if;
@@ -3067,24 +3049,13 @@ begin
   select * into m from public.machines where id = p_machine_id for update;
   if m.state not in ('created', 'started') then return jsonb_build_object('kind', 'stale'); end if;
   perform app.move_machine(m.id, 'destroying', 'start_failed');
-  if s.id is null or s.state_rank >= app.rank_of('ready') or exists (select from public.machines o
-    where o.session_id = s.id
-    and o.id <> m.id and o.life_rank < app.life_rank_of('draining')) then
-    return jsonb_build_object('kind', 'session_over');
-  end if;
-  if m.attempt < p_max_attempts then
-    v_result := app.launch(s.id, p_launch, m.attempt + 1);
-    if v_result ->> 'kind' = 'launched' then
-      return jsonb_build_object('kind', 'next', 'intent', v_result -> 'intent');
-    end if;
-  end if;
-  perform app.end_session(s.id, 'failed', 'boot_timeout');
-  return jsonb_build_object('kind', 'ended');
+  v_settled := app.settle_session(s.id, p_launch);
+  return case v_settled ->> 'kind' when 'nothing' then jsonb_build_object('kind', 'session_over') else v_settled end;
 end $$;
-comment on function public.record_start_failed(uuid, jsonb, integer) is
+comment on function public.record_start_failed(uuid, jsonb) is
   'A standby machine would not start: it is given up, and its session gets the next one, standby or new. kind: next '
-  '(intent), ended, session_over, stale, unknown.';
-grant execute on function public.record_start_failed(uuid, jsonb, integer) to orchestrator;
+  '(intent), ended, session_over (the session needs none), stale, unknown.';
+grant execute on function public.record_start_failed(uuid, jsonb) to orchestrator;
 
 -- ── schemas/machines/states.sql ──
 create function app.guard_machine() returns trigger language plpgsql set search_path = '' as $$
@@ -4425,12 +4396,13 @@ begin
   update public.machines m set session_id = (x ->> 'session_id')::uuid, assigned_at = clock_timestamp(),
       taken_by = (x ->> 'orchestrator_id')::uuid,
         taken_until = clock_timestamp() + app.interval_ms((x ->> 'taken_ms')::numeric),
-      hard_deadline_at = clock_timestamp() + app.interval_ms((x ->> 'machine_life_ms')::numeric)
+      hard_deadline_at = app.machine_deadline(clock_timestamp(), (x ->> 'life_ms')::numeric,
+        (x ->> 'max_duration_ms')::integer)
     -- By key: joined with the batch alone, the plan would read all machines.
     from jsonb_array_elements(p_accepted) x where m.id = any (v_standby) and m.id = (x ->> 'standby')::uuid;
   for r in select x from jsonb_array_elements(p_accepted) x where x ->> 'begin' = 'now' and x ->> 'standby' is null loop
     perform app.reserve_machine((r ->> 'machine_id')::uuid, (r ->> 'tenant_id')::uuid, (r ->> 'session_id')::uuid,
-      r ->> 'region', 1, r);
+      r ->> 'region', 1, (r ->> 'max_duration_ms')::integer, r);
   end loop;
   insert into public.session_events (session_id, tenant_id, type, data)
     select (x ->> 'session_id')::uuid, (x ->> 'tenant_id')::uuid, e.type, e.data
@@ -5144,7 +5116,7 @@ declare
   s public.interview_sessions;
   v_free integer;
   v_ahead bigint;
-  v_result jsonb;
+  v_intent jsonb;
 begin
   select * into s from public.interview_sessions where id = p_session_id;
   select t.max_live_sessions - c.live_sessions into v_free from public.tenant_counters c
@@ -5166,9 +5138,12 @@ begin
   update public.interview_sessions set counted = true, queue_deadline_at = null where id = s.id;
   update public.tenant_counters set live_sessions = live_sessions + 1 where tenant_id = s.tenant_id;
   if s.placement = 'on_join' then return jsonb_build_object('kind', 'waits', 'session_id', s.id); end if;
-  v_result := app.launch(s.id, p_launch);
-  if v_result ->> 'kind' = 'no_app' then perform app.end_session(s.id, 'failed', 'fly_refused'); end if;
-  return v_result || jsonb_build_object('session_id', s.id);
+  v_intent := app.give_machine(s, null, p_launch);
+  if v_intent is null then
+    perform app.end_session(s.id, 'failed', 'fly_refused');
+    return jsonb_build_object('kind', 'no_app', 'session_id', s.id);
+  end if;
+  return jsonb_build_object('kind', 'launched', 'session_id', s.id, 'intent', v_intent);
 end $$;
 comment on function app.admit(uuid, jsonb, numeric) is
   'A locked pending session takes its place among the live ones and gets its machine, or joins the queue when no '
@@ -5249,6 +5224,7 @@ language plpgsql security definer set search_path = '' as $$
 declare
   v_regions text[];
   s public.interview_sessions;
+  v_intent jsonb;
 begin
   select * into s from public.interview_sessions where id = p_session_id for update;
   if not found or s.status <> 'pending' or s.placement <> 'on_join' or not s.counted then
@@ -5259,9 +5235,12 @@ begin
     join public.tenants t on t.id = s.tenant_id
     where t.allowed_regions is null or r = any (t.allowed_regions) order by n);
   if cardinality(v_regions) > 0 then
-    update public.interview_sessions set regions = v_regions, region_reason = p_region_reason where id = s.id;
+    update public.interview_sessions set regions = v_regions, region_reason = p_region_reason where id = s.id
+      returning * into s;
   end if;
-  return app.launch(s.id, p_launch);
+  v_intent := app.give_machine(s, null, p_launch);
+  if v_intent is null then return jsonb_build_object('kind', 'no_app'); end if;
+  return jsonb_build_object('kind', 'launched', 'intent', v_intent);
 end $$;
 comment on function public.begin_on_join(uuid, text[], text, jsonb) is
   'The candidate of a session with placement on_join has arrived: the regions near there are tried, null when nobody '
@@ -5327,8 +5306,8 @@ begin
   return found;
 end $$;
 comment on function public.rename_planned_app(text, text) is
-  'Somebody else has an app of this name at Fly, which has one namespace for all its customers: the plan goes on under '
-  'another name. False when the new name is known here, or the app is not only planned any more.';
+  'Somebody else has an app of this name at Fly, which has one namespace for all its customers: the plan goes on '
+  'under another name. False when the new name is known here, or the app is not only planned any more.';
 grant execute on function public.rename_planned_app(text, text) to orchestrator;
 
 create function public.app_ready(p_name text) returns boolean
@@ -5427,8 +5406,8 @@ language sql stable security definer set search_path = '' as $$
   from public.tenant_apps where status in ('ready', 'removing')
 $$;
 comment on function public.apps_with_machines() is
-  'The Fly apps that may have machines, [{name, tenant_id}]: what the reconciler lists. One value, so that no row limit '
-  'cuts it off.';
+  'The Fly apps that may have machines, [{name, tenant_id}]: what the reconciler lists. One value, so that no row '
+  'limit cuts it off.';
 grant execute on function public.apps_with_machines() to orchestrator;
 
 -- ── schemas/tenants/rate-limits.sql ──

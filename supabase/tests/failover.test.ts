@@ -22,7 +22,14 @@ beforeAll(async () => {
   tenant = await newTenant(db());
 });
 
-const next = { orchestrator_id: randomUUID(), taken_ms: 2_000, max_attempts: 3, image: 'worker:1', life_ms: 60_000 };
+const next = {
+  orchestrator_id: randomUUID(),
+  taken_ms: 2_000,
+  max_attempts: 3,
+  max_failed: 5,
+  image: 'worker:1',
+  life_ms: 60_000,
+};
 const machinesOf = async (session: TestSession): Promise<Answer[]> =>
   (await db().query('select * from public.machines where session_id = $1 order by attempt', [session.id])).rows;
 const gone = (machineId: string, extra: object = {}) =>
@@ -277,7 +284,7 @@ describe('the assignment', () => {
     const session = await servedSession(db(), tenant);
     await lapse(session.machineId);
     const { rows } = await db().query(
-      'select app.start_attempt(s, $2, $3) as intent from public.interview_sessions s where id = $1',
+      'select app.give_machine(s, $2, $3) as intent from public.interview_sessions s where id = $1',
       [session.id, 'test', JSON.stringify(next)],
     );
     expect(await claim(db(), as(session, rows[0].intent.machine_id), 'boot-2')).toMatchObject({
@@ -397,4 +404,79 @@ describe('a browser that cannot be connected', () => {
       { type: 'machine.reserved', data: { because: 'unreachable', attempt: 2 } },
     ]);
   });
+});
+
+describe('the next machine', () => {
+  const createFailed = (machineId: string, launch: object = { ...next, region: 'ams' }): Promise<Answer> =>
+    call(db(), 'record_create_failed', { p_machine_id: machineId, p_reason: 'no_capacity', p_launch: launch });
+  const startFailed = (machineId: string): Promise<Answer> =>
+    call(db(), 'record_start_failed', { p_machine_id: machineId, p_launch: next });
+
+  test('failed creates and failed starts count together: the fifth ends the session', async () => {
+    const session = await newSession(db(), tenant);
+    let machineId = session.machineId;
+    for (let failed = 1; failed <= 5; failed += 1) {
+      const started = failed % 2 === 0;
+      if (started) await call(db(), 'app.move_machine', { p_machine_id: machineId, p_state: 'created' });
+      const answer = await (started ? startFailed(machineId) : createFailed(machineId));
+      expect([failed, answer.kind]).toEqual([failed, failed < 5 ? 'next' : 'ended']);
+      machineId = answer.intent?.machine_id;
+    }
+    expect(await sessionRow(db(), session.id)).toMatchObject({ status: 'failed', reason: 'no_capacity' });
+  });
+
+  test('lost machines and failed ones are counted apart', async () => {
+    const session = await servedSession(db(), tenant);
+    const { next: second } = await destroying(session.machineId, 'host_lost', { p_next: next });
+    const third = await createFailed(second.machine_id);
+    expect(third).toMatchObject({ kind: 'next', intent: { attempt: 3, region: 'ams' } });
+    await claim(db(), as(session, third.intent.machine_id), 'boot-3');
+    expect(await destroying(third.intent.machine_id, 'host_lost', { p_next: next })).toMatchObject({
+      next: { attempt: 4, region: 'ams' },
+    });
+  });
+
+  test('without a region to try, the session ends with the reason of the refusal', async () => {
+    const session = await newSession(db(), tenant);
+    expect(await createFailed(session.machineId, next)).toEqual({ kind: 'ended' });
+    expect(await sessionRow(db(), session.id)).toMatchObject({ status: 'failed', reason: 'no_capacity' });
+  });
+
+  test('has the allowed life of a first machine, whatever it replaces; its claim gives it the life of a claim', async () => {
+    const lifeOf = async (id: string): Promise<number> =>
+      (
+        await db().query(
+          `select round(extract(epoch from hard_deadline_at - coalesce(claimed_at, reserved_at)))::int as life
+           from public.machines where id = $1`,
+          [id],
+        )
+      ).rows[0].life;
+    const session = await newSession(db(), tenant, { life_ms: 60_000 });
+    const failed = await createFailed(session.machineId);
+    const hedged = await call(db(), 'hedge_machine', { p_machine_id: failed.intent.machine_id, p_next: next });
+    const unclaimed = [session.machineId, failed.intent.machine_id, hedged.machine_id];
+    // 60 s of life and 60 s of interview.
+    expect(await Promise.all(unclaimed.map(lifeOf))).toEqual([120, 120, 120]);
+    await claim(db(), as(session, hedged.machine_id), 'boot-3');
+    expect(await lifeOf(hedged.machine_id)).toBe(660);
+  });
+
+  test.each([
+    ['operator_stopped', 'cancelled', 'operator_stopped'],
+    ['boot_timeout', 'failed', 'boot_timeout'],
+    ['host_lost', 'failed', 'worker_lost'],
+    ['hard_deadline', 'failed', 'worker_lost'],
+  ])(
+    'is not given after too many losses: a machine that ended by %s ends its session as %s, %s',
+    async (reason, status, why) => {
+      const session = await servedSession(db(), tenant);
+      const launch = { ...next, max_attempts: 1 };
+      await call(db(), 'record_machine_gone', {
+        p_machine_id: session.machineId,
+        p_machine_reason: reason,
+        p_next: launch,
+      });
+      expect(await sessionRow(db(), session.id)).toMatchObject({ status, reason: why });
+    },
+  );
 });

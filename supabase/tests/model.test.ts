@@ -23,7 +23,14 @@ beforeAll(async () => {
   tenant = await newTenant(db(), { max_live_sessions: 1_000 });
 });
 
-const next = { orchestrator_id: randomUUID(), taken_ms: 2_000, max_attempts: 3, image: 'worker:1', life_ms: 60_000 };
+const next = {
+  orchestrator_id: randomUUID(),
+  taken_ms: 2_000,
+  max_attempts: 3,
+  max_failed: 5,
+  image: 'worker:1',
+  life_ms: 60_000,
+};
 
 interface Machine {
   id: string;
@@ -69,7 +76,7 @@ const acts = {
   createFailed: toMachine('record_create_failed', () => ({ p_reason: 'no_capacity' })),
   createFailedNext: toMachine('record_create_failed', () => ({
     p_reason: 'no_capacity',
-    ...{ p_next_machine_id: randomUUID(), p_next_region: 'ams', p_orchestrator_id: next.orchestrator_id },
+    p_launch: { ...next, region: 'ams' },
   })),
   claim: async (view: View, command: Command) => {
     const machine = machineOf(view, command);

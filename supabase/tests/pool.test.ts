@@ -185,7 +185,7 @@ describe('starting', () => {
     const [first, second] = [await standby(tenant), await standby(tenant)];
     const { session } = await create(tenant);
     const fail = (id: string) =>
-      call(db(), 'record_start_failed', { p_machine_id: id, p_launch: launch, p_max_attempts: 3 });
+      call(db(), 'record_start_failed', { p_machine_id: id, p_launch: { ...launch, max_failed: 5, max_attempts: 1 } });
     const next = await fail(first);
     expect(next).toMatchObject({ kind: 'next', intent: { action: 'start', machine_id: second, attempt: 2 } });
     const third = await fail(second);

@@ -3,6 +3,7 @@ import type { Directive, FinishRequest } from '@greenroom/shared/protocol/worker
 import type { MachineReason, SessionReason } from '@greenroom/shared/session/reasons.ts';
 import { machineStates } from '@greenroom/shared/session/states.ts';
 import { z } from 'zod';
+import type { LaunchParameters } from './launch.ts';
 import { type AliveRow, aliveRow, type ClaimRow, claimRow, directiveRow, type Intent, intentRow } from './rows.ts';
 
 /** Machines: intents, claims, heartbeats and endings. Throws DatabaseError. */
@@ -92,15 +93,11 @@ export interface GoneOptions extends OnDuty {
 }
 
 export interface MachineStoreOptions {
-  orchestratorId: string;
-  intentTakenMs: number;
+  /** With what a session is given its next machine. */
+  launch: LaunchParameters;
   leaseMs: number;
-  /** Allowed life of a machine after its claim, in addition to the session's maximum duration. */
-  machineLifeMs: number;
-  /** Number of machines that a session may lose before it fails. */
-  maxAttempts: number;
-  /** Image of the next attempts. */
-  image: string;
+  /** A machine's allowed life from its claim on, without its session's maximum duration. */
+  claimedLifeMs: number;
   publicUrl: string;
   version: string;
   /** Called when an attempt was reserved for this orchestrator, to execute it. Otherwise any orchestrator's scan finds it. */
@@ -110,18 +107,13 @@ export interface MachineStoreOptions {
 export type MachineStore = ReturnType<typeof createMachineStore>;
 
 export function createMachineStore(database: Database, options: MachineStoreOptions) {
-  const { orchestratorId, intentTakenMs, leaseMs, machineLifeMs, maxAttempts, image, onAttempt } = options;
+  const { launch, leaseMs, claimedLifeMs, onAttempt } = options;
+  const { orchestrator_id: orchestratorId, taken_ms: intentTakenMs } = launch;
   const call = callerOf(database);
   const taker = { p_orchestrator_id: orchestratorId, p_taken_ms: intentTakenMs };
   const nothing = z.undefined();
-  const nextOf = (region?: string) => ({
-    orchestrator_id: orchestratorId,
-    taken_ms: intentTakenMs,
-    max_attempts: maxAttempts,
-    image,
-    life_ms: machineLifeMs,
-    ...(region === undefined ? {} : { region }),
-  });
+  /** @param region where the next machine is wanted. Default: where the last one was. */
+  const nextOf = (region?: string) => (region === undefined ? launch : { ...launch, region });
   const onDuty = ({ duty }: OnDuty) => ({ p_duty: duty?.name ?? null, p_fence: duty?.fence ?? null });
   const executing = <T extends { next?: Intent | null | undefined }>(result: T): T => {
     if (result.next) onAttempt(result.next);
@@ -149,19 +141,16 @@ export function createMachineStore(database: Database, options: MachineStoreOpti
         { p_machine_id: machineId, p_fly_machine_id: flyMachineId, p_region: region },
         z.enum([...machineStates, 'unknown']),
       ),
-    /** Records that Fly certainly created no machine. With `next` the next attempt is reserved and taken; otherwise the session ends. */
-    recordCreateFailed: (machineId: string, reason: SessionReason, next?: { machineId: string; region: string }) =>
-      call(
-        'record_create_failed',
-        {
-          p_machine_id: machineId,
-          p_reason: reason,
-          p_next_machine_id: next?.machineId ?? null,
-          p_next_region: next?.region ?? null,
-          ...taker,
-        },
-        failedResult,
-      ),
+    /**
+     * Records that Fly certainly created no machine. Its session gets its next machine, where `region` says, or ends for this reason.
+     * @param region where to try next. Default: nowhere
+     */
+    recordCreateFailed: async (machineId: string, reason: SessionReason, region?: string) => {
+      const parameters = { p_machine_id: machineId, p_reason: reason, p_launch: nextOf(region) };
+      const result = await call('record_create_failed', parameters, failedResult);
+      if (result.kind === 'next') onAttempt(result.intent);
+      return result.kind;
+    },
     claim: (claim: Claim): Promise<ClaimRow> =>
       call(
         'claim_session',
@@ -171,7 +160,7 @@ export function createMachineStore(database: Database, options: MachineStoreOpti
           p_fly_machine_id: claim.flyMachineId,
           p_boot_nonce: claim.bootNonce,
           p_lease_ms: leaseMs,
-          p_life_ms: machineLifeMs,
+          p_life_ms: claimedLifeMs,
           p_image_digest: claim.imageDigest ?? null,
         },
         claimRow,
@@ -220,19 +209,13 @@ export function createMachineStore(database: Database, options: MachineStoreOpti
       return executing(result).state;
     },
     /** Records that Fly reports the machine gone. Its session gets the next attempt or ends: see `record_machine_gone`. */
-    recordGone: async (
-      machineId: string,
-      reason: MachineReason,
-      sessionReason?: SessionReason,
-      options: GoneOptions = {},
-    ) =>
+    recordGone: async (machineId: string, reason: MachineReason, options: GoneOptions = {}) =>
       executing(
         await call(
           'record_machine_gone',
           {
             p_machine_id: machineId,
             p_machine_reason: reason,
-            p_session_reason: sessionReason ?? null,
             p_next: nextOf(options.region),
             ...onDuty(options),
             p_absent_ms: options.absentMs ?? null,

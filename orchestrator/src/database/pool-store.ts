@@ -3,19 +3,10 @@ import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import { machineReasonNames } from '@greenroom/shared/session/reasons.ts';
 import { z } from 'zod';
 import { createBatcher } from './batch.ts';
+import type { LaunchParameters } from './launch.ts';
 import { type Intent, intentRow } from './rows.ts';
 
 /** Standby machines, and sessions that wait for their start time, for admission or for their candidate. Throws DatabaseError. */
-
-/** Parameters of a machine for a session that waited. Durations in ms. */
-export interface LaunchParameters {
-  orchestrator_id: string;
-  image: string;
-  taken_ms: number;
-  /** Allowed life of a machine, without the interview's maximum duration. */
-  life_ms: number;
-  default_region: string;
-}
 
 const poolFacts = z.object({
   /** The image of new standby machines. Null until an orchestrator has announced one. */
@@ -105,7 +96,6 @@ export interface PoolStoreOptions {
   queueMs: number;
   /** A machine that has not started this long after the request is late. */
   lateMs: number;
-  maxAttempts: number;
   clock: Pick<Clock, 'sleep'>;
 }
 
@@ -115,7 +105,7 @@ const batchLimit = 50;
 const recordPauseMs = 100;
 
 export function createPoolStore(database: Database, options: PoolStoreOptions) {
-  const { launch, leadMs, queueMs, lateMs, maxAttempts, clock } = options;
+  const { launch, leadMs, queueMs, lateMs, clock } = options;
   const call = callerOf(database);
 
   const recordStart = createBatcher<string, void>({
@@ -169,12 +159,8 @@ export function createPoolStore(database: Database, options: PoolStoreOptions) {
     recordStarted: (machineId: string) => call('record_machine_started', { p_machine_id: machineId }, z.boolean()),
     /** Records that the machine did not start. Its session gets the next machine or ends. */
     recordStartFailed: (machineId: string) =>
-      call(
-        'record_start_failed',
-        { p_machine_id: machineId, p_launch: launch, p_max_attempts: maxAttempts },
-        startFailed,
-      ),
-    /** False if this orchestrator is not registered yet. */
+      call('record_start_failed', { p_machine_id: machineId, p_launch: launch }, startFailed),
+    /** False when this orchestrator is not registered yet. */
     announceImage: (): Promise<boolean> =>
       call('announce_image', { p_orchestrator_id: launch.orchestrator_id, p_image: launch.image }, z.boolean()),
     facts: (horizonMs: number): Promise<PoolFacts> => call('pool_facts', { p_horizon_ms: horizonMs }, poolFacts),

@@ -48,7 +48,8 @@ export interface NewSession {
   simulated: boolean;
   max_duration_ms: number;
   expires_ms: number;
-  machine_life_ms: number;
+  /** Allowed life of its machine until the claim, without the interview. */
+  life_ms: number;
   taken_ms: number;
   image: string;
   idempotency_key?: string | undefined;

@@ -96,7 +96,7 @@ test('the watch is given up after its time, and ends at once when it is stopped'
 
 test('a machine that may be gone is recorded when Fly calls it destroyed twice, a grace apart, and the brake counts it', async () => {
   const { clock, calls, endings } = make([destroyed, destroyed]);
-  endings.confirm(leaving, 'worker_lost', 'worker_lost');
+  endings.confirm(leaving, 'worker_lost');
   await clock.advance(2_900);
   expect(calls).toEqual(['GET', 'absent']);
   await clock.advance(200);
@@ -108,7 +108,7 @@ test.each([
   ['after it was called destroyed', [destroyed, missing]],
 ])('a 404 about a machine in use (%s) is noted and left to the reconciler', async (_when, gets) => {
   const { clock, calls, endings } = make(gets);
-  endings.confirm(leaving, 'worker_lost', 'worker_lost');
+  endings.confirm(leaving, 'worker_lost');
   await clock.advance(60_000);
   expect(calls).toContain('absent');
   expect(calls.join()).not.toContain('gone');

@@ -1,6 +1,6 @@
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
-import type { MachineReason, SessionReason } from '@greenroom/shared/session/reasons.ts';
+import type { MachineReason } from '@greenroom/shared/session/reasons.ts';
 import { machineRanks } from '@greenroom/shared/session/states.ts';
 import type { GoneOptions, MachineStore } from '../database/machine-store.ts';
 import type { FlyClient } from '../fly/client.ts';
@@ -28,11 +28,11 @@ export interface LeavingMachine {
 
 export interface Endings {
   /** Watches a machine that leaves by itself. */
-  watch(machine: LeavingMachine, reason: MachineReason, sessionReason?: SessionReason): void;
+  watch(machine: LeavingMachine, reason: MachineReason): void;
   /** A machine may be gone: looks twice, and records it when Fly says so both times. */
-  confirm(machine: LeavingMachine, reason: MachineReason, sessionReason?: SessionReason): void;
+  confirm(machine: LeavingMachine, reason: MachineReason): void;
   /** Destroys a machine (E3) and watches it. `evidence` says in words what we know that makes this right (E4). */
-  destroy(machine: LeavingMachine, reason: MachineReason, evidence: string, sessionReason?: SessionReason): void;
+  destroy(machine: LeavingMachine, reason: MachineReason, evidence: string): void;
   stop(): Promise<void>;
 }
 
@@ -70,19 +70,18 @@ export function createEndings(deps: EndingsDeps): Endings {
   const recordGone = async (
     machine: LeavingMachine,
     reason: MachineReason,
-    sessionReason: SessionReason | undefined,
     evidence: string,
     options: GoneOptions = {},
   ) => {
     crashPoint('ending.seen');
-    const result = await machines.recordGone(machine.machine_id, reason, sessionReason, options);
+    const result = await machines.recordGone(machine.machine_id, reason, options);
     crashPoint('ending.recorded');
     if (result.kind === 'alive') return;
     logger.info({ ...machine, reason, evidence, session_id: result.session_id }, 'machine gone'); // E4
     onGone(result.session_id ?? undefined);
   };
 
-  const confirmNow = async (machine: LeavingMachine, reason: MachineReason, sessionReason?: SessionReason) => {
+  const confirmNow = async (machine: LeavingMachine, reason: MachineReason) => {
     const first = await fly.get(machine.app_name, machine.fly_machine_id);
     if (first.kind !== 'gone') return;
     await machines.recordAbsent(machine.machine_id);
@@ -91,31 +90,26 @@ export function createEndings(deps: EndingsDeps): Endings {
     const second = await fly.get(machine.app_name, machine.fly_machine_id);
     if (second.kind !== 'gone' || second.evidence !== 'destroyed') return;
     brake.admits(0, 1); // E5
-    await recordGone(machine, reason, sessionReason, 'destroyed twice', { absentMs: absenceGraceMs });
+    await recordGone(machine, reason, 'destroyed twice', { absentMs: absenceGraceMs });
   };
 
-  const follow = async (machine: LeavingMachine, reason: MachineReason, sessionReason?: SessionReason) => {
+  const follow = async (machine: LeavingMachine, reason: MachineReason) => {
     const untilMs = clock.monotonicMs() + watchMs;
     for (let poll = 0; clock.monotonicMs() < untilMs; poll += 1) {
       await clock.sleep(pollsMs[Math.min(poll, pollsMs.length - 1)] as number, tasks.signal);
       const evidence = await isGone(machine);
       if (evidence === undefined) continue;
-      return recordGone(machine, reason, sessionReason, evidence);
+      return recordGone(machine, reason, evidence);
     }
   };
 
-  const destroyNow = async (
-    machine: LeavingMachine,
-    reason: MachineReason,
-    evidence: string,
-    sessionReason: SessionReason | undefined,
-  ) => {
+  const destroyNow = async (machine: LeavingMachine, reason: MachineReason, evidence: string) => {
     const state = await machines.recordDestroying(machine.machine_id, reason); // E3
     if (state !== null && machineRanks[state] < machineRanks.destroying) return;
     crashPoint('ending.committed');
     const { kind } = await fly.destroy(machine.app_name, machine.fly_machine_id);
     logger.info({ ...machine, reason, evidence, kind }, 'machine destroyed'); // E4
-    await follow(machine, reason, sessionReason);
+    await follow(machine, reason);
   };
 
   const start = (machine: LeavingMachine, work: () => Promise<void>): void =>
@@ -126,10 +120,9 @@ export function createEndings(deps: EndingsDeps): Endings {
     );
 
   return {
-    watch: (machine, reason, sessionReason) => start(machine, () => follow(machine, reason, sessionReason)),
-    confirm: (machine, reason, sessionReason) => start(machine, () => confirmNow(machine, reason, sessionReason)),
-    destroy: (machine, reason, evidence, sessionReason) =>
-      start(machine, () => destroyNow(machine, reason, evidence, sessionReason)),
+    watch: (machine, reason) => start(machine, () => follow(machine, reason)),
+    confirm: (machine, reason) => start(machine, () => confirmNow(machine, reason)),
+    destroy: (machine, reason, evidence) => start(machine, () => destroyNow(machine, reason, evidence)),
     stop: tasks.stop,
   };
 }

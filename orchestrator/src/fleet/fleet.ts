@@ -60,7 +60,7 @@ function createLeaving({ config, machines, fly, hangUps, clock, logger, onChange
   });
   const reaper = createReaper({
     ...{ machines, fly, logger, absenceGraceMs, onGone },
-    onAbsent: (machine, { reason, sessionReason }) => endings.confirm(machine, reason, sessionReason),
+    onAbsent: (machine, { reason }) => endings.confirm(machine, reason),
   });
   const unreachable = createUnreachable({ machines, endings, brake, deadlines, logger, onChange });
   return { brake, endings, reaper, unreachable };

@@ -22,12 +22,7 @@ const cases: Array<[string, Partial<AliveRow>, Listed, object]> = [
   ['a live interview while the list failed', {}, 'unknown', { kind: 'leave' }],
   ['a live interview missing from a list', {}, 'missing', { kind: 'probe', reason: 'worker_lost' }],
   ['a live interview listed as stopped', {}, listed('stopped'), { kind: 'probe' }],
-  [
-    'a live interview whose lease lapsed',
-    { lease_lapsed: true },
-    listed(),
-    { kind: 'probe', sessionReason: 'worker_lost' },
-  ],
+  ['a live interview whose lease lapsed', { lease_lapsed: true }, listed(), { kind: 'probe' }],
   ['a lapsed lease while the list failed', { lease_lapsed: true }, 'unknown', { kind: 'probe' }],
   ['a live interview on a host that is not ok', {}, listed('started', 'unreachable'), { kind: 'probe' }],
   [
@@ -59,7 +54,7 @@ const cases: Array<[string, Partial<AliveRow>, Listed, object]> = [
     'one being destroyed',
     { state: 'destroying', reason: 'boot_timeout' },
     'missing',
-    { kind: 'destroy', sessionReason: 'boot_timeout', braked: false },
+    { kind: 'destroy', braked: false },
   ],
   ['a machine that is booting', { state: 'created', state_ms: 20_000, session_rank: 30 }, listed(), { kind: 'leave' }],
   [
@@ -79,14 +74,9 @@ const cases: Array<[string, Partial<AliveRow>, Listed, object]> = [
     'one that was never claimed',
     { state: 'created', state_ms: d.createMs + d.claimMs + 1, session_rank: 30 },
     listed(),
-    { kind: 'destroy', reason: 'boot_timeout', sessionReason: 'boot_timeout' },
+    { kind: 'destroy', reason: 'boot_timeout' },
   ],
-  [
-    'one whose boot failed',
-    { state: 'created', session_rank: 30 },
-    listed('failed'),
-    { kind: 'probe', sessionReason: 'boot_timeout' },
-  ],
+  ['one whose boot failed', { state: 'created', session_rank: 30 }, listed('failed'), { kind: 'probe' }],
   [
     'one whose session ended before it booted',
     { state: 'created', session_rank: 90 },
@@ -126,7 +116,6 @@ describe('a probe that finds the machine', () => {
   test.each(['stopped', 'failed'])('%s: nothing starts it again, it is destroyed', (state) => {
     expect(judgeFound(makeAlive(), listed(state), 'worker_lost', court)).toMatchObject({
       kind: 'destroy',
-      sessionReason: 'worker_lost',
     });
   });
 
@@ -157,7 +146,7 @@ describe('a probe that finds the machine', () => {
 });
 
 describe('a machine that Fly does not find', () => {
-  const suspicion = { reason: 'worker_lost', sessionReason: 'worker_lost' } as const;
+  const suspicion = 'worker_lost';
   const missing = { absent_ms: d.absenceGraceMs };
   const silent = { ...missing, lease_lapsed: true };
   const booting = { state: 'created', epoch: null, session_rank: 30 } as const;

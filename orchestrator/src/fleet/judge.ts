@@ -1,5 +1,5 @@
 import type { Deadlines } from '@greenroom/shared/session/deadlines.ts';
-import type { MachineReason, SessionReason } from '@greenroom/shared/session/reasons.ts';
+import type { MachineReason } from '@greenroom/shared/session/reasons.ts';
 import type { AliveRow } from '../database/rows.ts';
 import type { FlyMachine } from '../fly/classify.ts';
 
@@ -25,7 +25,7 @@ export type Verdict =
   /** What Fly says of its host has changed. */
   | { kind: 'noteHost'; ok: boolean }
   /** Ask Fly: is it gone? */
-  | { kind: 'probe'; reason: MachineReason; sessionReason: SessionReason; evidence: string }
+  | { kind: 'probe'; reason: MachineReason; evidence: string }
   | Ended<'destroy'>
   /** Fly has it no more: record it. */
   | Ended<'gone'>
@@ -35,7 +35,6 @@ export type Verdict =
 interface Ended<Kind> {
   kind: Kind;
   reason: MachineReason;
-  sessionReason: SessionReason;
   evidence: string;
   braked: boolean;
 }
@@ -55,12 +54,6 @@ export interface Court {
 /** Fly's list of the machine's app: the machine in it, `missing` from it, or there was no good list. */
 export type Listed = FlyMachine | 'missing' | 'unknown';
 
-/** The end of a session whose machine ended so, when none is decided. */
-export const sessionReasonOf = (reason: string | null): SessionReason => {
-  if (reason === 'boot_timeout') return 'boot_timeout';
-  return reason === 'create_failed' ? 'fly_refused' : 'worker_lost';
-};
-
 const leave: Verdict = { kind: 'leave' };
 const deadStates = new Set(['stopped', 'failed', 'destroyed', 'suspended', 'launch_failed']);
 /** A machine that was created and not started rests in either: flyctl waits for `stopped`, others have seen `created`. */
@@ -69,14 +62,12 @@ const restingStates = new Set(['created', 'stopped']);
 const destroy = (reason: MachineReason, evidence: string, braked = false): Verdict => ({
   kind: 'destroy',
   reason,
-  sessionReason: sessionReasonOf(reason),
   evidence,
   braked,
 });
 const probe = (reason: MachineReason, evidence: string): Verdict => ({
   kind: 'probe',
   reason,
-  sessionReason: sessionReasonOf(reason),
   evidence,
 });
 
@@ -157,16 +148,10 @@ function judgeMissing(row: AliveRow, said: string, reason: MachineReason, court:
 }
 
 /** What a probe's finding means for a machine that Fly did not find. `row.absent_ms` counts from the first time, without a life sign since. */
-export function judgeAbsent(
-  row: AliveRow,
-  evidence: Absence,
-  { reason, sessionReason }: { reason: MachineReason; sessionReason: SessionReason },
-  court: Court,
-): Verdict {
+export function judgeAbsent(row: AliveRow, evidence: Absence, reason: MachineReason, court: Court): Verdict {
   if (row.absent_ms === null || row.absent_ms < court.deadlines.absenceGraceMs) return { kind: 'noteAbsent', evidence };
   const said = `${evidence} for ${row.absent_ms} ms, last heard ${row.last_heartbeat_at ?? 'never'}`;
-  if (evidence === 'destroyed' || isLeaving(row))
-    return { kind: 'gone', reason, sessionReason, evidence: said, braked: false };
+  if (evidence === 'destroyed' || isLeaving(row)) return { kind: 'gone', reason, evidence: said, braked: false };
   return judgeMissing(row, said, reason, court);
 }
 

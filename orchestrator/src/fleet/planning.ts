@@ -1,8 +1,8 @@
 import type { Database } from '@greenroom/shared/database/client.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
-import { hardDeadlineMs } from '@greenroom/shared/session/deadlines.ts';
 import type { Config } from '../config.ts';
+import { launchParameters } from '../database/launch.ts';
 import { createPoolStore } from '../database/pool-store.ts';
 import { createUsageStore } from '../database/usage-store.ts';
 import type { FlyClient } from '../fly/client.ts';
@@ -30,20 +30,9 @@ export interface PlanningDeps {
   onChange: (sessionId: string) => void;
 }
 
-/** Machines a session is given before it is given up. */
-const maxAttempts = 5;
-
 function storesOf({ config, database, orchestratorId, clock }: PlanningDeps) {
-  const { deadlines, fly } = config;
-  const launch = {
-    orchestrator_id: orchestratorId,
-    image: fly.workerImage,
-    taken_ms: deadlines.intentTakenMs,
-    life_ms: deadlines.createMs + deadlines.claimMs + hardDeadlineMs(deadlines, 0),
-    default_region: fly.defaultRegion,
-  };
-  const { scheduleLeadMs: leadMs, queueMs, standbyStartMs: lateMs } = deadlines;
-  const options = { launch, leadMs, queueMs, lateMs, maxAttempts, clock };
+  const { scheduleLeadMs: leadMs, queueMs, standbyStartMs: lateMs } = config.deadlines;
+  const options = { launch: launchParameters(config, orchestratorId), leadMs, queueMs, lateMs, clock };
   return { pool: createPoolStore(database, options), usage: createUsageStore(database) };
 }
 

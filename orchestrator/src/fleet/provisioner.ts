@@ -1,6 +1,5 @@
 import { backoffMs } from '@greenroom/shared/runtime/backoff.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
-import { newId } from '@greenroom/shared/runtime/ids.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { SessionReason } from '@greenroom/shared/session/reasons.ts';
 import { machineRanks } from '@greenroom/shared/session/states.ts';
@@ -51,11 +50,10 @@ export interface ProvisionerDeps {
 const freshMs = 100;
 const triesPerRun = 10;
 const patientTries = 3;
-const maxRegions = 5;
 const scanLimit = 20;
 
 /** What comes after an answer of Fly. */
-type Step = { kind: 'over' } | { kind: 'again'; delayMs: number } | { kind: 'next'; intent: Intent };
+type Step = { kind: 'over' } | { kind: 'again'; delayMs: number };
 
 const reasonOf = (kind: FlyRefusal['kind']): SessionReason => {
   if (kind === 'noCapacity' || kind === 'hostBusy') return 'no_capacity';
@@ -92,20 +90,18 @@ export function createProvisioner(deps: ProvisionerDeps): Provisioner {
     return { kind: 'again', delayMs: backoffMs(tries, { baseMs: 300, maxMs: 5_000 }) };
   };
 
-  /** Fly surely did not make it: the next region, or the end of the session. */
+  /** Fly surely did not make it: its session gets the next machine in another region (`onAttempt`), or ends. */
   const giveUp = async (intent: Intent, refusal: FlyRefusal): Promise<Step> => {
-    const elsewhere =
-      ['noCapacity', 'hostBusy', 'quota'].includes(refusal.kind) && intent.tried_regions.length < maxRegions;
+    const elsewhere = ['noCapacity', 'hostBusy', 'quota'].includes(refusal.kind);
     const wanted = intent.regions.length > 0 ? intent.regions : [intent.region];
     const region = elsewhere ? nextRegion(wanted, intent.tried_regions, intent.allowed_regions) : undefined;
-    const next = region === undefined ? undefined : { machineId: newId(), region };
     crashPoint('create.refused');
-    const result = await machines.recordCreateFailed(intent.machine_id, reasonOf(refusal.kind), next);
+    const state = await machines.recordCreateFailed(intent.machine_id, reasonOf(refusal.kind), region);
     crashPoint('create.refusal_recorded');
     const ids = { machine_id: intent.machine_id, session_id: intent.session_id, region: intent.region };
-    logger.warn({ ...ids, kind: refusal.kind, state: result.kind, target: region }, 'machine could not be created');
+    logger.warn({ ...ids, kind: refusal.kind, state, target: region }, 'machine could not be created');
     if (intent.session_id !== null) onChange(intent.session_id);
-    return result.kind === 'next' ? { kind: 'next', intent: result.intent } : over;
+    return over;
   };
 
   const patiently = (intent: Intent, refusal: FlyRefusal, tries: number): Promise<Step> | Step =>
@@ -139,10 +135,9 @@ export function createProvisioner(deps: ProvisionerDeps): Provisioner {
     }
   };
 
-  /** One intent, from its slot to its machine or its end; follows it through its next attempts. */
-  const run = async (first: Intent): Promise<void> => {
-    let intent = first;
-    let heldSinceMs = clock.monotonicMs();
+  /** One intent, from its slot to its machine or its end. */
+  const run = async (intent: Intent): Promise<void> => {
+    const heldSinceMs = clock.monotonicMs();
     await clock.sleep(intent.wait_ms, tasks.signal);
     for (let tries = 0; tries < triesPerRun; tries += 1) {
       const isFresh = tries === 0 && clock.monotonicMs() - heldSinceMs <= freshMs;
@@ -151,13 +146,8 @@ export function createProvisioner(deps: ProvisionerDeps): Provisioner {
       const outcome = await fly.create(intent.app_name, createBody(intent, template));
       const step = await conclude(intent, outcome, tries);
       if (step.kind === 'over') return;
-      if (step.kind === 'again' && !(await machines.holdIntent(intent.machine_id, step.delayMs))) return; // P5
-      if (step.kind === 'next') {
-        intent = step.intent;
-        heldSinceMs = clock.monotonicMs();
-        tries = -1;
-      }
-      await clock.sleep(step.kind === 'next' ? intent.wait_ms : step.delayMs, tasks.signal);
+      if (!(await machines.holdIntent(intent.machine_id, step.delayMs))) return; // P5
+      await clock.sleep(step.delayMs, tasks.signal);
     }
   };
 

@@ -33,7 +33,7 @@ export interface Reaper {
   destroyOrphan(app: string, machine: FlyMachine, duty?: Duty): Promise<void>;
 }
 
-type Suspicion = Pick<Extract<Verdict, { kind: 'probe' }>, 'reason' | 'sessionReason'>;
+type Suspicion = Pick<Extract<Verdict, { kind: 'probe' }>, 'reason'>;
 
 export interface ReaperDeps {
   machines: Pick<MachineStore, 'recordGone' | 'recordAbsent' | 'recordDestroying' | 'hedge' | 'recordHost' | 'intent'>;
@@ -87,15 +87,15 @@ export function createReaper({ machines, fly, logger, absenceGraceMs, onAbsent, 
       onAbsent({ machine_id, app_name, fly_machine_id }, suspicion);
   };
 
-  const recordGone: Reaper['recordGone'] = async (row, { reason, sessionReason, evidence, braked }, duty) => {
+  const recordGone: Reaper['recordGone'] = async (row, { reason, evidence, braked }, duty) => {
     const region = isReplaced(reason) ? await regionAfter(row) : undefined;
     crashPoint('absence.certain');
     const proof = { absentMs: absenceGraceMs, silent: braked };
-    const result = await machines.recordGone(row.machine_id, reason, sessionReason, { duty, region, ...proof });
+    const result = await machines.recordGone(row.machine_id, reason, { duty, region, ...proof });
     crashPoint('absence.recorded');
     if (result.kind === 'alive') return;
     const lastSeen = { last_seen: row.last_heartbeat_at };
-    logger.info({ ...idsOf(row), reason, session_reason: sessionReason, evidence, ...lastSeen }, 'machine gone'); // R3
+    logger.info({ ...idsOf(row), reason, evidence, ...lastSeen }, 'machine gone'); // R3
     onGone(result.session_id ?? undefined);
   };
 
@@ -106,7 +106,7 @@ export function createReaper({ machines, fly, logger, absenceGraceMs, onAbsent, 
       if (row.absent_ms !== null) await machines.recordAbsent(row.machine_id, false);
       return judgeFound(row, finding.machine, suspicion.reason, court);
     }
-    const verdict = judgeAbsent(row, finding.evidence, suspicion, court);
+    const verdict = judgeAbsent(row, finding.evidence, suspicion.reason, court);
     if (verdict.kind === 'noteAbsent') await noteAbsence(row, finding.evidence, suspicion);
     return verdict;
   };
@@ -120,14 +120,14 @@ export function createReaper({ machines, fly, logger, absenceGraceMs, onAbsent, 
     return state !== null && machineRanks[state] === machineRanks.destroying;
   };
 
-  const destroy: Reaper['destroy'] = async (row, { reason, sessionReason, evidence }, court, duty) => {
+  const destroy: Reaper['destroy'] = async (row, { reason, evidence }, court, duty) => {
     if (!(await commit(row, reason, duty))) return;
     crashPoint('reap.committed');
     const finding = await find(row);
     if (finding.kind === 'absent') {
-      const gone = judgeAbsent({ ...row, state: 'destroying' }, finding.evidence, { reason, sessionReason }, court);
+      const gone = judgeAbsent({ ...row, state: 'destroying' }, finding.evidence, reason, court);
       if (gone.kind === 'gone') return recordGone(row, gone, duty);
-      await noteAbsence(row, finding.evidence, { reason, sessionReason });
+      await noteAbsence(row, finding.evidence, { reason });
     }
     // Asked even of a machine that a GET did not find: if that was wrong, this pays for it.
     const id = finding.kind === 'there' ? finding.machine.id : row.fly_machine_id;

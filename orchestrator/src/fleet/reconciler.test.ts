@@ -52,8 +52,8 @@ function make(world: World) {
       calls.push(`destroying ${reason} fence ${duty?.fence}`);
       return world.stale ? ('claimed' as const) : ('destroying' as const);
     },
-    recordGone: async (_id: string, reason: string, sessionReason?: string) => {
-      calls.push(`gone ${reason} ${sessionReason}`);
+    recordGone: async (_id: string, reason: string) => {
+      calls.push(`gone ${reason}`);
       return { kind: 'recorded' as const, session_id: sessionId };
     },
     hedge: async (_id: string, region: string | undefined) => calls.push(`hedge in ${region}`) > 0,
@@ -129,11 +129,7 @@ describe('a tick', () => {
       `look again at ${flyId}`,
     ]);
     const rows = [makeAlive({ absent_ms: 3_500 })];
-    expect(await make({ list: empty, rows, get: destroyed }).tick()).toEqual([
-      'list',
-      'rows',
-      'gone worker_lost worker_lost',
-    ]);
+    expect(await make({ list: empty, rows, get: destroyed }).tick()).toEqual(['list', 'rows', 'gone worker_lost']);
   });
 
   test('a machine that Fly finds again is not missing since then', async () => {

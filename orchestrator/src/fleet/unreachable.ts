@@ -41,10 +41,10 @@ export function createUnreachable({ machines, endings, brake, deadlines, logger,
     if (kind === 'ignored' || !app_name || !fly_machine_id) return false;
     const machine = { machine_id: row.machine_id, app_name, fly_machine_id };
     if (kind === 'noted')
-      endings.confirm(machine, 'worker_lost', 'worker_lost'); // U1
+      endings.confirm(machine, 'worker_lost'); // U1
     else {
       brake.admits(0, 1);
-      endings.destroy(machine, 'unreachable', 'two replays failed, a while apart', 'worker_lost'); // U2
+      endings.destroy(machine, 'unreachable', 'two replays failed, a while apart'); // U2
     }
     onChange(row.session_id);
     return kind === 'replaced';

@@ -2,7 +2,7 @@ import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import type { CreateSessionRequest, SchedulePlan } from '@greenroom/shared/protocol/platform-api.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import { newId, newSecret } from '@greenroom/shared/runtime/ids.ts';
-import { type Deadlines, hardDeadlineMs } from '@greenroom/shared/session/deadlines.ts';
+import { type Deadlines, unclaimedLifeMs } from '@greenroom/shared/session/deadlines.ts';
 import { type Caller, sha256 } from '../access/authenticate.ts';
 import type { Intent, SessionRow } from '../database/rows.ts';
 import type { CreateResult, NewSession, SessionStore } from '../database/session-store.ts';
@@ -151,7 +151,7 @@ export function createSessionCreator(deps: CreateDeps) {
       start_lead_ms: deadlines.scheduleLeadMs,
       max_duration_ms: maxDurationMs,
       expires_ms: deadlines.sessionExpiresMs,
-      machine_life_ms: deadlines.createMs + deadlines.claimMs + hardDeadlineMs(deadlines, maxDurationMs),
+      life_ms: unclaimedLifeMs(deadlines),
       taken_ms: deadlines.intentTakenMs,
       image: workerImage,
       idempotency_key: idempotencyKey,

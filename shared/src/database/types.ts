@@ -2087,17 +2087,7 @@ export type Database = {
         Args: { p_remote_address_hash?: string; p_session_id: string; p_text_version: string };
         Returns: Json;
       };
-      record_create_failed: {
-        Args: {
-          p_machine_id: string;
-          p_next_machine_id?: string;
-          p_next_region?: string;
-          p_orchestrator_id?: string;
-          p_reason: string;
-          p_taken_ms?: number;
-        };
-        Returns: Json;
-      };
+      record_create_failed: { Args: { p_launch?: Json; p_machine_id: string; p_reason: string }; Returns: Json };
       record_hang_up: { Args: { p_call_row_id: string }; Returns: undefined };
       record_heartbeats: { Args: { p_beats: Json; p_lease_ms: number }; Returns: Json };
       record_host: { Args: { p_machine_id: string; p_ok: boolean }; Returns: undefined };
@@ -2126,7 +2116,6 @@ export type Database = {
           p_machine_id: string;
           p_machine_reason: string;
           p_next?: Json;
-          p_session_reason?: string;
           p_silent?: boolean;
         };
         Returns: Json;
@@ -2140,7 +2129,7 @@ export type Database = {
         Args: { p_error: string; p_failure: string; p_retry_ms?: number; p_session_id: string; p_take: number };
         Returns: string;
       };
-      record_start_failed: { Args: { p_launch: Json; p_machine_id: string; p_max_attempts: number }; Returns: Json };
+      record_start_failed: { Args: { p_launch: Json; p_machine_id: string }; Returns: Json };
       record_starts: { Args: { p_machine_ids: string[] }; Returns: number };
       record_unreachable: {
         Args: { p_epoch: number; p_gap_ms: number; p_machine_id: string; p_next: Json; p_window_ms: number };

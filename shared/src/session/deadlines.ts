@@ -128,6 +128,14 @@ export type Deadlines = { readonly [K in keyof typeof defaultDeadlines]: number 
 /** The environment variable that sets a deadline: `heartbeatMs` → `HEARTBEAT_MS`. */
 export const deadlineVariable = (name: string): string => name.replaceAll(/([A-Z])/g, '_$1').toUpperCase();
 
+/** A machine's allowed life from its claim on, without its session's maximum duration. */
+export const claimedLifeMs = (deadlines: Deadlines): number =>
+  deadlines.neverJoinedMs + deadlines.teardownMs + deadlines.hardDeadlineSlackMs;
+
+/** A machine's allowed life from the moment it is given to a session, until its claim: it must be made and boot first. */
+export const unclaimedLifeMs = (deadlines: Deadlines): number =>
+  deadlines.createMs + deadlines.claimMs + claimedLifeMs(deadlines);
+
 /** A machine's hard deadline, counted from its claim. */
 export const hardDeadlineMs = (deadlines: Deadlines, maxDurationMs: number): number =>
-  deadlines.neverJoinedMs + maxDurationMs + deadlines.teardownMs + deadlines.hardDeadlineSlackMs;
+  claimedLifeMs(deadlines) + maxDurationMs;

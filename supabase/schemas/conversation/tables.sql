@@ -1,8 +1,8 @@
 -- Conversation: the realtime calls of a session and the transcript.
 --
 -- Two sources   The sideband's text is trusted and wins; a browser's copy fills gaps and is stored unverified.
--- Mark          A verified entry takes nothing from a copy: neither text nor link, times or place. Nor do copies change each
---               other: the first one stays.
+-- Mark          A verified entry takes nothing from a copy: neither text nor link, times or place. Nor do copies
+--               change each other: the first one stays.
 -- Identity      An entry is (session, call ordinal, provider item id). Its place is derived on reading, never stored.
 -- To hang up    A row of realtime_calls without hung_up_at is a call that still has to be hung up.
 
@@ -84,7 +84,7 @@ comment on column public.transcript_entries.arrival is
 create index transcript_entries_tenant on public.transcript_entries (tenant_id);
 create trigger touch before update on public.transcript_entries for each row execute function app.touch();
 
--- The checks of this table are the bounds of one session's transcript. A write that would go beyond them changes nothing.
+-- The checks of this table bound one session's transcript. A write that would go beyond them changes nothing.
 create table public.transcript_writes (
   session_id uuid primary key references public.interview_sessions (id) on delete cascade,
   tenant_id uuid not null references public.tenants (id),

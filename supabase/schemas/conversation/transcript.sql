@@ -85,7 +85,7 @@ declare
   v_parent integer;
   v_copies boolean;
 begin
-  -- Each is put in front of those already there, so the last loop comes first: copies of a place, then verified entries.
+  -- Each is put in front of those already there, so the last loop comes first: copies of a place, then verified ones.
   foreach v_copies in array array[false, true] loop
     for v_entry in reverse v_count .. 1 loop
       continue when (p_parents[v_entry] > 0 and not p_verified[v_entry]) <> v_copies;
@@ -188,8 +188,8 @@ begin
     join public.transcript_entries e on e.session_id = app.worker_session() and e.arrival = o.arrival);
 end $$;
 comment on function public.own_transcript() is
-  'Every stored entry of the calling worker''s session in the conversation''s order, also those that said nothing: what '
-  'a replacement tells the browser is stored, and its interviewer was said. Raises PT409 when it is fenced.';
+  'Every stored entry of the calling worker''s session in the conversation''s order, also those that said nothing: '
+  'what a replacement tells the browser is stored, and its interviewer was said. Raises PT409 when it is fenced.';
 grant execute on function public.own_transcript() to session_worker;
 
 create function public.upload_transcript(p_session_id uuid, p_tenant_id uuid, p_entries jsonb) returns jsonb

@@ -45,7 +45,7 @@ begin
       state = case state when 'draining' then 'claimed' else state end, reason = null,
       last_heartbeat_at = clock_timestamp(), lease_expires_at = clock_timestamp() + app.interval_ms(p_lease_ms),
       draining_at = null, first_absent_at = null, host_bad_since = null, unreachable_since = null,
-      hard_deadline_at = coalesce(s.started_at, clock_timestamp()) + app.interval_ms(p_life_ms + s.max_duration_ms)
+      hard_deadline_at = app.machine_deadline(coalesce(s.started_at, clock_timestamp()), p_life_ms, s.max_duration_ms)
       where id = m.id;
     if not app.move_machine(m.id, 'claimed') then
       perform app.emit(s.id, s.tenant_id, 'machine.claimed',
@@ -121,8 +121,8 @@ language sql stable set search_path = '' as $$
     or exists (select from public.machines m where m.id = s.machine_id and m.state = 'destroyed'))
 $$;
 comment on function app.worker_is_over(public.interview_sessions) is
-  'Whether a session''s worker has no authority left: its machine is gone, or the session ended two minutes ago, which '
-  'is longer than a teardown with its last transcripts takes.';
+  'Whether a session''s worker has no authority left: its machine is gone, or the session ended two minutes ago, '
+  'which is longer than a teardown with its last transcripts takes.';
 
 create function app.own_session(p_for_share boolean default false) returns public.interview_sessions
 language plpgsql set search_path = '' as $$

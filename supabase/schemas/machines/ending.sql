@@ -19,8 +19,8 @@ begin
   end if;
   if p_kind = 'draining' then
     if app.move_machine(m.id, 'draining', 'handed_over') then
-      return jsonb_build_object('kind', 'draining', 'next', app.settle_session(s.id,
-        'worker_lost', p_next) -> 'intent') || v_where;
+      return jsonb_build_object('kind', 'draining', 'next', app.settle_session(s.id, p_next)
+        -> 'intent') || v_where;
     end if;
     return jsonb_build_object('kind', 'draining') || v_where;
   end if;
@@ -53,7 +53,7 @@ begin
     return jsonb_build_object('kind', 'stale', 'state', m.state);
   end if;
   if app.move_machine(m.id, 'destroying', p_reason) and p_next is not null and m.session_id is not null then
-    v_next := app.settle_session(m.session_id, null, p_next) -> 'intent';
+    v_next := app.settle_session(m.session_id, p_next) -> 'intent';
   end if;
   return jsonb_build_object('kind', 'done', 'state', (select state from public.machines where id = p_machine_id),
     'next', v_next);
@@ -65,8 +65,7 @@ comment on function public.record_machine_destroying(uuid, text, integer, boolea
 grant execute on function public.record_machine_destroying(uuid, text, integer, boolean, jsonb, text,
   bigint) to orchestrator;
 
-create function public.record_machine_gone(p_machine_id uuid, p_machine_reason text, p_session_reason text default null,
-  p_next jsonb default '{}',
+create function public.record_machine_gone(p_machine_id uuid, p_machine_reason text, p_next jsonb default '{}',
   p_duty text default null, p_fence bigint default null, p_absent_ms integer default null,
   p_silent boolean default false) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -86,16 +85,16 @@ begin
     return jsonb_build_object('kind', 'alive', 'session_id', m.session_id);
   end if;
   perform app.move_machine(m.id, 'destroyed', p_machine_reason);
-  if m.session_id is not null then v_settled := app.settle_session(m.session_id, p_session_reason, p_next); end if;
+  if m.session_id is not null then v_settled := app.settle_session(m.session_id, p_next); end if;
   return jsonb_build_object('kind', 'recorded', 'session_ended', coalesce(v_settled ->> 'kind' = 'ended', false),
     'session_id', m.session_id,
     'next', v_settled -> 'intent');
 end $$;
-comment on function public.record_machine_gone(uuid, text, text, jsonb, text, bigint, integer, boolean) is
+comment on function public.record_machine_gone(uuid, text, jsonb, text, bigint, integer, boolean) is
   'Fly''s evidence: the machine is gone. A session that only it served gets its next attempt, or ends with the ending '
-  'already decided, or with this reason when too many lives were lost. p_absent_ms: only if it has been absent so long '
-  'without a sign of life. p_silent: not while its worker''s lease is good. kind: recorded, alive, off_duty, unknown.';
-grant execute on function public.record_machine_gone(uuid, text, text, jsonb, text, bigint, integer, boolean)
+  'already decided, or because it may not try again. p_absent_ms: only if it has been absent so long without a sign '
+  'of life. p_silent: not while its worker''s lease is good. kind: recorded, alive, off_duty, unknown.';
+grant execute on function public.record_machine_gone(uuid, text, jsonb, text, bigint, integer, boolean)
   to orchestrator;
 
 create function public.machines_alive(p_apps text[] default null) returns jsonb

@@ -79,14 +79,13 @@ comment on function public.record_machine_created(uuid, text, text) is
   'Fly has the machine. Answers its state: destroying means it is not wanted any more.';
 grant execute on function public.record_machine_created(uuid, text, text) to orchestrator;
 
-create function public.record_create_failed(p_machine_id uuid, p_reason text, p_next_machine_id uuid default null,
-  p_next_region text default null,
-  p_orchestrator_id uuid default null, p_taken_ms integer default 0) returns jsonb
+create function public.record_create_failed(p_machine_id uuid, p_reason text, p_launch jsonb default '{}')
+  returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   m public.machines;
   s public.interview_sessions;
-  v_slot record;
+  v_intent jsonb;
 begin
   select * into m from public.machines where id = p_machine_id;
   if not found then return jsonb_build_object('kind', 'unknown'); end if;
@@ -95,38 +94,26 @@ begin
     return jsonb_build_object('kind', 'stale');
   end if;
   if s.id is null or s.state_rank >= app.rank_of('finalizing') or s.end_requested_at is not null then
-    if s.id is not null then perform app.settle_session(s.id, p_reason, '{}'); end if;
+    if s.id is not null then perform app.settle_session(s.id, '{}'); end if;
     return jsonb_build_object('kind', 'session_over');
   end if;
-  -- Without a next attempt no slot is drawn: it would delay somebody else's.
-  select d.app_name, d.not_before into v_slot from app.draw_create_slot(m.tenant_id) d
-    where p_next_machine_id is not null;
-  if v_slot.app_name is null then
-    -- Beside a hedge, or the machine it hedges, nothing is lost yet.
-    if exists (select from public.machines o where o.session_id = s.id and o.life_rank < app.life_rank_of('draining'))
-      then
-      return jsonb_build_object('kind', 'stale');
-    end if;
-    perform app.end_session(s.id, 'failed', p_reason);
-    return jsonb_build_object('kind', 'ended');
+  if p_launch ->> 'region' is not null and app.may_try_again(s.id, p_launch) then
+    v_intent := app.give_machine(s, p_reason, p_launch);
   end if;
-  insert into public.machines (id, tenant_id, session_id, app_name, region, image, attempt, not_before, taken_by,
-    taken_until, hard_deadline_at)
-    values (p_next_machine_id, m.tenant_id, s.id, v_slot.app_name, p_next_region, m.image, m.attempt + 1,
-      v_slot.not_before, p_orchestrator_id,
-      v_slot.not_before + app.interval_ms(p_taken_ms), m.hard_deadline_at);
-  if s.machine_id is null then
-    update public.interview_sessions set region = p_next_region, region_reason = 'capacity' where id = s.id;
+  if v_intent is not null then return jsonb_build_object('kind', 'next', 'intent', v_intent); end if;
+  -- Beside a hedge, or the machine it hedges, nothing is lost yet.
+  if exists (select from public.machines o where o.session_id = s.id and o.life_rank < app.life_rank_of('draining'))
+    then
+    return jsonb_build_object('kind', 'stale');
   end if;
-  perform app.emit(s.id, s.tenant_id, 'machine.reserved', jsonb_build_object('machine_id', p_next_machine_id,
-    'region', p_next_region,
-    'attempt', m.attempt + 1, 'because', p_reason));
-  return jsonb_build_object('kind', 'next', 'intent', app.intent_json(p_next_machine_id));
+  perform app.end_session(s.id, 'failed', p_reason);
+  return jsonb_build_object('kind', 'ended');
 end $$;
-comment on function public.record_create_failed(uuid, text, uuid, text, uuid, integer) is
-  'Fly surely did not make this machine. Reserves the next attempt when one is given, taken by this orchestrator; '
-  'else, when no other attempt is under way, ends the session with the reason.';
-grant execute on function public.record_create_failed(uuid, text, uuid, text, uuid, integer) to orchestrator;
+comment on function public.record_create_failed(uuid, text, jsonb) is
+  'Fly surely did not make this machine. When p_launch names a region to try next, and the session may try again, it '
+  'gets its next machine; else, when no other attempt is under way, it ends with p_reason. kind: next (intent), '
+  'ended, stale, session_over, unknown.';
+grant execute on function public.record_create_failed(uuid, text, jsonb) to orchestrator;
 
 create function public.machine_intent(p_machine_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$ select app.intent_json(p_machine_id) $$;

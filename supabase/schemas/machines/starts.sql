@@ -43,12 +43,12 @@ end $$;
 comment on function public.record_machine_started(uuid) is 'Fly says that it runs, and it has not claimed yet.';
 grant execute on function public.record_machine_started(uuid) to orchestrator;
 
-create function public.record_start_failed(p_machine_id uuid, p_launch jsonb, p_max_attempts integer) returns jsonb
+create function public.record_start_failed(p_machine_id uuid, p_launch jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   m public.machines;
   s public.interview_sessions;
-  v_result jsonb;
+  v_settled jsonb;
 begin
   select * into m from public.machines where id = p_machine_id;
   if not found then return jsonb_build_object('kind', 'unknown'); end if;
@@ -56,21 +56,10 @@ begin
   select * into m from public.machines where id = p_machine_id for update;
   if m.state not in ('created', 'started') then return jsonb_build_object('kind', 'stale'); end if;
   perform app.move_machine(m.id, 'destroying', 'start_failed');
-  if s.id is null or s.state_rank >= app.rank_of('ready') or exists (select from public.machines o
-    where o.session_id = s.id
-    and o.id <> m.id and o.life_rank < app.life_rank_of('draining')) then
-    return jsonb_build_object('kind', 'session_over');
-  end if;
-  if m.attempt < p_max_attempts then
-    v_result := app.launch(s.id, p_launch, m.attempt + 1);
-    if v_result ->> 'kind' = 'launched' then
-      return jsonb_build_object('kind', 'next', 'intent', v_result -> 'intent');
-    end if;
-  end if;
-  perform app.end_session(s.id, 'failed', 'boot_timeout');
-  return jsonb_build_object('kind', 'ended');
+  v_settled := app.settle_session(s.id, p_launch);
+  return case v_settled ->> 'kind' when 'nothing' then jsonb_build_object('kind', 'session_over') else v_settled end;
 end $$;
-comment on function public.record_start_failed(uuid, jsonb, integer) is
+comment on function public.record_start_failed(uuid, jsonb) is
   'A standby machine would not start: it is given up, and its session gets the next one, standby or new. kind: next '
-  '(intent), ended, session_over, stale, unknown.';
-grant execute on function public.record_start_failed(uuid, jsonb, integer) to orchestrator;
+  '(intent), ended, session_over (the session needs none), stale, unknown.';
+grant execute on function public.record_start_failed(uuid, jsonb) to orchestrator;

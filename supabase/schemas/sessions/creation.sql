@@ -91,12 +91,13 @@ begin
   update public.machines m set session_id = (x ->> 'session_id')::uuid, assigned_at = clock_timestamp(),
       taken_by = (x ->> 'orchestrator_id')::uuid,
         taken_until = clock_timestamp() + app.interval_ms((x ->> 'taken_ms')::numeric),
-      hard_deadline_at = clock_timestamp() + app.interval_ms((x ->> 'machine_life_ms')::numeric)
+      hard_deadline_at = app.machine_deadline(clock_timestamp(), (x ->> 'life_ms')::numeric,
+        (x ->> 'max_duration_ms')::integer)
     -- By key: joined with the batch alone, the plan would read all machines.
     from jsonb_array_elements(p_accepted) x where m.id = any (v_standby) and m.id = (x ->> 'standby')::uuid;
   for r in select x from jsonb_array_elements(p_accepted) x where x ->> 'begin' = 'now' and x ->> 'standby' is null loop
     perform app.reserve_machine((r ->> 'machine_id')::uuid, (r ->> 'tenant_id')::uuid, (r ->> 'session_id')::uuid,
-      r ->> 'region', 1, r);
+      r ->> 'region', 1, (r ->> 'max_duration_ms')::integer, r);
   end loop;
   insert into public.session_events (session_id, tenant_id, type, data)
     select (x ->> 'session_id')::uuid, (x ->> 'tenant_id')::uuid, e.type, e.data

@@ -28,7 +28,7 @@ declare
   s public.interview_sessions;
   v_free integer;
   v_ahead bigint;
-  v_result jsonb;
+  v_intent jsonb;
 begin
   select * into s from public.interview_sessions where id = p_session_id;
   select t.max_live_sessions - c.live_sessions into v_free from public.tenant_counters c
@@ -50,9 +50,12 @@ begin
   update public.interview_sessions set counted = true, queue_deadline_at = null where id = s.id;
   update public.tenant_counters set live_sessions = live_sessions + 1 where tenant_id = s.tenant_id;
   if s.placement = 'on_join' then return jsonb_build_object('kind', 'waits', 'session_id', s.id); end if;
-  v_result := app.launch(s.id, p_launch);
-  if v_result ->> 'kind' = 'no_app' then perform app.end_session(s.id, 'failed', 'fly_refused'); end if;
-  return v_result || jsonb_build_object('session_id', s.id);
+  v_intent := app.give_machine(s, null, p_launch);
+  if v_intent is null then
+    perform app.end_session(s.id, 'failed', 'fly_refused');
+    return jsonb_build_object('kind', 'no_app', 'session_id', s.id);
+  end if;
+  return jsonb_build_object('kind', 'launched', 'session_id', s.id, 'intent', v_intent);
 end $$;
 comment on function app.admit(uuid, jsonb, numeric) is
   'A locked pending session takes its place among the live ones and gets its machine, or joins the queue when no '
@@ -133,6 +136,7 @@ language plpgsql security definer set search_path = '' as $$
 declare
   v_regions text[];
   s public.interview_sessions;
+  v_intent jsonb;
 begin
   select * into s from public.interview_sessions where id = p_session_id for update;
   if not found or s.status <> 'pending' or s.placement <> 'on_join' or not s.counted then
@@ -143,9 +147,12 @@ begin
     join public.tenants t on t.id = s.tenant_id
     where t.allowed_regions is null or r = any (t.allowed_regions) order by n);
   if cardinality(v_regions) > 0 then
-    update public.interview_sessions set regions = v_regions, region_reason = p_region_reason where id = s.id;
+    update public.interview_sessions set regions = v_regions, region_reason = p_region_reason where id = s.id
+      returning * into s;
   end if;
-  return app.launch(s.id, p_launch);
+  v_intent := app.give_machine(s, null, p_launch);
+  if v_intent is null then return jsonb_build_object('kind', 'no_app'); end if;
+  return jsonb_build_object('kind', 'launched', 'intent', v_intent);
 end $$;
 comment on function public.begin_on_join(uuid, text[], text, jsonb) is
   'The candidate of a session with placement on_join has arrived: the regions near there are tried, null when nobody '

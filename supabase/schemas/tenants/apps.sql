@@ -56,8 +56,8 @@ begin
   return found;
 end $$;
 comment on function public.rename_planned_app(text, text) is
-  'Somebody else has an app of this name at Fly, which has one namespace for all its customers: the plan goes on under '
-  'another name. False when the new name is known here, or the app is not only planned any more.';
+  'Somebody else has an app of this name at Fly, which has one namespace for all its customers: the plan goes on '
+  'under another name. False when the new name is known here, or the app is not only planned any more.';
 grant execute on function public.rename_planned_app(text, text) to orchestrator;
 
 create function public.app_ready(p_name text) returns boolean
@@ -156,6 +156,6 @@ language sql stable security definer set search_path = '' as $$
   from public.tenant_apps where status in ('ready', 'removing')
 $$;
 comment on function public.apps_with_machines() is
-  'The Fly apps that may have machines, [{name, tenant_id}]: what the reconciler lists. One value, so that no row limit '
-  'cuts it off.';
+  'The Fly apps that may have machines, [{name, tenant_id}]: what the reconciler lists. One value, so that no row '
+  'limit cuts it off.';
 grant execute on function public.apps_with_machines() to orchestrator;

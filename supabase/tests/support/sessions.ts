@@ -55,7 +55,7 @@ export function sessionRequest(tenantId: string, changes: Record<string, unknown
     simulated: true,
     max_duration_ms: 60_000,
     expires_ms: 3_600_000,
-    machine_life_ms: 600_000,
+    life_ms: 600_000,
     taken_ms: 2_000,
     image: 'worker:1',
     ...changes,
