@@ -51,8 +51,9 @@ language sql stable security definer set search_path = '' as $$
   where u.role = any (p_roles) and u.user_id = (app.claims() ->> 'sub')::uuid and t.status = 'active'
 $$;
 comment on function app.my_tenants(text[]) is
-  'The active tenants the caller belongs to in one of these roles: of one that is suspended or being removed nothing is '
-  'read or written, as by the platform API. SECURITY DEFINER, so that the policy of tenant_users does not call itself.';
+  'The active tenants the caller belongs to in one of these roles: of one that is suspended or being removed nothing '
+  'is read or written, as by the platform API. SECURITY DEFINER, so that the policy of tenant_users does not call '
+  'itself.';
 grant execute on function app.my_tenants(text[]) to authenticated, orchestrator, session_worker;
 
 create function app.worker_session() returns uuid
@@ -120,7 +121,8 @@ create function app.is_email(p_text text) returns boolean
 language sql immutable parallel safe return char_length(p_text) <= 254
   and p_text !~ ('[\u0001-\u0020\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f'
     || '\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]')
-  and p_text ~ ('^[A-Za-z0-9!#$%&''*+/=?^_`{|}~\u0080-\U0010ffff-]+(\.[A-Za-z0-9!#$%&''*+/=?^_`{|}~\u0080-\U0010ffff-]+)*'
+  and p_text ~ (
+    '^[A-Za-z0-9!#$%&''*+/=?^_`{|}~\u0080-\U0010ffff-]+(\.[A-Za-z0-9!#$%&''*+/=?^_`{|}~\u0080-\U0010ffff-]+)*'
     || '@([A-Za-z0-9\u0080-\U0010ffff]+(-+[A-Za-z0-9\u0080-\U0010ffff]+)*\.)+'
     || '[A-Za-z\u0080-\U0010ffff][A-Za-z0-9\u0080-\U0010ffff]*(-+[A-Za-z0-9\u0080-\U0010ffff]+)*$');
 comment on function app.is_email(text) is
@@ -3191,7 +3193,8 @@ declare
   c public.tenant_candidates;
 begin
   if coalesce(p ->> 'email', p ->> 'external_id') is null then return '{}'; end if;
-  select * into v_by_id from public.tenant_candidates where tenant_id = p_tenant_id and external_id = p ->> 'external_id';
+  select * into v_by_id from public.tenant_candidates where tenant_id = p_tenant_id
+    and external_id = p ->> 'external_id';
   select * into v_by_email from public.tenant_candidates where tenant_id = p_tenant_id
     and app.folded(email) = app.folded(p ->> 'email');
   if v_by_id.candidate_id <> v_by_email.candidate_id then
@@ -3208,8 +3211,8 @@ begin
 end $$;
 comment on function app.match_candidate(uuid, jsonb) is
   'Which of the tenant''s candidates {name, email?, external_id?} is: {candidate_id}, null when it is a new one. '
-  '{kind: candidate_conflict, fields} when e-mail and external id name two people, or the one they name is stored with '
-  'another: one e-mail never joins two external ids.';
+  '{kind: candidate_conflict, fields} when e-mail and external id name two people, or the one they name is stored '
+  'with another: one e-mail never joins two external ids.';
 
 create function app.store_candidate(p_tenant_id uuid, p jsonb) returns uuid
 language plpgsql set search_path = '' as $$
@@ -3258,7 +3261,8 @@ language sql stable set search_path = '' as $$
     and (app.folded(c.email) = app.folded(p ->> 'email') or c.external_id = p ->> 'external_id')
 $$;
 comment on function app.candidate_conflict(uuid, jsonb, uuid) is
-  'Which of e-mail and external id other candidates of the tenant have, {kind: conflict, fields}: never whose they are.';
+  'Which of e-mail and external id other candidates of the tenant have, {kind: conflict, fields}: never whose they '
+  'are.';
 
 create function public.create_candidate(p_tenant_id uuid, p_candidate jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -3319,8 +3323,8 @@ exception when unique_violation then
   return app.candidate_conflict(p_tenant_id, p_changes, p_candidate_id);
 end $$;
 comment on function public.change_candidate(uuid, uuid, jsonb) is
-  'Changes name, email, external_id or status; fields not given stay. kind: changed, conflict (with '
-  'fields), not_found.';
+  'Changes name, email, external_id or status; fields not given stay. kind: changed, conflict (with fields), '
+  'not_found.';
 grant execute on function public.change_candidate(uuid, uuid, jsonb) to orchestrator;
 
 -- ── schemas/people/erasure.sql ──

@@ -14,8 +14,9 @@ language sql stable security definer set search_path = '' as $$
   where u.role = any (p_roles) and u.user_id = (app.claims() ->> 'sub')::uuid and t.status = 'active'
 $$;
 comment on function app.my_tenants(text[]) is
-  'The active tenants the caller belongs to in one of these roles: of one that is suspended or being removed nothing is '
-  'read or written, as by the platform API. SECURITY DEFINER, so that the policy of tenant_users does not call itself.';
+  'The active tenants the caller belongs to in one of these roles: of one that is suspended or being removed nothing '
+  'is read or written, as by the platform API. SECURITY DEFINER, so that the policy of tenant_users does not call '
+  'itself.';
 grant execute on function app.my_tenants(text[]) to authenticated, orchestrator, session_worker;
 
 create function app.worker_session() returns uuid

@@ -6,7 +6,8 @@ declare
   c public.tenant_candidates;
 begin
   if coalesce(p ->> 'email', p ->> 'external_id') is null then return '{}'; end if;
-  select * into v_by_id from public.tenant_candidates where tenant_id = p_tenant_id and external_id = p ->> 'external_id';
+  select * into v_by_id from public.tenant_candidates where tenant_id = p_tenant_id
+    and external_id = p ->> 'external_id';
   select * into v_by_email from public.tenant_candidates where tenant_id = p_tenant_id
     and app.folded(email) = app.folded(p ->> 'email');
   if v_by_id.candidate_id <> v_by_email.candidate_id then
@@ -23,8 +24,8 @@ begin
 end $$;
 comment on function app.match_candidate(uuid, jsonb) is
   'Which of the tenant''s candidates {name, email?, external_id?} is: {candidate_id}, null when it is a new one. '
-  '{kind: candidate_conflict, fields} when e-mail and external id name two people, or the one they name is stored with '
-  'another: one e-mail never joins two external ids.';
+  '{kind: candidate_conflict, fields} when e-mail and external id name two people, or the one they name is stored '
+  'with another: one e-mail never joins two external ids.';
 
 create function app.store_candidate(p_tenant_id uuid, p jsonb) returns uuid
 language plpgsql set search_path = '' as $$
@@ -73,7 +74,8 @@ language sql stable set search_path = '' as $$
     and (app.folded(c.email) = app.folded(p ->> 'email') or c.external_id = p ->> 'external_id')
 $$;
 comment on function app.candidate_conflict(uuid, jsonb, uuid) is
-  'Which of e-mail and external id other candidates of the tenant have, {kind: conflict, fields}: never whose they are.';
+  'Which of e-mail and external id other candidates of the tenant have, {kind: conflict, fields}: never whose they '
+  'are.';
 
 create function public.create_candidate(p_tenant_id uuid, p_candidate jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -134,6 +136,6 @@ exception when unique_violation then
   return app.candidate_conflict(p_tenant_id, p_changes, p_candidate_id);
 end $$;
 comment on function public.change_candidate(uuid, uuid, jsonb) is
-  'Changes name, email, external_id or status; fields not given stay. kind: changed, conflict (with '
-  'fields), not_found.';
+  'Changes name, email, external_id or status; fields not given stay. kind: changed, conflict (with fields), '
+  'not_found.';
 grant execute on function public.change_candidate(uuid, uuid, jsonb) to orchestrator;
