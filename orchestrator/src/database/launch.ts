@@ -1,6 +1,3 @@
-import { unclaimedLifeMs } from '@greenroom/shared/session/deadlines.ts';
-import type { Config } from '../config.ts';
-
 /** With what a session is given a machine, its first or the next (`app.give_machine`); durations in ms. */
 export interface LaunchParameters {
   /** Who executes the intent. */
@@ -16,15 +13,3 @@ export interface LaunchParameters {
   /** Machines of a session that may fail to be created or started before it fails. */
   max_failed: number;
 }
-
-const maxFailed = 5;
-
-export const launchParameters = (config: Config, orchestratorId: string): LaunchParameters => ({
-  orchestrator_id: orchestratorId,
-  image: config.fly.workerImage,
-  taken_ms: config.deadlines.intentTakenMs,
-  life_ms: unclaimedLifeMs(config.deadlines),
-  default_region: config.fly.defaultRegion,
-  max_attempts: config.maxAttempts,
-  max_failed: maxFailed,
-});
