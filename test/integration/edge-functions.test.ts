@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { functionsDir, type ServedFunction, serveFunction } from '../../tools/stack/edge-functions.ts';
+import { functionsDir, type ServedFunction, serveFunction, verifiesJwt } from '../../tools/stack/edge-functions.ts';
 import type { SeededTenant } from '../../tools/stack/seed.ts';
 import { type ApiWorld, startApiWorld } from '../support/api-world.ts';
 import { runDeno } from '../support/deno.ts';
@@ -45,15 +45,13 @@ describe('served', () => {
     world = await startApiWorld();
     tenant = await world.tenant('acme');
     [start, transcript] = await Promise.all([
-      serveFunction('interview-start', {
-        SUPABASE_URL: world.supabase.url,
+      serveFunction('interview-start', world.supabase, {
         ORCHESTRATOR_URL: world.url,
         ALLOWED_ORIGINS: 'https://app.acme.example',
       }),
-      serveFunction('interview-transcript', {
-        SUPABASE_URL: world.supabase.url,
-        SUPABASE_SECRET_KEY: world.supabase.secretKey,
+      serveFunction('interview-transcript', world.supabase, {
         PUBLIC_URL: 'http://interviews.test',
+        ORCHESTRATOR_URL: world.url,
         JOIN_JWKS: JSON.stringify(world.deps.browserTokens.keys.jwks),
       }),
     ]);
@@ -132,5 +130,29 @@ describe('served', () => {
     expect((await send(transcript.url, { entries }, { authorization })).status).toBe(410);
     const join = await world.deps.browserTokens.mintJoin({ session_id: id, tenant_id: tenant.id });
     expect((await send(transcript.url, { entries }, { authorization: `Bearer ${join}` })).status).toBe(401);
+  });
+
+  test('GET of each says how it is, with a database and an orchestrator that are there, and with one that is away', async () => {
+    const stateOf = async (one: ServedFunction) => {
+      const answer = await fetch(one.url);
+      return { status: answer.status, ...((await answer.json()) as object) };
+    };
+    const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
+    const well = { status: 200, ok: true, version, database: 'ok', orchestrator: 'ok' };
+    expect(await stateOf(transcript)).toEqual(well);
+    expect(await stateOf(start)).toEqual({ ...well, database: 'not_used' });
+    await world.supabase.postgrest.stop();
+    await expect
+      .poll(() => stateOf(transcript), { timeout: 15_000, interval: 500 })
+      .toEqual({ ...well, status: 503, ok: false, database: 'unavailable' });
+    await world.supabase.postgrest.start();
+    await expect.poll(() => stateOf(transcript), { timeout: 15_000, interval: 500 }).toEqual(well);
+  });
+
+  test('a function may set no name that is reserved for the platform', async () => {
+    const reserved = { SUPABASE_SECRET_KEY: 'k' };
+    await expect(serveFunction('interview-start', world.supabase, reserved)).rejects.toThrow('SUPABASE_SECRET_KEY');
+    expect(['interview-start', 'interview-transcript'].map(verifiesJwt)).toEqual([false, false]);
+    expect(() => verifiesJwt('unknown')).toThrow('config.toml');
   });
 });

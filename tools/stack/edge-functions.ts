@@ -1,7 +1,8 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { endProcess, spawnTied } from '@greenroom/local-cloud/process.ts';
 import { freePort } from '@greenroom/local-cloud/supabase/ports.ts';
+import type { Supabase } from '@greenroom/local-cloud/supabase/supabase.ts';
 
 /**
  * Serves `supabase/functions` with the npm deno binary. Packages come from this repository's node_modules, so nothing is
@@ -25,13 +26,42 @@ export interface ServedFunction {
   stop(): Promise<unknown>;
 }
 
-/** Serves one function on loopback; it may reach nothing else. */
-export async function serveFunction(name: string, environment: Record<string, string>): Promise<ServedFunction> {
+/** What the hosted runtime of a new project sets, and nothing else: there are no legacy keys. */
+const hostedEnvironment = ({ url, publishableKey, secretKey }: Supabase): Record<string, string> => ({
+  SUPABASE_URL: url,
+  SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: publishableKey }),
+  SUPABASE_SECRET_KEYS: JSON.stringify({ default: secretKey }),
+});
+
+/** `verify_jwt` of a function in supabase/config.toml. @throws when the file does not name the function */
+export function verifiesJwt(name: string): boolean {
+  const config = readFileSync(path.join(root, 'supabase/config.toml'), 'utf8');
+  const section = config.split(/^(?=\[)/m).find((part) => part.startsWith(`[functions.${name}]`));
+  if (section === undefined) throw new Error(`supabase/config.toml has no [functions.${name}]`);
+  return !/^verify_jwt *= *false *$/m.test(section);
+}
+
+/**
+ * Serves one function on loopback, and by its name at the project's gateway; it may reach nothing else.
+ * @param environment its secrets. Names that begin with SUPABASE_ cannot be set, as on hosted projects.
+ */
+export async function serveFunction(
+  name: string,
+  supabase: Supabase,
+  environment: Record<string, string>,
+): Promise<ServedFunction> {
+  const reserved = Object.keys(environment).find((variable) => variable.startsWith('SUPABASE_'));
+  if (reserved) throw new Error(`${reserved}: names that begin with SUPABASE_ cannot be set`);
+  const verifyJwt = verifiesJwt(name);
   const port = await freePort();
   const permissions = ['--allow-net=127.0.0.1', '--allow-env', `--allow-read=${root}`];
   const child = spawnTied(denoBinary, ['run', ...offlineDeno, ...permissions, `${name}/index.ts`], {
     cwd: functionsDir,
-    env: denoEnvironment({ ...environment, DENO_SERVE_ADDRESS: `tcp:127.0.0.1:${port}` }),
+    env: denoEnvironment({
+      ...hostedEnvironment(supabase),
+      ...environment,
+      DENO_SERVE_ADDRESS: `tcp:127.0.0.1:${port}`,
+    }),
   });
   let output = '';
   await new Promise<void>((resolve, reject) => {
@@ -43,5 +73,6 @@ export async function serveFunction(name: string, environment: Record<string, st
     child.once('error', reject);
     child.once('exit', (code) => reject(new Error(`the function ended with ${code}: ${output}`)));
   });
-  return { url: `http://127.0.0.1:${port}/`, port, stop: () => endProcess(child) };
+  supabase.routeFunction(name, { port, verifyJwt });
+  return { url: `${supabase.url}/functions/v1/${name}`, port, stop: () => endProcess(child) };
 }

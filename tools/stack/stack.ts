@@ -164,14 +164,11 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         ...(options.flyLimits === false ? { createsPerSecond: 1_000 } : {}),
       });
     if (options.transcriptUploads) {
-      const served = await serveFunction('interview-transcript', {
-        SUPABASE_URL: cloud.supabase.url,
-        SUPABASE_SECRET_KEY: cloud.supabase.secretKey,
+      const served = await serveFunction('interview-transcript', cloud.supabase, {
         PUBLIC_URL: cloud.fly.proxyUrl,
         JOIN_JWKS: JSON.stringify({ keys: keys.join.keys.map(publicPart) }),
       });
       functions.push(served);
-      cloud.supabase.routeFunctions(served.port);
     }
     const tenant = await addTenant('demo', 'Demo tenant');
     for (let n = 0; n < (options.orchestrators ?? 1); n += 1) await addOrchestrator();

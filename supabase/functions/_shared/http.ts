@@ -26,6 +26,13 @@ export const problem = ({ status, code, detail, headers = {} }: Problem): Respon
     { 'content-type': 'application/problem+json; charset=utf-8', ...headers },
   );
 
+export const onlyPost: Problem = {
+  status: 405,
+  code: 'method_not_allowed',
+  detail: 'Use POST, or GET for the state of this function.',
+  headers: { allow: 'GET, POST' },
+};
+
 export const bearerOf = (request: Request): string | undefined =>
   /^Bearer +([\w~+/.=-]+) *$/i.exec(request.headers.get('authorization') ?? '')?.[1];
 
@@ -75,7 +82,7 @@ export function createCors(origins: readonly string[], headers: string): Cors {
       const response = new Response(null, {
         status: 204,
         headers: {
-          'access-control-allow-methods': 'POST',
+          'access-control-allow-methods': 'GET, POST',
           'access-control-allow-headers': headers,
           'access-control-max-age': '600',
         },

@@ -1,5 +1,5 @@
 import { type JWTVerifyGetKey, jwtVerify } from 'jose';
-import { bearerOf, type Cors, problem, readText } from './http.ts';
+import { bearerOf, type Cors, onlyPost, problem, readText } from './http.ts';
 import { isTokensFault } from './tokens.ts';
 
 /**
@@ -18,6 +18,8 @@ export interface StartDeps {
   send: (url: string, init: RequestInit) => Promise<Response>;
   /** How long the orchestrator may take. */
   limitMs: number;
+  /** The answer to GET. */
+  health: () => Promise<Response>;
 }
 
 const bodyLimitBytes = 65_536;
@@ -40,7 +42,7 @@ const unavailable = (detail: string) => ({
 });
 
 export function createStart(deps: StartDeps): (request: Request) => Promise<Response> {
-  const { orchestratorUrl, supabaseUrl, keys, cors, send, limitMs } = deps;
+  const { orchestratorUrl, supabaseUrl, keys, cors, send, limitMs, health } = deps;
 
   /** S1. `unavailable`: the keys are away. */
   const isKnown = async (token: string): Promise<boolean | 'unavailable'> => {
@@ -83,9 +85,8 @@ export function createStart(deps: StartDeps): (request: Request) => Promise<Resp
   };
 
   const serve = async (request: Request): Promise<Response> => {
-    if (request.method !== 'POST') {
-      return problem({ status: 405, code: 'method_not_allowed', detail: 'Use POST.', headers: { allow: 'POST' } });
-    }
+    if (request.method === 'GET') return await health();
+    if (request.method !== 'POST') return problem(onlyPost);
     const token = bearerOf(request);
     const known = token === undefined ? false : await isKnown(token);
     if (known === 'unavailable') return problem(unavailable('Who you are cannot be checked just now. Try again.'));

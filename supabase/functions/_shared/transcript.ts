@@ -2,7 +2,7 @@ import { audiences } from '@greenroom/shared/protocol/tokens.ts';
 import { transcriptEntryInput } from '@greenroom/shared/protocol/transcript.ts';
 import { type JWTVerifyGetKey, jwtVerify } from 'jose';
 import { z } from 'zod';
-import { bearerOf, type Cors, json, problem, readText } from './http.ts';
+import { bearerOf, type Cors, json, onlyPost, problem, readText } from './http.ts';
 import { isTokensFault } from './tokens.ts';
 
 /**
@@ -20,12 +20,14 @@ export interface TranscriptDeps {
   cors: Cors;
   /** The SQL function upload_transcript. */
   upload: (sessionId: string, tenantId: string, entries: unknown[]) => Promise<Uploaded>;
+  /** The answer to GET. */
+  health: () => Promise<Response>;
 }
 
 export type Uploaded =
   | { kind: 'stored'; item_ids: string[] }
   | { kind: 'rate_limited'; retry_after_ms: number }
-  | { kind: 'not_found' | 'erased' | 'too_many' | 'unavailable' };
+  | { kind: 'not_found' | 'erased' | 'too_many' | 'refused' | 'unavailable' };
 
 const bodyLimitBytes = 1_048_576;
 const maxEntries = 1_000;
@@ -45,6 +47,7 @@ const refusals = {
   not_found: { status: 404, code: 'not_found', detail: 'No such session.' },
   erased: { status: 410, code: 'session_ended', detail: 'The transcript was erased.' },
   too_many: { status: 409, code: 'conflict', detail: 'The transcript is as long as it may be.' },
+  refused: { status: 422, code: 'validation_failed', detail: 'entries: the database cannot store one of them.' },
   unavailable: {
     status: 503,
     code: 'database_unavailable',
@@ -61,7 +64,7 @@ const tooOften = (retryAfterMs: number) => ({
 });
 
 export function createTranscript(deps: TranscriptDeps): (request: Request) => Promise<Response> {
-  const { issuer, keys, cors, upload } = deps;
+  const { issuer, keys, cors, upload, health } = deps;
 
   /** T1. `unavailable`: the keys are away (T2). */
   const claimsOf = async (token: string): Promise<Claims | undefined | 'unavailable'> => {
@@ -94,9 +97,8 @@ export function createTranscript(deps: TranscriptDeps): (request: Request) => Pr
   };
 
   const serve = async (request: Request): Promise<Response> => {
-    if (request.method !== 'POST') {
-      return problem({ status: 405, code: 'method_not_allowed', detail: 'Use POST.', headers: { allow: 'POST' } });
-    }
+    if (request.method === 'GET') return await health();
+    if (request.method !== 'POST') return problem(onlyPost);
     const token = bearerOf(request);
     const known = token === undefined ? undefined : await claimsOf(token);
     if (known === 'unavailable') return problem(refusals.unavailable);

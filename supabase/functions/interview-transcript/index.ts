@@ -1,38 +1,47 @@
 import { createClient } from '@supabase/supabase-js';
 import { createLocalJWKSet, createRemoteJWKSet } from 'jose';
+import { secretKeyOf } from '../_shared/environment.ts';
+import { answers, createHealth } from '../_shared/health.ts';
 import { createCors, listOf, needed } from '../_shared/http.ts';
 import { createTranscript, type Uploaded } from '../_shared/transcript.ts';
+import { readUpload } from '../_shared/upload.ts';
 
-// Environment: PUBLIC_URL of the orchestrators; JOIN_JWKS, their public join keys (default: asked of PUBLIC_URL, which
-// must answer then); ALLOWED_ORIGINS, comma-separated, default any: the token is the credential. SUPABASE_URL and the secret
-// key are given by Supabase; the key is used for one SQL function.
+// Environment: PUBLIC_URL, which the orchestrators' tokens name as their issuer; ORCHESTRATOR_URL, where they answer (default:
+// PUBLIC_URL); JOIN_JWKS, their public join keys (default: asked of the orchestrators, which must answer then);
+// ALLOWED_ORIGINS, comma-separated, default any: the token is the credential. Supabase sets SUPABASE_URL and the secret key,
+// which is used for one SQL function.
 const issuer = needed('PUBLIC_URL', Deno.env.get('PUBLIC_URL'));
-const secretKey = Deno.env.get('SUPABASE_SECRET_KEY') ?? Deno.env.get('SUPABASE_SERVICE_ROLE_KEY');
-const database = createClient(
-  needed('SUPABASE_URL', Deno.env.get('SUPABASE_URL')),
-  needed('SUPABASE_SECRET_KEY', secretKey),
-  { auth: { persistSession: false, autoRefreshToken: false } },
-);
+const orchestratorUrl = needed('ORCHESTRATOR_URL', Deno.env.get('ORCHESTRATOR_URL') ?? issuer);
+const secretKey = secretKeyOf((name) => Deno.env.get(name));
+const database = createClient(needed('SUPABASE_URL', Deno.env.get('SUPABASE_URL')), secretKey, {
+  auth: { persistSession: false, autoRefreshToken: false },
+});
 const keySet = Deno.env.get('JOIN_JWKS');
 
 async function upload(sessionId: string, tenantId: string, entries: unknown[]): Promise<Uploaded> {
   const parameters = { p_session_id: sessionId, p_tenant_id: tenantId, p_entries: entries };
-  const { data, error } = await database.rpc('upload_transcript', parameters).abortSignal(AbortSignal.timeout(20_000));
-  if (!error) return data as Uploaded;
-  console.error('upload_transcript failed', error.code);
-  return { kind: 'unavailable' };
+  const answer = await database.rpc('upload_transcript', parameters).abortSignal(AbortSignal.timeout(20_000));
+  const uploaded = readUpload(answer);
+  if (uploaded.kind === 'unavailable' || uploaded.kind === 'refused')
+    console.error('upload_transcript failed', answer.status, answer.error?.code);
+  return uploaded;
 }
+
+/** Entries of no session: the key, the grant and the function are there, and nothing is written. */
+const nobody = '00000000-0000-0000-0000-000000000000';
+const databaseAnswers = async () => (await upload(nobody, nobody, [])).kind === 'not_found';
 
 Deno.serve(
   createTranscript({
     issuer,
     keys: keySet
       ? createLocalJWKSet(JSON.parse(keySet))
-      : createRemoteJWKSet(new URL(`${issuer}/.well-known/jwks.json`)),
+      : createRemoteJWKSet(new URL(`${orchestratorUrl}/.well-known/jwks.json`)),
     cors: createCors(
       listOf(Deno.env.get('ALLOWED_ORIGINS') ?? '*'),
       'authorization, content-type, apikey, x-client-info',
     ),
     upload,
+    health: createHealth({ database: databaseAnswers, orchestrator: answers(orchestratorUrl) }),
   }),
 );

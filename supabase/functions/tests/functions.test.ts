@@ -7,9 +7,12 @@ import {
   type JWTPayload,
   SignJWT,
 } from 'jose';
+import { secretKeyOf } from '../_shared/environment.ts';
+import { createHealth, version } from '../_shared/health.ts';
 import { createCors } from '../_shared/http.ts';
 import { createStart } from '../_shared/start.ts';
 import { createTranscript, type Uploaded } from '../_shared/transcript.ts';
+import { readUpload } from '../_shared/upload.ts';
 
 const supabaseUrl = 'https://project.supabase.co';
 const issuer = 'https://interviews.example';
@@ -52,6 +55,7 @@ function makeStart(
       return answer();
     },
     limitMs: 1_000,
+    health: createHealth({ orchestrator: () => Promise.resolve(true) }),
   });
   return { start, sent };
 }
@@ -119,7 +123,7 @@ Deno.test('preflights are answered, and only listed origins are let in', async (
   const ask = (origin: string) => start(new Request('https://f.example/', { method: 'OPTIONS', headers: { origin } }));
   same((await ask('https://app.example')).headers.get('access-control-allow-origin'), 'https://app.example');
   same((await ask('https://evil.example')).headers.get('access-control-allow-origin'), null);
-  same((await start(new Request('https://f.example/'))).status, 405);
+  same((await start(new Request('https://f.example/', { method: 'PUT' }))).status, 405);
 });
 
 const entry = { ordinal: 1, item_id: 'item_1', previous_item_id: null, speaker: 'candidate', text: 'Hello' };
@@ -141,6 +145,10 @@ function makeTranscript(result: Uploaded = { kind: 'stored', item_ids: ['item_1'
       uploads.push(given);
       return Promise.resolve(result);
     },
+    health: createHealth({
+      database: () => Promise.resolve(true),
+      orchestrator: () => Promise.reject(new Error('away')),
+    }),
   });
   return { transcript, uploads };
 }
@@ -193,6 +201,7 @@ Deno.test('interview-transcript says what the database said', async () => {
     ['not_found', 404],
     ['erased', 410],
     ['too_many', 409],
+    ['refused', 422],
     ['unavailable', 503],
   ] as const) {
     const { transcript } = makeTranscript({ kind });
@@ -219,4 +228,61 @@ Deno.test('a key set that is away refuses nobody: both say to try again', async 
     const { start, sent } = makeStart(undefined, away);
     same([(await start(post({}, { authorization: `Bearer ${user}` }))).status, sent.length], [503, 0], name);
   }
+});
+
+Deno.test('GET says how each function is, without a credential', async () => {
+  const get = () => new Request('https://f.example/');
+  const started = await makeStart().start(get());
+  same([started.status, await started.json()], [200, { ok: true, version, database: 'not_used', orchestrator: 'ok' }]);
+  const { transcript, uploads } = makeTranscript();
+  const answer = await transcript(get());
+  same(
+    [answer.status, await answer.json()],
+    [503, { ok: false, version, database: 'ok', orchestrator: 'unavailable' }],
+  );
+  same(uploads, []);
+});
+
+Deno.test('many who ask how it is cost one question in five seconds', async () => {
+  let asked = 0;
+  let nowMs = 0;
+  const database = () => {
+    asked += 1;
+    return Promise.resolve(true);
+  };
+  const health = createHealth({ database }, () => nowMs);
+  await Promise.all(Array.from({ length: 100 }, health));
+  nowMs = 4_999;
+  await health();
+  same(asked, 1);
+  nowMs = 5_000;
+  await health();
+  same(asked, 2);
+});
+
+Deno.test('the secret key is taken from where hosted projects put it, old and new', () => {
+  const keyIn = (environment: Record<string, string>) => {
+    try {
+      return secretKeyOf((name) => environment[name]);
+    } catch (error) {
+      return (error as Error).message.split(':')[0];
+    }
+  };
+  same(keyIn({ SUPABASE_SECRET_KEYS: '{"a":"sb_secret_a","default":"sb_secret_d"}' }), 'sb_secret_d');
+  same(keyIn({ SUPABASE_SECRET_KEYS: '{"a":"sb_secret_a"}', SUPABASE_SERVICE_ROLE_KEY: 'old' }), 'sb_secret_a');
+  same(keyIn({ SUPABASE_SERVICE_ROLE_KEY: 'old' }), 'old');
+  same(keyIn({}), 'SUPABASE_SECRET_KEYS is missing');
+  for (const wrong of ['{}', 'sb_secret_a', '[]', 'null', '{"default":""}'])
+    same(keyIn({ SUPABASE_SECRET_KEYS: wrong }), 'SUPABASE_SECRET_KEYS holds no key', wrong);
+});
+
+Deno.test('only the answer of upload_transcript itself says that entries are stored', () => {
+  const ok = (data: unknown, status = 200) => readUpload({ data, error: null, status });
+  same(ok({ kind: 'stored', item_ids: ['a'] }), { kind: 'stored', item_ids: ['a'] });
+  same(ok({ kind: 'too_many' }), { kind: 'too_many' });
+  for (const foreign of [null, '', [], { status: 'ok' }, { kind: 'stored' }, { kind: 'unavailable' }])
+    same(ok(foreign), { kind: 'unavailable' }, JSON.stringify(foreign));
+  same(ok(null, 204), { kind: 'unavailable' });
+  const failed = (code: string) => readUpload({ data: null, error: { code }, status: 400 });
+  same([failed('22P05').kind, failed('57014').kind, failed('').kind], ['refused', 'unavailable', 'unavailable']);
 });

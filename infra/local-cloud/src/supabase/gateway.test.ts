@@ -166,13 +166,25 @@ describe('the rest', () => {
     expect(read.headers.get('access-control-allow-origin')).toBe('*');
   });
 
-  test('edge functions are found where they are routed to, with their own say about keys', async () => {
+  test('an edge function is reached by its own name only, and decides about keys itself', async () => {
     expect((await call('/functions/v1/hello', {})).status).toBe(404);
     const server = createServer((request, response) => response.end(`${request.url} ${request.headers.authorization}`));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    supabase.routeFunctions((server.address() as AddressInfo).port);
+    const { port } = server.address() as AddressInfo;
+    supabase.routeFunction('hello', { port, verifyJwt: false });
     const answer = await call('/functions/v1/hello?x=1', { authorization: 'Bearer mine' });
     expect(await answer.text()).toBe('/hello?x=1 Bearer mine');
+    for (const other of ['/functions/v1/other', '/functions/v1/hello2', '/functions/v1/']) {
+      const missing = await call(other, {});
+      expect([missing.status, await missing.json()]).toMatchObject([404, { code: 'NOT_FOUND' }]);
+    }
+    // The default: a valid token of the project, or the function is not called.
+    supabase.routeFunction('guarded', { port });
+    const guarded = async (headers: Record<string, string>) => (await call('/functions/v1/guarded', headers)).status;
+    expect(await guarded({})).toBe(401);
+    expect(await guarded({ authorization: 'Bearer mine' })).toBe(401);
+    expect(await guarded({ authorization: `Bearer ${await supabase.mint({}, { expiresInS: -5 })}` })).toBe(401);
+    expect(await guarded({ authorization: `Bearer ${await supabase.mint({ sub: crypto.randomUUID() })}` })).toBe(200);
     server.close();
     server.closeAllConnections();
   });

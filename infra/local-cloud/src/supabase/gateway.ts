@@ -13,6 +13,7 @@ import type { Tokens } from './tokens.ts';
  * - API keys are not tokens. A request without Authorization, or with the API key in it, gets a short-lived JWT of role anon
  *   or service_role instead. PostgREST checks every other token (`token-cache.ts`).
  * - The secret key is refused when a browser sends it.
+ * - A function is reached by its name. With `verify_jwt` it is called only with a valid user token of the project.
  *
  * Fault points: `supabase.rest`, `supabase.auth`, `supabase.functions`; attributes `method`, `path` (below the prefix).
  */
@@ -28,11 +29,21 @@ export interface GatewayOptions {
 
 export interface Gateway {
   listen(port: number): Promise<void>;
-  /** Sends `/functions/v1` to this port on 127.0.0.1. Until then such requests get 404. */
-  routeFunctions(port: number): void;
+  /** Sends `/functions/v1/<name>` to a port on 127.0.0.1. Until then such requests get 404. */
+  routeFunction(name: string, route: FunctionRoute): void;
   /** Stops listening and cuts open connections. */
   close(): Promise<void>;
 }
+
+export interface FunctionRoute {
+  port: number;
+  /** `verify_jwt` of config.toml. Default true, as on hosted projects. */
+  verifyJwt?: boolean;
+}
+
+const noFunction = { code: 'NOT_FOUND', message: 'Requested function was not found' };
+const noAuthorization = { code: 401, message: 'Missing authorization header' };
+const invalidJwt = { code: 401, message: 'Invalid JWT' };
 
 type Key = 'publishable' | 'secret';
 type Service = 'rest' | 'auth' | 'functions';
@@ -78,7 +89,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   const { publishableKey, secretKey, tokens, tokenCache, auth, faults } = options;
   const keyToken = createKeyTokens(tokens);
   const rest = createProxy(options.postgrestPort);
-  let functions: ReverseProxy | undefined;
+  const functions = new Map<string, { proxy: ReverseProxy; verifyJwt: boolean }>();
 
   /** Which API key the request carries, or the body of the 401 that it gets. */
   const judgeKey = (value: string | undefined, request: IncomingMessage): Key | object => {
@@ -106,9 +117,22 @@ export function createGateway(options: GatewayOptions): Gateway {
     rest.forward(request, response, { path, headers, loseReply: lose });
   };
 
-  const forwardFunction = (request: IncomingMessage, response: ServerResponse, path: string, lose: boolean) => {
-    if (!functions) return send(response, { status: 404, body: noRoute });
-    functions.forward(request, response, { path, headers: withoutHopByHop(request.headers), loseReply: lose });
+  /** What the runtime answers in place of a function with `verify_jwt`; undefined: it may be called. */
+  const refusedToken = async (authorization: string | undefined): Promise<object | undefined> => {
+    if (authorization === undefined) return noAuthorization;
+    const token = /^Bearer (\S+)$/.exec(authorization)?.[1] ?? '';
+    return tokens.verify(token).then(
+      () => undefined,
+      () => invalidJwt,
+    );
+  };
+
+  const forwardFunction = async (request: IncomingMessage, response: ServerResponse, path: string, lose: boolean) => {
+    const called = functions.get(/^\/([^/?]+)/.exec(path)?.[1] ?? '');
+    if (!called) return send(response, { status: 404, body: noFunction });
+    const refused = called.verifyJwt ? await refusedToken(request.headers.authorization) : undefined;
+    if (refused) return send(response, { status: 401, body: refused });
+    called.proxy.forward(request, response, { path, headers: withoutHopByHop(request.headers), loseReply: lose });
   };
 
   const serveAuth = async (
@@ -152,16 +176,16 @@ export function createGateway(options: GatewayOptions): Gateway {
       new Promise((resolve, reject) => {
         server.once('error', reject).listen({ port, host: '127.0.0.1' }, () => resolve());
       }),
-    routeFunctions: (port) => {
-      functions?.close();
-      functions = createProxy(port);
+    routeFunction: (name, { port, verifyJwt = true }) => {
+      functions.get(name)?.proxy.close();
+      functions.set(name, { proxy: createProxy(port), verifyJwt });
     },
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
         server.closeAllConnections();
         rest.close();
-        functions?.close();
+        for (const { proxy } of functions.values()) proxy.close();
       }),
   };
 }

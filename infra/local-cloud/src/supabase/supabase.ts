@@ -9,7 +9,7 @@ import { type AuthService, type AuthUser, createAuth, type NewUser } from './aut
 import { type BinaryOverrides, findPostgres, findPostgrest, overridesFromEnvironment } from './binaries.ts';
 import { prepareCluster } from './bootstrap.ts';
 import { waitUntilUnused } from './data-lock.ts';
-import { createGateway, type Gateway } from './gateway.ts';
+import { createGateway, type FunctionRoute, type Gateway } from './gateway.ts';
 import { type AppliedMigration, applyMigrations } from './migrations.ts';
 import { takePort } from './ports.ts';
 import { createPostgres, type PostgresServer } from './postgres.ts';
@@ -66,8 +66,8 @@ export interface Supabase {
   readonly postgres: { stop(): Promise<void>; start(): Promise<void>; kill(): Promise<void>; restart(): Promise<void> };
   /** Injects an outage of the data API only: the gateway answers 502. */
   readonly postgrest: { stop(): Promise<void>; start(): Promise<void> };
-  /** Sends `/functions/v1` to this port on 127.0.0.1. */
-  routeFunctions(port: number): void;
+  /** Sends `/functions/v1/<name>` to a port on 127.0.0.1. */
+  routeFunction(name: string, route: FunctionRoute): void;
   /** Applies migrations that have appeared since the start, and returns them. Throws naming file and line. */
   migrate(): Promise<AppliedMigration[]>;
   /** Stops all parts. Rejects with an AggregateError if a phase failed; later calls get the same result. */
@@ -218,7 +218,7 @@ function handle(
       restart: () => postgres.stop().then(() => postgres.start()),
     },
     postgrest: { stop: () => postgrest.stop(), start: () => postgrest.start() },
-    routeFunctions: gateway.routeFunctions,
+    routeFunction: gateway.routeFunction,
     migrate: () => applyMigrations(dbUrl, migrationsDir),
   };
 }
