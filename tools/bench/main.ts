@@ -11,6 +11,8 @@ import { worker } from './worker.ts';
 /** `npm run bench -- NAME --json`: runs a benchmark. The last line is one JSON object. Exit code 0 unless it could not measure. */
 const benchmarks: Record<string, Benchmark> = { worker, start, allocate, edge, reconcile, burst, ingest };
 
+export const benchmarkNames = Object.keys(benchmarks);
+
 const usage = `npm run bench -- NAME [--json]
 
   NAME    ${Object.keys(benchmarks).join(', ')}
@@ -38,4 +40,4 @@ async function main(): Promise<number> {
   return 0;
 }
 
-process.exit(await main());
+if (import.meta.main) process.exit(await main());

@@ -1,16 +1,18 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { benchmarkNames } from '../bench/main.ts';
 import { root } from './command.ts';
 import { type Count, type Finished, quickSuites, runSuites, type Suite, slowSuites, summary, tests } from './suites.ts';
 
 /**
  * The long run of the night: the gate and everything that takes too long for it, without a limit of time.
  *
- *   npm run test:full
+ *   npm run test:full [-- NAME …]
  *
- * Writes docs/full-run.md: the commit and the result of each suite. Exit 1 when something failed, else 2 when a suite had to be
- * skipped, else 0: a run that did not run everything is not green.
+ * Writes docs/full-run.md: the commit and the result of each suite. Exit 1 when something failed, else 2 when a suite or a test
+ * was skipped, else 0: a run that did not run everything is not green. Suites that are not named count as skipped.
  */
 interface LongSuite extends Suite {
   /** What must be there for the suite to run, relative to the root. */
@@ -56,34 +58,61 @@ const longSuites: LongSuite[] = [
   program('outage', 'tools/chaos/outage.ts'),
   program('simulated day', 'tools/sim/main.ts', ['--json']),
   program('contract', 'tools/contract/main.ts', ['--json']),
-  ...['worker', 'start', 'burst', 'allocate', 'reconcile', 'edge', 'ingest'].map(benchmark),
+  ...benchmarkNames.map(benchmark),
 ];
 
 const git = (...args: string[]): string => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim();
 
-function page(finished: Finished[], skipped: LongSuite[]): string {
+interface Skipped {
+  name: string;
+  why: string;
+}
+
+function page(finished: Finished[], skipped: Skipped[]): string {
   const changed = git('status', '--porcelain', '--untracked-files=no') !== '';
   const rows = finished.map(
-    ({ name, passed, failed, seconds }) =>
-      `| ${name} | ${failed === 0 ? 'ok' : '**failed**'} | ${passed} | ${failed} | ${Math.round(seconds)} s |`,
+    ({ name, passed, failed, seconds, skipped: left = 0 }) =>
+      `| ${name} | ${failed === 0 ? 'ok' : '**failed**'} | ${passed} | ${failed} | ${left} | ${Math.round(seconds)} s |`,
   );
-  const missing = skipped.map(({ name, needs }) => `| ${name} | **skipped**: there is no \`${needs}\` | | | |`);
+  const missing = skipped.map(({ name, why }) => `| ${name} | **skipped**: ${why} | | | | |`);
   return [
     '# The last full run',
     '',
     `Written by \`npm run test:full\` at ${new Date().toISOString()} on commit \`${git('rev-parse', 'HEAD')}\`${changed ? ' with uncommitted changes' : ''}.`,
     '',
-    '| suite | result | passed | failed | took |',
-    '|---|---|---:|---:|---:|',
+    '| suite | result | passed | failed | skipped | took |',
+    '|---|---|---:|---:|---:|---:|',
     ...[...rows, ...missing],
     '',
   ].join('\n');
 }
 
-const isThere = ({ needs }: LongSuite): boolean => existsSync(path.join(root, needs));
-const skipped = longSuites.filter((suite) => !isThere(suite));
-const finished = await runSuites([...quickSuites, ...slowSuites, ...longSuites.filter(isThere)]);
-writeFileSync(path.join(root, 'docs/full-run.md'), page(finished, skipped));
-for (const { name, needs } of skipped) process.stdout.write(`\nskipped ${name}: there is no ${needs}`);
-process.stdout.write(summary(finished));
-process.exit(finished.some(({ failed }) => failed > 0) ? 1 : skipped.length > 0 ? 2 : 0);
+const all: Array<Suite & { needs?: string }> = [...quickSuites, ...slowSuites, ...longSuites];
+
+/** Why a suite does not run; undefined when it does. */
+function reasonToSkip({ name, needs }: { name: string; needs?: string }, wanted: string[]): string | undefined {
+  if (wanted.length > 0 && !wanted.includes(name)) return 'not asked for';
+  return needs === undefined || existsSync(path.join(root, needs)) ? undefined : `there is no \`${needs}\``;
+}
+
+async function main(): Promise<number> {
+  const { positionals: wanted } = parseArgs({ allowPositionals: true });
+  const unknown = wanted.filter((name) => !all.some((suite) => suite.name === name));
+  if (unknown.length > 0) {
+    process.stderr.write(
+      `There is no suite ${unknown.join(', ')}. There are: ${all.map(({ name }) => name).join(', ')}\n`,
+    );
+    return 2;
+  }
+  const skipped = all.flatMap((suite) => {
+    const why = reasonToSkip(suite, wanted);
+    return why === undefined ? [] : [{ name: suite.name, why }];
+  });
+  const finished = await runSuites(all.filter((suite) => reasonToSkip(suite, wanted) === undefined));
+  writeFileSync(path.join(root, 'docs/full-run.md'), page(finished, skipped));
+  process.stdout.write(`${skipped.map(({ name, why }) => `\nskipped ${name}: ${why}`).join('')}\n${summary(finished)}`);
+  if (finished.some(({ failed }) => failed > 0)) return 1;
+  return skipped.length > 0 || finished.some((suite) => (suite.skipped ?? 0) > 0) ? 2 : 0;
+}
+
+process.exit(await main());

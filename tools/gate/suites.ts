@@ -10,6 +10,8 @@ import { checkLicences } from './licences.ts';
 export interface Count {
   passed: number;
   failed: number;
+  /** Tests that did not run because something is missing here. */
+  skipped?: number;
 }
 
 export interface Suite {
@@ -44,10 +46,10 @@ export const tests =
     const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
     const code = await run(bin('vitest'), ['run', '--project', project, ...reporters, ...extra]);
     try {
-      const { numPassedTests, numFailedTests } = JSON.parse(readFileSync(report, 'utf8')) as Record<string, number>;
-      const failed = numFailedTests ?? 0;
+      const counted = JSON.parse(readFileSync(report, 'utf8')) as Record<string, number>;
+      const { numPassedTests: passed = 0, numFailedTests: failed = 0, numPendingTests: skipped = 0 } = counted;
       // A file that could not be loaded, or an error outside of any test, fails the project without failing a test.
-      return { passed: numPassedTests ?? 0, failed: code !== 0 && failed === 0 ? 1 : failed };
+      return { passed, failed: code !== 0 && failed === 0 ? 1 : failed, skipped };
     } catch {
       return { passed: 0, failed: 1 };
     } finally {
@@ -99,6 +101,6 @@ export function summary(finished: Finished[]): string {
     ({ name, passed, failed, seconds }) =>
       `${failed === 0 ? 'ok  ' : 'FAIL'} ${name.padEnd(20)} ${String(passed).padStart(5)} passed ${String(failed).padStart(4)} failed  ${seconds.toFixed(1)} s`,
   );
-  const sum = (what: keyof Count) => finished.reduce((total, count) => total + count[what], 0);
+  const sum = (what: keyof Count) => finished.reduce((total, count) => total + (count[what] ?? 0), 0);
   return `\n${lines.join('\n')}\n\n${sum('passed')} passed, ${sum('failed')} failed\n`;
 }

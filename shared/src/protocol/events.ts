@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { type EventType, eventTypes, type TenantEventType } from '../session/events.ts';
+import { type EventType, eventTypes } from '../session/events.ts';
 import { machineReasonNames } from '../session/reasons.ts';
 import { type MachineState, machineStates, type SessionStatus, sessionStatuses } from '../session/states.ts';
 import { outcome, sessionReason, timestamp, uuid } from './common.ts';
@@ -94,6 +94,3 @@ export const webhookMessage = z.union([
     }),
   ),
 ]);
-export type WebhookMessage<T extends TenantEventType = TenantEventType> = {
-  [K in T]: { type: K; timestamp: string; data: EventData<K> & { session_id: string } };
-}[T];
