@@ -42,7 +42,7 @@ language sql stable set search_path = '' as $$
   select coalesce(nullif(current_setting('request.jwt.claims', true), '')::jsonb, '{}'::jsonb)
 $$;
 comment on function app.claims() is
-  'The claims of the request''s token. Custom roles have no access to schema auth on hosted projects.';
+  'Answers the claims of the request''s token. Custom roles have no access to schema auth on hosted projects.';
 grant execute on function app.claims() to authenticated, orchestrator, session_worker;
 
 create function app.my_tenants(p_roles text[] default array['admin', 'member', 'viewer']) returns setof uuid
@@ -58,7 +58,7 @@ grant execute on function app.my_tenants(text[]) to authenticated, orchestrator,
 
 create function app.worker_session() returns uuid
 language sql stable set search_path = '' as $$ select (app.claims() ->> 'session_id')::uuid $$;
-comment on function app.worker_session() is 'The one session a worker''s token is for.';
+comment on function app.worker_session() is 'Answers the one session that a worker''s token is for.';
 grant execute on function app.worker_session() to session_worker;
 
 create function app.worker_serves(p_session_id uuid) returns boolean
@@ -76,14 +76,14 @@ grant execute on function app.worker_serves(uuid) to session_worker;
 
 create function app.interval_ms(p_ms double precision) returns interval
 language sql immutable parallel safe return make_interval(secs => p_ms / 1000.0);
-comment on function app.interval_ms(double precision) is 'Milliseconds as an interval.';
+comment on function app.interval_ms(double precision) is 'Turns milliseconds into an interval.';
 
 create function app.touch() returns trigger language plpgsql set search_path = '' as $$
 begin
   new.updated_at := now();
   return new;
 end $$;
-comment on function app.touch() is 'Keeps updated_at.';
+comment on function app.touch() is 'Sets updated_at before every update of a row.';
 
 create function app.refuse_row(p_sqlstate text, p_constraint text) returns void
 language plpgsql set search_path = '' as $$
@@ -101,7 +101,7 @@ create function app.new_candidate() returns uuid
 language sql volatile security definer set search_path = '' as $$ insert into public.candidates default values
   returning id $$;
 comment on function app.new_candidate() is
-  'A new person. Default of tenant_candidates.candidate_id, so that a tenant names no person but its own.';
+  'Makes a new person. Default of tenant_candidates.candidate_id: a tenant can name no person but its own.';
 grant execute on function app.new_candidate() to authenticated;
 
 -- ── schemas/foundation/texts.sql ──
@@ -414,8 +414,8 @@ language sql immutable parallel safe
     when 'cancelled' then 90
   end::smallint;
 comment on function app.rank_of(text) is
-  'Rank of a session status; null for any other word. Same as sessionRanks in shared/src/session/states.ts. ended '
-  'names the rank that all outcomes share; no session has it as its status.';
+  'Ranks a session status; null for any other word. Same as sessionRanks in shared/src/session/states.ts. ended names '
+  'the rank that all outcomes share; no session has it as its status.';
 grant execute on function app.rank_of(text) to anon, authenticated, service_role, orchestrator, session_worker;
 
 create table public.interview_sessions (
@@ -675,7 +675,7 @@ language sql immutable parallel safe
     when 'draining' then 50 when 'destroying' then 60 when 'destroyed' then 70
   end::smallint;
 comment on function app.life_rank_of(text) is
-  'Rank of a machine''s state; null for any other word. Same as machineRanks in shared/src/session/states.ts.';
+  'Ranks a machine''s state; null for any other word. Same as machineRanks in shared/src/session/states.ts.';
 grant execute on function app.life_rank_of(text) to anon, authenticated, service_role, orchestrator, session_worker;
 
 create table public.machines (
@@ -1303,7 +1303,8 @@ language sql stable security definer set search_path = '' as $$
   where k.key_hash = any (p_hashes) and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
 $$;
 comment on function public.authenticate_api_keys(text[]) is
-  'The valid keys among these hashes, with tenant, scopes and the regions the tenant may use. Takes many at once.';
+  'Answers which of these key hashes are valid, with tenant, scopes and the regions the tenant may use. The API''s '
+  'door calls it, many keys at once. A revoked or expired key is left out.';
 grant execute on function public.authenticate_api_keys(text[]) to orchestrator;
 
 create function app.api_key_json(k public.api_keys) returns jsonb
@@ -1313,7 +1314,7 @@ language sql stable set search_path = '' as $$
     'created_by', k.created_by, 'created_at', k.created_at, 'expires_at', k.expires_at, 'revoked_at', k.revoked_at,
       'replaced_by', k.replaced_by)
 $$;
-comment on function app.api_key_json(public.api_keys) is 'A key as the API shows it: never its hash.';
+comment on function app.api_key_json(public.api_keys) is 'Shows a key as the API shows it: never its hash.';
 
 create function public.create_api_key(p_tenant_id uuid, p_name text, p_prefix text, p_key_hash text, p_scopes text[],
   p_by jsonb,
@@ -1333,7 +1334,7 @@ begin
   return jsonb_build_object('kind', 'created', 'key', app.api_key_json(k));
 end $$;
 comment on function public.create_api_key(uuid, text, text, text, text[], jsonb, uuid, bigint) is
-  'Stores a key''s hash. kind: created, not_found.';
+  'Stores the hash of a new key. kind: created, not_found.';
 grant execute on function public.create_api_key(uuid, text, text, text, text[], jsonb, uuid, bigint) to orchestrator;
 
 create function public.rotate_api_key(p_tenant_id uuid, p_key_id uuid, p_prefix text, p_key_hash text,
@@ -1359,8 +1360,8 @@ begin
   return jsonb_build_object('kind', 'rotated', 'key', app.api_key_json(k), 'previous', app.api_key_json(o));
 end $$;
 comment on function public.rotate_api_key(uuid, uuid, text, text, bigint, jsonb) is
-  'A new key in place of an old one, which goes on for p_overlap_ms at most. kind: rotated, already_rotated, '
-  'not_found (also: revoked, expired).';
+  'Makes a new key in place of an old one, which stays valid for p_overlap_ms at most. kind: rotated, '
+  'already_rotated, not_found (also for a revoked or expired key).';
 grant execute on function public.rotate_api_key(uuid, uuid, text, text, bigint, jsonb) to orchestrator;
 
 create function public.revoke_api_key(p_tenant_id uuid, p_key_id uuid, p_by jsonb) returns jsonb
@@ -1377,7 +1378,7 @@ begin
   return jsonb_build_object('kind', 'revoked', 'key', app.api_key_json(k));
 end $$;
 comment on function public.revoke_api_key(uuid, uuid, jsonb) is
-  'From the commit on the key is refused; a second time changes nothing. kind: revoked, not_found.';
+  'Revokes a key from the commit on; a second call changes nothing. kind: revoked, not_found.';
 grant execute on function public.revoke_api_key(uuid, uuid, jsonb) to orchestrator;
 
 create function public.list_api_keys(p_tenant_id uuid) returns jsonb
@@ -1385,7 +1386,7 @@ language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(app.api_key_json(k) order by k.created_at desc, k.id), '[]') from public.api_keys k
     where k.tenant_id = p_tenant_id
 $$;
-comment on function public.list_api_keys(uuid) is 'A tenant''s keys, revoked and expired ones too, newest first.';
+comment on function public.list_api_keys(uuid) is 'Lists a tenant''s keys, revoked and expired ones too, newest first.';
 grant execute on function public.list_api_keys(uuid) to orchestrator;
 
 -- ── schemas/access/members.sql ──
@@ -1398,8 +1399,8 @@ language sql stable security definer set search_path = '' as $$
   where u.user_id = p_user_id and t.status in ('active', 'suspended')
 $$;
 comment on function public.tenants_of_user(uuid) is
-  'The tenants a user belongs to, with the user''s role in each. Read on every request: a role in a token would '
-  'outlive its withdrawal.';
+  'Lists the tenants a user belongs to, with the user''s role in each. The API reads it on every request: a role in a '
+  'token would outlive its withdrawal.';
 grant execute on function public.tenants_of_user(uuid) to orchestrator;
 
 create function public.put_tenant_user(p_tenant_id uuid, p_user_id uuid, p_role text, p_by jsonb) returns jsonb
@@ -1472,7 +1473,7 @@ language sql stable security definer set search_path = '' as $$
   where c.tenant_id = p_tenant_id and c.provider = p_provider
 $$;
 comment on function public.get_provider_credential(uuid, text) is
-  'The encrypted credential for a call that is being made; null when the tenant brought none.';
+  'Reads the encrypted credential for a call that is being made; null when the tenant stored none.';
 grant execute on function public.get_provider_credential(uuid, text) to orchestrator;
 
 create function public.list_provider_credentials(p_tenant_id uuid) returns jsonb
@@ -1482,7 +1483,7 @@ language sql stable security definer set search_path = '' as $$
   from public.provider_credentials c where c.tenant_id = p_tenant_id
 $$;
 comment on function public.list_provider_credentials(uuid) is
-  'Which credentials a tenant brought. Never the credentials.';
+  'Lists which credentials a tenant stored, never the credentials.';
 grant execute on function public.list_provider_credentials(uuid) to orchestrator;
 
 create function public.provider_credentials_to_rotate(p_key_id text, p_limit integer default 100) returns jsonb
@@ -1492,7 +1493,7 @@ language sql stable security definer set search_path = '' as $$
   from (select * from public.provider_credentials where key_id <> p_key_id order by tenant_id, provider limit p_limit) x
 $$;
 comment on function public.provider_credentials_to_rotate(text, integer) is
-  'Credentials that are not yet encrypted under this key.';
+  'Lists credentials that are not yet encrypted under this key. Called by the rotation of keys.';
 grant execute on function public.provider_credentials_to_rotate(text, integer) to orchestrator;
 
 create function public.rotate_provider_credential(p_tenant_id uuid, p_provider text, p_old_ciphertext text,
@@ -1504,7 +1505,7 @@ returns boolean language sql volatile security definer set search_path = '' as $
   select exists (select from done)
 $$;
 comment on function public.rotate_provider_credential(uuid, text, text, text, text) is
-  'The same credential under another key, by compare-and-set: false when it was replaced meanwhile.';
+  'Stores the same credential under another key, by compare-and-set: false when it was replaced meanwhile.';
 grant execute on function public.rotate_provider_credential(uuid, text, text, text, text) to orchestrator;
 
 create function public.delete_provider_credential(p_tenant_id uuid, p_provider text, p_by jsonb) returns boolean
@@ -1516,7 +1517,7 @@ begin
   return true;
 end $$;
 comment on function public.delete_provider_credential(uuid, text, jsonb) is
-  'Forgets a credential; false when there was none.';
+  'Deletes a credential; false when there was none.';
 grant execute on function public.delete_provider_credential(uuid, text, jsonb) to orchestrator;
 
 -- ── schemas/access/rights.sql ──
@@ -1555,7 +1556,8 @@ language sql volatile security definer set search_path = '' as $$
     p_entry ->> 'outcome',
     p_entry ->> 'remote_address', p_entry ->> 'request_id', coalesce(p_entry -> 'details', '{}'))
 $$;
-comment on function public.record_audit(jsonb) is 'Appends to the audit log.';
+comment on function public.record_audit(jsonb) is
+  'Appends an entry to the audit log. Called by the API for acts that are no function here.';
 grant execute on function public.record_audit(jsonb) to orchestrator;
 
 create function app.audit(p_by jsonb, p_tenant_id uuid, p_action text, p_target text, p_details jsonb default '{}')
@@ -1583,7 +1585,7 @@ language sql stable security definer set search_path = '' as $$
     from public.realtime_calls c where c.session_id = p_session_id order by c.ordinal desc limit 1), 1)
 $$;
 comment on function app.next_ordinal(uuid) is
-  'The ordinal of a session''s next call: the last one''s again when its id was never learnt.';
+  'Answers the ordinal of a session''s next call: the last one''s again when that call never got an id.';
 
 create function public.open_call(p_machine_id uuid, p_epoch integer, p_ordinal integer, p_provider text) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -1611,7 +1613,8 @@ begin
   return jsonb_build_object('kind', 'opened', 'session', app.session_json(s.id));
 end $$;
 comment on function public.open_call(uuid, integer, integer, text) is
-  'Opens the row of a session''s next call, or again the last one when it never got a call id.';
+  'Opens the row of a session''s next call, or the last one again when it never got a call id. Called before an SDP '
+  'offer is sent. Refuses a fenced worker and a session that is over.';
 grant execute on function public.open_call(uuid, integer, integer, text) to orchestrator;
 
 create function public.record_call(p_machine_id uuid, p_epoch integer, p_ordinal integer,
@@ -1634,7 +1637,8 @@ begin
   return found;
 end $$;
 comment on function public.record_call(uuid, integer, integer, text, integer, text, boolean) is
-  'What became of a call: its credential, its id, its hang-up.';
+  'Stores what is known of a call: its credential, its id, or that it was hung up. Called by the machine that serves '
+  'the session.';
 grant execute on function public.record_call(uuid, integer, integer, text, integer, text, boolean) to orchestrator;
 
 create function public.calls_to_hang_up(p_limit integer default 20, p_retry_ms integer default 5000) returns jsonb
@@ -1668,7 +1672,8 @@ language sql volatile security definer set search_path = '' as $$
   from taken
 $$;
 comment on function public.calls_to_hang_up(integer, integer) is
-  'Calls whose worker is gone and that nobody took over: taken for one try, then again after a growing while.';
+  'Takes calls whose worker is gone and that no other worker took over, for one attempt to hang up each; a failed one '
+  'is due again after a growing delay.';
 grant execute on function public.calls_to_hang_up(integer, integer) to orchestrator;
 
 create function public.record_hang_up(p_call_row_id uuid) returns void
@@ -1676,7 +1681,7 @@ language sql volatile security definer set search_path = '' as $$
   update public.realtime_calls set hung_up_at = coalesce(hung_up_at, clock_timestamp()), credential_ciphertext = null
     where id = p_call_row_id
 $$;
-comment on function public.record_hang_up(uuid) is 'The debt is paid: the call is over at the provider.';
+comment on function public.record_hang_up(uuid) is 'Records that the call is over at the provider.';
 grant execute on function public.record_hang_up(uuid) to orchestrator;
 
 create function public.record_call_missing(p_call_row_id uuid, p_missing boolean) returns void
@@ -1688,7 +1693,7 @@ language sql volatile security definer set search_path = '' as $$
     where id = p_call_row_id
 $$;
 comment on function public.record_call_missing(uuid, boolean) is
-  'A hang-up was answered with "no such call", and since when; or with anything else, which takes that back.';
+  'Records since when a hang-up is answered with "no such call"; any other answer takes that back.';
 grant execute on function public.record_call_missing(uuid, boolean) to orchestrator;
 
 create function app.guard_call() returns trigger language plpgsql set search_path = '' as $$
@@ -1701,7 +1706,7 @@ begin
   return new;
 end $$;
 comment on function app.guard_call() is
-  'No realtime call is opened before a required consent, whichever way it was asked for.';
+  'Refuses a realtime call before a required consent, whichever way the call is opened.';
 create trigger guard before insert on public.realtime_calls for each row execute function app.guard_call();
 
 -- ── schemas/conversation/rights.sql ──
@@ -1983,7 +1988,8 @@ language sql volatile security definer set search_path = '' as $$
   insert into public.orchestrators (id, url, version) values (p_id, p_url, p_version)
   on conflict (id) do update set last_seen_at = clock_timestamp(), url = excluded.url, version = excluded.version
 $$;
-comment on function public.register_orchestrator(uuid, text, text) is 'An orchestrator says that it is there.';
+comment on function public.register_orchestrator(uuid, text, text) is
+  'Registers an orchestrator that starts, or renews its registration.';
 grant execute on function public.register_orchestrator(uuid, text, text) to orchestrator;
 
 create function public.announce_image(p_orchestrator_id uuid, p_image text) returns boolean
@@ -1992,7 +1998,7 @@ language sql volatile security definer set search_path = '' as $$
     returning 1) select exists (select from done)
 $$;
 comment on function public.announce_image(uuid, text) is
-  'A registered orchestrator says which worker image it was started with; false when it is not registered yet.';
+  'Stores which worker image an orchestrator was started with; false when it is not registered yet.';
 grant execute on function public.announce_image(uuid, text) to orchestrator;
 
 create function public.keep_duties(p_orchestrator_id uuid, p_url text, p_version text, p_names text[],
@@ -2037,8 +2043,9 @@ begin
     from public.duties where holder = p_orchestrator_id and expires_at > v_now);
 end $$;
 comment on function public.keep_duties(uuid, text, text, text[], integer, boolean) is
-  'An orchestrator says that it is there, renews what it holds, takes its fair share of what nobody holds, and gives '
-  'back what is more than that; draining gives back all. Answers what it holds now, with fences.';
+  'Renews an orchestrator''s registration and its duties, gives it its fair share of the free duties, and takes back '
+  'what it holds beyond that share; a draining orchestrator loses all. Answers the duties it holds now, with their '
+  'fences.';
 grant execute on function public.keep_duties(uuid, text, text, text[], integer, boolean) to orchestrator;
 
 create function app.on_duty(p_duty text, p_fence bigint) returns boolean
@@ -2117,8 +2124,8 @@ language sql stable security definer set search_path = '' as $$
   from (select tenant_id as id from tenants) t join public.tenants ten on ten.id = t.id
 $$;
 comment on function public.pool_facts(bigint) is
-  'What pools are planned by: the image to use; of each tenant with a pool, standby machines or sessions due within '
-  'the horizon: its create rate, its pools and what is due.';
+  'Answers what pools are planned by: the image to use and, for each tenant with a pool, a standby machine or a '
+  'session due within the horizon: its create rate, its pools and its due sessions.';
 grant execute on function public.pool_facts(bigint) to orchestrator;
 
 create function public.pool_demand(p_window_ms bigint) returns jsonb
@@ -2134,8 +2141,7 @@ language sql stable security definer set search_path = '' as $$
       2) x
 $$;
 comment on function public.pool_demand(bigint) is
-  'Unscheduled sessions a second of each pool''s tenant and region, by an exponentially decaying mean over the '
-  'window.';
+  'Answers how many unscheduled sessions a second each pool gets, as an exponentially decaying mean over the window.';
 grant execute on function public.pool_demand(bigint) to orchestrator;
 
 create function app.draw_pool_slot(p_tenant_id uuid) returns text
@@ -2173,7 +2179,7 @@ begin
   return v_intents;
 end $$;
 comment on function app.fill_pool(jsonb, text, uuid, numeric) is
-  'Intents for as many standby machines as the target wants and the create limit allows now.';
+  'Reserves standby machines until the target is reached or the create limit allows no more; answers their intents.';
 
 create function app.retire_standby(p_tenant_id uuid, p_region text, p_image text, p_stale boolean, p_count integer,
   p_reason text) returns jsonb[]
@@ -2193,7 +2199,7 @@ begin
   return v_retired;
 end $$;
 comment on function app.retire_standby(uuid, text, text, boolean, integer, text) is
-  'Gives up standby machines, of other images or of this one. Committed before any DELETE; assignment takes the same '
+  'Gives up standby machines of this image or of other images. Committed before any DELETE; assignment takes the same '
   'lock.';
 
 create function public.apply_pool_plan(p_plan jsonb, p_image text, p_orchestrator_id uuid, p_taken_ms integer)
@@ -2238,7 +2244,7 @@ language sql stable security definer set search_path = '' as $$
   left join public.pool_policies p on p.tenant_id = p_tenant_id and p.region = r.region
 $$;
 comment on function public.pool_of_tenant(uuid) is
-  'A tenant''s pools: policy, standby machines ready and under way, sessions due within the hour.';
+  'Answers a tenant''s pools: policy, standby machines ready and under way, sessions due within the hour.';
 grant execute on function public.pool_of_tenant(uuid) to orchestrator;
 
 create function public.remove_pool_policy(p_tenant_id uuid, p_region text, p_by jsonb) returns boolean
@@ -2250,7 +2256,7 @@ begin
   return true;
 end $$;
 comment on function public.remove_pool_policy(uuid, text, jsonb) is
-  'The tenant keeps no standby machines in this region any more; false when it kept none.';
+  'Ends the standby machines of a tenant in a region; false when it had no policy there.';
 grant execute on function public.remove_pool_policy(uuid, text, jsonb) to orchestrator;
 
 -- ── schemas/fleet/rights.sql ──
@@ -2280,7 +2286,7 @@ language sql stable set search_path = '' as $$
     else jsonb_build_object('kind', 'continue') end
 $$;
 comment on function app.directive_of(public.interview_sessions, public.machines) is
-  'What a worker is asked to do: continue, end, or exit because it is fenced.';
+  'Answers what a worker must do: continue, end, or exit because it is fenced.';
 
 create function public.claim_session(p_machine_name text, p_app_name text, p_fly_machine_id text, p_boot_nonce text,
   p_lease_ms integer, p_life_ms integer,
@@ -2345,8 +2351,8 @@ begin
     'directive', app.directive_of(s, m));
 end $$;
 comment on function public.claim_session(text, text, text, text, integer, integer, text) is
-  'A booted worker takes its session at the next epoch. The same nonce again gets the same answer; everything else is '
-  'refused with why, and retry when it may be granted in a moment. losers: attempts that came too late, already '
+  'Gives a booted worker its session at the next epoch. The same nonce again gets the same answer. Everything else is '
+  'refused with why; retry says that it may be granted in a moment. losers: attempts that came too late, already '
   'committed to be destroyed.';
 grant execute on function public.claim_session(text, text, text, text, integer, integer, text) to orchestrator;
 
@@ -2383,8 +2389,8 @@ begin
     join public.interview_sessions s on s.id = m.session_id);
 end $$;
 comment on function public.record_heartbeats(jsonb, integer) is
-  'Renews leases in one batch; answers the directive of each machine and epoch. An earlier boot of a machine that has '
-  'booted again is fenced.';
+  'Renews leases in one batch and answers the directive of each machine and epoch. Refuses (fenced) an earlier boot '
+  'of a machine that has booted again.';
 grant execute on function public.record_heartbeats(jsonb, integer) to orchestrator;
 
 create function app.worker_is_over(s public.interview_sessions) returns boolean
@@ -2417,7 +2423,7 @@ begin
   return s;
 end $$;
 comment on function app.own_session(boolean) is
-  'The session of the calling worker, locked FOR UPDATE, or FOR SHARE for a transcript write. Raises PT409 when the '
+  'Locks the session of the calling worker: FOR UPDATE, or FOR SHARE for a transcript write. Raises PT409 when the '
   'worker is fenced, or when its time is over.';
 
 create function app.claim_refusal(s public.interview_sessions, m public.machines, p_fly_machine_id text,
@@ -2457,7 +2463,7 @@ begin
   return null;
 end $$;
 comment on function app.claim_refusal(public.interview_sessions, public.machines, text, text) is
-  'Why this boot may not serve the session, or null when it may. retry: the worker may ask again in a moment.';
+  'Answers why this boot may not serve the session, or null when it may. retry: the worker may ask again in a moment.';
 
 -- ── schemas/machines/ending.sql ──
 create function public.finish_session(p_machine_id uuid, p_epoch integer, p_kind text, p_outcome text default null,
@@ -2494,8 +2500,9 @@ begin
   return jsonb_build_object('kind', 'ended') || v_where;
 end $$;
 comment on function public.finish_session(uuid, integer, text, text, text, boolean, jsonb) is
-  'A worker''s last word: ended (the session ends with the ending already decided, else with this one) or draining '
-  '(the session goes on elsewhere: next is the attempt that was reserved for it).';
+  'Takes a worker''s last report: ended (the session ends with the ending already decided, else with this one) or '
+  'draining (the session goes on with another machine: next is the attempt reserved for it). A fenced worker changes '
+  'nothing.';
 grant execute on function public.finish_session(uuid, integer, text, text, text, boolean, jsonb) to orchestrator;
 
 create function public.record_machine_destroying(p_machine_id uuid, p_reason text, p_epoch integer default null,
@@ -2521,9 +2528,9 @@ begin
     'next', v_next);
 end $$;
 comment on function public.record_machine_destroying(uuid, text, integer, boolean, jsonb, text, bigint) is
-  'Committed before any DELETE is sent to Fly, on the lock that assignment takes. p_judged: refuse unless the machine '
-  'is still at the epoch it was judged at. p_next: its session''s next attempt is reserved at once. kind: done, '
-  'stale, off_duty, unknown.';
+  'Commits that a machine will be destroyed, before any DELETE is sent to Fly and on the lock that assignment takes. '
+  'p_judged: refuse unless the machine is still at the epoch it was judged at. p_next: reserve its session''s next '
+  'attempt at once. kind: done, stale, off_duty, unknown.';
 grant execute on function public.record_machine_destroying(uuid, text, integer, boolean, jsonb, text,
   bigint) to orchestrator;
 
@@ -2553,9 +2560,10 @@ begin
     'next', v_settled -> 'intent');
 end $$;
 comment on function public.record_machine_gone(uuid, text, jsonb, text, bigint, integer, boolean) is
-  'Fly''s evidence: the machine is gone. A session that only it served gets its next attempt, or ends with the ending '
-  'already decided, or because it may not try again. p_absent_ms: only if it has been absent so long without a sign '
-  'of life. p_silent: not while its worker''s lease is good. kind: recorded, alive, off_duty, unknown.';
+  'Records Fly''s evidence that a machine is gone. A session that only it served gets its next attempt, or ends with '
+  'the ending already decided, or because it may not try again. p_absent_ms: only if it has been absent so long '
+  'without a sign of life. p_silent: not while its worker''s lease is valid. kind: recorded, alive, off_duty, '
+  'unknown.';
 grant execute on function public.record_machine_gone(uuid, text, jsonb, text, bigint, integer, boolean)
   to orchestrator;
 
@@ -2581,7 +2589,7 @@ language sql stable security definer set search_path = '' as $$
   where m.state <> 'destroyed' and (p_apps is null or m.app_name = any (p_apps))
 $$;
 comment on function public.machines_alive(text[]) is
-  'Every machine, of these apps, that may exist at Fly, with what the reconciler and the reaper judge by.';
+  'Lists every machine of these apps that may exist at Fly, with what the reconciler and the reaper judge by.';
 grant execute on function public.machines_alive(text[]) to orchestrator;
 
 create function public.record_machine_absent(p_machine_id uuid, p_absent boolean default true) returns void
@@ -2590,7 +2598,7 @@ language sql volatile security definer set search_path = '' as $$
     where id = p_machine_id
 $$;
 comment on function public.record_machine_absent(uuid, boolean) is
-  'Fly did not find it, and since when; or has found it again, which takes that back.';
+  'Records since when Fly does not find a machine; found again, the record is cleared.';
 grant execute on function public.record_machine_absent(uuid, boolean) to orchestrator;
 
 create function public.record_host(p_machine_id uuid, p_ok boolean) returns void
@@ -2599,7 +2607,7 @@ language sql volatile security definer set search_path = '' as $$
     else coalesce(host_bad_since, clock_timestamp()) end where id = p_machine_id
 $$;
 comment on function public.record_host(uuid, boolean) is
-  'What Fly says of a machine''s host: ok, or not, and since when not.';
+  'Records since when Fly reports a machine''s host as not ok; ok clears the record.';
 grant execute on function public.record_host(uuid, boolean) to orchestrator;
 
 -- ── schemas/machines/intents.sql ──
@@ -2627,8 +2635,8 @@ begin
     'wait_ms', greatest(0, ceil(extract(epoch from m.not_before - clock_timestamp()) * 1000)));
 end $$;
 comment on function app.intent_json(uuid) is
-  'A machine to be created, or an assigned standby machine to be started (action); how long to wait for its slot, and '
-  'what the choice of the next region needs.';
+  'Describes a machine to be created, or an assigned standby machine to be started (action): how long to wait for its '
+  'slot, and what the choice of the next region needs.';
 
 create function public.take_intents(p_orchestrator_id uuid, p_taken_ms integer, p_limit integer default 20)
   returns jsonb
@@ -2650,7 +2658,7 @@ language sql volatile security definer set search_path = '' as $$
   select coalesce(jsonb_agg(app.intent_json(id)), '[]') from taken
 $$;
 comment on function public.take_intents(uuid, integer, integer) is
-  'Takes due intents that nobody is executing, or whose taker''s time has passed.';
+  'Takes due intents that no orchestrator executes, or whose taker''s time has passed.';
 grant execute on function public.take_intents(uuid, integer, integer) to orchestrator;
 
 create function public.keep_intent(p_machine_id uuid, p_orchestrator_id uuid, p_taken_ms integer) returns boolean
@@ -2662,8 +2670,8 @@ language sql volatile security definer set search_path = '' as $$
   select exists (select from kept)
 $$;
 comment on function public.keep_intent(uuid, uuid, integer) is
-  'Compare-and-set before a call to Fly, or before a wait for the next one, of a create or a start: false means '
-  'another has taken it or it is no longer wanted.';
+  'Keeps a taken intent, by compare-and-set, right before a call to Fly or a wait for the next one. False: another '
+  'orchestrator has taken it, or it is no longer wanted.';
 grant execute on function public.keep_intent(uuid, uuid, integer) to orchestrator;
 
 create function public.record_machine_created(p_machine_id uuid, p_fly_machine_id text, p_region text) returns text
@@ -2681,7 +2689,7 @@ begin
   return m.state;
 end $$;
 comment on function public.record_machine_created(uuid, text, text) is
-  'Fly has the machine. Answers its state: destroying means it is not wanted any more.';
+  'Records that Fly has made the machine. Answers its state: destroying means that it is no longer wanted.';
 grant execute on function public.record_machine_created(uuid, text, text) to orchestrator;
 
 create function public.record_create_failed(p_machine_id uuid, p_reason text, p_launch jsonb default '{}')
@@ -2715,15 +2723,15 @@ begin
   return jsonb_build_object('kind', 'ended');
 end $$;
 comment on function public.record_create_failed(uuid, text, jsonb) is
-  'Fly surely did not make this machine. When p_launch names a region to try next, and the session may try again, it '
-  'gets its next machine; else, when no other attempt is under way, it ends with p_reason. kind: next (intent), '
-  'ended, stale, session_over, unknown.';
+  'Records that Fly certainly made no machine. When p_launch names a region to try next and the session may try '
+  'again, it gets its next machine; else, when no other attempt is under way, it ends with p_reason. kind: next '
+  '(intent), ended, stale, session_over, unknown.';
 grant execute on function public.record_create_failed(uuid, text, jsonb) to orchestrator;
 
 create function public.machine_intent(p_machine_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$ select app.intent_json(p_machine_id) $$;
 comment on function public.machine_intent(uuid) is
-  'A machine with what the choice of the next region needs; null when there is none.';
+  'Answers a machine as an intent, for the choice of its session''s next region; null when there is none.';
 grant execute on function public.machine_intent(uuid) to orchestrator;
 
 -- ── schemas/machines/launching.sql ──
@@ -2758,8 +2766,8 @@ language sql immutable set search_path = '' as $$
   select p_since + app.interval_ms(p_life_ms + p_max_duration_ms)
 $$;
 comment on function app.machine_deadline(timestamptz, numeric, integer) is
-  'When a machine must be gone: its allowed life, and the longest interview of its session, after its assignment or '
-  'its claim. The life is deadlines.ts: unclaimedLifeMs before the claim, claimedLifeMs from the claim on.';
+  'Answers when a machine must be gone: its allowed life and its session''s maximum duration, counted from its '
+  'assignment or its claim. The lives are unclaimedLifeMs and claimedLifeMs in deadlines.ts.';
 
 create function app.assign_standby(p_machine_id uuid, p_session_id uuid, p_attempt integer, p_max_duration_ms integer,
   p_launch jsonb) returns text
@@ -2857,7 +2865,7 @@ language sql immutable set search_path = '' as $$
     else 'worker_lost' end
 $$;
 comment on function app.session_reason_of(text) is
-  'Why a session ends whose last machine ended so, when no ending is decided. The one mapping.';
+  'Answers why a session ends whose last machine ended for this reason, when no ending is decided. The one mapping.';
 
 create function app.settle_session(p_session_id uuid, p_launch jsonb) returns jsonb
 language plpgsql set search_path = '' as $$
@@ -2890,8 +2898,8 @@ begin
   return jsonb_build_object('kind', 'ended');
 end $$;
 comment on function app.settle_session(uuid, jsonb) is
-  'What becomes of a session that has lost its machines: nothing while one may still serve it; its recorded end once '
-  'all are gone; else its next machine, or its end when it may not try again.';
+  'Decides about a session that may have lost its machines: nothing while one may still serve it; its recorded end '
+  'once all are gone; else its next machine, or its end when it may not try again.';
 
 create function public.settle_sessions(p_next jsonb, p_duty text default null, p_fence bigint default null)
   returns jsonb
@@ -2916,7 +2924,8 @@ begin
   return to_jsonb(v_results);
 end $$;
 comment on function public.settle_sessions(jsonb, text, bigint) is
-  'Settles every session that was left without a machine, for example by a crash. Answers what was done about which.';
+  'Settles every session that was left without a machine, for example by a crash. Called regularly on duty. Answers '
+  'what was done about which session.';
 grant execute on function public.settle_sessions(jsonb, text, bigint) to orchestrator;
 
 create function public.hedge_machine(p_machine_id uuid, p_next jsonb, p_duty text default null,
@@ -2942,8 +2951,8 @@ begin
   return app.give_machine(s, 'hedge', p_next);
 end $$;
 comment on function public.hedge_machine(uuid, jsonb, text, bigint) is
-  'A machine is late: a second attempt beside it, when there is none yet. Whichever is claimed first serves; the '
-  'other is refused and destroyed. Answers the intent, or null.';
+  'Reserves a second attempt beside a late machine, when there is none yet. The first to be claimed serves; the other '
+  'is refused and destroyed. Answers the intent, or null.';
 grant execute on function public.hedge_machine(uuid, jsonb, text, bigint) to orchestrator;
 
 create function public.record_unreachable(p_machine_id uuid, p_epoch integer, p_gap_ms integer, p_window_ms integer,
@@ -2976,8 +2985,8 @@ begin
     'next', app.settle_session(s.id, p_next) -> 'intent');
 end $$;
 comment on function public.record_unreachable(uuid, integer, integer, integer, jsonb) is
-  'A returning browser could not be connected to its machine. The first time is noted; again after p_gap_ms and '
-  'within p_window_ms the machine is given up and its session gets the next attempt.';
+  'Records that a returning browser could not be connected to its machine. The first time is noted; again after '
+  'p_gap_ms and within p_window_ms the machine is given up and its session gets the next attempt.';
 grant execute on function public.record_unreachable(uuid, integer, integer, integer, jsonb) to orchestrator;
 
 -- ── schemas/machines/rights.sql ──
@@ -3013,8 +3022,8 @@ language sql volatile security definer set search_path = '' as $$
   select coalesce(jsonb_agg(app.intent_json(id)), '[]') from taken
 $$;
 comment on function public.take_starts(uuid, integer, integer, integer) is
-  'Assigned standby machines that nobody is starting, and those that were asked to start p_late_ms ago and were not '
-  'heard of since (late).';
+  'Takes assigned standby machines that no orchestrator starts, and those that were asked to start p_late_ms ago and '
+  'have not started since (late).';
 grant execute on function public.take_starts(uuid, integer, integer, integer) to orchestrator;
 
 create function public.record_starts(p_machine_ids uuid[]) returns integer
@@ -3127,7 +3136,7 @@ language sql stable security definer set search_path = '' as $$
     order by destroyed_at limit p_limit) m
 $$;
 comment on function public.machines_to_bill(integer) is
-  'Machines that are gone and whose usage is not recorded yet, with the seconds they ran and stood by.';
+  'Lists machines that are gone and whose usage is not recorded yet, with the seconds they ran and stood by.';
 grant execute on function public.machines_to_bill(integer) to orchestrator;
 
 create function public.record_usage(p_rows jsonb) returns integer
@@ -3160,7 +3169,7 @@ language sql stable set search_path = '' as $$
   from public.machine_usage u where u.session_id = p_session_id
 $$;
 comment on function app.session_usage(uuid) is
-  'What the machines of a session used and cost; null until the first of them is gone.';
+  'Answers what the machines of a session used and cost; null until the first of them is gone.';
 
 create function public.tenant_usage(p_tenant_id uuid, p_from timestamptz, p_until timestamptz) returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -3181,7 +3190,8 @@ language sql stable security definer set search_path = '' as $$
   from u
 $$;
 comment on function public.tenant_usage(uuid, timestamptz, timestamptz) is
-  'What a tenant''s machines that went in this time used and cost, in all and by region and size; standby apart.';
+  'Answers what a tenant''s machines that ended in this time used and cost: in total and by region and size, standby '
+  'apart.';
 grant execute on function public.tenant_usage(uuid, timestamptz, timestamptz) to orchestrator;
 
 -- ── schemas/people/candidates.sql ──
@@ -3249,7 +3259,7 @@ language sql stable set search_path = '' as $$
     'external_id', c.external_id,
     'status', c.status, 'created_at', c.created_at, 'updated_at', c.updated_at)
 $$;
-comment on function app.candidate_json(public.tenant_candidates) is 'A candidate as the API shows it.';
+comment on function app.candidate_json(public.tenant_candidates) is 'Shows a candidate as the API shows it.';
 
 create function app.candidate_conflict(p_tenant_id uuid, p jsonb, p_except uuid default null) returns jsonb
 language sql stable set search_path = '' as $$
@@ -3286,7 +3296,7 @@ language sql stable security definer set search_path = '' as $$
   where c.tenant_id = p_tenant_id and c.candidate_id = p_candidate_id and c.erased_at is null
 $$;
 comment on function public.get_candidate(uuid, uuid) is
-  'A tenant''s candidate; null when there is none, or not any more.';
+  'Reads a tenant''s candidate; null when there is none or it was erased.';
 grant execute on function public.get_candidate(uuid, uuid) to orchestrator;
 
 create function public.list_candidates(p_tenant_id uuid, p_limit integer, p_search text default null,
@@ -3302,7 +3312,7 @@ language sql stable security definer set search_path = '' as $$
     order by c.created_at desc, c.candidate_id desc limit p_limit) x
 $$;
 comment on function public.list_candidates(uuid, integer, text, timestamptz, uuid) is
-  'Candidates of a tenant, newest first, after the one with this time and id. p_search: part of a name, a whole '
+  'Lists candidates of a tenant, newest first, after the one with this time and id. p_search: part of a name, a whole '
   'e-mail or external id.';
 grant execute on function public.list_candidates(uuid, integer, text, timestamptz, uuid) to orchestrator;
 
@@ -3337,7 +3347,7 @@ begin
   return null;
 end $$;
 comment on function app.guard_erased_transcript() is
-  'A late upload or a late evaluation does not bring back what was erased; raises PT410.';
+  'Refuses (PT410) entries and results of a session whose transcript was erased: a late upload cannot bring it back.';
 create trigger guard_insert after insert on public.transcript_entries referencing new table as incoming
   for each statement execute function app.guard_erased_transcript();
 create trigger guard_update after update on public.transcript_entries referencing new table as incoming
@@ -3355,7 +3365,7 @@ begin
   return new;
 end $$;
 comment on function app.guard_erased_video() is
-  'A recording reported late is not stored beside those that were erased; raises PT410.';
+  'Refuses (PT410) a recording of a session whose recordings were erased.';
 create trigger guard before insert
   or update on public.video_segments for each row execute function app.guard_erased_video();
 
@@ -3372,7 +3382,7 @@ begin
   return v_entries;
 end $$;
 comment on function app.erase_transcript(uuid) is
-  'Erases what was said and what was concluded from it; answers the number of entries.';
+  'Erases the transcript of a session and its result; answers the number of entries.';
 
 create function app.erase_video(p_session_id uuid, p_cause text) returns text[]
 language plpgsql set search_path = '' as $$
@@ -3392,7 +3402,7 @@ begin
   return v_ids;
 end $$;
 comment on function app.erase_video(uuid, text) is
-  'Gives a session''s recordings to video_deletions; answers their ids.';
+  'Moves a session''s recordings to video_deletions; answers their ids.';
 
 create function app.erase(p_tenant_id uuid, p_candidate_id uuid) returns jsonb
 language plpgsql set search_path = '' as $$
@@ -3481,8 +3491,8 @@ begin
   return jsonb_build_object('kind', 'requested');
 end $$;
 comment on function public.request_erasure(uuid, uuid, jsonb) is
-  'Makes the wish durable; erase_candidate carries it out, in a transaction of its own (it locks sessions first). '
-  'kind: requested, not_found.';
+  'Records that a candidate must be erased. erase_candidate does it, in a transaction of its own, because it locks '
+  'sessions first. kind: requested, not_found.';
 grant execute on function public.request_erasure(uuid, uuid, jsonb) to orchestrator;
 
 create function public.erasures_requested(p_limit integer default 20) returns jsonb
@@ -3493,7 +3503,7 @@ language sql stable security definer set search_path = '' as $$
     order by erasure_requested_at limit p_limit) x
 $$;
 comment on function public.erasures_requested(integer) is
-  'Candidates whose erasure was asked for and waits for their sessions to end.';
+  'Lists candidates whose erasure was requested and waits for their sessions to end.';
 grant execute on function public.erasures_requested(integer) to orchestrator;
 
 -- ── schemas/people/positions.sql ──
@@ -3510,7 +3520,7 @@ create function public.get_position(p_tenant_id uuid, p_position_id uuid) return
 language sql stable security definer set search_path = '' as $$
   select to_jsonb(p) from public.positions p where p.tenant_id = p_tenant_id and p.id = p_position_id
 $$;
-comment on function public.get_position(uuid, uuid) is 'A tenant''s position; null when there is none.';
+comment on function public.get_position(uuid, uuid) is 'Reads a tenant''s position; null when there is none.';
 grant execute on function public.get_position(uuid, uuid) to orchestrator;
 
 create function public.list_positions(p_tenant_id uuid, p_limit integer, p_before timestamptz default null,
@@ -3522,7 +3532,7 @@ language sql stable security definer set search_path = '' as $$
     order by p.created_at desc, p.id desc limit p_limit) x
 $$;
 comment on function public.list_positions(uuid, integer, timestamptz, uuid) is
-  'Positions of a tenant, newest first, after the one with this time and id.';
+  'Lists positions of a tenant, newest first, after the one with this time and id.';
 grant execute on function public.list_positions(uuid, integer, timestamptz, uuid) to orchestrator;
 
 create function public.change_position(p_tenant_id uuid, p_position_id uuid, p_changes jsonb) returns jsonb
@@ -3559,7 +3569,7 @@ begin
   return v_count;
 end $$;
 comment on function app.expire_transcripts(integer) is
-  'Erases transcripts and results whose tenant keeps them no longer.';
+  'Erases transcripts and results that their tenants no longer keep.';
 
 create function app.expire_videos(p_limit integer) returns integer
 language plpgsql set search_path = '' as $$
@@ -3577,7 +3587,7 @@ begin
   return v_count;
 end $$;
 comment on function app.expire_videos(integer) is
-  'Gives recordings whose tenant keeps them no longer to video_deletions.';
+  'Moves recordings that their tenants no longer keep to video_deletions.';
 
 create function public.expire_retained(p_limit integer default 100) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -3602,7 +3612,8 @@ begin
     'more', greatest(v_transcripts, v_videos, v_audit, v_limits) >= p_limit);
 end $$;
 comment on function public.expire_retained(integer) is
-  'Carries out the retention of every tenant, at most p_limit of each kind; more says whether to call again at once.';
+  'Applies the retention rules of every tenant, to at most p_limit of each kind. more says whether to call again at '
+  'once.';
 grant execute on function public.expire_retained(integer) to orchestrator;
 
 -- ── schemas/people/rights.sql ──
@@ -3655,7 +3666,8 @@ language sql volatile security definer set search_path = '' as $$
     '[]') from taken
 $$;
 comment on function public.videos_to_delete(integer, integer) is
-  'Recordings that must go, taken for one try, then again after a growing delay.';
+  'Takes recordings that must be deleted at api.video, for one attempt each; a failed one is due again after a '
+  'growing delay.';
 grant execute on function public.videos_to_delete(integer, integer) to orchestrator;
 
 create function public.record_video_deleted(p_video_id text, p_error text default null) returns void
@@ -3665,7 +3677,7 @@ language sql volatile security definer set search_path = '' as $$
   where video_id = p_video_id
 $$;
 comment on function public.record_video_deleted(text, text) is
-  'api.video confirmed that a recording is gone, or what went wrong.';
+  'Records that api.video deleted a recording, or why the attempt failed.';
 grant execute on function public.record_video_deleted(text, text) to orchestrator;
 
 -- ── schemas/recordings/recordings.sql ──
@@ -3682,7 +3694,7 @@ begin
   return null;
 end $$;
 comment on function app.plan_video() is
-  'Plans the recording of a session when its worker is ready, so that the token is there when the candidate is; '
+  'Plans the recording of a session when its worker is ready, so that the token exists when the candidate joins; '
   'closes it at the end.';
 create trigger plan_video after update of status on public.interview_sessions for each row
   when (new.settings ->> 'record_video' = 'true' and new.state_rank > old.state_rank)
@@ -3718,8 +3730,8 @@ begin
   return true;
 end $$;
 comment on function public.want_video(uuid, integer) is
-  'A page was reloaded and needs the next container: a container takes one source only. False when the session '
-  'records nothing, is over, or the one before was never asked for.';
+  'Plans the next container after a page was reloaded: a container takes one source only. False when the session '
+  'records nothing, is over, or the container before was never asked for.';
 grant execute on function public.want_video(uuid, integer) to orchestrator;
 
 create function public.take_video_jobs(p_taken_ms integer, p_grace_ms integer, p_limit integer default 10,
@@ -3770,8 +3782,8 @@ begin
   return jsonb_build_object('video_id', j.video_id, 'state', j.state);
 end $$;
 comment on function public.record_video_container(uuid, integer, text) is
-  'The container exists. Answers the one that counts (whoever made another deletes it) and the state: only wanted '
-  'goes on to a token.';
+  'Stores a new container. Answers the one that counts (a second one is deleted by whoever made it) and the state: '
+  'only wanted needs a token.';
 grant execute on function public.record_video_container(uuid, integer, text) to orchestrator;
 
 create function public.record_video_token(p_session_id uuid, p_ordinal integer, p_ciphertext text, p_life_ms bigint)
@@ -3791,7 +3803,7 @@ begin
   return true;
 end $$;
 comment on function public.record_video_token(uuid, integer, text, bigint) is
-  'The upload token exists. False when it is not wanted any more: then its maker deletes it.';
+  'Stores a new upload token. False when it is no longer wanted: its maker deletes it.';
 grant execute on function public.record_video_token(uuid, integer, text, bigint) to orchestrator;
 
 create function public.record_video_closed(p_session_id uuid, p_ordinal integer, p_take integer, p_uploaded boolean)
@@ -3814,8 +3826,8 @@ begin
   return true;
 end $$;
 comment on function public.record_video_closed(uuid, integer, integer, boolean) is
-  'The token is gone and it is known whether anything was uploaded. A segment is noted at once, its URL when it can '
-  'be played. False when the take is stale.';
+  'Records that the token is deleted and whether anything was uploaded. A segment is stored at once, its URL once it '
+  'can be played. False when the take is stale.';
 grant execute on function public.record_video_closed(uuid, integer, integer, boolean) to orchestrator;
 
 create function public.record_video_done(p_session_id uuid, p_ordinal integer, p_take integer, p_url text)
@@ -3839,7 +3851,8 @@ begin
   return true;
 end $$;
 comment on function public.record_video_done(uuid, integer, integer, text) is
-  'It can be played: its segment gets its URL, and the session, when it is the first. False when the take is stale.';
+  'Records that a recording can be played: its segment gets the URL, and so does the session when it is the first. '
+  'False when the take is stale.';
 grant execute on function public.record_video_done(uuid, integer, integer, text) to orchestrator;
 
 create function public.postpone_video(p_session_id uuid, p_ordinal integer, p_take integer, p_retry_ms bigint,
@@ -3861,8 +3874,8 @@ begin
   return true;
 end $$;
 comment on function public.postpone_video(uuid, integer, integer, bigint, text) is
-  'The step is tried again after p_retry_ms (p_failure null: it is only not yet so), or given up when that is null. A '
-  'session goes on without its recording. False when the take is stale.';
+  'Plans the step again after p_retry_ms (p_failure null: nothing failed, it is only too early), or gives the '
+  'recording up when p_retry_ms is null. The session goes on either way. False when the take is stale.';
 grant execute on function public.postpone_video(uuid, integer, integer, bigint, text) to orchestrator;
 
 create function public.video_offers(p_session_ids uuid[]) returns jsonb
@@ -3876,7 +3889,7 @@ language sql stable security definer set search_path = '' as $$
   from public.interview_sessions s where s.id = any (p_session_ids)
 $$;
 comment on function public.video_offers(uuid[]) is
-  'The newest open recording of each session, for its worker. Takes many at once.';
+  'Answers the newest open recording of each of these sessions, for their workers.';
 grant execute on function public.video_offers(uuid[]) to orchestrator;
 
 create function public.record_video_event(p_body_hash text, p_video_id text, p_type text) returns text
@@ -3895,8 +3908,8 @@ begin
   return 'recorded';
 end $$;
 comment on function public.record_video_event(text, text, text) is
-  'api.video says that something happened to a video: the recording is looked at at once. Answers recorded, repeated '
-  'or unknown (not a recording of ours).';
+  'Stores an event of api.video and makes its recording due at once. Answers recorded, repeated or unknown (not a '
+  'recording of ours).';
 grant execute on function public.record_video_event(text, text, text) to orchestrator;
 
 create function public.recordings_of(p_session_id uuid) returns jsonb
@@ -3907,7 +3920,7 @@ language sql stable security definer set search_path = '' as $$
   from public.video_segments v where v.session_id = p_session_id
 $$;
 comment on function public.recordings_of(uuid) is
-  'The recordings of a session, oldest first, and whether each can be played.';
+  'Lists the recordings of a session, oldest first, and whether each can be played.';
 grant execute on function public.recordings_of(uuid) to orchestrator;
 
 -- ── schemas/recordings/rights.sql ──
@@ -3937,8 +3950,8 @@ create function app.result_wait(p_takes integer) returns interval
 language sql immutable
   set search_path = '' as $$ select app.interval_ms(least(3600000, 1000 * power(2, least(p_takes, 12)))) $$;
 comment on function app.result_wait(integer) is
-  'How long a grown transcript waits for its next evaluation: late entries come in several uploads, and whoever holds '
-  'the session''s token can send more. Each evaluation so far doubles it, from 1 s to an hour.';
+  'Answers how long a grown transcript waits for its next evaluation: late entries come in several uploads, and '
+  'whoever has the session''s token can send more. Each evaluation so far doubles it, from 1 s to an hour.';
 
 create function app.queue_result() returns trigger language plpgsql set search_path = '' as $$
 begin
@@ -3976,7 +3989,7 @@ begin
   return r;
 end $$;
 comment on function app.lock_result(uuid, integer) is
-  'The result as this take holds it, locked; null when the take is stale.';
+  'Locks the result that this take holds; null when the take is stale.';
 
 create function app.give_up_result(p_session_id uuid, p_take integer, p_failure text, p_error text) returns boolean
 language plpgsql set search_path = '' as $$
@@ -4046,7 +4059,8 @@ language sql volatile security definer set search_path = '' as $$
   select exists (select from kept)
 $$;
 comment on function public.keep_result(uuid, integer, integer) is
-  'Prolongs a take before the next request to the model; false means it is stale and nothing more should be paid for.';
+  'Prolongs a take before the next request to the model. False: the take is stale, and no further request should be '
+  'paid for.';
 grant execute on function public.keep_result(uuid, integer, integer) to orchestrator;
 
 create function public.record_result(p_session_id uuid, p_take integer, p_revision integer, p_result jsonb) returns text
@@ -4072,8 +4086,8 @@ begin
   return case when r.wanted_revision > p_revision then 'queued_again' else 'recorded' end;
 end $$;
 comment on function public.record_result(uuid, integer, integer, jsonb) is
-  'What an attempt made of a revision: {status: done|empty, summary, evaluation, integrity_flags, model}. Answers '
-  'recorded, queued_again (the transcript has grown meanwhile) or stale.';
+  'Stores what an attempt made of a revision: {status: done|empty, summary, evaluation, integrity_flags, model}. '
+  'Answers recorded, queued_again (the transcript has grown meanwhile) or stale.';
 grant execute on function public.record_result(uuid, integer, integer, jsonb) to orchestrator;
 
 create function public.record_result_failed(p_session_id uuid, p_take integer, p_failure text, p_error text,
@@ -4092,7 +4106,8 @@ begin
   return 'pending';
 end $$;
 comment on function public.record_result_failed(uuid, integer, text, text, bigint) is
-  'An attempt failed: tried again after p_retry_ms, or given up when that is null. Answers pending, dead or stale.';
+  'Records a failed attempt: due again after p_retry_ms, or given up when that is null. Answers pending, dead or '
+  'stale.';
 grant execute on function public.record_result_failed(uuid, integer, text, text, bigint) to orchestrator;
 
 create function public.release_result(p_session_id uuid, p_take integer) returns boolean
@@ -4106,7 +4121,7 @@ begin
   return true;
 end $$;
 comment on function public.release_result(uuid, integer) is
-  'Gives a take back unused (its orchestrator shuts down): another may have it at once, and it does not count.';
+  'Gives a take back unused, because its orchestrator shuts down: it is due at once, and the attempt does not count.';
 grant execute on function public.release_result(uuid, integer) to orchestrator;
 
 -- ── schemas/results/integrity.sql ──
@@ -4115,7 +4130,7 @@ language sql immutable set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('kind', key, 'count', value) order by key), '[]')
     from jsonb_each(p_integrity)
 $$;
-comment on function app.flags_of(jsonb) is 'What the worker saw, as a list of {kind, count}.';
+comment on function app.flags_of(jsonb) is 'Lists what the worker saw as {kind, count}.';
 
 create function public.flag_integrity(p_kind text, p_count integer default 1) returns void
 language plpgsql security definer set search_path = '' as $$
@@ -4134,8 +4149,8 @@ begin
       least(1000000, coalesce((integrity ->> p_kind)::integer, 0) + p_count)) where id = s.id;
 end $$;
 comment on function public.flag_integrity(text, integer) is
-  'A worker saw something in its session''s call that nobody on our side did, such as foreign_item or '
-  'foreign_session_update: counted, told to the evaluator, shown with the result. At most 20 kinds.';
+  'Counts something that a worker saw in its call and that no part of Greenroom did, such as foreign_item or '
+  'foreign_session_update. It is shown to the evaluator and with the result. At most 20 kinds.';
 grant execute on function public.flag_integrity(text, integer) to session_worker;
 
 -- ── schemas/results/reading.sql ──
@@ -4158,8 +4173,8 @@ language sql stable security definer set search_path = '' as $$
   where s.id = p_session_id and (p_tenant_id is null or s.tenant_id = p_tenant_id)
 $$;
 comment on function public.get_result(uuid, uuid) is
-  'A session''s result as the platform API shows it, {session_status, result}; result is null while there is none. '
-  'Null when there is no such session.';
+  'Reads a session''s result as the platform API shows it, {session_status, result}; result is null while there is '
+  'none. Null when there is no such session.';
 grant execute on function public.get_result(uuid, uuid) to orchestrator;
 
 create function public.rerun_result(p_session_id uuid, p_tenant_id uuid default null, p_by text default null)
@@ -4203,8 +4218,8 @@ begin
   return 'recorded';
 end $$;
 comment on function public.review_result(uuid, uuid, boolean, text) is
-  'A person has looked at the result, or takes that back. Answers recorded, not_done (there is nothing final to '
-  'review), nothing or not_found.';
+  'Records that a person reviewed the result, or takes that back. Answers recorded, not_done (there is no final '
+  'result), nothing or not_found.';
 grant execute on function public.review_result(uuid, uuid, boolean, text) to orchestrator;
 
 create function public.dead_results(p_limit integer default 100) returns jsonb
@@ -4214,8 +4229,7 @@ language sql stable security definer set search_path = '' as $$
     'updated_at', updated_at) order by updated_at desc), '[]')
   from (select * from public.interview_results where status = 'dead' order by updated_at desc limit p_limit) d
 $$;
-comment on function public.dead_results(integer) is
-  'Results that were given up, newest first: what an operator has to look at.';
+comment on function public.dead_results(integer) is 'Lists results that were given up, newest first, for an operator.';
 grant execute on function public.dead_results(integer) to orchestrator;
 
 -- ── schemas/results/rights.sql ──
@@ -4238,8 +4252,8 @@ language sql stable security definer set search_path = '' as $$
   from public.interview_sessions s where s.id = p_session_id
 $$;
 comment on function public.session_may_start(uuid) is
-  'Whether the interview may start: may_start, consent_required (with text_version) or ended; null for an unknown '
-  'session.';
+  'Answers whether the interview may start: may_start, consent_required (with text_version) or ended; null for an '
+  'unknown session.';
 grant execute on function public.session_may_start(uuid) to orchestrator;
 
 create function public.record_consent(p_session_id uuid, p_text_version text, p_remote_address_hash text default null)
@@ -4264,7 +4278,7 @@ begin
     where c.session_id = s.id));
 end $$;
 comment on function public.record_consent(uuid, text, text) is
-  'The candidate consents to the text that the session asks for; a second time changes nothing. kind: recorded, '
+  'Records that the candidate consents to the session''s text; a second call changes nothing. kind: recorded, '
   'other_version, ended, not_found.';
 grant execute on function public.record_consent(uuid, text, text) to orchestrator;
 
@@ -4277,7 +4291,7 @@ language sql stable set search_path = '' as $$
   from public.interview_sessions s join public.tenants t on t.id = s.tenant_id where s.id = p_session_id
 $$;
 comment on function app.consent_json(uuid) is
-  'Which text a session asks its candidate to consent to, and when that was done.';
+  'Shows which text a session asks its candidate to consent to, and when the candidate did.';
 
 create function public.read_consent(p_session_id uuid, p_code_hash text) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
@@ -4290,7 +4304,7 @@ begin
   return app.consent_json(p_session_id) || jsonb_build_object('kind', 'found');
 end $$;
 comment on function public.read_consent(uuid, text) is
-  'The consent that a session asks for, for whoever holds a valid invitation. kind: found, invalid.';
+  'Shows the consent that a session asks for, to whoever has a valid invitation. kind: found, invalid.';
 grant execute on function public.read_consent(uuid, text) to orchestrator;
 
 create function public.give_consent(p_session_id uuid, p_code_hash text, p_browser_hash text, p_text_version text,
@@ -4344,8 +4358,8 @@ language sql stable set search_path = '' as $$
     'now', clock_timestamp())
 $$;
 comment on function app.schedule_ahead(uuid, timestamptz) is
-  'What decides whether a schedule can be met: sessions due no later, machines there or under way, how fast more can '
-  'be made.';
+  'Answers what decides whether a start time can be met: sessions due no later, machines ready or under way, and how '
+  'fast more can be made.';
 
 create function app.judge_creation(r jsonb, t public.tenants, p_live integer, p_queued integer) returns jsonb
 language plpgsql stable set search_path = '' as $$
@@ -4371,7 +4385,7 @@ begin
   return '{"begin": "queued"}';
 end $$;
 comment on function app.judge_creation(jsonb, public.tenants, integer, integer) is
-  'How a session begins, as its tenant stands: {begin: now, scheduled, on_join or queued}, or a refusal {kind}.';
+  'Decides how a session begins: {begin: now, scheduled, on_join or queued}, or a refusal {kind}.';
 
 create function app.store_creations(p_accepted jsonb) returns void
 language plpgsql set search_path = '' as $$
@@ -4430,8 +4444,7 @@ begin
     from jsonb_array_elements(p_accepted) x where x ->> 'invitation_hash' is not null;
 end $$;
 comment on function app.store_creations(jsonb) is
-  'Writes accepted creations, all rows of a table in one statement: what a session costs is then its rows, not its '
-  'statements.';
+  'Writes accepted creations, all rows of a table in one statement: a session then costs rows, not statements.';
 
 create function app.create_for_tenant(p_tenant_id uuid, p_requests jsonb) returns jsonb
 language plpgsql set search_path = '' as $$
@@ -4580,8 +4593,8 @@ begin
       from unnest(v_accepted) a), '{}');
 end $$;
 comment on function app.create_for_tenant(uuid, jsonb) is
-  'Sessions of one tenant with everything that must be true together; refusals are values, so that one does not spoil '
-  'a batch. Answers by place in the array, from 1.';
+  'Creates the sessions of one tenant in one transaction. A refusal is a value, so one refused request does not undo '
+  'a batch. Answers by position in the array, from 1.';
 
 -- ── schemas/sessions/ending.sql ──
 create function public.request_end(p_session_id uuid, p_tenant_id uuid, p_outcome text, p_reason text) returns jsonb
@@ -4615,8 +4628,8 @@ begin
     from public.machines m where m.session_id = s.id and m.state <> 'destroyed'));
 end $$;
 comment on function public.request_end(uuid, uuid, text, text) is
-  'Asks for the end of a session. One that nobody serves, or that is between two machines, ends at once; a served one '
-  'gets the directive, which its worker carries out.';
+  'Asks for the end of a session. A session without a serving machine ends at once; a served one gets the directive, '
+  'which its worker carries out. kind: accepted, already, not_found.';
 grant execute on function public.request_end(uuid, uuid, text, text) to orchestrator;
 
 create function public.expire_sessions() returns jsonb
@@ -4636,7 +4649,7 @@ begin
   return to_jsonb(v_ids);
 end $$;
 comment on function public.expire_sessions() is
-  'Ends sessions that nobody used before they expired. A claimed one is ended by its worker''s own timer.';
+  'Ends sessions that were not used before they expired. A claimed session is ended by its worker''s own timer.';
 grant execute on function public.expire_sessions() to orchestrator;
 
 create function public.worker_report(p_status text default null, p_outcome text default null,
@@ -4662,8 +4675,8 @@ exception when integrity_constraint_violation then
   perform app.refuse_row(sqlstate, v_constraint);
 end $$;
 comment on function public.worker_report(text, text, text, text) is
-  'A worker says how its session goes: connecting, in_progress, finalizing (with the ending), and the candidate''s '
-  'presence. Late reports change nothing.';
+  'Takes a worker''s report about its session: connecting, in_progress, finalizing (with the ending), and the '
+  'candidate''s presence. A late report changes nothing. Refuses any other status.';
 grant execute on function public.worker_report(text, text, text, text) to session_worker;
 
 -- ── schemas/sessions/invitations.sql ──
@@ -4690,8 +4703,8 @@ begin
   return jsonb_build_object('kind', 'accepted', 'session', app.session_json(s.id));
 end $$;
 comment on function public.exchange_invitation(uuid, text, text) is
-  'A browser shows an invitation code: accepted, used (by another browser), ended or invalid. The same browser may '
-  'come again.';
+  'Exchanges an invitation code for the session: accepted, used (by another browser), ended or invalid. The same '
+  'browser may exchange it again.';
 grant execute on function public.exchange_invitation(uuid, text, text) to orchestrator;
 
 create function app.invitation_json(i public.session_invitations) returns jsonb
@@ -4702,7 +4715,7 @@ language sql stable set search_path = '' as $$
       when i.expires_at <= clock_timestamp() then 'expired' when i.used_at is not null then 'used' else 'open' end)
 $$;
 comment on function app.invitation_json(public.session_invitations) is
-  'An invitation as the API shows it: never its code. status: open, used, expired, revoked.';
+  'Shows an invitation as the API shows it: never its code. status: open, used, expired, revoked.';
 
 create function app.invite(p_session_id uuid, p_tenant_id uuid, p_code_hash text, p_expires_ms bigint, p_replaces uuid,
   p_by jsonb) returns jsonb
@@ -4723,7 +4736,7 @@ begin
   return jsonb_build_object('kind', 'created', 'invitation', app.invitation_json(i));
 end $$;
 comment on function app.invite(uuid, uuid, text, bigint, uuid, jsonb) is
-  'An invitation to a session that has not ended.';
+  'Adds an invitation to a session that has not ended.';
 
 create function public.create_invitation(p_session_id uuid, p_tenant_id uuid, p_code_hash text, p_expires_ms bigint,
   p_by jsonb) returns jsonb
@@ -4752,7 +4765,7 @@ begin
   return v_result;
 end $$;
 comment on function public.resend_invitation(uuid, uuid, text, bigint, jsonb) is
-  'A new code in place of an old one, which is revoked: codes are stored hashed, so the old one cannot be shown '
+  'Makes a new code in place of an old one, which is revoked: codes are stored hashed, so the old one cannot be shown '
   'again. kind: created, ended, not_found.';
 grant execute on function public.resend_invitation(uuid, uuid, text, bigint, jsonb) to orchestrator;
 
@@ -4771,7 +4784,7 @@ begin
   return jsonb_build_object('kind', 'revoked', 'invitation', app.invitation_json(i));
 end $$;
 comment on function public.revoke_invitation(uuid, uuid, jsonb) is
-  'The code is refused from now on; who is already in stays in. kind: revoked, not_found.';
+  'Refuses a code from now on; a browser that has joined stays. kind: revoked, not_found.';
 grant execute on function public.revoke_invitation(uuid, uuid, jsonb) to orchestrator;
 
 create function public.list_invitations(p_session_id uuid, p_tenant_id uuid) returns jsonb
@@ -4779,7 +4792,7 @@ language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(app.invitation_json(i) order by i.created_at, i.id), '[]')
   from public.session_invitations i where i.session_id = p_session_id and i.tenant_id = p_tenant_id
 $$;
-comment on function public.list_invitations(uuid, uuid) is 'A session''s invitations, oldest first.';
+comment on function public.list_invitations(uuid, uuid) is 'Lists a session''s invitations, oldest first.';
 grant execute on function public.list_invitations(uuid, uuid) to orchestrator;
 
 create function public.join_session(p_session_id uuid, p_code_hash text, p_browser_hash text) returns jsonb
@@ -4794,7 +4807,7 @@ begin
   return v_exchange;
 end $$;
 comment on function public.join_session(uuid, text, text) is
-  'A browser shows an invitation code: as exchange_invitation, and consent_required (with text_version) until the '
+  'Exchanges an invitation code, as exchange_invitation does; answers consent_required (with text_version) until the '
   'consent is recorded.';
 grant execute on function public.join_session(uuid, text, text) to orchestrator;
 
@@ -4893,7 +4906,7 @@ begin
       'candidate', jsonb_build_object('id', c.candidate_id, 'name', c.name, 'email', c.email,
         'external_id', c.external_id)));
 end $$;
-comment on function app.session_json(uuid) is 'A session as the platform API shows it, without tokens and URLs.';
+comment on function app.session_json(uuid) is 'Shows a session as the platform API shows it, without tokens and URLs.';
 
 create function public.get_session(p_session_id uuid, p_tenant_id uuid default null) returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -4901,7 +4914,7 @@ language sql stable security definer set search_path = '' as $$
   where s.id = p_session_id and (p_tenant_id is null or s.tenant_id = p_tenant_id)
 $$;
 comment on function public.get_session(uuid, uuid) is
-  'A session, of this tenant when one is given; null when there is none.';
+  'Reads a session, of this tenant when one is given; null when there is none.';
 grant execute on function public.get_session(uuid, uuid) to orchestrator;
 
 create function public.list_sessions(p_tenant_id uuid, p_limit integer, p_status text default null,
@@ -4915,7 +4928,7 @@ language sql stable security definer set search_path = '' as $$
     order by s.created_at desc, s.id desc limit p_limit) x
 $$;
 comment on function public.list_sessions(uuid, integer, text, timestamptz, uuid) is
-  'Sessions of a tenant, newest first, after the one with this time and id when given.';
+  'Lists sessions of a tenant, newest first, after the one with this time and id when given.';
 grant execute on function public.list_sessions(uuid, integer, text, timestamptz, uuid) to orchestrator;
 
 create function public.session_routes(p_session_ids uuid[]) returns jsonb
@@ -4928,7 +4941,7 @@ language sql stable security definer set search_path = '' as $$
   where s.id = any (p_session_ids)
 $$;
 comment on function public.session_routes(uuid[]) is
-  'Where these sessions are served now, if anywhere: what the edge answers by. Takes many at once.';
+  'Answers where these sessions are served now, if anywhere. The edge calls it, many sessions at once.';
 grant execute on function public.session_routes(uuid[]) to orchestrator;
 
 create function public.session_events_after(p_cursors jsonb, p_limit integer default 200) returns jsonb
@@ -4941,7 +4954,7 @@ language sql stable security definer set search_path = '' as $$
     where x.session_id = (c ->> 'session_id')::uuid and x.id > (c ->> 'after')::bigint order by x.id limit p_limit) e
 $$;
 comment on function public.session_events_after(jsonb, integer) is
-  'Events of several sessions, each after its own cursor; at most p_limit of each.';
+  'Lists events of several sessions, each after its own cursor; at most p_limit of each.';
 grant execute on function public.session_events_after(jsonb, integer) to orchestrator;
 
 create function app.queue_json(s public.interview_sessions) returns jsonb
@@ -4960,8 +4973,8 @@ language sql stable set search_path = '' as $$
   where t.id = s.tenant_id
 $$;
 comment on function app.queue_json(public.interview_sessions) is
-  'The place of a queued session and when it may begin, judged by how fast the tenant''s sessions ended lately, else '
-  'by its longest interview.';
+  'Answers the position of a queued session and when it may begin, estimated from how fast the tenant''s sessions '
+  'ended lately, else from its longest interview.';
 
 -- ── schemas/sessions/rights.sql ──
 alter table public.interview_sessions enable row level security;
@@ -5150,8 +5163,8 @@ begin
   return jsonb_build_object('kind', 'launched', 'session_id', s.id, 'intent', v_intent);
 end $$;
 comment on function app.admit(uuid, jsonb, numeric) is
-  'A locked pending session takes its place among the live ones and gets its machine, or joins the queue when no '
-  'place is left by those ahead of it. kind: launched, waits, queued, no_app.';
+  'Gives a locked pending session its place among the live ones and its machine, or queues it when those ahead of it '
+  'leave no place. kind: launched, waits, queued, no_app.';
 
 create function public.start_scheduled(p_launch jsonb, p_lead_ms integer, p_queue_ms integer,
   p_limit integer default 50) returns jsonb
@@ -5177,7 +5190,7 @@ begin
   return to_jsonb(v_results);
 end $$;
 comment on function public.start_scheduled(jsonb, integer, integer, integer) is
-  'Scheduled sessions whose time is near begin: an array of {kind, session_id, intent}. Those over the tenant''s '
+  'Begins scheduled sessions whose time is near: an array of {kind, session_id, intent}. Those over the tenant''s '
   'limit are queued.';
 grant execute on function public.start_scheduled(jsonb, integer, integer, integer) to orchestrator;
 
@@ -5218,8 +5231,8 @@ begin
   return to_jsonb(v_results);
 end $$;
 comment on function public.admit_queued(jsonb, integer) is
-  'Queued sessions take the places that became free, in their order; those past their deadline end. An array of '
-  '{kind, session_id, intent}.';
+  'Gives free places to queued sessions, in their order, and ends those past their deadline. An array of {kind, '
+  'session_id, intent}.';
 grant execute on function public.admit_queued(jsonb, integer) to orchestrator;
 
 create function public.begin_on_join(p_session_id uuid, p_regions text[], p_region_reason text, p_launch jsonb)
@@ -5247,8 +5260,8 @@ begin
   return jsonb_build_object('kind', 'launched', 'intent', v_intent);
 end $$;
 comment on function public.begin_on_join(uuid, text[], text, jsonb) is
-  'The candidate of a session with placement on_join has arrived: the regions near there are tried, null when nobody '
-  'knows where. kind: launched (intent), no_app, not_waiting.';
+  'Begins a session with placement on_join, because its candidate has arrived. p_regions: the regions near the '
+  'candidate; empty when unknown. kind: launched (intent), no_app, not_waiting.';
 grant execute on function public.begin_on_join(uuid, text[], text, jsonb) to orchestrator;
 
 -- ── schemas/tenants/apps.sql ──
@@ -5321,7 +5334,8 @@ language sql volatile security definer set search_path = '' as $$
   select exists (select from done)
 $$;
 comment on function public.app_ready(text) is
-  'Fly has the app on its network: machines may be created in it. False when it is unknown or being removed.';
+  'Records that Fly has the app on its network: machines may be created in it. False when it is unknown or being '
+  'removed.';
 grant execute on function public.app_ready(text) to orchestrator;
 
 create function public.onboarding_debts(p_limit integer default 50) returns jsonb
@@ -5331,7 +5345,7 @@ language sql stable security definer set search_path = '' as $$
   from (select * from public.tenant_apps where status in ('planned', 'removing') order by updated_at limit p_limit) x
 $$;
 comment on function public.onboarding_debts(integer) is
-  'Apps that must still be made at Fly (planned) or deleted there (removing): what a crash left half done.';
+  'Lists apps that must still be made at Fly (planned) or deleted there (removing), for example after a crash.';
 grant execute on function public.onboarding_debts(integer) to orchestrator;
 
 create function public.app_removed(p_name text) returns jsonb
@@ -5347,7 +5361,7 @@ begin
   return app.finish_removal(v_tenant);
 end $$;
 comment on function public.app_removed(text) is
-  'Fly says that the app is gone. Finishes the removal of its tenant when it was the last.';
+  'Records that Fly has deleted the app. Finishes the removal of its tenant when it was the last.';
 grant execute on function public.app_removed(text) to orchestrator;
 
 create function public.draw_list_slots(p_apps text[], p_urgent boolean default false,
@@ -5374,8 +5388,8 @@ begin
   return v_result;
 end $$;
 comment on function public.draw_list_slots(text[], boolean, integer) is
-  'Slots of Fly''s limit on lists (1 a second and app, burst 3): milliseconds to wait by app. An app that is not '
-  'named in the answer must not be listed now.';
+  'Draws slots of Fly''s limit on lists (1 a second and app, burst 3): milliseconds to wait by app. An app that is '
+  'missing in the answer must not be listed now.';
 grant execute on function public.draw_list_slots(text[], boolean, integer) to orchestrator;
 
 create function public.slow_app(p_app_name text, p_action text, p_retry_ms integer) returns integer
@@ -5400,8 +5414,8 @@ begin
   return greatest(p_retry_ms, ceil(extract(epoch from v_burst) * 1000));
 end $$;
 comment on function public.slow_app(text, text, integer) is
-  'Fly answered 429 to a create or list: everybody''s next request of this kind waits for its Retry-After. Answers '
-  'the caller''s own wait, milliseconds.';
+  'Records that Fly answered 429 to a create or list: every next request of this kind waits for its Retry-After. '
+  'Answers the caller''s own wait, milliseconds.';
 grant execute on function public.slow_app(text, text, integer) to orchestrator;
 
 create function public.apps_with_machines() returns jsonb
@@ -5479,7 +5493,7 @@ begin
   return jsonb_build_object('allowed', v_wait <= 0, 'retry_after_ms', ceil(greatest(v_wait, 0)), 'limits', v_limits);
 end $$;
 comment on function app.draw_limits(jsonb) is
-  'One request: draws from all of its limits, or from none when one of them is used up.';
+  'Draws one request from all of its limits, or from none when one of them is used up.';
 
 create function app.limits_at(p_limits jsonb, p_now timestamptz, p_cost integer)
 returns table (n bigint, scope text, burst integer, next_at timestamptz, wait_ms double precision, remaining integer,
@@ -5495,7 +5509,7 @@ language sql stable set search_path = '' as $$
   cross join lateral (select a.next_at, (extract(epoch from a.next_at - p_now) * 1000)::double precision as ahead_ms) t
 $$;
 comment on function app.limits_at(jsonb, timestamptz, integer) is
-  'GCRA: where each limit would stand after p_cost requests. wait_ms > 0 says that it is used up, and for how long.';
+  'Computes (GCRA) where each limit would stand after p_cost requests. wait_ms > 0: used up, and for how long.';
 
 create function public.spend_rate_limits(p_spent jsonb) returns jsonb
 language sql volatile security definer set search_path = '' as $$
@@ -5549,7 +5563,7 @@ begin
   return app.finish_removal(p_tenant_id);
 end $$;
 comment on function public.remove_tenant(uuid, jsonb) is
-  'Begins or goes on with a removal: nothing starts any more, keys and invitations are revoked, sessions are asked to '
+  'Begins or continues a removal: nothing starts any more, keys and invitations are revoked, sessions are asked to '
   'end. kind: removing (with what is left: live_sessions, machines, apps), removed, not_found.';
 grant execute on function public.remove_tenant(uuid, jsonb) to orchestrator;
 
@@ -5585,8 +5599,8 @@ begin
   return jsonb_build_object('kind', 'removed');
 end $$;
 comment on function app.finish_removal(uuid) is
-  'Apps are given up when no machine is left in them; when the apps are gone, candidates are erased and the tenant''s '
-  'secrets deleted. Usage and audit stay.';
+  'Removes a tenant''s apps once no machine is left in them; once the apps are gone, erases its candidates and '
+  'deletes its secrets. Usage and audit stay.';
 
 create function public.removals_under_way(p_limit integer default 20) returns uuid[]
 language sql stable security definer set search_path = '' as $$
@@ -5594,7 +5608,7 @@ language sql stable security definer set search_path = '' as $$
     order by updated_at limit p_limit) x
 $$;
 comment on function public.removals_under_way(integer) is
-  'Tenants whose removal has begun and is not finished: remove_tenant goes on with it.';
+  'Lists tenants whose removal is not finished; remove_tenant continues it.';
 grant execute on function public.removals_under_way(integer) to orchestrator;
 
 -- ── schemas/tenants/rights.sql ──
@@ -5630,11 +5644,12 @@ language sql stable set search_path = '' as $$
       from public.pool_policies p where p.tenant_id = t.id))
   from public.tenants t where t.id = p_tenant_id
 $$;
-comment on function app.tenant_json(uuid) is 'A tenant as the API shows it: its row, live sessions, apps and pools.';
+comment on function app.tenant_json(uuid) is
+  'Shows a tenant as the API shows it: its row, live sessions, apps and pools.';
 
 create function public.get_tenant(p_tenant_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$ select app.tenant_json(p_tenant_id) $$;
-comment on function public.get_tenant(uuid) is 'A tenant with its apps and pools; null when there is none.';
+comment on function public.get_tenant(uuid) is 'Reads a tenant with its apps and pools; null when there is none.';
 grant execute on function public.get_tenant(uuid) to orchestrator;
 
 create function public.list_tenants(p_limit integer, p_after_slug text default '') returns jsonb
@@ -5642,7 +5657,7 @@ language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(app.tenant_json(x.id) order by x.slug), '[]')
   from (select id, slug from public.tenants where slug > p_after_slug order by slug limit p_limit) x
 $$;
-comment on function public.list_tenants(integer, text) is 'Tenants by slug, after this one.';
+comment on function public.list_tenants(integer, text) is 'Lists tenants by slug, after this one.';
 grant execute on function public.list_tenants(integer, text) to orchestrator;
 
 create function app.merge_settings(p_settings jsonb, p_changes jsonb) returns jsonb
@@ -5740,7 +5755,7 @@ language sql stable security definer set search_path = '' as $$
   from public.tenants t where t.status in ('active', 'suspended') and t.allowed_origins <> '{}'
 $$;
 comment on function public.tenant_origins() is
-  'Tenants that name browser origins, with them: for the edge and for CORS, which must know before anybody is '
+  'Lists tenants that name browser origins, with the origins. The edge and CORS need them before a caller is '
   'authenticated.';
 grant execute on function public.tenant_origins() to orchestrator;
 
@@ -5754,7 +5769,7 @@ begin
     where app.event_audience(n.type) = 'tenant' and e.enabled and (e.events = '{}' or n.type = any (e.events));
   return null;
 end $$;
-comment on function app.queue_webhooks() is 'One delivery per enabled endpoint that wants the event.';
+comment on function app.queue_webhooks() is 'Queues one delivery per enabled endpoint that wants the event.';
 -- Per statement: sessions are created in batches, and their events come with them.
 create trigger queue_webhooks after insert on public.session_events referencing new table as incoming
   for each statement execute function app.queue_webhooks();
@@ -5767,7 +5782,7 @@ language sql stable set search_path = '' as $$
       'last_status', d.last_status,
     'last_error', d.last_error, 'delivered_at', d.delivered_at, 'created_at', d.created_at)
 $$;
-comment on function app.delivery_json(public.webhook_deliveries) is 'A delivery as the API shows it.';
+comment on function app.delivery_json(public.webhook_deliveries) is 'Shows a delivery as the API shows it.';
 
 create function public.test_webhook(p_tenant_id uuid, p_id uuid) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -5781,7 +5796,7 @@ begin
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
   return jsonb_build_object('kind', 'queued', 'delivery', app.delivery_json(d));
 end $$;
-comment on function public.test_webhook(uuid, uuid) is 'Queues a message that says nothing. kind: queued, not_found.';
+comment on function public.test_webhook(uuid, uuid) is 'Queues an empty test message. kind: queued, not_found.';
 grant execute on function public.test_webhook(uuid, uuid) to orchestrator;
 
 create function public.list_webhook_deliveries(p_tenant_id uuid, p_webhook_id uuid, p_limit integer,
@@ -5795,7 +5810,7 @@ language sql stable security definer set search_path = '' as $$
     order by d.created_at desc, d.id desc limit p_limit) x
 $$;
 comment on function public.list_webhook_deliveries(uuid, uuid, integer, text, timestamptz, uuid) is
-  'Deliveries of an endpoint, newest first.';
+  'Lists deliveries of an endpoint, newest first.';
 grant execute on function public.list_webhook_deliveries(uuid, uuid, integer, text, timestamptz, uuid) to orchestrator;
 
 create function public.replay_webhook_delivery(p_tenant_id uuid, p_webhook_id uuid, p_delivery_id uuid, p_by jsonb)
@@ -5927,8 +5942,8 @@ begin
   return true;
 end $$;
 comment on function public.record_webhook_delivery(uuid, integer, text, integer, text, bigint) is
-  'What came of an attempt: delivered, retry (after p_retry_ms), dead, or gone (dead, and the endpoint is switched '
-  'off). False when it was not this attempt''s any more.';
+  'Records what came of an attempt: delivered, retry (after p_retry_ms), dead, or gone (dead, and the endpoint is '
+  'switched off). False when another attempt has begun meanwhile.';
 grant execute on function public.record_webhook_delivery(uuid, integer, text, integer, text, bigint) to orchestrator;
 
 create function public.prune_webhook_deliveries(p_days integer default 30, p_limit integer default 1000) returns integer
@@ -5942,7 +5957,7 @@ language sql volatile security definer set search_path = '' as $$
   select count(*)::integer from gone
 $$;
 comment on function public.prune_webhook_deliveries(integer, integer) is
-  'Forgets deliveries that were settled long ago, or that wait for an endpoint that has been off as long.';
+  'Deletes deliveries that were settled long ago, or that wait for an endpoint that has been off as long.';
 grant execute on function public.prune_webhook_deliveries(integer, integer) to orchestrator;
 
 -- ── schemas/webhooks/endpoints.sql ──
@@ -5952,7 +5967,8 @@ language sql stable set search_path = '' as $$
     'disabled_reason', e.disabled_reason,
     'previous_secret_until', e.previous_secret_until, 'created_at', e.created_at, 'updated_at', e.updated_at)
 $$;
-comment on function app.webhook_json(public.webhook_endpoints) is 'An endpoint as the API shows it: never its secret.';
+comment on function app.webhook_json(public.webhook_endpoints) is
+  'Shows an endpoint as the API shows it: never its secret.';
 
 create function public.create_webhook(p_tenant_id uuid, p_id uuid, p_url text, p_events text[],
   p_secret_ciphertext text, p_key_id text, p_by jsonb)
@@ -5979,7 +5995,7 @@ language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(app.webhook_json(e) order by e.created_at, e.id), '[]')
   from public.webhook_endpoints e where e.tenant_id = p_tenant_id and (p_id is null or e.id = p_id)
 $$;
-comment on function public.list_webhooks(uuid, uuid) is 'A tenant''s endpoints, or the one with this id.';
+comment on function public.list_webhooks(uuid, uuid) is 'Lists a tenant''s endpoints, or the one with this id.';
 grant execute on function public.list_webhooks(uuid, uuid) to orchestrator;
 
 create function public.change_webhook(p_tenant_id uuid, p_id uuid, p_changes jsonb, p_by jsonb) returns jsonb
@@ -6019,7 +6035,7 @@ begin
   return jsonb_build_object('kind', 'rotated', 'webhook', app.webhook_json(e));
 end $$;
 comment on function public.rotate_webhook_secret(uuid, uuid, text, text, bigint, jsonb) is
-  'A new secret; for p_overlap_ms deliveries are signed with both. kind: rotated, not_found.';
+  'Stores a new secret; for p_overlap_ms deliveries are signed with both. kind: rotated, not_found.';
 grant execute on function public.rotate_webhook_secret(uuid, uuid, text, text, bigint, jsonb) to orchestrator;
 
 create function public.delete_webhook(p_tenant_id uuid, p_id uuid, p_by jsonb) returns boolean
@@ -6031,7 +6047,7 @@ begin
   return true;
 end $$;
 comment on function public.delete_webhook(uuid, uuid, jsonb) is
-  'Forgets an endpoint and its deliveries; false when there was none.';
+  'Deletes an endpoint and its deliveries; false when there was none.';
 grant execute on function public.delete_webhook(uuid, uuid, jsonb) to orchestrator;
 
 create function public.webhook_secrets_to_rotate(p_key_id text, p_limit integer default 100) returns jsonb
@@ -6040,7 +6056,7 @@ language sql stable security definer set search_path = '' as $$
   from (select * from public.webhook_endpoints where key_id <> p_key_id order by id limit p_limit) x
 $$;
 comment on function public.webhook_secrets_to_rotate(text, integer) is
-  'Secrets that are not yet encrypted under this key.';
+  'Lists secrets that are not yet encrypted under this key. Called by the rotation of keys.';
 grant execute on function public.webhook_secrets_to_rotate(text, integer) to orchestrator;
 
 create function public.rotate_webhook_ciphertext(p_id uuid, p_old_ciphertext text, p_ciphertext text, p_key_id text)
@@ -6053,8 +6069,8 @@ language sql volatile security definer set search_path = '' as $$
   select exists (select from done)
 $$;
 comment on function public.rotate_webhook_ciphertext(uuid, text, text, text) is
-  'The same secret under another key, by compare-and-set; the overlap of an earlier rotation ends. False when it was '
-  'replaced meanwhile.';
+  'Stores the same secret under another key, by compare-and-set; the overlap of an earlier rotation ends. False when '
+  'it was replaced meanwhile.';
 grant execute on function public.rotate_webhook_ciphertext(uuid, text, text, text) to orchestrator;
 
 -- ── schemas/webhooks/rights.sql ──

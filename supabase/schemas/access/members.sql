@@ -7,8 +7,8 @@ language sql stable security definer set search_path = '' as $$
   where u.user_id = p_user_id and t.status in ('active', 'suspended')
 $$;
 comment on function public.tenants_of_user(uuid) is
-  'The tenants a user belongs to, with the user''s role in each. Read on every request: a role in a token would '
-  'outlive its withdrawal.';
+  'Lists the tenants a user belongs to, with the user''s role in each. The API reads it on every request: a role in a '
+  'token would outlive its withdrawal.';
 grant execute on function public.tenants_of_user(uuid) to orchestrator;
 
 create function public.put_tenant_user(p_tenant_id uuid, p_user_id uuid, p_role text, p_by jsonb) returns jsonb

@@ -22,7 +22,7 @@ language sql stable security definer set search_path = '' as $$
   where c.tenant_id = p_tenant_id and c.provider = p_provider
 $$;
 comment on function public.get_provider_credential(uuid, text) is
-  'The encrypted credential for a call that is being made; null when the tenant brought none.';
+  'Reads the encrypted credential for a call that is being made; null when the tenant stored none.';
 grant execute on function public.get_provider_credential(uuid, text) to orchestrator;
 
 create function public.list_provider_credentials(p_tenant_id uuid) returns jsonb
@@ -32,7 +32,7 @@ language sql stable security definer set search_path = '' as $$
   from public.provider_credentials c where c.tenant_id = p_tenant_id
 $$;
 comment on function public.list_provider_credentials(uuid) is
-  'Which credentials a tenant brought. Never the credentials.';
+  'Lists which credentials a tenant stored, never the credentials.';
 grant execute on function public.list_provider_credentials(uuid) to orchestrator;
 
 create function public.provider_credentials_to_rotate(p_key_id text, p_limit integer default 100) returns jsonb
@@ -42,7 +42,7 @@ language sql stable security definer set search_path = '' as $$
   from (select * from public.provider_credentials where key_id <> p_key_id order by tenant_id, provider limit p_limit) x
 $$;
 comment on function public.provider_credentials_to_rotate(text, integer) is
-  'Credentials that are not yet encrypted under this key.';
+  'Lists credentials that are not yet encrypted under this key. Called by the rotation of keys.';
 grant execute on function public.provider_credentials_to_rotate(text, integer) to orchestrator;
 
 create function public.rotate_provider_credential(p_tenant_id uuid, p_provider text, p_old_ciphertext text,
@@ -54,7 +54,7 @@ returns boolean language sql volatile security definer set search_path = '' as $
   select exists (select from done)
 $$;
 comment on function public.rotate_provider_credential(uuid, text, text, text, text) is
-  'The same credential under another key, by compare-and-set: false when it was replaced meanwhile.';
+  'Stores the same credential under another key, by compare-and-set: false when it was replaced meanwhile.';
 grant execute on function public.rotate_provider_credential(uuid, text, text, text, text) to orchestrator;
 
 create function public.delete_provider_credential(p_tenant_id uuid, p_provider text, p_by jsonb) returns boolean
@@ -66,5 +66,5 @@ begin
   return true;
 end $$;
 comment on function public.delete_provider_credential(uuid, text, jsonb) is
-  'Forgets a credential; false when there was none.';
+  'Deletes a credential; false when there was none.';
 grant execute on function public.delete_provider_credential(uuid, text, jsonb) to orchestrator;

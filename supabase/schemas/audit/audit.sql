@@ -5,7 +5,8 @@ language sql volatile security definer set search_path = '' as $$
     p_entry ->> 'outcome',
     p_entry ->> 'remote_address', p_entry ->> 'request_id', coalesce(p_entry -> 'details', '{}'))
 $$;
-comment on function public.record_audit(jsonb) is 'Appends to the audit log.';
+comment on function public.record_audit(jsonb) is
+  'Appends an entry to the audit log. Called by the API for acts that are no function here.';
 grant execute on function public.record_audit(jsonb) to orchestrator;
 
 create function app.audit(p_by jsonb, p_tenant_id uuid, p_action text, p_target text, p_details jsonb default '{}')

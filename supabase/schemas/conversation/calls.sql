@@ -4,7 +4,7 @@ language sql stable security definer set search_path = '' as $$
     from public.realtime_calls c where c.session_id = p_session_id order by c.ordinal desc limit 1), 1)
 $$;
 comment on function app.next_ordinal(uuid) is
-  'The ordinal of a session''s next call: the last one''s again when its id was never learnt.';
+  'Answers the ordinal of a session''s next call: the last one''s again when that call never got an id.';
 
 create function public.open_call(p_machine_id uuid, p_epoch integer, p_ordinal integer, p_provider text) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -32,7 +32,8 @@ begin
   return jsonb_build_object('kind', 'opened', 'session', app.session_json(s.id));
 end $$;
 comment on function public.open_call(uuid, integer, integer, text) is
-  'Opens the row of a session''s next call, or again the last one when it never got a call id.';
+  'Opens the row of a session''s next call, or the last one again when it never got a call id. Called before an SDP '
+  'offer is sent. Refuses a fenced worker and a session that is over.';
 grant execute on function public.open_call(uuid, integer, integer, text) to orchestrator;
 
 create function public.record_call(p_machine_id uuid, p_epoch integer, p_ordinal integer,
@@ -55,7 +56,8 @@ begin
   return found;
 end $$;
 comment on function public.record_call(uuid, integer, integer, text, integer, text, boolean) is
-  'What became of a call: its credential, its id, its hang-up.';
+  'Stores what is known of a call: its credential, its id, or that it was hung up. Called by the machine that serves '
+  'the session.';
 grant execute on function public.record_call(uuid, integer, integer, text, integer, text, boolean) to orchestrator;
 
 create function public.calls_to_hang_up(p_limit integer default 20, p_retry_ms integer default 5000) returns jsonb
@@ -89,7 +91,8 @@ language sql volatile security definer set search_path = '' as $$
   from taken
 $$;
 comment on function public.calls_to_hang_up(integer, integer) is
-  'Calls whose worker is gone and that nobody took over: taken for one try, then again after a growing while.';
+  'Takes calls whose worker is gone and that no other worker took over, for one attempt to hang up each; a failed one '
+  'is due again after a growing delay.';
 grant execute on function public.calls_to_hang_up(integer, integer) to orchestrator;
 
 create function public.record_hang_up(p_call_row_id uuid) returns void
@@ -97,7 +100,7 @@ language sql volatile security definer set search_path = '' as $$
   update public.realtime_calls set hung_up_at = coalesce(hung_up_at, clock_timestamp()), credential_ciphertext = null
     where id = p_call_row_id
 $$;
-comment on function public.record_hang_up(uuid) is 'The debt is paid: the call is over at the provider.';
+comment on function public.record_hang_up(uuid) is 'Records that the call is over at the provider.';
 grant execute on function public.record_hang_up(uuid) to orchestrator;
 
 create function public.record_call_missing(p_call_row_id uuid, p_missing boolean) returns void
@@ -109,7 +112,7 @@ language sql volatile security definer set search_path = '' as $$
     where id = p_call_row_id
 $$;
 comment on function public.record_call_missing(uuid, boolean) is
-  'A hang-up was answered with "no such call", and since when; or with anything else, which takes that back.';
+  'Records since when a hang-up is answered with "no such call"; any other answer takes that back.';
 grant execute on function public.record_call_missing(uuid, boolean) to orchestrator;
 
 create function app.guard_call() returns trigger language plpgsql set search_path = '' as $$
@@ -122,5 +125,5 @@ begin
   return new;
 end $$;
 comment on function app.guard_call() is
-  'No realtime call is opened before a required consent, whichever way it was asked for.';
+  'Refuses a realtime call before a required consent, whichever way the call is opened.';
 create trigger guard before insert on public.realtime_calls for each row execute function app.guard_call();

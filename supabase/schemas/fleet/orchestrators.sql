@@ -3,7 +3,8 @@ language sql volatile security definer set search_path = '' as $$
   insert into public.orchestrators (id, url, version) values (p_id, p_url, p_version)
   on conflict (id) do update set last_seen_at = clock_timestamp(), url = excluded.url, version = excluded.version
 $$;
-comment on function public.register_orchestrator(uuid, text, text) is 'An orchestrator says that it is there.';
+comment on function public.register_orchestrator(uuid, text, text) is
+  'Registers an orchestrator that starts, or renews its registration.';
 grant execute on function public.register_orchestrator(uuid, text, text) to orchestrator;
 
 create function public.announce_image(p_orchestrator_id uuid, p_image text) returns boolean
@@ -12,7 +13,7 @@ language sql volatile security definer set search_path = '' as $$
     returning 1) select exists (select from done)
 $$;
 comment on function public.announce_image(uuid, text) is
-  'A registered orchestrator says which worker image it was started with; false when it is not registered yet.';
+  'Stores which worker image an orchestrator was started with; false when it is not registered yet.';
 grant execute on function public.announce_image(uuid, text) to orchestrator;
 
 create function public.keep_duties(p_orchestrator_id uuid, p_url text, p_version text, p_names text[],
@@ -57,8 +58,9 @@ begin
     from public.duties where holder = p_orchestrator_id and expires_at > v_now);
 end $$;
 comment on function public.keep_duties(uuid, text, text, text[], integer, boolean) is
-  'An orchestrator says that it is there, renews what it holds, takes its fair share of what nobody holds, and gives '
-  'back what is more than that; draining gives back all. Answers what it holds now, with fences.';
+  'Renews an orchestrator''s registration and its duties, gives it its fair share of the free duties, and takes back '
+  'what it holds beyond that share; a draining orchestrator loses all. Answers the duties it holds now, with their '
+  'fences.';
 grant execute on function public.keep_duties(uuid, text, text, text[], integer, boolean) to orchestrator;
 
 create function app.on_duty(p_duty text, p_fence bigint) returns boolean

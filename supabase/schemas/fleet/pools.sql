@@ -62,8 +62,8 @@ language sql stable security definer set search_path = '' as $$
   from (select tenant_id as id from tenants) t join public.tenants ten on ten.id = t.id
 $$;
 comment on function public.pool_facts(bigint) is
-  'What pools are planned by: the image to use; of each tenant with a pool, standby machines or sessions due within '
-  'the horizon: its create rate, its pools and what is due.';
+  'Answers what pools are planned by: the image to use and, for each tenant with a pool, a standby machine or a '
+  'session due within the horizon: its create rate, its pools and its due sessions.';
 grant execute on function public.pool_facts(bigint) to orchestrator;
 
 create function public.pool_demand(p_window_ms bigint) returns jsonb
@@ -79,8 +79,7 @@ language sql stable security definer set search_path = '' as $$
       2) x
 $$;
 comment on function public.pool_demand(bigint) is
-  'Unscheduled sessions a second of each pool''s tenant and region, by an exponentially decaying mean over the '
-  'window.';
+  'Answers how many unscheduled sessions a second each pool gets, as an exponentially decaying mean over the window.';
 grant execute on function public.pool_demand(bigint) to orchestrator;
 
 create function app.draw_pool_slot(p_tenant_id uuid) returns text
@@ -118,7 +117,7 @@ begin
   return v_intents;
 end $$;
 comment on function app.fill_pool(jsonb, text, uuid, numeric) is
-  'Intents for as many standby machines as the target wants and the create limit allows now.';
+  'Reserves standby machines until the target is reached or the create limit allows no more; answers their intents.';
 
 create function app.retire_standby(p_tenant_id uuid, p_region text, p_image text, p_stale boolean, p_count integer,
   p_reason text) returns jsonb[]
@@ -138,7 +137,7 @@ begin
   return v_retired;
 end $$;
 comment on function app.retire_standby(uuid, text, text, boolean, integer, text) is
-  'Gives up standby machines, of other images or of this one. Committed before any DELETE; assignment takes the same '
+  'Gives up standby machines of this image or of other images. Committed before any DELETE; assignment takes the same '
   'lock.';
 
 create function public.apply_pool_plan(p_plan jsonb, p_image text, p_orchestrator_id uuid, p_taken_ms integer)
@@ -183,7 +182,7 @@ language sql stable security definer set search_path = '' as $$
   left join public.pool_policies p on p.tenant_id = p_tenant_id and p.region = r.region
 $$;
 comment on function public.pool_of_tenant(uuid) is
-  'A tenant''s pools: policy, standby machines ready and under way, sessions due within the hour.';
+  'Answers a tenant''s pools: policy, standby machines ready and under way, sessions due within the hour.';
 grant execute on function public.pool_of_tenant(uuid) to orchestrator;
 
 create function public.remove_pool_policy(p_tenant_id uuid, p_region text, p_by jsonb) returns boolean
@@ -195,5 +194,5 @@ begin
   return true;
 end $$;
 comment on function public.remove_pool_policy(uuid, text, jsonb) is
-  'The tenant keeps no standby machines in this region any more; false when it kept none.';
+  'Ends the standby machines of a tenant in a region; false when it had no policy there.';
 grant execute on function public.remove_pool_policy(uuid, text, jsonb) to orchestrator;

@@ -5,7 +5,7 @@ language sql stable set search_path = '' as $$
   select coalesce(nullif(current_setting('request.jwt.claims', true), '')::jsonb, '{}'::jsonb)
 $$;
 comment on function app.claims() is
-  'The claims of the request''s token. Custom roles have no access to schema auth on hosted projects.';
+  'Answers the claims of the request''s token. Custom roles have no access to schema auth on hosted projects.';
 grant execute on function app.claims() to authenticated, orchestrator, session_worker;
 
 create function app.my_tenants(p_roles text[] default array['admin', 'member', 'viewer']) returns setof uuid
@@ -21,7 +21,7 @@ grant execute on function app.my_tenants(text[]) to authenticated, orchestrator,
 
 create function app.worker_session() returns uuid
 language sql stable set search_path = '' as $$ select (app.claims() ->> 'session_id')::uuid $$;
-comment on function app.worker_session() is 'The one session a worker''s token is for.';
+comment on function app.worker_session() is 'Answers the one session that a worker''s token is for.';
 grant execute on function app.worker_session() to session_worker;
 
 create function app.worker_serves(p_session_id uuid) returns boolean

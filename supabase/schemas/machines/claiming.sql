@@ -8,7 +8,7 @@ language sql stable set search_path = '' as $$
     else jsonb_build_object('kind', 'continue') end
 $$;
 comment on function app.directive_of(public.interview_sessions, public.machines) is
-  'What a worker is asked to do: continue, end, or exit because it is fenced.';
+  'Answers what a worker must do: continue, end, or exit because it is fenced.';
 
 create function public.claim_session(p_machine_name text, p_app_name text, p_fly_machine_id text, p_boot_nonce text,
   p_lease_ms integer, p_life_ms integer,
@@ -73,8 +73,8 @@ begin
     'directive', app.directive_of(s, m));
 end $$;
 comment on function public.claim_session(text, text, text, text, integer, integer, text) is
-  'A booted worker takes its session at the next epoch. The same nonce again gets the same answer; everything else is '
-  'refused with why, and retry when it may be granted in a moment. losers: attempts that came too late, already '
+  'Gives a booted worker its session at the next epoch. The same nonce again gets the same answer. Everything else is '
+  'refused with why; retry says that it may be granted in a moment. losers: attempts that came too late, already '
   'committed to be destroyed.';
 grant execute on function public.claim_session(text, text, text, text, integer, integer, text) to orchestrator;
 
@@ -111,8 +111,8 @@ begin
     join public.interview_sessions s on s.id = m.session_id);
 end $$;
 comment on function public.record_heartbeats(jsonb, integer) is
-  'Renews leases in one batch; answers the directive of each machine and epoch. An earlier boot of a machine that has '
-  'booted again is fenced.';
+  'Renews leases in one batch and answers the directive of each machine and epoch. Refuses (fenced) an earlier boot '
+  'of a machine that has booted again.';
 grant execute on function public.record_heartbeats(jsonb, integer) to orchestrator;
 
 create function app.worker_is_over(s public.interview_sessions) returns boolean
@@ -145,7 +145,7 @@ begin
   return s;
 end $$;
 comment on function app.own_session(boolean) is
-  'The session of the calling worker, locked FOR UPDATE, or FOR SHARE for a transcript write. Raises PT409 when the '
+  'Locks the session of the calling worker: FOR UPDATE, or FOR SHARE for a transcript write. Raises PT409 when the '
   'worker is fenced, or when its time is over.';
 
 create function app.claim_refusal(s public.interview_sessions, m public.machines, p_fly_machine_id text,
@@ -185,4 +185,4 @@ begin
   return null;
 end $$;
 comment on function app.claim_refusal(public.interview_sessions, public.machines, text, text) is
-  'Why this boot may not serve the session, or null when it may. retry: the worker may ask again in a moment.';
+  'Answers why this boot may not serve the session, or null when it may. retry: the worker may ask again in a moment.';

@@ -32,8 +32,9 @@ begin
   return jsonb_build_object('kind', 'ended') || v_where;
 end $$;
 comment on function public.finish_session(uuid, integer, text, text, text, boolean, jsonb) is
-  'A worker''s last word: ended (the session ends with the ending already decided, else with this one) or draining '
-  '(the session goes on elsewhere: next is the attempt that was reserved for it).';
+  'Takes a worker''s last report: ended (the session ends with the ending already decided, else with this one) or '
+  'draining (the session goes on with another machine: next is the attempt reserved for it). A fenced worker changes '
+  'nothing.';
 grant execute on function public.finish_session(uuid, integer, text, text, text, boolean, jsonb) to orchestrator;
 
 create function public.record_machine_destroying(p_machine_id uuid, p_reason text, p_epoch integer default null,
@@ -59,9 +60,9 @@ begin
     'next', v_next);
 end $$;
 comment on function public.record_machine_destroying(uuid, text, integer, boolean, jsonb, text, bigint) is
-  'Committed before any DELETE is sent to Fly, on the lock that assignment takes. p_judged: refuse unless the machine '
-  'is still at the epoch it was judged at. p_next: its session''s next attempt is reserved at once. kind: done, '
-  'stale, off_duty, unknown.';
+  'Commits that a machine will be destroyed, before any DELETE is sent to Fly and on the lock that assignment takes. '
+  'p_judged: refuse unless the machine is still at the epoch it was judged at. p_next: reserve its session''s next '
+  'attempt at once. kind: done, stale, off_duty, unknown.';
 grant execute on function public.record_machine_destroying(uuid, text, integer, boolean, jsonb, text,
   bigint) to orchestrator;
 
@@ -91,9 +92,10 @@ begin
     'next', v_settled -> 'intent');
 end $$;
 comment on function public.record_machine_gone(uuid, text, jsonb, text, bigint, integer, boolean) is
-  'Fly''s evidence: the machine is gone. A session that only it served gets its next attempt, or ends with the ending '
-  'already decided, or because it may not try again. p_absent_ms: only if it has been absent so long without a sign '
-  'of life. p_silent: not while its worker''s lease is good. kind: recorded, alive, off_duty, unknown.';
+  'Records Fly''s evidence that a machine is gone. A session that only it served gets its next attempt, or ends with '
+  'the ending already decided, or because it may not try again. p_absent_ms: only if it has been absent so long '
+  'without a sign of life. p_silent: not while its worker''s lease is valid. kind: recorded, alive, off_duty, '
+  'unknown.';
 grant execute on function public.record_machine_gone(uuid, text, jsonb, text, bigint, integer, boolean)
   to orchestrator;
 
@@ -119,7 +121,7 @@ language sql stable security definer set search_path = '' as $$
   where m.state <> 'destroyed' and (p_apps is null or m.app_name = any (p_apps))
 $$;
 comment on function public.machines_alive(text[]) is
-  'Every machine, of these apps, that may exist at Fly, with what the reconciler and the reaper judge by.';
+  'Lists every machine of these apps that may exist at Fly, with what the reconciler and the reaper judge by.';
 grant execute on function public.machines_alive(text[]) to orchestrator;
 
 create function public.record_machine_absent(p_machine_id uuid, p_absent boolean default true) returns void
@@ -128,7 +130,7 @@ language sql volatile security definer set search_path = '' as $$
     where id = p_machine_id
 $$;
 comment on function public.record_machine_absent(uuid, boolean) is
-  'Fly did not find it, and since when; or has found it again, which takes that back.';
+  'Records since when Fly does not find a machine; found again, the record is cleared.';
 grant execute on function public.record_machine_absent(uuid, boolean) to orchestrator;
 
 create function public.record_host(p_machine_id uuid, p_ok boolean) returns void
@@ -137,5 +139,5 @@ language sql volatile security definer set search_path = '' as $$
     else coalesce(host_bad_since, clock_timestamp()) end where id = p_machine_id
 $$;
 comment on function public.record_host(uuid, boolean) is
-  'What Fly says of a machine''s host: ok, or not, and since when not.';
+  'Records since when Fly reports a machine''s host as not ok; ok clears the record.';
 grant execute on function public.record_host(uuid, boolean) to orchestrator;

@@ -22,8 +22,8 @@ begin
     'wait_ms', greatest(0, ceil(extract(epoch from m.not_before - clock_timestamp()) * 1000)));
 end $$;
 comment on function app.intent_json(uuid) is
-  'A machine to be created, or an assigned standby machine to be started (action); how long to wait for its slot, and '
-  'what the choice of the next region needs.';
+  'Describes a machine to be created, or an assigned standby machine to be started (action): how long to wait for its '
+  'slot, and what the choice of the next region needs.';
 
 create function public.take_intents(p_orchestrator_id uuid, p_taken_ms integer, p_limit integer default 20)
   returns jsonb
@@ -45,7 +45,7 @@ language sql volatile security definer set search_path = '' as $$
   select coalesce(jsonb_agg(app.intent_json(id)), '[]') from taken
 $$;
 comment on function public.take_intents(uuid, integer, integer) is
-  'Takes due intents that nobody is executing, or whose taker''s time has passed.';
+  'Takes due intents that no orchestrator executes, or whose taker''s time has passed.';
 grant execute on function public.take_intents(uuid, integer, integer) to orchestrator;
 
 create function public.keep_intent(p_machine_id uuid, p_orchestrator_id uuid, p_taken_ms integer) returns boolean
@@ -57,8 +57,8 @@ language sql volatile security definer set search_path = '' as $$
   select exists (select from kept)
 $$;
 comment on function public.keep_intent(uuid, uuid, integer) is
-  'Compare-and-set before a call to Fly, or before a wait for the next one, of a create or a start: false means '
-  'another has taken it or it is no longer wanted.';
+  'Keeps a taken intent, by compare-and-set, right before a call to Fly or a wait for the next one. False: another '
+  'orchestrator has taken it, or it is no longer wanted.';
 grant execute on function public.keep_intent(uuid, uuid, integer) to orchestrator;
 
 create function public.record_machine_created(p_machine_id uuid, p_fly_machine_id text, p_region text) returns text
@@ -76,7 +76,7 @@ begin
   return m.state;
 end $$;
 comment on function public.record_machine_created(uuid, text, text) is
-  'Fly has the machine. Answers its state: destroying means it is not wanted any more.';
+  'Records that Fly has made the machine. Answers its state: destroying means that it is no longer wanted.';
 grant execute on function public.record_machine_created(uuid, text, text) to orchestrator;
 
 create function public.record_create_failed(p_machine_id uuid, p_reason text, p_launch jsonb default '{}')
@@ -110,13 +110,13 @@ begin
   return jsonb_build_object('kind', 'ended');
 end $$;
 comment on function public.record_create_failed(uuid, text, jsonb) is
-  'Fly surely did not make this machine. When p_launch names a region to try next, and the session may try again, it '
-  'gets its next machine; else, when no other attempt is under way, it ends with p_reason. kind: next (intent), '
-  'ended, stale, session_over, unknown.';
+  'Records that Fly certainly made no machine. When p_launch names a region to try next and the session may try '
+  'again, it gets its next machine; else, when no other attempt is under way, it ends with p_reason. kind: next '
+  '(intent), ended, stale, session_over, unknown.';
 grant execute on function public.record_create_failed(uuid, text, jsonb) to orchestrator;
 
 create function public.machine_intent(p_machine_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$ select app.intent_json(p_machine_id) $$;
 comment on function public.machine_intent(uuid) is
-  'A machine with what the choice of the next region needs; null when there is none.';
+  'Answers a machine as an intent, for the choice of its session''s next region; null when there is none.';
 grant execute on function public.machine_intent(uuid) to orchestrator;

@@ -29,8 +29,8 @@ language sql immutable set search_path = '' as $$
   select p_since + app.interval_ms(p_life_ms + p_max_duration_ms)
 $$;
 comment on function app.machine_deadline(timestamptz, numeric, integer) is
-  'When a machine must be gone: its allowed life, and the longest interview of its session, after its assignment or '
-  'its claim. The life is deadlines.ts: unclaimedLifeMs before the claim, claimedLifeMs from the claim on.';
+  'Answers when a machine must be gone: its allowed life and its session''s maximum duration, counted from its '
+  'assignment or its claim. The lives are unclaimedLifeMs and claimedLifeMs in deadlines.ts.';
 
 create function app.assign_standby(p_machine_id uuid, p_session_id uuid, p_attempt integer, p_max_duration_ms integer,
   p_launch jsonb) returns text
@@ -128,7 +128,7 @@ language sql immutable set search_path = '' as $$
     else 'worker_lost' end
 $$;
 comment on function app.session_reason_of(text) is
-  'Why a session ends whose last machine ended so, when no ending is decided. The one mapping.';
+  'Answers why a session ends whose last machine ended for this reason, when no ending is decided. The one mapping.';
 
 create function app.settle_session(p_session_id uuid, p_launch jsonb) returns jsonb
 language plpgsql set search_path = '' as $$
@@ -161,8 +161,8 @@ begin
   return jsonb_build_object('kind', 'ended');
 end $$;
 comment on function app.settle_session(uuid, jsonb) is
-  'What becomes of a session that has lost its machines: nothing while one may still serve it; its recorded end once '
-  'all are gone; else its next machine, or its end when it may not try again.';
+  'Decides about a session that may have lost its machines: nothing while one may still serve it; its recorded end '
+  'once all are gone; else its next machine, or its end when it may not try again.';
 
 create function public.settle_sessions(p_next jsonb, p_duty text default null, p_fence bigint default null)
   returns jsonb
@@ -187,7 +187,8 @@ begin
   return to_jsonb(v_results);
 end $$;
 comment on function public.settle_sessions(jsonb, text, bigint) is
-  'Settles every session that was left without a machine, for example by a crash. Answers what was done about which.';
+  'Settles every session that was left without a machine, for example by a crash. Called regularly on duty. Answers '
+  'what was done about which session.';
 grant execute on function public.settle_sessions(jsonb, text, bigint) to orchestrator;
 
 create function public.hedge_machine(p_machine_id uuid, p_next jsonb, p_duty text default null,
@@ -213,8 +214,8 @@ begin
   return app.give_machine(s, 'hedge', p_next);
 end $$;
 comment on function public.hedge_machine(uuid, jsonb, text, bigint) is
-  'A machine is late: a second attempt beside it, when there is none yet. Whichever is claimed first serves; the '
-  'other is refused and destroyed. Answers the intent, or null.';
+  'Reserves a second attempt beside a late machine, when there is none yet. The first to be claimed serves; the other '
+  'is refused and destroyed. Answers the intent, or null.';
 grant execute on function public.hedge_machine(uuid, jsonb, text, bigint) to orchestrator;
 
 create function public.record_unreachable(p_machine_id uuid, p_epoch integer, p_gap_ms integer, p_window_ms integer,
@@ -247,6 +248,6 @@ begin
     'next', app.settle_session(s.id, p_next) -> 'intent');
 end $$;
 comment on function public.record_unreachable(uuid, integer, integer, integer, jsonb) is
-  'A returning browser could not be connected to its machine. The first time is noted; again after p_gap_ms and '
-  'within p_window_ms the machine is given up and its session gets the next attempt.';
+  'Records that a returning browser could not be connected to its machine. The first time is noted; again after '
+  'p_gap_ms and within p_window_ms the machine is given up and its session gets the next attempt.';
 grant execute on function public.record_unreachable(uuid, integer, integer, integer, jsonb) to orchestrator;

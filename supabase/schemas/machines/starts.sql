@@ -18,8 +18,8 @@ language sql volatile security definer set search_path = '' as $$
   select coalesce(jsonb_agg(app.intent_json(id)), '[]') from taken
 $$;
 comment on function public.take_starts(uuid, integer, integer, integer) is
-  'Assigned standby machines that nobody is starting, and those that were asked to start p_late_ms ago and were not '
-  'heard of since (late).';
+  'Takes assigned standby machines that no orchestrator starts, and those that were asked to start p_late_ms ago and '
+  'have not started since (late).';
 grant execute on function public.take_starts(uuid, integer, integer, integer) to orchestrator;
 
 create function public.record_starts(p_machine_ids uuid[]) returns integer

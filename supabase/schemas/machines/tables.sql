@@ -21,7 +21,7 @@ language sql immutable parallel safe
     when 'draining' then 50 when 'destroying' then 60 when 'destroyed' then 70
   end::smallint;
 comment on function app.life_rank_of(text) is
-  'Rank of a machine''s state; null for any other word. Same as machineRanks in shared/src/session/states.ts.';
+  'Ranks a machine''s state; null for any other word. Same as machineRanks in shared/src/session/states.ts.';
 grant execute on function app.life_rank_of(text) to anon, authenticated, service_role, orchestrator, session_worker;
 
 create table public.machines (

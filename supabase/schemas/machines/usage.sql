@@ -13,7 +13,7 @@ language sql stable security definer set search_path = '' as $$
     order by destroyed_at limit p_limit) m
 $$;
 comment on function public.machines_to_bill(integer) is
-  'Machines that are gone and whose usage is not recorded yet, with the seconds they ran and stood by.';
+  'Lists machines that are gone and whose usage is not recorded yet, with the seconds they ran and stood by.';
 grant execute on function public.machines_to_bill(integer) to orchestrator;
 
 create function public.record_usage(p_rows jsonb) returns integer
@@ -46,7 +46,7 @@ language sql stable set search_path = '' as $$
   from public.machine_usage u where u.session_id = p_session_id
 $$;
 comment on function app.session_usage(uuid) is
-  'What the machines of a session used and cost; null until the first of them is gone.';
+  'Answers what the machines of a session used and cost; null until the first of them is gone.';
 
 create function public.tenant_usage(p_tenant_id uuid, p_from timestamptz, p_until timestamptz) returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -67,5 +67,6 @@ language sql stable security definer set search_path = '' as $$
   from u
 $$;
 comment on function public.tenant_usage(uuid, timestamptz, timestamptz) is
-  'What a tenant''s machines that went in this time used and cost, in all and by region and size; standby apart.';
+  'Answers what a tenant''s machines that ended in this time used and cost: in total and by region and size, standby '
+  'apart.';
 grant execute on function public.tenant_usage(uuid, timestamptz, timestamptz) to orchestrator;

@@ -62,7 +62,7 @@ language sql stable set search_path = '' as $$
     'external_id', c.external_id,
     'status', c.status, 'created_at', c.created_at, 'updated_at', c.updated_at)
 $$;
-comment on function app.candidate_json(public.tenant_candidates) is 'A candidate as the API shows it.';
+comment on function app.candidate_json(public.tenant_candidates) is 'Shows a candidate as the API shows it.';
 
 create function app.candidate_conflict(p_tenant_id uuid, p jsonb, p_except uuid default null) returns jsonb
 language sql stable set search_path = '' as $$
@@ -99,7 +99,7 @@ language sql stable security definer set search_path = '' as $$
   where c.tenant_id = p_tenant_id and c.candidate_id = p_candidate_id and c.erased_at is null
 $$;
 comment on function public.get_candidate(uuid, uuid) is
-  'A tenant''s candidate; null when there is none, or not any more.';
+  'Reads a tenant''s candidate; null when there is none or it was erased.';
 grant execute on function public.get_candidate(uuid, uuid) to orchestrator;
 
 create function public.list_candidates(p_tenant_id uuid, p_limit integer, p_search text default null,
@@ -115,7 +115,7 @@ language sql stable security definer set search_path = '' as $$
     order by c.created_at desc, c.candidate_id desc limit p_limit) x
 $$;
 comment on function public.list_candidates(uuid, integer, text, timestamptz, uuid) is
-  'Candidates of a tenant, newest first, after the one with this time and id. p_search: part of a name, a whole '
+  'Lists candidates of a tenant, newest first, after the one with this time and id. p_search: part of a name, a whole '
   'e-mail or external id.';
 grant execute on function public.list_candidates(uuid, integer, text, timestamptz, uuid) to orchestrator;
 

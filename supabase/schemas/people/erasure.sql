@@ -7,7 +7,7 @@ begin
   return null;
 end $$;
 comment on function app.guard_erased_transcript() is
-  'A late upload or a late evaluation does not bring back what was erased; raises PT410.';
+  'Refuses (PT410) entries and results of a session whose transcript was erased: a late upload cannot bring it back.';
 create trigger guard_insert after insert on public.transcript_entries referencing new table as incoming
   for each statement execute function app.guard_erased_transcript();
 create trigger guard_update after update on public.transcript_entries referencing new table as incoming
@@ -25,7 +25,7 @@ begin
   return new;
 end $$;
 comment on function app.guard_erased_video() is
-  'A recording reported late is not stored beside those that were erased; raises PT410.';
+  'Refuses (PT410) a recording of a session whose recordings were erased.';
 create trigger guard before insert
   or update on public.video_segments for each row execute function app.guard_erased_video();
 
@@ -42,7 +42,7 @@ begin
   return v_entries;
 end $$;
 comment on function app.erase_transcript(uuid) is
-  'Erases what was said and what was concluded from it; answers the number of entries.';
+  'Erases the transcript of a session and its result; answers the number of entries.';
 
 create function app.erase_video(p_session_id uuid, p_cause text) returns text[]
 language plpgsql set search_path = '' as $$
@@ -62,7 +62,7 @@ begin
   return v_ids;
 end $$;
 comment on function app.erase_video(uuid, text) is
-  'Gives a session''s recordings to video_deletions; answers their ids.';
+  'Moves a session''s recordings to video_deletions; answers their ids.';
 
 create function app.erase(p_tenant_id uuid, p_candidate_id uuid) returns jsonb
 language plpgsql set search_path = '' as $$
@@ -151,8 +151,8 @@ begin
   return jsonb_build_object('kind', 'requested');
 end $$;
 comment on function public.request_erasure(uuid, uuid, jsonb) is
-  'Makes the wish durable; erase_candidate carries it out, in a transaction of its own (it locks sessions first). '
-  'kind: requested, not_found.';
+  'Records that a candidate must be erased. erase_candidate does it, in a transaction of its own, because it locks '
+  'sessions first. kind: requested, not_found.';
 grant execute on function public.request_erasure(uuid, uuid, jsonb) to orchestrator;
 
 create function public.erasures_requested(p_limit integer default 20) returns jsonb
@@ -163,5 +163,5 @@ language sql stable security definer set search_path = '' as $$
     order by erasure_requested_at limit p_limit) x
 $$;
 comment on function public.erasures_requested(integer) is
-  'Candidates whose erasure was asked for and waits for their sessions to end.';
+  'Lists candidates whose erasure was requested and waits for their sessions to end.';
 grant execute on function public.erasures_requested(integer) to orchestrator;

@@ -11,7 +11,7 @@ create function public.get_position(p_tenant_id uuid, p_position_id uuid) return
 language sql stable security definer set search_path = '' as $$
   select to_jsonb(p) from public.positions p where p.tenant_id = p_tenant_id and p.id = p_position_id
 $$;
-comment on function public.get_position(uuid, uuid) is 'A tenant''s position; null when there is none.';
+comment on function public.get_position(uuid, uuid) is 'Reads a tenant''s position; null when there is none.';
 grant execute on function public.get_position(uuid, uuid) to orchestrator;
 
 create function public.list_positions(p_tenant_id uuid, p_limit integer, p_before timestamptz default null,
@@ -23,7 +23,7 @@ language sql stable security definer set search_path = '' as $$
     order by p.created_at desc, p.id desc limit p_limit) x
 $$;
 comment on function public.list_positions(uuid, integer, timestamptz, uuid) is
-  'Positions of a tenant, newest first, after the one with this time and id.';
+  'Lists positions of a tenant, newest first, after the one with this time and id.';
 grant execute on function public.list_positions(uuid, integer, timestamptz, uuid) to orchestrator;
 
 create function public.change_position(p_tenant_id uuid, p_position_id uuid, p_changes jsonb) returns jsonb

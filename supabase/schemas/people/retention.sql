@@ -14,7 +14,7 @@ begin
   return v_count;
 end $$;
 comment on function app.expire_transcripts(integer) is
-  'Erases transcripts and results whose tenant keeps them no longer.';
+  'Erases transcripts and results that their tenants no longer keep.';
 
 create function app.expire_videos(p_limit integer) returns integer
 language plpgsql set search_path = '' as $$
@@ -32,7 +32,7 @@ begin
   return v_count;
 end $$;
 comment on function app.expire_videos(integer) is
-  'Gives recordings whose tenant keeps them no longer to video_deletions.';
+  'Moves recordings that their tenants no longer keep to video_deletions.';
 
 create function public.expire_retained(p_limit integer default 100) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -57,5 +57,6 @@ begin
     'more', greatest(v_transcripts, v_videos, v_audit, v_limits) >= p_limit);
 end $$;
 comment on function public.expire_retained(integer) is
-  'Carries out the retention of every tenant, at most p_limit of each kind; more says whether to call again at once.';
+  'Applies the retention rules of every tenant, to at most p_limit of each kind. more says whether to call again at '
+  'once.';
 grant execute on function public.expire_retained(integer) to orchestrator;

@@ -12,7 +12,8 @@ language sql volatile security definer set search_path = '' as $$
     '[]') from taken
 $$;
 comment on function public.videos_to_delete(integer, integer) is
-  'Recordings that must go, taken for one try, then again after a growing delay.';
+  'Takes recordings that must be deleted at api.video, for one attempt each; a failed one is due again after a '
+  'growing delay.';
 grant execute on function public.videos_to_delete(integer, integer) to orchestrator;
 
 create function public.record_video_deleted(p_video_id text, p_error text default null) returns void
@@ -22,5 +23,5 @@ language sql volatile security definer set search_path = '' as $$
   where video_id = p_video_id
 $$;
 comment on function public.record_video_deleted(text, text) is
-  'api.video confirmed that a recording is gone, or what went wrong.';
+  'Records that api.video deleted a recording, or why the attempt failed.';
 grant execute on function public.record_video_deleted(text, text) to orchestrator;

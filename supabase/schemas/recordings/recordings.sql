@@ -11,7 +11,7 @@ begin
   return null;
 end $$;
 comment on function app.plan_video() is
-  'Plans the recording of a session when its worker is ready, so that the token is there when the candidate is; '
+  'Plans the recording of a session when its worker is ready, so that the token exists when the candidate joins; '
   'closes it at the end.';
 create trigger plan_video after update of status on public.interview_sessions for each row
   when (new.settings ->> 'record_video' = 'true' and new.state_rank > old.state_rank)
@@ -47,8 +47,8 @@ begin
   return true;
 end $$;
 comment on function public.want_video(uuid, integer) is
-  'A page was reloaded and needs the next container: a container takes one source only. False when the session '
-  'records nothing, is over, or the one before was never asked for.';
+  'Plans the next container after a page was reloaded: a container takes one source only. False when the session '
+  'records nothing, is over, or the container before was never asked for.';
 grant execute on function public.want_video(uuid, integer) to orchestrator;
 
 create function public.take_video_jobs(p_taken_ms integer, p_grace_ms integer, p_limit integer default 10,
@@ -99,8 +99,8 @@ begin
   return jsonb_build_object('video_id', j.video_id, 'state', j.state);
 end $$;
 comment on function public.record_video_container(uuid, integer, text) is
-  'The container exists. Answers the one that counts (whoever made another deletes it) and the state: only wanted '
-  'goes on to a token.';
+  'Stores a new container. Answers the one that counts (a second one is deleted by whoever made it) and the state: '
+  'only wanted needs a token.';
 grant execute on function public.record_video_container(uuid, integer, text) to orchestrator;
 
 create function public.record_video_token(p_session_id uuid, p_ordinal integer, p_ciphertext text, p_life_ms bigint)
@@ -120,7 +120,7 @@ begin
   return true;
 end $$;
 comment on function public.record_video_token(uuid, integer, text, bigint) is
-  'The upload token exists. False when it is not wanted any more: then its maker deletes it.';
+  'Stores a new upload token. False when it is no longer wanted: its maker deletes it.';
 grant execute on function public.record_video_token(uuid, integer, text, bigint) to orchestrator;
 
 create function public.record_video_closed(p_session_id uuid, p_ordinal integer, p_take integer, p_uploaded boolean)
@@ -143,8 +143,8 @@ begin
   return true;
 end $$;
 comment on function public.record_video_closed(uuid, integer, integer, boolean) is
-  'The token is gone and it is known whether anything was uploaded. A segment is noted at once, its URL when it can '
-  'be played. False when the take is stale.';
+  'Records that the token is deleted and whether anything was uploaded. A segment is stored at once, its URL once it '
+  'can be played. False when the take is stale.';
 grant execute on function public.record_video_closed(uuid, integer, integer, boolean) to orchestrator;
 
 create function public.record_video_done(p_session_id uuid, p_ordinal integer, p_take integer, p_url text)
@@ -168,7 +168,8 @@ begin
   return true;
 end $$;
 comment on function public.record_video_done(uuid, integer, integer, text) is
-  'It can be played: its segment gets its URL, and the session, when it is the first. False when the take is stale.';
+  'Records that a recording can be played: its segment gets the URL, and so does the session when it is the first. '
+  'False when the take is stale.';
 grant execute on function public.record_video_done(uuid, integer, integer, text) to orchestrator;
 
 create function public.postpone_video(p_session_id uuid, p_ordinal integer, p_take integer, p_retry_ms bigint,
@@ -190,8 +191,8 @@ begin
   return true;
 end $$;
 comment on function public.postpone_video(uuid, integer, integer, bigint, text) is
-  'The step is tried again after p_retry_ms (p_failure null: it is only not yet so), or given up when that is null. A '
-  'session goes on without its recording. False when the take is stale.';
+  'Plans the step again after p_retry_ms (p_failure null: nothing failed, it is only too early), or gives the '
+  'recording up when p_retry_ms is null. The session goes on either way. False when the take is stale.';
 grant execute on function public.postpone_video(uuid, integer, integer, bigint, text) to orchestrator;
 
 create function public.video_offers(p_session_ids uuid[]) returns jsonb
@@ -205,7 +206,7 @@ language sql stable security definer set search_path = '' as $$
   from public.interview_sessions s where s.id = any (p_session_ids)
 $$;
 comment on function public.video_offers(uuid[]) is
-  'The newest open recording of each session, for its worker. Takes many at once.';
+  'Answers the newest open recording of each of these sessions, for their workers.';
 grant execute on function public.video_offers(uuid[]) to orchestrator;
 
 create function public.record_video_event(p_body_hash text, p_video_id text, p_type text) returns text
@@ -224,8 +225,8 @@ begin
   return 'recorded';
 end $$;
 comment on function public.record_video_event(text, text, text) is
-  'api.video says that something happened to a video: the recording is looked at at once. Answers recorded, repeated '
-  'or unknown (not a recording of ours).';
+  'Stores an event of api.video and makes its recording due at once. Answers recorded, repeated or unknown (not a '
+  'recording of ours).';
 grant execute on function public.record_video_event(text, text, text) to orchestrator;
 
 create function public.recordings_of(p_session_id uuid) returns jsonb
@@ -236,5 +237,5 @@ language sql stable security definer set search_path = '' as $$
   from public.video_segments v where v.session_id = p_session_id
 $$;
 comment on function public.recordings_of(uuid) is
-  'The recordings of a session, oldest first, and whether each can be played.';
+  'Lists the recordings of a session, oldest first, and whether each can be played.';
 grant execute on function public.recordings_of(uuid) to orchestrator;

@@ -2,8 +2,8 @@ create function app.result_wait(p_takes integer) returns interval
 language sql immutable
   set search_path = '' as $$ select app.interval_ms(least(3600000, 1000 * power(2, least(p_takes, 12)))) $$;
 comment on function app.result_wait(integer) is
-  'How long a grown transcript waits for its next evaluation: late entries come in several uploads, and whoever holds '
-  'the session''s token can send more. Each evaluation so far doubles it, from 1 s to an hour.';
+  'Answers how long a grown transcript waits for its next evaluation: late entries come in several uploads, and '
+  'whoever has the session''s token can send more. Each evaluation so far doubles it, from 1 s to an hour.';
 
 create function app.queue_result() returns trigger language plpgsql set search_path = '' as $$
 begin
@@ -41,7 +41,7 @@ begin
   return r;
 end $$;
 comment on function app.lock_result(uuid, integer) is
-  'The result as this take holds it, locked; null when the take is stale.';
+  'Locks the result that this take holds; null when the take is stale.';
 
 create function app.give_up_result(p_session_id uuid, p_take integer, p_failure text, p_error text) returns boolean
 language plpgsql set search_path = '' as $$
@@ -111,7 +111,8 @@ language sql volatile security definer set search_path = '' as $$
   select exists (select from kept)
 $$;
 comment on function public.keep_result(uuid, integer, integer) is
-  'Prolongs a take before the next request to the model; false means it is stale and nothing more should be paid for.';
+  'Prolongs a take before the next request to the model. False: the take is stale, and no further request should be '
+  'paid for.';
 grant execute on function public.keep_result(uuid, integer, integer) to orchestrator;
 
 create function public.record_result(p_session_id uuid, p_take integer, p_revision integer, p_result jsonb) returns text
@@ -137,8 +138,8 @@ begin
   return case when r.wanted_revision > p_revision then 'queued_again' else 'recorded' end;
 end $$;
 comment on function public.record_result(uuid, integer, integer, jsonb) is
-  'What an attempt made of a revision: {status: done|empty, summary, evaluation, integrity_flags, model}. Answers '
-  'recorded, queued_again (the transcript has grown meanwhile) or stale.';
+  'Stores what an attempt made of a revision: {status: done|empty, summary, evaluation, integrity_flags, model}. '
+  'Answers recorded, queued_again (the transcript has grown meanwhile) or stale.';
 grant execute on function public.record_result(uuid, integer, integer, jsonb) to orchestrator;
 
 create function public.record_result_failed(p_session_id uuid, p_take integer, p_failure text, p_error text,
@@ -157,7 +158,8 @@ begin
   return 'pending';
 end $$;
 comment on function public.record_result_failed(uuid, integer, text, text, bigint) is
-  'An attempt failed: tried again after p_retry_ms, or given up when that is null. Answers pending, dead or stale.';
+  'Records a failed attempt: due again after p_retry_ms, or given up when that is null. Answers pending, dead or '
+  'stale.';
 grant execute on function public.record_result_failed(uuid, integer, text, text, bigint) to orchestrator;
 
 create function public.release_result(p_session_id uuid, p_take integer) returns boolean
@@ -171,5 +173,5 @@ begin
   return true;
 end $$;
 comment on function public.release_result(uuid, integer) is
-  'Gives a take back unused (its orchestrator shuts down): another may have it at once, and it does not count.';
+  'Gives a take back unused, because its orchestrator shuts down: it is due at once, and the attempt does not count.';
 grant execute on function public.release_result(uuid, integer) to orchestrator;

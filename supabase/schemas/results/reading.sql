@@ -17,8 +17,8 @@ language sql stable security definer set search_path = '' as $$
   where s.id = p_session_id and (p_tenant_id is null or s.tenant_id = p_tenant_id)
 $$;
 comment on function public.get_result(uuid, uuid) is
-  'A session''s result as the platform API shows it, {session_status, result}; result is null while there is none. '
-  'Null when there is no such session.';
+  'Reads a session''s result as the platform API shows it, {session_status, result}; result is null while there is '
+  'none. Null when there is no such session.';
 grant execute on function public.get_result(uuid, uuid) to orchestrator;
 
 create function public.rerun_result(p_session_id uuid, p_tenant_id uuid default null, p_by text default null)
@@ -62,8 +62,8 @@ begin
   return 'recorded';
 end $$;
 comment on function public.review_result(uuid, uuid, boolean, text) is
-  'A person has looked at the result, or takes that back. Answers recorded, not_done (there is nothing final to '
-  'review), nothing or not_found.';
+  'Records that a person reviewed the result, or takes that back. Answers recorded, not_done (there is no final '
+  'result), nothing or not_found.';
 grant execute on function public.review_result(uuid, uuid, boolean, text) to orchestrator;
 
 create function public.dead_results(p_limit integer default 100) returns jsonb
@@ -73,6 +73,5 @@ language sql stable security definer set search_path = '' as $$
     'updated_at', updated_at) order by updated_at desc), '[]')
   from (select * from public.interview_results where status = 'dead' order by updated_at desc limit p_limit) d
 $$;
-comment on function public.dead_results(integer) is
-  'Results that were given up, newest first: what an operator has to look at.';
+comment on function public.dead_results(integer) is 'Lists results that were given up, newest first, for an operator.';
 grant execute on function public.dead_results(integer) to orchestrator;

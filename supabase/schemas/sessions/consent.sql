@@ -9,8 +9,8 @@ language sql stable security definer set search_path = '' as $$
   from public.interview_sessions s where s.id = p_session_id
 $$;
 comment on function public.session_may_start(uuid) is
-  'Whether the interview may start: may_start, consent_required (with text_version) or ended; null for an unknown '
-  'session.';
+  'Answers whether the interview may start: may_start, consent_required (with text_version) or ended; null for an '
+  'unknown session.';
 grant execute on function public.session_may_start(uuid) to orchestrator;
 
 create function public.record_consent(p_session_id uuid, p_text_version text, p_remote_address_hash text default null)
@@ -35,7 +35,7 @@ begin
     where c.session_id = s.id));
 end $$;
 comment on function public.record_consent(uuid, text, text) is
-  'The candidate consents to the text that the session asks for; a second time changes nothing. kind: recorded, '
+  'Records that the candidate consents to the session''s text; a second call changes nothing. kind: recorded, '
   'other_version, ended, not_found.';
 grant execute on function public.record_consent(uuid, text, text) to orchestrator;
 
@@ -48,7 +48,7 @@ language sql stable set search_path = '' as $$
   from public.interview_sessions s join public.tenants t on t.id = s.tenant_id where s.id = p_session_id
 $$;
 comment on function app.consent_json(uuid) is
-  'Which text a session asks its candidate to consent to, and when that was done.';
+  'Shows which text a session asks its candidate to consent to, and when the candidate did.';
 
 create function public.read_consent(p_session_id uuid, p_code_hash text) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
@@ -61,7 +61,7 @@ begin
   return app.consent_json(p_session_id) || jsonb_build_object('kind', 'found');
 end $$;
 comment on function public.read_consent(uuid, text) is
-  'The consent that a session asks for, for whoever holds a valid invitation. kind: found, invalid.';
+  'Shows the consent that a session asks for, to whoever has a valid invitation. kind: found, invalid.';
 grant execute on function public.read_consent(uuid, text) to orchestrator;
 
 create function public.give_consent(p_session_id uuid, p_code_hash text, p_browser_hash text, p_text_version text,

@@ -35,8 +35,8 @@ language sql stable set search_path = '' as $$
     'now', clock_timestamp())
 $$;
 comment on function app.schedule_ahead(uuid, timestamptz) is
-  'What decides whether a schedule can be met: sessions due no later, machines there or under way, how fast more can '
-  'be made.';
+  'Answers what decides whether a start time can be met: sessions due no later, machines ready or under way, and how '
+  'fast more can be made.';
 
 create function app.judge_creation(r jsonb, t public.tenants, p_live integer, p_queued integer) returns jsonb
 language plpgsql stable set search_path = '' as $$
@@ -62,7 +62,7 @@ begin
   return '{"begin": "queued"}';
 end $$;
 comment on function app.judge_creation(jsonb, public.tenants, integer, integer) is
-  'How a session begins, as its tenant stands: {begin: now, scheduled, on_join or queued}, or a refusal {kind}.';
+  'Decides how a session begins: {begin: now, scheduled, on_join or queued}, or a refusal {kind}.';
 
 create function app.store_creations(p_accepted jsonb) returns void
 language plpgsql set search_path = '' as $$
@@ -121,8 +121,7 @@ begin
     from jsonb_array_elements(p_accepted) x where x ->> 'invitation_hash' is not null;
 end $$;
 comment on function app.store_creations(jsonb) is
-  'Writes accepted creations, all rows of a table in one statement: what a session costs is then its rows, not its '
-  'statements.';
+  'Writes accepted creations, all rows of a table in one statement: a session then costs rows, not statements.';
 
 create function app.create_for_tenant(p_tenant_id uuid, p_requests jsonb) returns jsonb
 language plpgsql set search_path = '' as $$
@@ -271,5 +270,5 @@ begin
       from unnest(v_accepted) a), '{}');
 end $$;
 comment on function app.create_for_tenant(uuid, jsonb) is
-  'Sessions of one tenant with everything that must be true together; refusals are values, so that one does not spoil '
-  'a batch. Answers by place in the array, from 1.';
+  'Creates the sessions of one tenant in one transaction. A refusal is a value, so one refused request does not undo '
+  'a batch. Answers by position in the array, from 1.';

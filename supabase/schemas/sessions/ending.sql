@@ -29,8 +29,8 @@ begin
     from public.machines m where m.session_id = s.id and m.state <> 'destroyed'));
 end $$;
 comment on function public.request_end(uuid, uuid, text, text) is
-  'Asks for the end of a session. One that nobody serves, or that is between two machines, ends at once; a served one '
-  'gets the directive, which its worker carries out.';
+  'Asks for the end of a session. A session without a serving machine ends at once; a served one gets the directive, '
+  'which its worker carries out. kind: accepted, already, not_found.';
 grant execute on function public.request_end(uuid, uuid, text, text) to orchestrator;
 
 create function public.expire_sessions() returns jsonb
@@ -50,7 +50,7 @@ begin
   return to_jsonb(v_ids);
 end $$;
 comment on function public.expire_sessions() is
-  'Ends sessions that nobody used before they expired. A claimed one is ended by its worker''s own timer.';
+  'Ends sessions that were not used before they expired. A claimed session is ended by its worker''s own timer.';
 grant execute on function public.expire_sessions() to orchestrator;
 
 create function public.worker_report(p_status text default null, p_outcome text default null,
@@ -76,6 +76,6 @@ exception when integrity_constraint_violation then
   perform app.refuse_row(sqlstate, v_constraint);
 end $$;
 comment on function public.worker_report(text, text, text, text) is
-  'A worker says how its session goes: connecting, in_progress, finalizing (with the ending), and the candidate''s '
-  'presence. Late reports change nothing.';
+  'Takes a worker''s report about its session: connecting, in_progress, finalizing (with the ending), and the '
+  'candidate''s presence. A late report changes nothing. Refuses any other status.';
 grant execute on function public.worker_report(text, text, text, text) to session_worker;

@@ -21,8 +21,8 @@ begin
   return jsonb_build_object('kind', 'accepted', 'session', app.session_json(s.id));
 end $$;
 comment on function public.exchange_invitation(uuid, text, text) is
-  'A browser shows an invitation code: accepted, used (by another browser), ended or invalid. The same browser may '
-  'come again.';
+  'Exchanges an invitation code for the session: accepted, used (by another browser), ended or invalid. The same '
+  'browser may exchange it again.';
 grant execute on function public.exchange_invitation(uuid, text, text) to orchestrator;
 
 create function app.invitation_json(i public.session_invitations) returns jsonb
@@ -33,7 +33,7 @@ language sql stable set search_path = '' as $$
       when i.expires_at <= clock_timestamp() then 'expired' when i.used_at is not null then 'used' else 'open' end)
 $$;
 comment on function app.invitation_json(public.session_invitations) is
-  'An invitation as the API shows it: never its code. status: open, used, expired, revoked.';
+  'Shows an invitation as the API shows it: never its code. status: open, used, expired, revoked.';
 
 create function app.invite(p_session_id uuid, p_tenant_id uuid, p_code_hash text, p_expires_ms bigint, p_replaces uuid,
   p_by jsonb) returns jsonb
@@ -54,7 +54,7 @@ begin
   return jsonb_build_object('kind', 'created', 'invitation', app.invitation_json(i));
 end $$;
 comment on function app.invite(uuid, uuid, text, bigint, uuid, jsonb) is
-  'An invitation to a session that has not ended.';
+  'Adds an invitation to a session that has not ended.';
 
 create function public.create_invitation(p_session_id uuid, p_tenant_id uuid, p_code_hash text, p_expires_ms bigint,
   p_by jsonb) returns jsonb
@@ -83,7 +83,7 @@ begin
   return v_result;
 end $$;
 comment on function public.resend_invitation(uuid, uuid, text, bigint, jsonb) is
-  'A new code in place of an old one, which is revoked: codes are stored hashed, so the old one cannot be shown '
+  'Makes a new code in place of an old one, which is revoked: codes are stored hashed, so the old one cannot be shown '
   'again. kind: created, ended, not_found.';
 grant execute on function public.resend_invitation(uuid, uuid, text, bigint, jsonb) to orchestrator;
 
@@ -102,7 +102,7 @@ begin
   return jsonb_build_object('kind', 'revoked', 'invitation', app.invitation_json(i));
 end $$;
 comment on function public.revoke_invitation(uuid, uuid, jsonb) is
-  'The code is refused from now on; who is already in stays in. kind: revoked, not_found.';
+  'Refuses a code from now on; a browser that has joined stays. kind: revoked, not_found.';
 grant execute on function public.revoke_invitation(uuid, uuid, jsonb) to orchestrator;
 
 create function public.list_invitations(p_session_id uuid, p_tenant_id uuid) returns jsonb
@@ -110,7 +110,7 @@ language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(app.invitation_json(i) order by i.created_at, i.id), '[]')
   from public.session_invitations i where i.session_id = p_session_id and i.tenant_id = p_tenant_id
 $$;
-comment on function public.list_invitations(uuid, uuid) is 'A session''s invitations, oldest first.';
+comment on function public.list_invitations(uuid, uuid) is 'Lists a session''s invitations, oldest first.';
 grant execute on function public.list_invitations(uuid, uuid) to orchestrator;
 
 create function public.join_session(p_session_id uuid, p_code_hash text, p_browser_hash text) returns jsonb
@@ -125,7 +125,7 @@ begin
   return v_exchange;
 end $$;
 comment on function public.join_session(uuid, text, text) is
-  'A browser shows an invitation code: as exchange_invitation, and consent_required (with text_version) until the '
+  'Exchanges an invitation code, as exchange_invitation does; answers consent_required (with text_version) until the '
   'consent is recorded.';
 grant execute on function public.join_session(uuid, text, text) to orchestrator;
 

@@ -27,7 +27,7 @@ begin
       'candidate', jsonb_build_object('id', c.candidate_id, 'name', c.name, 'email', c.email,
         'external_id', c.external_id)));
 end $$;
-comment on function app.session_json(uuid) is 'A session as the platform API shows it, without tokens and URLs.';
+comment on function app.session_json(uuid) is 'Shows a session as the platform API shows it, without tokens and URLs.';
 
 create function public.get_session(p_session_id uuid, p_tenant_id uuid default null) returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -35,7 +35,7 @@ language sql stable security definer set search_path = '' as $$
   where s.id = p_session_id and (p_tenant_id is null or s.tenant_id = p_tenant_id)
 $$;
 comment on function public.get_session(uuid, uuid) is
-  'A session, of this tenant when one is given; null when there is none.';
+  'Reads a session, of this tenant when one is given; null when there is none.';
 grant execute on function public.get_session(uuid, uuid) to orchestrator;
 
 create function public.list_sessions(p_tenant_id uuid, p_limit integer, p_status text default null,
@@ -49,7 +49,7 @@ language sql stable security definer set search_path = '' as $$
     order by s.created_at desc, s.id desc limit p_limit) x
 $$;
 comment on function public.list_sessions(uuid, integer, text, timestamptz, uuid) is
-  'Sessions of a tenant, newest first, after the one with this time and id when given.';
+  'Lists sessions of a tenant, newest first, after the one with this time and id when given.';
 grant execute on function public.list_sessions(uuid, integer, text, timestamptz, uuid) to orchestrator;
 
 create function public.session_routes(p_session_ids uuid[]) returns jsonb
@@ -62,7 +62,7 @@ language sql stable security definer set search_path = '' as $$
   where s.id = any (p_session_ids)
 $$;
 comment on function public.session_routes(uuid[]) is
-  'Where these sessions are served now, if anywhere: what the edge answers by. Takes many at once.';
+  'Answers where these sessions are served now, if anywhere. The edge calls it, many sessions at once.';
 grant execute on function public.session_routes(uuid[]) to orchestrator;
 
 create function public.session_events_after(p_cursors jsonb, p_limit integer default 200) returns jsonb
@@ -75,7 +75,7 @@ language sql stable security definer set search_path = '' as $$
     where x.session_id = (c ->> 'session_id')::uuid and x.id > (c ->> 'after')::bigint order by x.id limit p_limit) e
 $$;
 comment on function public.session_events_after(jsonb, integer) is
-  'Events of several sessions, each after its own cursor; at most p_limit of each.';
+  'Lists events of several sessions, each after its own cursor; at most p_limit of each.';
 grant execute on function public.session_events_after(jsonb, integer) to orchestrator;
 
 create function app.queue_json(s public.interview_sessions) returns jsonb
@@ -94,5 +94,5 @@ language sql stable set search_path = '' as $$
   where t.id = s.tenant_id
 $$;
 comment on function app.queue_json(public.interview_sessions) is
-  'The place of a queued session and when it may begin, judged by how fast the tenant''s sessions ended lately, else '
-  'by its longest interview.';
+  'Answers the position of a queued session and when it may begin, estimated from how fast the tenant''s sessions '
+  'ended lately, else from its longest interview.';

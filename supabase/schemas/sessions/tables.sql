@@ -30,8 +30,8 @@ language sql immutable parallel safe
     when 'cancelled' then 90
   end::smallint;
 comment on function app.rank_of(text) is
-  'Rank of a session status; null for any other word. Same as sessionRanks in shared/src/session/states.ts. ended '
-  'names the rank that all outcomes share; no session has it as its status.';
+  'Ranks a session status; null for any other word. Same as sessionRanks in shared/src/session/states.ts. ended names '
+  'the rank that all outcomes share; no session has it as its status.';
 grant execute on function app.rank_of(text) to anon, authenticated, service_role, orchestrator, session_worker;
 
 create table public.interview_sessions (

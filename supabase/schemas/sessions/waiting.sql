@@ -58,8 +58,8 @@ begin
   return jsonb_build_object('kind', 'launched', 'session_id', s.id, 'intent', v_intent);
 end $$;
 comment on function app.admit(uuid, jsonb, numeric) is
-  'A locked pending session takes its place among the live ones and gets its machine, or joins the queue when no '
-  'place is left by those ahead of it. kind: launched, waits, queued, no_app.';
+  'Gives a locked pending session its place among the live ones and its machine, or queues it when those ahead of it '
+  'leave no place. kind: launched, waits, queued, no_app.';
 
 create function public.start_scheduled(p_launch jsonb, p_lead_ms integer, p_queue_ms integer,
   p_limit integer default 50) returns jsonb
@@ -85,7 +85,7 @@ begin
   return to_jsonb(v_results);
 end $$;
 comment on function public.start_scheduled(jsonb, integer, integer, integer) is
-  'Scheduled sessions whose time is near begin: an array of {kind, session_id, intent}. Those over the tenant''s '
+  'Begins scheduled sessions whose time is near: an array of {kind, session_id, intent}. Those over the tenant''s '
   'limit are queued.';
 grant execute on function public.start_scheduled(jsonb, integer, integer, integer) to orchestrator;
 
@@ -126,8 +126,8 @@ begin
   return to_jsonb(v_results);
 end $$;
 comment on function public.admit_queued(jsonb, integer) is
-  'Queued sessions take the places that became free, in their order; those past their deadline end. An array of '
-  '{kind, session_id, intent}.';
+  'Gives free places to queued sessions, in their order, and ends those past their deadline. An array of {kind, '
+  'session_id, intent}.';
 grant execute on function public.admit_queued(jsonb, integer) to orchestrator;
 
 create function public.begin_on_join(p_session_id uuid, p_regions text[], p_region_reason text, p_launch jsonb)
@@ -155,6 +155,6 @@ begin
   return jsonb_build_object('kind', 'launched', 'intent', v_intent);
 end $$;
 comment on function public.begin_on_join(uuid, text[], text, jsonb) is
-  'The candidate of a session with placement on_join has arrived: the regions near there are tried, null when nobody '
-  'knows where. kind: launched (intent), no_app, not_waiting.';
+  'Begins a session with placement on_join, because its candidate has arrived. p_regions: the regions near the '
+  'candidate; empty when unknown. kind: launched (intent), no_app, not_waiting.';
 grant execute on function public.begin_on_join(uuid, text[], text, jsonb) to orchestrator;

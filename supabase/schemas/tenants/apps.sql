@@ -67,7 +67,8 @@ language sql volatile security definer set search_path = '' as $$
   select exists (select from done)
 $$;
 comment on function public.app_ready(text) is
-  'Fly has the app on its network: machines may be created in it. False when it is unknown or being removed.';
+  'Records that Fly has the app on its network: machines may be created in it. False when it is unknown or being '
+  'removed.';
 grant execute on function public.app_ready(text) to orchestrator;
 
 create function public.onboarding_debts(p_limit integer default 50) returns jsonb
@@ -77,7 +78,7 @@ language sql stable security definer set search_path = '' as $$
   from (select * from public.tenant_apps where status in ('planned', 'removing') order by updated_at limit p_limit) x
 $$;
 comment on function public.onboarding_debts(integer) is
-  'Apps that must still be made at Fly (planned) or deleted there (removing): what a crash left half done.';
+  'Lists apps that must still be made at Fly (planned) or deleted there (removing), for example after a crash.';
 grant execute on function public.onboarding_debts(integer) to orchestrator;
 
 create function public.app_removed(p_name text) returns jsonb
@@ -93,7 +94,7 @@ begin
   return app.finish_removal(v_tenant);
 end $$;
 comment on function public.app_removed(text) is
-  'Fly says that the app is gone. Finishes the removal of its tenant when it was the last.';
+  'Records that Fly has deleted the app. Finishes the removal of its tenant when it was the last.';
 grant execute on function public.app_removed(text) to orchestrator;
 
 create function public.draw_list_slots(p_apps text[], p_urgent boolean default false,
@@ -120,8 +121,8 @@ begin
   return v_result;
 end $$;
 comment on function public.draw_list_slots(text[], boolean, integer) is
-  'Slots of Fly''s limit on lists (1 a second and app, burst 3): milliseconds to wait by app. An app that is not '
-  'named in the answer must not be listed now.';
+  'Draws slots of Fly''s limit on lists (1 a second and app, burst 3): milliseconds to wait by app. An app that is '
+  'missing in the answer must not be listed now.';
 grant execute on function public.draw_list_slots(text[], boolean, integer) to orchestrator;
 
 create function public.slow_app(p_app_name text, p_action text, p_retry_ms integer) returns integer
@@ -146,8 +147,8 @@ begin
   return greatest(p_retry_ms, ceil(extract(epoch from v_burst) * 1000));
 end $$;
 comment on function public.slow_app(text, text, integer) is
-  'Fly answered 429 to a create or list: everybody''s next request of this kind waits for its Retry-After. Answers '
-  'the caller''s own wait, milliseconds.';
+  'Records that Fly answered 429 to a create or list: every next request of this kind waits for its Retry-After. '
+  'Answers the caller''s own wait, milliseconds.';
 grant execute on function public.slow_app(text, text, integer) to orchestrator;
 
 create function public.apps_with_machines() returns jsonb

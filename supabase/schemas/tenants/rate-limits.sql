@@ -62,7 +62,7 @@ begin
   return jsonb_build_object('allowed', v_wait <= 0, 'retry_after_ms', ceil(greatest(v_wait, 0)), 'limits', v_limits);
 end $$;
 comment on function app.draw_limits(jsonb) is
-  'One request: draws from all of its limits, or from none when one of them is used up.';
+  'Draws one request from all of its limits, or from none when one of them is used up.';
 
 create function app.limits_at(p_limits jsonb, p_now timestamptz, p_cost integer)
 returns table (n bigint, scope text, burst integer, next_at timestamptz, wait_ms double precision, remaining integer,
@@ -78,7 +78,7 @@ language sql stable set search_path = '' as $$
   cross join lateral (select a.next_at, (extract(epoch from a.next_at - p_now) * 1000)::double precision as ahead_ms) t
 $$;
 comment on function app.limits_at(jsonb, timestamptz, integer) is
-  'GCRA: where each limit would stand after p_cost requests. wait_ms > 0 says that it is used up, and for how long.';
+  'Computes (GCRA) where each limit would stand after p_cost requests. wait_ms > 0: used up, and for how long.';
 
 create function public.spend_rate_limits(p_spent jsonb) returns jsonb
 language sql volatile security definer set search_path = '' as $$

@@ -26,7 +26,7 @@ begin
   return app.finish_removal(p_tenant_id);
 end $$;
 comment on function public.remove_tenant(uuid, jsonb) is
-  'Begins or goes on with a removal: nothing starts any more, keys and invitations are revoked, sessions are asked to '
+  'Begins or continues a removal: nothing starts any more, keys and invitations are revoked, sessions are asked to '
   'end. kind: removing (with what is left: live_sessions, machines, apps), removed, not_found.';
 grant execute on function public.remove_tenant(uuid, jsonb) to orchestrator;
 
@@ -62,8 +62,8 @@ begin
   return jsonb_build_object('kind', 'removed');
 end $$;
 comment on function app.finish_removal(uuid) is
-  'Apps are given up when no machine is left in them; when the apps are gone, candidates are erased and the tenant''s '
-  'secrets deleted. Usage and audit stay.';
+  'Removes a tenant''s apps once no machine is left in them; once the apps are gone, erases its candidates and '
+  'deletes its secrets. Usage and audit stay.';
 
 create function public.removals_under_way(p_limit integer default 20) returns uuid[]
 language sql stable security definer set search_path = '' as $$
@@ -71,5 +71,5 @@ language sql stable security definer set search_path = '' as $$
     order by updated_at limit p_limit) x
 $$;
 comment on function public.removals_under_way(integer) is
-  'Tenants whose removal has begun and is not finished: remove_tenant goes on with it.';
+  'Lists tenants whose removal is not finished; remove_tenant continues it.';
 grant execute on function public.removals_under_way(integer) to orchestrator;

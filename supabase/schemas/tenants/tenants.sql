@@ -10,11 +10,12 @@ language sql stable set search_path = '' as $$
       from public.pool_policies p where p.tenant_id = t.id))
   from public.tenants t where t.id = p_tenant_id
 $$;
-comment on function app.tenant_json(uuid) is 'A tenant as the API shows it: its row, live sessions, apps and pools.';
+comment on function app.tenant_json(uuid) is
+  'Shows a tenant as the API shows it: its row, live sessions, apps and pools.';
 
 create function public.get_tenant(p_tenant_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$ select app.tenant_json(p_tenant_id) $$;
-comment on function public.get_tenant(uuid) is 'A tenant with its apps and pools; null when there is none.';
+comment on function public.get_tenant(uuid) is 'Reads a tenant with its apps and pools; null when there is none.';
 grant execute on function public.get_tenant(uuid) to orchestrator;
 
 create function public.list_tenants(p_limit integer, p_after_slug text default '') returns jsonb
@@ -22,7 +23,7 @@ language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(app.tenant_json(x.id) order by x.slug), '[]')
   from (select id, slug from public.tenants where slug > p_after_slug order by slug limit p_limit) x
 $$;
-comment on function public.list_tenants(integer, text) is 'Tenants by slug, after this one.';
+comment on function public.list_tenants(integer, text) is 'Lists tenants by slug, after this one.';
 grant execute on function public.list_tenants(integer, text) to orchestrator;
 
 create function app.merge_settings(p_settings jsonb, p_changes jsonb) returns jsonb
@@ -120,6 +121,6 @@ language sql stable security definer set search_path = '' as $$
   from public.tenants t where t.status in ('active', 'suspended') and t.allowed_origins <> '{}'
 $$;
 comment on function public.tenant_origins() is
-  'Tenants that name browser origins, with them: for the edge and for CORS, which must know before anybody is '
+  'Lists tenants that name browser origins, with the origins. The edge and CORS need them before a caller is '
   'authenticated.';
 grant execute on function public.tenant_origins() to orchestrator;

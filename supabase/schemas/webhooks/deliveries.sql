@@ -7,7 +7,7 @@ begin
     where app.event_audience(n.type) = 'tenant' and e.enabled and (e.events = '{}' or n.type = any (e.events));
   return null;
 end $$;
-comment on function app.queue_webhooks() is 'One delivery per enabled endpoint that wants the event.';
+comment on function app.queue_webhooks() is 'Queues one delivery per enabled endpoint that wants the event.';
 -- Per statement: sessions are created in batches, and their events come with them.
 create trigger queue_webhooks after insert on public.session_events referencing new table as incoming
   for each statement execute function app.queue_webhooks();
@@ -20,7 +20,7 @@ language sql stable set search_path = '' as $$
       'last_status', d.last_status,
     'last_error', d.last_error, 'delivered_at', d.delivered_at, 'created_at', d.created_at)
 $$;
-comment on function app.delivery_json(public.webhook_deliveries) is 'A delivery as the API shows it.';
+comment on function app.delivery_json(public.webhook_deliveries) is 'Shows a delivery as the API shows it.';
 
 create function public.test_webhook(p_tenant_id uuid, p_id uuid) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -34,7 +34,7 @@ begin
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
   return jsonb_build_object('kind', 'queued', 'delivery', app.delivery_json(d));
 end $$;
-comment on function public.test_webhook(uuid, uuid) is 'Queues a message that says nothing. kind: queued, not_found.';
+comment on function public.test_webhook(uuid, uuid) is 'Queues an empty test message. kind: queued, not_found.';
 grant execute on function public.test_webhook(uuid, uuid) to orchestrator;
 
 create function public.list_webhook_deliveries(p_tenant_id uuid, p_webhook_id uuid, p_limit integer,
@@ -48,7 +48,7 @@ language sql stable security definer set search_path = '' as $$
     order by d.created_at desc, d.id desc limit p_limit) x
 $$;
 comment on function public.list_webhook_deliveries(uuid, uuid, integer, text, timestamptz, uuid) is
-  'Deliveries of an endpoint, newest first.';
+  'Lists deliveries of an endpoint, newest first.';
 grant execute on function public.list_webhook_deliveries(uuid, uuid, integer, text, timestamptz, uuid) to orchestrator;
 
 create function public.replay_webhook_delivery(p_tenant_id uuid, p_webhook_id uuid, p_delivery_id uuid, p_by jsonb)
@@ -180,8 +180,8 @@ begin
   return true;
 end $$;
 comment on function public.record_webhook_delivery(uuid, integer, text, integer, text, bigint) is
-  'What came of an attempt: delivered, retry (after p_retry_ms), dead, or gone (dead, and the endpoint is switched '
-  'off). False when it was not this attempt''s any more.';
+  'Records what came of an attempt: delivered, retry (after p_retry_ms), dead, or gone (dead, and the endpoint is '
+  'switched off). False when another attempt has begun meanwhile.';
 grant execute on function public.record_webhook_delivery(uuid, integer, text, integer, text, bigint) to orchestrator;
 
 create function public.prune_webhook_deliveries(p_days integer default 30, p_limit integer default 1000) returns integer
@@ -195,5 +195,5 @@ language sql volatile security definer set search_path = '' as $$
   select count(*)::integer from gone
 $$;
 comment on function public.prune_webhook_deliveries(integer, integer) is
-  'Forgets deliveries that were settled long ago, or that wait for an endpoint that has been off as long.';
+  'Deletes deliveries that were settled long ago, or that wait for an endpoint that has been off as long.';
 grant execute on function public.prune_webhook_deliveries(integer, integer) to orchestrator;

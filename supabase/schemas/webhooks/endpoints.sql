@@ -4,7 +4,8 @@ language sql stable set search_path = '' as $$
     'disabled_reason', e.disabled_reason,
     'previous_secret_until', e.previous_secret_until, 'created_at', e.created_at, 'updated_at', e.updated_at)
 $$;
-comment on function app.webhook_json(public.webhook_endpoints) is 'An endpoint as the API shows it: never its secret.';
+comment on function app.webhook_json(public.webhook_endpoints) is
+  'Shows an endpoint as the API shows it: never its secret.';
 
 create function public.create_webhook(p_tenant_id uuid, p_id uuid, p_url text, p_events text[],
   p_secret_ciphertext text, p_key_id text, p_by jsonb)
@@ -31,7 +32,7 @@ language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(app.webhook_json(e) order by e.created_at, e.id), '[]')
   from public.webhook_endpoints e where e.tenant_id = p_tenant_id and (p_id is null or e.id = p_id)
 $$;
-comment on function public.list_webhooks(uuid, uuid) is 'A tenant''s endpoints, or the one with this id.';
+comment on function public.list_webhooks(uuid, uuid) is 'Lists a tenant''s endpoints, or the one with this id.';
 grant execute on function public.list_webhooks(uuid, uuid) to orchestrator;
 
 create function public.change_webhook(p_tenant_id uuid, p_id uuid, p_changes jsonb, p_by jsonb) returns jsonb
@@ -71,7 +72,7 @@ begin
   return jsonb_build_object('kind', 'rotated', 'webhook', app.webhook_json(e));
 end $$;
 comment on function public.rotate_webhook_secret(uuid, uuid, text, text, bigint, jsonb) is
-  'A new secret; for p_overlap_ms deliveries are signed with both. kind: rotated, not_found.';
+  'Stores a new secret; for p_overlap_ms deliveries are signed with both. kind: rotated, not_found.';
 grant execute on function public.rotate_webhook_secret(uuid, uuid, text, text, bigint, jsonb) to orchestrator;
 
 create function public.delete_webhook(p_tenant_id uuid, p_id uuid, p_by jsonb) returns boolean
@@ -83,7 +84,7 @@ begin
   return true;
 end $$;
 comment on function public.delete_webhook(uuid, uuid, jsonb) is
-  'Forgets an endpoint and its deliveries; false when there was none.';
+  'Deletes an endpoint and its deliveries; false when there was none.';
 grant execute on function public.delete_webhook(uuid, uuid, jsonb) to orchestrator;
 
 create function public.webhook_secrets_to_rotate(p_key_id text, p_limit integer default 100) returns jsonb
@@ -92,7 +93,7 @@ language sql stable security definer set search_path = '' as $$
   from (select * from public.webhook_endpoints where key_id <> p_key_id order by id limit p_limit) x
 $$;
 comment on function public.webhook_secrets_to_rotate(text, integer) is
-  'Secrets that are not yet encrypted under this key.';
+  'Lists secrets that are not yet encrypted under this key. Called by the rotation of keys.';
 grant execute on function public.webhook_secrets_to_rotate(text, integer) to orchestrator;
 
 create function public.rotate_webhook_ciphertext(p_id uuid, p_old_ciphertext text, p_ciphertext text, p_key_id text)
@@ -105,6 +106,6 @@ language sql volatile security definer set search_path = '' as $$
   select exists (select from done)
 $$;
 comment on function public.rotate_webhook_ciphertext(uuid, text, text, text) is
-  'The same secret under another key, by compare-and-set; the overlap of an earlier rotation ends. False when it was '
-  'replaced meanwhile.';
+  'Stores the same secret under another key, by compare-and-set; the overlap of an earlier rotation ends. False when '
+  'it was replaced meanwhile.';
 grant execute on function public.rotate_webhook_ciphertext(uuid, text, text, text) to orchestrator;
