@@ -58,10 +58,10 @@ const tenantKeys = new Map<string, string>();
 function finishing({ apiKey = provider.apiKey, ...options }: EvaluateOptions & { apiKey?: string } = {}) {
   return createFinishingWorker({
     results: store(),
-    ask: createModel({ apiKey, baseUrl: `${proxy.url}/v1`, model: 'gpt-test', requestMs: 5_000 }),
+    ask: createModel({ apiKey, baseUrl: `${proxy.url}/v1`, model: 'gpt-6-luna', requestMs: 5_000 }),
     apiKeyOf: async (tenantId) => tenantKeys.get(tenantId),
     evaluate: createEvaluate(options),
-    model: 'gpt-test',
+    model: 'gpt-6-luna',
     orchestratorId: randomUUID(),
     requestMs: 5_000,
     logger: silentLogger(),
@@ -117,7 +117,7 @@ describe('a session that has ended', () => {
       transcript_revision: 0,
       unverified_entries: 0,
       integrity_flags: [],
-      model: 'gpt-test',
+      model: 'gpt-6-luna',
       failure: null,
       evaluation: {
         recommendation: 'undecided',
@@ -130,7 +130,7 @@ describe('a session that has ended', () => {
     });
     expect(await eventsOf(id)).toEqual(['result.done']);
     expect(proxy.bodies).toHaveLength(1);
-    expect(JSON.parse(proxy.bodies[0] as string)).toMatchObject({ model: 'gpt-test', store: false });
+    expect(JSON.parse(proxy.bodies[0] as string)).toMatchObject({ model: 'gpt-6-luna', store: false });
     expect(proxy.bodies[0]).not.toContain('Ada Lovelace');
     expect(await store().get(id, randomUUID())).toBeUndefined();
     expect((await store().get(id, tenantId))?.session_status).toBe('completed');

@@ -4,18 +4,30 @@ import type { Work } from '../faulty-route.ts';
 import { invalidKey } from './api-error.ts';
 import type { Credentials } from './credentials.ts';
 
-const shutdownDates: Record<string, string | null> = {
+const realtime: Record<string, string | null> = {
   'gpt-realtime-2.1': null,
   'gpt-realtime-2.1-mini': null,
+  'gpt-realtime-2': null,
+  'gpt-realtime-1.5': null,
   'gpt-realtime': '2027-01-20',
   'gpt-realtime-mini': '2027-01-20',
+};
+const transcription: Record<string, string | null> = {
   'gpt-realtime-whisper': null,
   'gpt-transcribe': null,
+  'gpt-live-transcribe': null,
   'gpt-4o-transcribe': '2027-02-26',
+};
+const text: Record<string, string | null> = {
   'gpt-4.1': '2027-01-14',
   'gpt-6-luna': null,
   'gpt-6-astra': null,
 };
+const shutdownDates = { ...realtime, ...transcription, ...text };
+
+export const realtimeModels = Object.keys(realtime);
+export const transcriptionModels = Object.keys(transcription);
+export const textModels = Object.keys(text);
 
 // 2026-01-01: when these were made is of no consequence here.
 const created = 1_767_225_600;

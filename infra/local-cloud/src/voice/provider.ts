@@ -2,8 +2,8 @@
  * A voice provider on loopback: the realtime calls and the Responses API of OpenAI, with a true WebRTC peer per call.
  * Plain http and ws. It knows nothing of who uses it.
  *
- * Fault points: `realtime.client_secrets`, `realtime.calls`, `realtime.hangup` (realtime-routes.ts), `realtime.sideband`
- * (sideband.ts, delivery.ts), `realtime.turn` (conversation.ts), `responses` (responses.ts), `models`. Attributes to match:
+ * Fault points: `realtime.client_secrets`, `realtime.preflight`, `realtime.calls`, `realtime.hangup` (realtime-routes.ts),
+ * `realtime.sideband` (sideband.ts, delivery.ts), `realtime.turn` (conversation.ts), `responses` (responses.ts), `models`. Attributes to match:
  * `callId` at `realtime.hangup`, `realtime.sideband` and `realtime.turn`.
  */
 import { type Clock, systemClock } from '@greenroom/shared/runtime/clock.ts';
@@ -99,6 +99,7 @@ export async function startVoiceProvider(options: VoiceProviderOptions = {}): Pr
   const lenientHangup = options.lenientHangup ?? false;
   const realtime = createRealtimeRoutes({ credentials, openCall: calls.open, findCall: calls.find, lenientHangup });
   app.post('/v1/realtime/client_secrets', route('realtime.client_secrets', realtime.clientSecrets));
+  app.options('/v1/realtime/calls', route('realtime.preflight', realtime.preflight));
   app.post('/v1/realtime/calls', route('realtime.calls', realtime.calls));
   app.post('/v1/realtime/calls/:callId/hangup', route('realtime.hangup', realtime.hangup));
   app.post('/v1/responses', route('responses', createResponses({ credentials, clock })));

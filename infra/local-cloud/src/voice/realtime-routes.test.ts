@@ -2,6 +2,7 @@ import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
 import { describe, expect, it } from 'vitest';
 import { candidate, mint, postOffer, session, start } from './fixtures.ts';
 import type { VoiceProvider } from './provider.ts';
+import { defaultSession, refuseUpdate } from './session-config.ts';
 
 const requestSecret = (provider: VoiceProvider, body: unknown, key = provider.apiKey) =>
   fetch(`${provider.url}/v1/realtime/client_secrets`, {
@@ -55,7 +56,78 @@ describe('client secrets', () => {
   });
 });
 
+// Failure pinned: the stand-in took any session, so the product could send what the real one refuses.
+describe('a session', () => {
+  const wrong: Array<[string, object, string, string]> = [
+    ['an unknown model', { model: 'gpt-nobody' }, 'session.model', 'invalid_value'],
+    ['an unknown voice', { audio: { output: { voice: 'nova' } } }, 'session.audio.output.voice', 'invalid_value'],
+    ['both modalities', { output_modalities: ['audio', 'text'] }, 'session.output_modalities', 'invalid_value'],
+    ['an unknown field', { temperature: 1 }, 'session.temperature', 'unknown_parameter'],
+    ['another type', { instructions: 7 }, 'session.instructions', 'invalid_type'],
+    [
+      'a language of three letters',
+      { audio: { input: { transcription: { model: 'gpt-transcribe', language: 'fil' } } } },
+      'session.audio.input.transcription.language',
+      'invalid_value',
+    ],
+    [
+      'an unknown transcription model',
+      { audio: { input: { transcription: { model: 'whisper-9' } } } },
+      'session.audio.input.transcription.model',
+      'invalid_value',
+    ],
+  ];
+  it.each(wrong)(
+    'with %s is refused for a secret, for a call and in an update',
+    async (_what, changes, param, code) => {
+      const provider = await start();
+      const said = { type: 'realtime', ...changes };
+      const error = { param, code };
+      const secret = await requestSecret(provider, { session: said });
+      expect([secret.status, await secret.json()]).toMatchObject([400, { error }]);
+      const call = await postForm(provider, provider.apiKey, { sdp: await offer(), session: JSON.stringify(said) });
+      expect([call.status, await call.json()]).toMatchObject([400, { error }]);
+      expect(refuseUpdate(defaultSession('sess_1', 0), said, false)).toMatchObject(error);
+    },
+  );
+
+  it('that says everything it may is taken', async () => {
+    const provider = await start();
+    const whole = {
+      ...{ type: 'realtime', model: 'gpt-realtime-2.1', output_modalities: ['audio'], instructions: 'Interview.' },
+      audio: {
+        input: {
+          noise_reduction: { type: 'near_field' },
+          transcription: { model: 'gpt-realtime-whisper', language: 'en' },
+          turn_detection: { type: 'semantic_vad', eagerness: 'low', create_response: true, interrupt_response: true },
+        },
+        output: { voice: 'marin', speed: 1 },
+      },
+      include: ['item.input_audio_transcription.logprobs'],
+      ...{ tools: [], tool_choice: 'auto', max_output_tokens: 'inf', truncation: 'auto', tracing: null },
+      reasoning: { effort: 'low' },
+    };
+    expect((await requestSecret(provider, { session: whole })).status).toBe(200);
+  });
+});
+
 describe('calls', () => {
+  it('may be made by a browser itself: a preflight is answered, and the answer is for any origin', async () => {
+    const provider = await start();
+    const headers = {
+      ...{ origin: 'https://page.test', 'access-control-request-method': 'POST' },
+      'access-control-request-headers': 'authorization,content-type',
+    };
+    const asked = await fetch(`${provider.url}/v1/realtime/calls`, { method: 'OPTIONS', headers });
+    expect(asked.ok).toBe(true);
+    expect(Object.fromEntries(asked.headers)).toMatchObject({
+      'access-control-allow-origin': '*',
+      'access-control-allow-headers': 'authorization,content-type',
+    });
+    const refused = await postOffer(provider, 'ek_nobody', await offer());
+    expect([refused.status, refused.headers.get('access-control-allow-origin')]).toEqual([401, '*']);
+  });
+
   it('take a raw offer with an ephemeral secret: 201, text/plain, a relative Location', async () => {
     const provider = await start();
     const response = await postOffer(provider, await mint(provider), await offer());

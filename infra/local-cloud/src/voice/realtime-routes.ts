@@ -5,6 +5,9 @@
  *    key and brings its session along. Neither works the other way round.
  * 2. A reply to an offer is 201 with `Location: /v1/realtime/calls/rtc_…` and the answer as `text/plain`, as recorded.
  *
+ * 3. A session that says anything it may not is refused, wherever it comes from (session-rules.ts).
+ * 4. A browser may call `calls` by itself, with an ephemeral secret: it is asked for by a preflight first.
+ *
  * Special faults: `realtime.client_secrets` `garbage`, `already_expired`; `realtime.calls` `garbage_answer`, `no_location`.
  */
 import type { FastifyRequest } from 'fastify';
@@ -14,6 +17,7 @@ import { apiError, callNotFound, invalidKey } from './api-error.ts';
 import type { Call } from './call.ts';
 import type { Credential, Credentials } from './credentials.ts';
 import { applyPatch, defaultSession } from './session-config.ts';
+import { sessionProblem } from './session-rules.ts';
 import { newWireId } from './wire.ts';
 
 export interface NewCall {
@@ -39,7 +43,7 @@ const invalid = (message: string, param: string | null = null) =>
   apiError(400, { message, code: 'invalid_value', param });
 
 export function createRealtimeRoutes(deps: RealtimeRouteDeps) {
-  return { clientSecrets: clientSecrets(deps), calls: calls(deps), hangup: hangup(deps) };
+  return { clientSecrets: clientSecrets(deps), calls: forBrowsers(calls(deps)), preflight, hangup: hangup(deps) };
 }
 
 const clientSecrets =
@@ -53,6 +57,8 @@ const clientSecrets =
     if (typeof seconds !== 'number' || seconds < 10 || seconds > 7200) {
       return invalid('Expected a number of seconds from 10 to 7200.', 'expires_after.seconds');
     }
+    const wrong = sessionProblem(body.session);
+    if (wrong) return apiError(400, wrong);
     const ttl = special(cue) === 'already_expired' ? -1 : seconds;
     const { value, expiresAt } = credentials.mint(credential, body.session, ttl);
     const session = { ...applyPatch(defaultSession(newWireId('sess'), 0), body.session), expires_at: 0 };
@@ -69,6 +75,8 @@ const calls =
     }
     const wanted = await readOffer(request, credential);
     if ('status' in wanted) return wanted;
+    const wrong = sessionProblem(wanted.session ?? undefined);
+    if (wrong) return apiError(400, wrong);
     const header = request.headers['openai-safety-identifier'];
     const safetyIdentifier = typeof header === 'string' ? header : undefined;
     const call = await openCall({ ...wanted, credential, safetyIdentifier });
@@ -77,14 +85,29 @@ const calls =
     return { status: 201, headers: answerHeaders(call.id, cue), body: garbled ? 'v=banana' : call.answerSdp };
   };
 
+const anyOrigin = { 'access-control-allow-origin': '*', 'access-control-expose-headers': 'Location, X-Request-Id' };
+
+/** A browser reads the answer, also a refusal. */
+const forBrowsers =
+  (work: Work): Work =>
+  async (request, cue) => {
+    const reply = await work(request, cue);
+    return { ...reply, headers: { ...reply.headers, ...anyOrigin } };
+  };
+
+const preflight: Work = (request) => ({
+  status: 200,
+  headers: {
+    ...anyOrigin,
+    'access-control-allow-methods': 'POST',
+    'access-control-allow-headers': request.headers['access-control-request-headers'] ?? '*',
+    'access-control-max-age': '600',
+  },
+});
+
 function answerHeaders(callId: string, cue: FaultAction | undefined): Record<string, string> {
   const location = special(cue) === 'no_location' ? {} : { location: `/v1/realtime/calls/${callId}` };
-  return {
-    ...location,
-    'content-type': 'text/plain; charset=utf-8',
-    'access-control-allow-origin': '*',
-    'access-control-expose-headers': 'Location, X-Request-Id',
-  };
+  return { ...location, 'content-type': 'text/plain; charset=utf-8' };
 }
 
 async function readOffer(

@@ -38,6 +38,14 @@ const request = {
   text: { format: zodTextFormat(Evaluation, 'evaluation') },
 };
 
+const strict = (changes: object) => ({
+  ...{ type: 'json_schema', name: 'x', strict: true },
+  schema: {
+    ...{ type: 'object', properties: { a: { type: 'string' } }, required: ['a'], additionalProperties: false },
+    ...changes,
+  },
+});
+
 async function client() {
   const provider = await start();
   return { provider, openai: new OpenAI({ apiKey: provider.apiKey, baseURL: `${provider.url}/v1`, maxRetries: 0 }) };
@@ -99,6 +107,37 @@ describe('the official package', () => {
     await expect(openai.responses.parse(request)).rejects.toThrow();
     cue('schema_mismatch');
     await expect(openai.responses.parse(request)).rejects.toThrow();
+  });
+
+  // Failure pinned: the stand-in took any model, parameter and schema, so the product could lean on what the real one refuses.
+  it.each<[string, object, string]>([
+    ['an unknown model', { model: 'gpt-nobody' }, 'model'],
+    ['an unknown parameter', { max_tokens: 100 }, 'max_tokens'],
+    ['too little room', { max_output_tokens: 3 }, 'max_output_tokens'],
+    ['a schema with an optional field', { text: { format: strict({ required: [] }) } }, 'text.format.schema'],
+    ['an open schema', { text: { format: strict({ additionalProperties: true }) } }, 'text.format.schema'],
+    ['a composition', { text: { format: strict({ properties: { a: { allOf: [] } } }) } }, 'text.format.schema'],
+    ['a root that is no object', { text: { format: strict({ type: 'array' }) } }, 'text.format.schema'],
+  ])('is refused %s', async (_what, changes, param) => {
+    const { openai } = await client();
+    const asked = openai.responses.create({ ...request, ...changes } as typeof request);
+    await expect(asked).rejects.toMatchObject({ status: 400, param });
+  });
+
+  it('is cut short at max_output_tokens, without a cue', async () => {
+    const { openai } = await client();
+    const cut = await openai.responses.create({ ...request, max_output_tokens: 20 });
+    expect(cut).toMatchObject({ status: 'incomplete', incomplete_details: { reason: 'max_output_tokens' } });
+    expect(cut.output_text.length).toBe(80);
+  });
+
+  it('reads a stream to its end', async () => {
+    const { openai } = await client();
+    const types: string[] = [];
+    const whole = await openai.responses.create(request);
+    const stream = openai.responses.stream(request).on('event', ({ type }) => types.push(type));
+    expect((await stream.finalResponse()).output_text).toBe(whole.output_text);
+    expect(types.at(-1)).toBe('response.completed');
   });
 
   it('may not be used with an ephemeral secret', async () => {

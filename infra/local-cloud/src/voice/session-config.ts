@@ -4,6 +4,7 @@
  * 1. `transcription` is off unless asked for: without it there is no transcript of the candidate.
  * 2. `model` never changes; `voice` not after the first audio.
  */
+import { sessionProblem } from './session-rules.ts';
 import { newWireId, type WireEvent } from './wire.ts';
 
 export interface TurnDetection {
@@ -126,6 +127,8 @@ export function refuseUpdate(
   if (patch.model !== undefined && patch.model !== session.model) {
     return { code: 'invalid_value', message: 'Cannot update the model of a session.', param: 'session.model' };
   }
+  const wrong = sessionProblem(patch);
+  if (wrong) return wrong;
   const voice = (patch.audio as { output?: { voice?: unknown } } | undefined)?.output?.voice;
   if (hasSpoken && voice !== undefined && voice !== session.audio.output.voice) {
     const message = 'Cannot update a conversation’s voice if assistant audio is present.';
