@@ -125,6 +125,16 @@ describe('the last resort', () => {
     expect(taken).toEqual(['item_1', 'item_3']);
   });
 
+  test('one bad entry of a thousand costs fewer uploads than a session takes after its end (15)', async () => {
+    const refusing = (entries: TranscriptEntryInput[]) =>
+      entries.some((one) => one.item_id === 'item_700') ? problem(422) : stored(entries);
+    const { sent, options } = functionOf(refusing);
+    expect(await uploadKept(await keptWith(1_000), options)).toBe(0);
+    const taken = sent.filter((ids) => !ids.includes('item_700'));
+    expect(taken.flat()).toHaveLength(999);
+    expect(taken.length).toBeLessThan(15);
+  });
+
   test('leftovers of earlier pages go when a page opens, but those of the session that goes on', async () => {
     const store = memoryStore();
     await keptWith(2, store);

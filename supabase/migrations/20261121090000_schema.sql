@@ -964,7 +964,7 @@ create table public.transcript_writes (
   characters bigint not null default 0 check (characters <= 50000000),
   copies integer not null default 0 check (copies <= 3000),
   copied_characters bigint not null default 0 check (copied_characters <= 2000000),
-  late_copies integer not null default 0 check (late_copies <= 10),
+  late_copies integer not null default 0 check (late_copies <= 15),
   late_entries integer not null default 0 check (late_entries <= 100)
 );
 comment on table public.transcript_writes is

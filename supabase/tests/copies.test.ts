@@ -138,21 +138,21 @@ describe('uploads are bounded', () => {
     expect([await revisions(session), (await sessionRow(db(), session.id)).transcript_revision]).toEqual([1, 1]);
   });
 
-  test('300 new copies after the end, one by one, are ten revisions; then they are refused and change nothing', async () => {
+  test('300 new copies after the end, one by one, are 15 revisions; then they are refused and change nothing', async () => {
     const session = await withCall();
     await end(session);
     const kinds = [];
     for (let n = 0; n < 300; n += 1) kinds.push((await upload(session, [copy(`c${n}`, null)])).kind);
-    expect(kinds.filter((kind) => kind === 'stored')).toHaveLength(10);
-    expect(new Set(kinds.slice(10))).toEqual(new Set(['too_many']));
-    expect([await revisions(session), (await shown(session.id)).length]).toEqual([10, 10]);
+    expect(kinds.filter((kind) => kind === 'stored')).toHaveLength(15);
+    expect(new Set(kinds.slice(15))).toEqual(new Set(['too_many']));
+    expect([await revisions(session), (await shown(session.id)).length]).toEqual([15, 15]);
     expect(await upload(session, [copy('c3', null)])).toEqual({ kind: 'stored', item_ids: ['c3'] });
   });
 
   test('uploads after the end keep out none of the words that a teardown still brings; those are bounded too', async () => {
     const session = await withCall();
     await end(session);
-    for (let n = 0; n < 11; n += 1) await upload(session, [copy(`c${n}`, null)]);
+    for (let n = 0; n < 16; n += 1) await upload(session, [copy(`c${n}`, null)]);
     const worker = await project().as(workerClaims(session, 1));
     const append = (n: number) => worker.rpc('append_transcript', { p_entries: [entry(`late${n}`, null, 'words')] });
     expect((await append(0)).error).toBeNull();
