@@ -702,4 +702,17 @@ describe('retention', () => {
     await rpc('expire_retained');
     expect([await count('rate_limits', "scope = 'rest'"), await count('rate_limits', "scope = 'use'")]).toEqual([0, 1]);
   });
+
+  test('an idempotency key is kept for a week and then forgotten: the table only ever grew', async () => {
+    const tenant = await newTenant(db());
+    const session = await newSession(db(), tenant);
+    await db().query(
+      `insert into public.idempotency_keys (tenant_id, key, body_hash, session_id, created_at)
+       values ($1, 'old', 'h', $2, now() - interval '8 days'), ($1, 'fresh', 'h', $2, now() - interval '6 days')`,
+      [tenant.id, session.id],
+    );
+    await rpc('expire_retained');
+    const { rows } = await db().query('select key from public.idempotency_keys where tenant_id = $1', [tenant.id]);
+    expect(rows).toEqual([{ key: 'fresh' }]);
+  });
 });

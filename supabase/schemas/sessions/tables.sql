@@ -206,12 +206,13 @@ create table public.idempotency_keys (
 );
 comment on table public.idempotency_keys is
   'Idempotency-Key of POST /api/sessions: the session it made and a hash of the body. Tokens are minted again, never '
-  'stored.';
+  'stored. A key is kept for a week.';
 comment on column public.idempotency_keys.key is 'The header''s value.';
 comment on column public.idempotency_keys.body_hash is
   'SHA-256 of the body: the same key with another body is refused.';
 comment on column public.idempotency_keys.session_id is 'The session it made.';
 create index idempotency_keys_session on public.idempotency_keys (session_id);
+create index idempotency_keys_age on public.idempotency_keys (created_at);
 
 create table public.session_invitations (
   id uuid primary key default gen_random_uuid(),
