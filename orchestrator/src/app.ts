@@ -140,7 +140,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   registerRateLimitHeaders(app, deps);
   registerLogging(app, deps);
   await registerPressure(app, deps.config.maxEventLoopDelayMs);
-  registerRouteAccess(app, deps.door.access);
+  registerRouteAccess(app, deps.door.access, deps.door.shares);
   await registerOpenApi(app, deps.config.publicUrl);
   await registerRoutes(app, deps);
   await app.ready();

@@ -4883,7 +4883,7 @@ comment on function public.take_handover(uuid, text, text, text, jsonb) is
 grant execute on function public.take_handover(uuid, text, text, text, jsonb) to orchestrator;
 
 -- ── schemas/sessions/reading.sql ──
-create function app.session_json(p_session_id uuid) returns jsonb
+create function app.session_json(p_session_id uuid, p_brief boolean default false) returns jsonb
 language plpgsql stable set search_path = '' as $$
 declare
   s public.interview_sessions;
@@ -4899,7 +4899,8 @@ begin
   return jsonb_build_object(
     'session_id', s.id, 'tenant_id', s.tenant_id, 'status', s.status, 'outcome', s.outcome, 'reason', s.reason,
     'presence', s.presence, 'region', s.region, 'region_reason', s.region_reason, 'fly_machine_id', s.fly_machine_id,
-    'epoch', s.epoch, 'simulated', s.simulated, 'metadata', s.metadata, 'settings', s.settings,
+    'epoch', s.epoch, 'simulated', s.simulated, 'metadata', s.metadata,
+      'settings', case when p_brief then '{}' else s.settings end,
     'max_duration_ms', s.max_duration_ms, 'end_requested_at', s.end_requested_at,
       'transcript_revision', s.transcript_revision,
     'transcript_complete', s.transcript_complete, 'video_recording_url', s.video_recording_url,
@@ -4908,11 +4909,14 @@ begin
     'created_at', s.created_at, 'expires_at', s.expires_at, 'ready_at', s.ready_at, 'started_at', s.started_at,
       'completed_at', s.completed_at,
     'interview_context', jsonb_build_object(
-      'position', jsonb_build_object('id', p.id, 'title', p.title, 'description', p.description),
+      'position', jsonb_build_object('id', p.id, 'title', p.title,
+        'description', case when not p_brief then p.description end),
       'candidate', jsonb_build_object('id', c.candidate_id, 'name', c.name, 'email', c.email,
         'external_id', c.external_id)));
 end $$;
-comment on function app.session_json(uuid) is 'Shows a session as the platform API shows it, without tokens and URLs.';
+comment on function app.session_json(uuid, boolean) is
+  'Shows a session as the platform API shows it, without tokens and URLs. Brief: settings and the description of the '
+  'position are large, so they are left empty and not even read.';
 
 create function public.get_session(p_session_id uuid, p_tenant_id uuid default null) returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -4927,14 +4931,15 @@ create function public.list_sessions(p_tenant_id uuid, p_limit integer, p_status
   p_before timestamptz default null,
   p_before_id uuid default null) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_agg(app.session_json(x.id) order by x.created_at desc, x.id desc), '[]') from (
+  select coalesce(jsonb_agg(app.session_json(x.id, true) order by x.created_at desc, x.id desc), '[]') from (
     select s.id, s.created_at from public.interview_sessions s
     where s.tenant_id = p_tenant_id and (p_status is null or s.status = p_status)
       and (p_before is null or (s.created_at, s.id) < (p_before, p_before_id))
     order by s.created_at desc, s.id desc limit p_limit) x
 $$;
 comment on function public.list_sessions(uuid, integer, text, timestamptz, uuid) is
-  'Lists sessions of a tenant, newest first, after the one with this time and id when given.';
+  'Lists sessions of a tenant, newest first, after the one with this time and id when given. Settings and the '
+  'description of the position are left empty: with them a page of 100 would have megabytes.';
 grant execute on function public.list_sessions(uuid, integer, text, timestamptz, uuid) to orchestrator;
 
 create function public.session_routes(p_session_ids uuid[]) returns jsonb

@@ -10,6 +10,7 @@ import { createAccess } from './authenticate.ts';
 import { createOrigins } from './origins.ts';
 import { createRateLimits } from './rate-limits.ts';
 import { createRefusalLog } from './refusals.ts';
+import { createShares } from './shares.ts';
 import { createUserVerifier } from './users.ts';
 
 /** The door of the API as one part of the orchestrator: credentials, limits, origins, and the note of who was refused. */
@@ -45,5 +46,6 @@ export function createDoor({ config, database, findKey, audit, clock, logger }: 
     { name: 'origins', everyMs: 2_000, run: origins.refresh },
     { name: 'rate-limits', everyMs: 1_000, run: limits.book },
   ];
-  return { access, limits, origins, noteRefusal, auditRefusal, jobs };
+  const shares = createShares();
+  return { access, shares, limits, origins, noteRefusal, auditRefusal, jobs };
 }

@@ -6,7 +6,7 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { type Access, sha256 } from '../access/authenticate.ts';
 import { bearerOf } from '../access/bearer.ts';
 import type { Caller } from '../access/caller.ts';
-import { callerOf, callersWith } from '../access/route-access.ts';
+import { callerOf, streamersWith } from '../access/route-access.ts';
 import { createStandingWatch } from '../access/standing-watch.ts';
 import type { EventRow } from '../database/rows.ts';
 import type { SessionStore } from '../database/session-store.ts';
@@ -142,7 +142,7 @@ export function eventRoutes({ access, sessions, feed, clock }: EventRoutesDeps):
       '/sessions/:id/events',
       {
         exposeHeadRoute: false,
-        config: callersWith('sessions:read'),
+        config: streamersWith('sessions:read'),
         schema: { summary: 'Events of a session, as server-sent events', params: sessionParams },
       },
       async (request, reply) => {

@@ -2,7 +2,11 @@ import { text, timestamp, uuid } from '@greenroom/shared/protocol/common.ts';
 import { z } from 'zod';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 
-/** Lists, newest first, by (created_at, id). */
+/**
+ * Lists, newest first, by (created_at, id). A page ends at its limit or at `maxPageBytes`, whichever comes first: then it is
+ * shorter than asked for, and `next_cursor` goes on.
+ */
+const maxPageBytes = 524_288;
 export const pageQuery = {
   limit: z.coerce.number().int().min(1).max(100).default(20),
   cursor: text(200).optional(),
@@ -17,9 +21,22 @@ export const pageRequest = (tenantId: string, { limit, cursor }: { limit: number
   before: cursor === undefined ? undefined : decodeCursor(cursor, position),
 });
 
-export function pageOf<Row extends { id: string; created_at: string }>(rows: Row[], limit: number) {
-  const page = rows.slice(0, limit);
+/** How many rows fit on a page; one always does. */
+function fitting(rows: object[]): number {
+  let bytes = 0;
+  const over = rows.findIndex((row) => {
+    bytes += Buffer.byteLength(JSON.stringify(row));
+    return bytes > maxPageBytes;
+  });
+  return over < 0 ? rows.length : Math.max(1, over);
+}
+
+type Listed = { created_at: string } & ({ id: string } | { session_id: string });
+const idOf = (row: Listed): string => ('id' in row ? row.id : row.session_id);
+
+export function pageOf<Row extends Listed>(rows: Row[], limit: number) {
+  const page = rows.slice(0, Math.min(limit, fitting(rows)));
   const last = page.at(-1);
-  const more = rows.length > limit && last !== undefined;
-  return { page, next_cursor: more ? encodeCursor({ createdAt: last.created_at, id: last.id }) : null };
+  const more = rows.length > page.length && last !== undefined;
+  return { page, next_cursor: more ? encodeCursor({ createdAt: last.created_at, id: idOf(last) }) : null };
 }

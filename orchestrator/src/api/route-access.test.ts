@@ -12,12 +12,13 @@ import {
   registerRouteAccess,
   tenantsOwnWith,
 } from '../access/route-access.ts';
+import { createShares } from '../access/shares.ts';
 import { registerErrors } from './problems.ts';
 
 const refused = new AppError('unauthenticated');
 const open: Access = {
   authenticate: async (_request, scope) => ({ actor: 'key:1', scopes: [scope] }) as never,
-  forTenant: async (_request, _scope, tenantId) => ({ kind: 'tenant', actor: tenantId }) as never,
+  forTenant: async (_request, _scope, tenantId) => ({ kind: 'tenant', actor: tenantId, caller: { tenantId } }) as never,
   operator: async () => ({ actor: 'operator:ops' }),
   stands: async () => true,
   forgetKey: () => undefined,
@@ -40,7 +41,7 @@ function appWith(access: Access) {
     done(null, JSON.parse(body as string));
   });
   registerErrors(app, createLogger({ level: 'silent', component: 'test' }));
-  registerRouteAccess(app, access);
+  registerRouteAccess(app, access, createShares());
   return { app, parsed };
 }
 
@@ -71,7 +72,7 @@ describe('who may call a route', () => {
     app.get('/api/d', { config: everybody }, async (request) => callerOf(request));
     const got = async (url: string) => (await app.inject(url)).json();
     expect(await got('/api/a')).toEqual(['people:read']);
-    expect(await got('/api/tenants/ACME')).toEqual({ kind: 'tenant', actor: 'acme' });
+    expect(await got('/api/tenants/ACME')).toMatchObject({ kind: 'tenant', actor: 'acme' });
     expect(await got('/api/c')).toEqual({ kind: 'operator', actor: 'operator:ops' });
     expect(await got('/api/d')).toMatchObject({ status: 500 });
   });

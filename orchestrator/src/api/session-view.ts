@@ -1,4 +1,4 @@
-import type { SchedulePlan, SessionView } from '@greenroom/shared/protocol/platform-api.ts';
+import type { SchedulePlan, SessionSummary, SessionView } from '@greenroom/shared/protocol/platform-api.ts';
 import { sessionReasons } from '@greenroom/shared/session/reasons.ts';
 import { sessionRanks } from '@greenroom/shared/session/states.ts';
 import type { Caller } from '../access/caller.ts';
@@ -57,4 +57,15 @@ export async function viewSession(
     video_token: null,
     reason_text: row.reason === null ? null : sessionReasons[row.reason].text,
   };
+}
+
+/** A session as it stands in a list: without what is large. */
+export async function summarise(
+  row: SessionRow,
+  caller: Pick<Caller, 'scopes'>,
+  deps: ViewDeps,
+): Promise<SessionSummary> {
+  const { settings: _settings, interview_context, ...shown } = await viewSession(row, caller, deps);
+  const { candidate, position } = interview_context;
+  return { ...shown, interview_context: { candidate, position: { id: position.id, title: position.title } } };
 }

@@ -1,6 +1,11 @@
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
-import { text, timestamp, uuid } from '@greenroom/shared/protocol/common.ts';
-import { changeSessionRequest, createSessionRequest, sessionView } from '@greenroom/shared/protocol/platform-api.ts';
+import { text, uuid } from '@greenroom/shared/protocol/common.ts';
+import {
+  changeSessionRequest,
+  createSessionRequest,
+  sessionSummary,
+  sessionView,
+} from '@greenroom/shared/protocol/platform-api.ts';
 import { endingOf } from '@greenroom/shared/session/reasons.ts';
 import { sessionStatuses } from '@greenroom/shared/session/states.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
@@ -14,9 +19,9 @@ import type { Launcher } from '../fleet/launcher.ts';
 import type { FlyClient } from '../fly/client.ts';
 import { type CreateDeps, createSessionCreator } from '../sessions/create.ts';
 import { createRescheduler } from '../sessions/reschedule.ts';
-import { decodeCursor, encodeCursor } from './cursor.ts';
 import { edgeRegionOf } from './edge-region.ts';
-import { type ViewDeps, viewSession } from './session-view.ts';
+import { pageOf, pageQuery, pageRequest } from './paging.ts';
+import { summarise, type ViewDeps, viewSession } from './session-view.ts';
 
 /** `/api/sessions`: create, list, show, reschedule, end. */
 export interface SessionRoutesDeps extends ViewDeps {
@@ -34,13 +39,8 @@ export interface SessionRoutesDeps extends ViewDeps {
 export const sessionParams = z.object({ id: uuid });
 const idempotencyKey = text(255).regex(/^[\x20-\x7e]{1,255}$/, 'must be 1–255 printable ASCII characters');
 const createHeaders = z.looseObject({ 'idempotency-key': idempotencyKey.optional(), prefer: z.string().optional() });
-const listQuery = z.strictObject({
-  limit: z.coerce.number().int().min(1).max(100).default(20),
-  cursor: text(200).optional(),
-  status: z.enum(sessionStatuses).optional(),
-});
-const listView = z.object({ sessions: z.array(sessionView), next_cursor: z.string().nullable() });
-const listCursor = z.object({ createdAt: timestamp, id: uuid });
+const listQuery = z.strictObject({ ...pageQuery, status: z.enum(sessionStatuses).optional() });
+const listView = z.object({ sessions: z.array(sessionSummary), next_cursor: z.string().nullable() });
 const maxWaitS = 60;
 
 /** Seconds of `Prefer: wait=N`, at most 60. A preference that cannot be read is no preference (RFC 7240). */
@@ -120,16 +120,10 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
       },
       async (request) => {
         const caller = callerOf(request);
-        const { limit, cursor, status } = request.query;
-        const before = cursor === undefined ? undefined : decodeCursor(cursor, listCursor);
-        const rows = await sessions.list({ tenantId: caller.tenantId, limit: limit + 1, status, before });
-        const page = rows.slice(0, limit);
-        const last = page.at(-1);
-        const more = rows.length > limit && last !== undefined;
-        return {
-          sessions: await Promise.all(page.map((row) => viewSession(row, caller, deps))),
-          next_cursor: more ? encodeCursor({ createdAt: last.created_at, id: last.session_id }) : null,
-        };
+        const { status, ...query } = request.query;
+        const found = await sessions.list({ ...pageRequest(caller.tenantId, query), status });
+        const { page, next_cursor } = pageOf(found, query.limit);
+        return { sessions: await Promise.all(page.map((row) => summarise(row, caller, deps))), next_cursor };
       },
     );
 

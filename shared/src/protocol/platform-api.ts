@@ -211,6 +211,12 @@ export const sessionView = z.object({
 });
 export type SessionView = z.output<typeof sessionView>;
 
+/** A session in a list: `settings` and the position's description are in the answer that shows one session. */
+export const sessionSummary = sessionView.omit({ settings: true }).extend({
+  interview_context: interviewContext.extend({ position: interviewContext.shape.position.omit({ description: true }) }),
+});
+export type SessionSummary = z.output<typeof sessionSummary>;
+
 export const transcriptView = z.object({
   session_id: uuid,
   status: z.enum(sessionStatuses),
