@@ -33,6 +33,7 @@ export interface CampaignReport {
   duplicates: number;
   orphans: number;
   stuck: number;
+  unpaid: number;
   lost_entries: number;
   outcomes: Record<string, number>;
 }
@@ -128,7 +129,11 @@ async function strikeAll(field: Battlefield, plan: Planned[], log: (line: string
 
 /** Requests to Fly that suffered a rule, by its name. */
 const suffered = ({ stack }: Battlefield): Record<string, number> =>
-  Object.fromEntries(Object.entries(stack.cloud.fly.faults.fired).filter(([name]) => Object.hasOwn(strikes, name)));
+  Object.fromEntries(
+    [stack.cloud.fly.faults, stack.cloud.voice.faults].flatMap(({ fired }) =>
+      Object.entries(fired).filter(([name]) => Object.hasOwn(strikes, name)),
+    ),
+  );
 
 /** Asks until nothing is wrong any more, or the time is up. */
 async function settle(look: () => Promise<Wrongs>, limitMs: number): Promise<Wrongs> {
@@ -192,4 +197,5 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
 
 /** Whether nothing at all went wrong. */
 export const isClean = (report: CampaignReport): boolean =>
-  report.violations.length + report.duplicates + report.orphans + report.stuck + report.lost_entries === 0;
+  report.violations.length + report.duplicates + report.orphans + report.stuck + report.unpaid + report.lost_entries ===
+  0;

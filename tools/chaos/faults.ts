@@ -96,6 +96,24 @@ const rule =
     stack.cloud.fly.faults.add({ on, name, action, times: random.between(1, most) });
     return 'waits';
   };
+/** The same at the voice provider. */
+const voiceRule =
+  (on: string, action: FaultAction, most = 2): Strike =>
+  ({ stack, random }, name) => {
+    stack.cloud.voice.faults.add({ on, name, action, times: random.between(1, most) });
+    return 'waits';
+  };
+/** What a gateway in between answers: a page of its own. */
+const page = (status: number): FaultAction => ({
+  kind: 'status',
+  status,
+  body: `<html><body><h1>${status}</h1></body></html>`,
+  headers: { 'content-type': 'text/html' },
+});
+const flyCalls = ['machines.get', 'machines.list', 'machines.create', 'machines.start', 'machines.destroy'];
+const proxyPage: Strike = (field, name) =>
+  rule(field.random.pick(flyCalls) as string, page(field.random.pick([404, 404, 403, 502]) as number))(field, name);
+
 const special = (name: string, value?: unknown): FaultAction => ({ kind: 'special', name, value });
 const tooMany: FaultAction = {
   kind: 'status',
@@ -142,6 +160,15 @@ export const strikes: Record<string, Strike> = {
   list_empty: rule('machines.list', special('empty_list'), 4),
   list_partial: rule('machines.list', special('partial_list'), 4),
   list_500: rule('machines.list', { kind: 'status', status: 500 }, 4),
+  get_404: rule('machines.get', { kind: 'status', status: 404, body: { error: 'machine not found' } }, 6),
+  proxy_page: proxyPage,
+  call_404: voiceRule('realtime.hangup', {
+    kind: 'status',
+    status: 404,
+    body: { error: { message: 'No session found for the provided call_id', code: 'call_id_not_found' } },
+  }),
+  call_page: voiceRule('realtime.hangup', page(404)),
+  call_500: voiceRule('realtime.hangup', { kind: 'status', status: 500 }),
   get_500: rule('machines.get', { kind: 'status', status: 500 }, 4),
   destroy_reply_lost: rule('machines.destroy', { kind: 'drop_after' }),
   destroy_500: rule('machines.destroy', { kind: 'status', status: 500 }),
@@ -152,6 +179,7 @@ export const strikes: Record<string, Strike> = {
 export async function mend(field: Battlefield): Promise<void> {
   const { stack, lostHosts, pending } = field;
   stack.cloud.fly.faults.clear();
+  stack.cloud.voice.faults.clear();
   while (pending.size > 0) await Promise.all(pending);
   for (const machineId of lostHosts) stack.cloud.fly.restoreHost(machineId);
   lostHosts.clear();

@@ -12,9 +12,10 @@ interface World {
   counters?: object[];
   alive?: object[];
   machines?: Array<{ id: string; machineId: string; deployment?: string }>;
+  calls?: object[];
 }
 
-function judge({ sessions = [session], counters = [], alive = [], machines = [] }: World) {
+function judge({ sessions = [session], counters = [], alive = [], machines = [], calls = [] }: World) {
   const answers: Array<[string, object[]]> = [
     ['interview_sessions s where s.id = any', sessions],
     ['tenant_counters', counters],
@@ -25,7 +26,10 @@ function judge({ sessions = [session], counters = [], alive = [], machines = [] 
     ...{ id, name: `gr-${machineId}`, state: 'started' },
     metadata: { deployment_id: deployment, machine_id: machineId },
   }));
-  const stack = { deploymentId: 'ours', cloud: { fly: { machines: () => atFly } } } as unknown as Stack;
+  const stack = {
+    deploymentId: 'ours',
+    cloud: { fly: { machines: () => atFly }, voice: { calls: () => calls } },
+  } as unknown as Stack;
   return findWrongs(stack, { query } as unknown as pg.Pool, ['s1']);
 }
 
@@ -34,7 +38,13 @@ test('a world in order: sessions that ended, a pool that stands by, machines of 
     { id: 'f1', machineId: 'm1' },
     { id: 'f9', machineId: 'm9', deployment: 'theirs' },
   ];
-  expect(await judge({ alive: [standby], machines })).toEqual({ violations: [], duplicates: 0, orphans: 0, stuck: 0 });
+  expect(await judge({ alive: [standby], machines })).toEqual({
+    violations: [],
+    duplicates: 0,
+    orphans: 0,
+    stuck: 0,
+    unpaid: 0,
+  });
 });
 
 test.each<[string, World, string, object]>([
@@ -43,6 +53,12 @@ test.each<[string, World, string, object]>([
   ['left a machine row', { sessions: [{ ...session, rows_left: 1 }] }, '1 machines that are not gone', {}],
   ['left a call', { sessions: [{ ...session, debts: 1 }] }, '1 calls that are not hung up', {}],
   ['does not exist', { sessions: [] }, '0 sessions are there', {}],
+  [
+    'left a call under way at the provider',
+    { calls: [{ id: 'rtc_1', state: 'live', connected: true, packetsReceived: 9 }] },
+    'still has call rtc_1',
+    { unpaid: 1 },
+  ],
   ['left a wrong counter', { counters: [{ slug: 'demo' }] }, 'counter of tenant demo', {}],
   ['left a machine at Fly', { machines: [{ id: 'f2', machineId: 'm2' }] }, 'Fly still has f2', { orphans: 1 }],
   ['took a standby machine that is not there', { alive: [standby] }, 'm1 is not at Fly', {}],

@@ -11,6 +11,8 @@ export interface Wrongs {
   orphans: number;
   /** Sessions that have not ended. */
   stuck: number;
+  /** What still costs money at a provider although its session is over: calls under way, and the orphans. */
+  unpaid: number;
 }
 
 interface SessionFacts {
@@ -63,22 +65,29 @@ const wrongsOf = (session: SessionFacts): string[] => [
   ...(session.debts === 0 ? [] : [`has ${session.debts} calls that are not hung up`]),
 ];
 
+/** Calls that speak and are spoken to. One whose answer never reached a browser has no media and ends by itself. */
+const callsUnderWay = (stack: Stack) =>
+  stack.cloud.voice.calls().filter((call) => call.state === 'live' && (call.connected || call.packetsReceived > 0));
+
 /** @param ids the sessions that were asked for: all of the stack's, and over. */
 export async function findWrongs(stack: Stack, db: pg.Pool, ids: readonly string[]): Promise<Wrongs> {
   const { rows } = await db.query<SessionFacts>(factsQuery, [ids]);
   const { rows: counters } = await db.query<{ slug: string }>(countersQuery);
   const { rows: alive } = await db.query<AliveFacts>(aliveQuery);
   const { orphans, missing } = compareWithFly(stack, alive);
+  const calls = callsUnderWay(stack);
   return {
     violations: [
       ...rows.flatMap((session) => wrongsOf(session).map((wrong) => `session ${session.id} ${wrong}`)),
       ...orphans.map(({ id, name, state }) => `Fly still has ${id} (${name}), ${state}`),
       ...missing.map(({ id }) => `standby machine ${id} is not at Fly`),
+      ...calls.map(({ id }) => `the voice provider still has call ${id} under way`),
       ...counters.map(({ slug }) => `the counter of tenant ${slug} is wrong`),
       ...(rows.length === ids.length ? [] : [`${rows.length} sessions are there, ${ids.length} were asked for`]),
     ],
     duplicates: rows.filter((session) => session.claimed > session.epoch).length,
     orphans: orphans.length,
     stuck: rows.filter((session) => session.outcome === null).length,
+    unpaid: calls.length + orphans.length,
   };
 }

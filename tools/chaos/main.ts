@@ -50,12 +50,13 @@ function sum(reports: CampaignReport[]): CampaignReport {
       for (const [key, count] of Object.entries(report[name])) total[key] = (total[key] ?? 0) + count;
     return total;
   };
-  const count = (name: 'sessions' | 'duplicates' | 'orphans' | 'stuck' | 'lost_entries') =>
+  const count = (name: 'sessions' | 'duplicates' | 'orphans' | 'stuck' | 'unpaid' | 'lost_entries') =>
     reports.reduce((total, report) => total + report[name], 0);
   return {
     ...{ seed: first.seed, sessions: count('sessions'), faults: add('faults') },
     violations: reports.flatMap(({ seed, violations }) => violations.map((violation) => `seed ${seed}: ${violation}`)),
     ...{ duplicates: count('duplicates'), orphans: count('orphans'), stuck: count('stuck') },
+    ...{ unpaid: count('unpaid') },
     ...{ lost_entries: count('lost_entries'), outcomes: add('outcomes') },
   };
 }

@@ -35,7 +35,7 @@ const TIMED_OUT: Answer = { status: 408, body: { error: 'deadline_exceeded: requ
 function asJson(answer: Answer): Answer {
   if (answer.body === undefined) return answer;
   const body = typeof answer.body === 'string' ? answer.body : JSON.stringify(answer.body);
-  return { ...answer, headers: { ...answer.headers, 'content-type': 'application/json; charset=utf-8' }, body };
+  return { ...answer, headers: { 'content-type': 'application/json; charset=utf-8', ...answer.headers }, body };
 }
 
 export function createDoor({ limits, faults, clock }: { limits: Limits; faults: Faults; clock: Clock }): Door {
