@@ -81,8 +81,6 @@ export const eventData = {
   'machine.assigned': machine,
 } satisfies Schemas;
 
-export type EventData<T extends EventType> = z.output<(typeof eventData)[T]>;
-
 /** The body of a webhook. `webhook.test` is sent by `POST /api/webhooks/{id}/test` and is about no session. */
 export const webhookMessage = z.union([
   z.strictObject({ type: z.literal('webhook.test'), timestamp, data: nothing }),

@@ -9,7 +9,7 @@ test('half a character and NUL are replaced or left out; whole characters and li
   expect(storable('👍\tnaïve\r\n面接')).toBe('👍\tnaïve\r\n面接');
 });
 
-test('whatever a value holds, its JSON is one that Postgres takes, and its shape stays', () => {
+test('whatever a value holds, its JSON is one that Postgres takes, and its shape stays', { timeout: 60_000 }, () => {
   fc.assert(
     fc.property(fc.jsonValue({ maxDepth: 4, stringUnit: 'binary' }), (value) => {
       const text = JSON.stringify(storableValue({ value, half: 'x\ud800', nul: '\u0000' }));
