@@ -1,20 +1,51 @@
-import { cp, mkdir } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { promisify } from 'node:util';
+import { brotliCompress, gzip } from 'node:zlib';
 import { build } from 'esbuild';
 
-/** Builds the candidate's page into a folder: `index.html`, `room.css` and one `room.js`. */
+/**
+ * Builds the candidate's page into a folder: `index.html`, and script and style under names that change with their content,
+ * so that a browser may keep them for ever. Each file lies there as `.br` and `.gz` too: nothing is compressed while serving.
+ * The components are written for React and built on preact/compat, which is a third of its weight.
+ */
+const alias = {
+  react: 'preact/compat',
+  'react-dom/client': 'preact/compat/client',
+  'react/jsx-runtime': 'preact/jsx-runtime',
+};
+
+async function write(outdir: string, name: string, content: Uint8Array): Promise<void> {
+  await Promise.all([
+    writeFile(path.join(outdir, name), content),
+    promisify(brotliCompress)(content).then((small) => writeFile(path.join(outdir, `${name}.br`), small)),
+    promisify(gzip)(content, { level: 9 }).then((small) => writeFile(path.join(outdir, `${name}.gz`), small)),
+  ]);
+}
+
 export async function buildClient(outdir: string): Promise<{ dir: string }> {
-  const source = path.join(import.meta.dirname, 'src/room');
+  const page = path.join(import.meta.dirname, 'page');
   await mkdir(outdir, { recursive: true });
-  await build({
-    entryPoints: [path.join(source, 'room.ts')],
-    outfile: path.join(outdir, 'room.js'),
+  const { outputFiles } = await build({
+    entryPoints: { room: path.join(page, 'page.tsx'), style: path.join(page, 'room.css') },
+    entryNames: '[name]-[hash]',
+    outdir,
     bundle: true,
+    write: false,
     format: 'esm',
-    target: 'es2022',
+    target: ['es2022', 'chrome120', 'firefox121', 'safari17'],
+    jsx: 'automatic',
+    alias,
+    define: { 'process.env.NODE_ENV': '"production"' },
     minify: true,
     logLevel: 'silent',
   });
-  for (const file of ['index.html', 'room.css']) await cp(path.join(source, file), path.join(outdir, file));
+  let html = await readFile(path.join(page, 'index.html'), 'utf8');
+  for (const { path: file, contents } of outputFiles) {
+    const name = path.basename(file);
+    html = html.replaceAll(`/join-assets/${name.startsWith('room-') ? 'room.js' : 'room.css'}`, `/join-assets/${name}`);
+    await write(outdir, name, contents);
+  }
+  await write(outdir, 'index.html', Buffer.from(html));
   return { dir: outdir };
 }

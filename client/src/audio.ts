@@ -1,10 +1,9 @@
 import { createBrowserPeer } from './browser-peer.ts';
 import { createLevels, type Levels } from './levels.ts';
 import { createMicrophone } from './microphone.ts';
-import type { CallPeer } from './peer.ts';
 import { createPlayback } from './playback.ts';
 import type { Problems } from './problems.ts';
-import type { Device, Devices } from './types.ts';
+import type { CallPeer, Device, Devices } from './types.ts';
 
 /** Microphone, loudspeaker and their levels: everything of the browser's that carries sound. */
 export interface Audio {
@@ -52,7 +51,9 @@ export function createAudio({ problems, element = new globalThis.Audio(), onDevi
   });
 
   return {
-    open: () => microphone.open(),
+    open: async () => {
+      if (microphone.track?.readyState !== 'live') await microphone.open();
+    },
     createPeer: () =>
       createBrowserPeer({
         microphone,

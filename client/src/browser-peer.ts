@@ -1,5 +1,5 @@
 import type { Microphone } from './microphone.ts';
-import type { CallPeer } from './peer.ts';
+import type { CallPeer } from './types.ts';
 
 /** How long candidates are gathered before the offer goes out, ms. The provider needs none of them. */
 const gatherMs = 500;

@@ -1,6 +1,6 @@
 import type { ClientMessage, ServerMessage } from '@greenroom/shared/protocol/socket.ts';
-import type { CallPeer, PeerFactory } from './peer.ts';
 import type { Problems } from './problems.ts';
+import type { CallPeer, PeerFactory } from './types.ts';
 
 /**
  * The realtime calls of one session, one after the other: at most one peer at a time.

@@ -1,5 +1,5 @@
 import { maxEntriesPerUpdate, maxFrameBytes } from '@greenroom/shared/protocol/socket-values.ts';
-import type { TranscriptEntryInput } from '@greenroom/shared/protocol/transcript.ts';
+import type { KeptEntry } from './types.ts';
 
 /** Half a frame: the envelope and a generous margin fit beside it. */
 const chunkBytes = maxFrameBytes / 2;
@@ -7,8 +7,8 @@ const chunkBytes = maxFrameBytes / 2;
 const bytesOf = (value: unknown): number => new TextEncoder().encode(JSON.stringify(value)).length;
 
 /** Entries in portions that one message, or one upload, may carry; their order stays. */
-export function chunksOf(entries: TranscriptEntryInput[]): TranscriptEntryInput[][] {
-  const chunks: TranscriptEntryInput[][] = [];
+export function chunksOf(entries: KeptEntry[]): KeptEntry[][] {
+  const chunks: KeptEntry[][] = [];
   let left = 0;
   for (const entry of entries) {
     const bytes = bytesOf(entry);

@@ -1,39 +1,13 @@
-import type { TranscriptEntryInput } from '@greenroom/shared/protocol/transcript.ts';
-
-/**
- * Where entries survive a reload of the page until they are stored: IndexedDB, one record an entry, so that two tabs of one
- * session neither overwrite nor delete each other's. Where the browser keeps nothing for us: memory.
- */
-export interface EntryStore {
-  readonly kind: 'indexeddb' | 'memory';
-  read(sessionId: string): Promise<Kept>;
-  put(sessionId: string, entry: TranscriptEntryInput): Promise<unknown>;
-  remove(sessionId: string, entry: TranscriptEntryInput): Promise<unknown>;
-  /** Where entries of the session may be uploaded; undefined: nothing of it is left. */
-  setUpload(sessionId: string, target: UploadTarget | undefined): Promise<unknown>;
-  /** Sessions that left something here. */
-  sessions(): Promise<string[]>;
-}
-
-export interface Kept {
-  entries: TranscriptEntryInput[];
-  upload: UploadTarget | undefined;
-}
-
-export interface UploadTarget {
-  url: string;
-  /** `transcript:append` of one session. */
-  token: string;
-}
+import type { EntryStore, KeptEntry, UploadTarget } from './types.ts';
 
 export function memoryStore(): EntryStore {
-  const sessions = new Map<string, { entries: Map<string, TranscriptEntryInput>; upload: UploadTarget | undefined }>();
+  const sessions = new Map<string, { entries: Map<string, KeptEntry>; upload: UploadTarget | undefined }>();
   const of = (id: string) => {
     const known = sessions.get(id) ?? { entries: new Map(), upload: undefined };
     sessions.set(id, known);
     return known;
   };
-  const keyOf = ({ ordinal, item_id }: TranscriptEntryInput) => `${ordinal}/${item_id}`;
+  const keyOf = ({ ordinal, item_id }: KeptEntry) => `${ordinal}/${item_id}`;
   return {
     kind: 'memory',
     read: async (id) => ({ entries: [...of(id).entries.values()], upload: of(id).upload }),
@@ -79,7 +53,7 @@ function databaseStore(database: IDBDatabase): EntryStore {
     read: async (session) => {
       const range = IDBKeyRange.bound([session], [session, []]);
       const [records, upload] = await Promise.all([
-        done(table(entries, 'readonly').getAll(range)) as Promise<Array<{ entry: TranscriptEntryInput }>>,
+        done(table(entries, 'readonly').getAll(range)) as Promise<Array<{ entry: KeptEntry }>>,
         done(table(uploads, 'readonly').get(session)) as Promise<{ target: UploadTarget } | undefined>,
       ]);
       return { entries: records.map(({ entry }) => entry), upload: upload?.target };
@@ -101,7 +75,7 @@ async function moveOld(old: OldStorage, store: EntryStore): Promise<void> {
     if (!session || (!isEntry && kind !== 'greenroom.upload')) continue;
     try {
       const value: unknown = JSON.parse(old.getItem(key) ?? '');
-      if (isEntry) await store.put(session, value as TranscriptEntryInput);
+      if (isEntry) await store.put(session, value as KeptEntry);
       else await store.setUpload(session, value as UploadTarget);
     } catch {
       // Spoilt: there is nothing to move.

@@ -1,23 +1,27 @@
-export type { CandidateRequest } from '@greenroom/shared/protocol/socket-values.ts';
-export type { EntryStore } from './entry-store.ts';
-export {
-  createInterview,
-  type Interview,
-  type InterviewEvents,
-  type InterviewOptions,
-  joinInterview,
-} from './interview.ts';
-export type { CallPeer, PeerFactory } from './peer.ts';
+export { createInterview, joinInterview } from './interview.ts';
 export { type Act, actOf, InterviewError, type ProblemCode, problemCodes } from './problems.ts';
 export type {
+  CallPeer,
+  CandidateRequest,
   Device,
   Devices,
   Ended,
+  EntryStore,
+  Interview,
+  InterviewEvents,
+  InterviewOptions,
   Invitation,
+  Kept,
+  KeptEntry,
   Network,
+  NetworkQuality,
+  PeerFactory,
   Saving,
   Snapshot,
+  SpokenEntry,
   Status,
   TranscriptLine,
   Turn,
+  UploadOptions,
+  UploadTarget,
 } from './types.ts';

@@ -1,9 +1,8 @@
 import type { ClientMessage, ServerMessage } from '@greenroom/shared/protocol/socket.ts';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { memoryStore } from './entry-store.ts';
-import { createInterview, type InterviewOptions } from './interview.ts';
-import type { CallPeer } from './peer.ts';
-import type { Ended } from './types.ts';
+import { createInterview } from './interview.ts';
+import type { CallPeer, Ended, InterviewOptions } from './types.ts';
 
 /** A server's side of the socket, spoken by the test. */
 class FakeSocket extends EventTarget {

@@ -1,110 +1,35 @@
 import type { ClientMessage, ServerMessage } from '@greenroom/shared/protocol/socket.ts';
-import { type CandidateRequest, closeCodes } from '@greenroom/shared/protocol/socket-values.ts';
-import type { TranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
+import { closeCodes } from '@greenroom/shared/protocol/socket-values.ts';
 import { type Audio, createAudio } from './audio.ts';
 import { type Calls, createCalls } from './calls.ts';
 import { chunksOf } from './chunks.ts';
 import { createEmitter } from './emitter.ts';
 import { createEntryCollector } from './entries.ts';
-import { type EntryStore, memoryStore, openEntryStore } from './entry-store.ts';
+import { memoryStore, openEntryStore } from './entry-store.ts';
 import type { Joined, Looked } from './join-api.ts';
 import { createJoining, type Joining } from './joining.ts';
 import { type KeptEntries, openKept } from './kept-entries.ts';
 import { judge, type Measured, measure } from './network.ts';
 import { createScreenLock, watchPage } from './page-signals.ts';
-import type { CallPeer, PeerFactory } from './peer.ts';
-import { createProblems, InterviewError, type ProblemCode } from './problems.ts';
+import { createProblems, InterviewError } from './problems.ts';
 import { createSnapshotStore } from './snapshot.ts';
 import { createSocket, type SessionSocket, type SocketState } from './socket.ts';
 import { withEntry } from './transcript-lines.ts';
 import { turnAfter } from './turn.ts';
 import { createTypedAnswers } from './typed-answers.ts';
-import type { Ended, Invitation, Network, Snapshot, Status, Turn } from './types.ts';
-import { type UploadOptions, uploadKept, uploadLeftovers } from './upload.ts';
-
-/**
- * One interview, from the link to its end, whatever the network and the devices do. See README.md for how it is used.
- *
- * - Every item of both speakers is kept until it is acknowledged by id, and sent again after each reconnection. What is left
- *   when there is no socket any more is uploaded (upload.ts).
- * - The loss of the socket alone never leaves `live`: audio does not pass through us. `reconnecting` means that the
- *   candidate is not heard.
- * - An end that was asked for is asked for again after a reconnection. Whatever ends the interview releases everything:
- *   microphone, audio context, peer, socket, timers, wake lock. `ended` comes once.
- */
-export interface InterviewOptions {
-  /** The join link of an invitation, or what `POST /api/sessions` answered. */
-  link: string | { websocketUrl: string; joinToken: string };
-  /** Where the interviewer's voice is played. Default: an element of our own. */
-  audio?: HTMLAudioElement;
-  /** Where entries survive a reload. Default: IndexedDB, or memory where the browser blocks it. */
-  store?: EntryStore;
-  /** Leaves without ending the interview. */
-  signal?: AbortSignal;
-  /** Makes the peer of each call; then the SDK asks for no microphone and plays nothing. Default: the browser's WebRTC. */
-  createPeer?: PeerFactory;
-  upload?: UploadOptions;
-  /** How long a socket that was lost is tried for, ms. Default 5 min: longer than the service's own grace. */
-  giveUpMs?: number;
-  /** These replace the platform's own, for tests. */
-  WebSocket?: typeof WebSocket;
-  fetch?: typeof fetch;
-  now?: () => number;
-  random?: () => number;
-}
-
-export interface Interview {
-  readonly snapshot: Snapshot;
-  /** @returns how to stop listening */
-  subscribe(listener: () => void): () => void;
-  on<E extends keyof InterviewEvents>(event: E, listener: (detail: InterviewEvents[E]) => void): () => void;
-  /** How loud candidate and interviewer are, 0–1: to be read while drawing. */
-  readonly level: { input(): number; output(): number };
-  /** What the link invites to. Binds nothing: the link may be joined on another device. */
-  look(): Promise<Invitation>;
-  /** The candidate agrees to the text `look()` showed. Without it `join()` is refused with `consent_required`. */
-  consent(textVersion: string): Promise<void>;
-  /** In the browser that joined: a short code, shown to the candidate, by which another browser may go on. */
-  handover(): Promise<{ code: string; expiresAt: number }>;
-  /** In another browser, after `used_elsewhere`: goes on here. False when the code is wrong. `join()` comes next. */
-  continueHere(handoverCode: string): Promise<boolean>;
-  /** Resolves when the interview is live. Rejects with an `InterviewError`, and may be called again. */
-  join(): Promise<void>;
-  /** What the candidate can do about the present problem: tries again whatever waits. Call it from a press. */
-  retry(): void;
-  setMuted(muted: boolean): void;
-  setDevice(kind: 'microphone' | 'speaker', deviceId: string): Promise<void>;
-  /** Asks something of the interviewer. `moment` silences the microphone until `go_on`. False when it cannot be sent now. */
-  request(what: CandidateRequest): boolean;
-  /** A typed answer. Kept until it is stored. */
-  say(text: string): void;
-  /** Ends the interview. Resolves when it has ended, also after a reconnection. */
-  end(): Promise<Ended>;
-  /** Closes everything and ends nothing. */
-  leave(): void;
-}
-
-export interface InterviewEvents {
-  status: Status;
-  /** A piece of the conversation; `final` is false while it is being said. */
-  entry: { entry: TranscriptEntry; final: boolean };
-  /** These entries are stored. */
-  saved: readonly string[];
-  problem: ProblemCode;
-  problem_over: ProblemCode;
-  turn: Turn;
-  quality: Network;
-  /** The time limit is near. */
-  warning: { endsAt: number };
-  ended: Ended;
-  /** After `ended`: everything that can be done for the transcript is done; `left` entries stay on this device. */
-  delivered: { left: number };
-  /** For developers: an error the service told, by its code; a peer that could not be made. */
-  trouble: { code: string; message: string };
-  /** For developers: each message of the service, each event of the voice provider's data channel. */
-  message: ServerMessage;
-  provider: Record<string, unknown>;
-}
+import type {
+  CallPeer,
+  Ended,
+  EntryStore,
+  Interview,
+  InterviewEvents,
+  InterviewOptions,
+  Invitation,
+  Network,
+  Status,
+  Turn,
+} from './types.ts';
+import { uploadKept, uploadLeftovers } from './upload.ts';
 
 const measureMs = 2_000;
 /** `client_stats` is sent with every so many measurements. */
@@ -122,6 +47,16 @@ const left: Ended = { outcome: 'disconnected', reason: 'left' };
 
 const sessionIdOf = (websocketUrl: string): string => new URL(websocketUrl).pathname.split('/').at(-1) ?? '';
 
+/**
+ * One interview, from the link to its end, whatever the network and the devices do. See README.md for how it is used.
+ *
+ * - Every item of both speakers is kept until it is acknowledged by id, and sent again after each reconnection. What is left
+ *   when there is no socket any more is uploaded (upload.ts).
+ * - The loss of the socket alone never leaves `live`: audio does not pass through us. `reconnecting` means that the
+ *   candidate is not heard.
+ * - An end that was asked for is asked for again after a reconnection. Whatever ends the interview releases everything:
+ *   microphone, audio context, peer, socket, timers, wake lock. `ended` comes once.
+ */
 export function createInterview(options: InterviewOptions): Interview {
   const now = options.now ?? Date.now;
   const Socket = options.WebSocket ?? WebSocket;
@@ -495,6 +430,7 @@ export function createInterview(options: InterviewOptions): Interview {
       problems.settle('consent_required');
       if (phase === 'running') calls.again();
     },
+    checkMicrophone: async () => audio?.open(),
     join: () => {
       if (phase === 'running') return Promise.resolve();
       joining ??= join().finally(() => {

@@ -1,5 +1,5 @@
-import type { TranscriptEntryInput } from '@greenroom/shared/protocol/transcript.ts';
-import { type EntryStore, type Kept, memoryStore, type UploadTarget } from './entry-store.ts';
+import { memoryStore } from './entry-store.ts';
+import type { EntryStore, Kept, KeptEntry, UploadTarget } from './types.ts';
 
 /**
  * What the browser has not been told is stored: kept until it is, across a reload where the store survives one.
@@ -9,10 +9,10 @@ import { type EntryStore, type Kept, memoryStore, type UploadTarget } from './en
  *   nothing left here.
  */
 export interface KeptEntries {
-  add(entry: TranscriptEntryInput): void;
+  add(entry: KeptEntry): void;
   /** These are stored, or will never be. */
   remove(itemIds: Iterable<string>): void;
-  readonly all: TranscriptEntryInput[];
+  readonly all: KeptEntry[];
   readonly upload: UploadTarget | undefined;
   setUpload(target: UploadTarget): void;
   /** The session needs it no more: with nothing left, nothing stays behind. */

@@ -1,7 +1,8 @@
 import type { TranscriptEntryInput } from '@greenroom/shared/protocol/transcript.ts';
 import { describe, expect, test } from 'vitest';
-import { type EntryStore, memoryStore } from './entry-store.ts';
+import { memoryStore } from './entry-store.ts';
 import { openKept } from './kept-entries.ts';
+import type { EntryStore } from './types.ts';
 import { uploadKept, uploadLeftovers } from './upload.ts';
 
 const entry = (n: number, text = `Sentence ${n}`): TranscriptEntryInput => ({

@@ -1,7 +1,6 @@
-import type { TranscriptEntryInput } from '@greenroom/shared/protocol/transcript.ts';
 import { chunksOf } from './chunks.ts';
-import type { EntryStore, UploadTarget } from './entry-store.ts';
 import { type KeptEntries, openKept } from './kept-entries.ts';
+import type { EntryStore, KeptEntry, UploadOptions, UploadTarget } from './types.ts';
 
 /**
  * The last resort: what could not be sent over the socket is handed to the Edge Function `interview-transcript`.
@@ -13,15 +12,6 @@ import { type KeptEntries, openKept } from './kept-entries.ts';
  * U3  A token that is refused cannot be bettered: once its session's day is over, what it would have carried is dropped.
  *     By the function's word, for this device's clock may be wrong; without it only when that day is long over.
  */
-export interface UploadOptions {
-  /** Replaces the platform's fetch. */
-  fetch?: typeof fetch;
-  /** Tries per portion. Default 8: about a minute. */
-  tries?: number;
-  /** The first wait between two, ms; doubled each time up to 15 s. Default 500. */
-  waitMs?: number;
-}
-
 type Judged = 'judged' | 'invalid' | 'refused' | 'away';
 const neverTaken = [404, 409, 410];
 const longestWaitMs = 15_000;
@@ -29,11 +19,7 @@ const requestMs = 25_000;
 /** U3. */
 const longDeadMs = 7 * 86_400_000;
 
-async function post(
-  { url, token }: UploadTarget,
-  entries: TranscriptEntryInput[],
-  send: typeof fetch,
-): Promise<Judged> {
+async function post({ url, token }: UploadTarget, entries: KeptEntry[], send: typeof fetch): Promise<Judged> {
   const answer = await send(url, {
     method: 'POST',
     headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
@@ -65,7 +51,7 @@ async function handInAll(kept: KeptEntries, options: UploadOptions): Promise<boo
   const target = kept.upload;
   let refused = false;
 
-  const patiently = async (entries: TranscriptEntryInput[], to: UploadTarget): Promise<Judged> => {
+  const patiently = async (entries: KeptEntry[], to: UploadTarget): Promise<Judged> => {
     for (let attempt = 0; ; attempt += 1) {
       const judged = await post(to, entries, send);
       if (judged !== 'away' || attempt + 1 >= tries) return judged;
@@ -73,7 +59,7 @@ async function handInAll(kept: KeptEntries, options: UploadOptions): Promise<boo
     }
   };
   /** False: there is no point in going on. */
-  const handIn = async (entries: TranscriptEntryInput[], to: UploadTarget): Promise<boolean> => {
+  const handIn = async (entries: KeptEntry[], to: UploadTarget): Promise<boolean> => {
     const judged = await patiently(entries, to);
     refused ||= judged === 'refused';
     if (judged === 'invalid' && entries.length > 1) {

@@ -87,7 +87,8 @@ export function startCandidate(options: CandidateOptions): CandidateInterview {
   client.on('trouble', ({ code, message }) => step('problem', `${code}: ${message}`));
   client.on('provider', (event) => options.onProviderEvent?.(event));
   client.on('delivered', ({ left }) => options.onDelivered?.(left));
-  client.on('message', (message) => {
+  client.on('message', (told) => {
+    const message = told as ServerMessage;
     options.onMessage?.(message);
     if (message.type === 'session_ready') step('socket_open', `epoch ${message.epoch}`);
     if (message.type === 'sdp_answer') step('sdp_answered', `call ${message.ordinal}`);

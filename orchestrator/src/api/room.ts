@@ -28,6 +28,14 @@ const types: Record<string, string> = {
   '.woff2': 'font/woff2',
 };
 
+const encodings = [
+  { encoding: 'br', ending: '.br' },
+  { encoding: 'gzip', ending: '.gz' },
+] as const;
+/** A name that changes with its content. */
+const hashed = /-[A-Z0-9]{8}\.(?:js|css)$/;
+const forEver = 'public, max-age=31536000, immutable';
+
 // No dots at the beginning of a segment: no way up, and no hidden file.
 const assetPath = z.object({ '*': z.string().regex(/^(?:[\w-][\w.-]*\/)*[\w-][\w.-]*$/) });
 
@@ -53,20 +61,33 @@ export function roomRoutes({ roomDir, publicUrl, transcriptUploadUrl }: RoomRout
   const headers = {
     'content-security-policy': contentSecurityPolicy(publicUrl, transcriptUploadUrl),
     'permissions-policy': 'microphone=(self), camera=(self), geolocation=()',
-    'cache-control': 'no-cache',
   };
-  const sendFile = async (reply: FastifyReply, name: string): Promise<FastifyReply> => {
+  const read = (name: string) => readFile(path.join(roomDir, name)).catch(() => undefined);
+  /** The smallest form the browser takes: the build leaves compressed ones beside each file. */
+  const readBest = async (name: string, accepted: string) => {
+    for (const { encoding, ending } of encodings) {
+      const file = accepted.includes(encoding) ? await read(`${name}${ending}`) : undefined;
+      if (file) return { file, encoding };
+    }
+    const file = await read(name);
+    return file && { file, encoding: undefined };
+  };
+  const sendFile = async (reply: FastifyReply, name: string, accepted = ''): Promise<FastifyReply> => {
     const type = types[path.extname(name)];
-    const file = type === undefined ? undefined : await readFile(path.join(roomDir, name)).catch(() => undefined);
-    if (file === undefined || type === undefined) throw new AppError('not_found', { detail: 'No such page.' });
-    return reply.headers(headers).type(type).send(file);
+    const found = type === undefined ? undefined : await readBest(name, accepted);
+    if (found === undefined || type === undefined) throw new AppError('not_found', { detail: 'No such page.' });
+    if (found.encoding) reply.header('content-encoding', found.encoding);
+    return reply
+      .headers({ ...headers, vary: 'accept-encoding', 'cache-control': hashed.test(name) ? forEver : 'no-cache' })
+      .type(type)
+      .send(found.file);
   };
   return async (app) => {
-    app.get('/join/:id', { schema: { hide: true, params: sessionParams } }, async (_request, reply) =>
-      sendFile(reply, 'index.html'),
+    app.get('/join/:id', { schema: { hide: true, params: sessionParams } }, async (request, reply) =>
+      sendFile(reply, 'index.html', request.headers['accept-encoding']),
     );
     app.get('/join-assets/*', { schema: { hide: true, params: assetPath } }, async (request, reply) =>
-      sendFile(reply, request.params['*']),
+      sendFile(reply, request.params['*'], request.headers['accept-encoding']),
     );
   };
 }

@@ -1,0 +1,27 @@
+export { de } from './de.ts';
+export { en } from './en.ts';
+export {
+  useClock,
+  useDevices,
+  useInterview,
+  useMessages,
+  useNetwork,
+  useProblem,
+  useSaving,
+  useStatus,
+  useTranscript,
+} from './hooks.ts';
+export type { Messages } from './messages.ts';
+export {
+  DeviceMenu,
+  EndButton,
+  MicrophoneMeter,
+  MuteButton,
+  type PartProps,
+  ProblemNotice,
+  RequestBar,
+  SavedBadge,
+  TranscriptPanel,
+  TypedAnswer,
+} from './parts.tsx';
+export { InterviewProvider, type InterviewProviderProps, InterviewRoom, type InterviewRoomProps } from './room.tsx';

@@ -1,0 +1,68 @@
+import type { ProblemCode } from '../src/problems.ts';
+import type { Turn } from '../src/types.ts';
+
+/**
+ * Every text of the room. A message file must have them all: a missing one is a type error. Texts are chosen by code; what
+ * a server or a browser says is never shown.
+ */
+export interface Messages {
+  lang: string;
+  looking: string;
+  greeting(name: string): string;
+  about(organiser: string, minutes: number): string;
+  recorded: string;
+  stoppable: string;
+  simulated: string;
+  consentTitle: string;
+  consentIntro: string;
+  consentElsewhere(organiser: string, version: string): string;
+  agree: string;
+  disagree: string;
+  disagreed: string;
+  checkMicrophone: string;
+  microphoneLevel: string;
+  microphone: string;
+  ready: string;
+  start: string;
+  waitingMachine: string;
+  connecting: string;
+  running: string;
+  reconnecting: string;
+  ending: string;
+  ended: string;
+  closing: string;
+  turns: Record<Turn, string>;
+  mute: string;
+  repeat: string;
+  slower: string;
+  moment: string;
+  goOn: string;
+  type: string;
+  typeLabel: string;
+  send: string;
+  end: string;
+  endTitle: string;
+  endText: string;
+  endYes: string;
+  endNo: string;
+  conversation: string;
+  interviewer: string;
+  you: string;
+  savedUpTo(time: string): string;
+  saving: string;
+  behind: string;
+  allStored: string;
+  onDevice(count: number): string;
+  download: string;
+  timeWarning(minutes: number): string;
+  handOver: string;
+  handOverCode(code: string): string;
+  handOverLabel: string;
+  handOverWrong: string;
+  continueHere: string;
+  failure: string;
+  problems: Record<ProblemCode, string>;
+  acts: Partial<Record<ProblemCode, string>>;
+  /** By the reason of the end; `other` for reasons that are no business of the candidate's. */
+  ends: Record<string, string> & { other: string };
+}

@@ -1,0 +1,219 @@
+import { type FormEvent, useEffect, useRef, useState } from 'react';
+import { useDevices, useInterview, useMessages, useProblem, useSaving, useStatus, useTranscript } from './hooks.ts';
+
+/** The parts of the room, each usable alone inside `<InterviewProvider>`. */
+export interface PartProps {
+  className?: string;
+}
+
+/** How loud the candidate is. Drawn in animation frames, without state. */
+export function MicrophoneMeter({ className }: PartProps) {
+  const interview = useInterview();
+  const messages = useMessages();
+  const meter = useRef<HTMLMeterElement>(null);
+  useEffect(() => {
+    let frame = 0;
+    const draw = () => {
+      if (meter.current) meter.current.value = interview.level.input();
+      frame = requestAnimationFrame(draw);
+    };
+    draw();
+    return () => cancelAnimationFrame(frame);
+  }, [interview]);
+  return (
+    <meter
+      ref={meter}
+      className={className}
+      data-part="microphone-meter"
+      min={0}
+      max={1}
+      aria-label={messages.microphoneLevel}
+    />
+  );
+}
+
+/** Chooses the microphone; nothing is shown while there is no choice. */
+export function DeviceMenu({ className }: PartProps) {
+  const interview = useInterview();
+  const messages = useMessages();
+  const { microphone, all } = useDevices();
+  const microphones = all.filter(({ kind, label }) => kind === 'microphone' && label !== '');
+  if (microphones.length < 2) return null;
+  return (
+    <label className={className} data-part="device-menu">
+      {messages.microphone}
+      <select
+        value={microphone?.id ?? ''}
+        onChange={({ currentTarget }) => void interview.setDevice('microphone', currentTarget.value).catch(() => {})}
+      >
+        {microphones.map(({ id, label }) => (
+          <option key={id} value={id}>
+            {label}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+export function MuteButton({ className }: PartProps) {
+  const interview = useInterview();
+  const messages = useMessages();
+  const { muted } = useDevices();
+  return (
+    <button
+      type="button"
+      className={className}
+      data-part="mute"
+      aria-pressed={muted}
+      onClick={() => interview.setMuted(!muted)}
+    >
+      {messages.mute}
+    </button>
+  );
+}
+
+/** What a candidate may ask by a press. */
+export function RequestBar({ className }: PartProps) {
+  const interview = useInterview();
+  const messages = useMessages();
+  const status = useStatus();
+  const isPaused = status.name === 'live' && status.turn === 'paused';
+  const pause = isPaused ? 'go_on' : 'moment';
+  return (
+    <div className={className} data-part="requests">
+      <button type="button" onClick={() => interview.request('repeat')}>
+        {messages.repeat}
+      </button>
+      <button type="button" onClick={() => interview.request('slower')}>
+        {messages.slower}
+      </button>
+      <button type="button" onClick={() => interview.request(pause)}>
+        {isPaused ? messages.goOn : messages.moment}
+      </button>
+    </div>
+  );
+}
+
+/** Answers by typing. */
+export function TypedAnswer({ className }: PartProps) {
+  const interview = useInterview();
+  const messages = useMessages();
+  const [text, setText] = useState('');
+  const send = (event: FormEvent) => {
+    event.preventDefault();
+    interview.say(text);
+    setText('');
+  };
+  return (
+    <details className={className} data-part="typed-answer">
+      <summary>{messages.type}</summary>
+      <form onSubmit={send}>
+        <label>
+          {messages.typeLabel}
+          <textarea value={text} maxLength={4_000} onInput={({ currentTarget }) => setText(currentTarget.value)} />
+        </label>
+        <button type="submit">{messages.send}</button>
+      </form>
+    </details>
+  );
+}
+
+/** Ends the interview, after a question that names the effect. Focus returns to the button. */
+export function EndButton({ className }: PartProps) {
+  const interview = useInterview();
+  const messages = useMessages();
+  const dialog = useRef<HTMLDialogElement>(null);
+  return (
+    <>
+      <button type="button" className={className} data-part="end" onClick={() => dialog.current?.showModal()}>
+        {messages.end}
+      </button>
+      <dialog ref={dialog} aria-labelledby="end-title" data-part="end-dialog">
+        <h2 id="end-title">{messages.endTitle}</h2>
+        <p>{messages.endText}</p>
+        <form method="dialog">
+          <button type="submit">{messages.endNo}</button>
+          <button type="submit" data-danger="" onClick={() => void interview.end()}>
+            {messages.endYes}
+          </button>
+        </form>
+      </dialog>
+    </>
+  );
+}
+
+export function SavedBadge({ className }: PartProps) {
+  const messages = useMessages();
+  const { state, savedUpTo } = useSaving();
+  const time = savedUpTo === null ? null : new Date(savedUpTo).toLocaleTimeString(messages.lang);
+  const saved = time === null ? '' : messages.savedUpTo(time);
+  return (
+    <span className={className} data-part="saved" data-state={state}>
+      {state === 'behind' ? messages.behind : state === 'saving' && time === null ? messages.saving : saved}
+    </span>
+  );
+}
+
+/** The problem that matters now, and the one button that helps. Present always, so that its text is read out when it comes. */
+export function ProblemNotice({ className }: PartProps) {
+  const interview = useInterview();
+  const messages = useMessages();
+  const problem = useProblem();
+  const act = problem && messages.acts[problem];
+  return (
+    <div id="problem" className={className} data-part="problem" role="alert" hidden={problem === null}>
+      <p>{problem && messages.problems[problem]}</p>
+      {act && (
+        <button type="button" onClick={() => interview.retry()}>
+          {act}
+        </button>
+      )}
+    </div>
+  );
+}
+
+/**
+ * The conversation, following its newest line unless the candidate has scrolled up. Not read aloud: the candidate hears it.
+ */
+export function TranscriptPanel({ className }: PartProps) {
+  const messages = useMessages();
+  const lines = useTranscript();
+  const panel = useRef<HTMLDivElement>(null);
+  const follows = useRef(true);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: each new line is a reason to scroll
+  useEffect(() => {
+    const { current } = panel;
+    if (current && follows.current) current.scrollTop = current.scrollHeight;
+  }, [lines]);
+  const onScroll = () => {
+    const { current } = panel;
+    if (current) follows.current = current.scrollHeight - current.scrollTop - current.clientHeight < 48;
+  };
+  return (
+    <div
+      ref={panel}
+      className={className}
+      data-part="transcript"
+      role="log"
+      aria-live="off"
+      aria-label={messages.conversation}
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard
+      tabIndex={0}
+      onScroll={onScroll}
+    >
+      <ol id="transcript">
+        {lines.map((line) => (
+          <li
+            key={`${line.ordinal}/${line.item_id}`}
+            className={`${line.speaker}${line.final ? '' : ' partial'}`}
+            data-speaker={line.speaker}
+          >
+            <b>{line.speaker === 'ai' ? messages.interviewer : messages.you}</b>
+            {line.text}
+          </li>
+        ))}
+      </ol>
+    </div>
+  );
+}

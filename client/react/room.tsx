@@ -1,0 +1,360 @@
+import { type FormEvent, type ReactNode, useEffect, useRef, useState } from 'react';
+import { InterviewError } from '../src/problems.ts';
+import type { Ended, Interview, InterviewOptions, Invitation, Status } from '../src/types.ts';
+import { en } from './en.ts';
+import {
+  InterviewContext,
+  MessagesContext,
+  useInterview,
+  useMessages,
+  useOwnInterview,
+  useProblem,
+  useSaving,
+  useStatus,
+  useTranscript,
+} from './hooks.ts';
+import type { Messages } from './messages.ts';
+import {
+  DeviceMenu,
+  EndButton,
+  MicrophoneMeter,
+  MuteButton,
+  ProblemNotice,
+  RequestBar,
+  SavedBadge,
+  TranscriptPanel,
+  TypedAnswer,
+} from './parts.tsx';
+
+/** The whole room: every screen, from the link to the last page. */
+export interface InterviewProviderProps {
+  interview: Interview;
+  /** Default: English. */
+  messages?: Messages;
+  children?: ReactNode;
+}
+
+export function InterviewProvider({ interview, messages = en, children }: InterviewProviderProps) {
+  return (
+    <MessagesContext.Provider value={messages}>
+      <InterviewContext.Provider value={interview}>{children}</InterviewContext.Provider>
+    </MessagesContext.Provider>
+  );
+}
+
+export interface InterviewRoomProps extends InterviewOptions {
+  /** Default: English. */
+  messages?: Messages;
+  onEnded?(ended: Ended): void;
+  /** After the end: everything that can be done for the transcript is done. */
+  onDelivered?(left: number): void;
+}
+
+export function InterviewRoom({ messages = en, onEnded, onDelivered, ...options }: InterviewRoomProps) {
+  const interview = useOwnInterview(options);
+  useEffect(() => {
+    if (!interview) return;
+    const stops = [
+      interview.on('ended', (ended) => onEnded?.(ended)),
+      interview.on('delivered', ({ left }) => onDelivered?.(left)),
+    ];
+    return () => {
+      for (const stop of stops) stop();
+    };
+  }, [interview, onEnded, onDelivered]);
+  if (!interview) return null;
+  return (
+    <InterviewProvider interview={interview} messages={messages}>
+      <Screens />
+    </InterviewProvider>
+  );
+}
+
+const titleOf = (status: Status, messages: Messages, position: string): string => {
+  if (status.name === 'ended') return `${messages.ended} · ${position}`;
+  return status.name === 'live' ? `● ${position}` : position;
+};
+
+/** What the polite status region says: screens and troubles, never whose turn it is. */
+function statusText(status: Status, messages: Messages): string {
+  switch (status.name) {
+    case 'idle':
+      return messages.ready;
+    case 'waiting':
+      return status.for === 'machine' ? messages.waitingMachine : messages.connecting;
+    case 'joining':
+    case 'connecting':
+      return messages.connecting;
+    case 'live':
+      return messages.running;
+    case 'reconnecting':
+      return messages.reconnecting;
+    case 'ending':
+      return messages.ending;
+    case 'ended':
+      return messages.ends[status.reason] ?? messages.ends.other;
+  }
+}
+
+type Screen = 'looking' | 'consent' | 'declined' | 'elsewhere' | 'lobby' | 'interview' | 'end';
+
+function screenOf(status: Status, invitation: Invitation | null, consent: 'open' | 'given' | 'declined'): Screen {
+  if (status.name === 'ended') return 'end';
+  if (!invitation) return 'looking';
+  if (status.name !== 'idle' && status.name !== 'joining') return status.name === 'waiting' ? 'lobby' : 'interview';
+  if (invitation.bound === 'elsewhere') return 'elsewhere';
+  if (consent === 'declined') return 'declined';
+  return invitation.consent && consent === 'open' ? 'consent' : 'lobby';
+}
+
+function Screens() {
+  const interview = useInterview();
+  const messages = useMessages();
+  const status = useStatus();
+  const [invitation, setInvitation] = useState<Invitation | null>(null);
+  const [consent, setConsent] = useState<'open' | 'given' | 'declined'>('open');
+  const [failed, setFailed] = useState(false);
+  const heading = useRef<HTMLHeadingElement>(null);
+
+  const look = () =>
+    interview.look().then(
+      (found) => {
+        setInvitation(found);
+        if (found.consent?.isGiven) setConsent('given');
+      },
+      (error: unknown) => setFailed(!(error instanceof InterviewError)),
+    );
+  // biome-ignore lint/correctness/useExhaustiveDependencies: once for each interview
+  useEffect(() => void look(), [interview]);
+
+  const screen = screenOf(status, invitation, consent);
+  const position = invitation?.position ?? 'Greenroom';
+  useEffect(() => {
+    document.title = titleOf(status, messages, position);
+    document.documentElement.lang = messages.lang;
+  }, [status, messages, position]);
+  const before = useRef(screen);
+  useEffect(() => {
+    // Focus would fall to the body with the control that had it.
+    if (before.current !== screen && before.current !== 'looking') heading.current?.focus();
+    before.current = screen;
+  }, [screen]);
+
+  const [warning, setWarning] = useState('');
+  // Words, no countdown.
+  useEffect(
+    () =>
+      interview.on('warning', ({ endsAt }) =>
+        setWarning(messages.timeWarning(Math.round((endsAt - Date.now()) / 60_000))),
+      ),
+    [interview, messages],
+  );
+
+  const problem = useProblem();
+  const line = screenLine(screen, status, messages, problem !== null);
+  return (
+    <main data-part="room" data-screen={screen}>
+      <header>
+        <p className="brand">Greenroom</p>
+        <h1 ref={heading} tabIndex={-1}>
+          {screen === 'consent' ? messages.consentTitle : screen === 'end' ? messages.ended : position}
+        </h1>
+        {screen === 'interview' && <SavedBadge />}
+      </header>
+      {invitation?.simulated && screen === 'lobby' && <p className="notice">{messages.simulated}</p>}
+      <p id="status" role="status">
+        {line}
+        {screen === 'interview' && warning && ` ${warning}`}
+      </p>
+      <ProblemNotice />
+      {failed && (
+        <p className="problem" role="alert">
+          {messages.failure}
+        </p>
+      )}
+      {screen === 'consent' && invitation && <Consent invitation={invitation} onDone={setConsent} />}
+      {screen === 'elsewhere' && <Elsewhere onHere={look} />}
+      {screen === 'lobby' && invitation && <Lobby invitation={invitation} />}
+      {screen === 'interview' && <Conversation />}
+      {screen === 'end' && <End />}
+    </main>
+  );
+}
+
+function screenLine(screen: Screen, status: Status, messages: Messages, inTrouble: boolean): string {
+  if (screen === 'looking') return inTrouble ? '' : messages.looking;
+  if (screen === 'consent') return messages.consentIntro;
+  if (screen === 'declined') return messages.disagreed;
+  if (screen === 'elsewhere') return '';
+  return statusText(status, messages);
+}
+
+function Consent({ invitation, onDone }: { invitation: Invitation; onDone(consent: 'given' | 'declined'): void }) {
+  const interview = useInterview();
+  const messages = useMessages();
+  const { consent, organiser } = invitation;
+  if (!consent) return null;
+  const agree = () =>
+    interview.consent(consent.textVersion).then(
+      () => onDone('given'),
+      () => undefined,
+    );
+  return (
+    <section data-part="consent">
+      <p className="terms">{consent.text ?? messages.consentElsewhere(organiser, consent.textVersion)}</p>
+      <div className="actions">
+        <button type="button" data-primary="" onClick={agree}>
+          {messages.agree}
+        </button>
+        <button type="button" onClick={() => onDone('declined')}>
+          {messages.disagree}
+        </button>
+      </div>
+      <button type="button" data-primary="" disabled>
+        {messages.start}
+      </button>
+    </section>
+  );
+}
+
+function Elsewhere({ onHere }: { onHere(): void }) {
+  const interview = useInterview();
+  const messages = useMessages();
+  const [code, setCode] = useState('');
+  const [wrong, setWrong] = useState(false);
+  const submit = async (event: FormEvent) => {
+    event.preventDefault();
+    const isHere = await interview.continueHere(code.replaceAll(/\D/g, ''));
+    setWrong(!isHere);
+    if (isHere) onHere();
+  };
+  return (
+    <form data-part="elsewhere" onSubmit={submit}>
+      <label>
+        {messages.handOverLabel}
+        <input
+          inputMode="numeric"
+          autoComplete="one-time-code"
+          maxLength={7}
+          value={code}
+          aria-invalid={wrong}
+          aria-describedby="hand-over-wrong"
+          onInput={({ currentTarget }) => setCode(currentTarget.value)}
+        />
+      </label>
+      <p id="hand-over-wrong" role="alert">
+        {wrong ? messages.handOverWrong : ''}
+      </p>
+      <button type="submit" data-primary="">
+        {messages.continueHere}
+      </button>
+    </form>
+  );
+}
+
+function Lobby({ invitation }: { invitation: Invitation }) {
+  const interview = useInterview();
+  const messages = useMessages();
+  const status = useStatus();
+  const [checks, setChecks] = useState(false);
+  // Why something was not possible is shown already.
+  const check = () =>
+    interview.checkMicrophone().then(
+      () => setChecks(true),
+      () => undefined,
+    );
+  const start = () => void interview.join().catch(() => undefined);
+  return (
+    <section data-part="lobby">
+      <p>
+        {messages.greeting(invitation.candidate)} {messages.about(invitation.organiser, invitation.minutes)}
+      </p>
+      <p>
+        {messages.recorded} {messages.stoppable}
+      </p>
+      {checks && (
+        <div data-part="check">
+          <span aria-hidden="true">{messages.microphoneLevel}</span>
+          <MicrophoneMeter />
+          <DeviceMenu />
+        </div>
+      )}
+      <div className="actions">
+        <button type="button" data-primary="" disabled={status.name !== 'idle'} onClick={start}>
+          {messages.start}
+        </button>
+        {!checks && (
+          <button type="button" onClick={check}>
+            {messages.checkMicrophone}
+          </button>
+        )}
+      </div>
+    </section>
+  );
+}
+
+function Conversation() {
+  const messages = useMessages();
+  const status = useStatus();
+  return (
+    <div data-part="conversation">
+      <section data-part="stage" data-turn={status.name === 'live' ? status.turn : 'none'}>
+        <div className="circle" aria-hidden="true" />
+        <p className="turn">{status.name === 'live' ? messages.turns[status.turn] : statusText(status, messages)}</p>
+        <MicrophoneMeter />
+      </section>
+      <TranscriptPanel />
+      <div data-part="bar">
+        <RequestBar />
+        <TypedAnswer />
+        <div className="actions">
+          <MuteButton />
+          <EndButton />
+        </div>
+        <HandOver />
+      </div>
+    </div>
+  );
+}
+
+function HandOver() {
+  const interview = useInterview();
+  const messages = useMessages();
+  const [code, setCode] = useState('');
+  const ask = () =>
+    interview.handover().then(
+      (made) => setCode(`${made.code.slice(0, 3)} ${made.code.slice(3)}`),
+      () => undefined,
+    );
+  if (code) return <p className="notice">{messages.handOverCode(code)}</p>;
+  return (
+    <button type="button" onClick={ask}>
+      {messages.handOver}
+    </button>
+  );
+}
+
+function End() {
+  const messages = useMessages();
+  const { pending } = useSaving();
+  const lines = useTranscript();
+  const text = lines
+    .map((line) => `${line.speaker === 'ai' ? messages.interviewer : messages.you}: ${line.text}`)
+    .join('\n\n');
+  return (
+    <section data-part="end">
+      {lines.length > 0 && (
+        <>
+          <p>{pending > 0 ? messages.onDevice(pending) : messages.allStored}</p>
+          <p>
+            <a href={`data:text/plain;charset=utf-8,${encodeURIComponent(text)}`} download="interview.txt">
+              {messages.download}
+            </a>
+          </p>
+        </>
+      )}
+      <p>{messages.closing}</p>
+      <TranscriptPanel />
+    </section>
+  );
+}

@@ -1,0 +1,55 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { gzipSync } from 'node:zlib';
+import { publint } from 'publint';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { buildPackage } from '../build-package.ts';
+
+const run = promisify(execFile);
+const bin = (name: string) => path.join(import.meta.dirname, '../../node_modules/.bin', name);
+
+describe('the published package', () => {
+  let dir: string;
+  let minified: Record<string, Uint8Array>;
+  beforeAll(async () => {
+    dir = await mkdtemp(path.join(tmpdir(), 'greenroom-client-'));
+    ({ minified } = await buildPackage(dir));
+  }, 60_000);
+  afterAll(() => rm(dir, { recursive: true, force: true }));
+
+  test('weighs at most 12 kB gzipped, without zod', () => {
+    const code = minified.index as Uint8Array;
+    expect(gzipSync(code, { level: 9 }).length).toBeLessThanOrEqual(12_000);
+    expect(Buffer.from(code).toString()).not.toMatch(/ZodError|zod/i);
+  });
+
+  test('adds at most 20 kB gzipped for the React components, and leaves React to its user', () => {
+    const code = minified.react as Uint8Array;
+    const headless = gzipSync(minified.index as Uint8Array, { level: 9 }).length;
+    expect(gzipSync(code, { level: 9 }).length - headless).toBeLessThanOrEqual(20_000);
+    expect(Buffer.from(code).toString()).toMatch(/from"react"/);
+  });
+
+  test('is one that npm and bundlers understand', async () => {
+    const { messages } = await publint({ pkgDir: dir, level: 'warning', strict: true });
+    expect(messages).toEqual([]);
+  });
+
+  test('has types that resolve wherever ES modules do', async () => {
+    const { stdout } = await run(bin('attw'), [
+      '--pack',
+      dir,
+      '--profile',
+      'esm-only',
+      '--ignore-rules',
+      'cjs-resolves-to-esm',
+      '--format',
+      'json',
+    ]);
+    // `require()` of an ES module is no aim of ours.
+    expect(Object.keys(JSON.parse(stdout).problems ?? {}).filter((kind) => kind !== 'CJSResolvesToESM')).toEqual([]);
+  }, 60_000);
+});

@@ -1,0 +1,175 @@
+import { mkdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { type Browser, chromium, type Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { browserArguments, browserPath } from '../../tools/demo/browser.ts';
+import { type Stack, startStack } from '../../tools/stack/stack.ts';
+import { endOf, platformOf, sessionBody, until } from '../support/session.ts';
+
+const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
+/** Set `ROOM_PICTURES` to a folder to keep a picture of each screen. */
+const pictures = process.env.ROOM_PICTURES;
+
+interface Violation {
+  id: string;
+  nodes: Array<{ html: string }>;
+}
+
+/** What axe finds wrong with the page as it stands, in light and in dark, and on the narrowest phone at twice the text. */
+async function violations(page: Page, screen: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme });
+    for (const width of [360, 1280]) {
+      await page.setViewportSize({ width, height: 800 });
+      const result = await page.evaluate(
+        () =>
+          (globalThis as unknown as { axe: { run(): Promise<{ violations: Violation[] }> } }).axe.run() as Promise<{
+            violations: Violation[];
+          }>,
+      );
+      found.push(
+        ...result.violations.map(({ id, nodes }) => `${screen} ${colorScheme} ${width}: ${id} ${nodes[0]?.html}`),
+      );
+      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      if (overflow > 0) found.push(`${screen} ${width}: ${overflow} px too wide`);
+      if (!pictures) continue;
+      mkdirSync(pictures, { recursive: true });
+      await page.screenshot({ path: path.join(pictures, `${screen}-${width}-${colorScheme}.png`), fullPage: true });
+    }
+  }
+  return found;
+}
+
+describe('the candidate’s room', () => {
+  let stack: Stack;
+  let browser: Browser;
+  beforeAll(async () => {
+    stack = await startStack({ voice: { turns: 40, paceMs: 300, maxTurnMs: 1_500 } });
+    browser = await chromium.launch({ executablePath: browserPath(), headless: true, args: browserArguments });
+  });
+  afterAll(async () => {
+    await browser.close();
+    await stack.stop();
+  });
+  const openRoom = async (locale: string, more: Record<string, unknown> = {}) => {
+    const session = await platformOf(stack).createSession(sessionBody(more));
+    const context = await browser.newContext({ locale, bypassCSP: true, viewport: { width: 360, height: 740 } });
+    const page = await context.newPage();
+    await page.addInitScript({ path: axe });
+    await page.goto(session.join_url ?? '');
+    return { session, context, page };
+  };
+
+  test('carries a person through an interview by keyboard alone, on a phone’s width, in German', async () => {
+    const { session, context, page } = await openRoom('de-DE');
+    const press = async (name: string) => {
+      const button = page.getByRole('button', { name, exact: true });
+      await button.waitFor();
+      for (let tabs = 0; tabs < 40 && !(await button.evaluate((at) => at === document.activeElement)); tabs += 1)
+        await page.keyboard.press('Tab');
+      expect(await button.evaluate((at) => at === document.activeElement), name).toBe(true);
+      await page.keyboard.press('Enter');
+    };
+    await page.getByText('Wann immer Sie bereit sind.').waitFor();
+    expect(await page.evaluate(() => document.documentElement.lang)).toBe('de');
+    await press('Gespräch beginnen');
+    await page.getByText('Das Gespräch läuft.').waitFor({ timeout: 30_000 });
+    // The button that had the focus is gone: the heading of the new screen has it.
+    expect(await page.evaluate(() => document.activeElement?.tagName)).toBe('H1');
+    await page.locator('#transcript li[data-speaker=candidate]:not(.partial)').first().waitFor({ timeout: 30_000 });
+    await page.getByText(/Gespeichert bis \d/).waitFor();
+    await press('Einen Moment bitte');
+    await page.getByText('Pause. Sie sind nicht zu hören.').waitFor();
+    await press('Weiter');
+    await press('Gespräch beenden');
+    await page.keyboard.press('Escape');
+    expect(await page.evaluate(() => document.activeElement?.getAttribute('data-part'))).toBe('end');
+    await page.keyboard.press('Enter');
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Enter');
+    await page.getByText('Sie haben das Gespräch beendet.').waitFor({ timeout: 30_000 });
+    await page.getByText('Alle Ihre Antworten sind gespeichert.').waitFor({ timeout: 30_000 });
+    const ended = await endOf(stack, session.session_id);
+    expect([ended.status, ended.reason]).toEqual(['completed', 'ended_by_candidate']);
+    await context.close();
+  });
+
+  test('an answer that is typed is in the transcript, and the interviewer goes on from it', async () => {
+    const { session, context, page } = await openRoom('en-GB');
+    await page.getByRole('button', { name: 'Start the interview' }).click();
+    await page.getByText('The interview is running').waitFor({ timeout: 30_000 });
+    await page.getByText('Type instead').click();
+    await page.getByLabel('Your answer').fill('I would use Postgres.');
+    await page.getByRole('button', { name: 'Send' }).click();
+    await page.locator('#transcript').getByText('I would use Postgres.').waitFor({ timeout: 30_000 });
+    await until('it is stored', async () =>
+      (await platformOf(stack).transcript(session.session_id)).entries.some(
+        (entry) => entry.text === 'I would use Postgres.' && entry.speaker === 'candidate',
+      ),
+    );
+    await context.close();
+    await platformOf(stack).deleteSession(session.session_id);
+  });
+
+  test('a link opened on one device is joined on another, and goes on at a third by the code shown', async () => {
+    const { session, context, page: phone } = await openRoom('en-GB');
+    await phone.getByText('Ready when you are.').waitFor();
+    const laptop = await (await browser.newContext({ locale: 'en-GB' })).newPage();
+    await laptop.goto(session.join_url ?? '');
+    await laptop.getByRole('button', { name: 'Start the interview' }).click();
+    await laptop.getByText('The interview is running').waitFor({ timeout: 30_000 });
+    await laptop.getByRole('button', { name: 'Continue on another device' }).click();
+    const code = (await laptop.getByText('type this code').textContent())?.match(/\d{3} \d{3}/)?.[0] ?? '';
+    await phone.reload();
+    await phone.getByLabel('Code shown on the other device').fill(code.startsWith('0') ? '111 111' : '000 000');
+    await phone.getByRole('button', { name: 'Continue here' }).click();
+    await phone.getByText('That code is not right').waitFor();
+    await phone.getByLabel('Code shown on the other device').fill(code);
+    await phone.getByRole('button', { name: 'Continue here' }).click();
+    await phone.getByRole('button', { name: 'Start the interview' }).click();
+    await phone.getByText('The interview is running').waitFor({ timeout: 60_000 });
+    await laptop.getByText('opened in another tab or on another device').waitFor();
+    await context.close();
+    await laptop.context().close();
+    await platformOf(stack).deleteSession(session.session_id);
+  });
+
+  test('axe finds nothing wrong with its screens, light and dark, narrow and wide', async () => {
+    const { session, context, page } = await openRoom('de-DE');
+    await page.getByRole('button', { name: 'Mikrofon prüfen' }).click();
+    await page.getByRole('meter').waitFor();
+    const found = await violations(page, 'lobby');
+    await page.getByRole('button', { name: 'Gespräch beginnen' }).click();
+    await page.locator('#transcript li[data-speaker=candidate]:not(.partial)').first().waitFor({ timeout: 30_000 });
+    found.push(...(await violations(page, 'interview')));
+    await page.getByRole('button', { name: 'Gespräch beenden' }).click();
+    found.push(...(await violations(page, 'end-dialog')));
+    await page.getByRole('button', { name: 'Beenden', exact: true }).click();
+    await page.getByText('Sie haben das Gespräch beendet.').waitFor({ timeout: 30_000 });
+    found.push(...(await violations(page, 'end')));
+    await page.goto((session.join_url ?? '').replace(/#.*/, '#a-code-that-is-wrong'));
+    await page.reload();
+    await page.getByRole('alert').getByText('Dieser Link gilt nicht mehr').waitFor();
+    found.push(...(await violations(page, 'problem')));
+    expect(found).toEqual([]);
+    await context.close();
+    await endOf(stack, session.session_id);
+  });
+
+  test('its files come compressed, and may be kept for ever because their names change with them', async () => {
+    const { context, page } = await openRoom('en-GB');
+    const script = (await page.locator('script[src]').getAttribute('src')) ?? '';
+    const answer = await fetch(new URL(script, page.url()), { headers: { 'accept-encoding': 'br' } });
+    expect([answer.headers.get('content-encoding'), answer.headers.get('cache-control')]).toEqual([
+      'br',
+      'public, max-age=31536000, immutable',
+    ]);
+    const plain = await fetch(new URL(script, page.url()), { headers: { 'accept-encoding': 'identity' } });
+    expect(plain.headers.get('content-encoding')).toBeNull();
+    expect(await plain.text()).toBe(await answer.text());
+    expect((await fetch(page.url().replace(/#.*/, ''))).headers.get('cache-control')).toBe('no-cache');
+    await context.close();
+  });
+});
