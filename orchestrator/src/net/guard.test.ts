@@ -3,7 +3,8 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
-import { createGuard, type Resolve } from './guard.ts';
+import { createGuard } from './guard.ts';
+import type { Resolve } from './resolve.ts';
 
 const servers: Server[] = [];
 afterEach(() => {

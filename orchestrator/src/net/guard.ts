@@ -1,7 +1,7 @@
-import { lookup } from 'node:dns/promises';
 import { isIP, type LookupFunction } from 'node:net';
 import { Client, type Dispatcher } from 'undici';
 import { createNetworks, isPublicAddress } from './addresses.ts';
+import { createResolve, type Resolve } from './resolve.ts';
 
 /**
  * Every request to a URL that a tenant has set goes through this guard.
@@ -16,7 +16,6 @@ import { createNetworks, isPublicAddress } from './addresses.ts';
  */
 export type Refusal = { kind: 'refused'; why: string };
 export type Destination = { kind: 'allowed'; url: URL; address: string; family: 4 | 6 };
-export type Resolve = (host: string) => Promise<Array<{ address: string; family: number }>>;
 
 export interface Guard {
   /** Checks a URL as if it were called now. Never throws: a name that cannot be resolved is refused. */
@@ -41,13 +40,12 @@ export type GuardedAnswer =
 export interface GuardOptions {
   /** Networks that are allowed although they are not public, in CIDR notation. Default: none. */
   allow?: readonly string[];
-  /** Default: the system's. */
+  /** Default: DNS, by the system's name servers. */
   resolve?: Resolve;
 }
 
 const bodyLimitBytes = 65_536;
 const refused = (why: string): Refusal => ({ kind: 'refused', why });
-const systemResolve: Resolve = (host) => lookup(host, { all: true, verbatim: true });
 
 /** Names that never denote a public host, whatever a resolver answers. */
 const privateNames = /(^|\.)(localhost|local|internal|flycast|home\.arpa|onion)\.?$/i;
@@ -64,7 +62,7 @@ function parse(text: string): URL | Refusal {
   return url;
 }
 
-export function createGuard({ allow = [], resolve = systemResolve }: GuardOptions = {}): Guard {
+export function createGuard({ allow = [], resolve = createResolve() }: GuardOptions = {}): Guard {
   const isAllowed = createNetworks(allow);
 
   const judge = (url: URL, address: string): Refusal | undefined => {

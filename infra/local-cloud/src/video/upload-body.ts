@@ -1,4 +1,7 @@
-/** Reads an upload: a multipart form with `file` (and perhaps `videoId`), and which part of the source it is. */
+/**
+ * Reads an upload: a multipart form with one file, whatever its part is called (the official client names it after the file), and
+ * perhaps `videoId`; and which part of the source it is.
+ */
 import type { Part } from './videos.ts';
 
 export interface Upload {
@@ -21,8 +24,8 @@ export async function readUpload(
   minPartBytes: number,
 ): Promise<Upload | string> {
   const form = await readForm(body, contentType);
-  const file = form?.get('file');
-  if (!form || !file || typeof file === 'string') return 'The file is missing.';
+  const file = [...(form?.values() ?? [])].find((value) => typeof value !== 'string');
+  if (!form || !file) return 'The file is missing.';
   const place = placeOf(range, file.size);
   if (!place) return 'The Content-Range header is invalid.';
   if (file.size > maxPartBytes) return 'The part is too large.';

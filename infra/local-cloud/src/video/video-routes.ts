@@ -6,7 +6,7 @@ import type { VideoAuth } from './auth.ts';
 import { problem } from './problem.ts';
 import { readUpload } from './upload-body.ts';
 import type { UploadTokens } from './upload-tokens.ts';
-import type { VideoFields, Videos } from './videos.ts';
+import type { VideoFields, VideoSnapshot, Videos } from './videos.ts';
 import type { Webhooks } from './webhooks.ts';
 
 export interface VideoRouteDeps {
@@ -68,6 +68,20 @@ const tokenRoutes = ({ tokens }: VideoRouteDeps) => ({
   deleteToken: ((request) => removed(tokens.remove(paramOf(request, 'token')))) satisfies Route,
 });
 
+/** The filters of `GET /videos`: all of them must hold. */
+function filterOf(query: Record<string, string | string[]>): (video: VideoSnapshot) => boolean {
+  const title = [query.title ?? []].flat()[0];
+  const tags = [query['tags[]'] ?? []].flat();
+  const metadata = Object.entries(query).flatMap(([name, value]) => {
+    const key = /^metadata\[(.+)\]$/.exec(name)?.[1];
+    return key === undefined ? [] : [{ key, value: [value].flat()[0] }];
+  });
+  return (video) =>
+    (title === undefined || video.title.includes(title)) &&
+    tags.every((tag) => video.tags.includes(tag)) &&
+    metadata.every(({ key, value }) => video.metadata.some((pair) => pair.key === key && pair.value === value));
+}
+
 function videoRoutes(deps: VideoRouteDeps) {
   const { videos, tokens } = deps;
   const idOf = (request: FastifyRequest) => paramOf(request, 'videoId');
@@ -79,8 +93,12 @@ function videoRoutes(deps: VideoRouteDeps) {
       return { status: 201, body: videos.describe(videos.create({ ...fields, title: fields.title })) };
     }) satisfies Route,
     listVideos: ((request) => {
-      const all = videos.snapshots().flatMap(({ videoId }) => videos.describe(videoId) ?? []);
-      return page(request, all);
+      const wanted = filterOf(request.query as Record<string, string | string[]>);
+      const found = videos.snapshots().filter(wanted);
+      return page(
+        request,
+        found.flatMap(({ videoId }) => videos.describe(videoId) ?? []),
+      );
     }) satisfies Route,
     getVideo: ((request) => found(videos.describe(idOf(request)))) satisfies Route,
     getStatus: ((request) => found(videos.status(idOf(request)))) satisfies Route,

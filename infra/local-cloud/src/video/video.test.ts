@@ -110,6 +110,33 @@ describe('videos', () => {
     expect((await call(video, 'GET', `/videos/${id}`)).status).toBe(404);
   });
 
+  it('answers as api.video does: JSON without a charset, an empty container as missing, lists by their filters', async () => {
+    const video = await start();
+    const make = (title: string, value: string) =>
+      call(video, 'POST', '/videos', { title, tags: [value], metadata: [{ key: 'session', value }] });
+    const [{ body: one }] = [await make('First', 's1'), await make('Second', 's2')];
+    const authorization = `Basic ${Buffer.from(`${video.apiKey}:`).toString('base64')}`;
+    const answer = await fetch(`${video.url}/videos/${one.videoId}/status`, { headers: { authorization } });
+    expect(answer.headers.get('content-type')).toBe('application/json');
+    expect(await answer.json()).toMatchObject({ ingest: { status: 'missing', filesize: null, receivedBytes: [] } });
+    const titles = async (query: string) =>
+      (await call(video, 'GET', `/videos?${query}`)).body.data.map(({ title }: { title: string }) => title);
+    expect(await titles('')).toEqual(['First', 'Second']);
+    expect(await titles('metadata%5Bsession%5D=s2')).toEqual(['Second']);
+    expect(await titles('tags%5B%5D=s1&title=First')).toEqual(['First']);
+    expect(await titles('title=First&metadata%5Bsession%5D=s2')).toEqual([]);
+  });
+
+  it('takes the file of an upload whatever its part is called: the official client names it after the file', async () => {
+    const video = await start();
+    const { body: token } = await call(video, 'POST', '/upload-tokens', { ttl: 60 });
+    const form = new FormData();
+    form.set('clip.mp4', new Blob([Buffer.alloc(9)]), 'clip.mp4');
+    const answer = await fetch(`${video.url}/upload?token=${token.token}`, { method: 'POST', body: form });
+    expect(answer.status).toBe(201);
+    expect(video.snapshots().videos).toMatchObject([{ title: 'clip.mp4', bytes: 9, ingest: 'uploaded' }]);
+  });
+
   it('receives byte ranges in any order, a repeated one counting once', async () => {
     const video = await start({ minPartBytes: 4 });
     const { body: token } = await call(video, 'POST', '/upload-tokens', {});

@@ -141,6 +141,11 @@ function createApp() {
     if (request.method === 'OPTIONS') return reply.status(204).send();
     return undefined;
   });
+  // api.video names no charset, and its own client cannot read an answer that does.
+  app.addHook('onSend', async (_request, reply) => {
+    if (`${reply.getHeader('content-type')}`.startsWith('application/json'))
+      reply.header('content-type', 'application/json');
+  });
   app.setNotFoundHandler((_request, reply) => reply.status(404).send(problemBody(404)));
   app.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) => {
     const status = error.statusCode ?? 500;

@@ -47,6 +47,7 @@ export interface VideoSnapshot {
   title: string;
   public: boolean;
   metadata: Array<{ key: string; value: string }>;
+  tags: string[];
   ingest: Ingest;
   playable: boolean;
   /** Bytes received. */
@@ -141,6 +142,7 @@ const snapshotOf = (video: Video): VideoSnapshot => ({
   title: video.fields.title,
   public: video.fields.public ?? true,
   metadata: video.fields.metadata ?? [],
+  tags: video.fields.tags ?? [],
   ingest: video.ingest,
   playable: video.playable,
   bytes: wholeBytes(video),
@@ -181,9 +183,9 @@ function statusOf(video: Video): object {
   const ingest = video.playable ? 'ingested' : video.ingest;
   return {
     ingest: {
-      status: ingest === 'none' ? null : ingest,
-      filesize: bytes,
-      receivedBytes: [{ to: Math.max(0, bytes - 1), from: 0, total: bytes }],
+      status: ingest === 'none' ? 'missing' : ingest,
+      filesize: ingest === 'none' ? null : bytes,
+      receivedBytes: ingest === 'none' ? [] : [{ to: Math.max(0, bytes - 1), from: 0, total: bytes }],
       receivedParts: { parts: receivedParts, total: video.total ?? null },
     },
     encoding: {
