@@ -283,12 +283,30 @@ describe('the lists of the database are those of shared/src/session', () => {
     ['interview_sessions', 'presence', presences],
     ['interview_sessions', 'reason', sessionReasonNames],
     ['machines', 'reason', machineReasonNames],
-    ['session_events', 'type', eventTypes],
   ] as const)('%s.%s', async (table, column, names) => {
     const checks = `select pg_get_constraintdef(c.oid) as text from pg_constraint c
       where c.conrelid = 'public.${table}'::regclass and c.contype = 'c'
         and pg_get_constraintdef(c.oid) like '%(${column} = ANY%'`;
     expect(await wordsOf(checks, /'([a-z_.]+)'::text/g)).toEqual(sorted(names));
+  });
+
+  test('session_events.type', async () => {
+    const session = await newSession(db(), tenant);
+    const { rows } = await db().query<{ text: string }>(
+      "select pg_get_constraintdef(oid) as text from pg_constraint where conname = 'event_type_is_known'",
+    );
+    const listed = [...(rows[0]?.text ?? '').matchAll(/'([a-z_]+[.][a-z_]+)'/g)].map(([, word]) => word as string);
+    const known: readonly string[] = eventTypes;
+    expect(listed.filter((word) => !known.includes(word))).toEqual(['session.ended']);
+    for (const type of [...known, 'session.ended', 'session.nonsense', 'machine.nonsense', 'candidate.said']) {
+      const accepted = await rolledBack(db(), (client) =>
+        call(client, 'app.emit', { p_session_id: session.id, p_tenant_id: session.tenantId, p_type: type }).then(
+          () => true,
+          () => false,
+        ),
+      );
+      expect([type, accepted]).toEqual([type, known.includes(type)]);
+    }
   });
 
   test("a worker cannot report a status that is not a worker's to report", async () => {

@@ -1,4 +1,4 @@
-import type { MachineState, Presence, SessionStatus } from './states.ts';
+import { machineStates, presences, sessionStatuses } from './states.ts';
 
 /**
  * The events of a session: every type that `session_events` may hold, and who receives it.
@@ -8,45 +8,18 @@ import type { MachineState, Presence, SessionStatus } from './states.ts';
  */
 export type EventAudience = 'tenant' | 'internal';
 
-/** An ended session has its outcome as status, so there is no type `session.ended`. */
-const sessionEvents: Record<`session.${SessionStatus}`, 'tenant'> = {
-  'session.scheduled': 'tenant',
-  'session.pending': 'tenant',
-  'session.provisioning': 'tenant',
-  'session.ready': 'tenant',
-  'session.connecting': 'tenant',
-  'session.in_progress': 'tenant',
-  'session.finalizing': 'tenant',
-  'session.completed': 'tenant',
-  'session.disconnected': 'tenant',
-  'session.failed': 'tenant',
-  'session.expired': 'tenant',
-  'session.cancelled': 'tenant',
-};
-
-const presenceEvents: Record<`candidate.${Presence}`, 'tenant'> = {
-  'candidate.absent': 'tenant',
-  'candidate.present': 'tenant',
-  'candidate.lost': 'tenant',
-};
-
-const machineEvents: Record<`machine.${MachineState}`, 'internal'> = {
-  'machine.reserved': 'internal',
-  'machine.created': 'internal',
-  'machine.started': 'internal',
-  'machine.claimed': 'internal',
-  'machine.draining': 'internal',
-  'machine.destroying': 'internal',
-  'machine.destroyed': 'internal',
-};
+/** One type per word of a list. */
+const eachOf = <P extends string, W extends string, A extends EventAudience>(prefix: P, words: readonly W[], to: A) =>
+  Object.fromEntries(words.map((word) => [`${prefix}.${word}`, to])) as Record<`${P}.${W}`, A>;
 
 export const eventAudiences = {
-  ...sessionEvents,
+  // An ended session has its outcome as status, so there is no type `session.ended`.
+  ...eachOf('session', sessionStatuses, 'tenant'),
   'session.queued': 'tenant',
   'session.admitted': 'tenant',
   'session.rescheduled': 'tenant',
   'session.end_requested': 'tenant',
-  ...presenceEvents,
+  ...eachOf('candidate', presences, 'tenant'),
   'candidate.consented': 'tenant',
   'transcript.revised': 'tenant',
   'integrity.flagged': 'tenant',
@@ -58,7 +31,7 @@ export const eventAudiences = {
   'video.open': 'tenant',
   'video.done': 'tenant',
   'video.dead': 'tenant',
-  ...machineEvents,
+  ...eachOf('machine', machineStates, 'internal'),
   'machine.assigned': 'internal',
 } as const satisfies Record<string, EventAudience>;
 

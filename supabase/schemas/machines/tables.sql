@@ -14,16 +14,6 @@
 --                  transaction that takes the last one away. settle_sessions finds those that a crash left without one.
 -- Lost lives       Attempts are bounded by lost lives: machines that came to exist and ended without a hand-over.
 
-create function app.life_rank_of(p_state text) returns smallint
-language sql immutable parallel safe
-  return case p_state
-    when 'reserved' then 10 when 'created' then 20 when 'started' then 30 when 'claimed' then 40
-    when 'draining' then 50 when 'destroying' then 60 when 'destroyed' then 70
-  end::smallint;
-comment on function app.life_rank_of(text) is
-  'Ranks a machine''s state; null for any other word. Same as machineRanks in shared/src/session/states.ts.';
-grant execute on function app.life_rank_of(text) to anon, authenticated, service_role, orchestrator, session_worker;
-
 create table public.machines (
   id uuid primary key default gen_random_uuid(),
   tenant_id uuid not null references public.tenants (id),

@@ -18,22 +18,6 @@
 -- Copied rules    A session copies the rules of its tenant when it is made: a later change of the rules does not reach
 -- it.
 
--- A body that is parsed when it is defined needs no search_path, and is inlined: checks call this a dozen times a
--- session. An index is read with the rights of the caller, so every role may call it.
-create function app.rank_of(p_status text) returns smallint
-language sql immutable parallel safe
-  return case p_status
-    when 'scheduled' then 10 when 'pending' then 20 when 'provisioning' then 30 when 'ready' then 40
-    when 'connecting' then 50 when 'in_progress' then 60 when 'finalizing' then 70
-    when 'ended' then 90
-    when 'completed' then 90 when 'disconnected' then 90 when 'failed' then 90 when 'expired' then 90
-    when 'cancelled' then 90
-  end::smallint;
-comment on function app.rank_of(text) is
-  'Ranks a session status; null for any other word. Same as sessionRanks in shared/src/session/states.ts. ended names '
-  'the rank that all outcomes share; no session has it as its status.';
-grant execute on function app.rank_of(text) to anon, authenticated, service_role, orchestrator, session_worker;
-
 create table public.interview_sessions (
   id uuid primary key default gen_random_uuid(),
   tenant_id uuid not null references public.tenants (id),
@@ -179,15 +163,14 @@ create table public.session_events (
   type text not null,
   data jsonb not null default '{}'::jsonb,
   created_at timestamptz not null default clock_timestamp(),
-  constraint event_type_is_known check (type in (
-    'session.scheduled', 'session.pending', 'session.provisioning', 'session.ready', 'session.connecting',
-    'session.in_progress', 'session.finalizing', 'session.completed', 'session.disconnected', 'session.failed',
-    'session.expired', 'session.cancelled', 'session.queued', 'session.admitted', 'session.rescheduled',
-    'session.end_requested', 'candidate.absent', 'candidate.present', 'candidate.lost', 'candidate.consented',
-    'transcript.revised', 'integrity.flagged', 'result.done', 'result.empty', 'result.dead', 'result.rerun',
-    'result.reviewed', 'video.open', 'video.done', 'video.dead', 'machine.reserved', 'machine.assigned',
-    'machine.created', 'machine.started', 'machine.claimed', 'machine.draining', 'machine.destroying',
-    'machine.destroyed'))
+  -- One type per status and machine state, and these. The outcomes are statuses: there is no session.ended.
+  constraint event_type_is_known check (
+    app.rank_of(substring(type from '^session\.(.+)$')) is not null and type <> 'session.ended'
+    or app.life_rank_of(substring(type from '^machine\.(.+)$')) is not null
+    or type in ('candidate.absent', 'candidate.present', 'candidate.lost', 'candidate.consented', 'session.queued',
+      'session.admitted', 'session.rescheduled', 'session.end_requested', 'transcript.revised', 'integrity.flagged',
+      'result.done', 'result.empty', 'result.dead', 'result.rerun', 'result.reviewed', 'video.open', 'video.done',
+      'video.dead', 'machine.assigned'))
 );
 comment on table public.session_events is 'What happened to a session, in commit order per session. Append-only.';
 comment on column public.session_events.session_id is 'What it happened to.';

@@ -1,7 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import pg from 'pg';
-import { type Statement, splitStatements } from './sql-statements.ts';
 
 /**
  * Applies `<version>_<name>.sql` files in order, as role postgres, the way the Supabase CLI does.
@@ -33,26 +32,24 @@ async function migrationFiles(dir: string): Promise<MigrationFile[]> {
   });
 }
 
-/** The database's error, with the file and line that caused it. */
-export function sqlError(file: string, statement: Statement, error: unknown): Error {
+/** The database's error, with the file that caused it, and its line where Postgres says where in the text it is. */
+export function sqlError(file: string, text: string, error: unknown): Error {
   const { message, detail, hint, position } = error as pg.DatabaseError;
-  const inside = position ? statement.text.slice(0, Number(position) - 1).split('\n').length - 1 : 0;
+  const line = position ? `:${text.slice(0, Number(position) - 1).split('\n').length}` : '';
   const more = [detail && `Detail: ${detail}`, hint && `Hint: ${hint}`].filter(Boolean).join(' ');
-  return new Error(`${file}:${statement.line + inside}: ${message}${more ? ` (${more})` : ''}`, { cause: error });
+  return new Error(`${file}${line}: ${message}${more ? ` (${more})` : ''}`, { cause: error });
 }
 
 async function apply(client: pg.Client, { version, name, file }: MigrationFile): Promise<void> {
-  const statements = splitStatements(await readFile(file, 'utf8'));
+  const text = await readFile(file, 'utf8');
   await client.query('begin');
   try {
-    for (const statement of statements) {
-      await client.query(statement.text).catch((error) => {
-        throw sqlError(file, statement, error);
-      });
-    }
+    await client.query(text).catch((error) => {
+      throw sqlError(file, text, error);
+    });
     await client.query(
       'insert into supabase_migrations.schema_migrations (version, name, statements) values ($1, $2, $3)',
-      [version, name, statements.map(({ text }) => text)],
+      [version, name, [text]],
     );
     await client.query('commit');
   } catch (error) {

@@ -4,7 +4,6 @@ import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import pg from 'pg';
 import { sqlError } from './migrations.ts';
-import { splitStatements } from './sql-statements.ts';
 
 /** pgTAP on the local Supabase: installing it, and running a file of assertions. */
 export interface Assertion {
@@ -88,17 +87,17 @@ export function parseTap(lines: string[]): PgtapResult {
 
 /**
  * Runs a pgTAP file in one connection, which is then closed: what it leaves uncommitted is rolled back.
- * Throws, naming file and line, when a statement fails outside an assertion.
+ * Throws, naming file and, where known, line, when a statement fails outside an assertion.
  */
 export function runPgtap(file: string, dbUrl: string): Promise<PgtapResult> {
   return withClient(dbUrl, async (client) => {
-    const lines: string[] = [];
-    for (const statement of splitStatements(readFileSync(file, 'utf8'))) {
-      const { rows } = await client.query({ text: statement.text, rowMode: 'array' }).catch((error) => {
-        throw sqlError(file, statement, error);
-      });
-      for (const [value] of rows) if (typeof value === 'string') lines.push(value);
-    }
-    return parseTap(lines);
+    const text = readFileSync(file, 'utf8');
+    const answer = await client.query({ text, rowMode: 'array' }).catch((error) => {
+      throw sqlError(file, text, error);
+    });
+    // One result per statement; the driver unwraps a single one.
+    const results: pg.QueryArrayResult[] = [answer].flat();
+    const first = results.flatMap(({ rows }) => rows.map(([value]) => value));
+    return parseTap(first.filter((value) => typeof value === 'string'));
   });
 }

@@ -1,0 +1,27 @@
+-- The states of sessions and machines: each word once, with its rank. Two scales, never compared with each other.
+
+-- A body that is parsed when it is defined needs no search_path, and is inlined: checks call this a dozen times a
+-- session. An index is read with the rights of the caller, so every role may call it.
+create function app.rank_of(p_status text) returns smallint
+language sql immutable parallel safe
+  return case p_status
+    when 'scheduled' then 10 when 'pending' then 20 when 'provisioning' then 30 when 'ready' then 40
+    when 'connecting' then 50 when 'in_progress' then 60 when 'finalizing' then 70
+    when 'ended' then 90
+    when 'completed' then 90 when 'disconnected' then 90 when 'failed' then 90 when 'expired' then 90
+    when 'cancelled' then 90
+  end::smallint;
+comment on function app.rank_of(text) is
+  'Ranks a session status; null for any other word. Same as sessionRanks in shared/src/session/states.ts. ended names '
+  'the rank that all outcomes share; no session has it as its status.';
+grant execute on function app.rank_of(text) to anon, authenticated, service_role, orchestrator, session_worker;
+
+create function app.life_rank_of(p_state text) returns smallint
+language sql immutable parallel safe
+  return case p_state
+    when 'reserved' then 10 when 'created' then 20 when 'started' then 30 when 'claimed' then 40
+    when 'draining' then 50 when 'destroying' then 60 when 'destroyed' then 70
+  end::smallint;
+comment on function app.life_rank_of(text) is
+  'Ranks a machine''s state; null for any other word. Same as machineRanks in shared/src/session/states.ts.';
+grant execute on function app.life_rank_of(text) to anon, authenticated, service_role, orchestrator, session_worker;
