@@ -1,0 +1,54 @@
+import type { Directive } from '@greenroom/shared/protocol/worker-api.ts';
+import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
+import { createLogger } from '@greenroom/shared/runtime/logger.ts';
+import Fastify from 'fastify';
+import { validatorCompiler } from 'fastify-type-provider-zod';
+import { expect, test } from 'vitest';
+import { machineId, sessionId, tenantId } from '../testing.ts';
+import { type WorkerRoutesDeps, workerRoutes } from './routes.ts';
+
+const workerTokenMs = 1_800_000;
+const claims = { role: 'session_worker', session_id: sessionId, tenant_id: tenantId, machine_id: machineId, epoch: 1 };
+
+/** Worker routes whose database answers every heartbeat with this directive; the worker's token has a minute left. */
+async function appWith(directive: Directive) {
+  const clock = createFakeClock();
+  const logger = createLogger({ level: 'silent', component: 'test' });
+  const deps = {
+    config: { deadlines: { workerTokenMs, leaseMs: 20_000 }, voice: {} },
+    databaseTokens: {
+      verifyWorker: async () => ({ kind: 'good', claims, expiresAtMs: clock.now() + 60_000 }),
+      mintWorker: async () => ({ token: 'fresh', expires_at: clock.now() + workerTokenMs }),
+    },
+    heartbeats: { record: async () => directive },
+    videoOffers: null,
+    clock,
+    logger,
+  } as unknown as WorkerRoutesDeps;
+  const app = Fastify();
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(() => (body: unknown) => JSON.stringify(body));
+  await app.register(workerRoutes(deps));
+  return app;
+}
+
+const beat = async (directive: Directive) =>
+  (await appWith(directive)).inject({
+    method: 'POST',
+    url: '/heartbeat',
+    headers: { authorization: 'Bearer a.worker.token' },
+    payload: { presence: 'absent', unsaved_entries: 0 },
+  });
+
+test('a worker whose session goes on is given a fresh token before its own ends', async () => {
+  expect((await beat({ kind: 'continue' })).json()).toMatchObject({ worker_token: { token: 'fresh' } });
+});
+
+test.each<Directive>([{ kind: 'end', outcome: 'completed', reason: 'ended_by_platform' }, { kind: 'fenced' }])(
+  'a worker that is told $kind is given no fresh token: one was renewed for ever after its machine was destroyed',
+  async (directive) => {
+    const answer = await beat(directive);
+    expect(answer.json()).toMatchObject({ directive });
+    expect(answer.json()).not.toHaveProperty('worker_token');
+  },
+);
