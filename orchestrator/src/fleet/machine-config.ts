@@ -57,7 +57,7 @@ export const createBody = (intent: Intent, template: MachineTemplate): object =>
 
 // Fly's proxy replays to the service that has the public port the browser came in by.
 // No check: the proxy routes to nobody whose check has not passed yet, which costs a grace period of every start, and a
-// browser is only sent to a worker that has claimed its session, so it listens (docs/adr/0010).
+// browser is only sent to a worker that has claimed its session, so it listens (docs/adr/0016).
 const service = {
   protocol: 'tcp',
   internal_port: 8080,
