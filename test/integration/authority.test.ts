@@ -15,8 +15,12 @@ beforeAll(async () => {
 afterAll(() => world.stop());
 
 const body = { candidate: { name: 'Ada' }, position: { title: 'Engineer' }, region: 'fra' };
-const create = async ({ apiKey }: SeededTenant) =>
-  (await world.send('/api/sessions', { method: 'POST', as: apiKey, body })).json;
+/** A database that has only just started, on a busy machine, answers 503 at first; a platform tries again. */
+const create = ({ apiKey }: SeededTenant) =>
+  until('a session is made', async () => {
+    const answer = await world.send('/api/sessions', { method: 'POST', as: apiKey, body });
+    return answer.status === 201 ? answer.json : undefined;
+  });
 
 /** Reads events until the stream ends. */
 function listen(sessionId: string, key: string) {

@@ -72,7 +72,9 @@ export async function platformApi(url: string, keys: Array<string | undefined>, 
     knock: (random) => {
       const route = random.pick(tried) as Route;
       const path = route.path.replaceAll(/\{[^}]*\}/g, () =>
-        encodeURIComponent(random.next() < 0.9 ? (random.pick(ids) as string) : String(anything(random)).slice(0, 300)),
+        encodeURIComponent(
+          random.next() < 0.9 ? (random.pick(ids) as string) : String(anything(random)).slice(0, 300).toWellFormed(),
+        ),
       );
       const query = random.next() < 0.2 ? `?limit=${random.between(-1, 200)}&cursor=${random.next()}` : '';
       return send(`${url}${path}${query}`, route, random.pick(keys), random);
