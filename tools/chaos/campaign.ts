@@ -94,7 +94,10 @@ async function countLost(db: pg.Pool, runs: CandidateRun[]): Promise<number> {
 /** Reasons that only a real cause may bring about: so many lives lost, or Fly's refusals. */
 async function unfoundedEndings(db: pg.Pool, ids: string[], faults: Record<string, number>): Promise<string[]> {
   const { rows } = await db.query<{ id: string; status: string; reason: string; lost: number }>(
-    'select id, status, reason, app.lost_lives(id) as lost from public.interview_sessions where id = any ($1) and outcome is not null',
+    `select s.id, s.status, s.reason, count(m.id)::int as lost from public.interview_sessions s
+       left join public.machines m on m.session_id = s.id and m.state in ('draining', 'destroying', 'destroyed')
+         and m.reason not in ('create_failed', 'start_failed', 'superseded', 'handed_over')
+       where s.id = any ($1) and s.outcome is not null group by s.id`,
     [ids],
   );
   const refused = (faults.create_no_capacity ?? 0) + (faults.create_quota ?? 0) > 0;
