@@ -36,7 +36,7 @@ async function main(): Promise<number> {
   try {
     print('Starting the local cloud and an orchestrator …');
     const startedMs = performance.now();
-    stack = await startStack({ dir, voice: { turns: options.turns, paceMs: options.paceMs } });
+    stack = await startStack({ dir, keep: false, voice: { turns: options.turns, paceMs: options.paceMs } });
     print(`Started in ${Math.round(performance.now() - startedMs)} ms. The voice provider is simulated.\n`);
     if (interrupted) throw new Error('interrupted');
     summary = await Promise.race([play(stack, options, print), interruption]);

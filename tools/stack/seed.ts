@@ -23,6 +23,19 @@ export interface SeedOptions {
   createsPerSecond?: number;
 }
 
+type AppOptions = Pick<SeedOptions, 'flyApiUrl' | 'flyToken' | 'flyOrg'>;
+
+/** Creates the tenant's app at Fly. The stand-in keeps nothing, so a tenant of an earlier start needs its app again. */
+export async function createFlyApp({ appName, slug }: SeededTenant, options: AppOptions): Promise<void> {
+  const answer = await fetch(`${options.flyApiUrl}/v1/apps`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${options.flyToken}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ app_name: appName, org_slug: options.flyOrg, network: `${slug}-net` }),
+  });
+  if (answer.status !== 201)
+    throw new Error(`creating the Fly app ${appName}: HTTP ${answer.status} ${await answer.text()}`);
+}
+
 /** Creates a tenant with one Fly app on its own network and one API key. */
 export async function seedTenant(options: SeedOptions): Promise<SeededTenant> {
   const tenant = {
@@ -32,13 +45,7 @@ export async function seedTenant(options: SeedOptions): Promise<SeededTenant> {
     appName: `gr-${options.slug}-1`,
     apiKey: `gr_live_${randomBytes(32).toString('base64url')}`,
   };
-  const answer = await fetch(`${options.flyApiUrl}/v1/apps`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${options.flyToken}`, 'content-type': 'application/json' },
-    body: JSON.stringify({ app_name: tenant.appName, org_slug: options.flyOrg, network: `${tenant.slug}-net` }),
-  });
-  if (answer.status !== 201)
-    throw new Error(`creating the Fly app ${tenant.appName}: HTTP ${answer.status} ${await answer.text()}`);
+  await createFlyApp(tenant, options);
 
   const client = new pg.Client({ connectionString: options.dbUrl });
   await client.connect();

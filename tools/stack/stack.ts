@@ -9,9 +9,10 @@ import { buildClient } from '../../client/build.ts';
 import { buildWorker } from '../../session-worker/build.ts';
 import { rehearse } from '../../session-worker/rehearse.ts';
 import { serveFunction } from './edge-functions.ts';
+import { readKept, writeKept } from './kept-state.ts';
 import { type DeploymentKeys, makeDeploymentKeys } from './keys.ts';
 import { type OrchestratorProcess, startOrchestrator } from './orchestrator-process.ts';
-import { type SeededTenant, seedTenant } from './seed.ts';
+import { createFlyApp, type SeededTenant, seedTenant } from './seed.ts';
 
 /**
  * The product on the local cloud. `npm start`, `npm run demo`, the integration tests, the benchmarks and the chaos campaign
@@ -20,6 +21,8 @@ import { type SeededTenant, seedTenant } from './seed.ts';
 export interface StackOptions {
   /** State folder. Default: a temporary one that is removed at the end. */
   dir?: string;
+  /** Use the database, keys and demo tenant that an earlier start left in `dir`. Default: true if `dir` is given. */
+  keep?: boolean;
   /** How many orchestrators. Default 1. */
   orchestrators?: number;
   /** Variables that override those of the orchestrators (deadlines, for example). */
@@ -58,6 +61,8 @@ export interface Stack {
   stop(): Promise<void>;
 }
 
+type KeptStack = Pick<Stack, 'keys' | 'flyToken' | 'operatorToken' | 'deploymentId' | 'tenant'>;
+
 const root = path.resolve(import.meta.dirname, '../..');
 const flyOrg = 'local';
 
@@ -69,9 +74,12 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     options.log?.(part, line);
   };
   const orchestrators: OrchestratorProcess[] = [];
-  const keys = await makeDeploymentKeys();
-  const flyToken = `fo1_${randomUUID()}`;
-  const operatorToken = `gr_op_${randomBytes(32).toString('hex')}`;
+  const keep = options.keep ?? options.dir !== undefined;
+  const kept = keep ? readKept<KeptStack>(dir) : undefined;
+  const keys = kept?.keys ?? (await makeDeploymentKeys());
+  const flyToken = kept?.flyToken ?? `fo1_${randomUUID()}`;
+  const operatorToken = kept?.operatorToken ?? `gr_op_${randomBytes(32).toString('hex')}`;
+  const deploymentId = kept?.deploymentId ?? `local-${randomUUID().slice(0, 8)}`;
   const removeDir = () => {
     if (options.dir === undefined) rmSync(dir, { recursive: true, force: true, maxRetries: 3 });
   };
@@ -88,6 +96,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       orchestrators: () => orchestrators.map((o) => o.url),
       flyToken,
       log,
+      keep,
       ...(options.flyLimits === undefined ? {} : { flyLimits: options.flyLimits }),
       ...(options.flyLatency === undefined ? {} : { flyLatency: options.flyLatency }),
       ...(options.voice === undefined ? {} : { voice: options.voice }),
@@ -116,7 +125,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     });
     const environment: Record<string, string> = {
       PUBLIC_URL: cloud.fly.proxyUrl,
-      DEPLOYMENT_ID: `local-${randomUUID().slice(0, 8)}`,
+      DEPLOYMENT_ID: deploymentId,
       LOG_LEVEL: 'info',
       ROOM_DIR: room.dir,
       SUPABASE_URL: cloud.supabase.url,
@@ -151,12 +160,11 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       orchestrators.push(orchestrator);
       return orchestrator;
     };
+    const fly = { flyApiUrl: cloud.fly.apiUrl, flyToken, flyOrg };
     const addTenant = (slug: string, name: string) =>
       seedTenant({
+        ...fly,
         dbUrl: cloud.supabase.dbUrl,
-        flyApiUrl: cloud.fly.apiUrl,
-        flyToken,
-        flyOrg,
         slug,
         name,
         maxLiveSessions: 1_000,
@@ -170,7 +178,9 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       });
       functions.push(served);
     }
-    const tenant = await addTenant('demo', 'Demo tenant');
+    if (kept) await createFlyApp(kept.tenant, fly);
+    const tenant = kept?.tenant ?? (await addTenant('demo', 'Demo tenant'));
+    if (keep) writeKept<KeptStack>(dir, { keys, flyToken, operatorToken, deploymentId, tenant });
     for (let n = 0; n < (options.orchestrators ?? 1); n += 1) await addOrchestrator();
     return {
       dir,

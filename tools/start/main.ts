@@ -7,7 +7,8 @@ const usage = `npm start -- [--dir FOLDER] [--logs]
 
 Starts the local cloud and an orchestrator, and stays up until Ctrl-C.
 
-  --dir FOLDER  keep the state here (default: a temporary folder, removed at the end)
+  --dir FOLDER  keep database, keys and API key here for the next start (default: a temporary folder,
+                removed at the end). Fly's machines and the ports are new at each start
   --logs        print every line of every process
 `;
 

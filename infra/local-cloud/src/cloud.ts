@@ -25,6 +25,8 @@ export interface LocalCloudOptions {
   flyLatency?: NonNullable<Parameters<typeof startFly>[0]['latency']>;
   /** The scripted interview; see the voice provider. */
   voice?: Partial<Parameters<typeof startVoiceProvider>[0]>;
+  /** Use the database that an earlier run left in `dir`, and sync writes to disk. Default false. */
+  keep?: boolean;
   /** A line of a part's log. */
   log?: (part: string, line: string) => void;
 }
@@ -64,6 +66,7 @@ export async function startLocalCloud(options: LocalCloudOptions): Promise<Local
     startSupabase({
       dir: path.join(options.dir, 'supabase'),
       migrationsDir: options.migrationsDir,
+      keep: options.keep ?? false,
       ...(options.signingKeys ? { signingKeys: options.signingKeys } : {}),
       log: (line) => log('supabase', line),
     }).then(keep),
