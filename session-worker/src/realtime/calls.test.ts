@@ -21,7 +21,7 @@ describe('the calls of a session', () => {
       openCall?: CallsDeps['orchestrator']['openCall'];
       updateCall?: CallsDeps['orchestrator']['updateCall'];
       createCall?: () => Promise<CreatedCall>;
-      hangUp?: () => boolean;
+      hangUp?: () => boolean | Promise<boolean>;
     } = {},
   ) => {
     const clock = createFakeClock();
@@ -59,7 +59,7 @@ describe('the calls of a session', () => {
         offerProblem: (offer) => (offer === offerSdp ? undefined : 'it is another'),
         createCall:
           changes.createCall ?? (async () => noted('create', { kind: 'created', callId: 'rtc_1', answer: answerSdp })),
-        hangUp: async (id, credential) => noted(`hang up ${id} ${credential}`, changes.hangUp?.() ?? true),
+        hangUp: async (id, credential) => noted(`hang up ${id} ${credential}`, await (changes.hangUp?.() ?? true)),
         attend: (_call, hear) => {
           lose = () => hear({ type: 'gone' });
           return noted('sideband', attended);
@@ -87,6 +87,27 @@ describe('the calls of a session', () => {
     expect(order).not.toContain('closed 1');
     await clock.advance(100);
     expect(order.slice(-2)).toEqual(['sideband closed', 'closed 1']);
+  });
+
+  // Pins a failure: after a reload the candidate waited 10 s, because the provider answered "no such call" to the hang-up.
+  test('a new offer waits one second at most for a hang-up that is not confirmed, and the hang-up goes on', async () => {
+    let confirm = (_over: boolean) => {};
+    const { clock, calls, order } = setUp({
+      hangUp: () =>
+        new Promise<boolean>((resolve) => {
+          confirm = resolve;
+        }),
+    });
+    await calls.offer(offerSdp);
+    order.length = 0;
+    const second = calls.offer(offerSdp, 2);
+    await clock.advance(999);
+    expect(order).toEqual([]);
+    await clock.advance(1);
+    expect(await second).toMatchObject({ kind: 'answered', ordinal: 2 });
+    confirm(true);
+    await clock.advance(1);
+    expect(order).toContain('hung_up 1');
   });
 
   test('a second offer while one is worked on is refused, and so is a wrong ordinal', async () => {

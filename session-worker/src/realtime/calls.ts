@@ -85,6 +85,11 @@ interface Active {
 type Owed = Omit<Active, 'voice'>;
 type Opened = { kind: 'opened'; value: OpenCallResponse };
 const hangUpMs = 10_000;
+/**
+ * A new offer waits at most this long for the hang-up of the old call. The provider answers "no such call" for seconds when the
+ * old page was closed, and the candidate on the new page must not wait for that. The hang-up goes on beside the new call.
+ */
+const retireWaitMs = 1_000;
 /** R8. */
 const owedRetryMs = 15_000;
 /** R9. */
@@ -177,7 +182,9 @@ export function createCalls(deps: CallsDeps): Calls {
     active = undefined;
     next = call.ordinal + 1;
     call.voice.expectEnd();
-    await within(hangUpMs, (signal) => end(call, signal));
+    owed.set(call.ordinal, call);
+    const ended = within(hangUpMs, (signal) => end(call, signal));
+    await Promise.race([ended, clock.sleep(retireWaitMs, stopping.signal).catch(() => undefined)]);
     clock.setTimer(() => {
       call.voice.close();
       deps.onClosed(call.ordinal);
