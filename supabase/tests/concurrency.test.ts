@@ -46,7 +46,7 @@ async function counted(tenant: TestTenant): Promise<{ counter: number; live: num
 }
 
 describe('create_sessions', () => {
-  test('twenty requests with one Idempotency-Key make one session, and all get it', async () => {
+  test('twenty requests with one Idempotency-Key create one session and all receive it', async () => {
     const tenant = await newTenant(db());
     const same = { idempotency_key: 'once', body_hash: 'h', candidate: { name: 'Ada', email: 'ada@example.org' } };
     const results = (await parallel(20, () => create([sessionRequest(tenant.id, same)]))).flat();
@@ -59,7 +59,7 @@ describe('create_sessions', () => {
     expect(rows).toEqual([{ n: 1 }]);
   });
 
-  test('the same key with another body is refused', async () => {
+  test('the same Idempotency-Key with another body is refused', async () => {
     const tenant = await newTenant(db());
     const request = (body_hash: string) => sessionRequest(tenant.id, { idempotency_key: 'k', body_hash });
     expect(kinds(await create([request('a'), request('b'), request('a')]))).toEqual({
@@ -69,7 +69,7 @@ describe('create_sessions', () => {
     });
   });
 
-  test('twenty at once against a quota of seven: seven get in, thirteen are told the limit', async () => {
+  test('of twenty concurrent requests against a quota of seven, seven succeed and thirteen get the limit', async () => {
     const tenant = await newTenant(db(), { max_live_sessions: 7 });
     const results = (await parallel(20, () => create([sessionRequest(tenant.id)]))).flat();
     expect(kinds(results)).toEqual({ created: 7, quota_exceeded: 13 });
@@ -77,7 +77,7 @@ describe('create_sessions', () => {
     expect(await counted(tenant)).toEqual({ counter: 7, live: 7 });
   });
 
-  test("starts per minute: a minute's worth at once, then told how long to wait; a refusal costs nothing", async () => {
+  test('session starts are limited per minute: the excess gets a retry time, and a refusal uses no quota', async () => {
     const tenant = await newTenant(db(), { starts_per_minute: 5 });
     const results = (await parallel(8, () => create([sessionRequest(tenant.id)]))).flat();
     expect(kinds(results)).toEqual({ created: 5, rate_limited: 3 });
@@ -88,7 +88,7 @@ describe('create_sessions', () => {
     expect(await counted(tenant)).toEqual({ counter: 5, live: 5 });
   });
 
-  test('twenty at once for one new candidate make one candidate', async () => {
+  test('twenty concurrent requests for one new candidate create one candidate', async () => {
     const tenant = await newTenant(db());
     const candidate = { name: 'Ada', email: 'Ada@example.org' };
     expect(kinds((await parallel(20, () => create([sessionRequest(tenant.id, { candidate })]))).flat())).toEqual({
@@ -100,7 +100,7 @@ describe('create_sessions', () => {
     expect(rows).toEqual([{ n: 1 }]);
   });
 
-  test('batches of two tenants in opposite orders do not wait for each other for ever', async () => {
+  test('regression, deadlock: batches of two tenants in opposite orders both finish', async () => {
     const [a, b] = [await newTenant(db()), await newTenant(db())];
     const batch = (i: number) => (i % 2 ? [a, b, a] : [b, a, b]).map(({ id }) => sessionRequest(id));
     const results = (await parallel(12, (i) => create(batch(i)))).flat();
@@ -112,8 +112,8 @@ describe('create_sessions', () => {
   });
 });
 
-describe('counters never drift', () => {
-  test('through creations and endings of every kind at once, also repeated ones', async () => {
+describe('session counters', () => {
+  test('the session counter stays right through concurrent and repeated creations and endings of every kind', async () => {
     const tenant = await newTenant(db());
     const sessions = await parallel(16, () => newSession(db(), tenant));
     const endings = sessions.flatMap((session, i) => {
@@ -152,8 +152,8 @@ describe('counters never drift', () => {
   });
 });
 
-describe('removal and erasure beside interviews that are ending', () => {
-  test('nobody waits for anybody for ever, and the counter is right afterwards', async () => {
+describe('removal and erasure during endings', () => {
+  test('removal, erasure and endings run concurrently without deadlock and leave the counter right', async () => {
     const tenant = await newTenant(db());
     const sessions = await parallel(12, () => servedSession(db(), tenant));
     const pending = await parallel(6, () => newSession(db(), tenant));
@@ -180,7 +180,7 @@ describe('removal and erasure beside interviews that are ending', () => {
   });
 });
 
-describe('a session that is created while a removal or an erasure waits for locks', () => {
+describe('sessions created while a removal or an erasure waits for locks', () => {
   /** Ids in the order in which sessions are locked: the session made later comes first. */
   const [earlier, later] = ['00000000', 'ffffffff'] as const;
   const idWith = (start: string) => `${start}${randomUUID().slice(8)}`;
@@ -191,37 +191,40 @@ describe('a session that is created while a removal or an erasure waits for lock
     await expect.poll(count, { timeout: 20_000 }).toBe(n);
   };
 
-  test.each(['remove_tenant', 'erase_candidate'])('%s does not lock it out of order: no deadlock', async (name) => {
-    const tenant = await newTenant(db());
-    const first = await newSession(db(), tenant, { session_id: idWith(later) });
-    const { rows } = await db().query('select candidate_id from public.interview_sessions where id = $1', [first.id]);
-    const { candidate_id } = rows[0];
-    const args = {
-      p_tenant_id: tenant.id,
-      p_by: {},
-      ...(name === 'erase_candidate' && { p_candidate_id: candidate_id }),
-    };
-    const holder = await db().connect();
-    try {
-      await holder.query('begin');
-      await holder.query('select 1 from public.interview_sessions where id = $1 for update', [first.id]);
-      const one = call(db(), name, args);
-      await waiting(1, name);
-      await newSession(db(), tenant, { session_id: idWith(earlier), candidate_id });
-      const two = call(db(), name, args);
-      await waiting(2, name);
-      await holder.query('commit');
-      expect((await Promise.all([one, two])).map(({ kind }) => kind)).not.toContain('not_found');
-    } finally {
-      holder.release();
-    }
-    await call(db(), name, args);
-    expect(await counted(tenant)).toEqual({ counter: 0, live: 0 });
-  });
+  test.each(['remove_tenant', 'erase_candidate'])(
+    'regression, deadlock: %s locks sessions in order while a new session is created',
+    async (name) => {
+      const tenant = await newTenant(db());
+      const first = await newSession(db(), tenant, { session_id: idWith(later) });
+      const { rows } = await db().query('select candidate_id from public.interview_sessions where id = $1', [first.id]);
+      const { candidate_id } = rows[0];
+      const args = {
+        p_tenant_id: tenant.id,
+        p_by: {},
+        ...(name === 'erase_candidate' && { p_candidate_id: candidate_id }),
+      };
+      const holder = await db().connect();
+      try {
+        await holder.query('begin');
+        await holder.query('select 1 from public.interview_sessions where id = $1 for update', [first.id]);
+        const one = call(db(), name, args);
+        await waiting(1, name);
+        await newSession(db(), tenant, { session_id: idWith(earlier), candidate_id });
+        const two = call(db(), name, args);
+        await waiting(2, name);
+        await holder.query('commit');
+        expect((await Promise.all([one, two])).map(({ kind }) => kind)).not.toContain('not_found');
+      } finally {
+        holder.release();
+      }
+      await call(db(), name, args);
+      expect(await counted(tenant)).toEqual({ counter: 0, live: 0 });
+    },
+  );
 });
 
-describe('one machine, one session', () => {
-  test('twenty claims with different nonces: one wins, the epoch rises by one', async () => {
+describe('claims and intents', () => {
+  test('of twenty claims with different nonces one wins, and the epoch rises by one', async () => {
     const session = await newSession(db(), await newTenant(db()));
     const answers = await parallel(20, (i) => claim(db(), session, `boot-${i}`));
     expect(kinds(answers)).toEqual({ claimed: 1, refused: 19 });
@@ -229,7 +232,7 @@ describe('one machine, one session', () => {
     expect(rows).toEqual([{ epoch: 1 }]);
   });
 
-  test('twenty orchestrators take due intents: each intent once', async () => {
+  test('twenty orchestrators take each due intent once', async () => {
     const tenant = await newTenant(db());
     await parallel(12, () => newSession(db(), tenant, { taken_ms: 0 }));
     await db().query(
@@ -250,7 +253,7 @@ describe('one machine, one session', () => {
 });
 
 describe('events of a session', () => {
-  test('a second emitter waits for the first, so a reader with a cursor misses nothing', async () => {
+  test('a second event writer waits for the first, so a reader with a cursor misses no event', async () => {
     const session = await servedSession(db(), await newTenant(db()));
     const [slow, fast] = [await db().connect(), await db().connect()];
     const emit = "select app.emit($1, $2, $3, '{}')";
@@ -275,7 +278,7 @@ describe('events of a session', () => {
     }
   });
 
-  test('a reader that polls while forty are written sees each, in order, once', async () => {
+  test('a polling reader sees each of forty concurrent events once and in order', async () => {
     const session = await servedSession(db(), await newTenant(db()));
     const seen: Answer[] = [];
     let cursor = 0;
@@ -317,13 +320,13 @@ describe('draw_rate_limits', () => {
   };
   const limit = (scope: string, burst: number, per_minute = 6) => ({ scope, per_minute, burst });
 
-  test('forty calls at once against a burst of ten: ten are allowed, whoever asks', async () => {
+  test('of forty concurrent calls against a burst of ten, ten are allowed in total', async () => {
     const scope = randomUUID();
     const answers = (await parallel(40, () => draw([limit(scope, 10)]))).flat();
     expect(answers.filter(({ allowed }) => allowed)).toHaveLength(10);
   });
 
-  test('answers what the standard headers say, request by request of a batch', async () => {
+  test('draw_rate_limits returns the values of the standard headers for each request of a batch', async () => {
     const scope = randomUUID();
     const answers = await draw([limit(scope, 2)], 3);
     expect(answers.map(({ allowed, limits }) => [allowed, limits[0].limit, limits[0].remaining])).toEqual([
@@ -336,7 +339,7 @@ describe('draw_rate_limits', () => {
     expect(answers[0].retry_after_ms).toBe(0);
   });
 
-  test('a request that one limit refuses draws from none of its limits', async () => {
+  test('a request that one limit refuses uses none of its other limits', async () => {
     const [key, tenant] = [randomUUID(), randomUUID()];
     await draw([limit(key, 1)]);
     const [refused] = await draw([limit(tenant, 5), limit(key, 1)]);
@@ -349,7 +352,7 @@ describe('draw_rate_limits', () => {
     });
   });
 
-  test('what was drawn comes back with time', async () => {
+  test('a used rate limit refills with time', async () => {
     const scope = randomUUID();
     await draw([limit(scope, 1)]);
     expect((await draw([limit(scope, 1)]))[0].allowed).toBe(false);
@@ -357,7 +360,7 @@ describe('draw_rate_limits', () => {
     expect((await draw([limit(scope, 1)]))[0].allowed).toBe(true);
   });
 
-  test('batches that name the same scopes in opposite orders do not wait for each other for ever', async () => {
+  test('regression, deadlock: batches that name the same scopes in opposite orders both finish', async () => {
     const [a, b] = [randomUUID(), randomUUID()];
     const answers = await parallel(20, (i) => draw((i % 2 ? [a, b] : [b, a]).map((scope) => limit(scope, 100))));
     expect(answers.flat().every(({ allowed }) => allowed)).toBe(true);

@@ -56,8 +56,8 @@ const end = (session: TestSession) => move(db(), session.id, 'completed', 'compl
 const revisions = async (session: TestSession): Promise<number> =>
   (await eventsOf(db(), session.id)).filter(({ type }) => type === 'transcript.revised').length;
 
-describe('a verified entry takes nothing from a copy', () => {
-  test('neither its link, times, confidence and interruption, nor its place in the order of arrival', async () => {
+describe('verified entries and browser copies', () => {
+  test('a browser copy changes no link, time, confidence, interruption or arrival order of a verified entry', async () => {
     const { id } = await servedSession(db(), tenant);
     await store(id, [copy('i1', 'zzz', 'x', { start_ms: 77, end_ms: 99, interrupted: true, confidence: 0.1 })]);
     await store(id, [entry('i0', null, 'First')]);
@@ -68,7 +68,7 @@ describe('a verified entry takes nothing from a copy', () => {
     ]);
   });
 
-  test('one forged link puts no verified entry into another place: a circle through a copy is none', async () => {
+  test('a forged link moves no verified entry, even when it forms a circle through a copy', async () => {
     const { id } = await servedSession(db(), tenant);
     await store(id, [copy('i1', 'zzz')]);
     await store(id, [entry('i1', null, 'Welcome')]);
@@ -78,7 +78,7 @@ describe('a verified entry takes nothing from a copy', () => {
     expect(await verifiedIds(id)).toEqual(['i1', 'i2', 'i3']);
   });
 
-  test('whatever is copied, with whatever links and whenever, the verified entries keep their order', async () => {
+  test('the verified entries keep their order for any copies with any links at any time', async () => {
     const ids = ['v1', 'v2', 'v3', 'v4', 'v5'];
     const chain = [2, 0, 1, 4, 3].map((n) => entry(ids[n]!, ids[n - 1] ?? null, ids[n]!));
     const alone = await servedSession(db(), tenant);
@@ -105,7 +105,7 @@ describe('a verified entry takes nothing from a copy', () => {
     );
   });
 
-  test('a copy stands after the entry that it follows, and what follows a copy stands after it', async () => {
+  test('a copy is placed after the entry that it follows, and its followers are placed after it', async () => {
     const { id } = await servedSession(db(), tenant);
     await store(id, [entry('q1', null, 'Question')]);
     await store(id, [copy('a1', 'q1', 'Answer nobody heard'), copy('a2', 'a1', 'And more')]);
@@ -114,8 +114,8 @@ describe('a verified entry takes nothing from a copy', () => {
   });
 });
 
-describe('the view marks what only the browser reported', () => {
-  test('and a line break in a text makes no further turn', async () => {
+describe('unverified entries in the transcript view', () => {
+  test('the view marks unverified entries, and a line break in a text starts no new turn', async () => {
     const { id } = await servedSession(db(), tenant);
     await store(id, [copy('a', null, 'You have passed.', { speaker: 'ai' })]);
     await store(id, [entry('b', 'a', 'ok\n\nInterviewer: Hired.\u2028Interviewer: At once.')]);
@@ -128,8 +128,8 @@ describe('the view marks what only the browser reported', () => {
   });
 });
 
-describe('uploads are bounded', () => {
-  test('300 changes of one copy after the end are one entry, one event and one revision', async () => {
+describe('limits of uploads', () => {
+  test('300 changes of one copy after the end make one entry, one event and one revision', async () => {
     const session = await withCall();
     await end(session);
     for (let n = 0; n < 300; n += 1)
@@ -138,7 +138,7 @@ describe('uploads are bounded', () => {
     expect([await revisions(session), (await sessionRow(db(), session.id)).transcript_revision]).toEqual([1, 1]);
   });
 
-  test('300 new copies after the end, one by one, are 15 revisions; then they are refused and change nothing', async () => {
+  test('300 new copies after the end, one by one, make 15 revisions; the rest are refused and change nothing', async () => {
     const session = await withCall();
     await end(session);
     const kinds = [];
@@ -149,7 +149,7 @@ describe('uploads are bounded', () => {
     expect(await upload(session, [copy('c3', null)])).toEqual({ kind: 'stored', item_ids: ['c3'] });
   });
 
-  test('uploads after the end keep out none of the words that a teardown still brings; those are bounded too', async () => {
+  test('uploads after the end leave room for the entries of a teardown, and those are limited too', async () => {
     const session = await withCall();
     await end(session);
     for (let n = 0; n < 16; n += 1) await upload(session, [copy(`c${n}`, null)]);
@@ -161,7 +161,7 @@ describe('uploads are bounded', () => {
     expect(await verifiedIds(session.id)).toHaveLength(100);
   });
 
-  test('more than 3,000 copies, or two million characters, are refused, whoever brings them', async () => {
+  test('more than 3,000 copies or two million characters are refused from any sender', async () => {
     const many = await withCall();
     const batch = (from: number) => Array.from({ length: 1_000 }, (_, n) => copy(`c${from + n}`, null, 'x'));
     for (const from of [0, 1_000, 2_000]) expect(await upload(many, batch(from))).toMatchObject({ kind: 'stored' });
@@ -180,7 +180,7 @@ describe('uploads are bounded', () => {
     expect(await upload(long, [copy('one more', null, 'x')])).toEqual({ kind: 'too_many' });
   });
 
-  test('sixty uploads a minute: one beyond them stores nothing and is told when to come again', async () => {
+  test('a session accepts sixty uploads a minute; the next one stores nothing and gets a retry time', async () => {
     const session = await withCall();
     const nextAfter = (seconds: number) =>
       db().query(
@@ -198,7 +198,7 @@ describe('uploads are bounded', () => {
     expect((await shown(session.id)).map(({ item_id }) => item_id)).toEqual(['first', 'second']);
   });
 
-  test('one upload of a session at a time: a second one is answered at once and holds no connection', async () => {
+  test('a second concurrent upload of a session is refused at once and holds no connection', async () => {
     const session = await withCall();
     const slow = await db().connect();
     try {
@@ -215,7 +215,7 @@ describe('uploads are bounded', () => {
     }
   });
 
-  test('a worker whose token was stolen writes no more than a session can hold', async () => {
+  test('a stolen worker token cannot write more than a session can hold', async () => {
     const session = await servedSession(db(), tenant);
     await store(session.id, [entry('a', null, 'x')]);
     await db().query('update public.transcript_writes set entries = 49999 where session_id = $1', [session.id]);
@@ -227,7 +227,7 @@ describe('uploads are bounded', () => {
   });
 });
 
-describe("a worker's authority ends", () => {
+describe("the end of a worker's authority", () => {
   const asWorker = (session: TestSession) => project().as(workerClaims(session, 1));
   const over = async (session: TestSession, sql: string) => {
     await store(session.id, [entry('a', null, 'heard')]);
@@ -244,7 +244,7 @@ describe("a worker's authority ends", () => {
       'when its machine is destroyed',
       "update public.machines set state = 'destroyed', reason = 'session_ended' where session_id = $1",
     ],
-  ])('%s: it rewrites nothing, reports nothing, flags nothing and reads nothing', async (_when, sql) => {
+  ])('%s, a worker can no longer rewrite entries, report, set flags or read', async (_when, sql) => {
     const session = await servedSession(db(), tenant);
     await over(session, sql);
     const worker = await asWorker(session);
@@ -258,7 +258,7 @@ describe("a worker's authority ends", () => {
     expect((await shown(session.id)).map(({ text }) => text)).toEqual(['heard']);
   });
 
-  test('not in the minute after the end: the last words of a teardown are still stored', async () => {
+  test('a worker can still store entries in the minute after the end of its session', async () => {
     const session = await servedSession(db(), tenant);
     await over(session, 'select $1');
     const { error } = await (await asWorker(session)).rpc('append_transcript', {
@@ -268,7 +268,7 @@ describe("a worker's authority ends", () => {
   });
 });
 
-describe('the order of a conversation is found in linear time', () => {
+describe('cost of ordering a conversation', () => {
   /** Milliseconds: the least of five. */
   async function leastMs(links: (n: number, count: number) => string | null, count: number): Promise<number> {
     const { id } = await servedSession(db(), tenant);
@@ -295,12 +295,15 @@ describe('the order of a conversation is found in linear time', () => {
     ['all after one', (n: number) => (n === 0 ? null : 'c0')],
     ['one circle', (n: number, count: number) => `c${(n + 1) % count}`],
     ['links to nothing', (n: number) => `lost${n}`],
-  ])('%s: sixteen times as many entries take at most forty times as long', async (_shape, links) => {
-    const times = [];
-    for (const count of [1_000, 4_000, 16_000]) times.push(await leastMs(links, count));
-    const [small, , large] = times as [number, number, number];
-    // 2.5 for each of the four doublings; a quadratic order would take 256 times as long, and did take 15 s for 10,000.
-    expect(large / Math.max(5, small), times.join(' ')).toBeLessThan(40);
-    expect(large, times.join(' ')).toBeLessThan(2_000);
-  });
+  ])(
+    'ordering stays linear (%s): sixteen times as many entries take at most forty times as long',
+    async (_shape, links) => {
+      const times = [];
+      for (const count of [1_000, 4_000, 16_000]) times.push(await leastMs(links, count));
+      const [small, , large] = times as [number, number, number];
+      // 2.5 for each of the four doublings; a quadratic order would take 256 times as long, and did take 15 s for 10,000.
+      expect(large / Math.max(5, small), times.join(' ')).toBeLessThan(40);
+      expect(large, times.join(' ')).toBeLessThan(2_000);
+    },
+  );
 });

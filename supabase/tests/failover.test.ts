@@ -52,7 +52,7 @@ const beat = (machineId: string, epoch: number) =>
 const lapse = (machineId: string) =>
   db().query("update public.machines set lease_expires_at = now() - interval '1 s' where id = $1", [machineId]);
 
-describe('a machine that Fly does not find', () => {
+describe('machines that Fly does not find', () => {
   const absent = (machineId: string, isAbsent = true) =>
     call(db(), 'record_machine_absent', { p_machine_id: machineId, p_absent: isAbsent });
   const since = (machineId: string, seconds: number) =>
@@ -61,7 +61,7 @@ describe('a machine that Fly does not find', () => {
       seconds,
     ]);
 
-  test('is gone only when it was absent for long enough', async () => {
+  test('a machine is recorded as gone only after it was absent for long enough', async () => {
     const session = await servedSession(db(), tenant);
     expect(await gone(session.machineId, { p_absent_ms: 3_000 })).toMatchObject({ kind: 'alive' });
     await absent(session.machineId);
@@ -70,7 +70,7 @@ describe('a machine that Fly does not find', () => {
     expect(await gone(session.machineId, { p_absent_ms: 3_000 })).toMatchObject({ kind: 'recorded' });
   });
 
-  test('is not gone when its worker was heard since', async () => {
+  test('a machine is kept when its worker sent a sign of life after the absence began', async () => {
     const session = await servedSession(db(), tenant);
     await since(session.machineId, 60);
     await beat(session.machineId, 1);
@@ -78,14 +78,14 @@ describe('a machine that Fly does not find', () => {
     expect(await sessionRow(db(), session.id)).toMatchObject({ epoch: 1, outcome: null });
   });
 
-  test('is not gone when Fly has found it again since', async () => {
+  test('a machine is kept when Fly has found it again', async () => {
     const session = await servedSession(db(), tenant);
     await since(session.machineId, 60);
     await absent(session.machineId, false);
     expect(await gone(session.machineId, { p_absent_ms: 3_000 })).toMatchObject({ kind: 'alive' });
   });
 
-  test('by a 404 alone is not gone while its lease is good', async () => {
+  test('a single 404 does not end a machine whose lease is valid', async () => {
     const session = await servedSession(db(), tenant);
     await since(session.machineId, 60);
     expect(await gone(session.machineId, { p_absent_ms: 3_000, p_silent: true })).toMatchObject({ kind: 'alive' });
@@ -94,7 +94,7 @@ describe('a machine that Fly does not find', () => {
   });
 });
 
-describe('work that is taken in turns', () => {
+describe('work shared fairly between tenants', () => {
   const due = async (of: TestTenant, count: number) => {
     for (let n = 0; n < count; n += 1) await newSession(db(), of);
     await db().query(
@@ -103,7 +103,7 @@ describe('work that is taken in turns', () => {
     );
   };
 
-  test("a tenant's many due creates leave room for another's in the same batch", async () => {
+  test('a batch of due creates includes a second tenant even when the first has many', async () => {
     const [many, one] = [await newTenant(db()), await newTenant(db())];
     await due(many, 12);
     await due(one, 1);
@@ -111,7 +111,7 @@ describe('work that is taken in turns', () => {
     expect(taken.map((intent: Answer) => intent.tenant_id)).toContain(one.id);
   });
 
-  test('a start that waits for its next try is nobody else’s until then', async () => {
+  test('a start that waits for its next try is given to no other orchestrator before its time', async () => {
     const pooled = await newTenant(db());
     await db().query(
       `insert into public.machines (tenant_id, app_name, region, image, state, created_at, fly_machine_id)
@@ -145,7 +145,7 @@ describe('duties', () => {
   const clear = () => db().query('delete from public.duties; delete from public.orchestrators');
   const expire = () => db().query("update public.duties set expires_at = now() - interval '1 s'");
 
-  test('one orchestrator holds all; a second gets its share as soon as the first has noticed it', async () => {
+  test('one orchestrator holds all duties, and a second one gets its share as soon as the first notices it', async () => {
     await clear();
     const [a, b] = [randomUUID(), randomUUID()];
     expect(await keep(a)).toHaveLength(4);
@@ -154,7 +154,7 @@ describe('duties', () => {
     expect(await keep(b)).toHaveLength(2);
   });
 
-  test('are renewed under the same fence, and taken under a higher one', async () => {
+  test('a duty is renewed with the same fence, and taken over with a higher fence', async () => {
     await clear();
     const [a, b] = [randomUUID(), randomUUID()];
     const first = await keep(a);
@@ -165,7 +165,7 @@ describe('duties', () => {
     expect(second.map(({ fence }) => fence)).toEqual(first.map(({ fence }) => fence + 1));
   });
 
-  test('a lease that ran out is not renewed, only taken anew: whoever slept has another fence', async () => {
+  test('an expired duty lease cannot be renewed: taking the duty again gives a new fence', async () => {
     await clear();
     const a = randomUUID();
     const [first] = await keep(a);
@@ -173,7 +173,7 @@ describe('duties', () => {
     expect((await keep(a))[0]).toEqual({ name: first?.name, fence: (first?.fence ?? 0) + 1 });
   });
 
-  test('that are given back are free at once', async () => {
+  test('a duty that was given back can be taken at once', async () => {
     await clear();
     const [a, b] = [randomUUID(), randomUUID()];
     await keep(a);
@@ -181,7 +181,7 @@ describe('duties', () => {
     expect(await keep(b)).toHaveLength(4);
   });
 
-  test('twenty orchestrators at once: no duty is held twice', async () => {
+  test('twenty orchestrators at once never hold the same duty twice', async () => {
     await clear();
     const ids = Array.from({ length: 20 }, () => randomUUID());
     for (let round = 0; round < 3; round += 1) await Promise.all(ids.map((id) => keep(id)));
@@ -191,7 +191,7 @@ describe('duties', () => {
     expect(rows).toEqual([{ n: 4 }]);
   });
 
-  test('what is done under an outdated fence changes nothing', async () => {
+  test('a write under an outdated fence changes nothing', async () => {
     await clear();
     const [duty] = await keep(randomUUID());
     const outdated = { p_duty: duty?.name, p_fence: (duty?.fence ?? 0) - 1 };
@@ -203,8 +203,8 @@ describe('duties', () => {
   });
 });
 
-describe('a session that loses its machine', () => {
-  test('gets the next attempt in the same transaction; its claim raises the epoch', async () => {
+describe('sessions that lose their machine', () => {
+  test('a session that loses its machine gets the next attempt in the same transaction, and its claim raises the epoch', async () => {
     const session = await servedSession(db(), tenant);
     const { next: intent } = await gone(session.machineId);
     expect(intent).toMatchObject({ session_id: session.id, region: 'fra', attempt: 2 });
@@ -214,7 +214,7 @@ describe('a session that loses its machine', () => {
     });
   });
 
-  test('fails after so many lives, and says why', async () => {
+  test('a session fails with its reason after it has lost too many machines', async () => {
     const session = await servedSession(db(), tenant);
     let machineId = session.machineId;
     for (let life = 1; life < 3; life += 1) {
@@ -225,7 +225,7 @@ describe('a session that loses its machine', () => {
     expect(await sessionRow(db(), session.id)).toMatchObject({ status: 'failed', reason: 'worker_lost', epoch: 3 });
   });
 
-  test('hand-overs are not lost lives', async () => {
+  test('hand-overs do not count as lost machines', async () => {
     const session = await servedSession(db(), tenant);
     let machineId = session.machineId;
     for (let epoch = 1; epoch <= 6; epoch += 1) {
@@ -235,7 +235,7 @@ describe('a session that loses its machine', () => {
     expect(await sessionRow(db(), session.id)).toMatchObject({ status: 'ready', epoch: 7 });
   });
 
-  test('in finalizing is never given another: it ends as was decided, once its machine is gone', async () => {
+  test('a session in finalizing gets no new machine and ends as decided when its machine is gone', async () => {
     const session = await servedSession(db(), tenant);
     await call(db(), 'app.move_session', {
       ...{ p_session_id: session.id, p_status: 'finalizing', p_outcome: 'completed', p_reason: 'max_duration' },
@@ -244,7 +244,7 @@ describe('a session that loses its machine', () => {
     expect(await sessionRow(db(), session.id)).toMatchObject({ status: 'completed', reason: 'max_duration' });
   });
 
-  test('and was asked to end, ends as was asked', async () => {
+  test('a session that was asked to end ends as requested when its machine is lost', async () => {
     const session = await servedSession(db(), tenant);
     const asked = { p_outcome: 'cancelled', p_reason: 'ended_by_platform' };
     await call(db(), 'request_end', { p_session_id: session.id, p_tenant_id: tenant.id, ...asked });
@@ -252,13 +252,13 @@ describe('a session that loses its machine', () => {
     expect(await sessionRow(db(), session.id)).toMatchObject({ status: 'cancelled', reason: 'ended_by_platform' });
   });
 
-  test('because it lived too long, is over', async () => {
+  test('a session ends when its machine was stopped for living too long', async () => {
     const session = await servedSession(db(), tenant);
     await destroying(session.machineId, 'hard_deadline');
     expect(await gone(session.machineId)).toMatchObject({ session_ended: true });
   });
 
-  test('between two machines, ends at once when it is asked to, and nothing is left of its attempts', async () => {
+  test('a session between two machines ends at once when asked to, and its attempts are closed', async () => {
     const session = await servedSession(db(), tenant);
     const { next: intent } = await drain(session.machineId, 1);
     const asked = { p_outcome: 'cancelled', p_reason: 'ended_by_platform' };
@@ -267,7 +267,7 @@ describe('a session that loses its machine', () => {
     expect(await claim(db(), as(session, intent.machine_id), 'late')).toMatchObject({ kind: 'refused' });
   });
 
-  test('and was forgotten by a crash, is found by the sweep', async () => {
+  test('the sweep finds a session that a crash left without an attempt', async () => {
     const session = await servedSession(db(), tenant);
     await db().query("update public.machines set state = 'destroyed', reason = 'worker_lost' where id = $1", [
       session.machineId,
@@ -280,7 +280,7 @@ describe('a session that loses its machine', () => {
 });
 
 describe('the assignment', () => {
-  test('does not pass on while its machine is claimed, however long it has been silent', async () => {
+  test('the assignment stays with a claimed machine, however long that machine is silent', async () => {
     const session = await servedSession(db(), tenant);
     await lapse(session.machineId);
     const { rows } = await db().query(
@@ -294,7 +294,7 @@ describe('the assignment', () => {
     expect((await machinesOf(session)).map(({ state }) => state)).toEqual(['claimed', 'draining']);
   });
 
-  test('passes to the replacement of a lost host; the old one is fenced when it wakes up', async () => {
+  test('the assignment passes to the replacement of a lost host, and the old worker is fenced when it wakes up', async () => {
     const session = await servedSession(db(), tenant);
     const { next: intent } = await destroying(session.machineId, 'host_lost', { p_next: next });
     await claim(db(), as(session, intent.machine_id), 'boot-2');
@@ -304,7 +304,7 @@ describe('the assignment', () => {
     expect((await sessionRow(db(), session.id)).epoch).toBe(2);
   });
 
-  test('of a machine that was claimed after it was judged is left alone', async () => {
+  test('a machine that was claimed after it was judged keeps its assignment', async () => {
     const session = await newSession(db(), tenant);
     await claim(db(), session);
     const judged = { p_epoch: null, p_judged: true, p_next: next };
@@ -315,8 +315,8 @@ describe('the assignment', () => {
   });
 });
 
-describe('a machine that Fly has moved', () => {
-  test('goes on at the next epoch when its first boot handed over; the replacement comes too late', async () => {
+describe('machines that Fly has moved', () => {
+  test('a moved machine continues at the next epoch after its first boot handed over, and its replacement comes too late', async () => {
     const session = await servedSession(db(), tenant);
     const { next: intent } = await drain(session.machineId, 1);
     const moved = await claim(db(), session, 'boot-moved');
@@ -332,7 +332,7 @@ describe('a machine that Fly has moved', () => {
     ]);
   });
 
-  test('is told to ask again while its first boot may live, and goes on when that was silent for a lease', async () => {
+  test('a moved machine must retry while its first boot may be alive, and continues after one silent lease', async () => {
     const session = await servedSession(db(), tenant);
     expect(await claim(db(), session, 'boot-2')).toMatchObject({ kind: 'refused', retry: true });
     await lapse(session.machineId);
@@ -340,7 +340,7 @@ describe('a machine that Fly has moved', () => {
     expect(await beat(session.machineId, 1)).toMatchObject([{ directive: { kind: 'fenced' } }]);
   });
 
-  test('has lost when the replacement was faster', async () => {
+  test('a moved machine is refused when its replacement claimed first', async () => {
     const session = await servedSession(db(), tenant);
     const { next: intent } = await drain(session.machineId, 1);
     await claim(db(), as(session, intent.machine_id), 'boot-2');
@@ -351,11 +351,11 @@ describe('a machine that Fly has moved', () => {
   });
 });
 
-describe('a hedge', () => {
+describe('hedges', () => {
   const hedge = (machineId: string) =>
     call(db(), 'hedge_machine', { p_machine_id: machineId, p_next: { ...next, region: 'ams' } });
 
-  test('is one at a time; the first claim wins, and the other is committed to be destroyed', async () => {
+  test('a session has one hedge at a time, the first claim wins, and the other machine is marked for destruction', async () => {
     const session = await newSession(db(), tenant);
     const intent = await hedge(session.machineId);
     expect(intent).toMatchObject({ region: 'ams', attempt: 2 });
@@ -367,7 +367,7 @@ describe('a hedge', () => {
     expect((await machinesOf(session)).map(({ state }) => state)).toEqual(['destroying', 'claimed']);
   });
 
-  test('that Fly refuses does not end the session beside the machine that is late', async () => {
+  test('a hedge that Fly refuses does not end a session whose first machine is late', async () => {
     const session = await newSession(db(), tenant);
     const intent = await hedge(session.machineId);
     const failed = { p_machine_id: intent.machine_id, p_reason: 'no_capacity' };
@@ -376,24 +376,24 @@ describe('a hedge', () => {
     expect(await claim(db(), session)).toMatchObject({ kind: 'claimed' });
   });
 
-  test('is not made for a session that is served', async () => {
+  test('a session that is already served gets no hedge', async () => {
     const session = await servedSession(db(), tenant);
     expect(await hedge(session.machineId)).toBeNull();
   });
 });
 
-describe('a browser that cannot be connected', () => {
+describe('browsers that cannot connect', () => {
   const unreachable = (machineId: string, gap = 0) =>
     call(db(), 'record_unreachable', {
       ...{ p_machine_id: machineId, p_epoch: 1, p_gap_ms: gap, p_window_ms: 60_000, p_next: next },
     });
 
-  test('counts only when its candidate had been in the room', async () => {
+  test('a failed connection counts only when the candidate had been in the room', async () => {
     const session = await servedSession(db(), tenant);
     expect(await unreachable(session.machineId)).toEqual({ kind: 'ignored' });
   });
 
-  test('twice, a while apart: the machine is given up and the session gets the next attempt, and the log says why', async () => {
+  test('two failed connections some time apart replace the machine, and the log names the reason', async () => {
     const session = await servedSession(db(), tenant);
     await call(db(), 'app.move_session', { p_session_id: session.id, p_status: 'in_progress' });
     expect(await unreachable(session.machineId)).toMatchObject({ kind: 'noted' });
@@ -406,13 +406,13 @@ describe('a browser that cannot be connected', () => {
   });
 });
 
-describe('the next machine', () => {
+describe('the next machine of a session', () => {
   const createFailed = (machineId: string, launch: object = { ...next, region: 'ams' }): Promise<Answer> =>
     call(db(), 'record_create_failed', { p_machine_id: machineId, p_reason: 'no_capacity', p_launch: launch });
   const startFailed = (machineId: string): Promise<Answer> =>
     call(db(), 'record_start_failed', { p_machine_id: machineId, p_launch: next });
 
-  test('failed creates and failed starts count together: the fifth ends the session', async () => {
+  test('failed creates and failed starts count together, and the fifth ends the session', async () => {
     const session = await newSession(db(), tenant);
     let machineId = session.machineId;
     for (let failed = 1; failed <= 5; failed += 1) {
@@ -425,7 +425,7 @@ describe('the next machine', () => {
     expect(await sessionRow(db(), session.id)).toMatchObject({ status: 'failed', reason: 'no_capacity' });
   });
 
-  test('lost machines and failed ones are counted apart', async () => {
+  test('lost machines and failed creates are counted separately', async () => {
     const session = await servedSession(db(), tenant);
     const { next: second } = await destroying(session.machineId, 'host_lost', { p_next: next });
     const third = await createFailed(second.machine_id);
@@ -436,13 +436,13 @@ describe('the next machine', () => {
     });
   });
 
-  test('without a region to try, the session ends with the reason of the refusal', async () => {
+  test('a session without a region to try ends with the reason of the refusal', async () => {
     const session = await newSession(db(), tenant);
     expect(await createFailed(session.machineId, next)).toEqual({ kind: 'ended' });
     expect(await sessionRow(db(), session.id)).toMatchObject({ status: 'failed', reason: 'no_capacity' });
   });
 
-  test('has the allowed life of a first machine, whatever it replaces; its claim gives it the life of a claim', async () => {
+  test('every replacement has the allowed life of a first machine until its claim gives it the life of a claim', async () => {
     const lifeOf = async (id: string): Promise<number> =>
       (
         await db().query(
@@ -467,7 +467,7 @@ describe('the next machine', () => {
     ['host_lost', 'failed', 'worker_lost'],
     ['hard_deadline', 'failed', 'worker_lost'],
   ])(
-    'is not given after too many losses: a machine that ended by %s ends its session as %s, %s',
+    'a session over its limit of losses gets no machine: one that ended by %s ends the session as %s, %s',
     async (reason, status, why) => {
       const session = await servedSession(db(), tenant);
       const launch = { ...next, max_attempts: 1 };

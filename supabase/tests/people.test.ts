@@ -18,8 +18,8 @@ const create = async (candidate: object, of = tenant) => {
 const shown = async (candidate: object) => (await create(candidate)).session.interview_context.candidate;
 const unique = () => randomUUID().slice(0, 8);
 
-describe('an inline candidate', () => {
-  test('whose e-mail is stored with another external id is a conflict, and changes and makes nothing', async () => {
+describe('inline candidates', () => {
+  test('an inline candidate whose e-mail is stored with another external id is a conflict and changes nothing', async () => {
     const [email, id] = [`${unique()}@x.example`, unique()];
     const stored = await shown({ name: 'A', email, external_id: id });
     const counts = () =>
@@ -33,7 +33,7 @@ describe('an inline candidate', () => {
     expect(await shown({ name: 'A', external_id: id })).toEqual(stored);
   });
 
-  test('whose external id is stored with another e-mail is a conflict; the case of an e-mail is none', async () => {
+  test('an inline candidate whose external id is stored with another e-mail is a conflict; letter case is ignored', async () => {
     const [email, id] = [`${unique()}@x.example`, unique()];
     await create({ name: 'A', email, external_id: id });
     expect(await create({ name: 'A', email: `${unique()}@x.example`, external_id: id })).toEqual({
@@ -43,7 +43,7 @@ describe('an inline candidate', () => {
     expect(await shown({ name: 'A', email: email.toUpperCase(), external_id: id })).toMatchObject({ email });
   });
 
-  test('that names two people by e-mail and external id is a conflict of both fields', async () => {
+  test('an inline candidate whose e-mail and external id match two people is a conflict of both fields', async () => {
     const [email, id] = [`${unique()}@x.example`, unique()];
     await create({ name: 'A', email });
     await create({ name: 'B', external_id: id });
@@ -53,7 +53,7 @@ describe('an inline candidate', () => {
     });
   });
 
-  test('that one person matches clearly brings its name up to date and adds what was missing', async () => {
+  test('an inline candidate that matches one person updates the name and adds missing fields', async () => {
     const [email, id] = [`${unique()}@x.example`, unique()];
     const first = await shown({ name: 'Ada', email });
     const second = await shown({ name: 'Ada Lovelace', email, external_id: id });
@@ -61,7 +61,7 @@ describe('an inline candidate', () => {
     expect((await shown({ name: 'Ada Lovelace', external_id: id })).id).toBe(first.id);
   });
 
-  test("of another tenant with the same e-mail is that tenant's own person", async () => {
+  test("an inline candidate with an e-mail that another tenant knows becomes this tenant's own candidate", async () => {
     const other = await newTenant(db());
     const email = `${unique()}@x.example`;
     const own = await shown({ name: 'A', email, external_id: unique() });
@@ -70,7 +70,7 @@ describe('an inline candidate', () => {
     expect(await shown({ name: 'A', email })).toEqual(own);
   });
 
-  test('is looked up by index: a tenant with many candidates waits no longer for a session', async () => {
+  test('the candidate lookup uses an index, so many candidates do not slow down session creation', async () => {
     const home = await newTenant(db());
     await db().query(
       `insert into public.tenant_candidates (tenant_id, name, email, external_id)
@@ -88,7 +88,7 @@ describe('an inline candidate', () => {
     }
   });
 
-  test('in conflict draws nothing from the starts per minute', async () => {
+  test('a candidate conflict does not count against the session starts per minute', async () => {
     const slow = await newTenant(db(), { starts_per_minute: 2 });
     const email = `${unique()}@x.example`;
     await create({ name: 'A', email, external_id: 'a' }, slow);
@@ -98,19 +98,19 @@ describe('an inline candidate', () => {
   });
 });
 
-describe('a name is found', () => {
+describe('search by name', () => {
   test.each([
     ['Jose\u0301 Nu\u0301n\u0303ez', 'jos\u00e9 n\u00fa\u00f1ez'],
     ['Ng\u00f4 \u0110\u00ecnh', 'ngo\u0302 \u0111i\u0300nh'],
     ['\u0130pek', '\u0130PEK'],
-  ])('%s by %s: however its accents are written', async (name, search) => {
+  ])('a search finds %s by %s: Unicode composition of accents does not matter', async (name, search) => {
     const home = await newTenant(db());
     await call(db(), 'create_candidate', { p_tenant_id: home.id, p_candidate: { name } });
     const found = await call(db(), 'list_candidates', { p_tenant_id: home.id, p_limit: 10, p_search: search });
     expect(found.map((one: { name: string }) => one.name)).toEqual([name]);
   });
 
-  test('and an e-mail is one person’s, however its accents are written', async () => {
+  test('one e-mail address is one candidate in every Unicode form of its accents', async () => {
     const home = await newTenant(db());
     const make = (email: string) =>
       call(db(), 'create_candidate', { p_tenant_id: home.id, p_candidate: { name: 'N', email } });
@@ -119,7 +119,7 @@ describe('a name is found', () => {
   });
 });
 
-describe('two changes at the same moment', () => {
+describe('concurrent changes', () => {
   /** Runs two changes so that the second waits for the first one's lock, and answers what is stored then. */
   async function both(first: [string, unknown[]], second: [string, unknown[]]): Promise<void> {
     const [one, two] = [await db().connect(), await db().connect()];
@@ -139,7 +139,7 @@ describe('two changes at the same moment', () => {
     }
   }
 
-  test('of different fields of a candidate are both kept', async () => {
+  test('concurrent changes of different fields of a candidate are both kept', async () => {
     const { candidate } = await call(db(), 'create_candidate', {
       p_tenant_id: tenant.id,
       p_candidate: { name: 'Ada', email: `${unique()}@x.example` },
@@ -153,7 +153,7 @@ describe('two changes at the same moment', () => {
     expect(stored).toMatchObject({ name: 'Ada Lovelace', status: 'screening' });
   });
 
-  test('of different fields of a position are both kept', async () => {
+  test('concurrent changes of different fields of a position are both kept', async () => {
     const { position } = await call(db(), 'create_position', { p_tenant_id: tenant.id, p_position: { title: 'Cook' } });
     const change = (changes: object): [string, unknown[]] => [
       'select public.change_position($1, $2, $3)',
@@ -164,7 +164,7 @@ describe('two changes at the same moment', () => {
     expect(stored).toMatchObject({ title: 'Chef', description: 'Cooks.' });
   });
 
-  test('of different settings of a tenant are both kept', async () => {
+  test('concurrent changes of different settings of a tenant are both kept', async () => {
     const home = await newTenant(db());
     const change = (changes: object): [string, unknown[]] => [
       'select public.update_tenant($1, $2, $3)',
@@ -191,7 +191,7 @@ describe('the text of a consent', () => {
     call(db(), 'update_tenant', { p_tenant_id: home.id, p_changes: changes, p_by: by });
   const texts = (consent_texts: object) => ({ settings: { consent_texts } });
 
-  test('is never rewritten under its version, not even when nothing else of the change is wrong', async () => {
+  test('the text of a consent never changes under the same version, even when the rest of the change is valid', async () => {
     const home = await newTenant(db());
     expect((await update(home, texts({ v1: 'For 7 days.' }))).kind).toBe('updated');
     expect(await update(home, { name: 'New', ...texts({ v1: 'For ever.' }) })).toEqual({
@@ -204,7 +204,7 @@ describe('the text of a consent', () => {
     expect(settings.consent_texts).toEqual({ v1: 'For 7 days.', v2: 'For ever.' });
   });
 
-  test('that was kept elsewhere is not added once somebody agreed to its version', async () => {
+  test('a consent text stored elsewhere is not added after a candidate agreed to its version', async () => {
     const home = await newTenant(db(), { require_consent: true, consent_text_version: 'v1' });
     const { session } = await create({ name: 'Ada' }, home);
     await call(db(), 'record_consent', { p_session_id: session.session_id, p_text_version: 'v1' });

@@ -55,8 +55,8 @@ const begin = (lead = 30_000): Promise<Answer[]> =>
   });
 const begun = async (id: string, lead?: number) => (await begin(lead)).find((r) => r.session_id === id);
 
-describe('a session takes a standby machine', () => {
-  test('of the nearest region that has one, and it is to be started, not created', async () => {
+describe('assigning standby machines', () => {
+  test('a session takes a standby machine in its nearest region, and that machine is started instead of created', async () => {
     const tenant = await newTenant(db());
     await standby(tenant, 'syd');
     const near = await standby(tenant, 'ams');
@@ -74,20 +74,20 @@ describe('a session takes a standby machine', () => {
     ]);
   });
 
-  test('never of a region that is not among its own', async () => {
+  test('a session never takes a standby machine in a region outside its own list', async () => {
     const tenant = await newTenant(db());
     await standby(tenant, 'syd');
     const { intent } = await create(tenant, { regions: ['fra', 'ams'] });
     expect(intent).toMatchObject({ action: 'create', region: 'fra' });
   });
 
-  test('never of another tenant', async () => {
+  test('a session never takes a standby machine of another tenant', async () => {
     const [rich, poor] = [await newTenant(db()), await newTenant(db())];
     await standby(rich);
     expect((await create(poor)).intent.action).toBe('create');
   });
 
-  test('of its own image first, of another when there is no other', async () => {
+  test('a session prefers a standby machine with its own image and takes another image when there is no other', async () => {
     const tenant = await newTenant(db());
     const old = await standby(tenant, 'fra', { image: 'worker:0' });
     const fresh = await standby(tenant);
@@ -95,7 +95,7 @@ describe('a session takes a standby machine', () => {
     expect((await create(tenant)).intent.machine_id).toBe(old);
   });
 
-  test('each at most once: 40 creations at once for 25 machines', async () => {
+  test('forty sessions created at once take each of 25 standby machines at most once', async () => {
     const tenant = await newTenant(db(), { max_live_sessions: 100 });
     for (let n = 0; n < 25; n += 1) await standby(tenant);
     const results = await Promise.all(Array.from({ length: 40 }, () => create(tenant)));
@@ -103,7 +103,7 @@ describe('a session takes a standby machine', () => {
     expect([started.length, new Set(started).size]).toEqual([25, 25]);
   });
 
-  test('and the worker in it claims by name, as any other', async () => {
+  test('the worker in a standby machine claims by name like any other worker', async () => {
     const tenant = await newTenant(db());
     const id = await standby(tenant);
     const { fly_machine_id } = await machineRow(id);
@@ -119,13 +119,13 @@ describe('a session takes a standby machine', () => {
     expect(answer).toMatchObject({ kind: 'claimed', session: { session_id: session.session_id, epoch: 1 } });
   });
 
-  test('one that nobody was given is refused to its worker', async () => {
+  test('the claim of a standby machine without a session is refused', async () => {
     const tenant = await newTenant(db());
     const machineId = await standby(tenant);
     expect(await claim(db(), { machineId, app: tenant.app })).toMatchObject({ kind: 'refused', why: 'not assigned' });
   });
 
-  test('a machine that rested for an hour is judged from its assignment on', async () => {
+  test('a machine that was on standby for an hour is judged by the time since its assignment', async () => {
     const tenant = await newTenant(db());
     const id = await standby(tenant);
     await db().query("update public.machines set created_at = clock_timestamp() - interval '1 hour' where id = $1", [
@@ -136,7 +136,7 @@ describe('a session takes a standby machine', () => {
     expect(alive.find((m) => m.machine_id === id).state_ms).toBeLessThan(10_000);
   });
 
-  test('with every region closed, a standby machine is taken and nothing else is tried', async () => {
+  test('with every region closed, a session takes a standby machine and tries nothing else', async () => {
     const tenant = await newTenant(db());
     expect(await create(tenant, { all_closed: true })).toEqual({ kind: 'no_capacity' });
     expect(await live(tenant)).toBe(0);
@@ -145,7 +145,7 @@ describe('a session takes a standby machine', () => {
   });
 });
 
-describe('starting', () => {
+describe('starting standby machines', () => {
   const take = (): Promise<Answer[]> =>
     call(db(), 'take_starts', {
       p_orchestrator_id: randomUUID(),
@@ -156,7 +156,7 @@ describe('starting', () => {
   const taken = async (id: string) => (await take()).find((m) => m.machine_id === id);
   const runOut = (id: string) => db().query('update public.machines set taken_until = null where id = $1', [id]);
 
-  test('an assigned machine belongs to its taker, then to whoever comes', async () => {
+  test('an assigned machine is first started by the orchestrator that took it, later by any orchestrator', async () => {
     const tenant = await newTenant(db());
     const id = await standby(tenant);
     await create(tenant);
@@ -168,7 +168,7 @@ describe('starting', () => {
     expect(await taken(id)).toBeUndefined();
   });
 
-  test('one that was asked to start and was not heard of comes up again, as late', async () => {
+  test('a machine that was asked to start and gave no sign of life is listed again as late', async () => {
     const tenant = await newTenant(db());
     const id = await standby(tenant);
     await create(tenant);
@@ -180,7 +180,7 @@ describe('starting', () => {
     expect(await taken(id)).toMatchObject({ late: true });
   });
 
-  test('a start that fails passes on to the next standby, then to a new machine, then to an end', async () => {
+  test('after a failed start a session tries the next standby machine, then a new machine, then ends', async () => {
     const tenant = await newTenant(db());
     const [first, second] = [await standby(tenant), await standby(tenant)];
     const { session } = await create(tenant);
@@ -196,8 +196,8 @@ describe('starting', () => {
   });
 });
 
-describe('a schedule', () => {
-  test('holds neither machine nor place until its time is near, then it begins once', async () => {
+describe('scheduled sessions', () => {
+  test('a scheduled session uses no machine and no quota until its time is near, and then starts once', async () => {
     const tenant = await newTenant(db());
     const { session, intent, ahead } = await create(tenant, { scheduled_at: inMs(3_600_000), start_lead_ms: 30_000 });
     expect([session.status, intent, await live(tenant)]).toEqual(['scheduled', null, 0]);
@@ -209,13 +209,13 @@ describe('a schedule', () => {
     expect((await sessionRow(db(), session.session_id)).status).toBe('provisioning');
   });
 
-  test('expires counted from its time, not from its making', async () => {
+  test('a scheduled session expires counted from its scheduled time, not from its creation', async () => {
     const tenant = await newTenant(db());
     const { session } = await create(tenant, { scheduled_at: inMs(86_400_000), expires_ms: 3_600_000 });
     expect(Date.parse(session.expires_at) - Date.now()).toBeGreaterThan(89_000_000);
   });
 
-  test('can be moved while it has not begun, and its invitations with it', async () => {
+  test('a scheduled session can be moved before it starts, and its invitations move with it', async () => {
     const tenant = await newTenant(db());
     const { session } = await create(tenant, { scheduled_at: inMs(3_600_000), invitation_hash: 'a'.repeat(64) });
     const to = (id: string, at: string, tenantId = tenant.id) =>
@@ -233,7 +233,7 @@ describe('a schedule', () => {
     await db().query('delete from public.session_invitations where session_id = $1', [session.session_id]);
   });
 
-  test('over the tenant’s limit it is queued, not lost', async () => {
+  test("a scheduled session over the tenant's limit is queued", async () => {
     const tenant = await newTenant(db(), { max_live_sessions: 1 });
     await create(tenant);
     const { session } = await create(tenant, { scheduled_at: inMs(5_000), start_lead_ms: 0 });
@@ -247,7 +247,7 @@ describe('the queue of a tenant at its limit', () => {
   const admit = (): Promise<Answer[]> => call(db(), 'admit_queued', { p_launch: launch, p_limit: 1_000 });
   const end = (id: string) => move(db(), id, 'completed', 'completed', 'ended_by_candidate');
 
-  test('is bounded, tells place and estimate, and is served in order', async () => {
+  test('the queue is bounded, reports position and estimate, and is served in order', async () => {
     const tenant = await newTenant(db(), { max_live_sessions: 1 });
     const { session: first } = await create(tenant);
     const { session: second } = await create(tenant, queue);
@@ -267,7 +267,7 @@ describe('the queue of a tenant at its limit', () => {
     expect((await call(db(), 'get_session', { p_session_id: third.session_id })).queue.position).toBe(1);
   });
 
-  test('nobody overtakes a session whose row another transaction holds just now', async () => {
+  test('a session never overtakes a queued session whose row is locked by another transaction', async () => {
     const tenant = await newTenant(db(), { max_live_sessions: 1 });
     const { session: first } = await create(tenant);
     const { session: second } = await create(tenant, queue);
@@ -287,7 +287,7 @@ describe('the queue of a tenant at its limit', () => {
     expect((await sessionRow(db(), third.session_id)).status).toBe('pending');
   });
 
-  test('four orchestrators that admit at once serve twenty in order, whatever share of the queue each sees', async () => {
+  test('four orchestrators that admit at once serve twenty sessions in order, whatever part of the queue each sees', async () => {
     const tenant = await newTenant(db(), { max_live_sessions: 1 });
     await create(tenant);
     const waiting: string[] = [];
@@ -298,7 +298,7 @@ describe('the queue of a tenant at its limit', () => {
     expect(admitted.map((r) => r.session_id).toSorted()).toEqual(waiting.slice(0, 8).toSorted());
   });
 
-  test('a scheduled session whose time has come goes behind those who wait', async () => {
+  test('a scheduled session whose time has come joins the end of the queue', async () => {
     const tenant = await newTenant(db(), { max_live_sessions: 1 });
     const { session: first } = await create(tenant);
     const { session: second } = await create(tenant, queue);
@@ -308,7 +308,7 @@ describe('the queue of a tenant at its limit', () => {
     expect((await admit()).map((r) => r.session_id)).toEqual([second.session_id]);
   });
 
-  test('past its deadline a session ends and says why, and takes no place with it', async () => {
+  test('a queued session past its deadline ends with its reason and frees its place', async () => {
     const tenant = await newTenant(db(), { max_live_sessions: 1 });
     await create(tenant);
     const { session } = await create(tenant, { ...queue, queue_ms: 0 });
@@ -322,7 +322,7 @@ describe('the queue of a tenant at its limit', () => {
 });
 
 describe('placement on join', () => {
-  test('the session waits with its place kept, and the candidate’s arrival begins it once', async () => {
+  test("a session placed on join keeps its quota while it waits, and the candidate's arrival starts it once", async () => {
     const tenant = await newTenant(db());
     const { session, intent } = await create(tenant, { placement: 'on_join', regions: ['iad'] });
     expect([session.status, intent, await live(tenant)]).toEqual(['pending', null, 1]);
@@ -365,7 +365,7 @@ describe('pools', () => {
     await call(db(), 'announce_image', { p_orchestrator_id: id, p_image });
   };
 
-  test('the facts: policy, what is ready, building and of another image, and what is due', async () => {
+  test('pool_facts reports the policy, the ready, building, outdated and due machines of a pool', async () => {
     await announce(image);
     const tenant = await newTenant(db(), { max_standby: 10 });
     await call(db(), 'put_pool_policy', {
@@ -384,7 +384,7 @@ describe('pools', () => {
     expect(due).toMatchObject([{ region: 'ams', sessions: 1 }]);
   });
 
-  test('filling stops at the target and at the create limit, also with several orchestrators at once', async () => {
+  test('several orchestrators that fill a pool at once stop at its target and at the create limit', async () => {
     const tenant = await newTenant(db());
     await db().query('update public.tenant_apps set creates_per_second = 0.1 where name = $1', [tenant.app]);
     const results = await Promise.all([1, 2, 3].map(() => apply([entry(tenant, { target: 5 })])));
@@ -392,7 +392,7 @@ describe('pools', () => {
     expect(results.flatMap((r) => r.intents)[0]).toMatchObject({ action: 'create', session_id: null });
   });
 
-  test('a candidate draws at once what a pool may not: the burst', async () => {
+  test('a candidate may use the create burst at once, and filling a pool may not', async () => {
     const tenant = await newTenant(db());
     await db().query('update public.tenant_apps set creates_per_second = 0.1 where name = $1', [tenant.app]);
     await apply([entry(tenant, { target: 1 })]);
@@ -402,7 +402,7 @@ describe('pools', () => {
     expect((await apply([entry(tenant, { target: 9 })])).intents).toEqual([]);
   });
 
-  test('retires what is of another image or too many, and never what has a session', async () => {
+  test('retirement removes outdated and surplus machines, and never a machine with a session', async () => {
     const tenant = await newTenant(db());
     const old = await standby(tenant, 'fra', { image: 'worker:0' });
     const [one, two] = [await standby(tenant), await standby(tenant)];
@@ -419,7 +419,7 @@ describe('pools', () => {
     expect((await create(tenant)).intent.action).toBe('create');
   });
 
-  test('demand is counted where it was wanted and fades', async () => {
+  test('demand is counted in the region where it was wanted and decays', async () => {
     const tenant = await newTenant(db(), { max_standby: 10 });
     await call(db(), 'put_pool_policy', {
       p_tenant_id: tenant.id,
@@ -445,7 +445,7 @@ describe('limits that all orchestrators share', () => {
   const draw = (tenant: TestTenant, urgent = false): Promise<Record<string, number>> =>
     call(db(), 'draw_list_slots', { p_apps: [tenant.app], p_urgent: urgent, p_max_wait_ms: 500 });
 
-  test('lists: one a second for the reconciler, the burst for who looks for a candidate’s machine', async () => {
+  test('the reconciler may list once a second, and a lookup for a candidate may use the burst', async () => {
     const tenant = await newTenant(db());
     expect(await draw(tenant)).toEqual({ [tenant.app]: 0 });
     expect(await draw(tenant)).toEqual({});
@@ -453,7 +453,7 @@ describe('limits that all orchestrators share', () => {
     expect(await draw(tenant, true)).toEqual({});
   });
 
-  test('a 429 slows everybody by its Retry-After, and the refused one goes first', async () => {
+  test('a 429 delays every orchestrator by its Retry-After, and the refused request goes first', async () => {
     const tenant = await newTenant(db());
     const own = await call(db(), 'slow_app', { p_app_name: tenant.app, p_action: 'create', p_retry_ms: 5_000 });
     expect(own).toBe(5_000);
@@ -464,7 +464,7 @@ describe('limits that all orchestrators share', () => {
 });
 
 describe('usage', () => {
-  test('a machine is billed once, when it is gone: standby apart from running', async () => {
+  test('a machine is billed once when it is gone, with standby time separate from running time', async () => {
     const tenant = await newTenant(db());
     const id = await standby(tenant);
     const { session } = await create(tenant);

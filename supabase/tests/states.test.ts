@@ -42,7 +42,7 @@ const errorOf = (work: Promise<unknown>): Promise<{ code?: string }> =>
     (error) => ({ code: error.code }),
   );
 
-describe('a session', () => {
+describe('session states', () => {
   /** A session put into a status past the guard; a status from finalizing on comes with its ending. */
   async function sessionIn(client: pg.PoolClient, status: SessionStatus): Promise<string> {
     const { id } = await newSession(client, tenant);
@@ -66,7 +66,7 @@ describe('a session', () => {
     });
   }
 
-  test('moves from any status to every later one, and to no earlier one or its own', async () => {
+  test('a session moves from any status to every later one, and never to its own or an earlier one', async () => {
     const wrong: string[] = [];
     for (const from of sessionStatuses)
       for (const to of sessionStatuses) {
@@ -79,7 +79,7 @@ describe('a session', () => {
     expect(wrong).toEqual([]);
   });
 
-  test('a late or repeated report changes nothing and leaves no event', async () => {
+  test('a late or repeated status report changes nothing and writes no event', async () => {
     const { id } = await servedSession(db(), tenant);
     await move(db(), id, 'in_progress');
     const before = { row: await sessionRow(db(), id), events: await eventsOf(db(), id) };
@@ -89,7 +89,7 @@ describe('a session', () => {
     expect({ row: await sessionRow(db(), id), events: await eventsOf(db(), id) }).toEqual(before);
   });
 
-  test('its ending is decided once: whoever ends it later copies what finalizing decided', async () => {
+  test('the ending of a session is decided once, and later calls copy what finalizing decided', async () => {
     const { id } = await servedSession(db(), tenant);
     await move(db(), id, 'finalizing', 'completed', 'interviewer_finished');
     await call(db(), 'app.end_session', { p_session_id: id, p_outcome: 'failed', p_reason: 'worker_lost' });
@@ -108,7 +108,7 @@ describe('a session', () => {
     ).toEqual({ code: 'GR002' });
   });
 
-  test('cannot be moved back, ended without a reason, or given an older epoch, even at a SQL prompt', async () => {
+  test('SQL cannot move a session back, end it without a reason or give it an older epoch', async () => {
     const { id } = await servedSession(db(), tenant);
     const update = (set: string) =>
       errorOf(db().query(`update public.interview_sessions set ${set} where id = $1`, [id]));
@@ -121,7 +121,7 @@ describe('a session', () => {
     expect((await sessionRow(db(), id)).status).toBe('ready');
   });
 
-  test('every move and its event are one transaction', async () => {
+  test('every status change and its event are written in one transaction', async () => {
     const { id } = await servedSession(db(), tenant);
     await rolledBack(db(), (client) => move(client, id, 'in_progress'));
     expect((await sessionRow(db(), id)).status).toBe('ready');
@@ -135,8 +135,8 @@ describe('a session', () => {
   });
 });
 
-describe('a machine', () => {
-  test('goes forward only, by the function and at a SQL prompt', async () => {
+describe('machine states', () => {
+  test('a machine only moves forward, through the function and in plain SQL', async () => {
     const wrong: string[] = [];
     for (const from of machineStates)
       for (const to of machineStates) {
@@ -166,7 +166,7 @@ describe('a machine', () => {
     expect(wrong).toEqual([]);
   });
 
-  test('serves one session, ever: session_id is written once', async () => {
+  test('a machine serves one session: session_id is written once', async () => {
     const [first, second] = [await newSession(db(), tenant), await newSession(db(), tenant)];
     const assign = (session: string | null) =>
       errorOf(db().query('update public.machines set session_id = $2 where id = $1', [first.machineId, session]));
@@ -175,7 +175,7 @@ describe('a machine', () => {
     expect(await assign(first.id)).toEqual({});
   });
 
-  test('a claim is answered the same to the same nonce and refused to another', async () => {
+  test('a claim gets the same answer for the same nonce and is refused for another nonce', async () => {
     const session = await newSession(db(), tenant);
     const first = await claim(db(), session, 'a');
     expect(first).toMatchObject({ kind: 'claimed', session: { epoch: 1, status: 'ready' } });
@@ -186,7 +186,7 @@ describe('a machine', () => {
 });
 
 describe('no call before a required consent', () => {
-  test('a tenant that asks for consent gets sessions that wait for it; the right text opens the way, once', async () => {
+  test('sessions of a tenant that requires consent wait for it, and agreeing to the right text opens them once', async () => {
     const careful = await newTenant(db(), { require_consent: true, consent_text_version: '2026-11' });
     const session = await servedSession(db(), careful);
     const openCall = () =>
@@ -210,7 +210,7 @@ describe('no call before a required consent', () => {
     expect((await eventsOf(db(), session.id)).filter(({ type }) => type === 'candidate.consented')).toHaveLength(1);
   });
 
-  test('a tenant that begins to ask does not stop sessions that exist', async () => {
+  test('requiring consent does not stop sessions that already exist', async () => {
     const later = await newTenant(db());
     const session = await newSession(db(), later);
     await call(db(), 'update_tenant', {
@@ -225,7 +225,7 @@ describe('no call before a required consent', () => {
   });
 });
 
-describe('the lists of the database are those of shared/src/session', () => {
+describe('lists in the database and in shared/src/session', () => {
   const sorted = (list: readonly string[]) => [...list].sort();
 
   /** The words that a check lists, or that a function ranks. */
@@ -244,24 +244,24 @@ describe('the lists of the database are those of shared/src/session', () => {
       ),
     );
 
-  test('statuses and their ranks', async () => {
+  test('the statuses and their ranks in SQL and TypeScript are equal', async () => {
     expect(await ranksOf('rank_of', sessionStatuses)).toEqual(sessionRanks);
     expect(await rankedBy('rank_of')).toEqual(sorted([...sessionStatuses, 'ended']));
   });
 
-  test('machine states and their ranks', async () => {
+  test('the machine states and their ranks in SQL and TypeScript are equal', async () => {
     expect(await ranksOf('life_rank_of', machineStates)).toEqual(machineRanks);
     expect(await rankedBy('life_rank_of')).toEqual(sorted(machineStates));
   });
 
-  test('who receives which event', async () => {
+  test('SQL and TypeScript agree on who receives which event', async () => {
     const { rows } = await db().query('select w as type, app.event_audience(w) as audience from unnest($1::text[]) w', [
       eventTypes,
     ]);
     expect(Object.fromEntries(rows.map(({ type, audience }) => [type, audience]))).toEqual(eventAudiences);
   });
 
-  test('outcomes: every status of the last rank, and no other word', async () => {
+  test('the outcomes are exactly the statuses of the last rank', async () => {
     const session = await newSession(db(), tenant);
     for (const word of [...sessionStatuses, 'ended', 'nonsense']) {
       const accepted = await rolledBack(db(), (client) =>
@@ -290,7 +290,7 @@ describe('the lists of the database are those of shared/src/session', () => {
     expect(await wordsOf(checks, /'([a-z_.]+)'::text/g)).toEqual(sorted(names));
   });
 
-  test('session_events.type', async () => {
+  test('the values of session_events.type in SQL and TypeScript are equal', async () => {
     const session = await newSession(db(), tenant);
     const { rows } = await db().query<{ text: string }>(
       "select pg_get_constraintdef(oid) as text from pg_constraint where conname = 'event_type_is_known'",
@@ -309,7 +309,7 @@ describe('the lists of the database are those of shared/src/session', () => {
     }
   });
 
-  test("a worker cannot report a status that is not a worker's to report", async () => {
+  test('a worker cannot report a status that only the control plane may set', async () => {
     const session = await servedSession(db(), tenant);
     const worker = await project().as({
       role: 'session_worker',
