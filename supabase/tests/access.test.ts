@@ -94,11 +94,11 @@ async function failuresInSql(all: Case[]): Promise<string[]> {
 }
 
 describe('in SQL', () => {
-  test.each(coveredTables)('%s is open to whom the cases say, and to nobody else', async (table) => {
+  test.each(coveredTables)('SQL gives exactly the rights in the table of cases: %s', async (table) => {
     expect(await failuresInSql(cases.filter((one) => one.table === table))).toEqual([]);
   });
 
-  test('control: each statement works for the owner of the tables, so a refusal is a refusal of rights', async () => {
+  test('control: each statement works for the owner of the tables, so a refusal means missing rights', async () => {
     const outcomes = await rolledBack(project().admin, async (client) => {
       await client.query(attempt);
       const statements = Object.entries(targetsOf('own'))
@@ -117,7 +117,7 @@ describe('in SQL', () => {
     expect(outcomes.filter((outcome) => !/: 1$|^delete .*: 23503$/.test(outcome))).toEqual([]);
   });
 
-  test('control: a case that expects too little or too much is found', async () => {
+  test('control: the test detects a case that grants too little or too much', async () => {
     const wrong = cases.filter(({ table }) => table === 'positions').map((one) => ({ ...one, allowed: !one.allowed }));
     expect(await failuresInSql(wrong)).toHaveLength(wrong.length);
   });
@@ -172,9 +172,12 @@ async function failuresThroughClient(all: Case[]): Promise<string[]> {
 }
 
 describe('through supabase-js', () => {
-  test.each(coveredTables)('%s is open to whom the cases say, and refused rows are unchanged', async (table) => {
-    expect(await failuresThroughClient(cases.filter((one) => one.table === table))).toEqual([]);
-  });
+  test.each(coveredTables)(
+    'supabase-js gives exactly the rights in the table of cases, and refused rows stay unchanged: %s',
+    async (table) => {
+      expect(await failuresThroughClient(cases.filter((one) => one.table === table))).toEqual([]);
+    },
+  );
 });
 
 // ── what the table cannot say ────────────────────────────────────────────────────────────────────────────────────
@@ -199,18 +202,18 @@ async function tryColumn([actor, verb, table, column]: (typeof columnCases)[numb
   });
 }
 
-test.each(columnCases)('column by column: %s %s %s.%s: %s', async (...one) => {
+test.each(columnCases)('column rights match the table of cases: %s %s %s.%s: %s', async (...one) => {
   expect(await tryColumn(one)).toBe(one[4] ? '1' : '42501');
 });
 
-test('every table and view of schema public is in the table of cases, and nothing that is not there', async () => {
+test('the table of cases lists every table and view of schema public and nothing else', async () => {
   const { rows } = await project().owner.query(
     "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'v', 'm', 'p') order by relname",
   );
   expect(rows.map(({ relname }) => relname)).toEqual([...coveredTables].sort());
 });
 
-test('every function of schema public has exactly the callers that the cases name, and anon none', async () => {
+test('every function of schema public has exactly the callers in the table of cases, and anon has none', async () => {
   const { rows } = await project().owner.query(`
     select p.proname as name, array_agg(r.rolname::text order by r.rolname) filter (where has_function_privilege(r.oid, p.oid, 'execute')) as callers
     from pg_proc p cross join pg_roles r
@@ -223,7 +226,7 @@ test('every function of schema public has exactly the callers that the cases nam
   expect(wrong).toEqual([]);
 });
 
-test('nobody but their owner may call the helpers of schema app, beyond what policies and defaults need', async () => {
+test('only the owner may call helpers of schema app, except those that policies and defaults need', async () => {
   const { rows } = await project().owner.query(`
     select distinct p.proname as name from pg_proc p cross join pg_roles r
     where p.pronamespace = 'app'::regnamespace and has_function_privilege(r.oid, p.oid, 'execute')
@@ -245,7 +248,7 @@ test('nobody but their owner may call the helpers of schema app, beyond what pol
   ]);
 });
 
-test('a candidate known to two tenants is seen by each as its own alone', async () => {
+test('two tenants that know the same person each see only their own candidate', async () => {
   const { owner, as } = project();
   await insertRow(owner, 'tenant_candidates', {
     tenant_id: idOf('tenant-b'),
@@ -266,7 +269,7 @@ test('a candidate known to two tenants is seen by each as its own alone', async 
   }
 });
 
-test('what an admin does to memberships directly is audited', async () => {
+test('changes that an admin makes directly to memberships are audited', async () => {
   const { owner } = project();
   const admin = clients.get('admin')!;
   const row = { tenant_id: idOf('tenant-a'), user_id: idOf('outsider'), role: 'viewer' };

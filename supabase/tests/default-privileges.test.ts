@@ -45,18 +45,18 @@ async function rightsOf({ owner }: Project): Promise<string[]> {
   return rows.map(({ line }) => line);
 }
 
-test('every right is the same on both kinds of project', async () => {
+test('every right is the same on both kinds of Supabase project', async () => {
   const rights = await rightsOf(closed);
   expect(rights.length).toBeGreaterThan(300);
   expect(await rightsOf(open)).toEqual(rights);
 });
 
-test('nobody without a token executes a function of the API or reads a table', async () => {
+test('a caller without a token can execute no function of the API and read no table', async () => {
   // Of schema app, which anon may not use, a few helpers of generated columns are granted to every role.
   expect((await rightsOf(open)).filter((line) => /^anon (?!execute app\.)/.test(line))).toEqual([]);
 });
 
-test('the publishable key alone makes no API key', async () => {
+test('the publishable key alone cannot create an API key', async () => {
   const { rows } = await open.owner.query(
     "insert into public.tenants (name, slug) values ('Acme', 'acme') returning id",
   );

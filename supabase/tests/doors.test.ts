@@ -56,7 +56,7 @@ const doors: Record<string, Door> = {
 const ids = ['tenant_candidates.tenant_id', 'positions.tenant_id', 'tenant_users.tenant_id', 'tenant_users.user_id'];
 const spareUser = '11111111-1111-4111-8111-111111111111';
 
-test('every column that a member may write has a schema of the API, and each is compared below', async () => {
+test('every column that a member may write has an API schema and is compared in this file', async () => {
   const { rows } = await project().owner.query(`
     select c.relname || '.' || a.attname as name from pg_class c join pg_attribute a on a.attrelid = c.oid and attnum > 0
     where relnamespace = 'public'::regnamespace and relkind in ('r', 'v') and not attisdropped and
@@ -137,46 +137,52 @@ async function disagreements(name: string, { schema, row }: Door): Promise<strin
   });
 }
 
-describe('the platform API and the database judge alike', () => {
-  test.each(Object.entries(doors))('%s', async (name, door) => {
-    expect(await disagreements(name, door)).toEqual([]);
-  });
+describe('validation in the platform API and in the database', () => {
+  test.each(Object.entries(doors))(
+    'the platform API and the database accept and refuse the same values: %s',
+    async (name, door) => {
+      expect(await disagreements(name, door)).toEqual([]);
+    },
+  );
 
-  test('control: a schema that judges otherwise is found', async () => {
+  test('control: the comparison detects a schema with other rules', async () => {
     const found = await disagreements('tenant_candidates.name', { ...candidate('name'), schema: z.string().max(200) });
     expect(found.length).toBeGreaterThan(20);
   });
 });
 
-test('what Postgres cannot store at all, the API refuses too', () => {
+test('the API refuses text that Postgres cannot store', () => {
   for (const { schema } of Object.values(doors))
     for (const text of ['A\u0000', 'A\ud83d', '\udc00']) expect(schema.safeParse(text).success).toBe(false);
 });
 
-describe('a tenant that is not active', () => {
-  test.each(['suspended', 'removing'])('%s: its members write and read nothing directly', async (status) => {
-    const { owner, as } = project();
-    const member = await as({ role: 'authenticated', sub: userId });
-    expect((await member.from('positions').insert({ tenant_id: tenant.id, title: 'Cook' })).error).toBeNull();
-    await owner.query('update public.tenants set status = $2 where id = $1', [tenant.id, status]);
-    try {
-      const answers = [
-        await member.from('positions').insert({ tenant_id: tenant.id, title: 'Cook' }),
-        await member.from('tenant_candidates').insert({ tenant_id: tenant.id, name: 'Ada' }),
-        await member.from('tenant_users').insert({ tenant_id: tenant.id, user_id: userId, role: 'admin' }),
-      ];
-      expect(answers.map(({ status: code }) => code)).toEqual([403, 403, 403]);
-      expect(
-        (await member.from('positions').update({ title: 'x' }).eq('tenant_id', tenant.id).select('id')).data,
-      ).toEqual([]);
-      expect((await member.from('positions').select('id')).data).toEqual([]);
-    } finally {
-      await owner.query("update public.tenants set status = 'active' where id = $1", [tenant.id]);
-    }
-  });
+describe('tenants that are not active', () => {
+  test.each(['suspended', 'removing'])(
+    'members of a tenant in status %s can read and write nothing directly',
+    async (status) => {
+      const { owner, as } = project();
+      const member = await as({ role: 'authenticated', sub: userId });
+      expect((await member.from('positions').insert({ tenant_id: tenant.id, title: 'Cook' })).error).toBeNull();
+      await owner.query('update public.tenants set status = $2 where id = $1', [tenant.id, status]);
+      try {
+        const answers = [
+          await member.from('positions').insert({ tenant_id: tenant.id, title: 'Cook' }),
+          await member.from('tenant_candidates').insert({ tenant_id: tenant.id, name: 'Ada' }),
+          await member.from('tenant_users').insert({ tenant_id: tenant.id, user_id: userId, role: 'admin' }),
+        ];
+        expect(answers.map(({ status: code }) => code)).toEqual([403, 403, 403]);
+        expect(
+          (await member.from('positions').update({ title: 'x' }).eq('tenant_id', tenant.id).select('id')).data,
+        ).toEqual([]);
+        expect((await member.from('positions').select('id')).data).toEqual([]);
+      } finally {
+        await owner.query("update public.tenants set status = 'active' where id = $1", [tenant.id]);
+      }
+    },
+  );
 });
 
-test("an error of a member's write shows no row", async () => {
+test("the error of a member's write contains no row data", async () => {
   const member = await project().as({ role: 'authenticated', sub: userId });
   const { error } = await member.from('tenant_candidates').insert({ tenant_id: tenant.id, name: '' });
   expect(error).toMatchObject({ code: '23514', details: null });

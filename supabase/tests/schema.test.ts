@@ -17,7 +17,7 @@ afterAll(() => project?.stop());
 const list = async (query: string): Promise<string[]> =>
   (await project.owner.query(query)).rows.map((row) => Object.values(row).join('.'));
 
-describe('everything is explained', () => {
+describe('comments in the schema', () => {
   test('every table and view has a comment', async () => {
     expect(
       await list(`select relname from pg_class c where relnamespace = 'public'::regnamespace and relkind in ('r', 'v')
@@ -25,7 +25,7 @@ describe('everything is explained', () => {
     ).toEqual([]);
   });
 
-  test('every column of a table has one, but for those that every table has', async () => {
+  test('every column of a table has a comment, except columns that every table has', async () => {
     expect(
       await list(`select c.relname, a.attname from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
         where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and a.attname not in ('id', 'tenant_id', 'created_at', 'updated_at')
@@ -33,7 +33,7 @@ describe('everything is explained', () => {
     ).toEqual([]);
   });
 
-  test('every function has one', async () => {
+  test('every function has a comment', async () => {
     expect(
       await list(`select p.oid::regprocedure from pg_proc p where pronamespace in ('public'::regnamespace, 'app'::regnamespace)
         and obj_description(p.oid, 'pg_proc') is null`),
@@ -41,15 +41,15 @@ describe('everything is explained', () => {
   });
 });
 
-describe('everything is closed by default', () => {
-  test('every table has RLS, every view reads with the rights of its caller', async () => {
+describe('rights in the schema', () => {
+  test('every table has RLS, and every view reads with the rights of its caller', async () => {
     expect(
       await list(`select relname from pg_class where relnamespace = 'public'::regnamespace and
         (relkind in ('r', 'p') and not relrowsecurity or relkind = 'v' and not coalesce(reloptions, '{}') @> '{security_invoker=true}')`),
     ).toEqual([]);
   });
 
-  test('every policy is for one operation and one role', async () => {
+  test('every policy applies to one operation and one role', async () => {
     expect(
       await list(
         "select tablename, policyname from pg_policies where schemaname = 'public' and (cmd = 'ALL' or cardinality(roles) <> 1 or roles @> '{public}')",
@@ -57,14 +57,14 @@ describe('everything is closed by default', () => {
     ).toEqual([]);
   });
 
-  test('every function fixes its search path, or its body was parsed when it was defined', async () => {
+  test('every function fixes its search path or was parsed at its definition', async () => {
     expect(
       await list(`select p.oid::regprocedure from pg_proc p where pronamespace in ('public'::regnamespace, 'app'::regnamespace)
         and prosqlbody is null and not coalesce(proconfig, '{}') @> array['search_path=""']`),
     ).toEqual([]);
   });
 
-  test('a table or function that the next migration makes is closed until that grants it', async () => {
+  test('a table or function of a later migration is closed until the migration grants access', async () => {
     await project.owner.query(
       "create table public.next_one (id int); create function public.next_function() returns int language sql as 'select 1'",
     );
@@ -84,7 +84,7 @@ describe('everything is closed by default', () => {
   });
 });
 
-test('updated_at follows every change, wherever there is one', async () => {
+test('updated_at changes with every update in every table that has it', async () => {
   expect(
     await list(`select c.relname from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attname = 'updated_at'
       where c.relnamespace = 'public'::regnamespace and c.relkind = 'r'
@@ -140,7 +140,7 @@ describe('source and migrations', () => {
     }
   });
 
-  test('a line of SQL that is too wide, or compares a rank with a number, is named with its place', () => {
+  test('the SQL check names the place of a line that is too wide or compares a rank with a number', () => {
     const dir = mkdtempSync(path.join(tmpdir(), 'greenroom-width-'));
     folders.push(dir);
     const file = path.join(dir, 'wide.sql');
@@ -187,13 +187,13 @@ const released: { release: string | null; migrations: Record<string, string> } =
 );
 
 describe('migrations', () => {
-  test('have distinct versions and come after those that are released', () => {
+  test('migrations have distinct versions that follow the released ones', () => {
     const versions = files.map((file) => file.split('_')[0]);
     expect(new Set(versions).size).toBe(versions.length);
     expect(files.slice(0, Object.keys(released.migrations).length)).toEqual(Object.keys(released.migrations));
   });
 
-  test('that are released are frozen', () => {
+  test('released migrations are never changed', () => {
     const hashOf = (file: string) =>
       createHash('sha256')
         .update(readFileSync(path.join(migrationsDir, file)))

@@ -283,7 +283,7 @@ describe('lists in the database and in shared/src/session', () => {
     ['interview_sessions', 'presence', presences],
     ['interview_sessions', 'reason', sessionReasonNames],
     ['machines', 'reason', machineReasonNames],
-  ] as const)('%s.%s', async (table, column, names) => {
+  ] as const)('SQL and TypeScript list the same values of %s.%s', async (table, column, names) => {
     const checks = `select pg_get_constraintdef(c.oid) as text from pg_constraint c
       where c.conrelid = 'public.${table}'::regclass and c.contype = 'c'
         and pg_get_constraintdef(c.oid) like '%(${column} = ANY%'`;

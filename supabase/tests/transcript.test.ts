@@ -46,8 +46,8 @@ const told = async (entries: object[]): Promise<string[]> => {
   return textsOf(id);
 };
 
-describe('fencing', () => {
-  test('a worker of a former epoch gets HTTP 409 PT409 and writes nothing', async () => {
+describe('fencing of transcript writes', () => {
+  test('a worker of an earlier epoch gets HTTP 409 PT409 and writes nothing', async () => {
     const session = await servedSession(db(), tenant);
     const worker = await workerOf(session);
     expect((await worker.rpc('append_transcript', { p_entries: [entry('a', null, 'one')] })).error).toBeNull();
@@ -59,7 +59,7 @@ describe('fencing', () => {
     expect((await sessionRow(db(), session.id)).status).toBe('ready');
   });
 
-  test('another machine, another session and a token without claims are refused the same way', async () => {
+  test('a write from another machine, for another session or without claims is refused with PT409', async () => {
     const [session, other] = [await servedSession(db(), tenant), await servedSession(db(), tenant)];
     const wrong = [
       { ...workerClaims(session, 1), machine_id: other.machineId },
@@ -103,7 +103,7 @@ describe('fencing', () => {
     expect(await textsOf(session.id)).toEqual(['before', 'still before']);
   });
 
-  test('a write that comes while the epoch is being changed waits, and is then refused', async () => {
+  test('a write that arrives during a change of epoch waits and is then refused', async () => {
     const session = await servedSession(db(), tenant);
     const changer = await db().connect();
     try {
@@ -123,8 +123,8 @@ describe('fencing', () => {
   });
 });
 
-describe('merging', () => {
-  test('the same entries again change nothing, and are acknowledged again', async () => {
+describe('merging of entries', () => {
+  test('storing the same entries again changes nothing and acknowledges them again', async () => {
     const session = await servedSession(db(), tenant);
     const worker = await workerOf(session);
     const p_entries = [entry('a', null, 'one'), entry('b', 'a', 'two')];
@@ -143,7 +143,7 @@ describe('merging', () => {
     ).toEqual(stored);
   });
 
-  test("the sideband replaces the browser's copy; the browser replaces neither the sideband's text nor its own first copy", async () => {
+  test('sideband text replaces browser text, and browser text replaces neither sideband text nor an earlier browser copy', async () => {
     const session = await servedSession(db(), tenant);
     const show = async () =>
       (await db().query('select text, verified from public.transcript_entries where session_id = $1', [session.id]))
@@ -158,7 +158,7 @@ describe('merging', () => {
     expect(await show()).toEqual([{ text: 'sideband', verified: true }]);
   });
 
-  test("both copies in one batch: the sideband's is stored, whichever comes first", async () => {
+  test('sideband text wins over browser text in the same batch, in either order', async () => {
     for (const order of [
       [true, false],
       [false, true],
@@ -173,7 +173,7 @@ describe('merging', () => {
     }
   });
 
-  test('an entry after the end raises the revision once; a repetition does not', async () => {
+  test('an entry after the end raises the revision once, and its repetition does not', async () => {
     const session = await servedSession(db(), tenant);
     await move(db(), session.id, 'completed', 'completed', 'interviewer_finished');
     const late = [entry('z', null, 'late')];
@@ -183,7 +183,7 @@ describe('merging', () => {
     expect((await eventsOf(db(), session.id)).filter(({ type }) => type === 'transcript.revised')).toHaveLength(1);
   });
 
-  test('twenty writers with overlapping entries leave each entry once', async () => {
+  test('twenty writers with overlapping entries store each entry once', async () => {
     const session = await servedSession(db(), tenant);
     const worker = await workerOf(session);
     const chain = Array.from({ length: 30 }, (_, i) => entry(`i${i}`, i === 0 ? null : `i${i - 1}`, `text ${i}`));
@@ -194,13 +194,13 @@ describe('merging', () => {
   });
 });
 
-describe('order', () => {
-  test('follows previous_item_id, whatever the order of arrival', async () => {
+describe('order of entries', () => {
+  test('entries follow previous_item_id for any order of arrival', async () => {
     const chain = [entry('a', null, '1'), entry('b', 'a', '2'), entry('c', 'b', '3'), entry('d', 'c', '4')];
     expect(await told([chain[3]!, chain[1]!, chain[0]!, chain[2]!])).toEqual(['1', '2', '3', '4']);
   });
 
-  test('every permutation of a conversation with an item that says nothing reads the same', async () => {
+  test('every order of arrival of a conversation with an empty item reads the same', async () => {
     const chain = [entry('a', null, '1'), entry('tool', 'a', ''), entry('b', 'tool', '2'), entry('c', 'b', '3')];
     await fc.assert(
       fc.asyncProperty(fc.shuffledSubarray(chain, { minLength: 4 }), async (arrival) => {
@@ -210,11 +210,11 @@ describe('order', () => {
     );
   });
 
-  test('an item whose predecessor was never stored stands where it arrived, its followers after it', async () => {
+  test('an entry whose predecessor was never stored keeps its place of arrival, followed by its followers', async () => {
     expect(await told([entry('a', null, '1'), entry('x', 'lost', '2'), entry('y', 'x', '3')])).toEqual(['1', '2', '3']);
   });
 
-  test('calls stand one after the other by ordinal, and may use the same item ids', async () => {
+  test('calls follow each other by ordinal and may use the same item ids', async () => {
     const second = { ordinal: 2 };
     const entries = [
       entry('a', null, 'second 1', second),
@@ -225,12 +225,12 @@ describe('order', () => {
     expect(await told(entries)).toEqual(['first 1', 'first 2', 'second 1', 'second 2']);
   });
 
-  test('two items after the same one stand by arrival, each with its own followers', async () => {
+  test('two entries after the same one are ordered by arrival, each with its own followers', async () => {
     const entries = [entry('a', null, '1'), entry('c', 'a', '2'), entry('b', 'a', '4'), entry('d', 'c', '3')];
     expect(await told(entries)).toEqual(['1', '2', '3', '4']);
   });
 
-  test('a circle loses nothing and repeats nothing', async () => {
+  test('a circle of links loses and repeats no entry', async () => {
     const entries = [
       entry('ok', null, '1'),
       entry('a', 'b', '2'),
@@ -241,7 +241,7 @@ describe('order', () => {
     expect(await told(entries)).toEqual(['1', '2', '3', '4', '5']);
   });
 
-  test('no tangle of links ever loses or repeats an entry', async () => {
+  test('random links never lose or repeat an entry', async () => {
     const ids = ['a', 'b', 'c', 'd', 'e', 'f'];
     const link = fc.option(fc.constantFrom(...ids, 'lost'));
     await fc.assert(
@@ -253,7 +253,7 @@ describe('order', () => {
     );
   });
 
-  test('the view shows the whole as one text', async () => {
+  test('the view shows the whole conversation as one text', async () => {
     const session = await servedSession(db(), tenant);
     await store(session.id, [entry('a', null, 'Hello', { speaker: 'ai' }), entry('b', 'a', 'Hi')]);
     const { rows } = await db().query(
@@ -263,7 +263,7 @@ describe('order', () => {
     expect(rows).toEqual([{ transcript: 'Interviewer: Hello\n\nCandidate: Hi', revision: 0 }]);
   });
 
-  test('a transcript of 800 entries in a chain is read in well under a second', async () => {
+  test('a chain of 800 entries is read in well under a second', async () => {
     const session = await servedSession(db(), tenant);
     const chain = Array.from({ length: 800 }, (_, i) => entry(`i${i}`, i === 0 ? null : `i${i - 1}`, `${i}`));
     await db().query('select app.merge_transcript(s, $2) from public.interview_sessions s where id = $1', [

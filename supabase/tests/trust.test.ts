@@ -61,7 +61,7 @@ describe('API keys', () => {
       })
     ).key;
 
-  test('a new key is valid at once, expires when it should, and is never shown again', async () => {
+  test('a new API key is valid at once, expires on time and is never shown again', async () => {
     const [hash, brief] = [digest(randomUUID()), digest(randomUUID())];
     const key = await create(hash);
     expect(await valid(hash)).toBe(true);
@@ -71,7 +71,7 @@ describe('API keys', () => {
     expect(await audited(key.id)).toEqual(['api_key.create']);
   });
 
-  test('rotation: both are valid in the overlap, then the new one alone; it cannot be rotated twice', async () => {
+  test('both keys are valid during a rotation, then only the new one, and a key cannot be rotated twice', async () => {
     const [hash, next] = [digest(randomUUID()), digest(randomUUID())];
     const key = await create(hash);
     const rotate = (p_key_hash: string) =>
@@ -96,7 +96,7 @@ describe('API keys', () => {
     expect(await audited(key.id)).toEqual(['api_key.create', 'api_key.rotate']);
   });
 
-  test('a revoked key is refused at once; revoking again changes nothing; a revoked key cannot be rotated', async () => {
+  test('a revoked key is refused at once, revoking it again changes nothing, and it cannot be rotated', async () => {
     const hash = digest(randomUUID());
     const key = await create(hash);
     const args = { p_tenant_id: tenant.id, p_key_id: key.id, p_by: by };
@@ -109,7 +109,7 @@ describe('API keys', () => {
     ).toEqual({ kind: 'not_found' });
   });
 
-  test("another tenant's key is not there", async () => {
+  test('an API key of another tenant is not found', async () => {
     const key = await create(digest(randomUUID()), other);
     expect(await rpc('revoke_api_key', { p_tenant_id: tenant.id, p_key_id: key.id, p_by: by })).toEqual({
       kind: 'not_found',
@@ -129,7 +129,7 @@ describe('API keys', () => {
 });
 
 describe('members', () => {
-  test("a user's tenants come with the role in each; a tenant that is gone is not among them", async () => {
+  test("a user's tenants are listed with the role in each, without removed tenants", async () => {
     const user = await project().supabase.createUser({
       email: `${randomUUID()}@example.org`,
       password: 'correct horse',
@@ -161,7 +161,7 @@ describe('invitations', () => {
       p_browser_hash: digest(browser),
     }).then(({ kind }) => kind);
 
-  test('looking binds nothing; joining binds, and another browser goes on by the short code, once, within five tries', async () => {
+  test('viewing an invitation binds nothing, joining binds it, and another browser needs the short code: once, five tries', async () => {
     const session = await newSession(db(), tenant);
     const code = { p_session_id: session.id, p_code_hash: digest('handed over') };
     await rpc('create_invitation', { ...code, p_tenant_id: tenant.id, p_expires_ms: 60_000, p_by: by });
@@ -190,7 +190,7 @@ describe('invitations', () => {
     expect(await take('phone', '654321')).toEqual({ kind: 'wrong', tries_left: 0 });
   });
 
-  test('a code opens for one browser; resent, the new code does and the old one does not; revoked, none does', async () => {
+  test('a code opens for one browser, a resent code replaces it, and a revoked invitation has no valid code', async () => {
     const session = await newSession(db(), tenant);
     const create = { p_session_id: session.id, p_tenant_id: tenant.id, p_expires_ms: 60_000, p_by: by };
     const { invitation } = await rpc('create_invitation', { ...create, p_code_hash: digest('one') });
@@ -225,7 +225,7 @@ describe('invitations', () => {
     ]);
   });
 
-  test("an expired code is refused, and nobody is invited to a session that has ended or to another tenant's", async () => {
+  test('an expired code is refused, and ended sessions or sessions of another tenant get no invitation', async () => {
     const session = await newSession(db(), tenant);
     const args = {
       p_session_id: session.id,
@@ -247,7 +247,7 @@ describe('onboarding and removal', () => {
   const planApp = (id: string, name: string) =>
     rpc('plan_app', { p_tenant_id: id, p_name: name, p_network: 'net', p_by: by });
 
-  test('each step can be repeated, and what a crash left undone is listed', async () => {
+  test('every onboarding step can be repeated, and steps that a crash left undone are listed', async () => {
     const [first, second] = [
       await plan('acme', { name: 'Acme', max_live_sessions: 3 }),
       await plan('acme', { max_live_sessions: 99 }),
@@ -273,14 +273,14 @@ describe('onboarding and removal', () => {
     expect(await audited(first.tenant.id)).toEqual(['tenant.create']);
   });
 
-  test('ten at once with one slug plan one tenant', async () => {
+  test('ten concurrent requests with one slug plan one tenant', async () => {
     const results = await Promise.all(Array.from({ length: 10 }, () => plan('rush')));
     expect(results.filter(({ kind }) => kind === 'planned')).toHaveLength(1);
     expect(new Set(results.map((one) => one.tenant.id)).size).toBe(1);
     expect(await count('tenant_counters', 'tenant_id = $1', results[0].tenant.id)).toBe(1);
   });
 
-  test('a cursor walks all tenants once, by slug', async () => {
+  test('a cursor lists every tenant once, by slug', async () => {
     const seen: string[] = [];
     for (let page: Answer[] = [{}]; page.length > 0; seen.push(...page.map(({ slug }) => slug)))
       page = await rpc('list_tenants', { p_limit: 2, p_after_slug: seen.at(-1) ?? '' });
@@ -288,7 +288,7 @@ describe('onboarding and removal', () => {
     expect(seen).toEqual(rows.map(({ slug }) => slug));
   });
 
-  test('quotas and rules change field by field; id, slug and dates do not, and nonsense is refused by the table', async () => {
+  test('quotas and rules change field by field, id, slug and dates never change, and invalid values are refused', async () => {
     const { tenant: made } = await plan('changing');
     const update = (p_changes: object) => rpc('update_tenant', { p_tenant_id: made.id, p_changes, p_by: by });
     const changed = await update({
@@ -315,7 +315,7 @@ describe('onboarding and removal', () => {
     expect((await rpc('get_tenant', { p_tenant_id: made.id })).require_consent).toBe(false);
   });
 
-  test("pools stay within the tenant's limit, also when two regions are set at once", async () => {
+  test("pools stay within the tenant's limit even when two regions are set at once", async () => {
     const { tenant: made } = await plan('pools', { max_standby: 5 });
     const put = (p_region: string, p_ceiling: number) =>
       rpc('put_pool_policy', { p_tenant_id: made.id, p_region, p_floor: 0, p_ceiling, p_by: by });
@@ -323,7 +323,7 @@ describe('onboarding and removal', () => {
     expect(results.map(({ kind }) => kind).sort()).toEqual(['limit_exceeded', 'updated']);
   });
 
-  test('removal survives a stop at every step, and leaves usage and audit', async () => {
+  test('removal of a tenant can stop and continue at every step, and keeps usage and audit', async () => {
     const leaving = await newTenant(db());
     const session = await servedSession(db(), leaving, { candidate: { name: 'Grace', email: 'grace@example.org' } });
     await call(db(), 'create_api_key', {
@@ -381,7 +381,7 @@ describe('onboarding and removal', () => {
 });
 
 describe('provider credentials', () => {
-  test('stored, handed out as ciphertext, rotated by compare-and-set, listed without it, deleted', async () => {
+  test('provider credentials are stored, read as ciphertext, rotated by compare-and-set, listed without value and deleted', async () => {
     const at = { p_tenant_id: tenant.id, p_provider: 'openai' };
     const put = (p_ciphertext: string) =>
       rpc('put_provider_credential', { ...at, p_ciphertext, p_key_id: 'k1', p_by: by });
@@ -414,7 +414,7 @@ describe('provider credentials', () => {
 });
 
 describe('candidates and positions', () => {
-  test('made, read, changed and listed within the tenant; an e-mail is unique there, whatever its case', async () => {
+  test('candidates are created, read, changed and listed within a tenant, with unique e-mail in any letter case', async () => {
     const home = await newTenant(db());
     const create = (candidate: object, owner = home) =>
       rpc('create_candidate', { p_tenant_id: owner.id, p_candidate: candidate });
@@ -444,7 +444,7 @@ describe('candidates and positions', () => {
     ).toBe(0);
   });
 
-  test('a cursor walks all candidates and positions once, newest first', async () => {
+  test('a cursor lists every candidate and position once, newest first', async () => {
     const home = await newTenant(db());
     for (const n of [1, 2, 3, 4, 5]) {
       await rpc('create_candidate', { p_tenant_id: home.id, p_candidate: { name: `c${n}` } });
@@ -472,7 +472,7 @@ describe('candidates and positions', () => {
     expect(await rpc('list_candidates', { p_tenant_id: home.id, p_limit: 9, p_search: '%' })).toEqual([]);
   });
 
-  test("positions change field by field, and another tenant's is not there", async () => {
+  test('positions change field by field, and a position of another tenant is not found', async () => {
     const { position } = await rpc('create_position', {
       p_tenant_id: tenant.id,
       p_position: { title: 'Cook', description: 'Hot' },
@@ -556,7 +556,7 @@ async function mentions(text: string): Promise<Record<string, number>> {
 }
 
 describe('erasing a candidate', () => {
-  test('nothing of the person remains in any table; the session stays as a skeleton, the act is audited', async () => {
+  test('erasing a candidate removes the person from every table, keeps a bare session and is audited', async () => {
     const person = { name: 'Hedwig Quackelbeen', email: 'hedwig@example.org' };
     const session = await interviewed(tenant, person);
     expect(Object.keys(await mentions(person.name)).length).toBeGreaterThanOrEqual(5);
@@ -594,7 +594,7 @@ describe('erasing a candidate', () => {
     expect((await rpc('get_session', { p_session_id: session.id })).interview_context.candidate.name).toBe('Erased');
   });
 
-  test('what comes late does not bring it back: transcript, result and recording are refused', async () => {
+  test('late transcripts, results and recordings of an erased candidate are refused', async () => {
     const session = await interviewed(tenant, { name: 'Late', email: 'late@example.org' });
     await finish(session);
     await erase(tenant, session.candidateId);
@@ -609,7 +609,7 @@ describe('erasing a candidate', () => {
     expect(await count('transcript_entries', 'session_id = $1', session.id)).toBe(0);
   });
 
-  test('an interview under way is asked to end first; called again afterwards, it is erased', async () => {
+  test('erasing a candidate first asks a live interview to end, and a repeated call completes it', async () => {
     const session = await interviewed(tenant, { name: 'Live', email: 'live@example.org' });
     expect(await erase(tenant, session.candidateId)).toEqual({ kind: 'ending', session_ids: [session.id] });
     expect((await sessionRow(db(), session.id)).end_requested_at).not.toBeNull();
@@ -618,7 +618,7 @@ describe('erasing a candidate', () => {
     expect((await erase(tenant, session.candidateId)).kind).toBe('erased');
   });
 
-  test('another tenant that knows the same person keeps what it knows', async () => {
+  test("erasing a candidate leaves another tenant's data about the same person", async () => {
     const person = { name: 'Shared', email: 'shared@example.org' };
     const theirs = await interviewed(other, person);
     await db().query(
@@ -636,7 +636,7 @@ describe('erasing a candidate', () => {
     ).toBe(0);
   });
 
-  test('recordings are owed until api.video confirms, each taken by one orchestrator at a time', async () => {
+  test('recording deletions stay due until api.video confirms, each taken by one orchestrator at a time', async () => {
     const due = await Promise.all(Array.from({ length: 6 }, () => rpc('videos_to_delete', { p_limit: 3 })));
     const ids = due.flat().map(({ video_id }) => video_id);
     expect(ids.length).toBeGreaterThanOrEqual(4);
@@ -650,7 +650,7 @@ describe('erasing a candidate', () => {
 });
 
 describe('retention', () => {
-  test("each tenant's transcripts, recordings and audit entries go in their time, and no other's", async () => {
+  test('transcripts, recordings and audit entries expire by the retention of their own tenant only', async () => {
     const brief = await newTenant(db(), { transcript_days: 30, video_days: 10, audit_days: 90 });
     const keeps = await newTenant(db());
     const [old, recent, kept] = [
@@ -697,13 +697,13 @@ describe('retention', () => {
     });
   });
 
-  test('a limit that is at rest is forgotten, one in use is not', async () => {
+  test('an idle rate limit is deleted, and one in use is kept', async () => {
     await db().query("insert into public.rate_limits values ('rest', now() - interval '2 hours'), ('use', now())");
     await rpc('expire_retained');
     expect([await count('rate_limits', "scope = 'rest'"), await count('rate_limits', "scope = 'use'")]).toEqual([0, 1]);
   });
 
-  test('an idempotency key is kept for a week and then forgotten: the table only ever grew', async () => {
+  test('regression, the table only ever grew: idempotency keys are deleted after a week', async () => {
     const tenant = await newTenant(db());
     const session = await newSession(db(), tenant);
     await db().query(

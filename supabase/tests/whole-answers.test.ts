@@ -4,7 +4,7 @@ import { useProject } from './support/project.ts';
 /** PostgREST cuts a list of rows at its row limit and says nothing: the product's code reads by functions of one value. */
 const project = useProject();
 
-test('no function that the product calls returns rows, but for the one that SQL reads a conversation by', async () => {
+test('no function that the product calls returns rows, except the one that SQL uses to read a conversation', async () => {
   const { rows } = await project().owner.query(`
     select distinct p.proname from pg_proc p cross join pg_roles r
     where p.pronamespace = 'public'::regnamespace and p.proretset and has_function_privilege(r.oid, p.oid, 'execute')

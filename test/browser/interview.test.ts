@@ -31,7 +31,7 @@ describe('a real Chromium on the plain page', () => {
     await stack.stop();
   });
 
-  test('completes an interview by the join link, speaking from its microphone', async () => {
+  test('a browser completes an interview through the join link with its microphone', async () => {
     const session = await platformOf(stack).createSession(sessionBody());
     const steps: string[] = [];
     const end = await joinInBrowser(session.join_url ?? '', (step) => steps.push(step));
@@ -44,7 +44,7 @@ describe('a real Chromium on the plain page', () => {
     expect(new Set(entries.map((e) => e.speaker))).toEqual(new Set(['ai', 'candidate']));
   });
 
-  test('what it was never told is stored survives a reload, is uploaded at the end, and leaves the browser', async () => {
+  test('entries without a confirmation of storage survive a reload, are uploaded at the end and leave the browser', async () => {
     const session = await platformOf(stack).createSession(sessionBody());
     const from = stack.cloud.voice.calls().length;
     const page = await browser.newPage();
@@ -91,7 +91,7 @@ describe('a real Chromium on the plain page', () => {
     expect(new Set(entries.map((entry) => entry.item_id)).size).toBe(entries.length);
   });
 
-  test('where the tenant asks for consent, the candidate reads the text and agrees before anything begins', async () => {
+  test('a candidate reads and accepts the required consent before anything starts', async () => {
     const text = 'We record what you say and keep it for 90 days.';
     const changed = await fetch(`${stack.publicUrl}/api/tenants/${stack.tenant.id}`, {
       method: 'PATCH',
@@ -112,7 +112,7 @@ describe('a real Chromium on the plain page', () => {
     await endOf(stack, session.session_id);
   });
 
-  test('a link whose code is wrong says so, in words a candidate understands', async () => {
+  test('a link with a wrong code shows a message that a candidate understands', async () => {
     const session = await platformOf(stack).createSession(sessionBody());
     const page = await browser.newPage();
     await page.goto((session.join_url ?? '').replace(/#.*/, '#wrong-code'));

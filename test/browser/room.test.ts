@@ -62,7 +62,7 @@ describe('the candidate’s room', () => {
     return { session, context, page };
   };
 
-  test('carries a person through an interview by keyboard alone, on a phone’s width, in German', async () => {
+  test('a candidate completes an interview by keyboard alone, at phone width, in German', async () => {
     const { session, context, page } = await openRoom('de-DE');
     const press = async (name: string) => {
       const button = page.getByRole('button', { name, exact: true });
@@ -96,7 +96,7 @@ describe('the candidate’s room', () => {
     await context.close();
   });
 
-  test('an answer that is typed is in the transcript, and the interviewer goes on from it', async () => {
+  test('a typed answer is in the transcript, and the interviewer continues from it', async () => {
     const { session, context, page } = await openRoom('en-GB');
     await page.getByRole('button', { name: 'Start the interview' }).click();
     await page.getByText('The interview is running').waitFor({ timeout: 30_000 });
@@ -113,7 +113,7 @@ describe('the candidate’s room', () => {
     await platformOf(stack).deleteSession(session.session_id);
   });
 
-  test('a link opened on one device is joined on another, and goes on at a third by the code shown', async () => {
+  test('a link opened on one device is joined on a second and continued on a third with the code shown', async () => {
     const { session, context, page: phone } = await openRoom('en-GB');
     await phone.getByText('Ready when you are.').waitFor();
     const laptop = await (await browser.newContext({ locale: 'en-GB' })).newPage();
@@ -136,7 +136,7 @@ describe('the candidate’s room', () => {
     await platformOf(stack).deleteSession(session.session_id);
   });
 
-  test('axe finds nothing wrong with its screens, light and dark, narrow and wide', async () => {
+  test('axe finds no problem on any screen, in light and dark, narrow and wide', async () => {
     const { session, context, page } = await openRoom('de-DE');
     await page.getByRole('button', { name: 'Mikrofon prüfen' }).click();
     await page.getByRole('meter').waitFor();
@@ -158,7 +158,7 @@ describe('the candidate’s room', () => {
     await endOf(stack, session.session_id);
   });
 
-  test('its files come compressed, and may be kept for ever because their names change with them', async () => {
+  test('the page files are compressed and cached permanently under names that change with their content', async () => {
     const { context, page } = await openRoom('en-GB');
     const script = (await page.locator('script[src]').getAttribute('src')) ?? '';
     const answer = await fetch(new URL(script, page.url()), { headers: { 'accept-encoding': 'br' } });

@@ -25,7 +25,7 @@ describe('a candidate’s browser in trouble', () => {
   const start = (page: Page) => page.getByRole('button', { name: 'Start the interview' });
   const running = (page: Page) => page.getByText('The interview is running').waitFor({ timeout: 30_000 });
 
-  test('a browser that blocks site data is told not to reload, and takes part', async () => {
+  test('a candidate whose browser blocks site data is told not to reload and can take part', async () => {
     const session = await open();
     const profile = mkdtempSync(join(tmpdir(), 'greenroom-chromium-'));
     mkdirSync(join(profile, 'Default'));
@@ -47,7 +47,7 @@ describe('a candidate’s browser in trouble', () => {
     rmSync(profile, { recursive: true, force: true, maxRetries: 3 });
   });
 
-  test('a microphone that is unplugged in the middle is replaced, and the provider hears the new one', async () => {
+  test('an unplugged microphone is replaced, and the provider receives the new one', async () => {
     const session = await open();
     const page = await browser.newPage();
     await page.addInitScript(() => {
@@ -86,7 +86,7 @@ describe('a candidate’s browser in trouble', () => {
     await platformOf(stack).deleteSession(session.session_id);
   });
 
-  test('a proxy that answers for the service is told in plain words, and joining goes on by itself', async () => {
+  test('a proxy that answers for the service is reported in plain words, and joining continues by itself', async () => {
     const session = await open();
     const page = await browser.newPage();
     const html = { status: 502, contentType: 'text/html', body: '<html>Bad gateway</html>' };
@@ -105,7 +105,7 @@ describe('a candidate’s browser in trouble', () => {
     await platformOf(stack).deleteSession(session.session_id);
   });
 
-  test('a microphone that was busy at first is no problem any more once the interview runs', async () => {
+  test('the warning about a busy microphone disappears once the interview runs', async () => {
     const session = await open();
     const page = await browser.newPage();
     await page.addInitScript(() => {
@@ -126,7 +126,7 @@ describe('a candidate’s browser in trouble', () => {
     await platformOf(stack).deleteSession(session.session_id);
   });
 
-  test('a voice that the browser does not play is told, and one press turns it on', async () => {
+  test('a voice that the browser blocks is reported, and one press turns it on', async () => {
     const session = await open();
     const page = await browser.newPage();
     await page.addInitScript(() => {
@@ -149,7 +149,7 @@ describe('a candidate’s browser in trouble', () => {
     await platformOf(stack).deleteSession(session.session_id);
   });
 
-  test('a network that lets no audio through is told within seconds of the first answer', async () => {
+  test('a network that blocks audio is reported within seconds of the first answer', async () => {
     const session = await open();
     const page = await browser.newPage();
     await page.addInitScript(() => {

@@ -49,7 +49,7 @@ async function bootWorker(rootDir: string, environment: Record<string, string>):
 
 const median = (values: number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
 
-describe.skipIf(whyNotHere() !== undefined)('the images', () => {
+describe.skipIf(whyNotHere() !== undefined)('container images', () => {
   let worker: BuiltImage;
   let orchestrator: BuiltImage;
   let workerRoot: string;
@@ -78,13 +78,13 @@ describe.skipIf(whyNotHere() !== undefined)('the images', () => {
     }
   });
 
-  test('the worker boots as its own user without /proc, and ends on SIGTERM', async () => {
+  test('the worker boots as its own user without /proc and exits on SIGTERM', async () => {
     expect(existsSync(path.join(workerRoot, 'proc'))).toBe(false);
     const { exitCode } = await bootWorker(workerRoot, { NODE_COMPILE_CACHE: '/app/compiled' });
     expect(exitCode).toBe(0);
   });
 
-  test('the compile cache in the image belongs to this user and this Node: it saves boot time', async () => {
+  test('the compile cache in the worker image is valid for its user and Node version, and shortens the boot', async () => {
     const withCache: number[] = [];
     const without: number[] = [];
     for (let turn = 0; turn < 7; turn += 1) {
@@ -113,7 +113,7 @@ describe.skipIf(whyNotHere() !== undefined)('the images', () => {
     for (const name of ['PUBLIC_URL', 'FLY_API_TOKEN', 'OPENAI_API_KEY']) expect(said).toContain(name);
   });
 
-  test('a second build of the same commit gives the same worker image', () => {
+  test('a second build of the same commit gives an identical worker image', () => {
     expect(buildImage('worker', storeDir).digest).toBe(worker.digest);
   }, 600_000);
 });

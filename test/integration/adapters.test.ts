@@ -38,7 +38,7 @@ describe('provider adapters', () => {
       ...(body && { body: JSON.stringify(body) }),
     });
 
-  test('Azure: minted with its own header, called with an ephemeral credential, filtered', async () => {
+  test('the Azure adapter mints with its own header, calls with an ephemeral credential and asks for the filter', async () => {
     await stack.addOrchestrator({ VOICE_PROVIDER: 'azure', OPENAI_BASE_URL: azure.url });
     // A tenant's key for OpenAI is none of Azure's business.
     expect((await credential('PUT', { api_key: 'sk-of-a-tenant-at-openai' })).status).toBe(204);
@@ -55,13 +55,13 @@ describe('provider adapters', () => {
     expect(plain.status).toBe(401);
   });
 
-  test('unified: offer and session in one request with the standing key, where that was accepted', async () => {
+  test('the unified adapter sends offer and session in one request with the standing key, where that is accepted', async () => {
     const [call] = await interviewWith({ REALTIME_CALLS: 'unified', ACCEPT_STANDING_KEY_IN_WORKERS: 'true' });
     expect(call?.session.instructions).toContain('Ada Lovelace');
     expect(stack.logLines.join('\n')).not.toContain(key);
   });
 
-  test("a tenant's own key makes its calls and its results, though ours is of no use", async () => {
+  test("a tenant's own key is used for its calls and results even when the deployment's key is invalid", async () => {
     await stack.addOrchestrator({ OPENAI_API_KEY: 'sk-of-nobody-0123456789' });
     const set = await credential('PUT', { api_key: key });
     expect(set.status, await set.text()).toBeLessThan(300);
@@ -73,7 +73,7 @@ describe('provider adapters', () => {
     await stack.orchestrators.splice(0, 1)[0]?.stop();
   });
 
-  test('the doctor looks at keys, models, Fly and the database, and shows no key', async () => {
+  test('the doctor checks keys, models, Fly and the database, and shows no key', async () => {
     const orchestrator = await stack.addOrchestrator();
     const examine = async (changes: Record<string, string> = {}) => {
       const doctor = path.resolve('orchestrator/src/ops/doctor-main.ts');

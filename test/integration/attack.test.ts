@@ -17,7 +17,7 @@ import {
 import { until } from '../support/session.ts';
 
 /** What somebody who means harm, or a broken program, sends to us: never a 500, never a wait without end. */
-describe('what reaches the database all the same', () => {
+describe('malformed data that reaches the database', () => {
   let db: TestDatabase;
   let session: SeededSession;
 
@@ -29,14 +29,14 @@ describe('what reaches the database all the same', () => {
 
   const broken = { ordinal: 1, item_id: 'i', previous_item_id: null, speaker: 'ai' as const, text: '\ud800' };
 
-  test('a body that PostgREST cannot read spoils nobody else’s part of a batch', async () => {
+  test('a body that PostgREST cannot read does not fail other requests of its batch', async () => {
     const claims = await serveSession(db, session);
     const error = await asWorker(db, claims, 'append_transcript', { p_entries: [broken] }).catch((e: unknown) => e);
     expect(error).toBeInstanceOf(DatabaseError);
     expect(wasRolledBack(error)).toBe(true);
   });
 
-  test('an entry that can never be stored is refused to the worker, not tried for ever', async () => {
+  test('an entry that can never be stored is refused to the worker instead of retried forever', async () => {
     const { token } = await db.tokens.mintWorker(await serveSession(db, session));
     const { url, publishableKey } = db.supabase;
     const http = createHttp({ clock: systemClock });
@@ -70,7 +70,7 @@ describe('connections that misbehave', () => {
   }
   const connections = () => new Promise<number>((resolve) => world.app.server.getConnections((_, n) => resolve(n)));
 
-  test('readers of events that leave at any instant leave nothing behind', async () => {
+  test('event readers that disconnect at any moment leave no resources behind', async () => {
     const { session_id } = (await world.send('/api/sessions', { method: 'POST', as, body: session })).json;
     for (let n = 0; n < 60; n += 1) {
       const socket = await connect(
@@ -84,7 +84,7 @@ describe('connections that misbehave', () => {
     await until('nobody is watched for', () => world.deps.feed.watchers === 0);
   });
 
-  test('a body that breaks off is the caller’s fault and not an error of ours', async () => {
+  test('a truncated request body is a client error, not a server error', async () => {
     const before = world.lines.filter((line) => line.includes('"level":"error"')).length;
     const socket = await connect(
       'POST /api/sessions HTTP/1.1',
@@ -99,12 +99,12 @@ describe('connections that misbehave', () => {
     expect(world.lines.filter((line) => line.includes('"level":"error"'))).toHaveLength(before);
   });
 
-  test('a request must have come whole in half a minute', () => {
+  test('a request must arrive completely within 30 seconds', () => {
     expect(world.app.server.requestTimeout).toBe(30_000);
     expect(world.app.server.headersTimeout).toBe(30_000);
   });
 
-  test('whoever waits for a session is answered when this process stops', { timeout: 20_000 }, async () => {
+  test('a request that waits for a session is answered when the orchestrator stops', { timeout: 20_000 }, async () => {
     const headers = { prefer: 'wait=60' };
     const waiting = world.send('/api/sessions', { method: 'POST', as, body: session, headers });
     await until('it waits', () => world.deps.readiness.waiting > 0);

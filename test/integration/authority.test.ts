@@ -42,7 +42,7 @@ function listen(sessionId: string, key: string) {
   return { opened, heard: () => heard, ended: () => ended, leave: () => leaving.abort() };
 }
 
-describe('an open stream of events', () => {
+describe('event streams', () => {
   const endings: Array<[how: string, end: (keyHolder: { id: string; tenantId: string }) => Promise<unknown>]> = [
     [
       'its key is revoked at another orchestrator',
@@ -57,21 +57,24 @@ describe('an open stream of events', () => {
       ({ id }) => world.db.query(`update public.api_keys set scopes = '{people:read}' where id = $1`, [id]),
     ],
   ];
-  test.each(endings)('ends within a second when %s, and is told nothing after', async (_how, end) => {
-    const { session_id } = await create(acme);
-    const key = await world.key(acme.id, ['sessions:read']);
-    const { rows } = await world.db.query('select id from public.api_keys where prefix = $1', [key.slice(0, 12)]);
-    const stream = listen(session_id, key);
-    expect((await stream.opened).status).toBe(200);
-    await until('it was told the first events', () => stream.heard().includes('session.pending'));
-    await end({ id: rows[0].id, tenantId: acme.id });
-    const startedMs = performance.now();
-    await until('it has ended', stream.ended, 5_000);
-    // The promise is one second; the machine that tests may be busy.
-    expect(performance.now() - startedMs).toBeLessThan(2_000);
-  });
+  test.each(endings)(
+    'an event stream ends within a second when %s, and sends nothing afterwards',
+    async (_how, end) => {
+      const { session_id } = await create(acme);
+      const key = await world.key(acme.id, ['sessions:read']);
+      const { rows } = await world.db.query('select id from public.api_keys where prefix = $1', [key.slice(0, 12)]);
+      const stream = listen(session_id, key);
+      expect((await stream.opened).status).toBe(200);
+      await until('it was told the first events', () => stream.heard().includes('session.pending'));
+      await end({ id: rows[0].id, tenantId: acme.id });
+      const startedMs = performance.now();
+      await until('it has ended', stream.ended, 5_000);
+      // The promise is one second; the machine that tests may be busy.
+      expect(performance.now() - startedMs).toBeLessThan(2_000);
+    },
+  );
 
-  test('ends when its reader is no longer a member', async () => {
+  test('an event stream ends when its reader is no longer a member', async () => {
     const { session_id } = await create(acme);
     const reader = await world.user('reader@acme.test', { [acme.id]: 'viewer' });
     const stream = listen(session_id, reader.token);
@@ -80,7 +83,7 @@ describe('an open stream of events', () => {
     await until('it has ended', stream.ended, 5_000);
   });
 
-  test('goes on while its key is good', async () => {
+  test('an event stream stays open while its key is valid', async () => {
     const { session_id } = await create(acme);
     const stream = listen(session_id, await world.key(acme.id, ['sessions:read']));
     await until('it was told the first events', () => stream.heard().includes('session.pending'));
@@ -89,7 +92,9 @@ describe('an open stream of events', () => {
     stream.leave();
   });
 
-  test('is one of a share: a tenant that opens all it can leaves room for another', { timeout: 60_000 }, async () => {
+  test('a tenant that opens as many event streams as it can leaves room for another tenant', {
+    timeout: 60_000,
+  }, async () => {
     const [theirs, ours] = [await create(globex), await create(acme)];
     const sockets: net.Socket[] = [];
     const statuses: number[] = [];
@@ -124,8 +129,8 @@ describe('an open stream of events', () => {
   });
 });
 
-describe('the way into the room', () => {
-  test('is shown to no key that may only read: it took the place of a candidate and ended the interview', async () => {
+describe('join tokens', () => {
+  test("regression, a read-only key could take the candidate's place: join tokens are not shown to read-only keys", async () => {
     const { session_id, join_token } = await create(acme);
     expect(join_token).toMatch(/^eyJ/);
     const reading = await world.key(acme.id, ['sessions:read']);
@@ -141,8 +146,8 @@ describe('the way into the room', () => {
   });
 });
 
-describe('what somebody hands out', () => {
-  test('is never more than they have: a key for settings made no admins', async () => {
+describe('granting rights', () => {
+  test('regression, privilege escalation: a key limited to settings cannot make admins', async () => {
     const stranger = await world.user('stranger@acme.test', {});
     const settings = await world.key(acme.id, ['tenant:admin']);
     const put = (as: string, role: string) =>
@@ -155,8 +160,8 @@ describe('what somebody hands out', () => {
   });
 });
 
-describe('before anything is read', () => {
-  test('a body without a credential is answered at once, whatever it holds', async () => {
+describe('request bodies', () => {
+  test('a request body without a credential is refused at once, whatever it contains', async () => {
     for (const path of [`/api/tenants/${acme.id}`, '/api/sessions/x']) {
       const startedMs = performance.now();
       const sent = { interviewer_template: `{{${' '.repeat(200_000)}` };
@@ -168,7 +173,7 @@ describe('before anything is read', () => {
     expect(broken.status).toBe(401);
   });
 
-  test('an answer about a wrong body is short, however much is wrong', async () => {
+  test('the answer to an invalid body is short, however many errors the body has', async () => {
     const wrong = Object.fromEntries(Array.from({ length: 9_000 }, (_, n) => [`unknown_${n}`, n]));
     const answer = await world.send('/api/sessions', { method: 'POST', as: acme.apiKey, body: wrong });
     expect(answer.json.errors).toHaveLength(20);
@@ -181,7 +186,7 @@ describe('before anything is read', () => {
     expect(values.json).toMatchObject({ code: 'validation_failed', errors: [{ field: 'body' }] });
   });
 
-  test('a DELETE that says JSON and has no body ends its session: one that was refused left machines running', async () => {
+  test('regression, machines kept running: a DELETE with a JSON content type and no body ends its session', async () => {
     const { session_id } = await create(acme);
     const headers = { 'content-type': 'application/json' };
     const ended = await world.send(`/api/sessions/${session_id}`, { method: 'DELETE', as: acme.apiKey, headers });

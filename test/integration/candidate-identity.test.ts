@@ -18,10 +18,10 @@ const post = (at: string, body: object) => world.send(at, { method: 'POST', as: 
 const start = (candidate: object) =>
   post('/api/sessions', { candidate, position: { title: 'Engineer' }, region: 'fra' });
 
-describe('an inline candidate whose data differs from the stored', () => {
+describe('inline candidates that differ from the stored candidate', () => {
   const stored = { name: 'Ada Secret', email: 'shared@x.example', external_id: 'ext-A' };
 
-  test('is 409 candidate_conflict naming the field, and never what is stored', async () => {
+  test('a candidate conflict is 409 candidate_conflict with the field and without the stored value', async () => {
     const first = await start(stored);
     expect(first.status, first.text).toBe(201);
     const second = await start({ name: 'B', email: 'shared@x.example', external_id: 'ext-B' });
@@ -34,7 +34,7 @@ describe('an inline candidate whose data differs from the stored', () => {
       expect(second.text).not.toContain(secret);
   });
 
-  test('one clear match: the name that was given is shown by the session, and stored', async () => {
+  test('an inline candidate that matches one person updates the name in the session and in the candidate', async () => {
     const { json } = await start({ ...stored, name: 'Ada Lovelace' });
     expect(json.interview_context.candidate).toMatchObject({ ...stored, name: 'Ada Lovelace' });
     const found = await world.send('/api/candidates?search=ext-A', { as: apiKey });
@@ -42,7 +42,7 @@ describe('an inline candidate whose data differs from the stored', () => {
   });
 });
 
-test('a candidate is found however the accents of the name are written', async () => {
+test('a candidate is found in every Unicode form of the accents in the name', async () => {
   await post('/api/candidates', { name: 'Jose\u0301 Nu\u0301n\u0303ez' });
   const found = await world.send(`/api/candidates?search=${encodeURIComponent('jos\u00e9 n\u00fa\u00f1ez')}`, {
     as: apiKey,
@@ -50,14 +50,14 @@ test('a candidate is found however the accents of the name are written', async (
   expect(found.json.candidates).toHaveLength(1);
 });
 
-test('both fields of a candidate that are taken are named', async () => {
+test('a conflict of two fields of a candidate names both fields', async () => {
   await post('/api/candidates', { name: 'A', email: 'taken@x.example' });
   await post('/api/candidates', { name: 'B', external_id: 'taken' });
   const { status, json } = await post('/api/candidates', { name: 'C', email: 'TAKEN@x.example', external_id: 'taken' });
   expect([status, json.errors.map(({ field }: { field: string }) => field)]).toEqual([409, ['email', 'external_id']]);
 });
 
-test('the text of a consent is not rewritten under its version: 409, and the candidate is shown what was there', async () => {
+test('changing a consent text under the same version is 409, and the candidate still sees the stored text', async () => {
   const consent = (text: string, text_version = 'v1') =>
     world.send(`/api/tenants/${tenantId}`, {
       method: 'PATCH',
@@ -85,7 +85,7 @@ test.each([
   ['a value of the metadata', '/api/sessions', { metadata: { a: '\ud83d' } }],
   ['a key of the metadata', '/api/sessions', { metadata: { '\ud83d': 'a' } }],
   ['a question', '/api/sessions', { settings: { questions: ['\ud83d'] } }],
-])('half a character in %s is 422, not an error of the database', async (_what, at, part) => {
+])('half a surrogate pair in %s is refused with 422 instead of a database error', async (_what, at, part) => {
   const whole = at === '/api/sessions' ? { candidate: { name: 'N' }, position: { title: 'T' }, ...part } : part;
   expect((await post(at, whole)).status).toBe(422);
 });

@@ -3,19 +3,19 @@ import { planStrikes, runCampaign } from '../../tools/chaos/campaign.ts';
 import { strikes } from '../../tools/chaos/faults.ts';
 import { createRandom } from '../../tools/chaos/random.ts';
 
-test('every kind has its turn before any has another', () => {
+test('the plan uses every kind of failure once before it repeats one', () => {
   const kinds = Object.keys(strikes);
   const names = planStrikes(createRandom(1), 60_000).map(({ name }) => name);
   expect(names.slice(0, kinds.length).toSorted()).toEqual(kinds.toSorted());
 });
 
-test('the same seed plans the same strikes, another plans others', () => {
+test('the same seed plans the same failures, and another seed plans others', () => {
   const plan = (seed: number) => planStrikes(createRandom(seed), 20_000);
   expect(plan(7)).toEqual(plan(7));
   expect(plan(7)).not.toEqual(plan(8));
 });
 
-test('interviews go on while orchestrators, workers, hosts, Postgres and Fly fail: nothing is doubled, stuck, left or lost', async () => {
+test('interviews continue while orchestrators, workers, hosts, Postgres and Fly fail, and no data is lost or duplicated', async () => {
   const lines: string[] = [];
   const report = await runCampaign({ seed: 1, sessions: 10, durationMs: 40_000, log: (line) => lines.push(line) });
   expect(report, lines.join('\n')).toMatchObject({

@@ -39,7 +39,7 @@ describe('bad input in a conversation', () => {
     entries: [{ ordinal: 1, item_id: 'item_x', speaker: 'candidate', text: 'I never said this.', ...entry }],
   });
 
-  test('offers that are none: refused by a code or a close, and the provider never hears of them', async () => {
+  test('invalid offers are refused with a code or a close and never reach the provider', async () => {
     const { from, session, socket, token } = await begin();
     const peer = createCandidatePeer({ autoAnswer: true });
     const good = await peer.offer();
@@ -70,7 +70,7 @@ describe('bad input in a conversation', () => {
     await peer.close();
   });
 
-  test('entries that are wrong, forged, or of another session: the log of what was said stays what it is', async () => {
+  test('invalid, forged or foreign entries do not change the verified transcript', async () => {
     const other = await begin();
     const { from, session, socket, token } = await begin();
     const peer = createCandidatePeer({ autoAnswer: true });
@@ -132,17 +132,20 @@ describe('bad input in a conversation', () => {
     ['offers', () => ({ type: 'sdp_offer', sdp: 'v=0', ordinal: 2 })],
     ['copies of the first entry', () => update({ text: 'x', previous_item_id: null, item_id: 'item_same' })],
     ['messages of no type we know', (n) => ({ type: `t${n}` })],
-  ])('a thousand %s a second: closed with 4429; the call and its log go on', async (_what, messageOf) => {
-    const { from, session, socket, token } = await begin();
-    const peer = createCandidatePeer({ autoAnswer: true });
-    await call(socket, peer);
-    for (let n = 0; n < 1_000; n += 1) socket.send(messageOf(n));
-    expect((await socket.closed).code).toBe(closeCodes.tooMany);
-    const back = await enter(session, token);
-    expect(await back.next('session_ended', 20_000)).toMatchObject({ reason: 'interviewer_finished' });
-    await endOf(stack, session.session_id);
-    const stored = (await storedEntries(stack, session.session_id)).filter(({ item_id }) => item_id !== 'item_same');
-    expect(stored.map(({ text }) => text)).toEqual(saidIn(callsFrom(stack, from)).map(({ text }) => text));
-    await peer.close();
-  });
+  ])(
+    'a thousand %s a second close the socket with 4429, and the call and its log continue',
+    async (_what, messageOf) => {
+      const { from, session, socket, token } = await begin();
+      const peer = createCandidatePeer({ autoAnswer: true });
+      await call(socket, peer);
+      for (let n = 0; n < 1_000; n += 1) socket.send(messageOf(n));
+      expect((await socket.closed).code).toBe(closeCodes.tooMany);
+      const back = await enter(session, token);
+      expect(await back.next('session_ended', 20_000)).toMatchObject({ reason: 'interviewer_finished' });
+      await endOf(stack, session.session_id);
+      const stored = (await storedEntries(stack, session.session_id)).filter(({ item_id }) => item_id !== 'item_same');
+      expect(stored.map(({ text }) => text)).toEqual(saidIn(callsFrom(stack, from)).map(({ text }) => text));
+      await peer.close();
+    },
+  );
 });

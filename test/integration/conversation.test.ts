@@ -22,7 +22,7 @@ const always = Number.POSITIVE_INFINITY;
  * The interview itself, while the voice provider misbehaves on cue. Each test ends by comparing the stored log with what
  * was said: equal, in order, once.
  */
-describe('a conversation', () => {
+describe('conversations', () => {
   let stack: Stack;
 
   beforeAll(async () => {
@@ -50,14 +50,14 @@ describe('a conversation', () => {
   const answersIn = (from: number) =>
     callsFrom(stack, from).flatMap(({ said }) => said.filter(({ speaker }) => speaker === 'candidate')).length;
 
-  describe('is stored whole, in order, once', () => {
+  describe('storing a conversation', () => {
     test.each<[string, string, number]>([
       ['before the reply', 'transcription_first', always],
       ['in the middle of the reply', 'as recorded live', always],
       ['after the reply', 'transcription_late', always],
       ['not at all: it failed', 'transcription_failed', 2],
       ['not at all: nothing ever came', 'transcription_missing', 1],
-    ])('when transcriptions come %s', async (_when, cue, times) => {
+    ])('a conversation is stored whole, in order and once when transcriptions come %s', async (_when, cue, times) => {
       const from = callsBefore();
       stack.cloud.voice.faults.add({ on: 'realtime.turn', action: special(cue), times });
       const stored = await expectFinished(stack, await startInterview(stack), from);
@@ -70,7 +70,7 @@ describe('a conversation', () => {
       ['come out of order', 'reorder_events'],
       ['say in `.done` that nothing was before', 'done_without_previous'],
       ['begin with garbage', 'garbage'],
-    ])('when events of the sideband %s', async (_what, cue) => {
+    ])('a conversation is stored whole, in order and once when events of the sideband %s', async (_what, cue) => {
       const from = callsBefore();
       stack.cloud.voice.faults.add({ on: 'realtime.sideband', action: special(cue), times: always });
       const stored = await expectFinished(stack, await startInterview(stack), from);
@@ -78,14 +78,14 @@ describe('a conversation', () => {
       expect(stored.every((entry) => entry.verified)).toBe(true);
     });
 
-    test('when the candidate speaks into replies: those are marked, and hold what was made of them', async () => {
+    test('replies that the candidate interrupts are marked and hold only what was heard of them', async () => {
       const from = callsBefore();
       stack.cloud.voice.faults.add({ on: 'realtime.turn', action: special('interrupted_reply'), times: 2 });
       const stored = await expectFinished(stack, await startInterview(stack), from);
       expect(stored.filter((entry) => entry.interrupted)).toHaveLength(2);
     });
 
-    test('when the browser cancels a reply', async () => {
+    test('a conversation is stored whole, in order and once when the browser cancels a reply', async () => {
       const from = callsBefore();
       const peers: CandidatePeer[] = [];
       let cancelled = 0;
@@ -107,14 +107,14 @@ describe('a conversation', () => {
       expect(stored.map((entry) => entry.interrupted)).toEqual(said.map((line) => line.interrupted));
     });
 
-    test('when the sideband is refused at first: the interviewer waits for it', async () => {
+    test('the interviewer waits when the sideband is refused at first', async () => {
       const from = callsBefore();
       stack.cloud.voice.faults.add({ on: 'realtime.sideband', action: { kind: 'status', status: 500 }, times: 3 });
       const stored = await expectFinished(stack, await startInterview(stack), from);
       expect(stored.every((entry) => entry.verified)).toBe(true);
     });
 
-    test('when the sideband is silent at first: it is attached anew', async () => {
+    test('a sideband that is silent at first is attached again', async () => {
       const from = callsBefore();
       stack.cloud.voice.faults.add({ on: 'realtime.sideband', action: special('silent') });
       const stored = await expectFinished(stack, await startInterview(stack), from);
@@ -122,7 +122,7 @@ describe('a conversation', () => {
       expect(callsFrom(stack, from)).toHaveLength(1);
     });
 
-    test('when the sideband is cut again and again: what it missed is there from the browser', async () => {
+    test('entries missed by a sideband that is cut repeatedly are filled from the browser', async () => {
       const from = callsBefore();
       const interview = await startInterview(stack, sessionBody(), {
         onProviderEvent: ({ type }) => {
@@ -133,7 +133,7 @@ describe('a conversation', () => {
       await expectFinished(stack, interview, from);
     });
 
-    test('when the sideband is lost for good: the interview goes on, and what it missed is marked unverified', async () => {
+    test('an interview whose sideband is lost continues, and the entries it missed are unverified', async () => {
       const from = callsBefore();
       stack.cloud.voice.faults.add({ on: 'realtime.sideband', action: special('drop_after_events', 40) });
       stack.cloud.voice.faults.add({ on: 'realtime.sideband', action: { kind: 'status', status: 500 }, times: always });
@@ -149,7 +149,7 @@ describe('a conversation', () => {
       expect(verified.at(-1)).toBe(false);
     });
 
-    test("when the candidate's socket drops again and again", async () => {
+    test("a conversation is stored whole, in order and once when the candidate's socket drops repeatedly", async () => {
       const from = callsBefore();
       let drops = 0;
       let interview: RunningInterview | undefined;
@@ -168,28 +168,31 @@ describe('a conversation', () => {
     test.each<[string, string]>([
       ['candidate', 'input_audio_buffer.speech_started'],
       ['interviewer', 'output_audio_buffer.started'],
-    ])('when the machine is killed while the %s speaks', async (_who, at) => {
-      const from = callsBefore();
-      let killed = false;
-      let interview: RunningInterview | undefined;
-      interview = await startInterview(stack, sessionBody(), {
-        onProviderEvent: ({ type }) => {
-          if (type !== at || killed || !interview || interview.said() < 1) return;
-          killed = true;
-          stack.cloud.fly.killMachineProcess(machineOf(interview), 'SIGKILL');
-        },
-      });
-      await expectFinished(stack, interview, from);
-      expect((await platformOf(stack).getSession(interview.session.session_id)).epoch).toBe(2);
-    });
+    ])(
+      'a conversation is stored whole, in order and once when its machine is killed while the %s speaks',
+      async (_who, at) => {
+        const from = callsBefore();
+        let killed = false;
+        let interview: RunningInterview | undefined;
+        interview = await startInterview(stack, sessionBody(), {
+          onProviderEvent: ({ type }) => {
+            if (type !== at || killed || !interview || interview.said() < 1) return;
+            killed = true;
+            stack.cloud.fly.killMachineProcess(machineOf(interview), 'SIGKILL');
+          },
+        });
+        await expectFinished(stack, interview, from);
+        expect((await platformOf(stack).getSession(interview.session.session_id)).epoch).toBe(2);
+      },
+    );
   });
 
-  describe('goes on in another call, with a recap of what was said', () => {
+  describe('continuing in another call', () => {
     test.each<[string, 'loseCall' | 'expire', string]>([
       ['lost by the provider while the candidate speaks', 'loseCall', 'input_audio_buffer.speech_started'],
       ['lost by the provider in the middle of a reply', 'loseCall', 'output_audio_buffer.started'],
       ['ended by the provider at its cap', 'expire', 'output_audio_buffer.stopped'],
-    ])('when the call is %s', async (_what, strike, at) => {
+    ])('a conversation continues in another call with a recap when its call is %s', async (_what, strike, at) => {
       const from = callsBefore();
       let seen = 0;
       const reasons: string[] = [];
@@ -208,7 +211,7 @@ describe('a conversation', () => {
       expect(second?.said[0]?.text).toMatch(/^Welcome back/);
     });
 
-    test('when the page is reloaded', async () => {
+    test('a conversation continues in another call with a recap when the page is reloaded', async () => {
       const from = callsBefore();
       const first = await startInterview(stack);
       await until('the conversation has begun', () => answersIn(from) > 0);
@@ -220,7 +223,7 @@ describe('a conversation', () => {
     });
   });
 
-  describe('waits for a database that is away', () => {
+  describe('waiting for the database', () => {
     const away = async (forMs: number) => {
       await stack.cloud.supabase.postgres.stop();
       const sinceMs = performance.now();
@@ -228,7 +231,7 @@ describe('a conversation', () => {
       await stack.cloud.supabase.postgres.start();
     };
 
-    test('while its machine boots', async () => {
+    test('an interview waits for a database that is away while its machine boots', async () => {
       const from = callsBefore();
       stack.cloud.fly.faults.add({ on: 'machines.create', action: { kind: 'delay', delayMs: 500 } });
       const session = await platformOf(stack).createSession(sessionBody());
@@ -236,7 +239,7 @@ describe('a conversation', () => {
       await expectFinished(stack, await startInterview(stack, {}, {}, session), from);
     });
 
-    test('when the call is to be opened', async () => {
+    test('an interview waits for a database that is away when its call is opened', async () => {
       const from = callsBefore();
       let gone: Promise<void> | undefined;
       const make = nodePeer();
@@ -256,7 +259,7 @@ describe('a conversation', () => {
       expect(callsFrom(stack, from)).toHaveLength(1);
     });
 
-    test('while all of it is said, and at its end', async () => {
+    test('an interview waits for a database that is away during the whole conversation and at its end', async () => {
       const from = callsBefore();
       const interview = await startInterview(stack);
       await until('the call is up', () => callsFrom(stack, from)[0]?.connected);
@@ -268,7 +271,7 @@ describe('a conversation', () => {
     });
   });
 
-  test("is led as the tenant's own template says, once that is a good one", async () => {
+  test("an interview follows the tenant's own prompt template once the template is valid", async () => {
     const change = (interviewer_template: string | null) =>
       fetch(`${stack.publicUrl}/api/tenants/${stack.tenant.id}`, {
         method: 'PATCH',
@@ -288,7 +291,7 @@ describe('a conversation', () => {
     expect(await (await change(null)).json()).toMatchObject({ interviewer_template: null });
   });
 
-  test('waits for the consent that the tenant asks for: the browser is told, and offers again', async () => {
+  test('an interview waits for the required consent: the browser gets an error and offers again', async () => {
     const send = async (method: string, at: string, body: object, token = stack.operatorToken) => {
       const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
       const answer = await fetch(`${stack.publicUrl}${at}`, { method, headers, body: JSON.stringify(body) });
@@ -308,8 +311,8 @@ describe('a conversation', () => {
     await send('PATCH', `/api/tenants/${stack.tenant.id}`, asked(false));
   });
 
-  describe('is recorded', () => {
-    test('the browser is told where to, told again when it comes back, and a reloaded page gets a recording of its own', async () => {
+  describe('recording a conversation', () => {
+    test('the browser gets its upload target, gets it again on reconnect, and gets a new recording after a reload', async () => {
       const told: string[] = [];
       const watch = {
         peer: { autoAnswer: false },
@@ -331,7 +334,7 @@ describe('a conversation', () => {
       await endOf(stack, first.session.session_id);
     });
 
-    test('not at all when api.video is away: the interview takes place', async () => {
+    test('an interview takes place without a recording when api.video is away', async () => {
       const from = callsBefore();
       stack.cloud.video.faults.add({ on: 'videos.create', action: { kind: 'status', status: 503 }, times: always });
       const interview = await startInterview(stack, sessionBody({ settings: { record_video: true } }));
@@ -340,8 +343,8 @@ describe('a conversation', () => {
     });
   });
 
-  describe('is guarded against its browser', () => {
-    test('what it injects is undone, flagged, and shown with the result', async () => {
+  describe('integrity of a conversation', () => {
+    test('items that the browser injects are undone, flagged and shown with the result', async () => {
       const from = callsBefore();
       const peers: CandidatePeer[] = [];
       const injected = [
@@ -368,7 +371,7 @@ describe('a conversation', () => {
       );
     });
 
-    test('one that does nothing of the kind has no flags', async () => {
+    test('an ordinary conversation has no integrity flags', async () => {
       const from = callsBefore();
       const interview = await startInterview(stack);
       await expectFinished(stack, interview, from);
@@ -382,11 +385,11 @@ describe('a conversation', () => {
   });
 });
 
-describe('a long conversation', () => {
+describe('long conversations', () => {
   let stack: Stack;
   afterEach(() => stack.stop());
 
-  test('of 200 turns is stored whole, in order, once', async () => {
+  test('a conversation of 200 turns is stored whole, in order and once', async () => {
     stack = await startStack({ voice: { turns: 200, paceMs: 20, thinkMs: 2, silenceMs: 60 } });
     const interview = await startInterview(stack, sessionBody(), { peer: { answerMs: 60, answerDelayMs: 5 } });
     const stored = await expectFinished(stack, interview, 0);
@@ -394,7 +397,7 @@ describe('a long conversation', () => {
     expect(interview.client.snapshot.saving.pending).toBe(0);
   });
 
-  test("outlives the provider's cap: each call rolls over to the next at a turn boundary, and nothing is said twice", async () => {
+  test("a conversation longer than the provider's cap continues in a new call at a turn boundary, and nothing is repeated", async () => {
     stack = await startStack({ voice: { turns: 8, paceMs: 80 }, environment: { CALL_ROLLOVER_MS: '1500' } });
     const reasons: string[] = [];
     const interview = await startInterview(stack, sessionBody(), {
@@ -410,7 +413,7 @@ describe('a long conversation', () => {
     expect(stored.filter((entry) => entry.interrupted)).toEqual([]);
   });
 
-  test('that stays without its sideband is given up for another call, where it is heard again', async () => {
+  test('a call that stays without its sideband is replaced by another call with a sideband', async () => {
     stack = await startStack({ voice: { turns: 4, paceMs: 80 }, environment: { SIDEBAND_LOST_MS: '1000' } });
     stack.cloud.voice.faults.add({ on: 'realtime.sideband', action: special('drop_after_events', 40) });
     stack.cloud.voice.faults.add({ on: 'realtime.sideband', action: { kind: 'status', status: 500 }, times: always });

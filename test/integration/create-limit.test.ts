@@ -59,7 +59,7 @@ describe('two orchestrators under Fly’s limits', () => {
     return times.map((time) => time - (times[0] as number));
   };
 
-  test('eight sessions at once: three in the burst, the others one a second, and no request is refused', async () => {
+  test('eight sessions at once: three start in the burst, the others one a second, and Fly refuses no request', async () => {
     const tenant = await stack.addTenant('one-app', 'One app');
     await post(tenant, 8);
     const times = await spread([tenant.appName], 8);
@@ -69,7 +69,7 @@ describe('two orchestrators under Fly’s limits', () => {
     expect(refusedByFly(tenant)).toEqual([]);
   });
 
-  test('three apps: three times as many at once', async () => {
+  test('three apps create three times as many machines at once as one app', async () => {
     const tenant = await stack.addTenant('three-apps', 'Three apps');
     const given = await fetch(`${stack.publicUrl}/api/tenants/${tenant.id}/apps`, {
       method: 'PUT',
@@ -85,7 +85,7 @@ describe('two orchestrators under Fly’s limits', () => {
     expect(refusedByFly(tenant)).toEqual([]);
   });
 
-  test('lookups after lost replies draw from the same row as the lists of both reconcilers', async () => {
+  test('lookups after lost replies share one rate limit with the lists of both reconcilers', async () => {
     const tenant = await stack.addTenant('lookups', 'Lookups');
     const before = stack.cloud.fly.faults.fired['machines.create'] ?? 0;
     stack.cloud.fly.faults.add({ on: 'machines.create', action: { kind: 'drop_after' }, times: 3 });
@@ -102,7 +102,7 @@ describe('two orchestrators under Fly’s limits', () => {
     expect(refusedByFly(tenant)).toEqual([]);
   });
 
-  test('a pool waits while candidates do', async () => {
+  test('filling a pool waits while candidates wait for machines', async () => {
     const tenant = await stack.addTenant('patient', 'Patient');
     await db.query("insert into public.pool_policies (tenant_id, region, floor, ceiling) values ($1, 'ams', 3, 3)", [
       tenant.id,
@@ -118,7 +118,7 @@ describe('two orchestrators under Fly’s limits', () => {
     expect(refusedByFly(tenant)).toEqual([]);
   });
 
-  test('Retry-After of one refused create is kept by everybody', async () => {
+  test('every orchestrator respects the Retry-After of one refused create', async () => {
     const tenant = await stack.addTenant('slowed', 'Slowed');
     const headers = { 'retry-after': '3' };
     stack.cloud.fly.faults.add({

@@ -9,17 +9,17 @@ import { runDeno } from '../support/deno.ts';
 /** The Edge Functions: their own tests in Deno, and both of them served, against a real database and an orchestrator. */
 const files = ['interview-start/index.ts', 'interview-transcript/index.ts', 'tests/functions.test.ts'];
 
-describe('in Deno', () => {
+describe('the Edge Functions in Deno', () => {
   test.each([
     ['check', files],
     ['lint', []],
     ['test', ['tests']],
-  ])('deno %s', async (command, args) => {
+  ])('the Edge Functions pass deno %s', async (command, args) => {
     const { code, output } = await runDeno(command, args);
     expect(code, output).toBe(0);
   });
 
-  test('the versions pinned for the hosted runtime are the ones tested here', () => {
+  test('the versions pinned for the hosted runtime equal the tested versions', () => {
     const { imports } = JSON.parse(readFileSync(path.join(functionsDir, 'deno.json'), 'utf8')) as {
       imports: Record<string, string>;
     };
@@ -35,7 +35,7 @@ describe('in Deno', () => {
   });
 });
 
-describe('served', () => {
+describe('the Edge Functions served locally', () => {
   let world: ApiWorld;
   let tenant: SeededTenant;
   let start: ServedFunction;
@@ -71,7 +71,7 @@ describe('served', () => {
   };
   const interview = { candidate: { name: 'Ada' }, position: { title: 'Engineer' }, region: 'fra' };
 
-  test('interview-start makes a session for a member, once per key, and none for a viewer or a stranger', async () => {
+  test('interview-start makes one session per key for a member, and none for a viewer or a stranger', async () => {
     const member = await world.user('member@acme.test', { [tenant.id]: 'member' });
     const viewer = await world.user('viewer@acme.test', { [tenant.id]: 'viewer' });
     const as = (token: string) => ({
@@ -90,7 +90,7 @@ describe('served', () => {
     ).toBe(401);
   });
 
-  test('interview-transcript merges what a browser kept, as unverified, again and again the same', async () => {
+  test('interview-transcript merges browser entries as unverified, and repeating it changes nothing', async () => {
     const { json: session } = await world.send('/api/sessions', { method: 'POST', as: tenant.apiKey, body: interview });
     const id = session.session_id as string;
     await world.db.query(
@@ -132,7 +132,7 @@ describe('served', () => {
     expect((await send(transcript.url, { entries }, { authorization: `Bearer ${join}` })).status).toBe(401);
   });
 
-  test('GET of each says how it is, with a database and an orchestrator that are there, and with one that is away', async () => {
+  test('GET of each function reports its health with the database and orchestrator up, and with one of them away', async () => {
     const stateOf = async (one: ServedFunction) => {
       const answer = await fetch(one.url);
       return { status: answer.status, ...((await answer.json()) as object) };
@@ -149,7 +149,7 @@ describe('served', () => {
     await expect.poll(() => stateOf(transcript), { timeout: 15_000, interval: 500 }).toEqual(well);
   });
 
-  test('a function may set no name that is reserved for the platform', async () => {
+  test('no function sets a variable name that is reserved for the platform', async () => {
     const reserved = { SUPABASE_SECRET_KEY: 'k' };
     await expect(serveFunction('interview-start', world.supabase, reserved)).rejects.toThrow('SUPABASE_SECRET_KEY');
     expect(['interview-start', 'interview-transcript'].map(verifiesJwt)).toEqual([false, false]);

@@ -79,13 +79,13 @@ describe('fail-over', () => {
     expect(calls.map((call) => call.state)).toEqual(['ended']);
   };
 
-  test('the worker is killed in mid-interview: the conversation goes on, every word of it is kept', async () => {
+  test('a worker killed in mid-interview is replaced, and the conversation continues with every word kept', async () => {
     const running = await begun();
     stack.cloud.fly.killMachineProcess(machineOf(running.interview), 'SIGKILL');
     await expectWhole(running, 2);
   });
 
-  test('the worker is asked to stop: it hands over, and the next one goes on', async () => {
+  test('a worker asked to stop hands over, and its successor continues', async () => {
     const running = await begun();
     stack.cloud.fly.killMachineProcess(machineOf(running.interview), 'SIGTERM');
     await expectWhole(running, 2);
@@ -96,13 +96,13 @@ describe('fail-over', () => {
     expect(rows).toEqual([{ reason: 'handed_over' }]);
   });
 
-  test('Fly moves the machine to another host: whoever is up first goes on, the other leaves', async () => {
+  test('when Fly moves the machine to another host, the first worker that is up continues and the other exits', async () => {
     const running = await begun();
     await stack.cloud.fly.migrateMachine(machineOf(running.interview));
     await expectWhole(running, 2);
   });
 
-  test('the worker is cut off from every orchestrator, not from its candidate: it is left alone', async () => {
+  test('a worker cut off from every orchestrator but not from its candidate keeps its session', async () => {
     const running = await begun();
     relay.cut();
     await until('its lease has lapsed for long', async () => {
@@ -117,7 +117,7 @@ describe('fail-over', () => {
     expect(machinesOf(stack, running.interview.session.session_id)).toHaveLength(1);
   });
 
-  test('a host is lost with its worker frozen: replaced; the old worker wakes up fenced and hangs nothing up', async () => {
+  test('a lost host with a frozen worker is replaced, and the old worker wakes up fenced and ends no call', async () => {
     const running = await begun();
     const old = machineOf(running.interview);
     stack.cloud.fly.loseHost(old, { process: 'freeze' });
@@ -130,7 +130,7 @@ describe('fail-over', () => {
     expect(['host_lost', 'unreachable']).toContain(rows[0].reason);
   });
 
-  test('a browser cannot be connected to its machine any more: twice is enough, the machine is replaced', async () => {
+  test('a machine is replaced after its browser fails to connect to it twice', async () => {
     const running = await begun();
     const old = machineOf(running.interview);
     const action = { kind: 'special', name: 'fail', value: 'timeout' } as const;
@@ -149,7 +149,7 @@ describe('fail-over', () => {
     expect(rows).toEqual([{ reason: 'unreachable' }]);
   });
 
-  test('the database goes away with five live interviews and comes back: nobody is failed over', async () => {
+  test('a database outage during five live interviews causes no fail-over', async () => {
     const callsBefore = stack.cloud.voice.calls().length;
     const interviews = await Promise.all(Array.from({ length: 5 }, () => startInterview(stack)));
     await until('all have begun', () => interviews.every((interview) => interview.said() > 1));
@@ -166,7 +166,7 @@ describe('fail-over', () => {
     expect(stack.cloud.voice.calls().slice(callsBefore)).toHaveLength(5);
   });
 
-  test('the database is restored to an older state, from before the last fail-over: the interview finds one server again', async () => {
+  test('after the database is restored to a state before the last fail-over, the interview has one worker again', async () => {
     const running = await begun();
     const saved = await saveDatabase(db);
     stack.cloud.fly.killMachineProcess(machineOf(running.interview), 'SIGKILL');
@@ -182,7 +182,7 @@ describe('fail-over', () => {
     expect(calls.map((call) => call.state)).toEqual(['ended']);
   });
 
-  test('a machine that stays in created is hedged in the next region: the first claim wins, the late one is destroyed', async () => {
+  test('a machine that stays in created gets a hedge in the next region: the first claim wins, the other is destroyed', async () => {
     stack.cloud.fly.faults.add({ on: 'machines.create', action: { kind: 'special', name: 'stuck_in_created' } });
     const { interview, callsBefore } = await begun();
     await expectWhole({ interview, callsBefore }, 1);
@@ -194,14 +194,14 @@ describe('fail-over', () => {
     expect(rows.map(({ reason }) => reason)).toEqual(['superseded', 'session_ended']);
   });
 
-  test('a worker that dies again and again: its session fails after so many lives, and says so', async () => {
+  test('a session fails with its reason after its worker died too often', async () => {
     stack.cloud.fly.faults.add({ on: 'machines.create', action: { kind: 'special', name: 'launch_failed' }, times: 9 });
     const session = await platformOf(stack).createSession(sessionBody());
     expect(await endOf(stack, session.session_id)).toMatchObject({ status: 'failed', reason: 'boot_timeout' });
     expect(machinesOf(stack, session.session_id)).toHaveLength(3);
   });
 
-  test('a worker that hangs past its hard deadline: destroyed within two ticks, and the session says so', async () => {
+  test('a worker that hangs past its hard deadline is destroyed within two ticks, and its session gives the reason', async () => {
     const { interview } = await begun();
     const id = machineOf(interview);
     stack.cloud.fly.killMachineProcess(id, 'SIGSTOP');
@@ -219,7 +219,7 @@ describe('fail-over', () => {
     interview.client.leave();
   });
 
-  test('every machine that has gone so far was logged with its evidence', async () => {
+  test('the log gives the evidence for every machine that was recorded as gone', async () => {
     const { rows } = await db.query(
       "select fly_machine_id, reason from public.machines where state = 'destroyed' and fly_machine_id is not null",
     );
@@ -237,7 +237,7 @@ describe('fail-over', () => {
     }
   });
 
-  test('an orchestrator is killed: another holds all duties within three seconds, and interviews go on', async () => {
+  test('after one orchestrator is killed another holds all duties within three seconds, and interviews continue', async () => {
     const running = await begun();
     const held = async () =>
       (await db.query('select count(*)::int as n from public.duties where expires_at > clock_timestamp()')).rows[0].n;
@@ -257,7 +257,7 @@ describe('fail-over', () => {
     await stack.addOrchestrator();
   });
 
-  test('an orchestrator is stopped as a deploy does: it gives its duties back at once, exits cleanly, and nothing is noticed', async () => {
+  test('an orchestrator stopped by a deploy releases its duties at once and exits cleanly, and interviews continue', async () => {
     await until('both hold some', async () => {
       const { rows } = await db.query('select distinct holder from public.duties where expires_at > clock_timestamp()');
       return rows.length === 2;
@@ -273,7 +273,7 @@ describe('fail-over', () => {
     await stack.addOrchestrator();
   });
 
-  test('whatever happened above, every event holds what docs/events.md says of its type', async () => {
+  test('every event of this file matches the schema in docs/events.md', async () => {
     expect(eventsOfAnotherShape((await db.query(allEvents)).rows)).toEqual([]);
   });
 });

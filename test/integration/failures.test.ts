@@ -5,7 +5,7 @@ import { expectWhole, storedEntries } from '../support/conversation.ts';
 import { endOf, machinesOf, platformOf, saidAtProvider, startInterview, until } from '../support/session.ts';
 
 /** The outside fails in the ways it really fails; each time the ending says why and nothing stays behind. */
-describe('when the outside fails', () => {
+describe('failures of providers and Postgres', () => {
   let stack: Stack;
 
   beforeAll(async () => {
@@ -40,7 +40,7 @@ describe('when the outside fails', () => {
   ];
 
   test.each(providerFailures)(
-    'a voice provider that answers %s: an error with a code, that reason, no machine',
+    'a session ends with an error code, its reason and no machine when the voice provider answers %s',
     async (_name, on, action, reason) => {
       stack.cloud.voice.faults.add({ on, action, ...always });
       const interview = await startInterview(stack);
@@ -52,7 +52,7 @@ describe('when the outside fails', () => {
   );
 
   test.each(providerFailures)(
-    'a voice provider that answers %s for the second call: what was said in the first is kept, and that reason',
+    "a session keeps the first call's transcript and gives the reason when the second call gets %s",
     async (_name, on, action, reason) => {
       const from = stack.cloud.voice.calls().length;
       const interview = await startInterview(stack);
@@ -66,14 +66,14 @@ describe('when the outside fails', () => {
     },
   );
 
-  test('a voice provider that fails once and then works: the interview takes place', async () => {
+  test('an interview takes place when the voice provider fails once and then works', async () => {
     stack.cloud.voice.faults.add({ on: 'realtime.calls', action: { kind: 'status', status: 500 } });
     const interview = await startInterview(stack);
     expect(await interview.ended).toEqual({ outcome: 'completed', reason: 'interviewer_finished' });
     await endOf(stack, interview.session.session_id);
   });
 
-  test('Postgres away for 10 s in mid-interview: the transcript is complete afterwards', async () => {
+  test('the transcript is complete after Postgres was away for 10 s in mid-interview', async () => {
     const callsBefore = stack.cloud.voice.calls().length;
     const interview = await startInterview(stack);
     await until('the conversation has begun', () => interview.said() > 1);
@@ -89,7 +89,7 @@ describe('when the outside fails', () => {
     expect(entries.map((e) => e.text)).toEqual(saidAtProvider(stack, callsBefore).map((item) => item.text));
   });
 
-  test('the only worker a session may lose is killed: the session says so, the orchestrator hangs the call up, the machine row is destroyed', async () => {
+  test('when a session loses the only worker it may lose, it gives the reason, its call is ended and its machine destroyed', async () => {
     const callsBefore = stack.cloud.voice.calls().length;
     const interview = await startInterview(stack);
     await until('the conversation has begun', () => interview.said() > 0);

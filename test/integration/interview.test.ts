@@ -11,7 +11,7 @@ import {
   until,
 } from '../support/session.ts';
 
-describe('one interview, from the API call to nothing left', () => {
+describe('one interview from the API call to the clean-up', () => {
   let stack: Stack;
   const portsBefore = listeningPorts();
 
@@ -20,7 +20,7 @@ describe('one interview, from the API call to nothing left', () => {
   });
   afterAll(() => stack.stop());
 
-  test('the scripted interview is stored whole, in order, once, and its machine is gone', async () => {
+  test('the scripted interview is stored whole, in order and once, and its machine is destroyed', async () => {
     const interview = await startInterview(stack);
     expect(await interview.ended).toEqual({ outcome: 'completed', reason: 'interviewer_finished' });
 
@@ -44,7 +44,7 @@ describe('one interview, from the API call to nothing left', () => {
     expect(interview.client.snapshot.saving.pending).toBe(0);
   });
 
-  test('the same Idempotency-Key answers the same session, and another body with it is refused', async () => {
+  test('the same Idempotency-Key returns the same session, and another body with it is refused', async () => {
     const platform = platformOf(stack);
     const key = { 'idempotency-key': 'order-4711' };
     const [first, second] = await Promise.all([
@@ -63,7 +63,7 @@ describe('one interview, from the API call to nothing left', () => {
     expect(machinesOf(stack, first.session_id)).toHaveLength(1);
   });
 
-  test('the platform ends a running interview: prompt, with its reason, and the call is hung up', async () => {
+  test('the platform can end a running interview: it ends promptly with its reason, and the call is ended', async () => {
     const interview = await startInterview(stack);
     await until('the conversation has begun', () => interview.said() > 0);
     await platformOf(stack).deleteSession(interview.session.session_id);
@@ -75,7 +75,7 @@ describe('one interview, from the API call to nothing left', () => {
     await until('the call is over', () => stack.cloud.voice.calls().every((call) => call.state === 'ended'));
   });
 
-  test('the candidate ends it', async () => {
+  test('the candidate can end the interview', async () => {
     const interview = await startInterview(stack);
     await until('the conversation has begun', () => interview.said() > 0);
     void interview.client.end();
@@ -86,7 +86,7 @@ describe('one interview, from the API call to nothing left', () => {
     });
   });
 
-  test('a socket that drops comes back to the same call, and nothing is lost', async () => {
+  test('a candidate whose socket drops returns to the same call, and nothing is lost', async () => {
     const callsBefore = stack.cloud.voice.calls().length;
     const interview = await startInterview(stack);
     await until('the conversation has begun', () => interview.said() > 0);
@@ -99,7 +99,7 @@ describe('one interview, from the API call to nothing left', () => {
     expect(entries.map((e) => e.text)).toEqual(saidAtProvider(stack, callsBefore).map((item) => item.text));
   });
 
-  test('the logs of all of this hold no token, key, SDP or word of what was said', () => {
+  test('the logs contain no token, key, SDP or transcript text', () => {
     const log = stack.logLines.join('\n');
     // The test could not fail if nothing was logged, or if the secrets looked for were not the real ones.
     expect(stack.logLines.length).toBeGreaterThan(20);
@@ -123,7 +123,7 @@ describe('one interview, from the API call to nothing left', () => {
     }
   });
 
-  test('after stopping, no process and no listening port remains', async () => {
+  test('after the stack stops, no process and no listening port remains', async () => {
     expect(processesLeft(stack.dir).length).toBeGreaterThan(2);
     expect(listeningPorts().length).toBeGreaterThan(portsBefore.length);
     await stack.stop();

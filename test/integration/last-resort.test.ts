@@ -6,7 +6,7 @@ import { endOf, machinesOf, platformOf, sessionBody, startInterview, until } fro
 /**
  * The browser's last resort: what it was never told is stored, and cannot send any more, reaches the transcript all the same.
  */
-describe('when the session ends before its entries are stored', () => {
+describe('sessions that end before their entries are stored', () => {
   let stack: Stack;
 
   beforeAll(async () => {
@@ -19,7 +19,7 @@ describe('when the session ends before its entries are stored', () => {
   });
   afterAll(() => stack.stop());
 
-  test('the browser uploads them, once and in order, and the result is made from them', async () => {
+  test('the browser uploads unstored entries once and in order, and the result is made from them', async () => {
     const delivered: number[] = [];
     const interview = await startInterview(stack, sessionBody(), { onDelivered: (left) => delivered.push(left) });
     const { session_id } = interview.session;

@@ -183,7 +183,7 @@ const closeCode = async (token: string | undefined, session?: string) =>
   (await openSocket(socketUrl(session), { token }).closed).code;
 
 describe('forged tokens', () => {
-  test('of users are no credential', async () => {
+  test('forged user tokens are refused', async () => {
     const shape: Shape = {
       iss: world.supabase.issuer,
       aud: 'authenticated',
@@ -209,14 +209,14 @@ describe('forged tokens', () => {
     });
   });
 
-  test('of browsers open no socket', async () => {
+  test('forged join tokens open no socket', async () => {
     const forged = await forgeries(joinShape(), world.keys.join.keys[0] as JWK);
     await unchanged(async () => {
       for (const [name, token] of Object.entries(forged)) expect([name, await closeCode(token)]).toEqual([name, 4401]);
     });
   });
 
-  test('of workers open nothing', async () => {
+  test('forged worker tokens are refused everywhere', async () => {
     const forged = await forgeries(workerShape(), world.keys.db as JWK);
     const body = { presence: 'absent', unsaved_entries: 0 };
     await unchanged(async () => {
@@ -234,7 +234,7 @@ describe('forged tokens', () => {
   });
 });
 
-test('a good credential opens its own door and no other', async () => {
+test('a valid credential works only for its own endpoints', async () => {
   const sign = async ({ iss, aud, claims }: Shape, key: JWK) =>
     new SignJWT(claims)
       .setProtectedHeader({ alg: 'ES256', kid: key.kid as string })
@@ -344,22 +344,25 @@ describe("another tenant's ids", () => {
     ['read deliveries', 'GET', () => `/api/webhooks/${ids.webhook}/deliveries`],
     ['replay a delivery', 'POST', () => `/api/webhooks/${ids.webhook}/deliveries/${ids.delivery}/replay`],
   ];
-  test.each(attempts)('%s: not found', async (_name, method, at, body) => {
-    const answer = await unchanged(() =>
-      world.send(at(), { method, as: foreignKey, ...(body ? { body: body() } : {}) }),
-    );
-    expect([answer.status, answer.json?.code]).toEqual([404, 'not_found']);
-  });
+  test.each(attempts)(
+    'an attempt to use an id of another tenant (%s) gets 404 and changes nothing',
+    async (_name, method, at, body) => {
+      const answer = await unchanged(() =>
+        world.send(at(), { method, as: foreignKey, ...(body ? { body: body() } : {}) }),
+      );
+      expect([answer.status, answer.json?.code]).toEqual([404, 'not_found']);
+    },
+  );
 
   test.each([
     ['candidate_id', () => ({ candidate_id: ids.candidate, position: { title: 'x' } })],
     ['position_id', () => ({ candidate: { name: 'x' }, position_id: ids.position })],
-  ])('in the body, %s: as one that is not there', async (field, body) => {
+  ])('an id of another tenant in the body field %s is answered like an unknown id', async (field, body) => {
     const answer = await unchanged(() => create(foreignKey, body()));
     expect(answer.json).toMatchObject({ status: 422, errors: [{ field }] });
   });
 
-  test('in the query and in headers: nothing', async () => {
+  test('ids of another tenant in the query and in headers reveal nothing', async () => {
     await unchanged(async () => {
       const headers = { 'greenroom-tenant': acme.id };
       expect((await world.send('/api/sessions', { as: foreignKey, headers })).status).toBe(403);
@@ -400,7 +403,7 @@ const hostile = [
   '__proto__',
 ];
 
-describe('ids that are none', () => {
+describe('malformed ids', () => {
   const places = [
     ['GET', (id: string) => `/api/sessions/${id}`],
     ['DELETE', (id: string) => `/api/sessions/${id}`],
@@ -410,7 +413,7 @@ describe('ids that are none', () => {
     ['GET', (id: string) => `/api/tenants/${id}/api-keys`],
     ['DELETE', (id: string) => `/api/webhooks/${id}`],
   ] as const;
-  test.each(places)('%s %s', async (method, at) => {
+  test.each(places)('malformed ids get 404 and change nothing: %s %s', async (method, at) => {
     await unchanged(async () => {
       for (const id of hostile) {
         const answer = await world.send(at(id.includes('%') ? id : encodeURIComponent(id)), { method, as: adminKey });
@@ -419,7 +422,7 @@ describe('ids that are none', () => {
     });
   });
 
-  test('in a body, a cursor, a code or a header are named or ignored, never run', async () => {
+  test('malformed ids in a body, cursor, code or header are named or ignored, never executed', async () => {
     await unchanged(async () => {
       for (const text of hostile) {
         const body = { candidate_id: text, position: { title: 'x' } };
@@ -443,7 +446,7 @@ describe('hostile text', () => {
     '{{7*7}}',
     '\u0024{jndi:ldap://x}',
   ];
-  test('is stored as it came', async () => {
+  test('hostile text that is valid is stored unchanged', async () => {
     for (const text of texts.filter((one) => one.length <= 200)) {
       const made = await world.send('/api/candidates', { method: 'POST', as: adminKey, body: { name: text } });
       expect([text, made.status]).toEqual([text, 201]);
@@ -461,7 +464,7 @@ describe('hostile text', () => {
     ['a number', 7],
     ['a list', ['x']],
     ['an object', { toString: 'x' }],
-  ])('with %s is refused by name', async (_what, name) => {
+  ])('a name with invalid content (%s) is refused with the name of the field', async (_what, name) => {
     const answer = await unchanged(() =>
       world.send('/api/candidates', { method: 'POST', as: adminKey, body: { name } }),
     );
@@ -475,12 +478,12 @@ describe('hostile text', () => {
     ['a million brackets', '['.repeat(100_000), 400],
     ['too much', JSON.stringify({ name: 'x'.repeat(300_000) }), 413],
     ['an unknown field', '{"name":"x","tenant_id":"00000000-0000-4000-8000-000000000000"}', 422],
-  ])('%s in a body', async (_what, body, status) => {
+  ])('a request body with %s is refused and changes nothing', async (_what, body, status) => {
     const answer = await unchanged(() => world.send('/api/candidates', { method: 'POST', as: adminKey, body }));
     expect(answer.status, answer.text).toBe(status);
   });
 
-  test('in headers does not come back in headers', async () => {
+  test('hostile text in request headers does not appear in response headers', async () => {
     const answer = await world.send('/api/sessions', {
       as: adminKey,
       headers: { 'x-request-id': 'a%0d%0aset-cookie: a=b', 'greenroom-tenant': '%0d%0a', origin: 'null' },
@@ -492,8 +495,8 @@ describe('hostile text', () => {
   });
 });
 
-describe('browsers', () => {
-  test('are told by every answer to load, frame and sniff nothing', async () => {
+describe('browser protections', () => {
+  test('every response carries headers that forbid loading, framing and sniffing', async () => {
     for (const at of ['/api/sessions', '/nothing', '/healthz', '/docs/json']) {
       const { headers } = await world.send(at);
       expect([at, headers.get('x-content-type-options')]).toEqual([at, 'nosniff']);
@@ -503,7 +506,7 @@ describe('browsers', () => {
     }
   });
 
-  test('may call across origins only from pages of the tenant', async () => {
+  test('cross-origin calls are allowed only from the origins of the tenant', async () => {
     const at = `/api/tenants/${acme.id}`;
     await world.send(at, { method: 'PATCH', as: adminKey, body: { allowed_origins: ['https://app.acme.example'] } });
     await world.deps.door.origins.refresh();
@@ -523,7 +526,7 @@ describe('browsers', () => {
   });
 });
 
-test('nothing of all this stands in a log', () => {
+test('no log contains a secret or hostile text of these tests', () => {
   const log = world.lines.join('\n');
   for (const secret of [adminKey, foreignKey, world.operatorToken, acme.apiKey]) expect(log).not.toContain(secret);
   expect(log).not.toMatch(/eyJ[\w-]+\.eyJ/);

@@ -155,7 +155,7 @@ async function configOf({ app: appName, id }: { app: string; id: string }): Prom
 }
 
 describe('POST /api/sessions', () => {
-  test('answers with the session as published, a place, and a link that never changes', async () => {
+  test('POST /api/sessions answers with the session as published, a region and a link that never changes', async () => {
     const { session, headers } = await create({ ...good, metadata: { ref: 'x1' } });
     expect(sessionView.parse(session)).toEqual(session);
     expect(session).toMatchObject({
@@ -174,7 +174,7 @@ describe('POST /api/sessions', () => {
     });
   });
 
-  test('makes one machine, named after its row, that ends with its process', async () => {
+  test('a new session makes one machine, named after its row, that is destroyed when its process exits', async () => {
     const { session } = await create();
     const [machine] = await until('the machine', () => someMachines(session.session_id));
     expect(machine?.name).toBe(`gr-${machine?.metadata.machine_id}`);
@@ -188,26 +188,26 @@ describe('POST /api/sessions', () => {
     expect(JSON.stringify(config)).not.toMatch(/sk-test|fo1_test|eyJ/);
   });
 
-  test('takes the region of the edge that the request came in by', async () => {
+  test('a session uses the region of the edge that received its request', async () => {
     const { region: _region, ...body } = good;
     const { session } = await create(body, { 'fly-region': 'mad' });
     expect(session).toMatchObject({ region: 'cdg', region_reason: 'edge' });
   });
 
-  test('waits for readiness when asked to, no longer than said', async () => {
+  test('a request with a wait time waits for readiness no longer than that time', async () => {
     const { headers, session } = await create(good, { prefer: 'wait=1' });
     expect(headers.get('preference-applied')).toBe('wait=1');
     expect(session.status).toBe('provisioning');
   });
 
-  test('the reply of the create was lost: one machine, not two', async () => {
+  test('a create whose reply is lost makes one machine, not two', async () => {
     fly.faults.add({ on: 'machines.create', action: { kind: 'drop_after' } });
     const { session } = await create();
     await until('recorded', () => lines.some((l) => l.includes('machine created') && l.includes(session.session_id)));
     expect(machinesOf(session.session_id)).toHaveLength(1);
   });
 
-  test('no capacity in the region: the next one, and the session says so', async () => {
+  test('a session uses the next region when the first has no capacity, and its answer says so', async () => {
     fly.setCapacity('syd', 'none');
     const { session } = await create({ ...good, region: ['syd', 'sin'] });
     const machines = await until('a machine', () => someMachines(session.session_id));
@@ -218,7 +218,7 @@ describe('POST /api/sessions', () => {
 });
 
 describe('Idempotency-Key', () => {
-  test('the same request again is the same session, with fresh tokens', async () => {
+  test('the same request with the same Idempotency-Key returns the same session with fresh tokens', async () => {
     const headers = { 'idempotency-key': 'again-1' };
     const first = await create(good, headers);
     const reordered = { region: 'fra', position: { title: 'Engineer' }, candidate: { name: 'Ada' } };
@@ -229,7 +229,7 @@ describe('Idempotency-Key', () => {
     expect(second.session.join_url).toBeNull();
   });
 
-  test('twenty at once are one session and one machine', async () => {
+  test('twenty concurrent requests with one Idempotency-Key make one session and one machine', async () => {
     const headers = { 'idempotency-key': 'at-once' };
     const answers = await Promise.all(Array.from({ length: 20 }, () => create(good, headers)));
     const ids = new Set(answers.map((answer) => answer.session.session_id));
@@ -239,7 +239,7 @@ describe('Idempotency-Key', () => {
     expect(machinesOf(id as string)).toHaveLength(1);
   });
 
-  test('another body under the same key is refused', async () => {
+  test('another body under the same Idempotency-Key is refused', async () => {
     await create(good, { 'idempotency-key': 'other-body' });
     const answer = await send('/api/sessions', {
       method: 'POST',
@@ -250,7 +250,7 @@ describe('Idempotency-Key', () => {
     expect(answer.json()).toMatchObject({ code: 'idempotency_mismatch' });
   });
 
-  test("another tenant's key of the same name is another session", async () => {
+  test('the same Idempotency-Key of another tenant makes another session', async () => {
     const headers = { 'idempotency-key': 'shared-name' };
     const [mine, theirs] = [await create(good, headers), await create(good, headers, other.apiKey)];
     expect(theirs.session.session_id).not.toBe(mine.session.session_id);
@@ -424,18 +424,18 @@ describe('bad input', () => {
     if (field) expect(body.errors?.map((e) => e.field)).toContain(field);
   });
 
-  test('a method that is not allowed tells which are', async () => {
+  test('the answer to a method that is not allowed lists the allowed ones', async () => {
     expect((await send('/api/sessions', { method: 'PUT', body: good })).headers.get('allow')).toContain('POST');
   });
 
-  test('nothing of it left a session or a machine behind', async () => {
+  test('refused requests leave no session and no machine behind', async () => {
     const sessions = (await send('/api/sessions?limit=100')).json() as { sessions: SessionView[] };
     expect(sessions.sessions.every((s) => s.interview_context.candidate.name === 'Ada')).toBe(true);
   });
 });
 
-describe('a tenant', () => {
-  test("sees nothing of another's sessions", async () => {
+describe('limits and separation of tenants', () => {
+  test("a tenant cannot see another tenant's sessions", async () => {
     const { session } = await create();
     for (const sent of [{}, { method: 'DELETE' }])
       expect((await send(`/api/sessions/${session.session_id}`, { ...sent, key: other.apiKey })).status).toBe(404);
@@ -443,7 +443,7 @@ describe('a tenant', () => {
     expect((await send(`/api/sessions/${session.session_id}/events`, { key: other.apiKey })).status).toBe(404);
   });
 
-  test('at its limit is told so, and when to come again', async () => {
+  test('a tenant at its limit is refused and gets a retry time', async () => {
     const small = await seed('tiny', 1);
     await create(good, {}, small.apiKey);
     const answer = await send('/api/sessions', { method: 'POST', body: good, key: small.apiKey });
@@ -452,7 +452,7 @@ describe('a tenant', () => {
     expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0);
   });
 
-  test('pages through its sessions, newest first, each once', async () => {
+  test('a tenant pages through its sessions, newest first, each once', async () => {
     const made: string[] = [];
     for (let n = 0; n < 5; n += 1) made.unshift((await create(good, {}, other.apiKey)).session.session_id);
     const seen: string[] = [];
@@ -472,7 +472,7 @@ describe('a tenant', () => {
 });
 
 describe('DELETE /api/sessions/{id}', () => {
-  test('ends a session that nobody serves at once, and its machine', async () => {
+  test('DELETE /api/sessions/{id} ends a session without a worker at once, and its machine', async () => {
     const { session } = await create();
     await until('the machine', () => machinesOf(session.session_id).length > 0);
     const answer = await send(`/api/sessions/${session.session_id}`, { method: 'DELETE' });
@@ -484,8 +484,8 @@ describe('DELETE /api/sessions/{id}', () => {
   });
 });
 
-describe('an invitation', () => {
-  test('is exchanged for a join token by one browser, again and again; another is refused', async () => {
+describe('invitations', () => {
+  test('one browser can exchange an invitation for a join token repeatedly, and another browser is refused', async () => {
     const { session } = await create();
     const code = (session.join_url as string).split('#')[1] as string;
     const body = { session_id: session.session_id, code };
@@ -503,7 +503,7 @@ describe('an invitation', () => {
     expect(late.json()).toMatchObject({ code: 'session_ended' });
   });
 
-  test('may be exchanged from a page of anybody', async () => {
+  test('an invitation can be exchanged from a page of any origin', async () => {
     const answer = await fetch(`${url}/api/join`, { method: 'OPTIONS', headers: { origin: 'https://ats.example' } });
     expect(answer.status).toBe(204);
     expect(answer.headers.get('access-control-allow-headers')).toBe(
@@ -534,7 +534,7 @@ describe('events', () => {
     }));
   }
 
-  test('come in order, and continue after the last one seen', async () => {
+  test('events arrive in order and continue after the last one seen', async () => {
     const { session } = await create();
     const first = await readEvents(session.session_id, 2);
     // The machine's own events, which lie between these, are for operators.
@@ -545,12 +545,12 @@ describe('events', () => {
   });
 });
 
-describe('the transcript of a session in which nobody spoke', () => {
+describe('the transcript of a session without entries', () => {
   test.each([
     ['application/json', 'application/json', /"simulated":true,"entries":\[\]/],
     ['text/plain', 'text/plain', /^\[Simulation: [^\n]*\]\n$/],
     ['text/vtt', 'text/vtt', /^WEBVTT\n\nNOTE Simulation: [^\n]*\n$/],
-  ])('as %s: nothing but that it was a simulation', async (accept, type, body) => {
+  ])('an empty transcript as %s contains only the note that it was a simulation', async (accept, type, body) => {
     const { session } = await create();
     const answer = await send(`/api/sessions/${session.session_id}/transcript`, { headers: { accept } });
     expect(answer.status, answer.text).toBe(200);
@@ -560,7 +560,7 @@ describe('the transcript of a session in which nobody spoke', () => {
 });
 
 describe('pages and probes', () => {
-  test('a database that is away is named and takes no orchestrator out of routing', async () => {
+  test('health names a database that is away and keeps the orchestrator in routing', async () => {
     const degraded = async () => {
       const answer = await send('/readyz', { key: null });
       return [answer.status, (answer.json() as { degraded: string[] }).degraded.join()];
@@ -579,7 +579,7 @@ describe('pages and probes', () => {
     await until('well again', async () => (await degraded())[1] === '');
   });
 
-  test('the public keys are published, the private ones are not', async () => {
+  test('the orchestrator publishes its public keys and no private key', async () => {
     const { keys } = (await send('/.well-known/jwks.json', { key: null })).json() as {
       keys: Array<Record<string, string>>;
     };
@@ -601,7 +601,7 @@ describe('pages and probes', () => {
     expect(page.text).not.toContain('<script');
   });
 
-  test('the room page is served under a strict policy, and nothing above its folder', async () => {
+  test('the room page is served with a strict policy, and files above its folder are not served', async () => {
     const { session } = await create();
     expect((await send(`/join/${session.session_id}`, { key: null })).status).toBe(404);
     await import('node:fs/promises').then(({ mkdir }) => mkdir(path.join(dir, 'room'), { recursive: true }));
@@ -617,8 +617,8 @@ describe('pages and probes', () => {
   });
 });
 
-describe('an orchestrator that is asked to stop', () => {
-  test('ends its streams and its waiting sockets, and exits with 0', async () => {
+describe('shutdown of an orchestrator', () => {
+  test('an orchestrator asked to stop ends its event streams and waiting sockets and exits with 0', async () => {
     const leaving = await startProcess(environment);
     const headers = { authorization: `Bearer ${tenant.apiKey}` };
     const made = await fetch(`${leaving.url}/api/sessions`, {
@@ -642,7 +642,7 @@ describe('an orchestrator that is asked to stop', () => {
   });
 });
 
-test('no credential and no token was logged', async () => {
+test('the log contains no credential and no token', async () => {
   const log = lines.join('\n');
   const { session } = await create();
   const secrets = [tenant.apiKey, other.apiKey, 'fo1_test', 'sk-test', supabase.publishableKey];

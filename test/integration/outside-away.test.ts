@@ -41,7 +41,7 @@ test.each([
   ['Fly’s own 404', { error: 'machine not found' }],
   ['a page of a proxy', '<html>404 page not found</html>'],
 ])(
-  '%s about machines whose workers are heard, for four leases: no interview changes its machine',
+  'workers with heartbeats keep their machines while Fly answers %s about them for four leases',
   async (_what, body) => {
     const interviews = await Promise.all([begin(), begin()]);
     const { faults } = stack.cloud.fly;
@@ -60,7 +60,7 @@ test.each([
   },
 );
 
-test('Fly’s API and the database are away: a browser that loses its socket comes back to its machine and goes on', async () => {
+test("a browser that loses its socket returns to its machine while Fly's API and the database are away", async () => {
   const interview = await begin();
   const machine = machinesOf(stack, interview.session.session_id).find(({ state }) => state === 'started');
   for (const on of ['machines.get', 'machines.list', 'machines.create', 'platform.regions'])

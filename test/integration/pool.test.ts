@@ -9,7 +9,7 @@ import { allEvents, eventsOfAnotherShape } from '../support/events.ts';
 import { sessionBody, until } from '../support/session.ts';
 
 /** Standby machines, schedules, the queue and placement, with a real orchestrator and real workers. */
-describe('the planning half of the fleet', () => {
+describe('pools, schedules and the queue', () => {
   let stack: Stack;
   let db: pg.Pool;
   let tenants = 0;
@@ -92,7 +92,7 @@ describe('the planning half of the fleet', () => {
     return [answer.status, code, Number(answer.headers.get('retry-after')) > 0];
   };
 
-  test('a session takes a standby machine that has never run; the interview takes place and the pool is filled again', async () => {
+  test('a session takes a standby machine that never ran, the interview takes place and the pool is refilled', async () => {
     const tenant = await newTenant({ floor: 1 });
     const [standby] = await resting(tenant, 1);
     await ready(tenant, 1);
@@ -123,7 +123,7 @@ describe('the planning half of the fleet', () => {
   });
 
   test.each(['created', 'stopped'] as const)(
-    'machines made ahead that Fly shows as %s are left at rest: three creates, no destroy, and both start',
+    'standby machines that Fly shows as %s are kept: three creates, no destroy, and both start',
     async (rest) => {
       stack.cloud.fly.setResting(rest);
       const tenant = await newTenant({ floor: 3 });
@@ -140,7 +140,7 @@ describe('the planning half of the fleet', () => {
     },
   );
 
-  test('a full host passes the session on to the next standby machine', async () => {
+  test('a full host makes the session take the next standby machine', async () => {
     const tenant = await newTenant({ floor: 2 });
     await resting(tenant, 2);
     await ready(tenant, 2);
@@ -159,7 +159,7 @@ describe('the planning half of the fleet', () => {
     await over(tenant, session.session_id);
   });
 
-  test('a scheduled session is ready by its time, with its machine prepared and not before it must be', async () => {
+  test('a scheduled session is ready by its time, and its machine is not prepared too early', async () => {
     const tenant = await newTenant();
     const created = await tenant.platform.createSession(
       sessionBody({ scheduled_at: new Date(Date.now() + 3_600_000).toISOString() }),
@@ -184,7 +184,7 @@ describe('the planning half of the fleet', () => {
     await over(tenant, session.session_id);
   });
 
-  test('a plan that cannot be met is said to be late when it is accepted, and moving it mends it', async () => {
+  test('a schedule that cannot be met is reported as late when it is accepted, and moving it clears that', async () => {
     const tenant = await newTenant();
     const patch = (id: string, scheduled_at: string) =>
       fetch(`${stack.publicUrl}/api/sessions/${id}`, {
@@ -209,7 +209,7 @@ describe('the planning half of the fleet', () => {
     for (const session of sessions) await tenant.platform.deleteSession(session.session_id);
   });
 
-  test('placement on join: nothing runs until the candidate comes, then it runs where the candidate came in', async () => {
+  test("placement on join starts a machine only when the candidate comes, in the candidate's region", async () => {
     const tenant = await newTenant();
     const session = await tenant.platform.createSession(sessionBody({ region: 'syd', placement: 'on_join' }));
     expect(session).toMatchObject({ status: 'pending', placement: 'on_join' });
@@ -218,7 +218,7 @@ describe('the planning half of the fleet', () => {
     expect(await over(tenant, session.session_id)).toMatchObject({ region: 'fra', region_reason: 'edge' });
   });
 
-  test('at the limit: 429 with Retry-After, or a place in the queue that is served when one ends', async () => {
+  test('at the tenant limit a session gets 429 with Retry-After, or is queued and served when another one ends', async () => {
     const tenant = await newTenant({ maxLive: 1 });
     const first = await tenant.platform.createSession(sessionBody(), { prefer: 'wait=10' });
     expect(await refusalOf(tenant)).toEqual([429, 'tenant_quota_exceeded', true]);
@@ -236,7 +236,7 @@ describe('the planning half of the fleet', () => {
     await over(tenant, admitted.session_id);
   });
 
-  test('no room anywhere: the first session says so, and the next ones are refused with 503', async () => {
+  test('without capacity anywhere the first session reports it, and the next ones are refused with 503', async () => {
     const tenant = await newTenant({ regions: ['jnb'] });
     stack.cloud.fly.setCapacity('jnb', 'none');
     const first = await tenant.platform.createSession(sessionBody({ region: 'jnb' }), { prefer: 'wait=10' });
@@ -258,13 +258,13 @@ describe('the planning half of the fleet', () => {
     ['placement', { placement: 'later' }],
     ['admission', { admission: 'please' }],
     ['max_duration_minutes', { max_duration_minutes: 0 }],
-  ])('%s is refused by name: %o', async (field, body) => {
+  ])('an invalid %s is refused with the name of the field: %o', async (field, body) => {
     const platform = createPlatform(stack.publicUrl, stack.tenant.apiKey);
     const { status, body: problem } = await problemOf(platform.createSession(sessionBody(body)));
     expect([status, problem.errors]).toEqual([422, expect.arrayContaining([expect.objectContaining({ field })])]);
   });
 
-  test('a deploy with another image: the pool is replaced one by one, the live interview goes on where it is', async () => {
+  test('a new image replaces the pool machine by machine, and a live interview keeps its machine', async () => {
     const tenant = await newTenant({ floor: 2 });
     await ready(tenant, 2);
     const session = await tenant.platform.createSession(sessionBody(), { prefer: 'wait=10' });
@@ -294,7 +294,7 @@ describe('the planning half of the fleet', () => {
     expect(await over(tenant, session.session_id)).toMatchObject({ fly_machine_id: session.fly_machine_id, epoch: 1 });
   });
 
-  test('whatever happened above, every event holds what docs/events.md says of its type', async () => {
+  test('every event of this file matches the schema in docs/events.md', async () => {
     expect(eventsOfAnotherShape((await db.query(allEvents)).rows)).toEqual([]);
   });
 });

@@ -22,7 +22,7 @@ afterAll(() => world.stop());
 
 const ask = (as: string) => world.send('/api/sessions', { as });
 
-test('a key has its own, its tenant one for all of its keys, and another tenant is not touched', async () => {
+test('each key has its own rate limit, all keys of a tenant share another, and other tenants are not affected', async () => {
   const first = await ask(acme.apiKey);
   expect([first.headers.get('ratelimit-limit'), first.headers.get('ratelimit-remaining')]).toEqual(['20', '19']);
   expect(Number(first.headers.get('ratelimit-reset'))).toBeGreaterThan(0);
@@ -39,7 +39,7 @@ test('a key has its own, its tenant one for all of its keys, and another tenant 
   expect((await ask(globex.apiKey)).status).toBe(200);
 });
 
-test('codes are not guessed: an address may try a few a minute', async () => {
+test('an address can try only a few invitation codes a minute', async () => {
   const body = { session_id: '11111111-1111-4111-8111-111111111111', code: 'a-code-that-is-none' };
   const statuses: number[] = [];
   for (let n = 0; n < 7; n += 1) statuses.push((await world.send('/api/join', { method: 'POST', body })).status);
@@ -52,7 +52,7 @@ test('codes are not guessed: an address may try a few a minute', async () => {
   expect(other.status).toBe(410);
 });
 
-test('what one orchestrator served, another counts too', async () => {
+test('all orchestrators count against the same rate limit', async () => {
   const store = createAccessStore(world.deps.connection.database);
   const [one, two] = [1, 2].map(() => createRateLimits({ clock: systemClock, spend: store.spend }));
   const limit = { scope: 'key:shared', perMinute: 60, burst: 10 };

@@ -108,7 +108,7 @@ async function interviewed() {
 }
 
 describe('GET, PATCH …/result and POST …/result/rerun', () => {
-  test('from nothing to pending, done, reviewed, and made again', async () => {
+  test('a result goes from absent to pending, done and reviewed, and can be made again', async () => {
     const { id, key, url } = await interviewed();
     expect(await call('GET', url, key)).toMatchObject({ status: 404, body: { code: 'not_found' } });
     await endSession(database, id);
@@ -136,7 +136,7 @@ describe('GET, PATCH …/result and POST …/result/rerun', () => {
     expect(byKey.body.reviewed_by).toMatch(/^key:/);
   });
 
-  test('a failure is shown as a sentence, and what the model said is not', async () => {
+  test("a failed result shows a sentence and hides the model's answer", async () => {
     voice.faults.add({ on: 'responses', action: { kind: 'special', name: 'refusal' } });
     const { id, key, url } = await interviewed();
     await endSession(database, id);
@@ -150,7 +150,7 @@ describe('GET, PATCH …/result and POST …/result/rerun', () => {
     expect(JSON.stringify(body)).not.toContain("can't help");
   });
 
-  test('belongs to its tenant alone', async () => {
+  test('only its own tenant can read a result', async () => {
     const { id, url } = await interviewed();
     const { key } = await interviewed();
     await endSession(database, id);
@@ -168,7 +168,7 @@ describe('GET, PATCH …/result and POST …/result/rerun', () => {
     ['a word', { human_reviewed: 'yes' }],
     ['an unknown field', { human_reviewed: true, recommendation: 'strong_yes' }],
     ['control characters', { human_reviewed: true, reviewed_by: 'a\u0000b' }],
-  ])('a review that says %s is refused', async (_name, body) => {
+  ])('a review with invalid content (%s) is refused', async (_name, body) => {
     const { key, url } = await interviewed();
     expect(await call('PATCH', url, key, body)).toMatchObject({ status: 422, body: { code: 'validation_failed' } });
   });
@@ -184,7 +184,7 @@ describe('recordings', () => {
   const heartbeat = async (token: string) =>
     heartbeatResponse.parse((await call('POST', '/worker/v1/heartbeat', token, beat)).body);
 
-  test('a heartbeat brings the upload token to the worker of the session, and of no other', async () => {
+  test('a heartbeat gives the upload token only to the worker of its session', async () => {
     const [recorded, plain] = [await served({ record_video: true }), await served({})];
     expect((await heartbeat(recorded.token)).video).toBeUndefined();
     await deps.video?.worker.run();
@@ -196,7 +196,7 @@ describe('recordings', () => {
     expect((await heartbeat(plain.token)).video).toBeUndefined();
   });
 
-  test('the webhook is there when its secret is known', async () => {
+  test('the video webhook endpoint exists when its secret is configured', async () => {
     const payload = JSON.stringify({ type: 'video.encoding.quality.completed', videoId: 'viUnknown' });
     const signature = createHmac('sha256', webhookSecret).update(payload).digest('hex');
     const headers = { 'content-type': 'application/json', 'x-api-video-signature': signature };
@@ -207,7 +207,7 @@ describe('recordings', () => {
     await withApp(environmentOf(database), async (without) => expect((await post(without)).statusCode).toBe(404));
   });
 
-  test('without a key of api.video, a session that is to be recorded is refused by name; others need no key', async () => {
+  test('without an api.video key, a session with recording is refused by name and other sessions are accepted', async () => {
     const { tenantId } = await seedSession(database);
     const key = await apiKeyOf(tenantId);
     const body = { candidate: { name: 'Ada' }, position: { title: 'Engineer' }, settings: { record_video: true } };

@@ -40,7 +40,7 @@ const rotate = async (changes: Record<string, string>) => {
   );
 };
 
-test('what is stored encrypted moves to another key, and interviews go on with that key alone', async () => {
+test('stored credentials move to a new encryption key, and interviews continue with that key alone', async () => {
   const at = `/api/tenants/${stack.tenant.id}`;
   const scopes = ['tenant:admin', 'webhooks:write'];
   const { key } = await send(stack.operatorToken, 'POST', `${at}/api-keys`, { name: 'admin', scopes });

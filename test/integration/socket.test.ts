@@ -52,7 +52,7 @@ describe("the candidate's socket", () => {
     ['signed by another key', async () => resign({}, {}, (await generateKeyPair('ES256')).privateKey)],
     ['of an unknown key id', () => resign({}, { kid: 'nobody' })],
     ['unsigned (alg none)', () => unsigned(decodeJwt(session.join_token ?? ''))],
-  ])('a token that is %s closes with 4401 before any machine is touched', async (_what, makeToken) => {
+  ])('a socket whose token is %s closes with 4401 before any machine is used', async (_what, makeToken) => {
     const machineLog = stack.cloud.fly.machines().map((m) => m.state);
     const socket = openSocket(session.websocket_url, { token: await makeToken() });
     expect((await socket.closed).code).toBe(closeCodes.token);
@@ -60,7 +60,7 @@ describe("the candidate's socket", () => {
     expect((await platformOf(stack).getSession(session.session_id)).status).toBe('ready');
   });
 
-  test('a session that does not exist, or an id that is none, closes with 4404', async () => {
+  test('an unknown or malformed session id closes the socket with 4404', async () => {
     const unknown = crypto.randomUUID();
     const url = (id: string) => session.websocket_url.replace(session.session_id, id);
     const socket = openSocket(url(unknown), { token: await resign({ session_id: unknown }) });
@@ -70,7 +70,7 @@ describe("the candidate's socket", () => {
     );
   });
 
-  test('bad messages are answered with a code and the field, and the socket lives', async () => {
+  test('an invalid message is answered with a code and the field, and the socket stays open', async () => {
     const socket = openSocket(session.websocket_url, { token: session.join_token ?? '', inQuery: true });
     socket.sendRaw('{"type":');
     expect(await socket.next('error')).toMatchObject({ code: 'invalid_json' });
@@ -115,19 +115,19 @@ describe("the candidate's socket", () => {
     socket.close();
   });
 
-  test('a frame that is too large closes with 1009', async () => {
+  test('a frame that is too large closes the socket with 1009', async () => {
     const socket = openSocket(session.websocket_url, { token: session.join_token ?? '' });
     socket.sendRaw('x'.repeat(maxFrameBytes + 1));
     expect((await socket.closed).code).toBe(closeCodes.tooLarge);
   });
 
-  test('a flood of messages closes with 4429', async () => {
+  test('a flood of messages closes the socket with 4429', async () => {
     const socket = openSocket(session.websocket_url, { token: session.join_token ?? '' });
     for (let n = 0; n < 1_000; n += 1) socket.send({ type: 'ping' });
     expect((await socket.closed).code).toBe(closeCodes.tooMany);
   });
 
-  test('opened again elsewhere: the newer socket is served, the older closes with 4412', async () => {
+  test('a second socket for a session is served, and the older socket closes with 4412', async () => {
     const older = openSocket(session.websocket_url, { token: session.join_token ?? '' });
     older.send({ type: 'init_session' });
     await older.next('session_ready');
@@ -138,7 +138,7 @@ describe("the candidate's socket", () => {
     newer.close();
   });
 
-  test('a forged replay header does not get past the worker', async () => {
+  test('the worker refuses a forged replay header', async () => {
     const machine = stack.cloud.fly.machines().find((m) => m.metadata.session_id === session.session_id);
     const direct = `ws://${machine?.address}:8080/ws/sessions/${session.session_id}`;
     const socket = openSocket(direct, {
@@ -149,7 +149,7 @@ describe("the candidate's socket", () => {
     expect((await openSocket(direct, { token: session.join_token ?? '' }).closed).code).toBeGreaterThanOrEqual(4400);
   });
 
-  test('after the end the socket closes with 4410', async () => {
+  test('a socket opened after the end closes with 4410', async () => {
     await platformOf(stack).deleteSession(session.session_id);
     await endOf(stack, session.session_id);
     const socket = openSocket(session.websocket_url, { token: session.join_token ?? '' });

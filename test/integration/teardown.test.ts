@@ -16,7 +16,7 @@ import {
  * What can befall an ending in each of its phases, with real processes: the ending stays what was asked for, the call is
  * hung up, and the stored log is what was said.
  */
-describe('in the phase of a teardown in which', () => {
+describe('failures during teardown', () => {
   let stack: Stack;
 
   beforeAll(async () => {
@@ -105,31 +105,34 @@ describe('in the phase of a teardown in which', () => {
     phases.map(([when, name, arm]) => [when, what, name, arm, strike] as const),
   );
 
-  test.each(all)('%s, %s', async (_when, what, name, arm, strike) => {
-    const { from, interview, delivered } = await endedIn(name, arm);
-    await strike(interview);
-    await interview.ended;
-    await until('the browser has handed in what it kept', () => delivered.length === 1);
-    expect(delivered).toEqual([0]);
-    const ended = await endOf(stack, interview.session.session_id);
-    expect(ended).toMatchObject({ status: 'completed', reason: 'ended_by_candidate' });
-    await until('its calls are over', () => callsFrom(stack, from).every((call) => call.state === 'ended'));
-    const seen = (await storedEntries(stack, interview.session.session_id)).map(({ item_id, speaker, text }) => ({
-      item_id,
-      speaker,
-      text,
-    }));
-    const lines = saidIn(callsFrom(stack, from));
-    const said = lines.map(({ item_id, speaker, text }) => ({ item_id, speaker, text }));
-    // The sentence in which a killed machine's call was cut off: nobody else had heard it to its end.
-    const whole = lines
-      .filter((line) => !line.interrupted)
-      .map(({ item_id, speaker, text }) => ({ item_id, speaker, text }));
-    if (what === 'the machine is killed' && seen.length < said.length) expect(seen).toEqual(whole);
-    else expect(seen).toEqual(said);
-  });
+  test.each(all)(
+    'the interview ends as requested with its whole log when, in the teardown phase "%s", %s',
+    async (_when, what, name, arm, strike) => {
+      const { from, interview, delivered } = await endedIn(name, arm);
+      await strike(interview);
+      await interview.ended;
+      await until('the browser has handed in what it kept', () => delivered.length === 1);
+      expect(delivered).toEqual([0]);
+      const ended = await endOf(stack, interview.session.session_id);
+      expect(ended).toMatchObject({ status: 'completed', reason: 'ended_by_candidate' });
+      await until('its calls are over', () => callsFrom(stack, from).every((call) => call.state === 'ended'));
+      const seen = (await storedEntries(stack, interview.session.session_id)).map(({ item_id, speaker, text }) => ({
+        item_id,
+        speaker,
+        text,
+      }));
+      const lines = saidIn(callsFrom(stack, from));
+      const said = lines.map(({ item_id, speaker, text }) => ({ item_id, speaker, text }));
+      // The sentence in which a killed machine's call was cut off: nobody else had heard it to its end.
+      const whole = lines
+        .filter((line) => !line.interrupted)
+        .map(({ item_id, speaker, text }) => ({ item_id, speaker, text }));
+      if (what === 'the machine is killed' && seen.length < said.length) expect(seen).toEqual(whole);
+      else expect(seen).toEqual(said);
+    },
+  );
 
-  test('a machine is asked to leave, and Postgres is away: the interview goes on elsewhere, whole', async () => {
+  test('an interview whose machine is asked to stop while Postgres is away continues whole on another machine', async () => {
     const from = stack.cloud.voice.calls().length;
     const interview = await startInterview(stack);
     await until('the conversation is under way', () => interview.said() >= 2);
@@ -140,7 +143,7 @@ describe('in the phase of a teardown in which', () => {
     await expectFinished(stack, interview, from);
   });
 
-  test('Postgres is away while the candidate connects: the browser tries until it is there', async () => {
+  test('a browser that connects while Postgres is away retries until it is back', async () => {
     const from = stack.cloud.voice.calls().length;
     const session = await platformOf(stack).createSession(sessionBody());
     await platformOf(stack).waitFor(session.session_id, ({ status }) => status === 'ready', 15_000);
@@ -152,7 +155,7 @@ describe('in the phase of a teardown in which', () => {
     await expectFinished(stack, interview, from);
   });
 
-  test('Postgres is away while the result is made: it is made all the same', async () => {
+  test('a result is made although Postgres is away in the middle', async () => {
     const from = stack.cloud.voice.calls().length;
     const asked = () => stack.cloud.voice.faults.fired.responses ?? 0;
     const before = asked();

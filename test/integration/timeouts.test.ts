@@ -23,7 +23,7 @@ describe('when time runs out', () => {
   });
   afterAll(() => stack.stop());
 
-  test('a candidate who never joins: expired', async () => {
+  test('a session whose candidate never joins ends as expired', async () => {
     const session = await platformOf(stack).createSession(sessionBody());
     expect(await endOf(stack, session.session_id)).toMatchObject({
       status: 'expired',
@@ -31,7 +31,7 @@ describe('when time runs out', () => {
     });
   });
 
-  test('a candidate who leaves and does not come back: disconnected, with what was said', async () => {
+  test('a session whose candidate leaves and does not return ends as disconnected and keeps its transcript', async () => {
     const interview = await startInterview(stack);
     await until('the conversation has begun', () => interview.said() > 0);
     interview.client.leave();
@@ -42,7 +42,7 @@ describe('when time runs out', () => {
     expect((await platformOf(stack).transcript(interview.session.session_id)).entries.length).toBeGreaterThan(0);
   });
 
-  test('a machine that boots but cannot reach any orchestrator ends itself, and the session gets another', async () => {
+  test('a machine that cannot reach any orchestrator stops itself, and its session gets another', async () => {
     const [orchestrator] = stack.orchestrators.splice(0, 1);
     const platform = platformOf(stack);
     await stack.addOrchestrator({ WORKER_API_URL: 'http://127.0.0.1:9' });
@@ -58,7 +58,7 @@ describe('when time runs out', () => {
     expect(machinesOf(stack, session.session_id).length).toBeGreaterThan(1);
   });
 
-  test('the maximum duration ends the interview, after a warning', async () => {
+  test('an interview ends after a warning at its maximum duration', async () => {
     const warnings: number[] = [];
     const interview = await startInterview(stack, sessionBody({ max_duration_minutes: 1 }), {
       onMessage: (message) => {

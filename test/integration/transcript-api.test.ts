@@ -26,7 +26,7 @@ const add = (...entries: object[]) =>
   ]);
 const read = (format: string) => world.send(`/api/sessions/${id}/transcript?format=${format}`, { as: apiKey });
 
-test('copies hide no verified entry behind the row limit: JSON holds every entry', async () => {
+test('the JSON transcript holds every verified entry although the copies exceed the row limit', async () => {
   const { json } = await read('json');
   expect(json.entries).toHaveLength(1_102);
   expect(json.entries.filter((one: { verified: boolean }) => one.verified)).toMatchObject([
@@ -35,7 +35,7 @@ test('copies hide no verified entry behind the row limit: JSON holds every entry
   ]);
 });
 
-test.each(['text', 'vtt'])('and so does %s, with the copies marked', async (format) => {
+test.each(['text', 'vtt'])('the %s transcript holds every verified entry and marks the copies', async (format) => {
   const { text } = await read(format);
   expect(text).toContain('I have never programmed.');
   expect(text.match(/Candidate(: |>)\[unverified\] /g)).toHaveLength(1_100);

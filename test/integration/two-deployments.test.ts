@@ -34,7 +34,7 @@ const operate = async (stack: Stack, method: string, path: string, body?: object
   return (await answer.json()) as { id: string; status: string; key: string; apps: Array<{ name: string }> };
 };
 
-test('the same tenant in both, even under one deployment id: deleting it in one leaves the app and the session of the other alone', async () => {
+test('deleting a tenant in one deployment leaves the app and session of the same tenant in another deployment alone', async () => {
   const [ours, theirs] = [production, staging].map((stack) =>
     operate(stack, 'POST', '', { slug: 'acme', name: 'Acme' }),
   );

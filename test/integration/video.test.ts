@@ -78,10 +78,10 @@ async function upload(token: string, videoId: string): Promise<number> {
   return (await fetch(`${provider.url}/upload?token=${token}`, { method: 'POST', body: form })).status;
 }
 
-describe('a session that records', () => {
+describe('recorded sessions', () => {
   beforeEach(() => start());
 
-  test('gets a private container and a token with a life; at the end the token is gone and the recording is shown', async () => {
+  test('a recorded session gets a private container and a limited token; its end deletes the token and shows the recording', async () => {
     const { id } = await recorded();
     expect(await offers().of(id)).toBeUndefined();
     await work();
@@ -113,7 +113,7 @@ describe('a session that records', () => {
     expect(await offers().of(id)).toBeUndefined();
   });
 
-  test('is watched by a URL that opens once, another for each viewing, and is never stored', async () => {
+  test('a recording is viewed by a one-time URL, new for each viewing and never stored', async () => {
     const { id, tenantId } = await recorded();
     const recordings = createRecordings({ videos: videos(), client: client() });
     expect(await recordings.of(id, tenantId)).toEqual([]);
@@ -136,7 +136,7 @@ describe('a session that records', () => {
     expect(await recordings.of(id, tenantId)).toMatchObject([{ watch_url: null }]);
   });
 
-  test("one tenant's readers use up neither another's share nor the recorder's", async () => {
+  test("one tenant's viewers use neither another tenant's share of the rate limit nor the recorder's", async () => {
     const [mine, other] = [await recorded(), await recorded()];
     for (const { id, tenantId } of [mine, other])
       await database.sql(
@@ -153,7 +153,7 @@ describe('a session that records', () => {
     expect(await client().of(other.tenantId).findVideo(other.id, 1)).toMatchObject({ kind: 'done' });
   });
 
-  test('steps are taken from tenants in turn, first those that a live session waits for', async () => {
+  test('recording steps alternate between tenants, and steps for live sessions come first', async () => {
     const busy = await recorded();
     await database.sql(
       `insert into public.video_jobs (session_id, ordinal, tenant_id, state)
@@ -170,7 +170,7 @@ describe('a session that records', () => {
     ]);
   });
 
-  test('and uploads nothing: container and token are both gone', async () => {
+  test('a recorded session that uploads nothing loses its container and its token', async () => {
     const { id } = await recorded();
     await work();
     await endSession(database, id);
@@ -180,7 +180,7 @@ describe('a session that records', () => {
     expect(await segmentsOf(id)).toEqual([]);
   });
 
-  test('its token lives on for a while after the end: the last parts are still under way', async () => {
+  test('the upload token stays valid for a while after the end, for the last parts', async () => {
     const { id } = await recorded();
     await work();
     await endSession(database, id);
@@ -188,7 +188,7 @@ describe('a session that records', () => {
     expect(await videos().take(wanted)).toMatchObject([{ session_id: id, state: 'closing' }]);
   });
 
-  test('a page that begins anew gets a container of its own; nobody can ask for one far ahead', async () => {
+  test('a reloaded page gets its own container, and a page cannot reserve many containers ahead', async () => {
     const { id } = await recorded();
     await work();
     const told = offers();
@@ -207,7 +207,7 @@ describe('a session that records', () => {
     expect(provider.snapshots().tokens).toEqual([]);
   });
 
-  test('one that does not record, and one that is over, have none', async () => {
+  test('a session without recording and an ended session have no recording', async () => {
     const { id } = await seedSession(database);
     const over = await recorded();
     await endSession(database, over.id);
@@ -218,7 +218,7 @@ describe('a session that records', () => {
     expect(provider.snapshots()).toMatchObject({ tokens: [], videos: [] });
   });
 
-  test('erased while it was recorded: nothing of it stays, not even what became known later', async () => {
+  test('erasing a session during its recording deletes everything, including videos discovered later', async () => {
     const { id } = await recorded();
     await work();
     const offer = await offers().of(id);
@@ -234,7 +234,7 @@ describe('a session that records', () => {
   });
 });
 
-describe('when api.video does not do its part', () => {
+describe('failures of api.video', () => {
   beforeEach(() => start());
 
   test.each([
@@ -242,7 +242,7 @@ describe('when api.video does not do its part', () => {
     ['is rate limiting', { kind: 'status', status: 429, headers: { 'retry-after': '1' } } as const, 'rate_limited'],
     ['cuts the connection', { kind: 'drop_before' } as const, 'unavailable'],
     ['refuses the key', { kind: 'status', status: 401 } as const, 'auth_failed'],
-  ])('%s: the session goes on, and the recording is tried again', async (_name, action, failure) => {
+  ])('when api.video %s, the session continues and the recording is retried', async (_name, action, failure) => {
     provider.faults.add({ on: 'videos.create', action });
     const { id } = await recorded();
     await work();
@@ -254,7 +254,7 @@ describe('when api.video does not do its part', () => {
     expect(await jobsOf(id)).toMatchObject([{ state: 'open', failure: null }]);
   });
 
-  test('the create is done and its answer is lost: one container, not two', async () => {
+  test('a create whose answer is lost makes one container, not two', async () => {
     provider.faults.add({ on: 'videos.create', action: { kind: 'drop_after' } });
     const { id } = await recorded();
     await work();
@@ -263,7 +263,7 @@ describe('when api.video does not do its part', () => {
     expect(provider.snapshots().videos.map((video) => video.videoId)).toEqual([(await jobsOf(id))[0]?.video_id]);
   });
 
-  test('the session ends while the container is made: it is deleted again', async () => {
+  test('a container made while its session ends is deleted', async () => {
     provider.faults.add({ on: 'videos.create', action: { kind: 'delay', delayMs: 150 } });
     const { id } = await recorded();
     const one = worker();
@@ -276,7 +276,7 @@ describe('when api.video does not do its part', () => {
     expect(await jobsOf(id)).toMatchObject([{ state: 'empty' }]);
   });
 
-  test('two orchestrators at once: each session has one container and one token', async () => {
+  test('two orchestrators give each session one container and one token', async () => {
     const sessions = await Promise.all(Array.from({ length: 8 }, recorded));
     const [a, b] = [worker(), worker()];
     for (let round = 0; round < 4; round += 1) await Promise.all([work(a), work(b)]);
@@ -286,7 +286,7 @@ describe('when api.video does not do its part', () => {
   });
 });
 
-test('a burst of sessions stays below the limit of api.video, and all get their recording', async () => {
+test('a burst of sessions stays below the rate limit of api.video, and every session gets its recording', async () => {
   await start();
   const sessions = await Promise.all(Array.from({ length: 20 }, recorded));
   for (let round = 0; round < 6; round += 1) await work();
@@ -348,7 +348,7 @@ describe('webhooks of api.video', () => {
       await database.sql('select next_attempt_at <= now() as due from public.video_jobs where session_id = $1', [id])
     )[0];
 
-  test('a signed one makes the recording due at once; the same again changes nothing', async () => {
+  test('a signed webhook makes the recording due at once, and a repetition changes nothing', async () => {
     const { id, videoId } = await processing();
     const body = bodyOf(videoId);
     expect((await post(body, sign(body))).statusCode).toBe(204);
@@ -369,7 +369,7 @@ describe('webhooks of api.video', () => {
     ['of another body', () => sign('{}')],
     ['cut short', (body: string) => sign(body).slice(0, 32)],
     ['not hex', () => 'zz'.repeat(32)],
-  ])('a signature that is %s is refused, and nothing happens', async (_name, signatureOf) => {
+  ])('a webhook whose signature is %s is refused and changes nothing', async (_name, signatureOf) => {
     const { id, videoId } = await processing();
     const body = bodyOf(videoId);
     const answer = await post(body, signatureOf(body));
@@ -378,7 +378,7 @@ describe('webhooks of api.video', () => {
     expect(await isDue(id)).toEqual({ due: false });
   });
 
-  test('of a video that is not ours, or of no video: taken note of, and nothing more', async () => {
+  test('a webhook for an unknown video or without a video is acknowledged and changes nothing', async () => {
     const foreign = bodyOf('viSomebodyElses');
     expect((await post(foreign, sign(foreign))).statusCode).toBe(204);
     for (const body of ['not json', '[]', '{"type":"live-stream.broadcast.started"}', ''])
@@ -388,7 +388,7 @@ describe('webhooks of api.video', () => {
     ).toEqual([]);
   });
 
-  test('as the provider itself sends them', async () => {
+  test('a webhook recorded from the real provider is accepted', async () => {
     await app.listen({ host: '127.0.0.1', port: 0 });
     const { port } = app.server.address() as AddressInfo;
     const answer = await fetch(`${provider.url}/webhooks`, {
@@ -417,7 +417,7 @@ describe('webhooks of api.video', () => {
   });
 });
 
-test('whatever happened above, every event holds what docs/events.md says of its type', async () => {
+test('every event of this file matches the schema in docs/events.md', async () => {
   const events = await database.sql<{ type: string; data: unknown }>(allEvents);
   expect(events.length).toBeGreaterThan(20);
   expect(eventsOfAnotherShape(events)).toEqual([]);

@@ -47,7 +47,7 @@ const auditOf = async (target: string) =>
     .rows;
 
 describe('users', () => {
-  test('use the API by their role, and name a tenant when they have several', async () => {
+  test('users call the API with the rights of their role and name a tenant when they have several', async () => {
     const { token } = await world.user('viewer@acme.test', { [acme.id]: 'viewer' });
     expect((await world.send('/api/sessions', { as: token })).status).toBe(200);
     expect((await session(token)).json).toMatchObject({ status: 403, code: 'forbidden' });
@@ -67,7 +67,7 @@ describe('users', () => {
     expect(rows).toEqual([{ tenant_id: globex.id, user_id: both.id, api_key_id: null }]);
   });
 
-  test('who reviews a result without a name is named as in the audit log', async () => {
+  test('a reviewer without a name is recorded in the result as in the audit log', async () => {
     const { id, token } = await world.user('reviewer@acme.test', { [acme.id]: 'member' });
     const created = await session(token);
     await world.db.query(
@@ -89,7 +89,7 @@ describe('users', () => {
 });
 
 describe('candidates and positions', () => {
-  test('are created, shown, listed page by page, searched and changed', async () => {
+  test('candidates can be created, read, listed page by page, searched and changed', async () => {
     const made = await Promise.all(
       ['Grace', 'Alan', 'Edsger'].map((name) =>
         world.send('/api/candidates', {
@@ -121,7 +121,7 @@ describe('candidates and positions', () => {
     expect(taken.json).toMatchObject({ status: 409, code: 'conflict', errors: [{ field: 'email' }] });
   });
 
-  test('a position is created, changed, and used by a session', async () => {
+  test('a position can be created, changed and used by a session', async () => {
     const made = await world.send('/api/positions', { method: 'POST', as: adminKey, body: { title: 'Cook' } });
     expect(positionView.parse(made.json)).toEqual(made.json);
     const at = `/api/positions/${made.json.id}`;
@@ -136,7 +136,7 @@ describe('candidates and positions', () => {
     expect(used.json.interview_context.position).toMatchObject({ id: made.json.id, description: 'Soups' });
   });
 
-  test('erasing ends live sessions first, then goes on by itself, and is audited', async () => {
+  test('erasing a candidate first ends live sessions, then completes by itself and is audited', async () => {
     const created = await session(acme.apiKey, { candidate: { name: 'Forget Me', email: 'forget@example.com' } });
     const { session_id, interview_context } = created.json;
     const id = interview_context.candidate.id;
@@ -166,7 +166,7 @@ describe('candidates and positions', () => {
     expect((await world.send(`/api/candidates/${id}`, { method: 'DELETE', as: adminKey })).status).toBe(404);
   });
 
-  test('erasing one without sessions is done at once', async () => {
+  test('a candidate without sessions is erased at once', async () => {
     const made = await world.send('/api/candidates', { method: 'POST', as: adminKey, body: { name: 'Nobody' } });
     const erased = await world.send(`/api/candidates/${made.json.id}`, { method: 'DELETE', as: adminKey });
     expect(erasureView.parse(erased.json)).toMatchObject({ status: 'erased', sessions: 0, videos: 0 });
@@ -177,7 +177,7 @@ describe('invitations', () => {
   const join = (body: object) => world.send('/api/join', { method: 'POST', body });
   const codeOf = (joinUrl: string) => new URL(joinUrl).hash.slice(1);
 
-  test('a code opens for one browser, again for the same, never for another', async () => {
+  test('an invitation code opens for one browser, works again there, and is refused to another browser', async () => {
     const { session_id } = (await session()).json;
     const invited = await world.send(`/api/sessions/${session_id}/invitations`, { method: 'POST', as: acme.apiKey });
     expect(invited.status, invited.text).toBe(201);
@@ -195,7 +195,7 @@ describe('invitations', () => {
     expect(listed.text).not.toContain(code);
   });
 
-  test('looked at on one device and joined on another; continued on a third by the short code', async () => {
+  test('an invitation can be viewed on one device, joined on a second and continued on a third by its short code', async () => {
     const { session_id } = (await session()).json;
     const invited = await world.send(`/api/sessions/${session_id}/invitations`, { method: 'POST', as: acme.apiKey });
     const code = codeOf(invited.json.join_url);
@@ -228,7 +228,7 @@ describe('invitations', () => {
     expect((await at('/api/join', 'laptop')).json).toMatchObject({ code: 'invitation_used' });
   });
 
-  test('sent again is a new link; the old one, and a revoked one, open nothing', async () => {
+  test('resending an invitation makes a new link, and the old link and a revoked link are refused', async () => {
     const { session_id } = (await session()).json;
     const at = `/api/sessions/${session_id}/invitations`;
     const old = await world.send(at, { method: 'POST', as: acme.apiKey, body: { expires_in_minutes: 5 } });
@@ -242,7 +242,7 @@ describe('invitations', () => {
     expect((await join({ session_id, code: codeOf(fresh.json.join_url) })).status).toBe(410);
   });
 
-  test("another tenant's, or another session's, is not found", async () => {
+  test('an invitation of another tenant or session is not found', async () => {
     const [one, two] = [(await session()).json, (await session()).json];
     const invited = await world.send(`/api/sessions/${one.session_id}/invitations`, {
       method: 'POST',
@@ -260,11 +260,11 @@ describe('invitations', () => {
   });
 });
 
-describe('a session that waits for its candidate', () => {
+describe('sessions placed on join', () => {
   const machinesOf = async (session_id: string) =>
     (await world.db.query('select region from public.machines where session_id = $1', [session_id])).rows;
 
-  test('begins with the exchange of its invitation, where that came in, once; a wrong code begins nothing', async () => {
+  test("the invitation exchange starts a waiting session once, in the caller's region; a wrong code starts nothing", async () => {
     const { session_id, join_url, status } = (await session(acme.apiKey, { region: undefined, placement: 'on_join' }))
       .json;
     expect([status, await machinesOf(session_id)]).toEqual(['pending', []]);
@@ -286,7 +286,7 @@ describe('a session that waits for its candidate', () => {
 });
 
 describe('consent', () => {
-  test('where it is asked for, nobody joins without it; it is recorded once, by the browser that is invited', async () => {
+  test('a candidate joins only with the required consent, which is recorded once and only for the invited browser', async () => {
     const tenant = await world.tenant('careful');
     const key = await world.key(tenant.id, all);
     const patched = await world.send(`/api/tenants/${tenant.id}`, {
@@ -343,7 +343,7 @@ describe('onboarding', () => {
     return { status: got.status, app: await got.json(), policies: got.ok ? await policies.json() : [] };
   };
 
-  test('makes the tenant, its app on its own network, and the egress policy; a second time changes nothing', async () => {
+  test('onboarding creates the tenant, its app on its own network and the egress policy, and can be repeated', async () => {
     const made = await create({
       slug: 'initech',
       name: 'Initech',
@@ -369,7 +369,7 @@ describe('onboarding', () => {
     expect((await auditOf(made.json.id)).map((row) => row.action)).toEqual(['tenant.create']);
   });
 
-  test('gives a tenant more apps, on its one network: each creates at Fly’s rate', async () => {
+  test("a tenant can get more apps on its one network, and each app creates at Fly's full rate", async () => {
     const { json } = await create({ slug: 'hooli', name: 'Hooli' });
     const at = `/api/tenants/${json.id}/apps`;
     const put = (count: unknown) => world.send(at, { method: 'PUT', as: world.operatorToken, body: { count } });
@@ -388,23 +388,26 @@ describe('onboarding', () => {
     ['the app could not be made', 'apps.create', { kind: 'status', status: 500, body: {} }],
     ['the reply of the create was lost', 'apps.create', { kind: 'drop_after' }],
     ['the policy could not be set', 'policies.set', { kind: 'status', status: 500, body: {} }],
-  ] as const)('%s: it is planned, and ready as soon as Fly allows', async (_name, on, action) => {
-    const firedBefore = world.fly.faults.fired[on] ?? 0;
-    world.fly.faults.add({ on, action });
-    const slug = `half-${Math.random().toString(36).slice(2, 8)}`;
-    const made = await create({ slug, name: slug });
-    expect(made.status, made.text).toBe(201);
-    world.deps.ticker.start();
-    const apps = await until('the app is ready', async () => {
-      const shown = await world.send(`/api/tenants/${made.json.id}`, { as: world.operatorToken });
-      return shown.json.apps[0]?.status === 'ready' ? shown.json.apps : undefined;
-    });
-    expect(apps).toHaveLength(1);
-    expect(world.fly.faults.fired[on]).toBe(firedBefore + 1);
-    expect((await appOf(named(slug, 1))).policies).toHaveLength(1);
-  });
+  ] as const)(
+    'onboarding when %s leaves the tenant planned, and makes it ready as soon as Fly allows',
+    async (_name, on, action) => {
+      const firedBefore = world.fly.faults.fired[on] ?? 0;
+      world.fly.faults.add({ on, action });
+      const slug = `half-${Math.random().toString(36).slice(2, 8)}`;
+      const made = await create({ slug, name: slug });
+      expect(made.status, made.text).toBe(201);
+      world.deps.ticker.start();
+      const apps = await until('the app is ready', async () => {
+        const shown = await world.send(`/api/tenants/${made.json.id}`, { as: world.operatorToken });
+        return shown.json.apps[0]?.status === 'ready' ? shown.json.apps : undefined;
+      });
+      expect(apps).toHaveLength(1);
+      expect(world.fly.faults.fired[on]).toBe(firedBefore + 1);
+      expect((await appOf(named(slug, 1))).policies).toHaveLength(1);
+    },
+  );
 
-  test('an app of that name on another network is never used: another name is taken', async () => {
+  test('onboarding never uses an app of the same name on another network and takes another name', async () => {
     await fetch(`${world.fly.apiUrl}/v1/apps`, {
       method: 'POST',
       headers: { authorization: 'Bearer fo1_test', 'content-type': 'application/json' },
@@ -416,14 +419,14 @@ describe('onboarding', () => {
     expect(app.name).toMatch(new RegExp(`^${named('squatted', 1)}-x[0-9a-f]{4}$`));
   });
 
-  test("a name that is another organisation's, which Fly answers with 403, leads to another name", async () => {
+  test('onboarding takes another app name when Fly answers 403 for a name of another organisation', async () => {
     world.fly.takeAppName(named('popular', 1));
     const made = await create({ slug: 'popular', name: 'Popular' });
     expect(made.json.apps).toMatchObject([{ status: 'ready' }]);
     expect(made.json.apps[0].name).not.toBe(named('popular', 1));
   });
 
-  test('the network of an app that Fly shows only in its list is found there', async () => {
+  test('onboarding finds the network of an app that Fly shows only in its list', async () => {
     world.fly.faults.add({ on: 'apps.create', action: { kind: 'drop_after' } });
     world.fly.faults.add({ on: 'apps.get', action: { kind: 'special', name: 'no_network' }, times: 5 });
     const made = await create({ slug: 'unlisted', name: 'Unlisted' });
@@ -433,7 +436,7 @@ describe('onboarding', () => {
     ]);
   });
 
-  test('is for operators alone', async () => {
+  test('only operators can onboard a tenant', async () => {
     for (const as of [adminKey, (await world.user('boss@acme.test', { [acme.id]: 'admin' })).token])
       expect((await create({ slug: 'mine', name: 'Mine' }, as)).status).toBe(403);
     expect((await world.send('/api/tenants', { as: adminKey })).status).toBe(403);
@@ -444,7 +447,7 @@ describe('onboarding', () => {
     expect([...page.json.tenants, ...next.json.tenants].map((t: { slug: string }) => t.slug)).toContain('globex');
   });
 
-  test('quotas are changed by operators, settings by admins too', async () => {
+  test('operators change quotas, and operators and admins change settings', async () => {
     const at = `/api/tenants/${acme.id}`;
     expect((await world.send(at, { method: 'PATCH', as: adminKey, body: { max_live_sessions: 5_000 } })).status).toBe(
       403,
@@ -470,13 +473,13 @@ describe('onboarding', () => {
     ['starts_per_minute', '', { starts_per_minute: 0 }],
     ['max_standby', '', { max_standby: -1 }],
     ['allowed_regions.1', '', { allowed_regions: ['fra', 'xyz'] }],
-  ])('%s is refused by name: %s %o', async (field, at, body) => {
+  ])('an invalid %s is refused with the name of the field: %s %o', async (field, at, body) => {
     const path = `/api/tenants/${acme.id}${at === '' ? '' : `/${at}`}`;
     const refused = await world.send(path, { method: at === '' ? 'PATCH' : 'PUT', as: world.operatorToken, body });
     expect([refused.status, refused.json.errors], refused.text).toEqual([422, [expect.objectContaining({ field })]]);
   });
 
-  test('each quota has its own refusal', async () => {
+  test('each quota has its own error code', async () => {
     const { json } = await create({
       ...{ slug: 'small', name: 'Small', max_live_sessions: 1, max_duration_minutes: 30, starts_per_minute: 100 },
       allowed_regions: ['fra'],
@@ -506,7 +509,7 @@ describe('onboarding', () => {
     expect(codes).toContain('rate_limited');
   });
 
-  test('removal refuses the keys at once, and ends with the app gone', async () => {
+  test('removing a tenant refuses its keys at once and finally deletes its Fly app', async () => {
     const { json } = await create({ slug: 'leaving', name: 'Leaving' });
     const made = await world.send(`/api/tenants/${json.id}/api-keys`, {
       method: 'POST',
@@ -534,7 +537,7 @@ describe('API keys', () => {
   const at = () => `/api/tenants/${acme.id}/api-keys`;
   const create = (body: object, as = adminKey) => world.send(at(), { method: 'POST', as, body });
 
-  test('are shown once, listed without their value, rotated with an overlap, revoked at once', async () => {
+  test('an API key is shown once, listed without its value, rotated with an overlap and revoked at once', async () => {
     const made = await create({ name: 'ci', scopes: ['sessions:read'] });
     const { key, id } = newApiKeyView.parse(made.json);
     expect(key).toMatch(/^gr_live_[\w-]{43}$/);
@@ -565,7 +568,7 @@ describe('API keys', () => {
     expect(rows[0].n).toBe(0);
   });
 
-  test('nobody hands out more than they have', async () => {
+  test('a key or member cannot grant more rights than it has', async () => {
     const weak = await world.key(acme.id, ['tenant:read', 'tenant:admin']);
     expect((await create({ name: 'x', scopes: ['people:write'] }, weak)).status).toBe(403);
     expect((await create({ name: 'x' }, weak)).status).toBe(403);
@@ -573,7 +576,7 @@ describe('API keys', () => {
     expect((await world.send(`${at()}/${strong.json.id}/rotate`, { method: 'POST', as: weak })).status).toBe(403);
   });
 
-  test("another tenant's do not exist", async () => {
+  test('API keys of another tenant are not found', async () => {
     const other = await world.key(globex.id, all);
     for (const path of ['', '/api-keys', '/provider-credentials'])
       expect((await world.send(`/api/tenants/${acme.id}${path}`, { as: other })).status).toBe(404);
@@ -588,7 +591,7 @@ describe('API keys', () => {
 });
 
 describe('provider credentials', () => {
-  test('are stored encrypted, listed without their value, used, and forgotten', async () => {
+  test('provider credentials are stored encrypted, listed without their value, used and deleted', async () => {
     const at = `/api/tenants/${acme.id}/provider-credentials`;
     const put = await world.send(`${at}/openai`, {
       method: 'PUT',
@@ -640,7 +643,7 @@ describe('webhooks', () => {
   });
   const of = (type: string) => received.filter(({ body }) => JSON.parse(body).type === type);
 
-  test('tell of a session, signed; are tried again, given both signatures after a rotation, and replayed', async () => {
+  test('webhooks deliver signed events, retry, sign twice after a rotation, and can be replayed', async () => {
     const added = await world.send('/api/webhooks', {
       method: 'POST',
       as: adminKey,
@@ -683,7 +686,7 @@ describe('webhooks', () => {
     );
   });
 
-  test('an endpoint that is gone is switched off; one that leads inside is refused', async () => {
+  test('a webhook endpoint that answers 410 is disabled, and one with an internal address is refused', async () => {
     status = 410;
     const added = await world.send('/api/webhooks', {
       method: 'POST',
@@ -707,7 +710,7 @@ describe('webhooks', () => {
   });
 });
 
-test('refused credentials are in the audit log, with their address and request, and never themselves', async () => {
+test('refused credentials are in the audit log with their address and request, without the credential', async () => {
   const strange = `gr_live_${'z'.repeat(43)}`;
   const refused = await world.send('/api/sessions', { as: strange, headers: { 'x-request-id': 'request-for-audit' } });
   expect(refused.status).toBe(401);
@@ -721,6 +724,6 @@ test('refused credentials are in the audit log, with their address and request, 
   expect(JSON.stringify((await world.db.query('select * from public.audit_log')).rows)).not.toContain('zzzz');
 });
 
-test('whatever happened above, every event holds what docs/events.md says of its type', async () => {
+test('every event of this file matches the schema in docs/events.md', async () => {
   expect(eventsOfAnotherShape((await world.db.query(allEvents)).rows)).toEqual([]);
 });

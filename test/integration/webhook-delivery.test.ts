@@ -105,8 +105,8 @@ const rowsOf = (endpointId: string) =>
     [endpointId],
   );
 
-describe('an endpoint that never answers', () => {
-  test('200 messages to the endpoints of one tenant delay no other tenant, and never have more than their room', async () => {
+describe('webhook endpoints that never answer', () => {
+  test("200 messages for one tenant's hanging endpoints delay no other tenant and stay within the tenant's limit", async () => {
     const [attacker, other] = await Promise.all([seedSession(database), seedSession(database)]);
     const deaf = await startEndpoint(() => undefined);
     const good = await startEndpoint((response) => response.end());
@@ -124,7 +124,7 @@ describe('an endpoint that never answers', () => {
     expect(deaf.most()).toBeLessThanOrEqual(16);
   });
 
-  test('one that keeps failing is tried one delivery at a time, and at full width again after a success', async () => {
+  test('a failing endpoint gets one delivery at a time, and full concurrency again after a success', async () => {
     const session = await seedSession(database);
     let works = false;
     const endpoint = await startEndpoint((response) => {
@@ -145,10 +145,10 @@ describe('an endpoint that never answers', () => {
   });
 });
 
-describe('the order of one session', () => {
+describe('order of the deliveries of one session', () => {
   const types = tenantEventTypes.slice(0, 12);
 
-  test('is kept by two orchestrators, however long each message takes; sessions do not wait for each other', async () => {
+  test('two orchestrators keep the order of each session, and sessions do not wait for each other', async () => {
     const first = await seedSession(database);
     const sessions = [first, ...(await Promise.all(Array.from({ length: 5 }, () => siblingOf(first))))];
     const endpoint = await startEndpoint((response) => setTimeout(() => response.end(), Math.random() * 40));
@@ -163,7 +163,7 @@ describe('the order of one session', () => {
     expect(endpoint.most()).toBeGreaterThan(1);
   });
 
-  test('holds through a failed attempt, and ends with the second: one bad message does not stop a session', async () => {
+  test('a session keeps its order through one failed attempt, and a second failure lets the next message pass', async () => {
     const session = await seedSession(database);
     const endpoint = await startEndpoint((response, type) =>
       response.writeHead(type === 'session.scheduled' ? 400 : 200).end(),
@@ -181,7 +181,7 @@ describe('the order of one session', () => {
   });
 });
 
-test('a sender that died is replaced: its deliveries are taken again after their time, and count as under way until then', async () => {
+test('the deliveries of a crashed sender are retried after their lease, and count as under way until then', async () => {
   const session = await seedSession(database);
   const endpoint = await startEndpoint((response) => response.end());
   const id = await addWebhook(session, endpoint);
