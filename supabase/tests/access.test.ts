@@ -16,7 +16,7 @@ import {
 import { rolledBack, useProject } from './support/project.ts';
 import { createWorld, idOf, insertRow, type Row, targetsOf } from './support/world.ts';
 
-/** `cases.ts`, run twice: in SQL with pgTAP, and through supabase-js with real tokens. */
+/** Runs the table in `cases.ts` twice: in SQL with pgTAP, and through supabase-js with real tokens. */
 const project = useProject();
 const clients = new Map<Actor, SupabaseClient>();
 beforeAll(async () => {
@@ -28,7 +28,7 @@ beforeAll(async () => {
   clients.set('service', withKey(supabase.secretKey));
 });
 
-/** Some 2,000 of them. */
+/** All cases, about 2,000. */
 const cases = allCases();
 
 // ── as SQL ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -50,7 +50,7 @@ function statementOf({ table, verb, target: { key, patch, fresh } }: Pick<Case, 
   return `delete from ${name} where ${pairs(key, ' and ')}`;
 }
 
-/** Does something as somebody and undoes it: answers the number of rows, or the SQLSTATE. */
+/** Runs a statement as a role and rolls it back. Returns the number of rows or the SQLSTATE. */
 const attempt = `
 create function pg_temp.attempt(p_role text, p_claims text, p_sql text) returns text language plpgsql as $$
 declare
@@ -66,7 +66,7 @@ exception
   when others then return sqlstate;
 end $$`;
 
-/** An insert must be forbidden; of the rest a refusal may also be that there is no such row. */
+/** A refused insert must be forbidden; another refused statement may also find no row. */
 const expected = ({ allowed, verb }: Case): string => (allowed ? '^1$' : verb === 'create' ? '^42501$' : '^(0|42501)$');
 
 async function failuresInSql(all: Case[]): Promise<string[]> {
@@ -113,7 +113,7 @@ describe('in SQL', () => {
       }
       return tried;
     });
-    // 23503: other rows hang on it.
+    // 23503: other rows reference this row.
     expect(outcomes.filter((outcome) => !/: 1$|^delete .*: 23503$/.test(outcome))).toEqual([]);
   });
 
@@ -145,7 +145,7 @@ async function send({ actor, table, verb, target: { key, patch, fresh } }: Case)
   return error ? error.code : String(data.length);
 }
 
-/** Puts back what an allowed write has changed. */
+/** Reverts the change of an allowed write. */
 async function restore({ table, verb, target: { key, row, fresh } }: Case): Promise<void> {
   const { owner } = project();
   await owner

@@ -1,13 +1,13 @@
 import { idOf, machineOf, type Owner, owners, sessionOf, type Target, targetsOf, worldEpoch } from './support/world.ts';
 
 /**
- * Who may do what with the rows of which table. This is the document; `access.test.ts` runs it in SQL and through
+ * The rights of each actor on the rows of each table. `access.test.ts` runs this table in SQL and through
  * supabase-js, and fails when a table is missing here.
  *
  *   r read · c create · u update · d delete      a small letter: rows of one's own; a capital: rows of every tenant
  *
- * "Own" is the tenant of a user, and the session of a worker. What is not listed is refused: the row is not seen or the
- * operation is forbidden, and nothing changes. Which columns may be read or written is narrower still: `columnCases`.
+ * "Own" is the tenant of a user, and the session of a worker. Everything else is refused: the row is invisible or the
+ * operation is forbidden, and nothing changes. `columnCases` restricts the columns further.
  */
 export const accessTable = `
 table                  anon  outsider  viewer  member  admin  orchestrator  worker  fenced  service
@@ -45,7 +45,7 @@ pool_policies          -     -         r       r       r      R             -   
 rate_limits            -     -         -       -       -      R             -       -       -
 `;
 
-/** Columns that stay closed although the row is open, and the other way round the writing of columns that are not. */
+/** Columns that are closed in an open row, and columns that may be written. */
 export const columnCases: Array<
   [actor: Actor, verb: 'read' | 'update' | 'create', table: string, column: string, allowed: boolean]
 > = [
@@ -74,7 +74,7 @@ export const columnCases: Array<
   ['admin', 'update', 'tenant_users', 'tenant_id', false],
 ];
 
-/** Functions of schema public by who may call them; every other one is the orchestrators' alone. */
+/** Callers of the functions of schema public. Only orchestrators may call every other function. */
 export const functionCases = {
   transcript_of: ['authenticated', 'orchestrator'],
   own_transcript: ['session_worker'],
@@ -109,7 +109,7 @@ const worker = (epoch: number) => ({
   epoch,
 });
 
-/** The claims of each actor's token. Users belong to tenant A. A fenced worker comes with the epoch before. */
+/** The claims of each actor's token. Users belong to tenant A. A fenced worker has the previous epoch. */
 export const claims: Record<Actor, { role: string; [claim: string]: unknown }> = {
   anon: { role: 'anon' },
   outsider: user('outsider'),
@@ -144,7 +144,7 @@ function parse(): Array<{ table: string; actor: Actor; rights: string }> {
   );
 }
 
-/** A user's own rows are its tenant's, its siblings' included; a worker's are one session's. */
+/** A user's own rows are all rows of its tenant; a worker's own rows are those of one session. */
 const owns = (actor: Actor, owner: Owner): boolean =>
   owner === 'own' || (owner === 'sibling' && actor !== 'worker' && actor !== 'fenced');
 

@@ -14,7 +14,7 @@ import {
   type TestTenant,
 } from './support/sessions.ts';
 
-/** What must hold when many ask at once. All calls go through supabase-js or through connections of their own. */
+/** Invariants under concurrent calls. Each call uses supabase-js or its own connection. */
 const project = useProject();
 const db = () => project().owner;
 let orchestrator: SupabaseClient;
@@ -35,7 +35,7 @@ function kinds(results: Answer[]): Record<string, number> {
 const parallel = <T>(n: number, work: (i: number) => Promise<T>): Promise<T[]> =>
   Promise.all(Array.from({ length: n }, (_, i) => work(i)));
 
-/** The counter of a tenant beside what it counts. */
+/** The counter of a tenant and the real number of its sessions. */
 async function counted(tenant: TestTenant): Promise<{ counter: number; live: number }> {
   const { rows } = await db().query(
     `select c.live_sessions as counter, (select count(*)::int from public.interview_sessions s where s.tenant_id = c.tenant_id and s.state_rank < 90) as live
@@ -181,7 +181,7 @@ describe('removal and erasure during endings', () => {
 });
 
 describe('sessions created while a removal or an erasure waits for locks', () => {
-  /** Ids in the order in which sessions are locked: the session made later comes first. */
+  /** Ids in the order in which sessions are locked: the newer session comes first. */
   const [earlier, later] = ['00000000', 'ffffffff'] as const;
   const idWith = (start: string) => `${start}${randomUUID().slice(8)}`;
 

@@ -14,7 +14,7 @@ import {
   workerClaims,
 } from './support/sessions.ts';
 
-/** What a candidate's own copies can do to the transcript: fill their own places within bounds, and nothing else. */
+/** Entries from the candidate's browser: they add unverified entries within limits and change nothing else. */
 const project = useProject();
 const db = () => project().owner;
 let tenant: TestTenant;
@@ -36,7 +36,7 @@ const shown = async (sessionId: string) =>
 const verifiedIds = async (sessionId: string): Promise<string[]> =>
   (await shown(sessionId)).filter(({ verified }) => verified).map(({ item_id }) => item_id);
 
-/** A session with one call, which is what an upload may speak of. */
+/** A session with one call, so that an upload can refer to it. */
 async function withCall(): Promise<TestSession> {
   const session = await servedSession(db(), tenant);
   await db().query(
@@ -47,7 +47,7 @@ async function withCall(): Promise<TestSession> {
 }
 const uploadOnce = (session: TestSession, entries: object[]) =>
   call(db(), 'upload_transcript', { p_session_id: session.id, p_tenant_id: tenant.id, p_entries: entries });
-/** As long after the upload before it as the rate limit asks for. */
+/** Moves the previous upload far enough into the past for the rate limit. */
 async function upload(session: TestSession, entries: object[]) {
   await db().query('delete from public.rate_limits where scope = $1', [`upload:${session.id}`]);
   return uploadOnce(session, entries);
@@ -269,7 +269,7 @@ describe("the end of a worker's authority", () => {
 });
 
 describe('cost of ordering a conversation', () => {
-  /** Milliseconds: the least of five. */
+  /** Milliseconds: the minimum of five runs. */
   async function leastMs(links: (n: number, count: number) => string | null, count: number): Promise<number> {
     const { id } = await servedSession(db(), tenant);
     const entries = Array.from({ length: count }, (_, n) => ({ id: `c${n}`, previous: links(n, count) }));

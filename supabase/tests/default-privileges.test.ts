@@ -5,8 +5,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { migrationsDir, type Project, startProject } from './support/project.ts';
 
 /**
- * The schema on both kinds of Supabase project: those that grant nothing by default, and older and self-hosted ones, which grant
- * everything new in schema public to the API's roles. The rights must come out the same.
+ * The schema on both kinds of Supabase project: new ones grant nothing by default; older and self-hosted ones grant
+ * every new object in schema public to the API's roles. The resulting rights must be the same.
  */
 let closed: Project;
 let open: Project;
@@ -24,7 +24,7 @@ afterAll(async () => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-/** Every right of every role of the API on everything that the schema makes, one a line. */
+/** Every right of every API role on every object of the schema, one a line. */
 async function rightsOf({ owner }: Project): Promise<string[]> {
   const { rows } = await owner.query(`
     with role as (select unnest(array['anon', 'authenticated', 'service_role', 'orchestrator', 'session_worker']) as r)
@@ -52,7 +52,7 @@ test('every right is the same on both kinds of Supabase project', async () => {
 });
 
 test('a caller without a token can execute no function of the API and read no table', async () => {
-  // Of schema app, which anon may not use, a few helpers of generated columns are granted to every role.
+  // A few helpers of generated columns are granted to every role, but anon has no access to their schema app.
   expect((await rightsOf(open)).filter((line) => /^anon (?!execute app\.)/.test(line))).toEqual([]);
 });
 

@@ -9,8 +9,8 @@ import { rolledBack, useProject } from './support/project.ts';
 import { newTenant, type TestTenant } from './support/sessions.ts';
 
 /**
- * Two doors lead to the rows that members of a tenant write: the platform API, and PostgREST with a member's own token. What one
- * refuses, the other must refuse. Which columns there are comes from the grants, so a new one is found without being named here.
+ * Members of a tenant can write rows in two ways: through the platform API, and through PostgREST with their own token.
+ * Both must refuse the same values. The grants give the list of columns, so a new column is found automatically.
  */
 const project = useProject();
 let tenant: TestTenant;
@@ -29,7 +29,7 @@ beforeAll(async () => {
 
 interface Door {
   schema: z.ZodType;
-  /** A row of the table that is fine, but for the column. */
+  /** A row of the table that is valid except for the tested column. */
   row: () => Record<string, unknown>;
 }
 const candidate = (column: 'name' | 'email' | 'external_id' | 'status'): Door => ({
@@ -52,7 +52,7 @@ const doors: Record<string, Door> = {
     row: () => ({ tenant_id: tenant.id, user_id: spareUser }),
   },
 };
-/** Ids of rows: there is nothing in them to judge. */
+/** Ids of rows: their content is not validated. */
 const ids = ['tenant_candidates.tenant_id', 'positions.tenant_id', 'tenant_users.tenant_id', 'tenant_users.user_id'];
 const spareUser = '11111111-1111-4111-8111-111111111111';
 
@@ -101,7 +101,7 @@ const addresses = fc.sample(
 );
 const samples = [...texts, ...random, ...addresses.map(([local, domain, end]) => `${local}@${domain}.${end}`)];
 
-/** Whether a member's own insert is taken. Undone at once. */
+/** Whether a member's own insert succeeds. It is rolled back at once. */
 async function isStored(client: pg.PoolClient, table: string, row: Record<string, unknown>): Promise<boolean> {
   const columns = Object.keys(row);
   const places = columns.map((_, n) => `$${n + 1}`).join(', ');

@@ -14,7 +14,7 @@ import {
   type TestTenant,
 } from './support/sessions.ts';
 
-/** Duties, attempts and the passing on of an assignment, function by function. */
+/** Duties, attempts and the transfer of an assignment, function by function. */
 const project = useProject();
 const db = () => project().owner;
 let tenant: TestTenant;

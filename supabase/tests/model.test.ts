@@ -7,14 +7,14 @@ import { type Answer, call, newTenant, sessionRequest, type TestTenant } from '.
 
 /**
  * A model of the life of sessions and machines against real Postgres: several actors, each with a connection of its own
- * and with an out-of-date view of the world, do one thing after another or several at once. Whatever the order:
+ * and an outdated view of the world, act one after another or at the same time. In every order:
  *
- *   1. nothing goes back: no rank, no epoch, no decided ending; every ending says why
- *   2. each epoch was claimed once; only the newest claim is told to go on
- *   3. an assignment never passes on while its machine is claimed
- *   4. the tenant's counter is what it counts
- *   5. a live session that was placed has a machine that may serve it, or one that is on its way out
- *   6. in the end, when all machines have gone, every session has ended
+ *   - ranks, epochs and decided endings never go back, and every ending has a reason
+ *   - each epoch is claimed once, and only the newest claim gets the directive to continue
+ *   - an assignment never moves to another machine while its machine is claimed
+ *   - the tenant's counter equals the number of its sessions
+ *   - a live session that was placed has a machine that may serve it, or one that is being destroyed
+ *   - when all machines are gone, every session has ended
  */
 const project = useProject();
 const db = (): pg.Pool => project().owner;
@@ -41,11 +41,11 @@ interface Machine {
   app_name: string;
 }
 
-/** What one actor does, to the machine or session that its number points at. */
+/** An operation of one actor on the machine or session with its number. */
 type Command = { kind: Kind; target: number; boot: number };
 type Kind = keyof typeof acts;
 
-/** The view of an actor: read before it acts, and old by then. */
+/** The view of an actor: read before it acts, so it may be outdated. */
 interface View {
   machines: Machine[];
   sessions: string[];
@@ -54,7 +54,7 @@ type Act = (view: View, command: Command) => Promise<unknown>;
 
 const machineOf = ({ machines }: View, { target }: Command): Machine | undefined => machines[target % machines.length];
 const sessionOf = ({ sessions }: View, { target }: Command): string | undefined => sessions[target % sessions.length];
-/** Does something to a machine, if there is one. */
+/** Runs an operation on a machine, if there is one. */
 const toMachine =
   (name: string, args: (machine: Machine, command: Command) => object): Act =>
   async (view, command) => {
@@ -69,7 +69,7 @@ const toSession =
   };
 
 const acts = {
-  /** Few sessions, so that what is done is done to the same ones. */
+  /** Few sessions, so that operations often hit the same session. */
   create: async ({ sessions }: View) =>
     sessions.length < 3 ? call(db(), 'create_sessions', { p_requests: [sessionRequest(tenant.id)] }) : undefined,
   recordCreated: toMachine('record_machine_created', ({ id }) => ({ p_fly_machine_id: `fly-${id}`, p_region: 'fra' })),
@@ -133,7 +133,7 @@ async function look(sessions: string[]): Promise<View> {
   return { machines: rows, sessions };
 }
 
-/** What is remembered of a session to see that it never goes back. */
+/** Earlier values of a session, to check that it never goes back. */
 interface Seen {
   rank: number;
   epoch: number;
@@ -178,7 +178,7 @@ async function run(command: Command, view: View, sessions: string[]): Promise<vo
   if (command.kind === 'create' && answer) sessions.push(answer[0].session.session_id);
 }
 
-/** Everything that is still there goes, as Fly would see to in the end. */
+/** Ends all remaining machines, as Fly would in the end. */
 async function endAll(sessions: string[], seen: Map<string, Seen>): Promise<void> {
   for (let round = 0; round < 12; round += 1) {
     const { machines } = await look(sessions);
@@ -195,7 +195,7 @@ async function endAll(sessions: string[], seen: Map<string, Seen>): Promise<void
   expect(rows, '6').toEqual([]);
 }
 
-/** What brings several machines to one session comes more often. */
+/** Operations that give one session several machines are more frequent. */
 const often: Partial<Record<Kind, number>> = { claim: 6, hedge: 4, handOver: 3, gone: 4, judgeLost: 2, leaseLapses: 2 };
 const kinds = (Object.keys(acts) as Kind[]).flatMap((kind) => Array.from({ length: often[kind] ?? 1 }, () => kind));
 const command = fc.record({

@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { useProject } from './support/project.ts';
 import { by, call, newTenant, sessionRequest, type TestTenant } from './support/sessions.ts';
 
-/** Who a candidate is, and what they agreed to: never changed behind their back, never lost to somebody else's change. */
+/** Candidate identity and consent: never overwritten silently, and never lost to a concurrent change. */
 const project = useProject();
 const db = () => project().owner;
 let tenant: TestTenant;
@@ -120,7 +120,7 @@ describe('search by name', () => {
 });
 
 describe('concurrent changes', () => {
-  /** Runs two changes so that the second waits for the first one's lock, and answers what is stored then. */
+  /** Runs two changes so that the second waits for the first one's lock. Returns the stored row. */
   async function both(first: [string, unknown[]], second: [string, unknown[]]): Promise<void> {
     const [one, two] = [await db().connect(), await db().connect()];
     try {

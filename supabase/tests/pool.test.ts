@@ -14,7 +14,7 @@ import {
   type TestTenant,
 } from './support/sessions.ts';
 
-/** Standby machines, schedules, the queue, shared limits and usage, by the functions themselves. */
+/** Standby machines, schedules, the queue, shared limits and usage, tested through the SQL functions. */
 const project = useProject();
 const image = 'worker:1';
 const launch = {
@@ -26,7 +26,7 @@ const launch = {
 };
 const db = () => project().owner;
 
-/** A standby machine as it is once Fly has made it. */
+/** A standby machine after Fly has created it. */
 async function standby(tenant: TestTenant, region = 'fra', changes: { image?: string } = {}): Promise<string> {
   const { rows } = await db().query(
     `insert into public.machines (tenant_id, app_name, region, image, state, created_at, fly_machine_id)
@@ -259,7 +259,7 @@ describe('the queue of a tenant at its limit', () => {
     expect(await create(tenant)).toMatchObject({ kind: 'quota_exceeded', limit: 1 });
     await end(first.session_id);
     expect(await live(tenant)).toBe(0);
-    // Who comes now does not overtake who waits.
+    // A new session does not overtake a queued one.
     expect(await create(tenant)).toMatchObject({ kind: 'quota_exceeded' });
     const admitted = (await Promise.all([admit(), admit()])).flat();
     expect(admitted.filter((r) => r.kind === 'launched').map((r) => r.session_id)).toEqual([second.session_id]);

@@ -7,7 +7,7 @@ import { databaseDiff } from '../../tools/gate/command.ts';
 import { styleComplaints, writeSchemasAsMigrations } from '../../tools/gate/schemas.ts';
 import { migrationsDir, type Project, startProject } from './support/project.ts';
 
-/** The schema as a whole: explained, closed by default, and the same by every way that leads to it. */
+/** The whole schema: commented, closed by default, and the same from source and from migrations. */
 let project: Project;
 beforeAll(async () => {
   project = await startProject();
@@ -93,7 +93,7 @@ test('updated_at changes with every update in every table that has it', async ()
 });
 
 test('no function names a table, column or function that does not exist', async () => {
-  // The source applies functions before what they name exists; here everything does, so their bodies are checked.
+  // The source defines functions before the objects they name. Here all objects exist, so the bodies can be checked.
   const { rows } = await project.owner.query<{ name: string; definition: string }>(
     `select p.oid::regprocedure::text as name, pg_get_functiondef(p.oid) as definition from pg_proc p
      join pg_language l on l.oid = p.prolang

@@ -28,7 +28,7 @@ import {
   type TestTenant,
 } from './support/sessions.ts';
 
-/** The guarded state functions: sessions and machines go forward only, an ending is decided once. */
+/** The guarded state functions: sessions and machines only move forward, and an ending is decided once. */
 const project = useProject();
 const db = () => project().owner;
 let tenant: TestTenant;
@@ -43,7 +43,7 @@ const errorOf = (work: Promise<unknown>): Promise<{ code?: string }> =>
   );
 
 describe('session states', () => {
-  /** A session put into a status past the guard; a status from finalizing on comes with its ending. */
+  /** Puts a session into a status without the guard; from finalizing on it also sets the ending. */
   async function sessionIn(client: pg.PoolClient, status: SessionStatus): Promise<string> {
     const { id } = await newSession(client, tenant);
     const outcome = endingFor(status);
@@ -70,7 +70,7 @@ describe('session states', () => {
     const wrong: string[] = [];
     for (const from of sessionStatuses)
       for (const to of sessionStatuses) {
-        // finalizing has decided on completed here: a status that says otherwise is refused.
+        // Here finalizing has decided on completed, so another final status is refused.
         const contradicts = from === 'finalizing' && isEnded(to) && to !== 'completed';
         const expected = contradicts ? 'refused' : sessionRanks[to] > sessionRanks[from];
         const moved = await tryMove(from, to);
@@ -228,7 +228,7 @@ describe('no call before a required consent', () => {
 describe('lists in the database and in shared/src/session', () => {
   const sorted = (list: readonly string[]) => [...list].sort();
 
-  /** The words that a check lists, or that a function ranks. */
+  /** The words listed in a check constraint or ranked by a function. */
   async function wordsOf(query: string, pattern: RegExp): Promise<string[]> {
     const { rows } = await db().query<{ text: string }>(query);
     return sorted([

@@ -14,7 +14,7 @@ import {
   workerClaims,
 } from './support/sessions.ts';
 
-/** The log of the conversation: fenced by epoch, merged from two sources, read in the conversation's order. */
+/** The transcript: fenced by epoch, merged from two sources, read in the order of the conversation. */
 const project = useProject();
 const db = () => project().owner;
 let tenant: TestTenant;
@@ -32,7 +32,7 @@ const textsOf = async (sessionId: string): Promise<string[]> => {
   expect(rows.map(({ sequence_number }) => Number(sequence_number))).toEqual(rows.map((_, i) => i + 1));
   return rows.map(({ text }) => text);
 };
-/** Stores entries one by one, in this order of arrival, as the owner: the fence is not this test's matter. */
+/** Stores entries one by one, in this order of arrival, as the owner and without the fence. */
 async function store(sessionId: string, entries: object[]): Promise<void> {
   for (const one of entries)
     await db().query('select app.merge_transcript(s, $2) from public.interview_sessions s where id = $1', [
@@ -84,7 +84,7 @@ describe('fencing of transcript writes', () => {
       await writer.query(asWorker, [JSON.stringify(workerClaims(session, 1))]);
       await append('before');
       const changed = changer.query('update public.interview_sessions set epoch = 2 where id = $1', [session.id]);
-      // The change is held up by the write's lock, which the database itself says.
+      // The database itself reports that the change waits for the write's lock.
       const { processID } = changer as unknown as { processID: number };
       await expect
         .poll(async () => (await db().query('select pg_blocking_pids($1) as pids', [processID])).rows[0].pids.length)

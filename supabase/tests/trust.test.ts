@@ -18,7 +18,7 @@ import {
   workerClaims,
 } from './support/sessions.ts';
 
-/** The functions of tenants and trust, called as the orchestrator calls them: role, token and PostgREST included. */
+/** The functions of tenants and access, called as the orchestrator does: with its role and token, through PostgREST. */
 const project = useProject();
 const db = () => project().owner;
 let orchestrator: SupabaseClient;
@@ -489,7 +489,7 @@ describe('candidates and positions', () => {
   });
 });
 
-/** An interview of a person that left traces everywhere. */
+/** An interview that stores the person's data in every possible table. */
 async function interviewed(owner: TestTenant, person: { name: string; email: string }) {
   const session = await servedSession(db(), owner, {
     candidate: person,
@@ -540,7 +540,7 @@ const finish = ({ machineId }: { machineId: string }) =>
 const erase = (owner: TestTenant, candidateId: string) =>
   rpc('erase_candidate', { p_tenant_id: owner.id, p_candidate_id: candidateId, p_by: by });
 
-/** Every row of every table of schema public that mentions this text, by table. */
+/** All rows of schema public that contain this text, by table. */
 async function mentions(text: string): Promise<Record<string, number>> {
   const { rows } = await db().query(
     "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'",

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { useProject } from './support/project.ts';
 
-/** PostgREST cuts a list of rows at its row limit and says nothing: the product's code reads by functions of one value. */
+/** PostgREST silently cuts rows at its row limit, so the product reads through functions that return one value. */
 const project = useProject();
 
 test('no function that the product calls returns rows, except the one that SQL uses to read a conversation', async () => {

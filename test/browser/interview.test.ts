@@ -4,7 +4,7 @@ import { browserArguments, browserPath, joinInBrowser } from '../../tools/demo/b
 import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import { endOf, platformOf, saidAtProvider, sessionBody, until } from '../support/session.ts';
 
-/** Runs in the page, before anything of ours: nothing the server says is stored reaches the page. */
+/** Runs in the page before its own scripts: drops every confirmation that an entry is stored. */
 function deafToAcknowledgements(): void {
   const listen = EventTarget.prototype.addEventListener;
   WebSocket.prototype.addEventListener = function (this: WebSocket, type: string, listener: unknown) {
@@ -49,7 +49,7 @@ describe('a real Chromium on the plain page', () => {
     const from = stack.cloud.voice.calls().length;
     const page = await browser.newPage();
     await page.addInitScript(deafToAcknowledgements);
-    /** Keys of what lies in a table of the page's IndexedDB. */
+    /** Keys of the rows in a table of the page's IndexedDB. */
     const inTable = (table: string) =>
       page.evaluate(
         (name) =>

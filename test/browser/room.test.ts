@@ -16,7 +16,7 @@ interface Violation {
   nodes: Array<{ html: string }>;
 }
 
-/** What axe finds wrong with the page as it stands, in light and in dark, and on the narrowest phone at twice the text. */
+/** Problems that axe finds on the current page: light, dark, and the narrowest phone with text at 200 %. */
 async function violations(page: Page, screen: string): Promise<string[]> {
   const found: string[] = [];
   for (const colorScheme of ['light', 'dark'] as const) {
@@ -76,7 +76,7 @@ describe('the candidate’s room', () => {
     expect(await page.evaluate(() => document.documentElement.lang)).toBe('de');
     await press('Gespräch beginnen');
     await page.getByText('Das Gespräch läuft.').waitFor({ timeout: 30_000 });
-    // The button that had the focus is gone: the heading of the new screen has it.
+    // The button that had the focus is gone, so the heading of the new screen has the focus.
     expect(await page.evaluate(() => document.activeElement?.tagName)).toBe('H1');
     await page.locator('#transcript li[data-speaker=candidate]:not(.partial)').first().waitFor({ timeout: 30_000 });
     await page.getByText(/Gespeichert bis \d/).waitFor();

@@ -7,7 +7,7 @@ import { browserArguments, browserPath } from '../../tools/demo/browser.ts';
 import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import { platformOf, sessionBody } from '../support/session.ts';
 
-/** What the candidate is told when the browser, the network or something between them does not do its part. */
+/** Messages to the candidate when the browser or the network fails. */
 describe('a candidate’s browser in trouble', () => {
   let stack: Stack;
   let browser: Browser;
@@ -36,7 +36,7 @@ describe('a candidate’s browser in trouble', () => {
     const page = await context.newPage();
     await page.goto(session.join_url ?? '');
     await alert(page).getByText('keeps nothing for us').waitFor();
-    // The invitation is bound to this tab: it still is after a reload.
+    // The invitation stays bound to this tab after a reload.
     await page.reload();
     await page.getByRole('button', { name: 'OK' }).click();
     await start(page).click();
@@ -77,7 +77,7 @@ describe('a candidate’s browser in trouble', () => {
     });
     await alert(page).waitFor({ state: 'hidden' });
     const from = stack.cloud.voice.calls().length;
-    // The candidate's next answer is transcribed: its audio comes from the second track.
+    // The candidate's next answer is transcribed, so its audio comes from the second track.
     const answers = () => page.locator('#transcript .candidate:not(.partial)').count();
     const before = await answers();
     await expect.poll(answers, { timeout: 30_000 }).toBeGreaterThan(before + 1);
@@ -142,7 +142,7 @@ describe('a candidate’s browser in trouble', () => {
     await alert(page).getByText('Your browser is holding the sound back').waitFor({ timeout: 30_000 });
     await running(page);
     const turnOn = page.getByRole('button', { name: 'Turn on sound' });
-    // The press is also seen by the page as a whole: two attempts of one press.
+    // The page as a whole also handles the press, so one press makes two attempts.
     await turnOn.click();
     await alert(page).waitFor({ state: 'hidden' });
     await page.close();

@@ -8,8 +8,8 @@ import { whyNotHere } from '@greenroom/tools/images/commands.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 /**
- * Both images, built from their Dockerfiles without Docker and run from their own file trees.
- * The worker runs in a chroot as the image's user, without /proc, /dev and /tmp: nothing but what the image holds.
+ * Both images are built from their Dockerfiles without Docker and run from their own file trees.
+ * The worker runs in a chroot as the image's user, without /proc, /dev and /tmp: it sees only the files of the image.
  */
 const megabyte = 1_000_000;
 const storeDir = process.env.IMAGES_DIR ?? path.resolve(import.meta.dirname, '../../.greenroom/images');
@@ -26,7 +26,7 @@ interface Boot {
   exitCode: number | null;
 }
 
-/** Boots a bundle in its tree until its log says that it listens, then stops it with SIGTERM. */
+/** Boots a bundle in its tree, waits for the log line that it listens, and stops it with SIGTERM. */
 async function bootWorker(rootDir: string, environment: Record<string, string>): Promise<Boot> {
   const startedMs = performance.now();
   const env = { PORT: '0', HOST: '127.0.0.1', ORCHESTRATOR_URL: nobodyListens, ...environment };

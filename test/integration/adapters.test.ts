@@ -7,7 +7,7 @@ import { type AzureFront, startAzure } from '../support/azure.ts';
 import { callsFrom, expectFinished } from '../support/conversation.ts';
 import { platformOf, startInterview } from '../support/session.ts';
 
-/** The other ways to a voice provider: one interview each, through the whole stack. */
+/** The other voice provider adapters: one interview each, through the whole stack. */
 describe('provider adapters', () => {
   const key = 'sk-of-the-resource-0123456789';
   let stack: Stack;
@@ -40,14 +40,14 @@ describe('provider adapters', () => {
 
   test('the Azure adapter mints with its own header, calls with an ephemeral credential and asks for the filter', async () => {
     await stack.addOrchestrator({ VOICE_PROVIDER: 'azure', OPENAI_BASE_URL: azure.url });
-    // A tenant's key for OpenAI is none of Azure's business.
+    // A tenant's OpenAI key must not be sent to Azure.
     expect((await credential('PUT', { api_key: 'sk-of-a-tenant-at-openai' })).status).toBe(204);
     const from = stack.cloud.voice.calls().length;
     await expectFinished(stack, await startInterview(stack), from);
     expect((await credential('DELETE')).status).toBe(204);
     await stack.orchestrators.splice(0, 1)[0]?.stop();
     expect(azure.refused).toEqual([]);
-    // The control: without Azure's ways, Azure refuses.
+    // Control: Azure refuses the plain OpenAI protocol.
     const plain = await fetch(`${azure.url}/realtime/client_secrets`, {
       method: 'POST',
       headers: { authorization: `Bearer ${key}` },

@@ -4,10 +4,10 @@ import type { SeededTenant } from '../../tools/stack/seed.ts';
 import { type ApiWorld, startApiWorld } from '../support/api-world.ts';
 
 /**
- * Random requests at every published route, as every kind of caller: never a 500, and never a word of another tenant.
+ * Sends random requests to every published route as every kind of caller: no 500 and no data of another tenant.
  *
- * Each tenant's rows carry its mark in every text; no answer to a caller of one may hold the mark of the other. Which
- * routes there are comes from the OpenAPI document, so a new route is tried without being named here.
+ * Every text in a tenant's rows carries the tenant's mark; no answer to another tenant may contain it. The list of
+ * routes comes from the OpenAPI document, so a new route is tested without being named here.
  */
 let world: ApiWorld;
 interface Marked extends SeededTenant {
@@ -18,7 +18,7 @@ let tenants: Marked[];
 interface Actor {
   name: string;
   token: string | undefined;
-  /** Whose words it may see. */
+  /** The tenants whose data this caller may see. */
   sees: string[];
 }
 let actors: Actor[];
@@ -88,7 +88,7 @@ async function makeActors(): Promise<Actor[]> {
     { name: 'nobody', token: undefined, sees: [] },
     { name: 'a stranger', token: `gr_live_${'x'.repeat(43)}`, sees: [] },
     { name: 'a user of no tenant', token: (await world.user('none@x.test', {})).token, sees: [] },
-    // Operators see tenants' names and settings, and nothing below them.
+    // Operators see the names and settings of tenants, and no data inside a tenant.
     { name: 'an operator', token: world.operatorToken, sees: tenants.map((tenant) => tenant.mark) },
   ];
   for (const { id, slug, mark: word } of tenants) {
@@ -154,7 +154,7 @@ const scalar = () =>
     fc.constantFrom(0, -1, 1, 2 ** 31, 2 ** 53, 1e308),
   );
 
-/** Mostly what the schema says, sometimes not at all. */
+/** A value that mostly matches the schema and sometimes does not. */
 function bodyOf(schema: Schema | undefined, depth = 0): fc.Arbitrary<unknown> {
   const wild = fc.oneof(scalar(), fc.jsonValue({ maxDepth: 2 }));
   if (schema === undefined || depth > 3) return wild;
@@ -250,7 +250,7 @@ test('random requests never get a 500 or data of another tenant', async () => {
         ...(body === undefined || route.method === 'GET' ? {} : { body: JSON.stringify(body) ?? 'null' }),
       });
       seen.set(answer.status, (seen.get(answer.status) ?? 0) + 1);
-      // A stream of events does not end: its beginning will do.
+      // An event stream does not end, so only its beginning is read.
       const streams = (answer.headers.get('content-type') ?? '').startsWith('text/event-stream');
       const text = streams ? '' : await answer.text();
       if (streams) await answer.body?.cancel();
@@ -259,7 +259,7 @@ test('random requests never get a 500 or data of another tenant', async () => {
     }),
     { numRuns: Number(process.env.ANY_REQUEST_RUNS ?? 1_500) },
   );
-  // A control: the requests do get in. How many of them is up to chance: about twenty.
+  // Control: some requests succeed, about twenty. The exact number is random.
   expect(seen.get(200) ?? 0).toBeGreaterThan(3);
   expect([...seen.keys()]).toEqual(expect.arrayContaining([401, 403, 404, 422]));
 });

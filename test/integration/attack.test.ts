@@ -16,7 +16,7 @@ import {
 } from '../support/database.ts';
 import { until } from '../support/session.ts';
 
-/** What somebody who means harm, or a broken program, sends to us: never a 500, never a wait without end. */
+/** Requests of an attacker or a broken client: none causes a 500 or an endless wait. */
 describe('malformed data that reaches the database', () => {
   let db: TestDatabase;
   let session: SeededSession;
@@ -61,7 +61,7 @@ describe('connections that misbehave', () => {
   });
   afterAll(() => world.stop());
 
-  /** Sends bytes as they are. */
+  /** Sends the bytes unchanged. */
   async function connect(...lines: string[]): Promise<net.Socket> {
     const socket = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true });
     socket.on('error', () => undefined);

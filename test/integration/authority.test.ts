@@ -4,7 +4,7 @@ import type { SeededTenant } from '../../tools/stack/seed.ts';
 import { type ApiWorld, startApiWorld } from '../support/api-world.ts';
 import { until } from '../support/session.ts';
 
-/** What a credential may do, and that it ends: at the API, with everything it holds open. */
+/** The rights of a credential, and its end: open streams and requests end with it. */
 let world: ApiWorld;
 let acme: SeededTenant;
 let globex: SeededTenant;
@@ -69,7 +69,7 @@ describe('event streams', () => {
       await end({ id: rows[0].id, tenantId: acme.id });
       const startedMs = performance.now();
       await until('it has ended', stream.ended, 5_000);
-      // The promise is one second; the machine that tests may be busy.
+      // The guarantee is one second; a busy test machine may need longer.
       expect(performance.now() - startedMs).toBeLessThan(2_000);
     },
   );

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ApiWorld, startApiWorld } from '../support/api-world.ts';
 
-/** Who a candidate is and what they agreed to, over the platform API. The rules themselves: supabase/tests/people.test.ts. */
+/** Candidate identity and consent through the platform API. supabase/tests/people.test.ts tests the rules in SQL. */
 let world: ApiWorld;
 let tenantId: string;
 let apiKey: string;

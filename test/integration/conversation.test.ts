@@ -19,8 +19,8 @@ const special = (name: string, value?: unknown): FaultAction => ({ kind: 'specia
 const always = Number.POSITIVE_INFINITY;
 
 /**
- * The interview itself, while the voice provider misbehaves on cue. Each test ends by comparing the stored log with what
- * was said: equal, in order, once.
+ * Whole interviews while the voice provider misbehaves on cue. Each test ends by comparing the stored transcript with the
+ * spoken words: equal, in order, once.
  */
 describe('conversations', () => {
   let stack: Stack;
@@ -96,12 +96,12 @@ describe('conversations', () => {
             cancelled += 1;
             peers[0]?.send({ type: 'response.cancel' });
           }
-          // The candidate who cut in has the word.
+          // The candidate interrupted, so the candidate speaks next.
           if (type === 'output_audio_buffer.cleared') peers[0]?.speak(300);
         },
       });
       const stored = await expectFinished(stack, interview, from);
-      // Whether there was still something to cut is for the provider to say; the log says the same.
+      // Only the provider knows whether audio was left to cut; the transcript must agree with it.
       const said = callsFrom(stack, from).flatMap((call) => call.said.filter((line) => line.transcribed));
       expect(cancelled).toBe(1);
       expect(stored.map((entry) => entry.interrupted)).toEqual(said.map((line) => line.interrupted));
@@ -357,7 +357,7 @@ describe('conversations', () => {
         onPeer: (peer) => peers.push(peer),
         onProviderEvent: ({ type }) => {
           if (type === 'output_audio_buffer.stopped') for (const event of injected.splice(0)) peers[0]?.send(event);
-          // Its own reply was cancelled: the candidate has the word.
+          // The interviewer's reply was cancelled, so the candidate speaks next.
           if (type === 'output_audio_buffer.cleared') peers[0]?.speak(300);
         },
       });

@@ -23,8 +23,8 @@ import {
 } from '../support/session.ts';
 
 /**
- * At every awkward instant the orchestrator is killed (its own SIGKILL, in a real process) and another is started. Then
- * there is one serving VM per session, no orphan, nothing stuck, and the right outcome.
+ * Kills the orchestrator at every crash point (its own SIGKILL, in a real process) and starts another one. Afterwards
+ * each session has one serving machine and the right outcome, and no orphaned machine or stuck session remains.
  *
  * The labels come from the code; a label without a scenario does not compile.
  */
@@ -33,15 +33,15 @@ let stack: Stack;
 const platform = () => platformOf(stack);
 const fault = (rule: FaultRule) => stack.cloud.fly.faults.add(rule);
 
-/** What happens around a crash. */
+/** Steps of a scenario around one crash. */
 interface Scenario {
-  /** With an orchestrator that is killed, by hand, before the armed one is started. Answers the session. */
+  /** Runs with an orchestrator that the test kills before it starts the armed one. Returns the session. */
   before?: () => Promise<SessionView>;
-  /** With the armed one; the one that follows is there when this needs it. */
+  /** Runs with the armed orchestrator; its successor is available when this step needs it. */
   act?: (given: SessionView | undefined) => Promise<SessionView>;
-  /** The one that follows is started beforehand, and takes over without a pause. */
+  /** Start the successor in advance, so that it takes over without a pause. */
   warm?: boolean;
-  /** With the one that follows: brings the session to its end, which is answered. */
+  /** Runs with the successor: brings the session to its end and returns that end. */
   after: (session: SessionView) => Promise<object>;
 }
 
@@ -57,7 +57,7 @@ const ended = (session: SessionView) =>
 
 const create = () => createPersistently(world, sessionBody());
 const createReady = async () => ready(await create());
-/** Becomes ready after all, and is ended by the platform. */
+/** The session becomes ready after all, and the platform ends it. */
 const deleted = async (session: SessionView, epoch?: number) => {
   await ready(session, epoch);
   await deletePersistently(platform(), session.session_id);
@@ -83,7 +83,7 @@ const ending: Scenario = {
   },
   after: ended,
 };
-/** Its worker died while nobody was there, and was missed once before. */
+/** The session's worker died while no orchestrator ran; Fly had already failed to find the machine once. */
 const missed: Scenario = {
   before: createReady,
   act: async (session) => session as SessionView,
@@ -91,7 +91,7 @@ const missed: Scenario = {
 };
 const overdue: Scenario = { before: createReady, after: ended };
 
-/** An interview in its first words, whose candidate is kept for the rest of the scenario. */
+/** Starts an interview and keeps its candidate for the rest of the scenario. */
 let interview: RunningInterview | undefined;
 const talking = async (): Promise<SessionView> => {
   interview = await startInterview(stack);
@@ -139,7 +139,7 @@ const standby: Scenario = {
   },
 };
 
-/** What is done to the world between the first orchestrator and the armed one. */
+/** Changes made to the world between the first orchestrator and the armed one. */
 const between: Partial<Record<CrashLabel, (session: SessionView) => Promise<void>>> = {};
 const afterDeath = async (session: SessionView) => {
   stack.cloud.fly.killMachineProcess(flyId(session), 'SIGKILL');
@@ -156,7 +156,7 @@ const pastDeadline = async (session: SessionView) => {
 };
 between['reap.committed'] = pastDeadline;
 between['reap.destroyed'] = pastDeadline;
-/** The platform asked for the end, and the worker died before it heard of it. */
+/** The platform asked to end the session, and the worker died before it received the directive. */
 const endedUnheard = async (session: SessionView) => {
   stack.cloud.fly.killMachineProcess(flyId(session), 'SIGKILL');
   await world.db.query(
@@ -166,7 +166,7 @@ const endedUnheard = async (session: SessionView) => {
 };
 between['hang_up.taken'] = endedUnheard;
 between['hang_up.done'] = endedUnheard;
-/** Its row was lost, as by a restored database; the machine does not notice. */
+/** The machine's row was lost, as after a database restore; the machine keeps running. */
 between['orphan.found'] = async (session) => {
   stack.cloud.fly.killMachineProcess(flyId(session), 'SIGSTOP');
   const client = await world.db.connect();
@@ -270,7 +270,7 @@ const scenarios: Record<CrashLabel, [Scenario, expected: object]> = {
   ],
 };
 
-describe('killed at', () => {
+describe('crash points of the orchestrator', () => {
   beforeAll(async () => {
     stack = await startStack({
       orchestrators: 0,
@@ -316,7 +316,7 @@ describe('killed at', () => {
     return session;
   };
 
-  /** One that died before it could say that it is ready is as good. */
+  /** An orchestrator that died before it was ready counts as well. */
   const startArmed = (label: CrashLabel) => stack.addOrchestrator({ CRASH_AT: label }).catch(() => undefined);
 
   const startWarm = async ({ warm }: Scenario) => {
@@ -326,7 +326,7 @@ describe('killed at', () => {
     return next;
   };
 
-  test.each(crashLabels)('%s', async (label) => {
+  test.each(crashLabels)('a kill at %s leaves no lost, doubled or stuck session', async (label) => {
     const [scenario, expected] = scenarios[label];
     const given = await runBefore(label, scenario);
     const armed = await startArmed(label);

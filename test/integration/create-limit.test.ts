@@ -7,7 +7,7 @@ import { sessionBody, until } from '../support/session.ts';
 
 /**
  * Fly's limits, enforced by the stand-in as documented: one create or list a second and app, three in a burst. Two
- * orchestrators that ask at once draw from one row, so that Fly never has to say no.
+ * orchestrators that ask at once draw from one row, so that Fly never refuses a request.
  */
 describe('two orchestrators under Fly’s limits', () => {
   const image = `registry.fly.io/idle@sha256:${'c'.repeat(64)}`;
@@ -15,7 +15,7 @@ describe('two orchestrators under Fly’s limits', () => {
   let db: pg.Pool;
 
   beforeAll(async () => {
-    // Machines that boot nothing: what counts here is when they are asked for. Lists are asked for far too often.
+    // These machines boot nothing: only the times of the creates matter. Lists are requested far too often on purpose.
     stack = await startStack({
       orchestrators: 2,
       environment: { WORKER_IMAGE: image, CREATE_MS: '120000', RECONCILE_TICK_MS: '300', POOL_TICK_MS: '200' },
@@ -45,7 +45,7 @@ describe('two orchestrators under Fly’s limits', () => {
       ),
     );
   const machinesAt = (app: string) => stack.cloud.fly.machines().filter((machine) => machine.app === app);
-  /** When Fly made them, from the first on, ms. */
+  /** Creation times at Fly in ms after the first. */
   const spread = async (apps: string[], count: number): Promise<number[]> => {
     const machines = await until(
       `Fly has ${count} machines`,
@@ -112,7 +112,7 @@ describe('two orchestrators under Fly’s limits', () => {
     const order = machinesAt(tenant.appName)
       .toSorted((a, b) => a.createdAtMs - b.createdAtMs)
       .map(({ metadata }) => (metadata.session_id === undefined ? 'pool' : 'candidate'));
-    // One of the pool's may have come before anybody asked.
+    // The pool may have created one machine before the first candidate asked.
     expect(order.slice(1, 7).filter((whose) => whose === 'candidate').length).toBeGreaterThanOrEqual(5);
     expect(order.slice(-2)).toEqual(['pool', 'pool']);
     expect(refusedByFly(tenant)).toEqual([]);

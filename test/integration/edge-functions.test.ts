@@ -6,7 +6,7 @@ import type { SeededTenant } from '../../tools/stack/seed.ts';
 import { type ApiWorld, startApiWorld } from '../support/api-world.ts';
 import { runDeno } from '../support/deno.ts';
 
-/** The Edge Functions: their own tests in Deno, and both of them served, against a real database and an orchestrator. */
+/** The Edge Functions: their own tests in Deno, and both served with a real database and an orchestrator. */
 const files = ['interview-start/index.ts', 'interview-transcript/index.ts', 'tests/functions.test.ts'];
 
 describe('the Edge Functions in Deno', () => {

@@ -15,7 +15,7 @@ import {
   until,
 } from '../support/session.ts';
 
-/** A live interview survives the loss of what serves it; and nothing is replaced without evidence. */
+/** A live interview survives the loss of its machine, and no machine is replaced without evidence. */
 describe('fail-over', () => {
   let stack: Stack;
   let relay: Relay;
@@ -66,7 +66,7 @@ describe('fail-over', () => {
   const reaches = (interview: RunningInterview, epoch: number) =>
     until(`epoch ${epoch} serves`, async () => (await epochOf(interview)) >= epoch, 20_000);
 
-  /** The interview is finished as if nothing had happened, in one and the same realtime call. */
+  /** Expects that the interview completes normally in a single realtime call. */
   const expectWhole = async ({ interview, callsBefore }: Awaited<ReturnType<typeof begun>>, epoch: number) => {
     expect(await interview.ended).toEqual({ outcome: 'completed', reason: 'interviewer_finished' });
     const ended = await endOf(stack, interview.session.session_id);
@@ -125,7 +125,7 @@ describe('fail-over', () => {
     await reaches(running.interview, 2);
     stack.cloud.fly.restoreHost(old);
     await expectWhole(running, 2);
-    // Two pieces of evidence are under way at once, and either is enough: what Fly says of the host, or the browser's tries.
+    // Two kinds of evidence arrive together and either is enough: Fly's report of the host or the browser's failed tries.
     const { rows } = await db.query('select reason from public.machines where fly_machine_id = $1', [old]);
     expect(['host_lost', 'unreachable']).toContain(rows[0].reason);
   });
@@ -210,7 +210,7 @@ describe('fail-over', () => {
     await until('it is destroyed', () =>
       machinesOf(stack, interview.session.session_id).every((machine) => /^destroy/.test(machine.state)),
     );
-    // Two ticks of 500 ms, and what a busy machine needs to list, decide and ask.
+    // Two ticks of 500 ms, plus time for a busy machine to list, decide and call Fly.
     expect(performance.now() - sinceMs).toBeLessThan(2_500);
     const ended = await endOf(stack, interview.session.session_id);
     expect(ended).toMatchObject({ status: 'failed', reason: 'worker_lost' });

@@ -4,7 +4,7 @@ import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import { expectWhole, storedEntries } from '../support/conversation.ts';
 import { endOf, machinesOf, platformOf, saidAtProvider, startInterview, until } from '../support/session.ts';
 
-/** The outside fails in the ways it really fails; each time the ending says why and nothing stays behind. */
+/** Realistic failures of external services: each session ends with its reason, and nothing is left behind. */
 describe('failures of providers and Postgres', () => {
   let stack: Stack;
 

@@ -101,7 +101,7 @@ describe('one interview from the API call to the clean-up', () => {
 
   test('the logs contain no token, key, SDP or transcript text', () => {
     const log = stack.logLines.join('\n');
-    // The test could not fail if nothing was logged, or if the secrets looked for were not the real ones.
+    // Control: something was logged, and the secrets searched for are the real ones.
     expect(stack.logLines.length).toBeGreaterThan(20);
     expect(log).toContain('session_id');
     const secrets: Array<[string, string | RegExp]> = [

@@ -4,7 +4,7 @@ import { saidIn, storedEntries } from '../support/conversation.ts';
 import { endOf, machinesOf, platformOf, sessionBody, startInterview, until } from '../support/session.ts';
 
 /**
- * The browser's last resort: what it was never told is stored, and cannot send any more, reaches the transcript all the same.
+ * The browser's last resort: it uploads entries whose storage was never confirmed, and they reach the transcript.
  */
 describe('sessions that end before their entries are stored', () => {
   let stack: Stack;
@@ -27,7 +27,7 @@ describe('sessions that end before their entries are stored', () => {
     await stack.cloud.supabase.postgres.stop();
     for (const machine of machinesOf(stack, session_id)) stack.cloud.fly.killMachineProcess(machine.id, 'SIGKILL');
     const lines = () => stack.cloud.voice.calls().flatMap((call) => call.said);
-    // Three questions and answers. The goodbye waits for whoever is to hear of the interviewer's wish to end.
+    // Three questions and answers. The goodbye waits until the interviewer's wish to end has been delivered.
     await until('the rest is said without us', () => lines().filter((line) => line.transcribed).length === 6);
     await until('the browser has it', () => interview.client.snapshot.saving.pending >= 4);
     await stack.cloud.supabase.postgres.start();

@@ -8,8 +8,8 @@ import { until } from '../support/session.ts';
 import { openSocket } from '../support/socket.ts';
 
 /**
- * Misuse of every door: forged and misplaced credentials, other tenants' ids in every position, malformed ids, hostile
- * text. Each gets the right status and code, and the database is shown unchanged.
+ * Misuse of every interface: forged and misplaced credentials, other tenants' ids everywhere, malformed ids, hostile
+ * text. Each request gets the right status and code, and the test proves that the database is unchanged.
  */
 let world: ApiWorld;
 let acme: SeededTenant;
@@ -75,9 +75,9 @@ beforeAll(async () => {
 });
 afterAll(() => world.stop());
 
-/** Runs it, and shows that the database holds what it held. */
+/** Runs the work and checks that the database is unchanged. */
 async function unchanged<T>(work: () => Promise<T>): Promise<T> {
-  // What an earlier test has begun goes on by itself until its machine is made.
+  // A session of an earlier test keeps changing until its machine is created.
   await until('machines are made', async () => {
     const { rows } = await world.db.query("select 1 from public.machines where state = 'reserved'");
     return rows.length === 0;
@@ -94,7 +94,7 @@ interface Shape {
   claims: JWTPayload;
 }
 
-/** A token of this shape, spoiled in one way each. `key` is the private key that would be right. */
+/** Variants of a token, each invalid in one way. `key` is the correct private key. */
 async function forgeries({ iss, aud, claims }: Shape, key: JWK): Promise<Record<string, string>> {
   const now = Math.floor(Date.now() / 1_000);
   const right = await importJWK(key, 'ES256');
@@ -189,7 +189,7 @@ describe('forged tokens', () => {
       aud: 'authenticated',
       claims: { sub: userId, role: 'authenticated' },
     };
-    // The private half of the project's own key is not ours to have: a foreign pair stands for it, beside real tampering.
+    // The project's own private key is not available: a foreign key pair replaces it, beside real tampering.
     const { privateKey } = await generateKeyPair('ES256', { extractable: true });
     const kid = world.supabase.jwks.keys[0]?.kid as string;
     const forged = await forgeries(shape, { ...(await exportJWK(privateKey)), kid });
@@ -266,7 +266,7 @@ test('a valid credential works only for its own endpoints', async () => {
       const tenants = await world.send('/api/tenants', { as: token });
       expect([name, tenants.status]).toEqual([name, name === 'operator' ? 200 : name === 'key' ? 403 : 401]);
       const calls = await world.send('/worker/v1/calls', { method: 'POST', as: token, body: { ordinal: 1 } });
-      // The worker's token is good; the machine it names is not there, so there is nothing to open.
+      // The worker's token is valid, but the machine it names does not exist.
       expect([name, calls.status]).toEqual([name, name === 'worker' ? 409 : 401]);
       const claim = await world.send('/worker/v1/claim', {
         method: 'POST',
@@ -274,7 +274,7 @@ test('a valid credential works only for its own endpoints', async () => {
         body: { boot_nonce: 'n'.repeat(32) },
       });
       expect([name, claim.status]).toEqual([name, 401]);
-      // Its own token waits for the worker, which never comes here.
+      // The right token waits for the worker, which never starts in this test.
       expect([name, await closeCode(token)]).toEqual([name, ['join', 'reconnect'].includes(name) ? 4503 : 4401]);
     }
   });

@@ -19,7 +19,7 @@ import { startOrchestrator as startProcess } from '../../tools/stack/orchestrato
 import { type SeededTenant, seedTenant } from '../../tools/stack/seed.ts';
 import { until } from '../support/session.ts';
 
-/** The orchestrator on a real database and the Fly stand-in; its machines are inert, so what it does alone is seen. */
+/** The orchestrator with a real database and the Fly stand-in. The machines do nothing, so only its own work shows. */
 const dir = mkdtempSync(path.join(tmpdir(), 'greenroom-api-'));
 const digest = `sha256:${'a'.repeat(64)}`;
 const image = `registry.fly.io/worker@${digest}`;
@@ -78,7 +78,7 @@ const seed = (slug: string, maxLiveSessions = 100) =>
     maxLiveSessions,
   });
 
-/** These tests create more than Fly would let one app create. */
+/** These tests create machines faster than Fly allows for one app. */
 async function liftCreateLimit(): Promise<void> {
   const client = new pg.Client({ connectionString: supabase.dbUrl });
   await client.connect();
@@ -147,7 +147,7 @@ const someMachines = (sessionId: string) => {
   return machines.length > 0 ? machines : undefined;
 };
 
-/** The machine's config as Fly tells it. */
+/** The machine's config as Fly returns it. */
 async function configOf({ app: appName, id }: { app: string; id: string }): Promise<unknown> {
   const headers = { authorization: 'Bearer fo1_test' };
   const answer = await fetch(`${fly.apiUrl}/v1/apps/${appName}/machines/${id}`, { headers });
@@ -414,7 +414,7 @@ describe('bad input', () => {
       'unauthenticated',
     ],
   ];
-  test.each(cases)('%s', async (_what, at, sent, status, code, field) => {
+  test.each(cases)('bad input gets its documented error: %s', async (_what, at, sent, status, code, field) => {
     const answer = await send(at, sent);
     expect(answer.status, answer.text).toBe(status);
     const body = problem.parse(answer.json());
@@ -537,7 +537,7 @@ describe('events', () => {
   test('events arrive in order and continue after the last one seen', async () => {
     const { session } = await create();
     const first = await readEvents(session.session_id, 2);
-    // The machine's own events, which lie between these, are for operators.
+    // Only operators see the machine events between these.
     expect(first.map((e) => e.type)).toEqual(['session.pending', 'session.provisioning']);
     await send(`/api/sessions/${session.session_id}`, { method: 'DELETE' });
     const rest = await readEvents(session.session_id, 1, first[1]?.id);

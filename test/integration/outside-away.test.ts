@@ -9,7 +9,7 @@ import {
   until,
 } from '../support/session.ts';
 
-/** Fly says wrong things, or nothing, about live interviews; so does Supabase. */
+/** Fly and Supabase give wrong answers or none during live interviews. */
 let stack: Stack;
 beforeAll(async () => {
   stack = await startStack({

@@ -38,7 +38,7 @@ describe('pools, schedules and the queue', () => {
     await stack?.stop();
   });
 
-  /** A tenant of its own for each test, with a pool in Frankfurt when `floor` is given. */
+  /** Makes a separate tenant for each test, with a pool in Frankfurt when `floor` is given. */
   async function newTenant(settings: { floor?: number; maxLive?: number; regions?: string[] } = {}) {
     tenants += 1;
     const tenant = await stack.addTenant(`t${tenants}`, `Tenant ${tenants}`);
@@ -63,7 +63,7 @@ describe('pools, schedules and the queue', () => {
       const machines = machinesAt(tenant).filter((m) => m.state === 'created' || m.state === 'stopped');
       return machines.length === count ? machines : undefined;
     });
-  /** Created at Fly and known to be: what an assignment can take. */
+  /** Standby machines that exist at Fly and are recorded as created, so that a session can take them. */
   const ready = (tenant: SeededTenant, count: number) =>
     until(`${count} standby machines are ready`, async () => {
       const { rows } = await db.query(
@@ -81,7 +81,7 @@ describe('pools, schedules and the queue', () => {
     );
 
   const inDays = (days: number) => new Date(Date.now() + days * 86_400_000).toISOString();
-  /** Status, code, and whether it says when to come again. */
+  /** Status, code, and whether the answer has a Retry-After. */
   const refusalOf = async (tenant: SeededTenant, extra: Record<string, unknown> = {}) => {
     const answer = await fetch(`${stack.publicUrl}/api/sessions`, {
       method: 'POST',
@@ -194,7 +194,7 @@ describe('pools, schedules and the queue', () => {
       }).then((answer) => answer.json());
     const due = new Date(Date.now() + 7_000).toISOString();
     const sessions: SessionView[] = [];
-    // One machine a second, two seconds to build: so many by one time cannot be.
+    // One create a second and two seconds to build: this many machines cannot be ready by one time.
     for (let n = 0; n < 9; n += 1)
       sessions.push(await tenant.platform.createSession(sessionBody({ scheduled_at: due })));
     const lateMs = sessions.map(({ plan }) => plan?.late_by_ms ?? -1);

@@ -5,7 +5,7 @@ import { createAccessStore } from '../../orchestrator/src/database/access-store.
 import type { SeededTenant } from '../../tools/stack/seed.ts';
 import { type ApiWorld, startApiWorld } from '../support/api-world.ts';
 
-/** Limits as callers meet them, and as several orchestrators share them. */
+/** Rate limits as callers see them, shared by several orchestrators. */
 let world: ApiWorld;
 let acme: SeededTenant;
 let globex: SeededTenant;
@@ -47,7 +47,7 @@ test('an address can try only a few invitation codes a minute', async () => {
   const limited = await world.send('/api/join', { method: 'POST', body });
   expect(limited.json).toMatchObject({ code: 'rate_limited' });
   expect(Number(limited.headers.get('retry-after'))).toBeGreaterThan(0);
-  // Each browser counts for itself, as Fly's proxy names it.
+  // Each browser address has its own limit; Fly's proxy gives the address.
   const other = await world.send('/api/join', { method: 'POST', body, headers: { 'fly-client-ip': '203.0.113.9' } });
   expect(other.status).toBe(410);
 });
@@ -63,7 +63,7 @@ test('all orchestrators count against the same rate limit', async () => {
   const drawn = two?.draw([limit]);
   expect(drawn?.allowed).toBe(false);
   expect(drawn?.retryAfterMs).toBeGreaterThan(500);
-  // A control: a scope that nobody else used is not held back.
+  // Control: an unused scope is not limited.
   const other = { ...limit, scope: 'key:other' };
   two?.draw([other]);
   await two?.book();

@@ -18,7 +18,7 @@ import {
   type TestDatabase,
 } from '../support/database.ts';
 
-/** Results and recordings through the orchestrator's own doors. No machine is needed: sessions are made by hand. */
+/** Results and recordings through the orchestrator's API. No machine is needed: the test inserts the sessions. */
 let database: TestDatabase;
 let voice: VoiceProvider;
 let video: VideoProvider;
@@ -217,7 +217,7 @@ describe('recordings', () => {
         status: 422,
         body: { code: 'validation_failed', errors: [{ field: 'settings.record_video' }] },
       });
-      // Not refused for its video: this tenant only has no Fly app yet.
+      // The refusal is not about video: this tenant has no Fly app yet.
       const plain = { ...body, settings: { record_video: false } };
       expect(await call('POST', '/api/sessions', key, plain, without)).toMatchObject({ body: { code: 'no_capacity' } });
     });

@@ -7,7 +7,7 @@ import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import { expectFinished } from '../support/conversation.ts';
 import { startInterview } from '../support/session.ts';
 
-/** `npm run rotate-credentials` as an operator runs it, and the interview that needs what it rotated. */
+/** `npm run rotate-credentials` as an operator runs it, and an interview that needs the rotated credentials. */
 const tenantKey = 'sk-of-the-tenant-0123456789';
 const script = path.resolve('orchestrator/src/ops/rotate-credentials.ts');
 const newKey = () => randomBytes(32).toString('base64');
@@ -16,7 +16,7 @@ let stack: Stack;
 beforeAll(async () => {
   stack = await startStack({
     voice: { turns: 2, paceMs: 80, apiKeys: [tenantKey] },
-    // Nobody's: an interview takes place with the tenant's own key or not at all.
+    // An invalid key: the interview only works with the tenant's own key.
     environment: { OPENAI_API_KEY: 'sk-of-nobody-0123456789' },
     flyLimits: false,
   });
@@ -50,7 +50,7 @@ test('stored credentials move to a new encryption key, and interviews continue w
 
   const before = stack.keys.credentials;
   const after = newKey();
-  // The old key is not given: nothing can be opened, it is said, and nothing is lost.
+  // Without the old key nothing can be decrypted: the command reports it and changes nothing.
   const blind = await rotate({ CREDENTIALS_KEY: after });
   expect(blind.code).toBe(1);
   expect(blind.stderr).toContain(`the openai credential of tenant ${stack.tenant.id} cannot be opened`);

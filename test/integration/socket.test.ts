@@ -24,7 +24,7 @@ describe("the candidate's socket", () => {
   });
   afterAll(() => stack.stop());
 
-  /** The claims of a good token, signed anew with changes. */
+  /** Signs the claims of a valid token again, with changes. */
   async function resign(
     changes: Record<string, unknown>,
     header: Record<string, unknown> = {},

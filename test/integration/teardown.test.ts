@@ -13,8 +13,8 @@ import {
 } from '../support/session.ts';
 
 /**
- * What can befall an ending in each of its phases, with real processes: the ending stays what was asked for, the call is
- * hung up, and the stored log is what was said.
+ * Failures in each phase of a teardown, with real processes: the session ends as requested, the call is ended,
+ * and the stored transcript holds the spoken words.
  */
 describe('failures during teardown', () => {
   let stack: Stack;
@@ -123,7 +123,7 @@ describe('failures during teardown', () => {
       }));
       const lines = saidIn(callsFrom(stack, from));
       const said = lines.map(({ item_id, speaker, text }) => ({ item_id, speaker, text }));
-      // The sentence in which a killed machine's call was cut off: nobody else had heard it to its end.
+      // The sentence that was cut off when the machine was killed: no other process heard it to its end.
       const whole = lines
         .filter((line) => !line.interrupted)
         .map(({ item_id, speaker, text }) => ({ item_id, speaker, text }));

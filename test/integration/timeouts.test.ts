@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import { endOf, machinesOf, platformOf, sessionBody, startInterview, until } from '../support/session.ts';
 
-/** A worker ends itself by its own timers; here they are short. */
+/** A worker ends itself by its own timers, which are short in these tests. */
 describe('when time runs out', () => {
   let stack: Stack;
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type ApiWorld, startApiWorld } from '../support/api-world.ts';
 
-/** `GET /api/sessions/{id}/transcript` of a session whose candidate sent more copies than PostgREST answers rows. */
+/** `GET /api/sessions/{id}/transcript` of a session with more browser copies than PostgREST returns rows. */
 let world: ApiWorld;
 let apiKey: string;
 let id: string;

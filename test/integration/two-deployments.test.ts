@@ -3,7 +3,7 @@ import { createPlatform } from '../../tools/demo/platform.ts';
 import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import { sessionBody, until } from '../support/session.ts';
 
-/** Two deployments, each with its own database, in one Fly organisation: neither touches what is the other's. */
+/** Two deployments in one Fly organisation, each with its own database: neither changes the other's apps or rows. */
 let production: Stack;
 let staging: Stack;
 

@@ -70,7 +70,7 @@ const segmentsOf = (sessionId: string) =>
     [sessionId],
   );
 
-/** As the browser's recorder does it. */
+/** Uploads a part in the way of the browser's recorder. */
 async function upload(token: string, videoId: string): Promise<number> {
   const form = new FormData();
   form.set('videoId', videoId);
@@ -87,7 +87,7 @@ describe('recorded sessions', () => {
     await work();
     const offer = await offers().of(id);
     const { tokens, videos: containers } = provider.snapshots();
-    expect(tokens).toMatchObject([{ token: offer?.token, ttl: 3_600 }]); // 50 minutes and the slack
+    expect(tokens).toMatchObject([{ token: offer?.token, ttl: 3_600 }]); // 50 minutes plus a margin
     expect(containers).toMatchObject([{ videoId: offer?.video_id, public: false }]);
     expect(offer?.expires_at).toBeGreaterThan(Date.now() + 3_500_000);
     const stored = await database.sql('select * from public.video_jobs where session_id = $1', [id]);
@@ -297,7 +297,7 @@ test('a burst of sessions stays below the rate limit of api.video, and every ses
   expect(waiting.length).toBeGreaterThan(0);
   for (const job of waiting) expect(job.failure).toBe('rate_limited');
   for (let round = 0; round < 6; round += 1) {
-    await database.sql('delete from public.rate_limits'); // the minute is over
+    await database.sql('delete from public.rate_limits'); // simulates the end of the minute
     await waitIsOver();
     await work();
   }

@@ -12,7 +12,7 @@ import { type ApiWorld, startApiWorld } from '../support/api-world.ts';
 import { allEvents, eventsOfAnotherShape } from '../support/events.ts';
 import { until } from '../support/session.ts';
 
-/** The ways into a tenant: credentials, people, invitations, consent, onboarding, keys, webhooks. */
+/** Access to a tenant: credentials, people, invitations, consent, onboarding, keys, webhooks. */
 let world: ApiWorld;
 let acme: SeededTenant;
 let globex: SeededTenant;
@@ -140,7 +140,7 @@ describe('candidates and positions', () => {
     const created = await session(acme.apiKey, { candidate: { name: 'Forget Me', email: 'forget@example.com' } });
     const { session_id, interview_context } = created.json;
     const id = interview_context.candidate.id;
-    // A worker serves it: the end is asked for, not done.
+    // A worker serves the session, so the erasure asks for its end first.
     await world.db.query(
       'update public.interview_sessions set machine_id = (select id from public.machines where session_id = $1 limit 1) where id = $1',
       [session_id],
@@ -333,7 +333,7 @@ describe('consent', () => {
 
 describe('onboarding', () => {
   const create = (body: object, as = world.operatorToken) => world.send('/api/tenants', { method: 'POST', as, body });
-  /** Names carry a mark of the deployment. */
+  /** App names contain a mark of the deployment. */
   const named = (slug: string, what: number | string) =>
     `gr-${slug}-${deploymentMark(world.deps.config.deploymentId, world.deps.config.supabase.url)}-${what}`;
   const appOf = async (name: string) => {

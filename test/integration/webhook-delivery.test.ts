@@ -13,7 +13,7 @@ import { Webhook } from 'standardwebhooks';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type SeededSession, seedSession, startDatabase, type TestDatabase } from '../support/database.ts';
 
-/** Deliveries between two orchestrators, real Postgres and real endpoints: who waits for whom, and in which order. */
+/** Order and concurrency of deliveries with two orchestrators, real Postgres and real endpoints. */
 let database: TestDatabase;
 const vault = createVault(randomBytes(32));
 const secret = newWebhookSecret();
@@ -31,7 +31,7 @@ afterAll(() => database?.stop());
 interface Endpoint {
   url: string;
   received: Array<{ type: string; sessionId: string; verified: boolean; atMs: number }>;
-  /** The most requests that were open at once. */
+  /** Highest number of requests open at the same time. */
   most(): number;
 }
 
@@ -61,7 +61,7 @@ async function startEndpoint(answer: (response: ServerResponse, type: string) =>
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`, received, most: () => most };
 }
 
-/** Two orchestrators' senders, ticking as they do in production. */
+/** The webhook senders of two orchestrators, with ticks as in production. */
 function startSenders(tickMs = 1_000): Sender[] {
   const webhooks = createWebhookStore(database.connection.database);
   const guard = createGuard({ allow: ['127.0.0.0/8'] });

@@ -16,8 +16,8 @@ import { type DeploymentKeys, makeDeploymentKeys } from '../../tools/stack/keys.
 import { type SeededTenant, seedTenant } from '../../tools/stack/seed.ts';
 
 /**
- * An orchestrator in this process on a real database and the Fly stand-in; its machines are inert. For tests of what the
- * API does alone, with callers of every kind.
+ * An orchestrator in this process with a real database and the Fly stand-in; its machines do nothing. For tests of the
+ * API alone, with callers of every kind.
  */
 export interface ApiWorld {
   url: string;
@@ -145,7 +145,7 @@ export async function startApiWorld(environment: Record<string, string> = {}): P
         name: slug,
         maxLiveSessions: 100,
       });
-      // These tests create more than Fly would let one app create.
+      // These tests create machines faster than Fly allows for one app.
       await db.query('update public.tenant_apps set creates_per_second = 1000, create_burst = 1000');
       return tenant;
     },

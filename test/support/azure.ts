@@ -2,13 +2,13 @@ import { createServer, type IncomingMessage, request } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 
 /**
- * Azure OpenAI before the voice provider's stand-in: its paths, its `api-key` header for minting, and its refusals as recorded:
- * calls want ephemeral credentials, and `webrtcfilter=on` must have been asked for.
+ * Azure OpenAI in front of the voice provider's stand-in: its paths, its `api-key` header for minting, its refusals:
+ * calls need ephemeral credentials and `webrtcfilter=on`.
  */
 export interface AzureFront {
   /** With `/openai/v1`. */
   url: string;
-  /** What was refused, by path. */
+  /** Refused requests by path. */
   refused: string[];
   stop(): Promise<void>;
 }
@@ -16,7 +16,7 @@ export interface AzureFront {
 export async function startAzure(target: () => string, resourceKey: string): Promise<AzureFront> {
   const refused: string[] = [];
   const sockets = new Set<Socket>();
-  /** The headers to go on with, or undefined: 401. */
+  /** The headers to forward; undefined means 401. */
   const admit = ({ headers, url = '' }: IncomingMessage) => {
     const path = new URL(url, 'http://azure').pathname;
     const ofResource = headers['api-key'] === resourceKey;

@@ -4,15 +4,15 @@ import { expect } from 'vitest';
 import type { Stack } from '../../tools/stack/stack.ts';
 import { endOf, platformOf, type RunningInterview } from './session.ts';
 
-/** What each test of a conversation ends with: the stored log held against what was said. */
+/** The final check of every conversation test: compares the stored transcript with the spoken words. */
 export type StoredEntry = Omit<TranscriptEntry, 'previous_item_id'>;
 
-/** The calls of a test: those from the `from`-th on. */
+/** The calls of a test: all calls from index `from`. */
 export const callsFrom = (stack: Stack, from: number): CallSnapshot[] => stack.cloud.voice.calls().slice(from);
 
 /**
- * What a log of these calls must hold. The interviewer's words count as far as they were on the wire; the candidate's
- * only when they were transcribed: before that nobody but the candidate knows them.
+ * The expected transcript of these calls. The interviewer's words count as far as they were sent; the candidate's words
+ * count only once transcribed: before that the system does not know them.
  */
 export const saidIn = (calls: CallSnapshot[]) =>
   calls.flatMap((call, index) =>
@@ -23,7 +23,7 @@ export const saidIn = (calls: CallSnapshot[]) =>
         item_id,
         speaker: speaker === 'interviewer' ? 'ai' : speaker,
         text: text.trim(),
-        // A call that ended in the middle of a reply: nobody heard its end.
+        // The call ended in the middle of a reply, so the end of the reply was not heard.
         interrupted: interrupted || !transcribed,
       })),
   );
@@ -33,7 +33,7 @@ export async function storedEntries(stack: Stack, sessionId: string): Promise<St
   return entries as unknown as StoredEntry[];
 }
 
-/** Equal, in order, once. @returns what is stored. */
+/** Expects equal entries, in order, each once. @returns the stored entries. */
 export async function expectWhole(stack: Stack, sessionId: string, from: number): Promise<StoredEntry[]> {
   const calls = callsFrom(stack, from);
   const stored = await storedEntries(stack, sessionId);
@@ -49,7 +49,7 @@ export async function expectWhole(stack: Stack, sessionId: string, from: number)
   return stored;
 }
 
-/** Ended by the interviewer, whole, and every word of it the sideband's. */
+/** Expects an interview that the interviewer ended, with a complete transcript and only verified entries. */
 export async function expectFinished(stack: Stack, interview: RunningInterview, from: number): Promise<StoredEntry[]> {
   expect(await interview.ended).toEqual({ outcome: 'completed', reason: 'interviewer_finished' });
   await endOf(stack, interview.session.session_id);

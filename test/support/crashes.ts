@@ -7,14 +7,14 @@ import type { SeededTenant } from '../../tools/stack/seed.ts';
 import type { Stack } from '../../tools/stack/stack.ts';
 import { machinesOf, until } from './session.ts';
 
-/** What the scenarios of the crash-point suite are made of. */
+/** Building blocks for the scenarios of the crash-point suite. */
 export interface CrashWorld {
   stack: Stack;
   /** A superuser's pool. */
   db: pg.Pool;
 }
 
-/** Asks for one session until somebody answers, always under the same key: what a platform does. */
+/** Requests one session with the same Idempotency-Key until an orchestrator answers, as a platform does. */
 export async function createPersistently(
   { stack }: CrashWorld,
   body: Record<string, unknown>,
@@ -25,7 +25,7 @@ export async function createPersistently(
   return until('the session is accepted', () => platform.createSession(body, key).catch(() => undefined), 30_000);
 }
 
-/** Asks until the session is as wanted; an API that is not there is waited for. */
+/** Polls the session until the condition holds; also waits for an API that is not reachable. */
 export function sessionWhen(
   platform: Platform,
   id: string,
@@ -39,7 +39,7 @@ export function sessionWhen(
   return until(`the session ${what}`, look, 30_000);
 }
 
-/** Ends a session as the platform does, however often it takes. */
+/** Ends a session as the platform does, and retries until it succeeds. */
 export const deletePersistently = (platform: Platform, id: string): Promise<SessionView> =>
   until('the end is accepted', () => platform.deleteSession(id).catch(() => undefined), 30_000);
 
@@ -59,14 +59,14 @@ const alive = (pid: number): boolean => {
   }
 };
 
-/** Waits until an armed orchestrator has died at its crash point, and takes it out of the proxy. */
+/** Waits until an armed orchestrator has died at its crash point, and removes it from the proxy. */
 export async function dead(stack: Stack, orchestrator: OrchestratorProcess | undefined, label: string): Promise<void> {
   if (!orchestrator) return; // died before it was ready
   await until(`the orchestrator dies at ${label}`, () => !alive(orchestrator.pid), 20_000);
   await kill(stack, orchestrator);
 }
 
-/** What must hold of a session that is over, whatever died on its way. Empty when it does. */
+/** Violated rules of an ended session, whichever process died before. Empty when all rules hold. */
 export async function wrongs({ stack, db }: CrashWorld, id: string): Promise<string[]> {
   const { rows: sessions } = await db.query('select * from public.interview_sessions where id = $1', [id]);
   const { rows: machines } = await db.query('select * from public.machines where session_id = $1', [id]);

@@ -15,13 +15,13 @@ import pg from 'pg';
 import { z } from 'zod';
 import { type DeploymentKeys, makeDeploymentKeys } from '../../tools/stack/keys.ts';
 
-/** The database alone, with an orchestrator's connection to it: for parts that need neither machines nor browsers. */
+/** A database with an orchestrator's connection, for tests that need neither machines nor browsers. */
 export interface TestDatabase {
   supabase: Supabase;
   keys: DeploymentKeys;
   tokens: DatabaseTokens;
   connection: Connection;
-  /** As the owner of the tables. */
+  /** Connects as the owner of the tables. */
   sql<Row extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<Row[]>;
   stop(): Promise<void>;
 }
@@ -66,7 +66,7 @@ export interface SeededSession {
   tenantId: string;
 }
 
-/** A session by hand, with a tenant of its own. */
+/** Inserts a session with its own tenant. */
 export async function seedSession(
   { sql }: TestDatabase,
   { settings = {}, simulated = false, status = 'in_progress' }: SessionSeed = {},
@@ -105,7 +105,7 @@ export interface SeedEntry {
   verified?: boolean;
 }
 
-/** Stores entries as a late upload or a worker does; item ids continue those that are there. */
+/** Stores entries as a late upload or a worker does; the item ids continue the stored ones. */
 export async function appendEntries({ sql }: TestDatabase, sessionId: string, entries: SeedEntry[]): Promise<void> {
   const [found] = await sql<{ n: number }>(
     'select count(*)::int as n from public.transcript_entries where session_id = $1',
@@ -127,7 +127,7 @@ export async function appendEntries({ sql }: TestDatabase, sessionId: string, en
 export const endSession = ({ sql }: TestDatabase, sessionId: string): Promise<unknown> =>
   sql("select app.end_session($1, 'completed', 'interviewer_finished')", [sessionId]);
 
-/** Gives a session a machine that serves it at epoch 1, and answers its worker's claims. */
+/** Gives a session a machine that serves it at epoch 1, and returns the token claims of its worker. */
 export async function serveSession({ sql }: TestDatabase, { id, tenantId }: SeededSession): Promise<WorkerClaims> {
   const machineId = randomUUID();
   const appName = `gr-${machineId.slice(0, 8)}`;
@@ -144,7 +144,7 @@ export async function serveSession({ sql }: TestDatabase, { id, tenantId }: Seed
   return { role: 'session_worker', session_id: id, tenant_id: tenantId, machine_id: machineId, epoch: 1 };
 }
 
-/** What a worker does by its own token; throws what PostgREST answers when it may not. */
+/** Calls as a worker with its own token; throws PostgREST's error when that is refused. */
 export async function asWorker<N extends FunctionName>(
   { supabase, tokens }: TestDatabase,
   claims: WorkerClaims,

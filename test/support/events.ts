@@ -6,7 +6,7 @@ interface StoredEvent {
   data: unknown;
 }
 
-/** Events whose data is not of the schema of their type, each with what is wrong. @param rows of session_events */
+/** Events whose data does not match the schema of their type, each with the error. @param rows of session_events */
 export const eventsOfAnotherShape = (rows: StoredEvent[]): string[] =>
   rows.flatMap(({ type, data }) => {
     const parsed = eventData[type as EventType].safeParse(data);

@@ -1,8 +1,8 @@
 import type pg from 'pg';
 
 /**
- * What the database holds, as a hash per table: to show that something changed nothing. Left out is what changes by
- * itself: notes of refusals, limits, the signs of life of orchestrators.
+ * One hash per table, to prove that an operation changed nothing. It leaves out rows that change by
+ * themselves: refused credentials, rate limits and the heartbeats of orchestrators.
  */
 const restless = ['audit_log', 'rate_limits', 'orchestrators', 'duties'];
 

@@ -1,10 +1,10 @@
 import type pg from 'pg';
 
 /**
- * A backup of the database and its restoration while everything runs, as an operator would do it after a disaster: what
- * was written since is forgotten, and nobody tells the machines.
+ * Backs up the database and restores it while everything runs, as an operator would after a disaster: later writes
+ * are lost, and the machines are not informed.
  *
- * The connection must be a superuser's: guards and references are set aside while the old rows are put back.
+ * The connection must be a superuser's: triggers and foreign keys are disabled while the old rows are restored.
  */
 export interface SavedDatabase {
   tables: string[];
@@ -45,7 +45,7 @@ export function saveDatabase(db: pg.Pool): Promise<SavedDatabase> {
   });
 }
 
-/** Puts the copy in the place of what is there now. */
+/** Replaces the current rows with the copy. */
 export function restoreDatabase(db: pg.Pool, { tables }: SavedDatabase): Promise<void> {
   return inTransaction(db, async (client) => {
     await client.query('set local session_replication_role = replica');

@@ -1,10 +1,10 @@
 import { createServer, type IncomingMessage, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** Stands before a stand-in and notes what it receives, byte for byte, before it passes it on. */
+/** A proxy in front of a stand-in that records every request body byte for byte and forwards it. */
 export interface RecordingProxy {
   url: string;
-  /** Bodies as they were sent, oldest first. */
+  /** Request bodies as sent, oldest first. */
   bodies: string[];
   stop(): Promise<void>;
 }

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
-/** A TCP relay that can be cut: what stands behind it is then unreachable for whoever goes through it, and for nobody else. */
+/** A TCP relay that can be cut: its target is then unreachable through it, and still reachable directly. */
 export interface Relay {
   url: string;
   cut(): void;
@@ -9,7 +9,7 @@ export interface Relay {
   stop(): Promise<void>;
 }
 
-/** @param target where it leads, asked at every connection. */
+/** @param target returns the address to connect to; called for every connection. */
 export async function startRelay(target: () => URL): Promise<Relay> {
   const open = new Set<Socket>();
   let whole = true;

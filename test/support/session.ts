@@ -27,9 +27,9 @@ export const sessionBody = (extra: Record<string, unknown> = {}) => ({
 /** A session with its candidate in the room. */
 export interface RunningInterview extends CandidateInterview {
   session: SessionView;
-  /** How many entries the candidate was shown as final. */
+  /** Number of entries that the candidate saw as final. */
   said(): number;
-  /** Codes of the problems the candidate was told. */
+  /** Codes of the problems that the candidate saw. */
   problems: string[];
 }
 
@@ -55,7 +55,7 @@ export async function startInterview(
   return { ...interview, session, said: () => said, problems };
 }
 
-/** Waits for the session's end, and for its machine's. */
+/** Waits until the session has ended and its machine is gone. */
 export async function endOf(stack: Stack, sessionId: string, limitMs = 40_000): Promise<SessionView> {
   const ended = await platformOf(stack).waitFor(sessionId, (s) => isEnded(s.status), limitMs);
   await until(
@@ -66,11 +66,11 @@ export async function endOf(stack: Stack, sessionId: string, limitMs = 40_000): 
   return ended;
 }
 
-/** What Fly has of a session. */
+/** The machines of a session at Fly. */
 export const machinesOf = (stack: Stack, sessionId: string) =>
   stack.cloud.fly.machines({ includeDestroyed: true }).filter((machine) => machine.metadata.session_id === sessionId);
 
-/** What was said in the calls, from the `from`-th on, as the voice provider knows it. */
+/** Spoken words of all calls from index `from`, as the voice provider recorded them. */
 export const saidAtProvider = (stack: Stack, from = 0) =>
   stack.cloud.voice
     .calls()

@@ -1,15 +1,15 @@
 import WebSocket from 'ws';
 
-/** A raw candidate's socket: what a browser could send, and what no well-behaved client would. */
+/** A raw candidate socket that can send valid messages and messages that no proper client would send. */
 export interface RawSocket {
   /** Messages received so far. */
   messages: Array<Record<string, unknown>>;
   send(message: unknown): void;
-  /** Sends text or bytes as they are. */
+  /** Sends text or bytes unchanged. */
   sendRaw(data: string | Buffer): void;
-  /** The first message, received already or yet to come, of this type. */
+  /** Resolves with the first message of this type, already received or still to come. */
   next(type: string, limitMs?: number): Promise<Record<string, unknown>>;
-  /** Code and reason with which it was closed. */
+  /** Code and reason of the close. */
   closed: Promise<{ code: number; reason: string }>;
   close(): void;
 }

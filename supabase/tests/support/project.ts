@@ -11,7 +11,7 @@ import { afterAll, beforeAll } from 'vitest';
 /**
  * A throwaway Supabase project with the product's migrations, and connections of every kind to it.
  *
- * `owner` connects as the migrations do, past every policy; `admin` is the superuser of the stand-in, who may become any
+ * `owner` connects as the migrations do and bypasses every policy; `admin` is the stand-in's superuser, who can take any
  * role. Product roles come with tokens signed by a key of our own, as in production.
  */
 export const migrationsDir = path.join(import.meta.dirname, '../../migrations');
@@ -50,7 +50,7 @@ export async function startProject(migrations: string = migrationsDir): Promise<
   const supabase = await startSupabase({ dir, migrationsDir: migrations, signingKeys: [publicJwk] });
   const owner = new pg.Pool({ connectionString: supabase.dbUrl, max: 24 });
   const admin = new pg.Pool({ connectionString: supabase.adminDbUrl, max: 2 });
-  // Idle connections are cut when the server stops: that is no error of a test. One in use rejects its query.
+  // The server cuts idle connections when it stops, which is no test error. A connection in use rejects its query.
   for (const pool of [owner, admin]) pool.on('error', () => undefined);
   return {
     supabase,

@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type pg from 'pg';
 
-/** Tenants, sessions and workers for tests of the lifecycle, made through the product's own functions. */
+/** Tenants, sessions and workers for lifecycle tests, created through the product's own functions. */
 type Queryable = Pick<pg.Pool, 'query'>;
 // biome-ignore lint/suspicious/noExplicitAny: what SQL answers is looked at by the test that asked
 export type Answer = any;
@@ -113,7 +113,7 @@ export async function servedSession(
   return session;
 }
 
-/** Moves and ends by the guarded functions themselves, which no role may call over the wire. */
+/** Calls the guarded functions that move and end sessions, which no role may call through the API. */
 export const move = (db: Queryable, id: string, status: string, outcome?: string, reason?: string): Promise<boolean> =>
   call(db, 'app.move_session', {
     p_session_id: id,

@@ -12,7 +12,7 @@ export const owners = ['own', 'sibling', 'foreign'] as const;
 export type Owner = (typeof owners)[number];
 export type Row = Record<string, unknown>;
 
-/** A row that is there, how to find it, how it would be changed, and another that could be added beside it. */
+/** An existing row, its key, a change of it, and another row that could be inserted. */
 export interface Target {
   key: Row;
   row: Row;
@@ -114,7 +114,7 @@ export const machineOf = (owner: Owner): string => idOf(`machine ${owner}`);
 /** Every session of the world is at its second epoch. */
 export const worldEpoch = 2;
 
-/** Rows of one session. `bare` ones have no dependents, so that a second result, consent or usage has a place. */
+/** Rows of one session. `bare` sessions have no dependent rows, so a result, consent or usage can be inserted. */
 function sessionTargets(owner: Owner): Record<string, Target> {
   const tenant = tenantOf(owner);
   const n = numbers[owner];
@@ -205,7 +205,7 @@ function sessionTargets(owner: Owner): Record<string, Target> {
   };
 }
 
-/** Rows that belong to nobody: there is one of each, called own. */
+/** Rows without a tenant: one of each, called own. */
 const sharedTargets: Record<string, Target> = {
   orchestrators: flagRow(
     { id: idOf('orchestrator'), url: 'http://a', version: '1' },
