@@ -47,7 +47,7 @@ async function withCall(): Promise<TestSession> {
 }
 const uploadOnce = (session: TestSession, entries: object[]) =>
   call(db(), 'upload_transcript', { p_session_id: session.id, p_tenant_id: tenant.id, p_entries: entries });
-/** Moves the previous upload far enough into the past for the rate limit. */
+/** Uploads after resetting the rate limit, as if enough time had passed since the last upload. */
 async function upload(session: TestSession, entries: object[]) {
   await db().query('delete from public.rate_limits where scope = $1', [`upload:${session.id}`]);
   return uploadOnce(session, entries);

@@ -3,7 +3,7 @@ import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import { endOf, machinesOf, platformOf, sessionBody, startInterview, until } from '../support/session.ts';
 
 /** A worker ends itself by its own timers, which are short in these tests. */
-describe('when time runs out', () => {
+describe('time limits', () => {
   let stack: Stack;
 
   beforeAll(async () => {
