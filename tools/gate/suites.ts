@@ -12,6 +12,8 @@ export interface Count {
   failed: number;
   /** Tests that did not run because something is missing here. */
   skipped?: number;
+  /** What failed, a line each; `summary` repeats it, because the output of a long run is often read from its end. */
+  failures?: string[];
 }
 
 export interface Suite {
@@ -37,6 +39,29 @@ const check =
     return count;
   };
 
+/** The part of vitest's JSON report that is read here. */
+interface Report {
+  numPassedTests: number;
+  numFailedTests: number;
+  numPendingTests: number;
+  testResults: Array<{
+    name: string;
+    assertionResults: Array<{ fullName: string; status: string; failureMessages?: string[] }>;
+  }>;
+}
+
+/** File, title and the first lines of the error of every failed test. */
+export function failuresOf({ testResults }: Report): string[] {
+  return testResults.flatMap(({ name, assertionResults }) =>
+    assertionResults
+      .filter(({ status }) => status === 'failed')
+      .map(({ fullName, failureMessages = [] }) => {
+        const error = (failureMessages[0] ?? '').split('\n').slice(0, 12).join('\n  ');
+        return `${path.relative(root, name)}: ${fullName}\n  ${error}`;
+      }),
+  );
+}
+
 /** A vitest project; its tests are counted one by one. */
 export const tests =
   (project: string, extra: string[] = []) =>
@@ -46,10 +71,12 @@ export const tests =
     const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
     const code = await run(bin('vitest'), ['run', '--project', project, ...reporters, ...extra]);
     try {
-      const counted = JSON.parse(readFileSync(report, 'utf8')) as Record<string, number>;
-      const { numPassedTests: passed = 0, numFailedTests: failed = 0, numPendingTests: skipped = 0 } = counted;
+      const counted = JSON.parse(readFileSync(report, 'utf8')) as Report;
+      const { numPassedTests: passed, numFailedTests: failed, numPendingTests: skipped } = counted;
       // A file that could not be loaded, or an error outside of any test, fails the project without failing a test.
-      return { passed, failed: code !== 0 && failed === 0 ? 1 : failed, skipped };
+      if (code !== 0 && failed === 0)
+        return { passed, failed: 1, skipped, failures: [`${project}: an error outside of any test`] };
+      return { passed, failed, skipped, failures: failuresOf(counted) };
     } catch {
       return { passed: 0, failed: 1 };
     } finally {
@@ -95,12 +122,13 @@ export async function runSuites(suites: Suite[]): Promise<Finished[]> {
   return finished;
 }
 
-/** A line per suite and, last, the sum of all. */
+/** What failed, a line per suite and, last, the sum of all. */
 export function summary(finished: Finished[]): string {
   const lines = finished.map(
     ({ name, passed, failed, seconds }) =>
       `${failed === 0 ? 'ok  ' : 'FAIL'} ${name.padEnd(20)} ${String(passed).padStart(5)} passed ${String(failed).padStart(4)} failed  ${seconds.toFixed(1)} s`,
   );
-  const sum = (what: keyof Count) => finished.reduce((total, count) => total + (count[what] ?? 0), 0);
-  return `\n${lines.join('\n')}\n\n${sum('passed')} passed, ${sum('failed')} failed\n`;
+  const sum = (what: 'passed' | 'failed') => finished.reduce((total, count) => total + count[what], 0);
+  const failures = finished.flatMap(({ failures = [] }) => failures).map((failure) => `failed: ${failure}\n`);
+  return `\n${failures.join('')}\n${lines.join('\n')}\n\n${sum('passed')} passed, ${sum('failed')} failed\n`;
 }
