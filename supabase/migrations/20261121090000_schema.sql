@@ -1090,7 +1090,7 @@ create index video_segments_tenant on public.video_segments (tenant_id);
 create table public.video_deletions (
   video_id text primary key check (char_length(video_id) between 1 and 200),
   tenant_id uuid not null references public.tenants (id) on delete cascade,
-  cause text not null check (cause in ('erasure', 'retention')),
+  cause text not null check (cause in ('erasure', 'retention', 'unused')),
   attempts integer not null default 0 check (attempts >= 0),
   next_attempt_at timestamptz not null default now(),
   last_error text,
@@ -1100,7 +1100,7 @@ create table public.video_deletions (
 comment on table public.video_deletions is
   'Recordings that must be deleted at api.video. A row without deleted_at is still to be done.';
 comment on column public.video_deletions.video_id is 'api.video''s id of the recording.';
-comment on column public.video_deletions.cause is 'erasure: a candidate asked for it. retention: its time was over.';
+comment on column public.video_deletions.cause is 'erasure: a candidate asked for it. retention: its time is over. unused: an empty or second container.';
 comment on column public.video_deletions.attempts is 'Attempts so far.';
 comment on column public.video_deletions.next_attempt_at is 'When the next attempt is due.';
 comment on column public.video_deletions.last_error is 'What went wrong last.';
@@ -1121,8 +1121,8 @@ create table public.video_jobs (
   attempts integer not null default 0 check (attempts >= 0),
   takes integer not null default 0 check (takes >= 0),
   next_attempt_at timestamptz not null default now(),
-  failure text check (failure in ('auth_failed', 'rate_limited', 'unavailable', 'rejected', 'never_playable',
-    'internal_error')),
+  failure text check (failure in ('auth_failed', 'rate_limited', 'unavailable', 'rejected', 'not_found',
+    'never_playable', 'internal_error')),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   primary key (session_id, ordinal)
@@ -3670,8 +3670,8 @@ language sql volatile security definer set search_path = '' as $$
       next_attempt_at = clock_timestamp() + app.interval_ms(p_retry_ms * power(2, least(attempts, 8)))
     from due where v.video_id = due.video_id returning v.*
   )
-  select coalesce(jsonb_agg(jsonb_build_object('video_id', video_id, 'tenant_id', tenant_id, 'attempts', attempts)),
-    '[]') from taken
+  select coalesce(jsonb_agg(jsonb_build_object('video_id', video_id, 'tenant_id', tenant_id, 'attempts', attempts,
+    'last_error', last_error)), '[]') from taken
 $$;
 comment on function public.videos_to_delete(integer, integer) is
   'Takes recordings that must be deleted at api.video, for one attempt each; a failed one is due again after a '
@@ -3783,6 +3783,10 @@ begin
   update public.video_jobs set video_id = coalesce(video_id, p_video_id) where session_id = p_session_id
     and ordinal = p_ordinal returning * into j;
   if not found then return jsonb_build_object('video_id', null, 'state', null); end if;
+  if j.video_id <> p_video_id then
+    insert into public.video_deletions (video_id, tenant_id, cause) values (p_video_id, j.tenant_id, 'unused')
+      on conflict do nothing;
+  end if;
   if s.video_erased_at is not null then
     insert into public.video_deletions (video_id, tenant_id, cause) values (j.video_id, j.tenant_id, 'erasure')
       on conflict do nothing;
@@ -3790,8 +3794,8 @@ begin
   return jsonb_build_object('video_id', j.video_id, 'state', j.state);
 end $$;
 comment on function public.record_video_container(uuid, integer, text) is
-  'Stores a new container. Answers the one that counts (a second one is deleted by whoever made it) and the state: '
-  'only wanted needs a token.';
+  'Stores a new container. Answers the one that counts and the state: only wanted needs a token. A second container '
+  'is added to video_deletions.';
 grant execute on function public.record_video_container(uuid, integer, text) to orchestrator;
 
 create function public.record_video_token(p_session_id uuid, p_ordinal integer, p_ciphertext text, p_life_ms bigint)
@@ -3814,8 +3818,8 @@ comment on function public.record_video_token(uuid, integer, text, bigint) is
   'Stores a new upload token. False when it is no longer wanted: its maker deletes it.';
 grant execute on function public.record_video_token(uuid, integer, text, bigint) to orchestrator;
 
-create function public.record_video_closed(p_session_id uuid, p_ordinal integer, p_take integer, p_uploaded boolean)
-  returns boolean
+create function public.record_video_closed(p_session_id uuid, p_ordinal integer, p_take integer, p_uploaded boolean,
+  p_video_id text default null) returns boolean
 language plpgsql security definer set search_path = '' as $$
 declare
   j public.video_jobs;
@@ -3830,13 +3834,17 @@ begin
   if p_uploaded and s.video_erased_at is null then
     insert into public.video_segments (session_id, tenant_id, video_id) values (j.session_id, j.tenant_id, j.video_id)
       on conflict do nothing;
+  elsif coalesce(j.video_id, p_video_id) is not null then
+    insert into public.video_deletions (video_id, tenant_id, cause)
+      values (coalesce(j.video_id, p_video_id), j.tenant_id, 'unused') on conflict do nothing;
   end if;
   return true;
 end $$;
-comment on function public.record_video_closed(uuid, integer, integer, boolean) is
-  'Records that the token is deleted and whether anything was uploaded. A segment is stored at once, its URL once it '
-  'can be played. False when the take is stale.';
-grant execute on function public.record_video_closed(uuid, integer, integer, boolean) to orchestrator;
+comment on function public.record_video_closed(uuid, integer, integer, boolean, text) is
+  'Records that the token is deleted and whether anything was uploaded. If so, a segment is stored at once, and its URL '
+  'once it can be played. If not, the container (the stored one, or the one found at api.video) is added to '
+  'video_deletions. False when the take is stale.';
+grant execute on function public.record_video_closed(uuid, integer, integer, boolean, text) to orchestrator;
 
 create function public.record_video_done(p_session_id uuid, p_ordinal integer, p_take integer, p_url text)
   returns boolean

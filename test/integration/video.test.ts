@@ -43,6 +43,7 @@ const offers = () => createVideoOffers({ videos: videos(), vault, clock: systemC
 async function start(options: VideoOptions = {}): Promise<void> {
   provider = await startVideo({ encodingMs: 5, ...options });
   await database.sql("update public.video_jobs set state = 'empty'");
+  await database.sql('delete from public.video_deletions');
   await database.sql('delete from public.rate_limits');
 }
 
@@ -175,6 +176,7 @@ describe('recorded sessions', () => {
     await work();
     await endSession(database, id);
     await work();
+    await work();
     expect(provider.snapshots()).toMatchObject({ tokens: [], videos: [] });
     expect(await jobsOf(id)).toMatchObject([{ state: 'empty' }]);
     expect(await segmentsOf(id)).toEqual([]);
@@ -272,8 +274,72 @@ describe('failures of api.video', () => {
     await one.idle();
     await waitIsOver();
     await work();
+    await work();
     expect(provider.snapshots()).toMatchObject({ tokens: [], videos: [] });
     expect(await jobsOf(id)).toMatchObject([{ state: 'empty' }]);
+  });
+
+  const notFound = { kind: 'status', status: 404 } as const;
+
+  test('a recording is kept when api.video does not find it for a while after the end', async () => {
+    const { id } = await recorded();
+    await work();
+    const offer = await offers().of(id);
+    await upload(offer?.token ?? '', offer?.video_id ?? '');
+    await endSession(database, id);
+    provider.faults.add({ on: 'videos.status', action: notFound, times: 3 });
+    for (let attempt = 1; attempt <= 3; attempt += 1) {
+      await work();
+      expect(await jobsOf(id)).toMatchObject([{ state: 'closing', failure: 'not_found' }]);
+      await waitIsOver();
+    }
+    await work();
+    expect(await jobsOf(id)).toMatchObject([{ state: 'processing', failure: null }]);
+    expect(await segmentsOf(id)).toMatchObject([{ video_id: offer?.video_id }]);
+  });
+
+  test('a recording that api.video still does not find at the seventh attempt is given up', async () => {
+    const { id } = await recorded();
+    await work();
+    await endSession(database, id);
+    provider.faults.add({ on: 'videos.status', action: notFound, times: 7 });
+    for (let attempt = 1; attempt <= 7; attempt += 1) {
+      expect(await jobsOf(id)).toMatchObject([{ state: 'closing' }]);
+      await waitIsOver();
+      await work();
+    }
+    expect(await jobsOf(id)).toMatchObject([{ state: 'empty' }]);
+  });
+
+  test('one 404 does not prove that a recording is deleted; two in a row do', async () => {
+    const { id, tenantId } = await recorded();
+    await work();
+    const videoId = (await jobsOf(id))[0]?.video_id ?? '';
+    const owe = (video: string) =>
+      database.sql("insert into public.video_deletions (video_id, tenant_id, cause) values ($1, $2, 'erasure')", [
+        video,
+        tenantId,
+      ]);
+    const isDeleted = async (video: string) => {
+      const [row] = await database.sql(
+        'select deleted_at is not null as yes from public.video_deletions where video_id = $1',
+        [video],
+      );
+      await database.sql('update public.video_deletions set next_attempt_at = now()');
+      return row?.yes;
+    };
+    await owe(videoId);
+    provider.faults.add({ on: 'videos.delete', action: notFound });
+    await work();
+    expect(await isDeleted(videoId)).toBe(false);
+    await work();
+    expect(provider.snapshots().videos).toEqual([]);
+    expect(await isDeleted(videoId)).toBe(true);
+    await owe('vi-unknown');
+    await work();
+    expect(await isDeleted('vi-unknown')).toBe(false);
+    await work();
+    expect(await isDeleted('vi-unknown')).toBe(true);
   });
 
   test('two orchestrators give each session one container and one token', async () => {

@@ -9,6 +9,7 @@ export const videoFailures = [
   'rate_limited',
   'unavailable',
   'rejected',
+  'not_found',
   'never_playable',
   'internal_error',
 ] as const;
@@ -50,7 +51,13 @@ const offerRow = z.object({
 });
 export type OfferRow = z.output<typeof offerRow>;
 
-const deletionRow = z.object({ video_id: z.string(), tenant_id: z.string(), attempts: z.number().int() });
+const deletionRow = z.object({
+  video_id: z.string(),
+  tenant_id: z.string(),
+  attempts: z.number().int(),
+  last_error: z.string().nullable(),
+});
+export type OwedDeletion = z.output<typeof deletionRow>;
 const drawn = z.object({ allowed: z.boolean(), retry_after_ms: z.number() });
 
 const recordingRow = z.object({ video_id: z.string(), playable: z.boolean(), created_at: z.string() });
@@ -109,8 +116,9 @@ export function createVideoStore(database: Database) {
     /** False: the token is no longer wanted. */
     recordToken: (of: VideoOf, ciphertext: string, lifeMs: number): Promise<boolean> =>
       call('record_video_token', { ...rowOf(of), p_ciphertext: ciphertext, p_life_ms: lifeMs }, z.boolean()),
-    recordClosed: (of: VideoOf, uploaded: boolean): Promise<boolean> =>
-      call('record_video_closed', { ...keyOf(of), p_uploaded: uploaded }, z.boolean()),
+    /** @param found the container found at api.video; deleted, like the stored one, if nothing was uploaded. */
+    recordClosed: (of: VideoOf, uploaded: boolean, found?: string): Promise<boolean> =>
+      call('record_video_closed', { ...keyOf(of), p_uploaded: uploaded, p_video_id: found }, z.boolean()),
     recordDone: (of: VideoOf, url: string | null): Promise<boolean> =>
       call('record_video_done', { ...keyOf(of), p_url: url }, z.boolean()),
     /** @param retryMs null: no further try. @param failure null: no failure, the step is only not finished yet. */

@@ -7,10 +7,9 @@ import type { VideoClient, VideoRefusal } from './client.ts';
 /**
  * The next step of one recording: `wanted` → `open` → `closing` → `processing` → `done`, or `empty`, or given up.
  *
- * S1  What was made is written down before the next thing is made; the second try finds what the first one made.
- * S2  What turns out not to be wanted any more (the session ended meanwhile, another attempt was faster) is deleted again
- *     by whoever made it.
- * S3  A container that nobody uploaded to is deleted with its token: nothing stays behind at api.video.
+ * - What was made at api.video is stored before the next thing is made; a second attempt finds what the first one made.
+ * - A token that is no longer wanted (the session ended meanwhile) is deleted by the step that made it.
+ * - A container that nobody uploaded to, or a second one, is added to `video_deletions`: it stays there until it is deleted.
  */
 export interface StepDeps {
   videos: Pick<VideoStore, 'recordContainer' | 'recordToken' | 'recordClosed' | 'recordDone' | 'postpone'>;
@@ -38,15 +37,22 @@ const failures = {
   rateLimited: 'rate_limited',
   unavailable: 'unavailable',
   rejected: 'rejected',
-  gone: 'rejected',
+  gone: 'not_found',
 } as const satisfies Record<VideoRefusal['kind'], VideoFailure>;
 
 /** A live session's recording is tried for as long as the session lives; the rest, for about a day. */
 const mostAttempts = { wanted: Number.POSITIVE_INFINITY, closing: 120, processing: 150 };
 
+/**
+ * A 404 for a container that we made is believed only at this attempt, about a minute after the first: api.video may answer
+ * from a copy that does not have it yet, and a recording given up too soon is lost.
+ */
+const attemptsBeforeGone = 7;
+
 /** @returns ms until the next attempt, or null when it is given up. */
 export function videoRetryMs({ state, attempt }: Pick<TakenVideo, 'state' | 'attempt'>, refusal: VideoRefusal) {
-  if (refusal.kind === 'rejected' || refusal.kind === 'gone' || attempt >= mostAttempts[state]) return null;
+  if (refusal.kind === 'rejected' || attempt >= mostAttempts[state]) return null;
+  if (refusal.kind === 'gone' && attempt >= attemptsBeforeGone) return null;
   if (refusal.kind === 'rateLimited') return refusal.retryAfterMs;
   if (refusal.kind === 'authFailed') return 300_000;
   return 1_000 + backoffMs(attempt, { baseMs: 1_000, maxMs: state === 'wanted' ? 30_000 : 900_000 });
@@ -63,8 +69,8 @@ export function createVideoStep({ videos, client, vault, tokenSlackMs, logger }:
     if (got.kind === 'done') return got.value;
     throw new Refused(got);
   };
-  /** For deleting: gone is as good as done. */
-  const remove = async (answer: Promise<{ kind: 'done' } | VideoRefusal>): Promise<void> => {
+  /** Deletes an upload token. A 404 counts as done: should it be wrong, the token still expires by itself. */
+  const removeToken = async (answer: Promise<{ kind: 'done' } | VideoRefusal>): Promise<void> => {
     const got = await answer;
     if (got.kind !== 'done' && got.kind !== 'gone') throw new Refused(got);
   };
@@ -76,8 +82,7 @@ export function createVideoStep({ videos, client, vault, tokenSlackMs, logger }:
     const api = apiOf(job);
     const made = job.attempt > 1 ? await must(api.findVideo(session_id, ordinal)) : undefined;
     const mine = made ?? (await must(api.createVideo(session_id, ordinal)));
-    const { video_id, state } = await videos.recordContainer(job, mine); // S1
-    if (video_id !== mine) await remove(api.deleteVideo(mine)); // S2
+    const { video_id, state } = await videos.recordContainer(job, mine);
     return state === 'wanted' ? (video_id ?? undefined) : undefined;
   };
 
@@ -86,7 +91,7 @@ export function createVideoStep({ videos, client, vault, tokenSlackMs, logger }:
     const lifeMs = job.max_duration_ms + tokenSlackMs;
     const token = await must(apiOf(job).createToken(lifeMs));
     const ciphertext = vault.seal(token, tokenContext(job.session_id, job.ordinal));
-    if (!(await videos.recordToken(job, ciphertext, lifeMs))) await remove(apiOf(job).deleteToken(token)); // S2
+    if (!(await videos.recordToken(job, ciphertext, lifeMs))) await removeToken(apiOf(job).deleteToken(token));
   };
 
   const tokenOf = (job: TakenVideo): string | undefined => {
@@ -100,23 +105,19 @@ export function createVideoStep({ videos, client, vault, tokenSlackMs, logger }:
     }
   };
 
-  /** Whether there is a recording to keep. A container that received nothing, or that was erased, is deleted (S3). */
-  const isKept = async (job: TakenVideo): Promise<boolean> => {
-    const api = apiOf(job);
-    const videoId = job.video_id ?? (await must(api.findVideo(job.session_id, job.ordinal)));
-    if (videoId === undefined) return false;
-    const status = await api.status(videoId);
-    if (status.kind === 'gone') return false;
-    if (status.kind !== 'done') throw new Refused(status);
-    if (status.value.uploaded && job.video_id !== null && !job.erased) return true;
-    await remove(api.deleteVideo(videoId));
-    return false;
+  /** Whether the browser uploaded anything that is to be kept. */
+  const isKept = async (job: TakenVideo, videoId: string): Promise<boolean> => {
+    if (job.video_id === null || job.erased) return false;
+    const status = await apiOf(job).status(videoId);
+    if (status.kind === 'gone' && job.attempt >= attemptsBeforeGone) return false;
+    return (await must(Promise.resolve(status))).uploaded;
   };
 
   const close = async (job: TakenVideo): Promise<void> => {
     const token = tokenOf(job);
-    if (token !== undefined) await remove(apiOf(job).deleteToken(token));
-    await videos.recordClosed(job, await isKept(job));
+    if (token !== undefined) await removeToken(apiOf(job).deleteToken(token));
+    const videoId = job.video_id ?? (await must(apiOf(job).findVideo(job.session_id, job.ordinal)));
+    await videos.recordClosed(job, videoId !== undefined && (await isKept(job, videoId)), videoId);
   };
 
   const process = async (job: TakenVideo): Promise<void> => {

@@ -1,6 +1,6 @@
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import PQueue from 'p-queue';
-import type { TakenVideo, VideoStore } from '../database/video-store.ts';
+import type { OwedDeletion, TakenVideo, VideoStore } from '../database/video-store.ts';
 import type { VideoClient } from './client.ts';
 
 /**
@@ -87,16 +87,17 @@ export function createVideoWorker(deps: VideoWorkerDeps): VideoWorker {
   const beginDeletions = async (): Promise<void> => {
     const limit = roomIn(deletions, mostDeletions);
     if (limit <= 0) return;
-    for (const { video_id } of await videos.takeDeletions(limit)) void deletions.add(() => deleteOwed(video_id));
+    for (const owed of await videos.takeDeletions(limit)) void deletions.add(() => deleteOwed(owed));
   };
 
-  const deleteOwed = async (videoId: string): Promise<void> => {
+  /** A 404 proves the deletion only when the attempt before, minutes earlier, had one too: a copy may not have it yet. */
+  const deleteOwed = async ({ video_id, last_error }: OwedDeletion): Promise<void> => {
     try {
-      const answer = await client.deleteVideo(videoId);
-      const isGone = answer.kind === 'done' || answer.kind === 'gone';
-      await videos.recordDeleted(videoId, isGone ? null : answer.kind);
+      const answer = await client.deleteVideo(video_id);
+      const isGone = answer.kind === 'done' || (answer.kind === 'gone' && last_error === 'gone');
+      await videos.recordDeleted(video_id, isGone ? null : answer.kind);
     } catch (error) {
-      logger.warn({ error }, 'a deletion that is owed broke off');
+      logger.warn({ error }, 'could not delete a recording; will retry');
     }
   };
 

@@ -2137,7 +2137,7 @@ export type Database = {
       };
       record_usage: { Args: { p_rows: Json }; Returns: number };
       record_video_closed: {
-        Args: { p_ordinal: number; p_session_id: string; p_take: number; p_uploaded: boolean };
+        Args: { p_ordinal: number; p_session_id: string; p_take: number; p_uploaded: boolean; p_video_id?: string };
         Returns: boolean;
       };
       record_video_container: { Args: { p_ordinal: number; p_session_id: string; p_video_id: string }; Returns: Json };

@@ -8,8 +8,8 @@ language sql volatile security definer set search_path = '' as $$
       next_attempt_at = clock_timestamp() + app.interval_ms(p_retry_ms * power(2, least(attempts, 8)))
     from due where v.video_id = due.video_id returning v.*
   )
-  select coalesce(jsonb_agg(jsonb_build_object('video_id', video_id, 'tenant_id', tenant_id, 'attempts', attempts)),
-    '[]') from taken
+  select coalesce(jsonb_agg(jsonb_build_object('video_id', video_id, 'tenant_id', tenant_id, 'attempts', attempts,
+    'last_error', last_error)), '[]') from taken
 $$;
 comment on function public.videos_to_delete(integer, integer) is
   'Takes recordings that must be deleted at api.video, for one attempt each; a failed one is due again after a '

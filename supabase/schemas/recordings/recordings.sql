@@ -92,6 +92,10 @@ begin
   update public.video_jobs set video_id = coalesce(video_id, p_video_id) where session_id = p_session_id
     and ordinal = p_ordinal returning * into j;
   if not found then return jsonb_build_object('video_id', null, 'state', null); end if;
+  if j.video_id <> p_video_id then
+    insert into public.video_deletions (video_id, tenant_id, cause) values (p_video_id, j.tenant_id, 'unused')
+      on conflict do nothing;
+  end if;
   if s.video_erased_at is not null then
     insert into public.video_deletions (video_id, tenant_id, cause) values (j.video_id, j.tenant_id, 'erasure')
       on conflict do nothing;
@@ -99,8 +103,8 @@ begin
   return jsonb_build_object('video_id', j.video_id, 'state', j.state);
 end $$;
 comment on function public.record_video_container(uuid, integer, text) is
-  'Stores a new container. Answers the one that counts (a second one is deleted by whoever made it) and the state: '
-  'only wanted needs a token.';
+  'Stores a new container. Answers the one that counts and the state: only wanted needs a token. A second container '
+  'is added to video_deletions.';
 grant execute on function public.record_video_container(uuid, integer, text) to orchestrator;
 
 create function public.record_video_token(p_session_id uuid, p_ordinal integer, p_ciphertext text, p_life_ms bigint)
@@ -123,8 +127,8 @@ comment on function public.record_video_token(uuid, integer, text, bigint) is
   'Stores a new upload token. False when it is no longer wanted: its maker deletes it.';
 grant execute on function public.record_video_token(uuid, integer, text, bigint) to orchestrator;
 
-create function public.record_video_closed(p_session_id uuid, p_ordinal integer, p_take integer, p_uploaded boolean)
-  returns boolean
+create function public.record_video_closed(p_session_id uuid, p_ordinal integer, p_take integer, p_uploaded boolean,
+  p_video_id text default null) returns boolean
 language plpgsql security definer set search_path = '' as $$
 declare
   j public.video_jobs;
@@ -139,13 +143,17 @@ begin
   if p_uploaded and s.video_erased_at is null then
     insert into public.video_segments (session_id, tenant_id, video_id) values (j.session_id, j.tenant_id, j.video_id)
       on conflict do nothing;
+  elsif coalesce(j.video_id, p_video_id) is not null then
+    insert into public.video_deletions (video_id, tenant_id, cause)
+      values (coalesce(j.video_id, p_video_id), j.tenant_id, 'unused') on conflict do nothing;
   end if;
   return true;
 end $$;
-comment on function public.record_video_closed(uuid, integer, integer, boolean) is
-  'Records that the token is deleted and whether anything was uploaded. A segment is stored at once, its URL once it '
-  'can be played. False when the take is stale.';
-grant execute on function public.record_video_closed(uuid, integer, integer, boolean) to orchestrator;
+comment on function public.record_video_closed(uuid, integer, integer, boolean, text) is
+  'Records that the token is deleted and whether anything was uploaded. If so, a segment is stored at once, and its URL '
+  'once it can be played. If not, the container (the stored one, or the one found at api.video) is added to '
+  'video_deletions. False when the take is stale.';
+grant execute on function public.record_video_closed(uuid, integer, integer, boolean, text) to orchestrator;
 
 create function public.record_video_done(p_session_id uuid, p_ordinal integer, p_take integer, p_url text)
   returns boolean

@@ -37,7 +37,7 @@ create index video_segments_tenant on public.video_segments (tenant_id);
 create table public.video_deletions (
   video_id text primary key check (char_length(video_id) between 1 and 200),
   tenant_id uuid not null references public.tenants (id) on delete cascade,
-  cause text not null check (cause in ('erasure', 'retention')),
+  cause text not null check (cause in ('erasure', 'retention', 'unused')),
   attempts integer not null default 0 check (attempts >= 0),
   next_attempt_at timestamptz not null default now(),
   last_error text,
@@ -47,7 +47,7 @@ create table public.video_deletions (
 comment on table public.video_deletions is
   'Recordings that must be deleted at api.video. A row without deleted_at is still to be done.';
 comment on column public.video_deletions.video_id is 'api.video''s id of the recording.';
-comment on column public.video_deletions.cause is 'erasure: a candidate asked for it. retention: its time was over.';
+comment on column public.video_deletions.cause is 'erasure: a candidate asked for it. retention: its time is over. unused: an empty or second container.';
 comment on column public.video_deletions.attempts is 'Attempts so far.';
 comment on column public.video_deletions.next_attempt_at is 'When the next attempt is due.';
 comment on column public.video_deletions.last_error is 'What went wrong last.';
@@ -68,8 +68,8 @@ create table public.video_jobs (
   attempts integer not null default 0 check (attempts >= 0),
   takes integer not null default 0 check (takes >= 0),
   next_attempt_at timestamptz not null default now(),
-  failure text check (failure in ('auth_failed', 'rate_limited', 'unavailable', 'rejected', 'never_playable',
-    'internal_error')),
+  failure text check (failure in ('auth_failed', 'rate_limited', 'unavailable', 'rejected', 'not_found',
+    'never_playable', 'internal_error')),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   primary key (session_id, ordinal)
