@@ -435,6 +435,7 @@ create table public.interview_sessions (
   id uuid primary key default gen_random_uuid(),
   tenant_id uuid not null references public.tenants (id),
   candidate_id uuid not null references public.candidates (id),
+  candidate jsonb not null check (candidate ? 'name'),
   position_id uuid not null,
   user_id uuid references auth.users (id) on delete set null,
   api_key_id uuid references public.api_keys (id) on delete set null,
@@ -490,6 +491,9 @@ create table public.interview_sessions (
 );
 comment on table public.interview_sessions is 'One interview each.';
 comment on column public.interview_sessions.candidate_id is 'Who is interviewed.';
+comment on column public.interview_sessions.candidate is
+  'The candidate as described when the session was created: {name, email, external_id}. A later change of the candidate '
+  'does not reach the session; an erasure does.';
 comment on column public.interview_sessions.position_id is 'What for.';
 comment on column public.interview_sessions.user_id is 'The user who asked for it, if a user did.';
 comment on column public.interview_sessions.api_key_id is 'The key it was asked for with, if one was.';
@@ -3421,7 +3425,8 @@ begin
     v_entries := v_entries + app.erase_transcript(s.id);
     v_videos := v_videos || app.erase_video(s.id, 'erasure');
   end loop;
-  update public.interview_sessions set settings = '{}', metadata = '{}', user_id = null where id = any (v_sessions);
+  update public.interview_sessions set settings = '{}', metadata = '{}', user_id = null,
+    candidate = '{"name": "Erased"}' where id = any (v_sessions);
   delete from public.consents where session_id = any (v_sessions);
   delete from public.session_invitations where session_id = any (v_sessions);
   delete from public.idempotency_keys where session_id = any (v_sessions);
@@ -4410,11 +4415,14 @@ declare
   v_standby uuid[] := array(select (x ->> 'standby')::uuid from jsonb_array_elements(p_accepted) x where x ? 'standby');
 begin
   -- Born in its state: nobody can know it yet, so neither a move nor an order between writers is needed.
-  insert into public.interview_sessions (id, tenant_id, candidate_id, position_id, user_id, api_key_id, status,
-    settings, metadata, regions, region,
+  insert into public.interview_sessions (id, tenant_id, candidate_id, candidate, position_id, user_id, api_key_id,
+    status, settings, metadata, regions, region,
       region_reason, simulated, max_duration_ms, placement, admission, scheduled_at, counted, queued_at,
         queue_deadline_at, expires_at)
     select (x ->> 'session_id')::uuid, (x ->> 'tenant_id')::uuid, (x ->> 'candidate_id')::uuid,
+      (select jsonb_build_object('name', c.name, 'email', c.email, 'external_id', c.external_id)
+        from public.tenant_candidates c
+        where (c.tenant_id, c.candidate_id) = ((x ->> 'tenant_id')::uuid, (x ->> 'candidate_id')::uuid)),
       (x ->> 'position_id')::uuid, (x ->> 'user_id')::uuid,
       (x ->> 'api_key_id')::uuid, case x ->> 'begin' when 'now' then 'provisioning' when 'scheduled' then 'scheduled'
         else 'pending' end,
@@ -4898,14 +4906,11 @@ language plpgsql stable set search_path = '' as $$
 declare
   s public.interview_sessions;
   p record;
-  c record;
 begin
-  -- Three rows by key, and no join: the plan of a join is made once, while the tables are small, and kept.
+  -- Two rows by key, and no join: the plan of a join is made once, while the tables are small, and kept.
   select * into s from public.interview_sessions where id = p_session_id;
   if not found then return null; end if;
   select id, title, description into p from public.positions where id = s.position_id;
-  select candidate_id, name, email, external_id into c from public.tenant_candidates
-    where tenant_id = s.tenant_id and candidate_id = s.candidate_id;
   return jsonb_build_object(
     'session_id', s.id, 'tenant_id', s.tenant_id, 'status', s.status, 'outcome', s.outcome, 'reason', s.reason,
     'presence', s.presence, 'region', s.region, 'region_reason', s.region_reason, 'fly_machine_id', s.fly_machine_id,
@@ -4921,8 +4926,8 @@ begin
     'interview_context', jsonb_build_object(
       'position', jsonb_build_object('id', p.id, 'title', p.title,
         'description', case when not p_brief then p.description end),
-      'candidate', jsonb_build_object('id', c.candidate_id, 'name', c.name, 'email', c.email,
-        'external_id', c.external_id)));
+      'candidate', jsonb_build_object('id', s.candidate_id, 'name', null, 'email', null, 'external_id', null)
+        || s.candidate));
 end $$;
 comment on function app.session_json(uuid, boolean) is
   'Shows a session as the platform API shows it, without tokens and URLs. Brief: settings and the description of the '

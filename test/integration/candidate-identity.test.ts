@@ -40,6 +40,16 @@ describe('inline candidates that differ from the stored candidate', () => {
     const found = await world.send('/api/candidates?search=ext-A', { as: apiKey });
     expect(found.json.candidates.map(({ name }: { name: string }) => name)).toEqual(['Ada Lovelace']);
   });
+
+  test('a session keeps the candidate as of its creation: no later session or change rewrites it', async () => {
+    const of = { email: 'grace@x.example', external_id: 'ext-G' };
+    const first = await start({ ...of, name: 'Grace Murray' });
+    await start({ ...of, name: 'Grace Hopper' });
+    const { id } = first.json.interview_context.candidate;
+    await world.send(`/api/candidates/${id}`, { method: 'PATCH', as: apiKey, body: { email: 'new@x.example' } });
+    const { json } = await world.send(`/api/sessions/${first.json.session_id}`, { as: apiKey });
+    expect(json.interview_context.candidate).toEqual({ id, ...of, name: 'Grace Murray' });
+  });
 });
 
 test('a candidate is found in every Unicode form of the accents in the name', async () => {

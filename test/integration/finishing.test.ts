@@ -168,8 +168,8 @@ describe('several orchestrators at once', () => {
   test('all orchestrators together limit the evaluations of one tenant, so another tenant is next', async () => {
     const { id: first, tenantId } = await ended(conversation);
     await database.sql(
-      `insert into public.interview_sessions (tenant_id, candidate_id, position_id, expires_at)
-       select tenant_id, candidate_id, position_id, expires_at from public.interview_sessions, generate_series(1, 20)
+      `insert into public.interview_sessions (tenant_id, candidate_id, candidate, position_id, expires_at)
+       select tenant_id, candidate_id, candidate, position_id, expires_at from public.interview_sessions, generate_series(1, 20)
        where id = $1`,
       [first],
     );

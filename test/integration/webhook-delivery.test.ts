@@ -92,8 +92,8 @@ const emit = ({ id, tenantId }: SeededSession, type: string) =>
 async function siblingOf({ tenantId, id }: SeededSession): Promise<SeededSession> {
   const sibling = { id: randomUUID(), tenantId };
   await database.sql(
-    `insert into public.interview_sessions (id, tenant_id, candidate_id, position_id, expires_at)
-     select $1, tenant_id, candidate_id, position_id, expires_at from public.interview_sessions where id = $2`,
+    `insert into public.interview_sessions (id, tenant_id, candidate_id, candidate, position_id, expires_at)
+     select $1, tenant_id, candidate_id, candidate, position_id, expires_at from public.interview_sessions where id = $2`,
     [sibling.id, id],
   );
   return sibling;

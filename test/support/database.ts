@@ -91,8 +91,8 @@ export async function seedSession(
     'Builds engines.',
   ]);
   await sql(
-    `insert into public.interview_sessions (id, tenant_id, candidate_id, position_id, settings, simulated, expires_at)
-     values ($1, $2, $3, $4, $5, $6, now() + interval '1 day')`,
+    `insert into public.interview_sessions (id, tenant_id, candidate_id, candidate, position_id, settings, simulated, expires_at)
+     values ($1, $2, $3, '{"name": "Ada Lovelace"}', $4, $5, $6, now() + interval '1 day')`,
     [id, tenantId, candidateId, positionId, settings, simulated],
   );
   await sql('select app.move_session($1, $2)', [id, status]);

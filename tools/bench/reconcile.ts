@@ -18,8 +18,8 @@ const perApp = 1_000;
 const script = path.join(import.meta.dirname, 'reconcile/tick.ts');
 
 const insertServing = `with given as (select * from unnest($3::uuid[], $4::text[]) as g (id, fly_id)),
-  sessions as (insert into public.interview_sessions (id, tenant_id, candidate_id, position_id, status, epoch, expires_at)
-    select g.id, $1, $5, $6, 'in_progress', 1, now() + interval '1 day' from given g returning id),
+  sessions as (insert into public.interview_sessions (id, tenant_id, candidate_id, candidate, position_id, status, epoch, expires_at)
+    select g.id, $1, $5, '{"name": "Bench"}', $6, 'in_progress', 1, now() + interval '1 day' from given g returning id),
   made as (insert into public.machines (id, tenant_id, session_id, app_name, region, image, state, epoch, boot_nonce, fly_machine_id,
       created_at, claimed_at, last_heartbeat_at, lease_expires_at, hard_deadline_at)
     select g.id, $1, s.id, $2, 'fra', 'x', 'claimed', 1, 'boot', g.fly_id, now(), now(), now(), now() + interval '1 day', now() + interval '1 day'

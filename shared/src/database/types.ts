@@ -358,6 +358,7 @@ export type Database = {
         Row: {
           admission: string;
           api_key_id: string | null;
+          candidate: NonNullable<Json>;
           candidate_id: string;
           completed_at: string | null;
           consent_text_version: string | null;
@@ -403,6 +404,7 @@ export type Database = {
         Insert: {
           admission?: string;
           api_key_id?: string | null;
+          candidate: NonNullable<Json>;
           candidate_id: string;
           completed_at?: string | null;
           consent_text_version?: string | null;
@@ -447,6 +449,7 @@ export type Database = {
         Update: {
           admission?: string;
           api_key_id?: string | null;
+          candidate?: NonNullable<Json>;
           candidate_id?: string;
           completed_at?: string | null;
           consent_text_version?: string | null;

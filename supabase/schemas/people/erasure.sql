@@ -78,7 +78,8 @@ begin
     v_entries := v_entries + app.erase_transcript(s.id);
     v_videos := v_videos || app.erase_video(s.id, 'erasure');
   end loop;
-  update public.interview_sessions set settings = '{}', metadata = '{}', user_id = null where id = any (v_sessions);
+  update public.interview_sessions set settings = '{}', metadata = '{}', user_id = null,
+    candidate = '{"name": "Erased"}' where id = any (v_sessions);
   delete from public.consents where session_id = any (v_sessions);
   delete from public.session_invitations where session_id = any (v_sessions);
   delete from public.idempotency_keys where session_id = any (v_sessions);

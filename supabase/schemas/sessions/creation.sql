@@ -71,11 +71,14 @@ declare
   v_standby uuid[] := array(select (x ->> 'standby')::uuid from jsonb_array_elements(p_accepted) x where x ? 'standby');
 begin
   -- Born in its state: nobody can know it yet, so neither a move nor an order between writers is needed.
-  insert into public.interview_sessions (id, tenant_id, candidate_id, position_id, user_id, api_key_id, status,
-    settings, metadata, regions, region,
+  insert into public.interview_sessions (id, tenant_id, candidate_id, candidate, position_id, user_id, api_key_id,
+    status, settings, metadata, regions, region,
       region_reason, simulated, max_duration_ms, placement, admission, scheduled_at, counted, queued_at,
         queue_deadline_at, expires_at)
     select (x ->> 'session_id')::uuid, (x ->> 'tenant_id')::uuid, (x ->> 'candidate_id')::uuid,
+      (select jsonb_build_object('name', c.name, 'email', c.email, 'external_id', c.external_id)
+        from public.tenant_candidates c
+        where (c.tenant_id, c.candidate_id) = ((x ->> 'tenant_id')::uuid, (x ->> 'candidate_id')::uuid)),
       (x ->> 'position_id')::uuid, (x ->> 'user_id')::uuid,
       (x ->> 'api_key_id')::uuid, case x ->> 'begin' when 'now' then 'provisioning' when 'scheduled' then 'scheduled'
         else 'pending' end,

@@ -3,14 +3,11 @@ language plpgsql stable set search_path = '' as $$
 declare
   s public.interview_sessions;
   p record;
-  c record;
 begin
-  -- Three rows by key, and no join: the plan of a join is made once, while the tables are small, and kept.
+  -- Two rows by key, and no join: the plan of a join is made once, while the tables are small, and kept.
   select * into s from public.interview_sessions where id = p_session_id;
   if not found then return null; end if;
   select id, title, description into p from public.positions where id = s.position_id;
-  select candidate_id, name, email, external_id into c from public.tenant_candidates
-    where tenant_id = s.tenant_id and candidate_id = s.candidate_id;
   return jsonb_build_object(
     'session_id', s.id, 'tenant_id', s.tenant_id, 'status', s.status, 'outcome', s.outcome, 'reason', s.reason,
     'presence', s.presence, 'region', s.region, 'region_reason', s.region_reason, 'fly_machine_id', s.fly_machine_id,
@@ -26,8 +23,8 @@ begin
     'interview_context', jsonb_build_object(
       'position', jsonb_build_object('id', p.id, 'title', p.title,
         'description', case when not p_brief then p.description end),
-      'candidate', jsonb_build_object('id', c.candidate_id, 'name', c.name, 'email', c.email,
-        'external_id', c.external_id)));
+      'candidate', jsonb_build_object('id', s.candidate_id, 'name', null, 'email', null, 'external_id', null)
+        || s.candidate));
 end $$;
 comment on function app.session_json(uuid, boolean) is
   'Shows a session as the platform API shows it, without tokens and URLs. Brief: settings and the description of the '

@@ -22,6 +22,7 @@ create table public.interview_sessions (
   id uuid primary key default gen_random_uuid(),
   tenant_id uuid not null references public.tenants (id),
   candidate_id uuid not null references public.candidates (id),
+  candidate jsonb not null check (candidate ? 'name'),
   position_id uuid not null,
   user_id uuid references auth.users (id) on delete set null,
   api_key_id uuid references public.api_keys (id) on delete set null,
@@ -77,6 +78,9 @@ create table public.interview_sessions (
 );
 comment on table public.interview_sessions is 'One interview each.';
 comment on column public.interview_sessions.candidate_id is 'Who is interviewed.';
+comment on column public.interview_sessions.candidate is
+  'The candidate as described when the session was created: {name, email, external_id}. A later change of the candidate '
+  'does not reach the session; an erasure does.';
 comment on column public.interview_sessions.position_id is 'What for.';
 comment on column public.interview_sessions.user_id is 'The user who asked for it, if a user did.';
 comment on column public.interview_sessions.api_key_id is 'The key it was asked for with, if one was.';

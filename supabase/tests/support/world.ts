@@ -127,6 +127,7 @@ function sessionTargets(owner: Owner): Record<string, Target> {
     id: session_id,
     tenant_id,
     candidate_id,
+    candidate: { name: 'Ada' },
     position_id: idOf(`position ${tenant}`),
     expires_at: far,
     status: 'in_progress',

@@ -33,8 +33,8 @@ export interface ServedSession {
 const insertServed = `with person as (insert into public.candidates default values returning id),
   named as (insert into public.tenant_candidates (tenant_id, candidate_id, name) select $1, id, 'Bench' from person returning candidate_id),
   role as (insert into public.positions (tenant_id, title) values ($1, 'Bench') returning id),
-  session as (insert into public.interview_sessions (id, tenant_id, candidate_id, position_id, status, epoch, expires_at)
-    select $2, $1, named.candidate_id, role.id, 'in_progress', 1, now() + interval '1 day' from named, role returning id)
+  session as (insert into public.interview_sessions (id, tenant_id, candidate_id, candidate, position_id, status, epoch, expires_at)
+    select $2, $1, named.candidate_id, '{"name": "Bench"}', role.id, 'in_progress', 1, now() + interval '1 day' from named, role returning id)
   insert into public.machines (id, tenant_id, session_id, app_name, region, image, state, epoch)
     select $3, $1, id, $4, 'fra', 'image', 'claimed', 1 from session`;
 

@@ -25,8 +25,8 @@ const fill = `with p as (insert into public.positions (tenant_id, title, descrip
   c as (insert into public.candidates (id) select gen_random_uuid() from generate_series(1, 1) returning id),
   t as (insert into public.tenant_candidates (tenant_id, candidate_id, name) select $1, id, 'Attack' from c returning candidate_id)
   insert into public.interview_sessions
-    (tenant_id, position_id, candidate_id, status, expires_at, completed_at, outcome, reason, settings)
-  select $1, p.id, t.candidate_id, 'completed', now(), now(), 'completed', 'ended_by_candidate',
+    (tenant_id, position_id, candidate_id, candidate, status, expires_at, completed_at, outcome, reason, settings)
+  select $1, p.id, t.candidate_id, '{"name": "Attack"}', 'completed', now(), now(), 'completed', 'ended_by_candidate',
     jsonb_build_object('questions', (select jsonb_agg(repeat('q', 1000)) from generate_series(1, 50)))
   from p, t, generate_series(1, $2) returning id`;
 const say = `insert into public.transcript_entries (session_id, tenant_id, call_ordinal, item_id, previous_item_id, speaker, text, verified)
