@@ -7,10 +7,11 @@
 -- it permits. A function's grant stands below the function; a table's grants and policies stand in rights.sql of its
 -- domain.
 --
--- orchestrator    reads everything, writes only through the functions granted to it.
--- session_worker  knows one session, its own (claims session_id, machine_id, epoch), by a few functions and two reads.
--- authenticated   members of a tenant read their tenant's rows; the platform API writes on their behalf.
--- anon            nothing.
+-- - orchestrator: reads everything, writes only through the functions granted to it.
+-- - session_worker: knows one session, its own (claims session_id, machine_id, epoch), by a few functions and two
+--   reads.
+-- - authenticated: members of a tenant read their tenant's rows; the platform API writes on their behalf.
+-- - anon: nothing.
 
 -- Function bodies name tables and functions of domains that are applied later. A test checks them all at the end.
 set check_function_bodies = off;
@@ -169,13 +170,13 @@ grant execute on function app.is_name(text, integer), app.is_email(text), app.fo
 -- ── schemas/tenants/tables.sql ──
 -- Tenants: customer organisations, their Fly apps, their quotas and limits.
 --
--- Rows apart       Every row that belongs to a tenant carries tenant_id, and row level security is on for every table.
--- Tenant by name   Every function names its tenant. A row of another tenant is answered as one that does not exist.
--- Audited act      An administrative act and its audit entry are one transaction. p_by = {actor, remote_address,
--- request_id}.
--- Repeatable steps Onboarding and removal are steps that may be repeated: each finds what the one before it left.
--- Weak lock        A tenant's row is locked FOR NO KEY UPDATE: a stronger lock would stop every insert that refers to
--- it.
+-- - Rows apart: every row that belongs to a tenant carries tenant_id. Every table has row level security.
+-- - Tenant by name: every function takes the tenant as an argument. A row of another tenant is answered as if it did
+--   not exist.
+-- - Audited act: an administrative act and its audit entry are one transaction. p_by = {actor, remote_address,
+--   request_id}.
+-- - Repeatable steps: every step of onboarding and removal may be repeated; it continues from what exists.
+-- - Weak lock: a tenant's row is locked FOR NO KEY UPDATE. A stronger lock would block every insert that refers to it.
 
 create table public.tenants (
   id uuid primary key default gen_random_uuid(),
@@ -274,7 +275,7 @@ comment on column public.rate_limits.next_at is 'Theoretical arrival time of the
 -- ── schemas/access/tables.sql ──
 -- Access: members of a tenant, API keys, credentials at providers, invitations.
 --
--- Nothing readable   A secret is stored hashed, or encrypted with the id of its key; never in plain text.
+-- - Nothing readable: a secret is stored hashed, or encrypted with the id of its key; never in plain text.
 
 create table public.tenant_users (
   tenant_id uuid not null references public.tenants (id) on delete cascade,
@@ -340,14 +341,12 @@ create trigger touch before update on public.provider_credentials for each row e
 -- ── schemas/people/tables.sql ──
 -- People: candidates, positions, consent, erasure and retention of personal data.
 --
--- Own data only   What a tenant knows of a candidate is on tenant_candidates. An e-mail is unique within a tenant, not
--- across.
---                 Erasing touches the tenant's own rows alone; another tenant that knows the same person keeps its
--- data.
--- Skeleton        A session outlives its candidate's erasure with times, region, ending, usage and cost, which
--- accounting
---                 needs. No name, no spoken word and no note of the platform remain.
--- Erased is final What was erased does not come back: late writers are refused with PT410.
+-- - Own data only: what a tenant knows of a candidate is in tenant_candidates. An e-mail address is unique within a
+--   tenant, not across tenants. An erasure touches only the tenant's own rows; another tenant that knows the same
+--   person keeps its data.
+-- - Skeleton: after its candidate is erased, a session keeps times, region, ending, usage and cost, which accounting
+--   needs. No name, nothing that was said and none of the platform's metadata remain.
+-- - Erased is final: erased data does not come back. Late writers are refused with PT410.
 
 create table public.candidates (
   id uuid primary key default gen_random_uuid(),
@@ -413,23 +412,18 @@ create trigger touch before update on public.positions for each row execute func
 -- ── schemas/sessions/tables.sql ──
 -- Sessions: one interview each, from its creation to its ending.
 --
--- One writer      interview_sessions.status is written by app.move_session alone (app.store_creations writes the first
--- one).
---                 state_rank may only grow; a move that changes nothing is an ordinary answer.
--- Lock order      Sessions by id, then their machines, then tenant_counters. A creation locks the counter first and
--- may:
---                 after it, it locks only rows that no other transaction knows yet.
--- Epoch lock      A change of epoch takes the session FOR UPDATE. A transcript write takes it FOR SHARE and checks the
--- epoch,
---                 so no write of an old epoch can follow.
--- Database clock  All times are the database's clock: callers pass durations, never timestamps.
--- Event in place  An event is appended in the transaction that makes it true, in commit order per session.
--- Counted place   counted says whether a session holds a place in its tenant's live sessions. Scheduled and queued
--- sessions
---                 hold none; they take one when they begin, under the lock of the counter.
--- Known by code   What a candidate's browser may do is decided by its invitation or its transcript token alone.
--- Copied rules    A session copies the rules of its tenant when it is made: a later change of the rules does not reach
--- it.
+-- - One writer: only app.move_session writes interview_sessions.status; app.store_creations writes the first value.
+--   state_rank only grows. A move that changes nothing is an ordinary answer, not an error.
+-- - Lock order: sessions by id, then their machines, then tenant_counters. A creation locks the counter first; after
+--   that it locks only rows that no other transaction can know yet.
+-- - Epoch lock: a change of epoch locks the session FOR UPDATE. A transcript write locks it FOR SHARE and checks the
+--   epoch, so no write of an old epoch can follow.
+-- - Database clock: all times come from the database's clock. Callers pass durations, never timestamps.
+-- - Event in place: an event is appended in the transaction that makes it true, in commit order per session.
+-- - Counted place: `counted` says whether a session counts as one of its tenant's live sessions. Scheduled and queued
+--   sessions do not; they take a place when they begin, under the lock of the counter.
+-- - Known by code: only the invitation or the transcript token decides what a candidate's browser may do.
+-- - Copied rules: a session copies the rules of its tenant at its creation. A later change does not reach it.
 
 create table public.interview_sessions (
   id uuid primary key default gen_random_uuid(),
@@ -671,19 +665,17 @@ create index consents_candidate on public.consents (candidate_id);
 -- ── schemas/machines/tables.sql ──
 -- Machines: the lives of VMs, from the intent to create one to its bill.
 --
--- Served once      machines.session_id is written once: a machine serves at most one session, ever.
--- Assignment kept  The machine that holds the assignment keeps it while it is claimed. The assignment passes to the
--- next claim
---                  once that machine is draining or further. An expired lease alone moves nothing.
--- Second boot      A machine that Fly migrated boots again under its name with another nonce. Its row lives on at the
--- next
---                  epoch when the earlier boot handed over, or has been silent for a whole lease; until then the new
--- boot is
---                  told to ask again. If both boots were alive, the epoch fences the earlier.
--- Judged at epoch  A machine is judged at its epoch: a claim in between makes the judgement stale.
--- Next attempt     A session whose machines have all left and whose end is not decided gets its next attempt in the
---                  transaction that takes the last one away. settle_sessions finds those that a crash left without one.
--- Lost lives       Attempts are bounded by lost lives: machines that came to exist and ended without a hand-over.
+-- - Served once: machines.session_id is written once. A machine serves at most one session, ever.
+-- - Assignment kept: the machine that holds the assignment keeps it while it is claimed. Once that machine is draining
+--   or further, the assignment passes to the next claim. An expired lease alone moves nothing.
+-- - Second boot: a machine that Fly migrated boots again under its name with another nonce. Its row continues at the
+--   next epoch when the earlier boot handed over or has been silent for a whole lease; until then the new boot is told
+--   to ask again. If both boots are alive, the epoch fences the earlier one.
+-- - Judged at epoch: a machine is judged at its epoch. A claim in between makes the judgement stale.
+-- - Next attempt: a session that has no machine left and no decided ending gets its next attempt in the transaction
+--   that takes the last machine away. settle_sessions finds sessions that a crash left without one.
+-- - Lost lives: lost lives limit the number of attempts. A lost life is a machine that came to exist and ended without
+--   a hand-over.
 
 create table public.machines (
   id uuid primary key default gen_random_uuid(),
@@ -815,17 +807,14 @@ alter table public.interview_sessions add foreign key (machine_id) references pu
 -- ── schemas/fleet/tables.sql ──
 -- Fleet: the orchestrators, the duties they share, and the pools they fill.
 --
--- One holder      A duty is held by at most one orchestrator: a lease on the database's clock with a fence that grows
--- with each
---                 change of hands. What a duty destroys or declares gone is written with its fence, in the transaction
--- that
---                 checks it: an orchestrator that slept through its lease changes nothing.
--- Any number      Every tick may run on any number of orchestrators at once: it works under locks that it skips when
--- another
---                 holds them, and what it hands out is taken for a while (taken_until).
--- Skip locked     Standby machines are taken with SKIP LOCKED, nearest region first: two creations never wait for the
--- same one.
--- Sessions first  Filling a pool draws a create slot only while no session waits for one, and leaves the burst alone.
+-- - One holder: at most one orchestrator holds a duty. A duty is a lease on the database's clock with a fence that
+--   grows with each change of holder. A duty's destroys and end-of-life records carry the fence, and the same
+--   transaction checks it, so an orchestrator whose lease expired unnoticed changes nothing.
+-- - Any number: every tick may run on any number of orchestrators at once. It skips rows that another tick has locked,
+--   and what it hands out is taken until taken_until.
+-- - Skip locked: standby machines are taken with SKIP LOCKED, nearest region first, so two creations never wait for
+--   the same machine.
+-- - Sessions first: filling a pool uses a create slot only while no session waits for one, and never uses the burst.
 
 create table public.orchestrators (
   id uuid primary key,
@@ -879,11 +868,12 @@ comment on column public.duties.expires_at is 'The holder''s lease; after this a
 -- ── schemas/conversation/tables.sql ──
 -- Conversation: the realtime calls of a session and the transcript.
 --
--- Two sources   The sideband's text is trusted and wins; a browser's copy fills gaps and is stored unverified.
--- Mark          A verified entry takes nothing from a copy: neither text nor link, times or place. Nor do copies
---               change each other: the first one stays.
--- Identity      An entry is (session, call ordinal, provider item id). Its place is derived on reading, never stored.
--- To hang up    A row of realtime_calls without hung_up_at is a call that still has to be hung up.
+-- - Two sources: the sideband's text is trusted and takes precedence. A browser's copy fills gaps and is stored as
+--   unverified.
+-- - Mark: a verified entry takes nothing from a copy: no text, link, time or place. A copy does not change another
+--   copy either: the first one stays.
+-- - Identity: an entry is (session, call ordinal, provider item id). Its place is computed on reading, never stored.
+-- - To hang up: a row of realtime_calls without hung_up_at is a call that must still be hung up.
 
 create table public.realtime_calls (
   id uuid primary key default gen_random_uuid(),
@@ -989,15 +979,14 @@ comment on column public.transcript_writes.late_entries is
 create index transcript_writes_tenant on public.transcript_writes (tenant_id);
 
 -- ── schemas/results/tables.sql ──
--- Results: the evaluation of a session as durable work.
+-- Results: the evaluation of a session, stored as work so that it survives a crash.
 --
--- Queued here      The database itself queues a result, when its session ends or its transcript grows afterwards.
--- Fenced take      A take is a lease (next_attempt_at) with a number that only grows (takes). A report with an older
--- number is
---                  answered as stale and changes nothing: each revision is recorded once.
--- Lock order       The session is locked before its result.
--- Visible failure  A result that is given up has status dead, a failure and an event. It can be run again by hand.
--- Fresh review     A new evaluation has not been reviewed by anybody.
+-- - Queued here: the database queues a result when its session ends or its transcript grows afterwards.
+-- - Fenced take: a take is a lease (next_attempt_at) with a number that only grows (takes). A report with an older
+--   number is answered as stale and changes nothing, so each revision is recorded once.
+-- - Lock order: the session is locked before its result.
+-- - Visible failure: a result that is given up has status dead, a failure and an event. It can be run again by hand.
+-- - Fresh review: a new evaluation starts without a review.
 
 create table public.interview_results (
   id uuid primary key default gen_random_uuid(),
@@ -1055,22 +1044,18 @@ create index interview_results_dead on public.interview_results (updated_at) whe
 create trigger touch before update on public.interview_results for each row execute function app.touch();
 
 -- ── schemas/recordings/tables.sql ──
--- Recordings: what has to be asked of api.video, as durable work.
+-- Recordings: the work to be done at api.video, stored so that it survives a crash.
 --
--- Planned here     The database plans a recording when its session becomes ready and closes it when the session ends:
--- an outage
---                  of api.video delays the recording and never touches the session.
--- Row per source   One row per recording, (session, ordinal): a container takes one source only, so a reloaded page
--- needs the
---                  next ordinal.
--- Stored first     The container's id is stored before the token is made. Whatever is made after a session's end is
--- deleted.
--- Token sealed     An upload token is stored encrypted, handed out by one function, and cleared when it is deleted. It
--- always
---                  expires.
--- Deleted surely   A recording that must go stays in video_deletions until api.video confirms the deletion, however
--- late it
---                  becomes known.
+-- - Planned here: the database plans a recording when its session becomes ready and closes it when the session ends.
+--   An outage of api.video delays the recording and never affects the session.
+-- - Row per source: one row per recording, (session, ordinal). A container accepts one source only, so a reloaded page
+--   needs the next ordinal.
+-- - Stored first: the container's id is stored before the token is made. Whatever is made after the session's end is
+--   deleted.
+-- - Token sealed: an upload token is stored encrypted, handed out by one function, and cleared when it is deleted. It
+--   always expires.
+-- - Deleted surely: a recording that must be deleted stays in video_deletions until api.video confirms the deletion,
+--   also when its id becomes known late.
 
 create table public.video_segments (
   id uuid primary key default gen_random_uuid(),
@@ -1180,15 +1165,15 @@ create index video_events_job on public.video_events (session_id, ordinal);
 -- ── schemas/webhooks/tables.sql ──
 -- Webhooks: an outbox that is filled in the transaction that makes an event true, and emptied by any orchestrator.
 --
--- Session events  A tenant receives the events that app.event_audience says: all but those of machines.
--- Timed take      A delivery is taken until taken_until: when a taker dies, the next one takes it after that time. A
---                 report counts only for the attempt it took, so a replay in between is not overwritten.
--- Order           Deliveries of one session reach an endpoint in the order of its events. A later one waits while an
---                 earlier one is new or under way, or has failed once; from the second failure on it is not waited
---                 for (holds). Identities of a session's events follow their commits (app.emit).
--- Bounds          Of one endpoint and of one tenant only so many deliveries are under way at once, counting those of
---                 all orchestrators; of an endpoint that keeps failing, one.
--- Ids and states  A payload holds ids and states, no name and no spoken word.
+-- - Session events: a tenant receives the events that app.event_audience allows: all except those of machines.
+-- - Timed take: a delivery is taken until taken_until. If its taker dies, another orchestrator takes it after that
+--   time. A report counts only for the attempt that was taken, so it cannot overwrite a replay.
+-- - Order: an endpoint receives the deliveries of one session in the order of its events. A later delivery waits while
+--   an earlier one is new, under way, or failed once; after the second failure it no longer waits (holds). The ids of
+--   a session's events follow their commits (app.emit).
+-- - Bounds: the number of deliveries under way is limited per endpoint and per tenant, across all orchestrators. An
+--   endpoint that keeps failing gets one at a time.
+-- - Ids and states: a payload holds ids and states; it holds no name and nothing that was said.
 
 create table public.webhook_endpoints (
   id uuid primary key default gen_random_uuid(),

@@ -1,6 +1,6 @@
 -- Access: members of a tenant, API keys, credentials at providers, invitations.
 --
--- Nothing readable   A secret is stored hashed, or encrypted with the id of its key; never in plain text.
+-- - Nothing readable: a secret is stored hashed, or encrypted with the id of its key; never in plain text.
 
 create table public.tenant_users (
   tenant_id uuid not null references public.tenants (id) on delete cascade,

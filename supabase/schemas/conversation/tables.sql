@@ -1,10 +1,11 @@
 -- Conversation: the realtime calls of a session and the transcript.
 --
--- Two sources   The sideband's text is trusted and wins; a browser's copy fills gaps and is stored unverified.
--- Mark          A verified entry takes nothing from a copy: neither text nor link, times or place. Nor do copies
---               change each other: the first one stays.
--- Identity      An entry is (session, call ordinal, provider item id). Its place is derived on reading, never stored.
--- To hang up    A row of realtime_calls without hung_up_at is a call that still has to be hung up.
+-- - Two sources: the sideband's text is trusted and takes precedence. A browser's copy fills gaps and is stored as
+--   unverified.
+-- - Mark: a verified entry takes nothing from a copy: no text, link, time or place. A copy does not change another
+--   copy either: the first one stays.
+-- - Identity: an entry is (session, call ordinal, provider item id). Its place is computed on reading, never stored.
+-- - To hang up: a row of realtime_calls without hung_up_at is a call that must still be hung up.
 
 create table public.realtime_calls (
   id uuid primary key default gen_random_uuid(),

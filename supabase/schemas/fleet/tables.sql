@@ -1,16 +1,13 @@
 -- Fleet: the orchestrators, the duties they share, and the pools they fill.
 --
--- One holder      A duty is held by at most one orchestrator: a lease on the database's clock with a fence that grows
--- with each
---                 change of hands. What a duty destroys or declares gone is written with its fence, in the transaction
--- that
---                 checks it: an orchestrator that slept through its lease changes nothing.
--- Any number      Every tick may run on any number of orchestrators at once: it works under locks that it skips when
--- another
---                 holds them, and what it hands out is taken for a while (taken_until).
--- Skip locked     Standby machines are taken with SKIP LOCKED, nearest region first: two creations never wait for the
--- same one.
--- Sessions first  Filling a pool draws a create slot only while no session waits for one, and leaves the burst alone.
+-- - One holder: at most one orchestrator holds a duty. A duty is a lease on the database's clock with a fence that
+--   grows with each change of holder. A duty's destroys and end-of-life records carry the fence, and the same
+--   transaction checks it, so an orchestrator whose lease expired unnoticed changes nothing.
+-- - Any number: every tick may run on any number of orchestrators at once. It skips rows that another tick has locked,
+--   and what it hands out is taken until taken_until.
+-- - Skip locked: standby machines are taken with SKIP LOCKED, nearest region first, so two creations never wait for
+--   the same machine.
+-- - Sessions first: filling a pool uses a create slot only while no session waits for one, and never uses the burst.
 
 create table public.orchestrators (
   id uuid primary key,

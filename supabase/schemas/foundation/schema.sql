@@ -4,10 +4,11 @@
 -- it permits. A function's grant stands below the function; a table's grants and policies stand in rights.sql of its
 -- domain.
 --
--- orchestrator    reads everything, writes only through the functions granted to it.
--- session_worker  knows one session, its own (claims session_id, machine_id, epoch), by a few functions and two reads.
--- authenticated   members of a tenant read their tenant's rows; the platform API writes on their behalf.
--- anon            nothing.
+-- - orchestrator: reads everything, writes only through the functions granted to it.
+-- - session_worker: knows one session, its own (claims session_id, machine_id, epoch), by a few functions and two
+--   reads.
+-- - authenticated: members of a tenant read their tenant's rows; the platform API writes on their behalf.
+-- - anon: nothing.
 
 -- Function bodies name tables and functions of domains that are applied later. A test checks them all at the end.
 set check_function_bodies = off;

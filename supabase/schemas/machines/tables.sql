@@ -1,18 +1,16 @@
 -- Machines: the lives of VMs, from the intent to create one to its bill.
 --
--- Served once      machines.session_id is written once: a machine serves at most one session, ever.
--- Assignment kept  The machine that holds the assignment keeps it while it is claimed. The assignment passes to the
--- next claim
---                  once that machine is draining or further. An expired lease alone moves nothing.
--- Second boot      A machine that Fly migrated boots again under its name with another nonce. Its row lives on at the
--- next
---                  epoch when the earlier boot handed over, or has been silent for a whole lease; until then the new
--- boot is
---                  told to ask again. If both boots were alive, the epoch fences the earlier.
--- Judged at epoch  A machine is judged at its epoch: a claim in between makes the judgement stale.
--- Next attempt     A session whose machines have all left and whose end is not decided gets its next attempt in the
---                  transaction that takes the last one away. settle_sessions finds those that a crash left without one.
--- Lost lives       Attempts are bounded by lost lives: machines that came to exist and ended without a hand-over.
+-- - Served once: machines.session_id is written once. A machine serves at most one session, ever.
+-- - Assignment kept: the machine that holds the assignment keeps it while it is claimed. Once that machine is draining
+--   or further, the assignment passes to the next claim. An expired lease alone moves nothing.
+-- - Second boot: a machine that Fly migrated boots again under its name with another nonce. Its row continues at the
+--   next epoch when the earlier boot handed over or has been silent for a whole lease; until then the new boot is told
+--   to ask again. If both boots are alive, the epoch fences the earlier one.
+-- - Judged at epoch: a machine is judged at its epoch. A claim in between makes the judgement stale.
+-- - Next attempt: a session that has no machine left and no decided ending gets its next attempt in the transaction
+--   that takes the last machine away. settle_sessions finds sessions that a crash left without one.
+-- - Lost lives: lost lives limit the number of attempts. A lost life is a machine that came to exist and ended without
+--   a hand-over.
 
 create table public.machines (
   id uuid primary key default gen_random_uuid(),

@@ -1,13 +1,11 @@
 -- People: candidates, positions, consent, erasure and retention of personal data.
 --
--- Own data only   What a tenant knows of a candidate is on tenant_candidates. An e-mail is unique within a tenant, not
--- across.
---                 Erasing touches the tenant's own rows alone; another tenant that knows the same person keeps its
--- data.
--- Skeleton        A session outlives its candidate's erasure with times, region, ending, usage and cost, which
--- accounting
---                 needs. No name, no spoken word and no note of the platform remain.
--- Erased is final What was erased does not come back: late writers are refused with PT410.
+-- - Own data only: what a tenant knows of a candidate is in tenant_candidates. An e-mail address is unique within a
+--   tenant, not across tenants. An erasure touches only the tenant's own rows; another tenant that knows the same
+--   person keeps its data.
+-- - Skeleton: after its candidate is erased, a session keeps times, region, ending, usage and cost, which accounting
+--   needs. No name, nothing that was said and none of the platform's metadata remain.
+-- - Erased is final: erased data does not come back. Late writers are refused with PT410.
 
 create table public.candidates (
   id uuid primary key default gen_random_uuid(),

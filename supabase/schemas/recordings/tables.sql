@@ -1,19 +1,15 @@
--- Recordings: what has to be asked of api.video, as durable work.
+-- Recordings: the work to be done at api.video, stored so that it survives a crash.
 --
--- Planned here     The database plans a recording when its session becomes ready and closes it when the session ends:
--- an outage
---                  of api.video delays the recording and never touches the session.
--- Row per source   One row per recording, (session, ordinal): a container takes one source only, so a reloaded page
--- needs the
---                  next ordinal.
--- Stored first     The container's id is stored before the token is made. Whatever is made after a session's end is
--- deleted.
--- Token sealed     An upload token is stored encrypted, handed out by one function, and cleared when it is deleted. It
--- always
---                  expires.
--- Deleted surely   A recording that must go stays in video_deletions until api.video confirms the deletion, however
--- late it
---                  becomes known.
+-- - Planned here: the database plans a recording when its session becomes ready and closes it when the session ends.
+--   An outage of api.video delays the recording and never affects the session.
+-- - Row per source: one row per recording, (session, ordinal). A container accepts one source only, so a reloaded page
+--   needs the next ordinal.
+-- - Stored first: the container's id is stored before the token is made. Whatever is made after the session's end is
+--   deleted.
+-- - Token sealed: an upload token is stored encrypted, handed out by one function, and cleared when it is deleted. It
+--   always expires.
+-- - Deleted surely: a recording that must be deleted stays in video_deletions until api.video confirms the deletion,
+--   also when its id becomes known late.
 
 create table public.video_segments (
   id uuid primary key default gen_random_uuid(),

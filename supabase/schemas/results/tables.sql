@@ -1,12 +1,11 @@
--- Results: the evaluation of a session as durable work.
+-- Results: the evaluation of a session, stored as work so that it survives a crash.
 --
--- Queued here      The database itself queues a result, when its session ends or its transcript grows afterwards.
--- Fenced take      A take is a lease (next_attempt_at) with a number that only grows (takes). A report with an older
--- number is
---                  answered as stale and changes nothing: each revision is recorded once.
--- Lock order       The session is locked before its result.
--- Visible failure  A result that is given up has status dead, a failure and an event. It can be run again by hand.
--- Fresh review     A new evaluation has not been reviewed by anybody.
+-- - Queued here: the database queues a result when its session ends or its transcript grows afterwards.
+-- - Fenced take: a take is a lease (next_attempt_at) with a number that only grows (takes). A report with an older
+--   number is answered as stale and changes nothing, so each revision is recorded once.
+-- - Lock order: the session is locked before its result.
+-- - Visible failure: a result that is given up has status dead, a failure and an event. It can be run again by hand.
+-- - Fresh review: a new evaluation starts without a review.
 
 create table public.interview_results (
   id uuid primary key default gen_random_uuid(),

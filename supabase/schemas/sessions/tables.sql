@@ -1,22 +1,17 @@
 -- Sessions: one interview each, from its creation to its ending.
 --
--- One writer      interview_sessions.status is written by app.move_session alone (app.store_creations writes the first
--- one).
---                 state_rank may only grow; a move that changes nothing is an ordinary answer.
--- Lock order      Sessions by id, then their machines, then tenant_counters. A creation locks the counter first and
--- may:
---                 after it, it locks only rows that no other transaction knows yet.
--- Epoch lock      A change of epoch takes the session FOR UPDATE. A transcript write takes it FOR SHARE and checks the
--- epoch,
---                 so no write of an old epoch can follow.
--- Database clock  All times are the database's clock: callers pass durations, never timestamps.
--- Event in place  An event is appended in the transaction that makes it true, in commit order per session.
--- Counted place   counted says whether a session holds a place in its tenant's live sessions. Scheduled and queued
--- sessions
---                 hold none; they take one when they begin, under the lock of the counter.
--- Known by code   What a candidate's browser may do is decided by its invitation or its transcript token alone.
--- Copied rules    A session copies the rules of its tenant when it is made: a later change of the rules does not reach
--- it.
+-- - One writer: only app.move_session writes interview_sessions.status; app.store_creations writes the first value.
+--   state_rank only grows. A move that changes nothing is an ordinary answer, not an error.
+-- - Lock order: sessions by id, then their machines, then tenant_counters. A creation locks the counter first; after
+--   that it locks only rows that no other transaction can know yet.
+-- - Epoch lock: a change of epoch locks the session FOR UPDATE. A transcript write locks it FOR SHARE and checks the
+--   epoch, so no write of an old epoch can follow.
+-- - Database clock: all times come from the database's clock. Callers pass durations, never timestamps.
+-- - Event in place: an event is appended in the transaction that makes it true, in commit order per session.
+-- - Counted place: `counted` says whether a session counts as one of its tenant's live sessions. Scheduled and queued
+--   sessions do not; they take a place when they begin, under the lock of the counter.
+-- - Known by code: only the invitation or the transcript token decides what a candidate's browser may do.
+-- - Copied rules: a session copies the rules of its tenant at its creation. A later change does not reach it.
 
 create table public.interview_sessions (
   id uuid primary key default gen_random_uuid(),

@@ -1,12 +1,12 @@
 -- Tenants: customer organisations, their Fly apps, their quotas and limits.
 --
--- Rows apart       Every row that belongs to a tenant carries tenant_id, and row level security is on for every table.
--- Tenant by name   Every function names its tenant. A row of another tenant is answered as one that does not exist.
--- Audited act      An administrative act and its audit entry are one transaction. p_by = {actor, remote_address,
--- request_id}.
--- Repeatable steps Onboarding and removal are steps that may be repeated: each finds what the one before it left.
--- Weak lock        A tenant's row is locked FOR NO KEY UPDATE: a stronger lock would stop every insert that refers to
--- it.
+-- - Rows apart: every row that belongs to a tenant carries tenant_id. Every table has row level security.
+-- - Tenant by name: every function takes the tenant as an argument. A row of another tenant is answered as if it did
+--   not exist.
+-- - Audited act: an administrative act and its audit entry are one transaction. p_by = {actor, remote_address,
+--   request_id}.
+-- - Repeatable steps: every step of onboarding and removal may be repeated; it continues from what exists.
+-- - Weak lock: a tenant's row is locked FOR NO KEY UPDATE. A stronger lock would block every insert that refers to it.
 
 create table public.tenants (
   id uuid primary key default gen_random_uuid(),

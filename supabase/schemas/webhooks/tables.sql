@@ -1,14 +1,14 @@
 -- Webhooks: an outbox that is filled in the transaction that makes an event true, and emptied by any orchestrator.
 --
--- Session events  A tenant receives the events that app.event_audience says: all but those of machines.
--- Timed take      A delivery is taken until taken_until: when a taker dies, the next one takes it after that time. A
---                 report counts only for the attempt it took, so a replay in between is not overwritten.
--- Order           Deliveries of one session reach an endpoint in the order of its events. A later one waits while an
---                 earlier one is new or under way, or has failed once; from the second failure on it is not waited
---                 for (holds). Identities of a session's events follow their commits (app.emit).
--- Bounds          Of one endpoint and of one tenant only so many deliveries are under way at once, counting those of
---                 all orchestrators; of an endpoint that keeps failing, one.
--- Ids and states  A payload holds ids and states, no name and no spoken word.
+-- - Session events: a tenant receives the events that app.event_audience allows: all except those of machines.
+-- - Timed take: a delivery is taken until taken_until. If its taker dies, another orchestrator takes it after that
+--   time. A report counts only for the attempt that was taken, so it cannot overwrite a replay.
+-- - Order: an endpoint receives the deliveries of one session in the order of its events. A later delivery waits while
+--   an earlier one is new, under way, or failed once; after the second failure it no longer waits (holds). The ids of
+--   a session's events follow their commits (app.emit).
+-- - Bounds: the number of deliveries under way is limited per endpoint and per tenant, across all orchestrators. An
+--   endpoint that keeps failing gets one at a time.
+-- - Ids and states: a payload holds ids and states; it holds no name and nothing that was said.
 
 create table public.webhook_endpoints (
   id uuid primary key default gen_random_uuid(),
