@@ -1089,7 +1089,8 @@ create table public.video_deletions (
 comment on table public.video_deletions is
   'Recordings that must be deleted at api.video. A row without deleted_at is still to be done.';
 comment on column public.video_deletions.video_id is 'api.video''s id of the recording.';
-comment on column public.video_deletions.cause is 'erasure: a candidate asked for it. retention: its time is over. unused: an empty or second container.';
+comment on column public.video_deletions.cause is
+  'erasure: a candidate asked for it. retention: its time is over. unused: an empty or second container.';
 comment on column public.video_deletions.attempts is 'Attempts so far.';
 comment on column public.video_deletions.next_attempt_at is 'When the next attempt is due.';
 comment on column public.video_deletions.last_error is 'What went wrong last.';
@@ -3831,8 +3832,8 @@ begin
   return true;
 end $$;
 comment on function public.record_video_closed(uuid, integer, integer, boolean, text) is
-  'Records that the token is deleted and whether anything was uploaded. If so, a segment is stored at once, and its URL '
-  'once it can be played. If not, the container (the stored one, or the one found at api.video) is added to '
+  'Records that the token is deleted and whether anything was uploaded. If so, a segment is stored at once, and its '
+  'URL once it can be played. If not, the container (the stored one, or the one found at api.video) is added to '
   'video_deletions. False when the take is stale.';
 grant execute on function public.record_video_closed(uuid, integer, integer, boolean, text) to orchestrator;
 

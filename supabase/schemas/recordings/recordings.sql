@@ -150,8 +150,8 @@ begin
   return true;
 end $$;
 comment on function public.record_video_closed(uuid, integer, integer, boolean, text) is
-  'Records that the token is deleted and whether anything was uploaded. If so, a segment is stored at once, and its URL '
-  'once it can be played. If not, the container (the stored one, or the one found at api.video) is added to '
+  'Records that the token is deleted and whether anything was uploaded. If so, a segment is stored at once, and its '
+  'URL once it can be played. If not, the container (the stored one, or the one found at api.video) is added to '
   'video_deletions. False when the take is stale.';
 grant execute on function public.record_video_closed(uuid, integer, integer, boolean, text) to orchestrator;
 
