@@ -486,8 +486,8 @@ create table public.interview_sessions (
 comment on table public.interview_sessions is 'One interview each.';
 comment on column public.interview_sessions.candidate_id is 'Who is interviewed.';
 comment on column public.interview_sessions.candidate is
-  'The candidate as described when the session was created: {name, email, external_id}. A later change of the candidate '
-  'does not reach the session; an erasure does.';
+  'The candidate as described when the session was created: {name, email, external_id}. A later change of the '
+  'candidate does not reach the session; an erasure does.';
 comment on column public.interview_sessions.position_id is 'What for.';
 comment on column public.interview_sessions.user_id is 'The user who asked for it, if a user did.';
 comment on column public.interview_sessions.api_key_id is 'The key it was asked for with, if one was.';
