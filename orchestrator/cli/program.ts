@@ -1,0 +1,85 @@
+import path from 'node:path';
+import { ConfigError } from '@greenroom/shared/runtime/environment.ts';
+import { Command, CommanderError } from 'commander';
+import { migrateCommand } from './commands/migrate.ts';
+import { CliError, type Console, environmentWithFile, exitCodes, type Finished, present } from './console.ts';
+
+/** Turns a command's work into the action of its subcommand: environment, `--json`, errors and exit code are the same for all. */
+export type Run = <O extends object>(
+  work: (options: O, console: Console) => Promise<Finished>,
+) => (...args: unknown[]) => Promise<void>;
+
+/** Adds one command. `home`: the root of the repository, or of the image. */
+export type Register = (program: Command, run: Run, home: string) => void;
+
+/** One file per command below `commands/`; a new command is one line here. */
+const commands: Register[] = [migrateCommand];
+
+interface GlobalOptions {
+  envFile?: string;
+  json?: true;
+}
+
+/** What an error means to whoever called. Errors that are no CliError are defects: they keep their stack. */
+function failure(error: unknown, json: boolean, console: Console): number {
+  const known =
+    error instanceof CliError
+      ? error
+      : error instanceof ConfigError
+        ? new CliError('configuration', 'configuration', error.message)
+        : undefined;
+  if (json)
+    console.print(JSON.stringify({ ok: false, code: known?.code ?? 'defect', message: (error as Error).message }));
+  console.progress(known ? known.message : String((error as Error).stack ?? error));
+  return known ? exitCodes[known.exit] : exitCodes.failed;
+}
+
+/** Runs `greenroom` with these arguments; its exit code. */
+export async function runProgram(args: string[], console: Console, home: string): Promise<number> {
+  let code: number = exitCodes.done;
+  const program = new Command('greenroom')
+    .description('Deploys and operates Greenroom.')
+    .option('--env-file <file>', 'file of variables; what the environment sets wins (default: .env when there is one)')
+    .option('--json', 'print one JSON document')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => console.print(text.trimEnd()),
+      writeErr: (text) => console.progress(text.trimEnd()),
+    });
+  const run: Run =
+    (work) =>
+    async (...args) => {
+      const command = args.at(-1) as Command;
+      const { envFile, json = false, ...options } = command.optsWithGlobals<GlobalOptions>();
+      try {
+        const file = path.resolve(console.cwd, envFile ?? '.env');
+        const environment = environmentWithFile(console.environment, file, envFile !== undefined);
+        code = present(
+          await work({ ...options, args: command.args } as never, { ...console, environment }),
+          json,
+          console,
+        );
+      } catch (error) {
+        code = failure(error, json, console);
+      }
+    };
+  for (const register of commands) register(program, run, home);
+  acceptEverywhere(program);
+  try {
+    await program.parseAsync(args, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    return error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
+  }
+  return code;
+}
+
+/** `--json` and `--env-file` may stand before or after the command. */
+function acceptEverywhere(command: Command): void {
+  for (const sub of command.commands) {
+    sub.exitOverride();
+    if (sub.commands.length === 0)
+      sub.option('--json', 'print one JSON document').option('--env-file <file>', 'file of variables (default: .env)');
+    acceptEverywhere(sub);
+  }
+}
