@@ -12,7 +12,7 @@ let served: Served;
 afterEach(() => served.close());
 
 const until = (condition: () => unknown) =>
-  vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 4_000, interval: 1 });
+  vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 30_000, interval: 1 });
 
 test('of two hours and a half: each call ends before its cap, between two turns, and the log is what was said', async () => {
   const clock = createFakeClock();

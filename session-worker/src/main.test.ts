@@ -53,7 +53,7 @@ describe('the worker process', () => {
     const exited = new Promise<number | null>((resolve) => one.on('exit', resolve));
     const logged = (sentence: string) =>
       vi.waitFor(() => lines.find((line) => line.msg === sentence) ?? expect.fail(`not logged: ${sentence}`), {
-        timeout: 4_000,
+        timeout: 30_000,
         interval: 5,
       });
     return { process: one, exited, logged, errors: () => errors };

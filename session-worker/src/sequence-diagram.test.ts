@@ -11,7 +11,7 @@ let served: Served;
 afterEach(() => served.close());
 
 const until = (condition: () => unknown) =>
-  vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 4_000, interval: 5 });
+  vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 30_000, interval: 5 });
 
 /** An arrow of the diagram, and how it shows in the journal of the worker's peers. */
 const steps: Array<[string, string]> = [

@@ -14,7 +14,7 @@ const serve = async (options?: ServeOptions) => {
 afterEach(() => served.close());
 
 const until = (condition: () => unknown) =>
-  vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 4_000, interval: 5 });
+  vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 30_000, interval: 5 });
 
 /** Joins and has an SDP answer. */
 async function joined({ port, peers, worker }: Served) {

@@ -188,7 +188,7 @@ describe('sessions created while a removal or an erasure waits for locks', () =>
   const waiting = async (n: number, name: string): Promise<void> => {
     const query = `select count(*)::int as n from pg_stat_activity where wait_event_type = 'Lock' and query like $1`;
     const count = async () => (await project().admin.query(query, [`%public.${name}(%`])).rows[0].n;
-    await expect.poll(count, { timeout: 20_000 }).toBe(n);
+    await expect.poll(count, { timeout: 60_000 }).toBe(n);
   };
 
   test.each(['remove_tenant', 'erase_candidate'])(

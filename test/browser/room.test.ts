@@ -75,10 +75,10 @@ describe('the candidate’s room', () => {
     await page.getByText('Wann immer Sie bereit sind.').waitFor();
     expect(await page.evaluate(() => document.documentElement.lang)).toBe('de');
     await press('Gespräch beginnen');
-    await page.getByText('Das Gespräch läuft.').waitFor({ timeout: 30_000 });
+    await page.getByText('Das Gespräch läuft.').waitFor({ timeout: 60_000 });
     // The button that had the focus is gone, so the heading of the new screen has the focus.
     expect(await page.evaluate(() => document.activeElement?.tagName)).toBe('H1');
-    await page.locator('#transcript li[data-speaker=candidate]:not(.partial)').first().waitFor({ timeout: 30_000 });
+    await page.locator('#transcript li[data-speaker=candidate]:not(.partial)').first().waitFor({ timeout: 60_000 });
     await page.getByText(/Gespeichert bis \d/).waitFor();
     await press('Einen Moment bitte');
     await page.getByText('Pause. Sie sind nicht zu hören.').waitFor();
@@ -89,8 +89,8 @@ describe('the candidate’s room', () => {
     await page.keyboard.press('Enter');
     await page.keyboard.press('Tab');
     await page.keyboard.press('Enter');
-    await page.getByText('Sie haben das Gespräch beendet.').waitFor({ timeout: 30_000 });
-    await page.getByText('Alle Ihre Antworten sind gespeichert.').waitFor({ timeout: 30_000 });
+    await page.getByText('Sie haben das Gespräch beendet.').waitFor({ timeout: 60_000 });
+    await page.getByText('Alle Ihre Antworten sind gespeichert.').waitFor({ timeout: 60_000 });
     const ended = await endOf(stack, session.session_id);
     expect([ended.status, ended.reason]).toEqual(['completed', 'ended_by_candidate']);
     await context.close();
@@ -99,11 +99,11 @@ describe('the candidate’s room', () => {
   test('a typed answer is in the transcript, and the interviewer continues from it', async () => {
     const { session, context, page } = await openRoom('en-GB');
     await page.getByRole('button', { name: 'Start the interview' }).click();
-    await page.getByText('The interview is running').waitFor({ timeout: 30_000 });
+    await page.getByText('The interview is running').waitFor({ timeout: 60_000 });
     await page.getByText('Type instead').click();
     await page.getByLabel('Your answer').fill('I would use Postgres.');
     await page.getByRole('button', { name: 'Send' }).click();
-    await page.locator('#transcript').getByText('I would use Postgres.').waitFor({ timeout: 30_000 });
+    await page.locator('#transcript').getByText('I would use Postgres.').waitFor({ timeout: 60_000 });
     await until('it is stored', async () =>
       (await platformOf(stack).transcript(session.session_id)).entries.some(
         (entry) => entry.text === 'I would use Postgres.' && entry.speaker === 'candidate',
@@ -119,7 +119,7 @@ describe('the candidate’s room', () => {
     const laptop = await (await browser.newContext({ locale: 'en-GB' })).newPage();
     await laptop.goto(session.join_url ?? '');
     await laptop.getByRole('button', { name: 'Start the interview' }).click();
-    await laptop.getByText('The interview is running').waitFor({ timeout: 30_000 });
+    await laptop.getByText('The interview is running').waitFor({ timeout: 60_000 });
     await laptop.getByRole('button', { name: 'Continue on another device' }).click();
     const code = (await laptop.getByText('type this code').textContent())?.match(/\d{3} \d{3}/)?.[0] ?? '';
     await phone.reload();
@@ -142,12 +142,12 @@ describe('the candidate’s room', () => {
     await page.getByRole('meter').waitFor();
     const found = await violations(page, 'lobby');
     await page.getByRole('button', { name: 'Gespräch beginnen' }).click();
-    await page.locator('#transcript li[data-speaker=candidate]:not(.partial)').first().waitFor({ timeout: 30_000 });
+    await page.locator('#transcript li[data-speaker=candidate]:not(.partial)').first().waitFor({ timeout: 60_000 });
     found.push(...(await violations(page, 'interview')));
     await page.getByRole('button', { name: 'Gespräch beenden' }).click();
     found.push(...(await violations(page, 'end-dialog')));
     await page.getByRole('button', { name: 'Beenden', exact: true }).click();
-    await page.getByText('Sie haben das Gespräch beendet.').waitFor({ timeout: 30_000 });
+    await page.getByText('Sie haben das Gespräch beendet.').waitFor({ timeout: 60_000 });
     found.push(...(await violations(page, 'end')));
     await page.goto((session.join_url ?? '').replace(/#.*/, '#a-code-that-is-wrong'));
     await page.reload();

@@ -23,7 +23,7 @@ describe('a candidate’s browser in trouble', () => {
   const open = async (more: Record<string, unknown> = {}) => platformOf(stack).createSession(sessionBody(more));
   const alert = (page: Page) => page.getByRole('alert');
   const start = (page: Page) => page.getByRole('button', { name: 'Start the interview' });
-  const running = (page: Page) => page.getByText('The interview is running').waitFor({ timeout: 30_000 });
+  const running = (page: Page) => page.getByText('The interview is running').waitFor({ timeout: 60_000 });
 
   test('a candidate whose browser blocks site data is told not to reload and can take part', async () => {
     const session = await open();
@@ -80,7 +80,7 @@ describe('a candidate’s browser in trouble', () => {
     // The candidate's next answer is transcribed, so its audio comes from the second track.
     const answers = () => page.locator('#transcript .candidate:not(.partial)').count();
     const before = await answers();
-    await expect.poll(answers, { timeout: 30_000 }).toBeGreaterThan(before + 1);
+    await expect.poll(answers, { timeout: 60_000 }).toBeGreaterThan(before + 1);
     expect(stack.cloud.voice.calls().length).toBe(from);
     await page.close();
     await platformOf(stack).deleteSession(session.session_id);
@@ -99,7 +99,7 @@ describe('a candidate’s browser in trouble', () => {
     await page.getByRole('button', { name: 'Try now' }).click();
     await alert(page).getByText('Something went wrong on our side').waitFor();
     await page.unroute('**/api/join');
-    await page.getByText('Ready when you are.').waitFor({ timeout: 20_000 });
+    await page.getByText('Ready when you are.').waitFor({ timeout: 60_000 });
     expect(await alert(page).isVisible()).toBe(false);
     await page.close();
     await platformOf(stack).deleteSession(session.session_id);
@@ -139,7 +139,7 @@ describe('a candidate’s browser in trouble', () => {
     });
     await page.goto(session.join_url ?? '');
     await start(page).click();
-    await alert(page).getByText('Your browser is holding the sound back').waitFor({ timeout: 30_000 });
+    await alert(page).getByText('Your browser is holding the sound back').waitFor({ timeout: 60_000 });
     await running(page);
     const turnOn = page.getByRole('button', { name: 'Turn on sound' });
     // The page as a whole also handles the press, so one press makes two attempts.
@@ -162,7 +162,7 @@ describe('a candidate’s browser in trouble', () => {
     });
     await page.goto(session.join_url ?? '');
     await start(page).click();
-    await alert(page).getByText('You are not heard right now').waitFor({ timeout: 25_000 });
+    await alert(page).getByText('You are not heard right now').waitFor({ timeout: 60_000 });
     expect(await page.getByRole('status').textContent()).not.toMatch(/The interview is running/);
     await page.close();
     await platformOf(stack).deleteSession(session.session_id);

@@ -365,7 +365,7 @@ describe('conversations', () => {
       expect(stored.map(({ text }) => text).join(' ')).not.toMatch(/ten years|excellent/);
       const [call] = callsFrom(stack, from);
       expect(call?.session.instructions).toMatch(/professional/);
-      const { integrity_flags: flags } = await platformOf(stack).result(interview.session.session_id, 20_000);
+      const { integrity_flags: flags } = await platformOf(stack).result(interview.session.session_id, 60_000);
       expect(new Set(flags.map(({ kind }) => kind))).toEqual(
         new Set(['foreign_item', 'foreign_response_create', 'foreign_session_update']),
       );
@@ -375,7 +375,7 @@ describe('conversations', () => {
       const from = callsBefore();
       const interview = await startInterview(stack);
       await expectFinished(stack, interview, from);
-      const { integrity_flags: flags } = await platformOf(stack).result(interview.session.session_id, 20_000);
+      const { integrity_flags: flags } = await platformOf(stack).result(interview.session.session_id, 60_000);
       expect(flags).toEqual([]);
     });
     const item = (role: string, text: string) => ({

@@ -338,6 +338,6 @@ describe('crash points of the orchestrator', () => {
     else await stack.addOrchestrator();
     const session = await acting;
     expect(await scenario.after(session)).toMatchObject(expected);
-    await expect.poll(() => wrongs(world, session.session_id), { timeout: 20_000, interval: 50 }).toEqual([]);
+    await expect.poll(() => wrongs(world, session.session_id), { timeout: 60_000, interval: 50 }).toEqual([]);
   });
 });

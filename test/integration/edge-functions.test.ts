@@ -143,10 +143,10 @@ describe('the Edge Functions served locally', () => {
     expect(await stateOf(start)).toEqual({ ...well, database: 'not_used' });
     await world.supabase.postgrest.stop();
     await expect
-      .poll(() => stateOf(transcript), { timeout: 15_000, interval: 500 })
+      .poll(() => stateOf(transcript), { timeout: 60_000, interval: 500 })
       .toEqual({ ...well, status: 503, ok: false, database: 'unavailable' });
     await world.supabase.postgrest.start();
-    await expect.poll(() => stateOf(transcript), { timeout: 15_000, interval: 500 }).toEqual(well);
+    await expect.poll(() => stateOf(transcript), { timeout: 60_000, interval: 500 }).toEqual(well);
   });
 
   test('no function sets a variable name that is reserved for the platform', async () => {

@@ -636,7 +636,7 @@ describe('shutdown of an orchestrator', () => {
     await until('the socket waits', async () => (await readyzOf(leaving.url)) === 200);
     const startedMs = performance.now();
     expect(await leaving.stop()).toBe(0);
-    expect(performance.now() - startedMs).toBeLessThan(10_000);
+    expect(performance.now() - startedMs).toBeLessThan(30_000);
     expect(await ended).toContain('event: session.pending');
     expect(await closed).toBe(4503);
   });

@@ -56,7 +56,7 @@ describe('pools, schedules and the queue', () => {
     return { ...tenant, platform: createPlatform(stack.publicUrl, tenant.apiKey) };
   }
   const over = ({ platform }: { platform: Platform }, id: string) =>
-    platform.waitFor(id, (session) => session.completed_at !== null, 20_000);
+    platform.waitFor(id, (session) => session.completed_at !== null, 60_000);
   const machinesAt = (tenant: SeededTenant) => stack.cloud.fly.machines().filter((m) => m.app === tenant.appName);
   const resting = (tenant: SeededTenant, count: number) =>
     until(`${count} standby machines rest`, () => {
@@ -101,7 +101,7 @@ describe('pools, schedules and the queue', () => {
     expect(await interviewOf(session)).toMatchObject({ outcome: 'completed' });
     const [next] = await resting(tenant, 1);
     expect(next?.id).not.toBe(standby?.id);
-    const { usage } = await tenant.platform.waitFor(session.session_id, (s) => s.usage !== null, 10_000);
+    const { usage } = await tenant.platform.waitFor(session.session_id, (s) => s.usage !== null, 60_000);
     expect(usage).toMatchObject({ machines: 1 });
     expect(usage?.cost_usd).toBeGreaterThan(0);
     expect(usage?.standby_seconds).toBeGreaterThan(0);
@@ -173,7 +173,7 @@ describe('pools, schedules and the queue', () => {
       body: JSON.stringify({ scheduled_at: due }),
     });
     expect(await moved.json()).toMatchObject({ status: 'scheduled', plan: { ready_by: due, late_by_ms: 0 } });
-    const session = await tenant.platform.waitFor(created.session_id, (s) => s.status === 'ready', 10_000);
+    const session = await tenant.platform.waitFor(created.session_id, (s) => s.status === 'ready', 60_000);
     expect(Date.parse(session.ready_at ?? '')).toBeLessThan(Date.parse(due));
     const { rows } = await db.query(
       'select assigned_at is not null as standby from public.machines where session_id = $1',
@@ -230,7 +230,7 @@ describe('pools, schedules and the queue', () => {
     expect(second.queue?.estimate_ms).toBeGreaterThan(queued.queue?.estimate_ms ?? 0);
     await tenant.platform.deleteSession(second.session_id);
     await tenant.platform.deleteSession(first.session_id);
-    const admitted = await tenant.platform.waitFor(queued.session_id, (s) => s.status === 'ready', 15_000);
+    const admitted = await tenant.platform.waitFor(queued.session_id, (s) => s.status === 'ready', 60_000);
     expect(admitted.queue).toBeNull();
     await tenant.platform.deleteSession(admitted.session_id);
     await over(tenant, admitted.session_id);

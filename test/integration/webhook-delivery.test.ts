@@ -115,11 +115,12 @@ describe('webhook endpoints that never answer', () => {
     const sessions = await Promise.all(Array.from({ length: 20 }, () => siblingOf(attacker)));
     for (const session of sessions) await emit(session, 'session.completed');
     startSenders();
-    await expect.poll(() => deaf.received.length, { timeout: 10_000 }).toBeGreaterThanOrEqual(16);
+    await expect.poll(() => deaf.received.length, { timeout: 60_000 }).toBeGreaterThanOrEqual(16);
     const startedMs = performance.now();
     await emit(other, 'session.completed');
-    await expect.poll(() => good.received.length, { timeout: 10_000 }).toBe(1);
-    expect((good.received[0]?.atMs ?? 0) - startedMs).toBeLessThan(3_000);
+    await expect.poll(() => good.received.length, { timeout: 60_000 }).toBe(1);
+    // A delivery to a deaf endpoint lasts 15 s, and 200 of them would pass first. The bound is for a busy machine.
+    expect((good.received[0]?.atMs ?? 0) - startedMs).toBeLessThan(10_000);
     expect(good.received[0]?.verified).toBe(true);
     expect(deaf.most()).toBeLessThanOrEqual(16);
   });
@@ -135,11 +136,11 @@ describe('webhook endpoints that never answer', () => {
     await database.sql('update public.webhook_endpoints set failures = 3 where id = $1', [id]);
     for (const one of sessions) await emit(one, 'session.completed');
     startSenders(50);
-    await expect.poll(() => endpoint.received.length, { timeout: 10_000 }).toBeGreaterThanOrEqual(4);
+    await expect.poll(() => endpoint.received.length, { timeout: 60_000 }).toBeGreaterThanOrEqual(4);
     expect(endpoint.most()).toBe(1);
     works = true;
     await database.sql("update public.webhook_deliveries set next_attempt_at = now() where status = 'pending'");
-    await expect.poll(() => rowsOf(id), { timeout: 20_000 }).toEqual([{ status: 'delivered', n: 24 }]);
+    await expect.poll(() => rowsOf(id), { timeout: 60_000 }).toEqual([{ status: 'delivered', n: 24 }]);
     expect(endpoint.most()).toBeGreaterThan(1);
     expect(endpoint.most()).toBeLessThanOrEqual(8);
   });
@@ -155,7 +156,7 @@ describe('order of the deliveries of one session', () => {
     const id = await addWebhook(first, endpoint);
     startSenders(100);
     for (const type of types) await Promise.all(sessions.map((session) => emit(session, type)));
-    await expect.poll(() => rowsOf(id), { timeout: 30_000 }).toEqual([{ status: 'delivered', n: 72 }]);
+    await expect.poll(() => rowsOf(id), { timeout: 60_000 }).toEqual([{ status: 'delivered', n: 72 }]);
     for (const session of sessions) {
       const seen = endpoint.received.filter(({ sessionId }) => sessionId === session.id).map(({ type }) => type);
       expect(seen).toEqual(types);
@@ -171,12 +172,12 @@ describe('order of the deliveries of one session', () => {
     await addWebhook(session, endpoint);
     for (const type of types.slice(0, 2)) await emit(session, type);
     startSenders(100);
-    await expect.poll(() => endpoint.received.length, { timeout: 10_000 }).toBe(1);
+    await expect.poll(() => endpoint.received.length, { timeout: 60_000 }).toBe(1);
     await new Promise((resolve) => setTimeout(resolve, 500));
     expect(endpoint.received.map(({ type }) => type)).toEqual(['session.scheduled']);
     await database.sql('update public.webhook_deliveries set next_attempt_at = now() where attempts = 1');
     await expect
-      .poll(() => endpoint.received.map(({ type }) => type), { timeout: 10_000 })
+      .poll(() => endpoint.received.map(({ type }) => type), { timeout: 60_000 })
       .toEqual(['session.scheduled', 'session.scheduled', 'session.pending']);
   });
 });
@@ -193,5 +194,5 @@ test('the deliveries of a crashed sender are retried after their lease, and coun
   expect(await webhooks.take(wanted)).toEqual([]);
   await database.sql('update public.webhook_deliveries set taken_until = now(), next_attempt_at = now()');
   startSenders(100);
-  await expect.poll(() => rowsOf(id), { timeout: 10_000 }).toEqual([{ status: 'delivered', n: 2 }]);
+  await expect.poll(() => rowsOf(id), { timeout: 60_000 }).toEqual([{ status: 'delivered', n: 2 }]);
 });

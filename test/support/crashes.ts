@@ -62,7 +62,7 @@ const alive = (pid: number): boolean => {
 /** Waits until an armed orchestrator has died at its crash point, and removes it from the proxy. */
 export async function dead(stack: Stack, orchestrator: OrchestratorProcess | undefined, label: string): Promise<void> {
   if (!orchestrator) return; // died before it was ready
-  await until(`the orchestrator dies at ${label}`, () => !alive(orchestrator.pid), 20_000);
+  await until(`the orchestrator dies at ${label}`, () => !alive(orchestrator.pid));
   await kill(stack, orchestrator);
 }
 

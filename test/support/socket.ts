@@ -46,7 +46,7 @@ export function openSocket(url: string, { token, inQuery = false, headers = {} }
     send: (message) => void opened.then(() => socket.send(JSON.stringify(message))),
     sendRaw: (data) => void opened.then(() => socket.send(data)),
     close: () => socket.close(),
-    next: (type, limitMs = 10_000) =>
+    next: (type, limitMs = 60_000) =>
       new Promise((resolve, reject) => {
         const look = () => {
           const found = messages.find((message) => message.type === type && !taken.has(message));

@@ -38,10 +38,14 @@ async function startServer(): Promise<string> {
 }
 
 test('names whose servers never answer delay no other name, and end', async () => {
-  const resolve = createResolve({ servers: [await startServer()], timeoutMs: 1_000 });
-  const silent = Array.from({ length: 50 }, (_, n) => resolve(`silent${n}.example.com`));
-  const startedMs = performance.now();
+  const resolve = createResolve({ servers: [await startServer()], timeoutMs: 2_000 });
+  let ended = 0;
+  const silent = Array.from({ length: 50 }, (_, n) =>
+    resolve(`silent${n}.example.com`).finally(() => {
+      ended += 1;
+    }),
+  );
   expect(await resolve('hooks.example.com')).toEqual([{ address: '93.184.216.34', family: 4 }]);
-  expect(performance.now() - startedMs).toBeLessThan(900);
+  expect(ended).toBe(0);
   expect(await Promise.all(silent)).toEqual(silent.map(() => []));
 });

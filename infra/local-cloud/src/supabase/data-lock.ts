@@ -12,7 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export const dataFolder = (stateDir: string): string => path.join(stateDir, 'data');
 const starterFile = (stateDir: string): string => path.join(stateDir, 'started-by');
 
-const settleMs = 10_000;
+const settleMs = 30_000;
 
 /** Records this process as the one that starts the server. Call it before the start. */
 export const markStarter = (stateDir: string): void => writeFileSync(starterFile(stateDir), String(process.pid));
@@ -37,7 +37,7 @@ function starterOf(stateDir: string): number | undefined {
   }
 }
 
-/** Waits until no server uses the data folder. Throws at once if it is taken, and after 10 s if it does not become free. */
+/** Waits until no server uses the data folder. Throws at once if it is taken, and after 30 s if it does not become free. */
 export async function waitUntilUnused(stateDir: string): Promise<void> {
   const deadline = performance.now() + settleMs;
   for (let server = serverOf(stateDir); server !== undefined; server = serverOf(stateDir)) {

@@ -30,7 +30,7 @@ describe('after stop', () => {
     const { stdout } = await promisify(execFile)(
       process.execPath,
       ['--input-type=module-typescript', '--eval', program],
-      { timeout: 15_000 },
+      { timeout: 60_000 },
     );
     expect(stdout.trim()).toBe('stopped');
   }, 20_000);

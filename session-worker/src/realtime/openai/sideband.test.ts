@@ -69,7 +69,7 @@ describe('the sideband', () => {
       }),
     };
   };
-  const until = (condition: () => void) => vi.waitFor(condition, { timeout: 4_000, interval: 5 });
+  const until = (condition: () => void) => vi.waitFor(condition, { timeout: 30_000, interval: 5 });
 
   test('open is not ready: it is ready when our own session.update was answered', async () => {
     let answer: (() => void) | undefined;

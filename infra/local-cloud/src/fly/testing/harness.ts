@@ -32,7 +32,7 @@ const tinyWorker = fileURLToPath(new URL('./tiny-worker.ts', import.meta.url));
 export const SERVICES = [{ protocol: 'tcp', internal_port: 8080, ports: [{ port: 443, handlers: ['tls', 'http'] }] }];
 
 /** Polls until `check` gives a value; throws after `limitMs` (default 8,000). */
-export async function until<T>(check: () => T | undefined | Promise<T | undefined>, limitMs = 8_000): Promise<T> {
+export async function until<T>(check: () => T | undefined | Promise<T | undefined>, limitMs = 60_000): Promise<T> {
   const endMs = performance.now() + limitMs;
   for (;;) {
     const value = await check();
