@@ -173,6 +173,8 @@ export async function startPeers({ deadlines = {}, session: more = {} }: PeersOp
     sideband.handleUpgrade(request, socket, head, (ws) => {
       sidebands.push(ws);
       journal.push('sideband');
+      // A worker that is killed resets the connection.
+      ws.on('error', () => ws.terminate());
       ws.on('message', (data) => {
         const said = JSON.parse(String(data)) as Record<string, unknown>;
         saidOnSideband.push(said);

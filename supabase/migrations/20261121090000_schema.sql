@@ -1305,7 +1305,7 @@ language sql stable set search_path = '' as $$
   select jsonb_build_object('id', k.id, 'tenant_id', k.tenant_id, 'name', k.name, 'prefix', k.prefix,
     'scopes', to_jsonb(k.scopes),
     'created_by', k.created_by, 'created_at', k.created_at, 'expires_at', k.expires_at, 'revoked_at', k.revoked_at,
-      'replaced_by', k.replaced_by)
+    'replaced_by', k.replaced_by)
 $$;
 comment on function app.api_key_json(public.api_keys) is 'Shows a key as the API shows it: never its hash.';
 
@@ -1660,8 +1660,8 @@ language sql volatile security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('id', id, 'session_id', session_id, 'ordinal', ordinal,
     'call_id', call_id,
     'tenant_id', tenant_id, 'credential_ciphertext', credential_ciphertext, 'attempts', hang_up_attempts,
-      'missing_ms', floor(extract(epoch from clock_timestamp() - missing_since) * 1000),
-      'age_ms', floor(extract(epoch from clock_timestamp() - opened_at) * 1000))), '[]')
+    'missing_ms', floor(extract(epoch from clock_timestamp() - missing_since) * 1000),
+    'age_ms', floor(extract(epoch from clock_timestamp() - opened_at) * 1000))), '[]')
   from taken
 $$;
 comment on function public.calls_to_hang_up(integer, integer) is
@@ -2095,7 +2095,7 @@ language sql stable security definer set search_path = '' as $$
   due as (
     select s.tenant_id, coalesce(s.regions[1], s.region) as region,
       greatest(0, floor(extract(epoch from s.scheduled_at - clock_timestamp())))::integer * 1000 as due_in_ms,
-        count(*) as sessions
+      count(*) as sessions
     from public.interview_sessions s
     where s.status = 'scheduled' and s.placement = 'now'
       and s.scheduled_at < clock_timestamp() + app.interval_ms(p_horizon_ms) group by 1, 2, 3),
@@ -2106,7 +2106,7 @@ language sql stable security definer set search_path = '' as $$
       where a.tenant_id = t.id and a.status = 'ready' and ten.status = 'active'),
     'pools', (select coalesce(jsonb_agg(jsonb_build_object('region', r.region, 'floor', coalesce(p.floor, 0),
       'ceiling', coalesce(p.ceiling, 0),
-        'ready', coalesce(b.ready, 0), 'building', coalesce(b.building, 0), 'stale', coalesce(b.stale, 0))), '[]')
+      'ready', coalesce(b.ready, 0), 'building', coalesce(b.building, 0), 'stale', coalesce(b.stale, 0))), '[]')
       from (select region from pools where tenant_id = t.id union select region from standby where tenant_id = t.id
         union select region from due where tenant_id = t.id) r
       left join pools p on p.tenant_id = t.id and p.region = r.region and ten.status = 'active'
@@ -2223,7 +2223,7 @@ create function public.pool_of_tenant(p_tenant_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('region', r.region, 'floor', coalesce(p.floor, 0),
     'ceiling', coalesce(p.ceiling, 0),
-      'ready', (select count(*) from public.machines m where m.tenant_id = p_tenant_id and m.region = r.region
+    'ready', (select count(*) from public.machines m where m.tenant_id = p_tenant_id and m.region = r.region
         and m.session_id is null and m.state = 'created'),
       'building', (select count(*) from public.machines m where m.tenant_id = p_tenant_id and m.region = r.region
         and m.session_id is null and m.state = 'reserved'),
@@ -2336,7 +2336,7 @@ begin
   return jsonb_build_object('kind', 'claimed', 'machine_id', m.id, 'session', app.session_json(s.id),
     'allowed_origins', (select to_jsonb(t.allowed_origins) from public.tenants t where t.id = s.tenant_id),
     'open_call',
-      (select jsonb_build_object('ordinal', c.ordinal, 'call_id', c.call_id,
+    (select jsonb_build_object('ordinal', c.ordinal, 'call_id', c.call_id,
       'credential_ciphertext', c.credential_ciphertext)
       from public.realtime_calls c where c.session_id = s.id and c.hung_up_at is null order by c.ordinal desc limit 1),
     'next_ordinal', app.next_ordinal(s.id),
@@ -2371,7 +2371,7 @@ begin
     from jsonb_array_elements(p_beats) b) order by m.id for update;
   update public.machines m set last_heartbeat_at = clock_timestamp(),
     lease_expires_at = clock_timestamp() + app.interval_ms(p_lease_ms),
-      rss_bytes = (b ->> 'rss_bytes')::bigint, unsaved_entries = (b ->> 'unsaved_entries')::integer,
+    rss_bytes = (b ->> 'rss_bytes')::bigint, unsaved_entries = (b ->> 'unsaved_entries')::integer,
         first_absent_at = null
     from jsonb_array_elements(p_beats) b where m.id = (b ->> 'machine_id')::uuid and m.epoch = (b ->> 'epoch')::integer
       and m.life_rank < app.life_rank_of('destroyed');
@@ -2566,7 +2566,7 @@ language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'name', m.name, 'app_name', m.app_name,
     'fly_machine_id', m.fly_machine_id,
     'state', m.state, 'reason', m.reason, 'epoch', m.epoch, 'session_id', m.session_id, 'session_rank', s.state_rank,
-      'serves', s.machine_id = m.id,
+    'serves', s.machine_id = m.id,
     'session_over_ms', floor(extract(epoch from clock_timestamp() - s.completed_at) * 1000),
     'state_ms', floor(extract(epoch from clock_timestamp()
       - coalesce(m.destroying_at, m.draining_at, m.claimed_at, greatest(m.created_at, m.assigned_at),
@@ -3106,7 +3106,7 @@ begin
   if m.session_id is not null then
     perform app.emit(m.session_id, m.tenant_id, 'machine.' || p_state, jsonb_strip_nulls(jsonb_build_object(
       'machine_id', m.id, 'fly_machine_id', m.fly_machine_id, 'region', m.region, 'attempt', m.attempt,
-        'reason', coalesce(m.reason, p_reason))));
+      'reason', coalesce(m.reason, p_reason))));
   end if;
   return true;
 end $$;
@@ -3158,7 +3158,7 @@ create function app.session_usage(p_session_id uuid) returns jsonb
 language sql stable set search_path = '' as $$
   select case when count(*) > 0 then jsonb_build_object('machines', count(*), 'started_seconds', sum(u.started_seconds),
     'standby_seconds', sum(u.standby_seconds), 'cost_usd', sum(u.cost_usd),
-      'standby_cost_usd', sum(u.standby_cost_usd)) end
+    'standby_cost_usd', sum(u.standby_cost_usd)) end
   from public.machine_usage u where u.session_id = p_session_id
 $$;
 comment on function app.session_usage(uuid) is
@@ -3171,7 +3171,7 @@ language sql stable security definer set search_path = '' as $$
   select jsonb_build_object('machines', count(*), 'sessions', count(distinct session_id),
     'started_seconds', coalesce(sum(started_seconds), 0),
     'standby_seconds', coalesce(sum(standby_seconds), 0), 'cost_usd', coalesce(sum(cost_usd), 0),
-      'standby_cost_usd', coalesce(sum(standby_cost_usd), 0),
+    'standby_cost_usd', coalesce(sum(standby_cost_usd), 0),
     'unused_standby_cost_usd', coalesce(sum(standby_cost_usd) filter (where session_id is null), 0),
     'regions', (select coalesce(jsonb_agg(jsonb_build_object('region', x.region, 'size', x.size, 'machines', x.machines,
       'started_seconds', x.started_seconds,
@@ -3891,7 +3891,7 @@ language sql stable security definer set search_path = '' as $$
     'records', coalesce(s.settings ->> 'record_video' = 'true', false),
     'offer', (select jsonb_build_object('ordinal', j.ordinal, 'video_id', j.video_id,
       'token_ciphertext', j.token_ciphertext,
-        'expires_at_ms', floor(extract(epoch from j.token_expires_at) * 1000))
+      'expires_at_ms', floor(extract(epoch from j.token_expires_at) * 1000))
       from public.video_jobs j where j.session_id = s.id and j.state = 'open' order by j.ordinal desc limit 1))), '[]')
   from public.interview_sessions s where s.id = any (p_session_ids)
 $$;
@@ -4083,7 +4083,7 @@ begin
   update public.interview_results set
     status = case when r.wanted_revision > p_revision then 'pending' else v_status end,
     summary = p_result ->> 'summary', evaluation = nullif(p_result -> 'evaluation', 'null'),
-      model = p_result ->> 'model',
+    model = p_result ->> 'model',
     integrity_flags = coalesce(p_result -> 'integrity_flags', '[]'), transcript_revision = p_revision,
     evaluated_at = clock_timestamp(), attempts = 0, failure = null, last_error = null,
     human_reviewed = false, reviewed_by = null, reviewed_at = null, -- a new evaluation is not yet reviewed
@@ -4170,12 +4170,12 @@ language sql stable security definer set search_path = '' as $$
     'unverified_entries', (select count(*) from public.transcript_entries e where e.session_id = s.id
       and not e.verified and e.text <> ''),
     'simulated', s.simulated, 'human_reviewed', r.human_reviewed, 'reviewed_by', r.reviewed_by,
-      'reviewed_at', r.reviewed_at,
+    'reviewed_at', r.reviewed_at,
     'transcript_revision', r.transcript_revision, 'wanted_revision', r.wanted_revision, 'model', r.model,
-      'evaluated_at', r.evaluated_at,
+    'evaluated_at', r.evaluated_at,
     'attempts', r.attempts, 'failure', r.failure, 'last_error', r.last_error,
     'next_attempt_at', case when r.status in ('pending', 'running') then r.next_attempt_at end,
-      'updated_at', r.updated_at) end)
+    'updated_at', r.updated_at) end)
   from public.interview_sessions s left join public.interview_results r on r.session_id = s.id
   where s.id = p_session_id and (p_tenant_id is null or s.tenant_id = p_tenant_id)
 $$;
@@ -4339,7 +4339,7 @@ declare
 begin
   -- Lock the counters of the whole batch in one order: otherwise two batches could deadlock.
   for v_tenant, v_places, v_requests in select (x ->> 'tenant_id')::uuid as id, array_agg(n order by n),
-    jsonb_agg(x order by n)
+      jsonb_agg(x order by n)
       from jsonb_array_elements(p_requests) with ordinality as e (x, n) group by 1 order by id loop
     v_answers := app.create_for_tenant(v_tenant, v_requests);
     v_results := v_results || (select jsonb_object_agg(v_places[k::integer], v) from jsonb_each(v_answers) as a (k, v));
@@ -4402,9 +4402,8 @@ declare
 begin
   -- Born in its state: nobody can know it yet, so neither a move nor an order between writers is needed.
   insert into public.interview_sessions (id, tenant_id, candidate_id, candidate, position_id, user_id, api_key_id,
-    status, settings, metadata, regions, region,
-      region_reason, simulated, max_duration_ms, placement, admission, scheduled_at, counted, queued_at,
-        queue_deadline_at, expires_at)
+    status, settings, metadata, regions, region, region_reason, simulated, max_duration_ms, placement, admission,
+    scheduled_at, counted, queued_at, queue_deadline_at, expires_at)
     select (x ->> 'session_id')::uuid, (x ->> 'tenant_id')::uuid, (x ->> 'candidate_id')::uuid,
       (select jsonb_build_object('name', c.name, 'email', c.email, 'external_id', c.external_id)
         from public.tenant_candidates c
@@ -4413,9 +4412,9 @@ begin
       (x ->> 'api_key_id')::uuid, case x ->> 'begin' when 'now' then 'provisioning' when 'scheduled' then 'scheduled'
         else 'pending' end,
       coalesce(x -> 'settings', '{}'), coalesce(x -> 'metadata', '{}'),
-        array(select jsonb_array_elements_text(x -> 'regions')), x ->> 'region',
+      array(select jsonb_array_elements_text(x -> 'regions')), x ->> 'region',
       x ->> 'region_reason', (x ->> 'simulated')::boolean, (x ->> 'max_duration_ms')::integer,
-        coalesce(x ->> 'placement', 'now'),
+      coalesce(x ->> 'placement', 'now'),
       coalesce(x ->> 'admission', 'reject'), d.due, x ->> 'begin' in ('now', 'on_join'),
       case x ->> 'begin' when 'queued' then clock_timestamp() end,
       case x ->> 'begin' when 'queued' then clock_timestamp() + app.interval_ms((x ->> 'queue_ms')::numeric) end,
@@ -4423,7 +4422,7 @@ begin
     from jsonb_array_elements(p_accepted) x cross join lateral (select (x ->> 'scheduled_at')::timestamptz as due) d;
   update public.machines m set session_id = (x ->> 'session_id')::uuid, assigned_at = clock_timestamp(),
       taken_by = (x ->> 'orchestrator_id')::uuid,
-        taken_until = clock_timestamp() + app.interval_ms((x ->> 'taken_ms')::numeric),
+      taken_until = clock_timestamp() + app.interval_ms((x ->> 'taken_ms')::numeric),
       hard_deadline_at = app.machine_deadline(clock_timestamp(), (x ->> 'life_ms')::numeric,
         (x ->> 'max_duration_ms')::integer)
     -- By key: joined with the batch alone, the plan would read all machines.
@@ -4901,14 +4900,14 @@ begin
     'session_id', s.id, 'tenant_id', s.tenant_id, 'status', s.status, 'outcome', s.outcome, 'reason', s.reason,
     'presence', s.presence, 'region', s.region, 'region_reason', s.region_reason, 'fly_machine_id', s.fly_machine_id,
     'epoch', s.epoch, 'simulated', s.simulated, 'metadata', s.metadata,
-      'settings', case when p_brief then '{}' else s.settings end,
+    'settings', case when p_brief then '{}' else s.settings end,
     'max_duration_ms', s.max_duration_ms, 'end_requested_at', s.end_requested_at,
-      'transcript_revision', s.transcript_revision,
+    'transcript_revision', s.transcript_revision,
     'transcript_complete', s.transcript_complete, 'video_recording_url', s.video_recording_url,
     'placement', s.placement, 'admission', s.admission, 'scheduled_at', s.scheduled_at,
     'queue', case when s.queue_deadline_at is not null then app.queue_json(s) end,
     'created_at', s.created_at, 'expires_at', s.expires_at, 'ready_at', s.ready_at, 'started_at', s.started_at,
-      'completed_at', s.completed_at,
+    'completed_at', s.completed_at,
     'interview_context', jsonb_build_object(
       'position', jsonb_build_object('id', p.id, 'title', p.title,
         'description', case when not p_brief then p.description end),
@@ -4948,7 +4947,7 @@ language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('session_id', s.id, 'tenant_id', s.tenant_id, 'status', s.status,
     'state_rank', s.state_rank,
     'epoch', s.epoch, 'machine_id', m.id, 'machine_state', m.state, 'app_name', m.app_name,
-      'fly_machine_id', m.fly_machine_id)), '[]')
+    'fly_machine_id', m.fly_machine_id)), '[]')
   from public.interview_sessions s left join public.machines m on m.id = s.machine_id
   where s.id = any (p_session_ids)
 $$;
@@ -5084,7 +5083,7 @@ begin
   end if;
   perform app.emit(s.id, s.tenant_id, 'session.' || p_status, jsonb_strip_nulls(jsonb_build_object(
     'from', s.status, 'to', p_status, 'outcome', coalesce(s.outcome, p_outcome),
-      'reason', coalesce(s.reason, p_reason))));
+    'reason', coalesce(s.reason, p_reason))));
   return true;
 end $$;
 comment on function app.move_session(uuid, text, text, text) is
@@ -5700,9 +5699,9 @@ language sql volatile set search_path = '' as $$
     max_duration_ms = n.max_duration_ms,
     settings = app.merge_settings(t.settings, coalesce(p_changes -> 'settings', '{}')),
     starts_per_minute = n.starts_per_minute, max_standby = n.max_standby, allowed_regions = n.allowed_regions,
-      allowed_origins = n.allowed_origins,
+    allowed_origins = n.allowed_origins,
     require_consent = n.require_consent, consent_text_version = n.consent_text_version,
-      transcript_days = n.transcript_days,
+    transcript_days = n.transcript_days,
     video_days = n.video_days, audit_days = n.audit_days,
     status = case when t.status in ('active', 'suspended') and n.status in ('active', 'suspended') then n.status
       else t.status end
@@ -5791,7 +5790,7 @@ language sql stable set search_path = '' as $$
   select jsonb_build_object('id', d.id, 'webhook_id', d.endpoint_id, 'session_id', d.session_id, 'type', d.type,
     'status', d.status,
     'attempts', d.attempts, 'next_attempt_at', case when d.status = 'pending' then d.next_attempt_at end,
-      'last_status', d.last_status,
+    'last_status', d.last_status,
     'last_error', d.last_error, 'delivered_at', d.delivered_at, 'created_at', d.created_at)
 $$;
 comment on function app.delivery_json(public.webhook_deliveries) is 'Shows a delivery as the API shows it.';
@@ -6040,7 +6039,7 @@ declare
 begin
   update public.webhook_endpoints w set previous_secret_ciphertext = w.secret_ciphertext,
     secret_ciphertext = p_secret_ciphertext,
-      previous_secret_until = clock_timestamp() + app.interval_ms(p_overlap_ms), key_id = p_key_id
+    previous_secret_until = clock_timestamp() + app.interval_ms(p_overlap_ms), key_id = p_key_id
     where w.tenant_id = p_tenant_id and w.id = p_id returning * into e;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
   perform app.audit(p_by, p_tenant_id, 'webhook.rotate_secret', e.id::text);

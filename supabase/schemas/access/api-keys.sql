@@ -15,7 +15,7 @@ language sql stable set search_path = '' as $$
   select jsonb_build_object('id', k.id, 'tenant_id', k.tenant_id, 'name', k.name, 'prefix', k.prefix,
     'scopes', to_jsonb(k.scopes),
     'created_by', k.created_by, 'created_at', k.created_at, 'expires_at', k.expires_at, 'revoked_at', k.revoked_at,
-      'replaced_by', k.replaced_by)
+    'replaced_by', k.replaced_by)
 $$;
 comment on function app.api_key_json(public.api_keys) is 'Shows a key as the API shows it: never its hash.';
 

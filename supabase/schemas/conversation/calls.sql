@@ -86,8 +86,8 @@ language sql volatile security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('id', id, 'session_id', session_id, 'ordinal', ordinal,
     'call_id', call_id,
     'tenant_id', tenant_id, 'credential_ciphertext', credential_ciphertext, 'attempts', hang_up_attempts,
-      'missing_ms', floor(extract(epoch from clock_timestamp() - missing_since) * 1000),
-      'age_ms', floor(extract(epoch from clock_timestamp() - opened_at) * 1000))), '[]')
+    'missing_ms', floor(extract(epoch from clock_timestamp() - missing_since) * 1000),
+    'age_ms', floor(extract(epoch from clock_timestamp() - opened_at) * 1000))), '[]')
   from taken
 $$;
 comment on function public.calls_to_hang_up(integer, integer) is

@@ -40,7 +40,7 @@ language sql stable security definer set search_path = '' as $$
   due as (
     select s.tenant_id, coalesce(s.regions[1], s.region) as region,
       greatest(0, floor(extract(epoch from s.scheduled_at - clock_timestamp())))::integer * 1000 as due_in_ms,
-        count(*) as sessions
+      count(*) as sessions
     from public.interview_sessions s
     where s.status = 'scheduled' and s.placement = 'now'
       and s.scheduled_at < clock_timestamp() + app.interval_ms(p_horizon_ms) group by 1, 2, 3),
@@ -51,7 +51,7 @@ language sql stable security definer set search_path = '' as $$
       where a.tenant_id = t.id and a.status = 'ready' and ten.status = 'active'),
     'pools', (select coalesce(jsonb_agg(jsonb_build_object('region', r.region, 'floor', coalesce(p.floor, 0),
       'ceiling', coalesce(p.ceiling, 0),
-        'ready', coalesce(b.ready, 0), 'building', coalesce(b.building, 0), 'stale', coalesce(b.stale, 0))), '[]')
+      'ready', coalesce(b.ready, 0), 'building', coalesce(b.building, 0), 'stale', coalesce(b.stale, 0))), '[]')
       from (select region from pools where tenant_id = t.id union select region from standby where tenant_id = t.id
         union select region from due where tenant_id = t.id) r
       left join pools p on p.tenant_id = t.id and p.region = r.region and ten.status = 'active'
@@ -168,7 +168,7 @@ create function public.pool_of_tenant(p_tenant_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('region', r.region, 'floor', coalesce(p.floor, 0),
     'ceiling', coalesce(p.ceiling, 0),
-      'ready', (select count(*) from public.machines m where m.tenant_id = p_tenant_id and m.region = r.region
+    'ready', (select count(*) from public.machines m where m.tenant_id = p_tenant_id and m.region = r.region
         and m.session_id is null and m.state = 'created'),
       'building', (select count(*) from public.machines m where m.tenant_id = p_tenant_id and m.region = r.region
         and m.session_id is null and m.state = 'reserved'),

@@ -65,7 +65,7 @@ begin
   return jsonb_build_object('kind', 'claimed', 'machine_id', m.id, 'session', app.session_json(s.id),
     'allowed_origins', (select to_jsonb(t.allowed_origins) from public.tenants t where t.id = s.tenant_id),
     'open_call',
-      (select jsonb_build_object('ordinal', c.ordinal, 'call_id', c.call_id,
+    (select jsonb_build_object('ordinal', c.ordinal, 'call_id', c.call_id,
       'credential_ciphertext', c.credential_ciphertext)
       from public.realtime_calls c where c.session_id = s.id and c.hung_up_at is null order by c.ordinal desc limit 1),
     'next_ordinal', app.next_ordinal(s.id),
@@ -100,7 +100,7 @@ begin
     from jsonb_array_elements(p_beats) b) order by m.id for update;
   update public.machines m set last_heartbeat_at = clock_timestamp(),
     lease_expires_at = clock_timestamp() + app.interval_ms(p_lease_ms),
-      rss_bytes = (b ->> 'rss_bytes')::bigint, unsaved_entries = (b ->> 'unsaved_entries')::integer,
+    rss_bytes = (b ->> 'rss_bytes')::bigint, unsaved_entries = (b ->> 'unsaved_entries')::integer,
         first_absent_at = null
     from jsonb_array_elements(p_beats) b where m.id = (b ->> 'machine_id')::uuid and m.epoch = (b ->> 'epoch')::integer
       and m.life_rank < app.life_rank_of('destroyed');

@@ -42,7 +42,7 @@ begin
   if m.session_id is not null then
     perform app.emit(m.session_id, m.tenant_id, 'machine.' || p_state, jsonb_strip_nulls(jsonb_build_object(
       'machine_id', m.id, 'fly_machine_id', m.fly_machine_id, 'region', m.region, 'attempt', m.attempt,
-        'reason', coalesce(m.reason, p_reason))));
+      'reason', coalesce(m.reason, p_reason))));
   end if;
   return true;
 end $$;

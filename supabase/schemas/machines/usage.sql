@@ -42,7 +42,7 @@ create function app.session_usage(p_session_id uuid) returns jsonb
 language sql stable set search_path = '' as $$
   select case when count(*) > 0 then jsonb_build_object('machines', count(*), 'started_seconds', sum(u.started_seconds),
     'standby_seconds', sum(u.standby_seconds), 'cost_usd', sum(u.cost_usd),
-      'standby_cost_usd', sum(u.standby_cost_usd)) end
+    'standby_cost_usd', sum(u.standby_cost_usd)) end
   from public.machine_usage u where u.session_id = p_session_id
 $$;
 comment on function app.session_usage(uuid) is
@@ -55,7 +55,7 @@ language sql stable security definer set search_path = '' as $$
   select jsonb_build_object('machines', count(*), 'sessions', count(distinct session_id),
     'started_seconds', coalesce(sum(started_seconds), 0),
     'standby_seconds', coalesce(sum(standby_seconds), 0), 'cost_usd', coalesce(sum(cost_usd), 0),
-      'standby_cost_usd', coalesce(sum(standby_cost_usd), 0),
+    'standby_cost_usd', coalesce(sum(standby_cost_usd), 0),
     'unused_standby_cost_usd', coalesce(sum(standby_cost_usd) filter (where session_id is null), 0),
     'regions', (select coalesce(jsonb_agg(jsonb_build_object('region', x.region, 'size', x.size, 'machines', x.machines,
       'started_seconds', x.started_seconds,

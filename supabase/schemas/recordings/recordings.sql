@@ -209,7 +209,7 @@ language sql stable security definer set search_path = '' as $$
     'records', coalesce(s.settings ->> 'record_video' = 'true', false),
     'offer', (select jsonb_build_object('ordinal', j.ordinal, 'video_id', j.video_id,
       'token_ciphertext', j.token_ciphertext,
-        'expires_at_ms', floor(extract(epoch from j.token_expires_at) * 1000))
+      'expires_at_ms', floor(extract(epoch from j.token_expires_at) * 1000))
       from public.video_jobs j where j.session_id = s.id and j.state = 'open' order by j.ordinal desc limit 1))), '[]')
   from public.interview_sessions s where s.id = any (p_session_ids)
 $$;

@@ -128,7 +128,7 @@ begin
   update public.interview_results set
     status = case when r.wanted_revision > p_revision then 'pending' else v_status end,
     summary = p_result ->> 'summary', evaluation = nullif(p_result -> 'evaluation', 'null'),
-      model = p_result ->> 'model',
+    model = p_result ->> 'model',
     integrity_flags = coalesce(p_result -> 'integrity_flags', '[]'), transcript_revision = p_revision,
     evaluated_at = clock_timestamp(), attempts = 0, failure = null, last_error = null,
     human_reviewed = false, reviewed_by = null, reviewed_at = null, -- a new evaluation is not yet reviewed

@@ -7,12 +7,12 @@ language sql stable security definer set search_path = '' as $$
     'unverified_entries', (select count(*) from public.transcript_entries e where e.session_id = s.id
       and not e.verified and e.text <> ''),
     'simulated', s.simulated, 'human_reviewed', r.human_reviewed, 'reviewed_by', r.reviewed_by,
-      'reviewed_at', r.reviewed_at,
+    'reviewed_at', r.reviewed_at,
     'transcript_revision', r.transcript_revision, 'wanted_revision', r.wanted_revision, 'model', r.model,
-      'evaluated_at', r.evaluated_at,
+    'evaluated_at', r.evaluated_at,
     'attempts', r.attempts, 'failure', r.failure, 'last_error', r.last_error,
     'next_attempt_at', case when r.status in ('pending', 'running') then r.next_attempt_at end,
-      'updated_at', r.updated_at) end)
+    'updated_at', r.updated_at) end)
   from public.interview_sessions s left join public.interview_results r on r.session_id = s.id
   where s.id = p_session_id and (p_tenant_id is null or s.tenant_id = p_tenant_id)
 $$;

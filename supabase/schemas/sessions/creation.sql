@@ -9,7 +9,7 @@ declare
 begin
   -- Lock the counters of the whole batch in one order: otherwise two batches could deadlock.
   for v_tenant, v_places, v_requests in select (x ->> 'tenant_id')::uuid as id, array_agg(n order by n),
-    jsonb_agg(x order by n)
+      jsonb_agg(x order by n)
       from jsonb_array_elements(p_requests) with ordinality as e (x, n) group by 1 order by id loop
     v_answers := app.create_for_tenant(v_tenant, v_requests);
     v_results := v_results || (select jsonb_object_agg(v_places[k::integer], v) from jsonb_each(v_answers) as a (k, v));
@@ -72,9 +72,8 @@ declare
 begin
   -- Born in its state: nobody can know it yet, so neither a move nor an order between writers is needed.
   insert into public.interview_sessions (id, tenant_id, candidate_id, candidate, position_id, user_id, api_key_id,
-    status, settings, metadata, regions, region,
-      region_reason, simulated, max_duration_ms, placement, admission, scheduled_at, counted, queued_at,
-        queue_deadline_at, expires_at)
+    status, settings, metadata, regions, region, region_reason, simulated, max_duration_ms, placement, admission,
+    scheduled_at, counted, queued_at, queue_deadline_at, expires_at)
     select (x ->> 'session_id')::uuid, (x ->> 'tenant_id')::uuid, (x ->> 'candidate_id')::uuid,
       (select jsonb_build_object('name', c.name, 'email', c.email, 'external_id', c.external_id)
         from public.tenant_candidates c
@@ -83,9 +82,9 @@ begin
       (x ->> 'api_key_id')::uuid, case x ->> 'begin' when 'now' then 'provisioning' when 'scheduled' then 'scheduled'
         else 'pending' end,
       coalesce(x -> 'settings', '{}'), coalesce(x -> 'metadata', '{}'),
-        array(select jsonb_array_elements_text(x -> 'regions')), x ->> 'region',
+      array(select jsonb_array_elements_text(x -> 'regions')), x ->> 'region',
       x ->> 'region_reason', (x ->> 'simulated')::boolean, (x ->> 'max_duration_ms')::integer,
-        coalesce(x ->> 'placement', 'now'),
+      coalesce(x ->> 'placement', 'now'),
       coalesce(x ->> 'admission', 'reject'), d.due, x ->> 'begin' in ('now', 'on_join'),
       case x ->> 'begin' when 'queued' then clock_timestamp() end,
       case x ->> 'begin' when 'queued' then clock_timestamp() + app.interval_ms((x ->> 'queue_ms')::numeric) end,
@@ -93,7 +92,7 @@ begin
     from jsonb_array_elements(p_accepted) x cross join lateral (select (x ->> 'scheduled_at')::timestamptz as due) d;
   update public.machines m set session_id = (x ->> 'session_id')::uuid, assigned_at = clock_timestamp(),
       taken_by = (x ->> 'orchestrator_id')::uuid,
-        taken_until = clock_timestamp() + app.interval_ms((x ->> 'taken_ms')::numeric),
+      taken_until = clock_timestamp() + app.interval_ms((x ->> 'taken_ms')::numeric),
       hard_deadline_at = app.machine_deadline(clock_timestamp(), (x ->> 'life_ms')::numeric,
         (x ->> 'max_duration_ms')::integer)
     -- By key: joined with the batch alone, the plan would read all machines.

@@ -12,14 +12,14 @@ begin
     'session_id', s.id, 'tenant_id', s.tenant_id, 'status', s.status, 'outcome', s.outcome, 'reason', s.reason,
     'presence', s.presence, 'region', s.region, 'region_reason', s.region_reason, 'fly_machine_id', s.fly_machine_id,
     'epoch', s.epoch, 'simulated', s.simulated, 'metadata', s.metadata,
-      'settings', case when p_brief then '{}' else s.settings end,
+    'settings', case when p_brief then '{}' else s.settings end,
     'max_duration_ms', s.max_duration_ms, 'end_requested_at', s.end_requested_at,
-      'transcript_revision', s.transcript_revision,
+    'transcript_revision', s.transcript_revision,
     'transcript_complete', s.transcript_complete, 'video_recording_url', s.video_recording_url,
     'placement', s.placement, 'admission', s.admission, 'scheduled_at', s.scheduled_at,
     'queue', case when s.queue_deadline_at is not null then app.queue_json(s) end,
     'created_at', s.created_at, 'expires_at', s.expires_at, 'ready_at', s.ready_at, 'started_at', s.started_at,
-      'completed_at', s.completed_at,
+    'completed_at', s.completed_at,
     'interview_context', jsonb_build_object(
       'position', jsonb_build_object('id', p.id, 'title', p.title,
         'description', case when not p_brief then p.description end),
@@ -59,7 +59,7 @@ language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('session_id', s.id, 'tenant_id', s.tenant_id, 'status', s.status,
     'state_rank', s.state_rank,
     'epoch', s.epoch, 'machine_id', m.id, 'machine_state', m.state, 'app_name', m.app_name,
-      'fly_machine_id', m.fly_machine_id)), '[]')
+    'fly_machine_id', m.fly_machine_id)), '[]')
   from public.interview_sessions s left join public.machines m on m.id = s.machine_id
   where s.id = any (p_session_ids)
 $$;

@@ -59,7 +59,7 @@ begin
   end if;
   perform app.emit(s.id, s.tenant_id, 'session.' || p_status, jsonb_strip_nulls(jsonb_build_object(
     'from', s.status, 'to', p_status, 'outcome', coalesce(s.outcome, p_outcome),
-      'reason', coalesce(s.reason, p_reason))));
+    'reason', coalesce(s.reason, p_reason))));
   return true;
 end $$;
 comment on function app.move_session(uuid, text, text, text) is

@@ -54,9 +54,9 @@ language sql volatile set search_path = '' as $$
     max_duration_ms = n.max_duration_ms,
     settings = app.merge_settings(t.settings, coalesce(p_changes -> 'settings', '{}')),
     starts_per_minute = n.starts_per_minute, max_standby = n.max_standby, allowed_regions = n.allowed_regions,
-      allowed_origins = n.allowed_origins,
+    allowed_origins = n.allowed_origins,
     require_consent = n.require_consent, consent_text_version = n.consent_text_version,
-      transcript_days = n.transcript_days,
+    transcript_days = n.transcript_days,
     video_days = n.video_days, audit_days = n.audit_days,
     status = case when t.status in ('active', 'suspended') and n.status in ('active', 'suspended') then n.status
       else t.status end

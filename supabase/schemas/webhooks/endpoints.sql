@@ -65,7 +65,7 @@ declare
 begin
   update public.webhook_endpoints w set previous_secret_ciphertext = w.secret_ciphertext,
     secret_ciphertext = p_secret_ciphertext,
-      previous_secret_until = clock_timestamp() + app.interval_ms(p_overlap_ms), key_id = p_key_id
+    previous_secret_until = clock_timestamp() + app.interval_ms(p_overlap_ms), key_id = p_key_id
     where w.tenant_id = p_tenant_id and w.id = p_id returning * into e;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
   perform app.audit(p_by, p_tenant_id, 'webhook.rotate_secret', e.id::text);
