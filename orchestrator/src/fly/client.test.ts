@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { createLogger } from '@greenroom/shared/runtime/logger.ts';
 import { afterEach, expect, test } from 'vitest';
 import { createFlyClient, type FlyClient } from './client.ts';
-import { authorizationOf } from './send.ts';
+import { authorizationOf, flyRequests } from './send.ts';
 
 /** Fly as a script: each request meets the next handler. */
 type Handler = (request: IncomingMessage, response: ServerResponse, body: string) => void;
@@ -13,7 +13,7 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0)) await cleanup();
 });
 
-async function startScript(handler: Handler) {
+async function startScript(handler: Handler, requestMs = 300) {
   const seen: Array<{
     method?: string | undefined;
     url?: string | undefined;
@@ -35,7 +35,7 @@ async function startScript(handler: Handler) {
     destination: { write: (line) => void lines.push(line) },
   });
   const apiUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const client: FlyClient = createFlyClient({ apiUrl, token: 'fo1_secret', requestMs: 300, logger });
+  const client: FlyClient = createFlyClient({ apiUrl, token: 'fo1_secret', requestMs, logger });
   cleanups.push(async () => {
     server.closeAllConnections();
     await client.close();
@@ -122,4 +122,23 @@ test('macaroons go under their own scheme', () => {
   expect(authorizationOf('fm2_lJPE')).toBe('FlyV1 fm2_lJPE');
   expect(authorizationOf('FlyV1 fm2_lJPE')).toBe('FlyV1 fm2_lJPE');
   expect(authorizationOf('fo1_abc')).toBe('Bearer fo1_abc');
+});
+
+test('an app whose requests hang uses its share of the connections, and the requests of another are answered', async () => {
+  const open = new Set<ServerResponse>();
+  let mostOpen = 0;
+  let hangs = true;
+  const { client } = await startScript((request, response) => {
+    if (!hangs || !request.url?.includes('/app-hung/')) return json(response, 200, []);
+    open.add(response);
+    response.once('close', () => open.delete(response));
+    mostOpen = Math.max(mostOpen, open.size);
+  }, 30_000);
+  const hanging = Array.from({ length: 300 }, (_, n) => client.get('app-hung', `m${n}`));
+  const listed = await Promise.all(Array.from({ length: 20 }, () => client.list('app-quiet')));
+  expect(listed.map(({ kind }) => kind)).toEqual(Array(20).fill('listed'));
+  expect(mostOpen).toBe(flyRequests.perLane);
+  hangs = false;
+  for (const response of open) json(response, 200, []);
+  await Promise.all(hanging);
 });

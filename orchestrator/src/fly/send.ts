@@ -1,5 +1,6 @@
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import { createJsonClient } from '../net/json-client.ts';
+import { createLanes } from '../runtime/lanes.ts';
 import { classifyRefusal, type FlyRefusal, type Raw } from './classify.ts';
 
 /**
@@ -8,6 +9,7 @@ import { classifyRefusal, type FlyRefusal, type Raw } from './classify.ts';
  * Y1  It never retries: who asks knows whether a repetition is safe.
  * Y2  Fly answers an app's calls consistently only on one node, named by a cookie: it is kept per app.
  * Y3  Every answer that is not a success is logged with Fly's request id, and never with a header or a body.
+ * Y4  One app has a quarter of the connections at most: an app whose requests hang does not hold up those of others.
  */
 export interface SendOptions {
   apiUrl: string;
@@ -16,6 +18,11 @@ export interface SendOptions {
   requestMs: number;
   logger: Logger;
 }
+
+/** Y4: requests under way at once, of all apps and of one. */
+export const flyRequests = { total: 128, perLane: 32 };
+/** The list of an app with ten thousand machines. */
+const maxAnswerBytes = 67_108_864;
 
 export interface Call {
   method: 'GET' | 'POST' | 'DELETE';
@@ -56,13 +63,15 @@ function createAffinity() {
 }
 
 export function createSend({ apiUrl, token, requestMs, logger }: SendOptions): { send: Send; close(): Promise<void> } {
-  const client = createJsonClient({ baseUrl: `${apiUrl}/v1`, connections: 64, requestMs });
+  const connections = flyRequests.total;
+  const client = createJsonClient({ baseUrl: `${apiUrl}/v1`, connections, requestMs, maxAnswerBytes });
+  const lanes = createLanes(flyRequests);
   const authorization = authorizationOf(token);
   const affinity = createAffinity();
 
   const exchange = async ({ method, path, app, body, signal }: Call): Promise<Raw> => {
     const headers = { authorization, ...affinity.of(app) };
-    const answer = await client.ask({ method, path, headers, body, signal });
+    const answer = await lanes.add(app ?? '', () => client.ask({ method, path, headers, body, signal }));
     affinity.keep(app, answer.headers['set-cookie']);
     return {
       status: answer.status,

@@ -37,9 +37,12 @@ export interface JsonClientOptions {
   connections: number;
   /** Limit of one request, ms. */
   requestMs: number;
+  /** The largest body of an answer, bytes; a larger one is no answer. Default 4 MiB. */
+  maxAnswerBytes?: number;
 }
 
 const keptText = 1_000;
+const defaultAnswerBytes = 4_194_304;
 
 const parse = (text: string): unknown => {
   try {
@@ -49,8 +52,13 @@ const parse = (text: string): unknown => {
   }
 };
 
-export function createJsonClient({ baseUrl, connections, requestMs }: JsonClientOptions): JsonClient {
-  const dispatcher = new Agent({ connections, keepAliveTimeout: 30_000 });
+export function createJsonClient({
+  baseUrl,
+  connections,
+  requestMs,
+  maxAnswerBytes = defaultAnswerBytes,
+}: JsonClientOptions): JsonClient {
+  const dispatcher = new Agent({ connections, keepAliveTimeout: 30_000, maxResponseSize: maxAnswerBytes });
   return {
     ask: async ({ method, path, headers = {}, body, signal }) => {
       const limit = AbortSignal.timeout(requestMs);

@@ -60,8 +60,12 @@ export function createOutbox<Item>(deps: OutboxDeps<Item>): Outbox<Item> {
     waiting.set(key, before === undefined ? item : merge(before, item));
   };
   const take = (size: number): Batch<Item> => {
-    const batch = new Map([...waiting].slice(0, size));
-    for (const key of batch.keys()) waiting.delete(key);
+    const batch: Batch<Item> = new Map();
+    for (const [key, item] of waiting) {
+      if (batch.size === size) break;
+      batch.set(key, item);
+      waiting.delete(key);
+    }
     return batch;
   };
   /** In front of what came meanwhile. */

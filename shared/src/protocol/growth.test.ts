@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
+import { firstSteepDoubling } from '../runtime/growth.ts';
 import * as people from './people.ts';
 import * as platform from './platform-api.ts';
 import * as results from './results.ts';
@@ -15,12 +16,6 @@ import * as worker from './worker-api.ts';
  * because a check that runs although the length was refused once made this cubic.
  */
 const bodyLimit = 262_144;
-const runs = 5;
-/** Below this a ratio is noise, ms. */
-const floorMs = 5;
-const maxRatio = 2.5;
-const tooLongMs = 1_000;
-
 const fills: Readonly<Record<string, (length: number) => string>> = {
   blanks: (n) => ' '.repeat(n),
   'an open placeholder of blanks': (n) => `{{${' '.repeat(n)}`,
@@ -88,34 +83,13 @@ const fieldsOf = (schema: z.ZodType): Field[] =>
     return [...textPaths(sample)].map((path) => ({ path, sample }));
   });
 
-const leastMs = (work: () => unknown): number => {
-  let least = Number.POSITIVE_INFINITY;
-  for (let run = 0; run < runs && least > 0; run += 1) {
-    const startedMs = performance.now();
-    work();
-    least = Math.min(least, performance.now() - startedMs);
-    if (least > tooLongMs) break;
-  }
-  return least;
-};
-
-/** What grew by more than the length did, as sentences. A busy machine is measured again before it is believed. */
+/** What grew by more than the length did, as sentences. */
 function steps(judge: (text: string) => unknown, fill: (length: number) => string, limit: number): string[] {
-  const msOf = (length: number): number => {
+  const prepare = (length: number) => {
     const text = fill(length);
-    return leastMs(() => judge(text));
+    return () => judge(text);
   };
-  const grew = (length: number, retries = 3): string | undefined => {
-    const [half, whole] = [msOf(length / 2), msOf(length)];
-    if (whole <= floorMs || whole <= half * maxRatio) return undefined;
-    if (retries > 0 && whole < tooLongMs) return grew(length, retries - 1);
-    return `${length / 2} → ${length} characters: ${half.toFixed(1)} → ${whole.toFixed(1)} ms`;
-  };
-  for (let length = 512; length <= limit; length *= 2) {
-    const found = grew(length);
-    if (found !== undefined) return [found];
-  }
-  return [];
+  return [firstSteepDoubling(prepare, { to: limit })].filter((step) => step !== undefined);
 }
 
 const requests: Readonly<Record<string, z.ZodType>> = {

@@ -102,5 +102,7 @@ export const listOf = (text: string | undefined): string[] =>
 /** A variable that must be set. Throws naming it. */
 export function needed(name: string, value: string | undefined): string {
   if (value === undefined || value === '') throw new Error(`set ${name}`);
-  return value.replace(/\/+$/, '');
+  let end = value.length;
+  while (value[end - 1] === '/') end -= 1;
+  return value.slice(0, end);
 }

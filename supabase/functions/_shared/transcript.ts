@@ -31,6 +31,8 @@ export type Uploaded =
 
 const bodyLimitBytes = 1_048_576;
 const maxEntries = 1_000;
+/** Characters of an error's detail. */
+const maxDetail = 300;
 const claims = z.object({
   session_id: z.guid(),
   tenant_id: z.guid(),
@@ -92,7 +94,8 @@ export function createTranscript(deps: TranscriptDeps): (request: Request) => Pr
     const parsed = uploadRequest.safeParse(body);
     if (parsed.success) return parsed.data;
     const wrong = parsed.error.issues[0];
-    const detail = `${wrong?.path.map(String).join('.') || 'body'}: ${wrong?.message}`;
+    // An issue repeats the names of all unknown fields, which may be the whole body.
+    const detail = `${wrong?.path.map(String).join('.') || 'body'}: ${wrong?.message}`.slice(0, maxDetail);
     return problem({ status: 422, code: 'validation_failed', detail });
   };
 

@@ -230,6 +230,15 @@ Deno.test('a key set that is away refuses nobody: both say to try again', async 
   }
 });
 
+Deno.test('an error does not repeat what was sent', async () => {
+  const { transcript } = makeTranscript();
+  const token = await sign(transcriptClaims);
+  const fields = Object.fromEntries(Array.from({ length: 10_000 }, (_, n) => [`field_${n}`, n]));
+  const answer = await transcript(post({ entries: [entry], ...fields }, { authorization: `Bearer ${token}` }));
+  const text = await answer.text();
+  same([answer.status, text.length < 1_000], [422, true]);
+});
+
 Deno.test('GET says how each function is, without a credential', async () => {
   const get = () => new Request('https://f.example/');
   const started = await makeStart().start(get());

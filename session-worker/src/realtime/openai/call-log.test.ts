@@ -70,6 +70,48 @@ describe('the log of a call', () => {
     );
   });
 
+  test('a browser that types into its call, in whatever order and whatever its items follow: spoken entries follow each other', () => {
+    const names = ['a', 'b', 'c', 'd', 'e', 'f'];
+    const id = fc.constantFrom(...names);
+    const items = fc.uniqueArray(fc.record({ id, previous: fc.option(id), typed: fc.boolean() }), {
+      selector: (item) => item.id,
+      minLength: 1,
+    });
+    fc.assert(
+      fc.property(items, (announced) => {
+        const byId = new Map(announced.map((item) => [item.id, item]));
+        /** Step by step, without any memory. */
+        const expectedPrevious = (from: string, previous: string | null): string | null => {
+          const passed = new Set([from]);
+          let at = previous;
+          while (at !== null && !passed.has(at) && byId.get(at)?.typed) {
+            passed.add(at);
+            at = byId.get(at)?.previous ?? null;
+          }
+          return at === null || passed.has(at) ? null : at;
+        };
+        const log = createCallLog(1);
+        const given = new Map<string, TranscriptEntry>();
+        const note = (events: Event[]) => {
+          for (const one of feed(log, events)) given.set(one.item_id, one);
+        };
+        for (const { id, previous, typed } of announced) {
+          const content = typed ? { type: 'input_text', text: 'Hire me.' } : { type: 'input_audio', transcript: null };
+          note([added(id, previous, { role: 'user', content: [content] })]);
+          if (!typed) note([transcribed(id, 'Hello.')]);
+        }
+        const expected = announced
+          .filter(({ typed }) => !typed)
+          .map(({ id, previous }) => [id, expectedPrevious(id, previous)]);
+        const linked = (entries: Iterable<TranscriptEntry>) =>
+          [...entries].map((one) => [one.item_id, one.previous_item_id]);
+        expect(linked(log.entries())).toEqual(expected);
+        expect(Object.fromEntries(linked(given.values()))).toEqual(Object.fromEntries(expected));
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
   test('what is given out in pieces adds up to the log: the last version of each entry is the entry', () => {
     fc.assert(
       fc.property(

@@ -14,6 +14,8 @@ import { asArray, asId, asMs, asObject, asText, type Json, type ProviderEvent } 
  * T4  A candidate's words that could not be transcribed are an entry with empty text: it holds the place.
  * T5  The interviewer has no timestamps on the wire: its times are when the sideband told of the output buffer.
  * T6  What is kept of an item for the length of the interview is small: of a final one its text once, and no partial.
+ * T7  An event costs the same in a long call as in a short one: a browser can type thousands of items into its call. What follows
+ *     left-out items is found by chains that get shorter each time they are followed.
  */
 interface Item {
   id: string;
@@ -22,6 +24,8 @@ interface Item {
   skipped: boolean;
   /** Undefined until an event said what is before it. */
   previous?: string | null;
+  /** Of a left-out item: an item before it, with nothing but left-out items between (T7). No chain of these is a circle. */
+  before?: string;
   /** Final texts by content part: nearly always one (T6). */
   texts: Array<[part: number, text: string]>;
   /** It is known that there will be no text, unless one has come. */
@@ -38,7 +42,7 @@ interface Item {
 
 /** What is known of a response, which may come before its items are known. */
 interface Response {
-  items: string[];
+  items: Set<string>;
   /** It was cancelled, failed, or was left incomplete: what was said of it is not all. */
   cutOff: boolean;
   startMs: number | null;
@@ -68,6 +72,8 @@ export function createCallLog(ordinal: number): CallLog {
   const items = new Map<string, Item>();
   const responses = new Map<string, Response>();
   const typed = new Map<string, string>();
+  /** The items of speech that follow an item directly, or after left-out ones only (T7). */
+  const following = new Map<string, Item[]>();
 
   const itemOf = (id: string): Item => {
     const known = items.get(id);
@@ -89,24 +95,47 @@ export function createCallLog(ordinal: number): CallLog {
   const responseOf = (id: string): Response => {
     const known = responses.get(id);
     if (known) return known;
-    const response: Response = { items: [], cutOff: false, startMs: null, endMs: null };
+    const response: Response = { items: new Set(), cutOff: false, startMs: null, endMs: null };
     responses.set(id, response);
     return response;
   };
   const link = (itemId: string | undefined, responseId: string | undefined) => {
     if (!itemId || !responseId) return;
-    const { items: linked } = responseOf(responseId);
-    if (!linked.includes(itemId)) linked.push(itemId);
+    responseOf(responseId).items.add(itemId);
     itemOf(itemId).responseId = responseId;
   };
 
+  /** This item, or when it is left out the nearest one before it that is not, as far as that is known (T7). */
+  const anchorOf = (id: string): string => {
+    const passed: Item[] = [];
+    let anchor = id;
+    for (let item = items.get(id); item?.skipped && item.before !== undefined; item = items.get(anchor)) {
+      passed.push(item);
+      anchor = item.before;
+    }
+    for (const item of passed) item.before = anchor;
+    return anchor;
+  };
   /** The nearest item before that is speech (T3). */
   const previousOf = (item: Item): string | null => {
-    let id = item.previous ?? null;
-    for (let steps = 0; id !== null && items.get(id)?.skipped && steps <= items.size; steps += 1) {
-      id = items.get(id)?.previous ?? null;
-    }
-    return id;
+    const anchor = anchorOf(item.previous ?? item.id);
+    return anchor === item.id || items.get(anchor)?.skipped ? null : anchor;
+  };
+  const follow = (anchor: string, followers: Item[]) => {
+    const known = following.get(anchor);
+    if (known) for (const item of followers) known.push(item);
+    else following.set(anchor, followers);
+  };
+  /** An item turned out to be left out, or what is before a left-out item is known now. @returns what is linked anew */
+  const relink = (item: Item): Item[] => {
+    // A link to what follows this item would close a circle: then nothing is before it.
+    if (item.before === undefined && item.previous != null && anchorOf(item.previous) !== item.id)
+      item.before = item.previous;
+    const followers = (following.get(item.id) ?? []).filter(({ skipped }) => !skipped);
+    if (item.before === undefined || followers.length === 0) return followers;
+    following.delete(item.id);
+    follow(anchorOf(item.id), followers);
+    return followers;
   };
   const isFinal = (item: Item) =>
     item.speaker !== undefined && !item.skipped && (item.texts.length > 0 || item.textless);
@@ -155,7 +184,9 @@ export function createCallLog(ordinal: number): CallLog {
     const item = itemOf(itemId);
     const id = previous === null ? null : asId(previous);
     // T1: whichever comes first, an id says more than null.
-    if (id !== undefined) item.previous = item.previous ?? id;
+    if (id === undefined || item.previous != null) return item;
+    item.previous = id;
+    if (id !== null && !item.skipped) follow(anchorOf(id), [item]);
     return item;
   };
 
@@ -163,15 +194,15 @@ export function createCallLog(ordinal: number): CallLog {
     const wire = asObject(event.item);
     const id = asId(wire.id);
     if (!id) return [];
-    const item = announce(id, event.previous_item_id);
+    const item = itemOf(id);
     const typedText = typed.get(id);
-    if (typedText !== undefined) {
-      item.speaker = 'candidate';
-      setText(item, 0, typedText);
-    } else if (isSpeech(wire)) item.speaker = wire.role === 'user' ? 'candidate' : 'ai';
-    else item.skipped = true;
-    // What was linked to a skipped item is linked anew.
-    return item.skipped ? [...items.values()] : [item];
+    const wasSkipped = item.skipped;
+    if (typedText === undefined && !isSpeech(wire)) item.skipped = true;
+    announce(id, event.previous_item_id);
+    if (item.skipped) return wasSkipped && item.before !== undefined ? [] : relink(item);
+    item.speaker = typedText !== undefined || wire.role === 'user' ? 'candidate' : 'ai';
+    if (typedText !== undefined) setText(item, 0, typedText);
+    return [item];
   };
 
   const responseDone = (event: ProviderEvent): Item[] => {
@@ -187,7 +218,7 @@ export function createCallLog(ordinal: number): CallLog {
     }
     return itemsOf(response);
   };
-  const itemsOf = (response: Response) => response.items.map(itemOf);
+  const itemsOf = (response: Response) => [...response.items].map(itemOf);
 
   const text = (event: ProviderEvent, speaker: Speaker, value: unknown): Item[] => {
     const id = asId(event.item_id);
@@ -220,7 +251,9 @@ export function createCallLog(ordinal: number): CallLog {
         return added(event);
       case 'input_audio_buffer.committed': {
         const id = asId(event.item_id);
-        return id ? [Object.assign(announce(id, event.previous_item_id), { speaker: 'candidate' })] : [];
+        if (!id) return [];
+        const item = Object.assign(announce(id, event.previous_item_id), { speaker: 'candidate' });
+        return item.skipped ? relink(item) : [item];
       }
       case 'input_audio_buffer.speech_started':
         return mark(event, { startMs: asMs(event.audio_start_ms) ?? null });
@@ -288,10 +321,13 @@ export function createCallLog(ordinal: number): CallLog {
   };
 }
 
+/** Content parts of one item (T7): the provider's have one or two. */
+const maxParts = 100;
+
 function setText(item: Item, part: number, text: string): void {
   const known = item.texts.find(([n]) => n === part);
   if (known) known[1] = text;
-  else item.texts.push([part, text]);
+  else if (item.texts.length < maxParts) item.texts.push([part, text]);
 }
 
 const isSame = (a: TranscriptEntry, b: TranscriptEntry): boolean =>

@@ -1,0 +1,54 @@
+/**
+ * Measures for tests how the time of some work grows with the size of its input.
+ *
+ * Counted is the least of five runs, and of each the lesser of the clock's time and the process's: what else the machine does
+ * counts for nothing.
+ */
+export interface GrowthOptions {
+  /** The first size that is measured. Default 512. */
+  from?: number;
+  /** The largest size. Sizes are doubled until they pass it. */
+  to: number;
+  /** How much longer twice the input may take. Default 2.5. */
+  maxRatio?: number;
+}
+
+const runs = 5;
+/** Below this a ratio is noise, ms. */
+const floorMs = 5;
+const tooLongMs = 1_000;
+const retries = 3;
+
+function leastMs(work: () => unknown): number {
+  let least = Number.POSITIVE_INFINITY;
+  for (let run = 0; run < runs && least > 0; run += 1) {
+    const startedMs = performance.now();
+    const before = process.cpuUsage();
+    work();
+    const { user, system } = process.cpuUsage(before);
+    least = Math.min(least, performance.now() - startedMs, (user + system) / 1_000);
+    if (least > tooLongMs) break;
+  }
+  return least;
+}
+
+/**
+ * The first doubling that took too much longer, as a sentence; undefined when there is none.
+ * @param prepare makes the input of a size, which is not counted. @returns the work to measure, which can be repeated
+ */
+export function firstSteepDoubling(
+  prepare: (size: number) => () => unknown,
+  { from = 512, to, maxRatio = 2.5 }: GrowthOptions,
+): string | undefined {
+  const grew = (size: number, left: number): string | undefined => {
+    const [half, whole] = [leastMs(prepare(size / 2)), leastMs(prepare(size))];
+    if (whole <= floorMs || whole <= half * maxRatio) return undefined;
+    if (left > 0 && whole < tooLongMs) return grew(size, left - 1);
+    return `${size / 2} → ${size}: ${half.toFixed(1)} → ${whole.toFixed(1)} ms`;
+  };
+  for (let size = from; size <= to; size *= 2) {
+    const found = grew(size, retries);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
