@@ -2,15 +2,15 @@ import { evaluation, questionNote } from '@greenroom/shared/protocol/results.ts'
 import { z } from 'zod';
 
 /**
- * What the model is asked to answer, as schemas. Structured output knows a subset of JSON Schema: every field is
- * required, and lengths cannot be bounded.
+ * Schemas of the answers that the model must give. Structured output supports a subset of JSON Schema: every field is
+ * required, and lengths cannot be limited.
  */
 
-/** About a whole interview. */
+/** The answer about a whole interview. */
 export const wholeAnswer = evaluation.extend({ summary: z.string() });
 export type WholeAnswer = z.output<typeof wholeAnswer>;
 
-/** About one part of a long interview. */
+/** The answer about one part of a long interview. */
 export const partAnswer = z.object({
   summary: z.string(),
   strengths: z.array(z.string()),
@@ -19,6 +19,6 @@ export const partAnswer = z.object({
 });
 export type PartAnswer = z.output<typeof partAnswer>;
 
-/** Of all parts together. The notes on questions are not asked for again: those of the parts stand as they are. */
+/** The answer that merges all parts. It has no notes on questions: the notes of the parts are used unchanged. */
 export const mergeAnswer = wholeAnswer.omit({ question_notes: true });
 export type MergeAnswer = z.output<typeof mergeAnswer>;

@@ -35,7 +35,7 @@ const whole: WholeAnswer = {
   confidence: 0.5,
 };
 
-/** A model that gives these answers in turn, whatever it is asked. */
+/** A model that gives these answers in order, whatever the question. */
 function modelOf(...answers: Array<Answer<unknown>>) {
   const asked: Array<Question<unknown>> = [];
   const ask = (async (question: Question<unknown>) => {
@@ -48,7 +48,7 @@ function modelOf(...answers: Array<Answer<unknown>>) {
 const answered = (value: unknown): Answer<unknown> => ({ kind: 'answered', value });
 const evaluate = createEvaluate();
 
-test('references that do not exist are dropped and flagged; the others are sorted, each once', async () => {
+test('references to unknown entries are removed and flagged; the rest are sorted and deduplicated', async () => {
   const notes = [{ question: 'What?', notes: 'This.', sequence_numbers: [3, 99, 2, 2, -1] }];
   const { ask } = modelOf(answered({ ...whole, question_notes: notes }));
   expect(await evaluate(interview(['q', 'a', 'q', 'a']), ask)).toMatchObject({
@@ -58,13 +58,13 @@ test('references that do not exist are dropped and flagged; the others are sorte
   });
 });
 
-test('a transcript of nothing but blanks is empty, and the model is not asked', async () => {
+test('when the candidate said only white space, the result is empty and the model is not asked', async () => {
   const { ask, asked } = modelOf();
   expect(await evaluate(interview(['Hello?', ' \n']), ask)).toEqual({ kind: 'empty' });
   expect(asked).toEqual([]);
 });
 
-test('whatever the model writes, every text of the result is one that the database stores', async () => {
+test('characters that Postgres cannot store are replaced or removed from every text of the result', async () => {
   const half = 'x\ud83d\u0000';
   const answer: WholeAnswer = {
     ...{ summary: half, strengths: [half], areas_to_improve: [half], overall_impression: half },
@@ -81,7 +81,7 @@ test('whatever the model writes, every text of the result is one that the databa
   expect(refused).toMatchObject({ kind: 'failed', failure: 'refused', detail: 'No. x\ufffd' });
 });
 
-test('a transcript that a browser filled up costs no more than the bound, and nothing that was heard is left out', async () => {
+test('unverified entries beyond the limit are left out and counted; verified entries are always evaluated', async () => {
   const heard = interview(['q', 'a']).entries;
   const copies = interview(Array.from({ length: 1_000 }, () => 'x'.repeat(20_000))).entries;
   const added = copies.map((entry) => ({ ...entry, verified: false, sequence_number: entry.sequence_number + 2 }));
@@ -93,7 +93,7 @@ test('a transcript that a browser filled up costs no more than the bound, and no
   expect(done).toMatchObject({ kind: 'done', integrityFlags: [{ kind: 'entries_not_evaluated', count: 992 }] });
 });
 
-test('a model that never has room enough is asked a bounded number of times', async () => {
+test('a model whose answers are always cut off is asked at most 24 times', async () => {
   let asked = 0;
   const ask = (async () => {
     asked += 1;
@@ -104,20 +104,20 @@ test('a model that never has room enough is asked a bounded number of times', as
   expect(asked).toBeLessThanOrEqual(24);
 });
 
-test('a question too long is not asked again with more room, but in halves', async () => {
+test('a question that is too long for the model is split into halves, not repeated with a larger output limit', async () => {
   const { ask, asked } = modelOf({ kind: 'incomplete', why: 'input' }, answered(part), answered(part), answered(whole));
   expect(await evaluate(interview(['q', 'a', 'q', 'a']), ask)).toMatchObject({ kind: 'done', summary: 'They spoke.' });
   expect(asked.map((question) => question.name)).toEqual(['whole', 'part', 'part', 'merge']);
 });
 
-test('a part that does not fit is halved again, down to one entry, and then it has failed', async () => {
+test('a part that is too long is halved again; when a single entry is too long, the evaluation fails', async () => {
   const cut: Answer<unknown> = { kind: 'incomplete', why: 'input' };
   const { ask, asked } = modelOf(cut, cut, cut, answered(part));
   expect(await evaluate(interview(['q', 'a', 'q', 'a']), ask)).toMatchObject({ kind: 'failed', failure: 'incomplete' });
   expect(asked.map((question) => question.name)).toEqual(['whole', 'part', 'part']);
 });
 
-test('a failure in the middle of the parts is the failure of the whole', async () => {
+test('when one part fails, the whole evaluation fails with the same reason', async () => {
   const { ask } = modelOf(answered(part), { kind: 'rateLimited', retryAfterMs: 7 });
   const inParts = createEvaluate({ partTokens: 60 });
   expect(await inParts(interview(['q', 'a', 'q', 'a']), ask)).toEqual({

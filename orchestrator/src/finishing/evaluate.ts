@@ -8,14 +8,15 @@ import { type Interview, instructions, type Part, quoteInterview, quoteNotes } f
 import { halve, keepWithin, splitIntoParts } from './split-transcript.ts';
 
 /**
- * From a transcript to a summary and an evaluation.
+ * Makes the summary and the evaluation from a transcript.
  *
- * V1  A candidate who said nothing is not evaluated: the model is not asked, and nothing is made up.
- * V2  An answer that did not fit is asked for again with more room, and then of half the transcript at a time.
- * V3  A reference to an entry that does not exist is dropped, and flagged: the reader can check every one that is left.
- * V4  What one evaluation may cost is bounded: the size of its transcript, the share of it that only the candidate's browser
- *     vouches for, and the number of questions. Entries that are left out are counted in a flag.
- * V5  Every text of the result is one that the database stores, whatever the model wrote.
+ * - If the candidate said nothing, the result is `empty` and the model is not asked.
+ * - If the model's answer was cut off, the question is repeated with a larger output limit; if that fails too, the
+ *   transcript is split into halves.
+ * - A reference to an entry that does not exist is removed and flagged, so every remaining reference can be checked.
+ * - The cost of one evaluation is bounded: by the size of the transcript, the size of its unverified part, and the
+ *   number of questions. Entries that are left out are counted in a flag.
+ * - Texts from the model are cleaned of characters that Postgres cannot store.
  */
 export type Evaluated =
   | { kind: 'empty' }
@@ -25,7 +26,7 @@ export type Evaluated =
 export interface Failed {
   kind: 'failed';
   failure: ResultFailure;
-  /** For people; may repeat what the model said, never what was asked. */
+  /** For people. May contain the model's words, never the question's. */
   detail: string;
   /** The provider asked to wait this long. */
   retryAfterMs?: number | undefined;
@@ -34,13 +35,13 @@ export interface Failed {
 export interface EvaluateOptions {
   /** Estimated tokens of transcript in one question. Default 60,000. */
   partTokens?: number;
-  /** Room for an answer, tokens, first and then (V2). Default 8,000 and 32,000. */
+  /** Output limits in tokens, tried in this order. Default 8,000 and 32,000. */
   outputTokens?: readonly number[];
-  /** Estimated tokens of transcript in one evaluation (V4). Default 240,000: about a day of talk. */
+  /** Estimated tokens of transcript in one evaluation. Default 240,000: about a day of speech. */
   transcriptTokens?: number;
-  /** Of these, at most so many from entries that are not verified (V4). Default 60,000. */
+  /** The most of these tokens that unverified entries may use. Default 60,000. */
   unverifiedTokens?: number;
-  /** Questions to the model in one evaluation (V4). Default 24. */
+  /** Questions to the model in one evaluation. Default 24. */
   maxQuestions?: number;
 }
 
@@ -58,21 +59,21 @@ function failureOf(answer: Exclude<Answer<unknown>, { kind: 'answered' }>): Fail
     case 'refused':
       return failed('refused', answer.text);
     case 'incomplete':
-      return failed('incomplete', 'The answer was cut off, however much room it had.');
+      return failed('incomplete', 'The transcript or the answer did not fit the limits of the model.');
     case 'invalid':
-      return failed('invalid_answer', 'The answer was not of the form that was asked for.');
+      return failed('invalid_answer', 'The answer of the model does not match the schema.');
     case 'authFailed':
-      return failed('provider_auth_failed', 'The provider refused our credential.');
+      return failed('provider_auth_failed', 'The provider rejected the API key.');
     case 'rateLimited':
       return failed('provider_rate_limited', 'The provider is rate limiting us.', answer.retryAfterMs);
     case 'unavailable':
-      return failed('provider_unavailable', 'The provider did not answer as it should.');
+      return failed('provider_unavailable', 'The provider is unavailable or sent an unexpected response.');
     case 'rejected':
       return failed('rejected', answer.detail);
   }
 }
 
-/** V3. */
+/** Removes references to entries that do not exist, and counts them. */
 function checkReferences(notes: QuestionNote[], entries: Entries): { notes: QuestionNote[]; unknown: number } {
   const known = new Set(entries.map((entry) => entry.sequence_number));
   const named = notes.flatMap((note) => note.sequence_numbers);
@@ -101,20 +102,20 @@ function finish(answer: MergeAnswer, questionNotes: QuestionNote[], { entries, l
   };
 }
 
-/** What is put before the model. */
+/** The entries that the model evaluates. */
 interface Read {
   entries: Entries;
-  /** Entries that were left out (V4). */
+  /** Number of entries that did not fit the limits. */
   leftOut: number;
 }
 
 type Bounds = Pick<Required<EvaluateOptions>, 'outputTokens' | 'maxQuestions'>;
 
-/** One evaluation under way: what each of its questions has in common. */
+/** Asks the questions of one evaluation and counts them. */
 function createInterviewer(interview: Interview, ask: Ask, { outputTokens, maxQuestions }: Bounds) {
   let asked = 0;
 
-  /** V2, the first half; V4. */
+  /** Asks with a growing output limit while the answer is cut off, at most `maxQuestions` times in this evaluation. */
   const askWithRoom = async <T>(name: keyof typeof instructions, schema: z.ZodType<T>, input: string) => {
     let answer: Answer<T> = { kind: 'incomplete', why: 'output' };
     for (const maxOutputTokens of outputTokens) {
@@ -127,7 +128,7 @@ function createInterviewer(interview: Interview, ask: Ask, { outputTokens, maxQu
     return answer;
   };
 
-  /** V2, the second half. */
+  /** Notes on both halves of entries that did not fit into one question. */
   const noteBoth = async (entries: Entries, part: Part): Promise<Noted> => {
     const [first, second] = halve(entries);
     const before = await notesOf(first, part);
@@ -149,7 +150,7 @@ function createInterviewer(interview: Interview, ask: Ask, { outputTokens, maxQu
   };
 }
 
-/** @returns a function that evaluates. Throws what `ask` throws. */
+/** @returns a function that evaluates an interview. It throws only what `ask` throws. */
 export function createEvaluate({
   partTokens = 60_000,
   outputTokens = [8_000, 32_000],
@@ -159,8 +160,8 @@ export function createEvaluate({
 }: EvaluateOptions = {}): Evaluate {
   const evaluate: Evaluate = async (interview, ask) => {
     const spoken = interview.entries.filter((entry) => entry.text.trim() !== '');
-    const entries = keepWithin(spoken, transcriptTokens, unverifiedTokens); // V4
-    if (!entries.some((entry) => entry.speaker === 'candidate')) return { kind: 'empty' }; // V1
+    const entries = keepWithin(spoken, transcriptTokens, unverifiedTokens);
+    if (!entries.some((entry) => entry.speaker === 'candidate')) return { kind: 'empty' };
     const read: Read = { entries, leftOut: spoken.length - entries.length };
     const { whole, merged, notesOf } = createInterviewer(interview, ask, { outputTokens, maxQuestions });
 
@@ -182,5 +183,5 @@ export function createEvaluate({
     if (answer.kind === 'answered') return finish(answer.value, answer.value.question_notes, read);
     return answer.kind === 'incomplete' && entries.length > 1 ? inParts(halve(entries)) : failureOf(answer);
   };
-  return async (interview, ask) => storableValue(await evaluate(interview, ask)); // V5
+  return async (interview, ask) => storableValue(await evaluate(interview, ask));
 }

@@ -7,7 +7,7 @@ import { createEvaluate } from './evaluate.ts';
 import { createModel } from './model.ts';
 import { createFinishingWorker } from './worker.ts';
 
-/** Finishing as one part of the orchestrator. */
+/** Creates the result store and the worker that makes summaries and evaluations. */
 export interface FinishingDeps {
   config: Pick<Config, 'voice' | 'deadlines'>;
   database: Database;

@@ -20,10 +20,14 @@ const cases: Array<[string, ProviderError, object]> = [
     { status: 429, headers: new Headers({ 'retry-after': 'Sat, 21 Nov 2026 10:00:00 GMT' }) },
     { kind: 'rateLimited', retryAfterMs: undefined },
   ],
-  ['a quota used up', { status: 429, code: 'insufficient_quota' }, { kind: 'rateLimited', retryAfterMs: 300_000 }],
-  ['a question too long', { status: 400, code: 'context_length_exceeded' }, { kind: 'incomplete', why: 'input' }],
-  ['400 of a proxy', { status: 400 }, { kind: 'unavailable' }],
-  ['404 of a proxy', { status: 404 }, { kind: 'unavailable' }],
+  ['an exhausted quota', { status: 429, code: 'insufficient_quota' }, { kind: 'rateLimited', retryAfterMs: 300_000 }],
+  [
+    'a question that is too long',
+    { status: 400, code: 'context_length_exceeded' },
+    { kind: 'incomplete', why: 'input' },
+  ],
+  ['400 that a proxy sent', { status: 400 }, { kind: 'unavailable' }],
+  ['404 that a proxy sent', { status: 404 }, { kind: 'unavailable' }],
   [
     '400 without a code',
     { status: 400, code: null, type: 'invalid_request_error' },
@@ -37,11 +41,11 @@ const cases: Array<[string, ProviderError, object]> = [
   ],
 ];
 
-test.each(cases)('%s', (_name, error, expected) => {
+test.each(cases)('an error of the provider is classified: %s', (_name, error, expected) => {
   expect(classifyError(error)).toEqual(expected);
 });
 
-describe('a success is read by its status and shape', () => {
+describe('the body of a successful response is classified by its status and shape', () => {
   const schema = z.object({ a: z.number() });
   const message = (...content: object[]) => ({ type: 'message', content });
   const text = (value: string) => message({ type: 'output_text', text: value });
@@ -57,25 +61,29 @@ describe('a success is read by its status and shape', () => {
       response('completed', [{ type: 'reasoning' }, text('{"a":1}')]),
       { kind: 'answered', value: { a: 1 } },
     ],
-    ['another form', response('completed', [text('{"b":1}')]), { kind: 'invalid' }],
-    ['no JSON', response('completed', [text('Here: {"a":1}')]), { kind: 'invalid' }],
-    ['no text', response('completed', []), { kind: 'invalid' }],
-    ['cancelled, with half an answer', response('cancelled', [text('{"a":1}')]), { kind: 'unavailable' }],
-    ['still under way', response('in_progress', []), { kind: 'unavailable' }],
+    ['JSON that does not match the schema', response('completed', [text('{"b":1}')]), { kind: 'invalid' }],
+    ['text that is not JSON', response('completed', [text('Here: {"a":1}')]), { kind: 'invalid' }],
+    ['no output', response('completed', []), { kind: 'invalid' }],
+    ['cancelled, with an answer', response('cancelled', [text('{"a":1}')]), { kind: 'unavailable' }],
+    ['in progress', response('in_progress', []), { kind: 'unavailable' }],
     ['failed', response('failed', [], { error: { code: 'server_error' } }), { kind: 'unavailable' }],
     [
-      'failed for its rate',
+      'failed because of the rate limit',
       response('failed', [], { error: { code: 'rate_limit_exceeded' } }),
       { kind: 'rateLimited', retryAfterMs: undefined },
     ],
     [
-      'failed for its prompt',
+      'failed because of the prompt',
       response('failed', [], { error: { code: 'invalid_prompt' } }),
       { kind: 'rejected', detail: 'invalid_prompt' },
     ],
-    ['cut off, but whole by chance', response('incomplete', [text('{"a":1}')]), { kind: 'incomplete', why: 'output' }],
     [
-      'stopped by the filter',
+      'incomplete, although the text parses',
+      response('incomplete', [text('{"a":1}')]),
+      { kind: 'incomplete', why: 'output' },
+    ],
+    [
+      'stopped by the content filter',
       response('incomplete', [], { incomplete_details: { reason: 'content_filter' } }),
       { kind: 'refused' },
     ],
@@ -85,7 +93,7 @@ describe('a success is read by its status and shape', () => {
       { kind: 'refused', text: 'No.' },
     ],
     ['a page of HTML', '<html>ok</html>', { kind: 'unavailable' }],
-    ['JSON of somebody else', { status: 'ok' }, { kind: 'unavailable' }],
+    ['JSON that is not a response', { status: 'ok' }, { kind: 'unavailable' }],
     ['nothing', undefined, { kind: 'unavailable' }],
   ])('%s', (_name, body, answer) => {
     expect(classifyAnswer(body, schema)).toMatchObject(answer);

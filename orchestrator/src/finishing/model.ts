@@ -4,13 +4,14 @@ import type OpenAI from 'openai';
 import { z } from 'zod';
 
 /**
- * The one door to the model that evaluates: the Responses API, by the official package.
+ * Client of the model that evaluates interviews. It uses the provider's Responses API through the official package.
  *
- * M1  It never retries: the work is durable and has its own schedule (retry.ts).
- * M2  An answer is classified once, here, from its status, body and shape; text of a request or an answer is never logged.
- *     What the provider cannot have sent (a proxy's page, JSON of another shape) is no answer: it is asked again.
- * M3  The package is loaded with the first question, not with the process: it is large, and most starts need it later.
- * M4  Nothing is kept at the provider (`store: false`), and the session is named to it by a hash alone.
+ * - It never retries: evaluations are stored as work to do and have their own retry schedule (retry.ts).
+ * - A response is classified here and nowhere else, from its status, body and shape. The text of a request or a
+ *   response is never logged. A response that the provider cannot have sent (a proxy's error page, JSON of another
+ *   shape) counts as `unavailable` and is retried.
+ * - The package is loaded with the first question, because it is large and start-up does not need it.
+ * - The provider stores nothing (`store: false`) and receives only a hash of the session id.
  */
 export interface Question<T> {
   /** Name of the answer's schema: `^[a-z_]+$`. */
@@ -32,14 +33,14 @@ export type Answer<T> =
   | { kind: 'answered'; value: T }
   /** The model declined; `text` is what it said. */
   | { kind: 'refused'; text: string }
-  /** `output`: it ran out of tokens. `input`: the question is too long for it. */
+  /** `output`: the answer reached the output limit. `input`: the question is too long for the model. */
   | { kind: 'incomplete'; why: 'output' | 'input' }
-  /** Complete, and not of the schema. */
+  /** The answer is complete but does not match the schema. */
   | { kind: 'invalid' }
   | { kind: 'authFailed' }
   | { kind: 'rateLimited'; retryAfterMs: number | undefined }
   | { kind: 'unavailable' }
-  /** The provider does not accept the request: another try would be the same. */
+  /** The provider does not accept the request. A retry would be refused again. */
   | { kind: 'rejected'; detail: string };
 
 export type Ask = <T>(question: Question<T>, options?: AskOptions) => Promise<Answer<T>>;
@@ -60,33 +61,32 @@ interface Library {
   zodTextFormat: typeof import('openai/helpers/zod').zodTextFormat;
 }
 
-/** M3. */
 async function load({ apiKey, baseUrl, requestMs }: ModelOptions): Promise<Library> {
   const [{ default: Client }, { zodTextFormat }] = await Promise.all([import('openai'), import('openai/helpers/zod')]);
   const client = new Client({
     apiKey,
     baseURL: baseUrl,
     timeout: requestMs,
-    maxRetries: 0, // M1
+    maxRetries: 0,
     organization: null,
     project: null,
-    logLevel: 'off', // M2
+    logLevel: 'off', // The package would log request and response bodies.
   });
   return { client, zodTextFormat, APIError: Client.APIError, APIUserAbortError: Client.APIUserAbortError };
 }
 
-/** A quota that is used up is answered 429, too, and does not come back within seconds. */
+/** An exhausted quota is answered with 429 too, but retrying within seconds is pointless. */
 const usedUpMs = 300_000;
 
 export interface ProviderError {
   status: number | undefined;
   code?: string | null | undefined;
-  /** `invalid_request_error`, …: the provider's own errors name it. */
+  /** `invalid_request_error`, …: present in the provider's own errors. */
   type?: string | undefined;
   headers?: Headers | undefined;
 }
 
-/** What a refusal of the provider means (M2). Without a status there was no answer. */
+/** Classifies an error response. An undefined status means that no response came. */
 export function classifyError({
   status,
   code,
@@ -98,7 +98,7 @@ export function classifyError({
   if (code === 'insufficient_quota') return { kind: 'rateLimited', retryAfterMs: usedUpMs };
   if (status === 429) return { kind: 'rateLimited', retryAfterMs: readRetryAfter(headers?.get('retry-after')) };
   if (status === undefined || status >= 500 || status === 408 || status === 409) return { kind: 'unavailable' };
-  if (!code && !type) return { kind: 'unavailable' }; // A proxy's error page: the provider has not judged anything.
+  if (!code && !type) return { kind: 'unavailable' }; // Written by a proxy, not by the provider.
   return { kind: 'rejected', detail: `HTTP ${status}${code ? `, ${code}` : ''}` };
 }
 
@@ -107,7 +107,7 @@ const part = z.union([
   z.object({ type: z.literal('refusal'), refusal: z.string() }),
   z.looseObject({ type: z.string() }).transform(() => undefined),
 ]);
-/** As much of a response as is used here. */
+/** The fields of a response that are used here. */
 const modelResponse = z.object({
   object: z.literal('response'),
   status: z.enum(['completed', 'failed', 'in_progress', 'cancelled', 'queued', 'incomplete']),
@@ -130,25 +130,25 @@ function valueIn<T>(response: ModelResponse, schema: z.ZodType<T>): Answer<T> {
   }
 }
 
-/** What a failed response says of itself: its request was accepted, so there is no HTTP status. */
+/** Classifies a response with status `failed`. Its HTTP status was 200, so only its error code tells the cause. */
 function classifyFailure(code: string | undefined): Answer<never> {
   if (code === 'rate_limit_exceeded') return { kind: 'rateLimited', retryAfterMs: undefined };
   return code === 'invalid_prompt' ? { kind: 'rejected', detail: code } : { kind: 'unavailable' };
 }
 
-/** Only `completed` is an answer: the request is synchronous, so a response that is still under way is none. */
+/** Classifies a response body. Only `completed` counts: the request is synchronous, so `in_progress` is unexpected. */
 export function classifyAnswer<T>(body: unknown, schema: z.ZodType<T>): Answer<T> {
   const response = modelResponse.safeParse(body).data;
   if (response === undefined) return { kind: 'unavailable' };
   const [refusal] = partsOf(response).flatMap((one) => (one && 'refusal' in one ? [one.refusal] : []));
   if (refusal !== undefined) return { kind: 'refused', text: refusal };
   if (response.incomplete_details?.reason === 'content_filter')
-    return { kind: 'refused', text: 'The content filter stopped it.' };
+    return { kind: 'refused', text: "The provider's content filter stopped the answer." };
   if (response.status === 'incomplete') return { kind: 'incomplete', why: 'output' };
   return response.status === 'completed' ? valueIn(response, schema) : classifyFailure(response.error?.code);
 }
 
-/** @returns a function that asks one question. Throws only when its signal aborts. */
+/** @returns a function that asks one question. It throws only when its signal aborts. */
 export function createModel(options: ModelOptions): Ask {
   let library: Promise<Library> | undefined;
   return async (question, { signal, apiKey = options.apiKey } = {}) => {
@@ -163,7 +163,7 @@ export function createModel(options: ModelOptions): Ask {
           input: [{ role: 'user', content: input }],
           text: { format: zodTextFormat(schema, name) },
           max_output_tokens: maxOutputTokens,
-          store: false, // M4
+          store: false,
           safety_identifier: createHash('sha256').update(sessionId).digest('hex'),
         },
         signal ? { signal } : {},

@@ -4,7 +4,7 @@ import { maxAttempts, retryDelayMs } from './retry.ts';
 const most = () => 1;
 const least = () => 0;
 
-test('waits double, spread over their upper half, up to a limit', () => {
+test('waits double up to a limit, with jitter between half and all of the wait', () => {
   const wait = (attempt: number, random: () => number) =>
     retryDelayMs({ failure: 'provider_unavailable', attempt }, random);
   expect([1, 2, 3].map((attempt) => wait(attempt, most))).toEqual([5_000, 10_000, 20_000]);
@@ -12,18 +12,18 @@ test('waits double, spread over their upper half, up to a limit', () => {
   expect(wait(7, most)).toBe(320_000);
 });
 
-test('what the provider asks for is waited for at least', () => {
+test('the wait is never shorter than the Retry-After of the provider', () => {
   expect(retryDelayMs({ failure: 'provider_rate_limited', attempt: 1, retryAfterMs: 90_000 })).toBe(90_000);
   expect(retryDelayMs({ failure: 'provider_rate_limited', attempt: 1, retryAfterMs: 1 }, most)).toBe(10_000);
 });
 
-test('a refused credential waits longer than a provider that is away', () => {
+test('the first wait after a rejected API key is over ten times as long as after an unavailable provider', () => {
   const first = (failure: 'provider_auth_failed' | 'provider_unavailable') =>
     retryDelayMs({ failure, attempt: 1 }, least);
   expect(first('provider_auth_failed') ?? 0).toBeGreaterThan((first('provider_unavailable') ?? 0) * 10);
 });
 
-test('what a repetition cannot change is given up at once, everything else after the last attempt', () => {
+test('permanent failures are not retried; other failures are given up after the last attempt', () => {
   expect(retryDelayMs({ failure: 'refused', attempt: 1 })).toBeNull();
   expect(retryDelayMs({ failure: 'rejected', attempt: 1 })).toBeNull();
   expect(retryDelayMs({ failure: 'provider_unavailable', attempt: maxAttempts - 1 })).not.toBeNull();

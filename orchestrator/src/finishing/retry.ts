@@ -1,10 +1,10 @@
 import type { ResultFailure } from '@greenroom/shared/protocol/results.ts';
 
 /**
- * When a failed evaluation is tried again. The only owner of retries on this way.
+ * When a failed evaluation is tried again. No other code retries evaluations.
  *
- * Waits double from `baseMs` to `maxMs`, spread over their upper half; what the provider asks for is waited for at
- * least. `never`: the next attempt would be the same, so a person decides.
+ * Waits double from `baseMs` to `maxMs`, with jitter between half and all of the wait, and are never shorter than the
+ * provider's Retry-After. `never`: the next attempt would fail in the same way, so a person decides.
  */
 type Rule = { baseMs: number; maxMs: number } | 'never';
 
@@ -13,7 +13,7 @@ const rules: Record<ResultFailure, Rule> = {
   rejected: 'never',
   incomplete: { baseMs: 30_000, maxMs: 600_000 },
   invalid_answer: { baseMs: 10_000, maxMs: 600_000 },
-  // Somebody has to change a key: that takes longer than a busy minute.
+  // A person has to change the key.
   provider_auth_failed: { baseMs: 300_000, maxMs: 3_600_000 },
   provider_rate_limited: { baseMs: 10_000, maxMs: 900_000 },
   provider_unavailable: { baseMs: 5_000, maxMs: 900_000 },
@@ -21,7 +21,7 @@ const rules: Record<ResultFailure, Rule> = {
   internal_error: { baseMs: 30_000, maxMs: 900_000 },
 };
 
-/** Attempts at one revision; the last failure gives it up. */
+/** Attempts at one revision of the transcript. After the last failure the evaluation is given up. */
 export const maxAttempts = 8;
 
 export interface FailedAttempt {
@@ -31,7 +31,7 @@ export interface FailedAttempt {
   retryAfterMs?: number | undefined;
 }
 
-/** @returns ms until the next attempt, or null when there is none. @param random numbers in [0, 1) */
+/** @returns ms until the next attempt, or null if there is none. @param random returns numbers in [0, 1) */
 export function retryDelayMs(
   { failure, attempt, retryAfterMs = 0 }: FailedAttempt,
   random: () => number = Math.random,

@@ -11,7 +11,7 @@ const spoken = fc.record({
   text: fc.string({ maxLength: 300 }),
 });
 
-test('whatever is cut, every entry is in one part, in order, and no part is empty', () => {
+test('every entry is in exactly one part, in order, and no part is empty', () => {
   fc.assert(
     fc.property(fc.array(spoken, { maxLength: 60 }), fc.integer({ min: 1, max: 500 }), (entries, maxTokens) => {
       const parts = splitIntoParts(entries, maxTokens);
@@ -22,22 +22,22 @@ test('whatever is cut, every entry is in one part, in order, and no part is empt
   );
 });
 
-test('a question stays with its answer', () => {
+test('a question and its answer are in the same part', () => {
   const turn = (n: number) => [ai(`question ${n}`), candidate('a'.repeat(120))];
   const parts = splitIntoParts([...turn(1), ...turn(2), ...turn(3), ...turn(4)], 220);
   expect(parts.map((part) => part[0]?.text)).toEqual(['question 1', 'question 3']);
 });
 
-test('an entry too long for any part is a part of its own', () => {
+test('an entry that is too long for any part becomes a part of its own', () => {
   const long = candidate('word '.repeat(5_000));
   expect(splitIntoParts([ai('a'), long, ai('b')], 100)).toEqual([[ai('a')], [long], [ai('b')]]);
 });
 
-test('characters of other scripts are not underestimated', () => {
+test('the estimate for Chinese text is at least one token a character', () => {
   expect(estimateTokens(candidate('面接'.repeat(500)))).toBeGreaterThanOrEqual(1_000);
 });
 
-test('halves are two, at a question when there is one', () => {
+test('a transcript is halved near the middle, before a question if there is one', () => {
   expect(halve([ai('1'), candidate('2')])).toEqual([[ai('1')], [candidate('2')]]);
   const [first, second] = halve([ai('1'), candidate('2'), candidate('3'), ai('4'), candidate('5')]);
   expect([first.length, second.length]).toEqual([3, 2]);

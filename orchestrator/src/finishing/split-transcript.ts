@@ -1,20 +1,20 @@
 /**
- * Cutting a long transcript into parts that the model can take.
+ * Splits a long transcript into parts that fit into one question to the model.
  *
- * P1  A part begins with the interviewer where it can: a question stays with its answer.
- * P2  Every entry is in exactly one part, in order; an entry too long for any part is a part of its own.
+ * - Where possible a part begins with the interviewer, so that a question stays with its answer.
+ * - Every entry is in exactly one part, in order. An entry that is too long for any part becomes a part of its own.
  */
 export interface Spoken {
   speaker: 'ai' | 'candidate';
   text: string;
 }
 
-/** What an entry costs beside its text: number, speaker, punctuation. */
+/** Tokens of an entry besides its text: number, speaker, punctuation. */
 const entryTokens = 24;
 
 /**
- * An estimate that errs upwards: a token is about four letters of English and one character of Chinese, so three bytes
- * of UTF-8 are never much more than one.
+ * Estimates tokens, rather too many than too few: a token is about four letters of English or one character of
+ * Chinese, so three bytes of UTF-8 are at most about one token.
  */
 export const estimateTokens = ({ text }: Pick<Spoken, 'text'>): number =>
   entryTokens + Math.ceil(Buffer.byteLength(text) / 3);
@@ -22,8 +22,9 @@ export const estimateTokens = ({ text }: Pick<Spoken, 'text'>): number =>
 const sum = (entries: readonly Spoken[]): number => entries.reduce((total, entry) => total + estimateTokens(entry), 0);
 
 /**
- * What goes over from a part that is full into the next one, which begins with `entry`: the last question when `entry`
- * answers it, unless it lies in the part's first half or both would not fit (P1).
+ * The entries that move from a full part to the start of the next part, before `entry`: the last question and what
+ * follows it, if `entry` continues the answer. Nothing moves if the question lies in the first half of the part or if
+ * both would not fit.
  */
 function carriedOver<T extends Spoken>(part: readonly T[], entry: T, maxTokens: number): T[] {
   const question = part.findLastIndex(({ speaker }) => speaker === 'ai');
@@ -32,7 +33,7 @@ function carriedOver<T extends Spoken>(part: readonly T[], entry: T, maxTokens: 
   return sum(carried) + estimateTokens(entry) <= maxTokens ? carried : [];
 }
 
-/** @param maxTokens estimated tokens of one part. */
+/** @param maxTokens estimated tokens of one part */
 export function splitIntoParts<T extends Spoken>(entries: readonly T[], maxTokens: number): T[][] {
   const parts: T[][] = [];
   let part: T[] = [];
@@ -51,9 +52,10 @@ export function splitIntoParts<T extends Spoken>(entries: readonly T[], maxToken
 }
 
 /**
- * The entries that fit, in their order: verified ones first, then the browser's own, each from the beginning. So nothing that
- * a browser adds takes the place of what was heard.
- * @param maxTokens estimated tokens in all @param maxUnverifiedTokens of these, from entries that are not verified
+ * The entries that fit the limits, in their original order. Verified entries are chosen first, then unverified ones,
+ * each from the beginning. So entries that a browser invents cannot displace verified ones.
+ * @param maxTokens estimated tokens of all entries
+ * @param maxUnverifiedTokens estimated tokens of unverified entries
  */
 export function keepWithin<T extends Spoken & { verified: boolean }>(
   entries: readonly T[],
@@ -74,7 +76,7 @@ export function keepWithin<T extends Spoken & { verified: boolean }>(
   return entries.filter((entry) => kept.has(entry));
 }
 
-/** In two, at a question near the middle when there is one (P1). @param entries at least two */
+/** Splits into two parts: before the first question after the middle, or in the middle. @param entries at least two */
 export function halve<T extends Spoken>(entries: readonly T[]): [T[], T[]] {
   const middle = Math.ceil(entries.length / 2);
   const question = entries.findIndex((entry, index) => index >= middle && entry.speaker === 'ai');

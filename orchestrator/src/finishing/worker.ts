@@ -7,20 +7,23 @@ import type { Interview } from './quote.ts';
 import { maxAttempts, retryDelayMs } from './retry.ts';
 
 /**
- * Makes the results that are due: takes them from the database, evaluates, reports.
+ * Takes the evaluations that are due from the database, makes them and stores the results.
  *
- * W1  So many at a time in this process, and of one tenant in all; none is taken that could not begin at once: what waits,
- *     waits in the database, where another orchestrator may take it.
- * W2  Before each question to the model the take is kept; when it is lost, nothing more is paid for and nothing reported.
- * W3  Shutting down aborts what is under way and gives it back; what cannot be given back, its lease frees.
- * W4  A tenant that brought its own key pays for its own evaluations, and never for another's.
+ * - The concurrent evaluations are limited for this process, and per tenant for all orchestrators together. An
+ *   evaluation is taken only if it can start at once; the others wait in the database, where another orchestrator may
+ *   take them.
+ * - The lease of a taken evaluation is renewed before each question to the model. If the lease is lost, no further
+ *   question is asked and nothing is stored.
+ * - Shutting down aborts running evaluations and releases them. If the release fails, the evaluation becomes available
+ *   when its lease expires.
+ * - A tenant with its own API key pays for its own evaluations only.
  */
 export interface Finishing {
-  /** One round: takes what is due and begins it. Does not wait for it to be done. */
+  /** Takes the evaluations that are due and starts them. Does not wait for them to finish. */
   run(): Promise<void>;
-  /** Resolves when nothing is under way. */
+  /** Resolves when no evaluation is running. */
   idle(): Promise<void>;
-  /** W3. */
+  /** Aborts and releases the running evaluations, and waits for that. */
   stop(): Promise<void>;
 }
 
@@ -28,20 +31,20 @@ export interface FinishingWorkerDeps {
   results: Pick<ResultStore, 'take' | 'keep' | 'transcript' | 'record' | 'recordFailed' | 'release'>;
   ask: Ask;
   evaluate: Evaluate;
-  /** A tenant's own key; undefined: the deployment's. Throws when it cannot be opened. */
+  /** A tenant's own key, or undefined to use the deployment's. Throws if the key cannot be decrypted. */
   apiKeyOf: (tenantId: string) => Promise<string | undefined>;
-  /** The model's name, noted with what it made. */
+  /** The model's name, stored with each result. */
   model: string;
   orchestratorId: string;
-  /** Limit of one question, ms; a take lasts half as long again. */
+  /** Limit of one question, ms. The lease lasts 1.5 times as long. */
   requestMs: number;
   logger: Logger;
-  /** A session has news. */
+  /** Called when something of a session has changed. */
   onChange?: (sessionId: string) => void;
   bounds?: Partial<FinishingBounds>;
 }
 
-/** How many evaluations may be under way at once. */
+/** How many evaluations may run at once. */
 export interface FinishingBounds {
   /** In this process. Default 8. */
   perProcess: number;
@@ -87,13 +90,12 @@ export function createFinishingWorker(deps: FinishingWorkerDeps): Finishing {
   const stopping = new AbortController();
   const queue = new PQueue({ concurrency: perProcess });
 
-  /** W2. */
   const askFor =
     (taken: TakenResult): Ask =>
     async (question) => {
       stopping.signal.throwIfAborted();
       if (!(await results.keep(taken, takenMs))) throw new TakeLost();
-      const apiKey = await deps.apiKeyOf(taken.session.tenant_id); // W4
+      const apiKey = await deps.apiKeyOf(taken.session.tenant_id);
       return deps.ask(question, { signal: stopping.signal, apiKey });
     };
 
@@ -103,8 +105,8 @@ export function createFinishingWorker(deps: FinishingWorkerDeps): Finishing {
     const retryMs = retryDelayMs({ failure, attempt: taken.attempt, retryAfterMs });
     const outcome = await results.recordFailed(taken, { failure, detail, retryMs });
     const fields = { session_id: taken.session_id, reason: failure, attempt: taken.attempt };
-    if (outcome === 'dead') logger.error(fields, 'an evaluation was given up');
-    else logger.warn({ ...fields, delay_ms: retryMs }, 'an evaluation failed');
+    if (outcome === 'dead') logger.error(fields, 'evaluation failed; giving up');
+    else logger.warn({ ...fields, delay_ms: retryMs }, 'evaluation attempt failed');
     return outcome;
   };
 
@@ -113,33 +115,40 @@ export function createFinishingWorker(deps: FinishingWorkerDeps): Finishing {
     const evaluated = await evaluate(interviewOf(taken, entries), askFor(taken));
     const outcome = await report(taken, evaluated);
     const fields = { session_id: taken.session_id, kind: evaluated.kind, attempt: taken.attempt };
-    logger.info({ ...fields, outcome, entries: entries.length }, 'a session was finished');
+    logger.info({ ...fields, outcome, entries: entries.length }, 'evaluation attempt ended');
     onChange?.(taken.session_id);
   };
 
   const giveBack = async (taken: TakenResult, error: unknown): Promise<void> => {
     if (error instanceof TakeLost) {
-      logger.warn({ session_id: taken.session_id }, 'an evaluation was lost to another orchestrator');
+      logger.warn({ session_id: taken.session_id }, 'lost the lease of an evaluation; another orchestrator makes it');
       return;
     }
     if (stopping.signal.aborted) {
-      await results.release(taken); // W3
+      await results.release(taken);
       return;
     }
-    logger.error({ session_id: taken.session_id, error }, 'an evaluation broke off');
-    await report(taken, { kind: 'failed', failure: 'internal_error', detail: 'Greenroom failed; its log says how.' });
+    logger.error({ session_id: taken.session_id, error }, 'evaluation failed with an internal error');
+    await report(taken, {
+      kind: 'failed',
+      failure: 'internal_error',
+      detail: 'Internal error; see the log of the orchestrator.',
+    });
   };
 
   const attempt = (taken: TakenResult): Promise<void> =>
     finish(taken)
       .catch((error: unknown) => giveBack(taken, error))
       .catch((error: unknown) =>
-        logger.warn({ session_id: taken.session_id, error }, 'an evaluation is left to its lease'),
+        logger.warn(
+          { session_id: taken.session_id, error },
+          'could not release the evaluation; it becomes available when its lease expires',
+        ),
       );
 
   return {
     run: async () => {
-      const free = perProcess - queue.pending - queue.size; // W1
+      const free = perProcess - queue.pending - queue.size;
       if (free <= 0 || stopping.signal.aborted) return;
       const wanted = { takenMs, limit: free, maxAttempts, perTenant };
       for (const taken of await results.take(orchestratorId, wanted)) void queue.add(() => attempt(taken));

@@ -1,11 +1,12 @@
 import type { SharedLimit } from '../database/video-store.ts';
 
 /**
- * Who may spend how much of api.video's rate limits, all orchestrators together.
+ * How the rate limits of api.video are shared between purposes and tenants, for all orchestrators together.
  *
- * api.video allows, a minute, 200 writes and 500 reads in production, 40 and 100 in the sandbox. Nine tenths of that are spent
- * at most, of which a tenth may come at once. One tenant's recordings spend at most half of it. Watching spends at most two
- * fifths of the reads, one tenant's watching a fifth: so no tenant's readers hold up another's, or the recording itself.
+ * Per minute, api.video allows 200 writes and 500 reads in production, and 40 and 100 in the sandbox. We use at most
+ * 90 % of that, with bursts of up to a tenth of each limit. One tenant's recordings get at most half. Watching gets at
+ * most 40 % of the reads and one tenant's watching 20 %, so that viewers of one tenant delay neither other tenants nor
+ * the recordings.
  */
 export type Purpose = 'writes' | 'reads' | 'watching';
 
@@ -19,11 +20,11 @@ const limit = (scope: string, perMinute: number): SharedLimit => ({
 });
 
 export interface VideoBudgets {
-  /** The limits that a request is drawn from. @param tenantId undefined: for nobody in particular */
+  /** The limits that a request counts against. @param tenantId undefined: only the limits that all tenants share */
   of(purpose: Purpose, tenantId?: string): SharedLimit[];
 }
 
-/** @param url api.video's: the sandbox allows less. */
+/** @param url base URL of api.video; the sandbox has lower limits */
 export function createVideoBudgets(url: string): VideoBudgets {
   const { writes, reads } = totals(url);
   const shared = { writes: limit('writes', writes), reads: limit('reads', reads) };

@@ -10,7 +10,7 @@ afterEach(async () => {
   for (const close of closing.splice(0)) await close();
 });
 
-/** A client of a server that answers everything with this. */
+/** A client of a server that gives this answer to every request. */
 async function behind(status: number, body: unknown) {
   const server = createServer((request, response) => {
     request.resume();
@@ -34,15 +34,15 @@ describe('whether anything was uploaded', () => {
     [{ status: 'uploading', filesize: 100 }, true],
     [{ status: 'missing', filesize: 100 }, true],
     [{ status: 'ingested_with_error', filesize: null }, true],
-    [{ status: 'a status of next year', filesize: null }, true],
+    [{ status: 'an unknown status', filesize: null }, true],
   ])('ingest %j: %s', async (ingest, uploaded) => {
     const client = await behind(200, { ingest, encoding });
     expect(await client.status('v')).toEqual({ kind: 'done', value: { uploaded, playable: false } });
   });
 });
 
-describe("what a proxy answers in api.video's place decides nothing", () => {
-  // Each of these deleted a recording, or gave it up for good.
+describe('an answer that api.video did not write counts as unavailable', () => {
+  // Each of these answers once caused a recording to be deleted or given up.
   test.each([
     [200, ''],
     [200, {}],
@@ -59,7 +59,7 @@ describe("what a proxy answers in api.video's place decides nothing", () => {
       expect(await answer).toEqual({ kind: 'unavailable' });
   });
 
-  test('its own answers count: 204 for a deletion, problems for refusals', async () => {
+  test('answers of api.video itself are believed: 204 for a deletion, a problem document for a refusal', async () => {
     expect(await (await behind(204, '')).deleteVideo('v')).toMatchObject({ kind: 'done' });
     const problem = (status: number) => ({ type: 'https://docs.api.video/reference/x', title: 'No.', status });
     expect(await (await behind(404, problem(404))).status('v')).toEqual({ kind: 'gone' });
@@ -68,12 +68,12 @@ describe("what a proxy answers in api.video's place decides nothing", () => {
   });
 });
 
-describe('budgets', () => {
+describe('rate limits', () => {
   const { of } = createVideoBudgets('https://ws.api.video');
   const perMinute = (purpose: 'writes' | 'reads' | 'watching', tenantId?: string) =>
     Object.fromEntries(of(purpose, tenantId).map((limit) => [limit.scope, limit.perMinute]));
 
-  test('one tenant spends a part, all tenants together less than api.video allows', () => {
+  test('one tenant gets a part of the limit, and all tenants together less than api.video allows', () => {
     expect(perMinute('writes', 't')).toEqual({ 'api.video:writes:t': 90, 'api.video:writes': 180 });
     expect(perMinute('watching', 't')).toEqual({
       'api.video:watching:t': 90,
@@ -83,7 +83,7 @@ describe('budgets', () => {
     expect(perMinute('reads')).toEqual({ 'api.video:reads': 450 });
   });
 
-  test('the sandbox allows less', () => {
+  test('the sandbox has a lower limit', () => {
     const sandbox = createVideoBudgets('https://sandbox.api.video');
     expect(sandbox.of('writes').map((limit) => limit.perMinute)).toEqual([36]);
   });

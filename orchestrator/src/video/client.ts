@@ -7,14 +7,17 @@ import { createJsonClient, type JsonAnswer } from '../net/json-client.ts';
 import { createVideoBudgets, type Purpose } from './budgets.ts';
 
 /**
- * The one door to api.video.
+ * Client of api.video. All requests to api.video go through it.
  *
- * K1  It never retries: the work is durable and has its own schedule.
- * K2  Requests are drawn from limits that all orchestrators share (budgets.ts); after a 429 the time that it names is waited.
- * K3  Containers are private, and name their session in their metadata: a create whose answer was lost is found again.
- * K4  A token always has a life: 0 would mean for ever.
- * K5  An answer counts only if it is api.video's: a success has the shape of its resource, a deletion is 204, an error is one of
- *     its problems. What a proxy answers in its place is no answer: on such a 404 or empty status a recording would be deleted.
+ * - It never retries: the steps of a recording are stored in the database and have their own retry schedule.
+ * - Requests count against limits that all orchestrators share (budgets.ts). A 429 is returned with the wait that it
+ *   names.
+ * - Video containers are private, and their metadata names the session and the recording, so that a container whose
+ *   create was never answered can be found.
+ * - An upload token always expires: a `ttl` of 0 would mean never.
+ * - An answer is believed only if api.video wrote it: a success has the shape of its resource, a deletion is 204, an
+ *   error is a problem document. Anything else (a proxy's page) counts as `unavailable`, because a false 404 or an
+ *   empty status would delete a recording.
  */
 export type VideoRefusal =
   | { kind: 'gone' }
@@ -26,7 +29,7 @@ export type VideoRefusal =
 export type VideoAnswer<T> = { kind: 'done'; value: T } | VideoRefusal;
 
 export interface VideoStatus {
-  /** Something was received, if not all of it. */
+  /** api.video received at least a part of the recording. */
   uploaded: boolean;
   playable: boolean;
 }
@@ -37,7 +40,7 @@ export interface VideoClientOptions {
   apiKey: string;
   /** Limit of one request, ms. */
   requestMs: number;
-  /** How long to wait for the next request of this kind, ms; 0: it may go. */
+  /** Counts a request against these limits. Returns 0 if it may be sent now, else how long to wait, ms. */
   draw: (limits: SharedLimit[]) => Promise<number>;
   logger: Logger;
 }
@@ -50,13 +53,13 @@ interface Call<T extends z.ZodType> {
   path: string;
   body?: object;
   answer: T;
-  /** Default: writes or reads, by the method. */
+  /** @default reads for GET, writes otherwise */
   purpose?: Purpose;
 }
 
-/** The body of an answer without one. */
+/** The body of an answer that has none. */
 const nothing = z.literal('');
-/** An id of theirs, as the database takes it. */
+/** A video id, limited to what the database stores. */
 const id = plainText(200).min(1);
 const metadata = z.array(z.object({ key: z.string(), value: z.string() })).default([]);
 const video = z.object({
@@ -72,7 +75,7 @@ const videoStatus = z.object({
 });
 type Ingest = z.output<typeof videoStatus>['ingest'];
 
-/** A container that nothing came for has no status, or `missing`. A status we do not know is taken for a recording. */
+/** An empty container has no status or `missing`. An unknown status counts as uploaded, so that nothing is deleted. */
 const wasUploaded = (ingest: Ingest): boolean =>
   (ingest?.filesize ?? 0) > 0 || (ingest?.status ?? 'missing') !== 'missing';
 
@@ -80,13 +83,13 @@ const problem = z.looseObject({ title: z.string() });
 
 type Headers = JsonAnswer['headers'];
 
-/** At least a second, so that nothing is asked again at once. */
+/** The wait in ms, at least one second. */
 const waitOf = (header: Headers[string]): number | undefined => {
   const ms = readRetryAfter(header);
   return ms === undefined ? undefined : Math.max(1_000, ms);
 };
 
-/** What an answer that is not a success means (K5). Status 0: there was none. */
+/** Classifies an answer that is not a success. Status 0 means that no answer came. */
 export function classifyRefusal(status: number, headers: Headers, body: unknown): VideoRefusal {
   if (status < 300 || (status !== 429 && !problem.safeParse(body).success)) return { kind: 'unavailable' };
   if (status === 404) return { kind: 'gone' };
@@ -98,7 +101,7 @@ export function classifyRefusal(status: number, headers: Headers, body: unknown)
   return status === 0 || status >= 500 || status === 408 ? { kind: 'unavailable' } : { kind: 'rejected' };
 }
 
-/** A private video's asset URLs carry a token that works once: it is of no use to whoever reads the URL later. */
+/** Removes the token from the asset URL of a private video: it works once, so a stored URL does not need it. */
 export function withoutToken(url: string): string {
   const clean = new URL(url);
   clean.searchParams.delete('token');
@@ -107,7 +110,7 @@ export function withoutToken(url: string): string {
 }
 
 const nameOf = (sessionId: string, ordinal: number): string => `${sessionId}:${ordinal}`;
-/** K3. */
+/** Metadata key that names the session and ordinal of a recording. */
 const key = 'greenroom_recording';
 
 export function createVideoClient({ url, apiKey, requestMs, draw, logger }: VideoClientOptions) {
@@ -124,7 +127,7 @@ export function createVideoClient({ url, apiKey, requestMs, draw, logger }: Vide
     if (waitMs > 0) return { kind: 'rateLimited', retryAfterMs: waitMs };
     const ask = client.ask({ method, path, headers: { authorization }, body: sent });
     const { status, headers, body } = await ask.catch((error: unknown) => {
-      logger.warn({ error, method }, 'api.video did not answer');
+      logger.warn({ error, method }, 'request to api.video failed');
       return { status: 0, headers: {}, body: undefined };
     });
     const isSuccess = method === 'DELETE' ? status === 204 : status >= 200 && status < 300;
@@ -132,7 +135,10 @@ export function createVideoClient({ url, apiKey, requestMs, draw, logger }: Vide
     if (parsed?.success) return { kind: 'done', value: parsed.data };
     const refusal = classifyRefusal(status, headers, body);
     if (refusal.kind !== 'gone')
-      logger.warn({ method, status_code: status, kind: refusal.kind }, 'api.video did not do what was asked');
+      logger.warn(
+        { method, status_code: status, kind: refusal.kind },
+        'api.video refused the request or sent an unexpected answer',
+      );
     return refusal;
   };
 
@@ -144,13 +150,13 @@ export function createVideoClient({ url, apiKey, requestMs, draw, logger }: Vide
   const methodsFor = (tenantId: string | undefined) => {
     const ask = <T extends z.ZodType>(call: Call<T>) => send(call, tenantId);
     return {
-      /** A private container for one recording (K3). */
+      /** Creates the private container of one recording. */
       createVideo: (sessionId: string, ordinal: number): Promise<VideoAnswer<string>> => {
         const name = nameOf(sessionId, ordinal);
         const body = { title: `Interview ${name}`, public: false, mp4Support: false, metadata: [{ key, value: name }] };
         return done(ask({ method: 'POST', path: '/videos', body, answer: video }), ({ videoId }) => videoId);
       },
-      /** The container an earlier attempt made, if there is one (K3). */
+      /** The container that an earlier attempt created, if there is one. */
       findVideo: (sessionId: string, ordinal: number): Promise<VideoAnswer<string | undefined>> => {
         const name = nameOf(sessionId, ordinal);
         const path = `/videos?pageSize=100&metadata%5B${key}%5D=${encodeURIComponent(name)}`;
@@ -160,7 +166,7 @@ export function createVideoClient({ url, apiKey, requestMs, draw, logger }: Vide
             data.find((one) => one.metadata.some((pair) => pair.key === key && pair.value === name))?.videoId,
         );
       },
-      /** @param lifeMs at least a second (K4) */
+      /** Creates an upload token. @param lifeMs rounded up to seconds, at least one */
       createToken: (lifeMs: number): Promise<VideoAnswer<string>> => {
         const body = { ttl: Math.max(1, Math.ceil(lifeMs / 1_000)) };
         return done(ask({ method: 'POST', path: '/upload-tokens', body, answer: uploadToken }), ({ token }) => token);
@@ -175,13 +181,13 @@ export function createVideoClient({ url, apiKey, requestMs, draw, logger }: Vide
             playable: encoding.playable === true,
           }),
         ),
-      /** Where it is watched; null when api.video does not say. Without a token: see `withoutToken`. */
+      /** The player's URL without its token, or null if api.video names none. */
       playerUrl: (videoId: string): Promise<VideoAnswer<string | null>> =>
         done(
           ask({ method: 'GET', path: `/videos/${encodeURIComponent(videoId)}`, answer: video }),
           ({ assets: { player } }) => (player !== undefined && URL.canParse(player) ? withoutToken(player) : null),
         ),
-      /** The same with a token that opens it once; null when there is nothing to be watched. */
+      /** The player's URL with a token that opens it once, or null if api.video names none. */
       watchUrl: (videoId: string): Promise<VideoAnswer<string | null>> =>
         done(
           ask({ method: 'GET', path: `/videos/${encodeURIComponent(videoId)}`, answer: video, purpose: 'watching' }),
@@ -194,7 +200,7 @@ export function createVideoClient({ url, apiKey, requestMs, draw, logger }: Vide
 
   return {
     ...methodsFor(undefined),
-    /** The same, drawn from a tenant's own share of the limits too. */
+    /** The same methods; their requests also count against the tenant's share of the limits. */
     of: methodsFor,
     close: client.close,
   };

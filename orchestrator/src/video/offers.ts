@@ -6,16 +6,16 @@ import type { Vault } from '../tokens/vault.ts';
 import { tokenContext } from './steps.ts';
 
 /**
- * What a heartbeat tells a worker of its session's recording.
+ * The video offer in the answer to a heartbeat: where the browser uploads the session's recording.
  *
- * O1  A heartbeat never fails, and hardly waits, for the sake of a recording: reads travel together, what cannot change is
- *     remembered, and trouble means no offer this time.
- * O2  A token is opened for the worker of its own session alone, and never kept in the clear beyond `cacheMs`.
+ * - A recording never makes a heartbeat fail, and delays it as little as possible: database reads are batched, results
+ *   are cached, and after an error the answer has no offer this time.
+ * - An upload token is decrypted only for the worker of its own session, and cached in clear text for at most `cacheMs`.
  */
 export interface VideoOffers {
   /**
    * The newest open recording, if there is one. Never throws.
-   * @param ordinal the recording the browser needs; a higher one than there is, is asked for.
+   * @param ordinal the recording that the browser needs. If it is higher than the newest, the next one is requested.
    */
   of(sessionId: string, ordinal?: number): Promise<VideoOffer | undefined>;
 }
@@ -32,7 +32,7 @@ export interface VideoOffersDeps {
 type Known = { kind: 'recordsNothing' } | { kind: 'offer'; offer: VideoOffer; untilMs: number };
 const cacheSize = 20_000;
 
-/** An offer that is about to expire is of no use. */
+/** An offer that expires sooner than this is not given. */
 const leastLifeMs = 5_000;
 
 export function createVideoOffers({ videos, vault, clock, logger, cacheMs = 30_000 }: VideoOffersDeps): VideoOffers {
@@ -71,7 +71,7 @@ export function createVideoOffers({ videos, vault, clock, logger, cacheMs = 30_0
   return {
     of: (sessionId, ordinal = 1) =>
       find(sessionId, ordinal).catch((error: unknown) => {
-        logger.warn({ session_id: sessionId, error }, 'the offer of a recording could not be read'); // O1
+        logger.warn({ session_id: sessionId, error }, 'could not read the video offer of a session');
         return undefined;
       }),
   };

@@ -4,15 +4,15 @@ import type { RecordingRow, VideoStore } from '../database/video-store.ts';
 import type { TenantVideoClient, VideoClient } from './client.ts';
 
 /**
- * What can be watched of a session.
+ * The recordings of a session, with links to watch them.
  *
- * R1  Recordings are private: their player opens with a token only, which works once. So none is stored; each is asked for
- *     when somebody wants to watch.
+ * Recordings are private: the player needs a token that works once. So no link is stored; it is requested from
+ * api.video each time.
  */
 export interface Recordings {
   /**
-   * Throws AppError: rate_limited, when the tenant or all tenants together watch too much (budgets.ts), or api.video says so.
-   * @param tenantId null: for an operator
+   * Throws AppError `rate_limited` if the limit for watching is reached (budgets.ts) or api.video answers 429.
+   * @param tenantId null for an operator
    */
   of(sessionId: string, tenantId: string | null): Promise<RecordingView[]>;
 }

@@ -5,17 +5,19 @@ import type { Vault } from '../tokens/vault.ts';
 import type { VideoClient, VideoRefusal } from './client.ts';
 
 /**
- * The next step of one recording: `wanted` → `open` → `closing` → `processing` → `done`, or `empty`, or given up.
+ * Does the next step of one recording: `wanted` → `open` → `closing` → `processing` → `done`, or `empty`, or given up.
  *
- * - What was made at api.video is stored before the next thing is made; a second attempt finds what the first one made.
- * - A token that is no longer wanted (the session ended meanwhile) is deleted by the step that made it.
- * - A container that nobody uploaded to, or a second one, is added to `video_deletions`: it stays there until it is deleted.
+ * - The id of a new container is stored before its upload token is created. A second attempt finds a container whose
+ *   id was not stored.
+ * - If the session ended while a step created a token, the same step deletes the token.
+ * - An empty container, or a second one for the same recording, is added to `video_deletions` and stays there until
+ *   api.video has deleted it.
  */
 export interface StepDeps {
   videos: Pick<VideoStore, 'recordContainer' | 'recordToken' | 'recordClosed' | 'recordDone' | 'postpone'>;
   client: Pick<VideoClient, 'of'>;
   vault: Vault;
-  /** From the creation of a token until nobody can need it, ms, beside the session's own maximum duration. */
+  /** Added to the session's maximum duration to get the life of an upload token, ms. */
   tokenSlackMs: number;
   logger: Logger;
 }
@@ -23,7 +25,7 @@ export interface StepDeps {
 /** The context of an upload token in the vault. */
 export const tokenContext = (sessionId: string, ordinal: number): string => `video:${sessionId}:${ordinal}`;
 
-/** Thrown inside a step, caught at its end: api.video did not do it. */
+/** Thrown inside a step when api.video refuses a request; caught where the step is run. */
 class Refused extends Error {
   readonly refusal: VideoRefusal;
   constructor(refusal: VideoRefusal) {
@@ -40,16 +42,16 @@ const failures = {
   gone: 'not_found',
 } as const satisfies Record<VideoRefusal['kind'], VideoFailure>;
 
-/** A live session's recording is tried for as long as the session lives; the rest, for about a day. */
+/** Attempts per state. A recording of a live session is retried until the session ends; the others for about a day. */
 const mostAttempts = { wanted: Number.POSITIVE_INFINITY, closing: 120, processing: 150 };
 
 /**
- * A 404 for a container that we made is believed only at this attempt, about a minute after the first: api.video may answer
- * from a copy that does not have it yet, and a recording given up too soon is lost.
+ * A 404 for a container that we created is believed from this attempt on, about a minute after the first. Before that,
+ * api.video may read a replica that does not have the container yet, and a recording given up too soon is lost.
  */
 const attemptsBeforeGone = 7;
 
-/** @returns ms until the next attempt, or null when it is given up. */
+/** @returns ms until the next attempt, or null if the step is given up */
 export function videoRetryMs({ state, attempt }: Pick<TakenVideo, 'state' | 'attempt'>, refusal: VideoRefusal) {
   if (refusal.kind === 'rejected' || attempt >= mostAttempts[state]) return null;
   if (refusal.kind === 'gone' && attempt >= attemptsBeforeGone) return null;
@@ -58,7 +60,7 @@ export function videoRetryMs({ state, attempt }: Pick<TakenVideo, 'state' | 'att
   return 1_000 + backoffMs(attempt, { baseMs: 1_000, maxMs: state === 'wanted' ? 30_000 : 900_000 });
 }
 
-/** Encoding takes about as long as the video; a webhook makes it due at once. @returns null: it will not be any more. */
+/** Wait between checks of the encoding, which takes about as long as the video. @returns null if it is given up */
 export const pollMs = (attempt: number): number | null =>
   attempt >= mostAttempts.processing ? null : Math.min(600_000, 5_000 * 1.5 ** Math.min(attempt, 20));
 
@@ -69,13 +71,13 @@ export function createVideoStep({ videos, client, vault, tokenSlackMs, logger }:
     if (got.kind === 'done') return got.value;
     throw new Refused(got);
   };
-  /** Deletes an upload token. A 404 counts as done: should it be wrong, the token still expires by itself. */
+  /** Deletes an upload token. A 404 counts as done: even if it is false, the token expires by itself. */
   const removeToken = async (answer: Promise<{ kind: 'done' } | VideoRefusal>): Promise<void> => {
     const got = await answer;
     if (got.kind !== 'done' && got.kind !== 'gone') throw new Refused(got);
   };
 
-  /** The recording's container; undefined when it is not wanted any more. */
+  /** The id of the recording's container, or undefined if the recording is no longer wanted. */
   const containerOf = async (job: TakenVideo): Promise<string | undefined> => {
     if (job.video_id !== null) return job.video_id;
     const { session_id, ordinal } = job;
@@ -99,13 +101,13 @@ export function createVideoStep({ videos, client, vault, tokenSlackMs, logger }:
     try {
       return vault.open(job.token_ciphertext, tokenContext(job.session_id, job.ordinal));
     } catch (error) {
-      // Sealed with a key we no longer have: it expires by itself.
-      logger.error({ session_id: job.session_id, ordinal: job.ordinal, error }, 'an upload token cannot be opened');
+      // Encrypted with a key that no longer exists. The token expires by itself.
+      logger.error({ session_id: job.session_id, ordinal: job.ordinal, error }, 'could not decrypt an upload token');
       return undefined;
     }
   };
 
-  /** Whether the browser uploaded anything that is to be kept. */
+  /** Whether the browser uploaded anything that must be kept. */
   const isKept = async (job: TakenVideo, videoId: string): Promise<boolean> => {
     if (job.video_id === null || job.erased) return false;
     const status = await apiOf(job).status(videoId);
@@ -138,7 +140,7 @@ export function createVideoStep({ videos, client, vault, tokenSlackMs, logger }:
 
   const steps = { wanted: open, closing: close, processing: process };
 
-  /** Throws when the database, not api.video, did not do it. */
+  /** Throws only errors that are not refusals of api.video, such as those of the database. */
   return async (job: TakenVideo): Promise<void> => {
     try {
       await steps[job.state](job);
@@ -148,7 +150,7 @@ export function createVideoStep({ videos, client, vault, tokenSlackMs, logger }:
       const failure = failures[error.refusal.kind];
       await videos.postpone(job, retryMs, failure);
       const fields = { session_id: job.session_id, ordinal: job.ordinal, state: job.state, reason: failure };
-      logger.warn({ ...fields, attempt: job.attempt, delay_ms: retryMs }, 'a step of a recording failed');
+      logger.warn({ ...fields, attempt: job.attempt, delay_ms: retryMs }, 'recording step failed');
     }
   };
 }

@@ -12,7 +12,7 @@ import { createVideoStep } from './steps.ts';
 import { videoWebhookRoutes } from './webhook.ts';
 import { createVideoWorker } from './worker.ts';
 
-/** Video as one part of the orchestrator; null without a key of api.video. */
+/** Creates everything that deals with recordings, or null if no API key of api.video is set. */
 export interface VideoDeps {
   config: Pick<Config, 'video' | 'deadlines'>;
   database: Database;
@@ -34,7 +34,7 @@ export function createVideo({ config, database, vault, clock, logger, onChange }
     recordings: createRecordings({ videos, client }),
     offers: createVideoOffers({ videos, vault, clock, logger }),
     worker: createVideoWorker({ videos, client, step, requestMs, graceMs, logger, onChange }),
-    /** Null without a secret: recordings are polled then. */
+    /** Null without a webhook secret: recordings are then only polled. */
     webhookRoutes: webhookSecret === null ? null : videoWebhookRoutes({ secret: webhookSecret, videos, logger }),
     close: client.close,
   };

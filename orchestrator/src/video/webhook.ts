@@ -7,15 +7,15 @@ import { z } from 'zod';
 import type { VideoStore } from '../database/video-store.ts';
 
 /**
- * `POST /hooks/api-video`: api.video says that something happened to a video.
+ * `POST /hooks/api-video`: receives the events of api.video about a video.
  *
- * H1  Only what is signed counts: HMAC-SHA256 of the raw body under the webhook's secret, compared in constant time. The
- *     body is parsed afterwards.
- * H2  A webhook is a hint, never a fact: it makes the recording due, and the recording is then looked up. So a repeated,
- *     late or lost one does no harm.
+ * - Only signed requests are accepted: HMAC-SHA256 of the raw body with the webhook's secret, compared in constant
+ *   time. The body is parsed after that.
+ * - An event only makes the recording due; its state is then read from api.video. So a repeated, late or lost event
+ *   does no harm.
  */
 export interface VideoWebhookDeps {
-  /** `signatureSecret` of the webhook, as api.video gave it when it was made. */
+  /** `signatureSecret`, which api.video returned when the webhook was created. */
   secret: string;
   videos: Pick<VideoStore, 'recordEvent'>;
   logger: Logger;
@@ -24,7 +24,7 @@ export interface VideoWebhookDeps {
 const event = z.looseObject({ type: plainText(100).min(1), videoId: plainText(200).min(1).optional() });
 const bodyLimitBytes = 65_536;
 
-/** H1. @param signature hex, as it came */
+/** @param signature hex, as received */
 export function isSigned(body: Buffer, signature: string | undefined, secret: string): boolean {
   const expected = createHmac('sha256', secret).update(body).digest();
   const given = Buffer.from(signature ?? '', 'hex');
@@ -49,13 +49,13 @@ export function videoWebhookRoutes({ secret, videos, logger }: VideoWebhookDeps)
       const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
       const signature = [request.headers['x-api-video-signature'] ?? []].flat()[0];
       if (!isSigned(body, signature, secret)) {
-        logger.warn({ request_id: request.id }, 'a webhook of api.video was not signed by it');
+        logger.warn({ request_id: request.id }, 'rejected a webhook of api.video: missing or wrong signature');
         throw new AppError('unauthenticated', { detail: 'The signature is missing or wrong.' });
       }
       const { type, videoId } = parseEvent(body) ?? {};
       if (type === undefined || videoId === undefined) return reply.code(204).send();
       const outcome = await videos.recordEvent(createHash('sha256').update(body).digest('hex'), videoId, type);
-      logger.info({ kind: type, outcome }, 'api.video sent word');
+      logger.info({ kind: type, outcome }, 'webhook of api.video received');
       return reply.code(204).send();
     });
   };

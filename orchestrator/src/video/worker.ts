@@ -4,16 +4,19 @@ import type { OwedDeletion, TakenVideo, VideoStore } from '../database/video-sto
 import type { VideoClient } from './client.ts';
 
 /**
- * Does what is due at api.video: steps of recordings, and deletions that are owed. What waits, waits in the database.
- * Deletions have room of their own, and one tenant's steps take half of the room at most: so neither waits for the other.
- * A step that breaks off is tried again a minute later; when not even that can be noted, when its lease has passed.
+ * Takes work for api.video that is due from the database and does it: the steps of recordings, and deletions.
+ *
+ * - Deletions have their own queue, and one tenant gets at most half of the places for steps, so that neither delays
+ *   the other.
+ * - A step that fails with an internal error is retried after a minute. If the retry cannot be stored, the step is
+ *   taken again when its lease has expired.
  */
 export interface VideoWorker {
-  /** One round: takes what is due and begins it. Does not wait for it to be done. */
+  /** Takes the work that is due and starts it. Does not wait for it to finish. */
   run(): Promise<void>;
-  /** Resolves when nothing is under way. */
+  /** Resolves when no work is running. */
   idle(): Promise<void>;
-  /** Takes nothing more and lets what is under way end: each step is short. */
+  /** Takes no more work and waits for the running work, which is short. */
   stop(): Promise<void>;
 }
 
@@ -21,23 +24,23 @@ export interface VideoWorkerDeps {
   videos: Pick<VideoStore, 'take' | 'postpone' | 'takeDeletions' | 'recordDeleted'>;
   client: Pick<VideoClient, 'deleteVideo'>;
   step: (job: TakenVideo) => Promise<void>;
-  /** Limit of one request, ms; a take lasts six times as long: no step makes more requests. */
+  /** Limit of one request, ms. The lease of a step is six times as long, because no step makes more requests. */
   requestMs: number;
-  /** How long after its session's end a token lives on, ms. */
+  /** How long an upload token stays valid after the end of its session, ms. */
   graceMs: number;
   logger: Logger;
-  /** A session has news. */
+  /** Called when something of a session has changed. */
   onChange?: (sessionId: string) => void;
   bounds?: Partial<VideoBounds>;
 }
 
-/** How many may be under way at once in this process. */
+/** How much work may run at once in this process. */
 export interface VideoBounds {
   /** Steps of recordings. Default 6. */
   steps: number;
-  /** Of these, steps of one tenant's recordings. Default 3. */
+  /** Steps of one tenant's recordings. Default 3. */
   stepsPerTenant: number;
-  /** Deletions that are owed. Default 2. */
+  /** Deletions. Default 2. */
   deletions: number;
 }
 
@@ -52,7 +55,7 @@ export function createVideoWorker(deps: VideoWorkerDeps): VideoWorker {
   const { steps: mostSteps, stepsPerTenant, deletions: mostDeletions } = { ...videoBounds, ...deps.bounds };
   const steps = new PQueue({ concurrency: mostSteps });
   const deletions = new PQueue({ concurrency: mostDeletions });
-  /** Steps under way, by tenant. */
+  /** Number of running steps, by tenant. */
   const underWay = new Map<string, number>();
   let stopped = false;
 
@@ -61,7 +64,10 @@ export function createVideoWorker(deps: VideoWorkerDeps): VideoWorker {
       await step(job);
       onChange?.(job.session_id);
     } catch (error) {
-      logger.warn({ session_id: job.session_id, ordinal: job.ordinal, error }, 'a step of a recording broke off');
+      logger.warn(
+        { session_id: job.session_id, ordinal: job.ordinal, error },
+        'recording step failed with an internal error; will retry',
+      );
       await videos.postpone(job, brokenOffMs, 'internal_error').catch(() => undefined);
     }
   };
@@ -90,7 +96,7 @@ export function createVideoWorker(deps: VideoWorkerDeps): VideoWorker {
     for (const owed of await videos.takeDeletions(limit)) void deletions.add(() => deleteOwed(owed));
   };
 
-  /** A 404 proves the deletion only when the attempt before, minutes earlier, had one too: a copy may not have it yet. */
+  /** A 404 counts only if the previous attempt, minutes earlier, got one too: replicas of api.video may lag. */
   const deleteOwed = async ({ video_id, last_error }: OwedDeletion): Promise<void> => {
     try {
       const answer = await client.deleteVideo(video_id);

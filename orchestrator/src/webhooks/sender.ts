@@ -6,16 +6,16 @@ import { type Vault, webhookContext } from '../tokens/vault.ts';
 import { signMessage } from './signing.ts';
 
 /**
- * Empties the outbox of webhooks.
+ * Sends the webhook deliveries that are due.
  *
- * At least once  Any orchestrator takes what is due. Deliveries of one that dies are taken again. So a message may arrive
- *                twice, under the same id, and is given up only after the last attempt of the schedule.
- * No rounds      An attempt begins as soon as there is room for it, whatever else is under way: an endpoint that hangs
- *                delays nobody else. How many may be under way, of one endpoint and of one tenant, is bounded by the
- *                database for all orchestrators together.
- * Judgement      2xx is delivered. 410 switches the endpoint off. Anything else, also a URL that the guard refuses today, is
- *                tried again on a schedule (that of Standard Webhooks), then given up; a tenant may replay it.
- * Nothing kept   Of the other side's answer only the status is kept.
+ * - Delivery is at least once. Any orchestrator takes due deliveries; if it dies, another one takes them again. A
+ *   message may therefore arrive twice, with the same id.
+ * - An attempt starts as soon as there is room, independently of other attempts, so an endpoint that hangs does not
+ *   delay other endpoints. The database limits the concurrent attempts per endpoint and per tenant, for all
+ *   orchestrators together.
+ * - 2xx means delivered. 410 disables the endpoint. Anything else, including a URL that the guard refuses, is retried
+ *   on the schedule of Standard Webhooks. After the last attempt the delivery is dead; the tenant can replay it.
+ * - Only the status of the endpoint's answer is stored.
  */
 export interface SenderDeps {
   webhooks: Pick<WebhookStore, 'take' | 'record'>;
@@ -55,7 +55,7 @@ export const retryScheduleMs = [
 ] as const;
 
 const requestMs = 15 * seconds;
-/** A take outlasts the attempt it is for. */
+/** How long a delivery is reserved for the orchestrator that took it. Longer than one attempt. */
 const takenMs = 60 * seconds;
 const maxRetryAfterMs = 24 * hours;
 
@@ -83,11 +83,11 @@ export function judge(answer: GuardedAnswer, attempt: number): DeliveryNews {
 }
 
 export interface Sender {
-  /** Begins what is due, as far as there is room. Does not wait for it to be done. */
+  /** Starts the attempts that are due, up to the limits. Does not wait for them to finish. */
   run(): Promise<void>;
-  /** Resolves when no attempt is under way. */
+  /** Resolves when no attempt is running. */
   idle(): Promise<void>;
-  /** Begins nothing more and waits for what is under way: each attempt is short. */
+  /** Starts no more attempts and waits for the running ones, each at most 15 s. */
   stop(): Promise<void>;
 }
 
@@ -95,12 +95,12 @@ export function createSender({ webhooks, guard, vault, clock, logger, bounds }: 
   const { perProcess, perEndpoint, perTenant } = { ...senderBounds, ...bounds };
   const underWay = new Set<Promise<void>>();
   let stopped = false;
-  /** The last take was as large as it could be: there may be more. */
+  /** The last take returned deliveries, so there may be more. */
   let more = false;
   let taking = false;
   let again = false;
 
-  /** The present secret must open; one before it may have been encrypted with a key that is gone. */
+  /** The current secret must decrypt. The previous one is skipped if its encryption key no longer exists. */
   const secretsOf = (delivery: TakenDelivery): string[] => {
     const context = webhookContext(delivery.webhook_id);
     const secrets = [vault.open(delivery.secret_ciphertext, context)];
@@ -119,7 +119,7 @@ export function createSender({ webhooks, guard, vault, clock, logger, bounds }: 
 
   const attempt = async (delivery: TakenDelivery): Promise<void> => {
     const answer = await send(delivery).catch((error: unknown): GuardedAnswer => {
-      logger.error({ tenant_id: delivery.tenant_id, error }, 'a webhook could not be signed');
+      logger.error({ tenant_id: delivery.tenant_id, error }, 'could not sign a webhook delivery');
       return { kind: 'failed', why: 'internal error' };
     });
     const news = judge(answer, delivery.attempt);
@@ -127,18 +127,21 @@ export function createSender({ webhooks, guard, vault, clock, logger, bounds }: 
     const { outcome, status } = news;
     logger.info(
       { tenant_id: delivery.tenant_id, attempt: delivery.attempt, outcome, status_code: status ?? undefined },
-      'webhook attempted',
+      'webhook delivery attempted',
     );
   };
 
   const begin = (delivery: TakenDelivery): void => {
     const task = attempt(delivery)
       .catch((error: unknown) =>
-        logger.warn({ tenant_id: delivery.tenant_id, error }, 'webhook result not stored; it will be sent again'),
+        logger.warn(
+          { tenant_id: delivery.tenant_id, error },
+          'could not store the result of a webhook delivery; it will be sent again',
+        ),
       )
       .finally(() => {
         underWay.delete(task);
-        if (more && underWay.size <= perProcess / 2) void run().catch(() => undefined); // The next tick logs it.
+        if (more && underWay.size <= perProcess / 2) void run().catch(() => undefined); // If the database is away, the next tick logs it.
       });
     underWay.add(task);
   };

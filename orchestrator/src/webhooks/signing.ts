@@ -3,7 +3,7 @@ import { Webhook } from 'standardwebhooks';
 
 /** Signatures of the Standard Webhooks scheme: HMAC-SHA-256 over id, timestamp and body. */
 
-/** A fresh secret: 256 bits. */
+/** A new secret: 256 random bits. */
 export const newWebhookSecret = (): string => `whsec_${randomBytes(32).toString('base64')}`;
 
 export interface SignedMessage {
@@ -12,8 +12,8 @@ export interface SignedMessage {
 }
 
 /**
- * @param id the same in every attempt: a receiver knows a repetition by it
- * @param secrets the present one, and during a rotation the one before; the receiver needs to know one of them
+ * @param id the same in every attempt, so that the receiver can recognise a repeated message
+ * @param secrets the current one and, during a rotation, the previous one; the receiver needs only one of them
  */
 export function signMessage(id: string, nowMs: number, payload: object, secrets: readonly string[]): SignedMessage {
   const body = JSON.stringify(payload);

@@ -11,41 +11,41 @@ import { newWebhookSecret, signMessage } from './signing.ts';
 
 const answered = (status: number, retryAfter?: string): GuardedAnswer => ({ kind: 'answered', status, retryAfter });
 
-describe('an attempt', () => {
+describe('the verdict on a delivery attempt that was answered with', () => {
   test.each<[string, GuardedAnswer, number, Partial<DeliveryNews>]>([
     ['200', answered(200), 1, { outcome: 'delivered', error: null }],
     ['204', answered(204), 10, { outcome: 'delivered' }],
     ['a redirect', answered(302), 1, { outcome: 'retry', error: 'HTTP 302', retryMs: 5_000 }],
     ['400', answered(400), 2, { outcome: 'retry', retryMs: 300_000 }],
     ['410', answered(410), 1, { outcome: 'gone' }],
-    ['503 that names a time', answered(503, '600'), 1, { outcome: 'retry', retryMs: 600_000 }],
-    ['503 that names a shorter time', answered(503, '1'), 2, { outcome: 'retry', retryMs: 300_000 }],
-    ['503 that names nonsense', answered(503, 'Friday'), 1, { outcome: 'retry', retryMs: 5_000 }],
-    ['503 that names a year', answered(503, '31536000'), 1, { outcome: 'retry', retryMs: 86_400_000 }],
+    ['503 and a longer Retry-After', answered(503, '600'), 1, { outcome: 'retry', retryMs: 600_000 }],
+    ['503 and a shorter Retry-After', answered(503, '1'), 2, { outcome: 'retry', retryMs: 300_000 }],
+    ['503 and an invalid Retry-After', answered(503, 'Friday'), 1, { outcome: 'retry', retryMs: 5_000 }],
+    ['503 and a Retry-After of a year', answered(503, '31536000'), 1, { outcome: 'retry', retryMs: 86_400_000 }],
     [
-      'no answer',
+      'no response at all',
       { kind: 'failed', why: 'ECONNREFUSED' },
       1,
       { outcome: 'retry', status: null, error: 'ECONNREFUSED' },
     ],
     [
-      'an inner address',
+      'a refusal by the guard because the address is private',
       { kind: 'refused', why: 'not a public address' },
       9,
       { outcome: 'retry', error: 'refused: not a public address' },
     ],
-    ['the last failure', answered(500), 10, { outcome: 'dead' }],
+    ['500 in the last attempt', answered(500), 10, { outcome: 'dead' }],
   ])('%s', (_name, answer, attempt, news) => {
     expect(judge(answer, attempt)).toMatchObject(news);
   });
 
-  test('waits longer each time, more than three days in all', () => {
+  test('the waits between attempts grow and add up to more than three days', () => {
     expect(retryScheduleMs.toSorted((a, b) => a - b)).toEqual([...retryScheduleMs]);
     expect(retryScheduleMs.reduce((sum, ms) => sum + ms, 0)).toBeGreaterThan(3 * 86_400_000);
   });
 });
 
-test('a message is verified by whoever knows one of its secrets, and by nobody else', () => {
+test('a signed message verifies with either of its secrets; another secret or a changed body does not verify', () => {
   const [old, fresh, other] = [newWebhookSecret(), newWebhookSecret(), newWebhookSecret()];
   const { headers, body } = signMessage('id-1', Date.now(), { type: 'x' }, [fresh, old]);
   for (const secret of [old, fresh]) expect(new Webhook(secret).verify(body, headers)).toEqual({ type: 'x' });
@@ -95,7 +95,7 @@ describe('the sender', () => {
     return { sender, recorded, posted, takes };
   };
 
-  test('takes more as soon as there is room, without waiting for the next tick', async () => {
+  test('takes more deliveries as soon as there is room, without waiting for the next tick', async () => {
     const full = Array.from({ length: 64 }, (_, n) => delivery(`a${n}`));
     const { sender, recorded } = make([full, [delivery('b')]]);
     await sender.run();
@@ -103,7 +103,7 @@ describe('the sender', () => {
     expect(recorded).toHaveLength(65);
   });
 
-  test('no round waits for its slowest: attempts that hang take their own room and no more', async () => {
+  test('attempts that hang do not delay the next ones: only their own slots stay occupied', async () => {
     const hang = new Promise<GuardedAnswer>(() => undefined);
     const answers = [...Array.from({ length: 16 }, () => hang), Promise.resolve(answered(200))];
     const hanging = Array.from({ length: 16 }, (_, n) => delivery(`h${n}`));
@@ -114,7 +114,7 @@ describe('the sender', () => {
     expect(takes.slice(0, 2)).toEqual([64, 48]);
   });
 
-  test('a secret that cannot be opened spoils one delivery, not the round; one before it that cannot, nothing', async () => {
+  test('a current secret that cannot be decrypted delays only its own delivery; a previous one is skipped', async () => {
     const foreign = createVault(randomBytes(32)).seal('x', webhookContext('w'));
     const { sender, recorded, posted } = make([
       [

@@ -7,7 +7,7 @@ import type { Job } from '../runtime/ticker.ts';
 import type { Vault } from '../tokens/vault.ts';
 import { createSender } from './sender.ts';
 
-/** Webhooks as one part of the orchestrator. */
+/** Creates the webhook store, the sender and their periodic jobs. */
 export interface WebhooksDeps {
   database: Database;
   guard: Guard;
