@@ -3,18 +3,23 @@ import path from 'node:path';
 import { build } from 'esbuild';
 
 /**
- * Bundles the orchestrator into one file, as its image runs it: an ES module, because some of its libraries are.
+ * Bundles what the orchestrator's image holds, a file per program: `orchestrator.mjs`, and `greenroom.mjs`, whose `migrate` is the
+ * release command. ES modules, because some of their libraries are.
  *
- *   node orchestrator/build.ts [FOLDER]   writes orchestrator.mjs there; default: orchestrator/dist
+ *   node orchestrator/build.ts [FOLDER]   default: orchestrator/dist
  *
- * @returns the absolute path of the bundle.
+ * @returns the absolute path of the orchestrator's bundle.
  */
 export async function buildOrchestrator(outdir: string): Promise<string> {
   await mkdir(outdir, { recursive: true });
   const outfile = path.join(path.resolve(outdir), 'orchestrator.mjs');
   await build({
-    entryPoints: [path.join(import.meta.dirname, 'src/main.ts')],
-    outfile,
+    entryPoints: {
+      orchestrator: path.join(import.meta.dirname, 'src/main.ts'),
+      greenroom: path.join(import.meta.dirname, 'cli/main.ts'),
+    },
+    outdir,
+    outExtension: { '.js': '.mjs' },
     bundle: true,
     platform: 'node',
     target: 'node24',
@@ -26,8 +31,8 @@ export async function buildOrchestrator(outdir: string): Promise<string> {
     banner: {
       js: "import { createRequire as createRequireOfBundle } from 'node:module'; const require = createRequireOfBundle(import.meta.url);",
     },
-    // ws looks for these optional native helpers; they are not installed.
-    external: ['bufferutil', 'utf-8-validate'],
+    // ws and pg look for these optional native helpers; they are not installed.
+    external: ['bufferutil', 'utf-8-validate', 'pg-native'],
   });
   return outfile;
 }

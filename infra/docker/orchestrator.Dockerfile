@@ -1,4 +1,4 @@
-# The orchestrator's image: one bundled file and the candidate's page. Built from the root of the repository:
+# The orchestrator's image: the bundles of the orchestrator and of `greenroom`, and the candidate's page. Built from the root of the repository:
 #
 #   docker build -f infra/docker/orchestrator.Dockerfile --build-arg SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) -t orchestrator .
 FROM node:24-bookworm-slim AS build
@@ -30,4 +30,6 @@ ENV NODE_ENV=production \
     ROOM_DIR=/app/room
 USER 65532:65532
 EXPOSE 8080
-ENTRYPOINT ["/usr/local/bin/tini", "-s", "--", "/usr/local/bin/node", "/app/orchestrator.mjs"]
+# The program is the command, so that Fly's release command can name the other one (/app/greenroom.mjs migrate).
+ENTRYPOINT ["/usr/local/bin/tini", "-s", "--", "/usr/local/bin/node"]
+CMD ["/app/orchestrator.mjs"]

@@ -6,10 +6,12 @@
  */
 import { mkdir } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { type Clock, systemClock } from '@greenroom/shared/runtime/clock.ts';
 import { createShutdown, shutdownError } from '@greenroom/shared/runtime/shutdown.ts';
 import { createFaults, type Faults } from '../faults.ts';
 import { systemPath } from '../process.ts';
+import { startRegistry } from '../registry/registry.ts';
 import { reserveAddresses } from './addresses.ts';
 import { type CapacityRow, createCapacity } from './capacity.ts';
 import { createChecks } from './checks.ts';
@@ -57,6 +59,7 @@ export interface FlyOptions {
   /** The proxy takes `fly-replay-src` and `fly-replay-failed` off requests from outside. Default false: it passes them. */
   stripReplayHeaders?: boolean;
   /** Default 0: any free port. */
+  registryPort?: number;
   apiPort?: number;
   proxyPort?: number;
   /** PATH of the machines. Default the system's. */
@@ -94,6 +97,8 @@ export interface LocalFly {
   /** Without `/v1`. */
   readonly apiUrl: string;
   readonly proxyUrl: string;
+  /** `127.0.0.1:PORT`: where images are pushed to, with the organisation's token, and pulled from. */
+  readonly registryHost: string;
   readonly faults: Faults;
   oidcIssuer(orgSlug?: string): string;
   registerImage(reference: string, definition: ImageDefinition): void;
@@ -150,7 +155,13 @@ export async function startFly(options: FlyOptions): Promise<LocalFly> {
 
   const faults = createFaults(random);
   const state = createState(clock);
-  const images = createImages();
+  const registry = await startRegistry({
+    dir: join(options.dir, 'registry'),
+    token: options.token,
+    port: options.registryPort ?? 0,
+    knows: (repository) => state.apps.has(repository),
+  });
+  const images = createImages(registry);
   const capacity = createCapacity(state.liveIn, orgSlug);
   const limits = createLimits(clock, options.limits ?? true);
   const addresses = await reserveAddresses(random);
@@ -168,6 +179,7 @@ export async function startFly(options: FlyOptions): Promise<LocalFly> {
     sockets,
     path: options.path ?? systemPath,
     machineEnv: options.machineEnv ?? {},
+    treesDir: join(options.dir, 'images'),
     log: options.log ?? (() => undefined),
   });
   const lifecycle = createLifecycle({
@@ -246,6 +258,7 @@ export async function startFly(options: FlyOptions): Promise<LocalFly> {
     { name: 'proxy', limitMs: 5_000, run: () => proxy.stop() },
     { name: 'api', limitMs: 5_000, run: () => api.close() },
     { name: 'machines', limitMs: 10_000, run: endMachines },
+    { name: 'registry', limitMs: 2_000, run: () => registry.stop() },
     { name: 'sockets', limitMs: 5_000, run: () => sockets.stop() },
     { name: 'addresses', limitMs: 1_000, run: () => addresses.release() },
   ]);
@@ -253,6 +266,7 @@ export async function startFly(options: FlyOptions): Promise<LocalFly> {
   return {
     apiUrl,
     proxyUrl: proxy.url,
+    registryHost: registry.host,
     faults,
     machines,
     killMachineProcess,

@@ -1,9 +1,14 @@
 /**
  * Gives each guest what a machine has: its address, its platform environment, its API socket and its log.
  *
+ * H2  An image from the registry runs in its own file tree; there the machine's API socket is in `/.fly`, where Fly has it.
  * H1  The platform's variables win over the machine's `env`; everything else follows the order image, platform extras,
  *     app secrets, `config.env` (the last wins).
  */
+import { chmodSync, linkSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { openImageTree } from '../registry/image-tree.ts';
+import type { PushedImage } from '../registry/registry.ts';
 import type { IdentitySockets } from './identity-sockets.ts';
 import { type RunningGuest, startInProcess, startProcess } from './runtime.ts';
 import type { Machine } from './state.ts';
@@ -21,6 +26,8 @@ export interface GuestHostDeps {
   /** PATH of the guests. */
   path: string;
   machineEnv: Readonly<Record<string, string>>;
+  /** Where images from the registry are unpacked; on the sockets' file system. */
+  treesDir: string;
   log(line: string, machineId: string): void;
 }
 
@@ -57,7 +64,8 @@ function commandOf(machine: Machine, imageCommand: readonly string[]): readonly 
   return exec ?? [...(entrypoint ?? imageCommand), ...(cmd ?? [])];
 }
 
-export function createGuestHost({ sockets, path, machineEnv, log }: GuestHostDeps): GuestHost {
+export function createGuestHost({ sockets, path, machineEnv, treesDir, log }: GuestHostDeps): GuestHost {
+  const linked = new Map<string, string>();
   const logs = new Map<string, string[]>();
 
   function keep(machineId: string, line: string): void {
@@ -70,12 +78,16 @@ export function createGuestHost({ sockets, path, machineEnv, log }: GuestHostDep
     log(line, machineId);
   }
 
-  /** H1. */
-  function environment(machine: Machine, socketPath: string | undefined): Record<string, string> {
+  /** H1. @param imageEnv the image's own variables */
+  function environment(
+    machine: Machine,
+    socketPath: string | undefined,
+    imageEnv = machine.image.definition.env,
+  ): Record<string, string> {
     const secrets = Object.fromEntries([...machine.app.secrets].map(([name, secret]) => [name, secret.value]));
     return {
       PATH: path,
-      ...machine.image.definition.env,
+      ...imageEnv,
       ...machineEnv,
       ...secrets,
       ...machine.config.env,
@@ -83,11 +95,34 @@ export function createGuestHost({ sockets, path, machineEnv, log }: GuestHostDep
     };
   }
 
+  /** H2. */
+  async function startPushed(machine: Machine, pushed: PushedImage): Promise<RunningGuest> {
+    const tree = await openImageTree(pushed, treesDir);
+    const inside = `/.fly/${machine.id}`;
+    const link = join(tree.root, inside);
+    rmSync(link, { force: true });
+    const socket = await sockets.open(machine);
+    // The image's user is not the one that made the socket.
+    chmodSync(socket, 0o666);
+    linkSync(socket, link);
+    linked.set(machine.id, link);
+    const { exec, entrypoint, cmd } = machine.config.init ?? {};
+    const command = exec ?? [...(entrypoint ?? pushed.entrypoint), ...(cmd ?? (entrypoint ? [] : pushed.cmd))];
+    const env = environment(machine, tree.pathIn(inside), tree.env);
+    return startProcess({ command: tree.commandIn(command), env, onLine: (line) => keep(machine.id, line) });
+  }
+
   return {
     logsOf: (machineId) => [...(logs.get(machineId) ?? [])],
-    ended: (machine) => sockets.close(machine.id),
+    ended: (machine) => {
+      sockets.close(machine.id);
+      const link = linked.get(machine.id);
+      if (link !== undefined) rmSync(link, { force: true });
+      linked.delete(machine.id);
+    },
     start: async (machine) => {
       const { definition } = machine.image;
+      if ('pushed' in definition) return startPushed(machine, definition.pushed);
       const wantsSocket = !('inProcess' in definition) || definition.apiSocket !== false;
       const env = environment(machine, wantsSocket ? await sockets.open(machine) : undefined);
       const onLine = (line: string) => keep(machine.id, line);

@@ -1,8 +1,9 @@
 /**
- * The images that machines can be created from. An image here is a command to run as a process, or a function to run
- * inside this process (for benchmarks with hundreds of machines).
+ * The images that machines can be created from. An image here is a command to run as a process, a function to run inside
+ * this process (for benchmarks with hundreds of machines), or an image that was pushed to the registry.
  */
 import { createHash } from 'node:crypto';
+import type { PushedImage, Registry } from '../registry/registry.ts';
 import { apiError } from './api-error.ts';
 import type { InProcessGuest } from './runtime.ts';
 
@@ -13,6 +14,7 @@ export type ImageDefinition = (
       /** Open the per-machine API socket for it. Default true. */
       apiSocket?: boolean;
     }
+  | { pushed: PushedImage }
 ) & {
   /** `sha256:…`; derived from the reference when omitted. */
   digest?: string;
@@ -59,7 +61,8 @@ export interface Images {
   resolve(reference: string): Image;
 }
 
-export function createImages(): Images {
+/** @param registry where images that are not registered are looked for */
+export function createImages(registry?: Pick<Registry, 'host' | 'find'>): Images {
   const images: Array<{ parsed: ParsedRef; digest: string; definition: ImageDefinition }> = [];
 
   const matches = (wanted: ParsedRef, image: (typeof images)[number]) =>
@@ -68,6 +71,12 @@ export function createImages(): Images {
     (wanted.digest !== undefined
       ? wanted.digest === image.digest
       : (wanted.tag ?? 'latest') === (image.parsed.tag ?? 'latest'));
+
+  function pushedImage(wanted: ParsedRef): Pick<(typeof images)[number], 'digest' | 'definition'> | undefined {
+    if (wanted.registry !== registry?.host) return undefined;
+    const pushed = registry.find(wanted.repository, wanted.digest ?? wanted.tag ?? 'latest');
+    return pushed === undefined ? undefined : { digest: pushed.digest, definition: { pushed } };
+  }
 
   return {
     register: (reference, definition) => {
@@ -78,7 +87,7 @@ export function createImages(): Images {
     },
     resolve: (reference) => {
       const wanted = parseImageRef(reference);
-      const found = images.find((image) => matches(wanted, image));
+      const found = images.find((image) => matches(wanted, image)) ?? pushedImage(wanted);
       if (!found) throw apiError(400, `failed to get manifest ${reference}: MANIFEST_UNKNOWN: manifest unknown`);
       const ref: ImageRef = {
         registry: wanted.registry,

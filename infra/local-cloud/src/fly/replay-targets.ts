@@ -5,6 +5,7 @@
  * T2  A cordoned machine is never a target. One that is named but not started stays one: it may be about to.
  * T3  A machine takes a connection only while every check of the service passes, once the proxies know that it has started,
  *     and below the service's hard limit.
+ * T4  The public app's instances are the base URLs it was given, and its machines.
  */
 import { createHash } from 'node:crypto';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
@@ -84,10 +85,15 @@ export function createTargets(deps: TargetsDeps): Targets {
     };
   }
 
+  /** T4. */
   function originsInTurn(): Target[] {
-    const urls = deps.orchestrators();
+    const machines = [...(state.apps.get(publicApp)?.live.values() ?? [])];
+    const deployed = machines
+      .filter((machine) => routable(machine) && connectable(machine))
+      .flatMap((m) => machineTarget(m) ?? []);
+    const origins = [...deps.orchestrators().map(originTarget), ...deployed];
     turn += 1;
-    return urls.map((_, index) => originTarget(urls[(index + turn) % urls.length]!));
+    return origins.map((_, index) => origins[(index + turn) % origins.length]!);
   }
 
   const routable = (machine: Machine) =>
