@@ -1,7 +1,10 @@
 import path from 'node:path';
 import { ConfigError } from '@greenroom/shared/runtime/environment.ts';
 import { Command, CommanderError } from 'commander';
+import { deployOrchestratorCommand } from './commands/deploy-orchestrator.ts';
+import { deployWorkerCommand } from './commands/deploy-worker.ts';
 import { migrateCommand } from './commands/migrate.ts';
+import { smokeCommand } from './commands/smoke.ts';
 import { CliError, type Console, environmentWithFile, exitCodes, type Finished, present } from './console.ts';
 
 /** Turns a command's work into the action of its subcommand: environment, `--json`, errors and exit code are the same for all. */
@@ -13,7 +16,11 @@ export type Run = <O extends object>(
 export type Register = (program: Command, run: Run, home: string) => void;
 
 /** One file per command below `commands/`; a new command is one line here. */
-const commands: Register[] = [migrateCommand];
+const deployCommand: Register = (program, run, home) => {
+  const deploy = program.command('deploy').description('Put a new release into service, or go back to the one before.');
+  for (const register of [deployWorkerCommand, deployOrchestratorCommand]) register(deploy, run, home);
+};
+const commands: Register[] = [migrateCommand, deployCommand, smokeCommand];
 
 interface GlobalOptions {
   envFile?: string;

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { deadlineVariable, defaultDeadlines } from '@greenroom/shared/session/deadlines.ts';
 import { expect, test } from 'vitest';
+import { cliVariables } from '../cli/deploy/settings.ts';
 import { configVariables, readConfig } from './config.ts';
 import { makeEnvironment } from './testing.ts';
 
@@ -56,7 +57,7 @@ test('.env.example names every variable, and nothing else', () => {
   const documented = [...file.matchAll(/^(?:# )?([A-Z][A-Z0-9_]+)=/gm)].map((match) => match[1] as string);
   const deadlines = Object.keys(defaultDeadlines).map(deadlineVariable);
   const ofWorker = ['ORCHESTRATOR_URL', 'FLY_API_SOCKET'];
-  expect(documented.toSorted()).toEqual([...configVariables, ...deadlines, ...ofWorker].toSorted());
+  expect(documented.toSorted()).toEqual([...configVariables, ...deadlines, ...ofWorker, ...cliVariables].toSorted());
 });
 
 test('.env.example shows the true default of every deadline', () => {

@@ -1,16 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import {
-  chmodSync,
-  copyFileSync,
-  cpSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { stop as stopBuilder } from 'esbuild';
@@ -67,9 +57,10 @@ function addBlob(layout: string, mediaType: string, bytes: Buffer | string) {
 
 /**
  * @param layout folder of the OCI layout, made anew
+ * @param variables more of the image's own, such as `RELEASE=2`, which make it another image
  * @returns the image's digest
  */
-export async function imageOfTree(name: ImageName, layout: string): Promise<string> {
+export async function imageOfTree(name: ImageName, layout: string, variables: string[] = []): Promise<string> {
   const tree = mkdtempSync(path.join(tmpdir(), 'greenroom-tree-'));
   rmSync(layout, { recursive: true, force: true });
   mkdirSync(path.join(layout, 'blobs/sha256'), { recursive: true });
@@ -88,7 +79,7 @@ export async function imageOfTree(name: ImageName, layout: string): Promise<stri
       JSON.stringify({
         architecture: process.arch === 'x64' ? 'amd64' : process.arch,
         os: 'linux',
-        config: { Entrypoint: entrypoint, Cmd: cmd, Env: env, User: '65532:65532' },
+        config: { Entrypoint: entrypoint, Cmd: cmd, Env: [...env, ...variables], User: '65532:65532' },
         rootfs: { type: 'layers', diff_ids: [layer.digest] },
       }),
     );

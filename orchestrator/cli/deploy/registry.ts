@@ -50,6 +50,8 @@ export interface RegistryClient {
   digestOf(image: ImageReference): Promise<string>;
   /** Pushes a layout's only image. @returns its digest */
   push(layoutDir: string, registry: string, repository: string): Promise<string>;
+  /** Gives an image that is there another tag. */
+  tag(registry: string, repository: string, digest: string, tag: string): Promise<void>;
 }
 
 export function createRegistryClient(token: string, progress: (line: string) => void): RegistryClient {
@@ -156,6 +158,21 @@ export function createRegistryClient(token: string, progress: (line: string) => 
       }));
       if (put.status !== 201) throw await refused(`Pushing the manifest of ${repository}`, put);
       return bytes.digest;
+    },
+    tag: async (registry, repository, digest, tag) => {
+      const manifests = `/v2/${repository}/manifests`;
+      const found = await ask(registry, repository, `${manifests}/${digest}`, () => ({
+        headers: { accept: manifestTypes.join(', ') },
+      }));
+      if (found.status !== 200) throw await refused(`Reading ${repository} ${digest}`, found);
+      const body = new Uint8Array(await found.arrayBuffer());
+      const mediaType = found.headers.get('content-type') ?? (manifestTypes[0] as string);
+      const put = await ask(registry, repository, `${manifests}/${tag}`, () => ({
+        method: 'PUT',
+        body,
+        headers: { 'content-type': mediaType },
+      }));
+      if (put.status !== 201) throw await refused(`Tagging ${repository} ${tag}`, put);
     },
   };
 }

@@ -1,0 +1,286 @@
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { systemClock } from '@greenroom/shared/runtime/clock.ts';
+import { readConfig } from '../../src/config.ts';
+import { createDatabaseTokens } from '../../src/tokens/database-tokens.ts';
+import { createKeyRing } from '../../src/tokens/keys.ts';
+import { CliError, type Console, type Finished, needed } from '../console.ts';
+import { createFlyAdmin } from '../deploy/fly-admin.ts';
+import { createPlatform, type Platform } from '../platform.ts';
+import type { Register } from '../program.ts';
+
+/**
+ * `greenroom smoke`: a tenant of its own, one real interview with a synthetic candidate, then the tenant's removal and the proof
+ * that nothing is left: no machine and no app at Fly, no call that is not hung up, no personal data in the database.
+ *
+ * The tenant is removed even if the interview fails, and when the command is interrupted.
+ */
+interface Options {
+  region?: string;
+  seconds: string;
+  dryRun?: true;
+}
+
+interface Session {
+  session_id: string;
+  status: string;
+  reason: string | null;
+  outcome: string | null;
+  websocket_url: string;
+  join_token: string | null;
+}
+interface Tenant {
+  id: string;
+  apps: Array<{ name: string; status: string }>;
+}
+interface Check {
+  what: string;
+  ok: boolean;
+  detail: string;
+}
+
+const readyLimitMs = 180_000;
+const finishedLimitMs = 180_000;
+const removedLimitMs = 180_000;
+const pollMs = 250;
+const endedStatuses = new Set(['completed', 'failed', 'cancelled', 'expired']);
+
+/** Polls until `find` finds something. */
+async function until<T>(what: string, limitMs: number, find: () => Promise<T | undefined>): Promise<T> {
+  const deadlineMs = performance.now() + limitMs;
+  for (;;) {
+    const found = await find();
+    if (found !== undefined) return found;
+    if (performance.now() > deadlineMs)
+      throw new CliError('timedOut', 'timed_out', `${what}: not after ${limitMs / 1_000} s.`);
+    await sleep(pollMs);
+  }
+}
+
+/** Runs the candidate's process; the steps it reported. */
+function takePart(session: Session, seconds: number, home: string, { progress }: Console): Promise<string[]> {
+  const child = spawn(process.execPath, [path.join(home, 'tools/candidate/main.ts')], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+  const steps: string[] = [];
+  let complaint = '';
+  child.stderr.on('data', (chunk) => {
+    complaint += chunk;
+  });
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    const { step, detail } = JSON.parse(line) as { step: string; detail: string };
+    steps.push(step);
+    // What is said is an interview's content: not shown.
+    progress(step === 'said' ? 'candidate: somebody spoke' : `candidate: ${step} ${detail}`.trimEnd());
+  });
+  child.stdin.end(
+    JSON.stringify({ websocketUrl: session.websocket_url, joinToken: session.join_token, endAfterMs: seconds * 1_000 }),
+  );
+  const limit = setTimeout(() => child.kill('SIGKILL'), seconds * 1_000 + 120_000);
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code) => {
+      clearTimeout(limit);
+      if (code === 0) resolve(steps);
+      else
+        reject(
+          new CliError(
+            'failed',
+            'candidate_failed',
+            `The synthetic candidate ended with ${code}: ${complaint.trim().split('\n').at(-1) ?? ''}`,
+          ),
+        );
+    });
+  });
+}
+
+async function interview(
+  operator: Platform,
+  tenant: Tenant,
+  options: Options,
+  baseUrl: string,
+  home: string,
+  console: Console,
+) {
+  await until("the tenant's app at Fly", readyLimitMs, async () => {
+    const { apps } = await operator.call<Tenant>('GET', `/api/tenants/${tenant.id}`);
+    return apps.some(({ status }) => status === 'ready') ? true : undefined;
+  });
+  const { key } = await operator.call<{ key: string }>('POST', `/api/tenants/${tenant.id}/api-keys`, {
+    name: 'smoke test',
+    expires_in_days: 1,
+  });
+  const platform = createPlatform(baseUrl, key);
+  const created = await platform.call<Session>('POST', '/api/sessions', {
+    candidate: { name: 'Smoke Test' },
+    position: {
+      title: 'Smoke test',
+      description: 'A technical check. Ask two short questions, then end the interview.',
+    },
+    ...(options.region === undefined ? {} : { region: options.region }),
+  });
+  const startedMs = performance.now();
+  console.progress(`session ${created.session_id}`);
+  const show = () => platform.call<Session>('GET', `/api/sessions/${created.session_id}`);
+  const ready = await until('the session is ready', readyLimitMs, async () => {
+    const session = await show();
+    if (endedStatuses.has(session.status))
+      throw new CliError(
+        'failed',
+        'session_ended',
+        `The session ended before it was ready: ${session.status}, ${session.reason}.`,
+      );
+    return session.join_token !== null && session.status !== 'provisioning' && session.status !== 'pending'
+      ? session
+      : undefined;
+  });
+  const readyMs = Math.round(performance.now() - startedMs);
+  console.progress(`ready after ${readyMs} ms`);
+  const steps = await takePart(ready, Number(options.seconds), home, console);
+  const ended = await until('the session has ended', finishedLimitMs, async () => {
+    const session = await show();
+    return endedStatuses.has(session.status) ? session : undefined;
+  });
+  const result = await until('the result is made', finishedLimitMs, async () => {
+    const one = await platform.call<{ status: string }>('GET', `/api/sessions/${created.session_id}/result`);
+    return one.status === 'pending' || one.status === 'running' ? undefined : one;
+  });
+  const { entries, complete } = await platform.call<{ entries: Array<{ speaker: string }>; complete: boolean }>(
+    'GET',
+    `/api/sessions/${created.session_id}/transcript`,
+  );
+  const speakers = [...new Set(entries.map(({ speaker }) => speaker))].sort();
+  const checks: Check[] = [
+    { what: 'interview completed', ok: ended.status === 'completed', detail: `${ended.status}, ${ended.reason}` },
+    {
+      what: 'call answered',
+      ok: steps.includes('sdp_answered'),
+      detail: steps.includes('sdp_answered') ? 'SDP answered' : 'no SDP answer',
+    },
+    {
+      what: 'both spoke',
+      ok: speakers.length === 2 && complete,
+      detail: `${entries.length} entries, ${speakers.join(' and ') || 'nobody'}`,
+    },
+    { what: 'result made', ok: result.status === 'done', detail: result.status },
+  ];
+  return { sessionId: created.session_id, readyMs, checks };
+}
+
+async function remove(operator: Platform, tenantId: string, { progress }: Console): Promise<void> {
+  progress('removing the tenant');
+  await until('the tenant is removed', removedLimitMs, async () => {
+    const { status } = await operator.call<{ status: string }>('DELETE', `/api/tenants/${tenantId}`);
+    return status === 'removed' ? true : undefined;
+  });
+}
+
+type Config = ReturnType<typeof readConfig>;
+
+/** Counts rows as role orchestrator, which reads every table. */
+async function rowCounter({
+  keys,
+  supabase,
+  publicUrl,
+  deadlines,
+}: Config): Promise<(query: string) => Promise<number>> {
+  const ring = await createKeyRing([keys.db]);
+  const tokens = createDatabaseTokens({ keys: ring, issuer: publicUrl, clock: systemClock, workerTokenMs: 60_000 });
+  return async (query) => {
+    const headers = {
+      apikey: supabase.publishableKey,
+      authorization: `Bearer ${await tokens.own()}`,
+      prefer: 'count=exact',
+    };
+    const answer = await fetch(`${supabase.url}/rest/v1/${query}`, {
+      method: 'HEAD',
+      headers,
+      signal: AbortSignal.timeout(deadlines.databaseRequestMs),
+    });
+    const total = /\/(\d+)$/.exec(answer.headers.get('content-range') ?? '')?.[1];
+    if (!answer.ok || total === undefined)
+      throw new CliError('away', 'database_away', `Supabase answered ${answer.status} when rows were counted.`);
+    return Number(total);
+  };
+}
+
+/** Asked of each service itself, not of the orchestrator. */
+async function proveNothingLeft(config: Config, tenant: Tenant): Promise<Check[]> {
+  const fly = createFlyAdmin(config.fly);
+  try {
+    const machines = (await fly.ofOrganisation(config.fly.org)).filter(
+      ({ metadata }) => metadata.tenant_id === tenant.id,
+    );
+    const apps = [];
+    for (const { name } of tenant.apps) if (await fly.hasApp(name, config.fly.org)) apps.push(name);
+    const count = await rowCounter(config);
+    const ofTenant = `tenant_id=eq.${tenant.id}`;
+    // A row is marked as hung up only after the provider has confirmed it.
+    const calls = await count(`realtime_calls?${ofTenant}&hung_up_at=is.null`);
+    const alive = await count(`machines?${ofTenant}&state=neq.destroyed`);
+    const entries = await count(`transcript_entries?${ofTenant}`);
+    const people = await count(`tenant_candidates?${ofTenant}&erased_at=is.null`);
+    return [
+      {
+        what: 'no machine left at Fly',
+        ok: machines.length === 0,
+        detail: machines.map(({ id }) => id).join(', ') || 'none',
+      },
+      { what: 'no app left at Fly', ok: apps.length === 0, detail: apps.join(', ') || 'none' },
+      { what: 'every call hung up at the provider', ok: calls === 0, detail: `${calls} open` },
+      { what: 'no machine alive in the database', ok: alive === 0, detail: `${alive} alive` },
+      { what: 'no transcript left in the database', ok: entries === 0, detail: `${entries} entries` },
+      { what: 'no candidate left in the database', ok: people === 0, detail: `${people} rows` },
+    ];
+  } finally {
+    await fly.close();
+  }
+}
+
+export async function smoke(options: Options, console: Console, home: string): Promise<Finished> {
+  // Any image's digest: the command starts no machine itself.
+  const config = readConfig({ WORKER_IMAGE: `unused@sha256:${'0'.repeat(64)}`, ...console.environment });
+  const token = needed(console, 'GREENROOM_TOKEN', "an operator's token (its hash is in OPERATOR_TOKENS).");
+  const operator = createPlatform(config.publicUrl, token);
+  const slug = `smoke-${randomBytes(4).toString('hex')}`;
+  if (options.dryRun)
+    return {
+      document: { dry_run: true, tenant: slug, orchestrator: config.publicUrl },
+      lines: [
+        `would make tenant ${slug} at ${config.publicUrl}, hold one interview of at most ${options.seconds} s, and remove it again`,
+      ],
+    };
+  const tenant = await operator.call<Tenant>('POST', '/api/tenants', { slug, name: 'Smoke test' });
+  console.progress(`tenant ${slug} (${tenant.id})`);
+  let held: Awaited<ReturnType<typeof interview>> | undefined;
+  let apps = tenant.apps;
+  try {
+    held = await interview(operator, tenant, options, config.publicUrl, home, console);
+    apps = (await operator.call<Tenant>('GET', `/api/tenants/${tenant.id}`)).apps;
+  } finally {
+    await remove(operator, tenant.id, console);
+  }
+  const checks = [...held.checks, ...(await proveNothingLeft(config, { ...tenant, apps }))];
+  const failed = checks.filter(({ ok }) => !ok);
+  return {
+    document: { tenant: slug, session_id: held.sessionId, ready_ms: held.readyMs, checks },
+    lines: [
+      ...checks.map(({ what, ok, detail }) => `${ok ? 'ok  ' : 'FAIL'} ${what.padEnd(38)} ${detail}`),
+      failed.length === 0 ? `Ready after ${held.readyMs} ms; nothing is left.` : `${failed.length} checks failed.`,
+    ],
+    exit: failed.length === 0 ? 'done' : 'failed',
+  };
+}
+
+export const smokeCommand: Register = (program, run, home) => {
+  program
+    .command('smoke')
+    .description('Hold one real interview with a synthetic candidate, then prove that nothing is left of it.')
+    .option('--region <code>', 'where the candidate is (default: decided as for everybody)')
+    .option('--seconds <n>', 'the candidate ends the interview after this long at the latest', '90')
+    .option('--dry-run', 'say what would be done, and do nothing')
+    .action(run((options: Options, console) => smoke(options, console, home)));
+};
