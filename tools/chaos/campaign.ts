@@ -6,12 +6,12 @@ import { findWrongs, type Wrongs } from './invariants.ts';
 import { createRandom, type Random } from './random.ts';
 
 /**
- * One campaign. Interviews start one after another while faults are injected by a seeded schedule. Then every fault is removed,
- * and the system must recover: every session has ended with a reason that really occurred, each epoch had one worker, nothing
- * is left running, and no acknowledged entry is lost.
+ * One campaign. Interviews start one after another while faults are injected by a seeded schedule. Then every fault is
+ * removed, and the system must recover: every session has ended with a reason that really occurred, each epoch had one
+ * worker, nothing is left running, and no acknowledged entry is lost.
  *
- * - The seed alone decides which fault is injected when. What a fault hits also depends on the moment. Every kind of fault occurs
- *   once before any occurs twice.
+ * - The seed alone decides which fault is injected when. What a fault hits also depends on the moment. Every kind of
+ *   fault occurs once before any occurs twice.
  * - Sessions take every path: cold, from a pool, scheduled, queued at a limit, and placed when the candidate joins.
  * - Orchestrators, workers and Postgres are real processes. Deadlines are shortened, so that minutes take seconds.
  */
@@ -77,7 +77,7 @@ export function planStrikes(random: Random, durationMs: number): Planned[] {
   return plan;
 }
 
-/** What of the acknowledged is not stored. */
+/** Number of acknowledged transcript entries that are not stored. */
 async function countLost(db: pg.Pool, runs: CandidateRun[]): Promise<number> {
   let lost = 0;
   for (const { sessionId, acknowledged } of runs) {
@@ -91,7 +91,7 @@ async function countLost(db: pg.Pool, runs: CandidateRun[]): Promise<number> {
   return lost;
 }
 
-/** Reasons that only a real cause may bring about: so many lives lost, or Fly's refusals. */
+/** Sessions that ended with a reason that did not occur: too few machines lost, or no refusal by Fly. */
 async function unfoundedEndings(db: pg.Pool, ids: string[], faults: Record<string, number>): Promise<string[]> {
   const { rows } = await db.query<{ id: string; status: string; reason: string; lost: number }>(
     `select s.id, s.status, s.reason, count(m.id)::int as lost from public.interview_sessions s
@@ -106,7 +106,7 @@ async function unfoundedEndings(db: pg.Pool, ids: string[], faults: Record<strin
     const caused =
       (['worker_lost', 'boot_timeout'].includes(reason) && lost >= Number(environment.MAX_ATTEMPTS)) ||
       (['no_capacity', 'quota_exceeded'].includes(reason) && refused);
-    return caused ? [] : [`session ${id} ended ${status}/${reason} after ${lost} lost lives`];
+    return caused ? [] : [`session ${id} ended ${status}/${reason} after losing ${lost} machines`];
   });
 }
 
@@ -130,7 +130,7 @@ async function strikeAll(field: Battlefield, plan: Planned[], log: (line: string
   return faults;
 }
 
-/** Requests to Fly that suffered a rule, by its name. */
+/** Number of requests to Fly and the voice provider that a fault rule hit, by the name of the rule. */
 const suffered = ({ stack }: Battlefield): Record<string, number> =>
   Object.fromEntries(
     [stack.cloud.fly.faults, stack.cloud.voice.faults].flatMap(({ fired }) =>
@@ -138,7 +138,7 @@ const suffered = ({ stack }: Battlefield): Record<string, number> =>
     ),
   );
 
-/** Asks until nothing is wrong any more, or the time is up. */
+/** Looks again until no violation is left or the time is over. */
 async function settle(look: () => Promise<Wrongs>, limitMs: number): Promise<Wrongs> {
   const untilMs = performance.now() + limitMs;
   for (;;) {
@@ -182,11 +182,11 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
     const ids = runs.map(({ sessionId }) => sessionId);
     const wrongs = await settle(() => findWrongs(stack, db, ids), settleMs);
     const violations = [...wrongs.violations, ...(await unfoundedEndings(db, ids, faults))];
-    if (new Set(ids).size < sessions) violations.push('two requests got one session');
+    if (new Set(ids).size < sessions) violations.push('two requests got the same session');
     const lost = await countLost(db, runs);
     for (const id of ids.filter((id) => violations.some((violation) => violation.includes(id)))) {
       const run = runs.find(({ sessionId }) => sessionId === id);
-      log(`seed ${seed}, session ${id}, for its candidate ${run?.end}:`);
+      log(`seed ${seed}, session ${id}; it ended for its candidate with ${run?.end}:`);
       for (const line of [...(await eventsOf(db, id)), ...(run?.steps ?? [])].sort()) log(line);
     }
     const outcomes: Record<string, number> = {};
@@ -198,7 +198,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
   }
 }
 
-/** Whether nothing at all went wrong. */
+/** Whether the campaign found no violation and lost no entry. */
 export const isClean = (report: CampaignReport): boolean =>
   report.violations.length + report.duplicates + report.orphans + report.stuck + report.unpaid + report.lost_entries ===
   0;

@@ -4,29 +4,29 @@ import { startCandidate } from '../demo/interview.ts';
 import { createPlatform, type Platform } from '../demo/platform.ts';
 import type { Stack } from '../stack/stack.ts';
 
-/** One interview of a campaign: a platform that asks until it is heard, and a candidate who stays until the end. */
+/** One interview of a campaign: a platform that repeats requests until they succeed, and a candidate who stays. */
 export interface CandidateRun {
   sessionId: string;
-  /** Items whose storing was acknowledged to the browser: none of them may ever be missing. */
+  /** Ids of the items acknowledged to the browser. All of them must be stored. */
   acknowledged: Set<string>;
-  /** How it ended for the candidate. */
+  /** Outcome and reason that the candidate received. */
   end: string;
-  /** What happened on the candidate's side, each with its time of day. */
+  /** What happened on the candidate's side, with timestamps. */
   steps: string[];
 }
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
-/** How a platform asks for its session. */
+/** How the platform requests the session. */
 export interface Way {
   /** Default: the stack's own tenant. */
   apiKey?: string;
-  /** Beside candidate, position and region; a `scheduled_at` of `soon` is a few seconds ahead. */
+  /** Added to candidate, position and region. A `scheduled_at` of `soon` becomes a time 3 s ahead. */
   body?: Record<string, unknown>;
 }
 const soonMs = 3_000;
 
-/** Asks again until it is answered, however often that fails. */
+/** Repeats a request until it succeeds or the time is over. */
 async function insist<T>(ask: () => Promise<T>, untilMs: number): Promise<T> {
   for (;;) {
     const answer = await ask().catch((error: Error) => error);
@@ -36,7 +36,7 @@ async function insist<T>(ask: () => Promise<T>, untilMs: number): Promise<T> {
   }
 }
 
-/** Always under the same Idempotency-Key: whatever is lost, it is one session. */
+/** Creates the session. All tries have the same Idempotency-Key, so they must create one session only. */
 function createSession(platform: Platform, extra: Record<string, unknown>, untilMs: number): Promise<SessionView> {
   const key = { 'idempotency-key': randomUUID() };
   const when = extra.scheduled_at === 'soon' ? { scheduled_at: new Date(Date.now() + soonMs).toISOString() } : {};
@@ -44,7 +44,7 @@ function createSession(platform: Platform, extra: Record<string, unknown>, until
   return insist(() => platform.createSession({ ...body, ...extra, ...when }, key), untilMs);
 }
 
-/** The session once a candidate may come, or once it is over. */
+/** Waits until the candidate can join the session or the session is over. */
 async function joinable(platform: Platform, created: SessionView, untilMs: number): Promise<SessionView> {
   let session = created;
   while (session.join_token === null && session.completed_at === null && performance.now() < untilMs) {
@@ -54,7 +54,7 @@ async function joinable(platform: Platform, created: SessionView, untilMs: numbe
   return session;
 }
 
-/** @param limitMs a candidate who is still there after this gives up. */
+/** @param limitMs the candidate leaves after this time */
 export async function runCandidate(
   stack: Stack,
   limitMs: number,
@@ -70,7 +70,7 @@ export async function runCandidate(
   const interview = startCandidate({
     websocketUrl: session.websocket_url,
     joinToken: session.join_token,
-    // What was said is nobody's business.
+    // The words of an interview are not logged.
     onStep: (step, detail) =>
       steps.push(`  ${new Date().toISOString()} candidate: ${step}${step === 'said' ? '' : ` ${detail}`}`),
     onMessage: (message) => {

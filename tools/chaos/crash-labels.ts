@@ -2,14 +2,14 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 /**
- * Finds every crash point of the orchestrator's code and writes their list, orchestrator/src/runtime/crash-labels.ts.
+ * Finds all crash points in the orchestrator's code and writes their list, orchestrator/src/runtime/crash-labels.ts.
  *
  *   node tools/chaos/crash-labels.ts --write
  */
 const source = path.resolve(import.meta.dirname, '../../orchestrator/src');
 const target = path.join(source, 'runtime/crash-labels.ts');
 
-/** The labels in the code, sorted. Throws when one stands in two places: it would not say where. */
+/** The labels in the code, sorted. Throws if a label is used twice, because it would not identify one place. */
 export function findCrashLabels(): string[] {
   const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter(
     (name) => name.endsWith('.ts') && !name.endsWith('.test.ts'),
@@ -20,7 +20,7 @@ export function findCrashLabels(): string[] {
     ),
   );
   const twice = labels.find((label, index) => labels.indexOf(label) !== index);
-  if (twice !== undefined) throw new Error(`the crash point ${twice} stands in two places`);
+  if (twice !== undefined) throw new Error(`the crash point ${twice} is used in two places`);
   return labels.sort();
 }
 

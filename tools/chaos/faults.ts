@@ -5,21 +5,22 @@ import type { Stack } from '../stack/stack.ts';
 import type { Random } from './random.ts';
 
 /**
- * The faults of a campaign. The seed chooses each fault and its target; the effect depends on the moment. Only faults that really
- * happened are counted: a fault without a target reports that, and a rule of the Fly stand-in counts the requests that it hit.
+ * The faults of a campaign. The seed chooses each fault and its target; the effect depends on the moment. Only faults
+ * that really happened are counted: a fault without a target returns `missed`, and a rule of a stand-in counts the
+ * requests that it hit.
  *
- * Every fault can be removed (`mend`), so that a campaign ends in a world in which the system must recover.
+ * Every fault can be removed (`mend`), so that the system must recover at the end of a campaign.
  */
 export interface Battlefield {
   stack: Stack;
   random: Random;
-  /** Machines whose hosts are lost just now. */
+  /** Machines whose hosts are lost at present. */
   lostHosts: Set<string>;
   /** Work that still runs in the background, such as a database that is starting again. */
   pending: Set<Promise<unknown>>;
 }
 
-/** What became of a strike: it hit, there was nothing to hit, or it lies in wait for requests of its kind. */
+/** Result of a fault: it hit, it had no target, or it waits for requests of its kind. */
 export type Effect = 'hit' | 'missed' | 'waits';
 export type Strike = (field: Battlefield, name: string) => Effect;
 
@@ -33,7 +34,7 @@ const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve,
 const running = ({ stack, lostHosts }: Battlefield): MachineSnapshot[] =>
   stack.cloud.fly.machines().filter((machine) => machine.state === 'started' && !lostHosts.has(machine.id));
 
-/** Takes one of several orchestrators away; another comes after a while. */
+/** Ends one of several orchestrators and starts another after a while. */
 const replaceOrchestrator =
   (end: (orchestrator: OrchestratorProcess) => Promise<unknown>): Strike =>
   (field) => {
@@ -77,7 +78,7 @@ const loseHost =
     );
   };
 
-/** Postgres dies and comes back. */
+/** Kills Postgres and starts it again. */
 const restartPostgres: Strike = (field) => {
   const { postgres } = field.stack.cloud.supabase;
   const awayMs = field.random.between(500, 3_000);
@@ -96,14 +97,14 @@ const rule =
     stack.cloud.fly.faults.add({ on, name, action, times: random.between(1, most) });
     return 'waits';
   };
-/** The same at the voice provider. */
+/** Adds a rule at the voice provider. */
 const voiceRule =
   (on: string, action: FaultAction, most = 2): Strike =>
   ({ stack, random }, name) => {
     stack.cloud.voice.faults.add({ on, name, action, times: random.between(1, most) });
     return 'waits';
   };
-/** What a gateway in between answers: a page of its own. */
+/** An error page as a gateway would send it. */
 const page = (status: number): FaultAction => ({
   kind: 'status',
   status,
@@ -128,7 +129,7 @@ const stillCreated: FaultAction = {
   body: { error: "failed_precondition: unable to start machine from current state: 'created'" },
 };
 
-/** By name, as they are reported. */
+/** All faults by their name in the report. */
 export const strikes: Record<string, Strike> = {
   orchestrator_killed: replaceOrchestrator((victim) => victim.kill()),
   orchestrator_stopped: replaceOrchestrator((victim) => victim.stop()),

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import type { Stack } from '../stack/stack.ts';
 import { findWrongs } from './invariants.ts';
 
-/** The campaign's judge: nothing to say of a world in order, and a sentence for each thing that may be wrong. */
+/** `findWrongs` finds nothing in a correct state, and returns one sentence for each violation. */
 const session = { id: 's1', status: 'completed', outcome: 'completed', epoch: 2, claimed: 2, rows_left: 0, debts: 0 };
 const standby = { id: 'm1', fly_machine_id: 'f1', standby: true };
 
@@ -33,7 +33,7 @@ function judge({ sessions = [session], counters = [], alive = [], machines = [],
   return findWrongs(stack, { query } as unknown as pg.Pool, ['s1']);
 }
 
-test('a world in order: sessions that ended, a pool that stands by, machines of others', async () => {
+test('ended sessions, standby machines and machines of other deployments are no violation', async () => {
   const machines = [
     { id: 'f1', machineId: 'm1' },
     { id: 'f9', machineId: 'm9', deployment: 'theirs' },
@@ -50,18 +50,18 @@ test('a world in order: sessions that ended, a pool that stands by, machines of 
 test.each<[string, World, string, object]>([
   ['has not ended', { sessions: [{ ...session, status: 'ready', outcome: null }] }, 'is ready', { stuck: 1 }],
   ['was served twice', { sessions: [{ ...session, claimed: 3 }] }, '3 times in 2 epochs', { duplicates: 1 }],
-  ['left a machine row', { sessions: [{ ...session, rows_left: 1 }] }, '1 machines that are not gone', {}],
-  ['left a call', { sessions: [{ ...session, debts: 1 }] }, '1 calls that are not hung up', {}],
-  ['does not exist', { sessions: [] }, '0 sessions are there', {}],
+  ['left a machine row behind', { sessions: [{ ...session, rows_left: 1 }] }, '1 machines that are not gone', {}],
+  ['left a call open', { sessions: [{ ...session, debts: 1 }] }, '1 calls that are not hung up', {}],
+  ['does not exist', { sessions: [] }, '0 sessions exist', {}],
   [
-    'left a call under way at the provider',
+    'left a call open at the provider',
     { calls: [{ id: 'rtc_1', state: 'live', connected: true, packetsReceived: 9 }] },
     'still has call rtc_1',
     { unpaid: 1 },
   ],
   ['left a wrong counter', { counters: [{ slug: 'demo' }] }, 'counter of tenant demo', {}],
   ['left a machine at Fly', { machines: [{ id: 'f2', machineId: 'm2' }] }, 'Fly still has f2', { orphans: 1 }],
-  ['took a standby machine that is not there', { alive: [standby] }, 'm1 is not at Fly', {}],
+  ['left a standby machine row without a machine at Fly', { alive: [standby] }, 'm1 is not at Fly', {}],
 ])('a session that %s is a violation', async (_what, world, sentence, counts) => {
   const wrongs = await judge(world);
   expect(wrongs.violations).toEqual([expect.stringContaining(sentence)]);

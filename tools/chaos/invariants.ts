@@ -1,17 +1,17 @@
 import type pg from 'pg';
 import type { Stack } from '../stack/stack.ts';
 
-/** What must hold of sessions that are over, whatever happened on the way. */
+/** What is wrong after a campaign. All counts must be 0, whatever faults were injected. */
 export interface Wrongs {
-  /** Sentences; empty when all holds. */
+  /** One sentence for each violation. */
   violations: string[];
-  /** Sessions or servers that are there twice. */
+  /** Sessions that more than one worker served in the same epoch. */
   duplicates: number;
-  /** Machines that Fly still has, other than those that stand by for whoever comes. */
+  /** Machines that Fly still has, other than standby machines. */
   orphans: number;
   /** Sessions that have not ended. */
   stuck: number;
-  /** What still costs money at a provider although its session is over: calls under way, and the orphans. */
+  /** Calls and orphaned machines that still cost money although their sessions are over. */
   unpaid: number;
 }
 
@@ -36,7 +36,7 @@ const countersQuery = `
   select t.slug from public.tenant_counters c join public.tenants t on t.id = c.tenant_id
   where c.live_sessions <> (select count(*) from public.interview_sessions s where s.tenant_id = c.tenant_id and s.counted)`;
 
-/** Machine rows that are not gone: those of sessions, and those that stand by. */
+/** Rows of machines that are not destroyed: standby machines and those of sessions. */
 const aliveQuery = `select id, fly_machine_id, session_id is null and state in ('reserved', 'created') as standby
   from public.machines where state <> 'destroyed'`;
 
@@ -46,7 +46,7 @@ interface AliveFacts {
   standby: boolean;
 }
 
-/** What Fly has and no row of a standby machine wants; and standby machines that Fly has not. */
+/** Machines at Fly that are no standby machine (`orphans`), and standby machines that Fly does not have (`missing`). */
 function compareWithFly(stack: Stack, rows: AliveFacts[]) {
   const standby = new Set(rows.filter((row) => row.standby).map((row) => row.id));
   const there = stack.cloud.fly.machines().filter(({ metadata }) => metadata.deployment_id === stack.deploymentId);
@@ -59,17 +59,17 @@ function compareWithFly(stack: Stack, rows: AliveFacts[]) {
 
 const wrongsOf = (session: SessionFacts): string[] => [
   ...(session.outcome === null ? [`is ${session.status}`] : []),
-  // One claim for each epoch: nobody served beside another.
+  // One claim for each epoch: no two workers served the session at once.
   ...(session.claimed === session.epoch ? [] : [`was claimed ${session.claimed} times in ${session.epoch} epochs`]),
   ...(session.rows_left === 0 ? [] : [`has ${session.rows_left} machines that are not gone`]),
   ...(session.debts === 0 ? [] : [`has ${session.debts} calls that are not hung up`]),
 ];
 
-/** Calls that speak and are spoken to. One whose answer never reached a browser has no media and ends by itself. */
+/** Calls with media. A call whose answer never reached a browser has no media and ends by itself. */
 const callsUnderWay = (stack: Stack) =>
   stack.cloud.voice.calls().filter((call) => call.state === 'live' && (call.connected || call.packetsReceived > 0));
 
-/** @param ids the sessions that were asked for: all of the stack's, and over. */
+/** @param ids all sessions of the stack; all must be over */
 export async function findWrongs(stack: Stack, db: pg.Pool, ids: readonly string[]): Promise<Wrongs> {
   const { rows } = await db.query<SessionFacts>(factsQuery, [ids]);
   const { rows: counters } = await db.query<{ slug: string }>(countersQuery);
@@ -81,9 +81,9 @@ export async function findWrongs(stack: Stack, db: pg.Pool, ids: readonly string
       ...rows.flatMap((session) => wrongsOf(session).map((wrong) => `session ${session.id} ${wrong}`)),
       ...orphans.map(({ id, name, state }) => `Fly still has ${id} (${name}), ${state}`),
       ...missing.map(({ id }) => `standby machine ${id} is not at Fly`),
-      ...calls.map(({ id }) => `the voice provider still has call ${id} under way`),
+      ...calls.map(({ id }) => `the voice provider still has call ${id} open`),
       ...counters.map(({ slug }) => `the counter of tenant ${slug} is wrong`),
-      ...(rows.length === ids.length ? [] : [`${rows.length} sessions are there, ${ids.length} were asked for`]),
+      ...(rows.length === ids.length ? [] : [`${rows.length} sessions exist, ${ids.length} were requested`]),
     ],
     duplicates: rows.filter((session) => session.claimed > session.epoch).length,
     orphans: orphans.length,

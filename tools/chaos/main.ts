@@ -3,16 +3,16 @@ import { type CampaignReport, isClean, runCampaign } from './campaign.ts';
 
 const usage = `npm run chaos -- [--seed N] [--seeds N] [--sessions M] [--seconds S] [--json]
 
-Runs interviews on the local cloud while things break: orchestrators and workers are killed, hosts are lost, Postgres is
-restarted, Fly answers late, wrongly, twice or not at all. Then everything is mended and all must come right.
+Runs interviews on the local cloud while faults are injected: orchestrators and workers are killed, hosts are lost,
+Postgres is restarted, Fly answers late, wrongly or not at all. Then the faults are removed and the system must recover.
 
-  --seed N       what breaks when (default 1)
-  --seeds N      runs N campaigns, beginning with the seed
+  --seed N       seed of the fault schedule (default 1)
+  --seeds N      run N campaigns, with seed N, N+1, …
   --sessions M   interviews per campaign, 1–200 (default 10)
-  --seconds S    how long things break, 1–3600 (default 25)
-  --json         print one JSON line per campaign, the last line sums them up
+  --seconds S    how long faults are injected, 1–3600 (default 25)
+  --json         print one JSON line per campaign, then one line with the sums
 
-Exit 0 only when nothing was violated.
+Exit 0 only if no invariant was violated.
 `;
 
 function readOptions() {

@@ -5,12 +5,12 @@ import { runCandidate } from './candidate.ts';
 import { findWrongs } from './invariants.ts';
 
 /**
- * The database goes away under live interviews and comes back: nobody may be failed over, nothing may be lost.
+ * Stops the database during live interviews and starts it again. No session may fail over and nothing may be lost.
  *
  *   npm run chaos:outage -- [--sessions 20] [--seconds 60]
  *
- * Deadlines are the product's own, so an outage of a minute is three leases long. The last line is JSON; exit 0 only when
- * every interview was completed by the machine that began it.
+ * Deadlines are the product's own, so an outage of a minute lasts three leases. The last line is JSON. Exit 0 only if
+ * every interview was completed on the machine that began it.
  */
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
@@ -21,7 +21,7 @@ async function main(): Promise<number> {
   const [sessions, awayMs] = [Number(values.sessions), Number(values.seconds) * 1_000];
   const stack = await startStack({
     orchestrators: 2,
-    // Longer than the outage: an interview that ends while nobody can store its end is another story.
+    // The interviews last longer than the outage: an end that cannot be stored is not tested here.
     voice: { turns: Math.ceil(awayMs / 1_000) + 30, paceMs: 600 },
     flyLimits: false,
   });
@@ -32,11 +32,11 @@ async function main(): Promise<number> {
     const candidates = Array.from({ length: sessions }, () => runCandidate(stack, limitMs));
     const talking = () => stack.cloud.voice.calls().filter((call) => call.said.length > 1).length;
     while (talking() < sessions) await pause(100);
-    process.stderr.write(`${sessions} interviews are under way; the database goes away\n`);
+    process.stderr.write(`${sessions} interviews are running; stopping the database\n`);
     await stack.cloud.supabase.postgres.stop();
     await pause(awayMs);
     await stack.cloud.supabase.postgres.start();
-    process.stderr.write('the database is back\n');
+    process.stderr.write('the database is running again\n');
     const runs = await Promise.all(candidates);
     const ids = runs.map(({ sessionId }) => sessionId);
     let wrongs = await findWrongs(stack, db, ids);

@@ -1,6 +1,6 @@
-/** Chance with a seed: the same seed makes the same campaign. */
+/** Seeded random numbers: the same seed gives the same fault schedule. */
 export interface Random {
-  /** In [0, 1). */
+  /** A number in [0, 1). */
   next(): number;
   /** A whole number from `min` to `max`, both included. */
   between(min: number, max: number): number;
@@ -9,7 +9,7 @@ export interface Random {
   shuffle<T>(items: readonly T[]): T[];
 }
 
-/** mulberry32: small, fast, and good enough to choose what breaks next. */
+/** mulberry32: small, fast, and good enough to choose faults. */
 export function createRandom(seed: number): Random {
   let state = seed >>> 0;
   const next = (): number => {

@@ -13,8 +13,8 @@ export interface Finished {
 }
 
 /**
- * Runs a command; `input` goes to its stdin. The Supabase CLI sends no telemetry (`DO_NOT_TRACK`) and cannot write to the
- * user's home. Rejects only when the command cannot be started.
+ * Runs a command; `input` goes to its stdin. The Supabase CLI sends no telemetry (`DO_NOT_TRACK`) and cannot write to
+ * the user's home. Rejects only if the command cannot be started.
  */
 export function run(command: string, args: string[], { cwd = root, input = '' } = {}): Promise<Finished> {
   return new Promise((resolve, reject) => {
@@ -39,7 +39,7 @@ export function run(command: string, args: string[], { cwd = root, input = '' } 
 }
 
 /**
- * What the Supabase CLI says must be done to the first database to make it like the second; empty when they are alike.
+ * The SQL that turns the first database into the second, according to the Supabase CLI. Empty if they are the same.
  * @param from connection string of role postgres
  * @param to connection string of role postgres
  */
@@ -48,6 +48,7 @@ export async function databaseDiff(from: string, to: string, cwd: string): Promi
   const { code, stdout, stderr } = await run(bin('supabase'), args, { cwd });
   if (code !== 0) throw new Error(`supabase db diff failed (${code}): ${stderr}`);
   const { diff } = JSON.parse(stdout) as { diff?: unknown };
-  if (typeof diff !== 'string') throw new Error(`supabase db diff answered something else: ${stdout.slice(0, 200)}`);
+  if (typeof diff !== 'string')
+    throw new Error(`supabase db diff printed something unexpected: ${stdout.slice(0, 200)}`);
   return diff.trim();
 }

@@ -17,22 +17,22 @@ import {
 } from './schemas.ts';
 
 /**
- * What is derived from supabase/schemas, and what is checked there.
+ * Generates the files derived from supabase/schemas, and checks the database.
  *
  *   npm run generate:database   writes supabase/migrations and shared/src/database/types.ts
- *   npm run verify              fails when they are not what the source makes, or when a linter complains
+ *   npm run verify              fails if they differ from what the source generates, or if a linter finds something
  *   node tools/gate/database.ts --release 1.2.0   freezes the migrations of a release in supabase/released.json
  *
- * Everything is done against throwaway Supabase projects of this machine: no account, no Docker, no traffic elsewhere.
+ * It uses temporary Supabase projects on this machine: no account, no Docker, no network traffic.
  */
 interface Workshop {
   dir: string;
-  /** A project made by the files of the source, one by one. */
+  /** A project made from the files of the source, one by one. */
   declared: Supabase;
 }
 
 interface WorkshopOfTwo extends Workshop {
-  /** A project made by the migrations. */
+  /** A project made from the migrations. */
   migrated: Supabase;
 }
 
@@ -60,14 +60,14 @@ const withBoth = <T>(work: (workshop: WorkshopOfTwo) => Promise<T>): Promise<T> 
 
 const typesHeading = `// Generated from supabase/schemas by \`npm run generate:database\` (the Supabase CLI): do not edit.\n`;
 
-/** The types of the source, so that they can be made before its migration is. */
+/** The types, generated from the source, so that they can be generated before the migration. */
 async function typesOf({ declared, dir }: Workshop): Promise<string> {
   const remote = `--remote=${declared.dbUrl}`;
   const made = await run(bin('supabase'), ['gen', 'types', '--lang=typescript', '--schema=public', remote], {
     cwd: dir,
   });
   if (made.code !== 0) throw new Error(`supabase gen types failed (${made.code}): ${made.stderr}`);
-  // Formatted under another name: the file itself is not ours to lint.
+  // Formatted under another file name, because biome ignores types.ts.
   const args = ['format', '--stdin-file-path=shared/src/database/generated-types.ts'];
   const formatted = await run(bin('biome'), args, { input: typesHeading + made.stdout });
   if (formatted.code !== 0) throw new Error(`formatting the types failed: ${formatted.stderr}`);
@@ -82,14 +82,14 @@ interface Released {
 const released = async (): Promise<Released> =>
   JSON.parse(await readFile(path.join(supabaseDir, 'released.json'), 'utf8')) as Released;
 
-/** What is written by us and committed. After a release the migrations are written by hand. */
+/** The generated files that are committed. After the first release, migrations are written by hand. */
 async function derivedFiles(): Promise<Array<[file: string, make: (workshop: Workshop) => Promise<string>]>> {
   const types: [string, typeof typesOf] = ['shared/src/database/types.ts', typesOf];
   if ((await released()).release !== null) return [types];
   return [[`supabase/migrations/${firstMigration}`, async () => joinedSchemas()], types];
 }
 
-/** The first lines in which two texts differ, for a person to see what happened. */
+/** The first line that differs between two texts. */
 function difference(committed: string, made: string): string {
   const [old, now] = [committed.split('\n'), made.split('\n')];
   const at = now.findIndex((line, i) => line !== old[i]);
@@ -97,12 +97,12 @@ function difference(committed: string, made: string): string {
   return `line ${line + 1}:\n  committed: ${old[line] ?? '(end)'}\n  generated: ${now[line] ?? '(end)'}`;
 }
 
-/** Source and migrations come to the same, seen from both sides: a diff can miss what only one side has. */
+/** Compares source and migrations in both directions, because a diff can miss what only one side has. */
 async function sameDatabases({ migrated, declared, dir }: WorkshopOfTwo): Promise<string | undefined> {
   const missing = await databaseDiff(migrated.dbUrl, declared.dbUrl, dir);
-  if (missing !== '') return `supabase/migrations do not make what supabase/schemas declare; missing:\n${missing}`;
+  if (missing !== '') return `supabase/migrations lack something that supabase/schemas declare:\n${missing}`;
   const extra = await databaseDiff(declared.dbUrl, migrated.dbUrl, dir);
-  if (extra !== '') return `supabase/schemas do not declare what supabase/migrations make:\n${extra}`;
+  if (extra !== '') return `supabase/migrations make something that supabase/schemas do not declare:\n${extra}`;
   return undefined;
 }
 
@@ -118,7 +118,7 @@ interface Advice {
   metadata?: { schema?: string; name?: string };
 }
 
-/** Splinter's lints. Of its hints only the index missing on a foreign key is ours: the others speak of a database in use. */
+/** Supabase's lints (Splinter). Of the hints only missing indexes on foreign keys apply: the rest need a used database. */
 async function advisors({ migrated, dir }: WorkshopOfTwo): Promise<string | undefined> {
   const args = ['db', 'advisors', `--remote=${migrated.dbUrl}`, '--level=info', '--output-format=json'];
   const { code, stdout, stderr } = await run(bin('supabase'), args, { cwd: dir });
@@ -138,7 +138,7 @@ async function withClient<T>(dbUrl: string, work: (client: pg.Client) => Promise
   return work(client).finally(() => client.end());
 }
 
-/** Functions whose body was parsed when it was defined: no search path can change what they mean. */
+/** Functions whose body was parsed when they were created, so that no search path can change their meaning. */
 async function parsedFunctions({ dbUrl }: Supabase): Promise<Set<string>> {
   const query = `select n.nspname || '.' || p.proname as name from pg_proc p join pg_namespace n on n.oid = p.pronamespace where p.prosqlbody is not null`;
   return new Set((await withClient(dbUrl, (client) => client.query(query))).rows.map(({ name }) => name as string));
@@ -147,7 +147,8 @@ async function parsedFunctions({ dbUrl }: Supabase): Promise<Set<string>> {
 function adviceIn(output: string): Advice[] {
   const answer = JSON.parse(output);
   const list = Array.isArray(answer) ? answer : (answer.data?.results ?? answer.results ?? answer.data);
-  if (!Array.isArray(list)) throw new Error(`supabase db advisors answered something else: ${output.slice(0, 200)}`);
+  if (!Array.isArray(list))
+    throw new Error(`supabase db advisors printed something unexpected: ${output.slice(0, 200)}`);
   return list;
 }
 
@@ -171,12 +172,12 @@ const checkDerived =
     const committed = await readFile(path.join(root, file), 'utf8').catch(() => '');
     const made = await make(workshop);
     if (committed === made) return undefined;
-    return `${file} is not what supabase/schemas make; run npm run generate:database. ${difference(committed, made)}`;
+    return `${file} differs from supabase/schemas; run npm run generate:database. ${difference(committed, made)}`;
   };
 
 /**
- * Checks everything and prints what is wrong.
- * @returns how many checks passed and failed; a check that could not be made has failed
+ * Runs all checks and prints what is wrong.
+ * @returns how many checks passed and failed; a check that could not be run counts as failed
  */
 export async function checkDatabase(): Promise<{ passed: number; failed: number }> {
   const derived = await derivedFiles();
@@ -198,7 +199,7 @@ export async function checkDatabase(): Promise<{ passed: number; failed: number 
   return count;
 }
 
-/** Writes what is derived. */
+/** Writes the derived files. */
 export function generateDatabase(): Promise<void> {
   return withDeclared(async (workshop) => {
     for (const [file, make] of await derivedFiles()) {
@@ -208,7 +209,7 @@ export function generateDatabase(): Promise<void> {
   });
 }
 
-/** Records the migrations as released: from then on they are frozen, and the next ones are replayed on top of them. */
+/** Records the migrations as released. From then on they are frozen, and later migrations are applied on top of them. */
 export async function recordRelease(release: string): Promise<void> {
   const files = (await readdir(migrationsDir)).filter((file) => file.endsWith('.sql')).sort();
   const hashOf = async (file: string) =>

@@ -7,19 +7,19 @@ import { root } from './command.ts';
 import { type Count, type Finished, quickSuites, runSuites, type Suite, slowSuites, summary, tests } from './suites.ts';
 
 /**
- * The long run of the night: the gate and everything that takes too long for it, without a limit of time.
+ * The nightly run: the gate and everything that takes too long for it. There is no time limit.
  *
  *   npm run test:full [-- NAME …]
  *
- * Writes docs/full-run.md: the commit and the result of each suite. Exit 1 when something failed, else 2 when a suite or a test
- * was skipped, else 0: a run that did not run everything is not green. Suites that are not named count as skipped.
+ * Writes docs/full-run.md with the commit and the result of each suite. Exit 1 if something failed, 2 if a suite or a
+ * test was skipped, else 0: a run that skipped something is not green. Suites that are not named count as skipped.
  */
 interface LongSuite extends Suite {
-  /** What must be there for the suite to run, relative to the root. */
+  /** Path that must exist for the suite to run, relative to the root. */
   needs: string;
 }
 
-/** Runs a program of ours and hands back its exit code and the last line it printed. */
+/** Runs a program of this repository. Returns its exit code and the last line of its output. */
 function runProgram(program: string, args: string[]): Promise<{ code: number; lastLine: string }> {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, [program, ...args], { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
@@ -39,7 +39,7 @@ const program = (name: string, file: string, args: string[] = []): LongSuite => 
   run: async () => ((await runProgram(file, args)).code === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 }),
 });
 
-/** A benchmark exits 0 once it has measured; here it passes only when every target is met. */
+/** A benchmark exits 0 after measuring. Here it passes only if every target is met. */
 const benchmark = (name: string): LongSuite => ({
   name: `bench ${name}`,
   needs: 'tools/bench/main.ts',
@@ -89,7 +89,7 @@ function page(finished: Finished[], skipped: Skipped[]): string {
 
 const all: Array<Suite & { needs?: string }> = [...quickSuites, ...slowSuites, ...longSuites];
 
-/** Why a suite does not run; undefined when it does. */
+/** Why a suite does not run, or undefined if it runs. */
 function reasonToSkip({ name, needs }: { name: string; needs?: string }, wanted: string[]): string | undefined {
   if (wanted.length > 0 && !wanted.includes(name)) return 'not asked for';
   return needs === undefined || existsSync(path.join(root, needs)) ? undefined : `there is no \`${needs}\``;

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { root } from './command.ts';
 
 /**
- * The licences of what the product ships with: package-lock.json names one for each package.
+ * Checks the licences of the packages that the product ships with, as package-lock.json names them.
  *
  * Greenroom is MIT and its images carry these packages, so a licence must allow that without conditions on our own code.
  * MPL-2.0 asks for the source of changed files only, and we change none.
@@ -23,7 +23,7 @@ const isAllowed = (expression: string): boolean =>
     .split(' OR ')
     .some((choice) => choice.split(' AND ').every((licence) => allowed.has(licence.trim())));
 
-/** One sentence for each package that must not be shipped. */
+/** One line for each package that must not be shipped. */
 export function forbiddenLicences(packages: Record<string, LockedPackage>): string[] {
   return Object.entries(packages)
     .filter(([place, { dev, link }]) => place.includes('node_modules/') && !dev && !link)

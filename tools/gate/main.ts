@@ -1,14 +1,14 @@
 import { parseArgs } from 'node:util';
 import { quickSuites, runSuites, slowSuites, summary } from './suites.ts';
 
-/** The gate: everything that must hold before a change lands. */
+/** The gate: everything that must pass before a change is merged. */
 const suites = [...quickSuites, ...slowSuites];
 
 const usage = `npm run verify       the quick suites: ${quickSuites.map(({ name }) => name).join(', ')}
 npm test             all suites: the quick ones, ${slowSuites.map(({ name }) => name).join(', ')}
 npm test -- NAME …   only the suites named
 
-All suites run, also after one has failed. The last line counts them all. Exit 0 only when nothing failed.
+All suites run, even after one has failed. The last line is the sum. Exit 0 only if nothing failed.
 `;
 
 function chosen(names: string[], all: boolean) {

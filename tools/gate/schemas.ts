@@ -4,13 +4,13 @@ import path from 'node:path';
 /**
  * The source of the database: the files that `schema_paths` in supabase/config.toml names, in that order.
  *
- * A glob stands for its files by name, and a file that an earlier entry named is not read again: the Supabase CLI reads
- * the setting in the same way.
+ * The files of a glob are sorted by name, and a file that an earlier entry named is not read again. The Supabase CLI
+ * reads the setting in the same way.
  */
 export const supabaseDir = path.resolve(import.meta.dirname, '../../supabase');
 export const migrationsDir = path.join(supabaseDir, 'migrations');
 
-/** Until a release is tagged there is one migration, and this is its name. */
+/** Name of the only migration until a release is tagged. */
 export const firstMigration = '20261121090000_schema.sql';
 
 /** Widest line of SQL that a person reads. */
@@ -23,11 +23,11 @@ function schemaPaths(): string[] {
   return [...list.matchAll(/"([^"]+)"/g)].map(([, glob]) => glob as string);
 }
 
-/** Files of the source in their order, relative to supabase/. Throws when an entry of schema_paths names no file. */
+/** Files of the source in order, relative to supabase/. Throws if an entry of schema_paths matches no file. */
 export function schemaFiles(): string[] {
   const named = schemaPaths().flatMap((glob) => {
     const found = globSync(glob, { cwd: supabaseDir }).sort();
-    if (found.length === 0) throw new Error(`supabase/config.toml: schema_paths names no file by ${glob}`);
+    if (found.length === 0) throw new Error(`supabase/config.toml: no file matches ${glob} in schema_paths`);
     return found.map((file) => path.normalize(file));
   });
   return [...new Set(named)];
@@ -53,7 +53,7 @@ export function writeSchemasAsMigrations(dir: string): void {
   }
 }
 
-/** A rank compared with a number: the number says nothing, and the two scales are easily mixed up. */
+/** Finds a rank compared with a number. A number has no meaning to a reader, and there are two scales to mix up. */
 const bareRank = /rank(_of\([^()]*\))?\s*(<|>|=|<=|>=|<>|(not )?between)\s*\d/;
 
 function complaintsOf(line: string): string[] {
@@ -64,7 +64,7 @@ function complaintsOf(line: string): string[] {
   ];
 }
 
-/** What the source, the seed included, does otherwise than agreed, each as `file:line: …`. */
+/** Style errors in the source and the seed, each as `file:line: …`. */
 export function styleComplaints(files: string[] = [...schemaFiles(), 'seed.sql']): string[] {
   return files.flatMap((file) =>
     readFileSync(path.join(supabaseDir, file), 'utf8')

@@ -14,7 +14,7 @@ const report = {
   ],
 };
 
-test('the summary names each failed test with its error, and ends with the sum', () => {
+test('the summary contains each failed test with its error and ends with the sum', () => {
   const text = summary([{ name: 'integration', passed: 1, failed: 1, seconds: 2, failures: failuresOf(report) }]);
   expect(text).toContain('pool.test.ts: pool refills\n  expected 2 to be 3');
   expect(text).not.toContain('keeps three');

@@ -10,9 +10,9 @@ import { checkLicences } from './licences.ts';
 export interface Count {
   passed: number;
   failed: number;
-  /** Tests that did not run because something is missing here. */
+  /** Tests that did not run because something they need is missing. */
   skipped?: number;
-  /** What failed, a line each; `summary` repeats it, because the output of a long run is often read from its end. */
+  /** One entry for each failure. `summary` prints them again, because long output is often read from its end. */
   failures?: string[];
 }
 
@@ -21,7 +21,7 @@ export interface Suite {
   run(): Promise<Count>;
 }
 
-/** Runs a command with its output shown; its exit code. */
+/** Runs a command, shows its output and returns its exit code. */
 function run(command: string, args: string[]): Promise<number> {
   return new Promise((resolve) => {
     const child = spawn(command, args, { cwd: root, stdio: 'inherit' });
@@ -30,7 +30,7 @@ function run(command: string, args: string[]): Promise<number> {
   });
 }
 
-/** One check that passes when every command succeeds. */
+/** Runs commands and counts how many succeed. */
 const check =
   (...commands: Array<[command: string, ...args: string[]]>) =>
   async (): Promise<Count> => {
@@ -50,7 +50,7 @@ interface Report {
   }>;
 }
 
-/** File, title and the first lines of the error of every failed test. */
+/** For each failed test: its file, title and the first lines of the error. */
 export function failuresOf({ testResults }: Report): string[] {
   return testResults.flatMap(({ name, assertionResults }) =>
     assertionResults
@@ -62,7 +62,7 @@ export function failuresOf({ testResults }: Report): string[] {
   );
 }
 
-/** A vitest project; its tests are counted one by one. */
+/** Runs a vitest project and counts its tests. */
 export const tests =
   (project: string, extra: string[] = []) =>
   async (): Promise<Count> => {
@@ -73,7 +73,7 @@ export const tests =
     try {
       const counted = JSON.parse(readFileSync(report, 'utf8')) as Report;
       const { numPassedTests: passed, numFailedTests: failed, numPendingTests: skipped } = counted;
-      // A file that could not be loaded, or an error outside of any test, fails the project without failing a test.
+      // A file that cannot be loaded, or an error outside any test, fails the project without failing a test.
       if (code !== 0 && failed === 0)
         return { passed, failed: 1, skipped, failures: [`${project}: an error outside of any test`] };
       return { passed, failed, skipped, failures: failuresOf(counted) };
@@ -87,7 +87,7 @@ export const tests =
 const dryInstall = ['ci', '--dry-run', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error', '--silent'];
 
 export const quickSuites: Suite[] = [
-  // The lockfile serves a clean clone.
+  // The lockfile is enough for a clean clone.
   { name: 'lockfile', run: check(['npm', ...dryInstall]) },
   { name: 'types', run: check([bin('tsc'), '-p', '.']) },
   { name: 'lint', run: check([bin('biome'), 'check', '--error-on-warnings']) },
@@ -100,7 +100,7 @@ export const quickSuites: Suite[] = [
 ];
 
 export const slowSuites: Suite[] = [
-  // Each file has a cloud of its own and mostly waits: two at once keep two cores busy.
+  // Each file starts its own local cloud and mostly waits, so two files at once keep two cores busy.
   { name: 'integration', run: tests('integration', ['--maxWorkers=2']) },
   { name: 'browser', run: tests('browser', ['--no-file-parallelism']) },
 ];
@@ -110,7 +110,7 @@ export interface Finished extends Count {
   seconds: number;
 }
 
-/** Runs every suite, also after one has failed. */
+/** Runs every suite, even after one has failed. */
 export async function runSuites(suites: Suite[]): Promise<Finished[]> {
   const finished: Finished[] = [];
   for (const [index, { name, run: begin }] of suites.entries()) {
@@ -122,7 +122,7 @@ export async function runSuites(suites: Suite[]): Promise<Finished[]> {
   return finished;
 }
 
-/** What failed, a line per suite and, last, the sum of all. */
+/** The failures, then one line per suite, then the sum. */
 export function summary(finished: Finished[]): string {
   const lines = finished.map(
     ({ name, passed, failed, seconds }) =>

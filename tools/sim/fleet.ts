@@ -75,7 +75,7 @@ export function runTenant(tenant: Tenant, policy: Policy, random: () => number, 
     const chance = a.tightRegions.some((region) => region === tenant.regions[pool]) ? a.refusedTight : a.refused;
     return random() < chance ? a.refusalS : 0;
   };
-  /** Draws a create slot for a session: it may use the burst. */
+  /** Reserves a create slot for a session, which may use the burst. */
   const candidateSlot = (nowS: number): number => {
     const from = Math.max(tatS, nowS);
     tatS = from + 1 / rate;

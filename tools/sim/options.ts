@@ -4,17 +4,17 @@ import { z } from 'zod';
 /** The command-line options of the simulation. */
 export const usage = `npm run sim -- [--interviews N] [--tenants N] [--scheduled SHARE] [--seed N] [--slow-first-start] [--plot] [--json]
 
-Plays a day of synthetic demand under the product's own policies of placement and pools, and under two simple ones.
+Simulates a day of synthetic demand under the product's policies of placement and pools, and under two simple ones.
 
   --interviews N      interviews of the day, 1–10000000 (default 1000000)
-  --tenants N         tenants that share them, 1–10000 (default 120)
-  --scheduled SHARE   part of them with an appointment, 0–1 (default 0.4)
-  --seed N            which day (default 1)
-  --slow-first-start  the pessimistic figure for the first start of a machine that never ran
-  --plot              writes docs/capacity.svg and the figures of docs/capacity.md
-  --json              print one JSON line last
+  --tenants N         number of tenants, 1–10000 (default 120)
+  --scheduled SHARE   share of scheduled interviews, 0–1 (default 0.4)
+  --seed N            seed of the day (default 1)
+  --slow-first-start  use the pessimistic figure for the first start of a machine that never ran
+  --plot              write docs/capacity.svg and the figures of docs/capacity.md
+  --json              print one JSON line at the end
 
-Exit 0 only when ours has the lowest p99.
+Exit 0 only if the product's policy has the lowest p99.
 `;
 
 const number = z.coerce.number();

@@ -11,7 +11,7 @@ export interface Series {
 export interface Panel {
   title: string;
   unit: string;
-  /** Logarithmic from this value on; linear from 0 when undefined. */
+  /** The scale is logarithmic from this value on, or linear from 0 if undefined. */
   logFrom?: number;
   series: Series[];
 }

@@ -2,29 +2,30 @@ import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 
 /**
- * Stops a wrong view of the world from ending many machines at once.
+ * Prevents wrong data (a wrong list, a false 404) from ending many machines at once.
  *
- * Z1  Everything that ends a machine in use counts, whoever does it: destroying it, recording that Fly has it no more, and
- *     giving it up because no browser reaches it. Ends that were decided before do not count (judge.ts, J4).
- * Z2  When more would be ended within one window than the limit, none of those is, an alarm is raised, and the next tick
- *     looks again. What Fly itself calls destroyed is counted and recorded all the same: keeping the row would not bring
- *     the machine back.
+ * - Every end of a machine in use counts, whichever component decides it: destroying it, recording that Fly no longer
+ *   has it, and giving it up because no browser reaches it. Ends that were already decided do not count (see `braked`
+ *   in judge.ts).
+ * - If more doubtful ends than the limit fall into one window, none of them happens, an alarm is raised, and the next
+ *   tick judges again. A machine that Fly reports as `destroyed` is counted but always recorded: keeping its row would
+ *   not bring it back.
  */
 export interface Brake {
-  /** How many machines there are, as of the last look at the rows. */
+  /** Sets the number of machines, as read from the rows last. */
   know(machines: number): void;
   /**
-   * Counts `certain` ends, which happen anyway, and admits or refuses `doubtful` ones, all of them or none. Those that are
-   * admitted are counted.
+   * Counts `certain` ends, which happen in any case, and admits either all `doubtful` ends or none. Admitted ends are
+   * counted.
    */
   admits(doubtful: number, certain?: number): boolean;
-  /** Whether not even one more doubtful end would be admitted now. */
+  /** True if not even one more doubtful end would be admitted now. */
   readonly holds: boolean;
 }
 
 export interface BrakeDeps {
   clock: Pick<Clock, 'monotonicMs'>;
-  /** Ends this far apart do not count together, ms: one reconcile tick. */
+  /** Ends within this time are counted together, ms: one reconcile tick. */
   windowMs: number;
   logger: Logger;
 }
@@ -57,7 +58,7 @@ export function createBrake({ clock, windowMs, logger }: BrakeDeps): Brake {
       const ceiling = brakeLimit(known);
       const admitted = doubtful === 0 || count <= ceiling;
       note(certain + (admitted ? doubtful : 0));
-      if (!admitted) logger.error({ count, ceiling }, 'the destruction brake holds: an operator must look'); // Z2
+      if (!admitted) logger.error({ count, ceiling }, 'the destruction brake holds: an operator must look');
       return admitted;
     },
   };

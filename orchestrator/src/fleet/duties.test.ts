@@ -30,7 +30,7 @@ function make(answers: Array<Duty[] | Error>) {
 const duty = (n: number, fence = 1): Duty => ({ name: `reconcile:${n}`, fence });
 
 describe('duties', () => {
-  test('are held for a lease from when they were asked for, not from the answer', async () => {
+  test('duties are held for one lease, counted from the request and not from the answer', async () => {
     const { clock, duties, renew } = make([[duty(0), { name: 'housekeeping', fence: 4 }]]);
     await renew();
     expect(duties.held('reconcile')).toEqual([duty(0)]);
@@ -41,7 +41,7 @@ describe('duties', () => {
     expect(duties.held('reconcile')).toEqual([]);
   });
 
-  test('end by themselves when the database is away', async () => {
+  test('duties end by themselves when the database does not answer', async () => {
     const { clock, duties, renew } = make([[duty(0)], new Error('away')]);
     await renew();
     await expect(renew()).rejects.toThrow('away');
@@ -50,7 +50,7 @@ describe('duties', () => {
     expect(duties.held('reconcile')).toEqual([]);
   });
 
-  test('that are given back are not taken again', async () => {
+  test('duties that were given back are not taken again', async () => {
     const { clock, asked, duties, renew } = make([[duty(0)], []]);
     await renew();
     const back = duties.giveBack();
@@ -61,14 +61,14 @@ describe('duties', () => {
     expect(asked).toEqual([false, true]);
   });
 
-  test('every app belongs to one that exists', () => {
+  test('every app belongs to an existing duty, and every reconcile duty gets apps', () => {
     const names = new Set(Array.from({ length: 100 }, (_, n) => dutyOfApp(`gr-tenant-${n}`)));
     expect([...names].every((name) => dutyNames.includes(name))).toBe(true);
     expect(names.size).toBe(dutyNames.length - 1);
   });
 });
 
-describe('leases may be judged', () => {
+describe('lease watch', () => {
   const watch = () => {
     const clock = createFakeClock();
     const leases = createLeaseWatch({ clock, leaseMs: 20_000 });
@@ -81,7 +81,7 @@ describe('leases may be judged', () => {
     return { clock, leases, beat };
   };
 
-  test('after one full lease of being able to take heartbeats, not before', async () => {
+  test('leases may be judged only after one full lease of successful writes', async () => {
     const { leases, beat } = watch();
     expect(leases.mayJudge([true])).toBe(false);
     await beat(19_000);
@@ -90,7 +90,7 @@ describe('leases may be judged', () => {
     expect(leases.mayJudge([true])).toBe(true);
   });
 
-  test('a failure begins the time anew', async () => {
+  test('a failed write restarts the time', async () => {
     const { leases, beat } = watch();
     await beat(30_000);
     leases.unable();
@@ -100,7 +100,7 @@ describe('leases may be judged', () => {
     expect(leases.mayJudge([true])).toBe(true);
   });
 
-  test('a process that slept begins anew', async () => {
+  test('a process that was frozen restarts the time', async () => {
     const { clock, leases, beat } = watch();
     await beat(30_000);
     await clock.advance(60_000);
@@ -108,7 +108,7 @@ describe('leases may be judged', () => {
     expect(leases.mayJudge([true])).toBe(false);
   });
 
-  test('not when those of all of several workers have lapsed: then we are cut off', async () => {
+  test('leases may not be judged when those of all workers lapsed: then this orchestrator is cut off', async () => {
     const { leases, beat } = watch();
     await beat(30_000);
     expect(leases.mayJudge([true, true, true])).toBe(false);

@@ -4,20 +4,21 @@ import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { Duty } from '../database/machine-store.ts';
 
 /**
- * Which regular work is this orchestrator's just now.
+ * Which periodic work this orchestrator does at present.
  *
- * D1  A duty is held until a whole lease after the request that renewed it was sent, on our own monotonic clock: shorter
- *     than the database's lease, never longer. A database that is away therefore ends every duty by itself.
- * D2  What is done on duty carries its fence to the database, which refuses an outdated one: a process that was frozen in
- *     the middle of its work harms nothing when it wakes up.
- * D3  Giving everything back is the first thing a stopping orchestrator does, so that nobody waits for its leases.
+ * - A duty is held for one lease, counted on our own monotonic clock from when the renewal was sent. The database
+ *   counts from when it received the renewal, so we never hold a duty longer than the database says. If the database
+ *   does not answer, every duty ends by itself.
+ * - Writes made on duty carry its fencing number, and the database refuses an outdated one: a process that was frozen
+ *   in the middle of its work does no harm when it continues.
+ * - A stopping orchestrator first gives back its duties, so that others do not wait for its leases to expire.
  */
 export interface Duties {
-  /** Renews what is held and takes a fair share of what is free. Throws when the database is away. */
+  /** Renews the duties held and takes a fair share of the free ones. Throws if the database does not answer. */
   renew(): Promise<void>;
-  /** The duties of this kind that are ours now: `reconcile` for `reconcile:0`, `reconcile:1`, … */
+  /** The duties of this kind held now. `reconcile` is the kind of `reconcile:0`, `reconcile:1`, … */
   held(kind: string): Duty[];
-  /** D3. Afterwards nothing is held or taken. */
+  /** Gives back all duties and takes none from then on. */
   giveBack(): Promise<void>;
 }
 
@@ -29,7 +30,7 @@ export interface DutiesDeps {
   logger: Logger;
 }
 
-/** Apps are spread over this many duties. */
+/** Number of duties over which apps are spread. */
 const shards = 4;
 
 /** The duty under which an app's machines are reconciled. */
@@ -50,7 +51,7 @@ export function createDuties({ store, names, leaseMs, clock, logger }: DutiesDep
   };
 
   const keep = async (draining: boolean): Promise<void> => {
-    const untilMs = clock.monotonicMs() + leaseMs; // D1
+    const untilMs = clock.monotonicMs() + leaseMs; // Read before the request is sent.
     const duties = await store.keepDuties(names, leaseMs, draining);
     if (stopped && !draining) return;
     report(duties);

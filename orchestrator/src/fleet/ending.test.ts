@@ -45,14 +45,14 @@ function make(gets: Presence[]) {
   return { clock, calls, endings };
 }
 
-test('a machine that leaves is recorded as gone within moments of Fly saying so', async () => {
+test('a leaving machine is recorded as gone soon after Fly reports it destroyed', async () => {
   const { clock, calls, endings } = make([there, there, destroyed]);
   endings.watch(leaving, 'session_ended');
   await clock.advance(250);
   expect(calls).toEqual(['GET', 'GET', 'GET', 'gone session_ended', `told ${sessionId}`]);
 });
 
-test('one 404 is not believed; a second a grace later is', async () => {
+test('one 404 is not believed; a second one after the grace period is', async () => {
   const { clock, calls, endings } = make([missing, missing]);
   endings.watch(leaving, 'session_ended');
   await clock.advance(2_900);
@@ -61,21 +61,21 @@ test('one 404 is not believed; a second a grace later is', async () => {
   expect(calls.slice(2)).toEqual(['GET', 'gone session_ended', `told ${sessionId}`]);
 });
 
-test('a 404 that was Fly being behind changes nothing', async () => {
+test('a false 404 about a leaving machine changes nothing', async () => {
   const { clock, calls, endings } = make([missing, there, destroyed]);
   endings.watch(leaving, 'session_ended');
   await clock.advance(4_000);
   expect(calls).toEqual(['GET', 'absent', 'GET', 'GET', 'gone session_ended', `told ${sessionId}`]);
 });
 
-test('a DELETE is sent only after its transition was committed', async () => {
+test('the DELETE is sent only after the row has become destroying', async () => {
   const { clock, calls, endings } = make([destroyed]);
   endings.destroy(leaving, 'session_gone', 'its session is over');
   await clock.advance(100);
   expect(calls.slice(0, 3)).toEqual(['destroying', 'DELETE', 'GET']);
 });
 
-test('a machine is watched once, however often it is asked for', async () => {
+test('a machine that is already watched is not watched a second time', async () => {
   const { clock, calls, endings } = make([destroyed]);
   endings.watch(leaving, 'session_ended');
   endings.watch(leaving, 'session_ended');
@@ -83,7 +83,7 @@ test('a machine is watched once, however often it is asked for', async () => {
   expect(calls.filter((call) => call === 'GET')).toHaveLength(1);
 });
 
-test('the watch is given up after its time, and ends at once when it is stopped', async () => {
+test('the watch ends after its time limit, and at once when it is stopped', async () => {
   const { clock, calls, endings } = make([]);
   endings.watch(leaving, 'session_ended');
   await clock.advance(120_000);
@@ -94,7 +94,7 @@ test('the watch is given up after its time, and ends at once when it is stopped'
   await endings.stop();
 });
 
-test('a machine that may be gone is recorded when Fly calls it destroyed twice, a grace apart, and the brake counts it', async () => {
+test('a machine in use is recorded as gone, and the brake counts it, when Fly twice reports it destroyed', async () => {
   const { clock, calls, endings } = make([destroyed, destroyed]);
   endings.confirm(leaving, 'worker_lost');
   await clock.advance(2_900);
@@ -104,9 +104,9 @@ test('a machine that may be gone is recorded when Fly calls it destroyed twice, 
 });
 
 test.each([
-  ['at once', [missing, missing]],
-  ['after it was called destroyed', [destroyed, missing]],
-])('a 404 about a machine in use (%s) is noted and left to the reconciler', async (_when, gets) => {
+  ['in the first answer', [missing, missing]],
+  ['after Fly reported it destroyed', [destroyed, missing]],
+])('a 404 about a machine in use (%s) is recorded, and the reconciler decides', async (_when, gets) => {
   const { clock, calls, endings } = make(gets);
   endings.confirm(leaving, 'worker_lost');
   await clock.advance(60_000);
@@ -114,7 +114,7 @@ test.each([
   expect(calls.join()).not.toContain('gone');
 });
 
-test('a machine that was only thought missing is left alone after one look', async () => {
+test('a machine in use that Fly still has is asked for only once', async () => {
   const { clock, calls, endings } = make([there]);
   endings.confirm(leaving, 'worker_lost');
   await clock.advance(10_000);

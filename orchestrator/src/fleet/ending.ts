@@ -9,16 +9,16 @@ import { createTasks } from '../runtime/tasks.ts';
 import type { Brake } from './brake.ts';
 
 /**
- * The prompt way out: a machine that is known to be leaving is watched until Fly says that it is gone.
+ * Watches a machine that is leaving until Fly reports that it is gone, and records that promptly.
  *
- * E1  Gone means: Fly shows it as `destroyed`, after its worker said its last word or after our own DELETE; or two GETs
- *     answered 404, a grace apart. One 404 is never enough: Fly's reads may be behind.
- *     A machine that is not known to leave (`confirm`) is gone when Fly shows it as `destroyed` twice, a grace apart, with no
- *     sign of life between them. A 404 about it is only noted: the reconciler judges how much it counts (judge.ts, J5).
- * E2  The watch is only for promptness. When it runs out, or this process dies, the reconciler does the same.
- * E3  A DELETE is sent only after its row's transition to `destroying` has been committed.
- * E4  Every destruction logs its evidence, and so does every machine that is recorded as gone.
- * E5  An end that nobody had decided before counts for the brake.
+ * - A leaving machine is gone when Fly shows it as `destroyed`, or when two GETs answered 404 with the grace period
+ *   between them. One 404 is never enough, because Fly's reads may lag.
+ * - A machine in use (`confirm`) is gone when Fly shows it as `destroyed` twice, with the grace period and no heartbeat
+ *   between them. A 404 about it is only recorded; the reconciler decides (`judgeMissing` in judge.ts).
+ * - The watch only makes things faster. If it times out or this process dies, the reconciler does the same.
+ * - A DELETE is sent only after the row's change to `destroying` has been committed.
+ * - Every destruction, and every machine recorded as gone, is logged with its evidence.
+ * - An end that was not decided before counts for the brake.
  */
 export interface LeavingMachine {
   machine_id: string;
@@ -29,9 +29,9 @@ export interface LeavingMachine {
 export interface Endings {
   /** Watches a machine that leaves by itself. */
   watch(machine: LeavingMachine, reason: MachineReason): void;
-  /** A machine may be gone: looks twice, and records it when Fly says so both times. */
+  /** Checks a machine that may be gone: asks Fly twice, and records it as gone if both answers are `destroyed`. */
   confirm(machine: LeavingMachine, reason: MachineReason): void;
-  /** Destroys a machine (E3) and watches it. `evidence` says in words what we know that makes this right (E4). */
+  /** Destroys a machine and watches it. `evidence` states in words why this is right; it is logged. */
   destroy(machine: LeavingMachine, reason: MachineReason, evidence: string): void;
   stop(): Promise<void>;
 }
@@ -45,7 +45,7 @@ export interface EndingsDeps {
   absenceGraceMs: number;
   /** How long a machine is watched. */
   watchMs: number;
-  /** A machine is gone and its row says so. */
+  /** Called after a machine has been recorded as gone. */
   onGone: (sessionId: string | undefined) => void;
 }
 
@@ -56,7 +56,7 @@ export function createEndings(deps: EndingsDeps): Endings {
   const { machines, fly, brake, clock, logger, absenceGraceMs, watchMs, onGone } = deps;
   const tasks = createTasks('the watch over leaving machines');
 
-  /** True once it is gone (E1). */
+  /** The evidence that a leaving machine is gone, or undefined. */
   const isGone = async ({ machine_id, app_name, fly_machine_id }: LeavingMachine): Promise<string | undefined> => {
     const first = await fly.get(app_name, fly_machine_id);
     if (first.kind !== 'gone') return undefined;
@@ -77,7 +77,7 @@ export function createEndings(deps: EndingsDeps): Endings {
     const result = await machines.recordGone(machine.machine_id, reason, options);
     crashPoint('ending.recorded');
     if (result.kind === 'alive') return;
-    logger.info({ ...machine, reason, evidence, session_id: result.session_id }, 'machine gone'); // E4
+    logger.info({ ...machine, reason, evidence, session_id: result.session_id }, 'machine gone');
     onGone(result.session_id ?? undefined);
   };
 
@@ -89,7 +89,7 @@ export function createEndings(deps: EndingsDeps): Endings {
     await clock.sleep(absenceGraceMs, tasks.signal);
     const second = await fly.get(machine.app_name, machine.fly_machine_id);
     if (second.kind !== 'gone' || second.evidence !== 'destroyed') return;
-    brake.admits(0, 1); // E5
+    brake.admits(0, 1);
     await recordGone(machine, reason, 'destroyed twice', { absentMs: absenceGraceMs });
   };
 
@@ -104,19 +104,17 @@ export function createEndings(deps: EndingsDeps): Endings {
   };
 
   const destroyNow = async (machine: LeavingMachine, reason: MachineReason, evidence: string) => {
-    const state = await machines.recordDestroying(machine.machine_id, reason); // E3
+    const state = await machines.recordDestroying(machine.machine_id, reason);
     if (state !== null && machineRanks[state] < machineRanks.destroying) return;
     crashPoint('ending.committed');
     const { kind } = await fly.destroy(machine.app_name, machine.fly_machine_id);
-    logger.info({ ...machine, reason, evidence, kind }, 'machine destroyed'); // E4
+    logger.info({ ...machine, reason, evidence, kind }, 'machine destroyed');
     await follow(machine, reason);
   };
 
   const start = (machine: LeavingMachine, work: () => Promise<void>): void =>
-    tasks.start(
-      machine.machine_id,
-      work,
-      (error) => logger.warn({ ...machine, error }, 'watching a machine leave failed'), // E2
+    tasks.start(machine.machine_id, work, (error) =>
+      logger.warn({ ...machine, error }, 'could not watch a leaving machine; the reconciler will'),
     );
 
   return {

@@ -20,7 +20,7 @@ import { createReaper } from './reaper.ts';
 import { createReconciler } from './reconciler.ts';
 import { createUnreachable } from './unreachable.ts';
 
-/** Everything that gives sessions their machines and takes them away, put together. */
+/** Creates everything that gives machines to sessions and ends them. */
 export interface FleetDeps {
   config: Config;
   database: Database;
@@ -32,7 +32,7 @@ export interface FleetDeps {
   health: RegionHealth;
   clock: Clock;
   logger: Logger;
-  /** A session's state changed. */
+  /** Called when a session's state has changed. */
   onChange: (sessionId: string) => void;
 }
 
@@ -46,12 +46,12 @@ const templateOf = ({ deploymentId, workerApiUrl, logLevel, fly, deadlines }: Co
   },
 });
 
-/** How machines end; every end is somebody's debt paid or passed on. */
+/** Everything that ends machines. When a machine is gone, its open voice calls are hung up at once. */
 function createLeaving({ config, machines, fly, hangUps, clock, logger, onChange }: FleetDeps) {
   const { absenceGraceMs, stopTimeoutMs, reconcileTickMs, ...deadlines } = config.deadlines;
   const onGone = (sessionId: string | undefined): void => {
     if (sessionId !== undefined) onChange(sessionId);
-    void hangUps.run().catch((error: unknown) => logger.warn({ error }, 'calls could not be hung up'));
+    void hangUps.run().catch((error: unknown) => logger.warn({ error }, 'could not hang up calls; will retry'));
   };
   const brake = createBrake({ clock, windowMs: reconcileTickMs, logger });
   const endings = createEndings({
@@ -90,7 +90,7 @@ export function createFleet(deps: FleetDeps) {
     { name: 'duties', everyMs: deadlines.dutyRenewMs, run: renewDuties },
     { name: 'intents', everyMs: deadlines.intentScanMs, run: provisioner.scan },
     ...planning.jobs,
-    // Looks for due duties often, so that one just taken is begun at once; each is done once a tick.
+    // Runs more often than the tick, so that a duty just taken is done at once; each duty is done once a tick.
     { name: 'reconcile', everyMs: deadlines.dutyRenewMs, run: reconciler.tick },
     { name: 'housekeeping', everyMs: deadlines.reconcileTickMs, run: housekeeping.run },
   ];

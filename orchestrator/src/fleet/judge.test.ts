@@ -16,14 +16,14 @@ const listed = (state = 'started', hostStatus = 'ok'): FlyMachine => ({
 
 const court: Court = { deadlines: d, leasesCount: true, hears: true };
 
-/** What is known of a machine, and what should be done about it. */
+/** Name, changes to the row, Fly's list, and the expected verdict. */
 const cases: Array<[string, Partial<AliveRow>, Listed, object]> = [
   ['a healthy live interview', {}, listed(), { kind: 'leave' }],
-  ['a live interview while the list failed', {}, 'unknown', { kind: 'leave' }],
+  ['a live interview when the list failed', {}, 'unknown', { kind: 'leave' }],
   ['a live interview missing from a list', {}, 'missing', { kind: 'probe', reason: 'worker_lost' }],
   ['a live interview listed as stopped', {}, listed('stopped'), { kind: 'probe' }],
-  ['a live interview whose lease lapsed', { lease_lapsed: true }, listed(), { kind: 'probe' }],
-  ['a lapsed lease while the list failed', { lease_lapsed: true }, 'unknown', { kind: 'probe' }],
+  ['a live interview whose lease expired', { lease_lapsed: true }, listed(), { kind: 'probe' }],
+  ['an expired lease when the list failed', { lease_lapsed: true }, 'unknown', { kind: 'probe' }],
   ['a live interview on a host that is not ok', {}, listed('started', 'unreachable'), { kind: 'probe' }],
   [
     'a machine past its hard deadline',
@@ -32,104 +32,107 @@ const cases: Array<[string, Partial<AliveRow>, Listed, object]> = [
     { kind: 'destroy', reason: 'hard_deadline', braked: false },
   ],
   [
-    'a worker that outstays its session',
+    'a worker that still runs long after its session ended',
     { session_over_ms: d.stopTimeoutMs + 1 },
     listed(),
     { kind: 'destroy', reason: 'session_gone' },
   ],
-  ['a worker in its teardown', { session_over_ms: 2_000 }, listed(), { kind: 'leave' }],
+  ['a worker that is tearing down its session', { session_over_ms: 2_000 }, listed(), { kind: 'leave' }],
   [
-    'a machine that just said goodbye',
+    'a machine whose worker has just reported that it is leaving',
     { state: 'draining', state_ms: 100, reason: 'session_ended' },
     listed(),
     { kind: 'probe', reason: 'session_ended' },
   ],
   [
-    'one that does not leave',
+    'a machine that is draining for too long',
     { state: 'draining', state_ms: d.drainingMs + 1, reason: 'handed_over' },
     listed(),
     { kind: 'destroy', reason: 'handed_over' },
   ],
   [
-    'one being destroyed',
+    'a machine that is being destroyed',
     { state: 'destroying', reason: 'boot_timeout' },
     'missing',
     { kind: 'destroy', braked: false },
   ],
   ['a machine that is booting', { state: 'created', state_ms: 20_000, session_rank: 30 }, listed(), { kind: 'leave' }],
   [
-    'one that is late',
+    'a machine that is late to be claimed',
     { state: 'created', state_ms: d.createMs + 1, session_rank: 30 },
     listed('starting'),
     { kind: 'hedge' },
   ],
   [
-    'a standby machine that rests for long',
+    'a standby machine that has waited for a long time',
     { state: 'created', state_ms: d.createMs + 1, session_id: null, session_rank: null },
     listed('created'),
     { kind: 'leave' },
   ],
-  ['a machine whose host is well again', { host_bad_ms: 4_000 }, listed(), { kind: 'noteHost', ok: true }],
+  ['a machine whose host is ok again', { host_bad_ms: 4_000 }, listed(), { kind: 'noteHost', ok: true }],
   [
-    'one that was never claimed',
+    'a machine that was never claimed',
     { state: 'created', state_ms: d.createMs + d.claimMs + 1, session_rank: 30 },
     listed(),
     { kind: 'destroy', reason: 'boot_timeout' },
   ],
-  ['one whose boot failed', { state: 'created', session_rank: 30 }, listed('failed'), { kind: 'probe' }],
+  ['a machine whose boot failed', { state: 'created', session_rank: 30 }, listed('failed'), { kind: 'probe' }],
   [
-    'one whose session ended before it booted',
+    'a machine whose session ended before it booted',
     { state: 'created', session_rank: 90 },
     listed(),
     { kind: 'destroy', reason: 'session_gone' },
   ],
   [
-    'an intent that waits for its slot',
+    'an intent whose rate-limit slot has not come',
     { state: 'reserved', fly_machine_id: null, state_ms: -5_000, session_rank: 30 },
     'missing',
     { kind: 'leave' },
   ],
   [
-    'an intent that could never be executed',
+    'an intent that was not executed in time',
     { state: 'reserved', fly_machine_id: null, state_ms: 80_000, session_rank: 30 },
     'missing',
     { kind: 'destroy', reason: 'boot_timeout' },
   ],
 ];
 
-describe('the verdict about', () => {
+describe('the verdict is right for', () => {
   test.each(cases)('%s', (_what, row, fly, expected) => {
     expect(judge(makeAlive(row), fly, court)).toMatchObject(expected);
   });
 });
 
-test('no lease is looked at while leases may not be judged', () => {
+test('an expired lease is ignored while leases may not be judged', () => {
   const row = makeAlive({ lease_lapsed: true });
   expect(judge(row, listed(), { ...court, leasesCount: false })).toEqual({ kind: 'leave' });
 });
 
 describe('a probe that finds the machine', () => {
-  test('running: a lapsed lease is no evidence, nothing is done', () => {
+  test('a running machine with an expired lease is left alone', () => {
     expect(judgeFound(makeAlive({ lease_lapsed: true }), listed(), 'worker_lost', court)).toEqual({ kind: 'leave' });
   });
 
-  test.each(['stopped', 'failed'])('%s: nothing starts it again, it is destroyed', (state) => {
-    expect(judgeFound(makeAlive(), listed(state), 'worker_lost', court)).toMatchObject({
-      kind: 'destroy',
-    });
-  });
+  test.each(['stopped', 'failed'])(
+    'a claimed machine found %s is destroyed, because nothing starts it again',
+    (state) => {
+      expect(judgeFound(makeAlive(), listed(state), 'worker_lost', court)).toMatchObject({
+        kind: 'destroy',
+      });
+    },
+  );
 
   const lost = listed('started', 'unreachable');
   const silent = { lease_lapsed: true, host_bad_ms: d.hostGraceMs };
 
-  test('on an unreachable host: first noted, then left alone while its worker is heard', () => {
+  test('an unreachable host is first recorded, and has no effect while the worker sends heartbeats', () => {
     expect(judgeFound(makeAlive(), lost, 'worker_lost', court)).toEqual({ kind: 'noteHost', ok: false });
     expect(judgeFound(makeAlive({ ...silent, lease_lapsed: false }), lost, 'worker_lost', court)).toEqual({
       kind: 'leave',
     });
   });
 
-  test('on a host that is unreachable for a grace, and silent: lost, and the brake counts it', () => {
+  test('a host that stays unreachable with no heartbeat is lost after the grace period; the brake counts it', () => {
     expect(judgeFound(makeAlive({ ...silent, host_bad_ms: d.hostGraceMs - 1 }), lost, 'worker_lost', court)).toEqual({
       kind: 'leave',
     });
@@ -139,7 +142,7 @@ describe('a probe that finds the machine', () => {
     });
   });
 
-  test('on an unreachable host while leases may not be judged: left alone', () => {
+  test('a machine on an unreachable host is left alone while leases may not be judged', () => {
     const blind = { ...court, leasesCount: false };
     expect(judgeFound(makeAlive(silent), lost, 'worker_lost', blind)).toEqual({ kind: 'leave' });
   });
@@ -152,37 +155,37 @@ describe('a machine that Fly does not find', () => {
   const booting = { state: 'created', epoch: null, session_rank: 30 } as const;
   const standby = { ...booting, session_id: null, session_rank: null } as const;
 
-  test('is only noted the first time, whatever Fly says', () => {
+  test('the absence is only recorded until it has lasted for the grace period', () => {
     expect(judgeAbsent(makeAlive(), 'destroyed', suspicion, court)).toMatchObject({ kind: 'noteAbsent' });
     expect(judgeAbsent(makeAlive({ absent_ms: d.absenceGraceMs - 1 }), '404', suspicion, court)).toMatchObject({
       kind: 'noteAbsent',
     });
   });
 
-  test('is gone when Fly calls it destroyed a grace later: certain, whatever the brake says', () => {
+  test('a machine that Fly reports destroyed after the grace period is gone; the brake cannot hold that', () => {
     expect(judgeAbsent(makeAlive(missing), 'destroyed', suspicion, court)).toMatchObject({
       kind: 'gone',
       braked: false,
     });
   });
 
-  test('lives on while its worker is heard, however often Fly answers 404', () => {
+  test('a machine whose worker sends heartbeats is left alone, however long Fly answers 404', () => {
     expect(judgeAbsent(makeAlive({ absent_ms: 600_000 }), '404', suspicion, court)).toEqual({ kind: 'leave' });
   });
 
-  test('is gone by a 404 when its worker is silent for a lease too, and the brake may hold that', () => {
+  test('a 404 ends a claimed machine if its lease expired too and heartbeats were received; the brake may hold it', () => {
     expect(judgeAbsent(makeAlive(silent), '404', suspicion, court)).toMatchObject({ kind: 'gone', braked: true });
     const deaf = { ...court, hears: false };
     expect(judgeAbsent(makeAlive(silent), '404', suspicion, deaf)).toEqual({ kind: 'leave' });
   });
 
-  test('while it boots, gets a second attempt beside it: a 404 right after a create is ordinary', () => {
+  test('a booting machine with a 404 gets a hedge, because a 404 soon after a create is ordinary', () => {
     expect(judgeAbsent(makeAlive({ ...booting, ...missing }), '404', suspicion, court)).toMatchObject({
       kind: 'hedge',
     });
   });
 
-  test('standing by, is given up when the 404 has lasted as long as a boot may take', () => {
+  test('a standby machine is given up when the 404 has lasted as long as a boot may take', () => {
     const bootMs = d.createMs + d.claimMs;
     expect(judgeAbsent(makeAlive({ ...standby, absent_ms: bootMs - 1 }), '404', suspicion, court)).toEqual({
       kind: 'leave',
@@ -193,7 +196,7 @@ describe('a machine that Fly does not find', () => {
     });
   });
 
-  test.each(['draining', 'destroying'] as const)('and is %s anyway, is gone by a 404', (state) => {
+  test.each(['draining', 'destroying'] as const)('a 404 is enough for a machine that is %s', (state) => {
     expect(judgeAbsent(makeAlive({ state, ...missing }), '404', suspicion, court)).toMatchObject({
       kind: 'gone',
       braked: false,
@@ -201,17 +204,17 @@ describe('a machine that Fly does not find', () => {
   });
 });
 
-describe('a machine that was made ahead', () => {
+describe('a standby machine', () => {
   const standby = { state: 'created', epoch: null, session_id: null, session_rank: null } as const;
   const assigned = { ...standby, session_id: makeAlive().session_id, session_rank: 30 } as const;
 
-  test.each(['created', 'stopped'])('rests in %s: left alone, in a pool and when a session has it', (state) => {
+  test.each(['created', 'stopped'])('is left alone in state %s, with or without a session', (state) => {
     expect(judge(makeAlive(standby), listed(state), court)).toEqual({ kind: 'leave' });
     expect(judge(makeAlive(assigned), listed(state), court)).toEqual({ kind: 'leave' });
     expect(judgeFound(makeAlive(standby), listed(state), 'start_failed', court)).toEqual({ kind: 'leave' });
   });
 
-  test('that failed is destroyed', () => {
+  test('is destroyed if a probe finds that it failed', () => {
     expect(judge(makeAlive(standby), listed('failed'), court)).toMatchObject({ kind: 'probe' });
     expect(judgeFound(makeAlive(standby), listed('failed'), 'start_failed', court)).toMatchObject({ kind: 'destroy' });
   });

@@ -4,32 +4,32 @@ import type { AliveRow } from '../database/rows.ts';
 import type { FlyMachine } from '../fly/classify.ts';
 
 /**
- * What should be done about a machine: pure, from its row and from what Fly's list says of it.
+ * Decides what to do about a machine. Pure: it uses only the machine's row and what Fly says about the machine.
  *
- * J1  A list and a lapsed lease are suspicion, never evidence: they lead to a probe (GETs), and only that to an end.
- * J2  A destruction names its evidence.
- * J3  A lease is looked at only while leases may be judged at all (`leasesCount`, lease-watch.ts), and a host that is not ok
- *     is evidence only when Fly has said so for a grace and the worker's lease has lapsed too: a worker that is heard
- *     lives, whatever is said of its host.
- * J4  `braked` ends are held by the brake (brake.ts): those that a wrong view of the world could make us inflict on machines
- *     in use. Not held are ends that were decided and committed before, machines that never served anybody, hard deadlines,
- *     which are a promise, and machines that Fly itself calls destroyed.
- * J5  A 404 is weaker than a life sign: Fly has answered it about machines that ran. It ends a machine that has been claimed
- *     only when its worker's lease has lapsed too, while workers could be heard; one that boots gets a second attempt
- *     beside it and its full time; one that stands by is given up when the 404 has lasted as long as a boot may take.
+ * - Fly's list and an expired lease are reasons to probe (one GET), never evidence. Only a probe can show that a
+ *   machine is lost.
+ * - Every destruction states its evidence.
+ * - A lease counts only while leases may be judged at all (lease-watch.ts). A host that is not ok is evidence only if
+ *   Fly has reported it for the grace period and the worker's lease has expired too: a worker that sends heartbeats is
+ *   never ended because of its host.
+ * - `braked` ends can be held by the brake (brake.ts): the ones that wrong data could cause for machines in use. The
+ *   brake does not hold ends that were already committed, ends of machines that never served a session, hard deadlines
+ *   (a promise), and machines that Fly itself reports as `destroyed`.
+ * - A heartbeat outweighs a 404, because Fly has answered 404 about running machines. `judgeMissing` decides what a 404
+ *   means for a machine that is claimed, booting or standby.
  */
 export type Verdict =
   | { kind: 'leave' }
-  /** It is late: a second attempt beside it. */
+  /** It is late. Make a second attempt and keep this one. */
   | { kind: 'hedge'; evidence: string }
-  /** What Fly says of its host has changed. */
+  /** Fly reports another status of its host. Record it. */
   | { kind: 'noteHost'; ok: boolean }
-  /** Ask Fly: is it gone? */
+  /** Ask Fly about this machine. */
   | { kind: 'probe'; reason: MachineReason; evidence: string }
   | Ended<'destroy'>
-  /** Fly has it no more: record it. */
+  /** Fly no longer has it. Record it as gone. */
   | Ended<'gone'>
-  /** Fly did not find it. Note when that began, and look again. */
+  /** Fly did not find it. Record when that began, and ask again later. */
   | { kind: 'noteAbsent'; evidence: Absence };
 
 interface Ended<Kind> {
@@ -39,24 +39,24 @@ interface Ended<Kind> {
   braked: boolean;
 }
 
-/** How Fly says that a machine is not there. */
+/** How Fly reported that a machine does not exist. */
 export type Absence = 'destroyed' | '404' | 'not found by metadata';
 
-/** What judging needs beside the machine itself. */
+/** What a verdict depends on besides the machine itself. */
 export interface Court {
   deadlines: Deadlines;
-  /** J3. */
+  /** Whether leases may be judged (`mayJudge` in lease-watch.ts). */
   leasesCount: boolean;
-  /** J5: heartbeats have been taken and stored for one full lease without a break. */
+  /** Whether this orchestrator has stored heartbeats for one full lease without a break. */
   hears: boolean;
 }
 
-/** Fly's list of the machine's app: the machine in it, `missing` from it, or there was no good list. */
+/** The machine as it is in Fly's list of its app, `missing` from the list, or `unknown` if the list failed. */
 export type Listed = FlyMachine | 'missing' | 'unknown';
 
 const leave: Verdict = { kind: 'leave' };
 const deadStates = new Set(['stopped', 'failed', 'destroyed', 'suspended', 'launch_failed']);
-/** A machine that was created and not started rests in either: flyctl waits for `stopped`, others have seen `created`. */
+/** States of a machine that was created and not started. flyctl waits for `stopped`; others have seen `created`. */
 const restingStates = new Set(['created', 'stopped']);
 
 const destroy = (reason: MachineReason, evidence: string, braked = false): Verdict => ({
@@ -72,8 +72,8 @@ const probe = (reason: MachineReason, evidence: string): Verdict => ({
 });
 
 /**
- * What about its listing is suspicious, if anything (J1).
- * @param mayRest it need not have been started yet. Default false.
+ * The reason in Fly's list to probe the machine, or undefined.
+ * @param mayRest whether the machine may be one that was not started yet. Default false.
  */
 function suspicion(listed: Listed, mayRest = false): string | undefined {
   if (listed === 'unknown') return undefined;
@@ -85,7 +85,7 @@ function suspicion(listed: Listed, mayRest = false): string | undefined {
 
 const lapsed = (row: AliveRow, { leasesCount }: Court): boolean => leasesCount && row.lease_lapsed === true;
 
-/** A standby machine rests, for hours if need be; all that can be wrong with it is that it is not there any more. */
+/** A standby machine may wait for hours. The only thing that can be wrong is that it failed or no longer exists. */
 function judgeStandby(listed: Listed): Verdict {
   const why = suspicion(listed, true);
   return why === undefined ? leave : probe('start_failed', why);
@@ -123,10 +123,10 @@ export function judge(row: AliveRow, listed: Listed, court: Court): Verdict {
   return row.state === 'claimed' ? judgeClaimed(row, listed, court) : judgeUnclaimed(row, listed, court);
 }
 
-/** What a probe's finding means for a machine that Fly still has. */
+/** The verdict after a probe found the machine. */
 export function judgeFound(row: AliveRow, machine: FlyMachine, reason: MachineReason, court: Court): Verdict {
   const rests = row.state === 'created' && restingStates.has(machine.state);
-  // No policy restarts our machines: one that ran and stands still is over.
+  // No restart policy: a machine that has stopped does not run again.
   if (deadStates.has(machine.state) && !rests) return destroy(reason, `Fly says ${machine.state}`);
   if (machine.hostStatus === 'ok') return row.host_bad_ms === null ? leave : { kind: 'noteHost', ok: true };
   if (row.host_bad_ms === null) return { kind: 'noteHost', ok: false };
@@ -135,10 +135,14 @@ export function judgeFound(row: AliveRow, machine: FlyMachine, reason: MachineRe
   return destroy('host_lost', said, true);
 }
 
-/** Whether its end was decided before, whatever Fly says. */
+/** Whether its end was already decided. */
 const isLeaving = ({ state }: AliveRow): boolean => state === 'draining' || state === 'destroying';
 
-/** J5: what follows when Fly has not found a machine, now and for at least a grace before. */
+/**
+ * The verdict on a machine that Fly has not found for at least the grace period. A claimed machine is gone only if its
+ * lease has expired while heartbeats were being received. A booting machine keeps its full time and gets a hedge. A
+ * standby machine is gone when it has been missing for as long as a boot may take.
+ */
 function judgeMissing(row: AliveRow, said: string, reason: MachineReason, court: Court): Verdict {
   const { createMs, claimMs } = court.deadlines;
   const gone: Verdict = { ...destroy(reason, said, true), kind: 'gone' } as Verdict;
@@ -147,7 +151,10 @@ function judgeMissing(row: AliveRow, said: string, reason: MachineReason, court:
   return (row.absent_ms ?? 0) >= createMs + claimMs ? gone : leave;
 }
 
-/** What a probe's finding means for a machine that Fly did not find. `row.absent_ms` counts from the first time, without a life sign since. */
+/**
+ * The verdict after a probe did not find the machine. `row.absent_ms` is the time since Fly first did not find it, with
+ * no heartbeat since then.
+ */
 export function judgeAbsent(row: AliveRow, evidence: Absence, reason: MachineReason, court: Court): Verdict {
   if (row.absent_ms === null || row.absent_ms < court.deadlines.absenceGraceMs) return { kind: 'noteAbsent', evidence };
   const said = `${evidence} for ${row.absent_ms} ms, last heard ${row.last_heartbeat_at ?? 'never'}`;
@@ -155,6 +162,6 @@ export function judgeAbsent(row: AliveRow, evidence: Absence, reason: MachineRea
   return judgeMissing(row, said, reason, court);
 }
 
-/** Ends after which the session goes on with another machine, and is not simply over. */
+/** Whether the session continues on another machine after this end. */
 export const isReplaced = (reason: MachineReason): boolean =>
   ['worker_exited', 'worker_lost', 'boot_timeout', 'host_lost'].includes(reason);

@@ -2,7 +2,7 @@ import { unclaimedLifeMs } from '@greenroom/shared/session/deadlines.ts';
 import type { Config } from '../config.ts';
 import type { LaunchParameters } from '../database/launch.ts';
 
-/** Machines of a session that may fail to be created or started. */
+/** How many machines of one session may fail to be created or started. */
 const maxFailed = 5;
 
 export const launchParameters = (config: Config, orchestratorId: string): LaunchParameters => ({

@@ -1,6 +1,6 @@
 import type { Intent } from '../database/rows.ts';
 
-/** Executes an intent, whichever it is: a machine to be created, or a standby machine to be started. */
+/** Executes an intent of either kind: creates a machine or starts a standby machine. */
 export interface Launcher {
   execute(intent: Intent): void;
 }
@@ -10,7 +10,7 @@ export interface LauncherParts {
   start: Launcher;
 }
 
-/** The parts may themselves need the launcher, for what comes next: they are asked for when they are needed. */
+/** @param parts a function, because the parts themselves need the launcher */
 export const createLauncher = (parts: () => LauncherParts): Launcher => ({
   execute: (intent) => parts()[intent.action].execute(intent),
 });

@@ -1,23 +1,23 @@
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 
 /**
- * Whether the leases of workers may be judged at all.
+ * Decides whether the leases of workers may be judged at all.
  *
- * A worker's lease lapses when it is gone, and also when nobody was there to take its heartbeats: an orchestrator that
- * just came up, or that could not reach the database, knows nothing of any worker.
+ * A worker's lease expires when the worker is gone, and also when no orchestrator could store its heartbeats. An
+ * orchestrator that has just started, or that could not reach the database, cannot tell the two apart.
  *
- * L1  No lease is judged before this orchestrator has been able to take and store heartbeats for one full lease without a
- *     break. Every one it stores counts, and so does every other write that shows the database to be there.
- * L2  If the leases of all of several workers have lapsed, we are the ones who are cut off.
+ * - No lease is judged before this orchestrator has been able to store heartbeats for one full lease without a break.
+ *   Every stored heartbeat shows that, and so does every other successful write to the database.
+ * - If there are several workers and all their leases have expired, this orchestrator is the one that is cut off.
  */
 export interface LeaseWatch {
-  /** The database took what we wrote. */
+  /** Reports a successful write to the database. */
   able(): void;
-  /** It did not: the time begins anew. */
+  /** Reports a failed write: the time starts again. */
   unable(): void;
-  /** L1. */
+  /** Whether writes have succeeded for one full lease without a break. */
   hears(): boolean;
-  /** L1, L2. @param lapsed of every serving machine, whether its lease has lapsed. */
+  /** Whether leases may be judged. @param lapsed for every serving machine, whether its lease has expired */
   mayJudge(lapsed: readonly boolean[]): boolean;
 }
 
@@ -28,14 +28,14 @@ export function createLeaseWatch({ clock, leaseMs }: { clock: Clock; leaseMs: nu
   return {
     able: () => {
       const nowMs = clock.monotonicMs();
-      // A process that slept (a frozen host, a long stop) was not able either.
+      // A process that was frozen could not store heartbeats either.
       if (sinceMs === undefined || nowMs - lastMs > leaseMs / 2) sinceMs = nowMs;
       lastMs = nowMs;
     },
     unable: () => {
       sinceMs = undefined;
     },
-    hears, // L1
-    mayJudge: (lapsed) => hears() && (lapsed.length < 2 || lapsed.includes(false)), // L2
+    hears,
+    mayJudge: (lapsed) => hears() && (lapsed.length < 2 || lapsed.includes(false)),
   };
 }

@@ -1,22 +1,23 @@
 import type { Intent } from '../database/rows.ts';
 
-/** What is the same for every machine of this deployment. */
+/** The settings that all machines of this deployment share. */
 export interface MachineTemplate {
   deploymentId: string;
   guest: { readonly cpu_kind: string; readonly cpus: number; readonly memory_mb: number };
-  /** Given to every worker. Never a secret: whoever can read the machine's config reads this. */
+  /** Environment of every worker. Must not contain secrets: anybody who can read the machine's config can read it. */
   env: Record<string, string>;
-  /** SIGTERM to SIGKILL. */
+  /** Time from SIGTERM to SIGKILL, ms. */
   stopTimeoutMs: number;
 }
 
 /**
- * How Node lives in a machine: small. Measured by `npm run bench -- ingest`; without it 20 MB more after 1,000 turns.
+ * Settings that keep Node's memory small. Measured by `npm run bench -- ingest`: without them, 20 MB more after 1,000
+ * turns.
  *
- * Young objects are collected sooner. An old generation that may not grow beyond 128 MB (ten times what a long interview
- * keeps) is collected when it has grown by a third, not fourfold. glibc keeps one heap instead of one per thread, and takes
- * what is 16 KB or larger (read buffers, what V8's compiler works with) from the system and gives it back at once: in the
- * heap such pieces leave holes, and it grew by 10 to 25 MB.
+ * A small semi-space makes V8 collect young objects sooner. With a limit of 128 MB (ten times what a long interview
+ * needs) V8 collects the old generation after it has grown by a third, not fourfold. glibc uses one heap instead of one
+ * per thread, and allocates blocks of 16 KB and more (read buffers, memory of V8's compiler) directly from the system
+ * and returns them at once; on the heap such blocks leave holes, and the heap grew by 10 to 25 MB.
  */
 export const workerRuntime = {
   NODE_OPTIONS: '--max-semi-space-size=1 --max-old-space-size=128',
@@ -25,7 +26,7 @@ export const workerRuntime = {
   MALLOC_TRIM_THRESHOLD_: '65536',
 } as const;
 
-/** The metadata by which we know our machines at Fly. Values are text. */
+/** The metadata that identifies our machines at Fly. Values are text. */
 export const metadataOf = (intent: Intent, deploymentId: string): Record<string, string> => ({
   deployment_id: deploymentId,
   machine_id: intent.machine_id,
@@ -35,13 +36,13 @@ export const metadataOf = (intent: Intent, deploymentId: string): Record<string,
 });
 
 /**
- * The body of a create. The name is derived from the row, so that a second try meets the first one's machine; exit
- * destroys the machine, and nothing restarts it: a machine lives once.
+ * The body of a create request. The name is derived from the row, so that a second try finds the machine of the first.
+ * When the worker exits, Fly destroys the machine and does not restart it.
  */
 export const createBody = (intent: Intent, template: MachineTemplate): object => ({
   name: intent.name,
   region: intent.region,
-  // A machine made ahead rests in `created` or `stopped`, its image pulled; it has not run, so auto_destroy leaves it.
+  // A standby machine stays `created` or `stopped` with its image pulled. It has not run, so auto_destroy keeps it.
   ...(intent.session_id === null ? { skip_launch: true } : {}),
   config: {
     image: intent.image,
@@ -55,9 +56,9 @@ export const createBody = (intent: Intent, template: MachineTemplate): object =>
   },
 });
 
-// Fly's proxy replays to the service that has the public port the browser came in by.
-// No check: the proxy routes to nobody whose check has not passed yet, which costs a grace period of every start, and a
-// browser is only sent to a worker that has claimed its session, so it listens (docs/adr/0016).
+// Fly's proxy replays a request to the service with the public port on which the request arrived.
+// There is no health check: the proxy would not route to a machine before its check has passed, which delays every
+// start. A browser is sent only to a worker that has claimed its session and therefore listens (docs/adr/0016).
 const service = {
   protocol: 'tcp',
   internal_port: 8080,

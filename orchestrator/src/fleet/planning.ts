@@ -16,7 +16,7 @@ import { createPool } from './pool.ts';
 import { createStarter } from './starter.ts';
 import { createUsage } from './usage.ts';
 
-/** The planning half of the fleet, put together: pools, starts, waiting sessions, arrivals, usage. */
+/** Creates the planning part of the fleet: pools, starts, waiting sessions, arrivals, usage. */
 export interface PlanningDeps {
   config: Config;
   database: Database;

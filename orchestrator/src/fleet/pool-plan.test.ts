@@ -20,7 +20,7 @@ const facts = (changes: Partial<TenantFacts> = {}): PoolFacts => ({
 const demand = (per_second: number) => [{ tenant_id: 't', region: 'fra', per_second }];
 
 describe('the target of a pool', () => {
-  test('follows demand while a machine is built, with room for chance, between floor and ceiling', () => {
+  test('the target covers the demand of one build time plus a safety margin, between floor and ceiling', () => {
     expect(unscheduledTarget(0, 30_000, 2, 10)).toBe(2);
     expect(unscheduledTarget(0.1, 30_000, 0, 10)).toBe(8);
     expect(unscheduledTarget(5, 30_000, 0, 10)).toBe(10);
@@ -30,12 +30,12 @@ describe('the target of a pool', () => {
     expect(planPools(facts(), demand(0.001), options)).toEqual([]);
   });
 
-  test('what is under way counts', () => {
+  test('machines that are being built count', () => {
     const pools = [pool({ ready: 3, building: 5 })];
     expect(planPools(facts({ pools }), demand(0.1), options)).toEqual([]);
   });
 
-  test('a little too much is kept, a lot is given up, all of it where nothing is wanted any more', () => {
+  test('a small surplus is kept, a larger one is reduced, and a pool with ceiling 0 is emptied', () => {
     const shrinkOf = (changes: object) =>
       planPools(facts({ pools: [pool(changes)] }), [], options).map((order) => order.shrink);
     expect(shrinkOf({ floor: 5, ready: 6 })).toEqual([]);
@@ -43,35 +43,35 @@ describe('the target of a pool', () => {
     expect(shrinkOf({ ceiling: 0, ready: 1 })).toEqual([1]);
   });
 
-  test('a region without room is not asked again and again', () => {
+  test('no machine is ordered in a region that has no capacity', () => {
     const closed = { ...options, isClosed: () => true };
     expect(planPools(facts({ pools: [pool({ floor: 5, ready: 2 })] }), [], closed)).toEqual([]);
   });
 });
 
-describe('another image', () => {
+describe('after a change of the image', () => {
   const retired = (changes: object) =>
     planPools(facts({ pools: [pool({ floor: 4, ...changes })] }), [], options)[0]?.retire_stale;
 
-  test('old machines go one by one as new ones become ready', () => {
+  test('machines with the old image are retired one by one as new ones become ready', () => {
     expect(retired({ stale: 4 })).toBe(0);
     expect(retired({ stale: 4, ready: 3, building: 1 })).toBe(3);
     expect(retired({ stale: 1, ready: 4 })).toBe(1);
   });
 
-  test('a pool that is not wanted any more loses them at once', () => {
+  test('a pool whose target is 0 retires all machines with the old image at once', () => {
     expect(retired({ floor: 0, stale: 3 })).toBe(3);
   });
 });
 
-describe('a schedule', () => {
-  test('is not prepared before it must be', () => {
+describe('scheduled sessions', () => {
+  test('machines are ordered as late as the create limit allows', () => {
     expect(neededNow([{ region: 'fra', due_in_ms: 600_000, sessions: 100 }], 1, options)).toBe(0);
     expect(neededNow([{ region: 'fra', due_in_ms: 160_000, sessions: 100 }], 1, options)).toBe(1);
     expect(neededNow([{ region: 'fra', due_in_ms: 110_000, sessions: 100 }], 1, options)).toBe(51);
   });
 
-  test('a burst behind a quiet time is seen through it', () => {
+  test('a large burst is prepared in time even if a small start time comes before it', () => {
     const due = [
       { region: 'fra', due_in_ms: 300_000, sessions: 1 },
       { region: 'fra', due_in_ms: 360_000, sessions: 320 },
@@ -79,7 +79,7 @@ describe('a schedule', () => {
     expect(neededNow(due, 1, options)).toBe(22);
   });
 
-  test('comes on top of the pool and beyond its ceiling, the earliest regions first', () => {
+  test('their machines are added to the pool beyond its ceiling, earliest start times first', () => {
     const orders = planPools(
       facts({
         pools: [pool({ region: 'ams', ceiling: 0 }), pool({ floor: 1, ceiling: 1 })],
@@ -97,7 +97,7 @@ describe('a schedule', () => {
     ]);
   });
 
-  test('whatever is due: building when it is needed meets every start time that could be met at all', () => {
+  test('for any schedule, building as late as planned is no later than building everything at once', () => {
     const dues = fc.array(
       fc.record({ at: fc.integer({ min: 100, max: 900 }), sessions: fc.integer({ min: 1, max: 80 }) }),
     );

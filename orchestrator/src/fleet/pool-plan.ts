@@ -1,54 +1,57 @@
 import type { Demand, PoolFacts, PoolOrder, TenantFacts } from '../database/pool-store.ts';
 
 /**
- * How many standby machines each pool should have: pure, and the same code runs in the capacity simulation.
+ * Plans how many standby machines each pool should have. Pure; the capacity simulation runs the same code.
  *
- * N1  Unscheduled demand: what arrives while one machine is built must be there already, with room for chance; never
- *     below the pool's floor, never above its ceiling.
- * N2  Schedules come on top of that, and are not bounded by the ceiling: each of those machines has a session already.
- * N3  As late as the create limit allows: a machine is wanted now only if, begun later, some start time could not be met
- *     any more. The limit is the tenant's, whatever the region, so the earliest start times are served first.
- * N4  A pool that has a little too much keeps it: what is destroyed now would be built again with the next session.
- * N5  Machines of another image go one by one as new ones become ready, so that a deploy never empties a pool.
+ * - Unscheduled sessions: the pool holds as many machines as sessions arrive while one machine is built, plus a safety
+ *   margin, between the pool's floor and ceiling.
+ * - Scheduled sessions come on top and may exceed the ceiling, because each of those machines already has a session.
+ * - Machines for scheduled sessions are built as late as the create limit allows: one is ordered only if a start time
+ *   would be missed otherwise. The limit is per tenant, not per region, so the earliest start times come first.
+ * - A small surplus is kept, because a machine destroyed now would be built again for the next session.
+ * - Machines with an old image are retired one by one as new ones become ready, so that a deploy never empties a pool.
  */
 export interface PlanOptions {
-  /** From asking for a machine until it can be started, ms. */
+  /** Time from requesting a machine until it can be started, ms. */
   buildMs: number;
-  /** Sessions begin this long before their time, ms. */
+  /** How long before its start time a scheduled session gets its machine, ms. */
   leadMs: number;
-  /** Regions that lately had no room: nothing is built there. Default none. */
+  /** Whether a region recently had no capacity. Nothing is built there. Default: none. */
   isClosed?: (region: string) => boolean;
 }
 
-/** Standard deviations above the mean: about one arrival in a hundred finds the pool empty. */
+/** Standard deviations above the mean. About one arrival in a hundred finds the pool empty. */
 const safety = 2.33;
-/** N3: the share of the create limit that schedules may count on, whatever else is going on. */
+/** The share of the create limit that scheduled sessions always get. */
 const leastShare = 0.5;
 
-/** N1. */
+/** Number of machines that a pool holds for unscheduled sessions. */
 export function unscheduledTarget(perSecond: number, buildMs: number, floor: number, ceiling: number): number {
   const mean = (perSecond * buildMs) / 1_000;
-  // Less than one arrival in twenty builds is not demand.
+  // Fewer than one arrival in twenty build times does not justify a standby machine.
   const wanted = mean < 0.05 ? 0 : Math.ceil(mean + safety * Math.sqrt(mean));
   return Math.min(ceiling, Math.max(floor, wanted));
 }
 
 type Due = TenantFacts['due'];
 
-/** N3: how many of the sessions due, earliest first, need their machine to be begun by now. `due` is in order of time. */
+/**
+ * How many of the scheduled sessions, earliest first, need their machine to be ordered by now.
+ * @param due in order of time
+ */
 export function neededNow(due: Due, createsPerSecond: number, { buildMs, leadMs }: PlanOptions): number {
   let sum = 0;
   let needed = 0;
   for (const { due_in_ms, sessions } of due) {
     sum += sessions;
     const leftS = Math.max(0, due_in_ms - buildMs - leadMs) / 1_000;
-    // At least one slot early: a slot that is not used is lost.
+    // One create early, because a slot of the create limit that is not used is lost.
     needed = Math.max(needed, Math.ceil(sum - createsPerSecond * leftS + 1));
   }
   return Math.max(0, Math.min(sum, needed));
 }
 
-/** N3: by region, the machines of the `count` earliest sessions. */
+/** How many of the `count` earliest sessions are in each region. */
 function earliestByRegion(due: Due, count: number): Map<string, number> {
   const byRegion = new Map<string, number>();
   let left = count;
@@ -72,20 +75,20 @@ function planTenant(tenant: TenantFacts, rateOf: (region: string) => number, opt
     const base = unscheduledTarget(rateOf(pool.region), buildMs, pool.floor, pool.ceiling);
     const wanted = base + (scheduled.get(pool.region) ?? 0);
     const have = pool.ready + pool.building;
-    const keep = pool.ceiling === 0 && wanted === 0 ? 0 : wanted + slackOf(base); // N4
+    const keep = pool.ceiling === 0 && wanted === 0 ? 0 : wanted + slackOf(base);
     return {
       tenant_id: tenant.tenant_id,
       region: pool.region,
       target: isClosed(pool.region) ? Math.min(wanted, have) : wanted,
       shrink: Math.min(pool.ready, Math.max(0, have - keep)),
-      retire_stale: wanted === 0 ? pool.stale : Math.min(pool.stale, Math.max(0, pool.ready + pool.stale - wanted)), // N5
+      retire_stale: wanted === 0 ? pool.stale : Math.min(pool.stale, Math.max(0, pool.ready + pool.stale - wanted)),
     };
   });
   const order = (region: string): number => soonest.get(region) ?? Number.POSITIVE_INFINITY;
   return orders.toSorted((a, b) => order(a.region) - order(b.region) || a.region.localeCompare(b.region));
 }
 
-/** The orders that change something; pools with the earliest start times first. */
+/** Only the orders that change something; pools with the earliest start times first. */
 export function planPools(facts: PoolFacts, demand: Demand, options: PlanOptions): PoolOrder[] {
   const rates = new Map(demand.map((d) => [`${d.tenant_id} ${d.region}`, d.per_second]));
   return facts.tenants.flatMap((tenant) => {

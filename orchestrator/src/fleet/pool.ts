@@ -8,8 +8,9 @@ import type { Endings } from './ending.ts';
 import { planPools } from './pool-plan.ts';
 
 /**
- * Keeps the pools as the plan wants them: reads the facts, plans, has the database carry the plan out, and executes what
- * that answers. Any number of orchestrators may do so at once: the database counts again under a lock.
+ * Keeps the pools at their planned size: reads the facts, plans, lets the database apply the plan, and executes the
+ * intents that the database returns. Several orchestrators may do this at once, because the database counts again under
+ * a lock.
  */
 export interface Pool {
   tick(): Promise<void>;
@@ -38,7 +39,7 @@ export function createPool({ pool, execute, endings, health, deadlines, clock, l
     isClosed: health.isClosed,
   };
 
-  /** Demand moves slowly and costs a scan: it is read less often than the rest. */
+  /** Demand changes slowly and reading it needs a table scan, so it is read less often than the other facts. */
   const freshDemand = async (): Promise<Demand> => {
     if (clock.monotonicMs() - demandAtMs >= deadlines.reconcileTickMs) {
       demand = await pool.demand(deadlines.demandWindowMs);

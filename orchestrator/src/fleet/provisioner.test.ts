@@ -27,10 +27,10 @@ interface Script {
   state?: MachineState;
 }
 
-/** How many machines of a session may fail, here. */
+/** How many machines of a session may fail in this script. */
 const maxFailed = 5;
 
-/** The database and Fly as a script; every call leaves a line. */
+/** A scripted database and Fly; every call adds a line to `calls`. */
 function make(script: Script) {
   const clock = createFakeClock();
   const calls: string[] = [];
@@ -95,11 +95,11 @@ function make(script: Script) {
 }
 
 describe('an intent', () => {
-  test('that has just been taken is created at once, then recorded', async () => {
+  test('that was just taken: its machine is created at once, then recorded', async () => {
     expect(await make({ creates: [] }).run()).toEqual(['create fra', `created ${flyId} fra`]);
   });
 
-  test('that has waited is kept, then created, then recorded', async () => {
+  test('that has waited: its lease is renewed, then the machine is created and recorded', async () => {
     const calls = await make({ creates: [] }).run(makeIntent({ wait_ms: 101 }));
     expect(calls).toEqual(['keep', 'create fra', `created ${flyId} fra`]);
   });
@@ -110,7 +110,7 @@ describe('an intent', () => {
     expect(await run(makeIntent(), 1)).toHaveLength(3);
   });
 
-  test('that another has taken, or that is not wanted any more, is left alone', async () => {
+  test('that another orchestrator took, or that is no longer wanted, is left alone', async () => {
     expect(await make({ creates: [], keeps: [false] }).run(makeIntent({ wait_ms: 101 }))).toEqual(['keep']);
   });
 
@@ -120,14 +120,14 @@ describe('an intent', () => {
     expect(await run()).toHaveLength(2);
   });
 
-  test('whose machine is not wanted any more when it comes is destroyed', async () => {
+  test('that was cancelled while its machine was created: the machine is destroyed', async () => {
     const calls = await make({ creates: [], state: 'destroying' }).run();
     expect(calls.at(-1)).toBe(`destroy ${flyId} session_gone`);
   });
 });
 
-describe('create answered, but', () => {
-  test('the reply was lost: found by its metadata and adopted, one machine, not two', async () => {
+describe('a create whose result is unclear:', () => {
+  test('the reply was lost; the machine is found by its metadata and adopted, so there are not two', async () => {
     const calls = await make({
       creates: [{ kind: 'ambiguous' }],
       lookups: [{ kind: 'listed', machines: [machine()] }],
@@ -135,56 +135,56 @@ describe('create answered, but', () => {
     expect(calls).toEqual(['create fra', 'look', `created ${flyId} fra`]);
   });
 
-  test('the reply was lost and nothing is found: the same name again, in the same region', async () => {
+  test('the reply was lost and no machine is found; the create is repeated with the same name and region', async () => {
     const calls = await make({ creates: [{ kind: 'ambiguous' }] }).run();
     expect(calls).toEqual(['create fra', 'look', 'keep', 'create fra', `created ${flyId} fra`]);
   });
 
-  test('the lookup failed too: the same name again, never another', async () => {
+  test('the lookup failed too; the create is repeated with the same name, never with another', async () => {
     const calls = await make({ creates: [{ kind: 'ambiguous' }], lookups: [{ kind: 'ambiguous' }] }).run();
     expect(calls).toEqual(['create fra', 'look', 'keep', 'create fra', `created ${flyId} fra`]);
   });
 
-  test('the name is taken: its holder is adopted', async () => {
+  test('the name is taken; the machine with that name is adopted', async () => {
     const calls = await make({ creates: [{ kind: 'nameTaken', machineId: 'e28' }] }).run();
     expect(calls).toEqual(['create fra', 'created e28 fra']);
   });
 
-  test('it was claimed meanwhile: the intent is over, nothing is created again', async () => {
+  test('the machine was claimed meanwhile; nothing is created again', async () => {
     const calls = await make({ creates: [{ kind: 'ambiguous' }], keeps: [false] }).run();
     expect(calls).toEqual(['create fra', 'look', 'keep']);
   });
 });
 
-describe('create refused:', () => {
-  test('no capacity goes on to the next nearest region', async () => {
+describe('a refused create:', () => {
+  test('no capacity: the next nearest region is tried', async () => {
     const calls = await make({ creates: [{ kind: 'noCapacity' }] }).run();
     expect(calls).toEqual(['create fra', 'failed no_capacity → ams', 'create ams', `created ${flyId} fra`]);
   });
 
-  test('no capacity anywhere goes on until the database ends the session', async () => {
+  test('no capacity anywhere: further regions are tried until the database ends the session', async () => {
     const calls = await make({ creates: Array.from({ length: 20 }, () => ({ kind: 'noCapacity' as const })) }).run();
     expect(calls.filter((c) => c.startsWith('create'))).toHaveLength(5);
     expect(calls.at(-1)).toMatch(/^failed no_capacity → [a-z]{3}$/);
   });
 
-  test('no capacity in the only region that the tenant may use ends it at once', async () => {
+  test('no capacity in the only allowed region: the session ends at once', async () => {
     const calls = await make({ creates: [{ kind: 'noCapacity' }] }).run(makeIntent({ allowed_regions: ['fra'] }));
     expect(calls.at(-1)).toBe('failed no_capacity → end');
   });
 
-  test('a quota goes on elsewhere; its reason is its own', async () => {
+  test("the organisation's quota in the only allowed region: the session ends with quota_exceeded", async () => {
     const calls = await make({ creates: [{ kind: 'quota' }] }).run(makeIntent({ allowed_regions: ['fra'] }));
     expect(calls.at(-1)).toBe('failed quota_exceeded → end');
   });
 
-  test('too many requests: the same name again after the time Fly named', async () => {
+  test('rate limited: the create is repeated with the same name after the Retry-After', async () => {
     const { run } = make({ creates: [{ kind: 'rateLimited', retryAfterMs: 3_000 }] });
     expect(await run(makeIntent(), 2_999)).toEqual(['create fra']);
     expect(await run(makeIntent(), 1)).toEqual(['create fra', 'keep', 'create fra', `created ${flyId} fra`]);
   });
 
-  test('while it waits for that time the intent is its own; one that another has taken is left alone', async () => {
+  test('rate limited: the intent is held while waiting, and left alone if another orchestrator took it', async () => {
     const creates = () => [{ kind: 'rateLimited' as const, retryAfterMs: 30_000 }];
     const { run, heldMs } = make({ creates: creates() });
     await run();
@@ -192,7 +192,7 @@ describe('create refused:', () => {
     expect(await make({ creates: creates(), holds: [false] }).run()).toEqual(['create fra']);
   });
 
-  test('a busy host is tried again a few times, then the next region', async () => {
+  test('host busy: the region is tried four times, then the next region', async () => {
     const calls = await make({ creates: Array.from({ length: 4 }, () => ({ kind: 'hostBusy' as const })) }).run();
     expect(calls.filter((c) => c === 'create fra')).toHaveLength(4);
     expect(calls).toContain('failed no_capacity → ams');
@@ -203,7 +203,7 @@ describe('create refused:', () => {
   });
 });
 
-test('stopping leaves an intent that waits to others', async () => {
+test('after a stop a waiting intent is not executed', async () => {
   const { provisioner, clock, calls } = make({ creates: [] });
   provisioner.execute(makeIntent({ wait_ms: 5_000 }));
   await clock.advance(0);

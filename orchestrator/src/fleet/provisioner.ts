@@ -14,24 +14,25 @@ import type { Endings } from './ending.ts';
 import { createBody, type MachineTemplate } from './machine-config.ts';
 
 /**
- * Executes intents: rows that ask for a machine.
+ * Executes intents: rows that request a machine.
  *
- * P1  The row is there before the call, and its name is the machine's name: whatever is lost or repeated, Fly holds at
- *     most one machine for a row.
- * P2  `keep_intent` (compare-and-set) stands right before every create: an intent that another orchestrator has taken,
- *     or that is not wanted any more, is left alone. The one that has just come from the database, and waits for no slot,
- *     was taken in that very answer: it is created at once, a round trip sooner.
- * P3  While it is unsure whether a machine exists, nothing is created under another name.
- * P4  Whoever gives up leaves the row as it is: any orchestrator's scan takes it again, and the reaper bounds how long.
- * P5  Who waits between two tries holds the intent for that long: another orchestrator that took it meanwhile would ask
- *     sooner than Fly's Retry-After allows.
+ * - The row exists before the request to Fly, and the machine's name derives from the row. So whatever is lost or
+ *   repeated, Fly has at most one machine for a row.
+ * - Directly before every create, `keep_intent` (compare-and-set) checks that no other orchestrator has taken the
+ *   intent and that it is still wanted. A fresh intent that need not wait for a slot was just taken in the same answer,
+ *   so the check is skipped, which saves a round trip.
+ * - While it is unclear whether a machine exists, nothing is created under another name.
+ * - If executing an intent fails, the row stays as it is: the scan of any orchestrator takes it again, and the
+ *   reconciler ends it when it is too old.
+ * - While waiting between two tries the intent is held, because another orchestrator that took it would ask sooner than
+ *   Fly's Retry-After allows.
  */
 export interface Provisioner {
-  /** Executes an intent in the background. One that is being executed here already is not started twice. */
+  /** Executes an intent in the background. Does nothing if this intent is already being executed here. */
   execute(intent: Intent): void;
-  /** Takes due intents that nobody is executing. */
+  /** Takes due intents that no orchestrator is executing. */
   scan(): Promise<void>;
-  /** Stops after the request under way. */
+  /** Stops after the running request. */
   stop(): Promise<void>;
 }
 
@@ -42,17 +43,17 @@ export interface ProvisionerDeps {
   template: MachineTemplate;
   clock: Clock;
   logger: Logger;
-  /** The session's state changed by what happened here. */
+  /** Called when the session's state has changed. */
   onChange: (sessionId: string) => void;
 }
 
-/** An intent in our hands no longer than this is as it was when it was taken: a small part of `intentTakenMs`. */
+/** For this long after it was taken an intent cannot have been taken by others: a small part of `intentTakenMs`. */
 const freshMs = 100;
 const triesPerRun = 10;
 const patientTries = 3;
 const scanLimit = 20;
 
-/** What comes after an answer of Fly. */
+/** What to do after Fly's answer. */
 type Step = { kind: 'over' } | { kind: 'again'; delayMs: number };
 
 const reasonOf = (kind: FlyRefusal['kind']): SessionReason => {
@@ -72,11 +73,11 @@ export function createProvisioner(deps: ProvisionerDeps): Provisioner {
     const wanted = state !== 'unknown' && machineRanks[state] < machineRanks.draining;
     const ids = { machine_id: intent.machine_id, fly_machine_id: flyMachineId, app_name: intent.app_name };
     logger.info({ ...ids, session_id: intent.session_id, region, state }, 'machine created');
-    if (!wanted) endings.destroy(ids, 'session_gone', `its row was ${state} when Fly had made it`);
+    if (!wanted) endings.destroy(ids, 'session_gone', `its row was ${state} when the machine had been created`);
     return over;
   };
 
-  /** Its name is taken by itself: an earlier create whose answer was lost (P1). */
+  /** The name is taken by the machine of an earlier create whose answer was lost. */
   const adoptHolder = async (intent: Intent, flyMachineId: string): Promise<Step> => {
     const found = await fly.get(intent.app_name, flyMachineId);
     return adopt(intent, flyMachineId, found.kind === 'there' ? found.machine.region : intent.region);
@@ -90,7 +91,7 @@ export function createProvisioner(deps: ProvisionerDeps): Provisioner {
     return { kind: 'again', delayMs: backoffMs(tries, { baseMs: 300, maxMs: 5_000 }) };
   };
 
-  /** Fly surely did not make it: its session gets the next machine in another region (`onAttempt`), or ends. */
+  /** Fly certainly created no machine. The session gets its next attempt in another region, or ends. */
   const giveUp = async (intent: Intent, refusal: FlyRefusal): Promise<Step> => {
     const elsewhere = ['noCapacity', 'hostBusy', 'quota'].includes(refusal.kind);
     const wanted = intent.regions.length > 0 ? intent.regions : [intent.region];
@@ -99,7 +100,7 @@ export function createProvisioner(deps: ProvisionerDeps): Provisioner {
     const state = await machines.recordCreateFailed(intent.machine_id, reasonOf(refusal.kind), region);
     crashPoint('create.refusal_recorded');
     const ids = { machine_id: intent.machine_id, session_id: intent.session_id, region: intent.region };
-    logger.warn({ ...ids, kind: refusal.kind, state, target: region }, 'machine could not be created');
+    logger.warn({ ...ids, kind: refusal.kind, state, target: region }, 'could not create a machine');
     if (intent.session_id !== null) onChange(intent.session_id);
     return over;
   };
@@ -135,25 +136,25 @@ export function createProvisioner(deps: ProvisionerDeps): Provisioner {
     }
   };
 
-  /** One intent, from its slot to its machine or its end. */
+  /** Executes one intent until it has its machine or is given up. */
   const run = async (intent: Intent): Promise<void> => {
     const heldSinceMs = clock.monotonicMs();
     await clock.sleep(intent.wait_ms, tasks.signal);
     for (let tries = 0; tries < triesPerRun; tries += 1) {
       const isFresh = tries === 0 && clock.monotonicMs() - heldSinceMs <= freshMs;
-      if (!isFresh && !(await machines.keepIntent(intent.machine_id))) return; // P2
+      if (!isFresh && !(await machines.keepIntent(intent.machine_id))) return;
       crashPoint('create.kept');
       const outcome = await fly.create(intent.app_name, createBody(intent, template));
       const step = await conclude(intent, outcome, tries);
       if (step.kind === 'over') return;
-      if (!(await machines.holdIntent(intent.machine_id, step.delayMs))) return; // P5
+      if (!(await machines.holdIntent(intent.machine_id, step.delayMs))) return;
       await clock.sleep(step.delayMs, tasks.signal);
     }
   };
 
   const execute = (intent: Intent): void => {
     const { machine_id, session_id } = intent;
-    const onError = (error: unknown) => logger.error({ machine_id, session_id, error }, 'intent not executed'); // P4
+    const onError = (error: unknown) => logger.error({ machine_id, session_id, error }, 'could not execute an intent');
     tasks.start(machine_id, () => run(intent), onError);
   };
 

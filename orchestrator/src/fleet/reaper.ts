@@ -11,25 +11,26 @@ import type { LeavingMachine } from './ending.ts';
 import { type Absence, type Court, isReplaced, judgeAbsent, judgeFound, type Verdict } from './judge.ts';
 
 /**
- * Carries out what was judged about one machine.
+ * Carries out the verdict about one machine (judge.ts).
  *
- * R1  A DELETE only after the committed transition of its row to `destroying`.
- * R2  Absence is two findings a grace apart with no sign of life between them (judge.ts, J5); the first is written on the
- *     row, where a heartbeat wipes it out, so that any orchestrator may make the second.
- * R3  Every end logs its evidence.
- * R4  A machine is destroyed as it was judged: at the same epoch, and while we are still on the duty under which we judged.
- * R5  One that fails before its claim is replaced in the next region; one that is lost in the interview, where it was.
+ * - A DELETE is sent only after the row's change to `destroying` has been committed.
+ * - A machine is absent when two probes, with the grace period and no heartbeat between them, do not find it. The time
+ *   of the first is stored in the row, where a heartbeat clears it, so any orchestrator can make the second.
+ * - Every end is logged with its evidence.
+ * - A machine is destroyed only if its epoch is still the one judged and we still hold the duty under which we judged.
+ * - A machine that fails before its claim is replaced in the next region. One that is lost during an interview is
+ *   replaced in its own region.
  */
 export interface Reaper {
-  /** Asks Fly about it, and notes what it finds. Answers what should be done. */
+  /** Asks Fly about the machine and records a change. Returns the verdict. */
   probe(row: AliveRow, suspicion: Suspicion, court: Court): Promise<Verdict>;
-  /** Fly has it no more: its session goes on with another machine, or ends. */
+  /** Records that Fly no longer has the machine. Its session continues on another machine or ends. */
   recordGone(row: AliveRow, verdict: Extract<Verdict, { kind: 'gone' }>, duty?: Duty): Promise<void>;
   destroy(row: AliveRow, verdict: Extract<Verdict, { kind: 'destroy' }>, court: Court, duty?: Duty): Promise<void>;
-  /** A second attempt beside a machine that is late. */
+  /** Makes a second attempt for the session of a late machine and keeps that machine. */
   hedge(row: AliveRow, evidence: string, duty?: Duty): Promise<void>;
   noteHost(row: AliveRow, ok: boolean): Promise<void>;
-  /** A machine of ours at Fly that no row wants. */
+  /** Destroys a machine of this deployment at Fly that no row wants. */
   destroyOrphan(app: string, machine: FlyMachine, duty?: Duty): Promise<void>;
 }
 
@@ -40,7 +41,7 @@ export interface ReaperDeps {
   fly: Pick<FlyClient, 'get' | 'destroy' | 'findByMetadata'>;
   logger: Logger;
   absenceGraceMs: number;
-  /** Fly calls a machine destroyed for the first time: look again after the grace. */
+  /** Called when Fly first reports a machine as destroyed. It must be checked again after the grace period. */
   onAbsent: (machine: LeavingMachine, suspicion: Suspicion) => void;
   onGone: (sessionId: string | undefined) => void;
 }
@@ -48,7 +49,7 @@ export interface ReaperDeps {
 type Finding = { kind: 'there'; machine: FlyMachine } | { kind: 'absent'; evidence: Absence } | { kind: 'unclear' };
 
 export function createReaper({ machines, fly, logger, absenceGraceMs, onAbsent, onGone }: ReaperDeps): Reaper {
-  /** A machine whose id we never learnt is looked for by its metadata. */
+  /** Looks for the machine at Fly, by its metadata if its id is unknown. */
   const find = async (row: AliveRow): Promise<Finding> => {
     if (row.fly_machine_id === null) {
       const list = await fly.findByMetadata(row.app_name, 'machine_id', row.machine_id);
@@ -69,7 +70,7 @@ export function createReaper({ machines, fly, logger, absenceGraceMs, onAbsent, 
     state: row.state,
   });
 
-  /** R5. */
+  /** The region for the next attempt. Undefined: the machine's own region, or no replacement. */
   const regionAfter = async (row: AliveRow): Promise<string | undefined> => {
     if (row.session_id === null || row.state === 'claimed') return undefined;
     const intent = await machines.intent(row.machine_id);
@@ -78,7 +79,7 @@ export function createReaper({ machines, fly, logger, absenceGraceMs, onAbsent, 
     return nextRegion(wanted, intent.tried_regions, intent.allowed_regions);
   };
 
-  /** R2. What Fly calls destroyed is looked at again right after the grace; a 404 is in no hurry. */
+  /** Records the absence. `destroyed` is checked again right after the grace period; a 404 at the next tick. */
   const noteAbsence = async (row: AliveRow, evidence: Absence, suspicion: Suspicion) => {
     await machines.recordAbsent(row.machine_id);
     crashPoint('absence.noted');
@@ -95,7 +96,7 @@ export function createReaper({ machines, fly, logger, absenceGraceMs, onAbsent, 
     crashPoint('absence.recorded');
     if (result.kind === 'alive') return;
     const lastSeen = { last_seen: row.last_heartbeat_at };
-    logger.info({ ...idsOf(row), reason, evidence, ...lastSeen }, 'machine gone'); // R3
+    logger.info({ ...idsOf(row), reason, evidence, ...lastSeen }, 'machine gone');
     onGone(result.session_id ?? undefined);
   };
 
@@ -111,7 +112,7 @@ export function createReaper({ machines, fly, logger, absenceGraceMs, onAbsent, 
     return verdict;
   };
 
-  /** R1, R4. False when it must not be destroyed after all. */
+  /** Changes the row to `destroying`. False if the machine must not be destroyed after all. */
   const commit = async (row: AliveRow, reason: MachineReason, duty: Duty | undefined): Promise<boolean> => {
     const replaceIn =
       isReplaced(reason) && row.state !== 'destroying' ? { replaceIn: { region: await regionAfter(row) } } : {};
@@ -129,13 +130,13 @@ export function createReaper({ machines, fly, logger, absenceGraceMs, onAbsent, 
       if (gone.kind === 'gone') return recordGone(row, gone, duty);
       await noteAbsence(row, finding.evidence, { reason });
     }
-    // Asked even of a machine that a GET did not find: if that was wrong, this pays for it.
+    // Sent even for a machine that a GET did not find, because that answer may be false.
     const id = finding.kind === 'there' ? finding.machine.id : row.fly_machine_id;
     if (id === null) return;
     const { kind } = await fly.destroy(row.app_name, id);
     crashPoint('reap.destroyed');
     const seen = { last_seen: row.last_heartbeat_at, deadline: row.hard_deadline_at };
-    logger.info({ ...idsOf(row), fly_machine_id: id, reason, evidence, kind, ...seen }, 'machine destroyed'); // R3
+    logger.info({ ...idsOf(row), fly_machine_id: id, reason, evidence, kind, ...seen }, 'machine destroyed');
   };
 
   return {
@@ -146,15 +147,18 @@ export function createReaper({ machines, fly, logger, absenceGraceMs, onAbsent, 
       const region = await regionAfter(row);
       if (!(await machines.hedge(row.machine_id, region, { duty }))) return;
       crashPoint('hedge.reserved');
-      logger.warn({ ...idsOf(row), evidence, target: region }, 'machine is late; a second attempt beside it');
+      logger.warn({ ...idsOf(row), evidence, target: region }, 'machine is late; started a second attempt');
     },
     noteHost: async (row, ok) => {
       await machines.recordHost(row.machine_id, ok);
-      logger.warn({ ...idsOf(row), outcome: ok ? 'ok' : 'not ok', last_seen: row.last_heartbeat_at }, 'host status');
+      logger.warn(
+        { ...idsOf(row), outcome: ok ? 'ok' : 'not ok', last_seen: row.last_heartbeat_at },
+        'host status changed',
+      );
     },
     destroyOrphan: async (app, machine, duty) => {
       const id = machine.metadata.machine_id;
-      if (id !== undefined && /^[0-9a-f-]{36}$/.test(id)) await machines.recordDestroying(id, 'orphan', { duty }); // R1
+      if (id !== undefined && /^[0-9a-f-]{36}$/.test(id)) await machines.recordDestroying(id, 'orphan', { duty });
       crashPoint('orphan.found');
       const { kind } = await fly.destroy(app, machine.id);
       const ids = { fly_machine_id: machine.id, app_name: app, machine_name: machine.name };

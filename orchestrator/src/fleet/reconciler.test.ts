@@ -26,12 +26,12 @@ interface World {
   list?: ListOutcome;
   rows?: AliveRow[];
   get?: Presence;
-  /** The row has moved on since it was judged. */
+  /** The row has changed since it was judged. */
   stale?: boolean;
   /** The duties that are held. */
   duties?: Duty[];
   apps?: OurApp[];
-  /** Apps whose list never comes. */
+  /** Apps for which the list is never answered. */
   hanging?: (app: string) => boolean;
 }
 
@@ -100,11 +100,11 @@ function make(world: World) {
 }
 
 describe('a tick', () => {
-  test('lists Fly before it reads the rows, and leaves what is well alone', async () => {
+  test('lists Fly before it reads the rows, and leaves a healthy machine alone', async () => {
     expect(await make({}).tick()).toEqual(['list', 'rows']);
   });
 
-  test('an empty list changes nothing: the machine is asked for by itself', async () => {
+  test('an empty list ends nothing: a GET finds the machine', async () => {
     expect(await make({ list: { kind: 'listed', machines: [] } }).tick()).toEqual(['list', 'rows']);
   });
 
@@ -112,7 +112,7 @@ describe('a tick', () => {
     expect(await make({ list: { kind: 'ambiguous' } }).tick()).toEqual(['list', 'rows']);
   });
 
-  test('a machine that a GET misses once is only noted; the session lives', async () => {
+  test('one 404 about a machine is only recorded; the session continues', async () => {
     const calls = await make({ list: { kind: 'listed', machines: [] }, get: { kind: 'gone', evidence: '404' } }).tick();
     expect(calls).toEqual(['list', 'rows', 'absent']);
   });
@@ -121,7 +121,7 @@ describe('a tick', () => {
   const notFound: Presence = { kind: 'gone', evidence: '404' };
   const destroyed: Presence = { kind: 'gone', evidence: 'destroyed' };
 
-  test('a machine that Fly calls destroyed is looked at again right after the grace, and then its session ends', async () => {
+  test('a machine that Fly reports destroyed is checked again after the grace period, then recorded as gone', async () => {
     expect(await make({ list: empty, get: destroyed }).tick()).toEqual([
       'list',
       'rows',
@@ -132,17 +132,17 @@ describe('a tick', () => {
     expect(await make({ list: empty, rows, get: destroyed }).tick()).toEqual(['list', 'rows', 'gone worker_lost']);
   });
 
-  test('a machine that Fly finds again is not missing since then', async () => {
+  test('when Fly finds a missing machine again, the recorded absence is cleared', async () => {
     const calls = await make({ list: empty, rows: [makeAlive({ absent_ms: 2_000 })] }).tick();
     expect(calls).toEqual(['list', 'rows', 'found again']);
   });
 
-  test('a machine whose worker is heard outlives any number of 404s', async () => {
+  test('a machine whose worker sends heartbeats is not ended by repeated 404s', async () => {
     const rows = [makeAlive({ absent_ms: 25_000 })];
     expect(await make({ list: empty, rows, get: notFound }).tick()).toEqual(['list', 'rows']);
   });
 
-  test('404s about six silent machines: the brake holds, no session ends; about five, they are gone', async () => {
+  test('404s about six machines without heartbeats are held by the brake; about five they are recorded as gone', async () => {
     const rows = (count: number) =>
       Array.from({ length: count }, () => makeAlive({ absent_ms: 25_000, lease_lapsed: true }));
     expect(await make({ list: empty, rows: rows(6), get: notFound }).tick()).toEqual(['list', 'rows']);
@@ -150,14 +150,14 @@ describe('a tick', () => {
     expect(calls.filter((call) => call.startsWith('gone'))).toHaveLength(5);
   });
 
-  test('a machine that is to be destroyed is asked to be, even when a GET does not find it', async () => {
+  test('the DELETE is sent even if a GET does not find the machine', async () => {
     const rows = [makeAlive({ past_deadline: true })];
     expect(await make({ rows, get: notFound }).tick()).toEqual([
       ...['list', 'rows', 'destroying hard_deadline fence 7', 'absent', `DELETE ${flyId}`],
     ]);
   });
 
-  test("apps of one tenant that hang delay no other tenant's round, nor the next tick", async () => {
+  test("hanging apps of one tenant delay neither another tenant's apps nor the next tick", async () => {
     const hung = Array.from({ length: 100 }, (_, n) => ({ name: `gr-hung-${n}`, tenantId: 'hung' }));
     const world = make({
       apps: [...hung, { name: 'gr-acme-1', tenantId: 'acme' }],
@@ -175,7 +175,7 @@ describe('a tick', () => {
     expect(world.calls.filter((call) => call.startsWith('DELETE'))).toHaveLength(2);
   });
 
-  test('an unclear GET says nothing', async () => {
+  test('an unclear answer to a GET changes nothing', async () => {
     const world: World = {
       list: { kind: 'listed', machines: [] },
       rows: [makeAlive({ absent_ms: 9_999 })],
@@ -184,21 +184,21 @@ describe('a tick', () => {
     expect(await make(world).tick()).toEqual(['list', 'rows']);
   });
 
-  test('the transition to destroying is committed before the DELETE', async () => {
+  test('the row becomes destroying before the DELETE is sent', async () => {
     const calls = await make({ rows: [makeAlive({ past_deadline: true })] }).tick();
     expect(calls).toEqual(['list', 'rows', 'destroying hard_deadline fence 7', `DELETE ${flyId}`]);
   });
 
-  test('a machine of ours that no row wants is destroyed', async () => {
+  test('a machine of this deployment that no row wants is destroyed', async () => {
     expect(await make({ rows: [] }).tick()).toEqual(['list', 'rows', 'destroying orphan fence 7', `DELETE ${flyId}`]);
   });
 
-  test("others' machines are never touched", async () => {
+  test('machines of other deployments are left alone', async () => {
     const machines = [flyMachine({ metadata: { deployment_id: 'theirs' } }), flyMachine({ metadata: {} })];
     expect(await make({ list: { kind: 'listed', machines }, rows: [] }).tick()).toEqual(['list', 'rows']);
   });
 
-  test('more orphans than the brake allows: none is destroyed', async () => {
+  test('no orphan is destroyed if there are more than the brake allows', async () => {
     const id = (n: number) => `${machineId.slice(0, -2)}${n + 10}`;
     const machines = Array.from({ length: 6 }, (_, n) =>
       flyMachine({ id: `fly${n}`, metadata: { deployment_id: 'ours', machine_id: id(n) } }),
@@ -213,17 +213,17 @@ describe('a tick', () => {
     expect((await make({ rows, stale: true }).tick()).at(-1)).toBe('destroying boot_timeout fence 7');
   });
 
-  test('a machine that is late gets a second attempt beside it, in the next region', async () => {
+  test('a late machine gets a hedge in the next region', async () => {
     const rows = [makeAlive({ state: 'created', epoch: null, session_rank: 30, state_ms: 46_000 })];
     expect(await make({ rows }).tick()).toEqual(['list', 'rows', 'hedge in ams']);
   });
 
-  test('does nothing for apps whose duty another holds', async () => {
+  test('does nothing for apps whose duty another orchestrator holds', async () => {
     expect(await make({ duties: [] }).tick()).toEqual([]);
     expect(await make({ duties: [{ name: 'reconcile:99', fence: 1 }] }).tick()).toEqual([]);
   });
 
-  test('comes once per tick and duty, and at once when the duty has changed hands and come back', async () => {
+  test('each duty is done once a tick, and at once when its fencing number is new', async () => {
     const { clock, duties, tick } = make({});
     await tick();
     await clock.advance(defaultDeadlines.reconcileTickMs - 1);
@@ -234,7 +234,7 @@ describe('a tick', () => {
     expect(await tick()).toHaveLength(6);
   });
 
-  test('an end that was decided before is carried out, brake or not', async () => {
+  test('the brake does not hold ends that were already decided', async () => {
     const rows = Array.from({ length: 8 }, () => makeAlive({ state: 'destroying', reason: 'session_gone' }));
     const calls = await make({ rows }).tick();
     expect(calls.filter((call) => call.startsWith('DELETE'))).toHaveLength(8);

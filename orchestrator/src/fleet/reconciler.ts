@@ -15,22 +15,22 @@ import type { LeaseWatch } from './lease-watch.ts';
 import type { Reaper } from './reaper.ts';
 
 /**
- * Compares what should exist (rows) with what exists (Fly), both ways, and closes the difference.
+ * Compares what should exist (rows) with what exists (Fly) and removes the differences in both directions.
  *
- * K1  Fly is listed first, the rows are read then: a machine that was just created is never taken for an orphan, because
- *     its row was there before it.
- * K2  An empty or failed list changes nothing: it makes probes at most.
- * K3  Only machines whose metadata names this deployment are ours; others are never touched.
- * K4  Each app belongs to a duty (duties.ts), and whoever holds the duty reconciles it: at once when it was just taken, then
- *     every tick. What is found there is written with the duty's fence.
- * K5  If one tick would end more than the brake allows, it ends none of those (brake.ts).
- * K6  Each app has its own round, and no tick waits for one: an app whose requests hang is left out until its round has
- *     ended, and the rounds of one tenant take only some of the places (lanes.ts).
+ * - Fly is listed before the rows are read. A machine in the list therefore has its row already, and a machine that
+ *   was just created is never mistaken for an orphan.
+ * - An empty or failed list ends nothing; at most it leads to probes.
+ * - Only machines whose metadata names this deployment are ours. Others are never touched.
+ * - Each app belongs to a duty (duties.ts). The orchestrator that holds the duty reconciles the app: at once after it
+ *   took the duty, then every tick. Its writes carry the duty's fencing number.
+ * - If the doubtful ends exceed the limit of the brake, none of them happens (brake.ts).
+ * - Each app is reconciled in its own round, and a tick does not wait for rounds. An app whose requests hang is skipped
+ *   until its round has ended, and one tenant can use only some of the concurrent rounds (lanes.ts).
  */
 export interface Reconciler {
-  /** Begins the rounds of the apps of those duties of ours that are due. Does not wait for them (K6). */
+  /** Starts the rounds of the apps whose duties we hold and are due. Does not wait for them. */
   tick(): Promise<void>;
-  /** Resolves when no round is under way. */
+  /** Resolves when no round is running. */
   idle(): Promise<void>;
 }
 
@@ -50,24 +50,24 @@ export interface ReconcilerDeps {
 type Task = () => Promise<void>;
 interface Plan {
   tasks: Task[];
-  /** What the brake may hold. */
+  /** Doubtful ends, which the brake can hold. */
   braked: Task[];
-  /** Ends of machines in use that happen anyway. */
+  /** Number of ends of machines in use that happen in any case. */
   certain: number;
 }
-/** What one round, of one app, is about. */
+/** One comparison of one app. */
 interface Round {
   app: string;
   duty: Duty;
-  /** Undefined when the list failed (K2). */
+  /** Undefined if the list failed. */
   listed: FlyMachine[] | undefined;
   rows: AliveRow[];
   court: Court;
 }
 
-/** K6: rounds under way at once, of all tenants and of one. */
+/** Rounds that may run at once: in total and per tenant. */
 const rounds = { total: 64, perLane: 4 };
-/** Requests about machines of one app at once. */
+/** Concurrent requests for the machines of one app. */
 const requestsAtOnce = 8;
 const leavingStates = new Set(['destroyed', 'destroying']);
 
@@ -75,13 +75,12 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
   const { machines, fly, reaper, duties, leases, brake, clock, deploymentId, deadlines, logger } = deps;
   const lanes = createLanes(rounds);
   const underWay = new Set<string>();
-  /** When each duty was last reconciled, by name and fence: one that comes back to us is as new. */
+  /** When each duty was last done, by name and fence. A duty that we took again has a new fence and is due at once. */
   const doneMs = new Map<string, number>();
   const keyOf = ({ name, fence }: Duty) => `${name} ${fence}`;
-  /** By app, as of its last round: the machines that serve, and whether the lease of each has lapsed. */
+  /** By app, from its last round: the number of machines, and for each claimed one whether its lease has expired. */
   const known = new Map<string, { machines: number; lapsed: boolean[] }>();
 
-  /** K4. */
   const takeDue = (): Duty[] => {
     const nowMs = clock.monotonicMs();
     const held = duties.held('reconcile');
@@ -92,7 +91,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     return due;
   };
 
-  /** Lists that came together are compared with rows that are read together. */
+  /** Reads the rows of several apps with one query. */
   const aliveOf = createBatcher<string, AliveRow[]>({
     maxBatch: 200,
     run: async (apps) => {
@@ -105,7 +104,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
   const runAll = async (tasks: Task[]): Promise<void> => {
     const queue = new PQueue({ concurrency: requestsAtOnce });
     const guarded = (task: Task) => () =>
-      task().catch((error: unknown) => logger.warn({ error }, 'a machine could not be reconciled'));
+      task().catch((error: unknown) => logger.warn({ error }, 'could not reconcile a machine'));
     await queue.addAll(tasks.map(guarded));
   };
 
@@ -120,7 +119,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     if (verdict.kind === 'noteHost') plan.tasks.push(() => reaper.noteHost(row, verdict.ok));
   };
 
-  /** Probes come first: what they find decides what is ended. */
+  /** Adds the tasks for one machine, after a probe if the verdict asks for one. */
   const planRow = async (row: AliveRow, listed: Listed, plan: Plan, round: Round): Promise<void> => {
     const verdict = judge(row, listed, round.court);
     carryOut(row, verdict.kind === 'probe' ? await reaper.probe(row, verdict, round.court) : verdict, plan, round);
@@ -129,7 +128,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
   const planOrphans = ({ app, listed = [], rows, duty }: Round, plan: Plan): void => {
     const wanted = new Set(rows.map((row) => row.machine_id));
     for (const machine of listed) {
-      const ours = machine.metadata.deployment_id === deploymentId; // K3
+      const ours = machine.metadata.deployment_id === deploymentId;
       if (!ours || leavingStates.has(machine.state) || wanted.has(machine.metadata.machine_id ?? '')) continue;
       plan.braked.push(() => reaper.destroyOrphan(app, machine, duty));
     }
@@ -148,7 +147,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     return plan;
   };
 
-  /** Leases are judged in view of those of all apps: silence everywhere is our own. */
+  /** Whether leases may be judged depends on all apps: if all leases expired, this orchestrator is cut off. */
   const courtAfter = (app: string, rows: AliveRow[]): Court => {
     const lapsed = rows.filter((row) => row.state === 'claimed').map((row) => row.lease_lapsed === true);
     known.set(app, { machines: rows.length, lapsed });
@@ -158,11 +157,11 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
   };
 
   const reconcile = async (app: string, duty: Duty): Promise<void> => {
-    const outcome = await fly.list(app); // K1
+    const outcome = await fly.list(app); // Before the rows are read; see the top of this file.
     const rows = await aliveOf(app);
     const listed = outcome.kind === 'listed' ? outcome.machines : undefined;
     const plan = await makePlan({ app, duty, listed, rows, court: courtAfter(app, rows) });
-    const admitted = brake.admits(plan.braked.length, plan.certain) ? plan.braked : []; // K5
+    const admitted = brake.admits(plan.braked.length, plan.certain) ? plan.braked : [];
     await runAll([...plan.tasks, ...admitted]);
   };
 
@@ -171,7 +170,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     underWay.add(app);
     lanes
       .add(tenantId, () => reconcile(app, duty))
-      .catch((error: unknown) => logger.warn({ app_name: app, error }, 'an app could not be reconciled'))
+      .catch((error: unknown) => logger.warn({ app_name: app, error }, 'could not reconcile an app'))
       .finally(() => underWay.delete(app));
   };
 

@@ -11,7 +11,7 @@ const standby = (changes: Partial<Intent> = {}): Intent =>
   makeIntent({ action: 'start', fly_machine_id: flyId, ...changes });
 const there = (state: string): Presence => ({ kind: 'there', machine: { id: flyId, state } as FlyMachine });
 
-/** A starter whose Fly answers these, one after the other, and the last one for ever. */
+/** A starter with a Fly that gives these answers in order and then repeats the last one. */
 function start(
   answers: Answer[],
   { found = there('started'), next = undefined as Intent | undefined, held = true } = {},
@@ -52,7 +52,7 @@ function start(
 }
 
 describe('starting a standby machine', () => {
-  test('Fly’s yes is noted, once', async () => {
+  test('a machine is started once and recorded as started', async () => {
     const { starter, log, asked } = start([{ kind: 'done' }]);
     starter.execute(standby());
     starter.execute(standby());
@@ -60,7 +60,7 @@ describe('starting a standby machine', () => {
     expect([log, asked()]).toEqual([[`started ${machineId}`], 1]);
   });
 
-  test('412 is polled, no faster than Fly allows, until it works', async () => {
+  test('after a 412 the start is repeated, no faster than Fly allows, until it succeeds', async () => {
     const { starter, clock, log, asked } = start([
       { kind: 'precondition' },
       { kind: 'precondition' },
@@ -74,7 +74,7 @@ describe('starting a standby machine', () => {
     expect(log).toEqual([`started ${machineId}`]);
   });
 
-  test('412 until the deadline: the machine is given up and the next one tried', async () => {
+  test('if Fly answers 412 until the deadline, the machine is destroyed and the next one tried', async () => {
     const other = '44444444-4444-4444-8444-444444444444';
     const { starter, clock, log } = start([{ kind: 'precondition' }], { next: standby({ machine_id: other }) });
     starter.execute(standby());
@@ -83,7 +83,7 @@ describe('starting a standby machine', () => {
   });
 
   test.each<FlyRefusal['kind']>(['hostBusy', 'noCapacity', 'notFound', 'fatal'])(
-    '%s passes on at once',
+    'after %s the session gets its next machine at once',
     async (kind) => {
       const { starter, log, asked } = start([{ kind } as FlyRefusal]);
       starter.execute(standby());
@@ -92,14 +92,14 @@ describe('starting a standby machine', () => {
     },
   );
 
-  test('no answer: asked again, for a start may be repeated', async () => {
+  test('a start without an answer is repeated, because a start is idempotent', async () => {
     const { starter, clock, log } = start([{ kind: 'ambiguous' }, { kind: 'done' }]);
     starter.execute(standby());
     await clock.advance(300);
     expect(log).toEqual([`started ${machineId}`]);
   });
 
-  test('a wait is held in the row, so that no other orchestrator asks sooner; lost to another, it is left to that', async () => {
+  test('the machine is held while waiting, and left alone if another orchestrator took it', async () => {
     const limited: Answer = { kind: 'rateLimited', retryAfterMs: 5_000 };
     const waiting = start([limited, { kind: 'done' }]);
     waiting.starter.execute(standby());
@@ -111,7 +111,7 @@ describe('starting a standby machine', () => {
     expect([lost.asked(), lost.log]).toEqual([1, []]);
   });
 
-  test('429 waits as long as Fly says', async () => {
+  test('after a 429 the start is repeated after the Retry-After', async () => {
     const { starter, clock, log } = start([{ kind: 'rateLimited', retryAfterMs: 4_000 }, { kind: 'done' }]);
     starter.execute(standby());
     await clock.advance(3_900);
@@ -121,9 +121,9 @@ describe('starting a standby machine', () => {
   });
 
   test.each<[string, Presence, string]>([
-    ['that runs is left to its worker', there('started'), 'runs'],
-    ['that still rests is passed over', there('created'), 'failed'],
-    ['that is gone is passed over', { kind: 'gone', evidence: '404' }, 'failed'],
+    ['that runs is recorded as started', there('started'), 'runs'],
+    ['that was not started is given up', there('created'), 'failed'],
+    ['that is gone is given up', { kind: 'gone', evidence: '404' }, 'failed'],
   ])('a late machine %s', async (_name, found, first) => {
     const { starter, log, asked } = start([{ kind: 'done' }], { found });
     starter.execute(standby({ late: true }));

@@ -10,19 +10,20 @@ import type { Endings } from './ending.ts';
 /**
  * Starts assigned standby machines.
  *
- * B1  A start is idempotent at Fly: who is unsure asks again, and two orchestrators that start one machine do no harm.
- * B2  412 means not yet (the image is still on its way) and is polled until the deadline; a full or lost host passes the
- *     session on to its next machine, standby or new, in one transaction with giving this one up.
- * B4  Who waits between two tries holds the machine for that long: another orchestrator that took it meanwhile would ask
- *     sooner than Fly's Retry-After allows.
- * B3  Fly's yes is not the end: a machine that was not heard of afterwards comes back as late, and is looked at.
+ * - A start is idempotent at Fly: a start without an answer is repeated, and two orchestrators that start the same
+ *   machine do no harm.
+ * - 412 means not yet (the image is still being pulled); the start is repeated until the deadline. If the host is full
+ *   or lost, one transaction gives this machine up and gives the session its next machine, standby or new.
+ * - While waiting between two tries the machine is held, because another orchestrator that took it would ask sooner than
+ *   Fly's Retry-After allows.
+ * - A machine that was started but not claimed in time is returned by `takeStarts` as late, and is then checked at Fly.
  */
 export interface Starter {
-  /** Starts a machine in the background. One that is being started here already is not started twice. */
+  /** Starts a machine in the background. Does nothing if this machine is already being started here. */
   execute(intent: Intent): void;
-  /** Takes machines that nobody is starting, and late ones. */
+  /** Takes machines that no orchestrator is starting, and late ones. */
   scan(): Promise<void>;
-  /** Stops after the request under way. */
+  /** Stops after the running request. */
   stop(): Promise<void>;
 }
 
@@ -34,13 +35,13 @@ export interface StarterDeps {
   execute: (intent: Intent) => void;
   clock: Clock;
   logger: Logger;
-  /** A machine that cannot be started for this long is given up, ms. */
+  /** A machine that could not be started within this time is given up, ms. */
   standbyStartMs: number;
-  /** The session's state changed by what happened here. */
+  /** Called when the session's state has changed. */
   onChange: (sessionId: string) => void;
 }
 
-// Fly allows one start a second and machine, three in a burst.
+// Fly allows one start a second per machine, three in a burst.
 const pollsMs = [250, 500, 1_000];
 const unsureMs = 300;
 
@@ -74,19 +75,19 @@ export function createStarter(deps: StarterDeps): Starter {
     }
   };
 
-  /** B2. */
+  /** Gives the machine up and the session its next machine. */
   const passOn = async (intent: Intent, why: string): Promise<void> => {
     const result = await pool.recordStartFailed(intent.machine_id);
     crashPoint('start.failure_recorded');
     const ids = { ...idsOf(intent), session_id: intent.session_id, region: intent.region };
-    logger.warn({ ...ids, kind: why, state: result.kind }, 'standby machine could not be started');
+    logger.warn({ ...ids, kind: why, state: result.kind }, 'could not start a standby machine');
     if (result.kind !== 'stale' && result.kind !== 'unknown')
       endings.destroy(idsOf(intent), 'start_failed', `not started: ${why}`);
     if (result.kind === 'next') deps.execute(result.intent);
     if (intent.session_id !== null) onChange(intent.session_id);
   };
 
-  /** B3. */
+  /** Checks a late machine at Fly. */
   const lookAt = async (intent: Intent): Promise<void> => {
     const found = await fly.get(intent.app_name, intent.fly_machine_id as string);
     if (found.kind === 'unclear') return;
@@ -105,16 +106,16 @@ export function createStarter(deps: StarterDeps): Starter {
       if (result.kind === 'started') return pool.recordStart(intent.machine_id);
       if (result.kind === 'never') return passOn(intent, result.why);
       if (clock.monotonicMs() + result.delayMs > untilMs) return passOn(intent, 'not in time');
-      if (!(await pool.holdStart(intent.machine_id, result.delayMs))) return; // B4
+      if (!(await pool.holdStart(intent.machine_id, result.delayMs))) return;
       await clock.sleep(result.delayMs, tasks.signal);
     }
   };
 
   const execute = (intent: Intent): void => {
     if (intent.fly_machine_id === null) return;
-    // The row stays as it is: its taker's time runs out, and any orchestrator takes it again.
+    // The row stays as it is. When our lease on it has expired, any orchestrator takes it again.
     const onError = (error: unknown) =>
-      logger.error({ ...idsOf(intent), session_id: intent.session_id, error }, 'start not executed');
+      logger.error({ ...idsOf(intent), session_id: intent.session_id, error }, 'could not execute a start');
     tasks.start(intent.machine_id, () => run(intent), onError);
   };
 

@@ -7,13 +7,14 @@ import type { Brake } from './brake.ts';
 import type { Endings } from './ending.ts';
 
 /**
- * A returning browser could not be connected to the machine that serves its session.
+ * Handles a browser that could not be connected to the machine serving its session.
  *
- * U1  Once is a reason to ask Fly whether the machine is still there, at once: mostly it is not, and that is evidence.
- * U2  Twice, a while apart, is evidence by itself: a machine to which no browser can be connected is of no use, whatever
- *     it says of itself. It is given up, and its session gets the next attempt.
- * U3  That counts for the brake, and while the brake holds nothing is given up: when many machines cannot be reached at once
- *     it is more likely the proxy that is ill.
+ * - After the first failure Fly is asked at once whether the machine still exists. Mostly it does not, and that answer
+ *   is the evidence.
+ * - A second failure, some time later, is evidence by itself: a machine that no browser can reach is of no use, even if
+ *   it sends heartbeats. It is destroyed, and its session gets the next attempt.
+ * - These ends count for the brake, and while the brake holds no machine is given up: if many machines are unreachable
+ *   at once, the proxy is the more likely cause.
  */
 export interface UnreachableDeps {
   machines: Pick<MachineStore, 'recordUnreachable'>;
@@ -24,10 +25,10 @@ export interface UnreachableDeps {
   onChange: (sessionId: string) => void;
 }
 
-/** @returns what the edge reports to; true when the machine is being replaced. */
+/** @returns a function that the edge calls after a failed replay; it resolves to true if the machine is being replaced */
 export function createUnreachable({ machines, endings, brake, deadlines, logger, onChange }: UnreachableDeps) {
   return async (row: RouteRow): Promise<boolean> => {
-    if (row.machine_id === null || brake.holds) return false; // U3
+    if (row.machine_id === null || brake.holds) return false;
     const { unreachableGapMs, unreachableWindowMs } = deadlines;
     const { kind, app_name, fly_machine_id } = await machines.recordUnreachable(
       row.machine_id,
@@ -37,14 +38,13 @@ export function createUnreachable({ machines, endings, brake, deadlines, logger,
     );
     crashPoint('unreachable.recorded');
     const ids = { machine_id: row.machine_id, session_id: row.session_id, epoch: row.epoch };
-    logger.warn({ ...ids, kind, evidence: 'fly-replay-failed' }, 'a browser could not be connected to its machine');
+    logger.warn({ ...ids, kind, evidence: 'fly-replay-failed' }, 'could not connect a browser to its machine');
     if (kind === 'ignored' || !app_name || !fly_machine_id) return false;
     const machine = { machine_id: row.machine_id, app_name, fly_machine_id };
-    if (kind === 'noted')
-      endings.confirm(machine, 'worker_lost'); // U1
+    if (kind === 'noted') endings.confirm(machine, 'worker_lost');
     else {
       brake.admits(0, 1);
-      endings.destroy(machine, 'unreachable', 'two replays failed, a while apart'); // U2
+      endings.destroy(machine, 'unreachable', 'two replays to the machine failed');
     }
     onChange(row.session_id);
     return kind === 'replaced';

@@ -7,7 +7,7 @@ const monthS = 30 * 86_400;
 const small = { cpu_kind: 'shared', cpus: 1, memory_mb: 256 };
 
 describe('prices', () => {
-  // The examples of Fly's own page, for 30 days.
+  // The examples of Fly's pricing page, for 30 days.
   test.each([
     [small, 'iad', 1.94],
     [{ ...small, memory_mb: 1_024 }, 'iad', 5.7],
@@ -17,11 +17,11 @@ describe('prices', () => {
     expect(runningPerSecond(guest, region) * monthS).toBeCloseTo(usd, 1);
   });
 
-  test('resting costs its root file system', () => {
+  test('a standby machine costs its root file system', () => {
     expect(standbyPerSecond() * monthS).toBeCloseTo(0.045, 6);
   });
 
-  test('a size is named as Fly names it', () => {
+  test('sizes have the names that Fly uses', () => {
     expect([sizeOf(small), sizeOf({ cpu_kind: 'performance', cpus: 2, memory_mb: 4_096 })]).toEqual([
       'shared-cpu-1x:256MB',
       'performance-2x:4096MB',
@@ -30,7 +30,7 @@ describe('prices', () => {
 });
 
 describe('usage', () => {
-  test('every machine that is gone is billed, standby apart, until none is left', async () => {
+  test('all machines that are gone are billed, with the standby time as a separate cost', async () => {
     const waiting = Array.from({ length: 250 }, (_, n) => ({
       machine_id: `m${n}`,
       region: 'iad',

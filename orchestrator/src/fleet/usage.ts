@@ -2,8 +2,8 @@ import type { UsageStore } from '../database/usage-store.ts';
 import { type Guest, runningPerSecond, sizeOf, standbyPerSecond } from '../regions/prices.ts';
 
 /**
- * Writes down what machines used, once they are gone: durable work by rows, so that none is forgotten and none is charged
- * twice, whoever does it and however often.
+ * Records the usage and cost of machines that are gone. The work is driven by rows, so no machine is forgotten or
+ * charged twice, even if several orchestrators do it or one repeats it.
  */
 export interface UsageDeps {
   usage: Pick<UsageStore, 'toBill' | 'record'>;
@@ -12,7 +12,7 @@ export interface UsageDeps {
 
 const perTurn = 200;
 const roundsPerTurn = 20;
-/** A ten-thousandth of a cent is enough for anybody's sum. */
+/** Rounds to a millionth of a cent. */
 const round = (usd: number): number => Math.round(usd * 1e8) / 1e8;
 
 export function createUsage({ usage, guest }: UsageDeps): { run(): Promise<void> } {

@@ -2,27 +2,27 @@ import { z } from 'zod';
 import { classifyRefusal, type FlyRefusal, type Raw } from './classify.ts';
 import { type CommandOutcome, commandOutcome, type Send } from './send.ts';
 
-/** What fly-go's `AppNameAvailable` reads from a 403: the name is somebody else's. */
+/** A 403 means that another organisation has the name, as fly-go's `AppNameAvailable` reads it. */
 function refusalOf(raw: Raw): AppOutcome {
   const refusal = classifyRefusal(raw);
   return raw.status === 403 && refusal.kind === 'unauthorized' ? { kind: 'otherOrganisation' } : refusal;
 }
 
-/** Apps at Fly: made and deleted with their tenants, each on a network of its own. */
+/** Apps at Fly. They are created and deleted with their tenants, each on its own network. */
 export interface FlyAppView {
   name: string;
   organization: string;
   network: string;
 }
-/** `otherOrganisation`: there is one, and our token has no right to it. */
+/** `otherOrganisation`: the app exists, but our token has no access to it. */
 export type AppOutcome = { kind: 'found'; app: FlyAppView } | { kind: 'otherOrganisation' } | FlyRefusal;
 export type PoliciesOutcome = { kind: 'listed'; names: string[] } | FlyRefusal;
 
 export interface FlyApps {
   createApp(name: string, org: string, network: string): Promise<CommandOutcome>;
-  /** @param org where it is looked for in the list, should the app itself not show its network. */
+  /** @param org organisation whose list of apps is read if the app itself does not show its network */
   getApp(name: string, org: string): Promise<AppOutcome>;
-  /** Its machines go with it. */
+  /** Deletes the app and all its machines. */
   deleteApp(name: string): Promise<CommandOutcome>;
   listPolicies(app: string): Promise<PoliciesOutcome>;
   setPolicy(app: string, policy: object): Promise<CommandOutcome>;
@@ -40,7 +40,7 @@ const bodyOf = (raw: Raw): unknown => ('body' in raw ? raw.body : undefined);
 
 export function createFlyApps(send: Send): FlyApps {
   const pathOf = (app: string) => `/apps/${encodeURIComponent(app)}`;
-  /** The OpenAPI file shows an app's network with the app, the docs only in the list. */
+  /** According to the OpenAPI file the app itself shows its network, according to the docs only the list of apps does. */
   const networkInList = async (name: string, org: string): Promise<string | undefined> => {
     const raw = await send({ method: 'GET', path: `/apps?org_slug=${encodeURIComponent(org)}` });
     const apps = listBody.safeParse(bodyOf(raw)).data?.apps ?? [];
@@ -48,7 +48,7 @@ export function createFlyApps(send: Send): FlyApps {
   };
   return {
     createApp: async (name, org, network) =>
-      // The docs say `app_name`, the OpenAPI file and fly-go say `name`.
+      // The docs use `app_name`, the OpenAPI file and fly-go use `name`. Both are sent.
       commandOutcome(
         await send({ method: 'POST', path: '/apps', body: { app_name: name, name, org_slug: org, network } }),
       ),

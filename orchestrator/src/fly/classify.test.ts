@@ -9,16 +9,16 @@ const answer = (status: number, body: unknown, retryAfterMs?: number): Raw => ({
 });
 const error = (status: number, text: string, code = 'unknown'): Raw => answer(status, { error: text, status: code });
 
-/** What Fly answers to a create, verbatim where known, and what it means. */
+/** Fly's answers to a create, verbatim where known, and how they must be classified. */
 const creates: Array<[string, Raw, string]> = [
-  ['a machine that is created', answer(200, { id: 'd1', state: 'created', region: 'fra' }), 'created'],
-  ['a machine that runs already', answer(200, { id: 'd1', state: 'started', region: 'fra' }), 'started'],
-  ['a success that names no machine', answer(200, {}), 'ambiguous'],
+  ['a created machine', answer(200, { id: 'd1', state: 'created', region: 'fra' }), 'created'],
+  ['a machine that already runs', answer(200, { id: 'd1', state: 'started', region: 'fra' }), 'started'],
+  ['a success without a machine', answer(200, {}), 'ambiguous'],
   ['a success that is not JSON', answer(200, '<html>'), 'ambiguous'],
   ['no host in the region', error(422, 'could not find a candidate host', 'insufficient_capacity'), 'noCapacity'],
   ['no capacity, aborted', error(409, 'aborted: no capacity'), 'noCapacity'],
   [
-    'a host that filled up meanwhile',
+    'a host that became full during the request',
     error(
       409,
       'aborted: insufficient resources available to fulfill request: insufficient memory available to fulfill request',
@@ -35,7 +35,7 @@ const creates: Array<[string, Raw, string]> = [
   ],
   ['a host without addresses', error(409, 'aborted: insufficient IPs available to fulfill request'), 'hostBusy'],
   [
-    'no room beside a volume',
+    'no capacity on the host of a volume',
     error(
       412,
       "insufficient resources to create new machine with existing volume id 'vol_1'",
@@ -62,12 +62,12 @@ const creates: Array<[string, Raw, string]> = [
   ],
   ['a concurrent update', error(409, 'aborted: machine update failed due to concurrent update'), 'precondition'],
   [
-    'a lease of somebody else',
+    'a lease that another client holds',
     error(409, 'machine ID d1 lease currently held by 1@tokens.fly.io, expires at 2026-01-01T00:00:00Z'),
     'precondition',
   ],
   [
-    'a state that does not permit it',
+    'a state that does not permit the request',
     error(412, "failed_precondition: unable to start machine from current state: 'created'"),
     'precondition',
   ],
@@ -88,12 +88,12 @@ const creates: Array<[string, Raw, string]> = [
   ['a request Fly cannot process', error(422, 'Validation failed'), 'fatal'],
 ];
 
-describe('an answer to a create', () => {
-  test.each(creates)('%s', (_what, raw, kind) => {
+describe('an answer to a create is classified', () => {
+  test.each(creates)('%s as %j', (_what, raw, kind) => {
     expect(classifyCreate(raw).kind).toBe(kind);
   });
 
-  test('a taken name tells who holds it', () => {
+  test('a taken name with the machine that has it', () => {
     const raw = error(
       409,
       'already_exists: unique machine name violation, machine ID 91857ed9b63d83 already exists with name "gr-1"',
@@ -101,7 +101,7 @@ describe('an answer to a create', () => {
     expect(classifyCreate(raw)).toEqual({ kind: 'nameTaken', machineId: '91857ed9b63d83' });
   });
 
-  test('a rate limit tells how long to wait, when Fly does', () => {
+  test('a rate limit with the Retry-After, if Fly sends one', () => {
     expect(classifyRefusal(answer(429, {}, 2_000))).toEqual({ kind: 'rateLimited', retryAfterMs: 2_000 });
     expect(classifyRefusal(answer(429, {}))).toEqual({ kind: 'rateLimited', retryAfterMs: undefined });
   });
@@ -109,22 +109,30 @@ describe('an answer to a create', () => {
 
 describe('an answer to a GET', () => {
   const cases: Array<[string, Raw, object]> = [
-    ['a running machine is there', answer(200, { id: 'd1', state: 'started' }), { kind: 'there' }],
-    ['a destroyed one is gone', answer(200, { id: 'd1', state: 'destroyed' }), { kind: 'gone', evidence: 'destroyed' }],
-    ['one being destroyed is still there', answer(200, { id: 'd1', state: 'destroying' }), { kind: 'there' }],
-    ['an unknown one is gone', error(404, 'machine not found'), { kind: 'gone', evidence: '404' }],
-    ["a gateway's 404 page says nothing", answer(404, '<html>404 page not found</html>'), { kind: 'unclear' }],
-    ['a 404 without a body says nothing', answer(404, ''), { kind: 'unclear' }],
-    ["another API's 404 says nothing", answer(404, { message: 'no Route matched' }), { kind: 'unclear' }],
-    ['an error of Fly says nothing', answer(500, ''), { kind: 'unclear' }],
-    ['silence says nothing', { status: 0, error: undefined }, { kind: 'unclear' }],
-    ['garbage says nothing', answer(200, '<html>'), { kind: 'unclear' }],
+    ['a running machine exists', answer(200, { id: 'd1', state: 'started' }), { kind: 'there' }],
+    [
+      'a destroyed machine is gone',
+      answer(200, { id: 'd1', state: 'destroyed' }),
+      { kind: 'gone', evidence: 'destroyed' },
+    ],
+    [
+      'a machine that is being destroyed still exists',
+      answer(200, { id: 'd1', state: 'destroying' }),
+      { kind: 'there' },
+    ],
+    ['an unknown machine is gone', error(404, 'machine not found'), { kind: 'gone', evidence: '404' }],
+    ["a gateway's 404 page is unclear", answer(404, '<html>404 page not found</html>'), { kind: 'unclear' }],
+    ['a 404 without a body is unclear', answer(404, ''), { kind: 'unclear' }],
+    ["another API's 404 is unclear", answer(404, { message: 'no Route matched' }), { kind: 'unclear' }],
+    ['a 500 from Fly is unclear', answer(500, ''), { kind: 'unclear' }],
+    ['no answer is unclear', { status: 0, error: undefined }, { kind: 'unclear' }],
+    ['a page of HTML is unclear', answer(200, '<html>'), { kind: 'unclear' }],
   ];
   test.each(cases)('%s', (_what, raw, expected) => {
     expect(classifyGet(raw)).toMatchObject(expected);
   });
 
-  test('the metadata of a machine on a lost host is read from what is left of its config', () => {
+  test('the metadata of a machine on an unreachable host is read from its incomplete_config', () => {
     const body = {
       id: 'd1',
       state: 'started',

@@ -1,18 +1,18 @@
 /**
- * What Fly's answer to a request means: decided here, once, from the raw response.
+ * Classifies Fly's answers from the raw response. No other code interprets them.
  *
- * Bodies are matched as Fly writes them (docs of the Machines API, fly-go's error types, measurements): the same status
- * means different things, and the same thing comes under different statuses.
+ * The texts in the bodies are matched too (sources: docs of the Machines API, fly-go's error types, measurements),
+ * because the same status means different things and the same condition comes with different statuses.
  */
 export interface RawResponse {
   status: number;
-  /** Parsed JSON, or text when it was none. */
+  /** Parsed JSON, or text if the body was not JSON. */
   body: unknown;
   requestId: string | undefined;
   retryAfterMs: number | undefined;
 }
 
-/** No answer came: the request may or may not have had its effect. */
+/** No answer came. The request may or may not have taken effect. */
 export interface NoResponse {
   status: 0;
   error: unknown;
@@ -20,7 +20,7 @@ export interface NoResponse {
 
 export type Raw = RawResponse | NoResponse;
 
-/** A machine as Fly shows it; only what we judge by. */
+/** The fields of a machine at Fly that are used here. */
 export interface FlyMachine {
   id: string;
   name: string;
@@ -31,22 +31,22 @@ export interface FlyMachine {
 }
 
 export type FlyRefusal =
-  /** The region has no room: try another. */
+  /** The region has no capacity. Try another. */
   | { kind: 'noCapacity' }
-  /** One host had no room, or is closed: the same request may succeed, elsewhere surely. */
+  /** One host is full or closed. The same request may succeed on another host. */
   | { kind: 'hostBusy' }
-  /** The organisation's quota in this region. */
+  /** The organisation's quota in this region is used up. */
   | { kind: 'quota' }
   | { kind: 'rateLimited'; retryAfterMs: number | undefined }
-  /** It may have happened: look before anything is created under another name. */
+  /** The request may have taken effect. Check before creating anything under another name. */
   | { kind: 'ambiguous' }
-  /** Not now, in this state: poll and try again. */
+  /** Not possible in the present state. Try again later. */
   | { kind: 'precondition' }
-  /** The name is taken, by this machine: it is ours, adopt it. */
+  /** This machine has the name already. It is ours: adopt it. */
   | { kind: 'nameTaken'; machineId: string }
   | { kind: 'notFound' }
   | { kind: 'unauthorized' }
-  /** Our request is wrong: no repetition helps. */
+  /** The request is wrong. Repeating it is pointless. */
   | { kind: 'fatal' };
 
 export type CreateOutcome =
@@ -58,11 +58,11 @@ const asRecord = (value: unknown): Record<string, unknown> =>
   typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
 const asText = (value: unknown): string => (typeof value === 'string' ? value : '');
 
-/** The machine in an answer, or undefined when the body is none. */
+/** The machine in a response body, or undefined if the body is not a machine. */
 export function parseMachine(body: unknown): FlyMachine | undefined {
   const machine = asRecord(body);
   if (typeof machine.id !== 'string' || typeof machine.state !== 'string') return undefined;
-  // A host that is not ok has no config, only an incomplete one.
+  // A machine on a host that is not ok has only `incomplete_config`.
   const config = asRecord(machine.config ?? machine.incomplete_config);
   return {
     id: machine.id,
@@ -74,13 +74,13 @@ export function parseMachine(body: unknown): FlyMachine | undefined {
   };
 }
 
-/** The words of an error body, whatever its shape. */
+/** The texts in an error body of any shape. */
 const errorText = (body: unknown): string =>
   typeof body === 'string' ? body : `${asText(asRecord(body).error)} ${asText(asRecord(body).message)}`;
 
 const nameHolder = /unique machine name violation, machine ID (\w{1,64}) already exists/;
 
-/** First match wins: the special before the general. */
+/** The first match wins, so special cases come first. */
 const table: Array<{
   statuses: number[] | 'any';
   matches: RegExp;
@@ -108,8 +108,8 @@ const table: Array<{
 ];
 
 /**
- * Whether the Machines API itself wrote this refusal. A gateway, a captive portal or a wrong base URL answers with pages
- * and texts of its own: those say nothing of what Fly knows or did.
+ * Whether the Machines API itself wrote this error. A gateway, a captive portal or a wrong base URL answers with its own
+ * pages, which say nothing about Fly.
  */
 const isFlys = ({ body }: RawResponse): boolean => typeof asRecord(body).error === 'string';
 
@@ -123,7 +123,7 @@ function byStatus(response: RawResponse): FlyRefusal['kind'] {
   return 'fatal';
 }
 
-/** What an answer that is no success means. */
+/** Classifies an answer that is not a success. */
 export function classifyRefusal(raw: Raw): FlyRefusal {
   if (raw.status === 0) return { kind: 'ambiguous' };
   const response = raw as RawResponse;
@@ -138,27 +138,27 @@ export function classifyRefusal(raw: Raw): FlyRefusal {
   return { kind: row?.kind ?? byStatus(response) } as FlyRefusal;
 }
 
-/** What the answer to a create means. */
+/** Classifies the answer to a create. */
 export function classifyCreate(raw: Raw): CreateOutcome {
   if (raw.status !== 200 && raw.status !== 201) return classifyRefusal(raw);
   const machine = parseMachine((raw as RawResponse).body);
-  // A success that names no machine: it exists, we do not know it.
+  // A success without a machine: it may exist, but its id is unknown.
   if (!machine) return { kind: 'ambiguous' };
   return { kind: machine.state === 'started' ? 'started' : 'created', machine };
 }
 
 /**
- * Whether a machine is there: for judging, so an unclear answer stays unclear.
+ * Whether a machine exists at Fly. An unclear answer is not rounded to yes or no.
  *
- * `destroyed` is Fly's own statement about the machine. A 404 is weaker: Fly has answered it about machines that ran
- * (flyctl PR 4618), so how much it counts depends on what else is known of the machine.
+ * `destroyed` is Fly's own statement about the machine. A 404 is weaker, because Fly has answered 404 about running
+ * machines (flyctl PR 4618); how much it counts depends on what else is known about the machine.
  */
 export type Presence =
   | { kind: 'there'; machine: FlyMachine }
   | { kind: 'gone'; evidence: 'destroyed' | '404' }
   | { kind: 'unclear'; evidence: string };
 
-/** What the answer to a GET of a machine means. */
+/** Classifies the answer to a GET of a machine. */
 export function classifyGet(raw: Raw): Presence {
   if (raw.status === 404 && isFlys(raw as RawResponse)) return { kind: 'gone', evidence: '404' };
   if (raw.status !== 200) return { kind: 'unclear', evidence: raw.status === 0 ? 'no answer' : `HTTP ${raw.status}` };

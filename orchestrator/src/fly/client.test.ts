@@ -6,7 +6,7 @@ import { afterEach, expect, test } from 'vitest';
 import { createFlyClient, type FlyClient } from './client.ts';
 import { authorizationOf, flyRequests } from './send.ts';
 
-/** Fly as a script: each request meets the next handler. */
+/** A server in place of Fly that answers each request with this handler. */
 type Handler = (request: IncomingMessage, response: ServerResponse, body: string) => void;
 const cleanups: Array<() => Promise<unknown>> = [];
 afterEach(async () => {
@@ -59,18 +59,18 @@ test('a create is sent once, with the token, to the app', async () => {
   expect(seen[0]?.headers.authorization).toBe('Bearer fo1_secret');
 });
 
-test('no answer within the limit is ambiguous, and is not tried again', async () => {
+test('a create without an answer in time is ambiguous and not repeated', async () => {
   const { client, seen } = await startScript(() => undefined);
   expect(await client.create('app-1', {})).toEqual({ kind: 'ambiguous' });
   expect(seen).toHaveLength(1);
 });
 
-test('a connection that breaks off is ambiguous', async () => {
+test('a create whose connection breaks is ambiguous', async () => {
   const { client } = await startScript((request) => request.socket.destroy());
   expect(await client.create('app-1', {})).toEqual({ kind: 'ambiguous' });
 });
 
-test("an app's calls keep to the node that Fly named, another app's do not", async () => {
+test("the affinity cookie that Fly sets for an app is sent with that app's later calls only", async () => {
   const { client, seen } = await startScript((_q, response) =>
     json(response, 200, [], { 'set-cookie': 'fly_flaps_affinity=node-7; Path=/v1/apps/app-1' }),
   );
@@ -92,7 +92,7 @@ test("an error is logged with Fly's request id, and without the token", async ()
 });
 
 test.each([400, 401, 404, 408, 409, 412, 422, 429, 503])(
-  "an HTTP %i stands in the log of a normal day with Fly's request id, and with the name that was to be created",
+  "an HTTP %i is logged at level info or above, with Fly's request id and the name of the machine to create",
   async (status) => {
     const { client, lines } = await startScript((_q, response) => json(response, status, { error: 'no' }));
     await client.create('app-1', { name: 'gr-1', config: {} });
@@ -102,12 +102,12 @@ test.each([400, 401, 404, 408, 409, 412, 422, 429, 503])(
   },
 );
 
-test('a list that is no list is a failure, not an empty list', async () => {
+test('a response that is not a list counts as a failure, not as an empty list', async () => {
   const { client } = await startScript((_q, response) => json(response, 200, { error: 'odd' }));
   expect((await client.list('app-1')).kind).toBe('ambiguous');
 });
 
-test('a stop names its signal, and a destroy is forced', async () => {
+test('a stop sends its signal and timeout, and a destroy is forced', async () => {
   const { client, seen } = await startScript((_q, response) => json(response, 200, { ok: true }));
   await client.stop('app-1', 'd1', 'SIGTERM', '90s');
   await client.destroy('app-1', 'd1');
@@ -118,7 +118,7 @@ test('a stop names its signal, and a destroy is forced', async () => {
   expect(seen[1]).toMatchObject({ method: 'DELETE', url: '/v1/apps/app-1/machines/d1?force=true' });
 });
 
-test('macaroons go under their own scheme', () => {
+test('macaroons are sent with the scheme FlyV1, other tokens with Bearer', () => {
   expect(authorizationOf('fm2_lJPE')).toBe('FlyV1 fm2_lJPE');
   expect(authorizationOf('FlyV1 fm2_lJPE')).toBe('FlyV1 fm2_lJPE');
   expect(authorizationOf('fo1_abc')).toBe('Bearer fo1_abc');

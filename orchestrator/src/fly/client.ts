@@ -11,7 +11,7 @@ import {
 } from './classify.ts';
 import { type Call, type CommandOutcome, commandOutcome, createSend, type SendOptions } from './send.ts';
 
-/** What we ask of Fly's Machines API, and what its answers mean (`classify.ts`). Nothing here throws. */
+/** The requests that we send to Fly's Machines API, with classified answers (`classify.ts`). No method throws. */
 export type ListOutcome = { kind: 'listed'; machines: FlyMachine[] } | FlyRefusal;
 
 export type FlyClient = ReturnType<typeof createFlyClient>;
@@ -35,18 +35,18 @@ export function createFlyClient(options: SendOptions) {
       classifyCreate(await send({ method: 'POST', path: machines(app), app, body, signal })),
     get: async (app: string, id: string): Promise<Presence> =>
       classifyGet(await send({ method: 'GET', path: machine(app, id), app })),
-    /** All machines of an app. An empty or failed list is no evidence of anything. */
+    /** All machines of an app. An empty or failed list is not evidence that a machine is gone. */
     list: (app: string) => list(app),
     /** Machines of an app whose metadata has this value. */
     findByMetadata: (app: string, key: string, value: string) =>
       list(app, `?metadata.${key}=${encodeURIComponent(value)}`),
     stop: (app: string, id: string, signal: 'SIGTERM' | 'SIGINT' | 'SIGKILL', timeout: string) =>
       command({ method: 'POST', path: `${machine(app, id)}/stop`, app, body: { signal, timeout } }),
-    /** Idempotent: a machine that runs is left as it is. */
+    /** Idempotent: starting a running machine has no effect. */
     start: (app: string, id: string) => command({ method: 'POST', path: `${machine(app, id)}/start`, app, body: {} }),
     destroy: (app: string, id: string) => command({ method: 'DELETE', path: `${machine(app, id)}?force=true`, app }),
     apps: createFlyApps(send),
-    /** Whether Fly answers at all. */
+    /** Whether Fly answers requests and accepts our token. */
     reachable: async (): Promise<boolean> => (await send({ method: 'GET', path: '/platform/regions' })).status === 200,
     close,
   };

@@ -33,8 +33,8 @@ function limited({ slot = 0 as number | 'none', create = undefined as CreateOutc
   return { client: createLimitedClient(fly, { limits, health, clock, maxListWaitMs: 5_000 }), health, clock, log };
 }
 
-describe('the client within the shared limits', () => {
-  test('a list draws its slot and waits for it', async () => {
+describe('the client that keeps the shared limits', () => {
+  test('a list reserves a slot and waits for it', async () => {
     const { client, clock, log } = limited({ slot: 700 });
     const list = client.list('app');
     await clock.advance(600);
@@ -43,19 +43,19 @@ describe('the client within the shared limits', () => {
     expect(await list).toEqual(listed);
   });
 
-  test('without a slot in time nothing is listed, and nothing is known', async () => {
+  test('a list without a slot in time is not sent and counts as rate limited', async () => {
     const { client, log } = limited({ slot: 'none' });
     expect(await client.list('app')).toEqual({ kind: 'rateLimited', retryAfterMs: undefined });
     expect(log).not.toContain('list');
   });
 
-  test('who looks for a candidate’s machine may use the burst', async () => {
+  test('a look-up by metadata may use the burst', async () => {
     const { client, log } = limited();
     await client.findByMetadata('app', 'machine_id', 'x');
     expect(log).toEqual(['slot app true 3000']);
   });
 
-  test('a 429 slows everybody, by what Fly says or by a second, and the caller waits its share', async () => {
+  test('a 429 delays all orchestrators by the Retry-After or by a second, and the caller gets its own wait', async () => {
     const said = limited({ create: { kind: 'rateLimited', retryAfterMs: 4_000 } });
     expect(await said.client.create('app', body)).toEqual({ kind: 'rateLimited', retryAfterMs: 4_500 });
     expect(said.log).toEqual(['slow app create 4000']);
@@ -63,7 +63,7 @@ describe('the client within the shared limits', () => {
     expect(await unsaid.client.list('app')).toEqual({ kind: 'rateLimited', retryAfterMs: 1_500 });
   });
 
-  test('what a region answered is remembered', async () => {
+  test('a refused create closes its region, and a successful one opens it', async () => {
     const { client, health } = limited({ create: { kind: 'noCapacity' } });
     await client.create('app', body);
     expect(health.isClosed('fra')).toBe(true);

@@ -5,18 +5,18 @@ import type { CreateOutcome, FlyRefusal } from './classify.ts';
 import type { FlyClient, ListOutcome } from './client.ts';
 
 /**
- * The client of Fly's API within what all orchestrators share: the limits per app, and what is known of regions.
+ * The client of Fly's API with the rate limits per app that all orchestrators share. It also records how regions answer.
  *
- * V1  Creates have drawn their slot with their intent. Lists draw theirs here; who looks for the machine of a waiting
- *     candidate may use the burst, the reconciler may not.
- * V2  A 429 is news for everybody: the app's row is moved by Fly's Retry-After, or by a second when Fly names none.
- * V3  What a region answered to a create is remembered for choosing the next one.
+ * - A create has reserved its slot together with its intent. A list reserves its slot here. The look-up of the machine
+ *   of a waiting candidate may use the burst; the reconciler's list may not.
+ * - A 429 delays all orchestrators: the next slot of the app moves by Fly's Retry-After, or by a second without one.
+ * - The result of a create is recorded for its region, for the choice of the next region.
  */
 export interface LimitedClientDeps {
   limits: LimitStore;
   health: Pick<RegionHealth, 'refused' | 'served'>;
   clock: Clock;
-  /** A list that would have to wait longer than this is not made. */
+  /** A list that would have to wait longer than this is not sent, ms. */
   maxListWaitMs: number;
 }
 
@@ -28,7 +28,6 @@ const regionOf = (body: object): string => ('region' in body && typeof body.regi
 export function createLimitedClient(fly: FlyClient, deps: LimitedClientDeps): FlyClient {
   const { limits, health, clock, maxListWaitMs } = deps;
 
-  /** V2. */
   const slowed = async <T extends { kind: string }>(
     outcome: T | FlyRefusal,
     app: string,
@@ -39,7 +38,6 @@ export function createLimitedClient(fly: FlyClient, deps: LimitedClientDeps): Fl
     return { kind: 'rateLimited', retryAfterMs: await limits.slowApp(app, action, retryAfterMs ?? retryMs) } as const;
   };
 
-  /** V1. */
   const inTurn = async (app: string, urgent: boolean, list: () => Promise<ListOutcome>): Promise<ListOutcome> => {
     const waitMs = await limits.listSlot(app, urgent, urgent ? maxLookupWaitMs : maxListWaitMs);
     if (waitMs === undefined) return { kind: 'rateLimited', retryAfterMs: undefined };
@@ -47,7 +45,6 @@ export function createLimitedClient(fly: FlyClient, deps: LimitedClientDeps): Fl
     return slowed(await list(), app, 'list');
   };
 
-  /** V3. */
   const remember = (region: string, { kind }: CreateOutcome, tookMs: number): void => {
     if (kind === 'noCapacity' || kind === 'quota') health.refused(region);
     if (kind === 'created' || kind === 'started') health.served(region, tookMs);

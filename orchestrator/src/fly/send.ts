@@ -4,12 +4,13 @@ import { createLanes } from '../runtime/lanes.ts';
 import { classifyRefusal, type FlyRefusal, type Raw } from './classify.ts';
 
 /**
- * The one door to Fly's Machines API.
+ * Sends every request to Fly's Machines API.
  *
- * Y1  It never retries: who asks knows whether a repetition is safe.
- * Y2  Fly answers an app's calls consistently only on one node, named by a cookie: it is kept per app.
- * Y3  Every answer that is not a success is logged with Fly's request id, and never with a header or a body.
- * Y4  One app has a quarter of the connections at most: an app whose requests hang does not hold up those of others.
+ * - It never retries: only the caller knows whether a repetition is safe.
+ * - Fly's answers about an app are consistent only if they come from one node. Fly names the node in a cookie, which is
+ *   kept per app.
+ * - Every error is logged with Fly's request id, and never with headers or bodies.
+ * - One app uses at most a quarter of the connections, so that hanging requests of one app do not delay other apps.
  */
 export interface SendOptions {
   apiUrl: string;
@@ -32,10 +33,10 @@ export interface Call {
   signal?: AbortSignal | undefined;
 }
 
-/** A call and what came back; a network that failed is an answer too (`status: 0`). */
+/** Sends a call. Never throws: a network failure is returned with `status: 0`. */
 export type Send = (call: Call) => Promise<Raw>;
 
-/** What became of a call whose answer says no more than yes: JSON, or nothing. A page is somebody else's yes. */
+/** The result of a call whose answer has no content that matters. A text body is a proxy's page, so it is ambiguous. */
 export type CommandOutcome = { kind: 'done' } | FlyRefusal;
 export const commandOutcome = (raw: Raw): CommandOutcome => {
   if (raw.status < 200 || raw.status >= 300) return classifyRefusal(raw);
@@ -43,11 +44,11 @@ export const commandOutcome = (raw: Raw): CommandOutcome => {
   return isPage ? { kind: 'ambiguous' } : { kind: 'done' };
 };
 
-/** Macaroons have a scheme of their own (fly-go, tokens.go); a token that already names its scheme keeps it. */
+/** Macaroons use the scheme `FlyV1` (fly-go, tokens.go). A token that already names its scheme keeps it. */
 export const authorizationOf = (token: string): string =>
   /^(FlyV1|Bearer) /.test(token) ? token : `${/^fm[12][a-z]?_/.test(token) ? 'FlyV1' : 'Bearer'} ${token}`;
 
-/** Y2. */
+/** Keeps Fly's affinity cookie per app. */
 function createAffinity() {
   const cookies = new Map<string, string>();
   return {
@@ -90,10 +91,10 @@ export function createSend({ apiUrl, token, requestMs, logger }: SendOptions): {
   const report = ({ method, path, body }: Call, raw: Raw) => {
     const { kind } = classifyRefusal(raw);
     const context = 'error' in raw ? { error: raw.error } : { fly_request_id: raw.requestId, status_code: raw.status };
-    // A create's path names no machine; its body does.
+    // The path of a create does not name the machine; its body does.
     const named = body !== undefined && 'name' in body ? { machine_name: String(body.name) } : {};
     const level = raw.status === 404 || raw.status === 409 ? 'info' : 'warn';
-    logger[level]({ method, path, kind, ...named, ...context }, 'Fly did not do what was asked');
+    logger[level]({ method, path, kind, ...named, ...context }, 'Fly refused the request or did not answer');
   };
 
   return { send, close: client.close };

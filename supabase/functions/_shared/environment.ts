@@ -1,9 +1,12 @@
 /**
- * The project's secret key, as hosted functions are given it. Names that begin with SUPABASE_ cannot be set by us.
+ * The project's secret key. Supabase sets it for hosted functions; we cannot set variables whose names begin with
+ * SUPABASE_.
  *
- * SUPABASE_SECRET_KEYS        a dictionary {name: key}; new projects have nothing else. `default` is taken, else the first.
- * SUPABASE_SERVICE_ROLE_KEY   the legacy key, of projects that still have it.
- * @throws naming what is missing or wrong
+ * - SUPABASE_SECRET_KEYS: a JSON object {name: key}; the only variable in new projects. The key `default` is used, or
+ *   else the first one.
+ * - SUPABASE_SERVICE_ROLE_KEY: the legacy key, in projects that still have it.
+ *
+ * @throws an error that names the missing or wrong variable
  */
 export function secretKeyOf(environment: (name: string) => string | undefined): string {
   const keys = environment('SUPABASE_SECRET_KEYS');

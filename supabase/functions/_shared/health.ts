@@ -1,10 +1,10 @@
 import { json } from './http.ts';
 
 /**
- * `GET` of a function: whether it can do its work, for `doctor`, metrics and alerts.
+ * Answers `GET` of a function: whether the function can do its work. Used by `doctor`, metrics and alerts.
  *
- * It asks for no credential, writes nothing and says nothing about anybody. What it finds counts for some seconds: so whoever
- * asks often costs the database and the orchestrators no more than one question in that time.
+ * It needs no credential, writes nothing and returns no personal data. The result is cached for 5 s, so that frequent
+ * requests do not load the database and the orchestrators.
  */
 export const version = '0.1.0';
 
@@ -17,7 +17,7 @@ export interface Health {
   orchestrator: Condition;
 }
 
-/** What a function needs; a check that rejects, or answers false, is unavailable. */
+/** Checks of what a function needs. A check that rejects or returns false means `unavailable`. */
 export interface Needs {
   database?: () => Promise<boolean>;
   orchestrator?: () => Promise<boolean>;

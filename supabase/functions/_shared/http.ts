@@ -1,9 +1,9 @@
 /**
- * What both functions say and read over HTTP.
+ * HTTP helpers of both functions.
  *
- * F1  Errors are RFC 9457 problems with the platform API's codes.
- * F2  A body is read up to a limit, whatever its length says.
- * F3  Only listed origins may read an answer in a browser; none listed: none. No cookie is used.
+ * - Errors are RFC 9457 problem documents with the codes of the platform API.
+ * - A request body is read up to a limit, whatever its Content-Length claims.
+ * - In a browser only listed origins may read an answer. If none is listed, no origin may. No cookies are used.
  */
 export interface Problem {
   status: number;
@@ -18,7 +18,6 @@ export const json = (status: number, body: unknown, headers: Record<string, stri
     headers: { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store', ...headers },
   });
 
-/** F1. */
 export const problem = ({ status, code, detail, headers = {} }: Problem): Response =>
   json(
     status,
@@ -29,14 +28,14 @@ export const problem = ({ status, code, detail, headers = {} }: Problem): Respon
 export const onlyPost: Problem = {
   status: 405,
   code: 'method_not_allowed',
-  detail: 'Use POST, or GET for the state of this function.',
+  detail: 'Use POST, or GET to read the health of this function.',
   headers: { allow: 'GET, POST' },
 };
 
 export const bearerOf = (request: Request): string | undefined =>
   /^Bearer +([\w~+/.=-]+) *$/i.exec(request.headers.get('authorization') ?? '')?.[1];
 
-/** F2. Undefined when it is too large. */
+/** Reads the body. Returns undefined if it is larger than the limit. */
 export async function readText(request: Request, limitBytes: number): Promise<string | undefined> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
@@ -56,13 +55,13 @@ export async function readText(request: Request, limitBytes: number): Promise<st
 }
 
 export interface Cors {
-  /** The answer to a preflight; undefined when the request is none. */
+  /** The answer to a preflight request, or undefined for any other request. */
   preflight(request: Request): Response | undefined;
-  /** The answer with what a browser needs to read it. */
+  /** Adds the headers that let a browser on an allowed origin read the answer. */
   open(request: Request, response: Response): Response;
 }
 
-/** F3. @param origins listed ones; `*` alone: any. */
+/** @param origins allowed origins; `*` allows any */
 export function createCors(origins: readonly string[], headers: string): Cors {
   const allowed = (request: Request): string | undefined => {
     const origin = request.headers.get('origin');
@@ -92,14 +91,14 @@ export function createCors(origins: readonly string[], headers: string): Cors {
   };
 }
 
-/** Comma-separated values of a variable. */
+/** Splits the comma-separated value of a variable. */
 export const listOf = (text: string | undefined): string[] =>
   (text ?? '')
     .split(',')
     .map((entry) => entry.trim())
     .filter((entry) => entry !== '');
 
-/** A variable that must be set. Throws naming it. */
+/** The value of a required variable without trailing slashes. Throws an error that names the variable. */
 export function needed(name: string, value: string | undefined): string {
   if (value === undefined || value === '') throw new Error(`set ${name}`);
   let end = value.length;

@@ -3,20 +3,22 @@ import { bearerOf, type Cors, onlyPost, problem, readText } from './http.ts';
 import { isTokensFault } from './tokens.ts';
 
 /**
- * `interview-start`: a platform's page starts an interview without a backend of its own.
+ * `interview-start`: lets a platform's page start an interview without a backend of its own.
  *
- * S1  The caller is a user of the project, known by the access token: issuer, audience, expiry, algorithm and role are
- *     checked here, so that strangers never reach the orchestrator. Or a tenant's API key, which the orchestrator checks.
- * S2  What the caller may do is decided by the orchestrator alone: the credential goes along, and nothing is added to it.
+ * - The caller is a user of the Supabase project. Issuer, audience, expiry, algorithm and role of the access token are
+ *   checked here, so that other requests never reach the orchestrator. A tenant's API key is accepted too; the
+ *   orchestrator checks it.
+ * - The orchestrator alone decides what the caller may do. It receives the caller's credential; this function adds no
+ *   rights.
  */
 export interface StartDeps {
   orchestratorUrl: string;
   supabaseUrl: string;
-  /** Keys of the project's auth service. */
+  /** Public keys of the project's auth service. */
   keys: JWTVerifyGetKey;
   cors: Cors;
   send: (url: string, init: RequestInit) => Promise<Response>;
-  /** How long the orchestrator may take. */
+  /** How long the orchestrator may take, ms. */
   limitMs: number;
   /** The answer to GET. */
   health: () => Promise<Response>;
@@ -44,7 +46,7 @@ const unavailable = (detail: string) => ({
 export function createStart(deps: StartDeps): (request: Request) => Promise<Response> {
   const { orchestratorUrl, supabaseUrl, keys, cors, send, limitMs, health } = deps;
 
-  /** S1. `unavailable`: the keys are away. */
+  /** Whether the token is an API key or a valid access token. `unavailable`: the public keys cannot be read. */
   const isKnown = async (token: string): Promise<boolean | 'unavailable'> => {
     if (apiKeyForm.test(token)) return true;
     const options = {
@@ -59,7 +61,6 @@ export function createStart(deps: StartDeps): (request: Request) => Promise<Resp
     );
   };
 
-  /** S2. */
   const passOn = async (request: Request, body: string): Promise<Response> => {
     const headers = Object.fromEntries(
       passedOn.flatMap((name) => {
@@ -89,7 +90,8 @@ export function createStart(deps: StartDeps): (request: Request) => Promise<Resp
     if (request.method !== 'POST') return problem(onlyPost);
     const token = bearerOf(request);
     const known = token === undefined ? false : await isKnown(token);
-    if (known === 'unavailable') return problem(unavailable('Who you are cannot be checked just now. Try again.'));
+    if (known === 'unavailable')
+      return problem(unavailable('Your access token cannot be checked at the moment. Try again.'));
     if (!known) {
       const headers = { 'www-authenticate': 'Bearer' };
       return problem({ status: 401, code: 'unauthenticated', detail: 'Sign in first.', headers });

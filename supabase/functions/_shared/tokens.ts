@@ -1,8 +1,8 @@
 import { errors } from 'jose';
 
-/** Whether verification failed for the token's own sake. Everything else (no key set, no answer in time) may pass. */
+/** Whether verification failed because the token is bad. Other errors (key set missing or late) may be temporary. */
 export const isTokensFault = (error: unknown): boolean =>
   error instanceof errors.JOSEError && !keySetFaults.includes(error.code);
 
-/** The generic one is what an answer of the key set's server that is not 200, or not JSON, is thrown as. */
+/** jose throws the generic JOSEError if the key set's server answers with another status than 200 or without JSON. */
 const keySetFaults: string[] = [errors.JWKSTimeout.code, errors.JWKSInvalid.code, errors.JOSEError.code];

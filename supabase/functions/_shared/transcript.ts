@@ -6,19 +6,20 @@ import { bearerOf, type Cors, json, onlyPost, problem, readText } from './http.t
 import { isTokensFault } from './tokens.ts';
 
 /**
- * `interview-transcript`: a candidate's browser hands in what it could not send over the socket.
+ * `interview-transcript`: a candidate's browser uploads transcript entries that it could not send over the socket.
  *
- * T1  Only for the session of its token (`transcript:append`, good until a day after the session's end), and only ever
- *     as the browser's word: the database marks it unverified and lets the sideband's text win.
- * T2  The same merge as the worker's: handing in again changes nothing. It needs no orchestrator, as long as the key set
- *     is in the environment. Without it an orchestrator that is away is no reason to refuse a token: try again.
+ * - The token (`transcript:append`, valid until a day after the session's end) permits uploads for its own session
+ *   only. The database stores the entries as unverified, and the sideband's text replaces theirs.
+ * - Entries are merged as the worker's are, so a repeated upload changes nothing.
+ * - No orchestrator is needed if the key set is in the environment. If it is not and no orchestrator answers, the
+ *   answer is 503 with Retry-After, not a refusal of the token.
  */
 export interface TranscriptDeps {
   /** `iss` of browser tokens: the orchestrators' public URL. */
   issuer: string;
   keys: JWTVerifyGetKey;
   cors: Cors;
-  /** The SQL function upload_transcript. */
+  /** Calls the SQL function upload_transcript. */
   upload: (sessionId: string, tenantId: string, entries: unknown[]) => Promise<Uploaded>;
   /** The answer to GET. */
   health: () => Promise<Response>;
@@ -31,7 +32,7 @@ export type Uploaded =
 
 const bodyLimitBytes = 1_048_576;
 const maxEntries = 1_000;
-/** Characters of an error's detail. */
+/** Longest detail of an error, characters. */
 const maxDetail = 300;
 const claims = z.object({
   session_id: z.guid(),
@@ -40,7 +41,7 @@ const claims = z.object({
 });
 type Claims = z.output<typeof claims>;
 const uploadRequest = z.strictObject({
-  /** Must be the token's, when given. */
+  /** If given, it must be the session of the token. */
   session_id: z.guid().optional(),
   entries: z.array(transcriptEntryInput).min(1).max(maxEntries),
 });
@@ -48,12 +49,12 @@ const uploadRequest = z.strictObject({
 const refusals = {
   not_found: { status: 404, code: 'not_found', detail: 'No such session.' },
   erased: { status: 410, code: 'session_ended', detail: 'The transcript was erased.' },
-  too_many: { status: 409, code: 'conflict', detail: 'The transcript is as long as it may be.' },
-  refused: { status: 422, code: 'validation_failed', detail: 'entries: the database cannot store one of them.' },
+  too_many: { status: 409, code: 'conflict', detail: 'The transcript has reached its maximum length.' },
+  refused: { status: 422, code: 'validation_failed', detail: 'entries: the database cannot store one of the entries.' },
   unavailable: {
     status: 503,
     code: 'database_unavailable',
-    detail: 'Try again.',
+    detail: 'The transcript cannot be stored at the moment. Try again.',
     headers: { 'retry-after': '5' },
   },
 } as const;
@@ -61,14 +62,14 @@ const refusals = {
 const tooOften = (retryAfterMs: number) => ({
   status: 429,
   code: 'rate_limited',
-  detail: 'This session hands in too often. Wait, then send the same again.',
+  detail: 'Too many uploads for this session. Wait for Retry-After, then send the same request again.',
   headers: { 'retry-after': String(Math.ceil(retryAfterMs / 1_000)) },
 });
 
 export function createTranscript(deps: TranscriptDeps): (request: Request) => Promise<Response> {
   const { issuer, keys, cors, upload, health } = deps;
 
-  /** T1. `unavailable`: the keys are away (T2). */
+  /** The claims of a valid token, or undefined. `unavailable`: the public keys cannot be read. */
   const claimsOf = async (token: string): Promise<Claims | undefined | 'unavailable'> => {
     const options = {
       issuer,
@@ -94,7 +95,7 @@ export function createTranscript(deps: TranscriptDeps): (request: Request) => Pr
     const parsed = uploadRequest.safeParse(body);
     if (parsed.success) return parsed.data;
     const wrong = parsed.error.issues[0];
-    // An issue repeats the names of all unknown fields, which may be the whole body.
+    // The message names all unknown fields, which may be the whole body.
     const detail = `${wrong?.path.map(String).join('.') || 'body'}: ${wrong?.message}`.slice(0, maxDetail);
     return problem({ status: 422, code: 'validation_failed', detail });
   };

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Uploaded } from './transcript.ts';
 
-/** What came back of a call of the SQL function upload_transcript, as supabase-js reports it. */
+/** The result of calling the SQL function upload_transcript, as supabase-js returns it. */
 export interface RpcAnswer {
   data: unknown;
   error: { code?: string } | null;
@@ -14,8 +14,9 @@ const uploaded = z.discriminatedUnion('kind', [
 ]);
 
 /**
- * Only the function's own answer counts: a success of another shape is somebody else's, and the entries are not stored. An entry
- * that the database can never store is refused, so that the browser does not send it for ever.
+ * Reads the result. A success of another shape did not come from the function (but from a proxy, for example), so the
+ * entries are not stored and the result is `unavailable`. If the database can never store an entry, the result is
+ * `refused`, so that the browser does not send it again for ever.
  */
 export function readUpload({ data, error, status }: RpcAnswer): Uploaded {
   if (error) return /^2[23]/.test(error.code ?? '') ? { kind: 'refused' } : { kind: 'unavailable' };

@@ -3,7 +3,7 @@ import { answers, createHealth } from '../_shared/health.ts';
 import { createCors, listOf, needed } from '../_shared/http.ts';
 import { createStart } from '../_shared/start.ts';
 
-// Environment: ORCHESTRATOR_URL; ALLOWED_ORIGINS, comma-separated; SUPABASE_URL is given by Supabase.
+// Environment: ORCHESTRATOR_URL; ALLOWED_ORIGINS, comma-separated. Supabase sets SUPABASE_URL.
 const supabaseUrl = needed('SUPABASE_URL', Deno.env.get('SUPABASE_URL'));
 const orchestratorUrl = needed('ORCHESTRATOR_URL', Deno.env.get('ORCHESTRATOR_URL'));
 

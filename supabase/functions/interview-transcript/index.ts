@@ -6,10 +6,12 @@ import { createCors, listOf, needed } from '../_shared/http.ts';
 import { createTranscript, type Uploaded } from '../_shared/transcript.ts';
 import { readUpload } from '../_shared/upload.ts';
 
-// Environment: PUBLIC_URL, which the orchestrators' tokens name as their issuer; ORCHESTRATOR_URL, where they answer (default:
-// PUBLIC_URL); JOIN_JWKS, their public join keys (default: asked of the orchestrators, which must answer then);
-// ALLOWED_ORIGINS, comma-separated, default any: the token is the credential. Supabase sets SUPABASE_URL and the secret key,
-// which is used for one SQL function.
+// Environment:
+// - PUBLIC_URL: the issuer in the orchestrators' tokens.
+// - ORCHESTRATOR_URL: where the orchestrators answer. Default: PUBLIC_URL.
+// - JOIN_JWKS: the orchestrators' public keys. Default: read from an orchestrator, which must then be reachable.
+// - ALLOWED_ORIGINS: comma-separated. Default: any, because the token is the credential.
+// Supabase sets SUPABASE_URL and the secret key, which is used to call one SQL function.
 const issuer = needed('PUBLIC_URL', Deno.env.get('PUBLIC_URL'));
 const orchestratorUrl = needed('ORCHESTRATOR_URL', Deno.env.get('ORCHESTRATOR_URL') ?? issuer);
 const secretKey = secretKeyOf((name) => Deno.env.get(name));
@@ -27,7 +29,7 @@ async function upload(sessionId: string, tenantId: string, entries: unknown[]): 
   return uploaded;
 }
 
-/** Entries of no session: the key, the grant and the function are there, and nothing is written. */
+/** A session that does not exist. Uploading to it tests the key, the grant and the function and writes nothing. */
 const nobody = '00000000-0000-0000-0000-000000000000';
 const databaseAnswers = async () => (await upload(nobody, nobody, [])).kind === 'not_found';
 

@@ -61,7 +61,7 @@ function makeStart(
 }
 const userClaims = { sub: tenantId, role: 'authenticated', iss: `${supabaseUrl}/auth/v1`, aud: 'authenticated' };
 
-Deno.test("interview-start passes a user's request on with the user's own credential, and nothing else", async () => {
+Deno.test("interview-start forwards a user's request with the user's credential and only the listed headers", async () => {
   const { start, sent } = makeStart();
   const token = await sign(userClaims);
   const answer = await start(
@@ -88,7 +88,7 @@ Deno.test("interview-start passes a user's request on with the user's own creden
   same(sent[0]?.body, '{"a":1}');
 });
 
-Deno.test('interview-start lets no stranger reach the orchestrator', async () => {
+Deno.test('interview-start refuses bad access tokens without calling the orchestrator', async () => {
   const { start, sent } = makeStart();
   const stranger = (await generateKeyPair('ES256')).privateKey;
   const wrong = {
@@ -107,7 +107,7 @@ Deno.test('interview-start lets no stranger reach the orchestrator', async () =>
   same(sent.length, 0);
 });
 
-Deno.test('interview-start passes an API key on, refuses what is too large, and says when nobody answers', async () => {
+Deno.test('interview-start forwards an API key, refuses a large body, and answers 503 without an orchestrator', async () => {
   const key = { authorization: `Bearer gr_live_${'k'.repeat(43)}` };
   const { start, sent } = makeStart();
   same((await start(post({}, key))).status, 201);
@@ -118,7 +118,7 @@ Deno.test('interview-start passes an API key on, refuses what is too large, and 
   same([answer.status, answer.headers.get('retry-after')], [503, '2']);
 });
 
-Deno.test('preflights are answered, and only listed origins are let in', async () => {
+Deno.test('a preflight allows only listed origins, and other methods are refused', async () => {
   const { start } = makeStart();
   const ask = (origin: string) => start(new Request('https://f.example/', { method: 'OPTIONS', headers: { origin } }));
   same((await ask('https://app.example')).headers.get('access-control-allow-origin'), 'https://app.example');
@@ -153,7 +153,7 @@ function makeTranscript(result: Uploaded = { kind: 'stored', item_ids: ['item_1'
   return { transcript, uploads };
 }
 
-Deno.test('interview-transcript stores entries for the session of its token', async () => {
+Deno.test('interview-transcript stores entries for the session named in the token', async () => {
   const { transcript, uploads } = makeTranscript();
   const authorization = `Bearer ${await sign(transcriptClaims)}`;
   const answer = await transcript(post({ entries: [entry] }, { authorization, origin: 'https://any.example' }));
@@ -176,7 +176,7 @@ Deno.test('interview-transcript refuses every other token', async () => {
   same(uploads.length, 0);
 });
 
-Deno.test('interview-transcript refuses bodies that are not what it takes', async () => {
+Deno.test('interview-transcript refuses invalid bodies', async () => {
   const { transcript, uploads } = makeTranscript();
   const authorization = `Bearer ${await sign(transcriptClaims)}`;
   const bodies: Array<[unknown, number]> = [
@@ -195,7 +195,7 @@ Deno.test('interview-transcript refuses bodies that are not what it takes', asyn
   same(uploads.length, 0);
 });
 
-Deno.test('interview-transcript says what the database said', async () => {
+Deno.test('interview-transcript answers each result of the database with its own status', async () => {
   const authorization = `Bearer ${await sign(transcriptClaims)}`;
   for (const [kind, status] of [
     ['not_found', 404],
@@ -212,7 +212,7 @@ Deno.test('interview-transcript says what the database said', async () => {
   same([limited.status, limited.headers.get('retry-after')], [429, '2']);
 });
 
-Deno.test('a key set that is away refuses nobody: both say to try again', async () => {
+Deno.test('if the key set cannot be read, both functions answer 503 and not 401', async () => {
   const ways: Record<string, () => Promise<Response>> = {
     'no answer': () => Promise.reject(new TypeError('fetch failed')),
     'in trouble': () => Promise.resolve(new Response('', { status: 502 })),
@@ -230,7 +230,7 @@ Deno.test('a key set that is away refuses nobody: both say to try again', async 
   }
 });
 
-Deno.test('an error does not repeat what was sent', async () => {
+Deno.test('an error about unknown fields is short, however many fields were sent', async () => {
   const { transcript } = makeTranscript();
   const token = await sign(transcriptClaims);
   const fields = Object.fromEntries(Array.from({ length: 10_000 }, (_, n) => [`field_${n}`, n]));
@@ -239,7 +239,7 @@ Deno.test('an error does not repeat what was sent', async () => {
   same([answer.status, text.length < 1_000], [422, true]);
 });
 
-Deno.test('GET says how each function is, without a credential', async () => {
+Deno.test('GET returns the health of each function without a credential', async () => {
   const get = () => new Request('https://f.example/');
   const started = await makeStart().start(get());
   same([started.status, await started.json()], [200, { ok: true, version, database: 'not_used', orchestrator: 'ok' }]);
@@ -252,7 +252,7 @@ Deno.test('GET says how each function is, without a credential', async () => {
   same(uploads, []);
 });
 
-Deno.test('many who ask how it is cost one question in five seconds', async () => {
+Deno.test('the health is checked at most once in five seconds', async () => {
   let asked = 0;
   let nowMs = 0;
   const database = () => {
@@ -269,7 +269,7 @@ Deno.test('many who ask how it is cost one question in five seconds', async () =
   same(asked, 2);
 });
 
-Deno.test('the secret key is taken from where hosted projects put it, old and new', () => {
+Deno.test('the secret key is read from the variables of new and of legacy projects', () => {
   const keyIn = (environment: Record<string, string>) => {
     try {
       return secretKeyOf((name) => environment[name]);
@@ -285,7 +285,7 @@ Deno.test('the secret key is taken from where hosted projects put it, old and ne
     same(keyIn({ SUPABASE_SECRET_KEYS: wrong }), 'SUPABASE_SECRET_KEYS holds no key', wrong);
 });
 
-Deno.test('only the answer of upload_transcript itself says that entries are stored', () => {
+Deno.test('only a well-formed result of upload_transcript counts as stored', () => {
   const ok = (data: unknown, status = 200) => readUpload({ data, error: null, status });
   same(ok({ kind: 'stored', item_ids: ['a'] }), { kind: 'stored', item_ids: ['a'] });
   same(ok({ kind: 'too_many' }), { kind: 'too_many' });
