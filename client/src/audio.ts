@@ -5,9 +5,9 @@ import { createPlayback } from './playback.ts';
 import type { Problems } from './problems.ts';
 import type { CallPeer, Device, Devices } from './types.ts';
 
-/** Microphone, loudspeaker and their levels: everything of the browser's that carries sound. */
+/** Microphone, loudspeaker and their sound levels. */
 export interface Audio {
-  /** Asks for the microphone. */
+  /** Opens the microphone, unless it is open already. */
   open(): Promise<void>;
   createPeer(): CallPeer;
   choose(kind: Device['kind'], deviceId: string): Promise<void>;

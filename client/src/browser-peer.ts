@@ -1,7 +1,7 @@
 import type { Microphone } from './microphone.ts';
 import type { CallPeer } from './types.ts';
 
-/** How long candidates are gathered before the offer goes out, ms. The provider needs none of them. */
+/** Longest wait for ICE candidates before the offer is sent, ms. The provider does not need them. */
 const gatherMs = 500;
 
 /** Waits for ICE gathering to be complete, or for `gatherMs`. */
@@ -17,7 +17,7 @@ function gathered(connection: RTCPeerConnection): Promise<void> {
   });
 }
 
-/** The provider's events are JSON objects; anything else on its channel is not for us. */
+/** Parses an event of the provider, which is a JSON object. Undefined for anything else. */
 function readEvent(data: unknown): Record<string, unknown> | undefined {
   try {
     const event: unknown = JSON.parse(String(data));
@@ -28,13 +28,13 @@ function readEvent(data: unknown): Record<string, unknown> | undefined {
 }
 
 export interface BrowserPeerOptions {
-  /** Opened by whoever made it, and closed by them. Its track may change while the call is up. */
+  /** Opened and closed by the caller. Its track may change during the call. */
   microphone: Microphone;
   /** The interviewer's voice. */
   onVoice(stream: MediaStream): void;
 }
 
-/** A peer on the browser's own WebRTC. One RTCPeerConnection makes the offer and carries the call. */
+/** Creates a peer with the browser's WebRTC: one RTCPeerConnection. */
 export function createBrowserPeer({ microphone, onVoice }: BrowserPeerOptions): CallPeer {
   const connection = new RTCPeerConnection();
   const channel = connection.createDataChannel('oai-events');
@@ -54,7 +54,7 @@ export function createBrowserPeer({ microphone, onVoice }: BrowserPeerOptions): 
         if (event) listener(event);
       }),
     onState: (listener) => {
-      // The data channel opens last: audio flows by then.
+      // The data channel opens last; audio already flows then.
       channel.addEventListener('open', () => listener('connected'));
       connection.addEventListener('connectionstatechange', () => {
         const { connectionState } = connection;

@@ -12,7 +12,7 @@ const pageHistory = () => {
 };
 
 describe('the browser’s secret', () => {
-  test('survives a reload where storage is blocked: it lies in the tab’s history', () => {
+  test('is kept in the history entry of the tab if storage is blocked, and survives a reload there', () => {
     const page = pageHistory();
     const first = browserSecret(undefined, page);
     expect(first.length).toBeGreaterThan(32);
@@ -20,7 +20,7 @@ describe('the browser’s secret', () => {
     expect(browserSecret(undefined, pageHistory())).not.toBe(first);
   });
 
-  test('lies in the storage where there is one', () => {
+  test('is kept in the storage if there is one', () => {
     const items = new Map<string, string>();
     const storage = {
       getItem: (key: string) => items.get(key) ?? null,

@@ -1,7 +1,7 @@
-/** As much of the Web's Storage as the secret needs. */
+/** The methods of Storage that are used here. */
 type SecretStorage = Pick<Storage, 'getItem' | 'setItem'>;
 
-/** The browser's storage, or undefined where it keeps nothing for us: blocked by a setting, or missing in a web view. */
+/** The browser's localStorage, or undefined if it is blocked by a setting or missing in a web view. */
 export function browserStorage(): SecretStorage | undefined {
   try {
     const probe = 'greenroom.probe';
@@ -16,8 +16,8 @@ export function browserStorage(): SecretStorage | undefined {
 const secretKey = 'greenroom.browser';
 
 /**
- * A secret of this browser: it alone may use the invitation again after a reload.
- * Where storage is blocked the secret lies in the history entry of this tab, which survives a reload as well.
+ * The secret of this browser. Only with it can the invitation be used again after a reload.
+ * If storage is blocked, the secret is kept in the history entry of this tab, which also survives a reload.
  */
 export function browserSecret(
   storage: SecretStorage | undefined,

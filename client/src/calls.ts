@@ -3,30 +3,31 @@ import type { Problems } from './problems.ts';
 import type { CallPeer, PeerFactory } from './types.ts';
 
 /**
- * The realtime calls of one session, one after the other: at most one peer at a time.
+ * The realtime calls of one session. They follow each other, and there is at most one peer at a time.
  *
- * - A peer outlives the socket: a reconnection or a new machine does not touch a call that goes on.
- * - A page that finds a call under way and has no peer for it (it was reloaded), or whose answer never came, offers the next
- *   call: nobody can join a call that another page has offered.
- * - A call whose connection failed, is not up `connectMs` after its answer, or is interrupted for `interruptedMs` while the
- *   socket works, is given up for the next one. A few times in a row, for each is a call at the provider; a call that was up
- *   for `steadyMs` begins a new row. After the last one the candidate is told (`call_blocked`), and may try again.
- * - What comes late, of a peer that was replaced or of an interview that is over, changes nothing; a peer that was made too
+ * - A peer is independent of the socket: a reconnection or a new machine does not affect a running call.
+ * - If a call is running but this page has no peer for it (the page was reloaded), or if the answer never came, the page
+ *   offers the next call, because a page cannot join a call that another page has offered.
+ * - A call is replaced by the next one if its connection fails, is not up `connectMs` after its answer, or is
+ *   interrupted for `interruptedMs` while the socket works. The number of failures in a row is limited, because each
+ *   call costs money at the provider. A call that was up for `steadyMs` resets the count. After the last failure the
+ *   problem `call_blocked` is raised, and the candidate can try again.
+ * - Late events of a peer that was replaced, or after the end of the interview, are ignored. A peer that is created too
  *   late is closed.
  */
 export interface Calls {
   readonly state: CallState;
-  /** After `session_ready`. */
+  /** Continues after `session_ready`. */
   resume(ready: Extract<ServerMessage, { type: 'session_ready' }>): void;
-  /** The worker asks for a call. */
+  /** Begins the call that the worker asks for. */
   required(ordinal: number): void;
   answered(message: Extract<ServerMessage, { type: 'sdp_answer' }>): void;
-  /** The offer was refused for want of a consent, which is given now; or `call_blocked` was told, and the candidate tries again. */
+  /** Offers a call again: after the candidate has given a missing consent, or tries again after `call_blocked`. */
   again(): void;
-  /** Whether the candidate can hear the call has changed. */
+  /** Reports to the worker that the candidate's browser has started or stopped playing the call. */
   audible(): void;
   readonly peer: CallPeer | undefined;
-  /** No call any more, and no new one. */
+  /** Closes the call. No other call begins after this. */
   close(): void;
 }
 
@@ -36,26 +37,26 @@ export interface CallsDeps {
   createPeer: PeerFactory;
   problems: Problems;
   send(message: ClientMessage): boolean;
-  /** Whether the socket works. */
+  /** Whether the socket works at present. */
   isReachable(): boolean;
-  /** False once the end was asked for. */
+  /** False after the end was requested. */
   mayCall(): boolean;
   onState(state: CallState): void;
-  /** Each peer, before its offer. */
+  /** Called with each peer before its offer. */
   onPeer(peer: CallPeer, ordinal: number): void;
-  /** The peer could not be made. */
+  /** Called when a peer could not be created. */
   onError(error: Error): void;
 }
 
-/** How long an answer that was under way when the socket dropped is waited for, ms. */
+/** After a reconnection, how long to wait for the answer to an earlier offer, ms. */
 const answerWaitMs = 5_000;
 /** How long a connection may take after its answer, ms. */
 const connectMs = 10_000;
 /** How long a connection may be interrupted while the socket works, ms. */
 const interruptedMs = 10_000;
-/** A call that was up for so long is no failure in a row of failures, ms. */
+/** A call that was up for this long resets the count of failures, ms. */
 const steadyMs = 10_000;
-/** Waits before the next call, ms; as many calls may fail in a row. */
+/** Waits before the next call after each failure in a row, ms. One more failure is the last. */
 const callWaitsMs = [500, 1_000, 2_000, 4_000, 8_000];
 
 export function createCalls(deps: CallsDeps): Calls {
@@ -63,12 +64,12 @@ export function createCalls(deps: CallsDeps): Calls {
   let state: CallState = 'none';
   let peer: CallPeer | undefined;
   let closed = false;
-  /** Counts the calls that were begun. */
+  /** Number of calls begun so far. Work of an older call compares it to find out that it is outdated. */
   let turn = 0;
   let ordinal: number | undefined;
   let answeredOrdinal: number | undefined;
   let failures = 0;
-  /** Waiting for an answer, a connection, or the next call: never for two of them. */
+  /** Runs while waiting for an answer, a connection or the next call; there is only ever one such wait. */
   let timer: ReturnType<typeof setTimeout> | undefined;
   let steady: ReturnType<typeof setTimeout> | undefined;
 
@@ -88,7 +89,7 @@ export function createCalls(deps: CallsDeps): Calls {
   const hangUp = () => {
     stopTimers();
     const last = peer;
-    // What it says while it closes is not about the call that follows.
+    // Cleared first, so that events of the closing peer are not taken for events of the next call.
     peer = undefined;
     last?.close();
   };
@@ -135,7 +136,7 @@ export function createCalls(deps: CallsDeps): Calls {
     if (state !== 'up') return;
     clearTimeout(steady);
     setState('interrupted');
-    // Without a socket no other call can be asked for: the same network carries both.
+    // Without a socket no other call can be offered. Probably the network is down, so keep waiting.
     const check = () => (isReachable() ? giveUp() : after(interruptedMs, check));
     after(interruptedMs, check);
   };
@@ -171,7 +172,7 @@ export function createCalls(deps: CallsDeps): Calls {
     },
     required: begin,
     answered: (message) => {
-      // Told again on resume; or meant for a peer of a page that is gone.
+      // A repetition after a reconnection, or the answer for an earlier page of this session.
       if (message.ordinal !== ordinal || ordinal === answeredOrdinal || !peer) return;
       answeredOrdinal = ordinal;
       const mine = peer;

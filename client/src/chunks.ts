@@ -1,12 +1,12 @@
 import { maxEntriesPerUpdate, maxFrameBytes } from '@greenroom/shared/protocol/socket-values.ts';
 import type { KeptEntry } from './types.ts';
 
-/** Half a frame: the envelope and a generous margin fit beside it. */
+/** Half a frame, which leaves room for the message around the entries. */
 const chunkBytes = maxFrameBytes / 2;
 
 const bytesOf = (value: unknown): number => new TextEncoder().encode(JSON.stringify(value)).length;
 
-/** Entries in portions that one message, or one upload, may carry; their order stays. */
+/** Splits entries into chunks that fit into one message or upload, in the same order. */
 export function chunksOf(entries: KeptEntry[]): KeptEntry[][] {
   const chunks: KeptEntry[][] = [];
   let left = 0;

@@ -1,4 +1,4 @@
-/** Typed events: each has one detail. A listener that throws harms nobody else. */
+/** Typed events with one detail each. A listener that throws does not affect other listeners. */
 export interface Emitter<Events> {
   on<E extends keyof Events>(event: E, listener: (detail: Events[E]) => void): () => void;
   emit<E extends keyof Events>(event: E, detail: Events[E]): void;

@@ -8,7 +8,7 @@ const done = (item_id: string, transcript: unknown) => ({
   transcript,
 });
 
-test('an item knows its place from `.added` and `.committed`, never from `.done`', () => {
+test('the predecessor of an item is taken from `.added`, not from `.done`', () => {
   const collector = createEntryCollector(2);
   collector.take({ type: 'conversation.item.added', previous_item_id: 'item_0', item: { id: 'item_1' } });
   collector.take({ type: 'conversation.item.done', previous_item_id: null, item: { id: 'item_1' } });
@@ -21,7 +21,7 @@ test('an item knows its place from `.added` and `.committed`, never from `.done`
   });
 });
 
-test('what the provider says is made acceptable: no control characters, no half characters, not too long', () => {
+test('texts are cleaned so that the service accepts them, and entries without text are dropped', () => {
   const collector = createEntryCollector(1);
   for (const text of ['a\u0000b\u001b[31m', 'x'.repeat(30_000), `${'x'.repeat(19_999)}😀`]) {
     const entry = collector.take(done('item_1', text));

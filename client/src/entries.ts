@@ -2,19 +2,20 @@ import { maxEntryText } from '@greenroom/shared/protocol/socket-values.ts';
 import type { TranscriptEntryInput } from '@greenroom/shared/protocol/transcript.ts';
 
 /**
- * The browser's own copies of the transcript: redundancy for the worker's log, taken from the provider's data channel.
+ * Collects the browser's copies of transcript entries from the provider's data channel, as redundancy for the entries
+ * that the worker receives.
  *
- * E1  An item is identified by call ordinal and item id; its place in the conversation comes from `.added` and
- *     `.committed`, never from `.done` (which may carry a null predecessor).
+ * An item is identified by call ordinal and item id. Its predecessor is taken from `.added` and `.committed`, never
+ * from `.done`, where it may be null.
  */
 export interface EntryCollector {
-  /** @returns the entry that became complete with this event, if one did. */
+  /** @returns the entry that this event completes, or undefined */
   take(event: Record<string, unknown>): TranscriptEntryInput | undefined;
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is taken out
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the expression removes them
 const controlCharacters = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/gu;
-/** As the worker cleans the sideband's: an entry that is refused would take those sent with it along. */
+/** Cleans a text as the worker does. A refused entry would cause the other entries of its message to be refused too. */
 const cleanText = (text: string): string =>
   text.replaceAll(controlCharacters, '').slice(0, maxEntryText).toWellFormed();
 

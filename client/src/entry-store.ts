@@ -20,13 +20,13 @@ export function memoryStore(): EntryStore {
   };
 }
 
-/** As much of the Web's Storage as earlier versions used. */
+/** The methods of Storage that are used to read entries of earlier versions. */
 export type OldStorage = Pick<Storage, 'getItem' | 'removeItem' | 'key' | 'length'>;
 
 const databaseName = 'greenroom';
 const entries = 'entries';
 const uploads = 'uploads';
-/** Some browsers never answer when site data is blocked. */
+/** Some browsers never answer if site data is blocked. */
 const openMs = 2_000;
 
 const done = <T>(request: IDBRequest<T>): Promise<T> =>
@@ -66,7 +66,7 @@ function databaseStore(database: IDBDatabase): EntryStore {
   };
 }
 
-/** What earlier versions kept in localStorage is moved once. */
+/** Moves entries that earlier versions kept in localStorage. */
 async function moveOld(old: OldStorage, store: EntryStore): Promise<void> {
   const keys = Array.from({ length: old.length }, (_, index) => old.key(index) ?? '');
   for (const key of keys) {
@@ -78,13 +78,13 @@ async function moveOld(old: OldStorage, store: EntryStore): Promise<void> {
       if (isEntry) await store.put(session, value as KeptEntry);
       else await store.setUpload(session, value as UploadTarget);
     } catch {
-      // Spoilt: there is nothing to move.
+      // The value is corrupt, so there is nothing to move.
     }
     old.removeItem(key);
   }
 }
 
-/** Never rejects: memory is always there. */
+/** Opens the store. Never rejects: if IndexedDB is not available, entries are kept in memory. */
 export async function openEntryStore(
   factory: () => IDBFactory | undefined = () => globalThis.indexedDB,
   old: () => OldStorage | undefined = () => globalThis.localStorage,

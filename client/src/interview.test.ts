@@ -4,7 +4,7 @@ import { memoryStore } from './entry-store.ts';
 import { createInterview } from './interview.ts';
 import type { CallPeer, Ended, InterviewOptions } from './types.ts';
 
-/** A server's side of the socket, spoken by the test. */
+/** A WebSocket whose server is the test. */
 class FakeSocket extends EventTarget {
   static readonly OPEN = 1;
   static all: FakeSocket[] = [];
@@ -30,7 +30,7 @@ class FakeSocket extends EventTarget {
   }
 }
 
-/** Peers that do what the test says, and say `failed` when they are closed before they were up, as real ones may. */
+/** Peers controlled by the test. A closed peer reports `failed` afterwards, as real ones may. */
 function makePeers() {
   const peers: Array<{ state(state: 'connected' | 'failed'): void; closed: boolean }> = [];
   const createPeer = (): CallPeer => {
@@ -83,7 +83,7 @@ async function begin(options: Partial<InterviewOptions> = {}) {
   return { client, peers, problems, over, server, ready, answer, offers, sent, status };
 }
 
-/** Time passes on a server that is there: it answers pings. */
+/** Advances the time while the server answers pings. */
 async function alive(ms: number) {
   for (let passedMs = 0; passedMs < ms; passedMs += 1_000) {
     await vi.advanceTimersByTimeAsync(Math.min(1_000, ms - passedMs));
@@ -99,7 +99,7 @@ beforeEach(() => {
 afterEach(() => vi.useRealTimers());
 
 describe('a call', () => {
-  test('that is up is left alone', async () => {
+  test('that is up is not replaced', async () => {
     const { peers, ready, answer, offers, status } = await begin();
     await ready(1, false);
     answer(1);
@@ -108,7 +108,7 @@ describe('a call', () => {
     expect([offers(), status()]).toEqual([['offer 1 as 1'], 'live']);
   });
 
-  test('whose connection fails is followed by the next one', async () => {
+  test('whose connection fails is replaced by the next one', async () => {
     const { peers, ready, answer, offers, problems } = await begin();
     await ready(1, false);
     answer(1);
@@ -118,7 +118,7 @@ describe('a call', () => {
     expect([offers(), problems]).toEqual([['offer 1 as 1', 'offer 2 as 2'], ['call_failed']]);
   });
 
-  test('that was answered and never comes up is followed by the next one', async () => {
+  test('that was answered but does not connect within 10 s is replaced by the next one', async () => {
     const { ready, answer, offers } = await begin();
     await ready(1, false);
     answer(1);
@@ -128,7 +128,7 @@ describe('a call', () => {
     expect(offers()).toEqual(['offer 1 as 1', 'offer 2 as 2']);
   });
 
-  test('that fails while the socket is away is offered anew when it is back', async () => {
+  test('that fails while the socket is lost is replaced by the next one after the reconnection', async () => {
     const { peers, ready, answer, offers, server } = await begin();
     await ready(1, false);
     answer(1);
@@ -140,7 +140,7 @@ describe('a call', () => {
     expect(offers().at(-1)).toMatch(/ as 2$/);
   });
 
-  test('is not offered for ever: after a few failures in a row it stays with telling', async () => {
+  test('is not offered again after six failures in a row', async () => {
     const { peers, ready, answer, offers } = await begin();
     await ready(1, false);
     for (let ordinal = 1; ordinal < 20; ordinal += 1) {
@@ -151,7 +151,7 @@ describe('a call', () => {
     expect(offers()).toHaveLength(6);
   });
 
-  test('that is replaced is not missed when it closes', async () => {
+  test('that is replaced is closed, and its closing does not lead to another call', async () => {
     const { ready, answer, offers, server, peers } = await begin();
     await ready(1, false);
     answer(1);
@@ -164,7 +164,7 @@ describe('a call', () => {
     expect(offers()).toEqual(['offer 1 as 1', 'offer 2 as 2']);
   });
 
-  test('that was refused for want of a consent is offered again when asked to', async () => {
+  test('that was refused because of a missing consent is offered again after the consent', async () => {
     const { client, ready, offers, server } = await begin();
     await ready(1, false);
     server().say({ type: 'error', code: 'consent_required', message: '', retryable: false });
@@ -175,7 +175,7 @@ describe('a call', () => {
     expect(offers()).toEqual(['offer 1 as 1', 'offer 2 as 1']);
   });
 
-  test('is not begun again once the candidate has asked for the end', async () => {
+  test('that fails after the candidate requested the end is not replaced', async () => {
     const { client, peers, ready, answer, offers } = await begin();
     await ready(1, false);
     answer(1);
@@ -186,7 +186,7 @@ describe('a call', () => {
   });
 });
 
-describe('what comes late', () => {
+describe('a late event', () => {
   /** Peers whose offers take half a second, as a browser's gathering does. */
   const slowPeers = () => {
     const peers: Array<{ accepted: string[]; closed: boolean }> = [];
@@ -206,7 +206,7 @@ describe('what comes late', () => {
     return { peers, createPeer };
   };
 
-  test('the offer of a peer that was replaced while it was made is not sent, and the answer goes to the newer peer', async () => {
+  test('the offer of a replaced peer is not sent, and the answer goes to the newer peer', async () => {
     const { peers, createPeer } = slowPeers();
     const { ready, server, offers, answer } = await begin({ createPeer });
     await ready(1, false);
@@ -220,7 +220,7 @@ describe('what comes late', () => {
     expect(peers.map(({ accepted }) => accepted.length)).toEqual([0, 1]);
   });
 
-  test('a peer that is made after the end is closed, and no offer goes out', async () => {
+  test('a peer that is created after the end is closed, and no offer is sent', async () => {
     const { peers, createPeer } = slowPeers();
     let make = () => {};
     const { ready, server, offers } = await begin({
@@ -233,7 +233,7 @@ describe('what comes late', () => {
     expect([peers.map(({ closed }) => closed), offers()]).toEqual([[true], []]);
   });
 
-  test('a microphone that is refused for a call that was replaced is not told', async () => {
+  test('a peer that cannot be created for a replaced call raises no problem', async () => {
     let refuse = () => {};
     const { createPeer } = makePeers();
     let made = 0;
@@ -248,7 +248,7 @@ describe('what comes late', () => {
     expect([problems, offers()]).toEqual([[], ['offer 1 as 2']]);
   });
 
-  test('a message of a socket that was replaced changes nothing', async () => {
+  test('a message from a replaced socket is ignored', async () => {
     const { ready, server, status } = await begin();
     await ready(1, false);
     const older = server();
@@ -258,7 +258,7 @@ describe('what comes late', () => {
     expect(status()).toBe('connecting');
   });
 
-  test('a frame that is not JSON is passed over', async () => {
+  test('a frame that is not JSON is ignored', async () => {
     const { ready, server, status } = await begin();
     await ready(1, false);
     server().dispatchEvent(Object.assign(new Event('message'), { data: '<html>' }));
@@ -269,7 +269,7 @@ describe('what comes late', () => {
 describe('a problem', () => {
   const watched = begin;
 
-  test('of a call that failed is over when the next one is up', async () => {
+  test('call_failed ends when the next call is up', async () => {
     const { over, peers, ready, answer, problems } = await watched();
     await ready(1, false);
     answer(1);
@@ -282,7 +282,7 @@ describe('a problem', () => {
     expect(over).toContain('call_failed');
   });
 
-  test('of a network that lets no audio through is told after the last call, and the candidate may try again', async () => {
+  test('call_blocked is raised if no call connects, and the candidate can then try again', async () => {
     const { client, ready, answer, problems, offers } = await watched();
     await ready(1, false);
     for (let ordinal = 1; ordinal <= 6; ordinal += 1) {
@@ -295,7 +295,7 @@ describe('a problem', () => {
     expect(offers()).toHaveLength(7);
   });
 
-  test('of a call that comes up and fails at once, over and over, ends too: each is paid for', async () => {
+  test('call_blocked is raised if each call connects but fails at once, because every call costs money', async () => {
     const { peers, ready, answer, problems, offers } = await watched();
     await ready(1, false);
     for (let ordinal = 1; ordinal <= 20; ordinal += 1) {
@@ -307,7 +307,7 @@ describe('a problem', () => {
     expect([offers().length, problems.at(-1)]).toEqual([6, 'call_blocked']);
   });
 
-  test('of a call is not hidden by a socket that comes back: without audio it is not live', async () => {
+  test('after a reconnection the interview is not live until its call is connected', async () => {
     const { status, peers, ready, answer, server } = await watched();
     await ready(1, false);
     answer(1);
@@ -323,7 +323,7 @@ describe('a problem', () => {
 describe('a session', () => {
   const end = () => FakeSocket.all.flatMap(({ sent }) => sent).filter(({ type }) => type === 'end_session').length;
 
-  test('whose socket cannot be had again is given up, and what was kept is uploaded', async () => {
+  test('whose socket cannot be reopened is given up, and the kept entries are uploaded', async () => {
     const ends: Ended[] = [];
     const left: number[] = [];
     const uploads: string[] = [];
@@ -349,14 +349,14 @@ describe('a session', () => {
     expect([uploads, left]).toEqual([['https://p.example/f'], [0]]);
   });
 
-  test('that was never joined is waited for', async () => {
+  test('that was never reached is not given up', async () => {
     const { server, status } = await begin({ giveUpMs: 1_000 });
     server().close(4_503);
     await vi.advanceTimersByTimeAsync(600_000);
     expect(status()).toBe('connecting');
   });
 
-  test('gets again whatever it has not acknowledged, however much that is', async () => {
+  test('receives all unacknowledged entries again, in messages of at most 200', async () => {
     const store = memoryStore();
     for (let n = 0; n < 450; n += 1)
       await store.put('s1', { ordinal: 1, item_id: `item_${n}`, speaker: 'ai', text: 'x' });
@@ -366,7 +366,7 @@ describe('a session', () => {
     expect(updates).toEqual([200, 200, 50]);
   });
 
-  test('that the candidate wanted to end while the socket was away ends when it is back', async () => {
+  test('receives the end that the candidate requested while the socket was lost after the reconnection', async () => {
     const { client, ready, answer, server, peers } = await begin();
     await ready(1, false);
     answer(1);
@@ -389,7 +389,7 @@ describe('a socket', () => {
     return started;
   };
 
-  test('that goes quiet is told within five seconds, is dropped, and does not end the conversation', async () => {
+  test('that goes quiet is reported within five seconds, then replaced, and the interview stays live', async () => {
     const { client, status } = await live();
     await alive(10_000);
     expect(client.snapshot.saving.state).toBe('saved');
@@ -403,7 +403,7 @@ describe('a socket', () => {
     expect(FakeSocket.all.length).toBeGreaterThan(1);
   });
 
-  test('that is back settles the problem, and what was said meanwhile is sent and saved', async () => {
+  test('that reconnects ends the problem, and entries made meanwhile are sent and saved', async () => {
     const peers = makePeers();
     let hear: (event: Record<string, unknown>) => void = () => undefined;
     const createPeer = () => ({
@@ -428,7 +428,7 @@ describe('a socket', () => {
     expect(client.snapshot.problem).toBeNull();
   });
 
-  test('whose tries fail is tried again after random waits that grow to five seconds', async () => {
+  test('that cannot be opened is tried again after random waits that grow to five seconds', async () => {
     const { server } = await begin();
     const tries: number[] = [];
     for (let n = 0; n < 8; n += 1) {
@@ -442,8 +442,8 @@ describe('a socket', () => {
   });
 });
 
-describe('whose turn it is', () => {
-  test('follows the provider’s own events, and a pause stays a pause until the candidate goes on', async () => {
+describe('the turn', () => {
+  test('follows the events of the provider, and a pause lasts until the candidate continues', async () => {
     const peers = makePeers();
     let hear: (event: Record<string, unknown>) => void = () => undefined;
     const createPeer = () => ({
@@ -479,7 +479,7 @@ describe('whose turn it is', () => {
 });
 
 describe('a typed answer', () => {
-  test('is sent again under its id until it is stored', async () => {
+  test('is sent again with the same id until it is stored', async () => {
     const { client, peers, ready, answer, server, sent } = await begin();
     await ready(1, false);
     client.say('  Redis.  ');
@@ -498,7 +498,7 @@ describe('a typed answer', () => {
 });
 
 describe('the end', () => {
-  test('comes once, and releases peer, socket and timers, however it came about', async () => {
+  test('is reported once and releases peer, socket and timers, whatever caused it', async () => {
     for (const how of ['leave', 'abort', 'server', 'end'] as const) {
       FakeSocket.all = [];
       const stop = new AbortController();
@@ -521,7 +521,7 @@ describe('the end', () => {
     }
   });
 
-  test('before joining ends nothing and cannot be joined after', async () => {
+  test('before joining opens no socket, and the interview cannot be joined afterwards', async () => {
     const client = createInterview({
       link: { websocketUrl: 'ws://interviews.test/ws/sessions/s1', joinToken: 'join' },
       createPeer: makePeers().createPeer,
@@ -534,7 +534,7 @@ describe('the end', () => {
 });
 
 describe('the snapshot', () => {
-  test('is frozen, and the same object until something changed', async () => {
+  test('is frozen and stays the same object until something changes', async () => {
     const { client, ready } = await begin();
     await ready(1, false);
     const before = client.snapshot;

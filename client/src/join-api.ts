@@ -1,6 +1,6 @@
 /**
- * `/api/join` from the browser. An answer counts only when it is the service's own: JSON of the expected shape, or a
- * problem of RFC 9457 with a code. A proxy's page, a captive portal or no network at all is `away`, and worth another try.
+ * `/api/join` from the browser. An answer counts only if the service wrote it: JSON of the expected shape, or an RFC 9457
+ * problem document with a code. A proxy's page, a captive portal or a network error is `away`; the request can be retried.
  */
 export interface Invitation {
   session_id: string;
@@ -17,7 +17,7 @@ export interface Joined {
   interview_context: { position: { title: string }; candidate: { name: string } };
 }
 
-/** What came of one request. A `passing` refusal is worth another try; `retryAfterMs` is when the service wants it. */
+/** The result of one request. A `passing` refusal can be retried, after `retryAfterMs` if the service names it. */
 export type JoinAnswer<T> =
   | { kind: 'done'; body: T }
   | { kind: 'refused'; code: string; passing: boolean; requestId: string | undefined; retryAfterMs: number | undefined }
@@ -47,7 +47,7 @@ export interface JoinApi {
 }
 
 const requestMs = 15_000;
-/** Refusals that pass by themselves; so does a session that cannot be joined yet. */
+/** Statuses of temporary refusals. The code `not_joinable` is temporary too. */
 const passingStatuses = [408, 429, 500, 502, 503, 504];
 
 type Json = Record<string, unknown>;
@@ -72,7 +72,7 @@ function refusalOf(answer: Response, body: Json): JoinAnswer<never> | undefined 
 }
 
 /**
- * @param origin of the orchestrator, '' for the page's own
+ * @param origin origin of the orchestrator; '' for the origin of the page
  * @param send replaces the browser's fetch
  */
 export function createJoinApi(origin: string, send: typeof fetch = (...request) => fetch(...request)): JoinApi {

@@ -2,19 +2,19 @@ import { browserSecret, browserStorage } from './browser-storage.ts';
 import { createJoinApi, type Invitation, type JoinAnswer, type Joined, type Looked } from './join-api.ts';
 import { InterviewError, type ProblemCode, type Problems } from './problems.ts';
 
-/** From a join link to a session that can be connected to. Waits as long as the service is away or it is too early. */
+/** Turns a join link into a session that can be joined. Waits while the service is unavailable or it is too early. */
 export interface Joining {
   look(): Promise<Looked>;
-  /** A short code by which another browser may go on in place of this one. */
+  /** Requests a short code with which another browser can continue the interview in place of this one. */
   handover(): Promise<{ code: string; expiresAt: number }>;
-  /** Binds the invitation to this browser. False when the code is wrong. */
+  /** Binds the invitation to this browser. False if the code is wrong. */
   continueHere(handoverCode: string): Promise<boolean>;
   giveConsent(textVersion: string): Promise<void>;
-  /** Rejects with an `InterviewError` when waiting does not help. */
+  /** Rejects with an `InterviewError` if waiting does not help. */
   join(): Promise<Joined>;
-  /** Ends a wait now. */
+  /** Ends the current wait and tries again now. */
   hurry(): void;
-  /** Waits no more; what is under way rejects. */
+  /** Ends all waiting. Pending methods reject. */
   stop(): void;
 }
 
@@ -22,7 +22,7 @@ export interface JoiningDeps {
   link: string;
   problems: Problems;
   fetch: typeof fetch;
-  /** What is waited for; null: the answer came. */
+  /** Called with what is waited for, or null when the answer came. */
   onWaiting(what: 'start_time' | 'service' | null): void;
 }
 
@@ -68,7 +68,7 @@ export function createJoining({ link, problems, fetch, onWaiting }: JoiningDeps)
     return new InterviewError(code, { requestId });
   };
 
-  /** Asks until the service itself answers. */
+  /** Repeats a request until the service answers it. */
   const ask = async <T>(request: () => Promise<JoinAnswer<T>>): Promise<T> => {
     problems.settle('link_incomplete', 'link_dead', 'used_elsewhere', 'consent_required');
     for (let tries = 0; ; tries += 1) {

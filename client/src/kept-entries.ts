@@ -2,20 +2,21 @@ import { memoryStore } from './entry-store.ts';
 import type { EntryStore, Kept, KeptEntry, UploadTarget } from './types.ts';
 
 /**
- * What the browser has not been told is stored: kept until it is, across a reload where the store survives one.
+ * Keeps transcript entries in the browser until the service acknowledges them, also across a reload if the store
+ * survives one.
  *
- * - A store that is full, switched off or spoilt costs nothing but the survival of a reload.
- * - With the entries lies where they may be uploaded, and the token that permits just that. Both go when the session has
- *   nothing left here.
+ * - If the store is full, disabled or corrupt, entries are still kept in memory but do not survive a reload.
+ * - The upload URL and the token that permits the upload are kept with the entries. Both are removed when no entry of
+ *   the session is left.
  */
 export interface KeptEntries {
   add(entry: KeptEntry): void;
-  /** These are stored, or will never be. */
+  /** Removes entries that are stored or can never be stored. */
   remove(itemIds: Iterable<string>): void;
   readonly all: KeptEntry[];
   readonly upload: UploadTarget | undefined;
   setUpload(target: UploadTarget): void;
-  /** The session needs it no more: with nothing left, nothing stays behind. */
+  /** Removes the upload URL and token if no entry is left. */
   settle(): void;
 }
 
@@ -27,7 +28,7 @@ export function keepEntries(sessionId: string, store: EntryStore, before: Kept):
     add: (entry) => {
       entries.set(entry.item_id, entry);
       quietly(store.put(sessionId, entry));
-      // Another tab of this session may have settled.
+      // Another tab of this session may have removed the upload target.
       if (upload) quietly(store.setUpload(sessionId, upload));
     },
     remove: (itemIds) => {
@@ -53,7 +54,7 @@ export function keepEntries(sessionId: string, store: EntryStore, before: Kept):
   };
 }
 
-/** @param store where to survive a reload; left out: only in memory */
+/** @param store where entries are kept. Default: memory, which does not survive a reload */
 export async function openKept(sessionId: string, store: EntryStore = memoryStore()): Promise<KeptEntries> {
   const before = await store.read(sessionId).catch(() => ({ entries: [], upload: undefined }));
   return keepEntries(sessionId, store, before);

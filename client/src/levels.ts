@@ -1,6 +1,7 @@
 /**
- * How loud the candidate and the interviewer are, 0–1. Read by whoever draws, in an animation frame; never part of the
- * snapshot, so that a level redraws nothing else. By AnalyserNode: no worklet, which a strict policy would refuse.
+ * The sound levels of the candidate and the interviewer, 0–1. A meter reads them in an animation frame. They are not
+ * part of the snapshot, so that a new level redraws only the meter. Measured with an AnalyserNode, because a strict
+ * content security policy would refuse a worklet.
  */
 export interface Levels {
   input(): number;
@@ -10,7 +11,7 @@ export interface Levels {
 }
 
 const silent = () => 0;
-/** Speech at a normal distance has a root mean square of about 0.1; the meter is full at 0.25. */
+/** Speech at a normal distance has a root mean square of about 0.1. The level is 1 at 0.25. */
 const fullScale = 4;
 
 export function createLevels(createContext: () => AudioContext): Levels {
@@ -35,10 +36,10 @@ export function createLevels(createContext: () => AudioContext): Levels {
           const power = samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length;
           return Math.min(1, Math.sqrt(power) * fullScale);
         };
-        // Made outside a press, it is asleep.
+        // A context that is created without a user gesture starts suspended.
         if (context.state === 'suspended') void context.resume().catch(() => undefined);
       } catch {
-        // A meter that does not work costs nothing but the meter.
+        // Only the level meter does not work then.
       }
     },
     close: () => {

@@ -21,7 +21,7 @@ beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
 describe('the microphone', () => {
-  test('is replaced when its track ends in the middle, and the candidate is told meanwhile', async () => {
+  test('is replaced when its track ends, and microphone_lost is raised until then', async () => {
     const { devices, told, sent, microphone } = begin();
     await microphone.open();
     devices.tracks[0]?.end();
@@ -32,7 +32,7 @@ describe('the microphone', () => {
     expect(told).toEqual(['microphone_lost', null]);
   });
 
-  test('that has no replacement is asked for again when the devices change', async () => {
+  test('that could not be replaced is requested again when the devices change', async () => {
     const { devices, told, microphone } = begin();
     await microphone.open();
     devices.answers.push('NotFoundError');
@@ -44,7 +44,7 @@ describe('the microphone', () => {
     expect([told, microphone.track?.readyState]).toEqual([['microphone_lost', null], 'live']);
   });
 
-  test('that has no replacement is asked for again when the candidate returns to the page', async () => {
+  test('that could not be replaced is requested again when the candidate returns to the page', async () => {
     const { devices, page, problems, microphone } = begin();
     await microphone.open();
     devices.answers.push('NotReadableError');
@@ -55,7 +55,7 @@ describe('the microphone', () => {
     expect([problems.current, devices.asked.length]).toEqual([null, 3]);
   });
 
-  test('that works is left alone when the devices change', async () => {
+  test('that works is not requested again when the devices change', async () => {
     const { devices, microphone } = begin();
     await microphone.open();
     devices.change();
@@ -63,7 +63,7 @@ describe('the microphone', () => {
     expect(devices.asked).toHaveLength(1);
   });
 
-  test('that the system mutes for a moment is only told; muted for longer it is asked for anew', async () => {
+  test('that the system mutes raises microphone_muted, and after two seconds it is requested again', async () => {
     const { devices, told, microphone } = begin();
     await microphone.open();
     devices.tracks[0]?.setMuted(true);
@@ -81,7 +81,7 @@ describe('the microphone', () => {
     ['NotAllowedError', 'microphone_denied'],
     ['NotFoundError', 'microphone_missing'],
     ['NotReadableError', 'microphone_busy'],
-  ])('refused with %s is %s, and no problem any more once it works', async (name, code) => {
+  ])('refused with %s raises %s, which ends when the microphone works', async (name, code) => {
     const { devices, told, microphone } = begin();
     devices.answers.push(name);
     await expect(microphone.open()).rejects.toMatchObject({ code });
@@ -89,7 +89,7 @@ describe('the microphone', () => {
     expect(told).toEqual([code, null]);
   });
 
-  test('that fails in another way than before shows the newer reason alone', async () => {
+  test('that fails for a second reason raises only the newer problem', async () => {
     const { devices, told, microphone } = begin();
     devices.answers.push('NotAllowedError', 'NotReadableError');
     await microphone.open().catch(() => undefined);
@@ -97,7 +97,7 @@ describe('the microphone', () => {
     expect(told).toEqual(['microphone_denied', null, 'microphone_busy']);
   });
 
-  test('that comes after a later request, or after the end, is stopped and not used', async () => {
+  test('that arrives after a later request or after the end is stopped and not used', async () => {
     const { devices, sent, microphone } = begin();
     let late = () => {};
     devices.answers.push(new Promise<void>((resolve) => (late = resolve)));
@@ -115,7 +115,7 @@ describe('the microphone', () => {
     expect(devices.tracks.map(({ readyState }) => readyState)).toEqual(['ended', 'ended', 'ended']);
   });
 
-  test('needs a browser that has one to ask for', async () => {
+  test('is unsupported in a browser without mediaDevices', async () => {
     const problems = createProblems({ onChange: () => undefined });
     const page = new FakePage() as unknown as Document;
     const microphone = createMicrophone({ problems, devices: undefined, page });

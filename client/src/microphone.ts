@@ -1,37 +1,37 @@
 import { InterviewError, type ProblemCode, type Problems } from './problems.ts';
 
 /**
- * The candidate's microphone: asked for once, replaced when it goes away.
+ * The candidate's microphone. It is replaced when its track ends.
  *
- * M1  A track that ended (unplugged, taken by the system) is replaced by the default microphone. While there is none, each
- *     change of devices, and each return to the page, is a reason to try again.
- * M2  A track that the system muted for longer than `mutedMs` (a phone call, a screen lock) is asked for anew: some
- *     systems never unmute it.
- * M3  What comes of an older request, or of a track that was replaced, changes nothing; a late stream is stopped.
+ * - A track that ended (unplugged, taken by the system) is replaced by the default microphone. While there is none, it
+ *   is tried again on each change of devices and each return to the page.
+ * - A track that the system mutes for longer than `mutedMs` (a phone call, a screen lock) is replaced, because some
+ *   systems never unmute it.
+ * - Events of a replaced track are ignored. The stream of an outdated request is stopped.
  */
 export interface Microphone {
-  /** Asks for the microphone. Rejects with an `InterviewError`, and may be called again. */
+  /** Opens the microphone. Rejects with an `InterviewError`; it can then be called again. */
   open(deviceId?: string): Promise<void>;
   readonly track: MediaStreamTrack | undefined;
-  /** Silences the track, and each later one; it stays open. */
+  /** Silences the track and each later one. The microphone stays open. */
   setMuted(muted: boolean): void;
-  /** Asks again, where that may help. */
+  /** Opens the microphone again if its track ended or is muted by the system. */
   retry(): void;
-  /** Each new track, for whoever sends it. @returns how to stop listening */
+  /** Calls the listener with each new track. @returns a function that removes the listener */
   onTrack(listener: (track: MediaStreamTrack) => void): () => void;
-  /** Stops the track and listens no more. */
+  /** Stops the track and removes all listeners. */
   close(): void;
 }
 
 export interface MicrophoneDeps {
   problems: Problems;
-  /** Default: the browser's. Undefined where a browser has none, or the page is not served by HTTPS. */
+  /** Default: `navigator.mediaDevices`. Undefined in browsers without it and on pages without HTTPS. */
   devices?: Pick<MediaDevices, 'getUserMedia' | 'addEventListener' | 'removeEventListener'> | undefined;
-  /** Tells when the page is shown again. Default: the document. */
+  /** Reports when the page is shown again. Default: the document. */
   page?: Pick<Document, 'addEventListener' | 'removeEventListener' | 'visibilityState'>;
 }
 
-/** M2. */
+/** How long a track may be muted by the system before it is replaced, ms. */
 const mutedMs = 2_000;
 
 const codes: Record<string, ProblemCode> = {
@@ -89,7 +89,7 @@ export function createMicrophone(deps: MicrophoneDeps): Microphone {
     const mine = request;
     try {
       const got = await ask(deviceId);
-      if (mine !== request || closed) return got.stop(); // M3
+      if (mine !== request || closed) return got.stop();
       take(got);
     } catch (error) {
       if (mine !== request || closed) return;

@@ -1,8 +1,8 @@
 import type { Network } from './types.ts';
 
 /**
- * How well a call is carried, from what the browser measured. Pure: two reports in, a judgement out.
- * Loss and jitter are those of the interviewer's audio; the round trip is to the voice provider.
+ * The network quality of a call, computed from the browser's statistics. Pure.
+ * Loss and jitter are those of the interviewer's audio; the round-trip time is to the voice provider.
  */
 export interface Measured {
   received: number;
@@ -39,7 +39,7 @@ export function measure(report: Iterable<Stat>): Measured {
 export function judge(before: Measured | undefined, now: Measured): Network {
   const received = now.received - (before?.received ?? 0);
   const lost = Math.max(0, now.lost - (before?.lost ?? 0));
-  // Silence may be sent as nothing at all: without a packet there is no loss to speak of.
+  // During silence the provider may send no packets. Then the loss is unknown.
   const lossPercent = received + lost > 0 ? Math.round((100 * lost) / (received + lost)) : null;
   const { rttMs, relayed } = now;
   return { quality: qualityOf(rttMs, lossPercent, now.jitterMs), rttMs, lossPercent, relayed };

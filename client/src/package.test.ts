@@ -20,25 +20,25 @@ describe('the published package', () => {
   }, 60_000);
   afterAll(() => rm(dir, { recursive: true, force: true }));
 
-  test('weighs at most 12 kB gzipped, without zod', () => {
+  test('is at most 12 kB gzipped and does not contain zod', () => {
     const code = minified.index as Uint8Array;
     expect(gzipSync(code, { level: 9 }).length).toBeLessThanOrEqual(12_000);
     expect(Buffer.from(code).toString()).not.toMatch(/ZodError|zod/i);
   });
 
-  test('adds at most 20 kB gzipped for the React components, and leaves React to its user', () => {
+  test('is at most 20 kB larger with the React components, and imports React instead of containing it', () => {
     const code = minified.react as Uint8Array;
     const headless = gzipSync(minified.index as Uint8Array, { level: 9 }).length;
     expect(gzipSync(code, { level: 9 }).length - headless).toBeLessThanOrEqual(20_000);
     expect(Buffer.from(code).toString()).toMatch(/from"react"/);
   });
 
-  test('is one that npm and bundlers understand', async () => {
+  test('passes publint without a message', async () => {
     const { messages } = await publint({ pkgDir: dir, level: 'warning', strict: true });
     expect(messages).toEqual([]);
   });
 
-  test('has types that resolve wherever ES modules do', async () => {
+  test('has types that resolve in every ES module setting', async () => {
     const { stdout } = await run(bin('attw'), [
       '--pack',
       dir,
@@ -49,7 +49,7 @@ describe('the published package', () => {
       '--format',
       'json',
     ]);
-    // `require()` of an ES module is no aim of ours.
+    // `require()` is not supported.
     expect(Object.keys(JSON.parse(stdout).problems ?? {}).filter((kind) => kind !== 'CJSResolvesToESM')).toEqual([]);
   }, 60_000);
 });

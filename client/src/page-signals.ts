@@ -1,11 +1,11 @@
-/** What the browser tells about network, visibility and screen. In Node there is none of it, and nothing happens. */
+/** Events of the browser about network and visibility, and the screen lock. All are inactive in Node. */
 export interface PageSignals {
   onOffline(): void;
-  /** The network or the candidate is back. */
+  /** Called when the network is back or the page is visible again. */
   onReturn(): void;
 }
 
-/** @returns how to stop watching */
+/** @returns a function that stops watching */
 export function watchPage({ onOffline, onReturn }: PageSignals): () => void {
   if (typeof window === 'undefined') return () => undefined;
   const onVisible = () => {
@@ -22,7 +22,7 @@ export function watchPage({ onOffline, onReturn }: PageSignals): () => void {
 }
 
 export interface ScreenLock {
-  /** Keeps the screen on. The browser lets go of it when the page is hidden: call it again on return. */
+  /** Keeps the screen on. The browser releases the lock when the page is hidden; call this again when it is visible. */
   hold(): void;
   release(): void;
 }

@@ -18,7 +18,7 @@ function begin(refusal?: string) {
 const voice = () => ({}) as MediaStream;
 
 describe('the interviewer’s voice', () => {
-  test('that the browser refuses to play is told, and plays at the next press anywhere', async () => {
+  test('that the browser refuses to play raises audio_blocked, and plays after the next press on the page', async () => {
     const { told, audio, page, playback } = begin('NotAllowedError');
     playback.play(voice());
     await settled();
@@ -29,7 +29,7 @@ describe('the interviewer’s voice', () => {
     expect([told, audio.paused]).toEqual([['audio_blocked', null], false]);
   });
 
-  test('that stays refused stays told', async () => {
+  test('that is refused again keeps the problem', async () => {
     const { told, page, playback } = begin('NotAllowedError');
     playback.play(voice());
     await settled();
@@ -38,7 +38,7 @@ describe('the interviewer’s voice', () => {
     expect(told).toEqual(['audio_blocked']);
   });
 
-  test('that a newer call has replaced tells nothing of its own refusal', async () => {
+  test('of a replaced call raises no problem when it is refused', async () => {
     const { told, audio, playback } = begin('NotAllowedError');
     playback.play(voice());
     audio.refusal = undefined;
@@ -47,7 +47,7 @@ describe('the interviewer’s voice', () => {
     expect(told).toEqual([]);
   });
 
-  test('that the system pauses goes on', async () => {
+  test('that the system pauses is played again', async () => {
     const { audio, playback } = begin();
     playback.play(voice());
     await settled();
@@ -56,7 +56,7 @@ describe('the interviewer’s voice', () => {
     expect(audio.paused).toBe(false);
   });
 
-  test('ends with the interview, and its problem with it', async () => {
+  test('stops at the end of the interview, and its problem ends too', async () => {
     const { told, audio, page, playback } = begin('NotAllowedError');
     playback.play(voice());
     await settled();

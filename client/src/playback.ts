@@ -1,16 +1,15 @@
 import type { Problems } from './problems.ts';
 
 /**
- * The interviewer's voice on the candidate's loudspeaker.
+ * Plays the interviewer's voice on the candidate's loudspeaker.
  *
- * P1  A browser that refuses to play is a problem the candidate can solve by one press: it is raised as `audio_blocked`,
- *     and each press on the page tries again.
- * P2  One element for all calls of a session: the permission that a press gave it stays with it.
- * P3  A sound that the system paused (a phone call, a headset) is played again.
+ * - If the browser refuses to play, the problem `audio_blocked` is raised, and each press on the page tries again.
+ * - All calls of a session use the same element, because a permission given by a press belongs to the element.
+ * - Playback that the system paused (a phone call, a headset) is started again.
  */
 export interface Playback {
   play(stream: MediaStream): void;
-  /** Tries again; call it from a press. */
+  /** Tries to play again. Call it from a user gesture. */
   resume(): Promise<void>;
   stop(): void;
 }
@@ -18,7 +17,7 @@ export interface Playback {
 export interface PlaybackDeps {
   problems: Problems;
   audio: HTMLAudioElement;
-  /** Where presses are seen. Default: the document. */
+  /** Where presses are observed. Default: the document. */
   page?: Pick<Document, 'addEventListener' | 'removeEventListener'>;
 }
 
@@ -32,7 +31,7 @@ export function createPlayback({ problems, audio, page = document }: PlaybackDep
     try {
       await audio.play();
     } catch (error) {
-      // A newer stream took this one's place: its own attempt says how it went.
+      // If a newer stream has replaced this one, only the newer attempt counts.
       if (stopped || audio.srcObject !== stream || (error as DOMException).name === 'AbortError') return;
       problems.raise('audio_blocked');
       return;
@@ -42,7 +41,7 @@ export function createPlayback({ problems, audio, page = document }: PlaybackDep
   const onPress = () => {
     if (problems.has('audio_blocked')) void resume();
   };
-  const onPause = () => void resume(); // P3
+  const onPause = () => void resume();
   for (const press of presses) page.addEventListener(press, onPress);
   audio.addEventListener('pause', onPause);
 

@@ -1,6 +1,6 @@
 /**
- * The closed list of what can go wrong for a candidate, the most important first: one problem is shown at a time.
- * A problem has a beginning and an end, so that no message stays on the screen after its cause is gone.
+ * The closed list of a candidate's problems, the most important first. Only the most important one is shown.
+ * A problem is raised and later settled, so that its message disappears with its cause.
  */
 export const problemCodes = [
   'unsupported',
@@ -24,7 +24,7 @@ export const problemCodes = [
 ] as const;
 export type ProblemCode = (typeof problemCodes)[number];
 
-/** What the candidate can do about a problem. `wait`: nothing is needed, the SDK goes on by itself. */
+/** What the candidate can do about a problem. `wait`: nothing; the SDK continues by itself. */
 export type Act =
   | 'change_browser'
   | 'open_whole_link'
@@ -60,10 +60,10 @@ export const actOf: Readonly<Record<ProblemCode, Act>> = {
   storage_blocked: 'none',
 };
 
-/** Why `join()` was not possible. It may be called again. */
+/** Why `join()` failed. It can be called again. */
 export class InterviewError extends Error {
   readonly code: ProblemCode;
-  /** For support: names the request in the service's log. */
+  /** Id of the request in the service's log, for support. */
   readonly requestId: string | undefined;
   constructor(code: ProblemCode, options: { cause?: unknown; requestId?: string | undefined } = {}) {
     super(code, { cause: options.cause });
@@ -78,15 +78,15 @@ export class InterviewError extends Error {
 
 export interface Problems {
   raise(code: ProblemCode): void;
-  /** These are over. One that was never raised is ignored. */
+  /** Ends problems. A problem that was not raised is ignored. */
   settle(...codes: ProblemCode[]): void;
   has(code: ProblemCode): boolean;
-  /** The one that matters now. */
+  /** The most important open problem. */
   readonly current: ProblemCode | null;
 }
 
 export interface ProblemListeners {
-  /** The problem that matters now is another one, or none. */
+  /** Called when the most important open problem changes. */
   onChange(current: ProblemCode | null): void;
   onRaised?(code: ProblemCode): void;
   onSettled?(code: ProblemCode): void;

@@ -1,9 +1,9 @@
 import type { Snapshot } from './types.ts';
 
-/** The interview's state as others see it: changed in one place, part by part, and told to whoever listens. */
+/** Holds the public state of the interview and notifies listeners of changes. */
 export interface SnapshotStore {
   readonly current: Snapshot;
-  /** Parts that are equal by value keep their identity, and nobody is told. */
+  /** Changes parts of the state. A part with an equal value keeps its identity. Listeners are called only on a change. */
   update(change: Partial<Snapshot>): void;
   subscribe(listener: () => void): () => void;
 }
@@ -50,7 +50,7 @@ const isObject = (value: unknown): value is Record<string, unknown> => typeof va
 
 const freeze = <T>(value: T): T => (isObject(value) ? Object.freeze(value) : value);
 
-/** Equal by identity, or field by field: the parts are flat. */
+/** Compares by identity or, because the parts are flat, field by field. Arrays are compared by identity only. */
 function isEqual(a: unknown, b: unknown): boolean {
   if (Object.is(a, b)) return true;
   if (!isObject(a) || !isObject(b) || Array.isArray(a)) return false;

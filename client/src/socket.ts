@@ -4,26 +4,26 @@ import { closeCodes, subprotocol, tokenSubprotocolPrefix } from '@greenroom/shar
 /**
  * The socket of one session, from the first connection to its end.
  *
- * - The URL never changes; after the first `session_ready` the reconnect token takes the join token's place.
- * - Browsers cannot see WebSocket pings, so liveness is ours: a ping each `pingMs`. A ping that is unanswered for `quietMs`
- *   marks the socket quiet, one for `deadMs` drops it. A half-open socket looks open to the browser for minutes.
- * - Every close is followed by another try, with growing jittered waits, until `giveUpMs` after the last `session_ready`; a
- *   session that was never reached is tried for ever. Final close codes end it. A network or page that comes back, or a
- *   session that moved, is tried at once.
- * - A late event of an earlier socket changes nothing.
+ * - The URL never changes. After the first `session_ready` the reconnect token is used instead of the join token.
+ * - A half-open socket looks open to the browser for minutes, and pages cannot see WebSocket pings. So we send our own
+ *   ping every `pingMs`. After `quietMs` without an answer the socket counts as quiet, after `deadMs` it is replaced.
+ * - After every close the socket is opened again, with growing random waits, until it has been lost for `giveUpMs`. A
+ *   session that was never reached is tried without limit. Final close codes end it. When the network or the page comes
+ *   back, or the session has moved, the next try is immediate.
+ * - Late events of an earlier socket are ignored.
  */
 export interface SessionSocket {
   connect(): void;
-  /** False when the socket is not open: nothing was sent. */
+  /** Sends a message. False if the socket is not open. */
   send(message: ClientMessage): boolean;
-  /** Tries at once, if it waits. */
+  /** If it is waiting for the next try, tries at once. */
   hurry(): void;
-  /** The network is gone: no need to wait for silence. */
+  /** Replaces the socket at once, because the network is known to be lost. */
   drop(): void;
   close(): void;
 }
 
-/** `opening`: never reached yet. `quiet`: open, but nothing comes. */
+/** `opening`: the session was never reached. `quiet`: open, but pings are not answered. */
 export type SocketState = 'opening' | 'ready' | 'quiet' | 'lost';
 
 export interface SocketDeps {
@@ -31,12 +31,12 @@ export interface SocketDeps {
   joinToken: string;
   Socket: typeof WebSocket;
   now(): number;
-  /** 0–1. */
+  /** Returns numbers in [0, 1). */
   random(): number;
   giveUpMs: number;
   onState(state: SocketState, code?: number): void;
   onMessage(message: ServerMessage): void;
-  /** It will not come back. */
+  /** Called when the socket is closed for good. */
   onFinal(code: number | 'unreachable'): void;
 }
 
@@ -44,7 +44,7 @@ const tickMs = 500;
 const pingMs = 2_000;
 const quietMs = 2_500;
 const deadMs = 10_000;
-/** A try that takes longer than this is given up: the edge waits 20 s for a machine. */
+/** Limit of one try, ms. The edge waits up to 20 s for a machine. */
 const openMs = 30_000;
 const firstWaitMs = 250;
 const longestWaitMs = 5_000;
@@ -57,7 +57,7 @@ const finalCodes: readonly number[] = [
   closeCodes.replaced,
 ];
 
-/** Undefined for what is no message of ours: it says nothing about the interview. */
+/** Parses a message of the service. Undefined for anything that is not a JSON object. */
 function readMessage(data: unknown): ServerMessage | undefined {
   try {
     const message: unknown = JSON.parse(String(data));
@@ -106,7 +106,7 @@ export function createSocket(deps: SocketDeps): SessionSocket {
   };
   const isNowOver = () => over;
 
-  /** The current socket is gone, or treated as gone. */
+  /** Handles the loss of the current socket. */
   const lost = (code: number | undefined) => {
     stopTimers();
     const last = current;

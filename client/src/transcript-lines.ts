@@ -2,8 +2,8 @@ import type { TranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
 import type { TranscriptLine } from './types.ts';
 
 /**
- * The transcript in the conversation's order: an entry stands after the one it names as its predecessor, else at the end.
- * @returns a new list, or the same one when nothing changed
+ * Adds an entry to the transcript: after its predecessor, or at the end if the predecessor is unknown.
+ * @returns a new list, or the same list if nothing changed
  */
 export function withEntry(
   lines: readonly TranscriptLine[],
@@ -12,9 +12,9 @@ export function withEntry(
 ): readonly TranscriptLine[] {
   const isSame = (line: TranscriptLine) => line.item_id === entry.item_id && line.ordinal === entry.ordinal;
   const at = lines.findLastIndex(isSame);
-  // A text that turned out to be none: what was shown of it while it was said goes.
+  // The final text is empty: remove the partial text.
   if (entry.text === '') return at < 0 ? lines : lines.toSpliced(at, 1);
-  // A partial text that was overtaken by the final one.
+  // A partial text that arrives after the final one.
   if (at >= 0 && !final && lines[at]?.final) return lines;
   const line: TranscriptLine = Object.freeze({ ...entry, final });
   if (at >= 0) return lines.with(at, line);

@@ -1,6 +1,6 @@
 import type { Turn } from './types.ts';
 
-/** Whose turn it is after an event of the voice provider; unchanged by events that do not say. */
+/** Whose turn it is after an event of the voice provider. Other events do not change it. */
 export function turnAfter(turn: Turn, event: Record<string, unknown>): Turn {
   switch (event.type) {
     case 'input_audio_buffer.speech_started':
@@ -13,10 +13,10 @@ export function turnAfter(turn: Turn, event: Record<string, unknown>): Turn {
       return 'speaking';
     case 'output_audio_buffer.stopped':
     case 'output_audio_buffer.cleared':
-      // A candidate who speaks over the interviewer is heard from then on.
+      // The candidate interrupted the interviewer and is speaking.
       return turn === 'hearing' ? 'hearing' : 'listening';
     case 'response.done':
-      // A response without a sound: nothing will be spoken.
+      // A response without a message has no audio.
       return turn === 'thinking' && !hasMessage(event.response) ? 'listening' : turn;
     default:
       return turn;

@@ -2,8 +2,8 @@ import type { ClientMessage } from '@greenroom/shared/protocol/socket.ts';
 import { maxTypedAnswer } from '@greenroom/shared/protocol/socket-values.ts';
 
 /**
- * Answers that are typed instead of spoken: sent again, under the same id, until they are acknowledged as stored. The
- * worker may refuse one for the moment (the call is being replaced, answers come too fast), so that one attempt is not enough.
+ * Answers that are typed instead of spoken. They are sent again with the same id until they are acknowledged as stored,
+ * because the worker may refuse one temporarily (the call is being replaced, or answers come too fast).
  */
 export interface TypedAnswers {
   say(text: string): void;
@@ -24,7 +24,7 @@ const resendMs = 3_000;
 const newId = (): string => crypto.randomUUID().replaceAll('-', '').slice(0, 24);
 
 export function createTypedAnswers({ send, mayAsk, onChange }: TypedAnswersDeps): TypedAnswers {
-  /** By the item id of the entry it becomes. */
+  /** By the item id of the future transcript entry. */
   const waiting = new Map<string, { id: string; text: string }>();
   let timer: ReturnType<typeof setInterval> | undefined;
   const stop = () => {
@@ -33,7 +33,7 @@ export function createTypedAnswers({ send, mayAsk, onChange }: TypedAnswersDeps)
   };
   const resend = () => {
     const [first] = waiting.values();
-    // One at a time: their order is the conversation's.
+    // One at a time, so that their order is kept.
     if (first && mayAsk()) send({ type: 'typed_answer', ...first });
   };
   return {

@@ -3,7 +3,7 @@ import type { TranscriptEntry, TranscriptEntryInput } from '@greenroom/shared/pr
 import { expectTypeOf, test } from 'vitest';
 import type * as own from './types.ts';
 
-test('the package’s own types are the protocol’s', () => {
+test('the types of the package equal those of the protocol', () => {
   expectTypeOf<own.CandidateRequest>().toEqualTypeOf<CandidateRequest>();
   expectTypeOf<own.NetworkQuality>().toEqualTypeOf<NetworkQuality>();
   expectTypeOf<own.SpokenEntry>().toEqualTypeOf<Readonly<TranscriptEntry>>();

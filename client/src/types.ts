@@ -1,16 +1,16 @@
 import type { ProblemCode } from './problems.ts';
 
 /**
- * Everything a user of the package sees, without a type of another package: `types.test.ts` compares these with the
- * protocol's own.
+ * The public types of the package. They use no type of another package, so that users need none; `types.test.ts` checks
+ * that they equal the types of the protocol.
  */
 
-/** What a candidate may ask of the interviewer by a press. `moment` begins a pause, `go_on` ends it. */
+/** What a candidate can request with a button. `moment` begins a pause, `go_on` ends it. */
 export type CandidateRequest = 'repeat' | 'slower' | 'moment' | 'go_on';
 
 export type NetworkQuality = 'good' | 'fair' | 'poor' | 'unknown';
 
-/** A piece of the conversation. `ai` is the interviewer; times are milliseconds since the call's audio began. */
+/** An entry of the transcript. `ai` is the interviewer. Times are milliseconds since the start of the call's audio. */
 export interface SpokenEntry {
   readonly ordinal: number;
   readonly item_id: string;
@@ -20,23 +20,23 @@ export interface SpokenEntry {
   readonly confidence: number | null;
   readonly start_ms: number | null;
   readonly end_ms: number | null;
-  /** The candidate spoke over it and did not hear it to its end. */
+  /** True if the candidate interrupted it and did not hear its end. */
   readonly interrupted: boolean;
-  /** False when it is known only from the browser. */
+  /** False if it is known only from the browser. */
   readonly verified: boolean;
 }
 
-/** Whose turn it is, by the voice provider's own events. `hearing`: the candidate is being heard. */
+/** Whose turn it is, from the events of the voice provider. `hearing`: the candidate is speaking. */
 export type Turn = 'listening' | 'hearing' | 'thinking' | 'speaking' | 'paused';
 
-/** What the interview is doing. All times are Unix milliseconds of this device. */
+/** The status of the interview. All times are Unix milliseconds of this device. */
 export type Status =
   | { readonly name: 'idle' }
   | { readonly name: 'joining'; readonly since: number }
   | { readonly name: 'waiting'; readonly for: 'start_time' | 'machine' | 'service'; readonly since: number }
   | { readonly name: 'connecting'; readonly step: 'socket' | 'offer' | 'audio'; readonly since: number }
   | { readonly name: 'live'; readonly turn: Turn; readonly since: number }
-  /** The candidate is not heard. A lost socket alone is no such thing: then `saving` is `behind`. */
+  /** No audio is transmitted. If only the socket is lost, the status stays `live` and `saving` is `behind`. */
   | { readonly name: 'reconnecting'; readonly lost: 'audio' | 'both'; readonly since: number }
   | { readonly name: 'ending'; readonly since: number }
   | ({ readonly name: 'ended'; readonly at: number } & Ended);
@@ -47,11 +47,11 @@ export interface Ended {
 }
 
 export interface Saving {
-  /** `behind`: the socket is away, and entries wait on this device. */
+  /** `behind`: the socket is lost, and entries are kept on this device. */
   readonly state: 'saved' | 'saving' | 'behind';
-  /** Everything said until then is stored; null before the first acknowledgement. */
+  /** Everything said until this time is stored. Null before the first acknowledgement. */
   readonly savedUpTo: number | null;
-  /** Entries that are not acknowledged. */
+  /** Number of entries that are not acknowledged yet. */
   readonly pending: number;
 }
 
@@ -63,7 +63,7 @@ export interface Device {
 
 export interface Devices {
   readonly microphone: Device | null;
-  /** Null: the system's own choice. */
+  /** Null: the system's default. */
   readonly speaker: Device | null;
   readonly all: readonly Device[];
   readonly muted: boolean;
@@ -77,31 +77,31 @@ export interface Network {
 }
 
 export interface TranscriptLine extends SpokenEntry {
-  /** False while it is still being said. */
+  /** False while it is still being spoken. */
   readonly final: boolean;
 }
 
-/** What a link invites to. Times are Unix milliseconds. */
+/** The interview that a link invites to. Times are Unix milliseconds. */
 export interface Invitation {
   /** The session's status, as in the API. */
   readonly status: string;
-  /** When it is due; null: at once. */
+  /** The start time, or null if the interview can start at once. */
   readonly startsAt: number | null;
   readonly joinable: boolean;
   readonly organiser: string;
   readonly position: string;
   readonly candidate: string;
-  /** The longest it may last. */
+  /** The maximum duration in minutes. */
   readonly minutes: number;
   readonly recordsVideo: boolean;
   readonly simulated: boolean;
-  /** The text the organiser asks the candidate to agree to; `text` null: kept elsewhere. */
+  /** The text that the candidate must agree to. `text` is null if it is kept elsewhere. Null: no consent is needed. */
   readonly consent: { readonly textVersion: string; readonly text: string | null; readonly isGiven: boolean } | null;
   /** `elsewhere`: another browser has joined. */
   readonly bound: 'no' | 'here' | 'elsewhere';
 }
 
-/** Frozen; the same object until something changed, and so is each of its parts. */
+/** The public state. It is frozen; the snapshot and each of its parts stay the same object until they change. */
 export interface Snapshot {
   readonly status: Status;
   readonly saving: Saving;
@@ -109,15 +109,15 @@ export interface Snapshot {
   readonly network: Network;
   readonly clock: { readonly startedAt: number | null; readonly endsAt: number | null };
   readonly transcript: readonly TranscriptLine[];
-  /** The problem that matters now. */
+  /** The most important open problem. */
   readonly problem: ProblemCode | null;
-  /** `memory`: a reload would lose what is not stored yet. */
+  /** `memory`: a reload would lose the entries that are not stored yet. */
   readonly storage: 'indexeddb' | 'memory';
-  /** True when the local voice provider speaks instead of a real one. */
+  /** True if a simulated voice provider is used. */
   readonly simulated: boolean;
 }
 
-/** An entry as the browser keeps it until it is stored. */
+/** An entry that the browser keeps until the service has stored it. */
 export interface KeptEntry {
   ordinal: number;
   item_id: string;
@@ -129,17 +129,18 @@ export interface KeptEntry {
 }
 
 /**
- * Where entries survive a reload of the page until they are stored: IndexedDB, one record an entry, so that two tabs of one
- * session neither overwrite nor delete each other's. Where the browser keeps nothing for us: memory.
+ * Where entries are kept until the service has stored them. In IndexedDB they survive a reload; each entry is a record
+ * of its own, so that two tabs of one session do not overwrite or delete each other's entries. If the browser blocks
+ * IndexedDB, they are kept in memory.
  */
 export interface EntryStore {
   readonly kind: 'indexeddb' | 'memory';
   read(sessionId: string): Promise<Kept>;
   put(sessionId: string, entry: KeptEntry): Promise<unknown>;
   remove(sessionId: string, entry: KeptEntry): Promise<unknown>;
-  /** Where entries of the session may be uploaded; undefined: nothing of it is left. */
+  /** Sets where entries of the session can be uploaded. Undefined removes it, when no entry is left. */
   setUpload(sessionId: string, target: UploadTarget | undefined): Promise<unknown>;
-  /** Sessions that left something here. */
+  /** Ids of the sessions with an upload target. */
   sessions(): Promise<string[]>;
 }
 
@@ -150,36 +151,36 @@ export interface Kept {
 
 export interface UploadTarget {
   url: string;
-  /** `transcript:append` of one session. */
+  /** Token with scope `transcript:append` for one session. */
   token: string;
 }
 
 export interface UploadOptions {
-  /** Replaces the platform's fetch. */
+  /** Replaces the global `fetch`. */
   fetch?: typeof fetch;
-  /** Tries per portion. Default 8: about a minute. */
+  /** Tries per chunk of entries. Default 8: about a minute. */
   tries?: number;
-  /** The first wait between two, ms; doubled each time up to 15 s. Default 500. */
+  /** The first wait between two tries, ms. It doubles each time, up to 15 s. Default 500. */
   waitMs?: number;
 }
 
 /**
- * The WebRTC peer of a realtime call, as the SDK needs it. In the browser it is `createBrowserPeer`; tests and the demo
- * bring one that runs in Node.
+ * The WebRTC peer of a realtime call. In the browser `createBrowserPeer` creates it; tests and the demo use one that
+ * runs in Node.
  */
 export interface CallPeer {
-  /** Makes the SDP offer: one audio track and the data channel `oai-events`. Call once. */
+  /** Creates the SDP offer with one audio track and the data channel `oai-events`. Call it once. */
   offer(): Promise<string>;
   /** Applies the provider's answer. */
   accept(answerSdp: string): Promise<void>;
-  /** Events of the provider's data channel, parsed. */
+  /** Calls the listener with each parsed event of the provider's data channel. */
   onEvent(listener: (event: Record<string, unknown>) => void): void;
   /**
-   * `connected` once media flows and the data channel is open, and again after an interruption; `interrupted` while no
-   * media gets through; `failed` when the connection is lost for good.
+   * `connected` when media flows and the data channel is open, also after an interruption; `interrupted` when no media
+   * gets through; `failed` when the connection is lost permanently.
    */
   onState(listener: (state: 'connected' | 'interrupted' | 'failed') => void): void;
-  /** What the browser measured, for the network's quality. */
+  /** The browser's WebRTC statistics, from which the network quality is computed. */
   stats?(): Promise<Iterable<Record<string, unknown>>>;
   close(): void;
 }
@@ -187,20 +188,20 @@ export interface CallPeer {
 export type PeerFactory = () => CallPeer | Promise<CallPeer>;
 
 export interface InterviewOptions {
-  /** The join link of an invitation, or what `POST /api/sessions` answered. */
+  /** The join link of an invitation, or URL and token from the answer to `POST /api/sessions`. */
   link: string | { websocketUrl: string; joinToken: string };
-  /** Where the interviewer's voice is played. Default: an element of our own. */
+  /** Element that plays the interviewer's voice. Default: a new element. */
   audio?: HTMLAudioElement;
-  /** Where entries survive a reload. Default: IndexedDB, or memory where the browser blocks it. */
+  /** Where entries are kept. Default: IndexedDB, or memory if the browser blocks it. */
   store?: EntryStore;
-  /** Leaves without ending the interview. */
+  /** When aborted, leaves without ending the interview. */
   signal?: AbortSignal;
-  /** Makes the peer of each call; then the SDK asks for no microphone and plays nothing. Default: the browser's WebRTC. */
+  /** Creates the peer of each call. The SDK then uses no microphone and plays nothing. Default: the browser's WebRTC. */
   createPeer?: PeerFactory;
   upload?: UploadOptions;
-  /** How long a socket that was lost is tried for, ms. Default 5 min: longer than the service's own grace. */
+  /** How long to try to reopen a lost socket, ms. Default 5 min, which is longer than the service's grace period. */
   giveUpMs?: number;
-  /** These replace the platform's own, for tests. */
+  /** Replacements of the platform's functions, for tests. */
   WebSocket?: typeof WebSocket;
   fetch?: typeof fetch;
   now?: () => number;
@@ -209,42 +210,42 @@ export interface InterviewOptions {
 
 export interface Interview {
   readonly snapshot: Snapshot;
-  /** @returns how to stop listening */
+  /** @returns a function that removes the listener */
   subscribe(listener: () => void): () => void;
   on<E extends keyof InterviewEvents>(event: E, listener: (detail: InterviewEvents[E]) => void): () => void;
-  /** How loud candidate and interviewer are, 0–1: to be read while drawing. */
+  /** Sound levels of candidate (`input`) and interviewer (`output`), 0–1. Read them in an animation frame. */
   readonly level: { input(): number; output(): number };
-  /** What the link invites to. Binds nothing: the link may be joined on another device. */
+  /** Returns what the link invites to. It does not bind the link, which can still be joined on another device. */
   look(): Promise<Invitation>;
-  /** The candidate agrees to the text `look()` showed. Without it `join()` is refused with `consent_required`. */
+  /** Records that the candidate agrees to the text from `look()`. Without it `join()` fails with `consent_required`. */
   consent(textVersion: string): Promise<void>;
-  /** In the browser that joined: a short code, shown to the candidate, by which another browser may go on. */
+  /** In the browser that joined: returns a short code with which the candidate can continue in another browser. */
   handover(): Promise<{ code: string; expiresAt: number }>;
-  /** In another browser, after `used_elsewhere`: goes on here. False when the code is wrong. `join()` comes next. */
+  /** In another browser, after `used_elsewhere`: binds the link to this browser. False if the code is wrong. Then join. */
   continueHere(handoverCode: string): Promise<boolean>;
-  /** Asks for the microphone before joining, so that the candidate can see its level. */
+  /** Opens the microphone before joining, so that the candidate can see its level. */
   checkMicrophone(): Promise<void>;
-  /** Resolves when the interview is live. Rejects with an `InterviewError`, and may be called again. */
+  /** Resolves when the interview is live. Rejects with an `InterviewError`; it can then be called again. */
   join(): Promise<void>;
-  /** What the candidate can do about the present problem: tries again whatever waits. Call it from a press. */
+  /** Tries again what has failed or is waiting. Call it from a user gesture. */
   retry(): void;
   setMuted(muted: boolean): void;
   setDevice(kind: 'microphone' | 'speaker', deviceId: string): Promise<void>;
-  /** Asks something of the interviewer. `moment` silences the microphone until `go_on`. False when it cannot be sent now. */
+  /** Sends a request to the interviewer. `moment` mutes the microphone until `go_on`. False if it cannot be sent now. */
   request(what: CandidateRequest): boolean;
-  /** A typed answer. Kept until it is stored. */
+  /** Sends a typed answer. It is sent again until it is stored. */
   say(text: string): void;
-  /** Ends the interview. Resolves when it has ended, also after a reconnection. */
+  /** Ends the interview. Resolves when it has ended, even if that needs a reconnection. */
   end(): Promise<Ended>;
-  /** Closes everything and ends nothing. */
+  /** Closes everything on this device without ending the interview. */
   leave(): void;
 }
 
 export interface InterviewEvents {
   status: Status;
-  /** A piece of the conversation; `final` is false while it is being said. */
+  /** An entry of the transcript. `final` is false while it is being spoken. */
   entry: { entry: SpokenEntry; final: boolean };
-  /** These entries are stored. */
+  /** Ids of entries that are now stored. */
   saved: readonly string[];
   problem: ProblemCode;
   problem_over: ProblemCode;
@@ -253,11 +254,11 @@ export interface InterviewEvents {
   /** The time limit is near. */
   warning: { endsAt: number };
   ended: Ended;
-  /** After `ended`: everything that can be done for the transcript is done; `left` entries stay on this device. */
+  /** After `ended`: the remaining entries were uploaded; `left` entries could not be and stay on this device. */
   delivered: { left: number };
-  /** For developers: an error the service told, by its code; a peer that could not be made. */
+  /** For developers: an error from the service with its code, or a peer that could not be created. */
   trouble: { code: string; message: string };
-  /** For developers: each message of the service, each event of the voice provider's data channel. */
+  /** For developers: each message of the service (`message`) and each event of the voice provider (`provider`). */
   message: Readonly<Record<string, unknown>> & { readonly type: string };
   provider: Record<string, unknown>;
 }

@@ -17,7 +17,7 @@ const stored = (entries: TranscriptEntryInput[] = []) => Response.json({ item_id
 const tokenUntil = (expS: number) => `h.${Buffer.from(JSON.stringify({ exp: expS })).toString('base64url')}.s`;
 const target = { url: 'https://p.example/functions/v1/interview-transcript', token: tokenUntil(1_000) };
 
-/** A function that answers in turn, and notes what it was sent. */
+/** An Edge Function that gives these answers in order and records what it receives. */
 function functionOf(...answers: Array<(entries: TranscriptEntryInput[]) => Response | Error>) {
   const sent: string[][] = [];
   const send = (async (_url: string, init: RequestInit) => {
@@ -36,8 +36,8 @@ const keptWith = async (count: number, store?: EntryStore) => {
   return kept;
 };
 
-describe('what a browser keeps', () => {
-  test('survives a reload, and leaves nothing behind once it is stored', async () => {
+describe('the entries kept in the browser', () => {
+  test('survive a reload and are removed completely when they are stored', async () => {
     const store = memoryStore();
     await keptWith(2, store);
     const reloaded = await openKept('s1', store);
@@ -49,13 +49,13 @@ describe('what a browser keeps', () => {
     expect([await store.sessions(), (await store.read('s1')).entries]).toEqual([[], []]);
   });
 
-  test("is not another session's", async () => {
+  test('are separate for each session', async () => {
     const store = memoryStore();
     await keptWith(1, store);
     expect((await openKept('s2', store)).all).toEqual([]);
   });
 
-  test('is kept in memory when the store fails', async () => {
+  test('are kept in memory if the store fails', async () => {
     const failing = () => Promise.reject(new Error('quota'));
     const broken: EntryStore = {
       kind: 'indexeddb',
@@ -72,15 +72,15 @@ describe('what a browser keeps', () => {
   });
 });
 
-describe('the last resort', () => {
-  test('hands everything in, in portions, and keeps nothing of it', async () => {
+describe('the upload', () => {
+  test('sends all entries in chunks of at most 200 and keeps none of them', async () => {
     const kept = await keptWith(450);
     const { sent, options } = functionOf();
     expect(await uploadKept(kept, options)).toBe(0);
     expect(sent.map((ids) => ids.length)).toEqual([200, 200, 50]);
   });
 
-  test('long texts go in smaller portions', async () => {
+  test('sends long entries in smaller chunks', async () => {
     const kept = await openKept('s1');
     kept.setUpload(target);
     for (let n = 1; n <= 20; n += 1) kept.add(entry(n, 'x'.repeat(20_000)));
@@ -91,12 +91,12 @@ describe('the last resort', () => {
   });
 
   test.each<[string, () => Response | Error]>([
-    ['does not answer', () => new TypeError('fetch failed')],
-    ['is in trouble', () => problem(503)],
-    ['is not there: a gateway says 404', () => new Response('{"message":"no Route"}', { status: 404 })],
-    ['is hidden behind a page that says 200', () => new Response('<html>Log in to the network</html>')],
-    ['is hidden behind JSON that is not its own', () => new Response('{}')],
-  ])('a function that %s is tried again, and what is left stays', async (_what, answer) => {
+    ['does not respond', () => new TypeError('fetch failed')],
+    ['answers 503', () => problem(503)],
+    ['a gateway replaces with a 404', () => new Response('{"message":"no Route"}', { status: 404 })],
+    ['a captive portal replaces with a page', () => new Response('<html>Log in to the network</html>')],
+    ['a proxy replaces with other JSON', () => new Response('{}')],
+  ])('is repeated if the function %s, and entries that could not be sent are kept', async (_what, answer) => {
     const twice = functionOf(answer, answer, stored);
     expect(await uploadKept(await keptWith(1), twice.options)).toBe(0);
     const never = functionOf(answer);
@@ -104,17 +104,17 @@ describe('the last resort', () => {
     expect(never.sent).toHaveLength(3);
   });
 
-  test('a transcript that was erased is not kept in the browser either', async () => {
+  test('removes the entries from the browser if the transcript was erased', async () => {
     expect(await uploadKept(await keptWith(2), functionOf(() => problem(410)).options)).toBe(0);
   });
 
-  test('a token that is refused ends it at once, and loses nothing', async () => {
+  test('stops at once if the token is refused, and keeps the entries', async () => {
     const { sent, options } = functionOf(() => problem(401));
     expect(await uploadKept(await keptWith(2), options)).toBe(2);
     expect(sent).toHaveLength(1);
   });
 
-  test('an entry that is not acceptable does not take the others with it', async () => {
+  test('stores the other entries if one is refused', async () => {
     const kept = await keptWith(3);
     const taken: string[] = [];
     const { options } = functionOf((entries) => {
@@ -126,7 +126,7 @@ describe('the last resort', () => {
     expect(taken).toEqual(['item_1', 'item_3']);
   });
 
-  test('one bad entry of a thousand costs fewer uploads than a session takes after its end (15)', async () => {
+  test('with one bad entry in a thousand stays below the limit of 15 uploads after the end of a session', async () => {
     const refusing = (entries: TranscriptEntryInput[]) =>
       entries.some((one) => one.item_id === 'item_700') ? problem(422) : stored(entries);
     const { sent, options } = functionOf(refusing);
@@ -136,7 +136,7 @@ describe('the last resort', () => {
     expect(taken.length).toBeLessThan(15);
   });
 
-  test('leftovers of earlier pages go when a page opens, but those of the session that goes on', async () => {
+  test('sends entries of earlier pages when a page opens, except those of the session to be joined', async () => {
     const store = memoryStore();
     await keptWith(2, store);
     const going = await openKept('s2', store);
@@ -150,12 +150,12 @@ describe('the last resort', () => {
 
   const dayMs = 86_400_000;
   test.each<[string, (entries: TranscriptEntryInput[]) => Response | Error, number, number, number]>([
-    ['refused before its day is over by this clock', () => problem(401), 999_000, 1, 2],
-    ['refused when its day is over', () => problem(401), 1_000_001, 1, 0],
-    ['good, whatever the clock of this device says', stored, 1_000_001 + dayMs, 1, 0],
-    ['not judged by a function that is away', () => new TypeError('away'), 1_000_001 + dayMs, 3, 2],
-    ['dead for a week', stored, 1_000_000 + 7 * dayMs, 0, 0],
-  ])('a token that is %s: what it would carry', async (_what, answer, nowMs, asked, left) => {
+    ['are kept if the token is refused before it expires', () => problem(401), 999_000, 1, 2],
+    ['are dropped if the token is refused after it expired', () => problem(401), 1_000_001, 1, 0],
+    ['are sent if the function accepts a token that looks expired here', stored, 1_000_001 + dayMs, 1, 0],
+    ['are kept if the function does not respond', () => new TypeError('away'), 1_000_001 + dayMs, 3, 2],
+    ['are dropped without a request a week after the token expired', stored, 1_000_000 + 7 * dayMs, 0, 0],
+  ])('of entries of earlier pages: they %s', async (_what, answer, nowMs, asked, left) => {
     const store = memoryStore();
     await keptWith(2, store);
     const { sent, options } = functionOf(answer);

@@ -3,20 +3,21 @@ import { type KeptEntries, openKept } from './kept-entries.ts';
 import type { EntryStore, KeptEntry, UploadOptions, UploadTarget } from './types.ts';
 
 /**
- * The last resort: what could not be sent over the socket is handed to the Edge Function `interview-transcript`.
+ * Uploads entries that could not be sent over the socket to the Edge Function `interview-transcript`.
  *
- * U1  What the function has judged is not kept any longer: stored, or of a kind it will never take (an erased transcript,
- *     an item of a call that never was). Only its own word counts (its list of item ids, or RFC 9457), never that of
- *     something on the way.
- * U2  Its being away is waited for, with backoff; what is left then stays for the next time the page is opened.
- * U3  A token that is refused cannot be bettered: once its session's day is over, what it would have carried is dropped.
- *     By the function's word, for this device's clock may be wrong; without it only when that day is long over.
+ * - Entries that the function has stored, or can never store (an erased transcript, an item of an unknown call), are
+ *   removed here. Only the function's own answers count (a list of item ids, or an RFC 9457 problem document), not those
+ *   of a proxy.
+ * - If the function does not answer, the upload is repeated with backoff. Entries that are left stay until the page is
+ *   opened again.
+ * - If the token is refused and has expired (a day after the session), its entries are dropped. The clock of this device
+ *   may be wrong, so the function must refuse the token; without an answer entries are dropped only a week after that.
  */
 type Judged = 'judged' | 'invalid' | 'refused' | 'away';
 const neverTaken = [404, 409, 410];
 const longestWaitMs = 15_000;
 const requestMs = 25_000;
-/** U3. */
+/** This long after a token expired, its entries are dropped without asking the function, ms. */
 const longDeadMs = 7 * 86_400_000;
 
 async function post({ url, token }: UploadTarget, entries: KeptEntry[], send: typeof fetch): Promise<Judged> {
@@ -26,8 +27,8 @@ async function post({ url, token }: UploadTarget, entries: KeptEntry[], send: ty
     body: JSON.stringify({ entries }),
     signal: AbortSignal.timeout(requestMs),
   }).catch(() => undefined);
-  if (answer?.ok) return (await isItsList(answer)) ? 'judged' : 'away'; // U1
-  const itsWord = answer?.headers.get('content-type')?.startsWith('application/problem+json') ?? false; // U1
+  if (answer?.ok) return (await isItsList(answer)) ? 'judged' : 'away';
+  const itsWord = answer?.headers.get('content-type')?.startsWith('application/problem+json') ?? false;
   if (!answer || !itsWord) return 'away';
   if (answer.status === 401) return 'refused';
   if (answer.status === 422) return 'invalid';
@@ -39,13 +40,13 @@ async function isItsList(answer: Response): Promise<boolean> {
   return Array.isArray((body as { item_ids?: unknown } | null | undefined)?.item_ids);
 }
 
-/** Uploads what is kept of one session. Never rejects. @returns how many entries are left. */
+/** Uploads the kept entries of one session. Never rejects. @returns the number of entries that are left */
 export async function uploadKept(kept: KeptEntries, options: UploadOptions = {}): Promise<number> {
   await handInAll(kept, options);
   return kept.all.length;
 }
 
-/** @returns whether its token was refused. */
+/** @returns whether the token was refused */
 async function handInAll(kept: KeptEntries, options: UploadOptions): Promise<boolean> {
   const { fetch: send = fetch, tries = 8, waitMs = 500 } = options;
   const target = kept.upload;
@@ -55,16 +56,16 @@ async function handInAll(kept: KeptEntries, options: UploadOptions): Promise<boo
     for (let attempt = 0; ; attempt += 1) {
       const judged = await post(to, entries, send);
       if (judged !== 'away' || attempt + 1 >= tries) return judged;
-      await new Promise((resolve) => setTimeout(resolve, Math.min(longestWaitMs, waitMs * 2 ** attempt))); // U2
+      await new Promise((resolve) => setTimeout(resolve, Math.min(longestWaitMs, waitMs * 2 ** attempt)));
     }
   };
-  /** False: there is no point in going on. */
+  /** Uploads entries. False if further uploads are pointless. */
   const handIn = async (entries: KeptEntry[], to: UploadTarget): Promise<boolean> => {
     const judged = await patiently(entries, to);
     refused ||= judged === 'refused';
     if (judged === 'invalid' && entries.length > 1) {
-      // One of them is not acceptable: the others must not suffer for it. In halves, because the function takes few changes
-      // of a session that has ended: one bad entry of 1,000 costs about ten.
+      // At least one entry is refused. Upload in halves to store the others with few requests, because the function
+      // limits them after the end of a session: one bad entry in 1,000 costs about ten.
       const half = Math.ceil(entries.length / 2);
       return (await handIn(entries.slice(0, half), to)) && (await handIn(entries.slice(half), to));
     }
@@ -77,7 +78,7 @@ async function handInAll(kept: KeptEntries, options: UploadOptions): Promise<boo
   return refused;
 }
 
-/** U3: how long ago its token died, the day after the session. A token that cannot be read is long dead. */
+/** How long ago the token expired, ms. Infinite for a token that cannot be read. */
 function deadMs({ token }: UploadTarget, nowMs: number): number {
   try {
     const payload = JSON.parse(atob((token.split('.')[1] ?? '').replaceAll('-', '+').replaceAll('_', '/')));
@@ -89,8 +90,8 @@ function deadMs({ token }: UploadTarget, nowMs: number): number {
 }
 
 /**
- * Uploads what earlier pages left behind. Call it when a page opens. Never rejects.
- * @param except the session that is about to be joined: its own client sends what is kept
+ * Uploads entries that earlier pages left behind. Call it when a page opens. Never rejects.
+ * @param except the session that is about to be joined, whose client sends its own entries
  */
 export async function uploadLeftovers(
   store: EntryStore,

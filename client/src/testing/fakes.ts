@@ -1,6 +1,6 @@
-/** Stand-ins for the browser's own objects, driven by the test. */
+/** Fakes of the browser's objects, controlled by the test. */
 
-/** A microphone's track. `stop` is the page's doing, `end` and `mute` the system's. */
+/** A microphone's track. The page calls `stop`; the test calls `end` and `setMuted` in the role of the system. */
 export class FakeTrack extends EventTarget {
   readonly kind = 'audio';
   readonly label: string;
@@ -24,7 +24,7 @@ export class FakeTrack extends EventTarget {
   }
 }
 
-/** `navigator.mediaDevices`: each request takes the next answer; without one it is answered with a new track. */
+/** `navigator.mediaDevices`. Each request takes the next of `answers`; if there is none, it gets a new track. */
 export class FakeDevices extends EventTarget {
   readonly tracks: FakeTrack[] = [];
   readonly asked: MediaStreamConstraints[] = [];
@@ -43,7 +43,7 @@ export class FakeDevices extends EventTarget {
   }
 }
 
-/** The document, as far as its visibility and presses matter. */
+/** The visibility and the press events of a document. */
 export class FakePage extends EventTarget {
   visibilityState: DocumentVisibilityState = 'visible';
   press() {
@@ -55,7 +55,7 @@ export class FakePage extends EventTarget {
   }
 }
 
-/** An audio element whose `play` is refused with `refusal` as long as there is one. */
+/** An audio element whose `play` rejects with `refusal` while it is set. */
 export class FakeAudio extends EventTarget {
   srcObject: MediaStream | null = null;
   paused = true;
