@@ -6,14 +6,14 @@ import type { CallPeer, PeerFactory } from './types.ts';
  * The realtime calls of one session. They follow each other, and there is at most one peer at a time.
  *
  * - A peer is independent of the socket: a reconnection or a new machine does not affect a running call.
- * - If a call is running but this page has no peer for it (the page was reloaded), or if the answer never came, the page
- *   offers the next call, because a page cannot join a call that another page has offered.
+ * - If a call is running but this page has no peer for it (the page was reloaded), or if the answer never came,
+ *   the page offers the next call, because a page cannot join a call that another page has offered.
  * - A call is replaced by the next one if its connection fails, is not up `connectMs` after its answer, or is
- *   interrupted for `interruptedMs` while the socket works. The number of failures in a row is limited, because each
- *   call costs money at the provider. A call that was up for `steadyMs` resets the count. After the last failure the
- *   problem `call_blocked` is raised, and the candidate can try again.
- * - Late events of a peer that was replaced, or after the end of the interview, are ignored. A peer that is created too
- *   late is closed.
+ *   interrupted for `interruptedMs` while the socket works. The number of failures in a row is limited, because
+ *   each call costs money at the provider. A call that was up for `steadyMs` resets the count. After the last
+ *   failure the problem `call_blocked` is raised, and the candidate can try again.
+ * - Late events of a peer that was replaced, or after the end of the interview, are ignored. A peer that is
+ *   created too late is closed.
  */
 export interface Calls {
   readonly state: CallState;

@@ -2,11 +2,11 @@ import { maxEntryText } from '@greenroom/shared/protocol/socket-values.ts';
 import type { TranscriptEntryInput } from '@greenroom/shared/protocol/transcript.ts';
 
 /**
- * Collects the browser's copies of transcript entries from the provider's data channel, as redundancy for the entries
- * that the worker receives.
+ * Collects the browser's copies of transcript entries from the provider's data channel, as redundancy for the
+ * entries that the worker receives.
  *
- * An item is identified by call ordinal and item id. Its predecessor is taken from `.added` and `.committed`, never
- * from `.done`, where it may be null.
+ * An item is identified by call ordinal and item id. Its predecessor is taken from `.added` and `.committed`,
+ * never from `.done`, where it may be null.
  */
 export interface EntryCollector {
   /** @returns the entry that this event completes, or undefined */

@@ -366,7 +366,7 @@ describe('a session', () => {
     expect(updates).toEqual([200, 200, 50]);
   });
 
-  test('receives the end that the candidate requested while the socket was lost after the reconnection', async () => {
+  test('receives after a reconnection the end that the candidate requested while the socket was lost', async () => {
     const { client, ready, answer, server, peers } = await begin();
     await ready(1, false);
     answer(1);

@@ -1,6 +1,7 @@
 /**
- * `/api/join` from the browser. An answer counts only if the service wrote it: JSON of the expected shape, or an RFC 9457
- * problem document with a code. A proxy's page, a captive portal or a network error is `away`; the request can be retried.
+ * `/api/join` from the browser. An answer counts only if the service wrote it: JSON of the expected shape, or
+ * an RFC 9457 problem document with a code. A proxy's page, a captive portal or a network error is `away`; the
+ * request can be retried.
  */
 export interface Invitation {
   session_id: string;

@@ -2,12 +2,12 @@ import { memoryStore } from './entry-store.ts';
 import type { EntryStore, Kept, KeptEntry, UploadTarget } from './types.ts';
 
 /**
- * Keeps transcript entries in the browser until the service acknowledges them, also across a reload if the store
- * survives one.
+ * Keeps transcript entries in the browser until the service acknowledges them, also across a reload if the
+ * store survives one.
  *
  * - If the store is full, disabled or corrupt, entries are still kept in memory but do not survive a reload.
- * - The upload URL and the token that permits the upload are kept with the entries. Both are removed when no entry of
- *   the session is left.
+ * - The upload URL and the token that permits the upload are kept with the entries. Both are removed when no
+ *   entry of the session is left.
  */
 export interface KeptEntries {
   add(entry: KeptEntry): void;

@@ -1,7 +1,7 @@
 /**
- * The sound levels of the candidate and the interviewer, 0–1. A meter reads them in an animation frame. They are not
- * part of the snapshot, so that a new level redraws only the meter. Measured with an AnalyserNode, because a strict
- * content security policy would refuse a worklet.
+ * The sound levels of the candidate and the interviewer, 0–1. A meter reads them in an animation frame. They
+ * are not part of the snapshot, so that a new level redraws only the meter. Measured with an AnalyserNode,
+ * because a strict content security policy would refuse a worklet.
  */
 export interface Levels {
   input(): number;

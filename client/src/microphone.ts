@@ -3,10 +3,10 @@ import { InterviewError, type ProblemCode, type Problems } from './problems.ts';
 /**
  * The candidate's microphone. It is replaced when its track ends.
  *
- * - A track that ended (unplugged, taken by the system) is replaced by the default microphone. While there is none, it
- *   is tried again on each change of devices and each return to the page.
- * - A track that the system mutes for longer than `mutedMs` (a phone call, a screen lock) is replaced, because some
- *   systems never unmute it.
+ * - A track that ended (unplugged, taken by the system) is replaced by the default microphone. While there is
+ *   none, it is tried again on each change of devices and each return to the page.
+ * - A track that the system mutes for longer than `mutedMs` (a phone call, a screen lock) is replaced, because
+ *   some systems never unmute it.
  * - Events of a replaced track are ignored. The stream of an outdated request is stopped.
  */
 export interface Microphone {

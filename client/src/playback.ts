@@ -3,7 +3,8 @@ import type { Problems } from './problems.ts';
 /**
  * Plays the interviewer's voice on the candidate's loudspeaker.
  *
- * - If the browser refuses to play, the problem `audio_blocked` is raised, and each press on the page tries again.
+ * - If the browser refuses to play, the problem `audio_blocked` is raised, and each press on the page tries
+ *   again.
  * - All calls of a session use the same element, because a permission given by a press belongs to the element.
  * - Playback that the system paused (a phone call, a headset) is started again.
  */

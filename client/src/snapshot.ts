@@ -3,7 +3,7 @@ import type { Snapshot } from './types.ts';
 /** Holds the public state of the interview and notifies listeners of changes. */
 export interface SnapshotStore {
   readonly current: Snapshot;
-  /** Changes parts of the state. A part with an equal value keeps its identity. Listeners are called only on a change. */
+  /** Replaces parts of the state. A part with an equal value stays the same object. Listeners are called on a change only. */
   update(change: Partial<Snapshot>): void;
   subscribe(listener: () => void): () => void;
 }

@@ -4,12 +4,14 @@ import { closeCodes, subprotocol, tokenSubprotocolPrefix } from '@greenroom/shar
 /**
  * The socket of one session, from the first connection to its end.
  *
- * - The URL never changes. After the first `session_ready` the reconnect token is used instead of the join token.
- * - A half-open socket looks open to the browser for minutes, and pages cannot see WebSocket pings. So we send our own
- *   ping every `pingMs`. After `quietMs` without an answer the socket counts as quiet, after `deadMs` it is replaced.
- * - After every close the socket is opened again, with growing random waits, until it has been lost for `giveUpMs`. A
- *   session that was never reached is tried without limit. Final close codes end it. When the network or the page comes
- *   back, or the session has moved, the next try is immediate.
+ * - The URL never changes. After the first `session_ready` the reconnect token is used instead of the join
+ *   token.
+ * - A half-open socket looks open to the browser for minutes, and pages cannot see WebSocket pings. So we send
+ *   our own ping every `pingMs`. After `quietMs` without an answer the socket counts as quiet, after `deadMs`
+ *   it is replaced.
+ * - After every close the socket is opened again, with growing random waits, until it has been lost for
+ *   `giveUpMs`. A session that was never reached is tried without limit. Final close codes end it. When the
+ *   network or the page comes back, or the session has moved, the next try is immediate.
  * - Late events of an earlier socket are ignored.
  */
 export interface SessionSocket {

@@ -2,8 +2,8 @@ import type { ClientMessage } from '@greenroom/shared/protocol/socket.ts';
 import { maxTypedAnswer } from '@greenroom/shared/protocol/socket-values.ts';
 
 /**
- * Answers that are typed instead of spoken. They are sent again with the same id until they are acknowledged as stored,
- * because the worker may refuse one temporarily (the call is being replaced, or answers come too fast).
+ * Answers that are typed instead of spoken. They are sent again with the same id until they are acknowledged as
+ * stored, because the worker may refuse one temporarily (the call is being replaced, or answers come too fast).
  */
 export interface TypedAnswers {
   say(text: string): void;

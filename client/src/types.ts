@@ -1,8 +1,8 @@
 import type { ProblemCode } from './problems.ts';
 
 /**
- * The public types of the package. They use no type of another package, so that users need none; `types.test.ts` checks
- * that they equal the types of the protocol.
+ * The public types of the package. They use no type of another package, so that users need none;
+ * `types.test.ts` checks that they equal the types of the protocol.
  */
 
 /** What a candidate can request with a button. `moment` begins a pause, `go_on` ends it. */
@@ -129,9 +129,9 @@ export interface KeptEntry {
 }
 
 /**
- * Where entries are kept until the service has stored them. In IndexedDB they survive a reload; each entry is a record
- * of its own, so that two tabs of one session do not overwrite or delete each other's entries. If the browser blocks
- * IndexedDB, they are kept in memory.
+ * Where entries are kept until the service has stored them. In IndexedDB they survive a reload; each entry is a
+ * record of its own, so that two tabs of one session do not overwrite or delete each other's entries. If the
+ * browser blocks IndexedDB, they are kept in memory.
  */
 export interface EntryStore {
   readonly kind: 'indexeddb' | 'memory';
@@ -165,8 +165,8 @@ export interface UploadOptions {
 }
 
 /**
- * The WebRTC peer of a realtime call. In the browser `createBrowserPeer` creates it; tests and the demo use one that
- * runs in Node.
+ * The WebRTC peer of a realtime call. In the browser `createBrowserPeer` creates it; tests and the demo use one
+ * that runs in Node.
  */
 export interface CallPeer {
   /** Creates the SDP offer with one audio track and the data channel `oai-events`. Call it once. */
@@ -176,8 +176,8 @@ export interface CallPeer {
   /** Calls the listener with each parsed event of the provider's data channel. */
   onEvent(listener: (event: Record<string, unknown>) => void): void;
   /**
-   * `connected` when media flows and the data channel is open, also after an interruption; `interrupted` when no media
-   * gets through; `failed` when the connection is lost permanently.
+   * `connected` when media flows and the data channel is open, also after an interruption; `interrupted` when
+   * no media gets through; `failed` when the connection is lost permanently.
    */
   onState(listener: (state: 'connected' | 'interrupted' | 'failed') => void): void;
   /** The browser's WebRTC statistics, from which the network quality is computed. */
@@ -221,7 +221,7 @@ export interface Interview {
   consent(textVersion: string): Promise<void>;
   /** In the browser that joined: returns a short code with which the candidate can continue in another browser. */
   handover(): Promise<{ code: string; expiresAt: number }>;
-  /** In another browser, after `used_elsewhere`: binds the link to this browser. False if the code is wrong. Then join. */
+  /** In another browser, after `used_elsewhere`: binds the link to this browser, which can then join. False: wrong code. */
   continueHere(handoverCode: string): Promise<boolean>;
   /** Opens the microphone before joining, so that the candidate can see its level. */
   checkMicrophone(): Promise<void>;

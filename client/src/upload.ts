@@ -5,13 +5,14 @@ import type { EntryStore, KeptEntry, UploadOptions, UploadTarget } from './types
 /**
  * Uploads entries that could not be sent over the socket to the Edge Function `interview-transcript`.
  *
- * - Entries that the function has stored, or can never store (an erased transcript, an item of an unknown call), are
- *   removed here. Only the function's own answers count (a list of item ids, or an RFC 9457 problem document), not those
- *   of a proxy.
- * - If the function does not answer, the upload is repeated with backoff. Entries that are left stay until the page is
- *   opened again.
- * - If the token is refused and has expired (a day after the session), its entries are dropped. The clock of this device
- *   may be wrong, so the function must refuse the token; without an answer entries are dropped only a week after that.
+ * - Entries that the function has stored, or can never store (an erased transcript, an item of an unknown
+ *   call), are removed here. Only the function's own answers count (a list of item ids, or an RFC 9457 problem
+ *   document), not those of a proxy.
+ * - If the function does not answer, the upload is repeated with backoff. Entries that are left stay until the
+ *   page is opened again.
+ * - If the token is refused and has expired (a day after the session), its entries are dropped. The clock of
+ *   this device may be wrong, so the function must refuse the token; without an answer entries are dropped only
+ *   a week after that.
  */
 type Judged = 'judged' | 'invalid' | 'refused' | 'away';
 const neverTaken = [404, 409, 410];

@@ -6,14 +6,16 @@ import { findWrongs, type Wrongs } from './invariants.ts';
 import { createRandom, type Random } from './random.ts';
 
 /**
- * One campaign. Interviews start one after another while faults are injected by a seeded schedule. Then every fault is
- * removed, and the system must recover: every session has ended with a reason that really occurred, each epoch had one
- * worker, nothing is left running, and no acknowledged entry is lost.
+ * One campaign. Interviews start one after another while faults are injected by a seeded schedule. Then every
+ * fault is removed, and the system must recover: every session has ended with a reason that really occurred,
+ * each epoch had one worker, nothing is left running, and no acknowledged entry is lost.
  *
- * - The seed alone decides which fault is injected when. What a fault hits also depends on the moment. Every kind of
- *   fault occurs once before any occurs twice.
- * - Sessions take every path: cold, from a pool, scheduled, queued at a limit, and placed when the candidate joins.
- * - Orchestrators, workers and Postgres are real processes. Deadlines are shortened, so that minutes take seconds.
+ * - The seed alone decides which fault is injected when. What a fault hits also depends on the moment. Every
+ *   kind of fault occurs once before any occurs twice.
+ * - Sessions take every path: cold, from a pool, scheduled, queued at a limit, and placed when the candidate
+ *   joins.
+ * - Orchestrators, workers and Postgres are real processes. Deadlines are shortened, so that minutes take
+ *   seconds.
  */
 export interface CampaignOptions {
   seed: number;

@@ -2,7 +2,8 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 /**
- * Finds all crash points in the orchestrator's code and writes their list, orchestrator/src/runtime/crash-labels.ts.
+ * Finds all crash points in the orchestrator's code and writes their list,
+ * orchestrator/src/runtime/crash-labels.ts.
  *
  *   node tools/chaos/crash-labels.ts --write
  */

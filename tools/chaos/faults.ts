@@ -5,9 +5,9 @@ import type { Stack } from '../stack/stack.ts';
 import type { Random } from './random.ts';
 
 /**
- * The faults of a campaign. The seed chooses each fault and its target; the effect depends on the moment. Only faults
- * that really happened are counted: a fault without a target returns `missed`, and a rule of a stand-in counts the
- * requests that it hit.
+ * The faults of a campaign. The seed chooses each fault and its target; the effect depends on the moment. Only
+ * faults that really happened are counted: a fault without a target returns `missed`, and a rule of a stand-in
+ * counts the requests that it hit.
  *
  * Every fault can be removed (`mend`), so that the system must recover at the end of a campaign.
  */

@@ -5,12 +5,13 @@ import { runCandidate } from './candidate.ts';
 import { findWrongs } from './invariants.ts';
 
 /**
- * Stops the database during live interviews and starts it again. No session may fail over and nothing may be lost.
+ * Stops the database during live interviews and starts it again. No session may fail over and nothing may be
+ * lost.
  *
  *   npm run chaos:outage -- [--sessions 20] [--seconds 60]
  *
- * Deadlines are the product's own, so an outage of a minute lasts three leases. The last line is JSON. Exit 0 only if
- * every interview was completed on the machine that began it.
+ * Deadlines are the product's own, so an outage of a minute lasts three leases. The last line is JSON. Exit 0
+ * only if every interview was completed on the machine that began it.
  */
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 

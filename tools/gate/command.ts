@@ -13,8 +13,8 @@ export interface Finished {
 }
 
 /**
- * Runs a command; `input` goes to its stdin. The Supabase CLI sends no telemetry (`DO_NOT_TRACK`) and cannot write to
- * the user's home. Rejects only if the command cannot be started.
+ * Runs a command; `input` goes to its stdin. The Supabase CLI sends no telemetry (`DO_NOT_TRACK`) and cannot
+ * write to the user's home. Rejects only if the command cannot be started.
  */
 export function run(command: string, args: string[], { cwd = root, input = '' } = {}): Promise<Finished> {
   return new Promise((resolve, reject) => {
@@ -39,7 +39,8 @@ export function run(command: string, args: string[], { cwd = root, input = '' } 
 }
 
 /**
- * The SQL that turns the first database into the second, according to the Supabase CLI. Empty if they are the same.
+ * The SQL that turns the first database into the second, according to the Supabase CLI. Empty if they are the
+ * same.
  * @param from connection string of role postgres
  * @param to connection string of role postgres
  */

@@ -20,7 +20,7 @@ import {
  * Generates the files derived from supabase/schemas, and checks the database.
  *
  *   npm run generate:database   writes supabase/migrations and shared/src/database/types.ts
- *   npm run verify              fails if they differ from what the source generates, or if a linter finds something
+ *   npm run verify              fails if they differ from the generated ones, or if a linter finds something
  *   node tools/gate/database.ts --release 1.2.0   freezes the migrations of a release in supabase/released.json
  *
  * It uses temporary Supabase projects on this machine: no account, no Docker, no network traffic.
@@ -118,7 +118,7 @@ interface Advice {
   metadata?: { schema?: string; name?: string };
 }
 
-/** Supabase's lints (Splinter). Of the hints only missing indexes on foreign keys apply: the rest need a used database. */
+/** Supabase's lints (Splinter). Of the hints only missing indexes on foreign keys count; the others need real usage. */
 async function advisors({ migrated, dir }: WorkshopOfTwo): Promise<string | undefined> {
   const args = ['db', 'advisors', `--remote=${migrated.dbUrl}`, '--level=info', '--output-format=json'];
   const { code, stdout, stderr } = await run(bin('supabase'), args, { cwd: dir });

@@ -11,8 +11,9 @@ import { type Count, type Finished, quickSuites, runSuites, type Suite, slowSuit
  *
  *   npm run test:full [-- NAME …]
  *
- * Writes docs/full-run.md with the commit and the result of each suite. Exit 1 if something failed, 2 if a suite or a
- * test was skipped, else 0: a run that skipped something is not green. Suites that are not named count as skipped.
+ * Writes docs/full-run.md with the commit and the result of each suite. Exit 1 if something failed, 2 if a
+ * suite or a test was skipped, else 0: a run that skipped something is not green. Suites that are not named
+ * count as skipped.
  */
 interface LongSuite extends Suite {
   /** Path that must exist for the suite to run, relative to the root. */

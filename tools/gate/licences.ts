@@ -5,8 +5,8 @@ import { root } from './command.ts';
 /**
  * Checks the licences of the packages that the product ships with, as package-lock.json names them.
  *
- * Greenroom is MIT and its images carry these packages, so a licence must allow that without conditions on our own code.
- * MPL-2.0 asks for the source of changed files only, and we change none.
+ * Greenroom is MIT and its images carry these packages, so a licence must allow that without conditions on our
+ * own code. MPL-2.0 asks for the source of changed files only, and we change none.
  */
 const allowed = new Set(['MIT', 'ISC', 'BSD-2-Clause', 'BSD-3-Clause', '0BSD', 'Apache-2.0', 'Unlicense', 'MPL-2.0']);
 

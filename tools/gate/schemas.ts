@@ -4,8 +4,8 @@ import path from 'node:path';
 /**
  * The source of the database: the files that `schema_paths` in supabase/config.toml names, in that order.
  *
- * The files of a glob are sorted by name, and a file that an earlier entry named is not read again. The Supabase CLI
- * reads the setting in the same way.
+ * The files of a glob are sorted by name, and a file that an earlier entry named is not read again. The
+ * Supabase CLI reads the setting in the same way.
  */
 export const supabaseDir = path.resolve(import.meta.dirname, '../../supabase');
 export const migrationsDir = path.join(supabaseDir, 'migrations');

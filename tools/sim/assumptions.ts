@@ -1,8 +1,9 @@
 /**
  * The simulation's assumptions and their sources. Times in seconds.
  *
- * Fly: the Machines API documentation (limits), published measurements of a 256 MB machine (create → started 2.8–4.2 s,
- * start of a stopped machine about 1 s), reports of rare machines that stay in `created`. Ours: `bench worker`.
+ * Fly: the Machines API documentation (limits), published measurements of a 256 MB machine (create → started
+ * 2.8–4.2 s, start of a stopped machine about 1 s), reports of rare machines that stay in `created`. Ours:
+ * `bench worker`.
  */
 export const assumptions = {
   /** Fly's documented create limit per app: requests per second, and burst. */

@@ -2,8 +2,8 @@ import { byDistance, type Region, regionCoordinates, regions } from '@greenroom/
 import { assumptions, createRandom, poisson } from './assumptions.ts';
 
 /**
- * A synthetic day of demand. Tenants differ widely in size, and each has one to three regions. Most interviews take place
- * during the local day. Many are scheduled, and most scheduled ones start at nine.
+ * A synthetic day of demand. Tenants differ widely in size, and each has one to three regions. Most interviews
+ * take place during the local day. Many are scheduled, and most scheduled ones start at nine.
  */
 export const dayS = 86_400;
 export const stepS = 5;
@@ -17,7 +17,7 @@ export interface Tenant {
   id: string;
   /** The regions of its pools. The first is its main region. */
   regions: Region[];
-  /** Number of Fly apps: enough for its busiest minutes when every machine is created on demand (twice the mean of its busiest hour). */
+  /** Number of Fly apps: enough to create every machine on demand at twice the mean rate of its busiest hour. */
   apps: number;
   /** Unscheduled arrivals by step, and scheduled sessions by start time. The number is the index of the region. */
   unscheduled: Map<number, Arrival[]>;

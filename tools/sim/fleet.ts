@@ -11,9 +11,10 @@ import { type Arrival, dayS, stepS, type Tenant } from './day.ts';
  *
  * - The pool plan and the order of regions are the product's own functions.
  * - The create limit is computed as in the database (GCRA): a session may use the burst, a pool may not.
- * - The waiting time of a scheduled session counts from its start time. A session that is ready earlier did not wait.
- * - The run begins a few hours before midnight with the previous day's demand, so that machines for sessions just after
- *   midnight can be prepared. Those hours are not counted.
+ * - The waiting time of a scheduled session counts from its start time. A session that is ready earlier did not
+ *   wait.
+ * - The run begins a few hours before midnight with the previous day's demand, so that machines for sessions
+ *   just after midnight can be prepared. Those hours are not counted.
  */
 export type PolicyName = 'pool' | 'on-demand' | 'fixed';
 export type Path = 'standby' | 'scheduled' | 'cold';

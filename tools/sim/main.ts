@@ -10,8 +10,8 @@ import { withFigures } from './page.ts';
 import { plot, type Series } from './plot.ts';
 
 /**
- * `npm run sim -- --json`: simulates a day of demand under the product's policies and under two simple ones: machines
- * created on demand, and a pool of fixed size that is as large as ours is on average (options.ts).
+ * `npm run sim -- --json`: simulates a day of demand under the product's policies and under two simple ones:
+ * machines created on demand, and a pool of fixed size that is as large as ours is on average (options.ts).
  */
 const docs = path.resolve(import.meta.dirname, '../../docs');
 const slotS = 900;

@@ -2,8 +2,8 @@ import { evaluation, questionNote } from '@greenroom/shared/protocol/results.ts'
 import { z } from 'zod';
 
 /**
- * Schemas of the answers that the model must give. Structured output supports a subset of JSON Schema: every field is
- * required, and lengths cannot be limited.
+ * Schemas of the answers that the model must give. Structured output supports a subset of JSON Schema: every
+ * field is required, and lengths cannot be limited.
  */
 
 /** The answer about a whole interview. */

@@ -11,11 +11,12 @@ import { halve, keepWithin, splitIntoParts } from './split-transcript.ts';
  * Makes the summary and the evaluation from a transcript.
  *
  * - If the candidate said nothing, the result is `empty` and the model is not asked.
- * - If the model's answer was cut off, the question is repeated with a larger output limit; if that fails too, the
- *   transcript is split into halves.
- * - A reference to an entry that does not exist is removed and flagged, so every remaining reference can be checked.
- * - The cost of one evaluation is bounded: by the size of the transcript, the size of its unverified part, and the
- *   number of questions. Entries that are left out are counted in a flag.
+ * - If the model's answer was cut off, the question is repeated with a larger output limit; if that fails too,
+ *   the transcript is split into halves.
+ * - A reference to an entry that does not exist is removed and flagged, so every remaining reference can be
+ *   checked.
+ * - The cost of one evaluation is bounded: by the size of the transcript, the size of its unverified part, and
+ *   the number of questions. Entries that are left out are counted in a flag.
  * - Texts from the model are cleaned of characters that Postgres cannot store.
  */
 export type Evaluated =

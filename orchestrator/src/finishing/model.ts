@@ -4,12 +4,13 @@ import type OpenAI from 'openai';
 import { z } from 'zod';
 
 /**
- * Client of the model that evaluates interviews. It uses the provider's Responses API through the official package.
+ * Client of the model that evaluates interviews. It uses the provider's Responses API through the official
+ * package.
  *
  * - It never retries: evaluations are stored as work to do and have their own retry schedule (retry.ts).
  * - A response is classified here and nowhere else, from its status, body and shape. The text of a request or a
- *   response is never logged. A response that the provider cannot have sent (a proxy's error page, JSON of another
- *   shape) counts as `unavailable` and is retried.
+ *   response is never logged. A response that the provider cannot have sent (a proxy's error page, JSON of
+ *   another shape) counts as `unavailable` and is retried.
  * - The package is loaded with the first question, because it is large and start-up does not need it.
  * - The provider stores nothing (`store: false`) and receives only a hash of the session id.
  */

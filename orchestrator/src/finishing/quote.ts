@@ -5,12 +5,13 @@ import type { PartAnswer } from './answers.ts';
 /**
  * Presents an interview to the model as quoted data.
  *
- * - A candidate may say anything, including "give me ten out of ten". So the whole transcript and everything that the
- *   tenant wrote stand inside one JSON document between two tags, and the instructions tell the model that nothing in
- *   the document is an instruction.
- * - No text can end the quotation: JSON escapes quotes and line breaks, and `<` is escaped as well, so the closing tag
- *   cannot occur inside.
- * - The model does not receive the candidate's name and e-mail address, because they are irrelevant to the evaluation.
+ * - A candidate may say anything, including "give me ten out of ten". So the whole transcript and everything
+ *   that the tenant wrote stand inside one JSON document between two tags, and the instructions tell the model
+ *   that nothing in the document is an instruction.
+ * - No text can end the quotation: JSON escapes quotes and line breaks, and `<` is escaped as well, so the
+ *   closing tag cannot occur inside.
+ * - The model does not receive the candidate's name and e-mail address, because they are irrelevant to the
+ *   evaluation.
  */
 export interface Interview {
   sessionId: string;

@@ -3,8 +3,8 @@ import type { ResultFailure } from '@greenroom/shared/protocol/results.ts';
 /**
  * When a failed evaluation is tried again. No other code retries evaluations.
  *
- * Waits double from `baseMs` to `maxMs`, with jitter between half and all of the wait, and are never shorter than the
- * provider's Retry-After. `never`: the next attempt would fail in the same way, so a person decides.
+ * Waits double from `baseMs` to `maxMs`, with jitter between half and all of the wait, and are never shorter
+ * than the provider's Retry-After. `never`: the next attempt would fail in the same way, so a person decides.
  */
 type Rule = { baseMs: number; maxMs: number } | 'never';
 

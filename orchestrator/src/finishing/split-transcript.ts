@@ -2,7 +2,8 @@
  * Splits a long transcript into parts that fit into one question to the model.
  *
  * - Where possible a part begins with the interviewer, so that a question stays with its answer.
- * - Every entry is in exactly one part, in order. An entry that is too long for any part becomes a part of its own.
+ * - Every entry is in exactly one part, in order. An entry that is too long for any part becomes a part of its
+ *   own.
  */
 export interface Spoken {
   speaker: 'ai' | 'candidate';
@@ -22,9 +23,9 @@ export const estimateTokens = ({ text }: Pick<Spoken, 'text'>): number =>
 const sum = (entries: readonly Spoken[]): number => entries.reduce((total, entry) => total + estimateTokens(entry), 0);
 
 /**
- * The entries that move from a full part to the start of the next part, before `entry`: the last question and what
- * follows it, if `entry` continues the answer. Nothing moves if the question lies in the first half of the part or if
- * both would not fit.
+ * The entries that move from a full part to the start of the next part, before `entry`: the last question and
+ * what follows it, if `entry` continues the answer. Nothing moves if the question lies in the first half of the
+ * part or if both would not fit.
  */
 function carriedOver<T extends Spoken>(part: readonly T[], entry: T, maxTokens: number): T[] {
   const question = part.findLastIndex(({ speaker }) => speaker === 'ai');
@@ -52,8 +53,8 @@ export function splitIntoParts<T extends Spoken>(entries: readonly T[], maxToken
 }
 
 /**
- * The entries that fit the limits, in their original order. Verified entries are chosen first, then unverified ones,
- * each from the beginning. So entries that a browser invents cannot displace verified ones.
+ * The entries that fit the limits, in their original order. Verified entries are chosen first, then unverified
+ * ones, each from the beginning. So entries that a browser invents cannot displace verified ones.
  * @param maxTokens estimated tokens of all entries
  * @param maxUnverifiedTokens estimated tokens of unverified entries
  */

@@ -10,12 +10,12 @@ import { maxAttempts, retryDelayMs } from './retry.ts';
  * Takes the evaluations that are due from the database, makes them and stores the results.
  *
  * - The concurrent evaluations are limited for this process, and per tenant for all orchestrators together. An
- *   evaluation is taken only if it can start at once; the others wait in the database, where another orchestrator may
- *   take them.
- * - The lease of a taken evaluation is renewed before each question to the model. If the lease is lost, no further
- *   question is asked and nothing is stored.
- * - Shutting down aborts running evaluations and releases them. If the release fails, the evaluation becomes available
- *   when its lease expires.
+ *   evaluation is taken only if it can start at once; the others wait in the database, where another
+ *   orchestrator may take them.
+ * - The lease of a taken evaluation is renewed before each question to the model. If the lease is lost, no
+ *   further question is asked and nothing is stored.
+ * - Shutting down aborts running evaluations and releases them. If the release fails, the evaluation becomes
+ *   available when its lease expires.
  * - A tenant with its own API key pays for its own evaluations only.
  */
 export interface Finishing {

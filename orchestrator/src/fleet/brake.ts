@@ -4,19 +4,19 @@ import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 /**
  * Prevents wrong data (a wrong list, a false 404) from ending many machines at once.
  *
- * - Every end of a machine in use counts, whichever component decides it: destroying it, recording that Fly no longer
- *   has it, and giving it up because no browser reaches it. Ends that were already decided do not count (see `braked`
- *   in judge.ts).
- * - If more doubtful ends than the limit fall into one window, none of them happens, an alarm is raised, and the next
- *   tick judges again. A machine that Fly reports as `destroyed` is counted but always recorded: keeping its row would
- *   not bring it back.
+ * - Every end of a machine in use counts, whichever component decides it: destroying it, recording that Fly no
+ *   longer has it, and giving it up because no browser reaches it. Ends that were already decided do not count
+ *   (see `braked` in judge.ts).
+ * - If more doubtful ends than the limit fall into one window, none of them happens, an alarm is raised, and
+ *   the next tick judges again. A machine that Fly reports as `destroyed` is counted but always recorded:
+ *   keeping its row would not bring it back.
  */
 export interface Brake {
   /** Sets the number of machines, as read from the rows last. */
   know(machines: number): void;
   /**
-   * Counts `certain` ends, which happen in any case, and admits either all `doubtful` ends or none. Admitted ends are
-   * counted.
+   * Counts `certain` ends, which happen in any case, and admits either all `doubtful` ends or none. Admitted
+   * ends are counted.
    */
   admits(doubtful: number, certain?: number): boolean;
   /** True if not even one more doubtful end would be admitted now. */

@@ -108,7 +108,7 @@ describe('lease watch', () => {
     expect(leases.mayJudge([true])).toBe(false);
   });
 
-  test('leases may not be judged when those of all workers lapsed: then this orchestrator is cut off', async () => {
+  test('leases may not be judged if all workers’ leases expired: then this orchestrator is cut off', async () => {
     const { leases, beat } = watch();
     await beat(30_000);
     expect(leases.mayJudge([true, true, true])).toBe(false);

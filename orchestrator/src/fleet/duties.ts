@@ -6,11 +6,11 @@ import type { Duty } from '../database/machine-store.ts';
 /**
  * Which periodic work this orchestrator does at present.
  *
- * - A duty is held for one lease, counted on our own monotonic clock from when the renewal was sent. The database
- *   counts from when it received the renewal, so we never hold a duty longer than the database says. If the database
- *   does not answer, every duty ends by itself.
- * - Writes made on duty carry its fencing number, and the database refuses an outdated one: a process that was frozen
- *   in the middle of its work does no harm when it continues.
+ * - A duty is held for one lease, counted on our own monotonic clock from when the renewal was sent. The
+ *   database counts from when it received the renewal, so we never hold a duty longer than the database says.
+ *   If the database does not answer, every duty ends by itself.
+ * - Writes made on duty carry its fencing number, and the database refuses an outdated one: a process that was
+ *   frozen in the middle of its work does no harm when it continues.
  * - A stopping orchestrator first gives back its duties, so that others do not wait for its leases to expire.
  */
 export interface Duties {

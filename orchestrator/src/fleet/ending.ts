@@ -11,10 +11,11 @@ import type { Brake } from './brake.ts';
 /**
  * Watches a machine that is leaving until Fly reports that it is gone, and records that promptly.
  *
- * - A leaving machine is gone when Fly shows it as `destroyed`, or when two GETs answered 404 with the grace period
- *   between them. One 404 is never enough, because Fly's reads may lag.
- * - A machine in use (`confirm`) is gone when Fly shows it as `destroyed` twice, with the grace period and no heartbeat
- *   between them. A 404 about it is only recorded; the reconciler decides (`judgeMissing` in judge.ts).
+ * - A leaving machine is gone when Fly shows it as `destroyed`, or when two GETs answered 404 with the grace
+ *   period between them. One 404 is never enough, because Fly's reads may lag.
+ * - A machine in use (`confirm`) is gone when Fly shows it as `destroyed` twice, with the grace period and no
+ *   heartbeat between them. A 404 about it is only recorded; the reconciler decides (`judgeMissing` in
+ *   judge.ts).
  * - The watch only makes things faster. If it times out or this process dies, the reconciler does the same.
  * - A DELETE is sent only after the row's change to `destroying` has been committed.
  * - Every destruction, and every machine recorded as gone, is logged with its evidence.

@@ -5,9 +5,9 @@ import type { HangUps } from '../voice/hang-up.ts';
 import type { Duties } from './duties.ts';
 
 /**
- * Periodic clean-up that belongs to no single component: ends sessions that expired, settles sessions that a crash left
- * without a machine, and hangs up calls that were left open. One orchestrator does it at a time; it would be safe if
- * several did.
+ * Periodic clean-up that belongs to no single component: ends sessions that expired, settles sessions that a
+ * crash left without a machine, and hangs up calls that were left open. One orchestrator does it at a time; it
+ * would be safe if several did.
  */
 export interface Housekeeping {
   run(): Promise<void>;

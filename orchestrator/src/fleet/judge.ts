@@ -6,17 +6,17 @@ import type { FlyMachine } from '../fly/classify.ts';
 /**
  * Decides what to do about a machine. Pure: it uses only the machine's row and what Fly says about the machine.
  *
- * - Fly's list and an expired lease are reasons to probe (one GET), never evidence. Only a probe can show that a
- *   machine is lost.
+ * - Fly's list and an expired lease are reasons to probe (one GET), never evidence. Only a probe can show that
+ *   a machine is lost.
  * - Every destruction states its evidence.
- * - A lease counts only while leases may be judged at all (lease-watch.ts). A host that is not ok is evidence only if
- *   Fly has reported it for the grace period and the worker's lease has expired too: a worker that sends heartbeats is
- *   never ended because of its host.
- * - `braked` ends can be held by the brake (brake.ts): the ones that wrong data could cause for machines in use. The
- *   brake does not hold ends that were already committed, ends of machines that never served a session, hard deadlines
- *   (a promise), and machines that Fly itself reports as `destroyed`.
- * - A heartbeat outweighs a 404, because Fly has answered 404 about running machines. `judgeMissing` decides what a 404
- *   means for a machine that is claimed, booting or standby.
+ * - A lease counts only while leases may be judged at all (lease-watch.ts). A host that is not ok is evidence
+ *   only if Fly has reported it for the grace period and the worker's lease has expired too: a worker that
+ *   sends heartbeats is never ended because of its host.
+ * - `braked` ends can be held by the brake (brake.ts): the ones that wrong data could cause for machines in
+ *   use. The brake does not hold ends that were already committed, ends of machines that never served a
+ *   session, hard deadlines (a promise), and machines that Fly itself reports as `destroyed`.
+ * - A heartbeat outweighs a 404, because Fly has answered 404 about running machines. `judgeMissing` decides
+ *   what a 404 means for a machine that is claimed, booting or standby.
  */
 export type Verdict =
   | { kind: 'leave' }
@@ -139,9 +139,9 @@ export function judgeFound(row: AliveRow, machine: FlyMachine, reason: MachineRe
 const isLeaving = ({ state }: AliveRow): boolean => state === 'draining' || state === 'destroying';
 
 /**
- * The verdict on a machine that Fly has not found for at least the grace period. A claimed machine is gone only if its
- * lease has expired while heartbeats were being received. A booting machine keeps its full time and gets a hedge. A
- * standby machine is gone when it has been missing for as long as a boot may take.
+ * The verdict on a machine that Fly has not found for at least the grace period. A claimed machine is gone only
+ * if its lease has expired while heartbeats were being received. A booting machine keeps its full time and gets
+ * a hedge. A standby machine is gone when it has been missing for as long as a boot may take.
  */
 function judgeMissing(row: AliveRow, said: string, reason: MachineReason, court: Court): Verdict {
   const { createMs, claimMs } = court.deadlines;
@@ -152,8 +152,8 @@ function judgeMissing(row: AliveRow, said: string, reason: MachineReason, court:
 }
 
 /**
- * The verdict after a probe did not find the machine. `row.absent_ms` is the time since Fly first did not find it, with
- * no heartbeat since then.
+ * The verdict after a probe did not find the machine. `row.absent_ms` is the time since Fly first did not find
+ * it, with no heartbeat since then.
  */
 export function judgeAbsent(row: AliveRow, evidence: Absence, reason: MachineReason, court: Court): Verdict {
   if (row.absent_ms === null || row.absent_ms < court.deadlines.absenceGraceMs) return { kind: 'noteAbsent', evidence };

@@ -3,12 +3,13 @@ import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 /**
  * Decides whether the leases of workers may be judged at all.
  *
- * A worker's lease expires when the worker is gone, and also when no orchestrator could store its heartbeats. An
- * orchestrator that has just started, or that could not reach the database, cannot tell the two apart.
+ * A worker's lease expires when the worker is gone, and also when no orchestrator could store its heartbeats.
+ * An orchestrator that has just started, or that could not reach the database, cannot tell the two apart.
  *
- * - No lease is judged before this orchestrator has been able to store heartbeats for one full lease without a break.
- *   Every stored heartbeat shows that, and so does every other successful write to the database.
- * - If there are several workers and all their leases have expired, this orchestrator is the one that is cut off.
+ * - No lease is judged before this orchestrator has been able to store heartbeats for one full lease without a
+ *   break. Every stored heartbeat shows that, and so does every other successful write to the database.
+ * - If there are several workers and all their leases have expired, this orchestrator is the one that is cut
+ *   off.
  */
 export interface LeaseWatch {
   /** Reports a successful write to the database. */

@@ -11,13 +11,14 @@ export interface MachineTemplate {
 }
 
 /**
- * Settings that keep Node's memory small. Measured by `npm run bench -- ingest`: without them, 20 MB more after 1,000
- * turns.
+ * Settings that keep Node's memory small. Measured by `npm run bench -- ingest`: without them, 20 MB more after
+ * 1,000 turns.
  *
- * A small semi-space makes V8 collect young objects sooner. With a limit of 128 MB (ten times what a long interview
- * needs) V8 collects the old generation after it has grown by a third, not fourfold. glibc uses one heap instead of one
- * per thread, and allocates blocks of 16 KB and more (read buffers, memory of V8's compiler) directly from the system
- * and returns them at once; on the heap such blocks leave holes, and the heap grew by 10 to 25 MB.
+ * A small semi-space makes V8 collect young objects sooner. With a limit of 128 MB (ten times what a long
+ * interview needs) V8 collects the old generation after it has grown by a third, not fourfold. glibc uses one
+ * heap instead of one per thread, and allocates blocks of 16 KB and more (read buffers, memory of V8's
+ * compiler) directly from the system and returns them at once; on the heap such blocks leave holes, and the
+ * heap grew by 10 to 25 MB.
  */
 export const workerRuntime = {
   NODE_OPTIONS: '--max-semi-space-size=1 --max-old-space-size=128',
@@ -36,8 +37,8 @@ export const metadataOf = (intent: Intent, deploymentId: string): Record<string,
 });
 
 /**
- * The body of a create request. The name is derived from the row, so that a second try finds the machine of the first.
- * When the worker exits, Fly destroys the machine and does not restart it.
+ * The body of a create request. The name is derived from the row, so that a second try finds the machine of the
+ * first. When the worker exits, Fly destroys the machine and does not restart it.
  */
 export const createBody = (intent: Intent, template: MachineTemplate): object => ({
   name: intent.name,

@@ -3,13 +3,16 @@ import type { Demand, PoolFacts, PoolOrder, TenantFacts } from '../database/pool
 /**
  * Plans how many standby machines each pool should have. Pure; the capacity simulation runs the same code.
  *
- * - Unscheduled sessions: the pool holds as many machines as sessions arrive while one machine is built, plus a safety
- *   margin, between the pool's floor and ceiling.
- * - Scheduled sessions come on top and may exceed the ceiling, because each of those machines already has a session.
- * - Machines for scheduled sessions are built as late as the create limit allows: one is ordered only if a start time
- *   would be missed otherwise. The limit is per tenant, not per region, so the earliest start times come first.
+ * - Unscheduled sessions: the pool holds as many machines as sessions arrive while one machine is built, plus a
+ *   safety margin, between the pool's floor and ceiling.
+ * - Scheduled sessions come on top and may exceed the ceiling, because each of those machines already has a
+ *   session.
+ * - Machines for scheduled sessions are built as late as the create limit allows: one is ordered only if a
+ *   start time would be missed otherwise. The limit is per tenant, not per region, so the earliest start times
+ *   come first.
  * - A small surplus is kept, because a machine destroyed now would be built again for the next session.
- * - Machines with an old image are retired one by one as new ones become ready, so that a deploy never empties a pool.
+ * - Machines with an old image are retired one by one as new ones become ready, so that a deploy never empties
+ *   a pool.
  */
 export interface PlanOptions {
   /** Time from requesting a machine until it can be started, ms. */

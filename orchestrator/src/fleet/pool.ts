@@ -8,9 +8,9 @@ import type { Endings } from './ending.ts';
 import { planPools } from './pool-plan.ts';
 
 /**
- * Keeps the pools at their planned size: reads the facts, plans, lets the database apply the plan, and executes the
- * intents that the database returns. Several orchestrators may do this at once, because the database counts again under
- * a lock.
+ * Keeps the pools at their planned size: reads the facts, plans, lets the database apply the plan, and executes
+ * the intents that the database returns. Several orchestrators may do this at once, because the database counts
+ * again under a lock.
  */
 export interface Pool {
   tick(): Promise<void>;

@@ -16,16 +16,16 @@ import { createBody, type MachineTemplate } from './machine-config.ts';
 /**
  * Executes intents: rows that request a machine.
  *
- * - The row exists before the request to Fly, and the machine's name derives from the row. So whatever is lost or
- *   repeated, Fly has at most one machine for a row.
- * - Directly before every create, `keep_intent` (compare-and-set) checks that no other orchestrator has taken the
- *   intent and that it is still wanted. A fresh intent that need not wait for a slot was just taken in the same answer,
- *   so the check is skipped, which saves a round trip.
+ * - The row exists before the request to Fly, and the machine's name derives from the row. So whatever is lost
+ *   or repeated, Fly has at most one machine for a row.
+ * - Directly before every create, `keep_intent` (compare-and-set) checks that no other orchestrator has taken
+ *   the intent and that it is still wanted. A fresh intent that need not wait for a slot was just taken in the
+ *   same answer, so the check is skipped, which saves a round trip.
  * - While it is unclear whether a machine exists, nothing is created under another name.
  * - If executing an intent fails, the row stays as it is: the scan of any orchestrator takes it again, and the
  *   reconciler ends it when it is too old.
- * - While waiting between two tries the intent is held, because another orchestrator that took it would ask sooner than
- *   Fly's Retry-After allows.
+ * - While waiting between two tries the intent is held, because another orchestrator that took it would ask
+ *   sooner than Fly's Retry-After allows.
  */
 export interface Provisioner {
   /** Executes an intent in the background. Does nothing if this intent is already being executed here. */

@@ -14,12 +14,14 @@ import { type Absence, type Court, isReplaced, judgeAbsent, judgeFound, type Ver
  * Carries out the verdict about one machine (judge.ts).
  *
  * - A DELETE is sent only after the row's change to `destroying` has been committed.
- * - A machine is absent when two probes, with the grace period and no heartbeat between them, do not find it. The time
- *   of the first is stored in the row, where a heartbeat clears it, so any orchestrator can make the second.
+ * - A machine is absent when two probes, with the grace period and no heartbeat between them, do not find it.
+ *   The time of the first is stored in the row, where a heartbeat clears it, so any orchestrator can make the
+ *   second.
  * - Every end is logged with its evidence.
- * - A machine is destroyed only if its epoch is still the one judged and we still hold the duty under which we judged.
- * - A machine that fails before its claim is replaced in the next region. One that is lost during an interview is
- *   replaced in its own region.
+ * - A machine is destroyed only if its epoch is still the one judged and we still hold the duty under which we
+ *   judged.
+ * - A machine that fails before its claim is replaced in the next region. One that is lost during an interview
+ *   is replaced in its own region.
  */
 export interface Reaper {
   /** Asks Fly about the machine and records a change. Returns the verdict. */

@@ -17,15 +17,15 @@ import type { Reaper } from './reaper.ts';
 /**
  * Compares what should exist (rows) with what exists (Fly) and removes the differences in both directions.
  *
- * - Fly is listed before the rows are read. A machine in the list therefore has its row already, and a machine that
- *   was just created is never mistaken for an orphan.
+ * - Fly is listed before the rows are read. A machine in the list therefore has its row already, and a machine
+ *   that was just created is never mistaken for an orphan.
  * - An empty or failed list ends nothing; at most it leads to probes.
  * - Only machines whose metadata names this deployment are ours. Others are never touched.
- * - Each app belongs to a duty (duties.ts). The orchestrator that holds the duty reconciles the app: at once after it
- *   took the duty, then every tick. Its writes carry the duty's fencing number.
+ * - Each app belongs to a duty (duties.ts). The orchestrator that holds the duty reconciles the app: at once
+ *   after it took the duty, then every tick. Its writes carry the duty's fencing number.
  * - If the doubtful ends exceed the limit of the brake, none of them happens (brake.ts).
- * - Each app is reconciled in its own round, and a tick does not wait for rounds. An app whose requests hang is skipped
- *   until its round has ended, and one tenant can use only some of the concurrent rounds (lanes.ts).
+ * - Each app is reconciled in its own round, and a tick does not wait for rounds. An app whose requests hang is
+ *   skipped until its round has ended, and one tenant can use only some of the concurrent rounds (lanes.ts).
  */
 export interface Reconciler {
   /** Starts the rounds of the apps whose duties we hold and are due. Does not wait for them. */

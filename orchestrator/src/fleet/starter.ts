@@ -10,13 +10,15 @@ import type { Endings } from './ending.ts';
 /**
  * Starts assigned standby machines.
  *
- * - A start is idempotent at Fly: a start without an answer is repeated, and two orchestrators that start the same
- *   machine do no harm.
- * - 412 means not yet (the image is still being pulled); the start is repeated until the deadline. If the host is full
- *   or lost, one transaction gives this machine up and gives the session its next machine, standby or new.
- * - While waiting between two tries the machine is held, because another orchestrator that took it would ask sooner than
- *   Fly's Retry-After allows.
- * - A machine that was started but not claimed in time is returned by `takeStarts` as late, and is then checked at Fly.
+ * - A start is idempotent at Fly: a start without an answer is repeated, and two orchestrators that start the
+ *   same machine do no harm.
+ * - 412 means not yet (the image is still being pulled); the start is repeated until the deadline. If the host
+ *   is full or lost, one transaction gives this machine up and gives the session its next machine, standby or
+ *   new.
+ * - While waiting between two tries the machine is held, because another orchestrator that took it would ask
+ *   sooner than Fly's Retry-After allows.
+ * - A machine whose start Fly accepted, but which has not started in time, is returned by `takeStarts` as late and
+ *   is then checked at Fly.
  */
 export interface Starter {
   /** Starts a machine in the background. Does nothing if this machine is already being started here. */

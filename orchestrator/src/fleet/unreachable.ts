@@ -9,12 +9,12 @@ import type { Endings } from './ending.ts';
 /**
  * Handles a browser that could not be connected to the machine serving its session.
  *
- * - After the first failure Fly is asked at once whether the machine still exists. Mostly it does not, and that answer
- *   is the evidence.
- * - A second failure, some time later, is evidence by itself: a machine that no browser can reach is of no use, even if
- *   it sends heartbeats. It is destroyed, and its session gets the next attempt.
- * - These ends count for the brake, and while the brake holds no machine is given up: if many machines are unreachable
- *   at once, the proxy is the more likely cause.
+ * - After the first failure Fly is asked at once whether the machine still exists. Mostly it does not, and that
+ *   answer is the evidence.
+ * - A second failure, some time later, is evidence by itself: a machine that no browser can reach is of no use,
+ *   even if it sends heartbeats. It is destroyed, and its session gets the next attempt.
+ * - These ends count for the brake, and while the brake holds no machine is given up: if many machines are
+ *   unreachable at once, the proxy is the more likely cause.
  */
 export interface UnreachableDeps {
   machines: Pick<MachineStore, 'recordUnreachable'>;
@@ -25,7 +25,7 @@ export interface UnreachableDeps {
   onChange: (sessionId: string) => void;
 }
 
-/** @returns a function that the edge calls after a failed replay; it resolves to true if the machine is being replaced */
+/** @returns a function to be called after a failed replay. It resolves to true if the machine is being replaced. */
 export function createUnreachable({ machines, endings, brake, deadlines, logger, onChange }: UnreachableDeps) {
   return async (row: RouteRow): Promise<boolean> => {
     if (row.machine_id === null || brake.holds) return false;

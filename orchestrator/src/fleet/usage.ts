@@ -2,8 +2,8 @@ import type { UsageStore } from '../database/usage-store.ts';
 import { type Guest, runningPerSecond, sizeOf, standbyPerSecond } from '../regions/prices.ts';
 
 /**
- * Records the usage and cost of machines that are gone. The work is driven by rows, so no machine is forgotten or
- * charged twice, even if several orchestrators do it or one repeats it.
+ * Records the usage and cost of machines that are gone. The work is driven by rows, so no machine is forgotten
+ * or charged twice, even if several orchestrators do it or one repeats it.
  */
 export interface UsageDeps {
   usage: Pick<UsageStore, 'toBill' | 'record'>;

@@ -40,7 +40,7 @@ const bodyOf = (raw: Raw): unknown => ('body' in raw ? raw.body : undefined);
 
 export function createFlyApps(send: Send): FlyApps {
   const pathOf = (app: string) => `/apps/${encodeURIComponent(app)}`;
-  /** According to the OpenAPI file the app itself shows its network, according to the docs only the list of apps does. */
+  /** The OpenAPI file has the network in the answer about the app; the docs have it only in the list of apps. */
   const networkInList = async (name: string, org: string): Promise<string | undefined> => {
     const raw = await send({ method: 'GET', path: `/apps?org_slug=${encodeURIComponent(org)}` });
     const apps = listBody.safeParse(bodyOf(raw)).data?.apps ?? [];

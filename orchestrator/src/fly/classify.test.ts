@@ -89,7 +89,7 @@ const creates: Array<[string, Raw, string]> = [
 ];
 
 describe('an answer to a create is classified', () => {
-  test.each(creates)('%s as %j', (_what, raw, kind) => {
+  test.each(creates)('%s', (_what, raw, kind) => {
     expect(classifyCreate(raw).kind).toBe(kind);
   });
 

@@ -1,8 +1,9 @@
 /**
  * Classifies Fly's answers from the raw response. No other code interprets them.
  *
- * The texts in the bodies are matched too (sources: docs of the Machines API, fly-go's error types, measurements),
- * because the same status means different things and the same condition comes with different statuses.
+ * The texts in the bodies are matched too (sources: docs of the Machines API, fly-go's error types,
+ * measurements), because the same status means different things and the same condition comes with different
+ * statuses.
  */
 export interface RawResponse {
   status: number;
@@ -108,8 +109,8 @@ const table: Array<{
 ];
 
 /**
- * Whether the Machines API itself wrote this error. A gateway, a captive portal or a wrong base URL answers with its own
- * pages, which say nothing about Fly.
+ * Whether the Machines API itself wrote this error. A gateway, a captive portal or a wrong base URL answers
+ * with its own pages, which say nothing about Fly.
  */
 const isFlys = ({ body }: RawResponse): boolean => typeof asRecord(body).error === 'string';
 
@@ -150,8 +151,8 @@ export function classifyCreate(raw: Raw): CreateOutcome {
 /**
  * Whether a machine exists at Fly. An unclear answer is not rounded to yes or no.
  *
- * `destroyed` is Fly's own statement about the machine. A 404 is weaker, because Fly has answered 404 about running
- * machines (flyctl PR 4618); how much it counts depends on what else is known about the machine.
+ * `destroyed` is Fly's own statement about the machine. A 404 is weaker, because Fly has answered 404 about
+ * running machines (flyctl PR 4618); how much it counts depends on what else is known about the machine.
  */
 export type Presence =
   | { kind: 'there'; machine: FlyMachine }

@@ -5,11 +5,13 @@ import type { CreateOutcome, FlyRefusal } from './classify.ts';
 import type { FlyClient, ListOutcome } from './client.ts';
 
 /**
- * The client of Fly's API with the rate limits per app that all orchestrators share. It also records how regions answer.
+ * The client of Fly's API with the rate limits per app that all orchestrators share. It also records how
+ * regions answer.
  *
- * - A create has reserved its slot together with its intent. A list reserves its slot here. The look-up of the machine
- *   of a waiting candidate may use the burst; the reconciler's list may not.
- * - A 429 delays all orchestrators: the next slot of the app moves by Fly's Retry-After, or by a second without one.
+ * - A create has reserved its slot together with its intent. A list reserves its slot here. The look-up of the
+ *   machine of a waiting candidate may use the burst; the reconciler's list may not.
+ * - A 429 delays all orchestrators: the next slot of the app moves by Fly's Retry-After, or by a second without
+ *   one.
  * - The result of a create is recorded for its region, for the choice of the next region.
  */
 export interface LimitedClientDeps {

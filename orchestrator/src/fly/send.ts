@@ -7,10 +7,11 @@ import { classifyRefusal, type FlyRefusal, type Raw } from './classify.ts';
  * Sends every request to Fly's Machines API.
  *
  * - It never retries: only the caller knows whether a repetition is safe.
- * - Fly's answers about an app are consistent only if they come from one node. Fly names the node in a cookie, which is
- *   kept per app.
+ * - Fly's answers about an app are consistent only if they come from one node. Fly names the node in a cookie,
+ *   which is kept per app.
  * - Every error is logged with Fly's request id, and never with headers or bodies.
- * - One app uses at most a quarter of the connections, so that hanging requests of one app do not delay other apps.
+ * - One app uses at most a quarter of the connections, so that hanging requests of one app do not delay other
+ *   apps.
  */
 export interface SendOptions {
   apiUrl: string;
@@ -20,7 +21,7 @@ export interface SendOptions {
   logger: Logger;
 }
 
-/** Y4: requests under way at once, of all apps and of one. */
+/** Concurrent requests: in total and per app. */
 export const flyRequests = { total: 128, perLane: 32 };
 /** The list of an app with ten thousand machines. */
 const maxAnswerBytes = 67_108_864;

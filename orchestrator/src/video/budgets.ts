@@ -3,10 +3,10 @@ import type { SharedLimit } from '../database/video-store.ts';
 /**
  * How the rate limits of api.video are shared between purposes and tenants, for all orchestrators together.
  *
- * Per minute, api.video allows 200 writes and 500 reads in production, and 40 and 100 in the sandbox. We use at most
- * 90 % of that, with bursts of up to a tenth of each limit. One tenant's recordings get at most half. Watching gets at
- * most 40 % of the reads and one tenant's watching 20 %, so that viewers of one tenant delay neither other tenants nor
- * the recordings.
+ * Per minute, api.video allows 200 writes and 500 reads in production, and 40 and 100 in the sandbox. We use at
+ * most 90 % of that, with bursts of up to a tenth of each limit. One tenant's recordings get at most half.
+ * Watching gets at most 40 % of the reads and one tenant's watching 20 %, so that viewers of one tenant delay
+ * neither other tenants nor the recordings.
  */
 export type Purpose = 'writes' | 'reads' | 'watching';
 

@@ -10,14 +10,14 @@ import { createVideoBudgets, type Purpose } from './budgets.ts';
  * Client of api.video. All requests to api.video go through it.
  *
  * - It never retries: the steps of a recording are stored in the database and have their own retry schedule.
- * - Requests count against limits that all orchestrators share (budgets.ts). A 429 is returned with the wait that it
- *   names.
- * - Video containers are private, and their metadata names the session and the recording, so that a container whose
- *   create was never answered can be found.
+ * - Requests count against limits that all orchestrators share (budgets.ts). A 429 is returned with the wait
+ *   that it names.
+ * - Video containers are private, and their metadata names the session and the recording, so that a container
+ *   whose create was never answered can be found.
  * - An upload token always expires: a `ttl` of 0 would mean never.
- * - An answer is believed only if api.video wrote it: a success has the shape of its resource, a deletion is 204, an
- *   error is a problem document. Anything else (a proxy's page) counts as `unavailable`, because a false 404 or an
- *   empty status would delete a recording.
+ * - An answer is believed only if api.video wrote it: a success has the shape of its resource, a deletion is
+ *   204, an error is a problem document. Anything else (a proxy's page) counts as `unavailable`, because a
+ *   false 404 or an empty status would delete a recording.
  */
 export type VideoRefusal =
   | { kind: 'gone' }

@@ -8,14 +8,16 @@ import { tokenContext } from './steps.ts';
 /**
  * The video offer in the answer to a heartbeat: where the browser uploads the session's recording.
  *
- * - A recording never makes a heartbeat fail, and delays it as little as possible: database reads are batched, results
- *   are cached, and after an error the answer has no offer this time.
- * - An upload token is decrypted only for the worker of its own session, and cached in clear text for at most `cacheMs`.
+ * - A recording never makes a heartbeat fail, and delays it as little as possible: database reads are batched,
+ *   results are cached, and after an error the answer has no offer this time.
+ * - An upload token is decrypted only for the worker of its own session, and cached in clear text for at most
+ *   `cacheMs`.
  */
 export interface VideoOffers {
   /**
    * The newest open recording, if there is one. Never throws.
-   * @param ordinal the recording that the browser needs. If it is higher than the newest, the next one is requested.
+   * @param ordinal the recording that the browser needs. If it is higher than the newest, the next one is
+   * requested.
    */
   of(sessionId: string, ordinal?: number): Promise<VideoOffer | undefined>;
 }

@@ -5,13 +5,14 @@ import type { Vault } from '../tokens/vault.ts';
 import type { VideoClient, VideoRefusal } from './client.ts';
 
 /**
- * Does the next step of one recording: `wanted` → `open` → `closing` → `processing` → `done`, or `empty`, or given up.
+ * Does the next step of one recording: `wanted` → `open` → `closing` → `processing` → `done`, or `empty`, or
+ * given up.
  *
- * - The id of a new container is stored before its upload token is created. A second attempt finds a container whose
- *   id was not stored.
+ * - The id of a new container is stored before its upload token is created. A second attempt finds a container
+ *   whose id was not stored.
  * - If the session ended while a step created a token, the same step deletes the token.
- * - An empty container, or a second one for the same recording, is added to `video_deletions` and stays there until
- *   api.video has deleted it.
+ * - An empty container, or a second one for the same recording, is added to `video_deletions` and stays there
+ *   until api.video has deleted it.
  */
 export interface StepDeps {
   videos: Pick<VideoStore, 'recordContainer' | 'recordToken' | 'recordClosed' | 'recordDone' | 'postpone'>;
@@ -46,8 +47,9 @@ const failures = {
 const mostAttempts = { wanted: Number.POSITIVE_INFINITY, closing: 120, processing: 150 };
 
 /**
- * A 404 for a container that we created is believed from this attempt on, about a minute after the first. Before that,
- * api.video may read a replica that does not have the container yet, and a recording given up too soon is lost.
+ * A 404 for a container that we created is believed from this attempt on, about a minute after the first.
+ * Before that, api.video may read a replica that does not have the container yet, and a recording given up too
+ * soon is lost.
  */
 const attemptsBeforeGone = 7;
 

@@ -9,10 +9,10 @@ import type { VideoStore } from '../database/video-store.ts';
 /**
  * `POST /hooks/api-video`: receives the events of api.video about a video.
  *
- * - Only signed requests are accepted: HMAC-SHA256 of the raw body with the webhook's secret, compared in constant
- *   time. The body is parsed after that.
- * - An event only makes the recording due; its state is then read from api.video. So a repeated, late or lost event
- *   does no harm.
+ * - Only signed requests are accepted: HMAC-SHA256 of the raw body with the webhook's secret, compared in
+ *   constant time. The body is parsed after that.
+ * - An event only makes the recording due; its state is then read from api.video. So a repeated, late or lost
+ *   event does no harm.
  */
 export interface VideoWebhookDeps {
   /** `signatureSecret`, which api.video returned when the webhook was created. */

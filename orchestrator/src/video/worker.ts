@@ -6,10 +6,10 @@ import type { VideoClient } from './client.ts';
 /**
  * Takes work for api.video that is due from the database and does it: the steps of recordings, and deletions.
  *
- * - Deletions have their own queue, and one tenant gets at most half of the places for steps, so that neither delays
- *   the other.
- * - A step that fails with an internal error is retried after a minute. If the retry cannot be stored, the step is
- *   taken again when its lease has expired.
+ * - Deletions have their own queue, and one tenant gets at most half of the places for steps, so that neither
+ *   delays the other.
+ * - A step that fails with an internal error is retried after a minute. If the retry cannot be stored, the step
+ *   is taken again when its lease has expired.
  */
 export interface VideoWorker {
   /** Takes the work that is due and starts it. Does not wait for it to finish. */

@@ -8,13 +8,14 @@ import { signMessage } from './signing.ts';
 /**
  * Sends the webhook deliveries that are due.
  *
- * - Delivery is at least once. Any orchestrator takes due deliveries; if it dies, another one takes them again. A
- *   message may therefore arrive twice, with the same id.
- * - An attempt starts as soon as there is room, independently of other attempts, so an endpoint that hangs does not
- *   delay other endpoints. The database limits the concurrent attempts per endpoint and per tenant, for all
+ * - Delivery is at least once. Any orchestrator takes due deliveries; if it dies, another one takes them again.
+ *   A message may therefore arrive twice, with the same id.
+ * - An attempt starts as soon as there is room, independently of other attempts, so an endpoint that hangs does
+ *   not delay other endpoints. The database limits the concurrent attempts per endpoint and per tenant, for all
  *   orchestrators together.
- * - 2xx means delivered. 410 disables the endpoint. Anything else, including a URL that the guard refuses, is retried
- *   on the schedule of Standard Webhooks. After the last attempt the delivery is dead; the tenant can replay it.
+ * - 2xx means delivered. 410 disables the endpoint. Anything else, including a URL that the guard refuses, is
+ *   retried on the schedule of Standard Webhooks. After the last attempt the delivery is dead; the tenant can
+ *   replay it.
  * - Only the status of the endpoint's answer is stored.
  */
 export interface SenderDeps {
@@ -141,7 +142,8 @@ export function createSender({ webhooks, guard, vault, clock, logger, bounds }: 
       )
       .finally(() => {
         underWay.delete(task);
-        if (more && underWay.size <= perProcess / 2) void run().catch(() => undefined); // If the database is away, the next tick logs it.
+        // An error of the database is logged by the next tick.
+        if (more && underWay.size <= perProcess / 2) void run().catch(() => undefined);
       });
     underWay.add(task);
   };

@@ -11,7 +11,7 @@ import { newWebhookSecret, signMessage } from './signing.ts';
 
 const answered = (status: number, retryAfter?: string): GuardedAnswer => ({ kind: 'answered', status, retryAfter });
 
-describe('the verdict on a delivery attempt that was answered with', () => {
+describe('the result of a delivery attempt follows from the answer:', () => {
   test.each<[string, GuardedAnswer, number, Partial<DeliveryNews>]>([
     ['200', answered(200), 1, { outcome: 'delivered', error: null }],
     ['204', answered(204), 10, { outcome: 'delivered' }],

@@ -1,9 +1,9 @@
 /**
- * The project's secret key. Supabase sets it for hosted functions; we cannot set variables whose names begin with
- * SUPABASE_.
+ * The project's secret key. Supabase sets it for hosted functions; we cannot set variables whose names begin
+ * with SUPABASE_.
  *
- * - SUPABASE_SECRET_KEYS: a JSON object {name: key}; the only variable in new projects. The key `default` is used, or
- *   else the first one.
+ * - SUPABASE_SECRET_KEYS: a JSON object {name: key}; the only variable in new projects. The key `default` is
+ *   used, or else the first one.
  * - SUPABASE_SERVICE_ROLE_KEY: the legacy key, in projects that still have it.
  *
  * @throws an error that names the missing or wrong variable

@@ -3,8 +3,8 @@ import { json } from './http.ts';
 /**
  * Answers `GET` of a function: whether the function can do its work. Used by `doctor`, metrics and alerts.
  *
- * It needs no credential, writes nothing and returns no personal data. The result is cached for 5 s, so that frequent
- * requests do not load the database and the orchestrators.
+ * It needs no credential, writes nothing and returns no personal data. The result is cached for 5 s, so that
+ * frequent requests do not load the database and the orchestrators.
  */
 export const version = '0.1.0';
 

@@ -5,11 +5,11 @@ import { isTokensFault } from './tokens.ts';
 /**
  * `interview-start`: lets a platform's page start an interview without a backend of its own.
  *
- * - The caller is a user of the Supabase project. Issuer, audience, expiry, algorithm and role of the access token are
- *   checked here, so that other requests never reach the orchestrator. A tenant's API key is accepted too; the
- *   orchestrator checks it.
- * - The orchestrator alone decides what the caller may do. It receives the caller's credential; this function adds no
- *   rights.
+ * - The caller is a user of the Supabase project. Issuer, audience, expiry, algorithm and role of the access
+ *   token are checked here, so that other requests never reach the orchestrator. A tenant's API key is accepted
+ *   too; the orchestrator checks it.
+ * - The orchestrator alone decides what the caller may do. It receives the caller's credential; this function
+ *   adds no rights.
  */
 export interface StartDeps {
   orchestratorUrl: string;

@@ -6,13 +6,14 @@ import { bearerOf, type Cors, json, onlyPost, problem, readText } from './http.t
 import { isTokensFault } from './tokens.ts';
 
 /**
- * `interview-transcript`: a candidate's browser uploads transcript entries that it could not send over the socket.
+ * `interview-transcript`: a candidate's browser uploads transcript entries that it could not send over the
+ * socket.
  *
- * - The token (`transcript:append`, valid until a day after the session's end) permits uploads for its own session
- *   only. The database stores the entries as unverified, and the sideband's text replaces theirs.
+ * - The token (`transcript:append`, valid until a day after the session's end) permits uploads for its own
+ *   session only. The database stores the entries as unverified, and the sideband's text replaces theirs.
  * - Entries are merged as the worker's are, so a repeated upload changes nothing.
- * - No orchestrator is needed if the key set is in the environment. If it is not and no orchestrator answers, the
- *   answer is 503 with Retry-After, not a refusal of the token.
+ * - No orchestrator is needed if the key set is in the environment. If it is not and no orchestrator answers,
+ *   the answer is 503 with Retry-After, not a refusal of the token.
  */
 export interface TranscriptDeps {
   /** `iss` of browser tokens: the orchestrators' public URL. */

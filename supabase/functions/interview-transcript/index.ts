@@ -30,8 +30,8 @@ async function upload(sessionId: string, tenantId: string, entries: unknown[]): 
 }
 
 /** A session that does not exist. Uploading to it tests the key, the grant and the function and writes nothing. */
-const nobody = '00000000-0000-0000-0000-000000000000';
-const databaseAnswers = async () => (await upload(nobody, nobody, [])).kind === 'not_found';
+const noSession = '00000000-0000-0000-0000-000000000000';
+const databaseAnswers = async () => (await upload(noSession, noSession, [])).kind === 'not_found';
 
 Deno.serve(
   createTranscript({
