@@ -12,7 +12,7 @@ const pageHistory = () => {
 };
 
 describe('the browser’s secret', () => {
-  test('is kept in the history entry of the tab if storage is blocked, and survives a reload there', () => {
+  test('the secret is kept in the history entry of the tab if storage is blocked, and survives a reload', () => {
     const page = pageHistory();
     const first = browserSecret(undefined, page);
     expect(first.length).toBeGreaterThan(32);
@@ -20,7 +20,7 @@ describe('the browser’s secret', () => {
     expect(browserSecret(undefined, pageHistory())).not.toBe(first);
   });
 
-  test('is kept in the storage if there is one', () => {
+  test('the secret is kept in the storage if there is one', () => {
     const items = new Map<string, string>();
     const storage = {
       getItem: (key: string) => items.get(key) ?? null,

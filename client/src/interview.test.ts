@@ -99,7 +99,7 @@ beforeEach(() => {
 afterEach(() => vi.useRealTimers());
 
 describe('a call', () => {
-  test('that is up is not replaced', async () => {
+  test('a call that is up is not replaced', async () => {
     const { peers, ready, answer, offers, status } = await begin();
     await ready(1, false);
     answer(1);
@@ -108,7 +108,7 @@ describe('a call', () => {
     expect([offers(), status()]).toEqual([['offer 1 as 1'], 'live']);
   });
 
-  test('whose connection fails is replaced by the next one', async () => {
+  test('a call whose connection fails is replaced by the next one', async () => {
     const { peers, ready, answer, offers, problems } = await begin();
     await ready(1, false);
     answer(1);
@@ -118,7 +118,7 @@ describe('a call', () => {
     expect([offers(), problems]).toEqual([['offer 1 as 1', 'offer 2 as 2'], ['call_failed']]);
   });
 
-  test('that was answered but does not connect within 10 s is replaced by the next one', async () => {
+  test('a call that does not connect within 10 s of its answer is replaced by the next one', async () => {
     const { ready, answer, offers } = await begin();
     await ready(1, false);
     answer(1);
@@ -128,7 +128,7 @@ describe('a call', () => {
     expect(offers()).toEqual(['offer 1 as 1', 'offer 2 as 2']);
   });
 
-  test('that fails while the socket is lost is replaced by the next one after the reconnection', async () => {
+  test('a call that fails while the socket is lost is replaced after the reconnection', async () => {
     const { peers, ready, answer, offers, server } = await begin();
     await ready(1, false);
     answer(1);
@@ -140,7 +140,7 @@ describe('a call', () => {
     expect(offers().at(-1)).toMatch(/ as 2$/);
   });
 
-  test('is not offered again after six failures in a row', async () => {
+  test('no further call is offered after six failures in a row', async () => {
     const { peers, ready, answer, offers } = await begin();
     await ready(1, false);
     for (let ordinal = 1; ordinal < 20; ordinal += 1) {
@@ -151,7 +151,7 @@ describe('a call', () => {
     expect(offers()).toHaveLength(6);
   });
 
-  test('that is replaced is closed, and its closing does not lead to another call', async () => {
+  test('a replaced call is closed, and its closing does not lead to another call', async () => {
     const { ready, answer, offers, server, peers } = await begin();
     await ready(1, false);
     answer(1);
@@ -164,7 +164,7 @@ describe('a call', () => {
     expect(offers()).toEqual(['offer 1 as 1', 'offer 2 as 2']);
   });
 
-  test('that was refused because of a missing consent is offered again after the consent', async () => {
+  test('a call that was refused because of a missing consent is offered again after the consent', async () => {
     const { client, ready, offers, server } = await begin();
     await ready(1, false);
     server().say({ type: 'error', code: 'consent_required', message: '', retryable: false });
@@ -175,7 +175,7 @@ describe('a call', () => {
     expect(offers()).toEqual(['offer 1 as 1', 'offer 2 as 1']);
   });
 
-  test('that fails after the candidate requested the end is not replaced', async () => {
+  test('a call that fails after the candidate requested the end is not replaced', async () => {
     const { client, peers, ready, answer, offers } = await begin();
     await ready(1, false);
     answer(1);
@@ -323,7 +323,7 @@ describe('a problem', () => {
 describe('a session', () => {
   const end = () => FakeSocket.all.flatMap(({ sent }) => sent).filter(({ type }) => type === 'end_session').length;
 
-  test('whose socket cannot be reopened is given up, and the kept entries are uploaded', async () => {
+  test('a session whose socket cannot be reopened is given up, and the kept entries are uploaded', async () => {
     const ends: Ended[] = [];
     const left: number[] = [];
     const uploads: string[] = [];
@@ -349,14 +349,14 @@ describe('a session', () => {
     expect([uploads, left]).toEqual([['https://p.example/f'], [0]]);
   });
 
-  test('that was never reached is not given up', async () => {
+  test('a session that was never reached is not given up', async () => {
     const { server, status } = await begin({ giveUpMs: 1_000 });
     server().close(4_503);
     await vi.advanceTimersByTimeAsync(600_000);
     expect(status()).toBe('connecting');
   });
 
-  test('receives all unacknowledged entries again, in messages of at most 200', async () => {
+  test('unacknowledged entries are sent again after a reconnection, in messages of at most 200', async () => {
     const store = memoryStore();
     for (let n = 0; n < 450; n += 1)
       await store.put('s1', { ordinal: 1, item_id: `item_${n}`, speaker: 'ai', text: 'x' });
@@ -366,7 +366,7 @@ describe('a session', () => {
     expect(updates).toEqual([200, 200, 50]);
   });
 
-  test('receives after a reconnection the end that the candidate requested while the socket was lost', async () => {
+  test('an end requested while the socket was lost is sent after the reconnection', async () => {
     const { client, ready, answer, server, peers } = await begin();
     await ready(1, false);
     answer(1);
@@ -389,7 +389,7 @@ describe('a socket', () => {
     return started;
   };
 
-  test('that goes quiet is reported within five seconds, then replaced, and the interview stays live', async () => {
+  test('a quiet socket is reported within five seconds, then replaced, and the interview stays live', async () => {
     const { client, status } = await live();
     await alive(10_000);
     expect(client.snapshot.saving.state).toBe('saved');
@@ -403,7 +403,7 @@ describe('a socket', () => {
     expect(FakeSocket.all.length).toBeGreaterThan(1);
   });
 
-  test('that reconnects ends the problem, and entries made meanwhile are sent and saved', async () => {
+  test('a reconnection ends socket_lost, and entries made meanwhile are sent and saved', async () => {
     const peers = makePeers();
     let hear: (event: Record<string, unknown>) => void = () => undefined;
     const createPeer = () => ({
@@ -428,7 +428,7 @@ describe('a socket', () => {
     expect(client.snapshot.problem).toBeNull();
   });
 
-  test('that cannot be opened is tried again after random waits that grow to five seconds', async () => {
+  test('a socket that cannot be opened is tried again after random waits that grow to five seconds', async () => {
     const { server } = await begin();
     const tries: number[] = [];
     for (let n = 0; n < 8; n += 1) {
@@ -443,7 +443,7 @@ describe('a socket', () => {
 });
 
 describe('the turn', () => {
-  test('follows the events of the provider, and a pause lasts until the candidate continues', async () => {
+  test('the turn follows the events of the provider, and a pause lasts until the candidate continues', async () => {
     const peers = makePeers();
     let hear: (event: Record<string, unknown>) => void = () => undefined;
     const createPeer = () => ({
@@ -479,7 +479,7 @@ describe('the turn', () => {
 });
 
 describe('a typed answer', () => {
-  test('is sent again with the same id until it is stored', async () => {
+  test('a typed answer is sent again with the same id until it is stored', async () => {
     const { client, peers, ready, answer, server, sent } = await begin();
     await ready(1, false);
     client.say('  Redis.  ');
@@ -498,7 +498,7 @@ describe('a typed answer', () => {
 });
 
 describe('the end', () => {
-  test('is reported once and releases peer, socket and timers, whatever caused it', async () => {
+  test('the end is reported once and releases peer, socket and timers, whatever caused it', async () => {
     for (const how of ['leave', 'abort', 'server', 'end'] as const) {
       FakeSocket.all = [];
       const stop = new AbortController();
@@ -521,7 +521,7 @@ describe('the end', () => {
     }
   });
 
-  test('before joining opens no socket, and the interview cannot be joined afterwards', async () => {
+  test('an interview that was left before joining opens no socket and cannot be joined', async () => {
     const client = createInterview({
       link: { websocketUrl: 'ws://interviews.test/ws/sessions/s1', joinToken: 'join' },
       createPeer: makePeers().createPeer,
@@ -534,7 +534,7 @@ describe('the end', () => {
 });
 
 describe('the snapshot', () => {
-  test('is frozen and stays the same object until something changes', async () => {
+  test('the snapshot is frozen and stays the same object until something changes', async () => {
     const { client, ready } = await begin();
     await ready(1, false);
     const before = client.snapshot;

@@ -7,7 +7,7 @@ const answering = (body: BodyInit, init: ResponseInit = {}) =>
 const joined = { session_id: 's', websocket_url: 'wss://x', join_token: 't', simulated: false, interview_context: {} };
 
 describe('joining', () => {
-  test('returns the answer of the service', async () => {
+  test('an answer of the service is returned', async () => {
     expect(await answering(JSON.stringify(joined)).join(invitation)).toEqual({ kind: 'done', body: joined });
   });
 
@@ -17,11 +17,11 @@ describe('joining', () => {
     ['JSON of another shape with 200', '{"ok":true}', 200],
     ['a gateway’s own JSON with 404', '{"message":"no route"}', 404],
     ['an empty body with 503', '', 503],
-  ])('treats %s as no answer, so that it is tried again', async (_what, body, status) => {
+  ])('%s counts as no answer, so that the request is tried again', async (_what, body, status) => {
     expect(await answering(body, { status }).join(invitation)).toEqual({ kind: 'away' });
   });
 
-  test('treats a network error as no answer', async () => {
+  test('a network error counts as no answer', async () => {
     const api = createJoinApi('', () => Promise.reject(new TypeError('Failed to fetch')));
     expect(await api.join(invitation)).toEqual({ kind: 'away' });
   });
@@ -31,7 +31,7 @@ describe('joining', () => {
     [409, 'not_joinable', true],
     [429, 'rate_limited', true],
     [503, 'database_unavailable', true],
-  ])('returns a refusal of the service with its code: %i %s', async (status, code, passing) => {
+  ])('a refusal of the service is returned with its code: %i %s', async (status, code, passing) => {
     const api = answering(JSON.stringify({ code, request_id: 'r' }), { status, headers: { 'retry-after': '5' } });
     expect(await api.join(invitation)).toEqual({
       kind: 'refused',
@@ -44,7 +44,7 @@ describe('joining', () => {
 });
 
 describe('consent', () => {
-  test('does not count as recorded if a page answers 200', async () => {
+  test('consent does not count as recorded if a page answers 200', async () => {
     expect(await answering('<html></html>').giveConsent(invitation, 'v1')).toEqual({ kind: 'away' });
     expect(await answering('<html></html>').look(invitation)).toEqual({ kind: 'away' });
   });

@@ -21,7 +21,7 @@ beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
 describe('the microphone', () => {
-  test('is replaced when its track ends, and microphone_lost is raised until then', async () => {
+  test('a microphone whose track ends is replaced, and microphone_lost is raised until then', async () => {
     const { devices, told, sent, microphone } = begin();
     await microphone.open();
     devices.tracks[0]?.end();
@@ -32,7 +32,7 @@ describe('the microphone', () => {
     expect(told).toEqual(['microphone_lost', null]);
   });
 
-  test('that could not be replaced is requested again when the devices change', async () => {
+  test('a microphone that could not be replaced is requested again when the devices change', async () => {
     const { devices, told, microphone } = begin();
     await microphone.open();
     devices.answers.push('NotFoundError');
@@ -44,7 +44,7 @@ describe('the microphone', () => {
     expect([told, microphone.track?.readyState]).toEqual([['microphone_lost', null], 'live']);
   });
 
-  test('that could not be replaced is requested again when the candidate returns to the page', async () => {
+  test('a microphone that could not be replaced is requested again when the candidate returns to the page', async () => {
     const { devices, page, problems, microphone } = begin();
     await microphone.open();
     devices.answers.push('NotReadableError');
@@ -55,7 +55,7 @@ describe('the microphone', () => {
     expect([problems.current, devices.asked.length]).toEqual([null, 3]);
   });
 
-  test('that works is not requested again when the devices change', async () => {
+  test('a microphone that works is not requested again when the devices change', async () => {
     const { devices, microphone } = begin();
     await microphone.open();
     devices.change();
@@ -63,7 +63,7 @@ describe('the microphone', () => {
     expect(devices.asked).toHaveLength(1);
   });
 
-  test('that the system mutes raises microphone_muted, and after two seconds it is requested again', async () => {
+  test('a microphone that the system mutes raises microphone_muted, and is replaced after two seconds', async () => {
     const { devices, told, microphone } = begin();
     await microphone.open();
     devices.tracks[0]?.setMuted(true);
@@ -81,7 +81,7 @@ describe('the microphone', () => {
     ['NotAllowedError', 'microphone_denied'],
     ['NotFoundError', 'microphone_missing'],
     ['NotReadableError', 'microphone_busy'],
-  ])('refused with %s raises %s, which ends when the microphone works', async (name, code) => {
+  ])('a microphone refused with %s raises %s until the microphone works', async (name, code) => {
     const { devices, told, microphone } = begin();
     devices.answers.push(name);
     await expect(microphone.open()).rejects.toMatchObject({ code });
@@ -89,7 +89,7 @@ describe('the microphone', () => {
     expect(told).toEqual([code, null]);
   });
 
-  test('that fails for a second reason raises only the newer problem', async () => {
+  test('a microphone that fails for a second reason raises only the newer problem', async () => {
     const { devices, told, microphone } = begin();
     devices.answers.push('NotAllowedError', 'NotReadableError');
     await microphone.open().catch(() => undefined);
@@ -97,7 +97,7 @@ describe('the microphone', () => {
     expect(told).toEqual(['microphone_denied', null, 'microphone_busy']);
   });
 
-  test('that arrives after a later request or after the end is stopped and not used', async () => {
+  test('a track that arrives after a later request or after the end is stopped and not used', async () => {
     const { devices, sent, microphone } = begin();
     let late = () => {};
     devices.answers.push(new Promise<void>((resolve) => (late = resolve)));
@@ -115,7 +115,7 @@ describe('the microphone', () => {
     expect(devices.tracks.map(({ readyState }) => readyState)).toEqual(['ended', 'ended', 'ended']);
   });
 
-  test('is unsupported in a browser without mediaDevices', async () => {
+  test('the microphone is unsupported in a browser without mediaDevices', async () => {
     const problems = createProblems({ onChange: () => undefined });
     const page = new FakePage() as unknown as Document;
     const microphone = createMicrophone({ problems, devices: undefined, page });

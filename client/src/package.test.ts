@@ -20,25 +20,25 @@ describe('the published package', () => {
   }, 60_000);
   afterAll(() => rm(dir, { recursive: true, force: true }));
 
-  test('is at most 12 kB gzipped and does not contain zod', () => {
+  test('the package is at most 12 kB gzipped and does not contain zod', () => {
     const code = minified.index as Uint8Array;
     expect(gzipSync(code, { level: 9 }).length).toBeLessThanOrEqual(12_000);
     expect(Buffer.from(code).toString()).not.toMatch(/ZodError|zod/i);
   });
 
-  test('is at most 20 kB larger with the React components, and imports React instead of containing it', () => {
+  test('the React components add at most 20 kB gzipped, and import React instead of containing it', () => {
     const code = minified.react as Uint8Array;
     const headless = gzipSync(minified.index as Uint8Array, { level: 9 }).length;
     expect(gzipSync(code, { level: 9 }).length - headless).toBeLessThanOrEqual(20_000);
     expect(Buffer.from(code).toString()).toMatch(/from"react"/);
   });
 
-  test('passes publint without a message', async () => {
+  test('publint reports nothing about the package', async () => {
     const { messages } = await publint({ pkgDir: dir, level: 'warning', strict: true });
     expect(messages).toEqual([]);
   });
 
-  test('has types that resolve in every ES module setting', async () => {
+  test('the types of the package resolve in every ES module setting', async () => {
     const { stdout } = await run(bin('attw'), [
       '--pack',
       dir,

@@ -18,7 +18,7 @@ function begin(refusal?: string) {
 const voice = () => ({}) as MediaStream;
 
 describe('the interviewer’s voice', () => {
-  test('that the browser refuses to play raises audio_blocked, and plays after the next press on the page', async () => {
+  test('a voice that the browser refuses to play raises audio_blocked, and plays after the next press', async () => {
     const { told, audio, page, playback } = begin('NotAllowedError');
     playback.play(voice());
     await settled();
@@ -29,7 +29,7 @@ describe('the interviewer’s voice', () => {
     expect([told, audio.paused]).toEqual([['audio_blocked', null], false]);
   });
 
-  test('that is refused again keeps the problem', async () => {
+  test('audio_blocked stays if the browser refuses to play again', async () => {
     const { told, page, playback } = begin('NotAllowedError');
     playback.play(voice());
     await settled();
@@ -38,7 +38,7 @@ describe('the interviewer’s voice', () => {
     expect(told).toEqual(['audio_blocked']);
   });
 
-  test('of a replaced call raises no problem when it is refused', async () => {
+  test('the refused voice of a replaced call raises no problem', async () => {
     const { told, audio, playback } = begin('NotAllowedError');
     playback.play(voice());
     audio.refusal = undefined;
@@ -47,7 +47,7 @@ describe('the interviewer’s voice', () => {
     expect(told).toEqual([]);
   });
 
-  test('that the system pauses is played again', async () => {
+  test('a voice that the system pauses is played again', async () => {
     const { audio, playback } = begin();
     playback.play(voice());
     await settled();
@@ -56,7 +56,7 @@ describe('the interviewer’s voice', () => {
     expect(audio.paused).toBe(false);
   });
 
-  test('stops at the end of the interview, and its problem ends too', async () => {
+  test('the voice stops at the end of the interview, and audio_blocked ends too', async () => {
     const { told, audio, page, playback } = begin('NotAllowedError');
     playback.play(voice());
     await settled();

@@ -37,7 +37,7 @@ const keptWith = async (count: number, store?: EntryStore) => {
 };
 
 describe('the entries kept in the browser', () => {
-  test('survive a reload and are removed completely when they are stored', async () => {
+  test('kept entries survive a reload and are removed completely when they are stored', async () => {
     const store = memoryStore();
     await keptWith(2, store);
     const reloaded = await openKept('s1', store);
@@ -49,13 +49,13 @@ describe('the entries kept in the browser', () => {
     expect([await store.sessions(), (await store.read('s1')).entries]).toEqual([[], []]);
   });
 
-  test('are separate for each session', async () => {
+  test('kept entries are separate for each session', async () => {
     const store = memoryStore();
     await keptWith(1, store);
     expect((await openKept('s2', store)).all).toEqual([]);
   });
 
-  test('are kept in memory if the store fails', async () => {
+  test('entries are kept in memory if the store fails', async () => {
     const failing = () => Promise.reject(new Error('quota'));
     const broken: EntryStore = {
       kind: 'indexeddb',
@@ -73,14 +73,14 @@ describe('the entries kept in the browser', () => {
 });
 
 describe('the upload', () => {
-  test('sends all entries in chunks of at most 200 and keeps none of them', async () => {
+  test('the upload sends all entries in chunks of at most 200 and keeps none of them', async () => {
     const kept = await keptWith(450);
     const { sent, options } = functionOf();
     expect(await uploadKept(kept, options)).toBe(0);
     expect(sent.map((ids) => ids.length)).toEqual([200, 200, 50]);
   });
 
-  test('sends long entries in smaller chunks', async () => {
+  test('the upload sends long entries in smaller chunks', async () => {
     const kept = await openKept('s1');
     kept.setUpload(target);
     for (let n = 1; n <= 20; n += 1) kept.add(entry(n, 'x'.repeat(20_000)));
@@ -93,10 +93,10 @@ describe('the upload', () => {
   test.each<[string, () => Response | Error]>([
     ['does not respond', () => new TypeError('fetch failed')],
     ['answers 503', () => problem(503)],
-    ['a gateway replaces with a 404', () => new Response('{"message":"no Route"}', { status: 404 })],
-    ['a captive portal replaces with a page', () => new Response('<html>Log in to the network</html>')],
-    ['a proxy replaces with other JSON', () => new Response('{}')],
-  ])('is repeated if the function %s, and entries that could not be sent are kept', async (_what, answer) => {
+    ['is hidden by the 404 of a gateway', () => new Response('{"message":"no Route"}', { status: 404 })],
+    ['is hidden by the page of a captive portal', () => new Response('<html>Log in to the network</html>')],
+    ['is hidden by other JSON', () => new Response('{}')],
+  ])('the upload is repeated if the function %s, and unsent entries are kept', async (_what, answer) => {
     const twice = functionOf(answer, answer, stored);
     expect(await uploadKept(await keptWith(1), twice.options)).toBe(0);
     const never = functionOf(answer);
@@ -104,17 +104,17 @@ describe('the upload', () => {
     expect(never.sent).toHaveLength(3);
   });
 
-  test('removes the entries from the browser if the transcript was erased', async () => {
+  test('the entries are removed from the browser if the transcript was erased', async () => {
     expect(await uploadKept(await keptWith(2), functionOf(() => problem(410)).options)).toBe(0);
   });
 
-  test('stops at once if the token is refused, and keeps the entries', async () => {
+  test('the upload stops at once if the token is refused, and keeps the entries', async () => {
     const { sent, options } = functionOf(() => problem(401));
     expect(await uploadKept(await keptWith(2), options)).toBe(2);
     expect(sent).toHaveLength(1);
   });
 
-  test('stores the other entries if one is refused', async () => {
+  test('the other entries are stored if one is refused', async () => {
     const kept = await keptWith(3);
     const taken: string[] = [];
     const { options } = functionOf((entries) => {
@@ -126,7 +126,7 @@ describe('the upload', () => {
     expect(taken).toEqual(['item_1', 'item_3']);
   });
 
-  test('with one bad entry in a thousand stays below the limit of 15 uploads after the end of a session', async () => {
+  test('one bad entry in a thousand needs fewer uploads than a session takes after its end (15)', async () => {
     const refusing = (entries: TranscriptEntryInput[]) =>
       entries.some((one) => one.item_id === 'item_700') ? problem(422) : stored(entries);
     const { sent, options } = functionOf(refusing);
@@ -136,7 +136,7 @@ describe('the upload', () => {
     expect(taken.length).toBeLessThan(15);
   });
 
-  test('sends entries of earlier pages when a page opens, except those of the session to be joined', async () => {
+  test('entries of earlier pages are sent when a page opens, except those of the session to be joined', async () => {
     const store = memoryStore();
     await keptWith(2, store);
     const going = await openKept('s2', store);
@@ -155,7 +155,7 @@ describe('the upload', () => {
     ['are sent if the function accepts a token that looks expired here', stored, 1_000_001 + dayMs, 1, 0],
     ['are kept if the function does not respond', () => new TypeError('away'), 1_000_001 + dayMs, 3, 2],
     ['are dropped without a request a week after the token expired', stored, 1_000_000 + 7 * dayMs, 0, 0],
-  ])('of entries of earlier pages: they %s', async (_what, answer, nowMs, asked, left) => {
+  ])('entries of earlier pages %s', async (_what, answer, nowMs, asked, left) => {
     const store = memoryStore();
     await keptWith(2, store);
     const { sent, options } = functionOf(answer);

@@ -33,7 +33,7 @@ function judge({ sessions = [session], counters = [], alive = [], machines = [],
   return findWrongs(stack, { query } as unknown as pg.Pool, ['s1']);
 }
 
-test('ended sessions, standby machines and machines of other deployments are no violation', async () => {
+test('ended sessions, standby machines and machines of other deployments are not violations', async () => {
   const machines = [
     { id: 'f1', machineId: 'm1' },
     { id: 'f9', machineId: 'm9', deployment: 'theirs' },

@@ -46,7 +46,7 @@ interface AliveFacts {
   standby: boolean;
 }
 
-/** Machines at Fly that are no standby machine (`orphans`), and standby machines that Fly does not have (`missing`). */
+/** `orphans`: machines at Fly that are not standby machines. `missing`: standby machines that Fly does not have. */
 function compareWithFly(stack: Stack, rows: AliveFacts[]) {
   const standby = new Set(rows.filter((row) => row.standby).map((row) => row.id));
   const there = stack.cloud.fly.machines().filter(({ metadata }) => metadata.deployment_id === stack.deploymentId);

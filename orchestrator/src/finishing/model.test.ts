@@ -45,7 +45,7 @@ test.each(cases)('an error of the provider is classified: %s', (_name, error, ex
   expect(classifyError(error)).toEqual(expected);
 });
 
-describe('the body of a successful response is classified by its status and shape', () => {
+describe('the body of a successful response', () => {
   const schema = z.object({ a: z.number() });
   const message = (...content: object[]) => ({ type: 'message', content });
   const text = (value: string) => message({ type: 'output_text', text: value });
@@ -95,7 +95,7 @@ describe('the body of a successful response is classified by its status and shap
     ['a page of HTML', '<html>ok</html>', { kind: 'unavailable' }],
     ['JSON that is not a response', { status: 'ok' }, { kind: 'unavailable' }],
     ['nothing', undefined, { kind: 'unavailable' }],
-  ])('%s', (_name, body, answer) => {
+  ])('a response body is classified by its status and shape: %s', (_name, body, answer) => {
     expect(classifyAnswer(body, schema)).toMatchObject(answer);
   });
 });

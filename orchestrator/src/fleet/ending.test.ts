@@ -52,7 +52,7 @@ test('a leaving machine is recorded as gone soon after Fly reports it destroyed'
   expect(calls).toEqual(['GET', 'GET', 'GET', 'gone session_ended', `told ${sessionId}`]);
 });
 
-test('one 404 is not believed; a second one after the grace period is', async () => {
+test('one 404 about a leaving machine is not believed; a second one after the grace period is', async () => {
   const { clock, calls, endings } = make([missing, missing]);
   endings.watch(leaving, 'session_ended');
   await clock.advance(2_900);

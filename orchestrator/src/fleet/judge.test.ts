@@ -97,8 +97,8 @@ const cases: Array<[string, Partial<AliveRow>, Listed, object]> = [
   ],
 ];
 
-describe('the verdict is right for', () => {
-  test.each(cases)('%s', (_what, row, fly, expected) => {
+describe('the verdict from row and list', () => {
+  test.each(cases)('the verdict is right for %s', (_what, row, fly, expected) => {
     expect(judge(makeAlive(row), fly, court)).toMatchObject(expected);
   });
 });
@@ -208,13 +208,16 @@ describe('a standby machine', () => {
   const standby = { state: 'created', epoch: null, session_id: null, session_rank: null } as const;
   const assigned = { ...standby, session_id: makeAlive().session_id, session_rank: 30 } as const;
 
-  test.each(['created', 'stopped'])('is left alone in state %s, with or without a session', (state) => {
-    expect(judge(makeAlive(standby), listed(state), court)).toEqual({ kind: 'leave' });
-    expect(judge(makeAlive(assigned), listed(state), court)).toEqual({ kind: 'leave' });
-    expect(judgeFound(makeAlive(standby), listed(state), 'start_failed', court)).toEqual({ kind: 'leave' });
-  });
+  test.each(['created', 'stopped'])(
+    'a standby machine is left alone in state %s, with or without a session',
+    (state) => {
+      expect(judge(makeAlive(standby), listed(state), court)).toEqual({ kind: 'leave' });
+      expect(judge(makeAlive(assigned), listed(state), court)).toEqual({ kind: 'leave' });
+      expect(judgeFound(makeAlive(standby), listed(state), 'start_failed', court)).toEqual({ kind: 'leave' });
+    },
+  );
 
-  test('is destroyed if a probe finds that it failed', () => {
+  test('a standby machine is destroyed if a probe finds that it failed', () => {
     expect(judge(makeAlive(standby), listed('failed'), court)).toMatchObject({ kind: 'probe' });
     expect(judgeFound(makeAlive(standby), listed('failed'), 'start_failed', court)).toMatchObject({ kind: 'destroy' });
   });

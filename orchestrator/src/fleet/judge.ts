@@ -6,8 +6,8 @@ import type { FlyMachine } from '../fly/classify.ts';
 /**
  * Decides what to do about a machine. Pure: it uses only the machine's row and what Fly says about the machine.
  *
- * - Fly's list and an expired lease are reasons to probe (one GET), never evidence. Only a probe can show that
- *   a machine is lost.
+ * - Fly's list and an expired lease are reasons to probe the machine (a GET), never evidence. Only a probe can
+ *   show that a machine is lost.
  * - Every destruction states its evidence.
  * - A lease counts only while leases may be judged at all (lease-watch.ts). A host that is not ok is evidence
  *   only if Fly has reported it for the grace period and the worker's lease has expired too: a worker that
@@ -85,7 +85,7 @@ function suspicion(listed: Listed, mayRest = false): string | undefined {
 
 const lapsed = (row: AliveRow, { leasesCount }: Court): boolean => leasesCount && row.lease_lapsed === true;
 
-/** A standby machine may wait for hours. The only thing that can be wrong is that it failed or no longer exists. */
+/** A standby machine may wait for hours. It is probed if the list shows it as failed or missing, or its host as bad. */
 function judgeStandby(listed: Listed): Verdict {
   const why = suspicion(listed, true);
   return why === undefined ? leave : probe('start_failed', why);

@@ -95,32 +95,32 @@ function make(script: Script) {
 }
 
 describe('an intent', () => {
-  test('that was just taken: its machine is created at once, then recorded', async () => {
+  test('an intent that was just taken gets its machine at once', async () => {
     expect(await make({ creates: [] }).run()).toEqual(['create fra', `created ${flyId} fra`]);
   });
 
-  test('that has waited: its lease is renewed, then the machine is created and recorded', async () => {
+  test('an intent that has waited is checked again before its machine is created', async () => {
     const calls = await make({ creates: [] }).run(makeIntent({ wait_ms: 101 }));
     expect(calls).toEqual(['keep', 'create fra', `created ${flyId} fra`]);
   });
 
-  test('waits for its slot of the rate limit', async () => {
+  test('an intent waits for its slot of the rate limit', async () => {
     const { run } = make({ creates: [] });
     expect(await run(makeIntent({ wait_ms: 2_000 }), 1_999)).toEqual([]);
     expect(await run(makeIntent(), 1)).toHaveLength(3);
   });
 
-  test('that another orchestrator took, or that is no longer wanted, is left alone', async () => {
+  test('an intent that another orchestrator took, or that is no longer wanted, is left alone', async () => {
     expect(await make({ creates: [], keeps: [false] }).run(makeIntent({ wait_ms: 101 }))).toEqual(['keep']);
   });
 
-  test('is not executed twice at once', async () => {
+  test('an intent is not executed twice at once', async () => {
     const { provisioner, run } = make({ creates: [] });
     provisioner.execute(makeIntent());
     expect(await run()).toHaveLength(2);
   });
 
-  test('that was cancelled while its machine was created: the machine is destroyed', async () => {
+  test('a machine whose intent was cancelled during the create is destroyed', async () => {
     const calls = await make({ creates: [], state: 'destroying' }).run();
     expect(calls.at(-1)).toBe(`destroy ${flyId} session_gone`);
   });

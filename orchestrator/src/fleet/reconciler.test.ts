@@ -100,7 +100,7 @@ function make(world: World) {
 }
 
 describe('a tick', () => {
-  test('lists Fly before it reads the rows, and leaves a healthy machine alone', async () => {
+  test('Fly is listed before the rows are read, and a healthy machine is left alone', async () => {
     expect(await make({}).tick()).toEqual(['list', 'rows']);
   });
 
@@ -218,7 +218,7 @@ describe('a tick', () => {
     expect(await make({ rows }).tick()).toEqual(['list', 'rows', 'hedge in ams']);
   });
 
-  test('does nothing for apps whose duty another orchestrator holds', async () => {
+  test('apps whose duty another orchestrator holds are not reconciled', async () => {
     expect(await make({ duties: [] }).tick()).toEqual([]);
     expect(await make({ duties: [{ name: 'reconcile:99', fence: 1 }] }).tick()).toEqual([]);
   });

@@ -99,7 +99,7 @@ describe('starting a standby machine', () => {
     expect(log).toEqual([`started ${machineId}`]);
   });
 
-  test('the machine is held while waiting, and left alone if another orchestrator took it', async () => {
+  test('a machine is held while its start waits, and left alone if another orchestrator took it', async () => {
     const limited: Answer = { kind: 'rateLimited', retryAfterMs: 5_000 };
     const waiting = start([limited, { kind: 'done' }]);
     waiting.starter.execute(standby());

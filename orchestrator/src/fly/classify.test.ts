@@ -88,12 +88,12 @@ const creates: Array<[string, Raw, string]> = [
   ['a request Fly cannot process', error(422, 'Validation failed'), 'fatal'],
 ];
 
-describe('an answer to a create is classified', () => {
-  test.each(creates)('%s', (_what, raw, kind) => {
+describe('an answer to a create', () => {
+  test.each(creates)('the answer to a create is classified: %s', (_what, raw, kind) => {
     expect(classifyCreate(raw).kind).toBe(kind);
   });
 
-  test('a taken name with the machine that has it', () => {
+  test('the answer about a taken name contains the id of the machine that has it', () => {
     const raw = error(
       409,
       'already_exists: unique machine name violation, machine ID 91857ed9b63d83 already exists with name "gr-1"',
@@ -101,7 +101,7 @@ describe('an answer to a create is classified', () => {
     expect(classifyCreate(raw)).toEqual({ kind: 'nameTaken', machineId: '91857ed9b63d83' });
   });
 
-  test('a rate limit with the Retry-After, if Fly sends one', () => {
+  test('the answer about a rate limit contains the Retry-After, if Fly sends one', () => {
     expect(classifyRefusal(answer(429, {}, 2_000))).toEqual({ kind: 'rateLimited', retryAfterMs: 2_000 });
     expect(classifyRefusal(answer(429, {}))).toEqual({ kind: 'rateLimited', retryAfterMs: undefined });
   });

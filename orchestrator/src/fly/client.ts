@@ -46,7 +46,7 @@ export function createFlyClient(options: SendOptions) {
     start: (app: string, id: string) => command({ method: 'POST', path: `${machine(app, id)}/start`, app, body: {} }),
     destroy: (app: string, id: string) => command({ method: 'DELETE', path: `${machine(app, id)}?force=true`, app }),
     apps: createFlyApps(send),
-    /** Whether Fly answers requests and accepts our token. */
+    /** Whether Fly answers `GET /platform/regions` with 200. */
     reachable: async (): Promise<boolean> => (await send({ method: 'GET', path: '/platform/regions' })).status === 200,
     close,
   };

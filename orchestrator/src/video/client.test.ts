@@ -35,7 +35,7 @@ describe('whether anything was uploaded', () => {
     [{ status: 'missing', filesize: 100 }, true],
     [{ status: 'ingested_with_error', filesize: null }, true],
     [{ status: 'an unknown status', filesize: null }, true],
-  ])('ingest %j: %s', async (ingest, uploaded) => {
+  ])('the ingest state %j means uploaded: %s', async (ingest, uploaded) => {
     const client = await behind(200, { ingest, encoding });
     expect(await client.status('v')).toEqual({ kind: 'done', value: { uploaded, playable: false } });
   });
@@ -52,7 +52,7 @@ describe('an answer that api.video did not write counts as unavailable', () => {
     [404, ''],
     [403, '<html>blocked</html>'],
     [400, { message: 'bad gateway' }],
-  ])('%i %j', async (status, body) => {
+  ])('status %i with body %j, which api.video does not send, counts as unavailable', async (status, body) => {
     const client = await behind(status, body);
     const asked = [client.status('v'), client.createVideo('s', 1), client.createToken(1_000), client.deleteVideo('v')];
     for (const answer of [...asked, client.findVideo('s', 1), client.deleteToken('t'), client.watchUrl('v')])

@@ -11,7 +11,7 @@ import { newWebhookSecret, signMessage } from './signing.ts';
 
 const answered = (status: number, retryAfter?: string): GuardedAnswer => ({ kind: 'answered', status, retryAfter });
 
-describe('the result of a delivery attempt follows from the answer:', () => {
+describe('the result of a delivery attempt', () => {
   test.each<[string, GuardedAnswer, number, Partial<DeliveryNews>]>([
     ['200', answered(200), 1, { outcome: 'delivered', error: null }],
     ['204', answered(204), 10, { outcome: 'delivered' }],
@@ -35,7 +35,7 @@ describe('the result of a delivery attempt follows from the answer:', () => {
       { outcome: 'retry', error: 'refused: not a public address' },
     ],
     ['500 in the last attempt', answered(500), 10, { outcome: 'dead' }],
-  ])('%s', (_name, answer, attempt, news) => {
+  ])('the result of a delivery attempt is right for %s', (_name, answer, attempt, news) => {
     expect(judge(answer, attempt)).toMatchObject(news);
   });
 
@@ -95,7 +95,7 @@ describe('the sender', () => {
     return { sender, recorded, posted, takes };
   };
 
-  test('takes more deliveries as soon as there is room, without waiting for the next tick', async () => {
+  test('the sender takes more deliveries as soon as there is room, without waiting for the next tick', async () => {
     const full = Array.from({ length: 64 }, (_, n) => delivery(`a${n}`));
     const { sender, recorded } = make([full, [delivery('b')]]);
     await sender.run();

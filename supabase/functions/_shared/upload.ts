@@ -16,7 +16,7 @@ const uploaded = z.discriminatedUnion('kind', [
 /**
  * Reads the result. A success of another shape did not come from the function (but from a proxy, for example),
  * so the entries are not stored and the result is `unavailable`. If the database can never store an entry, the
- * result is `refused`, so that the browser does not send it again for ever.
+ * result is `refused`, so that the browser does not send it again and again.
  */
 export function readUpload({ data, error, status }: RpcAnswer): Uploaded {
   if (error) return /^2[23]/.test(error.code ?? '') ? { kind: 'refused' } : { kind: 'unavailable' };
