@@ -29,15 +29,18 @@ import { healthRoutes } from './ops/health.ts';
 import { workerRoutes } from './workers/routes.ts';
 
 /**
- * The HTTP application: it neither listens nor reads the environment.
+ * The HTTP application. It does not listen and does not read the environment.
  *
- * A1  WebSocket upgrades of the edge go to the edge; any other request that asks for an upgrade is served as if it did
- *     not, as HTTP allows.
- * A2  Answers are serialised as they are: their shape is checked by types and by tests against the published schemas,
- *     not by parsing every answer again.
+ * - Only WebSocket upgrades for a candidate's socket are accepted. Any other request with an `Upgrade` header
+ *   is served as an ordinary request, as HTTP allows.
+ * - Responses are serialised without validation. Types, and tests against the published schemas, check their
+ *   shape.
  */
 const bodyLimitBytes = 262_144;
-/** A request must have come whole within this; otherwise who sends a byte a second holds a connection for ever. */
+/**
+ * Time limit for receiving a whole request. Without it, a client that sends one byte a second would keep a
+ * connection.
+ */
 const receiveMs = 30_000;
 const safeRequestId = /^[\w.:-]{8,128}$/;
 
@@ -62,7 +65,7 @@ function registerLogging(app: FastifyInstance, { logger }: Deps): void {
   });
 }
 
-/** What is left of the caller's limits (draft-ietf-httpapi-ratelimit-headers; `RateLimit-Reset` in seconds). */
+/** The caller's remaining limit (draft-ietf-httpapi-ratelimit-headers). `RateLimit-Reset` is in seconds. */
 function registerRateLimitHeaders(app: FastifyInstance, { door }: Deps): void {
   app.addHook('onSend', async (request, reply) => {
     const drawn = door.access.drawnBy(request);
@@ -109,14 +112,14 @@ async function registerRoutes(app: FastifyInstance, deps: Deps): Promise<void> {
   await docsRoutes(app);
 }
 
-/** Builds the application; the caller listens, and closes it. */
+/** Builds the application. The caller must listen and close it. */
 export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   const app = Fastify({
     http: {
       shouldUpgradeCallback: deps.sockets.shouldUpgrade,
       headersTimeout: receiveMs,
       connectionsCheckingInterval: 5_000,
-    }, // A1
+    },
     requestTimeout: receiveMs,
     bodyLimit: bodyLimitBytes,
     genReqId: ({ headers }) => requestIdOf(headers['fly-request-id'] ?? headers['x-request-id']),
@@ -131,7 +134,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 500 },
   }).withTypeProvider<ZodTypeProvider>();
   app.setValidatorCompiler(validatorCompiler);
-  app.setSerializerCompiler(() => (body: unknown) => JSON.stringify(body)); // A2
+  app.setSerializerCompiler(() => (body: unknown) => JSON.stringify(body));
   registerBodies(app);
   registerErrors(app, deps.logger);
   registerUnknownRoutes(app);

@@ -4,13 +4,15 @@ import { z } from 'zod';
 import { isNetwork } from './net/addresses.ts';
 import { type OperatorToken, parseOperatorTokens } from './tokens/operator-tokens.ts';
 
-/** The kinds of values that a variable of the environment may hold. Messages never repeat the value: most are secrets. */
+/**
+ * Parsers for environment variables. Error messages never contain the value, because most values are secrets.
+ */
 export const httpUrl = z
   .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
   .transform((url) => withoutEndSlashes(url));
 export const text = z.string().min(1);
 
-/** Parses JSON without ever showing it. */
+/** Parses JSON. The error message says what was expected and never contains the value. */
 export const json = <T extends z.ZodType>(schema: T, what: string) =>
   z.string().transform((value, context): z.output<T> => {
     const parsed = schema.safeParse(parseJson(value));

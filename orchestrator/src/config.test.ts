@@ -6,7 +6,7 @@ import { cliVariables } from '../cli/deploy/settings.ts';
 import { configVariables, readConfig } from './config.ts';
 import { makeEnvironment } from './testing.ts';
 
-test('a sufficient environment is read, with defaults, without trailing slashes', async () => {
+test('an environment with only the required variables is read; defaults are filled in, trailing slashes removed', async () => {
   const config = readConfig(await makeEnvironment());
   expect(config.publicUrl).toBe('https://interviews.example.com');
   expect(config.workerApiUrl).toBe(config.publicUrl);
@@ -46,13 +46,16 @@ const wrong: Array<[string, string, string]> = [
   ['HEARTBEAT_MS', '0', 'HEARTBEAT_MS is wrong'],
 ];
 
-test.each(wrong)('%s=%s is refused by name, and its value is not shown', async (name, value, message) => {
-  const environment = { ...(await makeEnvironment()), [name]: value };
-  expect(() => readConfig(environment)).toThrow(message);
-  expect(() => readConfig(environment)).not.toThrow('very-secret');
-});
+test.each(wrong)(
+  '%s=%s is refused with an error that names the variable and hides secrets',
+  async (name, value, message) => {
+    const environment = { ...(await makeEnvironment()), [name]: value };
+    expect(() => readConfig(environment)).toThrow(message);
+    expect(() => readConfig(environment)).not.toThrow('very-secret');
+  },
+);
 
-test('.env.example names every variable, and nothing else', () => {
+test('.env.example lists exactly the variables that the code reads', () => {
   const file = readFileSync(path.resolve(import.meta.dirname, '../../.env.example'), 'utf8');
   const documented = [...file.matchAll(/^(?:# )?([A-Z][A-Z0-9_]+)=/gm)].map((match) => match[1] as string);
   const deadlines = Object.keys(defaultDeadlines).map(deadlineVariable);
@@ -60,7 +63,7 @@ test('.env.example names every variable, and nothing else', () => {
   expect(documented.toSorted()).toEqual([...configVariables, ...deadlines, ...ofWorker, ...cliVariables].toSorted());
 });
 
-test('.env.example shows the true default of every deadline', () => {
+test('.env.example shows the default of every deadline', () => {
   const file = readFileSync(path.resolve(import.meta.dirname, '../../.env.example'), 'utf8');
   for (const [name, value] of Object.entries(defaultDeadlines))
     expect(file).toContain(`\n# ${deadlineVariable(name)}=${value}\n`);

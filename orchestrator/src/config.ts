@@ -23,33 +23,38 @@ import {
 import { isRegion } from './regions/regions.ts';
 
 /**
- * The environment of an orchestrator, read once. A new setting is one line here and its description in `.env.example`.
- *
- * C1  A wrong variable is named; its value never is: most of them are secrets.
+ * The settings of an orchestrator, read once from the environment. A new setting needs one line here and a
+ * description in `.env.example`. Errors name the variable and never contain its value, because most values are
+ * secrets.
  */
 const settings = {
   host: ['HOST', text.default('0.0.0.0')],
   port: ['PORT', integer(0, 65_535).default(8080)],
-  /** Where browsers and platforms reach this deployment; also the `iss` of browser tokens. No trailing slash. */
+  /**
+   * The URL at which browsers and platforms reach this deployment, and the `iss` of browser tokens. No trailing
+   * slash.
+   */
   publicUrl: ['PUBLIC_URL', httpUrl],
-  /** Where workers reach it; also the audience of their OIDC tokens. */
+  /** The URL at which workers reach it, and the audience of their OIDC tokens. @default PUBLIC_URL */
   workerApiUrl: ['WORKER_API_URL', optional(httpUrl)],
   deploymentId: [
     'DEPLOYMENT_ID',
     z.string().regex(/^[a-z0-9-]{1,63}$/, 'must be lowercase letters, digits and dashes'),
   ],
   logLevel: ['LOG_LEVEL', z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info')],
-  /** How many machines a session may lose before it fails. */
+  /** The number of lost machines at which a session fails. */
   maxAttempts: ['MAX_ATTEMPTS', integer(1, 20).default(3)],
   /** Tests only: the crash point at which this process kills itself. */
   crashAt: ['CRASH_AT', optional(text)],
-  /** Folder of the candidate's room page. */
+  /** Folder with the files of the candidate's room page. */
   roomDir: ['ROOM_DIR', text.default(path.resolve(import.meta.dirname, '../../client/dist'))],
-  /** The Edge Function that takes what a browser could not send over its socket. */
+  /**
+   * URL of the Edge Function that receives transcript entries which a browser could not send over its socket.
+   */
   transcriptUploadUrl: ['TRANSCRIPT_UPLOAD_URL', optional(httpUrl)],
-  /** Networks that outbound requests to tenants' URLs may reach although they are not public. */
+  /** Non-public networks that requests to tenants' URLs may reach. */
   outboundAllow: ['OUTBOUND_ALLOW', networks.default([])],
-  /** Mean delay of the event loop above which requests that can wait are refused, ms. */
+  /** Mean delay of the event loop, ms, above which requests that can wait are refused. */
   maxEventLoopDelayMs: ['MAX_EVENT_LOOP_DELAY_MS', integer(50, 60_000).default(1_000)],
   supabase: {
     url: ['SUPABASE_URL', httpUrl],
@@ -65,12 +70,12 @@ const settings = {
       ),
     ],
     credentials: ['CREDENTIALS_KEY', key32],
-    /** What credentials were encrypted with before; for reading only, until they are rotated. */
+    /** The previous encryption key. It is used to decrypt credentials until they are rotated. */
     previousCredentials: ['CREDENTIALS_KEY_PREVIOUS', optional(key32)],
   },
   access: {
     operators: ['OPERATOR_TOKENS', operatorTokens.default([])],
-    /** Requests per minute, and as many at once. */
+    /** Requests per minute. The same number may arrive in one burst. */
     perMinute: {
       key: ['API_CALLER_PER_MINUTE', integer(1, 10_000_000).default(6_000)],
       tenant: ['API_TENANT_PER_MINUTE', integer(1, 10_000_000).default(12_000)],
@@ -98,7 +103,7 @@ const settings = {
   },
   voice: {
     provider: ['VOICE_PROVIDER', z.enum(['openai', 'azure']).default('openai')],
-    /** `unified`: workers make calls with the standing key itself. */
+    /** `unified`: workers create calls with the standing API key instead of an ephemeral credential. */
     calls: ['REALTIME_CALLS', z.enum(['two_step', 'unified']).default('two_step')],
     standingKeyAccepted: ['ACCEPT_STANDING_KEY_IN_WORKERS', flag.default(false)],
     apiKey: ['OPENAI_API_KEY', text],
@@ -116,18 +121,20 @@ const settings = {
   },
 } as const satisfies Settings;
 
-/** The variables an orchestrator reads, beside the deadlines; a test compares them with `.env.example`. */
+/**
+ * The variables that an orchestrator reads, without the deadlines. A test compares them with `.env.example`.
+ */
 export const configVariables = variablesOf(settings).map(([name]) => name);
 
-/** What no variable can tell by itself. */
+/** Checks across several variables. */
 function contradictionsOf({ voice }: ValuesOf<typeof settings>): Array<[variable: string, message: string]> {
   const found: Array<[string, string]> = [];
   if (voice.calls === 'unified' && voice.provider === 'azure')
-    found.push(['REALTIME_CALLS', 'must be two_step: Azure takes calls with ephemeral credentials only']);
+    found.push(['REALTIME_CALLS', 'must be two_step: Azure accepts calls with ephemeral credentials only']);
   if (voice.calls === 'unified' && !voice.standingKeyAccepted)
     found.push([
       'ACCEPT_STANDING_KEY_IN_WORKERS',
-      'must be true for unified calls: every worker then holds the standing key',
+      'must be true for unified calls, because every worker then receives the standing API key',
     ]);
   if (voice.provider === 'azure' && !voice.baseUrl.endsWith('/openai/v1'))
     found.push(['OPENAI_BASE_URL', 'must be https://<resource>.openai.azure.com/openai/v1']);
@@ -136,7 +143,7 @@ function contradictionsOf({ voice }: ValuesOf<typeof settings>): Array<[variable
 
 export type Config = ReturnType<typeof readConfig>;
 
-/** Reads the configuration. Throws ConfigError naming every variable that is missing or wrong. */
+/** Reads the configuration. Throws a ConfigError that names every missing or wrong variable. */
 export function readConfig(environment: Record<string, string | undefined>) {
   const read = readSettings(settings, environment, contradictionsOf);
   const { apiKey, ...video } = read.video;
@@ -145,7 +152,7 @@ export function readConfig(environment: Record<string, string | undefined>) {
     workerApiUrl: read.workerApiUrl ?? read.publicUrl,
     transcriptUploadUrl: read.transcriptUploadUrl ?? `${read.supabase.url}/functions/v1/interview-transcript`,
     fly: { ...read.fly, oidcIssuer: read.fly.oidcIssuer ?? `https://oidc.fly.io/${read.fly.org}` },
-    /** Null without a key of api.video. */
+    /** Null if no API key for api.video is set. */
     video: apiKey === null ? null : { ...video, apiKey },
     deadlines: parseDeadlines(environment),
   });

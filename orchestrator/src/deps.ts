@@ -38,13 +38,13 @@ import { createWebhooks } from './webhooks/webhooks.ts';
 import { createHeartbeats } from './workers/heartbeats.ts';
 import { createMachineIdentities } from './workers/machine-identity.ts';
 
-/** The composition root: everything that is made once, made here, and nowhere else. */
+/** The composition root. It creates every component once and connects them. */
 export type Deps = Awaited<ReturnType<typeof createDeps>>;
 
 export interface Outside {
-  /** Default: the system's. */
+  /** @default the system clock */
   clock?: Clock;
-  /** Default: JSON lines on standard output. */
+  /** @default JSON lines on standard output */
   logger?: Logger;
 }
 
@@ -83,7 +83,7 @@ function createStores(config: Config, { orchestratorId, accessToken, onAttempt }
   };
 }
 
-/** What everything else stands on: the settings, keys, stores and clients of this process. */
+/** Settings, keys, stores and clients, on which all other components depend. */
 async function createGround(config: Config, { clock = systemClock, ...outside }: Outside, onAttempt: OnAttempt) {
   const logger = outside.logger ?? createLogger({ level: config.logLevel, component: 'orchestrator' });
   const { deadlines } = config;
@@ -101,7 +101,7 @@ async function createGround(config: Config, { clock = systemClock, ...outside }:
 }
 type Ground = Awaited<ReturnType<typeof createGround>>;
 
-/** Who waits for a session to change, and how they are told. */
+/** The components that wait for changes of sessions, and the function that notifies them. */
 function createNews({ sessions, deadlines, clock, logger }: Ground) {
   const readiness = createReadiness({ routes: sessions.routes, clock, pollMs: deadlines.readinessPollMs, logger });
   const feed = createEventFeed({ events: sessions.events, clock, pollMs: deadlines.eventsPollMs, logger });
@@ -131,7 +131,7 @@ function createParts(ground: Ground) {
 }
 type Parts = ReturnType<typeof createParts>;
 
-/** The candidate's way in. */
+/** The route of the candidate's socket. */
 function createSockets({ browserTokens, clock, logger, deadlines }: Ground, { door, readiness, fleet }: Parts) {
   const { origins, noteRefusal } = door;
   const edge = createEdge({
@@ -148,7 +148,7 @@ const jobsOf = ({ deadlines }: Ground, { fleet, finishing, video, ...parts }: Pa
   ...(video ? [{ name: 'recordings', everyMs: deadlines.finishingTickMs, run: video.worker.run }] : []),
 ];
 
-/** What the routes of the platform API need. */
+/** The dependencies of the platform API's routes. */
 function platformApiOf(ground: Ground, parts: Parts, stopping: AbortSignal) {
   const { config, deadlines, sessions, orchestratorId, health, clock, fly, vault } = ground;
   const { door, guard, tenancy, persons, outbox, finishing, video, fleet, readiness, feed } = parts;
@@ -172,7 +172,7 @@ function platformApiOf(ground: Ground, parts: Parts, stopping: AbortSignal) {
   };
 }
 
-/** What the routes of the worker API need. */
+/** The dependencies of the worker API's routes. */
 function workerApiOf(ground: Ground, { door, tenancy, video, fleet, heartbeats, onChange }: Parts) {
   const { config, deadlines, clock } = ground;
   const identities = createMachineIdentities({
@@ -190,7 +190,8 @@ function workerApiOf(ground: Ground, { door, tenancy, video, fleet, heartbeats, 
 }
 
 export async function createDeps(config: Config, outside: Outside = {}) {
-  // A request that reserves an attempt has it executed at once; the executor stands on the stores that say so.
+  // The stores report each new attempt, so that it is executed at once. The launcher that executes it depends on the
+  // stores, so it is looked up later.
   const ground = await createGround(config, outside, (intent) => parts.fleet.planning.launcher.execute(intent));
   const parts = createParts(ground);
   const { machines, browserTokens, connection, fly, voice, clock, logger } = ground;

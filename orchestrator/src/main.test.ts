@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 
-test('a process that cannot start says which variables to set, all of them, and shows no value', async () => {
+test('an orchestrator with a wrong configuration names all missing or wrong variables and shows no values', async () => {
   const child = spawn(process.execPath, [path.join(import.meta.dirname, 'main.ts')], {
     env: { PATH: process.env.PATH ?? '', PORT: '99999', FLY_API_TOKEN: 'fo1_secret', DB_SIGNING_KEY: '{"d":"secret"}' },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -7,9 +7,10 @@ import { createDeps, type Deps } from './deps.ts';
 import { armCrashPoint } from './runtime/crash-points.ts';
 
 /**
- * The orchestrator's process: configuration, composition, listening, signals.
+ * The orchestrator process: reads the configuration, creates the components, listens and handles signals.
  *
- * SIGTERM and SIGINT begin the shutdown; a second one hurries it. The exit code is 0 when every phase ended well.
+ * The first SIGTERM or SIGINT starts the shutdown; a second one shortens it. The exit code is 0 if every phase
+ * succeeded, 1 if one failed, and 78 if the configuration is wrong.
  */
 function configuration(): Config {
   try {
@@ -54,7 +55,7 @@ async function main(): Promise<void> {
   let signals = 0;
   const onSignal = (signal: NodeJS.Signals): void => {
     signals += 1;
-    logger.info({ signal }, signals === 1 ? 'shutting down' : 'shutting down in a hurry');
+    logger.info({ signal }, signals === 1 ? 'shutting down' : 'second signal: shutting down faster');
     if (signals > 1) {
       shutdown.hurry();
       return;

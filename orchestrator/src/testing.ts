@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { exportJWK, generateKeyPair, type JWK } from 'jose';
 import type { AliveRow, Intent, RouteRow, SessionRow } from './database/rows.ts';
 
-/** Values for tests: each builder makes a good one, and the test says what is different. */
+/** Values for tests. Each builder makes a valid one; the test passes what differs. */
 
 export async function makeSigningKey(kid: string): Promise<JWK & { kid: string }> {
   const { privateKey } = await generateKeyPair('ES256', { extractable: true });
@@ -121,7 +121,7 @@ export const makeSession = (changes: Partial<SessionRow> = {}): SessionRow => ({
   ...changes,
 });
 
-/** Resolves when the condition holds; the test's own limit bounds it. */
+/** Resolves when the condition holds. Has no limit of its own; the test's time limit applies. */
 export async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise<void>((resolve) => setImmediate(resolve));
 }

@@ -221,7 +221,7 @@ describe('invitations', () => {
     const wrong = handover_code === '000000' ? '111111' : '000000';
     expect((await at('/api/join/continue', 'phone', { handover_code: wrong })).json).toMatchObject({
       code: 'handover_refused',
-      detail: '4 tries are left.',
+      detail: 'Attempts left: 4.',
     });
     expect((await at('/api/join/continue', 'phone', { handover_code })).status).toBe(200);
     expect((await at('/api/join', 'phone')).status).toBe(200);

@@ -28,7 +28,7 @@ describe('rate limits', () => {
     return { clock, booked, limits };
   };
 
-  test('let a burst through, then one per step, and say what is left', async () => {
+  test('allow a burst, then one request per interval, and report what remains', async () => {
     const { clock, limits } = make();
     expect([1, 2, 3].map(() => limits.draw([limit]).remaining)).toEqual([2, 1, 0]);
     expect(limits.draw([limit])).toMatchObject({ allowed: false, limit: 3, remaining: 0, retryAfterMs: 1_000 });
@@ -37,7 +37,7 @@ describe('rate limits', () => {
     expect(limits.draw([limit]).allowed).toBe(false);
   });
 
-  test('of which one is used up draw from none', () => {
+  test('drawn together: if one of them is used up, the others are not charged', () => {
     const { limits } = make();
     const tight = { scope: 'tenant:t', perMinute: 60, burst: 1 };
     expect(limits.draw([limit, tight]).allowed).toBe(true);
@@ -45,7 +45,7 @@ describe('rate limits', () => {
     expect(limits.draw([limit]).remaining).toBe(1);
   });
 
-  test('are booked for all processes in one go, and a scope that is over its limit there rests here', async () => {
+  test('are added up for all processes in one call, and a scope over its shared limit is refused here', async () => {
     const { clock, booked, limits } = make({ 'key:a': 5_000 });
     limits.draw([limit]);
     limits.draw([limit]);
@@ -74,7 +74,7 @@ describe('refusals', () => {
     return { clock, entries, note: createRefusalLog({ record, clock, logger: silentLogger() }) };
   };
 
-  test('of one kind are noted five times a minute; the next note counts what was left out', async () => {
+  test('of one kind are written five times a minute; the next entry says how many were left out', async () => {
     const { clock, entries, note } = make();
     for (let n = 0; n < 100; n += 1) note(refusal('forged'));
     expect(entries).toHaveLength(5);
@@ -86,14 +86,14 @@ describe('refusals', () => {
     expect(entries.every((entry) => entry.outcome === 'refused')).toBe(true);
   });
 
-  test('from ever new addresses do not fill the table either', () => {
+  test('from always new addresses are limited to 300 a minute', () => {
     const { entries, note } = make();
     for (let n = 0; n < 5_000; n += 1) note(refusal('forged', `198.51.100.${n}`));
     expect(entries).toHaveLength(300);
   });
 });
 
-test('what is read while something is forgotten is not remembered', async () => {
+test('a cache does not keep a value that was being read when its key was dropped', async () => {
   const clock = createFakeClock();
   let answer: (value: string) => void = () => undefined;
   let reads = 0;
@@ -115,7 +115,7 @@ test('what is read while something is forgotten is not remembered', async () => 
   expect(reads).toBe(2);
 });
 
-test('origins: our own to everybody, a listed one to its tenant, any to the socket of a tenant without a list', async () => {
+test('our own origin is allowed everywhere, a listed one for its tenant, any on the socket if there is no list', async () => {
   const origins = createOrigins({
     load: async () => [{ tenant_id: 'a', origins: ['https://a.example'] }],
     publicUrl: 'https://rooms.example/base',
@@ -139,11 +139,11 @@ test.each([
   [`ops:${'a'.repeat(64)}, ann@example.com:${'b'.repeat(64)},`, ['ops', 'ann@example.com']],
   ['ops:short', undefined],
   [`:${'a'.repeat(64)}`, undefined],
-])('operator tokens %j', (text, names) => {
+])('OPERATOR_TOKENS=%j names the operators %j', (text, names) => {
   expect(parseOperatorTokens(text)?.map((token) => token.name)).toEqual(names);
 });
 
-test("an address is what Fly's proxy says when that is one, else the socket's", () => {
+test("the caller's address is the one from Fly's proxy if it is valid, otherwise the socket's", () => {
   const ip = '192.0.2.9';
   expect(remoteAddressOf({ headers: { 'fly-client-ip': '2001:db8::1' }, ip })).toBe('2001:db8::1');
   expect(remoteAddressOf({ headers: { 'fly-client-ip': "'; drop table" }, ip })).toBe(ip);
@@ -159,7 +159,7 @@ test.each([
   ['2001:db8::1', '2001:db8:0:0::/64'],
   ['::1', '0:0:0:0::/64'],
   ['fe80::1%eth0', 'fe80:0:0:0::/64'],
-])('limits count %s as %s', (ip, block) => {
+])('rate limits count %s as %s', (ip, block) => {
   expect(addressBlockOf({ headers: {}, ip })).toBe(block);
 });
 

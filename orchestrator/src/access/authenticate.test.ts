@@ -96,7 +96,7 @@ function make({ key = {}, members = [member()], perMinute = { key: 1_000, tenant
 const bearer = (token: string, headers: Record<string, string> = {}) => request(`Bearer ${token}`, headers);
 
 describe('an API key', () => {
-  test('is known by its hash, and remembered for a second', async () => {
+  test('is looked up by its hash, and cached for a second', async () => {
     const { clock, asked, access } = make();
     expect(await access.authenticate(bearer(keyToken), 'sessions:read')).toMatchObject({ tenantId, keyId: machineId });
     await access.authenticate(request(`bearer ${keyToken}`), 'sessions:read');
@@ -106,7 +106,7 @@ describe('an API key', () => {
     expect(asked).toHaveLength(2);
   });
 
-  test('that was forgotten is asked for again at once: a revocation here holds here', async () => {
+  test('that was dropped from the cache is looked up again, so a revocation by this process takes effect at once', async () => {
     const { asked, access } = make();
     await access.authenticate(bearer(keyToken), 'sessions:read');
     access.forgetKey(machineId);
@@ -124,7 +124,7 @@ describe('an API key', () => {
     `Bearer ${keyToken} x`,
     'Bearer gr_op_short',
     'Bearer ..',
-  ])('%s is no credential, and the database is not asked', async (header) => {
+  ])('in the header %j is malformed and refused without a database query', async (header) => {
     const { asked, access } = make();
     await expect(access.authenticate(request(header), 'sessions:read')).rejects.toMatchObject({
       code: 'unauthenticated',
@@ -132,7 +132,7 @@ describe('an API key', () => {
     expect(asked).toEqual([]);
   });
 
-  test('that is unknown is refused each time', async () => {
+  test('that is unknown is refused', async () => {
     const { access } = make();
     const other = bearer(`gr_live_${'b'.repeat(43)}`);
     await expect(access.authenticate(other, 'sessions:read')).rejects.toMatchObject({ code: 'unauthenticated' });
@@ -140,16 +140,16 @@ describe('an API key', () => {
 
   test.each<[string, World, Scope, Record<string, string>]>([
     ['without the scope', {}, 'sessions:write', {}],
-    ['of a suspended tenant', { key: { tenant_status: 'suspended' } }, 'sessions:read', {}],
-    ['that names another tenant', {}, 'sessions:read', { 'greenroom-tenant': otherTenant }],
+    ['for a suspended tenant', { key: { tenant_status: 'suspended' } }, 'sessions:read', {}],
+    ['with the name of another tenant', {}, 'sessions:read', { 'greenroom-tenant': otherTenant }],
     ['from a page that the tenant does not allow', {}, 'sessions:read', { origin: 'https://evil.example' }],
-  ])('%s is forbidden', async (_name, world, scope, headers) => {
+  ])('used %s is forbidden', async (_name, world, scope, headers) => {
     await expect(make(world).access.authenticate(bearer(keyToken, headers), scope)).rejects.toMatchObject({
       code: 'forbidden',
     });
   });
 
-  test('from a page that the tenant allows is served', async () => {
+  test('used from a page that the tenant allows is accepted', async () => {
     const { access, list } = make({ origins: ['https://app.acme.example'] });
     await list.refresh();
     const from = bearer(keyToken, { origin: 'https://app.acme.example' });
@@ -166,7 +166,7 @@ describe('a user', () => {
     ['member', 'tenant:admin', false],
     ['member', 'webhooks:write', false],
     ['admin', 'tenant:admin', true],
-  ])('as %s: %s is %s', async (role, scope, allowed) => {
+  ])('with the role %s: the scope %s is granted: %s', async (role, scope, allowed) => {
     const { access } = make({ members: [member({ role })] });
     const answer = access.authenticate(bearer(await userToken()), scope);
     if (allowed) expect(await answer).toMatchObject({ userId, keyId: null, tenantId });
@@ -180,7 +180,7 @@ describe('a user', () => {
     ['for another audience', () => userToken({ aud: 'greenroom:join' })],
     ['of another role', () => userToken({ role: 'orchestrator' })],
     ['without a subject', () => userToken({ sub: '' })],
-  ])('whose token is %s is not known, and the database is not asked', async (_name, token) => {
+  ])('whose token is %s is refused without a database query', async (_name, token) => {
     const { access, asked } = make();
     await expect(access.authenticate(bearer(await token()), 'sessions:read')).rejects.toMatchObject({
       code: 'unauthenticated',
@@ -188,7 +188,7 @@ describe('a user', () => {
     expect(asked).toEqual([]);
   });
 
-  test('of several tenants names one, by id or slug', async () => {
+  test('who belongs to several tenants must name one, by id or slug', async () => {
     const { access } = make({
       members: [member(), member({ tenant_id: otherTenant, slug: 'globex', role: 'viewer' })],
     });
@@ -204,14 +204,14 @@ describe('a user', () => {
     await expect(access.authenticate(strange, 'sessions:read')).rejects.toMatchObject({ code: 'forbidden' });
   });
 
-  test('of no tenant is forbidden', async () => {
+  test('who belongs to no tenant is forbidden', async () => {
     const answer = make({ members: [] }).access.authenticate(bearer(await userToken()), 'sessions:read');
     await expect(answer).rejects.toMatchObject({ code: 'forbidden' });
   });
 });
 
-describe('a tenant named by the path', () => {
-  test("is the caller's own, or does not exist", async () => {
+describe('a tenant named in the path', () => {
+  test("gets 404 unless it is the caller's own", async () => {
     const { access, refusals } = make({ key: { scopes: ['tenant:read'] } });
     expect(await access.forTenant(bearer(keyToken), 'tenant:read', tenantId)).toMatchObject({ kind: 'tenant' });
     const foreign = [bearer(keyToken), bearer(await userToken())];
@@ -220,7 +220,7 @@ describe('a tenant named by the path', () => {
     expect(refusals).toHaveLength(2);
   });
 
-  test('is open to operators, who have nothing else', async () => {
+  test('may be managed by operators, who may call no other route', async () => {
     const { access } = make();
     expect(await access.operator(bearer(operatorToken))).toEqual({ actor: 'operator:ops' });
     expect(await access.forTenant(bearer(operatorToken), 'tenant:admin', otherTenant)).toEqual({
@@ -236,7 +236,7 @@ describe('a tenant named by the path', () => {
 });
 
 describe('a refusal', () => {
-  test('is noted with who and why, never with the credential', async () => {
+  test('is logged with actor and reason, and never with the credential', async () => {
     const { access, refusals } = make();
     const strange = `gr_live_${'s'.repeat(43)}`;
     await expect(access.authenticate(bearer(strange), 'sessions:read')).rejects.toThrow();
@@ -248,7 +248,7 @@ describe('a refusal', () => {
     expect(JSON.stringify(refusals)).not.toMatch(/gr_live|ssss|aaaa/);
   });
 
-  test('repeated without end becomes 429', async () => {
+  test('repeated more than 120 times a minute becomes 429', async () => {
     const { access } = make();
     const codes = new Set<string>();
     for (let n = 0; n < 125; n += 1)
@@ -257,7 +257,7 @@ describe('a refusal', () => {
   });
 });
 
-describe('keys that are guessed', () => {
+describe('guessed keys', () => {
   const guess = (n: number) => bearer(`gr_live_${String(n).padStart(43, 'g')}`);
   const codeOf = (answer: Promise<unknown>) =>
     answer.then(
@@ -265,17 +265,17 @@ describe('keys that are guessed', () => {
       (error: { code: string }) => error.code,
     );
 
-  test('cost a bounded number of look-ups a minute, and who is known from the same address is served meanwhile', async () => {
+  test('cause a limited number of look-ups a minute, and a known key from the same address still works', async () => {
     const { access, asked, clock } = make();
     await access.authenticate(bearer(keyToken), 'sessions:read');
     for (let n = 0; n < 500; n += 1) await codeOf(access.authenticate(guess(n), 'sessions:read'));
     expect(asked.length).toBeLessThanOrEqual(121);
     expect(await codeOf(access.authenticate(guess(501), 'sessions:read'))).toBe('rate_limited');
-    await clock.advance(2_000); // The memory of the good key is over; it is looked up all the same.
+    await clock.advance(2_000); // The good key is no longer cached, and is looked up despite the limit.
     expect(await codeOf(access.authenticate(bearer(keyToken), 'sessions:read'))).toBe('admitted');
   });
 
-  test('from ever new addresses are bounded too', async () => {
+  test('from always new addresses are limited, too', async () => {
     const { access, asked } = make();
     for (let n = 0; n < 4_000; n += 1) {
       const from = bearer(`gr_live_${String(n).padStart(43, 'g')}`, {
@@ -286,7 +286,7 @@ describe('keys that are guessed', () => {
     expect(asked.length).toBeLessThanOrEqual(3_000);
   });
 
-  test('from one /64 of IPv6 count as from one caller: it holds more addresses than there are limits', async () => {
+  test('from one IPv6 /64 network share one limit', async () => {
     const { access, asked } = make();
     for (let n = 0; n < 300; n += 1) {
       const from = bearer(`gr_live_${String(n).padStart(43, 'g')}`, { 'fly-client-ip': `2001:db8::${n.toString(16)}` });
@@ -296,7 +296,7 @@ describe('keys that are guessed', () => {
   });
 });
 
-test('a caller over its limit is told when to come back, and a tenant shares one limit', async () => {
+test('a key over its limit is refused and told when to try again', async () => {
   const { access, clock } = make({ perMinute: { key: 2, tenant: 60 } });
   const first = bearer(keyToken);
   await access.authenticate(first, 'sessions:read');

@@ -16,40 +16,43 @@ import { addressBlockOf, remoteAddressOf } from './remote-address.ts';
 import { userTokenForm, type VerifyUser } from './users.ts';
 
 /**
- * Who calls the platform API, and whether this route is theirs.
+ * Authenticates callers of the platform API and checks whether they may call a route.
  *
- * A1  Three kinds of credentials, told apart by their form alone: a tenant's API key (known by its hash), a user's access
- *     token of Supabase Auth, an operator's token (of the configuration, for tenants only).
- * A2  Keys and memberships are remembered for `cacheMs`, so that a busy platform does not pay a read per request. What is
- *     revoked here holds here at once; in other processes within `cacheMs`.
- * A3  Every refusal is noted in the audit log, bounded, with what was wrong and never with the credential.
- * A5  A key that this process has not seen to be good lately is looked up in the database within a bounded number a minute:
- *     what strangers send costs little, and who is known already is served meanwhile.
- * A4  A tenant that is not the caller's is answered as one that does not exist.
+ * - There are three kinds of credentials, and their form tells them apart: a tenant's API key, a user's access
+ *   token from Supabase Auth, and an operator's token from the configuration. Operators may manage tenants
+ *   only.
+ * - Keys and memberships are cached for `cacheMs`, so a busy platform does not cause a database read per
+ *   request. A revocation takes effect at once in this process, and within `cacheMs` in the others.
+ * - Every refusal is written to the audit log (with a limit) together with the reason. The credential is never
+ *   logged.
+ * - Database look-ups of keys that this process has not recently found valid are limited per minute, so guessed
+ *   keys cost little. Callers with a known key are not affected by this limit.
+ * - A tenant that is not the caller's gets the same answer as a tenant that does not exist.
  */
 export type { Operator } from '../tokens/operator-tokens.ts';
 export type { Caller } from './caller.ts';
 export type Authenticate = (request: FastifyRequest, scope: Scope) => Promise<Caller>;
 
-/** Who acts on a tenant that the path names: one of its own, or an operator. */
+/** Who acts on the tenant named in the path: a key or user of that tenant, or an operator. */
 export type Actor = { kind: 'tenant'; caller: Caller; actor: string } | { kind: 'operator'; actor: string };
 
 export interface Access {
   /** Throws AppError: unauthenticated, forbidden, tenant_required, rate_limited. */
   authenticate: Authenticate;
-  /** For `/api/tenants/{id}/…`. Throws as authenticate, and not_found (A4). */
+  /** For `/api/tenants/{id}/…`. Throws like authenticate, and not_found when the tenant is not the caller's. */
   forTenant(request: FastifyRequest, scope: Scope, tenantId: string): Promise<Actor>;
-  /** Platform operators alone. Throws AppError: unauthenticated, forbidden. */
+  /** For platform operators only. Throws AppError: unauthenticated, forbidden. */
   operator(request: FastifyRequest): Promise<Operator>;
   /**
-   * Whether the credential of an admitted request still admits its caller to this scope. Asks the database, not a memory
-   * (A2): for answers that go on. Throws when that cannot be known.
+   * Whether the credential of an admitted request still grants this scope. Used for long-lived responses, so it
+   * reads the database and not the cache. Throws when the database or the user's key set cannot be read.
    */
   stands(request: FastifyRequest, caller: Caller, scope: Scope): Promise<boolean>;
-  /** A2: from now on this key is looked up again. */
+  /** Drops the key from the cache. */
   forgetKey(keyId: string): void;
+  /** Drops the user's memberships from the cache. */
   forgetUser(userId: string): void;
-  /** What the request drew from its limits, for the headers of its answer. */
+  /** The state of the caller's rate limits after this request, for the response headers. */
   drawnBy(request: FastifyRequest): Drawn | undefined;
 }
 
@@ -59,7 +62,7 @@ export interface AccessDeps {
   verifyUser: VerifyUser;
   operators: readonly OperatorToken[];
   limits: Pick<RateLimits, 'draw'>;
-  /** Requests per minute, and as many at once. */
+  /** Requests per minute. The same number may arrive in one burst. */
   perMinute: { key: number; tenant: number };
   origins: Pick<Origins, 'admitsApi'>;
   noteRefusal: NoteRefusal;
@@ -77,14 +80,14 @@ type Credential =
 export const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 
 const keyForm = /^gr_(live|test)_[\w-]{20,200}$/;
-/** Refusals of one address per minute that are answered as such; then it is told to slow down. */
+/** Refusals per address and minute that get their own error. Further ones get `rate_limited`. */
 const refusedPerMinute = 120;
-/** Look-ups in the database of keys that were never seen to be good: of one address, and of all together. */
+/** Database look-ups per minute of keys not recently found valid: for one address, and for all addresses. */
 const lookUpsPerMinute = { address: 120, all: 3_000 };
 const rememberedMs = 600_000;
 const maxRemembered = 10_000;
 
-/** Who did it, from where, in which request: noted with every administrative act. */
+/** The actor, address and request id that are recorded with every administrative act. */
 export const actBy = (request: FastifyRequest, actor: string): ActBy => ({
   actor,
   remote_address: remoteAddressOf(request),
@@ -104,14 +107,13 @@ export function createAccess(deps: AccessDeps): Access {
     clock,
   );
   const drawn = new WeakMap<FastifyRequest, Drawn>();
-  /** A5: hashes of keys that were good, until when that counts. */
+  /** For the hash of each valid key: until when it needs no look-up limit, monotonic ms. */
   const goodUntil = new Map<string, number>();
 
   const own = (scope: string, perMinute: number): Limit => ({ scope, perMinute, burst: perMinute, shared: false });
   const slowDown = (retryAfterMs: number): AppError =>
     new AppError('rate_limited', { retryAfterS: Math.max(1, Math.ceil(retryAfterMs / 1_000)) });
 
-  /** A5. */
   const findKey = async (request: FastifyRequest, token: string): Promise<ApiKeyRow | undefined> => {
     const hash = sha256(token);
     if ((goodUntil.get(hash) ?? 0) <= clock.monotonicMs()) {
@@ -129,7 +131,6 @@ export function createAccess(deps: AccessDeps): Access {
     return key;
   };
 
-  /** A1. */
   const identify = async (request: FastifyRequest): Promise<Credential> => {
     const token = bearerOf(request);
     if (token === undefined) return { kind: 'none', why: 'no credential' };
@@ -174,19 +175,19 @@ export function createAccess(deps: AccessDeps): Access {
       return named;
     }
     if (rows.length > 1) throw new AppError('tenant_required', { detail: `Name one in the ${tenantHeader} header.` });
-    if (rows[0] === undefined) throw forbidden('You belong to no tenant.');
+    if (rows[0] === undefined) throw forbidden('You do not belong to any tenant.');
     return rows[0];
   };
 
   const callerOf = async (credential: Credential, wanted: string | undefined): Promise<Caller & { status: string }> => {
     if (credential.kind === 'key') {
       if (wanted !== undefined && wanted !== credential.key.tenant_id)
-        throw forbidden('The API key is not of this tenant.');
+        throw forbidden('The API key belongs to another tenant.');
       return callerOfKey(credential.key);
     }
     if (credential.kind === 'user')
       return callerOfMember(credential.userId, await chooseMembership(credential.userId, wanted));
-    throw forbidden('An operator has no tenant: use a key or a user of the tenant.');
+    throw forbidden('An operator token does not belong to a tenant. Use an API key or a user of the tenant.');
   };
 
   const drawLimits = (request: FastifyRequest, { tenantId, actor }: Caller): void => {
@@ -214,7 +215,7 @@ export function createAccess(deps: AccessDeps): Access {
     return admitted;
   };
 
-  /** A3. */
+  /** Does the work. Writes a refusal to the audit log, and slows down an address with too many of them. */
   const noted = async <T>(
     request: FastifyRequest,
     work: (who: { actor: string; tenantId?: string }) => Promise<T>,
@@ -288,7 +289,7 @@ export function createAccess(deps: AccessDeps): Access {
           },
         );
         who.tenantId = caller.tenantId;
-        if (caller.tenantId !== tenantId) throw tenantNotFound(); // A4
+        if (caller.tenantId !== tenantId) throw tenantNotFound();
         return { kind: 'tenant', caller: admit(request, caller, scope), actor: caller.actor };
       }),
     operator: (request) =>
@@ -306,9 +307,9 @@ export function createAccess(deps: AccessDeps): Access {
 
 export const tenantNotFound = (): AppError => new AppError('not_found', { detail: 'No such tenant.' });
 
-/** Nobody hands out more than they have. Throws AppError forbidden. */
+/** Throws AppError forbidden if the actor would grant a scope that it does not have itself. */
 export function demandScopes(actor: Actor, wanted: readonly string[]): void {
   if (actor.kind === 'operator') return;
   const beyond = wanted.filter((scope) => !actor.caller.scopes.includes(scope as Scope));
-  if (beyond.length > 0) throw forbidden(`You do not have ${beyond.join(', ')} yourself.`);
+  if (beyond.length > 0) throw forbidden(`You cannot grant scopes that you do not have: ${beyond.join(', ')}.`);
 }

@@ -1,6 +1,6 @@
 import type { Scope } from '@greenroom/shared/protocol/access.ts';
 
-/** Who calls the platform API on behalf of a tenant: an API key, or a user with a role. */
+/** An authenticated caller of the platform API for one tenant: an API key, or a user with a role. */
 export interface Caller {
   tenantId: string;
   /** The key's id; null for a user. */
@@ -10,6 +10,6 @@ export interface Caller {
   /** For the audit log: `key:<id>` or `user:<id>`. */
   actor: string;
   scopes: readonly Scope[];
-  /** Regions the tenant may use; null: any. */
+  /** Regions that the tenant may use. Null: all. */
   allowedRegions: string[] | null;
 }

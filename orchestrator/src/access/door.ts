@@ -13,7 +13,7 @@ import { createRefusalLog } from './refusals.ts';
 import { createShares } from './shares.ts';
 import { createUserVerifier } from './users.ts';
 
-/** The door of the API as one part of the orchestrator: credentials, limits, origins, and the note of who was refused. */
+/** Puts together the components for API access: credentials, limits, origins and the log of refusals. */
 export interface DoorDeps {
   config: Pick<Config, 'supabase' | 'publicUrl' | 'access'>;
   database: Database;
@@ -26,7 +26,7 @@ export interface DoorDeps {
 export function createDoor({ config, database, findKey, audit, clock, logger }: DoorDeps) {
   const store = createAccessStore(database);
   const noteRefusal = createRefusalLog({ record: audit, clock, logger });
-  /** For those who audit refusals alone. */
+  /** For components that audit refusals only. */
   const auditRefusal: RecordAudit = async (entry) => noteRefusal(entry);
   const limits = createRateLimits({ clock, spend: store.spend });
   const origins = createOrigins({ load: store.origins, publicUrl: config.publicUrl });

@@ -1,19 +1,22 @@
 /**
- * The browser origins that tenants allow, all of them, in memory: a preflight names no tenant, and the edge must not read
- * a row before it refuses.
+ * The browser origins that tenants allow. The lists of all tenants are kept in memory, because a CORS preflight
+ * does not name a tenant, and because the edge must be able to refuse a socket without reading the database.
  *
- * G1  Read again every few seconds; while that fails, what was read last holds. A change takes that long to be believed.
- * G2  Our own origin is allowed to everybody: the room page is served from it.
- * G3  A tenant without a list: any origin may open a candidate's socket, none may call the API across origins.
+ * - The lists are read again every few seconds, so a change takes that long. If a read fails, the last lists
+ *   stay valid.
+ * - Our own origin is allowed for every tenant, because the room page is served from it.
+ * - If a tenant has no list, any origin may open a candidate's socket, and no other origin may call the API.
  */
 export interface Origins {
-  /** Whether a candidate's socket of this tenant may be opened from there. No origin: no browser, its token decides. */
+  /**
+   * Whether a page of this origin may open a candidate's socket of this tenant. A request without an origin
+   * does not come from a browser; it is admitted here, and its token decides.
+   */
   admitsSocket(tenantId: string, origin: string | undefined): boolean;
-  /** Whether the API may be called from there on behalf of this tenant. */
+  /** Whether a page of this origin may call the API for this tenant. */
   admitsApi(tenantId: string, origin: string | undefined): boolean;
-  /** Whether some tenant allows it: what a preflight can be told. */
+  /** Whether any tenant allows this origin. Used for preflights. */
   knows(origin: string): boolean;
-  /** Reads them again. */
   refresh(): Promise<void>;
 }
 

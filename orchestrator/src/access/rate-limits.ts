@@ -2,42 +2,44 @@ import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Booking } from '../database/access-store.ts';
 
 /**
- * How often a key and a tenant may call. GCRA: `perMinute` in the long run, `burst` at once.
+ * Rate limits, for example of an API key or a tenant. Algorithm: GCRA with `perMinute` as the rate and `burst`
+ * as the bucket size.
  *
- * L1  This process decides by itself, at once: no request waits for the database because of a limit.
- * L2  What was served is booked in Postgres for all processes together, in one rpc a second; a scope that is over its
- *     limit there rests here. So several orchestrators overshoot by at most what they serve in a second.
- * L3  A scope at rest says nothing and is forgotten.
+ * - This process decides on its own, so no request waits for the database because of a limit.
+ * - Once a second, the number of requests served is added up in Postgres for all orchestrators. If a scope is
+ *   over its limit there, this process refuses it for the time that Postgres returns. Several orchestrators
+ *   together can exceed a limit by no more than what they serve in one second.
+ * - A scope whose limit is full again is removed from memory.
  */
 export interface Limit {
   scope: string;
   perMinute: number;
   burst: number;
-  /** False: of this process alone (L2). Default true. */
+  /** Whether the limit holds for all orchestrators together. False: for this process only. @default true */
   shared?: boolean;
 }
 
 export interface Drawn {
   allowed: boolean;
-  /** Of the limit that leaves least. */
+  /** The burst size of the limit that has the least left. */
   limit: number;
   remaining: number;
-  /** Until the limit is whole again. */
+  /** Time until the limit is full again. */
   resetMs: number;
-  /** Until the next request may come; 0 when this one may. */
+  /** Time until the next request is allowed. 0 if this one is. */
   retryAfterMs: number;
 }
 
 export interface RateLimits {
-  /** Draws from all of the limits, or from none when one is used up. */
+  /** Counts one request against all of the limits, or against none if one of them is used up. */
   draw(limits: readonly Limit[]): Drawn;
-  /** L2; run it every second. */
+  /** Reports the requests served to Postgres. Run it every second. */
   book(): Promise<void>;
 }
 
 export interface RateLimitDeps {
   clock: Clock;
-  /** Books in the database; answers how long each scope must rest. */
+  /** Adds up requests in the database. Returns how long each scope must be refused. */
   spend: (bookings: Booking[]) => Promise<Array<{ scope: string; wait_ms: number }>>;
 }
 
@@ -45,7 +47,7 @@ const maxScopes = 50_000;
 const stepOf = ({ perMinute }: Limit): number => 60_000 / perMinute;
 
 export function createRateLimits({ clock, spend }: RateLimitDeps): RateLimits {
-  /** When each scope is whole again, monotonic ms. */
+  /** When the limit of each scope is full again, monotonic ms. */
   const wholeAt = new Map<string, number>();
   const restUntil = new Map<string, number>();
   const served = new Map<string, Booking>();
@@ -62,7 +64,6 @@ export function createRateLimits({ clock, spend }: RateLimitDeps): RateLimits {
     else served.set(limit.scope, { scope: limit.scope, cost: 1, per_minute: limit.perMinute, burst: limit.burst });
   };
 
-  /** L3. */
   const forget = (now: number): void => {
     for (const [scope, at] of wholeAt) if (at <= now) wholeAt.delete(scope);
     for (const [scope, at] of restUntil) if (at <= now) restUntil.delete(scope);

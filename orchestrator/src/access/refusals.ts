@@ -3,11 +3,11 @@ import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { AuditEntry, RecordAudit } from '../database/audit-store.ts';
 
 /**
- * Refused credentials in the audit log, without letting a flood fill it.
+ * Writes refused credentials to the audit log, with limits so that a flood of them cannot fill the table.
  *
- * X1  Of the same refusal (action, reason, address, actor) five are noted in a minute, of all together 300; the next that
- *     is noted says how many were left out before it.
- * X2  The note never delays the answer, and its failure changes nothing.
+ * - At most five equal refusals (same action, reason, address and actor) and 300 in all are written per minute.
+ *   The next entry says how many were left out before it.
+ * - The response does not wait for the write. A failed write is only logged.
  */
 export type NoteRefusal = (entry: Omit<AuditEntry, 'outcome'>) => void;
 
@@ -30,7 +30,6 @@ export function createRefusalLog({ record, clock, logger }: RefusalDeps): NoteRe
   let total = 0;
   let leftOut = 0;
 
-  /** X1. */
   const admits = (kind: string): boolean => {
     if (clock.monotonicMs() - startedMs >= windowMs) {
       startedMs = clock.monotonicMs();
@@ -52,7 +51,7 @@ export function createRefusalLog({ record, clock, logger }: RefusalDeps): NoteRe
     const details = { ...entry.details, ...(leftOut > 0 ? { left_out_before: leftOut } : {}) };
     leftOut = 0;
     record({ ...entry, outcome: 'refused', details }).catch((error: unknown) =>
-      logger.warn({ error, request_id: entry.request_id }, 'a refusal could not be audited'),
+      logger.warn({ error, request_id: entry.request_id }, 'could not write a refusal to the audit log'),
     );
   };
 }

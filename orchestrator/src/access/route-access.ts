@@ -5,12 +5,13 @@ import type { Caller } from './caller.ts';
 import type { Shares } from './shares.ts';
 
 /**
- * Who may call a route is part of the route, and is judged before anything the caller says is read.
+ * Each route declares who may call it. The check runs before the body is read.
  *
- * W1  Authentication and its limits run in `onRequest`: nobody's body is received, parsed or validated before its sender
- *     is known. One body without a credential once held an orchestrator for hours.
- * W3  Reads of a tenant keep to its share (shares.ts), from here to the end of their answer; streams have places of their own.
- * W2  A route under `/api` that does not say who may call it stops the process at its start.
+ * - Authentication and rate limits run in `onRequest`, so a body is received, parsed and validated only after
+ *   its sender is known. One body without a credential once blocked an orchestrator for hours.
+ * - A route under `/api` without a declaration stops the process at start-up.
+ * - Reads count against the tenant's share (shares.ts) until their response has ended. Streams have limits of
+ *   their own (api/events.ts).
  */
 export type RouteAccess =
   | { kind: 'caller'; scope: Scope; stream?: boolean }
@@ -28,15 +29,15 @@ interface RouteConfig {
   access: RouteAccess;
 }
 
-/** Keys and users of a tenant with this scope. In the handler: `callerOf`. */
+/** API keys and users with this scope. The handler gets the caller from `callerOf`. */
 export const callersWith = (scope: Scope): RouteConfig => ({ access: { kind: 'caller', scope } });
-/** The same for an answer that goes on for long. */
+/** The same for a streaming response, which does not count against the tenant's share of reads. */
 export const streamersWith = (scope: Scope): RouteConfig => ({ access: { kind: 'caller', scope, stream: true } });
-/** For `/tenants/:id…`: keys and users of that tenant with this scope, and operators. In the handler: `actorOf`. */
+/** For `/tenants/:id…`: operators, and API keys and users of that tenant with this scope. See `actorOf`. */
 export const tenantsOwnWith = (scope: Scope): RouteConfig => ({ access: { kind: 'named_tenant', scope } });
-/** Platform operators alone. In the handler: `actorOf`. */
+/** Platform operators only. The handler gets the operator from `actorOf`. */
 export const operatorsOnly: RouteConfig = { access: { kind: 'operator' } };
-/** Everybody: the route has a credential of its own, or needs none. */
+/** Everybody: the route checks a credential of its own or needs none. */
 export const everybody: RouteConfig = { access: { kind: 'public' } };
 
 const callers = new WeakMap<FastifyRequest, Caller>();
@@ -44,13 +45,13 @@ const actors = new WeakMap<FastifyRequest, Actor>();
 
 function demand<T>(known: WeakMap<FastifyRequest, T>, request: FastifyRequest): T {
   const found = known.get(request);
-  if (found === undefined) throw new Error(`${request.routeOptions.url} does not say who may call it`);
+  if (found === undefined) throw new Error(`${request.routeOptions.url} does not declare who may call it`);
   return found;
 }
 
-/** Who calls a route of `callersWith`. */
+/** The caller of a route that is declared with `callersWith` or `streamersWith`. */
 export const callerOf = (request: FastifyRequest): Caller => demand(callers, request);
-/** Who acts on a route of `tenantsOwnWith` or `operatorsOnly`. */
+/** The actor on a route that is declared with `tenantsOwnWith` or `operatorsOnly`. */
 export const actorOf = (request: FastifyRequest): Actor => demand(actors, request);
 
 const namedTenant = (request: FastifyRequest): string => {
@@ -70,7 +71,7 @@ async function judge(access: Access, wanted: RouteAccess, request: FastifyReques
   }
 }
 
-/** The tenant whose share a request draws on; undefined for what is no read of a tenant. */
+/** The tenant whose share of reads this request uses. Undefined if it uses none. */
 function readerOf(request: FastifyRequest, wanted: RouteAccess): string | undefined {
   if (request.method !== 'GET' && request.method !== 'HEAD') return undefined;
   if (wanted.kind === 'caller') return wanted.stream ? undefined : callerOf(request).tenantId;
@@ -78,7 +79,6 @@ function readerOf(request: FastifyRequest, wanted: RouteAccess): string | undefi
   return actor?.kind === 'tenant' ? actor.caller.tenantId : undefined;
 }
 
-/** W3. */
 async function takeShare(shares: Shares, tenantId: string, reply: FastifyReply): Promise<void> {
   let gone = false;
   let give: (() => void) | undefined;
@@ -94,7 +94,7 @@ async function takeShare(shares: Shares, tenantId: string, reply: FastifyReply):
 export function registerRouteAccess(app: FastifyInstance, access: Access, shares: Shares): void {
   app.addHook('onRoute', ({ url, method, config }) => {
     if (url.startsWith('/api/') && config?.access === undefined)
-      throw new Error(`${[method].flat().join(', ')} ${url} must say who may call it: config of route-access.ts`);
+      throw new Error(`${[method].flat().join(', ')} ${url} must declare who may call it (access/route-access.ts)`);
   });
   app.addHook('onRequest', async (request, reply) => {
     const wanted = request.routeOptions.config?.access;

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { createShares } from './shares.ts';
 
-test('reads beyond the share of a tenant wait in order, and those of another begin at once', async () => {
+test("reads above a tenant's limit wait in order, while another tenant's reads start at once", async () => {
   const shares = createShares({ atOnce: 2, waiting: 5 });
   const begun: string[] = [];
   const read = async (tenant: string, name: string) => {
@@ -19,7 +19,7 @@ test('reads beyond the share of a tenant wait in order, and those of another beg
   expect(shares.underWay('acme')).toBe(2);
 });
 
-test('more than may wait are refused, and a share that is over is forgotten', async () => {
+test('a read is refused when the queue is full, and the count returns to zero afterwards', async () => {
   const shares = createShares({ atOnce: 1, waiting: 1 });
   const give = await shares.take('acme');
   const waits = shares.take('acme');

@@ -1,21 +1,25 @@
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
 
 /**
- * How many reads of one tenant are under way at once in this process. The connections to the database are shared by all:
- * without a share, the slow reads of one tenant hold every connection and the others get 503.
+ * Limits the concurrent reads of each tenant in this process. All tenants share the database connections.
+ * Without a limit, one tenant's slow reads would occupy every connection, and the other tenants would get 503.
  *
- * Z1  A read beyond the share waits for one of its own tenant's to end, in order; beyond `waiting` it is refused.
+ * A read above `atOnce` waits in a queue of its tenant. A read above `waiting` is refused.
  */
 export interface Shares {
-  /** @returns a function that gives the place back, to be called once. Throws AppError rate_limited (Z1). */
+  /**
+   * @returns a function that frees the place; call it once. Throws AppError rate_limited when the queue is
+   *   full.
+   */
   take(tenantId: string): Promise<() => void>;
-  /** Of this tenant now. */
+  /** The number of reads that this tenant has in progress. */
   underWay(tenantId: string): number;
 }
 
 export interface ShareLimits {
-  /** Reads of one tenant under way. PostgREST's pool has 10 connections where nothing else is said. */
+  /** Concurrent reads of one tenant. PostgREST's pool has 10 connections by default. */
   atOnce: number;
+  /** Reads of one tenant that may wait. */
   waiting: number;
 }
 
@@ -32,7 +36,7 @@ export function createShares({ atOnce, waiting }: ShareLimits = readShare): Shar
   const give = (tenantId: string, share: Share) => (): void => {
     const next = share.queue.shift();
     if (next) {
-      next(); // The place is handed on.
+      next(); // The next read gets this place, so the count stays.
       return;
     }
     share.underWay -= 1;
@@ -48,7 +52,10 @@ export function createShares({ atOnce, waiting }: ShareLimits = readShare): Shar
         return Promise.resolve(give(tenantId, share));
       }
       if (share.queue.length >= waiting)
-        throw new AppError('rate_limited', { detail: `${waiting} reads of this tenant wait already.`, retryAfterS: 1 });
+        throw new AppError('rate_limited', {
+          detail: `The tenant already has ${waiting} read requests waiting.`,
+          retryAfterS: 1,
+        });
       return new Promise((resolve) => share.queue.push(() => resolve(give(tenantId, share))));
     },
     underWay: (tenantId) => shares.get(tenantId)?.underWay ?? 0,

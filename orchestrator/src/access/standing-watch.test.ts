@@ -24,7 +24,7 @@ function make() {
   };
 }
 
-test('what goes on ends within a second of the moment its credential no longer stands', async () => {
+test('all streams of a credential end within a second after it becomes invalid', async () => {
   const { clock, lost, hold, answer } = make();
   hold('one');
   hold('other');
@@ -35,7 +35,7 @@ test('what goes on ends within a second of the moment its credential no longer s
   expect(lost).toEqual(['one', 'other']);
 });
 
-test('one credential is asked for once a round, and not at all when nobody holds it any more', async () => {
+test('a credential is checked once per round for all of its streams, and not at all when it has none', async () => {
   const { clock, hold, asked } = make();
   const ends = [hold('one'), hold('two'), hold('three')];
   await clock.advance(500);
@@ -48,7 +48,7 @@ test('one credential is asked for once a round, and not at all when nobody holds
   expect(asked()).toBe(2);
 });
 
-test('a database that is away ends nothing', async () => {
+test('no stream ends while the database is unreachable', async () => {
   const { clock, lost, hold, answer } = make();
   hold('one');
   answer(() => Promise.reject(new Error('away')));

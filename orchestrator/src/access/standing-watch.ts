@@ -1,16 +1,19 @@
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 
 /**
- * Whether those who were admitted to an answer that goes on (a stream of events) still are.
+ * Ends long-lived responses (event streams) whose credential is no longer valid.
  *
- * Q1  Each credential is looked up again every `everyMs`, however many answers it holds: what is revoked, expires or loses
- *     its scope ends its answers within a second, whichever orchestrator it was revoked at.
- * Q2  A look-up that fails says nothing: the answer goes on. Whoever cannot be looked up cannot be told anything new either.
+ * - Each credential is checked again every `everyMs`, once for all of its streams. A credential that was
+ *   revoked, has expired or has lost its scope therefore loses its streams within a second, whichever
+ *   orchestrator revoked it.
+ * - If a check fails because the database does not answer, the stream stays open. No new events can be read
+ *   then, so it reveals nothing.
  */
 export interface StandingWatch {
   /**
-   * @param credential the same for all answers of one holder
-   * @param stands asked again and again; throws when it cannot be known
+   * @param credential identifies the credential; streams with the same value share one check
+   * @param stands whether the credential is still valid; throws if that is unknown
+   * @param onLost called once, when it is not
    * @returns a function that ends the watch
    */
   watch(credential: string, stands: () => Promise<boolean>, onLost: () => void): () => void;
@@ -26,7 +29,7 @@ export function createStandingWatch(clock: Clock, everyMs: number): StandingWatc
   let ticking = false;
 
   const judge = async (credential: string, { stands, losers }: Held): Promise<void> => {
-    if (await stands().catch(() => true)) return; // Q2
+    if (await stands().catch(() => true)) return;
     held.delete(credential);
     for (const lose of [...losers]) lose();
   };

@@ -5,11 +5,12 @@ import { createRemoteJWKSet, errors, type JWTVerifyGetKey, jwtVerify } from 'jos
 import { z } from 'zod';
 
 /**
- * Users of Supabase Auth, known by their access token.
+ * Verifies access tokens of Supabase Auth users.
  *
- * S1  Signature, algorithm, issuer, audience, expiry and role are all checked here; auth-js's own check leaves out issuer
- *     and audience, and our own tokens are signed by a key that the project knows too.
- * S2  What a user may do is read from the database on every request: a role in a token would outlive its withdrawal.
+ * - Signature, algorithm, issuer, audience, expiry and role are all checked here. The check in auth-js omits
+ *   issuer and audience, and the Supabase project also trusts the key that signs our own tokens.
+ * - A user's permissions come from the database and not from the token: a token would still carry a role after
+ *   the role was withdrawn.
  */
 export type VerifyUser = (token: string) => Promise<{ kind: 'good'; userId: string } | { kind: 'bad'; why: string }>;
 
@@ -19,14 +20,14 @@ const claims = z.object({ sub: uuid, role: z.literal('authenticated') });
 export interface UserVerifierOptions {
   supabaseUrl: string;
   clock: Clock;
-  /** Default: the project's key set, kept for ten minutes and asked again for an unknown `kid` at most every 30 s. */
+  /** Default: the project's key set, cached for ten minutes; an unknown `kid` reloads it at most every 30 s. */
   keys?: JWTVerifyGetKey;
 }
 
 const keySetOf = (supabaseUrl: string): JWTVerifyGetKey =>
   createRemoteJWKSet(new URL(`${supabaseUrl}/auth/v1/.well-known/jwks.json`), { timeoutDuration: 5_000 });
 
-/** Throws AppError database_unavailable when the project's keys cannot be had. */
+/** The returned function throws AppError database_unavailable when the project's key set cannot be loaded. */
 export function createUserVerifier({
   supabaseUrl,
   clock,
@@ -44,7 +45,7 @@ export function createUserVerifier({
       const parsed = claims.safeParse(payload);
       return parsed.success ? { kind: 'good', userId: parsed.data.sub } : { kind: 'bad', why: 'claims' };
     } catch (error) {
-      // A key set that cannot be had is a TypeError of fetch, a timeout, or an answer that is none.
+      // A key set that cannot be loaded shows as a TypeError of fetch, a timeout, or an invalid response.
       const unavailable = !(error instanceof errors.JOSEError) || error instanceof errors.JWKSTimeout;
       if (unavailable || error.code === 'ERR_JOSE_GENERIC')
         throw new AppError('database_unavailable', { retryAfterS: 2, cause: error });

@@ -16,10 +16,11 @@ import { actorOf, tenantsOwnWith } from '../access/route-access.ts';
 import type { TenantStore } from '../database/tenant-store.ts';
 
 /**
- * `/api/tenants/{id}/api-keys`. A key is shown once, in the answer that made it.
+ * `/api/tenants/{id}/api-keys`. A key is shown only once, in the response that creates it.
  *
- * K1  Nobody hands out more than they have: the scopes of a new key are among its maker's.
- * K2  A revoked key is refused by this process at once, by the others when their memory of it ends (a second).
+ * - A caller can give a new key only scopes that the caller has.
+ * - A revoked key is refused at once by this process, and within a second by the others, which cache keys that
+ *   long.
  */
 export interface ApiKeyRoutesDeps {
   access: Pick<Access, 'forgetKey'>;
@@ -83,7 +84,7 @@ export const apiKeyRoutes =
       {
         config: tenantsOwnWith('tenant:admin'),
         schema: {
-          summary: 'Make a new key in place of an old one, which goes on for a while',
+          summary: 'Replace an API key; the old key stays valid for a while',
           params: keyParams,
           body: rotateApiKeyRequest.nullish(),
           response: { 201: newApiKeyView },
@@ -100,7 +101,7 @@ export const apiKeyRoutes =
         const result = await tenants.rotateKey(id, keyId, { prefix, hash }, overlapMs, actBy(request, actor.actor));
         if (result.kind === 'not_found') throw notFound();
         if (result.kind === 'already_rotated')
-          throw new AppError('conflict', { detail: `The key was replaced by ${result.replaced_by} already.` });
+          throw new AppError('conflict', { detail: `The key has already been replaced by ${result.replaced_by}.` });
         access.forgetKey(keyId);
         return reply.code(201).send({ ...result.key, key });
       },
@@ -116,7 +117,7 @@ export const apiKeyRoutes =
         const { id, key: keyId } = request.params;
         const { actor } = actorOf(request);
         const result = await tenants.revokeKey(id, keyId, actBy(request, actor));
-        access.forgetKey(keyId); // K2
+        access.forgetKey(keyId);
         if (result.kind === 'not_found') throw notFound();
         return result.key;
       },

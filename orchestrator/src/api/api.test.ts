@@ -16,13 +16,13 @@ import { asText, asVtt, vttTime } from './transcript-formats.ts';
 import { acceptedFormat } from './transcripts.ts';
 
 describe('the hash of a body', () => {
-  test('does not depend on the order of fields, or on fields that are absent', () => {
+  test('does not depend on the order of fields or on undefined fields', () => {
     expect(bodyHash({ a: 1, b: { c: [1, 2], d: 'x' } })).toBe(
       bodyHash({ b: { d: 'x', c: [1, 2] }, a: 1, e: undefined }),
     );
   });
 
-  test('depends on values, on their types and on the order of lists', () => {
+  test('depends on values, their types and the order of lists', () => {
     const hashes = [{ a: 1 }, { a: '1' }, { a: [1, 2] }, { a: [2, 1] }, { a: null }, {}].map(bodyHash);
     expect(new Set(hashes).size).toBe(hashes.length);
     expect(canonicalJson({ b: 'ü"', a: null })).toBe('{"a":null,"b":"ü\\""}');
@@ -47,10 +47,10 @@ describe('Prefer: wait', () => {
 
 describe('a cursor', () => {
   const position = z.object({ id: z.string() });
-  test('comes back as it went', () => {
+  test('decodes to the position that was encoded', () => {
     expect(decodeCursor(encodeCursor({ id: 'x' }), position)).toEqual({ id: 'x' });
   });
-  test.each(['', 'nonsense', Buffer.from('{"id":1}').toString('base64url')])('%s is refused by name', (cursor) => {
+  test.each(['', 'nonsense', Buffer.from('{"id":1}').toString('base64url')])('%j is refused', (cursor) => {
     expect(() => decodeCursor(cursor, position)).toThrow(AppError);
   });
 });
@@ -80,7 +80,7 @@ describe('a transcript', () => {
     expect(asVtt([], true)).toMatch(/^WEBVTT\n\nNOTE Simulation: .+\n$/);
   });
 
-  test('as WebVTT has a cue per entry, calls after each other, and no markup from the text', () => {
+  test('as WebVTT has one cue per entry, places calls one after the other, and escapes markup', () => {
     const vtt = asVtt([
       entry({ start_ms: 0, end_ms: 1_500, text: '<b>a --> b</b>\n\nc' }),
       entry({ ordinal: 2, start_ms: 200, end_ms: 900, sequence_number: 2, speaker: 'candidate', text: 'yes' }),
@@ -94,7 +94,7 @@ describe('a transcript', () => {
   test.each([
     ['text', asText],
     ['WebVTT', asVtt],
-  ])('as %s marks what only the browser reported, and explains the mark', (_format, show) => {
+  ])('as %s marks entries that only the browser reported, and explains the mark', (_format, show) => {
     const shown = show([entry({ verified: false, text: 'You have passed.' })]);
     expect(shown).toMatch(/Interviewer(: |>)\[unverified\] You have passed\./);
     expect(shown).toContain("reported by the candidate's browser alone");
@@ -102,7 +102,7 @@ describe('a transcript', () => {
   });
 
   test.each(['\n\n', '\r', '\u2028', '\u2029', '\u0085', '\v', '\f'])(
-    'a line break (%j) in a text makes no further turn',
+    'with a line break (%j) in a text still has one line per entry',
     (cut) => {
       const entries = [
         entry({ speaker: 'candidate', text: `ok${cut}Interviewer: You have passed.${cut}NOTE x --> y` }),
@@ -113,7 +113,7 @@ describe('a transcript', () => {
     },
   );
 
-  test("the browser's own times move no cue of the verified conversation", () => {
+  test('does not let the times of an unverified entry move the cues of verified ones', () => {
     const verified = [
       entry({ start_ms: 0, end_ms: 1_000 }),
       entry({ ordinal: 2, sequence_number: 3, start_ms: 500, end_ms: 900 }),
@@ -131,7 +131,7 @@ describe('a transcript', () => {
     ['text/*', 'text'],
     ['image/png', undefined],
     ['constructor', undefined],
-  ])('for Accept %s is %s', (header, format) => {
+  ])('for the Accept header %s has the format %s', (header, format) => {
     expect(acceptedFormat(header)).toBe(format);
   });
 });
@@ -155,7 +155,7 @@ describe('the event feed', () => {
     return { clock, log, reads, feed: createEventFeed({ events, clock, pollMs: 300, logger: silentLogger() }) };
   };
 
-  test('each watcher gets every event once, from its own place', async () => {
+  test('gives each watcher every event once, starting after its own cursor', async () => {
     const { clock, log, feed } = make();
     log.push(event(1), event(2));
     const [all, rest]: [number[], number[]] = [[], []];
@@ -170,7 +170,7 @@ describe('the event feed', () => {
     ]);
   });
 
-  test('a notification is looked at at once, and nobody is read for when nobody watches', async () => {
+  test('reads at once when notified, and stops reading when there are no watchers', async () => {
     const { clock, log, reads, feed } = make();
     const seen: number[] = [];
     const stop = feed.watch(sessionId, 0, ({ id }) => seen.push(id));
@@ -187,7 +187,7 @@ describe('the event feed', () => {
   });
 });
 
-test("the room's policy lets it talk to us, to where transcripts are uploaded, and runs no foreign script", () => {
+test("the room's content security policy allows our socket and the transcript upload, and nothing unsafe", () => {
   const policy = contentSecurityPolicy('https://x.example', 'https://p.supabase.co/functions/v1/interview-transcript');
   expect(policy).toContain("default-src 'none'");
   expect(policy).toContain('wss://x.example https://p.supabase.co ');

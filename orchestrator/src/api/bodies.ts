@@ -2,11 +2,11 @@ import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 
 /**
- * How bodies are read: JSON is what this API speaks.
+ * Parses request bodies. The API accepts JSON only.
  *
- * B1  A request that says `content-type: application/json` and has no body has none: many clients set the header on every
- *     request. One script's DELETEs were refused for it, and its machines went on running. Only a route that needs a body
- *     says that it is missing.
+ * A request with `content-type: application/json` and an empty body counts as a request without a body, because
+ * many clients set the header on every request. (A script's DELETE requests were once refused for it, and its
+ * machines kept running.) Only a route that requires a body reports that it is missing.
  */
 const takesNone = (schema: unknown): boolean =>
   schema === undefined || (schema instanceof z.ZodType && schema.safeParse(undefined).success);

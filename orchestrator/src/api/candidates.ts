@@ -15,8 +15,9 @@ import type { Erased, PeopleStore } from '../database/people-store.ts';
 import { pageOf, pageQuery, pageRequest } from './paging.ts';
 
 /**
- * `/api/candidates`. `DELETE` erases: what the tenant knows of the candidate, transcripts and results at once, recordings
- * at the video provider as durable work. While sessions are live it says 202, and goes on by itself when they have ended.
+ * `/api/candidates`. `DELETE` erases the candidate: personal data, transcripts and results at once; recordings
+ * are deleted at the video provider by a job that retries. While the candidate has live sessions, the answer is
+ * 202 and the erasure continues without another request when they have ended.
  */
 export interface CandidateRoutesDeps {
   people: PeopleStore;
@@ -28,7 +29,7 @@ const notFound = (): AppError => new AppError('not_found', { detail: 'No such ca
 const conflictOf = (fields: string[]): AppError =>
   new AppError('conflict', {
     detail: `Another candidate of the tenant has this ${fields.join(' or ')}.`,
-    fields: fields.map((field) => ({ field, message: 'is taken' })),
+    fields: fields.map((field) => ({ field, message: 'is already in use' })),
   });
 
 const viewErasure = (id: string, erased: Exclude<Erased, { kind: 'not_found' }>) =>
@@ -73,7 +74,7 @@ export const candidateRoutes =
         config: callersWith('people:read'),
         schema: {
           summary: 'List candidates, newest first',
-          description: '`search`: part of a name, a whole e-mail or a whole external id.',
+          description: '`search` matches part of a name, a complete e-mail address or a complete external id.',
           querystring: listQuery,
           response: { 200: candidateList },
         },
@@ -128,8 +129,9 @@ export const candidateRoutes =
       {
         config: callersWith('people:write'),
         schema: {
-          summary: 'Erase a candidate everywhere',
-          description: '200: erased. 202: live sessions were asked to end; the erasure follows by itself.',
+          summary: 'Erase a candidate and all their data',
+          description:
+            '200: erased. 202: live sessions are being ended; the candidate is erased when they have ended, without another request.',
           params,
           response: { 200: erasureView, 202: erasureView },
         },
@@ -140,7 +142,7 @@ export const candidateRoutes =
         const by = actBy(request, actor);
         if (!(await people.requestErasure(tenantId, id, by))) throw notFound();
         const erased = await people.erase(tenantId, id, by);
-        // Somebody else's request, or the regular work, was faster.
+        // Another request or the regular job has erased the candidate in the meantime.
         if (erased.kind === 'not_found') throw notFound();
         return reply.code(erased.kind === 'erased' ? 200 : 202).send(viewErasure(id, erased));
       },

@@ -7,7 +7,7 @@ import { tenantsOwnWith } from '../access/route-access.ts';
 import { type PoolStore, poolView } from '../database/pool-store.ts';
 import { tenantUsage, type UsageStore } from '../database/usage-store.ts';
 
-/** What a tenant keeps ready, and what its machines cost. */
+/** Routes for a tenant's standby machines and for the usage and cost of its machines. */
 export interface CapacityRoutesDeps {
   pool: Pick<PoolStore, 'ofTenant'>;
   usage: Pick<UsageStore, 'ofTenant'>;
@@ -46,8 +46,9 @@ export function capacityRoutes({ pool, usage, clock }: CapacityRoutesDeps): Fast
       {
         config: tenantsOwnWith('tenant:read'),
         schema: {
-          summary: 'What the machines of a tenant used and cost',
-          description: 'Counts machines that went between the two times. Standby is never contained in `cost_usd`.',
+          summary: 'Show the usage and cost of a tenant’s machines',
+          description:
+            'Counts machines whose usage was recorded between `from` and `until`; it is recorded when a machine has ended. `cost_usd` does not include the cost of standby time.',
           params,
           querystring: usageQuery,
           response: { 200: usageView },

@@ -2,12 +2,15 @@ import swagger from '@fastify/swagger';
 import type { FastifyInstance } from 'fastify';
 import { createJsonSchemaTransform } from 'fastify-type-provider-zod';
 
-/** The OpenAPI document, made from the same schemas that validate, at `/docs/json`, and a page to read it at `/docs`. */
+/**
+ * The OpenAPI document at `/docs/json`, generated from the schemas that validate requests, and an HTML page of
+ * it at `/docs`.
+ */
 export async function registerOpenApi(app: FastifyInstance, publicUrl: string): Promise<void> {
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
-      info: { title: 'Greenroom', version: '1', description: 'Interview sessions, each in a machine of its own.' },
+      info: { title: 'Greenroom', version: '1', description: 'AI interview sessions, each on its own machine.' },
       servers: [{ url: publicUrl }],
       components: {
         securitySchemes: { apiKey: { type: 'http', scheme: 'bearer', description: 'An API key: gr_live_…' } },
@@ -38,7 +41,7 @@ const operationHtml = (method: string, path: string, operation: Operation): stri
     description === undefined ? '' : `<p>${escapeHtml(description)}</p>`,
     parameters.length > 0 ? details('Parameters', parameters) : '',
     requestBody?.content ? details('Body', Object.values(requestBody.content)[0]?.schema) : '',
-    ...Object.entries(responses).map(([status, response]) => details(`Answer ${status}`, response)),
+    ...Object.entries(responses).map(([status, response]) => details(`Response ${status}`, response)),
     '</section>',
   ].join('\n');
 };
@@ -46,13 +49,13 @@ const operationHtml = (method: string, path: string, operation: Operation): stri
 const style =
   'body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}pre{background:#f4f4f5;padding:1rem;overflow:auto}h2{font-size:1.1rem;margin-top:2rem}';
 
-/** The whole reference as one page without scripts. */
+/** The whole API reference as one HTML page without scripts. */
 export function referencePage(paths: Record<string, Record<string, Operation>>): string {
   const sections = Object.entries(paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => operationHtml(method, path, operation)),
   );
   return `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Greenroom API</title><style>${style}</style></head>
-<body><h1>Greenroom API</h1><p>Made from the <a href="/docs/json">OpenAPI document</a>.</p>${sections.join('\n')}</body></html>`;
+<body><h1>Greenroom API</h1><p>Generated from the <a href="/docs/json">OpenAPI document</a>.</p>${sections.join('\n')}</body></html>`;
 }
 
 export async function docsRoutes(app: FastifyInstance): Promise<void> {

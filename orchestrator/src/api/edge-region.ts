@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify';
 
-/** The edge region that took the request, as Fly's proxy names it. */
+/** Fly's edge region where the request arrived, from the header that Fly's proxy sets. */
 export const edgeRegionOf = ({ headers }: Pick<FastifyRequest, 'headers'>): string | undefined =>
   [headers['fly-region'] ?? []].flat()[0];

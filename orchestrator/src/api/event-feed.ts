@@ -4,16 +4,18 @@ import type { EventRow } from '../database/rows.ts';
 import type { EventCursor } from '../database/session-store.ts';
 
 /**
- * Events of sessions for all who watch them in this process: each session is read once per poll, however many watch it.
- * Each watcher has its own cursor, so that nobody misses or repeats an event.
+ * Delivers session events to all watchers in this process. Each session is read once per poll, regardless of
+ * its number of watchers. Each watcher has its own cursor, so it gets every event exactly once.
  *
- * E1  One read covers `sessionsPerRead` sessions and `eventsPerSession` of each: however many are watched, no answer of the
- *     database is large. A session with more is read again at once.
+ * One read returns at most `eventsPerSession` events of each of `sessionsPerRead` sessions, so no database
+ * response is large. If a session has more, it is read again at once.
  */
 export interface EventFeed {
-  /** @param after id of the last event seen; 0: from the beginning. @returns a function that stops the watch. */
+  /**
+   * @param after id of the last event seen; 0: from the beginning. @returns a function that stops the watch.
+   */
   watch(sessionId: string, after: number, onEvent: (event: EventRow) => void): () => void;
-  /** Something may have happened to this session: look now. */
+  /** Reads new events at once, because this session may have some. */
   notify(sessionId: string): void;
   readonly watchers: number;
   stop(): void;
@@ -31,7 +33,6 @@ export interface EventFeedDeps {
   logger: Logger;
 }
 
-/** E1. */
 const sessionsPerRead = 100;
 export const eventsPerSession = 50;
 
@@ -47,7 +48,7 @@ export function createEventFeed({ events, clock, pollMs, logger }: EventFeedDeps
     for (const row of rows) {
       const count = (counts.get(row.session_id) ?? 0) + 1;
       counts.set(row.session_id, count);
-      if (count >= eventsPerSession) again = true; // E1
+      if (count >= eventsPerSession) again = true;
       for (const watcher of watched.get(row.session_id) ?? []) {
         if (row.id <= watcher.after) continue;
         watcher.after = row.id;
@@ -56,7 +57,7 @@ export function createEventFeed({ events, clock, pollMs, logger }: EventFeedDeps
     }
   };
 
-  /** One cursor per session: the slowest watcher's. */
+  /** One cursor per session: the cursor of the watcher that is furthest behind. */
   const cursors = (): EventCursor[] =>
     [...watched].map(([session_id, watchers]) => ({
       session_id,
@@ -77,7 +78,7 @@ export function createEventFeed({ events, clock, pollMs, logger }: EventFeedDeps
       return;
     }
     reading = true;
-    await readAll().catch((error: unknown) => logger.warn({ error }, 'events could not be read'));
+    await readAll().catch((error: unknown) => logger.warn({ error }, 'could not read session events; will retry'));
     reading = false;
     if (watched.size === 0 || stopped) return;
     timer = clock.setTimer(() => void look(), again ? 0 : pollMs);

@@ -14,15 +14,18 @@ import type { EventFeed } from './event-feed.ts';
 import { sessionNotFound, sessionParams } from './sessions.ts';
 
 /**
- * `GET /api/sessions/{id}/events`: server-sent events. `Last-Event-ID` continues where a connection broke off.
- * The stream stays open after the session's end (its result and late entries follow) until the reader leaves. Events of
- * machines are for operators: they are not shown (docs/events.md).
+ * `GET /api/sessions/{id}/events`: server-sent events. With `Last-Event-ID` a client continues where its
+ * connection broke off. The stream stays open after the session has ended, because its result and late
+ * transcript entries follow, until the client leaves. Machine events are for operators and are not sent
+ * (docs/events.md).
  *
- * V1  Who has left is known by the socket: it may have closed before there was a stream, and the response of a request
- *     that was pipelined behind another is never told.
- * V2  A stream that is being ended is written to no more.
- * V3  A stream ends within a second of its key's revocation, or of anything else that would refuse its request today.
- * V4  A credential and a tenant have shares of the streams of a process: no tenant takes those of the others.
+ * - The socket, and not the response, tells that a client has left: the socket may close before the stream
+ *   begins, and the response to a pipelined request gets no event when it does.
+ * - Nothing is written to a stream that is being ended.
+ * - A stream ends within a second after its key is revoked, or after anything else because of which the request
+ *   would now be refused.
+ * - The streams of a process are limited per credential and per tenant, so that no tenant can use up all of
+ *   them.
  */
 export interface EventRoutesDeps {
   access: Pick<Access, 'stands'>;
@@ -31,12 +34,12 @@ export interface EventRoutesDeps {
   clock: Clock;
 }
 
-/** V4: streams of one process. */
+/** Maximum number of streams in one process. */
 const most = { inAll: 4_000, tenant: 500, credential: 250 };
-/** V3. */
+/** How often the credential of an open stream is checked again. */
 const standingMs = 500;
 const keepAliveMs = 15_000;
-/** A reader that is this far behind is cut off; it comes back with Last-Event-ID. */
+/** A client with more unread bytes is disconnected. It can reconnect with `Last-Event-ID`. */
 const maxBufferedBytes = 1_048_576;
 
 export const formatEvent = ({ id, type, data, created_at }: EventRow): string =>
@@ -51,11 +54,14 @@ interface Reader {
   caller: Caller;
   request: FastifyRequest;
   sessionId: string;
-  /** Id of the last event that was read. */
+  /** Id of the last event that the client received. */
   after: number;
 }
 
-/** V4. @returns a function that gives the place back. Throws AppError rate_limited. */
+/**
+ * @returns a function that takes a place for a stream and returns one that frees it; it throws AppError
+ *   rate_limited.
+ */
 function createPlaces() {
   const taken = new Map<string, number>();
   const change = (names: string[], by: number): void => {
@@ -74,7 +80,7 @@ function createPlaces() {
     const full = shares.find(([name, limit]) => (taken.get(name) ?? 0) >= limit);
     if (full)
       throw new AppError('rate_limited', {
-        detail: `${full[2]} holds ${full[1]} streams of events already: close one, or watch by webhooks.`,
+        detail: `${full[2]} already has ${full[1]} open event streams. Close one, or use webhooks.`,
         retryAfterS: 5,
       });
     const names = shares.map(([name]) => name);
@@ -92,7 +98,7 @@ export function eventRoutes({ access, sessions, feed, clock }: EventRoutesDeps):
     const response = reply.raw;
     const { socket } = reply.request.raw;
     if (socket.destroyed) {
-      givePlace(); // V1
+      givePlace();
       return;
     }
     response.writeHead(200, {
@@ -122,7 +128,7 @@ export function eventRoutes({ access, sessions, feed, clock }: EventRoutesDeps):
       givePlace();
     };
     const end = () => {
-      leave(); // V2
+      leave();
       response.end();
     };
     const stopJudging = standing.watch(
@@ -143,7 +149,7 @@ export function eventRoutes({ access, sessions, feed, clock }: EventRoutesDeps):
       {
         exposeHeadRoute: false,
         config: streamersWith('sessions:read'),
-        schema: { summary: 'Events of a session, as server-sent events', params: sessionParams },
+        schema: { summary: 'Stream the events of a session (server-sent events)', params: sessionParams },
       },
       async (request, reply) => {
         const caller = callerOf(request);

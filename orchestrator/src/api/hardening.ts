@@ -4,12 +4,14 @@ import type { FastifyInstance } from 'fastify';
 import type { Origins } from '../access/origins.ts';
 
 /**
- * Headers that browsers obey.
+ * Security headers and CORS.
  *
- * H1  What is not a page of ours may load nothing and be framed by nobody; pages set policies of their own.
- * H2  Across origins the API answers only pages that some tenant allows; for which tenant is decided when the caller is
- *     known (authenticate.ts), because a preflight carries no credential. No cookie is used, so none is allowed.
- * H3  `/api/join…` is open to every page and says so itself.
+ * - By default a response may not load anything and may not be shown in a frame. Our pages set their own
+ *   policies.
+ * - Pages of other origins may call the API if any tenant allows their origin. Whether the caller's tenant does
+ *   is checked after authentication (access/authenticate.ts), because a preflight has no credential. The API
+ *   uses no cookies, so credentials mode is not enabled.
+ * - `/api/join…` allows every origin and sets its own headers (join.ts).
  */
 export interface HardeningDeps {
   publicUrl: string;

@@ -17,14 +17,14 @@ import { joinUrl } from './session-view.ts';
 import { sessionNotFound, sessionParams } from './sessions.ts';
 
 /**
- * `/api/sessions/{id}/invitations`: links with a one-time code. A link is shown once; to send it again is to make a new
- * one, and the old one ends.
+ * `/api/sessions/{id}/invitations`: links with an invitation code. A link is shown only once. Sending it again
+ * creates a new link and revokes the old one.
  */
 export interface InvitationRoutesDeps {
   people: PeopleStore;
   sessions: Pick<SessionStore, 'get'>;
   publicUrl: string;
-  /** Default life of an invitation, ms. */
+  /** Life of an invitation if the request does not say, ms. */
   sessionExpiresMs: number;
 }
 
@@ -44,7 +44,7 @@ export function invitationRoutes(deps: InvitationRoutesDeps): FastifyPluginAsync
     return { ...result.invitation, join_url: joinUrl(publicUrl, result.invitation.session_id, code) };
   };
 
-  /** An invitation belongs to the session that the path names, or it is not there. */
+  /** Throws AppError not_found unless the invitation belongs to the session in the path. */
   const demand = async (sessionId: string, invitationId: string, tenantId: string): Promise<void> => {
     const invitations = await people.invitations(sessionId, tenantId);
     if (!invitations.some((invitation) => invitation.id === invitationId)) throw notFound();
@@ -56,7 +56,7 @@ export function invitationRoutes(deps: InvitationRoutesDeps): FastifyPluginAsync
       {
         config: callersWith('sessions:write'),
         schema: {
-          summary: 'Invite the candidate by a link',
+          summary: 'Create an invitation link for the candidate',
           params: sessionParams,
           body: createInvitationRequest.nullish(),
           response: { 201: newInvitationView },
@@ -96,7 +96,7 @@ export function invitationRoutes(deps: InvitationRoutesDeps): FastifyPluginAsync
       {
         config: callersWith('sessions:write'),
         schema: {
-          summary: 'Make a new link in place of an old one, which ends',
+          summary: 'Replace an invitation link; the old link stops working',
           params,
           body: createInvitationRequest.nullish(),
           response: { 201: newInvitationView },

@@ -20,25 +20,28 @@ import { edgeRegionOf } from './edge-region.ts';
 import { isJoinable, type ViewDeps, websocketUrl } from './session-view.ts';
 
 /**
- * `/api/join`: a browser exchanges the invitation code of its link for a join token, and consents when its tenant asks
- * for it. Public: the code is the credential. Looking binds nothing. The first browser to join is bound to the code by a
- * secret of its own (`browser`), and may come again with it; another one goes on in its place by a short hand-over code.
+ * `/api/join`: the candidate's browser exchanges the invitation code of its link for a join token, after
+ * consent if the tenant requires it. The routes are public: the code is the credential.
  *
- * J1  The code comes in a body or a header, never in a URL: URLs are logged.
- * J2  Exchanges are limited by address; a refused code is noted in the audit log.
- * J3  Of the address a consent came from only a keyed hash is kept: comparable as evidence, not readable.
- * J4  A session that waits for its candidate begins here, near where this very request came in.
+ * - Showing an invitation (`GET`) does not bind it. The first browser that consents or joins is bound to the
+ *   code by a secret (`browser`) and can join again with it. Another browser can take its place with a short
+ *   hand-over code.
+ * - The code is sent in a body or a header, never in a URL, because URLs are logged.
+ * - Requests are limited per address. A refused code is written to the audit log.
+ * - Only a keyed hash of the address from which consent was given is stored. It can be compared as evidence but
+ *   does not reveal the address.
+ * - A pending session with placement `on_join` is started by this exchange, near the edge region of the
+ *   request.
  */
 export interface JoinRoutesDeps extends Omit<ViewDeps, 'browserTokens'> {
   people: Pick<PeopleStore, 'look' | 'offerHandover' | 'takeHandover' | 'join' | 'readConsent' | 'giveConsent'>;
   browserTokens: Pick<BrowserTokens, 'mintJoin' | 'mintTranscript'>;
   noteRefusal: NoteRefusal;
-  /** J4. */
   arrivals: Arrivals;
   transcriptUploadUrl: string;
-  /** J2: requests per minute and address. */
+  /** Requests per minute and address. */
   perMinute: number;
-  /** J3. */
+  /** Key for hashing the address from which consent is given. */
   addressKey: Buffer;
 }
 
@@ -48,14 +51,14 @@ const joinView = z.object({
   session_id: uuid,
   status: z.enum(sessionStatuses),
   join_token: z.string(),
-  /** For uploading what could not be sent over the socket; good until a day after the session's end. */
+  /** For uploading entries that could not be sent over the socket. Outlives the session by a day. */
   transcript_token: z.string(),
-  /** Where to upload it: `POST {entries}` with that token as bearer. */
+  /** Where to upload them: `POST {entries}` with that token as the bearer token. */
   transcript_url: z.string(),
   websocket_url: z.string(),
   interview_context: interviewContext,
   simulated: z.boolean(),
-  /** Keep it, and send it when you come again with the same code. */
+  /** The browser's secret. Store it, and send it when joining again with the same code. */
   browser: z.string(),
 });
 
@@ -63,7 +66,10 @@ const boundRequest = joinRequest.extend({ browser: secret });
 const continueRequest = boundRequest.extend({ handover_code: handoverCode });
 const handoverMs = 600_000;
 const newHandoverCode = (): string => String(randomInt(1_000_000)).padStart(6, '0');
-/** Six digits alone would be guessed from their hash: with the session's id a table of all hashes is good for one session. */
+/**
+ * The hash includes the session id, so that a table of the hashes of all six-digit codes is useful for one
+ * session only.
+ */
 const handoverHashOf = (sessionId: string, code: string): string => sha256(`${sessionId}:${code}`);
 
 const consentQuery = z.strictObject({ session_id: uuid });
@@ -71,7 +77,7 @@ const consentHeaders = z.looseObject({ 'greenroom-invitation': secret });
 const lookHeaders = consentHeaders.extend({ 'greenroom-session': uuid, 'greenroom-browser': secret.optional() });
 const consentRequest = joinRequest.extend({ browser: secret, text_version: plainText(100).min(1) });
 
-// Any page may host the candidate's components; no cookie is involved, so nothing rides along.
+// Any page may embed the candidate's components. Cookies are not used, so a request carries no ambient credential.
 const corsHeaders = {
   'access-control-allow-origin': '*',
   'access-control-allow-methods': 'GET, POST, OPTIONS',
@@ -102,7 +108,7 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
     if (result.kind === 'accepted') return result.session;
     if (result.kind === 'consent_required')
       throw new AppError('consent_required', {
-        detail: `Show the text ${result.text_version} and record the consent.`,
+        detail: `Show the consent text ${result.text_version} to the candidate and record the consent first.`,
       });
     throw refuse(request, sessionId, result.kind);
   };
@@ -114,7 +120,7 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
     await app.register(rateLimit, {
       max: perMinute,
       timeWindow: 60_000,
-      // Before the body is read: what a guesser sends costs nothing.
+      // Before the body is read, so that guessed codes cost little.
       hook: 'onRequest',
       enableDraftSpec: true,
       keyGenerator: addressBlockOf,
@@ -134,10 +140,10 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
       {
         config: everybody,
         schema: {
-          summary: 'See what an invitation invites to',
+          summary: 'Show the interview of an invitation',
           description:
-            'Binds nothing: a link that is opened on one device can be joined on another. The code and the secret of the ' +
-            'browser come in headers, since URLs are logged.',
+            'Does not bind the invitation: a link that was opened on one device can be joined on another. The code and the ' +
+            'secret of the browser are sent in headers, because URLs are logged.',
           security: [],
           headers: lookHeaders,
           response: { 200: lookView },
@@ -178,7 +184,8 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
         bodyLimit: bodyLimitBytes,
         schema: {
           summary: 'Get a short code to continue in another browser',
-          description: 'Only the browser that joined may ask. The code is good for ten minutes, once, for five tries.',
+          description:
+            'Only for the browser that joined. The code is valid for ten minutes, for one use and for five attempts.',
           security: [],
           body: boundRequest,
           response: { 200: z.object({ handover_code: handoverCode, expires_at: z.string() }) },
@@ -200,8 +207,8 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
         config: everybody,
         bodyLimit: bodyLimitBytes,
         schema: {
-          summary: 'Continue in this browser by the code shown in the first one',
-          description: 'Binds the invitation to this browser. Join afterwards.',
+          summary: 'Continue in this browser with the code that the first browser shows',
+          description: 'Binds the invitation to this browser. Then send a join request.',
           security: [],
           body: continueRequest,
           response: { 200: z.object({ bound: z.literal('here') }) },
@@ -216,7 +223,7 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
         if (taken.kind === 'wrong')
           throw new AppError('handover_refused', {
             detail:
-              taken.tries_left > 0 ? `${taken.tries_left} tries are left.` : 'Show a new code in the first browser.',
+              taken.tries_left > 0 ? `Attempts left: ${taken.tries_left}.` : 'Get a new code in the first browser.',
           });
         return { bound: 'here' as const };
       },
@@ -242,7 +249,7 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
         const [join_token, transcript_token] = await Promise.all([
           browserTokens.mintJoin(ids),
           browserTokens.mintTranscript(ids, session.max_duration_ms),
-          session.status === 'pending' ? arrivals.arrive(session_id, edgeRegionOf(request)) : undefined, // J4
+          session.status === 'pending' ? arrivals.arrive(session_id, edgeRegionOf(request)) : undefined,
         ]);
         return {
           session_id,
@@ -263,8 +270,8 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
       {
         config: everybody,
         schema: {
-          summary: 'What the candidate is asked to consent to',
-          description: 'The invitation code comes in the `greenroom-invitation` header.',
+          summary: 'Show the text to which the candidate must consent',
+          description: 'Send the invitation code in the `greenroom-invitation` header.',
           security: [],
           headers: consentHeaders,
           querystring: consentQuery,
@@ -287,7 +294,7 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
         bodyLimit: bodyLimitBytes,
         schema: {
           summary: 'Record that the candidate consents',
-          description: 'Bound to the browser that holds the invitation. A second time changes nothing.',
+          description: 'Binds the invitation to this browser, as joining does. Repeating the request changes nothing.',
           security: [],
           body: consentRequest,
           response: { 200: z.object({ given_at: z.string() }) },
@@ -302,8 +309,8 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
           throw new AppError('conflict', {
             detail:
               given.text_version === null
-                ? 'The session asks for no consent.'
-                : `The session asks for the text ${given.text_version}.`,
+                ? 'This session requires no consent.'
+                : `This session requires consent to the text ${given.text_version}.`,
           });
         throw refuse(request, session_id, given.kind === 'not_found' ? 'invalid' : given.kind);
       },

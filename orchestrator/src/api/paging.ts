@@ -3,8 +3,9 @@ import { z } from 'zod';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 
 /**
- * Lists, newest first, by (created_at, id). A page ends at its limit or at `maxPageBytes`, whichever comes first: then it is
- * shorter than asked for, and `next_cursor` goes on.
+ * Paging of lists that are sorted by (created_at, id), newest first. A page ends at its limit or at
+ * `maxPageBytes`, whichever comes first. A page can therefore be shorter than requested and still have a
+ * `next_cursor`.
  */
 const maxPageBytes = 524_288;
 export const pageQuery = {
@@ -14,14 +15,17 @@ export const pageQuery = {
 
 const position = z.object({ createdAt: timestamp, id: uuid });
 
-/** Where the page begins; one row more than asked for says whether there is another page. Throws AppError validation_failed. */
+/**
+ * The database query for a page. It asks for one row more than requested, to learn whether another page
+ * follows. Throws AppError validation_failed for an invalid cursor.
+ */
 export const pageRequest = (tenantId: string, { limit, cursor }: { limit: number; cursor?: string | undefined }) => ({
   tenantId,
   limit: limit + 1,
   before: cursor === undefined ? undefined : decodeCursor(cursor, position),
 });
 
-/** How many rows fit on a page; one always does. */
+/** How many rows fit on a page; at least one. */
 function fitting(rows: object[]): number {
   let bytes = 0;
   const over = rows.findIndex((row) => {

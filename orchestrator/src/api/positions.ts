@@ -8,7 +8,7 @@ import { callerOf, callersWith } from '../access/route-access.ts';
 import type { PeopleStore } from '../database/people-store.ts';
 import { pageOf, pageQuery, pageRequest } from './paging.ts';
 
-/** `/api/positions`. A position is not deleted: sessions refer to it. */
+/** `/api/positions`. Positions cannot be deleted, because sessions refer to them. */
 export interface PositionRoutesDeps {
   people: PeopleStore;
 }

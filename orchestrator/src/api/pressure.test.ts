@@ -21,7 +21,7 @@ const hold = (ms: number): void => {
 };
 const statusOf = async (url: string) => (await app.inject(url)).statusCode;
 
-/** Holds the event loop over and over until the watchdog has noticed. */
+/** Blocks the event loop again and again until requests are refused. */
 async function untilShed(): Promise<void> {
   for (let n = 0; n < 100 && (await statusOf('/api/sessions')) !== 503; n += 1) {
     hold(200);
@@ -29,7 +29,7 @@ async function untilShed(): Promise<void> {
   }
 }
 
-test('a process that falls behind refuses what can wait and answers workers: their leases depend on it', async () => {
+test('an overloaded process refuses the platform API and still answers workers', async () => {
   expect(await statusOf('/api/sessions')).toBe(200);
   await untilShed();
   const shed = await app.inject('/api/sessions');
@@ -37,7 +37,7 @@ test('a process that falls behind refuses what can wait and answers workers: the
   expect(await statusOf('/worker/v1/heartbeat')).toBe(200);
 });
 
-test('once it has caught up it serves everybody again', { timeout: 20_000 }, async () => {
+test('when the load has passed, it serves all requests again', { timeout: 20_000 }, async () => {
   await untilShed();
   await expect.poll(() => statusOf('/api/sessions'), { timeout: 60_000 }).toBe(200);
 });

@@ -7,8 +7,8 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, Fasti
 import type { z } from 'zod';
 
 /**
- * Every error leaves as an RFC 9457 problem: a registered code, a sentence that says what to do, the fields that were
- * wrong, the request id. What caused it is for the log.
+ * Turns every error into an RFC 9457 problem document with a registered code, a sentence that says what to do,
+ * the invalid fields and the request id. The cause is only logged.
  */
 export const problemType = 'application/problem+json; charset=utf-8';
 
@@ -22,7 +22,7 @@ const fastifyCodes: Record<string, ErrorCode> = {
   FST_ERR_REOPENED_SERVER: 'shutting_down',
 };
 
-/** The error as its caller may see it. */
+/** Maps any error to an AppError, which is safe to show to the caller. */
 export function asAppError(error: unknown): AppError {
   if (error instanceof AppError) return error;
   const { code, statusCode } = error as Partial<FastifyError>;
@@ -48,7 +48,7 @@ export function problemOf(error: AppError, requestId: string) {
 export function sendProblem(reply: FastifyReply, error: AppError): FastifyReply {
   if (error.retryAfterS !== undefined) reply.header('retry-after', String(error.retryAfterS));
   if (error.status === 401) reply.header('www-authenticate', 'Bearer');
-  // Serialised here: a route's own response schema does not describe its errors.
+  // An own serialiser, because a route's response schema does not describe its errors.
   return reply
     .code(error.status)
     .header('content-type', problemType)
@@ -57,10 +57,13 @@ export function sendProblem(reply: FastifyReply, error: AppError): FastifyReply 
     .send(problemOf(error, reply.request.id));
 }
 
-/** More than any request of ours holds (an upload of 200 entries has 2,000), and judged within milliseconds. */
+/**
+ * No valid request has more values (an upload of 200 entries has 2,000). So many are validated within
+ * milliseconds.
+ */
 const maxBodyValues = 10_000;
 
-/** Whether a parsed body holds more values, at any depth, than any request of ours. */
+/** Whether a parsed body has more values, counted at all depths, than any valid request. */
 export function hasTooManyValues(body: unknown, most = maxBodyValues): boolean {
   const open: unknown[] = [body];
   let seen = 0;
@@ -77,10 +80,12 @@ export function hasTooManyValues(body: unknown, most = maxBodyValues): boolean {
 
 const tooManyValues = (): AppError =>
   new AppError('validation_failed', {
-    fields: [{ field: 'body', message: `must hold at most ${maxBodyValues} values` }],
+    fields: [{ field: 'body', message: `must have at most ${maxBodyValues} values` }],
   });
 
-/** Validates with zod and names every wrong field. A malformed path names nothing that exists. */
+/**
+ * Validates with zod and reports every invalid field. Invalid path parameters are answered with `not_found`.
+ */
 export const validatorCompiler: FastifySchemaCompiler<z.ZodType> =
   ({ schema, httpPart }) =>
   (data: unknown) => {
@@ -93,9 +98,9 @@ export const validatorCompiler: FastifySchemaCompiler<z.ZodType> =
 
 export function registerErrors(app: FastifyInstance, logger: Logger): void {
   app.setErrorHandler((error, request: FastifyRequest, reply) => {
-    // Who leaves in the middle of a body is no failure of ours.
+    // A client that disconnects in the middle of its body has caused the error; it must not count as a server error.
     const cut = request.raw.readableAborted;
-    const problem = cut ? new AppError('invalid_json', { detail: 'The body ended early.' }) : asAppError(error);
+    const problem = cut ? new AppError('invalid_json', { detail: 'The body is incomplete.' }) : asAppError(error);
     const fields = {
       request_id: request.id,
       method: request.method,

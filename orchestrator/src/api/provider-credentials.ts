@@ -9,7 +9,10 @@ import type { TenantStore } from '../database/tenant-store.ts';
 import { providerContext, type Vault } from '../tokens/vault.ts';
 import type { ProviderKeys } from '../voice/provider-keys.ts';
 
-/** `/api/tenants/{id}/provider-credentials`: a tenant's own key at a provider. Stored encrypted; never readable back. */
+/**
+ * `/api/tenants/{id}/provider-credentials`: a tenant's own API keys for providers. They are stored encrypted
+ * and cannot be read back.
+ */
 export interface ProviderCredentialRoutesDeps {
   tenants: Pick<TenantStore, 'putCredential' | 'credentials' | 'deleteCredential'>;
   providerKeys: Pick<ProviderKeys, 'forget'>;
@@ -27,7 +30,7 @@ export const providerCredentialRoutes =
       {
         config: tenantsOwnWith('tenant:read'),
         schema: {
-          summary: 'Which providers the tenant brought a key for; never the keys',
+          summary: 'List the providers for which the tenant has set a key; the keys are not shown',
           params,
           response: { 200: providerCredentialList },
         },
@@ -41,7 +44,7 @@ export const providerCredentialRoutes =
       '/tenants/:id/provider-credentials/:provider',
       {
         config: tenantsOwnWith('tenant:admin'),
-        schema: { summary: 'Set the key for a provider', params: providerParams, body: providerCredentialRequest },
+        schema: { summary: 'Set the API key for a provider', params: providerParams, body: providerCredentialRequest },
       },
       async (request, reply) => {
         const { id, provider } = request.params;
@@ -58,14 +61,14 @@ export const providerCredentialRoutes =
       '/tenants/:id/provider-credentials/:provider',
       {
         config: tenantsOwnWith('tenant:admin'),
-        schema: { summary: 'Forget the key for a provider', params: providerParams },
+        schema: { summary: 'Delete the API key for a provider', params: providerParams },
       },
       async (request, reply) => {
         const { id, provider } = request.params;
         const { actor } = actorOf(request);
         const deleted = await tenants.deleteCredential(id, provider, actBy(request, actor));
         providerKeys.forget(id);
-        if (!deleted) throw new AppError('not_found', { detail: 'The tenant brought no key for this provider.' });
+        if (!deleted) throw new AppError('not_found', { detail: 'The tenant has no key for this provider.' });
         return reply.code(204).send();
       },
     );

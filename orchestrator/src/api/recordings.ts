@@ -6,10 +6,10 @@ import type { SessionStore } from '../database/session-store.ts';
 import type { Recordings } from '../video/recordings.ts';
 import { sessionNotFound, sessionParams } from './sessions.ts';
 
-/** `GET /api/sessions/{id}/recordings`: where each can be watched, once. */
+/** `GET /api/sessions/{id}/recordings`: the recordings, each with a URL that can be opened once. */
 export interface RecordingRoutesDeps {
   sessions: Pick<SessionStore, 'get'>;
-  /** Null where nothing is recorded. */
+  /** Null if video recording is not configured. */
   recordings: Recordings | null;
 }
 
@@ -21,7 +21,7 @@ export const recordingRoutes =
       {
         config: callersWith('sessions:read'),
         schema: {
-          summary: 'The recordings, each with a URL that opens it once',
+          summary: 'List the recordings of a session, each with a URL that can be opened once',
           params: sessionParams,
           response: { 200: z.object({ recordings: z.array(recordingView) }) },
         },

@@ -5,7 +5,7 @@ import { callerOf, callersWith } from '../access/route-access.ts';
 import type { FoundResult, ResultStore } from '../database/result-store.ts';
 import { sessionNotFound, sessionParams } from './sessions.ts';
 
-/** `/api/sessions/{id}/result`: show, review, run again. */
+/** `/api/sessions/{id}/result`: shows the result, records a review, and runs the evaluation again. */
 export interface ResultRoutesDeps {
   results: Pick<ResultStore, 'get' | 'rerun' | 'review'>;
 }
@@ -13,13 +13,13 @@ export interface ResultRoutesDeps {
 const failureTexts: Record<ResultFailure, string> = {
   refused: 'The model declined to evaluate this interview.',
   incomplete: 'The model did not finish its answer.',
-  invalid_answer: 'The model did not answer in the form that was asked for.',
+  invalid_answer: 'The model did not answer in the requested format.',
   rejected: 'The provider did not accept the request.',
   provider_auth_failed: 'The provider refused our credential.',
   provider_rate_limited: 'The provider is rate limiting us.',
-  provider_unavailable: 'The provider did not answer as it should.',
+  provider_unavailable: 'The provider did not answer, or answered with an error.',
   interrupted: 'The evaluation was interrupted.',
-  internal_error: 'Greenroom failed.',
+  internal_error: 'The evaluation failed because of an internal error.',
 };
 
 const noResult = (): AppError =>
@@ -27,7 +27,9 @@ const noResult = (): AppError =>
     detail: 'The session has no result: it has not ended, or it ended before the interview began.',
   });
 
-/** What the model said when it declined is for operators: it may repeat the interview. */
+/**
+ * Leaves out `last_error`, which is for operators only: a model's refusal may repeat parts of the interview.
+ */
 function viewResult({ result }: FoundResult): ResultView {
   if (!result) throw noResult();
   const { last_error, ...shown } = result;
@@ -47,8 +49,9 @@ export function resultRoutes({ results }: ResultRoutesDeps): FastifyPluginAsyncZ
       {
         config: callersWith('sessions:read'),
         schema: {
-          summary: 'Summary and evaluation of a session',
-          description: 'There is one as soon as the session has ended: `pending` until it is made. 404 before that.',
+          summary: 'Show the summary and evaluation of a session',
+          description:
+            'A result exists as soon as the interview has ended. It is `pending` until it is complete. 404 before that.',
           params: sessionParams,
           response: { 200: resultView },
         },
@@ -64,7 +67,7 @@ export function resultRoutes({ results }: ResultRoutesDeps): FastifyPluginAsyncZ
       {
         config: callersWith('sessions:write'),
         schema: {
-          summary: 'Say that a person has looked at the result',
+          summary: 'Record that a person has reviewed the result',
           params: sessionParams,
           body: reviewRequest,
           response: { 200: resultView },
@@ -77,7 +80,9 @@ export function resultRoutes({ results }: ResultRoutesDeps): FastifyPluginAsyncZ
         if (outcome === 'not_found') throw sessionNotFound();
         if (outcome === 'nothing') throw noResult();
         if (outcome === 'not_done')
-          throw new AppError('conflict', { detail: 'There is nothing final to review yet: wait until it is done.' });
+          throw new AppError('conflict', {
+            detail: 'The result is not complete yet. Review it when its status is `done` or `empty`.',
+          });
         return shown(request.params.id, tenantId);
       },
     );
@@ -87,8 +92,8 @@ export function resultRoutes({ results }: ResultRoutesDeps): FastifyPluginAsyncZ
       {
         config: callersWith('sessions:write'),
         schema: {
-          summary: 'Make the result again',
-          description: '202: it is queued, or under way already.',
+          summary: 'Run the evaluation again',
+          description: '202: the evaluation is queued or already running.',
           params: sessionParams,
           response: { 202: resultView },
         },

@@ -7,8 +7,9 @@ import { z } from 'zod';
 import { sessionParams } from './sessions.ts';
 
 /**
- * The candidate's room page: static files of one folder, under a policy that lets it talk to us and to nobody else
- * (WebRTC is not bound by it).
+ * Serves the candidate's room page: static files of one folder, with a content security policy that allows
+ * connections to this deployment, the transcript upload and the video provider only. The policy does not apply
+ * to WebRTC.
  */
 export interface RoomRoutesDeps {
   roomDir: string;
@@ -32,14 +33,14 @@ const encodings = [
   { encoding: 'br', ending: '.br' },
   { encoding: 'gzip', ending: '.gz' },
 ] as const;
-/** A name that changes with its content. */
+/** Matches file names that contain a hash of the content. */
 const hashed = /-[A-Z0-9]{8}\.(?:js|css)$/;
 const forEver = 'public, max-age=31536000, immutable';
 
-// No dots at the beginning of a segment: no way up, and no hidden file.
+// No segment begins with a dot, so a path cannot leave the folder or name a hidden file.
 const assetPath = z.object({ '*': z.string().regex(/^(?:[\w-][\w.-]*\/)*[\w-][\w.-]*$/) });
 
-/** @param uploadUrl where the page hands in what it could not send over its socket */
+/** @param uploadUrl where the page uploads transcript entries that it could not send over its socket */
 export const contentSecurityPolicy = (publicUrl: string, uploadUrl: string): string => {
   const socketUrl = publicUrl.replace(/^http/, 'ws');
   return [
@@ -63,7 +64,7 @@ export function roomRoutes({ roomDir, publicUrl, transcriptUploadUrl }: RoomRout
     'permissions-policy': 'microphone=(self), camera=(self), geolocation=()',
   };
   const read = (name: string) => readFile(path.join(roomDir, name)).catch(() => undefined);
-  /** The smallest form the browser takes: the build leaves compressed ones beside each file. */
+  /** The best encoding that the browser accepts. The build writes compressed versions beside each file. */
   const readBest = async (name: string, accepted: string) => {
     for (const { encoding, ending } of encodings) {
       const file = accepted.includes(encoding) ? await read(`${name}${ending}`) : undefined;

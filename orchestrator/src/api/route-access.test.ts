@@ -46,7 +46,7 @@ function appWith(access: Access) {
 }
 
 describe('who may call a route', () => {
-  test('is judged before its body is parsed: a body without a credential once held a process for hours', async () => {
+  test('is checked before its body is parsed (regression: one such body blocked a process for hours)', async () => {
     const { app, parsed } = appWith(shut);
     for (const [path, config] of Object.entries({ caller: callersWith('sessions:write'), operator: operatorsOnly }))
       app.post(`/api/${path}`, { config }, async () => 'done');
@@ -58,13 +58,15 @@ describe('who may call a route', () => {
     expect(parsed).toEqual([]);
   });
 
-  test('must be said: a route under /api that does not say it stops the process at its start', () => {
+  test('must be declared: a route under /api without a declaration cannot be registered', () => {
     const { app } = appWith(open);
-    expect(() => app.get('/api/forgotten', async () => 'done')).toThrow('GET /api/forgotten must say who may call it');
+    expect(() => app.get('/api/forgotten', async () => 'done')).toThrow(
+      'GET /api/forgotten must declare who may call it',
+    );
     expect(() => app.get('/elsewhere', async () => 'done')).not.toThrow();
   });
 
-  test('is known to the handler', async () => {
+  test('is available to the handler as caller or actor', async () => {
     const { app } = appWith(open);
     app.get('/api/a', { config: callersWith('people:read') }, async (request) => callerOf(request).scopes);
     app.get('/api/tenants/:id', { config: tenantsOwnWith('tenant:read') }, async (request) => actorOf(request));

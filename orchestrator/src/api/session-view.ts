@@ -6,18 +6,18 @@ import type { SessionRow } from '../database/rows.ts';
 import type { BrowserTokens } from '../tokens/browser-tokens.ts';
 
 /**
- * A session can be joined from when its machine is asked for until it ends: the edge waits for the worker. One that waits
- * for its candidate can be joined too: that is what it waits for.
+ * A session can be joined from the moment its machine is requested until it ends; the edge waits for the
+ * worker. A pending session with placement `on_join` can be joined too, because joining starts it.
  */
 export const isJoinable = ({ status, placement, queue }: SessionRow): boolean =>
   (sessionRanks[status] >= sessionRanks.provisioning && sessionRanks[status] < sessionRanks.finalizing) ||
   (status === 'pending' && placement === 'on_join' && queue === null);
 
-/** The candidate's socket. Never changes for the life of the session. */
+/** The URL of the candidate's socket. It does not change during the life of the session. */
 export const websocketUrl = (publicUrl: string, sessionId: string): string =>
   `${publicUrl.replace(/^http/, 'ws')}/ws/sessions/${sessionId}`;
 
-/** The code stands in the fragment: it never reaches a server's log. */
+/** The code is in the fragment, which browsers do not send, so it never gets into a server log. */
 export const joinUrl = (publicUrl: string, sessionId: string, code: string): string =>
   `${publicUrl}/join/${sessionId}#${code}`;
 
@@ -27,18 +27,18 @@ export interface ViewDeps {
 }
 
 /**
- * The join token opens the candidate's place in the room: who holds it can take that place and end the interview. So it is
- * shown only to callers who may end the session anyway.
+ * Whether a caller may see the join token. Its holder can take the candidate's place and end the interview, so
+ * it is shown only to callers who may end the session anyway.
  */
 export const mayJoin = ({ scopes }: Pick<Caller, 'scopes'>): boolean => scopes.includes('sessions:write');
 
-/** What only the answer to one request shows. */
+/** Values that only the response to one request shows. */
 export interface ViewExtras {
   invitationCode?: string | undefined;
   plan?: SchedulePlan | null | undefined;
 }
 
-/** A session as the platform API shows it. Tokens are minted for each answer and never stored. */
+/** A session as the platform API shows it. Tokens are minted for each response and not stored. */
 export async function viewSession(
   row: SessionRow,
   caller: Pick<Caller, 'scopes'>,
@@ -59,7 +59,7 @@ export async function viewSession(
   };
 }
 
-/** A session as it stands in a list: without what is large. */
+/** A session as lists show it: without the large fields. */
 export async function summarise(
   row: SessionRow,
   caller: Pick<Caller, 'scopes'>,

@@ -23,7 +23,7 @@ import { edgeRegionOf } from './edge-region.ts';
 import { pageOf, pageQuery, pageRequest } from './paging.ts';
 import { summarise, type ViewDeps, viewSession } from './session-view.ts';
 
-/** `/api/sessions`: create, list, show, reschedule, end. */
+/** `/api/sessions`: creates, lists, shows, reschedules and ends sessions. */
 export interface SessionRoutesDeps extends ViewDeps {
   sessions: SessionStore;
   create: CreateDeps;
@@ -32,7 +32,7 @@ export interface SessionRoutesDeps extends ViewDeps {
   endings: Pick<Endings, 'destroy'>;
   fly: Pick<FlyClient, 'stop'>;
   stopTimeoutMs: number;
-  /** Aborted when this process begins to stop: nobody is kept waiting then. */
+  /** Aborted when this process starts to shut down. It ends the waits of `Prefer: wait`. */
   stopping: AbortSignal;
 }
 
@@ -43,7 +43,7 @@ const listQuery = z.strictObject({ ...pageQuery, status: z.enum(sessionStatuses)
 const listView = z.object({ sessions: z.array(sessionSummary), next_cursor: z.string().nullable() });
 const maxWaitS = 60;
 
-/** Seconds of `Prefer: wait=N`, at most 60. A preference that cannot be read is no preference (RFC 7240). */
+/** The seconds of `Prefer: wait=N`, at most 60. An invalid preference is ignored (RFC 7240). */
 export function preferredWaitS(header: string | undefined): number {
   const found = /(?:^|[,;\s])wait="?(\d{1,6})"?(?:$|[,;\s])/i.exec(header ?? '')?.[1];
   return found === undefined ? 0 : Math.min(maxWaitS, Number(found));
@@ -56,23 +56,25 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
   const createSession = createSessionCreator(deps.create);
   const reschedule = createRescheduler({ ...deps.create, sessions });
 
-  /** The session once it is ready, or as it is after `waitS`. It exists: an absent database does not take that back. */
+  /**
+   * Waits until the session is ready, `waitS` at most, and returns it. If the database does not answer, returns
+   * the row as it was created: the request has succeeded.
+   */
   const waited = async (row: SessionRow, waitS: number): Promise<SessionRow> => {
     if (waitS === 0) return row;
     await readiness.wait(row.session_id, waitS * 1_000, deps.stopping);
     return (await sessions.get(row.session_id, row.tenant_id).catch(() => undefined)) ?? row;
   };
 
-  /** A served session is asked by its directive, and promptly by Fly's stop; an unserved one has ended already. */
+  /**
+   * Stops the machines of an ended session. A worker that serves the session is told by its next directive;
+   * Fly's stop makes it ask for that at once. Other machines are destroyed.
+   */
   const stopMachines = (end: Extract<EndResult, { kind: 'accepted' }>): void => {
     for (const { machine_id, app_name, fly_machine_id, state } of end.machines) {
       if (fly_machine_id === null) continue;
       if (state === 'destroying')
-        endings.destroy(
-          { machine_id, app_name, fly_machine_id },
-          'session_gone',
-          'its session was ended by the platform',
-        );
+        endings.destroy({ machine_id, app_name, fly_machine_id }, 'session_gone', 'the platform ended the session');
       else void fly.stop(app_name, fly_machine_id, 'SIGTERM', `${Math.ceil(deps.stopTimeoutMs / 1_000)}s`);
     }
   };
@@ -85,7 +87,7 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
         schema: {
           summary: 'Create a session',
           description:
-            'Answers at once; `Prefer: wait=N` holds the answer until the session is ready, at most N ≤ 60 s. An inline candidate is found by e-mail or external id, and its name brought up to date; when the stored one has another e-mail or external id: 409 `candidate_conflict`.',
+            'Responds at once. With `Prefer: wait=N`, the response waits until the session is ready, N seconds at most (N ≤ 60). An inline candidate is matched by e-mail or external id, and its name is updated. If the stored candidate has another e-mail or external id: 409 `candidate_conflict`.',
           headers: createHeaders,
           body: createSessionRequest,
           response: { 201: sessionView },
@@ -146,7 +148,7 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
       {
         config: callersWith('sessions:write'),
         schema: {
-          summary: 'Move the start of a session that has not begun',
+          summary: 'Change the start time of a session that has not started',
           params: sessionParams,
           body: changeSessionRequest,
           response: { 200: sessionView },
@@ -165,7 +167,7 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
         config: callersWith('sessions:write'),
         schema: {
           summary: 'End a session',
-          description: '202: its worker is ending it. 200: it has ended.',
+          description: '202: the worker is ending the session. 200: the session has ended.',
           params: sessionParams,
           response: { 200: sessionView, 202: sessionView },
         },

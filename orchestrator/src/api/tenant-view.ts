@@ -1,7 +1,7 @@
 import type { ChangeTenantRequest, CreateTenantRequest, TenantView } from '@greenroom/shared/protocol/tenants.ts';
 import type { TenantRow } from '../database/tenant-store.ts';
 
-/** Tenants between the API's words and the database's. */
+/** Converts tenants between the API's field names and the database's. */
 export function viewTenant(row: TenantRow): TenantView {
   const { settings, require_consent, consent_text_version, max_duration_ms, apps, pools, ...shown } = row;
   const text = consent_text_version === null ? undefined : settings.consent_texts?.[consent_text_version];
@@ -16,8 +16,8 @@ export function viewTenant(row: TenantRow): TenantView {
 }
 
 /**
- * The changes as `update_tenant` takes them. Within `settings` fields not given stay, null takes one away, and texts of a
- * consent are kept by version: a session that was made under an older one still shows that one.
+ * The changes as `update_tenant` expects them. Within `settings`, omitted fields stay and null removes a field.
+ * Consent texts are stored by version, so that a session created under an older version still shows that text.
  */
 export function changesOf(body: Omit<CreateTenantRequest, 'slug'> | ChangeTenantRequest): Record<string, unknown> {
   const { consent, interviewer_template, max_duration_minutes, ...rest } = body;
@@ -35,6 +35,6 @@ export function changesOf(body: Omit<CreateTenantRequest, 'slug'> | ChangeTenant
   });
 }
 
-/** Without the fields that are undefined. */
+/** Removes the fields that are undefined. */
 const given = (fields: Record<string, unknown>): Record<string, unknown> =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));

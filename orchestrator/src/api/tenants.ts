@@ -25,8 +25,8 @@ import { decodeCursor, encodeCursor } from './cursor.ts';
 import { changesOf, viewTenant } from './tenant-view.ts';
 
 /**
- * `/api/tenants`: made, listed, given quotas and removed by platform operators; shown to its own people, whose admins
- * change its settings.
+ * `/api/tenants`. Platform operators create, list and remove tenants and set their quotas. A tenant's users and
+ * keys can read their tenant; its admins can change its settings.
  */
 export interface TenantRoutesDeps {
   access: Pick<Access, 'forgetUser'>;
@@ -44,8 +44,8 @@ const listQuery = z.strictObject({
 
 const consentTextFixed = (version: string): AppError =>
   new AppError('conflict', {
-    detail: `The text of version ${version} cannot change: candidates are shown what they agreed to. Give the new text a text_version of its own.`,
-    fields: [{ field: 'consent.text', message: 'differs from the text that is stored under this text_version' }],
+    detail: `The text of version ${version} cannot be changed, because candidates must be shown the text to which they agreed. Use a new text_version for the new text.`,
+    fields: [{ field: 'consent.text', message: 'differs from the stored text of this text_version' }],
   });
 
 function checkRegions(regions: readonly string[] | null | undefined): void {
@@ -71,7 +71,7 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
         schema: {
           summary: 'Create a tenant (operators)',
           description:
-            'Idempotent by slug: a known one is answered with 200 and not changed. Its Fly app is made at once when Fly allows, else as soon as it does: see `apps`.',
+            'Idempotent by slug: if the tenant exists, the response is 200 and nothing changes. Its Fly app is created at once, or as soon as Fly allows it: see `apps`.',
           body: createTenantRequest,
           response: { 200: tenantView, 201: tenantView },
         },
@@ -83,7 +83,9 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
         const by = actBy(request, actor);
         const planned = await tenants.plan(slug, changesOf(body), by);
         if (planned.kind === 'slug_taken')
-          throw new AppError('conflict', { detail: 'A tenant that was removed had this slug.' });
+          throw new AppError('conflict', {
+            detail: 'This slug belonged to a tenant that was removed. Use another slug.',
+          });
         await onboarding.onboard(planned.tenant, by);
         const row = await present(planned.tenant.id);
         return reply
@@ -129,7 +131,7 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
         config: tenantsOwnWith('tenant:admin'),
         schema: {
           summary: 'Change a tenant',
-          description: 'Quotas, regions and status: operators alone.',
+          description: 'Only operators can change quotas, regions and status.',
           params,
           body: changeTenantRequest,
           response: { 200: tenantView },
@@ -140,7 +142,7 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
         const { id } = request.params;
         const reserved = Object.keys(request.body).filter((field) => quotaFieldNames.includes(field));
         if (kind === 'tenant' && reserved.length > 0)
-          throw new AppError('forbidden', { detail: `Only platform operators change ${reserved.join(', ')}.` });
+          throw new AppError('forbidden', { detail: `Only platform operators may change ${reserved.join(', ')}.` });
         checkRegions(request.body.allowed_regions);
         const result = await tenants.update(id, changesOf(request.body), actBy(request, actor));
         if (result.kind === 'not_found') throw tenantNotFound();
@@ -156,7 +158,7 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
         schema: {
           summary: 'Remove a tenant (operators)',
           description:
-            '202: it is being removed: keys and invitations are refused from now on, sessions end, then its machines, apps and data go. 200: removed.',
+            '202: removal is in progress. Keys and invitations are refused from now on and sessions end; then machines, apps and data are deleted. 200: the tenant is removed.',
           params,
           response: { 200: removalView, 202: removalView },
         },
@@ -179,7 +181,7 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
         schema: {
           summary: 'Set how many Fly apps a tenant has (operators)',
           description:
-            'Each creates one machine a second: several multiply that. More can be asked for, never fewer; they go with the tenant. They are made at once when Fly allows, else as soon as it does.',
+            'Fly creates one machine a second per app, so several apps multiply that rate. The number can only be increased; apps are deleted with the tenant. New apps are created at once, or as soon as Fly allows it.',
           params,
           body: appsRequest,
           response: { 200: tenantView },
@@ -191,7 +193,12 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
         const tenant = await present(id);
         if (request.body.count < tenant.apps.length)
           throw new AppError('validation_failed', {
-            fields: [{ field: 'count', message: `must not be below ${tenant.apps.length}: apps go with the tenant` }],
+            fields: [
+              {
+                field: 'count',
+                message: `must be at least ${tenant.apps.length}: apps are deleted only with the tenant`,
+              },
+            ],
           });
         await onboarding.onboard(tenant, actBy(request, actor), request.body.count);
         return viewTenant(await present(id));
@@ -221,7 +228,10 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
         if (result.kind === 'limit_exceeded')
           throw new AppError('validation_failed', {
             fields: [
-              { field: 'ceiling', message: `at most ${result.left}: the tenant may keep ${result.limit} in all` },
+              {
+                field: 'ceiling',
+                message: `must be at most ${result.left}: the tenant may have ${result.limit} standby machines in all regions`,
+              },
             ],
           });
         return viewTenant(result.tenant);
@@ -232,7 +242,11 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
       '/tenants/:id/users/:user',
       {
         config: tenantsOwnWith('tenant:admin'),
-        schema: { summary: 'Make a user a member, or change the role', params: memberParams, body: memberRequest },
+        schema: {
+          summary: 'Add a user to a tenant, or change the role',
+          params: memberParams,
+          body: memberRequest,
+        },
       },
       async (request, reply) => {
         const acting = actorOf(request);
@@ -248,7 +262,10 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
 
     app.delete(
       '/tenants/:id/users/:user',
-      { config: tenantsOwnWith('tenant:admin'), schema: { summary: 'End a membership', params: memberParams } },
+      {
+        config: tenantsOwnWith('tenant:admin'),
+        schema: { summary: 'Remove a user from a tenant', params: memberParams },
+      },
       async (request, reply) => {
         const { actor } = actorOf(request);
         const { id, user } = request.params;

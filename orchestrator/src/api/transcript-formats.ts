@@ -2,10 +2,10 @@ import { inOneLine } from '@greenroom/shared/protocol/one-line.ts';
 import type { StoredTranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
 
 /**
- * A transcript as people read it. Entries come in the conversation's order.
+ * Formats a transcript for people. The entries must be in the order of the conversation.
  *
- * One entry is one line, so that no text can look like the next speaker's turn. An entry that only the candidate's browser
- * reported begins with a mark, and a note at the beginning explains the mark.
+ * Each entry is one line, so that no text can look like the next speaker's turn. An entry that only the
+ * candidate's browser reported begins with a mark, and a note at the beginning explains the mark.
  */
 const names = { ai: 'Interviewer', candidate: 'Candidate' } as const;
 const mark = '[unverified]';
@@ -21,7 +21,7 @@ const notesOf = (entries: readonly StoredTranscriptEntry[], simulated: boolean):
   ...(entries.every(({ verified }) => verified) ? [] : [unverified]),
 ];
 
-/** `Interviewer: …`, a paragraph of one line per entry. */
+/** Plain text: one paragraph of one line (`Interviewer: …`) per entry. */
 export const asText = (entries: readonly StoredTranscriptEntry[], simulated = false): string =>
   [
     ...notesOf(entries, simulated).map((note) => `[${note}]\n`),
@@ -41,13 +41,16 @@ export function vttTime(ms: number): string {
 const escapeVtt = (text: string): string =>
   text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 
-/** When an entry was said, ms since its call began. The browser's own times could move every cue that follows them. */
+/**
+ * When an entry was spoken, ms since its call began. The times of unverified entries are ignored, because
+ * forged times could move all later cues.
+ */
 const timesOf = ({ verified, start_ms, end_ms }: StoredTranscriptEntry) =>
   verified ? { start_ms, end_ms } : { start_ms: null, end_ms: null };
 
 /**
- * WebVTT with a cue per entry. Times are those of the entry's call, and calls follow each other: each begins where the
- * one before it ended. An entry without times, or an unverified one, stands for a moment where the one before it ended.
+ * WebVTT with one cue per entry. Calls are placed one after the other: each begins where the last cue of the
+ * earlier one ended. An entry without times gets a cue of one millisecond at the end of the earlier one.
  */
 export function asVtt(entries: readonly StoredTranscriptEntry[], simulated = false): string {
   let offsetMs = 0;

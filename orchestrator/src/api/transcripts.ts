@@ -7,7 +7,7 @@ import type { SessionStore } from '../database/session-store.ts';
 import { sessionNotFound, sessionParams } from './sessions.ts';
 import { asText, asVtt } from './transcript-formats.ts';
 
-/** `GET /api/sessions/{id}/transcript`: JSON, plain text or WebVTT. */
+/** `GET /api/sessions/{id}/transcript`: the transcript as JSON, plain text or WebVTT. */
 export interface TranscriptRoutesDeps {
   sessions: Pick<SessionStore, 'get' | 'transcript'>;
 }
@@ -36,7 +36,10 @@ const accepted = (header: string): Accepted[] =>
     return { type, quality: Number.isFinite(quality) ? quality : 0 };
   });
 
-/** The best format an Accept header names that we have; undefined when there is none. No header: JSON. */
+/**
+ * The format with the highest quality value in an Accept header. JSON without a header; undefined if none is
+ * supported.
+ */
 export const acceptedFormat = (header: string | undefined): Format | undefined =>
   accepted(header ?? '*/*')
     .filter(({ type, quality }) => quality > 0 && Object.hasOwn(mediaTypes, type))
@@ -51,7 +54,7 @@ export const transcriptRoutes =
       {
         config: callersWith('sessions:read'),
         schema: {
-          summary: 'The transcript, as JSON, text/plain or text/vtt',
+          summary: 'Show the transcript of a session as JSON, plain text or WebVTT',
           params: sessionParams,
           querystring: z.strictObject({ format: z.enum(formats).optional() }),
           response: { 200: transcriptView },
@@ -62,7 +65,7 @@ export const transcriptRoutes =
         const format = request.query.format ?? acceptedFormat(request.headers.accept);
         if (format === undefined)
           throw new AppError('validation_failed', {
-            fields: [{ field: 'accept', message: 'application/json, text/plain or text/vtt' }],
+            fields: [{ field: 'accept', message: 'must allow application/json, text/plain or text/vtt' }],
           });
         const { id } = request.params;
         const [session, entries] = await Promise.all([sessions.get(id, tenantId), sessions.transcript(id)]);

@@ -15,7 +15,10 @@ const patternOf = (url: string): RegExp => {
   return new RegExp(`^${parts.join('/')}/?$`);
 };
 
-/** 404 for a path nobody serves, 405 with `Allow` for one that is served by other methods. Register before the routes. */
+/**
+ * Answers unknown paths with 404, and known paths with another method with 405 and `Allow`. It must be
+ * registered before the routes.
+ */
 export function registerUnknownRoutes(app: FastifyInstance): void {
   const known = new Map<string, KnownPath>();
   app.addHook('onRoute', ({ url, method }) => {
@@ -26,7 +29,7 @@ export function registerUnknownRoutes(app: FastifyInstance): void {
   app.setNotFoundHandler((request, reply) => {
     const path = request.url.split('?')[0] as string;
     const allowed = [...known.values()].filter((entry) => entry.pattern.test(path)).flatMap((e) => [...e.methods]);
-    if (allowed.length === 0) return sendProblem(reply, new AppError('not_found', { detail: 'Nothing is here.' }));
+    if (allowed.length === 0) return sendProblem(reply, new AppError('not_found', { detail: 'No such path.' }));
     reply.header('allow', [...new Set(allowed)].join(', '));
     return sendProblem(reply, new AppError('method_not_allowed'));
   });

@@ -22,7 +22,9 @@ import { type Vault, webhookContext } from '../tokens/vault.ts';
 import { newWebhookSecret } from '../webhooks/signing.ts';
 import { pageOf, pageQuery, pageRequest } from './paging.ts';
 
-/** `/api/webhooks`: endpoints, their secrets, their deliveries. A secret is shown once, when it is made. */
+/**
+ * `/api/webhooks`: endpoints, their secrets and deliveries. A secret is shown only once, when it is created.
+ */
 export interface WebhookRoutesDeps {
   webhooks: WebhookStore;
   guard: Pick<Guard, 'checkForm'>;
@@ -42,7 +44,10 @@ export function webhookRoutes({ webhooks, guard, vault }: WebhookRoutesDeps): Fa
     return { plain, sealed: { ciphertext: vault.seal(plain, webhookContext(id)), keyId: vault.keyId } };
   };
 
-  /** What can be judged now; where the name leads is judged by each delivery. */
+  /**
+   * Checks the form of the URL. The addresses of its host are checked at each delivery, because they can
+   * change.
+   */
   const checkUrl = (url: string | undefined): void => {
     const wrong = url === undefined ? undefined : guard.checkForm(url);
     if (wrong) throw new AppError('validation_failed', { fields: [{ field: 'url', message: wrong.why }] });
@@ -65,7 +70,7 @@ export function webhookRoutes({ webhooks, guard, vault }: WebhookRoutesDeps): Fa
         const result = await webhooks.create(tenantId, { id, url, events, secret: secret.sealed }, by);
         if (result.kind === 'not_found') throw notFound();
         if (result.kind === 'limit_exceeded')
-          throw new AppError('conflict', { detail: `A tenant may have ${result.limit} webhooks.` });
+          throw new AppError('conflict', { detail: `The tenant already has ${result.limit} webhooks, the maximum.` });
         return reply
           .code(201)
           .header('location', `/api/webhooks/${id}`)
@@ -131,7 +136,7 @@ export function webhookRoutes({ webhooks, guard, vault }: WebhookRoutesDeps): Fa
       {
         config: callersWith('webhooks:write'),
         schema: {
-          summary: 'Make a new secret; deliveries carry both signatures for a while',
+          summary: 'Replace the secret; deliveries have both signatures for a while',
           params,
           body: rotateWebhookSecretRequest.nullish(),
           response: { 200: newWebhookView },
@@ -167,7 +172,7 @@ export function webhookRoutes({ webhooks, guard, vault }: WebhookRoutesDeps): Fa
       {
         config: callersWith('webhooks:read'),
         schema: {
-          summary: 'Deliveries of a webhook, newest first',
+          summary: 'List the deliveries of a webhook, newest first',
           params,
           querystring: deliveryQuery,
           response: { 200: deliveryList },
@@ -199,7 +204,9 @@ export function webhookRoutes({ webhooks, guard, vault }: WebhookRoutesDeps): Fa
         const result = await webhooks.replay(tenantId, id, delivery, actBy(request, actor));
         if (result.kind === 'not_found') throw new AppError('not_found', { detail: 'No such delivery.' });
         if (result.kind === 'erased')
-          throw new AppError('conflict', { detail: 'What it said was erased with its candidate.' });
+          throw new AppError('conflict', {
+            detail: "This delivery can't be replayed: its payload was deleted when the candidate was erased.",
+          });
         return reply.code(202).send(result.delivery);
       },
     );

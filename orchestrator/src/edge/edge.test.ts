@@ -23,7 +23,7 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
-/** An edge on a real server; `rows` is the database. */
+/** An edge on a real HTTP server. `rows` stands for the database. */
 async function startEdge(rows: RouteRow[] | Error, clock: FakeClock = createFakeClock()) {
   const keys = await createKeyRing([await makeSigningKey('k')]);
   const tokens = createBrowserTokens({ keys, issuer: 'https://x.example', clock, deadlines: defaultDeadlines });
@@ -64,7 +64,7 @@ async function startEdge(rows: RouteRow[] | Error, clock: FakeClock = createFake
   };
 }
 
-/** How an upgrade ends: with a plain answer or with a close code. */
+/** Tries to connect. Resolves with the HTTP response or the close code. */
 function connect(url: string, protocols: string[] = [], headers: Record<string, string> = {}) {
   return new Promise<{ status?: number; replay?: string; code?: number; protocol?: string }>((resolve, reject) => {
     const socket = new WebSocket(url, protocols, { headers });
@@ -80,7 +80,7 @@ function connect(url: string, protocols: string[] = [], headers: Record<string, 
 }
 
 describe('the edge', () => {
-  test('a good token for a served session is answered with fly-replay to its machine', async () => {
+  test('a valid token for a served session is answered with fly-replay to its machine', async () => {
     const { tokens, url } = await startEdge([makeRoute({ epoch: 3 })]);
     const answer = await connect(`${url}/${sessionId}`, [
       'greenroom.v1',
@@ -96,7 +96,7 @@ describe('the edge', () => {
     });
   });
 
-  test('a reconnect token in the query is as good', async () => {
+  test('a reconnect token in the query string is accepted', async () => {
     const { tokens, url } = await startEdge([makeRoute()]);
     expect(await connect(`${url}/${sessionId}?token=${await tokens.mintReconnect(ids, 60_000)}`)).toMatchObject({
       status: 307,
@@ -105,7 +105,7 @@ describe('the edge', () => {
 
   const route = { app: 'gr-acme-1', instance: 'd0served', epoch: 4 };
 
-  test('a browser comes back to its machine while the database is away, by the route in its reconnect token', async () => {
+  test('while the database is unreachable, a browser reaches its machine by the route in its reconnect token', async () => {
     const { tokens, url } = await startEdge(new Error('away'));
     const token = await tokens.mintReconnect({ ...ids, route }, 60_000);
     const answer = await connect(`${url}/${sessionId}?token=${token}`);
@@ -114,7 +114,7 @@ describe('the edge', () => {
     expect(JSON.parse(Buffer.from(state.split('.')[1] as string, 'base64url').toString())).toMatchObject({ epoch: 4 });
   });
 
-  test('a database that answers outweighs the route in the token', async () => {
+  test('when the database answers, its route is used and not the one in the token', async () => {
     const { tokens, url } = await startEdge([makeRoute()]);
     const token = await tokens.mintReconnect({ ...ids, route }, 60_000);
     expect((await connect(`${url}/${sessionId}?token=${token}`)).replay).toContain(`instance=${flyId};`);
@@ -122,33 +122,36 @@ describe('the edge', () => {
 
   const tokenless: Array<[string, string, (good: string, foreign: string) => string, number]> = [
     ['no token', sessionId, () => '', 4401],
-    ['a token that is none', sessionId, () => '?token=nonsense', 4401],
+    ['a malformed token', sessionId, () => '?token=nonsense', 4401],
     ['a tampered token', sessionId, (good) => `?token=${good.slice(0, -6)}AAAAAA`, 4401],
     ["another session's token", sessionId, (_good, foreign) => `?token=${foreign}`, 4401],
     ['a malformed id', 'not-an-id', (good) => `?token=${good}`, 4404],
   ];
-  test.each(tokenless)('%s: closed with its code, and nothing is looked up', async (_what, id, query, code) => {
-    const { tokens, url, world } = await startEdge([makeRoute()]);
-    const [good, foreign] = [await tokens.mintJoin(ids), await tokens.mintJoin({ ...ids, session_id: otherId })];
-    expect(await connect(`${url}/${id}${query(good, foreign)}`, ['greenroom.v1'])).toEqual({
-      code,
-      protocol: 'greenroom.v1',
-    });
-    expect(world.reads).toBe(0);
-  });
+  test.each(tokenless)(
+    '%s is refused with a close code and without a database read',
+    async (_what, id, query, code) => {
+      const { tokens, url, world } = await startEdge([makeRoute()]);
+      const [good, foreign] = [await tokens.mintJoin(ids), await tokens.mintJoin({ ...ids, session_id: otherId })];
+      expect(await connect(`${url}/${id}${query(good, foreign)}`, ['greenroom.v1'])).toEqual({
+        code,
+        protocol: 'greenroom.v1',
+      });
+      expect(world.reads).toBe(0);
+    },
+  );
 
   const routes: Array<[string, RouteRow[], number]> = [
     ['an unknown session', [], 4404],
     ['an ended session', [makeRoute({ status: 'completed', state_rank: 90 })], 4410],
     ['a finalizing session', [makeRoute({ status: 'finalizing', state_rank: 70 })], 4410],
-    ['a session of another tenant than the token says', [makeRoute({ tenant_id: otherId })], 4401],
+    ['a session of another tenant than in the token', [makeRoute({ tenant_id: otherId })], 4401],
   ];
-  test.each(routes)('%s: closed with its code', async (_what, rows, code) => {
+  test.each(routes)('%s is refused with a close code', async (_what, rows, code) => {
     const { tokens, url } = await startEdge(rows);
     expect(await connect(`${url}/${sessionId}?token=${await tokens.mintJoin(ids)}`)).toMatchObject({ code });
   });
 
-  test('one who waits is sent on at once when the session is claimed here', async () => {
+  test('a waiting request is replayed at once when this process receives the claim', async () => {
     const { tokens, url, world, readiness } = await startEdge([
       makeRoute({ machine_state: null, fly_machine_id: null }),
     ]);
@@ -159,7 +162,7 @@ describe('the edge', () => {
     expect(await answer).toMatchObject({ status: 307 });
   });
 
-  test('a claim taken by another orchestrator is seen by the poll', async () => {
+  test('the poll finds a claim that another orchestrator received', async () => {
     const { tokens, url, world, clock } = await startEdge([makeRoute({ machine_state: null })]);
     const answer = connect(`${url}/${sessionId}?token=${await tokens.mintJoin(ids)}`);
     await until(() => clock.pending === 2);
@@ -168,7 +171,7 @@ describe('the edge', () => {
     expect(await answer).toMatchObject({ status: 307 });
   });
 
-  test('a session that is not ready in time is closed with 4503', async () => {
+  test('if the session is not ready in time, the socket is closed with 4503', async () => {
     const { tokens, url, clock } = await startEdge([makeRoute({ machine_state: null })]);
     const answer = connect(`${url}/${sessionId}?token=${await tokens.mintJoin(ids)}`);
     await until(() => clock.pending > 0);
@@ -176,7 +179,7 @@ describe('the edge', () => {
     expect(await answer).toMatchObject({ code: 4503 });
   });
 
-  test('a candidate who is waited for has arrived: once told, with the edge region, and then waited with', async () => {
+  test('a pending session is started once, near the edge region of the request, which then waits for it', async () => {
     const { tokens, world, arrived, readiness, url } = await startEdge([
       makeRoute({ status: 'pending', state_rank: 20, machine_id: null, machine_state: null }),
     ]);
@@ -188,7 +191,7 @@ describe('the edge', () => {
     expect(arrived).toEqual([`${sessionId} syd`]);
   });
 
-  test('a database that is away is waited for like a machine', async () => {
+  test('without a route in the token, the request waits until the database is reachable', async () => {
     const { tokens, url, world, clock } = await startEdge(new Error('away'));
     const answer = connect(`${url}/${sessionId}?token=${await tokens.mintJoin(ids)}`);
     await until(() => clock.pending === 2);
@@ -197,7 +200,7 @@ describe('the edge', () => {
     expect(await answer).toMatchObject({ status: 307 });
   });
 
-  test('a ninth connection of one session that waits is turned away with 4429', async () => {
+  test('when eight connections of a session are waiting, the ninth is closed with 4429', async () => {
     const { tokens, url, readiness } = await startEdge([makeRoute({ machine_state: null })]);
     const token = await tokens.mintJoin(ids);
     for (let n = 0; n < 8; n += 1) void connect(`${url}/${sessionId}?token=${token}`).catch(() => undefined);
@@ -205,7 +208,7 @@ describe('the edge', () => {
     expect(await connect(`${url}/${sessionId}?token=${token}`)).toMatchObject({ code: 4429 });
   });
 
-  test('a browser that leaves while waiting is forgotten', async () => {
+  test('the wait ends when the browser leaves', async () => {
     const { tokens, url, readiness } = await startEdge([makeRoute({ machine_state: null })]);
     const socket = new WebSocket(`${url}/${sessionId}?token=${await tokens.mintJoin(ids)}`);
     socket.on('error', () => undefined);
@@ -216,18 +219,21 @@ describe('the edge', () => {
 
   const failed = (instance: string) => ({ 'fly-replay-failed': `instance=${instance};app=gr-acme-1;reason=timeout` });
   const failures: Array<[string, string, RouteRow[], number]> = [
-    ['the machine is still the same', flyId, [makeRoute()], 4503],
-    ['another machine serves it now', 'e2865013d76e89', [makeRoute()], 4409],
+    ['the same machine still serves the session', flyId, [makeRoute()], 4503],
+    ['another machine serves the session now', 'e2865013d76e89', [makeRoute()], 4409],
     ['the session has ended', flyId, [makeRoute({ status: 'failed', state_rank: 90 })], 4410],
-    ['nobody serves it now', flyId, [makeRoute({ machine_state: 'draining' })], 4503],
+    ['no machine serves the session now', flyId, [makeRoute({ machine_state: 'draining' })], 4503],
   ];
-  test.each(failures)('a replay that failed, and %s: not replayed again', async (_what, instance, rows, code) => {
-    const { tokens, url } = await startEdge(rows);
-    const answer = await connect(`${url}/${sessionId}?token=${await tokens.mintJoin(ids)}`, [], failed(instance));
-    expect(answer).toMatchObject({ code });
-  });
+  test.each(failures)(
+    'a failed replay is closed and not replayed again when %s',
+    async (_what, instance, rows, code) => {
+      const { tokens, url } = await startEdge(rows);
+      const answer = await connect(`${url}/${sessionId}?token=${await tokens.mintJoin(ids)}`, [], failed(instance));
+      expect(answer).toMatchObject({ code });
+    },
+  );
 
-  test('a machine that cannot be reached is reported; once it is being replaced, the browser is told to come again at once', async () => {
+  test('an unreachable machine is reported; the close code is 4503, and 4409 once the machine is being replaced', async () => {
     const { tokens, url, reported } = await startEdge([makeRoute()]);
     const token = await tokens.mintJoin(ids);
     const again = () => connect(`${url}/${sessionId}?token=${token}`, [], failed(flyId));
@@ -236,13 +242,13 @@ describe('the edge', () => {
     expect(reported).toEqual([flyId, flyId]);
   });
 
-  test('a failed replay to a machine that does not serve any more is not reported', async () => {
+  test('a failed replay to a machine that no longer serves the session is not reported', async () => {
     const { tokens, url, reported } = await startEdge([makeRoute()]);
     await connect(`${url}/${sessionId}?token=${await tokens.mintJoin(ids)}`, [], failed('e2865013d76e89'));
     expect(reported).toEqual([]);
   });
 
-  test('closing turns everybody who waits away with 4503', async () => {
+  test('closing the route closes all waiting sockets with 4503', async () => {
     const { tokens, url, readiness, sockets } = await startEdge([makeRoute({ machine_state: null })]);
     const answer = connect(`${url}/${sessionId}?token=${await tokens.mintJoin(ids)}`);
     await until(() => readiness.waiting === 1);
@@ -266,11 +272,11 @@ describe('the edge', () => {
 
   const asks = { connection: 'upgrade', upgrade: 'websocket' };
   const unserved: Array<[string, string, Record<string, string>, number]> = [
-    ['a plain request to a socket', `/ws/sessions/${sessionId}`, {}, 404],
+    ['a plain request to the socket path', `/ws/sessions/${sessionId}`, {}, 404],
     ['an upgrade whose path cannot name a session', '/ws/sessions/%zz', asks, 400],
-    ['one whose id is too long', `/ws/sessions/${'a'.repeat(101)}`, asks, 414],
+    ['an upgrade whose session id is too long', `/ws/sessions/${'a'.repeat(101)}`, asks, 414],
   ];
-  test.each(unserved)('%s: not upgraded, and answered', async (_what, path, headers, status) => {
+  test.each(unserved)('%s is answered with an HTTP status', async (_what, path, headers, status) => {
     const { port, world } = await startEdge([makeRoute()]);
     const request = httpRequest({ port, host: '127.0.0.1', path, headers });
     request.end();

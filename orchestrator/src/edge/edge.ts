@@ -11,23 +11,28 @@ import type { Readiness, Route } from './readiness.ts';
 import type { EdgeRequest } from './upgrade.ts';
 
 /**
- * Decides what becomes of a candidate's request for a socket: verifies the token and waits for the worker.
+ * Decides about a candidate's WebSocket request: verifies the token, waits for the worker, and answers with a
+ * replay to the machine or a refusal.
  *
- * G1  The token is verified, for this very session, before anything else is looked up: no VM, no row is touched for a
- *     stranger.
- * G2  A request that the proxy gives back (`fly-replay-failed`) cannot be replayed again: it is looked up once more, so
- *     that the close code says whether to come back, and closed. That the machine could not be reached is reported: it is
- *     evidence of its own. A browser could forge it, but only against its own session, and no more often than a session
- *     has attempts.
- * G3  While the database does not answer, a reconnect token's own route counts: the browser of a live interview comes back
- *     to its machine through any orchestrator. A machine that serves no more closes the socket, as it always does.
+ * - The token is verified for this session before anything else, so a request without a valid token never
+ *   causes a database read or a machine.
+ * - A request that Fly's proxy returns (`fly-replay-failed`) cannot be replayed again. The session is read once
+ *   more, so that the close code tells the browser whether to reconnect, and the socket is closed. The
+ *   unreachable machine is reported as evidence for a fail-over. A browser could forge the header, but only for
+ *   its own session, and a session has a limited number of attempts.
+ * - While the database does not answer, the route in a reconnect token is used, so the browser of a live
+ *   interview can return to its machine through any orchestrator. A machine that no longer serves the session
+ *   closes the socket.
  */
 export type Answer =
   | { kind: 'replay'; app: string; flyMachineId: string; state: string }
   | { kind: 'refuse'; code: CloseCode; why: string };
 
 export interface Edge {
-  /** @param signal ends the waiting: the browser has left, or this process stops. Never rejects. */
+  /**
+   * Never rejects.
+   * @param signal ends the wait when the browser has left or this process is stopping
+   */
   decide(request: EdgeRequest, signal: AbortSignal): Promise<Answer>;
 }
 
@@ -35,18 +40,20 @@ export interface EdgeDeps {
   tokens: Pick<BrowserTokens, 'verify' | 'mintReplay'>;
   readiness: Pick<Readiness, 'resolve' | 'wait'>;
   arrivals: Arrivals;
-  /** The machine that serves a session could not be reached (G2). True when it is being replaced. */
+  /**
+   * Reports that the machine of a session could not be reached. Returns true if the machine is being replaced.
+   */
   unreachable: (row: RouteRow) => Promise<boolean>;
-  /** Origins that the tenant allows. Default: any. */
+  /** Origins that the tenant allows. @default any */
   origins?: Pick<Origins, 'admitsSocket'>;
   clock: Clock;
   logger: Logger;
   deadlines: Pick<Deadlines, 'edgeWaitMs'>;
 }
 
-/** Upgrades of one session that may wait at once: a candidate has one browser, perhaps two tabs. */
+/** Requests of one session that may wait at once. A candidate has one browser with one or two tabs. */
 const waitersPerSession = 8;
-/** G3: the database is given this long. */
+/** If the database does not answer within this time, the route in a reconnect token is used. */
 const databasePatienceMs = 2_000;
 const isId = (id: string): boolean => z.guid().safeParse(id).success;
 const refuse = (code: CloseCode, why: string): Answer => ({ kind: 'refuse', code, why });
@@ -57,7 +64,7 @@ export function createEdge(deps: EdgeDeps): Edge {
   const perSession = new Map<string, number>();
 
   const answerOf = async (route: Route | undefined, claims: SessionClaims): Promise<Answer> => {
-    if (route === undefined) return refuse(closeCodes.notReady, 'not known');
+    if (route === undefined) return refuse(closeCodes.notReady, 'the database does not answer');
     if (route.kind === 'unknown') return refuse(closeCodes.unknown, 'no such session');
     if (route.row.tenant_id !== claims.tenant_id) return refuse(closeCodes.token, 'token of another tenant');
     if (route.kind === 'ended') return refuse(closeCodes.ended, `the session is ${route.row.status}`);
@@ -66,7 +73,7 @@ export function createEdge(deps: EdgeDeps): Edge {
     return { kind: 'replay', app: route.app, flyMachineId: route.flyMachineId, state };
   };
 
-  /** G3. */
+  /** The answer when the database does not respond: the route in the reconnect token. */
   const byToken = async (
     claims: SessionClaims,
     { app, instance, epoch }: NonNullable<SessionClaims['route']>,
@@ -77,19 +84,18 @@ export function createEdge(deps: EdgeDeps): Edge {
     state: await tokens.mintReplay(claims, epoch),
   });
 
-  /** G2. */
   const afterFailure = async (sessionId: string, claims: SessionClaims, failed: string): Promise<Answer> => {
     const route = await readiness.resolve(sessionId);
     const answer = await answerOf(route, claims);
     if (answer.kind === 'refuse' || route.kind !== 'serving') return answer;
     if (!failed.includes(`instance=${answer.flyMachineId}`))
-      return refuse(closeCodes.moved, 'served by another machine now');
+      return refuse(closeCodes.moved, 'another machine serves the session now');
     return (await unreachable(route.row))
-      ? refuse(closeCodes.moved, 'another machine takes over')
+      ? refuse(closeCodes.moved, 'another machine is taking over')
       : refuse(closeCodes.notReady, 'the machine could not be reached');
   };
 
-  /** Undefined when the database does not say. */
+  /** The current route. Undefined if the database does not answer in time. */
   const firstLook = async (sessionId: string, signal: AbortSignal): Promise<Route | undefined> => {
     const look = new AbortController();
     const patience = clock.setTimer(() => look.abort(), databasePatienceMs);
@@ -102,8 +108,9 @@ export function createEdge(deps: EdgeDeps): Edge {
   };
 
   /**
-   * The route once the session is served. The arrival of a candidate who is waited for begins it.
-   * @param waits whether to go on when the database does not say.
+   * Waits until a machine serves the session, and returns the route. If the session is pending until its
+   * candidate comes, this request starts it.
+   * @param waits whether to keep waiting while the database does not answer
    */
   const served = async (
     sessionId: string,
@@ -121,7 +128,7 @@ export function createEdge(deps: EdgeDeps): Edge {
 
   const admitted = async (sessionId: string, work: () => Promise<Answer>): Promise<Answer> => {
     const waiting = perSession.get(sessionId) ?? 0;
-    if (waiting >= waitersPerSession) return refuse(closeCodes.tooMany, 'too many connections wait');
+    if (waiting >= waitersPerSession) return refuse(closeCodes.tooMany, 'too many connections are waiting');
     perSession.set(sessionId, waiting + 1);
     try {
       return await work();
@@ -136,12 +143,11 @@ export function createEdge(deps: EdgeDeps): Edge {
     const { sessionId, token, origin, replayFailed, edgeRegion } = request;
     if (!isId(sessionId)) return refuse(closeCodes.unknown, 'malformed id');
     if (token === undefined) return refuse(closeCodes.token, 'no token');
-    const verified = await tokens.verify(token); // G1
+    const verified = await tokens.verify(token);
     if (verified.kind === 'bad') return refuse(closeCodes.token, verified.why);
     const { claims } = verified;
     if (claims.session_id !== sessionId) return refuse(closeCodes.token, 'token of another session');
-    if (!origins.admitsSocket(claims.tenant_id, origin))
-      return refuse(closeCodes.token, 'an origin that is not allowed');
+    if (!origins.admitsSocket(claims.tenant_id, origin)) return refuse(closeCodes.token, 'origin not allowed');
     return admitted(sessionId, async () => {
       if (replayFailed !== undefined) return afterFailure(sessionId, claims, replayFailed);
       const route = await served(sessionId, edgeRegion, signal, claims.route === undefined);
@@ -152,8 +158,8 @@ export function createEdge(deps: EdgeDeps): Edge {
   return {
     decide: (request, signal) =>
       decide(request, signal).catch((error: unknown) => {
-        logger.error({ session_id: request.sessionId.slice(0, 100), error }, 'the edge could not decide');
-        return refuse(closeCodes.notReady, 'failed');
+        logger.error({ session_id: request.sessionId.slice(0, 100), error }, 'could not answer a socket request');
+        return refuse(closeCodes.notReady, 'internal error');
       }),
   };
 }

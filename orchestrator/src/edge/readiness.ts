@@ -5,10 +5,11 @@ import { createBatcher } from '../database/batch.ts';
 import type { RouteRow } from '../database/rows.ts';
 
 /**
- * Where a session is served, and waiting until it is.
+ * Finds the machine that serves a session, and waits until there is one.
  *
- * W1  All who wait in this process are answered by one read per poll, however many they are.
- * W2  A claim that this process takes wakes its waiters at once; the poll is for claims taken elsewhere.
+ * - One database read per poll answers all waiting requests of this process.
+ * - A claim received by this process wakes the waiting requests at once. The poll finds claims received by
+ *   others.
  */
 export type Route =
   | { kind: 'unknown' }
@@ -17,13 +18,16 @@ export type Route =
   | { kind: 'waiting'; row: RouteRow };
 
 export interface Readiness {
-  /** A fresh read. Throws DatabaseError. */
+  /** Reads the current route. Throws DatabaseError. */
   resolve(sessionId: string): Promise<Route>;
-  /** Resolves when the session is served, ended or unknown, at the latest after `limitMs`. Survives an absent database. */
+  /**
+   * Resolves when the session is served, ended or unknown, and after `limitMs` at the latest. Keeps trying
+   * while the database is unreachable. Undefined if the last read failed.
+   */
   wait(sessionId: string, limitMs: number, signal?: AbortSignal): Promise<Route | undefined>;
-  /** Something about this session may have changed (W2). */
+  /** Wakes the requests that wait for this session, because it may have changed. */
   notify(sessionId: string): void;
-  /** How many wait now. */
+  /** How many requests are waiting. */
   readonly waiting: number;
 }
 
@@ -66,7 +70,7 @@ export function createReadiness({ routes, clock, pollMs, logger }: ReadinessDeps
     for (const sessionId of [...waiters.keys()]) wake(sessionId);
   };
 
-  /** Until the next poll, the session's notification, `limitMs` or the signal. */
+  /** Resolves at the next poll, at a notification of the session, after `limitMs` or when the signal aborts. */
   const nextLook = (sessionId: string, limitMs: number, signal: AbortSignal | undefined): Promise<void> =>
     new Promise((resolve) => {
       const limit = clock.setTimer(done, limitMs);
@@ -87,7 +91,7 @@ export function createReadiness({ routes, clock, pollMs, logger }: ReadinessDeps
     try {
       return await read(sessionId);
     } catch (error) {
-      logger.warn({ session_id: sessionId, error }, 'readiness could not be read');
+      logger.warn({ session_id: sessionId, error }, 'could not read whether the session is ready; will retry');
       return undefined;
     }
   };

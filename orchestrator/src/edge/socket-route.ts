@@ -15,24 +15,25 @@ import type { Answer, Edge } from './edge.ts';
 import { chooseProtocol, isEdgeUpgrade, readEdgeRequest, replayHeader } from './upgrade.ts';
 
 /**
- * The candidate's way in, as a route: a hook decides and, where a machine serves the session, answers the upgrade plainly
- * with `fly-replay`. From then on this process is out of the data path.
+ * The route of the candidate's socket. An `onRequest` hook asks the edge and, if a machine serves the session,
+ * answers the upgrade request with `fly-replay` in an ordinary HTTP response. From then on this process is out
+ * of the data path.
  *
- * U1  A browser never sees an HTTP status of a failed upgrade: every refusal accepts the upgrade and closes with a code. Only
- *     a path that cannot name a session is not upgraded at all.
- * U2  A browser that leaves while it waits is noticed, and nothing waits for it any longer.
+ * - Browsers do not show scripts the HTTP status of a failed upgrade. Therefore a refusal accepts the upgrade
+ *   and closes the socket with a code. Only a path that cannot name a session gets an HTTP status.
+ * - If the browser leaves while it waits, the wait ends.
  */
 export interface SocketRoute {
-  /** For `http.createServer`: which upgrades to take (others are served as plain requests). */
+  /** For `http.createServer`: whether to accept an upgrade. Other requests are served as plain requests. */
   shouldUpgrade(request: IncomingMessage): boolean;
   register(app: FastifyInstance): Promise<void>;
-  /** Closes everything that waits with 4503 and resolves when nothing is left. */
+  /** Closes all waiting sockets with 4503. Resolves when they are closed. */
   close(): Promise<void>;
 }
 
 export interface SocketRouteDeps {
   edge: Edge;
-  /** Notes refused tokens. Default: nowhere. */
+  /** Records refused tokens. @default none */
   noteRefusal?: NoteRefusal;
   clock: Clock;
   logger: Logger;
@@ -41,11 +42,12 @@ export interface SocketRouteDeps {
 
 type Refusal = Extract<Answer, { kind: 'refuse' }>;
 
-/** A peer that never closes its side would hold the socket for ever. */
+/** After this time the socket is terminated, even if the peer has not closed its side. */
 const closingMs = 2_000;
 
 /**
- * U2. The socket must flow for that, and a client has nothing to say before its upgrade is answered, so what flows is dropped.
+ * Notices when the browser leaves. For that, the socket must be read. A client sends nothing before its upgrade
+ * is answered, so any data is dropped.
  */
 function watchForLeaving(socket: Duplex): { gone: AbortSignal; release(): void } {
   const gone = new AbortController();
@@ -87,7 +89,6 @@ export function createSocketRoute(deps: SocketRouteDeps): SocketRoute {
       details: { why },
     });
 
-  /** U1. */
   const close = (client: WebSocket, { raw }: Pick<FastifyRequest, 'raw'>): void => {
     const { code, why } = refusals.get(raw) as Refusal;
     client.close(code, code === closeCodes.token ? 'token' : why);
@@ -103,11 +104,11 @@ export function createSocketRoute(deps: SocketRouteDeps): SocketRoute {
     app.route<{ Params: { id: string } }>({
       ...{ method: 'GET', url: '/ws/sessions/:id' },
       websocket: true,
-      config: vital, // U1: an overloaded process would answer with a status.
-      logLevel: 'silent', // Told above, with the session.
+      config: vital, // Otherwise an overloaded process would answer with an HTTP status.
+      logLevel: 'silent', // `decide` logs the request together with its session.
       schema: { hide: true },
       onRequest: async (request, reply) => {
-        if (!request.ws) throw new AppError('not_found', { detail: 'A socket is here.' });
+        if (!request.ws) throw new AppError('not_found', { detail: 'This path accepts WebSocket connections only.' });
         const sessionId = request.params.id.toLowerCase();
         const answer = await decide(request, sessionId);
         if (answer.kind === 'replay') {

@@ -1,21 +1,21 @@
 import type { IncomingMessage } from 'node:http';
 import { subprotocol, tokenSubprotocolPrefix } from '@greenroom/shared/protocol/socket.ts';
 
-/** Reading a candidate's upgrade request. Pure. */
+/** Reads a candidate's upgrade request. Pure functions. */
 export interface EdgeRequest {
-  /** As given; may be malformed. */
+  /** As in the path. It may be malformed. */
   sessionId: string;
   token: string | undefined;
-  /** Fly's proxy could not reach the machine it was sent to, and gives the request back. */
+  /** `fly-replay-failed`: Fly's proxy could not reach the machine and returned the request. */
   replayFailed: string | undefined;
-  /** Where the request came in, as Fly's proxy names it. */
+  /** Fly's edge region where the request arrived (`fly-region`). */
   edgeRegion: string | undefined;
   origin: string | undefined;
 }
 
 const edgePath = /^\/ws\/sessions\/([\w.~-]{1,100})\/?(?:\?|$)/;
 
-/** Whether this is a WebSocket upgrade for the edge; others are answered as plain requests. */
+/** Whether this is a WebSocket upgrade for a candidate's socket. */
 export const isEdgeUpgrade = (request: IncomingMessage): boolean =>
   request.headers.upgrade?.toLowerCase() === 'websocket' && edgePath.test(request.url ?? '');
 
@@ -35,10 +35,13 @@ export function readEdgeRequest(request: IncomingMessage): EdgeRequest {
   };
 }
 
-/** A browser that offered protocols fails unless one of them is chosen. */
+/** Chooses one of the offered subprotocols. A browser that offered some closes the socket if none is chosen. */
 export const chooseProtocol = (protocols: Set<string>): string | false =>
   protocols.has(subprotocol) ? subprotocol : ([...protocols][0] ?? false);
 
-/** The value of `fly-replay`: this machine, with our signed state; back to us when it cannot be reached. */
+/**
+ * The value of `fly-replay`: replay to this machine with our signed state; return the request to us if that
+ * fails.
+ */
 export const replayHeader = (app: string, flyMachineId: string, state: string, timeoutMs: number): string =>
   `app=${app};instance=${flyMachineId};state=${state};timeout=${Math.ceil(timeoutMs / 1_000)}s;fallback=force_self`;

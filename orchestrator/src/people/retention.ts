@@ -7,7 +7,8 @@ import type { Job } from '../runtime/ticker.ts';
 /**
  * Deletes personal data: requested erasures, and data whose retention time is over.
  *
- * - An erasure that waits for live sessions is stored as a row. Any orchestrator completes it when they have ended.
+ * - An erasure that waits for live sessions is stored as a row. Any orchestrator completes it when they have
+ *   ended.
  * - The database deletes expired data in small steps. Recordings are queued in `video_deletions`.
  */
 const retained = z.object({ more: z.boolean() });
@@ -20,7 +21,7 @@ export function createRetention(database: Database, logger: Logger) {
   const erase = async (): Promise<void> => {
     for (const { tenant_id, candidate_id, by } of await people.erasuresRequested()) {
       const { kind } = await people.erase(tenant_id, candidate_id, by);
-      logger.info({ tenant_id, outcome: kind }, 'an erasure went on');
+      logger.info({ tenant_id, outcome: kind }, 'continued a requested erasure');
     }
   };
 

@@ -1,6 +1,7 @@
 /**
- * Egress policy of tenants' machines: TCP 443 and DNS only. At Fly, the first rule for a direction denies all other traffic in that
- * direction (fly.io/docs/machines/guides-examples/network-policies). Policies do not apply to traffic from Fly's proxy.
+ * The egress policy of tenants' machines: TCP 443 and DNS only. At Fly, the first rule for a direction denies
+ * all other traffic in that direction (fly.io/docs/machines/guides-examples/network-policies). Policies do not
+ * apply to traffic from Fly's proxy.
  */
 export const egressPolicy = {
   name: 'greenroom-egress',

@@ -23,7 +23,7 @@ interface World {
   machines?: ListOutcome;
   policies?: PoliciesOutcome;
   debts?: Array<{ name: string; network: string; status: 'planned' | 'removing'; tenant_id: string }>;
-  /** Apps whose requests never end. */
+  /** Whether requests about this app never return. */
   hanging?: (app: string) => boolean;
 }
 
@@ -70,8 +70,8 @@ function make(world: World) {
   return { done, onboarding };
 }
 
-describe('making an app', () => {
-  test('names it by tenant, deployment and number', async () => {
+describe('creating an app', () => {
+  test('uses a name made of tenant, deployment mark and number', async () => {
     const { done, onboarding } = make({});
     await onboarding.onboard(acme, by);
     expect(done).toEqual([`create ${name}`, `ready ${name}`]);
@@ -79,7 +79,7 @@ describe('making an app', () => {
     expect(deploymentMark('live', 'https://a.example')).toMatch(/^[0-9a-f]{8}$/);
   });
 
-  test('whose earlier reply was lost goes on with it', async () => {
+  test('continues with the existing app when the answer to an earlier request was lost', async () => {
     const { done, onboarding } = make({ create: [taken] });
     await onboarding.onboard(acme, by);
     expect(done.at(-1)).toBe(`ready ${name}`);
@@ -89,7 +89,7 @@ describe('making an app', () => {
     ['an app of another organisation, which Fly answers with 403', { get: [{ kind: 'otherOrganisation' }] }],
     ['an app on another network', { get: [found({ network: 'elsewhere' })] }],
     ["an app with another deployment's machines", { machines: { kind: 'listed', machines: [machineOf('theirs')] } }],
-  ])('whose name is taken by %s takes another name', async (_what, world) => {
+  ])('uses another name when the name is taken by %s', async (_what, world) => {
     const { done, onboarding } = make({ ...world, create: [taken, { kind: 'done' }] });
     await onboarding.onboard(acme, by);
     const other = /^rename to (gr-acme-0a1b2c3d-1-x[0-9a-f]{4})$/.exec(done.find((d) => d.startsWith('rename')) ?? '');
@@ -97,7 +97,7 @@ describe('making an app', () => {
     expect(done).not.toContain(`ready ${name}`);
   });
 
-  test('where Fly has no network policies is not used', async () => {
+  test('leaves the app unused when Fly has no network policies for it', async () => {
     const { done, onboarding } = make({ policies: { kind: 'notFound' } });
     await onboarding.onboard(acme, by);
     expect(done).toEqual([`create ${name}`]);
@@ -113,7 +113,7 @@ describe('removing an app', () => {
     return done.filter((step) => !step.startsWith('get'));
   };
 
-  test('deletes it, and strikes the row only when Fly has it no more', async () => {
+  test('deletes it, and marks the row as removed only when Fly no longer has it', async () => {
     expect(await remove({ get: [found(), found()] })).toEqual([`DELETE ${name}`]);
     expect(await remove({ get: [found(), { kind: 'notFound' }] })).toEqual([`DELETE ${name}`, `removed ${name}`]);
   });
@@ -121,18 +121,18 @@ describe('removing an app', () => {
   test.each<[string, World]>([
     ['is on another network', { get: [found({ network: 'elsewhere' })] }],
     ["holds another deployment's machines", { machines: { kind: 'listed', machines: [machineOf('theirs')] } }],
-  ])('that %s leaves it alone', async (_what, world) => {
+  ])('does not delete an app that %s', async (_what, world) => {
     expect(await remove(world)).toEqual([`removed ${name}`]);
   });
 
   test.each<[string, AppOutcome]>([
-    ['does not say', { kind: 'ambiguous' }],
+    ['gives no clear answer', { kind: 'ambiguous' }],
     ['refuses our token', { kind: 'otherOrganisation' }],
-  ])('while Fly %s changes nothing', async (_what, outcome) => {
+  ])('changes nothing while Fly %s', async (_what, outcome) => {
     expect(await remove({ get: [outcome] })).toEqual([]);
   });
 
-  test("that hangs delays no other tenant's, nor the next round", async () => {
+  test("does not wait for another tenant's apps whose requests never return", async () => {
     const hung = Array.from({ length: 20 }, (_, n) => ({ ...removing, name: `gr-hung-${n}`, tenant_id: 'hung' }));
     const world: World = { debts: [...hung, removing], hanging: (app) => app.startsWith('gr-hung') };
     expect(await remove({ ...world, get: [found(), { kind: 'notFound' }] })).toContain(`removed ${name}`);

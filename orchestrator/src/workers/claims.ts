@@ -20,7 +20,10 @@ export interface ClaimAnswerDeps {
 
 const unixMs = (time: string | null): number | null => (time === null ? null : Date.parse(time));
 
-/** The call that a replacement takes over. Without its credential nobody can attach to it. */
+/**
+ * The open call that a replacement machine takes over. Null without the call's credential, which attaching
+ * needs.
+ */
 async function openCallOf(
   { open_call: call, session }: Claimed,
   { vault, templates, config }: ClaimAnswerDeps,
@@ -31,7 +34,10 @@ async function openCallOf(
   return { ordinal: call.ordinal, call_id: call.call_id, credential, session: realtime };
 }
 
-/** What a worker is given with its session: everything it needs, and nothing that outlives it. */
+/**
+ * The answer to a successful claim: everything the worker needs for its session. Its credentials are tokens
+ * that expire; standing keys are not among them.
+ */
 export async function answerClaim(
   claimed: Claimed,
   { app_name: app, machine_id: instance }: Pick<MachineIdentity, 'app_name' | 'machine_id'>,
@@ -57,7 +63,7 @@ export async function answerClaim(
       max_duration_ms: session.max_duration_ms,
       started_at: unixMs(session.started_at),
       simulated: session.simulated,
-      // An empty list allows any; a list must not lock out our own room page.
+      // An empty list allows any origin. A non-empty one must include our own, because the room page is served from it.
       allowed_origins:
         claimed.allowed_origins.length === 0 ? [] : [...claimed.allowed_origins, new URL(config.publicUrl).origin],
     },

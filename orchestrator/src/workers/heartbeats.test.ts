@@ -24,7 +24,7 @@ function make(
   return { clock, batches, heartbeats: createHeartbeats({ machines: { recordHeartbeats }, clock, flushMs: 1_000 }) };
 }
 
-test('a lone heartbeat is written at once; those within the next second together', async () => {
+test('a single heartbeat is written at once; those within the next second are written together', async () => {
   const { clock, batches, heartbeats } = make();
   const first = heartbeats.record(beat('a'));
   await clock.advance(0);
@@ -37,7 +37,7 @@ test('a lone heartbeat is written at once; those within the next second together
   expect(batches.map((b) => b.map((x) => x.machine_id))).toEqual([['a'], ['b', 'c']]);
 });
 
-test('ten thousand workers every five seconds cost one write a second', async () => {
+test('ten thousand heartbeats in five seconds cause at most six writes', async () => {
   const { clock, batches, heartbeats } = make();
   for (let tick = 0; tick < 50; tick += 1) {
     for (let n = 0; n < 200; n += 1) void heartbeats.record(beat(`m${tick * 200 + n}`));
@@ -48,7 +48,7 @@ test('ten thousand workers every five seconds cost one write a second', async ()
   expect(batches.flat()).toHaveLength(10_000);
 });
 
-test('the last word of a machine counts', async () => {
+test('of several heartbeats of a machine in one batch, only the last is written', async () => {
   const { batches, heartbeats } = make();
   const both = [heartbeats.record(beat('a', 'present')), heartbeats.record(beat('a', 'lost'))];
   await heartbeats.flush();
@@ -56,14 +56,14 @@ test('the last word of a machine counts', async () => {
   expect(batches).toEqual([[beat('a', 'lost')]]);
 });
 
-test('a machine that the database does not know is told to go', async () => {
+test('a machine that the database does not know is told that it is fenced', async () => {
   const { heartbeats } = make(() => new Map());
   const answer = heartbeats.record(beat('a'));
   await heartbeats.flush();
   expect(await answer).toEqual({ kind: 'fenced' });
 });
 
-test('a write that failed renews nobody, and the next one works', async () => {
+test('when a write fails, its heartbeats fail; the next write works', async () => {
   let away = true;
   const { heartbeats } = make((beats) => {
     if (away) throw new Error('away');

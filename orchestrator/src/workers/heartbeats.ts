@@ -4,13 +4,14 @@ import { type Beat, beatKey, type MachineStore } from '../database/machine-store
 import type { LeaseWatch } from '../fleet/lease-watch.ts';
 
 /**
- * Collects heartbeats and writes them in one batch, at most once per `flushMs`; each answers when its batch is written.
- * The first after a pause is written at once: a lone worker that asks for its directive does not wait.
+ * Collects heartbeats and writes them in one batch, at most once per `flushMs`. Each heartbeat is answered when
+ * its batch has been written. The first one after a pause is written at once, so that a single worker does not
+ * wait for its directive.
  */
 export interface Heartbeats {
-  /** Throws when the batch could not be written: the worker's lease is not renewed then. */
+  /** Rejects if the batch could not be written. The worker's lease is then not renewed. */
   record(beat: Beat): Promise<Directive>;
-  /** Writes what is waiting, now. */
+  /** Writes the waiting heartbeats now. */
   flush(): Promise<void>;
 }
 
@@ -24,7 +25,7 @@ export interface HeartbeatsDeps {
   machines: Pick<MachineStore, 'recordHeartbeats'>;
   clock: Clock;
   flushMs: number;
-  /** Told of what was stored and what was not. */
+  /** Is told whether each batch could be written. */
   leases?: Pick<LeaseWatch, 'able' | 'unable'>;
 }
 
@@ -36,7 +37,7 @@ export function createHeartbeats({ machines, clock, flushMs, leases }: Heartbeat
 
   const write = async (batch: Waiting[]): Promise<void> => {
     try {
-      // The last word of a machine counts.
+      // If a machine sent several heartbeats, the last one counts.
       const beats = [...new Map(batch.map(({ beat }) => [beatKey(beat), beat])).values()];
       const directives = await machines.recordHeartbeats(beats);
       leases?.able();

@@ -4,13 +4,14 @@ import { createRemoteJWKSet, errors, type JWTVerifyGetKey, jwtVerify } from 'jos
 import { z } from 'zod';
 
 /**
- * A worker proves which machine it runs in by the OIDC token Fly gives to that machine, and to no other.
+ * Verifies the OIDC token with which a worker proves which machine it runs in. Fly issues it to that machine
+ * only.
  *
- * I1  Issuer, audience (this worker API), algorithm and expiry are checked by jose; the organisation here.
- * I2  The keys come from the issuer's discovery document and nowhere else, whatever the token says.
+ * - jose checks issuer, audience (this worker API), algorithm and expiry. This file checks the organisation.
+ * - The signing keys come from the issuer's discovery document only, never from a URL in the token.
  */
 export interface MachineIdentities {
-  /** Throws only when the issuer cannot be reached. */
+  /** Throws only if the issuer's keys cannot be loaded. */
   verify(token: string): Promise<{ kind: 'good'; identity: MachineIdentity } | { kind: 'bad'; why: string }>;
 }
 
@@ -35,7 +36,7 @@ async function discover(issuer: string, requestMs: number): Promise<JWTVerifyGet
   return createRemoteJWKSet(new URL(document.jwks_uri), { timeoutDuration: requestMs, cooldownDuration: 5_000 });
 }
 
-/** A failure of the token, as opposed to one of the way to its issuer. */
+/** Whether the token is at fault, and not the connection to its issuer. */
 const isTokenFault = (error: unknown): error is errors.JOSEError =>
   error instanceof errors.JOSEError && !(error instanceof errors.JWKSTimeout) && error.code !== 'ERR_JOSE_GENERIC';
 

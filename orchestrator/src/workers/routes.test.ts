@@ -10,7 +10,10 @@ import { type WorkerRoutesDeps, workerRoutes } from './routes.ts';
 const workerTokenMs = 1_800_000;
 const claims = { role: 'session_worker', session_id: sessionId, tenant_id: tenantId, machine_id: machineId, epoch: 1 };
 
-/** Worker routes whose database answers every heartbeat with this directive; the worker's token has a minute left. */
+/**
+ * Worker routes with a database that answers every heartbeat with this directive. The worker's token has a
+ * minute left.
+ */
 async function appWith(directive: Directive) {
   const clock = createFakeClock();
   const logger = createLogger({ level: 'silent', component: 'test' });
@@ -40,12 +43,12 @@ const beat = async (directive: Directive) =>
     payload: { presence: 'absent', unsaved_entries: 0 },
   });
 
-test('a worker whose session goes on is given a fresh token before its own ends', async () => {
+test('a worker whose session continues gets a new token before its own expires', async () => {
   expect((await beat({ kind: 'continue' })).json()).toMatchObject({ worker_token: { token: 'fresh' } });
 });
 
 test.each<Directive>([{ kind: 'end', outcome: 'completed', reason: 'ended_by_platform' }, { kind: 'fenced' }])(
-  'a worker that is told $kind is given no fresh token: one was renewed for ever after its machine was destroyed',
+  'a worker that is told $kind gets no new token (regression: a token was renewed after its machine was destroyed)',
   async (directive) => {
     const answer = await beat(directive);
     expect(answer.json()).toMatchObject({ directive });

@@ -33,12 +33,13 @@ import type { Heartbeats } from './heartbeats.ts';
 import type { MachineIdentities } from './machine-identity.ts';
 
 /**
- * The worker API, `/worker/v1`. `claim` is authorised by the machine's OIDC token, everything else by the worker token; both
- * before the body is read.
+ * The worker API, `/worker/v1`. The machine's OIDC token authorises `claim`; the worker token authorises the
+ * other routes. Both are checked before the body is read.
  *
- * R1  A worker's token is renewed only while its session goes on: what is asked to end, or was replaced, has the rest of its
- *     token's life to finish in and no more.
- * R2  These routes are served when the platform API is not (pressure.ts): on them depend leases.
+ * - A worker token is renewed only while the directive is `continue`. A worker that must end, or that was
+ *   replaced, has the remaining life of its token to finish.
+ * - These routes are served when the process is overloaded and refuses the platform API (access/pressure.ts),
+ *   because leases depend on them.
  */
 export interface WorkerRoutesDeps extends ClaimAnswerDeps, Omit<CallOpenerDeps, 'calls' | 'interviewer' | 'provider'> {
   config: Config;
@@ -46,13 +47,13 @@ export interface WorkerRoutesDeps extends ClaimAnswerDeps, Omit<CallOpenerDeps, 
   calls: CallStore;
   identities: MachineIdentities;
   heartbeats: Heartbeats;
-  /** Null when nothing is recorded here. */
+  /** Null when video recording is not configured. */
   videoOffers: VideoOffers | null;
   endings: Pick<Endings, 'watch' | 'destroy'>;
   audit: RecordAudit;
   clock: Clock;
   logger: Logger;
-  /** A session's state changed. */
+  /** Called when a session's state may have changed. */
   onChange: (sessionId: string) => void;
 }
 
@@ -73,7 +74,7 @@ export function workerRoutes(deps: WorkerRoutesDeps): FastifyPluginAsyncZod {
         request_id: request.id,
         details: { why },
       })
-      .catch((error: unknown) => logger.warn({ error }, 'a refusal could not be audited'));
+      .catch((error: unknown) => logger.warn({ error }, 'could not write a refusal to the audit log'));
 
   const machineOf = async (request: FastifyRequest) => {
     const token = bearerOf(request);
@@ -91,13 +92,13 @@ export function workerRoutes(deps: WorkerRoutesDeps): FastifyPluginAsyncZod {
     return { ...verified.claims, expiresAtMs: verified.expiresAtMs };
   };
 
-  /** R1. A fresh token when half the life of this one is over. */
+  /** A new token when half the life of the current one is over. */
   const renewed = async ({ expiresAtMs, ...claims }: Worker, directive: Directive) =>
     directive.kind === 'continue' && expiresAtMs - clock.now() < config.deadlines.workerTokenMs / 2
       ? { worker_token: await databaseTokens.mintWorker(claims) }
       : {};
 
-  /** Those of which Fly's id is not known yet are left to whoever creates them, and to the reaper. */
+  /** A loser whose Fly id is not known yet is destroyed later, by the code that creates it or by the reaper. */
   const destroyLosers = (losers: Extract<ClaimRow, { kind: 'claimed' }>['losers'], winner: string): void => {
     for (const { machine_id, app_name, fly_machine_id } of losers)
       if (fly_machine_id !== null)
@@ -189,7 +190,7 @@ export function workerRoutes(deps: WorkerRoutesDeps): FastifyPluginAsyncZod {
         const { machine_id: machineId, epoch } = workerKnown(request);
         const news = 'call_id' in request.body ? { callId: request.body.call_id } : { hungUp: true };
         const found = await calls.record({ machineId, epoch, ordinal: request.params.ordinal }, news);
-        if (!found) throw new AppError('not_found', { detail: 'No such call of this machine.' });
+        if (!found) throw new AppError('not_found', { detail: 'This machine has no such call.' });
         return reply.code(204).send();
       },
     );
