@@ -5,11 +5,11 @@ import { build } from 'esbuild';
 import { rehearse } from './rehearse.ts';
 
 /**
- * Bundles the worker into one file, as the image runs it.
+ * Bundles the worker into one file, which is what the image runs.
  *
- * CommonJS, because Node parses and starts it faster than ES modules. Modules behind `await import()` stay unevaluated until
- * they are asked for; V8 still scans the whole file at every boot, which a rehearsal saves (rehearse.ts). The libraries are
- * bundled as they are: docs/adr/0009 has the figures.
+ * The format is CommonJS because Node parses and starts it faster than ES modules. Modules behind `await
+ * import()` are not evaluated until they are imported. V8 still scans the whole file at every boot; the
+ * compile cache that rehearse.ts produces avoids that. docs/adr/0009 has the figures.
  */
 export interface BuiltWorker {
   /** Absolute path of the bundle. */
@@ -45,7 +45,7 @@ export async function buildWorker(outdir: string): Promise<BuiltWorker> {
 if (process.argv[1] === import.meta.filename) {
   const { file, digest } = await buildWorker(process.argv[2] ?? path.join(import.meta.dirname, 'dist'));
   process.stdout.write(`${file} ${digest}\n`);
-  // The image rehearses by itself, with the Node and the user that will run there.
+  // The image build runs rehearse.ts itself, with the Node and the user that will run the worker.
   if (!process.argv.includes('--no-rehearsal')) {
     const { NODE_COMPILE_CACHE } = await rehearse(file);
     process.stdout.write(`NODE_COMPILE_CACHE=${NODE_COMPILE_CACHE}\n`);

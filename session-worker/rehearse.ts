@@ -3,18 +3,19 @@ import { once } from 'node:events';
 import path from 'node:path';
 
 /**
- * One start of the bundle while its image is being built: what V8 compiled until the worker listened is left in a folder
- * beside it. With that folder in its environment a worker neither scans its text nor compiles what it needs at boot: a sixth
- * of the processor's time until it listens. Belongs to this bundle at this path and this Node; anything else is ignored by
- * Node, which then compiles as always.
+ * Starts the bundle once while the image is being built, and keeps what V8 compiled in a folder beside it. A
+ * worker with that folder in its environment saves about a sixth of the processor time it needs until it
+ * listens. The cache is valid only for this bundle, this path and this version of Node; Node ignores any
+ * other and compiles as usual.
  *
- * @param uid the user that will run the worker: Node keeps a cache for each. Default: this process's.
- * @returns the environment of a worker that is to use it.
+ * @param uid the user that will run the worker: Node keeps one cache per user. Default: the user of this
+ * process.
+ * @returns the environment variables that make a worker use the cache.
  */
 export async function rehearse(file: string, uid?: number): Promise<{ NODE_COMPILE_CACHE: string }> {
   const NODE_COMPILE_CACHE = path.join(path.dirname(file), 'compiled');
   const child = spawn(process.execPath, [file], {
-    // Nobody is at these addresses: it listens, tries to claim, and is told to stop.
+    // Nothing listens at these addresses: the worker listens, tries to claim, and is stopped.
     env: {
       NODE_COMPILE_CACHE,
       HOST: '127.0.0.1',
@@ -33,7 +34,7 @@ export async function rehearse(file: string, uid?: number): Promise<{ NODE_COMPI
   child.stdout.on('data', hear);
   child.stderr.on('data', hear);
   const [code] = await once(child, 'exit');
-  if (code !== 0) throw new Error(`the worker could not be rehearsed (exit ${code}): ${said}`);
+  if (code !== 0) throw new Error(`the worker's rehearsal failed (exit ${code}): ${said}`);
   return { NODE_COMPILE_CACHE };
 }
 

@@ -7,8 +7,9 @@ import {
 import * as z from 'zod';
 
 /**
- * The environment of a worker, read once. No secret is in it: who this machine is, it proves by the token of its own VM
- * (SECURITY.md). The deadlines are those before the claim (`CLAIM_MS` above all); the claim brings the session's own.
+ * The worker's environment, read once. It contains no secret: the worker proves its identity with the OIDC
+ * token of its own machine (SECURITY.md). The deadlines here apply before the claim (mainly `CLAIM_MS`); the
+ * claim's answer brings the deadlines of the session.
  */
 const settings = {
   /** Address to listen on. */
@@ -20,7 +21,7 @@ const settings = {
   /** The unix socket where Fly gives this machine its identity token. */
   flyApiSocket: ['FLY_API_SOCKET', z.string().default('/.fly/api')],
   logLevel: ['LOG_LEVEL', z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info')],
-  /** For the log only; the claim decides who this machine is. */
+  /** For the log only: the orchestrator decides at the claim which machine this is. */
   machine: {
     fly_machine_id: ['FLY_MACHINE_ID', z.string().optional()],
     app_name: ['FLY_APP_NAME', z.string().optional()],

@@ -15,28 +15,35 @@ import type { SessionRecord } from './record.ts';
 import type { Connection } from './room/connection.ts';
 
 /**
- * The conversation of one session: its calls, one after the other, and who listens and speaks in the one under way.
+ * The conversation of one session: its calls, one after the other, and what is said in the current one.
  *
- * V1  A call that is being replaced may still be heard, but has no say.
- * V2  What the browser was asked for stands until it has offered it, and is told again to whoever comes back.
- * V3  An answer may not have reached the browser: it is told again to whoever comes back, until the call is connected.
- * V4  An ending that was decided meanwhile hangs up whatever came of an offer; nothing is asked of the browser any more.
+ * - Transcripts of a call that is being replaced are still stored. Its other events (the interviewer
+ *   finished, the sideband was lost) no longer affect the session.
+ * - `call_required` stays open until the browser has sent its offer, and is repeated to a browser that
+ *   reconnects.
+ * - An `sdp_answer` may not have reached the browser, so it is repeated on reconnection until the call is
+ *   connected.
+ * - Once the session is ending, the result of a pending offer is ignored (the teardown hangs the call up),
+ *   and the browser is asked for no other call.
  */
 export interface Conversation {
   readonly calls: Calls;
-  /** An offer came; what came of it goes to whoever is in the room, and what is wrong with it to whoever sent it. */
+  /**
+   * Handles an offer. The answer goes to whichever connection is in the room by then; errors go to the
+   * sender.
+   */
   offer(sdp: string, ordinal: number | undefined, connection: Connection): Promise<void>;
   /** The browser's side of this call is up. */
   connected(ordinal: number): void;
   /** The browser may not play this call's voice until the candidate clicks. */
   blocked(ordinal: number): void;
-  /** What the candidate asks by a press, and answers that are typed. */
+  /** The candidate's button requests and typed answers. */
   readonly requests: Requests;
-  /** V2, V3: right after `session_ready`. */
+  /** Repeats an open `call_required` and an unconfirmed `sdp_answer`; called right after `session_ready`. */
   resume(connection: Connection): void;
-  /** Goes on with the call that was under way on another machine. */
+  /** Continues the call that was under way on another machine. */
   takeOver(open: NonNullable<ClaimResponse['open_call']>): void;
-  /** Its timers end, and nobody speaks any more; the calls are hung up by the teardown. */
+  /** Stops all timers and silences the interviewer; the teardown hangs the calls up. */
   stop(): void;
 }
 
@@ -48,7 +55,7 @@ export interface ConversationDeps {
   orchestrator: Orchestrator;
   record: Pick<SessionRecord, 'transcript' | 'media' | 'recap' | 'flags' | 'reports'>;
   timers: SessionDeadlines;
-  /** To whoever is in the room. */
+  /** Sends to the browser that is in the room. */
   send(message: ServerMessage): void;
   ending: Pick<Ending, 'isDecided' | 'conclude' | 'fenced'>;
 }
@@ -60,12 +67,12 @@ export function createConversation(deps: ConversationDeps): Conversation {
   const { transcript, media, recap, flags, reports } = deps.record;
   const { session, deadlines } = claim;
 
-  /** The one that is spoken in. */
+  /** The call in which the interviewer speaks. */
   let current: VoiceCall | undefined;
   let later: Timer | undefined;
-  /** V2. */
+  /** The `call_required` that the browser has not answered yet. */
   let required: { ordinal: number; reason: CallReason; deadline: number } | undefined;
-  /** V3. */
+  /** The `sdp_answer` whose call the browser has not reported as connected. */
   let unconfirmed: Extract<ServerMessage, { type: 'sdp_answer' }> | undefined;
   const onOpened = (ordinal: number, call: VoiceCall) => {
     transcript.open(ordinal, call.log);
@@ -94,7 +101,7 @@ export function createConversation(deps: ConversationDeps): Conversation {
     if (event.type === 'saying') transcript.show(event.entry);
     if (event.type === 'said') transcript.store(event.entries);
     if (event.type === 'gone') onGone();
-    else if (ordinal === calls.ordinal) onCurrent(ordinal, event); // V1
+    else if (ordinal === calls.ordinal) onCurrent(ordinal, event);
   };
   const onCurrent = (ordinal: number, event: VoiceEvent) => {
     switch (event.type) {
@@ -133,11 +140,12 @@ export function createConversation(deps: ConversationDeps): Conversation {
     if (ending.isDecided) return;
     const ordinal = calls.active ? calls.ordinal + 1 : calls.ordinal;
     required = { ordinal, reason, deadline: clock.now() + deadlines.offerMs };
-    // While the old call goes on, nothing is lost by waiting.
+    // The wait for an offer is limited only without a call: while the old call goes on, waiting loses
+    // nothing.
     if (!calls.active) timers.awaitOffer();
     send({ type: 'call_required', ...required });
   };
-  /** The browser may not offer just now: it is asked to when it may. */
+  /** Asks for an offer later: the rate limit refuses one now. */
   const requireCallLater = () => {
     later ??= clock.setTimer(() => {
       later = undefined;
@@ -148,7 +156,8 @@ export function createConversation(deps: ConversationDeps): Conversation {
     clock,
     lostMs: deadlines.sidebandLostMs,
     onLost: () => requireCall('sideband_lost'),
-    // Nobody can begin this interview any more; one that has begun goes on without us.
+    // Without a sideband no interviewer can begin. An interview that has already begun continues with the
+    // browser's copies.
     onHopeless: () =>
       transcript.said().length === 0 && session.epoch === 1 ? ending.conclude('provider_unavailable') : undefined,
   });
@@ -157,22 +166,24 @@ export function createConversation(deps: ConversationDeps): Conversation {
   const onOffer = async (sdp: string, ordinal: number | undefined, connection: Connection) => {
     media.offered();
     const result = await calls.offer(sdp, ordinal);
-    if (ending.isDecided) return; // V4
+    if (ending.isDecided) return;
     if (result.kind === 'answered') return onAnswered(result);
     if (result.kind === 'fenced') return ending.fenced();
-    // Offered under a number that was taken: nothing the candidate could do anything about.
+    // The offer's ordinal was already used. The candidate cannot fix that, so the browser is asked for a new
+    // offer.
     if (result.code === 'conflict') return requireCall('call_lost');
     connection.error(result.code, result.kind === 'refused' ? result.detail : undefined);
     if (result.code === 'rate_limited') return requireCallLater();
     if (result.kind === 'failed') ending.conclude(result.reason);
-    // The old call was hung up and no new one came about, or we were the ones who could not: another offer is asked for.
+    // The old call was hung up and no new one was made, or the failure was on our side: ask for another
+    // offer.
     else if (!calls.active && (result.code === 'internal_error' || (timers.endsAt !== null && !required)))
       requireCall('call_lost');
   };
   const onAnswered = ({ sdp, ordinal }: Extract<OfferResult, { kind: 'answered' }>) => {
     required = undefined;
     unconfirmed = { type: 'sdp_answer', sdp, ordinal };
-    // To whoever is there now: the socket may have dropped while the call was being made.
+    // To the current connection: the socket may have dropped while the call was being made.
     send(unconfirmed);
     onCallUp();
   };
@@ -199,7 +210,7 @@ export function createConversation(deps: ConversationDeps): Conversation {
     requests,
     resume: (connection) => {
       if (calls.active && unconfirmed?.ordinal === calls.ordinal) connection.send(unconfirmed);
-      // Without a call, `session_ready` has asked for the offer already.
+      // Without a call, `session_ready` has already asked for an offer.
       if (required && calls.active) connection.send({ type: 'call_required', ...required });
     },
     takeOver: (open) => {

@@ -8,7 +8,7 @@ import { createOpenAiVoice } from './realtime/openai/voice.ts';
 import { createUpgrade } from './room/upgrade.ts';
 import { createWorker, type Worker } from './worker.ts';
 
-/** The composition root: everything the process is made of, from its configuration. */
+/** The composition root: builds every part of the process from its configuration. */
 export interface Deps {
   log: Logger;
   worker: Worker;

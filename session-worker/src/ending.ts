@@ -9,10 +9,10 @@ import {
 import { endingOf, type SessionReason } from '@greenroom/shared/session/reasons.ts';
 import { type Conclusion, type ConclusionBox, createConclusion } from './lifecycle/conclusion.ts';
 
-/** How this worker's part in a session ends: decided once, whoever asks for it, then torn down in phases. */
+/** Ends this worker's part in a session: it is decided once, whoever asks, and then torn down in phases. */
 export interface Ending {
   readonly conclusion: ConclusionBox;
-  /** Whether it is decided. */
+  /** True once the ending is decided. */
   readonly isDecided: boolean;
   /** The session ends for this reason. */
   conclude(reason: SessionReason): void;
@@ -21,22 +21,25 @@ export interface Ending {
   /** The session goes on, on another machine. */
   handOver(): void;
   obey(directive: Directive): void;
-  /** Shortens what is left of the teardown, also when it begins later. */
+  /** Shortens the phases that remain. It also applies to a teardown that begins later. */
   hurry(): void;
-  /** Resolves when everything was done. */
+  /** Resolves when the teardown is complete. */
   readonly done: Promise<Conclusion>;
 }
 
 export interface EndingDeps {
   log: Logger;
   phases(conclusion: Conclusion): ShutdownPhase[];
-  /** Entries that are not stored, for the log. */
+  /** Number of entries that are not stored, for the log. */
   unsaved(): number;
-  /** Nothing more may be written, said or done: at once when another machine serves the session, at the end otherwise. */
+  /**
+   * Stops everything that writes, speaks or acts: at once when another machine serves the session, otherwise
+   * after the teardown.
+   */
   stopAll(): void;
 }
 
-/** How long each phase may still take once it is hurried, ms. */
+/** The most that each remaining phase may take once the teardown is hurried, ms. */
 const hurriedMs = 1_000;
 
 export function createEnding({ log, phases, unsaved, stopAll }: EndingDeps): Ending {
@@ -50,7 +53,7 @@ export function createEnding({ log, phases, unsaved, stopAll }: EndingDeps): End
     const outcomes = await shutdown.run();
     const error = shutdownError(outcomes);
     for (const { name, tookMs } of outcomes) log.debug({ phase: name, took_ms: Math.round(tookMs) }, 'teardown phase');
-    if (error) log.error({ error, count: unsaved() }, 'teardown was not clean');
+    if (error) log.error({ error, count: unsaved() }, 'teardown finished with errors');
     stopAll();
     finished(decided);
   };

@@ -14,7 +14,7 @@ import { createTranscript } from './transcript/transcript.ts';
 import { createWriter } from './transcript/writer.ts';
 
 /**
- * What a long call, a browser that plays with its call, and a long message cost a worker: in proportion to their length. A browser
+ * The cost of a long call, of a browser that tampers with its call, and of a long message grows linearly with the length. A browser
  * that typed 4,000 items into its call once kept its worker busy for 75 seconds.
  */
 /** Characters of a frame. */
@@ -88,7 +88,7 @@ test.each(Object.entries(calls))('the log of a call: %s', { timeout: 60_000 }, (
   expect(firstSteepDoubling(prepare, { to: mostItems })).toBeUndefined();
 });
 
-test.each(Object.entries(calls))('the watch over a call: %s', { timeout: 60_000 }, (_name, eventsOf) => {
+test.each(Object.entries(calls))('the guard of a call: %s', { timeout: 60_000 }, (_name, eventsOf) => {
   const prepare = (count: number) => {
     const events = eventsOf(count).map((event, n) => ({
       ...event,
@@ -103,7 +103,7 @@ test.each(Object.entries(calls))('the watch over a call: %s', { timeout: 60_000 
   expect(firstSteepDoubling(prepare, { to: mostItems })).toBeUndefined();
 });
 
-test("copies of the browser's, in messages of one and in messages of many", { timeout: 60_000 }, () => {
+test('copies from the browser, one per message and many per message', { timeout: 60_000 }, () => {
   const copy = (n: number): TranscriptEntryInput => ({
     ...{ ordinal: 1, item_id: `item_${n}`, previous_item_id: before(n), speaker: 'candidate', text: 'words' },
   });

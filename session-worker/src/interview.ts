@@ -22,16 +22,23 @@ import { createVideo } from './room/video.ts';
 import { createWatches } from './watches.ts';
 
 /**
- * One claimed session, put together: what is kept of it (record), what acts by itself (watches), its conversation, its room
- * (reception) and its end (ending). Each part knows only what it is given here; every way to an end leads through `ending`.
+ * Assembles one claimed session: its stored data (record), its time-driven parts (watches), its conversation,
+ * its room (reception) and its ending. Each part knows only what it is given here. Every ending goes through
+ * `ending`.
  */
 export interface Interview {
   start(): void;
-  /** What to do with the socket of this upgrade request once it is accepted: let it into the room, or close it with why. */
+  /**
+   * Decides what to do with the socket of this upgrade request once it is accepted: admit it, or close it
+   * with a reason.
+   */
   admit(request: IncomingMessage): Promise<(socket: WebSocket) => void>;
-  /** SIGTERM: asks for the directive; without an `end` it is a hand-over. A second call hurries. */
+  /**
+   * On SIGTERM: asks for the directive. If it is not `end`, the session is handed over. A second call
+   * shortens the teardown.
+   */
   terminate(): Promise<void>;
-  /** Resolves when the worker's part is over and everything was done for it. */
+  /** Resolves when the teardown is complete. */
   readonly done: Promise<Conclusion>;
 }
 
@@ -43,7 +50,7 @@ export interface InterviewDeps {
   claim: ClaimResponse;
   orchestrator: Orchestrator;
   workerToken: { current(): string; set(token: string): void };
-  /** Claims again with this boot's nonce, for a fresh worker token. */
+  /** Claims again with the same boot nonce, to get a new worker token. */
   reclaim(): Promise<'renewed' | 'refused' | 'unreachable'>;
 }
 
@@ -121,7 +128,7 @@ export function createInterview(deps: InterviewDeps): Interview {
     start: () => {
       timers.start(session.started_at !== null || claim.open_call !== null);
       if (session.started_at !== null) timers.began(session.started_at);
-      // What the browser kept of earlier calls is still accepted.
+      // The browser may still send its copies of earlier calls.
       for (let ordinal = 1; ordinal < claim.next_ordinal; ordinal += 1) record.transcript.open(ordinal);
       if (claim.open_call) conversation.takeOver(claim.open_call);
       watches.start();
@@ -153,7 +160,10 @@ const heartbeatOf = (presence: Presence, unsaved: number, wantedVideo: number | 
   ...(wantedVideo === undefined ? {} : { video_ordinal: wantedVideo }),
 });
 
-/** An interview in which the candidate said nothing is not a completed one. */
+/**
+ * The reason when the time is up: an interview in which the candidate said nothing does not count as
+ * completed.
+ */
 function timeIsUp({ media, mayHaveCandidate }: SessionRecord): SessionReason {
   if (!media.flowed) return 'call_not_established';
   return mayHaveCandidate ? 'max_duration' : 'candidate_silent';

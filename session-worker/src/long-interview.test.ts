@@ -5,7 +5,7 @@ import { reply } from '../test/conversation.ts';
 import { offerSdp } from '../test/peers.ts';
 import { type Served, serveWorker } from '../test/serve.ts';
 
-/** An interview longer than the provider lets a call be, in a whole worker whose hours pass at once. */
+/** An interview that is longer than the provider's limit for a call, in a whole worker with a simulated clock. */
 const minuteMs = 60_000;
 const callCapMs = 60 * minuteMs;
 let served: Served;
@@ -14,12 +14,12 @@ afterEach(() => served.close());
 const until = (condition: () => unknown) =>
   vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 30_000, interval: 1 });
 
-test('of two hours and a half: each call ends before its cap, between two turns, and the log is what was said', async () => {
+test('in an interview of two and a half hours each call is replaced before its limit, between two turns, and no entry is lost', async () => {
   const clock = createFakeClock();
   served = await serveWorker({
     clock,
     session: { max_duration_ms: 180 * minuteMs },
-    // Nobody answers pings or heartbeats as fast as these minutes pass.
+    // The peers cannot answer pings or heartbeats as fast as the simulated minutes pass.
     deadlines: { socketPingMs: 600 * minuteMs, heartbeatMs: 10 * minuteMs, leaseMs: 60 * minuteMs },
   });
   const { peers, port, worker } = served;

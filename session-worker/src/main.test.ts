@@ -8,7 +8,7 @@ import { rehearse } from '../rehearse.ts';
 import { type Candidate, connectCandidate } from '../test/candidate.ts';
 import { offerSdp, type Peers, startPeers } from '../test/peers.ts';
 
-/** The bundle, as the image runs it: a real process between scripted peers. */
+/** The bundle as the image runs it: a real process with scripted peers. */
 describe('the worker process', () => {
   const dir = mkdtempSync(path.join(tmpdir(), 'gr-worker-'));
   let built: BuiltWorker;
@@ -73,24 +73,24 @@ describe('the worker process', () => {
     expect(built.digest).toMatch(/^sha256:[0-9a-f]{64}$/);
   });
 
-  test('the bundle stays small: no second HTTP client, and nothing new that is large', () => {
+  test('the bundle stays small: it contains no second HTTP client and no new large library', () => {
     const text = readFileSync(built.file, 'utf8');
     expect(text).not.toMatch(/llhttp/);
     expect(text.length).toBeLessThan(950_000);
   });
 
-  test('rehearsed, it leaves compiled code behind, and an interview begins from that as from the text', async () => {
+  test('a rehearsal leaves compiled code, and a worker that uses it serves an interview', async () => {
     const environment = await rehearse(built.file);
     expect(readdirSync(environment.NODE_COMPILE_CACHE, { recursive: true }).length).toBeGreaterThan(1);
     const worker = start(environment);
     await inCall(worker);
   });
 
-  test('what cannot start cannot be rehearsed', async () => {
-    await expect(rehearse(path.join(dir, 'nothing.cjs'))).rejects.toThrow('could not be rehearsed (exit 1)');
+  test('the rehearsal of a bundle that cannot start fails', async () => {
+    await expect(rehearse(path.join(dir, 'nothing.cjs'))).rejects.toThrow('rehearsal failed (exit 1)');
   });
 
-  test('SIGTERM in mid-call without an `end`: handed over, 4409, exit 0, the call left alone', async () => {
+  test('SIGTERM during a call without an `end` directive: hands over, closes with 4409, exits 0 and does not hang up', async () => {
     const worker = start();
     const candidate = await inCall(worker);
     worker.process.kill('SIGTERM');
@@ -100,7 +100,7 @@ describe('the worker process', () => {
     expect(peers.askedFor('POST /v1/realtime/hangup')).toEqual([]);
   });
 
-  test('SIGTERM with an `end` waiting: that ending, the call hung up, exit 0', async () => {
+  test('SIGTERM with an `end` directive: ends the session, hangs up and exits 0', async () => {
     const worker = start();
     const candidate = await inCall(worker);
     peers.directive = { kind: 'end', outcome: 'cancelled', reason: 'ended_by_platform' };
@@ -111,7 +111,7 @@ describe('the worker process', () => {
     expect(peers.askedFor('POST /v1/realtime/hangup')).toHaveLength(1);
   });
 
-  test('a refused claim: exit 0 at once; no claim in time: exit 1; SIGTERM before the claim: exit 0', async () => {
+  test('exits 0 after a refused claim, 1 without a claim in time, and 0 on SIGTERM before the claim', async () => {
     peers.bend('POST /worker/v1/claim', () => ({ status: 409, body: { code: 'claim_refused' } }));
     expect(await start().exited).toBe(0);
     peers.bend('POST /worker/v1/claim', () => ({ status: 503 }));
@@ -122,7 +122,7 @@ describe('the worker process', () => {
     expect(await worker.exited).toBe(0);
   });
 
-  test('an unusable configuration: exit 78, and every variable to set is named', async () => {
+  test('an invalid configuration exits 78 and names every variable to set', async () => {
     const worker = start({ ORCHESTRATOR_URL: '', PORT: 'many' });
     expect(await worker.exited).toBe(78);
     expect(worker.errors()).toContain('set ORCHESTRATOR_URL');

@@ -4,8 +4,8 @@ import { type Config, readConfig } from './config.ts';
 import { createDeps } from './deps.ts';
 
 /**
- * The process: configuration, listening, signals, exit. With `auto_destroy` and no restart policy, exiting destroys the
- * machine: this process never exits before its part is over, and always does then.
+ * The process: configuration, listener, signals, exit. The machine has `auto_destroy` and no restart policy,
+ * so exiting destroys it: the process exits when the worker's part is over, and never before.
  */
 function start(config: Config): void {
   const { log, worker } = createDeps(config);

@@ -10,7 +10,7 @@ import type { Connection } from './room/connection.ts';
 import type { RoomDeps } from './room/room.ts';
 import type { Video } from './room/video.ts';
 
-/** What the candidate's browser is told when it comes, and what becomes of each of its messages. */
+/** Greets the candidate's browser and handles each of its messages. */
 export interface Reception {
   welcome: RoomDeps['onInit'];
   hear: RoomDeps['onMessage'];
@@ -38,12 +38,13 @@ export function createReception({ log, claim, conversation, record, timers, vide
     const wrong = record.transcript.copies(entries);
     if (wrong.length > 0)
       return connection.error('invalid_message', `Wrong: ${wrong.map((f) => f.field).join(', ')}.`, wrong);
-    // Only a browser whose data channel is up has events of a call.
+    // A browser has events of a call only when its data channel is up.
     for (const { ordinal } of entries) record.media.answered(ordinal);
   };
   const answer = (asked: Asked, connection: Connection) => {
-    if (asked === 'too_often') connection.error('rate_limited', 'Requests and typed answers come too often.');
-    if (asked === 'not_now') connection.error('not_initialized', 'The interviewer cannot be asked just now.');
+    if (asked === 'too_often') connection.error('rate_limited', 'Requests and typed answers are sent too often.');
+    if (asked === 'not_now')
+      connection.error('not_initialized', 'The interviewer cannot be reached at the moment. Try again.');
   };
   const handlers: Handlers = {
     transcript_update: ({ entries }, connection) => takeCopies(entries, connection),
@@ -56,7 +57,7 @@ export function createReception({ log, claim, conversation, record, timers, vide
       log.info({ quality, problem, rtt_ms, loss_percent }, 'how the candidate is connected'),
     end_session: ({ final_transcript, recording_url }, connection) => {
       if (final_transcript?.length) takeCopies(final_transcript, connection);
-      // A browser's word for where a recording lies would be shown to reviewers as ours.
+      // Reviewers would see a URL that the browser chose as if it came from us.
       if (recording_url !== undefined) connection.error('recording_url_refused');
       ending.conclude('ended_by_candidate');
     },
@@ -74,7 +75,7 @@ export function createReception({ log, claim, conversation, record, timers, vide
         transcript_url: claim.transcript_url,
         acked: await record.recap.storedIds(record.writer.storedIds()),
         ordinal: calls.ordinal,
-        // One being opened counts: its answer is on the way.
+        // A call being opened counts too: its answer is on the way.
         call_active: calls.active || calls.opening,
         simulated: session.simulated,
         ends_at: timers.endsAt,
@@ -83,7 +84,8 @@ export function createReception({ log, claim, conversation, record, timers, vide
       conversation.resume(connection);
     },
     hear: (message, connection) => {
-      // What was said counts until the room is closed; nothing else does once the ending is decided.
+      // Transcript copies are accepted until the room is closed; everything else only until the ending is
+      // decided.
       if (ending.isDecided && message.type !== 'transcript_update')
         return connection.error('call_not_allowed', 'The session is ending.');
       (handlers[message.type] as (message: Message, connection: Connection) => void)(message, connection);

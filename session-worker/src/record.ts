@@ -11,21 +11,21 @@ import { createRecap, type Recap } from './transcript/recap.ts';
 import { createTranscript, type Transcript } from './transcript/transcript.ts';
 import { createWriter, type Writer } from './transcript/writer.ts';
 
-/** What is kept of a session, and how it reaches the database: transcript, integrity flags, reports. */
+/** What is stored of a session, and how it reaches the database: transcript, integrity flags, reports. */
 export interface SessionRecord {
   transcript: Transcript;
   writer: Writer;
   flags: Flags;
   reports: Reports;
-  /** What was stored before this machine took the session over. */
+  /** What was stored before this machine took over the session. */
   recap: Recap;
-  /** Which calls the candidate can have heard. */
+  /** In which calls the candidate could hear the interviewer. */
   media: Media;
-  /** Whether the candidate said anything in this session; true while that is not known. */
+  /** Whether the candidate said anything in this session; also true while that is unknown. */
   readonly mayHaveCandidate: boolean;
-  /** Loads what the first request to the database needs. */
+  /** Loads the database client in the background. */
   warm(): void;
-  /** Nothing is written from now on. */
+  /** Writes nothing more from now on. */
   stop(): void;
 }
 
@@ -35,7 +35,7 @@ export interface RecordDeps {
   http: Http;
   claim: ClaimResponse;
   accessToken(): string;
-  /** To the candidate, when there. */
+  /** Sends to the candidate's browser, if it is connected. */
   send(message: ServerMessage): void;
   onFenced(): void;
   /** No media flowed in time. */

@@ -6,14 +6,14 @@ import { functionCall, reply } from '../test/conversation.ts';
 import { offerSdp } from '../test/peers.ts';
 import { type Served, serveWorker } from '../test/serve.ts';
 
-/** The sequence diagram of the conversation, held against what a worker does. */
+/** Compares the sequence diagram of the conversation with what a worker does. */
 let served: Served;
 afterEach(() => served.close());
 
 const until = (condition: () => unknown) =>
   vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 30_000, interval: 5 });
 
-/** An arrow of the diagram, and how it shows in the journal of the worker's peers. */
+/** An arrow of the diagram, and its request in the journal of the worker's peers. */
 const steps: Array<[string, string]> = [
   ['W-->>B: session_ready', 'browser session_ready'],
   ['W->>O: POST calls {ordinal n}', 'POST /worker/v1/calls'],
@@ -31,7 +31,7 @@ const steps: Array<[string, string]> = [
   ['W->>O: finish', 'POST /worker/v1/finish'],
 ];
 
-/** Where each is found, each after the one before it. */
+/** The position of each arrow, searched after the position of the one before it. */
 function inOrder(whole: string[], wanted: string[]): number[] {
   let from = 0;
   return wanted.map((one) => {
@@ -68,7 +68,7 @@ test('docs/lifecycle.md draws the conversation in the order in which it happens'
   );
   const text = readFileSync(path.resolve(import.meta.dirname, '../../docs/lifecycle.md'), 'utf8');
   const diagram = text.slice(text.indexOf('## The conversation')).split('```')[1] ?? '';
-  // The hang-up of a replaced call is drawn too; the one meant here comes after the ending is told.
+  // The diagram also has the hang-up of a replaced call; the one compared here follows the report of the ending.
   inOrder(
     diagram.split('\n'),
     steps.map(([drawn]) => drawn),

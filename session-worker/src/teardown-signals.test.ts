@@ -4,7 +4,7 @@ import { candidateSpeech, reply } from '../test/conversation.ts';
 import { offerSdp, type Reply } from '../test/peers.ts';
 import { type Served, serveWorker } from '../test/serve.ts';
 
-/** SIGTERM, once and twice, in each phase of a teardown: one ending, told once, and everything stored that can be. */
+/** SIGTERM, once and twice, in each phase of a teardown: one ending, reported once, and every entry stored if possible. */
 let served: Served;
 afterEach(() => served.close());
 
@@ -51,15 +51,15 @@ const finishes = () => served.peers.askedFor('POST /worker/v1/finish').map((one)
 const ended = { kind: 'ended', outcome: 'completed', reason: 'ended_by_candidate', transcript_complete: true };
 
 const phases: Array<[string, string]> = [
-  ['the ending is told to the database', 'POST /rest/v1/rpc/worker_report'],
+  ['the ending is reported to the database', 'POST /rest/v1/rpc/worker_report'],
   ['the call is hung up', 'POST /v1/realtime/hangup'],
-  ['the hang-up is written down', 'PATCH /worker/v1/calls'],
+  ['the hang-up is recorded', 'PATCH /worker/v1/calls'],
   ['the last entries are written', 'POST /rest/v1/rpc/append_transcript'],
-  ['the last word is said', 'POST /worker/v1/finish'],
+  ['the machine is reported as finished', 'POST /worker/v1/finish'],
 ];
 
 describe('SIGTERM in a teardown', () => {
-  test.each(phases)('once, while %s: it goes on as if nothing had happened', async (_phase, route) => {
+  test.each(phases)('once, while %s: the teardown continues unchanged', async (_phase, route) => {
     const candidate = await inCall();
     const phase = hold(route);
     for (const event of reply('item_2', 'item_1', 'Goodbye.')) served.peers.emit(event);
@@ -74,7 +74,7 @@ describe('SIGTERM in a teardown', () => {
     expect(served.peers.askedFor('POST /v1/realtime/hangup').length).toBe(1);
   });
 
-  test('once, while late transcripts are waited for: they are waited for', async () => {
+  test('once, during the wait for late transcripts: the wait continues', async () => {
     const candidate = await inCall();
     for (const event of candidateSpeech('item_2', 'item_1', 0, 100)) served.peers.emit(event);
     candidate.say({ type: 'end_session' });
@@ -108,7 +108,7 @@ describe('SIGTERM in a teardown', () => {
     },
   );
 
-  test('once, while the room closes and the browser does not: the ending is told all the same', async () => {
+  test('once, while the browser does not close its socket: the ending is still reported', async () => {
     const candidate = await inCall();
     candidate.say({ type: 'end_session' });
     candidate.socket.pause();
@@ -122,7 +122,7 @@ describe('SIGTERM in a teardown', () => {
 describe('SIGTERM in a hand-over', () => {
   test.each([
     ['the last entries are written', 'POST /rest/v1/rpc/append_transcript'],
-    ['it is told that the machine leaves', 'POST /worker/v1/finish'],
+    ['the hand-over is reported', 'POST /worker/v1/finish'],
   ])('three times, while %s, and that never answers: gone within seconds, nothing hung up', async (_phase, route) => {
     const candidate = await inCall();
     const phase = hold(route);

@@ -3,8 +3,8 @@ import { connectCandidate } from '../test/candidate.ts';
 import { scriptedVoice } from '../test/scripted-voice.ts';
 import { serveWorker } from '../test/serve.ts';
 
-// Failure pinned: the conversation spoke one provider's event names, so that a second provider touched fourteen files.
-test('a whole interview with another voice adapter: no provider, no WebRTC, and nothing else of the worker differs', async () => {
+// Failure pinned: the conversation used one provider's event names, so that a second provider would have changed fourteen files.
+test('a whole interview runs with another voice adapter, without provider or WebRTC, and no other change to the worker', async () => {
   const voice = scriptedVoice(['Welcome. What do you build?', 'And how?']);
   const served = await serveWorker({ voice: voice.factory });
   const { peers, port, worker, exited } = served;

@@ -9,12 +9,15 @@ import { createLease, type Lease } from './lifecycle/lease.ts';
 import { createSleepWatch, type SleepWatch } from './lifecycle/sleep-watch.ts';
 import type { Orchestrator } from './outside/orchestrator.ts';
 
-/** Everything in a session that acts because time passes: its deadlines, its lease, and the watch over this process's sleep. */
+/**
+ * The parts of a session that act because time passes: its deadlines, its lease, and the detection of a
+ * suspended process.
+ */
 export interface Watches {
   timers: SessionDeadlines;
-  /** Speaks only when the session is surely still ours. */
+  /** Speaks in the call, but after a suspension only once the session is known to be still ours. */
   say: SleepWatch['say'];
-  /** The orchestrator's directive, asked for at once. */
+  /** Asks the orchestrator for the directive at once. */
   ask(timeoutMs?: number): Promise<Directive | 'unreachable'>;
   start(): void;
   stop(): void;
@@ -31,13 +34,13 @@ export interface WatchesDeps {
   onToken(token: string): void;
   onVideo(offer: VideoOffer): void;
   send(message: ServerMessage): void;
-  /** An offer is being worked on. */
+  /** True while an offer is being handled. */
   isOpening(): boolean;
-  /** Why a session ends whose time is up. */
+  /** The reason for ending a session whose time is up. */
   timeIsUp(): SessionReason;
 }
 
-/** How long a directive is waited for, ms: short of Fly's patience after SIGTERM, longer than a slow answer. */
+/** How long to wait for a directive, ms: shorter than Fly waits after SIGTERM, longer than a slow answer. */
 const directiveMs = 4_000;
 
 export function createWatches(deps: WatchesDeps): Watches {
@@ -46,7 +49,7 @@ export function createWatches(deps: WatchesDeps): Watches {
   const timers: SessionDeadlines = createSessionDeadlines({
     ...{ clock, deadlines, maxDurationMs: claim.session.max_duration_ms },
     onExpired: (reason) => {
-      // An offer that came in time and is being worked on is not cut off.
+      // An offer that came in time and is still being handled is not cut off.
       if (reason === 'call_not_established' && deps.isOpening()) return timers.awaitOffer();
       ending.conclude(reason === 'max_duration' ? deps.timeIsUp() : reason);
     },
@@ -65,7 +68,10 @@ export function createWatches(deps: WatchesDeps): Watches {
   const awake = createSleepWatch({
     clock,
     ask: async (sleptMs) => {
-      log.warn({ elapsed_ms: Math.round(sleptMs) }, 'this process slept; is the session still ours?');
+      log.warn(
+        { elapsed_ms: Math.round(sleptMs) },
+        'this process was suspended; asking whether the session is still ours',
+      );
       const directive = await ask();
       if (directive !== 'unreachable') ending.obey(directive);
     },

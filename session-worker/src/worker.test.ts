@@ -16,7 +16,7 @@ afterEach(() => served.close());
 const until = (condition: () => unknown) =>
   vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 30_000, interval: 5 });
 
-/** Joins and has an SDP answer. */
+/** Joins and gets an SDP answer. */
 async function joined({ port, peers, worker }: Served) {
   await until(() => worker.ready);
   const candidate = await connectCandidate(port, peers);
@@ -32,7 +32,7 @@ const emitAll = (events: Array<Record<string, unknown>>) => {
 };
 
 describe('an interview, end to end between scripted peers', () => {
-  test('claim, join, SDP, transcript, the candidate’s end: everything is stored and told, in order', async () => {
+  test('claim, join, SDP, transcript and the candidate’s end are stored and reported in order', async () => {
     const { peers, exited } = await serve();
     const candidate = await joined(served);
     expect(candidate.heard.find((m) => m.type === 'session_ready')).toMatchObject({
@@ -85,7 +85,7 @@ describe('an interview, end to end between scripted peers', () => {
     expect(await exited).toBe(0);
     const order = peers.asked.map((one) => `${one.method} ${one.path}`);
     const at = (what: string) => order.indexOf(what);
-    // The id is stored before the answer goes out, and the call hung up with the credential that created it.
+    // The id is stored before the answer is sent, and the call is hung up with the credential that created it.
     expect(at('PATCH /worker/v1/calls/1')).toBeGreaterThan(at('POST /v1/realtime/calls'));
     expect(peers.askedFor('POST /v1/realtime/hangup')[0]).toMatchObject({
       path: '/v1/realtime/calls/rtc_1/hangup',
@@ -101,7 +101,7 @@ describe('an interview, end to end between scripted peers', () => {
     ]);
   });
 
-  test('the interviewer’s own end: its goodbye is heard to the end first', async () => {
+  test('when the interviewer ends the interview, its goodbye is played to its end first', async () => {
     const { peers, exited } = await serve();
     const candidate = await joined(served);
     emitAll(functionCall('item_9', null));
@@ -117,7 +117,7 @@ describe('an interview, end to end between scripted peers', () => {
   });
 });
 
-describe('who is let in', () => {
+describe('admission to the room', () => {
   const refusals: Array<[string, number, (served: Served) => Promise<CandidateOptions>]> = [
     ['no replay state', 4401, async () => ({ headers: {} })],
     ['a forged replay state', 4401, async () => ({ headers: { 'fly-replay-src': 'instance=x;state=a.b.c' } })],
@@ -165,14 +165,14 @@ describe('who is let in', () => {
       async ({ peers }) => ({ headers: { ...(await peers.admission()), origin: 'https://evil.test' } }),
     ],
   ];
-  test.each(refusals)('%s: the socket opens and closes with %i', async (_what, code, options) => {
+  test.each(refusals)('refuses %s: the socket opens and closes with %i', async (_what, code, options) => {
     await serve({ session: { allowed_origins: ['https://good.test'] } });
     await until(() => served.worker.ready);
     const candidate = await connectCandidate(served.port, served.peers, await options(served));
     expect((await candidate.closed).code).toBe(code);
   });
 
-  test('the control: the same with an allowed origin, a comma-separated header and a reconnect token gets in', async () => {
+  test('control: admits a reconnect token with an allowed origin and a comma-separated header', async () => {
     const { peers, port, worker } = await serve({ session: { allowed_origins: ['https://good.test'] } });
     await until(() => worker.ready);
     const state = await peers.token(audiences.replay, { epoch: 1 });
@@ -183,7 +183,7 @@ describe('who is let in', () => {
     await candidate.hears('session_ready');
   });
 
-  test('before the claim: 4503, and /readyz says so while /livez is fine', async () => {
+  test('before the claim, sockets close with 4503, /readyz answers 503 and /livez 200', async () => {
     const { port, peers, worker } = await serve({
       prepare: (p) => p.bend('POST /worker/v1/claim', () => ({ status: 503 })),
     });
@@ -197,8 +197,8 @@ describe('who is let in', () => {
   });
 });
 
-describe('what a candidate may say', () => {
-  test('wrong messages are answered with a code and the socket lives', async () => {
+describe('messages of the candidate', () => {
+  test('invalid messages are answered with an error code and the socket stays open', async () => {
     const { peers, port, worker } = await serve();
     await until(() => worker.ready);
     const candidate = await connectCandidate(port, peers);
@@ -230,7 +230,7 @@ describe('what a candidate may say', () => {
     expect(peers.askedFor('POST /worker/v1/calls')).toEqual([]);
   });
 
-  test('a frame beyond the limit closes with 1009, a flood with 4429, and a second tab takes over from the first', async () => {
+  test('a frame above the limit closes with 1009, a flood with 4429, and a second tab replaces the first', async () => {
     const { peers, port, worker } = await serve();
     await until(() => worker.ready);
     const big = await connectCandidate(port, peers);
@@ -259,8 +259,8 @@ describe('no media', () => {
     return candidate;
   };
 
-  // Failure pinned: a network that blocks UDP: openings were stored as said, and the session was completed by its time.
-  test('nothing was ever heard of either side: the session fails with why, and no opening is stored', async () => {
+  // Failure pinned: with UDP blocked, greetings were stored as said, and the session counted as completed when its time was up.
+  test('a session in which neither side was heard fails with a reason, and no greeting is stored', async () => {
     const candidate = await withoutMedia({ deadlines: { noMediaMs: 600, callConnectMs: 50 } });
     await until(() => served.peers.saidOnSideband.some((said) => said.type === 'response.create'));
     emitAll(reply('item_1', null, 'Welcome.'));
@@ -279,7 +279,7 @@ describe('no media', () => {
     expect(await candidate.hears('session_ended')).toMatchObject({ reason });
   });
 
-  test('the control: the time is up and the candidate has spoken: completed', async () => {
+  test('control: a session whose time is up after the candidate spoke is completed', async () => {
     const candidate = await withoutMedia({ session: { max_duration_ms: 900 } });
     candidate.say({ type: 'call_connected', ordinal: 1 });
     emitAll([...candidateSpeech('item_2', null, 1_000, 2_000), transcribed('item_2', 'Hello.')]);
@@ -326,7 +326,7 @@ describe('when the outside fails', () => {
     },
   );
 
-  test('the provider answers 500 twice and then works: the interview takes place', async () => {
+  test('the interview takes place when the provider answers 500 twice and then works', async () => {
     let left = 2;
     await serve();
     served.peers.bend('POST /v1/realtime/calls', () => (left-- > 0 ? { status: 500 } : undefined));
@@ -334,7 +334,7 @@ describe('when the outside fails', () => {
     expect(served.peers.askedFor('POST /v1/realtime/calls')).toHaveLength(3);
   });
 
-  test('no sideband: the answer comes all the same, copies are kept, and it is attached when it can be', async () => {
+  test('without a sideband the SDP answer is still sent and copies are stored; the sideband is attached when possible', async () => {
     const { peers } = await serve({ deadlines: { sidebandReadyMs: 50 } });
     peers.bend('GET /v1/realtime', () => ({ status: 500 }));
     const candidate = await joined(served);
@@ -348,7 +348,7 @@ describe('when the outside fails', () => {
     await until(() => peers.saidOnSideband.some((said) => said.type === 'response.create'));
   });
 
-  test('no sideband for good: other calls are asked for, and an interview that nobody can begin ends', async () => {
+  test('if no sideband can ever be attached, other calls are requested, and an interview that cannot begin ends', async () => {
     const { peers, exited } = await serve({ deadlines: { sidebandReadyMs: 20, sidebandLostMs: 60 } });
     peers.bend('GET /v1/realtime', () => ({ status: 500 }));
     const candidate = await joined(served);
@@ -363,7 +363,7 @@ describe('when the outside fails', () => {
     expect(peers.askedFor('POST /v1/realtime/hangup')).toHaveLength(3);
   });
 
-  test('the sideband is cut: it is attached again; the voice is never touched', async () => {
+  test('a sideband that was cut is attached again without a new call', async () => {
     const { peers } = await serve();
     await joined(served);
     peers.sidebands[0]?.terminate();
@@ -378,7 +378,7 @@ describe('when the outside fails', () => {
     expect(JSON.stringify(updates)).not.toContain('marin');
   });
 
-  test('the call is gone at the provider: the browser is asked for another, and the interviewer gets a recap', async () => {
+  test('when the call is gone at the provider, the browser is asked for another and the interviewer gets a recap', async () => {
     const { peers } = await serve();
     const candidate = await joined(served);
     emitAll(reply('item_1', null, 'Tell me about queues.'));
@@ -393,7 +393,7 @@ describe('when the outside fails', () => {
     await until(() => JSON.stringify(peers.saidOnSideband).includes('Interviewer: Tell me about queues.'));
   });
 
-  test('a new offer while a call is up: the old one is hung up first, with its own credential', async () => {
+  test('a new offer during a call first hangs up the old call, with its own credential', async () => {
     const { peers } = await serve();
     const candidate = await joined(served);
     candidate.say({ type: 'sdp_offer', sdp: offerSdp });
@@ -405,7 +405,7 @@ describe('when the outside fails', () => {
     expect(peers.askedFor('POST /v1/realtime/hangup')[0]?.authorization).toBe('Bearer ek_1');
   });
 
-  test('the database is away: the conversation goes on, and everything is stored when it is back', async () => {
+  test('while the database is away the conversation continues, and everything is stored when it is back', async () => {
     const { peers, exited } = await serve();
     const away = () => ({ status: 503, body: { message: 'no connection', code: 'PGRST001' } });
     peers.bend('POST /rest/v1/rpc/append_transcript', away);
@@ -423,7 +423,7 @@ describe('when the outside fails', () => {
     expect(peers.askedFor('POST /worker/v1/finish')[0]?.body).toMatchObject({ transcript_complete: true });
   });
 
-  test('a report that nobody answers by the session’s status is told again', async () => {
+  test('a report is repeated until the answer contains the session’s status', async () => {
     const { peers } = await serve();
     const path = 'POST /rest/v1/rpc/worker_report';
     peers.bend(path, () => ({ status: 200, body: '' }));
@@ -453,7 +453,7 @@ describe('when the outside fails', () => {
     expect(peers.stored.get('1/item_1')).toMatchObject({ text: 'Welcome.' });
   });
 
-  test('fenced by the database: 4409, nothing hung up, nothing finished', async () => {
+  test('when the database fences the worker, it closes with 4409, and neither hangs up nor reports', async () => {
     const { peers, exited } = await serve();
     const candidate = await joined(served);
     peers.bend('POST /rest/v1/rpc/append_transcript', () => ({
@@ -468,7 +468,7 @@ describe('when the outside fails', () => {
     expect(peers.askedFor('POST /worker/v1/finish')).toEqual([]);
   });
 
-  test('the candidate’s network drops: back with the reconnect token, told what is stored, the call untouched', async () => {
+  test('after a network loss the candidate returns with the reconnect token, is told what is stored, and the call continues', async () => {
     const { peers, port } = await serve();
     const candidate = await joined(served);
     emitAll(reply('item_1', null, 'Welcome.'));
@@ -481,7 +481,7 @@ describe('when the outside fails', () => {
     expect(peers.askedFor('POST /v1/realtime/calls')).toHaveLength(1);
   });
 
-  test('nothing of a whole interview’s log is a secret, SDP or spoken text', async () => {
+  test('the log of a whole interview contains no secret, no SDP and no spoken text', async () => {
     const { peers, exited, logged } = await serve();
     const candidate = await joined(served);
     emitAll(reply('item_1', null, 'A sentence nobody else says.'));
@@ -507,7 +507,7 @@ describe('when the outside fails', () => {
 describe('taking over and handing over', () => {
   const openCall = { ordinal: 2, call_id: 'rtc_7', credential: 'ek_old' };
 
-  test('a replacement attaches to the call under way and tells what is stored', async () => {
+  test('a replacement attaches to the current call and reports what is stored', async () => {
     const { peers, port, worker } = await serve({
       session: { epoch: 2, started_at: Date.now() - 60_000 },
       prepare: (p) => {
@@ -525,11 +525,11 @@ describe('taking over and handing over', () => {
     emitAll(reply('item_9', null, 'As I was saying.'));
     await candidate.hears('transcript_ack');
     expect(peers.stored.get('2/item_9')).toMatchObject({ verified: true });
-    // Nobody begins anew in the middle of a conversation.
+    // The interviewer must not begin again in the middle of a conversation.
     expect(peers.saidOnSideband.map((said) => said.type)).toEqual(['session.update']);
   });
 
-  test('it knows the calls there were: the next one is offered under its number, and copies of earlier ones are stored', async () => {
+  test('a replacement knows the earlier calls: the next call has the next ordinal, and copies of earlier ones are stored', async () => {
     const { peers, port, worker } = await serve({
       session: { epoch: 2, started_at: Date.now() },
       prepare: (p) => {
@@ -552,7 +552,7 @@ describe('taking over and handing over', () => {
     expect(peers.askedFor('POST /worker/v1/calls')).toHaveLength(1);
   });
 
-  test('an offer under a number that was taken: the right one is asked for', async () => {
+  test('after an offer with a used ordinal, an offer with the right one is requested', async () => {
     const { peers, port, worker } = await serve({
       prepare: (p) =>
         p.bend('POST /worker/v1/calls', ({ body }) =>
@@ -571,7 +571,7 @@ describe('taking over and handing over', () => {
     expect(peers.askedFor('POST /worker/v1/calls')).toHaveLength(2);
   });
 
-  test('a session without its consent: the browser is told so, and may offer again', async () => {
+  test('an offer without the candidate’s consent is refused, and the browser may offer again', async () => {
     const { peers, port, worker } = await serve({
       prepare: (p) => p.bend('POST /worker/v1/calls', () => ({ status: 409, body: { code: 'consent_required' } })),
     });
@@ -585,7 +585,7 @@ describe('taking over and handing over', () => {
     expect(await candidate.hears('sdp_answer')).toMatchObject({ ordinal: 1 });
   });
 
-  test("a browser's word for where a recording lies is refused, and its end of the session is not", async () => {
+  test('end_session with a recording URL is refused the URL, but ends the session', async () => {
     const { exited } = await serve();
     const candidate = await joined(served);
     candidate.say({ type: 'end_session', recording_url: 'https://evil.example/watch' });
@@ -610,7 +610,7 @@ describe('taking over and handing over', () => {
     expect(peers.askedFor('POST /v1/realtime/hangup')).toEqual([]);
   });
 
-  test('SIGTERM and the directive is `end`: a teardown with that ending', async () => {
+  test('SIGTERM with an `end` directive: tears down with that ending', async () => {
     const { peers, worker, exited } = await serve();
     const candidate = await joined(served);
     peers.directive = { kind: 'end', outcome: 'cancelled', reason: 'operator_stopped' };
@@ -624,7 +624,7 @@ describe('taking over and handing over', () => {
     });
   });
 
-  test('a second SIGTERM hurries a hand-over that waits for a database', async () => {
+  test('a second SIGTERM shortens a hand-over that waits for the database', async () => {
     const { peers, worker, exited } = await serve();
     await joined(served);
     peers.bend('POST /rest/v1/rpc/append_transcript', () => ({ status: 503 }));

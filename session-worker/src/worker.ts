@@ -13,17 +13,17 @@ import type { VoiceFactory } from './realtime/voice.ts';
 import type { AcceptUpgrade } from './room/upgrade.ts';
 
 /**
- * The life of this process: it claims one session, serves it, and is over.
+ * The life of this process: it claims one session, serves it, and exits.
  *
  *   starting → claiming → serving → over
  */
 export interface Worker {
-  /** Claims and serves; resolves with the exit code when there is nothing left to do. Never rejects. */
+  /** Claims and serves; resolves with the exit code. Never rejects. */
   run(): Promise<number>;
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
-  /** True from the claim to the end: what Fly's proxy may send candidates to. */
+  /** True from the claim to the end: while Fly's proxy may send candidates here. */
   readonly ready: boolean;
-  /** A signal to stop; a second one hurries. */
+  /** Stops the worker; a second call shortens the teardown. */
   terminate(): void;
 }
 
@@ -81,7 +81,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     if (over) return 0;
     if (result.kind === 'claimed') return serve(result.claim);
     if (result.kind === 'refused')
-      log.warn({ code: result.code, status_code: result.status }, 'claim refused; nothing to do here');
+      log.warn({ code: result.code, status_code: result.status }, 'claim refused; exiting');
     else log.error({ elapsed_ms: claimMs }, 'no claim in time; giving up');
     return result.kind === 'refused' ? 0 : 1;
   };
@@ -103,11 +103,12 @@ export function createWorker(deps: WorkerDeps): Worker {
     },
     upgrade: (request, socket, head) => {
       socket.on('error', () => socket.destroy());
-      // Admission comes before the upgrade is accepted: the candidate's first frame finds the room listening.
+      // Admission is decided before the upgrade is accepted, so that the room already listens when the first
+      // frame arrives.
       decide(request).then(
         (entrance) => deps.acceptUpgrade(request, socket, head, entrance),
         (error: unknown) => {
-          log.error({ error }, 'a socket could not be admitted');
+          log.error({ error }, 'the admission of a socket failed');
           socket.destroy();
         },
       );

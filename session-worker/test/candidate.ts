@@ -3,12 +3,12 @@ import { audiences } from '@greenroom/shared/protocol/tokens.ts';
 import { WebSocket } from 'ws';
 import type { Peers } from './peers.ts';
 
-/** A candidate's socket as a test drives it. */
+/** A candidate's socket, driven by a test. */
 export interface Candidate {
   readonly socket: WebSocket;
   readonly heard: Array<Record<string, unknown>>;
   say(message: unknown): void;
-  /** The first message (from `after` on) that is so, waited for. */
+  /** Waits for the first message (from `after` on) that matches. */
   hears(type: string, matching?: (message: Record<string, unknown>) => boolean): Promise<Record<string, unknown>>;
   readonly closed: Promise<{ code: number; reason: string }>;
 }

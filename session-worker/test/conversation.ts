@@ -59,7 +59,7 @@ export const added = (id: string, previous: string | null, item: Event): Event =
   item: { id, type: 'message', status: 'completed', ...item },
 });
 
-/** Opens a call in the transcript. @returns what has its events heard there, as the adapter does. */
+/** Opens a call in the transcript. @returns a function that feeds it events, as the adapter does. */
 export function listenTo(ordinal: number, transcript: Transcript): (events: Event[]) => void {
   const log = createCallLog(ordinal);
   transcript.open(ordinal, log);

@@ -10,7 +10,7 @@ import { type WebSocket, WebSocketServer } from 'ws';
 
 /**
  * Scripted peers of a worker, on loopback: Fly's token socket, the orchestrator's worker API, Supabase's rpc routes and the
- * voice provider. Each remembers what it was asked and answers as `script` says, so that a test can bend one answer.
+ * voice provider. Each records its requests and answers as `script` says, so that a test can change one answer.
  */
 export interface Asked {
   method: string;
@@ -36,19 +36,19 @@ export interface Peers {
   readonly flySocket: string;
   readonly session: { id: string; tenantId: string; machineId: string };
   readonly asked: Asked[];
-  /** Everything the worker did towards its peers, in order: routes of requests, `sideband`, `say <type>` on it. */
+  /** Everything the worker sent to its peers, in order: routes of requests, `sideband`, `say <type>` on it. */
   readonly journal: string[];
   /** Requests to a route, e.g. `POST /worker/v1/finish`. */
   askedFor(route: string): Asked[];
-  /** Entries that the database has, by `ordinal/item_id`. */
+  /** Entries stored in the database, by `ordinal/item_id`. */
   readonly stored: Map<string, Record<string, unknown>>;
-  /** Answers first; undefined lets the usual answer stand. */
+  /** Answers a request instead of the usual answer, unless it returns undefined. */
   bend(route: string, answer: Route): void;
   unbend(route: string): void;
   claim: Record<string, unknown>;
   directive: Record<string, unknown>;
   readonly sidebands: WebSocket[];
-  /** What the worker said on its sidebands. */
+  /** What the worker sent on its sidebands. */
   readonly saidOnSideband: Array<Record<string, unknown>>;
   /** Whether `session.update` is answered. Default true. */
   echoUpdates: boolean;
@@ -158,7 +158,7 @@ export async function startPeers({ deadlines = {}, session: more = {} }: PeersOp
   });
   const sideband = new WebSocketServer({ noServer: true });
   server.on('upgrade', async (request, socket, head) => {
-    // A worker that has given up may reset the connection that is being refused.
+    // A worker that has given up may reset the connection while it is being refused.
     socket.on('error', () => socket.destroy());
     const one = {
       method: 'GET',

@@ -3,11 +3,11 @@ import type { VoiceCall, VoiceEvent, VoiceFactory } from '../src/realtime/voice.
 
 /**
  * A second voice adapter: an interviewer that asks the questions of a script and takes typed answers. No provider, no WebRTC,
- * no network: the offer and the answer are any text. It shows that the border (realtime/voice.ts) is one.
+ * no network: the offer and the answer are any text. It shows that realtime/voice.ts really is the border.
  */
 export interface Scripted {
   factory: VoiceFactory;
-  /** What was asked of the adapter, in order. */
+  /** The calls of the adapter's functions, in order. */
   readonly asked: string[];
 }
 

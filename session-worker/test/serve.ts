@@ -10,7 +10,7 @@ import { createUpgrade } from '../src/room/upgrade.ts';
 import { createWorker, type Worker } from '../src/worker.ts';
 import { type Peers, type PeersOptions, startPeers } from './peers.ts';
 
-/** A whole worker inside the test's process, between scripted peers. */
+/** A whole worker inside the test's process, with scripted peers. */
 export interface Served {
   peers: Peers;
   port: number;

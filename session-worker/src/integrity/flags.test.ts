@@ -19,7 +19,7 @@ describe('integrity flags', () => {
     };
   };
 
-  test('a flood costs two requests, and the count is right', async () => {
+  test('a flood of flags takes two requests, and their counts add up', async () => {
     const { clock, flag, flags } = setUp(async () => ok);
     flags.add('foreign_item');
     await clock.advance(0);
@@ -31,7 +31,7 @@ describe('integrity flags', () => {
     ]);
   });
 
-  test('the database is away: told when it is back, nothing lost', async () => {
+  test('flags added while the database is away are stored when it is back', async () => {
     let away = true;
     const { clock, flag, flags } = setUp(async () => (away ? { kind: 'unavailable', error: new Error('away') } : ok));
     flags.add('foreign_item');

@@ -5,8 +5,9 @@ import type { Store } from '../outside/store.ts';
 import type { IntegrityKind } from '../realtime/voice.ts';
 
 /**
- * Tells the database what the guard saw, kind by kind and counted (outbox.ts). Sightings that come during a request are
- * counted together in the next one. A count whose answer was lost is sent twice, which only makes it larger.
+ * Reports to the database what the guard detected, as a count per kind (outbox.ts). Detections during a
+ * request are added up and sent in the next one. If an answer is lost, its count is sent twice: the total may
+ * then be too large, never too small.
  */
 export interface Flags {
   add(kind: IntegrityKind): void;

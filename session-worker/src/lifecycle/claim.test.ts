@@ -29,7 +29,7 @@ describe('the claim', () => {
     return { clock, nonces, deps };
   };
 
-  test('no answer, 503, then claimed: the same nonce on every try', async () => {
+  test('retries after no answer and a 503, with the same nonce on every try', async () => {
     const { clock, nonces, deps } = setUp([failed(0), failed(503), { kind: 'ok', value: {} as never }]);
     const result = claimSession(deps);
     await clock.advance(5_000);
@@ -37,13 +37,13 @@ describe('the claim', () => {
     expect(nonces).toEqual(['n', 'n', 'n']);
   });
 
-  test('refused with 409: over at once', async () => {
+  test('a 409 ends the claim at once', async () => {
     const { nonces, deps } = setUp([failed(409, 'claim_refused')]);
     expect(await claimSession(deps)).toEqual({ kind: 'refused', status: 409, code: 'claim_refused' });
     expect(nonces).toHaveLength(1);
   });
 
-  test('nothing until claimMs: given up, and not sooner', async () => {
+  test('gives up after claimMs without an answer, not earlier', async () => {
     const { clock, deps } = setUp([failed(0)]);
     const over = vi.fn();
     const result = claimSession(deps).finally(over);
@@ -54,7 +54,7 @@ describe('the claim', () => {
     expect(clock.pending).toBe(0);
   });
 
-  test('an identity that cannot be had yet is waited for', async () => {
+  test('waits for an identity token that is not available yet', async () => {
     const { clock, deps } = setUp([{ kind: 'ok', value: {} as never }]);
     let left = 2;
     const identity = async () => {

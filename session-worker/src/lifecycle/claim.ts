@@ -6,11 +6,13 @@ import { mayWorkLater, type Orchestrator } from '../outside/orchestrator.ts';
 import type { Identity } from './identity.ts';
 
 /**
- * The claim: this boot asks for the session its machine was made for.
+ * The claim: this boot asks for the session that its machine was created for.
  *
- * C1  One nonce per boot, on every try: a claim whose answer was lost is answered again, another boot is refused.
- * C2  A refusal is final: somebody else serves the session, or it is over. Exit at once, touch nothing.
- * C3  Without any answer within `claimMs` the machine is of no use to anybody: exit.
+ * - Every try of one boot carries the same nonce. A claim whose answer was lost is therefore answered again,
+ *   and a second boot is refused.
+ * - A refusal is final: another machine serves the session, or it is over. The process exits at once without
+ *   writing anything.
+ * - Without an answer within `claimMs` the process exits.
  */
 export type ClaimResult =
   | { kind: 'claimed'; claim: ClaimResponse }
@@ -23,7 +25,7 @@ export interface ClaimDeps {
   identity: Identity;
   orchestrator: Pick<Orchestrator, 'claim'>;
   bootNonce: string;
-  /** C3, milliseconds. */
+  /** How long to try, ms. */
   claimMs: number;
   random?: () => number;
 }

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { type Conclusion, createConclusion } from './conclusion.ts';
 
 describe('the conclusion', () => {
-  test('the first wins, and is told once', () => {
+  test('the first conclusion wins, and is reported once', () => {
     const decided: Conclusion[] = [];
     const box = createConclusion((conclusion) => decided.push(conclusion));
     expect(box.decide({ kind: 'ended', outcome: 'completed', reason: 'ended_by_candidate' })).toBe(true);
@@ -10,7 +10,7 @@ describe('the conclusion', () => {
     expect(decided).toMatchObject([{ reason: 'ended_by_candidate' }]);
   });
 
-  test('being fenced shows even after an ending was decided', () => {
+  test('being fenced is recorded even after an ending was decided', () => {
     const box = createConclusion(() => {});
     box.decide({ kind: 'handed_over' });
     expect(box.fenced).toBe(false);

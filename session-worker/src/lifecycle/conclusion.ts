@@ -1,18 +1,18 @@
 import type { Ending } from '@greenroom/shared/session/reasons.ts';
 
 /**
- * How this worker's part ends, decided once.
+ * How this worker's part in the session ends, decided once.
  *
- * E1  The first conclusion wins; later ones change nothing.
- * E2  Being fenced is not a conclusion among others: it may come after one, and from then on nothing is written, reported
- *     or hung up, for the session belongs to another machine.
+ * - The first conclusion wins; later ones change nothing.
+ * - `fenced` is recorded even after another conclusion. From then on this worker writes, reports and hangs up
+ *   nothing: the session belongs to another machine.
  */
 export type Conclusion = ({ kind: 'ended' } & Ending) | { kind: 'handed_over' } | { kind: 'fenced' };
 
 export interface ConclusionBox {
   readonly value: Conclusion | undefined;
   readonly fenced: boolean;
-  /** False when it had been decided before (E1). */
+  /** False when a conclusion had been decided before. */
   decide(conclusion: Conclusion): boolean;
 }
 

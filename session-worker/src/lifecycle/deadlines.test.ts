@@ -20,13 +20,13 @@ describe('the session’s own deadlines', () => {
     return { clock, timers, expired, warned };
   };
 
-  test('nobody comes', async () => {
+  test('ends the session when the candidate never joins', async () => {
     const { clock, expired } = setUp();
     await clock.advance(d.neverJoinedMs);
     expect(expired).toEqual([['candidate_never_joined', d.neverJoinedMs]]);
   });
 
-  test('somebody comes and never offers, not even after coming back', async () => {
+  test('ends the session when a candidate joins but never sends an offer, even after a reconnection', async () => {
     const { clock, timers, expired } = setUp();
     await clock.advance(1_000);
     timers.joined();
@@ -37,7 +37,7 @@ describe('the session’s own deadlines', () => {
     expect(expired).toEqual([['call_not_established', 1_000 + d.offerMs]]);
   });
 
-  test('the candidate leaves in mid-call and does not come back; one who does is not ended', async () => {
+  test('ends the session when the candidate leaves and stays away, but not when the candidate returns', async () => {
     const { clock, timers, expired } = setUp();
     timers.joined();
     timers.callUp();
@@ -51,13 +51,13 @@ describe('the session’s own deadlines', () => {
     expect(expired.map(([reason]) => reason)).toEqual(['candidate_left']);
   });
 
-  test('after a takeover the candidate counts as gone, not as new', async () => {
+  test('after a takeover the candidate has the reconnect grace, not the joining time', async () => {
     const { clock, expired } = setUp(true);
     await clock.advance(d.reconnectGraceMs);
     expect(expired.map(([reason]) => reason)).toEqual(['candidate_left']);
   });
 
-  test('the maximum duration counts from the beginning, with a warning before; a second beginning changes nothing', async () => {
+  test('the maximum duration counts from the first start, with a warning before it', async () => {
     const { clock, timers, expired, warned } = setUp();
     timers.joined();
     timers.callUp();
@@ -68,7 +68,7 @@ describe('the session’s own deadlines', () => {
     expect(expired).toEqual([['max_duration', d.maxDurationMs - 600_000]]);
   });
 
-  test('another call asked for and not offered', async () => {
+  test('ends the session when a requested call is not offered', async () => {
     const { clock, timers, expired } = setUp();
     timers.joined();
     timers.callUp();
@@ -78,7 +78,7 @@ describe('the session’s own deadlines', () => {
     expect(expired).toEqual([['call_not_established', d.offerMs * 3]]);
   });
 
-  test('stopped, nothing is left running', () => {
+  test('stop leaves no timer running', () => {
     const { clock, timers } = setUp();
     timers.joined();
     timers.left();

@@ -3,23 +3,26 @@ import type { Deadlines } from '@greenroom/shared/session/deadlines.ts';
 import type { SessionReason } from '@greenroom/shared/session/reasons.ts';
 
 /**
- * The session's own timers: they run in the VM, so that it ends itself though every orchestrator were dead.
+ * The session's own timers. They run in the VM, so the session ends on time even if every orchestrator is down.
  *
- *   waiting for the candidate   neverJoinedMs       → candidate_never_joined
- *   joined (or asked), no call  offerMs             → call_not_established
- *   the candidate is gone       reconnectGraceMs    → candidate_left
- *   the interview runs          maxDurationMs       → max_duration, with a warning before
+ *   waiting for the candidate          neverJoinedMs       → candidate_never_joined
+ *   candidate present, no call yet     offerMs             → call_not_established
+ *   candidate disconnected             reconnectGraceMs    → candidate_left
+ *   interview running                  maxDurationMs       → max_duration, after a warning
  */
 export interface SessionDeadlines {
-  /** Starts the timers. `resumed`: the session was served by another machine, so the candidate counts as gone, not as new. */
+  /**
+   * Starts the timers. `resumed`: another machine served the session before, so the candidate counts as
+   * disconnected.
+   */
   start(resumed: boolean): void;
   joined(): void;
   left(): void;
-  /** A call is up: no offer is waited for. */
+  /** A call is up: the wait for an offer ends. */
   callUp(): void;
-  /** The browser has `offerMs` (again) to bring a call about. */
+  /** Gives the browser `offerMs` from now to set up a call. */
   awaitOffer(): void;
-  /** The interview began then (Unix ms); later calls change nothing. */
+  /** Sets when the interview began (Unix ms). Only the first call counts. */
   began(startedAt: number): void;
   /** Unix ms when the interview must be over, once it has begun. */
   readonly endsAt: number | null;
@@ -77,7 +80,7 @@ export function createSessionDeadlines(deps: SessionDeadlinesDeps): SessionDeadl
       const leftMs = endsAt - clock.now();
       timers.push(expire('max_duration', leftMs));
       const warnInMs = leftMs - deadlines.durationWarningMs;
-      // An interview shorter than the warning time is warned of at half time: better late than never.
+      // An interview shorter than the warning time is warned after half of it.
       timers.push(clock.setTimer(() => deps.onWarning(endsAt ?? 0), warnInMs > 0 ? warnInMs : Math.max(0, leftMs / 2)));
     },
     get endsAt() {

@@ -1,11 +1,14 @@
 import type { Http } from '../outside/http.ts';
 
-/** A fresh OIDC token of this machine, made for `audience` by Fly over the machine's own socket. Throws when there is none. */
+/**
+ * Gets a new OIDC token of this machine for `audience` from Fly, over the machine's unix socket. Throws when
+ * there is none.
+ */
 export type Identity = (signal?: AbortSignal) => Promise<string>;
 
 const requestMs = 5_000;
 
-/** @param http a door whose socket is the machine's `/.fly/api`. */
+/** @param http a client that connects to the machine's unix socket `/.fly/api`. */
 export function createIdentity({ http, audience }: { http: Http; audience: string }): Identity {
   return async (signal) => {
     const answer = await http({

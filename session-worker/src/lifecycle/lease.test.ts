@@ -37,7 +37,7 @@ describe('the lease', () => {
     return { clock, beats, lease, ...seen };
   };
 
-  test('a heartbeat every heartbeatMs, and no directive while all is well', async () => {
+  test('sends a heartbeat every heartbeatMs, and passes on no directive for `continue`', async () => {
     const { clock, beats, onDirective, onLost } = setUp(() => alive);
     await clock.advance(1_000_000);
     expect(beats.slice(0, 3)).toEqual([5_000, 10_000, 15_000]);
@@ -45,7 +45,7 @@ describe('the lease', () => {
     expect(onLost).not.toHaveBeenCalled();
   });
 
-  test('the control plane is away: the worker ends itself only leaseLostMs after the lease has lapsed', async () => {
+  test('while the control plane is away the worker ends itself only leaseLostMs after its lease expired', async () => {
     const { clock, onLost } = setUp(() => failed(0));
     await clock.advance(619_000);
     expect(onLost).not.toHaveBeenCalled();
@@ -53,7 +53,7 @@ describe('the lease', () => {
     expect(onLost).toHaveBeenCalledTimes(1);
   });
 
-  test('back in time: the count begins anew', async () => {
+  test('a control plane that is back in time resets that limit', async () => {
     let away = true;
     const { clock, onLost } = setUp(() => (away ? failed(0) : alive));
     await clock.advance(600_000);
@@ -64,7 +64,7 @@ describe('the lease', () => {
     expect(onLost).not.toHaveBeenCalled();
   });
 
-  test('an `end` directive and a fresh token are passed on', async () => {
+  test('passes on an `end` directive and a new token', async () => {
     const end = { kind: 'end', outcome: 'cancelled', reason: 'ended_by_platform' } as const;
     const token = { token: 'fresh', expires_at: 1 };
     const { clock, onDirective, onToken } = setUp(() => ({
@@ -76,7 +76,7 @@ describe('the lease', () => {
     expect(onToken).toHaveBeenCalledWith(token);
   });
 
-  test('a 409 is a fence', async () => {
+  test('a 409 means fenced', async () => {
     const { clock, onDirective } = setUp(() => failed(409, 'fenced'));
     await clock.advance(5_000);
     expect(onDirective).toHaveBeenCalledWith({ kind: 'fenced' });
@@ -92,7 +92,7 @@ describe('the lease', () => {
     expect(onDirective).toHaveBeenCalledTimes(fences);
   });
 
-  test('asked at once, it answers at once; stopped, it is silent', async () => {
+  test('ask sends a heartbeat at once; stop ends all heartbeats', async () => {
     const { clock, beats, lease } = setUp(() => alive);
     expect(await lease.ask(1_000)).toEqual({ kind: 'continue' });
     expect(beats).toEqual([0]);

@@ -4,12 +4,14 @@ import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { Answer, HeartbeatResponse } from '../outside/orchestrator.ts';
 
 /**
- * The lease: heartbeats out, directives in.
+ * Sends heartbeats, which renew the lease and bring directives back.
  *
- * L1  A heartbeat that fails means nothing by itself. A live interview never ends because the control plane is away:
- *     only `leaseLostMs` after the lease has lapsed does the worker end itself.
- * L2  `fenced` (another machine serves the session) is final, whether it comes as a directive or as a refusal.
- * L3  A worker token that expired while the control plane was away is replaced by claiming again with the same nonce.
+ * - A failed heartbeat has no consequence by itself. The worker ends itself only `leaseLostMs` after the
+ *   lease has expired, so a control plane that is away for a shorter time ends no interview.
+ * - `fenced` (another machine serves the session) is final, whether it arrives as a directive or as a
+ *   refusal.
+ * - A worker token that expired while the control plane was away is renewed by claiming again with the same
+ *   nonce.
  */
 export interface LeaseDeps {
   clock: Clock;
@@ -18,18 +20,21 @@ export interface LeaseDeps {
   leaseMs: number;
   leaseLostMs: number;
   beat(timeoutMs: number): Promise<Answer<HeartbeatResponse>>;
-  /** L3. True when there is a new token, false when it was refused; throws or hangs never. */
+  /** Claims again for a new worker token. Never throws and always resolves. */
   reclaim(): Promise<'renewed' | 'refused' | 'unreachable'>;
   onDirective(directive: Directive): void;
   onToken(token: { token: string; expires_at: number }): void;
   onVideo(offer: VideoOffer): void;
-  /** L1: the lease has been gone for `leaseLostMs`. */
+  /** The lease expired `leaseLostMs` ago. */
   onLost(): void;
 }
 
 export interface Lease {
   start(): void;
-  /** Asks at once, whatever is under way. `unreachable` when no directive came within `timeoutMs`. */
+  /**
+   * Sends a heartbeat at once, beside any that is under way. `unreachable` when no directive came within
+   * `timeoutMs`.
+   */
   ask(timeoutMs: number): Promise<Directive | 'unreachable'>;
   stop(): void;
 }
@@ -45,7 +50,7 @@ export function createLease(deps: LeaseDeps): Lease {
     lapse?.cancel();
     if (stopped) return;
     lapse = clock.setTimer(() => {
-      log.warn({ elapsed_ms: leaseMs }, 'lease lapsed; the interview goes on');
+      log.warn({ elapsed_ms: leaseMs }, 'lease expired; the interview continues');
       lapse = clock.setTimer(deps.onLost, deps.leaseLostMs);
     }, leaseMs);
   };

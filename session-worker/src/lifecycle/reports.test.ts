@@ -20,7 +20,7 @@ describe('reports', () => {
   const ok: StoreResult<unknown> = { kind: 'ok', value: {} };
   const away: StoreResult<unknown> = { kind: 'unavailable', error: new Error('away') };
 
-  test('in order, tried again while the database is away', async () => {
+  test('reports are sent in order, and retried while the database is away', async () => {
     const { clock, sent, reports } = setUp((n) => (n < 3 ? away : ok));
     reports.presence('present');
     reports.add({ status: 'in_progress' });
@@ -34,8 +34,8 @@ describe('reports', () => {
     ]);
   });
 
-  // Failure pinned: a socket that came and went made an event, and a webhook delivery, of each time.
-  test('presence that flaps is reported a bounded number of times, and the last state always', async () => {
+  // Failure pinned: a socket that opened and closed repeatedly made an event and a webhook delivery each time.
+  test('a presence that changes rapidly is reported a limited number of times, always with the last state', async () => {
     const { clock, sent, reports } = setUp(() => ok);
     for (let n = 0; n < 100; n += 1) {
       reports.presence('present');

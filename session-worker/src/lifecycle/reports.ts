@@ -6,15 +6,16 @@ import type { Report, Store } from '../outside/store.ts';
 import { createRateLimit } from '../room/rate-limit.ts';
 
 /**
- * Tells the database how the session goes: connecting, in progress, finalizing, and the candidate's presence (outbox.ts).
+ * Reports the session's progress to the database: connecting, in progress, finalizing, and the candidate's
+ * presence (outbox.ts).
  *
  * - The conversation never waits for a report.
- * - A change of presence is reported at once, but after `presenceBurst` changes only one in `presenceGapMs`: a socket that
- *   comes and goes many times a minute must not make an event, and so a webhook, of each time. The last state is always told.
+ * - A change of presence is reported at once. After `presenceBurst` changes only one per `presenceGapMs` is
+ *   reported, because each report makes an event and may make a webhook. The last state is always reported.
  */
 export interface Reports {
   add(report: Report): void;
-  /** The candidate came or went. Their first coming moves the session to `connecting`. */
+  /** The candidate connected or disconnected. The first `present` also moves the session to `connecting`. */
   presence(presence: Presence): void;
   /** Resolves when nothing is left to report; rejects with the signal's reason. */
   flush(signal: AbortSignal): Promise<void>;

@@ -2,7 +2,7 @@ import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
 import { expect, test } from 'vitest';
 import { createSleepWatch } from './sleep-watch.ts';
 
-/** A worker whose process can be frozen: time passes, and no timer fires. */
+/** A worker whose process can be frozen: time passes and no timer fires. */
 function make() {
   const fake = createFakeClock();
   let frozenMs = 0;
@@ -28,14 +28,14 @@ function make() {
   return { fake, watch, said, asked, say, freeze, answer: () => answer() };
 }
 
-test('awake, it says what it has to say at once', async () => {
+test('an awake worker speaks at once', async () => {
   const { fake, said, asked, say } = make();
   await fake.advance(10_000);
   expect(say('a')).toBe(true);
   expect([said, asked]).toEqual([['a'], []]);
 });
 
-test('after a sleep it asks first; what it means to say waits, in order', async () => {
+test('after a sleep the worker asks first; what it wants to say waits in order', async () => {
   const { fake, said, asked, say, freeze, answer } = make();
   await freeze(8_000);
   expect(say('a') && say('b')).toBe(true);
@@ -45,7 +45,7 @@ test('after a sleep it asks first; what it means to say waits, in order', async 
   expect(said).toEqual(['a', 'b']);
 });
 
-test('what waited is dropped when another machine serves the session', async () => {
+test('drops what waited when another machine serves the session', async () => {
   const { fake, watch, said, say, freeze, answer } = make();
   await freeze(8_000);
   say('a');
@@ -56,7 +56,7 @@ test('what waited is dropped when another machine serves the session', async () 
   expect(say('b')).toBe(false);
 });
 
-test('a short pause is no sleep', async () => {
+test('a short pause does not count as a sleep', async () => {
   const { asked, freeze } = make();
   await freeze(1_500);
   expect(asked).toEqual([]);

@@ -1,23 +1,29 @@
 import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
 
 /**
- * Notices that this process was asleep: its host was frozen, its VM suspended, or it was starved for long.
+ * Detects that this process did not run for a while: its host was frozen, its VM suspended, or it got no CPU
+ * time.
  *
- * W1  A worker that wakes up does not know whether its session is still its own: another machine may serve it by now. Before
- *     anybody speaks for it again, it asks. What it means to say meanwhile waits, and is dropped when it is fenced.
- * W2  The watch is its own first timer: it is due before all that fell due in the sleep, so it sees the sleep first.
- * W3  If nobody answers, it goes on: a live interview does not fall silent because the control plane is away.
+ * - After such a sleep another machine may serve the session, so the worker asks the orchestrator before it
+ *   speaks again. Anything it wants to say waits for that answer, and is dropped if the answer is `fenced`.
+ * - The watch runs on a short timer of its own, so that it fires before the timers that expired during the
+ *   sleep.
+ * - If the orchestrator cannot be reached, the worker continues: a live interview must not fall silent
+ *   because the control plane is away.
  */
 export interface SleepWatch {
   start(): void;
-  /** Says it now, or once it is known that we may (W1). True unless it is known at once that it could not be said. */
+  /**
+   * Calls `how(what)` now, or once the session is known to be ours. False only when it is already known to
+   * have failed.
+   */
   say<T>(what: T, how: (what: T) => boolean): boolean;
   stop(): void;
 }
 
 export interface SleepWatchDeps {
   clock: Clock;
-  /** Asks whether the session is ours; resolves when that is known, or cannot be. */
+  /** Asks whether the session is still ours. Resolves when that is known, or when it cannot be found out. */
   ask(sleptMs: number): Promise<void>;
 }
 
@@ -38,7 +44,7 @@ export function createSleepWatch({ clock, ask }: SleepWatchDeps): SleepWatch {
   };
   const look = (dueMs: number, dueAt: number) => {
     if (stopped) return;
-    // A suspended VM may stop its monotonic clock, hence both.
+    // Both clocks: the monotonic clock may stop while a VM is suspended.
     const sleptMs = Math.max(clock.monotonicMs() - dueMs, clock.now() - dueAt);
     if (sleptMs > sleepMs && !asking) {
       asking = true;

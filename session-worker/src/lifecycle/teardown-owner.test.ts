@@ -7,7 +7,7 @@ import { type TeardownParts, teardownPhases } from './teardown.ts';
 
 const ending = { kind: 'ended', outcome: 'completed', reason: 'max_duration' } as const;
 
-/** A worker in its teardown. `database`: what becomes of its report that the session is finalizing. */
+/** A worker in its teardown. `database`: how the database answers the report that the session is finalizing. */
 function make(database: 'takes it' | 'says that another machine serves' | 'is away') {
   const calls: string[] = [];
   const clock = createFakeClock();
@@ -48,14 +48,14 @@ function make(database: 'takes it' | 'says that another machine serves' | 'is aw
   return { run };
 }
 
-test('an ending is told to the database, then the call is hung up, the room closed, the last word said', async () => {
+test('an ending is reported to the database; then the call is hung up, the room closed and the machine reported as finished', async () => {
   expect(await make('takes it').run()).toEqual(['hang up', 'close 1000', 'finish']);
 });
 
-test('a worker that wakes up after its time, to a session that another serves, hangs nothing up and says nothing', async () => {
+test('a worker that wakes up when another machine serves its session neither hangs up nor reports', async () => {
   expect(await make('says that another machine serves').run()).toEqual(['close 4409']);
 });
 
-test('a database that is away does not keep the call up', async () => {
+test('an unreachable database does not prevent the hang-up', async () => {
   expect(await make('is away').run()).toEqual(['hang up', 'close 1000', 'finish']);
 });

@@ -54,7 +54,7 @@ function setUp(
 }
 
 describe('teardown', () => {
-  test('an ending: phases in order, each once', async () => {
+  test('an ending runs each phase once, in order', async () => {
     const { done, shutdown } = setUp(ended);
     expect(shutdownError(await shutdown.run())).toBeUndefined();
     expect(done).toEqual([
@@ -71,7 +71,7 @@ describe('teardown', () => {
     ]);
   });
 
-  test('a hand-over: flushed and told, never hung up', async () => {
+  test('a hand-over flushes and reports, and never hangs up', async () => {
     const { done, shutdown } = setUp({ kind: 'handed_over' });
     await shutdown.run();
     expect(done).toEqual([
@@ -85,7 +85,7 @@ describe('teardown', () => {
     ]);
   });
 
-  test('fenced: writing stops, the browser is sent on, nothing else', async () => {
+  test('a fenced worker stops writing and closes the room with 4409, and does nothing else', async () => {
     const { done, shutdown } = setUp({ kind: 'fenced' });
     await shutdown.run();
     expect(done).toEqual([
@@ -99,14 +99,14 @@ describe('teardown', () => {
     ]);
   });
 
-  test('fenced in the middle of an ending: what is left neither hangs up nor reports', async () => {
+  test('a worker fenced during its ending neither hangs up nor reports from then on', async () => {
     const { done, box, shutdown } = setUp(ended);
     box.decide({ kind: 'fenced' });
     await shutdown.run();
     expect(done).toEqual(['timers', 'no more offers', 'sideband closed', 'settle', 'flush', 'flags', 'moved 4409']);
   });
 
-  test('a hang-up that fails and a flush that hangs stop nothing; all errors are kept, by phase', async () => {
+  test('a failed hang-up and a flush that hangs do not stop the later phases; every error is kept with its phase', async () => {
     const { done, shutdown } = setUp(ended, {
       hangUp: async () => false,
       flush: () => new Promise(() => {}),
@@ -117,7 +117,7 @@ describe('teardown', () => {
     expect(done.slice(-2)).toEqual(['session_ended 1000', 'finish ended complete=true']);
   });
 
-  test('a second signal hurries the phase under way and the rest still run', async () => {
+  test('a second signal shortens the current phase, and the remaining phases still run', async () => {
     const { done, shutdown } = setUp(ended, { flush: () => new Promise(() => shutdown.hurry()), teardownMs: 60_000 });
     await shutdown.run();
     expect(done.slice(-2)).toEqual(['session_ended 1000', 'finish ended complete=true']);

@@ -14,17 +14,18 @@ import type { Conclusion, ConclusionBox } from './conclusion.ts';
 import type { Reports } from './reports.ts';
 
 /**
- * How this worker stops, as named phases. The whole of each list stays within `teardownMs`.
+ * How this worker stops, as named phases. The phases of each list together stay within `teardownMs`.
  *
  *   ended        stop intake → hang up → late transcripts → flush → close room → report
  *   handed over  stop intake → flush → report draining → close room (4409); never hangs up
  *   fenced       stop writing → close room (4409); never hangs up, reports nothing
  *
- * D1  Being fenced can show at any moment, also in the middle of an ending: what is left then skips hang-up and writing.
- * D2  A machine that was frozen may wake up after its time, to timers that have run out and a session that another machine
- *     serves by now. So nothing is hung up before the database has taken the ending, or has had time to: if another
- *     machine serves the session, that is where this one learns it.
- * D3  The room is closed after the flush, so that the browser gets its last acknowledgements.
+ * - The worker may find out at any moment that it is fenced, even during an ending. The remaining phases then skip
+ *   hanging up and writing.
+ * - A frozen machine may wake up late, with all its timers expired, after another machine has taken the session over.
+ *   So the call is hung up only after the database has accepted the ending, or has not answered within `ownerMs`:
+ *   a fenced worker learns from that request that it is fenced.
+ * - The room is closed after the flush, so that the browser receives its last acknowledgements.
  */
 export interface TeardownParts {
   clock: Clock;
@@ -36,14 +37,14 @@ export interface TeardownParts {
   reports: Reports;
   flags: Pick<Flags, 'flush' | 'stop'>;
   room: Room;
-  /** Timers, lease: everything that would act by itself. */
+  /** Stops timers and lease: everything that acts without being called. */
   stopTimers(): void;
   finish(request: FinishRequest, signal: AbortSignal): Promise<Answer<unknown>>;
 }
 
-/** How long the text of a reply cut off by the hang-up may take, ms. */
+/** How long to wait for the text of a reply that the hang-up cut off, ms. */
 const interviewerTextMs = 500;
-/** How long a hang-up waits for the database to take the ending, ms (D2). */
+/** How long a hang-up waits for the database to accept the ending, ms. */
 const ownerMs = 700;
 
 export function teardownPhases(parts: TeardownParts, conclusion: Conclusion): ShutdownPhase[] {
@@ -83,7 +84,7 @@ function endPhases(parts: TeardownParts, { outcome, reason }: Extract<Conclusion
     },
     {
       name: 'late transcripts',
-      // A little more than the wait itself, which ends by itself.
+      // Slightly longer than the wait inside, which normally ends first.
       limitMs: Math.min(deadlines.lateTranscriptMs + 500, share(0.2)),
       run: async (signal) => {
         await waitForTexts(parts, signal);
@@ -157,7 +158,10 @@ const closeMoved = (room: Room, limitMs: number): ShutdownPhase => ({
   run: () => room.close(closeCodes.moved, 'the session has moved', { type: 'moved' }),
 });
 
-/** D2. Never throws: a database that is away does not keep the call up. */
+/**
+ * Waits until the database has accepted the ending. Never throws: an unreachable database must not keep the
+ * call up.
+ */
 async function reportsTaken({ clock, reports }: TeardownParts, signal: AbortSignal): Promise<void> {
   const limit = new AbortController();
   const timer = clock.setTimer(() => limit.abort(new Error('the database did not take the ending in time')), ownerMs);
@@ -165,7 +169,7 @@ async function reportsTaken({ clock, reports }: TeardownParts, signal: AbortSign
   timer.cancel();
 }
 
-/** The transcript first: a flag that cannot be told must not keep an entry from being stored. */
+/** Transcript first: a flag that cannot be stored must not delay an entry. */
 async function flush({ writer, flags }: TeardownParts, signal: AbortSignal): Promise<void> {
   await writer.flush(signal);
   await flags.flush(signal);
@@ -174,9 +178,9 @@ async function flush({ writer, flags }: TeardownParts, signal: AbortSignal): Pro
 const isComplete = (writer: Writer): boolean => writer.unsaved === 0 && writer.refused === 0;
 
 /**
- * Ends when nothing more is to be expected: every item has its text, the sideband is gone, or the time is up. A candidate's
- * words are transcribed behind the conversation and may take all of it; the interviewer's stop with the call.
- * Never throws: what is missing is settled.
+ * Waits until every item has its text, the sideband is gone, or the time is up. Candidate speech is
+ * transcribed after it was spoken, so it may take the whole wait. The interviewer's text ends with the call,
+ * so it gets only `interviewerTextMs`. Never throws.
  */
 async function waitForTexts(
   { clock, deadlines, transcript, calls }: TeardownParts,
@@ -191,7 +195,7 @@ async function waitForTexts(
   while (expecting() && !signal.aborted) await clock.sleep(25, signal).catch(() => undefined);
 }
 
-/** The last word is said until somebody has heard it or time is up. */
+/** Repeats `finish` until the orchestrator accepts it or the signal aborts. */
 async function finishUntilHeard(parts: TeardownParts, request: FinishRequest, signal: AbortSignal): Promise<void> {
   const { clock, finish } = parts;
   for (let attempt = 0; ; attempt += 1) {

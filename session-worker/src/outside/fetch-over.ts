@@ -1,11 +1,14 @@
 import type { Http } from './http.ts';
 
-/** A page of a transcript is a thousand entries, each of them as long as an entry may be. */
+/**
+ * Limit of one answer: a page of a transcript has up to a thousand entries, each at most as long as an entry
+ * may be.
+ */
 const maxBytes = 67_108_864;
 
 /**
- * As much of `fetch` as supabase-js needs, over our own door. Node's own fetch is a second HTTP client with caches, streams and
- * a WebSocket, loaded with its first use: 10 MB and 20 ms that a worker does not have to spend.
+ * The part of `fetch` that supabase-js needs, implemented with our own HTTP client. Node's fetch is a second
+ * HTTP client with caches, streams and a WebSocket; loading it costs a worker 10 MB and 20 ms.
  */
 export function fetchOver(http: Http, timeoutMs: number): typeof fetch {
   const send = async (input: unknown, init: RequestInit = {}) => {

@@ -9,7 +9,7 @@ import { createHttp, type Http } from './http.ts';
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
-describe('the door for outgoing HTTP', () => {
+describe('the client for outgoing HTTP', () => {
   const open: Array<{ server: Server; http: Http }> = [];
   afterEach(async () => {
     for (const { server, http } of open.splice(0)) {
@@ -28,7 +28,7 @@ describe('the door for outgoing HTTP', () => {
     return { http, clock, server, url };
   };
 
-  test('an answer is returned whatever its status, with the first value of a repeated header', async () => {
+  test('returns an answer of any status, with the first value of a repeated header', async () => {
     const { http, url } = await serve((_request, response) => {
       response.writeHead(503, { Location: ['/a', '/b'] });
       response.end('away');
@@ -37,7 +37,7 @@ describe('the door for outgoing HTTP', () => {
     expect([answer.status, answer.headers.location, answer.body]).toEqual([503, '/a', 'away']);
   });
 
-  test('a second request takes the connection of the first', async () => {
+  test('a second request reuses the connection of the first', async () => {
     const ports: unknown[] = [];
     const { http, url } = await serve((request, response) => {
       ports.push(request.socket.remotePort);
@@ -48,7 +48,7 @@ describe('the door for outgoing HTTP', () => {
     expect(ports[0]).toBe(ports[1]);
   });
 
-  test('no answer in time: an error that says so, and nothing of what was sent', async () => {
+  test('without an answer in time it throws an error that contains nothing of the request', async () => {
     let asked: () => void = () => {};
     const arrived = new Promise<void>((resolve) => {
       asked = resolve;
@@ -63,7 +63,7 @@ describe('the door for outgoing HTTP', () => {
     expect(`${error.stack}${JSON.stringify(error)}`).not.toMatch(/secret|sdp/);
   });
 
-  test('an answer that stops half-way counts as none', async () => {
+  test('an incomplete answer counts as no answer', async () => {
     const { http, url } = await serve((_request, response) => {
       response.writeHead(200, { 'content-length': '100' });
       response.write('half', () => response.socket?.destroy());
@@ -71,7 +71,7 @@ describe('the door for outgoing HTTP', () => {
     await expect(http({ method: 'GET', url, timeoutMs: 1_000 })).rejects.toMatchObject({ name: 'HttpError' });
   });
 
-  test('an answer that would take the connection over counts as none', async () => {
+  test('a 101 answer counts as no answer', async () => {
     const { http, url, server } = await serve(() => undefined);
     server.on('request', (request) =>
       request.socket.write('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n'),
@@ -79,19 +79,19 @@ describe('the door for outgoing HTTP', () => {
     await expect(http({ method: 'GET', url, timeoutMs: 1_000 })).rejects.toThrow('CLOSED_WITHOUT_ANSWER');
   });
 
-  test('who asked may give up', async () => {
+  test('the caller can abort a request', async () => {
     const giveUp = new AbortController();
     const { http, url } = await serve(() => giveUp.abort());
     await expect(http({ method: 'GET', url, timeoutMs: 1_000, signal: giveUp.signal })).rejects.toThrow('ABORT_ERR');
   });
 
-  test('an answer beyond its bound is not read to the end', async () => {
+  test('an answer above its size limit is not read to the end', async () => {
     const { http, url } = await serve((_request, response) => response.end('x'.repeat(100)));
     await expect(http({ method: 'GET', url, timeoutMs: 1_000, maxBytes: 99 })).rejects.toThrow('ANSWER_TOO_LARGE');
     expect((await http({ method: 'GET', url, timeoutMs: 1_000, maxBytes: 100 })).body).toHaveLength(100);
   });
 
-  test('nobody there, and a header that cannot be: errors with a code', async () => {
+  test('an unreachable host and an invalid header give errors with a code', async () => {
     const { http, url, server } = await serve((_request, response) => response.end());
     const wrong = { method: 'GET' as const, url, headers: { 'x-y': 'a\nb' }, timeoutMs: 1_000 };
     await expect(http(wrong)).rejects.toThrow('ERR_INVALID_CHAR');
@@ -99,14 +99,14 @@ describe('the door for outgoing HTTP', () => {
     await expect(http({ method: 'GET', url, timeoutMs: 1_000 })).rejects.toThrow('ECONNREFUSED');
   });
 
-  test('TLS is spoken where the URL says so', async () => {
+  test('uses TLS for an https URL', async () => {
     const { http, url } = await serve((_request, response) => response.end());
     await expect(http({ method: 'GET', url: url.replace('http:', 'https:'), timeoutMs: 1_000 })).rejects.toThrow(
       /WRONG_VERSION_NUMBER|EPROTO/,
     );
   });
 
-  test('a socket’s path takes the place of the host', async () => {
+  test('connects to a unix socket instead of the host', async () => {
     const { http, url } = await serve(
       (request, response) => response.end(request.url),
       path.join(tmpdir(), `gr-${newId().slice(0, 8)}.sock`),

@@ -2,13 +2,14 @@ import * as plain from 'node:http';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 
 /**
- * The one door for outgoing HTTP: bounded in time and size, and silent about what it carries.
+ * The only client for outgoing HTTP. It limits time and size, and never puts headers or bodies into an error.
  *
- * H1  An answer is returned whatever its status; only a failure to get one is thrown. Who asks also decides about retries.
- * H2  No error of this door holds a header or a body, so none can reach a log.
- * H3  Node's own client, whose parser the listener has loaded anyway (docs/adr/0009); `https` comes with the first request
- *     that needs it: listening comes first.
- * H4  Every request is settled, whatever comes back.
+ * - Every answer is returned, whatever its status; only the lack of an answer is thrown. The caller decides
+ *   about retries.
+ * - An error contains no header and no body, so neither can reach a log.
+ * - It is Node's own client, whose parser the listener has loaded already (docs/adr/0009). `https` is loaded
+ *   with the first request that needs it, so that it does not delay listening.
+ * - Every request settles, whatever the other side does.
  */
 export interface HttpRequest {
   method: 'GET' | 'POST' | 'PATCH';
@@ -35,7 +36,7 @@ export interface Http {
   close(): Promise<void>;
 }
 
-/** No answer: the network, the time limit, or an answer beyond all measure (H2). */
+/** There was no usable answer: a network failure, the time limit, or an answer that is too large. */
 export class HttpError extends Error {
   constructor(url: string, why: string) {
     super(`${new URL(url).host}: ${why}`);
@@ -44,7 +45,10 @@ export class HttpError extends Error {
 }
 
 const maxAnswerBytes = 1_048_576;
-/** A connection rests no longer than this: shorter than the patience of those we talk to, longer than between heartbeats. */
+/**
+ * How long an idle connection is kept: shorter than the idle limits of the servers, longer than the heartbeat
+ * interval.
+ */
 const restMs = 20_000;
 
 type Protocol = Pick<typeof plain, 'request' | 'Agent'>;
@@ -92,16 +96,16 @@ export function createHttp({ clock, socketPath }: { clock: Clock; socketPath?: s
   });
 }
 
-/** H3. */
 const protocolOf = async (url: string): Promise<Protocol> =>
   url.startsWith('https:') ? (await import('node:https')).default : plain;
 
 const answerTo = (request: plain.ClientRequest, body: string | undefined): Promise<plain.IncomingMessage> =>
   new Promise((resolve, reject) => {
     request.once('response', resolve);
-    // Stays: a connection may fail again after its first failure was told.
+    // This listener must stay: a request may emit `error` more than once.
     request.on('error', reject);
-    // H4: an answer that takes the connection over (101) is none, and Node would drop it without a word.
+    // A 101 answer emits no `response`, and Node closes the connection without an error: reject here so that
+    // the request settles.
     request.once('close', () => reject(Object.assign(new Error('closed'), { code: 'CLOSED_WITHOUT_ANSWER' })));
     request.end(body);
   });

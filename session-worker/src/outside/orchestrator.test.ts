@@ -3,7 +3,7 @@ import type { Http } from './http.ts';
 import { createOrchestrator } from './orchestrator.ts';
 import { createStore } from './store.ts';
 
-/** A proxy between the worker and its servers: it answers everything, and passes nothing on. */
+/** A proxy between the worker and its servers that answers everything itself. */
 const answering = (status: number, body: string): Http =>
   Object.assign(async () => ({ status, headers: { 'content-type': 'text/html' }, body }), {
     close: async () => undefined,
@@ -17,7 +17,7 @@ const store = (http: Http) =>
     ...{ requestMs: 1_000, http },
   });
 
-describe('a success that the server did not send is told again', () => {
+describe('a success that the orchestrator did not send counts as a failure', () => {
   const foreign: Array<[number, string]> = [
     [200, ''],
     [200, '<html>ok</html>'],
@@ -31,7 +31,7 @@ describe('a success that the server did not send is told again', () => {
     expect(await store(answering(status, body)).flag('foreign_item', 1)).toMatchObject({ kind: 'unavailable' });
   });
 
-  test('204 is the answer of all three', async () => {
+  test('the 204 of each of the three routes counts as success', async () => {
     const api = workerApi(answering(204, ''));
     expect(await api.updateCall(1, { hung_up: true })).toMatchObject({ kind: 'ok' });
     expect(await api.finish({ kind: 'draining' })).toMatchObject({ kind: 'ok' });

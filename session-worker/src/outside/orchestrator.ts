@@ -13,11 +13,15 @@ import * as z from 'zod';
 import type { Http, HttpAnswer } from './http.ts';
 
 /**
- * The worker's side of the worker API. One try per call, every ending a value: who calls decides about retries.
+ * Client of the worker API. One try per call; every result is returned as a value, and the caller decides
+ * about retries.
  */
 export type Answer<T> =
   | { kind: 'ok'; value: T }
-  /** A problem with a registered code, or (`code` undefined) no proper answer at all. `status` 0: nothing came back. */
+  /**
+   * A problem with a registered code; `code` is undefined when the answer is not ours. `status` 0: there was
+   * no answer.
+   */
   | {
       kind: 'failed';
       status: number;
@@ -43,9 +47,12 @@ export interface Orchestrator {
 export interface OrchestratorDeps {
   http: Http;
   baseUrl: string;
-  /** The worker token that is valid now. */
+  /** The currently valid worker token. */
   workerToken(): string;
-  /** Limit of one request, ms. `openCall` includes a request to the voice provider made by the orchestrator. */
+  /**
+   * Limit of one request, ms. `openCall` gets twice that: it includes the orchestrator's request to the voice
+   * provider.
+   */
   requestMs: number;
 }
 
@@ -93,14 +100,17 @@ export function createOrchestrator({ http, baseUrl, workerToken, requestMs }: Or
   };
 }
 
-/** The answer of a route that answers 204: an empty page of another status is somebody else's. */
+/**
+ * Result of a route that answers 204. An empty body with any other status does not come from the
+ * orchestrator.
+ */
 const nothing = z.undefined();
 
 function readAnswer<T extends z.ZodType>({ status, headers, body }: HttpAnswer, schema: T): Answer<z.output<T>> {
   const value = status === 204 ? undefined : parseJson(body);
   if (status >= 200 && status < 300) {
     const parsed = schema.safeParse(value);
-    // An answer we cannot read is no answer: the orchestrator may be of another version for a moment.
+    // An unreadable answer counts as no answer: during a deploy the orchestrator may run another version.
     return parsed.success
       ? { kind: 'ok', value: parsed.data }
       : { kind: 'failed', status: 502, code: undefined, retryAfterMs: 0, problem: {} };
@@ -111,7 +121,7 @@ function readAnswer<T extends z.ZodType>({ status, headers, body }: HttpAnswer, 
   return { kind: 'failed', status, code, retryAfterMs, problem };
 }
 
-/** Null when it is not JSON: no route answers that. */
+/** Null when it is not JSON; no route answers JSON `null`. */
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -120,10 +130,10 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** An orchestrator never asks for more. */
+/** The longest Retry-After that is accepted; an orchestrator never asks for more. */
 const mostRetryAfterMs = 60_000;
 
-/** Whether the same request may work in a moment: nothing came back, or the other side is in trouble. */
+/** Whether the same request may succeed later: no answer, or a temporary error of the other side. */
 export const mayWorkLater = (failure: { status: number }): boolean =>
   failure.status === 0 ||
   failure.status === 408 ||

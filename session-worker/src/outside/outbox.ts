@@ -4,21 +4,23 @@ import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { StoreResult } from './store.ts';
 
 /**
- * Holds what the database must be told until the database has it: transcript entries, integrity flags and reports each have
- * an outbox of their own.
+ * Keeps items until the database has stored them. Transcript entries, integrity flags and reports each have
+ * an outbox.
  *
- * - One request at a time, first come first served. What comes during a request is the next batch, so nothing waits for a
- *   timer, and batches grow by themselves under load.
- * - Items have keys. An item that is added while one of its key waits is merged with it.
- * - A failure is retried with backoff for as long as the outbox lives; nothing is dropped because the database is away.
- * - A batch that is too much for one request (its size, or its statement's time) is cut in half until it passes. So is one
- *   that the database refuses, until the refused item stands alone: it is set aside, and does not hold up the others.
- * - Fenced (another machine serves the session): nothing more is sent, ever.
+ * - One request at a time, in order of arrival. Items that arrive during a request form the next batch, so no
+ *   item waits for a timer and batches grow with the load.
+ * - Items have keys. An item is merged with a waiting item of the same key.
+ * - A failed request is retried with backoff for as long as the outbox exists: an unreachable database loses
+ *   no item.
+ * - A batch that is too much for one request (its size, or the time of its statement) is halved until it
+ *   passes. A refused batch is halved too, until the refused item is alone. That item is dropped, and the
+ *   others are stored.
+ * - When the worker is fenced (another machine serves the session), nothing more is sent.
  */
 export interface Outbox<Item> {
   /** False when the outbox has stopped. */
   add(item: Item): boolean;
-  /** What waits or is on its way under this key. */
+  /** The item with this key that waits or is being sent. */
   pending(key: string): Item | undefined;
   readonly unsent: number;
   /** Resolves when nothing is left to send or the outbox has stopped; rejects with the signal's reason. */
@@ -29,16 +31,16 @@ export interface Outbox<Item> {
 export interface OutboxDeps<Item> {
   clock: Clock;
   log: Logger;
-  /** What is sent, for the log. */
+  /** Name of the items, for the log. */
   kind: string;
   keyOf(item: Item): string;
-  /** Of two items with one key, the one to send. @param older came first. */
+  /** Makes one item of two with the same key. @param older the one added first. */
   merge(older: Item, newer: Item): Item;
   send(items: Item[]): Promise<StoreResult<unknown>>;
-  /** Items in one request. Default 1. */
+  /** Most items in one request. Default 1. */
   maxBatch?: number;
   onSent?(items: Item[]): void;
-  /** The database refused it for itself. */
+  /** The database refused this item by itself. */
   onRefused?(item: Item): void;
   onFenced(): void;
   random?: (() => number) | undefined;
@@ -68,7 +70,7 @@ export function createOutbox<Item>(deps: OutboxDeps<Item>): Outbox<Item> {
     }
     return batch;
   };
-  /** In front of what came meanwhile. */
+  /** Puts a batch back in front of the items that arrived during its request. */
   const putBack = (batch: Batch<Item>) => {
     const newer = [...waiting];
     waiting.clear();
@@ -86,20 +88,20 @@ export function createOutbox<Item>(deps: OutboxDeps<Item>): Outbox<Item> {
       return 'sent';
     }
     if (result.kind === 'refused' && batch.size === 1) {
-      log.error({ error: result.error, kind }, 'refused by the database; set aside');
+      log.error({ error: result.error, kind }, 'the database refused an item; it will not be stored');
       for (const item of batch.values()) deps.onRefused?.(item);
       return 'sent';
     }
     putBack(batch);
     if (result.kind === 'refused' && !result.tooMuch) return 'refused';
-    log.warn({ error: result.error, kind, item_count: batch.size }, 'not stored yet; will retry');
+    log.warn({ error: result.error, kind, item_count: batch.size }, 'could not be stored; will retry');
     return result.tooMuch && batch.size > 1 ? 'too much' : 'again';
   };
 
   const run = async () => {
     let failures = 0;
     let size = maxBatch;
-    /** Larger batches were too much. */
+    /** The largest batch that was not too much. */
     let most = maxBatch;
     while (waiting.size > 0 && !stopping.signal.aborted) {
       const tried = Math.min(size, waiting.size);
@@ -118,7 +120,7 @@ export function createOutbox<Item>(deps: OutboxDeps<Item>): Outbox<Item> {
   const wake = () => {
     if (running || stopping.signal.aborted) return;
     running = true;
-    // After the events of this turn of the loop, so that a burst is one batch.
+    // Wait for the other events of this turn of the event loop, so that a burst becomes one batch.
     setImmediate(async () => {
       await run();
       running = false;

@@ -7,14 +7,16 @@ import { fetchOver } from './fetch-over.ts';
 import type { Http } from './http.ts';
 
 /**
- * The worker's door to Postgres, through supabase-js as role `session_worker`. One try per call, every ending a value.
+ * The worker's access to Postgres, through supabase-js as role `session_worker`. One try per call; every
+ * result is returned as a value.
  *
- * D1  `fenced`: another machine serves the session; nothing may be written any more.
- * D2  `unavailable`: try again later. `refused`: this very request will never work. `tooMuch`: less of it may.
- * D3  supabase-js is loaded by `warm`, else with the first request: not at boot, where every millisecond is the
- *     candidate's, and not in the middle of an SDP exchange either.
- * D4  Entries are stored when the function itself names them, a report is in when it says the session's status: anything else
- *     that looks like success may be somebody else's.
+ * - `fenced`: another machine serves the session; nothing more may be written.
+ * - `unavailable`: try again later. `refused`: retrying this request is pointless. `tooMuch`: a smaller
+ *   request may succeed.
+ * - supabase-js is loaded by `warm`, or else with the first request. Loading it at boot would delay the
+ *   candidate; loading it later could delay an SDP exchange.
+ * - `append` succeeds only when the database function returns the ids of the entries, and `report` only when
+ *   it returns the session's status: any other successful answer may come from something in between.
  */
 export type StoreResult<T> =
   | { kind: 'ok'; value: T }
@@ -30,14 +32,14 @@ export interface Report {
 }
 
 export interface Store {
-  /** Loads what the first request needs (D3). Failures show with the first request. */
+  /** Loads supabase-js in the background. A failure shows in the first request. */
   warm(): void;
   report(report: Report): Promise<StoreResult<unknown>>;
-  /** Something in the call came from nobody on our side. */
+  /** Reports an action in the call that neither we nor the provider took. */
   flag(kind: string, count: number): Promise<StoreResult<unknown>>;
-  /** @returns the item ids that are stored now. */
+  /** @returns the ids of the items that are stored. */
   append(entries: TranscriptEntry[]): Promise<StoreResult<string[]>>;
-  /** The session's stored entries, in the conversation's order. */
+  /** The stored entries of the session, in conversation order. */
   transcript(): Promise<StoreResult<StoredLine[]>>;
 }
 
@@ -97,7 +99,7 @@ export function createStore({ url, publishableKey, accessToken, requestMs, http 
   };
 }
 
-/** D4. */
+/** Reads the ids that `append_transcript` returns and requires every entry to be among them. */
 const idsOf = (entries: TranscriptEntry[]) =>
   z
     .array(z.string())
@@ -107,11 +109,14 @@ const idsOf = (entries: TranscriptEntry[]) =>
 
 type DatabaseModule = typeof import('@greenroom/shared/database/client.ts');
 
-/** D2. Refused: the data itself makes it impossible. Anything else may work later. */
+/**
+ * `refused`: the row violates a constraint; retrying is pointless. Anything else is `unavailable` and is
+ * retried.
+ */
 function classify(error: unknown): Exclude<StoreResult<never>, { kind: 'ok' }> {
   const { sqlstate = '', httpStatus, tooMuch = false } = error as Partial<DatabaseError>;
   if (sqlstate === 'PT409') return { kind: 'fenced' };
-  // A body that PostgREST itself cannot read has no SQLSTATE; one that a proxy finds too large never reaches PostgREST.
+  // PostgREST answers a body it cannot read without an SQLSTATE. A proxy refuses one that is too large.
   const isRefused = /^2[23]/.test(sqlstate) || (sqlstate === '' && (httpStatus === 400 || httpStatus === 413));
   return { kind: isRefused ? 'refused' : 'unavailable', error: error as Error, tooMuch };
 }

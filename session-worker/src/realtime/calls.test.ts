@@ -72,13 +72,13 @@ describe('the calls of a session', () => {
     return { clock, order, calls, lose: () => lose() };
   };
 
-  test('the call’s id is stored and the sideband attached before the answer is given', async () => {
+  test('stores the call’s id and attaches the sideband before it answers', async () => {
     const { calls, order } = setUp();
     expect(await calls.offer(offerSdp)).toEqual({ kind: 'answered', sdp: answerSdp, ordinal: 1, sideband: 'ready' });
     expect(order).toEqual(['open 1', 'create', 'call_id 1', 'sideband']);
   });
 
-  test('a new offer hangs the old call up first, and listens to it a little longer', async () => {
+  test('a new offer first hangs up the old call, whose late events are still received for a while', async () => {
     const { clock, calls, order } = setUp();
     await calls.offer(offerSdp);
     order.length = 0;
@@ -89,8 +89,8 @@ describe('the calls of a session', () => {
     expect(order.slice(-2)).toEqual(['sideband closed', 'closed 1']);
   });
 
-  // Pins a failure: after a reload the candidate waited 10 s, because the provider answered "no such call" to the hang-up.
-  test('a new offer waits one second at most for a hang-up that is not confirmed, and the hang-up goes on', async () => {
+  // Failure pinned: after a reload the candidate waited 10 s, because the provider answered "no such call" to the hang-up.
+  test('a new offer waits at most one second for an unconfirmed hang-up, which then continues', async () => {
     let confirm = (_over: boolean) => {};
     const { clock, calls, order } = setUp({
       hangUp: () =>
@@ -110,14 +110,14 @@ describe('the calls of a session', () => {
     expect(order).toContain('hung_up 1');
   });
 
-  test('a second offer while one is worked on is refused, and so is a wrong ordinal', async () => {
+  test('refuses a second offer while one is being handled, and an offer with a wrong ordinal', async () => {
     const { calls } = setUp();
     const [first, second] = await Promise.all([calls.offer(offerSdp), calls.offer(offerSdp)]);
     expect([first.kind, second]).toEqual(['answered', { kind: 'refused', code: 'call_not_allowed' }]);
     expect(await calls.offer(offerSdp, 1)).toMatchObject({ kind: 'refused', code: 'call_not_allowed' });
   });
 
-  test('an offer for the call after the one being opened waits for that, and takes its place', async () => {
+  test('an offer for the call after the one being opened waits for it, and then replaces it', async () => {
     const { calls } = setUp();
     const [first, second] = await Promise.all([calls.offer(offerSdp, 1), calls.offer(offerSdp, 2)]);
     expect([first, second]).toMatchObject([
@@ -126,7 +126,7 @@ describe('the calls of a session', () => {
     ]);
   });
 
-  test('a control plane that is away for half a minute: the offer waits for it', async () => {
+  test('an offer waits while the control plane is away for half a minute', async () => {
     let tries = 0;
     const { clock, calls } = setUp({
       openCall: async (ordinal) => {
@@ -140,7 +140,7 @@ describe('the calls of a session', () => {
     expect(tries).toBeGreaterThan(10);
   });
 
-  test('a call whose id cannot be stored is hung up, and the browser may try again', async () => {
+  test('hangs up a call whose id cannot be stored, and the browser may offer again', async () => {
     const { clock, calls, order } = setUp({
       updateCall: async (_o, change) => ('call_id' in change ? failed(503) : { kind: 'ok', value: {} }),
     });
@@ -151,7 +151,7 @@ describe('the calls of a session', () => {
     expect([calls.active, calls.ordinal]).toEqual([false, 2]);
   });
 
-  test('an ending in the middle of an offer: the call that came of it is hung up', async () => {
+  test('hangs up a call whose offer was still being handled when the session ended', async () => {
     let stop = () => {};
     const { calls, order } = setUp({
       createCall: async () => {
@@ -166,7 +166,7 @@ describe('the calls of a session', () => {
     expect(order).toContain('hang up rtc_1 ek_1');
   });
 
-  test('a call that its sideband does not find is struck from the books only after its hang-up succeeded', async () => {
+  test('a call whose sideband reports it gone is recorded as over only after its hang-up was confirmed', async () => {
     const answers = [false, true];
     const { clock, calls, order, lose } = setUp({ hangUp: () => answers.shift() ?? true });
     await calls.offer(offerSdp);
@@ -182,7 +182,7 @@ describe('the calls of a session', () => {
     ]);
   });
 
-  test('a replaced call that could not be hung up is hung up with the session at the latest', async () => {
+  test('a replaced call whose hang-up failed is hung up when the session ends at the latest', async () => {
     const answers = [false, true, true];
     const { calls, order } = setUp({ hangUp: () => answers.shift() ?? true });
     await calls.offer(offerSdp);
@@ -211,8 +211,8 @@ describe('the calls of a session', () => {
     expect(asked).toBe(tries);
   });
 
-  // Failure pinned: one candidate opened 160 calls at the provider in eight seconds, on limits that all interviews share.
-  test('a browser that offers without end opens a bounded number of calls, and more only with time', async () => {
+  // Failure pinned: one candidate opened 160 calls in eight seconds and used up provider limits that all interviews share.
+  test('a browser that keeps sending offers opens a limited number of calls, and further ones only over time', async () => {
     const { clock, calls, order } = setUp();
     const opened = () => order.filter((step) => step === 'create').length;
     const offer = async () => {

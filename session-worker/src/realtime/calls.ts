@@ -13,44 +13,46 @@ import type { Voice, VoiceCall, VoiceEvent } from './voice.ts';
  *
  *   idle ──offer──▶ opening ──answered──▶ active ──offer──▶ opening (next ordinal) …
  *
- * R1  The call's id is stored by the orchestrator before the browser gets its answer: a call nobody knows of could not be
- *     hung up by anybody else.
- * R2  The sideband is attached, or known to be degraded, before the answer goes out: it replays nothing.
- * R3  A new offer hangs the old call up first. Two calls of one session never speak at once.
- * R4  A call that was created and whose answer did not go out is hung up here.
- * R8  A call whose hang-up did not succeed, or that its sideband does not find any more, stays a debt of this worker: it is
- *     asked for again every while, and once more at the end. Only the hang-up's own answer strikes it from the books.
- * R5  How many calls there were is in the books: the claim names the next one, and so does the answer to a wrong number,
- *     which changes nothing there. The browser is then asked for an offer under the right one.
- * R6  A provider that refuses is asked three times; a control plane or database that is away is waited for, up to `openMs`:
- *     the offer stays good, and nobody else can help.
- * R9  A session opens at most `callBurst` calls at once and one more every `callEveryMs`: each costs a credential and a call at
- *     the provider, whose limits all interviews share.
- * R7  An offer for the call after the one being opened waits for that: its page was reloaded in the meantime.
+ * - The orchestrator stores the call's id before the browser gets its answer: otherwise nothing but this
+ *   worker could hang the call up.
+ * - The answer goes out after the sideband is attached, or known to be degraded: the sideband does not replay
+ *   events.
+ * - A new offer first hangs up the old call, so that two calls of one session never speak at once.
+ * - If a call was created but its answer was not sent, it is hung up here.
+ * - A call whose hang-up failed, or whose sideband reports it gone, stays in `unended`: its hang-up is
+ *   retried periodically and once more at the end. Only a confirmed hang-up removes it.
+ * - The database counts the calls. The claim's answer names the next ordinal, and so does the answer to a
+ *   wrong ordinal; the browser is then asked for an offer with the right one.
+ * - A refusal by the provider is retried up to three tries. An unreachable control plane is retried for up to
+ *   `openMs`: the offer stays valid.
+ * - A session may open `callBurst` calls at once and one more every `callEveryMs`: each needs a credential
+ *   and a call at the provider, whose limits all interviews share.
+ * - An offer for the call after the one being opened waits for that one: the page was reloaded in the
+ *   meantime.
  */
 export type OfferResult =
   | { kind: 'answered'; sdp: string; ordinal: number; sideband: 'ready' | 'degraded' }
-  /** Nothing was changed; the session lives. */
+  /** Nothing was changed; the session continues. */
   | { kind: 'refused'; code: ErrorCode; detail?: string }
-  /** There is no way to a call: the session ends with this reason. */
+  /** No call is possible: the session ends with this reason. */
   | { kind: 'failed'; code: ErrorCode; reason: SessionReason }
   | { kind: 'fenced' };
 
 export interface Calls {
-  /** @param ordinal what the browser was asked for; undefined: whatever is next. */
+  /** @param ordinal the one the browser was asked for. Default: the next one. */
   offer(sdp: string, ordinal?: number): Promise<OfferResult>;
   /** Takes over the call that was under way on another machine. */
   takeOver(open: NonNullable<ClaimResponse['open_call']>): void;
-  /** The call under way, or the one to be offered next. */
+  /** Ordinal of the active call, or else of the next one. */
   readonly ordinal: number;
   readonly active: boolean;
-  /** An offer is being worked on. */
+  /** True while an offer is being handled. */
   readonly opening: boolean;
-  /** Whether anything more can be heard of the call under way, just now. */
+  /** Whether events of the active call are being received. */
   readonly attached: boolean;
-  /** No more offers; the call is listened to until `close`. */
+  /** Refuses further offers. The active call is still listened to until `close`. */
   stop(): void;
-  /** Hangs up what is under way. True when nothing is (any more). */
+  /** Hangs up every call that is still up. True when all are confirmed. */
   hangUp(signal: AbortSignal): Promise<boolean>;
   close(): void;
 }
@@ -60,16 +62,16 @@ export interface CallsDeps {
   log: Logger;
   orchestrator: Pick<Orchestrator, 'openCall' | 'updateCall'>;
   voice: Voice;
-  /** R5: the call to be offered next, unless one is taken over. */
+  /** Ordinal of the first call, unless one is taken over. */
   nextOrdinal: number;
   /** How long an answer waits for the sideband, ms. */
   sidebandReadyMs: number;
   /** How long a hung-up call's sideband is still listened to, ms. */
   lateTranscriptMs: number;
-  /** Before anything is heard of the call. */
+  /** Called before the first event of the call. */
   onOpened(ordinal: number, call: VoiceCall): void;
   onEvent(ordinal: number, event: VoiceEvent): void;
-  /** No more is to be heard of this call. */
+  /** No more events of this call will come. */
   onClosed(ordinal: number): void;
   random?: () => number;
 }
@@ -82,17 +84,17 @@ interface Active {
 }
 
 /** What is needed to hang a call up. */
-type Owed = Omit<Active, 'voice'>;
+type CallToHangUp = Omit<Active, 'voice'>;
 type Opened = { kind: 'opened'; value: OpenCallResponse };
 const hangUpMs = 10_000;
 /**
- * A new offer waits at most this long for the hang-up of the old call. The provider answers "no such call" for seconds when the
- * old page was closed, and the candidate on the new page must not wait for that. The hang-up goes on beside the new call.
+ * A new offer waits at most this long for the hang-up of the old call. After the old page was closed, the
+ * provider may answer "no such call" for seconds, and the candidate must not wait for that. The hang-up
+ * continues in parallel.
  */
 const retireWaitMs = 1_000;
-/** R8. */
-const owedRetryMs = 15_000;
-/** R9. */
+/** How often a failed hang-up is retried, ms. */
+const hangUpRetryMs = 15_000;
 const callBurst = 8;
 export const callEveryMs = 15_000;
 const openTries = 3;
@@ -105,9 +107,9 @@ export function createCalls(deps: CallsDeps): Calls {
   let active: Active | undefined;
   let next = deps.nextOrdinal;
   let opening: Promise<OfferResult> | undefined;
-  /** R8. */
-  const owed = new Map<number, Owed>();
-  let paying: Timer | undefined;
+  /** Calls that may still be up at the provider, by ordinal. */
+  const unended = new Map<number, CallToHangUp>();
+  let retryTimer: Timer | undefined;
 
   const rate = createRateLimit({
     perSecond: 1_000 / callEveryMs,
@@ -117,7 +119,7 @@ export function createCalls(deps: CallsDeps): Calls {
   const pause = (attempt: number) =>
     clock.sleep(50 + backoffMs(attempt, { baseMs: 200, maxMs: 2_000, random }), stopping.signal).catch(() => undefined);
 
-  const listen = (call: Owed, session: Record<string, unknown>, isNew: boolean): Active => {
+  const listen = (call: CallToHangUp, session: Record<string, unknown>, isNew: boolean): Active => {
     const attended = voice.attend({ ...call, session, isNew }, (event) => {
       if (event.type === 'gone') gone(listening);
       else deps.onEvent(call.ordinal, event);
@@ -146,43 +148,43 @@ export function createCalls(deps: CallsDeps): Calls {
     }
   };
 
-  /** R8. */
-  const owe = (call: Owed): void => {
-    owed.set(call.ordinal, call);
-    paying ??= clock.setTimer(() => {
-      paying = undefined;
-      if (!stopping.signal.aborted) void within(hangUpMs, payOwed);
-    }, owedRetryMs);
+  /** Schedules another hang-up of this call. */
+  const retryLater = (call: CallToHangUp): void => {
+    unended.set(call.ordinal, call);
+    retryTimer ??= clock.setTimer(() => {
+      retryTimer = undefined;
+      if (!stopping.signal.aborted) void within(hangUpMs, hangUpAll);
+    }, hangUpRetryMs);
   };
-  const payOwed = async (signal: AbortSignal): Promise<boolean> => {
-    const paid = await Promise.all([...owed.values()].map((call) => end(call, signal)));
-    return paid.every(Boolean);
+  const hangUpAll = async (signal: AbortSignal): Promise<boolean> => {
+    const ended = await Promise.all([...unended.values()].map((call) => end(call, signal)));
+    return ended.every(Boolean);
   };
 
-  /** Pays the debt of a call at the provider, then in the books. */
-  const end = async ({ ordinal, callId, credential }: Owed, signal: AbortSignal): Promise<boolean> => {
+  /** Hangs the call up at the provider, then records that. */
+  const end = async ({ ordinal, callId, credential }: CallToHangUp, signal: AbortSignal): Promise<boolean> => {
     const over = await voice.hangUp(callId, credential, signal);
     if (!over) {
-      log.error({ ordinal, call_id: callId }, 'the call could not be hung up');
-      owe({ ordinal, callId, credential });
+      log.error({ ordinal, call_id: callId }, 'the call could not be hung up; will retry');
+      retryLater({ ordinal, callId, credential });
       return false;
     }
-    owed.delete(ordinal);
+    unended.delete(ordinal);
     for (let attempt = 0; attempt === 0 || !signal.aborted; attempt += 1) {
       const answer = await orchestrator.updateCall(ordinal, { hung_up: true }, signal);
       if (answer.kind === 'ok' || !mayWorkLater(answer)) break;
       await clock.sleep(200 + backoffMs(attempt, { baseMs: 200, maxMs: 2_000, random }), signal).catch(() => undefined);
     }
-    log.info({ ordinal, call_id: callId }, 'the call is hung up');
+    log.info({ ordinal, call_id: callId }, 'the call was hung up');
     return true;
   };
 
-  /** R3. Late transcripts of the old call are still listened to for a while. */
+  /** Ends the old call before a new one. Its late transcripts are still received for `lateTranscriptMs`. */
   const retire = async (call: Active) => {
     active = undefined;
     next = call.ordinal + 1;
     call.voice.expectEnd();
-    owed.set(call.ordinal, call);
+    unended.set(call.ordinal, call);
     const ended = within(hangUpMs, (signal) => end(call, signal));
     await Promise.race([ended, clock.sleep(retireWaitMs, stopping.signal).catch(() => undefined)]);
     clock.setTimer(() => {
@@ -196,21 +198,20 @@ export function createCalls(deps: CallsDeps): Calls {
     for (let attempt = 0; ; attempt += 1) {
       const answer = await orchestrator.openCall(next, stopping.signal);
       if (answer.kind === 'ok') return { kind: 'opened', value: answer.value };
-      // R5.
       const wrong = answer.code === 'conflict' ? wrongOrdinal.safeParse(answer.problem).data : undefined;
       if (wrong) {
         next = wrong.next_ordinal;
         return { kind: 'refused', code: 'conflict' };
       }
       const hopeless = !mayWorkLater(answer) || answer.code === 'provider_auth_failed';
-      // R6.
+      // Errors of the provider are limited by `openTries`, errors of the control plane by `openMs`.
       const patient = !answer.code?.startsWith('provider_') && clock.monotonicMs() - beganMs < openMs;
       if (hopeless || (!patient && attempt + 1 >= openTries) || stopping.signal.aborted) return refusal(answer);
       await pause(attempt);
     }
   };
 
-  /** R1. */
+  /** Stores the call's id at the orchestrator. False when that failed; the call is then hung up. */
   const storeCallId = async (ordinal: number, callId: string): Promise<boolean> => {
     for (let attempt = 0; attempt < storeTries && !stopping.signal.aborted; attempt += 1) {
       const answer = await orchestrator.updateCall(ordinal, { call_id: callId }, stopping.signal);
@@ -231,7 +232,7 @@ export function createCalls(deps: CallsDeps): Calls {
       stopping.signal,
     );
     if (created.kind === 'failed') {
-      log.warn({ ordinal, code: created.code, status_code: created.status }, 'the provider made no call');
+      log.warn({ ordinal, code: created.code, status_code: created.status }, 'the provider did not create the call');
       return { kind: 'failed', code: created.code, reason: created.reason };
     }
     const call = { ordinal, callId: created.callId, credential: credential.value };
@@ -240,30 +241,31 @@ export function createCalls(deps: CallsDeps): Calls {
     active = listen(call, session, true);
     const sideband = await active.voice.ready(deps.sidebandReadyMs);
     if (sideband === 'degraded') {
-      log.warn({ ordinal }, 'no sideband: the transcript is the candidate’s copies only');
+      log.warn({ ordinal }, 'no sideband: only the browser’s copies of the transcript are available');
       deps.onEvent(ordinal, { type: 'missing' });
     }
     return { kind: 'answered', sdp: created.answer, ordinal, sideband };
   };
-  /** R4. */
-  const abandon = async (call: Owed): Promise<OfferResult> => {
+  /** Hangs up a call whose id could not be stored. */
+  const abandon = async (call: CallToHangUp): Promise<OfferResult> => {
     await within(hangUpMs, (signal) => end(call, signal));
     next = call.ordinal + 1;
-    return { kind: 'refused', code: 'internal_error', detail: 'The call could not be recorded. Try again.' };
+    return { kind: 'refused', code: 'internal_error', detail: 'The call could not be recorded. Send a new offer.' };
   };
 
   const calls: Calls = {
     offer: async (sdp, ordinal) => {
       const problem = voice.offerProblem(sdp);
       if (problem) return { kind: 'refused', code: 'invalid_sdp', detail: `The SDP offer is not valid: ${problem}.` };
-      // R7.
+      // The page was reloaded while its first offer was being handled: wait for that one.
       if (opening && ordinal === calls.ordinal + 1) await opening.catch(() => undefined);
       if (opening || stopping.signal.aborted) return { kind: 'refused', code: 'call_not_allowed' };
       const expected = active ? active.ordinal + 1 : next;
       if (ordinal !== undefined && ordinal !== expected) {
         return { kind: 'refused', code: 'call_not_allowed', detail: `The next call is number ${expected}.` };
       }
-      if (!rate.take()) return { kind: 'refused', code: 'rate_limited', detail: 'Calls are opened too often.' }; // R9
+      if (!rate.take())
+        return { kind: 'refused', code: 'rate_limited', detail: 'Calls are opened too often. Wait for call_required.' };
       opening = open(sdp);
       try {
         return await opening;
@@ -290,13 +292,13 @@ export function createCalls(deps: CallsDeps): Calls {
     stop: () => stopping.abort(new Error('the session is ending')),
     hangUp: async (signal) => {
       await opening?.catch(() => undefined);
-      paying?.cancel();
+      retryTimer?.cancel();
       active?.voice.expectEnd();
-      if (active) owed.set(active.ordinal, active);
-      return payOwed(signal);
+      if (active) unended.set(active.ordinal, active);
+      return hangUpAll(signal);
     },
     close: () => {
-      paying?.cancel();
+      retryTimer?.cancel();
       active?.voice.close();
     },
   };

@@ -17,8 +17,8 @@ function setUp(resumed = false) {
 }
 
 describe('whether media flows', () => {
-  // Failure pinned: with UDP blocked, six openings were stored as said and the session was completed after 50 paid minutes.
-  test('no evidence after the first offer: the session ends in time, however many offers follow', async () => {
+  // Failure pinned: with UDP blocked, six greetings were stored as said, and the session counted as completed after 50 minutes.
+  test('without evidence of media the session ends in time after the first offer, whatever offers follow', async () => {
     const { clock, media, heard, ended } = setUp();
     media.offered();
     await clock.advance(60_000);
@@ -28,7 +28,7 @@ describe('whether media flows', () => {
   });
 
   test.each<[string, (media: Media) => void]>([
-    ['the browser says that the call is connected', (media) => media.connected(1)],
+    ['the browser reports the call as connected', (media) => media.connected(1)],
     ['the candidate is heard', (media) => media.answered(1)],
   ])('%s: the session goes on, and the call counts as heard once', async (_what, evidence) => {
     const { clock, media, heard, ended } = setUp();
@@ -39,7 +39,7 @@ describe('whether media flows', () => {
     expect([ended(), heard, media.isHeard(1), media.isHeard(2)]).toEqual([0, [1], true, false]);
   });
 
-  test('evidence in one call says nothing of another, and the session has had media for good', async () => {
+  test('evidence in one call does not count for another, but the session keeps counting as having had media', async () => {
     const { clock, media, ended } = setUp();
     media.offered();
     media.connected(1);
@@ -48,7 +48,7 @@ describe('whether media flows', () => {
     expect([ended(), media.isHeard(2), media.flowed]).toEqual([0, false, true]);
   });
 
-  test('a voice that may not be played is not heard, whatever the candidate says; but media flows', async () => {
+  test('while the browser may not play audio, the interviewer counts as unheard although media flows', async () => {
     const { clock, media, heard, ended } = setUp();
     media.offered();
     media.blocked(1);
@@ -59,7 +59,7 @@ describe('whether media flows', () => {
     expect(heard).toEqual([1]);
   });
 
-  test('a session that another machine has served is not ended for want of evidence', async () => {
+  test('a session that another machine served before is not ended for lack of evidence', async () => {
     const { clock, media, ended } = setUp(true);
     media.offered();
     await clock.advance(600_000);

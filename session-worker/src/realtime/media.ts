@@ -1,25 +1,27 @@
 import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
 
 /**
- * Knows in which calls the candidate can have heard the interviewer, and ends a session in which no media ever flowed.
+ * Tracks in which calls the candidate could hear the interviewer, and ends a session in which media never
+ * flowed.
  *
- * - The provider speaks into a call whose media never came up (a network that blocks UDP), and its events look the same. So
- *   what it says in a call counts only once there is evidence that the candidate is there: the browser says that the call is
- *   connected, the provider hears the candidate speak, the browser has events of the call, or the candidate types an answer.
- * - A browser that may not play the voice yet proves that media flows, and not that anybody hears it: only `call_connected`
- *   does then.
- * - Without any evidence within `noMediaMs` of the session's first offer, it ends.
+ * - The provider speaks even into a call whose media never came up (for example when a network blocks UDP),
+ *   and its events look the same. So what it says in a call counts only after evidence that the candidate is
+ *   connected: the browser reports the call as connected, the provider detects the candidate's speech, the
+ *   browser has events of the call, or the candidate types an answer.
+ * - A browser that may not play audio yet shows that media flows, but not that the candidate hears it. Such a
+ *   call counts as heard only after `call_connected`.
+ * - Without any evidence within `noMediaMs` of the session's first offer, the session ends.
  */
 export interface Media {
-  /** An offer came. */
+  /** The browser has sent an offer. */
   offered(): void;
-  /** The browser says that this call is connected and its voice is played. */
+  /** The browser reports this call as connected and plays its audio. */
   connected(ordinal: number): void;
-  /** The browser may not play this call's voice until the candidate clicks. */
+  /** The browser may not play this call's audio until the candidate clicks. */
   blocked(ordinal: number): void;
-  /** The candidate was heard in this call, or answered in it. */
+  /** The candidate spoke or typed in this call, or the browser has events of it. */
   answered(ordinal: number): void;
-  /** Whether the candidate can have heard this call. */
+  /** Whether the candidate could hear this call. */
   isHeard(ordinal: number): boolean;
   /** Whether media has flowed in any call of this session. */
   readonly flowed: boolean;
@@ -29,7 +31,7 @@ export interface Media {
 export interface MediaDeps {
   clock: Clock;
   noMediaMs: number;
-  /** Another machine served the session before: what it knew is not known here. */
+  /** Another machine served the session before, and media may have flowed there. */
   resumed: boolean;
   /** From now on this call counts as heard. */
   onHeard(ordinal: number): void;

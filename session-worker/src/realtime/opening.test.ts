@@ -10,7 +10,7 @@ function setUp() {
 }
 
 describe('when the interviewer begins', () => {
-  test('not before both the sideband and the browser are there, in whichever order they come', () => {
+  test('not before both sideband and browser are connected, in either order', () => {
     const first = setUp();
     first.opening.speakable(1);
     expect(first.begun).toEqual([]);
@@ -24,7 +24,7 @@ describe('when the interviewer begins', () => {
     expect(second.begun).toEqual([1]);
   });
 
-  test('after the limit, when the browser never says that it is connected; and once only', async () => {
+  test('once, after the limit, when the browser never reports that it is connected', async () => {
     const { clock, begun, opening } = setUp();
     opening.speakable(1);
     await clock.advance(9_999);
@@ -34,8 +34,8 @@ describe('when the interviewer begins', () => {
     expect(begun).toEqual([1]);
   });
 
-  // Failure pinned: a browser refused to play the voice and the interviewer spoke all the same, unheard.
-  test('not while the browser may not play the voice, in whichever order it says so; and at once when it may', async () => {
+  // Failure pinned: a browser refused to play audio, and the interviewer spoke without being heard.
+  test('not while the browser may not play audio, and at once when it may', async () => {
     const first = setUp();
     first.opening.speakable(1);
     first.opening.blocked(1);
@@ -54,7 +54,7 @@ describe('when the interviewer begins', () => {
     expect(second.begun).toEqual([2]);
   });
 
-  test('not in a call that was replaced meanwhile, nor after it was stopped', async () => {
+  test('not in a call that was replaced, nor after stop', async () => {
     const { clock, begun, opening } = setUp();
     opening.speakable(1);
     opening.speakable(2);

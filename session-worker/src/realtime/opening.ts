@@ -3,18 +3,19 @@ import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
 /**
  * Decides when the interviewer may begin to speak in a call.
  *
- * - It begins when our sideband can be spoken on and the browser says that its call is connected. A provider that is asked
- *   for a response before the media is up speaks before the candidate can hear it.
- * - A browser that never says so gets `callConnectMs`; then the interviewer begins without it. A browser that says it may
- *   not play the voice yet gets no such limit: the candidate could not hear the interviewer.
+ * - It begins when the sideband is ready and the browser reports its call as connected. If a response were
+ *   requested before the media is up, the provider would speak before the candidate can hear it.
+ * - If the browser does not report that within `callConnectMs`, the interviewer begins anyway. There is no
+ *   such limit while the browser reports that it may not play audio yet: the candidate would not hear the
+ *   interviewer.
  * - It begins once per call, and never in a call that was replaced.
  */
 export interface Opening {
-  /** The sideband of this call can be spoken on. */
+  /** The sideband of this call is ready. */
   speakable(ordinal: number): void;
   /** The browser's side of this call is up, and the candidate hears it. */
   connected(ordinal: number): void;
-  /** The browser will not play the voice of this call until the candidate clicks. */
+  /** The browser may not play this call's audio until the candidate clicks. */
   blocked(ordinal: number): void;
   stop(): void;
 }

@@ -15,8 +15,8 @@ const setUp = () => {
   return { clock, told, typed, attached, requests };
 };
 
-describe('what a candidate asks', () => {
-  test('is a note to the interviewer, who answers it; for a moment it stays silent', async () => {
+describe('a candidate’s request', () => {
+  test('is a note to the interviewer, who replies to it, except to a request for a moment', async () => {
     const { clock, told, requests } = setUp();
     expect(requests.ask('repeat')).toBe('done');
     await clock.advance(2_000);
@@ -27,7 +27,7 @@ describe('what a candidate asks', () => {
     ]);
   });
 
-  test('is heard at most every two seconds, since each makes the interviewer speak', async () => {
+  test('is accepted at most every two seconds', async () => {
     const { clock, told, requests } = setUp();
     requests.ask('repeat');
     expect(requests.ask('slower')).toBe('too_often');
@@ -36,7 +36,7 @@ describe('what a candidate asks', () => {
     expect(told).toHaveLength(2);
   });
 
-  test('while the call cannot be spoken on is refused, and may be asked again at once', () => {
+  test('is refused while the call has no sideband, and may be repeated at once', () => {
     const { told, attached, requests } = setUp();
     attached.now = false;
     expect(requests.ask('repeat')).toBe('not_now');
@@ -46,7 +46,7 @@ describe('what a candidate asks', () => {
 });
 
 describe('a typed answer', () => {
-  test('is the candidate’s own item, and is asked once however often it is sent', () => {
+  test('is an item of the candidate, and is inserted once however often it is sent', () => {
     const { typed, requests } = setUp();
     expect(requests.type('abcdefgh', 'Redis.')).toBe('done');
     expect(requests.type('abcdefgh', 'Redis.')).toBe('done');

@@ -3,21 +3,22 @@ import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { VoiceCall } from './voice.ts';
 
 /**
- * What the candidate asks or types instead of saying it. It comes over our socket and is put into the call by us: a browser
- * that puts something into the call itself is flagged.
+ * What the candidate requests with a button or types instead of speaking. The browser sends it over our
+ * WebSocket and the worker inserts it into the call; a browser that inserts items itself is flagged.
  *
- * - A request is a note to the interviewer and no entry of the transcript: asking for a pause must not count in the evaluation.
- * - A typed answer is an entry of the candidate's. Its item id comes from the browser's own id, so that an answer that is
- *   sent again after a reconnection is asked once.
- * - Each makes the interviewer speak, which is paid for: requests come at most every `requestEveryMs`, typed answers at
- *   most every `typedEveryMs`.
+ * - A request is a note to the interviewer and not a transcript entry: asking for a pause must not affect the
+ *   evaluation.
+ * - A typed answer is an entry of the candidate. Its item id is derived from the browser's id, so an answer
+ *   that is sent again after a reconnection is inserted once.
+ * - Each makes the provider speak, which costs money: at most one request per `requestEveryMs` and one typed
+ *   answer per `typedEveryMs`.
  */
 export interface Requests {
   ask(what: CandidateRequest): Asked;
   type(id: string, text: string): Asked;
 }
 
-/** `not_now`: the call cannot be spoken on just now; the candidate may try again. */
+/** `not_now`: the interviewer cannot be reached at the moment; the candidate may try again. */
 export type Asked = 'done' | 'too_often' | 'not_now';
 
 export interface RequestsDeps {

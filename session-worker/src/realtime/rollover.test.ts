@@ -10,7 +10,7 @@ describe('the roll-over', () => {
     rollover.callUp();
     return { clock, onDue, rollover };
   };
-  test('at its age, but only at the next turn boundary', async () => {
+  test('comes at the call’s age limit, at the next turn boundary', async () => {
     const { clock, onDue, rollover } = setUp();
     rollover.turnOver();
     await clock.advance(3_300_000);
@@ -19,7 +19,7 @@ describe('the roll-over', () => {
     rollover.turnOver();
     expect(onDue).toHaveBeenCalledTimes(1);
   });
-  test('without a boundary it comes all the same, well before the provider’s 60 minutes; a new call counts anew', async () => {
+  test('comes without a turn boundary too, well before the provider’s 60 minutes; a new call restarts the count', async () => {
     const { clock, onDue, rollover } = setUp();
     await clock.advance(1_000_000);
     rollover.callUp();

@@ -1,13 +1,13 @@
 import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
 
 /**
- * The provider ends every call at 60 minutes. Before that, at a turn boundary (the interviewer has just been heard to its
- * end), the browser is asked for another call; when no boundary comes for `patienceMs`, without one.
+ * Replaces a call before the provider ends it at 60 minutes. The browser is asked for a new call when the
+ * interviewer has finished a turn, or after `patienceMs` without such a moment.
  */
 export interface Rollover {
-  /** A call has begun: its age counts from now. */
+  /** A call has begun: its age is counted from now. */
   callUp(): void;
-  /** The interviewer has been heard to the end of its turn. */
+  /** The interviewer's turn was played to its end. */
   turnOver(): void;
   stop(): void;
 }

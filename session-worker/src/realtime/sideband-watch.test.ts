@@ -9,7 +9,7 @@ describe('a call without its sideband', () => {
     return { clock, ...seen, watch: createSidebandWatch({ clock, lostMs: 20_000, ...seen }) };
   };
 
-  test('is given up only when it has been deaf for the whole time', async () => {
+  test('is replaced only after the whole time without a sideband', async () => {
     const { clock, onLost, watch } = setUp();
     watch.missing();
     await clock.advance(15_000);
@@ -23,7 +23,7 @@ describe('a call without its sideband', () => {
     expect(onLost).toHaveBeenCalledTimes(1);
   });
 
-  test('is given up twice in a row; the third time it is hopeless, and told once', async () => {
+  test('is replaced twice in a row; the third time is reported as hopeless, once', async () => {
     const { clock, onLost, onHopeless, watch } = setUp();
     for (let n = 0; n < 6; n += 1) {
       watch.missing();

@@ -1,14 +1,14 @@
 import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
 
 /**
- * Judges how long a call may go without its sideband: without one there is no trusted transcript, and the interviewer can
- * neither begin nor end. A call that stays deaf for `lostMs` is given up for another, which may be heard again.
+ * Limits how long a call may go without its sideband: until it is back there is no trusted transcript, and
+ * the interviewer can neither begin nor end. A call without a sideband for `lostMs` is replaced by a new one.
  *
- * W1  After `maxGivenUp` calls in a row were given up, no other is tried: the conversation goes on with the candidate's
- *     copies, which is better than being torn down again and again.
+ * After `maxGivenUp` replaced calls in a row no other is tried: the conversation continues with the browser's
+ * copies, which is better than interrupting it again and again.
  */
 export interface SidebandWatch {
-  /** The sideband of the call under way is missing: not attached yet, or lost. */
+  /** The current call has no sideband: it is not attached yet, or was lost. */
   missing(): void;
   attached(): void;
   stop(): void;
@@ -17,9 +17,9 @@ export interface SidebandWatch {
 export interface SidebandWatchDeps {
   clock: Clock;
   lostMs: number;
-  /** Give this call up for another. */
+  /** Replace this call. */
   onLost(): void;
-  /** W1. */
+  /** Another new call would not help. */
   onHopeless(): void;
 }
 

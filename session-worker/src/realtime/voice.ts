@@ -6,32 +6,40 @@ import type { Deadlines } from '@greenroom/shared/session/deadlines.ts';
 import type { SessionReason } from '@greenroom/shared/session/reasons.ts';
 
 /**
- * The border between a session's conversation and a voice provider. An adapter (openai/ is one) makes calls, listens to them
- * and speaks in them; the conversation decides when, and knows no provider's words.
+ * The border between a session's conversation and a voice provider. An adapter (openai/ is one) makes calls,
+ * receives their events and speaks in them; the conversation decides when, and uses no name of a provider's
+ * API.
  *
- * - The adapter owns everything that is the provider's: its HTTP routes, its events, how its model is made to begin, to go on
- *   after a failure and to say goodbye, and what its browser peers can tamper with.
- * - The conversation owns what is the session's: which call is the current one, when the interviewer may begin, what is stored,
- *   when a call is replaced, and how the session ends.
- * - An adapter needs neither WebRTC nor a network: an offer and an answer are texts that only it and the browser understand.
+ * - The adapter owns everything specific to the provider: its HTTP routes, its events, how its model is made
+ *   to begin, to continue after a failure and to say goodbye, and what browsers can tamper with.
+ * - The conversation owns everything specific to the session: which call is current, when the interviewer may
+ *   begin, what is stored, when a call is replaced, and how the session ends.
+ * - An adapter needs neither WebRTC nor a network: offer and answer are texts that only the adapter and the
+ *   browser understand.
  */
 export interface Voice {
-  /** What is wrong with a browser's offer, for people; undefined when nothing is. Never repeats any of it. */
+  /**
+   * What is wrong with a browser's offer, as readable text; undefined when nothing is. Never contains any
+   * part of the offer.
+   */
   offerProblem(offer: string): string | undefined;
-  /** Makes a call from a browser's offer. Tries again what may pass. */
+  /** Creates a call from a browser's offer. Retries temporary failures. */
   createCall(offer: VoiceOffer, signal?: AbortSignal): Promise<CreatedCall>;
-  /** Listens to a call and speaks in it. Never calls `hear` before it has returned. */
+  /** Listens to a call and speaks in it. Calls `hear` only after it has returned. */
   attend(call: AttendedCall, hear: (event: VoiceEvent) => void): VoiceCall;
   /** True when the call is over. Tries until the signal aborts. */
   hangUp(callId: string, credential: string, signal?: AbortSignal): Promise<boolean>;
 }
 
-/** Makes the voice of one session. */
+/** Creates the voice of one session. */
 export type VoiceFactory = (options: {
   realtime: ClaimResponse['realtime'];
   deadlines: Deadlines;
   log: Logger;
-  /** Everything that is said in a call goes through this: it waits, or is dropped, while the session may not be ours. */
+  /**
+   * Everything that is said in a call goes through this. While it is unclear whether the session is still
+   * ours, it waits.
+   */
   say<T>(what: T, how: (what: T) => boolean): boolean;
 }) => Voice;
 
@@ -39,7 +47,7 @@ export interface VoiceOffer {
   offer: string;
   form: CallForm;
   session: Record<string, unknown>;
-  /** Made for this call; also observes it and hangs it up. */
+  /** Minted for this call; also used to observe it and to hang it up. */
   credential: string;
 }
 
@@ -51,61 +59,66 @@ export interface AttendedCall {
   callId: string;
   credential: string;
   session: Record<string, unknown>;
-  /** True for a call just made here, false for one taken over from another machine. */
+  /** True for a call just created here, false for one taken over from another machine. */
   isNew: boolean;
 }
 
 export interface VoiceCall {
-  /** `degraded` when nothing could be heard or said within `limitMs`; it is tried on then. */
+  /** `degraded` when the call could not be attached within `limitMs`; attaching continues then. */
   ready(limitMs: number): Promise<'ready' | 'degraded'>;
-  /** Whether the call can be heard and spoken in just now. */
+  /** Whether events of the call are received and can be sent. */
   readonly attached: boolean;
   readonly log: SpokenLog;
-  /** The interviewer begins. `recap`: what was said before, when this call continues an interview. */
+  /** Makes the interviewer begin. `recap`: what was said before, when this call continues an interview. */
   begin(recap?: string): void;
-  /** Tells the interviewer something; `answer`: and has it speak. False when that is not possible just now. */
+  /**
+   * Tells the interviewer something; with `answer` it replies. False when that is not possible at the moment.
+   */
   tell(note: string, answer: boolean): boolean;
-  /** Puts in what the candidate typed, and has the interviewer answer. False when that is not possible just now. */
+  /**
+   * Inserts what the candidate typed and makes the interviewer reply. False when that is not possible at the
+   * moment.
+   */
   type(itemId: string, text: string): boolean;
-  /** From now on nothing is said in this call; it is still listened to. */
+  /** Says nothing more in this call; its events are still received. */
   silence(): void;
-  /** The call is being hung up: silence, and a loss is not repaired. */
+  /** The call is being hung up: says nothing more, and does not repair a loss. */
   expectEnd(): void;
   close(): void;
 }
 
-/** What was said in one call, as the provider reports it. */
+/** The transcript of one call, as the provider reports it. */
 export interface SpokenLog {
   /** All final entries, in no particular order. */
   entries(): TranscriptEntry[];
   /** Whether this item's final text is known. */
   knows(itemId: string): boolean;
-  /** Items of a speaker (default: of both) whose text is still to come. */
+  /** Number of items whose text is still to come. Default: of both speakers. */
   awaited(speaker?: Speaker): number;
-  /** Gives up waiting. @returns what is final now. */
+  /** Stops waiting for texts. @returns the entries that are final now. */
   settle(): TranscriptEntry[];
 }
 
 export type VoiceEvent =
-  /** The call can be heard and spoken in. `speakable`: for the first time, in a call made here. */
+  /** Events can be received and sent. `speakable`: for the first time, in a call created here. */
   | { type: 'attached'; speakable: boolean }
-  /** It cannot, just now. */
+  /** Events can neither be received nor sent at the moment. */
   | { type: 'missing' }
-  /** The provider says that there is no such call. */
+  /** The provider says that the call does not exist. */
   | { type: 'gone' }
   /** Entries that are new or have changed. */
   | { type: 'said'; entries: TranscriptEntry[] }
-  /** An entry still being spoken or transcribed. */
+  /** An entry that is still being spoken or transcribed. */
   | { type: 'saying'; entry: TranscriptEntry }
   /** The candidate has begun to speak. */
   | { type: 'candidate_heard' }
-  /** The interviewer has been heard to the end of its turn. */
+  /** The interviewer's turn was played to its end. */
   | { type: 'turn_over' }
   /** The interviewer has ended the interview and said goodbye. */
   | { type: 'finished' }
-  /** The interviewer cannot be made to speak any more. */
+  /** The interviewer can no longer be made to speak. */
   | { type: 'failed'; reason: SessionReason }
-  /** Something in the call came from the browser, not from us or the provider. */
+  /** The browser did something in the call that neither we nor the provider asked for. */
   | { type: 'foreign'; kind: IntegrityKind };
 
 export type IntegrityKind =

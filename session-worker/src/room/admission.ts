@@ -5,13 +5,13 @@ import { audiences, replayClaims, sessionClaims } from '@greenroom/shared/protoc
 import { replayState } from './replay-source.ts';
 
 /**
- * Who may come in.
+ * Decides which sockets are admitted.
  *
- * A1  Through the edge only: the replay state, signed for this session and this epoch, must be there. Whether Fly's proxy
- *     strips a client's own `fly-replay-src` is undocumented, so only the signature counts.
- * A2  With a join or reconnect token of this session, checked here by public key: the edge is not believed on its word.
- * A3  From an allowed origin. A client without `Origin` is no browser; its token decides.
- * A4  jose is loaded with the first check, not at boot.
+ * - Only through the edge: the replay state must be present and signed for this session and epoch. Whether
+ *   Fly's proxy strips a client's own `fly-replay-src` is undocumented, so only the signature counts.
+ * - Only with a join or reconnect token of this session, which is verified here again by public key.
+ * - Only from an allowed origin. A client without `Origin` is not a browser; for it the token decides.
+ * - jose is loaded when the session is claimed, not at boot.
  */
 export type Admission = { kind: 'admitted' } | { kind: 'refused'; code: CloseCode; why: string };
 
@@ -37,7 +37,7 @@ export function createAdmission(deps: AdmissionDeps): Admit {
     const state = replayState(request.headers['fly-replay-src']);
     if (!state) return refused(closeCodes.token, 'connect through the edge');
     const checked = await verify(state, [audiences.replay]);
-    if (checked.kind === 'expired') return refused(closeCodes.notReady, 'the way here took too long');
+    if (checked.kind === 'expired') return refused(closeCodes.notReady, 'the replay took too long; connect again');
     const claims = replayClaims.safeParse(checked.kind === 'valid' ? checked.payload : undefined);
     if (!claims.success || claims.data.tenant_id !== deps.tenantId)
       return refused(closeCodes.token, 'the replay state is not valid');
@@ -69,7 +69,10 @@ export function createAdmission(deps: AdmissionDeps): Admit {
 const pathSession = (request: IncomingMessage): string | undefined =>
   /^\/ws\/sessions\/([0-9a-fA-F-]{36})\/?(?:\?|$)/.exec(request.url ?? '')?.[1]?.toLowerCase();
 
-/** The token in the subprotocols, else in the query (R: see shared/protocol/socket.ts). */
+/**
+ * The token from the subprotocols, else from the query (shared/protocol/socket.ts says why there are two
+ * ways).
+ */
 export function tokenOf(request: IncomingMessage): string | undefined {
   const offered = request.headers['sec-websocket-protocol']?.split(',').map((name) => name.trim()) ?? [];
   const inProtocol = offered

@@ -13,19 +13,19 @@ import { createRateLimit } from './rate-limit.ts';
 import { readMessage } from './read-message.ts';
 
 /**
- * One socket of the candidate: frames in, messages out, and its own survival.
+ * One WebSocket of the candidate: checks frames, sends messages and detects a dead connection.
  *
- * K1  A wrong message is answered with `error` and the socket lives. A flood closes it with 4429; a frame beyond
- *     `maxFrameBytes` is closed by ws itself with 1009.
- * K2  Two pings without any sign of life end the socket: a candidate whose network is gone must count as gone.
- * K3  A client that does not read is bounded: past `shedBytes` what can be spared (partials) is not sent, past
- *     `maxBufferedBytes` the socket is cut. It comes back and is told what is stored.
+ * - An invalid message is answered with `error` and the socket stays open. A flood closes it with 4429; ws
+ *   itself closes a frame larger than `maxFrameBytes` with 1009.
+ * - Two pings without any frame in return end the socket, so that a lost network is noticed.
+ * - Buffered output is limited: above `shedBytes` partial entries are not sent, above `maxBufferedBytes` the
+ *   socket is cut. The client reconnects and is told what is stored.
  */
 export interface Connection {
   send(message: ServerMessage): void;
   error(code: ErrorCode, detail?: string, fields?: FieldError[]): void;
   close(code: CloseCode, reason: string): void;
-  /** Cuts the connection without a word. */
+  /** Ends the connection without a close frame. */
   cut(): void;
   readonly open: boolean;
 }
@@ -35,7 +35,7 @@ export interface ConnectionDeps {
   clock: Clock;
   pingMs: number;
   onMessage(message: ClientMessage): void;
-  /** Once, however it ended. */
+  /** Called once, however the socket ended. */
   onClose(code: number): void;
 }
 

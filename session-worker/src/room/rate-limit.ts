@@ -1,4 +1,4 @@
-/** A token bucket: `perSecond` on average, `burst` at once. `take` is false when there is none left. */
+/** A token bucket: `perSecond` on average, `burst` at once. `take` returns false when it is empty. */
 export interface RateLimit {
   take(): boolean;
 }

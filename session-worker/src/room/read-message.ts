@@ -7,7 +7,7 @@ export type ReadMessage =
   | { kind: 'message'; message: ClientMessage }
   | { kind: 'wrong'; code: ErrorCode; detail: string; fields?: FieldError[] };
 
-/** What a text frame says, or what is wrong with it. Never repeats what was sent. */
+/** Parses a text frame, or says what is wrong with it. Never repeats what was sent. */
 export function readMessage(text: string): ReadMessage {
   let value: unknown;
   try {
@@ -25,5 +25,10 @@ export function readMessage(text: string): ReadMessage {
   const parsed = clientMessage.safeParse(value);
   if (parsed.success) return { kind: 'message', message: parsed.data };
   const fields = fieldErrors(parsed.error, 'message').slice(0, 20);
-  return { kind: 'wrong', code: 'invalid_message', detail: `Wrong: ${fields.map((f) => f.field).join(', ')}.`, fields };
+  return {
+    kind: 'wrong',
+    code: 'invalid_message',
+    detail: `Invalid: ${fields.map((f) => f.field).join(', ')}.`,
+    fields,
+  };
 }

@@ -22,7 +22,7 @@ describe('fly-replay-src', () => {
     [undefined, undefined],
   ])('%s', (header, state) => expect(replayState(header)).toBe(state));
 
-  test('of several headers the last one counts: it is the proxy’s', () => {
+  test('uses the last of several headers, which is the proxy’s', () => {
     expect(replayState(['state=mine', 'state=theirs'])).toBe('theirs');
   });
 });
@@ -40,7 +40,7 @@ describe('the token of an upgrade', () => {
 });
 
 describe('the rate limit', () => {
-  test('a burst, then so many a second, and never more than the burst after a rest', () => {
+  test('allows a burst, then a fixed number per second, and after a pause no more than the burst', () => {
     let nowMs = 0;
     const limit = createRateLimit({ perSecond: 10, burst: 20, nowMs: () => nowMs });
     const takenOf = (tries: number) => Array.from({ length: tries }, () => limit.take()).filter(Boolean).length;
@@ -53,7 +53,7 @@ describe('the rate limit', () => {
 });
 
 describe('reading a frame', () => {
-  test('an invalid message is told by field and never repeated', () => {
+  test('names the invalid field and never repeats the message', () => {
     const secret = 'v=0 secret';
     const read = readMessage(JSON.stringify({ type: 'sdp_offer', sdp: secret.repeat(10_000), extra: secret }));
     expect(read).toMatchObject({ kind: 'wrong', code: 'invalid_message' });
@@ -104,7 +104,7 @@ describe('a connection', () => {
   const partial = { type: 'transcript_entry', entry: { text: 'x' }, final: false } as ServerMessage;
   const whole = { type: 'transcript_entry', entry: { text: 'x' }, final: true } as ServerMessage;
 
-  test('two pings without a sign of life end it; any sign keeps it', async () => {
+  test('two unanswered pings end it; any frame keeps it open', async () => {
     const { clock, socket, onClose } = setUp();
     for (let n = 0; n < 5; n += 1) {
       await clock.advance(10_000);
@@ -117,7 +117,7 @@ describe('a connection', () => {
     expect(clock.pending).toBe(0);
   });
 
-  test('a client that does not read: partials are spared first, then the socket is cut', () => {
+  test('for a client that does not read, partial entries are skipped first, then the socket is cut', () => {
     const { socket, connection } = setUp();
     socket.bufferedAmount = 300_000;
     connection.send(partial);
@@ -128,7 +128,7 @@ describe('a connection', () => {
     expect(socket.terminate).toHaveBeenCalledTimes(1);
   });
 
-  test('closed: nothing more is said or heard, and a peer that does not answer the close is cut', async () => {
+  test('once closed, sends and accepts nothing more, and cuts a peer that does not answer the close', async () => {
     const { clock, socket, heard, connection } = setUp();
     connection.close(1000, 'over');
     connection.send(whole);
@@ -138,7 +138,7 @@ describe('a connection', () => {
     expect(socket.terminate).toHaveBeenCalledTimes(1);
   });
 
-  test('a flood is closed with 4429; the same number of messages, slower, is heard', async () => {
+  test('closes a flood with 4429, and accepts the same number of messages at a lower rate', async () => {
     const slow = setUp();
     for (let n = 0; n < 150; n += 1) {
       slow.socket.emit('message', '{"type":"init_session"}', false);

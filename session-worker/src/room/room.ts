@@ -7,19 +7,23 @@ import type { WebSocket } from 'ws';
 import { type Connection, createConnection } from './connection.ts';
 
 /**
- * The room: at most one socket of the candidate, and whether the candidate is there.
+ * The room: at most one WebSocket of the candidate, and the candidate's presence.
  *
- * R1  A newer socket replaces the older one (4412): a reload must not fight with the connection it has left behind.
- * R2  Nothing but `ping` is heard before `init_session`, and `session_ready` is the first thing said. What comes while
- *     that is being prepared waits its turn (the connection's rate limit bounds how much).
- * R3  Once closed, the room stays closed.
+ * - A newer socket replaces the older one (4412), so that a reloaded page does not compete with its own old
+ *   connection.
+ * - Before `init_session` only `ping` is accepted, and `session_ready` is the first message sent. Messages
+ *   that arrive while it is being prepared wait in order; the connection's rate limit bounds their number.
+ * - Once closed, the room stays closed.
  */
 export interface Room {
   enter(socket: WebSocket): void;
-  /** To the candidate, when there and initialised; else it is dropped (what matters is told again on resume). */
+  /**
+   * Sends to the candidate if the browser is initialised, else drops the message. Important ones are repeated
+   * on resume.
+   */
   send(message: ServerMessage): void;
   readonly presence: Presence;
-  /** Says `last`, closes with the code and resolves when the socket is gone. */
+  /** Sends `last`, closes with the code, and resolves when the socket is closed. */
   close(code: CloseCode, reason: string, last?: ServerMessage): Promise<void>;
 }
 
@@ -27,10 +31,10 @@ export interface RoomDeps {
   clock: Clock;
   log: Logger;
   pingMs: number;
-  /** The first socket, or one after a loss. */
+  /** The first socket, or the first one after a loss. */
   onPresent(): void;
   onLost(): void;
-  /** R2. */
+  /** Prepares and sends `session_ready`. */
   onInit(connection: Connection, fresh: boolean): Promise<void>;
   onMessage(message: Exclude<ClientMessage, { type: 'init_session' | 'ping' }>, connection: Connection): void;
   sessionId: string;
@@ -60,7 +64,7 @@ export function createRoom(deps: RoomDeps): Room {
   ) => {
     if (sessionId !== undefined && sessionId !== deps.sessionId) {
       const fields = [{ field: 'session_id', message: 'is not the session of this socket' }];
-      return connection.error('invalid_message', 'Wrong: session_id.', fields);
+      return connection.error('invalid_message', 'Invalid: session_id.', fields);
     }
     const mine = { connection, waiting: [] as ClientMessage[] };
     preparing = mine;

@@ -4,8 +4,9 @@ import { maxFrameBytes, subprotocol } from '@greenroom/shared/protocol/socket.ts
 import { type WebSocket, WebSocketServer } from 'ws';
 
 /**
- * Turns an upgrade request into a WebSocket. Always accepts: a browser never sees the HTTP status of a failed upgrade, so
- * a refusal is a close code. Only our own subprotocol is echoed; the one that carries the token never is.
+ * Turns an upgrade request into a WebSocket. It always accepts, because a browser never sees the HTTP status
+ * of a failed upgrade: a refusal is a close code. Only our own subprotocol is echoed, never the one that
+ * carries the token.
  */
 export type AcceptUpgrade = (
   request: IncomingMessage,

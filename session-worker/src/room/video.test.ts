@@ -16,7 +16,7 @@ describe('the recording', () => {
     return { told, video, join: (fresh: boolean) => video.joined(fresh, send) };
   };
 
-  test('is told once when it is there, and again when the browser comes back', () => {
+  test('is sent once when it is there, and again when the browser reconnects', () => {
     const { told, video, join } = setUp();
     join(true);
     video.offered(offer(1));
@@ -26,7 +26,7 @@ describe('the recording', () => {
     expect(told).toEqual(['vi1', 'vi1']);
   });
 
-  test('of a page that begins anew is another one, asked for until it is there', () => {
+  test('of a new page is the next one, which is requested until it is there', () => {
     const { told, video, join } = setUp();
     join(true);
     video.offered(offer(1));
@@ -42,14 +42,14 @@ describe('the recording', () => {
     expect(video.wantedOrdinal).toBe(3);
   });
 
-  test('a token that was renewed is told anew', () => {
+  test('is sent again when its token was renewed', () => {
     const { told, video } = setUp();
     video.offered(offer(1));
     video.offered(offer(1, 'other'));
     expect(told).toEqual(['vi1', 'vi1']);
   });
 
-  test('after a change of machines: the page that goes on keeps its recording, a fresh one gets the next', () => {
+  test('stays the same for a page that continues after a change of machines; a new page gets the next', () => {
     const kept = setUp(true);
     kept.join(false);
     kept.video.offered(offer(3));

@@ -2,25 +2,29 @@ import type { ServerMessage } from '@greenroom/shared/protocol/socket.ts';
 import type { VideoOffer } from '@greenroom/shared/protocol/worker-api.ts';
 
 /**
- * Where the candidate's video goes: hands the newest recording's upload token to the browser.
+ * Sends the upload token of the newest recording to the browser.
  *
- * V1  A recording takes one upload. A page that begins anew (it was reloaded, or opened elsewhere) cannot go on with the
- *     one before: the next is asked for with the heartbeats until it is there.
- * V2  Told once when it changes, and again whenever the browser comes back: it may not have been heard.
+ * - A recording takes one upload. A new page (reloaded, or opened elsewhere) cannot continue the upload of
+ *   the old one: the heartbeats ask for the next recording until it is there.
+ * - The token is sent when it changes and again whenever the browser reconnects, because it may not have
+ *   arrived.
  */
 export interface Video {
-  /** For the heartbeat; undefined: what is made unasked will do. */
+  /**
+   * The recording that the heartbeat asks for; undefined when the first one, which is made without asking, is
+   * enough.
+   */
   readonly wantedOrdinal: number | undefined;
-  /** A heartbeat's answer brought it. */
+  /** A heartbeat's answer contained an upload token. */
   offered(offer: VideoOffer): void;
-  /** A page has initialised. `fresh`: for the first time. Tells it what there is for it (V2). */
+  /** A page has initialised; `fresh`: for the first time. Sends it the current token. */
   joined(fresh: boolean, send: (message: ServerMessage) => void): void;
 }
 
 export interface VideoDeps {
-  /** To the candidate, when there. */
+  /** Sends to the candidate's browser, if it is connected. */
   send(message: ServerMessage): void;
-  /** Whether another machine served the session before: it may have told a page of what is offered first. */
+  /** Whether another machine served the session before: it may have sent the first token to a page. */
   resumed: boolean;
 }
 
@@ -30,7 +34,7 @@ export function createVideo({ send, resumed }: VideoDeps): Video {
   let newest: VideoOffer | undefined;
   let told = resumed;
   let wanted = 1;
-  /** A fresh page after a change of machines: one more than is offered, whatever that is. */
+  /** A new page came after a change of machines: ask for the recording after whichever is offered. */
   let wantsNext = false;
 
   const fits = (offer: VideoOffer | undefined): offer is VideoOffer => offer !== undefined && offer.ordinal >= wanted;

@@ -5,15 +5,18 @@ import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { Store, StoredLine } from '../outside/store.ts';
 
 /**
- * What was stored before this machine took the session over: read once, at the start, and never waited for long.
- * A session on its first machine has nothing stored, so nothing is read for it.
+ * What was stored before this machine took over the session: read once at the start, and waited for only
+ * briefly. On the first machine of a session nothing is stored, so nothing is read.
  */
 export interface Recap {
-  /** The ids that need not be sent again: those stored before, as far as they could be read, and `mine`. */
+  /**
+   * The ids that the browser need not send again: those stored before, as far as they could be read, and
+   * `mine`.
+   */
   storedIds(mine: string[]): Promise<string[]>;
-  /** For the interviewer of a new call: what was said so far; undefined when nothing was. */
+  /** What was said so far, for the interviewer of a new call; undefined when nothing was. */
   text(): Promise<string | undefined>;
-  /** Whether the candidate said anything before, or that is not known. */
+  /** Whether the candidate said anything before; also true while that is unknown. */
   readonly mayHaveCandidate: boolean;
 }
 
@@ -43,7 +46,7 @@ export function createRecap({ clock, log, read, resumed, said }: RecapDeps): Rec
         return;
       }
       if (result.kind !== 'unavailable') return;
-      log.warn({ error: result.error, attempt }, 'what was stored before cannot be read yet');
+      log.warn({ error: result.error, attempt }, 'the stored transcript could not be read; will retry');
       await clock.sleep(retryMs);
     }
   };
@@ -74,18 +77,19 @@ export function createRecap({ clock, log, read, resumed, said }: RecapDeps): Rec
 type Line = Pick<StoredLine, 'speaker' | 'text' | 'verified'>;
 
 /**
- * The recap is an instruction to the interviewer, so the browser's own copies must not put words into its mouth: what only the
- * browser reports of the interviewer is left out, and what it reports of the candidate is marked.
+ * The recap is an instruction to the interviewer, so the browser must not be able to change what the
+ * interviewer said: its unverified copies of the interviewer are left out, and those of the candidate are
+ * marked.
  */
 const isTold = ({ speaker, text, verified }: Line): boolean => text.trim() !== '' && (verified || speaker !== 'ai');
 
-/** One entry is one line: no text can look like the next speaker's turn. */
+/** One entry becomes one line, so that no text can look like the next speaker's turn. */
 const lineOf = ({ speaker, text, verified }: Line): string =>
   `${speaker === 'ai' ? 'Interviewer' : verified ? 'Candidate' : 'Candidate (unconfirmed)'}: ${inOneLine(text)
     .slice(0, maxRecap / 4)
     .toWellFormed()}`;
 
-/** The last lines that fit. Whole lines only: the rest of a cut line would begin without its speaker. */
+/** The last lines that fit. Whole lines only: a cut line would begin without its speaker. */
 function newest(lines: string[]): string {
   let room = maxRecap;
   const first = lines.findLastIndex((line) => {

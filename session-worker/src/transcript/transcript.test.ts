@@ -39,7 +39,7 @@ const copy = (item_id: string, text: string, ordinal = 1) => ({
 });
 
 describe('one transcript from two sources', () => {
-  test('a copy of what the sideband has not told of is stored as unverified, and acknowledged', async () => {
+  test('a copy of an item that the sideband has not reported is stored as unverified, and acknowledged', async () => {
     const { transcript, writer, stored, acks } = setUp();
     expect(transcript.copies([copy('c1', 'Hello.')])).toEqual([]);
     await writer.flush();
@@ -47,7 +47,7 @@ describe('one transcript from two sources', () => {
     expect(acks()).toEqual(['c1']);
   });
 
-  test('a copy of what is stored already is acknowledged at once and not stored again', async () => {
+  test('a copy of an item that is already stored is acknowledged at once and not stored again', async () => {
     const { transcript, writer, stored, hear, acks } = setUp();
     hear([...candidateSpeech('c1', null, 0, 9), transcribed('c1', 'Hello.')]);
     await writer.flush();
@@ -57,7 +57,7 @@ describe('one transcript from two sources', () => {
     expect(acks()).toEqual(['c1', 'c1']);
   });
 
-  test('what only a browser knows is bounded in length too; what it says anew of an item counts once', async () => {
+  test('items that only the browser knows are limited in length; a new text of an item counts once', async () => {
     const { transcript, writer, stored } = setUp();
     const long = 'x'.repeat(20_000);
     for (let n = 0; n < 99; n += 1) transcript.copies([copy(`c${n}`, long)]);
@@ -68,7 +68,7 @@ describe('one transcript from two sources', () => {
     expect(stored.at(-1)?.text).toBe('!');
   });
 
-  test('what only a browser knows is bounded, and what the sideband knows is not', async () => {
+  test('items that only the browser knows are limited in number, those of the sideband are not', async () => {
     const { transcript, writer, stored, hear } = setUp();
     for (let n = 0; n < 100; n += 1) {
       transcript.copies(Array.from({ length: 50 }, (_, i) => copy(`made_up_${n}_${i}`, 'x')));
@@ -81,7 +81,7 @@ describe('one transcript from two sources', () => {
     expect(stored.slice(3_000).map((e) => e.text)).toEqual(['Hello.']);
   });
 
-  test('the sideband’s text follows and is stored over the copy', async () => {
+  test('the sideband’s later text replaces the stored copy', async () => {
     const { transcript, writer, stored, hear } = setUp();
     transcript.copies([copy('c1', 'Helo')]);
     await writer.flush();
@@ -93,7 +93,7 @@ describe('one transcript from two sources', () => {
     ]);
   });
 
-  test('a call that this session never had: refused by field, and nothing of the message is stored', async () => {
+  test('refuses copies of a call that this session never had, by field, and stores nothing of the message', async () => {
     const { transcript, writer, stored } = setUp();
     expect(transcript.copies([copy('c1', 'ok'), copy('c2', 'foreign', 7)])).toEqual([
       { field: 'entries.1.ordinal', message: 'no such call in this session' },
@@ -102,7 +102,7 @@ describe('one transcript from two sources', () => {
     expect(stored).toEqual([]);
   });
 
-  test('a place-holder does not overwrite what the browser sent', async () => {
+  test('an empty entry does not overwrite the browser’s copy', async () => {
     const { transcript, writer, stored, hear } = setUp();
     hear(candidateSpeech('c1', null, 0, 9));
     hear(candidateSpeech('c2', 'c1', 10, 19));
@@ -115,7 +115,7 @@ describe('one transcript from two sources', () => {
     ]);
   });
 
-  test('the beginning of a reply does not overwrite the whole of it that the browser sent; another text does', async () => {
+  test('the beginning of a reply does not overwrite the browser’s whole copy of it; a different text does', async () => {
     const settled = async (sent: string) => {
       const { transcript, writer, stored, hear } = setUp();
       hear(reply('a1', null, 'Tell me.').slice(0, 4));
@@ -128,7 +128,7 @@ describe('one transcript from two sources', () => {
     expect(await settled('I am hired.')).toEqual([['Tell', true]]);
   });
 
-  test('the browser is shown partials and finals, and place-holders never', () => {
+  test('sends the browser partial and final entries, but no empty ones', () => {
     const { transcript, sent, hear } = setUp();
     hear(reply('a1', null, 'Welcome.'));
     hear(candidateSpeech('c1', 'a1', 0, 9));
@@ -138,7 +138,7 @@ describe('one transcript from two sources', () => {
     expect(new Set(shown.slice(1).map(String))).toEqual(new Set(['Welcome.,true']));
   });
 
-  test('what was said is told in the conversation’s order', () => {
+  test('returns what was said in conversation order', () => {
     const { transcript, hear } = setUp();
     hear([
       ...reply('a1', null, 'One.'),
@@ -149,8 +149,8 @@ describe('one transcript from two sources', () => {
     expect(transcript.said().map((e) => e.text)).toEqual(['One.', 'Two.', 'Three.']);
   });
 
-  // Failure pinned: what the interviewer said into a call whose media never came up was stored as said.
-  test('what nobody can have heard is shown, and stored once the call is heard; the candidate’s words always are', async () => {
+  // Failure pinned: what the interviewer said in a call whose media never came up was stored as said.
+  test('the interviewer’s entries are shown at once but stored only when the call is heard; the candidate’s are stored at once', async () => {
     const { transcript, writer, stored, hear, sent, heard } = setUp();
     heard.now = false;
     hear(reply('a1', null, 'Welcome.'));

@@ -5,42 +5,42 @@ import type { SpokenLog } from '../realtime/voice.ts';
 import { entryKey, type Writer } from './writer.ts';
 
 /**
- * One log from two sources: the sideband (trusted) and the candidate's own copies.
+ * Merges two sources into one log: the sideband (trusted) and the browser's copies.
  *
- * S1  The sideband's text wins. A copy of an item the sideband has not told of is stored as unverified.
- * S2  A copy is acknowledged when the item is stored, whoever's text it was.
- * S3  What an item is settled with (nothing, or the beginning of a reply whose end was not heard) does not overwrite what
- *     the browser sent for that item, unless that says something else.
- * S5  What the interviewer says in a call counts only once the candidate can have heard it: until then it is shown, and neither
- *     stored nor told to the next call as said.
- * S4  Items that only the browser knows are bounded in number and in length: no conversation of three hours has `maxCopies`
- *     or `maxCopiedLength`, and what a page makes up must not fill the database, nor make the transcript too long to be
- *     put in order, nor use up this process's memory.
+ * - The sideband's text wins. A copy of an item that the sideband has not reported is stored as unverified.
+ * - A copy is acknowledged when its item is stored, whichever text was stored.
+ * - An item that is settled without its whole text (empty, or a reply that was cut off) does not overwrite
+ *   the browser's copy, unless the copy begins differently.
+ * - What the interviewer says in a call counts only once the candidate could hear it. Until then it is shown,
+ *   but neither stored nor repeated to the next call.
+ * - Copies of items that only the browser knows are limited to `maxCopies` and `maxCopiedLength`, more than a
+ *   conversation of three hours has. A page that invents items must not fill the database, make the
+ *   transcript too long to sort, or exhaust this process's memory.
  */
 export interface Transcript {
-  /** A call begins (or is taken over): its events and copies are accepted from now on. */
+  /** A call begins or is taken over: its events and copies are accepted from now on. */
   open(ordinal: number, log?: SpokenLog): void;
-  /** The candidate can have heard this call (S5): what was said in it so far is stored. */
+  /** The candidate can hear this call from now on: what was said in it so far is stored. */
   heard(ordinal: number): void;
-  /** Entries of the provider's that are new or have changed. */
+  /** Stores the provider's entries that are new or have changed. */
   store(entries: TranscriptEntry[]): void;
-  /** An entry still being spoken or transcribed. */
+  /** Shows an entry that is still being spoken or transcribed. */
   show(partial: TranscriptEntry): void;
-  /** @returns what is wrong with the copies, by field; nothing of a wrong message is stored. */
+  /** @returns what is wrong with the copies, by field. If anything is wrong, none of them is stored. */
   copies(entries: TranscriptEntryInput[]): FieldError[];
-  /** Items of a speaker (default: of both) whose text is still to come. */
+  /** Number of items whose text is still to come. Default: of both speakers. */
   awaited(speaker?: Speaker): number;
-  /** Gives up waiting for texts of this call, or of all. */
+  /** Stops waiting for texts of this call. Default: of all calls. */
   settle(ordinal?: number): void;
-  /** What was said so far, oldest first, as far as this worker knows. */
+  /** What was said so far, as far as this worker knows, call by call. */
   said(): TranscriptEntry[];
-  /** Whether the candidate has said or typed anything, or the browser says so. */
+  /** Whether the candidate said or typed anything, according to the provider or the browser. */
   readonly hasCandidate: boolean;
 }
 
 export interface TranscriptDeps {
   writer: Writer;
-  /** Whether the candidate can have heard this call (S5). */
+  /** Whether the candidate could hear this call. */
   isHeard(ordinal: number): boolean;
   send(message: ServerMessage): void;
 }
@@ -50,14 +50,14 @@ const maxCopies = 3_000;
 const maxCopiedLength = 2_000_000;
 
 export function createTranscript({ writer, isHeard, send }: TranscriptDeps): Transcript {
-  /** The calls of the session; of one that another machine served, nothing is known but what the browser copies. */
+  /** The calls of the session. Of a call that another machine served only the browser's copies are known. */
   const calls = new Map<number, SpokenLog | undefined>();
-  /** The browser's text of items that the sideband had not told of when it came. */
+  /** The browser's text of items that the sideband had not reported yet. */
   const copied = new Map<string, string>();
   let copiedLength = 0;
   let hasCandidate = false;
 
-  /** S5. */
+  /** The candidate's entries, and the interviewer's in calls that the candidate could hear. */
   const counts = ({ speaker, ordinal }: TranscriptEntry) => speaker === 'candidate' || isHeard(ordinal);
   const store = (entries: TranscriptEntry[]) => {
     for (const entry of entries) {
@@ -70,15 +70,15 @@ export function createTranscript({ writer, isHeard, send }: TranscriptDeps): Tra
       calls.has(entry.ordinal) ? [] : [{ field: `entries.${index}.ordinal`, message: 'no such call in this session' }],
     );
 
-  /** @returns the item id when it is stored already (S2). */
+  /** @returns the item id when the item is already stored. */
   const takeCopy = (copy: TranscriptEntryInput): string | undefined => {
     const key = entryKey(copy.ordinal, copy.item_id);
     const known = calls.get(copy.ordinal)?.knows(copy.item_id) ?? false;
     const before = copied.get(key);
     if (writer.isStored(copy.ordinal, copy.item_id) && (known || before !== undefined)) return copy.item_id;
     const growth = copy.text.length - (before?.length ?? 0);
-    const isBeyond = (before === undefined && copied.size >= maxCopies) || copiedLength + growth > maxCopiedLength; // S4
-    // Known and not stored yet: on its way, the acknowledgement will come.
+    const isBeyond = (before === undefined && copied.size >= maxCopies) || copiedLength + growth > maxCopiedLength;
+    // Known but not stored yet: it is being written, and its acknowledgement follows.
     if (known || isBeyond || !writer.add(unverified(copy))) return undefined;
     copied.set(key, copy.text);
     if (copy.speaker === 'candidate' && copy.text !== '') hasCandidate = true;

@@ -43,7 +43,7 @@ function setUp(answer: (entries: TranscriptEntry[], n: number) => Result | Promi
 const ok = (entries: TranscriptEntry[]): Result => ({ kind: 'ok', value: entries.map((e) => e.item_id) });
 
 describe('the transcript writer', () => {
-  test('idle: an entry is written at once, and acknowledged after the commit', async () => {
+  test('writes an entry at once when idle, and acknowledges it after the commit', async () => {
     const { clock, writer, batches, acked } = setUp(ok);
     writer.add(entryOf('a'));
     expect(acked).toEqual([]);
@@ -53,7 +53,7 @@ describe('the transcript writer', () => {
     expect(writer.unsaved).toBe(0);
   });
 
-  test('what comes during a write is the next batch, at most 250', async () => {
+  test('entries that arrive during a write form the next batch, at most 250', async () => {
     let release: (result: Result) => void = () => {};
     const { clock, writer, batches, acked } = setUp((entries, n) =>
       n === 1 ? new Promise<Result>((resolve) => (release = resolve)) : ok(entries),
@@ -68,7 +68,7 @@ describe('the transcript writer', () => {
     expect(acked).toHaveLength(601);
   });
 
-  test('the database is away: tried again until it is back, nothing lost, nothing acknowledged before', async () => {
+  test('while the database is away it retries, loses nothing and acknowledges nothing', async () => {
     const { clock, writer, batches, acked } = setUp((entries, n) => (n < 6 ? unavailable : ok(entries)));
     writer.add(entryOf('a'));
     await clock.advance(100);
@@ -79,7 +79,7 @@ describe('the transcript writer', () => {
     expect(batches).toHaveLength(6);
   });
 
-  test('a newer version of an entry replaces the one that waits', async () => {
+  test('a newer version of an entry replaces the waiting one', async () => {
     const { clock, writer, batches } = setUp((entries, n) => (n === 1 ? unavailable : ok(entries)));
     writer.add(entryOf('a', { text: 'old' }));
     await clock.advance(0);
@@ -88,7 +88,7 @@ describe('the transcript writer', () => {
     expect(batches.at(-1)?.map((e) => e.text)).toEqual(['new']);
   });
 
-  test('a browser’s copy never takes the place of the sideband’s entry; the other way round it does', async () => {
+  test('a browser’s copy never replaces the sideband’s entry, but the sideband’s entry replaces a copy', async () => {
     const { clock, writer, batches } = setUp((entries, n) => (n === 1 ? unavailable : ok(entries)));
     writer.add(entryOf('a', { text: 'heard' }));
     writer.add(entryOf('a', { text: 'claimed', verified: false }));
@@ -98,7 +98,7 @@ describe('the transcript writer', () => {
     expect(batches.at(-1)?.map((e) => e.text)).toEqual(['heard', 'heard']);
   });
 
-  test('fenced: nothing is written any more, nothing acknowledged, and it is told once', async () => {
+  test('once fenced, writes and acknowledges nothing more, and reports it once', async () => {
     const { clock, writer, batches, acked, onFenced } = setUp(() => ({ kind: 'fenced' }));
     writer.add(entryOf('a'));
     await clock.advance(0);
@@ -110,7 +110,7 @@ describe('the transcript writer', () => {
     expect(onFenced).toHaveBeenCalledTimes(1);
   });
 
-  test('an entry the database refuses for itself is set aside; the others are stored', async () => {
+  test('an entry that the database refuses by itself is dropped; the others are stored', async () => {
     const { clock, writer, acked } = setUp((entries) =>
       entries.some((e) => e.item_id === 'bad') ? { kind: 'refused', error: new Error('22001') } : ok(entries),
     );
@@ -121,7 +121,7 @@ describe('the transcript writer', () => {
     expect(writer.refused).toBe(1);
   });
 
-  test('memory is bounded: copies are not taken when too many wait, the sideband’s entries are', async () => {
+  test('refuses copies when too many entries wait, but accepts the sideband’s entries', async () => {
     const { clock, writer } = setUp(() => unavailable, 3);
     for (let n = 0; n < 3; n += 1) writer.add(entryOf(`e${n}`));
     await clock.advance(0);
@@ -131,7 +131,7 @@ describe('the transcript writer', () => {
     writer.stop();
   });
 
-  test('a flush that takes too long is given up with the signal’s reason', async () => {
+  test('a flush that takes too long rejects with the signal’s reason', async () => {
     const { clock, writer } = setUp(() => unavailable);
     writer.add(entryOf('a'));
     await clock.advance(0);
@@ -142,7 +142,7 @@ describe('the transcript writer', () => {
     writer.stop();
   });
 
-  // Failure pinned: a batch answered 413, or 57014, was repeated unchanged for ever, and nothing was stored.
+  // Failure pinned: a batch answered with 413 or 57014 was repeated unchanged for ever, and nothing was stored.
   test.each<[string, Result]>([
     ['too large', { kind: 'refused', error: new Error('413'), tooMuch: true }],
     ['too slow', { kind: 'unavailable', error: new Error('57014'), tooMuch: true }],
@@ -157,7 +157,7 @@ describe('the transcript writer', () => {
     },
   );
 
-  test('one entry that is too large by itself is set aside; one that is only too slow is tried again', async () => {
+  test('a single entry that is too large is dropped; one that is only too slow is retried', async () => {
     const large = setUp(() => ({ kind: 'refused', error: new Error('413'), tooMuch: true }));
     large.writer.add(entryOf('a'));
     await large.clock.advance(10_000);
@@ -170,7 +170,7 @@ describe('the transcript writer', () => {
     expect(slow.acked).toEqual(['a']);
   });
 
-  test('one refused entry among many is found by halves, not one by one', async () => {
+  test('finds one refused entry among many by halving the batch', async () => {
     const { clock, writer, batches, acked } = setUp((entries) =>
       entries.some((e) => e.item_id === 'e77') ? { kind: 'refused', error: new Error('22001') } : ok(entries),
     );

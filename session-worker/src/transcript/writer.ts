@@ -5,12 +5,12 @@ import { createOutbox } from '../outside/outbox.ts';
 import type { Store } from '../outside/store.ts';
 
 /**
- * The durable writer of the transcript: an outbox of entries (outbox.ts), at most 250 in one request.
+ * Writes the transcript to the database: an outbox (outbox.ts) of entries, at most 250 per request.
  *
  * - An entry is acknowledged only after Postgres has committed it.
- * - A browser's copy never takes the place of the sideband's entry.
- * - Memory is bounded: when `maxWaiting` entries wait, copies from the browser are not taken (the browser keeps them). The
- *   sideband's entries always are: a conversation makes a few a minute.
+ * - A browser's copy never replaces the sideband's entry.
+ * - Memory is limited: when `maxWaiting` entries wait, copies from the browser are refused (the browser keeps
+ *   them). The sideband's entries are always accepted: a conversation makes only a few per minute.
  */
 export interface WriterDeps {
   clock: Clock;
@@ -25,18 +25,18 @@ export interface WriterDeps {
 }
 
 export interface Writer {
-  /** False when there is no room or the writer has stopped. */
+  /** False when the outbox is full or the writer has stopped. */
   add(entry: TranscriptEntry): boolean;
   /** Entries not stored yet. */
   readonly unsaved: number;
-  /** Entries that Postgres refused and that were set aside. */
+  /** Entries that Postgres refused and that are therefore not stored. */
   readonly refused: number;
   isStored(ordinal: number, itemId: string): boolean;
   /** Item ids stored by this writer. */
   storedIds(): string[];
   /** Resolves when everything is stored, or the writer has stopped; rejects with the signal's reason. */
   flush(signal?: AbortSignal): Promise<void>;
-  /** Nothing is written from now on. */
+  /** Writes nothing more from now on. */
   stop(): void;
 }
 
@@ -84,5 +84,5 @@ export function createWriter(deps: WriterDeps): Writer {
   };
 }
 
-/** The sideband's text is worth more than a browser's copy of it. */
+/** A verified entry is kept over an unverified one. */
 const outranks = (entry: TranscriptEntry, other: TranscriptEntry): boolean => entry.verified && !other.verified;

@@ -15,7 +15,7 @@ const stateAfter = (events: Event[]) => {
 };
 const entry = (events: Event[], id: string) => stateAfter(events).find((e) => e.item_id === id);
 
-/** A whole interview: greeting, a late transcription, an interruption, a failed one, the tool, the goodbye. */
+/** A whole interview: greeting, late transcription, interruption, failed transcription, tool call, goodbye. */
 const interview: Event[] = [
   ...reply('a1', null, 'Welcome.'),
   ...candidateSpeech('c1', 'a1', 1_000, 2_500),
@@ -33,7 +33,7 @@ const interview: Event[] = [
 const sorted = (entries: TranscriptEntry[]) => [...entries].sort((a, b) => a.item_id.localeCompare(b.item_id));
 
 describe('the log of a call', () => {
-  test('a whole interview gives every entry once, linked in the conversation’s order', () => {
+  test('a whole interview gives every entry once, linked in conversation order', () => {
     const facts = stateAfter(interview).map((e) => [e.item_id, e.previous_item_id, e.speaker, e.text, e.interrupted]);
     expect(facts).toEqual([
       ['a1', null, 'ai', 'Welcome.', false],
@@ -44,7 +44,7 @@ describe('the log of a call', () => {
     ]);
   });
 
-  test('an answer that we typed in for the candidate is an entry; one that the browser typed into the call is not', () => {
+  test('a typed answer that the worker inserted is an entry; one that the browser inserted into the call is not', () => {
     const log = createCallLog(1);
     log.typed('typed_1', 'Redis.');
     const text = (id: string, words: string) =>
@@ -70,7 +70,7 @@ describe('the log of a call', () => {
     );
   });
 
-  test('a browser that types into its call, in whatever order and whatever its items follow: spoken entries follow each other', () => {
+  test('spoken entries stay linked to each other whatever items a browser inserts, in any order', () => {
     const names = ['a', 'b', 'c', 'd', 'e', 'f'];
     const id = fc.constantFrom(...names);
     const items = fc.uniqueArray(fc.record({ id, previous: fc.option(id), typed: fc.boolean() }), {
@@ -80,7 +80,7 @@ describe('the log of a call', () => {
     fc.assert(
       fc.property(items, (announced) => {
         const byId = new Map(announced.map((item) => [item.id, item]));
-        /** Step by step, without any memory. */
+        /** The same search, step by step and without shortened chains. */
         const expectedPrevious = (from: string, previous: string | null): string | null => {
           const passed = new Set([from]);
           let at = previous;
@@ -112,7 +112,7 @@ describe('the log of a call', () => {
     );
   });
 
-  test('what is given out in pieces adds up to the log: the last version of each entry is the entry', () => {
+  test('the last version of each entry that apply returned equals the entry of the log', () => {
     fc.assert(
       fc.property(
         fc.shuffledSubarray(interview, { minLength: interview.length, maxLength: interview.length }),
@@ -126,7 +126,7 @@ describe('the log of a call', () => {
     );
   });
 
-  test('a repeated event gives nothing out again', () => {
+  test('a repeated event returns no entry again', () => {
     const log = createCallLog(1);
     const events = reply('a1', null, 'Welcome.');
     feed(log, events);
@@ -144,7 +144,7 @@ describe('the log of a call', () => {
     expect(entry([...candidateSpeech('c1', null, 0, 1), transcribed('c1', 'x')], 'c1')?.confidence).toBeNull();
   });
 
-  test('times: the candidate’s from the speech events, the interviewer’s from when its audio was heard of', () => {
+  test('takes the candidate’s times from the speech events and the interviewer’s from when its audio events arrived', () => {
     const log = createCallLog(1);
     const events = reply('a1', null, 'Welcome.');
     for (const [n, event] of events.entries()) log.apply(event as ProviderEvent, n * 100);
@@ -152,7 +152,7 @@ describe('the log of a call', () => {
     expect(entry(interview, 'c1')).toMatchObject({ start_ms: 1_000, end_ms: 2_500 });
   });
 
-  test('partials grow and are not part of the log', () => {
+  test('partial texts grow and are not part of the log', () => {
     const log = createCallLog(1);
     const delta = (text: string) =>
       log.apply({ type: 'response.output_audio_transcript.delta', item_id: 'a1', response_id: 'r', delta: text }, 0);
@@ -169,7 +169,7 @@ describe('the log of a call', () => {
     ]);
   });
 
-  test('settled: a candidate’s item without a text holds its place, a reply cut off keeps what was heard', () => {
+  test('settle keeps the place of a candidate’s item without text, and the partial text of a reply that was cut off', () => {
     const log = createCallLog(1);
     feed(log, candidateSpeech('c1', null, 0, 900));
     feed(log, reply('a1', 'c1', 'Tell me more.').slice(0, 4));
@@ -181,7 +181,7 @@ describe('the log of a call', () => {
     expect(log.awaited()).toBe(0);
   });
 
-  test('a text with control characters, half a surrogate or a novel’s length is made storable', () => {
+  test('makes a text with control characters, half a surrogate or excessive length storable', () => {
     const bad = `a\u0000b\ud800c${'x'.repeat(30_000)}`;
     const text = entry([...candidateSpeech('c1', null, 0, 1), transcribed('c1', bad)], 'c1')?.text ?? '';
     expect(text.startsWith('ab\ufffdcx')).toBe(true);
@@ -190,7 +190,7 @@ describe('the log of a call', () => {
     expect(cut?.isWellFormed()).toBe(true);
   });
 
-  test('a time that cannot be one is left out', () => {
+  test('leaves out an impossible time', () => {
     expect(entry([...candidateSpeech('c1', null, 1e300, 2_000), transcribed('c1', 'hi')], 'c1')).toMatchObject({
       start_ms: null,
       end_ms: 2_000,

@@ -3,32 +3,38 @@ import type { SpokenLog } from '../voice.ts';
 import { asArray, asId, asMs, asObject, asText, type Json, type ProviderEvent } from './events.ts';
 
 /**
- * The conversation of one realtime call, made from the sideband's events. Pure: events in, entries out.
+ * Builds the conversation of one realtime call from the sideband's events. Pure: events in, entries out.
  *
- * T1  Every field of an item is joined from the events so that order and repetition do not matter: the same events,
- *     shuffled or doubled, give the same log. Only partials depend on the order.
- * T2  Order comes from `conversation.item.added` and `input_audio_buffer.committed`, never from `.done`: the live service
- *     was recorded sending `previous_item_id: null` there.
- * T3  What is not speech (function calls, system notes, items that a browser typed into the call) is left out; what follows
- *     is linked to the item before. An answer that we typed in for the candidate is an entry like a spoken one.
- * T4  A candidate's words that could not be transcribed are an entry with empty text: it holds the place.
- * T5  The interviewer has no timestamps on the wire: its times are when the sideband told of the output buffer.
- * T6  What is kept of an item for the length of the interview is small: of a final one its text once, and no partial.
- * T7  An event costs the same in a long call as in a short one: a browser can type thousands of items into its call. What follows
- *     left-out items is found by chains that get shorter each time they are followed.
+ * - The result does not depend on the order or repetition of events: the same events, shuffled or doubled,
+ *   give the same log. Only partial texts depend on the order.
+ * - The order of items comes from `conversation.item.added` and `input_audio_buffer.committed`, never from
+ *   `.done`, in which the live service sent `previous_item_id: null`.
+ * - Items that are not speech (function calls, system notes, items that a browser typed into the call) are
+ *   left out, and the next item is linked to the one before. An answer that the worker typed in for the
+ *   candidate is an entry like a spoken one.
+ * - Candidate speech that could not be transcribed becomes an entry with empty text, so that its place is
+ *   kept.
+ * - The provider sends no timestamps for the interviewer: its times are when the events of the output buffer
+ *   arrived.
+ * - Memory per item is small: a final item keeps its text once and no partial.
+ * - An event costs the same in a long call as in a short one, because a browser can type thousands of items
+ *   into its call. Links across left-out items are found through chains that are shortened each time they are
+ *   followed.
  */
 interface Item {
   id: string;
   speaker?: Speaker;
-  /** T3. */
+  /** Not speech: left out of the log. */
   skipped: boolean;
-  /** Undefined until an event said what is before it. */
+  /** Undefined until an event names the item before this one. */
   previous?: string | null;
-  /** Of a left-out item: an item before it, with nothing but left-out items between (T7). No chain of these is a circle. */
+  /**
+   * Of a left-out item: an earlier item with only left-out items in between. These links never form a circle.
+   */
   before?: string;
-  /** Final texts by content part: nearly always one (T6). */
+  /** Final texts by content part; nearly always one. */
   texts: Array<[part: number, text: string]>;
-  /** It is known that there will be no text, unless one has come. */
+  /** No text will come, unless one has come already. */
   textless: boolean;
   partial: string;
   confidence: number | null;
@@ -36,14 +42,14 @@ interface Item {
   startMs: number | null;
   endMs: number | null;
   responseId?: string;
-  /** What was last given out, to give out changes only. */
+  /** The entry returned last, so that only changes are returned. */
   given?: TranscriptEntry;
 }
 
-/** What is known of a response, which may come before its items are known. */
+/** What is known of a response. Its events may come before those of its items. */
 interface Response {
   items: Set<string>;
-  /** It was cancelled, failed, or was left incomplete: what was said of it is not all. */
+  /** The response was cancelled, failed or incomplete, so its text may be incomplete. */
   cutOff: boolean;
   startMs: number | null;
   endMs: number | null;
@@ -57,13 +63,14 @@ export interface LogChange {
 }
 
 export interface CallLog extends SpokenLog {
-  /** We are about to put this item into the call: the candidate's words, typed (T3). */
+  /** Announces that the worker is about to insert this item: the candidate's typed answer. */
   typed(itemId: string, text: string): void;
-  /** @param atMs when the event came, on the call's clock. */
+  /** @param atMs when the event arrived, in ms since the call began. */
   apply(event: ProviderEvent, atMs: number): LogChange;
   /**
-   * Ends the log. A reply cut off keeps what was made of it; a candidate's words that never were transcribed hold their
-   * place (T4): a beginning of them, shown as if it were all, would put words out of somebody's mouth.
+   * Ends the log. A reply that was cut off keeps the text received so far. Candidate speech that was never
+   * transcribed becomes an entry with empty text: showing a partial text as the whole could misquote the
+   * candidate.
    */
   settle(): TranscriptEntry[];
 }
@@ -72,7 +79,7 @@ export function createCallLog(ordinal: number): CallLog {
   const items = new Map<string, Item>();
   const responses = new Map<string, Response>();
   const typed = new Map<string, string>();
-  /** The items of speech that follow an item directly, or after left-out ones only (T7). */
+  /** The speech items that follow an item, directly or after left-out items only. */
   const following = new Map<string, Item[]>();
 
   const itemOf = (id: string): Item => {
@@ -105,7 +112,7 @@ export function createCallLog(ordinal: number): CallLog {
     itemOf(itemId).responseId = responseId;
   };
 
-  /** This item, or when it is left out the nearest one before it that is not, as far as that is known (T7). */
+  /** This item; if it is left out, the nearest known earlier item that is not. */
   const anchorOf = (id: string): string => {
     const passed: Item[] = [];
     let anchor = id;
@@ -116,7 +123,7 @@ export function createCallLog(ordinal: number): CallLog {
     for (const item of passed) item.before = anchor;
     return anchor;
   };
-  /** The nearest item before that is speech (T3). */
+  /** The nearest earlier item that is speech. */
   const previousOf = (item: Item): string | null => {
     const anchor = anchorOf(item.previous ?? item.id);
     return anchor === item.id || items.get(anchor)?.skipped ? null : anchor;
@@ -126,9 +133,12 @@ export function createCallLog(ordinal: number): CallLog {
     if (known) for (const item of followers) known.push(item);
     else following.set(anchor, followers);
   };
-  /** An item turned out to be left out, or what is before a left-out item is known now. @returns what is linked anew */
+  /**
+   * Relinks the followers of an item that turned out to be left out, or whose predecessor became known.
+   * @returns the relinked items
+   */
   const relink = (item: Item): Item[] => {
-    // A link to what follows this item would close a circle: then nothing is before it.
+    // A link to an item that follows this one would form a circle: treat this one as having no predecessor.
     if (item.before === undefined && item.previous != null && anchorOf(item.previous) !== item.id)
       item.before = item.previous;
     const followers = (following.get(item.id) ?? []).filter(({ skipped }) => !skipped);
@@ -154,7 +164,7 @@ export function createCallLog(ordinal: number): CallLog {
       text: cleanText(text),
       confidence: item.confidence,
       start_ms: startMs,
-      // A candidate who speaks early can make a reply end, on paper, before it began.
+      // When the candidate interrupts early, a reply's end can be reported before its start.
       end_ms: endMs !== null && startMs !== null ? Math.max(startMs, endMs) : endMs,
       interrupted: item.interrupted || (response?.cutOff ?? false),
       verified: true,
@@ -174,7 +184,7 @@ export function createCallLog(ordinal: number): CallLog {
       const entry = entryOf(item, finalText(item));
       if (item.given && isSame(entry, item.given)) continue;
       item.given = entry;
-      item.partial = ''; // T6
+      item.partial = '';
       entries.push(entry);
     }
     return entries;
@@ -183,7 +193,7 @@ export function createCallLog(ordinal: number): CallLog {
   const announce = (itemId: string, previous: unknown) => {
     const item = itemOf(itemId);
     const id = previous === null ? null : asId(previous);
-    // T1: whichever comes first, an id says more than null.
+    // An id overrides null, whichever event comes first.
     if (id === undefined || item.previous != null) return item;
     item.previous = id;
     if (id !== null && !item.skipped) follow(anchorOf(id), [item]);
@@ -244,7 +254,7 @@ export function createCallLog(ordinal: number): CallLog {
     return id ? [Object.assign(itemOf(id), change)] : [];
   };
 
-  /** What an event touches; undefined for events that say nothing about the log. */
+  /** The items that an event touches; none for events that do not affect the log. */
   const touch = (event: ProviderEvent, atMs: number): Item[] => {
     switch (event.type) {
       case 'conversation.item.added':
@@ -321,7 +331,7 @@ export function createCallLog(ordinal: number): CallLog {
   };
 }
 
-/** Content parts of one item (T7): the provider's have one or two. */
+/** Most content parts kept per item: the provider sends one or two. */
 const maxParts = 100;
 
 function setText(item: Item, part: number, text: string): void {
@@ -338,7 +348,10 @@ const partialSpeakers: Record<string, Speaker> = {
   'conversation.item.input_audio_transcription.delta': 'candidate',
 };
 
-/** T3: a message of one of the two, not typed. The interviewer's items are announced empty, the candidate's as audio. */
+/**
+ * A spoken message of either side: the provider announces the interviewer's items empty and the candidate's
+ * as audio.
+ */
 function isSpeech(item: Json): boolean {
   if (item.type !== 'message' || (item.role !== 'user' && item.role !== 'assistant')) return false;
   return !asArray(item.content).some((part) =>
@@ -356,7 +369,7 @@ function confidenceOf(logprobs: unknown): number | null {
   return Math.round(Math.min(1, Math.exp(mean)) * 10_000) / 10_000;
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is taken out; Postgres refuses NUL
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these characters are removed; Postgres refuses NUL
 const controlCharacters = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/gu;
 const cleanText = (text: string): string =>
   text.replaceAll(controlCharacters, '').slice(0, maxEntryText).toWellFormed();

@@ -1,4 +1,4 @@
-/** One event of the provider, as it comes over the sideband: a type, and fields that nobody has checked. */
+/** One event from the sideband: a type, and fields that have not been checked. */
 export interface ProviderEvent {
   type: string;
   [field: string]: unknown;

@@ -6,33 +6,32 @@ import { asId, asObject, asText, type Json, type ProviderEvent } from './events.
 import { sessionFacts } from './session-facts.ts';
 
 /**
- * Watches one realtime call for what neither we nor the provider did. The candidate's browser is a full peer of the call: it
- * can rewrite the interviewer's instructions, put words into the conversation and make the interviewer speak.
+ * Detects what the candidate's browser does in a realtime call. The browser is a full peer of the call: it
+ * can rewrite the interviewer's instructions, insert items and make the interviewer speak.
  *
- * G1  What we do is known again: our items by ids, our responses by a nonce in their metadata, made up at random each time;
- *     our `session.update` by its answer. The provider's own doing is known by what causes it: a turn of the candidate
- *     (`committed`) makes one item and one response, a response makes its output items.
- * G2  Everything else came from the browser. It is flagged always, and undone where that is possible: the item deleted, the
- *     response cancelled, our session set again.
- * G3  Causes may come shortly after effects on the wire, so an item is judged only after `settleMs`.
- * G4  After a gap in hearing nothing is judged for `graceMs`: its cause may have gone by unheard. Our own `session.update`,
- *     which ends every gap, has undone a foreign one by then.
- * G5  What is undone is bounded; a browser that goes on all the same is only counted.
+ * - Our own actions are recognised: items by their ids, responses by a random nonce in their metadata, our
+ *   `session.update` by its answer. The provider's actions are recognised by their cause: a turn of the
+ *   candidate (`committed`) makes one item and one response, and a response makes its output items.
+ * - Everything else came from the browser. It is always flagged, and reverted where possible: the item is
+ *   deleted, the response cancelled, our session configuration set again.
+ * - An effect may arrive shortly before its cause, so an item is judged only after `settleMs`.
+ * - After a gap in the sideband nothing is judged for `graceMs`, because a cause may have been missed. Our
+ *   own `session.update`, which ends every gap, has reverted a foreign one by then.
+ * - At most `maxUndone` actions are reverted; further ones are only counted.
+ * - The provider cuts the interviewer off (`truncated`, output `cleared`) when the candidate starts to speak
+ *   or when we cancel a response. It never clears the input audio by itself. What the browser cut off or
+ *   cleared cannot be restored, so it is only flagged.
  *
- * G6  The provider cuts the interviewer's words short (`truncated`, output `cleared`) when the candidate speaks over them, or
- *     when we cancel a response; it never throws away what it hears. What the browser cut or threw away cannot be undone: it
- *     is flagged.
- *
- * A `response.create` that the browser times to the instant between a turn and the provider's own response to it passes for
- * that response: SECURITY.md says so.
+ * Known gap (SECURITY.md): a `response.create` that the browser sends between a turn and the provider's own
+ * response to it is taken for that response.
  */
 export interface Guard {
-  /** Says something of ours (G1). False when the sideband is not attached. */
+  /** Sends an event of ours, marked so that it is recognised. False when the sideband is not attached. */
   send(event: Json & { type: string }): boolean;
   event(event: ProviderEvent): void;
   /**
-   * The sideband is attached. `gap`: the call went on before that, unheard (G4). `updated`: our `session.update` was taken, so
-   * the next `session.updated` is its answer.
+   * The sideband is attached. `gap`: events of the call may have been missed before. `updated`: the provider
+   * accepted our `session.update`, so the next `session.updated` answers it.
    */
   attached(gap: boolean, updated?: boolean): void;
   stop(): void;
@@ -42,14 +41,16 @@ export interface GuardDeps {
   clock: Clock;
   log: Logger;
   send(event: Json & { type: string }): boolean;
-  /** What `session.update` says to set our session again. */
+  /** The content of a `session.update` that sets our session configuration again. */
   update: Json;
   flag(kind: IntegrityKind): void;
 }
 
 const settleMs = 250;
 const graceMs = 3_000;
-/** How long after the candidate began to speak, or we cancelled a response, the interviewer's words may be cut short (G6). */
+/**
+ * How long the interviewer may be cut off after the candidate starts to speak or we cancel a response, ms.
+ */
 const cutMs = 3_000;
 const maxUndone = 100;
 const rememberedEvents = 500;
@@ -64,9 +65,9 @@ export function createGuard({ clock, log, send, update, flag }: GuardDeps): Guar
     cancelled: new Set<string>(),
     deleted: new Set<string>(),
   };
-  /** Items that a turn or a response accounts for (G1). */
+  /** Items that a turn or a response explains. */
   const caused = new Set<string>();
-  /** Our responses that the provider was too busy for: said again when it is free. */
+  /** Our responses that the provider refused because another was active; sent again when that one is done. */
   const refused: Array<Json & { type: string }> = [];
   const pending = new Map<string, Json & { type: string }>();
   const timers = new Set<Timer>();
@@ -81,7 +82,7 @@ export function createGuard({ clock, log, send, update, flag }: GuardDeps): Guar
 
   const inGrace = () => clock.monotonicMs() < graceUntilMs;
   const foreign = (kind: IntegrityKind, undo?: () => void) => {
-    log.warn({ kind }, 'something in the call came from the browser');
+    log.warn({ kind }, 'the browser tampered with the call');
     flag(kind);
     if (!undo || undone >= maxUndone) return;
     undone += 1;
@@ -127,7 +128,7 @@ export function createGuard({ clock, log, send, update, flag }: GuardDeps): Guar
     });
   };
 
-  /** G6. */
+  /** Allows the interviewer to be cut off from now on for `cutMs`. */
   const mayCut = () => {
     mayCutUntilMs = clock.monotonicMs() + cutMs;
   };
@@ -143,7 +144,7 @@ export function createGuard({ clock, log, send, update, flag }: GuardDeps): Guar
     const nonce = asText(asObject(response.metadata)[nonceKey]);
     const id = asId(response.id);
     const [expected] = mine.nonces;
-    // A provider that does not repeat metadata: the first response after ours is taken for it.
+    // If the provider does not repeat our metadata, the first response after our request is taken as ours.
     const ours = mine.nonces.has(nonce) || (nonce === '' && turnsToAnswer === 0) ? nonce || expected : undefined;
     if (ours !== undefined) {
       mine.nonces.delete(ours);
@@ -172,7 +173,8 @@ export function createGuard({ clock, log, send, update, flag }: GuardDeps): Guar
   const failed = (event: ProviderEvent) => {
     const { code, event_id, message } = asObject(event.error);
     const isBusy = code === 'conversation_already_has_active_response' || /active response/i.test(asText(message));
-    // The provider leaves out the code or the event's id at times. Only a request of ours that is still unanswered counts.
+    // The provider sometimes leaves out the code or the event's id. Only a request of ours that is still
+    // unanswered counts.
     const [first] = pending.values();
     const ours = asText(event_id) === '' ? first : pending.get(asText(event_id));
     if (isBusy && ours && !refused.includes(ours)) refused.push(ours);
@@ -232,7 +234,7 @@ export function createGuard({ clock, log, send, update, flag }: GuardDeps): Guar
     return marked;
   };
 
-  /** The same event twice is one event. */
+  /** False for an event that was received before. */
   const isNew = (id: string | undefined): boolean => {
     if (id === undefined) return true;
     if (seen.has(id)) return false;

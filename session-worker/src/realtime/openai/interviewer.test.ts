@@ -32,7 +32,7 @@ describe('the interviewer', () => {
     return { clock, said, onFinished, onFailed, interviewer, hear, deaf };
   };
 
-  test('the goodbye cannot be asked for just now: it is asked for when the sideband is back', () => {
+  test('requests the goodbye when the sideband is back, if it was away before', () => {
     const { said, interviewer, hear, deaf } = setUp();
     deaf.now = true;
     hear(functionCall('f1', null));
@@ -42,7 +42,7 @@ describe('the interviewer', () => {
     expect(said.map((event) => event.type)).toEqual(['conversation.item.create', 'response.create']);
   });
 
-  test('nothing happens after a gap: it is asked to go on, once; a conversation that goes on is left alone', async () => {
+  test('asks the interviewer once to continue when nothing happens after a gap, and not when the conversation continues', async () => {
     const { clock, said, interviewer, hear } = setUp();
     interviewer.resumed();
     hear([{ type: 'session.updated', session: {} }]);
@@ -58,7 +58,7 @@ describe('the interviewer', () => {
     expect(said[0]).toMatchObject({ item: { role: 'system' } });
   });
 
-  test('it ends by its tool: the goodbye is asked for once, heard to the end, and then it is over', () => {
+  test('after the tool call the goodbye is requested once, played to its end, and the interview is finished', () => {
     const { said, onFinished, hear } = setUp();
     hear(functionCall('f1', null));
     hear(functionCall('f1', null));
@@ -71,7 +71,7 @@ describe('the interviewer', () => {
     expect(onFinished).toHaveBeenCalledTimes(1);
   });
 
-  test('a model that says goodbye and calls the tool in one response is not asked again', () => {
+  test('a model that says goodbye and calls the tool in one response is not asked for another goodbye', () => {
     const { said, onFinished, hear } = setUp();
     const [, , , toolDone] = functionCall('f1', 'a1', 'r1');
     hear(reply('a1', null, 'Goodbye.', 'r1').slice(0, 5));
@@ -86,7 +86,7 @@ describe('the interviewer', () => {
     expect(onFinished).toHaveBeenCalledTimes(1);
   });
 
-  test('a goodbye that never comes does not keep the session; another tool ends nothing', async () => {
+  test('a missing goodbye does not block the ending; another tool does not end the interview', async () => {
     const { clock, onFinished, hear } = setUp();
     hear([
       {
@@ -102,7 +102,7 @@ describe('the interviewer', () => {
     expect(onFinished).toHaveBeenCalledTimes(1);
   });
 
-  test('a goodbye spoken over by the candidate counts as said', () => {
+  test('a goodbye that the candidate interrupts counts as said', () => {
     const { onFinished, hear } = setUp();
     hear(functionCall('f1', null));
     hear(reply('a1', 'f1', 'Goodbye.').slice(0, 5));
@@ -110,7 +110,7 @@ describe('the interviewer', () => {
     expect(onFinished).toHaveBeenCalledTimes(1);
   });
 
-  // Failure pinned: the model's tool call was cut off by the candidate, or by a limit, and ended the interview all the same.
+  // Failure pinned: a tool call that the candidate or a limit had cut off ended the interview.
   test.each([
     ['by its status', { status: 'incomplete', arguments: '{}' }],
     ['in its arguments', { status: 'completed', arguments: '{"rea' }],
@@ -132,8 +132,8 @@ describe('the interviewer', () => {
     expect(onFinished).not.toHaveBeenCalled();
   });
 
-  // Failure pinned: a goodbye that failed was waited for in silence for half a minute.
-  test('a goodbye that failed is asked for again, and the tool is answered once', async () => {
+  // Failure pinned: after a failed goodbye there was silence for half a minute.
+  test('requests a failed goodbye again, and answers the tool call once', async () => {
     const { clock, said, onFinished, hear } = setUp();
     hear(functionCall('f1', null));
     hear([
@@ -146,7 +146,7 @@ describe('the interviewer', () => {
     expect(onFinished).toHaveBeenCalledTimes(1);
   });
 
-  test('a goodbye that cannot be had at all: the interview is finished, not failed', async () => {
+  test('an interview whose goodbye cannot be produced is finished, not failed', async () => {
     const { onFinished, onFailed, hear } = setUp();
     hear(functionCall('f1', null));
     hear([

@@ -5,26 +5,31 @@ import { asArray, asId, asObject, asText, type Json, type ProviderEvent } from '
 import { createReplies } from './replies.ts';
 
 /**
- * What the interviewer does of its own accord: it begins, and it may end the interview by its tool.
+ * Makes the interviewer begin, and ends the interview when the model calls its tool.
  *
  *   talking ──tool called──▶ leaving ──goodbye begins──▶ goodbye ──it was played──▶ finished
  *
- * - The first words are asked for once per call, on the sideband.
- * - Only a tool call that came whole is a decision. One that was cut off (by the candidate, by a limit) changes nothing.
- * - The goodbye is heard to its end. A model that speaks and calls the tool in one response has said it there; otherwise the
- *   tool's result asks for it. Each step is bounded by `goodbyeMs`: a goodbye that never comes does not keep the session.
- * - A response that failed is asked for again (replies.ts). When the goodbye cannot be had, the interview is over without it.
- * - After a gap: while nobody listened (the sideband was cut, or another machine was lost) the tool may have been called
- *   unheard. When nothing at all happens for `quietMs` after that, the interviewer is told so and asked to go on; one that was
- *   leaving is asked for its goodbye again. Once that is asked for, any response is the goodbye.
+ * - The first words are requested once per call, on the sideband.
+ * - Only a complete tool call counts. One that was cut off (by the candidate, by a limit) changes nothing.
+ * - The goodbye is played to its end. A model that speaks and calls the tool in one response has said goodbye
+ *   there; otherwise the tool's result asks for it. Each step is limited by `goodbyeMs`, so a missing goodbye
+ *   does not block the ending.
+ * - A failed response is requested again (replies.ts). If no goodbye can be produced, the interview ends
+ *   without it.
+ * - During a gap (the sideband was cut, or another machine was lost) a tool call may have been missed. If no
+ *   event arrives for `quietMs` after the gap, the interviewer is told about it and asked to continue; if it
+ *   was leaving, it is asked for its goodbye again. After that request any response counts as the goodbye.
  */
 export interface Interviewer {
-  /** Asks for the first words. `recap`: what was said before, when this call continues an interview. */
+  /** Requests the first words. `recap`: what was said before, when this call continues an interview. */
   begin(recap?: string): void;
-  /** Listening again, after a gap (see the head of this file). */
+  /** The sideband is attached again after a gap. */
   resumed(): void;
   event(event: ProviderEvent): void;
-  /** Puts an item into the call, and speaks to it when `answer`. False when that is not possible just now. */
+  /**
+   * Inserts an item, and requests a reply to it when `answer`. False when the sideband is not attached or the
+   * interview is ending.
+   */
   tell(item: Json, answer: boolean): boolean;
   stop(): void;
 }
@@ -35,11 +40,11 @@ export interface InterviewerDeps {
   send(event: Json & { type: string }): boolean;
   goodbyeMs: number;
   onFinished(): void;
-  /** The provider cannot make it speak any more. */
+  /** The provider can no longer make the interviewer speak. */
   onFailed(reason: SessionReason): void;
 }
 
-/** Name of the tool by which the model ends the interview; the session's configuration declares it. */
+/** Name of the tool with which the model ends the interview; the session's configuration declares it. */
 export const endTool = 'end_session';
 const goodbyeMark = { greenroom: 'goodbye' };
 const quietMs = 10_000;
@@ -117,12 +122,12 @@ export function createInterviewer(deps: InterviewerDeps): Interviewer {
   const askForGoodbye = (leaving: Leaving) => {
     const output = { type: 'function_call_output', call_id: leaving.callId, output: '{"ok":true}' };
     leaving.answered ||= send({ type: 'conversation.item.create', item: output });
-    // Not attached just now: asked when it is again (`resumed`).
+    // If the sideband is not attached, `resumed` asks later.
     leaving.asked = leaving.answered && ask({ metadata: goodbyeMark, tool_choice: 'none' });
   };
   const goOn = () => {
     if (state.name === 'leaving') return askForGoodbye(state);
-    log.info({}, 'nothing was heard since the gap; the interviewer is asked to go on');
+    log.info({}, 'no events since the sideband gap; asking the interviewer to continue');
     send(note(afterGap));
     ask();
   };
@@ -178,7 +183,9 @@ export function createInterviewer(deps: InterviewerDeps): Interviewer {
   };
 }
 
-/** A call of the tool that came whole: one that was cut off says so in its status, or has arguments that are no object. */
+/**
+ * A complete call of the tool. One that was cut off has another status, or arguments that are not an object.
+ */
 function isEndCall({ type, name, status = 'completed', arguments: given = '{}' }: Json): boolean {
   return type === 'function_call' && name === endTool && status === 'completed' && isJsonObject(asText(given));
 }

@@ -37,7 +37,7 @@ describe('the provider', () => {
     return { call: await call, tries: asked.length, asked };
   };
 
-  test('the offer goes out raw, with the call’s own credential; the id is the last segment of Location', async () => {
+  test('sends the raw offer with the call’s own credential, and reads the id from the last segment of Location', async () => {
     const { call, asked } = await callWith([created]);
     expect(call).toEqual({ kind: 'created', callId: 'rtc_1', answer: answerSdp });
     expect(asked).toEqual([
@@ -49,7 +49,7 @@ describe('the provider', () => {
     ]);
   });
 
-  test('with a standing key offer and session go out as one form, whose boundary is nobody’s guess', async () => {
+  test('with a standing key it sends offer and session as one form with a random boundary', async () => {
     const { asked, provider } = setUp([created]);
     const session = { type: 'realtime', instructions: 'Interview.' };
     const sdp = `${offerSdp}a=x\r\n--greenroom-\r\n`;
@@ -89,7 +89,7 @@ describe('the provider', () => {
     expect(result.tries).toBe(tries);
   });
 
-  test('a failure that passes is survived', async () => {
+  test('retries a temporary failure', async () => {
     expect((await callWith([status(500), new Error('reset'), created])).call.kind).toBe('created');
   });
 
@@ -103,14 +103,14 @@ describe('the provider', () => {
     expect(asked).toHaveLength(1);
   });
 
-  test.each([404, 400])('"no such call" (%i) is believed when it was said three times in a row', async (code) => {
+  test.each([404, 400])('"no such call" (%i) counts as hung up after three in a row', async (code) => {
     const { clock, provider, asked } = setUp([status(code, 'call_id_not_found')]);
     const over = provider.hangUp('rtc_taken_over', 'ek_1');
     await clock.advance(10_000);
     expect([await over, asked.length]).toEqual([true, 3]);
   });
 
-  test('"no such call" about a call that runs is not the end of it: it is asked again and hung up', async () => {
+  test('one "no such call" about a running call does not count: the hang-up is retried and succeeds', async () => {
     const missing = status(404, 'call_id_not_found');
     const { clock, provider, asked } = setUp([missing, missing, status(200)]);
     const over = provider.hangUp('rtc_taken_over', 'ek_1');
@@ -118,7 +118,7 @@ describe('the provider', () => {
     expect([await over, asked.length]).toEqual([true, 3]);
   });
 
-  test('"no such call" about a call made a moment ago is never believed: the debt stays', async () => {
+  test('"no such call" about a call made a moment ago never counts as hung up', async () => {
     const { clock, provider, asked } = setUp([created, status(404, 'call_id_not_found')]);
     await provider.createCall({ form: 'raw', sdp: 'v=0' }, 'ek_1');
     const limit = new AbortController();
@@ -129,7 +129,7 @@ describe('the provider', () => {
     expect(asked.length).toBeGreaterThan(4);
   });
 
-  test('a page of a proxy with status 404 says nothing of the call', async () => {
+  test('a 404 page from a proxy does not count as "no such call"', async () => {
     const page = { status: 404, headers: {}, body: '<html>404 page not found</html>' };
     const { clock, provider, asked } = setUp([page, page, page, page, status(200)]);
     const over = provider.hangUp('rtc_taken_over', 'ek_1');
@@ -137,7 +137,7 @@ describe('the provider', () => {
     expect([await over, asked.length]).toEqual([true, 5]);
   });
 
-  test('a hang-up is tried until it is heard, or the signal says stop', async () => {
+  test('retries a hang-up until it is confirmed or the signal aborts', async () => {
     const { clock, provider, asked } = setUp([status(500), new Error('reset'), status(200)]);
     const over = provider.hangUp('rtc_1', 'ek_1');
     await clock.advance(60_000);

@@ -8,26 +8,27 @@ import { asObject, type Json } from './events.ts';
 import { looksLikeAnswer } from './sdp.ts';
 
 /**
- * The door to the voice provider's HTTP interface, and the one owner of its retries.
+ * Client of the voice provider's HTTP API, and the only place that retries its requests.
  *
- * P0  Two forms: the raw offer with an ephemeral credential, to which the session belongs already; or offer and session as
- *     one form with a standing key, where an operator accepted that.
- * P1  Every call is created, observed and hung up with the credential minted for it: measured live, any other gets 404.
- * P2  429, 5xx and silence are tried again, three tries in all; 401 and 403 never. A lost answer can leave a call that
- *     nobody speaks on: no media ever reaches it and the provider ends it by itself.
- * P3  A hang-up is done when the provider says so. "No such call" (its own error, under the call's own credential) is
- *     believed when it was said several times in a row, and never of a call made a moment ago: the provider has answered so
- *     about calls that ran. Any other 404 is no answer of the provider.
+ * - There are two forms of an offer: the raw offer with an ephemeral credential that already belongs to a
+ *   session; or offer and session in one multipart body with a standing key, where the operator allows that.
+ * - A call is created, observed and hung up with the credential minted for it: the live service answers 404
+ *   to any other.
+ * - 429, 5xx and no answer are retried, three tries in all; 401 and 403 never. A lost answer can leave a call
+ *   without media, which the provider ends by itself.
+ * - A hang-up is confirmed by a 2xx answer. "No such call" (the provider's own error, with the call's own
+ *   credential) counts only after several in a row, and never for a call made less than `youngMs` ago: the
+ *   provider has answered so about running calls. Any other 404 does not come from the provider.
  */
 
-/** P0. */
+/** The two forms in which a call is requested. */
 export type Offer = { form: 'raw'; sdp: string } | { form: 'multipart'; sdp: string; session: Json };
 
 export interface Provider {
   createCall(offer: Offer, credential: string, signal?: AbortSignal): Promise<CreatedCall>;
-  /** True when the call is over (P3). Tries until the signal aborts. */
+  /** True when the call is over. Tries until the signal aborts. */
   hangUp(callId: string, credential: string, signal?: AbortSignal): Promise<boolean>;
-  /** Where the sideband of a call is. */
+  /** The URL of a call's sideband. */
   sidebandUrl(callId: string): string;
 }
 
@@ -36,7 +37,7 @@ export interface ProviderDeps {
   clock: Clock;
   /** `https://api.openai.com/v1` */
   baseUrl: string;
-  /** Azure's restriction of what the browser may do over its data channel. */
+  /** Whether to use Azure's filter for what the browser may send over its data channel. */
   webrtcFilter: boolean;
   /** Limit of one request, ms. */
   requestMs: number;
@@ -44,16 +45,16 @@ export interface ProviderDeps {
 }
 
 const maxTries = 3;
-/** P3: so many times in a row, these pauses apart. */
+/** Pauses between the "no such call" answers that must come in a row. */
 const missingPausesMs = [500, 1_000];
-/** Between the further tries of a young call. */
+/** Pause between further tries for a young call. */
 const missingPauseMs = 2_000;
-/** P3: a younger call is "not there yet". */
+/** For a call younger than this, "no such call" may mean "not there yet". */
 const youngMs = 30_000;
 
 export function createProvider(deps: ProviderDeps): Provider {
   const { http, clock, requestMs, random = Math.random } = deps;
-  /** When this worker made each call, on its monotonic clock; one taken over is older than any pause here. */
+  /** When this worker made each call, on its monotonic clock. A call that was taken over is not young. */
   const madeMs = new Map<string, number>();
   const isYoung = (callId: string): boolean =>
     clock.monotonicMs() - (madeMs.get(callId) ?? Number.NEGATIVE_INFINITY) < youngMs;
@@ -95,7 +96,7 @@ export function createProvider(deps: ProviderDeps): Provider {
         const answer = await post(`/realtime/calls/${encodeURIComponent(callId)}/hangup`, credential, { signal });
         if (answer && answer.status >= 200 && answer.status < 300) return true;
         missed = answer && isMissing(answer) ? missed + 1 : 0;
-        if (missed > missingPausesMs.length && !isYoung(callId)) return true; // P3
+        if (missed > missingPausesMs.length && !isYoung(callId)) return true;
         if (answer && missed === 0 && answer.status !== 404 && !mayRetry(answer)) return false;
         if (missed === 0) await pause(attempt, signal);
         else await clock.sleep(missingPausesMs[missed - 1] ?? missingPauseMs, signal).catch(() => undefined);
@@ -106,7 +107,7 @@ export function createProvider(deps: ProviderDeps): Provider {
   };
 }
 
-/** The boundary is made up anew: nothing in an offer can be one. */
+/** The boundary is random, so that no offer can contain it. */
 function bodyOf(offer: Offer): { body: string; contentType: string } {
   if (offer.form === 'raw') return { body: offer.sdp, contentType: 'application/sdp' };
   const boundary = `greenroom-${newSecret(18)}`;
@@ -132,7 +133,7 @@ function readCall(answer: HttpAnswer | undefined): CreatedCall {
   return { kind: 'created', callId, answer: answer.body };
 }
 
-/** What a failed try means: the raw status decides, once, here. */
+/** Classifies a failed try, from its raw status. */
 function failureOf(answer: HttpAnswer | undefined): VoiceFailure {
   const status = answer?.status ?? 0;
   if (status === 401 || status === 403)
@@ -142,7 +143,7 @@ function failureOf(answer: HttpAnswer | undefined): VoiceFailure {
   return { kind: 'failed', code: 'provider_rate_limited', reason, status };
 }
 
-/** The provider's own word that it has no such call (P3). */
+/** The provider itself says that it has no such call. */
 const isMissing = (answer: HttpAnswer): boolean =>
   (answer.status === 404 || answer.status === 400) && errorCode(answer) === 'call_id_not_found';
 

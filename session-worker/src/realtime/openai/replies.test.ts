@@ -35,14 +35,14 @@ function setUp() {
   return { clock, asked, reasons, replies, hear };
 }
 
-describe('an answer that was due and did not come about', () => {
-  // Failure pinned: a response that failed was never asked for again, and the candidate was left in silence.
+describe('a reply that was due and did not come', () => {
+  // Failure pinned: a failed response was never requested again, and the candidate heard nothing more.
   test.each([
     ['failed: rate limited', failed('rate_limit_exceeded')],
     ['failed: the provider’s fault', failed('server_error')],
     ['left incomplete', done('incomplete', { reason: 'max_output_tokens' })],
     ['cancelled by a client', done('cancelled', { reason: 'client_cancelled' })],
-    ['completed without a word', done('completed', {}, [])],
+    ['completed without output', done('completed', {}, [])],
   ])('%s: it is asked for again, and settled by one that is completed', async (_what, end) => {
     const { clock, asked, reasons, hear } = setUp();
     hear(committed, created, end);
@@ -53,7 +53,7 @@ describe('an answer that was due and did not come about', () => {
     expect([asked.length, reasons]).toEqual([1, []]);
   });
 
-  test('asked for within bounds: after six tries the session is told why', async () => {
+  test('is requested six times, then the session ends with the reason', async () => {
     const { clock, asked, reasons, replies, hear } = setUp();
     replies.asked();
     for (let n = 0; n < 20; n += 1) {
@@ -63,7 +63,7 @@ describe('an answer that was due and did not come about', () => {
     expect([asked.length, reasons]).toEqual([6, ['provider_rate_limited']]);
   });
 
-  test('answers that are only ever incomplete are asked for within the same bounds, and do not end the session', async () => {
+  test('is requested as often when it is only incomplete, and then does not end the session', async () => {
     const { clock, asked, reasons, hear } = setUp();
     hear(committed);
     for (let n = 0; n < 20; n += 1) {
@@ -73,7 +73,7 @@ describe('an answer that was due and did not come about', () => {
     expect([asked.length, reasons]).toEqual([6, []]);
   });
 
-  // Failure pinned: an account without credit kept the candidate waiting until the end of the interview's time.
+  // Failure pinned: with an account without credit the candidate waited until the interview's time was up.
   test.each([
     ['in a response', failed('insufficient_quota')],
     ['in an error', { type: 'error', error: { type: 'insufficient_quota', code: 'insufficient_quota' } }],
@@ -84,14 +84,14 @@ describe('an answer that was due and did not come about', () => {
     expect([asked.length, reasons]).toEqual([0, ['quota_exceeded']]);
   });
 
-  test('asked for and nothing came of it: asked for again', async () => {
+  test('is requested again when nothing follows the first request', async () => {
     const { clock, asked, replies } = setUp();
     replies.asked();
     await clock.advance(16_000);
     expect(asked).toHaveLength(1);
   });
 
-  test('spoken over: the turn is answered by the provider; when no turn comes of it, it is asked for', async () => {
+  test('after an interruption is requested only if no turn of the candidate follows', async () => {
     const answered = setUp();
     answered.hear(committed, created, done('cancelled', { reason: 'turn_detected' }), committed, created);
     await answered.clock.advance(14_000);
@@ -104,7 +104,7 @@ describe('an answer that was due and did not come about', () => {
     expect(silent.asked).toHaveLength(1);
   });
 
-  test('not while the candidate speaks, nor while another response is under way', async () => {
+  test('is not requested while the candidate speaks or another response is in progress', async () => {
     const { clock, asked, hear } = setUp();
     hear(committed, created, failed('server_error'), { type: 'input_audio_buffer.speech_started' });
     await clock.advance(60_000);
@@ -113,7 +113,7 @@ describe('an answer that was due and did not come about', () => {
     expect(asked).toEqual([]);
   });
 
-  test('a response of somebody else’s that failed is nobody’s business: none was due', async () => {
+  test('is not requested after the failure of a response that was not due', async () => {
     const { clock, asked, reasons, hear } = setUp();
     hear(created, failed('server_error'));
     await clock.advance(600_000);

@@ -4,20 +4,21 @@ import type { SessionReason } from '@greenroom/shared/session/reasons.ts';
 import { asArray, asId, asObject, type Json, type ProviderEvent } from './events.ts';
 
 /**
- * Keeps the interviewer from falling silent: an answer that was due and did not come about is asked for again.
+ * Keeps the interviewer from falling silent: a reply that is due and does not come is requested again.
  *
- * - An answer is due when we ask for one, and when the provider takes the candidate's turn. A response that is completed and
- *   says something settles it. One that failed, was left incomplete, was cancelled, or never began does not.
- * - The provider is asked `retryMs.length` times in a row, with growing pauses; then the session is told why it cannot go on.
- *   An answer that is only ever incomplete does not end the session: the candidate has heard its beginning and can go on.
- * - Nothing is asked for while the candidate speaks or another response is under way.
- * - A provider account without credit cannot answer at all: that is told at once.
+ * - A reply is due when we request one and when the provider takes the candidate's turn. A completed response
+ *   with output settles it. One that failed, was incomplete, was cancelled or never began does not.
+ * - A reply is requested again `retryMs.length` times with growing pauses; then the session ends with a
+ *   reason. Replies that are only incomplete do not end the session: the candidate has heard their beginning
+ *   and can continue.
+ * - Nothing is requested while the candidate speaks or another response is in progress.
+ * - A provider account without credit cannot reply at all: the session ends at once.
  */
 export interface Replies {
   /** We have asked for a response. */
   asked(): void;
   event(event: ProviderEvent): void;
-  /** Listening again after a gap: what was under way before it may have ended unheard. */
+  /** Receiving again after a gap: a response or turn that was in progress may have ended in the meantime. */
   resumed(): void;
   stop(): void;
 }
@@ -25,14 +26,14 @@ export interface Replies {
 export interface RepliesDeps {
   clock: Clock;
   log: Logger;
-  /** Asks for the response that is due. */
+  /** Requests the reply that is due. */
   ask(): void;
-  /** No response can be had. */
+  /** No reply can be produced. */
   onFailed(reason: SessionReason): void;
 }
 
 const retryMs = [1_000, 2_000, 4_000, 8_000, 15_000, 25_000];
-/** A response that was asked for, or a turn to be answered, shows within this time; also after an interruption. */
+/** How long a requested reply, or the reply to a turn, may take to begin; also after an interruption. */
 const silentMs = 15_000;
 
 const failureReasons: Record<string, SessionReason> = {
@@ -52,7 +53,7 @@ export function createReplies({ clock, log, ask, onFailed }: RepliesDeps): Repli
     if (speaking || responding) return waitFor(silentMs);
     if (tries >= retryMs.length) return giveUp();
     tries += 1;
-    log.warn({ attempt: tries, code: lastFailure.code }, 'no answer came about; it is asked for again');
+    log.warn({ attempt: tries, code: lastFailure.code }, 'no reply was produced; requesting it again');
     ask();
   };
   const giveUp = () => {
@@ -92,7 +93,8 @@ export function createReplies({ clock, log, ask, onFailed }: RepliesDeps): Repli
       case 'incomplete':
         return failed(asId(reason) ?? '', true);
       case 'cancelled':
-        // The candidate spoke over it: their turn is answered next. When no turn comes of it, nobody would speak any more.
+        // The candidate interrupted, so their turn is answered next. If no turn follows, the reply is
+        // requested again.
         return reason === 'turn_detected' ? isDue() : failed(asId(reason) ?? '', false);
       default:
         if (asArray(output).length === 0) return failed('empty', true);

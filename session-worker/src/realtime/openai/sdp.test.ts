@@ -26,7 +26,7 @@ describe('an SDP offer', () => {
     expect(problem?.length).toBeLessThan(80);
   });
 
-  test('an answer is told from garbage', () => {
+  test('recognises an SDP answer', () => {
     expect([looksLikeAnswer(answerSdp), looksLikeAnswer('<html>'), looksLikeAnswer('v=0\r\n')]).toEqual([
       true,
       false,

@@ -1,8 +1,9 @@
 import { asArray, asObject } from './events.ts';
 
 /**
- * What of a session's configuration decides how the interview goes, as text to compare. As the provider echoes it: so the
- * first echo of our own update is the measure, not what we sent.
+ * The parts of a session's configuration that determine how the interview goes, as text for comparison. The
+ * provider echoes a configuration differently from what was sent, so compare echoes with the first echo of
+ * our own update.
  */
 export function sessionFacts(session: unknown): string {
   const { instructions, tools, tool_choice, output_modalities, audio } = asObject(session);

@@ -71,7 +71,7 @@ describe('the sideband', () => {
   };
   const until = (condition: () => void) => vi.waitFor(condition, { timeout: 30_000, interval: 5 });
 
-  test('open is not ready: it is ready when our own session.update was answered', async () => {
+  test('is ready when our session.update is answered, not when the socket opens', async () => {
     let answer: (() => void) | undefined;
     const { url } = await serve((say, _cut, hear) => hear(() => (answer = () => say({ type: 'session.updated' }))));
     const { sideband, onReady } = attach(url);
@@ -83,7 +83,7 @@ describe('the sideband', () => {
     sideband.close();
   });
 
-  test('accepted and cut again and again: only the first loss is repaired at once', async () => {
+  test('reconnects at once after the first loss only, when the provider repeatedly accepts and closes', async () => {
     const { url, attempts } = await serve((say, cut, hear) =>
       hear(() => {
         say({ type: 'session.updated' });
@@ -105,7 +105,7 @@ describe('the sideband', () => {
     sideband.close();
   });
 
-  test('cut, it comes back; garbage and other events on the way do no harm', async () => {
+  test('reconnects after a loss, and ignores invalid and unrelated events meanwhile', async () => {
     const { url, attempts } = await serve((say, cut, hear, n) =>
       hear(() => {
         say({ no: 'type' });
@@ -124,7 +124,7 @@ describe('the sideband', () => {
     sideband.close();
   });
 
-  test('404 three times: the call is gone, and it is not tried any more', async () => {
+  test('reports the call as gone after three 404s, and stops reconnecting', async () => {
     const { url, attempts } = await serve(
       () => {},
       () => 404,
@@ -134,8 +134,8 @@ describe('the sideband', () => {
     expect(attempts()).toBe(3);
   });
 
-  // Failure pinned: three quick 404s about a call the provider had just made counted as its end.
-  test('404 about a new call means not yet: it is tried until the provider knows the call', async () => {
+  // Failure pinned: three quick 404s about a call that the provider had just created counted as its end.
+  test('keeps connecting to a new call until the provider stops answering 404', async () => {
     const { url, attempts } = await serve(
       (say, _cut, hear) => hear(() => say({ type: 'session.updated' })),
       (n) => (n <= 5 ? 404 : undefined),
@@ -146,8 +146,8 @@ describe('the sideband', () => {
     sideband.close();
   });
 
-  // Failure pinned: an update that the provider refuses was repeated for the length of the call, and nothing was heard.
-  test('a refused update is an answer: the call keeps the session it was made with', async () => {
+  // Failure pinned: an update that the provider refused was repeated during the whole call, and the sideband never became ready.
+  test('is ready after a refused update too: the call keeps its first configuration', async () => {
     const refusal = { type: 'invalid_request_error', code: 'cannot_update_voice', message: 'x', event_id: null };
     const { url } = await serve((say, _cut, hear) => hear(() => say({ type: 'error', error: refusal })));
     const { sideband, onReady } = attach(url);
@@ -156,14 +156,14 @@ describe('the sideband', () => {
     sideband.close();
   });
 
-  test('silent: given up after attachMs and tried again', async () => {
+  test('gives up a silent connection after attachMs and connects again', async () => {
     const { url, attempts } = await serve(() => {});
     const { sideband } = attach(url, { attachMs: 50 });
     await until(() => expect(attempts()).toBeGreaterThan(2));
     sideband.close();
   });
 
-  test('after a hang-up a loss is expected and not repaired', async () => {
+  test('does not reconnect after a hang-up', async () => {
     let cut = () => {};
     const { url, attempts } = await serve((say, cutNow, hear) => {
       cut = cutNow;
@@ -179,7 +179,7 @@ describe('the sideband', () => {
   });
 
   // Failure pinned: the provider refused an update that named the voice, and the sideband never became ready.
-  test('what cannot be changed is not in the update: neither the model nor the voice', () => {
+  test('the update contains neither the model nor the voice, which cannot change', () => {
     const session = {
       type: 'realtime',
       model: 'm',

@@ -5,27 +5,30 @@ import { WebSocket } from 'ws';
 import { asId, asObject, type Json, type ProviderEvent, parseProviderEvent } from './events.ts';
 
 /**
- * The sideband: our own WebSocket on a realtime call, over which we hear its events and speak to the provider.
+ * The sideband: our own WebSocket on a realtime call, which brings its events and takes our requests.
  *
- * - Ready means: open, and our own `session.update` was answered. There is no `session.created` here. A refused update is an
- *   answer too: the call keeps the session it was made with, and repeating the update would never succeed.
- * - The update names neither the model nor the voice: the provider refuses both once the interviewer has spoken.
- * - Nothing is replayed, so it is attached before the browser gets its answer, and again at once when it is lost.
- * - Lost or silent: attached again with backoff for as long as the call lasts. Meanwhile the interview goes on with the
- *   candidate's copies only.
- * - A 404 in the first `newCallMs` of a call means "not yet": the provider does not know its own new calls for a moment.
- *   Three in a row after that mean that the call is gone.
+ * - Ready means: open, and our own `session.update` was answered. There is no `session.created` here. A
+ *   refusal is an answer too: the call keeps its first configuration, and repeating the update would not
+ *   help.
+ * - The update contains neither the model nor the voice: the provider refuses both once the interviewer has
+ *   spoken.
+ * - Events are not replayed, so the sideband is attached before the browser gets its answer, and again at
+ *   once after a loss.
+ * - A lost or silent sideband is attached again with backoff for as long as the call lasts. Until then only
+ *   the browser's copies of the transcript are available.
+ * - A 404 within `newCallMs` of a call's creation means "not yet": the provider may not know its own new call
+ *   at once. Three 404 in a row after that mean that the call is gone.
  * - Closing the sideband does not end the call: that takes a hang-up.
- * - Only a sideband that has stayed for `steadyMs` clears the count of losses: a provider that accepts and cuts again and
- *   again (a frame too large, broken text) is met with backoff too.
+ * - Only a sideband that stayed attached for `steadyMs` resets the count of losses, so that a provider that
+ *   accepts and closes repeatedly (a frame too large, broken text) is retried with backoff too.
  */
 export interface Sideband {
-  /** `ready`, or `degraded` when that took longer than `limitMs`; it is still being tried for then. */
+  /** `ready`, or `degraded` after `limitMs`; attaching continues then. */
   ready(limitMs: number): Promise<'ready' | 'degraded'>;
-  /** False when it is not attached just now. */
+  /** False when the sideband is not attached. */
   send(event: Json & { type: string }): boolean;
   readonly attached: boolean;
-  /** The call was hung up: what still comes is heard, but a loss is not repaired. */
+  /** The call is being hung up: events are still received, but a lost sideband is not attached again. */
   expectEnd(): void;
   close(): void;
 }
@@ -33,20 +36,23 @@ export interface Sideband {
 export interface SidebandDeps {
   url: string;
   credential: string;
-  /** What our `session.update` says; see `updateOf`. */
+  /** The session configuration for our `session.update`; see `updateOf`. */
   session: Json;
   clock: Clock;
   log: Logger;
   /** Limit of the handshake and of the answer to our `session.update`, ms. */
   attachMs: number;
   onEvent(event: ProviderEvent): void;
-  /** How long a 404 means "not yet", ms. Default 0: the call is known to have been there before. */
+  /** How long a 404 means "not yet", ms. Default 0: the call existed before. */
   newCallMs?: number;
-  /** Every time it becomes ready; `first` once. `updated`: the provider has taken our `session.update`. */
+  /**
+   * Called each time it becomes ready. `first`: for the first time. `updated`: the provider accepted our
+   * `session.update`.
+   */
   onReady(first: boolean, updated: boolean): void;
-  /** Not attached, or not any more; being tried for. */
+  /** Not attached, or no longer; attaching continues. */
   onMissing(): void;
-  /** The provider says that there is no such call. */
+  /** The provider says that the call does not exist. */
   onGone(): void;
   random?: () => number;
 }
@@ -55,10 +61,13 @@ const maxFrame = 4_194_304;
 const pingMs = 15_000;
 const goneAfter = 3;
 const steadyMs = 5_000;
-/** The `event_id` of our `session.update`, by which the provider names it in an error. */
+/** `event_id` of our `session.update`; the provider repeats it in an error. */
 const updateId = 'greenroom_session';
 
-/** What may be said in a `session.update`: the model is fixed, and so is the voice once it has been heard. */
+/**
+ * What a `session.update` may contain: the model cannot change, nor the voice once the interviewer has
+ * spoken.
+ */
 export function updateOf(session: Json): Json {
   const { model: _model, id: _id, object: _object, expires_at: _expiresAt, ...rest } = withoutVoice(session);
   return { type: 'realtime', ...rest };
@@ -73,7 +82,7 @@ function withoutVoice(session: Json): Json {
 
 const errorCodeOf = (event: ProviderEvent): string => asId(asObject(event.error).code) ?? '';
 
-/** What an event says about our `session.update`; undefined for any other event. */
+/** Whether an event accepts or refuses our `session.update`; undefined for any other event. */
 function answerToUpdate(event: ProviderEvent): 'taken' | 'refused' | undefined {
   if (event.type === 'session.updated') return 'taken';
   const { type, event_id } = asObject(event.error);

@@ -10,8 +10,8 @@ import { offerProblem } from './sdp.ts';
 import { createSideband, updateOf } from './sideband.ts';
 
 /**
- * The adapter for OpenAI's realtime calls, and Azure's: SDP over HTTP, and a sideband WebSocket for everything else. No event
- * name of theirs is known outside this folder.
+ * The adapter for realtime calls of OpenAI and Azure: SDP over HTTP, and a sideband WebSocket for everything
+ * else. Only this folder knows their event names.
  */
 export const createOpenAiVoice =
   ({ http, clock }: { http: Http; clock: Clock }): VoiceFactory =>
@@ -44,7 +44,7 @@ interface AttendOptions extends Pick<Parameters<VoiceFactory>[0], 'log' | 'say'>
   goodbyeMs: number;
 }
 
-/** The provider may answer 404 about a call it has just made, for a moment. */
+/** How long the provider may answer 404 about a call it has just created. */
 const newCallMs = 5_000;
 
 function attend(call: AttendedCall, hear: (event: VoiceEvent) => void, options: AttendOptions): VoiceCall {
@@ -77,7 +77,7 @@ function attend(call: AttendedCall, hear: (event: VoiceEvent) => void, options: 
     if (event.type === 'output_audio_buffer.stopped') hear({ type: 'turn_over' });
   };
   const onReady = (first: boolean, updated: boolean) => {
-    // Before it was attached the call went on unheard, unless it was made just now.
+    // Unless the call was made just now, its events before this moment were missed.
     const gap = !first || !isNew;
     if (!silent) guard.attached(gap, updated);
     if (!silent && gap) interviewer.resumed();
