@@ -5,6 +5,7 @@ import { claimedLifeMs } from '@greenroom/shared/session/deadlines.ts';
 import { createDoor } from './access/door.ts';
 import { addressKeyOf } from './access/remote-address.ts';
 import { createEventFeed } from './api/event-feed.ts';
+import { createLinkLimits } from './api/link-limits.ts';
 import type { Config } from './config.ts';
 import { createRecordAudit } from './database/audit-store.ts';
 import { createCallStore } from './database/call-store.ts';
@@ -164,6 +165,7 @@ function platformApiOf(ground: Ground, parts: Parts, stopping: AbortSignal) {
     ...{ publicUrl, transcriptUploadUrl, recordings: video?.recordings ?? null },
     ...{ sessionExpiresMs: deadlines.sessionExpiresMs, stopTimeoutMs: deadlines.stopTimeoutMs },
     perMinute: config.access.perMinute.joinAddress,
+    links: createLinkLimits({ limits: door.limits, clock }),
     addressKey: addressKeyOf(config.keys.credentials),
     create: {
       ...{ sessions, deadlines, orchestratorId, health, clock, defaultRegion, workerImage, simulated },

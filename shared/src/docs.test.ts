@@ -65,4 +65,13 @@ describe('docs agree with the code', () => {
     const known = new Set<string>([...Object.keys(sessionReasons), ...Object.keys(machineReasons), ...sessionStatuses]);
     for (const name of rows(read('lifecycle.md')).keys()) expect(known).toContain(name);
   });
+
+  test('docs/limits.md names each bound as the code does', () => {
+    const named = [...read('limits.md').matchAll(/^\|.* `(\w+)`, `([\w/.-]+)` \|$/gm)];
+    expect(named.length).toBeGreaterThan(25);
+    for (const [, name, file] of named) {
+      const source = readFileSync(path.resolve(import.meta.dirname, '../..', file as string), 'utf8');
+      expect([file, source.includes(name as string)]).toEqual([file, true]);
+    }
+  });
 });

@@ -95,6 +95,11 @@ comment on function app.refuse_row(text, text) is
   'Raises the error of a constraint again without its details. They would show the whole row to a caller who may read '
   'some of its columns only.';
 
+create function app.max_list_bytes() returns integer language sql immutable set search_path = '' as 'select 1048576';
+comment on function app.max_list_bytes() is
+  'How much of a list one call answers, as JSON text. Twice what a page of the API holds (maxPageBytes), so that a page '
+  'that is full is always followed by one row more.';
+
 -- ── schemas/foundation/ids.sql ──
 -- Defaults of columns.
 
@@ -1011,7 +1016,8 @@ create table public.interview_results (
   model text,
   evaluated_at timestamptz,
   reviewed_by text check (char_length(reviewed_by) between 1 and 200),
-  reviewed_at timestamptz
+  reviewed_at timestamptz,
+  reruns integer not null default 0 check (reruns >= 0)
 );
 comment on table public.interview_results is
   'Summary and evaluation of a session, made by durable retried work after its end.';
@@ -1038,6 +1044,7 @@ comment on column public.interview_results.evaluated_at is 'When the summary and
 comment on column public.interview_results.reviewed_by is
   'Who reviewed it: a person as the platform names them, or the API key.';
 comment on column public.interview_results.reviewed_at is 'When it was reviewed.';
+comment on column public.interview_results.reruns is 'How often its tenant had it made again.';
 create index interview_results_due on public.interview_results (next_attempt_at) where status in ('pending', 'running');
 create index interview_results_tenant on public.interview_results (tenant_id);
 create index interview_results_dead on public.interview_results (updated_at) where status = 'dead';
@@ -1586,6 +1593,7 @@ declare
   s public.interview_sessions;
   m public.machines;
   c public.realtime_calls;
+  v_drawn jsonb;
 begin
   select * into m from public.machines where id = p_machine_id;
   select * into s from public.interview_sessions where id = m.session_id for update;
@@ -1600,6 +1608,13 @@ begin
     and c.hung_up_at is null) then
     return jsonb_build_object('kind', 'wrong_ordinal', 'next', app.next_ordinal(s.id));
   end if;
+  -- Each opening costs a credential at the provider. The worker has a lower bound of its own; this one holds for a stolen
+  -- worker token too. Three tries of each of the eight calls that a worker opens at once fit in it.
+  v_drawn := public.draw_rate_limits(jsonb_build_array(jsonb_build_object('limits', jsonb_build_array(
+    jsonb_build_object('scope', 'calls:' || s.id, 'per_minute', 12, 'burst', 32))))) -> 0;
+  if not (v_drawn ->> 'allowed')::boolean then
+    return jsonb_build_object('kind', 'rate_limited', 'retry_after_ms', v_drawn -> 'retry_after_ms');
+  end if;
   insert into public.realtime_calls (session_id, tenant_id, ordinal, epoch, provider)
     values (s.id, s.tenant_id, p_ordinal, p_epoch, p_provider)
     on conflict (session_id, ordinal) do update set epoch = excluded.epoch;
@@ -1607,7 +1622,7 @@ begin
 end $$;
 comment on function public.open_call(uuid, integer, integer, text) is
   'Opens the row of a session''s next call, or the last one again when it never got a call id. Called before an SDP '
-  'offer is sent. Refuses a fenced worker and a session that is over.';
+  'offer is sent. Refuses a fenced worker, a session that is over, and a session that opens too many (rate_limited).';
 grant execute on function public.open_call(uuid, integer, integer, text) to orchestrator;
 
 create function public.record_call(p_machine_id uuid, p_epoch integer, p_ordinal integer,
@@ -3520,13 +3535,18 @@ grant execute on function public.get_position(uuid, uuid) to orchestrator;
 create function public.list_positions(p_tenant_id uuid, p_limit integer, p_before timestamptz default null,
   p_before_id uuid default null) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_agg(to_jsonb(x) order by x.created_at desc, x.id desc), '[]') from (
-    select p.* from public.positions p
-    where p.tenant_id = p_tenant_id and (p_before is null or (p.created_at, p.id) < (p_before, p_before_id))
-    order by p.created_at desc, p.id desc limit p_limit) x
+  select coalesce(jsonb_agg(y.shown order by y.n), '[]') from (
+    select x.n, x.shown, sum(octet_length(x.shown::text)) over (order by x.n) - octet_length(x.shown::text) as before
+    from (
+      select row_number() over (order by p.created_at desc, p.id desc) as n, to_jsonb(p) as shown
+      from public.positions p
+      where p.tenant_id = p_tenant_id and (p_before is null or (p.created_at, p.id) < (p_before, p_before_id))
+      order by p.created_at desc, p.id desc limit p_limit) x) y
+  where y.before <= app.max_list_bytes()
 $$;
 comment on function public.list_positions(uuid, integer, timestamptz, uuid) is
-  'Lists positions of a tenant, newest first, after the one with this time and id.';
+  'Lists positions of a tenant, newest first, after the one with this time and id; no more than max_list_bytes and one '
+  'position.';
 grant execute on function public.list_positions(uuid, integer, timestamptz, uuid) to orchestrator;
 
 create function public.change_position(p_tenant_id uuid, p_position_id uuid, p_changes jsonb) returns jsonb
@@ -4184,6 +4204,9 @@ comment on function public.get_result(uuid, uuid) is
   'none. Null when there is no such session.';
 grant execute on function public.get_result(uuid, uuid) to orchestrator;
 
+create function app.max_reruns() returns integer language sql immutable set search_path = '' as 'select 10';
+comment on function app.max_reruns() is 'How often a tenant may have the result of one session made again.';
+
 create function public.rerun_result(p_session_id uuid, p_tenant_id uuid default null, p_by text default null)
   returns text
 language plpgsql security definer set search_path = '' as $$
@@ -4196,15 +4219,18 @@ begin
   select * into r from public.interview_results where session_id = p_session_id for update;
   if not found then return 'nothing'; end if;
   if r.status = 'running' and r.next_attempt_at > clock_timestamp() then return 'running'; end if;
-  update public.interview_results set status = 'pending', attempts = 0, next_attempt_at = clock_timestamp()
+  -- Each evaluation is paid for. An operator is not bound by this.
+  if p_tenant_id is not null and r.reruns >= app.max_reruns() then return 'too_many'; end if;
+  update public.interview_results set status = 'pending', attempts = 0, next_attempt_at = clock_timestamp(),
+    reruns = reruns + case when p_tenant_id is null then 0 else 1 end
     where id = r.id;
   perform app.emit(r.session_id, r.tenant_id, 'result.rerun',
     jsonb_strip_nulls(jsonb_build_object('from', r.status, 'by', p_by)));
   return 'queued';
 end $$;
 comment on function public.rerun_result(uuid, uuid, text) is
-  'Queues a result again by hand, with all its attempts. Answers queued, running (one is under way), nothing (the '
-  'session has none) or not_found.';
+  'Queues a result again by hand, with all its attempts. Answers queued, running (one is under way), too_many (its '
+  'tenant had it made again as often as it may), nothing (the session has none) or not_found.';
 grant execute on function public.rerun_result(uuid, uuid, text) to orchestrator;
 
 create function public.review_result(p_session_id uuid, p_tenant_id uuid, p_reviewed boolean, p_by text) returns text
@@ -5665,10 +5691,16 @@ grant execute on function public.get_tenant(uuid) to orchestrator;
 
 create function public.list_tenants(p_limit integer, p_after_slug text default '') returns jsonb
 language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_agg(app.tenant_json(x.id) order by x.slug), '[]')
-  from (select id, slug from public.tenants where slug > p_after_slug order by slug limit p_limit) x
+  select coalesce(jsonb_agg(y.shown order by y.slug), '[]') from (
+    select x.slug, x.shown,
+      sum(octet_length(x.shown::text)) over (order by x.slug) - octet_length(x.shown::text) as before
+    from (
+      select t.slug, app.tenant_json(t.id) as shown
+      from public.tenants t where t.slug > p_after_slug order by t.slug limit p_limit) x) y
+  where y.before <= app.max_list_bytes()
 $$;
-comment on function public.list_tenants(integer, text) is 'Lists tenants by slug, after this one.';
+comment on function public.list_tenants(integer, text) is
+  'Lists tenants by slug, after this one; no more than max_list_bytes and one tenant.';
 grant execute on function public.list_tenants(integer, text) to orchestrator;
 
 create function app.merge_settings(p_settings jsonb, p_changes jsonb) returns jsonb

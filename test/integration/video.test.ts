@@ -116,7 +116,7 @@ describe('recorded sessions', () => {
 
   test('a recording is viewed by a one-time URL, new for each viewing and never stored', async () => {
     const { id, tenantId } = await recorded();
-    const recordings = createRecordings({ videos: videos(), client: client() });
+    const recordings = createRecordings({ videos: videos(), client: client(), clock: systemClock });
     expect(await recordings.of(id, tenantId)).toEqual([]);
     await work();
     const offer = await offers().of(id);
@@ -144,7 +144,7 @@ describe('recorded sessions', () => {
         "insert into public.video_segments (session_id, tenant_id, video_id, url) values ($1, $2, $3, 'https://x.example/')",
         [id, tenantId, `vi-${id}`],
       );
-    const recordings = createRecordings({ videos: videos(), client: client() });
+    const recordings = createRecordings({ videos: videos(), client: client(), clock: systemClock });
     const many = await Promise.allSettled(Array.from({ length: 60 }, () => recordings.of(mine.id, mine.tenantId)));
     const refused = many.filter((one) => one.status === 'rejected');
     expect(refused.length).toBeGreaterThan(40);
@@ -152,6 +152,17 @@ describe('recorded sessions', () => {
       expect(one.reason).toMatchObject({ code: 'rate_limited', retryAfterS: expect.any(Number) });
     expect(await recordings.of(other.id, other.tenantId)).toMatchObject([{ video_id: `vi-${other.id}` }]);
     expect(await client().of(other.tenantId).findVideo(other.id, 1)).toMatchObject({ kind: 'done' });
+  });
+
+  test('a session with more recordings than may be asked for at once shows them all', async () => {
+    const { id, tenantId } = await recorded();
+    await database.sql(
+      `insert into public.video_segments (session_id, tenant_id, video_id, url)
+       select $1, $2, 'many-' || n, 'https://x.example/' from generate_series(1, 12) n`,
+      [id, tenantId],
+    );
+    const recordings = createRecordings({ videos: videos(), client: client(), clock: systemClock });
+    expect(await recordings.of(id, tenantId)).toHaveLength(12);
   });
 
   test('recording steps alternate between tenants, and steps for live sessions come first', async () => {

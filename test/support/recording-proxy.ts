@@ -6,6 +6,8 @@ export interface RecordingProxy {
   url: string;
   /** Request bodies as sent, oldest first. */
   bodies: string[];
+  /** Method and URL of each request, oldest first. */
+  requests: string[];
   stop(): Promise<void>;
 }
 
@@ -17,10 +19,12 @@ const bodyOf = async (message: IncomingMessage): Promise<Buffer> => {
 
 export async function startRecordingProxy(target: string): Promise<RecordingProxy> {
   const bodies: string[] = [];
+  const requests: string[] = [];
   const server = createServer(async (incoming, answer) => {
     const body = await bodyOf(incoming);
     bodies.push(body.toString('utf8'));
     const { method = 'GET', headers, url = '/' } = incoming;
+    requests.push(`${method} ${url}`);
     const onward = request(new URL(url, target), { method, headers }, (reply) => {
       answer.writeHead(reply.statusCode ?? 502, reply.headers);
       reply.pipe(answer);
@@ -32,6 +36,7 @@ export async function startRecordingProxy(target: string): Promise<RecordingProx
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     bodies,
+    requests,
     stop: async () => {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));

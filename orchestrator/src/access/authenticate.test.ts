@@ -275,6 +275,12 @@ describe('guessed keys', () => {
     expect(await codeOf(access.authenticate(bearer(keyToken), 'sessions:read'))).toBe('admitted');
   });
 
+  test('that are in fact one valid key, in many requests at once, use one look-up', async () => {
+    const { access } = make();
+    const many = Array.from({ length: 500 }, () => codeOf(access.authenticate(bearer(keyToken), 'sessions:read')));
+    expect(new Set(await Promise.all(many))).toEqual(new Set(['admitted']));
+  });
+
   test('from always new addresses are limited, too', async () => {
     const { access, asked } = make();
     for (let n = 0; n < 4_000; n += 1) {

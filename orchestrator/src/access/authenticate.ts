@@ -83,7 +83,7 @@ const keyForm = /^gr_(live|test)_[\w-]{20,200}$/;
 /** Refusals per address and minute that get their own error. Further ones get `rate_limited`. */
 const refusedPerMinute = 120;
 /** Database look-ups per minute of keys not recently found valid: for one address, and for all addresses. */
-const lookUpsPerMinute = { address: 120, all: 3_000 };
+export const lookUpsPerMinute = { address: 120, all: 3_000 };
 const rememberedMs = 600_000;
 const maxRemembered = 10_000;
 
@@ -109,6 +109,8 @@ export function createAccess(deps: AccessDeps): Access {
   const drawn = new WeakMap<FastifyRequest, Drawn>();
   /** For the hash of each valid key: until when it needs no look-up limit, monotonic ms. */
   const goodUntil = new Map<string, number>();
+  /** Hashes of keys with a look-up in progress. Concurrent look-ups of one key are one in the database, so they count once. */
+  const lookedUp = new Set<string>();
 
   const own = (scope: string, perMinute: number): Limit => ({ scope, perMinute, burst: perMinute, shared: false });
   const slowDown = (retryAfterMs: number): AppError =>
@@ -116,7 +118,7 @@ export function createAccess(deps: AccessDeps): Access {
 
   const findKey = async (request: FastifyRequest, token: string): Promise<ApiKeyRow | undefined> => {
     const hash = sha256(token);
-    if ((goodUntil.get(hash) ?? 0) <= clock.monotonicMs()) {
+    if ((goodUntil.get(hash) ?? 0) <= clock.monotonicMs() && !lookedUp.has(hash)) {
       const { address, all } = lookUpsPerMinute;
       const { allowed, retryAfterMs } = limits.draw([
         own(`looked-up:${addressBlockOf(request)}`, address),
@@ -124,7 +126,8 @@ export function createAccess(deps: AccessDeps): Access {
       ]);
       if (!allowed) throw slowDown(retryAfterMs);
     }
-    const key = await keys.get(hash);
+    lookedUp.add(hash);
+    const key = await keys.get(hash).finally(() => lookedUp.delete(hash));
     if (goodUntil.size >= maxRemembered) goodUntil.clear();
     if (key) goodUntil.set(hash, clock.monotonicMs() + rememberedMs);
     else goodUntil.delete(hash);

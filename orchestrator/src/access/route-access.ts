@@ -10,8 +10,8 @@ import type { Shares } from './shares.ts';
  * - Authentication and rate limits run in `onRequest`, so a body is received, parsed and validated only after
  *   its sender is known. One body without a credential once blocked an orchestrator for hours.
  * - A route under `/api` without a declaration stops the process at start-up.
- * - Reads count against the tenant's share (shares.ts) until their response has ended. Streams have limits of
- *   their own (api/events.ts).
+ * - Requests of a tenant count against its shares (shares.ts): a read until its response has ended, a write from
+ *   when its body has arrived, so that a slow sender holds no place. Streams and held responses have limits of their own.
  */
 export type RouteAccess =
   | { kind: 'caller'; scope: Scope; stream?: boolean }
@@ -31,7 +31,7 @@ interface RouteConfig {
 
 /** API keys and users with this scope. The handler gets the caller from `callerOf`. */
 export const callersWith = (scope: Scope): RouteConfig => ({ access: { kind: 'caller', scope } });
-/** The same for a streaming response, which does not count against the tenant's share of reads. */
+/** The same for a response that may last long. It does not count against the tenant's shares. */
 export const streamersWith = (scope: Scope): RouteConfig => ({ access: { kind: 'caller', scope, stream: true } });
 /** For `/tenants/:id…`: operators, and API keys and users of that tenant with this scope. See `actorOf`. */
 export const tenantsOwnWith = (scope: Scope): RouteConfig => ({ access: { kind: 'named_tenant', scope } });
@@ -71,22 +71,23 @@ async function judge(access: Access, wanted: RouteAccess, request: FastifyReques
   }
 }
 
-/** The tenant whose share of reads this request uses. Undefined if it uses none. */
-function readerOf(request: FastifyRequest, wanted: RouteAccess): string | undefined {
-  if (request.method !== 'GET' && request.method !== 'HEAD') return undefined;
+const isRead = ({ method }: FastifyRequest): boolean => method === 'GET' || method === 'HEAD';
+
+/** The tenant whose share this request uses. Undefined if it uses none. */
+function tenantOf(request: FastifyRequest, wanted: RouteAccess): string | undefined {
   if (wanted.kind === 'caller') return wanted.stream ? undefined : callerOf(request).tenantId;
   const actor = actors.get(request);
   return actor?.kind === 'tenant' ? actor.caller.tenantId : undefined;
 }
 
-async function takeShare(shares: Shares, tenantId: string, reply: FastifyReply): Promise<void> {
+async function takeShare(shares: Shares, name: string, reply: FastifyReply): Promise<void> {
   let gone = false;
   let give: (() => void) | undefined;
   reply.raw.once('close', () => {
     gone = true;
     give?.();
   });
-  give = await shares.take(tenantId);
+  give = await shares.take(name);
   if (gone) give();
 }
 
@@ -100,7 +101,12 @@ export function registerRouteAccess(app: FastifyInstance, access: Access, shares
     const wanted = request.routeOptions.config?.access;
     if (wanted === undefined) return;
     await judge(access, wanted, request);
-    const reader = readerOf(request, wanted);
-    if (reader !== undefined) await takeShare(shares, reader, reply);
+    const tenant = isRead(request) ? tenantOf(request, wanted) : undefined;
+    if (tenant !== undefined) await takeShare(shares, tenant, reply);
+  });
+  app.addHook('preHandler', async (request, reply) => {
+    const wanted = request.routeOptions.config?.access;
+    const tenant = wanted === undefined || isRead(request) ? undefined : tenantOf(request, wanted);
+    if (tenant !== undefined) await takeShare(shares, `${tenant} writes`, reply);
   });
 }

@@ -1,23 +1,25 @@
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
 
 /**
- * Limits the concurrent reads of each tenant in this process. All tenants share the database connections.
- * Without a limit, one tenant's slow reads would occupy every connection, and the other tenants would get 503.
+ * Limits the concurrent requests of each tenant in this process: its reads and its writes each. All tenants share the
+ * database connections. Without a limit, one tenant's slow requests would occupy every connection, and the other
+ * tenants would get 503.
  *
- * A read above `atOnce` waits in a queue of its tenant. A read above `waiting` is refused.
+ * A request above `atOnce` waits in a queue of its share. A request above `waiting` is refused.
  */
 export interface Shares {
   /**
+   * @param name the share: a tenant and a kind of request
    * @returns a function that frees the place; call it once. Throws AppError rate_limited when the queue is
    *   full.
    */
-  take(tenantId: string): Promise<() => void>;
-  /** The number of reads that this tenant has in progress. */
-  underWay(tenantId: string): number;
+  take(name: string): Promise<() => void>;
+  /** The number of requests of this share in progress. */
+  underWay(name: string): number;
 }
 
 export interface ShareLimits {
-  /** Concurrent reads of one tenant. PostgREST's pool has 10 connections by default. */
+  /** Concurrent requests of one share. PostgREST's pool has 10 connections by default. */
   atOnce: number;
   /** Reads of one tenant that may wait. */
   waiting: number;
@@ -28,36 +30,36 @@ interface Share {
   queue: Array<() => void>;
 }
 
-export const readShare: ShareLimits = { atOnce: 2, waiting: 100 };
+export const tenantShare: ShareLimits = { atOnce: 2, waiting: 100 };
 
-export function createShares({ atOnce, waiting }: ShareLimits = readShare): Shares {
+export function createShares({ atOnce, waiting }: ShareLimits = tenantShare): Shares {
   const shares = new Map<string, Share>();
 
-  const give = (tenantId: string, share: Share) => (): void => {
+  const give = (name: string, share: Share) => (): void => {
     const next = share.queue.shift();
     if (next) {
       next(); // The next read gets this place, so the count stays.
       return;
     }
     share.underWay -= 1;
-    if (share.underWay === 0) shares.delete(tenantId);
+    if (share.underWay === 0) shares.delete(name);
   };
 
   return {
-    take: (tenantId) => {
-      const share = shares.get(tenantId) ?? { underWay: 0, queue: [] };
-      shares.set(tenantId, share);
+    take: (name) => {
+      const share = shares.get(name) ?? { underWay: 0, queue: [] };
+      shares.set(name, share);
       if (share.underWay < atOnce) {
         share.underWay += 1;
-        return Promise.resolve(give(tenantId, share));
+        return Promise.resolve(give(name, share));
       }
       if (share.queue.length >= waiting)
         throw new AppError('rate_limited', {
-          detail: `The tenant already has ${waiting} read requests waiting.`,
+          detail: `The tenant already has ${waiting} requests waiting.`,
           retryAfterS: 1,
         });
-      return new Promise((resolve) => share.queue.push(() => resolve(give(tenantId, share))));
+      return new Promise((resolve) => share.queue.push(() => resolve(give(name, share))));
     },
-    underWay: (tenantId) => shares.get(tenantId)?.underWay ?? 0,
+    underWay: (name) => shares.get(name)?.underWay ?? 0,
   };
 }

@@ -35,7 +35,7 @@ export interface EventRoutesDeps {
 }
 
 /** Maximum number of streams in one process. */
-const most = { inAll: 4_000, tenant: 500, credential: 250 };
+export const mostStreams = { inAll: 4_000, tenant: 500, credential: 250 };
 /** How often the credential of an open stream is checked again. */
 const standingMs = 500;
 const keepAliveMs = 15_000;
@@ -73,9 +73,9 @@ function createPlaces() {
   };
   return ({ tenantId, actor }: Caller): (() => void) => {
     const shares: Array<[name: string, most: number, of: string]> = [
-      [actor, most.credential, 'This credential'],
-      [`tenant:${tenantId}`, most.tenant, 'This tenant'],
-      ['all', most.inAll, 'This orchestrator'],
+      [actor, mostStreams.credential, 'This credential'],
+      [`tenant:${tenantId}`, mostStreams.tenant, 'This tenant'],
+      ['all', mostStreams.inAll, 'This orchestrator'],
     ];
     const full = shares.find(([name, limit]) => (taken.get(name) ?? 0) >= limit);
     if (full)

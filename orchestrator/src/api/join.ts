@@ -17,6 +17,7 @@ import type { PeopleStore } from '../database/people-store.ts';
 import type { Arrivals } from '../sessions/arrivals.ts';
 import type { BrowserTokens } from '../tokens/browser-tokens.ts';
 import { edgeRegionOf } from './edge-region.ts';
+import type { LinkLimits } from './link-limits.ts';
 import { isJoinable, type ViewDeps, websocketUrl } from './session-view.ts';
 
 /**
@@ -27,7 +28,7 @@ import { isJoinable, type ViewDeps, websocketUrl } from './session-view.ts';
  *   code by a secret (`browser`) and can join again with it. Another browser can take its place with a short
  *   hand-over code.
  * - The code is sent in a body or a header, never in a URL, because URLs are logged.
- * - Requests are limited per address. A refused code is written to the audit log.
+ * - Requests are limited per address and per link (link-limits.ts). A refused code is written to the audit log.
  * - Only a keyed hash of the address from which consent was given is stored. It can be compared as evidence but
  *   does not reveal the address.
  * - A pending session with placement `on_join` is started by this exchange, near the edge region of the
@@ -41,6 +42,7 @@ export interface JoinRoutesDeps extends Omit<ViewDeps, 'browserTokens'> {
   transcriptUploadUrl: string;
   /** Requests per minute and address. */
   perMinute: number;
+  links: LinkLimits;
   /** Key for hashing the address from which consent is given. */
   addressKey: Buffer;
 }
@@ -88,7 +90,8 @@ const bodyLimitBytes = 4_096;
 const refusals = { invalid: 'invitation_invalid', used: 'invitation_used', ended: 'session_ended' } as const;
 
 export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
-  const { people, publicUrl, browserTokens, noteRefusal, arrivals, perMinute, addressKey, transcriptUploadUrl } = deps;
+  const { people, publicUrl, browserTokens, noteRefusal, arrivals, perMinute, addressKey, transcriptUploadUrl, links } =
+    deps;
 
   const refuse = (request: FastifyRequest, sessionId: string, kind: keyof typeof refusals): AppError => {
     if (kind !== 'ended')
@@ -104,7 +107,7 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
   };
 
   const exchange = async (request: FastifyRequest, sessionId: string, code: string, browser: string) => {
-    const result = await people.join(sessionId, sha256(code), sha256(browser));
+    const result = await links.use(sessionId, code, () => people.join(sessionId, sha256(code), sha256(browser)));
     if (result.kind === 'accepted') return result.session;
     if (result.kind === 'consent_required')
       throw new AppError('consent_required', {
@@ -155,7 +158,7 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
           'greenroom-invitation': code,
           'greenroom-browser': browser = '',
         } = request.headers;
-        const found = await people.look(session_id, sha256(code), sha256(browser));
+        const found = await links.use(session_id, code, () => people.look(session_id, sha256(code), sha256(browser)));
         if (found.kind === 'invalid') throw refuse(request, session_id, 'invalid');
         const { session, organiser, starts_at, records_video, consent, now, bound } = found;
         const { position, candidate } = session.interview_context;
@@ -195,7 +198,9 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
         const { session_id, code, browser } = request.body;
         const made = newHandoverCode();
         const hash = handoverHashOf(session_id, made);
-        const offered = await people.offerHandover(session_id, sha256(code), sha256(browser), hash, handoverMs);
+        const offered = await links.use(session_id, code, () =>
+          people.offerHandover(session_id, sha256(code), sha256(browser), hash, handoverMs),
+        );
         if (offered.kind === 'invalid') throw refuse(request, session_id, 'invalid');
         return { handover_code: made, expires_at: offered.expires_at };
       },
@@ -218,7 +223,9 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
         const { session_id, code, browser, handover_code } = request.body;
         const by = { actor: 'candidate', remote_address: remoteAddressOf(request), request_id: request.id };
         const hash = handoverHashOf(session_id, handover_code);
-        const taken = await people.takeHandover(session_id, sha256(code), sha256(browser), hash, by);
+        const taken = await links.use(session_id, code, () =>
+          people.takeHandover(session_id, sha256(code), sha256(browser), hash, by),
+        );
         if (taken.kind === 'invalid') throw refuse(request, session_id, 'invalid');
         if (taken.kind === 'wrong')
           throw new AppError('handover_refused', {
@@ -280,7 +287,8 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
       },
       async (request) => {
         const { session_id } = request.query;
-        const found = await people.readConsent(session_id, sha256(request.headers['greenroom-invitation']));
+        const code = request.headers['greenroom-invitation'];
+        const found = await links.use(session_id, code, () => people.readConsent(session_id, sha256(code)));
         if (found.kind === 'invalid') throw refuse(request, session_id, 'invalid');
         const { kind: _kind, ...view } = found;
         return view;
@@ -303,7 +311,9 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
       async (request) => {
         const { session_id, code, browser, text_version } = request.body;
         const hash = hashOf(request);
-        const given = await people.giveConsent(session_id, sha256(code), sha256(browser), text_version, hash);
+        const given = await links.use(session_id, code, () =>
+          people.giveConsent(session_id, sha256(code), sha256(browser), text_version, hash),
+        );
         if (given.kind === 'recorded') return { given_at: given.given_at };
         if (given.kind === 'other_version')
           throw new AppError('conflict', {

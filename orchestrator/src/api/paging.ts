@@ -26,7 +26,7 @@ export const pageRequest = (tenantId: string, { limit, cursor }: { limit: number
 });
 
 /** How many rows fit on a page; at least one. */
-function fitting(rows: object[]): number {
+export function fitting(rows: object[]): number {
   let bytes = 0;
   const over = rows.findIndex((row) => {
     bytes += Buffer.byteLength(JSON.stringify(row));

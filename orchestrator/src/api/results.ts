@@ -93,7 +93,7 @@ export function resultRoutes({ results }: ResultRoutesDeps): FastifyPluginAsyncZ
         config: callersWith('sessions:write'),
         schema: {
           summary: 'Run the evaluation again',
-          description: '202: the evaluation is queued or already running.',
+          description: '202: the evaluation is queued or already running. At most ten times per session.',
           params: sessionParams,
           response: { 202: resultView },
         },
@@ -103,6 +103,8 @@ export function resultRoutes({ results }: ResultRoutesDeps): FastifyPluginAsyncZ
         const outcome = await results.rerun(request.params.id, tenantId, actor);
         if (outcome === 'not_found') throw sessionNotFound();
         if (outcome === 'nothing') throw noResult();
+        if (outcome === 'too_many')
+          throw new AppError('conflict', { detail: 'The result was made again as often as it may be.' });
         return reply.code(202).send(await shown(request.params.id, tenantId));
       },
     );

@@ -10,9 +10,10 @@ import {
   everybody,
   operatorsOnly,
   registerRouteAccess,
+  streamersWith,
   tenantsOwnWith,
 } from '../access/route-access.ts';
-import { createShares } from '../access/shares.ts';
+import { createShares, tenantShare } from '../access/shares.ts';
 import { registerErrors } from './problems.ts';
 
 const refused = new AppError('unauthenticated');
@@ -77,5 +78,31 @@ describe('who may call a route', () => {
     expect(await got('/api/tenants/ACME')).toMatchObject({ kind: 'tenant', actor: 'acme' });
     expect(await got('/api/c')).toEqual({ kind: 'operator', actor: 'operator:ops' });
     expect(await got('/api/d')).toMatchObject({ status: 500 });
+  });
+
+  test('bounds what a tenant has under way: two reads and two writes, and what may be held for long is not counted', async () => {
+    const caller = { ...open, authenticate: async () => ({ actor: 'key:1', tenantId: 'acme', scopes: [] }) as never };
+    const { app } = appWith(caller);
+    const now: Record<string, number> = {};
+    const most: Record<string, number> = {};
+    const work = (name: string) => async () => {
+      now[name] = (now[name] ?? 0) + 1;
+      most[name] = Math.max(most[name] ?? 0, now[name]);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      now[name] -= 1;
+      return 'done';
+    };
+    app.get('/api/reads', { config: callersWith('people:read') }, work('reads'));
+    app.patch('/api/writes', { config: callersWith('people:write') }, work('writes'));
+    app.post('/api/held', { config: streamersWith('sessions:write') }, work('held'));
+    const statuses = await Promise.all(
+      Array.from({ length: 12 }, () => [
+        app.inject({ method: 'GET', url: '/api/reads' }),
+        app.inject({ method: 'PATCH', url: '/api/writes' }),
+        app.inject({ method: 'POST', url: '/api/held' }),
+      ]).flat(),
+    );
+    expect(new Set(statuses.map(({ statusCode }) => statusCode))).toEqual(new Set([200]));
+    expect(most).toEqual({ reads: tenantShare.atOnce, writes: tenantShare.atOnce, held: 12 });
   });
 });

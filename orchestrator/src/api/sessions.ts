@@ -10,7 +10,7 @@ import { endingOf } from '@greenroom/shared/session/reasons.ts';
 import { sessionStatuses } from '@greenroom/shared/session/states.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { callerOf, callersWith } from '../access/route-access.ts';
+import { callerOf, callersWith, streamersWith } from '../access/route-access.ts';
 import type { SessionRow } from '../database/rows.ts';
 import type { EndResult, SessionStore } from '../database/session-store.ts';
 import type { Readiness } from '../edge/readiness.ts';
@@ -83,7 +83,7 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
     app.post(
       '/sessions',
       {
-        config: callersWith('sessions:write'),
+        config: streamersWith('sessions:write'), // `Prefer: wait` holds the answer.
         schema: {
           summary: 'Create a session',
           description:

@@ -22,6 +22,7 @@ import type { TenantRow, TenantStore } from '../database/tenant-store.ts';
 import { isRegion } from '../regions/regions.ts';
 import type { createOnboarding } from '../tenants/onboarding.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
+import { fitting } from './paging.ts';
 import { changesOf, viewTenant } from './tenant-view.ts';
 
 /**
@@ -105,11 +106,11 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
         const { limit, cursor } = request.query;
         const after = cursor === undefined ? undefined : decodeCursor(cursor, z.object({ slug: tenantSlug })).slug;
         const rows = await tenants.list(limit + 1, after);
-        const page = rows.slice(0, limit);
+        const page = rows.slice(0, Math.min(limit, fitting(rows)));
         const last = page.at(-1);
         return {
           tenants: page.map(viewTenant),
-          next_cursor: rows.length > limit && last ? encodeCursor({ slug: last.slug }) : null,
+          next_cursor: rows.length > page.length && last ? encodeCursor({ slug: last.slug }) : null,
         };
       },
     );

@@ -8,6 +8,7 @@ const openResult = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('fenced') }),
   z.object({ kind: z.literal('session_over') }),
   z.object({ kind: z.literal('wrong_ordinal'), next: z.number().int() }),
+  z.object({ kind: z.literal('rate_limited'), retry_after_ms: z.number() }),
 ]);
 
 /** A call, and the machine and epoch that report about it. */

@@ -1,5 +1,6 @@
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import type { RecordingView } from '@greenroom/shared/protocol/platform-api.ts';
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { RecordingRow, VideoStore } from '../database/video-store.ts';
 import type { TenantVideoClient, VideoClient } from './client.ts';
 
@@ -8,6 +9,9 @@ import type { TenantVideoClient, VideoClient } from './client.ts';
  *
  * Recordings are private: the player needs a token that works once. So no link is stored; it is requested from
  * api.video each time.
+ *
+ * A session may have more recordings than may be asked for at once (budgets.ts). They are asked for one after the other, and those
+ * after the first wait for their turn.
  */
 export interface Recordings {
   /**
@@ -20,19 +24,32 @@ export interface Recordings {
 export interface RecordingsDeps {
   videos: Pick<VideoStore, 'recordings'>;
   client: Pick<VideoClient, 'of'>;
+  clock: Pick<Clock, 'sleep'>;
 }
 
-export function createRecordings({ videos, client }: RecordingsDeps): Recordings {
-  const view = async (api: TenantVideoClient, { video_id, playable, created_at }: RecordingRow) => {
-    const answer = playable ? await api.watchUrl(video_id) : undefined;
-    if (answer?.kind === 'rateLimited')
-      throw new AppError('rate_limited', { retryAfterS: Math.ceil(answer.retryAfterMs / 1_000) });
-    return { video_id, watch_url: answer?.kind === 'done' ? answer.value : null, created_at };
+/** How long the recordings after the first may wait in one answer, ms. */
+const patienceMs = 10_000;
+
+export function createRecordings({ videos, client, clock }: RecordingsDeps): Recordings {
+  const viewAll = async (api: TenantVideoClient, rows: RecordingRow[]): Promise<RecordingView[]> => {
+    const views: RecordingView[] = [];
+    let leftMs = 0;
+    for (const { video_id, playable, created_at } of rows) {
+      const ask = () => (playable ? api.watchUrl(video_id) : undefined);
+      let answer = await ask();
+      while (answer?.kind === 'rateLimited') {
+        leftMs -= answer.retryAfterMs;
+        if (leftMs < 0)
+          throw new AppError('rate_limited', { retryAfterS: Math.max(1, Math.ceil(answer.retryAfterMs / 1_000)) });
+        await clock.sleep(answer.retryAfterMs);
+        answer = await ask();
+      }
+      views.push({ video_id, watch_url: answer?.kind === 'done' ? answer.value : null, created_at });
+      if (views.length === 1) leftMs = patienceMs;
+    }
+    return views;
   };
   return {
-    of: async (sessionId, tenantId) => {
-      const api = client.of(tenantId ?? undefined);
-      return Promise.all((await videos.recordings(sessionId)).map((row) => view(api, row)));
-    },
+    of: async (sessionId, tenantId) => viewAll(client.of(tenantId ?? undefined), await videos.recordings(sessionId)),
   };
 }

@@ -31,7 +31,7 @@ export function createVideo({ config, database, vault, clock, logger, onChange }
   const tokenSlackMs = hardDeadlineMs(config.deadlines, 0) + graceMs;
   const step = createVideoStep({ videos, client, vault, tokenSlackMs, logger });
   return {
-    recordings: createRecordings({ videos, client }),
+    recordings: createRecordings({ videos, client, clock }),
     offers: createVideoOffers({ videos, vault, clock, logger }),
     worker: createVideoWorker({ videos, client, step, requestMs, graceMs, logger, onChange }),
     /** Null without a webhook secret: recordings are then only polled. */

@@ -51,7 +51,7 @@ const failureCodes = {
   unavailable: 'provider_unavailable',
 } as const satisfies Record<ProviderFailure['kind'], string>;
 
-/** @returns a function that opens a call. Throws AppError: fenced, call_not_allowed, consent_required, conflict, provider_…. */
+/** @returns a function that opens a call. Throws AppError: fenced, call_not_allowed, consent_required, rate_limited, conflict, provider_…. */
 export function createCallOpener(deps: CallOpenerDeps) {
   const { calls, voice, vault, clock, interviewer, providerKeys, templates } = deps;
   const openRow = async (of: CallOf): Promise<SessionRow> => {
@@ -66,6 +66,11 @@ export function createCallOpener(deps: CallOpenerDeps) {
         throw new AppError('fenced');
       case 'session_over':
         throw new AppError('call_not_allowed', { detail: 'The session is over.' });
+      case 'rate_limited':
+        throw new AppError('rate_limited', {
+          detail: 'This session opens too many calls.',
+          retryAfterS: Math.max(1, Math.ceil(opened.retry_after_ms / 1_000)),
+        });
       case 'wrong_ordinal':
         throw new AppError('conflict', {
           detail: `The next call of this session is ${opened.next}.`,

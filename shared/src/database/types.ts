@@ -269,6 +269,7 @@ export type Database = {
           last_error: string | null;
           model: string | null;
           next_attempt_at: string;
+          reruns: number;
           reviewed_at: string | null;
           reviewed_by: string | null;
           session_id: string;
@@ -294,6 +295,7 @@ export type Database = {
           last_error?: string | null;
           model?: string | null;
           next_attempt_at?: string;
+          reruns?: number;
           reviewed_at?: string | null;
           reviewed_by?: string | null;
           session_id: string;
@@ -318,6 +320,7 @@ export type Database = {
           last_error?: string | null;
           model?: string | null;
           next_attempt_at?: string;
+          reruns?: number;
           reviewed_at?: string | null;
           reviewed_by?: string | null;
           session_id?: string;

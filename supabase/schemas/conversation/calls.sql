@@ -12,6 +12,7 @@ declare
   s public.interview_sessions;
   m public.machines;
   c public.realtime_calls;
+  v_drawn jsonb;
 begin
   select * into m from public.machines where id = p_machine_id;
   select * into s from public.interview_sessions where id = m.session_id for update;
@@ -26,6 +27,13 @@ begin
     and c.hung_up_at is null) then
     return jsonb_build_object('kind', 'wrong_ordinal', 'next', app.next_ordinal(s.id));
   end if;
+  -- Each opening costs a credential at the provider. The worker has a lower bound of its own; this one holds for a stolen
+  -- worker token too. Three tries of each of the eight calls that a worker opens at once fit in it.
+  v_drawn := public.draw_rate_limits(jsonb_build_array(jsonb_build_object('limits', jsonb_build_array(
+    jsonb_build_object('scope', 'calls:' || s.id, 'per_minute', 12, 'burst', 32))))) -> 0;
+  if not (v_drawn ->> 'allowed')::boolean then
+    return jsonb_build_object('kind', 'rate_limited', 'retry_after_ms', v_drawn -> 'retry_after_ms');
+  end if;
   insert into public.realtime_calls (session_id, tenant_id, ordinal, epoch, provider)
     values (s.id, s.tenant_id, p_ordinal, p_epoch, p_provider)
     on conflict (session_id, ordinal) do update set epoch = excluded.epoch;
@@ -33,7 +41,7 @@ begin
 end $$;
 comment on function public.open_call(uuid, integer, integer, text) is
   'Opens the row of a session''s next call, or the last one again when it never got a call id. Called before an SDP '
-  'offer is sent. Refuses a fenced worker and a session that is over.';
+  'offer is sent. Refuses a fenced worker, a session that is over, and a session that opens too many (rate_limited).';
 grant execute on function public.open_call(uuid, integer, integer, text) to orchestrator;
 
 create function public.record_call(p_machine_id uuid, p_epoch integer, p_ordinal integer,

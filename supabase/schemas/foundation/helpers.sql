@@ -19,3 +19,8 @@ end $$;
 comment on function app.refuse_row(text, text) is
   'Raises the error of a constraint again without its details. They would show the whole row to a caller who may read '
   'some of its columns only.';
+
+create function app.max_list_bytes() returns integer language sql immutable set search_path = '' as 'select 1048576';
+comment on function app.max_list_bytes() is
+  'How much of a list one call answers, as JSON text. Twice what a page of the API holds (maxPageBytes), so that a page '
+  'that is full is always followed by one row more.';

@@ -17,13 +17,18 @@ grant execute on function public.get_position(uuid, uuid) to orchestrator;
 create function public.list_positions(p_tenant_id uuid, p_limit integer, p_before timestamptz default null,
   p_before_id uuid default null) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_agg(to_jsonb(x) order by x.created_at desc, x.id desc), '[]') from (
-    select p.* from public.positions p
-    where p.tenant_id = p_tenant_id and (p_before is null or (p.created_at, p.id) < (p_before, p_before_id))
-    order by p.created_at desc, p.id desc limit p_limit) x
+  select coalesce(jsonb_agg(y.shown order by y.n), '[]') from (
+    select x.n, x.shown, sum(octet_length(x.shown::text)) over (order by x.n) - octet_length(x.shown::text) as before
+    from (
+      select row_number() over (order by p.created_at desc, p.id desc) as n, to_jsonb(p) as shown
+      from public.positions p
+      where p.tenant_id = p_tenant_id and (p_before is null or (p.created_at, p.id) < (p_before, p_before_id))
+      order by p.created_at desc, p.id desc limit p_limit) x) y
+  where y.before <= app.max_list_bytes()
 $$;
 comment on function public.list_positions(uuid, integer, timestamptz, uuid) is
-  'Lists positions of a tenant, newest first, after the one with this time and id.';
+  'Lists positions of a tenant, newest first, after the one with this time and id; no more than max_list_bytes and one '
+  'position.';
 grant execute on function public.list_positions(uuid, integer, timestamptz, uuid) to orchestrator;
 
 create function public.change_position(p_tenant_id uuid, p_position_id uuid, p_changes jsonb) returns jsonb

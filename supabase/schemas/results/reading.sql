@@ -21,6 +21,9 @@ comment on function public.get_result(uuid, uuid) is
   'none. Null when there is no such session.';
 grant execute on function public.get_result(uuid, uuid) to orchestrator;
 
+create function app.max_reruns() returns integer language sql immutable set search_path = '' as 'select 10';
+comment on function app.max_reruns() is 'How often a tenant may have the result of one session made again.';
+
 create function public.rerun_result(p_session_id uuid, p_tenant_id uuid default null, p_by text default null)
   returns text
 language plpgsql security definer set search_path = '' as $$
@@ -33,15 +36,18 @@ begin
   select * into r from public.interview_results where session_id = p_session_id for update;
   if not found then return 'nothing'; end if;
   if r.status = 'running' and r.next_attempt_at > clock_timestamp() then return 'running'; end if;
-  update public.interview_results set status = 'pending', attempts = 0, next_attempt_at = clock_timestamp()
+  -- Each evaluation is paid for. An operator is not bound by this.
+  if p_tenant_id is not null and r.reruns >= app.max_reruns() then return 'too_many'; end if;
+  update public.interview_results set status = 'pending', attempts = 0, next_attempt_at = clock_timestamp(),
+    reruns = reruns + case when p_tenant_id is null then 0 else 1 end
     where id = r.id;
   perform app.emit(r.session_id, r.tenant_id, 'result.rerun',
     jsonb_strip_nulls(jsonb_build_object('from', r.status, 'by', p_by)));
   return 'queued';
 end $$;
 comment on function public.rerun_result(uuid, uuid, text) is
-  'Queues a result again by hand, with all its attempts. Answers queued, running (one is under way), nothing (the '
-  'session has none) or not_found.';
+  'Queues a result again by hand, with all its attempts. Answers queued, running (one is under way), too_many (its '
+  'tenant had it made again as often as it may), nothing (the session has none) or not_found.';
 grant execute on function public.rerun_result(uuid, uuid, text) to orchestrator;
 
 create function public.review_result(p_session_id uuid, p_tenant_id uuid, p_reviewed boolean, p_by text) returns text

@@ -30,7 +30,8 @@ create table public.interview_results (
   model text,
   evaluated_at timestamptz,
   reviewed_by text check (char_length(reviewed_by) between 1 and 200),
-  reviewed_at timestamptz
+  reviewed_at timestamptz,
+  reruns integer not null default 0 check (reruns >= 0)
 );
 comment on table public.interview_results is
   'Summary and evaluation of a session, made by durable retried work after its end.';
@@ -57,6 +58,7 @@ comment on column public.interview_results.evaluated_at is 'When the summary and
 comment on column public.interview_results.reviewed_by is
   'Who reviewed it: a person as the platform names them, or the API key.';
 comment on column public.interview_results.reviewed_at is 'When it was reviewed.';
+comment on column public.interview_results.reruns is 'How often its tenant had it made again.';
 create index interview_results_due on public.interview_results (next_attempt_at) where status in ('pending', 'running');
 create index interview_results_tenant on public.interview_results (tenant_id);
 create index interview_results_dead on public.interview_results (updated_at) where status = 'dead';

@@ -20,10 +20,16 @@ grant execute on function public.get_tenant(uuid) to orchestrator;
 
 create function public.list_tenants(p_limit integer, p_after_slug text default '') returns jsonb
 language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_agg(app.tenant_json(x.id) order by x.slug), '[]')
-  from (select id, slug from public.tenants where slug > p_after_slug order by slug limit p_limit) x
+  select coalesce(jsonb_agg(y.shown order by y.slug), '[]') from (
+    select x.slug, x.shown,
+      sum(octet_length(x.shown::text)) over (order by x.slug) - octet_length(x.shown::text) as before
+    from (
+      select t.slug, app.tenant_json(t.id) as shown
+      from public.tenants t where t.slug > p_after_slug order by t.slug limit p_limit) x) y
+  where y.before <= app.max_list_bytes()
 $$;
-comment on function public.list_tenants(integer, text) is 'Lists tenants by slug, after this one.';
+comment on function public.list_tenants(integer, text) is
+  'Lists tenants by slug, after this one; no more than max_list_bytes and one tenant.';
 grant execute on function public.list_tenants(integer, text) to orchestrator;
 
 create function app.merge_settings(p_settings jsonb, p_changes jsonb) returns jsonb
