@@ -121,7 +121,7 @@ async function refuseHalfApplied(client: pg.Client, { version, name, sql }: Migr
     throw new CliError(
       'inconsistent',
       'not_recorded',
-      `All ${expected.length} tables and schemas of migration ${what} exist, but it is not recorded as applied. If the database was restored or made by hand, record it: supabase migration repair --status applied ${version} --db-url "$SUPABASE_DB_URL"`,
+      `All ${expected.length} tables and schemas of migration ${what} exist, but it is not recorded as applied. If the database was restored or made by hand, record it: supabase migration repair --status applied ${version} --remote="$SUPABASE_DB_URL"`,
     );
   const missing = expected.filter((one) => !found.includes(one));
   throw new CliError(

@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { deployOrchestratorCommand } from './commands/deploy-orchestrator.ts';
 import { deployWorkerCommand } from './commands/deploy-worker.ts';
 import { migrateCommand } from './commands/migrate.ts';
+import { secretsCommand } from './commands/secrets.ts';
 import { smokeCommand } from './commands/smoke.ts';
 import { CliError, type Console, environmentWithFile, exitCodes, type Finished, present } from './console.ts';
 
@@ -20,7 +21,7 @@ const deployCommand: Register = (program, run, home) => {
   const deploy = program.command('deploy').description('Put a new release into service, or go back to the one before.');
   for (const register of [deployWorkerCommand, deployOrchestratorCommand]) register(deploy, run, home);
 };
-const commands: Register[] = [migrateCommand, deployCommand, smokeCommand];
+const commands: Register[] = [secretsCommand, migrateCommand, deployCommand, smokeCommand];
 
 interface GlobalOptions {
   envFile?: string;
@@ -59,7 +60,7 @@ export async function runProgram(args: string[], console: Console, home: string)
       const command = args.at(-1) as Command;
       const { envFile, json = false, ...options } = command.optsWithGlobals<GlobalOptions>();
       try {
-        const file = path.resolve(console.cwd, envFile ?? '.env');
+        const file = path.resolve(console.cwd, envFile ?? console.environment.GREENROOM_ENV_FILE ?? '.env');
         const environment = environmentWithFile(console.environment, file, envFile !== undefined);
         code = present(
           await work({ ...options, args: command.args } as never, { ...console, environment }),

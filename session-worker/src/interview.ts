@@ -11,6 +11,7 @@ import { createConversation } from './conversation.ts';
 import { createEnding } from './ending.ts';
 import type { Conclusion } from './lifecycle/conclusion.ts';
 import { teardownPhases } from './lifecycle/teardown.ts';
+import { residentBytes } from './memory.ts';
 import type { Http } from './outside/http.ts';
 import type { Orchestrator } from './outside/orchestrator.ts';
 import type { VoiceFactory } from './realtime/voice.ts';
@@ -156,7 +157,7 @@ export function createInterview(deps: InterviewDeps): Interview {
 const heartbeatOf = (presence: Presence, unsaved: number, wantedVideo: number | undefined): HeartbeatRequest => ({
   presence,
   unsaved_entries: unsaved,
-  rss_bytes: process.memoryUsage.rss(),
+  rss_bytes: residentBytes(),
   ...(wantedVideo === undefined ? {} : { video_ordinal: wantedVideo }),
 });
 

@@ -2,6 +2,7 @@ import { ConfigError } from '@greenroom/shared/runtime/environment.ts';
 import { buildApp } from './app.ts';
 import { type Config, readConfig } from './config.ts';
 import { createDeps } from './deps.ts';
+import { residentBytes } from './memory.ts';
 
 /**
  * The process: configuration, listener, signals, exit. The machine has `auto_destroy` and no restart policy,
@@ -20,13 +21,21 @@ function start(config: Config): void {
     log.fatal({ error }, 'cannot listen');
     process.exit(1);
   });
-  app.listen(config.port, config.host, async () => {
+  const serve = async (): Promise<number> => {
     const address = app.address();
     const port = typeof address === 'object' && address ? address.port : config.port;
-    log.info({ port, elapsed_ms: Math.round(process.uptime() * 1_000), bytes: process.memoryUsage.rss() }, 'listening');
-    const code = await worker.run();
+    log.info({ port, elapsed_ms: Math.round(process.uptime() * 1_000), bytes: residentBytes() }, 'listening');
+    return worker.run();
+  };
+  const exit = (code: number): never => {
     log.info({ code: String(code) }, 'exiting');
     process.exit(code);
+  };
+  app.listen(config.port, config.host, () => {
+    serve().then(exit, (error: unknown) => {
+      log.fatal({ error }, 'cannot serve');
+      exit(1);
+    });
   });
 }
 

@@ -35,9 +35,9 @@ async function greenroom(args: string[], changes: Record<string, string | undefi
 }
 
 const orchestrators = () => bare.cloud.fly.machines().filter(({ app }) => app === 'greenroom-orchestrator');
+const live = () => bare.cloud.fly.machines().filter(({ state }) => state !== 'destroying');
 /** What a refused command must not have changed. */
-const fingerprint = () =>
-  JSON.stringify(bare.cloud.fly.machines().map(({ id, instanceId, state }) => [id, instanceId, state]));
+const fingerprint = () => JSON.stringify(live().map(({ id, instanceId, state }) => [id, instanceId, state]));
 
 beforeAll(async () => {
   bare = await startBareCloud();
@@ -68,7 +68,7 @@ describe('the worker image', () => {
     const { code, document } = await greenroom(['deploy', 'worker', '--oci', layouts.orchestrator]);
     expect([code, document.code]).toEqual([1, 'image_does_not_boot']);
     expect(document.message).toContain('exit code');
-    expect(bare.cloud.fly.machines()).toEqual([]);
+    expect(live()).toEqual([]);
   });
   test('is pushed, pinned by its digest and tried in a machine that is gone afterwards', async () => {
     const { code, document, progress } = await greenroom(['deploy', 'worker', '--oci', layouts.worker]);
@@ -77,7 +77,7 @@ describe('the worker image', () => {
       0,
       expect.objectContaining({ image: expect.stringMatching(/\/greenroom-worker@sha256:[0-9a-f]{64}$/) }),
     ]);
-    expect(bare.cloud.fly.machines()).toEqual([]);
+    expect(live()).toEqual([]);
   });
 });
 
@@ -113,7 +113,7 @@ async function liveInterview() {
         ...(body ? { body: JSON.stringify(body) } : {}),
       })
     ).json()) as { id: string; key: string };
-  const tenant = await operate('POST', '', { slug: 'acme', name: 'Acme' });
+  const tenant = await operate('POST', '', { slug: 'acme', name: 'Acme', max_standby: 2 });
   const { key } = await operate('POST', `/${tenant.id}/api-keys`, { name: 'k' });
   const platform = createPlatform(bare.variables.PUBLIC_URL as string, key);
   const session = await platform.createSession(sessionBody(), { prefer: 'wait=30' });

@@ -18,6 +18,8 @@ const secretVariables = new Set([
   'API_VIDEO_KEY',
   'API_VIDEO_WEBHOOK_SECRET',
 ]);
+/** The Machines API refuses variables whose names begin with FLY_ in a configuration; as secrets they are accepted. */
+const isSecret = (name: string): boolean => secretVariables.has(name) || name.startsWith('FLY_');
 /** The image, the platform or the file decide these. */
 const ofTheMachine = new Set(['HOST', 'PORT', 'ROOM_DIR', 'CRASH_AT', 'WORKER_IMAGE']);
 
@@ -61,8 +63,8 @@ export function readOrchestratorVariables({ environment }: Console, workerImage:
     return value === undefined || value === '' || ofTheMachine.has(name) ? [] : [[name, value]];
   });
   return {
-    secrets: Object.fromEntries(set.filter(([name]) => secretVariables.has(name))),
-    env: { ...Object.fromEntries(set.filter(([name]) => !secretVariables.has(name))), WORKER_IMAGE: workerImage },
+    secrets: Object.fromEntries(set.filter(([name]) => isSecret(name))),
+    env: { ...Object.fromEntries(set.filter(([name]) => !isSecret(name))), WORKER_IMAGE: workerImage },
     publicUrl: config.publicUrl,
     mark: deploymentMark(config.deploymentId, config.supabase.url),
   };

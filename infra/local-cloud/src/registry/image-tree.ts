@@ -7,7 +7,7 @@ import type { PushedImage } from './registry.ts';
 /**
  * The file tree of an image on this machine, and how a machine's command runs in it.
  *
- * As root it runs in a chroot as the image's user and sees the image's files only. Without root there is no chroot: paths of the
+ * As root it runs in a chroot as the image's user and sees the image's files only, and /proc, which Fly's init mounts. Without root there is no chroot: paths of the
  * command and of the image's variables that exist in the tree are mapped into it, and the rest of this machine stays visible.
  */
 export interface ImageTree {
@@ -44,10 +44,13 @@ async function unpack({ layers, digest }: PushedImage, dir: string): Promise<str
     applyWhiteouts(partial);
   }
   chmodSync(partial, 0o755);
-  mkdirSync(path.join(partial, '.fly'), { recursive: true });
+  for (const folder of ['.fly', 'proc']) mkdirSync(path.join(partial, folder), { recursive: true });
   await run('mv', [partial, root]);
   return root;
 }
+
+/** In a mount namespace of its own, so that nothing of it is seen outside or left behind. `exec`: signals reach the command. */
+const enter = 'mount --bind /proc "$0/proc" && user=$1 && shift && exec chroot --userspec="$user" "$0" "$@"';
 
 const variablesOf = (env: string[]): Record<string, string> =>
   Object.fromEntries(env.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]));
@@ -68,7 +71,7 @@ export async function openImageTree(image: PushedImage, dir: string): Promise<Im
   const [user = '0', group = user] = (image.user || '0').split(':');
   return {
     root,
-    commandIn: (command) => ['/usr/sbin/chroot', `--userspec=${user}:${group}`, root, ...command],
+    commandIn: (command) => ['unshare', '--mount', 'sh', '-c', enter, root, `${user}:${group}`, ...command],
     env,
     pathIn: (inside) => inside,
   };
