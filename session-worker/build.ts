@@ -7,9 +7,9 @@ import { rehearse } from './rehearse.ts';
 /**
  * Bundles the worker into one file, which is what the image runs.
  *
- * The format is CommonJS because Node parses and starts it faster than ES modules. Modules behind `await
- * import()` are not evaluated until they are imported. V8 still scans the whole file at every boot; the
- * compile cache that rehearse.ts produces avoids that. docs/adr/0009 has the figures.
+ * The format is CommonJS because Node parses and starts it faster than ES modules. Modules behind
+ * `await import()` are not evaluated until they are imported. V8 still scans the whole file at every boot;
+ * the compile cache that rehearse.ts produces avoids that. docs/adr/0009 has the figures.
  */
 export interface BuiltWorker {
   /** Absolute path of the bundle. */

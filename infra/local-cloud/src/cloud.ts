@@ -5,8 +5,8 @@ import { startVideo, type VideoProvider } from './video/video.ts';
 import { startVoiceProvider, type VoiceProvider } from './voice/provider.ts';
 
 /**
- * Stand-ins for all outside services on one machine: Supabase, Fly, the voice provider and api.video, each its own server.
- * They stop in the order of their dependencies: machines first, the database last.
+ * Stand-ins for all outside services on one machine: Supabase, Fly, the voice provider and api.video, each
+ * with its own server. They stop in the order of their dependencies: machines first, the database last.
  */
 export interface LocalCloudOptions {
   /** State folder; created when missing. */
@@ -15,7 +15,7 @@ export interface LocalCloudOptions {
   migrationsDir: string;
   /** Public JWKs whose tokens the database accepts beside those of its own sign-in. */
   signingKeys?: Parameters<typeof startSupabase>[0]['signingKeys'];
-  /** Base URLs of the instances of the app behind Fly's proxy. */
+  /** Base URLs of the orchestrators behind Fly's proxy. */
   orchestrators: () => string[];
   /** Fly's organisation token. */
   flyToken: string;
@@ -27,7 +27,7 @@ export interface LocalCloudOptions {
   voice?: Partial<Parameters<typeof startVoiceProvider>[0]>;
   /** Use the database that an earlier run left in `dir`, and sync writes to disk. Default false. */
   keep?: boolean;
-  /** A line of a part's log. */
+  /** Receives each log line of a part. */
   log?: (part: string, line: string) => void;
 }
 

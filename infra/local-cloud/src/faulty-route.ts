@@ -1,7 +1,7 @@
 /**
- * A route that can fail on cue, the same for Fly, the voice provider and api.video. The work returns its reply as a value, so
- * that a fault can be laid around it: answered in its place, late, never, cut before the work or cut after it. Special faults
- * are the work's own business.
+ * A route that can fail on cue, used by the stand-ins for Fly, the voice provider and api.video. The work
+ * returns its reply as a value, so that a fault can replace it, delay it, withhold it, or cut the connection
+ * before or after the work. The work itself handles `special` faults.
  */
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -18,13 +18,13 @@ export type Work = (request: FastifyRequest, cue: FaultAction | undefined) => Wi
 export interface FaultyRouteDeps {
   faults: Faults;
   clock: Clock;
-  /** The body this service sends with a status, for a `status` fault that names none. */
+  /** The body this service sends with a status, for a `status` fault without a body. */
   bodyFor(status: number): unknown;
-  /** How this service puts a reply on the wire. Default: as it is. */
+  /** How this service changes a reply before it is sent. Default: not at all. */
   onWire?(reply: WireReply): WireReply;
 }
 
-/** Sends what `work` replies, or what a fault at this point makes of it. */
+/** Sends the reply of `work`, changed by the fault at this point, if any. */
 export function createFaultyReply({ faults, clock, bodyFor, onWire = (reply) => reply }: FaultyRouteDeps) {
   const send = (reply: FastifyReply, answer: WireReply): FastifyReply => {
     const { status, headers = {}, body } = onWire(answer);

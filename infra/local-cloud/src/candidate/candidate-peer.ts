@@ -1,9 +1,9 @@
 /**
- * A candidate without a browser: a WebRTC peer with a microphone (encoded as Opus) and the `oai-events` channel. It creates an
- * offer, accepts an answer and speaks. The caller transports both descriptions.
+ * A candidate without a browser: a WebRTC peer with a microphone (encoded as Opus) and the `oai-events`
+ * channel. It creates an offer, accepts an answer and speaks. The caller transports both descriptions.
  *
- * 1. While silent it sends one silent frame every 400 ms, as Opus does under DTX.
- * 2. With `autoAnswer` it speaks whenever the interviewer's audio has stopped, after a short pause.
+ * - While silent it sends one silent frame every 400 ms, as Opus does under DTX.
+ * - With `autoAnswer` it speaks whenever the interviewer's audio has stopped, after a short pause.
  */
 import { type Clock, systemClock, type Timer } from '@greenroom/shared/runtime/clock.ts';
 import { MediaStreamTrack, type RTCDataChannel, RTCPeerConnection } from 'werift';

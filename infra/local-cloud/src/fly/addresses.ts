@@ -1,14 +1,14 @@
 /**
  * Loopback addresses that stand for the machines' own network: one per machine, unique on this computer.
  *
- * Each stand-in owns one block 127.N.0.0/16 for as long as it lives, by holding a listener at 127.N.0.1; the kernel
- * gives the block back even when we are killed.
+ * Each stand-in reserves one block 127.N.0.0/16 with a listener at 127.N.0.1. The kernel frees the block even
+ * if the process is killed.
  */
 import { createServer, type Server } from 'node:net';
 
 const FIRST_BLOCK = 16;
 const LAST_BLOCK = 250;
-/** The port of the platform's internal API; nothing answers on it. */
+/** The port of the platform's internal API, here used only for the reservation. */
 const HOLDING_PORT = 4280;
 const PER_BLOCK = 65_000;
 

@@ -1,7 +1,8 @@
 /**
- * What the Machines API answers when it refuses. Texts are those seen in the wild; clients match on them.
+ * Refusals of the Machines API. The texts are those of the real API, because clients match on them.
  *
- * Thrown anywhere below a route and turned into the answer at one place, so the body cannot drift between routes.
+ * They are thrown anywhere below a route and turned into the answer in one place, so that all routes answer
+ * alike.
  */
 export interface ApiError extends Error {
   readonly httpStatus: number;

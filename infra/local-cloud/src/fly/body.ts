@@ -1,10 +1,10 @@
-/** The body of a request that may have to be sent twice: the first megabyte is kept, the rest can pass once only. */
+/** A request body that may be sent more than once: the first megabyte is kept, the rest is streamed once. */
 import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 
 export interface KeptBody {
   head: Buffer;
-  /** What did not fit: unread yet, and the reason why the request cannot be replayed. */
+  /** The part beyond the first megabyte, still unread. A request that has one cannot be replayed. */
   rest: Readable | undefined;
 }
 

@@ -1,22 +1,22 @@
 /**
- * Room for machines by region, and the ways the platform says that there is none.
+ * Capacity per region, and the platform's refusals when there is none.
  *
- * Rows are named so that a fault (`{ kind: 'special', name: 'host_memory' }`) can ask for one body of the table.
+ * A fault can select one of these refusals by name: `{ kind: 'special', name: 'host_memory' }`.
  */
 import { type ApiError, apiError } from './api-error.ts';
 
 export const CAPACITY_ERRORS = {
-  /** create, no host in the region. */
+  /** Create: no host in the region. */
   no_host: () => apiError(422, 'could not find a candidate host', 'insufficient_capacity'),
-  /** create or update. */
+  /** Create or update. */
   no_capacity: () => apiError(409, 'aborted: no capacity'),
-  /** create: the host filled up between choice and reservation; the same request may succeed. */
+  /** Create: the host filled up between choice and reservation; the same request may succeed later. */
   host_race: () =>
     apiError(
       409,
       'aborted: insufficient resources available to fulfill request: insufficient memory available to fulfill request',
     ),
-  /** start or update of a machine that is bound to a full host. */
+  /** Start or update of a machine on a full host. */
   host_cpus: () =>
     apiError(
       409,
@@ -47,11 +47,14 @@ export type CapacityRow = keyof typeof CAPACITY_ERRORS;
 export const isCapacityRow = (name: string): name is CapacityRow => Object.hasOwn(CAPACITY_ERRORS, name);
 
 export interface Capacity {
-  /** @param limit live machines allowed in the region; `none` is 0. @param row how a refusal is worded, default `no_host`. */
+  /**
+   * @param limit live machines allowed in the region; `none` is 0. @param row the refusal to answer, default
+   * `no_host`.
+   */
   set(region: string, limit: number | 'none' | 'unlimited', row?: CapacityRow): void;
-  /** How many more machines fit. */
+  /** How many more machines fit into the region. */
   left(region: string): number;
-  /** The first of `regions` with room, or the refusal of the last one tried. */
+  /** The first of `regions` with capacity, or the refusal of the last one. */
   choose(regions: readonly string[]): { region: string } | { refused: ApiError };
 }
 

@@ -1,10 +1,11 @@
 /**
- * Service checks, as the platform runs them: while one does not pass, the proxy does not route to its machine.
+ * Service checks, as the platform runs them: while a check fails, the proxy does not route to the machine.
  *
- * K1  A check begins when its machine has started: `critical` until its first good answer. The first request goes out after
- *     the grace period, then one per interval; failures change nothing but the routing: no machine is restarted for them.
- * K2  `http` passes with a 2xx within the timeout, `tcp` with a connection.
- * K3  The proxies learn of a machine's start a moment later than the API does (`routeMs`).
+ * - A check is `critical` from the start of the machine until its first success. The first request is sent
+ *   after the grace period, then one per interval. A failing check affects only routing; it never restarts a
+ *   machine.
+ * - `http` passes with a 2xx within the timeout, `tcp` with a connection.
+ * - The proxies learn of a machine's start `routeMs` later than the API.
  */
 import { connect } from 'node:net';
 import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
@@ -21,15 +22,15 @@ export interface CheckState {
 export interface Checks {
   /** The machine's guest has just started. */
   begin(machine: Machine): void;
-  /** It runs no more. */
+  /** The machine's guest has ended. */
   end(machine: Machine): void;
 }
 
 export interface ChecksDeps {
   clock: Clock;
-  /** K3. */
+  /** How much later than the API the proxies learn of a start. */
   routeMs: () => number;
-  /** The machine's view has changed. */
+  /** Marks the machine as changed. */
   touch: (machine: Machine) => void;
 }
 
@@ -42,7 +43,7 @@ interface Planned extends ServiceCheck {
   port: number;
 }
 
-/** Named as the platform names them: `servicecheck-00-http-8080`. */
+/** Named as on the platform: `servicecheck-00-http-8080`. */
 const plannedOf = (config: MachineConfig): Planned[] =>
   (config.services ?? []).flatMap(({ internal_port, checks = [] }, service) =>
     checks.map((check) => {
@@ -72,7 +73,7 @@ const tcpPasses = (host: string, port: number, timeoutMs: number): Promise<strin
 export function createChecks({ clock, routeMs, touch }: ChecksDeps): Checks {
   const timers = new Map<Machine, Set<Timer>>();
 
-  /** K2. @returns why it does not pass. */
+  /** @returns why the check fails, or undefined when it passes. */
   const probe = ({ type, port, path = '/', method = 'GET', timeout }: Planned, { address }: Machine) => {
     const timeoutMs = durationMs(timeout) ?? DEFAULT_TIMEOUT_MS;
     return type === 'tcp'
@@ -86,7 +87,7 @@ export function createChecks({ clock, routeMs, touch }: ChecksDeps): Checks {
     machine.checks = [];
   }
 
-  /** Runs one check again and again for as long as this guest lives. */
+  /** Repeats one check for as long as this guest lives. */
   function schedule(machine: Machine, check: Planned, state: CheckState): void {
     const guest = machine.guest;
     const mine = timers.get(machine) as Set<Timer>;

@@ -1,9 +1,10 @@
 /**
- * The door that every API call passes: limits first, then faults on cue, then the work.
+ * Handles every API call: first the rate limits, then injected faults, then the work.
  *
- * What the fault kinds mean here: `status` instead of the work · `delay` before it · `hang` never answers ·
- * `drop_before` and `drop_after` cut the connection · specials: a row of CAPACITY_ERRORS refuses with that row;
- * `answer_after` works, then answers `value` ({ status, body }, default a 408); any other is handed to the work.
+ * Fault kinds here: `status` answers instead of the work · `delay` waits before it · `hang` never answers ·
+ * `drop_before` and `drop_after` cut the connection · special faults: a name of CAPACITY_ERRORS answers with
+ * that refusal; `answer_after` does the work, then answers `value` ({ status, body }, default a 408); any
+ * other is passed to the work.
  */
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -15,13 +16,13 @@ import type { Limits } from './limits.ts';
 
 export type Special = Extract<FaultAction, { kind: 'special' }>;
 
-/** `body`: JSON text when it is a string. */
+/** A string `body` is sent as it is: it must be JSON. */
 export type Answer = WireReply;
 
 export interface Call {
-  /** Name of the action: fault point and rate-limited action in one. */
+  /** Name of the action, both as fault point and for the rate limit. */
   point: string;
-  /** What the limit is counted by; without it the action is not limited. */
+  /** The rate limit counts by this; without it the call is not limited. */
   limitedBy?: string | undefined;
   attributes?: Record<string, string>;
 }

@@ -2,7 +2,7 @@ import { durationMs, type MachineConfig } from './machine-config.ts';
 import type { GuestExit } from './runtime.ts';
 import type { Machine } from './state.ts';
 
-/** How a guest is asked to stop, and what its exit means: pure rules, as the platform documents them. */
+/** Pure rules for stopping a guest and for what its exit means, as the platform documents them. */
 export interface StopRequest {
   signal?: NodeJS.Signals;
   timeoutMs?: number;
@@ -12,7 +12,9 @@ const DEFAULT_STOP_TIMEOUT_MS = 5_000;
 const MAX_STOP_TIMEOUT_MS = 300_000;
 const DEFAULT_MAX_RETRIES = 10;
 
-/** With what signal a guest is asked to stop, and how long it is given; the request goes before the machine's configuration. */
+/**
+ * The stop signal and the time until SIGKILL. The request takes precedence over the machine's configuration.
+ */
 export function stopPlan(config: MachineConfig, request: StopRequest) {
   const configured = durationMs(config.stop_config?.timeout);
   return {
@@ -21,7 +23,7 @@ export function stopPlan(config: MachineConfig, request: StopRequest) {
   };
 }
 
-/** The `request` of an exit event, as the platform writes it. */
+/** The `request` field of an exit event, in the platform's format. */
 export function exitRequest(machine: Machine, exit: GuestExit, restarting: boolean, nowMs: number) {
   return {
     exit_event: {
@@ -40,7 +42,7 @@ export function exitRequest(machine: Machine, exit: GuestExit, restarting: boole
   };
 }
 
-/** What the restart policy says of this exit; nothing that was asked for is restarted. */
+/** Whether the restart policy restarts the machine after this exit. A requested stop is never restarted. */
 export function shouldRestart(machine: Machine, exit: GuestExit): boolean {
   if (machine.stopRequested || machine.state === 'destroying') return false;
   const policy = machine.config.restart?.policy ?? 'on-failure';

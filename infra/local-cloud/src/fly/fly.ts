@@ -1,8 +1,8 @@
 /**
  * Fly on one computer: the Machines API, machines that are real processes, their identity, and the proxy.
  *
- * F1  Everything listens on loopback. Machines have their own addresses (addresses.ts), as VMs have.
- * F2  `stop` ends every machine and leaves nothing; if this process is killed outright, machines die with it.
+ * - Everything listens on loopback. Each machine has its own address (addresses.ts), as a VM has.
+ * - `stop` ends every machine and removes everything. If this process is killed, its machines end with it.
  */
 import { mkdir } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
@@ -37,14 +37,17 @@ export type { InProcessGuest } from './runtime.ts';
 export interface FlyOptions {
   /** Folder for the machines' API sockets; created when missing. */
   dir: string;
-  /** The organisation's token; every call needs it as `Bearer` or `FlyV1`. */
+  /** The organisation's token. Every call needs it as `Bearer` or `FlyV1`. */
   token: string;
   /** Default `local`. */
   orgSlug?: string;
   images?: Record<string, ImageDefinition>;
   /** Default `zero`. */
   latency?: LatencyName;
-  /** Where a machine created with `skip_launch` comes to rest. Default `stopped`, as flyctl sees it. */
+  /**
+   * State of a machine that was created with `skip_launch` and is prepared. Default `stopped`, as flyctl
+   * expects.
+   */
   resting?: 'created' | 'stopped';
   /** The documented rate limits. Default true. */
   limits?: boolean;
@@ -56,7 +59,9 @@ export interface FlyOptions {
   orchestrators?: () => string[];
   /** Region of the API's and the proxy's edge. Default `fra`. */
   homeRegion?: string;
-  /** The proxy takes `fly-replay-src` and `fly-replay-failed` off requests from outside. Default false: it passes them. */
+  /**
+   * Whether the proxy removes `fly-replay-src` and `fly-replay-failed` from outside requests. Default false.
+   */
   stripReplayHeaders?: boolean;
   /** Default 0: any free port. */
   registryPort?: number;
@@ -64,10 +69,10 @@ export interface FlyOptions {
   proxyPort?: number;
   /** PATH of the machines. Default the system's. */
   path?: string;
-  /** What a machine has written. */
+  /** Receives each line that a machine writes. */
   log?: (line: string, machineId: string) => void;
   clock?: Clock;
-  /** Source of chance in [0, 1); a seeded one replays a campaign. */
+  /** Random numbers in [0, 1); pass a seeded source to replay a campaign. */
   random?: () => number;
 }
 
@@ -80,52 +85,62 @@ export interface MachineSnapshot {
   address: string;
   instanceId: string;
   hostStatus: 'ok' | 'unreachable';
-  /** Undefined for an in-process machine or one that does not run. */
+  /** Undefined for an in-process machine or one that is not running. */
   pid: number | undefined;
   metadata: Record<string, string>;
   createdAtMs: number;
 }
 
 export interface LoseHostOptions {
-  /** What becomes of the VM on the lost host. Default `kill`; `freeze` stops it where it is; `keep` lets it run on. */
+  /** What happens to the VM of the lost host. Default `kill`; `freeze` suspends it; `keep` lets it run. */
   process?: 'kill' | 'freeze' | 'keep';
-  /** When the platform gives the host up and the machine is `destroyed`. Default never. */
+  /** After this time the platform gives up the host and the machine is `destroyed`. Default never. */
   destroyedAfterMs?: number;
 }
 
 export interface LocalFly {
-  /** Without `/v1`. */
+  /** Base URL, without `/v1`. */
   readonly apiUrl: string;
   readonly proxyUrl: string;
-  /** `127.0.0.1:PORT`: where images are pushed to, with the organisation's token, and pulled from. */
+  /**
+   * `127.0.0.1:PORT`: the registry that images are pushed to (with the organisation's token) and pulled from.
+   */
   readonly registryHost: string;
   readonly faults: Faults;
   oidcIssuer(orgSlug?: string): string;
   registerImage(reference: string, definition: ImageDefinition): void;
-  /** Live machines; destroyed ones too when asked. */
+  /** Live machines, with destroyed ones on request. */
   machines(options?: { includeDestroyed?: boolean }): MachineSnapshot[];
   machineLogs(machineId: string): string[];
-  /** @param signal `OOM` is a SIGKILL that the exit event reports as out of memory. Throws when it does not run. */
+  /**
+   * @param signal `OOM` sends SIGKILL, and the exit event reports out of memory. Throws when the machine does
+   * not run.
+   */
   killMachineProcess(machineId: string, signal?: NodeJS.Signals | 'OOM'): void;
   loseHost(machineId: string, options?: LoseHostOptions): void;
-  /** The lost host answers again: a frozen VM runs on, a destroy asked meanwhile is done. */
+  /**
+   * The lost host answers again: a frozen VM continues, and a destroy that was requested meanwhile is done.
+   */
   restoreHost(machineId: string): void;
-  /** The stop signal, then the same machine with another address. Resolves when it has started again. */
+  /**
+   * Sends the stop signal, then starts the same machine at another address. Resolves when it has started
+   * again.
+   */
   migrateMachine(machineId: string): Promise<void>;
   crossNetworkReplay: { enable(): void; disable(): void };
-  /** @param limit live machines allowed. @param row how the refusal reads, default `no_host`. */
+  /** @param limit live machines allowed. @param row the refusal to answer, default `no_host`. */
   setCapacity(region: string, limit: number | 'none' | 'unlimited', row?: CapacityRow): void;
   setLatency(profile: LatencyName): void;
   setLimits(enabled: boolean): void;
-  /** Somebody else's organisation makes an app of this name. */
+  /** Another organisation creates an app with this name. */
   takeAppName(name: string): void;
-  /** Of machines that are created from now on. */
+  /** Applies to machines created from now on. */
   setResting(state: 'created' | 'stopped'): void;
-  /** Cuts open WebSockets in the proxy: all, or those to one machine. @returns how many. */
+  /** Cuts open WebSockets in the proxy: all, or those to one machine. @returns the number of cut ones. */
   cutConnections(machineId?: string): number;
   readonly proxyStats: Readonly<ProxyStats>;
   health(): { ok: boolean; machines: number; started: number };
-  /** Throws an AggregateError when a phase failed; all phases run. */
+  /** Runs all phases; throws an AggregateError when one failed. */
   stop(): Promise<void>;
 }
 
@@ -170,7 +185,7 @@ export async function startFly(options: FlyOptions): Promise<LocalFly> {
   for (const [reference, definition] of Object.entries(options.images ?? {})) images.register(reference, definition);
   state.addApp(publicApp.name, publicApp.network);
 
-  // The issuer is served by the API, whose port is known once it listens.
+  // The API serves the issuer, and its port is known only once it listens.
   let apiUrl = '';
   const issuerOf = (org: string) => `${apiUrl}/oidc/${org}`;
   const oidc = await createOidc({ issuer: () => issuerOf(orgSlug), orgSlug, clock });

@@ -1,9 +1,10 @@
 /**
- * Gives each guest what a machine has: its address, its platform environment, its API socket and its log.
+ * Gives each guest the environment of a machine: its address, its variables, its API socket and its log.
  *
- * H2  An image from the registry runs in its own file tree; there the machine's API socket is in `/.fly`, where Fly has it.
- * H1  The platform's variables win over the machine's `env`; everything else follows the order image, platform extras,
- *     app secrets, `config.env` (the last wins).
+ * - An image from the registry runs in its own file tree. There the machine's API socket is in `/.fly`, as at
+ *   Fly.
+ * - The platform's variables override the machine's `env`. Of the others the last wins: image, platform
+ *   extras, app secrets, `config.env`.
  */
 import { chmodSync, linkSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,9 +16,9 @@ import type { Machine } from './state.ts';
 
 export interface GuestHost {
   start(machine: Machine): Promise<RunningGuest>;
-  /** Takes back what the guest had. */
+  /** Releases what the guest used. */
   ended(machine: Machine): void;
-  /** The last lines a machine has written, oldest first. */
+  /** The last lines that a machine wrote, oldest first. */
   logsOf(machineId: string): string[];
 }
 
@@ -26,13 +27,13 @@ export interface GuestHostDeps {
   /** PATH of the guests. */
   path: string;
   machineEnv: Readonly<Record<string, string>>;
-  /** Where images from the registry are unpacked; on the sockets' file system. */
+  /** Where images from the registry are unpacked. Must be on the same file system as the sockets. */
   treesDir: string;
   log(line: string, machineId: string): void;
 }
 
 const LINES_KEPT = 500;
-/** Machines whose lines are kept; the ones that have been silent longest are forgotten first. */
+/** Number of machines whose lines are kept. The ones that have been silent longest are dropped first. */
 const LOGS_KEPT = 2_000;
 
 function imageReference(machine: Machine): string {
@@ -58,7 +59,7 @@ function platformEnv(machine: Machine, socketPath: string | undefined): Record<s
   };
 }
 
-/** `init` over the image's own command, as Docker combines ENTRYPOINT and CMD. */
+/** `init` overrides the image's own command, as Docker combines ENTRYPOINT and CMD. */
 function commandOf(machine: Machine, imageCommand: readonly string[]): readonly string[] {
   const { exec, entrypoint, cmd } = machine.config.init ?? {};
   return exec ?? [...(entrypoint ?? imageCommand), ...(cmd ?? [])];
@@ -78,7 +79,7 @@ export function createGuestHost({ sockets, path, machineEnv, treesDir, log }: Gu
     log(line, machineId);
   }
 
-  /** H1. @param imageEnv the image's own variables */
+  /** @param imageEnv the image's own variables */
   function environment(
     machine: Machine,
     socketPath: string | undefined,
@@ -95,14 +96,14 @@ export function createGuestHost({ sockets, path, machineEnv, treesDir, log }: Gu
     };
   }
 
-  /** H2. */
+  /** Starts a guest from an image of the registry. */
   async function startPushed(machine: Machine, pushed: PushedImage): Promise<RunningGuest> {
     const tree = await openImageTree(pushed, treesDir);
     const inside = `/.fly/${machine.id}`;
     const link = join(tree.root, inside);
     rmSync(link, { force: true });
     const socket = await sockets.open(machine);
-    // The image's user is not the one that made the socket.
+    // The image's user may differ from the user that created the socket.
     chmodSync(socket, 0o666);
     linkSync(socket, link);
     linked.set(machine.id, link);

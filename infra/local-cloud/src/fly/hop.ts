@@ -1,8 +1,9 @@
 /**
- * One hop of the proxy: sending a request to one address and getting either a response or an open tunnel back.
+ * One hop of the proxy: sends a request to one address and returns either a response or an open tunnel.
  *
- * A connection that cannot be made is an expected ending (`refused`), because the proxy then tries elsewhere; one that
- * breaks after the request was sent is `broken`: the request may have been seen, so it is not tried again.
+ * If no connection can be made, the result is `refused` and the proxy tries another target. If the connection
+ * breaks after the request was sent, the result is `broken`: the target may have seen the request, so it is
+ * not repeated.
  */
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import { connect, type Socket } from 'node:net';
@@ -34,7 +35,7 @@ const HOP_BY_HOP = new Set([
   'transfer-encoding',
 ]);
 
-/** Headers to pass on: without those that belong to one connection; an upgrade keeps its own two. */
+/** The headers to pass on: without those of one connection. An upgrade keeps `connection` and `upgrade`. */
 export function passableHeaders(headers: IncomingHttpHeaders, upgrade: boolean): Record<string, string | string[]> {
   const kept = Object.entries(headers).filter(([name, value]) => {
     if (value === undefined || HOP_BY_HOP.has(name)) return false;
@@ -43,7 +44,7 @@ export function passableHeaders(headers: IncomingHttpHeaders, upgrade: boolean):
   return Object.fromEntries(kept) as Record<string, string | string[]>;
 }
 
-/** How the body is delimited on this hop, whatever the client used. */
+/** Headers that delimit the body on this hop, independent of how the client sent it. */
 function framing({ upgrade, body, headers }: HopRequest): Record<string, string> {
   if (upgrade) return {};
   if (body.rest)
@@ -55,7 +56,7 @@ function framing({ upgrade, body, headers }: HopRequest): Record<string, string>
   };
 }
 
-/** An open connection, or undefined when nobody took it in time. */
+/** An open connection, or undefined when none could be made in time. */
 function open(host: string, port: number, timeoutMs: number): Promise<Socket | undefined> {
   return new Promise((resolve) => {
     const socket = connect({ host, port, allowHalfOpen: true, noDelay: true });
@@ -71,7 +72,7 @@ function open(host: string, port: number, timeoutMs: number): Promise<Socket | u
   });
 }
 
-/** @param abandoned aborts when the client has gone: the hop is cut. */
+/** @param abandoned aborts when the client has disconnected; the hop is then cut. */
 export async function hop(target: HopRequest, abandoned: AbortSignal): Promise<HopResult> {
   const socket = await open(target.host, target.port, target.connectTimeoutMs);
   if (!socket) return { kind: 'refused' };
@@ -89,7 +90,7 @@ export async function hop(target: HopRequest, abandoned: AbortSignal): Promise<H
     outgoing.once('error', () => resolve({ kind: 'broken' }));
     outgoing.once('response', (response) => resolve({ kind: 'response', response }));
     outgoing.once('upgrade', (response, tunnel, head) => {
-      // From here on the two connections decide about each other by themselves.
+      // From here on the tunnel's two connections end each other.
       abandoned.removeEventListener('abort', onAbandoned);
       resolve({ kind: 'tunnel', response, socket: tunnel, head });
     });
@@ -99,7 +100,7 @@ export async function hop(target: HopRequest, abandoned: AbortSignal): Promise<H
   });
 }
 
-/** Joins two byte streams: backpressure and half-close pass through, a break on one side breaks the other. */
+/** Joins two byte streams. Backpressure and half-close pass through; a failure of one side ends the other. */
 export function splice(a: Duplex, b: Duplex): void {
   for (const [from, to] of [
     [a, b],
@@ -108,7 +109,7 @@ export function splice(a: Duplex, b: Duplex): void {
     from.pipe(to);
     from.on('error', () => to.destroy());
     from.on('close', () => {
-      // An orderly end has been passed on by `pipe`; anything else must not leave the other side waiting.
+      // `pipe` has passed on an orderly end. After anything else the other side must be ended here.
       if (!from.readableEnded) to.destroy();
     });
   }

@@ -1,8 +1,8 @@
 /**
- * The API socket inside each machine: `POST /v1/tokens/oidc {"aud": …}` → the machine's token as text. No credential
- * is asked for: who can open the socket is the machine.
+ * The API socket inside each machine: `POST /v1/tokens/oidc {"aud": …}` returns the machine's token as text.
+ * There is no further authentication: only the machine can open its socket.
  *
- * Paths are kept short, because a Unix socket's path may have 107 characters at most.
+ * Paths are kept short, because a unix socket's path may have 107 characters at most.
  */
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -19,7 +19,7 @@ const MAX_BODY_BYTES = 64 * 1024;
 const FILE_LENGTH = 17;
 
 export interface IdentitySockets {
-  /** @returns the path of the machine's socket, listening. */
+  /** @returns the path of the machine's socket, which is listening. */
   open(machine: Machine): Promise<string>;
   close(machineId: string): void;
   /** Closes all and removes the directory. */
@@ -30,7 +30,7 @@ export interface IdentitySocketsDeps {
   oidc: Oidc;
   faults: Faults;
   clock: Clock;
-  /** Used when short enough; otherwise a fresh directory under the system's temporary one. */
+  /** Used if short enough, otherwise a new folder in the system's temporary folder. */
   dir: string;
 }
 

@@ -1,4 +1,7 @@
-/** Identifiers in the platform's shapes: 14 hex digits for a machine, 26-character ULIDs for versions and events. */
+/**
+ * Identifiers in the platform's format: 14 hex digits for a machine, 26-character ULIDs for versions and
+ * events.
+ */
 import { randomBytes, randomInt } from 'node:crypto';
 
 const ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
@@ -24,13 +27,13 @@ function encodeTime(nowMs: number): string {
   return text;
 }
 
-/** Sortable by time, unique at random. */
+/** Sortable by time, and random. */
 export const ulid = (nowMs: number): string =>
   encodeTime(nowMs) + Array.from(randomBytes(16), (byte) => ALPHABET[byte % 32]).join('');
 
 export const newMachineId = (): string => randomBytes(7).toString('hex');
 
-/** The name of a machine that was given none. */
+/** The name of a machine that was created without one. */
 export const newMachineName = (): string =>
   `${WORDS[randomInt(WORDS.length)]}-${NOUNS[randomInt(NOUNS.length)]}-${randomInt(1_000, 10_000)}`;
 

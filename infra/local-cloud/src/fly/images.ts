@@ -1,6 +1,7 @@
 /**
- * The images that machines can be created from. An image here is a command to run as a process, a function to run inside
- * this process (for benchmarks with hundreds of machines), or an image that was pushed to the registry.
+ * The images from which machines can be created: a command that runs as a process, a function that runs
+ * inside this process (for benchmarks with hundreds of machines), or an image that was pushed to the
+ * registry.
  */
 import { createHash } from 'node:crypto';
 import type { PushedImage, Registry } from '../registry/registry.ts';
@@ -18,7 +19,7 @@ export type ImageDefinition = (
 ) & {
   /** `sha256:…`; derived from the reference when omitted. */
   digest?: string;
-  /** Environment baked into the image; anything else overrides it. */
+  /** The image's environment variables; every other source overrides them. */
   env?: Record<string, string>;
 };
 
@@ -61,7 +62,7 @@ export interface Images {
   resolve(reference: string): Image;
 }
 
-/** @param registry where images that are not registered are looked for */
+/** @param registry is asked for images that are not registered here */
 export function createImages(registry?: Pick<Registry, 'host' | 'find'>): Images {
   const images: Array<{ parsed: ParsedRef; digest: string; definition: ImageDefinition }> = [];
 
@@ -82,7 +83,7 @@ export function createImages(registry?: Pick<Registry, 'host' | 'find'>): Images
     register: (reference, definition) => {
       const parsed = parseImageRef(reference);
       const digest = definition.digest ?? parsed.digest ?? digestOf(reference);
-      // The newest registration of a tag wins, as a push does; older digests stay available.
+      // The newest registration of a tag wins, as with a push; older digests stay available.
       images.unshift({ parsed, digest, definition });
     },
     resolve: (reference) => {

@@ -1,30 +1,36 @@
 /**
- * How long the platform takes. Numbers are medians of published measurements (alpine, 256 MB: create → started
- * 2.8–4.2 s; start of a stopped machine about 1 s); each draw is spread around its median by a skewed factor.
+ * The platform's latencies. The numbers are medians of published measurements (alpine, 256 MB: create →
+ * started 2.8–4.2 s; start of a stopped machine about 1 s), multiplied by a skewed random factor.
  */
 export type LatencyName = 'zero' | 'documented' | 'documented-slow-first-start';
 
 export interface Latency {
   readonly name: LatencyName;
-  /** Before the API answers a create. */
+  /** Until the API answers a create. */
   createAnswerMs(): number;
-  /** Reserve, pull and unpack, spent in `created`. */
+  /** Reserving, pulling and unpacking: the time in `created`. */
   prepareMs(): number;
-  /** `starting` → `started` after a create or of a machine that ran before. */
+  /** `starting` → `started` after a create, or of a machine that has run before. */
   bootMs(): number;
-  /** `starting` → `started` of a machine created with `skip_launch` and never run. */
+  /** `starting` → `started` of a machine that was created with `skip_launch` and has never run. */
   firstStartMs(): number;
-  /** Before any other mutating call answers. */
+  /** Until any other mutating call is answered. */
   answerMs(): number;
-  /** After `stopped`, how long a start is answered "machine still active". */
+  /** How long after `stopped` a start is refused with "machine still active". */
   stillActiveMs(): number;
-  /** `destroying` → `destroyed`, after the guest is gone. */
+  /** `destroying` → `destroyed`, after the guest has ended. */
   destroyMs(): number;
-  /** From `started` until the proxies route to it. No number is published: taken for a quarter of a second. */
+  /**
+   * From `started` until the proxies route to the machine. No number is published; a quarter of a second is
+   * assumed.
+   */
   routeMs(): number;
 }
 
-/** Right-skewed factor, 0.9 … about 1.5, median 1: most are near the median and a few are much slower. */
+/**
+ * A right-skewed factor between 0.9 and about 1.5 with median 1: most values are near it, a few are much
+ * larger.
+ */
 const skewed = (random: () => number) => 0.9 + 0.1 * (random() * 2) ** 2.6;
 
 export function createLatency(name: LatencyName, random: () => number = Math.random): Latency {

@@ -1,5 +1,6 @@
 /**
- * Leases: while one is held, a mutating call without its nonce is refused. A lease that ran out is no lease.
+ * Leases: while a machine has one, mutating calls without its nonce are refused. An expired lease has no
+ * effect.
  */
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
@@ -10,7 +11,7 @@ const DEFAULT_TTL_S = 30;
 
 export interface Leases {
   current(machine: Machine): Lease | undefined;
-  /** Takes the lease, or refreshes it for the holder of `nonce`. Throws 409 for anyone else. */
+  /** Takes the lease, or refreshes it for the holder of `nonce`. Throws 409 for any other caller. */
   acquire(machine: Machine, request: { ttlS?: number; description?: string }, nonce: string | undefined): Lease;
   release(machine: Machine, nonce: string | undefined): void;
   /** Throws 409 unless the machine is free or `nonce` holds it. */

@@ -1,13 +1,15 @@
 /**
  * The life of a machine between the API and its guest: preparing, booting, stopping, replacing, ending.
  *
- * L1  One boot at a time: whatever else happens to a machine aborts the boot under way (`machine.boot`).
- * L2  Nothing after a wait trusts what it knew before: an aborted boot ends without touching the machine, and the exit
- *     of a guest that is no longer the machine's is ignored.
- * L3  Asked-for stop or crash, the exit is recorded first, then the restart policy, then `auto_destroy`, decide.
- * L5  A machine created with `skip_launch` comes to rest when it is prepared: in `stopped`, which flyctl's release machines
- *     wait for, or in `created`, which others have seen. It has not run, so `auto_destroy` does not concern it.
- * L4  While a host is lost the platform learns nothing: its guest's exit and the API's destroy wait for the host.
+ * - One boot at a time: any other operation on a machine aborts its current boot (`machine.boot`).
+ * - After each wait the state is checked again. An aborted boot ends without touching the machine, and the
+ *   exit of a guest that no longer belongs to the machine is ignored.
+ * - Every exit is recorded first. Then the restart policy and `auto_destroy` are applied, in this order.
+ * - A machine created with `skip_launch` is `stopped` once it is prepared, which flyctl's release machines
+ *   wait for, or stays `created`, which others have seen (`resting`). It has not run, so `auto_destroy` does
+ *   not apply to it.
+ * - While its host is lost, the platform learns nothing about a machine: the exit of its guest and a destroy
+ *   through the API take effect when the host is back.
  */
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Faults } from '../faults.ts';
@@ -28,23 +30,23 @@ export interface LifecycleDeps {
   guests: GuestHost;
   checks: Checks;
   latency: () => Latency;
-  /** L5. */
+  /** The state of a prepared machine that was created with `skip_launch`. */
   resting: () => 'created' | 'stopped';
   newAddress: () => string;
 }
 
 export interface LaunchOptions {
   skipLaunch: boolean;
-  /** Fault: never leave `created`, or only after this long. */
+  /** Fault: stays in `created` for this long, or for ever. */
   stuckMs?: number;
   /** Fault: the boot fails. */
   launchFails?: boolean;
 }
 
 export interface Lifecycle {
-  /** Begins preparing a machine just created, then boots it unless `skipLaunch`. */
+  /** Prepares a new machine, then boots it unless `skipLaunch`. */
   launch(machine: Machine, options: LaunchOptions): void;
-  /** Throws 412 when the state does not allow it; a started machine is left as it is. */
+  /** Throws 412 when the state does not allow it. Does nothing for a started machine. */
   start(machine: Machine): void;
   stop(machine: Machine, request: StopRequest): void;
   restart(machine: Machine, request: StopRequest): void;
@@ -52,12 +54,15 @@ export interface Lifecycle {
   /** Throws 412 when the machine runs and `force` is false. */
   destroy(machine: Machine, force: boolean): void;
   update(machine: Machine, config: MachineConfig, image: Image, skipLaunch: boolean): void;
-  /** Stop signal, then the same machine with another address. Resolves when it has started again. */
+  /**
+   * Sends the stop signal, then starts the same machine at another address. Resolves when it has started
+   * again.
+   */
   migrate(machine: Machine): Promise<void>;
   loseHost(machine: Machine): void;
-  /** The host answers again: what happened or was asked meanwhile takes effect now. */
+  /** The host answers again: what happened or was requested meanwhile takes effect now. */
   restoreHost(machine: Machine): void;
-  /** The platform gives the host up: the machine is destroyed, whatever its guest was doing. */
+  /** The platform gives up the host: the machine is destroyed, whatever its guest was doing. */
   writeOff(machine: Machine): void;
 }
 
@@ -71,7 +76,7 @@ export function createLifecycle(deps: LifecycleDeps): Lifecycle {
   const exitsUnseen = new Map<Machine, GuestExit>();
   const destroysWaiting = new Set<Machine>();
 
-  /** L1: replaces whatever was under way; an abort ends the sequence silently, anything else is a defect. */
+  /** Replaces the current operation. An abort ends the steps silently; any other error is a defect. */
   function sequence(machine: Machine, steps: (signal: AbortSignal) => Promise<void>): void {
     machine.boot?.abort();
     const controller = new AbortController();
@@ -85,7 +90,7 @@ export function createLifecycle(deps: LifecycleDeps): Lifecycle {
       });
   }
 
-  /** `failed` is a real resting state of the platform; the reason stands in the event. */
+  /** `failed` is a final state of the real platform too; the event contains the reason. */
   function failBoot(machine: Machine, error: unknown): void {
     if (machine.state !== 'starting') throw error;
     const request = { error: error instanceof Error ? error.message : String(error) };
@@ -141,7 +146,7 @@ export function createLifecycle(deps: LifecycleDeps): Lifecycle {
     finishDestroy(machine);
   }
 
-  /** L3, L4. */
+  /** Records the exit and applies what follows from it, unless the host is lost. */
   function onExit(machine: Machine, exit: GuestExit): void {
     if (machine.hostStatus !== 'ok') return void exitsUnseen.set(machine, exit);
     machine.guest = undefined;
@@ -178,7 +183,7 @@ export function createLifecycle(deps: LifecycleDeps): Lifecycle {
     if (machine.state !== 'destroying') state.move(machine, 'destroying', { type: 'destroy', source: 'flyd' });
     cancelBoot(machine);
     const finish = () => {
-      // Two causes may have begun the same ending (a destroy, then the stand-in's own stop).
+      // Two operations may destroy the same machine (a destroy call and the stand-in's own stop).
       if (machine.state === 'destroying') state.move(machine, 'destroyed', { type: 'destroy', source: 'flyd' });
     };
     const waitMs = latency().destroyMs();
@@ -186,7 +191,7 @@ export function createLifecycle(deps: LifecycleDeps): Lifecycle {
     else clock.setTimer(finish, waitMs);
   }
 
-  /** Signals now and kills after the timeout; what follows the exit is the caller's `afterExit`. */
+  /** Sends the signal now and SIGKILL after the timeout. The caller sets `afterExit` for what follows. */
   function endGuest(machine: Machine, request: StopRequest): void {
     const guest = machine.guest;
     if (!guest) return;
@@ -337,7 +342,7 @@ export function createLifecycle(deps: LifecycleDeps): Lifecycle {
       sequence(machine, async (signal) => {
         await prepare(machine, options, signal);
         if (!options.skipLaunch) await boot(machine, latency().bootMs(), signal, options.launchFails);
-        else if (resting() === 'stopped') state.move(machine, 'stopped', { type: 'launch', source: 'flyd' }); // L5
+        else if (resting() === 'stopped') state.move(machine, 'stopped', { type: 'launch', source: 'flyd' });
       }),
     start: (machine) => {
       if (machine.state === 'started' || machine.state === 'starting') return;

@@ -1,6 +1,7 @@
 /**
- * The documented rate limits: per action and identifier, 1 request a second with a burst of 3; Get Machine 5 with a
- * burst of 10; app deletions 100 a minute. A create has no machine yet, so its identifier is the app.
+ * The documented rate limits per action and identifier: 1 request a second with a burst of 3; for Get Machine
+ * 5 with a burst of 10; for app deletions 100 a minute. A create has no machine yet, so its identifier is the
+ * app.
  */
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 
@@ -16,13 +17,13 @@ const RATES: Readonly<Record<string, Rate>> = {
 const DEFAULT_RATE: Rate = { perSecond: 1, burst: 3 };
 
 export interface Limits {
-  /** Takes one request's worth. False: answer 429. */
+  /** Takes one request. False: answer 429. */
   take(action: string, identifier: string): boolean;
   enable(on: boolean): void;
   readonly enabled: boolean;
 }
 
-/** Buckets kept before the full ones (which say nothing) are thrown away. */
+/** Above this number of buckets the full ones are dropped: they limit nothing. */
 const BUCKETS_KEPT = 20_000;
 
 export function createLimits(clock: Clock, enabled = true): Limits {
@@ -60,7 +61,7 @@ export function createLimits(clock: Clock, enabled = true): Limits {
       const bucket = buckets.get(key) ?? { tokens: rate.burst, atMs: nowMs, rate };
       buckets.set(key, bucket);
       refill(bucket, nowMs);
-      // A hair of tolerance: 0.1 s ten times over is a little less than 1 s in binary.
+      // Tolerance for rounding: ten times 0.1 s is slightly less than 1 s in binary.
       if (bucket.tokens < 1 - 1e-9) return false;
       bucket.tokens -= 1;
       return true;

@@ -1,4 +1,4 @@
-/** Calls about one machine: finding it, limiting by its id, honouring its lease. */
+/** Calls about one machine: finds it, limits the rate by its id, checks its lease. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { ApiDeps } from './api-deps.ts';
 import { apiError, appNotFound, machineNotFound } from './api-error.ts';
@@ -14,7 +14,7 @@ export type MachineWork = (
 
 export const nonceOf = (request: FastifyRequest) => one(request.headers['fly-machine-lease-nonce']);
 
-/** Built by each group of routes for itself; it holds no state. */
+/** Each group of routes creates its own; it holds no state. */
 export function createMachineCalls({ state, door, leases, clock, latency }: ApiDeps) {
   function appOf(request: FastifyRequest): App {
     if (state.foreignApps.has(paramOf(request, 'app'))) throw apiError(403, 'forbidden');
@@ -30,7 +30,7 @@ export function createMachineCalls({ state, door, leases, clock, latency }: ApiD
   }
   const hidden = (machine: Machine) => machine.hiddenUntilMs > clock.now();
 
-  /** A call about one machine, limited by its id. */
+  /** A call about one machine, with the rate limited by its id. */
   const onMachine = (point: string, work: MachineWork) => (request: FastifyRequest, reply: FastifyReply) => {
     const id = paramOf(request, 'id');
     const region = state.machines.get(id)?.region ?? '';
@@ -39,7 +39,10 @@ export function createMachineCalls({ state, door, leases, clock, latency }: ApiD
       work(machineOf(request), special, request),
     );
   };
-  /** The same for a call that changes the machine: leases are honoured, and it takes the platform a moment. */
+  /**
+   * The same for a call that changes the machine: it needs the lease if there is one, and has the platform's
+   * latency.
+   */
   const onOwnMachine = (point: string, work: MachineWork) =>
     onMachine(point, async (machine, special, request) => {
       leases.check(machine, nonceOf(request));

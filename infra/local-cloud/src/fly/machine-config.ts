@@ -1,7 +1,7 @@
 /**
- * `config` of a machine: what the platform refuses, and what it silently drops.
+ * The `config` of a machine: what the platform refuses, and what it silently drops.
  *
- * C1  Unknown field names are ignored without a word, as a Go struct would: a misspelt option does nothing here either.
+ * Unknown field names are ignored, as a Go struct ignores them: a misspelt option has no effect here either.
  */
 import { invalidArgument } from './api-error.ts';
 
@@ -78,7 +78,7 @@ const only = (value: object, fields: Set<string>) =>
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** @returns the configuration the platform keeps. Throws the API's 400 for what it refuses. */
+/** @returns the configuration that the platform keeps. Throws the API's 400 for what it refuses. */
 export function readMachineConfig(input: unknown): MachineConfig {
   if (!isRecord(input)) throw invalidArgument('config is required');
   if (typeof input.image !== 'string' || input.image === '') throw invalidArgument('config.image is required');
@@ -141,7 +141,7 @@ function readServices(input: unknown): Service[] {
     }
     const service = only(item, SERVICE_FIELDS) as Service;
     checkService(service);
-    // The API answers `autostop` in its older spelling.
+    // The API returns `autostop` in its older form.
     if (service.autostop === 'off') service.autostop = false;
     if (service.autostop === 'stop') service.autostop = true;
     return service;
@@ -178,7 +178,10 @@ function checkCheck({ type, interval, timeout, grace_period }: ServiceCheck): vo
   if (broken !== undefined) throw invalidArgument(`time: invalid duration "${String(broken)}"`);
 }
 
-/** Reads a Go duration (`"90s"`, `"1m30s"`, `"500ms"`) or a number of seconds. @returns undefined when unreadable. */
+/**
+ * Parses a Go duration (`"90s"`, `"1m30s"`, `"500ms"`) or a number of seconds. @returns undefined when
+ * invalid.
+ */
 export function durationMs(value: unknown): number | undefined {
   if (typeof value === 'number') return value * 1_000;
   if (typeof value !== 'string' || value === '') return undefined;
@@ -192,7 +195,7 @@ export function durationMs(value: unknown): number | undefined {
   return totalMs;
 }
 
-/** The service that answers on this public port, if any. */
+/** The service with this public port, if any. */
 export function serviceForPort(config: MachineConfig, publicPort: number): Service | undefined {
   const covers = (port: ServicePort) =>
     port.port === publicPort ||

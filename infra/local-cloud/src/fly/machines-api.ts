@@ -1,7 +1,7 @@
 /**
  * The Machines API over HTTP: one server for `/v1`, the identity provider's documents and the local controls.
  *
- * Every answer carries `fly-request-id`; every refusal has the platform's `{ "error": … }` body.
+ * Every answer has `fly-request-id`; every refusal has the platform's `{ "error": … }` body.
  */
 import { randomBytes } from 'node:crypto';
 import { type FastifyInstance, fastify } from 'fastify';
@@ -17,7 +17,7 @@ import { registerPlatformRoutes } from './routes-platform.ts';
 const BODY_LIMIT_BYTES = 1024 * 1024;
 const isPublic = (path: string) => !path.startsWith('/v1/') || path.startsWith('/v1/platform/regions');
 
-/** JSON whatever the content type says; an empty body is no body, as Go's decoder is lenient here. */
+/** Parses JSON whatever the content type; an empty body counts as absent, as Go's decoder is lenient here. */
 function parseJson(server: FastifyInstance): void {
   server.removeAllContentTypeParsers();
   server.addContentTypeParser('*', { parseAs: 'string' }, (_request, text, done) => {

@@ -1,8 +1,9 @@
 /**
- * The platform's identity provider: who a machine is, as a signed token. Keys live here and nowhere else.
+ * The platform's identity provider: signs tokens that state which machine the holder is. Only this module has
+ * the keys.
  *
- * Faults at `oidc`: `status`, `delay`, and the specials `expired` (a token that ended an hour ago) and `foreign_key`
- * (signed by a key that the JWKS does not have).
+ * Faults at `oidc`: `status`, `delay`, and the special faults `expired` (a token that expired an hour ago)
+ * and `foreign_key` (signed with a key that is not in the JWKS).
  */
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
@@ -15,12 +16,12 @@ const ALG = 'RS256';
 export interface Oidc {
   discovery(): Record<string, unknown>;
   jwks(): { keys: JWK[] };
-  /** @param audience default `https://fly.io/<org>`. @param special a fault of the header. */
+  /** @param audience default `https://fly.io/<org>`. @param special a special fault, see above. */
   mint(machine: Machine, audience?: string, special?: string): Promise<string>;
 }
 
 export interface OidcDeps {
-  /** No slash at the end; asked for each time. */
+  /** Without a slash at the end. Called for each token. */
   issuer: () => string;
   orgSlug: string;
   clock: Clock;

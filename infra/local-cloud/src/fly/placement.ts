@@ -1,7 +1,8 @@
 /**
- * Making the record of a new machine: which region, which name, which image; or the refusal.
+ * Creates the record of a new machine: region, name and image; or the refusal.
  *
- * P1  From the check of the name to the record nothing waits, so two creates of one name cannot both pass.
+ * There is no await between the check of the name and the record, so two creates with one name cannot both
+ * succeed.
  */
 import { invalidArgument, nameTaken } from './api-error.ts';
 import type { Capacity } from './capacity.ts';
@@ -16,7 +17,7 @@ export interface PlacementDeps {
   images: Images;
   capacity: Capacity;
   newAddress: () => string;
-  /** Where a create without a region lands first. */
+  /** The first region for a create without a region. */
   homeRegion: string;
 }
 
@@ -30,12 +31,12 @@ export function readRegions(expression: unknown, homeRegion: string): string[] {
 
 function freeName(app: App): string {
   let name = newMachineName();
-  // The words run out before the machines do.
+  // There are fewer combinations of words than machines.
   for (let suffix = 1; app.names.has(name); suffix += 1) name = `${newMachineName()}-${suffix}`;
   return name;
 }
 
-/** P1. Throws what the API answers: 400, 409 or a row of the capacity table. */
+/** Throws what the API answers: 400, 409 or one of CAPACITY_ERRORS. */
 export function placeMachine(app: App, body: Record<string, unknown>, deps: PlacementDeps): Machine {
   const config = readMachineConfig(body.config);
   const name = typeof body.name === 'string' && body.name !== '' ? body.name : freeName(app);

@@ -1,4 +1,6 @@
-/** The client's side of the proxy, the same for a plain request and for an upgrade (whose answer is written by hand). */
+/**
+ * The client's side of the proxy, for a plain request and for an upgrade (whose answer is written by hand).
+ */
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -8,16 +10,16 @@ import { passableHeaders, splice } from './hop.ts';
 export interface ProxyClient {
   readonly request: IncomingMessage;
   readonly upgrade: boolean;
-  /** The edge region that took the connection. */
+  /** The edge region that accepted the connection. */
   readonly region: string;
-  /** Aborts when the client is gone. */
+  /** Aborts when the client has disconnected. */
   readonly gone: AbortSignal;
   body: KeptBody;
-  /** Passes a response on, streaming. */
+  /** Streams a response to the client. */
   respond(response: IncomingMessage): void;
   /** Answers with the proxy's own error. */
   fail(status: number, code: string, message: string): void;
-  /** Passes a 101 on and joins the two connections. */
+  /** Sends a 101 to the client and joins the two connections. */
   tunnel(response: IncomingMessage, socket: Duplex, head: Buffer, onClose: () => void): void;
   drop(): void;
 }
@@ -42,7 +44,7 @@ export function clientOf(request: IncomingMessage, io: Io, region: string, reque
   const socket: Duplex = 'socket' in io ? io.socket : request.socket;
   const onClose = () => gone.abort();
   if ('response' in io) io.response.once('close', onClose);
-  // An upgraded socket is ours alone: the HTTP server no longer listens for its errors.
+  // The HTTP server no longer listens for the errors of an upgraded socket.
   else socket.on('error', () => undefined).once('close', onClose);
 
   const write = (lines: string[]) => void socket.write(`${[...lines, '', ''].join('\r\n')}`);

@@ -1,15 +1,17 @@
 /**
  * Fly's proxy in front of one public app: HTTP and WebSocket upgrades, obeying `fly-replay`.
  *
- * P1  A replay re-sends the request as the client sent it (up to 1 MB of body), to the service of the target whose
- *     public port is the one the client came in by; our own port counts as 443.
- * P2  Connecting is retried until the replay's timeout. Once a target has taken the connection there is no other try.
- * P3  With `fallback` the origin gets the request again with `fly-replay-failed`; its answer cannot replay again.
- * P4  At most 10 replays of one request. Across networks only when enabled.
- * P5  What the target answers to an upgrade is piped byte for byte; so is an upgrade the app accepts itself.
+ * - A replay sends the client's request again (with up to 1 MB of body) to the target's service with the
+ *   public port that the client used. This proxy's port counts as 443.
+ * - Connecting is retried until the replay's timeout. After a target has accepted the connection there is no
+ *   retry.
+ * - With `fallback` the origin gets the request again with `fly-replay-failed`; its answer must not replay
+ *   again.
+ * - At most 10 replays per request. Replays across networks only when enabled.
+ * - The target's answer to an upgrade is piped byte for byte, as is an upgrade that the app accepts itself.
  *
- * Faults: `proxy.request` (status, delay, drop_before, hang) and `proxy.replay` (delay, drop_before, and the special
- * `fail` with a reason of `fly-replay-failed` as its value, default `timeout`).
+ * Faults: `proxy.request` (status, delay, drop_before, hang) and `proxy.replay` (delay, drop_before, and the
+ * special `fail` with a reason of `fly-replay-failed` as its value, default `timeout`).
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
@@ -29,12 +31,15 @@ export interface ProxyDeps {
   state: State;
   clock: Clock;
   faults: Faults;
-  /** Name of the public app; its instances are not machines here but base URLs. */
+  /** Name of the public app. Its instances are base URLs, not machines here. */
   publicApp: string;
   orchestrators: () => string[];
-  /** The edge that takes connections, unless the client says otherwise by `fly-prefer-region`. */
+  /** The edge region that accepts connections, unless the client sends `fly-prefer-region`. */
   edgeRegion: string;
-  /** Take `fly-replay-src` and `fly-replay-failed` off requests from outside. Unknown at Fly; default false. */
+  /**
+   * Remove `fly-replay-src` and `fly-replay-failed` from outside requests. Fly's behaviour is unknown;
+   * default false.
+   */
   stripReplayHeaders: boolean;
   port: number;
   startMachine: (machine: Machine) => void;
@@ -53,13 +58,13 @@ export interface Proxy {
   readonly url: string;
   readonly stats: Readonly<ProxyStats>;
   allowCrossNetworkReplay(allowed: boolean): void;
-  /** Cuts open tunnels: all, or those to one machine. @returns how many. */
+  /** Cuts open tunnels: all, or those to one machine. @returns the number of cut ones. */
   cut(machineId?: string): number;
   stop(): Promise<void>;
 }
 
 const MAX_REPLAYS = 10;
-/** When the replay names no timeout: this many tries at this distance. */
+/** For a replay without a timeout: this many tries, `DEFAULT_RETRY_MS` apart. */
 const DEFAULT_TRIES = 20;
 const RETRY_MS = 50;
 const DEFAULT_RETRY_MS = 250;
@@ -116,7 +121,7 @@ export async function startProxy(deps: ProxyDeps): Promise<Proxy> {
     return isRegion(wanted) ? wanted : deps.edgeRegion;
   }
 
-  /** TCP health: an instance that refuses is skipped. */
+  /** Sends to the first instance that accepts the connection. */
   async function sendToOrigin(client: ProxyClient, origins: Target[], extra = {}): Promise<Sent | undefined> {
     for (const target of origins) {
       const result = await hop(requestTo(client, target, extra), client.gone);
@@ -125,7 +130,7 @@ export async function startProxy(deps: ProxyDeps): Promise<Proxy> {
     return undefined;
   }
 
-  /** One round over the targets. */
+  /** Tries each target once. */
   async function tryTargets(client: ProxyClient, candidates: Target[], extra: Record<string, string>, replay: Replay) {
     for (const target of candidates) {
       if (target.machine && !targets.connectable(target.machine)) continue;
@@ -137,7 +142,7 @@ export async function startProxy(deps: ProxyDeps): Promise<Proxy> {
     return undefined;
   }
 
-  /** P2. */
+  /** Sends a replay: retries connecting until its timeout. */
   async function sendReplay(client: ProxyClient, replay: Replay, source: Target): Promise<ReplayEnd> {
     const startedMs = clock.monotonicMs();
     const failed = (reason: ReplayFailure, code: string) => ({
@@ -176,7 +181,7 @@ export async function startProxy(deps: ProxyDeps): Promise<Proxy> {
     return header === undefined ? undefined : parseReplay(String(header));
   }
 
-  /** P3. */
+  /** Sends the request to the origin again, after a failed replay with `fallback`. */
   async function fallBack(client: ProxyClient, replay: Replay, origin: Target, failure: Exclude<ReplayEnd, Sent>) {
     stats.fallbacks += 1;
     const header = replayFailed({
@@ -266,14 +271,14 @@ export async function startProxy(deps: ProxyDeps): Promise<Proxy> {
   const run = (...args: Parameters<typeof accept>) => {
     accept(...args).catch((error: unknown) => {
       args[0].socket.destroy();
-      // A client that went away in the middle of its own request is not ours to report.
+      // An error after the client has disconnected is expected.
       if (!args[0].destroyed) throw error;
     });
   };
   server.on('request', (request, response) => run(request, { response }));
   server.on('upgrade', (request, socket, head) => run(request, { socket, head }));
   server.requestTimeout = 0;
-  // The HTTP server forgets a connection once it is upgraded; `stop` must not.
+  // The HTTP server does not track upgraded connections, but `stop` must cut them.
   const connections = new Set<Socket>();
   server.on('connection', (socket) => {
     connections.add(socket);

@@ -1,7 +1,8 @@
 /**
- * The regions of the platform and the language of region expressions.
+ * The platform's regions, and the syntax of region expressions.
  *
- * Codes, gateways and most coordinates come from the public `/platform/regions` dump; the rest are city coordinates.
+ * Codes, gateways and most coordinates come from the public `/platform/regions` output; the rest are city
+ * coordinates.
  */
 export interface Region {
   code: string;
@@ -58,7 +59,7 @@ export const isRegion = (code: string): boolean => byCode.has(code);
 
 const radians = (degrees: number) => (degrees * Math.PI) / 180;
 
-/** Great-circle distance as a fraction of a turn: good for ordering only. */
+/** A measure of great-circle distance that is good for ordering only. */
 function distance(a: Region, b: Region): number {
   const dLat = Math.sin(radians(b.latitude - a.latitude) / 2);
   const dLon = Math.sin(radians(b.longitude - a.longitude) / 2);
@@ -73,7 +74,7 @@ export function nearestFirst(from: string): string[] {
 }
 
 /**
- * Reads an expression such as `lhr`, `"lhr,eu"` or `"fra,any"` as the ordered regions to try.
+ * Parses an expression such as `lhr`, `"lhr,eu"` or `"fra,any"` into the ordered regions to try.
  * @returns undefined when a term is neither a region, an alias nor `any`.
  */
 export function expandRegions(expression: string, callerRegion: string): string[] | undefined {

@@ -1,10 +1,10 @@
-/** The words of `fly-replay`: reading the header an app answers with, writing the ones that targets and origins get. */
+/** Reads the `fly-replay` header of an app's answer, and writes the headers that targets and origins get. */
 
 export interface Replay {
   app: string | undefined;
   instance: string | undefined;
   preferInstance: string | undefined;
-  /** In order of preference; `any` may stand at the end. */
+  /** In order of preference; the last may be `any`. */
   regions: string[];
   elsewhere: boolean;
   state: string | undefined;

@@ -1,11 +1,12 @@
 /**
- * Where the proxy can send a request: the instances of the public app, or the machine that a replay asks for.
+ * Where the proxy can send a request: the instances of the public app, or the machine that a replay names.
  *
- * T1  A machine is a target only by a service on the public port; ours counts as 443.
- * T2  A cordoned machine is never a target. One that is named but not started stays one: it may be about to.
- * T3  A machine takes a connection only while every check of the service passes, once the proxies know that it has started,
- *     and below the service's hard limit.
- * T4  The public app's instances are the base URLs it was given, and its machines.
+ * - A machine is a target only through a service with the public port; this proxy's port counts as 443.
+ * - A cordoned machine is never a target. A machine that is named but not started stays a target, because it
+ *   may start.
+ * - A machine accepts a connection only when the proxies know that it has started, every check of the service
+ *   passes, and it is below the service's hard limit.
+ * - The instances of the public app are the given base URLs and its machines.
  */
 import { createHash } from 'node:crypto';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
@@ -22,7 +23,7 @@ export interface TargetsDeps {
   startMachine: (machine: Machine) => void;
   crossNetwork: () => boolean;
   clock: Pick<Clock, 'monotonicMs'>;
-  /** Connections of the proxy to a machine now. */
+  /** Number of the proxy's open connections to a machine. */
   connections: (machineId: string) => number;
 }
 
@@ -38,17 +39,20 @@ export interface Target {
 }
 
 export interface Targets {
-  /** The instances of the public app, beginning one further each time. */
+  /** The instances of the public app, starting with the next one each time. */
   originsInTurn(): Target[];
-  /** Those that a replay from `source` may go to, best first. */
+  /** The targets of a replay from `source`, best first. */
   ofReplay(replay: Replay, source: Target): Target[] | 'unknown_app' | 'unauthorized';
-  /** Whether a machine could take a connection now; a stopped one with `autostart` is started for the next try. */
+  /**
+   * Whether a machine can accept a connection now. A stopped one with `autostart` is started for the next
+   * try.
+   */
   connectable(machine: Machine): boolean;
 }
 
 const PUBLIC_PORT = 443;
 
-/** A name in a machine id's shape for an instance that is not a machine. */
+/** An id in the format of a machine id, for an instance that is not a machine. */
 export const instanceIdOf = (url: string): string => createHash('sha256').update(url).digest('hex').slice(0, 14);
 
 export function createTargets(deps: TargetsDeps): Targets {
@@ -70,7 +74,7 @@ export function createTargets(deps: TargetsDeps): Targets {
     };
   }
 
-  /** T1. */
+  /** The machine as a target; undefined when it has no service with the public port. */
   function machineTarget(machine: Machine): Target | undefined {
     const service = serviceForPort(machine.config, PUBLIC_PORT);
     if (!service) return undefined;
@@ -85,7 +89,7 @@ export function createTargets(deps: TargetsDeps): Targets {
     };
   }
 
-  /** T4. */
+  /** Base URLs and machines of the public app, starting with the next one each time. */
   function originsInTurn(): Target[] {
     const machines = [...(state.apps.get(publicApp)?.live.values() ?? [])];
     const deployed = machines
@@ -99,7 +103,7 @@ export function createTargets(deps: TargetsDeps): Targets {
   const routable = (machine: Machine) =>
     !machine.cordoned && machine.hostStatus === 'ok' && machine.state !== 'destroying' && machine.state !== 'destroyed';
 
-  /** T2. Machines that could take a replay, best first. */
+  /** The machines that could take a replay, best first. */
   function candidates(app: App, replay: Replay, source: Target): Machine[] {
     const named = replay.instance ?? replay.preferInstance;
     if (replay.instance !== undefined) {
@@ -130,7 +134,7 @@ export function createTargets(deps: TargetsDeps): Targets {
     return candidates(app, replay, source).flatMap((machine) => machineTarget(machine) ?? []);
   }
 
-  /** A refusal ("machine still active") is ordinary: the replay's next try starts it again. */
+  /** A refusal ("machine still active") is normal: the replay's next try starts the machine again. */
   function tryStart(machine: Machine): void {
     try {
       deps.startMachine(machine);
@@ -146,7 +150,7 @@ export function createTargets(deps: TargetsDeps): Targets {
     const isKnown = deps.clock.monotonicMs() >= machine.routableAtMs;
     const hardLimit = service?.concurrency?.hard_limit || Number.POSITIVE_INFINITY;
     const passes = machine.checks.every(({ status }) => status === 'passing');
-    return isKnown && passes && deps.connections(machine.id) < hardLimit; // T3
+    return isKnown && passes && deps.connections(machine.id) < hardLimit;
   }
 
   return { originsInTurn, ofReplay, connectable };

@@ -1,4 +1,4 @@
-/** Reading requests as the platform's Go server does, with its words when it cannot. */
+/** Reads requests as the platform's Go server does, with its error texts. */
 import type { FastifyRequest } from 'fastify';
 import { apiError } from './api-error.ts';
 
@@ -11,11 +11,11 @@ export const queryOf = (request: FastifyRequest): Record<string, string | string
 /** A query flag: `?force=true`, `?force=1` or a bare `?force`. */
 export const flag = (value: unknown): boolean => value === 'true' || value === '1' || value === '';
 
-/** A header or query value given once. */
+/** The first value of a header or query parameter. */
 export const one = (value: string | string[] | undefined): string | undefined =>
   Array.isArray(value) ? value[0] : value;
 
-/** The body as an object; an absent one counts as `{}`. Throws the 400 for anything else. */
+/** The body as an object; an absent one counts as `{}`. Throws the API's 400 for anything else. */
 export function bodyOf(request: FastifyRequest, goType: string): Record<string, unknown> {
   const body = request.body ?? {};
   if (typeof body === 'object' && !Array.isArray(body)) return body as Record<string, unknown>;

@@ -1,7 +1,7 @@
 /**
  * `/v1/apps…` except machines: apps, secrets, IP assignments, network policies, deploy tokens.
  *
- * Special of `apps.get`: `no_network` (the app is shown without its network).
+ * Special fault of `apps.get`: `no_network` (the app is shown without its network).
  */
 import { createHash, randomBytes } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
@@ -14,7 +14,7 @@ import { appView } from './views.ts';
 const APP_NAME = /^[a-z0-9]([a-z0-9-]{0,60}[a-z0-9])?$/;
 const NETWORK_NAME = /^[a-zA-Z][a-zA-Z0-9-]*$/;
 
-/** From the last machine's end until an app that was deleted is unknown. */
+/** From the end of the last machine until a deleted app is unknown. */
 const DELETE_MS = 50;
 
 const time = (ms: number) => new Date(ms).toISOString();
@@ -22,7 +22,7 @@ const time = (ms: number) => new Date(ms).toISOString();
 export function registerAppRoutes(server: FastifyInstance, deps: ApiDeps): void {
   const { state, door, lifecycle, orgSlug, clock, tokens, latency } = deps;
 
-  /** An app of another organisation is refused, not unknown. */
+  /** An app of another organisation answers 403, not 404. */
   function appOf(request: FastifyRequest): App {
     if (state.foreignApps.has(paramOf(request, 'app'))) throw apiError(403, 'forbidden');
     const app = state.apps.get(paramOf(request, 'app'));
@@ -71,7 +71,7 @@ export function registerAppRoutes(server: FastifyInstance, deps: ApiDeps): void 
   server.get('/v1/apps/:app', (request, reply) =>
     door(request, reply, call(request, 'apps.get'), (special) => {
       const view = appView(appOf(request), orgSlug);
-      // Docs and OpenAPI file differ: only the list is sure to show the network.
+      // The documentation and the OpenAPI file differ: only the list is certain to show the network.
       return { status: 200, body: special?.name === 'no_network' ? { ...view, network: undefined } : view };
     }),
   );
@@ -85,7 +85,9 @@ export function registerAppRoutes(server: FastifyInstance, deps: ApiDeps): void 
     });
   });
 
-  /** Accepted at once, done a while later: until then the app is there, with what is left of its machines. */
+  /**
+   * A deletion is accepted at once and done later. Until then the app exists, with its remaining machines.
+   */
   async function deleteApp(app: App): Promise<void> {
     app.deleting = true;
     await Promise.all([...app.live.values()].map((machine) => destroyed(deps, machine.id)));
@@ -93,7 +95,7 @@ export function registerAppRoutes(server: FastifyInstance, deps: ApiDeps): void 
     state.removeApp(app);
   }
 
-  /** Deleting an app cascades to its machines. */
+  /** Destroys a machine of an app that is being deleted. */
   async function destroyed({ state: { machines } }: ApiDeps, machineId: string): Promise<void> {
     const machine = machines.get(machineId)!;
     lifecycle.destroy(machine, true);
@@ -133,7 +135,7 @@ export function registerAppRoutes(server: FastifyInstance, deps: ApiDeps): void 
     app.secretsVersion += 1;
   }
 
-  /** Values cannot be read back. */
+  /** A secret's value cannot be read back. */
   function secretView(app: App, name: string) {
     const secret = app.secrets.get(name);
     if (!secret) throw apiError(404, `secret ${name} not found`);

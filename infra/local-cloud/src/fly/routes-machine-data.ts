@@ -1,4 +1,4 @@
-/** `…/machines/{id}/lease` and `…/metadata`: what is written on a machine without touching its guest. */
+/** `…/machines/{id}/lease` and `…/metadata`: data of a machine that does not concern its guest. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { ApiDeps } from './api-deps.ts';
 import { apiError, invalidArgument } from './api-error.ts';
@@ -48,7 +48,7 @@ export function registerMachineDataRoutes(server: FastifyInstance, deps: ApiDeps
     );
   }
 
-  /** Metadata is no new version: the configuration object is replaced, the instance id stays. */
+  /** Metadata does not make a new version: the configuration is replaced and the instance id stays. */
   function writeMetadata(machine: Machine, metadata: Record<string, string>): Answer {
     machine.config = { ...machine.config, metadata };
     state.touch(machine);

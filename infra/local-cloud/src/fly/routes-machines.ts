@@ -1,9 +1,9 @@
 /**
  * `/v1/apps/{app}/machines…`.
  *
- * Specials of `machines.create`: `stuck_in_created` (value: ms, default for ever) · `launch_failed` · `invisible`
- * (reads answer 404 for `value` ms, default 1,000). Of `machines.list`: `empty_list` · `partial_list` (without the
- * `value` newest, default 1).
+ * Special faults of `machines.create`: `stuck_in_created` (value: ms, default for ever) · `launch_failed` ·
+ * `invisible` (reads answer 404 for `value` ms, default 1,000). Of `machines.list`: `empty_list` ·
+ * `partial_list` (without the `value` newest, default 1).
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ApiDeps } from './api-deps.ts';
@@ -45,7 +45,7 @@ export function readStop(fields: Record<string, unknown>): StopRequest {
   return { ...(signal ? { signal } : {}), ...(timeoutMs === undefined ? {} : { timeoutMs }) };
 }
 
-/** Keeps what every given filter lets through. */
+/** True for the machines that match every given filter. */
 function filterOf(query: ReturnType<typeof queryOf>): (machine: Machine) => boolean {
   const states = one(query.state)?.split(',');
   const region = one(query.region);
@@ -107,7 +107,7 @@ export function registerMachineRoutes(server: FastifyInstance, deps: ApiDeps): v
     });
   }
 
-  /** JSON text: joined from cached pieces (S4 of state.ts). */
+  /** JSON text, joined from the cached text of each machine (state.ts). */
   function list(app: App, request: FastifyRequest, special: Special | undefined): string {
     if (special?.name === 'empty_list') return '[]';
     const query = queryOf(request);

@@ -1,6 +1,7 @@
 /**
- * What is not about one app: regions, placement dry-runs, the organisation's machines, tokens, the identity provider,
- * and the local controls under `/_local` (faults and a snapshot, for other processes; no token).
+ * Routes that are not about one app: regions, placement dry-runs, the organisation's machines, tokens, the
+ * identity provider, and the local controls under `/_local` (faults and a snapshot for other processes,
+ * without a token).
  */
 import type { FastifyInstance } from 'fastify';
 import type { FaultRule } from '../faults.ts';
@@ -14,7 +15,7 @@ import type { Machine } from './state.ts';
 import { orgMachineView } from './views.ts';
 
 const MAX_PAGE = 1_000;
-/** What an organisation may have in a region when no capacity was set. */
+/** The organisation's limit per region when no capacity was set. */
 const ORG_LIMIT_PER_REGION = 1_000;
 
 export function registerPlatformRoutes(server: FastifyInstance, deps: ApiDeps): void {
@@ -59,7 +60,7 @@ export function registerPlatformRoutes(server: FastifyInstance, deps: ApiDeps): 
   registerIdentityProvider();
   registerLocalControls();
 
-  /** One page in order of the last change; the cursor is the last machine's revision time and id. */
+  /** One page, ordered by last change. The cursor contains the last machine's revision time and id. */
   function page(query: ReturnType<typeof queryOf>) {
     const asked = Number(one(query.limit) ?? MAX_PAGE);
     if (!Number.isInteger(asked) || asked < 1) throw invalidArgument('limit');
@@ -88,7 +89,7 @@ export function registerPlatformRoutes(server: FastifyInstance, deps: ApiDeps): 
     return (machine) => machine.updatedAtMs > atMs;
   }
 
-  /** A machine that has changed since the cursor comes again, later: nothing is missed. */
+  /** A machine that changed after the cursor is returned again later, so none is missed. */
   function afterCursor(cursor: string): (machine: Machine) => boolean {
     const [ms, id] = Buffer.from(cursor, 'base64url').toString().split(' ');
     let passed = state.machines.get(id ?? '')?.updatedAtMs !== Number(ms);

@@ -1,9 +1,9 @@
 /**
  * The inside of a machine: a real child process (or, for benchmarks, a function in this one).
  *
- * R1  A guest inherits nothing of our environment except PATH: a VM would not either.
- * R2  A signal goes to the first process only, as to PID 1; when that exits, the rest of its group is killed.
- * R3  Guests die with us, even when we are killed outright (`spawnTied`).
+ * - A guest inherits none of our environment except PATH, like a VM.
+ * - A signal goes to the first process only, as to PID 1. When that exits, the rest of its group is killed.
+ * - Guests end with this process, even when it is killed (`spawnTied`).
  */
 import { constants } from 'node:os';
 import { createInterface } from 'node:readline';
@@ -11,7 +11,7 @@ import type { Readable } from 'node:stream';
 import { spawnTied } from '../process.ts';
 
 export interface GuestExit {
-  /** As the kernel reports it: a signal counts as 128 + its number. */
+  /** As a shell reports it: 128 + the signal's number after a signal. */
   exitCode: number;
   /** The number of the signal that ended it, or -1. */
   signal: number;
@@ -21,9 +21,9 @@ export interface RunningGuest {
   /** Undefined for an in-process guest. */
   readonly pid: number | undefined;
   readonly exited: Promise<GuestExit>;
-  /** R2. */
+  /** Sends the signal to the first process. */
   signal(signal: NodeJS.Signals): void;
-  /** Ends everything inside at once. */
+  /** Kills everything inside at once. */
   kill(): void;
 }
 
@@ -40,7 +40,7 @@ export interface GuestContext {
   exit(exitCode: number): void;
 }
 
-/** `stop` is called for every signal; once what it returns is done, the guest has exited with code 0. */
+/** `stop` is called for every signal. When its result is done, the guest exits with code 0. */
 export type InProcessGuest = (
   context: GuestContext,
 ) => { stop(signal: NodeJS.Signals): unknown } | Promise<{ stop(signal: NodeJS.Signals): unknown }>;
@@ -57,7 +57,7 @@ function tryKill(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
   } catch {
-    // Already gone, which is what a kill wants.
+    // The process has already ended.
   }
 }
 
@@ -65,7 +65,7 @@ function readLines(stream: Readable, onLine: (line: string) => void): void {
   createInterface({ input: stream }).on('line', onLine);
 }
 
-/** Starts a guest process. A command that cannot run is a guest that exits with 127. */
+/** Starts a guest process. If its command cannot run, the guest exits with 127. */
 export function startProcess(spec: ProcessSpec): RunningGuest {
   const [file = '', ...args] = spec.command;
   const child = spawnTied(file, args, {
@@ -98,7 +98,7 @@ export function startProcess(spec: ProcessSpec): RunningGuest {
   };
 }
 
-/** Starts a guest inside this process. One that fails to start has exited with code 1. */
+/** Starts a guest inside this process. If it fails to start, it exits with code 1. */
 export function startInProcess(guest: InProcessGuest, context: Omit<GuestContext, 'exit'>): RunningGuest {
   const { promise: exited, resolve } = Promise.withResolvers<GuestExit>();
   const exit = (exitCode: number, signal = -1) => resolve({ exitCode, signal });

@@ -1,11 +1,11 @@
 /**
- * Everything the platform remembers: apps, machines, their events, leases and indexes.
+ * The platform's state: apps, machines, their events, leases and indexes.
  *
- * S1  A machine's state moves only through `move`, which refuses what `NEXT` does not allow and records the event.
- * S2  A name belongs to at most one live machine of an app; reaching `destroyed` frees it in the same breath.
- * S3  A destroyed machine stays readable (state `destroyed`); only the oldest are forgotten, past `GONE_KEPT`.
- * S4  Rendered JSON is cached until the next change, so that listing 10,000 machines is a join of strings.
- * S5  `byRevision` is in order of the last change (a Map keeps insertion order; every change re-inserts).
+ * - A machine's state changes only through `move`, which allows what `NEXT` lists and records the event.
+ * - A name belongs to at most one live machine of an app. Reaching `destroyed` frees it in the same step.
+ * - A destroyed machine stays readable. Above `GONE_KEPT` the oldest ones are dropped.
+ * - Rendered JSON is cached until the next change, so that listing 10,000 machines only joins strings.
+ * - `byRevision` is ordered by last change: a Map keeps insertion order, and every change inserts again.
  */
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { CheckState } from './checks.ts';
@@ -27,7 +27,7 @@ export type MachineState =
   | 'destroying'
   | 'destroyed';
 
-/** S1. */
+/** The states that may follow each state. */
 const NEXT: Readonly<Record<MachineState, readonly MachineState[]>> = {
   created: ['starting', 'stopped', 'replacing', 'launch_failed', 'destroying'],
   starting: ['started', 'stopping', 'stopped', 'replacing', 'failed', 'launch_failed', 'destroying'],
@@ -81,7 +81,7 @@ export interface App {
   secretsVersion: number;
   readonly ips: Array<{ ip: string; region: string; shared: boolean; service_name: string; created_at: string }>;
   readonly policies: Map<string, Record<string, unknown>>;
-  /** Its deletion has been accepted and takes its time. */
+  /** Its deletion has been accepted and is not finished. */
   deleting: boolean;
 }
 
@@ -92,7 +92,7 @@ export interface Machine {
   readonly region: string;
   readonly createdAtMs: number;
   state: MachineState;
-  /** The version: new for every configuration. */
+  /** The version: a new one for every configuration. */
   instanceId: string;
   config: MachineConfig;
   image: Image;
@@ -103,24 +103,24 @@ export interface Machine {
   lease: Lease | undefined;
   cordoned: boolean;
   hostStatus: 'ok' | 'unreachable';
-  /** In `created` and not yet able to start: the image is still on its way. */
+  /** In `created` and not able to start yet: the image is still being pulled. */
   preparing: boolean;
   everStarted: boolean;
   stoppedAtMs: number | undefined;
   restarts: number;
   guest: RunningGuest | undefined;
-  /** Of its services, while it runs. */
+  /** Checks of its services, while it runs. */
   checks: CheckState[];
-  /** When the proxies know of its start, monotonic. */
+  /** From when the proxies know of its start (monotonic clock). */
   routableAtMs: number;
-  /** Cancels a preparation or boot under way. */
+  /** Cancels the current preparation or boot. */
   boot: AbortController | undefined;
-  /** Set while an asked-for stop is under way. */
+  /** True while a requested stop is in progress. */
   stopRequested: boolean;
-  /** What happens when the guest has exited, instead of the ordinary ending (update, restart, migration). */
+  /** Replaces the ordinary ending once the guest has exited (update, restart, migration). */
   afterExit: (() => void) | undefined;
   oomKilled: boolean;
-  /** Until when reads answer 404: the platform's eventual consistency. */
+  /** Until then reads answer 404: simulates the platform's eventual consistency. */
   hiddenUntilMs: number;
   rendered: string | undefined;
   readonly watchers: Set<() => void>;
@@ -133,20 +133,20 @@ export type NewMachine = Pick<Machine, 'app' | 'name' | 'region' | 'config' | 'i
 
 export interface State {
   readonly apps: Map<string, App>;
-  /** Names of apps of other organisations: one namespace for all customers. */
+  /** App names of other organisations: all customers share one namespace. */
   readonly foreignApps: Set<string>;
   readonly machines: Map<string, Machine>;
-  /** S5. */
+  /** Machines by last change. */
   readonly byRevision: Map<string, Machine>;
   addApp(name: string, network: string): App;
-  /** Its machines must be gone. */
+  /** Removes an app without machines. */
   removeApp(app: App): void;
   addMachine(fields: NewMachine): Machine;
-  /** S1. Throws when the move is not one of the state machine's. */
+  /** Throws when `NEXT` does not allow the move. */
   move(machine: Machine, to: MachineState, event?: Pick<MachineEvent, 'type' | 'source'> & { request?: unknown }): void;
-  /** Records an event that moves nothing. */
+  /** Records an event without a change of state. */
   record(machine: Machine, event: Omit<MachineEvent, 'id' | 'timestamp'>): void;
-  /** Marks a change of anything else. */
+  /** Marks any other change. */
   touch(machine: Machine): void;
   newVersion(machine: Machine, config: MachineConfig, image: Image): void;
   liveIn(region: string): number;
@@ -184,7 +184,7 @@ export function createState(clock: Clock): State {
     touch(machine);
   }
 
-  /** S2, S3. */
+  /** Frees the name of a destroyed machine and keeps the machine readable. */
   function bury(machine: Machine): void {
     if (machine.app.names.get(machine.name) === machine) machine.app.names.delete(machine.name);
     machine.app.live.delete(machine.id);

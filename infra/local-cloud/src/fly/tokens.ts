@@ -1,21 +1,21 @@
-/** Who may call the API: the organisation's token everywhere, a deploy token in its own app. */
+/** Decides who may call the API: the organisation's token everywhere, a deploy token in its own app. */
 import { randomBytes } from 'node:crypto';
 
 export interface Tokens {
   mintForApp(appName: string): string;
   /**
-   * @param header `Bearer …` or `FlyV1 …`. @param appName the app the call is about, if it is about one.
-   * @returns the status of the refusal, or undefined when allowed.
+   * @param header `Bearer …` or `FlyV1 …`. @param appName the app of the call, if it has one.
+   * @returns the status of the refusal, or undefined when the call is allowed.
    */
   refuse(header: string | undefined, appName: string | undefined): 401 | 403 | undefined;
-  /** What `/v1/tokens/current` says. */
+  /** The answer of `/v1/tokens/current`. */
   describe(header: string | undefined): Record<string, unknown>;
 }
 
 export function createTokens(orgToken: string, orgSlug: string): Tokens {
   const appTokens = new Map<string, string>();
   const bare = (header: string | undefined) => /^(?:Bearer|FlyV1)\s+(?:FlyV1\s+)?(.+)$/i.exec(header ?? '')?.[1] ?? '';
-  // `fly tokens create` prints the scheme with the token; accept the configured one in either form.
+  // `fly tokens create` prints the scheme with the token: accept the configured token with or without it.
   const wanted = orgToken.replace(/^FlyV1\s+/, '');
 
   return {

@@ -3,7 +3,7 @@ import type { App, Machine, MachineEvent } from './state.ts';
 
 const time = (ms: number) => new Date(ms).toISOString();
 
-/** Events come newest first. */
+/** Newest first. */
 export const latestEvents = (machine: Machine, limit = 20): MachineEvent[] => machine.events.slice(0, limit);
 
 export function summaryView(machine: Machine) {
@@ -21,7 +21,7 @@ export function summaryView(machine: Machine) {
   };
 }
 
-/** While the host cannot be asked there is no `config`, only what is known elsewhere. */
+/** While the host is unreachable there is no `config`, only what is known elsewhere. */
 function configView(machine: Machine) {
   if (machine.hostStatus === 'ok') return { config: machine.config };
   const { image, guest, metadata } = machine.config;
@@ -43,7 +43,7 @@ function machineView(machine: Machine) {
   };
 }
 
-/** The whole machine as JSON text, cached until it changes (S4 of state.ts). */
+/** The whole machine as JSON text, cached until it changes. */
 export function renderMachine(machine: Machine): string {
   machine.rendered ??= JSON.stringify(machineView(machine));
   return machine.rendered;

@@ -1,4 +1,4 @@
-/** `GET …/wait`: blocks until a machine is in one of the asked states, is gone, or the time is up. */
+/** `GET …/wait`: blocks until a machine has one of the requested states or is gone, or the time is up. */
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import { apiError, invalidArgument, machineNotFound } from './api-error.ts';
 import { isSettled, type Machine } from './state.ts';
@@ -52,8 +52,8 @@ const view = (machine: Machine) => ({
 });
 
 /**
- * @param abandoned aborts when the caller has gone.
- * Throws 408 when the time is up and 404 when the machine is destroyed and that was not what was waited for.
+ * @param abandoned aborts when the caller has disconnected.
+ * Throws 408 when the time is up, and 404 when the machine is destroyed and another state was waited for.
  */
 export async function waitForState(machine: Machine, request: WaitRequest, clock: Clock, abandoned: AbortSignal) {
   const { promise, resolve } = Promise.withResolvers<void>();

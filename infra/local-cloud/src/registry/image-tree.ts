@@ -7,23 +7,24 @@ import type { PushedImage } from './registry.ts';
 /**
  * The file tree of an image on this machine, and how a machine's command runs in it.
  *
- * As root it runs in a chroot as the image's user and sees the image's files only, and /proc, which Fly's init mounts. Without root there is no chroot: paths of the
- * command and of the image's variables that exist in the tree are mapped into it, and the rest of this machine stays visible.
+ * Root runs the command in a chroot as the image's user, where only the image's files and /proc (which Fly's
+ * init mounts too) are visible. Without root there is no chroot: paths in the command and in the image's
+ * variables that exist in the tree are mapped into it, and the rest of this machine stays visible.
  */
 export interface ImageTree {
   root: string;
-  /** @param command as the image means it */
+  /** @param command with paths inside the image */
   commandIn(command: readonly string[]): string[];
   /** The image's own variables. */
   env: Record<string, string>;
-  /** A path of the image as the command sees it. */
+  /** Translates a path inside the image to the path that the command sees. */
   pathIn(inside: string): string;
 }
 
 const run = promisify(execFile);
 const isRoot = process.getuid?.() === 0;
 
-/** A layer deletes a file of a lower one by an empty file named `.wh.<name>`. */
+/** An empty file named `.wh.<name>` deletes that file of a lower layer. */
 function applyWhiteouts(root: string): void {
   for (const entry of readdirSync(root, { recursive: true, withFileTypes: true })) {
     if (!entry.name.startsWith('.wh.')) continue;
@@ -55,7 +56,7 @@ const enter = 'mount --bind /proc "$0/proc" && user=$1 && shift && exec chroot -
 const variablesOf = (env: string[]): Record<string, string> =>
   Object.fromEntries(env.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]));
 
-/** @param dir where trees are unpacked; one per digest */
+/** @param dir where trees are unpacked, one per digest */
 export async function openImageTree(image: PushedImage, dir: string): Promise<ImageTree> {
   const root = await unpack(image, dir);
   const mapped = (value: string) =>

@@ -15,38 +15,38 @@ import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 
 /**
- * Fly's image registry on this machine: the part of the OCI distribution specification that `skopeo copy`, `docker push` and a
- * host's pull use.
+ * Fly's image registry on this machine: the part of the OCI distribution specification that `skopeo copy`,
+ * `docker push` and a host's pull need.
  *
- * - As at registry.fly.io the user's name does not matter, the password is a token of the organisation, and a repository is
- *   the name of an app that exists.
- * - A blob whose bytes do not have the digest that the client names is refused, as is a manifest that names missing blobs.
+ * - As at registry.fly.io, the user name is ignored, the password is a token of the organisation, and a
+ *   repository is the name of an existing app.
+ * - A blob whose digest differs from the client's is refused, as is a manifest that names missing blobs.
  */
 export interface RegistryOptions {
   /** Folder of the blobs; created when missing. */
   dir: string;
-  /** Password of every user. */
+  /** Password for every user. */
   token: string;
-  /** Whether somebody may push to this repository. Default: every name. */
+  /** Whether this repository may be pushed to. Default: any name. */
   knows?: (repository: string) => boolean;
   /** Default 0: any free port. */
   port?: number;
 }
 
-/** An image that was pushed, as a host needs it. */
+/** A pushed image, with what a host needs to run it. */
 export interface PushedImage {
   digest: string;
-  /** Of the image's configuration. */
+  /** From the image's configuration. */
   entrypoint: string[];
   cmd: string[];
   env: string[];
   user: string;
-  /** Files of the layers, base first, gzip or plain tar. */
+  /** Layer files, base first, gzip or plain tar. */
   layers: string[];
 }
 
 export interface Registry {
-  /** `127.0.0.1:PORT`: the registry's part of an image reference. */
+  /** `127.0.0.1:PORT`: the registry part of an image reference. */
   readonly host: string;
   /** Undefined when no such image was pushed. @param reference a tag or a digest */
   find(repository: string, reference: string): PushedImage | undefined;
@@ -92,7 +92,7 @@ export async function startRegistry({ dir, token, knows = () => true, port = 0 }
   const blobs = path.join(dir, 'blobs');
   const uploads = path.join(dir, 'uploads');
   for (const folder of [blobs, uploads]) mkdirSync(folder, { recursive: true });
-  /** `repository@digest` and `repository:tag` to the manifest's bytes. */
+  /** Maps `repository@digest` and `repository:tag` to the manifest. */
   const manifests = new Map<string, { digest: string; type: string; bytes: Buffer }>();
   const blobFile = (digest: string) => path.join(blobs, digest.slice('sha256:'.length));
 

@@ -163,7 +163,7 @@ async function planPostgrest(plan: Plan, { ports = {}, poolSize = 10 }: Supabase
   });
 }
 
-/** Starts everything, noting in `parts` what there is to stop. */
+/** Starts everything, and records in `parts` what must be stopped. */
 async function bringUp(plan: Plan, parts: Parts, options: SupabaseOptions): Promise<Required<Parts>> {
   const { secrets, postgres, tokens, tokenCache, faults, log, gatewayPort } = plan;
   const adminDbUrl = connection('supabase_admin', secrets, postgres.port);
@@ -224,8 +224,8 @@ function handle(
 }
 
 /**
- * Starts a project and applies the migrations. Throws, with everything stopped again, when any part cannot start: no
- * binaries for this platform, a port in use, a folder in use, a migration that fails.
+ * Starts a project and applies the migrations. If a part cannot start (no binaries for this platform, a port
+ * or folder in use, a failing migration), everything is stopped again and the error is thrown.
  */
 export async function startSupabase(options: SupabaseOptions): Promise<Supabase> {
   const plan = await makePlan(options);

@@ -33,11 +33,11 @@ export const keyClient = ({ url }: Supabase, key: string): SupabaseClient => cre
 export const tokenClient = ({ url, publishableKey }: Supabase, token: string): SupabaseClient =>
   createClient(url, publishableKey, { accessToken: async () => token });
 
-/** Calls `look` every 20 ms until it answers true. Rejects after `limitMs` with what it last saw. */
+/** Calls `look` every 20 ms until it returns true. Rejects after `limitMs`. */
 export async function until(look: () => Promise<boolean> | boolean, limitMs: number): Promise<void> {
   const deadline = performance.now() + limitMs;
   while (!(await look())) {
-    if (performance.now() > deadline) throw new Error(`still not so after ${limitMs} ms: ${look}`);
+    if (performance.now() > deadline) throw new Error(`not true within ${limitMs} ms: ${look}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }

@@ -10,7 +10,7 @@ export interface Assertion {
   number: number;
   ok: boolean;
   name: string;
-  /** What pgTAP says of a failure: have, want. */
+  /** pgTAP's explanation of a failure: have, want. */
   diagnostics: string[];
 }
 
@@ -49,7 +49,7 @@ function unpackPgtap(extensionDir: string): void {
   const entry = createRequire(import.meta.url).resolve('@electric-sql/pglite-pgtap');
   const archive = gunzipSync(readFileSync(path.join(path.dirname(entry), 'pgtap.tar.gz')));
   const wanted = [...filesOf(archive)].filter(({ name }) => /\/pgtap(--\d+\.\d+\.\d+\.sql|\.control)$/.test(name));
-  // The control file comes last: with it the extension exists.
+  // The control file is written last, because it makes the extension visible.
   for (const { name, content } of wanted.sort((a, b) => b.name.localeCompare(a.name))) {
     const place = path.join(extensionDir, path.basename(name));
     writeFileSync(`${place}.${process.pid}`, content);
@@ -59,7 +59,8 @@ function unpackPgtap(extensionDir: string): void {
 
 /**
  * Creates the extension pgtap in schema `extensions`, which is on the search path of role postgres.
- * @param adminDbUrl connection string of the superuser of a server on this machine (it tells where its files are)
+ * @param adminDbUrl connection string of the superuser of a server on this machine (it reports where its
+ * files are)
  */
 export function installPgtap(adminDbUrl: string): Promise<void> {
   return withClient(adminDbUrl, async (client) => {
@@ -69,7 +70,7 @@ export function installPgtap(adminDbUrl: string): Promise<void> {
   });
 }
 
-/** Reads TAP lines; `# TODO` and `# SKIP` count as ok. */
+/** Parses TAP lines; `# TODO` and `# SKIP` count as ok. */
 export function parseTap(lines: string[]): PgtapResult {
   const assertions: Assertion[] = [];
   let planned: number | undefined;
@@ -86,8 +87,8 @@ export function parseTap(lines: string[]): PgtapResult {
 }
 
 /**
- * Runs a pgTAP file in one connection, which is then closed: what it leaves uncommitted is rolled back.
- * Throws, naming file and, where known, line, when a statement fails outside an assertion.
+ * Runs a pgTAP file on its own connection, so that whatever it leaves uncommitted is rolled back. Throws an
+ * error with file and, if known, line when a statement fails outside an assertion.
  */
 export function runPgtap(file: string, dbUrl: string): Promise<PgtapResult> {
   return withClient(dbUrl, async (client) => {
@@ -95,7 +96,7 @@ export function runPgtap(file: string, dbUrl: string): Promise<PgtapResult> {
     const answer = await client.query({ text, rowMode: 'array' }).catch((error) => {
       throw sqlError(file, text, error);
     });
-    // One result per statement; the driver unwraps a single one.
+    // One result per statement; the driver returns a single one without an array.
     const results: pg.QueryArrayResult[] = [answer].flat();
     const first = results.flatMap(({ rows }) => rows.map(([value]) => value));
     return parseTap(first.filter((value) => typeof value === 'string'));

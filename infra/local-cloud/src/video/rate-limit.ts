@@ -1,4 +1,7 @@
-/** The documented requests per minute and kind, counted in fixed windows. Every answer says how many are left. */
+/**
+ * The documented requests per minute and kind, counted in fixed windows. Every answer contains the remaining
+ * number.
+ */
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 
 export type RequestKind = 'uploads' | 'writes' | 'reads';

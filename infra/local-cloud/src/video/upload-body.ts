@@ -1,6 +1,6 @@
 /**
- * Reads an upload: a multipart form with one file, whatever its part is called (the official client names it after the file), and
- * perhaps `videoId`; and which part of the source it is.
+ * Reads an upload: a multipart form with one file under any name (the official client uses the file's name),
+ * optionally `videoId`, and which part of the source it is.
  */
 import type { Part } from './videos.ts';
 
@@ -13,9 +13,10 @@ export interface Upload {
 const maxPartBytes = 128 * 1024 * 1024;
 
 /**
- * The upload, or a sentence saying what is wrong with it.
- * @param range the `Content-Range` header: `bytes 0-99/200`, `part 1/3`, `part 1/*`, or nothing for a whole file.
- * @param minPartBytes a part that is not the last may not be smaller.
+ * Returns the upload, or a sentence that says what is wrong with it.
+ * @param range the `Content-Range` header: `bytes 0-99/200`, `part 1/3`, `part 1/*`, or nothing for a whole
+ * file.
+ * @param minPartBytes smallest size of a part other than the last.
  */
 export async function readUpload(
   body: Buffer,

@@ -7,7 +7,7 @@ import { newWireId } from '../voice/wire.ts';
 
 export interface UploadToken {
   token: string;
-  /** Seconds; 0: never expires, and then there is no `expiresAt`. */
+  /** Seconds; 0: never expires, without `expiresAt`. */
   ttl: number;
   createdAt: string;
   expiresAt?: string;

@@ -68,7 +68,7 @@ const tokenRoutes = ({ tokens }: VideoRouteDeps) => ({
   deleteToken: ((request) => removed(tokens.remove(paramOf(request, 'token')))) satisfies Route,
 });
 
-/** The filters of `GET /videos`: all of them must hold. */
+/** True for the videos that match every filter of `GET /videos`. */
 function filterOf(query: Record<string, string | string[]>): (video: VideoSnapshot) => boolean {
   const title = [query.title ?? []].flat()[0];
   const tags = [query['tags[]'] ?? []].flat();
@@ -104,7 +104,9 @@ function videoRoutes(deps: VideoRouteDeps) {
     getStatus: ((request) => found(videos.status(idOf(request)))) satisfies Route,
     deleteVideo: ((request) => removed(videos.remove(idOf(request)))) satisfies Route,
     uploadSource: ((request) => receive(deps, request, { videoId: idOf(request) })) satisfies Route,
-    /** Authorised by the token in the query, not by a header. Its expiry is checked when a part arrives. */
+    /**
+     * Authorised by the token in the query instead of a header. Its expiry is checked when a part arrives.
+     */
     delegatedUpload: ((request) => {
       const { token = '' } = request.query as { token?: string };
       return tokens.isValid(token) ? receive(deps, request, { token }) : problem(401, 'The upload token is invalid.');

@@ -26,7 +26,7 @@ export interface VideoOptions {
   limits?: RateLimits;
   /** Time from the last part until the video is playable, milliseconds. Default 200. */
   encodingMs?: number;
-  /** Parts other than the last may not be smaller. Default 5 MiB. */
+  /** Smallest size of a part other than the last. Default 5 MiB. */
   minPartBytes?: number;
   faults?: Faults;
   clock?: Clock;
@@ -127,7 +127,7 @@ const encodedEvent = (videoId: string, quality: string, clock: Clock) => ({
 });
 
 function createApp() {
-  // Size of one part and its form.
+  // One part with its form.
   const app = fastify({ forceCloseConnections: true, bodyLimit: 130 * 1024 * 1024 });
   app.addContentTypeParser(/^multipart\/form-data/, { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
   // Browsers upload directly from a page of another origin.
@@ -141,7 +141,7 @@ function createApp() {
     if (request.method === 'OPTIONS') return reply.status(204).send();
     return undefined;
   });
-  // api.video names no charset, and its own client cannot read an answer that does.
+  // api.video sends no charset, and its own client cannot read an answer with one.
   app.addHook('onSend', async (_request, reply) => {
     if (`${reply.getHeader('content-type')}`.startsWith('application/json'))
       reply.header('content-type', 'application/json');

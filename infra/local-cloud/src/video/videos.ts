@@ -1,8 +1,9 @@
 /**
- * Videos: containers, the one source each may receive (whole or in parts), and the encoding that follows.
+ * Videos: containers, the one source that each accepts (whole or in parts), and the encoding that follows.
  *
- * - A container takes one source only. Its parts may arrive in any order and repeatedly; it is complete when all have arrived.
- * - Bytes are counted and dropped: this stand-in plays nothing.
+ * - A container accepts one source. Its parts may arrive in any order and repeatedly; it is complete when all
+ *   have arrived.
+ * - Bytes are counted and dropped: this stand-in cannot play a video.
  */
 import { randomUUID } from 'node:crypto';
 import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
@@ -17,11 +18,11 @@ export interface VideoFields {
   mp4Support?: boolean;
 }
 
-/** A piece of the source. `total` is unknown until the last part arrives. */
+/** A part of the source. `total` is unknown until the last part arrives. */
 export interface Part {
-  /** A repeated piece has the same key. */
+  /** A repeated part has the same key. */
   key: string;
-  /** What `total` counts. */
+  /** The unit of `total`. */
   unit: 'parts' | 'bytes';
   total: number | undefined;
   bytes: number;
@@ -72,7 +73,7 @@ export interface VideosDeps {
   url(): string;
   /** Time from the last part until the video is playable, milliseconds. */
   encodingMs: number;
-  /** Once for each quality, when it is ready. */
+  /** Called once per quality, when it is ready. */
   onEncoded(videoId: string, quality: string): void;
 }
 

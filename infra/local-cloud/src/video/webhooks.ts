@@ -1,6 +1,7 @@
 /**
- * Webhooks: each delivery is one POST, signed with HMAC-SHA256 (hex) of the raw body under the webhook's own secret.
- * There is no event for a finished upload; the first event is an encoded quality. Only loopback receivers are called.
+ * Webhooks: each delivery is one POST, signed with HMAC-SHA256 (hex) over the raw body with the webhook's own
+ * secret. There is no event for a finished upload; the first event is an encoded quality. Only loopback
+ * receivers are called.
  */
 import { createHmac } from 'node:crypto';
 import { newSecret } from '@greenroom/shared/runtime/ids.ts';
@@ -60,7 +61,10 @@ export function createWebhooks(faults: Faults): Webhooks {
       return 0;
     }
   }
-  /** Faults at `webhooks.deliver`: `drop_before` loses a delivery; the special `wrong_signature` spoils it. */
+  /**
+   * Faults at `webhooks.deliver`: `drop_before` loses a delivery; the special `wrong_signature` sends a wrong
+   * signature.
+   */
   async function deliver(webhook: Webhook, type: string, body: string): Promise<void> {
     const action = faults.take('webhooks.deliver', { type });
     if (action?.kind === 'drop_before') return;

@@ -1,4 +1,4 @@
-/** Errors in the provider's shape: `{"error":{message,type,param,code}}`. */
+/** Errors in the provider's format: `{"error":{message,type,param,code}}`. */
 import type { WireReply } from '../faulty-route.ts';
 
 export interface ApiErrorFields {
@@ -16,7 +16,7 @@ export const apiError = (status: number, fields: ApiErrorFields): WireReply => (
 
 export const invalidKey = apiError(401, { message: 'Incorrect API key provided.', code: 'invalid_api_key' });
 
-// As recorded live for a hang-up of a call that had ended: `param` is an empty string there.
+// Recorded live for the hang-up of an ended call: there `param` is an empty string.
 export const callNotFound = apiError(404, {
   message: 'No session found for the provided call_id',
   code: 'call_id_not_found',
@@ -33,7 +33,7 @@ const usual: Record<number, ApiErrorFields> = {
   503: { message: 'The engine is currently overloaded.', type: 'service_unavailable_error', code: 'overloaded' },
 };
 
-/** The body the provider usually sends with a status. */
+/** The body that the provider usually sends with a status. */
 export const usualBody = (status: number): unknown =>
   errorBody(
     usual[status] ?? { message: `Status ${status}.`, type: status >= 500 ? 'server_error' : 'invalid_request_error' },

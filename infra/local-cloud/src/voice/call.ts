@@ -1,11 +1,12 @@
 /**
- * One realtime call: its media peer, its conversation and everyone who listens to it.
+ * One realtime call: its media peer, its conversation and its listeners.
  *
- * 1. A call belongs to the credential that created it: only that one may attach a sideband or hang up.
- * 2. Events go to the data channel and to every sideband, each event as it happens, none replayed to those who come later.
- *    `session.created` goes to the data channel only.
- * 3. A call ends once, and says by whom. Closing a sideband does not end it. When the candidate's peer is lost the call
- *    ends without a word to the sidebands, as seen live; a hang-up closes them with 1000, the duration cap with 1001.
+ * - A call belongs to the credential that created it: only that one may attach a sideband or hang up.
+ * - Each event goes to the data channel and to every sideband as it happens; nothing is replayed to later
+ *   listeners. `session.created` goes to the data channel only.
+ * - A call ends once, and records who ended it. Closing a sideband does not end it. When the candidate's peer
+ *   is lost, the call ends without notice to the sidebands, as seen live; a hang-up closes them with 1000,
+ *   the duration limit with 1001.
  */
 import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
 import { createClientEvents } from './client-events.ts';
@@ -22,7 +23,7 @@ export type EndedBy = 'hangup' | 'peer_lost' | 'session_expired' | 'provider_sto
 export interface CallSnapshot {
   id: string;
   state: 'live' | 'ended';
-  /** Fingerprint of the credential that created it; never the credential. */
+  /** Fingerprint of the credential that created the call; never the credential. */
   credential: string;
   safetyIdentifier: string | undefined;
   /** Unix milliseconds. */
@@ -40,7 +41,7 @@ export interface CallSnapshot {
   said: SaidLine[];
 }
 
-/** A connected sideband as the call sees it. */
+/** A connected sideband. */
 export interface Listener {
   send(event: WireEvent): void;
   close(code: number, reason: string): void;
@@ -55,9 +56,9 @@ export interface CallOptions {
   conversation: Pick<ConversationDeps, 'pace' | 'script' | 'startAt' | 'onProgress' | 'cue' | 'bargeIn' | 'endTool'>;
   /** Begin the interview when the media is up instead of at the first `response.create`. */
   autoStart: boolean;
-  /** Keep a `response.create` that comes before the media is up until it is. */
+  /** Keep a `response.create` that arrives before the media is up, and handle it then. */
   holdUntilMedia: boolean;
-  /** Silence that ends a turn; undefined: what the session says. */
+  /** Silence that ends a turn. Default: the session's setting. */
   silenceMs: number | undefined;
   maxTurnMs: number;
   maxCallMs: number;

@@ -1,9 +1,9 @@
-/** Event bursts of one turn of the candidate, in the shapes and the order of the live service. */
+/** The events of one turn of the candidate, in the format and order of the live service. */
 import type { Item } from './items.ts';
 import { deltasOf } from './response-events.ts';
 import { obfuscation, type WireEvent } from './wire.ts';
 
-/** The candidate's audio has become an item: its text is not known yet. */
+/** The candidate's audio becomes an item, whose text is not known yet. */
 export const committed = (item: Item, previousItemId: string | null): WireEvent[] => [
   { type: 'input_audio_buffer.committed', previous_item_id: previousItemId, item_id: item.id },
   { type: 'conversation.item.added', previous_item_id: previousItemId, item },
@@ -13,7 +13,7 @@ export const committed = (item: Item, previousItemId: string | null): WireEvent[
 const prefix = 'conversation.item.input_audio_transcription';
 const at = (itemId: string) => ({ item_id: itemId, content_index: 0 });
 
-// A fixed certainty: the mean over an item is then known to tests. exp(-0.05) is about 0.95.
+// A fixed value, so that tests know the mean. exp(-0.05) is about 0.95.
 const logprob = -0.05;
 const logprobsOf = (text: string) =>
   deltasOf(text).map((token) => ({ token, logprob, bytes: [...Buffer.from(token, 'utf8')] }));
@@ -21,7 +21,7 @@ const logprobsOf = (text: string) =>
 export interface Transcription {
   itemId: string;
   text: string;
-  /** Whether the session's `include` asks for them. */
+  /** Whether the session's `include` requests them. */
   withLogprobs: boolean;
   durationMs: number;
 }

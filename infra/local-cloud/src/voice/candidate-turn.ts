@@ -1,8 +1,8 @@
 /**
- * One turn of the candidate: heard, committed as an item, and transcribed a while later.
+ * One turn of the candidate: detected, committed as an item, and transcribed some time later.
  *
- * A transcription runs beside the model's reply. When it reaches the wire is decided by the conversation, which asks for
- * those that are due: `first` (before the reply), `with_reply` (once it has begun, as recorded live) or `late` (after it).
+ * Transcription runs in parallel with the model's reply. The conversation decides when a transcription is
+ * sent: `first` (before the reply), `with_reply` (once it has begun, as recorded live) or `late` (after it).
  */
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import * as candidateEvents from './candidate-events.ts';
@@ -38,19 +38,19 @@ export interface CandidateTurnDeps {
   transcriptions: Transcriptions;
   session(): RealtimeSession;
   emit(event: WireEvent): void;
-  /** Milliseconds of the call's audio so far. */
+  /** Length of the call's audio so far, milliseconds. */
   audioMs(): number;
 }
 
 export interface CandidateTurn {
   readonly interrupting: boolean;
-  /** With the streaming model some of the text comes while the candidate still speaks, before the item exists. */
+  /** With the streaming model some text is sent while the candidate still speaks, before the item exists. */
   streamText(): void;
   /** The candidate has stopped. @param cue see conversation.ts. */
   commit(cue: string | undefined): void;
 }
 
-/** A user's item as it is before its text is known. */
+/** A candidate's item before its text is known. */
 export const audioItem = (): Item => ({
   id: newWireId('item'),
   type: 'message',
@@ -61,7 +61,7 @@ export const audioItem = (): Item => ({
 
 const streamingModel = 'gpt-realtime-whisper';
 
-/** The candidate has begun to speak. @param text what they will have said. */
+/** The candidate has begun to speak. @param text what they are going to say. */
 export function beginTurn(deps: CandidateTurnDeps, text: string, interrupting: boolean): CandidateTurn {
   const { clock, session, emit } = deps;
   const item = audioItem();
@@ -114,7 +114,10 @@ export function beginTurn(deps: CandidateTurnDeps, text: string, interrupting: b
 const idleText =
   'No user speech was detected for a while. Follow up on the last message or ask if they are still there.';
 
-/** Nobody has spoken for the session's idle timeout. Recorded live: a system note, then an empty turn of the candidate. */
+/**
+ * The session's idle timeout has passed without speech. Recorded live: a system note, then an empty turn of
+ * the candidate.
+ */
 export function idleTurn({ items, transcriptions, session, emit, audioMs }: CandidateTurnDeps): void {
   const heard = audioItem();
   const nowMs = audioMs();

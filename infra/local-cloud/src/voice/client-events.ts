@@ -1,4 +1,6 @@
-/** What a client may send, over the data channel or a sideband alike: each event by name, anything else is an `error`. */
+/**
+ * What a client may send over the data channel or a sideband. Any other event is answered with an `error`.
+ */
 import type { Conversation } from './conversation.ts';
 import type { Item } from './items.ts';
 import { applyPatch, errorEvent, type RealtimeSession, refuseUpdate } from './session-config.ts';
@@ -7,16 +9,16 @@ import { newWireId, type WireEvent } from './wire.ts';
 export interface ClientEventDeps {
   conversation: Conversation;
   session: { get(): RealtimeSession; set(session: RealtimeSession): void };
-  /** To everyone on the call. */
+  /** Sends to everyone on the call. */
   emit(event: WireEvent): void;
-  /** Accepts a `response.create`, now or when the call is ready for it. */
+  /** Accepts a `response.create`, now or when the call is ready. */
   respond(metadata: unknown): 'ok' | 'busy';
 }
 
 type Refusal = { code: string | null; message: string; param?: string | null };
 type Handler = (event: WireEvent) => Refusal | undefined;
 
-/** Takes one event of a client; what goes wrong is told to that client alone. */
+/** Handles one event of a client. Only that client is told about an error. */
 export function createClientEvents(deps: ClientEventDeps) {
   const handlers = handlersFor(deps);
   const notAnEvent = { code: 'invalid_json', message: 'The event is not valid JSON with a type.' };

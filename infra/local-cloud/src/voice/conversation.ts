@@ -1,17 +1,19 @@
 /**
- * One call's conversation: who speaks when.
+ * The conversation of one call: decides who speaks when.
  *
- *   waiting ──response.create──▶ responding ──spoken──▶ listening ──voice──▶ hearing ──silence──▶ responding …
+ *   waiting ──response.create──▶ responding ──spoken──▶ listening ──voice──▶ hearing ──silence──▶ responding
+ * …
  *
- * 1. The interviewer never begins by itself: the first `response.create` does it.
- * 2. Voice is a candidate's turn only while listening; while the interviewer speaks it is nothing, unless `bargeIn`.
- *    Voice that is still there when listening begins starts a turn then. Once the goodbye has begun (or the end tool was
- *    called) voice starts no turn any more.
- * 3. An item enters the conversation, and the ground truth, when it is announced; its text follows later.
+ * - The interviewer never begins by itself: the first `response.create` starts it.
+ * - Voice starts a turn of the candidate only while listening. While the interviewer speaks it is ignored,
+ *   unless `bargeIn`. Voice that continues when listening begins starts a turn then. After the goodbye has
+ *   begun, or the end tool was called, voice starts no turn.
+ * - An item is added to the conversation, and to the ground truth, when it is announced; its text follows
+ *   later.
  *
  * Cues (fault point `realtime.turn`, taken when a turn of the candidate is committed): `transcription_first`,
- * `transcription_late`, `transcription_failed`, `transcription_missing` (candidate-turn.ts), `interrupted_reply` (the
- * candidate speaks into the reply to this turn).
+ * `transcription_late`, `transcription_failed`, `transcription_missing` (candidate-turn.ts),
+ * `interrupted_reply` (the candidate interrupts the reply to this turn).
  */
 import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
 import { beginTurn, type CandidateTurn, createTranscriptions, idleTurn } from './candidate-turn.ts';
@@ -35,9 +37,9 @@ export interface ConversationDeps {
   clock: Clock;
   pace: ConversationPace;
   script: InterviewScript;
-  /** Where another call of the same interview left off; used when the context tells nothing. */
+  /** Where an earlier call of the interview stopped; used when the context does not show it. */
   startAt: number;
-  /** Told whenever the script moves on. */
+  /** Called whenever the script advances. */
   onProgress(position: number): void;
   session(): RealtimeSession;
   emit(event: WireEvent): void;
@@ -45,7 +47,7 @@ export interface ConversationDeps {
   /** The name of the cue for this turn, if any. */
   cue(): string | undefined;
   bargeIn: boolean;
-  /** Name of the tool the model calls after the last turn, if the session has it. */
+  /** Name of the tool that the model calls after the last turn, if the session has it. */
   endTool: string;
 }
 
@@ -57,15 +59,15 @@ export interface Conversation {
   readonly hasSpoken: boolean;
   /** `response.create`; `busy` while a response is active. */
   respond(metadata?: unknown): 'ok' | 'busy';
-  /** `response.cancel`; false when none is being made. */
+  /** `response.cancel`; false when there is no active response. */
   cancel(): boolean;
   /** `output_audio_buffer.clear`. */
   clearOutput(): void;
-  /** Voice has been heard, or has been silent long enough. */
+  /** Voice was detected, or there was silence for long enough. */
   voice(active: boolean): void;
-  /** A whole turn of the candidate without any audio, for tests that have no media. Throws unless listening. */
+  /** A whole turn of the candidate without audio, for tests without media. Throws unless listening. */
   candidateTurn(durationMs?: number): void;
-  /** The candidate speaks into the reply under way, or the next one. */
+  /** The candidate interrupts the current reply, or the next one. */
   interrupt(): void;
   said(): SaidLine[];
   stop(): void;
@@ -75,7 +77,7 @@ type Phase =
   | { name: 'waiting' }
   | { name: 'listening' }
   | { name: 'hearing'; turn: CandidateTurn }
-  /** Without a reply the model is still thinking. */
+  /** While `reply` is undefined the model is thinking. */
   | { name: 'responding'; reply: Reply | undefined };
 
 const interruptionText = (n: number) => `Sorry, one moment please, I did not hear you well. Interruption ${n}.`;
@@ -138,7 +140,7 @@ export function createConversation(deps: ConversationDeps): Conversation {
     else transcriptions.send('first', 'with_reply');
   }
 
-  // Real voice may have ended this turn and begun another before the time is up.
+  // By then real voice may have ended this turn and begun another.
   function commitAfter(delayMs: number) {
     if (phase.name !== 'hearing') return;
     const { turn } = phase;
@@ -239,7 +241,8 @@ export function createConversation(deps: ConversationDeps): Conversation {
     const unanswered = last?.role === 'user' && last.content?.[0]?.type === 'input_audio';
     const unheard = farewell && !items.all().some((item) => item.type === 'function_call_output');
     if (phase.name === 'waiting') begin(metadata);
-    // Its call of the tool got no output, or it was told since that the connection had gone: it calls again.
+    // Its tool call got no output, or it was told since that the connection was interrupted: it calls the
+    // tool again.
     else if ((unheard || (farewell && last?.role === 'system')) && callsEndTool()) finishAgain(metadata);
     else if (last?.type === 'function_call_output' || farewell) sayGoodbye(metadata);
     else if (unanswered) reply(false, metadata);
@@ -261,7 +264,7 @@ export function createConversation(deps: ConversationDeps): Conversation {
     cancel: () => {
       if (phase.name !== 'responding' || phase.reply?.generated) return false;
       if (!cutReply('client_cancelled')) timers.cancelAll();
-      // No reply is left for them to wait for.
+      // There is no reply left that they have to wait for.
       transcriptions.send('with_reply', 'late');
       listen();
       return true;

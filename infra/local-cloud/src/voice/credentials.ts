@@ -1,9 +1,9 @@
 /**
- * Who may do what: standing keys and the ephemeral secrets minted with them.
+ * Standing keys and the ephemeral secrets minted with them.
  *
- * 1. An ephemeral secret starts calls (several, if asked to) until it expires. What it has started goes on after that, and
- *    stays under its control.
- * 2. A secret is stored whole only here; everything shown to others is its fingerprint.
+ * - An ephemeral secret can start calls (also several) until it expires. The calls it started continue after
+ *   that, and it still controls them.
+ * - Only this module stores a whole secret; everything else gets its fingerprint.
  */
 import { createHash } from 'node:crypto';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
@@ -25,9 +25,9 @@ export type Credential =
 
 export interface Credentials {
   mint(by: Credential, session: unknown, ttlSeconds: number): { value: string; expiresAt: number };
-  /** Whose `Authorization` header this is; undefined if nobody's. */
+  /** Identifies the credential of an `Authorization` header; undefined if it is unknown. */
   identify(authorization: string | undefined): Credential | undefined;
-  /** The provider forgets this standing key, and with it every secret minted with it. */
+  /** Removes this standing key and every secret minted with it. */
   revoke(key: string): void;
 }
 

@@ -1,10 +1,10 @@
 /**
- * How events reach one sideband. Normally as they come; on cue badly.
+ * Sends events to one sideband, unchanged or with a fault.
  *
- * Cues (special faults at `realtime.sideband`): `silent` (nothing at all), `drop_after_events` (value: how many; then the
- * socket is cut), `duplicate_events` (each twice), `reorder_events` (neighbours swapped), `done_without_previous`
- * (`conversation.item.done` of the interviewer says `previous_item_id: null`, as sometimes recorded live), `garbage`
- * (a frame that is not JSON comes first).
+ * Cues (special faults at `realtime.sideband`): `silent` (sends nothing), `drop_after_events` (value: after
+ * how many events the socket is cut), `duplicate_events` (sends each twice), `reorder_events` (swaps
+ * neighbours), `done_without_previous` (the interviewer's `conversation.item.done` has
+ * `previous_item_id: null`, as sometimes recorded live), `garbage` (first sends a frame that is not JSON).
  */
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { FaultAction } from '../faults.ts';
@@ -18,7 +18,7 @@ export interface Wire {
 
 export type Deliver = (event: WireEvent) => void;
 
-// An event held back for swapping must not wait for a successor that never comes.
+// How long an event is held back for swapping when no other follows.
 const reorderHoldMs = 60;
 
 export function createDelivery(wire: Wire, cue: FaultAction | undefined, clock: Clock): Deliver {

@@ -1,6 +1,6 @@
 /**
- * What the stand-in model says about an interview: a summary and quotes taken from the transcript itself, so that a reader
- * (or a test) can tell that the right transcript went in. The same input gives the same words.
+ * The stand-in model's evaluation: a summary and quotes from the transcript itself, so that a test can tell
+ * that the right transcript was evaluated. The same input gives the same text.
  */
 import type { Say } from './schema-filler.ts';
 import type { ReadLine } from './transcript-reading.ts';

@@ -1,4 +1,6 @@
-/** What the tests of the voice provider share: providers, candidates and sidebands that are cleaned up by themselves. */
+/**
+ * For the tests of the voice provider: providers, candidates and sidebands that are cleaned up automatically.
+ */
 import { afterEach, expect } from 'vitest';
 import WebSocket from 'ws';
 import { type CandidatePeer, createCandidatePeer } from '../candidate/candidate-peer.ts';

@@ -1,4 +1,6 @@
-/** The conversation's items as the provider keeps them: one list, each item knowing the one before it. */
+/**
+ * The conversation's items as the provider keeps them: one list, in which each item knows the one before it.
+ */
 export interface Item {
   id: string;
   type: string;
@@ -9,7 +11,10 @@ export interface Item {
 }
 
 export interface Items {
-  /** Adds at the end, or after `previousId` (`root`: at the front). The id before it, or false if there is no such item. */
+  /**
+   * Adds at the end, or after `previousId` (`root`: at the front). Returns the id before it, or false if
+   * there is no such item.
+   */
   add(item: Item, previousId?: string): string | null | false;
   get(id: string): Item | undefined;
   /** False if there is no such item. */
@@ -44,7 +49,7 @@ export function createItems(): Items {
   };
 }
 
-/** Every text an item carries. */
+/** Every text of an item. */
 export const textsOf = (item: Item): string[] =>
   (Array.isArray(item.content) ? item.content : [])
     .flatMap((part) => [part.text, part.transcript])

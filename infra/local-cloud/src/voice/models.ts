@@ -1,4 +1,4 @@
-/** `GET /v1/models`: the models this stand-in names, with the shutdown dates announced for the real ones. */
+/** `GET /v1/models`: the models of this stand-in, with the shutdown dates announced for the real ones. */
 
 import type { Work } from '../faulty-route.ts';
 import { invalidKey } from './api-error.ts';
@@ -29,7 +29,7 @@ export const realtimeModels = Object.keys(realtime);
 export const transcriptionModels = Object.keys(transcription);
 export const textModels = Object.keys(text);
 
-// 2026-01-01: when these were made is of no consequence here.
+// 2026-01-01. The date has no meaning here.
 const created = 1_767_225_600;
 
 export const createModels =

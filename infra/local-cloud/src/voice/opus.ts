@@ -1,12 +1,12 @@
 /**
- * Real Opus, cheaply: a phrase that sounds a little like speech is encoded once per process and played in a loop; frames
- * that come in are decoded at 8 kHz only to learn how loud they are.
+ * Real Opus at low cost: a speech-like phrase is encoded once per process and played in a loop; incoming
+ * frames are decoded at 8 kHz, only to measure their loudness.
  */
 import { Decoder, Encoder } from '@evan/opus';
 
 export const frameMs = 20;
 export const samplesPerFrame = 960;
-/** What Opus sends for silence under DTX: a table-of-contents byte and nothing to decode. */
+/** What Opus sends for silence under DTX: one table-of-contents byte and nothing to decode. */
 export const silentFrame = Buffer.from([0xf8, 0xff, 0xfe]);
 
 const phraseFrames = 50;
@@ -26,7 +26,7 @@ export function voiceFrames(pitchHz: number): Buffer[] {
   return frames;
 }
 
-// A few harmonics that swell and fade four times a second, as syllables do, and never to nothing.
+// A few harmonics that rise and fall four times a second, like syllables, but never to zero.
 function frameOf(pitchHz: number, frame: number): Int16Array {
   return Int16Array.from({ length: samplesPerFrame }, (_, i) => {
     const t = (frame * samplesPerFrame + i) / 48_000;
@@ -36,7 +36,10 @@ function frameOf(pitchHz: number, frame: number): Int16Array {
   });
 }
 
-/** Tells how loud Opus frames are: the root mean square of their 16-bit samples; 0 for silence and for what is no Opus. */
+/**
+ * Measures the loudness of Opus frames: the root mean square of their 16-bit samples; 0 for silence and
+ * invalid frames.
+ */
 export function createLoudness(): (frame: Buffer) => number {
   const decoder = new Decoder({ channels: 1, sample_rate: 8000 });
   return (frame) => {

@@ -1,11 +1,11 @@
 /**
  * The provider's end of a call's media: a WebRTC peer that answers one offer.
  *
- * 1. The answer is complete: candidates are in it, nothing trickles, no STUN or TURN server is asked.
- * 2. `.local` (mDNS) candidates of a browser are left out before the offer is read: resolving them would multicast, and
- *    the browser reaches us anyway.
- * 3. The other side is gone when its data channel closes or the transport fails; werift itself notices a silent
- *    disappearance after about 30 s of unanswered consent checks.
+ * - The answer is complete: it contains all candidates, without trickling and without a STUN or TURN server.
+ * - `.local` (mDNS) candidates of a browser are removed before the offer is read: resolving them would send
+ *   multicast, and the browser reaches us anyway.
+ * - The other side counts as lost when its data channel closes or the transport fails. werift itself detects
+ *   a silent loss after about 30 s of unanswered consent checks.
  */
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import { MediaStreamTrack, type RTCDataChannel, RTCPeerConnection, RTCRtpCodecParameters } from 'werift';
@@ -27,7 +27,7 @@ export interface Peer {
   readonly channelOpen: boolean;
   readonly packetsReceived: number;
   readonly packetsSent: number;
-  /** Over the data channel; nothing happens while it is not open. */
+  /** Sends over the data channel; does nothing while it is not open. */
   send(text: string): void;
   speak(): void;
   quiet(): void;
@@ -46,7 +46,7 @@ export const peerConfig = {
 
 const withoutMulticastNames = (sdp: string) => sdp.replace(/^a=candidate:.*\.local .*(\r?\n)/gm, '');
 
-/** The peer that answers this offer, or undefined if it is no offer that one could answer. */
+/** The peer that answers this offer, or undefined if it is not a usable offer. */
 export async function answerOffer(offer: string, clock: Clock, handlers: PeerHandlers): Promise<Peer | undefined> {
   if (!/^v=0/.test(offer) || !/^m=audio /m.test(offer)) return undefined;
   const connection = new RTCPeerConnection(peerConfig);
@@ -94,7 +94,7 @@ export async function answerOffer(offer: string, clock: Clock, handlers: PeerHan
 interface Received {
   channel: RTCDataChannel | undefined;
   packets: number;
-  /** We end it ourselves: what closes from now on is not a loss. */
+  /** True while we end the call ourselves: a connection that closes then is not a loss. */
   closing: boolean;
 }
 

@@ -1,10 +1,11 @@
 /**
- * A voice provider on loopback: the realtime calls and the Responses API of OpenAI, with a true WebRTC peer per call.
- * Plain http and ws. It knows nothing of who uses it.
+ * A voice provider on loopback: OpenAI's realtime calls and Responses API, with a real WebRTC peer per call.
+ * Plain http and ws. It contains nothing specific to Greenroom.
  *
- * Fault points: `realtime.client_secrets`, `realtime.preflight`, `realtime.calls`, `realtime.hangup` (realtime-routes.ts),
- * `realtime.sideband` (sideband.ts, delivery.ts), `realtime.turn` (conversation.ts), `responses` (responses.ts), `models`. Attributes to match:
- * `callId` at `realtime.hangup`, `realtime.sideband` and `realtime.turn`.
+ * Fault points: `realtime.client_secrets`, `realtime.preflight`, `realtime.calls`, `realtime.hangup`
+ * (realtime-routes.ts), `realtime.sideband` (sideband.ts, delivery.ts), `realtime.turn` (conversation.ts),
+ * `responses` (responses.ts), `models`. Attributes to match: `callId` at `realtime.hangup`,
+ * `realtime.sideband` and `realtime.turn`.
  */
 import { type Clock, systemClock } from '@greenroom/shared/runtime/clock.ts';
 import { newSecret } from '@greenroom/shared/runtime/ids.ts';
@@ -25,7 +26,7 @@ import { newWireId } from './wire.ts';
 export interface VoiceProviderOptions {
   /** Default 0: any free port. */
   port?: number;
-  /** Standing keys. Default: one that is made up. The first is `apiKey` of the provider. */
+  /** Standing keys. Default: one random key. The first is the provider's `apiKey`. */
   apiKeys?: string[];
   /** Questions in the interview. Default 4. Ignored when `script` is given. */
   turns?: number;
@@ -36,13 +37,13 @@ export interface VoiceProviderOptions {
   thinkMs?: number;
   /** Silence that ends the candidate's turn, milliseconds. Default: what the session says (200 if it says nothing). */
   silenceMs?: number;
-  /** A turn of the candidate never gets longer, milliseconds. Default 60,000. */
+  /** Longest turn of the candidate, milliseconds. Default 60,000. */
   maxTurnMs?: number;
-  /** Duration cap of a call, milliseconds. Default 60 minutes. */
+  /** Duration limit of a call, milliseconds. Default 60 minutes. */
   maxCallMs?: number;
   /** Begin when the media is up instead of at the first `response.create`. Default false, like the real one. */
   autoStart?: boolean;
-  /** Keep a `response.create` that comes before the media is up until it is. Default false, like the real one. */
+  /** Keep a `response.create` that arrives before the media is up. Default false, like the real one. */
   holdUntilMedia?: boolean;
   /** The candidate's voice interrupts the interviewer. Default false. */
   bargeIn?: boolean;
@@ -51,8 +52,8 @@ export interface VoiceProviderOptions {
   /** The tool called after the last turn. Default `end_session`. */
   endTool?: string;
   /**
-   * Names the interview a call belongs to, so that a later call of it goes on where the last one stopped even if its
-   * context does not tell (script.ts, 2). Default: none.
+   * Names the interview that a call belongs to, so that a later call continues where the last one stopped
+   * even if its context does not show it (`resumeAt` in script.ts). Default: none.
    */
   scriptKeyOf?: (call: NewCall) => string | undefined;
   faults?: Faults;
@@ -60,15 +61,15 @@ export interface VoiceProviderOptions {
 }
 
 export interface ScriptControl {
-  /** A whole turn of the candidate without any audio. */
+  /** A whole turn of the candidate without audio. */
   candidateTurn(callId: string, durationMs?: number): void;
-  /** The candidate speaks into the reply under way, or into the next one. */
+  /** The candidate interrupts the current reply, or the next one. */
   interrupt(callId: string): void;
-  /** The duration cap is reached now. */
+  /** The duration limit is reached now. */
   expire(callId: string): Promise<void>;
-  /** Cuts the call's sidebands without a closing handshake; the call goes on. How many there were. */
+  /** Cuts the call's sidebands without a closing handshake; the call continues. Returns their number. */
   cutSidebands(callId: string): number;
-  /** The provider loses the call: media and sidebands are cut, and it is unknown from then on. */
+  /** The provider loses the call: media and sidebands are cut, and the call is unknown from then on. */
   loseCall(callId: string): Promise<void>;
 }
 
@@ -78,9 +79,9 @@ export interface VoiceProvider {
   readonly apiKey: string;
   readonly faults: Faults;
   readonly script: ScriptControl;
-  /** All calls ever, oldest first. */
+  /** All calls so far, oldest first. */
   calls(): CallSnapshot[];
-  /** The provider forgets a standing key and what was minted with it. */
+  /** Removes a standing key and the secrets minted with it. */
   revokeKey(key: string): void;
   health(): { ok: boolean; url: string; live: number; ended: number };
   /** Ends all calls, cuts all connections. */
@@ -137,7 +138,7 @@ export async function startVoiceProvider(options: VoiceProviderOptions = {}): Pr
 
 function createApp() {
   const app = fastify({ forceCloseConnections: true, bodyLimit: 32 * 1024 * 1024, genReqId: () => newWireId('req') });
-  // Hang-ups come with `content-type: application/json` and no body.
+  // Hang-ups have `content-type: application/json` and no body.
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
     try {
       done(null, body === '' ? undefined : JSON.parse(String(body)));

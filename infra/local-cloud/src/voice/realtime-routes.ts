@@ -1,14 +1,15 @@
 /**
- * `client_secrets`, `calls`, `hangup` over HTTP.
+ * `client_secrets`, `calls` and `hangup` over HTTP.
  *
- * 1. A raw `application/sdp` offer needs an ephemeral secret, whose session it takes; the multipart form needs a standing
- *    key and brings its session along. Neither works the other way round.
- * 2. A reply to an offer is 201 with `Location: /v1/realtime/calls/rtc_…` and the answer as `text/plain`, as recorded.
+ * - A raw `application/sdp` offer needs an ephemeral secret and uses its session; the multipart form needs a
+ *   standing key and contains its session. The other combinations are refused.
+ * - The reply to an offer is 201 with `Location: /v1/realtime/calls/rtc_…` and the answer as `text/plain`, as
+ *   recorded.
+ * - A session with an unknown or invalid field is refused, wherever it comes from (session-rules.ts).
+ * - A browser may call `calls` itself with an ephemeral secret, after a preflight.
  *
- * 3. A session that says anything it may not is refused, wherever it comes from (session-rules.ts).
- * 4. A browser may call `calls` by itself, with an ephemeral secret: it is asked for by a preflight first.
- *
- * Special faults: `realtime.client_secrets` `garbage`, `already_expired`; `realtime.calls` `garbage_answer`, `no_location`.
+ * Special faults: `realtime.client_secrets` `garbage`, `already_expired`; `realtime.calls` `garbage_answer`,
+ * `no_location`.
  */
 import type { FastifyRequest } from 'fastify';
 import type { FaultAction } from '../faults.ts';
@@ -29,7 +30,7 @@ export interface NewCall {
 
 export interface RealtimeRouteDeps {
   credentials: Credentials;
-  /** Undefined: the offer is not valid. */
+  /** Undefined when the offer is not valid. */
   openCall(wanted: NewCall): Promise<Call | undefined>;
   findCall(id: string): Call | undefined;
   /** Whether any known credential may hang up any call. */
@@ -87,7 +88,7 @@ const calls =
 
 const anyOrigin = { 'access-control-allow-origin': '*', 'access-control-expose-headers': 'Location, X-Request-Id' };
 
-/** A browser reads the answer, also a refusal. */
+/** Lets a page of another origin read the answer, also a refusal. */
 const forBrowsers =
   (work: Work): Work =>
   async (request, cue) => {

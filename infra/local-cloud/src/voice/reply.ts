@@ -1,10 +1,11 @@
 /**
  * One response of the model: spoken in real time, or a function call.
  *
- * 1. The text is complete well before the audio has been played: `response.done` comes first, `output_audio_buffer.stopped`
- *    last, as recorded.
- * 2. A reply that is cut short loses the audio not played yet. Text not made yet is never made: the reply is `cancelled` and
- *    its transcript ends there. Text already made stays as it was, although nobody heard all of it.
+ * - The text is complete well before the audio was played: `response.done` comes first,
+ *   `output_audio_buffer.stopped` last, as recorded.
+ * - A reply that is interrupted loses the audio that was not played. If its text was still being generated,
+ *   the reply is `cancelled` and its transcript ends there. Text that was already generated stays, although
+ *   not all of it was heard.
  */
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Item, Items } from './items.ts';
@@ -29,9 +30,9 @@ export interface SpokenReply {
   text: string;
   metadata: unknown;
   speakMs: number;
-  /** The first words are on the wire. */
+  /** The first words have been sent. */
   onBegun(): void;
-  /** The audio has been played. Not called when the reply was cut short. */
+  /** The audio was played. Not called for an interrupted reply. */
   onDone(): void;
 }
 
@@ -104,7 +105,7 @@ export interface FunctionCall {
   metadata: unknown;
 }
 
-/** The model calls a function and says nothing. @param onBegun as of a spoken reply. */
+/** The model calls a function without speaking. @param onBegun as for a spoken reply. */
 export function callFunction(deps: ReplyDeps, { name, args, metadata }: FunctionCall, onBegun: () => void): void {
   const call_id = newWireId('call');
   const item: Item = {

@@ -1,4 +1,4 @@
-/** Event bursts of one model response, in the shapes and the order recorded from the live service. */
+/** The events of one model response, in the format and order recorded from the live service. */
 import type { Item } from './items.ts';
 import type { RealtimeSession } from './session-config.ts';
 import { obfuscation, type WireEvent } from './wire.ts';
@@ -9,7 +9,7 @@ export interface ModelResponse {
   item: Item;
   /** Id of the item before it in the conversation. */
   previousItemId: string | null;
-  /** What is (to be) said, or the arguments of a function call. */
+  /** What is said, or the arguments of a function call. */
   text: string;
   metadata: unknown;
 }
@@ -19,7 +19,7 @@ export type ResponseEnd =
   | { status: 'cancelled'; reason: 'turn_detected' | 'client_cancelled' }
   | { status: 'incomplete'; reason: 'max_output_tokens' | 'content_filter' };
 
-/** Splits a line into the deltas it is sent as: words, each with the blank before it. */
+/** Splits a line into the deltas in which it is sent: words, each with the space before it. */
 export const deltasOf = (text: string): string[] => text.match(/\s*\S+/g) ?? [];
 
 const place = (r: ModelResponse) => ({ response_id: r.id, item_id: r.item.id, output_index: 0, content_index: 0 });
@@ -47,7 +47,7 @@ const begun = (r: ModelResponse, session: RealtimeSession): WireEvent[] => [
   { type: 'conversation.item.added', previous_item_id: r.previousItemId, item: r.item },
 ];
 
-/** A spoken response opens. `r.item` is the item as it is at this moment: in progress and empty. */
+/** A spoken response begins. `r.item` is the item at this moment: in progress and empty. */
 export const spokenOpening = (r: ModelResponse, session: RealtimeSession): WireEvent[] => [
   ...begun(r, session),
   { type: 'response.content_part.added', ...place(r), part: { type: 'audio', transcript: '' } },
@@ -74,7 +74,7 @@ export function spokenClosing(r: ModelResponse, said: string, session: RealtimeS
   ];
 }
 
-/** A response that is nothing but a function call, whole. */
+/** A whole response that contains only a function call. */
 export function functionCall(r: ModelResponse, session: RealtimeSession): WireEvent[] {
   const { call_id, name } = r.item;
   const done = { ...r.item, status: 'completed', arguments: r.text };
@@ -103,7 +103,7 @@ function ended(r: ModelResponse, item: Item, session: RealtimeSession, end: Resp
   ];
 }
 
-/** Token counts of a plausible size: a token is about four letters, spoken audio about twice its words. */
+/** Plausible token counts: about four letters per token, and about two tokens per spoken word. */
 function usageFor(said: string, instructions: string) {
   const text = Math.ceil(said.length / 4);
   const input = Math.ceil(instructions.length / 4) + 20;

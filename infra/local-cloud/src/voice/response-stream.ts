@@ -1,4 +1,4 @@
-/** An answer of the Responses API as server-sent events: each part of it begins, comes in one delta, and ends. */
+/** An answer of the Responses API as server-sent events: each part begins, is sent in one delta, and ends. */
 import type { WireReply } from '../faulty-route.ts';
 
 type Part = { type: string; text: string } | { type: string; refusal: string };

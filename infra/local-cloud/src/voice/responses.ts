@@ -1,12 +1,13 @@
 /**
- * `POST /v1/responses`: a deterministic answer that satisfies the JSON schema in the request.
+ * `POST /v1/responses`: a deterministic answer that satisfies the JSON schema of the request.
  *
- * 1. An unknown model or parameter and a schema outside the strict subset are refused.
- * 2. An answer longer than `max_output_tokens` is cut and `incomplete`, as the real one is.
- * 3. With `stream` the answer comes as server-sent events.
+ * - An unknown model or parameter, and a schema outside the strict subset, are refused.
+ * - An answer longer than `max_output_tokens` is cut and `incomplete`, as the real one is.
+ * - With `stream` the answer is sent as server-sent events.
  *
- * Special faults at `responses`: `incomplete` (stopped at the token limit, half a JSON), `refusal`, `invalid_json` (complete
- * but not JSON), `schema_mismatch` (JSON of another shape). Plain statuses (429, 500, …) work as everywhere.
+ * Special faults at `responses`: `incomplete` (stopped at the token limit with half of the JSON), `refusal`,
+ * `invalid_json` (complete but not JSON), `schema_mismatch` (JSON of another shape). Plain statuses (429,
+ * 500, …) work as everywhere.
  */
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { FaultAction } from '../faults.ts';
@@ -90,7 +91,7 @@ function refusal(body: ResponsesRequest): WireReply | undefined {
   return apiError(400, { message, code: 'invalid_json_schema', param: 'text.format.schema' });
 }
 
-/** About as many as the real one's, in English. */
+/** About as many as for the real model, in English. */
 const charactersPerToken = 4;
 
 const missing = (param: string): WireReply =>

@@ -1,6 +1,6 @@
 /**
- * Sends Opus frames as RTP at their pace: one timer per sender, 20 ms apart, late ticks caught up.
- * While quiet nothing is sent but (if asked for) a silent frame now and then, as Opus does under DTX.
+ * Sends Opus frames as RTP in real time: one timer per sender, 20 ms apart, with late ticks caught up. While
+ * silent it sends only an occasional silent frame (if requested), as Opus does under DTX.
  */
 import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
 import { type MediaStreamTrack, RtpHeader, RtpPacket } from 'werift';
@@ -8,7 +8,7 @@ import { frameMs, samplesPerFrame, silentFrame, voiceFrames } from './opus.ts';
 
 export interface RtpVoice {
   readonly packetsSent: number;
-  /** Speaks until told to be quiet. */
+  /** Speaks until `quiet` is called. */
   speak(): void;
   quiet(): void;
   stop(): void;
@@ -18,7 +18,7 @@ export interface RtpVoiceOptions {
   clock: Clock;
   track: MediaStreamTrack;
   pitchHz: number;
-  /** Send a silent frame this often while quiet; undefined: nothing. */
+  /** Send a silent frame this often while quiet. Default: none. */
   silenceEveryMs?: number;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Small rules about JSON values, which refuse in the provider's own words: an unknown field, a value that is not supported, one
- * of another type. The first problem found is the answer, as it is with the real one.
+ * Small rules for JSON values that refuse with the provider's own texts: an unknown field, an unsupported
+ * value, a wrong type. The first problem found is the answer, as with the real provider.
  */
 export interface Problem {
   message: string;
@@ -22,7 +22,7 @@ const wrongType = (at: string, wanted: string): Problem => ({
   param: at,
 });
 
-/** Whatever it is. */
+/** Accepts any value. */
 export const anything: Rule = () => undefined;
 export const text: Rule = (value, at) => (typeof value === 'string' ? undefined : wrongType(at, 'a string'));
 export const flag: Rule = (value, at) => (typeof value === 'boolean' ? undefined : wrongType(at, 'a boolean'));
@@ -56,7 +56,7 @@ export const orNull =
   (value, at) =>
     value === null ? undefined : rule(value, at);
 
-/** The last of the rules has the word when all refuse. */
+/** When all rules refuse, the last one's problem is the answer. */
 export const anyOf =
   (...rules: [Rule, ...Rule[]]): Rule =>
   (value, at) => {
@@ -71,7 +71,7 @@ export const listOf =
     return first(value.map((one, index) => () => rule(one, `${at}[${index}]`)));
   };
 
-/** An object with these fields and no others; each may be left out. */
+/** An object with only these fields; each may be left out. */
 export const fields =
   (rules: Record<string, Rule>): Rule =>
   (value, at) => {
@@ -85,7 +85,7 @@ export const fields =
     );
   };
 
-/** The first problem of several looks. */
+/** The first problem that one of the checks finds. */
 export function first(looks: Array<() => Problem | undefined>): Problem | undefined {
   for (const look of looks) {
     const problem = look();

@@ -1,12 +1,15 @@
-/** Ground truth: what each side of a call said, in the order of the conversation. Tests hold stored transcripts against it. */
+/**
+ * Ground truth: what each side of a call said, in conversation order. Tests compare stored transcripts with
+ * it.
+ */
 export interface SaidLine {
   item_id: string;
   speaker: 'interviewer' | 'candidate';
-  /** What the wire says of it: of a reply cut short while it was being made, the part that was made. */
+  /** The text as sent; of a reply that was cancelled while being generated, the generated part. */
   text: string;
-  /** The candidate spoke into it. */
+  /** The candidate interrupted it. */
   interrupted: boolean;
-  /** Whether the whole text has been on the wire: false for a candidate's turn without a (successful) transcription. */
+  /** Whether the whole text was sent: false for a candidate's turn without a successful transcription. */
   transcribed: boolean;
 }
 

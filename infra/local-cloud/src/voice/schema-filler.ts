@@ -1,14 +1,14 @@
 /**
- * A value that satisfies a JSON schema, the same one every time.
+ * Creates a value that satisfies a JSON schema, always the same one.
  *
- * It covers the subset that structured output allows (objects with all fields required, arrays, enums, anyOf, $ref,
- * numeric and length bounds). What a string or number should be about is asked of `say`, by the name of its property;
- * without an answer a plain value is taken.
+ * It supports the subset that structured output allows (objects with all fields required, arrays, enums,
+ * anyOf, $ref, numeric and length bounds). `say` may supply the content of a string or number by the name of
+ * its property; otherwise a plain value is used.
  */
 export interface Place {
   /** Names of the properties from the root to here; array elements add nothing. */
   path: string[];
-  /** Which element of the nearest array this is. */
+  /** Index within the nearest array. */
   index: number;
 }
 
@@ -18,7 +18,7 @@ export type Schema = Record<string, unknown>;
 
 const isSchema = (value: unknown): value is Schema => typeof value === 'object' && value !== null;
 
-/** @param root the schema; `$ref`s are looked up in it. */
+/** @param root the schema, which also resolves `$ref`. */
 export function fillSchema(root: unknown, say: Say = () => undefined): unknown {
   const fill = (given: unknown, place: Place): unknown => {
     const schema = resolve(root, given);
@@ -76,7 +76,10 @@ function typeOf(schema: unknown): string {
 const pick = (values: unknown[], index: number) => values[index % values.length];
 const bound = (value: unknown): number | undefined => (typeof value === 'number' ? value : undefined);
 
-/** One element for each value of an enum inside the element (say, each criterion), otherwise two, within the bounds. */
+/**
+ * One element per value of an enum inside the element (for example each criterion), otherwise two, within the
+ * bounds.
+ */
 function lengthOf(schema: Schema, enumSize: number | undefined): number {
   const wanted = enumSize ?? 2;
   return Math.min(Math.max(wanted, bound(schema.minItems) ?? 0), bound(schema.maxItems) ?? Number.POSITIVE_INFINITY);
@@ -110,7 +113,7 @@ function fillNumber(schema: Schema, said: string | number | undefined): number {
   const least = bound(schema.minimum) ?? (bound(schema.exclusiveMinimum) ?? -1) + 1;
   const most = bound(schema.maximum) ?? (bound(schema.exclusiveMaximum) ?? least + 6) - 1;
   if (typeof said === 'number') return Math.min(Math.max(said, least), most);
-  // Three quarters of the way up: neither end of a scale.
+  // Three quarters of the range, so that it is at neither end.
   const value = least + (most - least) * 0.75;
   return most - least > 2 ? Math.round(value) : value;
 }

@@ -1,6 +1,7 @@
 /**
- * The subset of JSON Schema that strict structured output takes, by OpenAI's guide: every object closed and all its properties
- * required, no composition but `anyOf`, bounded in size. A schema outside it is answered 400 `invalid_json_schema`.
+ * The subset of JSON Schema that strict structured output accepts, by OpenAI's guide: every object closed
+ * with all its properties required, no composition but `anyOf`, limited in size. Any other schema is answered
+ * with 400 `invalid_json_schema`.
  */
 type Schema = Record<string, unknown>;
 

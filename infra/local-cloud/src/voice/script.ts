@@ -1,9 +1,9 @@
 /**
- * What is said in an interview, and where in it a conversation stands. No time, no wire.
+ * What is said in an interview, and the current position in it. No time and no network.
  *
- * 1. Every line of a script is different from every other, so that a transcript can be compared line by line.
- * 2. A new call knows nothing but its own context, as with the real model: where it goes on is read from the texts it was
- *    given (instructions and seeded items). `resumeAt` finds the furthest question in them, answered or not.
+ * - All lines of a script are different, so that a transcript can be compared line by line.
+ * - A new call knows only its own context, as with the real model. It continues after the furthest question
+ *   that `resumeAt` finds in its texts (instructions and inserted items), answered or not.
  */
 export interface ScriptTurn {
   interviewer: string;
@@ -86,10 +86,13 @@ const plain = (text: string) =>
     .replace(/[^\p{L}\p{N}]+/gu, ' ')
     .trim();
 
-/** The last sentence of a line is the question itself; greetings and bridges before it may differ. */
+/** The last sentence of a line is the question; greetings before it may differ. */
 const questionOf = (line: string) => plain(line.split(/(?<=[.!])\s+/).at(-1) ?? line);
 
-/** Index of the turn to ask next, judged from what the call's context contains (2); 0 when it contains nothing of us. */
+/**
+ * Index of the turn to ask next, judged from the call's context; 0 when the context contains no line of the
+ * script.
+ */
 export function resumeAt(script: InterviewScript, context: string[]): number {
   const known = plain(context.join('\n'));
   const answered = script.turns.findLastIndex((turn) => known.includes(plain(turn.candidate)));
@@ -98,14 +101,14 @@ export function resumeAt(script: InterviewScript, context: string[]): number {
 }
 
 export interface ScriptCursor {
-  /** Index of the question being asked or answered; the number of turns when all are done. */
+  /** Index of the current question; the number of turns when all are done. */
   readonly position: number;
   readonly finished: boolean;
-  /** The current question. `resumed` puts a bridge before it instead of the greeting. */
+  /** The current question. `resumed` puts a transition before it instead of the greeting. */
   question(resumed?: boolean): string;
   /** The current question once more, after a pause or an interruption. */
   again(): string;
-  /** What the candidate says now; moves to the next question. */
+  /** The candidate's next answer; moves to the next question. */
   answer(): string;
   readonly goodbye: string;
   moveTo(position: number): void;

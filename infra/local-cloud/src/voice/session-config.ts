@@ -1,8 +1,9 @@
 /**
- * The session object of a realtime call: defaults as the live service echoes them, and what `session.update` may change.
+ * The session object of a realtime call: the defaults that the live service echoes, and what `session.update`
+ * may change.
  *
- * 1. `transcription` is off unless asked for: without it there is no transcript of the candidate.
- * 2. `model` never changes; `voice` not after the first audio.
+ * - `transcription` is off by default: without it there is no transcript of the candidate.
+ * - `model` never changes; `voice` not after the first audio.
  */
 import { sessionProblem } from './session-rules.ts';
 import { newWireId, type WireEvent } from './wire.ts';
@@ -89,7 +90,7 @@ export function defaultSession(id: string, expiresAt: number): RealtimeSession {
   };
 }
 
-/** The session with `patch` laid over it; objects merge, everything else replaces. */
+/** The session with `patch` applied: objects are merged, everything else is replaced. */
 export function applyPatch(session: RealtimeSession, patch: unknown): RealtimeSession {
   if (!isObject(patch)) return session;
   const { id: _id, object: _object, expires_at: _expiresAt, audio, ...rest } = patch;
@@ -115,7 +116,7 @@ function turnDetection(session: RealtimeSession, input: Json): { turn_detection?
   return { turn_detection: { ...base, ...wanted } as TurnDetection };
 }
 
-/** Why an update is refused, as the fields of an `error` event, or undefined when it is fine (2). */
+/** Why an update is refused, as the fields of an `error` event, or undefined when it is valid. */
 export function refuseUpdate(
   session: RealtimeSession,
   patch: unknown,

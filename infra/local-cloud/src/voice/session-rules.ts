@@ -1,4 +1,7 @@
-/** What a realtime session may say, by OpenAI's published types: anything else is refused, as the real one refuses it. */
+/**
+ * What a realtime session may contain, by OpenAI's published types. Anything else is refused, as by the real
+ * provider.
+ */
 import { realtimeModels, transcriptionModels } from './models.ts';
 import {
   anyOf,
@@ -67,12 +70,12 @@ const session = fields({
   tracing: anything,
   prompt: anything,
   reasoning: fields({ effort: oneOf('minimal', 'low', 'medium', 'high', 'xhigh') }),
-  // Told by the provider itself: ignored when they come back.
+  // Set by the provider, and ignored in a request.
   id: anything,
   object: anything,
   expires_at: anything,
 });
 
-/** What is wrong with a session, or undefined. Left out altogether it is the provider's own default. */
+/** What is wrong with a session, or undefined. An absent session is valid: the provider uses its defaults. */
 export const sessionProblem = (value: unknown): Problem | undefined =>
   value === undefined ? undefined : session(value, 'session');

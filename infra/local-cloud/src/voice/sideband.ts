@@ -1,11 +1,12 @@
 /**
- * The sideband: `GET /v1/realtime?call_id=…`, upgraded to a WebSocket with the credential that created the call.
+ * The sideband: `GET /v1/realtime?call_id=…`, upgraded to a WebSocket with the credential that created the
+ * call.
  *
- * 1. Any other credential, an unknown call or an ended one: 404 `call_id_not_found`, as measured live.
- * 2. No `session.created` here: the first event is the reply to the listener's own `session.update`.
+ * - Any other credential, an unknown call or an ended one gets 404 `call_id_not_found`, as measured live.
+ * - There is no `session.created` here: the first event is the reply to the listener's own `session.update`.
  *
- * Fault point `realtime.sideband`, passed at the upgrade: status, delay, hang, `drop_before` (cut before the upgrade),
- * `drop_after` (accepted, then cut), and the special cues of delivery.ts.
+ * Fault point `realtime.sideband`, at the upgrade: status, delay, hang, `drop_before` (cut before the
+ * upgrade), `drop_after` (accepted, then cut), and the special cues of delivery.ts.
  */
 import { type IncomingMessage, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -28,7 +29,7 @@ export interface SidebandDeps {
 
 export interface SidebandServer {
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void>;
-  /** Cuts every sideband of a call without a closing handshake. How many there were. */
+  /** Cuts every sideband of a call without a closing handshake. Returns their number. */
   cut(callId: string): number;
   stop(): void;
 }
@@ -80,7 +81,10 @@ function findWanted({ credentials, findCall }: SidebandDeps, request: IncomingMe
   if (!credential) return invalidKey;
   const callId = url.searchParams.get('call_id');
   if (url.pathname !== '/v1/realtime' || !callId) {
-    return apiError(400, { message: 'Only sidebands of a call are served here: give call_id.', param: 'call_id' });
+    return apiError(400, {
+      message: 'Only sidebands of a call are served here: call_id is required.',
+      param: 'call_id',
+    });
   }
   const call = findCall(callId);
   return call?.live && call.credential.fingerprint === credential.fingerprint ? call : callNotFound;

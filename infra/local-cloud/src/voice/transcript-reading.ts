@@ -1,8 +1,8 @@
-/** Finds the lines of an interview in whatever a request put before the model: JSON, or lines such as `[3] candidate: …`. */
+/** Finds the lines of an interview in a request to the model: JSON, or lines such as `[3] candidate: …`. */
 export interface ReadLine {
   speaker: 'interviewer' | 'candidate';
   text: string;
-  /** The line's id or number where it has one. */
+  /** The line's id and number, where it has them. */
   id: string | undefined;
   number: number | undefined;
 }
@@ -20,7 +20,7 @@ const speakers: Record<string, ReadLine['speaker']> = {
 const names = Object.keys(speakers).join('|');
 const lineShape = new RegExp(`^\\W*([\\w-]+)?[^\\w\\n]*?\\b(${names})\\b[^:\\n]{0,60}:\\s*(.+)$`, 'gim');
 
-/** Every line found, in the order of the input. */
+/** Every line found, in input order. */
 export function readTranscript(texts: string[]): ReadLine[] {
   return texts.flatMap((text) => {
     const found = jsonIn(text).flatMap(linesInJson);
@@ -40,7 +40,7 @@ function linesInText(text: string): ReadLine[] {
 
 const unquoted = (said: string) => said.trim().replace(/^"(.*)"$/, '$1');
 
-/** The JSON values a text consists of or carries: the whole, each line, or what stands between the outermost brackets. */
+/** The JSON values in a text: the whole text, the part between the outermost brackets, or each line. */
 function jsonIn(text: string): unknown[] {
   const outer = [/\{[\s\S]*\}/.exec(text)?.[0], /\[[\s\S]*\]/.exec(text)?.[0]].filter((part) => part !== undefined);
   const whole = [text, ...outer].map(parsed).find((value) => value !== undefined && linesInJson(value).length > 0);
@@ -60,7 +60,7 @@ function parsed(text: string): unknown {
   }
 }
 
-/** A note on a question, as it was made of one part of a long interview. */
+/** A note on a question, from one part of a long interview. */
 const linesOfNote = ({ question, notes }: Record<string, unknown>): ReadLine[] => [
   { speaker: 'interviewer', text: String(question), id: undefined, number: undefined },
   { speaker: 'candidate', text: String(notes), id: undefined, number: undefined },

@@ -1,12 +1,13 @@
 /**
- * Voice activity from loudness: on at the first loud frame, off after a stretch without one, or when a turn grows too long.
- * Silence is the absence of loud frames, so it is noticed as well when the sender stops sending (DTX, a lost network).
+ * Detects voice activity from loudness: on at the first loud frame, off after a period without one or when a
+ * turn becomes too long. Silence is the absence of loud frames, so it is also detected when the sender stops
+ * sending (DTX, a lost network).
  */
 import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
 
 export interface VoiceActivityOptions {
   clock: Clock;
-  /** Read anew at each turn: a session may change it. */
+  /** Read at each turn, because the session may change it. */
   silenceMs(): number;
   maxTurnMs: number;
   onChange(active: boolean): void;

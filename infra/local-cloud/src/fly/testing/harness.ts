@@ -1,4 +1,4 @@
-/** What the tests of this folder share: a stand-in with one app, a caller of its API, and waiting for conditions. */
+/** For the tests of this folder: a stand-in with one app, an API client, and waiting for conditions. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ export const TOKEN = 'fm2_test';
 
 export interface Called {
   status: number;
-  // biome-ignore lint/suspicious/noExplicitAny: bodies are asserted on, field by field
+  // biome-ignore lint/suspicious/noExplicitAny: tests assert on single fields of a body
   body: any;
   headers: Headers;
 }
@@ -19,10 +19,10 @@ export interface Called {
 export interface Harness {
   fly: LocalFly;
   call(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Called>;
-  /** Creates a machine in app `work` and returns its id; throws unless it was created. */
+  /** Creates a machine in app `work` and returns its id. Throws if it was not created. */
   create(fields?: Record<string, unknown>, config?: Record<string, unknown>): Promise<string>;
   get(id: string): Promise<Called>;
-  /** Waits by the API. */
+  /** Waits for a state through the API. */
   reach(id: string, state: string): Promise<void>;
   stop(): Promise<void>;
 }
@@ -31,13 +31,13 @@ const tinyWorker = fileURLToPath(new URL('./tiny-worker.ts', import.meta.url));
 
 export const SERVICES = [{ protocol: 'tcp', internal_port: 8080, ports: [{ port: 443, handlers: ['tls', 'http'] }] }];
 
-/** Polls until `check` gives a value; throws after `limitMs` (default 8,000). */
+/** Polls until `check` returns a value. Throws after `limitMs` (default 60,000). */
 export async function until<T>(check: () => T | undefined | Promise<T | undefined>, limitMs = 60_000): Promise<T> {
   const endMs = performance.now() + limitMs;
   for (;;) {
     const value = await check();
     if (value !== undefined && value !== false) return value;
-    if (performance.now() > endMs) throw new Error('the awaited condition did not come');
+    if (performance.now() > endMs) throw new Error('the condition was not met in time');
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }

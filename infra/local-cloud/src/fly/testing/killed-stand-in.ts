@@ -1,4 +1,4 @@
-/** Starts a stand-in with one running machine, prints the machine's process id and waits to be killed. */
+/** Starts a stand-in with one running machine, prints the machine's process id, and waits to be killed. */
 import { startHarness, WORKER } from './harness.ts';
 
 const harness = await startHarness();

@@ -1,8 +1,8 @@
 /**
- * A tiny session server to run inside a machine: says who it is over HTTP and echoes over WebSocket.
+ * A tiny session server that runs inside a machine: reports its identity over HTTP and echoes over WebSocket.
  *
- * `GET /ready` answers 503 until somebody asks for `/become-ready`.
- * `GET /identity?aud=…` asks the machine's own API socket for its token; `GET /exit?code=N` ends the process.
+ * `GET /ready` answers 503 until `/become-ready` was requested.
+ * `GET /identity?aud=…` gets the machine's token from its API socket; `GET /exit?code=N` ends the process.
  */
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import { WebSocketServer } from 'ws';
