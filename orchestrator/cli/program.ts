@@ -3,6 +3,7 @@ import { ConfigError } from '@greenroom/shared/runtime/environment.ts';
 import { Command, CommanderError } from 'commander';
 import { deployOrchestratorCommand } from './commands/deploy-orchestrator.ts';
 import { deployWorkerCommand } from './commands/deploy-worker.ts';
+import { doctorCommand } from './commands/doctor.ts';
 import { migrateCommand } from './commands/migrate.ts';
 import { secretsCommand } from './commands/secrets.ts';
 import { smokeCommand } from './commands/smoke.ts';
@@ -21,7 +22,7 @@ const deployCommand: Register = (program, run, home) => {
   const deploy = program.command('deploy').description('Put a new release into service, or go back to the one before.');
   for (const register of [deployWorkerCommand, deployOrchestratorCommand]) register(deploy, run, home);
 };
-const commands: Register[] = [secretsCommand, migrateCommand, deployCommand, smokeCommand];
+const commands: Register[] = [secretsCommand, doctorCommand, migrateCommand, deployCommand, smokeCommand];
 
 interface GlobalOptions {
   envFile?: string;

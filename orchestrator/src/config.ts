@@ -141,6 +141,9 @@ function contradictionsOf({ voice }: ValuesOf<typeof settings>): Array<[variable
   return found;
 }
 
+/** The organisation of an issuer of identity tokens, as the tokens name it: the last part of its path. */
+export const organisationOf = (oidcIssuer: string): string => oidcIssuer.slice(oidcIssuer.lastIndexOf('/') + 1);
+
 export type Config = ReturnType<typeof readConfig>;
 
 /** Reads the configuration. Throws a ConfigError that names every missing or wrong variable. */

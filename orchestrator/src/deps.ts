@@ -6,7 +6,7 @@ import { createDoor } from './access/door.ts';
 import { addressKeyOf } from './access/remote-address.ts';
 import { createEventFeed } from './api/event-feed.ts';
 import { createLinkLimits } from './api/link-limits.ts';
-import type { Config } from './config.ts';
+import { type Config, organisationOf } from './config.ts';
 import { createRecordAudit } from './database/audit-store.ts';
 import { createCallStore } from './database/call-store.ts';
 import { createConnection } from './database/connection.ts';
@@ -180,7 +180,8 @@ function workerApiOf(ground: Ground, { door, tenancy, video, fleet, heartbeats, 
   const identities = createMachineIdentities({
     issuer: config.fly.oidcIssuer,
     audience: config.workerApiUrl,
-    org: config.fly.org,
+    // A personal organisation has the slug `personal`, but its tokens and issuer have another name.
+    org: organisationOf(config.fly.oidcIssuer),
     clock,
     requestMs: deadlines.flyRequestMs,
   });

@@ -1,6 +1,3 @@
-import { execFile } from 'node:child_process';
-import path from 'node:path';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import { type AzureFront, startAzure } from '../support/azure.ts';
@@ -71,21 +68,5 @@ describe('provider adapters', () => {
     expect(await platformOf(stack).result(interview.session.session_id, 20_000)).toMatchObject({ status: 'done' });
     expect((await credential('DELETE')).status).toBe(204);
     await stack.orchestrators.splice(0, 1)[0]?.stop();
-  });
-
-  test('the doctor checks keys, models, Fly and the database, and shows no key', async () => {
-    const orchestrator = await stack.addOrchestrator();
-    const examine = async (changes: Record<string, string> = {}) => {
-      const doctor = path.resolve('orchestrator/src/ops/doctor-main.ts');
-      const env = { ...orchestrator.environment, ...changes };
-      const run = promisify(execFile)(process.execPath, [doctor, '--json'], { env });
-      const { stdout } = await run.catch((error: { stdout: string }) => error);
-      expect(stdout).not.toContain(key);
-      return JSON.parse(stdout) as { ok: boolean; findings: Array<{ check: string; status: string }> };
-    };
-    expect(await examine()).toMatchObject({ ok: true });
-    const retired = await examine({ REALTIME_MODEL: 'gpt-realtime', OPENAI_API_KEY: key });
-    expect(retired.findings.find(({ check }) => check === 'realtime model')).toMatchObject({ status: 'warn' });
-    expect(await examine({ OPENAI_API_KEY: 'sk-wrong-wrong' })).toMatchObject({ ok: false });
   });
 });

@@ -4,6 +4,7 @@ import { CliError, type Console, type Finished, needed } from '../console.ts';
 import { createFlyAdmin, type DeployedMachine, type FlyAdmin, type MachineConfig } from '../deploy/fly-admin.ts';
 import { durationMs, type FlyToml, machineConfigOf, readFlyToml } from '../deploy/fly-toml.ts';
 import { createImages, type ImageChoice } from '../deploy/image.ts';
+import { machineOfOtherStack } from '../deploy/other-stack.ts';
 import { rollOrchestrators, type Step } from '../deploy/rolling.ts';
 import {
   type FlySettings,
@@ -50,19 +51,13 @@ async function refuseSharedDeployment(
   { org, deploymentId }: FlySettings,
   mark: string,
 ): Promise<void> {
-  for (const machine of await fly.ofOrganisation(org)) {
-    const { greenroom_deployment: deployment, greenroom_mark: other, deployment_id: ofWorker } = machine.metadata;
-    const foreignApp = /^gr-.+-([0-9a-f]{8})-\d+(?:-x[0-9a-f]{4})?$/.exec(machine.app)?.[1];
-    const taken =
-      (deployment === deploymentId && (other !== mark || machine.app !== app)) ||
-      (ofWorker === deploymentId && foreignApp !== undefined && foreignApp !== mark);
-    if (taken)
-      throw new CliError(
-        'inconsistent',
-        'deployment_id_in_use',
-        `DEPLOYMENT_ID ${deploymentId} is in use by another stack: machine ${machine.id} of app ${machine.app} belongs to it. Choose another DEPLOYMENT_ID, or take that stack down first. Nothing was changed.`,
-      );
-  }
+  const machine = machineOfOtherStack(await fly.ofOrganisation(org), { deploymentId, mark, app });
+  if (machine)
+    throw new CliError(
+      'inconsistent',
+      'deployment_id_in_use',
+      `DEPLOYMENT_ID ${deploymentId} is in use by another stack: machine ${machine.id} of app ${machine.app} belongs to it. Choose another DEPLOYMENT_ID, or take that stack down first. Nothing was changed.`,
+    );
 }
 
 /** What its exit code says. */

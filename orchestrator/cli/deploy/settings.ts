@@ -4,7 +4,13 @@ import { deploymentMark } from '../../src/tenants/onboarding.ts';
 import { type Console, needed } from '../console.ts';
 
 /** What the commands read beside an orchestrator's own variables; a test compares them with `.env.example`. */
-export const cliVariables = ['SUPABASE_DB_URL', 'SUPABASE_DB_CA', 'FLY_REGISTRY', 'GREENROOM_TOKEN'];
+export const cliVariables = [
+  'SUPABASE_DB_URL',
+  'SUPABASE_DB_CA',
+  'SUPABASE_ACCESS_TOKEN',
+  'FLY_REGISTRY',
+  'GREENROOM_TOKEN',
+];
 
 /** Go to Fly as secrets of the orchestrators' app; every other variable stands in the machines' configuration. */
 const secretVariables = new Set([

@@ -22,24 +22,27 @@ When all is asked, or the candidate wants to stop, thank them, say goodbye and c
 {{questions}}
 {{instructions}}`;
 
+/** The part of a session that the instructions are made of. */
+type Interview = Pick<SessionRow, 'settings' | 'interview_context'>;
+
 const text = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
 
-export const languageOf = ({ settings }: SessionRow): string => text(settings.language) ?? 'en';
+export const languageOf = ({ settings }: Pick<SessionRow, 'settings'>): string => text(settings.language) ?? 'en';
 
-function questionsOf({ settings: { questions } }: SessionRow): string {
+function questionsOf({ settings: { questions } }: Interview): string {
   const asked = Array.isArray(questions) ? questions.filter((question) => typeof question === 'string') : [];
   if (asked.length === 0) return 'Choose the questions yourself, to fit the position.';
   return ['Ask these questions, in this order:', ...asked.map((question, n) => `${n + 1}. ${question}`)].join('\n');
 }
 
-function openingOf({ settings }: SessionRow): string {
+function openingOf({ settings }: Interview): string {
   const words = text(settings.opening);
   return words === undefined
     ? 'Begin by greeting the candidate by name, introduce yourself as an AI interviewer, and ask the first question.'
     : `Begin with these words, then ask the first question: ${words}`;
 }
 
-function valuesOf(session: SessionRow): Record<TemplatePlaceholder, string> {
+function valuesOf(session: Interview): Record<TemplatePlaceholder, string> {
   const { position, candidate } = session.interview_context;
   const language = languageOf(session);
   const instructions = text(session.settings.instructions);
@@ -55,7 +58,7 @@ function valuesOf(session: SessionRow): Record<TemplatePlaceholder, string> {
 }
 
 /** @param template the tenant's template, checked when it was set. An unknown placeholder becomes empty text. */
-export function instructionsOf(session: SessionRow, template = defaultTemplate): string {
+export function instructionsOf(session: Interview, template = defaultTemplate): string {
   const values: Record<string, string> = valuesOf(session);
   return template
     .split('\n')

@@ -25,7 +25,7 @@ const spokenIn = (tag: string): { language?: string } => {
 const patient = { type: 'semantic_vad', eagerness: 'low' };
 
 /** Whatever the session's turn settings are: every turn of the candidate is answered and may interrupt. */
-const turnDetectionOf = ({ settings }: SessionRow): object => ({
+const turnDetectionOf = ({ settings }: Pick<SessionRow, 'settings'>): object => ({
   ...(typeof settings.turn_detection === 'object' && settings.turn_detection !== null
     ? settings.turn_detection
     : patient),
@@ -38,7 +38,7 @@ const turnDetectionOf = ({ settings }: SessionRow): object => ({
  * @param template the tenant's own template. Default: ours.
  */
 export function realtimeSession(
-  session: SessionRow,
+  session: Pick<SessionRow, 'settings' | 'interview_context'>,
   options: InterviewerOptions,
   template?: string,
 ): Record<string, unknown> {
