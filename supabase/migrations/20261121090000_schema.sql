@@ -3,21 +3,21 @@
 -- ── schemas/foundation/schema.sql ──
 -- Foundation: the private schema, the roles, and what every role may do by default.
 --
--- Nothing is granted by default. Every table has row level security. There is one policy per operation, named for what
--- it permits. A function's grant stands below the function; a table's grants and policies stand in rights.sql of its
--- domain.
+-- Nothing is granted by default. Every table has row level security. There is one policy per operation, and its name
+-- says what it permits. A function's grant is below the function; a table's grants and policies are in rights.sql of
+-- its domain.
 --
--- - orchestrator: reads everything, writes only through the functions granted to it.
--- - session_worker: knows one session, its own (claims session_id, machine_id, epoch), by a few functions and two
---   reads.
+-- - orchestrator: reads everything, and writes only through the functions granted to it.
+-- - session_worker: has access to its own session only (claims session_id, machine_id, epoch), through a few functions
+--   and two readable tables.
 -- - authenticated: members of a tenant read their tenant's rows; the platform API writes on their behalf.
 -- - anon: nothing.
 
--- Function bodies name tables and functions of domains that are applied later. A test checks them all at the end.
+-- Function bodies may refer to tables and functions of domains that are applied later. A test checks all bodies.
 set check_function_bodies = off;
 
 create schema app;
-comment on schema app is 'Helpers of the product that the API does not expose.';
+comment on schema app is 'Internal functions of the product. The API does not expose this schema.';
 
 create role orchestrator nologin noinherit;
 create role session_worker nologin noinherit;
@@ -26,8 +26,8 @@ grant usage on schema public, app to orchestrator, session_worker, authenticated
 alter role orchestrator set statement_timeout = '8s';
 alter role session_worker set statement_timeout = '8s';
 
--- PostgreSQL grants EXECUTE to everybody by default; here no role has it unless a grant names it. This statement must
--- not say `in schema`: per schema, the default for everybody can only be added to.
+-- PostgreSQL grants EXECUTE to everybody by default; here a role has it only by an explicit grant. This statement must
+-- not have `in schema`, because default privileges of a schema can only add rights.
 alter default privileges revoke execute on functions from public;
 -- Older hosted projects and self-hosted ones grant everything new in schema public to the API's roles. Rights must not
 -- depend on the kind of project.
@@ -36,14 +36,15 @@ alter default privileges in schema public revoke all on tables from anon, authen
 alter default privileges in schema public revoke all on sequences from anon, authenticated, service_role;
 
 -- ── schemas/foundation/callers.sql ──
--- Who is calling: what the policies and functions of every domain ask of the request's token.
+-- The caller: functions with which the policies and functions of all domains read the request's token.
 
 create function app.claims() returns jsonb
 language sql stable set search_path = '' as $$
   select coalesce(nullif(current_setting('request.jwt.claims', true), '')::jsonb, '{}'::jsonb)
 $$;
 comment on function app.claims() is
-  'Answers the claims of the request''s token. Custom roles have no access to schema auth on hosted projects.';
+  'Returns the claims of the request''s token. (The roles of this project may not use the schema auth on hosted '
+  'Supabase.)';
 grant execute on function app.claims() to authenticated, orchestrator, session_worker;
 
 create function app.my_tenants(p_roles text[] default array['admin', 'member', 'viewer']) returns setof uuid
@@ -52,14 +53,15 @@ language sql stable security definer set search_path = '' as $$
   where u.role = any (p_roles) and u.user_id = (app.claims() ->> 'sub')::uuid and t.status = 'active'
 $$;
 comment on function app.my_tenants(text[]) is
-  'The active tenants the caller belongs to in one of these roles: of one that is suspended or being removed nothing '
-  'is read or written, as by the platform API. SECURITY DEFINER, so that the policy of tenant_users does not call '
-  'itself.';
+  'Returns the active tenants in which the caller has one of these roles; used by row level security. Data of a '
+  'suspended or removed tenant is therefore closed to its users, as in the platform API. SECURITY DEFINER, so that '
+  'the policy of tenant_users does not call itself.';
 grant execute on function app.my_tenants(text[]) to authenticated, orchestrator, session_worker;
 
 create function app.worker_session() returns uuid
 language sql stable set search_path = '' as $$ select (app.claims() ->> 'session_id')::uuid $$;
-comment on function app.worker_session() is 'Answers the one session that a worker''s token is for.';
+comment on function app.worker_session() is
+  'Returns the id of the one session for which a worker''s token was issued.';
 grant execute on function app.worker_session() to session_worker;
 
 create function app.worker_serves(p_session_id uuid) returns boolean
@@ -69,22 +71,23 @@ language sql stable security definer set search_path = '' as $$
     and not app.worker_is_over(s))
 $$;
 comment on function app.worker_serves(uuid) is
-  'Whether the calling worker serves this session at its present epoch, and its time is not over.';
+  'Returns whether the calling worker serves this session at its current epoch and still has authority; used by row '
+  'level security.';
 grant execute on function app.worker_serves(uuid) to session_worker;
 
 -- ── schemas/foundation/helpers.sql ──
--- Helpers of every domain.
+-- Helper functions for all domains.
 
 create function app.interval_ms(p_ms double precision) returns interval
 language sql immutable parallel safe return make_interval(secs => p_ms / 1000.0);
-comment on function app.interval_ms(double precision) is 'Turns milliseconds into an interval.';
+comment on function app.interval_ms(double precision) is 'Converts milliseconds to an interval.';
 
 create function app.touch() returns trigger language plpgsql set search_path = '' as $$
 begin
   new.updated_at := now();
   return new;
 end $$;
-comment on function app.touch() is 'Sets updated_at before every update of a row.';
+comment on function app.touch() is 'Sets updated_at before each update of a row. Trigger.';
 
 create function app.refuse_row(p_sqlstate text, p_constraint text) returns void
 language plpgsql set search_path = '' as $$
@@ -92,29 +95,30 @@ begin
   raise exception 'refused by %', coalesce(nullif(p_constraint, ''), 'a rule of the table') using errcode = p_sqlstate;
 end $$;
 comment on function app.refuse_row(text, text) is
-  'Raises the error of a constraint again without its details. They would show the whole row to a caller who may read '
-  'some of its columns only.';
+  'Raises the error of a violated constraint again without its details, which would show the whole row to a caller '
+  'who may read only some columns.';
 
 create function app.max_list_bytes() returns integer language sql immutable set search_path = '' as 'select 1048576';
 comment on function app.max_list_bytes() is
-  'How much of a list one call answers, as JSON text. Twice what a page of the API holds (maxPageBytes), so that a page '
-  'that is full is always followed by one row more.';
+  'Returns how many bytes of a list, as JSON text, one call returns. This is twice what a page of the API holds '
+  '(maxPageBytes), so that a full page is always followed by one more row.';
 
 -- ── schemas/foundation/ids.sql ──
--- Defaults of columns.
+-- Functions that are defaults of columns.
 
 create function app.new_candidate() returns uuid
 language sql volatile security definer set search_path = '' as $$ insert into public.candidates default values
   returning id $$;
 comment on function app.new_candidate() is
-  'Makes a new person. Default of tenant_candidates.candidate_id: a tenant can name no person but its own.';
+  'Creates a person and returns its id. It is the default of tenant_candidates.candidate_id, so that a tenant cannot '
+  'refer to another tenant''s person.';
 grant execute on function app.new_candidate() to authenticated;
 
 -- ── schemas/foundation/states.sql ──
--- The states of sessions and machines: each word once, with its rank. Two scales, never compared with each other.
+-- The states of sessions and machines with their ranks. The two scales must not be compared with each other.
 
--- A body that is parsed when it is defined needs no search_path, and is inlined: checks call this a dozen times a
--- session. An index is read with the rights of the caller, so every role may call it.
+-- This form of body is parsed when the function is created, so it needs no search_path and can be inlined. Checks call
+-- it a dozen times per session. Indexes use it with the rights of the caller, so every role may call it.
 create function app.rank_of(p_status text) returns smallint
 language sql immutable parallel safe
   return case p_status
@@ -125,8 +129,8 @@ language sql immutable parallel safe
     when 'cancelled' then 90
   end::smallint;
 comment on function app.rank_of(text) is
-  'Ranks a session status; null for any other word. Same as sessionRanks in shared/src/session/states.ts. ended names '
-  'the rank that all outcomes share; no session has it as its status.';
+  'Returns the rank of a session status, null for any other text. The ranks equal sessionRanks in '
+  'shared/src/session/states.ts. "ended" stands for the rank that all outcomes share; no session has this status.';
 grant execute on function app.rank_of(text) to anon, authenticated, service_role, orchestrator, session_worker;
 
 create function app.life_rank_of(p_state text) returns smallint
@@ -136,21 +140,23 @@ language sql immutable parallel safe
     when 'draining' then 50 when 'destroying' then 60 when 'destroyed' then 70
   end::smallint;
 comment on function app.life_rank_of(text) is
-  'Ranks a machine''s state; null for any other word. Same as machineRanks in shared/src/session/states.ts.';
+  'Returns the rank of a machine state, null for any other text. The ranks equal machineRanks in '
+  'shared/src/session/states.ts.';
 grant execute on function app.life_rank_of(text) to anon, authenticated, service_role, orchestrator, session_worker;
 
 -- ── schemas/foundation/texts.sql ──
--- Texts that people write: the same rules as shared/src/protocol/names.ts, whichever way a text comes in.
+-- Rules for texts that people write. They equal those of shared/src/protocol/names.ts and hold for every way in.
 
 create function app.is_name(p_text text, p_max integer) returns boolean
 language sql immutable parallel safe return char_length(p_text) <= p_max
   and p_text !~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\u007f]'
-  -- It shows something: not white space, joiners, direction marks, variation selectors, fillers and tags alone.
+  -- A visible character: something other than white space, joiners, direction marks, variation selectors, fillers and
+  -- tags.
   and p_text ~ ('[^\u0001-\u0020\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f'
     || '\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]');
 comment on function app.is_name(text, integer) is
-  'Whether a text may be a name, a title, a status or an id: at most so many characters that show something, '
-  'no control characters but tab and line breaks.';
+  'Returns whether a text is valid as a name, title, status or id: not longer than allowed, with at least one '
+  'visible character and without control characters other than tabs and line breaks.';
 
 create function app.is_email(p_text text) returns boolean
 language sql immutable parallel safe return char_length(p_text) <= 254
@@ -161,27 +167,27 @@ language sql immutable parallel safe return char_length(p_text) <= 254
     || '@([A-Za-z0-9\u0080-\U0010ffff]+(-+[A-Za-z0-9\u0080-\U0010ffff]+)*\.)+'
     || '[A-Za-z\u0080-\U0010ffff][A-Za-z0-9\u0080-\U0010ffff]*(-+[A-Za-z0-9\u0080-\U0010ffff]+)*$');
 comment on function app.is_email(text) is
-  'Whether a text may be an e-mail address, also with letters of other scripts on either side of the @.';
+  'Returns whether a text has the form of an e-mail address. Letters of any script are allowed on both sides of the '
+  '@.';
 
 create function app.folded(p_text text) returns text
 language sql immutable parallel safe return lower(normalize(p_text, nfc));
 comment on function app.folded(text) is
-  'For comparing what people write: without case, and accents the same whether they are written composed or combined.';
+  'Returns a text in the form used for comparison: without case, and with composed and combined accents treated '
+  'alike.';
 
--- Members of a tenant write candidates and positions directly, and are checked by these.
+-- Checks use these functions for candidates and positions, which members of a tenant may write directly.
 grant execute on function app.is_name(text, integer), app.is_email(text), app.folded(text)
   to authenticated, orchestrator;
 
 -- ── schemas/tenants/tables.sql ──
 -- Tenants: customer organisations, their Fly apps, their quotas and limits.
 --
--- - Rows apart: every row that belongs to a tenant carries tenant_id. Every table has row level security.
--- - Tenant by name: every function takes the tenant as an argument. A row of another tenant is answered as if it did
---   not exist.
--- - Audited act: an administrative act and its audit entry are one transaction. p_by = {actor, remote_address,
---   request_id}.
--- - Repeatable steps: every step of onboarding and removal may be repeated; it continues from what exists.
--- - Weak lock: a tenant's row is locked FOR NO KEY UPDATE. A stronger lock would block every insert that refers to it.
+-- - Every row that belongs to a tenant carries tenant_id. Every table has row level security.
+-- - Every function takes the tenant as an argument. A row of another tenant is answered as if it did not exist.
+-- - An administrative act and its audit entry are one transaction. p_by = {actor, remote_address, request_id}.
+-- - Every step of onboarding and removal may be repeated; it continues from what exists.
+-- - A tenant's row is locked FOR NO KEY UPDATE. A stronger lock would block every insert that refers to it.
 
 create table public.tenants (
   id uuid primary key default gen_random_uuid(),
@@ -205,23 +211,24 @@ create table public.tenants (
   constraint required_consent_has_a_text check (not require_consent or consent_text_version is not null)
 );
 comment on table public.tenants is 'Customer organisations. Each has its own Fly apps, network, keys, quotas and rows.';
-comment on column public.tenants.name is 'As people call it.';
+comment on column public.tenants.name is 'The tenant''s name for people.';
 comment on column public.tenants.slug is 'Short name used in names of Fly apps and networks.';
 comment on column public.tenants.status is 'active, suspended (nothing starts), removing, removed.';
 comment on column public.tenants.settings is 'Tenant-wide defaults, such as the interviewer template. Never secrets.';
 comment on column public.tenants.max_live_sessions is
   'Quota: sessions that have not ended, counted atomically in tenant_counters.';
 comment on column public.tenants.max_duration_ms is
-  'Quota: the longest interview a session of this tenant may ask for, milliseconds.';
-comment on column public.tenants.allowed_regions is 'Regions its machines may run in; null means any.';
+  'Quota: the longest interview that may be requested, milliseconds.';
+comment on column public.tenants.allowed_regions is 'Regions in which its machines may run; null: any.';
 comment on column public.tenants.allowed_origins is
-  'Browser origins that may open a candidate''s socket; empty means any.';
+  'Browser origins that may open a candidate''s socket; empty: any.';
 comment on column public.tenants.starts_per_minute is
-  'Quota: sessions that may be started in a minute, drawn in tenant_counters; null means no limit.';
-comment on column public.tenants.max_standby is 'Quota: the sum of the ceilings of its pools, machines.';
+  'Quota: number of sessions that may be started per minute, counted in tenant_counters; null: no limit.';
+comment on column public.tenants.max_standby is 'Quota: the maximum sum of the ceilings of its pools.';
 comment on column public.tenants.require_consent is
-  'Whether an interview may start only after the candidate''s recorded consent. Copied by new sessions.';
-comment on column public.tenants.consent_text_version is 'The tenant''s name for the text its candidates consent to.';
+  'Whether an interview may start only after the candidate''s recorded consent. Copied to new sessions.';
+comment on column public.tenants.consent_text_version is
+  'The tenant''s name for the text to which its candidates consent.';
 comment on column public.tenants.transcript_days is
   'Transcripts and results are erased this many days after a session''s end; null keeps them.';
 comment on column public.tenants.video_days is
@@ -236,8 +243,10 @@ create table public.tenant_counters (
   next_start_at timestamptz not null default '-infinity'
 );
 comment on table public.tenant_counters is
-  'Hot counters of a tenant, apart from its row: locked by every creation and ending of a session.';
-comment on column public.tenant_counters.live_sessions is 'Sessions that have not ended.';
+  'Frequently updated counters of a tenant. They are separate from its row, because every creation and every ending '
+  'of a session locks them.';
+comment on column public.tenant_counters.live_sessions is
+  'Number of sessions that count as live: begun and not ended.';
 comment on column public.tenant_counters.next_start_at is
   'GCRA of starts_per_minute: the theoretical arrival time of the next start.';
 
@@ -254,10 +263,11 @@ create table public.tenant_apps (
   next_list_at timestamptz not null default '-infinity'
 );
 comment on table public.tenant_apps is
-  'Fly apps of a tenant. Several multiply its create rate, which Fly limits per app.';
+  'Fly apps of a tenant. Several apps multiply its create rate, because Fly limits it per app.';
 comment on column public.tenant_apps.name is 'Name of the app at Fly.';
-comment on column public.tenant_apps.network is 'Name of the private network the app was created on; immutable at Fly.';
-comment on column public.tenant_apps.status is 'planned (being made), ready, removing, removed.';
+comment on column public.tenant_apps.network is
+  'Name of the private network on which the app was created. It cannot be changed at Fly.';
+comment on column public.tenant_apps.status is 'planned (being created), ready, removing, removed.';
 comment on column public.tenant_apps.creates_per_second is 'Fly''s documented limit: 1 create per second and app.';
 comment on column public.tenant_apps.create_burst is 'Fly''s documented short-term burst: 3.';
 comment on column public.tenant_apps.next_create_at is
@@ -267,20 +277,20 @@ comment on column public.tenant_apps.next_list_at is
 create index tenant_apps_tenant on public.tenant_apps (tenant_id) where status = 'ready';
 create trigger touch before update on public.tenant_apps for each row execute function app.touch();
 
--- Unlogged: after a crash every limit starts afresh, which harms nobody and saves the log.
+-- Unlogged, to save writes to the log. After a crash of the database every limit starts again, which does no harm.
 create unlogged table public.rate_limits (
   scope text primary key check (char_length(scope) between 1 and 200),
   next_at timestamptz not null
 );
 comment on table public.rate_limits is
   'GCRA of limits that all orchestrators share, one row per scope such as key:<id> or tenant:<id>.';
-comment on column public.rate_limits.scope is 'What is limited.';
+comment on column public.rate_limits.scope is 'What the limit applies to.';
 comment on column public.rate_limits.next_at is 'Theoretical arrival time of the next request.';
 
 -- ── schemas/access/tables.sql ──
 -- Access: members of a tenant, API keys, credentials at providers, invitations.
 --
--- - Nothing readable: a secret is stored hashed, or encrypted with the id of its key; never in plain text.
+-- - A secret is stored hashed, or encrypted with the id of its key; never in plain text.
 
 create table public.tenant_users (
   tenant_id uuid not null references public.tenants (id) on delete cascade,
@@ -289,10 +299,10 @@ create table public.tenant_users (
   created_at timestamptz not null default now(),
   primary key (tenant_id, user_id)
 );
-comment on table public.tenant_users is 'Who belongs to a tenant, and as what: admin, member or viewer.';
-comment on column public.tenant_users.user_id is 'A user of Supabase Auth.';
+comment on table public.tenant_users is 'Members of tenants and their roles: admin, member or viewer.';
+comment on column public.tenant_users.user_id is 'The user in Supabase Auth.';
 comment on column public.tenant_users.role is
-  'viewer reads; member also writes candidates and positions; admin also manages users.';
+  'viewer can read; member can also write candidates and positions; admin can also manage users.';
 create index tenant_users_user on public.tenant_users (user_id);
 
 create table public.api_keys (
@@ -309,17 +319,18 @@ create table public.api_keys (
   replaced_by uuid references public.api_keys (id) on delete set null
 );
 comment on table public.api_keys is
-  'A tenant''s keys for the platform API. The key itself is shown once and never stored.';
-comment on column public.api_keys.name is 'The tenant''s name for it.';
-comment on column public.api_keys.prefix is 'The key''s first characters, to recognise it by.';
+  'A tenant''s keys for the platform API. The key itself is shown once and is not stored.';
+comment on column public.api_keys.name is 'The tenant''s name for the key.';
+comment on column public.api_keys.prefix is 'The first characters of the key, by which people recognise it.';
 comment on column public.api_keys.key_hash is
   'SHA-256 of the key, hex. The key has 256 bits of entropy, so no slow hash is needed.';
-comment on column public.api_keys.scopes is 'What it may be used for, such as sessions:read.';
-comment on column public.api_keys.created_by is 'The user who made it, if a user did.';
-comment on column public.api_keys.expires_at is 'From then on it is refused; null means never.';
-comment on column public.api_keys.revoked_at is 'From then on it is refused.';
+comment on column public.api_keys.scopes is 'What the key may be used for, such as sessions:read.';
+comment on column public.api_keys.created_by is
+  'The user who created the key; null if an API key or an operator did.';
+comment on column public.api_keys.expires_at is 'The key is refused from this time on; null: never.';
+comment on column public.api_keys.revoked_at is 'The key is refused from this time on.';
 comment on column public.api_keys.replaced_by is
-  'The key that a rotation made in its place; this one ends at expires_at.';
+  'The key that replaced this one in a rotation. This one stays valid until expires_at.';
 create index api_keys_tenant on public.api_keys (tenant_id);
 create index api_keys_replaced_by on public.api_keys (replaced_by) where replaced_by is not null;
 
@@ -334,31 +345,34 @@ create table public.provider_credentials (
   primary key (tenant_id, provider)
 );
 comment on table public.provider_credentials is
-  'A tenant''s own credential at a provider. Read by no role; handed out by app functions to orchestrators alone.';
-comment on column public.provider_credentials.provider is 'Which provider it is for, such as openai.';
+  'A tenant''s own credentials for providers. No role can read the table; functions return a credential to '
+  'orchestrators only.';
+comment on column public.provider_credentials.provider is 'The provider, such as openai.';
 comment on column public.provider_credentials.ciphertext is
   'AES-256-GCM, bound to tenant and provider; the key is in the orchestrators'' environment.';
-comment on column public.provider_credentials.key_id is 'Which key encrypted it: rotation looks for the others.';
-comment on column public.provider_credentials.rotated_at is 'When it was last encrypted again under another key.';
+comment on column public.provider_credentials.key_id is
+  'The key with which the credential is encrypted. The rotation looks for others than the current one.';
+comment on column public.provider_credentials.rotated_at is
+  'When the credential was last encrypted with another key.';
 create index provider_credentials_key on public.provider_credentials (key_id);
 create trigger touch before update on public.provider_credentials for each row execute function app.touch();
 
 -- ── schemas/people/tables.sql ──
 -- People: candidates, positions, consent, erasure and retention of personal data.
 --
--- - Own data only: what a tenant knows of a candidate is in tenant_candidates. An e-mail address is unique within a
---   tenant, not across tenants. An erasure touches only the tenant's own rows; another tenant that knows the same
---   person keeps its data.
--- - Skeleton: after its candidate is erased, a session keeps times, region, ending, usage and cost, which accounting
+-- - What a tenant knows of a candidate is in tenant_candidates. An e-mail address is unique within a tenant, not
+--   across tenants. An erasure touches only the tenant's own rows; another tenant that knows the same person
+--   keeps its data.
+-- - After its candidate is erased, a session keeps times, region, ending, usage and cost, which accounting
 --   needs. No name, nothing that was said and none of the platform's metadata remain.
--- - Erased is final: erased data does not come back. Late writers are refused with PT410.
+-- - Erased data does not come back. Late writers are refused with PT410.
 
 create table public.candidates (
   id uuid primary key default gen_random_uuid(),
   created_at timestamptz not null default now()
 );
 comment on table public.candidates is
-  'A person who is interviewed. Everything a tenant knows of them is on tenant_candidates.';
+  'Persons who are interviewed. A tenant''s data about a person is in tenant_candidates.';
 
 create table public.tenant_candidates (
   tenant_id uuid not null references public.tenants (id) on delete cascade,
@@ -375,18 +389,18 @@ create table public.tenant_candidates (
   primary key (tenant_id, candidate_id)
 );
 comment on table public.tenant_candidates is
-  'What one tenant knows of a candidate. Two tenants that know the same person see nothing of each other''s.';
+  'One tenant''s data about a candidate. Two tenants that know the same person cannot see each other''s data.';
 comment on column public.tenant_candidates.candidate_id is 'The person.';
 comment on column public.tenant_candidates.name is 'The person''s name, as this tenant knows it.';
-comment on column public.tenant_candidates.email is 'Unique within the tenant, whatever its case.';
+comment on column public.tenant_candidates.email is 'E-mail address; unique within the tenant, regardless of case.';
 comment on column public.tenant_candidates.external_id is 'The tenant''s own id of the candidate.';
-comment on column public.tenant_candidates.status is 'The tenant''s own word for where the candidate stands.';
+comment on column public.tenant_candidates.status is 'The tenant''s own status of the candidate, as free text.';
 comment on column public.tenant_candidates.erased_at is
-  'Everything personal was erased; the row remains only for its sessions'' accounting.';
+  'When all personal data was erased. The row remains because sessions refer to it.';
 comment on column public.tenant_candidates.erasure_requested_at is
-  'Somebody asked for erasure; it is carried out as soon as the candidate''s sessions have ended.';
+  'When erasure was requested. It is done as soon as the candidate''s sessions have ended.';
 comment on column public.tenant_candidates.erasure_requested_by is
-  'Who asked: {actor, remote_address, request_id}, for the audit log.';
+  'Who requested the erasure: {actor, remote_address, request_id}, for the audit log.';
 create unique index tenant_candidates_email on public.tenant_candidates (tenant_id, app.folded(email))
   where email is not null;
 create unique index tenant_candidates_external on public.tenant_candidates (tenant_id, external_id)
@@ -407,28 +421,28 @@ create table public.positions (
   updated_at timestamptz not null default now(),
   unique (tenant_id, id)
 );
-comment on table public.positions is 'Openings a tenant interviews for.';
-comment on column public.positions.title is 'What the opening is called.';
+comment on table public.positions is 'Job openings for which a tenant interviews.';
+comment on column public.positions.title is 'Title of the opening.';
 comment on column public.positions.description is
-  'What the interviewer is told about it. Never expected answers: a candidate can read it.';
+  'Description for the interviewer. It must not contain expected answers, because candidates can read it.';
 create index positions_newest on public.positions (tenant_id, created_at desc, id desc);
 create trigger touch before update on public.positions for each row execute function app.touch();
 
 -- ── schemas/sessions/tables.sql ──
 -- Sessions: one interview each, from its creation to its ending.
 --
--- - One writer: only app.move_session writes interview_sessions.status; app.store_creations writes the first value.
---   state_rank only grows. A move that changes nothing is an ordinary answer, not an error.
--- - Lock order: sessions by id, then their machines, then tenant_counters. A creation locks the counter first; after
---   that it locks only rows that no other transaction can know yet.
--- - Epoch lock: a change of epoch locks the session FOR UPDATE. A transcript write locks it FOR SHARE and checks the
---   epoch, so no write of an old epoch can follow.
--- - Database clock: all times come from the database's clock. Callers pass durations, never timestamps.
--- - Event in place: an event is appended in the transaction that makes it true, in commit order per session.
--- - Counted place: `counted` says whether a session counts as one of its tenant's live sessions. Scheduled and queued
---   sessions do not; they take a place when they begin, under the lock of the counter.
--- - Known by code: only the invitation or the transcript token decides what a candidate's browser may do.
--- - Copied rules: a session copies the rules of its tenant at its creation. A later change does not reach it.
+-- - Only app.move_session writes interview_sessions.status; app.store_creations writes the first value.
+--   state_rank never decreases. A move that changes nothing is an ordinary result and not an error.
+-- - Lock order: sessions by id, then their machines, then tenant_counters. A creation locks the counter first;
+--   after that it locks only rows that no other transaction can know yet.
+-- - A change of epoch locks the session FOR UPDATE. A transcript write locks it FOR SHARE and checks the epoch,
+--   so no write of an old epoch can follow.
+-- - All times come from the database's clock. Callers pass durations, never timestamps.
+-- - An event is appended in the transaction that makes it true, in commit order per session.
+-- - `counted` says whether a session counts as one of its tenant's live sessions. Scheduled and queued sessions
+--   do not; they take a place when they begin, under the lock of the counter.
+-- - What a candidate's browser may do is decided by its invitation or transcript token alone.
+-- - A session copies its tenant's consent text version at creation. Later changes of the tenant do not affect it.
 
 create table public.interview_sessions (
   id uuid primary key default gen_random_uuid(),
@@ -488,65 +502,70 @@ create table public.interview_sessions (
     'worker_lost', 'boot_timeout', 'no_capacity', 'quota_exceeded', 'fly_refused', 'provider_auth_failed',
     'provider_rate_limited', 'provider_unavailable', 'call_not_established', 'transcript_incomplete', 'internal_error'))
 );
-comment on table public.interview_sessions is 'One interview each.';
-comment on column public.interview_sessions.candidate_id is 'Who is interviewed.';
+comment on table public.interview_sessions is 'One row per interview.';
+comment on column public.interview_sessions.candidate_id is 'The candidate who is interviewed.';
 comment on column public.interview_sessions.candidate is
-  'The candidate as described when the session was created: {name, email, external_id}. A later change of the '
-  'candidate does not reach the session; an erasure does.';
-comment on column public.interview_sessions.position_id is 'What for.';
-comment on column public.interview_sessions.user_id is 'The user who asked for it, if a user did.';
-comment on column public.interview_sessions.api_key_id is 'The key it was asked for with, if one was.';
+  'The candidate as described when the session was created: {name, email, external_id}. Later changes of the '
+  'candidate do not affect it; an erasure does.';
+comment on column public.interview_sessions.position_id is 'The position for which the candidate is interviewed.';
+comment on column public.interview_sessions.user_id is 'The user who created the session; null if an API key did.';
+comment on column public.interview_sessions.api_key_id is
+  'The API key with which the session was created; null if a user did.';
 comment on column public.interview_sessions.status is
-  'Written by app.move_session alone. An ended session''s status is its outcome.';
-comment on column public.interview_sessions.state_rank is 'Rank of the status; may only grow.';
+  'Changed only by app.move_session. The status of an ended session is its outcome.';
+comment on column public.interview_sessions.state_rank is 'The rank of the status. It never decreases.';
 comment on column public.interview_sessions.outcome is
-  'How it ended: completed, disconnected, failed, expired or cancelled. Decided once.';
+  'How the session ended: completed, disconnected, failed, expired or cancelled. Decided once.';
 comment on column public.interview_sessions.reason is
-  'Why it ended, decided together with the outcome on entering finalizing.';
-comment on column public.interview_sessions.presence is
-  'Whether the candidate''s socket is there: absent, present or lost.';
-comment on column public.interview_sessions.settings is 'How the interview is led: language, voice, questions.';
-comment on column public.interview_sessions.metadata is 'The platform''s own notes, returned as given.';
-comment on column public.interview_sessions.regions is 'Regions in the order in which they are tried; empty means any.';
-comment on column public.interview_sessions.region is 'Where it runs, or will.';
+  'Why the session ended. Decided together with the outcome on entering finalizing.';
+comment on column public.interview_sessions.presence is 'State of the candidate''s socket: absent, present or lost.';
+comment on column public.interview_sessions.settings is 'How the interview is conducted: language, voice, questions.';
+comment on column public.interview_sessions.metadata is 'The platform''s own data, returned unchanged.';
+comment on column public.interview_sessions.regions is 'Regions in the order in which they are tried; empty: any.';
+comment on column public.interview_sessions.region is 'The region in which the session runs or will run.';
 comment on column public.interview_sessions.region_reason is
-  'Why the region it runs in was chosen: requested, coordinates, country, edge, default, health, standby or capacity.';
+  'Why this region was chosen: requested, coordinates, country, edge, default, health, standby or capacity.';
 comment on column public.interview_sessions.epoch is
   'Fencing number of the assignment: 0 before the first claim, then 1, 2, …';
-comment on column public.interview_sessions.machine_id is 'The machine that holds the assignment, set by its claim.';
-comment on column public.interview_sessions.fly_machine_id is 'Fly''s id of the machine that serves it.';
-comment on column public.interview_sessions.simulated is 'The local voice provider spoke instead of a real one.';
-comment on column public.interview_sessions.max_duration_ms is 'The longest the interview may last, milliseconds.';
+comment on column public.interview_sessions.machine_id is 'The machine that holds the assignment; set by its claim.';
+comment on column public.interview_sessions.fly_machine_id is 'Fly''s id of the machine that serves the session.';
+comment on column public.interview_sessions.simulated is
+  'True if the local voice provider is used instead of a real one.';
+comment on column public.interview_sessions.max_duration_ms is 'Maximum duration of the interview, milliseconds.';
 comment on column public.interview_sessions.end_requested_at is
-  'The platform or an operator asked for the end; outcome and reason say which. The worker''s directive.';
-comment on column public.interview_sessions.transcript_revision is 'Grows when entries arrive after the end.';
+  'When the platform or an operator requested the end. outcome and reason say how; the worker learns it from its '
+  'directive.';
+comment on column public.interview_sessions.transcript_revision is
+  'Number that grows when entries arrive after the end.';
 comment on column public.interview_sessions.transcript_complete is
-  'The worker said at its end that every entry was stored.';
+  'True if the worker reported at its end that every entry was stored.';
 comment on column public.interview_sessions.video_recording_id is 'api.video''s id of the whole recording.';
-comment on column public.interview_sessions.video_recording_url is 'Where the whole recording is watched.';
-comment on column public.interview_sessions.expires_at is 'Not used by then, it ends as expired.';
-comment on column public.interview_sessions.ready_at is 'When its worker had claimed it and listened.';
+comment on column public.interview_sessions.video_recording_url is 'URL at which the recording can be watched.';
+comment on column public.interview_sessions.expires_at is
+  'If the interview has not begun by this time, the session ends as expired.';
+comment on column public.interview_sessions.ready_at is 'When its worker had claimed it and was listening.';
 comment on column public.interview_sessions.started_at is 'When the first SDP offer was answered.';
-comment on column public.interview_sessions.completed_at is 'When it ended, whatever the outcome.';
+comment on column public.interview_sessions.completed_at is 'When the session ended, with any outcome.';
 comment on column public.interview_sessions.placement is
-  'now: a machine is asked for at once. on_join: the candidate''s arrival decides the region.';
+  'now: a machine is requested at once. on_join: when the candidate arrives, who also decides the region.';
 comment on column public.interview_sessions.admission is
-  'At the tenant''s limit: reject the session, or queue it as pending.';
-comment on column public.interview_sessions.scheduled_at is 'When the interview is due; null means at once.';
+  'What to do at the tenant''s limit: reject the session, or queue it as pending.';
+comment on column public.interview_sessions.scheduled_at is 'When the interview is scheduled; null: at once.';
 comment on column public.interview_sessions.consent_text_version is
-  'The text the candidate must consent to before the interview starts; null when its tenant asked for none. Copied '
-  'when the session was made.';
+  'The text to which the candidate must consent before the interview starts; null if the tenant requires none. '
+  'Copied from the tenant at creation.';
 comment on column public.interview_sessions.transcript_erased_at is
-  'Transcript and results were erased, by request or by retention. Nothing may be stored again.';
+  'When transcript and result were erased, by request or by retention. Nothing may be stored again.';
 comment on column public.interview_sessions.video_erased_at is
-  'The recordings were given to video_deletions. None may be stored again.';
+  'When the recordings were moved to video_deletions. None may be stored again.';
 comment on column public.interview_sessions.integrity is
-  'What the worker saw that nobody on our side did: kind → how often. Written by flag_integrity alone.';
+  'Events in the call that no part of Greenroom caused: kind → count. Written only by flag_integrity.';
 comment on column public.interview_sessions.counted is
-  'It holds a place in its tenant''s live sessions. Scheduled and queued ones do not.';
-comment on column public.interview_sessions.queued_at is 'When it joined its tenant''s queue: its order there.';
+  'True if it counts as one of its tenant''s live sessions. Scheduled and queued sessions do not.';
+comment on column public.interview_sessions.queued_at is
+  'When it joined its tenant''s queue, which determines its place there.';
 comment on column public.interview_sessions.queue_deadline_at is
-  'Not null while it waits in the queue: not admitted by then, it ends with admission_timeout.';
+  'Set while the session is queued. If it is not admitted by then, it ends with admission_timeout.';
 create index interview_sessions_tenant on public.interview_sessions (tenant_id, created_at desc, id);
 create index interview_sessions_live on public.interview_sessions (expires_at) where state_rank < app.rank_of('ended');
 create index interview_sessions_candidate on public.interview_sessions (candidate_id);
@@ -569,7 +588,7 @@ language sql immutable set search_path = '' as $$
   select case when p_type like 'machine.%' then 'internal' else 'tenant' end
 $$;
 comment on function app.event_audience(text) is
-  'Who receives events of this type: tenant (streams, webhooks, members) or internal (operators).';
+  'Returns who receives events of this type: tenant (streams, webhooks, members) or internal (operators).';
 grant execute on function app.event_audience(text) to authenticated;
 
 create table public.session_events (
@@ -579,7 +598,8 @@ create table public.session_events (
   type text not null,
   data jsonb not null default '{}'::jsonb,
   created_at timestamptz not null default clock_timestamp(),
-  -- One type per status and machine state, and these. The outcomes are statuses: there is no session.ended.
+  -- There is one type per session status and machine state, and these. The outcomes are statuses, so there is no type
+  -- session.ended.
   constraint event_type_is_known check (
     app.rank_of(substring(type from '^session\.(.+)$')) is not null and type <> 'session.ended'
     or app.life_rank_of(substring(type from '^machine\.(.+)$')) is not null
@@ -588,10 +608,11 @@ create table public.session_events (
       'result.done', 'result.empty', 'result.dead', 'result.rerun', 'result.reviewed', 'video.open', 'video.done',
       'video.dead', 'machine.assigned'))
 );
-comment on table public.session_events is 'What happened to a session, in commit order per session. Append-only.';
-comment on column public.session_events.session_id is 'What it happened to.';
-comment on column public.session_events.type is 'What happened, such as session.ready or machine.created.';
-comment on column public.session_events.data is 'Its particulars. Ids and words of closed lists, never personal data.';
+comment on table public.session_events is 'Events of sessions, in commit order per session. Append-only.';
+comment on column public.session_events.session_id is 'The session of the event.';
+comment on column public.session_events.type is 'The event type, such as session.ready or machine.created.';
+comment on column public.session_events.data is
+  'Details of the event: ids and words of closed lists, never personal data.';
 create index session_events_session on public.session_events (session_id, id);
 create index session_events_tenant on public.session_events (tenant_id, id);
 
@@ -604,12 +625,12 @@ create table public.idempotency_keys (
   primary key (tenant_id, key)
 );
 comment on table public.idempotency_keys is
-  'Idempotency-Key of POST /api/sessions: the session it made and a hash of the body. Tokens are minted again, never '
-  'stored. A key is kept for a week.';
-comment on column public.idempotency_keys.key is 'The header''s value.';
+  'Idempotency keys of POST /api/sessions, with the created session and a hash of the body. Tokens are minted again '
+  'and not stored. A key is kept for a week.';
+comment on column public.idempotency_keys.key is 'The value of the header.';
 comment on column public.idempotency_keys.body_hash is
-  'SHA-256 of the body: the same key with another body is refused.';
-comment on column public.idempotency_keys.session_id is 'The session it made.';
+  'SHA-256 of the body. The same key with another body is refused.';
+comment on column public.idempotency_keys.session_id is 'The session that was created.';
 create index idempotency_keys_session on public.idempotency_keys (session_id);
 create index idempotency_keys_age on public.idempotency_keys (created_at);
 
@@ -630,19 +651,21 @@ create table public.session_invitations (
   check ((handover_hash is null) = (handover_expires_at is null))
 );
 comment on table public.session_invitations is
-  'One-time codes that a candidate''s browser exchanges for a join token. Only the hash of a code is stored.';
-comment on column public.session_invitations.session_id is 'What it invites to.';
+  'Invitation codes that a candidate''s browser exchanges for a join token. Only the hash of a code is stored.';
+comment on column public.session_invitations.session_id is 'The session to which the candidate is invited.';
 comment on column public.session_invitations.code_hash is 'SHA-256 of the code, hex.';
 comment on column public.session_invitations.browser_hash is
-  'Hash of the browser''s own secret that used the code first: it may use it again, another may not.';
-comment on column public.session_invitations.expires_at is 'From then on it is refused.';
+  'Hash of the secret of the browser to which the code is bound. Only this browser may use the code again.';
+comment on column public.session_invitations.expires_at is 'The code is refused from this time on.';
 comment on column public.session_invitations.used_at is 'When a browser first exchanged it.';
-comment on column public.session_invitations.revoked_at is 'From then on it is refused.';
-comment on column public.session_invitations.replaces is 'The invitation that was sent again as this one, and revoked.';
+comment on column public.session_invitations.revoked_at is 'The code is refused from this time on.';
+comment on column public.session_invitations.replaces is 'The revoked invitation that this one replaces.';
 comment on column public.session_invitations.handover_hash is
-  'SHA-256 of session id and short code, hex: with it another browser may go on in place of the bound one.';
-comment on column public.session_invitations.handover_expires_at is 'From then on the short code is refused.';
-comment on column public.session_invitations.handover_tries is 'Wrong short codes so far: the fifth one ends it.';
+  'SHA-256 of session id and short code, hex. With the short code another browser may take the place of the bound '
+  'one.';
+comment on column public.session_invitations.handover_expires_at is 'The short code is refused from this time on.';
+comment on column public.session_invitations.handover_tries is
+  'Number of wrong short codes so far. The fifth one invalidates the code.';
 create index session_invitations_session on public.session_invitations (session_id);
 create index session_invitations_tenant on public.session_invitations (tenant_id);
 create index session_invitations_replaces on public.session_invitations (replaces) where replaces is not null;
@@ -656,31 +679,31 @@ create table public.consents (
   remote_address_hash text check (remote_address_hash ~ '^[0-9a-f]{64}$'),
   given_at timestamptz not null default clock_timestamp()
 );
-comment on table public.consents is
-  'What a candidate consented to, when, for which session. Erased with the candidate.';
-comment on column public.consents.session_id is 'The one session it is for.';
-comment on column public.consents.candidate_id is 'Who consented.';
+comment on table public.consents is 'The consents of candidates, one per session. Erased with the candidate.';
+comment on column public.consents.session_id is 'The session for which the consent was given.';
+comment on column public.consents.candidate_id is 'The candidate who consented.';
 comment on column public.consents.text_version is 'Version of the text that was shown.';
 comment on column public.consents.remote_address_hash is
-  'Keyed hash of the address it came from: comparable as evidence, not readable.';
-comment on column public.consents.given_at is 'When, on the database''s clock.';
+  'Keyed hash of the address from which consent was given. It can be compared as evidence but does not reveal the '
+  'address.';
+comment on column public.consents.given_at is 'When the candidate consented, on the database''s clock.';
 create index consents_tenant on public.consents (tenant_id);
 create index consents_candidate on public.consents (candidate_id);
 
 -- ── schemas/machines/tables.sql ──
--- Machines: the lives of VMs, from the intent to create one to its bill.
+-- Machines: Fly VMs, from the intent to create one to the record of its cost.
 --
--- - Served once: machines.session_id is written once. A machine serves at most one session, ever.
--- - Assignment kept: the machine that holds the assignment keeps it while it is claimed. Once that machine is draining
---   or further, the assignment passes to the next claim. An expired lease alone moves nothing.
--- - Second boot: a machine that Fly migrated boots again under its name with another nonce. Its row continues at the
---   next epoch when the earlier boot handed over or has been silent for a whole lease; until then the new boot is told
---   to ask again. If both boots are alive, the epoch fences the earlier one.
--- - Judged at epoch: a machine is judged at its epoch. A claim in between makes the judgement stale.
--- - Next attempt: a session that has no machine left and no decided ending gets its next attempt in the transaction
---   that takes the last machine away. settle_sessions finds sessions that a crash left without one.
--- - Lost lives: lost lives limit the number of attempts. A lost life is a machine that came to exist and ended without
---   a hand-over.
+-- - session_id is written once. A machine serves at most one session, ever.
+-- - The machine that holds the assignment keeps it while it is claimed. Once that machine is draining or
+--   further, the assignment passes to the next claim. An expired lease alone moves nothing.
+-- - A machine that Fly migrated boots again under its name with another nonce. Its row continues at the next
+--   epoch when the earlier boot handed over or has been silent for a whole lease; until then the new boot is
+--   told to ask again. If both boots are alive, the epoch fences the earlier one.
+-- - The reaper's verdict about a machine holds for the epoch at which it was made. A claim after it makes it stale.
+-- - A session that has no machine left and no decided ending gets its next attempt in the transaction that takes
+--   the last machine away. settle_sessions finds sessions that a crash left without one.
+-- - The number of lost machines limits a session's attempts. A machine is lost if it existed at Fly and ended
+--   without a hand-over.
 
 create table public.machines (
   id uuid primary key default gen_random_uuid(),
@@ -726,48 +749,56 @@ create table public.machines (
     'superseded', 'handed_over', 'host_lost', 'unreachable', 'hard_deadline', 'orphan', 'image_replaced', 'pool_shrunk',
     'operator_stopped'))
 );
-comment on table public.machines is 'One life of one VM each; also the intent to create it. Named gr-<id> on Fly.';
+comment on table public.machines is
+  'One row per machine, from the intent to create it to its end. Its name at Fly is gr-<id>.';
 comment on column public.machines.session_id is
-  'Written once: a machine serves at most one session, ever. Null while standby.';
-comment on column public.machines.app_name is 'The Fly app it is in.';
-comment on column public.machines.name is 'Its name at Fly, derived from the row''s id: a second try finds the first.';
+  'The session; written once, because a machine serves at most one session. Null for a standby machine.';
+comment on column public.machines.app_name is 'The Fly app of the machine.';
+comment on column public.machines.name is
+  'The machine''s name at Fly. It is derived from the id, so that a repeated create finds the first machine.';
 comment on column public.machines.fly_machine_id is
-  'Written by the create''s answer, or by the first claim when that answer was lost.';
-comment on column public.machines.region is 'Where it runs, or was asked for.';
-comment on column public.machines.image is 'Image of the worker, with its digest.';
+  'Fly''s id of the machine; from the answer to the create, or from the first claim if that answer was lost.';
+comment on column public.machines.region is 'The region in which it runs or was requested.';
+comment on column public.machines.image is 'The worker image with its digest.';
 comment on column public.machines.state is
-  'reserved, created, started, claimed, draining, destroying, destroyed; only forward.';
-comment on column public.machines.life_rank is 'Rank of the state; may only grow.';
-comment on column public.machines.reason is 'Why its life ended.';
-comment on column public.machines.epoch is 'The epoch its claim took.';
+  'reserved, created, started, claimed, draining, destroying or destroyed. It only moves forward.';
+comment on column public.machines.life_rank is 'The rank of the state. It never decreases.';
+comment on column public.machines.reason is 'Why the machine ended.';
+comment on column public.machines.epoch is 'The epoch of its claim.';
 comment on column public.machines.boot_nonce is
-  'Made by the worker at boot: the same nonce may repeat its claim, another may not.';
-comment on column public.machines.attempt is 'Which try of its session this is: 1, 2, …';
-comment on column public.machines.not_before is 'The time slot of its create, drawn from the app''s rate row.';
+  'A random value that the worker creates at boot. A claim may be repeated with the same nonce only.';
+comment on column public.machines.attempt is 'Number of the attempt within its session: 1, 2, …';
+comment on column public.machines.not_before is 'The time slot for its creation, drawn from the limit of the app.';
 comment on column public.machines.taken_by is
-  'The orchestrator that is executing the intent, until taken_until; then another may.';
-comment on column public.machines.taken_until is 'Until then the intent is taken_by''s; later anybody''s.';
-comment on column public.machines.fly_request_id is 'Fly''s id of the request that made it, for support.';
-comment on column public.machines.reserved_at is 'Phase: the intent was written.';
-comment on column public.machines.started_at is 'Phase: Fly says it runs.';
-comment on column public.machines.claimed_at is 'Phase: its worker claimed a session.';
-comment on column public.machines.draining_at is 'Phase: its worker said its last word.';
-comment on column public.machines.destroying_at is 'Phase: committed before Fly was asked to destroy it.';
-comment on column public.machines.destroyed_at is 'Phase: it is gone, on evidence.';
-comment on column public.machines.last_heartbeat_at is 'When its worker was last heard, as written in batches.';
-comment on column public.machines.lease_expires_at is 'Later its worker is suspected, never condemned.';
-comment on column public.machines.hard_deadline_at is 'After this the reaper destroys it, whatever it is doing.';
+  'The orchestrator that executes the intent until taken_until. After that, another one may take it.';
+comment on column public.machines.taken_until is 'End of the time in which taken_by executes the intent.';
+comment on column public.machines.fly_request_id is 'Fly''s id of the request that created the machine, for support.';
+comment on column public.machines.reserved_at is 'Phase: when the intent was written.';
+comment on column public.machines.started_at is 'Phase: when Fly reported that the machine runs.';
+comment on column public.machines.claimed_at is 'Phase: when its worker claimed a session.';
+comment on column public.machines.draining_at is 'Phase: when its worker sent its final report.';
+comment on column public.machines.destroying_at is
+  'Phase: when its destruction was committed, before Fly was asked for it.';
+comment on column public.machines.destroyed_at is 'Phase: when Fly showed that the machine is gone.';
+comment on column public.machines.last_heartbeat_at is
+  'When the last heartbeat of its worker was written. Heartbeats are written in batches.';
+comment on column public.machines.lease_expires_at is
+  'After this time the worker is probed. An expired lease alone never ends a session.';
+comment on column public.machines.hard_deadline_at is 'After this time the reaper destroys the machine in any case.';
 comment on column public.machines.first_absent_at is
-  'Since when Fly does not find it. A heartbeat, a claim or Fly finding it again takes that back.';
-comment on column public.machines.rss_bytes is 'Memory of its worker, bytes, as last heard.';
-comment on column public.machines.unsaved_entries is 'Entries its worker has not yet stored, as last heard.';
+  'Since when Fly has not found the machine. Cleared by a heartbeat, a claim, or when Fly finds it again.';
+comment on column public.machines.rss_bytes is 'Memory used by its worker according to the last heartbeat, bytes.';
+comment on column public.machines.unsaved_entries is
+  'Number of entries that its worker had not stored yet at the last heartbeat.';
 comment on column public.machines.assigned_at is
-  'When a standby machine was given its session; null for one that was made for its session.';
-comment on column public.machines.start_requested_at is 'Fly accepted the start of an assigned standby machine.';
-comment on column public.machines.billed_at is 'Its usage is in machine_usage.';
+  'When a standby machine was assigned to its session; null for a machine that was created for its session.';
+comment on column public.machines.start_requested_at is
+  'When Fly accepted the start of the assigned standby machine.';
+comment on column public.machines.billed_at is 'When its usage was stored in machine_usage.';
 comment on column public.machines.host_bad_since is
-  'Since when Fly says that its host is not ok; null while it does not.';
-comment on column public.machines.unreachable_since is 'When a returning browser could first not be connected to it.';
+  'Since when Fly has reported that its host is not ok; null if the host is ok.';
+comment on column public.machines.unreachable_since is
+  'When a returning browser could not be connected to it for the first time.';
 create index machines_session on public.machines (session_id, attempt);
 create index machines_intents on public.machines (not_before) where state = 'reserved';
 create index machines_alive on public.machines (app_name) where state <> 'destroyed';
@@ -792,18 +823,18 @@ create table public.machine_usage (
   recorded_at timestamptz not null default now(),
   standby_cost_usd numeric not null default 0 check (standby_cost_usd >= 0)
 );
-comment on table public.machine_usage is 'What a machine used and cost, written once when it is gone.';
+comment on table public.machine_usage is 'Usage and cost of a machine, written once when the machine is gone.';
 comment on column public.machine_usage.machine_id is 'The machine.';
 comment on column public.machine_usage.session_id is 'The session it served, if any.';
-comment on column public.machine_usage.region is 'Where it ran: prices differ.';
-comment on column public.machine_usage.size is 'Its size, such as shared-cpu-1x:512MB.';
-comment on column public.machine_usage.started_seconds is 'How long it ran.';
-comment on column public.machine_usage.standby_seconds is 'How long it stood by, not running.';
+comment on column public.machine_usage.region is 'The region in which it ran. Prices differ between regions.';
+comment on column public.machine_usage.size is 'The machine''s size, such as shared-cpu-1x:512MB.';
+comment on column public.machine_usage.started_seconds is 'Seconds for which it ran.';
+comment on column public.machine_usage.standby_seconds is 'Seconds for which it stood by without running.';
 comment on column public.machine_usage.cost_usd is
-  'What its running cost, US dollars, at the list price of its region and size.';
-comment on column public.machine_usage.recorded_at is 'When this was written.';
+  'Cost of the running time, US dollars, at the list price of its region and size.';
+comment on column public.machine_usage.recorded_at is 'When this row was written.';
 comment on column public.machine_usage.standby_cost_usd is
-  'What its time as standby cost, US dollars; not contained in cost_usd.';
+  'Cost of the standby time, US dollars. Not included in cost_usd.';
 create index machine_usage_tenant on public.machine_usage (tenant_id, recorded_at);
 create index machine_usage_session on public.machine_usage (session_id);
 
@@ -812,14 +843,14 @@ alter table public.interview_sessions add foreign key (machine_id) references pu
 -- ── schemas/fleet/tables.sql ──
 -- Fleet: the orchestrators, the duties they share, and the pools they fill.
 --
--- - One holder: at most one orchestrator holds a duty. A duty is a lease on the database's clock with a fence that
---   grows with each change of holder. A duty's destroys and end-of-life records carry the fence, and the same
---   transaction checks it, so an orchestrator whose lease expired unnoticed changes nothing.
--- - Any number: every tick may run on any number of orchestrators at once. It skips rows that another tick has locked,
---   and what it hands out is taken until taken_until.
--- - Skip locked: standby machines are taken with SKIP LOCKED, nearest region first, so two creations never wait for
---   the same machine.
--- - Sessions first: filling a pool uses a create slot only while no session waits for one, and never uses the burst.
+-- - At most one orchestrator holds a duty. A duty is a lease on the database's clock with a fence that grows
+--   with each change of holder. Records of destroyed and ended machines made under a duty carry the fence, and the
+--   same transaction checks it, so an orchestrator whose lease expired unnoticed changes nothing.
+-- - Work without a duty may run on any number of orchestrators at once. It skips rows that another one has locked,
+--   and a row that it takes is reserved until taken_until.
+-- - Standby machines are taken with SKIP LOCKED, nearest region first, so two creations never wait for the same
+--   machine.
+-- - Filling a pool uses a create slot only while no session waits for one, and never uses the burst.
 
 create table public.orchestrators (
   id uuid primary key,
@@ -830,14 +861,15 @@ create table public.orchestrators (
   draining boolean not null default false,
   worker_image text
 );
-comment on table public.orchestrators is 'Running orchestrators. Leases are judged on the database''s clock alone.';
-comment on column public.orchestrators.url is 'Where it listens.';
-comment on column public.orchestrators.version is 'Version it runs.';
-comment on column public.orchestrators.started_at is 'When it first said it was there.';
-comment on column public.orchestrators.last_seen_at is 'When it last said so.';
-comment on column public.orchestrators.draining is 'It takes no new work.';
+comment on table public.orchestrators is
+  'Running orchestrators. Leases are compared with the database''s clock only.';
+comment on column public.orchestrators.url is 'The URL at which it listens.';
+comment on column public.orchestrators.version is 'The version that it runs.';
+comment on column public.orchestrators.started_at is 'When it first registered.';
+comment on column public.orchestrators.last_seen_at is 'When it last renewed its registration.';
+comment on column public.orchestrators.draining is 'True if it accepts no new work.';
 comment on column public.orchestrators.worker_image is
-  'The worker image it was started with. The newest orchestrator''s is the one pools are filled with.';
+  'The worker image it was started with. Pools are filled with the image of the newest orchestrator.';
 
 create table public.pool_policies (
   tenant_id uuid not null references public.tenants (id) on delete cascade,
@@ -852,9 +884,9 @@ create table public.pool_policies (
 comment on table public.pool_policies is
   'How many standby machines a tenant keeps in a region. The target moves between floor and ceiling.';
 comment on column public.pool_policies.region is 'Fly region code.';
-comment on column public.pool_policies.floor is 'Standby machines kept without any demand.';
+comment on column public.pool_policies.floor is 'Number of standby machines kept without any demand.';
 comment on column public.pool_policies.ceiling is
-  'The most standby machines, whatever the demand. The sum over regions is bounded by tenants.max_standby.';
+  'Maximum number of standby machines. The sum over regions is limited by tenants.max_standby.';
 create trigger touch before update on public.pool_policies for each row execute function app.touch();
 
 create table public.duties (
@@ -864,21 +896,23 @@ create table public.duties (
   expires_at timestamptz not null default '-infinity'
 );
 comment on table public.duties is
-  'Regular work that one orchestrator does at a time, each a lease on the database''s clock.';
-comment on column public.duties.name is 'What is to be done, with its shard: reconcile:3, housekeeping.';
-comment on column public.duties.holder is 'The orchestrator that holds it; null when it was given back.';
-comment on column public.duties.fence is 'Grows with each change of hands.';
-comment on column public.duties.expires_at is 'The holder''s lease; after this anybody may take it.';
+  'Periodic work that one orchestrator does at a time. Each row is a lease on the database''s clock.';
+comment on column public.duties.name is
+  'The work, with its shard if it has one, such as reconcile:3 or housekeeping.';
+comment on column public.duties.holder is 'The orchestrator that holds the duty; null after it was given back.';
+comment on column public.duties.fence is 'A number that grows with each change of holder.';
+comment on column public.duties.expires_at is
+  'The end of the holder''s lease. After it, any orchestrator may take the duty.';
 
 -- ── schemas/conversation/tables.sql ──
 -- Conversation: the realtime calls of a session and the transcript.
 --
--- - Two sources: the sideband's text is trusted and takes precedence. A browser's copy fills gaps and is stored as
+-- - The sideband's text is trusted and takes precedence. A browser's copy fills gaps and is stored as
 --   unverified.
--- - Mark: a verified entry takes nothing from a copy: no text, link, time or place. A copy does not change another
---   copy either: the first one stays.
--- - Identity: an entry is (session, call ordinal, provider item id). Its place is computed on reading, never stored.
--- - To hang up: a row of realtime_calls without hung_up_at is a call that must still be hung up.
+-- - A copy never changes a verified entry: not its text, link, times or place. Nor does it change another copy.
+-- - An entry is identified by (session, call ordinal, provider item id). Its place in the conversation is computed
+--   on reading and not stored.
+-- - A row of realtime_calls without hung_up_at is a call that must still be hung up.
 
 create table public.realtime_calls (
   id uuid primary key default gen_random_uuid(),
@@ -899,22 +933,26 @@ create table public.realtime_calls (
   unique (session_id, ordinal)
 );
 comment on table public.realtime_calls is
-  'WebRTC calls between browser and voice provider. A row without hung_up_at is somebody''s debt.';
-comment on column public.realtime_calls.session_id is 'The session it belongs to.';
-comment on column public.realtime_calls.ordinal is 'Which call of its session: 1, 2, …';
-comment on column public.realtime_calls.epoch is 'The epoch that opened it, or last opened it again.';
-comment on column public.realtime_calls.provider is 'Whose call it is.';
-comment on column public.realtime_calls.call_id is 'The provider''s id of the call; null while no offer was answered.';
+  'WebRTC calls between browser and voice provider. A row without hung_up_at is a call that must still be hung up.';
+comment on column public.realtime_calls.session_id is 'The session of the call.';
+comment on column public.realtime_calls.ordinal is 'The number of the call within its session: 1, 2, …';
+comment on column public.realtime_calls.epoch is 'The epoch of the worker that created the row or last reused it.';
+comment on column public.realtime_calls.provider is 'The voice provider of the call.';
+comment on column public.realtime_calls.call_id is
+  'The provider''s id of the call; null until an offer was answered.';
 comment on column public.realtime_calls.credential_ciphertext is
-  'The ephemeral credential that created the call, AES-256-GCM; only it can hang up. Cleared then.';
-comment on column public.realtime_calls.credential_expires_at is 'When that credential ends by itself.';
-comment on column public.realtime_calls.opened_at is 'When the row was opened, before any offer was sent.';
+  'The ephemeral credential that created the call, AES-256-GCM. Only it can hang up the call. Cleared after the '
+  'hang-up.';
+comment on column public.realtime_calls.credential_expires_at is 'When the credential expires.';
+comment on column public.realtime_calls.opened_at is 'When the row was created, before any offer was sent.';
 comment on column public.realtime_calls.answered_at is 'When the provider answered the offer.';
-comment on column public.realtime_calls.hung_up_at is 'When it was over at the provider; null is a debt.';
-comment on column public.realtime_calls.hang_up_attempts is 'How often the orchestrators tried to hang up.';
-comment on column public.realtime_calls.next_hang_up_at is 'When they try again.';
+comment on column public.realtime_calls.hung_up_at is
+  'When the call was over at the provider. Null: it must still be hung up.';
+comment on column public.realtime_calls.hang_up_attempts is 'How often orchestrators have tried to hang up.';
+comment on column public.realtime_calls.next_hang_up_at is 'When the next attempt to hang up is due.';
 comment on column public.realtime_calls.missing_since is
-  'Since when the provider answers every hang-up with "no such call": said for long enough, it is believed.';
+  'Since when the provider has answered every hang-up with "no such call". After long enough the call counts as '
+  'over.';
 create index realtime_calls_open on public.realtime_calls (session_id) where hung_up_at is null;
 create index realtime_calls_tenant on public.realtime_calls (tenant_id);
 
@@ -938,27 +976,31 @@ create table public.transcript_entries (
   unique (session_id, call_ordinal, item_id)
 );
 comment on table public.transcript_entries is
-  'What was said. Identity: (session, call ordinal, provider item id). sequence_number is derived on reading.';
-comment on column public.transcript_entries.session_id is 'Identity, with call_ordinal and item_id.';
-comment on column public.transcript_entries.call_ordinal is 'Which call of the session.';
+  'Transcript entries. Identity: (session, call ordinal, provider item id). sequence_number is computed on reading.';
+comment on column public.transcript_entries.session_id is
+  'The session; part of the identity with call_ordinal and item_id.';
+comment on column public.transcript_entries.call_ordinal is 'The number of the call within its session.';
 comment on column public.transcript_entries.item_id is 'The provider''s id of the conversation item.';
 comment on column public.transcript_entries.previous_item_id is
-  'The item before it in the same call, by the provider''s word; null for the first.';
+  'The preceding item of the same call, as the provider names it; null for the first.';
 comment on column public.transcript_entries.speaker is 'ai or candidate.';
-comment on column public.transcript_entries.text is 'What was said. Empty for an item that only holds its place.';
-comment on column public.transcript_entries.confidence is 'The transcriber''s, 0 to 1; null when it gave none.';
-comment on column public.transcript_entries.start_ms is 'When it began, milliseconds since the interview started.';
-comment on column public.transcript_entries.end_ms is 'When it ended, milliseconds since the interview started.';
+comment on column public.transcript_entries.text is
+  'The words that were spoken. Empty for an item that only keeps its place in the order.';
+comment on column public.transcript_entries.confidence is
+  'The transcriber''s confidence, 0 to 1; null if it gave none.';
+comment on column public.transcript_entries.start_ms is
+  'When the entry began, milliseconds since the interview started.';
+comment on column public.transcript_entries.end_ms is
+  'When the entry ended, milliseconds since the interview started.';
 comment on column public.transcript_entries.interrupted is
-  'The candidate spoke over it and did not hear it to its end.';
-comment on column public.transcript_entries.verified is
-  'False when the entry is known only from the candidate''s browser.';
+  'True if the candidate spoke over the entry and did not hear it to the end.';
+comment on column public.transcript_entries.verified is 'False if only the candidate''s browser reported the entry.';
 comment on column public.transcript_entries.arrival is
-  'Order of arrival: decides only where the conversation''s own links do not.';
+  'Order of arrival. It decides the order only where the links between entries do not.';
 create index transcript_entries_tenant on public.transcript_entries (tenant_id);
 create trigger touch before update on public.transcript_entries for each row execute function app.touch();
 
--- The checks of this table bound one session's transcript. A write that would go beyond them changes nothing.
+-- The CHECKs of this table limit the size of a session's transcript. A write that would exceed them changes nothing.
 create table public.transcript_writes (
   session_id uuid primary key references public.interview_sessions (id) on delete cascade,
   tenant_id uuid not null references public.tenants (id),
@@ -970,28 +1012,31 @@ create table public.transcript_writes (
   late_entries integer not null default 0 check (late_entries <= 100)
 );
 comment on table public.transcript_writes is
-  'What was written to each session''s transcript so far, counted by app.merge_transcript.';
-comment on column public.transcript_writes.session_id is 'Whose transcript it is.';
-comment on column public.transcript_writes.entries is 'Verified entries that were stored or changed.';
-comment on column public.transcript_writes.characters is 'Characters of those.';
+  'How much has been written to each session''s transcript; updated by app.merge_transcript.';
+comment on column public.transcript_writes.session_id is 'The session of the transcript.';
+comment on column public.transcript_writes.entries is 'Number of verified entries that were stored or changed.';
+comment on column public.transcript_writes.characters is 'Number of characters of these entries.';
 comment on column public.transcript_writes.copies is
-  'Copies of the candidate''s browser that were stored, also those that a verified entry has replaced since.';
-comment on column public.transcript_writes.copied_characters is 'Characters of those.';
+  'Number of copies of the candidate''s browser that were stored, including those that a verified entry has '
+  'replaced.';
+comment on column public.transcript_writes.copied_characters is 'Number of characters of these copies.';
 comment on column public.transcript_writes.late_copies is
-  'Writes of copies alone after the session''s end: each of them is an event and asks for a new evaluation.';
+  'Number of writes after the session''s end that contained copies only. Each is an event and requests a new '
+  'evaluation.';
 comment on column public.transcript_writes.late_entries is
-  'The same of writes with verified entries: counted apart, so that no copies keep out what a teardown still brings.';
+  'The same for writes with verified entries. Counted separately, so that copies cannot use up what a teardown '
+  'needs.';
 create index transcript_writes_tenant on public.transcript_writes (tenant_id);
 
 -- ── schemas/results/tables.sql ──
 -- Results: the evaluation of a session, stored as work so that it survives a crash.
 --
--- - Queued here: the database queues a result when its session ends or its transcript grows afterwards.
--- - Fenced take: a take is a lease (next_attempt_at) with a number that only grows (takes). A report with an older
---   number is answered as stale and changes nothing, so each revision is recorded once.
+-- - The database queues an evaluation when a session ends, and again when its transcript changes afterwards.
+-- - A take is a lease (next_attempt_at) with a number that only grows (takes). A report with an older number is
+--   answered as stale and changes nothing, so each revision is recorded once.
 -- - Lock order: the session is locked before its result.
--- - Visible failure: a result that is given up has status dead, a failure and an event. It can be run again by hand.
--- - Fresh review: a new evaluation starts without a review.
+-- - A result that is given up has the status dead, a failure and an event. The API can run it again.
+-- - A new evaluation is not reviewed yet, even if the one before it was.
 
 create table public.interview_results (
   id uuid primary key default gen_random_uuid(),
@@ -1020,31 +1065,32 @@ create table public.interview_results (
   reruns integer not null default 0 check (reruns >= 0)
 );
 comment on table public.interview_results is
-  'Summary and evaluation of a session, made by durable retried work after its end.';
-comment on column public.interview_results.session_id is 'The session it is the result of.';
+  'Summary and evaluation of a session, made after its end by work that is stored and retried.';
+comment on column public.interview_results.session_id is 'The session of the result.';
 comment on column public.interview_results.status is
   'pending, running, done, empty (nothing was said), dead (given up).';
-comment on column public.interview_results.summary is 'The conversation in prose.';
+comment on column public.interview_results.summary is 'Summary of the conversation in prose.';
 comment on column public.interview_results.evaluation is 'The structured evaluation.';
 comment on column public.interview_results.integrity_flags is
-  'What the evaluation itself brought to light, [{kind, count}]. What the worker saw is on the session.';
-comment on column public.interview_results.human_reviewed is 'A person has looked at it.';
+  'Flags found by the evaluation itself, [{kind, count}]. The worker''s flags are in interview_sessions.integrity.';
+comment on column public.interview_results.human_reviewed is 'True if a person has reviewed it.';
 comment on column public.interview_results.transcript_revision is 'The revision of the transcript it was made from.';
-comment on column public.interview_results.attempts is 'Attempts so far.';
+comment on column public.interview_results.attempts is 'Number of attempts so far.';
 comment on column public.interview_results.next_attempt_at is 'When the next attempt is due.';
-comment on column public.interview_results.last_error is 'What went wrong last.';
+comment on column public.interview_results.last_error is 'The last error.';
 comment on column public.interview_results.wanted_revision is
-  'The revision of the transcript it should be made from; above transcript_revision while that is still to be done.';
+  'The transcript revision from which it should be made. Above transcript_revision while an evaluation is still to '
+  'be done.';
 comment on column public.interview_results.takes is
-  'How often it was taken, ever: the fencing number of whoever works at it.';
+  'How often the row was ever taken. It is the fencing number of the worker that holds it.';
 comment on column public.interview_results.taken_by is 'The orchestrator that took it last.';
-comment on column public.interview_results.failure is 'Why the last attempt failed; null after one that did not.';
-comment on column public.interview_results.model is 'The model that evaluated; null when none was asked.';
-comment on column public.interview_results.evaluated_at is 'When the summary and evaluation shown were made.';
+comment on column public.interview_results.failure is 'Why the last attempt failed; null if it succeeded.';
+comment on column public.interview_results.model is 'The model that evaluated; null if no model was used.';
+comment on column public.interview_results.evaluated_at is 'When the stored summary and evaluation were made.';
 comment on column public.interview_results.reviewed_by is
-  'Who reviewed it: a person as the platform names them, or the API key.';
+  'Who reviewed it: a person as the platform names them, or the API key or user.';
 comment on column public.interview_results.reviewed_at is 'When it was reviewed.';
-comment on column public.interview_results.reruns is 'How often its tenant had it made again.';
+comment on column public.interview_results.reruns is 'How often the tenant has run the evaluation again.';
 create index interview_results_due on public.interview_results (next_attempt_at) where status in ('pending', 'running');
 create index interview_results_tenant on public.interview_results (tenant_id);
 create index interview_results_dead on public.interview_results (updated_at) where status = 'dead';
@@ -1053,16 +1099,15 @@ create trigger touch before update on public.interview_results for each row exec
 -- ── schemas/recordings/tables.sql ──
 -- Recordings: the work to be done at api.video, stored so that it survives a crash.
 --
--- - Planned here: the database plans a recording when its session becomes ready and closes it when the session ends.
---   An outage of api.video delays the recording and never affects the session.
--- - Row per source: one row per recording, (session, ordinal). A container accepts one source only, so a reloaded page
---   needs the next ordinal.
--- - Stored first: the container's id is stored before the token is made. Whatever is made after the session's end is
---   deleted.
--- - Token sealed: an upload token is stored encrypted, handed out by one function, and cleared when it is deleted. It
---   always expires.
--- - Deleted surely: a recording that must be deleted stays in video_deletions until api.video confirms the deletion,
---   also when its id becomes known late.
+-- - The database plans a recording when its session becomes ready and closes it when the session ends. An outage
+--   of api.video delays the recording and never affects the session.
+-- - One row per recording, (session, ordinal). A container accepts one source only, so a reloaded page needs the
+--   next ordinal.
+-- - The container's id is stored before the token is made. Whatever is made after the session's end is deleted.
+-- - An upload token is stored encrypted, handed out by one function, and cleared when it is deleted. It always
+--   expires.
+-- - A recording that must be deleted stays in video_deletions until api.video confirms the deletion, also when
+--   its id becomes known late.
 
 create table public.video_segments (
   id uuid primary key default gen_random_uuid(),
@@ -1078,7 +1123,7 @@ create table public.video_segments (
 comment on table public.video_segments is 'Recordings of a session at api.video.';
 comment on column public.video_segments.session_id is 'The session it was recorded in.';
 comment on column public.video_segments.video_id is 'api.video''s id of the recording.';
-comment on column public.video_segments.url is 'Where it is watched.';
+comment on column public.video_segments.url is 'URL at which it can be watched.';
 comment on column public.video_segments.start_ms is 'When it begins, milliseconds since the interview started.';
 comment on column public.video_segments.end_ms is 'When it ends, milliseconds since the interview started.';
 create index video_segments_tenant on public.video_segments (tenant_id);
@@ -1097,11 +1142,11 @@ comment on table public.video_deletions is
   'Recordings that must be deleted at api.video. A row without deleted_at is still to be done.';
 comment on column public.video_deletions.video_id is 'api.video''s id of the recording.';
 comment on column public.video_deletions.cause is
-  'erasure: a candidate asked for it. retention: its time is over. unused: an empty or second container.';
-comment on column public.video_deletions.attempts is 'Attempts so far.';
+  'erasure: a candidate was erased. retention: the retention time is over. unused: an empty or second container.';
+comment on column public.video_deletions.attempts is 'Number of attempts so far.';
 comment on column public.video_deletions.next_attempt_at is 'When the next attempt is due.';
-comment on column public.video_deletions.last_error is 'What went wrong last.';
-comment on column public.video_deletions.deleted_at is 'api.video confirmed that it is gone.';
+comment on column public.video_deletions.last_error is 'The last error.';
+comment on column public.video_deletions.deleted_at is 'When api.video confirmed the deletion.';
 create index video_deletions_due on public.video_deletions (next_attempt_at) where deleted_at is null;
 create index video_deletions_tenant on public.video_deletions (tenant_id);
 
@@ -1125,26 +1170,25 @@ create table public.video_jobs (
   primary key (session_id, ordinal)
 );
 comment on table public.video_jobs is
-  'Recordings of sessions at api.video and what is still to be done for them: one row per recording, (session, '
-  'ordinal).';
+  'One row per recording, (session, ordinal), with the work that is still to be done for it at api.video.';
 comment on column public.video_jobs.session_id is 'The session that is recorded.';
 comment on column public.video_jobs.ordinal is
-  'Which recording of the session: 1, then one more for each page that begins anew.';
+  'Number of the recording within its session: 1, and one more each time a page is reloaded.';
 comment on column public.video_jobs.tenant_id is 'The tenant of the session.';
 comment on column public.video_jobs.state is
-  'wanted: container and token are to be made. open: the browser may upload. closing: the token is to be deleted. '
+  'wanted: container and token must be created. open: the browser may upload. closing: the token must be deleted. '
   'processing: uploaded, not playable yet. done, empty (nothing was uploaded), dead (given up).';
 comment on column public.video_jobs.video_id is 'api.video''s id of the private container.';
 comment on column public.video_jobs.token_ciphertext is
   'The upload token, AES-256-GCM, bound to session and ordinal; cleared when it is deleted.';
 comment on column public.video_jobs.token_expires_at is 'When the token expires at api.video.';
 comment on column public.video_jobs.ended_at is
-  'When the session ended; the last parts may still be under way for a while.';
-comment on column public.video_jobs.attempts is 'Attempts at the present step.';
+  'When the session ended. The last parts may still be uploading for a while.';
+comment on column public.video_jobs.attempts is 'Number of attempts at the current step.';
 comment on column public.video_jobs.takes is
-  'How often it was taken, ever: the fencing number of the one who works at it.';
+  'How often the row was ever taken. It is the fencing number of the worker that holds it.';
 comment on column public.video_jobs.next_attempt_at is
-  'When the next attempt is due; the taker moves it forward before it tries.';
+  'When the next attempt is due. Whoever takes the row moves it forward first.';
 comment on column public.video_jobs.failure is 'Why the last attempt failed.';
 comment on column public.video_jobs.created_at is 'When the recording was planned.';
 comment on column public.video_jobs.updated_at is 'Last change.';
@@ -1162,26 +1206,27 @@ create table public.video_events (
   foreign key (session_id, ordinal) references public.video_jobs (session_id, ordinal) on delete cascade
 );
 comment on table public.video_events is
-  'Webhooks of api.video that were heard, each once. They have no id of their own: the hash of the signed body is it.';
+  'Webhooks received from api.video, each stored once. They have no id, so the hash of the signed body identifies '
+  'them.';
 comment on column public.video_events.body_hash is 'SHA-256 of the raw body, hex.';
-comment on column public.video_events.session_id is 'The session it is about.';
-comment on column public.video_events.ordinal is 'Which recording of the session.';
-comment on column public.video_events.type is 'api.video''s type of the event.';
-comment on column public.video_events.received_at is 'When it came first.';
+comment on column public.video_events.session_id is 'The session of the recording.';
+comment on column public.video_events.ordinal is 'Number of the recording within its session.';
+comment on column public.video_events.type is 'The event type of api.video.';
+comment on column public.video_events.received_at is 'When it was first received.';
 create index video_events_job on public.video_events (session_id, ordinal);
 
 -- ── schemas/webhooks/tables.sql ──
--- Webhooks: an outbox that is filled in the transaction that makes an event true, and emptied by any orchestrator.
+-- Webhooks: an outbox. Deliveries are written in the transaction of their event, and any orchestrator sends them.
 --
--- - Session events: a tenant receives the events that app.event_audience allows: all except those of machines.
--- - Timed take: a delivery is taken until taken_until. If its taker dies, another orchestrator takes it after that
---   time. A report counts only for the attempt that was taken, so it cannot overwrite a replay.
--- - Order: an endpoint receives the deliveries of one session in the order of its events. A later delivery waits while
---   an earlier one is new, under way, or failed once; after the second failure it no longer waits (holds). The ids of
---   a session's events follow their commits (app.emit).
--- - Bounds: the number of deliveries under way is limited per endpoint and per tenant, across all orchestrators. An
+-- - A tenant receives the events that app.event_audience allows: all except those of machines.
+-- - A delivery is taken until taken_until. If its taker dies, another orchestrator takes it after that time. A
+--   report counts only for the attempt that was taken, so it cannot overwrite a replay.
+-- - An endpoint receives the deliveries of one session in the order of its events. A later delivery waits while
+--   an earlier one is new, under way, or failed once; after the second failure it no longer waits (holds). The
+--   ids of a session's events follow their commits (app.emit).
+-- - The number of deliveries under way is limited per endpoint and per tenant, across all orchestrators. An
 --   endpoint that keeps failing gets one at a time.
--- - Ids and states: a payload holds ids and states; it holds no name and nothing that was said.
+-- - A payload contains ids and states. It contains no names and no text of the conversation.
 
 create table public.webhook_endpoints (
   id uuid primary key default gen_random_uuid(),
@@ -1198,21 +1243,22 @@ create table public.webhook_endpoints (
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
 );
-comment on table public.webhook_endpoints is 'Where a tenant wants to hear of its sessions.';
+comment on table public.webhook_endpoints is 'URLs at which a tenant receives events of its sessions.';
 comment on column public.webhook_endpoints.url is
-  'Passes the SSRF guard each time it is called, not only when it is stored.';
-comment on column public.webhook_endpoints.events is 'Event types it wants; empty means all.';
+  'The URL. It must pass the SSRF guard at each delivery, not only when it is stored.';
+comment on column public.webhook_endpoints.events is 'Event types to deliver; empty: all.';
 comment on column public.webhook_endpoints.secret_ciphertext is
   'The signing secret (Standard Webhooks), AES-256-GCM; shown once.';
 comment on column public.webhook_endpoints.previous_secret_ciphertext is
   'The secret before a rotation; deliveries are signed with both until previous_secret_until.';
 comment on column public.webhook_endpoints.previous_secret_until is 'End of the overlap of a rotation.';
-comment on column public.webhook_endpoints.key_id is 'Which key encrypted the secrets.';
-comment on column public.webhook_endpoints.enabled is 'False: nothing is delivered; deliveries that are due wait.';
+comment on column public.webhook_endpoints.key_id is 'The key with which the secrets are encrypted.';
+comment on column public.webhook_endpoints.enabled is 'False: nothing is delivered, and due deliveries wait.';
 comment on column public.webhook_endpoints.disabled_reason is
-  'Why it was switched off: by the tenant, or after failing for too long.';
+  'Why it was disabled: by the tenant, or because it failed for too long.';
 comment on column public.webhook_endpoints.failures is
-  'Attempts that failed since the last success, counted to 100. From the third on, one delivery at a time is tried.';
+  'Failed attempts since the last success, counted up to 100. From the third on, only one delivery at a time is '
+  'tried.';
 create index webhook_endpoints_tenant on public.webhook_endpoints (tenant_id);
 create trigger touch before update on public.webhook_endpoints for each row execute function app.touch();
 
@@ -1236,26 +1282,26 @@ create table public.webhook_deliveries (
   unique (endpoint_id, event_id)
 );
 comment on table public.webhook_deliveries is
-  'Outbox of webhooks: one row per endpoint and event, retried until delivered or dead, replayable.';
-comment on column public.webhook_deliveries.endpoint_id is 'Where it goes.';
-comment on column public.webhook_deliveries.session_id is 'What it is about; null for a test message.';
-comment on column public.webhook_deliveries.event_id is 'The event that caused it; with the endpoint, its identity.';
-comment on column public.webhook_deliveries.type is 'Event type, such as session.ended.';
+  'Outbox of webhooks: one row per endpoint and event, retried until delivered or dead. It can be replayed.';
+comment on column public.webhook_deliveries.endpoint_id is 'The endpoint to which it is delivered.';
+comment on column public.webhook_deliveries.session_id is 'The session of the event; null for a test message.';
+comment on column public.webhook_deliveries.event_id is
+  'The event that caused it. Endpoint and event identify the delivery.';
+comment on column public.webhook_deliveries.type is 'The event type.';
 comment on column public.webhook_deliveries.payload is
-  'Body as it is signed and sent. Emptied when the candidate is erased.';
+  'The body as it is signed and sent. Deleted when the candidate is erased.';
 comment on column public.webhook_deliveries.status is 'pending, delivered, or dead after the last attempt.';
-comment on column public.webhook_deliveries.attempts is 'Attempts so far.';
+comment on column public.webhook_deliveries.attempts is 'Number of attempts so far.';
 comment on column public.webhook_deliveries.next_attempt_at is
-  'When it is due; the taker moves it forward before it tries.';
-comment on column public.webhook_deliveries.taken_until is
-  'An attempt is under way until then; null when none is.';
+  'When the next attempt is due. Whoever takes the delivery moves it forward first.';
+comment on column public.webhook_deliveries.taken_until is 'An attempt is in progress until then; null if none is.';
 comment on column public.webhook_deliveries.holds is
   'Whether later deliveries of its session to the same endpoint wait for it. False from its second failure on, in a '
   'replay and in a test message.';
 comment on column public.webhook_deliveries.last_status is
-  'HTTP status of the last attempt; null when there was no answer.';
-comment on column public.webhook_deliveries.last_error is 'What went wrong last, without bodies or secrets.';
-comment on column public.webhook_deliveries.delivered_at is 'When a 2xx came.';
+  'HTTP status of the last attempt; null if there was no answer.';
+comment on column public.webhook_deliveries.last_error is 'The last error, without bodies or secrets.';
+comment on column public.webhook_deliveries.delivered_at is 'When an answer with status 2xx was received.';
 create index webhook_deliveries_in_order on public.webhook_deliveries (endpoint_id, session_id, event_id)
   where status = 'pending' and holds;
 create index webhook_deliveries_loose on public.webhook_deliveries (endpoint_id, next_attempt_at)
@@ -1283,14 +1329,15 @@ create table public.audit_log (
   created_at timestamptz not null default clock_timestamp()
 );
 comment on table public.audit_log is
-  'Administrative acts and refused credentials: who, what, on what, from where, when, request id. Append-only.';
-comment on column public.audit_log.actor is 'Who: user:<id>, key:<id>, worker:<machine>, operator:<name>, retention.';
+  'Administrative acts and refused credentials: actor, action, target, address, time and request id. Append-only.';
+comment on column public.audit_log.actor is
+  'Who acted: user:<id>, key:<id>, worker:<machine>, operator:<name>, retention.';
 comment on column public.audit_log.action is 'What was done or refused, such as api_key.create.';
-comment on column public.audit_log.target is 'On what.';
+comment on column public.audit_log.target is 'What the action was applied to.';
 comment on column public.audit_log.outcome is 'done or refused.';
-comment on column public.audit_log.remote_address is 'From where.';
-comment on column public.audit_log.request_id is 'In which request.';
-comment on column public.audit_log.details is 'Particulars. Never secrets.';
+comment on column public.audit_log.remote_address is 'The address from which the request came.';
+comment on column public.audit_log.request_id is 'The request in which it happened.';
+comment on column public.audit_log.details is 'Further details. Never secrets.';
 create index audit_log_tenant on public.audit_log (tenant_id, id);
 create index audit_log_age on public.audit_log (tenant_id, created_at);
 
@@ -1303,8 +1350,8 @@ language sql stable security definer set search_path = '' as $$
   where k.key_hash = any (p_hashes) and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
 $$;
 comment on function public.authenticate_api_keys(text[]) is
-  'Answers which of these key hashes are valid, with tenant, scopes and the regions the tenant may use. The API''s '
-  'door calls it, many keys at once. A revoked or expired key is left out.';
+  'Returns the valid keys among these hashes, with tenant, scopes and the regions the tenant may use. The API calls '
+  'it to authenticate requests, many keys in one call. Revoked and expired keys are left out.';
 grant execute on function public.authenticate_api_keys(text[]) to orchestrator;
 
 create function app.api_key_json(k public.api_keys) returns jsonb
@@ -1314,7 +1361,8 @@ language sql stable set search_path = '' as $$
     'created_by', k.created_by, 'created_at', k.created_at, 'expires_at', k.expires_at, 'revoked_at', k.revoked_at,
     'replaced_by', k.replaced_by)
 $$;
-comment on function app.api_key_json(public.api_keys) is 'Shows a key as the API shows it: never its hash.';
+comment on function app.api_key_json(public.api_keys) is
+  'Returns an API key as the API shows it. The hash is never part of it.';
 
 create function public.create_api_key(p_tenant_id uuid, p_name text, p_prefix text, p_key_hash text, p_scopes text[],
   p_by jsonb,
@@ -1334,7 +1382,7 @@ begin
   return jsonb_build_object('kind', 'created', 'key', app.api_key_json(k));
 end $$;
 comment on function public.create_api_key(uuid, text, text, text, text[], jsonb, uuid, bigint) is
-  'Stores the hash of a new key. kind: created, not_found.';
+  'Stores the hash of a new API key; called by the API. Returns kind: created, not_found.';
 grant execute on function public.create_api_key(uuid, text, text, text, text[], jsonb, uuid, bigint) to orchestrator;
 
 create function public.rotate_api_key(p_tenant_id uuid, p_key_id uuid, p_prefix text, p_key_hash text,
@@ -1360,8 +1408,8 @@ begin
   return jsonb_build_object('kind', 'rotated', 'key', app.api_key_json(k), 'previous', app.api_key_json(o));
 end $$;
 comment on function public.rotate_api_key(uuid, uuid, text, text, bigint, jsonb) is
-  'Makes a new key in place of an old one, which stays valid for p_overlap_ms at most. kind: rotated, '
-  'already_rotated, not_found (also for a revoked or expired key).';
+  'Creates a new API key in place of an old one, which stays valid for p_overlap_ms at most; called by the API. '
+  'Returns kind: rotated, already_rotated, not_found (also for a revoked or expired key).';
 grant execute on function public.rotate_api_key(uuid, uuid, text, text, bigint, jsonb) to orchestrator;
 
 create function public.revoke_api_key(p_tenant_id uuid, p_key_id uuid, p_by jsonb) returns jsonb
@@ -1378,7 +1426,8 @@ begin
   return jsonb_build_object('kind', 'revoked', 'key', app.api_key_json(k));
 end $$;
 comment on function public.revoke_api_key(uuid, uuid, jsonb) is
-  'Revokes a key from the commit on; a second call changes nothing. kind: revoked, not_found.';
+  'Revokes an API key as soon as the transaction commits; called by the API. A second call changes nothing. Returns '
+  'kind: revoked, not_found.';
 grant execute on function public.revoke_api_key(uuid, uuid, jsonb) to orchestrator;
 
 create function public.list_api_keys(p_tenant_id uuid) returns jsonb
@@ -1386,7 +1435,8 @@ language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(app.api_key_json(k) order by k.created_at desc, k.id), '[]') from public.api_keys k
     where k.tenant_id = p_tenant_id
 $$;
-comment on function public.list_api_keys(uuid) is 'Lists a tenant''s keys, revoked and expired ones too, newest first.';
+comment on function public.list_api_keys(uuid) is
+  'Lists a tenant''s API keys, including revoked and expired ones, newest first; called by the API.';
 grant execute on function public.list_api_keys(uuid) to orchestrator;
 
 -- ── schemas/access/members.sql ──
@@ -1399,8 +1449,9 @@ language sql stable security definer set search_path = '' as $$
   where u.user_id = p_user_id and t.status in ('active', 'suspended')
 $$;
 comment on function public.tenants_of_user(uuid) is
-  'Lists the tenants a user belongs to, with the user''s role in each. The API reads it on every request: a role in a '
-  'token would outlive its withdrawal.';
+  'Lists the tenants of a user, with the user''s role in each. The API calls it to authenticate a user and caches '
+  'the result briefly. Roles are not read from the token, because a token would still carry a role after it was '
+  'withdrawn.';
 grant execute on function public.tenants_of_user(uuid) to orchestrator;
 
 create function public.put_tenant_user(p_tenant_id uuid, p_user_id uuid, p_role text, p_by jsonb) returns jsonb
@@ -1417,7 +1468,8 @@ exception when foreign_key_violation then
   return jsonb_build_object('kind', 'user_not_found');
 end $$;
 comment on function public.put_tenant_user(uuid, uuid, text, jsonb) is
-  'Makes a user a member of a tenant, or changes the role. kind: updated, user_not_found, not_found.';
+  'Adds a user to a tenant, or changes the user''s role; called by the API. Returns kind: updated, user_not_found, '
+  'not_found.';
 grant execute on function public.put_tenant_user(uuid, uuid, text, jsonb) to orchestrator;
 
 create function public.remove_tenant_user(p_tenant_id uuid, p_user_id uuid, p_by jsonb) returns boolean
@@ -1428,15 +1480,16 @@ begin
   perform app.audit(p_by, p_tenant_id, 'member.remove', p_user_id::text);
   return true;
 end $$;
-comment on function public.remove_tenant_user(uuid, uuid, jsonb) is 'Ends a membership; false when there was none.';
+comment on function public.remove_tenant_user(uuid, uuid, jsonb) is
+  'Removes a user from a tenant; called by the API. Returns false if the user was not a member.';
 grant execute on function public.remove_tenant_user(uuid, uuid, jsonb) to orchestrator;
 
 create function app.audit_member_change() returns trigger language plpgsql security definer set search_path = '' as $$
 declare
   v_row public.tenant_users := case tg_op when 'DELETE' then old else new end;
 begin
-  -- The API's own functions write the audit entry with the request's details. A membership that is deleted with its
-  -- user or tenant is no act of anybody.
+  -- The API's functions write their own audit entry, with the request's details. A membership that is deleted together
+  -- with its user or tenant needs no entry.
   if app.claims() ->> 'role' = 'authenticated' then
     perform app.audit(jsonb_build_object('actor', 'user:' || (app.claims() ->> 'sub')), v_row.tenant_id,
       case tg_op when 'DELETE' then 'member.remove' else 'member.put' end, v_row.user_id::text,
@@ -1444,7 +1497,8 @@ begin
   end if;
   return null;
 end $$;
-comment on function app.audit_member_change() is 'Audits what admins do to memberships directly.';
+comment on function app.audit_member_change() is
+  'Writes an audit entry when an admin changes memberships directly with SQL or PostgREST. Trigger of tenant_users.';
 create trigger audit_member_change after insert or update
   or delete on public.tenant_users for each row execute function app.audit_member_change();
 
@@ -1464,7 +1518,8 @@ begin
   return jsonb_build_object('kind', 'stored');
 end $$;
 comment on function public.put_provider_credential(uuid, text, text, text, jsonb) is
-  'Stores a tenant''s credential, encrypted by the caller. kind: stored, not_found.';
+  'Stores a tenant''s credential for a provider; called by the API, which encrypts it first. Returns kind: stored, '
+  'not_found.';
 grant execute on function public.put_provider_credential(uuid, text, text, text, jsonb) to orchestrator;
 
 create function public.get_provider_credential(p_tenant_id uuid, p_provider text) returns jsonb
@@ -1473,7 +1528,8 @@ language sql stable security definer set search_path = '' as $$
   where c.tenant_id = p_tenant_id and c.provider = p_provider
 $$;
 comment on function public.get_provider_credential(uuid, text) is
-  'Reads the encrypted credential for a call that is being made; null when the tenant stored none.';
+  'Returns a tenant''s encrypted credential; called by the orchestrator before a request to the provider. Null if '
+  'the tenant has none.';
 grant execute on function public.get_provider_credential(uuid, text) to orchestrator;
 
 create function public.list_provider_credentials(p_tenant_id uuid) returns jsonb
@@ -1483,7 +1539,7 @@ language sql stable security definer set search_path = '' as $$
   from public.provider_credentials c where c.tenant_id = p_tenant_id
 $$;
 comment on function public.list_provider_credentials(uuid) is
-  'Lists which credentials a tenant stored, never the credentials.';
+  'Lists the providers for which a tenant has a credential, without the credentials; called by the API.';
 grant execute on function public.list_provider_credentials(uuid) to orchestrator;
 
 create function public.provider_credentials_to_rotate(p_key_id text, p_limit integer default 100) returns jsonb
@@ -1493,7 +1549,7 @@ language sql stable security definer set search_path = '' as $$
   from (select * from public.provider_credentials where key_id <> p_key_id order by tenant_id, provider limit p_limit) x
 $$;
 comment on function public.provider_credentials_to_rotate(text, integer) is
-  'Lists credentials that are not yet encrypted under this key. Called by the rotation of keys.';
+  'Lists credentials that are not yet encrypted with this key; called by the key rotation command.';
 grant execute on function public.provider_credentials_to_rotate(text, integer) to orchestrator;
 
 create function public.rotate_provider_credential(p_tenant_id uuid, p_provider text, p_old_ciphertext text,
@@ -1505,7 +1561,8 @@ returns boolean language sql volatile security definer set search_path = '' as $
   select exists (select from done)
 $$;
 comment on function public.rotate_provider_credential(uuid, text, text, text, text) is
-  'Stores the same credential under another key, by compare-and-set: false when it was replaced meanwhile.';
+  'Replaces a ciphertext by one made with another key, if the stored one is still the given one; called by the key '
+  'rotation command. Returns false if the credential was replaced in the meantime.';
 grant execute on function public.rotate_provider_credential(uuid, text, text, text, text) to orchestrator;
 
 create function public.delete_provider_credential(p_tenant_id uuid, p_provider text, p_by jsonb) returns boolean
@@ -1517,12 +1574,12 @@ begin
   return true;
 end $$;
 comment on function public.delete_provider_credential(uuid, text, jsonb) is
-  'Deletes a credential; false when there was none.';
+  'Deletes a tenant''s credential for a provider; called by the API. Returns false if there was none.';
 grant execute on function public.delete_provider_credential(uuid, text, jsonb) to orchestrator;
 
 -- ── schemas/access/rights.sql ──
--- Users write directly only memberships (admins). Everything else goes through the platform API, which checks quotas
--- and writes the audit log.
+-- In this domain users may write only memberships directly, and only admins may. Everything else goes through the
+-- platform API, which checks quotas and writes the audit log.
 
 alter table public.tenant_users enable row level security;
 grant select on public.tenant_users to orchestrator;
@@ -1543,7 +1600,7 @@ grant select on public.api_keys to orchestrator;
 create policy "orchestrators read all rows" on public.api_keys for select to orchestrator using (true);
 
 alter table public.provider_credentials enable row level security;
--- Ciphertexts are handed out by functions alone, for the one call that needs them.
+-- Only functions return ciphertexts, one for each request that needs it.
 grant select (tenant_id, provider, key_id, created_at, updated_at, rotated_at) on public.provider_credentials
   to orchestrator;
 create policy "orchestrators read all rows" on public.provider_credentials for select to orchestrator using (true);
@@ -1557,7 +1614,8 @@ language sql volatile security definer set search_path = '' as $$
     p_entry ->> 'remote_address', p_entry ->> 'request_id', coalesce(p_entry -> 'details', '{}'))
 $$;
 comment on function public.record_audit(jsonb) is
-  'Appends an entry to the audit log. Called by the API for acts that are no function here.';
+  'Appends an entry to the audit log; called by the orchestrator for acts and refusals that no function in this '
+  'database records.';
 grant execute on function public.record_audit(jsonb) to orchestrator;
 
 create function app.audit(p_by jsonb, p_tenant_id uuid, p_action text, p_target text, p_details jsonb default '{}')
@@ -1568,7 +1626,7 @@ language sql volatile set search_path = '' as $$
     p_by ->> 'request_id', p_details)
 $$;
 comment on function app.audit(jsonb, uuid, text, text, jsonb) is
-  'Appends the audit entry of an administrative act, in the transaction of that act.';
+  'Appends the audit entry of an administrative act, in the same transaction as the act.';
 
 -- ── schemas/audit/rights.sql ──
 alter table public.audit_log enable row level security;
@@ -1585,7 +1643,8 @@ language sql stable security definer set search_path = '' as $$
     from public.realtime_calls c where c.session_id = p_session_id order by c.ordinal desc limit 1), 1)
 $$;
 comment on function app.next_ordinal(uuid) is
-  'Answers the ordinal of a session''s next call: the last one''s again when that call never got an id.';
+  'Returns the ordinal of a session''s next call. If the last call never received a call id, its ordinal is used '
+  'again.';
 
 create function public.open_call(p_machine_id uuid, p_epoch integer, p_ordinal integer, p_provider text) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -1621,8 +1680,9 @@ begin
   return jsonb_build_object('kind', 'opened', 'session', app.session_json(s.id));
 end $$;
 comment on function public.open_call(uuid, integer, integer, text) is
-  'Opens the row of a session''s next call, or the last one again when it never got a call id. Called before an SDP '
-  'offer is sent. Refuses a fenced worker, a session that is over, and a session that opens too many (rate_limited).';
+  'Creates the row of a session''s next call, or reuses the last one if it never received a call id. The worker API '
+  'calls it before an SDP offer is sent. Refuses a fenced worker, an ended session, and a session that opens too '
+  'many calls (rate_limited).';
 grant execute on function public.open_call(uuid, integer, integer, text) to orchestrator;
 
 create function public.record_call(p_machine_id uuid, p_epoch integer, p_ordinal integer,
@@ -1632,7 +1692,7 @@ language plpgsql security definer set search_path = '' as $$
 declare
   v_session uuid;
 begin
-  -- A fenced worker may still report the hang-up or the id of a call it made: that only ever lowers the debt.
+  -- A fenced worker may still report the hang-up or the id of a call that it made: that only helps to hang it up.
   select session_id into v_session from public.machines where id = p_machine_id and epoch = p_epoch;
   update public.realtime_calls set
     credential_ciphertext = case when p_hung_up then null
@@ -1645,8 +1705,8 @@ begin
   return found;
 end $$;
 comment on function public.record_call(uuid, integer, integer, text, integer, text, boolean) is
-  'Stores what is known of a call: its credential, its id, or that it was hung up. Called by the machine that serves '
-  'the session.';
+  'Stores what is known about a call: its credential, its id, or that it was hung up; called by the worker API for '
+  'the machine that serves the session.';
 grant execute on function public.record_call(uuid, integer, integer, text, integer, text, boolean) to orchestrator;
 
 create function public.calls_to_hang_up(p_limit integer default 20, p_retry_ms integer default 5000) returns jsonb
@@ -1665,7 +1725,7 @@ language sql volatile security definer set search_path = '' as $$
   ), due as (
     select c.id from public.realtime_calls c join owed o on o.id = c.id
     where c.hung_up_at is null and (c.next_hang_up_at is null or c.next_hang_up_at <= clock_timestamp())
-    -- Tenants take turns: one whose hang-ups hang must not fill every batch.
+    -- Tenants take turns, so that one whose hang-ups do not return cannot fill every batch.
     order by o.place, c.opened_at limit p_limit for update of c skip locked
   ), taken as (
     update public.realtime_calls c set hang_up_attempts = hang_up_attempts + 1,
@@ -1680,8 +1740,8 @@ language sql volatile security definer set search_path = '' as $$
   from taken
 $$;
 comment on function public.calls_to_hang_up(integer, integer) is
-  'Takes calls whose worker is gone and that no other worker took over, for one attempt to hang up each; a failed one '
-  'is due again after a growing delay.';
+  'Takes calls whose worker is gone and which no other worker took over, for one attempt to hang up each; called by '
+  'the orchestrator''s regular job. A failed call is due again after a growing delay.';
 grant execute on function public.calls_to_hang_up(integer, integer) to orchestrator;
 
 create function public.record_hang_up(p_call_row_id uuid) returns void
@@ -1689,19 +1749,21 @@ language sql volatile security definer set search_path = '' as $$
   update public.realtime_calls set hung_up_at = coalesce(hung_up_at, clock_timestamp()), credential_ciphertext = null
     where id = p_call_row_id
 $$;
-comment on function public.record_hang_up(uuid) is 'Records that the call is over at the provider.';
+comment on function public.record_hang_up(uuid) is
+  'Records that a call is over at the provider; called by the orchestrator after it hung up.';
 grant execute on function public.record_hang_up(uuid) to orchestrator;
 
 create function public.record_call_missing(p_call_row_id uuid, p_missing boolean) returns void
 language sql volatile security definer set search_path = '' as $$
-  -- Asked again soon: the answer is either wrong, and the call still costs, or it only has to be said once more.
+  -- Asked again soon: if the answer is wrong, the call still costs money; if it is right, it only needs to be repeated.
   update public.realtime_calls
     set missing_since = case when p_missing then coalesce(missing_since, clock_timestamp()) end,
       next_hang_up_at = case when p_missing then clock_timestamp() + interval '3 seconds' else next_hang_up_at end
     where id = p_call_row_id
 $$;
 comment on function public.record_call_missing(uuid, boolean) is
-  'Records since when a hang-up is answered with "no such call"; any other answer takes that back.';
+  'Records since when the provider answers hang-ups with "no such call"; called by the orchestrator. Any other '
+  'answer clears the time.';
 grant execute on function public.record_call_missing(uuid, boolean) to orchestrator;
 
 create function app.guard_call() returns trigger language plpgsql set search_path = '' as $$
@@ -1714,7 +1776,8 @@ begin
   return new;
 end $$;
 comment on function app.guard_call() is
-  'Refuses a realtime call before a required consent, whichever way the call is opened.';
+  'Refuses a realtime call if a required consent is missing, whichever code creates the call. Trigger of '
+  'realtime_calls.';
 create trigger guard before insert on public.realtime_calls for each row execute function app.guard_call();
 
 -- ── schemas/conversation/rights.sql ──
@@ -1749,8 +1812,8 @@ exception when integrity_constraint_violation then
   perform app.refuse_row(sqlstate, v_constraint);
 end $$;
 comment on function public.append_transcript(jsonb) is
-  'Stores entries of the calling worker''s session, idempotently; answers the item ids that are stored now. Refuses '
-  'what goes beyond the bounds of transcript_writes (23514).';
+  'Stores transcript entries of the calling worker''s session, idempotently; called by the worker. Returns the ids '
+  'of the items that are now stored. Raises 23514 if the limits in transcript_writes would be exceeded.';
 grant execute on function public.append_transcript(jsonb) to session_worker;
 
 create function app.merge_transcript(s public.interview_sessions, p_entries jsonb) returns text[]
@@ -1758,7 +1821,7 @@ language plpgsql set search_path = '' as $$
 declare
   v_changed integer;
 begin
-  -- Locked first: writers of one session take turns, so that arrival is the order of their entries.
+  -- Locked first, so that writers of a session take turns and arrival is the order of their entries.
   insert into public.transcript_writes as w (session_id, tenant_id) values (s.id, s.tenant_id)
     on conflict (session_id) do update set entries = w.entries;
   with incoming as (
@@ -1806,8 +1869,9 @@ begin
   return (select array_agg(distinct e ->> 'item_id') from jsonb_array_elements(p_entries) e);
 end $$;
 comment on function app.merge_transcript(public.interview_sessions, jsonb) is
-  'The idempotent merge of the two sources. A verified entry adds to an earlier verified one and replaces a copy '
-  'whole; a stored copy is not changed by another. Raises the revision when a session that has ended is changed.';
+  'Merges entries of the worker or of the browser into a transcript, idempotently. A verified entry updates an '
+  'earlier verified one and replaces a browser''s copy completely; a stored copy is not changed by another copy. A '
+  'change after the session has ended raises the transcript''s revision.';
 
 create function app.follow_links(p_parents integer[], p_verified boolean[]) returns integer[]
 language plpgsql immutable set search_path = '' as $$
@@ -1824,7 +1888,7 @@ declare
   v_parent integer;
   v_copies boolean;
 begin
-  -- Each is put in front of those already there, so the last loop comes first: copies of a place, then verified ones.
+  -- Each follower is put in front of the earlier ones, so those of the last loop come first: copies, then verified.
   foreach v_copies in array array[false, true] loop
     for v_entry in reverse v_count .. 1 loop
       continue when (p_parents[v_entry] > 0 and not p_verified[v_entry]) <> v_copies;
@@ -1850,12 +1914,11 @@ begin
   return v_order[1:v_placed];
 end $$;
 comment on function app.follow_links(integer[], boolean[]) is
-  'Entries 1, 2, … in the order of a conversation, given the entry that each follows (0: none): each after the one it '
-  'follows, several after the same one in their own order, copies first. Leaves out circles. Linear in the number of '
-  'entries.';
+  'Sorts the entries 1, 2, … of a conversation, given for each entry the one it follows (0: none). If several follow '
+  'the same entry, copies come first, then the input order decides. Leaves out circles. Takes linear time.';
 
 create function app.conversation_order(p_session_id uuid) returns bigint[]
--- Hash joins alone: whatever the planner estimates, time grows with the number of entries and not with its square.
+-- Hash joins only, so that the time is linear in the number of entries whatever the planner estimates.
 language plpgsql stable set search_path = '' set enable_nestloop = off set enable_mergejoin = off as $$
 declare
   v_arrivals bigint[];
@@ -1871,12 +1934,12 @@ begin
   select array_agg(e.arrival order by e.n), array_agg(coalesce(p.n, 0) order by e.n), array_agg(e.verified order by e.n)
     into v_arrivals, v_parents, v_verified
   from entries e left join entries p on p.call_ordinal = e.call_ordinal and p.item_id = e.previous_item_id
-    -- A verified entry follows verified ones alone: no copy moves it.
+    -- A verified entry follows only verified ones, so that a copy cannot move it.
     and (p.verified or not e.verified);
   if v_arrivals is null then return '{}'; end if;
   v_order := app.follow_links(v_parents, v_verified);
   if cardinality(v_order) < cardinality(v_arrivals) then
-    -- Entries whose links go round in a circle follow none: each is placed by its arrival, and none is left out.
+    -- Entries whose links form a circle are placed by their arrival instead, so that none is left out.
     select array_agg(case when o.n is null then 0 else v_parents[e.n] end order by e.n) into v_parents
       from generate_subscripts(v_arrivals, 1) as e (n) left join unnest(v_order) as o (n) on o.n = e.n;
     v_order := app.follow_links(v_parents, v_verified);
@@ -1884,9 +1947,8 @@ begin
   return (select array_agg(v_arrivals[o.n] order by o.place) from unnest(v_order) with ordinality as o (n, place));
 end $$;
 comment on function app.conversation_order(uuid) is
-  'The entries of a session, named by their arrival, in the conversation''s order: calls by ordinal, in a call each '
-  'entry after the one that previous_item_id names, and by arrival where that names none. Reads with the caller''s '
-  'rights.';
+  'Returns the order of a session''s entries, identified by their arrival: by call ordinal; within a call each entry '
+  'follows the one named in previous_item_id; by arrival if none is named. Reads with the caller''s rights.';
 grant execute on function app.conversation_order(uuid), app.follow_links(integer[], boolean[])
   to authenticated, orchestrator;
 
@@ -1902,8 +1964,9 @@ begin
     where e.text <> '' order by o.place;
 end $$;
 comment on function public.transcript_of(uuid) is
-  'The conversation in its order, as rows, for SQL: over the API a list of rows ends at its row limit. Reads with the '
-  'caller''s rights. An item that said nothing holds its place and is not shown.';
+  'Returns a session''s transcript as rows in the order of the conversation, for SQL. (Through the API, PostgREST''s '
+  'row limit would apply.) Items without text keep their place in the order and are not returned. Reads with the '
+  'caller''s rights.';
 grant execute on function public.transcript_of(uuid) to authenticated, orchestrator;
 
 create function public.transcript_to_evaluate(p_session_id uuid) returns jsonb
@@ -1911,8 +1974,8 @@ language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(to_jsonb(t) order by t.sequence_number), '[]') from public.transcript_of(p_session_id) t
 $$;
 comment on function public.transcript_to_evaluate(uuid) is
-  'The whole conversation in its order, as one value that no row limit cuts off: for the evaluation and for the '
-  'platform API.';
+  'Returns a session''s transcript in order as one JSON value, so that no row limit applies; called by the '
+  'evaluation and by the platform API.';
 grant execute on function public.transcript_to_evaluate(uuid) to orchestrator;
 
 create function public.own_transcript() returns jsonb
@@ -1927,8 +1990,8 @@ begin
     join public.transcript_entries e on e.session_id = app.worker_session() and e.arrival = o.arrival);
 end $$;
 comment on function public.own_transcript() is
-  'Every stored entry of the calling worker''s session in the conversation''s order, also those that said nothing: '
-  'what a replacement tells the browser is stored, and its interviewer was said. Raises PT409 when it is fenced.';
+  'Returns all stored entries of the calling worker''s session in order, including items without text. A replacement '
+  'worker calls it to learn what is stored and what the interviewer said. Raises PT409 if the worker is fenced.';
 grant execute on function public.own_transcript() to session_worker;
 
 create function public.upload_transcript(p_session_id uuid, p_tenant_id uuid, p_entries jsonb) returns jsonb
@@ -1942,7 +2005,7 @@ begin
   if jsonb_array_length(p_entries) > 1000 then
     raise exception 'at most 1000 entries at once' using errcode = '22023';
   end if;
-  -- One candidate must not use up the connections that all share: one upload of a session at a time, and few a minute.
+  -- One upload of a session at a time, and few a minute: a candidate must not use up the shared connections.
   if not pg_try_advisory_xact_lock(hashtextextended('upload ' || p_session_id, 0)) then
     return jsonb_build_object('kind', 'rate_limited', 'retry_after_ms', 1000);
   end if;
@@ -1955,7 +2018,7 @@ begin
   select * into s from public.interview_sessions where id = p_session_id and tenant_id = p_tenant_id for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
   if s.transcript_erased_at is not null then return jsonb_build_object('kind', 'erased'); end if;
-  -- Only calls that took place, and never as the sideband's word: the browser can say anything.
+  -- Only for calls that took place, and always unverified, because a browser can send anything.
   select coalesce(jsonb_agg(e || '{"verified": false, "confidence": null, "interrupted": false}'), '[]') into v_entries
     from jsonb_array_elements(p_entries) e
     where exists (select from public.realtime_calls c where c.session_id = s.id
@@ -1967,15 +2030,15 @@ exception when integrity_constraint_violation then
   perform app.refuse_row(sqlstate, v_constraint);
 end $$;
 comment on function public.upload_transcript(uuid, uuid, jsonb) is
-  'The candidate''s own copies, late or offline: the same idempotent merge, always unverified. kind: stored '
-  '(item_ids), erased, too_many (beyond the bounds of transcript_writes: nothing is stored), rate_limited '
-  '(retry_after_ms), not_found.';
+  'Stores the browser''s own copies of entries that it could not send over the socket, idempotently and always as '
+  'unverified; called by the Edge Function interview-transcript. Returns kind: stored (item_ids), erased, too_many '
+  '(above the limits in transcript_writes; nothing is stored), rate_limited (retry_after_ms), not_found.';
 grant execute on function public.upload_transcript(uuid, uuid, jsonb) to service_role;
 
 create view public.interview_transcripts with (security_invoker = true) as
   select s.id as session_id, s.tenant_id, s.status, s.transcript_revision as revision,
     s.transcript_complete as complete,
-    -- One entry is one line: no text can look like the next speaker's turn.
+    -- One entry is one line, so that no text can look like the next speaker's turn.
     (select string_agg(case t.speaker when 'ai' then 'Interviewer: ' else 'Candidate: ' end
         || case when t.verified then '' else '[unverified] ' end
         || btrim(regexp_replace(t.text,
@@ -1997,7 +2060,7 @@ language sql volatile security definer set search_path = '' as $$
   on conflict (id) do update set last_seen_at = clock_timestamp(), url = excluded.url, version = excluded.version
 $$;
 comment on function public.register_orchestrator(uuid, text, text) is
-  'Registers an orchestrator that starts, or renews its registration.';
+  'Registers an orchestrator, or renews its registration; called at start-up and by its readiness check.';
 grant execute on function public.register_orchestrator(uuid, text, text) to orchestrator;
 
 create function public.announce_image(p_orchestrator_id uuid, p_image text) returns boolean
@@ -2006,7 +2069,8 @@ language sql volatile security definer set search_path = '' as $$
     returning 1) select exists (select from done)
 $$;
 comment on function public.announce_image(uuid, text) is
-  'Stores which worker image an orchestrator was started with; false when it is not registered yet.';
+  'Stores with which worker image an orchestrator was started; called by the pool planner. Returns false if the '
+  'orchestrator is not registered yet.';
 grant execute on function public.announce_image(uuid, text) to orchestrator;
 
 create function public.keep_duties(p_orchestrator_id uuid, p_url text, p_version text, p_names text[],
@@ -2018,7 +2082,7 @@ declare
   v_share integer;
   v_mine integer;
 begin
-  -- One at a time: shares are counted. Short, and a few times a second for the whole deployment.
+  -- One orchestrator at a time, because the shares are counted. It is short, and runs a few times a second in all.
   perform pg_advisory_xact_lock(hashtextextended('duties', 0));
   v_now := clock_timestamp();
   insert into public.orchestrators (id, url, version, draining) values (p_orchestrator_id, p_url, p_version, p_draining)
@@ -2033,7 +2097,7 @@ begin
   select count(*) into v_live from public.orchestrators where not draining
     and last_seen_at > v_now - app.interval_ms(p_lease_ms);
   v_share := ceil(cardinality(p_names)::numeric / greatest(v_live, 1));
-  -- A lease that ran out is never renewed, only taken anew: whoever slept has another fence.
+  -- An expired lease is not renewed but taken again with a new fence, so that a holder that was suspended is noticed.
   update public.duties set expires_at = v_now + app.interval_ms(p_lease_ms)
     where holder = p_orchestrator_id and name = any (p_names) and expires_at > v_now;
   get diagnostics v_mine = row_count;
@@ -2051,21 +2115,21 @@ begin
     from public.duties where holder = p_orchestrator_id and expires_at > v_now);
 end $$;
 comment on function public.keep_duties(uuid, text, text, text[], integer, boolean) is
-  'Renews an orchestrator''s registration and its duties, gives it its fair share of the free duties, and takes back '
-  'what it holds beyond that share; a draining orchestrator loses all. Answers the duties it holds now, with their '
-  'fences.';
+  'Renews an orchestrator''s registration and duties; called regularly by each orchestrator. It gets its fair share '
+  'of the free duties and loses those above its share. A draining orchestrator loses all. Returns the duties that it '
+  'now holds, with their fences.';
 grant execute on function public.keep_duties(uuid, text, text, text[], integer, boolean) to orchestrator;
 
 create function app.on_duty(p_duty text, p_fence bigint) returns boolean
 language plpgsql set search_path = '' as $$
 begin
   if p_duty is null then return true; end if;
-  -- For share: the duty cannot change hands before this transaction is over.
+  -- FOR SHARE, so that the duty cannot change its holder before this transaction ends.
   perform 1 from public.duties where name = p_duty and fence = p_fence and expires_at > clock_timestamp() for share;
   return found;
 end $$;
 comment on function app.on_duty(text, bigint) is
-  'Whether the calling orchestrator still holds the duty with this fence. True for work that needs no duty.';
+  'Returns whether the calling orchestrator still holds the duty with this fence. True for work that needs no duty.';
 
 -- ── schemas/fleet/pools.sql ──
 create function public.put_pool_policy(p_tenant_id uuid, p_region text, p_floor integer, p_ceiling integer, p_by jsonb)
@@ -2091,7 +2155,8 @@ begin
   return jsonb_build_object('kind', 'updated', 'tenant', app.tenant_json(p_tenant_id));
 end $$;
 comment on function public.put_pool_policy(uuid, text, integer, integer, jsonb) is
-  'Sets how many standby machines a tenant keeps in a region. kind: updated, limit_exceeded, not_found.';
+  'Sets how many standby machines a tenant keeps in a region; called by the API. Returns kind: updated, '
+  'limit_exceeded, not_found.';
 grant execute on function public.put_pool_policy(uuid, text, integer, integer, jsonb) to orchestrator;
 
 create function public.pool_facts(p_horizon_ms bigint) returns jsonb
@@ -2132,8 +2197,9 @@ language sql stable security definer set search_path = '' as $$
   from (select tenant_id as id from tenants) t join public.tenants ten on ten.id = t.id
 $$;
 comment on function public.pool_facts(bigint) is
-  'Answers what pools are planned by: the image to use and, for each tenant with a pool, a standby machine or a '
-  'session due within the horizon: its create rate, its pools and its due sessions.';
+  'Returns the data for planning pools; called by the pool planner. It contains the image to use and, for each '
+  'tenant with a pool, a standby machine or a session due within the horizon, the create rate, the pools and the due '
+  'sessions.';
 grant execute on function public.pool_facts(bigint) to orchestrator;
 
 create function public.pool_demand(p_window_ms bigint) returns jsonb
@@ -2149,7 +2215,8 @@ language sql stable security definer set search_path = '' as $$
       2) x
 $$;
 comment on function public.pool_demand(bigint) is
-  'Answers how many unscheduled sessions a second each pool gets, as an exponentially decaying mean over the window.';
+  'Returns for each pool how many unscheduled sessions per second it gets, as an exponentially decaying mean over '
+  'the window; called by the pool planner.';
 grant execute on function public.pool_demand(bigint) to orchestrator;
 
 create function app.draw_pool_slot(p_tenant_id uuid) returns text
@@ -2161,7 +2228,7 @@ language sql volatile set search_path = '' as $$
   returning name
 $$;
 comment on function app.draw_pool_slot(uuid) is
-  'Draws a create slot for a pool from an app that no session waits for. Null when there is none now.';
+  'Draws a create slot for a standby machine from an app for which no session is waiting. Null if there is none now.';
 
 create function app.fill_pool(p jsonb, p_image text, p_orchestrator_id uuid, p_taken_ms numeric) returns jsonb[]
 language plpgsql set search_path = '' as $$
@@ -2187,7 +2254,7 @@ begin
   return v_intents;
 end $$;
 comment on function app.fill_pool(jsonb, text, uuid, numeric) is
-  'Reserves standby machines until the target is reached or the create limit allows no more; answers their intents.';
+  'Reserves standby machines until the target is reached or the create limit allows no more. Returns their intents.';
 
 create function app.retire_standby(p_tenant_id uuid, p_region text, p_image text, p_stale boolean, p_count integer,
   p_reason text) returns jsonb[]
@@ -2196,7 +2263,7 @@ declare
   m public.machines;
   v_retired jsonb[] := '{}';
 begin
-  -- The newest go first: the oldest have their image on the host for sure.
+  -- The newest first: on the hosts of the oldest the image is certainly present.
   for m in select * from public.machines where tenant_id = p_tenant_id and region = p_region and session_id is null
     and state = 'created'
       and (image <> p_image) = p_stale order by created_at desc limit p_count for update skip locked loop
@@ -2207,8 +2274,8 @@ begin
   return v_retired;
 end $$;
 comment on function app.retire_standby(uuid, text, text, boolean, integer, text) is
-  'Gives up standby machines of this image or of other images. Committed before any DELETE; assignment takes the same '
-  'lock.';
+  'Marks standby machines of this image, or of other images, for destruction. It takes the same lock as an '
+  'assignment and commits before any DELETE is sent to Fly.';
 
 create function public.apply_pool_plan(p_plan jsonb, p_image text, p_orchestrator_id uuid, p_taken_ms integer)
   returns jsonb
@@ -2230,8 +2297,8 @@ begin
   return jsonb_build_object('intents', to_jsonb(v_intents), 'retired', to_jsonb(v_retired));
 end $$;
 comment on function public.apply_pool_plan(jsonb, text, uuid, integer) is
-  'Carries out a plan [{tenant_id, region, target, shrink, retire_stale}], pools in the order of the plan. Answers '
-  '{intents, retired: [{machine_id, app_name, fly_machine_id, reason}]}.';
+  'Carries out a plan [{tenant_id, region, target, shrink, retire_stale}] in the order of its pools; called by the '
+  'pool planner. Returns {intents, retired: [{machine_id, app_name, fly_machine_id, reason}]}.';
 grant execute on function public.apply_pool_plan(jsonb, text, uuid, integer) to orchestrator;
 
 create function public.pool_of_tenant(p_tenant_id uuid) returns jsonb
@@ -2252,7 +2319,8 @@ language sql stable security definer set search_path = '' as $$
   left join public.pool_policies p on p.tenant_id = p_tenant_id and p.region = r.region
 $$;
 comment on function public.pool_of_tenant(uuid) is
-  'Answers a tenant''s pools: policy, standby machines ready and under way, sessions due within the hour.';
+  'Returns a tenant''s pools with their policy, the standby machines that are ready or being prepared, and the '
+  'sessions due within the hour; called by the API.';
 grant execute on function public.pool_of_tenant(uuid) to orchestrator;
 
 create function public.remove_pool_policy(p_tenant_id uuid, p_region text, p_by jsonb) returns boolean
@@ -2264,7 +2332,7 @@ begin
   return true;
 end $$;
 comment on function public.remove_pool_policy(uuid, text, jsonb) is
-  'Ends the standby machines of a tenant in a region; false when it had no policy there.';
+  'Removes the pool of a tenant in a region, for an operator. Returns false if there was none.';
 grant execute on function public.remove_pool_policy(uuid, text, jsonb) to orchestrator;
 
 -- ── schemas/fleet/rights.sql ──
@@ -2294,7 +2362,7 @@ language sql stable set search_path = '' as $$
     else jsonb_build_object('kind', 'continue') end
 $$;
 comment on function app.directive_of(public.interview_sessions, public.machines) is
-  'Answers what a worker must do: continue, end, or exit because it is fenced.';
+  'Returns what a worker must do: continue, end, or exit because it is fenced.';
 
 create function public.claim_session(p_machine_name text, p_app_name text, p_fly_machine_id text, p_boot_nonce text,
   p_lease_ms integer, p_life_ms integer,
@@ -2316,14 +2384,14 @@ begin
   select * into m from public.machines where id = m.id for update;
   v_refusal := app.claim_refusal(s, m, p_fly_machine_id, p_boot_nonce);
   if v_refusal is not null then
-    -- A loser is on its way out from here on; the worker exits by itself.
+    -- From here on a loser is being destroyed; its worker exits by itself.
     if v_refusal ->> 'retry' is null then
       perform app.move_machine(m.id, 'draining', 'superseded') where m.life_rank < app.life_rank_of('claimed');
     end if;
     return v_refusal;
   end if;
   if m.boot_nonce is distinct from p_boot_nonce then
-    -- The session is locked FOR UPDATE, transcript writes lock it FOR SHARE: no write of the old epoch can follow.
+    -- The session is locked FOR UPDATE, and transcript writes lock it FOR SHARE: no write of the old epoch can follow.
     update public.interview_sessions set epoch = epoch + 1, machine_id = m.id, fly_machine_id = p_fly_machine_id,
       region = m.region
       where id = s.id returning * into s;
@@ -2359,9 +2427,9 @@ begin
     'directive', app.directive_of(s, m));
 end $$;
 comment on function public.claim_session(text, text, text, text, integer, integer, text) is
-  'Gives a booted worker its session at the next epoch. The same nonce again gets the same answer. Everything else is '
-  'refused with why; retry says that it may be granted in a moment. losers: attempts that came too late, already '
-  'committed to be destroyed.';
+  'Gives a booted worker its session at the next epoch; called by the worker API. The same nonce gets the same '
+  'answer again. Every other claim is refused with a reason (why); retry says that it may succeed in a moment. '
+  'losers are attempts that claimed too late; that they will be destroyed is already committed.';
 grant execute on function public.claim_session(text, text, text, text, integer, integer, text) to orchestrator;
 
 create function public.record_heartbeats(p_beats jsonb, p_lease_ms integer) returns jsonb
@@ -2397,8 +2465,8 @@ begin
     join public.interview_sessions s on s.id = m.session_id);
 end $$;
 comment on function public.record_heartbeats(jsonb, integer) is
-  'Renews leases in one batch and answers the directive of each machine and epoch. Refuses (fenced) an earlier boot '
-  'of a machine that has booted again.';
+  'Renews the leases of a batch of machines and returns the directive of each; called by the worker API. Returns '
+  'fenced for an older epoch, and for an earlier boot of a machine that has booted again.';
 grant execute on function public.record_heartbeats(jsonb, integer) to orchestrator;
 
 create function app.worker_is_over(s public.interview_sessions) returns boolean
@@ -2407,8 +2475,8 @@ language sql stable set search_path = '' as $$
     or exists (select from public.machines m where m.id = s.machine_id and m.state = 'destroyed'))
 $$;
 comment on function app.worker_is_over(public.interview_sessions) is
-  'Whether a session''s worker has no authority left: its machine is gone, or the session ended two minutes ago, '
-  'which is longer than a teardown with its last transcripts takes.';
+  'Returns whether a session''s worker has no authority any more: its machine is gone, or the session ended two '
+  'minutes ago, which is longer than a teardown takes.';
 
 create function app.own_session(p_for_share boolean default false) returns public.interview_sessions
 language plpgsql set search_path = '' as $$
@@ -2431,8 +2499,8 @@ begin
   return s;
 end $$;
 comment on function app.own_session(boolean) is
-  'Locks the session of the calling worker: FOR UPDATE, or FOR SHARE for a transcript write. Raises PT409 when the '
-  'worker is fenced, or when its time is over.';
+  'Locks and returns the session of the calling worker: FOR SHARE for transcript writes, otherwise FOR UPDATE. '
+  'Raises PT409 if the worker is fenced or has no authority any more.';
 
 create function app.claim_refusal(s public.interview_sessions, m public.machines, p_fly_machine_id text,
   p_boot_nonce text) returns jsonb
@@ -2471,7 +2539,8 @@ begin
   return null;
 end $$;
 comment on function app.claim_refusal(public.interview_sessions, public.machines, text, text) is
-  'Answers why this boot may not serve the session, or null when it may. retry: the worker may ask again in a moment.';
+  'Returns why this boot may not serve the session, null if it may. retry says that the worker may ask again in a '
+  'moment.';
 
 -- ── schemas/machines/ending.sql ──
 create function public.finish_session(p_machine_id uuid, p_epoch integer, p_kind text, p_outcome text default null,
@@ -2489,7 +2558,7 @@ begin
   select * into m from public.machines where id = p_machine_id;
   v_where := jsonb_build_object('app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
   if s.machine_id is distinct from m.id or s.epoch <> p_epoch then
-    -- An earlier boot of a machine that serves on has nothing to say about it.
+    -- A report by an earlier boot of a machine that still serves the session is ignored.
     if m.epoch is not distinct from p_epoch then perform app.move_machine(m.id, 'draining', 'superseded'); end if;
     return jsonb_build_object('kind', 'fenced') || v_where;
   end if;
@@ -2508,9 +2577,9 @@ begin
   return jsonb_build_object('kind', 'ended') || v_where;
 end $$;
 comment on function public.finish_session(uuid, integer, text, text, text, boolean, jsonb) is
-  'Takes a worker''s last report: ended (the session ends with the ending already decided, else with this one) or '
-  'draining (the session goes on with another machine: next is the attempt reserved for it). A fenced worker changes '
-  'nothing.';
+  'Stores a worker''s final report; called by the worker API. ended: the session ends, with the ending already '
+  'decided if there is one. draining: the session continues on another machine, and next is the attempt reserved for '
+  'it. Changes nothing for a fenced worker.';
 grant execute on function public.finish_session(uuid, integer, text, text, text, boolean, jsonb) to orchestrator;
 
 create function public.record_machine_destroying(p_machine_id uuid, p_reason text, p_epoch integer default null,
@@ -2536,9 +2605,9 @@ begin
     'next', v_next);
 end $$;
 comment on function public.record_machine_destroying(uuid, text, integer, boolean, jsonb, text, bigint) is
-  'Commits that a machine will be destroyed, before any DELETE is sent to Fly and on the lock that assignment takes. '
-  'p_judged: refuse unless the machine is still at the epoch it was judged at. p_next: reserve its session''s next '
-  'attempt at once. kind: done, stale, off_duty, unknown.';
+  'Records that a machine will be destroyed; called by the orchestrator before it sends a DELETE to Fly. It takes '
+  'the same lock as an assignment. p_judged: refuse if the machine is no longer at the epoch at which it was judged. '
+  'p_next: reserve the session''s next attempt at once. Returns kind: done, stale, off_duty, unknown.';
 grant execute on function public.record_machine_destroying(uuid, text, integer, boolean, jsonb, text,
   bigint) to orchestrator;
 
@@ -2555,7 +2624,7 @@ begin
   if not found then return jsonb_build_object('kind', 'unknown'); end if;
   perform 1 from public.interview_sessions where id = m.session_id for update;
   select * into m from public.machines where id = p_machine_id for update;
-  -- Heartbeats and claims take the absence back: whoever saw it may be late.
+  -- A heartbeat or a claim clears the absence, because the report of the absence may be late.
   if p_absent_ms is not null
     and (m.first_absent_at is null or m.first_absent_at > clock_timestamp() - app.interval_ms(p_absent_ms))
     or p_silent and m.state = 'claimed' and m.lease_expires_at > clock_timestamp() then
@@ -2568,16 +2637,16 @@ begin
     'next', v_settled -> 'intent');
 end $$;
 comment on function public.record_machine_gone(uuid, text, jsonb, text, bigint, integer, boolean) is
-  'Records Fly''s evidence that a machine is gone. A session that only it served gets its next attempt, or ends with '
-  'the ending already decided, or because it may not try again. p_absent_ms: only if it has been absent so long '
-  'without a sign of life. p_silent: not while its worker''s lease is valid. kind: recorded, alive, off_duty, '
-  'unknown.';
+  'Records that Fly no longer has a machine; called by the reaper and after a destruction. If only this machine '
+  'served a session, the session gets its next attempt or ends. p_absent_ms: only if the machine has been absent '
+  'that long without a heartbeat. p_silent: only if its worker''s lease is not valid. Returns kind: recorded, alive, '
+  'off_duty, unknown.';
 grant execute on function public.record_machine_gone(uuid, text, jsonb, text, bigint, integer, boolean)
   to orchestrator;
 
 create function public.machines_alive(p_apps text[] default null) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  -- state_ms: a standby machine may have rested for hours; what it is judged by begins when it gets its session.
+  -- state_ms: a standby machine may have waited for hours, so its time counts from the assignment to its session.
   select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'name', m.name, 'app_name', m.app_name,
     'fly_machine_id', m.fly_machine_id,
     'state', m.state, 'reason', m.reason, 'epoch', m.epoch, 'session_id', m.session_id, 'session_rank', s.state_rank,
@@ -2597,7 +2666,8 @@ language sql stable security definer set search_path = '' as $$
   where m.state <> 'destroyed' and (p_apps is null or m.app_name = any (p_apps))
 $$;
 comment on function public.machines_alive(text[]) is
-  'Lists every machine of these apps that may exist at Fly, with what the reconciler and the reaper judge by.';
+  'Lists all machines of these apps that may exist at Fly, with the facts by which the reconciler and the reaper, '
+  'who call it, judge them.';
 grant execute on function public.machines_alive(text[]) to orchestrator;
 
 create function public.record_machine_absent(p_machine_id uuid, p_absent boolean default true) returns void
@@ -2606,7 +2676,8 @@ language sql volatile security definer set search_path = '' as $$
     where id = p_machine_id
 $$;
 comment on function public.record_machine_absent(uuid, boolean) is
-  'Records since when Fly does not find a machine; found again, the record is cleared.';
+  'Records since when Fly does not find a machine; called by the reaper. Clears the time when the machine is found '
+  'again.';
 grant execute on function public.record_machine_absent(uuid, boolean) to orchestrator;
 
 create function public.record_host(p_machine_id uuid, p_ok boolean) returns void
@@ -2615,7 +2686,8 @@ language sql volatile security definer set search_path = '' as $$
     else coalesce(host_bad_since, clock_timestamp()) end where id = p_machine_id
 $$;
 comment on function public.record_host(uuid, boolean) is
-  'Records since when Fly reports a machine''s host as not ok; ok clears the record.';
+  'Records since when Fly reports that the host of a machine is not ok; called by the reaper. Clears the time when '
+  'the host is ok again.';
 grant execute on function public.record_host(uuid, boolean) to orchestrator;
 
 -- ── schemas/machines/intents.sql ──
@@ -2643,8 +2715,8 @@ begin
     'wait_ms', greatest(0, ceil(extract(epoch from m.not_before - clock_timestamp()) * 1000)));
 end $$;
 comment on function app.intent_json(uuid) is
-  'Describes a machine to be created, or an assigned standby machine to be started (action): how long to wait for its '
-  'slot, and what the choice of the next region needs.';
+  'Returns an intent: a machine to create, or an assigned standby machine to start (action), with the wait for its '
+  'slot and the data for choosing the next region.';
 
 create function public.take_intents(p_orchestrator_id uuid, p_taken_ms integer, p_limit integer default 20)
   returns jsonb
@@ -2656,7 +2728,7 @@ language sql volatile security definer set search_path = '' as $$
   ), due as (
     select m.id from public.machines m join waiting w on w.id = m.id
     where m.state = 'reserved' and (m.taken_until is null or m.taken_until <= clock_timestamp())
-    -- Tenants take turns: one whose creates hang must not fill every batch.
+    -- Tenants take turns, so that one whose creates do not return cannot fill every batch.
     order by w.place, m.not_before limit p_limit for update of m skip locked
   ), taken as (
     update public.machines m set taken_by = p_orchestrator_id,
@@ -2666,7 +2738,8 @@ language sql volatile security definer set search_path = '' as $$
   select coalesce(jsonb_agg(app.intent_json(id)), '[]') from taken
 $$;
 comment on function public.take_intents(uuid, integer, integer) is
-  'Takes due intents that no orchestrator executes, or whose taker''s time has passed.';
+  'Takes due intents that no orchestrator is executing, or whose orchestrator has not finished in time; called by '
+  'the provisioner.';
 grant execute on function public.take_intents(uuid, integer, integer) to orchestrator;
 
 create function public.keep_intent(p_machine_id uuid, p_orchestrator_id uuid, p_taken_ms integer) returns boolean
@@ -2678,8 +2751,8 @@ language sql volatile security definer set search_path = '' as $$
   select exists (select from kept)
 $$;
 comment on function public.keep_intent(uuid, uuid, integer) is
-  'Keeps a taken intent, by compare-and-set, right before a call to Fly or a wait for the next one. False: another '
-  'orchestrator has taken it, or it is no longer wanted.';
+  'Extends the hold on a taken intent; called right before a request to Fly or a wait. Returns false if another '
+  'orchestrator has taken it or it is no longer wanted.';
 grant execute on function public.keep_intent(uuid, uuid, integer) to orchestrator;
 
 create function public.record_machine_created(p_machine_id uuid, p_fly_machine_id text, p_region text) returns text
@@ -2697,7 +2770,8 @@ begin
   return m.state;
 end $$;
 comment on function public.record_machine_created(uuid, text, text) is
-  'Records that Fly has made the machine. Answers its state: destroying means that it is no longer wanted.';
+  'Records that Fly has created a machine; called by the provisioner. Returns the machine''s state; destroying means '
+  'that it is no longer wanted.';
 grant execute on function public.record_machine_created(uuid, text, text) to orchestrator;
 
 create function public.record_create_failed(p_machine_id uuid, p_reason text, p_launch jsonb default '{}')
@@ -2722,7 +2796,7 @@ begin
     v_intent := app.give_machine(s, p_reason, p_launch);
   end if;
   if v_intent is not null then return jsonb_build_object('kind', 'next', 'intent', v_intent); end if;
-  -- Beside a hedge, or the machine it hedges, nothing is lost yet.
+  -- While a hedge or the machine that it hedges is in progress, the session is not lost.
   if exists (select from public.machines o where o.session_id = s.id and o.life_rank < app.life_rank_of('draining'))
     then
     return jsonb_build_object('kind', 'stale');
@@ -2731,15 +2805,16 @@ begin
   return jsonb_build_object('kind', 'ended');
 end $$;
 comment on function public.record_create_failed(uuid, text, jsonb) is
-  'Records that Fly certainly made no machine. When p_launch names a region to try next and the session may try '
-  'again, it gets its next machine; else, when no other attempt is under way, it ends with p_reason. kind: next '
-  '(intent), ended, stale, session_over, unknown.';
+  'Records that Fly certainly did not create a machine; called by the provisioner. If p_launch names a region to try '
+  'next and the session may try again, the session gets its next machine. Otherwise, if no other attempt is in '
+  'progress, it ends with p_reason. Returns kind: next (intent), ended, stale, session_over, unknown.';
 grant execute on function public.record_create_failed(uuid, text, jsonb) to orchestrator;
 
 create function public.machine_intent(p_machine_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$ select app.intent_json(p_machine_id) $$;
 comment on function public.machine_intent(uuid) is
-  'Answers a machine as an intent, for the choice of its session''s next region; null when there is none.';
+  'Returns a machine as an intent; called by the reaper to choose the next region for its session. Null if there is '
+  'none.';
 grant execute on function public.machine_intent(uuid) to orchestrator;
 
 -- ── schemas/machines/launching.sql ──
@@ -2756,7 +2831,7 @@ begin
         and image = p_image
         and id <> all (p_except) order by created_at limit 1 for update skip locked;
     if v_id is not null then return v_id; end if;
-    -- While an image is being replaced, the one before it still serves.
+    -- While an image is being replaced, machines with the previous image are still used.
     select id into v_id from public.machines
       where tenant_id = p_tenant_id and region = v_region and session_id is null and state = 'created'
         and id <> all (p_except) order by created_at desc limit 1 for update skip locked;
@@ -2765,8 +2840,8 @@ begin
   return null;
 end $$;
 comment on function app.take_standby(uuid, text[], text, uuid[]) is
-  'Locks a standby machine for assignment: the first region that has one decides. Never one of p_except, which the '
-  'caller has locked already. Null when there is none.';
+  'Locks a standby machine for assignment, in the first of these regions that has one, and never one of p_except, '
+  'which the caller has already locked. Null if there is none.';
 
 create function app.machine_deadline(p_since timestamptz, p_life_ms numeric, p_max_duration_ms integer)
   returns timestamptz
@@ -2774,8 +2849,8 @@ language sql immutable set search_path = '' as $$
   select p_since + app.interval_ms(p_life_ms + p_max_duration_ms)
 $$;
 comment on function app.machine_deadline(timestamptz, numeric, integer) is
-  'Answers when a machine must be gone: its allowed life and its session''s maximum duration, counted from its '
-  'assignment or its claim. The lives are unclaimedLifeMs and claimedLifeMs in deadlines.ts.';
+  'Returns when a machine must be gone: its allowed life plus its session''s maximum duration, counted from its '
+  'assignment or claim. The lives are unclaimedLifeMs and claimedLifeMs in deadlines.ts.';
 
 create function app.assign_standby(p_machine_id uuid, p_session_id uuid, p_attempt integer, p_max_duration_ms integer,
   p_launch jsonb) returns text
@@ -2787,7 +2862,7 @@ language sql volatile set search_path = '' as $$
   where id = p_machine_id returning region
 $$;
 comment on function app.assign_standby(uuid, uuid, integer, integer, jsonb) is
-  'Gives a locked standby machine its session, for good; answers its region.';
+  'Assigns a locked standby machine to a session for good. Returns its region.';
 
 create function app.reserve_machine(p_machine_id uuid, p_tenant_id uuid, p_session_id uuid, p_region text,
   p_attempt integer, p_max_duration_ms integer, p_launch jsonb) returns boolean
@@ -2806,8 +2881,8 @@ begin
   return true;
 end $$;
 comment on function app.reserve_machine(uuid, uuid, uuid, text, integer, integer, jsonb) is
-  'Writes the intent to create a machine, with the next slot of the tenant''s create limit. False when the tenant has '
-  'no app.';
+  'Writes the intent to create a machine, with the next slot of the tenant''s create limit. Returns false if the '
+  'tenant has no app.';
 
 create function app.give_machine(s public.interview_sessions, p_because text, p_launch jsonb) returns jsonb
 language plpgsql set search_path = '' as $$
@@ -2832,7 +2907,7 @@ begin
       return null;
     end if;
   end if;
-  -- A hedge may lose, and a session that was served shows its region until the next claim.
+  -- Not for a hedge, which may lose, nor for a session that was served, which shows its region until the next claim.
   if s.machine_id is null and p_because is distinct from 'hedge' then
     update public.interview_sessions set region = v_region, region_reason = case
         when v_last.reason in ('create_failed', 'start_failed') then 'capacity'
@@ -2847,10 +2922,11 @@ begin
   return app.intent_json(v_id);
 end $$;
 comment on function app.give_machine(public.interview_sessions, text, jsonb) is
-  'The one way in which a session, locked by the caller, gets its first or next machine: a standby machine, else a '
-  'new one. Region: the one that p_launch names, else where its last machine was, else its own. p_because: why it '
-  'needs another. p_launch: orchestrator_id, image, taken_ms, life_ms, default_region, region, max_attempts, '
-  'max_failed. Answers the intent; null when the tenant has no app.';
+  'Gives a session, which the caller has locked, its first or next machine: a standby machine if there is one, '
+  'otherwise a new one. All code that needs a machine uses this function. Region: the one in p_launch, otherwise '
+  'that of the last machine, otherwise the session''s own. p_because: why the session needs another machine. '
+  'p_launch: orchestrator_id, image, taken_ms, life_ms, default_region, region, max_attempts, max_failed. Returns '
+  'the intent; null if the tenant has no app.';
 
 create function app.may_try_again(p_session_id uuid, p_launch jsonb) returns boolean
 language sql stable set search_path = '' as $$
@@ -2861,8 +2937,9 @@ language sql stable set search_path = '' as $$
   from public.machines where session_id = p_session_id and life_rank >= app.life_rank_of('draining')
 $$;
 comment on function app.may_try_again(uuid, jsonb) is
-  'The one rule for how often: whether a session may have another machine. At most max_attempts of its machines may '
-  'be lost (hand-overs and losing hedges do not count), and at most max_failed may fail to be created or started.';
+  'Returns whether a session may have another machine. This is the only place that decides it: fewer than '
+  'max_attempts of its machines may be lost (hand-overs and losing hedges do not count) and fewer than max_failed '
+  'may have failed to be created or started.';
 
 create function app.session_reason_of(p_machine_reason text) returns text
 language sql immutable set search_path = '' as $$
@@ -2873,7 +2950,8 @@ language sql immutable set search_path = '' as $$
     else 'worker_lost' end
 $$;
 comment on function app.session_reason_of(text) is
-  'Answers why a session ends whose last machine ended for this reason, when no ending is decided. The one mapping.';
+  'Returns the reason with which a session ends when its last machine ended for this reason and no ending is '
+  'decided. This is the only such mapping.';
 
 create function app.settle_session(p_session_id uuid, p_launch jsonb) returns jsonb
 language plpgsql set search_path = '' as $$
@@ -2887,13 +2965,13 @@ begin
     or exists (select from public.machines where session_id = s.id and life_rank < app.life_rank_of('draining')) then
     return jsonb_build_object('kind', 'nothing');
   end if;
-  -- The machine that served it says why; before the first claim, the latest attempt does.
+  -- The reason of the machine that served it; before the first claim, the reason of the latest attempt.
   select reason into v_last from public.machines where session_id = s.id
     order by (id = s.machine_id) is true desc, attempt desc, reserved_at desc limit 1;
   if not found then return jsonb_build_object('kind', 'nothing'); end if;
   if s.state_rank >= app.rank_of('finalizing') or s.end_requested_at is not null
     or v_last in ('hard_deadline', 'operator_stopped') then
-    -- Its worker may be carrying out the end: the session ends here only once its machines are gone.
+    -- Its worker may be carrying out the end, so the session ends here only when its machines are gone.
     if exists (select from public.machines where session_id = s.id and life_rank < app.life_rank_of('destroyed')) then
       return jsonb_build_object('kind', 'nothing');
     end if;
@@ -2906,8 +2984,8 @@ begin
   return jsonb_build_object('kind', 'ended');
 end $$;
 comment on function app.settle_session(uuid, jsonb) is
-  'Decides about a session that may have lost its machines: nothing while one may still serve it; its recorded end '
-  'once all are gone; else its next machine, or its end when it may not try again.';
+  'Decides what happens to a session that may have lost its machines: nothing while one may still serve it; its '
+  'decided ending once all are gone; otherwise its next machine, or an ending if it may not try again.';
 
 create function public.settle_sessions(p_next jsonb, p_duty text default null, p_fence bigint default null)
   returns jsonb
@@ -2932,8 +3010,8 @@ begin
   return to_jsonb(v_results);
 end $$;
 comment on function public.settle_sessions(jsonb, text, bigint) is
-  'Settles every session that was left without a machine, for example by a crash. Called regularly on duty. Answers '
-  'what was done about which session.';
+  'Settles every session that has no machine left, for example after a crash; called regularly by the orchestrator '
+  'on duty. Returns what was done for which session.';
 grant execute on function public.settle_sessions(jsonb, text, bigint) to orchestrator;
 
 create function public.hedge_machine(p_machine_id uuid, p_next jsonb, p_duty text default null,
@@ -2951,7 +3029,7 @@ begin
     or s.end_requested_at is not null or m.life_rank >= app.life_rank_of('claimed') then
     return null;
   end if;
-  -- One hedge at a time: what is under way for this session, beside the machine that is late, is its hedge.
+  -- One hedge at a time: any other attempt in progress for this session, apart from the late machine, is its hedge.
   if exists (select from public.machines o where o.session_id = s.id and o.id <> m.id
     and o.life_rank < app.life_rank_of('draining')) then
     return null;
@@ -2959,8 +3037,8 @@ begin
   return app.give_machine(s, 'hedge', p_next);
 end $$;
 comment on function public.hedge_machine(uuid, jsonb, text, bigint) is
-  'Reserves a second attempt beside a late machine, when there is none yet. The first to be claimed serves; the other '
-  'is refused and destroyed. Answers the intent, or null.';
+  'Reserves a second attempt for the session of a late machine, if there is none yet; called by the reaper. The '
+  'first claim wins, and the other machine is refused and destroyed. Returns the intent, or null.';
 grant execute on function public.hedge_machine(uuid, jsonb, text, bigint) to orchestrator;
 
 create function public.record_unreachable(p_machine_id uuid, p_epoch integer, p_gap_ms integer, p_window_ms integer,
@@ -2975,7 +3053,7 @@ begin
   select * into s from public.interview_sessions where id = m.session_id for update;
   select * into m from public.machines where id = p_machine_id for update;
   v_now := clock_timestamp();
-  -- Only for a candidate who had been in the room: at the first connection the fault may be anywhere.
+  -- Only for a candidate who was connected before: at the first connection the cause may be elsewhere.
   if s.id is null or s.machine_id <> m.id or s.epoch <> p_epoch or m.state <> 'claimed'
     or s.state_rank < app.rank_of('connecting')
     or s.state_rank >= app.rank_of('finalizing') or s.end_requested_at is not null then
@@ -2993,8 +3071,9 @@ begin
     'next', app.settle_session(s.id, p_next) -> 'intent');
 end $$;
 comment on function public.record_unreachable(uuid, integer, integer, integer, jsonb) is
-  'Records that a returning browser could not be connected to its machine. The first time is noted; again after '
-  'p_gap_ms and within p_window_ms the machine is given up and its session gets the next attempt.';
+  'Records that a returning browser could not be connected to its machine; called by the edge. The first report is '
+  'only stored. A second one, at least p_gap_ms and at most p_window_ms later, gives the machine up, and its session '
+  'gets the next attempt. Ignored if the candidate was never connected, or the machine no longer serves the session.';
 grant execute on function public.record_unreachable(uuid, integer, integer, integer, jsonb) to orchestrator;
 
 -- ── schemas/machines/rights.sql ──
@@ -3020,7 +3099,7 @@ language sql volatile security definer set search_path = '' as $$
   ), due as (
     select m.id from public.machines m join waiting w on w.id = m.id
     where m.state = 'created' and (m.taken_until is null or m.taken_until <= clock_timestamp())
-    -- Tenants take turns: one whose starts hang must not fill every batch.
+    -- Tenants take turns, so that one whose starts do not return cannot fill every batch.
     order by w.place, m.assigned_at limit p_limit for update of m skip locked
   ), taken as (
     update public.machines m set taken_by = p_orchestrator_id,
@@ -3030,8 +3109,8 @@ language sql volatile security definer set search_path = '' as $$
   select coalesce(jsonb_agg(app.intent_json(id)), '[]') from taken
 $$;
 comment on function public.take_starts(uuid, integer, integer, integer) is
-  'Takes assigned standby machines that no orchestrator starts, and those that were asked to start p_late_ms ago and '
-  'have not started since (late).';
+  'Takes assigned standby machines that no orchestrator is starting, and those that have not started p_late_ms after '
+  'the request (late); called by the starter.';
 grant execute on function public.take_starts(uuid, integer, integer, integer) to orchestrator;
 
 create function public.record_starts(p_machine_ids uuid[]) returns integer
@@ -3042,7 +3121,8 @@ language sql volatile security definer set search_path = '' as $$
     and m.start_requested_at is null returning 1)
   select count(*)::integer from done
 $$;
-comment on function public.record_starts(uuid[]) is 'Fly accepted these starts. Takes many at once.';
+comment on function public.record_starts(uuid[]) is
+  'Records that Fly accepted the start of these machines; called by the starter.';
 grant execute on function public.record_starts(uuid[]) to orchestrator;
 
 create function public.record_machine_started(p_machine_id uuid) returns boolean
@@ -3052,7 +3132,8 @@ begin
     where m.id = p_machine_id for update of s;
   return app.move_machine(p_machine_id, 'started');
 end $$;
-comment on function public.record_machine_started(uuid) is 'Fly says that it runs, and it has not claimed yet.';
+comment on function public.record_machine_started(uuid) is
+  'Records that Fly reports a machine as running before it has claimed; called by the starter.';
 grant execute on function public.record_machine_started(uuid) to orchestrator;
 
 create function public.record_start_failed(p_machine_id uuid, p_launch jsonb) returns jsonb
@@ -3072,8 +3153,9 @@ begin
   return case v_settled ->> 'kind' when 'nothing' then jsonb_build_object('kind', 'session_over') else v_settled end;
 end $$;
 comment on function public.record_start_failed(uuid, jsonb) is
-  'A standby machine would not start: it is given up, and its session gets the next one, standby or new. kind: next '
-  '(intent), ended, session_over (the session needs none), stale, unknown.';
+  'Records that a standby machine could not be started; called by the starter. The machine is given up, and its '
+  'session gets the next one, standby or new. Returns kind: next (intent), ended, session_over (the session needs '
+  'none), stale, unknown.';
 grant execute on function public.record_start_failed(uuid, jsonb) to orchestrator;
 
 -- ── schemas/machines/states.sql ──
@@ -3093,8 +3175,8 @@ begin
   return new;
 end $$;
 comment on function app.guard_machine() is
-  'Refuses a second session for a machine and any step back of its state, whoever writes. A machine that handed over '
-  'may be claimed again by its next boot.';
+  'Refuses a second session for a machine and any backward step of its state, whoever writes. Trigger of machines. A '
+  'machine that handed over may be claimed again by its next boot.';
 create trigger guard before update on public.machines for each row execute function app.guard_machine();
 
 create function app.move_machine(p_machine_id uuid, p_state text, p_reason text default null) returns boolean
@@ -3126,14 +3208,15 @@ begin
   return true;
 end $$;
 comment on function app.move_machine(uuid, text, text) is
-  'Moves a machine forward, stamps the phase and appends the event; false when it is already there or past.';
+  'Moves a machine forward, sets the timestamp of the phase and appends the event. Returns false if the machine has '
+  'already reached or passed the state.';
 
 -- ── schemas/machines/usage.sql ──
 create function public.machines_to_bill(p_limit integer default 200) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'tenant_id', m.tenant_id, 'session_id', m.session_id,
     'region', m.region,
-    -- A standby machine runs from its start, a machine made for its session from its creation. Fly bills a little less.
+    -- A standby machine counts as running from its start, other machines from their creation. Fly bills a little less.
     'started_seconds', round(case when m.session_id is null then 0
       else extract(epoch from m.destroyed_at - coalesce(m.start_requested_at, m.assigned_at, m.created_at))
         end::numeric, 3),
@@ -3144,7 +3227,8 @@ language sql stable security definer set search_path = '' as $$
     order by destroyed_at limit p_limit) m
 $$;
 comment on function public.machines_to_bill(integer) is
-  'Lists machines that are gone and whose usage is not recorded yet, with the seconds they ran and stood by.';
+  'Lists destroyed machines whose usage is not recorded yet, with the seconds for which they ran and stood by; '
+  'called by the usage job.';
 grant execute on function public.machines_to_bill(integer) to orchestrator;
 
 create function public.record_usage(p_rows jsonb) returns integer
@@ -3166,7 +3250,7 @@ begin
   return v_count;
 end $$;
 comment on function public.record_usage(jsonb) is
-  'Writes what machines used and cost, once each; answers how many were new.';
+  'Stores the usage and cost of machines, once per machine; called by the usage job. Returns how many were new.';
 grant execute on function public.record_usage(jsonb) to orchestrator;
 
 create function app.session_usage(p_session_id uuid) returns jsonb
@@ -3177,7 +3261,7 @@ language sql stable set search_path = '' as $$
   from public.machine_usage u where u.session_id = p_session_id
 $$;
 comment on function app.session_usage(uuid) is
-  'Answers what the machines of a session used and cost; null until the first of them is gone.';
+  'Returns the usage and cost of a session''s machines. Null until the first of them has been recorded.';
 
 create function public.tenant_usage(p_tenant_id uuid, p_from timestamptz, p_until timestamptz) returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -3198,8 +3282,8 @@ language sql stable security definer set search_path = '' as $$
   from u
 $$;
 comment on function public.tenant_usage(uuid, timestamptz, timestamptz) is
-  'Answers what a tenant''s machines that ended in this time used and cost: in total and by region and size, standby '
-  'apart.';
+  'Returns the usage and cost of a tenant''s machines that were recorded in this time, in total and by region and '
+  'size, with standby listed separately; called by the API.';
 grant execute on function public.tenant_usage(uuid, timestamptz, timestamptz) to orchestrator;
 
 -- ── schemas/people/candidates.sql ──
@@ -3228,9 +3312,9 @@ begin
   return jsonb_build_object('candidate_id', c.candidate_id);
 end $$;
 comment on function app.match_candidate(uuid, jsonb) is
-  'Which of the tenant''s candidates {name, email?, external_id?} is: {candidate_id}, null when it is a new one. '
-  '{kind: candidate_conflict, fields} when e-mail and external id name two people, or the one they name is stored '
-  'with another: one e-mail never joins two external ids.';
+  'Returns which of the tenant''s candidates {name, email?, external_id?} means: {candidate_id}, null for a new one. '
+  'Returns {kind: candidate_conflict, fields} if e-mail and external id belong to two people, or if the matching '
+  'candidate is stored with another one of them. An e-mail never joins two external ids.';
 
 create function app.store_candidate(p_tenant_id uuid, p jsonb) returns uuid
 language plpgsql set search_path = '' as $$
@@ -3243,7 +3327,7 @@ begin
     insert into public.tenant_candidates (tenant_id, candidate_id, name, email, external_id)
       values (p_tenant_id, v_id, p ->> 'name', p ->> 'email', p ->> 'external_id') on conflict do nothing;
     if found then return v_id; end if;
-    -- Somebody else stored the same person at the same moment: theirs is the one.
+    -- Another transaction has stored the same person at the same moment: use that row.
     delete from public.candidates where id = v_id;
     v_match := app.match_candidate(p_tenant_id, p);
     v_id := (v_match ->> 'candidate_id')::uuid;
@@ -3258,8 +3342,8 @@ begin
   return v_id;
 end $$;
 comment on function app.store_candidate(uuid, jsonb) is
-  'The tenant''s candidate that match_candidate names, with the name that was given and an e-mail or external id that '
-  'was missing; made when it is new. Call it only when there is no conflict.';
+  'Returns the candidate that match_candidate finds, with the given name and any missing e-mail or external id '
+  'filled in, or creates it. To be called only if there is no conflict.';
 
 create function app.candidate_json(c public.tenant_candidates) returns jsonb
 language sql stable set search_path = '' as $$
@@ -3267,7 +3351,7 @@ language sql stable set search_path = '' as $$
     'external_id', c.external_id,
     'status', c.status, 'created_at', c.created_at, 'updated_at', c.updated_at)
 $$;
-comment on function app.candidate_json(public.tenant_candidates) is 'Shows a candidate as the API shows it.';
+comment on function app.candidate_json(public.tenant_candidates) is 'Returns a candidate as the API shows it.';
 
 create function app.candidate_conflict(p_tenant_id uuid, p jsonb, p_except uuid default null) returns jsonb
 language sql stable set search_path = '' as $$
@@ -3279,8 +3363,8 @@ language sql stable set search_path = '' as $$
     and (app.folded(c.email) = app.folded(p ->> 'email') or c.external_id = p ->> 'external_id')
 $$;
 comment on function app.candidate_conflict(uuid, jsonb, uuid) is
-  'Which of e-mail and external id other candidates of the tenant have, {kind: conflict, fields}: never whose they '
-  'are.';
+  'Returns {kind: conflict, fields} if other candidates of the tenant have this e-mail or external id. It does not '
+  'say which candidates.';
 
 create function public.create_candidate(p_tenant_id uuid, p_candidate jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -3295,7 +3379,8 @@ exception when unique_violation then
   return app.candidate_conflict(p_tenant_id, p_candidate);
 end $$;
 comment on function public.create_candidate(uuid, jsonb) is
-  'Stores {name, email?, external_id?, status?}. kind: created, conflict (with fields).';
+  'Stores a candidate {name, email?, external_id?, status?}; called by the API. Returns kind: created, conflict '
+  '(with fields).';
 grant execute on function public.create_candidate(uuid, jsonb) to orchestrator;
 
 create function public.get_candidate(p_tenant_id uuid, p_candidate_id uuid) returns jsonb
@@ -3304,7 +3389,7 @@ language sql stable security definer set search_path = '' as $$
   where c.tenant_id = p_tenant_id and c.candidate_id = p_candidate_id and c.erased_at is null
 $$;
 comment on function public.get_candidate(uuid, uuid) is
-  'Reads a tenant''s candidate; null when there is none or it was erased.';
+  'Returns a tenant''s candidate; called by the API. Null if there is none or it was erased.';
 grant execute on function public.get_candidate(uuid, uuid) to orchestrator;
 
 create function public.list_candidates(p_tenant_id uuid, p_limit integer, p_search text default null,
@@ -3320,8 +3405,8 @@ language sql stable security definer set search_path = '' as $$
     order by c.created_at desc, c.candidate_id desc limit p_limit) x
 $$;
 comment on function public.list_candidates(uuid, integer, text, timestamptz, uuid) is
-  'Lists candidates of a tenant, newest first, after the one with this time and id. p_search: part of a name, a whole '
-  'e-mail or external id.';
+  'Lists a tenant''s candidates, newest first, after the one with this time and id; called by the API. p_search '
+  'matches part of a name, a complete e-mail or a complete external id.';
 grant execute on function public.list_candidates(uuid, integer, text, timestamptz, uuid) to orchestrator;
 
 create function public.change_candidate(p_tenant_id uuid, p_candidate_id uuid, p_changes jsonb) returns jsonb
@@ -3341,8 +3426,8 @@ exception when unique_violation then
   return app.candidate_conflict(p_tenant_id, p_changes, p_candidate_id);
 end $$;
 comment on function public.change_candidate(uuid, uuid, jsonb) is
-  'Changes name, email, external_id or status; fields not given stay. kind: changed, conflict (with fields), '
-  'not_found.';
+  'Changes name, email, external_id or status; called by the API. Omitted fields stay. Returns kind: changed, '
+  'conflict (with fields), not_found.';
 grant execute on function public.change_candidate(uuid, uuid, jsonb) to orchestrator;
 
 -- ── schemas/people/erasure.sql ──
@@ -3355,7 +3440,8 @@ begin
   return null;
 end $$;
 comment on function app.guard_erased_transcript() is
-  'Refuses (PT410) entries and results of a session whose transcript was erased: a late upload cannot bring it back.';
+  'Refuses (PT410) entries and results of a session whose transcript was erased, so that a late upload cannot '
+  'restore it. Trigger.';
 create trigger guard_insert after insert on public.transcript_entries referencing new table as incoming
   for each statement execute function app.guard_erased_transcript();
 create trigger guard_update after update on public.transcript_entries referencing new table as incoming
@@ -3373,7 +3459,7 @@ begin
   return new;
 end $$;
 comment on function app.guard_erased_video() is
-  'Refuses (PT410) a recording of a session whose recordings were erased.';
+  'Refuses (PT410) a recording of a session whose recordings were erased. Trigger of video_segments.';
 create trigger guard before insert
   or update on public.video_segments for each row execute function app.guard_erased_video();
 
@@ -3390,7 +3476,7 @@ begin
   return v_entries;
 end $$;
 comment on function app.erase_transcript(uuid) is
-  'Erases the transcript of a session and its result; answers the number of entries.';
+  'Deletes the transcript and the result of a session. Returns the number of deleted entries.';
 
 create function app.erase_video(p_session_id uuid, p_cause text) returns text[]
 language plpgsql set search_path = '' as $$
@@ -3410,7 +3496,7 @@ begin
   return v_ids;
 end $$;
 comment on function app.erase_video(uuid, text) is
-  'Moves a session''s recordings to video_deletions; answers their ids.';
+  'Moves a session''s recordings to video_deletions. Returns their ids.';
 
 create function app.erase(p_tenant_id uuid, p_candidate_id uuid) returns jsonb
 language plpgsql set search_path = '' as $$
@@ -3448,7 +3534,7 @@ begin
     'videos', to_jsonb(v_videos));
 end $$;
 comment on function app.erase(uuid, uuid) is
-  'Erases what a tenant knows of a candidate whose sessions have all ended. The sessions themselves remain without '
+  'Erases all data that a tenant has of a candidate whose sessions have all ended. The sessions remain, without '
   'personal data, for accounting.';
 
 create function public.erase_candidate(p_tenant_id uuid, p_candidate_id uuid, p_by jsonb) returns jsonb
@@ -3463,8 +3549,8 @@ begin
     and erased_at is null) then
     return jsonb_build_object('kind', 'not_found');
   end if;
-  -- Lock the candidate's sessions in one go, before any ending locks the tenant's counter. A session that was created
-  -- meanwhile is left to the next call: to lock it now would break the order of locks.
+  -- Lock all the candidate's sessions first, before any ending locks the tenant's counter. A session created in the
+  -- meantime is left to the next call, because locking it now would violate the lock order.
   v_locked := array(select id from public.interview_sessions
     where tenant_id = p_tenant_id and candidate_id = p_candidate_id and state_rank < app.rank_of('ended')
       order by id for update);
@@ -3472,7 +3558,7 @@ begin
     where id = any (v_locked) and state_rank < app.rank_of('finalizing') and end_requested_at is null order by id loop
     perform public.request_end(s.id, p_tenant_id, 'cancelled', 'ended_by_platform');
   end loop;
-  -- From here on no new session of the candidate can come: it would refer to this row.
+  -- From here on no session of the candidate can be created, because it would refer to this row.
   perform 1 from public.tenant_candidates where tenant_id = p_tenant_id and candidate_id = p_candidate_id
     and erased_at is null for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
@@ -3486,8 +3572,9 @@ begin
   return v_erased || jsonb_build_object('kind', 'erased');
 end $$;
 comment on function public.erase_candidate(uuid, uuid, jsonb) is
-  'Erases a candidate from a tenant. kind: erased (with sessions, transcript_entries, videos to delete), ending '
-  '(sessions that must end first were asked to: call again), not_found.';
+  'Erases a candidate of a tenant; called by the API and by the regular job. Returns kind: erased (with sessions, '
+  'transcript_entries and the videos to delete), ending (live sessions were asked to end; call again later), '
+  'not_found.';
 grant execute on function public.erase_candidate(uuid, uuid, jsonb) to orchestrator;
 
 create function public.request_erasure(p_tenant_id uuid, p_candidate_id uuid, p_by jsonb) returns jsonb
@@ -3500,8 +3587,8 @@ begin
   return jsonb_build_object('kind', 'requested');
 end $$;
 comment on function public.request_erasure(uuid, uuid, jsonb) is
-  'Records that a candidate must be erased. erase_candidate does it, in a transaction of its own, because it locks '
-  'sessions first. kind: requested, not_found.';
+  'Records that a candidate must be erased; called by the API. erase_candidate then does it in its own transaction, '
+  'because it must lock sessions first. Returns kind: requested, not_found.';
 grant execute on function public.request_erasure(uuid, uuid, jsonb) to orchestrator;
 
 create function public.erasures_requested(p_limit integer default 20) returns jsonb
@@ -3512,7 +3599,7 @@ language sql stable security definer set search_path = '' as $$
     order by erasure_requested_at limit p_limit) x
 $$;
 comment on function public.erasures_requested(integer) is
-  'Lists candidates whose erasure was requested and waits for their sessions to end.';
+  'Lists candidates whose erasure was requested and has not been done; called by the regular job.';
 grant execute on function public.erasures_requested(integer) to orchestrator;
 
 -- ── schemas/people/positions.sql ──
@@ -3522,14 +3609,16 @@ language sql volatile security definer set search_path = '' as $$
     p_position ->> 'description')
   returning jsonb_build_object('kind', 'created', 'position', to_jsonb(positions))
 $$;
-comment on function public.create_position(uuid, jsonb) is 'Stores {title, description?}. kind: created.';
+comment on function public.create_position(uuid, jsonb) is
+  'Stores a position {title, description?}; called by the API. Returns kind: created.';
 grant execute on function public.create_position(uuid, jsonb) to orchestrator;
 
 create function public.get_position(p_tenant_id uuid, p_position_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select to_jsonb(p) from public.positions p where p.tenant_id = p_tenant_id and p.id = p_position_id
 $$;
-comment on function public.get_position(uuid, uuid) is 'Reads a tenant''s position; null when there is none.';
+comment on function public.get_position(uuid, uuid) is
+  'Returns a tenant''s position; called by the API. Null if there is none.';
 grant execute on function public.get_position(uuid, uuid) to orchestrator;
 
 create function public.list_positions(p_tenant_id uuid, p_limit integer, p_before timestamptz default null,
@@ -3545,8 +3634,8 @@ language sql stable security definer set search_path = '' as $$
   where y.before <= app.max_list_bytes()
 $$;
 comment on function public.list_positions(uuid, integer, timestamptz, uuid) is
-  'Lists positions of a tenant, newest first, after the one with this time and id; no more than max_list_bytes and one '
-  'position.';
+  'Lists a tenant''s positions, newest first, after the one with this time and id; called by the API. Returns at '
+  'most max_list_bytes plus one position.';
 grant execute on function public.list_positions(uuid, integer, timestamptz, uuid) to orchestrator;
 
 create function public.change_position(p_tenant_id uuid, p_position_id uuid, p_changes jsonb) returns jsonb
@@ -3563,7 +3652,8 @@ begin
   return jsonb_build_object('kind', 'changed', 'position', to_jsonb(p));
 end $$;
 comment on function public.change_position(uuid, uuid, jsonb) is
-  'Changes title or description; fields not given stay. kind: changed, not_found.';
+  'Changes the title or description of a position; called by the API. Omitted fields stay. Returns kind: changed, '
+  'not_found.';
 grant execute on function public.change_position(uuid, uuid, jsonb) to orchestrator;
 
 -- ── schemas/people/retention.sql ──
@@ -3582,8 +3672,7 @@ begin
   end loop;
   return v_count;
 end $$;
-comment on function app.expire_transcripts(integer) is
-  'Erases transcripts and results that their tenants no longer keep.';
+comment on function app.expire_transcripts(integer) is 'Erases transcripts and results whose retention time is over.';
 
 create function app.expire_videos(p_limit integer) returns integer
 language plpgsql set search_path = '' as $$
@@ -3600,8 +3689,7 @@ begin
   end loop;
   return v_count;
 end $$;
-comment on function app.expire_videos(integer) is
-  'Moves recordings that their tenants no longer keep to video_deletions.';
+comment on function app.expire_videos(integer) is 'Moves recordings whose retention time is over to video_deletions.';
 
 create function public.expire_retained(p_limit integer default 100) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -3617,7 +3705,7 @@ begin
     where t.audit_days is not null and a.created_at < clock_timestamp() - make_interval(days => t.audit_days)
       limit p_limit);
   get diagnostics v_audit = row_count;
-  -- A limit at rest says nothing: the next request makes it again.
+  -- A limit that is full again needs no row: the next request creates it.
   delete from public.rate_limits where scope in (
     select scope from public.rate_limits where next_at < clock_timestamp() - interval '1 hour'
       limit p_limit for update skip locked);
@@ -3631,8 +3719,8 @@ begin
     'more', greatest(v_transcripts, v_videos, v_audit, v_limits, v_keys) >= p_limit);
 end $$;
 comment on function public.expire_retained(integer) is
-  'Applies the retention rules of every tenant, and deletes unused rate limits and week-old idempotency keys, at most '
-  'p_limit of each kind. more says whether to call again at once.';
+  'Applies the retention rules of all tenants, and deletes unused rate limits and week-old idempotency keys, at most '
+  'p_limit of each kind; called by the regular job. more says whether to call again at once.';
 grant execute on function public.expire_retained(integer) to orchestrator;
 
 -- ── schemas/people/rights.sql ──
@@ -3646,7 +3734,7 @@ create policy "orchestrators read all rows" on public.candidates for select to o
 alter table public.tenant_candidates enable row level security;
 grant select on public.tenant_candidates to orchestrator;
 create policy "orchestrators read all rows" on public.tenant_candidates for select to orchestrator using (true);
--- Who asked for an erasure, and from where, stands in the audit log, which is for admins.
+-- Who requested an erasure, and from where, is in the audit log, which only admins can read.
 grant select (tenant_id, candidate_id, name, email, external_id, status, created_at, updated_at, erased_at,
   erasure_requested_at) on public.tenant_candidates to authenticated;
 create policy "members read their tenant's rows" on public.tenant_candidates for select to authenticated
@@ -3685,8 +3773,8 @@ language sql volatile security definer set search_path = '' as $$
     'last_error', last_error)), '[]') from taken
 $$;
 comment on function public.videos_to_delete(integer, integer) is
-  'Takes recordings that must be deleted at api.video, for one attempt each; a failed one is due again after a '
-  'growing delay.';
+  'Takes recordings that must be deleted at api.video, for one attempt each; called by the recordings job. A failed '
+  'one is due again after a growing delay.';
 grant execute on function public.videos_to_delete(integer, integer) to orchestrator;
 
 create function public.record_video_deleted(p_video_id text, p_error text default null) returns void
@@ -3696,7 +3784,7 @@ language sql volatile security definer set search_path = '' as $$
   where video_id = p_video_id
 $$;
 comment on function public.record_video_deleted(text, text) is
-  'Records that api.video deleted a recording, or why the attempt failed.';
+  'Records that api.video has deleted a recording, or why the attempt failed; called by the recordings job.';
 grant execute on function public.record_video_deleted(text, text) to orchestrator;
 
 -- ── schemas/recordings/recordings.sql ──
@@ -3713,8 +3801,8 @@ begin
   return null;
 end $$;
 comment on function app.plan_video() is
-  'Plans the recording of a session when its worker is ready, so that the token exists when the candidate joins; '
-  'closes it at the end.';
+  'Plans a session''s recording when its worker is ready, so that the upload token exists when the candidate joins, '
+  'and closes the recording when the session ends. Trigger of interview_sessions.';
 create trigger plan_video after update of status on public.interview_sessions for each row
   when (new.settings ->> 'record_video' = 'true' and new.state_rank > old.state_rank)
   execute function app.plan_video();
@@ -3728,7 +3816,8 @@ begin
   return null;
 end $$;
 comment on function app.owe_erased_videos() is
-  'Adds the recordings of an erased session to video_deletions, also those without a row in video_segments.';
+  'Adds all recordings of an erased session to video_deletions, including those without a row in video_segments. '
+  'Trigger.';
 create trigger owe_erased_videos after update of video_erased_at on public.interview_sessions for each row
   when (old.video_erased_at is null and new.video_erased_at is not null)
   execute function app.owe_erased_videos();
@@ -3749,8 +3838,9 @@ begin
   return true;
 end $$;
 comment on function public.want_video(uuid, integer) is
-  'Plans the next container after a page was reloaded: a container takes one source only. False when the session '
-  'records nothing, is over, or the container before was never asked for.';
+  'Plans the next container when a page was reloaded, because a container accepts one upload only; called by the '
+  'orchestrator. Returns false if the session records no video, is over, or the previous container was never '
+  'requested.';
 grant execute on function public.want_video(uuid, integer) to orchestrator;
 
 create function public.take_video_jobs(p_taken_ms integer, p_grace_ms integer, p_limit integer default 10,
@@ -3779,9 +3869,9 @@ language sql volatile security definer set search_path = '' as $$
   from taken t join public.interview_sessions s on s.id = t.session_id
 $$;
 comment on function public.take_video_jobs(integer, integer, integer, integer, jsonb) is
-  'Takes due recordings for one attempt each: first those that a live session waits for, tenants in turn, of each at '
-  'most p_per_tenant with those that the caller has under way ({tenant_id: n}). A session''s token is deleted '
-  'p_grace_ms after its end: the last parts of the upload may still be under way.';
+  'Takes due recordings for one attempt each, those for which a live session waits first, tenants in turn; called by '
+  'the recordings job. Per tenant at most p_per_tenant, including those that the caller is working on ({tenant_id: '
+  'n}). A token is deleted p_grace_ms after its session''s end, because the last parts may still be uploading.';
 grant execute on function public.take_video_jobs(integer, integer, integer, integer, jsonb) to orchestrator;
 
 create function public.record_video_container(p_session_id uuid, p_ordinal integer, p_video_id text) returns jsonb
@@ -3805,8 +3895,8 @@ begin
   return jsonb_build_object('video_id', j.video_id, 'state', j.state);
 end $$;
 comment on function public.record_video_container(uuid, integer, text) is
-  'Stores a new container. Answers the one that counts and the state: only wanted needs a token. A second container '
-  'is added to video_deletions.';
+  'Stores a new container; called by the recordings job. Returns the container that is used and its state; only '
+  'wanted needs a token. A second container is added to video_deletions.';
 grant execute on function public.record_video_container(uuid, integer, text) to orchestrator;
 
 create function public.record_video_token(p_session_id uuid, p_ordinal integer, p_ciphertext text, p_life_ms bigint)
@@ -3826,7 +3916,8 @@ begin
   return true;
 end $$;
 comment on function public.record_video_token(uuid, integer, text, bigint) is
-  'Stores a new upload token. False when it is no longer wanted: its maker deletes it.';
+  'Stores a new upload token; called by the recordings job. Returns false if the token is no longer wanted; the '
+  'caller then deletes it.';
 grant execute on function public.record_video_token(uuid, integer, text, bigint) to orchestrator;
 
 create function public.record_video_closed(p_session_id uuid, p_ordinal integer, p_take integer, p_uploaded boolean,
@@ -3852,9 +3943,9 @@ begin
   return true;
 end $$;
 comment on function public.record_video_closed(uuid, integer, integer, boolean, text) is
-  'Records that the token is deleted and whether anything was uploaded. If so, a segment is stored at once, and its '
-  'URL once it can be played. If not, the container (the stored one, or the one found at api.video) is added to '
-  'video_deletions. False when the take is stale.';
+  'Records that the token is deleted and whether anything was uploaded; called by the recordings job. If so, a '
+  'segment is stored; its URL follows when it can be played. If not, the container (the stored one, or the one found '
+  'at api.video) is added to video_deletions. Returns false if the take is stale.';
 grant execute on function public.record_video_closed(uuid, integer, integer, boolean, text) to orchestrator;
 
 create function public.record_video_done(p_session_id uuid, p_ordinal integer, p_take integer, p_url text)
@@ -3878,8 +3969,8 @@ begin
   return true;
 end $$;
 comment on function public.record_video_done(uuid, integer, integer, text) is
-  'Records that a recording can be played: its segment gets the URL, and so does the session when it is the first. '
-  'False when the take is stale.';
+  'Records that a recording can be played; called by the recordings job. Its segment gets the URL, and so does the '
+  'session if it is the first. Returns false if the take is stale.';
 grant execute on function public.record_video_done(uuid, integer, integer, text) to orchestrator;
 
 create function public.postpone_video(p_session_id uuid, p_ordinal integer, p_take integer, p_retry_ms bigint,
@@ -3901,8 +3992,9 @@ begin
   return true;
 end $$;
 comment on function public.postpone_video(uuid, integer, integer, bigint, text) is
-  'Plans the step again after p_retry_ms (p_failure null: nothing failed, it is only too early), or gives the '
-  'recording up when p_retry_ms is null. The session goes on either way. False when the take is stale.';
+  'Schedules a step again after p_retry_ms, or gives the recording up if that is null; called by the recordings job. '
+  'p_failure null: nothing failed, it is only too early. The session is not affected. Returns false if the take is '
+  'stale.';
 grant execute on function public.postpone_video(uuid, integer, integer, bigint, text) to orchestrator;
 
 create function public.video_offers(p_session_ids uuid[]) returns jsonb
@@ -3916,7 +4008,8 @@ language sql stable security definer set search_path = '' as $$
   from public.interview_sessions s where s.id = any (p_session_ids)
 $$;
 comment on function public.video_offers(uuid[]) is
-  'Answers the newest open recording of each of these sessions, for their workers.';
+  'Returns the newest open recording of each of these sessions; called by the worker API to pass it to their '
+  'workers.';
 grant execute on function public.video_offers(uuid[]) to orchestrator;
 
 create function public.record_video_event(p_body_hash text, p_video_id text, p_type text) returns text
@@ -3935,8 +4028,8 @@ begin
   return 'recorded';
 end $$;
 comment on function public.record_video_event(text, text, text) is
-  'Stores an event of api.video and makes its recording due at once. Answers recorded, repeated or unknown (not a '
-  'recording of ours).';
+  'Stores an event of api.video and makes its recording due at once; called by the webhook route for api.video. '
+  'Returns recorded, repeated or unknown (not one of our recordings).';
 grant execute on function public.record_video_event(text, text, text) to orchestrator;
 
 create function public.recordings_of(p_session_id uuid) returns jsonb
@@ -3947,7 +4040,7 @@ language sql stable security definer set search_path = '' as $$
   from public.video_segments v where v.session_id = p_session_id
 $$;
 comment on function public.recordings_of(uuid) is
-  'Lists the recordings of a session, oldest first, and whether each can be played.';
+  'Lists a session''s recordings, oldest first, and whether each can be played; called by the API.';
 grant execute on function public.recordings_of(uuid) to orchestrator;
 
 -- ── schemas/recordings/rights.sql ──
@@ -3977,8 +4070,9 @@ create function app.result_wait(p_takes integer) returns interval
 language sql immutable
   set search_path = '' as $$ select app.interval_ms(least(3600000, 1000 * power(2, least(p_takes, 12)))) $$;
 comment on function app.result_wait(integer) is
-  'Answers how long a grown transcript waits for its next evaluation: late entries come in several uploads, and '
-  'whoever has the session''s token can send more. Each evaluation so far doubles it, from 1 s to an hour.';
+  'Returns how long a changed transcript waits for its next evaluation, because late entries can arrive in several '
+  'uploads, and anyone with the session''s token can send more. It doubles with each evaluation, from 1 s to an '
+  'hour.';
 
 create function app.queue_result() returns trigger language plpgsql set search_path = '' as $$
 begin
@@ -3998,8 +4092,8 @@ begin
   return null;
 end $$;
 comment on function app.queue_result() is
-  'Queues the evaluation of a session that has ended, and again when its transcript has grown. A session that never '
-  'began has nothing to evaluate.';
+  'Queues the evaluation of a session when it has ended, and again when its transcript has changed. A session that '
+  'never began is not evaluated. Trigger of interview_sessions.';
 create trigger queue_result after update of status, transcript_revision on public.interview_sessions for each row
   when (new.state_rank >= app.rank_of('ended') and (old.state_rank < app.rank_of('ended')
     or new.transcript_revision > old.transcript_revision))
@@ -4016,7 +4110,7 @@ begin
   return r;
 end $$;
 comment on function app.lock_result(uuid, integer) is
-  'Locks the result that this take holds; null when the take is stale.';
+  'Locks and returns the result that this take holds. Null if the take is stale.';
 
 create function app.give_up_result(p_session_id uuid, p_take integer, p_failure text, p_error text) returns boolean
 language plpgsql set search_path = '' as $$
@@ -4031,7 +4125,7 @@ begin
   return true;
 end $$;
 comment on function app.give_up_result(uuid, integer, text, text) is
-  'Marks a result dead with its failure and appends the event. False when the take is stale.';
+  'Marks a result as dead with its failure and appends the event. Returns false if the take is stale.';
 
 create function public.take_results(p_orchestrator_id uuid, p_taken_ms integer, p_limit integer default 4,
   p_max_attempts integer default 8, p_per_tenant integer default 6)
@@ -4040,9 +4134,9 @@ declare
   x record;
   v_taken jsonb;
 begin
-  -- One taker at a time: two at once would each see the other's room as free.
+  -- One taker at a time: two at once would not see each other's takes and could exceed the limit.
   perform pg_advisory_xact_lock(hashtextextended('take_results', 0));
-  -- One that has ended every process that took it is given up, too.
+  -- A result whose last attempt was lost with its process is given up, too.
   for x in select session_id, takes from public.interview_results
     where status = 'running' and next_attempt_at <= clock_timestamp() and attempts >= p_max_attempts limit p_limit loop
     perform app.give_up_result(x.session_id, x.takes, 'interrupted', 'The last attempt was interrupted.');
@@ -4073,9 +4167,9 @@ begin
   return v_taken;
 end $$;
 comment on function public.take_results(uuid, integer, integer, integer, integer) is
-  'Takes due results for one attempt each, tenants in turn: at most p_per_tenant of a tenant are under way, all '
-  'orchestrators together. Whoever does not report within p_taken_ms has lost it to the next. One whose last attempt '
-  'was lost is given up.';
+  'Takes due results for one attempt each, tenants in turn; called by the evaluation worker. At most p_per_tenant of '
+  'a tenant are in progress across all orchestrators. After p_taken_ms without a report, another orchestrator can '
+  'take the result; if that was its last attempt, it is given up.';
 grant execute on function public.take_results(uuid, integer, integer, integer, integer) to orchestrator;
 
 create function public.keep_result(p_session_id uuid, p_take integer, p_taken_ms integer) returns boolean
@@ -4086,8 +4180,8 @@ language sql volatile security definer set search_path = '' as $$
   select exists (select from kept)
 $$;
 comment on function public.keep_result(uuid, integer, integer) is
-  'Prolongs a take before the next request to the model. False: the take is stale, and no further request should be '
-  'paid for.';
+  'Extends a take before the next request to the model; called by the evaluation worker. Returns false if the take '
+  'is stale, in which case no further request should be made.';
 grant execute on function public.keep_result(uuid, integer, integer) to orchestrator;
 
 create function public.record_result(p_session_id uuid, p_take integer, p_revision integer, p_result jsonb) returns text
@@ -4113,8 +4207,9 @@ begin
   return case when r.wanted_revision > p_revision then 'queued_again' else 'recorded' end;
 end $$;
 comment on function public.record_result(uuid, integer, integer, jsonb) is
-  'Stores what an attempt made of a revision: {status: done|empty, summary, evaluation, integrity_flags, model}. '
-  'Answers recorded, queued_again (the transcript has grown meanwhile) or stale.';
+  'Stores the result of an attempt for a revision: {status: done|empty, summary, evaluation, integrity_flags, '
+  'model}; called by the evaluation worker. Returns recorded, queued_again (the transcript has changed in the '
+  'meantime) or stale.';
 grant execute on function public.record_result(uuid, integer, integer, jsonb) to orchestrator;
 
 create function public.record_result_failed(p_session_id uuid, p_take integer, p_failure text, p_error text,
@@ -4133,8 +4228,8 @@ begin
   return 'pending';
 end $$;
 comment on function public.record_result_failed(uuid, integer, text, text, bigint) is
-  'Records a failed attempt: due again after p_retry_ms, or given up when that is null. Answers pending, dead or '
-  'stale.';
+  'Records a failed attempt; called by the evaluation worker. The result is due again after p_retry_ms, or given up '
+  'if that is null. Returns pending, dead or stale.';
 grant execute on function public.record_result_failed(uuid, integer, text, text, bigint) to orchestrator;
 
 create function public.release_result(p_session_id uuid, p_take integer) returns boolean
@@ -4148,7 +4243,8 @@ begin
   return true;
 end $$;
 comment on function public.release_result(uuid, integer) is
-  'Gives a take back unused, because its orchestrator shuts down: it is due at once, and the attempt does not count.';
+  'Returns an unused take when its orchestrator shuts down; called by the evaluation worker. The result is due at '
+  'once, and the attempt does not count.';
 grant execute on function public.release_result(uuid, integer) to orchestrator;
 
 -- ── schemas/results/integrity.sql ──
@@ -4157,7 +4253,7 @@ language sql immutable set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('kind', key, 'count', value) order by key), '[]')
     from jsonb_each(p_integrity)
 $$;
-comment on function app.flags_of(jsonb) is 'Lists what the worker saw as {kind, count}.';
+comment on function app.flags_of(jsonb) is 'Returns integrity flags as a list of {kind, count}.';
 
 create function public.flag_integrity(p_kind text, p_count integer default 1) returns void
 language plpgsql security definer set search_path = '' as $$
@@ -4176,8 +4272,8 @@ begin
       least(1000000, coalesce((integrity ->> p_kind)::integer, 0) + p_count)) where id = s.id;
 end $$;
 comment on function public.flag_integrity(text, integer) is
-  'Counts something that a worker saw in its call and that no part of Greenroom did, such as foreign_item or '
-  'foreign_session_update. It is shown to the evaluator and with the result. At most 20 kinds.';
+  'Counts an event in the worker''s call that no part of Greenroom caused, such as foreign_item or '
+  'foreign_session_update; called by the worker. The evaluation and the result show it. At most 20 kinds.';
 grant execute on function public.flag_integrity(text, integer) to session_worker;
 
 -- ── schemas/results/reading.sql ──
@@ -4200,12 +4296,12 @@ language sql stable security definer set search_path = '' as $$
   where s.id = p_session_id and (p_tenant_id is null or s.tenant_id = p_tenant_id)
 $$;
 comment on function public.get_result(uuid, uuid) is
-  'Reads a session''s result as the platform API shows it, {session_status, result}; result is null while there is '
-  'none. Null when there is no such session.';
+  'Returns a session''s result as the platform API shows it, {session_status, result}; called by the API. result is '
+  'null while there is none. Null if there is no such session.';
 grant execute on function public.get_result(uuid, uuid) to orchestrator;
 
 create function app.max_reruns() returns integer language sql immutable set search_path = '' as 'select 10';
-comment on function app.max_reruns() is 'How often a tenant may have the result of one session made again.';
+comment on function app.max_reruns() is 'Returns how often a tenant may run the evaluation of one session again.';
 
 create function public.rerun_result(p_session_id uuid, p_tenant_id uuid default null, p_by text default null)
   returns text
@@ -4229,8 +4325,8 @@ begin
   return 'queued';
 end $$;
 comment on function public.rerun_result(uuid, uuid, text) is
-  'Queues a result again by hand, with all its attempts. Answers queued, running (one is under way), too_many (its '
-  'tenant had it made again as often as it may), nothing (the session has none) or not_found.';
+  'Queues a result again with all its attempts; called by the API. Returns queued, running (one is in progress), '
+  'too_many (the tenant has used its max_reruns), nothing (the session has no result) or not_found.';
 grant execute on function public.rerun_result(uuid, uuid, text) to orchestrator;
 
 create function public.review_result(p_session_id uuid, p_tenant_id uuid, p_reviewed boolean, p_by text) returns text
@@ -4251,8 +4347,8 @@ begin
   return 'recorded';
 end $$;
 comment on function public.review_result(uuid, uuid, boolean, text) is
-  'Records that a person reviewed the result, or takes that back. Answers recorded, not_done (there is no final '
-  'result), nothing or not_found.';
+  'Records that a person reviewed the result, or withdraws that; called by the API. Returns recorded, not_done (the '
+  'result is not final), nothing or not_found.';
 grant execute on function public.review_result(uuid, uuid, boolean, text) to orchestrator;
 
 create function public.dead_results(p_limit integer default 100) returns jsonb
@@ -4262,7 +4358,7 @@ language sql stable security definer set search_path = '' as $$
     'updated_at', updated_at) order by updated_at desc), '[]')
   from (select * from public.interview_results where status = 'dead' order by updated_at desc limit p_limit) d
 $$;
-comment on function public.dead_results(integer) is 'Lists results that were given up, newest first, for an operator.';
+comment on function public.dead_results(integer) is 'Lists results that were given up, newest first, for operators.';
 grant execute on function public.dead_results(integer) to orchestrator;
 
 -- ── schemas/results/rights.sql ──
@@ -4285,8 +4381,8 @@ language sql stable security definer set search_path = '' as $$
   from public.interview_sessions s where s.id = p_session_id
 $$;
 comment on function public.session_may_start(uuid) is
-  'Answers whether the interview may start: may_start, consent_required (with text_version) or ended; null for an '
-  'unknown session.';
+  'Returns whether an interview may start: may_start, consent_required (with text_version) or ended; called by '
+  'join_session. Null for an unknown session.';
 grant execute on function public.session_may_start(uuid) to orchestrator;
 
 create function public.record_consent(p_session_id uuid, p_text_version text, p_remote_address_hash text default null)
@@ -4311,8 +4407,8 @@ begin
     where c.session_id = s.id));
 end $$;
 comment on function public.record_consent(uuid, text, text) is
-  'Records that the candidate consents to the session''s text; a second call changes nothing. kind: recorded, '
-  'other_version, ended, not_found.';
+  'Records that the candidate consents to the session''s text; called by give_consent. A second call changes '
+  'nothing. Returns kind: recorded, other_version, ended, not_found.';
 grant execute on function public.record_consent(uuid, text, text) to orchestrator;
 
 create function app.consent_json(p_session_id uuid) returns jsonb
@@ -4324,7 +4420,7 @@ language sql stable set search_path = '' as $$
   from public.interview_sessions s join public.tenants t on t.id = s.tenant_id where s.id = p_session_id
 $$;
 comment on function app.consent_json(uuid) is
-  'Shows which text a session asks its candidate to consent to, and when the candidate did.';
+  'Returns the text to which a session''s candidate must consent, and when the candidate consented.';
 
 create function public.read_consent(p_session_id uuid, p_code_hash text) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
@@ -4337,7 +4433,8 @@ begin
   return app.consent_json(p_session_id) || jsonb_build_object('kind', 'found');
 end $$;
 comment on function public.read_consent(uuid, text) is
-  'Shows the consent that a session asks for, to whoever has a valid invitation. kind: found, invalid.';
+  'Returns the consent that a session requires; called by the API for a browser with a valid invitation. Returns '
+  'kind: found, invalid.';
 grant execute on function public.read_consent(uuid, text) to orchestrator;
 
 create function public.give_consent(p_session_id uuid, p_code_hash text, p_browser_hash text, p_text_version text,
@@ -4350,7 +4447,8 @@ begin
   return public.record_consent(p_session_id, p_text_version, p_remote_address_hash);
 end $$;
 comment on function public.give_consent(uuid, text, text, text, text) is
-  'Records the consent of the browser that holds the invitation. kind: recorded, other_version, ended, invalid, used.';
+  'Binds the invitation to the browser, if it is not bound yet, and records the candidate''s consent; called by the '
+  'API. Returns kind: recorded, other_version, ended, invalid, used.';
 grant execute on function public.give_consent(uuid, text, text, text, text) to orchestrator;
 
 -- ── schemas/sessions/creation.sql ──
@@ -4373,10 +4471,10 @@ begin
   return (select jsonb_agg(v order by k::bigint) from jsonb_each(v_results) as a (k, v));
 end $$;
 comment on function public.create_sessions(jsonb) is
-  'Creates sessions: an array of requests in, an array of results out, in order. kind: created (intent unless it '
-  'waits; ahead when scheduled), replayed, idempotency_mismatch, quota_exceeded, queue_full, rate_limited '
-  '(retry_after_ms), duration_exceeded, candidate_not_found, candidate_conflict (fields), position_not_found, '
-  'no_app, no_capacity, tenant_inactive.';
+  'Creates sessions from an array of requests; called by the API. Returns an array of results in the same order, '
+  'with kind: created (intent unless it waits; ahead when scheduled), replayed, idempotency_mismatch, '
+  'quota_exceeded, queue_full, rate_limited (retry_after_ms), duration_exceeded, candidate_not_found, '
+  'candidate_conflict (fields), position_not_found, no_app, no_capacity, tenant_inactive.';
 grant execute on function public.create_sessions(jsonb) to orchestrator;
 
 create function app.schedule_ahead(p_tenant_id uuid, p_due timestamptz) returns jsonb
@@ -4391,8 +4489,8 @@ language sql stable set search_path = '' as $$
     'now', clock_timestamp())
 $$;
 comment on function app.schedule_ahead(uuid, timestamptz) is
-  'Answers what decides whether a start time can be met: sessions due no later, machines ready or under way, and how '
-  'fast more can be made.';
+  'Returns the facts that decide whether a start time can be met: the sessions due until then, the machines ready or '
+  'being prepared, and how fast more can be created.';
 
 create function app.judge_creation(r jsonb, t public.tenants, p_live integer, p_queued integer) returns jsonb
 language plpgsql stable set search_path = '' as $$
@@ -4405,7 +4503,7 @@ begin
   if v_due > clock_timestamp() + app.interval_ms(coalesce((r ->> 'start_lead_ms')::numeric, 0)) then
     return '{"begin": "scheduled"}';
   end if;
-  -- Who waits in the queue goes before who comes now.
+  -- Queued sessions come before new ones.
   if p_live + p_queued < t.max_live_sessions then
     return case when r ->> 'placement' = 'on_join' then '{"begin": "on_join"}' else '{"begin": "now"}' end::jsonb;
   end if;
@@ -4418,7 +4516,7 @@ begin
   return '{"begin": "queued"}';
 end $$;
 comment on function app.judge_creation(jsonb, public.tenants, integer, integer) is
-  'Decides how a session begins: {begin: now, scheduled, on_join or queued}, or a refusal {kind}.';
+  'Decides how a session begins: {begin: now, scheduled, on_join or queued}, or refuses it with {kind}.';
 
 create function app.store_creations(p_accepted jsonb) returns void
 language plpgsql set search_path = '' as $$
@@ -4426,7 +4524,7 @@ declare
   r jsonb;
   v_standby uuid[] := array(select (x ->> 'standby')::uuid from jsonb_array_elements(p_accepted) x where x ? 'standby');
 begin
-  -- Born in its state: nobody can know it yet, so neither a move nor an order between writers is needed.
+  -- Inserted in its state: no other transaction can know the row yet, so it needs no move and no order of writers.
   insert into public.interview_sessions (id, tenant_id, candidate_id, candidate, position_id, user_id, api_key_id,
     status, settings, metadata, regions, region, region_reason, simulated, max_duration_ms, placement, admission,
     scheduled_at, counted, queued_at, queue_deadline_at, expires_at)
@@ -4451,7 +4549,7 @@ begin
       taken_until = clock_timestamp() + app.interval_ms((x ->> 'taken_ms')::numeric),
       hard_deadline_at = app.machine_deadline(clock_timestamp(), (x ->> 'life_ms')::numeric,
         (x ->> 'max_duration_ms')::integer)
-    -- By key: joined with the batch alone, the plan would read all machines.
+    -- Read by key: with a join to the batch only, the plan would read all machines.
     from jsonb_array_elements(p_accepted) x where m.id = any (v_standby) and m.id = (x ->> 'standby')::uuid;
   for r in select x from jsonb_array_elements(p_accepted) x where x ->> 'begin' = 'now' and x ->> 'standby' is null loop
     perform app.reserve_machine((r ->> 'machine_id')::uuid, (r ->> 'tenant_id')::uuid, (r ->> 'session_id')::uuid,
@@ -4479,7 +4577,8 @@ begin
     from jsonb_array_elements(p_accepted) x where x ->> 'invitation_hash' is not null;
 end $$;
 comment on function app.store_creations(jsonb) is
-  'Writes accepted creations, all rows of a table in one statement: a session then costs rows, not statements.';
+  'Writes accepted sessions with one statement per table, so that a large batch does not need a statement per '
+  'session.';
 
 create function app.create_for_tenant(p_tenant_id uuid, p_requests jsonb) returns jsonb
 language plpgsql set search_path = '' as $$
@@ -4506,7 +4605,7 @@ declare
   v_accepted jsonb[] := '{}';
   v_results jsonb := '{}';
 begin
-  -- Lock the tenant's counter first. Two requests with one key meet here, so the second finds the first's row.
+  -- Lock the tenant's counter first. It serialises two requests with the same key, so the second finds the first's row.
   select c.live_sessions into v_live from public.tenant_counters c where c.tenant_id = p_tenant_id for update;
   select * into t from public.tenants where id = p_tenant_id and status = 'active';
   if v_live is null or t.id is null then
@@ -4520,8 +4619,8 @@ begin
     and candidate_id in (select (x ->> 'candidate_id')::uuid from jsonb_array_elements(p_requests) x));
   v_positions := array(select id from public.positions where tenant_id = p_tenant_id
     and id in (select (x ->> 'position_id')::uuid from jsonb_array_elements(p_requests) x));
-  -- Most requests of a batch want the same: their machines are taken in one go. In the order of the index, which is
-  -- otherwise passed over while a table is full of standby machines.
+  -- Most requests of a batch want the same, so their machines are taken with one query. Its order is that of the index,
+  -- which the planner would otherwise not use while the table is full of standby machines.
   perform 1 from public.machines where tenant_id = p_tenant_id and session_id is null and state = 'created'
     order by tenant_id, region, created_at limit 1;
   v_has_standby := found;
@@ -4628,8 +4727,8 @@ begin
       from unnest(v_accepted) a), '{}');
 end $$;
 comment on function app.create_for_tenant(uuid, jsonb) is
-  'Creates the sessions of one tenant in one transaction. A refusal is a value, so one refused request does not undo '
-  'a batch. Answers by position in the array, from 1.';
+  'Creates the sessions of one tenant in one transaction. A refusal is a result and not an error, so one refused '
+  'request does not undo the batch. Returns the results by position in the array, from 1.';
 
 -- ── schemas/sessions/ending.sql ──
 create function public.request_end(p_session_id uuid, p_tenant_id uuid, p_outcome text, p_reason text) returns jsonb
@@ -4646,7 +4745,7 @@ begin
   if s.machine_id is null or not exists (select from public.machines m where m.id = s.machine_id
     and m.life_rank < app.life_rank_of('draining'))
     then
-    -- Nobody serves it just now: it ends here, and its machines are not wanted any more.
+    -- No machine serves it now: it ends here, and its machines are no longer wanted.
     perform app.end_session(s.id, p_outcome, p_reason);
     perform app.move_machine(id, case when fly_machine_id is null and state = 'reserved'
       and taken_until is null then 'destroyed' else 'destroying' end,
@@ -4663,8 +4762,8 @@ begin
     from public.machines m where m.session_id = s.id and m.state <> 'destroyed'));
 end $$;
 comment on function public.request_end(uuid, uuid, text, text) is
-  'Asks for the end of a session. A session without a serving machine ends at once; a served one gets the directive, '
-  'which its worker carries out. kind: accepted, already, not_found.';
+  'Requests the end of a session; called by the API and by other functions. A session without a serving machine ends '
+  'at once. Otherwise its worker receives the directive and ends it. Returns kind: accepted, already, not_found.';
 grant execute on function public.request_end(uuid, uuid, text, text) to orchestrator;
 
 create function public.expire_sessions() returns jsonb
@@ -4684,7 +4783,8 @@ begin
   return to_jsonb(v_ids);
 end $$;
 comment on function public.expire_sessions() is
-  'Ends sessions that were not used before they expired. A claimed session is ended by its worker''s own timer.';
+  'Ends sessions that have expired before the interview began and that no worker has claimed; called by the regular '
+  'job. A claimed session is ended by its worker''s own timer.';
 grant execute on function public.expire_sessions() to orchestrator;
 
 create function public.worker_report(p_status text default null, p_outcome text default null,
@@ -4710,8 +4810,8 @@ exception when integrity_constraint_violation then
   perform app.refuse_row(sqlstate, v_constraint);
 end $$;
 comment on function public.worker_report(text, text, text, text) is
-  'Takes a worker''s report about its session: connecting, in_progress, finalizing (with the ending), and the '
-  'candidate''s presence. A late report changes nothing. Refuses any other status.';
+  'Stores a worker''s report about its session: connecting, in_progress, finalizing (with the ending), and the '
+  'candidate''s presence; called by the worker. A late report changes nothing. Refuses any other status (22023).';
 grant execute on function public.worker_report(text, text, text, text) to session_worker;
 
 -- ── schemas/sessions/invitations.sql ──
@@ -4738,8 +4838,8 @@ begin
   return jsonb_build_object('kind', 'accepted', 'session', app.session_json(s.id));
 end $$;
 comment on function public.exchange_invitation(uuid, text, text) is
-  'Exchanges an invitation code for the session: accepted, used (by another browser), ended or invalid. The same '
-  'browser may exchange it again.';
+  'Checks an invitation code and binds it to the browser; called by join_session and give_consent. The same browser '
+  'may exchange it again. Returns kind: accepted (with session), used (by another browser), ended, invalid.';
 grant execute on function public.exchange_invitation(uuid, text, text) to orchestrator;
 
 create function app.invitation_json(i public.session_invitations) returns jsonb
@@ -4750,7 +4850,7 @@ language sql stable set search_path = '' as $$
       when i.expires_at <= clock_timestamp() then 'expired' when i.used_at is not null then 'used' else 'open' end)
 $$;
 comment on function app.invitation_json(public.session_invitations) is
-  'Shows an invitation as the API shows it: never its code. status: open, used, expired, revoked.';
+  'Returns an invitation as the API shows it, without its code. status: open, used, expired, revoked.';
 
 create function app.invite(p_session_id uuid, p_tenant_id uuid, p_code_hash text, p_expires_ms bigint, p_replaces uuid,
   p_by jsonb) returns jsonb
@@ -4771,7 +4871,7 @@ begin
   return jsonb_build_object('kind', 'created', 'invitation', app.invitation_json(i));
 end $$;
 comment on function app.invite(uuid, uuid, text, bigint, uuid, jsonb) is
-  'Adds an invitation to a session that has not ended.';
+  'Adds an invitation to a session that has not ended. Returns kind: created, ended, not_found.';
 
 create function public.create_invitation(p_session_id uuid, p_tenant_id uuid, p_code_hash text, p_expires_ms bigint,
   p_by jsonb) returns jsonb
@@ -4779,7 +4879,7 @@ language sql volatile security definer set search_path = '' as $$
   select app.invite(p_session_id, p_tenant_id, p_code_hash, p_expires_ms, null, p_by)
 $$;
 comment on function public.create_invitation(uuid, uuid, text, bigint, jsonb) is
-  'Stores the hash of a new one-time code. kind: created, ended, not_found.';
+  'Stores the hash of a new invitation code; called by the API. Returns kind: created, ended, not_found.';
 grant execute on function public.create_invitation(uuid, uuid, text, bigint, jsonb) to orchestrator;
 
 create function public.resend_invitation(p_invitation_id uuid, p_tenant_id uuid, p_code_hash text, p_expires_ms bigint,
@@ -4800,8 +4900,8 @@ begin
   return v_result;
 end $$;
 comment on function public.resend_invitation(uuid, uuid, text, bigint, jsonb) is
-  'Makes a new code in place of an old one, which is revoked: codes are stored hashed, so the old one cannot be shown '
-  'again. kind: created, ended, not_found.';
+  'Creates a new invitation code and revokes the old one; called by the API. Only hashes are stored, so the old code '
+  'cannot be shown again. Returns kind: created, ended, not_found.';
 grant execute on function public.resend_invitation(uuid, uuid, text, bigint, jsonb) to orchestrator;
 
 create function public.revoke_invitation(p_invitation_id uuid, p_tenant_id uuid, p_by jsonb) returns jsonb
@@ -4819,7 +4919,8 @@ begin
   return jsonb_build_object('kind', 'revoked', 'invitation', app.invitation_json(i));
 end $$;
 comment on function public.revoke_invitation(uuid, uuid, jsonb) is
-  'Refuses a code from now on; a browser that has joined stays. kind: revoked, not_found.';
+  'Revokes an invitation; called by the API. Its code is refused from now on; a browser that has already joined is '
+  'not affected. Returns kind: revoked, not_found.';
 grant execute on function public.revoke_invitation(uuid, uuid, jsonb) to orchestrator;
 
 create function public.list_invitations(p_session_id uuid, p_tenant_id uuid) returns jsonb
@@ -4827,7 +4928,8 @@ language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(app.invitation_json(i) order by i.created_at, i.id), '[]')
   from public.session_invitations i where i.session_id = p_session_id and i.tenant_id = p_tenant_id
 $$;
-comment on function public.list_invitations(uuid, uuid) is 'Lists a session''s invitations, oldest first.';
+comment on function public.list_invitations(uuid, uuid) is
+  'Lists a session''s invitations, oldest first; called by the API.';
 grant execute on function public.list_invitations(uuid, uuid) to orchestrator;
 
 create function public.join_session(p_session_id uuid, p_code_hash text, p_browser_hash text) returns jsonb
@@ -4842,8 +4944,8 @@ begin
   return v_exchange;
 end $$;
 comment on function public.join_session(uuid, text, text) is
-  'Exchanges an invitation code, as exchange_invitation does; answers consent_required (with text_version) until the '
-  'consent is recorded.';
+  'Exchanges an invitation code as exchange_invitation does; called by the API. Returns kind: consent_required (with '
+  'text_version) while a required consent is missing.';
 grant execute on function public.join_session(uuid, text, text) to orchestrator;
 
 create function public.look_at_invitation(p_session_id uuid, p_code_hash text, p_browser_hash text) returns jsonb
@@ -4861,7 +4963,8 @@ language sql stable security definer set search_path = '' as $$
   ), '{"kind": "invalid"}')
 $$;
 comment on function public.look_at_invitation(uuid, text, text) is
-  'What a candidate sees before joining: looking binds nothing. bound: no, here or elsewhere. kind: found, invalid.';
+  'Returns what a candidate sees before joining, without binding the invitation; called by the API. bound: no, here '
+  'or elsewhere. Returns kind: found, invalid.';
 grant execute on function public.look_at_invitation(uuid, text, text) to orchestrator;
 
 create function public.offer_handover(p_session_id uuid, p_code_hash text, p_browser_hash text, p_handover_hash text,
@@ -4878,8 +4981,8 @@ begin
   return jsonb_build_object('kind', 'offered', 'expires_at', v_expires_at);
 end $$;
 comment on function public.offer_handover(uuid, text, text, text, bigint) is
-  'The bound browser asks for a short code by which another browser may go on in its place; an earlier one is '
-  'replaced. kind: offered, invalid.';
+  'Stores a short code with which another browser may take the place of the bound one; called by the API for the '
+  'bound browser. It replaces an earlier code. Returns kind: offered, invalid.';
 grant execute on function public.offer_handover(uuid, text, text, text, bigint) to orchestrator;
 
 create function public.take_handover(p_session_id uuid, p_code_hash text, p_browser_hash text, p_handover_hash text,
@@ -4907,8 +5010,8 @@ begin
   return jsonb_build_object('kind', 'moved');
 end $$;
 comment on function public.take_handover(uuid, text, text, text, jsonb) is
-  'Another browser shows the short code and is bound in place of the first; the code is good once, for five tries. '
-  'kind: moved, wrong (with tries_left), invalid.';
+  'Binds the invitation to the browser that presents the short code, in place of the first browser; called by the '
+  'API. A code is valid once and for five attempts. Returns kind: moved, wrong (with tries_left), invalid.';
 grant execute on function public.take_handover(uuid, text, text, text, jsonb) to orchestrator;
 
 -- ── schemas/sessions/reading.sql ──
@@ -4918,7 +5021,7 @@ declare
   s public.interview_sessions;
   p record;
 begin
-  -- Two rows by key, and no join: the plan of a join is made once, while the tables are small, and kept.
+  -- Two reads by key instead of a join: the plan of a join would be made while the tables are small, and then kept.
   select * into s from public.interview_sessions where id = p_session_id;
   if not found then return null; end if;
   select id, title, description into p from public.positions where id = s.position_id;
@@ -4941,8 +5044,8 @@ begin
         || s.candidate));
 end $$;
 comment on function app.session_json(uuid, boolean) is
-  'Shows a session as the platform API shows it, without tokens and URLs. Brief: settings and the description of the '
-  'position are large, so they are left empty and not even read.';
+  'Returns a session as the platform API shows it, without tokens and URLs. Brief: leaves out the settings and the '
+  'description of the position, which are large, without reading them.';
 
 create function public.get_session(p_session_id uuid, p_tenant_id uuid default null) returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -4950,7 +5053,7 @@ language sql stable security definer set search_path = '' as $$
   where s.id = p_session_id and (p_tenant_id is null or s.tenant_id = p_tenant_id)
 $$;
 comment on function public.get_session(uuid, uuid) is
-  'Reads a session, of this tenant when one is given; null when there is none.';
+  'Returns a session, only of this tenant if one is given; called by the API. Null if there is none.';
 grant execute on function public.get_session(uuid, uuid) to orchestrator;
 
 create function public.list_sessions(p_tenant_id uuid, p_limit integer, p_status text default null,
@@ -4964,8 +5067,9 @@ language sql stable security definer set search_path = '' as $$
     order by s.created_at desc, s.id desc limit p_limit) x
 $$;
 comment on function public.list_sessions(uuid, integer, text, timestamptz, uuid) is
-  'Lists sessions of a tenant, newest first, after the one with this time and id when given. Settings and the '
-  'description of the position are left empty: with them a page of 100 would have megabytes.';
+  'Lists a tenant''s sessions, newest first, after the one with this time and id if given; called by the API. '
+  'Settings and the description of the position are left empty, because a page of 100 would otherwise have '
+  'megabytes.';
 grant execute on function public.list_sessions(uuid, integer, text, timestamptz, uuid) to orchestrator;
 
 create function public.session_routes(p_session_ids uuid[]) returns jsonb
@@ -4978,7 +5082,8 @@ language sql stable security definer set search_path = '' as $$
   where s.id = any (p_session_ids)
 $$;
 comment on function public.session_routes(uuid[]) is
-  'Answers where these sessions are served now, if anywhere. The edge calls it, many sessions at once.';
+  'Returns for each of these sessions the machine that serves it, if any; called by the edge, many sessions in one '
+  'call.';
 grant execute on function public.session_routes(uuid[]) to orchestrator;
 
 create function public.session_events_after(p_cursors jsonb, p_limit integer default 200) returns jsonb
@@ -4991,7 +5096,8 @@ language sql stable security definer set search_path = '' as $$
     where x.session_id = (c ->> 'session_id')::uuid and x.id > (c ->> 'after')::bigint order by x.id limit p_limit) e
 $$;
 comment on function public.session_events_after(jsonb, integer) is
-  'Lists events of several sessions, each after its own cursor; at most p_limit of each.';
+  'Lists events of several sessions, each after its own cursor, at most p_limit of each; called by the API''s event '
+  'streams.';
 grant execute on function public.session_events_after(jsonb, integer) to orchestrator;
 
 create function app.queue_json(s public.interview_sessions) returns jsonb
@@ -5010,8 +5116,8 @@ language sql stable set search_path = '' as $$
   where t.id = s.tenant_id
 $$;
 comment on function app.queue_json(public.interview_sessions) is
-  'Answers the position of a queued session and when it may begin, estimated from how fast the tenant''s sessions '
-  'ended lately, else from its longest interview.';
+  'Returns the position of a queued session and an estimate of when it may begin, from how fast the tenant''s '
+  'sessions have ended lately, or else from its longest interview.';
 
 -- ── schemas/sessions/rights.sql ──
 alter table public.interview_sessions enable row level security;
@@ -5066,20 +5172,22 @@ begin
   return new;
 end $$;
 comment on function app.guard_session() is
-  'Refuses a status that goes back, another ending than the one decided, and a smaller epoch, whoever writes.';
+  'Refuses a backward step of a session''s status, a change of its decided ending, and a smaller epoch, whoever '
+  'writes. Trigger of interview_sessions.';
 create trigger guard before update on public.interview_sessions for each row execute function app.guard_session();
 
 create function app.emit(p_session_id uuid, p_tenant_id uuid, p_type text, p_data jsonb default '{}'::jsonb)
   returns void
 language plpgsql set search_path = '' as $$
 begin
-  -- Writers of one session take turns: identity order is not commit order, and a reader with a cursor would skip the
-  -- event of a slower transaction.
+  -- Writers of a session take turns. Ids are not assigned in commit order, and otherwise a reader with a cursor would
+  -- skip the event of a slower transaction.
   perform pg_advisory_xact_lock(hashtextextended(p_session_id::text, 0));
   insert into public.session_events (session_id, tenant_id, type, data) values (p_session_id, p_tenant_id, p_type,
     p_data);
 end $$;
-comment on function app.emit(uuid, uuid, text, jsonb) is 'Appends an event of a session, in commit order.';
+comment on function app.emit(uuid, uuid, text, jsonb) is
+  'Appends an event of a session. The ids of a session''s events follow the order of their commits.';
 
 create function app.move_session(p_session_id uuid, p_status text, p_outcome text default null,
   p_reason text default null) returns boolean
@@ -5113,8 +5221,8 @@ begin
   return true;
 end $$;
 comment on function app.move_session(uuid, text, text, text) is
-  'Moves a session forward and appends the event; false when it is already there or past. An ending already decided '
-  'is kept.';
+  'Moves a session forward and appends the event. An ending that is already decided is kept. Returns false if the '
+  'session has already reached or passed the status.';
 
 create function app.end_session(p_session_id uuid, p_outcome text, p_reason text) returns boolean
 language plpgsql set search_path = '' as $$
@@ -5126,7 +5234,7 @@ begin
   return app.move_session(p_session_id, coalesce(s.outcome, p_outcome), p_outcome, p_reason);
 end $$;
 comment on function app.end_session(uuid, text, text) is
-  'Ends a session with the ending already decided, else with this one.';
+  'Ends a session with the ending that is already decided, otherwise with this one.';
 
 create function app.copy_tenant_rules() returns trigger language plpgsql set search_path = '' as $$
 begin
@@ -5135,7 +5243,8 @@ begin
   return new;
 end $$;
 comment on function app.copy_tenant_rules() is
-  'Copies the consent text its tenant asks for now to a new session: later changes of the tenant do not reach it.';
+  'Copies the tenant''s current consent text version to a new session, so that later changes of the tenant do not '
+  'affect it. Trigger of interview_sessions.';
 create trigger copy_tenant_rules before insert on public.interview_sessions
   for each row execute function app.copy_tenant_rules();
 
@@ -5160,8 +5269,8 @@ begin
     'ahead', app.schedule_ahead(p_tenant_id, p_scheduled_at));
 end $$;
 comment on function public.reschedule_session(uuid, uuid, timestamptz, bigint) is
-  'Moves a start time, and with it the expiry of the session and of its invitations. kind: rescheduled (ahead), begun '
-  '(too late), ended, not_found.';
+  'Changes the start time of a session, and with it the expiry of the session and its invitations; called by the '
+  'API. Returns kind: rescheduled (ahead), begun (too late), ended, not_found.';
 grant execute on function public.reschedule_session(uuid, uuid, timestamptz, bigint) to orchestrator;
 
 create function app.admit(p_session_id uuid, p_launch jsonb, p_queue_ms numeric) returns jsonb
@@ -5176,7 +5285,7 @@ begin
   select t.max_live_sessions - c.live_sessions into v_free from public.tenant_counters c
     join public.tenants t on t.id = c.tenant_id
     where c.tenant_id = s.tenant_id for update of c;
-  -- Counted under the counter's lock: a session whose row another transaction holds just now keeps its place.
+  -- Counted under the counter's lock, so that a session whose row is locked by another transaction keeps its place.
   select count(*) into v_ahead from public.interview_sessions o
     where o.tenant_id = s.tenant_id and o.queue_deadline_at is not null and o.id <> s.id
       and (s.queue_deadline_at is null or (o.queued_at, o.id) < (s.queued_at, s.id));
@@ -5200,8 +5309,8 @@ begin
   return jsonb_build_object('kind', 'launched', 'session_id', s.id, 'intent', v_intent);
 end $$;
 comment on function app.admit(uuid, jsonb, numeric) is
-  'Gives a locked pending session its place among the live ones and its machine, or queues it when those ahead of it '
-  'leave no place. kind: launched, waits, queued, no_app.';
+  'Counts a locked pending session as live and gives it its machine, or queues it if the tenant''s limit is reached. '
+  'Returns kind: launched, waits, queued, no_app.';
 
 create function public.start_scheduled(p_launch jsonb, p_lead_ms integer, p_queue_ms integer,
   p_limit integer default 50) returns jsonb
@@ -5211,9 +5320,9 @@ declare
   v_id uuid;
   v_results jsonb[] := '{}';
 begin
-  -- One at a time: of two that share the due sessions, the one with the later half may reach the counters first.
+  -- One at a time: if two shared the due sessions, the one with the later half might lock the counters first.
   if not pg_try_advisory_xact_lock(hashtextextended('start_scheduled', 0)) then return '[]'; end if;
-  -- Lock sessions, then counters in one order, then whatever the launches lock.
+  -- Lock sessions, then counters in one order, then the rows that the launches need.
   v_due := array(select s.id from public.interview_sessions s
     where s.status = 'scheduled' and s.scheduled_at <= clock_timestamp() + app.interval_ms(p_lead_ms)
       and exists (select from public.tenants t where t.id = s.tenant_id and t.status = 'active')
@@ -5227,8 +5336,8 @@ begin
   return to_jsonb(v_results);
 end $$;
 comment on function public.start_scheduled(jsonb, integer, integer, integer) is
-  'Begins scheduled sessions whose time is near: an array of {kind, session_id, intent}. Those over the tenant''s '
-  'limit are queued.';
+  'Starts scheduled sessions whose time is near; called by the orchestrator''s planner. Sessions over the tenant''s '
+  'limit are queued. Returns an array of {kind, session_id, intent}.';
 grant execute on function public.start_scheduled(jsonb, integer, integer, integer) to orchestrator;
 
 create function public.admit_queued(p_launch jsonb, p_limit integer default 50) returns jsonb
@@ -5268,8 +5377,8 @@ begin
   return to_jsonb(v_results);
 end $$;
 comment on function public.admit_queued(jsonb, integer) is
-  'Gives free places to queued sessions, in their order, and ends those past their deadline. An array of {kind, '
-  'session_id, intent}.';
+  'Starts queued sessions in their order as places become free, and ends those past their deadline; called by the '
+  'orchestrator''s planner. Returns an array of {kind, session_id, intent}.';
 grant execute on function public.admit_queued(jsonb, integer) to orchestrator;
 
 create function public.begin_on_join(p_session_id uuid, p_regions text[], p_region_reason text, p_launch jsonb)
@@ -5284,7 +5393,7 @@ begin
   if not found or s.status <> 'pending' or s.placement <> 'on_join' or not s.counted then
     return jsonb_build_object('kind', 'not_waiting');
   end if;
-  -- Never outside the tenant's own regions; what was wished for stands where nothing better is known.
+  -- Never outside the tenant's regions. Without a known region, the requested ones stay.
   v_regions := array(select r from unnest(p_regions) with ordinality as x (r, n)
     join public.tenants t on t.id = s.tenant_id
     where t.allowed_regions is null or r = any (t.allowed_regions) order by n);
@@ -5297,8 +5406,9 @@ begin
   return jsonb_build_object('kind', 'launched', 'intent', v_intent);
 end $$;
 comment on function public.begin_on_join(uuid, text[], text, jsonb) is
-  'Begins a session with placement on_join, because its candidate has arrived. p_regions: the regions near the '
-  'candidate; empty when unknown. kind: launched (intent), no_app, not_waiting.';
+  'Starts a session with placement on_join because its candidate has arrived; called by the API and the edge. '
+  'p_regions: the regions near the candidate, empty if unknown. Returns kind: launched (intent), no_app, '
+  'not_waiting.';
 grant execute on function public.begin_on_join(uuid, text[], text, jsonb) to orchestrator;
 
 -- ── schemas/tenants/apps.sql ──
@@ -5320,13 +5430,13 @@ begin
   app_name := a.name;
   -- GCRA: a request conforms while it is at most (burst − 1) steps ahead of its theoretical time.
   v_at := v_tat - v_step * (a.create_burst - 1);
-  -- A request that has to wait waits a quarter step longer: travel times differ, and Fly would refuse a request that
+  -- A request that must wait waits a quarter step longer: travel times differ, and Fly would refuse a request that
   -- arrives a millisecond before the one ahead of it.
   not_before := case when v_at > v_now then v_at + v_step / 4 else v_now end;
 end $$;
 comment on function app.draw_create_slot(uuid) is
-  'Draws the next create slot of the tenant''s least busy app, so that all orchestrators together honour Fly''s '
-  'limit. Null when it has no app.';
+  'Draws the next create slot of the tenant''s least busy app, so that all orchestrators together stay within Fly''s '
+  'limit. Null if the tenant has no app.';
 
 create function public.plan_app(p_tenant_id uuid, p_name text, p_network text, p_by jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -5349,7 +5459,8 @@ begin
   return jsonb_build_object('kind', 'known', 'app', to_jsonb(a));
 end $$;
 comment on function public.plan_app(uuid, text, text, jsonb) is
-  'Records an app before Fly is asked to make it. kind: planned, known, name_taken, not_found.';
+  'Records an app before Fly is asked to create it; called by onboarding. Returns kind: planned, known, name_taken, '
+  'not_found.';
 grant execute on function public.plan_app(uuid, text, text, jsonb) to orchestrator;
 
 create function public.rename_planned_app(p_name text, p_new_name text) returns boolean
@@ -5360,8 +5471,8 @@ begin
   return found;
 end $$;
 comment on function public.rename_planned_app(text, text) is
-  'Somebody else has an app of this name at Fly, which has one namespace for all its customers: the plan goes on '
-  'under another name. False when the new name is known here, or the app is not only planned any more.';
+  'Gives a planned app another name, because someone else has the name at Fly, where names are global; called by '
+  'onboarding. Returns false if the new name is already known here or the app is no longer only planned.';
 grant execute on function public.rename_planned_app(text, text) to orchestrator;
 
 create function public.app_ready(p_name text) returns boolean
@@ -5371,8 +5482,8 @@ language sql volatile security definer set search_path = '' as $$
   select exists (select from done)
 $$;
 comment on function public.app_ready(text) is
-  'Records that Fly has the app on its network: machines may be created in it. False when it is unknown or being '
-  'removed.';
+  'Records that the app exists at Fly and machines may be created in it; called by onboarding. Returns false if it '
+  'is unknown or being removed.';
 grant execute on function public.app_ready(text) to orchestrator;
 
 create function public.onboarding_debts(p_limit integer default 50) returns jsonb
@@ -5382,7 +5493,8 @@ language sql stable security definer set search_path = '' as $$
   from (select * from public.tenant_apps where status in ('planned', 'removing') order by updated_at limit p_limit) x
 $$;
 comment on function public.onboarding_debts(integer) is
-  'Lists apps that must still be made at Fly (planned) or deleted there (removing), for example after a crash.';
+  'Lists apps that must still be created at Fly (planned) or deleted there (removing), for example after a crash; '
+  'called by the onboarding job.';
 grant execute on function public.onboarding_debts(integer) to orchestrator;
 
 create function public.app_removed(p_name text) returns jsonb
@@ -5398,7 +5510,8 @@ begin
   return app.finish_removal(v_tenant);
 end $$;
 comment on function public.app_removed(text) is
-  'Records that Fly has deleted the app. Finishes the removal of its tenant when it was the last.';
+  'Records that Fly has deleted the app, and finishes the removal of its tenant if it was the last one; called by '
+  'onboarding.';
 grant execute on function public.app_removed(text) to orchestrator;
 
 create function public.draw_list_slots(p_apps text[], p_urgent boolean default false,
@@ -5416,7 +5529,7 @@ begin
     v_tat := greatest(a.next_list_at, v_now);
     -- A lookup for a waiting candidate may use the burst; the reconciler's lists leave it alone.
     v_at := v_tat - case when p_urgent then interval '2 seconds' else interval '0' end;
-    -- As with creates: requests are not under way equally long.
+    -- A quarter step longer, as with creates, because travel times differ.
     v_at := case when v_at > v_now then v_at + interval '250 milliseconds' else v_now end;
     continue when v_at > v_now + app.interval_ms(p_max_wait_ms);
     update public.tenant_apps set next_list_at = v_tat + interval '1 second' where name = a.name;
@@ -5425,8 +5538,8 @@ begin
   return v_result;
 end $$;
 comment on function public.draw_list_slots(text[], boolean, integer) is
-  'Draws slots of Fly''s limit on lists (1 a second and app, burst 3): milliseconds to wait by app. An app that is '
-  'missing in the answer must not be listed now.';
+  'Draws slots of Fly''s limit on list requests (1 a second per app, burst 3); called by the Fly client. Returns the '
+  'milliseconds to wait for each app. An app that is missing in the result must not be listed now.';
 grant execute on function public.draw_list_slots(text[], boolean, integer) to orchestrator;
 
 create function public.slow_app(p_app_name text, p_action text, p_retry_ms integer) returns integer
@@ -5440,7 +5553,7 @@ begin
       where name = p_app_name;
     return p_retry_ms;
   end if;
-  -- Fly counts differently: no request may use the burst until both counts agree again. The refused request takes the
+  -- Fly's count differs from ours, so no request may use the burst until both agree again. The refused request gets the
   -- first slot.
   update public.tenant_apps set next_create_at = greatest(next_create_at,
     v_until + app.interval_ms(1000 / creates_per_second) * (create_burst - 1))
@@ -5451,8 +5564,8 @@ begin
   return greatest(p_retry_ms, ceil(extract(epoch from v_burst) * 1000));
 end $$;
 comment on function public.slow_app(text, text, integer) is
-  'Records that Fly answered 429 to a create or list: every next request of this kind waits for its Retry-After. '
-  'Answers the caller''s own wait, milliseconds.';
+  'Records that Fly answered a create or list request with 429, so that further requests of this kind wait for the '
+  'Retry-After time; called by the Fly client. Returns the caller''s own wait in milliseconds.';
 grant execute on function public.slow_app(text, text, integer) to orchestrator;
 
 create function public.apps_with_machines() returns jsonb
@@ -5461,8 +5574,8 @@ language sql stable security definer set search_path = '' as $$
   from public.tenant_apps where status in ('ready', 'removing')
 $$;
 comment on function public.apps_with_machines() is
-  'The Fly apps that may have machines, [{name, tenant_id}]: what the reconciler lists. One value, so that no row '
-  'limit cuts it off.';
+  'Lists the Fly apps that may have machines, [{name, tenant_id}], as one value, so that no row limit applies; '
+  'called by the reconciler.';
 grant execute on function public.apps_with_machines() to orchestrator;
 
 -- ── schemas/tenants/rate-limits.sql ──
@@ -5485,8 +5598,8 @@ begin
   return 0;
 end $$;
 comment on function app.draw_start(uuid) is
-  'Draws one start of the tenant''s starts per minute: 0 when it may, else the milliseconds until it may. Locks the '
-  'counters.';
+  'Draws one start from the tenant''s limit of starts per minute. Returns 0 if the start is allowed, otherwise the '
+  'milliseconds to wait. Locks the counters.';
 
 create function public.draw_rate_limits(p_requests jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -5508,8 +5621,9 @@ begin
   return to_jsonb(v_results);
 end $$;
 comment on function public.draw_rate_limits(jsonb) is
-  'Requests in, answers out, in order. A request [{limits: [{scope, per_minute, burst}]}] draws from all of its '
-  'limits or from none. Answer: {allowed, retry_after_ms, limits: [{scope, limit, remaining, reset_ms}]}.';
+  'Draws requests from shared rate limits, each [{limits: [{scope, per_minute, burst}]}] from all of its limits or '
+  'from none; called by the video client and by upload_transcript. Returns in order {allowed, retry_after_ms, '
+  'limits: [{scope, limit, remaining, reset_ms}]}.';
 grant execute on function public.draw_rate_limits(jsonb) to orchestrator;
 
 create function app.draw_limits(p_limits jsonb) returns jsonb
@@ -5530,7 +5644,7 @@ begin
   return jsonb_build_object('allowed', v_wait <= 0, 'retry_after_ms', ceil(greatest(v_wait, 0)), 'limits', v_limits);
 end $$;
 comment on function app.draw_limits(jsonb) is
-  'Draws one request from all of its limits, or from none when one of them is used up.';
+  'Draws one request from all of its limits, or from none if one of them is used up.';
 
 create function app.limits_at(p_limits jsonb, p_now timestamptz, p_cost integer)
 returns table (n bigint, scope text, burst integer, next_at timestamptz, wait_ms double precision, remaining integer,
@@ -5546,7 +5660,8 @@ language sql stable set search_path = '' as $$
   cross join lateral (select a.next_at, (extract(epoch from a.next_at - p_now) * 1000)::double precision as ahead_ms) t
 $$;
 comment on function app.limits_at(jsonb, timestamptz, integer) is
-  'Computes (GCRA) where each limit would stand after p_cost requests. wait_ms > 0: used up, and for how long.';
+  'Computes with GCRA the state of each limit after p_cost requests. wait_ms > 0: the limit is used up for that '
+  'long.';
 
 create function public.spend_rate_limits(p_spent jsonb) returns jsonb
 language sql volatile security definer set search_path = '' as $$
@@ -5567,8 +5682,8 @@ language sql volatile security definer set search_path = '' as $$
   from drawn d join spent s on s.scope = d.scope
 $$;
 comment on function public.spend_rate_limits(jsonb) is
-  'Books requests that were already served: [{scope, cost, per_minute, burst}], each scope once. Answers [{scope, '
-  'wait_ms}]: how long the scope must rest.';
+  'Adds requests that were already served to their limits, [{scope, cost, per_minute, burst}] with each scope once; '
+  'called by the API once a second. Returns [{scope, wait_ms}]: how long the scope must be refused.';
 grant execute on function public.spend_rate_limits(jsonb) to orchestrator;
 
 -- ── schemas/tenants/removal.sql ──
@@ -5579,8 +5694,8 @@ declare
   v_locked uuid[];
   s record;
 begin
-  -- Lock its sessions in one go, before any ending locks the counter. A session that was created meanwhile is left to
-  -- the next call: to lock it now would break the order of locks.
+  -- Lock all its sessions first, before any ending locks the counter. A session created in the meantime is left to the
+  -- next call, because locking it now would violate the lock order.
   v_locked := array(select id from public.interview_sessions
     where tenant_id = p_tenant_id and state_rank < app.rank_of('ended') order by id for update);
   select status into v_status from public.tenants where id = p_tenant_id for no key update;
@@ -5600,8 +5715,9 @@ begin
   return app.finish_removal(p_tenant_id);
 end $$;
 comment on function public.remove_tenant(uuid, jsonb) is
-  'Begins or continues a removal: nothing starts any more, keys and invitations are revoked, sessions are asked to '
-  'end. kind: removing (with what is left: live_sessions, machines, apps), removed, not_found.';
+  'Starts or continues the removal of a tenant; called by the API and by the onboarding job. Nothing starts any '
+  'more, keys and invitations are revoked, and sessions are asked to end. Returns kind: removing (with the remaining '
+  'live_sessions, machines and apps), removed, not_found.';
 grant execute on function public.remove_tenant(uuid, jsonb) to orchestrator;
 
 create function app.finish_removal(p_tenant_id uuid) returns jsonb
@@ -5636,8 +5752,8 @@ begin
   return jsonb_build_object('kind', 'removed');
 end $$;
 comment on function app.finish_removal(uuid) is
-  'Removes a tenant''s apps once no machine is left in them; once the apps are gone, erases its candidates and '
-  'deletes its secrets. Usage and audit stay.';
+  'Marks a tenant''s apps for removal when they have no machines left. When the apps are gone, erases the tenant''s '
+  'candidates and deletes its secrets. Usage and audit entries stay.';
 
 create function public.removals_under_way(p_limit integer default 20) returns uuid[]
 language sql stable security definer set search_path = '' as $$
@@ -5645,7 +5761,7 @@ language sql stable security definer set search_path = '' as $$
     order by updated_at limit p_limit) x
 $$;
 comment on function public.removals_under_way(integer) is
-  'Lists tenants whose removal is not finished; remove_tenant continues it.';
+  'Lists tenants whose removal is not complete; called by the onboarding job, which then calls remove_tenant.';
 grant execute on function public.removals_under_way(integer) to orchestrator;
 
 -- ── schemas/tenants/rights.sql ──
@@ -5682,11 +5798,12 @@ language sql stable set search_path = '' as $$
   from public.tenants t where t.id = p_tenant_id
 $$;
 comment on function app.tenant_json(uuid) is
-  'Shows a tenant as the API shows it: its row, live sessions, apps and pools.';
+  'Returns a tenant as the API shows it: its row, number of live sessions, apps and pools.';
 
 create function public.get_tenant(p_tenant_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$ select app.tenant_json(p_tenant_id) $$;
-comment on function public.get_tenant(uuid) is 'Reads a tenant with its apps and pools; null when there is none.';
+comment on function public.get_tenant(uuid) is
+  'Returns a tenant with its apps and pools; called by the API. Null if there is none.';
 grant execute on function public.get_tenant(uuid) to orchestrator;
 
 create function public.list_tenants(p_limit integer, p_after_slug text default '') returns jsonb
@@ -5700,7 +5817,7 @@ language sql stable security definer set search_path = '' as $$
   where y.before <= app.max_list_bytes()
 $$;
 comment on function public.list_tenants(integer, text) is
-  'Lists tenants by slug, after this one; no more than max_list_bytes and one tenant.';
+  'Lists tenants by slug, after the given one; called by the API. Returns at most max_list_bytes plus one tenant.';
 grant execute on function public.list_tenants(integer, text) to orchestrator;
 
 create function app.merge_settings(p_settings jsonb, p_changes jsonb) returns jsonb
@@ -5710,8 +5827,8 @@ language sql immutable set search_path = '' as $$
       (p_changes -> 'consent_texts') || coalesce(p_settings -> 'consent_texts', '{}')) else '{}' end
 $$;
 comment on function app.merge_settings(jsonb, jsonb) is
-  'Settings with these changes: fields not given stay, null takes one away, and a consent text that is stored under a '
-  'version stays what it is.';
+  'Returns settings with these changes applied. Omitted fields stay, null removes a field, and a stored consent text '
+  'is never changed.';
 
 create function app.rewritten_consent(p_tenant_id uuid, p_changes jsonb) returns text
 language sql stable set search_path = '' as $$
@@ -5722,8 +5839,8 @@ language sql stable set search_path = '' as $$
   limit 1
 $$;
 comment on function app.rewritten_consent(uuid, jsonb) is
-  'The version of a consent text that these changes would rewrite: another text is stored under it, or somebody agreed '
-  'to it while none was. Null when there is none.';
+  'Returns the consent text version that these changes would rewrite: another text is stored under it, or a '
+  'candidate consented to it while no text was stored. Null if there is none.';
 
 create function app.change_tenant(p_tenant_id uuid, p_changes jsonb) returns void
 language sql volatile set search_path = '' as $$
@@ -5742,8 +5859,8 @@ language sql volatile set search_path = '' as $$
   where t.id = p_tenant_id
 $$;
 comment on function app.change_tenant(uuid, jsonb) is
-  'Takes over the fields that are given; id, slug and dates never change, and a tenant that is being removed stays '
-  'so.';
+  'Applies the given fields to a tenant. id, slug and dates never change, and a tenant that is being removed keeps '
+  'that status.';
 
 create function public.plan_tenant(p_slug text, p_settings jsonb, p_by jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -5764,8 +5881,8 @@ begin
   return jsonb_build_object('kind', 'planned', 'tenant', app.tenant_json(v_id));
 end $$;
 comment on function public.plan_tenant(text, jsonb, jsonb) is
-  'Finds the tenant with this slug, or makes it. kind: planned, known (settings untouched), slug_taken (a removed '
-  'tenant had it).';
+  'Returns the tenant with this slug, or creates it; called by the API. Returns kind: planned, known (nothing was '
+  'changed), slug_taken (the slug belonged to a removed tenant).';
 grant execute on function public.plan_tenant(text, jsonb, jsonb) to orchestrator;
 
 create function public.update_tenant(p_tenant_id uuid, p_changes jsonb, p_by jsonb) returns jsonb
@@ -5787,9 +5904,9 @@ begin
   return jsonb_build_object('kind', 'updated', 'tenant', app.tenant_json(p_tenant_id));
 end $$;
 comment on function public.update_tenant(uuid, jsonb, jsonb) is
-  'Changes name, settings, quotas, allowed regions and origins, consent, retention, or status (active, suspended). '
-  'Fields not given stay, also within settings. kind: updated, consent_text_fixed (text_version: its text cannot be '
-  'another), not_found.';
+  'Changes name, settings, quotas, allowed regions and origins, consent, retention or status (active, suspended); '
+  'called by the API. Omitted fields stay, also within settings. Returns kind: updated, consent_text_fixed '
+  '(text_version: its text cannot be changed), not_found.';
 grant execute on function public.update_tenant(uuid, jsonb, jsonb) to orchestrator;
 
 create function public.tenant_origins() returns jsonb
@@ -5798,8 +5915,8 @@ language sql stable security definer set search_path = '' as $$
   from public.tenants t where t.status in ('active', 'suspended') and t.allowed_origins <> '{}'
 $$;
 comment on function public.tenant_origins() is
-  'Lists tenants that name browser origins, with the origins. The edge and CORS need them before a caller is '
-  'authenticated.';
+  'Lists tenants that have a list of browser origins, with the origins; called regularly by the API. The edge and '
+  'CORS need them before a caller is authenticated.';
 grant execute on function public.tenant_origins() to orchestrator;
 
 -- ── schemas/webhooks/deliveries.sql ──
@@ -5812,8 +5929,9 @@ begin
     where app.event_audience(n.type) = 'tenant' and e.enabled and (e.events = '{}' or n.type = any (e.events));
   return null;
 end $$;
-comment on function app.queue_webhooks() is 'Queues one delivery per enabled endpoint that wants the event.';
--- Per statement: sessions are created in batches, and their events come with them.
+comment on function app.queue_webhooks() is
+  'Queues one delivery for each enabled endpoint that wants the event. Trigger of session_events.';
+-- Per statement, because sessions are created in batches, together with their events.
 create trigger queue_webhooks after insert on public.session_events referencing new table as incoming
   for each statement execute function app.queue_webhooks();
 
@@ -5825,7 +5943,7 @@ language sql stable set search_path = '' as $$
     'last_status', d.last_status,
     'last_error', d.last_error, 'delivered_at', d.delivered_at, 'created_at', d.created_at)
 $$;
-comment on function app.delivery_json(public.webhook_deliveries) is 'Shows a delivery as the API shows it.';
+comment on function app.delivery_json(public.webhook_deliveries) is 'Returns a delivery as the API shows it.';
 
 create function public.test_webhook(p_tenant_id uuid, p_id uuid) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -5839,7 +5957,8 @@ begin
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
   return jsonb_build_object('kind', 'queued', 'delivery', app.delivery_json(d));
 end $$;
-comment on function public.test_webhook(uuid, uuid) is 'Queues an empty test message. kind: queued, not_found.';
+comment on function public.test_webhook(uuid, uuid) is
+  'Queues an empty test message for an endpoint; called by the API. Returns kind: queued, not_found.';
 grant execute on function public.test_webhook(uuid, uuid) to orchestrator;
 
 create function public.list_webhook_deliveries(p_tenant_id uuid, p_webhook_id uuid, p_limit integer,
@@ -5853,7 +5972,7 @@ language sql stable security definer set search_path = '' as $$
     order by d.created_at desc, d.id desc limit p_limit) x
 $$;
 comment on function public.list_webhook_deliveries(uuid, uuid, integer, text, timestamptz, uuid) is
-  'Lists deliveries of an endpoint, newest first.';
+  'Lists the deliveries of an endpoint, newest first; called by the API.';
 grant execute on function public.list_webhook_deliveries(uuid, uuid, integer, text, timestamptz, uuid) to orchestrator;
 
 create function public.replay_webhook_delivery(p_tenant_id uuid, p_webhook_id uuid, p_delivery_id uuid, p_by jsonb)
@@ -5873,7 +5992,7 @@ begin
   return jsonb_build_object('kind', 'queued', 'delivery', app.delivery_json(d));
 end $$;
 comment on function public.replay_webhook_delivery(uuid, uuid, uuid, jsonb) is
-  'Sends a delivery again, under the same message id; nothing waits for it. '
+  'Queues a delivery again under the same message id; called by the API. No other delivery waits for it. Returns '
   'kind: queued, erased (its payload was deleted), not_found.';
 grant execute on function public.replay_webhook_delivery(uuid, uuid, uuid, jsonb) to orchestrator;
 
@@ -5895,13 +6014,14 @@ language sql stable set search_path = '' as $$
       and d.next_attempt_at <= clock_timestamp()
     order by d.next_attempt_at limit p_limit
   ), in_order as (
-    -- Unsorted: the walk over the sessions ends with the last row that is wanted.
+    -- Not sorted, so that the scan over the sessions ends with the last row that is needed.
     select f.id, f.next_attempt_at from first_of_session f where f.next_attempt_at <= clock_timestamp() limit p_limit
   )
   select x.id, x.next_attempt_at from (table loose union all table in_order) x order by x.next_attempt_at limit p_limit
 $$;
 comment on function app.due_deliveries(uuid, integer) is
-  'Due deliveries of an endpoint: the first of each session that others wait for, and those that nothing waits for.';
+  'Returns the due deliveries of an endpoint: the first of each session whose later deliveries wait, and those for '
+  'which none waits.';
 
 create function app.deliveries_to_take(p_limit integer, p_per_endpoint integer, p_per_tenant integer) returns uuid[]
 language sql stable set search_path = '' as $$
@@ -5925,7 +6045,7 @@ language sql stable set search_path = '' as $$
     order by c.turn, c.next_attempt_at limit p_limit) x
 $$;
 comment on function app.deliveries_to_take(integer, integer, integer) is
-  'Which deliveries may be begun now, tenants in turn, within the bounds of each endpoint and tenant.';
+  'Returns the deliveries that may be started now, tenants in turn, within the limits per endpoint and tenant.';
 
 create function public.take_webhook_deliveries(p_limit integer, p_taken_ms integer, p_per_endpoint integer default 8,
   p_per_tenant integer default 16) returns jsonb
@@ -5934,7 +6054,7 @@ declare
   v_ids uuid[];
   v_taken jsonb;
 begin
-  -- One taker at a time: two at once would each see the other's room as free.
+  -- One taker at a time: two at once would not see each other's takes and could exceed the limits.
   perform pg_advisory_xact_lock(hashtextextended('take_webhook_deliveries', 0));
   v_ids := app.deliveries_to_take(p_limit, p_per_endpoint, p_per_tenant);
   with due as (
@@ -5956,8 +6076,9 @@ begin
   return v_taken;
 end $$;
 comment on function public.take_webhook_deliveries(integer, integer, integer, integer) is
-  'Takes due deliveries for one attempt each: whoever does not report within p_taken_ms loses it to the next taker. '
-  'Tenants take turns. At most p_per_endpoint and p_per_tenant are under way at once, all orchestrators together.';
+  'Takes due deliveries for one attempt each, tenants in turn; called by the webhook sender. After p_taken_ms '
+  'without a report, another orchestrator can take a delivery. At most p_per_endpoint and p_per_tenant are in '
+  'progress at once, across all orchestrators.';
 grant execute on function public.take_webhook_deliveries(integer, integer, integer, integer) to orchestrator;
 
 create function public.record_webhook_delivery(p_id uuid, p_attempt integer, p_outcome text, p_status integer,
@@ -5985,8 +6106,8 @@ begin
   return true;
 end $$;
 comment on function public.record_webhook_delivery(uuid, integer, text, integer, text, bigint) is
-  'Records what came of an attempt: delivered, retry (after p_retry_ms), dead, or gone (dead, and the endpoint is '
-  'switched off). False when another attempt has begun meanwhile.';
+  'Records the outcome of an attempt; called by the webhook sender: delivered, retry (after p_retry_ms), dead, or '
+  'gone (dead, and the endpoint is disabled). Returns false if another attempt has begun in the meantime.';
 grant execute on function public.record_webhook_delivery(uuid, integer, text, integer, text, bigint) to orchestrator;
 
 create function public.prune_webhook_deliveries(p_days integer default 30, p_limit integer default 1000) returns integer
@@ -6000,7 +6121,8 @@ language sql volatile security definer set search_path = '' as $$
   select count(*)::integer from gone
 $$;
 comment on function public.prune_webhook_deliveries(integer, integer) is
-  'Deletes deliveries that were settled long ago, or that wait for an endpoint that has been off as long.';
+  'Deletes deliveries that were completed long ago, or that have waited as long for a disabled endpoint; called by '
+  'the regular job.';
 grant execute on function public.prune_webhook_deliveries(integer, integer) to orchestrator;
 
 -- ── schemas/webhooks/endpoints.sql ──
@@ -6011,7 +6133,7 @@ language sql stable set search_path = '' as $$
     'previous_secret_until', e.previous_secret_until, 'created_at', e.created_at, 'updated_at', e.updated_at)
 $$;
 comment on function app.webhook_json(public.webhook_endpoints) is
-  'Shows an endpoint as the API shows it: never its secret.';
+  'Returns an endpoint as the API shows it, without its secret.';
 
 create function public.create_webhook(p_tenant_id uuid, p_id uuid, p_url text, p_events text[],
   p_secret_ciphertext text, p_key_id text, p_by jsonb)
@@ -6030,7 +6152,8 @@ begin
   return jsonb_build_object('kind', 'created', 'webhook', app.webhook_json(e));
 end $$;
 comment on function public.create_webhook(uuid, uuid, text, text[], text, text, jsonb) is
-  'Stores an endpoint with its encrypted secret, at most ten per tenant. kind: created, limit_exceeded, not_found.';
+  'Stores an endpoint with its encrypted secret, at most ten per tenant; called by the API. Returns kind: created, '
+  'limit_exceeded, not_found.';
 grant execute on function public.create_webhook(uuid, uuid, text, text[], text, text, jsonb) to orchestrator;
 
 create function public.list_webhooks(p_tenant_id uuid, p_id uuid default null) returns jsonb
@@ -6038,7 +6161,8 @@ language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(app.webhook_json(e) order by e.created_at, e.id), '[]')
   from public.webhook_endpoints e where e.tenant_id = p_tenant_id and (p_id is null or e.id = p_id)
 $$;
-comment on function public.list_webhooks(uuid, uuid) is 'Lists a tenant''s endpoints, or the one with this id.';
+comment on function public.list_webhooks(uuid, uuid) is
+  'Lists a tenant''s endpoints, or only the one with this id; called by the API.';
 grant execute on function public.list_webhooks(uuid, uuid) to orchestrator;
 
 create function public.change_webhook(p_tenant_id uuid, p_id uuid, p_changes jsonb, p_by jsonb) returns jsonb
@@ -6060,7 +6184,7 @@ begin
   return jsonb_build_object('kind', 'changed', 'webhook', app.webhook_json(e));
 end $$;
 comment on function public.change_webhook(uuid, uuid, jsonb, jsonb) is
-  'Changes url, events or enabled. kind: changed, not_found.';
+  'Changes url, events or enabled of an endpoint; called by the API. Returns kind: changed, not_found.';
 grant execute on function public.change_webhook(uuid, uuid, jsonb, jsonb) to orchestrator;
 
 create function public.rotate_webhook_secret(p_tenant_id uuid, p_id uuid, p_secret_ciphertext text, p_key_id text,
@@ -6078,7 +6202,8 @@ begin
   return jsonb_build_object('kind', 'rotated', 'webhook', app.webhook_json(e));
 end $$;
 comment on function public.rotate_webhook_secret(uuid, uuid, text, text, bigint, jsonb) is
-  'Stores a new secret; for p_overlap_ms deliveries are signed with both. kind: rotated, not_found.';
+  'Stores a new secret; called by the API. For p_overlap_ms, deliveries are signed with both secrets. Returns kind: '
+  'rotated, not_found.';
 grant execute on function public.rotate_webhook_secret(uuid, uuid, text, text, bigint, jsonb) to orchestrator;
 
 create function public.delete_webhook(p_tenant_id uuid, p_id uuid, p_by jsonb) returns boolean
@@ -6090,7 +6215,7 @@ begin
   return true;
 end $$;
 comment on function public.delete_webhook(uuid, uuid, jsonb) is
-  'Deletes an endpoint and its deliveries; false when there was none.';
+  'Deletes an endpoint and its deliveries; called by the API. Returns false if there was none.';
 grant execute on function public.delete_webhook(uuid, uuid, jsonb) to orchestrator;
 
 create function public.webhook_secrets_to_rotate(p_key_id text, p_limit integer default 100) returns jsonb
@@ -6099,7 +6224,7 @@ language sql stable security definer set search_path = '' as $$
   from (select * from public.webhook_endpoints where key_id <> p_key_id order by id limit p_limit) x
 $$;
 comment on function public.webhook_secrets_to_rotate(text, integer) is
-  'Lists secrets that are not yet encrypted under this key. Called by the rotation of keys.';
+  'Lists secrets that are not yet encrypted with this key; called by the key rotation command.';
 grant execute on function public.webhook_secrets_to_rotate(text, integer) to orchestrator;
 
 create function public.rotate_webhook_ciphertext(p_id uuid, p_old_ciphertext text, p_ciphertext text, p_key_id text)
@@ -6112,8 +6237,9 @@ language sql volatile security definer set search_path = '' as $$
   select exists (select from done)
 $$;
 comment on function public.rotate_webhook_ciphertext(uuid, text, text, text) is
-  'Stores the same secret under another key, by compare-and-set; the overlap of an earlier rotation ends. False when '
-  'it was replaced meanwhile.';
+  'Replaces a secret''s ciphertext by one made with another key, if the stored one is still the given one; called by '
+  'the key rotation command. The overlap of an earlier secret rotation ends. Returns false if the secret was '
+  'replaced in the meantime.';
 grant execute on function public.rotate_webhook_ciphertext(uuid, text, text, text) to orchestrator;
 
 -- ── schemas/webhooks/rights.sql ──

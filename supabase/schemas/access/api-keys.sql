@@ -6,8 +6,8 @@ language sql stable security definer set search_path = '' as $$
   where k.key_hash = any (p_hashes) and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
 $$;
 comment on function public.authenticate_api_keys(text[]) is
-  'Answers which of these key hashes are valid, with tenant, scopes and the regions the tenant may use. The API''s '
-  'door calls it, many keys at once. A revoked or expired key is left out.';
+  'Returns the valid keys among these hashes, with tenant, scopes and the regions the tenant may use. The API calls '
+  'it to authenticate requests, many keys in one call. Revoked and expired keys are left out.';
 grant execute on function public.authenticate_api_keys(text[]) to orchestrator;
 
 create function app.api_key_json(k public.api_keys) returns jsonb
@@ -17,7 +17,8 @@ language sql stable set search_path = '' as $$
     'created_by', k.created_by, 'created_at', k.created_at, 'expires_at', k.expires_at, 'revoked_at', k.revoked_at,
     'replaced_by', k.replaced_by)
 $$;
-comment on function app.api_key_json(public.api_keys) is 'Shows a key as the API shows it: never its hash.';
+comment on function app.api_key_json(public.api_keys) is
+  'Returns an API key as the API shows it. The hash is never part of it.';
 
 create function public.create_api_key(p_tenant_id uuid, p_name text, p_prefix text, p_key_hash text, p_scopes text[],
   p_by jsonb,
@@ -37,7 +38,7 @@ begin
   return jsonb_build_object('kind', 'created', 'key', app.api_key_json(k));
 end $$;
 comment on function public.create_api_key(uuid, text, text, text, text[], jsonb, uuid, bigint) is
-  'Stores the hash of a new key. kind: created, not_found.';
+  'Stores the hash of a new API key; called by the API. Returns kind: created, not_found.';
 grant execute on function public.create_api_key(uuid, text, text, text, text[], jsonb, uuid, bigint) to orchestrator;
 
 create function public.rotate_api_key(p_tenant_id uuid, p_key_id uuid, p_prefix text, p_key_hash text,
@@ -63,8 +64,8 @@ begin
   return jsonb_build_object('kind', 'rotated', 'key', app.api_key_json(k), 'previous', app.api_key_json(o));
 end $$;
 comment on function public.rotate_api_key(uuid, uuid, text, text, bigint, jsonb) is
-  'Makes a new key in place of an old one, which stays valid for p_overlap_ms at most. kind: rotated, '
-  'already_rotated, not_found (also for a revoked or expired key).';
+  'Creates a new API key in place of an old one, which stays valid for p_overlap_ms at most; called by the API. '
+  'Returns kind: rotated, already_rotated, not_found (also for a revoked or expired key).';
 grant execute on function public.rotate_api_key(uuid, uuid, text, text, bigint, jsonb) to orchestrator;
 
 create function public.revoke_api_key(p_tenant_id uuid, p_key_id uuid, p_by jsonb) returns jsonb
@@ -81,7 +82,8 @@ begin
   return jsonb_build_object('kind', 'revoked', 'key', app.api_key_json(k));
 end $$;
 comment on function public.revoke_api_key(uuid, uuid, jsonb) is
-  'Revokes a key from the commit on; a second call changes nothing. kind: revoked, not_found.';
+  'Revokes an API key as soon as the transaction commits; called by the API. A second call changes nothing. Returns '
+  'kind: revoked, not_found.';
 grant execute on function public.revoke_api_key(uuid, uuid, jsonb) to orchestrator;
 
 create function public.list_api_keys(p_tenant_id uuid) returns jsonb
@@ -89,5 +91,6 @@ language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(app.api_key_json(k) order by k.created_at desc, k.id), '[]') from public.api_keys k
     where k.tenant_id = p_tenant_id
 $$;
-comment on function public.list_api_keys(uuid) is 'Lists a tenant''s keys, revoked and expired ones too, newest first.';
+comment on function public.list_api_keys(uuid) is
+  'Lists a tenant''s API keys, including revoked and expired ones, newest first; called by the API.';
 grant execute on function public.list_api_keys(uuid) to orchestrator;

@@ -7,8 +7,9 @@ language sql stable security definer set search_path = '' as $$
   where u.user_id = p_user_id and t.status in ('active', 'suspended')
 $$;
 comment on function public.tenants_of_user(uuid) is
-  'Lists the tenants a user belongs to, with the user''s role in each. The API reads it on every request: a role in a '
-  'token would outlive its withdrawal.';
+  'Lists the tenants of a user, with the user''s role in each. The API calls it to authenticate a user and caches '
+  'the result briefly. Roles are not read from the token, because a token would still carry a role after it was '
+  'withdrawn.';
 grant execute on function public.tenants_of_user(uuid) to orchestrator;
 
 create function public.put_tenant_user(p_tenant_id uuid, p_user_id uuid, p_role text, p_by jsonb) returns jsonb
@@ -25,7 +26,8 @@ exception when foreign_key_violation then
   return jsonb_build_object('kind', 'user_not_found');
 end $$;
 comment on function public.put_tenant_user(uuid, uuid, text, jsonb) is
-  'Makes a user a member of a tenant, or changes the role. kind: updated, user_not_found, not_found.';
+  'Adds a user to a tenant, or changes the user''s role; called by the API. Returns kind: updated, user_not_found, '
+  'not_found.';
 grant execute on function public.put_tenant_user(uuid, uuid, text, jsonb) to orchestrator;
 
 create function public.remove_tenant_user(p_tenant_id uuid, p_user_id uuid, p_by jsonb) returns boolean
@@ -36,15 +38,16 @@ begin
   perform app.audit(p_by, p_tenant_id, 'member.remove', p_user_id::text);
   return true;
 end $$;
-comment on function public.remove_tenant_user(uuid, uuid, jsonb) is 'Ends a membership; false when there was none.';
+comment on function public.remove_tenant_user(uuid, uuid, jsonb) is
+  'Removes a user from a tenant; called by the API. Returns false if the user was not a member.';
 grant execute on function public.remove_tenant_user(uuid, uuid, jsonb) to orchestrator;
 
 create function app.audit_member_change() returns trigger language plpgsql security definer set search_path = '' as $$
 declare
   v_row public.tenant_users := case tg_op when 'DELETE' then old else new end;
 begin
-  -- The API's own functions write the audit entry with the request's details. A membership that is deleted with its
-  -- user or tenant is no act of anybody.
+  -- The API's functions write their own audit entry, with the request's details. A membership that is deleted together
+  -- with its user or tenant needs no entry.
   if app.claims() ->> 'role' = 'authenticated' then
     perform app.audit(jsonb_build_object('actor', 'user:' || (app.claims() ->> 'sub')), v_row.tenant_id,
       case tg_op when 'DELETE' then 'member.remove' else 'member.put' end, v_row.user_id::text,
@@ -52,6 +55,7 @@ begin
   end if;
   return null;
 end $$;
-comment on function app.audit_member_change() is 'Audits what admins do to memberships directly.';
+comment on function app.audit_member_change() is
+  'Writes an audit entry when an admin changes memberships directly with SQL or PostgREST. Trigger of tenant_users.';
 create trigger audit_member_change after insert or update
   or delete on public.tenant_users for each row execute function app.audit_member_change();

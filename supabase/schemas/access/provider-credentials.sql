@@ -13,7 +13,8 @@ begin
   return jsonb_build_object('kind', 'stored');
 end $$;
 comment on function public.put_provider_credential(uuid, text, text, text, jsonb) is
-  'Stores a tenant''s credential, encrypted by the caller. kind: stored, not_found.';
+  'Stores a tenant''s credential for a provider; called by the API, which encrypts it first. Returns kind: stored, '
+  'not_found.';
 grant execute on function public.put_provider_credential(uuid, text, text, text, jsonb) to orchestrator;
 
 create function public.get_provider_credential(p_tenant_id uuid, p_provider text) returns jsonb
@@ -22,7 +23,8 @@ language sql stable security definer set search_path = '' as $$
   where c.tenant_id = p_tenant_id and c.provider = p_provider
 $$;
 comment on function public.get_provider_credential(uuid, text) is
-  'Reads the encrypted credential for a call that is being made; null when the tenant stored none.';
+  'Returns a tenant''s encrypted credential; called by the orchestrator before a request to the provider. Null if '
+  'the tenant has none.';
 grant execute on function public.get_provider_credential(uuid, text) to orchestrator;
 
 create function public.list_provider_credentials(p_tenant_id uuid) returns jsonb
@@ -32,7 +34,7 @@ language sql stable security definer set search_path = '' as $$
   from public.provider_credentials c where c.tenant_id = p_tenant_id
 $$;
 comment on function public.list_provider_credentials(uuid) is
-  'Lists which credentials a tenant stored, never the credentials.';
+  'Lists the providers for which a tenant has a credential, without the credentials; called by the API.';
 grant execute on function public.list_provider_credentials(uuid) to orchestrator;
 
 create function public.provider_credentials_to_rotate(p_key_id text, p_limit integer default 100) returns jsonb
@@ -42,7 +44,7 @@ language sql stable security definer set search_path = '' as $$
   from (select * from public.provider_credentials where key_id <> p_key_id order by tenant_id, provider limit p_limit) x
 $$;
 comment on function public.provider_credentials_to_rotate(text, integer) is
-  'Lists credentials that are not yet encrypted under this key. Called by the rotation of keys.';
+  'Lists credentials that are not yet encrypted with this key; called by the key rotation command.';
 grant execute on function public.provider_credentials_to_rotate(text, integer) to orchestrator;
 
 create function public.rotate_provider_credential(p_tenant_id uuid, p_provider text, p_old_ciphertext text,
@@ -54,7 +56,8 @@ returns boolean language sql volatile security definer set search_path = '' as $
   select exists (select from done)
 $$;
 comment on function public.rotate_provider_credential(uuid, text, text, text, text) is
-  'Stores the same credential under another key, by compare-and-set: false when it was replaced meanwhile.';
+  'Replaces a ciphertext by one made with another key, if the stored one is still the given one; called by the key '
+  'rotation command. Returns false if the credential was replaced in the meantime.';
 grant execute on function public.rotate_provider_credential(uuid, text, text, text, text) to orchestrator;
 
 create function public.delete_provider_credential(p_tenant_id uuid, p_provider text, p_by jsonb) returns boolean
@@ -66,5 +69,5 @@ begin
   return true;
 end $$;
 comment on function public.delete_provider_credential(uuid, text, jsonb) is
-  'Deletes a credential; false when there was none.';
+  'Deletes a tenant''s credential for a provider; called by the API. Returns false if there was none.';
 grant execute on function public.delete_provider_credential(uuid, text, jsonb) to orchestrator;

@@ -1,5 +1,5 @@
--- Users write directly only memberships (admins). Everything else goes through the platform API, which checks quotas
--- and writes the audit log.
+-- In this domain users may write only memberships directly, and only admins may. Everything else goes through the
+-- platform API, which checks quotas and writes the audit log.
 
 alter table public.tenant_users enable row level security;
 grant select on public.tenant_users to orchestrator;
@@ -20,7 +20,7 @@ grant select on public.api_keys to orchestrator;
 create policy "orchestrators read all rows" on public.api_keys for select to orchestrator using (true);
 
 alter table public.provider_credentials enable row level security;
--- Ciphertexts are handed out by functions alone, for the one call that needs them.
+-- Only functions return ciphertexts, one for each request that needs it.
 grant select (tenant_id, provider, key_id, created_at, updated_at, rotated_at) on public.provider_credentials
   to orchestrator;
 create policy "orchestrators read all rows" on public.provider_credentials for select to orchestrator using (true);

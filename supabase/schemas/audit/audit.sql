@@ -6,7 +6,8 @@ language sql volatile security definer set search_path = '' as $$
     p_entry ->> 'remote_address', p_entry ->> 'request_id', coalesce(p_entry -> 'details', '{}'))
 $$;
 comment on function public.record_audit(jsonb) is
-  'Appends an entry to the audit log. Called by the API for acts that are no function here.';
+  'Appends an entry to the audit log; called by the orchestrator for acts and refusals that no function in this '
+  'database records.';
 grant execute on function public.record_audit(jsonb) to orchestrator;
 
 create function app.audit(p_by jsonb, p_tenant_id uuid, p_action text, p_target text, p_details jsonb default '{}')
@@ -17,4 +18,4 @@ language sql volatile set search_path = '' as $$
     p_by ->> 'request_id', p_details)
 $$;
 comment on function app.audit(jsonb, uuid, text, text, jsonb) is
-  'Appends the audit entry of an administrative act, in the transaction of that act.';
+  'Appends the audit entry of an administrative act, in the same transaction as the act.';

@@ -13,13 +13,14 @@ create table public.audit_log (
   created_at timestamptz not null default clock_timestamp()
 );
 comment on table public.audit_log is
-  'Administrative acts and refused credentials: who, what, on what, from where, when, request id. Append-only.';
-comment on column public.audit_log.actor is 'Who: user:<id>, key:<id>, worker:<machine>, operator:<name>, retention.';
+  'Administrative acts and refused credentials: actor, action, target, address, time and request id. Append-only.';
+comment on column public.audit_log.actor is
+  'Who acted: user:<id>, key:<id>, worker:<machine>, operator:<name>, retention.';
 comment on column public.audit_log.action is 'What was done or refused, such as api_key.create.';
-comment on column public.audit_log.target is 'On what.';
+comment on column public.audit_log.target is 'What the action was applied to.';
 comment on column public.audit_log.outcome is 'done or refused.';
-comment on column public.audit_log.remote_address is 'From where.';
-comment on column public.audit_log.request_id is 'In which request.';
-comment on column public.audit_log.details is 'Particulars. Never secrets.';
+comment on column public.audit_log.remote_address is 'The address from which the request came.';
+comment on column public.audit_log.request_id is 'The request in which it happened.';
+comment on column public.audit_log.details is 'Further details. Never secrets.';
 create index audit_log_tenant on public.audit_log (tenant_id, id);
 create index audit_log_age on public.audit_log (tenant_id, created_at);

@@ -4,7 +4,8 @@ language sql stable security definer set search_path = '' as $$
     from public.realtime_calls c where c.session_id = p_session_id order by c.ordinal desc limit 1), 1)
 $$;
 comment on function app.next_ordinal(uuid) is
-  'Answers the ordinal of a session''s next call: the last one''s again when that call never got an id.';
+  'Returns the ordinal of a session''s next call. If the last call never received a call id, its ordinal is used '
+  'again.';
 
 create function public.open_call(p_machine_id uuid, p_epoch integer, p_ordinal integer, p_provider text) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -40,8 +41,9 @@ begin
   return jsonb_build_object('kind', 'opened', 'session', app.session_json(s.id));
 end $$;
 comment on function public.open_call(uuid, integer, integer, text) is
-  'Opens the row of a session''s next call, or the last one again when it never got a call id. Called before an SDP '
-  'offer is sent. Refuses a fenced worker, a session that is over, and a session that opens too many (rate_limited).';
+  'Creates the row of a session''s next call, or reuses the last one if it never received a call id. The worker API '
+  'calls it before an SDP offer is sent. Refuses a fenced worker, an ended session, and a session that opens too '
+  'many calls (rate_limited).';
 grant execute on function public.open_call(uuid, integer, integer, text) to orchestrator;
 
 create function public.record_call(p_machine_id uuid, p_epoch integer, p_ordinal integer,
@@ -51,7 +53,7 @@ language plpgsql security definer set search_path = '' as $$
 declare
   v_session uuid;
 begin
-  -- A fenced worker may still report the hang-up or the id of a call it made: that only ever lowers the debt.
+  -- A fenced worker may still report the hang-up or the id of a call that it made: that only helps to hang it up.
   select session_id into v_session from public.machines where id = p_machine_id and epoch = p_epoch;
   update public.realtime_calls set
     credential_ciphertext = case when p_hung_up then null
@@ -64,8 +66,8 @@ begin
   return found;
 end $$;
 comment on function public.record_call(uuid, integer, integer, text, integer, text, boolean) is
-  'Stores what is known of a call: its credential, its id, or that it was hung up. Called by the machine that serves '
-  'the session.';
+  'Stores what is known about a call: its credential, its id, or that it was hung up; called by the worker API for '
+  'the machine that serves the session.';
 grant execute on function public.record_call(uuid, integer, integer, text, integer, text, boolean) to orchestrator;
 
 create function public.calls_to_hang_up(p_limit integer default 20, p_retry_ms integer default 5000) returns jsonb
@@ -84,7 +86,7 @@ language sql volatile security definer set search_path = '' as $$
   ), due as (
     select c.id from public.realtime_calls c join owed o on o.id = c.id
     where c.hung_up_at is null and (c.next_hang_up_at is null or c.next_hang_up_at <= clock_timestamp())
-    -- Tenants take turns: one whose hang-ups hang must not fill every batch.
+    -- Tenants take turns, so that one whose hang-ups do not return cannot fill every batch.
     order by o.place, c.opened_at limit p_limit for update of c skip locked
   ), taken as (
     update public.realtime_calls c set hang_up_attempts = hang_up_attempts + 1,
@@ -99,8 +101,8 @@ language sql volatile security definer set search_path = '' as $$
   from taken
 $$;
 comment on function public.calls_to_hang_up(integer, integer) is
-  'Takes calls whose worker is gone and that no other worker took over, for one attempt to hang up each; a failed one '
-  'is due again after a growing delay.';
+  'Takes calls whose worker is gone and which no other worker took over, for one attempt to hang up each; called by '
+  'the orchestrator''s regular job. A failed call is due again after a growing delay.';
 grant execute on function public.calls_to_hang_up(integer, integer) to orchestrator;
 
 create function public.record_hang_up(p_call_row_id uuid) returns void
@@ -108,19 +110,21 @@ language sql volatile security definer set search_path = '' as $$
   update public.realtime_calls set hung_up_at = coalesce(hung_up_at, clock_timestamp()), credential_ciphertext = null
     where id = p_call_row_id
 $$;
-comment on function public.record_hang_up(uuid) is 'Records that the call is over at the provider.';
+comment on function public.record_hang_up(uuid) is
+  'Records that a call is over at the provider; called by the orchestrator after it hung up.';
 grant execute on function public.record_hang_up(uuid) to orchestrator;
 
 create function public.record_call_missing(p_call_row_id uuid, p_missing boolean) returns void
 language sql volatile security definer set search_path = '' as $$
-  -- Asked again soon: the answer is either wrong, and the call still costs, or it only has to be said once more.
+  -- Asked again soon: if the answer is wrong, the call still costs money; if it is right, it only needs to be repeated.
   update public.realtime_calls
     set missing_since = case when p_missing then coalesce(missing_since, clock_timestamp()) end,
       next_hang_up_at = case when p_missing then clock_timestamp() + interval '3 seconds' else next_hang_up_at end
     where id = p_call_row_id
 $$;
 comment on function public.record_call_missing(uuid, boolean) is
-  'Records since when a hang-up is answered with "no such call"; any other answer takes that back.';
+  'Records since when the provider answers hang-ups with "no such call"; called by the orchestrator. Any other '
+  'answer clears the time.';
 grant execute on function public.record_call_missing(uuid, boolean) to orchestrator;
 
 create function app.guard_call() returns trigger language plpgsql set search_path = '' as $$
@@ -133,5 +137,6 @@ begin
   return new;
 end $$;
 comment on function app.guard_call() is
-  'Refuses a realtime call before a required consent, whichever way the call is opened.';
+  'Refuses a realtime call if a required consent is missing, whichever code creates the call. Trigger of '
+  'realtime_calls.';
 create trigger guard before insert on public.realtime_calls for each row execute function app.guard_call();

@@ -1,11 +1,11 @@
 -- Conversation: the realtime calls of a session and the transcript.
 --
--- - Two sources: the sideband's text is trusted and takes precedence. A browser's copy fills gaps and is stored as
+-- - The sideband's text is trusted and takes precedence. A browser's copy fills gaps and is stored as
 --   unverified.
--- - Mark: a verified entry takes nothing from a copy: no text, link, time or place. A copy does not change another
---   copy either: the first one stays.
--- - Identity: an entry is (session, call ordinal, provider item id). Its place is computed on reading, never stored.
--- - To hang up: a row of realtime_calls without hung_up_at is a call that must still be hung up.
+-- - A copy never changes a verified entry: not its text, link, times or place. Nor does it change another copy.
+-- - An entry is identified by (session, call ordinal, provider item id). Its place in the conversation is computed
+--   on reading and not stored.
+-- - A row of realtime_calls without hung_up_at is a call that must still be hung up.
 
 create table public.realtime_calls (
   id uuid primary key default gen_random_uuid(),
@@ -26,22 +26,26 @@ create table public.realtime_calls (
   unique (session_id, ordinal)
 );
 comment on table public.realtime_calls is
-  'WebRTC calls between browser and voice provider. A row without hung_up_at is somebody''s debt.';
-comment on column public.realtime_calls.session_id is 'The session it belongs to.';
-comment on column public.realtime_calls.ordinal is 'Which call of its session: 1, 2, …';
-comment on column public.realtime_calls.epoch is 'The epoch that opened it, or last opened it again.';
-comment on column public.realtime_calls.provider is 'Whose call it is.';
-comment on column public.realtime_calls.call_id is 'The provider''s id of the call; null while no offer was answered.';
+  'WebRTC calls between browser and voice provider. A row without hung_up_at is a call that must still be hung up.';
+comment on column public.realtime_calls.session_id is 'The session of the call.';
+comment on column public.realtime_calls.ordinal is 'The number of the call within its session: 1, 2, …';
+comment on column public.realtime_calls.epoch is 'The epoch of the worker that created the row or last reused it.';
+comment on column public.realtime_calls.provider is 'The voice provider of the call.';
+comment on column public.realtime_calls.call_id is
+  'The provider''s id of the call; null until an offer was answered.';
 comment on column public.realtime_calls.credential_ciphertext is
-  'The ephemeral credential that created the call, AES-256-GCM; only it can hang up. Cleared then.';
-comment on column public.realtime_calls.credential_expires_at is 'When that credential ends by itself.';
-comment on column public.realtime_calls.opened_at is 'When the row was opened, before any offer was sent.';
+  'The ephemeral credential that created the call, AES-256-GCM. Only it can hang up the call. Cleared after the '
+  'hang-up.';
+comment on column public.realtime_calls.credential_expires_at is 'When the credential expires.';
+comment on column public.realtime_calls.opened_at is 'When the row was created, before any offer was sent.';
 comment on column public.realtime_calls.answered_at is 'When the provider answered the offer.';
-comment on column public.realtime_calls.hung_up_at is 'When it was over at the provider; null is a debt.';
-comment on column public.realtime_calls.hang_up_attempts is 'How often the orchestrators tried to hang up.';
-comment on column public.realtime_calls.next_hang_up_at is 'When they try again.';
+comment on column public.realtime_calls.hung_up_at is
+  'When the call was over at the provider. Null: it must still be hung up.';
+comment on column public.realtime_calls.hang_up_attempts is 'How often orchestrators have tried to hang up.';
+comment on column public.realtime_calls.next_hang_up_at is 'When the next attempt to hang up is due.';
 comment on column public.realtime_calls.missing_since is
-  'Since when the provider answers every hang-up with "no such call": said for long enough, it is believed.';
+  'Since when the provider has answered every hang-up with "no such call". After long enough the call counts as '
+  'over.';
 create index realtime_calls_open on public.realtime_calls (session_id) where hung_up_at is null;
 create index realtime_calls_tenant on public.realtime_calls (tenant_id);
 
@@ -65,27 +69,31 @@ create table public.transcript_entries (
   unique (session_id, call_ordinal, item_id)
 );
 comment on table public.transcript_entries is
-  'What was said. Identity: (session, call ordinal, provider item id). sequence_number is derived on reading.';
-comment on column public.transcript_entries.session_id is 'Identity, with call_ordinal and item_id.';
-comment on column public.transcript_entries.call_ordinal is 'Which call of the session.';
+  'Transcript entries. Identity: (session, call ordinal, provider item id). sequence_number is computed on reading.';
+comment on column public.transcript_entries.session_id is
+  'The session; part of the identity with call_ordinal and item_id.';
+comment on column public.transcript_entries.call_ordinal is 'The number of the call within its session.';
 comment on column public.transcript_entries.item_id is 'The provider''s id of the conversation item.';
 comment on column public.transcript_entries.previous_item_id is
-  'The item before it in the same call, by the provider''s word; null for the first.';
+  'The preceding item of the same call, as the provider names it; null for the first.';
 comment on column public.transcript_entries.speaker is 'ai or candidate.';
-comment on column public.transcript_entries.text is 'What was said. Empty for an item that only holds its place.';
-comment on column public.transcript_entries.confidence is 'The transcriber''s, 0 to 1; null when it gave none.';
-comment on column public.transcript_entries.start_ms is 'When it began, milliseconds since the interview started.';
-comment on column public.transcript_entries.end_ms is 'When it ended, milliseconds since the interview started.';
+comment on column public.transcript_entries.text is
+  'The words that were spoken. Empty for an item that only keeps its place in the order.';
+comment on column public.transcript_entries.confidence is
+  'The transcriber''s confidence, 0 to 1; null if it gave none.';
+comment on column public.transcript_entries.start_ms is
+  'When the entry began, milliseconds since the interview started.';
+comment on column public.transcript_entries.end_ms is
+  'When the entry ended, milliseconds since the interview started.';
 comment on column public.transcript_entries.interrupted is
-  'The candidate spoke over it and did not hear it to its end.';
-comment on column public.transcript_entries.verified is
-  'False when the entry is known only from the candidate''s browser.';
+  'True if the candidate spoke over the entry and did not hear it to the end.';
+comment on column public.transcript_entries.verified is 'False if only the candidate''s browser reported the entry.';
 comment on column public.transcript_entries.arrival is
-  'Order of arrival: decides only where the conversation''s own links do not.';
+  'Order of arrival. It decides the order only where the links between entries do not.';
 create index transcript_entries_tenant on public.transcript_entries (tenant_id);
 create trigger touch before update on public.transcript_entries for each row execute function app.touch();
 
--- The checks of this table bound one session's transcript. A write that would go beyond them changes nothing.
+-- The CHECKs of this table limit the size of a session's transcript. A write that would exceed them changes nothing.
 create table public.transcript_writes (
   session_id uuid primary key references public.interview_sessions (id) on delete cascade,
   tenant_id uuid not null references public.tenants (id),
@@ -97,15 +105,18 @@ create table public.transcript_writes (
   late_entries integer not null default 0 check (late_entries <= 100)
 );
 comment on table public.transcript_writes is
-  'What was written to each session''s transcript so far, counted by app.merge_transcript.';
-comment on column public.transcript_writes.session_id is 'Whose transcript it is.';
-comment on column public.transcript_writes.entries is 'Verified entries that were stored or changed.';
-comment on column public.transcript_writes.characters is 'Characters of those.';
+  'How much has been written to each session''s transcript; updated by app.merge_transcript.';
+comment on column public.transcript_writes.session_id is 'The session of the transcript.';
+comment on column public.transcript_writes.entries is 'Number of verified entries that were stored or changed.';
+comment on column public.transcript_writes.characters is 'Number of characters of these entries.';
 comment on column public.transcript_writes.copies is
-  'Copies of the candidate''s browser that were stored, also those that a verified entry has replaced since.';
-comment on column public.transcript_writes.copied_characters is 'Characters of those.';
+  'Number of copies of the candidate''s browser that were stored, including those that a verified entry has '
+  'replaced.';
+comment on column public.transcript_writes.copied_characters is 'Number of characters of these copies.';
 comment on column public.transcript_writes.late_copies is
-  'Writes of copies alone after the session''s end: each of them is an event and asks for a new evaluation.';
+  'Number of writes after the session''s end that contained copies only. Each is an event and requests a new '
+  'evaluation.';
 comment on column public.transcript_writes.late_entries is
-  'The same of writes with verified entries: counted apart, so that no copies keep out what a teardown still brings.';
+  'The same for writes with verified entries. Counted separately, so that copies cannot use up what a teardown '
+  'needs.';
 create index transcript_writes_tenant on public.transcript_writes (tenant_id);

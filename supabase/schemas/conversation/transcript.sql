@@ -10,8 +10,8 @@ exception when integrity_constraint_violation then
   perform app.refuse_row(sqlstate, v_constraint);
 end $$;
 comment on function public.append_transcript(jsonb) is
-  'Stores entries of the calling worker''s session, idempotently; answers the item ids that are stored now. Refuses '
-  'what goes beyond the bounds of transcript_writes (23514).';
+  'Stores transcript entries of the calling worker''s session, idempotently; called by the worker. Returns the ids '
+  'of the items that are now stored. Raises 23514 if the limits in transcript_writes would be exceeded.';
 grant execute on function public.append_transcript(jsonb) to session_worker;
 
 create function app.merge_transcript(s public.interview_sessions, p_entries jsonb) returns text[]
@@ -19,7 +19,7 @@ language plpgsql set search_path = '' as $$
 declare
   v_changed integer;
 begin
-  -- Locked first: writers of one session take turns, so that arrival is the order of their entries.
+  -- Locked first, so that writers of a session take turns and arrival is the order of their entries.
   insert into public.transcript_writes as w (session_id, tenant_id) values (s.id, s.tenant_id)
     on conflict (session_id) do update set entries = w.entries;
   with incoming as (
@@ -67,8 +67,9 @@ begin
   return (select array_agg(distinct e ->> 'item_id') from jsonb_array_elements(p_entries) e);
 end $$;
 comment on function app.merge_transcript(public.interview_sessions, jsonb) is
-  'The idempotent merge of the two sources. A verified entry adds to an earlier verified one and replaces a copy '
-  'whole; a stored copy is not changed by another. Raises the revision when a session that has ended is changed.';
+  'Merges entries of the worker or of the browser into a transcript, idempotently. A verified entry updates an '
+  'earlier verified one and replaces a browser''s copy completely; a stored copy is not changed by another copy. A '
+  'change after the session has ended raises the transcript''s revision.';
 
 create function app.follow_links(p_parents integer[], p_verified boolean[]) returns integer[]
 language plpgsql immutable set search_path = '' as $$
@@ -85,7 +86,7 @@ declare
   v_parent integer;
   v_copies boolean;
 begin
-  -- Each is put in front of those already there, so the last loop comes first: copies of a place, then verified ones.
+  -- Each follower is put in front of the earlier ones, so those of the last loop come first: copies, then verified.
   foreach v_copies in array array[false, true] loop
     for v_entry in reverse v_count .. 1 loop
       continue when (p_parents[v_entry] > 0 and not p_verified[v_entry]) <> v_copies;
@@ -111,12 +112,11 @@ begin
   return v_order[1:v_placed];
 end $$;
 comment on function app.follow_links(integer[], boolean[]) is
-  'Entries 1, 2, … in the order of a conversation, given the entry that each follows (0: none): each after the one it '
-  'follows, several after the same one in their own order, copies first. Leaves out circles. Linear in the number of '
-  'entries.';
+  'Sorts the entries 1, 2, … of a conversation, given for each entry the one it follows (0: none). If several follow '
+  'the same entry, copies come first, then the input order decides. Leaves out circles. Takes linear time.';
 
 create function app.conversation_order(p_session_id uuid) returns bigint[]
--- Hash joins alone: whatever the planner estimates, time grows with the number of entries and not with its square.
+-- Hash joins only, so that the time is linear in the number of entries whatever the planner estimates.
 language plpgsql stable set search_path = '' set enable_nestloop = off set enable_mergejoin = off as $$
 declare
   v_arrivals bigint[];
@@ -132,12 +132,12 @@ begin
   select array_agg(e.arrival order by e.n), array_agg(coalesce(p.n, 0) order by e.n), array_agg(e.verified order by e.n)
     into v_arrivals, v_parents, v_verified
   from entries e left join entries p on p.call_ordinal = e.call_ordinal and p.item_id = e.previous_item_id
-    -- A verified entry follows verified ones alone: no copy moves it.
+    -- A verified entry follows only verified ones, so that a copy cannot move it.
     and (p.verified or not e.verified);
   if v_arrivals is null then return '{}'; end if;
   v_order := app.follow_links(v_parents, v_verified);
   if cardinality(v_order) < cardinality(v_arrivals) then
-    -- Entries whose links go round in a circle follow none: each is placed by its arrival, and none is left out.
+    -- Entries whose links form a circle are placed by their arrival instead, so that none is left out.
     select array_agg(case when o.n is null then 0 else v_parents[e.n] end order by e.n) into v_parents
       from generate_subscripts(v_arrivals, 1) as e (n) left join unnest(v_order) as o (n) on o.n = e.n;
     v_order := app.follow_links(v_parents, v_verified);
@@ -145,9 +145,8 @@ begin
   return (select array_agg(v_arrivals[o.n] order by o.place) from unnest(v_order) with ordinality as o (n, place));
 end $$;
 comment on function app.conversation_order(uuid) is
-  'The entries of a session, named by their arrival, in the conversation''s order: calls by ordinal, in a call each '
-  'entry after the one that previous_item_id names, and by arrival where that names none. Reads with the caller''s '
-  'rights.';
+  'Returns the order of a session''s entries, identified by their arrival: by call ordinal; within a call each entry '
+  'follows the one named in previous_item_id; by arrival if none is named. Reads with the caller''s rights.';
 grant execute on function app.conversation_order(uuid), app.follow_links(integer[], boolean[])
   to authenticated, orchestrator;
 
@@ -163,8 +162,9 @@ begin
     where e.text <> '' order by o.place;
 end $$;
 comment on function public.transcript_of(uuid) is
-  'The conversation in its order, as rows, for SQL: over the API a list of rows ends at its row limit. Reads with the '
-  'caller''s rights. An item that said nothing holds its place and is not shown.';
+  'Returns a session''s transcript as rows in the order of the conversation, for SQL. (Through the API, PostgREST''s '
+  'row limit would apply.) Items without text keep their place in the order and are not returned. Reads with the '
+  'caller''s rights.';
 grant execute on function public.transcript_of(uuid) to authenticated, orchestrator;
 
 create function public.transcript_to_evaluate(p_session_id uuid) returns jsonb
@@ -172,8 +172,8 @@ language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(to_jsonb(t) order by t.sequence_number), '[]') from public.transcript_of(p_session_id) t
 $$;
 comment on function public.transcript_to_evaluate(uuid) is
-  'The whole conversation in its order, as one value that no row limit cuts off: for the evaluation and for the '
-  'platform API.';
+  'Returns a session''s transcript in order as one JSON value, so that no row limit applies; called by the '
+  'evaluation and by the platform API.';
 grant execute on function public.transcript_to_evaluate(uuid) to orchestrator;
 
 create function public.own_transcript() returns jsonb
@@ -188,8 +188,8 @@ begin
     join public.transcript_entries e on e.session_id = app.worker_session() and e.arrival = o.arrival);
 end $$;
 comment on function public.own_transcript() is
-  'Every stored entry of the calling worker''s session in the conversation''s order, also those that said nothing: '
-  'what a replacement tells the browser is stored, and its interviewer was said. Raises PT409 when it is fenced.';
+  'Returns all stored entries of the calling worker''s session in order, including items without text. A replacement '
+  'worker calls it to learn what is stored and what the interviewer said. Raises PT409 if the worker is fenced.';
 grant execute on function public.own_transcript() to session_worker;
 
 create function public.upload_transcript(p_session_id uuid, p_tenant_id uuid, p_entries jsonb) returns jsonb
@@ -203,7 +203,7 @@ begin
   if jsonb_array_length(p_entries) > 1000 then
     raise exception 'at most 1000 entries at once' using errcode = '22023';
   end if;
-  -- One candidate must not use up the connections that all share: one upload of a session at a time, and few a minute.
+  -- One upload of a session at a time, and few a minute: a candidate must not use up the shared connections.
   if not pg_try_advisory_xact_lock(hashtextextended('upload ' || p_session_id, 0)) then
     return jsonb_build_object('kind', 'rate_limited', 'retry_after_ms', 1000);
   end if;
@@ -216,7 +216,7 @@ begin
   select * into s from public.interview_sessions where id = p_session_id and tenant_id = p_tenant_id for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
   if s.transcript_erased_at is not null then return jsonb_build_object('kind', 'erased'); end if;
-  -- Only calls that took place, and never as the sideband's word: the browser can say anything.
+  -- Only for calls that took place, and always unverified, because a browser can send anything.
   select coalesce(jsonb_agg(e || '{"verified": false, "confidence": null, "interrupted": false}'), '[]') into v_entries
     from jsonb_array_elements(p_entries) e
     where exists (select from public.realtime_calls c where c.session_id = s.id
@@ -228,15 +228,15 @@ exception when integrity_constraint_violation then
   perform app.refuse_row(sqlstate, v_constraint);
 end $$;
 comment on function public.upload_transcript(uuid, uuid, jsonb) is
-  'The candidate''s own copies, late or offline: the same idempotent merge, always unverified. kind: stored '
-  '(item_ids), erased, too_many (beyond the bounds of transcript_writes: nothing is stored), rate_limited '
-  '(retry_after_ms), not_found.';
+  'Stores the browser''s own copies of entries that it could not send over the socket, idempotently and always as '
+  'unverified; called by the Edge Function interview-transcript. Returns kind: stored (item_ids), erased, too_many '
+  '(above the limits in transcript_writes; nothing is stored), rate_limited (retry_after_ms), not_found.';
 grant execute on function public.upload_transcript(uuid, uuid, jsonb) to service_role;
 
 create view public.interview_transcripts with (security_invoker = true) as
   select s.id as session_id, s.tenant_id, s.status, s.transcript_revision as revision,
     s.transcript_complete as complete,
-    -- One entry is one line: no text can look like the next speaker's turn.
+    -- One entry is one line, so that no text can look like the next speaker's turn.
     (select string_agg(case t.speaker when 'ai' then 'Interviewer: ' else 'Candidate: ' end
         || case when t.verified then '' else '[unverified] ' end
         || btrim(regexp_replace(t.text,

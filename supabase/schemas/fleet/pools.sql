@@ -21,7 +21,8 @@ begin
   return jsonb_build_object('kind', 'updated', 'tenant', app.tenant_json(p_tenant_id));
 end $$;
 comment on function public.put_pool_policy(uuid, text, integer, integer, jsonb) is
-  'Sets how many standby machines a tenant keeps in a region. kind: updated, limit_exceeded, not_found.';
+  'Sets how many standby machines a tenant keeps in a region; called by the API. Returns kind: updated, '
+  'limit_exceeded, not_found.';
 grant execute on function public.put_pool_policy(uuid, text, integer, integer, jsonb) to orchestrator;
 
 create function public.pool_facts(p_horizon_ms bigint) returns jsonb
@@ -62,8 +63,9 @@ language sql stable security definer set search_path = '' as $$
   from (select tenant_id as id from tenants) t join public.tenants ten on ten.id = t.id
 $$;
 comment on function public.pool_facts(bigint) is
-  'Answers what pools are planned by: the image to use and, for each tenant with a pool, a standby machine or a '
-  'session due within the horizon: its create rate, its pools and its due sessions.';
+  'Returns the data for planning pools; called by the pool planner. It contains the image to use and, for each '
+  'tenant with a pool, a standby machine or a session due within the horizon, the create rate, the pools and the due '
+  'sessions.';
 grant execute on function public.pool_facts(bigint) to orchestrator;
 
 create function public.pool_demand(p_window_ms bigint) returns jsonb
@@ -79,7 +81,8 @@ language sql stable security definer set search_path = '' as $$
       2) x
 $$;
 comment on function public.pool_demand(bigint) is
-  'Answers how many unscheduled sessions a second each pool gets, as an exponentially decaying mean over the window.';
+  'Returns for each pool how many unscheduled sessions per second it gets, as an exponentially decaying mean over '
+  'the window; called by the pool planner.';
 grant execute on function public.pool_demand(bigint) to orchestrator;
 
 create function app.draw_pool_slot(p_tenant_id uuid) returns text
@@ -91,7 +94,7 @@ language sql volatile set search_path = '' as $$
   returning name
 $$;
 comment on function app.draw_pool_slot(uuid) is
-  'Draws a create slot for a pool from an app that no session waits for. Null when there is none now.';
+  'Draws a create slot for a standby machine from an app for which no session is waiting. Null if there is none now.';
 
 create function app.fill_pool(p jsonb, p_image text, p_orchestrator_id uuid, p_taken_ms numeric) returns jsonb[]
 language plpgsql set search_path = '' as $$
@@ -117,7 +120,7 @@ begin
   return v_intents;
 end $$;
 comment on function app.fill_pool(jsonb, text, uuid, numeric) is
-  'Reserves standby machines until the target is reached or the create limit allows no more; answers their intents.';
+  'Reserves standby machines until the target is reached or the create limit allows no more. Returns their intents.';
 
 create function app.retire_standby(p_tenant_id uuid, p_region text, p_image text, p_stale boolean, p_count integer,
   p_reason text) returns jsonb[]
@@ -126,7 +129,7 @@ declare
   m public.machines;
   v_retired jsonb[] := '{}';
 begin
-  -- The newest go first: the oldest have their image on the host for sure.
+  -- The newest first: on the hosts of the oldest the image is certainly present.
   for m in select * from public.machines where tenant_id = p_tenant_id and region = p_region and session_id is null
     and state = 'created'
       and (image <> p_image) = p_stale order by created_at desc limit p_count for update skip locked loop
@@ -137,8 +140,8 @@ begin
   return v_retired;
 end $$;
 comment on function app.retire_standby(uuid, text, text, boolean, integer, text) is
-  'Gives up standby machines of this image or of other images. Committed before any DELETE; assignment takes the same '
-  'lock.';
+  'Marks standby machines of this image, or of other images, for destruction. It takes the same lock as an '
+  'assignment and commits before any DELETE is sent to Fly.';
 
 create function public.apply_pool_plan(p_plan jsonb, p_image text, p_orchestrator_id uuid, p_taken_ms integer)
   returns jsonb
@@ -160,8 +163,8 @@ begin
   return jsonb_build_object('intents', to_jsonb(v_intents), 'retired', to_jsonb(v_retired));
 end $$;
 comment on function public.apply_pool_plan(jsonb, text, uuid, integer) is
-  'Carries out a plan [{tenant_id, region, target, shrink, retire_stale}], pools in the order of the plan. Answers '
-  '{intents, retired: [{machine_id, app_name, fly_machine_id, reason}]}.';
+  'Carries out a plan [{tenant_id, region, target, shrink, retire_stale}] in the order of its pools; called by the '
+  'pool planner. Returns {intents, retired: [{machine_id, app_name, fly_machine_id, reason}]}.';
 grant execute on function public.apply_pool_plan(jsonb, text, uuid, integer) to orchestrator;
 
 create function public.pool_of_tenant(p_tenant_id uuid) returns jsonb
@@ -182,7 +185,8 @@ language sql stable security definer set search_path = '' as $$
   left join public.pool_policies p on p.tenant_id = p_tenant_id and p.region = r.region
 $$;
 comment on function public.pool_of_tenant(uuid) is
-  'Answers a tenant''s pools: policy, standby machines ready and under way, sessions due within the hour.';
+  'Returns a tenant''s pools with their policy, the standby machines that are ready or being prepared, and the '
+  'sessions due within the hour; called by the API.';
 grant execute on function public.pool_of_tenant(uuid) to orchestrator;
 
 create function public.remove_pool_policy(p_tenant_id uuid, p_region text, p_by jsonb) returns boolean
@@ -194,5 +198,5 @@ begin
   return true;
 end $$;
 comment on function public.remove_pool_policy(uuid, text, jsonb) is
-  'Ends the standby machines of a tenant in a region; false when it had no policy there.';
+  'Removes the pool of a tenant in a region, for an operator. Returns false if there was none.';
 grant execute on function public.remove_pool_policy(uuid, text, jsonb) to orchestrator;

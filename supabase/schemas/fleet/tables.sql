@@ -1,13 +1,13 @@
 -- Fleet: the orchestrators, the duties they share, and the pools they fill.
 --
--- - One holder: at most one orchestrator holds a duty. A duty is a lease on the database's clock with a fence that
---   grows with each change of holder. A duty's destroys and end-of-life records carry the fence, and the same
---   transaction checks it, so an orchestrator whose lease expired unnoticed changes nothing.
--- - Any number: every tick may run on any number of orchestrators at once. It skips rows that another tick has locked,
---   and what it hands out is taken until taken_until.
--- - Skip locked: standby machines are taken with SKIP LOCKED, nearest region first, so two creations never wait for
---   the same machine.
--- - Sessions first: filling a pool uses a create slot only while no session waits for one, and never uses the burst.
+-- - At most one orchestrator holds a duty. A duty is a lease on the database's clock with a fence that grows
+--   with each change of holder. Records of destroyed and ended machines made under a duty carry the fence, and the
+--   same transaction checks it, so an orchestrator whose lease expired unnoticed changes nothing.
+-- - Work without a duty may run on any number of orchestrators at once. It skips rows that another one has locked,
+--   and a row that it takes is reserved until taken_until.
+-- - Standby machines are taken with SKIP LOCKED, nearest region first, so two creations never wait for the same
+--   machine.
+-- - Filling a pool uses a create slot only while no session waits for one, and never uses the burst.
 
 create table public.orchestrators (
   id uuid primary key,
@@ -18,14 +18,15 @@ create table public.orchestrators (
   draining boolean not null default false,
   worker_image text
 );
-comment on table public.orchestrators is 'Running orchestrators. Leases are judged on the database''s clock alone.';
-comment on column public.orchestrators.url is 'Where it listens.';
-comment on column public.orchestrators.version is 'Version it runs.';
-comment on column public.orchestrators.started_at is 'When it first said it was there.';
-comment on column public.orchestrators.last_seen_at is 'When it last said so.';
-comment on column public.orchestrators.draining is 'It takes no new work.';
+comment on table public.orchestrators is
+  'Running orchestrators. Leases are compared with the database''s clock only.';
+comment on column public.orchestrators.url is 'The URL at which it listens.';
+comment on column public.orchestrators.version is 'The version that it runs.';
+comment on column public.orchestrators.started_at is 'When it first registered.';
+comment on column public.orchestrators.last_seen_at is 'When it last renewed its registration.';
+comment on column public.orchestrators.draining is 'True if it accepts no new work.';
 comment on column public.orchestrators.worker_image is
-  'The worker image it was started with. The newest orchestrator''s is the one pools are filled with.';
+  'The worker image it was started with. Pools are filled with the image of the newest orchestrator.';
 
 create table public.pool_policies (
   tenant_id uuid not null references public.tenants (id) on delete cascade,
@@ -40,9 +41,9 @@ create table public.pool_policies (
 comment on table public.pool_policies is
   'How many standby machines a tenant keeps in a region. The target moves between floor and ceiling.';
 comment on column public.pool_policies.region is 'Fly region code.';
-comment on column public.pool_policies.floor is 'Standby machines kept without any demand.';
+comment on column public.pool_policies.floor is 'Number of standby machines kept without any demand.';
 comment on column public.pool_policies.ceiling is
-  'The most standby machines, whatever the demand. The sum over regions is bounded by tenants.max_standby.';
+  'Maximum number of standby machines. The sum over regions is limited by tenants.max_standby.';
 create trigger touch before update on public.pool_policies for each row execute function app.touch();
 
 create table public.duties (
@@ -52,8 +53,10 @@ create table public.duties (
   expires_at timestamptz not null default '-infinity'
 );
 comment on table public.duties is
-  'Regular work that one orchestrator does at a time, each a lease on the database''s clock.';
-comment on column public.duties.name is 'What is to be done, with its shard: reconcile:3, housekeeping.';
-comment on column public.duties.holder is 'The orchestrator that holds it; null when it was given back.';
-comment on column public.duties.fence is 'Grows with each change of hands.';
-comment on column public.duties.expires_at is 'The holder''s lease; after this anybody may take it.';
+  'Periodic work that one orchestrator does at a time. Each row is a lease on the database''s clock.';
+comment on column public.duties.name is
+  'The work, with its shard if it has one, such as reconcile:3 or housekeeping.';
+comment on column public.duties.holder is 'The orchestrator that holds the duty; null after it was given back.';
+comment on column public.duties.fence is 'A number that grows with each change of holder.';
+comment on column public.duties.expires_at is
+  'The end of the holder''s lease. After it, any orchestrator may take the duty.';

@@ -1,11 +1,12 @@
--- Who is calling: what the policies and functions of every domain ask of the request's token.
+-- The caller: functions with which the policies and functions of all domains read the request's token.
 
 create function app.claims() returns jsonb
 language sql stable set search_path = '' as $$
   select coalesce(nullif(current_setting('request.jwt.claims', true), '')::jsonb, '{}'::jsonb)
 $$;
 comment on function app.claims() is
-  'Answers the claims of the request''s token. Custom roles have no access to schema auth on hosted projects.';
+  'Returns the claims of the request''s token. (The roles of this project may not use the schema auth on hosted '
+  'Supabase.)';
 grant execute on function app.claims() to authenticated, orchestrator, session_worker;
 
 create function app.my_tenants(p_roles text[] default array['admin', 'member', 'viewer']) returns setof uuid
@@ -14,14 +15,15 @@ language sql stable security definer set search_path = '' as $$
   where u.role = any (p_roles) and u.user_id = (app.claims() ->> 'sub')::uuid and t.status = 'active'
 $$;
 comment on function app.my_tenants(text[]) is
-  'The active tenants the caller belongs to in one of these roles: of one that is suspended or being removed nothing '
-  'is read or written, as by the platform API. SECURITY DEFINER, so that the policy of tenant_users does not call '
-  'itself.';
+  'Returns the active tenants in which the caller has one of these roles; used by row level security. Data of a '
+  'suspended or removed tenant is therefore closed to its users, as in the platform API. SECURITY DEFINER, so that '
+  'the policy of tenant_users does not call itself.';
 grant execute on function app.my_tenants(text[]) to authenticated, orchestrator, session_worker;
 
 create function app.worker_session() returns uuid
 language sql stable set search_path = '' as $$ select (app.claims() ->> 'session_id')::uuid $$;
-comment on function app.worker_session() is 'Answers the one session that a worker''s token is for.';
+comment on function app.worker_session() is
+  'Returns the id of the one session for which a worker''s token was issued.';
 grant execute on function app.worker_session() to session_worker;
 
 create function app.worker_serves(p_session_id uuid) returns boolean
@@ -31,5 +33,6 @@ language sql stable security definer set search_path = '' as $$
     and not app.worker_is_over(s))
 $$;
 comment on function app.worker_serves(uuid) is
-  'Whether the calling worker serves this session at its present epoch, and its time is not over.';
+  'Returns whether the calling worker serves this session at its current epoch and still has authority; used by row '
+  'level security.';
 grant execute on function app.worker_serves(uuid) to session_worker;

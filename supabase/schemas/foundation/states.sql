@@ -1,7 +1,7 @@
--- The states of sessions and machines: each word once, with its rank. Two scales, never compared with each other.
+-- The states of sessions and machines with their ranks. The two scales must not be compared with each other.
 
--- A body that is parsed when it is defined needs no search_path, and is inlined: checks call this a dozen times a
--- session. An index is read with the rights of the caller, so every role may call it.
+-- This form of body is parsed when the function is created, so it needs no search_path and can be inlined. Checks call
+-- it a dozen times per session. Indexes use it with the rights of the caller, so every role may call it.
 create function app.rank_of(p_status text) returns smallint
 language sql immutable parallel safe
   return case p_status
@@ -12,8 +12,8 @@ language sql immutable parallel safe
     when 'cancelled' then 90
   end::smallint;
 comment on function app.rank_of(text) is
-  'Ranks a session status; null for any other word. Same as sessionRanks in shared/src/session/states.ts. ended names '
-  'the rank that all outcomes share; no session has it as its status.';
+  'Returns the rank of a session status, null for any other text. The ranks equal sessionRanks in '
+  'shared/src/session/states.ts. "ended" stands for the rank that all outcomes share; no session has this status.';
 grant execute on function app.rank_of(text) to anon, authenticated, service_role, orchestrator, session_worker;
 
 create function app.life_rank_of(p_state text) returns smallint
@@ -23,5 +23,6 @@ language sql immutable parallel safe
     when 'draining' then 50 when 'destroying' then 60 when 'destroyed' then 70
   end::smallint;
 comment on function app.life_rank_of(text) is
-  'Ranks a machine''s state; null for any other word. Same as machineRanks in shared/src/session/states.ts.';
+  'Returns the rank of a machine state, null for any other text. The ranks equal machineRanks in '
+  'shared/src/session/states.ts.';
 grant execute on function app.life_rank_of(text) to anon, authenticated, service_role, orchestrator, session_worker;

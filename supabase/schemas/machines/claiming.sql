@@ -8,7 +8,7 @@ language sql stable set search_path = '' as $$
     else jsonb_build_object('kind', 'continue') end
 $$;
 comment on function app.directive_of(public.interview_sessions, public.machines) is
-  'Answers what a worker must do: continue, end, or exit because it is fenced.';
+  'Returns what a worker must do: continue, end, or exit because it is fenced.';
 
 create function public.claim_session(p_machine_name text, p_app_name text, p_fly_machine_id text, p_boot_nonce text,
   p_lease_ms integer, p_life_ms integer,
@@ -30,14 +30,14 @@ begin
   select * into m from public.machines where id = m.id for update;
   v_refusal := app.claim_refusal(s, m, p_fly_machine_id, p_boot_nonce);
   if v_refusal is not null then
-    -- A loser is on its way out from here on; the worker exits by itself.
+    -- From here on a loser is being destroyed; its worker exits by itself.
     if v_refusal ->> 'retry' is null then
       perform app.move_machine(m.id, 'draining', 'superseded') where m.life_rank < app.life_rank_of('claimed');
     end if;
     return v_refusal;
   end if;
   if m.boot_nonce is distinct from p_boot_nonce then
-    -- The session is locked FOR UPDATE, transcript writes lock it FOR SHARE: no write of the old epoch can follow.
+    -- The session is locked FOR UPDATE, and transcript writes lock it FOR SHARE: no write of the old epoch can follow.
     update public.interview_sessions set epoch = epoch + 1, machine_id = m.id, fly_machine_id = p_fly_machine_id,
       region = m.region
       where id = s.id returning * into s;
@@ -73,9 +73,9 @@ begin
     'directive', app.directive_of(s, m));
 end $$;
 comment on function public.claim_session(text, text, text, text, integer, integer, text) is
-  'Gives a booted worker its session at the next epoch. The same nonce again gets the same answer. Everything else is '
-  'refused with why; retry says that it may be granted in a moment. losers: attempts that came too late, already '
-  'committed to be destroyed.';
+  'Gives a booted worker its session at the next epoch; called by the worker API. The same nonce gets the same '
+  'answer again. Every other claim is refused with a reason (why); retry says that it may succeed in a moment. '
+  'losers are attempts that claimed too late; that they will be destroyed is already committed.';
 grant execute on function public.claim_session(text, text, text, text, integer, integer, text) to orchestrator;
 
 create function public.record_heartbeats(p_beats jsonb, p_lease_ms integer) returns jsonb
@@ -111,8 +111,8 @@ begin
     join public.interview_sessions s on s.id = m.session_id);
 end $$;
 comment on function public.record_heartbeats(jsonb, integer) is
-  'Renews leases in one batch and answers the directive of each machine and epoch. Refuses (fenced) an earlier boot '
-  'of a machine that has booted again.';
+  'Renews the leases of a batch of machines and returns the directive of each; called by the worker API. Returns '
+  'fenced for an older epoch, and for an earlier boot of a machine that has booted again.';
 grant execute on function public.record_heartbeats(jsonb, integer) to orchestrator;
 
 create function app.worker_is_over(s public.interview_sessions) returns boolean
@@ -121,8 +121,8 @@ language sql stable set search_path = '' as $$
     or exists (select from public.machines m where m.id = s.machine_id and m.state = 'destroyed'))
 $$;
 comment on function app.worker_is_over(public.interview_sessions) is
-  'Whether a session''s worker has no authority left: its machine is gone, or the session ended two minutes ago, '
-  'which is longer than a teardown with its last transcripts takes.';
+  'Returns whether a session''s worker has no authority any more: its machine is gone, or the session ended two '
+  'minutes ago, which is longer than a teardown takes.';
 
 create function app.own_session(p_for_share boolean default false) returns public.interview_sessions
 language plpgsql set search_path = '' as $$
@@ -145,8 +145,8 @@ begin
   return s;
 end $$;
 comment on function app.own_session(boolean) is
-  'Locks the session of the calling worker: FOR UPDATE, or FOR SHARE for a transcript write. Raises PT409 when the '
-  'worker is fenced, or when its time is over.';
+  'Locks and returns the session of the calling worker: FOR SHARE for transcript writes, otherwise FOR UPDATE. '
+  'Raises PT409 if the worker is fenced or has no authority any more.';
 
 create function app.claim_refusal(s public.interview_sessions, m public.machines, p_fly_machine_id text,
   p_boot_nonce text) returns jsonb
@@ -185,4 +185,5 @@ begin
   return null;
 end $$;
 comment on function app.claim_refusal(public.interview_sessions, public.machines, text, text) is
-  'Answers why this boot may not serve the session, or null when it may. retry: the worker may ask again in a moment.';
+  'Returns why this boot may not serve the session, null if it may. retry says that the worker may ask again in a '
+  'moment.';

@@ -13,7 +13,7 @@ begin
   select * into m from public.machines where id = p_machine_id;
   v_where := jsonb_build_object('app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
   if s.machine_id is distinct from m.id or s.epoch <> p_epoch then
-    -- An earlier boot of a machine that serves on has nothing to say about it.
+    -- A report by an earlier boot of a machine that still serves the session is ignored.
     if m.epoch is not distinct from p_epoch then perform app.move_machine(m.id, 'draining', 'superseded'); end if;
     return jsonb_build_object('kind', 'fenced') || v_where;
   end if;
@@ -32,9 +32,9 @@ begin
   return jsonb_build_object('kind', 'ended') || v_where;
 end $$;
 comment on function public.finish_session(uuid, integer, text, text, text, boolean, jsonb) is
-  'Takes a worker''s last report: ended (the session ends with the ending already decided, else with this one) or '
-  'draining (the session goes on with another machine: next is the attempt reserved for it). A fenced worker changes '
-  'nothing.';
+  'Stores a worker''s final report; called by the worker API. ended: the session ends, with the ending already '
+  'decided if there is one. draining: the session continues on another machine, and next is the attempt reserved for '
+  'it. Changes nothing for a fenced worker.';
 grant execute on function public.finish_session(uuid, integer, text, text, text, boolean, jsonb) to orchestrator;
 
 create function public.record_machine_destroying(p_machine_id uuid, p_reason text, p_epoch integer default null,
@@ -60,9 +60,9 @@ begin
     'next', v_next);
 end $$;
 comment on function public.record_machine_destroying(uuid, text, integer, boolean, jsonb, text, bigint) is
-  'Commits that a machine will be destroyed, before any DELETE is sent to Fly and on the lock that assignment takes. '
-  'p_judged: refuse unless the machine is still at the epoch it was judged at. p_next: reserve its session''s next '
-  'attempt at once. kind: done, stale, off_duty, unknown.';
+  'Records that a machine will be destroyed; called by the orchestrator before it sends a DELETE to Fly. It takes '
+  'the same lock as an assignment. p_judged: refuse if the machine is no longer at the epoch at which it was judged. '
+  'p_next: reserve the session''s next attempt at once. Returns kind: done, stale, off_duty, unknown.';
 grant execute on function public.record_machine_destroying(uuid, text, integer, boolean, jsonb, text,
   bigint) to orchestrator;
 
@@ -79,7 +79,7 @@ begin
   if not found then return jsonb_build_object('kind', 'unknown'); end if;
   perform 1 from public.interview_sessions where id = m.session_id for update;
   select * into m from public.machines where id = p_machine_id for update;
-  -- Heartbeats and claims take the absence back: whoever saw it may be late.
+  -- A heartbeat or a claim clears the absence, because the report of the absence may be late.
   if p_absent_ms is not null
     and (m.first_absent_at is null or m.first_absent_at > clock_timestamp() - app.interval_ms(p_absent_ms))
     or p_silent and m.state = 'claimed' and m.lease_expires_at > clock_timestamp() then
@@ -92,16 +92,16 @@ begin
     'next', v_settled -> 'intent');
 end $$;
 comment on function public.record_machine_gone(uuid, text, jsonb, text, bigint, integer, boolean) is
-  'Records Fly''s evidence that a machine is gone. A session that only it served gets its next attempt, or ends with '
-  'the ending already decided, or because it may not try again. p_absent_ms: only if it has been absent so long '
-  'without a sign of life. p_silent: not while its worker''s lease is valid. kind: recorded, alive, off_duty, '
-  'unknown.';
+  'Records that Fly no longer has a machine; called by the reaper and after a destruction. If only this machine '
+  'served a session, the session gets its next attempt or ends. p_absent_ms: only if the machine has been absent '
+  'that long without a heartbeat. p_silent: only if its worker''s lease is not valid. Returns kind: recorded, alive, '
+  'off_duty, unknown.';
 grant execute on function public.record_machine_gone(uuid, text, jsonb, text, bigint, integer, boolean)
   to orchestrator;
 
 create function public.machines_alive(p_apps text[] default null) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  -- state_ms: a standby machine may have rested for hours; what it is judged by begins when it gets its session.
+  -- state_ms: a standby machine may have waited for hours, so its time counts from the assignment to its session.
   select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'name', m.name, 'app_name', m.app_name,
     'fly_machine_id', m.fly_machine_id,
     'state', m.state, 'reason', m.reason, 'epoch', m.epoch, 'session_id', m.session_id, 'session_rank', s.state_rank,
@@ -121,7 +121,8 @@ language sql stable security definer set search_path = '' as $$
   where m.state <> 'destroyed' and (p_apps is null or m.app_name = any (p_apps))
 $$;
 comment on function public.machines_alive(text[]) is
-  'Lists every machine of these apps that may exist at Fly, with what the reconciler and the reaper judge by.';
+  'Lists all machines of these apps that may exist at Fly, with the facts by which the reconciler and the reaper, '
+  'who call it, judge them.';
 grant execute on function public.machines_alive(text[]) to orchestrator;
 
 create function public.record_machine_absent(p_machine_id uuid, p_absent boolean default true) returns void
@@ -130,7 +131,8 @@ language sql volatile security definer set search_path = '' as $$
     where id = p_machine_id
 $$;
 comment on function public.record_machine_absent(uuid, boolean) is
-  'Records since when Fly does not find a machine; found again, the record is cleared.';
+  'Records since when Fly does not find a machine; called by the reaper. Clears the time when the machine is found '
+  'again.';
 grant execute on function public.record_machine_absent(uuid, boolean) to orchestrator;
 
 create function public.record_host(p_machine_id uuid, p_ok boolean) returns void
@@ -139,5 +141,6 @@ language sql volatile security definer set search_path = '' as $$
     else coalesce(host_bad_since, clock_timestamp()) end where id = p_machine_id
 $$;
 comment on function public.record_host(uuid, boolean) is
-  'Records since when Fly reports a machine''s host as not ok; ok clears the record.';
+  'Records since when Fly reports that the host of a machine is not ok; called by the reaper. Clears the time when '
+  'the host is ok again.';
 grant execute on function public.record_host(uuid, boolean) to orchestrator;

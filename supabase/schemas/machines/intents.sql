@@ -22,8 +22,8 @@ begin
     'wait_ms', greatest(0, ceil(extract(epoch from m.not_before - clock_timestamp()) * 1000)));
 end $$;
 comment on function app.intent_json(uuid) is
-  'Describes a machine to be created, or an assigned standby machine to be started (action): how long to wait for its '
-  'slot, and what the choice of the next region needs.';
+  'Returns an intent: a machine to create, or an assigned standby machine to start (action), with the wait for its '
+  'slot and the data for choosing the next region.';
 
 create function public.take_intents(p_orchestrator_id uuid, p_taken_ms integer, p_limit integer default 20)
   returns jsonb
@@ -35,7 +35,7 @@ language sql volatile security definer set search_path = '' as $$
   ), due as (
     select m.id from public.machines m join waiting w on w.id = m.id
     where m.state = 'reserved' and (m.taken_until is null or m.taken_until <= clock_timestamp())
-    -- Tenants take turns: one whose creates hang must not fill every batch.
+    -- Tenants take turns, so that one whose creates do not return cannot fill every batch.
     order by w.place, m.not_before limit p_limit for update of m skip locked
   ), taken as (
     update public.machines m set taken_by = p_orchestrator_id,
@@ -45,7 +45,8 @@ language sql volatile security definer set search_path = '' as $$
   select coalesce(jsonb_agg(app.intent_json(id)), '[]') from taken
 $$;
 comment on function public.take_intents(uuid, integer, integer) is
-  'Takes due intents that no orchestrator executes, or whose taker''s time has passed.';
+  'Takes due intents that no orchestrator is executing, or whose orchestrator has not finished in time; called by '
+  'the provisioner.';
 grant execute on function public.take_intents(uuid, integer, integer) to orchestrator;
 
 create function public.keep_intent(p_machine_id uuid, p_orchestrator_id uuid, p_taken_ms integer) returns boolean
@@ -57,8 +58,8 @@ language sql volatile security definer set search_path = '' as $$
   select exists (select from kept)
 $$;
 comment on function public.keep_intent(uuid, uuid, integer) is
-  'Keeps a taken intent, by compare-and-set, right before a call to Fly or a wait for the next one. False: another '
-  'orchestrator has taken it, or it is no longer wanted.';
+  'Extends the hold on a taken intent; called right before a request to Fly or a wait. Returns false if another '
+  'orchestrator has taken it or it is no longer wanted.';
 grant execute on function public.keep_intent(uuid, uuid, integer) to orchestrator;
 
 create function public.record_machine_created(p_machine_id uuid, p_fly_machine_id text, p_region text) returns text
@@ -76,7 +77,8 @@ begin
   return m.state;
 end $$;
 comment on function public.record_machine_created(uuid, text, text) is
-  'Records that Fly has made the machine. Answers its state: destroying means that it is no longer wanted.';
+  'Records that Fly has created a machine; called by the provisioner. Returns the machine''s state; destroying means '
+  'that it is no longer wanted.';
 grant execute on function public.record_machine_created(uuid, text, text) to orchestrator;
 
 create function public.record_create_failed(p_machine_id uuid, p_reason text, p_launch jsonb default '{}')
@@ -101,7 +103,7 @@ begin
     v_intent := app.give_machine(s, p_reason, p_launch);
   end if;
   if v_intent is not null then return jsonb_build_object('kind', 'next', 'intent', v_intent); end if;
-  -- Beside a hedge, or the machine it hedges, nothing is lost yet.
+  -- While a hedge or the machine that it hedges is in progress, the session is not lost.
   if exists (select from public.machines o where o.session_id = s.id and o.life_rank < app.life_rank_of('draining'))
     then
     return jsonb_build_object('kind', 'stale');
@@ -110,13 +112,14 @@ begin
   return jsonb_build_object('kind', 'ended');
 end $$;
 comment on function public.record_create_failed(uuid, text, jsonb) is
-  'Records that Fly certainly made no machine. When p_launch names a region to try next and the session may try '
-  'again, it gets its next machine; else, when no other attempt is under way, it ends with p_reason. kind: next '
-  '(intent), ended, stale, session_over, unknown.';
+  'Records that Fly certainly did not create a machine; called by the provisioner. If p_launch names a region to try '
+  'next and the session may try again, the session gets its next machine. Otherwise, if no other attempt is in '
+  'progress, it ends with p_reason. Returns kind: next (intent), ended, stale, session_over, unknown.';
 grant execute on function public.record_create_failed(uuid, text, jsonb) to orchestrator;
 
 create function public.machine_intent(p_machine_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$ select app.intent_json(p_machine_id) $$;
 comment on function public.machine_intent(uuid) is
-  'Answers a machine as an intent, for the choice of its session''s next region; null when there is none.';
+  'Returns a machine as an intent; called by the reaper to choose the next region for its session. Null if there is '
+  'none.';
 grant execute on function public.machine_intent(uuid) to orchestrator;

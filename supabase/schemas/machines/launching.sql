@@ -11,7 +11,7 @@ begin
         and image = p_image
         and id <> all (p_except) order by created_at limit 1 for update skip locked;
     if v_id is not null then return v_id; end if;
-    -- While an image is being replaced, the one before it still serves.
+    -- While an image is being replaced, machines with the previous image are still used.
     select id into v_id from public.machines
       where tenant_id = p_tenant_id and region = v_region and session_id is null and state = 'created'
         and id <> all (p_except) order by created_at desc limit 1 for update skip locked;
@@ -20,8 +20,8 @@ begin
   return null;
 end $$;
 comment on function app.take_standby(uuid, text[], text, uuid[]) is
-  'Locks a standby machine for assignment: the first region that has one decides. Never one of p_except, which the '
-  'caller has locked already. Null when there is none.';
+  'Locks a standby machine for assignment, in the first of these regions that has one, and never one of p_except, '
+  'which the caller has already locked. Null if there is none.';
 
 create function app.machine_deadline(p_since timestamptz, p_life_ms numeric, p_max_duration_ms integer)
   returns timestamptz
@@ -29,8 +29,8 @@ language sql immutable set search_path = '' as $$
   select p_since + app.interval_ms(p_life_ms + p_max_duration_ms)
 $$;
 comment on function app.machine_deadline(timestamptz, numeric, integer) is
-  'Answers when a machine must be gone: its allowed life and its session''s maximum duration, counted from its '
-  'assignment or its claim. The lives are unclaimedLifeMs and claimedLifeMs in deadlines.ts.';
+  'Returns when a machine must be gone: its allowed life plus its session''s maximum duration, counted from its '
+  'assignment or claim. The lives are unclaimedLifeMs and claimedLifeMs in deadlines.ts.';
 
 create function app.assign_standby(p_machine_id uuid, p_session_id uuid, p_attempt integer, p_max_duration_ms integer,
   p_launch jsonb) returns text
@@ -42,7 +42,7 @@ language sql volatile set search_path = '' as $$
   where id = p_machine_id returning region
 $$;
 comment on function app.assign_standby(uuid, uuid, integer, integer, jsonb) is
-  'Gives a locked standby machine its session, for good; answers its region.';
+  'Assigns a locked standby machine to a session for good. Returns its region.';
 
 create function app.reserve_machine(p_machine_id uuid, p_tenant_id uuid, p_session_id uuid, p_region text,
   p_attempt integer, p_max_duration_ms integer, p_launch jsonb) returns boolean
@@ -61,8 +61,8 @@ begin
   return true;
 end $$;
 comment on function app.reserve_machine(uuid, uuid, uuid, text, integer, integer, jsonb) is
-  'Writes the intent to create a machine, with the next slot of the tenant''s create limit. False when the tenant has '
-  'no app.';
+  'Writes the intent to create a machine, with the next slot of the tenant''s create limit. Returns false if the '
+  'tenant has no app.';
 
 create function app.give_machine(s public.interview_sessions, p_because text, p_launch jsonb) returns jsonb
 language plpgsql set search_path = '' as $$
@@ -87,7 +87,7 @@ begin
       return null;
     end if;
   end if;
-  -- A hedge may lose, and a session that was served shows its region until the next claim.
+  -- Not for a hedge, which may lose, nor for a session that was served, which shows its region until the next claim.
   if s.machine_id is null and p_because is distinct from 'hedge' then
     update public.interview_sessions set region = v_region, region_reason = case
         when v_last.reason in ('create_failed', 'start_failed') then 'capacity'
@@ -102,10 +102,11 @@ begin
   return app.intent_json(v_id);
 end $$;
 comment on function app.give_machine(public.interview_sessions, text, jsonb) is
-  'The one way in which a session, locked by the caller, gets its first or next machine: a standby machine, else a '
-  'new one. Region: the one that p_launch names, else where its last machine was, else its own. p_because: why it '
-  'needs another. p_launch: orchestrator_id, image, taken_ms, life_ms, default_region, region, max_attempts, '
-  'max_failed. Answers the intent; null when the tenant has no app.';
+  'Gives a session, which the caller has locked, its first or next machine: a standby machine if there is one, '
+  'otherwise a new one. All code that needs a machine uses this function. Region: the one in p_launch, otherwise '
+  'that of the last machine, otherwise the session''s own. p_because: why the session needs another machine. '
+  'p_launch: orchestrator_id, image, taken_ms, life_ms, default_region, region, max_attempts, max_failed. Returns '
+  'the intent; null if the tenant has no app.';
 
 create function app.may_try_again(p_session_id uuid, p_launch jsonb) returns boolean
 language sql stable set search_path = '' as $$
@@ -116,8 +117,9 @@ language sql stable set search_path = '' as $$
   from public.machines where session_id = p_session_id and life_rank >= app.life_rank_of('draining')
 $$;
 comment on function app.may_try_again(uuid, jsonb) is
-  'The one rule for how often: whether a session may have another machine. At most max_attempts of its machines may '
-  'be lost (hand-overs and losing hedges do not count), and at most max_failed may fail to be created or started.';
+  'Returns whether a session may have another machine. This is the only place that decides it: fewer than '
+  'max_attempts of its machines may be lost (hand-overs and losing hedges do not count) and fewer than max_failed '
+  'may have failed to be created or started.';
 
 create function app.session_reason_of(p_machine_reason text) returns text
 language sql immutable set search_path = '' as $$
@@ -128,7 +130,8 @@ language sql immutable set search_path = '' as $$
     else 'worker_lost' end
 $$;
 comment on function app.session_reason_of(text) is
-  'Answers why a session ends whose last machine ended for this reason, when no ending is decided. The one mapping.';
+  'Returns the reason with which a session ends when its last machine ended for this reason and no ending is '
+  'decided. This is the only such mapping.';
 
 create function app.settle_session(p_session_id uuid, p_launch jsonb) returns jsonb
 language plpgsql set search_path = '' as $$
@@ -142,13 +145,13 @@ begin
     or exists (select from public.machines where session_id = s.id and life_rank < app.life_rank_of('draining')) then
     return jsonb_build_object('kind', 'nothing');
   end if;
-  -- The machine that served it says why; before the first claim, the latest attempt does.
+  -- The reason of the machine that served it; before the first claim, the reason of the latest attempt.
   select reason into v_last from public.machines where session_id = s.id
     order by (id = s.machine_id) is true desc, attempt desc, reserved_at desc limit 1;
   if not found then return jsonb_build_object('kind', 'nothing'); end if;
   if s.state_rank >= app.rank_of('finalizing') or s.end_requested_at is not null
     or v_last in ('hard_deadline', 'operator_stopped') then
-    -- Its worker may be carrying out the end: the session ends here only once its machines are gone.
+    -- Its worker may be carrying out the end, so the session ends here only when its machines are gone.
     if exists (select from public.machines where session_id = s.id and life_rank < app.life_rank_of('destroyed')) then
       return jsonb_build_object('kind', 'nothing');
     end if;
@@ -161,8 +164,8 @@ begin
   return jsonb_build_object('kind', 'ended');
 end $$;
 comment on function app.settle_session(uuid, jsonb) is
-  'Decides about a session that may have lost its machines: nothing while one may still serve it; its recorded end '
-  'once all are gone; else its next machine, or its end when it may not try again.';
+  'Decides what happens to a session that may have lost its machines: nothing while one may still serve it; its '
+  'decided ending once all are gone; otherwise its next machine, or an ending if it may not try again.';
 
 create function public.settle_sessions(p_next jsonb, p_duty text default null, p_fence bigint default null)
   returns jsonb
@@ -187,8 +190,8 @@ begin
   return to_jsonb(v_results);
 end $$;
 comment on function public.settle_sessions(jsonb, text, bigint) is
-  'Settles every session that was left without a machine, for example by a crash. Called regularly on duty. Answers '
-  'what was done about which session.';
+  'Settles every session that has no machine left, for example after a crash; called regularly by the orchestrator '
+  'on duty. Returns what was done for which session.';
 grant execute on function public.settle_sessions(jsonb, text, bigint) to orchestrator;
 
 create function public.hedge_machine(p_machine_id uuid, p_next jsonb, p_duty text default null,
@@ -206,7 +209,7 @@ begin
     or s.end_requested_at is not null or m.life_rank >= app.life_rank_of('claimed') then
     return null;
   end if;
-  -- One hedge at a time: what is under way for this session, beside the machine that is late, is its hedge.
+  -- One hedge at a time: any other attempt in progress for this session, apart from the late machine, is its hedge.
   if exists (select from public.machines o where o.session_id = s.id and o.id <> m.id
     and o.life_rank < app.life_rank_of('draining')) then
     return null;
@@ -214,8 +217,8 @@ begin
   return app.give_machine(s, 'hedge', p_next);
 end $$;
 comment on function public.hedge_machine(uuid, jsonb, text, bigint) is
-  'Reserves a second attempt beside a late machine, when there is none yet. The first to be claimed serves; the other '
-  'is refused and destroyed. Answers the intent, or null.';
+  'Reserves a second attempt for the session of a late machine, if there is none yet; called by the reaper. The '
+  'first claim wins, and the other machine is refused and destroyed. Returns the intent, or null.';
 grant execute on function public.hedge_machine(uuid, jsonb, text, bigint) to orchestrator;
 
 create function public.record_unreachable(p_machine_id uuid, p_epoch integer, p_gap_ms integer, p_window_ms integer,
@@ -230,7 +233,7 @@ begin
   select * into s from public.interview_sessions where id = m.session_id for update;
   select * into m from public.machines where id = p_machine_id for update;
   v_now := clock_timestamp();
-  -- Only for a candidate who had been in the room: at the first connection the fault may be anywhere.
+  -- Only for a candidate who was connected before: at the first connection the cause may be elsewhere.
   if s.id is null or s.machine_id <> m.id or s.epoch <> p_epoch or m.state <> 'claimed'
     or s.state_rank < app.rank_of('connecting')
     or s.state_rank >= app.rank_of('finalizing') or s.end_requested_at is not null then
@@ -248,6 +251,7 @@ begin
     'next', app.settle_session(s.id, p_next) -> 'intent');
 end $$;
 comment on function public.record_unreachable(uuid, integer, integer, integer, jsonb) is
-  'Records that a returning browser could not be connected to its machine. The first time is noted; again after '
-  'p_gap_ms and within p_window_ms the machine is given up and its session gets the next attempt.';
+  'Records that a returning browser could not be connected to its machine; called by the edge. The first report is '
+  'only stored. A second one, at least p_gap_ms and at most p_window_ms later, gives the machine up, and its session '
+  'gets the next attempt. Ignored if the candidate was never connected, or the machine no longer serves the session.';
 grant execute on function public.record_unreachable(uuid, integer, integer, integer, jsonb) to orchestrator;

@@ -8,7 +8,7 @@ language sql volatile security definer set search_path = '' as $$
   ), due as (
     select m.id from public.machines m join waiting w on w.id = m.id
     where m.state = 'created' and (m.taken_until is null or m.taken_until <= clock_timestamp())
-    -- Tenants take turns: one whose starts hang must not fill every batch.
+    -- Tenants take turns, so that one whose starts do not return cannot fill every batch.
     order by w.place, m.assigned_at limit p_limit for update of m skip locked
   ), taken as (
     update public.machines m set taken_by = p_orchestrator_id,
@@ -18,8 +18,8 @@ language sql volatile security definer set search_path = '' as $$
   select coalesce(jsonb_agg(app.intent_json(id)), '[]') from taken
 $$;
 comment on function public.take_starts(uuid, integer, integer, integer) is
-  'Takes assigned standby machines that no orchestrator starts, and those that were asked to start p_late_ms ago and '
-  'have not started since (late).';
+  'Takes assigned standby machines that no orchestrator is starting, and those that have not started p_late_ms after '
+  'the request (late); called by the starter.';
 grant execute on function public.take_starts(uuid, integer, integer, integer) to orchestrator;
 
 create function public.record_starts(p_machine_ids uuid[]) returns integer
@@ -30,7 +30,8 @@ language sql volatile security definer set search_path = '' as $$
     and m.start_requested_at is null returning 1)
   select count(*)::integer from done
 $$;
-comment on function public.record_starts(uuid[]) is 'Fly accepted these starts. Takes many at once.';
+comment on function public.record_starts(uuid[]) is
+  'Records that Fly accepted the start of these machines; called by the starter.';
 grant execute on function public.record_starts(uuid[]) to orchestrator;
 
 create function public.record_machine_started(p_machine_id uuid) returns boolean
@@ -40,7 +41,8 @@ begin
     where m.id = p_machine_id for update of s;
   return app.move_machine(p_machine_id, 'started');
 end $$;
-comment on function public.record_machine_started(uuid) is 'Fly says that it runs, and it has not claimed yet.';
+comment on function public.record_machine_started(uuid) is
+  'Records that Fly reports a machine as running before it has claimed; called by the starter.';
 grant execute on function public.record_machine_started(uuid) to orchestrator;
 
 create function public.record_start_failed(p_machine_id uuid, p_launch jsonb) returns jsonb
@@ -60,6 +62,7 @@ begin
   return case v_settled ->> 'kind' when 'nothing' then jsonb_build_object('kind', 'session_over') else v_settled end;
 end $$;
 comment on function public.record_start_failed(uuid, jsonb) is
-  'A standby machine would not start: it is given up, and its session gets the next one, standby or new. kind: next '
-  '(intent), ended, session_over (the session needs none), stale, unknown.';
+  'Records that a standby machine could not be started; called by the starter. The machine is given up, and its '
+  'session gets the next one, standby or new. Returns kind: next (intent), ended, session_over (the session needs '
+  'none), stale, unknown.';
 grant execute on function public.record_start_failed(uuid, jsonb) to orchestrator;

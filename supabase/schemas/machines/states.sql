@@ -14,8 +14,8 @@ begin
   return new;
 end $$;
 comment on function app.guard_machine() is
-  'Refuses a second session for a machine and any step back of its state, whoever writes. A machine that handed over '
-  'may be claimed again by its next boot.';
+  'Refuses a second session for a machine and any backward step of its state, whoever writes. Trigger of machines. A '
+  'machine that handed over may be claimed again by its next boot.';
 create trigger guard before update on public.machines for each row execute function app.guard_machine();
 
 create function app.move_machine(p_machine_id uuid, p_state text, p_reason text default null) returns boolean
@@ -47,4 +47,5 @@ begin
   return true;
 end $$;
 comment on function app.move_machine(uuid, text, text) is
-  'Moves a machine forward, stamps the phase and appends the event; false when it is already there or past.';
+  'Moves a machine forward, sets the timestamp of the phase and appends the event. Returns false if the machine has '
+  'already reached or passed the state.';

@@ -1,16 +1,16 @@
--- Machines: the lives of VMs, from the intent to create one to its bill.
+-- Machines: Fly VMs, from the intent to create one to the record of its cost.
 --
--- - Served once: machines.session_id is written once. A machine serves at most one session, ever.
--- - Assignment kept: the machine that holds the assignment keeps it while it is claimed. Once that machine is draining
---   or further, the assignment passes to the next claim. An expired lease alone moves nothing.
--- - Second boot: a machine that Fly migrated boots again under its name with another nonce. Its row continues at the
---   next epoch when the earlier boot handed over or has been silent for a whole lease; until then the new boot is told
---   to ask again. If both boots are alive, the epoch fences the earlier one.
--- - Judged at epoch: a machine is judged at its epoch. A claim in between makes the judgement stale.
--- - Next attempt: a session that has no machine left and no decided ending gets its next attempt in the transaction
---   that takes the last machine away. settle_sessions finds sessions that a crash left without one.
--- - Lost lives: lost lives limit the number of attempts. A lost life is a machine that came to exist and ended without
---   a hand-over.
+-- - session_id is written once. A machine serves at most one session, ever.
+-- - The machine that holds the assignment keeps it while it is claimed. Once that machine is draining or
+--   further, the assignment passes to the next claim. An expired lease alone moves nothing.
+-- - A machine that Fly migrated boots again under its name with another nonce. Its row continues at the next
+--   epoch when the earlier boot handed over or has been silent for a whole lease; until then the new boot is
+--   told to ask again. If both boots are alive, the epoch fences the earlier one.
+-- - The reaper's verdict about a machine holds for the epoch at which it was made. A claim after it makes it stale.
+-- - A session that has no machine left and no decided ending gets its next attempt in the transaction that takes
+--   the last machine away. settle_sessions finds sessions that a crash left without one.
+-- - The number of lost machines limits a session's attempts. A machine is lost if it existed at Fly and ended
+--   without a hand-over.
 
 create table public.machines (
   id uuid primary key default gen_random_uuid(),
@@ -56,48 +56,56 @@ create table public.machines (
     'superseded', 'handed_over', 'host_lost', 'unreachable', 'hard_deadline', 'orphan', 'image_replaced', 'pool_shrunk',
     'operator_stopped'))
 );
-comment on table public.machines is 'One life of one VM each; also the intent to create it. Named gr-<id> on Fly.';
+comment on table public.machines is
+  'One row per machine, from the intent to create it to its end. Its name at Fly is gr-<id>.';
 comment on column public.machines.session_id is
-  'Written once: a machine serves at most one session, ever. Null while standby.';
-comment on column public.machines.app_name is 'The Fly app it is in.';
-comment on column public.machines.name is 'Its name at Fly, derived from the row''s id: a second try finds the first.';
+  'The session; written once, because a machine serves at most one session. Null for a standby machine.';
+comment on column public.machines.app_name is 'The Fly app of the machine.';
+comment on column public.machines.name is
+  'The machine''s name at Fly. It is derived from the id, so that a repeated create finds the first machine.';
 comment on column public.machines.fly_machine_id is
-  'Written by the create''s answer, or by the first claim when that answer was lost.';
-comment on column public.machines.region is 'Where it runs, or was asked for.';
-comment on column public.machines.image is 'Image of the worker, with its digest.';
+  'Fly''s id of the machine; from the answer to the create, or from the first claim if that answer was lost.';
+comment on column public.machines.region is 'The region in which it runs or was requested.';
+comment on column public.machines.image is 'The worker image with its digest.';
 comment on column public.machines.state is
-  'reserved, created, started, claimed, draining, destroying, destroyed; only forward.';
-comment on column public.machines.life_rank is 'Rank of the state; may only grow.';
-comment on column public.machines.reason is 'Why its life ended.';
-comment on column public.machines.epoch is 'The epoch its claim took.';
+  'reserved, created, started, claimed, draining, destroying or destroyed. It only moves forward.';
+comment on column public.machines.life_rank is 'The rank of the state. It never decreases.';
+comment on column public.machines.reason is 'Why the machine ended.';
+comment on column public.machines.epoch is 'The epoch of its claim.';
 comment on column public.machines.boot_nonce is
-  'Made by the worker at boot: the same nonce may repeat its claim, another may not.';
-comment on column public.machines.attempt is 'Which try of its session this is: 1, 2, …';
-comment on column public.machines.not_before is 'The time slot of its create, drawn from the app''s rate row.';
+  'A random value that the worker creates at boot. A claim may be repeated with the same nonce only.';
+comment on column public.machines.attempt is 'Number of the attempt within its session: 1, 2, …';
+comment on column public.machines.not_before is 'The time slot for its creation, drawn from the limit of the app.';
 comment on column public.machines.taken_by is
-  'The orchestrator that is executing the intent, until taken_until; then another may.';
-comment on column public.machines.taken_until is 'Until then the intent is taken_by''s; later anybody''s.';
-comment on column public.machines.fly_request_id is 'Fly''s id of the request that made it, for support.';
-comment on column public.machines.reserved_at is 'Phase: the intent was written.';
-comment on column public.machines.started_at is 'Phase: Fly says it runs.';
-comment on column public.machines.claimed_at is 'Phase: its worker claimed a session.';
-comment on column public.machines.draining_at is 'Phase: its worker said its last word.';
-comment on column public.machines.destroying_at is 'Phase: committed before Fly was asked to destroy it.';
-comment on column public.machines.destroyed_at is 'Phase: it is gone, on evidence.';
-comment on column public.machines.last_heartbeat_at is 'When its worker was last heard, as written in batches.';
-comment on column public.machines.lease_expires_at is 'Later its worker is suspected, never condemned.';
-comment on column public.machines.hard_deadline_at is 'After this the reaper destroys it, whatever it is doing.';
+  'The orchestrator that executes the intent until taken_until. After that, another one may take it.';
+comment on column public.machines.taken_until is 'End of the time in which taken_by executes the intent.';
+comment on column public.machines.fly_request_id is 'Fly''s id of the request that created the machine, for support.';
+comment on column public.machines.reserved_at is 'Phase: when the intent was written.';
+comment on column public.machines.started_at is 'Phase: when Fly reported that the machine runs.';
+comment on column public.machines.claimed_at is 'Phase: when its worker claimed a session.';
+comment on column public.machines.draining_at is 'Phase: when its worker sent its final report.';
+comment on column public.machines.destroying_at is
+  'Phase: when its destruction was committed, before Fly was asked for it.';
+comment on column public.machines.destroyed_at is 'Phase: when Fly showed that the machine is gone.';
+comment on column public.machines.last_heartbeat_at is
+  'When the last heartbeat of its worker was written. Heartbeats are written in batches.';
+comment on column public.machines.lease_expires_at is
+  'After this time the worker is probed. An expired lease alone never ends a session.';
+comment on column public.machines.hard_deadline_at is 'After this time the reaper destroys the machine in any case.';
 comment on column public.machines.first_absent_at is
-  'Since when Fly does not find it. A heartbeat, a claim or Fly finding it again takes that back.';
-comment on column public.machines.rss_bytes is 'Memory of its worker, bytes, as last heard.';
-comment on column public.machines.unsaved_entries is 'Entries its worker has not yet stored, as last heard.';
+  'Since when Fly has not found the machine. Cleared by a heartbeat, a claim, or when Fly finds it again.';
+comment on column public.machines.rss_bytes is 'Memory used by its worker according to the last heartbeat, bytes.';
+comment on column public.machines.unsaved_entries is
+  'Number of entries that its worker had not stored yet at the last heartbeat.';
 comment on column public.machines.assigned_at is
-  'When a standby machine was given its session; null for one that was made for its session.';
-comment on column public.machines.start_requested_at is 'Fly accepted the start of an assigned standby machine.';
-comment on column public.machines.billed_at is 'Its usage is in machine_usage.';
+  'When a standby machine was assigned to its session; null for a machine that was created for its session.';
+comment on column public.machines.start_requested_at is
+  'When Fly accepted the start of the assigned standby machine.';
+comment on column public.machines.billed_at is 'When its usage was stored in machine_usage.';
 comment on column public.machines.host_bad_since is
-  'Since when Fly says that its host is not ok; null while it does not.';
-comment on column public.machines.unreachable_since is 'When a returning browser could first not be connected to it.';
+  'Since when Fly has reported that its host is not ok; null if the host is ok.';
+comment on column public.machines.unreachable_since is
+  'When a returning browser could not be connected to it for the first time.';
 create index machines_session on public.machines (session_id, attempt);
 create index machines_intents on public.machines (not_before) where state = 'reserved';
 create index machines_alive on public.machines (app_name) where state <> 'destroyed';
@@ -122,18 +130,18 @@ create table public.machine_usage (
   recorded_at timestamptz not null default now(),
   standby_cost_usd numeric not null default 0 check (standby_cost_usd >= 0)
 );
-comment on table public.machine_usage is 'What a machine used and cost, written once when it is gone.';
+comment on table public.machine_usage is 'Usage and cost of a machine, written once when the machine is gone.';
 comment on column public.machine_usage.machine_id is 'The machine.';
 comment on column public.machine_usage.session_id is 'The session it served, if any.';
-comment on column public.machine_usage.region is 'Where it ran: prices differ.';
-comment on column public.machine_usage.size is 'Its size, such as shared-cpu-1x:512MB.';
-comment on column public.machine_usage.started_seconds is 'How long it ran.';
-comment on column public.machine_usage.standby_seconds is 'How long it stood by, not running.';
+comment on column public.machine_usage.region is 'The region in which it ran. Prices differ between regions.';
+comment on column public.machine_usage.size is 'The machine''s size, such as shared-cpu-1x:512MB.';
+comment on column public.machine_usage.started_seconds is 'Seconds for which it ran.';
+comment on column public.machine_usage.standby_seconds is 'Seconds for which it stood by without running.';
 comment on column public.machine_usage.cost_usd is
-  'What its running cost, US dollars, at the list price of its region and size.';
-comment on column public.machine_usage.recorded_at is 'When this was written.';
+  'Cost of the running time, US dollars, at the list price of its region and size.';
+comment on column public.machine_usage.recorded_at is 'When this row was written.';
 comment on column public.machine_usage.standby_cost_usd is
-  'What its time as standby cost, US dollars; not contained in cost_usd.';
+  'Cost of the standby time, US dollars. Not included in cost_usd.';
 create index machine_usage_tenant on public.machine_usage (tenant_id, recorded_at);
 create index machine_usage_session on public.machine_usage (session_id);
 

@@ -2,7 +2,7 @@ create function public.machines_to_bill(p_limit integer default 200) returns jso
 language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'tenant_id', m.tenant_id, 'session_id', m.session_id,
     'region', m.region,
-    -- A standby machine runs from its start, a machine made for its session from its creation. Fly bills a little less.
+    -- A standby machine counts as running from its start, other machines from their creation. Fly bills a little less.
     'started_seconds', round(case when m.session_id is null then 0
       else extract(epoch from m.destroyed_at - coalesce(m.start_requested_at, m.assigned_at, m.created_at))
         end::numeric, 3),
@@ -13,7 +13,8 @@ language sql stable security definer set search_path = '' as $$
     order by destroyed_at limit p_limit) m
 $$;
 comment on function public.machines_to_bill(integer) is
-  'Lists machines that are gone and whose usage is not recorded yet, with the seconds they ran and stood by.';
+  'Lists destroyed machines whose usage is not recorded yet, with the seconds for which they ran and stood by; '
+  'called by the usage job.';
 grant execute on function public.machines_to_bill(integer) to orchestrator;
 
 create function public.record_usage(p_rows jsonb) returns integer
@@ -35,7 +36,7 @@ begin
   return v_count;
 end $$;
 comment on function public.record_usage(jsonb) is
-  'Writes what machines used and cost, once each; answers how many were new.';
+  'Stores the usage and cost of machines, once per machine; called by the usage job. Returns how many were new.';
 grant execute on function public.record_usage(jsonb) to orchestrator;
 
 create function app.session_usage(p_session_id uuid) returns jsonb
@@ -46,7 +47,7 @@ language sql stable set search_path = '' as $$
   from public.machine_usage u where u.session_id = p_session_id
 $$;
 comment on function app.session_usage(uuid) is
-  'Answers what the machines of a session used and cost; null until the first of them is gone.';
+  'Returns the usage and cost of a session''s machines. Null until the first of them has been recorded.';
 
 create function public.tenant_usage(p_tenant_id uuid, p_from timestamptz, p_until timestamptz) returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -67,6 +68,6 @@ language sql stable security definer set search_path = '' as $$
   from u
 $$;
 comment on function public.tenant_usage(uuid, timestamptz, timestamptz) is
-  'Answers what a tenant''s machines that ended in this time used and cost: in total and by region and size, standby '
-  'apart.';
+  'Returns the usage and cost of a tenant''s machines that were recorded in this time, in total and by region and '
+  'size, with standby listed separately; called by the API.';
 grant execute on function public.tenant_usage(uuid, timestamptz, timestamptz) to orchestrator;

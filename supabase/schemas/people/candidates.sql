@@ -23,9 +23,9 @@ begin
   return jsonb_build_object('candidate_id', c.candidate_id);
 end $$;
 comment on function app.match_candidate(uuid, jsonb) is
-  'Which of the tenant''s candidates {name, email?, external_id?} is: {candidate_id}, null when it is a new one. '
-  '{kind: candidate_conflict, fields} when e-mail and external id name two people, or the one they name is stored '
-  'with another: one e-mail never joins two external ids.';
+  'Returns which of the tenant''s candidates {name, email?, external_id?} means: {candidate_id}, null for a new one. '
+  'Returns {kind: candidate_conflict, fields} if e-mail and external id belong to two people, or if the matching '
+  'candidate is stored with another one of them. An e-mail never joins two external ids.';
 
 create function app.store_candidate(p_tenant_id uuid, p jsonb) returns uuid
 language plpgsql set search_path = '' as $$
@@ -38,7 +38,7 @@ begin
     insert into public.tenant_candidates (tenant_id, candidate_id, name, email, external_id)
       values (p_tenant_id, v_id, p ->> 'name', p ->> 'email', p ->> 'external_id') on conflict do nothing;
     if found then return v_id; end if;
-    -- Somebody else stored the same person at the same moment: theirs is the one.
+    -- Another transaction has stored the same person at the same moment: use that row.
     delete from public.candidates where id = v_id;
     v_match := app.match_candidate(p_tenant_id, p);
     v_id := (v_match ->> 'candidate_id')::uuid;
@@ -53,8 +53,8 @@ begin
   return v_id;
 end $$;
 comment on function app.store_candidate(uuid, jsonb) is
-  'The tenant''s candidate that match_candidate names, with the name that was given and an e-mail or external id that '
-  'was missing; made when it is new. Call it only when there is no conflict.';
+  'Returns the candidate that match_candidate finds, with the given name and any missing e-mail or external id '
+  'filled in, or creates it. To be called only if there is no conflict.';
 
 create function app.candidate_json(c public.tenant_candidates) returns jsonb
 language sql stable set search_path = '' as $$
@@ -62,7 +62,7 @@ language sql stable set search_path = '' as $$
     'external_id', c.external_id,
     'status', c.status, 'created_at', c.created_at, 'updated_at', c.updated_at)
 $$;
-comment on function app.candidate_json(public.tenant_candidates) is 'Shows a candidate as the API shows it.';
+comment on function app.candidate_json(public.tenant_candidates) is 'Returns a candidate as the API shows it.';
 
 create function app.candidate_conflict(p_tenant_id uuid, p jsonb, p_except uuid default null) returns jsonb
 language sql stable set search_path = '' as $$
@@ -74,8 +74,8 @@ language sql stable set search_path = '' as $$
     and (app.folded(c.email) = app.folded(p ->> 'email') or c.external_id = p ->> 'external_id')
 $$;
 comment on function app.candidate_conflict(uuid, jsonb, uuid) is
-  'Which of e-mail and external id other candidates of the tenant have, {kind: conflict, fields}: never whose they '
-  'are.';
+  'Returns {kind: conflict, fields} if other candidates of the tenant have this e-mail or external id. It does not '
+  'say which candidates.';
 
 create function public.create_candidate(p_tenant_id uuid, p_candidate jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -90,7 +90,8 @@ exception when unique_violation then
   return app.candidate_conflict(p_tenant_id, p_candidate);
 end $$;
 comment on function public.create_candidate(uuid, jsonb) is
-  'Stores {name, email?, external_id?, status?}. kind: created, conflict (with fields).';
+  'Stores a candidate {name, email?, external_id?, status?}; called by the API. Returns kind: created, conflict '
+  '(with fields).';
 grant execute on function public.create_candidate(uuid, jsonb) to orchestrator;
 
 create function public.get_candidate(p_tenant_id uuid, p_candidate_id uuid) returns jsonb
@@ -99,7 +100,7 @@ language sql stable security definer set search_path = '' as $$
   where c.tenant_id = p_tenant_id and c.candidate_id = p_candidate_id and c.erased_at is null
 $$;
 comment on function public.get_candidate(uuid, uuid) is
-  'Reads a tenant''s candidate; null when there is none or it was erased.';
+  'Returns a tenant''s candidate; called by the API. Null if there is none or it was erased.';
 grant execute on function public.get_candidate(uuid, uuid) to orchestrator;
 
 create function public.list_candidates(p_tenant_id uuid, p_limit integer, p_search text default null,
@@ -115,8 +116,8 @@ language sql stable security definer set search_path = '' as $$
     order by c.created_at desc, c.candidate_id desc limit p_limit) x
 $$;
 comment on function public.list_candidates(uuid, integer, text, timestamptz, uuid) is
-  'Lists candidates of a tenant, newest first, after the one with this time and id. p_search: part of a name, a whole '
-  'e-mail or external id.';
+  'Lists a tenant''s candidates, newest first, after the one with this time and id; called by the API. p_search '
+  'matches part of a name, a complete e-mail or a complete external id.';
 grant execute on function public.list_candidates(uuid, integer, text, timestamptz, uuid) to orchestrator;
 
 create function public.change_candidate(p_tenant_id uuid, p_candidate_id uuid, p_changes jsonb) returns jsonb
@@ -136,6 +137,6 @@ exception when unique_violation then
   return app.candidate_conflict(p_tenant_id, p_changes, p_candidate_id);
 end $$;
 comment on function public.change_candidate(uuid, uuid, jsonb) is
-  'Changes name, email, external_id or status; fields not given stay. kind: changed, conflict (with fields), '
-  'not_found.';
+  'Changes name, email, external_id or status; called by the API. Omitted fields stay. Returns kind: changed, '
+  'conflict (with fields), not_found.';
 grant execute on function public.change_candidate(uuid, uuid, jsonb) to orchestrator;

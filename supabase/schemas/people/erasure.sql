@@ -7,7 +7,8 @@ begin
   return null;
 end $$;
 comment on function app.guard_erased_transcript() is
-  'Refuses (PT410) entries and results of a session whose transcript was erased: a late upload cannot bring it back.';
+  'Refuses (PT410) entries and results of a session whose transcript was erased, so that a late upload cannot '
+  'restore it. Trigger.';
 create trigger guard_insert after insert on public.transcript_entries referencing new table as incoming
   for each statement execute function app.guard_erased_transcript();
 create trigger guard_update after update on public.transcript_entries referencing new table as incoming
@@ -25,7 +26,7 @@ begin
   return new;
 end $$;
 comment on function app.guard_erased_video() is
-  'Refuses (PT410) a recording of a session whose recordings were erased.';
+  'Refuses (PT410) a recording of a session whose recordings were erased. Trigger of video_segments.';
 create trigger guard before insert
   or update on public.video_segments for each row execute function app.guard_erased_video();
 
@@ -42,7 +43,7 @@ begin
   return v_entries;
 end $$;
 comment on function app.erase_transcript(uuid) is
-  'Erases the transcript of a session and its result; answers the number of entries.';
+  'Deletes the transcript and the result of a session. Returns the number of deleted entries.';
 
 create function app.erase_video(p_session_id uuid, p_cause text) returns text[]
 language plpgsql set search_path = '' as $$
@@ -62,7 +63,7 @@ begin
   return v_ids;
 end $$;
 comment on function app.erase_video(uuid, text) is
-  'Moves a session''s recordings to video_deletions; answers their ids.';
+  'Moves a session''s recordings to video_deletions. Returns their ids.';
 
 create function app.erase(p_tenant_id uuid, p_candidate_id uuid) returns jsonb
 language plpgsql set search_path = '' as $$
@@ -100,7 +101,7 @@ begin
     'videos', to_jsonb(v_videos));
 end $$;
 comment on function app.erase(uuid, uuid) is
-  'Erases what a tenant knows of a candidate whose sessions have all ended. The sessions themselves remain without '
+  'Erases all data that a tenant has of a candidate whose sessions have all ended. The sessions remain, without '
   'personal data, for accounting.';
 
 create function public.erase_candidate(p_tenant_id uuid, p_candidate_id uuid, p_by jsonb) returns jsonb
@@ -115,8 +116,8 @@ begin
     and erased_at is null) then
     return jsonb_build_object('kind', 'not_found');
   end if;
-  -- Lock the candidate's sessions in one go, before any ending locks the tenant's counter. A session that was created
-  -- meanwhile is left to the next call: to lock it now would break the order of locks.
+  -- Lock all the candidate's sessions first, before any ending locks the tenant's counter. A session created in the
+  -- meantime is left to the next call, because locking it now would violate the lock order.
   v_locked := array(select id from public.interview_sessions
     where tenant_id = p_tenant_id and candidate_id = p_candidate_id and state_rank < app.rank_of('ended')
       order by id for update);
@@ -124,7 +125,7 @@ begin
     where id = any (v_locked) and state_rank < app.rank_of('finalizing') and end_requested_at is null order by id loop
     perform public.request_end(s.id, p_tenant_id, 'cancelled', 'ended_by_platform');
   end loop;
-  -- From here on no new session of the candidate can come: it would refer to this row.
+  -- From here on no session of the candidate can be created, because it would refer to this row.
   perform 1 from public.tenant_candidates where tenant_id = p_tenant_id and candidate_id = p_candidate_id
     and erased_at is null for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
@@ -138,8 +139,9 @@ begin
   return v_erased || jsonb_build_object('kind', 'erased');
 end $$;
 comment on function public.erase_candidate(uuid, uuid, jsonb) is
-  'Erases a candidate from a tenant. kind: erased (with sessions, transcript_entries, videos to delete), ending '
-  '(sessions that must end first were asked to: call again), not_found.';
+  'Erases a candidate of a tenant; called by the API and by the regular job. Returns kind: erased (with sessions, '
+  'transcript_entries and the videos to delete), ending (live sessions were asked to end; call again later), '
+  'not_found.';
 grant execute on function public.erase_candidate(uuid, uuid, jsonb) to orchestrator;
 
 create function public.request_erasure(p_tenant_id uuid, p_candidate_id uuid, p_by jsonb) returns jsonb
@@ -152,8 +154,8 @@ begin
   return jsonb_build_object('kind', 'requested');
 end $$;
 comment on function public.request_erasure(uuid, uuid, jsonb) is
-  'Records that a candidate must be erased. erase_candidate does it, in a transaction of its own, because it locks '
-  'sessions first. kind: requested, not_found.';
+  'Records that a candidate must be erased; called by the API. erase_candidate then does it in its own transaction, '
+  'because it must lock sessions first. Returns kind: requested, not_found.';
 grant execute on function public.request_erasure(uuid, uuid, jsonb) to orchestrator;
 
 create function public.erasures_requested(p_limit integer default 20) returns jsonb
@@ -164,5 +166,5 @@ language sql stable security definer set search_path = '' as $$
     order by erasure_requested_at limit p_limit) x
 $$;
 comment on function public.erasures_requested(integer) is
-  'Lists candidates whose erasure was requested and waits for their sessions to end.';
+  'Lists candidates whose erasure was requested and has not been done; called by the regular job.';
 grant execute on function public.erasures_requested(integer) to orchestrator;

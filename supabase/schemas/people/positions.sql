@@ -4,14 +4,16 @@ language sql volatile security definer set search_path = '' as $$
     p_position ->> 'description')
   returning jsonb_build_object('kind', 'created', 'position', to_jsonb(positions))
 $$;
-comment on function public.create_position(uuid, jsonb) is 'Stores {title, description?}. kind: created.';
+comment on function public.create_position(uuid, jsonb) is
+  'Stores a position {title, description?}; called by the API. Returns kind: created.';
 grant execute on function public.create_position(uuid, jsonb) to orchestrator;
 
 create function public.get_position(p_tenant_id uuid, p_position_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select to_jsonb(p) from public.positions p where p.tenant_id = p_tenant_id and p.id = p_position_id
 $$;
-comment on function public.get_position(uuid, uuid) is 'Reads a tenant''s position; null when there is none.';
+comment on function public.get_position(uuid, uuid) is
+  'Returns a tenant''s position; called by the API. Null if there is none.';
 grant execute on function public.get_position(uuid, uuid) to orchestrator;
 
 create function public.list_positions(p_tenant_id uuid, p_limit integer, p_before timestamptz default null,
@@ -27,8 +29,8 @@ language sql stable security definer set search_path = '' as $$
   where y.before <= app.max_list_bytes()
 $$;
 comment on function public.list_positions(uuid, integer, timestamptz, uuid) is
-  'Lists positions of a tenant, newest first, after the one with this time and id; no more than max_list_bytes and one '
-  'position.';
+  'Lists a tenant''s positions, newest first, after the one with this time and id; called by the API. Returns at '
+  'most max_list_bytes plus one position.';
 grant execute on function public.list_positions(uuid, integer, timestamptz, uuid) to orchestrator;
 
 create function public.change_position(p_tenant_id uuid, p_position_id uuid, p_changes jsonb) returns jsonb
@@ -45,5 +47,6 @@ begin
   return jsonb_build_object('kind', 'changed', 'position', to_jsonb(p));
 end $$;
 comment on function public.change_position(uuid, uuid, jsonb) is
-  'Changes title or description; fields not given stay. kind: changed, not_found.';
+  'Changes the title or description of a position; called by the API. Omitted fields stay. Returns kind: changed, '
+  'not_found.';
 grant execute on function public.change_position(uuid, uuid, jsonb) to orchestrator;

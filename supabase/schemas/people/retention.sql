@@ -13,8 +13,7 @@ begin
   end loop;
   return v_count;
 end $$;
-comment on function app.expire_transcripts(integer) is
-  'Erases transcripts and results that their tenants no longer keep.';
+comment on function app.expire_transcripts(integer) is 'Erases transcripts and results whose retention time is over.';
 
 create function app.expire_videos(p_limit integer) returns integer
 language plpgsql set search_path = '' as $$
@@ -31,8 +30,7 @@ begin
   end loop;
   return v_count;
 end $$;
-comment on function app.expire_videos(integer) is
-  'Moves recordings that their tenants no longer keep to video_deletions.';
+comment on function app.expire_videos(integer) is 'Moves recordings whose retention time is over to video_deletions.';
 
 create function public.expire_retained(p_limit integer default 100) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -48,7 +46,7 @@ begin
     where t.audit_days is not null and a.created_at < clock_timestamp() - make_interval(days => t.audit_days)
       limit p_limit);
   get diagnostics v_audit = row_count;
-  -- A limit at rest says nothing: the next request makes it again.
+  -- A limit that is full again needs no row: the next request creates it.
   delete from public.rate_limits where scope in (
     select scope from public.rate_limits where next_at < clock_timestamp() - interval '1 hour'
       limit p_limit for update skip locked);
@@ -62,6 +60,6 @@ begin
     'more', greatest(v_transcripts, v_videos, v_audit, v_limits, v_keys) >= p_limit);
 end $$;
 comment on function public.expire_retained(integer) is
-  'Applies the retention rules of every tenant, and deletes unused rate limits and week-old idempotency keys, at most '
-  'p_limit of each kind. more says whether to call again at once.';
+  'Applies the retention rules of all tenants, and deletes unused rate limits and week-old idempotency keys, at most '
+  'p_limit of each kind; called by the regular job. more says whether to call again at once.';
 grant execute on function public.expire_retained(integer) to orchestrator;

@@ -8,7 +8,7 @@ create policy "orchestrators read all rows" on public.candidates for select to o
 alter table public.tenant_candidates enable row level security;
 grant select on public.tenant_candidates to orchestrator;
 create policy "orchestrators read all rows" on public.tenant_candidates for select to orchestrator using (true);
--- Who asked for an erasure, and from where, stands in the audit log, which is for admins.
+-- Who requested an erasure, and from where, is in the audit log, which only admins can read.
 grant select (tenant_id, candidate_id, name, email, external_id, status, created_at, updated_at, erased_at,
   erasure_requested_at) on public.tenant_candidates to authenticated;
 create policy "members read their tenant's rows" on public.tenant_candidates for select to authenticated

@@ -1,18 +1,18 @@
 -- People: candidates, positions, consent, erasure and retention of personal data.
 --
--- - Own data only: what a tenant knows of a candidate is in tenant_candidates. An e-mail address is unique within a
---   tenant, not across tenants. An erasure touches only the tenant's own rows; another tenant that knows the same
---   person keeps its data.
--- - Skeleton: after its candidate is erased, a session keeps times, region, ending, usage and cost, which accounting
+-- - What a tenant knows of a candidate is in tenant_candidates. An e-mail address is unique within a tenant, not
+--   across tenants. An erasure touches only the tenant's own rows; another tenant that knows the same person
+--   keeps its data.
+-- - After its candidate is erased, a session keeps times, region, ending, usage and cost, which accounting
 --   needs. No name, nothing that was said and none of the platform's metadata remain.
--- - Erased is final: erased data does not come back. Late writers are refused with PT410.
+-- - Erased data does not come back. Late writers are refused with PT410.
 
 create table public.candidates (
   id uuid primary key default gen_random_uuid(),
   created_at timestamptz not null default now()
 );
 comment on table public.candidates is
-  'A person who is interviewed. Everything a tenant knows of them is on tenant_candidates.';
+  'Persons who are interviewed. A tenant''s data about a person is in tenant_candidates.';
 
 create table public.tenant_candidates (
   tenant_id uuid not null references public.tenants (id) on delete cascade,
@@ -29,18 +29,18 @@ create table public.tenant_candidates (
   primary key (tenant_id, candidate_id)
 );
 comment on table public.tenant_candidates is
-  'What one tenant knows of a candidate. Two tenants that know the same person see nothing of each other''s.';
+  'One tenant''s data about a candidate. Two tenants that know the same person cannot see each other''s data.';
 comment on column public.tenant_candidates.candidate_id is 'The person.';
 comment on column public.tenant_candidates.name is 'The person''s name, as this tenant knows it.';
-comment on column public.tenant_candidates.email is 'Unique within the tenant, whatever its case.';
+comment on column public.tenant_candidates.email is 'E-mail address; unique within the tenant, regardless of case.';
 comment on column public.tenant_candidates.external_id is 'The tenant''s own id of the candidate.';
-comment on column public.tenant_candidates.status is 'The tenant''s own word for where the candidate stands.';
+comment on column public.tenant_candidates.status is 'The tenant''s own status of the candidate, as free text.';
 comment on column public.tenant_candidates.erased_at is
-  'Everything personal was erased; the row remains only for its sessions'' accounting.';
+  'When all personal data was erased. The row remains because sessions refer to it.';
 comment on column public.tenant_candidates.erasure_requested_at is
-  'Somebody asked for erasure; it is carried out as soon as the candidate''s sessions have ended.';
+  'When erasure was requested. It is done as soon as the candidate''s sessions have ended.';
 comment on column public.tenant_candidates.erasure_requested_by is
-  'Who asked: {actor, remote_address, request_id}, for the audit log.';
+  'Who requested the erasure: {actor, remote_address, request_id}, for the audit log.';
 create unique index tenant_candidates_email on public.tenant_candidates (tenant_id, app.folded(email))
   where email is not null;
 create unique index tenant_candidates_external on public.tenant_candidates (tenant_id, external_id)
@@ -61,9 +61,9 @@ create table public.positions (
   updated_at timestamptz not null default now(),
   unique (tenant_id, id)
 );
-comment on table public.positions is 'Openings a tenant interviews for.';
-comment on column public.positions.title is 'What the opening is called.';
+comment on table public.positions is 'Job openings for which a tenant interviews.';
+comment on column public.positions.title is 'Title of the opening.';
 comment on column public.positions.description is
-  'What the interviewer is told about it. Never expected answers: a candidate can read it.';
+  'Description for the interviewer. It must not contain expected answers, because candidates can read it.';
 create index positions_newest on public.positions (tenant_id, created_at desc, id desc);
 create trigger touch before update on public.positions for each row execute function app.touch();

@@ -12,8 +12,8 @@ language sql volatile security definer set search_path = '' as $$
     'last_error', last_error)), '[]') from taken
 $$;
 comment on function public.videos_to_delete(integer, integer) is
-  'Takes recordings that must be deleted at api.video, for one attempt each; a failed one is due again after a '
-  'growing delay.';
+  'Takes recordings that must be deleted at api.video, for one attempt each; called by the recordings job. A failed '
+  'one is due again after a growing delay.';
 grant execute on function public.videos_to_delete(integer, integer) to orchestrator;
 
 create function public.record_video_deleted(p_video_id text, p_error text default null) returns void
@@ -23,5 +23,5 @@ language sql volatile security definer set search_path = '' as $$
   where video_id = p_video_id
 $$;
 comment on function public.record_video_deleted(text, text) is
-  'Records that api.video deleted a recording, or why the attempt failed.';
+  'Records that api.video has deleted a recording, or why the attempt failed; called by the recordings job.';
 grant execute on function public.record_video_deleted(text, text) to orchestrator;

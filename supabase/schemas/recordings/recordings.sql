@@ -11,8 +11,8 @@ begin
   return null;
 end $$;
 comment on function app.plan_video() is
-  'Plans the recording of a session when its worker is ready, so that the token exists when the candidate joins; '
-  'closes it at the end.';
+  'Plans a session''s recording when its worker is ready, so that the upload token exists when the candidate joins, '
+  'and closes the recording when the session ends. Trigger of interview_sessions.';
 create trigger plan_video after update of status on public.interview_sessions for each row
   when (new.settings ->> 'record_video' = 'true' and new.state_rank > old.state_rank)
   execute function app.plan_video();
@@ -26,7 +26,8 @@ begin
   return null;
 end $$;
 comment on function app.owe_erased_videos() is
-  'Adds the recordings of an erased session to video_deletions, also those without a row in video_segments.';
+  'Adds all recordings of an erased session to video_deletions, including those without a row in video_segments. '
+  'Trigger.';
 create trigger owe_erased_videos after update of video_erased_at on public.interview_sessions for each row
   when (old.video_erased_at is null and new.video_erased_at is not null)
   execute function app.owe_erased_videos();
@@ -47,8 +48,9 @@ begin
   return true;
 end $$;
 comment on function public.want_video(uuid, integer) is
-  'Plans the next container after a page was reloaded: a container takes one source only. False when the session '
-  'records nothing, is over, or the container before was never asked for.';
+  'Plans the next container when a page was reloaded, because a container accepts one upload only; called by the '
+  'orchestrator. Returns false if the session records no video, is over, or the previous container was never '
+  'requested.';
 grant execute on function public.want_video(uuid, integer) to orchestrator;
 
 create function public.take_video_jobs(p_taken_ms integer, p_grace_ms integer, p_limit integer default 10,
@@ -77,9 +79,9 @@ language sql volatile security definer set search_path = '' as $$
   from taken t join public.interview_sessions s on s.id = t.session_id
 $$;
 comment on function public.take_video_jobs(integer, integer, integer, integer, jsonb) is
-  'Takes due recordings for one attempt each: first those that a live session waits for, tenants in turn, of each at '
-  'most p_per_tenant with those that the caller has under way ({tenant_id: n}). A session''s token is deleted '
-  'p_grace_ms after its end: the last parts of the upload may still be under way.';
+  'Takes due recordings for one attempt each, those for which a live session waits first, tenants in turn; called by '
+  'the recordings job. Per tenant at most p_per_tenant, including those that the caller is working on ({tenant_id: '
+  'n}). A token is deleted p_grace_ms after its session''s end, because the last parts may still be uploading.';
 grant execute on function public.take_video_jobs(integer, integer, integer, integer, jsonb) to orchestrator;
 
 create function public.record_video_container(p_session_id uuid, p_ordinal integer, p_video_id text) returns jsonb
@@ -103,8 +105,8 @@ begin
   return jsonb_build_object('video_id', j.video_id, 'state', j.state);
 end $$;
 comment on function public.record_video_container(uuid, integer, text) is
-  'Stores a new container. Answers the one that counts and the state: only wanted needs a token. A second container '
-  'is added to video_deletions.';
+  'Stores a new container; called by the recordings job. Returns the container that is used and its state; only '
+  'wanted needs a token. A second container is added to video_deletions.';
 grant execute on function public.record_video_container(uuid, integer, text) to orchestrator;
 
 create function public.record_video_token(p_session_id uuid, p_ordinal integer, p_ciphertext text, p_life_ms bigint)
@@ -124,7 +126,8 @@ begin
   return true;
 end $$;
 comment on function public.record_video_token(uuid, integer, text, bigint) is
-  'Stores a new upload token. False when it is no longer wanted: its maker deletes it.';
+  'Stores a new upload token; called by the recordings job. Returns false if the token is no longer wanted; the '
+  'caller then deletes it.';
 grant execute on function public.record_video_token(uuid, integer, text, bigint) to orchestrator;
 
 create function public.record_video_closed(p_session_id uuid, p_ordinal integer, p_take integer, p_uploaded boolean,
@@ -150,9 +153,9 @@ begin
   return true;
 end $$;
 comment on function public.record_video_closed(uuid, integer, integer, boolean, text) is
-  'Records that the token is deleted and whether anything was uploaded. If so, a segment is stored at once, and its '
-  'URL once it can be played. If not, the container (the stored one, or the one found at api.video) is added to '
-  'video_deletions. False when the take is stale.';
+  'Records that the token is deleted and whether anything was uploaded; called by the recordings job. If so, a '
+  'segment is stored; its URL follows when it can be played. If not, the container (the stored one, or the one found '
+  'at api.video) is added to video_deletions. Returns false if the take is stale.';
 grant execute on function public.record_video_closed(uuid, integer, integer, boolean, text) to orchestrator;
 
 create function public.record_video_done(p_session_id uuid, p_ordinal integer, p_take integer, p_url text)
@@ -176,8 +179,8 @@ begin
   return true;
 end $$;
 comment on function public.record_video_done(uuid, integer, integer, text) is
-  'Records that a recording can be played: its segment gets the URL, and so does the session when it is the first. '
-  'False when the take is stale.';
+  'Records that a recording can be played; called by the recordings job. Its segment gets the URL, and so does the '
+  'session if it is the first. Returns false if the take is stale.';
 grant execute on function public.record_video_done(uuid, integer, integer, text) to orchestrator;
 
 create function public.postpone_video(p_session_id uuid, p_ordinal integer, p_take integer, p_retry_ms bigint,
@@ -199,8 +202,9 @@ begin
   return true;
 end $$;
 comment on function public.postpone_video(uuid, integer, integer, bigint, text) is
-  'Plans the step again after p_retry_ms (p_failure null: nothing failed, it is only too early), or gives the '
-  'recording up when p_retry_ms is null. The session goes on either way. False when the take is stale.';
+  'Schedules a step again after p_retry_ms, or gives the recording up if that is null; called by the recordings job. '
+  'p_failure null: nothing failed, it is only too early. The session is not affected. Returns false if the take is '
+  'stale.';
 grant execute on function public.postpone_video(uuid, integer, integer, bigint, text) to orchestrator;
 
 create function public.video_offers(p_session_ids uuid[]) returns jsonb
@@ -214,7 +218,8 @@ language sql stable security definer set search_path = '' as $$
   from public.interview_sessions s where s.id = any (p_session_ids)
 $$;
 comment on function public.video_offers(uuid[]) is
-  'Answers the newest open recording of each of these sessions, for their workers.';
+  'Returns the newest open recording of each of these sessions; called by the worker API to pass it to their '
+  'workers.';
 grant execute on function public.video_offers(uuid[]) to orchestrator;
 
 create function public.record_video_event(p_body_hash text, p_video_id text, p_type text) returns text
@@ -233,8 +238,8 @@ begin
   return 'recorded';
 end $$;
 comment on function public.record_video_event(text, text, text) is
-  'Stores an event of api.video and makes its recording due at once. Answers recorded, repeated or unknown (not a '
-  'recording of ours).';
+  'Stores an event of api.video and makes its recording due at once; called by the webhook route for api.video. '
+  'Returns recorded, repeated or unknown (not one of our recordings).';
 grant execute on function public.record_video_event(text, text, text) to orchestrator;
 
 create function public.recordings_of(p_session_id uuid) returns jsonb
@@ -245,5 +250,5 @@ language sql stable security definer set search_path = '' as $$
   from public.video_segments v where v.session_id = p_session_id
 $$;
 comment on function public.recordings_of(uuid) is
-  'Lists the recordings of a session, oldest first, and whether each can be played.';
+  'Lists a session''s recordings, oldest first, and whether each can be played; called by the API.';
 grant execute on function public.recordings_of(uuid) to orchestrator;

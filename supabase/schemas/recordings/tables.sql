@@ -1,15 +1,14 @@
 -- Recordings: the work to be done at api.video, stored so that it survives a crash.
 --
--- - Planned here: the database plans a recording when its session becomes ready and closes it when the session ends.
---   An outage of api.video delays the recording and never affects the session.
--- - Row per source: one row per recording, (session, ordinal). A container accepts one source only, so a reloaded page
---   needs the next ordinal.
--- - Stored first: the container's id is stored before the token is made. Whatever is made after the session's end is
---   deleted.
--- - Token sealed: an upload token is stored encrypted, handed out by one function, and cleared when it is deleted. It
---   always expires.
--- - Deleted surely: a recording that must be deleted stays in video_deletions until api.video confirms the deletion,
---   also when its id becomes known late.
+-- - The database plans a recording when its session becomes ready and closes it when the session ends. An outage
+--   of api.video delays the recording and never affects the session.
+-- - One row per recording, (session, ordinal). A container accepts one source only, so a reloaded page needs the
+--   next ordinal.
+-- - The container's id is stored before the token is made. Whatever is made after the session's end is deleted.
+-- - An upload token is stored encrypted, handed out by one function, and cleared when it is deleted. It always
+--   expires.
+-- - A recording that must be deleted stays in video_deletions until api.video confirms the deletion, also when
+--   its id becomes known late.
 
 create table public.video_segments (
   id uuid primary key default gen_random_uuid(),
@@ -25,7 +24,7 @@ create table public.video_segments (
 comment on table public.video_segments is 'Recordings of a session at api.video.';
 comment on column public.video_segments.session_id is 'The session it was recorded in.';
 comment on column public.video_segments.video_id is 'api.video''s id of the recording.';
-comment on column public.video_segments.url is 'Where it is watched.';
+comment on column public.video_segments.url is 'URL at which it can be watched.';
 comment on column public.video_segments.start_ms is 'When it begins, milliseconds since the interview started.';
 comment on column public.video_segments.end_ms is 'When it ends, milliseconds since the interview started.';
 create index video_segments_tenant on public.video_segments (tenant_id);
@@ -44,11 +43,11 @@ comment on table public.video_deletions is
   'Recordings that must be deleted at api.video. A row without deleted_at is still to be done.';
 comment on column public.video_deletions.video_id is 'api.video''s id of the recording.';
 comment on column public.video_deletions.cause is
-  'erasure: a candidate asked for it. retention: its time is over. unused: an empty or second container.';
-comment on column public.video_deletions.attempts is 'Attempts so far.';
+  'erasure: a candidate was erased. retention: the retention time is over. unused: an empty or second container.';
+comment on column public.video_deletions.attempts is 'Number of attempts so far.';
 comment on column public.video_deletions.next_attempt_at is 'When the next attempt is due.';
-comment on column public.video_deletions.last_error is 'What went wrong last.';
-comment on column public.video_deletions.deleted_at is 'api.video confirmed that it is gone.';
+comment on column public.video_deletions.last_error is 'The last error.';
+comment on column public.video_deletions.deleted_at is 'When api.video confirmed the deletion.';
 create index video_deletions_due on public.video_deletions (next_attempt_at) where deleted_at is null;
 create index video_deletions_tenant on public.video_deletions (tenant_id);
 
@@ -72,26 +71,25 @@ create table public.video_jobs (
   primary key (session_id, ordinal)
 );
 comment on table public.video_jobs is
-  'Recordings of sessions at api.video and what is still to be done for them: one row per recording, (session, '
-  'ordinal).';
+  'One row per recording, (session, ordinal), with the work that is still to be done for it at api.video.';
 comment on column public.video_jobs.session_id is 'The session that is recorded.';
 comment on column public.video_jobs.ordinal is
-  'Which recording of the session: 1, then one more for each page that begins anew.';
+  'Number of the recording within its session: 1, and one more each time a page is reloaded.';
 comment on column public.video_jobs.tenant_id is 'The tenant of the session.';
 comment on column public.video_jobs.state is
-  'wanted: container and token are to be made. open: the browser may upload. closing: the token is to be deleted. '
+  'wanted: container and token must be created. open: the browser may upload. closing: the token must be deleted. '
   'processing: uploaded, not playable yet. done, empty (nothing was uploaded), dead (given up).';
 comment on column public.video_jobs.video_id is 'api.video''s id of the private container.';
 comment on column public.video_jobs.token_ciphertext is
   'The upload token, AES-256-GCM, bound to session and ordinal; cleared when it is deleted.';
 comment on column public.video_jobs.token_expires_at is 'When the token expires at api.video.';
 comment on column public.video_jobs.ended_at is
-  'When the session ended; the last parts may still be under way for a while.';
-comment on column public.video_jobs.attempts is 'Attempts at the present step.';
+  'When the session ended. The last parts may still be uploading for a while.';
+comment on column public.video_jobs.attempts is 'Number of attempts at the current step.';
 comment on column public.video_jobs.takes is
-  'How often it was taken, ever: the fencing number of the one who works at it.';
+  'How often the row was ever taken. It is the fencing number of the worker that holds it.';
 comment on column public.video_jobs.next_attempt_at is
-  'When the next attempt is due; the taker moves it forward before it tries.';
+  'When the next attempt is due. Whoever takes the row moves it forward first.';
 comment on column public.video_jobs.failure is 'Why the last attempt failed.';
 comment on column public.video_jobs.created_at is 'When the recording was planned.';
 comment on column public.video_jobs.updated_at is 'Last change.';
@@ -109,10 +107,11 @@ create table public.video_events (
   foreign key (session_id, ordinal) references public.video_jobs (session_id, ordinal) on delete cascade
 );
 comment on table public.video_events is
-  'Webhooks of api.video that were heard, each once. They have no id of their own: the hash of the signed body is it.';
+  'Webhooks received from api.video, each stored once. They have no id, so the hash of the signed body identifies '
+  'them.';
 comment on column public.video_events.body_hash is 'SHA-256 of the raw body, hex.';
-comment on column public.video_events.session_id is 'The session it is about.';
-comment on column public.video_events.ordinal is 'Which recording of the session.';
-comment on column public.video_events.type is 'api.video''s type of the event.';
-comment on column public.video_events.received_at is 'When it came first.';
+comment on column public.video_events.session_id is 'The session of the recording.';
+comment on column public.video_events.ordinal is 'Number of the recording within its session.';
+comment on column public.video_events.type is 'The event type of api.video.';
+comment on column public.video_events.received_at is 'When it was first received.';
 create index video_events_job on public.video_events (session_id, ordinal);

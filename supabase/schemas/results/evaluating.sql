@@ -2,8 +2,9 @@ create function app.result_wait(p_takes integer) returns interval
 language sql immutable
   set search_path = '' as $$ select app.interval_ms(least(3600000, 1000 * power(2, least(p_takes, 12)))) $$;
 comment on function app.result_wait(integer) is
-  'Answers how long a grown transcript waits for its next evaluation: late entries come in several uploads, and '
-  'whoever has the session''s token can send more. Each evaluation so far doubles it, from 1 s to an hour.';
+  'Returns how long a changed transcript waits for its next evaluation, because late entries can arrive in several '
+  'uploads, and anyone with the session''s token can send more. It doubles with each evaluation, from 1 s to an '
+  'hour.';
 
 create function app.queue_result() returns trigger language plpgsql set search_path = '' as $$
 begin
@@ -23,8 +24,8 @@ begin
   return null;
 end $$;
 comment on function app.queue_result() is
-  'Queues the evaluation of a session that has ended, and again when its transcript has grown. A session that never '
-  'began has nothing to evaluate.';
+  'Queues the evaluation of a session when it has ended, and again when its transcript has changed. A session that '
+  'never began is not evaluated. Trigger of interview_sessions.';
 create trigger queue_result after update of status, transcript_revision on public.interview_sessions for each row
   when (new.state_rank >= app.rank_of('ended') and (old.state_rank < app.rank_of('ended')
     or new.transcript_revision > old.transcript_revision))
@@ -41,7 +42,7 @@ begin
   return r;
 end $$;
 comment on function app.lock_result(uuid, integer) is
-  'Locks the result that this take holds; null when the take is stale.';
+  'Locks and returns the result that this take holds. Null if the take is stale.';
 
 create function app.give_up_result(p_session_id uuid, p_take integer, p_failure text, p_error text) returns boolean
 language plpgsql set search_path = '' as $$
@@ -56,7 +57,7 @@ begin
   return true;
 end $$;
 comment on function app.give_up_result(uuid, integer, text, text) is
-  'Marks a result dead with its failure and appends the event. False when the take is stale.';
+  'Marks a result as dead with its failure and appends the event. Returns false if the take is stale.';
 
 create function public.take_results(p_orchestrator_id uuid, p_taken_ms integer, p_limit integer default 4,
   p_max_attempts integer default 8, p_per_tenant integer default 6)
@@ -65,9 +66,9 @@ declare
   x record;
   v_taken jsonb;
 begin
-  -- One taker at a time: two at once would each see the other's room as free.
+  -- One taker at a time: two at once would not see each other's takes and could exceed the limit.
   perform pg_advisory_xact_lock(hashtextextended('take_results', 0));
-  -- One that has ended every process that took it is given up, too.
+  -- A result whose last attempt was lost with its process is given up, too.
   for x in select session_id, takes from public.interview_results
     where status = 'running' and next_attempt_at <= clock_timestamp() and attempts >= p_max_attempts limit p_limit loop
     perform app.give_up_result(x.session_id, x.takes, 'interrupted', 'The last attempt was interrupted.');
@@ -98,9 +99,9 @@ begin
   return v_taken;
 end $$;
 comment on function public.take_results(uuid, integer, integer, integer, integer) is
-  'Takes due results for one attempt each, tenants in turn: at most p_per_tenant of a tenant are under way, all '
-  'orchestrators together. Whoever does not report within p_taken_ms has lost it to the next. One whose last attempt '
-  'was lost is given up.';
+  'Takes due results for one attempt each, tenants in turn; called by the evaluation worker. At most p_per_tenant of '
+  'a tenant are in progress across all orchestrators. After p_taken_ms without a report, another orchestrator can '
+  'take the result; if that was its last attempt, it is given up.';
 grant execute on function public.take_results(uuid, integer, integer, integer, integer) to orchestrator;
 
 create function public.keep_result(p_session_id uuid, p_take integer, p_taken_ms integer) returns boolean
@@ -111,8 +112,8 @@ language sql volatile security definer set search_path = '' as $$
   select exists (select from kept)
 $$;
 comment on function public.keep_result(uuid, integer, integer) is
-  'Prolongs a take before the next request to the model. False: the take is stale, and no further request should be '
-  'paid for.';
+  'Extends a take before the next request to the model; called by the evaluation worker. Returns false if the take '
+  'is stale, in which case no further request should be made.';
 grant execute on function public.keep_result(uuid, integer, integer) to orchestrator;
 
 create function public.record_result(p_session_id uuid, p_take integer, p_revision integer, p_result jsonb) returns text
@@ -138,8 +139,9 @@ begin
   return case when r.wanted_revision > p_revision then 'queued_again' else 'recorded' end;
 end $$;
 comment on function public.record_result(uuid, integer, integer, jsonb) is
-  'Stores what an attempt made of a revision: {status: done|empty, summary, evaluation, integrity_flags, model}. '
-  'Answers recorded, queued_again (the transcript has grown meanwhile) or stale.';
+  'Stores the result of an attempt for a revision: {status: done|empty, summary, evaluation, integrity_flags, '
+  'model}; called by the evaluation worker. Returns recorded, queued_again (the transcript has changed in the '
+  'meantime) or stale.';
 grant execute on function public.record_result(uuid, integer, integer, jsonb) to orchestrator;
 
 create function public.record_result_failed(p_session_id uuid, p_take integer, p_failure text, p_error text,
@@ -158,8 +160,8 @@ begin
   return 'pending';
 end $$;
 comment on function public.record_result_failed(uuid, integer, text, text, bigint) is
-  'Records a failed attempt: due again after p_retry_ms, or given up when that is null. Answers pending, dead or '
-  'stale.';
+  'Records a failed attempt; called by the evaluation worker. The result is due again after p_retry_ms, or given up '
+  'if that is null. Returns pending, dead or stale.';
 grant execute on function public.record_result_failed(uuid, integer, text, text, bigint) to orchestrator;
 
 create function public.release_result(p_session_id uuid, p_take integer) returns boolean
@@ -173,5 +175,6 @@ begin
   return true;
 end $$;
 comment on function public.release_result(uuid, integer) is
-  'Gives a take back unused, because its orchestrator shuts down: it is due at once, and the attempt does not count.';
+  'Returns an unused take when its orchestrator shuts down; called by the evaluation worker. The result is due at '
+  'once, and the attempt does not count.';
 grant execute on function public.release_result(uuid, integer) to orchestrator;

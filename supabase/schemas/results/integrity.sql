@@ -3,7 +3,7 @@ language sql immutable set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('kind', key, 'count', value) order by key), '[]')
     from jsonb_each(p_integrity)
 $$;
-comment on function app.flags_of(jsonb) is 'Lists what the worker saw as {kind, count}.';
+comment on function app.flags_of(jsonb) is 'Returns integrity flags as a list of {kind, count}.';
 
 create function public.flag_integrity(p_kind text, p_count integer default 1) returns void
 language plpgsql security definer set search_path = '' as $$
@@ -22,6 +22,6 @@ begin
       least(1000000, coalesce((integrity ->> p_kind)::integer, 0) + p_count)) where id = s.id;
 end $$;
 comment on function public.flag_integrity(text, integer) is
-  'Counts something that a worker saw in its call and that no part of Greenroom did, such as foreign_item or '
-  'foreign_session_update. It is shown to the evaluator and with the result. At most 20 kinds.';
+  'Counts an event in the worker''s call that no part of Greenroom caused, such as foreign_item or '
+  'foreign_session_update; called by the worker. The evaluation and the result show it. At most 20 kinds.';
 grant execute on function public.flag_integrity(text, integer) to session_worker;

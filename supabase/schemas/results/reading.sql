@@ -17,12 +17,12 @@ language sql stable security definer set search_path = '' as $$
   where s.id = p_session_id and (p_tenant_id is null or s.tenant_id = p_tenant_id)
 $$;
 comment on function public.get_result(uuid, uuid) is
-  'Reads a session''s result as the platform API shows it, {session_status, result}; result is null while there is '
-  'none. Null when there is no such session.';
+  'Returns a session''s result as the platform API shows it, {session_status, result}; called by the API. result is '
+  'null while there is none. Null if there is no such session.';
 grant execute on function public.get_result(uuid, uuid) to orchestrator;
 
 create function app.max_reruns() returns integer language sql immutable set search_path = '' as 'select 10';
-comment on function app.max_reruns() is 'How often a tenant may have the result of one session made again.';
+comment on function app.max_reruns() is 'Returns how often a tenant may run the evaluation of one session again.';
 
 create function public.rerun_result(p_session_id uuid, p_tenant_id uuid default null, p_by text default null)
   returns text
@@ -46,8 +46,8 @@ begin
   return 'queued';
 end $$;
 comment on function public.rerun_result(uuid, uuid, text) is
-  'Queues a result again by hand, with all its attempts. Answers queued, running (one is under way), too_many (its '
-  'tenant had it made again as often as it may), nothing (the session has none) or not_found.';
+  'Queues a result again with all its attempts; called by the API. Returns queued, running (one is in progress), '
+  'too_many (the tenant has used its max_reruns), nothing (the session has no result) or not_found.';
 grant execute on function public.rerun_result(uuid, uuid, text) to orchestrator;
 
 create function public.review_result(p_session_id uuid, p_tenant_id uuid, p_reviewed boolean, p_by text) returns text
@@ -68,8 +68,8 @@ begin
   return 'recorded';
 end $$;
 comment on function public.review_result(uuid, uuid, boolean, text) is
-  'Records that a person reviewed the result, or takes that back. Answers recorded, not_done (there is no final '
-  'result), nothing or not_found.';
+  'Records that a person reviewed the result, or withdraws that; called by the API. Returns recorded, not_done (the '
+  'result is not final), nothing or not_found.';
 grant execute on function public.review_result(uuid, uuid, boolean, text) to orchestrator;
 
 create function public.dead_results(p_limit integer default 100) returns jsonb
@@ -79,5 +79,5 @@ language sql stable security definer set search_path = '' as $$
     'updated_at', updated_at) order by updated_at desc), '[]')
   from (select * from public.interview_results where status = 'dead' order by updated_at desc limit p_limit) d
 $$;
-comment on function public.dead_results(integer) is 'Lists results that were given up, newest first, for an operator.';
+comment on function public.dead_results(integer) is 'Lists results that were given up, newest first, for operators.';
 grant execute on function public.dead_results(integer) to orchestrator;

@@ -9,8 +9,8 @@ language sql stable security definer set search_path = '' as $$
   from public.interview_sessions s where s.id = p_session_id
 $$;
 comment on function public.session_may_start(uuid) is
-  'Answers whether the interview may start: may_start, consent_required (with text_version) or ended; null for an '
-  'unknown session.';
+  'Returns whether an interview may start: may_start, consent_required (with text_version) or ended; called by '
+  'join_session. Null for an unknown session.';
 grant execute on function public.session_may_start(uuid) to orchestrator;
 
 create function public.record_consent(p_session_id uuid, p_text_version text, p_remote_address_hash text default null)
@@ -35,8 +35,8 @@ begin
     where c.session_id = s.id));
 end $$;
 comment on function public.record_consent(uuid, text, text) is
-  'Records that the candidate consents to the session''s text; a second call changes nothing. kind: recorded, '
-  'other_version, ended, not_found.';
+  'Records that the candidate consents to the session''s text; called by give_consent. A second call changes '
+  'nothing. Returns kind: recorded, other_version, ended, not_found.';
 grant execute on function public.record_consent(uuid, text, text) to orchestrator;
 
 create function app.consent_json(p_session_id uuid) returns jsonb
@@ -48,7 +48,7 @@ language sql stable set search_path = '' as $$
   from public.interview_sessions s join public.tenants t on t.id = s.tenant_id where s.id = p_session_id
 $$;
 comment on function app.consent_json(uuid) is
-  'Shows which text a session asks its candidate to consent to, and when the candidate did.';
+  'Returns the text to which a session''s candidate must consent, and when the candidate consented.';
 
 create function public.read_consent(p_session_id uuid, p_code_hash text) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
@@ -61,7 +61,8 @@ begin
   return app.consent_json(p_session_id) || jsonb_build_object('kind', 'found');
 end $$;
 comment on function public.read_consent(uuid, text) is
-  'Shows the consent that a session asks for, to whoever has a valid invitation. kind: found, invalid.';
+  'Returns the consent that a session requires; called by the API for a browser with a valid invitation. Returns '
+  'kind: found, invalid.';
 grant execute on function public.read_consent(uuid, text) to orchestrator;
 
 create function public.give_consent(p_session_id uuid, p_code_hash text, p_browser_hash text, p_text_version text,
@@ -74,5 +75,6 @@ begin
   return public.record_consent(p_session_id, p_text_version, p_remote_address_hash);
 end $$;
 comment on function public.give_consent(uuid, text, text, text, text) is
-  'Records the consent of the browser that holds the invitation. kind: recorded, other_version, ended, invalid, used.';
+  'Binds the invitation to the browser, if it is not bound yet, and records the candidate''s consent; called by the '
+  'API. Returns kind: recorded, other_version, ended, invalid, used.';
 grant execute on function public.give_consent(uuid, text, text, text, text) to orchestrator;

@@ -17,10 +17,10 @@ begin
   return (select jsonb_agg(v order by k::bigint) from jsonb_each(v_results) as a (k, v));
 end $$;
 comment on function public.create_sessions(jsonb) is
-  'Creates sessions: an array of requests in, an array of results out, in order. kind: created (intent unless it '
-  'waits; ahead when scheduled), replayed, idempotency_mismatch, quota_exceeded, queue_full, rate_limited '
-  '(retry_after_ms), duration_exceeded, candidate_not_found, candidate_conflict (fields), position_not_found, '
-  'no_app, no_capacity, tenant_inactive.';
+  'Creates sessions from an array of requests; called by the API. Returns an array of results in the same order, '
+  'with kind: created (intent unless it waits; ahead when scheduled), replayed, idempotency_mismatch, '
+  'quota_exceeded, queue_full, rate_limited (retry_after_ms), duration_exceeded, candidate_not_found, '
+  'candidate_conflict (fields), position_not_found, no_app, no_capacity, tenant_inactive.';
 grant execute on function public.create_sessions(jsonb) to orchestrator;
 
 create function app.schedule_ahead(p_tenant_id uuid, p_due timestamptz) returns jsonb
@@ -35,8 +35,8 @@ language sql stable set search_path = '' as $$
     'now', clock_timestamp())
 $$;
 comment on function app.schedule_ahead(uuid, timestamptz) is
-  'Answers what decides whether a start time can be met: sessions due no later, machines ready or under way, and how '
-  'fast more can be made.';
+  'Returns the facts that decide whether a start time can be met: the sessions due until then, the machines ready or '
+  'being prepared, and how fast more can be created.';
 
 create function app.judge_creation(r jsonb, t public.tenants, p_live integer, p_queued integer) returns jsonb
 language plpgsql stable set search_path = '' as $$
@@ -49,7 +49,7 @@ begin
   if v_due > clock_timestamp() + app.interval_ms(coalesce((r ->> 'start_lead_ms')::numeric, 0)) then
     return '{"begin": "scheduled"}';
   end if;
-  -- Who waits in the queue goes before who comes now.
+  -- Queued sessions come before new ones.
   if p_live + p_queued < t.max_live_sessions then
     return case when r ->> 'placement' = 'on_join' then '{"begin": "on_join"}' else '{"begin": "now"}' end::jsonb;
   end if;
@@ -62,7 +62,7 @@ begin
   return '{"begin": "queued"}';
 end $$;
 comment on function app.judge_creation(jsonb, public.tenants, integer, integer) is
-  'Decides how a session begins: {begin: now, scheduled, on_join or queued}, or a refusal {kind}.';
+  'Decides how a session begins: {begin: now, scheduled, on_join or queued}, or refuses it with {kind}.';
 
 create function app.store_creations(p_accepted jsonb) returns void
 language plpgsql set search_path = '' as $$
@@ -70,7 +70,7 @@ declare
   r jsonb;
   v_standby uuid[] := array(select (x ->> 'standby')::uuid from jsonb_array_elements(p_accepted) x where x ? 'standby');
 begin
-  -- Born in its state: nobody can know it yet, so neither a move nor an order between writers is needed.
+  -- Inserted in its state: no other transaction can know the row yet, so it needs no move and no order of writers.
   insert into public.interview_sessions (id, tenant_id, candidate_id, candidate, position_id, user_id, api_key_id,
     status, settings, metadata, regions, region, region_reason, simulated, max_duration_ms, placement, admission,
     scheduled_at, counted, queued_at, queue_deadline_at, expires_at)
@@ -95,7 +95,7 @@ begin
       taken_until = clock_timestamp() + app.interval_ms((x ->> 'taken_ms')::numeric),
       hard_deadline_at = app.machine_deadline(clock_timestamp(), (x ->> 'life_ms')::numeric,
         (x ->> 'max_duration_ms')::integer)
-    -- By key: joined with the batch alone, the plan would read all machines.
+    -- Read by key: with a join to the batch only, the plan would read all machines.
     from jsonb_array_elements(p_accepted) x where m.id = any (v_standby) and m.id = (x ->> 'standby')::uuid;
   for r in select x from jsonb_array_elements(p_accepted) x where x ->> 'begin' = 'now' and x ->> 'standby' is null loop
     perform app.reserve_machine((r ->> 'machine_id')::uuid, (r ->> 'tenant_id')::uuid, (r ->> 'session_id')::uuid,
@@ -123,7 +123,8 @@ begin
     from jsonb_array_elements(p_accepted) x where x ->> 'invitation_hash' is not null;
 end $$;
 comment on function app.store_creations(jsonb) is
-  'Writes accepted creations, all rows of a table in one statement: a session then costs rows, not statements.';
+  'Writes accepted sessions with one statement per table, so that a large batch does not need a statement per '
+  'session.';
 
 create function app.create_for_tenant(p_tenant_id uuid, p_requests jsonb) returns jsonb
 language plpgsql set search_path = '' as $$
@@ -150,7 +151,7 @@ declare
   v_accepted jsonb[] := '{}';
   v_results jsonb := '{}';
 begin
-  -- Lock the tenant's counter first. Two requests with one key meet here, so the second finds the first's row.
+  -- Lock the tenant's counter first. It serialises two requests with the same key, so the second finds the first's row.
   select c.live_sessions into v_live from public.tenant_counters c where c.tenant_id = p_tenant_id for update;
   select * into t from public.tenants where id = p_tenant_id and status = 'active';
   if v_live is null or t.id is null then
@@ -164,8 +165,8 @@ begin
     and candidate_id in (select (x ->> 'candidate_id')::uuid from jsonb_array_elements(p_requests) x));
   v_positions := array(select id from public.positions where tenant_id = p_tenant_id
     and id in (select (x ->> 'position_id')::uuid from jsonb_array_elements(p_requests) x));
-  -- Most requests of a batch want the same: their machines are taken in one go. In the order of the index, which is
-  -- otherwise passed over while a table is full of standby machines.
+  -- Most requests of a batch want the same, so their machines are taken with one query. Its order is that of the index,
+  -- which the planner would otherwise not use while the table is full of standby machines.
   perform 1 from public.machines where tenant_id = p_tenant_id and session_id is null and state = 'created'
     order by tenant_id, region, created_at limit 1;
   v_has_standby := found;
@@ -272,5 +273,5 @@ begin
       from unnest(v_accepted) a), '{}');
 end $$;
 comment on function app.create_for_tenant(uuid, jsonb) is
-  'Creates the sessions of one tenant in one transaction. A refusal is a value, so one refused request does not undo '
-  'a batch. Answers by position in the array, from 1.';
+  'Creates the sessions of one tenant in one transaction. A refusal is a result and not an error, so one refused '
+  'request does not undo the batch. Returns the results by position in the array, from 1.';

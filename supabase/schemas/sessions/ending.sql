@@ -12,7 +12,7 @@ begin
   if s.machine_id is null or not exists (select from public.machines m where m.id = s.machine_id
     and m.life_rank < app.life_rank_of('draining'))
     then
-    -- Nobody serves it just now: it ends here, and its machines are not wanted any more.
+    -- No machine serves it now: it ends here, and its machines are no longer wanted.
     perform app.end_session(s.id, p_outcome, p_reason);
     perform app.move_machine(id, case when fly_machine_id is null and state = 'reserved'
       and taken_until is null then 'destroyed' else 'destroying' end,
@@ -29,8 +29,8 @@ begin
     from public.machines m where m.session_id = s.id and m.state <> 'destroyed'));
 end $$;
 comment on function public.request_end(uuid, uuid, text, text) is
-  'Asks for the end of a session. A session without a serving machine ends at once; a served one gets the directive, '
-  'which its worker carries out. kind: accepted, already, not_found.';
+  'Requests the end of a session; called by the API and by other functions. A session without a serving machine ends '
+  'at once. Otherwise its worker receives the directive and ends it. Returns kind: accepted, already, not_found.';
 grant execute on function public.request_end(uuid, uuid, text, text) to orchestrator;
 
 create function public.expire_sessions() returns jsonb
@@ -50,7 +50,8 @@ begin
   return to_jsonb(v_ids);
 end $$;
 comment on function public.expire_sessions() is
-  'Ends sessions that were not used before they expired. A claimed session is ended by its worker''s own timer.';
+  'Ends sessions that have expired before the interview began and that no worker has claimed; called by the regular '
+  'job. A claimed session is ended by its worker''s own timer.';
 grant execute on function public.expire_sessions() to orchestrator;
 
 create function public.worker_report(p_status text default null, p_outcome text default null,
@@ -76,6 +77,6 @@ exception when integrity_constraint_violation then
   perform app.refuse_row(sqlstate, v_constraint);
 end $$;
 comment on function public.worker_report(text, text, text, text) is
-  'Takes a worker''s report about its session: connecting, in_progress, finalizing (with the ending), and the '
-  'candidate''s presence. A late report changes nothing. Refuses any other status.';
+  'Stores a worker''s report about its session: connecting, in_progress, finalizing (with the ending), and the '
+  'candidate''s presence; called by the worker. A late report changes nothing. Refuses any other status (22023).';
 grant execute on function public.worker_report(text, text, text, text) to session_worker;

@@ -21,8 +21,8 @@ begin
   return jsonb_build_object('kind', 'accepted', 'session', app.session_json(s.id));
 end $$;
 comment on function public.exchange_invitation(uuid, text, text) is
-  'Exchanges an invitation code for the session: accepted, used (by another browser), ended or invalid. The same '
-  'browser may exchange it again.';
+  'Checks an invitation code and binds it to the browser; called by join_session and give_consent. The same browser '
+  'may exchange it again. Returns kind: accepted (with session), used (by another browser), ended, invalid.';
 grant execute on function public.exchange_invitation(uuid, text, text) to orchestrator;
 
 create function app.invitation_json(i public.session_invitations) returns jsonb
@@ -33,7 +33,7 @@ language sql stable set search_path = '' as $$
       when i.expires_at <= clock_timestamp() then 'expired' when i.used_at is not null then 'used' else 'open' end)
 $$;
 comment on function app.invitation_json(public.session_invitations) is
-  'Shows an invitation as the API shows it: never its code. status: open, used, expired, revoked.';
+  'Returns an invitation as the API shows it, without its code. status: open, used, expired, revoked.';
 
 create function app.invite(p_session_id uuid, p_tenant_id uuid, p_code_hash text, p_expires_ms bigint, p_replaces uuid,
   p_by jsonb) returns jsonb
@@ -54,7 +54,7 @@ begin
   return jsonb_build_object('kind', 'created', 'invitation', app.invitation_json(i));
 end $$;
 comment on function app.invite(uuid, uuid, text, bigint, uuid, jsonb) is
-  'Adds an invitation to a session that has not ended.';
+  'Adds an invitation to a session that has not ended. Returns kind: created, ended, not_found.';
 
 create function public.create_invitation(p_session_id uuid, p_tenant_id uuid, p_code_hash text, p_expires_ms bigint,
   p_by jsonb) returns jsonb
@@ -62,7 +62,7 @@ language sql volatile security definer set search_path = '' as $$
   select app.invite(p_session_id, p_tenant_id, p_code_hash, p_expires_ms, null, p_by)
 $$;
 comment on function public.create_invitation(uuid, uuid, text, bigint, jsonb) is
-  'Stores the hash of a new one-time code. kind: created, ended, not_found.';
+  'Stores the hash of a new invitation code; called by the API. Returns kind: created, ended, not_found.';
 grant execute on function public.create_invitation(uuid, uuid, text, bigint, jsonb) to orchestrator;
 
 create function public.resend_invitation(p_invitation_id uuid, p_tenant_id uuid, p_code_hash text, p_expires_ms bigint,
@@ -83,8 +83,8 @@ begin
   return v_result;
 end $$;
 comment on function public.resend_invitation(uuid, uuid, text, bigint, jsonb) is
-  'Makes a new code in place of an old one, which is revoked: codes are stored hashed, so the old one cannot be shown '
-  'again. kind: created, ended, not_found.';
+  'Creates a new invitation code and revokes the old one; called by the API. Only hashes are stored, so the old code '
+  'cannot be shown again. Returns kind: created, ended, not_found.';
 grant execute on function public.resend_invitation(uuid, uuid, text, bigint, jsonb) to orchestrator;
 
 create function public.revoke_invitation(p_invitation_id uuid, p_tenant_id uuid, p_by jsonb) returns jsonb
@@ -102,7 +102,8 @@ begin
   return jsonb_build_object('kind', 'revoked', 'invitation', app.invitation_json(i));
 end $$;
 comment on function public.revoke_invitation(uuid, uuid, jsonb) is
-  'Refuses a code from now on; a browser that has joined stays. kind: revoked, not_found.';
+  'Revokes an invitation; called by the API. Its code is refused from now on; a browser that has already joined is '
+  'not affected. Returns kind: revoked, not_found.';
 grant execute on function public.revoke_invitation(uuid, uuid, jsonb) to orchestrator;
 
 create function public.list_invitations(p_session_id uuid, p_tenant_id uuid) returns jsonb
@@ -110,7 +111,8 @@ language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(app.invitation_json(i) order by i.created_at, i.id), '[]')
   from public.session_invitations i where i.session_id = p_session_id and i.tenant_id = p_tenant_id
 $$;
-comment on function public.list_invitations(uuid, uuid) is 'Lists a session''s invitations, oldest first.';
+comment on function public.list_invitations(uuid, uuid) is
+  'Lists a session''s invitations, oldest first; called by the API.';
 grant execute on function public.list_invitations(uuid, uuid) to orchestrator;
 
 create function public.join_session(p_session_id uuid, p_code_hash text, p_browser_hash text) returns jsonb
@@ -125,8 +127,8 @@ begin
   return v_exchange;
 end $$;
 comment on function public.join_session(uuid, text, text) is
-  'Exchanges an invitation code, as exchange_invitation does; answers consent_required (with text_version) until the '
-  'consent is recorded.';
+  'Exchanges an invitation code as exchange_invitation does; called by the API. Returns kind: consent_required (with '
+  'text_version) while a required consent is missing.';
 grant execute on function public.join_session(uuid, text, text) to orchestrator;
 
 create function public.look_at_invitation(p_session_id uuid, p_code_hash text, p_browser_hash text) returns jsonb
@@ -144,7 +146,8 @@ language sql stable security definer set search_path = '' as $$
   ), '{"kind": "invalid"}')
 $$;
 comment on function public.look_at_invitation(uuid, text, text) is
-  'What a candidate sees before joining: looking binds nothing. bound: no, here or elsewhere. kind: found, invalid.';
+  'Returns what a candidate sees before joining, without binding the invitation; called by the API. bound: no, here '
+  'or elsewhere. Returns kind: found, invalid.';
 grant execute on function public.look_at_invitation(uuid, text, text) to orchestrator;
 
 create function public.offer_handover(p_session_id uuid, p_code_hash text, p_browser_hash text, p_handover_hash text,
@@ -161,8 +164,8 @@ begin
   return jsonb_build_object('kind', 'offered', 'expires_at', v_expires_at);
 end $$;
 comment on function public.offer_handover(uuid, text, text, text, bigint) is
-  'The bound browser asks for a short code by which another browser may go on in its place; an earlier one is '
-  'replaced. kind: offered, invalid.';
+  'Stores a short code with which another browser may take the place of the bound one; called by the API for the '
+  'bound browser. It replaces an earlier code. Returns kind: offered, invalid.';
 grant execute on function public.offer_handover(uuid, text, text, text, bigint) to orchestrator;
 
 create function public.take_handover(p_session_id uuid, p_code_hash text, p_browser_hash text, p_handover_hash text,
@@ -190,6 +193,6 @@ begin
   return jsonb_build_object('kind', 'moved');
 end $$;
 comment on function public.take_handover(uuid, text, text, text, jsonb) is
-  'Another browser shows the short code and is bound in place of the first; the code is good once, for five tries. '
-  'kind: moved, wrong (with tries_left), invalid.';
+  'Binds the invitation to the browser that presents the short code, in place of the first browser; called by the '
+  'API. A code is valid once and for five attempts. Returns kind: moved, wrong (with tries_left), invalid.';
 grant execute on function public.take_handover(uuid, text, text, text, jsonb) to orchestrator;

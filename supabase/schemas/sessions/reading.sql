@@ -4,7 +4,7 @@ declare
   s public.interview_sessions;
   p record;
 begin
-  -- Two rows by key, and no join: the plan of a join is made once, while the tables are small, and kept.
+  -- Two reads by key instead of a join: the plan of a join would be made while the tables are small, and then kept.
   select * into s from public.interview_sessions where id = p_session_id;
   if not found then return null; end if;
   select id, title, description into p from public.positions where id = s.position_id;
@@ -27,8 +27,8 @@ begin
         || s.candidate));
 end $$;
 comment on function app.session_json(uuid, boolean) is
-  'Shows a session as the platform API shows it, without tokens and URLs. Brief: settings and the description of the '
-  'position are large, so they are left empty and not even read.';
+  'Returns a session as the platform API shows it, without tokens and URLs. Brief: leaves out the settings and the '
+  'description of the position, which are large, without reading them.';
 
 create function public.get_session(p_session_id uuid, p_tenant_id uuid default null) returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -36,7 +36,7 @@ language sql stable security definer set search_path = '' as $$
   where s.id = p_session_id and (p_tenant_id is null or s.tenant_id = p_tenant_id)
 $$;
 comment on function public.get_session(uuid, uuid) is
-  'Reads a session, of this tenant when one is given; null when there is none.';
+  'Returns a session, only of this tenant if one is given; called by the API. Null if there is none.';
 grant execute on function public.get_session(uuid, uuid) to orchestrator;
 
 create function public.list_sessions(p_tenant_id uuid, p_limit integer, p_status text default null,
@@ -50,8 +50,9 @@ language sql stable security definer set search_path = '' as $$
     order by s.created_at desc, s.id desc limit p_limit) x
 $$;
 comment on function public.list_sessions(uuid, integer, text, timestamptz, uuid) is
-  'Lists sessions of a tenant, newest first, after the one with this time and id when given. Settings and the '
-  'description of the position are left empty: with them a page of 100 would have megabytes.';
+  'Lists a tenant''s sessions, newest first, after the one with this time and id if given; called by the API. '
+  'Settings and the description of the position are left empty, because a page of 100 would otherwise have '
+  'megabytes.';
 grant execute on function public.list_sessions(uuid, integer, text, timestamptz, uuid) to orchestrator;
 
 create function public.session_routes(p_session_ids uuid[]) returns jsonb
@@ -64,7 +65,8 @@ language sql stable security definer set search_path = '' as $$
   where s.id = any (p_session_ids)
 $$;
 comment on function public.session_routes(uuid[]) is
-  'Answers where these sessions are served now, if anywhere. The edge calls it, many sessions at once.';
+  'Returns for each of these sessions the machine that serves it, if any; called by the edge, many sessions in one '
+  'call.';
 grant execute on function public.session_routes(uuid[]) to orchestrator;
 
 create function public.session_events_after(p_cursors jsonb, p_limit integer default 200) returns jsonb
@@ -77,7 +79,8 @@ language sql stable security definer set search_path = '' as $$
     where x.session_id = (c ->> 'session_id')::uuid and x.id > (c ->> 'after')::bigint order by x.id limit p_limit) e
 $$;
 comment on function public.session_events_after(jsonb, integer) is
-  'Lists events of several sessions, each after its own cursor; at most p_limit of each.';
+  'Lists events of several sessions, each after its own cursor, at most p_limit of each; called by the API''s event '
+  'streams.';
 grant execute on function public.session_events_after(jsonb, integer) to orchestrator;
 
 create function app.queue_json(s public.interview_sessions) returns jsonb
@@ -96,5 +99,5 @@ language sql stable set search_path = '' as $$
   where t.id = s.tenant_id
 $$;
 comment on function app.queue_json(public.interview_sessions) is
-  'Answers the position of a queued session and when it may begin, estimated from how fast the tenant''s sessions '
-  'ended lately, else from its longest interview.';
+  'Returns the position of a queued session and an estimate of when it may begin, from how fast the tenant''s '
+  'sessions have ended lately, or else from its longest interview.';

@@ -16,20 +16,22 @@ begin
   return new;
 end $$;
 comment on function app.guard_session() is
-  'Refuses a status that goes back, another ending than the one decided, and a smaller epoch, whoever writes.';
+  'Refuses a backward step of a session''s status, a change of its decided ending, and a smaller epoch, whoever '
+  'writes. Trigger of interview_sessions.';
 create trigger guard before update on public.interview_sessions for each row execute function app.guard_session();
 
 create function app.emit(p_session_id uuid, p_tenant_id uuid, p_type text, p_data jsonb default '{}'::jsonb)
   returns void
 language plpgsql set search_path = '' as $$
 begin
-  -- Writers of one session take turns: identity order is not commit order, and a reader with a cursor would skip the
-  -- event of a slower transaction.
+  -- Writers of a session take turns. Ids are not assigned in commit order, and otherwise a reader with a cursor would
+  -- skip the event of a slower transaction.
   perform pg_advisory_xact_lock(hashtextextended(p_session_id::text, 0));
   insert into public.session_events (session_id, tenant_id, type, data) values (p_session_id, p_tenant_id, p_type,
     p_data);
 end $$;
-comment on function app.emit(uuid, uuid, text, jsonb) is 'Appends an event of a session, in commit order.';
+comment on function app.emit(uuid, uuid, text, jsonb) is
+  'Appends an event of a session. The ids of a session''s events follow the order of their commits.';
 
 create function app.move_session(p_session_id uuid, p_status text, p_outcome text default null,
   p_reason text default null) returns boolean
@@ -63,8 +65,8 @@ begin
   return true;
 end $$;
 comment on function app.move_session(uuid, text, text, text) is
-  'Moves a session forward and appends the event; false when it is already there or past. An ending already decided '
-  'is kept.';
+  'Moves a session forward and appends the event. An ending that is already decided is kept. Returns false if the '
+  'session has already reached or passed the status.';
 
 create function app.end_session(p_session_id uuid, p_outcome text, p_reason text) returns boolean
 language plpgsql set search_path = '' as $$
@@ -76,7 +78,7 @@ begin
   return app.move_session(p_session_id, coalesce(s.outcome, p_outcome), p_outcome, p_reason);
 end $$;
 comment on function app.end_session(uuid, text, text) is
-  'Ends a session with the ending already decided, else with this one.';
+  'Ends a session with the ending that is already decided, otherwise with this one.';
 
 create function app.copy_tenant_rules() returns trigger language plpgsql set search_path = '' as $$
 begin
@@ -85,6 +87,7 @@ begin
   return new;
 end $$;
 comment on function app.copy_tenant_rules() is
-  'Copies the consent text its tenant asks for now to a new session: later changes of the tenant do not reach it.';
+  'Copies the tenant''s current consent text version to a new session, so that later changes of the tenant do not '
+  'affect it. Trigger of interview_sessions.';
 create trigger copy_tenant_rules before insert on public.interview_sessions
   for each row execute function app.copy_tenant_rules();

@@ -1,17 +1,17 @@
 -- Sessions: one interview each, from its creation to its ending.
 --
--- - One writer: only app.move_session writes interview_sessions.status; app.store_creations writes the first value.
---   state_rank only grows. A move that changes nothing is an ordinary answer, not an error.
--- - Lock order: sessions by id, then their machines, then tenant_counters. A creation locks the counter first; after
---   that it locks only rows that no other transaction can know yet.
--- - Epoch lock: a change of epoch locks the session FOR UPDATE. A transcript write locks it FOR SHARE and checks the
---   epoch, so no write of an old epoch can follow.
--- - Database clock: all times come from the database's clock. Callers pass durations, never timestamps.
--- - Event in place: an event is appended in the transaction that makes it true, in commit order per session.
--- - Counted place: `counted` says whether a session counts as one of its tenant's live sessions. Scheduled and queued
---   sessions do not; they take a place when they begin, under the lock of the counter.
--- - Known by code: only the invitation or the transcript token decides what a candidate's browser may do.
--- - Copied rules: a session copies the rules of its tenant at its creation. A later change does not reach it.
+-- - Only app.move_session writes interview_sessions.status; app.store_creations writes the first value.
+--   state_rank never decreases. A move that changes nothing is an ordinary result and not an error.
+-- - Lock order: sessions by id, then their machines, then tenant_counters. A creation locks the counter first;
+--   after that it locks only rows that no other transaction can know yet.
+-- - A change of epoch locks the session FOR UPDATE. A transcript write locks it FOR SHARE and checks the epoch,
+--   so no write of an old epoch can follow.
+-- - All times come from the database's clock. Callers pass durations, never timestamps.
+-- - An event is appended in the transaction that makes it true, in commit order per session.
+-- - `counted` says whether a session counts as one of its tenant's live sessions. Scheduled and queued sessions
+--   do not; they take a place when they begin, under the lock of the counter.
+-- - What a candidate's browser may do is decided by its invitation or transcript token alone.
+-- - A session copies its tenant's consent text version at creation. Later changes of the tenant do not affect it.
 
 create table public.interview_sessions (
   id uuid primary key default gen_random_uuid(),
@@ -71,65 +71,70 @@ create table public.interview_sessions (
     'worker_lost', 'boot_timeout', 'no_capacity', 'quota_exceeded', 'fly_refused', 'provider_auth_failed',
     'provider_rate_limited', 'provider_unavailable', 'call_not_established', 'transcript_incomplete', 'internal_error'))
 );
-comment on table public.interview_sessions is 'One interview each.';
-comment on column public.interview_sessions.candidate_id is 'Who is interviewed.';
+comment on table public.interview_sessions is 'One row per interview.';
+comment on column public.interview_sessions.candidate_id is 'The candidate who is interviewed.';
 comment on column public.interview_sessions.candidate is
-  'The candidate as described when the session was created: {name, email, external_id}. A later change of the '
-  'candidate does not reach the session; an erasure does.';
-comment on column public.interview_sessions.position_id is 'What for.';
-comment on column public.interview_sessions.user_id is 'The user who asked for it, if a user did.';
-comment on column public.interview_sessions.api_key_id is 'The key it was asked for with, if one was.';
+  'The candidate as described when the session was created: {name, email, external_id}. Later changes of the '
+  'candidate do not affect it; an erasure does.';
+comment on column public.interview_sessions.position_id is 'The position for which the candidate is interviewed.';
+comment on column public.interview_sessions.user_id is 'The user who created the session; null if an API key did.';
+comment on column public.interview_sessions.api_key_id is
+  'The API key with which the session was created; null if a user did.';
 comment on column public.interview_sessions.status is
-  'Written by app.move_session alone. An ended session''s status is its outcome.';
-comment on column public.interview_sessions.state_rank is 'Rank of the status; may only grow.';
+  'Changed only by app.move_session. The status of an ended session is its outcome.';
+comment on column public.interview_sessions.state_rank is 'The rank of the status. It never decreases.';
 comment on column public.interview_sessions.outcome is
-  'How it ended: completed, disconnected, failed, expired or cancelled. Decided once.';
+  'How the session ended: completed, disconnected, failed, expired or cancelled. Decided once.';
 comment on column public.interview_sessions.reason is
-  'Why it ended, decided together with the outcome on entering finalizing.';
-comment on column public.interview_sessions.presence is
-  'Whether the candidate''s socket is there: absent, present or lost.';
-comment on column public.interview_sessions.settings is 'How the interview is led: language, voice, questions.';
-comment on column public.interview_sessions.metadata is 'The platform''s own notes, returned as given.';
-comment on column public.interview_sessions.regions is 'Regions in the order in which they are tried; empty means any.';
-comment on column public.interview_sessions.region is 'Where it runs, or will.';
+  'Why the session ended. Decided together with the outcome on entering finalizing.';
+comment on column public.interview_sessions.presence is 'State of the candidate''s socket: absent, present or lost.';
+comment on column public.interview_sessions.settings is 'How the interview is conducted: language, voice, questions.';
+comment on column public.interview_sessions.metadata is 'The platform''s own data, returned unchanged.';
+comment on column public.interview_sessions.regions is 'Regions in the order in which they are tried; empty: any.';
+comment on column public.interview_sessions.region is 'The region in which the session runs or will run.';
 comment on column public.interview_sessions.region_reason is
-  'Why the region it runs in was chosen: requested, coordinates, country, edge, default, health, standby or capacity.';
+  'Why this region was chosen: requested, coordinates, country, edge, default, health, standby or capacity.';
 comment on column public.interview_sessions.epoch is
   'Fencing number of the assignment: 0 before the first claim, then 1, 2, …';
-comment on column public.interview_sessions.machine_id is 'The machine that holds the assignment, set by its claim.';
-comment on column public.interview_sessions.fly_machine_id is 'Fly''s id of the machine that serves it.';
-comment on column public.interview_sessions.simulated is 'The local voice provider spoke instead of a real one.';
-comment on column public.interview_sessions.max_duration_ms is 'The longest the interview may last, milliseconds.';
+comment on column public.interview_sessions.machine_id is 'The machine that holds the assignment; set by its claim.';
+comment on column public.interview_sessions.fly_machine_id is 'Fly''s id of the machine that serves the session.';
+comment on column public.interview_sessions.simulated is
+  'True if the local voice provider is used instead of a real one.';
+comment on column public.interview_sessions.max_duration_ms is 'Maximum duration of the interview, milliseconds.';
 comment on column public.interview_sessions.end_requested_at is
-  'The platform or an operator asked for the end; outcome and reason say which. The worker''s directive.';
-comment on column public.interview_sessions.transcript_revision is 'Grows when entries arrive after the end.';
+  'When the platform or an operator requested the end. outcome and reason say how; the worker learns it from its '
+  'directive.';
+comment on column public.interview_sessions.transcript_revision is
+  'Number that grows when entries arrive after the end.';
 comment on column public.interview_sessions.transcript_complete is
-  'The worker said at its end that every entry was stored.';
+  'True if the worker reported at its end that every entry was stored.';
 comment on column public.interview_sessions.video_recording_id is 'api.video''s id of the whole recording.';
-comment on column public.interview_sessions.video_recording_url is 'Where the whole recording is watched.';
-comment on column public.interview_sessions.expires_at is 'Not used by then, it ends as expired.';
-comment on column public.interview_sessions.ready_at is 'When its worker had claimed it and listened.';
+comment on column public.interview_sessions.video_recording_url is 'URL at which the recording can be watched.';
+comment on column public.interview_sessions.expires_at is
+  'If the interview has not begun by this time, the session ends as expired.';
+comment on column public.interview_sessions.ready_at is 'When its worker had claimed it and was listening.';
 comment on column public.interview_sessions.started_at is 'When the first SDP offer was answered.';
-comment on column public.interview_sessions.completed_at is 'When it ended, whatever the outcome.';
+comment on column public.interview_sessions.completed_at is 'When the session ended, with any outcome.';
 comment on column public.interview_sessions.placement is
-  'now: a machine is asked for at once. on_join: the candidate''s arrival decides the region.';
+  'now: a machine is requested at once. on_join: when the candidate arrives, who also decides the region.';
 comment on column public.interview_sessions.admission is
-  'At the tenant''s limit: reject the session, or queue it as pending.';
-comment on column public.interview_sessions.scheduled_at is 'When the interview is due; null means at once.';
+  'What to do at the tenant''s limit: reject the session, or queue it as pending.';
+comment on column public.interview_sessions.scheduled_at is 'When the interview is scheduled; null: at once.';
 comment on column public.interview_sessions.consent_text_version is
-  'The text the candidate must consent to before the interview starts; null when its tenant asked for none. Copied '
-  'when the session was made.';
+  'The text to which the candidate must consent before the interview starts; null if the tenant requires none. '
+  'Copied from the tenant at creation.';
 comment on column public.interview_sessions.transcript_erased_at is
-  'Transcript and results were erased, by request or by retention. Nothing may be stored again.';
+  'When transcript and result were erased, by request or by retention. Nothing may be stored again.';
 comment on column public.interview_sessions.video_erased_at is
-  'The recordings were given to video_deletions. None may be stored again.';
+  'When the recordings were moved to video_deletions. None may be stored again.';
 comment on column public.interview_sessions.integrity is
-  'What the worker saw that nobody on our side did: kind → how often. Written by flag_integrity alone.';
+  'Events in the call that no part of Greenroom caused: kind → count. Written only by flag_integrity.';
 comment on column public.interview_sessions.counted is
-  'It holds a place in its tenant''s live sessions. Scheduled and queued ones do not.';
-comment on column public.interview_sessions.queued_at is 'When it joined its tenant''s queue: its order there.';
+  'True if it counts as one of its tenant''s live sessions. Scheduled and queued sessions do not.';
+comment on column public.interview_sessions.queued_at is
+  'When it joined its tenant''s queue, which determines its place there.';
 comment on column public.interview_sessions.queue_deadline_at is
-  'Not null while it waits in the queue: not admitted by then, it ends with admission_timeout.';
+  'Set while the session is queued. If it is not admitted by then, it ends with admission_timeout.';
 create index interview_sessions_tenant on public.interview_sessions (tenant_id, created_at desc, id);
 create index interview_sessions_live on public.interview_sessions (expires_at) where state_rank < app.rank_of('ended');
 create index interview_sessions_candidate on public.interview_sessions (candidate_id);
@@ -152,7 +157,7 @@ language sql immutable set search_path = '' as $$
   select case when p_type like 'machine.%' then 'internal' else 'tenant' end
 $$;
 comment on function app.event_audience(text) is
-  'Who receives events of this type: tenant (streams, webhooks, members) or internal (operators).';
+  'Returns who receives events of this type: tenant (streams, webhooks, members) or internal (operators).';
 grant execute on function app.event_audience(text) to authenticated;
 
 create table public.session_events (
@@ -162,7 +167,8 @@ create table public.session_events (
   type text not null,
   data jsonb not null default '{}'::jsonb,
   created_at timestamptz not null default clock_timestamp(),
-  -- One type per status and machine state, and these. The outcomes are statuses: there is no session.ended.
+  -- There is one type per session status and machine state, and these. The outcomes are statuses, so there is no type
+  -- session.ended.
   constraint event_type_is_known check (
     app.rank_of(substring(type from '^session\.(.+)$')) is not null and type <> 'session.ended'
     or app.life_rank_of(substring(type from '^machine\.(.+)$')) is not null
@@ -171,10 +177,11 @@ create table public.session_events (
       'result.done', 'result.empty', 'result.dead', 'result.rerun', 'result.reviewed', 'video.open', 'video.done',
       'video.dead', 'machine.assigned'))
 );
-comment on table public.session_events is 'What happened to a session, in commit order per session. Append-only.';
-comment on column public.session_events.session_id is 'What it happened to.';
-comment on column public.session_events.type is 'What happened, such as session.ready or machine.created.';
-comment on column public.session_events.data is 'Its particulars. Ids and words of closed lists, never personal data.';
+comment on table public.session_events is 'Events of sessions, in commit order per session. Append-only.';
+comment on column public.session_events.session_id is 'The session of the event.';
+comment on column public.session_events.type is 'The event type, such as session.ready or machine.created.';
+comment on column public.session_events.data is
+  'Details of the event: ids and words of closed lists, never personal data.';
 create index session_events_session on public.session_events (session_id, id);
 create index session_events_tenant on public.session_events (tenant_id, id);
 
@@ -187,12 +194,12 @@ create table public.idempotency_keys (
   primary key (tenant_id, key)
 );
 comment on table public.idempotency_keys is
-  'Idempotency-Key of POST /api/sessions: the session it made and a hash of the body. Tokens are minted again, never '
-  'stored. A key is kept for a week.';
-comment on column public.idempotency_keys.key is 'The header''s value.';
+  'Idempotency keys of POST /api/sessions, with the created session and a hash of the body. Tokens are minted again '
+  'and not stored. A key is kept for a week.';
+comment on column public.idempotency_keys.key is 'The value of the header.';
 comment on column public.idempotency_keys.body_hash is
-  'SHA-256 of the body: the same key with another body is refused.';
-comment on column public.idempotency_keys.session_id is 'The session it made.';
+  'SHA-256 of the body. The same key with another body is refused.';
+comment on column public.idempotency_keys.session_id is 'The session that was created.';
 create index idempotency_keys_session on public.idempotency_keys (session_id);
 create index idempotency_keys_age on public.idempotency_keys (created_at);
 
@@ -213,19 +220,21 @@ create table public.session_invitations (
   check ((handover_hash is null) = (handover_expires_at is null))
 );
 comment on table public.session_invitations is
-  'One-time codes that a candidate''s browser exchanges for a join token. Only the hash of a code is stored.';
-comment on column public.session_invitations.session_id is 'What it invites to.';
+  'Invitation codes that a candidate''s browser exchanges for a join token. Only the hash of a code is stored.';
+comment on column public.session_invitations.session_id is 'The session to which the candidate is invited.';
 comment on column public.session_invitations.code_hash is 'SHA-256 of the code, hex.';
 comment on column public.session_invitations.browser_hash is
-  'Hash of the browser''s own secret that used the code first: it may use it again, another may not.';
-comment on column public.session_invitations.expires_at is 'From then on it is refused.';
+  'Hash of the secret of the browser to which the code is bound. Only this browser may use the code again.';
+comment on column public.session_invitations.expires_at is 'The code is refused from this time on.';
 comment on column public.session_invitations.used_at is 'When a browser first exchanged it.';
-comment on column public.session_invitations.revoked_at is 'From then on it is refused.';
-comment on column public.session_invitations.replaces is 'The invitation that was sent again as this one, and revoked.';
+comment on column public.session_invitations.revoked_at is 'The code is refused from this time on.';
+comment on column public.session_invitations.replaces is 'The revoked invitation that this one replaces.';
 comment on column public.session_invitations.handover_hash is
-  'SHA-256 of session id and short code, hex: with it another browser may go on in place of the bound one.';
-comment on column public.session_invitations.handover_expires_at is 'From then on the short code is refused.';
-comment on column public.session_invitations.handover_tries is 'Wrong short codes so far: the fifth one ends it.';
+  'SHA-256 of session id and short code, hex. With the short code another browser may take the place of the bound '
+  'one.';
+comment on column public.session_invitations.handover_expires_at is 'The short code is refused from this time on.';
+comment on column public.session_invitations.handover_tries is
+  'Number of wrong short codes so far. The fifth one invalidates the code.';
 create index session_invitations_session on public.session_invitations (session_id);
 create index session_invitations_tenant on public.session_invitations (tenant_id);
 create index session_invitations_replaces on public.session_invitations (replaces) where replaces is not null;
@@ -239,13 +248,13 @@ create table public.consents (
   remote_address_hash text check (remote_address_hash ~ '^[0-9a-f]{64}$'),
   given_at timestamptz not null default clock_timestamp()
 );
-comment on table public.consents is
-  'What a candidate consented to, when, for which session. Erased with the candidate.';
-comment on column public.consents.session_id is 'The one session it is for.';
-comment on column public.consents.candidate_id is 'Who consented.';
+comment on table public.consents is 'The consents of candidates, one per session. Erased with the candidate.';
+comment on column public.consents.session_id is 'The session for which the consent was given.';
+comment on column public.consents.candidate_id is 'The candidate who consented.';
 comment on column public.consents.text_version is 'Version of the text that was shown.';
 comment on column public.consents.remote_address_hash is
-  'Keyed hash of the address it came from: comparable as evidence, not readable.';
-comment on column public.consents.given_at is 'When, on the database''s clock.';
+  'Keyed hash of the address from which consent was given. It can be compared as evidence but does not reveal the '
+  'address.';
+comment on column public.consents.given_at is 'When the candidate consented, on the database''s clock.';
 create index consents_tenant on public.consents (tenant_id);
 create index consents_candidate on public.consents (candidate_id);

@@ -18,8 +18,8 @@ begin
     'ahead', app.schedule_ahead(p_tenant_id, p_scheduled_at));
 end $$;
 comment on function public.reschedule_session(uuid, uuid, timestamptz, bigint) is
-  'Moves a start time, and with it the expiry of the session and of its invitations. kind: rescheduled (ahead), begun '
-  '(too late), ended, not_found.';
+  'Changes the start time of a session, and with it the expiry of the session and its invitations; called by the '
+  'API. Returns kind: rescheduled (ahead), begun (too late), ended, not_found.';
 grant execute on function public.reschedule_session(uuid, uuid, timestamptz, bigint) to orchestrator;
 
 create function app.admit(p_session_id uuid, p_launch jsonb, p_queue_ms numeric) returns jsonb
@@ -34,7 +34,7 @@ begin
   select t.max_live_sessions - c.live_sessions into v_free from public.tenant_counters c
     join public.tenants t on t.id = c.tenant_id
     where c.tenant_id = s.tenant_id for update of c;
-  -- Counted under the counter's lock: a session whose row another transaction holds just now keeps its place.
+  -- Counted under the counter's lock, so that a session whose row is locked by another transaction keeps its place.
   select count(*) into v_ahead from public.interview_sessions o
     where o.tenant_id = s.tenant_id and o.queue_deadline_at is not null and o.id <> s.id
       and (s.queue_deadline_at is null or (o.queued_at, o.id) < (s.queued_at, s.id));
@@ -58,8 +58,8 @@ begin
   return jsonb_build_object('kind', 'launched', 'session_id', s.id, 'intent', v_intent);
 end $$;
 comment on function app.admit(uuid, jsonb, numeric) is
-  'Gives a locked pending session its place among the live ones and its machine, or queues it when those ahead of it '
-  'leave no place. kind: launched, waits, queued, no_app.';
+  'Counts a locked pending session as live and gives it its machine, or queues it if the tenant''s limit is reached. '
+  'Returns kind: launched, waits, queued, no_app.';
 
 create function public.start_scheduled(p_launch jsonb, p_lead_ms integer, p_queue_ms integer,
   p_limit integer default 50) returns jsonb
@@ -69,9 +69,9 @@ declare
   v_id uuid;
   v_results jsonb[] := '{}';
 begin
-  -- One at a time: of two that share the due sessions, the one with the later half may reach the counters first.
+  -- One at a time: if two shared the due sessions, the one with the later half might lock the counters first.
   if not pg_try_advisory_xact_lock(hashtextextended('start_scheduled', 0)) then return '[]'; end if;
-  -- Lock sessions, then counters in one order, then whatever the launches lock.
+  -- Lock sessions, then counters in one order, then the rows that the launches need.
   v_due := array(select s.id from public.interview_sessions s
     where s.status = 'scheduled' and s.scheduled_at <= clock_timestamp() + app.interval_ms(p_lead_ms)
       and exists (select from public.tenants t where t.id = s.tenant_id and t.status = 'active')
@@ -85,8 +85,8 @@ begin
   return to_jsonb(v_results);
 end $$;
 comment on function public.start_scheduled(jsonb, integer, integer, integer) is
-  'Begins scheduled sessions whose time is near: an array of {kind, session_id, intent}. Those over the tenant''s '
-  'limit are queued.';
+  'Starts scheduled sessions whose time is near; called by the orchestrator''s planner. Sessions over the tenant''s '
+  'limit are queued. Returns an array of {kind, session_id, intent}.';
 grant execute on function public.start_scheduled(jsonb, integer, integer, integer) to orchestrator;
 
 create function public.admit_queued(p_launch jsonb, p_limit integer default 50) returns jsonb
@@ -126,8 +126,8 @@ begin
   return to_jsonb(v_results);
 end $$;
 comment on function public.admit_queued(jsonb, integer) is
-  'Gives free places to queued sessions, in their order, and ends those past their deadline. An array of {kind, '
-  'session_id, intent}.';
+  'Starts queued sessions in their order as places become free, and ends those past their deadline; called by the '
+  'orchestrator''s planner. Returns an array of {kind, session_id, intent}.';
 grant execute on function public.admit_queued(jsonb, integer) to orchestrator;
 
 create function public.begin_on_join(p_session_id uuid, p_regions text[], p_region_reason text, p_launch jsonb)
@@ -142,7 +142,7 @@ begin
   if not found or s.status <> 'pending' or s.placement <> 'on_join' or not s.counted then
     return jsonb_build_object('kind', 'not_waiting');
   end if;
-  -- Never outside the tenant's own regions; what was wished for stands where nothing better is known.
+  -- Never outside the tenant's regions. Without a known region, the requested ones stay.
   v_regions := array(select r from unnest(p_regions) with ordinality as x (r, n)
     join public.tenants t on t.id = s.tenant_id
     where t.allowed_regions is null or r = any (t.allowed_regions) order by n);
@@ -155,6 +155,7 @@ begin
   return jsonb_build_object('kind', 'launched', 'intent', v_intent);
 end $$;
 comment on function public.begin_on_join(uuid, text[], text, jsonb) is
-  'Begins a session with placement on_join, because its candidate has arrived. p_regions: the regions near the '
-  'candidate; empty when unknown. kind: launched (intent), no_app, not_waiting.';
+  'Starts a session with placement on_join because its candidate has arrived; called by the API and the edge. '
+  'p_regions: the regions near the candidate, empty if unknown. Returns kind: launched (intent), no_app, '
+  'not_waiting.';
 grant execute on function public.begin_on_join(uuid, text[], text, jsonb) to orchestrator;

@@ -16,13 +16,13 @@ begin
   app_name := a.name;
   -- GCRA: a request conforms while it is at most (burst − 1) steps ahead of its theoretical time.
   v_at := v_tat - v_step * (a.create_burst - 1);
-  -- A request that has to wait waits a quarter step longer: travel times differ, and Fly would refuse a request that
+  -- A request that must wait waits a quarter step longer: travel times differ, and Fly would refuse a request that
   -- arrives a millisecond before the one ahead of it.
   not_before := case when v_at > v_now then v_at + v_step / 4 else v_now end;
 end $$;
 comment on function app.draw_create_slot(uuid) is
-  'Draws the next create slot of the tenant''s least busy app, so that all orchestrators together honour Fly''s '
-  'limit. Null when it has no app.';
+  'Draws the next create slot of the tenant''s least busy app, so that all orchestrators together stay within Fly''s '
+  'limit. Null if the tenant has no app.';
 
 create function public.plan_app(p_tenant_id uuid, p_name text, p_network text, p_by jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -45,7 +45,8 @@ begin
   return jsonb_build_object('kind', 'known', 'app', to_jsonb(a));
 end $$;
 comment on function public.plan_app(uuid, text, text, jsonb) is
-  'Records an app before Fly is asked to make it. kind: planned, known, name_taken, not_found.';
+  'Records an app before Fly is asked to create it; called by onboarding. Returns kind: planned, known, name_taken, '
+  'not_found.';
 grant execute on function public.plan_app(uuid, text, text, jsonb) to orchestrator;
 
 create function public.rename_planned_app(p_name text, p_new_name text) returns boolean
@@ -56,8 +57,8 @@ begin
   return found;
 end $$;
 comment on function public.rename_planned_app(text, text) is
-  'Somebody else has an app of this name at Fly, which has one namespace for all its customers: the plan goes on '
-  'under another name. False when the new name is known here, or the app is not only planned any more.';
+  'Gives a planned app another name, because someone else has the name at Fly, where names are global; called by '
+  'onboarding. Returns false if the new name is already known here or the app is no longer only planned.';
 grant execute on function public.rename_planned_app(text, text) to orchestrator;
 
 create function public.app_ready(p_name text) returns boolean
@@ -67,8 +68,8 @@ language sql volatile security definer set search_path = '' as $$
   select exists (select from done)
 $$;
 comment on function public.app_ready(text) is
-  'Records that Fly has the app on its network: machines may be created in it. False when it is unknown or being '
-  'removed.';
+  'Records that the app exists at Fly and machines may be created in it; called by onboarding. Returns false if it '
+  'is unknown or being removed.';
 grant execute on function public.app_ready(text) to orchestrator;
 
 create function public.onboarding_debts(p_limit integer default 50) returns jsonb
@@ -78,7 +79,8 @@ language sql stable security definer set search_path = '' as $$
   from (select * from public.tenant_apps where status in ('planned', 'removing') order by updated_at limit p_limit) x
 $$;
 comment on function public.onboarding_debts(integer) is
-  'Lists apps that must still be made at Fly (planned) or deleted there (removing), for example after a crash.';
+  'Lists apps that must still be created at Fly (planned) or deleted there (removing), for example after a crash; '
+  'called by the onboarding job.';
 grant execute on function public.onboarding_debts(integer) to orchestrator;
 
 create function public.app_removed(p_name text) returns jsonb
@@ -94,7 +96,8 @@ begin
   return app.finish_removal(v_tenant);
 end $$;
 comment on function public.app_removed(text) is
-  'Records that Fly has deleted the app. Finishes the removal of its tenant when it was the last.';
+  'Records that Fly has deleted the app, and finishes the removal of its tenant if it was the last one; called by '
+  'onboarding.';
 grant execute on function public.app_removed(text) to orchestrator;
 
 create function public.draw_list_slots(p_apps text[], p_urgent boolean default false,
@@ -112,7 +115,7 @@ begin
     v_tat := greatest(a.next_list_at, v_now);
     -- A lookup for a waiting candidate may use the burst; the reconciler's lists leave it alone.
     v_at := v_tat - case when p_urgent then interval '2 seconds' else interval '0' end;
-    -- As with creates: requests are not under way equally long.
+    -- A quarter step longer, as with creates, because travel times differ.
     v_at := case when v_at > v_now then v_at + interval '250 milliseconds' else v_now end;
     continue when v_at > v_now + app.interval_ms(p_max_wait_ms);
     update public.tenant_apps set next_list_at = v_tat + interval '1 second' where name = a.name;
@@ -121,8 +124,8 @@ begin
   return v_result;
 end $$;
 comment on function public.draw_list_slots(text[], boolean, integer) is
-  'Draws slots of Fly''s limit on lists (1 a second and app, burst 3): milliseconds to wait by app. An app that is '
-  'missing in the answer must not be listed now.';
+  'Draws slots of Fly''s limit on list requests (1 a second per app, burst 3); called by the Fly client. Returns the '
+  'milliseconds to wait for each app. An app that is missing in the result must not be listed now.';
 grant execute on function public.draw_list_slots(text[], boolean, integer) to orchestrator;
 
 create function public.slow_app(p_app_name text, p_action text, p_retry_ms integer) returns integer
@@ -136,7 +139,7 @@ begin
       where name = p_app_name;
     return p_retry_ms;
   end if;
-  -- Fly counts differently: no request may use the burst until both counts agree again. The refused request takes the
+  -- Fly's count differs from ours, so no request may use the burst until both agree again. The refused request gets the
   -- first slot.
   update public.tenant_apps set next_create_at = greatest(next_create_at,
     v_until + app.interval_ms(1000 / creates_per_second) * (create_burst - 1))
@@ -147,8 +150,8 @@ begin
   return greatest(p_retry_ms, ceil(extract(epoch from v_burst) * 1000));
 end $$;
 comment on function public.slow_app(text, text, integer) is
-  'Records that Fly answered 429 to a create or list: every next request of this kind waits for its Retry-After. '
-  'Answers the caller''s own wait, milliseconds.';
+  'Records that Fly answered a create or list request with 429, so that further requests of this kind wait for the '
+  'Retry-After time; called by the Fly client. Returns the caller''s own wait in milliseconds.';
 grant execute on function public.slow_app(text, text, integer) to orchestrator;
 
 create function public.apps_with_machines() returns jsonb
@@ -157,6 +160,6 @@ language sql stable security definer set search_path = '' as $$
   from public.tenant_apps where status in ('ready', 'removing')
 $$;
 comment on function public.apps_with_machines() is
-  'The Fly apps that may have machines, [{name, tenant_id}]: what the reconciler lists. One value, so that no row '
-  'limit cuts it off.';
+  'Lists the Fly apps that may have machines, [{name, tenant_id}], as one value, so that no row limit applies; '
+  'called by the reconciler.';
 grant execute on function public.apps_with_machines() to orchestrator;

@@ -17,8 +17,8 @@ begin
   return 0;
 end $$;
 comment on function app.draw_start(uuid) is
-  'Draws one start of the tenant''s starts per minute: 0 when it may, else the milliseconds until it may. Locks the '
-  'counters.';
+  'Draws one start from the tenant''s limit of starts per minute. Returns 0 if the start is allowed, otherwise the '
+  'milliseconds to wait. Locks the counters.';
 
 create function public.draw_rate_limits(p_requests jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -40,8 +40,9 @@ begin
   return to_jsonb(v_results);
 end $$;
 comment on function public.draw_rate_limits(jsonb) is
-  'Requests in, answers out, in order. A request [{limits: [{scope, per_minute, burst}]}] draws from all of its '
-  'limits or from none. Answer: {allowed, retry_after_ms, limits: [{scope, limit, remaining, reset_ms}]}.';
+  'Draws requests from shared rate limits, each [{limits: [{scope, per_minute, burst}]}] from all of its limits or '
+  'from none; called by the video client and by upload_transcript. Returns in order {allowed, retry_after_ms, '
+  'limits: [{scope, limit, remaining, reset_ms}]}.';
 grant execute on function public.draw_rate_limits(jsonb) to orchestrator;
 
 create function app.draw_limits(p_limits jsonb) returns jsonb
@@ -62,7 +63,7 @@ begin
   return jsonb_build_object('allowed', v_wait <= 0, 'retry_after_ms', ceil(greatest(v_wait, 0)), 'limits', v_limits);
 end $$;
 comment on function app.draw_limits(jsonb) is
-  'Draws one request from all of its limits, or from none when one of them is used up.';
+  'Draws one request from all of its limits, or from none if one of them is used up.';
 
 create function app.limits_at(p_limits jsonb, p_now timestamptz, p_cost integer)
 returns table (n bigint, scope text, burst integer, next_at timestamptz, wait_ms double precision, remaining integer,
@@ -78,7 +79,8 @@ language sql stable set search_path = '' as $$
   cross join lateral (select a.next_at, (extract(epoch from a.next_at - p_now) * 1000)::double precision as ahead_ms) t
 $$;
 comment on function app.limits_at(jsonb, timestamptz, integer) is
-  'Computes (GCRA) where each limit would stand after p_cost requests. wait_ms > 0: used up, and for how long.';
+  'Computes with GCRA the state of each limit after p_cost requests. wait_ms > 0: the limit is used up for that '
+  'long.';
 
 create function public.spend_rate_limits(p_spent jsonb) returns jsonb
 language sql volatile security definer set search_path = '' as $$
@@ -99,6 +101,6 @@ language sql volatile security definer set search_path = '' as $$
   from drawn d join spent s on s.scope = d.scope
 $$;
 comment on function public.spend_rate_limits(jsonb) is
-  'Books requests that were already served: [{scope, cost, per_minute, burst}], each scope once. Answers [{scope, '
-  'wait_ms}]: how long the scope must rest.';
+  'Adds requests that were already served to their limits, [{scope, cost, per_minute, burst}] with each scope once; '
+  'called by the API once a second. Returns [{scope, wait_ms}]: how long the scope must be refused.';
 grant execute on function public.spend_rate_limits(jsonb) to orchestrator;

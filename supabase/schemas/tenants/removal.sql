@@ -5,8 +5,8 @@ declare
   v_locked uuid[];
   s record;
 begin
-  -- Lock its sessions in one go, before any ending locks the counter. A session that was created meanwhile is left to
-  -- the next call: to lock it now would break the order of locks.
+  -- Lock all its sessions first, before any ending locks the counter. A session created in the meantime is left to the
+  -- next call, because locking it now would violate the lock order.
   v_locked := array(select id from public.interview_sessions
     where tenant_id = p_tenant_id and state_rank < app.rank_of('ended') order by id for update);
   select status into v_status from public.tenants where id = p_tenant_id for no key update;
@@ -26,8 +26,9 @@ begin
   return app.finish_removal(p_tenant_id);
 end $$;
 comment on function public.remove_tenant(uuid, jsonb) is
-  'Begins or continues a removal: nothing starts any more, keys and invitations are revoked, sessions are asked to '
-  'end. kind: removing (with what is left: live_sessions, machines, apps), removed, not_found.';
+  'Starts or continues the removal of a tenant; called by the API and by the onboarding job. Nothing starts any '
+  'more, keys and invitations are revoked, and sessions are asked to end. Returns kind: removing (with the remaining '
+  'live_sessions, machines and apps), removed, not_found.';
 grant execute on function public.remove_tenant(uuid, jsonb) to orchestrator;
 
 create function app.finish_removal(p_tenant_id uuid) returns jsonb
@@ -62,8 +63,8 @@ begin
   return jsonb_build_object('kind', 'removed');
 end $$;
 comment on function app.finish_removal(uuid) is
-  'Removes a tenant''s apps once no machine is left in them; once the apps are gone, erases its candidates and '
-  'deletes its secrets. Usage and audit stay.';
+  'Marks a tenant''s apps for removal when they have no machines left. When the apps are gone, erases the tenant''s '
+  'candidates and deletes its secrets. Usage and audit entries stay.';
 
 create function public.removals_under_way(p_limit integer default 20) returns uuid[]
 language sql stable security definer set search_path = '' as $$
@@ -71,5 +72,5 @@ language sql stable security definer set search_path = '' as $$
     order by updated_at limit p_limit) x
 $$;
 comment on function public.removals_under_way(integer) is
-  'Lists tenants whose removal is not finished; remove_tenant continues it.';
+  'Lists tenants whose removal is not complete; called by the onboarding job, which then calls remove_tenant.';
 grant execute on function public.removals_under_way(integer) to orchestrator;

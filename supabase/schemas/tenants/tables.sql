@@ -1,12 +1,10 @@
 -- Tenants: customer organisations, their Fly apps, their quotas and limits.
 --
--- - Rows apart: every row that belongs to a tenant carries tenant_id. Every table has row level security.
--- - Tenant by name: every function takes the tenant as an argument. A row of another tenant is answered as if it did
---   not exist.
--- - Audited act: an administrative act and its audit entry are one transaction. p_by = {actor, remote_address,
---   request_id}.
--- - Repeatable steps: every step of onboarding and removal may be repeated; it continues from what exists.
--- - Weak lock: a tenant's row is locked FOR NO KEY UPDATE. A stronger lock would block every insert that refers to it.
+-- - Every row that belongs to a tenant carries tenant_id. Every table has row level security.
+-- - Every function takes the tenant as an argument. A row of another tenant is answered as if it did not exist.
+-- - An administrative act and its audit entry are one transaction. p_by = {actor, remote_address, request_id}.
+-- - Every step of onboarding and removal may be repeated; it continues from what exists.
+-- - A tenant's row is locked FOR NO KEY UPDATE. A stronger lock would block every insert that refers to it.
 
 create table public.tenants (
   id uuid primary key default gen_random_uuid(),
@@ -30,23 +28,24 @@ create table public.tenants (
   constraint required_consent_has_a_text check (not require_consent or consent_text_version is not null)
 );
 comment on table public.tenants is 'Customer organisations. Each has its own Fly apps, network, keys, quotas and rows.';
-comment on column public.tenants.name is 'As people call it.';
+comment on column public.tenants.name is 'The tenant''s name for people.';
 comment on column public.tenants.slug is 'Short name used in names of Fly apps and networks.';
 comment on column public.tenants.status is 'active, suspended (nothing starts), removing, removed.';
 comment on column public.tenants.settings is 'Tenant-wide defaults, such as the interviewer template. Never secrets.';
 comment on column public.tenants.max_live_sessions is
   'Quota: sessions that have not ended, counted atomically in tenant_counters.';
 comment on column public.tenants.max_duration_ms is
-  'Quota: the longest interview a session of this tenant may ask for, milliseconds.';
-comment on column public.tenants.allowed_regions is 'Regions its machines may run in; null means any.';
+  'Quota: the longest interview that may be requested, milliseconds.';
+comment on column public.tenants.allowed_regions is 'Regions in which its machines may run; null: any.';
 comment on column public.tenants.allowed_origins is
-  'Browser origins that may open a candidate''s socket; empty means any.';
+  'Browser origins that may open a candidate''s socket; empty: any.';
 comment on column public.tenants.starts_per_minute is
-  'Quota: sessions that may be started in a minute, drawn in tenant_counters; null means no limit.';
-comment on column public.tenants.max_standby is 'Quota: the sum of the ceilings of its pools, machines.';
+  'Quota: number of sessions that may be started per minute, counted in tenant_counters; null: no limit.';
+comment on column public.tenants.max_standby is 'Quota: the maximum sum of the ceilings of its pools.';
 comment on column public.tenants.require_consent is
-  'Whether an interview may start only after the candidate''s recorded consent. Copied by new sessions.';
-comment on column public.tenants.consent_text_version is 'The tenant''s name for the text its candidates consent to.';
+  'Whether an interview may start only after the candidate''s recorded consent. Copied to new sessions.';
+comment on column public.tenants.consent_text_version is
+  'The tenant''s name for the text to which its candidates consent.';
 comment on column public.tenants.transcript_days is
   'Transcripts and results are erased this many days after a session''s end; null keeps them.';
 comment on column public.tenants.video_days is
@@ -61,8 +60,10 @@ create table public.tenant_counters (
   next_start_at timestamptz not null default '-infinity'
 );
 comment on table public.tenant_counters is
-  'Hot counters of a tenant, apart from its row: locked by every creation and ending of a session.';
-comment on column public.tenant_counters.live_sessions is 'Sessions that have not ended.';
+  'Frequently updated counters of a tenant. They are separate from its row, because every creation and every ending '
+  'of a session locks them.';
+comment on column public.tenant_counters.live_sessions is
+  'Number of sessions that count as live: begun and not ended.';
 comment on column public.tenant_counters.next_start_at is
   'GCRA of starts_per_minute: the theoretical arrival time of the next start.';
 
@@ -79,10 +80,11 @@ create table public.tenant_apps (
   next_list_at timestamptz not null default '-infinity'
 );
 comment on table public.tenant_apps is
-  'Fly apps of a tenant. Several multiply its create rate, which Fly limits per app.';
+  'Fly apps of a tenant. Several apps multiply its create rate, because Fly limits it per app.';
 comment on column public.tenant_apps.name is 'Name of the app at Fly.';
-comment on column public.tenant_apps.network is 'Name of the private network the app was created on; immutable at Fly.';
-comment on column public.tenant_apps.status is 'planned (being made), ready, removing, removed.';
+comment on column public.tenant_apps.network is
+  'Name of the private network on which the app was created. It cannot be changed at Fly.';
+comment on column public.tenant_apps.status is 'planned (being created), ready, removing, removed.';
 comment on column public.tenant_apps.creates_per_second is 'Fly''s documented limit: 1 create per second and app.';
 comment on column public.tenant_apps.create_burst is 'Fly''s documented short-term burst: 3.';
 comment on column public.tenant_apps.next_create_at is
@@ -92,12 +94,12 @@ comment on column public.tenant_apps.next_list_at is
 create index tenant_apps_tenant on public.tenant_apps (tenant_id) where status = 'ready';
 create trigger touch before update on public.tenant_apps for each row execute function app.touch();
 
--- Unlogged: after a crash every limit starts afresh, which harms nobody and saves the log.
+-- Unlogged, to save writes to the log. After a crash of the database every limit starts again, which does no harm.
 create unlogged table public.rate_limits (
   scope text primary key check (char_length(scope) between 1 and 200),
   next_at timestamptz not null
 );
 comment on table public.rate_limits is
   'GCRA of limits that all orchestrators share, one row per scope such as key:<id> or tenant:<id>.';
-comment on column public.rate_limits.scope is 'What is limited.';
+comment on column public.rate_limits.scope is 'What the limit applies to.';
 comment on column public.rate_limits.next_at is 'Theoretical arrival time of the next request.';

@@ -11,11 +11,12 @@ language sql stable set search_path = '' as $$
   from public.tenants t where t.id = p_tenant_id
 $$;
 comment on function app.tenant_json(uuid) is
-  'Shows a tenant as the API shows it: its row, live sessions, apps and pools.';
+  'Returns a tenant as the API shows it: its row, number of live sessions, apps and pools.';
 
 create function public.get_tenant(p_tenant_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$ select app.tenant_json(p_tenant_id) $$;
-comment on function public.get_tenant(uuid) is 'Reads a tenant with its apps and pools; null when there is none.';
+comment on function public.get_tenant(uuid) is
+  'Returns a tenant with its apps and pools; called by the API. Null if there is none.';
 grant execute on function public.get_tenant(uuid) to orchestrator;
 
 create function public.list_tenants(p_limit integer, p_after_slug text default '') returns jsonb
@@ -29,7 +30,7 @@ language sql stable security definer set search_path = '' as $$
   where y.before <= app.max_list_bytes()
 $$;
 comment on function public.list_tenants(integer, text) is
-  'Lists tenants by slug, after this one; no more than max_list_bytes and one tenant.';
+  'Lists tenants by slug, after the given one; called by the API. Returns at most max_list_bytes plus one tenant.';
 grant execute on function public.list_tenants(integer, text) to orchestrator;
 
 create function app.merge_settings(p_settings jsonb, p_changes jsonb) returns jsonb
@@ -39,8 +40,8 @@ language sql immutable set search_path = '' as $$
       (p_changes -> 'consent_texts') || coalesce(p_settings -> 'consent_texts', '{}')) else '{}' end
 $$;
 comment on function app.merge_settings(jsonb, jsonb) is
-  'Settings with these changes: fields not given stay, null takes one away, and a consent text that is stored under a '
-  'version stays what it is.';
+  'Returns settings with these changes applied. Omitted fields stay, null removes a field, and a stored consent text '
+  'is never changed.';
 
 create function app.rewritten_consent(p_tenant_id uuid, p_changes jsonb) returns text
 language sql stable set search_path = '' as $$
@@ -51,8 +52,8 @@ language sql stable set search_path = '' as $$
   limit 1
 $$;
 comment on function app.rewritten_consent(uuid, jsonb) is
-  'The version of a consent text that these changes would rewrite: another text is stored under it, or somebody agreed '
-  'to it while none was. Null when there is none.';
+  'Returns the consent text version that these changes would rewrite: another text is stored under it, or a '
+  'candidate consented to it while no text was stored. Null if there is none.';
 
 create function app.change_tenant(p_tenant_id uuid, p_changes jsonb) returns void
 language sql volatile set search_path = '' as $$
@@ -71,8 +72,8 @@ language sql volatile set search_path = '' as $$
   where t.id = p_tenant_id
 $$;
 comment on function app.change_tenant(uuid, jsonb) is
-  'Takes over the fields that are given; id, slug and dates never change, and a tenant that is being removed stays '
-  'so.';
+  'Applies the given fields to a tenant. id, slug and dates never change, and a tenant that is being removed keeps '
+  'that status.';
 
 create function public.plan_tenant(p_slug text, p_settings jsonb, p_by jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -93,8 +94,8 @@ begin
   return jsonb_build_object('kind', 'planned', 'tenant', app.tenant_json(v_id));
 end $$;
 comment on function public.plan_tenant(text, jsonb, jsonb) is
-  'Finds the tenant with this slug, or makes it. kind: planned, known (settings untouched), slug_taken (a removed '
-  'tenant had it).';
+  'Returns the tenant with this slug, or creates it; called by the API. Returns kind: planned, known (nothing was '
+  'changed), slug_taken (the slug belonged to a removed tenant).';
 grant execute on function public.plan_tenant(text, jsonb, jsonb) to orchestrator;
 
 create function public.update_tenant(p_tenant_id uuid, p_changes jsonb, p_by jsonb) returns jsonb
@@ -116,9 +117,9 @@ begin
   return jsonb_build_object('kind', 'updated', 'tenant', app.tenant_json(p_tenant_id));
 end $$;
 comment on function public.update_tenant(uuid, jsonb, jsonb) is
-  'Changes name, settings, quotas, allowed regions and origins, consent, retention, or status (active, suspended). '
-  'Fields not given stay, also within settings. kind: updated, consent_text_fixed (text_version: its text cannot be '
-  'another), not_found.';
+  'Changes name, settings, quotas, allowed regions and origins, consent, retention or status (active, suspended); '
+  'called by the API. Omitted fields stay, also within settings. Returns kind: updated, consent_text_fixed '
+  '(text_version: its text cannot be changed), not_found.';
 grant execute on function public.update_tenant(uuid, jsonb, jsonb) to orchestrator;
 
 create function public.tenant_origins() returns jsonb
@@ -127,6 +128,6 @@ language sql stable security definer set search_path = '' as $$
   from public.tenants t where t.status in ('active', 'suspended') and t.allowed_origins <> '{}'
 $$;
 comment on function public.tenant_origins() is
-  'Lists tenants that name browser origins, with the origins. The edge and CORS need them before a caller is '
-  'authenticated.';
+  'Lists tenants that have a list of browser origins, with the origins; called regularly by the API. The edge and '
+  'CORS need them before a caller is authenticated.';
 grant execute on function public.tenant_origins() to orchestrator;

@@ -7,8 +7,9 @@ begin
     where app.event_audience(n.type) = 'tenant' and e.enabled and (e.events = '{}' or n.type = any (e.events));
   return null;
 end $$;
-comment on function app.queue_webhooks() is 'Queues one delivery per enabled endpoint that wants the event.';
--- Per statement: sessions are created in batches, and their events come with them.
+comment on function app.queue_webhooks() is
+  'Queues one delivery for each enabled endpoint that wants the event. Trigger of session_events.';
+-- Per statement, because sessions are created in batches, together with their events.
 create trigger queue_webhooks after insert on public.session_events referencing new table as incoming
   for each statement execute function app.queue_webhooks();
 
@@ -20,7 +21,7 @@ language sql stable set search_path = '' as $$
     'last_status', d.last_status,
     'last_error', d.last_error, 'delivered_at', d.delivered_at, 'created_at', d.created_at)
 $$;
-comment on function app.delivery_json(public.webhook_deliveries) is 'Shows a delivery as the API shows it.';
+comment on function app.delivery_json(public.webhook_deliveries) is 'Returns a delivery as the API shows it.';
 
 create function public.test_webhook(p_tenant_id uuid, p_id uuid) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -34,7 +35,8 @@ begin
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
   return jsonb_build_object('kind', 'queued', 'delivery', app.delivery_json(d));
 end $$;
-comment on function public.test_webhook(uuid, uuid) is 'Queues an empty test message. kind: queued, not_found.';
+comment on function public.test_webhook(uuid, uuid) is
+  'Queues an empty test message for an endpoint; called by the API. Returns kind: queued, not_found.';
 grant execute on function public.test_webhook(uuid, uuid) to orchestrator;
 
 create function public.list_webhook_deliveries(p_tenant_id uuid, p_webhook_id uuid, p_limit integer,
@@ -48,7 +50,7 @@ language sql stable security definer set search_path = '' as $$
     order by d.created_at desc, d.id desc limit p_limit) x
 $$;
 comment on function public.list_webhook_deliveries(uuid, uuid, integer, text, timestamptz, uuid) is
-  'Lists deliveries of an endpoint, newest first.';
+  'Lists the deliveries of an endpoint, newest first; called by the API.';
 grant execute on function public.list_webhook_deliveries(uuid, uuid, integer, text, timestamptz, uuid) to orchestrator;
 
 create function public.replay_webhook_delivery(p_tenant_id uuid, p_webhook_id uuid, p_delivery_id uuid, p_by jsonb)
@@ -68,7 +70,7 @@ begin
   return jsonb_build_object('kind', 'queued', 'delivery', app.delivery_json(d));
 end $$;
 comment on function public.replay_webhook_delivery(uuid, uuid, uuid, jsonb) is
-  'Sends a delivery again, under the same message id; nothing waits for it. '
+  'Queues a delivery again under the same message id; called by the API. No other delivery waits for it. Returns '
   'kind: queued, erased (its payload was deleted), not_found.';
 grant execute on function public.replay_webhook_delivery(uuid, uuid, uuid, jsonb) to orchestrator;
 
@@ -90,13 +92,14 @@ language sql stable set search_path = '' as $$
       and d.next_attempt_at <= clock_timestamp()
     order by d.next_attempt_at limit p_limit
   ), in_order as (
-    -- Unsorted: the walk over the sessions ends with the last row that is wanted.
+    -- Not sorted, so that the scan over the sessions ends with the last row that is needed.
     select f.id, f.next_attempt_at from first_of_session f where f.next_attempt_at <= clock_timestamp() limit p_limit
   )
   select x.id, x.next_attempt_at from (table loose union all table in_order) x order by x.next_attempt_at limit p_limit
 $$;
 comment on function app.due_deliveries(uuid, integer) is
-  'Due deliveries of an endpoint: the first of each session that others wait for, and those that nothing waits for.';
+  'Returns the due deliveries of an endpoint: the first of each session whose later deliveries wait, and those for '
+  'which none waits.';
 
 create function app.deliveries_to_take(p_limit integer, p_per_endpoint integer, p_per_tenant integer) returns uuid[]
 language sql stable set search_path = '' as $$
@@ -120,7 +123,7 @@ language sql stable set search_path = '' as $$
     order by c.turn, c.next_attempt_at limit p_limit) x
 $$;
 comment on function app.deliveries_to_take(integer, integer, integer) is
-  'Which deliveries may be begun now, tenants in turn, within the bounds of each endpoint and tenant.';
+  'Returns the deliveries that may be started now, tenants in turn, within the limits per endpoint and tenant.';
 
 create function public.take_webhook_deliveries(p_limit integer, p_taken_ms integer, p_per_endpoint integer default 8,
   p_per_tenant integer default 16) returns jsonb
@@ -129,7 +132,7 @@ declare
   v_ids uuid[];
   v_taken jsonb;
 begin
-  -- One taker at a time: two at once would each see the other's room as free.
+  -- One taker at a time: two at once would not see each other's takes and could exceed the limits.
   perform pg_advisory_xact_lock(hashtextextended('take_webhook_deliveries', 0));
   v_ids := app.deliveries_to_take(p_limit, p_per_endpoint, p_per_tenant);
   with due as (
@@ -151,8 +154,9 @@ begin
   return v_taken;
 end $$;
 comment on function public.take_webhook_deliveries(integer, integer, integer, integer) is
-  'Takes due deliveries for one attempt each: whoever does not report within p_taken_ms loses it to the next taker. '
-  'Tenants take turns. At most p_per_endpoint and p_per_tenant are under way at once, all orchestrators together.';
+  'Takes due deliveries for one attempt each, tenants in turn; called by the webhook sender. After p_taken_ms '
+  'without a report, another orchestrator can take a delivery. At most p_per_endpoint and p_per_tenant are in '
+  'progress at once, across all orchestrators.';
 grant execute on function public.take_webhook_deliveries(integer, integer, integer, integer) to orchestrator;
 
 create function public.record_webhook_delivery(p_id uuid, p_attempt integer, p_outcome text, p_status integer,
@@ -180,8 +184,8 @@ begin
   return true;
 end $$;
 comment on function public.record_webhook_delivery(uuid, integer, text, integer, text, bigint) is
-  'Records what came of an attempt: delivered, retry (after p_retry_ms), dead, or gone (dead, and the endpoint is '
-  'switched off). False when another attempt has begun meanwhile.';
+  'Records the outcome of an attempt; called by the webhook sender: delivered, retry (after p_retry_ms), dead, or '
+  'gone (dead, and the endpoint is disabled). Returns false if another attempt has begun in the meantime.';
 grant execute on function public.record_webhook_delivery(uuid, integer, text, integer, text, bigint) to orchestrator;
 
 create function public.prune_webhook_deliveries(p_days integer default 30, p_limit integer default 1000) returns integer
@@ -195,5 +199,6 @@ language sql volatile security definer set search_path = '' as $$
   select count(*)::integer from gone
 $$;
 comment on function public.prune_webhook_deliveries(integer, integer) is
-  'Deletes deliveries that were settled long ago, or that wait for an endpoint that has been off as long.';
+  'Deletes deliveries that were completed long ago, or that have waited as long for a disabled endpoint; called by '
+  'the regular job.';
 grant execute on function public.prune_webhook_deliveries(integer, integer) to orchestrator;

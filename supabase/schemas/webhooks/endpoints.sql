@@ -5,7 +5,7 @@ language sql stable set search_path = '' as $$
     'previous_secret_until', e.previous_secret_until, 'created_at', e.created_at, 'updated_at', e.updated_at)
 $$;
 comment on function app.webhook_json(public.webhook_endpoints) is
-  'Shows an endpoint as the API shows it: never its secret.';
+  'Returns an endpoint as the API shows it, without its secret.';
 
 create function public.create_webhook(p_tenant_id uuid, p_id uuid, p_url text, p_events text[],
   p_secret_ciphertext text, p_key_id text, p_by jsonb)
@@ -24,7 +24,8 @@ begin
   return jsonb_build_object('kind', 'created', 'webhook', app.webhook_json(e));
 end $$;
 comment on function public.create_webhook(uuid, uuid, text, text[], text, text, jsonb) is
-  'Stores an endpoint with its encrypted secret, at most ten per tenant. kind: created, limit_exceeded, not_found.';
+  'Stores an endpoint with its encrypted secret, at most ten per tenant; called by the API. Returns kind: created, '
+  'limit_exceeded, not_found.';
 grant execute on function public.create_webhook(uuid, uuid, text, text[], text, text, jsonb) to orchestrator;
 
 create function public.list_webhooks(p_tenant_id uuid, p_id uuid default null) returns jsonb
@@ -32,7 +33,8 @@ language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(app.webhook_json(e) order by e.created_at, e.id), '[]')
   from public.webhook_endpoints e where e.tenant_id = p_tenant_id and (p_id is null or e.id = p_id)
 $$;
-comment on function public.list_webhooks(uuid, uuid) is 'Lists a tenant''s endpoints, or the one with this id.';
+comment on function public.list_webhooks(uuid, uuid) is
+  'Lists a tenant''s endpoints, or only the one with this id; called by the API.';
 grant execute on function public.list_webhooks(uuid, uuid) to orchestrator;
 
 create function public.change_webhook(p_tenant_id uuid, p_id uuid, p_changes jsonb, p_by jsonb) returns jsonb
@@ -54,7 +56,7 @@ begin
   return jsonb_build_object('kind', 'changed', 'webhook', app.webhook_json(e));
 end $$;
 comment on function public.change_webhook(uuid, uuid, jsonb, jsonb) is
-  'Changes url, events or enabled. kind: changed, not_found.';
+  'Changes url, events or enabled of an endpoint; called by the API. Returns kind: changed, not_found.';
 grant execute on function public.change_webhook(uuid, uuid, jsonb, jsonb) to orchestrator;
 
 create function public.rotate_webhook_secret(p_tenant_id uuid, p_id uuid, p_secret_ciphertext text, p_key_id text,
@@ -72,7 +74,8 @@ begin
   return jsonb_build_object('kind', 'rotated', 'webhook', app.webhook_json(e));
 end $$;
 comment on function public.rotate_webhook_secret(uuid, uuid, text, text, bigint, jsonb) is
-  'Stores a new secret; for p_overlap_ms deliveries are signed with both. kind: rotated, not_found.';
+  'Stores a new secret; called by the API. For p_overlap_ms, deliveries are signed with both secrets. Returns kind: '
+  'rotated, not_found.';
 grant execute on function public.rotate_webhook_secret(uuid, uuid, text, text, bigint, jsonb) to orchestrator;
 
 create function public.delete_webhook(p_tenant_id uuid, p_id uuid, p_by jsonb) returns boolean
@@ -84,7 +87,7 @@ begin
   return true;
 end $$;
 comment on function public.delete_webhook(uuid, uuid, jsonb) is
-  'Deletes an endpoint and its deliveries; false when there was none.';
+  'Deletes an endpoint and its deliveries; called by the API. Returns false if there was none.';
 grant execute on function public.delete_webhook(uuid, uuid, jsonb) to orchestrator;
 
 create function public.webhook_secrets_to_rotate(p_key_id text, p_limit integer default 100) returns jsonb
@@ -93,7 +96,7 @@ language sql stable security definer set search_path = '' as $$
   from (select * from public.webhook_endpoints where key_id <> p_key_id order by id limit p_limit) x
 $$;
 comment on function public.webhook_secrets_to_rotate(text, integer) is
-  'Lists secrets that are not yet encrypted under this key. Called by the rotation of keys.';
+  'Lists secrets that are not yet encrypted with this key; called by the key rotation command.';
 grant execute on function public.webhook_secrets_to_rotate(text, integer) to orchestrator;
 
 create function public.rotate_webhook_ciphertext(p_id uuid, p_old_ciphertext text, p_ciphertext text, p_key_id text)
@@ -106,6 +109,7 @@ language sql volatile security definer set search_path = '' as $$
   select exists (select from done)
 $$;
 comment on function public.rotate_webhook_ciphertext(uuid, text, text, text) is
-  'Stores the same secret under another key, by compare-and-set; the overlap of an earlier rotation ends. False when '
-  'it was replaced meanwhile.';
+  'Replaces a secret''s ciphertext by one made with another key, if the stored one is still the given one; called by '
+  'the key rotation command. The overlap of an earlier secret rotation ends. Returns false if the secret was '
+  'replaced in the meantime.';
 grant execute on function public.rotate_webhook_ciphertext(uuid, text, text, text) to orchestrator;

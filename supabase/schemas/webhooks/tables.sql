@@ -1,14 +1,14 @@
--- Webhooks: an outbox that is filled in the transaction that makes an event true, and emptied by any orchestrator.
+-- Webhooks: an outbox. Deliveries are written in the transaction of their event, and any orchestrator sends them.
 --
--- - Session events: a tenant receives the events that app.event_audience allows: all except those of machines.
--- - Timed take: a delivery is taken until taken_until. If its taker dies, another orchestrator takes it after that
---   time. A report counts only for the attempt that was taken, so it cannot overwrite a replay.
--- - Order: an endpoint receives the deliveries of one session in the order of its events. A later delivery waits while
---   an earlier one is new, under way, or failed once; after the second failure it no longer waits (holds). The ids of
---   a session's events follow their commits (app.emit).
--- - Bounds: the number of deliveries under way is limited per endpoint and per tenant, across all orchestrators. An
+-- - A tenant receives the events that app.event_audience allows: all except those of machines.
+-- - A delivery is taken until taken_until. If its taker dies, another orchestrator takes it after that time. A
+--   report counts only for the attempt that was taken, so it cannot overwrite a replay.
+-- - An endpoint receives the deliveries of one session in the order of its events. A later delivery waits while
+--   an earlier one is new, under way, or failed once; after the second failure it no longer waits (holds). The
+--   ids of a session's events follow their commits (app.emit).
+-- - The number of deliveries under way is limited per endpoint and per tenant, across all orchestrators. An
 --   endpoint that keeps failing gets one at a time.
--- - Ids and states: a payload holds ids and states; it holds no name and nothing that was said.
+-- - A payload contains ids and states. It contains no names and no text of the conversation.
 
 create table public.webhook_endpoints (
   id uuid primary key default gen_random_uuid(),
@@ -25,21 +25,22 @@ create table public.webhook_endpoints (
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
 );
-comment on table public.webhook_endpoints is 'Where a tenant wants to hear of its sessions.';
+comment on table public.webhook_endpoints is 'URLs at which a tenant receives events of its sessions.';
 comment on column public.webhook_endpoints.url is
-  'Passes the SSRF guard each time it is called, not only when it is stored.';
-comment on column public.webhook_endpoints.events is 'Event types it wants; empty means all.';
+  'The URL. It must pass the SSRF guard at each delivery, not only when it is stored.';
+comment on column public.webhook_endpoints.events is 'Event types to deliver; empty: all.';
 comment on column public.webhook_endpoints.secret_ciphertext is
   'The signing secret (Standard Webhooks), AES-256-GCM; shown once.';
 comment on column public.webhook_endpoints.previous_secret_ciphertext is
   'The secret before a rotation; deliveries are signed with both until previous_secret_until.';
 comment on column public.webhook_endpoints.previous_secret_until is 'End of the overlap of a rotation.';
-comment on column public.webhook_endpoints.key_id is 'Which key encrypted the secrets.';
-comment on column public.webhook_endpoints.enabled is 'False: nothing is delivered; deliveries that are due wait.';
+comment on column public.webhook_endpoints.key_id is 'The key with which the secrets are encrypted.';
+comment on column public.webhook_endpoints.enabled is 'False: nothing is delivered, and due deliveries wait.';
 comment on column public.webhook_endpoints.disabled_reason is
-  'Why it was switched off: by the tenant, or after failing for too long.';
+  'Why it was disabled: by the tenant, or because it failed for too long.';
 comment on column public.webhook_endpoints.failures is
-  'Attempts that failed since the last success, counted to 100. From the third on, one delivery at a time is tried.';
+  'Failed attempts since the last success, counted up to 100. From the third on, only one delivery at a time is '
+  'tried.';
 create index webhook_endpoints_tenant on public.webhook_endpoints (tenant_id);
 create trigger touch before update on public.webhook_endpoints for each row execute function app.touch();
 
@@ -63,26 +64,26 @@ create table public.webhook_deliveries (
   unique (endpoint_id, event_id)
 );
 comment on table public.webhook_deliveries is
-  'Outbox of webhooks: one row per endpoint and event, retried until delivered or dead, replayable.';
-comment on column public.webhook_deliveries.endpoint_id is 'Where it goes.';
-comment on column public.webhook_deliveries.session_id is 'What it is about; null for a test message.';
-comment on column public.webhook_deliveries.event_id is 'The event that caused it; with the endpoint, its identity.';
-comment on column public.webhook_deliveries.type is 'Event type, such as session.ended.';
+  'Outbox of webhooks: one row per endpoint and event, retried until delivered or dead. It can be replayed.';
+comment on column public.webhook_deliveries.endpoint_id is 'The endpoint to which it is delivered.';
+comment on column public.webhook_deliveries.session_id is 'The session of the event; null for a test message.';
+comment on column public.webhook_deliveries.event_id is
+  'The event that caused it. Endpoint and event identify the delivery.';
+comment on column public.webhook_deliveries.type is 'The event type.';
 comment on column public.webhook_deliveries.payload is
-  'Body as it is signed and sent. Emptied when the candidate is erased.';
+  'The body as it is signed and sent. Deleted when the candidate is erased.';
 comment on column public.webhook_deliveries.status is 'pending, delivered, or dead after the last attempt.';
-comment on column public.webhook_deliveries.attempts is 'Attempts so far.';
+comment on column public.webhook_deliveries.attempts is 'Number of attempts so far.';
 comment on column public.webhook_deliveries.next_attempt_at is
-  'When it is due; the taker moves it forward before it tries.';
-comment on column public.webhook_deliveries.taken_until is
-  'An attempt is under way until then; null when none is.';
+  'When the next attempt is due. Whoever takes the delivery moves it forward first.';
+comment on column public.webhook_deliveries.taken_until is 'An attempt is in progress until then; null if none is.';
 comment on column public.webhook_deliveries.holds is
   'Whether later deliveries of its session to the same endpoint wait for it. False from its second failure on, in a '
   'replay and in a test message.';
 comment on column public.webhook_deliveries.last_status is
-  'HTTP status of the last attempt; null when there was no answer.';
-comment on column public.webhook_deliveries.last_error is 'What went wrong last, without bodies or secrets.';
-comment on column public.webhook_deliveries.delivered_at is 'When a 2xx came.';
+  'HTTP status of the last attempt; null if there was no answer.';
+comment on column public.webhook_deliveries.last_error is 'The last error, without bodies or secrets.';
+comment on column public.webhook_deliveries.delivered_at is 'When an answer with status 2xx was received.';
 create index webhook_deliveries_in_order on public.webhook_deliveries (endpoint_id, session_id, event_id)
   where status = 'pending' and holds;
 create index webhook_deliveries_loose on public.webhook_deliveries (endpoint_id, next_attempt_at)
