@@ -55,7 +55,10 @@ describe('docs agree with the code', () => {
     for (const type of ['session.ended', 'machine.created', 'webhook.test', 'session.ready ', '__proto__']) {
       const refused = createWebhookRequest.safeParse({ url, events: ['session.ready', type] });
       expect(refused.error && fieldErrors(refused.error, 'body')).toEqual([
-        { field: 'events.1', message: `is no event type (docs/events.md), for example session.completed` },
+        {
+          field: 'events.1',
+          message: `is not an event type; docs/events.md lists them, for example session.completed`,
+        },
       ]);
       expect(isTenantEvent(type)).toBe(false);
     }

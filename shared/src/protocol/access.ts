@@ -1,8 +1,8 @@
 import * as z from 'zod';
 
 /**
- * Who may do what through the platform API. A route asks for one scope; an API key has a list of them, a user those of
- * the role. `docs/security.md` shows the same table, and a test compares them.
+ * What each credential may do through the platform API. A route requires one scope. An API key has a list of
+ * scopes, a user those of the role. `docs/security.md` shows the same table, and a test compares them.
  */
 export const scopes = [
   'sessions:read',

@@ -3,13 +3,13 @@ import { type Deadlines, defaultDeadlines } from '../session/deadlines.ts';
 import { sessionReasonNames } from '../session/reasons.ts';
 import { outcomes } from '../session/states.ts';
 
-/** Text whose length is checked first: no pattern and no refinement runs over text that is too long. */
+/** Text whose length is checked first, so that no pattern or refinement runs over text that is too long. */
 export const text = (max: number) => z.string().max(max, { abort: true });
 
-/** Ids are UUIDs of any version, in lower case as Postgres spells them. */
+/** UUIDs of any version, in lower case like those of Postgres. */
 export const uuid = z.guid().transform((id) => id.toLowerCase());
 
-/** RFC 3339 with an offset that exists, from year 1 on: what Postgres takes too. */
+/** RFC 3339 with a valid offset, from year 1 on: the range that Postgres accepts too. */
 export const timestamp = text(40)
   .check(z.iso.datetime({ offset: true }))
   .refine((text) => !text.startsWith('0000') && !/[+-](?:1[6-9]|2\d):\d\d$/.test(text), 'must be a time that exists');
@@ -17,12 +17,12 @@ export const timestamp = text(40)
 export const outcome = z.enum(outcomes);
 export const sessionReason = z.enum(sessionReasonNames);
 
-/** Text for people: whole characters, no control characters but tab and line breaks. */
+/** Readable text: whole characters, and no control characters except tab and line breaks. */
 export const plainText = (max: number) =>
   text(max)
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is refused
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: these characters are refused
     .regex(/^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]*$/u, 'must not contain control characters')
-    // Half a surrogate pair is no character; Postgres refuses it.
+    // Postgres refuses half a surrogate pair.
     .refine((text) => text.isWellFormed(), 'must be well-formed text');
 
 export const deadlines = z.object(

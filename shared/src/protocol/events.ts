@@ -6,10 +6,10 @@ import { outcome, sessionReason, timestamp, uuid } from './common.ts';
 import { resultFailures } from './results.ts';
 
 /**
- * What each event holds: the data of `GET /api/sessions/{id}/events` and of webhooks, by type (docs/events.md).
+ * The data of each event by type, in `GET /api/sessions/{id}/events` and in webhooks (docs/events.md).
  *
- * Ids, numbers and words of closed lists, never personal data. When a candidate is erased, fields that are not needed to
- * understand the course of the session are removed from its events.
+ * Data are ids, numbers and words of closed lists, never personal data. When a candidate is erased, fields
+ * that are not needed to understand the course of the session are removed from its events.
  */
 const status = z.enum(sessionStatuses);
 const ordinal = z.number().int().min(1);

@@ -4,15 +4,15 @@ import { timestamp, uuid } from './common.ts';
 import { emailAddress, nameText, paragraphs } from './names.ts';
 import { candidateInput, positionInput } from './platform-api.ts';
 
-/** Candidates, positions, invitations and consent, as the platform API speaks of them. */
+/** Candidates, positions, invitations and consent in the platform API. */
 
 const candidateStatus = nameText(100);
 
 export const createCandidateRequest = candidateInput.extend({
-  /** Yours, such as `screening`. */
+  /** A status of your own, such as `screening`. */
   status: candidateStatus.optional(),
 });
-/** Fields that are not given stay; null takes a field away. */
+/** Absent fields stay as they are; null removes a value. */
 export const changeCandidateRequest = z
   .strictObject({
     name: candidateInput.shape.name.optional(),
@@ -20,7 +20,7 @@ export const changeCandidateRequest = z
     external_id: nameText(200).nullable().optional(),
     status: candidateStatus.nullable().optional(),
   })
-  .refine((body) => Object.keys(body).length > 0, 'name a field to change');
+  .refine((body) => Object.keys(body).length > 0, 'must contain a field to change');
 
 export const candidateView = z.object({
   id: uuid,
@@ -33,14 +33,17 @@ export const candidateView = z.object({
 });
 export const candidateList = z.object({ candidates: z.array(candidateView), next_cursor: z.string().nullable() });
 
-/** `erased`: nothing of the candidate is left here; recordings are being deleted. `ending`: live sessions end first. */
+/**
+ * `erased`: all data of the candidate are deleted here; recordings are being deleted. `ending`: live sessions
+ * end first.
+ */
 export const erasureView = z.object({
   candidate_id: uuid,
   status: z.enum(['erased', 'ending']),
-  /** Erased with the candidate; null while sessions end. */
+  /** Number of erased sessions; null while sessions are still ending. */
   sessions: z.number().int().nullable(),
   transcript_entries: z.number().int().nullable(),
-  /** Recordings that are being deleted at the video provider. */
+  /** Number of recordings that are being deleted at the video provider. */
   videos: z.number().int().nullable(),
   /** Sessions that must end first. */
   ending_session_ids: z.array(uuid),
@@ -51,7 +54,7 @@ export const changePositionRequest = z
     title: positionInput.shape.title.optional(),
     description: paragraphs(10_000).nullable().optional(),
   })
-  .refine((body) => Object.keys(body).length > 0, 'name a field to change');
+  .refine((body) => Object.keys(body).length > 0, 'must contain a field to change');
 
 export const positionView = z.object({
   id: uuid,
@@ -64,7 +67,7 @@ export const positionList = z.object({ positions: z.array(positionView), next_cu
 
 export const invitationStatuses = ['open', 'used', 'expired', 'revoked'] as const;
 export const createInvitationRequest = z.strictObject({
-  /** How long the link is good, minutes: 1–43,200 (30 days). Default: as long as an unused session lives. */
+  /** Lifetime of the link in minutes: 1–43,200 (30 days). Default: as long as an unused session lives. */
   expires_in_minutes: z.number().int().min(1).max(43_200).optional(),
 });
 export const invitationView = z.object({
@@ -75,17 +78,20 @@ export const invitationView = z.object({
   expires_at: timestamp,
   used_at: timestamp.nullable(),
   revoked_at: timestamp.nullable(),
-  /** The invitation it was sent in place of. */
+  /** The invitation that this one replaces. */
   replaces: uuid.nullable(),
 });
 export type InvitationView = z.output<typeof invitationView>;
-/** The link is shown once: only a hash of its code is stored. */
+/** The link is shown once, because only a hash of its code is stored. */
 export const newInvitationView = invitationView.extend({ join_url: z.string() });
 
-/** Codes by which an interview is continued in another browser: six digits, good for ten minutes and five tries. */
+/**
+ * A code with which an interview continues in another browser: six digits, valid for ten minutes and five
+ * tries.
+ */
 export const handoverCode = z.string().regex(/^\d{6}$/, 'must be 6 digits');
 
-/** Consent of the candidate, asked for by the tenant. Shown to who holds a valid invitation. */
+/** The candidate's consent that the tenant requires. Shown to the holder of a valid invitation. */
 export const consentView = z.object({
   required: z.boolean(),
   text_version: z.string().nullable(),
@@ -94,19 +100,19 @@ export const consentView = z.object({
   given_at: timestamp.nullable(),
 });
 
-/** What a candidate sees before joining. Looking binds nothing. */
+/** What a candidate sees before joining. Reading it does not bind the session to the browser. */
 export const lookView = z.object({
   session_id: uuid,
   status: z.enum(sessionStatuses),
-  /** When it is due; null: at once. */
+  /** The scheduled start; null: at once. */
   starts_at: timestamp.nullable(),
-  /** The service's clock: a device's own may be wrong. */
+  /** The server's time, because the clock of a device may be wrong. */
   now: timestamp,
   joinable: z.boolean(),
   organiser: z.string(),
   position: z.object({ title: z.string() }),
   candidate: z.object({ name: z.string() }),
-  /** The longest it may last. */
+  /** Maximum duration. */
   minutes: z.number(),
   records_video: z.boolean(),
   simulated: z.boolean(),

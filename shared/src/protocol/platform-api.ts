@@ -4,7 +4,7 @@ import { outcome, plainText, sessionReason, text, timestamp, uuid } from './comm
 import { emailAddress, nameText, paragraphs } from './names.ts';
 import { storedTranscriptEntry } from './transcript.ts';
 
-/** The platform API, `/api`: bodies and answers. The OpenAPI document is generated from these. */
+/** Bodies and answers of the platform API, `/api`. The OpenAPI document is generated from these schemas. */
 
 const name = nameText(200);
 
@@ -19,7 +19,10 @@ export const positionInput = z.strictObject({
   description: paragraphs(10_000).optional(),
 });
 
-/** The voices of the provider's realtime API. Any other is refused when the session is made, not when its call begins. */
+/**
+ * The voices of the provider's realtime API. Any other is refused when the session is created, not when its
+ * call begins.
+ */
 export const voices = [
   'alloy',
   'ash',
@@ -40,11 +43,17 @@ export const sessionSettings = z.strictObject({
     .optional(),
   /** The provider's voice. */
   voice: z.enum(voices).optional(),
-  /** Questions the interviewer should ask. Never put expected answers here: a candidate can read the instructions. */
+  /**
+   * Questions the interviewer should ask. Never put expected answers here: a candidate can read the
+   * instructions.
+   */
   questions: z.array(plainText(1_000).min(1)).max(50).optional(),
-  /** The words the interviewer opens with. Default: it greets the candidate by name and introduces itself. */
+  /** The interviewer's first words. Default: it greets the candidate by name and introduces itself. */
   opening: plainText(1_000).min(1).optional(),
-  /** When the candidate counts as having finished. Default `semantic_vad` with eagerness `low`: patient. */
+  /**
+   * How the end of the candidate's turn is detected. Default `semantic_vad` with eagerness `low`, which waits
+   * long.
+   */
   turn_detection: z
     .discriminatedUnion('type', [
       z.strictObject({
@@ -82,8 +91,8 @@ export const createSessionRequest = z
     position_id: uuid.optional(),
     position: positionInput.optional(),
     /**
-     * Where the candidate is: one region or several in order of preference, or `coordinates`, or a `country`; one of the
-     * three at most. Default: the edge region of this request.
+     * Where the candidate is: one region or several in order of preference, or `coordinates`, or a `country`.
+     * At most one of the three may be given. Default: the edge region of this request.
      */
     region: z.union([regionCode, z.array(regionCode).min(1).max(18)]).optional(),
     coordinates,
@@ -93,21 +102,21 @@ export const createSessionRequest = z
       .transform((code) => code.toUpperCase())
       .optional(),
     /**
-     * `on_join`: the machine is asked for when the candidate arrives, near where that is: with the exchange of the
-     * invitation, or with the socket. Default `now`.
+     * `on_join`: the machine is requested when the candidate arrives (with the exchange of the invitation, or
+     * with the socket), near the candidate. Default `now`.
      */
     placement: z.enum(['now', 'on_join']).optional(),
-    /** When the interview is due, at most 90 days ahead; its machine is ready by then. Default: at once. */
+    /** The scheduled start, at most 90 days ahead; the machine is ready by then. Default: at once. */
     scheduled_at: timestamp.optional(),
-    /** At the tenant's limit: refuse with 429, or wait in a bounded queue. Default `reject`. */
+    /** At the tenant's limit: refuse with 429, or wait in a limited queue. Default `reject`. */
     admission: z.enum(['reject', 'queue']).optional(),
     /** Minutes, 1–180. Default 50. */
     max_duration_minutes: z.number().int().min(1).max(180).optional(),
     settings: sessionSettings.optional(),
-    /** Yours; returned as given. At most 16 keys. */
+    /** Your own data, returned unchanged. At most 16 keys. */
     metadata: z
       .record(plainText(40), plainText(500))
-      .refine((m) => Object.keys(m).length <= 16, 'at most 16 keys')
+      .refine((m) => Object.keys(m).length <= 16, 'must have at most 16 keys')
       .optional(),
   })
   .refine((body) => body.coordinates === undefined || body.region === undefined, {
@@ -131,30 +140,30 @@ export type CreateSessionRequest = z.output<typeof createSessionRequest>;
 /** `PATCH /api/sessions/{id}`: moves the start of a session that has not begun. */
 export const changeSessionRequest = z.strictObject({ scheduled_at: timestamp });
 
-/** What the machines of a session used and cost, as far as they are gone. */
+/** What the session's machines used and cost, without those that still exist. */
 export const sessionUsage = z.object({
   machines: z.number().int(),
   started_seconds: z.number(),
   standby_seconds: z.number(),
   cost_usd: z.number(),
-  /** Its time as standby before it was this session's. Not contained in `cost_usd`. */
+  /** The time as standby before the machine belonged to this session. Not included in `cost_usd`. */
   standby_cost_usd: z.number(),
 });
 
-/** Its place in the tenant's queue. */
+/** The session's place in the tenant's queue. */
 export const queuePlace = z.object({
   /** 1: the next to be admitted. */
   position: z.number().int(),
-  /** When it may begin, judged by how fast sessions ended lately, ms from now. */
+  /** Estimated wait until it is admitted, from how fast sessions ended recently, ms. */
   estimate_ms: z.number(),
-  /** Not admitted by then, it expires. */
+  /** A session that is not admitted by then expires. */
   deadline: timestamp,
 });
 
-/** Whether a start time can be met, as it stands when it is accepted. */
+/** Whether a start time can be met, estimated when it was accepted. */
 export const schedulePlan = z.object({
   ready_by: timestamp,
-  /** 0: in time. Else more sessions are due at once than machines can be made by then. */
+  /** 0: in time. Otherwise more sessions are due at once than machines can be created by then. */
   late_by_ms: z.number().int(),
 });
 export type SchedulePlan = z.output<typeof schedulePlan>;
@@ -167,14 +176,14 @@ export const interviewContext = z.object({
 export const sessionView = z.object({
   session_id: uuid,
   status: z.enum(sessionStatuses),
-  /** The candidate's socket; never changes for the life of the session. */
+  /** The candidate's socket. Never changes during the session's life. */
   websocket_url: z.string(),
   /**
-   * For the first connection; null until the session is joinable, after it has ended, and for callers without the scope
-   * `sessions:write`: who holds it can take the candidate's place.
+   * For the first connection. Null until the session is joinable, after it has ended, and for callers without
+   * the scope `sessions:write`: its holder can take the candidate's place.
    */
   join_token: z.string().nullable(),
-  /** A page for the candidate; only in the answer that created the session. */
+  /** A page for the candidate. Only in the answer that created the session. */
   join_url: z.string().nullable(),
   video_token: z.string().nullable(),
   interview_context: interviewContext,
@@ -192,16 +201,16 @@ export const sessionView = z.object({
   simulated: z.boolean(),
   metadata: z.record(z.string(), z.string()),
   settings: z.record(z.string(), z.unknown()),
-  /** Where the first recording lies. It is private and opens with a token only: ask for `…/recordings`. */
+  /** URL of the first recording. It is private and needs a token: use `…/recordings`. */
   video_recording_url: z.string().nullable(),
   placement: z.enum(['now', 'on_join']),
   admission: z.enum(['reject', 'queue']),
   scheduled_at: timestamp.nullable(),
   /** Only in the answer that accepted or moved a start time. */
   plan: schedulePlan.nullable(),
-  /** Null unless it waits at the tenant's limit. */
+  /** Null unless the session waits at the tenant's limit. */
   queue: queuePlace.nullable(),
-  /** Null until the first of its machines is gone; in the answer that shows one session. */
+  /** Null until the first of its machines is gone. Only in the answer that shows one session. */
   usage: sessionUsage.nullable(),
   created_at: timestamp,
   expires_at: timestamp,
@@ -211,7 +220,10 @@ export const sessionView = z.object({
 });
 export type SessionView = z.output<typeof sessionView>;
 
-/** A session in a list: `settings` and the position's description are in the answer that shows one session. */
+/**
+ * A session in a list. `settings` and the position's description are only in the answer that shows one
+ * session.
+ */
 export const sessionSummary = sessionView.omit({ settings: true }).extend({
   interview_context: interviewContext.extend({ position: interviewContext.shape.position.omit({ description: true }) }),
 });
@@ -223,7 +235,10 @@ export const transcriptView = z.object({
   /** Grows when entries arrive after the session was evaluated. */
   revision: z.number().int(),
   complete: z.boolean(),
-  /** True when the local voice provider spoke instead of a real one; the text and VTT forms begin with a note then. */
+  /**
+   * True when the local voice provider spoke instead of a real one. The text and VTT forms then begin with a
+   * note.
+   */
   simulated: z.boolean(),
   entries: z.array(storedTranscriptEntry),
 });
@@ -241,8 +256,8 @@ export const problem = z.object({
 export const recordingView = z.object({
   video_id: z.string(),
   /**
-   * Opens the recording once: ask again for each viewing, and show it to nobody else. Null while it cannot be played yet,
-   * and when the video provider did not answer.
+   * Plays the recording once: request a new URL for each viewing, and do not pass it on. Null while the
+   * recording cannot be played yet, and when the video provider did not answer.
    */
   watch_url: z.string().nullable(),
   created_at: z.string(),

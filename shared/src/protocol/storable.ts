@@ -1,15 +1,20 @@
 /**
- * Text as the database stores it. Postgres refuses NUL in text and half a surrogate pair in JSON, and refuses the whole row
- * with it. A model writes both now and then.
+ * Text that the database can store. Postgres refuses a row with NUL in text or half a surrogate pair in JSON,
+ * and language models sometimes produce both.
  */
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is left out
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these characters are removed
 const controlCharacters = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/gu;
 
-/** The text without control characters (but tab and line breaks) and with U+FFFD for half a character. */
+/**
+ * The text without control characters (except tab and line breaks), with U+FFFD for half a surrogate pair.
+ */
 export const storable = (text: string): string => text.toWellFormed().replaceAll(controlCharacters, '');
 
-/** The same for every text inside a JSON value, names of fields included. Two names that become equal: the last one stays. */
+/**
+ * Applies `storable` to every text in a JSON value, including field names. If two names become equal, the
+ * last one is kept.
+ */
 export function storableValue<T>(value: T): T {
   if (typeof value === 'string') return storable(value) as T;
   if (Array.isArray(value)) return value.map(storableValue) as T;

@@ -5,7 +5,7 @@ import { interviewerTemplate } from './interviewer-template.ts';
 import { nameText } from './names.ts';
 import { regionCode } from './platform-api.ts';
 
-/** Tenants, their keys, members and provider credentials, as the platform API speaks of them. */
+/** Tenants, their keys, members and provider credentials in the platform API. */
 
 export const slug = text(40).regex(
   /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/,
@@ -18,10 +18,10 @@ const origin = text(200).regex(
 );
 const days = (min: number) => z.number().int().min(min).max(3_650).nullable();
 
-/** What a tenant's own admins may change. */
+/** Settings that a tenant's own admins may change. */
 const settingFields = {
   name: name.optional(),
-  /** Browser origins that may open a candidate's socket (none listed: any) and call the API (none listed: none). */
+  /** Browser origins that may open a candidate's socket (empty: any) and call the API (empty: none). */
   allowed_origins: z.array(origin).max(50).optional(),
   /** Whether an interview starts only after the candidate's recorded consent, and to which text. */
   consent: z
@@ -32,25 +32,28 @@ const settingFields = {
     })
     .refine((c) => (!c.required && c.text === undefined) || c.text_version !== undefined, {
       path: ['text_version'],
-      message: 'name the text',
+      message: 'must name the text',
     })
     .optional(),
-  /** What interviewers are told, instead of our own wording; null: ours. Placeholders: see interviewer-template.ts. */
+  /**
+   * The interviewer's instructions, instead of the default ones; null: the default. Placeholders: see
+   * interviewer-template.ts.
+   */
   interviewer_template: interviewerTemplate.nullable().optional(),
-  /** Days after a session's end; null keeps them. */
+  /** Days after a session's end; null: never deleted. */
   transcript_days: days(1).optional(),
   video_days: days(1).optional(),
   audit_days: days(30).optional(),
 };
 
-/** What only platform operators may change. */
+/** Settings that only platform operators may change. */
 const quotaFields = {
-  /** To let nobody in, suspend the tenant. */
+  /** At least 1: to admit no session, suspend the tenant. */
   max_live_sessions: z.number().int().min(1).max(100_000).optional(),
   max_duration_minutes: z.number().int().min(1).max(180).optional(),
   starts_per_minute: z.number().int().min(1).max(100_000).nullable().optional(),
   max_standby: z.number().int().min(0).max(10_000).optional(),
-  /** Null: any. */
+  /** Null: any region. */
   allowed_regions: z.array(regionCode).min(1).max(40).nullable().optional(),
 };
 export const quotaFieldNames = [...Object.keys(quotaFields), 'status'];
@@ -59,7 +62,7 @@ export const createTenantRequest = z.strictObject({ slug, ...settingFields, ...q
 export type CreateTenantRequest = z.output<typeof createTenantRequest>;
 export const changeTenantRequest = z
   .strictObject({ ...settingFields, ...quotaFields, status: z.enum(['active', 'suspended']).optional() })
-  .refine((body) => Object.keys(body).length > 0, 'name a field to change');
+  .refine((body) => Object.keys(body).length > 0, 'must contain a field to change');
 export type ChangeTenantRequest = z.output<typeof changeTenantRequest>;
 
 export const tenantView = z.object({
@@ -115,13 +118,13 @@ export const createApiKeyRequest = z.strictObject({
   expires_in_days: z.number().int().min(1).max(3_650).optional(),
 });
 export const rotateApiKeyRequest = z.strictObject({
-  /** How long the old key goes on beside the new one, minutes, 0–10,080. Default 1,440. */
+  /** How long the old key stays valid beside the new one, minutes, 0–10,080. Default 1,440. */
   overlap_minutes: z.number().int().min(0).max(10_080).optional(),
 });
 export const apiKeyView = z.object({
   id: uuid,
   name: z.string(),
-  /** Its first characters, to recognise it by. */
+  /** Its first characters, for recognition. */
   prefix: z.string(),
   scopes: z.array(z.string()),
   created_at: timestamp,
@@ -129,14 +132,16 @@ export const apiKeyView = z.object({
   revoked_at: timestamp.nullable(),
   replaced_by: uuid.nullable(),
 });
-/** The key is shown once: only its hash is stored. */
+/** The key is shown once, because only its hash is stored. */
 export const newApiKeyView = apiKeyView.extend({ key: z.string() });
 export const apiKeyList = z.object({ api_keys: z.array(apiKeyView) });
 
-/** Those a deployment may be set up for; a tenant's key counts where its provider is the deployment's. */
+/**
+ * Providers that a deployment can use. A tenant's key applies only if it is for the deployment's provider.
+ */
 export const providers = ['openai', 'azure'] as const;
 export const providerCredentialRequest = z.strictObject({
-  // Header characters only: it travels in one.
+  // Only characters that a header may contain, because the key is sent in one.
   api_key: text(500).regex(/^[\x21-\x7e]{8,500}$/, 'must be 8–500 printable characters without spaces'),
 });
 export const providerCredentialList = z.object({

@@ -2,13 +2,13 @@ import * as z from 'zod';
 import { uuid } from './common.ts';
 
 /**
- * The tokens of the product: who signs, who checks, what they permit.
+ * The tokens of the product: who signs them, who verifies them, and what they permit.
  *
  * Signed with the `join` key pair (ES256, `kid`, `iss` = the orchestrator's public URL, `aud` as below, `exp`):
- *   join        browser → edge and worker: the first connection to one session; minutes
- *   reconnect   browser → edge and worker: later connections; as long as the session
- *   transcript  browser → Edge Function: appending its own copies, unverified; until a day after the session's end
- *   replay      edge → worker through Fly's proxy: this socket was admitted, for this epoch; a minute
+ *   join        browser → edge and worker: the first connection to one session; valid for minutes
+ *   reconnect   browser → edge and worker: later connections; valid as long as the session
+ *   transcript  browser → Edge Function: appends its own copies, unverified; valid until a day after the session's end
+ *   replay      edge → worker through Fly's proxy: this socket was admitted for this epoch; valid for a minute
  * Signed with the `db` key pair:
  *   worker      worker → Supabase and worker API: role session_worker, one session, one machine, one epoch
  *   orchestrator  orchestrator → Supabase: role orchestrator
@@ -19,14 +19,17 @@ export const audiences = {
   replay: 'greenroom:replay',
   transcript: 'greenroom:transcript',
   workerApi: 'greenroom:worker-api',
-  /** What PostgREST demands. */
+  /** The audience that PostgREST requires. */
   database: 'authenticated',
 } as const;
 
 export const sessionClaims = z.object({
   session_id: uuid,
   tenant_id: uuid,
-  /** Of a reconnect token: who served the session when it was minted. The edge goes by it while the database is away. */
+  /**
+   * In a reconnect token: the machine that served the session when it was minted. The edge uses it while the
+   * database is away.
+   */
   route: z.object({ app: z.string(), instance: z.string(), epoch: z.number().int().min(1) }).optional(),
 });
 export const replayClaims = sessionClaims.extend({ epoch: z.number().int().min(1) });
@@ -39,7 +42,7 @@ export const workerClaims = z.object({
 });
 export type WorkerClaims = z.output<typeof workerClaims>;
 
-/** Claims of a Fly machine's OIDC token that we rely on. Source: fly.io/docs/security/openid-connect */
+/** The claims of a Fly machine's OIDC token that we rely on. Source: fly.io/docs/security/openid-connect */
 export const machineIdentity = z.object({
   app_name: z.string(),
   org_name: z.string(),

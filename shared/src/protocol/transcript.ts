@@ -3,8 +3,8 @@ import { plainText, text } from './common.ts';
 import { maxEntryText } from './socket-values.ts';
 
 /**
- * An entry of the transcript. Its identity is (session, call ordinal, item id); `sequence_number` is derived on reading.
- * `speaker`: `ai` is the interviewer.
+ * An entry of the transcript. It is identified by session, call ordinal and item id; `sequence_number` is
+ * derived on reading. `speaker`: `ai` is the interviewer.
  */
 export const speaker = z.enum(['ai', 'candidate']);
 export type Speaker = z.output<typeof speaker>;
@@ -43,9 +43,9 @@ export const transcriptEntry = z.object({
   confidence: z.number().nullable(),
   start_ms: z.number().nullable(),
   end_ms: z.number().nullable(),
-  /** True when it was cut off: the candidate spoke over it, or the voice provider did not finish it. */
+  /** True when it was cut off: the candidate interrupted it, or the voice provider did not finish it. */
   interrupted: z.boolean(),
-  /** False when the entry is known only from the browser. */
+  /** False when only the browser reported the entry. */
   verified: z.boolean(),
 });
 export type TranscriptEntry = z.output<typeof transcriptEntry>;

@@ -3,26 +3,29 @@ import { tenantEventTypes } from '../session/events.ts';
 import { text, timestamp, uuid } from './common.ts';
 
 /**
- * Webhooks: where a tenant hears of its sessions. Signed by the Standard Webhooks scheme
- * (https://www.standardwebhooks.com): `webhook-id`, `webhook-timestamp`, `webhook-signature`.
- * A body is `{type, timestamp, data}` (events.ts); `data` holds ids and states, no name and no word that was said.
+ * Webhooks: where a tenant receives the events of its sessions. Signed by the Standard Webhooks scheme
+ * (https://www.standardwebhooks.com): `webhook-id`, `webhook-timestamp`, `webhook-signature`. A body is
+ * `{type, timestamp, data}` (events.ts); `data` contains ids and states, but no names and no transcript text.
  */
-const eventType = z.enum(tenantEventTypes, 'is no event type (docs/events.md), for example session.completed');
+const eventType = z.enum(
+  tenantEventTypes,
+  'is not an event type; docs/events.md lists them, for example session.completed',
+);
 const url = text(2_000)
   .check(z.url({ protocol: /^https?$/ }))
-  .regex(/^[\x21-\x7e]+$/, 'must be printable ASCII: encode what is not');
+  .regex(/^[\x21-\x7e]+$/, 'must be printable ASCII: encode other characters');
 const events = z.array(eventType).max(tenantEventTypes.length);
 
 export const createWebhookRequest = z.strictObject({
   url,
-  /** Event types that are wanted. Default: all. */
+  /** Event types to deliver. Default: all. */
   events: events.optional(),
 });
 export const changeWebhookRequest = z
   .strictObject({ url: url.optional(), events: events.optional(), enabled: z.boolean().optional() })
-  .refine((body) => Object.keys(body).length > 0, 'name a field to change');
+  .refine((body) => Object.keys(body).length > 0, 'must contain a field to change');
 export const rotateWebhookSecretRequest = z.strictObject({
-  /** How long deliveries are signed with the old secret too, minutes, 0–10,080. Default 1,440. */
+  /** How long deliveries are also signed with the old secret, minutes, 0–10,080. Default 1,440. */
   overlap_minutes: z.number().int().min(0).max(10_080).optional(),
 });
 
@@ -33,7 +36,7 @@ export const webhookView = z.object({
   events: z.array(z.string()),
   enabled: z.boolean(),
   disabled_reason: z.string().nullable(),
-  /** Until then deliveries carry a second signature, by the secret before the last rotation. */
+  /** Until then deliveries have a second signature with the secret before the last rotation. */
   previous_secret_until: timestamp.nullable(),
   created_at: timestamp,
   updated_at: timestamp,
@@ -44,14 +47,14 @@ export const webhookList = z.object({ webhooks: z.array(webhookView) });
 
 export const deliveryStatuses = ['pending', 'delivered', 'dead'] as const;
 export const deliveryView = z.object({
-  /** Also the `webhook-id` of the message: the same in every attempt and in a replay. */
+  /** Also the message's `webhook-id`: the same in every attempt and in a replay. */
   id: uuid,
   webhook_id: uuid,
   session_id: uuid.nullable(),
   type: z.string(),
   status: z.enum(deliveryStatuses),
   attempts: z.number().int(),
-  /** Null when nothing is due. */
+  /** Null when no attempt is due. */
   next_attempt_at: timestamp.nullable(),
   last_status: z.number().int().nullable(),
   last_error: z.string().nullable(),

@@ -1,20 +1,20 @@
 /**
- * Measures for tests how the time of some work grows with the size of its input.
+ * Measures, for tests, how the time of some work grows with the size of its input.
  *
- * Counted is the least of five runs, and of each the lesser of the clock's time and the process's: what else the machine does
- * counts for nothing.
+ * The result is the smallest of five runs, and for each run the smaller of elapsed time and CPU time, so that
+ * other load on the machine does not count.
  */
 export interface GrowthOptions {
-  /** The first size that is measured. Default 512. */
+  /** The first size to measure. Default 512. */
   from?: number;
-  /** The largest size. Sizes are doubled until they pass it. */
+  /** The largest size. The size is doubled until it exceeds this. */
   to: number;
-  /** How much longer twice the input may take. Default 2.5. */
+  /** How many times longer the work may take for twice the input. Default 2.5. */
   maxRatio?: number;
 }
 
 const runs = 5;
-/** Below this a ratio is noise, ms. */
+/** Below this time a ratio is not meaningful, ms. */
 const floorMs = 5;
 const tooLongMs = 1_000;
 const retries = 3;
@@ -33,8 +33,8 @@ function leastMs(work: () => unknown): number {
 }
 
 /**
- * The first doubling that took too much longer, as a sentence; undefined when there is none.
- * @param prepare makes the input of a size, which is not counted. @returns the work to measure, which can be repeated
+ * The first doubling that took too long, as a sentence; undefined when there is none.
+ * @param prepare makes the input of a size; its time does not count. @returns the work to measure, which can be repeated
  */
 export function firstSteepDoubling(
   prepare: (size: number) => () => unknown,

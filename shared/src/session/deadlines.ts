@@ -132,7 +132,7 @@ export const deadlineVariable = (name: string): string => name.replaceAll(/([A-Z
 export const claimedLifeMs = (deadlines: Deadlines): number =>
   deadlines.neverJoinedMs + deadlines.teardownMs + deadlines.hardDeadlineSlackMs;
 
-/** A machine's allowed life from the moment it is given to a session, until its claim: it must be made and boot first. */
+/** A machine's allowed life from its assignment until its claim: it must first be created and boot. */
 export const unclaimedLifeMs = (deadlines: Deadlines): number =>
   deadlines.createMs + deadlines.claimMs + claimedLifeMs(deadlines);
 

@@ -1,10 +1,10 @@
 import { machineStates, presences, sessionStatuses } from './states.ts';
 
 /**
- * The events of a session: every type that `session_events` may hold, and who receives it.
+ * The events of a session: every type that `session_events` may contain, and its audience.
  *
- * `tenant`: in the API's event streams and in webhooks. `internal`: operators only.
- * The database's check lists the same types; a test compares them. What an event's data holds: protocol/events.ts.
+ * `tenant`: in the API's event streams and in webhooks. `internal`: for operators only. The database's check
+ * lists the same types; a test compares them. The data of an event: protocol/events.ts.
  */
 export type EventAudience = 'tenant' | 'internal';
 
@@ -45,6 +45,6 @@ export const tenantEventTypes = eventTypes.filter((type) => eventAudiences[type]
   ...TenantEventType[],
 ];
 
-/** Whether tenants receive events of this type. One of a later version, which we do not know, is not shown. */
+/** Whether tenants receive events of this type. An unknown type (of a later version) is not shown. */
 export const isTenantEvent = (type: string): type is TenantEventType =>
   (tenantEventTypes as readonly string[]).includes(type);

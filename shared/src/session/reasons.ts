@@ -13,7 +13,7 @@ export const sessionReasons = {
   candidate_never_joined: { outcome: 'expired', text: 'The candidate did not join in time.' },
   candidate_silent: { outcome: 'expired', text: 'The candidate said nothing until the maximum duration.' },
   schedule_expired: { outcome: 'expired', text: 'The session was not used before it expired.' },
-  admission_timeout: { outcome: 'expired', text: 'The tenant stayed at its limit until the end of the wait.' },
+  admission_timeout: { outcome: 'expired', text: 'The session waited too long at the tenant’s limit.' },
   candidate_left: { outcome: 'disconnected', text: 'The candidate left and did not come back in time.' },
   worker_lost: { outcome: 'failed', text: 'The machine serving the interview was lost.' },
   boot_timeout: { outcome: 'failed', text: 'No machine became ready in time.' },
@@ -22,10 +22,10 @@ export const sessionReasons = {
   fly_refused: { outcome: 'failed', text: 'Fly refused to create the machine.' },
   provider_auth_failed: { outcome: 'failed', text: 'The voice provider refused our credential.' },
   provider_rate_limited: { outcome: 'failed', text: 'The voice provider is rate limiting us.' },
-  provider_unavailable: { outcome: 'failed', text: 'The voice provider did not answer as it should.' },
+  provider_unavailable: { outcome: 'failed', text: 'The voice provider was unavailable.' },
   call_not_established: { outcome: 'failed', text: 'The browser and the voice provider could not be connected.' },
   transcript_incomplete: { outcome: 'failed', text: 'The transcript could not be saved completely.' },
-  internal_error: { outcome: 'failed', text: 'Greenroom failed. The request id tells operators where.' },
+  internal_error: { outcome: 'failed', text: 'An internal error in Greenroom ended the session.' },
 } as const satisfies Record<string, { outcome: Outcome; text: string }>;
 
 export type SessionReason = keyof typeof sessionReasons;
@@ -43,7 +43,7 @@ export const endingOf = (reason: SessionReason): Ending => ({ outcome: sessionRe
 /** Why a machine's life ended. Like session reasons: closed, documented, compared by a test. */
 export const machineReasons = {
   session_ended: 'Its session ended.',
-  session_gone: 'Its session ended before the machine was of use.',
+  session_gone: 'Its session ended before the machine was used.',
   worker_exited: 'The worker process exited by itself.',
   worker_lost: 'The worker stopped answering and Fly says the machine is gone.',
   boot_timeout: 'It was not claimed in time.',
@@ -53,8 +53,8 @@ export const machineReasons = {
   handed_over: 'It handed its session over (host migration or deploy).',
   host_lost: 'Its host is unreachable.',
   unreachable: 'A returning browser could not be connected to it.',
-  hard_deadline: 'It outlived its hard deadline.',
-  orphan: 'Fly had it, no row wanted it.',
+  hard_deadline: 'It still existed after its hard deadline.',
+  orphan: 'It existed at Fly without a row that needed it.',
   image_replaced: 'A standby machine of an older image was replaced.',
   pool_shrunk: 'The pool needed fewer standby machines.',
   operator_stopped: 'An operator destroyed it.',
