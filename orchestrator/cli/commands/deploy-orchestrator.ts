@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { withoutEndSlashes } from '@greenroom/shared/runtime/environment.ts';
 import { deploymentMark } from '../../src/tenants/onboarding.ts';
 import { CliError, type Console, type Finished, needed } from '../console.ts';
 import { createFlyAdmin, type DeployedMachine, type FlyAdmin, type MachineConfig } from '../deploy/fly-admin.ts';
@@ -169,7 +170,7 @@ export async function deployOrchestrator(options: Options, console: Console, hom
       fly,
       file.app,
       settings,
-      deploymentMark(deploymentId, needed(console, 'SUPABASE_URL', "the project's URL.").replace(/\/+$/, '')),
+      deploymentMark(deploymentId, withoutEndSlashes(needed(console, 'SUPABASE_URL', "the project's URL."))),
     );
     const steps = (image: string): Step[] =>
       regions.map((region) => {
