@@ -241,9 +241,9 @@ describe('messages of the candidate', () => {
     expect((await flood.closed).code).toBe(4429);
     const first = await connectCandidate(port, peers);
     const second = await connectCandidate(port, peers);
-    expect((await first.closed).code).toBe(4412);
     second.say({ type: 'init_session' });
     await second.hears('session_ready');
+    expect((await first.closed).code).toBe(4412);
   });
 });
 

@@ -2928,18 +2928,18 @@ comment on function app.give_machine(public.interview_sessions, text, jsonb) is
   'p_launch: orchestrator_id, image, taken_ms, life_ms, default_region, region, max_attempts, max_failed. Returns '
   'the intent; null if the tenant has no app.';
 
-create function app.may_try_again(p_session_id uuid, p_launch jsonb) returns boolean
+create function app.may_try_again(p_session_id uuid, p_launch jsonb, p_under_way integer default 0) returns boolean
 language sql stable set search_path = '' as $$
   select count(*) filter (where reason in ('create_failed', 'start_failed'))
       < coalesce((p_launch ->> 'max_failed')::integer, 1)
-    and count(*) filter (where reason not in ('create_failed', 'start_failed', 'superseded', 'handed_over'))
+    and count(*) filter (where reason not in ('create_failed', 'start_failed', 'superseded', 'handed_over')) + p_under_way
       < coalesce((p_launch ->> 'max_attempts')::integer, 1)
   from public.machines where session_id = p_session_id and life_rank >= app.life_rank_of('draining')
 $$;
-comment on function app.may_try_again(uuid, jsonb) is
+comment on function app.may_try_again(uuid, jsonb, integer) is
   'Returns whether a session may have another machine. This is the only place that decides it: fewer than '
   'max_attempts of its machines may be lost (hand-overs and losing hedges do not count) and fewer than max_failed '
-  'may have failed to be created or started.';
+  'may have failed to be created or started. p_under_way: machines that may still be lost.';
 
 create function app.session_reason_of(p_machine_reason text) returns text
 language sql immutable set search_path = '' as $$
@@ -3034,11 +3034,14 @@ begin
     and o.life_rank < app.life_rank_of('draining')) then
     return null;
   end if;
+  -- Both may be lost: without this, one hedge after another would follow for as long as machines do not boot.
+  if not app.may_try_again(s.id, p_next, 1) then return null; end if;
   return app.give_machine(s, 'hedge', p_next);
 end $$;
 comment on function public.hedge_machine(uuid, jsonb, text, bigint) is
-  'Reserves a second attempt for the session of a late machine, if there is none yet; called by the reaper. The '
-  'first claim wins, and the other machine is refused and destroyed. Returns the intent, or null.';
+  'Reserves a second attempt for the session of a late machine, if there is none yet and max_attempts allows one; '
+  'called by the reaper. The first claim wins, and the other machine is refused and destroyed. Returns the intent, '
+  'or null.';
 grant execute on function public.hedge_machine(uuid, jsonb, text, bigint) to orchestrator;
 
 create function public.record_unreachable(p_machine_id uuid, p_epoch integer, p_gap_ms integer, p_window_ms integer,

@@ -376,6 +376,22 @@ describe('hedges', () => {
     expect(await claim(db(), session)).toMatchObject({ kind: 'claimed' });
   });
 
+  test('regression, ten attempts of at most three: hedges count, so machines that never boot end the session', async () => {
+    const session = await newSession(db(), tenant);
+    const lose = (id: string) =>
+      call(db(), 'record_machine_destroying', { p_machine_id: id, p_reason: 'boot_timeout', p_next: next });
+    let late = session.machineId;
+    const hedges: string[] = [];
+    for (let intent = await hedge(late); intent !== null; intent = await hedge(late)) {
+      hedges.push(intent.machine_id);
+      await lose(late);
+      late = intent.machine_id;
+    }
+    await lose(late);
+    expect(hedges).toHaveLength(2);
+    expect(await sessionRow(db(), session.id)).toMatchObject({ status: 'failed', reason: 'boot_timeout' });
+  });
+
   test('a session that is already served gets no hedge', async () => {
     const session = await servedSession(db(), tenant);
     expect(await hedge(session.machineId)).toBeNull();

@@ -70,9 +70,9 @@ export async function runCandidate(
   const interview = startCandidate({
     websocketUrl: session.websocket_url,
     joinToken: session.join_token,
-    // The words of an interview are not logged.
+    // The log says who spoke. The words of an interview are not logged.
     onStep: (step, detail) =>
-      steps.push(`  ${new Date().toISOString()} candidate: ${step}${step === 'said' ? '' : ` ${detail}`}`),
+      steps.push(`  ${new Date().toISOString()} candidate: ${step} ${step === 'said' ? detail.split(':')[0] : detail}`),
     onMessage: (message) => {
       if (message.type === 'transcript_ack') for (const id of message.item_ids) acknowledged.add(id);
     },

@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { ClientMessage, ServerMessage } from '@greenroom/shared/protocol/socket.ts';
 import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
+import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import { describe, expect, test, vi } from 'vitest';
 import type { WebSocket } from 'ws';
 import { tokenOf } from './admission.ts';
@@ -9,6 +10,7 @@ import { createConnection } from './connection.ts';
 import { createRateLimit } from './rate-limit.ts';
 import { readMessage } from './read-message.ts';
 import { replayState } from './replay-source.ts';
+import { createRoom } from './room.ts';
 
 describe('fly-replay-src', () => {
   test.each([
@@ -150,5 +152,81 @@ describe('a connection', () => {
     for (let n = 0; n < 150; n += 1) socket.emit('message', '{"type":"init_session"}', false);
     expect(heard).toHaveLength(100);
     expect(socket.close).toHaveBeenCalledWith(4429, expect.any(String));
+  });
+});
+
+describe('the room', () => {
+  const setUp = () => {
+    const presences: string[] = [];
+    const heard: string[] = [];
+    const room = createRoom({
+      clock: createFakeClock(),
+      log: silentLogger(),
+      pingMs: 10_000,
+      sessionId: 'session-1',
+      onPresent: () => presences.push('present'),
+      onLost: () => presences.push('lost'),
+      onInit: async (connection) => connection.error('call_not_allowed'),
+      onMessage: ({ type }) => heard.push(type),
+    });
+    const enter = () => {
+      const socket = fakeSocket();
+      room.enter(socket as unknown as WebSocket);
+      const say = async (message: object) => {
+        socket.emit('message', JSON.stringify(message), false);
+        await Promise.resolve();
+      };
+      return { ...socket, socket, say };
+    };
+    return { room, presences, heard, enter };
+  };
+  const init = { type: 'init_session' };
+  const end = { type: 'end_session' };
+
+  test('a newer socket replaces the older one when it sends init_session', async () => {
+    const { enter, heard, presences } = setUp();
+    const [older, newer] = [enter(), enter()];
+    await older.say(init);
+    await newer.say(init);
+    expect(older.socket.close).toHaveBeenCalledWith(4412, expect.any(String));
+    older.socket.emit('close', 4412);
+    await newer.say(end);
+    expect(heard).toEqual(['end_session']);
+    expect(presences).toEqual(['present']);
+  });
+
+  test('regression, interview ended as opened elsewhere: a late socket whose browser is gone replaces nothing', async () => {
+    const { enter, heard, presences } = setUp();
+    const live = enter();
+    await live.say(init);
+    const late = enter();
+    late.socket.emit('close', 1006);
+    await live.say(end);
+    expect(live.socket.close).not.toHaveBeenCalled();
+    expect(heard).toEqual(['end_session']);
+    expect(presences).toEqual(['present']);
+  });
+
+  test('a socket that opened beside another one takes its place when that one closes', async () => {
+    const { enter, heard, presences } = setUp();
+    const first = enter();
+    const second = enter();
+    first.socket.emit('close', 1006);
+    await second.say(init);
+    await second.say(end);
+    expect(heard).toEqual(['end_session']);
+    expect(presences).toEqual(['present']);
+    second.socket.emit('close', 1006);
+    expect(presences).toEqual(['present', 'lost']);
+  });
+
+  test('of several sockets that have not begun only the newest stays, and none is read before init_session', async () => {
+    const { enter, heard } = setUp();
+    await enter().say(init);
+    const [second, third] = [enter(), enter()];
+    expect(second.socket.close).toHaveBeenCalledWith(4412, expect.any(String));
+    await third.say(end);
+    expect(third.socket.sent.join()).toContain('not_initialized');
+    expect(heard).toEqual([]);
   });
 });

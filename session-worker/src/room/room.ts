@@ -9,8 +9,9 @@ import { type Connection, createConnection } from './connection.ts';
 /**
  * The room: at most one WebSocket of the candidate, and the candidate's presence.
  *
- * - A newer socket replaces the older one (4412), so that a reloaded page does not compete with its own old
- *   connection.
+ * - A newer socket replaces the older one (4412) with its `init_session`, not when it opens: a reloaded page does not
+ *   compete with its own old connection, and a connection whose browser is gone, which may arrive late, replaces
+ *   nothing.
  * - Before `init_session` only `ping` is accepted, and `session_ready` is the first message sent. Messages
  *   that arrive while it is being prepared wait in order; the connection's rate limit bounds their number.
  * - Once closed, the room stays closed.
@@ -43,6 +44,8 @@ export interface RoomDeps {
 export function createRoom(deps: RoomDeps): Room {
   const { clock, log } = deps;
   let current: Connection | undefined;
+  /** The newest socket that is open beside the current one and has not sent `init_session`. */
+  let arriving: Connection | undefined;
   let ready: Connection | undefined;
   let preparing: { connection: Connection; waiting: ClientMessage[] } | undefined;
   let presence: Presence = 'absent';
@@ -51,8 +54,11 @@ export function createRoom(deps: RoomDeps): Room {
 
   const gone = (connection: Connection, code: number) => {
     if (ready === connection) ready = undefined;
+    if (arriving === connection) arriving = undefined;
     if (current !== connection) return;
-    current = undefined;
+    current = arriving;
+    arriving = undefined;
+    if (current) return;
     presence = 'lost';
     log.info({ close_code: code }, 'candidate socket closed');
     if (closed) emptied();
@@ -74,7 +80,15 @@ export function createRoom(deps: RoomDeps): Room {
     ready = connection;
     for (const message of mine.waiting) hear(message, connection);
   };
+  const replaceCurrent = (connection: Connection) => {
+    arriving = undefined;
+    const older = current;
+    current = connection;
+    older?.close(closeCodes.replaced, 'the interview was opened elsewhere');
+  };
   const hear = (message: ClientMessage, connection: Connection) => {
+    if (arriving === connection && message.type === 'init_session') replaceCurrent(connection);
+    if (arriving === connection && message.type !== 'ping') return connection.error('not_initialized');
     if (current !== connection) return;
     if (preparing?.connection === connection) return void preparing.waiting.push(message);
     if (message.type === 'init_session') return void init(connection, message);
@@ -86,7 +100,6 @@ export function createRoom(deps: RoomDeps): Room {
   return {
     enter: (socket) => {
       if (closed) return socket.close(closed.code, closed.reason);
-      const older = current;
       const connection: Connection = createConnection({
         socket,
         clock,
@@ -94,8 +107,12 @@ export function createRoom(deps: RoomDeps): Room {
         onMessage: (message) => hear(message, connection),
         onClose: (code) => gone(connection, code),
       });
+      if (current) {
+        arriving?.close(closeCodes.replaced, 'the interview was opened elsewhere');
+        arriving = connection;
+        return;
+      }
       current = connection;
-      older?.close(closeCodes.replaced, 'the interview was opened elsewhere');
       if (presence === 'present') return;
       presence = 'present';
       log.info({}, 'candidate socket open');
@@ -107,6 +124,8 @@ export function createRoom(deps: RoomDeps): Room {
     },
     close: async (code, reason, last) => {
       closed = { code, reason };
+      arriving?.close(code, reason);
+      arriving = undefined;
       if (!current) return;
       const empty = new Promise<void>((resolve) => {
         emptied = resolve;

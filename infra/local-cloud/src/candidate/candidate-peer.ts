@@ -3,7 +3,8 @@
  * channel. It creates an offer, accepts an answer and speaks. The caller transports both descriptions.
  *
  * - While silent it sends one silent frame every 400 ms, as Opus does under DTX.
- * - With `autoAnswer` it speaks whenever the interviewer's audio has stopped, after a short pause.
+ * - With `autoAnswer` it speaks after a short pause whenever the interviewer's audio has stopped, and again after
+ *   two seconds without a reaction, as a person would: on a busy machine the provider may hear too little.
  */
 import { type Clock, systemClock, type Timer } from '@greenroom/shared/runtime/clock.ts';
 import { MediaStreamTrack, type RTCDataChannel, RTCPeerConnection } from 'werift';
@@ -50,6 +51,9 @@ export interface CandidatePeer {
 
 const candidatePitchHz = 210;
 const dtxIntervalMs = 400;
+/** How long an automatic answer waits for a reaction before it is repeated. */
+const patienceMs = 2_000;
+const reactions = new Set(['input_audio_buffer.speech_started', 'output_audio_buffer.started']);
 
 export function createCandidatePeer(options: CandidatePeerOptions = {}): CandidatePeer {
   const clock = options.clock ?? systemClock;
@@ -64,6 +68,7 @@ export function createCandidatePeer(options: CandidatePeerOptions = {}): Candida
   const received = countReceived(connection);
   const timers = new Set<Timer>();
   let voice: ReturnType<typeof createRtpVoice> | undefined;
+  let reactionCount = 0;
 
   function after(delayMs: number, work: () => void) {
     const timer = clock.setTimer(() => {
@@ -76,11 +81,19 @@ export function createCandidatePeer(options: CandidatePeerOptions = {}): Candida
     voice?.speak();
     after(durationMs, () => voice?.quiet());
   }
+  function answer() {
+    const answerMs = options.answerMs ?? 300;
+    const before = reactionCount;
+    speak(answerMs);
+    after(answerMs + patienceMs, () => {
+      if (reactionCount === before) answer();
+    });
+  }
   function onEvent(event: WireEvent) {
     options.onEvent?.(event);
-    if (options.autoAnswer && event.type === 'output_audio_buffer.stopped') {
-      after(options.answerDelayMs ?? 50, () => speak(options.answerMs ?? 300));
-    }
+    if (!options.autoAnswer) return;
+    if (reactions.has(event.type)) reactionCount += 1;
+    if (event.type === 'output_audio_buffer.stopped') after(options.answerDelayMs ?? 50, answer);
   }
   function onUp() {
     if (connection.connectionState !== 'connected' || channel.readyState !== 'open') return;
