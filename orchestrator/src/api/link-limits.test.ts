@@ -20,7 +20,7 @@ function make() {
   return { clock, use, asked: () => asked };
 }
 
-test('one link is used a bounded number of times a minute, and others of the same session are not held up by it', async () => {
+test('one link has a limit per minute, and another link of the same session has its own', async () => {
   const { use, asked, clock } = make();
   for (let n = 0; n < linkRequests.link; n += 1) expect(await use('code', 'accepted')).toBe('answered');
   expect(await use('code', 'accepted')).toBe('rate_limited');
@@ -30,7 +30,7 @@ test('one link is used a bounded number of times a minute, and others of the sam
   expect(await use('code', 'accepted')).toBe('answered');
 });
 
-test('codes that are made up cost a bounded number of look-ups in all, and a link that was good goes on', async () => {
+test('guessed codes cause a limited number of look-ups in all, and a valid link still works', async () => {
   const { use, asked } = make();
   expect(await use('good', 'accepted')).toBe('answered');
   const answers: string[] = [];

@@ -4,13 +4,14 @@ import { sha256 } from '../access/authenticate.ts';
 import type { RateLimits } from '../access/rate-limits.ts';
 
 /**
- * How often a link may be used, beside the limit of its caller's address.
+ * Limits how often an invitation link may be used, in addition to the limit per address.
  *
- * A link is a session and a code: whoever knows the session alone cannot use up what its candidate may do. Links that were not
- * seen to be good lately share a limit, so that codes made up at many addresses cost a bounded number of look-ups.
+ * - A link is identified by session and code, so someone who knows only the session cannot use up its limit.
+ * - Links that were not recently found valid share one limit, so guessed codes cost few look-ups, even if they come
+ *   from many addresses.
  */
 export interface LinkLimits {
-  /** Draws one request and makes it. Throws AppError rate_limited before that. */
+  /** Counts one request and makes it. Throws AppError rate_limited instead if the limit is reached. */
   use<T extends { kind: string }>(sessionId: string, code: string, request: () => Promise<T>): Promise<T>;
 }
 
@@ -19,14 +20,17 @@ export interface LinkLimitDeps {
   clock: Pick<Clock, 'monotonicMs'>;
 }
 
-/** Requests per minute in one process, and as many at once: with one link, and with all links that are not known to be good. */
+/**
+ * Requests per minute in one process, with one link and with all links not recently found valid. The same number may
+ * arrive in one burst.
+ */
 export const linkRequests = { link: 120, unknown: 3_000 };
 const rememberedMs = 600_000;
 const maxRemembered = 10_000;
 const badKinds = new Set(['invalid', 'not_found']);
 
 export function createLinkLimits({ limits, clock }: LinkLimitDeps): LinkLimits {
-  /** Links that were good, until when that counts. */
+  /** For each valid link: until when it does not use the shared limit, monotonic ms. */
   const goodUntil = new Map<string, number>();
 
   const draw = (link: string): void => {

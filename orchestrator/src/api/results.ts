@@ -104,7 +104,9 @@ export function resultRoutes({ results }: ResultRoutesDeps): FastifyPluginAsyncZ
         if (outcome === 'not_found') throw sessionNotFound();
         if (outcome === 'nothing') throw noResult();
         if (outcome === 'too_many')
-          throw new AppError('conflict', { detail: 'The result was made again as often as it may be.' });
+          throw new AppError('conflict', {
+            detail: 'The evaluation has already been run again the maximum number of times.',
+          });
         return reply.code(202).send(await shown(request.params.id, tenantId));
       },
     );

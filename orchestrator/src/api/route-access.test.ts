@@ -80,7 +80,7 @@ describe('who may call a route', () => {
     expect(await got('/api/d')).toMatchObject({ status: 500 });
   });
 
-  test('bounds what a tenant has under way: two reads and two writes, and what may be held for long is not counted', async () => {
+  test('limits a tenant to two concurrent reads and two concurrent writes; streaming routes are not counted', async () => {
     const caller = { ...open, authenticate: async () => ({ actor: 'key:1', tenantId: 'acme', scopes: [] }) as never };
     const { app } = appWith(caller);
     const now: Record<string, number> = {};
