@@ -6,7 +6,7 @@ import { lookInside, migrationsOf, notLooked } from './migrations.ts';
  * Whether somebody has changed the database by hand: the functions' bodies, the tables and their row level security are compared
  * with the migrations of this release. What the release does not have is not looked at.
  */
-const functionPattern = /create (?:or replace )?function ([a-z_]+\.[a-z_]+)\([\s\S]*?\bas (\$[a-z]*\$)([\s\S]*?)\2/gi;
+const functionStart = /create (?:or replace )?function /i;
 const tablePattern = /create table (?:if not exists )?((?:[a-z_]+\.)?[a-z_]+)\s*\(/gi;
 
 const qualified = (name: string): string => (name.includes('.') ? name : `public.${name}`);
@@ -14,8 +14,13 @@ const qualified = (name: string): string => (name.includes('.') ? name : `public
 /** The functions with their bodies and the tables that a text of SQL creates; a later definition replaces an earlier one. */
 export function definedBy(sql: string) {
   const functions = new Map<string, Set<string>>();
-  for (const [, name = '', , body = ''] of sql.matchAll(functionPattern))
-    functions.set(name, (functions.get(name) ?? new Set()).add(body.trim()));
+  for (const text of sql.split(functionStart).slice(1)) {
+    const name = /^([a-z_]+\.[a-z_]+)\(/i.exec(text)?.[1];
+    const [begin = '', quote = ''] = /\bas (\$[a-z]*\$)/i.exec(text) ?? [];
+    const body = text.slice(text.indexOf(begin) + begin.length).split(quote)[0];
+    if (name !== undefined && quote !== '')
+      functions.set(name, (functions.get(name) ?? new Set()).add((body ?? '').trim()));
+  }
   const tables = [...sql.matchAll(tablePattern)].map(([, name = '']) => qualified(name));
   return { functions, tables };
 }

@@ -13,7 +13,7 @@ export const flyIssuer: Check = {
     const { oidcIssuer } = context.config.fly;
     const organisation = await readOrganisation(context).catch(() => undefined);
     const raw = organisation?.rawSlug ?? context.config.fly.org;
-    const fix = `Set FLY_OIDC_ISSUER=${oidcIssuer.replace(/[^/]*$/, raw)}`;
+    const fix = `Set FLY_OIDC_ISSUER=${oidcIssuer.slice(0, oidcIssuer.lastIndexOf('/') + 1)}${raw}`;
     if (organisation !== undefined && organisationOf(oidcIssuer) !== raw)
       return fail(`The issuer ${oidcIssuer} is of another organisation: identity tokens call ours ${raw}.`, fix);
     const answer = await ask(`${oidcIssuer}/.well-known/openid-configuration`);

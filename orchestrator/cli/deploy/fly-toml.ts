@@ -11,7 +11,7 @@ import { CliError } from '../console.ts';
  * ServiceHTTPCheck), superfly/fly-go@22d6e518 `machine_types.go` (MachineGuest, MachineMetrics, MachinePort, HTTPOptions,
  * MachineServiceConcurrency, MachineAutostop) and `duration.go`. flyctl ignores an unknown key without a word; here it is an error.
  */
-const durationPattern = /^(\d{1,15}(\.\d{1,15})?(ms|h|m|s))+$/;
+const durationPattern = /^(\d+(\.\d+)?(ms|h|m|s))+$/;
 const duration = z.string().regex(durationPattern, 'must be a duration such as "90s"');
 const port = z.number().int().min(1).max(65_535);
 const count = z.number().int().min(0);
@@ -113,7 +113,7 @@ export function readFlyToml(file: string): FlyToml {
 export function durationMs(text: string): number {
   const unitMs: Record<string, number> = { h: 3_600_000, m: 60_000, s: 1_000, ms: 1 };
   let totalMs = 0;
-  for (const [, amount, unit] of text.matchAll(/(\d{1,15}(?:\.\d{1,15})?)(ms|h|m|s)/g))
+  for (const [, amount, unit] of text.matchAll(/(?<![\d.])(\d+(?:\.\d+)?)(ms|h|m|s)/g))
     totalMs += Number(amount) * (unitMs[unit as string] ?? 0);
   return totalMs;
 }

@@ -61,7 +61,7 @@ export function createRegistryClient(token: string, progress: (line: string) => 
   /** A registry may want a token of its own instead of the password: it names where to get it. */
   async function bearerOf(challenge: string, repository: string): Promise<string | undefined> {
     const fields = Object.fromEntries(
-      [...challenge.matchAll(/(\w{1,32})="([^"]*)"/g)].map(([, name, value]) => [name, value]),
+      [...challenge.matchAll(/\b(\w+)="([^"]*)"/g)].map(([, name, value]) => [name, value]),
     );
     if (!/^bearer/i.test(challenge) || !fields.realm) return undefined;
     const url = new URL(fields.realm);
