@@ -77,4 +77,22 @@ describe('docs agree with the code', () => {
       expect([file, source.includes(name as string)]).toEqual([file, true]);
     }
   });
+
+  test('SECURITY.md names a test for each credential, and each exists', () => {
+    const security = readFileSync(path.resolve(import.meta.dirname, '../../SECURITY.md'), 'utf8');
+    const credentials =
+      security
+        .split('## Every credential')[1]
+        ?.split('\n## ')[0]
+        ?.match(/^\| (?!credential)[^-].*$/gm) ?? [];
+    expect(credentials.length).toBeGreaterThan(15);
+    for (const row of credentials) {
+      const [, file, titles] = /\| `([^`]+)`: ([^|]*) \|$/.exec(row) ?? [row];
+      const source = readFileSync(path.resolve(import.meta.dirname, '../..', String(file)), 'utf8');
+      for (const [, title] of String(titles).matchAll(/"([^"]+)"/g)) {
+        const quoted = [`'${title}'`, `"${title}"`, `\`${title}\``].some((literal) => source.includes(literal));
+        expect([title, quoted]).toEqual([title, true]);
+      }
+    }
+  });
 });

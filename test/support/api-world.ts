@@ -32,6 +32,8 @@ export interface ApiWorld {
   /** Lines of its log. */
   lines: string[];
   send(at: string, options?: Sent): Promise<Got>;
+  /** A second orchestrator of the same deployment. It stops with the first. */
+  another(): Promise<Pick<ApiWorld, 'url' | 'deps' | 'send'>>;
   tenant(slug: string): Promise<SeededTenant>;
   /** A user with these roles, and an access token. */
   user(email: string, roles: Record<string, Role>): Promise<{ id: string; token: string }>;
@@ -78,6 +80,24 @@ async function startOutside(dir: string, keys: DeploymentKeys) {
   return { fly, supabase };
 }
 
+const sender =
+  (url: string): ApiWorld['send'] =>
+  async (at, { method = 'GET', body, as, headers = {} } = {}) => {
+    const answer = await fetch(`${url}${at}`, {
+      method,
+      redirect: 'manual',
+      headers: {
+        ...(as === undefined ? {} : { authorization: `Bearer ${as}` }),
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    });
+    const text = await answer.text();
+    const isJson = /json/.test(answer.headers.get('content-type') ?? '');
+    return { status: answer.status, headers: answer.headers, text, json: isJson ? JSON.parse(text) : undefined };
+  };
+
 export async function startApiWorld(environment: Record<string, string> = {}): Promise<ApiWorld> {
   const dir = mkdtempSync(path.join(tmpdir(), 'greenroom-api-'));
   const keys = await makeDeploymentKeys();
@@ -110,31 +130,28 @@ export async function startApiWorld(environment: Record<string, string> = {}): P
   });
   const lines: string[] = [];
   const destination = { write: (line: string) => void lines.push(line) };
-  const deps = await createDeps(config, { logger: createLogger({ level: 'debug', component: 'test', destination }) });
-  const app = await buildApp(deps);
-  await app.listen({ host: '127.0.0.1', port: 0 });
-  const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
+  const logger = createLogger({ level: 'debug', component: 'test', destination });
+  const stops: Array<() => Promise<void>> = [];
+  const startOne = async () => {
+    const deps = await createDeps(config, { logger });
+    const app = await buildApp(deps);
+    await app.listen({ host: '127.0.0.1', port: 0 });
+    const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
+    stops.push(async () => {
+      await app.close();
+      await deps.ticker.stop();
+      await deps.provisioner.stop();
+      await deps.endings.stop();
+      await deps.closeConnections();
+    });
+    return { deps, app, url, send: sender(url) };
+  };
+  const { deps, app, url, send } = await startOne();
   const db = new pg.Client({ connectionString: supabase.dbUrl });
   await db.connect();
 
-  const send = async (at: string, { method = 'GET', body, as, headers = {} }: Sent = {}): Promise<Got> => {
-    const answer = await fetch(`${url}${at}`, {
-      method,
-      redirect: 'manual',
-      headers: {
-        ...(as === undefined ? {} : { authorization: `Bearer ${as}` }),
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-        ...headers,
-      },
-      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
-    });
-    const text = await answer.text();
-    const isJson = /json/.test(answer.headers.get('content-type') ?? '');
-    return { status: answer.status, headers: answer.headers, text, json: isJson ? JSON.parse(text) : undefined };
-  };
-
   return {
-    ...{ url, supabase, fly, keys, deps, app, db, operatorToken, lines, send },
+    ...{ url, supabase, fly, keys, deps, app, db, operatorToken, lines, send, another: startOne },
     tenant: async (slug) => {
       const tenant = await seedTenant({
         dbUrl: supabase.dbUrl,
@@ -169,11 +186,7 @@ export async function startApiWorld(environment: Record<string, string> = {}): P
     },
     stop: async () => {
       await db.end();
-      await app.close();
-      await deps.ticker.stop();
-      await deps.provisioner.stop();
-      await deps.endings.stop();
-      await deps.closeConnections();
+      for (const stop of stops.reverse()) await stop();
       await Promise.all([supabase.stop(), fly.stop()]);
       rmSync(dir, { recursive: true, force: true });
     },

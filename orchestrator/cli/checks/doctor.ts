@@ -11,9 +11,12 @@ import { flyIssuer } from './fly-issuer.ts';
 import { flyNetworkPolicies } from './fly-network-policies.ts';
 import { flyOrganisation, flyReplay } from './fly-organisation.ts';
 import { flyToken } from './fly-token.ts';
+import { credentialsKey, joinKeys } from './key-rotation.ts';
 import { migrations } from './migrations.ts';
 import { publicUrl } from './public-url.ts';
+import { securityHeaders } from './security-headers.ts';
 import { signingKey } from './signing-key.ts';
+import { plainHttp, tlsVersions } from './tls.ts';
 import { videoKey } from './video-key.ts';
 import { voiceEvaluationModel, voiceKey, voiceRealtimeModel, voiceTranscriptionModel } from './voice-models.ts';
 import { voiceSession } from './voice-session.ts';
@@ -25,7 +28,11 @@ export const checks: readonly Check[] = [
   clock,
   dns,
   certificate,
+  tlsVersions,
+  plainHttp,
   publicUrl,
+  securityHeaders,
+  joinKeys,
   flyToken,
   flyOrganisation,
   flyIssuer,
@@ -39,6 +46,7 @@ export const checks: readonly Check[] = [
   databaseWorker,
   migrations,
   databaseDrift,
+  credentialsKey,
   edgeFunctions,
   voiceKey,
   voiceRealtimeModel,
