@@ -4,7 +4,7 @@ import { ask, type Check, fail, ok, type Result, unknown, warn } from './check.t
 import { askDatabase, orchestratorToken } from './database.ts';
 
 /** Whether a rotation of keys (docs/security.md, "Rotation") is half done. */
-const keySet = z.object({ keys: z.array(z.looseObject({ kid: z.string(), d: z.unknown() })) });
+const keySet = z.object({ keys: z.array(z.looseObject({ kid: z.string(), d: z.unknown().optional() })) });
 const deploy = 'greenroom deploy orchestrator';
 
 /** @param configured key ids of JOIN_SIGNING_KEYS @param served the key set that the orchestrators show */
@@ -56,7 +56,7 @@ export function judgeCredentialsKey(left: number, hasPrevious: boolean): Result 
 
 export const credentialsKey: Check = {
   id: 'credentials-key',
-  means: "Interviews of tenants with a provider key of their own fail, and webhooks are not sent.",
+  means: 'Interviews of tenants with a provider key of their own fail, and webhooks are not sent.',
   run: async (context) => {
     const { credentials, previousCredentials } = context.config.keys;
     const { keyId } = createVault(credentials);
@@ -67,7 +67,10 @@ export const credentialsKey: Check = {
       ),
     );
     const lists = answers.map(({ status, body }) => (status === 200 && Array.isArray(body) ? body.length : undefined));
-    const left = lists.reduce<number | undefined>((sum, n) => (sum === undefined || n === undefined ? undefined : sum + n), 0);
+    const left = lists.reduce<number | undefined>(
+      (sum, n) => (sum === undefined || n === undefined ? undefined : sum + n),
+      0,
+    );
     return left === undefined
       ? unknown('The database does not say.', 'Correct the check database-orchestrator first.')
       : judgeCredentialsKey(left, previousCredentials !== null);

@@ -56,7 +56,11 @@ describe('security headers', () => {
 describe('TLS', () => {
   test('an old version is offered as an old client does: a server that speaks it understands the offer', async () => {
     // This server has no certificate. So it ends the handshake for want of a cipher in common, but only after it has agreed to the version.
-    const server = createTlsServer({ minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'ADH-AES128-SHA:@SECLEVEL=0' });
+    const server = createTlsServer({
+      minVersion: 'TLSv1',
+      maxVersion: 'TLSv1.1',
+      ciphers: 'ADH-AES128-SHA:@SECLEVEL=0',
+    });
     const codes: unknown[] = [];
     server.on('tlsClientError', (error: NodeJS.ErrnoException) => codes.push(error.code));
     server.listen(0, '127.0.0.1');
