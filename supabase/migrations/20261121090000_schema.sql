@@ -1667,8 +1667,8 @@ begin
     and c.hung_up_at is null) then
     return jsonb_build_object('kind', 'wrong_ordinal', 'next', app.next_ordinal(s.id));
   end if;
-  -- Each opening costs a credential at the provider. The worker has a lower bound of its own; this one holds for a stolen
-  -- worker token too. Three tries of each of the eight calls that a worker opens at once fit in it.
+  -- Each opening costs a credential at the provider. The worker has a lower limit of its own; this one also holds for a
+  -- stolen worker token. It is enough for three tries of each of the eight calls that a worker may open at once.
   v_drawn := public.draw_rate_limits(jsonb_build_array(jsonb_build_object('limits', jsonb_build_array(
     jsonb_build_object('scope', 'calls:' || s.id, 'per_minute', 12, 'burst', 32))))) -> 0;
   if not (v_drawn ->> 'allowed')::boolean then
@@ -2932,8 +2932,8 @@ create function app.may_try_again(p_session_id uuid, p_launch jsonb, p_under_way
 language sql stable set search_path = '' as $$
   select count(*) filter (where reason in ('create_failed', 'start_failed'))
       < coalesce((p_launch ->> 'max_failed')::integer, 1)
-    and count(*) filter (where reason not in ('create_failed', 'start_failed', 'superseded', 'handed_over')) + p_under_way
-      < coalesce((p_launch ->> 'max_attempts')::integer, 1)
+    and p_under_way + count(*) filter (where reason not in ('create_failed', 'start_failed', 'superseded',
+      'handed_over')) < coalesce((p_launch ->> 'max_attempts')::integer, 1)
   from public.machines where session_id = p_session_id and life_rank >= app.life_rank_of('draining')
 $$;
 comment on function app.may_try_again(uuid, jsonb, integer) is
@@ -3034,7 +3034,8 @@ begin
     and o.life_rank < app.life_rank_of('draining')) then
     return null;
   end if;
-  -- Both may be lost: without this, one hedge after another would follow for as long as machines do not boot.
+  -- The late machine and the hedge may both be lost. Without this check, hedges would follow one after another for as
+  -- long as machines do not boot.
   if not app.may_try_again(s.id, p_next, 1) then return null; end if;
   return app.give_machine(s, 'hedge', p_next);
 end $$;

@@ -28,8 +28,8 @@ begin
     and c.hung_up_at is null) then
     return jsonb_build_object('kind', 'wrong_ordinal', 'next', app.next_ordinal(s.id));
   end if;
-  -- Each opening costs a credential at the provider. The worker has a lower bound of its own; this one holds for a stolen
-  -- worker token too. Three tries of each of the eight calls that a worker opens at once fit in it.
+  -- Each opening costs a credential at the provider. The worker has a lower limit of its own; this one also holds for a
+  -- stolen worker token. It is enough for three tries of each of the eight calls that a worker may open at once.
   v_drawn := public.draw_rate_limits(jsonb_build_array(jsonb_build_object('limits', jsonb_build_array(
     jsonb_build_object('scope', 'calls:' || s.id, 'per_minute', 12, 'burst', 32))))) -> 0;
   if not (v_drawn ->> 'allowed')::boolean then
