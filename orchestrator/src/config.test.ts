@@ -68,3 +68,12 @@ test('.env.example shows the default of every deadline', () => {
   for (const [name, value] of Object.entries(defaultDeadlines))
     expect(file).toContain(`\n# ${deadlineVariable(name)}=${value}\n`);
 });
+
+test('.env.example says of every setting who needs it, where it comes from and how it is rotated', () => {
+  const lines = readFileSync(path.resolve(import.meta.dirname, '../../.env.example'), 'utf8').split('\n');
+  const without = [...configVariables, ...cliVariables].filter((name) => {
+    const at = lines.findIndex((line) => new RegExp(`^(?:# )?${name}=`).test(line));
+    return !/^# Who: .+\. From: .+\. Rotation: .+\.$/.test(lines[at - 1] ?? '');
+  });
+  expect(without).toEqual([]);
+});

@@ -1,6 +1,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { buildImage } from '../images/build.ts';
+import { whyNotHere } from '../images/commands.ts';
 import { processesLeftAfter } from '../stack/leftovers.ts';
 import { type Stack, startStack } from '../stack/stack.ts';
 import { type DemoOptions, parseOptions, usage } from './options.ts';
@@ -8,6 +10,8 @@ import { createPlatform } from './platform.ts';
 import { runInterview } from './run.ts';
 import { runSideBySide } from './side-by-side.ts';
 import { createTimeline } from './timeline.ts';
+
+const imagesDir = path.resolve(import.meta.dirname, '../../.greenroom/images');
 
 /** `npm run demo`: one complete interview with a live timeline. Exit code 0 only if every step happened. */
 async function main(): Promise<number> {
@@ -34,9 +38,10 @@ async function main(): Promise<number> {
   });
   interruption.catch(() => undefined);
   try {
+    const image = options.image ? workerImage(print) : {};
     print('Starting the local cloud and an orchestrator …');
     const startedMs = performance.now();
-    stack = await startStack({ dir, keep: false, voice: { turns: options.turns, paceMs: options.paceMs } });
+    stack = await startStack({ dir, keep: false, ...image, voice: { turns: options.turns, paceMs: options.paceMs } });
     print(`Started in ${Math.round(performance.now() - startedMs)} ms. The voice provider is simulated.\n`);
     if (interrupted) throw new Error('interrupted');
     summary = await Promise.race([play(stack, options, print), interruption]);
@@ -60,6 +65,16 @@ async function main(): Promise<number> {
   if (options.json) print(JSON.stringify({ ...summary, ok, processes_left: left.length }));
   if (interrupted) return 130;
   return ok ? 0 : 1;
+}
+
+/** Builds the worker's image from its Dockerfile. */
+function workerImage(print: (line: string) => void): { workerImage: string } {
+  const why = whyNotHere();
+  if (why !== undefined) throw new Error(why);
+  print('Building the worker image (two minutes the first time) …');
+  const { ociDir, digest } = buildImage('worker', imagesDir);
+  print(`The worker runs from ${digest}.`);
+  return { workerImage: ociDir };
 }
 
 const play = (stack: Stack, options: DemoOptions, print: (line: string) => void) =>

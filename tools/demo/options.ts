@@ -10,9 +10,11 @@ export interface DemoOptions {
   paceMs: number;
   /** 2: interviews of two tenants side by side; each tenant's credentials are tried on everything of the other. */
   tenants: 1 | 2;
+  /** Run the worker from the image's own file tree. */
+  image: boolean;
 }
 
-export const usage = `npm run demo -- [--region CODE] [--turns N] [--pace MS] [--tenants 1|2] [--headed] [--json]
+export const usage = `npm run demo -- [--region CODE] [--turns N] [--pace MS] [--tenants 1|2] [--image] [--headed] [--json]
 
 Runs one whole interview on the local cloud: an API call, a machine, a call, a transcript, and nothing left.
 
@@ -20,6 +22,7 @@ Runs one whole interview on the local cloud: an API call, a machine, a call, a t
   --turns N      questions the interviewer asks, 1–200 (default 4)
   --pace MS      how long each side speaks per turn (default 300)
   --tenants 2    two tenants' interviews side by side, and what each one's keys open of the other's
+  --image        build the worker's image and run the worker from its file tree (needs root and buildah)
   --headed       join with a real Chromium instead of the headless candidate
   --json         print one JSON line last, for programs
 `;
@@ -35,6 +38,7 @@ export function parseOptions(args: string[]): DemoOptions | 'help' {
       turns: { type: 'string', default: '4' },
       pace: { type: 'string', default: '300' },
       tenants: { type: 'string', default: '1' },
+      image: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
@@ -55,6 +59,7 @@ export function parseOptions(args: string[]): DemoOptions | 'help' {
     tenants: values.tenants === '2' ? 2 : 1,
     json: values.json,
     headed: values.headed,
+    image: values.image,
     region: values.region,
     turns: whole('turns', 1, 200),
     paceMs: whole('pace', 50, 60_000),

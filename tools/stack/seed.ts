@@ -1,4 +1,5 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { scopes } from '@greenroom/shared/protocol/access.ts';
 import pg from 'pg';
 
 /** A tenant created without the API: its rows, Fly app and API key. */
@@ -21,12 +22,17 @@ export interface SeedOptions {
   maxLiveSessions?: number;
   /** The app's create rate; Fly documents 1/s. */
   createsPerSecond?: number;
+  /** Default: a new one. */
+  apiKey?: string;
 }
 
 type AppOptions = Pick<SeedOptions, 'flyApiUrl' | 'flyToken' | 'flyOrg'>;
 
 /** Creates the tenant's app at Fly. The stand-in keeps nothing, so a tenant of an earlier start needs its app again. */
-export async function createFlyApp({ appName, slug }: SeededTenant, options: AppOptions): Promise<void> {
+export async function createFlyApp(
+  { appName, slug }: Pick<SeededTenant, 'appName' | 'slug'>,
+  options: AppOptions,
+): Promise<void> {
   const answer = await fetch(`${options.flyApiUrl}/v1/apps`, {
     method: 'POST',
     headers: { authorization: `Bearer ${options.flyToken}`, 'content-type': 'application/json' },
@@ -36,14 +42,14 @@ export async function createFlyApp({ appName, slug }: SeededTenant, options: App
     throw new Error(`creating the Fly app ${appName}: HTTP ${answer.status} ${await answer.text()}`);
 }
 
-/** Creates a tenant with one Fly app on its own network and one API key. */
+/** Creates a tenant with one Fly app on its own network and one API key that has every scope. */
 export async function seedTenant(options: SeedOptions): Promise<SeededTenant> {
   const tenant = {
     id: randomUUID(),
     slug: options.slug,
     name: options.name,
     appName: `gr-${options.slug}-1`,
-    apiKey: `gr_live_${randomBytes(32).toString('base64url')}`,
+    apiKey: options.apiKey ?? `gr_live_${randomBytes(32).toString('base64url')}`,
   };
   await createFlyApp(tenant, options);
 
@@ -62,14 +68,31 @@ export async function seedTenant(options: SeedOptions): Promise<SeededTenant> {
       "insert into public.tenant_apps (name, tenant_id, network, status, creates_per_second) values ($1, $2, $3, 'ready', $4)",
       [tenant.appName, tenant.id, `${tenant.slug}-net`, options.createsPerSecond ?? 1],
     );
-    await client.query("insert into public.api_keys (tenant_id, name, prefix, key_hash) values ($1, 'demo', $2, $3)", [
-      tenant.id,
-      tenant.apiKey.slice(0, 12),
-      createHash('sha256').update(tenant.apiKey).digest('hex'),
-    ]);
+    await client.query(
+      "insert into public.api_keys (tenant_id, name, prefix, key_hash, scopes) values ($1, 'demo', $2, $3, $4)",
+      [tenant.id, tenant.apiKey.slice(0, 12), createHash('sha256').update(tenant.apiKey).digest('hex'), scopes],
+    );
     await client.query('commit');
   } finally {
     await client.end();
   }
   return tenant;
+}
+
+/** The demo tenant of a deployment whose database is not this machine's, with a new API key that has every scope. */
+export async function tenantByApi(publicUrl: string, operatorToken: string): Promise<SeededTenant> {
+  const call = async <T>(path: string, body: object): Promise<T> => {
+    const answer = await fetch(`${publicUrl}/api/tenants${path}`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${operatorToken}`, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    if (!answer.ok)
+      throw new Error(`POST /api/tenants${path}: ${answer.status} ${(await answer.text()).slice(0, 300)}`);
+    return (await answer.json()) as T;
+  };
+  const names = { slug: 'demo', name: 'Demo tenant' };
+  const { id, apps } = await call<{ id: string; apps: Array<{ name: string }> }>('', names);
+  const { key } = await call<{ key: string }>(`/${id}/api-keys`, { name: 'npm start', scopes, expires_in_days: 7 });
+  return { id, ...names, appName: apps[0]?.name ?? '', apiKey: key };
 }

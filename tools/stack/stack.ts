@@ -6,13 +6,14 @@ import { type LocalCloud, type LocalCloudOptions, startLocalCloud } from '@green
 import { publicPart } from '@greenroom/local-cloud/supabase/tokens.ts';
 import { stop as stopBuilder } from 'esbuild';
 import { buildClient } from '../../client/build.ts';
+import { createRegistryClient } from '../../orchestrator/cli/deploy/registry.ts';
 import { buildWorker } from '../../session-worker/build.ts';
 import { rehearse } from '../../session-worker/rehearse.ts';
 import { serveFunction } from './edge-functions.ts';
 import { readKept, writeKept } from './kept-state.ts';
 import { type DeploymentKeys, makeDeploymentKeys } from './keys.ts';
 import { type OrchestratorProcess, startOrchestrator } from './orchestrator-process.ts';
-import { createFlyApp, type SeededTenant, seedTenant } from './seed.ts';
+import { createFlyApp, type SeededTenant, seedTenant, tenantByApi } from './seed.ts';
 
 /**
  * The product on the local cloud. `npm start`, `npm run demo`, the integration tests, the benchmarks and the chaos campaign
@@ -32,6 +33,14 @@ export interface StackOptions {
   voice?: LocalCloudOptions['voice'];
   /** Serve the Edge Function `interview-transcript` in its own Deno process. Default false. */
   transcriptUploads?: boolean;
+  /** Port of the public address. Default: any free one. */
+  publicPort?: number;
+  /** API key of the demo tenant. Default: a new one, or that of an earlier start. */
+  apiKey?: string;
+  /** Run workers from this image's own file tree: folder of an OCI layout. Default: from the working tree. */
+  workerImage?: string;
+  /** Variables of services that are real instead of simulated. Their tenant is made through the API, not in the database. */
+  real?: { variables: Record<string, string>; operatorToken?: string };
   /** Receives each log line of each process. */
   log?: (part: string, line: string) => void;
 }
@@ -66,6 +75,18 @@ type KeptStack = Pick<Stack, 'keys' | 'flyToken' | 'operatorToken' | 'deployment
 const root = path.resolve(import.meta.dirname, '../..');
 const flyOrg = 'local';
 
+/** Pushes an image to the local registry; its reference. */
+async function pushWorkerImage(
+  layout: string,
+  { fly }: LocalCloud,
+  access: { flyApiUrl: string; flyToken: string; flyOrg: string },
+): Promise<string> {
+  const app = 'greenroom-worker';
+  await createFlyApp({ appName: app, slug: 'default' }, access);
+  const client = createRegistryClient(access.flyToken, () => undefined);
+  return `${fly.registryHost}/${app}@${await client.push(layout, fly.registryHost, app)}`;
+}
+
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const dir = options.dir ?? mkdtempSync(path.join(tmpdir(), 'greenroom-'));
   const logLines: string[] = [];
@@ -97,6 +118,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       flyToken,
       log,
       keep,
+      ...(options.publicPort === undefined ? {} : { publicPort: options.publicPort }),
       ...(options.flyLimits === undefined ? {} : { flyLimits: options.flyLimits }),
       ...(options.flyLatency === undefined ? {} : { flyLatency: options.flyLatency }),
       ...(options.voice === undefined ? {} : { voice: options.voice }),
@@ -115,7 +137,11 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   };
 
   try {
-    const imageRef = `registry.fly.io/greenroom-worker@${image.digest}`;
+    const flyAccess = { flyApiUrl: cloud.fly.apiUrl, flyToken, flyOrg };
+    const imageRef =
+      options.workerImage === undefined
+        ? `registry.fly.io/greenroom-worker@${image.digest}`
+        : await pushWorkerImage(options.workerImage, cloud, flyAccess);
     // Tenants' apps have their own networks. At Fly, an admin of the organisation enables cross-network replay once.
     cloud.fly.crossNetworkReplay.enable();
     cloud.fly.registerImage(imageRef, {
@@ -149,8 +175,10 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       VOICE_SIMULATED: 'true',
       API_VIDEO_URL: cloud.video.url,
       API_VIDEO_KEY: cloud.video.apiKey,
+      ...options.real?.variables,
       ...options.environment,
     };
+    const isLocal = environment.SUPABASE_URL === cloud.supabase.url && environment.FLY_API_URL === cloud.fly.apiUrl;
     const addOrchestrator = async (extra: Record<string, string> = {}, main?: string) => {
       const orchestrator = await startOrchestrator(
         { ...environment, ...extra },
@@ -160,10 +188,10 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       orchestrators.push(orchestrator);
       return orchestrator;
     };
-    const fly = { flyApiUrl: cloud.fly.apiUrl, flyToken, flyOrg };
-    const addTenant = (slug: string, name: string) =>
+    const addTenant = (slug: string, name: string, apiKey?: string) =>
       seedTenant({
-        ...fly,
+        ...flyAccess,
+        ...(apiKey === undefined ? {} : { apiKey }),
         dbUrl: cloud.supabase.dbUrl,
         slug,
         name,
@@ -178,16 +206,20 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       });
       functions.push(served);
     }
-    if (kept) await createFlyApp(kept.tenant, fly);
-    const tenant = kept?.tenant ?? (await addTenant('demo', 'Demo tenant'));
-    if (keep) writeKept<KeptStack>(dir, { keys, flyToken, operatorToken, deploymentId, tenant });
+    if (kept && isLocal) await createFlyApp(kept.tenant, flyAccess);
+    if (kept && options.apiKey !== undefined && options.apiKey !== kept.tenant.apiKey)
+      throw new Error(`${dir} keeps another API key: leave the key out, or use another folder`);
+    const ofDatabase = isLocal ? (kept?.tenant ?? (await addTenant('demo', 'Demo tenant', options.apiKey))) : undefined;
     for (let n = 0; n < (options.orchestrators ?? 1); n += 1) await addOrchestrator();
+    const operator = options.real?.operatorToken ?? operatorToken;
+    const tenant = ofDatabase ?? (await tenantByApi(environment.PUBLIC_URL as string, operator));
+    if (keep && isLocal) writeKept<KeptStack>(dir, { keys, flyToken, operatorToken, deploymentId, tenant });
     return {
       dir,
       cloud,
       keys,
       tenant,
-      operatorToken,
+      operatorToken: operator,
       orchestrators,
       environment,
       deploymentId: environment.DEPLOYMENT_ID as string,

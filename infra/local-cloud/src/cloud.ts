@@ -21,6 +21,8 @@ export interface LocalCloudOptions {
   flyToken: string;
   /** Documented rate limits of Fly. Default true. */
   flyLimits?: boolean;
+  /** Port of Fly's proxy: the public address. Default: any free one. */
+  publicPort?: number;
   /** Fly's latency profile. Default `zero`. */
   flyLatency?: NonNullable<Parameters<typeof startFly>[0]['latency']>;
   /** The scripted interview; see the voice provider. */
@@ -59,6 +61,7 @@ export async function startLocalCloud(options: LocalCloudOptions): Promise<Local
       orchestrators: options.orchestrators,
       limits: options.flyLimits ?? true,
       latency: options.flyLatency ?? 'zero',
+      proxyPort: options.publicPort ?? 0,
       log: (line) => log('fly', line),
     }).then(keep),
     startVoiceProvider({ ...options.voice }).then(keep),
