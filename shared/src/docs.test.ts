@@ -9,7 +9,7 @@ import { eventAudiences, isTenantEvent, tenantEventTypes } from './session/event
 import { machineReasons, sessionReasons } from './session/reasons.ts';
 import { sessionStatuses } from './session/states.ts';
 
-/** A document, with the padding of its tables taken out. */
+/** A document without the padding in its tables. */
 const read = (name: string) =>
   readFileSync(path.resolve(import.meta.dirname, '../../docs', name), 'utf8').replaceAll(/ +\|/g, ' |');
 
@@ -26,7 +26,7 @@ describe('docs agree with the code', () => {
     }
   });
 
-  test('docs/lifecycle.md lists every reason with its outcome and words', () => {
+  test('docs/lifecycle.md lists every reason with its outcome and text', () => {
     const lifecycle = read('lifecycle.md');
     for (const [reason, { outcome, text }] of Object.entries(sessionReasons)) {
       expect(lifecycle).toContain(`| \`${reason}\` | ${outcome} | ${text} |`);

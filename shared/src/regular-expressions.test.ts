@@ -8,8 +8,8 @@ import { regexes } from 'zod';
 import { namePatterns } from './protocol/names.ts';
 
 /**
- * Every regular expression of the product takes time that grows no faster than the text it reads: one without this property
- * let a single request stop an orchestrator. The test prints the list with the growth of each, as recheck judges it.
+ * Every regular expression of the product takes linear time. An expression without this property
+ * once let a single request stop an orchestrator. The test prints the list with the growth of each, as recheck computes it.
  */
 const root = path.resolve(import.meta.dirname, '../..');
 const sources = '{shared,orchestrator,session-worker,client,server-client,supabase/functions}/**/*.{ts,tsx}';
@@ -28,7 +28,7 @@ interface Found {
 
 const isNode = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
 
-/** Literals, and `new RegExp('…')` with a text: one made at run time cannot be judged here. */
+/** All literals. Expressions that are built at run time cannot be checked here. */
 function* literals(node: unknown): Generator<{ source: string; flags: string }> {
   if (!isNode(node)) return;
   if (node.type === 'Literal' && isNode(node.regex))
@@ -50,7 +50,7 @@ function allExpressions(): Map<string, Found> {
     const tree = parse(code, { ecmaVersion: 'latest', sourceType: 'module' });
     for (const { source, flags } of literals(tree)) note(source, flags, path.basename(file));
   }
-  // What zod brings for the formats in our schemas.
+  // zod's expressions for the formats in our schemas.
   for (const { source, flags } of [regexes.guid, regexes.datetime({ offset: true })]) note(source, flags, 'zod');
   for (const { source, flags } of namePatterns) note(source, flags, 'names.ts');
   return found;
@@ -64,7 +64,7 @@ const growthOf = ({ source, flags }: { source: string; flags: string }): string 
 };
 
 describe('regular expressions', () => {
-  test('the search sees the pattern that once stopped an orchestrator, and judges it cubic', () => {
+  test('control: the expression that once stopped an orchestrator is found to be cubic', () => {
     const tree = parse('const p = /\\{\\{\\s*([^{}]*?)\\s*\\}\\}/g;', { ecmaVersion: 'latest' });
     expect([...literals(tree)].map(growthOf)).toEqual(['polynomial, degree 3']);
   });
@@ -72,7 +72,7 @@ describe('regular expressions', () => {
   test('every one in the product takes linear time', { timeout: 180_000 }, () => {
     const found = allExpressions();
     expect(found.size).toBeGreaterThan(50);
-    // Of the Edge Functions too: one that is written there alone is among them.
+    // Control: an expression that exists only in the Edge Functions is found.
     expect([...found.values()].flatMap(({ files }) => files)).toContain('upload.ts');
     const growth = new Map([...found].map(([key, expression]) => [key, growthOf(expression)]));
     const wrong = [...growth].filter(([, grows]) => grows !== 'linear');
@@ -81,7 +81,7 @@ describe('regular expressions', () => {
     process.stdout.write(`${lines.sort().join('\n')}\n`);
   });
 
-  test('none is made at run time but those for the paths we serve, and those of names, which are judged above', () => {
+  test('only those for routes and names are built at run time; the latter are checked above', () => {
     const made = globSync(sources, { cwd: root })
       .filter(isProduct)
       .filter((file) => /new RegExp\(|[^.\w]RegExp\(/.test(readFileSync(path.join(root, file), 'utf8')));

@@ -7,7 +7,7 @@ import { createPlatform } from '../../tools/demo/platform.ts';
 import { type BareCloud, startBareCloud } from '../support/bare-cloud.ts';
 import { sessionBody, until } from '../support/session.ts';
 
-/** From empty accounts to an interview with `greenroom` alone, and what it says when something is not as it should be. */
+/** From empty accounts to an interview with `greenroom` alone, and its messages when something is wrong. */
 const root = path.resolve(import.meta.dirname, '../..');
 let bare: BareCloud;
 let layouts: { worker: string; orchestrator: string };
@@ -50,7 +50,7 @@ afterAll(async () => {
   await bare?.stop();
 });
 
-describe('before anything is there', () => {
+describe('an empty deployment', () => {
   test('orchestrators wait for a worker image, and the message names the command', async () => {
     const { code, document } = await greenroom(['deploy', 'orchestrator', '--oci', layouts.orchestrator]);
     expect([code, document.code]).toEqual([78, 'no_worker_image']);
@@ -64,13 +64,13 @@ describe('before anything is there', () => {
 });
 
 describe('the worker image', () => {
-  test('an image that boots and dies is used by nothing', async () => {
+  test('an image whose machine exits at boot is not used', async () => {
     const { code, document } = await greenroom(['deploy', 'worker', '--oci', layouts.orchestrator]);
     expect([code, document.code]).toEqual([1, 'image_does_not_boot']);
     expect(document.message).toContain('exit code');
     expect(live()).toEqual([]);
   });
-  test('is pushed, pinned by its digest and tried in a machine that is gone afterwards', async () => {
+  test('is pushed, pinned by its digest and tried in a machine that is destroyed afterwards', async () => {
     const { code, document, progress } = await greenroom(['deploy', 'worker', '--oci', layouts.worker]);
     expect(progress).toContain('trying ');
     expect([code, document]).toEqual([
@@ -95,7 +95,7 @@ describe('orchestrators', () => {
     expect((await greenroom(['migrate'])).document).toMatchObject({ ok: true, applied: [] });
   });
 
-  test('a smoke test holds one whole interview and leaves nothing', async () => {
+  test('a smoke test runs one whole interview and leaves no machine', async () => {
     const { code, document, progress } = await greenroom(['smoke', '--region', 'fra']);
     expect([code, document.checks, progress]).toEqual([0, expect.any(Array), expect.any(String)]);
     expect((document.checks as Array<{ ok: boolean }>).every(({ ok }) => ok)).toBe(true);
@@ -153,7 +153,7 @@ describe('a new worker image', () => {
   }, 180_000);
 });
 
-describe('what is refused changes nothing', () => {
+describe('a refused command changes nothing', () => {
   const refused: Array<
     [what: string, args: () => string[], changes: () => Record<string, string>, code: number, name: string]
   > = [

@@ -357,7 +357,7 @@ describe("another tenant's ids", () => {
   test.each([
     ['candidate_id', () => ({ candidate_id: ids.candidate, position: { title: 'x' } })],
     ['position_id', () => ({ candidate: { name: 'x' }, position_id: ids.position })],
-  ])('an id of another tenant in the body field %s is answered like an unknown id', async (field, body) => {
+  ])('an id of another tenant in the body field %s is refused with the name of the field', async (field, body) => {
     const answer = await unchanged(() => create(foreignKey, body()));
     expect(answer.json).toMatchObject({ status: 422, errors: [{ field }] });
   });
@@ -422,7 +422,7 @@ describe('malformed ids', () => {
     });
   });
 
-  test('malformed ids in a body, cursor, code or header are named or ignored, never executed', async () => {
+  test('malformed ids in a body, cursor or invitation code are refused and change nothing', async () => {
     await unchanged(async () => {
       for (const text of hostile) {
         const body = { candidate_id: text, position: { title: 'x' } };
@@ -475,7 +475,7 @@ describe('hostile text', () => {
     ['broken JSON', '{"name":', 400],
     ['a prototype', '{"name":"x","__proto__":{"admin":true}}', 400],
     ['a constructor', '{"name":"x","constructor":{"prototype":{"admin":true}}}', 400],
-    ['a million brackets', '['.repeat(100_000), 400],
+    ['a hundred thousand brackets', '['.repeat(100_000), 400],
     ['too much', JSON.stringify({ name: 'x'.repeat(300_000) }), 413],
     ['an unknown field', '{"name":"x","tenant_id":"00000000-0000-4000-8000-000000000000"}', 422],
   ])('a request body with %s is refused and changes nothing', async (_what, body, status) => {
@@ -496,7 +496,7 @@ describe('hostile text', () => {
 });
 
 describe('browser protections', () => {
-  test('every response carries headers that forbid loading, framing and sniffing', async () => {
+  test('responses forbid sniffing and framing, send no referrer and do not name the server software', async () => {
     for (const at of ['/api/sessions', '/nothing', '/healthz', '/docs/json']) {
       const { headers } = await world.send(at);
       expect([at, headers.get('x-content-type-options')]).toEqual([at, 'nosniff']);
@@ -506,7 +506,7 @@ describe('browser protections', () => {
     }
   });
 
-  test('cross-origin calls are allowed only from the origins of the tenant', async () => {
+  test('calls and sockets from another origin are allowed only if the tenant lists that origin', async () => {
     const at = `/api/tenants/${acme.id}`;
     await world.send(at, { method: 'PATCH', as: adminKey, body: { allowed_origins: ['https://app.acme.example'] } });
     await world.deps.door.origins.refresh();
@@ -526,7 +526,7 @@ describe('browser protections', () => {
   });
 });
 
-test('no log contains a secret or hostile text of these tests', () => {
+test('the log of these tests contains no key and no token', () => {
   const log = world.lines.join('\n');
   for (const secret of [adminKey, foreignKey, world.operatorToken, acme.apiKey]) expect(log).not.toContain(secret);
   expect(log).not.toMatch(/eyJ[\w-]+\.eyJ/);

@@ -23,13 +23,13 @@ import { sessionBody, until } from '../support/session.ts';
 import { openSocket } from '../support/socket.ts';
 
 /**
- * One tenant attacks with everything it has: API keys, a candidate, deaf webhook endpoints, a stolen worker token, reads of
- * recordings; strangers join in. Its share of each resource stays within the bound that docs/limits.md names, and another
- * tenant on the same orchestrator is refused nothing and loses nothing.
+ * One tenant attacks with everything it has: API keys, a candidate, hanging webhook endpoints, a stolen worker token, reads of
+ * recordings; callers without a tenant join in. Its share of each resource stays within the limit in docs/limits.md, and another
+ * tenant on the same orchestrator is refused nothing and loses no data.
  */
 const attackMs = 25_000;
 const minutes = attackMs / 60_000;
-/** What a limit lets through in the attack: its burst and what comes back, with room for a slow machine. */
+/** What a limit allows during the attack: its burst and its rate, with a margin for a slow machine. */
 const passed = ({ burst, perMinute }: { burst: number; perMinute: number }, spentMs: number): number =>
   burst + Math.ceil((perMinute * spentMs) / 60_000) + 1;
 
@@ -115,7 +115,7 @@ async function addWebhook(tenant: SeededTenant, hook: string): Promise<string> {
   return id;
 }
 
-/** Takes every connection and never answers. */
+/** A server that accepts every connection and never answers. */
 async function deafServer() {
   const open = new Map<string, number>();
   const most = { endpoint: 0, tenant: 0, requests: 0 };
@@ -144,7 +144,7 @@ interface Counted {
   [status: number]: number;
 }
 
-/** Repeats a request in `lanes` lanes until the time is over; a refused one is repeated nearly at once. */
+/** Repeats a request in `lanes` parallel loops until the time is up; a refused one is repeated almost at once. */
 async function flood(lanes: number, untilMs: number, send: () => Promise<Response>, restMs = 0): Promise<Counted> {
   const counted: Counted = {};
   const lane = async () => {
@@ -173,7 +173,7 @@ const requestsOf = (key: string, address = '198.51.100.1') => {
   };
 };
 
-/** @returns the statuses of the streams that were asked for, and whether each is still open. */
+/** @returns the status of each requested stream, and whether it is still open. */
 function openStreams(keys: string[], sessionId: string, each: number) {
   const statuses: Array<{ key: string; status: number }> = [];
   for (const key of keys)
@@ -190,7 +190,7 @@ function openStreams(keys: string[], sessionId: string, each: number) {
   return statuses;
 }
 
-/** The most statements that were under way at once of functions that only the attacker calls. */
+/** Largest number of concurrent statements of functions that only the attacker calls. */
 async function mostStatements(untilMs: number): Promise<{ reads: number; writes: number }> {
   const most = { reads: 0, writes: 0 };
   while (performance.now() < untilMs) {
@@ -206,7 +206,7 @@ async function mostStatements(untilMs: number): Promise<{ reads: number; writes:
   return most;
 }
 
-/** The attacker's candidate offers call after call on its socket, as fast as each is answered. */
+/** The attacker's candidate sends offers on its socket, each as soon as the last one is answered. */
 async function offerCalls(untilMs: number): Promise<number> {
   const platform = createPlatform(url, attacker.apiKey);
   const session = await platform.createSession(sessionBody());
@@ -230,7 +230,7 @@ async function offerCalls(untilMs: number): Promise<number> {
   return row.n;
 }
 
-/** A worker token, stolen from a machine whose session goes on, opens call after call. @returns what was minted */
+/** A stolen worker token of a live session opens call after call. @returns the minted credentials */
 async function openCallsByWorkerToken(untilMs: number): Promise<Counted> {
   const platform = createPlatform(url, attacker.apiKey);
   const session = await platform.createSession(sessionBody());
@@ -255,7 +255,7 @@ async function openCallsByWorkerToken(untilMs: number): Promise<Counted> {
   );
 }
 
-/** The other tenant's day: reads, a stream, two interviews that begin, a webhook that must be delivered. */
+/** The other tenant's work: reads, a stream, two interviews that begin, a webhook that must be delivered. */
 async function liveQuietly(untilMs: number, finished: string) {
   const { get } = requestsOf(quiet.apiKey, '203.0.113.7');
   const statuses: Record<string, Counted> = {};
@@ -382,7 +382,7 @@ test('an attacking tenant stays within every bound, and its neighbour is refused
   };
   process.stdout.write(`${JSON.stringify(figures)}\n`);
 
-  // The attack was one: each flood met its bound, or at least got through to it.
+  // Control: every flood was served, and some of them reached their limit.
   expect(Object.keys(lists)).toContain('200');
   expect(writes[201]).toBeGreaterThan(10);
   expect(deaf.most.requests).toBeGreaterThanOrEqual(senderBounds.perTenant);
@@ -390,7 +390,7 @@ test('an attacking tenant stays within every bound, and its neighbour is refused
   expect(minted[201]).toBeGreaterThan(8);
   expect(minted[429]).toBeGreaterThan(0);
 
-  // The attacker's bounds.
+  // The attacker's limits.
   const open = streams.filter(({ status }) => status === 200);
   expect(open.length).toBeLessThanOrEqual(mostStreams.tenant);
   for (const key of readKeys)
@@ -441,7 +441,9 @@ test('an attacking tenant stays within every bound, and its neighbour is refused
   expect(new Set(received).size).toBe(left[0].n);
 });
 
-test('a page of a list is bounded in bytes, and its pages together hold everything', { timeout: 60_000 }, async () => {
+test('a page of a list has a limited size in bytes, and all pages together contain every row', {
+  timeout: 60_000,
+}, async () => {
   const most = 600_000;
   const pages = async (send: (cursor: string) => Promise<Response>, name: string) => {
     const ids: string[] = [];

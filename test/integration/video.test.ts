@@ -154,7 +154,7 @@ describe('recorded sessions', () => {
     expect(await client().of(other.tenantId).findVideo(other.id, 1)).toMatchObject({ kind: 'done' });
   });
 
-  test('a session with more recordings than may be asked for at once shows them all', async () => {
+  test('a session with more recordings than one burst of the rate limit shows them all', async () => {
     const { id, tenantId } = await recorded();
     await database.sql(
       `insert into public.video_segments (session_id, tenant_id, video_id, url)
@@ -165,7 +165,7 @@ describe('recorded sessions', () => {
     expect(await recordings.of(id, tenantId)).toHaveLength(12);
   });
 
-  test('recording steps alternate between tenants, and steps for live sessions come first', async () => {
+  test('a tenant gets at most its share of the recording steps, and the step of a live session comes first', async () => {
     const busy = await recorded();
     await database.sql(
       `insert into public.video_jobs (session_id, ordinal, tenant_id, state)
@@ -193,7 +193,7 @@ describe('recorded sessions', () => {
     expect(await segmentsOf(id)).toEqual([]);
   });
 
-  test('the upload token stays valid for a while after the end, for the last parts', async () => {
+  test('a recording is not closed during the grace period after the end, in which the last parts are uploaded', async () => {
     const { id } = await recorded();
     await work();
     await endSession(database, id);
@@ -231,7 +231,7 @@ describe('recorded sessions', () => {
     expect(provider.snapshots()).toMatchObject({ tokens: [], videos: [] });
   });
 
-  test('erasing a session during its recording deletes everything, including videos discovered later', async () => {
+  test('erasing a session whose recording was not found yet deletes its container and its token', async () => {
     const { id } = await recorded();
     await work();
     const offer = await offers().of(id);
@@ -465,7 +465,7 @@ describe('webhooks of api.video', () => {
     ).toEqual([]);
   });
 
-  test('a webhook recorded from the real provider is accepted', async () => {
+  test('a webhook that the api.video stand-in signs and sends completes the recording', async () => {
     await app.listen({ host: '127.0.0.1', port: 0 });
     const { port } = app.server.address() as AddressInfo;
     const answer = await fetch(`${provider.url}/webhooks`, {

@@ -67,7 +67,7 @@ describe('users', () => {
     expect(rows).toEqual([{ tenant_id: globex.id, user_id: both.id, api_key_id: null }]);
   });
 
-  test('a reviewer without a name is recorded in the result as in the audit log', async () => {
+  test('a review without the name of a reviewer is recorded under the id of the user', async () => {
     const { id, token } = await world.user('reviewer@acme.test', { [acme.id]: 'member' });
     const created = await session(token);
     await world.db.query(
@@ -385,11 +385,11 @@ describe('onboarding', () => {
   });
 
   test.each([
-    ['the app could not be made', 'apps.create', { kind: 'status', status: 500, body: {} }],
+    ['the app could not be created', 'apps.create', { kind: 'status', status: 500, body: {} }],
     ['the reply of the create was lost', 'apps.create', { kind: 'drop_after' }],
     ['the policy could not be set', 'policies.set', { kind: 'status', status: 500, body: {} }],
   ] as const)(
-    'onboarding when %s leaves the tenant planned, and makes it ready as soon as Fly allows',
+    'onboarding completes by itself after a failure (%s), with one app and one policy',
     async (_name, on, action) => {
       const firedBefore = world.fly.faults.fired[on] ?? 0;
       world.fly.faults.add({ on, action });
@@ -436,7 +436,7 @@ describe('onboarding', () => {
     ]);
   });
 
-  test('only operators can onboard a tenant', async () => {
+  test('only operators can onboard and list tenants', async () => {
     for (const as of [adminKey, (await world.user('boss@acme.test', { [acme.id]: 'admin' })).token])
       expect((await create({ slug: 'mine', name: 'Mine' }, as)).status).toBe(403);
     expect((await world.send('/api/tenants', { as: adminKey })).status).toBe(403);
@@ -479,7 +479,7 @@ describe('onboarding', () => {
     expect([refused.status, refused.json.errors], refused.text).toEqual([422, [expect.objectContaining({ field })]]);
   });
 
-  test('each quota has its own error code', async () => {
+  test('a session above a quota is refused: its duration with 422, the number of live sessions and of starts each with its own code', async () => {
     const { json } = await create({
       ...{ slug: 'small', name: 'Small', max_live_sessions: 1, max_duration_minutes: 30, starts_per_minute: 100 },
       allowed_regions: ['fra'],
@@ -509,7 +509,7 @@ describe('onboarding', () => {
     expect(codes).toContain('rate_limited');
   });
 
-  test('removing a tenant refuses its keys at once and finally deletes its Fly app', async () => {
+  test('after a tenant is removed its keys are refused, its Fly app is deleted and its slug stays taken', async () => {
     const { json } = await create({ slug: 'leaving', name: 'Leaving' });
     const made = await world.send(`/api/tenants/${json.id}/api-keys`, {
       method: 'POST',
@@ -576,7 +576,7 @@ describe('API keys', () => {
     expect((await world.send(`${at()}/${strong.json.id}/rotate`, { method: 'POST', as: weak })).status).toBe(403);
   });
 
-  test('API keys of another tenant are not found', async () => {
+  test('a tenant, its API keys and its provider credentials are not found with a key of another tenant', async () => {
     const other = await world.key(globex.id, all);
     for (const path of ['', '/api-keys', '/provider-credentials'])
       expect((await world.send(`/api/tenants/${acme.id}${path}`, { as: other })).status).toBe(404);
@@ -686,7 +686,7 @@ describe('webhooks', () => {
     );
   });
 
-  test('a webhook endpoint that answers 410 is disabled, and one with an internal address is refused', async () => {
+  test('a webhook endpoint that answers 410 is disabled, and one with an internal or unsuitable URL is refused', async () => {
     status = 410;
     const added = await world.send('/api/webhooks', {
       method: 'POST',

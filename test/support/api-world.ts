@@ -53,7 +53,7 @@ export interface Got {
   status: number;
   headers: Headers;
   text: string;
-  // biome-ignore lint/suspicious/noExplicitAny: tests look into any answer
+  // biome-ignore lint/suspicious/noExplicitAny: tests read single fields of any answer
   json: any;
 }
 

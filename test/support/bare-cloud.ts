@@ -6,8 +6,8 @@ import { type LocalCloud, startLocalCloud } from '@greenroom/local-cloud/cloud.t
 import { type DeploymentKeys, makeDeploymentKeys } from '@greenroom/tools/stack/keys.ts';
 
 /**
- * The outside services before anything of ours is there: an empty database, no orchestrator, no image. What an operator has after
- * making four accounts. Everything else is deployed by `greenroom`.
+ * The outside services before the first deployment: an empty database, no orchestrator, no image. What an operator has after
+ * creating four accounts. Everything else is deployed by `greenroom`.
  */
 export interface BareCloud {
   dir: string;
@@ -81,7 +81,7 @@ export async function startBareCloud(): Promise<BareCloud> {
   };
 }
 
-/** Writes variables as a file that `.env` may be. */
+/** Writes variables in the format of `.env`. */
 function writeEnvironment(file: string, variables: Record<string, string>): void {
   const lines = Object.entries(variables).map(([name, value]) => `${name}='${value}'`);
   writeFileSync(file, `${lines.join('\n')}\n`, { mode: 0o600 });

@@ -23,7 +23,7 @@ async function untilGone(pid: number, limitMs: number): Promise<void> {
   }
 }
 
-/** A parent process with one tied child, whose id it prints. */
+/** A parent process with one tied child; it prints the child's id. */
 async function parentOf(childScript: string): Promise<{ parent: ChildProcess; childPid: number }> {
   const script = `
     import { spawnTied } from ${JSON.stringify(processModule)};
@@ -37,7 +37,7 @@ async function parentOf(childScript: string): Promise<{ parent: ChildProcess; ch
   return { parent, childPid: Number(line) };
 }
 
-test('a child dies with a parent that was killed', async () => {
+test('a child ends when its parent is killed', async () => {
   const { parent, childPid } = await parentOf('echo ready; exec sleep 1000');
   expect(isAlive(childPid)).toBe(true);
   parent.kill('SIGKILL');
@@ -50,7 +50,7 @@ test('a child that ignores the first signal is killed', { timeout: 20_000 }, asy
   await untilGone(childPid, 12_000);
 });
 
-test('ending a process tells whether it went by itself, had to be killed, or was gone', async () => {
+test('endProcess returns whether the process ended, was killed or was gone before', async () => {
   const willing = spawnTied('sleep', ['1000'], { stdio: 'ignore' });
   expect(await endProcess(willing)).toBe('ended');
   expect(await endProcess(willing)).toBe('gone');
@@ -61,7 +61,7 @@ test('ending a process tells whether it went by itself, had to be killed, or was
   expect(await endProcess(stubborn, { limitMs: 50 })).toBe('killed');
 });
 
-test('a command that does not exist is an error event, and ending it is nothing', async () => {
+test('a command that does not exist emits an error event, and ending it does nothing', async () => {
   const child = spawnTied('/nowhere/at/all', [], { stdio: 'ignore' });
   const [error] = await once(child, 'error');
   expect(error).toMatchObject({ code: 'ENOENT' });

@@ -3,7 +3,7 @@ import * as z from 'zod';
 import { callFunction, createDatabase, type Database, DatabaseError, databaseAppError } from './client.ts';
 import type { FunctionName } from './functions.ts';
 
-/** A database behind a fetch that always answers the same, and how often it was asked. */
+/** A database whose fetch always gives the same answer, with the number of its requests. */
 function behind(status: number, body: string) {
   let asked = 0;
   const send = (async () => {
@@ -14,11 +14,11 @@ function behind(status: number, body: string) {
   return { database: createDatabase({ ...options, fetch: send }), asked: () => asked };
 }
 
-/** Any function whose result is JSON: its schema may say anything. */
+/** Any function with a JSON result, for which any schema is allowed. */
 const askSession = <T extends z.ZodType>(database: Database, result: T) =>
   callFunction(database, 'get_session', { p_session_id: 'session-1' }, result);
 
-describe('the way to the database', () => {
+describe('calls of database functions', () => {
   test.each([
     ['without a body', '', 502, true],
     ['with no rows', '[]', 502, true],
@@ -33,7 +33,7 @@ describe('the way to the database', () => {
     expect([error === null, data]).toEqual([false, null]);
   });
 
-  test('a read that fails is tried once: who asks decides about retries', async () => {
+  test('a failing read is tried once: the caller decides about retries', async () => {
     const { database, asked } = behind(503, '{"code":"PGRST001","message":"no connection"}');
     expect((await database.rpc('get_session', { p_session_id: 'session-1' }, { get: true })).status).toBe(503);
     expect(asked()).toBe(1);
@@ -51,7 +51,7 @@ describe('the way to the database', () => {
     expect(called).toMatchObject({ unavailable: true, refused: false });
   });
 
-  test('null is an answer, and so is nothing from a function that returns nothing', async () => {
+  test('null is a valid answer, and so is an empty one of a function without a result', async () => {
     expect(await askSession(behind(200, 'null').database, z.string().nullable())).toBeNull();
     expect(await askSession(behind(204, '').database, z.undefined())).toBeUndefined();
   });
@@ -81,9 +81,9 @@ describe('the way to the database', () => {
     expect(error).toMatchObject({ code: 'internal_error', cause: { refused: true } });
   });
 
-  test('rows, which PostgREST cuts without a word, cannot be asked for: the compiler refuses it', () => {
+  test('the compiler refuses calls that return rows, which PostgREST would truncate silently', () => {
     const { database } = behind(200, '[]');
-    // @ts-expect-error: a way to a table would read rows
+    // @ts-expect-error: access to a table would read rows
     expect(typeof database.from).toBe('function');
     // @ts-expect-error: it returns rows; transcript_to_evaluate returns the whole
     const name: FunctionName = 'transcript_of';

@@ -5,7 +5,7 @@ import { fieldErrors } from './zod-fields.ts';
 const errorOf = (schema: z.ZodType, value: unknown) => schema.safeParse(value).error as z.ZodError;
 const bytesOf = (value: unknown): number => Buffer.byteLength(JSON.stringify(value));
 
-describe('the list of wrong fields', () => {
+describe('the list of invalid fields', () => {
   test('names a wrong field and an unknown one by their paths', () => {
     const schema = z.strictObject({ candidate: z.strictObject({ name: z.string() }) });
     expect(fieldErrors(errorOf(schema, { candidate: { name: 1, age: 2 } })).map(({ field }) => field)).toEqual([
@@ -14,7 +14,7 @@ describe('the list of wrong fields', () => {
     ]);
   });
 
-  test('holds 20 fields of a body with 20,000 unknown ones: an answer of 2 MB would cost more than the request', () => {
+  test('contains 20 fields of a body with 20,000 unknown ones, so that the answer stays smaller than the request', () => {
     const body = Object.fromEntries(Array.from({ length: 20_000 }, (_, n) => [`unknown${n}`, 1]));
     expect(fieldErrors(errorOf(z.strictObject({}), body))).toHaveLength(20);
   });

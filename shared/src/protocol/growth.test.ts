@@ -11,8 +11,8 @@ import * as webhooks from './webhooks.ts';
 import * as worker from './worker-api.ts';
 
 /**
- * Judging what others send takes time that grows no faster than its length. Every text field of every message and body is
- * filled with texts that are awkward for patterns, and doubled up to the largest body: beyond a field's own limit too,
+ * Validating a request takes time that grows no faster than its length. Every text field of every message and body is
+ * filled with texts that are hard for patterns, and doubled up to the largest body, also beyond a field's own limit,
  * because a check that runs although the length was refused once made this cubic.
  */
 const bodyLimit = 262_144;
@@ -35,7 +35,7 @@ type JsonSchema = z.core.JSONSchema.BaseSchema;
 type Path = Array<string | number>;
 interface Field {
   path: Path;
-  /** A body with something in every other field. */
+  /** A body with a value in every other field. */
   sample: unknown;
 }
 
@@ -44,7 +44,7 @@ const first = (schema: JsonSchema): JsonSchema => {
   return typeof choice === 'object' ? first(choice) : schema;
 };
 
-/** Something of the right shape; what a pattern asks for does not matter here. */
+/** A value of the right type; patterns do not matter here. */
 function sampleOf(schema: JsonSchema): unknown {
   const { type, properties, items, const: fixed, enum: choices } = first(schema);
   if (fixed !== undefined) return fixed;
@@ -73,7 +73,7 @@ const filled = (value: unknown, [step, ...rest]: Path, text: string): unknown =>
   return { ...holder, [step]: filled(holder[step], rest, text) };
 };
 
-/** Each alternative of a union is a message of its own. */
+/** Each alternative of a union is a separate message. */
 const alternatives = (schema: JsonSchema): JsonSchema[] =>
   ((schema.anyOf ?? schema.oneOf) as JsonSchema[] | undefined)?.flatMap(alternatives) ?? [schema];
 
@@ -83,7 +83,7 @@ const fieldsOf = (schema: z.ZodType): Field[] =>
     return [...textPaths(sample)].map((path) => ({ path, sample }));
   });
 
-/** What grew by more than the length did, as sentences. */
+/** The fields whose time grew faster than their length, as sentences. */
 function steps(judge: (text: string) => unknown, fill: (length: number) => string, limit: number): string[] {
   const prepare = (length: number) => {
     const text = fill(length);
@@ -114,8 +114,8 @@ const requests: Readonly<Record<string, z.ZodType>> = {
   finish: worker.finishRequest,
 };
 
-describe('judging a text takes time in proportion to its length', () => {
-  test('the measure sees a pattern of cubic time', { timeout: 60_000 }, () => {
+describe('validating a text takes time in proportion to its length', () => {
+  test('control: the measurement detects a pattern with cubic time', { timeout: 60_000 }, () => {
     const cubic = /\{\{\s*([^{}]*?)\s*\}\}/g;
     const fill = (length: number) => `{{${' '.repeat(length)}`;
     expect(steps((text) => text.replaceAll(cubic, ''), fill, 2_048)).toHaveLength(1);

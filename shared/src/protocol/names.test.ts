@@ -4,7 +4,7 @@ import { createSessionRequest } from './platform-api.ts';
 const takes = (candidate: object, position: object = { title: 'T' }) =>
   createSessionRequest.safeParse({ candidate, position }).success;
 
-describe('addresses and names of the whole world', () => {
+describe('addresses and names in any script', () => {
   test.each([
     'a.b+c@example.co.uk',
     "o'neil@example.com",

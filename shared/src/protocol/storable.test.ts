@@ -2,14 +2,14 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { storable, storableValue } from './storable.ts';
 
-test('half a character and NUL are replaced or left out; whole characters and line breaks stay', () => {
+test('half a surrogate pair is replaced and NUL removed; whole characters and line breaks stay', () => {
   expect(storable('a\ud83d')).toBe('a\ufffd');
   expect(storable('\udc00b')).toBe('\ufffdb');
   expect(storable('no\u0000pe\u007f')).toBe('nope');
   expect(storable('👍\tnaïve\r\n面接')).toBe('👍\tnaïve\r\n面接');
 });
 
-test('whatever a value holds, its JSON is one that Postgres takes, and its shape stays', { timeout: 60_000 }, () => {
+test('the JSON of any value is accepted by Postgres and keeps its structure', { timeout: 60_000 }, () => {
   fc.assert(
     fc.property(fc.jsonValue({ maxDepth: 4, stringUnit: 'binary' }), (value) => {
       const text = JSON.stringify(storableValue({ value, half: 'x\ud800', nul: '\u0000' }));

@@ -9,7 +9,7 @@ test.each([
   ['999999999', 3_600_000],
   [undefined, undefined],
   [null, undefined],
-  // Read as "at once" before.
+  // Failure pinned: this was read as "at once".
   ['', undefined],
   ['-5', undefined],
   ['Thu, 26 Nov 2026 12:00:20 GMT', undefined],
@@ -18,7 +18,7 @@ test.each([
   expect(readRetryAfter(header)).toBe(ms);
 });
 
-test('the caller may obey less or more than an hour', () => {
+test('the caller can set the longest accepted wait', () => {
   expect(readRetryAfter('120', 60_000)).toBe(60_000);
   expect(readRetryAfter('86400', 86_400_000)).toBe(86_400_000);
 });

@@ -42,13 +42,13 @@ describe('a headless candidate', () => {
     expect(peer.stats.packetsSent - before).toBeLessThan(26);
   });
 
-  it('tells when the other side has gone', async () => {
+  it('reports when the other side has disconnected', async () => {
     const { provider, peer } = await connect();
     await provider.stop();
     await peer.closed;
   });
 
-  it('is never connected when it is closed first', async () => {
+  it('rejects `connected` when it is closed first', async () => {
     const peer = createCandidatePeer();
     await peer.offer();
     await peer.close();

@@ -15,7 +15,7 @@ it('refuses a call without the token, with the request id on the refusal', async
   expect((await call('GET', '/v1/apps/work', undefined, { authorization: `FlyV1 ${TOKEN}` })).status).toBe(200);
 });
 
-it('creates an app on its network and gives the affinity cookie', async () => {
+it('creates an app on its network and returns the affinity cookie', async () => {
   const created = await call('POST', '/v1/apps', { app_name: 'tenant-a', org_slug: 'local', network: 'net-a' });
   expect([created.status, typeof created.body.id, typeof created.body.created_at]).toEqual([201, 'string', 'number']);
   expect(created.headers.get('set-cookie')).toMatch(/^fly_flaps_affinity=[0-9a-f]+; Path=\/v1\/apps\/tenant-a$/);
@@ -30,7 +30,7 @@ it('creates an app on its network and gives the affinity cookie', async () => {
   expect(listed.body.total_apps).toBe(listed.body.apps.length);
 });
 
-it('refuses a taken or impossible name, and knows no other app', async () => {
+it('refuses a taken or invalid name, and answers 404 for an unknown app', async () => {
   const taken = await call('POST', '/v1/apps', { name: 'work', org_slug: 'local' });
   expect([taken.status, taken.body]).toEqual([
     422,
@@ -40,7 +40,7 @@ it('refuses a taken or impossible name, and knows no other app', async () => {
   expect((await call('GET', '/v1/apps/nowhere')).status).toBe(404);
 });
 
-it('a deploy token reaches its own app and no other', async () => {
+it('a deploy token is valid for its own app only', async () => {
   const { body } = await call('POST', '/v1/apps/work/deploy_token', { expiry: '1h' });
   const as = { authorization: body.token };
   expect((await call('GET', '/v1/apps/work', undefined, as)).status).toBe(200);
@@ -49,7 +49,7 @@ it('a deploy token reaches its own app and no other', async () => {
   expect((await call('GET', '/v1/tokens/current')).body.tokens[0]).toMatchObject({ org_slug: 'local' });
 });
 
-it('an app of another organisation has its name, and is refused', async () => {
+it('refuses access to an app of another organisation, whose name counts as taken', async () => {
   harness.fly.takeAppName('somebody-elses');
   const made = await call('POST', '/v1/apps', { name: 'somebody-elses', org_slug: 'local' });
   expect([made.status, made.body.status]).toEqual([422, 'name_taken']);
@@ -57,7 +57,7 @@ it('an app of another organisation has its name, and is refused', async () => {
     expect((await call('GET', `/v1/apps/somebody-elses${at}`)).status, at).toBe(403);
 });
 
-it('deleting an app is accepted at once, takes a while, and takes its machines along', async () => {
+it('accepts the deletion of an app at once, then destroys its machines and removes it', async () => {
   await call('POST', '/v1/apps', { name: 'short-lived', org_slug: 'local' });
   const machine = await call('POST', '/v1/apps/short-lived/machines', { config: { image: IN_PROCESS } });
   expect((await call('DELETE', '/v1/apps/short-lived?force=true')).status).toBe(202);
@@ -92,7 +92,7 @@ it('shows the 18 regions to anyone', async () => {
   expect(body.regions[0]).toMatchObject({ code: 'ams', latitude: 52.374344, gateway_available: true });
 });
 
-it('a placement dry-run says how many machines fit where', async () => {
+it('a placement dry-run returns how many machines fit into each region', async () => {
   harness.fly.setCapacity('lhr', 2);
   const placed = await call('POST', '/v1/platform/placements', { org_slug: 'local', region: 'lhr,fra', count: 5 });
   expect(placed.body.regions).toEqual([

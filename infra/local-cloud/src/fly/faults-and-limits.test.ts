@@ -39,20 +39,20 @@ describe('limits', () => {
 });
 
 describe('faults on create', () => {
-  it('a lost reply: the caller sees a broken connection, the machine exists under its name', async () => {
+  it('a lost reply: the connection breaks, and the machine exists under its name', async () => {
     harness.fly.faults.add({ on: 'machines.create', action: { kind: 'drop_after' } });
     await expect(create('lost')).rejects.toThrow();
     const [machine] = await named('lost');
     expect((await create('lost')).body.error).toContain(`machine ID ${machine.id} already exists`);
   });
 
-  it('a connection cut before: nothing exists', async () => {
+  it('a connection cut before the work: no machine exists', async () => {
     harness.fly.faults.add({ on: 'machines.create', action: { kind: 'drop_before' } });
     await expect(create('never')).rejects.toThrow();
     expect(await named('never')).toEqual([]);
   });
 
-  it('a 408 after the side effect', async () => {
+  it('a 408 after the machine was created', async () => {
     harness.fly.faults.add({ on: 'machines.create', action: { kind: 'special', name: 'answer_after' } });
     expect((await create('ambiguous')).status).toBe(408);
     expect(await named('ambiguous')).toHaveLength(1);
@@ -76,7 +76,7 @@ describe('faults on create', () => {
     expect((await create(`cap-${name}`, 'ord')).status).toBe(200);
   });
 
-  it('stuck in created, while its siblings start', async () => {
+  it('a machine stuck in `created`, while others start', async () => {
     harness.fly.faults.add({ on: 'machines.create', action: { kind: 'special', name: 'stuck_in_created' } });
     const stuck = (await create('stuck')).body.id;
     const sibling = (await create('sibling')).body.id;
@@ -94,7 +94,7 @@ describe('faults on create', () => {
     expect(events.map(({ status }: { status: string }) => status)).toContain('launch_failed');
   });
 
-  it('not found right after create, then found', async () => {
+  it('a machine that is not found right after the create, and found later', async () => {
     harness.fly.faults.add({ on: 'machines.create', action: { kind: 'special', name: 'invisible', value: 300 } });
     const id = (await create('shy')).body.id;
     expect([(await harness.get(id)).status, await named('shy')]).toEqual([404, []]);
@@ -103,7 +103,7 @@ describe('faults on create', () => {
 });
 
 describe('faults elsewhere', () => {
-  it('an empty list, then the truth', async () => {
+  it('an empty list once, then the correct one', async () => {
     harness.fly.faults.add({ on: 'machines.list', action: { kind: 'special', name: 'empty_list' } });
     expect((await call('GET', ROOT)).body).toEqual([]);
     expect((await call('GET', ROOT)).body.length).toBeGreaterThan(0);

@@ -3,7 +3,7 @@ import { createLatency } from './latency.ts';
 
 const median = () => 0.5;
 
-test('a machine made with skip_launch starts as fast as a stopped one, or slowly: real Fly does not say which', () => {
+test('both profiles exist: a machine made with skip_launch starts as fast as a stopped one, or slowly', () => {
   const fast = createLatency('documented', median);
   const slow = createLatency('documented-slow-first-start', median);
   expect([fast.firstStartMs(), slow.firstStartMs()]).toEqual([1_000, 2_750]);
@@ -11,7 +11,7 @@ test('a machine made with skip_launch starts as fast as a stopped one, or slowly
   expect(createLatency('zero').firstStartMs()).toBe(0);
 });
 
-test('a create answers in a quarter of a second and is started after three, at the median', () => {
+test('the median create answers after a quarter of a second and is started after three seconds', () => {
   const { createAnswerMs, prepareMs, bootMs } = createLatency('documented', median);
   expect([createAnswerMs(), createAnswerMs() + prepareMs() + bootMs()]).toEqual([250, 3_000]);
 });

@@ -23,7 +23,7 @@ const call: Harness['call'] = (...args) => harness.call(...args);
 const snapshot = (id: string) => harness.fly.machines().find((machine) => machine.id === id)!;
 const ONE_SHOT = { auto_destroy: true, restart: { policy: 'no' }, stop_config: { signal: 'SIGTERM', timeout: '10s' } };
 
-/** A machine whose process listens. */
+/** A machine whose process is listening. */
 async function running(config: Record<string, unknown> = ONE_SHOT, fields: Record<string, unknown> = {}) {
   const id = await harness.create(fields, { image: WORKER, services: SERVICES, ...config });
   await harness.reach(id, 'started');
@@ -70,7 +70,7 @@ describe('a machine is a process', () => {
     });
   });
 
-  it('that is stopped gets the signal, and the exit says it was asked for', async () => {
+  it('that is stopped gets the signal, and the exit is recorded as requested', async () => {
     const { id } = await running({ restart: { policy: 'always' }, stop_config: { signal: 'SIGTERM' } });
     await call('POST', `${ROOT}/${id}/stop`, {});
     await harness.reach(id, 'stopped');
@@ -88,7 +88,7 @@ describe('a machine is a process', () => {
     ]);
   });
 
-  it('that is killed for want of memory says so', async () => {
+  it('that is killed for lack of memory is recorded as out of memory', async () => {
     const { id } = await running();
     harness.fly.killMachineProcess(id, 'OOM');
     await harness.reach(id, 'destroyed');
@@ -127,7 +127,7 @@ describe('a machine is a process', () => {
 });
 
 describe('a lost host', () => {
-  it('shows as unreachable without configuration; the state stays until the platform gives it up', async () => {
+  it('is shown as unreachable without configuration; machines keep their state until the platform gives it up', async () => {
     const { id, pid } = await running({ ...ONE_SHOT, metadata: { a: '1' } });
     harness.fly.loseHost(id, { destroyedAfterMs: 200 });
     await until(() => !alive(pid) || undefined);
@@ -141,7 +141,7 @@ describe('a lost host', () => {
     await harness.reach(id, 'destroyed');
   });
 
-  it('accepts a destroy but cannot carry it out; the VM comes back with the host and is destroyed then', async () => {
+  it('accepts a destroy, which is carried out when the host is back', async () => {
     const { id, url, pid } = await running();
     harness.fly.loseHost(id, { process: 'keep' });
     expect((await call('POST', `${ROOT}/${id}/stop`, {})).status).toBe(503);
@@ -155,7 +155,7 @@ describe('a lost host', () => {
 });
 
 describe('identity', () => {
-  it('is a token over the machine’s own socket that verifies against the discovery document', async () => {
+  it('is a token from the machine’s own socket that verifies against the discovery document', async () => {
     const { id, url } = await running(ONE_SHOT, { name: 'gr-1', region: 'lhr' });
     const token = await (await fetch(`${url}/identity?aud=https://orchestrator.test`)).text();
     const issuer = harness.fly.oidcIssuer('local');
@@ -196,7 +196,7 @@ describe('identity', () => {
     expect(await ask()).toBe('{"error":"unavailable"}');
   });
 
-  it('is not given once the machine has ended', async () => {
+  it('is not issued once the machine has ended', async () => {
     const { id, url } = await running();
     const { env } = (await (await fetch(url)).json()) as { env: Record<string, string> };
     await call('DELETE', `${ROOT}/${id}?force=true`);
@@ -239,8 +239,8 @@ describe('in-process machines', () => {
   });
 });
 
-describe('the end', () => {
-  it('stop ends what is still under way: a destroy, a hung call, an upgrade waiting for its machine', async () => {
+describe('stopping the stand-in', () => {
+  it('stop ends everything in progress: a destroy, a hanging call, an upgrade that waits for its machine', async () => {
     const replay = { app: 'work', instance: '' };
     const app = createServer();
     app.on('upgrade', (_request, socket) =>
@@ -280,7 +280,7 @@ describe('the end', () => {
     await expect(fetch(other.fly.apiUrl, { headers: { authorization: `Bearer ${TOKEN}` } })).rejects.toThrow();
   });
 
-  it('machines die with a stand-in that is killed outright', async () => {
+  it('machines end when the stand-in is killed', async () => {
     const script = fileURLToPath(new URL('./testing/killed-stand-in.ts', import.meta.url));
     const temporary = await mkdtemp(join(tmpdir(), 'fly-killed-'));
     const standIn = spawn(process.execPath, [script], {

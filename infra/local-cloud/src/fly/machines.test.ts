@@ -14,7 +14,7 @@ const create = (body: Record<string, unknown>, config: Record<string, unknown> =
 const answered = ({ status, body }: { status: number; body: unknown }) => [status, body];
 
 describe('create', () => {
-  it('answers the machine in `created`, with the documented fields', async () => {
+  it('returns the machine in `created`, with the documented fields', async () => {
     const { status, body } = await create({ name: 'first', region: 'lhr' }, { metadata: { a: '1' }, env: { X: 'y' } });
     expect(status).toBe(200);
     expect(body).toMatchObject({ name: 'first', state: 'created', region: 'lhr', host_status: 'ok', cordoned: false });
@@ -25,7 +25,7 @@ describe('create', () => {
     expect(body.events[0]).toMatchObject({ type: 'launch', status: 'created', source: 'user', request: null });
   });
 
-  it('refuses a name in use and names its holder; a destroyed machine gives its name back at once', async () => {
+  it('refuses a used name and names the machine that has it; destroying a machine frees its name at once', async () => {
     const { body: holder } = await create({ name: 'unique' });
     const error = `already_exists: unique machine name violation, machine ID ${holder.id} already exists with name "unique"`;
     expect(answered(await create({ name: 'unique' }))).toEqual([409, { error }]);
@@ -35,7 +35,7 @@ describe('create', () => {
     expect(answered(await harness.get(holder.id))).toEqual([200, expect.objectContaining({ state: 'destroyed' })]);
   });
 
-  it('lets one of many creates of the same name win', async () => {
+  it('lets one of many creates with the same name succeed', async () => {
     const all = await Promise.all(Array.from({ length: 20 }, () => create({ name: 'contended' })));
     expect(all.filter(({ status }) => status === 200)).toHaveLength(1);
     expect(all.filter(({ status }) => status === 409)).toHaveLength(19);
@@ -85,7 +85,7 @@ describe('create', () => {
     expect(body.config.services).toEqual([{ protocol: 'tcp', internal_port: 8080, autostop: false }]);
   });
 
-  it('goes to the next region of the expression when one is full, and says so when all are', async () => {
+  it('uses the next region of the expression when one is full, and refuses when all are', async () => {
     harness.fly.setCapacity('gru', 'none');
     expect((await create({ region: 'gru,iad' })).body.region).toBe('iad');
     expect(answered(await create({ region: 'gru' }))).toEqual([
@@ -131,7 +131,7 @@ describe('list', () => {
     expect(times).toEqual([...times].sort());
   });
 
-  it('holds 10,000 machines and lists them all', async () => {
+  it('lists 10,000 machines', async () => {
     const large = await startHarness();
     for (let i = 0; i < 10_000; i += 500) {
       await Promise.all(
@@ -146,7 +146,7 @@ describe('list', () => {
 
 describe('start, stop, wait, destroy', () => {
   it.each(['created', 'stopped'] as const)(
-    'a machine created with skip_launch rests in %s until it is started',
+    'a machine created with skip_launch stays in %s until it is started',
     async (rest) => {
       harness.fly.setResting(rest);
       const id = await harness.create({ skip_launch: true }, { auto_destroy: true });
@@ -158,7 +158,7 @@ describe('start, stop, wait, destroy', () => {
     },
   );
 
-  it('refuses a start while the image is on its way, and just after a stop', async () => {
+  it('refuses a start while the image is being pulled, and just after a stop', async () => {
     const slow = await startHarness({ latency: 'documented' });
     const startedMs = performance.now();
     const id = await slow.create({ region: 'fra' });
@@ -178,7 +178,7 @@ describe('start, stop, wait, destroy', () => {
     await slow.stop();
   }, 20_000);
 
-  it('stops, reads a stop body as Go does, and stops a stopped machine without complaint', async () => {
+  it('stops a machine, reads the body as Go does, and accepts a stop of a stopped machine', async () => {
     const id = await harness.create();
     await harness.reach(id, 'started');
     expect(answered(await call('POST', `${ROOT}/${id}/stop`, []))).toEqual([
@@ -213,7 +213,7 @@ describe('start, stop, wait, destroy', () => {
     ]);
   });
 
-  it('destroys a running machine only by force; destroying twice is no error', async () => {
+  it('destroys a running machine only with `force`; destroying it twice is not an error', async () => {
     const id = await harness.create();
     await harness.reach(id, 'started');
     expect((await call('DELETE', `${ROOT}/${id}`)).status).toBe(412);
@@ -255,7 +255,7 @@ describe('update', () => {
 });
 
 describe('leases', () => {
-  it('keep everyone without the nonce from changing the machine', async () => {
+  it('refuse changes of the machine without the nonce', async () => {
     const { body } = await create({ lease_ttl: 60 });
     expect(body.nonce).toMatch(/^[0-9a-f]+$/);
     const path = `${ROOT}/${body.id}`;
@@ -296,7 +296,7 @@ describe('metadata', () => {
 });
 
 describe('events and cordon', () => {
-  it('come newest first, 20 unless asked and 50 at most', async () => {
+  it('events come newest first, 20 by default and 50 at most', async () => {
     const id = await harness.create();
     await harness.reach(id, 'started');
     for (let i = 0; i < 30; i += 1) {
@@ -309,7 +309,7 @@ describe('events and cordon', () => {
     expect(times).toEqual([...times].sort((a, b) => b - a));
   });
 
-  it('cordon shows on the machine and twice is no error', async () => {
+  it('a cordon is shown on the machine; repeating it is not an error', async () => {
     const id = await harness.create({ skip_service_registration: true });
     expect((await harness.get(id)).body.cordoned).toBe(true);
     await call('POST', `${ROOT}/${id}/uncordon`);

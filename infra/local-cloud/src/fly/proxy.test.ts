@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { type Harness, SERVICES, startHarness, until, WORKER } from './testing/harness.ts';
 
-/** The public app: answers every upgrade and every GET /work with the replay it is told, and remembers what it saw. */
+/** The public app: answers every upgrade and every GET /work with a given replay, and records its requests. */
 interface Orchestrator {
   url: string;
   seen: IncomingMessage[];
@@ -13,7 +13,7 @@ interface Orchestrator {
 
 let replayHeader = '';
 let acceptUpgrades = false;
-/** What to answer once the proxy says that the replay failed. */
+/** The answer to a request whose replay failed. */
 let onFailure: 'accept' | 'replay_again' = 'accept';
 
 async function startOrchestrator(): Promise<Orchestrator> {
@@ -141,7 +141,7 @@ describe('plain requests', () => {
     expect(answer.headers['fly-replay-src']).toMatch(/^instance=[0-9a-f]{14};region=fra;t=\d{16};state=a;b$/);
   });
 
-  it('are answered 503 when no instance takes connections', async () => {
+  it('are answered with 503 when no instance accepts connections', async () => {
     const lonely = await startHarness({ orchestrators: () => [deadOrigin] });
     expect((await fetch(lonely.fly.proxyUrl)).status).toBe(503);
     await lonely.stop();
@@ -173,7 +173,7 @@ describe('upgrades', () => {
     expect(await closed).toEqual({ code: 1000, reason: 'bye' });
   });
 
-  it('break when the machine dies, and when the proxy is told to cut them', async () => {
+  it('break when the machine ends, and when the proxy cuts them', async () => {
     replayHeader = to();
     const { messages, closed } = talk(harness.fly.proxyUrl);
     await until(() => messages[0]);
@@ -181,7 +181,7 @@ describe('upgrades', () => {
     expect((await closed).code).toBe(1006);
   });
 
-  it('pass half-closed connections on: what was sent before the end still arrives', async () => {
+  it('pass half-closed connections on: data sent before the end still arrive', async () => {
     replayHeader = to();
     const { port } = new URL(harness.fly.proxyUrl);
     const raw = connect({ host: '127.0.0.1', port: Number(port), allowHalfOpen: true });
@@ -199,7 +199,7 @@ describe('upgrades', () => {
 describe('a replay that cannot be delivered', () => {
   const absent = 'app=work;instance=0123456789abcd';
 
-  it('falls back to the origin, which learns why and can close with a code', async () => {
+  it('falls back to the origin, which gets the reason and can close with a code', async () => {
     replayHeader = `${absent};timeout=2s;fallback=force_self`;
     const { closed } = talk(harness.fly.proxyUrl);
     expect(await closed).toEqual({ code: 4503, reason: 'not ready' });
@@ -272,7 +272,7 @@ describe('a replay that cannot be delivered', () => {
 });
 
 describe('another network', () => {
-  it('is out of reach until cross-network replay is enabled', async () => {
+  it('cannot be reached until cross-network replay is enabled', async () => {
     await harness.call('POST', '/v1/apps', { app_name: 'tenant', org_slug: 'local', network: 'tenant-net' });
     const created = await harness.call('POST', '/v1/apps/tenant/machines', {
       region: 'fra',
@@ -290,7 +290,7 @@ describe('another network', () => {
   });
 });
 
-describe('a machine that is not fit to be routed to', () => {
+describe('a machine to which the proxy must not route', () => {
   const checks = [{ type: 'http', path: '/ready', interval: '100ms', timeout: '1s', grace_period: '50ms' }];
   const machineWith = async (changes: object): Promise<{ id: string; address: string }> => {
     const id = await harness.create({}, { image: WORKER, services: [{ ...SERVICES[0], ...changes }] });
@@ -303,7 +303,7 @@ describe('a machine that is not fit to be routed to', () => {
     (await harness.get(id)).body.checks.map((check: { status: string }) => check.status);
   const send = () => fetch(`${harness.fly.proxyUrl}/work`, { method: 'POST', body: 'x' });
 
-  it('because its check does not pass: nothing is sent there until it does', async () => {
+  it('because its check fails: gets no request until it passes', async () => {
     const { id, address } = await machineWith({ checks });
     expect(await statusesOf(id)).toEqual(['critical']);
     replayHeader = `app=work;instance=${id};timeout=1s;fallback=force_self`;
@@ -314,7 +314,7 @@ describe('a machine that is not fit to be routed to', () => {
     expect(await statusesOf(id)).toEqual(['passing']);
   });
 
-  it('because it is at its hard limit: one socket more is not let in', async () => {
+  it('because it is at its hard limit: gets no further socket', async () => {
     const { id } = await machineWith({ concurrency: { type: 'connections', hard_limit: 2 } });
     replayHeader = `app=work;instance=${id};timeout=1s;fallback=force_self`;
     const inside = [talk(harness.fly.proxyUrl), talk(harness.fly.proxyUrl)];

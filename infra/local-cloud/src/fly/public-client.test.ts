@@ -3,8 +3,8 @@ import type client from 'fly-admin/dist/client.js';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Harness, IN_PROCESS, startHarness, TOKEN, until } from './testing/harness.ts';
 
-/** A public client of Fly's, unmodified: what it does on real Fly works here, too. */
-// A CommonJS module, whose default export test runner and Node disagree about.
+/** An unmodified public client of Fly. */
+// A CommonJS module: the test runner and Node give its default export differently.
 const { default: Client } = createRequire(import.meta.url)('fly-admin/dist/client.js') as typeof client;
 let harness: Harness;
 beforeAll(async () => {
@@ -12,7 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => harness.stop());
 
-it('drives an app and a machine through their whole lives', async () => {
+it('creates, uses and destroys an app and a machine', async () => {
   const fly = new Client(TOKEN, { apiUrl: harness.fly.apiUrl, graphqlUrl: harness.fly.apiUrl });
   const app_name = 'by-fly-admin';
   await fly.App.createApp({ org_slug: 'local', app_name });
@@ -41,7 +41,7 @@ it('drives an app and a machine through their whole lives', async () => {
   );
 });
 
-it('shows it what Fly refuses', async () => {
+it('receives Fly’s refusals', async () => {
   const fly = new Client(TOKEN, { apiUrl: harness.fly.apiUrl });
   harness.fly.takeAppName('somebody-elses');
   await expect(fly.App.createApp({ org_slug: 'local', app_name: 'somebody-elses' })).rejects.toThrow(/422.*taken/);

@@ -27,7 +27,7 @@ const ask = (url: string, init: RequestInit = {}) =>
 const codeOf = async (answer: Response) =>
   ((await answer.json()) as { errors: Array<{ code: string }> }).errors[0]?.code;
 
-/** An OCI layout of one layer, made of these files. */
+/** An OCI layout with one layer that contains these files. */
 function layoutOf(name: string, files: Record<string, string>): { layout: string; digest: string } {
   const tree = path.join(dir, `${name}-tree`);
   const layout = path.join(dir, name);
@@ -85,7 +85,7 @@ describe('the registry refuses', () => {
     const answer = await ask(`/v2/app/manifests/sha256:${'0'.repeat(64)}`);
     expect([answer.status, await codeOf(answer)]).toEqual([404, 'MANIFEST_UNKNOWN']);
   });
-  test('a repository that is no app', async () => {
+  test('a repository without an app of that name', async () => {
     expect((await ask('/v2/other/blobs/uploads/', { method: 'POST' })).status).toBe(403);
   });
   test('a blob whose bytes have another digest', async () => {
@@ -123,7 +123,7 @@ describe.skipIf(!hasSkopeo)('skopeo, unmodified', () => {
       `docker://${registry.host}/app:v1`,
     );
 
-  test('pushes an image, whose digest stays what it was, and whose files a machine then sees', async () => {
+  test('pushes an image, which keeps its digest, and a machine sees its files', async () => {
     const { layout, digest } = layoutOf('pushed', { hello: 'world' });
     await copy(layout, `x:${token}`);
     const pushed = registry.find('app', 'v1');

@@ -29,7 +29,7 @@ const age = async (interval: string) => {
   await client.end();
 };
 
-test('signing in gives a token that verifies against the published keys, and rows as that user', async () => {
+test('signing in returns a token that verifies against the published keys and gives access to the user’s rows', async () => {
   const { client, session } = await signIn();
   const keys = createRemoteJWKSet(new URL(`${supabase.issuer}/.well-known/jwks.json`));
   const { payload } = await jwtVerify(session.access_token, keys, {
@@ -53,7 +53,7 @@ test('a forged token is bad_jwt', async () => {
   expect(error).toMatchObject({ code: 'bad_jwt', status: 403 });
 });
 
-test('a refresh token is good once; a second use at once gets the same successor, later it ends the session', async () => {
+test('a refresh token works once: a second use at once returns the same successor, and a later one ends the session', async () => {
   const { session } = await signIn();
   const use = (refresh_token: string) => browser().auth.refreshSession({ refresh_token });
   const first = await use(session.refresh_token);
@@ -67,7 +67,7 @@ test('a refresh token is good once; a second use at once gets the same successor
 test('signing out ends the session for its tokens', async () => {
   const { client, session } = await signIn();
   await client.auth.signOut();
-  // auth-js has a class of its own for the code session_not_found.
+  // auth-js has a separate class for the code session_not_found.
   expect((await browser().auth.getUser(session.access_token)).error?.name).toBe('AuthSessionMissingError');
   const refreshed = await browser().auth.refreshSession({ refresh_token: session.refresh_token });
   expect(refreshed.error?.code).toBe('refresh_token_not_found');

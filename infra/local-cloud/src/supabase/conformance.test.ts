@@ -50,7 +50,7 @@ describe('rows and rights', () => {
     expect(forged).toMatchObject({ status: 403, error: { code: '42501' } });
   });
 
-  test('anon is told 401, a signed-in user without the right 403', async () => {
+  test('anon gets 401, a signed-in user without the right 403', async () => {
     expect(await anon.from('lists').select()).toMatchObject({ status: 401, error: { code: '42501' } });
     expect(await alice.from('jobs').select()).toMatchObject({ status: 403, error: { code: '42501' } });
   });
@@ -104,7 +104,7 @@ describe('queries', () => {
     expect((await alice.from('items').select('*', { count: 'exact', head: true })).count).toBe(2);
   });
 
-  test('upserts, and ignores duplicates when told to', async () => {
+  test('upserts, and ignores duplicates on request', async () => {
     const onConflict = 'list_id,label';
     const row = (quantity: number) => ({ list_id: listId, label: 'sugar', quantity });
     await alice.from('items').upsert(row(1), { onConflict }).throwOnError();
@@ -144,7 +144,7 @@ describe('functions', () => {
     expect((await anon.rpc('whoami')).data).toMatchObject({ role: 'anon' });
   });
 
-  test('give six callers sixty jobs without giving one twice', async () => {
+  test('distribute sixty jobs to six callers, each job once', async () => {
     await service
       .from('jobs')
       .insert(Array.from({ length: 60 }, () => ({ holder: null })))
@@ -178,7 +178,7 @@ describe('errors', () => {
     expect(orphan).toMatchObject({ status: 409, error: { code: '23503' } });
   });
 
-  test('what does not exist is said so', async () => {
+  test('missing tables, columns and functions have their error codes', async () => {
     expect((await alice.from('nope').select()).status).toBe(404);
     expect(await alice.from('lists').select('nope')).toMatchObject({ status: 400, error: { code: '42703' } });
     expect(await alice.rpc('nope')).toMatchObject({ status: 404, error: { code: 'PGRST202' } });

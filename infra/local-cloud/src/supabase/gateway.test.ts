@@ -39,24 +39,24 @@ describe('API keys', () => {
     expect([wrong.status, await wrong.json()]).toMatchObject([401, { message: 'Invalid API key' }]);
   });
 
-  test('each key alone is a role, as a header or in the query', async () => {
+  test('each key alone gives a role, as a header or in the query', async () => {
     expect(await (await whoami({ apikey: supabase.publishableKey })).json()).toMatchObject({ role: 'anon' });
     expect(await (await whoami({ apikey: supabase.secretKey })).json()).toMatchObject({ role: 'service_role' });
     const inQuery = await call(`/rest/v1/rpc/add?a=1&apikey=${supabase.publishableKey}&b=2`, {});
     expect(await inQuery.json()).toBe(3);
   });
 
-  test('the secret key is refused to a browser', async () => {
+  test('refuses the secret key when a browser sends it', async () => {
     const answer = await whoami({ apikey: supabase.secretKey, 'user-agent': 'Mozilla/5.0 (X11; Linux x86_64)' });
     expect(answer.status).toBe(401);
   });
 
-  test('another key as a token is not a token', async () => {
+  test('another API key is not accepted as a token', async () => {
     const answer = await whoami({ apikey: supabase.publishableKey, authorization: `Bearer ${supabase.secretKey}` });
     expect(answer.status).toBe(401);
   });
 
-  test('the key set is open, has no private part, and holds the product’s key for PostgREST only', async () => {
+  test('the key set is public, has no private part, and contains the product’s key for PostgREST only', async () => {
     const answer = await call('/auth/v1/.well-known/jwks.json', {});
     const { keys } = (await answer.json()) as { keys: JWK[] };
     expect(keys).toHaveLength(1);
@@ -126,7 +126,7 @@ describe('faults and outages', () => {
       body: '{"holder":"x"}',
     });
 
-  test('a status on cue is answered once, for the path it names', async () => {
+  test('an injected status is answered once, for its path', async () => {
     supabase.faults.add({ on: 'supabase.rest', match: { path: '/rpc/add' }, action: { kind: 'status', status: 429 } });
     expect((await keyClient(supabase, supabase.secretKey).rpc('whoami')).status).toBe(200);
     expect((await add()).status).toBe(429);
@@ -166,7 +166,7 @@ describe('the rest', () => {
     expect(read.headers.get('access-control-allow-origin')).toBe('*');
   });
 
-  test('an edge function is reached by its own name only, and decides about keys itself', async () => {
+  test('an edge function is reached by its own name only, and checks keys itself', async () => {
     expect((await call('/functions/v1/hello', {})).status).toBe(404);
     const server = createServer((request, response) => response.end(`${request.url} ${request.headers.authorization}`));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

@@ -24,7 +24,7 @@ test('while the database is stopped the answer is 503; when it is back, PostgRES
   await until(async () => (await supabase.health()).ok, 20_000);
 }, 45_000);
 
-test('a database that crashes loses nothing that was answered', async () => {
+test('a crash of the database loses no acknowledged data', async () => {
   await service.from('jobs').insert({ holder: 'x' }).throwOnError();
   const before = await count();
   await supabase.postgres.kill();
@@ -33,7 +33,7 @@ test('a database that crashes loses nothing that was answered', async () => {
   expect(await count()).toBe(before);
 }, 60_000);
 
-test('restart cuts what is open and is up afterwards', async () => {
+test('restart closes open connections and then accepts new ones', async () => {
   await supabase.postgres.restart();
   await until(works, 40_000);
 }, 60_000);

@@ -52,7 +52,7 @@ test.each([
   },
 );
 
-test('with keep, data, keys and users are there again; without it, everything is new', {
+test('with `keep` a second start has the same data, keys and users; without it everything is new', {
   timeout: 60_000,
 }, async () => {
   const dir = folder();
@@ -73,7 +73,7 @@ test('with keep, data, keys and users are there again; without it, everything is
   expect((await keyClient(third, third.secretKey).from('jobs').select('holder')).data).toEqual([]);
 });
 
-/** A project started by another process, which is then killed with no chance to stop anything. */
+/** A project started by another process, which is then killed before it can stop anything. */
 async function startAndKill(dir: string): Promise<void> {
   const module = path.join(import.meta.dirname, 'supabase.ts');
   const options = { dir, migrationsDir: fixtureMigrations, keep: true };
@@ -102,7 +102,7 @@ test('when the process that started it is killed, its servers end, and its data 
   await until(() => processesOf(dir).length === 0, 10_000);
 });
 
-test('migrations are applied once, recorded as the CLI records them, and later ones can follow', {
+test('migrations are applied once and recorded as the CLI records them; later ones can follow', {
   timeout: 60_000,
 }, async () => {
   const migrationsDir = migrationsWith(
@@ -128,7 +128,7 @@ test('migrations are applied once, recorded as the CLI records them, and later o
   expect((await keyClient(supabase, supabase.publishableKey).from('one').select()).data).toEqual([{ id: 1 }]);
 });
 
-test('a migration that fails names file and line, and nothing is left running', { timeout: 60_000 }, async () => {
+test('a failing migration names file and line, and no process keeps running', { timeout: 60_000 }, async () => {
   const dir = folder();
   const migrationsDir = migrationsWith(
     '1_bad.sql',
@@ -180,7 +180,7 @@ test('binaries that are named but not there are named in the error', async () =>
   await expect(findPostgrest({ postgrestBin: '/nowhere' })).rejects.toThrow('POSTGREST_BIN=/nowhere does not exist');
 });
 
-test('a second project in a folder in use is refused, and the first does not notice', { timeout: 60_000 }, async () => {
+test('a second project in a used folder is refused, and the first continues', { timeout: 60_000 }, async () => {
   const dir = folder();
   const first = await start({ dir });
   await expect(start({ dir })).rejects.toThrow('is in use by another Postgres');

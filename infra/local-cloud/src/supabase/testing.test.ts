@@ -11,7 +11,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => supabase?.stop());
 
-test('a pgTAP file runs as role postgres; every assertion is told, with the reason of a failure', async () => {
+test('a pgTAP file runs as role postgres; every assertion is returned, with the reason of a failure', async () => {
   const result = await runPgtap(path.join(import.meta.dirname, 'fixtures/rights.pgtap.sql'), supabase.dbUrl);
   expect(result.assertions.map(({ ok }) => ok)).toEqual([true, true, true, false]);
   expect(result.assertions[3]).toMatchObject({ name: 'one is two', number: 4 });
@@ -19,12 +19,12 @@ test('a pgTAP file runs as role postgres; every assertion is told, with the reas
   expect(result).toMatchObject({ ok: false, planned: 4 });
 });
 
-test('what a file did is rolled back: it runs the same again', async () => {
+test('the changes of a file are rolled back, so that it can run again', async () => {
   const file = path.join(import.meta.dirname, 'fixtures/rights.pgtap.sql');
   expect((await runPgtap(file, supabase.dbUrl)).assertions).toEqual((await runPgtap(file, supabase.dbUrl)).assertions);
 });
 
-test('installing twice is fine', () => installPgtap(supabase.adminDbUrl));
+test('installing twice is not an error', () => installPgtap(supabase.adminDbUrl));
 
 test('fewer assertions than planned is not ok; an excused failure is', () => {
   expect(parseTap(['1..2', 'ok 1 - a']).ok).toBe(false);

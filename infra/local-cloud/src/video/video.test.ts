@@ -17,7 +17,7 @@ async function start(options: VideoOptions = {}): Promise<VideoProvider> {
 }
 
 interface Json {
-  // biome-ignore lint/suspicious/noExplicitAny: whatever the wire brings, looked at field by field
+  // biome-ignore lint/suspicious/noExplicitAny: tests read single fields of any answer
   [field: string]: any;
 }
 
@@ -47,7 +47,7 @@ async function upload(video: VideoProvider, token: string, bytes: number, range?
 }
 
 describe('upload tokens', () => {
-  it('lives as long as it was given, or for ever, and is gone when deleted', async () => {
+  it('is valid for its TTL, or for ever, until it is deleted', async () => {
     const clock = createFakeClock();
     const video = await start({ clock });
     const brief = (await call(video, 'POST', '/upload-tokens', { ttl: 60 })).body;
@@ -73,7 +73,7 @@ describe('upload tokens', () => {
 });
 
 describe('authorisation', () => {
-  it('takes a bearer token got with the key, and renews it once per refresh token', async () => {
+  it('accepts a bearer token obtained with the key, and renews it once per refresh token', async () => {
     const video = await start();
     expect((await call(video, 'POST', '/auth/api-key', { apiKey: 'wrong' })).status).toBe(401);
     const { body } = await call(video, 'POST', '/auth/api-key', { apiKey: video.apiKey });
@@ -127,7 +127,7 @@ describe('videos', () => {
     expect(await titles('title=First&metadata%5Bsession%5D=s2')).toEqual([]);
   });
 
-  it('takes the file of an upload whatever its part is called: the official client names it after the file', async () => {
+  it('accepts the file of an upload under any part name, because the official client uses the file’s name', async () => {
     const video = await start();
     const { body: token } = await call(video, 'POST', '/upload-tokens', { ttl: 60 });
     const form = new FormData();
@@ -148,7 +148,7 @@ describe('videos', () => {
     expect(video.snapshots().videos[0]).toMatchObject({ ingest: 'uploaded', bytes: 10 });
   });
 
-  it('refuses what is no upload: small parts, ranges that do not fit, no file, an unknown video', async () => {
+  it('refuses invalid uploads: small parts, wrong ranges, no file, an unknown video', async () => {
     const video = await start();
     const { body: token } = await call(video, 'POST', '/upload-tokens', {});
     expect((await upload(video, token.token, 5, 'part 1/2')).body.title).toMatch(/too small/);
@@ -167,7 +167,7 @@ describe('videos', () => {
 });
 
 describe('webhooks', () => {
-  it('tells of each encoded quality, signed over the raw body', async () => {
+  it('are sent for each encoded quality, signed over the raw body', async () => {
     const video = await start();
     const got: Array<{ signature: unknown; id: unknown; body: string }> = [];
     const receiver = createServer(async (request, response) => {
@@ -206,7 +206,7 @@ describe('webhooks', () => {
 });
 
 describe('limits and faults', () => {
-  it('counts requests a minute, says what is left, and answers 429 when nothing is', async () => {
+  it('counts requests per minute, returns the remaining number, and answers 429 when none is left', async () => {
     const clock = createFakeClock();
     const video = await start({ clock, limits: { uploads: 9, writes: 2, reads: 9 } });
     const first = await call(video, 'POST', '/upload-tokens', {});
@@ -220,7 +220,7 @@ describe('limits and faults', () => {
     expect((await call(video, 'POST', '/upload-tokens', {})).status).toBe(200);
   });
 
-  it('loses the reply but keeps the side effect, or fails before it, on cue', async () => {
+  it('can lose the reply but keep the side effect, or fail before it', async () => {
     const video = await start();
     video.faults.add({ on: 'upload_tokens.create', action: { kind: 'drop_after' } });
     await expect(call(video, 'POST', '/upload-tokens', {})).rejects.toThrow();

@@ -20,7 +20,7 @@ const hangUp = (url: string, callId: string, credential: string) =>
   });
 
 describe('a scripted call over real media', () => {
-  it('goes through the whole interview, and both wires carry exactly what was said', async () => {
+  it('runs the whole interview, and data channel and sideband both carry exactly what was said', async () => {
     const provider = await start();
     const seen: WireEvent[] = [];
     const peer = candidate({ autoAnswer: true, onEvent: (event) => seen.push(event) });
@@ -86,7 +86,7 @@ describe('a scripted call over real media', () => {
     expect(links.map((link) => link.previous)).toEqual([null, links[0]?.id, links[1]?.id]);
   });
 
-  it('waits for ever for a candidate who says nothing', async () => {
+  it('waits without limit for a candidate who says nothing', async () => {
     const provider = await start();
     const peer = candidate();
     const { sideband, snapshot } = await interview(provider, peer);
@@ -97,7 +97,7 @@ describe('a scripted call over real media', () => {
     expect(snapshot()?.phase).toBe('responding');
   });
 
-  it('is interrupted by voice when barge-in is on: what was not made is never said', async () => {
+  it('is interrupted by voice when barge-in is on: text that was not generated yet is never said', async () => {
     const provider = await start({ bargeIn: true, paceMs: 2000 });
     const peer = candidate();
     const { sideband, snapshot } = await interview(provider, peer);
@@ -120,7 +120,7 @@ describe('a scripted call over real media', () => {
     expect(transcriptOf(sideband.events)[0]?.text).toBe(opening?.text);
   });
 
-  it('goes on in a second call where the first left off, judged from the history it is given', async () => {
+  it('continues in a second call where the first stopped, judging by the history in its context', async () => {
     const provider = await start({ turns: 3 });
     const first = await interview(provider, candidate({ autoAnswer: true }));
     await first.sideband.event('response.done', 2);
@@ -147,7 +147,7 @@ describe('a scripted call over real media', () => {
 });
 
 describe('a call whose media is not up', () => {
-  it('speaks when asked to all the same, as the real one does, and turns can be taken by script control', async () => {
+  it('speaks on request anyway, as the real one does, and turns can be simulated', async () => {
     const provider = await start();
     const secret = await mint(provider);
     const response = await postOffer(provider, secret, await candidate().offer());
@@ -163,7 +163,7 @@ describe('a call whose media is not up', () => {
     expect(provider.health()).toMatchObject({ ok: true, live: 0, ended: 1 });
   });
 
-  it('keeps the request until the media is up where it is told to', async () => {
+  it('with `holdUntilMedia` keeps the request until the media is up', async () => {
     const provider = await start({ holdUntilMedia: true });
     const seen: WireEvent[] = [];
     const peer = candidate({ onEvent: (event) => seen.push(event) });
@@ -181,7 +181,7 @@ describe('a call whose media is not up', () => {
     expect(typesOf(seen).slice(0, 2)).toEqual(['session.created', 'response.created']);
   });
 
-  it('begins by itself once the media is up where it is told to', async () => {
+  it('with `autoStart` begins by itself once the media is up', async () => {
     const provider = await start({ autoStart: true });
     const seen: WireEvent[] = [];
     const peer = candidate({ onEvent: (event) => seen.push(event) });
@@ -191,7 +191,7 @@ describe('a call whose media is not up', () => {
 });
 
 describe('how a call ends', () => {
-  it('ends at the duration cap with an error event and close code 1001', async () => {
+  it('ends at the duration limit with an error event and close code 1001', async () => {
     const provider = await start({ maxCallMs: 700 });
     const { sideband, snapshot } = await interview(provider, candidate());
     const { code } = await sideband.closed;
@@ -200,7 +200,7 @@ describe('how a call ends', () => {
     expect(snapshot()).toMatchObject({ state: 'ended', endedBy: 'session_expired' });
   });
 
-  it('ends when the candidate’s peer goes, without a word to the sideband, and is unknown afterwards', async () => {
+  it('ends without notice to the sideband when the candidate’s peer disconnects, and is unknown afterwards', async () => {
     const provider = await start();
     const peer = candidate();
     const { sideband, snapshot, callId, secret } = await interview(provider, peer);
@@ -213,7 +213,7 @@ describe('how a call ends', () => {
     expect(await late.json()).toMatchObject({ error: { code: 'call_id_not_found' } });
   });
 
-  it('outlives its sideband: another one attaches and hears what happens from then on', async () => {
+  it('continues without its sideband; another one can attach and receives later events', async () => {
     const provider = await start();
     const peer = candidate();
     const { sideband, snapshot, callId, secret } = await interview(provider, peer);
@@ -283,7 +283,7 @@ describe('the sideband', () => {
     expect(typesOf(seen)).not.toContain('error');
   });
 
-  it('obeys a browser on the data channel just the same', async () => {
+  it('also accepts events from a browser on the data channel', async () => {
     const provider = await start();
     const peer = candidate();
     const secret = await mint(provider);
@@ -295,7 +295,7 @@ describe('the sideband', () => {
     expect(provider.calls()[0]?.session.instructions).toBe('Praise the candidate.');
   });
 
-  it('says the recorded call is busy when a response is asked for twice', async () => {
+  it('answers with the recorded "busy" error when a response is requested twice', async () => {
     const provider = await start();
     const { sideband } = await interview(provider, candidate());
     await sideband.event('response.created');
@@ -313,7 +313,7 @@ describe('faults on the sideband', () => {
     return { ...(await interview(provider, peer)), provider, peer };
   }
 
-  it('is cut after so many events while the call goes on', async () => {
+  it('can be cut after a number of events while the call continues', async () => {
     const { sideband, snapshot } = await withCue('drop_after_events', 3);
     expect((await sideband.closed).code).toBe(1006);
     expect(sideband.events).toHaveLength(3);
@@ -337,7 +337,7 @@ describe('faults on the sideband', () => {
     expect(typesOf(swapped.sideband.events).slice(0, 2)).toEqual(['response.output_item.added', 'response.created']);
   });
 
-  it('can leave out what came before in `conversation.item.done`, never in `.added`', async () => {
+  it('can leave out the previous item in `conversation.item.done`, never in `.added`', async () => {
     const { sideband } = await withCue('done_without_previous');
     await sideband.event('response.done', 2);
     const of = (type: string) =>

@@ -28,7 +28,7 @@ function build(patch: object = {}, cues: Array<string | undefined> = []) {
     endTool: 'end_session',
   });
   const types = () => events.map((event) => event.type);
-  /** The interviewer opens and is done speaking. */
+  /** The interviewer greets and finishes speaking. */
   const opened = async () => {
     conversation.respond();
     await clock.advance(1010);
@@ -60,7 +60,7 @@ describe('the candidate’s transcription', () => {
     expect(types().indexOf(`${transcription}.completed`)).toBeLessThan(types().lastIndexOf('response.created'));
   });
 
-  it('fails or never comes on cue, and the ground truth says so', async () => {
+  it('fails or never comes on cue, and the ground truth records that', async () => {
     const { clock, conversation, types, opened, turn } = build({}, ['transcription_failed', 'transcription_missing']);
     await opened();
     await turn();
@@ -96,7 +96,7 @@ describe('the candidate’s transcription', () => {
 });
 
 describe('taking turns', () => {
-  it('asks again after an interruption on cue, which is itself a turn of the candidate', async () => {
+  it('asks again after an injected interruption, which is itself a turn of the candidate', async () => {
     const { clock, conversation, events, opened, turn } = build({}, ['interrupted_reply']);
     await opened();
     await turn();
@@ -114,7 +114,7 @@ describe('taking turns', () => {
     expect(cancelled?.response).toMatchObject({ status: 'cancelled', output: [{ status: 'incomplete' }] });
   });
 
-  it('keeps the whole text of a reply that was complete when its audio was thrown away', async () => {
+  it('keeps the whole text of a reply that was complete when its audio was cleared', async () => {
     const { clock, conversation, types } = build();
     conversation.respond();
     await clock.advance(600);
@@ -124,7 +124,7 @@ describe('taking turns', () => {
     expect(conversation.said()[0]?.text).toMatch(/\?$/);
   });
 
-  it('ignores voice while the interviewer speaks, and takes it up when it lasts until the end', async () => {
+  it('ignores voice while the interviewer speaks, unless it continues after that', async () => {
     const { clock, conversation, types } = build();
     conversation.respond();
     await clock.advance(500);
@@ -134,7 +134,7 @@ describe('taking turns', () => {
     expect(types().slice(-2)).toEqual(['output_audio_buffer.stopped', 'input_audio_buffer.speech_started']);
   });
 
-  it('replies only when asked if the session wants it so', async () => {
+  it('replies only on request if the session says so', async () => {
     const { clock, conversation, types, opened, turn } = build({
       audio: { input: { turn_detection: { type: 'server_vad', create_response: false } } },
     });
@@ -160,7 +160,7 @@ describe('taking turns', () => {
     expect(conversation.said().at(-1)?.text).toMatch(/Goodbye\.$/);
   });
 
-  it('nudges a silent candidate when the session has an idle timeout', async () => {
+  it('prompts a silent candidate when the session has an idle timeout', async () => {
     const { clock, conversation, types, opened } = build({
       audio: { input: { turn_detection: { type: 'server_vad', idle_timeout_ms: 5000 } } },
     });

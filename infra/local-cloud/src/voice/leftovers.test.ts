@@ -26,7 +26,7 @@ console.log('stopped');
 `;
 
 describe('after stop', () => {
-  it('nothing keeps a process alive, although a call was live', async () => {
+  it('no timer or connection keeps the process alive, although a call was live', async () => {
     const { stdout } = await promisify(execFile)(
       process.execPath,
       ['--input-type=module-typescript', '--eval', program],

@@ -21,7 +21,7 @@ function postForm(provider: VoiceProvider, key: string, fields: Record<string, s
 const offer = () => candidate().offer();
 
 describe('client secrets', () => {
-  it('last ten minutes unless told otherwise, within the documented bounds', async () => {
+  it('are valid for ten minutes by default, or for a time within the documented limits', async () => {
     const provider = await start({ clock: createFakeClock(1_000_000) });
     const response = await requestSecret(provider, { session });
     expect(await response.json()).toMatchObject({
@@ -42,7 +42,7 @@ describe('client secrets', () => {
     expect((await requestSecret(provider, {}, await mint(provider))).status).toBe(401);
   });
 
-  it('start several calls until they expire, and die with their standing key', async () => {
+  it('can start several calls until they expire, and become invalid with their standing key', async () => {
     const clock = createFakeClock();
     const provider = await start({ clock });
     const secret = await mint(provider, 10);
@@ -56,7 +56,7 @@ describe('client secrets', () => {
   });
 });
 
-// Failure pinned: the stand-in took any session, so the product could send what the real one refuses.
+// Failure pinned: the stand-in accepted any session, so the product could send one that the real provider refuses.
 describe('a session', () => {
   const wrong: Array<[string, object, string, string]> = [
     ['an unknown model', { model: 'gpt-nobody' }, 'session.model', 'invalid_value'],
@@ -91,7 +91,7 @@ describe('a session', () => {
     },
   );
 
-  it('that says everything it may is taken', async () => {
+  it('with every allowed field is accepted', async () => {
     const provider = await start();
     const whole = {
       ...{ type: 'realtime', model: 'gpt-realtime-2.1', output_modalities: ['audio'], instructions: 'Interview.' },
@@ -112,7 +112,7 @@ describe('a session', () => {
 });
 
 describe('calls', () => {
-  it('may be made by a browser itself: a preflight is answered, and the answer is for any origin', async () => {
+  it('can be made by a browser: a preflight is answered, and any origin may read the answer', async () => {
     const provider = await start();
     const headers = {
       ...{ origin: 'https://page.test', 'access-control-request-method': 'POST' },
@@ -128,7 +128,7 @@ describe('calls', () => {
     expect([refused.status, refused.headers.get('access-control-allow-origin')]).toEqual([401, '*']);
   });
 
-  it('take a raw offer with an ephemeral secret: 201, text/plain, a relative Location', async () => {
+  it('accept a raw offer with an ephemeral secret: 201, text/plain, a relative Location', async () => {
     const provider = await start();
     const response = await postOffer(provider, await mint(provider), await offer());
     expect(response.status).toBe(201);
@@ -141,7 +141,7 @@ describe('calls', () => {
     expect(provider.calls()[0]?.session.instructions).toBe(session.instructions);
   });
 
-  it('take a form with a standing key, which then owns the call', async () => {
+  it('accept a form with a standing key, to which the call then belongs', async () => {
     const provider = await start();
     const response = await postForm(provider, provider.apiKey, {
       sdp: await offer(),
@@ -165,14 +165,14 @@ describe('calls', () => {
     });
   });
 
-  it('take neither form with the other’s credential', async () => {
+  it('refuse each form with the credential of the other', async () => {
     const provider = await start();
     expect((await postOffer(provider, provider.apiKey, await offer())).status).toBe(400);
     expect((await postForm(provider, await mint(provider), { sdp: await offer() })).status).toBe(400);
     expect(provider.calls()).toEqual([]);
   });
 
-  it('refuse what is no offer', async () => {
+  it('refuse an invalid offer', async () => {
     const provider = await start();
     const secret = await mint(provider);
     for (const bad of ['', 'v=banana', 'v=0\r\nm=audio 9 nonsense\r\n']) {
@@ -184,7 +184,7 @@ describe('calls', () => {
     expect(provider.calls()).toEqual([]);
   });
 
-  it('shares a hang-up with every known credential where it is told to be lenient', async () => {
+  it('with `lenientHangup` can be hung up with every known credential', async () => {
     const provider = await start({ lenientHangup: true });
     const response = await postOffer(provider, await mint(provider), await offer());
     const url = `${provider.url}${response.headers.get('location')}/hangup`;
@@ -194,7 +194,7 @@ describe('calls', () => {
 });
 
 describe('faults', () => {
-  it('answer in the provider’s own error shape', async () => {
+  it('answer in the provider’s own error format', async () => {
     const provider = await start();
     const codes: Record<number, string | null> = {
       401: 'invalid_api_key',
@@ -210,7 +210,7 @@ describe('faults', () => {
     }
   });
 
-  it('lose the answer but keep the call, send garbage, or leave out the Location', async () => {
+  it('can lose the answer but keep the call, send garbage, or leave out the Location', async () => {
     const provider = await start();
     const secret = await mint(provider);
     provider.faults.add({ on: 'realtime.calls', action: { kind: 'drop_after' } });
@@ -222,7 +222,7 @@ describe('faults', () => {
     expect((await postOffer(provider, secret, await offer())).headers.get('location')).toBeNull();
   });
 
-  it('hang until the caller gives up, and stopping does not wait for them', async () => {
+  it('can hang until the caller gives up, and stopping does not wait for that', async () => {
     const provider = await start();
     provider.faults.add({ on: 'realtime.client_secrets', action: { kind: 'hang' } });
     const hanging = requestSecret(provider, {});

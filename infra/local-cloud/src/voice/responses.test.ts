@@ -83,7 +83,7 @@ describe('the official package', () => {
     });
   });
 
-  it('sees the usual errors as its own: unknown key, rate limit, server error', async () => {
+  it('maps the usual errors to its own classes: unknown key, rate limit, server error', async () => {
     const { openai, provider } = await client();
     const stranger = new OpenAI({ apiKey: 'sk-nobody', baseURL: `${provider.url}/v1`, maxRetries: 0 });
     await expect(stranger.responses.parse(request)).rejects.toBeInstanceOf(OpenAI.AuthenticationError);
@@ -93,7 +93,7 @@ describe('the official package', () => {
     await expect(openai.responses.parse(request)).rejects.toBeInstanceOf(OpenAI.InternalServerError);
   });
 
-  it('can be refused, cut short or given no JSON', async () => {
+  it('can get a refusal, a truncated answer or one that is not JSON', async () => {
     const { openai, provider } = await client();
     const cue = (name: string) => provider.faults.add({ on: 'responses', action: { kind: 'special', name } });
     cue('refusal');
@@ -109,7 +109,7 @@ describe('the official package', () => {
     await expect(openai.responses.parse(request)).rejects.toThrow();
   });
 
-  // Failure pinned: the stand-in took any model, parameter and schema, so the product could lean on what the real one refuses.
+  // Failure pinned: the stand-in accepted any model, parameter and schema, also those that the real provider refuses.
   it.each<[string, object, string]>([
     ['an unknown model', { model: 'gpt-nobody' }, 'model'],
     ['an unknown parameter', { max_tokens: 100 }, 'max_tokens'],
@@ -124,7 +124,7 @@ describe('the official package', () => {
     await expect(asked).rejects.toMatchObject({ status: 400, param });
   });
 
-  it('is cut short at max_output_tokens, without a cue', async () => {
+  it('gets an answer cut at max_output_tokens, without an injected fault', async () => {
     const { openai } = await client();
     const cut = await openai.responses.create({ ...request, max_output_tokens: 20 });
     expect(cut).toMatchObject({ status: 'incomplete', incomplete_details: { reason: 'max_output_tokens' } });
@@ -151,7 +151,7 @@ describe('an evaluation', () => {
   const lines = readTranscript([transcript]);
   const say = evaluate(lines);
 
-  it('has words of this interview for every field, also one that it has no rule for', () => {
+  it('fills every field with words of this interview, also a field without a rule', () => {
     const note = z.object({ question: z.string(), notes: z.string(), sequence_numbers: z.array(z.number().int()) });
     const asked = z.object({
       ...{ strengths: z.array(z.string()), areas_to_improve: z.array(z.string()), question_notes: z.array(note) },
@@ -168,7 +168,7 @@ describe('an evaluation', () => {
     expect(say({ path: ['team_fit'], index: 0 }, {})).toBe('team fit: "I build payment services."');
   });
 
-  it('reads the notes of parts, which are all that the last question of a long interview holds', () => {
+  it('reads the notes of the parts, which are the whole input of the last request of a long interview', () => {
     const parts = [
       { summary: 'A part.', question_notes: [{ question: 'Why?', notes: 'Because.', sequence_numbers: [1] }] },
     ];

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { createCursor, createInterviewScript, resumeAt } from './script.ts';
 
 describe('an interview script', () => {
-  it('has as many turns as asked for, every line different', () => {
+  it('has the requested number of turns, with different lines', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 200 }), (turns) => {
         const script = createInterviewScript(turns);
@@ -14,7 +14,7 @@ describe('an interview script', () => {
     );
   });
 
-  it('goes on after the last answer found in the context, however much of the history is there', () => {
+  it('continues after the last answer in the context, however much of the history it contains', () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 11 }), fc.integer({ min: 0, max: 11 }), (answered, forgotten) => {
         const script = createInterviewScript(12);
@@ -25,7 +25,7 @@ describe('an interview script', () => {
     );
   });
 
-  it('asks an unanswered question again, also when it stood behind a bridge', () => {
+  it('asks an unanswered question again, also when other sentences came before it', () => {
     const script = createInterviewScript(3);
     const cursor = createCursor(script);
     cursor.moveTo(1);
