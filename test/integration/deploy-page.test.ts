@@ -1,6 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { functionNames } from '@greenroom/tools/functions/bundle.ts';
 import { imageOfTree } from '@greenroom/tools/images/from-tree.ts';
+import { serveFunction } from '@greenroom/tools/stack/edge-functions.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runningPerSecond, standbyPerSecond } from '../../orchestrator/src/regions/prices.ts';
 import { type BareCloud, startBareCloud } from '../support/bare-cloud.ts';
@@ -19,12 +21,19 @@ const notRunAtMost = hasDoctor ? 5 : 11;
 
 let bare: BareCloud;
 const layouts: Record<string, string> = {};
+const functions: Array<{ stop(): Promise<unknown> }> = [];
 let executed = 0;
 let proven = 0;
 
 beforeAll(async () => {
   bare = await startBareCloud();
   bare.cloud.fly.crossNetworkReplay.enable();
+  // What `supabase functions deploy` and `secrets set` do on a hosted project.
+  const settings = {
+    PUBLIC_URL: bare.variables.PUBLIC_URL as string,
+    ORCHESTRATOR_URL: bare.variables.PUBLIC_URL as string,
+  };
+  for (const name of functionNames) functions.push(await serveFunction(name, bare.cloud.supabase, settings));
   for (const name of ['worker', 'orchestrator'] as const)
     for (const release of [1, 2]) {
       const layout = path.join(bare.dir, `${name}-${release}.oci`);
@@ -33,6 +42,7 @@ beforeAll(async () => {
     }
 });
 afterAll(async () => {
+  await Promise.all(functions.map((served) => served.stop()));
   await bare?.stop();
   console.info(
     `docs/deploy.md: ${executed} executed, ${proven} console steps proven, ${acts.length - executed - proven} not run`,

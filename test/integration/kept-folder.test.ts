@@ -29,3 +29,24 @@ test('a second start in the same folder finds the sessions, the API key and the 
     await second.stop();
   }
 }, 90_000);
+
+test('the public port and the API key that are asked for are the same at every start', async () => {
+  const apiKey = `gr_live_${'k'.repeat(43)}`;
+  const urls: string[] = [];
+  const publicPort = 18_000 + Math.floor(Math.random() * 2_000);
+  for (let start = 0; start < 2; start += 1) {
+    const stack = await startStack({ publicPort, apiKey });
+    urls.push(stack.publicUrl);
+    expect(stack.tenant.apiKey).toBe(apiKey);
+    const { session_id } = await platformOf(stack).createSession(sessionBody());
+    expect(session_id).toMatch(/^[0-9a-f-]{36}$/);
+    // The key has every scope.
+    const answer = await fetch(`${stack.publicUrl}/api/tenants/${stack.tenant.id}/api-keys`, {
+      headers: { authorization: `Bearer ${apiKey}` },
+    });
+    const { api_keys: keys } = (await answer.json()) as { api_keys: Array<{ scopes: string[] }> };
+    expect(keys[0]?.scopes).toContain('tenant:admin');
+    await stack.stop();
+  }
+  expect(urls).toEqual([`http://127.0.0.1:${publicPort}`, `http://127.0.0.1:${publicPort}`]);
+}, 90_000);

@@ -22,8 +22,8 @@ export const securityHeaders: Check = {
   id: 'security-headers',
   means: 'A foreign page can frame the room, or a browser can be led to it without TLS.',
   run: async ({ config: { publicUrl } }) => {
-    const correct = `Let the proxy before the orchestrators pass their headers on. Compare: curl -sI ${publicUrl}/livez`;
-    const answer = await ask(`${publicUrl}/livez`, { redirect: 'manual' });
+    const correct = `Let the proxy before the orchestrators pass their headers on. Compare: curl -sI ${publicUrl}/healthz`;
+    const answer = await ask(`${publicUrl}/healthz`, { redirect: 'manual' });
     if (answer.status !== 200) return fail(`${publicUrl} ${saysOf(answer)}.`, 'Correct the check public-url first.');
     const problems = headerProblems(answer.headers, publicUrl.startsWith('https:'));
     return problems.length === 0 ? ok('All are sent.') : fail(`${problems.join('; ')}.`, correct);
