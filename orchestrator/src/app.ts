@@ -144,6 +144,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   registerLogging(app, deps);
   await registerPressure(app, deps.config.maxEventLoopDelayMs);
   registerRouteAccess(app, deps.door.access, deps.door.shares);
+  deps.idempotency.register(app);
   await registerOpenApi(app, deps.config.publicUrl);
   await registerRoutes(app, deps);
   await app.ready();

@@ -5,11 +5,13 @@ import { claimedLifeMs } from '@greenroom/shared/session/deadlines.ts';
 import { createDoor } from './access/door.ts';
 import { addressKeyOf } from './access/remote-address.ts';
 import { createEventFeed } from './api/event-feed.ts';
+import { createIdempotency, idempotencyTimes } from './api/idempotency.ts';
 import { createLinkLimits } from './api/link-limits.ts';
 import { type Config, organisationOf } from './config.ts';
 import { createRecordAudit } from './database/audit-store.ts';
 import { createCallStore } from './database/call-store.ts';
 import { createConnection } from './database/connection.ts';
+import { createIdempotencyStore } from './database/idempotency-store.ts';
 import { createLimitStore } from './database/limit-store.ts';
 import { createMachineStore } from './database/machine-store.ts';
 import type { Intent } from './database/rows.ts';
@@ -119,6 +121,10 @@ function createParts(ground: Ground) {
   const { onChange } = news;
   const door = createDoor({ ...ground, findKey: sessions.findKey, audit });
   const guard = createGuard({ allow: config.outboundAllow });
+  const idempotency = createIdempotency({
+    ...{ vault, clock, logger },
+    store: createIdempotencyStore(ground.database, idempotencyTimes.holdMs),
+  });
   const tenancy = createTenancy(ground);
   const persons = createRetention(ground.database, logger);
   const outbox = createWebhooks({ ...ground, guard });
@@ -128,7 +134,7 @@ function createParts(ground: Ground) {
   const fleet = createFleet({ ...ground, hangUps, onChange });
   const { leases } = fleet;
   const heartbeats = createHeartbeats({ machines, clock, flushMs: deadlines.heartbeatFlushMs, leases });
-  return { ...news, door, guard, tenancy, persons, outbox, finishing, video, fleet, heartbeats };
+  return { ...news, door, idempotency, guard, tenancy, persons, outbox, finishing, video, fleet, heartbeats };
 }
 type Parts = ReturnType<typeof createParts>;
 
@@ -145,7 +151,7 @@ function createSockets({ browserTokens, clock, logger, deadlines }: Ground, { do
 const jobsOf = ({ deadlines }: Ground, { fleet, finishing, video, ...parts }: Parts): Job[] => [
   ...fleet.jobs,
   { name: 'evaluations', everyMs: deadlines.finishingTickMs, run: finishing.worker.run },
-  ...[parts.door, parts.tenancy, parts.persons, parts.outbox].flatMap((part) => part.jobs),
+  ...[parts.door, parts.idempotency, parts.tenancy, parts.persons, parts.outbox].flatMap((part) => part.jobs),
   ...(video ? [{ name: 'recordings', everyMs: deadlines.finishingTickMs, run: video.worker.run }] : []),
 ];
 
@@ -168,7 +174,7 @@ function platformApiOf(ground: Ground, parts: Parts, stopping: AbortSignal) {
     links: createLinkLimits({ limits: door.limits, clock }),
     addressKey: addressKeyOf(config.keys.credentials),
     create: {
-      ...{ sessions, deadlines, orchestratorId, health, clock, defaultRegion, workerImage, simulated },
+      ...{ sessions, deadlines, orchestratorId, health, clock, defaultRegion, workerImage, simulated, vault },
       recordsVideo: video !== null,
     },
   };

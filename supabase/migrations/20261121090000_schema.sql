@@ -617,22 +617,47 @@ create index session_events_session on public.session_events (session_id, id);
 create index session_events_tenant on public.session_events (tenant_id, id);
 
 create table public.idempotency_keys (
-  tenant_id uuid not null references public.tenants (id) on delete cascade,
+  scope text not null check (char_length(scope) between 1 and 64),
   key text not null check (char_length(key) between 1 and 255),
-  body_hash text not null,
-  session_id uuid not null references public.interview_sessions (id) on delete cascade,
+  tenant_id uuid references public.tenants (id) on delete cascade,
+  request_hash text not null,
+  taken_by uuid,
+  taken_until timestamptz,
+  sealed_answer text,
+  sealed_code text,
+  session_id uuid references public.interview_sessions (id) on delete cascade,
+  candidate_id uuid references public.candidates (id) on delete cascade,
   created_at timestamptz not null default now(),
-  primary key (tenant_id, key)
+  primary key (scope, key)
 );
 comment on table public.idempotency_keys is
-  'Idempotency keys of POST /api/sessions, with the created session and a hash of the body. Tokens are minted again '
-  'and not stored. A key is kept for a week.';
-comment on column public.idempotency_keys.key is 'The value of the header.';
-comment on column public.idempotency_keys.body_hash is
-  'SHA-256 of the body. The same key with another body is refused.';
-comment on column public.idempotency_keys.session_id is 'The session that was created.';
+  'Idempotency-Keys of POST requests. The request that takes a key first runs and stores its answer; the same request '
+  'gets the stored answer. A key is kept for a day.';
+comment on column public.idempotency_keys.scope is
+  'Whose key it is: the tenant''s id, or operator. Two tenants may use the same key.';
+comment on column public.idempotency_keys.key is 'The header''s value.';
+comment on column public.idempotency_keys.tenant_id is 'The tenant of the caller. Null for operators.';
+comment on column public.idempotency_keys.request_hash is
+  'SHA-256 of route, parameters and body: the same key with another request is refused.';
+comment on column public.idempotency_keys.taken_by is 'The request that runs, or ran last.';
+comment on column public.idempotency_keys.taken_until is
+  'While a request runs, its orchestrator prolongs this time. After it, the same request may run again.';
+comment on column public.idempotency_keys.sealed_answer is
+  'Status, headers and body of the answer, encrypted by the orchestrators. Null until the request has been answered.';
+comment on column public.idempotency_keys.sealed_code is
+  'The invitation code of the session it made, encrypted, until the answer is stored: after a crash in between, the '
+  'same request still gets the session''s link.';
+comment on column public.idempotency_keys.session_id is 'The session that it made or that the answer is about.';
+comment on column public.idempotency_keys.candidate_id is 'The candidate that the answer is about: erased with it.';
+create index idempotency_keys_tenant on public.idempotency_keys (tenant_id);
 create index idempotency_keys_session on public.idempotency_keys (session_id);
+create index idempotency_keys_candidate on public.idempotency_keys (candidate_id);
+create index idempotency_keys_taken on public.idempotency_keys (taken_by);
 create index idempotency_keys_age on public.idempotency_keys (created_at);
+
+create function app.idempotency_life() returns interval
+language sql immutable set search_path = '' as $$ select interval '24 hours' $$;
+comment on function app.idempotency_life() is 'How long an Idempotency-Key and its answer are kept.';
 
 create table public.session_invitations (
   id uuid primary key default gen_random_uuid(),
@@ -3520,7 +3545,8 @@ begin
     candidate = '{"name": "Erased"}' where id = any (v_sessions);
   delete from public.consents where session_id = any (v_sessions);
   delete from public.session_invitations where session_id = any (v_sessions);
-  delete from public.idempotency_keys where session_id = any (v_sessions);
+  delete from public.idempotency_keys where session_id = any (v_sessions)
+    or (tenant_id, candidate_id) = (p_tenant_id, p_candidate_id);
   update public.webhook_deliveries set payload = '{}', status = case status when 'pending' then 'dead' else status end
     where session_id = any (v_sessions);
   update public.session_events set data = (select coalesce(jsonb_object_agg(k, v), '{}')
@@ -3702,7 +3728,6 @@ declare
   v_videos integer := app.expire_videos(p_limit);
   v_audit integer;
   v_limits integer;
-  v_keys integer;
 begin
   delete from public.audit_log where id in (
     select a.id from public.tenants t join public.audit_log a on a.tenant_id = t.id
@@ -3714,16 +3739,12 @@ begin
     select scope from public.rate_limits where next_at < clock_timestamp() - interval '1 hour'
       limit p_limit for update skip locked);
   get diagnostics v_limits = row_count;
-  delete from public.idempotency_keys where (tenant_id, key) in (
-    select tenant_id, key from public.idempotency_keys where created_at < clock_timestamp() - interval '7 days'
-      limit p_limit for update skip locked);
-  get diagnostics v_keys = row_count;
   return jsonb_build_object('transcripts', v_transcripts, 'videos', v_videos, 'audit_entries', v_audit,
-    'rate_limits', v_limits, 'idempotency_keys', v_keys,
-    'more', greatest(v_transcripts, v_videos, v_audit, v_limits, v_keys) >= p_limit);
+    'rate_limits', v_limits,
+    'more', greatest(v_transcripts, v_videos, v_audit, v_limits) >= p_limit);
 end $$;
 comment on function public.expire_retained(integer) is
-  'Applies the retention rules of all tenants, and deletes unused rate limits and week-old idempotency keys, at most '
+  'Applies the retention rules of all tenants, and deletes unused rate limits, at most '
   'p_limit of each kind; called by the regular job. more says whether to call again at once.';
 grant execute on function public.expire_retained(integer) to orchestrator;
 
@@ -4572,9 +4593,11 @@ begin
         jsonb_build_object('machine_id', x -> 'machine_id', 'region', x -> 'region', 'attempt', 1)),
       (3, 'session.provisioning', '{"from": "pending", "to": "provisioning"}')) as e (k, type, data)
     where e.k = 1 or x ->> 'begin' = 'now' order by n, e.k;
-  insert into public.idempotency_keys (tenant_id, key, body_hash, session_id)
-    select (x ->> 'tenant_id')::uuid, x ->> 'idempotency_key', x ->> 'body_hash', (x ->> 'session_id')::uuid
-    from jsonb_array_elements(p_accepted) x where x ->> 'idempotency_key' is not null;
+  insert into public.idempotency_keys (scope, tenant_id, key, request_hash, session_id, sealed_code)
+    select x ->> 'tenant_id', (x ->> 'tenant_id')::uuid, x ->> 'idempotency_key', x ->> 'request_hash',
+      (x ->> 'session_id')::uuid, x ->> 'sealed_code'
+    from jsonb_array_elements(p_accepted) x where x ->> 'idempotency_key' is not null
+    on conflict (scope, key) do update set session_id = excluded.session_id, sealed_code = excluded.sealed_code;
   insert into public.session_invitations (session_id, tenant_id, code_hash, expires_at)
     select (x ->> 'session_id')::uuid, (x ->> 'tenant_id')::uuid, x ->> 'invitation_hash',
       greatest((x ->> 'scheduled_at')::timestamptz, clock_timestamp()) + app.interval_ms((x ->> 'expires_ms')::numeric)
@@ -4638,15 +4661,16 @@ begin
 
   for r, v_n in select x, n from jsonb_array_elements(p_requests) with ordinality as e (x, n) loop
     if r ->> 'idempotency_key' is not null then
-      select k.body_hash, k.session_id into v_known from public.idempotency_keys k where k.tenant_id = p_tenant_id
-        and k.key = r ->> 'idempotency_key';
+      select k.request_hash, k.session_id, k.sealed_code into v_known from public.idempotency_keys k
+        where k.scope = p_tenant_id::text and k.key = r ->> 'idempotency_key' and k.session_id is not null;
       if not found and v_keys ? (r ->> 'idempotency_key') then
-        select * into v_known from jsonb_to_record(v_keys -> (r ->> 'idempotency_key')) as k (body_hash text,
-          session_id uuid);
+        select * into v_known from jsonb_to_record(v_keys -> (r ->> 'idempotency_key')) as k (request_hash text,
+          session_id uuid, sealed_code text);
       end if;
       if v_known.session_id is not null then
-        v_results := v_results || jsonb_build_object(v_n, case when v_known.body_hash = r ->> 'body_hash'
-          then jsonb_build_object('kind', 'replayed', 'session_id', v_known.session_id)
+        v_results := v_results || jsonb_build_object(v_n, case when v_known.request_hash = r ->> 'request_hash'
+          then jsonb_build_object('kind', 'replayed', 'session_id', v_known.session_id,
+            'sealed_code', v_known.sealed_code)
             else '{"kind": "idempotency_mismatch"}' end);
         continue;
       end if;
@@ -4709,7 +4733,8 @@ begin
     if v_judged ->> 'begin' = 'queued' then v_queued := v_queued + 1; end if;
     if r ->> 'idempotency_key' is not null then
       v_keys := v_keys || jsonb_build_object(r ->> 'idempotency_key',
-        jsonb_build_object('body_hash', r ->> 'body_hash', 'session_id', r ->> 'session_id'));
+        jsonb_build_object('request_hash', r ->> 'request_hash', 'session_id', r ->> 'session_id',
+          'sealed_code', r ->> 'sealed_code'));
     end if;
   end loop;
 
@@ -4720,7 +4745,8 @@ begin
   return v_results
     || coalesce(
       (select jsonb_object_agg(k,
-      jsonb_build_object('kind', 'replayed', 'session', app.session_json((v ->> 'session_id')::uuid)))
+      jsonb_build_object('kind', 'replayed', 'session', app.session_json((v ->> 'session_id')::uuid),
+        'sealed_code', v -> 'sealed_code'))
       from jsonb_each(v_results) e (k, v) where v ->> 'kind' = 'replayed'), '{}')
     || coalesce(
       (select jsonb_object_agg(a ->> 'n',
@@ -4817,6 +4843,112 @@ comment on function public.worker_report(text, text, text, text) is
   'Stores a worker''s report about its session: connecting, in_progress, finalizing (with the ending), and the '
   'candidate''s presence; called by the worker. A late report changes nothing. Refuses any other status (22023).';
 grant execute on function public.worker_report(text, text, text, text) to session_worker;
+
+-- ── schemas/sessions/idempotency.sql ──
+create function public.take_idempotency_keys(p_requests jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  r jsonb;
+  v_n bigint;
+  k public.idempotency_keys;
+  v_kind text;
+  v_answers jsonb := '{}';
+begin
+  -- In one order: otherwise two batches could deadlock.
+  for r, v_n in select x, n from jsonb_array_elements(p_requests) with ordinality as e (x, n)
+      order by x ->> 'scope', x ->> 'key', n loop
+    insert into public.idempotency_keys (scope, tenant_id, key, request_hash, taken_by, taken_until)
+      values (r ->> 'scope', (r ->> 'tenant_id')::uuid, r ->> 'key', r ->> 'request_hash', (r ->> 'taken_by')::uuid,
+        clock_timestamp() + app.interval_ms((r ->> 'hold_ms')::numeric))
+      on conflict (scope, key) do update set scope = excluded.scope returning * into k;
+    if k.taken_by = (r ->> 'taken_by')::uuid then
+      v_kind := 'taken';
+    elsif k.created_at < clock_timestamp() - app.idempotency_life() then
+      delete from public.idempotency_keys where (scope, key) = (k.scope, k.key);
+      insert into public.idempotency_keys (scope, tenant_id, key, request_hash, taken_by, taken_until)
+        values (k.scope, (r ->> 'tenant_id')::uuid, k.key, r ->> 'request_hash', (r ->> 'taken_by')::uuid,
+          clock_timestamp() + app.interval_ms((r ->> 'hold_ms')::numeric));
+      v_kind := 'taken';
+    elsif k.request_hash <> r ->> 'request_hash' then
+      v_kind := 'mismatch';
+    elsif k.sealed_answer is not null then
+      v_kind := 'answered';
+    elsif k.taken_until > clock_timestamp() then
+      v_kind := 'running';
+    else
+      update public.idempotency_keys set taken_by = (r ->> 'taken_by')::uuid,
+          taken_until = clock_timestamp() + app.interval_ms((r ->> 'hold_ms')::numeric)
+        where (scope, key) = (k.scope, k.key);
+      v_kind := 'taken';
+    end if;
+    v_answers := v_answers || jsonb_build_object(v_n, jsonb_build_object('kind', v_kind)
+      || case v_kind when 'answered' then jsonb_build_object('sealed_answer', k.sealed_answer) else '{}' end);
+  end loop;
+  return (select jsonb_agg(v order by n::bigint) from jsonb_each(v_answers) as a (n, v));
+end $$;
+comment on function public.take_idempotency_keys(jsonb) is
+  'Takes the Idempotency-Keys of requests that are about to run: an array of requests in, an array of results out, in '
+  'order. kind: taken (run it; also when the hold of an earlier request has lapsed), running (another request holds '
+  'the key), answered (sealed_answer), mismatch (the key was used for another request).';
+grant execute on function public.take_idempotency_keys(jsonb) to orchestrator;
+
+create function public.hold_idempotency_keys(p_taken_by uuid[], p_hold_ms integer) returns void
+language sql security definer set search_path = '' as $$
+  update public.idempotency_keys set taken_until = clock_timestamp() + app.interval_ms(p_hold_ms)
+    where taken_by = any (p_taken_by) and sealed_answer is null
+$$;
+comment on function public.hold_idempotency_keys(uuid[], integer) is 'Prolongs the holds of requests that still run.';
+grant execute on function public.hold_idempotency_keys(uuid[], integer) to orchestrator;
+
+create function public.store_idempotent_answers(p_answers jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  r jsonb;
+  v_n bigint;
+  v_kept text;
+  v_stored jsonb := '{}';
+begin
+  for r, v_n in select x, n from jsonb_array_elements(p_answers) with ordinality as e (x, n)
+      order by x ->> 'scope', x ->> 'key', n loop
+    v_kept := null;
+    if r ->> 'sealed_answer' is null then
+      delete from public.idempotency_keys where (scope, key) = (r ->> 'scope', r ->> 'key')
+        and taken_by = (r ->> 'taken_by')::uuid and session_id is null and sealed_answer is null;
+      update public.idempotency_keys set taken_until = clock_timestamp() where (scope, key) = (r ->> 'scope', r ->> 'key')
+        and taken_by = (r ->> 'taken_by')::uuid and sealed_answer is null;
+    else
+      update public.idempotency_keys set sealed_answer = coalesce(sealed_answer, r ->> 'sealed_answer'),
+          sealed_code = null, session_id = coalesce(session_id, (select s.id from public.interview_sessions s
+            where s.id = (r ->> 'session_id')::uuid)),
+          candidate_id = coalesce(candidate_id, (select c.id from public.candidates c
+            where c.id = (r ->> 'candidate_id')::uuid))
+        where (scope, key) = (r ->> 'scope', r ->> 'key') and request_hash = r ->> 'request_hash'
+        returning sealed_answer into v_kept;
+    end if;
+    v_stored := v_stored || jsonb_build_object(v_n, jsonb_build_object('sealed_answer', v_kept));
+  end loop;
+  return (select jsonb_agg(v order by n::bigint) from jsonb_each(v_stored) as a (n, v));
+end $$;
+comment on function public.store_idempotent_answers(jsonb) is
+  'Stores the answers of requests that have run, and returns for each the answer that is stored: the first one stays, '
+  'so that two runs of one request give the same answer. Without a sealed_answer the key becomes free again. '
+  'sealed_answer is null in the result if the row is gone.';
+grant execute on function public.store_idempotent_answers(jsonb) to orchestrator;
+
+create function public.prune_idempotency_keys(p_limit integer default 500) returns integer
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_count integer;
+begin
+  delete from public.idempotency_keys where (scope, key) in (
+    select scope, key from public.idempotency_keys where created_at < clock_timestamp() - app.idempotency_life()
+      order by created_at limit p_limit for update skip locked);
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+comment on function public.prune_idempotency_keys(integer) is
+  'Deletes Idempotency-Keys, with their answers, that are older than a day: at most p_limit. Returns how many.';
+grant execute on function public.prune_idempotency_keys(integer) to orchestrator;
 
 -- ── schemas/sessions/invitations.sql ──
 create function public.exchange_invitation(p_session_id uuid, p_code_hash text, p_browser_hash text) returns jsonb

@@ -48,7 +48,7 @@ async function counted(tenant: TestTenant): Promise<{ counter: number; live: num
 describe('create_sessions', () => {
   test('twenty requests with one Idempotency-Key create one session and all receive it', async () => {
     const tenant = await newTenant(db());
-    const same = { idempotency_key: 'once', body_hash: 'h', candidate: { name: 'Ada', email: 'ada@example.org' } };
+    const same = { idempotency_key: 'once', request_hash: 'h', candidate: { name: 'Ada', email: 'ada@example.org' } };
     const results = (await parallel(20, () => create([sessionRequest(tenant.id, same)]))).flat();
     expect(kinds(results)).toEqual({ created: 1, replayed: 19 });
     expect(new Set(results.map(({ session }) => session.session_id)).size).toBe(1);
@@ -61,7 +61,7 @@ describe('create_sessions', () => {
 
   test('the same Idempotency-Key with another body is refused', async () => {
     const tenant = await newTenant(db());
-    const request = (body_hash: string) => sessionRequest(tenant.id, { idempotency_key: 'k', body_hash });
+    const request = (request_hash: string) => sessionRequest(tenant.id, { idempotency_key: 'k', request_hash });
     expect(kinds(await create([request('a'), request('b'), request('a')]))).toEqual({
       created: 1,
       idempotency_mismatch: 1,

@@ -68,6 +68,14 @@ const flyId = (session: SessionView) =>
   machinesOf(stack, session.session_id).find((machine) => machine.state === 'started')?.id ?? '';
 
 const created: Scenario = { act: create, after: (session) => deleted(session) };
+/** The try that succeeds still gets the link of the session that an earlier try made. */
+const createdWithLink: Scenario = {
+  ...created,
+  after: (session) => {
+    expect(session.join_url).toContain(`/join/${session.session_id}#`);
+    return deleted(session);
+  },
+};
 const createdDespite = (rule: FaultRule): Scenario => ({
   act: () => {
     fault(rule);
@@ -189,6 +197,7 @@ between['start.failure_recorded'] = async () =>
 
 const scenarios: Record<CrashLabel, [Scenario, expected: object]> = {
   'create.committed': [created, cancelled],
+  'answer.unstored': [createdWithLink, cancelled],
   'create.kept': [created, cancelled],
   'create.answered': [created, cancelled],
   'create.recorded': [created, cancelled],

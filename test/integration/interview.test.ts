@@ -55,7 +55,7 @@ describe('one interview from the API call to the clean-up', () => {
     expect(second.websocket_url).toBe(first.websocket_url);
     await until('it has one machine', () => machinesOf(stack, first.session_id).length === 1);
     await expect(platform.createSession(sessionBody({ region: 'lhr' }), key)).rejects.toMatchObject({
-      status: 409,
+      status: 422,
       body: { code: 'idempotency_mismatch' },
     });
     await platform.deleteSession(first.session_id);

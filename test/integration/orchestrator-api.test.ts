@@ -1,8 +1,9 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { scopes } from '@greenroom/shared/protocol/access.ts';
 import { problem, type SessionView, sessionView } from '@greenroom/shared/protocol/platform-api.ts';
 import { createLogger } from '@greenroom/shared/runtime/logger.ts';
 import type { FastifyInstance } from 'fastify';
@@ -218,15 +219,122 @@ describe('POST /api/sessions', () => {
 });
 
 describe('Idempotency-Key', () => {
-  test('the same request with the same Idempotency-Key returns the same session with fresh tokens', async () => {
-    const headers = { 'idempotency-key': 'again-1' };
-    const first = await create(good, headers);
+  const query = async (sql: string, ...values: unknown[]): Promise<Array<Record<string, unknown>>> => {
+    const client = new pg.Client({ connectionString: supabase.dbUrl });
+    await client.connect();
+    return (await client.query(sql, values).finally(() => client.end())).rows;
+  };
+  let admin: string;
+  beforeAll(async () => {
+    admin = `gr_live_${randomBytes(32).toString('base64url')}`;
+    await query(
+      'insert into public.api_keys (tenant_id, name, prefix, key_hash, scopes) values ($1, $2, $3, $4, $5)',
+      ...[tenant.id, 'admin', admin.slice(0, 12), createHash('sha256').update(admin).digest('hex'), scopes],
+    );
+  });
+  const post = (at: string, body: unknown, key: string, more: Sent = {}) =>
+    send(at, { method: 'POST', key: admin, body, ...more, headers: { 'idempotency-key': key, ...more.headers } });
+
+  test('the same request with the same Idempotency-Key returns the same answer byte for byte, its link included', async () => {
+    const first = await post('/api/sessions', good, 'again-1');
     const reordered = { region: 'fra', position: { title: 'Engineer' }, candidate: { name: 'Ada' } };
-    const second = await create(reordered, headers);
-    expect(second.session.session_id).toBe(first.session.session_id);
-    expect(second.headers.get('idempotency-replayed')).toBe('true');
-    expect(second.session.join_token).not.toBeNull();
-    expect(second.session.join_url).toBeNull();
+    const second = await post('/api/sessions', reordered, 'again-1');
+    expect([second.status, second.text]).toEqual([first.status, first.text]);
+    expect((first.json() as SessionView).join_url).toContain('/join/');
+    expect([first, second].map(({ headers }) => headers.get('idempotency-replayed'))).toEqual([null, 'true']);
+    expect(second.headers.get('location')).toBe(first.headers.get('location'));
+    expect(second.headers.get('content-type')).toBe(first.headers.get('content-type'));
+    const [stored] = await query("select * from public.idempotency_keys where key = 'again-1'");
+    expect(JSON.stringify(stored)).not.toContain('/join/');
+  });
+
+  test('every POST of a caller honours the key: the answer comes back whole, a secret included, and nothing is made twice', async () => {
+    const { session } = await create();
+    const posts: Array<[string, unknown]> = [
+      ['/api/candidates', { name: 'Grace', email: 'grace@example.org' }],
+      ['/api/positions', { title: 'Cook' }],
+      ['/api/webhooks', { url: 'https://hooks.example.com/x', events: ['session.ready'] }],
+      [`/api/sessions/${session.session_id}/invitations`, {}],
+      [`/api/tenants/${tenant.id}/api-keys`, { name: 'ci', scopes: ['sessions:read'] }],
+    ];
+    for (const [at, body] of posts) {
+      const first = await post(at, body, `every ${at}`);
+      expect([first.status, at, first.text]).toEqual([201, at, expect.any(String)]);
+      const second = await post(at, body, `every ${at}`);
+      expect([second.status, second.text, second.headers.get('idempotency-replayed')]).toEqual([
+        201,
+        first.text,
+        'true',
+      ]);
+      const control = await post(at, body, `another ${at}`);
+      expect(control.text).not.toBe(first.text);
+    }
+  });
+
+  test('a refusal that stays true is replayed byte for byte, and an invalid request leaves the key free', async () => {
+    await post('/api/candidates', { name: 'Once', email: 'once@example.org' }, 'once');
+    const again = { name: 'Twice', email: 'once@example.org' };
+    const [first, second] = [await post('/api/candidates', again, 'c-1'), await post('/api/candidates', again, 'c-1')];
+    expect([first.status, second.status]).toEqual([409, 409]);
+    expect(second.text).toBe(first.text);
+    expect((await post('/api/candidates', { name: '' }, 'c-2')).status).toBe(422);
+    expect((await post('/api/candidates', { name: 'Valid' }, 'c-2')).status).toBe(201);
+    expect((await post('/api/sessions', { ...good, max_duration_minutes: 240 }, 'c-3')).status).toBe(422);
+    expect((await post('/api/sessions', good, 'c-3')).status).toBe(201);
+  });
+
+  test("a request whose first run still waits gets that run's answer, or 409 with Retry-After", async () => {
+    const [slow, ...rest] = await Promise.all([
+      post('/api/sessions', good, 'slow', { headers: { prefer: 'wait=2' } }),
+      ...Array.from({ length: 3 }, () => post('/api/sessions', good, 'slow')),
+    ]);
+    for (const answer of rest) expect([answer.status, answer.text]).toEqual([201, slow?.text]);
+    const [long, refused] = await Promise.all([
+      post('/api/sessions', good, 'long', { headers: { prefer: 'wait=10' } }),
+      post('/api/sessions', good, 'long'),
+    ]);
+    const [ran, told] = long.status === 201 ? [long, refused] : [refused, long];
+    if (told.status === 409) {
+      expect(told.json()).toMatchObject({ code: 'idempotency_in_progress' });
+      expect(told.headers.get('retry-after')).toBe('1');
+    } else expect(told.text).toBe(ran.text);
+    expect((await post('/api/sessions', good, 'long')).text).toBe(ran.text);
+  });
+
+  test('after a crash between the session and its answer, the same request gets that session with its link', async () => {
+    const first = await create(good, { 'idempotency-key': 'crashed' });
+    const code = first.session.join_url?.split('#')[1] as string;
+    const sealed = deps.vault.seal(code, `invitation:${first.session.session_id}`);
+    await query(
+      "update public.idempotency_keys set sealed_answer = null, sealed_code = $1, taken_until = now() where key = 'crashed'",
+      sealed,
+    );
+    const second = await create(good, { 'idempotency-key': 'crashed' });
+    expect(second.session).toMatchObject({ session_id: first.session.session_id, join_url: first.session.join_url });
+    expect((await create(good, { 'idempotency-key': 'crashed' })).text).toBe(second.text);
+  });
+
+  test('the stored answer about a candidate is deleted when the candidate is erased', async () => {
+    const made = await post('/api/candidates', { name: 'Gone', email: 'gone@example.org' }, 'erased');
+    const { id } = made.json() as { id: string };
+    expect(await query("select candidate_id from public.idempotency_keys where key = 'erased'")).toEqual([
+      { candidate_id: id },
+    ]);
+    expect((await send(`/api/candidates/${id}`, { method: 'DELETE', key: admin })).status).toBe(200);
+    expect(await query("select 1 from public.idempotency_keys where key = 'erased'")).toEqual([]);
+  });
+
+  test('routes without an authenticated caller neither store nor replay an answer', async () => {
+    const body = { session_id: '11111111-1111-4111-8111-111111111111', code: 'x'.repeat(43) };
+    const [first, second] = [
+      await post('/api/join', body, 'open', { key: null }),
+      await post('/api/join', body, 'open'),
+    ];
+    expect([first.headers.get('idempotency-replayed'), second.headers.get('idempotency-replayed')]).toEqual([
+      null,
+      null,
+    ]);
+    expect(await query("select 1 from public.idempotency_keys where key = 'open'")).toEqual([]);
   });
 
   test('twenty concurrent requests with one Idempotency-Key make one session and one machine', async () => {
@@ -246,8 +354,10 @@ describe('Idempotency-Key', () => {
       body: { ...good, region: 'ams' },
       headers: { 'idempotency-key': 'other-body' },
     });
-    expect(answer.status).toBe(409);
+    expect(answer.status).toBe(422);
     expect(answer.json()).toMatchObject({ code: 'idempotency_mismatch' });
+    const elsewhere = await post('/api/positions', { title: 'Cook' }, 'other-body');
+    expect(elsewhere.json()).toMatchObject({ code: 'idempotency_mismatch' });
   });
 
   test('the same Idempotency-Key of another tenant makes another session', async () => {

@@ -12,6 +12,7 @@ import { z } from 'zod';
 import { actBy } from '../access/authenticate.ts';
 import { callerOf, callersWith } from '../access/route-access.ts';
 import type { Erased, PeopleStore } from '../database/people-store.ts';
+import { answerConcerns } from './idempotency.ts';
 import { pageOf, pageQuery, pageRequest } from './paging.ts';
 
 /**
@@ -64,6 +65,7 @@ export const candidateRoutes =
         const { tenantId } = callerOf(request);
         const result = await people.createCandidate(tenantId, request.body);
         if (result.kind === 'conflict') throw conflictOf(result.fields);
+        answerConcerns(request, result.candidate.id);
         return reply.code(201).header('location', `/api/candidates/${result.candidate.id}`).send(result.candidate);
       },
     );

@@ -1,5 +1,5 @@
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
-import { text, uuid } from '@greenroom/shared/protocol/common.ts';
+import { uuid } from '@greenroom/shared/protocol/common.ts';
 import {
   changeSessionRequest,
   createSessionRequest,
@@ -20,6 +20,7 @@ import type { FlyClient } from '../fly/client.ts';
 import { type CreateDeps, createSessionCreator } from '../sessions/create.ts';
 import { createRescheduler } from '../sessions/reschedule.ts';
 import { edgeRegionOf } from './edge-region.ts';
+import { keyOf } from './idempotency.ts';
 import { pageOf, pageQuery, pageRequest } from './paging.ts';
 import { summarise, type ViewDeps, viewSession } from './session-view.ts';
 
@@ -37,8 +38,7 @@ export interface SessionRoutesDeps extends ViewDeps {
 }
 
 export const sessionParams = z.object({ id: uuid });
-const idempotencyKey = text(255).regex(/^[\x20-\x7e]{1,255}$/, 'must be 1–255 printable ASCII characters');
-const createHeaders = z.looseObject({ 'idempotency-key': idempotencyKey.optional(), prefer: z.string().optional() });
+const createHeaders = z.looseObject({ prefer: z.string().optional() });
 const listQuery = z.strictObject({ ...pageQuery, status: z.enum(sessionStatuses).optional() });
 const listView = z.object({ sessions: z.array(sessionSummary), next_cursor: z.string().nullable() });
 const maxWaitS = 60;
@@ -95,18 +95,17 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
       },
       async (request, reply) => {
         const caller = callerOf(request);
-        const key = request.headers['idempotency-key'];
         const created = await createSession(request.body, {
           caller,
-          idempotencyKey: key,
+          idempotency: keyOf(request),
           edgeRegion: edgeRegionOf(request),
         });
-        if (created.kind === 'replayed') reply.header('idempotency-replayed', 'true');
-        else if (created.intent !== null) launcher.execute(created.intent);
+        if (created.kind === 'created' && created.intent !== null) launcher.execute(created.intent);
         const waitS = preferredWaitS(request.headers.prefer);
         if (waitS > 0) reply.header('preference-applied', `wait=${waitS}`);
         const row = await waited(created.session, waitS);
-        const { invitationCode, plan } = created.kind === 'created' ? created : {};
+        const { invitationCode } = created;
+        const plan = created.kind === 'created' ? created.plan : null;
         return reply
           .code(201)
           .header('location', `/api/sessions/${row.session_id}`)

@@ -53,7 +53,10 @@ export interface NewSession {
   taken_ms: number;
   image: string;
   idempotency_key?: string | undefined;
-  body_hash?: string | undefined;
+  /** SHA-256 of the whole request, hex. */
+  request_hash?: string | undefined;
+  /** The encrypted invitation code, kept until the answer of the idempotency key is stored. */
+  sealed_code?: string | undefined;
   invitation_hash: string;
 }
 
@@ -80,7 +83,7 @@ const createResult = z.discriminatedUnion('kind', [
     intent: intentRow.nullable(),
     ahead: scheduleAhead.nullable(),
   }),
-  z.object({ kind: z.literal('replayed'), session: sessionRow }),
+  z.object({ kind: z.literal('replayed'), session: sessionRow, sealed_code: z.string().nullable() }),
   z.object({ kind: z.literal('idempotency_mismatch') }),
   z.object({ kind: z.literal('quota_exceeded'), limit: z.number() }),
   z.object({ kind: z.literal('queue_full'), limit: z.number() }),

@@ -3,6 +3,7 @@ export const crashLabels = [
   'absence.certain',
   'absence.noted',
   'absence.recorded',
+  'answer.unstored',
   'call.minted',
   'call.opened',
   'claim.asked',

@@ -11,7 +11,7 @@ import type { RegionHealth } from '../regions/health.ts';
 import { placeSession, type Wish } from '../regions/placement.ts';
 import { currentRegion } from '../regions/regions.ts';
 import { crashPoint } from '../runtime/crash-points.ts';
-import { bodyHash } from './canonical-json.ts';
+import { invitationContext, type Vault } from '../tokens/vault.ts';
 import { planOf, scheduleProblem } from './schedule.ts';
 
 /** Creates a session: turns the platform's request into one database call and its result into an answer. */
@@ -26,11 +26,13 @@ export interface CreateDeps {
   simulated: boolean;
   /** Whether this deployment can record video. */
   recordsVideo: boolean;
+  vault: Pick<Vault, 'seal' | 'open'>;
 }
 
 export interface CreateContext {
   caller: Caller;
-  idempotencyKey: string | undefined;
+  /** The Idempotency-Key of the request and the request's hash. */
+  idempotency: { key: string; request_hash: string } | undefined;
   /** As Fly's proxy names it. */
   edgeRegion: string | undefined;
 }
@@ -44,7 +46,8 @@ export type Created =
       plan: SchedulePlan | null;
       invitationCode: string;
     }
-  | { kind: 'replayed'; session: SessionRow };
+  /** An earlier run of the same request made the session, and broke off before its answer was stored. */
+  | { kind: 'replayed'; session: SessionRow; invitationCode: string | undefined };
 
 const fieldError = (field: string, message: string): AppError =>
   new AppError('validation_failed', { fields: [{ field, message }] });
@@ -122,7 +125,7 @@ export function createSessionCreator(deps: CreateDeps) {
   const { sessions, clock, health, deadlines, orchestratorId, defaultRegion, workerImage, simulated } = deps;
 
   const toRequest = (body: CreateSessionRequest, context: CreateContext, invitationCode: string): NewSession => {
-    const { caller, idempotencyKey, edgeRegion } = context;
+    const { caller, idempotency, edgeRegion } = context;
     const wish = wishOf(body, edgeRegion);
     const place = placeSession({ wish, defaultRegion, allowed: caller.allowedRegions, health });
     const [firstRegion] = place.regions;
@@ -131,12 +134,13 @@ export function createSessionCreator(deps: CreateDeps) {
     const maxDurationMs =
       body.max_duration_minutes === undefined ? deadlines.maxDurationMs : body.max_duration_minutes * 60_000;
     const { candidate_id, candidate, position_id, position, settings = {}, metadata = {} } = body;
+    const sessionId = newId();
     return {
       ...{ candidate_id, candidate, position_id, position, settings, metadata, simulated },
       tenant_id: caller.tenantId,
       api_key_id: caller.keyId,
       user_id: caller.userId,
-      session_id: newId(),
+      session_id: sessionId,
       machine_id: newId(),
       orchestrator_id: orchestratorId,
       regions: place.regions,
@@ -154,11 +158,15 @@ export function createSessionCreator(deps: CreateDeps) {
       life_ms: unclaimedLifeMs(deadlines),
       taken_ms: deadlines.intentTakenMs,
       image: workerImage,
-      idempotency_key: idempotencyKey,
-      body_hash: idempotencyKey === undefined ? undefined : bodyHash(body),
+      idempotency_key: idempotency?.key,
+      request_hash: idempotency?.request_hash,
+      sealed_code: idempotency && deps.vault.seal(invitationCode, invitationContext(sessionId)),
       invitation_hash: sha256(invitationCode),
     };
   };
+
+  const openCode = (sessionId: string, sealed: string | null): string | undefined =>
+    sealed === null ? undefined : deps.vault.open(sealed, invitationContext(sessionId));
 
   /** Throws AppError for every refusal. */
   return async (body: CreateSessionRequest, context: CreateContext): Promise<Created> => {
@@ -170,7 +178,8 @@ export function createSessionCreator(deps: CreateDeps) {
     const result = await sessions.create(toRequest(body, context, invitationCode));
     crashPoint('create.committed');
     if (result.kind === 'created') return { ...result, plan: planFor(result, deadlines), invitationCode };
-    if (result.kind === 'replayed') return result;
+    if (result.kind === 'replayed')
+      return { ...result, invitationCode: openCode(result.session.session_id, result.sealed_code) };
     throw refusal(result);
   };
 }

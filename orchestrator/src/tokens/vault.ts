@@ -56,5 +56,11 @@ export const callContext = (sessionId: string, ordinal: number): string => `call
 /** The context of a tenant's own credential at a provider. */
 export const providerContext = (tenantId: string, provider: string): string => `provider:${tenantId}:${provider}`;
 
+/** The context of a stored answer of an idempotency key. */
+export const idempotencyContext = (scope: string, key: string): string => `idempotency:${scope}:${key}`;
+
+/** The context of a session's invitation code, while its answer is not stored. */
+export const invitationContext = (sessionId: string): string => `invitation:${sessionId}`;
+
 /** The context of a webhook's signing secret. */
 export const webhookContext = (webhookId: string): string => `webhook:${webhookId}`;

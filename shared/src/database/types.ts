@@ -211,28 +211,53 @@ export type Database = {
       };
       idempotency_keys: {
         Row: {
-          body_hash: string;
+          candidate_id: string | null;
           created_at: string;
           key: string;
-          session_id: string;
-          tenant_id: string;
+          request_hash: string;
+          scope: string;
+          sealed_answer: string | null;
+          sealed_code: string | null;
+          session_id: string | null;
+          taken_by: string | null;
+          taken_until: string | null;
+          tenant_id: string | null;
         };
         ComputedFields: never;
         Insert: {
-          body_hash: string;
+          candidate_id?: string | null;
           created_at?: string;
           key: string;
-          session_id: string;
-          tenant_id: string;
+          request_hash: string;
+          scope: string;
+          sealed_answer?: string | null;
+          sealed_code?: string | null;
+          session_id?: string | null;
+          taken_by?: string | null;
+          taken_until?: string | null;
+          tenant_id?: string | null;
         };
         Update: {
-          body_hash?: string;
+          candidate_id?: string | null;
           created_at?: string;
           key?: string;
-          session_id?: string;
-          tenant_id?: string;
+          request_hash?: string;
+          scope?: string;
+          sealed_answer?: string | null;
+          sealed_code?: string | null;
+          session_id?: string | null;
+          taken_by?: string | null;
+          taken_until?: string | null;
+          tenant_id?: string | null;
         };
         Relationships: [
+          {
+            foreignKeyName: 'idempotency_keys_candidate_id_fkey';
+            columns: ['candidate_id'];
+            isOneToOne: false;
+            referencedRelation: 'candidates';
+            referencedColumns: ['id'];
+          },
           {
             foreignKeyName: 'idempotency_keys_session_id_fkey';
             columns: ['session_id'];
@@ -1989,6 +2014,7 @@ export type Database = {
         Returns: Json;
       };
       hedge_machine: { Args: { p_duty?: string; p_fence?: number; p_machine_id: string; p_next: Json }; Returns: Json };
+      hold_idempotency_keys: { Args: { p_hold_ms: number; p_taken_by: string[] }; Returns: undefined };
       join_session: { Args: { p_browser_hash: string; p_code_hash: string; p_session_id: string }; Returns: Json };
       keep_duties: {
         Args: {
@@ -2064,6 +2090,7 @@ export type Database = {
         Returns: boolean;
       };
       provider_credentials_to_rotate: { Args: { p_key_id: string; p_limit?: number }; Returns: Json };
+      prune_idempotency_keys: { Args: { p_limit?: number }; Returns: number };
       prune_webhook_deliveries: { Args: { p_days?: number; p_limit?: number }; Returns: number };
       put_pool_policy: {
         Args: { p_by: Json; p_ceiling: number; p_floor: number; p_region: string; p_tenant_id: string };
@@ -2246,6 +2273,7 @@ export type Database = {
         Args: { p_launch: Json; p_lead_ms: number; p_limit?: number; p_queue_ms: number };
         Returns: Json;
       };
+      store_idempotent_answers: { Args: { p_answers: Json }; Returns: Json };
       take_handover: {
         Args: {
           p_browser_hash: string;
@@ -2256,6 +2284,7 @@ export type Database = {
         };
         Returns: Json;
       };
+      take_idempotency_keys: { Args: { p_requests: Json }; Returns: Json };
       take_intents: { Args: { p_limit?: number; p_orchestrator_id: string; p_taken_ms: number }; Returns: Json };
       take_results: {
         Args: {

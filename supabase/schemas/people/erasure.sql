@@ -83,7 +83,8 @@ begin
     candidate = '{"name": "Erased"}' where id = any (v_sessions);
   delete from public.consents where session_id = any (v_sessions);
   delete from public.session_invitations where session_id = any (v_sessions);
-  delete from public.idempotency_keys where session_id = any (v_sessions);
+  delete from public.idempotency_keys where session_id = any (v_sessions)
+    or (tenant_id, candidate_id) = (p_tenant_id, p_candidate_id);
   update public.webhook_deliveries set payload = '{}', status = case status when 'pending' then 'dead' else status end
     where session_id = any (v_sessions);
   update public.session_events set data = (select coalesce(jsonb_object_agg(k, v), '{}')

@@ -39,7 +39,6 @@ declare
   v_videos integer := app.expire_videos(p_limit);
   v_audit integer;
   v_limits integer;
-  v_keys integer;
 begin
   delete from public.audit_log where id in (
     select a.id from public.tenants t join public.audit_log a on a.tenant_id = t.id
@@ -51,15 +50,11 @@ begin
     select scope from public.rate_limits where next_at < clock_timestamp() - interval '1 hour'
       limit p_limit for update skip locked);
   get diagnostics v_limits = row_count;
-  delete from public.idempotency_keys where (tenant_id, key) in (
-    select tenant_id, key from public.idempotency_keys where created_at < clock_timestamp() - interval '7 days'
-      limit p_limit for update skip locked);
-  get diagnostics v_keys = row_count;
   return jsonb_build_object('transcripts', v_transcripts, 'videos', v_videos, 'audit_entries', v_audit,
-    'rate_limits', v_limits, 'idempotency_keys', v_keys,
-    'more', greatest(v_transcripts, v_videos, v_audit, v_limits, v_keys) >= p_limit);
+    'rate_limits', v_limits,
+    'more', greatest(v_transcripts, v_videos, v_audit, v_limits) >= p_limit);
 end $$;
 comment on function public.expire_retained(integer) is
-  'Applies the retention rules of all tenants, and deletes unused rate limits and week-old idempotency keys, at most '
+  'Applies the retention rules of all tenants, and deletes unused rate limits, at most '
   'p_limit of each kind; called by the regular job. more says whether to call again at once.';
 grant execute on function public.expire_retained(integer) to orchestrator;

@@ -114,9 +114,11 @@ begin
         jsonb_build_object('machine_id', x -> 'machine_id', 'region', x -> 'region', 'attempt', 1)),
       (3, 'session.provisioning', '{"from": "pending", "to": "provisioning"}')) as e (k, type, data)
     where e.k = 1 or x ->> 'begin' = 'now' order by n, e.k;
-  insert into public.idempotency_keys (tenant_id, key, body_hash, session_id)
-    select (x ->> 'tenant_id')::uuid, x ->> 'idempotency_key', x ->> 'body_hash', (x ->> 'session_id')::uuid
-    from jsonb_array_elements(p_accepted) x where x ->> 'idempotency_key' is not null;
+  insert into public.idempotency_keys (scope, tenant_id, key, request_hash, session_id, sealed_code)
+    select x ->> 'tenant_id', (x ->> 'tenant_id')::uuid, x ->> 'idempotency_key', x ->> 'request_hash',
+      (x ->> 'session_id')::uuid, x ->> 'sealed_code'
+    from jsonb_array_elements(p_accepted) x where x ->> 'idempotency_key' is not null
+    on conflict (scope, key) do update set session_id = excluded.session_id, sealed_code = excluded.sealed_code;
   insert into public.session_invitations (session_id, tenant_id, code_hash, expires_at)
     select (x ->> 'session_id')::uuid, (x ->> 'tenant_id')::uuid, x ->> 'invitation_hash',
       greatest((x ->> 'scheduled_at')::timestamptz, clock_timestamp()) + app.interval_ms((x ->> 'expires_ms')::numeric)
@@ -180,15 +182,16 @@ begin
 
   for r, v_n in select x, n from jsonb_array_elements(p_requests) with ordinality as e (x, n) loop
     if r ->> 'idempotency_key' is not null then
-      select k.body_hash, k.session_id into v_known from public.idempotency_keys k where k.tenant_id = p_tenant_id
-        and k.key = r ->> 'idempotency_key';
+      select k.request_hash, k.session_id, k.sealed_code into v_known from public.idempotency_keys k
+        where k.scope = p_tenant_id::text and k.key = r ->> 'idempotency_key' and k.session_id is not null;
       if not found and v_keys ? (r ->> 'idempotency_key') then
-        select * into v_known from jsonb_to_record(v_keys -> (r ->> 'idempotency_key')) as k (body_hash text,
-          session_id uuid);
+        select * into v_known from jsonb_to_record(v_keys -> (r ->> 'idempotency_key')) as k (request_hash text,
+          session_id uuid, sealed_code text);
       end if;
       if v_known.session_id is not null then
-        v_results := v_results || jsonb_build_object(v_n, case when v_known.body_hash = r ->> 'body_hash'
-          then jsonb_build_object('kind', 'replayed', 'session_id', v_known.session_id)
+        v_results := v_results || jsonb_build_object(v_n, case when v_known.request_hash = r ->> 'request_hash'
+          then jsonb_build_object('kind', 'replayed', 'session_id', v_known.session_id,
+            'sealed_code', v_known.sealed_code)
             else '{"kind": "idempotency_mismatch"}' end);
         continue;
       end if;
@@ -251,7 +254,8 @@ begin
     if v_judged ->> 'begin' = 'queued' then v_queued := v_queued + 1; end if;
     if r ->> 'idempotency_key' is not null then
       v_keys := v_keys || jsonb_build_object(r ->> 'idempotency_key',
-        jsonb_build_object('body_hash', r ->> 'body_hash', 'session_id', r ->> 'session_id'));
+        jsonb_build_object('request_hash', r ->> 'request_hash', 'session_id', r ->> 'session_id',
+          'sealed_code', r ->> 'sealed_code'));
     end if;
   end loop;
 
@@ -262,7 +266,8 @@ begin
   return v_results
     || coalesce(
       (select jsonb_object_agg(k,
-      jsonb_build_object('kind', 'replayed', 'session', app.session_json((v ->> 'session_id')::uuid)))
+      jsonb_build_object('kind', 'replayed', 'session', app.session_json((v ->> 'session_id')::uuid),
+        'sealed_code', v -> 'sealed_code'))
       from jsonb_each(v_results) e (k, v) where v ->> 'kind' = 'replayed'), '{}')
     || coalesce(
       (select jsonb_object_agg(a ->> 'n',

@@ -186,22 +186,47 @@ create index session_events_session on public.session_events (session_id, id);
 create index session_events_tenant on public.session_events (tenant_id, id);
 
 create table public.idempotency_keys (
-  tenant_id uuid not null references public.tenants (id) on delete cascade,
+  scope text not null check (char_length(scope) between 1 and 64),
   key text not null check (char_length(key) between 1 and 255),
-  body_hash text not null,
-  session_id uuid not null references public.interview_sessions (id) on delete cascade,
+  tenant_id uuid references public.tenants (id) on delete cascade,
+  request_hash text not null,
+  taken_by uuid,
+  taken_until timestamptz,
+  sealed_answer text,
+  sealed_code text,
+  session_id uuid references public.interview_sessions (id) on delete cascade,
+  candidate_id uuid references public.candidates (id) on delete cascade,
   created_at timestamptz not null default now(),
-  primary key (tenant_id, key)
+  primary key (scope, key)
 );
 comment on table public.idempotency_keys is
-  'Idempotency keys of POST /api/sessions, with the created session and a hash of the body. Tokens are minted again '
-  'and not stored. A key is kept for a week.';
-comment on column public.idempotency_keys.key is 'The value of the header.';
-comment on column public.idempotency_keys.body_hash is
-  'SHA-256 of the body. The same key with another body is refused.';
-comment on column public.idempotency_keys.session_id is 'The session that was created.';
+  'Idempotency-Keys of POST requests. The request that takes a key first runs and stores its answer; the same request '
+  'gets the stored answer. A key is kept for a day.';
+comment on column public.idempotency_keys.scope is
+  'Whose key it is: the tenant''s id, or operator. Two tenants may use the same key.';
+comment on column public.idempotency_keys.key is 'The header''s value.';
+comment on column public.idempotency_keys.tenant_id is 'The tenant of the caller. Null for operators.';
+comment on column public.idempotency_keys.request_hash is
+  'SHA-256 of route, parameters and body: the same key with another request is refused.';
+comment on column public.idempotency_keys.taken_by is 'The request that runs, or ran last.';
+comment on column public.idempotency_keys.taken_until is
+  'While a request runs, its orchestrator prolongs this time. After it, the same request may run again.';
+comment on column public.idempotency_keys.sealed_answer is
+  'Status, headers and body of the answer, encrypted by the orchestrators. Null until the request has been answered.';
+comment on column public.idempotency_keys.sealed_code is
+  'The invitation code of the session it made, encrypted, until the answer is stored: after a crash in between, the '
+  'same request still gets the session''s link.';
+comment on column public.idempotency_keys.session_id is 'The session that it made or that the answer is about.';
+comment on column public.idempotency_keys.candidate_id is 'The candidate that the answer is about: erased with it.';
+create index idempotency_keys_tenant on public.idempotency_keys (tenant_id);
 create index idempotency_keys_session on public.idempotency_keys (session_id);
+create index idempotency_keys_candidate on public.idempotency_keys (candidate_id);
+create index idempotency_keys_taken on public.idempotency_keys (taken_by);
 create index idempotency_keys_age on public.idempotency_keys (created_at);
+
+create function app.idempotency_life() returns interval
+language sql immutable set search_path = '' as $$ select interval '24 hours' $$;
+comment on function app.idempotency_life() is 'How long an Idempotency-Key and its answer are kept.';
 
 create table public.session_invitations (
   id uuid primary key default gen_random_uuid(),

@@ -145,7 +145,7 @@ function sessionTargets(owner: Owner): Record<string, Target> {
   };
   const call = { id: idOf(`call ${owner}`), ...of, ordinal: 1, epoch: 1, provider: 'openai' };
   const event = { id: 1000 + n, ...of, type: 'session.ready' };
-  const idempotency = { tenant_id, key: `key-${owner}`, body_hash: 'h', session_id };
+  const idempotency = { scope: tenant_id, tenant_id, key: `key-${owner}`, request_hash: 'h', session_id };
   const invitation = { id: idOf(`invitation ${owner}`), ...of, code_hash: digest(`code ${owner}`), expires_at: far };
   const entry = {
     id: idOf(`entry ${owner}`),
@@ -179,8 +179,8 @@ function sessionTargets(owner: Owner): Record<string, Target> {
     session_events: flagRow(event, ['id'], { type: 'session.failed' }, fresh(event)),
     idempotency_keys: flagRow(
       idempotency,
-      ['tenant_id', 'key'],
-      { body_hash: 'x' },
+      ['scope', 'key'],
+      { request_hash: 'x' },
       { ...idempotency, key: `x-${owner}` },
     ),
     session_invitations: flagRow(
