@@ -231,4 +231,3 @@ export function createIdempotency({ store, vault, clock, logger, times = idempot
   const jobs: Job[] = [{ name: 'idempotency-keys', everyMs: 10_000, run: prune }];
   return { register, jobs };
 }
-export type Idempotency = ReturnType<typeof createIdempotency>;

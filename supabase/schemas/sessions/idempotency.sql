@@ -40,9 +40,10 @@ begin
   return (select jsonb_agg(v order by n::bigint) from jsonb_each(v_answers) as a (n, v));
 end $$;
 comment on function public.take_idempotency_keys(jsonb) is
-  'Takes the Idempotency-Keys of requests that are about to run: an array of requests in, an array of results out, in '
-  'order. kind: taken (run it; also when the hold of an earlier request has lapsed), running (another request holds '
-  'the key), answered (sealed_answer), mismatch (the key was used for another request).';
+  'Takes the Idempotency-Keys of requests that are about to run; called by the API before a POST runs. An array of '
+  'requests in, an array of results out, in order. kind: taken (run it; also when the hold of an earlier request has '
+  'lapsed), running (another request holds the key), answered (sealed_answer), mismatch (the '
+  'key was used for another request).';
 grant execute on function public.take_idempotency_keys(jsonb) to orchestrator;
 
 create function public.hold_idempotency_keys(p_taken_by uuid[], p_hold_ms integer) returns void
@@ -50,7 +51,8 @@ language sql security definer set search_path = '' as $$
   update public.idempotency_keys set taken_until = clock_timestamp() + app.interval_ms(p_hold_ms)
     where taken_by = any (p_taken_by) and sealed_answer is null
 $$;
-comment on function public.hold_idempotency_keys(uuid[], integer) is 'Prolongs the holds of requests that still run.';
+comment on function public.hold_idempotency_keys(uuid[], integer) is 
+  'Prolongs the holds of requests that still run; called by their orchestrator at intervals.';
 grant execute on function public.hold_idempotency_keys(uuid[], integer) to orchestrator;
 
 create function public.store_idempotent_answers(p_answers jsonb) returns jsonb
@@ -67,8 +69,9 @@ begin
     if r ->> 'sealed_answer' is null then
       delete from public.idempotency_keys where (scope, key) = (r ->> 'scope', r ->> 'key')
         and taken_by = (r ->> 'taken_by')::uuid and session_id is null and sealed_answer is null;
-      update public.idempotency_keys set taken_until = clock_timestamp() where (scope, key) = (r ->> 'scope', r ->> 'key')
-        and taken_by = (r ->> 'taken_by')::uuid and sealed_answer is null;
+      update public.idempotency_keys set taken_until = clock_timestamp()
+        where (scope, key) = (r ->> 'scope', r ->> 'key')
+          and taken_by = (r ->> 'taken_by')::uuid and sealed_answer is null;
     else
       update public.idempotency_keys set sealed_answer = coalesce(sealed_answer, r ->> 'sealed_answer'),
           sealed_code = null, session_id = coalesce(session_id, (select s.id from public.interview_sessions s
@@ -83,8 +86,9 @@ begin
   return (select jsonb_agg(v order by n::bigint) from jsonb_each(v_stored) as a (n, v));
 end $$;
 comment on function public.store_idempotent_answers(jsonb) is
-  'Stores the answers of requests that have run, and returns for each the answer that is stored: the first one stays, '
-  'so that two runs of one request give the same answer. Without a sealed_answer the key becomes free again. '
+  'Stores the answers of requests that have run; called by the API before it sends an answer. Returns for each the '
+  'answer that is stored: the first one stays, so that two runs of one request give the same answer. Without '
+  'a sealed_answer the key becomes free again. '
   'sealed_answer is null in the result if the row is gone.';
 grant execute on function public.store_idempotent_answers(jsonb) to orchestrator;
 
@@ -100,5 +104,6 @@ begin
   return v_count;
 end $$;
 comment on function public.prune_idempotency_keys(integer) is
-  'Deletes Idempotency-Keys, with their answers, that are older than a day: at most p_limit. Returns how many.';
+  'Deletes Idempotency-Keys, with their answers, that are older than a day, at most p_limit; called by the '
+  'regular job. Returns how many.';
 grant execute on function public.prune_idempotency_keys(integer) to orchestrator;
