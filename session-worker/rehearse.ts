@@ -14,7 +14,9 @@ import path from 'node:path';
  */
 export async function rehearse(file: string, uid?: number): Promise<{ NODE_COMPILE_CACHE: string }> {
   const NODE_COMPILE_CACHE = path.join(path.dirname(file), 'compiled');
-  const child = spawn(process.execPath, [file], {
+  // `--predictable`: what V8 compiles must not depend on timing, or two builds of one commit differ. It is no
+  // part of what a cache is valid for.
+  const child = spawn(process.execPath, ['--predictable', file], {
     // Nothing listens at these addresses: the worker listens, tries to claim, and is stopped.
     env: {
       NODE_COMPILE_CACHE,
