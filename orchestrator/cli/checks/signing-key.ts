@@ -69,11 +69,7 @@ export const signingKey: Check = {
           `${key} is the previous key: its tokens are accepted until it is revoked.`,
           'Deploy the orchestrators with the current key: greenroom deploy orchestrator',
         );
-      if (!isShown)
-        return warn(
-          `${key} is accepted but not in the project's key set any more: it will stop working within minutes.`,
-          importIt,
-        );
+      if (!isShown) return ok(`${key} is accepted, by third-party auth: it is not in the project's own key set.`);
       return ok(`${key} is accepted${place === 'in_use' ? ' and is the current key' : ''}.`);
     }
     if (!isShown) return fail(`${key} is not among the project's keys.`, importIt);

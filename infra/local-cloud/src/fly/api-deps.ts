@@ -24,6 +24,8 @@ export interface ApiDeps {
   oidc: Oidc;
   tokens: Tokens;
   orgSlug: string;
+  /** Its name in identity tokens, and the settings that only the GraphQL API shows. */
+  organisation: () => { name: string; crossNetworkReplay: boolean };
   homeRegion: string;
   newAddress: () => string;
   /** What `GET /_local/machines` shows. */

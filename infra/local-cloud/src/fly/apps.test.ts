@@ -45,7 +45,7 @@ it('a deploy token is valid for its own app only', async () => {
   const as = { authorization: body.token };
   expect((await call('GET', '/v1/apps/work', undefined, as)).status).toBe(200);
   expect((await call('GET', '/v1/apps/greenroom-orchestrator', undefined, as)).status).toBe(403);
-  expect((await call('GET', '/v1/tokens/current', undefined, as)).status).toBe(403);
+  expect((await call('GET', '/v1/tokens/current', undefined, as)).body.tokens[0]).toMatchObject({ apps: ['work'] });
   expect((await call('GET', '/v1/tokens/current')).body.tokens[0]).toMatchObject({ org_slug: 'local' });
 });
 
@@ -103,4 +103,23 @@ it('a placement dry-run returns how many machines fit into each region', async (
   const none = await call('POST', '/v1/platform/placements', { org_slug: 'local', region: 'lhr' });
   expect([none.status, none.body.status]).toEqual([422, 'insufficient_capacity']);
   harness.fly.setCapacity('lhr', 'unlimited');
+});
+
+it('GraphQL shows the organisation with its name in identity tokens, and whether replay across networks is enabled', async () => {
+  const ask = async (slug: string) => (await call('POST', '/graphql', { query: 'query', variables: { slug } })).body;
+  expect(await ask('local')).toEqual({
+    data: { organization: { id: 'local', slug: 'local', rawSlug: 'local', allowAllCrossNetworkReplays: false } },
+  });
+  harness.fly.crossNetworkReplay.enable();
+  expect((await ask('local')).data.organization).toMatchObject({ allowAllCrossNetworkReplays: true });
+  expect((await ask('others')).data).toEqual({ organization: null });
+});
+
+it('a token tells when it ends by its caveats', async () => {
+  harness.fly.changeToken({ endsAtMs: 2_000_000_000_000 });
+  const { body } = await call('POST', '/v1/tokens/authenticate', { header: 'Bearer org-token' });
+  expect(body[0].caveats).toContainEqual({
+    type: 'ValidityWindow',
+    body: { not_before: 0, not_after: 2_000_000_000 },
+  });
 });

@@ -27,7 +27,7 @@ import { createMachinesApi } from './machines-api.ts';
 import { createOidc } from './oidc.ts';
 import { type ProxyStats, startProxy } from './proxy.ts';
 import { createState, type Machine, type MachineState } from './state.ts';
-import { createTokens } from './tokens.ts';
+import { createTokens, type TokenFacts } from './tokens.ts';
 
 export type { CapacityRow } from './capacity.ts';
 export type { ImageDefinition } from './images.ts';
@@ -41,6 +41,8 @@ export interface FlyOptions {
   token: string;
   /** Default `local`. */
   orgSlug?: string;
+  /** The organisation's name in identity tokens. Default the slug; a personal organisation has another one. */
+  orgName?: string;
   images?: Record<string, ImageDefinition>;
   /** Default `zero`. */
   latency?: LatencyName;
@@ -132,6 +134,10 @@ export interface LocalFly {
   setCapacity(region: string, limit: number | 'none' | 'unlimited', row?: CapacityRow): void;
   setLatency(profile: LatencyName): void;
   setLimits(enabled: boolean): void;
+  /** The organisation's token becomes another one with the same text. */
+  changeToken(facts: Partial<TokenFacts>): void;
+  /** The name of the organisation in identity tokens and in the path of their issuer, from now on. */
+  renameOrganisation(name: string): void;
   /** Another organisation creates an app with this name. */
   takeAppName(name: string): void;
   /** Applies to machines created from now on. */
@@ -188,7 +194,9 @@ export async function startFly(options: FlyOptions): Promise<LocalFly> {
   // The API serves the issuer, and its port is known only once it listens.
   let apiUrl = '';
   const issuerOf = (org: string) => `${apiUrl}/oidc/${org}`;
-  const oidc = await createOidc({ issuer: () => issuerOf(orgSlug), orgSlug, clock });
+  let orgName = options.orgName ?? orgSlug;
+  const oidc = await createOidc({ issuer: () => issuerOf(orgName), orgName: () => orgName, clock });
+  const tokens = createTokens(options.token, orgSlug, clock.now());
   const sockets = await createIdentitySockets({ oidc, faults, clock, dir: options.dir });
   const guests = createGuestHost({
     sockets,
@@ -220,8 +228,9 @@ export async function startFly(options: FlyOptions): Promise<LocalFly> {
     capacity,
     latency: () => latency,
     oidc,
-    tokens: createTokens(options.token, orgSlug),
+    tokens,
     orgSlug,
+    organisation: () => ({ name: orgName, crossNetworkReplay: proxy.crossNetworkReplay }),
     homeRegion,
     newAddress: addresses.next,
     snapshot: machines,
@@ -286,7 +295,7 @@ export async function startFly(options: FlyOptions): Promise<LocalFly> {
     machines,
     killMachineProcess,
     loseHost,
-    oidcIssuer: (org = orgSlug) => issuerOf(org),
+    oidcIssuer: (org = orgName) => issuerOf(org),
     registerImage: images.register,
     machineLogs: guests.logsOf,
     restoreHost: (machineId) => {
@@ -304,6 +313,10 @@ export async function startFly(options: FlyOptions): Promise<LocalFly> {
       latency = createLatency(profile, random);
     },
     setLimits: limits.enable,
+    changeToken: tokens.change,
+    renameOrganisation: (name) => {
+      orgName = name;
+    },
     takeAppName: (name) => void state.foreignApps.add(name),
     setResting: (next) => {
       resting = next;

@@ -23,7 +23,8 @@ export interface Oidc {
 export interface OidcDeps {
   /** Without a slash at the end. Called for each token. */
   issuer: () => string;
-  orgSlug: string;
+  /** The organisation's name in tokens. */
+  orgName: () => string;
   clock: Clock;
 }
 
@@ -43,7 +44,7 @@ function machineClaims(machine: Machine, orgSlug: string) {
   };
 }
 
-export async function createOidc({ issuer, orgSlug, clock }: OidcDeps): Promise<Oidc> {
+export async function createOidc({ issuer, orgName, clock }: OidcDeps): Promise<Oidc> {
   const kid = randomUUID();
   const [key, foreign] = await Promise.all([generateKeyPair(ALG), generateKeyPair(ALG)]);
   const publicJwk: JWK = { ...(await exportJWK(key.publicKey)), kid, alg: ALG, use: 'sig' };
@@ -59,12 +60,12 @@ export async function createOidc({ issuer, orgSlug, clock }: OidcDeps): Promise<
       scopes_supported: ['openid'],
       claims_supported: ['sub', 'aud', 'exp', 'iat', 'iss', 'jti', 'nbf', ...Object.keys(EXAMPLE_CLAIMS)],
     }),
-    mint: (machine, audience = `https://fly.io/${orgSlug}`, special) => {
+    mint: (machine, audience = `https://fly.io/${orgName()}`, special) => {
       const nowS = Math.floor(clock.now() / 1_000) - (special === 'expired' ? 3_600 + TOKEN_LIFE_S : 0);
-      return new SignJWT(machineClaims(machine, orgSlug))
+      return new SignJWT(machineClaims(machine, orgName()))
         .setProtectedHeader({ alg: ALG, kid, typ: 'JWT' })
         .setIssuer(issuer())
-        .setSubject(`${orgSlug}:${machine.app.name}:${machine.name}`)
+        .setSubject(`${orgName()}:${machine.app.name}:${machine.name}`)
         .setAudience(audience)
         .setJti(randomUUID())
         .setIssuedAt(nowS)

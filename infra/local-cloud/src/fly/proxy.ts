@@ -57,6 +57,7 @@ export interface ProxyStats {
 export interface Proxy {
   readonly url: string;
   readonly stats: Readonly<ProxyStats>;
+  readonly crossNetworkReplay: boolean;
   allowCrossNetworkReplay(allowed: boolean): void;
   /** Cuts open tunnels: all, or those to one machine. @returns the number of cut ones. */
   cut(machineId?: string): number;
@@ -297,6 +298,9 @@ export async function startProxy(deps: ProxyDeps): Promise<Proxy> {
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     stats,
+    get crossNetworkReplay() {
+      return crossNetwork;
+    },
     cut,
     allowCrossNetworkReplay: (allowed) => {
       crossNetwork = allowed;

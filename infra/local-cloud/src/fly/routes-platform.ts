@@ -3,7 +3,7 @@
  * identity provider, and the local controls under `/_local` (faults and a snapshot for other processes,
  * without a token).
  */
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { FaultRule } from '../faults.ts';
 import type { ApiDeps } from './api-deps.ts';
 import { apiError, invalidArgument } from './api-error.ts';
@@ -56,6 +56,14 @@ export function registerPlatformRoutes(server: FastifyInstance, deps: ApiDeps): 
     })),
   );
 
+  server.post('/v1/tokens/authenticate', (request, reply) =>
+    door(request, reply, { point: 'tokens.authenticate' }, () => {
+      const { header } = bodyOf(request, 'authenticateTokenRequest');
+      return { status: 200, body: [{ header, caveats: tokens.caveats(String(header)) }] };
+    }),
+  );
+
+  registerGraphql();
   registerOrgList();
   registerIdentityProvider();
   registerLocalControls();
@@ -124,13 +132,46 @@ export function registerPlatformRoutes(server: FastifyInstance, deps: ApiDeps): 
     );
   }
 
+  /** The GraphQL API's one question: an organisation and its settings. An unknown one is null with an error, as there. */
+  function registerGraphql(): void {
+    server.post('/graphql', (request, reply) =>
+      door(request, reply, { point: 'graphql' }, () => {
+        if (tokens.refuse(request.headers.authorization, undefined) !== undefined)
+          return { status: 401, body: { errors: [{ message: 'You must be authenticated to view this.' }] } };
+        const { variables } = bodyOf(request, 'GraphQL');
+        const { slug } = (variables ?? {}) as { slug?: unknown };
+        const { name, crossNetworkReplay } = deps.organisation();
+        if (slug !== orgSlug && slug !== name) {
+          const error = { message: 'Could not find Organization', path: ['organization'] };
+          return { status: 200, body: { data: { organization: null }, errors: [error] } };
+        }
+        const organization = {
+          id: 'local',
+          slug: orgSlug,
+          rawSlug: name,
+          allowAllCrossNetworkReplays: crossNetworkReplay,
+        };
+        return { status: 200, body: { data: { organization } } };
+      }),
+    );
+  }
+
   function registerIdentityProvider(): void {
-    const root = `/oidc/${orgSlug}/.well-known`;
+    const own = (request: FastifyRequest): void => {
+      if (paramOf(request, 'org') !== deps.organisation().name) throw apiError(404, 'organization not found');
+    };
+    const root = '/oidc/:org/.well-known';
     server.get(`${root}/openid-configuration`, (request, reply) =>
-      door(request, reply, { point: 'oidc.discovery' }, () => ({ status: 200, body: oidc.discovery() })),
+      door(request, reply, { point: 'oidc.discovery' }, () => {
+        own(request);
+        return { status: 200, body: oidc.discovery() };
+      }),
     );
     server.get(`${root}/jwks`, (request, reply) =>
-      door(request, reply, { point: 'oidc.jwks' }, () => ({ status: 200, body: oidc.jwks() })),
+      door(request, reply, { point: 'oidc.jwks' }, () => {
+        own(request);
+        return { status: 200, body: oidc.jwks() };
+      }),
     );
   }
 

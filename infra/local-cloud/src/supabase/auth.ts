@@ -81,7 +81,8 @@ function publicUser(row: UserRow): AuthUser {
   };
 }
 
-export function createAuth(pool: Pool, tokens: Tokens): AuthService {
+/** @param published the project's key set */
+export function createAuth(pool: Pool, tokens: Tokens, published: () => object = () => tokens.jwks): AuthService {
   const one = async <Row>(sql: string, values: unknown[]): Promise<Row | undefined> =>
     (await pool.query(sql, values)).rows[0] as Row | undefined;
 
@@ -221,7 +222,7 @@ export function createAuth(pool: Pool, tokens: Tokens): AuthService {
     const endpoint = `${request.method} ${url.pathname}`;
     const grant = url.searchParams.get('grant_type');
     if (endpoint === 'GET /.well-known/jwks.json') {
-      return { status: 200, body: tokens.jwks, headers: { 'cache-control': 'public, max-age=600' } };
+      return { status: 200, body: published(), headers: { 'cache-control': 'public, max-age=600' } };
     }
     if (endpoint === 'GET /health')
       return ok({ name: 'GoTrue', version: 'local', description: 'Greenroom local cloud' });
@@ -230,6 +231,8 @@ export function createAuth(pool: Pool, tokens: Tokens): AuthService {
     if (endpoint === 'POST /token' && grant === 'password') return signIn(await readJson(request));
     if (endpoint === 'POST /token' && grant === 'refresh_token') return refresh(await readJson(request));
     if (endpoint === 'POST /token') return refuse(400, 'invalid_request', 'unsupported_grant_type');
+    // As in config.toml: nobody signs up by themselves.
+    if (endpoint === 'POST /signup') return refuse(422, 'signup_disabled', 'Signups not allowed for this instance');
     if (endpoint === 'POST /admin/users' && isService) return adminCreate(await readJson(request));
     if (endpoint === 'POST /admin/users') return refuse(403, 'not_admin', 'User not allowed');
     return refuse(404, 'not_found', 'The local auth service does not have this endpoint');

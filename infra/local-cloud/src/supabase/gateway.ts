@@ -3,6 +3,7 @@ import type { Faults } from '../faults.ts';
 import type { AuthService } from './auth.ts';
 import { send, sendPreflight, suffer } from './http.ts';
 import { createProxy, type ReverseProxy, withoutHopByHop } from './proxy.ts';
+import type { SigningKeys } from './signing-keys.ts';
 import type { TokenCache } from './token-cache.ts';
 import type { Tokens } from './tokens.ts';
 
@@ -20,6 +21,9 @@ import type { Tokens } from './tokens.ts';
 export interface GatewayOptions {
   publishableKey: string;
   secretKey: string;
+  /** For the Management API. */
+  accessToken: string;
+  keys: SigningKeys;
   tokens: Tokens;
   tokenCache: TokenCache;
   auth: AuthService;
@@ -147,7 +151,15 @@ export function createGateway(options: GatewayOptions): Gateway {
     else send(response, answer);
   };
 
+  /** The Management API's one list. Hosted, it is at api.supabase.com and takes personal access tokens only. */
+  const serveSigningKeys = (request: IncomingMessage, response: ServerResponse) => {
+    if (request.headers.authorization !== `Bearer ${options.accessToken}`)
+      return send(response, { status: 401, body: { message: 'Unauthorized' } });
+    return send(response, { status: 200, body: { keys: options.keys.list() } });
+  };
+
   const handle = async (request: IncomingMessage, response: ServerResponse) => {
+    if (request.url === '/v1/projects/local/config/auth/signing-keys') return serveSigningKeys(request, response);
     if (request.method === 'OPTIONS') return sendPreflight(request, response);
     const target = split(request.url ?? '/');
     if (!target) return send(response, { status: 404, body: noRoute });

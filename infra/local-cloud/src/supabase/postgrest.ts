@@ -14,7 +14,8 @@ export interface PostgrestOptions {
   bin: string;
   /** Connection string of `authenticator`. */
   dbUri: string;
-  jwks: JSONWebKeySet;
+  /** Read at each start. */
+  jwks: () => JSONWebKeySet;
   port: number;
   adminPort: number;
   /** Connections to Postgres. Default 10. */
@@ -42,7 +43,7 @@ function environment({ dbUri, jwks, port, adminPort, poolSize = 10 }: PostgrestO
     PGRST_DB_ANON_ROLE: 'anon',
     PGRST_DB_MAX_ROWS: '1000',
     PGRST_DB_POOL: String(poolSize),
-    PGRST_JWT_SECRET: JSON.stringify(jwks),
+    PGRST_JWT_SECRET: JSON.stringify(jwks()),
     PGRST_JWT_AUD: 'authenticated',
     PGRST_SERVER_HOST: '127.0.0.1',
     PGRST_SERVER_PORT: String(port),

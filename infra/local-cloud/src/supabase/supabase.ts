@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { createShutdown, shutdownError } from '@greenroom/shared/runtime/shutdown.ts';
@@ -15,8 +16,9 @@ import { takePort } from './ports.ts';
 import { createPostgres, type PostgresServer } from './postgres.ts';
 import { createPostgrest, type PostgrestServer } from './postgrest.ts';
 import { folderSecrets, type Secrets } from './secrets.ts';
+import { createSigningKeys, type KeyStatus, type SigningKeys } from './signing-keys.ts';
 import { createTokenCache, type TokenCache } from './token-cache.ts';
-import { createTokens, publicPart, type Tokens } from './tokens.ts';
+import { createTokens, type Tokens } from './tokens.ts';
 
 /**
  * A Supabase project on this machine: real Postgres, real PostgREST, and a gateway with a small auth service.
@@ -30,7 +32,7 @@ export interface SupabaseOptions {
   /** State folder, created if missing. One project at a time. */
   dir: string;
   migrationsDir: string;
-  /** Public JWKs whose tokens PostgREST accepts beside those of the auth service (as an imported signing key). */
+  /** Public JWKs of imported signing keys. The first is the project's current key, the others are previous ones. */
   signingKeys?: JWK[];
   /** Default: free ones. */
   ports?: { gateway?: number; postgres?: number; postgrest?: number; postgrestAdmin?: number };
@@ -49,10 +51,14 @@ export interface Supabase {
   readonly url: string;
   readonly publishableKey: string;
   readonly secretKey: string;
+  /** A personal access token for the Management API, which is served below the project's URL. */
+  readonly accessToken: string;
   /** `iss` of the auth service's tokens. */
   readonly issuer: string;
   /** The public keys that PostgREST accepts: the auth service's and `signingKeys`. */
   readonly jwks: { keys: JWK[] };
+  /** Moves a signing key in the rotation. It takes effect at once; hosted projects take up to 20 minutes. */
+  moveSigningKey(kid: string, status: KeyStatus): Promise<void>;
   /** Connection as role postgres, like a migration. Not a superuser. */
   readonly dbUrl: string;
   /** Connection as the superuser supabase_admin. Hosted projects give this to no customer. */
@@ -92,9 +98,10 @@ function postgrestUri({ passwords }: Secrets, { socketDir, port }: PostgresServe
 interface Plan {
   account: Account;
   secrets: Secrets;
+  accessToken: string;
   tokens: Tokens;
   tokenCache: TokenCache;
-  jwks: { keys: JWK[] };
+  keys: SigningKeys;
   gatewayPort: number;
   postgrestBin: string;
   postgres: PostgresServer;
@@ -124,9 +131,10 @@ async function makePlan(options: SupabaseOptions): Promise<Plan> {
     durable: keep,
     log: (line) => log(`postgres: ${line}`),
   });
-  const jwks = { keys: [...tokens.jwks.keys, ...signingKeys.map(publicPart)] };
-  const tokenCache = createTokenCache(jwks);
-  return { account, secrets, tokens, tokenCache, jwks, gatewayPort, postgrestBin, postgres, log, faults };
+  const keys = createSigningKeys(secrets.authKey, signingKeys);
+  const tokenCache = createTokenCache(keys.accepted);
+  const accessToken = `sbp_${randomBytes(20).toString('hex')}`;
+  return { account, secrets, accessToken, tokens, tokenCache, keys, gatewayPort, postgrestBin, postgres, log, faults };
 }
 
 /** The parts that are running so far. */
@@ -151,11 +159,11 @@ function createStop(parts: Parts, postgres: PostgresServer): () => Promise<void>
 }
 
 async function planPostgrest(plan: Plan, { ports = {}, poolSize = 10 }: SupabaseOptions): Promise<PostgrestServer> {
-  const { secrets, postgres, postgrestBin: bin, jwks, tokenCache, log } = plan;
+  const { secrets, postgres, postgrestBin: bin, keys, tokenCache, log } = plan;
   return createPostgrest({
     bin,
     dbUri: postgrestUri(secrets, postgres),
-    jwks: { keys: [...jwks.keys, tokenCache.key] },
+    jwks: () => ({ keys: [...keys.accepted().keys, tokenCache.key] }),
     port: await takePort(ports.postgrest, 'PostgREST'),
     adminPort: await takePort(ports.postgrestAdmin, "PostgREST's admin server"),
     poolSize,
@@ -174,10 +182,21 @@ async function bringUp(plan: Plan, parts: Parts, options: SupabaseOptions): Prom
   const pool = new pg.Pool({ connectionString: connection('supabase_auth_admin', secrets, postgres.port), max: 3 });
   pool.on('error', (error) => log(`auth: ${error.message}`));
   parts.pool = pool;
-  const auth = createAuth(pool, tokens);
+  const auth = createAuth(pool, tokens, plan.keys.published);
   const { publishableKey, secretKey } = secrets;
+  const { accessToken } = plan;
   const postgrestPort = postgrest.port;
-  const gateway = createGateway({ publishableKey, secretKey, tokens, tokenCache, auth, postgrestPort, faults });
+  const gateway = createGateway({
+    publishableKey,
+    secretKey,
+    accessToken,
+    keys: plan.keys,
+    tokens,
+    tokenCache,
+    auth,
+    postgrestPort,
+    faults,
+  });
   parts.gateway = gateway;
   await Promise.all([postgrest.start(), gateway.listen(gatewayPort)]);
   return { postgrest, pool, auth, gateway };
@@ -197,14 +216,21 @@ function handle(
   { postgrest, auth, gateway }: Required<Parts>,
   migrationsDir: string,
 ): Omit<Supabase, 'stop'> {
-  const { secrets, tokens, postgres, jwks, faults, gatewayPort } = plan;
+  const { secrets, tokens, postgres, keys, faults, gatewayPort } = plan;
   const dbUrl = connection('postgres', secrets, postgres.port);
   return {
     url: `http://127.0.0.1:${gatewayPort}`,
     publishableKey: secrets.publishableKey,
     secretKey: secrets.secretKey,
+    accessToken: plan.accessToken,
     issuer: tokens.issuer,
-    jwks,
+    jwks: keys.accepted(),
+    moveSigningKey: async (kid, status) => {
+      keys.move(kid, status);
+      plan.tokenCache.clear();
+      await postgrest.stop();
+      await postgrest.start();
+    },
     dbUrl,
     adminDbUrl: connection('supabase_admin', secrets, postgres.port),
     faults,

@@ -16,15 +16,18 @@ export interface TokenCache {
   readonly key: JWK;
   /** The token to send to PostgREST instead of this one. Never rejects. */
   exchange(token: string): Promise<string>;
+  /** Forgets every token: other keys are accepted from now on. */
+  clear(): void;
 }
 
 const mostTokens = 10_000;
 
-export function createTokenCache(jwks: JSONWebKeySet): TokenCache {
+/** @param jwks the keys whose tokens are accepted now */
+export function createTokenCache(jwks: () => JSONWebKeySet): TokenCache {
   const secret = randomBytes(32);
   const kid = `cache-${randomBytes(6).toString('hex')}`;
   const header = Buffer.from(JSON.stringify({ alg: 'HS256', typ: 'JWT', kid })).toString('base64url');
-  const keySet = createLocalJWKSet(jwks);
+  let keySet = createLocalJWKSet(jwks());
   const known = new Map<string, Promise<string>>();
 
   const signAgain = (token: string): string => {
@@ -40,6 +43,10 @@ export function createTokenCache(jwks: JSONWebKeySet): TokenCache {
 
   return {
     key: { kty: 'oct', k: secret.toString('base64url'), alg: 'HS256', kid, use: 'sig' },
+    clear: () => {
+      keySet = createLocalJWKSet(jwks());
+      known.clear();
+    },
     exchange: (token) => {
       let entry = known.get(token);
       if (entry) return entry;
