@@ -66,3 +66,22 @@ export const optional = <T extends z.ZodType>(schema: T) => schema.nullable().de
 
 export const flag = z.enum(['true', 'false']).transform((value) => value === 'true');
 export const integer = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
+
+/** How keys of the services begin. A key in another's place is refused at the start, and not by each service in its own words. */
+const beginnings: ReadonlyArray<[RegExp, string]> = [
+  [/^(FlyV1 |Bearer )?(fm[12][a-z]?_|fo1_)/, 'Fly'],
+  [/^sk-/, 'OpenAI'],
+  [/^sb_publishable_/, 'Supabase (publishable)'],
+  [/^sb_secret_/, 'Supabase (secret)'],
+  [/^sbp_/, 'Supabase (personal access token)'],
+];
+
+/** The variables that hold a key of another service. @param keys variable, value, and whose key it must be */
+export function misplacedKeys(keys: Array<[variable: string, value: string, owner: string]>): Array<[string, string]> {
+  return keys.flatMap(([variable, value, owner]) => {
+    const found = beginnings.find(([pattern]) => pattern.test(value))?.[1];
+    return found === undefined || found === owner
+      ? []
+      : [[variable, `holds a key of ${found}; it must be one of ${owner}`] as [string, string]];
+  });
+}

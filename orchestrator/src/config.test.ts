@@ -44,7 +44,16 @@ const wrong: Array<[string, string, string]> = [
   ['MACHINE_MEMORY_MB', '300', 'multiple of 256'],
   ['VOICE_SIMULATED', 'maybe', 'VOICE_SIMULATED is wrong'],
   ['HEARTBEAT_MS', '0', 'HEARTBEAT_MS is wrong'],
+  ['SUPABASE_PUBLISHABLE_KEY', 'sb_secret_very-secret', 'holds a key of Supabase (secret)'],
+  ['FLY_API_TOKEN', 'sk-very-secret', 'holds a key of OpenAI'],
+  ['OPENAI_API_KEY', 'fo1_very-secret', 'holds a key of Fly'],
 ];
+
+test('the key for database tokens may not be a join key too, because its holder can mint any role', async () => {
+  const environment = await makeEnvironment();
+  const keys = `{"keys":[${environment.DB_SIGNING_KEY}]}`;
+  expect(() => readConfig({ ...environment, JOIN_SIGNING_KEYS: keys })).toThrow('JOIN_SIGNING_KEYS');
+});
 
 test.each(wrong)(
   '%s=%s is refused with an error that names the variable and hides secrets',

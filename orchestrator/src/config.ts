@@ -14,6 +14,7 @@ import {
   integer,
   json,
   key32,
+  misplacedKeys,
   networks,
   operatorTokens,
   optional,
@@ -127,8 +128,22 @@ const settings = {
 export const configVariables = variablesOf(settings).map(([name]) => name);
 
 /** Checks across several variables. */
-function contradictionsOf({ voice }: ValuesOf<typeof settings>): Array<[variable: string, message: string]> {
-  const found: Array<[string, string]> = [];
+function contradictionsOf({
+  voice,
+  fly,
+  supabase,
+  keys,
+}: ValuesOf<typeof settings>): Array<[variable: string, message: string]> {
+  const found = misplacedKeys([
+    ['FLY_API_TOKEN', fly.token, 'Fly'],
+    ['OPENAI_API_KEY', voice.apiKey, 'OpenAI'],
+    ['SUPABASE_PUBLISHABLE_KEY', supabase.publishableKey, 'Supabase (publishable)'],
+  ]);
+  if (keys.join.some(({ kid, x }) => kid === keys.db.kid || x === keys.db.x))
+    found.push([
+      'JOIN_SIGNING_KEYS',
+      'must not contain the key of DB_SIGNING_KEY: its holder can mint any database role',
+    ]);
   if (voice.calls === 'unified' && voice.provider === 'azure')
     found.push(['REALTIME_CALLS', 'must be two_step: Azure accepts calls with ephemeral credentials only']);
   if (voice.calls === 'unified' && !voice.standingKeyAccepted)

@@ -1,6 +1,7 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { scopes } from '@greenroom/shared/protocol/access.ts';
 import pg from 'pg';
+import { egressPolicy } from '../../orchestrator/src/tenants/egress-policy.ts';
 
 /** A tenant created without the API: its rows, Fly app and API key. */
 export interface SeededTenant {
@@ -28,18 +29,21 @@ export interface SeedOptions {
 
 type AppOptions = Pick<SeedOptions, 'flyApiUrl' | 'flyToken' | 'flyOrg'>;
 
-/** Creates the tenant's app at Fly. The stand-in keeps nothing, so a tenant of an earlier start needs its app again. */
+/** Creates the tenant's app at Fly with its egress policy. The stand-in keeps nothing, so a tenant of an earlier start needs its app again. */
 export async function createFlyApp(
   { appName, slug }: Pick<SeededTenant, 'appName' | 'slug'>,
   options: AppOptions,
 ): Promise<void> {
-  const answer = await fetch(`${options.flyApiUrl}/v1/apps`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${options.flyToken}`, 'content-type': 'application/json' },
-    body: JSON.stringify({ app_name: appName, org_slug: options.flyOrg, network: `${slug}-net` }),
-  });
-  if (answer.status !== 201)
-    throw new Error(`creating the Fly app ${appName}: HTTP ${answer.status} ${await answer.text()}`);
+  const post = async (path: string, body: object) => {
+    const answer = await fetch(`${options.flyApiUrl}/v1/apps${path}`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${options.flyToken}`, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    if (!answer.ok) throw new Error(`creating the Fly app ${appName}: HTTP ${answer.status} ${await answer.text()}`);
+  };
+  await post('', { app_name: appName, org_slug: options.flyOrg, network: `${slug}-net` });
+  await post(`/${appName}/network_policies`, egressPolicy);
 }
 
 /** Creates a tenant with one Fly app on its own network and one API key that has every scope. */
