@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { checks } from '../../orchestrator/cli/checks/doctor.ts';
 import { runProgram } from '../../orchestrator/cli/program.ts';
 import { makeSigningKey } from '../../orchestrator/src/testing.ts';
+import { createVault } from '../../orchestrator/src/tokens/vault.ts';
 import { type Stack, startStack } from '../../tools/stack/stack.ts';
 
 /**
@@ -115,9 +116,10 @@ beforeAll(async () => {
     supabase.routeFunction(name, { port, verifyJwt: false });
   // Something that accepts connections.
   const webhookPort = await serve(createServer((_request, response) => response.end()));
+  const { keyId } = createVault(Buffer.from(environment.CREDENTIALS_KEY as string, 'base64'));
   await sql(
-    "insert into public.webhook_endpoints (tenant_id, url, secret_ciphertext, key_id) values ($1, $2, 'x', 'x')",
-    [stack.tenant.id, `http://127.0.0.1:${webhookPort}/hooks`],
+    "insert into public.webhook_endpoints (tenant_id, url, secret_ciphertext, key_id) values ($1, $2, 'x', $3)",
+    [stack.tenant.id, `http://127.0.0.1:${webhookPort}/hooks`, keyId],
   );
 });
 afterAll(async () => {
@@ -125,11 +127,12 @@ afterAll(async () => {
   await stack?.stop();
 });
 
-test('a deployment in order: every check is ok, apart from the certificate, which http on this machine has not', async () => {
+test('a deployment in order: every check is ok, apart from those of TLS, which http on this machine has not', async () => {
   const { code, findings } = await examine(['--live']);
-  expect(findings.filter(({ status }) => status !== 'ok')).toEqual([
-    expect.objectContaining({ id: 'certificate', status: 'unknown' }),
-  ]);
+  const needTls = ['certificate', 'tls-versions', 'plain-http'];
+  expect(findings.filter(({ status }) => status !== 'ok')).toEqual(
+    needTls.map((id) => expect.objectContaining({ id, status: 'unknown' })),
+  );
   expect(findings.map(({ id }) => id)).toEqual(['settings', ...checks.map(({ id }) => id)]);
   expect(code).toBe(0);
   // The live checks leave nothing.
@@ -366,7 +369,7 @@ const bad: Bad[] = [
     what: 'somebody has changed a function',
     make: async () =>
       void (await sql(
-        "create or replace function app.interval_ms(p_ms double precision) returns interval language sql immutable set search_path = '' as 'select null::interval'",
+        "create or replace function app.touch() returns trigger language plpgsql set search_path = '' as $$ begin return new; end $$",
       )),
     fix: /supabase db diff/,
   },
@@ -544,8 +547,9 @@ describe('the outside in a bad state', () => {
     }
   });
 
-  test('every check has a bad state here', () => {
-    const tested = new Set([...bad.map(({ id }) => id), 'clock', 'certificate']);
+  test('every check has a bad state, here or in trust.test.ts', () => {
+    const ofTrust = ['tls-versions', 'plain-http', 'security-headers', 'join-keys', 'credentials-key'];
+    const tested = new Set([...bad.map(({ id }) => id), ...ofTrust, 'clock', 'certificate']);
     expect(checks.map(({ id }) => id).filter((id) => !tested.has(id))).toEqual([]);
   });
 

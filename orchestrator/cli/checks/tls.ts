@@ -47,7 +47,7 @@ export const plainHttp: Check = {
   id: 'plain-http',
   means: 'A link that was typed without https carries its invitation code over the network in clear.',
   run: async ({ config: { publicUrl } }) => {
-    const url = new URL('/livez', publicUrl);
+    const url = new URL('/healthz', publicUrl);
     if (url.protocol !== 'https:') return unknown(`${publicUrl} has no TLS.`, noTls);
     url.protocol = 'http:';
     url.port = '80';
