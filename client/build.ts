@@ -23,11 +23,12 @@ async function write(outdir: string, name: string, content: Uint8Array): Promise
   ]);
 }
 
-export async function buildClient(outdir: string): Promise<{ dir: string }> {
+/** @param script the page's script. Default: the room */
+export async function buildClient(outdir: string, script = 'page/page.tsx'): Promise<{ dir: string }> {
   const page = path.join(import.meta.dirname, 'page');
   await mkdir(outdir, { recursive: true });
   const { outputFiles } = await build({
-    entryPoints: { room: path.join(page, 'page.tsx'), style: path.join(page, 'room.css') },
+    entryPoints: { room: path.join(import.meta.dirname, script), style: path.join(page, 'room.css') },
     entryNames: '[name]-[hash]',
     outdir,
     bundle: true,

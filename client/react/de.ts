@@ -36,8 +36,16 @@ export const de: Messages = {
     speaking: 'Spricht',
     paused: 'Pause. Sie sind nicht zu hören.',
   },
+  statusWords: {
+    initializing: 'Noch nicht begonnen',
+    connecting: 'Verbindung wird aufgebaut …',
+    connected: 'Verbunden',
+    disconnected: 'Getrennt',
+    completed: 'Das Gespräch ist beendet',
+    error: 'Das Gespräch konnte nicht weitergehen',
+  },
   mute: 'Mikrofon stumm',
-  repeat: 'Bitte wiederholen',
+  repeat: 'Bitte noch einmal',
   slower: 'Bitte langsamer',
   moment: 'Einen Moment bitte',
   goOn: 'Weiter',
@@ -60,6 +68,20 @@ export const de: Messages = {
   download: 'Gespräch herunterladen',
   timeWarning: (minutes) =>
     minutes <= 1 ? 'Es bleibt ungefähr eine Minute.' : `Es bleiben ungefähr ${minutes} Minuten.`,
+  more: 'Mehr',
+  close: 'Schließen',
+  showClock: 'Uhr anzeigen',
+  timeLeft: (clock) => `Noch ${clock}`,
+  timeGone: (share) =>
+    share < 0.2
+      ? 'Sie sind am Anfang.'
+      : share < 0.42
+        ? 'Etwa ein Drittel der Zeit ist um.'
+        : share < 0.58
+          ? 'Etwa die Hälfte der Zeit ist um.'
+          : share < 0.85
+            ? 'Etwa zwei Drittel der Zeit sind um.'
+            : 'Sie sind kurz vor dem Ende.',
   handOver: 'An einem anderen Gerät weitermachen',
   handOverCode: (code) => `Öffnen Sie Ihren Link am anderen Gerät und geben Sie diesen Code ein: ${code}`,
   handOverLabel: 'Code vom anderen Gerät',

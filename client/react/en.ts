@@ -34,6 +34,14 @@ export const en: Messages = {
     speaking: 'Speaking',
     paused: 'Paused. You are not heard.',
   },
+  statusWords: {
+    initializing: 'Not started',
+    connecting: 'Connecting …',
+    connected: 'Connected',
+    disconnected: 'Disconnected',
+    completed: 'The interview is over',
+    error: 'The interview could not go on',
+  },
   mute: 'Mute microphone',
   repeat: 'Say that again',
   slower: 'More slowly',
@@ -57,6 +65,20 @@ export const en: Messages = {
   onDevice: (count) => `${count} answers are still on this device: please keep this page open.`,
   download: 'Download the conversation',
   timeWarning: (minutes) => (minutes <= 1 ? 'About one minute is left.' : `About ${minutes} minutes are left.`),
+  more: 'More',
+  close: 'Close',
+  showClock: 'Show a clock',
+  timeLeft: (clock) => `${clock} left`,
+  timeGone: (share) =>
+    share < 0.2
+      ? 'You are at the beginning.'
+      : share < 0.42
+        ? 'About a third of the time is gone.'
+        : share < 0.58
+          ? 'About half of the time is gone.'
+          : share < 0.85
+            ? 'About two thirds of the time are gone.'
+            : 'You are close to the end.',
   handOver: 'Continue on another device',
   handOverCode: (code) => `Open your link on the other device and type this code: ${code}`,
   handOverLabel: 'Code shown on the other device',

@@ -21,7 +21,21 @@ export {
   ProblemNotice,
   RequestBar,
   SavedBadge,
+  TimeLeft,
   TranscriptPanel,
   TypedAnswer,
 } from './parts.tsx';
+export {
+  InterviewRecorder,
+  type InterviewRecorderState,
+  InterviewSession,
+  type InterviewSessionProps,
+  type InterviewStatusWord,
+  type TranscriptUpdate,
+  useInterviewRecorder,
+  WebRTCInterface,
+  type WebRTCInterfaceProps,
+  WebRTCManager,
+  type WebRTCManagerState,
+} from './platform.tsx';
 export { InterviewProvider, type InterviewProviderProps, InterviewRoom, type InterviewRoomProps } from './room.tsx';

@@ -1,5 +1,6 @@
 import type { ProblemCode } from '../src/problems.ts';
 import type { Turn } from '../src/types.ts';
+import type { InterviewStatusWord } from './platform.tsx';
 
 /**
  * Every text of the room. A message file must have them all: a missing one is a type error. Texts are chosen by code; what
@@ -32,6 +33,7 @@ export interface Messages {
   ended: string;
   closing: string;
   turns: Record<Turn, string>;
+  statusWords: Record<InterviewStatusWord, string>;
   mute: string;
   repeat: string;
   slower: string;
@@ -55,6 +57,13 @@ export interface Messages {
   onDevice(count: number): string;
   download: string;
   timeWarning(minutes: number): string;
+  more: string;
+  close: string;
+  showClock: string;
+  /** @param clock minutes and seconds */
+  timeLeft(clock: string): string;
+  /** @param share of the whole time, 0–1 */
+  timeGone(share: number): string;
   handOver: string;
   handOverCode(code: string): string;
   handOverLabel: string;

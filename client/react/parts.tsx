@@ -1,5 +1,14 @@
 import { type FormEvent, useEffect, useRef, useState } from 'react';
-import { useDevices, useInterview, useMessages, useProblem, useSaving, useStatus, useTranscript } from './hooks.ts';
+import {
+  useClock,
+  useDevices,
+  useInterview,
+  useMessages,
+  useProblem,
+  useSaving,
+  useStatus,
+  useTranscript,
+} from './hooks.ts';
 
 /** The parts of the room, each usable alone inside `<InterviewProvider>`. */
 export interface PartProps {
@@ -100,22 +109,57 @@ export function TypedAnswer({ className }: PartProps) {
   const interview = useInterview();
   const messages = useMessages();
   const [text, setText] = useState('');
+  const [open, setOpen] = useState(false);
+  const field = useRef<HTMLTextAreaElement>(null);
+  useEffect(() => {
+    if (open) field.current?.focus();
+  }, [open]);
   const send = (event: FormEvent) => {
     event.preventDefault();
     interview.say(text);
     setText('');
   };
   return (
-    <details className={className} data-part="typed-answer">
-      <summary>{messages.type}</summary>
-      <form onSubmit={send}>
-        <label>
-          {messages.typeLabel}
-          <textarea value={text} maxLength={4_000} onInput={({ currentTarget }) => setText(currentTarget.value)} />
-        </label>
-        <button type="submit">{messages.send}</button>
-      </form>
-    </details>
+    <div className={className} data-part="typed-answer">
+      {open && (
+        <form onSubmit={send}>
+          <textarea
+            ref={field}
+            rows={2}
+            aria-label={messages.typeLabel}
+            placeholder={messages.typeLabel}
+            value={text}
+            maxLength={4_000}
+            onInput={({ currentTarget }) => setText(currentTarget.value)}
+          />
+          <button type="submit" data-primary="">
+            {messages.send}
+          </button>
+        </form>
+      )}
+      <button type="button" aria-expanded={open} onClick={() => setOpen(!open)}>
+        {messages.type}
+      </button>
+    </div>
+  );
+}
+
+/** How much time is gone, in words; a clock only for those who ask for one. */
+export function TimeLeft({ className, mode = 'words' }: PartProps & { mode?: 'words' | 'clock' | 'off' }) {
+  const messages = useMessages();
+  const { startedAt, endsAt } = useClock();
+  const [now, setNow] = useState(Date.now);
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now()), mode === 'clock' ? 1_000 : 10_000);
+    return () => clearInterval(timer);
+  }, [mode]);
+  if (mode === 'off' || startedAt === null || endsAt === null) return null;
+  const leftS = Math.max(0, Math.round((endsAt - now) / 1_000));
+  const clock = `${Math.floor(leftS / 60)}:${String(leftS % 60).padStart(2, '0')}`;
+  return (
+    <span className={className} data-part="time-left">
+      {mode === 'clock' ? messages.timeLeft(clock) : messages.timeGone((now - startedAt) / (endsAt - startedAt))}
+    </span>
   );
 }
 
@@ -186,6 +230,16 @@ export function TranscriptPanel({ className }: PartProps) {
     const { current } = panel;
     if (current && follows.current) current.scrollTop = current.scrollHeight;
   }, [lines]);
+  // A notice above it makes it smaller: its newest line stays in sight.
+  useEffect(() => {
+    const { current } = panel;
+    if (!current || typeof ResizeObserver === 'undefined') return;
+    const observer = new ResizeObserver(() => {
+      if (follows.current) current.scrollTop = current.scrollHeight;
+    });
+    observer.observe(current);
+    return () => observer.disconnect();
+  }, []);
   const onScroll = () => {
     const { current } = panel;
     if (current) follows.current = current.scrollHeight - current.scrollTop - current.clientHeight < 48;

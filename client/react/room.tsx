@@ -22,6 +22,7 @@ import {
   ProblemNotice,
   RequestBar,
   SavedBadge,
+  TimeLeft,
   TranscriptPanel,
   TypedAnswer,
 } from './parts.tsx';
@@ -65,7 +66,7 @@ export function InterviewRoom({ messages = en, onEnded, onDelivered, ...options 
   if (!interview) return null;
   return (
     <InterviewProvider interview={interview} messages={messages}>
-      <Screens />
+      <InterviewScreens />
     </InterviewProvider>
   );
 }
@@ -107,7 +108,8 @@ function screenOf(status: Status, invitation: Invitation | null, consent: 'open'
   return invitation.consent && consent === 'open' ? 'consent' : 'lobby';
 }
 
-function Screens() {
+/** Every screen of the room, for an interview that somebody else owns. */
+export function InterviewScreens() {
   const interview = useInterview();
   const messages = useMessages();
   const status = useStatus();
@@ -306,14 +308,43 @@ function Conversation() {
       <TranscriptPanel />
       <div data-part="bar">
         <RequestBar />
-        <TypedAnswer />
-        <div className="actions">
+        <div data-part="controls">
           <MuteButton />
+          <TypedAnswer />
+          <More />
           <EndButton />
         </div>
-        <HandOver />
       </div>
     </div>
+  );
+}
+
+/** What is seldom needed: devices, the clock, another device. */
+function More() {
+  const messages = useMessages();
+  const dialog = useRef<HTMLDialogElement>(null);
+  const [showsClock, setShowsClock] = useState(false);
+  return (
+    <>
+      <button type="button" data-part="more" aria-haspopup="dialog" onClick={() => dialog.current?.showModal()}>
+        {messages.more}
+      </button>
+      <dialog ref={dialog} aria-labelledby="more-title" data-part="more-dialog">
+        <h2 id="more-title">{messages.more}</h2>
+        <p>
+          <TimeLeft mode={showsClock ? 'clock' : 'words'} />
+        </p>
+        <label className="switch">
+          <input type="checkbox" checked={showsClock} onChange={() => setShowsClock(!showsClock)} />
+          {messages.showClock}
+        </label>
+        <DeviceMenu />
+        <HandOver />
+        <form method="dialog">
+          <button type="submit">{messages.close}</button>
+        </form>
+      </dialog>
+    </>
   );
 }
 

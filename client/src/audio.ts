@@ -3,13 +3,13 @@ import { createLevels, type Levels } from './levels.ts';
 import { createMicrophone } from './microphone.ts';
 import { createPlayback } from './playback.ts';
 import type { Problems } from './problems.ts';
-import type { CallPeer, Device, Devices } from './types.ts';
+import type { CallPeer, Device, Devices, IceServer } from './types.ts';
 
 /** Microphone, loudspeaker and their sound levels. */
 export interface Audio {
   /** Opens the microphone, unless it is open already. */
   open(): Promise<void>;
-  createPeer(): CallPeer;
+  createPeer(iceServers: readonly IceServer[]): CallPeer;
   choose(kind: Device['kind'], deviceId: string): Promise<void>;
   setMuted(muted: boolean): void;
   retry(): void;
@@ -54,8 +54,9 @@ export function createAudio({ problems, element = new globalThis.Audio(), onDevi
     open: async () => {
       if (microphone.track?.readyState !== 'live') await microphone.open();
     },
-    createPeer: () =>
+    createPeer: (iceServers) =>
       createBrowserPeer({
+        iceServers,
         microphone,
         onVoice: (stream) => {
           levels.hear('output', stream);

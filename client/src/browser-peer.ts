@@ -1,5 +1,5 @@
 import type { Microphone } from './microphone.ts';
-import type { CallPeer } from './types.ts';
+import type { CallPeer, IceServer } from './types.ts';
 
 /** Longest wait for ICE candidates before the offer is sent, ms. The provider does not need them. */
 const gatherMs = 500;
@@ -30,13 +30,15 @@ function readEvent(data: unknown): Record<string, unknown> | undefined {
 export interface BrowserPeerOptions {
   /** Opened and closed by the caller. Its track may change during the call. */
   microphone: Microphone;
+  /** Relays for networks that let no UDP through. The provider needs none. */
+  iceServers: readonly IceServer[];
   /** The interviewer's voice. */
   onVoice(stream: MediaStream): void;
 }
 
 /** Creates a peer with the browser's WebRTC: one RTCPeerConnection. */
-export function createBrowserPeer({ microphone, onVoice }: BrowserPeerOptions): CallPeer {
-  const connection = new RTCPeerConnection();
+export function createBrowserPeer({ microphone, iceServers, onVoice }: BrowserPeerOptions): CallPeer {
+  const connection = new RTCPeerConnection({ iceServers: [...iceServers] as RTCIceServer[] });
   const channel = connection.createDataChannel('oai-events');
   const { sender } = connection.addTransceiver(microphone.track ?? 'audio', { direction: 'sendrecv' });
   const forget = microphone.onTrack((track) => void sender.replaceTrack(track).catch(() => undefined));

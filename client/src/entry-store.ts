@@ -20,9 +20,6 @@ export function memoryStore(): EntryStore {
   };
 }
 
-/** The methods of Storage that are used to read entries of earlier versions. */
-export type OldStorage = Pick<Storage, 'getItem' | 'removeItem' | 'key' | 'length'>;
-
 const databaseName = 'greenroom';
 const entries = 'entries';
 const uploads = 'uploads';
@@ -41,7 +38,7 @@ async function openDatabase(factory: IDBFactory): Promise<IDBDatabase> {
     request.result.createObjectStore(entries, { keyPath: ['session', 'entry.ordinal', 'entry.item_id'] });
     request.result.createObjectStore(uploads, { keyPath: 'session' });
   };
-  const late = new Promise<never>((_, reject) => setTimeout(() => reject(new Error('no answer')), openMs));
+  const late = new Promise<never>((_, reject) => setTimeout(reject, openMs));
   return Promise.race([done(request), late]);
 }
 
@@ -66,36 +63,14 @@ function databaseStore(database: IDBDatabase): EntryStore {
   };
 }
 
-/** Moves entries that earlier versions kept in localStorage. */
-async function moveOld(old: OldStorage, store: EntryStore): Promise<void> {
-  const keys = Array.from({ length: old.length }, (_, index) => old.key(index) ?? '');
-  for (const key of keys) {
-    const [kind, session] = key.split('/');
-    const isEntry = kind === 'greenroom.entry';
-    if (!session || (!isEntry && kind !== 'greenroom.upload')) continue;
-    try {
-      const value: unknown = JSON.parse(old.getItem(key) ?? '');
-      if (isEntry) await store.put(session, value as KeptEntry);
-      else await store.setUpload(session, value as UploadTarget);
-    } catch {
-      // The value is corrupt, so there is nothing to move.
-    }
-    old.removeItem(key);
-  }
-}
-
 /** Opens the store. Never rejects: if IndexedDB is not available, entries are kept in memory. */
 export async function openEntryStore(
   factory: () => IDBFactory | undefined = () => globalThis.indexedDB,
-  old: () => OldStorage | undefined = () => globalThis.localStorage,
 ): Promise<EntryStore> {
   try {
     const found = factory();
     if (!found) return memoryStore();
-    const store = databaseStore(await openDatabase(found));
-    const storage = old();
-    if (storage) await moveOld(storage, store).catch(() => undefined);
-    return store;
+    return databaseStore(await openDatabase(found));
   } catch {
     return memoryStore();
   }

@@ -2,38 +2,31 @@ import type { ClientMessage, ServerMessage } from '@greenroom/shared/protocol/so
 import { closeCodes } from '@greenroom/shared/protocol/socket-values.ts';
 import { type Audio, createAudio } from './audio.ts';
 import { type Calls, createCalls } from './calls.ts';
-import { chunksOf } from './chunks.ts';
 import { createEmitter } from './emitter.ts';
-import { createEntryCollector } from './entries.ts';
-import { memoryStore, openEntryStore } from './entry-store.ts';
-import type { Joined, Looked } from './join-api.ts';
+import { memoryStore } from './entry-store.ts';
+import { invitationOf } from './invitation.ts';
+import type { Joined } from './join-api.ts';
 import { createJoining, type Joining } from './joining.ts';
-import { type KeptEntries, openKept } from './kept-entries.ts';
-import { judge, type Measured, measure } from './network.ts';
+import { createNetworkWatch } from './network-watch.ts';
 import { createScreenLock, watchPage } from './page-signals.ts';
 import { createProblems, InterviewError } from './problems.ts';
 import { createSnapshotStore } from './snapshot.ts';
 import { createSocket, type SessionSocket, type SocketState } from './socket.ts';
+import { isSameStatus, statusOf } from './status.ts';
 import { withEntry } from './transcript-lines.ts';
+import { createTranscriptLog } from './transcript-log.ts';
 import { turnAfter } from './turn.ts';
 import { createTypedAnswers } from './typed-answers.ts';
 import type {
   CallPeer,
   Ended,
-  EntryStore,
+  IceServer,
   Interview,
   InterviewEvents,
   InterviewOptions,
   Invitation,
-  Network,
-  Status,
   Turn,
 } from './types.ts';
-import { uploadKept, uploadLeftovers } from './upload.ts';
-
-const measureMs = 2_000;
-/** `client_stats` is sent with every so many measurements. */
-const measuresPerReport = 5;
 
 const finalEnds: Record<number, Ended> = {
   [closeCodes.normal]: { outcome: 'completed', reason: 'closed' },
@@ -70,7 +63,6 @@ export function createInterview(options: InterviewOptions): Interview {
   let socket: SessionSocket | undefined;
   let socketState: SocketState = 'opening';
   let closeCode: number | undefined;
-  let kept: KeptEntries | undefined;
   let wasLive = false;
   let ending = false;
   let paused = false;
@@ -78,11 +70,7 @@ export function createInterview(options: InterviewOptions): Interview {
   let turn: Turn = 'listening';
   let ended: (Ended & { at: number }) | undefined;
   let joining: Promise<void> | undefined;
-  let measuring: ReturnType<typeof setInterval> | undefined;
-  let measured: Measured | undefined;
-  let measures = 0;
-  /** When each entry that is not acknowledged was said. */
-  const saidAt = new Map<string, number>();
+  let iceServers: readonly IceServer[] = [];
 
   const problems = createProblems({
     onChange: (problem) => snapshots.update({ problem }),
@@ -99,33 +87,21 @@ export function createInterview(options: InterviewOptions): Interview {
 
   // ---- the state as others see it
 
-  const phaseStatus = (): Status => {
-    const since = now();
-    if (ended) return { name: 'ended', ...ended };
-    if (phase === 'idle') return { name: 'idle' };
-    if (phase === 'joining')
-      return waitingFor ? { name: 'waiting', for: waitingFor, since } : { name: 'joining', since };
-    if (ending) return { name: 'ending', since };
-    if (calls.state === 'up') return { name: 'live', turn: paused ? 'paused' : turn, since };
-    const isReachable = socketState === 'ready';
-    if (wasLive) return { name: 'reconnecting', lost: isReachable ? 'audio' : 'both', since };
-    if (!isReachable && closeCode === closeCodes.notReady) return { name: 'waiting', for: 'machine', since };
-    if (!isReachable) return { name: 'connecting', step: 'socket', since };
-    const isOffering = calls.state === 'none' || calls.state === 'offering';
-    return { name: 'connecting', step: isOffering ? 'offer' : 'audio', since };
-  };
   const refresh = () => {
     const before = snapshots.current.status;
-    const next = phaseStatus();
-    const isSame = JSON.stringify({ ...before, since: 0 }) === JSON.stringify({ ...next, since: 0 });
-    if (!isSame) {
+    const next = statusOf({
+      ...{ phase, ended, waitingFor, ending, closeCode, wasLive, paused, turn, socketState },
+      callState: calls.state,
+      since: now(),
+    });
+    if (!isSameStatus(before, next)) {
       snapshots.update({ status: next });
       events.emit('status', next);
     }
     refreshSaving();
   };
   const refreshSaving = () => {
-    const pending = (kept?.all.length ?? 0) + typed.pending;
+    const pending = log.pending + typed.pending;
     const { savedUpTo } = snapshots.current.saving;
     const isBehind = phase === 'running' && wasLive && socketState !== 'ready';
     if (isBehind && !ending) problems.raise('socket_lost');
@@ -149,10 +125,16 @@ export function createInterview(options: InterviewOptions): Interview {
         ...(options.audio ? { element: options.audio } : {}),
         onDevices: (devices) => snapshots.update({ devices: { ...devices, muted } }),
       });
+  const log = createTranscriptLog({
+    store: options.store ?? (audio ? undefined : memoryStore()),
+    upload: options.upload,
+    now,
+    send: tell,
+  });
   const typed = createTypedAnswers({ send: tell, mayAsk: () => calls.state === 'up', onChange: () => refresh() });
 
   const calls: Calls = createCalls({
-    createPeer: options.createPeer ?? (() => (audio as Audio).createPeer()),
+    createPeer: options.createPeer ?? (() => (audio as Audio).createPeer(iceServers)),
     problems,
     send: tell,
     isReachable: () => socketState === 'ready',
@@ -173,39 +155,32 @@ export function createInterview(options: InterviewOptions): Interview {
     typed.resend();
   };
   const hearPeer = (peer: CallPeer, ordinal: number) => {
-    const collector = createEntryCollector(ordinal);
-    measured = undefined;
+    const collector = log.collector(ordinal);
     peer.onEvent((event) => {
       if (ended) return;
       events.emit('provider', event);
       if (peer === calls.peer) setTurn(turnAfter(turn, event));
-      const entry = collector.take(event);
-      if (!entry) return;
-      kept?.add(entry);
-      saidAt.set(entry.item_id, now());
-      tell({ type: 'transcript_update', entries: [entry] });
-      refreshSaving();
+      if (log.take(collector, event)) refreshSaving();
     });
   };
 
   const isStored = (itemIds: readonly string[]) => {
-    kept?.remove(itemIds);
+    log.stored(itemIds);
     typed.stored(itemIds);
-    for (const id of itemIds) saidAt.delete(id);
-    const savedUpTo = Math.min(now(), ...saidAt.values());
-    snapshots.update({ saving: { ...snapshots.current.saving, savedUpTo } });
+    snapshots.update({ saving: { ...snapshots.current.saving, savedUpTo: log.savedUpTo } });
     events.emit('saved', itemIds);
     refreshSaving();
   };
   const onReady = (message: Extract<ServerMessage, { type: 'session_ready' }>) => {
     if (message.transcript_url && message.transcript_token)
-      kept?.setUpload({ url: message.transcript_url, token: message.transcript_token });
+      log.setUpload({ url: message.transcript_url, token: message.transcript_token });
+    iceServers = message.ice_servers ?? [];
     snapshots.update({
       simulated: message.simulated,
       clock: { ...snapshots.current.clock, endsAt: message.ends_at ?? null },
     });
     if (message.acked.length > 0) isStored(message.acked);
-    for (const entries of chunksOf(kept?.all ?? [])) tell({ type: 'transcript_update', entries });
+    log.resend();
     if (ending) return tell({ type: 'end_session' });
     calls.resume(message);
     typed.resend();
@@ -238,31 +213,15 @@ export function createInterview(options: InterviewOptions): Interview {
     }
   };
 
-  // ---- the network's quality
-
-  const measureOnce = async () => {
-    const peer = calls.peer;
-    if (calls.state !== 'up' || !peer?.stats) return;
-    const report = await peer.stats().catch(() => undefined);
-    if (!report || peer !== calls.peer) return;
-    const current = measure(report);
-    const network = judge(measured, current);
-    measured = current;
-    if (network.quality !== snapshots.current.network.quality) events.emit('quality', network);
-    snapshots.update({ network });
-    measures += 1;
-    if (measures % measuresPerReport === 1) report10s(network, current);
-  };
-  const report10s = (network: Network, { jitterMs }: Measured) =>
-    tell({
-      type: 'client_stats',
-      quality: network.quality,
-      rtt_ms: network.rttMs,
-      loss_percent: network.lossPercent,
-      jitter_ms: jitterMs,
-      relayed: network.relayed,
-      problem: problems.current,
-    });
+  const network = createNetworkWatch({
+    peer: () => (calls.state === 'up' ? calls.peer : undefined),
+    problem: () => problems.current,
+    send: tell,
+    onNetwork: (next) => {
+      if (next.quality !== snapshots.current.network.quality) events.emit('quality', next);
+      snapshots.update({ network: next });
+    },
+  });
 
   // ---- beginning and end
 
@@ -288,7 +247,7 @@ export function createInterview(options: InterviewOptions): Interview {
       : undefined;
 
   const release = () => {
-    clearInterval(measuring);
+    network.stop();
     stopWatching();
     entry?.stop();
     typed.stop();
@@ -313,11 +272,11 @@ export function createInterview(options: InterviewOptions): Interview {
     );
     refresh();
     events.emit('ended', how);
-    if (kept) void deliver(kept);
+    void deliver();
   };
-  const deliver = async (entries: KeptEntries) => {
-    const count = await uploadKept(entries, options.upload);
-    for (const id of saidAt.keys()) if (!entries.all.some((one) => one.item_id === id)) saidAt.delete(id);
+  const deliver = async () => {
+    const count = await log.deliver();
+    if (count === undefined) return;
     refreshSaving();
     events.emit('delivered', { left: count });
   };
@@ -334,28 +293,18 @@ export function createInterview(options: InterviewOptions): Interview {
     if (!entry) throw new InterviewError('link_incomplete');
     return entry;
   };
-  let opened: Promise<EntryStore> | undefined;
-  const openStore = (): Promise<EntryStore> => {
-    opened ??= (async () => {
-      const store = options.store ?? (audio ? await openEntryStore() : memoryStore());
-      snapshots.update({ storage: store.kind });
-      if (audio && store.kind === 'memory') problems.raise('storage_blocked');
-      return store;
-    })();
-    return opened;
-  };
-  const keepFor = async (sessionId: string) => {
-    const store = await openStore();
-    void uploadLeftovers(store, { ...options.upload, except: sessionId, nowMs: now() });
-    kept = await openKept(sessionId, store);
+  const openStore = async () => {
+    const { kind } = await log.openStore();
+    snapshots.update({ storage: kind });
+    if (audio && kind === 'memory') problems.raise('storage_blocked');
   };
   const look = async (): Promise<Invitation> => {
-    const store = await openStore();
+    await openStore();
     try {
       return invitationOf(await byLink().look());
     } catch (error) {
       // Nobody will join here: what earlier pages left behind is handed in now.
-      void uploadLeftovers(store, { ...options.upload, nowMs: now() });
+      void log.handInLeftovers();
       throw error;
     }
   };
@@ -364,7 +313,10 @@ export function createInterview(options: InterviewOptions): Interview {
     refresh();
     await audio?.open();
     const room = await enter();
-    await keepFor(sessionIdOf(room.websocket_url));
+    await openStore();
+    const sessionId = sessionIdOf(room.websocket_url);
+    void log.handInLeftovers(sessionId);
+    await log.keepFor(sessionId);
     if (ended) throw new InterviewError('session_over');
     phase = 'running';
     socket = createSocket({
@@ -383,7 +335,7 @@ export function createInterview(options: InterviewOptions): Interview {
       onFinal: (code) => finish(code === 'unreachable' ? unreachable : (finalEnds[code] ?? unreachable)),
     });
     socket.connect();
-    measuring = setInterval(() => void measureOnce(), measureMs);
+    network.start();
     refresh();
   };
   const untilLive = () =>
@@ -475,27 +427,6 @@ export function createInterview(options: InterviewOptions): Interview {
     leave,
   };
 }
-
-const invitationOf = (looked: Looked): Invitation => ({
-  status: looked.status,
-  startsAt: looked.starts_at === null ? null : Date.parse(looked.starts_at),
-  joinable: looked.joinable,
-  organiser: looked.organiser,
-  position: looked.position.title,
-  candidate: looked.candidate.name,
-  minutes: looked.minutes,
-  recordsVideo: looked.records_video,
-  simulated: looked.simulated,
-  consent:
-    looked.consent.required && looked.consent.text_version !== null
-      ? {
-          textVersion: looked.consent.text_version,
-          text: looked.consent.text,
-          isGiven: looked.consent.given_at !== null,
-        }
-      : null,
-  bound: looked.bound,
-});
 
 /** Creates an interview and joins it. Resolves when it is live. */
 export async function joinInterview(options: InterviewOptions): Promise<Interview> {

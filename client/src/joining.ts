@@ -1,4 +1,5 @@
 import { browserSecret, browserStorage } from './browser-storage.ts';
+import { startOf } from './invitation.ts';
 import { createJoinApi, type Invitation, type JoinAnswer, type Joined, type Looked } from './join-api.ts';
 import { InterviewError, type ProblemCode, type Problems } from './problems.ts';
 
@@ -49,6 +50,8 @@ function readLink(link: string): { origin: string; invitation: Invitation } | un
 export function createJoining({ link, problems, fetch, onWaiting }: JoiningDeps): Joining {
   let stopped = false;
   let wake = () => {};
+  /** By this device's clock; 0: unknown. */
+  let startsAt = 0;
 
   const pause = (ms: number) =>
     new Promise<void>((resolve) => {
@@ -88,7 +91,9 @@ export function createJoining({ link, problems, fetch, onWaiting }: JoiningDeps)
       problems.raise(isEarly ? 'too_early' : 'service_unavailable');
       onWaiting(isEarly ? 'start_time' : 'service');
       const wishMs = answer.kind === 'refused' ? (answer.retryAfterMs ?? 0) : 0;
-      await pause(Math.min(longestWaitMs, Math.max(wishMs, firstWaitMs * 2 ** tries)));
+      // Too early: half of the time that is left, so that requests are few before the start and frequent near it.
+      const backoffMs = isEarly ? (startsAt - Date.now()) / 2 : firstWaitMs * 2 ** tries;
+      await pause(Math.min(longestWaitMs, Math.max(wishMs, firstWaitMs, backoffMs)));
       if (stopped) throw new InterviewError('session_over');
     }
   };
@@ -97,6 +102,7 @@ export function createJoining({ link, problems, fetch, onWaiting }: JoiningDeps)
     look: async () => {
       const { api, invitation } = read();
       const looked = await ask(() => api.look(invitation));
+      startsAt = startOf(looked) ?? 0;
       if (looked.bound === 'elsewhere') problems.raise('used_elsewhere');
       return looked;
     },

@@ -81,6 +81,13 @@ export interface TranscriptLine extends SpokenEntry {
   readonly final: boolean;
 }
 
+/** A TURN or STUN server. */
+export interface IceServer {
+  urls: string | string[];
+  username?: string | undefined;
+  credential?: string | undefined;
+}
+
 /** The interview that a link invites to. Times are Unix milliseconds. */
 export interface Invitation {
   /** The session's status, as in the API. */

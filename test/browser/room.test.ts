@@ -120,6 +120,7 @@ describe('the candidate’s room', () => {
     await laptop.goto(session.join_url ?? '');
     await laptop.getByRole('button', { name: 'Start the interview' }).click();
     await laptop.getByText('The interview is running').waitFor({ timeout: 60_000 });
+    await laptop.getByRole('button', { name: 'More', exact: true }).click();
     await laptop.getByRole('button', { name: 'Continue on another device' }).click();
     const code = (await laptop.getByText('type this code').textContent())?.match(/\d{3} \d{3}/)?.[0] ?? '';
     await phone.reload();

@@ -32,3 +32,10 @@ export const deadlines = z.object(
 /** A JSON Web Key Set with public keys. */
 export const jwks = z.object({ keys: z.array(z.looseObject({ kty: z.string(), kid: z.string(), alg: z.string() })) });
 export type Jwks = z.output<typeof jwks>;
+
+/** A TURN or STUN server, in the form that `RTCPeerConnection` takes. */
+export const iceServer = z.object({
+  urls: z.array(text(512)).min(1).max(8),
+  username: text(512).optional(),
+  credential: text(512).optional(),
+});

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { errorCodeNames } from '../errors/codes.ts';
-import { outcome, plainText, sessionReason, text, uuid } from './common.ts';
+import { iceServer, outcome, plainText, sessionReason, text, uuid } from './common.ts';
 import {
   candidateRequests,
   maxEntriesPerUpdate,
@@ -141,6 +141,8 @@ export const serverMessage = z.discriminatedUnion('type', [
     simulated: z.boolean(),
     /** Unix ms when the interview must be over, once it has started. */
     ends_at: z.number().nullable(),
+    /** Relays for `RTCPeerConnection`, with credentials that outlive the session by a little. Absent: none are needed. */
+    ice_servers: z.array(iceServer).optional(),
   }),
   z.object({ type: z.literal('sdp_answer'), sdp: z.string(), ordinal: z.number().int() }),
   z.object({

@@ -1,0 +1,87 @@
+import { createRoot } from 'react-dom/client';
+import { de } from '../react/de.ts';
+import { en } from '../react/en.ts';
+import { InterviewProvider, InterviewScreens } from '../react/room.tsx';
+import { problemCodes } from '../src/problems.ts';
+import { anInvitation, createFakeInterview } from '../src/testing/fake-interview.ts';
+import type { Invitation, Snapshot, TranscriptLine } from '../src/types.ts';
+
+/**
+ * Each screen and state of the room, from fixtures: `#name/en`. The names are in `window.gallery`. For pictures and for axe.
+ */
+const line = (item: number, speaker: 'ai' | 'candidate', text: string, final = true): TranscriptLine => ({
+  ...{ ordinal: 1, item_id: `item_${item}`, previous_item_id: null, speaker, text, final },
+  ...{ confidence: null, start_ms: null, end_ms: null, interrupted: false, verified: true },
+});
+const talk = Array.from({ length: 6 }, (_, turn) => [
+  line(2 * turn, 'ai', 'Thank you. Could you describe a system you built, and what you would do differently today?'),
+  line(
+    2 * turn + 1,
+    'candidate',
+    'We ran a queue in front of Postgres. Today I would begin without it and measure first, because the load was small.',
+    turn < 5,
+  ),
+]).flat();
+
+const at = Date.UTC(2026, 10, 26, 14, 3, 21);
+const live: Partial<Snapshot> = {
+  status: { name: 'live', turn: 'listening', since: at },
+  saving: { state: 'saved', savedUpTo: at, pending: 0 },
+  clock: { startedAt: Date.now() - 20 * 60_000, endsAt: Date.now() + 30 * 60_000 },
+  transcript: talk,
+};
+const consent = { textVersion: '2026-11', text: 'We record what you say and keep it for 90 days.', isGiven: false };
+
+interface Fixture {
+  invitation?: Partial<Invitation>;
+  snapshot?: Partial<Snapshot>;
+}
+const ended = (reason: string, pending = 0): Fixture => ({
+  snapshot: {
+    ...live,
+    status: { name: 'ended', outcome: 'completed', reason, at },
+    saving: { state: 'saved', savedUpTo: at, pending },
+  },
+});
+const fixtures: Record<string, Fixture> = {
+  lobby: {},
+  'lobby-simulated': { invitation: { simulated: true } },
+  consent: { invitation: { consent } },
+  elsewhere: { invitation: { bound: 'elsewhere' }, snapshot: { problem: 'used_elsewhere' } },
+  'waiting-start': {
+    invitation: { startsAt: Date.now() + 3_600_000, joinable: false, status: 'scheduled' },
+    snapshot: { status: { name: 'waiting', for: 'start_time', since: Date.now() }, problem: 'too_early' },
+  },
+  'waiting-machine': { snapshot: { status: { name: 'waiting', for: 'machine', since: Date.now() - 4_000 } } },
+  connecting: { snapshot: { status: { name: 'connecting', step: 'socket', since: Date.now() - 4_000 } } },
+  listening: { snapshot: live },
+  hearing: { snapshot: { ...live, status: { name: 'live', turn: 'hearing', since: at } } },
+  thinking: { snapshot: { ...live, status: { name: 'live', turn: 'thinking', since: at } } },
+  speaking: { snapshot: { ...live, status: { name: 'live', turn: 'speaking', since: at } } },
+  paused: { snapshot: { ...live, status: { name: 'live', turn: 'paused', since: at } } },
+  empty: { snapshot: { ...live, transcript: [] } },
+  behind: {
+    snapshot: { ...live, saving: { state: 'behind', savedUpTo: at, pending: 3 }, problem: 'socket_lost' },
+  },
+  reconnecting: {
+    snapshot: { ...live, status: { name: 'reconnecting', lost: 'audio', since: at }, problem: 'call_failed' },
+  },
+  ending: { snapshot: { ...live, status: { name: 'ending', since: at } } },
+  'ended-candidate': ended('ended_by_candidate'),
+  'ended-left-over': ended('interviewer_finished', 3),
+  'ended-no-call': ended('call_not_established'),
+  ...Object.fromEntries(
+    problemCodes.map((problem) => [`problem-${problem}`, { snapshot: { ...live, problem } } satisfies Fixture]),
+  ),
+};
+
+Object.assign(window, { gallery: Object.keys(fixtures) });
+const [name = 'lobby', language = 'en'] = location.hash.slice(1).split('/');
+const { invitation, snapshot } = fixtures[name] ?? {};
+const interview = createFakeInterview({ ...anInvitation, ...invitation });
+interview.set(snapshot ?? {});
+createRoot(document.getElementById('room') as HTMLElement).render(
+  <InterviewProvider interview={interview} messages={language === 'de' ? de : en}>
+    <InterviewScreens />
+  </InterviewProvider>,
+);
