@@ -1,4 +1,5 @@
 import { type Benchmark, percentile } from './figures.ts';
+import type { Asked } from './neighbours/client.ts';
 import { createNeighbours, type Neighbours } from './neighbours/world.ts';
 
 /**
@@ -13,31 +14,9 @@ const settleMs = 1_500;
 /** The most statements one tenant may have under way in the database: shares.ts. */
 const share = 2;
 
-interface Round {
-  tookMs: number[];
-  /** Statuses other than 200. */
-  refused: number[];
-}
+const ask = ({ ask: send }: Neighbours): Promise<Asked> => send({ requests: perRound, atOnce });
 
-async function ask({ url, quiet }: Neighbours): Promise<Round> {
-  const round: Round = { tookMs: [], refused: [] };
-  const one = async (): Promise<void> => {
-    const startedMs = performance.now();
-    const answer = await fetch(`${url}/api/sessions/${quiet.sessionId}`, {
-      headers: { authorization: `Bearer ${quiet.apiKey}` },
-    });
-    await answer.arrayBuffer();
-    if (answer.status === 200) round.tookMs.push(performance.now() - startedMs);
-    else round.refused.push(answer.status);
-  };
-  const lane = async (): Promise<void> => {
-    for (let n = 0; n < perRound / atOnce; n += 1) await one();
-  };
-  await Promise.all(Array.from({ length: atOnce }, lane));
-  return round;
-}
-
-const join = (parts: Round[]): Round => ({
+const join = (parts: Asked[]): Asked => ({
   tookMs: parts.flatMap(({ tookMs }) => tookMs),
   refused: parts.flatMap(({ refused }) => refused),
 });
@@ -62,7 +41,7 @@ function watchMost(sample: () => Promise<number>): () => Promise<number> {
 
 export const neighbours: Benchmark = async (progress) => {
   const world = await createNeighbours();
-  const [calm, attacked]: [Round[], Round[]] = [[], []];
+  const [calm, attacked]: [Asked[], Asked[]] = [[], []];
   let statements = 0;
   try {
     await ask(world);

@@ -52,9 +52,19 @@ async function send(url: string, { method, body }: Route, token: string | undefi
   return answer.status;
 }
 
+/** A process that has only just started, on a busy machine, refuses what can wait. */
+async function documentOf(url: string): Promise<unknown> {
+  for (;;) {
+    const answer = await fetch(url);
+    if (answer.status !== 503) return answer.json();
+    await answer.arrayBuffer();
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+}
+
 /** Every published route; a new one is tried without being named here. */
-export async function platformApi(url: string, keys: Array<string | undefined>, ids: string[]): Promise<Door> {
-  const document = (await (await fetch(`${url}/docs/json`)).json()) as {
+export async function platformApi(url: string, keys: Array<string | undefined>, ids: () => string[]): Promise<Door> {
+  const document = (await documentOf(`${url}/docs/json`)) as {
     paths: Record<string, Record<string, { requestBody?: { content?: Record<string, { schema?: Schema }> } }>>;
   };
   const routes: Route[] = Object.entries(document.paths).flatMap(([path, methods]) =>
@@ -73,7 +83,7 @@ export async function platformApi(url: string, keys: Array<string | undefined>, 
       const route = random.pick(tried) as Route;
       const path = route.path.replaceAll(/\{[^}]*\}/g, () =>
         encodeURIComponent(
-          random.next() < 0.9 ? (random.pick(ids) as string) : String(anything(random)).slice(0, 300).toWellFormed(),
+          random.next() < 0.9 ? (random.pick(ids()) as string) : String(anything(random)).slice(0, 300).toWellFormed(),
         ),
       );
       const query = random.next() < 0.2 ? `?limit=${random.between(-1, 200)}&cursor=${random.next()}` : '';
@@ -83,15 +93,16 @@ export async function platformApi(url: string, keys: Array<string | undefined>, 
 }
 
 /** With the token of a worker whose session goes on, as a stolen one would be. */
-export async function workerApi(stack: Stack, url: string, claims: Record<string, unknown>): Promise<Door> {
+export function workerApi(stack: Stack, url: string, claims: () => Promise<Record<string, unknown>>): Door {
   const key = stack.keys.db as unknown as { kid: string };
-  const token = await new SignJWT({ ...claims, role: 'session_worker' })
-    .setProtectedHeader({ alg: 'ES256', kid: key.kid })
-    .setIssuer(stack.publicUrl)
-    .setAudience(['authenticated', 'greenroom:worker-api'])
-    .setIssuedAt()
-    .setExpirationTime('2h')
-    .sign(await importJWK({ ...key, alg: 'ES256' } as never));
+  const mint = async () =>
+    new SignJWT({ ...(await claims()), role: 'session_worker' })
+      .setProtectedHeader({ alg: 'ES256', kid: key.kid })
+      .setIssuer(stack.publicUrl)
+      .setAudience(['authenticated', 'greenroom:worker-api'])
+      .setIssuedAt()
+      .setExpirationTime('2h')
+      .sign(await importJWK({ ...key, alg: 'ES256' } as never));
   const routes: Route[] = [
     { method: 'POST', path: '/claim', body: schemaOf(claimRequest) },
     { method: 'POST', path: '/heartbeat', body: schemaOf(heartbeatRequest) },
@@ -101,9 +112,9 @@ export async function workerApi(stack: Stack, url: string, claims: Record<string
   ];
   return {
     name: 'worker API',
-    knock: (random) => {
+    knock: async (random) => {
       const route = random.pick(routes) as Route;
-      return send(`${url}/worker/v1${route.path}`, route, random.next() < 0.9 ? token : undefined, random);
+      return send(`${url}/worker/v1${route.path}`, route, random.next() < 0.9 ? await mint() : undefined, random);
     },
   };
 }

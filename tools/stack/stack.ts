@@ -28,6 +28,10 @@ export interface StackOptions {
   orchestrators?: number;
   /** Variables that override those of the orchestrators (deadlines, for example). */
   environment?: Record<string, string>;
+  /** Variables of the workers, beside those that Fly and the product set. Default: none. */
+  workerEnvironment?: Record<string, string>;
+  /** What Node is told before the worker's file. Default: nothing. */
+  workerArguments?: string[];
   flyLimits?: boolean;
   flyLatency?: LocalCloudOptions['flyLatency'];
   voice?: LocalCloudOptions['voice'];
@@ -145,9 +149,9 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     // Tenants' apps have their own networks. At Fly, an admin of the organisation enables cross-network replay once.
     cloud.fly.crossNetworkReplay.enable();
     cloud.fly.registerImage(imageRef, {
-      command: [process.execPath, image.file],
+      command: [process.execPath, ...(options.workerArguments ?? []), image.file],
       digest: image.digest,
-      env: await rehearse(image.file),
+      env: { ...(await rehearse(image.file)), ...options.workerEnvironment },
     });
     const environment: Record<string, string> = {
       PUBLIC_URL: cloud.fly.proxyUrl,

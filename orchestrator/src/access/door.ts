@@ -46,6 +46,6 @@ export function createDoor({ config, database, findKey, audit, clock, logger }: 
     { name: 'origins', everyMs: 2_000, run: origins.refresh },
     { name: 'rate-limits', everyMs: 1_000, run: limits.book },
   ];
-  const shares = createShares();
+  const shares = createShares(clock);
   return { access, shares, limits, origins, noteRefusal, auditRefusal, jobs };
 }

@@ -2,7 +2,7 @@ import type { Scope } from '@greenroom/shared/protocol/access.ts';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Access, Actor } from './authenticate.ts';
 import type { Caller } from './caller.ts';
-import type { Shares } from './shares.ts';
+import type { RequestKind, Shares } from './shares.ts';
 
 /**
  * Each route declares who may call it. The check runs before the body is read.
@@ -80,14 +80,14 @@ function tenantOf(request: FastifyRequest, wanted: RouteAccess): string | undefi
   return actor?.kind === 'tenant' ? actor.caller.tenantId : undefined;
 }
 
-async function takeShare(shares: Shares, name: string, reply: FastifyReply): Promise<void> {
+async function takeShare(shares: Shares, tenantId: string, kind: RequestKind, reply: FastifyReply): Promise<void> {
   let gone = false;
   let give: (() => void) | undefined;
   reply.raw.once('close', () => {
     gone = true;
     give?.();
   });
-  give = await shares.take(name);
+  give = await shares.take(tenantId, kind);
   if (gone) give();
 }
 
@@ -102,11 +102,11 @@ export function registerRouteAccess(app: FastifyInstance, access: Access, shares
     if (wanted === undefined) return;
     await judge(access, wanted, request);
     const tenant = isRead(request) ? tenantOf(request, wanted) : undefined;
-    if (tenant !== undefined) await takeShare(shares, tenant, reply);
+    if (tenant !== undefined) await takeShare(shares, tenant, 'reads', reply);
   });
   app.addHook('preHandler', async (request, reply) => {
     const wanted = request.routeOptions.config?.access;
     const tenant = wanted === undefined || isRead(request) ? undefined : tenantOf(request, wanted);
-    if (tenant !== undefined) await takeShare(shares, `${tenant} writes`, reply);
+    if (tenant !== undefined) await takeShare(shares, tenant, 'writes', reply);
   });
 }

@@ -44,7 +44,7 @@ async function build(changes: Partial<IdempotencyStore> = {}) {
   const access = { operator: async () => ({ actor: 'operator:test' }) } as unknown as Parameters<
     typeof registerRouteAccess
   >[1];
-  registerRouteAccess(app, access, createShares());
+  registerRouteAccess(app, access, createShares(systemClock));
   const vault = createVault(randomBytes(32));
   const times = { holdMs: 100, prolongMs: 20, waitMs: 200, pollMs: 5 };
   createIdempotency({ store, vault, clock: systemClock, logger, times }).register(app);

@@ -1,4 +1,5 @@
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
+import { systemClock } from '@greenroom/shared/runtime/clock.ts';
 import { createLogger } from '@greenroom/shared/runtime/logger.ts';
 import Fastify from 'fastify';
 import { describe, expect, test } from 'vitest';
@@ -42,7 +43,7 @@ function appWith(access: Access) {
     done(null, JSON.parse(body as string));
   });
   registerErrors(app, createLogger({ level: 'silent', component: 'test' }));
-  registerRouteAccess(app, access, createShares());
+  registerRouteAccess(app, access, createShares(systemClock));
   return { app, parsed };
 }
 

@@ -4,13 +4,15 @@ import path from 'node:path';
 import pg from 'pg';
 import { type Stack, startStack } from '../../stack/stack.ts';
 import type { Attack } from './attack.ts';
+import type { Ask, Asked, Quiet } from './client.ts';
 
 /** Two tenants on one orchestrator: one that attacks, one that is measured. */
 export interface Neighbours {
   stack: Stack;
   /** The orchestrator itself, without a proxy before it. */
   url: string;
-  quiet: { apiKey: string; sessionId: string };
+  /** Requests of the measured tenant. */
+  ask(ask: Ask): Promise<Asked>;
   /** The attacker's statements that the database is working on now. */
   attackersStatements(): Promise<number>;
   attack(on: boolean): Promise<Record<string, number>>;
@@ -33,8 +35,8 @@ const say = `insert into public.transcript_entries (session_id, tenant_id, call_
   select $1, $2, 1, 'item_' || n, case when n > 1 then 'item_' || n - 1 end, 'ai', repeat('w', 500), true
   from generate_series(1, $3) n`;
 
-async function startAttack(attack: Attack): Promise<ChildProcess> {
-  const child = fork(path.join(import.meta.dirname, 'attack.ts'), [JSON.stringify(attack)], { stdio: 'inherit' });
+async function start(script: string, argument: Attack | Quiet): Promise<ChildProcess> {
+  const child = fork(path.join(import.meta.dirname, script), [JSON.stringify(argument)], { stdio: 'inherit' });
   await once(child, 'spawn');
   return child;
 }
@@ -51,11 +53,16 @@ export async function createNeighbours(): Promise<Neighbours> {
   const { rows: quiet } = await db.query(fill, [stack.tenant.id, 1]);
   await db.query(say, [rows[0].id, attacker.id, longTranscript]);
   const url = stack.orchestrators[0]?.url as string;
-  const child = await startAttack({ url, apiKey: attacker.apiKey, sessionId: rows[0].id });
+  const child = await start('attack.ts', { url, apiKey: attacker.apiKey, sessionId: rows[0].id });
+  const client = await start('client.ts', { url, apiKey: stack.tenant.apiKey, sessionId: quiet[0].id });
   return {
     stack,
     url,
-    quiet: { apiKey: stack.tenant.apiKey, sessionId: quiet[0].id },
+    ask: async (ask) => {
+      const answered = once(client, 'message');
+      client.send(ask);
+      return (await answered)[0] as Asked;
+    },
     attackersStatements: async () => {
       const { rows: active } = await db.query(
         `select count(*)::int as n from pg_stat_activity
@@ -70,6 +77,7 @@ export async function createNeighbours(): Promise<Neighbours> {
     },
     stop: async () => {
       child.kill('SIGKILL');
+      client.kill('SIGKILL');
       await db.end();
       await stack.stop();
     },
