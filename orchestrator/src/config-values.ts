@@ -1,3 +1,4 @@
+import { iceServer } from '@greenroom/shared/protocol/common.ts';
 import { withoutEndSlashes } from '@greenroom/shared/runtime/environment.ts';
 import type { JWK } from 'jose';
 import { z } from 'zod';
@@ -37,6 +38,21 @@ export const signingKey = z.looseObject({
   x: z.string().min(1),
   y: z.string().min(1),
 }) as unknown as z.ZodType<JWK & { kid: string }>;
+
+/** JSON: TURN and STUN servers as `RTCPeerConnection` takes them. */
+export const iceServers = json(
+  z
+    .array(
+      iceServer.extend({
+        urls: z
+          .array(z.string().regex(/^(?:turns?|stun):/))
+          .min(1)
+          .max(8),
+      }),
+    )
+    .max(8),
+  'a JSON array of at most 8 servers such as {"urls": ["turn:relay.example:3478?transport=tcp"]}',
+);
 
 export const key32 = z
   .string()

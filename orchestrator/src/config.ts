@@ -11,6 +11,7 @@ import { z } from 'zod';
 import {
   flag,
   httpUrl,
+  iceServers,
   integer,
   json,
   key32,
@@ -114,6 +115,12 @@ const settings = {
     voice: ['REALTIME_VOICE', z.enum(voices).default('marin')],
     evaluationModel: ['EVALUATION_MODEL', text.default('gpt-6-luna')],
     simulated: ['VOICE_SIMULATED', flag.default(false)],
+  },
+  /** Relays between browsers and the voice provider. */
+  relays: {
+    servers: ['ICE_SERVERS', iceServers.default([])],
+    /** Shared with the TURN servers (`use-auth-secret`): each session gets credentials of its own. */
+    secret: ['TURN_SECRET', optional(text)],
   },
   video: {
     apiKey: ['API_VIDEO_KEY', optional(text)],

@@ -73,6 +73,7 @@ export function createReception({ log, claim, conversation, record, timers, vide
         reconnect_token: claim.reconnect_token,
         transcript_token: claim.transcript_token,
         transcript_url: claim.transcript_url,
+        ice_servers: claim.ice_servers,
         acked: await record.recap.storedIds(record.writer.storedIds()),
         ordinal: calls.ordinal,
         // A call being opened counts too: its answer is on the way.

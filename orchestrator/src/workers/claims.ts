@@ -1,5 +1,6 @@
 import type { MachineIdentity } from '@greenroom/shared/protocol/tokens.ts';
 import type { ClaimResponse } from '@greenroom/shared/protocol/worker-api.ts';
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Config } from '../config.ts';
 import type { ClaimRow } from '../database/rows.ts';
 import type { BrowserTokens } from '../tokens/browser-tokens.ts';
@@ -7,11 +8,13 @@ import type { DatabaseTokens } from '../tokens/database-tokens.ts';
 import { callContext, type Vault } from '../tokens/vault.ts';
 import { realtimeSession } from '../voice/interviewer.ts';
 import type { InterviewerTemplates } from '../voice/interviewer-templates.ts';
+import { iceServersFor } from '../voice/relays.ts';
 
 type Claimed = Extract<ClaimRow, { kind: 'claimed' }>;
 
 export interface ClaimAnswerDeps {
-  config: Pick<Config, 'supabase' | 'voice' | 'deadlines' | 'publicUrl' | 'transcriptUploadUrl'>;
+  config: Pick<Config, 'supabase' | 'voice' | 'deadlines' | 'publicUrl' | 'transcriptUploadUrl' | 'relays'>;
+  clock: Pick<Clock, 'now'>;
   browserTokens: BrowserTokens;
   databaseTokens: DatabaseTokens;
   vault: Vault;
@@ -74,6 +77,9 @@ export async function answerClaim(
     reconnect_token: reconnectToken,
     transcript_token: transcriptToken,
     transcript_url: config.transcriptUploadUrl,
+    ...(config.relays.servers.length === 0
+      ? {}
+      : { ice_servers: iceServersFor(session.session_id, session.max_duration_ms, config.relays, deps.clock) }),
     realtime: { base_url: config.voice.baseUrl, webrtc_filter: config.voice.provider === 'azure' },
     open_call: openCall,
     next_ordinal: claimed.next_ordinal,

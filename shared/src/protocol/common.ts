@@ -39,3 +39,4 @@ export const iceServer = z.object({
   username: text(512).optional(),
   credential: text(512).optional(),
 });
+export type IceServer = z.output<typeof iceServer>;

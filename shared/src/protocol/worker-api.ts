@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { deadlines, jwks, outcome, sessionReason, text, uuid } from './common.ts';
+import { deadlines, iceServer, jwks, outcome, sessionReason, text, uuid } from './common.ts';
 
 /**
  * The worker API, `/worker/v1`, between a worker and an orchestrator. `claim` is authorised by the machine's
@@ -64,6 +64,8 @@ export const claimResponse = z.object({
   transcript_token: z.string().optional(),
   /** Where to upload them. */
   transcript_url: z.string().optional(),
+  /** Passed to the browser: relays for networks that let no UDP through. */
+  ice_servers: z.array(iceServer).optional(),
   realtime: z.object({
     /** `https://api.openai.com/v1`: base of the routes for calls, hang-up and (as wss) the sideband. */
     base_url: z.string(),
