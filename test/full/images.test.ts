@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type BuiltImage, buildImage, unpackImage } from '@greenroom/tools/images/build.ts';
@@ -23,7 +23,19 @@ const bytesOf = (dir: string): number =>
 
 interface Boot {
   listeningMs: number;
+  /** Processor time until it listens, ms: the same whoever else uses the machine. */
+  cpuMs: number;
   exitCode: number | null;
+}
+
+/** User and system time of a process, ms; the kernel counts in steps of 10 ms. */
+function cpuMsOf(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const [user, system] = stat
+    .slice(stat.lastIndexOf(')') + 2)
+    .split(' ')
+    .slice(11, 13);
+  return (Number(user) + Number(system)) * 10;
 }
 
 /** Boots a bundle in its tree, waits for the log line that it listens, and stops it with SIGTERM. */
@@ -34,17 +46,19 @@ async function bootWorker(rootDir: string, environment: Record<string, string>):
   const child: ChildProcess = spawn('/usr/sbin/chroot', command, { env, stdio: ['ignore', 'pipe', 'pipe'] });
   let log = '';
   let listeningMs = Number.NaN;
+  let cpuMs = 0;
   const read = (chunk: Buffer) => {
     log += String(chunk);
     if (!log.includes('"listening"') || !Number.isNaN(listeningMs)) return;
     listeningMs = performance.now() - startedMs;
+    cpuMs = cpuMsOf(child.pid as number);
     child.kill('SIGTERM');
   };
   child.stdout?.on('data', read);
   child.stderr?.on('data', read);
   const [exitCode] = (await once(child, 'exit')) as [number | null];
   if (Number.isNaN(listeningMs)) throw new Error(`the worker did not listen (exit ${exitCode}): ${log}`);
-  return { listeningMs, exitCode };
+  return { listeningMs, cpuMs, exitCode };
 }
 
 const whyNot = whyNotHere();
@@ -86,18 +100,20 @@ describe.skipIf(whyNot !== undefined)('container images', () => {
   });
 
   test('the worker listens within 150 ms; its compile cache is valid for its user and Node version, and shortens the boot', async () => {
-    const withCache: number[] = [];
-    const without: number[] = [];
-    // The fastest of many: others may use the machine meanwhile.
+    const withCache: Boot[] = [];
+    const without: Boot[] = [];
     for (let turn = 0; turn < 15; turn += 1) {
-      withCache.push((await bootWorker(workerRoot, { NODE_COMPILE_CACHE: '/app/compiled' })).listeningMs);
-      without.push((await bootWorker(workerRoot, {})).listeningMs);
+      withCache.push(await bootWorker(workerRoot, { NODE_COMPILE_CACHE: '/app/compiled' }));
+      without.push(await bootWorker(workerRoot, {}));
     }
+    const fastest = (boots: Boot[]) => Math.round(Math.min(...boots.map(({ listeningMs }) => listeningMs)));
+    const cpu = (boots: Boot[]) => Math.round(boots.reduce((sum, { cpuMs }) => sum + cpuMs, 0) / boots.length);
     console.info(
-      `listening after ${Math.min(...withCache).toFixed(0)} ms with the cache, ${Math.min(...without).toFixed(0)} ms without`,
+      `listening after ${fastest(withCache)} ms and ${cpu(withCache)} ms of processor time with the cache, ${fastest(without)} and ${cpu(without)} ms without`,
     );
-    expect(Math.min(...withCache)).toBeLessThan(Math.min(...without));
-    expect(Math.min(...withCache)).toBeLessThanOrEqual(150);
+    expect(cpu(withCache)).toBeLessThan(cpu(without));
+    // The fastest of fifteen: others may use the machine meanwhile.
+    expect(fastest(withCache)).toBeLessThanOrEqual(150);
   });
 
   test('the orchestrator image names every missing variable and exits', async () => {

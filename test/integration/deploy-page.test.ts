@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { functionNames } from '@greenroom/tools/functions/bundle.ts';
 import { imageOfTree } from '@greenroom/tools/images/from-tree.ts';
@@ -15,9 +15,8 @@ import { type Act, doctorLines, notDone, readActs, readPage, root, runScript } f
 const built = process.env.IMAGES === 'built';
 const acts = readPage();
 const steps = acts.filter((act) => act.kind === 'console step');
-const hasDoctor = existsSync(path.join(root, 'orchestrator/cli/commands/doctor.ts'));
 /** May shrink, never grow. */
-const notRunAtMost = hasDoctor ? 5 : 11;
+const notRunAtMost = 5;
 
 let bare: BareCloud;
 const layouts: Record<string, string> = {};
@@ -65,25 +64,21 @@ describe('docs/deploy.md', () => {
   for (const act of acts) {
     if (act.kind !== 'executed') continue;
     const [first = ''] = act.script.split('\n');
-    test.skipIf(!hasDoctor && first.startsWith('npx greenroom doctor'))(
-      `line ${act.line}: ${first}`,
-      async () => {
-        const { code, stdout, stderr } = await runScript(withImages(act), bare);
-        expect(code, `${stdout}\n${stderr}`).toBe(0);
-        executed += 1;
-      },
-      900_000,
-    );
+    test(`line ${act.line}: ${first}`, async () => {
+      const { code, stdout, stderr } = await runScript(withImages(act), bare);
+      expect(code, `${stdout}\n${stderr}`).toBe(0);
+      executed += 1;
+    }, 900_000);
   }
 
-  test.skipIf(!hasDoctor).each(steps)('console step $number is proven by the doctor line $check', async ({ check }) => {
+  test.each(steps)('console step $number is proven by the doctor line $check', async ({ check }) => {
     const how = notDone[check];
     if (how === undefined)
       throw new Error(`the test cannot make the stand-in behave as if the step of ${check} was not done`);
     expect((await doctorLines(bare)).get(check)).toMatchObject({ status: 'ok' });
-    how.undo?.(bare);
+    await how.undo?.(bare);
     const without = await doctorLines(bare, (await how.changes?.()) ?? {});
-    how.redo?.(bare);
+    await how.redo?.(bare);
     expect(without.get(check)?.status).toBe('fail');
     expect((await doctorLines(bare)).get(check)).toMatchObject({ status: 'ok' });
     proven += 1;

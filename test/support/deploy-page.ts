@@ -1,9 +1,7 @@
 import { spawn } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import path from 'node:path';
-import { exportJWK, generateKeyPair } from 'jose';
 import type { BareCloud } from './bare-cloud.ts';
 
 /**
@@ -117,16 +115,11 @@ export async function doctorLines(
   }
 }
 
-async function anotherKey(): Promise<string> {
-  const { privateKey } = await generateKeyPair('ES256', { extractable: true });
-  return JSON.stringify({ ...(await exportJWK(privateKey)), kid: randomUUID(), alg: 'ES256', use: 'sig' });
-}
-
 /** How each console step looks when it was not done: other variables, or a stand-in that behaves so until it is done. */
 export interface NotDone {
   changes?: () => Promise<Record<string, string>> | Record<string, string>;
-  undo?: (bare: BareCloud) => void;
-  redo?: (bare: BareCloud) => void;
+  undo?: (bare: BareCloud) => void | Promise<void>;
+  redo?: (bare: BareCloud) => void | Promise<void>;
 }
 export const notDone: Record<string, NotDone> = {
   'fly-token': { changes: () => ({ FLY_API_TOKEN: 'fo1_never_made' }) },
@@ -136,5 +129,9 @@ export const notDone: Record<string, NotDone> = {
   },
   'database-orchestrator': { changes: () => ({ SUPABASE_PUBLISHABLE_KEY: 'sb_publishable_never_copied' }) },
   'voice-key': { changes: () => ({ OPENAI_API_KEY: 'sk-never-made' }) },
-  'signing-key': { changes: async () => ({ DB_SIGNING_KEY: await anotherKey() }) },
+  // Imported, and not rotated to.
+  'signing-key': {
+    undo: ({ cloud, keys }) => cloud.supabase.moveSigningKey(keys.db.kid as string, 'standby'),
+    redo: ({ cloud, keys }) => cloud.supabase.moveSigningKey(keys.db.kid as string, 'in_use'),
+  },
 };
