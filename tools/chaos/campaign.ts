@@ -3,6 +3,7 @@ import { type Stack, startStack } from '../stack/stack.ts';
 import { type CandidateRun, runCandidate, type Way } from './candidate.ts';
 import { type Battlefield, mend, strikes } from './faults.ts';
 import { findWrongs, type Wrongs } from './invariants.ts';
+import { createPatience, type Patience } from './patience.ts';
 import { createRandom, type Random } from './random.ts';
 
 /**
@@ -22,7 +23,7 @@ export interface CampaignOptions {
   sessions: number;
   /** How long faults are injected, ms. Default 25,000. */
   durationMs?: number;
-  /** How long recovery may take, ms. Default 90,000. */
+  /** How long nothing may happen anywhere before the campaign ends as it stands, ms. Default 90,000. */
   settleMs?: number;
   log?: (line: string) => void;
 }
@@ -140,12 +141,15 @@ const suffered = ({ stack }: Battlefield): Record<string, number> =>
     ),
   );
 
-/** Looks again until no violation is left or the time is over. */
-async function settle(look: () => Promise<Wrongs>, limitMs: number): Promise<Wrongs> {
-  const untilMs = performance.now() + limitMs;
+/** Looks again until no violation is left, or their number has not changed for as long as the patience lasts. */
+async function settle(look: () => Promise<Wrongs>, patience: Patience): Promise<Wrongs> {
+  let before = -1;
+  patience.touch();
   for (;;) {
     const wrongs = await look();
-    if (wrongs.violations.length === 0 || performance.now() > untilMs) return wrongs;
+    if (wrongs.violations.length !== before) patience.touch();
+    before = wrongs.violations.length;
+    if (before === 0 || patience.over) return wrongs;
     await pause(200);
   }
 }
@@ -172,17 +176,18 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
   db.on('error', () => undefined);
   try {
     const ways = await openWays(stack, db);
+    const patience = createPatience(settleMs, 10 * settleMs);
     const field: Battlefield = { stack, random, lostHosts: new Set(), pending: new Set() };
     const candidates = Array.from({ length: sessions }, async (_, n) => {
       await pause((n * durationMs * 0.8) / sessions);
-      return runCandidate(stack, durationMs + settleMs, ways[n % ways.length]);
+      return runCandidate(stack, patience, ways[n % ways.length]);
     });
     const struck = await strikeAll(field, plan, log);
     await mend(field);
     const faults = { ...struck, ...suffered(field) };
     const runs = await Promise.all(candidates);
     const ids = runs.map(({ sessionId }) => sessionId);
-    const wrongs = await settle(() => findWrongs(stack, db, ids), settleMs);
+    const wrongs = await settle(() => findWrongs(stack, db, ids), patience);
     const violations = [...wrongs.violations, ...(await unfoundedEndings(db, ids, faults))];
     if (new Set(ids).size < sessions) violations.push('two requests got the same session');
     const lost = await countLost(db, runs);

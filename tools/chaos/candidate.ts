@@ -3,6 +3,7 @@ import type { SessionView } from '@greenroom/shared/protocol/platform-api.ts';
 import { startCandidate } from '../demo/interview.ts';
 import { createPlatform, type Platform } from '../demo/platform.ts';
 import type { Stack } from '../stack/stack.ts';
+import type { Patience } from './patience.ts';
 
 /** One interview of a campaign: a platform that repeats requests until they succeed, and a candidate who stays. */
 export interface CandidateRun {
@@ -26,43 +27,42 @@ export interface Way {
 }
 const soonMs = 3_000;
 
-/** Repeats a request until it succeeds or the time is over. */
-async function insist<T>(ask: () => Promise<T>, untilMs: number): Promise<T> {
+/** Repeats a request until it succeeds or the campaign's patience is over. */
+async function insist<T>(ask: () => Promise<T>, patience: Patience): Promise<T> {
   for (;;) {
     const answer = await ask().catch((error: Error) => error);
     if (!(answer instanceof Error)) return answer;
-    if (performance.now() > untilMs) throw answer;
+    if (patience.over) throw answer;
     await pause(100);
   }
 }
 
 /** Creates the session. All tries have the same Idempotency-Key, so they must create one session only. */
-function createSession(platform: Platform, extra: Record<string, unknown>, untilMs: number): Promise<SessionView> {
+function createSession(platform: Platform, extra: Record<string, unknown>, patience: Patience): Promise<SessionView> {
   const key = { 'idempotency-key': randomUUID() };
   const when = extra.scheduled_at === 'soon' ? { scheduled_at: new Date(Date.now() + soonMs).toISOString() } : {};
   const body = { candidate: { name: 'Ada Lovelace' }, position: { title: 'Backend engineer' }, region: 'fra' };
-  return insist(() => platform.createSession({ ...body, ...extra, ...when }, key), untilMs);
+  return insist(() => platform.createSession({ ...body, ...extra, ...when }, key), patience);
 }
 
 /** Waits until the candidate can join the session or the session is over. */
-async function joinable(platform: Platform, created: SessionView, untilMs: number): Promise<SessionView> {
+async function joinable(platform: Platform, created: SessionView, patience: Patience): Promise<SessionView> {
   let session = created;
-  while (session.join_token === null && session.completed_at === null && performance.now() < untilMs) {
+  while (session.join_token === null && session.completed_at === null && !patience.over) {
     await pause(100);
-    session = await insist(() => platform.getSession(created.session_id), untilMs);
+    session = await insist(() => platform.getSession(created.session_id), patience);
   }
   return session;
 }
 
-/** @param limitMs the candidate leaves after this time */
+/** @param patience when it is over, the candidate leaves */
 export async function runCandidate(
   stack: Stack,
-  limitMs: number,
+  patience: Patience,
   { apiKey = stack.tenant.apiKey, body = {} }: Way = {},
 ): Promise<CandidateRun> {
-  const untilMs = performance.now() + limitMs;
   const platform = createPlatform(stack.publicUrl, apiKey);
-  const session = await joinable(platform, await createSession(platform, body, untilMs), untilMs);
+  const session = await joinable(platform, await createSession(platform, body, patience), patience);
   const acknowledged = new Set<string>();
   const steps: string[] = [];
   if (session.join_token === null)
@@ -71,16 +71,20 @@ export async function runCandidate(
     websocketUrl: session.websocket_url,
     joinToken: session.join_token,
     // The log says who spoke. The words of an interview are not logged.
-    onStep: (step, detail) =>
-      steps.push(`  ${new Date().toISOString()} candidate: ${step} ${step === 'said' ? detail.split(':')[0] : detail}`),
+    onStep: (step, detail) => {
+      patience.touch();
+      steps.push(`  ${new Date().toISOString()} candidate: ${step} ${step === 'said' ? detail.split(':')[0] : detail}`);
+    },
     onMessage: (message) => {
       if (message.type === 'transcript_ack') for (const id of message.item_ids) acknowledged.add(id);
     },
   });
-  const gaveUp = new Promise<string>((resolve) => {
-    setTimeout(() => resolve('gave up'), limitMs).unref();
+  let end: string | undefined;
+  interview.ended.then(({ outcome, reason }) => {
+    patience.touch();
+    end = `${outcome}/${reason}`;
   });
-  const end = await Promise.race([interview.ended.then(({ outcome, reason }) => `${outcome}/${reason}`), gaveUp]);
+  while (end === undefined && !patience.over) await pause(50);
   interview.client.leave();
-  return { sessionId: session.session_id, acknowledged, steps, end };
+  return { sessionId: session.session_id, acknowledged, steps, end: end ?? 'gave up' };
 }

@@ -3,6 +3,7 @@ import pg from 'pg';
 import { startStack } from '../stack/stack.ts';
 import { runCandidate } from './candidate.ts';
 import { findWrongs } from './invariants.ts';
+import { createPatience } from './patience.ts';
 
 /**
  * Stops the database during live interviews and starts it again. No session may fail over and nothing may be
@@ -30,7 +31,7 @@ async function main(): Promise<number> {
   db.on('error', () => undefined);
   try {
     const limitMs = awayMs * 4 + 120_000;
-    const candidates = Array.from({ length: sessions }, () => runCandidate(stack, limitMs));
+    const candidates = Array.from({ length: sessions }, () => runCandidate(stack, createPatience(limitMs, limitMs)));
     const talking = () => stack.cloud.voice.calls().filter((call) => call.said.length > 1).length;
     while (talking() < sessions) await pause(100);
     process.stderr.write(`${sessions} interviews are running; stopping the database\n`);
