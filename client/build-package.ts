@@ -18,6 +18,7 @@ const declared = {
   'react/hooks': 'react-hooks',
   'react/parts': 'react-parts',
   'react/room': 'react-room',
+  'react/sound-check': 'react-sound-check',
   'react/platform': 'react-platform',
   'react/messages': 'react-messages',
   'react/en': 'react-en',

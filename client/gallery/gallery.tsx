@@ -53,6 +53,7 @@ const fixtures: Record<string, Fixture> = {
     snapshot: { status: { name: 'waiting', for: 'start_time', since: Date.now() }, problem: 'too_early' },
   },
   'waiting-machine': { snapshot: { status: { name: 'waiting', for: 'machine', since: Date.now() - 4_000 } } },
+  'waiting-long': { snapshot: { status: { name: 'waiting', for: 'machine', since: Date.now() - 20_000 } } },
   connecting: { snapshot: { status: { name: 'connecting', step: 'socket', since: Date.now() - 4_000 } } },
   listening: { snapshot: live },
   hearing: { snapshot: { ...live, status: { name: 'live', turn: 'hearing', since: at } } },

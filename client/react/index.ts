@@ -39,3 +39,4 @@ export {
   type WebRTCManagerState,
 } from './platform.tsx';
 export { InterviewProvider, type InterviewProviderProps, InterviewRoom, type InterviewRoomProps } from './room.tsx';
+export { Rehearsal, SpeakerTest } from './sound-check.tsx';

@@ -23,9 +23,17 @@ export interface Messages {
   checkMicrophone: string;
   microphoneLevel: string;
   microphone: string;
+  testTone: string;
+  testTonePlayed: string;
+  rehearse: string;
+  rehearsal: Record<'idle' | 'recording' | 'playing' | 'done' | 'impossible', string>;
   ready: string;
   start: string;
   waitingMachine: string;
+  /** Waiting three times as long as usual. */
+  waitingLong: string;
+  /** @param time by the candidate's clock */
+  waitingStart(time: string): string;
   connecting: string;
   running: string;
   reconnecting: string;

@@ -26,6 +26,7 @@ import {
   TranscriptPanel,
   TypedAnswer,
 } from './parts.tsx';
+import { Rehearsal, SpeakerTest } from './sound-check.tsx';
 
 /** The whole room: every screen, from the link to the last page. */
 export interface InterviewProviderProps {
@@ -153,7 +154,9 @@ export function InterviewScreens() {
   );
 
   const problem = useProblem();
-  const line = screenLine(screen, status, messages, problem !== null);
+  const isLong = useIsLong(status);
+  const line =
+    waitingLine(status, invitation, messages, isLong) ?? screenLine(screen, status, messages, problem !== null);
   return (
     <main data-part="room" data-screen={screen}>
       <header>
@@ -181,6 +184,40 @@ export function InterviewScreens() {
       {screen === 'end' && <End />}
     </main>
   );
+}
+
+/** Three times as long as a machine usually takes. */
+const longMs = 15_000;
+
+/** Whether it has been waited for a machine for longer than usual. */
+function useIsLong(status: Status): boolean {
+  const [isLong, setIsLong] = useState(false);
+  const since = status.name === 'waiting' || status.name === 'connecting' ? status.since : null;
+  useEffect(() => {
+    setIsLong(false);
+    if (since === null) return;
+    const timer = setTimeout(() => setIsLong(true), Math.max(0, since + longMs - Date.now()));
+    return () => clearTimeout(timer);
+  }, [since]);
+  return isLong;
+}
+
+/** What is waited for, in words; undefined: nothing. */
+function waitingLine(
+  status: Status,
+  invitation: Invitation | null,
+  messages: Messages,
+  isLong: boolean,
+): string | undefined {
+  if (status.name === 'waiting' && status.for === 'start_time' && invitation?.startsAt) {
+    const starts = new Date(invitation.startsAt);
+    const isToday = starts.toDateString() === new Date().toDateString();
+    return messages.waitingStart(
+      starts.toLocaleString(messages.lang, { timeStyle: 'short', ...(isToday ? {} : { dateStyle: 'medium' }) }),
+    );
+  }
+  const isStarting = (status.name === 'waiting' && status.for === 'machine') || status.name === 'connecting';
+  return isStarting && isLong ? messages.waitingLong : undefined;
 }
 
 function screenLine(screen: Screen, status: Status, messages: Messages, inTrouble: boolean): string {
@@ -279,6 +316,8 @@ function Lobby({ invitation }: { invitation: Invitation }) {
           <span aria-hidden="true">{messages.microphoneLevel}</span>
           <MicrophoneMeter />
           <DeviceMenu />
+          <SpeakerTest />
+          <Rehearsal />
         </div>
       )}
       <div className="actions">

@@ -10,6 +10,7 @@ export interface Audio {
   /** Opens the microphone, unless it is open already. */
   open(): Promise<void>;
   createPeer(iceServers: readonly IceServer[]): CallPeer;
+  readonly track: MediaStreamTrack | undefined;
   choose(kind: Device['kind'], deviceId: string): Promise<void>;
   setMuted(muted: boolean): void;
   retry(): void;
@@ -53,6 +54,9 @@ export function createAudio({ problems, element = new globalThis.Audio(), onDevi
   return {
     open: async () => {
       if (microphone.track?.readyState !== 'live') await microphone.open();
+    },
+    get track() {
+      return microphone.track;
     },
     createPeer: (iceServers) =>
       createBrowserPeer({

@@ -382,6 +382,9 @@ export function createInterview(options: InterviewOptions): Interview {
       problems.settle('consent_required');
       if (phase === 'running') calls.again();
     },
+    get microphoneTrack() {
+      return audio?.track;
+    },
     checkMicrophone: async () => audio?.open(),
     join: () => {
       if (phase === 'running') return Promise.resolve();

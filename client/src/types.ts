@@ -232,6 +232,8 @@ export interface Interview {
   continueHere(handoverCode: string): Promise<boolean>;
   /** Opens the microphone before joining, so that the candidate can see its level. */
   checkMicrophone(): Promise<void>;
+  /** Once it was asked for. It changes with the device. */
+  readonly microphoneTrack: MediaStreamTrack | undefined;
   /** Resolves when the interview is live. Rejects with an `InterviewError`; it can then be called again. */
   join(): Promise<void>;
   /** Tries again what has failed or is waiting. Call it from a user gesture. */

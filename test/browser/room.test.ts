@@ -113,6 +113,23 @@ describe('the candidate’s room', () => {
     await platformOf(stack).deleteSession(session.session_id);
   });
 
+  test('a candidate hears a test tone and their own voice before joining, and nothing of it leaves the device', async () => {
+    const { session, context, page } = await openRoom('en-GB');
+    await page.getByRole('button', { name: 'Check my microphone' }).click();
+    const sent: string[] = [];
+    page.on('request', (request) => sent.push(request.url()));
+    page.on('websocket', (socket) => sent.push(socket.url()));
+    await page.getByRole('button', { name: 'Play a test tone' }).click();
+    await page.getByText('You heard nothing?').waitFor();
+    await page.getByRole('button', { name: 'Hear yourself' }).click();
+    await page.getByText('Speak now').waitFor();
+    await page.getByText('This is how you sound.').waitFor();
+    await page.getByText('Deleted.').waitFor();
+    expect(sent).toEqual([]);
+    await context.close();
+    await platformOf(stack).deleteSession(session.session_id);
+  });
+
   test('a link opened on one device is joined on a second and continued on a third with the code shown', async () => {
     const { session, context, page: phone } = await openRoom('en-GB');
     await phone.getByText('Ready when you are.').waitFor();

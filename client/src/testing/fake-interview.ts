@@ -45,6 +45,7 @@ export function createFakeInterview(invitation: Invitation = anInvitation): Fake
     consent: async () => noted('consent'),
     handover: async () => ({ code: '123456', expiresAt: 0 }),
     continueHere: async () => true,
+    microphoneTrack: undefined,
     checkMicrophone: async () => noted('checkMicrophone'),
     join: async () => noted('join'),
     retry: () => noted('retry'),
