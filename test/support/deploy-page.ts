@@ -31,7 +31,7 @@ export function readActs(page: string): Act[] {
     const [, number] = /^\*\*Console step (\d+)\.\*\*/.exec(text) ?? [];
     if (number === undefined) continue;
     const paragraph = lines.slice(at, lines.indexOf('', at)).join(' ');
-    const check = /Proven by the doctor line `([a-z0-9-]+)`/.exec(paragraph)?.[1];
+    const check = /Checked by the doctor line `([a-z0-9-]+)`/.exec(paragraph)?.[1];
     if (check === undefined) throw new Error(`docs/deploy.md:${at + 1}: console step ${number} names no doctor line`);
     acts.push({ kind: 'console step', line: at + 1, number: Number(number), check });
   }
