@@ -87,7 +87,8 @@ async function attachPatiently(url: string, credential: string, session: object)
 }
 
 const none = '00000000-0000-4000-8000-000000000000';
-const anyone = {
+/** The data of a session about nobody. */
+export const anyone = {
   settings: {},
   interview_context: {
     position: { id: none, title: 'A check', description: null },
@@ -100,11 +101,7 @@ async function hangUp(base: string, callId: string, authorization: Record<string
   return ask(`${base}/realtime/calls/${encodeURIComponent(callId)}/hangup`, { method: 'POST', headers: authorization });
 }
 
-async function converse(
-  { config: { voice } }: Context,
-  value: string,
-  session: Record<string, unknown>,
-): Promise<Result> {
+async function converse(voice: Voice, value: string, session: Record<string, unknown>): Promise<Result> {
   const bearer = { authorization: `Bearer ${value}` };
   const opened = await fetch(`${voice.baseUrl}/realtime/calls`, {
     method: 'POST',
@@ -140,31 +137,35 @@ async function converse(
   );
 }
 
+/** What the check needs of the settings. */
+type Voice = Pick<
+  Context['config']['voice'],
+  'provider' | 'baseUrl' | 'apiKey' | 'model' | 'transcriptionModel' | 'voice'
+>;
+
+/** Opens one call and hangs it up. */
+export async function openOneCall(voice: Voice): Promise<Result> {
+  const session = realtimeSession(anyone, voice);
+  const standing: Record<string, string> =
+    voice.provider === 'azure' ? { 'api-key': voice.apiKey } : { authorization: `Bearer ${voice.apiKey}` };
+  const minted = await ask(`${voice.baseUrl}/realtime/client_secrets`, {
+    method: 'POST',
+    headers: { ...standing, 'content-type': 'application/json' },
+    body: JSON.stringify({ expires_after: { anchor: 'created_at', seconds: 60 }, session }),
+  });
+  const value = secret.safeParse(minted.body).data?.value;
+  if (minted.status === 200 && value !== undefined) return converse(voice, value, session);
+  const said = saidOf(minted);
+  const model = /transcription/.test(said)
+    ? 'TRANSCRIPTION_MODEL (for example gpt-live-transcribe)'
+    : 'REALTIME_MODEL, TRANSCRIPTION_MODEL or REALTIME_VOICE';
+  const fix = minted.status === 400 ? `Set ${model}, whichever the message names.` : wait;
+  return fail(`The provider refuses our session: it ${said}.`, fix);
+}
+
 export const voiceSession: Check = {
   id: 'voice-session',
   means: 'The interviewer never speaks, or what the candidate says is not written down and cannot be evaluated.',
   live: true,
-  run: async (context) => {
-    const { voice } = context.config;
-    const session = realtimeSession(anyone, voice);
-    const standing: Record<string, string> =
-      voice.provider === 'azure' ? { 'api-key': voice.apiKey } : { authorization: `Bearer ${voice.apiKey}` };
-    const minted = await ask(`${voice.baseUrl}/realtime/client_secrets`, {
-      method: 'POST',
-      headers: { ...standing, 'content-type': 'application/json' },
-      body: JSON.stringify({ expires_after: { anchor: 'created_at', seconds: 60 }, session }),
-    });
-    const value = secret.safeParse(minted.body).data?.value;
-    if (minted.status !== 200 || value === undefined) {
-      const said = saidOf(minted);
-      const model = /transcription/.test(said)
-        ? 'TRANSCRIPTION_MODEL (for example gpt-live-transcribe)'
-        : 'REALTIME_MODEL, TRANSCRIPTION_MODEL or REALTIME_VOICE';
-      return fail(
-        `The provider refuses our session: it ${said}.`,
-        minted.status === 400 ? `Set ${model}, whichever the message names.` : wait,
-      );
-    }
-    return converse(context, value, session);
-  },
+  run: ({ config }) => openOneCall(config.voice),
 };
