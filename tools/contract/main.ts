@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { environmentWithFile } from '../../orchestrator/cli/console.ts';
-import { type Row, readRows } from './rows.ts';
+import { evidenceOf, type Outcome, readRows } from './rows.ts';
 import { standIns } from './stand-ins.ts';
 import type { Case, ServiceName } from './suite.ts';
 import { suiteOf } from './targets.ts';
@@ -15,28 +15,12 @@ import { suiteOf } from './targets.ts';
  */
 const services: ServiceName[] = ['fly', 'supabase', 'openai', 'video'];
 
-interface Outcome {
-  service: ServiceName;
-  title: string;
-  row: string | undefined;
-  ok: boolean;
-  detail: string;
-  real: boolean;
-}
-
 async function runCase(service: ServiceName, { title, row, run }: Case, real: boolean): Promise<Outcome> {
   const wrong = await run().then(
     () => undefined,
     (error: Error) => error.message,
   );
   return { service, title, row, ok: wrong === undefined, detail: wrong ?? '', real };
-}
-
-/** The evidence after this run. */
-function evidenceOf({ claim, evidence }: Row, outcomes: Outcome[]): string {
-  const about = outcomes.filter(({ row, real }) => real && row !== undefined && claim.startsWith(row));
-  if (about.length === 0) return evidence;
-  return about.every(({ ok }) => ok) ? 'shown' : 'contradicted by this run';
 }
 
 async function main(): Promise<number> {
