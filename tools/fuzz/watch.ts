@@ -24,6 +24,14 @@ const startS = 3;
 /** Longer than this is looked into. */
 const longMs = 40;
 
+let last = process.threadCpuUsage();
+let lastMs = performance.now();
+/** A new sample begins: what the profiler itself took is not counted. */
+const begin = () => {
+  last = process.threadCpuUsage();
+  lastMs = performance.now();
+};
+
 const profiler = process.env.FUZZ_PROFILE === '1' ? new Session() : undefined;
 const startProfile = () => void profiler?.post('Profiler.start');
 if (profiler) {
@@ -35,6 +43,7 @@ if (profiler) {
   setInterval(() => {
     profiler.post('Profiler.stop');
     startProfile();
+    begin();
   }, 2_000).unref();
 }
 
@@ -62,16 +71,12 @@ function functionsOf(ms: number): string[] {
 }
 
 let said: Pick<Said, 'heldMs' | 'heldIn'> = { heldMs: 0 };
-let last = process.threadCpuUsage();
-let lastMs = performance.now();
-
 setInterval(() => {
   const used = process.threadCpuUsage(last);
   const heldMs = Math.min(performance.now() - lastMs, (used.user + used.system) / 1_000) - sampleMs;
   if (heldMs > said.heldMs && process.uptime() > startS)
     said = { heldMs, ...(profiler && heldMs > longMs ? { heldIn: functionsOf(heldMs + sampleMs) } : {}) };
-  last = process.threadCpuUsage();
-  lastMs = performance.now();
+  begin();
 }, sampleMs).unref();
 
 setInterval(() => {

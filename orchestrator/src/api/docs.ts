@@ -58,13 +58,21 @@ export function referencePage(paths: Record<string, Record<string, Operation>>):
 <body><h1>Greenroom API</h1><p>Generated from the <a href="/docs/json">OpenAPI document</a>.</p>${sections.join('\n')}</body></html>`;
 }
 
+/** Both texts are made once, before the process listens: anybody may ask for them, and making them takes tens of milliseconds. */
 export async function docsRoutes(app: FastifyInstance): Promise<void> {
-  app.get('/docs/json', { schema: { hide: true } }, async () => app.swagger());
-  app.get('/docs', { schema: { hide: true } }, async (_request, reply) => {
-    const paths = (app.swagger().paths ?? {}) as Parameters<typeof referencePage>[0];
-    return reply
+  let texts = { document: '', page: '' };
+  app.addHook('onReady', async () => {
+    const made = app.swagger();
+    const paths = (made.paths ?? {}) as Parameters<typeof referencePage>[0];
+    texts = { document: JSON.stringify(made), page: referencePage(paths) };
+  });
+  app.get('/docs/json', { schema: { hide: true } }, async (_request, reply) =>
+    reply.type('application/json; charset=utf-8').send(texts.document),
+  );
+  app.get('/docs', { schema: { hide: true } }, async (_request, reply) =>
+    reply
       .header('content-security-policy', "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
       .type('text/html; charset=utf-8')
-      .send(referencePage(paths));
-  });
+      .send(texts.page),
+  );
 }
