@@ -293,10 +293,14 @@ export function createInterview(options: InterviewOptions): Interview {
     if (!entry) throw new InterviewError('link_incomplete');
     return entry;
   };
-  const openStore = async () => {
-    const { kind } = await log.openStore();
-    snapshots.update({ storage: kind });
-    if (audio && kind === 'memory') problems.raise('storage_blocked');
+  let storeOpened: Promise<void> | undefined;
+  /** Once: a candidate who has dismissed `storage_blocked` is not told again. */
+  const openStore = () => {
+    storeOpened ??= log.openStore().then(({ kind }) => {
+      snapshots.update({ storage: kind });
+      if (audio && kind === 'memory') problems.raise('storage_blocked');
+    });
+    return storeOpened;
   };
   const look = async (): Promise<Invitation> => {
     await openStore();
