@@ -8,6 +8,9 @@ import { z } from 'zod';
  * many clients set the header on every request. (A script's DELETE requests were once refused for it, and its
  * machines kept running.) Only a route that requires a body reports that it is missing.
  */
+/** The response schema of 204. */
+export const noContent = z.void();
+
 const takesNone = (schema: unknown): boolean =>
   schema === undefined || (schema instanceof z.ZodType && schema.safeParse(undefined).success);
 

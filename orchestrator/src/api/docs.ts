@@ -1,6 +1,7 @@
 import swagger from '@fastify/swagger';
 import type { FastifyInstance } from 'fastify';
-import { createJsonSchemaTransform } from 'fastify-type-provider-zod';
+import { securitySchemes, transform, transformObject } from './openapi.ts';
+import { tags } from './operations.ts';
 
 /**
  * The OpenAPI document at `/docs/json`, generated from the schemas that validate requests, and an HTML page of
@@ -10,14 +11,19 @@ export async function registerOpenApi(app: FastifyInstance, publicUrl: string): 
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
-      info: { title: 'Greenroom', version: '1', description: 'AI interview sessions, each on its own machine.' },
-      servers: [{ url: publicUrl }],
-      components: {
-        securitySchemes: { apiKey: { type: 'http', scheme: 'bearer', description: 'An API key: gr_live_…' } },
+      info: {
+        title: 'Greenroom',
+        version: '1',
+        description:
+          'AI interview sessions, each on its own machine. Errors are problem documents (RFC 9457) with a registered `code`.',
+        license: { name: 'MIT', identifier: 'MIT' },
       },
-      security: [{ apiKey: [] }],
+      servers: [{ url: publicUrl }],
+      tags: [...tags],
+      components: { securitySchemes },
     },
-    transform: createJsonSchemaTransform({ zodToJsonConfig: { unrepresentable: 'any' } }),
+    transform: transform as never,
+    transformObject: transformObject as never,
   });
 }
 

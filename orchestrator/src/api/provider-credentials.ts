@@ -8,6 +8,7 @@ import { actorOf, tenantsOwnWith } from '../access/route-access.ts';
 import type { TenantStore } from '../database/tenant-store.ts';
 import { providerContext, type Vault } from '../tokens/vault.ts';
 import type { ProviderKeys } from '../voice/provider-keys.ts';
+import { noContent } from './bodies.ts';
 
 /**
  * `/api/tenants/{id}/provider-credentials`: a tenant's own API keys for providers. They are stored encrypted
@@ -44,7 +45,12 @@ export const providerCredentialRoutes =
       '/tenants/:id/provider-credentials/:provider',
       {
         config: tenantsOwnWith('tenant:admin'),
-        schema: { summary: 'Set the API key for a provider', params: providerParams, body: providerCredentialRequest },
+        schema: {
+          summary: 'Set the API key for a provider',
+          params: providerParams,
+          body: providerCredentialRequest,
+          response: { 204: noContent },
+        },
       },
       async (request, reply) => {
         const { id, provider } = request.params;
@@ -61,7 +67,7 @@ export const providerCredentialRoutes =
       '/tenants/:id/provider-credentials/:provider',
       {
         config: tenantsOwnWith('tenant:admin'),
-        schema: { summary: 'Delete the API key for a provider', params: providerParams },
+        schema: { summary: 'Delete the API key for a provider', params: providerParams, response: { 204: noContent } },
       },
       async (request, reply) => {
         const { id, provider } = request.params;

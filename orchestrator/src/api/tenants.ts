@@ -21,6 +21,7 @@ import { actorOf, operatorsOnly, tenantsOwnWith } from '../access/route-access.t
 import type { TenantRow, TenantStore } from '../database/tenant-store.ts';
 import { isRegion } from '../regions/regions.ts';
 import type { createOnboarding } from '../tenants/onboarding.ts';
+import { noContent } from './bodies.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import { fitting } from './paging.ts';
 import { changesOf, viewTenant } from './tenant-view.ts';
@@ -247,6 +248,7 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
           summary: 'Add a user to a tenant, or change the role',
           params: memberParams,
           body: memberRequest,
+          response: { 204: noContent },
         },
       },
       async (request, reply) => {
@@ -265,7 +267,7 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
       '/tenants/:id/users/:user',
       {
         config: tenantsOwnWith('tenant:admin'),
-        schema: { summary: 'Remove a user from a tenant', params: memberParams },
+        schema: { summary: 'Remove a user from a tenant', params: memberParams, response: { 204: noContent } },
       },
       async (request, reply) => {
         const { actor } = actorOf(request);

@@ -20,6 +20,7 @@ import type { SealedSecret, WebhookStore } from '../database/webhook-store.ts';
 import type { Guard } from '../net/guard.ts';
 import { type Vault, webhookContext } from '../tokens/vault.ts';
 import { newWebhookSecret } from '../webhooks/signing.ts';
+import { noContent } from './bodies.ts';
 import { pageOf, pageQuery, pageRequest } from './paging.ts';
 
 /**
@@ -123,7 +124,10 @@ export function webhookRoutes({ webhooks, guard, vault }: WebhookRoutesDeps): Fa
 
     app.delete(
       '/webhooks/:id',
-      { config: callersWith('webhooks:write'), schema: { summary: 'Delete a webhook', params } },
+      {
+        config: callersWith('webhooks:write'),
+        schema: { summary: 'Delete a webhook', params, response: { 204: noContent } },
+      },
       async (request, reply) => {
         const { tenantId, actor } = callerOf(request);
         if (!(await webhooks.delete(tenantId, request.params.id, actBy(request, actor)))) throw notFound();

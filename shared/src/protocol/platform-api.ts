@@ -200,7 +200,7 @@ export const sessionView = z.object({
   /** True when the local voice provider spoke instead of a real one. */
   simulated: z.boolean(),
   metadata: z.record(z.string(), z.string()),
-  settings: z.record(z.string(), z.unknown()),
+  settings: z.looseObject(sessionSettings.shape),
   /** URL of the first recording. It is private and needs a token: use `…/recordings`. */
   video_recording_url: z.string().nullable(),
   placement: z.enum(['now', 'on_join']),

@@ -1,0 +1,158 @@
+import { type ErrorCode, errorCodeNames, errorCodes } from '@greenroom/shared/errors/codes.ts';
+import { tenantHeader } from '@greenroom/shared/protocol/access.ts';
+import {
+  candidateView,
+  erasureView,
+  invitationView,
+  newInvitationView,
+  positionView,
+} from '@greenroom/shared/protocol/people.ts';
+import { problem, sessionSummary, sessionView, transcriptView } from '@greenroom/shared/protocol/platform-api.ts';
+import { resultView } from '@greenroom/shared/protocol/results.ts';
+import { deliveryView, newWebhookView, webhookView } from '@greenroom/shared/protocol/webhooks.ts';
+import type { FastifyContextConfig, FastifySchema, RouteOptions } from 'fastify';
+import { createJsonSchemaTransform, createJsonSchemaTransformObject } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import type { RouteAccess } from '../access/route-access.ts';
+import { operations } from './operations.ts';
+
+/**
+ * The OpenAPI document: from the schemas that validate requests, and from what the routes declare.
+ *
+ * - Security, the scope and the common error codes follow from a route's declared access (route-access.ts).
+ * - Answers are named components. Request bodies stand where they are used.
+ * - Answers may get new fields: only request bodies forbid unknown ones.
+ */
+const components = z.registry<{ id: string }>();
+for (const [id, view] of Object.entries({
+  ...{ Session: sessionView, SessionSummary: sessionSummary, Transcript: transcriptView, Result: resultView },
+  ...{ Candidate: candidateView, Erasure: erasureView, Position: positionView },
+  ...{ Invitation: invitationView, NewInvitation: newInvitationView },
+  ...{ Webhook: webhookView, NewWebhook: newWebhookView, Delivery: deliveryView, Problem: problem },
+}))
+  components.add(view, { id });
+
+type Override = NonNullable<Parameters<typeof z.toJSONSchema>[1]>['override'];
+
+/** A transformed value is described by what it is made from: our transforms change letters, not types. */
+const override: Override = ({ zodSchema, jsonSchema }) => {
+  const { def } = zodSchema._zod;
+  if (def.type === 'pipe' && def.out._zod.def.type === 'transform') {
+    const { $schema: _dialect, ...made } = z.toJSONSchema(def.in, { unrepresentable: 'any' });
+    for (const name of Object.keys(jsonSchema)) delete (jsonSchema as Record<string, unknown>)[name];
+    Object.assign(jsonSchema, made);
+  }
+  if (def.type === 'object' && def.catchall === undefined) delete jsonSchema.additionalProperties;
+  // The format says the same, and the patterns of dates are long.
+  if (jsonSchema.format === 'uuid' || jsonSchema.format === 'date-time') delete jsonSchema.pattern;
+};
+const zodToJsonConfig = { unrepresentable: 'any', override } as const;
+
+const base = createJsonSchemaTransform({ schemaRegistry: components, zodToJsonConfig });
+const describeComponents = createJsonSchemaTransformObject({ schemaRegistry: components, zodToJsonConfig });
+
+/** Adds the components. The library describes each as input too, which no request body uses. */
+export const transformObject: typeof describeComponents = (input) => {
+  const made = describeComponents(input) as { components?: { schemas?: Record<string, object> } };
+  const schemas = Object.entries(made.components?.schemas ?? {}).filter(([name]) => !name.endsWith('Input'));
+  return { ...made, components: { ...made.components, schemas: Object.fromEntries(schemas) } } as ReturnType<
+    typeof describeComponents
+  >;
+};
+
+export const securitySchemes = {
+  apiKey: { type: 'http', scheme: 'bearer', description: 'An API key of a tenant: `gr_live_…`.' },
+  userToken: {
+    type: 'http',
+    scheme: 'bearer',
+    bearerFormat: 'JWT',
+    description: `An access token of Supabase Auth. A user of several tenants names one in \`${tenantHeader}\`.`,
+  },
+  operatorToken: { type: 'http', scheme: 'bearer', description: 'The token of an operator of this deployment.' },
+} as const;
+
+const security = (access: RouteAccess): object[] => {
+  const [key, user, operator] = [{ apiKey: [] }, { userToken: [] }, { operatorToken: [] }];
+  if (access.kind === 'public') return [];
+  if (access.kind === 'operator') return [operator];
+  return access.kind === 'named_tenant' ? [key, user, operator] : [key, user];
+};
+
+/** The codes that a route of this kind can answer with. */
+function commonCodes({ kind }: RouteAccess, { body, params, querystring, headers }: FastifySchema, method: string) {
+  const codes: ErrorCode[] = ['rate_limited', 'overloaded', 'shutting_down', 'database_unavailable', 'internal_error'];
+  if (kind !== 'public') codes.push('unauthenticated', 'forbidden');
+  if (kind === 'caller') codes.push('tenant_required');
+  if (body !== undefined) codes.push('invalid_json', 'unsupported_media_type', 'body_too_large');
+  if (body !== undefined || querystring !== undefined || headers !== undefined) codes.push('validation_failed');
+  if (params !== undefined) codes.push('not_found');
+  if (method === 'POST' && kind !== 'public')
+    codes.push('idempotency_mismatch', 'idempotency_in_progress', 'validation_failed');
+  return codes;
+}
+
+const meaning = (code: ErrorCode): string => `\`${code}\`: ${errorCodes[code].title}`;
+
+/** One response per status, with the codes it may have. */
+function errorResponses(codes: readonly ErrorCode[]): Record<string, object> {
+  const known = errorCodeNames.filter((code) => codes.includes(code));
+  const statuses = [...new Set(known.map((code) => errorCodes[code].status))].toSorted((a, b) => a - b);
+  return Object.fromEntries(
+    statuses.map((status) => {
+      const own = known.filter((code) => errorCodes[code].status === status);
+      const schema = {
+        allOf: [
+          { $ref: '#/components/schemas/Problem' },
+          { type: 'object', properties: { code: { type: 'string', enum: own } }, required: ['code'] },
+        ],
+      };
+      const description = `${own.map(meaning).join('. ')}.`;
+      return [status, { description, content: { 'application/problem+json': { schema } } }];
+    }),
+  );
+}
+
+const successTexts: Record<string, string> = { 200: 'Done.', 201: 'Created.', 202: 'Accepted.', 204: 'Deleted.' };
+
+const answerOf = (status: string, schema: object | null, texts: object): object => ({
+  description: successTexts[status],
+  ...(status === '204'
+    ? { type: 'null' }
+    : { content: { ...(schema === null ? {} : { 'application/json': { schema } }), ...texts } }),
+});
+
+type Transform = (typeof base extends (input: infer In) => unknown ? In : never) & {
+  route: Pick<RouteOptions, 'method'> & { config?: FastifyContextConfig };
+};
+
+/** Describes one route. Only the routes under `/api` are published. */
+export function transform(input: Transform): ReturnType<typeof base> {
+  const { route, url, schema } = input;
+  const [method = ''] = [route.method].flat();
+  const access = route.config?.access;
+  if (!url.startsWith('/api/') || access === undefined || method === 'HEAD' || schema?.hide)
+    return { schema: { hide: true } as FastifySchema, url };
+  const info = operations[`${method} ${url}`];
+  if (info === undefined) throw new Error(`${method} ${url} has no row in api/operations.ts`);
+  const made = base(input);
+  const own = (made.schema as { response?: Record<string, object> }).response ?? {};
+  const texts = Object.fromEntries((info.media ?? []).map((type) => [type, { schema: { type: 'string' } }]));
+  const response = Object.fromEntries(
+    Object.entries(info.media && Object.keys(own).length === 0 ? { 200: null } : own).map(([status, answer]) => [
+      status,
+      answerOf(status, answer, texts),
+    ]),
+  );
+  const codes = [...commonCodes(access, schema, method), ...(info.codes ?? [])];
+  return {
+    url: made.url,
+    schema: {
+      ...made.schema,
+      operationId: info.id,
+      tags: [info.tag],
+      security: security(access),
+      ...('scope' in access ? { 'x-scope': access.scope } : {}),
+      response: { ...response, ...errorResponses(codes) },
+    } as FastifySchema,
+  };
+}
