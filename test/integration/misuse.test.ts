@@ -45,7 +45,11 @@ beforeAll(async () => {
   adminKey = await world.key(acme.id, all);
   foreignKey = await world.key(globex.id, all);
   userId = (await world.user('admin@acme.test', { [acme.id]: 'admin' })).id;
-  const session = (await create(adminKey)).json;
+  // A database that has only just started, on a busy machine, answers 503 at first; a platform tries again.
+  const session = await until('the first session is created', async () => {
+    const answer = await create(adminKey);
+    return answer.status === 201 ? answer.json : undefined;
+  });
   const invitation = await world.send(`/api/sessions/${session.session_id}/invitations`, {
     method: 'POST',
     as: adminKey,
