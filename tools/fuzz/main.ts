@@ -105,10 +105,17 @@ async function run({ limitMs, seed, profile }: { limitMs: number; seed: number; 
     );
     const headers = { authorization: `Bearer ${stack.tenant.apiKey}`, 'content-type': 'application/json' };
     const body = JSON.stringify({ candidate: { name: 'Fuzz' }, position: { title: 'Fuzz' }, region: 'fra' });
-    const create = async () =>
-      (await (
-        await fetch(`${url}/api/sessions`, { method: 'POST', headers: { ...headers, prefer: 'wait=30' }, body })
-      ).json()) as Session;
+    const statuses: Record<string, Record<string, number>> = {};
+    const made: Record<string, number> = {};
+    statuses['new sessions'] = made;
+    const create = async (): Promise<Session> => {
+      const sent = { method: 'POST', headers: { ...headers, prefer: 'wait=30' }, body };
+      const answer = await fetch(`${url}/api/sessions`, sent);
+      made[answer.status] = (made[answer.status] ?? 0) + 1;
+      const text = await answer.text();
+      if (answer.status !== 201) throw new Error(`no session was made: ${answer.status} ${text}`);
+      return JSON.parse(text) as Session;
+    };
     /** The session whose socket is tried, and the one whose worker token is. What is sent may end them: then others are made. */
     const sessions = [await create(), await create()] as [Session, Session];
     const isOver = async ({ session_id }: Session) =>
@@ -144,7 +151,6 @@ async function run({ limitMs, seed, profile }: { limitMs: number; seed: number; 
     ];
     said.length = 0;
     const endMs = performance.now() + limitMs;
-    const statuses: Record<string, Record<string, number>> = {};
     const lane = async (door: Door, lanes: number): Promise<void> => {
       const random = createRandom(seed * 100 + lanes);
       const counts = statuses[door.name] ?? {};
