@@ -2348,18 +2348,6 @@ comment on function public.pool_of_tenant(uuid) is
   'sessions due within the hour; called by the API.';
 grant execute on function public.pool_of_tenant(uuid) to orchestrator;
 
-create function public.remove_pool_policy(p_tenant_id uuid, p_region text, p_by jsonb) returns boolean
-language plpgsql security definer set search_path = '' as $$
-begin
-  delete from public.pool_policies where tenant_id = p_tenant_id and region = p_region;
-  if not found then return false; end if;
-  perform app.audit(p_by, p_tenant_id, 'pool.remove', p_region);
-  return true;
-end $$;
-comment on function public.remove_pool_policy(uuid, text, jsonb) is
-  'Removes the pool of a tenant in a region, for an operator. Returns false if there was none.';
-grant execute on function public.remove_pool_policy(uuid, text, jsonb) to orchestrator;
-
 -- ── schemas/fleet/rights.sql ──
 alter table public.orchestrators enable row level security;
 grant select on public.orchestrators to orchestrator;
@@ -4376,16 +4364,6 @@ comment on function public.review_result(uuid, uuid, boolean, text) is
   'result is not final), nothing or not_found.';
 grant execute on function public.review_result(uuid, uuid, boolean, text) to orchestrator;
 
-create function public.dead_results(p_limit integer default 100) returns jsonb
-language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_agg(jsonb_build_object('session_id', session_id, 'tenant_id', tenant_id, 'failure', failure,
-    'attempts', attempts,
-    'updated_at', updated_at) order by updated_at desc), '[]')
-  from (select * from public.interview_results where status = 'dead' order by updated_at desc limit p_limit) d
-$$;
-comment on function public.dead_results(integer) is 'Lists results that were given up, newest first, for operators.';
-grant execute on function public.dead_results(integer) to orchestrator;
-
 -- ── schemas/results/rights.sql ──
 alter table public.interview_results enable row level security;
 grant select on public.interview_results to orchestrator;
@@ -4408,7 +4386,6 @@ $$;
 comment on function public.session_may_start(uuid) is
   'Returns whether an interview may start: may_start, consent_required (with text_version) or ended; called by '
   'join_session. Null for an unknown session.';
-grant execute on function public.session_may_start(uuid) to orchestrator;
 
 create function public.record_consent(p_session_id uuid, p_text_version text, p_remote_address_hash text default null)
   returns jsonb
@@ -4434,7 +4411,6 @@ end $$;
 comment on function public.record_consent(uuid, text, text) is
   'Records that the candidate consents to the session''s text; called by give_consent. A second call changes '
   'nothing. Returns kind: recorded, other_version, ended, not_found.';
-grant execute on function public.record_consent(uuid, text, text) to orchestrator;
 
 create function app.consent_json(p_session_id uuid) returns jsonb
 language sql stable set search_path = '' as $$

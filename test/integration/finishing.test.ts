@@ -420,8 +420,6 @@ describe('failures of the model', () => {
       await waitIsOver(id);
     }
     expect(proxy.bodies).toHaveLength(maxAttempts);
-    const dead = await database.sql<{ dead: Array<{ session_id: string }> }>('select public.dead_results() as dead');
-    expect(dead[0]?.dead.map((one) => one.session_id)).toContain(id);
     await finish();
     expect((await resultOf(id))?.status).toBe('dead');
     expect(await store().rerun(id, randomUUID(), 'a stranger')).toBe('not_found');

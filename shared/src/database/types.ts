@@ -1971,7 +1971,6 @@ export type Database = {
         };
         Returns: Json;
       };
-      dead_results: { Args: { p_limit?: number }; Returns: Json };
       delete_provider_credential: { Args: { p_by: Json; p_provider: string; p_tenant_id: string }; Returns: boolean };
       delete_webhook: { Args: { p_by: Json; p_id: string; p_tenant_id: string }; Returns: boolean };
       draw_list_slots: { Args: { p_apps: string[]; p_max_wait_ms?: number; p_urgent?: boolean }; Returns: Json };
@@ -2199,7 +2198,6 @@ export type Database = {
       register_orchestrator: { Args: { p_id: string; p_url: string; p_version: string }; Returns: undefined };
       release_result: { Args: { p_session_id: string; p_take: number }; Returns: boolean };
       removals_under_way: { Args: { p_limit?: number }; Returns: string[] };
-      remove_pool_policy: { Args: { p_by: Json; p_region: string; p_tenant_id: string }; Returns: boolean };
       remove_tenant: { Args: { p_by: Json; p_tenant_id: string }; Returns: Json };
       remove_tenant_user: { Args: { p_by: Json; p_tenant_id: string; p_user_id: string }; Returns: boolean };
       rename_planned_app: { Args: { p_name: string; p_new_name: string }; Returns: boolean };

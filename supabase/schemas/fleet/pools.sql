@@ -188,15 +188,3 @@ comment on function public.pool_of_tenant(uuid) is
   'Returns a tenant''s pools with their policy, the standby machines that are ready or being prepared, and the '
   'sessions due within the hour; called by the API.';
 grant execute on function public.pool_of_tenant(uuid) to orchestrator;
-
-create function public.remove_pool_policy(p_tenant_id uuid, p_region text, p_by jsonb) returns boolean
-language plpgsql security definer set search_path = '' as $$
-begin
-  delete from public.pool_policies where tenant_id = p_tenant_id and region = p_region;
-  if not found then return false; end if;
-  perform app.audit(p_by, p_tenant_id, 'pool.remove', p_region);
-  return true;
-end $$;
-comment on function public.remove_pool_policy(uuid, text, jsonb) is
-  'Removes the pool of a tenant in a region, for an operator. Returns false if there was none.';
-grant execute on function public.remove_pool_policy(uuid, text, jsonb) to orchestrator;

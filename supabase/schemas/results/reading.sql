@@ -71,13 +71,3 @@ comment on function public.review_result(uuid, uuid, boolean, text) is
   'Records that a person reviewed the result, or withdraws that; called by the API. Returns recorded, not_done (the '
   'result is not final), nothing or not_found.';
 grant execute on function public.review_result(uuid, uuid, boolean, text) to orchestrator;
-
-create function public.dead_results(p_limit integer default 100) returns jsonb
-language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_agg(jsonb_build_object('session_id', session_id, 'tenant_id', tenant_id, 'failure', failure,
-    'attempts', attempts,
-    'updated_at', updated_at) order by updated_at desc), '[]')
-  from (select * from public.interview_results where status = 'dead' order by updated_at desc limit p_limit) d
-$$;
-comment on function public.dead_results(integer) is 'Lists results that were given up, newest first, for operators.';
-grant execute on function public.dead_results(integer) to orchestrator;

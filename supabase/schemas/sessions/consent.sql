@@ -11,7 +11,6 @@ $$;
 comment on function public.session_may_start(uuid) is
   'Returns whether an interview may start: may_start, consent_required (with text_version) or ended; called by '
   'join_session. Null for an unknown session.';
-grant execute on function public.session_may_start(uuid) to orchestrator;
 
 create function public.record_consent(p_session_id uuid, p_text_version text, p_remote_address_hash text default null)
   returns jsonb
@@ -37,7 +36,6 @@ end $$;
 comment on function public.record_consent(uuid, text, text) is
   'Records that the candidate consents to the session''s text; called by give_consent. A second call changes '
   'nothing. Returns kind: recorded, other_version, ended, not_found.';
-grant execute on function public.record_consent(uuid, text, text) to orchestrator;
 
 create function app.consent_json(p_session_id uuid) returns jsonb
 language sql stable set search_path = '' as $$
