@@ -26,12 +26,12 @@ test('in an interview of two and a half hours each call is replaced before its l
   await until(() => worker.ready);
   const candidate = await connectCandidate(port, peers);
   candidate.say({ type: 'init_session' });
-  await candidate.hears('session_ready');
+  await candidate.receives('session_ready');
 
   const began: number[] = [];
   const call = async (ordinal: number) => {
     candidate.say({ type: 'sdp_offer', sdp: offerSdp, ordinal });
-    await candidate.hears('sdp_answer', (m) => m.ordinal === ordinal);
+    await candidate.receives('sdp_answer', (m) => m.ordinal === ordinal);
     candidate.say({ type: 'call_connected', ordinal });
     began[ordinal] = clock.monotonicMs();
   };
@@ -45,7 +45,7 @@ test('in an interview of two and a half hours each call is replaced before its l
     for (const event of reply(item_id, previous, text)) peers.sidebands.at(-1)?.send(JSON.stringify(event));
     said.push({ ordinal, item_id, previous_item_id: previous, text });
     await until(() => peers.stored.get(`${ordinal}/${item_id}`)?.text === text);
-    await candidate.hears('transcript_ack', (m) => (m.item_ids as string[]).includes(item_id));
+    await candidate.receives('transcript_ack', (m) => (m.item_ids as string[]).includes(item_id));
     previous = item_id;
     const next = candidate.heard.find((m) => m.type === 'call_required' && m.ordinal === ordinal + 1);
     if (next) {

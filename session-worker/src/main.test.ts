@@ -64,7 +64,7 @@ describe('the worker process', () => {
     const candidate = await connectCandidate(Number(port), peers);
     candidate.say({ type: 'init_session' });
     candidate.say({ type: 'sdp_offer', sdp: offerSdp });
-    await candidate.hears('sdp_answer');
+    await candidate.receives('sdp_answer');
     return candidate;
   };
 
@@ -105,7 +105,7 @@ describe('the worker process', () => {
     const candidate = await inCall(worker);
     peers.directive = { kind: 'end', outcome: 'cancelled', reason: 'ended_by_platform' };
     worker.process.kill('SIGTERM');
-    expect(await candidate.hears('session_ended')).toMatchObject({ reason: 'ended_by_platform' });
+    expect(await candidate.receives('session_ended')).toMatchObject({ reason: 'ended_by_platform' });
     expect((await candidate.closed).code).toBe(1000);
     expect(await worker.exited).toBe(0);
     expect(peers.askedFor('POST /v1/realtime/hangup')).toHaveLength(1);

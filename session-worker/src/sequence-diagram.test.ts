@@ -49,17 +49,17 @@ test('docs/lifecycle.md draws the conversation in the order in which it happens'
   const candidate = await connectCandidate(port, peers);
   candidate.socket.on('message', (data) => void peers.journal.push(`browser ${JSON.parse(String(data)).type}`));
   candidate.say({ type: 'init_session' });
-  await candidate.hears('session_ready');
+  await candidate.receives('session_ready');
   candidate.say({ type: 'sdp_offer', sdp: offerSdp });
-  await candidate.hears('sdp_answer');
+  await candidate.receives('sdp_answer');
   candidate.say({ type: 'call_connected', ordinal: 1 });
   await until(() => peers.journal.includes('say response.create'));
   for (const event of reply('item_1', null, 'Welcome.')) peers.emit(event);
-  await candidate.hears('transcript_ack');
+  await candidate.receives('transcript_ack');
   for (const event of functionCall('item_2', 'item_1')) peers.emit(event);
   await until(() => peers.journal.includes('say conversation.item.create'));
   for (const event of reply('item_3', 'item_2', 'Goodbye.')) peers.emit(event);
-  await candidate.hears('session_ended');
+  await candidate.receives('session_ended');
   expect(await served.exited).toBe(0);
 
   inOrder(

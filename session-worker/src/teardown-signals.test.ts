@@ -16,12 +16,12 @@ async function inCall() {
   await until(() => served.worker.ready);
   const candidate = await connectCandidate(served.port, served.peers);
   candidate.say({ type: 'init_session' });
-  await candidate.hears('session_ready');
+  await candidate.receives('session_ready');
   candidate.say({ type: 'sdp_offer', sdp: offerSdp });
-  await candidate.hears('sdp_answer');
+  await candidate.receives('sdp_answer');
   candidate.say({ type: 'call_connected', ordinal: 1 });
   for (const event of reply('item_1', null, 'Welcome.')) served.peers.emit(event);
-  await candidate.hears('transcript_ack');
+  await candidate.receives('transcript_ack');
   return candidate;
 }
 
@@ -67,7 +67,7 @@ describe('SIGTERM in a teardown', () => {
     await until(() => phase.held);
     served.worker.terminate();
     phase.release();
-    expect(await candidate.hears('session_ended')).toMatchObject({ reason: 'ended_by_candidate' });
+    expect(await candidate.receives('session_ended')).toMatchObject({ reason: 'ended_by_candidate' });
     expect(await served.exited).toBe(0);
     expect(finishes().at(-1)).toEqual(ended);
     expect(served.peers.stored.get('1/item_2')).toMatchObject({ text: 'Goodbye.' });

@@ -11,18 +11,18 @@ test('a whole interview runs with another voice adapter, without provider or Web
   await vi.waitFor(() => expect(worker.ready).toBe(true));
   const candidate = await connectCandidate(port, peers);
   candidate.say({ type: 'init_session' });
-  await candidate.hears('session_ready');
+  await candidate.receives('session_ready');
   candidate.say({ type: 'sdp_offer', sdp: 'hello', ordinal: 1 });
-  expect(await candidate.hears('sdp_answer')).toMatchObject({ sdp: 'ready', ordinal: 1 });
+  expect(await candidate.receives('sdp_answer')).toMatchObject({ sdp: 'ready', ordinal: 1 });
   candidate.say({ type: 'call_connected', ordinal: 1 });
-  const isAsked = (text: string) => candidate.hears('transcript_entry', (m) => JSON.stringify(m).includes(text));
+  const isAsked = (text: string) => candidate.receives('transcript_entry', (m) => JSON.stringify(m).includes(text));
   await isAsked('What do you build?');
   candidate.say({ type: 'typed_answer', id: 'answer-1', text: 'Bridges.' });
   await isAsked('And how?');
   await new Promise((resolve) => setTimeout(resolve, 1_100)); // Typed answers come at most once a second.
   candidate.say({ type: 'typed_answer', id: 'answer-2', text: 'With care.' });
 
-  expect(await candidate.hears('session_ended')).toMatchObject({
+  expect(await candidate.receives('session_ended')).toMatchObject({
     outcome: 'completed',
     reason: 'interviewer_finished',
   });

@@ -21,9 +21,9 @@ async function joined({ port, peers, worker }: Served) {
   await until(() => worker.ready);
   const candidate = await connectCandidate(port, peers);
   candidate.say({ type: 'init_session' });
-  await candidate.hears('session_ready');
+  await candidate.receives('session_ready');
   candidate.say({ type: 'sdp_offer', sdp: offerSdp });
-  await candidate.hears('sdp_answer');
+  await candidate.receives('sdp_answer');
   candidate.say({ type: 'call_connected', ordinal: 1 });
   return candidate;
 }
@@ -55,7 +55,7 @@ describe('an interview, end to end between scripted peers', () => {
     emitAll(candidateSpeech('item_2', 'item_1', 1_000, 2_000));
     emitAll(reply('item_3', 'item_2', 'Thank you.'));
     peers.emit(transcribed('item_2', 'I build things.', [-0.1, -0.1]));
-    await candidate.hears('transcript_ack', (m) => (m.item_ids as string[]).includes('item_2'));
+    await candidate.receives('transcript_ack', (m) => (m.item_ids as string[]).includes('item_2'));
     expect([...peers.stored.values()]).toEqual(
       expect.arrayContaining([
         expect.objectContaining({
@@ -77,7 +77,7 @@ describe('an interview, end to end between scripted peers', () => {
     );
 
     candidate.say({ type: 'end_session' });
-    expect(await candidate.hears('session_ended')).toMatchObject({
+    expect(await candidate.receives('session_ended')).toMatchObject({
       outcome: 'completed',
       reason: 'ended_by_candidate',
     });
@@ -108,10 +108,10 @@ describe('an interview, end to end between scripted peers', () => {
     await until(() => peers.saidOnSideband.filter((said) => said.type === 'response.create').length === 2);
     const goodbye = reply('item_11', 'item_9', 'Goodbye.');
     emitAll(goodbye.slice(0, -1));
-    await candidate.hears('transcript_ack', (m) => (m.item_ids as string[]).includes('item_11'));
+    await candidate.receives('transcript_ack', (m) => (m.item_ids as string[]).includes('item_11'));
     expect(candidate.heard.some((m) => m.type === 'session_ended')).toBe(false);
     emitAll(goodbye.slice(-1));
-    expect(await candidate.hears('session_ended')).toMatchObject({ reason: 'interviewer_finished' });
+    expect(await candidate.receives('session_ended')).toMatchObject({ reason: 'interviewer_finished' });
     expect(await exited).toBe(0);
     expect(peers.stored.get('1/item_11')).toMatchObject({ previous_item_id: null });
   });
@@ -180,7 +180,7 @@ describe('admission to the room', () => {
     const candidate = await connectCandidate(port, peers, { headers, token: await peers.token(audiences.reconnect) });
     expect(candidate.socket.protocol).toBe('greenroom.v1');
     candidate.say({ type: 'init_session' });
-    await candidate.hears('session_ready');
+    await candidate.receives('session_ready');
   });
 
   test('before the claim, sockets close with 4503, /readyz answers 503 and /livez 200', async () => {
@@ -215,7 +215,7 @@ describe('messages of the candidate', () => {
     await told({ type: 'sdp_offer', sdp: offerSdp }, 'not_initialized');
     await told({ type: 'init_session', session_id: otherId }, 'invalid_message');
     candidate.say({ type: 'init_session' });
-    await candidate.hears('session_ready');
+    await candidate.receives('session_ready');
     expect((await told({ type: 'sdp_offer', sdp: 7 }, 'invalid_message')).fields?.[0]?.field).toBe('sdp');
     await told({ type: 'sdp_offer', sdp: '' }, 'invalid_sdp');
     await told({ type: 'sdp_offer', sdp: offerSdp.replace('m=audio', 'm=video') }, 'invalid_sdp');
@@ -226,7 +226,7 @@ describe('messages of the candidate', () => {
     );
     await told({ type: 'transcript_update', entries: [{ ...entry, ordinal: 1, text: 'a\u0000' }] }, 'invalid_message');
     candidate.say({ type: 'ping', id: '1' });
-    expect(await candidate.hears('pong')).toEqual({ type: 'pong', id: '1' });
+    expect(await candidate.receives('pong')).toEqual({ type: 'pong', id: '1' });
     expect(peers.askedFor('POST /worker/v1/calls')).toEqual([]);
   });
 
@@ -242,7 +242,7 @@ describe('messages of the candidate', () => {
     const first = await connectCandidate(port, peers);
     const second = await connectCandidate(port, peers);
     second.say({ type: 'init_session' });
-    await second.hears('session_ready');
+    await second.receives('session_ready');
     expect((await first.closed).code).toBe(4412);
   });
 });
@@ -253,9 +253,9 @@ describe('no media', () => {
     await until(() => worker.ready);
     const candidate = await connectCandidate(port, peers);
     candidate.say({ type: 'init_session' });
-    await candidate.hears('session_ready');
+    await candidate.receives('session_ready');
     candidate.say({ type: 'sdp_offer', sdp: offerSdp });
-    await candidate.hears('sdp_answer');
+    await candidate.receives('sdp_answer');
     return candidate;
   };
 
@@ -264,7 +264,10 @@ describe('no media', () => {
     const candidate = await withoutMedia({ deadlines: { noMediaMs: 600, callConnectMs: 50 } });
     await until(() => served.peers.saidOnSideband.some((said) => said.type === 'response.create'));
     emitAll(reply('item_1', null, 'Welcome.'));
-    expect(await candidate.hears('session_ended')).toMatchObject({ outcome: 'failed', reason: 'call_not_established' });
+    expect(await candidate.receives('session_ended')).toMatchObject({
+      outcome: 'failed',
+      reason: 'call_not_established',
+    });
     expect(await served.exited).toBe(0);
     expect([...served.peers.stored.keys()]).toEqual([]);
     expect(served.peers.askedFor('POST /v1/realtime/hangup')).toHaveLength(1);
@@ -276,14 +279,14 @@ describe('no media', () => {
   ])('the time is up and %s: not completed', async (_what, connected, reason) => {
     const candidate = await withoutMedia({ session: { max_duration_ms: 700 } });
     if (connected) candidate.say({ type: 'call_connected', ordinal: 1 });
-    expect(await candidate.hears('session_ended')).toMatchObject({ reason });
+    expect(await candidate.receives('session_ended')).toMatchObject({ reason });
   });
 
   test('control: a session whose time is up after the candidate spoke is completed', async () => {
     const candidate = await withoutMedia({ session: { max_duration_ms: 900 } });
     candidate.say({ type: 'call_connected', ordinal: 1 });
     emitAll([...candidateSpeech('item_2', null, 1_000, 2_000), transcribed('item_2', 'Hello.')]);
-    expect(await candidate.hears('session_ended')).toMatchObject({ outcome: 'completed', reason: 'max_duration' });
+    expect(await candidate.receives('session_ended')).toMatchObject({ outcome: 'completed', reason: 'max_duration' });
   });
 });
 
@@ -319,8 +322,8 @@ describe('when the outside fails', () => {
       const candidate = await connectCandidate(port, peers);
       candidate.say({ type: 'init_session' });
       candidate.say({ type: 'sdp_offer', sdp: offerSdp });
-      await candidate.hears('error', (m) => String(m.code).startsWith('provider_'));
-      expect(await candidate.hears('session_ended')).toMatchObject({ outcome: 'failed', reason });
+      await candidate.receives('error', (m) => String(m.code).startsWith('provider_'));
+      expect(await candidate.receives('session_ended')).toMatchObject({ outcome: 'failed', reason });
       expect(await exited).toBe(0);
       expect(peers.askedFor(route)).toHaveLength(1);
     },
@@ -342,7 +345,7 @@ describe('when the outside fails', () => {
       type: 'transcript_update',
       entries: [{ ordinal: 1, item_id: 'item_1', speaker: 'ai', text: 'Hi.' }],
     });
-    await candidate.hears('transcript_ack');
+    await candidate.receives('transcript_ack');
     expect(peers.stored.get('1/item_1')).toMatchObject({ verified: false });
     peers.unbend('GET /v1/realtime');
     await until(() => peers.saidOnSideband.some((said) => said.type === 'response.create'));
@@ -353,12 +356,15 @@ describe('when the outside fails', () => {
     peers.bend('GET /v1/realtime', () => ({ status: 500 }));
     const candidate = await joined(served);
     for (const ordinal of [2, 3]) {
-      expect(await candidate.hears('call_required', (m) => m.ordinal === ordinal)).toMatchObject({
+      expect(await candidate.receives('call_required', (m) => m.ordinal === ordinal)).toMatchObject({
         reason: 'sideband_lost',
       });
       candidate.say({ type: 'sdp_offer', sdp: offerSdp, ordinal });
     }
-    expect(await candidate.hears('session_ended')).toMatchObject({ outcome: 'failed', reason: 'provider_unavailable' });
+    expect(await candidate.receives('session_ended')).toMatchObject({
+      outcome: 'failed',
+      reason: 'provider_unavailable',
+    });
     expect(await exited).toBe(0);
     expect(peers.askedFor('POST /v1/realtime/hangup')).toHaveLength(3);
   });
@@ -382,13 +388,13 @@ describe('when the outside fails', () => {
     const { peers } = await serve();
     const candidate = await joined(served);
     emitAll(reply('item_1', null, 'Tell me about queues.'));
-    await candidate.hears('transcript_ack');
+    await candidate.receives('transcript_ack');
     peers.bend('GET /v1/realtime', () => ({ status: 404 }));
     peers.sidebands[0]?.terminate();
-    expect(await candidate.hears('call_required')).toMatchObject({ ordinal: 2, reason: 'call_lost' });
+    expect(await candidate.receives('call_required')).toMatchObject({ ordinal: 2, reason: 'call_lost' });
     peers.unbend('GET /v1/realtime');
     candidate.say({ type: 'sdp_offer', sdp: offerSdp, ordinal: 2 });
-    await candidate.hears('sdp_answer', (m) => m.ordinal === 2);
+    await candidate.receives('sdp_answer', (m) => m.ordinal === 2);
     candidate.say({ type: 'call_connected', ordinal: 2 });
     await until(() => JSON.stringify(peers.saidOnSideband).includes('Interviewer: Tell me about queues.'));
   });
@@ -397,7 +403,7 @@ describe('when the outside fails', () => {
     const { peers } = await serve();
     const candidate = await joined(served);
     candidate.say({ type: 'sdp_offer', sdp: offerSdp });
-    await candidate.hears('sdp_answer', (m) => m.ordinal === 2);
+    await candidate.receives('sdp_answer', (m) => m.ordinal === 2);
     const order = peers.asked.map((one) => `${one.method} ${one.path}`);
     expect(order.indexOf('POST /v1/realtime/calls/rtc_1/hangup')).toBeLessThan(
       order.lastIndexOf('POST /v1/realtime/calls'),
@@ -449,7 +455,7 @@ describe('when the outside fails', () => {
     await until(() => peers.askedFor('POST /rest/v1/rpc/append_transcript').length > 1);
     expect(candidate.heard.some((m) => m.type === 'transcript_ack')).toBe(false);
     peers.unbend('POST /rest/v1/rpc/append_transcript');
-    expect(await candidate.hears('transcript_ack')).toMatchObject({ item_ids: ['item_1'] });
+    expect(await candidate.receives('transcript_ack')).toMatchObject({ item_ids: ['item_1'] });
     expect(peers.stored.get('1/item_1')).toMatchObject({ text: 'Welcome.' });
   });
 
@@ -472,12 +478,12 @@ describe('when the outside fails', () => {
     const { peers, port } = await serve();
     const candidate = await joined(served);
     emitAll(reply('item_1', null, 'Welcome.'));
-    await candidate.hears('transcript_ack');
+    await candidate.receives('transcript_ack');
     candidate.socket.terminate();
     await until(() => JSON.stringify(peers.askedFor('POST /rest/v1/rpc/worker_report').at(-1)?.body).includes('lost'));
     const back = await connectCandidate(port, peers, { token: await peers.token(audiences.reconnect) });
     back.say({ type: 'init_session' });
-    expect(await back.hears('session_ready')).toMatchObject({ call_active: true, ordinal: 1, acked: ['item_1'] });
+    expect(await back.receives('session_ready')).toMatchObject({ call_active: true, ordinal: 1, acked: ['item_1'] });
     expect(peers.askedFor('POST /v1/realtime/calls')).toHaveLength(1);
   });
 
@@ -519,11 +525,11 @@ describe('taking over and handing over', () => {
     expect(peers.asked.find((one) => one.path.includes('call_id=rtc_7'))?.authorization).toBe('Bearer ek_old');
     const candidate = await connectCandidate(port, peers, { headers: await peers.admission(2) });
     candidate.say({ type: 'init_session' });
-    const ready = await candidate.hears('session_ready');
+    const ready = await candidate.receives('session_ready');
     expect(ready).toMatchObject({ epoch: 2, call_active: true, ordinal: 2, acked: ['old'] });
     expect(Number(ready.ends_at) - Date.now()).toBeGreaterThan(2_900_000);
     emitAll(reply('item_9', null, 'As I was saying.'));
-    await candidate.hears('transcript_ack');
+    await candidate.receives('transcript_ack');
     expect(peers.stored.get('2/item_9')).toMatchObject({ verified: true });
     // The interviewer must not begin again in the middle of a conversation.
     expect(peers.saidOnSideband.map((said) => said.type)).toEqual(['session.update']);
@@ -539,16 +545,16 @@ describe('taking over and handing over', () => {
     await until(() => worker.ready);
     const candidate = await connectCandidate(port, peers, { headers: await peers.admission(2) });
     candidate.say({ type: 'init_session' });
-    expect(await candidate.hears('session_ready')).toMatchObject({ call_active: false, ordinal: 3 });
+    expect(await candidate.receives('session_ready')).toMatchObject({ call_active: false, ordinal: 3 });
     candidate.say({
       type: 'transcript_update',
       entries: [1, 2].map((ordinal) => ({ ordinal, item_id: `kept_${ordinal}`, speaker: 'ai', text: 'Kept.' })),
     });
-    await candidate.hears('transcript_ack');
+    await candidate.receives('transcript_ack');
     await until(() => peers.stored.has('2/kept_2'));
     expect(peers.stored.get('1/kept_1')).toMatchObject({ verified: false });
     candidate.say({ type: 'sdp_offer', sdp: offerSdp, ordinal: 3 });
-    expect(await candidate.hears('sdp_answer')).toMatchObject({ ordinal: 3 });
+    expect(await candidate.receives('sdp_answer')).toMatchObject({ ordinal: 3 });
     expect(peers.askedFor('POST /worker/v1/calls')).toHaveLength(1);
   });
 
@@ -565,9 +571,9 @@ describe('taking over and handing over', () => {
     const candidate = await connectCandidate(port, peers);
     candidate.say({ type: 'init_session' });
     candidate.say({ type: 'sdp_offer', sdp: offerSdp, ordinal: 1 });
-    expect(await candidate.hears('call_required')).toMatchObject({ ordinal: 3 });
+    expect(await candidate.receives('call_required')).toMatchObject({ ordinal: 3 });
     candidate.say({ type: 'sdp_offer', sdp: offerSdp, ordinal: 3 });
-    expect(await candidate.hears('sdp_answer')).toMatchObject({ ordinal: 3 });
+    expect(await candidate.receives('sdp_answer')).toMatchObject({ ordinal: 3 });
     expect(peers.askedFor('POST /worker/v1/calls')).toHaveLength(2);
   });
 
@@ -579,18 +585,18 @@ describe('taking over and handing over', () => {
     const candidate = await connectCandidate(port, peers);
     candidate.say({ type: 'init_session' });
     candidate.say({ type: 'sdp_offer', sdp: offerSdp, ordinal: 1 });
-    expect(await candidate.hears('error')).toMatchObject({ code: 'consent_required', retryable: false });
+    expect(await candidate.receives('error')).toMatchObject({ code: 'consent_required', retryable: false });
     peers.unbend('POST /worker/v1/calls');
     candidate.say({ type: 'sdp_offer', sdp: offerSdp, ordinal: 1 });
-    expect(await candidate.hears('sdp_answer')).toMatchObject({ ordinal: 1 });
+    expect(await candidate.receives('sdp_answer')).toMatchObject({ ordinal: 1 });
   });
 
   test('end_session with a recording URL is refused the URL, but ends the session', async () => {
     const { exited } = await serve();
     const candidate = await joined(served);
     candidate.say({ type: 'end_session', recording_url: 'https://evil.example/watch' });
-    expect(await candidate.hears('error')).toMatchObject({ code: 'recording_url_refused', retryable: false });
-    expect(await candidate.hears('session_ended')).toMatchObject({ reason: 'ended_by_candidate' });
+    expect(await candidate.receives('error')).toMatchObject({ code: 'recording_url_refused', retryable: false });
+    expect(await candidate.receives('session_ended')).toMatchObject({ reason: 'ended_by_candidate' });
     await exited;
   });
 
@@ -615,7 +621,10 @@ describe('taking over and handing over', () => {
     const candidate = await joined(served);
     peers.directive = { kind: 'end', outcome: 'cancelled', reason: 'operator_stopped' };
     worker.terminate();
-    expect(await candidate.hears('session_ended')).toMatchObject({ outcome: 'cancelled', reason: 'operator_stopped' });
+    expect(await candidate.receives('session_ended')).toMatchObject({
+      outcome: 'cancelled',
+      reason: 'operator_stopped',
+    });
     await exited;
     expect(peers.askedFor('POST /v1/realtime/hangup')).toHaveLength(1);
     expect(peers.askedFor('POST /worker/v1/finish')[0]?.body).toMatchObject({

@@ -9,7 +9,7 @@ export interface Candidate {
   readonly heard: Array<Record<string, unknown>>;
   say(message: unknown): void;
   /** Waits for the first message (from `after` on) that matches. */
-  hears(type: string, matching?: (message: Record<string, unknown>) => boolean): Promise<Record<string, unknown>>;
+  receives(type: string, matching?: (message: Record<string, unknown>) => boolean): Promise<Record<string, unknown>>;
   readonly closed: Promise<{ code: number; reason: string }>;
 }
 
@@ -43,7 +43,7 @@ export async function connectCandidate(port: number, peers: Peers, options: Cand
     heard,
     closed,
     say: (message) => socket.send(typeof message === 'string' ? message : JSON.stringify(message)),
-    hears: (type, matching = () => true) =>
+    receives: (type, matching = () => true) =>
       new Promise((resolve) => {
         const look = () => {
           const found = heard.find((message) => message.type === type && matching(message));

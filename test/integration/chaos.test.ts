@@ -1,16 +1,16 @@
 import { expect, test } from 'vitest';
-import { planStrikes, runCampaign } from '../../tools/chaos/campaign.ts';
-import { strikes } from '../../tools/chaos/faults.ts';
+import { planFaults, runCampaign } from '../../tools/chaos/campaign.ts';
+import { faultKinds } from '../../tools/chaos/faults.ts';
 import { createRandom } from '../../tools/chaos/random.ts';
 
 test('the plan uses every kind of failure once before it repeats one', () => {
-  const kinds = Object.keys(strikes);
-  const names = planStrikes(createRandom(1), 60_000).map(({ name }) => name);
+  const kinds = Object.keys(faultKinds);
+  const names = planFaults(createRandom(1), 60_000).map(({ name }) => name);
   expect(names.slice(0, kinds.length).toSorted()).toEqual(kinds.toSorted());
 });
 
 test('the same seed plans the same failures, and another seed plans others', () => {
-  const plan = (seed: number) => planStrikes(createRandom(seed), 20_000);
+  const plan = (seed: number) => planFaults(createRandom(seed), 20_000);
   expect(plan(7)).toEqual(plan(7));
   expect(plan(7)).not.toEqual(plan(8));
 });

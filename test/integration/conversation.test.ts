@@ -192,7 +192,7 @@ describe('conversations', () => {
       ['lost by the provider while the candidate speaks', 'loseCall', 'input_audio_buffer.speech_started'],
       ['lost by the provider in the middle of a reply', 'loseCall', 'output_audio_buffer.started'],
       ['ended by the provider at its cap', 'expire', 'output_audio_buffer.stopped'],
-    ])('a conversation continues in another call with a recap when its call is %s', async (_what, strike, at) => {
+    ])('a conversation continues in another call with a recap when its call is %s', async (_what, fault, at) => {
       const from = callsBefore();
       let seen = 0;
       const reasons: string[] = [];
@@ -202,7 +202,7 @@ describe('conversations', () => {
         },
         onProviderEvent: ({ type }) => {
           if (type === at) seen += 1;
-          if (type === at && seen === 2) void stack.cloud.voice.script[strike](currentCall());
+          if (type === at && seen === 2) void stack.cloud.voice.script[fault](currentCall());
         },
       });
       await expectFinished(stack, interview, from);

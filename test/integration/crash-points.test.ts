@@ -11,7 +11,7 @@ import {
   deletePersistently,
   kill,
   sessionWhen,
-  wrongs,
+  violations,
 } from '../support/crashes.ts';
 import {
   machinesOf,
@@ -347,6 +347,6 @@ describe('crash points of the orchestrator', () => {
     else await stack.addOrchestrator();
     const session = await acting;
     expect(await scenario.after(session)).toMatchObject(expected);
-    await expect.poll(() => wrongs(world, session.session_id), { timeout: 60_000, interval: 50 }).toEqual([]);
+    await expect.poll(() => violations(world, session.session_id), { timeout: 60_000, interval: 50 }).toEqual([]);
   });
 });

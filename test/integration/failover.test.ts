@@ -112,7 +112,7 @@ describe('fail-over', () => {
       );
       return rows[0].lapsed;
     });
-    relay.mend();
+    relay.restore();
     await expectWhole(running, 1);
     expect(machinesOf(stack, running.interview.session.session_id)).toHaveLength(1);
   });

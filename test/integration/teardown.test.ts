@@ -88,7 +88,7 @@ describe('failures during teardown', () => {
       if (machine.state === 'started') stack.cloud.fly.killMachineProcess(machine.id, signal);
   };
 
-  const strikes: Array<[string, (interview: RunningInterview) => Promise<void> | void]> = [
+  const faults: Array<[string, (interview: RunningInterview) => Promise<void> | void]> = [
     ['SIGTERM comes', (interview) => strikeAll(interview, 'SIGTERM')],
     ['the machine is killed', (interview) => strikeAll(interview, 'SIGKILL')],
     [
@@ -101,15 +101,15 @@ describe('failures during teardown', () => {
       },
     ],
   ];
-  const all = strikes.flatMap(([what, strike]) =>
-    phases.map(([when, name, arm]) => [when, what, name, arm, strike] as const),
+  const all = faults.flatMap(([what, injectFault]) =>
+    phases.map(([when, name, arm]) => [when, what, name, arm, injectFault] as const),
   );
 
   test.each(all)(
     'the interview ends as requested with its whole log when, in the teardown phase "%s", %s',
-    async (_when, what, name, arm, strike) => {
+    async (_when, what, name, arm, injectFault) => {
       const { from, interview, delivered } = await endedIn(name, arm);
-      await strike(interview);
+      await injectFault(interview);
       await interview.ended;
       await until('the browser has handed in what it kept', () => delivered.length === 1);
       expect(delivered).toEqual([0]);
@@ -163,7 +163,7 @@ describe('failures during teardown', () => {
     const interview = await startInterview(stack);
     await expectFinished(stack, interview, from);
     await until('the model is asked', () => asked() > before);
-    await strikes[2]?.[1](interview);
+    await faults[2]?.[1](interview);
     const result = await platformOf(stack).result(interview.session.session_id, 60_000);
     expect(result).toMatchObject({ status: 'done', human_reviewed: false });
   });

@@ -67,7 +67,7 @@ export async function dead(stack: Stack, orchestrator: OrchestratorProcess | und
 }
 
 /** Violated rules of an ended session, whichever process died before. Empty when all rules hold. */
-export async function wrongs({ stack, db }: CrashWorld, id: string): Promise<string[]> {
+export async function violations({ stack, db }: CrashWorld, id: string): Promise<string[]> {
   const { rows: sessions } = await db.query('select * from public.interview_sessions where id = $1', [id]);
   const { rows: machines } = await db.query('select * from public.machines where session_id = $1', [id]);
   const session = sessions[0];

@@ -5,7 +5,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 export interface Relay {
   url: string;
   cut(): void;
-  mend(): void;
+  restore(): void;
   stop(): Promise<void>;
 }
 
@@ -39,7 +39,7 @@ export async function startRelay(target: () => URL): Promise<Relay> {
       whole = false;
       destroyAll();
     },
-    mend: () => {
+    restore: () => {
       whole = true;
     },
     stop: async () => {

@@ -1,8 +1,8 @@
 import pg from 'pg';
 import { type Stack, startStack } from '../stack/stack.ts';
-import { type CandidateRun, runCandidate, type Way } from './candidate.ts';
-import { type Battlefield, mend, strikes } from './faults.ts';
-import { findWrongs, type Wrongs } from './invariants.ts';
+import { type CandidateRun, runCandidate, type SessionPath } from './candidate.ts';
+import { type FaultTarget, faultKinds, removeFaults } from './faults.ts';
+import { findViolations, type Violations } from './invariants.ts';
 import { createPatience, type Patience } from './patience.ts';
 import { createRandom, type Random } from './random.ts';
 
@@ -70,11 +70,11 @@ interface Planned {
 }
 
 /** The schedule of faults, from the seed alone. */
-export function planStrikes(random: Random, durationMs: number): Planned[] {
+export function planFaults(random: Random, durationMs: number): Planned[] {
   const plan: Planned[] = [];
   let names: string[] = [];
   for (let atMs = 500; atMs < durationMs; atMs += random.between(300, 1_200)) {
-    if (names.length === 0) names = random.shuffle(Object.keys(strikes));
+    if (names.length === 0) names = random.shuffle(Object.keys(faultKinds));
     plan.push({ atMs, name: names.pop() as string });
   }
   return plan;
@@ -121,12 +121,12 @@ const eventsOf = async (db: pg.Pool, id: string): Promise<string[]> => {
   return rows.map(({ created_at, type, data }) => `  ${created_at.toISOString()} ${type} ${JSON.stringify(data)}`);
 };
 
-async function strikeAll(field: Battlefield, plan: Planned[], log: (line: string) => void) {
+async function injectFaults(field: FaultTarget, plan: Planned[], log: (line: string) => void) {
   const faults: Record<string, number> = {};
   const startedMs = performance.now();
   for (const { atMs, name } of plan) {
     await pause(startedMs + atMs - performance.now());
-    const effect = strikes[name]?.(field, name) ?? 'missed';
+    const effect = faultKinds[name]?.(field, name) ?? 'missed';
     if (effect === 'hit') faults[name] = (faults[name] ?? 0) + 1;
     log(`${String(atMs).padStart(6)} ms ${name}${effect === 'hit' ? '' : ` ${effect}`}`);
   }
@@ -134,28 +134,28 @@ async function strikeAll(field: Battlefield, plan: Planned[], log: (line: string
 }
 
 /** Number of requests to Fly and the voice provider that a fault rule hit, by the name of the rule. */
-const suffered = ({ stack }: Battlefield): Record<string, number> =>
+const suffered = ({ stack }: FaultTarget): Record<string, number> =>
   Object.fromEntries(
     [stack.cloud.fly.faults, stack.cloud.voice.faults].flatMap(({ fired }) =>
-      Object.entries(fired).filter(([name]) => Object.hasOwn(strikes, name)),
+      Object.entries(fired).filter(([name]) => Object.hasOwn(faultKinds, name)),
     ),
   );
 
 /** Looks again until no violation is left, or their number has not changed for as long as the patience lasts. */
-async function settle(look: () => Promise<Wrongs>, patience: Patience): Promise<Wrongs> {
+async function settle(look: () => Promise<Violations>, patience: Patience): Promise<Violations> {
   let before = -1;
   patience.touch();
   for (;;) {
-    const wrongs = await look();
-    if (wrongs.violations.length !== before) patience.touch();
-    before = wrongs.violations.length;
-    if (before === 0 || patience.over) return wrongs;
+    const found = await look();
+    if (found.violations.length !== before) patience.touch();
+    before = found.violations.length;
+    if (before === 0 || patience.over) return found;
     await pause(200);
   }
 }
 
 /** Prepares every path of a session. One tenant has a pool, and a limit that makes some of its sessions wait. */
-async function openWays(stack: Stack, db: pg.Pool): Promise<Way[]> {
+async function preparePaths(stack: Stack, db: pg.Pool): Promise<SessionPath[]> {
   const pooled = await stack.addTenant('pooled', 'Pooled');
   await db.query('update public.tenants set max_live_sessions = 3 where id = $1', [pooled.id]);
   await db.query("insert into public.pool_policies (tenant_id, region, floor, ceiling) values ($1, 'fra', 1, 3)", [
@@ -168,27 +168,27 @@ async function openWays(stack: Stack, db: pg.Pool): Promise<Way[]> {
 export async function runCampaign(options: CampaignOptions): Promise<CampaignReport> {
   const { seed, sessions, durationMs = 25_000, settleMs = 90_000, log = () => undefined } = options;
   const random = createRandom(seed);
-  const plan = planStrikes(random, durationMs);
+  const plan = planFaults(random, durationMs);
   const stack = await startStack({
     ...{ orchestrators: 2, voice: { turns: 8, paceMs: 120 }, flyLimits: false, environment },
   });
   const db = new pg.Pool({ connectionString: stack.cloud.supabase.adminDbUrl, max: 2 });
   db.on('error', () => undefined);
   try {
-    const ways = await openWays(stack, db);
+    const ways = await preparePaths(stack, db);
     const patience = createPatience(settleMs, 10 * settleMs);
-    const field: Battlefield = { stack, random, lostHosts: new Set(), pending: new Set() };
+    const field: FaultTarget = { stack, random, lostHosts: new Set(), pending: new Set() };
     const candidates = Array.from({ length: sessions }, async (_, n) => {
       await pause((n * durationMs * 0.8) / sessions);
       return runCandidate(stack, patience, ways[n % ways.length]);
     });
-    const struck = await strikeAll(field, plan, log);
-    await mend(field);
+    const struck = await injectFaults(field, plan, log);
+    await removeFaults(field);
     const faults = { ...struck, ...suffered(field) };
     const runs = await Promise.all(candidates);
     const ids = runs.map(({ sessionId }) => sessionId);
-    const wrongs = await settle(() => findWrongs(stack, db, ids), patience);
-    const violations = [...wrongs.violations, ...(await unfoundedEndings(db, ids, faults))];
+    const found = await settle(() => findViolations(stack, db, ids), patience);
+    const violations = [...found.violations, ...(await unfoundedEndings(db, ids, faults))];
     if (new Set(ids).size < sessions) violations.push('two requests got the same session');
     const lost = await countLost(db, runs);
     for (const id of ids.filter((id) => violations.some((violation) => violation.includes(id)))) {
@@ -198,7 +198,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
     }
     const outcomes: Record<string, number> = {};
     for (const { end } of runs) outcomes[end] = (outcomes[end] ?? 0) + 1;
-    return { seed, sessions, faults, ...wrongs, violations, lost_entries: lost, outcomes };
+    return { seed, sessions, faults, ...found, violations, lost_entries: lost, outcomes };
   } finally {
     await db.end();
     await stack.stop();

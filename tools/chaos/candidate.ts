@@ -19,7 +19,7 @@ export interface CandidateRun {
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 /** How the platform requests the session. */
-export interface Way {
+export interface SessionPath {
   /** Default: the stack's own tenant. */
   apiKey?: string;
   /** Added to candidate, position and region. A `scheduled_at` of `soon` becomes a time 3 s ahead. */
@@ -59,7 +59,7 @@ async function joinable(platform: Platform, created: SessionView, patience: Pati
 export async function runCandidate(
   stack: Stack,
   patience: Patience,
-  { apiKey = stack.tenant.apiKey, body = {} }: Way = {},
+  { apiKey = stack.tenant.apiKey, body = {} }: SessionPath = {},
 ): Promise<CandidateRun> {
   const platform = createPlatform(stack.publicUrl, apiKey);
   const session = await joinable(platform, await createSession(platform, body, patience), patience);

@@ -9,9 +9,9 @@ import type { Random } from './random.ts';
  * faults that really happened are counted: a fault without a target returns `missed`, and a rule of a stand-in
  * counts the requests that it hit.
  *
- * Every fault can be removed (`mend`), so that the system must recover at the end of a campaign.
+ * Every fault can be removed (`removeFaults`), so that the system must recover at the end of a campaign.
  */
-export interface Battlefield {
+export interface FaultTarget {
   stack: Stack;
   random: Random;
   /** Machines whose hosts are lost at present. */
@@ -22,21 +22,21 @@ export interface Battlefield {
 
 /** Result of a fault: it hit, it had no target, or it waits for requests of its kind. */
 export type Effect = 'hit' | 'missed' | 'waits';
-export type Strike = (field: Battlefield, name: string) => Effect;
+export type InjectFault = (field: FaultTarget, name: string) => Effect;
 
-const inBackground = ({ pending }: Battlefield, work: Promise<unknown>): Effect => {
+const inBackground = ({ pending }: FaultTarget, work: Promise<unknown>): Effect => {
   const task = work.catch(() => undefined).finally(() => pending.delete(task));
   pending.add(task);
   return 'hit';
 };
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
-const running = ({ stack, lostHosts }: Battlefield): MachineSnapshot[] =>
+const running = ({ stack, lostHosts }: FaultTarget): MachineSnapshot[] =>
   stack.cloud.fly.machines().filter((machine) => machine.state === 'started' && !lostHosts.has(machine.id));
 
 /** Ends one of several orchestrators and starts another after a while. */
 const replaceOrchestrator =
-  (end: (orchestrator: OrchestratorProcess) => Promise<unknown>): Strike =>
+  (end: (orchestrator: OrchestratorProcess) => Promise<unknown>): InjectFault =>
   (field) => {
     const { stack, random } = field;
     const victim = stack.orchestrators.length > 1 ? random.pick(stack.orchestrators) : undefined;
@@ -52,7 +52,7 @@ const replaceOrchestrator =
   };
 
 const signalWorker =
-  (signal: NodeJS.Signals): Strike =>
+  (signal: NodeJS.Signals): InjectFault =>
   (field) => {
     const machine = field.random.pick(running(field));
     if (!machine) return 'missed';
@@ -61,7 +61,7 @@ const signalWorker =
   };
 
 const loseHost =
-  (process: 'kill' | 'freeze'): Strike =>
+  (process: 'kill' | 'freeze'): InjectFault =>
   (field) => {
     const machine = field.random.pick(running(field));
     if (!machine) return 'missed';
@@ -79,7 +79,7 @@ const loseHost =
   };
 
 /** Kills Postgres and starts it again. */
-const restartPostgres: Strike = (field) => {
+const restartPostgres: InjectFault = (field) => {
   const { postgres } = field.stack.cloud.supabase;
   const awayMs = field.random.between(500, 3_000);
   return inBackground(
@@ -92,14 +92,14 @@ const restartPostgres: Strike = (field) => {
 };
 
 const rule =
-  (on: string, action: FaultAction, most = 2): Strike =>
+  (on: string, action: FaultAction, most = 2): InjectFault =>
   ({ stack, random }, name) => {
     stack.cloud.fly.faults.add({ on, name, action, times: random.between(1, most) });
     return 'waits';
   };
 /** Adds a rule at the voice provider. */
 const voiceRule =
-  (on: string, action: FaultAction, most = 2): Strike =>
+  (on: string, action: FaultAction, most = 2): InjectFault =>
   ({ stack, random }, name) => {
     stack.cloud.voice.faults.add({ on, name, action, times: random.between(1, most) });
     return 'waits';
@@ -112,7 +112,7 @@ const page = (status: number): FaultAction => ({
   headers: { 'content-type': 'text/html' },
 });
 const flyCalls = ['machines.get', 'machines.list', 'machines.create', 'machines.start', 'machines.destroy'];
-const proxyPage: Strike = (field, name) =>
+const proxyPage: InjectFault = (field, name) =>
   rule(field.random.pick(flyCalls) as string, page(field.random.pick([404, 404, 403, 502]) as number))(field, name);
 
 const special = (name: string, value?: unknown): FaultAction => ({ kind: 'special', name, value });
@@ -130,7 +130,7 @@ const stillCreated: FaultAction = {
 };
 
 /** All faults by their name in the report. */
-export const strikes: Record<string, Strike> = {
+export const faultKinds: Record<string, InjectFault> = {
   orchestrator_killed: replaceOrchestrator((victim) => victim.kill()),
   orchestrator_stopped: replaceOrchestrator((victim) => victim.stop()),
   worker_killed: signalWorker('SIGKILL'),
@@ -177,7 +177,7 @@ export const strikes: Record<string, Strike> = {
 };
 
 /** Removes every fault. */
-export async function mend(field: Battlefield): Promise<void> {
+export async function removeFaults(field: FaultTarget): Promise<void> {
   const { stack, lostHosts, pending } = field;
   stack.cloud.fly.faults.clear();
   stack.cloud.voice.faults.clear();

@@ -1,9 +1,9 @@
 import type pg from 'pg';
 import { expect, test } from 'vitest';
 import type { Stack } from '../stack/stack.ts';
-import { findWrongs } from './invariants.ts';
+import { findViolations } from './invariants.ts';
 
-/** `findWrongs` finds nothing in a correct state, and returns one sentence for each violation. */
+/** `findViolations` finds nothing in a correct state, and returns one sentence for each violation. */
 const session = { id: 's1', status: 'completed', outcome: 'completed', epoch: 2, claimed: 2, rows_left: 0, debts: 0 };
 const standby = { id: 'm1', fly_machine_id: 'f1', standby: true };
 
@@ -30,7 +30,7 @@ function judge({ sessions = [session], counters = [], alive = [], machines = [],
     deploymentId: 'ours',
     cloud: { fly: { machines: () => atFly }, voice: { calls: () => calls } },
   } as unknown as Stack;
-  return findWrongs(stack, { query } as unknown as pg.Pool, ['s1']);
+  return findViolations(stack, { query } as unknown as pg.Pool, ['s1']);
 }
 
 test('ended sessions, standby machines and machines of other deployments are not violations', async () => {
@@ -63,7 +63,7 @@ test.each<[string, World, string, object]>([
   ['left a machine at Fly', { machines: [{ id: 'f2', machineId: 'm2' }] }, 'Fly still has f2', { orphans: 1 }],
   ['left a standby machine row without a machine at Fly', { alive: [standby] }, 'm1 is not at Fly', {}],
 ])('a session that %s is a violation', async (_what, world, sentence, counts) => {
-  const wrongs = await judge(world);
-  expect(wrongs.violations).toEqual([expect.stringContaining(sentence)]);
-  expect(wrongs).toMatchObject(counts);
+  const found = await judge(world);
+  expect(found.violations).toEqual([expect.stringContaining(sentence)]);
+  expect(found).toMatchObject(counts);
 });

@@ -2,7 +2,7 @@ import type pg from 'pg';
 import type { Stack } from '../stack/stack.ts';
 
 /** What is wrong after a campaign. All counts must be 0, whatever faults were injected. */
-export interface Wrongs {
+export interface Violations {
   /** One sentence for each violation. */
   violations: string[];
   /** Sessions that more than one worker served in the same epoch. */
@@ -57,7 +57,7 @@ function compareWithFly(stack: Stack, rows: AliveFacts[]) {
   };
 }
 
-const wrongsOf = (session: SessionFacts): string[] => [
+const violationsOf = (session: SessionFacts): string[] => [
   ...(session.outcome === null ? [`is ${session.status}`] : []),
   // One claim for each epoch: no two workers served the session at once.
   ...(session.claimed === session.epoch ? [] : [`was claimed ${session.claimed} times in ${session.epoch} epochs`]),
@@ -70,7 +70,7 @@ const callsUnderWay = (stack: Stack) =>
   stack.cloud.voice.calls().filter((call) => call.state === 'live' && (call.connected || call.packetsReceived > 0));
 
 /** @param ids all sessions of the stack; all must be over */
-export async function findWrongs(stack: Stack, db: pg.Pool, ids: readonly string[]): Promise<Wrongs> {
+export async function findViolations(stack: Stack, db: pg.Pool, ids: readonly string[]): Promise<Violations> {
   const { rows } = await db.query<SessionFacts>(factsQuery, [ids]);
   const { rows: counters } = await db.query<{ slug: string }>(countersQuery);
   const { rows: alive } = await db.query<AliveFacts>(aliveQuery);
@@ -78,7 +78,7 @@ export async function findWrongs(stack: Stack, db: pg.Pool, ids: readonly string
   const calls = callsUnderWay(stack);
   return {
     violations: [
-      ...rows.flatMap((session) => wrongsOf(session).map((wrong) => `session ${session.id} ${wrong}`)),
+      ...rows.flatMap((session) => violationsOf(session).map((wrong) => `session ${session.id} ${wrong}`)),
       ...orphans.map(({ id, name, state }) => `Fly still has ${id} (${name}), ${state}`),
       ...missing.map(({ id }) => `standby machine ${id} is not at Fly`),
       ...calls.map(({ id }) => `the voice provider still has call ${id} open`),

@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 import pg from 'pg';
 import { startStack } from '../stack/stack.ts';
 import { runCandidate } from './candidate.ts';
-import { findWrongs } from './invariants.ts';
+import { findViolations } from './invariants.ts';
 import { createPatience } from './patience.ts';
 
 /**
@@ -41,10 +41,10 @@ async function main(): Promise<number> {
     process.stderr.write('the database is running again\n');
     const runs = await Promise.all(candidates);
     const ids = runs.map(({ sessionId }) => sessionId);
-    let wrongs = await findWrongs(stack, db, ids);
-    for (let n = 0; n < 100 && wrongs.violations.length > 0; n += 1) {
+    let found = await findViolations(stack, db, ids);
+    for (let n = 0; n < 100 && found.violations.length > 0; n += 1) {
       await pause(200);
-      wrongs = await findWrongs(stack, db, ids);
+      found = await findViolations(stack, db, ids);
     }
     const { rows } = await db.query('select count(*)::int as n from public.interview_sessions where epoch > 1');
     const completed = runs.filter(({ end }) => end === 'completed/interviewer_finished').length;
@@ -53,10 +53,10 @@ async function main(): Promise<number> {
       away_s: awayMs / 1_000,
       completed,
       failed_over: rows[0].n,
-      violations: wrongs.violations,
+      violations: found.violations,
     };
     process.stdout.write(`${JSON.stringify(report)}\n`);
-    return completed === sessions && report.failed_over === 0 && wrongs.violations.length === 0 ? 0 : 1;
+    return completed === sessions && report.failed_over === 0 && found.violations.length === 0 ? 0 : 1;
   } finally {
     await db.end();
     await stack.stop();

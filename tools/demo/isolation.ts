@@ -37,7 +37,7 @@ interface Holder extends Party {
   invitationId: string;
 }
 
-interface Way {
+interface AccessPath {
   name: string;
   /** Whether it reached something of the target. */
   open(holder: Holder, target: Holder): Promise<boolean>;
@@ -117,13 +117,13 @@ async function deployToken({ cloud, flyToken }: Stack, app: string): Promise<str
 }
 
 // ── the API ────────────────────────────────────────────────────────────────────────────────────────────────────────
-type ApiWay = [
+type ApiAccess = [
   method: string,
   path: (target: Holder) => string,
   body?: ((target: Holder) => object) | undefined,
   atHome?: false,
 ];
-const apiWays: ApiWay[] = [
+const apiWays: ApiAccess[] = [
   ['GET', ({ session }) => `/api/sessions/${session.session_id}`],
   ['GET', ({ session }) => `/api/sessions/${session.session_id}/transcript`],
   ['GET', ({ session }) => `/api/sessions/${session.session_id}/events`],
@@ -163,7 +163,7 @@ const apiWays: ApiWay[] = [
 
 const apiWay =
   (publicUrl: string, of: (holder: Holder) => string) =>
-  ([method, path, body]: ApiWay) =>
+  ([method, path, body]: ApiAccess) =>
   async (holder: Holder, target: Holder): Promise<boolean> => {
     const leaving = new AbortController();
     const answer = await fetch(`${publicUrl}${path(target)}`, {
@@ -180,7 +180,7 @@ const apiWay =
 /** The tenant's API key has session scopes only; its admin user has every right in the tenant. */
 const keyPaths = /^\/api\/sessions/;
 
-function apiWaysOf({ publicUrl }: Stack): Way[] {
+function apiWaysOf({ publicUrl }: Stack): AccessPath[] {
   const some = {
     tenant: { id: '0' },
     session: { session_id: '0', interview_context: { candidate: {}, position: {} } },
@@ -211,7 +211,7 @@ const closed = [
   'webhook_endpoints',
 ];
 
-function rowWaysOf({ cloud: { supabase } }: Stack): Way[] {
+function rowWaysOf({ cloud: { supabase } }: Stack): AccessPath[] {
   const clientOf = (token: string) =>
     createClient(supabase.url, supabase.publishableKey, { accessToken: async () => token });
   const read =
@@ -259,7 +259,7 @@ function socketOpens(url: string, token: string): Promise<boolean> {
   });
 }
 
-const socketWays: Way[] = [
+const socketWays: AccessPath[] = [
   {
     name: 'socket: join token',
     open: (holder, target) => socketOpens(target.session.websocket_url, holder.session.join_token ?? ''),
@@ -279,7 +279,7 @@ const socketWays: Way[] = [
 ];
 
 // ── Fly ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-function flyWaysOf({ cloud: { fly } }: Stack): Way[] {
+function flyWaysOf({ cloud: { fly } }: Stack): AccessPath[] {
   const call =
     (method: string, path: (target: Holder) => string, body?: object) => async (holder: Holder, target: Holder) => {
       const answer = await fetch(`${fly.apiUrl}/v1${path(target)}`, {

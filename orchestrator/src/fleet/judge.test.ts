@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { AliveRow } from '../database/rows.ts';
 import type { FlyMachine } from '../fly/classify.ts';
 import { flyId, makeAlive } from '../testing.ts';
-import { type Court, judge, judgeAbsent, judgeFound, type Listed } from './judge.ts';
+import { type JudgeContext, judge, judgeAbsent, judgeFound, type Listed } from './judge.ts';
 
 const listed = (state = 'started', hostStatus = 'ok'): FlyMachine => ({
   id: flyId,
@@ -14,7 +14,7 @@ const listed = (state = 'started', hostStatus = 'ok'): FlyMachine => ({
   metadata: {},
 });
 
-const court: Court = { deadlines: d, leasesCount: true, hears: true };
+const context: JudgeContext = { deadlines: d, leasesCount: true, receivesHeartbeats: true };
 
 /** Name, changes to the row, Fly's list, and the expected verdict. */
 const cases: Array<[string, Partial<AliveRow>, Listed, object]> = [
@@ -99,24 +99,24 @@ const cases: Array<[string, Partial<AliveRow>, Listed, object]> = [
 
 describe('the verdict from row and list', () => {
   test.each(cases)('the verdict is right for %s', (_what, row, fly, expected) => {
-    expect(judge(makeAlive(row), fly, court)).toMatchObject(expected);
+    expect(judge(makeAlive(row), fly, context)).toMatchObject(expected);
   });
 });
 
 test('an expired lease is ignored while leases may not be judged', () => {
   const row = makeAlive({ lease_lapsed: true });
-  expect(judge(row, listed(), { ...court, leasesCount: false })).toEqual({ kind: 'leave' });
+  expect(judge(row, listed(), { ...context, leasesCount: false })).toEqual({ kind: 'leave' });
 });
 
 describe('a probe that finds the machine', () => {
   test('a running machine with an expired lease is left alone', () => {
-    expect(judgeFound(makeAlive({ lease_lapsed: true }), listed(), 'worker_lost', court)).toEqual({ kind: 'leave' });
+    expect(judgeFound(makeAlive({ lease_lapsed: true }), listed(), 'worker_lost', context)).toEqual({ kind: 'leave' });
   });
 
   test.each(['stopped', 'failed'])(
     'a claimed machine found %s is destroyed, because nothing starts it again',
     (state) => {
-      expect(judgeFound(makeAlive(), listed(state), 'worker_lost', court)).toMatchObject({
+      expect(judgeFound(makeAlive(), listed(state), 'worker_lost', context)).toMatchObject({
         kind: 'destroy',
       });
     },
@@ -126,24 +126,24 @@ describe('a probe that finds the machine', () => {
   const silent = { lease_lapsed: true, host_bad_ms: d.hostGraceMs };
 
   test('an unreachable host is first recorded, and has no effect while the worker sends heartbeats', () => {
-    expect(judgeFound(makeAlive(), lost, 'worker_lost', court)).toEqual({ kind: 'noteHost', ok: false });
-    expect(judgeFound(makeAlive({ ...silent, lease_lapsed: false }), lost, 'worker_lost', court)).toEqual({
+    expect(judgeFound(makeAlive(), lost, 'worker_lost', context)).toEqual({ kind: 'noteHost', ok: false });
+    expect(judgeFound(makeAlive({ ...silent, lease_lapsed: false }), lost, 'worker_lost', context)).toEqual({
       kind: 'leave',
     });
   });
 
   test('a host that stays unreachable with no heartbeat is lost after the grace period; the brake counts it', () => {
-    expect(judgeFound(makeAlive({ ...silent, host_bad_ms: d.hostGraceMs - 1 }), lost, 'worker_lost', court)).toEqual({
+    expect(judgeFound(makeAlive({ ...silent, host_bad_ms: d.hostGraceMs - 1 }), lost, 'worker_lost', context)).toEqual({
       kind: 'leave',
     });
-    expect(judgeFound(makeAlive(silent), lost, 'worker_lost', court)).toMatchObject({
+    expect(judgeFound(makeAlive(silent), lost, 'worker_lost', context)).toMatchObject({
       reason: 'host_lost',
       braked: true,
     });
   });
 
   test('a machine on an unreachable host is left alone while leases may not be judged', () => {
-    const blind = { ...court, leasesCount: false };
+    const blind = { ...context, leasesCount: false };
     expect(judgeFound(makeAlive(silent), lost, 'worker_lost', blind)).toEqual({ kind: 'leave' });
   });
 });
@@ -156,48 +156,48 @@ describe('a machine that Fly does not find', () => {
   const standby = { ...booting, session_id: null, session_rank: null } as const;
 
   test('the absence is only recorded until it has lasted for the grace period', () => {
-    expect(judgeAbsent(makeAlive(), 'destroyed', suspicion, court)).toMatchObject({ kind: 'noteAbsent' });
-    expect(judgeAbsent(makeAlive({ absent_ms: d.absenceGraceMs - 1 }), '404', suspicion, court)).toMatchObject({
+    expect(judgeAbsent(makeAlive(), 'destroyed', suspicion, context)).toMatchObject({ kind: 'noteAbsent' });
+    expect(judgeAbsent(makeAlive({ absent_ms: d.absenceGraceMs - 1 }), '404', suspicion, context)).toMatchObject({
       kind: 'noteAbsent',
     });
   });
 
   test('a machine that Fly reports destroyed after the grace period is gone; the brake cannot hold that', () => {
-    expect(judgeAbsent(makeAlive(missing), 'destroyed', suspicion, court)).toMatchObject({
+    expect(judgeAbsent(makeAlive(missing), 'destroyed', suspicion, context)).toMatchObject({
       kind: 'gone',
       braked: false,
     });
   });
 
   test('a machine whose worker sends heartbeats is left alone, however long Fly answers 404', () => {
-    expect(judgeAbsent(makeAlive({ absent_ms: 600_000 }), '404', suspicion, court)).toEqual({ kind: 'leave' });
+    expect(judgeAbsent(makeAlive({ absent_ms: 600_000 }), '404', suspicion, context)).toEqual({ kind: 'leave' });
   });
 
   test('a 404 ends a claimed machine if its lease expired too and heartbeats were received; the brake may hold it', () => {
-    expect(judgeAbsent(makeAlive(silent), '404', suspicion, court)).toMatchObject({ kind: 'gone', braked: true });
-    const deaf = { ...court, hears: false };
+    expect(judgeAbsent(makeAlive(silent), '404', suspicion, context)).toMatchObject({ kind: 'gone', braked: true });
+    const deaf = { ...context, receivesHeartbeats: false };
     expect(judgeAbsent(makeAlive(silent), '404', suspicion, deaf)).toEqual({ kind: 'leave' });
   });
 
   test('a booting machine with a 404 gets a hedge, because a 404 soon after a create is ordinary', () => {
-    expect(judgeAbsent(makeAlive({ ...booting, ...missing }), '404', suspicion, court)).toMatchObject({
+    expect(judgeAbsent(makeAlive({ ...booting, ...missing }), '404', suspicion, context)).toMatchObject({
       kind: 'hedge',
     });
   });
 
   test('a standby machine is given up when the 404 has lasted as long as a boot may take', () => {
     const bootMs = d.createMs + d.claimMs;
-    expect(judgeAbsent(makeAlive({ ...standby, absent_ms: bootMs - 1 }), '404', suspicion, court)).toEqual({
+    expect(judgeAbsent(makeAlive({ ...standby, absent_ms: bootMs - 1 }), '404', suspicion, context)).toEqual({
       kind: 'leave',
     });
-    expect(judgeAbsent(makeAlive({ ...standby, absent_ms: bootMs }), '404', suspicion, court)).toMatchObject({
+    expect(judgeAbsent(makeAlive({ ...standby, absent_ms: bootMs }), '404', suspicion, context)).toMatchObject({
       kind: 'gone',
       braked: true,
     });
   });
 
   test.each(['draining', 'destroying'] as const)('a 404 is enough for a machine that is %s', (state) => {
-    expect(judgeAbsent(makeAlive({ state, ...missing }), '404', suspicion, court)).toMatchObject({
+    expect(judgeAbsent(makeAlive({ state, ...missing }), '404', suspicion, context)).toMatchObject({
       kind: 'gone',
       braked: false,
     });
@@ -211,14 +211,16 @@ describe('a standby machine', () => {
   test.each(['created', 'stopped'])(
     'a standby machine is left alone in state %s, with or without a session',
     (state) => {
-      expect(judge(makeAlive(standby), listed(state), court)).toEqual({ kind: 'leave' });
-      expect(judge(makeAlive(assigned), listed(state), court)).toEqual({ kind: 'leave' });
-      expect(judgeFound(makeAlive(standby), listed(state), 'start_failed', court)).toEqual({ kind: 'leave' });
+      expect(judge(makeAlive(standby), listed(state), context)).toEqual({ kind: 'leave' });
+      expect(judge(makeAlive(assigned), listed(state), context)).toEqual({ kind: 'leave' });
+      expect(judgeFound(makeAlive(standby), listed(state), 'start_failed', context)).toEqual({ kind: 'leave' });
     },
   );
 
   test('a standby machine is destroyed if a probe finds that it failed', () => {
-    expect(judge(makeAlive(standby), listed('failed'), court)).toMatchObject({ kind: 'probe' });
-    expect(judgeFound(makeAlive(standby), listed('failed'), 'start_failed', court)).toMatchObject({ kind: 'destroy' });
+    expect(judge(makeAlive(standby), listed('failed'), context)).toMatchObject({ kind: 'probe' });
+    expect(judgeFound(makeAlive(standby), listed('failed'), 'start_failed', context)).toMatchObject({
+      kind: 'destroy',
+    });
   });
 });

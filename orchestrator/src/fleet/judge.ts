@@ -43,12 +43,12 @@ interface Ended<Kind> {
 export type Absence = 'destroyed' | '404' | 'not found by metadata';
 
 /** What a verdict depends on besides the machine itself. */
-export interface Court {
+export interface JudgeContext {
   deadlines: Deadlines;
   /** Whether leases may be judged (`mayJudge` in lease-watch.ts). */
   leasesCount: boolean;
   /** Whether this orchestrator has stored heartbeats for one full lease without a break. */
-  hears: boolean;
+  receivesHeartbeats: boolean;
 }
 
 /** The machine as it is in Fly's list of its app, `missing` from the list, or `unknown` if the list failed. */
@@ -83,7 +83,7 @@ function suspicion(listed: Listed, mayRest = false): string | undefined {
   return listed.hostStatus === 'ok' ? undefined : `host is ${listed.hostStatus}`;
 }
 
-const lapsed = (row: AliveRow, { leasesCount }: Court): boolean => leasesCount && row.lease_lapsed === true;
+const lapsed = (row: AliveRow, { leasesCount }: JudgeContext): boolean => leasesCount && row.lease_lapsed === true;
 
 /** A standby machine may wait for hours. It is probed if the list shows it as failed or missing, or its host as bad. */
 function judgeStandby(listed: Listed): Verdict {
@@ -91,7 +91,7 @@ function judgeStandby(listed: Listed): Verdict {
   return why === undefined ? leave : probe('start_failed', why);
 }
 
-function judgeUnclaimed(row: AliveRow, listed: Listed, { deadlines: { createMs, claimMs } }: Court): Verdict {
+function judgeUnclaimed(row: AliveRow, listed: Listed, { deadlines: { createMs, claimMs } }: JudgeContext): Verdict {
   if (row.session_rank !== null && row.session_rank >= 70) return destroy('session_gone', 'its session is over');
   if (row.session_id === null && row.state === 'created') return judgeStandby(listed);
   if (row.state_ms > createMs + claimMs) return destroy('boot_timeout', `${row.state} for ${row.state_ms} ms`);
@@ -101,18 +101,18 @@ function judgeUnclaimed(row: AliveRow, listed: Listed, { deadlines: { createMs, 
   return late ? { kind: 'hedge', evidence: `${row.state} for ${row.state_ms} ms` } : leave;
 }
 
-function judgeClaimed(row: AliveRow, listed: Listed, court: Court): Verdict {
-  const { stopTimeoutMs } = court.deadlines;
+function judgeClaimed(row: AliveRow, listed: Listed, context: JudgeContext): Verdict {
+  const { stopTimeoutMs } = context.deadlines;
   if (row.session_over_ms !== null && row.session_over_ms > stopTimeoutMs)
     return destroy('session_gone', `its session ended ${row.session_over_ms} ms ago`);
-  const why = suspicion(listed) ?? (lapsed(row, court) ? `no heartbeat since ${row.last_heartbeat_at}` : undefined);
+  const why = suspicion(listed) ?? (lapsed(row, context) ? `no heartbeat since ${row.last_heartbeat_at}` : undefined);
   if (why !== undefined) return probe('worker_lost', why);
   const recovered = row.host_bad_ms !== null && typeof listed === 'object';
   return recovered ? { kind: 'noteHost', ok: true } : leave;
 }
 
-export function judge(row: AliveRow, listed: Listed, court: Court): Verdict {
-  const { deadlines } = court;
+export function judge(row: AliveRow, listed: Listed, context: JudgeContext): Verdict {
+  const { deadlines } = context;
   const known = (row.reason ?? 'session_ended') as MachineReason;
   if (row.state === 'destroying') return destroy(known, 'already decided');
   if (row.past_deadline) return destroy('hard_deadline', `hard deadline ${row.hard_deadline_at}`);
@@ -120,17 +120,17 @@ export function judge(row: AliveRow, listed: Listed, court: Court): Verdict {
     return row.state_ms > deadlines.drainingMs
       ? destroy(known, `draining for ${row.state_ms} ms`)
       : probe(known, 'draining');
-  return row.state === 'claimed' ? judgeClaimed(row, listed, court) : judgeUnclaimed(row, listed, court);
+  return row.state === 'claimed' ? judgeClaimed(row, listed, context) : judgeUnclaimed(row, listed, context);
 }
 
 /** The verdict after a probe found the machine. */
-export function judgeFound(row: AliveRow, machine: FlyMachine, reason: MachineReason, court: Court): Verdict {
+export function judgeFound(row: AliveRow, machine: FlyMachine, reason: MachineReason, context: JudgeContext): Verdict {
   const rests = row.state === 'created' && restingStates.has(machine.state);
   // No restart policy: a machine that has stopped does not run again.
   if (deadStates.has(machine.state) && !rests) return destroy(reason, `Fly says ${machine.state}`);
   if (machine.hostStatus === 'ok') return row.host_bad_ms === null ? leave : { kind: 'noteHost', ok: true };
   if (row.host_bad_ms === null) return { kind: 'noteHost', ok: false };
-  if (row.host_bad_ms < court.deadlines.hostGraceMs || !lapsed(row, court)) return leave;
+  if (row.host_bad_ms < context.deadlines.hostGraceMs || !lapsed(row, context)) return leave;
   const said = `host ${machine.hostStatus} for ${row.host_bad_ms} ms, no heartbeat since ${row.last_heartbeat_at}`;
   return destroy('host_lost', said, true);
 }
@@ -143,10 +143,10 @@ const isLeaving = ({ state }: AliveRow): boolean => state === 'draining' || stat
  * if its lease has expired while heartbeats were being received. A booting machine keeps its full time and gets
  * a hedge. A standby machine is gone when it has been missing for as long as a boot may take.
  */
-function judgeMissing(row: AliveRow, said: string, reason: MachineReason, court: Court): Verdict {
-  const { createMs, claimMs } = court.deadlines;
+function judgeMissing(row: AliveRow, said: string, reason: MachineReason, context: JudgeContext): Verdict {
+  const { createMs, claimMs } = context.deadlines;
   const gone: Verdict = { ...destroy(reason, said, true), kind: 'gone' } as Verdict;
-  if (row.state === 'claimed') return court.hears && row.lease_lapsed === true ? gone : leave;
+  if (row.state === 'claimed') return context.receivesHeartbeats && row.lease_lapsed === true ? gone : leave;
   if (row.session_id !== null) return { kind: 'hedge', evidence: said };
   return (row.absent_ms ?? 0) >= createMs + claimMs ? gone : leave;
 }
@@ -155,11 +155,12 @@ function judgeMissing(row: AliveRow, said: string, reason: MachineReason, court:
  * The verdict after a probe did not find the machine. `row.absent_ms` is the time since Fly first did not find
  * it, with no heartbeat since then.
  */
-export function judgeAbsent(row: AliveRow, evidence: Absence, reason: MachineReason, court: Court): Verdict {
-  if (row.absent_ms === null || row.absent_ms < court.deadlines.absenceGraceMs) return { kind: 'noteAbsent', evidence };
+export function judgeAbsent(row: AliveRow, evidence: Absence, reason: MachineReason, context: JudgeContext): Verdict {
+  if (row.absent_ms === null || row.absent_ms < context.deadlines.absenceGraceMs)
+    return { kind: 'noteAbsent', evidence };
   const said = `${evidence} for ${row.absent_ms} ms, last heard ${row.last_heartbeat_at ?? 'never'}`;
   if (evidence === 'destroyed' || isLeaving(row)) return { kind: 'gone', reason, evidence: said, braked: false };
-  return judgeMissing(row, said, reason, court);
+  return judgeMissing(row, said, reason, context);
 }
 
 /** Whether the session continues on another machine after this end. */

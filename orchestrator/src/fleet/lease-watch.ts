@@ -17,7 +17,7 @@ export interface LeaseWatch {
   /** Reports a failed write: the time starts again. */
   unable(): void;
   /** Whether writes have succeeded for one full lease without a break. */
-  hears(): boolean;
+  receivesHeartbeats(): boolean;
   /** Whether leases may be judged. @param lapsed for every serving machine, whether its lease has expired */
   mayJudge(lapsed: readonly boolean[]): boolean;
 }
@@ -25,7 +25,7 @@ export interface LeaseWatch {
 export function createLeaseWatch({ clock, leaseMs }: { clock: Clock; leaseMs: number }): LeaseWatch {
   let sinceMs: number | undefined;
   let lastMs = 0;
-  const hears = (): boolean => sinceMs !== undefined && clock.monotonicMs() - sinceMs >= leaseMs;
+  const receivesHeartbeats = (): boolean => sinceMs !== undefined && clock.monotonicMs() - sinceMs >= leaseMs;
   return {
     able: () => {
       const nowMs = clock.monotonicMs();
@@ -36,7 +36,7 @@ export function createLeaseWatch({ clock, leaseMs }: { clock: Clock; leaseMs: nu
     unable: () => {
       sinceMs = undefined;
     },
-    hears,
-    mayJudge: (lapsed) => hears() && (lapsed.length < 2 || lapsed.includes(false)),
+    receivesHeartbeats,
+    mayJudge: (lapsed) => receivesHeartbeats() && (lapsed.length < 2 || lapsed.includes(false)),
   };
 }

@@ -8,7 +8,7 @@ import type { FlyClient } from '../fly/client.ts';
 import { nextRegion } from '../regions/placement.ts';
 import { crashPoint } from '../runtime/crash-points.ts';
 import type { LeavingMachine } from './ending.ts';
-import { type Absence, type Court, isReplaced, judgeAbsent, judgeFound, type Verdict } from './judge.ts';
+import { type Absence, isReplaced, type JudgeContext, judgeAbsent, judgeFound, type Verdict } from './judge.ts';
 
 /**
  * Carries out the verdict about one machine (judge.ts).
@@ -25,10 +25,15 @@ import { type Absence, type Court, isReplaced, judgeAbsent, judgeFound, type Ver
  */
 export interface Reaper {
   /** Asks Fly about the machine and records a change. Returns the verdict. */
-  probe(row: AliveRow, suspicion: Suspicion, court: Court): Promise<Verdict>;
+  probe(row: AliveRow, suspicion: Suspicion, context: JudgeContext): Promise<Verdict>;
   /** Records that Fly no longer has the machine. Its session continues on another machine or ends. */
   recordGone(row: AliveRow, verdict: Extract<Verdict, { kind: 'gone' }>, duty?: Duty): Promise<void>;
-  destroy(row: AliveRow, verdict: Extract<Verdict, { kind: 'destroy' }>, court: Court, duty?: Duty): Promise<void>;
+  destroy(
+    row: AliveRow,
+    verdict: Extract<Verdict, { kind: 'destroy' }>,
+    context: JudgeContext,
+    duty?: Duty,
+  ): Promise<void>;
   /** Makes a second attempt for the session of a late machine and keeps that machine. */
   hedge(row: AliveRow, evidence: string, duty?: Duty): Promise<void>;
   noteHost(row: AliveRow, ok: boolean): Promise<void>;
@@ -102,14 +107,14 @@ export function createReaper({ machines, fly, logger, absenceGraceMs, onAbsent, 
     onGone(result.session_id ?? undefined);
   };
 
-  const probe: Reaper['probe'] = async (row, suspicion, court) => {
+  const probe: Reaper['probe'] = async (row, suspicion, context) => {
     const finding = await find(row);
     if (finding.kind === 'unclear') return { kind: 'leave' };
     if (finding.kind === 'there') {
       if (row.absent_ms !== null) await machines.recordAbsent(row.machine_id, false);
-      return judgeFound(row, finding.machine, suspicion.reason, court);
+      return judgeFound(row, finding.machine, suspicion.reason, context);
     }
-    const verdict = judgeAbsent(row, finding.evidence, suspicion.reason, court);
+    const verdict = judgeAbsent(row, finding.evidence, suspicion.reason, context);
     if (verdict.kind === 'noteAbsent') await noteAbsence(row, finding.evidence, suspicion);
     return verdict;
   };
@@ -123,12 +128,12 @@ export function createReaper({ machines, fly, logger, absenceGraceMs, onAbsent, 
     return state !== null && machineRanks[state] === machineRanks.destroying;
   };
 
-  const destroy: Reaper['destroy'] = async (row, { reason, evidence }, court, duty) => {
+  const destroy: Reaper['destroy'] = async (row, { reason, evidence }, context, duty) => {
     if (!(await commit(row, reason, duty))) return;
     crashPoint('reap.committed');
     const finding = await find(row);
     if (finding.kind === 'absent') {
-      const gone = judgeAbsent({ ...row, state: 'destroying' }, finding.evidence, reason, court);
+      const gone = judgeAbsent({ ...row, state: 'destroying' }, finding.evidence, reason, context);
       if (gone.kind === 'gone') return recordGone(row, gone, duty);
       await noteAbsence(row, finding.evidence, { reason });
     }

@@ -83,7 +83,7 @@ function make(world: World) {
   const reconciler = createReconciler({
     ...{ ...shared, reaper, clock, deploymentId: 'ours' },
     duties: { held: () => duties },
-    leases: { mayJudge: () => true, hears: () => true },
+    leases: { mayJudge: () => true, receivesHeartbeats: () => true },
     brake: createBrake({ clock, windowMs: defaultDeadlines.reconcileTickMs, logger: silentLogger() }),
   });
   return {

@@ -10,7 +10,7 @@ import type { FlyClient } from '../fly/client.ts';
 import { createLanes } from '../runtime/lanes.ts';
 import type { Brake } from './brake.ts';
 import { type Duties, dutyOfApp } from './duties.ts';
-import { type Court, judge, type Listed, type Verdict } from './judge.ts';
+import { type JudgeContext, judge, type Listed, type Verdict } from './judge.ts';
 import type { LeaseWatch } from './lease-watch.ts';
 import type { Reaper } from './reaper.ts';
 
@@ -39,7 +39,7 @@ export interface ReconcilerDeps {
   fly: Pick<FlyClient, 'list'>;
   reaper: Reaper;
   duties: Pick<Duties, 'held'>;
-  leases: Pick<LeaseWatch, 'mayJudge' | 'hears'>;
+  leases: Pick<LeaseWatch, 'mayJudge' | 'receivesHeartbeats'>;
   brake: Brake;
   clock: Pick<Clock, 'monotonicMs'>;
   deploymentId: string;
@@ -62,7 +62,7 @@ interface Round {
   /** Undefined if the list failed. */
   listed: FlyMachine[] | undefined;
   rows: AliveRow[];
-  court: Court;
+  context: JudgeContext;
 }
 
 /** Rounds that may run at once: in total and per tenant. */
@@ -108,9 +108,9 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     await queue.addAll(tasks.map(guarded));
   };
 
-  const carryOut = (row: AliveRow, verdict: Verdict, plan: Plan, { court, duty }: Round): void => {
+  const carryOut = (row: AliveRow, verdict: Verdict, plan: Plan, { context, duty }: Round): void => {
     if (verdict.kind === 'destroy')
-      (verdict.braked ? plan.braked : plan.tasks).push(() => reaper.destroy(row, verdict, court, duty));
+      (verdict.braked ? plan.braked : plan.tasks).push(() => reaper.destroy(row, verdict, context, duty));
     if (verdict.kind === 'gone') {
       (verdict.braked ? plan.braked : plan.tasks).push(() => reaper.recordGone(row, verdict, duty));
       if (!verdict.braked && row.state === 'claimed') plan.certain += 1;
@@ -121,8 +121,8 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
 
   /** Adds the tasks for one machine, after a probe if the verdict asks for one. */
   const planRow = async (row: AliveRow, listed: Listed, plan: Plan, round: Round): Promise<void> => {
-    const verdict = judge(row, listed, round.court);
-    carryOut(row, verdict.kind === 'probe' ? await reaper.probe(row, verdict, round.court) : verdict, plan, round);
+    const verdict = judge(row, listed, round.context);
+    carryOut(row, verdict.kind === 'probe' ? await reaper.probe(row, verdict, round.context) : verdict, plan, round);
   };
 
   const planOrphans = ({ app, listed = [], rows, duty }: Round, plan: Plan): void => {
@@ -148,19 +148,23 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
   };
 
   /** Whether leases may be judged depends on all apps: if all leases expired, this orchestrator is cut off. */
-  const courtAfter = (app: string, rows: AliveRow[]): Court => {
+  const contextAfter = (app: string, rows: AliveRow[]): JudgeContext => {
     const lapsed = rows.filter((row) => row.state === 'claimed').map((row) => row.lease_lapsed === true);
     known.set(app, { machines: rows.length, lapsed });
     const all = [...known.values()];
     brake.know(all.reduce((sum, { machines: count }) => sum + count, 0));
-    return { deadlines, leasesCount: leases.mayJudge(all.flatMap((one) => one.lapsed)), hears: leases.hears() };
+    return {
+      deadlines,
+      leasesCount: leases.mayJudge(all.flatMap((one) => one.lapsed)),
+      receivesHeartbeats: leases.receivesHeartbeats(),
+    };
   };
 
   const reconcile = async (app: string, duty: Duty): Promise<void> => {
     const outcome = await fly.list(app); // Before the rows are read; see the top of this file.
     const rows = await aliveOf(app);
     const listed = outcome.kind === 'listed' ? outcome.machines : undefined;
-    const plan = await makePlan({ app, duty, listed, rows, court: courtAfter(app, rows) });
+    const plan = await makePlan({ app, duty, listed, rows, context: contextAfter(app, rows) });
     const admitted = brake.admits(plan.braked.length, plan.certain) ? plan.braked : [];
     await runAll([...plan.tasks, ...admitted]);
   };

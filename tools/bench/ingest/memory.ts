@@ -46,9 +46,9 @@ async function untilReady(port: number): Promise<void> {
 async function join(port: number, peers: Peers): Promise<Candidate> {
   const candidate = await connectCandidate(port, peers);
   candidate.say({ type: 'init_session' });
-  await candidate.hears('session_ready');
+  await candidate.receives('session_ready');
   candidate.say({ type: 'sdp_offer', sdp: offerSdp });
-  await candidate.hears('sdp_answer');
+  await candidate.receives('sdp_answer');
   candidate.say({ type: 'call_connected', ordinal: 1 });
   return candidate;
 }
@@ -66,7 +66,7 @@ async function turn(n: number, peers: Peers, candidate: Candidate): Promise<void
     ...reply(replied, said, textOf(n)),
   ];
   for (const event of events) peers.emit(event);
-  await candidate.hears('transcript_ack', (message) => (message.item_ids as string[]).includes(replied));
+  await candidate.receives('transcript_ack', (message) => (message.item_ids as string[]).includes(replied));
   // Keep nothing here: only the worker's memory is measured.
   candidate.heard.length = 0;
 }

@@ -44,7 +44,7 @@ const reconciler = createReconciler({
   // A failed list changes nothing either, so check that the lists succeeded.
   fly: { list: (app) => fly.list(app).then((outcome) => (outcome.kind === 'listed' ? outcome : act())) },
   duties: { held },
-  leases: { mayJudge: () => true, hears: () => true },
+  leases: { mayJudge: () => true, receivesHeartbeats: () => true },
   brake: createBrake({ clock, windowMs: 1, logger }),
   deploymentId: config.deploymentId,
   deadlines: { ...config.deadlines, reconcileTickMs: 0 },
