@@ -76,6 +76,9 @@ export const columnCases: Array<
 
 /** Callers of the functions of schema public. Only orchestrators may call every other function. */
 export const functionCases = {
+  // Called by other functions only.
+  record_consent: [],
+  session_may_start: [],
   transcript_of: ['authenticated', 'orchestrator'],
   own_transcript: ['session_worker'],
   worker_report: ['session_worker'],
