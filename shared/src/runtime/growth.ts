@@ -1,8 +1,8 @@
 /**
  * Measures, for tests, how the time of some work grows with the size of its input.
  *
- * The result is the smallest of five runs, and for each run the smaller of elapsed time and CPU time, so that
- * other load on the machine does not count.
+ * The result is the smallest of five runs, and for each run the smaller of elapsed time and the CPU time of the thread, so
+ * that other load on the machine does not count.
  */
 export interface GrowthOptions {
   /** The first size to measure. Default 512. */
@@ -23,9 +23,9 @@ function leastMs(work: () => unknown): number {
   let least = Number.POSITIVE_INFINITY;
   for (let run = 0; run < runs && least > 0; run += 1) {
     const startedMs = performance.now();
-    const before = process.cpuUsage();
+    const before = process.threadCpuUsage();
     work();
-    const { user, system } = process.cpuUsage(before);
+    const { user, system } = process.threadCpuUsage(before);
     least = Math.min(least, performance.now() - startedMs, (user + system) / 1_000);
     if (least > tooLongMs) break;
   }
