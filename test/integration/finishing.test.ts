@@ -5,6 +5,7 @@ import { createEvaluate, type EvaluateOptions } from '@greenroom/orchestrator/fi
 import { createModel } from '@greenroom/orchestrator/finishing/model.ts';
 import { maxAttempts } from '@greenroom/orchestrator/finishing/retry.ts';
 import { createFinishingWorker } from '@greenroom/orchestrator/finishing/worker.ts';
+import { DatabaseError } from '@greenroom/shared/database/client.ts';
 import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import {
@@ -55,9 +56,13 @@ const wanted = { takenMs: 60_000, limit: 4, maxAttempts, perTenant: 6 };
 /** Provider keys of tenants that use their own. */
 const tenantKeys = new Map<string, string>();
 
-function finishing({ apiKey = provider.apiKey, ...options }: EvaluateOptions & { apiKey?: string } = {}) {
+function finishing({
+  apiKey = provider.apiKey,
+  results = store(),
+  ...options
+}: EvaluateOptions & { apiKey?: string; results?: ReturnType<typeof store> } = {}) {
   return createFinishingWorker({
-    results: store(),
+    results,
     ask: createModel({ apiKey, baseUrl: `${proxy.url}/v1`, model: 'gpt-6-luna', requestMs: 5_000 }),
     apiKeyOf: async (tenantId) => tenantKeys.get(tenantId),
     evaluate: createEvaluate(options),
@@ -357,6 +362,27 @@ describe('failures of the model', () => {
     await waitIsOver(id);
     await finish();
     expect(await resultOf(id)).toMatchObject({ status: 'done', failure: null, attempts: 0 });
+  });
+
+  test('regression, a result waited for its lease: an answer is stored once the database is back, and asked for once', async () => {
+    const { id } = await ended(conversation);
+    const results = store();
+    let away = 2;
+    await finish(
+      finishing({
+        results: {
+          ...results,
+          record: async (...stored) => {
+            away -= 1;
+            if (away >= 0) throw new DatabaseError({ message: 'the connection was refused', code: '' }, 503, 'record');
+            return results.record(...stored);
+          },
+        },
+      }),
+    );
+    expect(await resultOf(id)).toMatchObject({ status: 'done', failure: null });
+    expect(away).toBeLessThan(0);
+    expect(proxy.bodies).toHaveLength(1);
   });
 
   test('regression, Postgres refused the result: half a surrogate pair in an answer is stored at the first attempt', async () => {

@@ -1,3 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DatabaseError } from '@greenroom/shared/database/client.ts';
+import { backoffMs } from '@greenroom/shared/runtime/backoff.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import PQueue from 'p-queue';
 import type { NewResult, ResultStore, TakenResult } from '../database/result-store.ts';
@@ -14,6 +17,8 @@ import { maxAttempts, retryDelayMs } from './retry.ts';
  *   orchestrator may take them.
  * - The lease of a taken evaluation is renewed before each question to the model. If the lease is lost, no
  *   further question is asked and nothing is stored.
+ * - While the database is unavailable, storing is repeated for about as long as a lease lasts: the model's answer was
+ *   paid for.
  * - Shutting down aborts running evaluations and releases them. If the release fails, the evaluation becomes
  *   available when its lease expires.
  * - A tenant with its own API key pays for its own evaluations only.
@@ -55,6 +60,10 @@ export interface FinishingBounds {
 export const finishingBounds: FinishingBounds = { perProcess: 8, perTenant: 6 };
 
 class TakeLost extends Error {}
+
+/** Tries of storing a result. With the pauses between them they last about a minute. */
+const mostTries = 20;
+const pauses = { baseMs: 250, maxMs: 5_000 };
 
 const stringsIn = (value: unknown): string[] =>
   Array.isArray(value) ? value.filter((item) => typeof item === 'string') : [];
@@ -99,11 +108,23 @@ export function createFinishingWorker(deps: FinishingWorkerDeps): Finishing {
       return deps.ask(question, { signal: stopping.signal, apiKey });
     };
 
+  const whileUnavailable = async <T>(write: () => Promise<T>): Promise<T> => {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await write();
+      } catch (error) {
+        if (!(error instanceof DatabaseError && error.unavailable) || attempt >= mostTries) throw error;
+        await sleep(backoffMs(attempt, pauses), undefined, { signal: stopping.signal });
+      }
+    }
+  };
+
   const report = async (taken: TakenResult, evaluated: Evaluated): Promise<string> => {
-    if (evaluated.kind !== 'failed') return results.record(taken, taken.revision, newResult(evaluated, model));
+    if (evaluated.kind !== 'failed')
+      return whileUnavailable(() => results.record(taken, taken.revision, newResult(evaluated, model)));
     const { failure, detail, retryAfterMs } = evaluated;
     const retryMs = retryDelayMs({ failure, attempt: taken.attempt, retryAfterMs });
-    const outcome = await results.recordFailed(taken, { failure, detail, retryMs });
+    const outcome = await whileUnavailable(() => results.recordFailed(taken, { failure, detail, retryMs }));
     const fields = { session_id: taken.session_id, reason: failure, attempt: taken.attempt };
     if (outcome === 'dead') logger.error(fields, 'evaluation failed; giving up');
     else logger.warn({ ...fields, delay_ms: retryMs }, 'evaluation attempt failed');
