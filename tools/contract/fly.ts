@@ -96,7 +96,7 @@ export function flySuite({ apiUrl, token, org, image, region }: FlyTarget): Suit
     },
     {
       title: 'a taken app name is refused with 422, and the error is text in JSON',
-      row: 'An answer of the Machines API that is a refusal is JSON',
+      row: 'A refusal of the Machines API is JSON',
       run: async () => {
         const answer = await ask('POST', '/apps', { app_name: app, name: app, org_slug: org });
         expectStatus('POST /apps', answer, 422);
@@ -115,7 +115,7 @@ export function flySuite({ apiUrl, token, org, image, region }: FlyTarget): Suit
     },
     {
       title: 'a machine made with skip_launch rests in created or stopped and is not destroyed',
-      row: 'A machine created with `skip_launch` rests',
+      row: 'A machine created with `skip_launch` stays',
       run: async () => {
         const answer = await create('contract-standby', { skip_launch: true });
         expectStatus('POST machines', answer, 200);
@@ -127,7 +127,7 @@ export function flySuite({ apiUrl, token, org, image, region }: FlyTarget): Suit
     },
     {
       title: 'a name that is taken answers 409 and names the holder',
-      row: 'A create with a name that is taken',
+      row: 'A create with a used name',
       run: async () => {
         const answer = await create('contract-standby', { skip_launch: true });
         expectStatus('POST machines', answer, 409);
@@ -150,7 +150,7 @@ export function flySuite({ apiUrl, token, org, image, region }: FlyTarget): Suit
     },
     {
       title: 'the resting machine starts',
-      row: 'A machine created with `skip_launch` rests',
+      row: 'A machine created with `skip_launch` stays',
       run: async () => {
         expectStatus('POST start', await own('POST', app, `/machines/${standby?.id}/start`, {}), 200);
         check('Machine', await reach(`${standby?.id}`, ['started']));
@@ -170,7 +170,7 @@ export function flySuite({ apiUrl, token, org, image, region }: FlyTarget): Suit
     },
     {
       title: 'a machine that never was answers 404 with a JSON error',
-      row: 'An answer of the Machines API that is a refusal is JSON',
+      row: 'A refusal of the Machines API is JSON',
       run: async () => {
         const answer = await own('GET', app, '/machines/00000000000000');
         expectStatus('GET machine', answer, 404);
@@ -187,7 +187,7 @@ export function flySuite({ apiUrl, token, org, image, region }: FlyTarget): Suit
     },
     {
       title: 'the deletion of an app is accepted, and the app is gone later',
-      row: 'Deleting an app is accepted first',
+      row: 'The deletion of an app is accepted at once',
       run: async () => {
         expectStatus('DELETE app', await own('DELETE', app), 200, 202);
         await until('the app is gone', limitMs, async () =>
