@@ -263,7 +263,7 @@ export interface InterviewEvents {
   /** The time limit is near. */
   warning: { endsAt: number };
   ended: Ended;
-  /** After `ended`: the remaining entries were uploaded; `left` entries could not be and stay on this device. */
+  /** Sent after `ended`, once uploading is over. `left`: number of entries that could not be uploaded and stay on this device. */
   delivered: { left: number };
   /** For developers: an error from the service with its code, or a peer that could not be created. */
   trouble: { code: string; message: string };

@@ -88,7 +88,7 @@ describe('docs/deploy.md', () => {
     expect(acts.length - executed - proven).toBeLessThanOrEqual(notRunAtMost);
   });
 
-  test('the costs are those of the price list', () => {
+  test('the page states the costs that follow from the price list', () => {
     const page = readFileSync(path.join(root, 'docs/deploy.md'), 'utf8');
     const monthS = 30 * 86_400;
     const orchestrator = { cpu_kind: 'shared', cpus: 2, memory_mb: 1_024 };

@@ -82,7 +82,12 @@ export function startCandidate(options: CandidateOptions): CandidateInterview {
     createPeer: options.createPeer ?? nodePeer(options.peer, options.onPeer),
     WebSocket: WatchedSocket,
   });
-  client.on('status', ({ name }) => step(`client_${name}`, ''));
+  // A status is announced again when one of its fields changes, such as the time that is left.
+  let status = '';
+  client.on('status', ({ name }) => {
+    if (name !== status) step(`client_${name}`, '');
+    status = name;
+  });
   client.on('problem', (code) => step('problem', `${code}: `));
   client.on('trouble', ({ code, message }) => step('problem', `${code}: ${message}`));
   client.on('provider', (event) => options.onProviderEvent?.(event));

@@ -111,7 +111,10 @@ async function release(fly: FlyAdmin, file: FlyToml, image: string, console: Con
   }
 }
 
-/** An orchestrator's machine: the file, the image, the variables that are no secret, and whose it is. */
+/**
+ * The configuration of an orchestrator's machine: fly.orchestrator.toml with the image, the variables that are not secret, and
+ * metadata that marks the machine as ours.
+ */
 const configOf = (
   file: FlyToml,
   image: string,

@@ -66,7 +66,7 @@ declare
   x record;
   v_taken jsonb;
 begin
-  -- One taker at a time: two at once would not see each other's takes and could exceed the limit.
+  -- Only one orchestrator takes at a time. Two at once would not count each other's takes and could exceed the limit.
   perform pg_advisory_xact_lock(hashtextextended('take_results', 0));
   -- A result whose last attempt was lost with its process is given up, too.
   for x in select session_id, takes from public.interview_results

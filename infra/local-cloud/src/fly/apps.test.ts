@@ -9,10 +9,10 @@ afterAll(() => harness.stop());
 const call: Harness['call'] = (...args) => harness.call(...args);
 
 it('refuses a call without the token, with the request id on the refusal', async () => {
-  const refused = await call('GET', '/v1/apps/work', undefined, { authorization: 'Bearer wrong' });
+  const refused = await call('GET', '/v1/apps/rooms', undefined, { authorization: 'Bearer wrong' });
   expect([refused.status, refused.body]).toEqual([401, { error: 'Authenticate: token validation error' }]);
   expect(refused.headers.get('fly-request-id')).toMatch(/^[0-9A-Z]{26}-fra$/);
-  expect((await call('GET', '/v1/apps/work', undefined, { authorization: `FlyV1 ${TOKEN}` })).status).toBe(200);
+  expect((await call('GET', '/v1/apps/rooms', undefined, { authorization: `FlyV1 ${TOKEN}` })).status).toBe(200);
 });
 
 it('creates an app on its network and returns the affinity cookie', async () => {
@@ -31,7 +31,7 @@ it('creates an app on its network and returns the affinity cookie', async () => 
 });
 
 it('refuses a taken or invalid name, and answers 404 for an unknown app', async () => {
-  const taken = await call('POST', '/v1/apps', { name: 'work', org_slug: 'local' });
+  const taken = await call('POST', '/v1/apps', { name: 'rooms', org_slug: 'local' });
   expect([taken.status, taken.body]).toEqual([
     422,
     { error: 'Validation failed: Name has already been taken', status: 'name_taken' },
@@ -41,11 +41,11 @@ it('refuses a taken or invalid name, and answers 404 for an unknown app', async 
 });
 
 it('a deploy token is valid for its own app only', async () => {
-  const { body } = await call('POST', '/v1/apps/work/deploy_token', { expiry: '1h' });
+  const { body } = await call('POST', '/v1/apps/rooms/deploy_token', { expiry: '1h' });
   const as = { authorization: body.token };
-  expect((await call('GET', '/v1/apps/work', undefined, as)).status).toBe(200);
+  expect((await call('GET', '/v1/apps/rooms', undefined, as)).status).toBe(200);
   expect((await call('GET', '/v1/apps/greenroom-orchestrator', undefined, as)).status).toBe(403);
-  expect((await call('GET', '/v1/tokens/current', undefined, as)).body.tokens[0]).toMatchObject({ apps: ['work'] });
+  expect((await call('GET', '/v1/tokens/current', undefined, as)).body.tokens[0]).toMatchObject({ apps: ['rooms'] });
   expect((await call('GET', '/v1/tokens/current')).body.tokens[0]).toMatchObject({ org_slug: 'local' });
 });
 
@@ -67,23 +67,23 @@ it('accepts the deletion of an app at once, then destroys its machines and remov
 });
 
 it('keeps secrets whose values cannot be read back', async () => {
-  const set = await call('POST', '/v1/apps/work/secrets', { values: { KEY: 'very secret', GONE: 'x' } });
+  const set = await call('POST', '/v1/apps/rooms/secrets', { values: { KEY: 'very secret', GONE: 'x' } });
   expect([set.status, set.body.version, set.body.secrets.length]).toEqual([200, 1, 2]);
-  await call('POST', '/v1/apps/work/secrets', { values: { GONE: null } });
-  const listed = await call('GET', '/v1/apps/work/secrets');
+  await call('POST', '/v1/apps/rooms/secrets', { values: { GONE: null } });
+  const listed = await call('GET', '/v1/apps/rooms/secrets');
   expect(listed.body.secrets.map(({ name }: { name: string }) => name)).toEqual(['KEY']);
   expect(JSON.stringify(listed.body)).not.toContain('very secret');
-  expect((await call('POST', '/v1/apps/work/secrets/OTHER', { value: 'y' })).status).toBe(201);
-  expect((await call('DELETE', '/v1/apps/work/secrets/OTHER')).status).toBe(200);
+  expect((await call('POST', '/v1/apps/rooms/secrets/OTHER', { value: 'y' })).status).toBe(201);
+  expect((await call('DELETE', '/v1/apps/rooms/secrets/OTHER')).status).toBe(200);
 });
 
 it('assigns and releases addresses, and stores network policies', async () => {
-  const assigned = await call('POST', '/v1/apps/work/ip_assignments', { type: 'private_v6' });
+  const assigned = await call('POST', '/v1/apps/rooms/ip_assignments', { type: 'private_v6' });
   expect(assigned.body).toMatchObject({ shared: false, region: 'global' });
-  expect((await call('GET', '/v1/apps/work/ip_assignments')).body.ips).toHaveLength(1);
-  expect((await call('DELETE', `/v1/apps/work/ip_assignments/${assigned.body.ip}`)).status).toBe(204);
-  const policy = await call('POST', '/v1/apps/work/network_policies', { name: 'deny', selector: { all: true } });
-  expect((await call('GET', '/v1/apps/work/network_policies')).body).toEqual([policy.body]);
+  expect((await call('GET', '/v1/apps/rooms/ip_assignments')).body.ips).toHaveLength(1);
+  expect((await call('DELETE', `/v1/apps/rooms/ip_assignments/${assigned.body.ip}`)).status).toBe(204);
+  const policy = await call('POST', '/v1/apps/rooms/network_policies', { name: 'deny', selector: { all: true } });
+  expect((await call('GET', '/v1/apps/rooms/network_policies')).body).toEqual([policy.body]);
 });
 
 it('shows the 18 regions to anyone', async () => {

@@ -10,7 +10,7 @@ beforeAll(async () => {
 afterAll(() => harness.stop());
 afterEach(() => harness.fly.faults.clear());
 
-const ROOT = '/v1/apps/work/machines';
+const ROOT = '/v1/apps/rooms/machines';
 const call: Harness['call'] = (...args) => harness.call(...args);
 const create = (name: string, region = 'fra') =>
   call('POST', ROOT, { name, region, config: { image: IN_PROCESS, metadata: { name } } });

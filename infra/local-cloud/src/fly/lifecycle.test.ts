@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 afterAll(() => harness.stop());
 
-const ROOT = '/v1/apps/work/machines';
+const ROOT = '/v1/apps/rooms/machines';
 const call: Harness['call'] = (...args) => harness.call(...args);
 const snapshot = (id: string) => harness.fly.machines().find((machine) => machine.id === id)!;
 const ONE_SHOT = { auto_destroy: true, restart: { policy: 'no' }, stop_config: { signal: 'SIGTERM', timeout: '10s' } };
@@ -37,11 +37,11 @@ const alive = (pid: number) => existsSync(`/proc/${pid}`);
 
 describe('a machine is a process', () => {
   it('with its own address, the platform environment, its env and secrets, and nothing else of ours', async () => {
-    await call('POST', '/v1/apps/work/secrets', { values: { APP_SECRET: 's' } });
+    await call('POST', '/v1/apps/rooms/secrets', { values: { APP_SECRET: 's' } });
     const { id, url } = await running({ ...ONE_SHOT, env: { MINE: '1', HOST: 'not this' } }, { region: 'nrt' });
     const { env } = (await (await fetch(url)).json()) as { env: Record<string, string> };
     expect(env).toMatchObject({
-      FLY_APP_NAME: 'work',
+      FLY_APP_NAME: 'rooms',
       FLY_MACHINE_ID: id,
       FLY_ALLOC_ID: id,
       FLY_REGION: 'nrt',
@@ -169,8 +169,8 @@ describe('identity', () => {
     const { payload, protectedHeader } = await jwtVerify(token, keys, { issuer, audience, algorithms: ['RS256'] });
     expect(protectedHeader.alg).toBe('RS256');
     expect(payload).toMatchObject({
-      sub: 'local:work:gr-1',
-      app_name: 'work',
+      sub: 'local:rooms:gr-1',
+      app_name: 'rooms',
       org_name: 'local',
       machine_id: id,
       machine_name: 'gr-1',
@@ -241,10 +241,10 @@ describe('in-process machines', () => {
 
 describe('stopping the stand-in', () => {
   it('stop ends everything in progress: a destroy, a hanging call, an upgrade that waits for its machine', async () => {
-    const replay = { app: 'work', instance: '' };
+    const replay = { app: 'rooms', instance: '' };
     const app = createServer();
     app.on('upgrade', (_request, socket) =>
-      socket.end(`HTTP/1.1 200 OK\r\nfly-replay: app=work;instance=${replay.instance};timeout=60s\r\n\r\n`),
+      socket.end(`HTTP/1.1 200 OK\r\nfly-replay: app=rooms;instance=${replay.instance};timeout=60s\r\n\r\n`),
     );
     await new Promise<void>((resolve) => app.listen(0, '127.0.0.1', resolve));
     const other = await startHarness({

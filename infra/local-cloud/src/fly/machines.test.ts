@@ -7,7 +7,7 @@ beforeAll(async () => {
 });
 afterAll(() => harness.stop());
 
-const ROOT = '/v1/apps/work/machines';
+const ROOT = '/v1/apps/rooms/machines';
 const call: Harness['call'] = (...args) => harness.call(...args);
 const create = (body: Record<string, unknown>, config: Record<string, unknown> = {}) =>
   call('POST', ROOT, { ...body, config: { image: IN_PROCESS, ...config } });

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { type Harness, SERVICES, startHarness, until, WORKER } from './testing/harness.ts';
 
-/** The public app: answers every upgrade and every GET /work with a given replay, and records its requests. */
+/** The public app: answers every upgrade and every GET /page with a given replay, and records its requests. */
 interface Orchestrator {
   url: string;
   seen: IncomingMessage[];
@@ -22,7 +22,7 @@ async function startOrchestrator(): Promise<Orchestrator> {
   const server: Server = createServer((request, response) => {
     seen.push(request);
     const failed = request.headers['fly-replay-failed'];
-    if (request.url?.startsWith('/work') && (failed === undefined || onFailure === 'replay_again')) {
+    if (request.url?.startsWith('/page') && (failed === undefined || onFailure === 'replay_again')) {
       return response.writeHead(200, { 'fly-replay': replayHeader }).end();
     }
     response.setHeader('x-failed', failed ?? '').setHeader('content-type', 'text/plain');
@@ -96,7 +96,7 @@ afterEach(() => {
   for (const { seen } of origins) seen.length = 0;
 });
 
-const to = (fields = '') => `app=work;instance=${worker}${fields}`;
+const to = (fields = '') => `app=rooms;instance=${worker}${fields}`;
 const lastSeen = () => origins.flatMap(({ seen }) => seen).at(-1)!;
 
 describe('plain requests', () => {
@@ -129,13 +129,13 @@ describe('plain requests', () => {
     } as RequestInit);
     expect((await response.text()).length).toBe(big.length);
     replayHeader = to();
-    const refused = await fetch(`${harness.fly.proxyUrl}/work`, { method: 'POST', body: big });
+    const refused = await fetch(`${harness.fly.proxyUrl}/page`, { method: 'POST', body: big });
     expect([refused.status, refused.headers.get('fly-error')]).toEqual([502, 'PA01']);
   });
 
   it('are replayed to the machine with their body, the source and the state', async () => {
     replayHeader = to(';state="a;b"');
-    const response = await fetch(`${harness.fly.proxyUrl}/work?x=1`, { method: 'POST', body: 'said once' });
+    const response = await fetch(`${harness.fly.proxyUrl}/page?x=1`, { method: 'POST', body: 'said once' });
     const answer = (await response.json()) as { machine: string; body: string; headers: Record<string, string> };
     expect(answer).toMatchObject({ machine: worker, body: 'said once' });
     expect(answer.headers['fly-replay-src']).toMatch(/^instance=[0-9a-f]{14};region=fra;t=\d{16};state=a;b$/);
@@ -197,33 +197,33 @@ describe('upgrades', () => {
 });
 
 describe('a replay that cannot be delivered', () => {
-  const absent = 'app=work;instance=0123456789abcd';
+  const absent = 'app=rooms;instance=0123456789abcd';
 
   it('falls back to the origin, which gets the reason and can close with a code', async () => {
     replayHeader = `${absent};timeout=2s;fallback=force_self`;
     const { closed } = talk(harness.fly.proxyUrl);
     expect(await closed).toEqual({ code: 4503, reason: 'not ready' });
     expect(lastSeen().headers['fly-replay-failed']).toMatch(
-      /^instance=0123456789abcd;app=work;region=;replay_source=[0-9a-f]{14};reason=no_candidate;elapsed_ms=\d+$/,
+      /^instance=0123456789abcd;app=rooms;region=;replay_source=[0-9a-f]{14};reason=no_candidate;elapsed_ms=\d+$/,
     );
     expect(origins.filter(({ seen }) => seen.length === 2)).toHaveLength(1);
   });
 
   it('is retried until the timeout while the machine is not listening', async () => {
     const sleeping = await harness.create({ skip_launch: true }, { image: WORKER, services: SERVICES });
-    replayHeader = `app=work;instance=${sleeping};timeout=300ms;fallback=prefer_self`;
+    replayHeader = `app=rooms;instance=${sleeping};timeout=300ms;fallback=prefer_self`;
     const startedMs = performance.now();
-    const response = await fetch(`${harness.fly.proxyUrl}/work`);
+    const response = await fetch(`${harness.fly.proxyUrl}/page`);
     expect(performance.now() - startedMs).toBeGreaterThanOrEqual(299);
     expect(response.headers.get('x-failed')).toContain('reason=timeout');
   });
 
   it('is delivered when the machine comes up in time', async () => {
     const late = await harness.create({ skip_launch: true }, { image: WORKER, services: SERVICES });
-    replayHeader = `app=work;instance=${late};timeout=10s`;
-    const answering = fetch(`${harness.fly.proxyUrl}/work`);
+    replayHeader = `app=rooms;instance=${late};timeout=10s`;
+    const answering = fetch(`${harness.fly.proxyUrl}/page`);
     await until(() => lastSeen());
-    await harness.call('POST', `/v1/apps/work/machines/${late}/start`);
+    await harness.call('POST', `/v1/apps/rooms/machines/${late}/start`);
     expect(await (await answering).json()).toMatchObject({ machine: late });
   });
 
@@ -231,27 +231,27 @@ describe('a replay that cannot be delivered', () => {
     const services = SERVICES.map((service) => ({ ...service, autostart: true }));
     const dozing = await harness.create({}, { image: WORKER, services, stop_config: { signal: 'SIGTERM' } });
     await harness.reach(dozing, 'started');
-    await harness.call('POST', `/v1/apps/work/machines/${dozing}/stop`, {});
+    await harness.call('POST', `/v1/apps/rooms/machines/${dozing}/stop`, {});
     await harness.reach(dozing, 'stopped');
-    replayHeader = `app=work;instance=${dozing};timeout=10s`;
-    expect(await (await fetch(`${harness.fly.proxyUrl}/work`)).json()).toMatchObject({ machine: dozing });
+    replayHeader = `app=rooms;instance=${dozing};timeout=10s`;
+    expect(await (await fetch(`${harness.fly.proxyUrl}/page`)).json()).toMatchObject({ machine: dozing });
   });
 
   it('is answered 502 without a fallback, and when a fallback replays again', async () => {
     replayHeader = absent;
-    expect((await fetch(`${harness.fly.proxyUrl}/work`)).status).toBe(502);
+    expect((await fetch(`${harness.fly.proxyUrl}/page`)).status).toBe(502);
     onFailure = 'replay_again';
     replayHeader = `${absent};fallback=force_self`;
-    const again = await fetch(`${harness.fly.proxyUrl}/work`);
+    const again = await fetch(`${harness.fly.proxyUrl}/page`);
     expect([again.status, again.headers.get('fly-error')]).toEqual([502, 'PA03']);
   });
 
   it('does not go to a cordoned machine', async () => {
-    await harness.call('POST', `/v1/apps/work/machines/${worker}/cordon`);
+    await harness.call('POST', `/v1/apps/rooms/machines/${worker}/cordon`);
     replayHeader = to(';timeout=1s');
-    expect((await fetch(`${harness.fly.proxyUrl}/work`)).status).toBe(502);
-    await harness.call('POST', `/v1/apps/work/machines/${worker}/uncordon`);
-    expect((await fetch(`${harness.fly.proxyUrl}/work`)).status).toBe(200);
+    expect((await fetch(`${harness.fly.proxyUrl}/page`)).status).toBe(502);
+    await harness.call('POST', `/v1/apps/rooms/machines/${worker}/uncordon`);
+    expect((await fetch(`${harness.fly.proxyUrl}/page`)).status).toBe(200);
   });
 
   it('fails on cue', async () => {
@@ -260,13 +260,13 @@ describe('a replay that cannot be delivered', () => {
       action: { kind: 'special', name: 'fail', value: 'retries_exhausted' },
     });
     replayHeader = to(';fallback=force_self');
-    const response = await fetch(`${harness.fly.proxyUrl}/work`);
+    const response = await fetch(`${harness.fly.proxyUrl}/page`);
     expect(response.headers.get('x-failed')).toContain('reason=retries_exhausted');
   });
 
   it('ends after ten replays that lead back to the app', async () => {
     replayHeader = 'app=greenroom-orchestrator';
-    const response = await fetch(`${harness.fly.proxyUrl}/work`);
+    const response = await fetch(`${harness.fly.proxyUrl}/page`);
     expect([response.status, response.headers.get('fly-error')]).toEqual([502, 'PA02']);
   });
 });
@@ -279,14 +279,14 @@ describe('another network', () => {
       config: { image: WORKER, services: SERVICES },
     });
     replayHeader = `app=tenant;instance=${created.body.id};timeout=10s`;
-    const refused = await fetch(`${harness.fly.proxyUrl}/work`);
+    const refused = await fetch(`${harness.fly.proxyUrl}/page`);
     expect([refused.status, refused.headers.get('fly-error')]).toEqual([502, 'PA05']);
     harness.fly.crossNetworkReplay.enable();
     const { messages, socket } = talk(harness.fly.proxyUrl);
     expect(JSON.parse(await until(() => messages[0])).machine).toBe(created.body.id);
     socket.close();
     harness.fly.crossNetworkReplay.disable();
-    expect((await fetch(`${harness.fly.proxyUrl}/work`)).status).toBe(502);
+    expect((await fetch(`${harness.fly.proxyUrl}/page`)).status).toBe(502);
   });
 });
 
@@ -301,12 +301,12 @@ describe('a machine to which the proxy must not route', () => {
   };
   const statusesOf = async (id: string): Promise<string[]> =>
     (await harness.get(id)).body.checks.map((check: { status: string }) => check.status);
-  const send = () => fetch(`${harness.fly.proxyUrl}/work`, { method: 'POST', body: 'x' });
+  const send = () => fetch(`${harness.fly.proxyUrl}/page`, { method: 'POST', body: 'x' });
 
   it('because its check fails: gets no request until it passes', async () => {
     const { id, address } = await machineWith({ checks });
     expect(await statusesOf(id)).toEqual(['critical']);
-    replayHeader = `app=work;instance=${id};timeout=1s;fallback=force_self`;
+    replayHeader = `app=rooms;instance=${id};timeout=1s;fallback=force_self`;
     expect((await send()).headers.get('x-failed')).toContain('timeout');
     const waiting = send();
     await fetch(`http://${address}:8080/become-ready`);
@@ -316,7 +316,7 @@ describe('a machine to which the proxy must not route', () => {
 
   it('because it is at its hard limit: gets no further socket', async () => {
     const { id } = await machineWith({ concurrency: { type: 'connections', hard_limit: 2 } });
-    replayHeader = `app=work;instance=${id};timeout=1s;fallback=force_self`;
+    replayHeader = `app=rooms;instance=${id};timeout=1s;fallback=force_self`;
     const inside = [talk(harness.fly.proxyUrl), talk(harness.fly.proxyUrl)];
     await until(() => inside.every(({ messages }) => messages.length > 0) || undefined);
     expect((await talk(harness.fly.proxyUrl).closed).code).toBe(4503);

@@ -58,8 +58,8 @@ export async function startHarness(options: Partial<FlyOptions> = {}): Promise<H
     const isJson = response.headers.get('content-type')?.includes('json') === true;
     return { status: response.status, body: isJson ? JSON.parse(text) : text, headers: response.headers };
   };
-  const machines = '/v1/apps/work/machines';
-  await call('POST', '/v1/apps', { app_name: 'work', org_slug: 'local' });
+  const machines = '/v1/apps/rooms/machines';
+  await call('POST', '/v1/apps', { app_name: 'rooms', org_slug: 'local' });
 
   return {
     fly,
