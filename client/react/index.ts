@@ -11,7 +11,7 @@ export {
   useStatus,
   useTranscript,
 } from './hooks.ts';
-export type { Messages } from './messages.ts';
+export type { InterviewStatusWord, Messages } from './messages.ts';
 export {
   DeviceMenu,
   EndButton,
@@ -30,7 +30,6 @@ export {
   type InterviewRecorderState,
   InterviewSession,
   type InterviewSessionProps,
-  type InterviewStatusWord,
   type TranscriptUpdate,
   useInterviewRecorder,
   WebRTCInterface,

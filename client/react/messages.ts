@@ -1,6 +1,8 @@
 import type { ProblemCode } from '../src/problems.ts';
 import type { Turn } from '../src/types.ts';
-import type { InterviewStatusWord } from './platform.tsx';
+
+/** What an interview is doing, in one word. */
+export type InterviewStatusWord = 'initializing' | 'connecting' | 'connected' | 'disconnected' | 'completed' | 'error';
 
 /**
  * Every text of the room. A message file must have them all: a missing one is a type error. Texts are chosen by code; what

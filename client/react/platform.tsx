@@ -2,7 +2,7 @@ import { type ReactNode, useEffect, useRef } from 'react';
 import type { Ended, Interview, Status, TranscriptLine } from '../src/types.ts';
 import { en } from './en.ts';
 import { useInterview, useMessages, useOwnInterview, useStatus, useTranscript } from './hooks.ts';
-import type { Messages } from './messages.ts';
+import type { InterviewStatusWord, Messages } from './messages.ts';
 import { EndButton, MicrophoneMeter, MuteButton, ProblemNotice, RequestBar, TranscriptPanel } from './parts.tsx';
 import { InterviewProvider } from './room.tsx';
 
@@ -10,9 +10,6 @@ import { InterviewProvider } from './room.tsx';
  * Components for a platform that brings its own session and token: `POST /api/sessions` answers `websocket_url` and
  * `join_token`. They show the interview alone; consent and the link's screens are `InterviewRoom`'s.
  */
-
-/** What an interview is doing, in one word. */
-export type InterviewStatusWord = 'initializing' | 'connecting' | 'connected' | 'disconnected' | 'completed' | 'error';
 
 export function statusWordOf(status: Status): InterviewStatusWord {
   switch (status.name) {

@@ -1,21 +1,14 @@
 import path from 'node:path';
 import { ConfigError } from '@greenroom/shared/runtime/environment.ts';
 import { Command, CommanderError } from 'commander';
+import type { Register, Run } from './command.ts';
 import { deployOrchestratorCommand } from './commands/deploy-orchestrator.ts';
 import { deployWorkerCommand } from './commands/deploy-worker.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { migrateCommand } from './commands/migrate.ts';
 import { secretsCommand } from './commands/secrets.ts';
 import { smokeCommand } from './commands/smoke.ts';
-import { CliError, type Console, environmentWithFile, exitCodes, type Finished, present } from './console.ts';
-
-/** Turns a command's work into the action of its subcommand: environment, `--json`, errors and exit code are the same for all. */
-export type Run = <O extends object>(
-  work: (options: O, console: Console) => Promise<Finished>,
-) => (...args: unknown[]) => Promise<void>;
-
-/** Adds one command. `home`: the root of the repository, or of the image. */
-export type Register = (program: Command, run: Run, home: string) => void;
+import { CliError, type Console, environmentWithFile, exitCodes, present } from './console.ts';
 
 /** One file per command below `commands/`; a new command is one line here. */
 const deployCommand: Register = (program, run, home) => {

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { withoutEndSlashes } from '@greenroom/shared/runtime/environment.ts';
 import { deploymentMark } from '../../src/tenants/onboarding.ts';
+import type { Register } from '../command.ts';
 import { CliError, type Console, type Finished, needed } from '../console.ts';
 import { createFlyAdmin, type DeployedMachine, type FlyAdmin, type MachineConfig } from '../deploy/fly-admin.ts';
 import { durationMs, type FlyToml, machineConfigOf, readFlyToml } from '../deploy/fly-toml.ts';
@@ -13,7 +14,6 @@ import {
   readFlySettings,
   readOrchestratorVariables,
 } from '../deploy/settings.ts';
-import type { Register } from '../program.ts';
 
 /**
  * `greenroom deploy orchestrator`: app, image, migration, secrets, then one orchestrator after the other.

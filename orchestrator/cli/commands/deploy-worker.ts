@@ -1,12 +1,12 @@
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Register } from '../command.ts';
 import { CliError, type Console, type Finished } from '../console.ts';
 import { createFlyAdmin, type FlyAdmin } from '../deploy/fly-admin.ts';
 import { durationMs, type FlyToml, machineConfigOf, readFlyToml } from '../deploy/fly-toml.ts';
 import { createImages, type ImageChoice } from '../deploy/image.ts';
 import { rollOrchestrators } from '../deploy/rolling.ts';
 import { type FlySettings, readFlySettings } from '../deploy/settings.ts';
-import type { Register } from '../program.ts';
 import { imageOptions } from './deploy-orchestrator.ts';
 
 /**

@@ -3,8 +3,8 @@ import { ConfigError } from '@greenroom/shared/runtime/environment.ts';
 import type { Config } from '../../src/config.ts';
 import { readConfig } from '../../src/config.ts';
 import { checks, examine, type Finding, isHealthy } from '../checks/doctor.ts';
+import type { Register } from '../command.ts';
 import { CliError, type Console, type Finished } from '../console.ts';
-import type { Register } from '../program.ts';
 
 /** `greenroom doctor`: checks every outside service with an orchestrator's environment, before a candidate needs it. */
 interface Options {

@@ -1,9 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
+import type { Register } from '../command.ts';
 import { CliError, type Console, type Finished, needed } from '../console.ts';
 import { applyPending, planMigrations, readMigrations, withDatabase } from '../migrations.ts';
-import type { Register } from '../program.ts';
 
 /** `greenroom migrate`: brings the database to this release. It is also the release command of `fly.orchestrator.toml`. */
 interface Options {

@@ -1,7 +1,7 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { exportJWK, generateKeyPair, type JWK } from 'jose';
+import type { Register } from '../command.ts';
 import { CliError, type Console, type Finished } from '../console.ts';
-import type { Register } from '../program.ts';
 
 /**
  * `greenroom secrets new`: makes the secrets that an operator makes himself, as lines for `.env`.

@@ -7,10 +7,10 @@ import { systemClock } from '@greenroom/shared/runtime/clock.ts';
 import { readConfig } from '../../src/config.ts';
 import { createDatabaseTokens } from '../../src/tokens/database-tokens.ts';
 import { createKeyRing } from '../../src/tokens/keys.ts';
+import type { Register } from '../command.ts';
 import { CliError, type Console, type Finished, needed } from '../console.ts';
 import { createFlyAdmin } from '../deploy/fly-admin.ts';
 import { createPlatform, type Platform } from '../platform.ts';
-import type { Register } from '../program.ts';
 
 /**
  * `greenroom smoke`: a tenant of its own, one real interview with a synthetic candidate, then the tenant's removal and the proof

@@ -10,14 +10,7 @@
 import { connect } from 'node:net';
 import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
 import { durationMs, type MachineConfig, type ServiceCheck } from './machine-config.ts';
-import type { Machine } from './state.ts';
-
-export interface CheckState {
-  name: string;
-  status: 'passing' | 'critical';
-  output: string;
-  updatedAtMs: number;
-}
+import type { CheckState, Machine } from './state.ts';
 
 export interface Checks {
   /** The machine's guest has just started. */

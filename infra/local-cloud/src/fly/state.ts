@@ -8,7 +8,6 @@
  * - `byRevision` is ordered by last change: a Map keeps insertion order, and every change inserts again.
  */
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
-import type { CheckState } from './checks.ts';
 import { newMachineId, ulid } from './ids.ts';
 import type { Image } from './images.ts';
 import type { MachineConfig } from './machine-config.ts';
@@ -50,6 +49,14 @@ const TRANSIENT: ReadonlySet<MachineState> = new Set([
   'launch_failed',
   'destroying',
 ]);
+
+/** The last result of one check of a machine. */
+export interface CheckState {
+  name: string;
+  status: 'passing' | 'critical';
+  output: string;
+  updatedAtMs: number;
+}
 
 export interface MachineEvent {
   id: string;
