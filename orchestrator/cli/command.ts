@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { Console, Finished } from './console.ts';
 
-/** What a file below `commands/` provides and what it is given. `program.ts` adds them all. */
+/** The interface between `program.ts` and the command files in `commands/`. */
 
 /** Turns a command's work into the action of its subcommand: environment, `--json`, errors and exit code are the same for all. */
 export type Run = <O extends object>(

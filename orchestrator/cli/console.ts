@@ -3,7 +3,7 @@ import path from 'node:path';
 import { parseEnv } from 'node:util';
 
 /**
- * What every command of `greenroom` shares: where it reads and writes, how it ends.
+ * Input, output and errors, shared by all commands of `greenroom`.
  *
  * - Results go to standard output, as text or with `--json` as one JSON document. Progress goes to standard error.
  * - A command that fails throws a CliError. Its message says what happened and what to do; it contains no secret.
@@ -26,7 +26,7 @@ export const exitCodes = {
   notAllowed: 4,
   alreadySo: 5,
   timedOut: 6,
-  /** The database or deployment is in a state that a person must look at. */
+  /** The database or the deployment is in a state that needs a person. */
   inconsistent: 65,
   /** A service does not answer. */
   away: 69,
@@ -46,7 +46,7 @@ export class CliError extends Error {
   }
 }
 
-/** What a command hands back: the document that `--json` prints, and the same as lines for a person. */
+/** The result of a command: the document that `--json` prints, and the same content as lines of text. */
 export interface Finished {
   document: object;
   lines: string[];
@@ -54,7 +54,7 @@ export interface Finished {
   exit?: ExitCode;
 }
 
-/** Prints a finished command; its exit code. */
+/** Prints the result of a command. @returns its exit code */
 export function present({ document, lines, exit = 'done' }: Finished, json: boolean, { print }: Console): number {
   if (json) print(JSON.stringify({ ok: exit === 'done', ...document }));
   else for (const line of lines) print(line);
@@ -62,7 +62,8 @@ export function present({ document, lines, exit = 'done' }: Finished, json: bool
 }
 
 /**
- * The process's environment, completed from a file: what the environment sets wins. An empty variable counts as unset.
+ * Adds the variables of a file to the process's environment. A variable in the environment takes precedence. An empty
+ * variable counts as unset.
  * @param file absolute path; a file that does not exist is an error only when `required`
  */
 export function environmentWithFile(

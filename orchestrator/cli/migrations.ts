@@ -43,7 +43,7 @@ export function readMigrations(dir: string): Migration[] {
 const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 
-/** Encrypted everywhere but on this machine; the certificate is checked when its authority is given. */
+/** TLS to every host except this machine. The certificate is verified if its authority is given. */
 function connectionOptions(url: string, ca: string | undefined): pg.ClientConfig {
   let parsed: URL;
   try {
@@ -65,7 +65,7 @@ function connectionOptions(url: string, ca: string | undefined): pg.ClientConfig
   };
 }
 
-/** What a failed connection means. */
+/** Turns a failed connection into an error that says what to do. */
 function connectionError(error: unknown): CliError {
   const { code = '', message } = error as { code?: string; message: string };
   if (code === '28P01' || code === '28000')
@@ -111,7 +111,7 @@ const present = `select name from unnest($1::text[]) as name
   where case when position('.' in name) > 0 then to_regclass(name) is not null
              else exists (select from pg_namespace where nspname = name) end`;
 
-/** A migration that is not recorded must not have left anything. */
+/** Refuses a database that contains tables of a migration that is not recorded. */
 async function refuseHalfApplied(client: pg.Client, { version, name, sql }: Migration): Promise<void> {
   const expected = createdBy(sql);
   const found = (await client.query(present, [expected])).rows.map((row) => row.name as string);
@@ -131,7 +131,7 @@ async function refuseHalfApplied(client: pg.Client, { version, name, sql }: Migr
   );
 }
 
-/** A release that is older than the database must not run on it. */
+/** Refuses a database that is newer than this release. */
 function refuseUnknown(recorded: string[], migrations: Migration[]): void {
   const unknown = recorded.filter((version) => !migrations.some((migration) => migration.version === version));
   if (unknown.length === 0) return;
@@ -144,7 +144,7 @@ function refuseUnknown(recorded: string[], migrations: Migration[]): void {
 
 const rolesNeeded = `select rolcreaterole as ok, current_user as name from pg_roles where rolname = current_user`;
 
-/** What there is to do. Throws when the database is in a state that the records do not explain. */
+/** The migrations still to apply. Throws if the records do not explain the state of the database. */
 export async function planMigrations(client: pg.Client, migrations: Migration[]): Promise<MigrationPlan> {
   const [who] = (await client.query(rolesNeeded)).rows as Array<{ ok: boolean; name: string }>;
   if (!who?.ok)
@@ -167,7 +167,7 @@ export async function planMigrations(client: pg.Client, migrations: Migration[])
   return { recorded, pending };
 }
 
-/** The database's complaint with the line of the file that caused it. */
+/** The database's error message with the line of the file that caused it. */
 function sqlFailure({ version, name, sql }: Migration, error: unknown): CliError {
   const { message, detail, hint, position, code } = error as pg.DatabaseError;
   const line = position ? ` line ${sql.slice(0, Number(position) - 1).split('\n').length}` : '';

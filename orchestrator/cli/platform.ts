@@ -1,6 +1,6 @@
 import { CliError } from './console.ts';
 
-/** The platform API as commands use it. */
+/** A client of the platform API for commands. */
 export interface Platform {
   /** @returns the parsed body; undefined when the answer is 404 and `absent` allows it */
   call<T>(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: object): Promise<T>;

@@ -22,7 +22,7 @@ interface GlobalOptions {
   json?: true;
 }
 
-/** What an error means to whoever called. Errors that are no CliError are defects: they keep their stack. */
+/** Prints an error and returns its exit code. An error other than CliError and ConfigError is a defect and is printed with its stack. */
 function failure(error: unknown, json: boolean, console: Console): number {
   const known =
     error instanceof CliError
@@ -36,7 +36,7 @@ function failure(error: unknown, json: boolean, console: Console): number {
   return known ? exitCodes[known.exit] : exitCodes.failed;
 }
 
-/** Runs `greenroom` with these arguments; its exit code. */
+/** Runs `greenroom` with these arguments. @returns the exit code */
 export async function runProgram(args: string[], console: Console, home: string): Promise<number> {
   let code: number = exitCodes.done;
   const program = new Command('greenroom')

@@ -9,7 +9,7 @@ import { type BareCloud, startBareCloud } from '../support/bare-cloud.ts';
 import { type Act, doctorLines, notDone, readActs, readPage, root, runScript } from '../support/deploy-page.ts';
 
 /**
- * docs/deploy.md from its first line to its last, on a cloud in which nothing is there yet. The short form: images come from the
+ * Follows docs/deploy.md from its first to its last line, on a local cloud without any deployment. The short form: images come from the
  * working tree instead of `--build`. With IMAGES=built (`npm run test:full`) they are built from their Dockerfiles.
  */
 const built = process.env.IMAGES === 'built';
@@ -50,7 +50,7 @@ afterAll(async () => {
 
 const dayTwo = readFileSync(path.join(root, 'docs/deploy.md'), 'utf8').split('\n').indexOf('# Day two');
 
-/** An upgrade needs another image than the one that runs; the short form builds none. */
+/** A second image for the upgrade. The short form builds none. */
 function withImages({ script, line }: Act & { script: string }): string {
   const release = line > dayTwo ? 2 : 1;
   if (built && release === 1) return script;

@@ -36,7 +36,7 @@ async function greenroom(args: string[], changes: Record<string, string | undefi
 
 const orchestrators = () => bare.cloud.fly.machines().filter(({ app }) => app === 'greenroom-orchestrator');
 const live = () => bare.cloud.fly.machines().filter(({ state }) => state !== 'destroying');
-/** What a refused command must not have changed. */
+/** A snapshot to compare: a refused command must leave all of it unchanged. */
 const fingerprint = () => JSON.stringify(live().map(({ id, instanceId, state }) => [id, instanceId, state]));
 
 beforeAll(async () => {

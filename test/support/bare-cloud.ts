@@ -6,8 +6,8 @@ import { type LocalCloud, startLocalCloud } from '@greenroom/local-cloud/cloud.t
 import { type DeploymentKeys, makeDeploymentKeys } from '@greenroom/tools/stack/keys.ts';
 
 /**
- * The outside services before the first deployment: an empty database, no orchestrator, no image. What an operator has after
- * creating four accounts. Everything else is deployed by `greenroom`.
+ * The outside services as they are after an operator has created four accounts: an empty database, no orchestrator, no image.
+ * `greenroom` deploys everything else.
  */
 export interface BareCloud {
   dir: string;

@@ -14,7 +14,7 @@ export type Act =
   | { kind: 'executed' | 'not-run'; line: number; script: string }
   | { kind: 'console step'; line: number; number: number; check: string };
 
-/** The acts of the page in order. Throws on a block or a console step that says neither how it is run nor how it is proven. */
+/** The acts of the page in order. Throws on a block without a mark, and on a console step without a doctor line. */
 export function readActs(page: string): Act[] {
   const acts: Act[] = [];
   const lines = page.split('\n');
@@ -115,7 +115,7 @@ export async function doctorLines(
   }
 }
 
-/** How each console step looks when it was not done: other variables, or a stand-in that behaves so until it is done. */
+/** The state of the world before each console step: other variables, or a stand-in that behaves as if the step were not done. */
 export interface NotDone {
   changes?: () => Promise<Record<string, string>> | Record<string, string>;
   undo?: (bare: BareCloud) => void | Promise<void>;
@@ -129,7 +129,7 @@ export const notDone: Record<string, NotDone> = {
   },
   'database-orchestrator': { changes: () => ({ SUPABASE_PUBLISHABLE_KEY: 'sb_publishable_never_copied' }) },
   'voice-key': { changes: () => ({ OPENAI_API_KEY: 'sk-never-made' }) },
-  // Imported, and not rotated to.
+  // The key is imported, but the rotation to it is not done.
   'signing-key': {
     undo: ({ cloud, keys }) => cloud.supabase.moveSigningKey(keys.db.kid as string, 'standby'),
     redo: ({ cloud, keys }) => cloud.supabase.moveSigningKey(keys.db.kid as string, 'in_use'),

@@ -8,7 +8,7 @@ export interface FlyTarget {
   apiUrl: string;
   token: string;
   org: string;
-  /** An image whose process stays. */
+  /** An image whose process keeps running. */
   image: string;
   region: string;
 }
@@ -31,7 +31,7 @@ export function flySuite({ apiUrl, token, org, image, region }: FlyTarget): Suit
       ...(body ? { body: JSON.stringify(body) } : {}),
     });
 
-  /** A call about an app. Refused here, before it is sent, for every app that this run did not make. */
+  /** Sends a request about an app. Throws before sending if this run did not create the app. */
   const own = (method: string, name: string, rest = '', body?: object): Promise<Said> => {
     if (!made.has(name)) throw new Error(`this run did not make the app ${name}: it is not touched`);
     return ask(method, `/apps/${name}${rest}`, body);

@@ -25,7 +25,7 @@ export function readRows(): Row[] {
     });
 }
 
-/** What one case has found. */
+/** The result of one case. */
 export interface Outcome {
   service: ServiceName;
   title: string;

@@ -1,6 +1,6 @@
 /**
- * What the contract suites share. A suite speaks to one service over the wire, as a stranger: it knows a URL and a key, nothing of
- * whether a stand-in or the real service answers.
+ * Shared by the contract suites. A suite talks to one service over the network. It has a URL and a key, and does not know whether
+ * a stand-in or the real service answers.
  */
 export interface Case {
   /** What the service must do. */

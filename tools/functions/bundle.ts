@@ -6,7 +6,7 @@ import { build } from 'esbuild';
  * Bundles each Edge Function into one file without imports, in a folder that `supabase functions deploy --workdir` takes.
  *
  * The sources import `../../shared`, outside of the functions' folder. Whether the CLI packs such files is not certain
- * (supabase/cli#3467); a bundle needs nothing packed and nothing fetched when it is deployed.
+ * (supabase/cli#3467). A bundle is complete: its deployment packs and fetches nothing else.
  */
 const root = path.resolve(import.meta.dirname, '../..');
 const supabaseDir = path.join(root, 'supabase');
@@ -15,7 +15,7 @@ export const functionNames = [
   ...readFileSync(path.join(supabaseDir, 'config.toml'), 'utf8').matchAll(/^\[functions\.([\w-]+)\]/gm),
 ].map(([, name]) => name as string);
 
-/** @param outdir made anew; it holds `supabase/` afterwards. */
+/** @param outdir is emptied first; contains `supabase/` afterwards */
 export async function bundleFunctions(outdir: string): Promise<void> {
   const target = path.join(outdir, 'supabase');
   rmSync(target, { recursive: true, force: true });

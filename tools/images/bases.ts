@@ -3,9 +3,9 @@ import path from 'node:path';
 import { buildah, run } from './commands.ts';
 
 /**
- * The two public base images, seeded from Debian's packages and npm's `node`, for machines that reach no image registry. They
- * stand for the official ones: the same distribution and the same Node, without documentation and translations. They differ
- * in what nothing here depends on (package lists, order of layers); a build with Docker takes the official images.
+ * The two base images, built from Debian's packages and npm's `node`, for machines that cannot reach an image registry. They
+ * replace the official images: same distribution and same Node, without documentation and translations. Package lists and
+ * the order of layers differ; nothing here depends on them. A build with Docker uses the official images.
  */
 export const nodeImage = 'docker.io/library/node:24-bookworm-slim';
 export const debianImage = 'docker.io/library/debian:bookworm-slim';

@@ -11,7 +11,7 @@ import type { ImageName } from './build.ts';
 
 /**
  * An image of the working tree for the local cloud, made in seconds without Docker, buildah or root: Node and the libraries of
- * this machine, and the bundles. It stands for the Dockerfile's image where those tools are missing; it is not one to deploy.
+ * this machine, and the bundles. Tests use it where those tools are missing. Do not deploy it.
  */
 const root = path.resolve(import.meta.dirname, '../..');
 const node = '/usr/local/bin/node';
@@ -48,7 +48,7 @@ async function addProgram(name: ImageName, into: string): Promise<Content> {
 
 const sha256 = (bytes: Buffer | string): string => createHash('sha256').update(bytes).digest('hex');
 
-/** Writes a blob of the layout; its descriptor. */
+/** Writes a blob into the layout. @returns its descriptor */
 function addBlob(layout: string, mediaType: string, bytes: Buffer | string) {
   const hex = sha256(bytes);
   writeFileSync(path.join(layout, 'blobs/sha256', hex), bytes);
@@ -57,7 +57,7 @@ function addBlob(layout: string, mediaType: string, bytes: Buffer | string) {
 
 /**
  * @param layout folder of the OCI layout, made anew
- * @param variables more of the image's own, such as `RELEASE=2`, which make it another image
+ * @param variables additional variables of the image, such as `RELEASE=2`; another value gives another digest
  * @returns the image's digest
  */
 export async function imageOfTree(name: ImageName, layout: string, variables: string[] = []): Promise<string> {

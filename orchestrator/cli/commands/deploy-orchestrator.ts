@@ -30,7 +30,7 @@ interface Options extends ImageChoice {
 
 const role = 'greenroom_role';
 
-/** In which regions: those named, and those where there are orchestrators. */
+/** The regions to deploy to: the named ones and those that already have orchestrators. */
 function regionsOf({ region = [] }: Options, file: FlyToml, machines: DeployedMachine[]): string[] {
   const there = machines.map((machine) => machine.region);
   const second = file.primary_region === 'iad' ? 'fra' : 'iad';
@@ -45,7 +45,7 @@ function regionsOf({ region = [] }: Options, file: FlyToml, machines: DeployedMa
   return regions;
 }
 
-/** Two stacks with one deployment id would end each other's machines. */
+/** Refuses a deployment id that another stack uses: the two stacks would destroy each other's machines. */
 async function refuseSharedDeployment(
   fly: FlyAdmin,
   app: string,
@@ -61,7 +61,7 @@ async function refuseSharedDeployment(
     );
 }
 
-/** What its exit code says. */
+/** The meaning of an exit code of the release command. */
 const releaseFailures: Record<number, string> = {
   65: 'the database is in a state that the records do not explain (half applied, or ahead of this release)',
   69: 'the database does not answer from Fly',
@@ -78,7 +78,7 @@ async function release(fly: FlyAdmin, file: FlyToml, image: string, console: Con
   );
   const ca = console.environment.SUPABASE_DB_CA;
   console.progress(`release command: ${file.deploy.release_command}`);
-  // The password is in the configuration of this machine only, which is destroyed when it has ended; no orchestrator gets it.
+  // Only this machine's configuration contains the password. The machine is destroyed when it has ended; no orchestrator gets it.
   const machine = await fly.create(file.app, {
     name: `release-${Date.now().toString(36)}`,
     region: file.primary_region,
@@ -124,7 +124,7 @@ const configOf = (
   ...machineConfigOf(file),
   image,
   env: { ...file.env, ...env },
-  // With these two `fly deploy` and `fly status` know the machine as one of theirs.
+  // `fly deploy` and `fly status` recognise machines by these two keys.
   metadata: {
     fly_process_group: 'app',
     fly_platform_version: 'v2',
@@ -236,7 +236,7 @@ export const deployOrchestratorCommand: Register = (deploy, run, home) => {
     .action(run((options: Options, console) => deployOrchestrator(options, console, home)));
 };
 
-/** Where a deployment's image comes from. */
+/** The options that choose a deployment's image. */
 export const imageOptions = (command: import('commander').Command) =>
   command
     .option('--build', 'build the image here (buildah, as root), and push it')

@@ -10,8 +10,8 @@ import { type FlySettings, readFlySettings } from '../deploy/settings.ts';
 import { imageOptions } from './deploy-orchestrator.ts';
 
 /**
- * `greenroom deploy worker`: pins an image, tries it in a machine of its own, gives it to the orchestrators one after the other,
- * and follows the pools until no standby machine of another image is left.
+ * `greenroom deploy worker`: pins an image, boots it once in a test machine, configures one orchestrator after the other to use it,
+ * and waits until the pools contain no standby machine of another image.
  *
  * Orchestrators replace standby and hot machines one by one as new ones become ready. A machine with a session is never touched:
  * its interview ends on the image that it began with.

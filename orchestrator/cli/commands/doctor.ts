@@ -14,7 +14,7 @@ interface Options {
 
 const settingsMean = 'Without them no orchestrator starts.';
 
-/** The settings are a check like the others: it is the first one, and without it there is nothing else to check. */
+/** Reading the settings is the first check. If it fails, no other check can run. */
 function readSettings({ environment }: Console): Config | Finding {
   try {
     return readConfig({ ...environment });

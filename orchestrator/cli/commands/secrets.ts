@@ -4,7 +4,7 @@ import type { Register } from '../command.ts';
 import { CliError, type Console, type Finished } from '../console.ts';
 
 /**
- * `greenroom secrets new`: makes the secrets that an operator makes himself, as lines for `.env`.
+ * `greenroom secrets new`: generates the secrets that no service provides, as lines for `.env`.
  *
  * A secret that is set already is rotated: the new join key signs and the old ones still verify; the old key of stored credentials
  * is named as the one to read with.
@@ -19,7 +19,7 @@ async function signingKey(): Promise<JWK> {
   return { ...(await exportJWK(privateKey)), kid: randomUUID(), alg: 'ES256', use: 'sig' };
 }
 
-/** The keys of a set that is configured; none when there is none. */
+/** The keys of a configured key set; empty if none is configured. */
 function joinKeys(text: string | undefined): JWK[] {
   if (text === undefined) return [];
   try {

@@ -13,8 +13,8 @@ import { createFlyAdmin } from '../deploy/fly-admin.ts';
 import { createPlatform, type Platform } from '../platform.ts';
 
 /**
- * `greenroom smoke`: a tenant of its own, one real interview with a synthetic candidate, then the tenant's removal and the proof
- * that nothing is left: no machine and no app at Fly, no call that is not hung up, no personal data in the database.
+ * `greenroom smoke`: creates a tenant, holds one real interview with a synthetic candidate, removes the tenant, and proves that
+ * nothing is left: no machine or app at Fly, no call that is still open, no personal data in the database.
  *
  * The tenant is removed even if the interview fails, and when the command is interrupted.
  */
@@ -60,7 +60,7 @@ async function until<T>(what: string, limitMs: number, find: () => Promise<T | u
   }
 }
 
-/** Runs the candidate's process; the steps it reported. */
+/** Runs the candidate's process. @returns the steps that it reported */
 function takePart(session: Session, seconds: number, home: string, { progress }: Console): Promise<string[]> {
   const child = spawn(process.execPath, [path.join(home, 'tools/candidate/main.ts')], {
     stdio: ['pipe', 'pipe', 'pipe'],
@@ -73,7 +73,7 @@ function takePart(session: Session, seconds: number, home: string, { progress }:
   createInterface({ input: child.stdout }).on('line', (line) => {
     const { step, detail } = JSON.parse(line) as { step: string; detail: string };
     steps.push(step);
-    // What is said is an interview's content: not shown.
+    // The words of an interview are not printed.
     progress(step === 'said' ? 'candidate: somebody spoke' : `candidate: ${step} ${detail}`.trimEnd());
   });
   child.stdin.end(
@@ -180,7 +180,7 @@ async function remove(operator: Platform, tenantId: string, { progress }: Consol
 
 type Config = ReturnType<typeof readConfig>;
 
-/** Counts rows as role orchestrator, which reads every table. */
+/** Counts rows with the role `orchestrator`, which may read every table. */
 async function rowCounter({
   keys,
   supabase,
@@ -207,7 +207,7 @@ async function rowCounter({
   };
 }
 
-/** Asked of each service itself, not of the orchestrator. */
+/** Counts what is left, by asking each service directly rather than the orchestrator. */
 async function proveNothingLeft(config: Config, tenant: Tenant): Promise<Check[]> {
   const fly = createFlyAdmin(config.fly);
   try {
@@ -241,7 +241,7 @@ async function proveNothingLeft(config: Config, tenant: Tenant): Promise<Check[]
 }
 
 export async function smoke(options: Options, console: Console, home: string): Promise<Finished> {
-  // Any image's digest: the command starts no machine itself.
+  // A placeholder: this command starts no machine itself.
   const config = readConfig({ WORKER_IMAGE: `unused@sha256:${'0'.repeat(64)}`, ...console.environment });
   const token = needed(console, 'GREENROOM_TOKEN', "an operator's token (its hash is in OPERATOR_TOKENS).");
   const operator = createPlatform(config.publicUrl, token);

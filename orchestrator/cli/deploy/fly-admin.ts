@@ -6,8 +6,8 @@ import { type Call, createSend } from '../../src/fly/send.ts';
 import { CliError } from '../console.ts';
 
 /**
- * What a deployment asks of Fly's Machines API. Every refusal becomes a CliError with Fly's own words and request id.
- * Nothing is repeated: a deployer runs the command again, and every step finds what the one before it left.
+ * Requests of a deployment to Fly's Machines API. Every refusal becomes a CliError with Fly's message and request id.
+ * Requests are not retried. The operator runs the command again, and every step continues from what exists.
  */
 export interface DeployedMachine {
   id: string;
@@ -26,7 +26,7 @@ export interface MachineConfig {
   [other: string]: unknown;
 }
 
-/** A machine of the organisation's list. */
+/** A machine in the list of the organisation's machines. */
 export interface ListedMachine {
   id: string;
   app: string;
@@ -85,7 +85,7 @@ const machineOf = (body: unknown): DeployedMachine => {
   return { ...machine, config: { ...rest, env: env ?? {}, metadata: metadata ?? {} }, checks: checks ?? [] };
 };
 
-/** Fly's words, without what we sent. */
+/** Fly's error message, without anything that we sent. */
 function refusal(what: string, raw: Raw, app: string | undefined): CliError {
   if (raw.status === 0)
     return new CliError('away', 'fly_away', `${what}: Fly's Machines API does not answer (FLY_API_URL).`, {
@@ -145,7 +145,7 @@ export function createFlyAdmin({ apiUrl, token }: { apiUrl: string; token: strin
 
   return {
     close,
-    /** @returns false when there is no such app. Throws when it is not this organisation's. */
+    /** @returns false if the app does not exist. Throws if it belongs to another organisation. */
     hasApp: async (app: string, org: string): Promise<boolean> => {
       const raw = await send({ method: 'GET', path: pathOf(app), app });
       if (raw.status === 404) return false;
@@ -181,7 +181,7 @@ export function createFlyAdmin({ apiUrl, token }: { apiUrl: string; token: strin
           body: { type },
         });
     },
-    /** @returns the version that a machine must be started with to see them. */
+    /** @returns the minimum version that a machine must start with to have these secrets */
     setSecrets: async (app: string, values: Record<string, string>): Promise<number> => {
       const body = await ask('Setting secrets', {
         method: 'POST',
@@ -234,7 +234,7 @@ export function createFlyAdmin({ apiUrl, token }: { apiUrl: string; token: strin
       if (raw.status !== 404 && (raw.status < 200 || raw.status >= 300))
         throw refusal(`Destroying machine ${id}`, raw, app);
     },
-    /** Waits until a machine runs and all its checks pass, has ended, or the limit is over. */
+    /** Waits until the machine runs and all its checks pass, until it has ended, or until the limit is over. */
     untilHealthy: async (app: string, id: string, limitMs: number): Promise<'healthy' | 'ended' | string> => {
       const deadlineMs = performance.now() + limitMs;
       for (let seenRunning = false; ; await sleep(pollMs)) {

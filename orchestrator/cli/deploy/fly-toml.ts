@@ -9,7 +9,7 @@ import { CliError } from '../console.ts';
  * The keys are those of flyctl's configuration structs, reduced to what we use: superfly/flyctl@ad0172fa
  * `internal/appconfig/config.go` (Config, Deploy, Build, Compute, Restart, Metrics) and `service.go` (HTTPService, Service,
  * ServiceHTTPCheck), superfly/fly-go@22d6e518 `machine_types.go` (MachineGuest, MachineMetrics, MachinePort, HTTPOptions,
- * MachineServiceConcurrency, MachineAutostop) and `duration.go`. flyctl ignores an unknown key without a word; here it is an error.
+ * MachineServiceConcurrency, MachineAutostop) and `duration.go`. flyctl silently ignores an unknown key; here it is an error.
  */
 const durationPattern = /^(\d+(\.\d+)?(ms|h|m|s))+$/;
 const duration = z.string().regex(durationPattern, 'must be a duration such as "90s"');
@@ -109,7 +109,7 @@ export function readFlyToml(file: string): FlyToml {
   throw new CliError('configuration', 'fly_toml', `${file} is not usable:\n${lines.join('\n')}`);
 }
 
-/** Milliseconds of a duration that the schema let through. */
+/** Converts a duration that the schema has accepted to milliseconds. */
 export function durationMs(text: string): number {
   const unitMs: Record<string, number> = { h: 3_600_000, m: 60_000, s: 1_000, ms: 1 };
   let totalMs = 0;
@@ -141,13 +141,13 @@ function servicesOf({ http_service: http, services = [] }: FlyToml): object[] {
   return [{ protocol: 'tcp', ...rest, ...auto, ports, checks: checks.map(checkOf) }, ...own];
 }
 
-/** What flyctl calls `never`, the Machines API calls `no`. */
+/** Restart policies by their names in the file. flyctl's `never` is `no` in the Machines API. */
 const restartOf = ({ restart: [first] }: FlyToml) => ({
   policy: first?.policy === 'never' ? 'no' : (first?.policy ?? 'always'),
   ...(first?.retries === undefined ? {} : { max_retries: first.retries }),
 });
 
-/** Everything of a machine's configuration that the file says; the caller adds image, variables and metadata. */
+/** The part of a machine's configuration that the file defines. The caller adds image, variables and metadata. */
 export function machineConfigOf(file: FlyToml) {
   const [metrics] = file.metrics ?? [];
   return {

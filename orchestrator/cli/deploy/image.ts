@@ -7,13 +7,13 @@ import { createRegistryClient, parseReference, type RegistryClient } from './reg
 /**
  * The image that a deployment uses, always pinned by its digest.
  *
- * What is deployed is remembered in the registry itself, by two tags of the app's repository: `current` and `previous`. Every
- * deployer sees the same, and a rollback needs nothing but the registry.
+ * The registry itself records what is deployed, by two tags of the app's repository: `current` and `previous`. So every
+ * operator sees the same state, and a rollback needs only the registry.
  */
 export interface ImageChoice {
-  /** A reference that is in a registry already. */
+  /** A reference to an image that is already in a registry. */
   image?: string;
-  /** Folder of an OCI layout, to be pushed. */
+  /** Folder of an OCI layout to push. */
   oci?: string;
   /** Build it here (buildah), then push it. */
   build?: true;
@@ -21,20 +21,20 @@ export interface ImageChoice {
 }
 
 export interface Images {
-  /** The chosen image, pushed when it has to be. @returns `registry/app@sha256:…` */
+  /** Pushes the chosen image unless it is already in the registry. @returns `registry/app@sha256:…` */
   provide(choice: ImageChoice): Promise<string>;
-  /** The same, without a push: what a dry run shows. */
+  /** The image that a dry run shows. Pushes nothing. */
   preview(choice: ImageChoice): Promise<string>;
-  /** What was deployed last; undefined before the first deployment. */
+  /** The image deployed last; undefined before the first deployment. */
   current(): Promise<string | undefined>;
-  /** Remembers what is deployed now. */
+  /** Records the deployed image. */
   remember(reference: string): Promise<void>;
 }
 
 const sourcesOf = ({ image, oci, build, rollback }: ImageChoice) =>
   [image, oci, build, rollback].filter((given) => given !== undefined);
 
-/** Runs the builder of the repository; the folder of the OCI layout. */
+/** Builds the image with the repository's own builder. @returns the folder of the OCI layout */
 function buildHere(name: string, home: string, console: Console): Promise<string> {
   const args = [path.join(home, 'tools/images/main.ts'), name, '--json'];
   return new Promise((resolve, reject) => {
@@ -129,7 +129,7 @@ export function createImages(options: {
       const before = await tagged('current');
       if (before === reference) return;
       const { registry: where, repository, reference: digest } = parseReference(reference);
-      // An image of another registry is deployed as it is, and cannot be tagged here.
+      // An image in another registry is deployed unchanged. It cannot be tagged there.
       if (where !== registry || repository !== app) return;
       if (before !== undefined) await client.tag(registry, app, parseReference(before).reference, 'previous');
       await client.tag(registry, app, digest, 'current');

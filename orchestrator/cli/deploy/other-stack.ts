@@ -1,6 +1,6 @@
 import type { ListedMachine } from './fly-admin.ts';
 
-/** What distinguishes this stack from others of the organisation. */
+/** Distinguishes this stack from other stacks in the organisation. */
 export interface OwnStack {
   deploymentId: string;
   /** `deploymentMark`. */
@@ -9,7 +9,7 @@ export interface OwnStack {
   app?: string;
 }
 
-/** A machine of another stack that has our deployment id. Two such stacks would end each other's machines. */
+/** A machine with our deployment id that belongs to another stack. Two stacks with one id would destroy each other's machines. */
 export const machineOfOtherStack = (
   machines: readonly ListedMachine[],
   { deploymentId, mark, app }: OwnStack,

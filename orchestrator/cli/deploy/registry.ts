@@ -50,7 +50,7 @@ export interface RegistryClient {
   digestOf(image: ImageReference): Promise<string>;
   /** Pushes a layout's only image. @returns its digest */
   push(layoutDir: string, registry: string, repository: string): Promise<string>;
-  /** Gives an image that is there another tag. */
+  /** Adds a tag to an image that is in the registry. */
   tag(registry: string, repository: string, digest: string, tag: string): Promise<void>;
 }
 
@@ -58,7 +58,7 @@ export function createRegistryClient(token: string, progress: (line: string) => 
   const basic = `Basic ${Buffer.from(`x:${token}`).toString('base64')}`;
   const bearers = new Map<string, string>();
 
-  /** A registry may want a token of its own instead of the password: it names where to get it. */
+  /** Gets a token if the registry requires one instead of the password; its 401 answer says where. */
   async function bearerOf(challenge: string, repository: string): Promise<string | undefined> {
     const fields = Object.fromEntries(
       [...challenge.matchAll(/\b(\w+)="([^"]*)"/g)].map(([, name, value]) => [name, value]),

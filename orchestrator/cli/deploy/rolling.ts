@@ -3,13 +3,13 @@ import type { DeployedMachine, FlyAdmin, MachineConfig } from './fly-admin.ts';
 
 /**
  * Replaces the orchestrators one after the other. Each must run and pass its checks before the next one is touched. If one does
- * not, it and those replaced before it get their former configuration back, and new ones are destroyed: nothing stays half-made.
+ * not, it and the ones replaced before it get their former configuration back, and new machines are destroyed.
  *
- * Live interviews are not touched: no orchestrator holds anything that they need, and sockets are on the workers.
+ * Live interviews continue: they keep no state in an orchestrator, and their sockets end at the workers.
  */
 export interface Step {
   region: string;
-  /** Undefined: a new machine is made. */
+  /** Undefined: create a new machine. */
   machine?: DeployedMachine;
   config: MachineConfig;
 }
@@ -22,9 +22,9 @@ interface Done {
 export interface RollOptions {
   fly: FlyAdmin;
   app: string;
-  /** Until a replaced orchestrator runs and its checks pass. */
+  /** How long a replaced orchestrator may take until it runs and its checks pass. */
   healthyMs: number;
-  /** Machines must see secrets of this version at least. */
+  /** Minimum version of the app's secrets that a machine must start with. */
   secretsVersion?: number;
   console: Console;
 }

@@ -3,7 +3,7 @@ import { configVariables, readConfig } from '../../src/config.ts';
 import { deploymentMark } from '../../src/tenants/onboarding.ts';
 import { type Console, needed } from '../console.ts';
 
-/** What the commands read beside an orchestrator's own variables; a test compares them with `.env.example`. */
+/** Variables that only the commands read, in addition to those of an orchestrator. A test compares them with `.env.example`. */
 export const cliVariables = [
   'SUPABASE_DB_URL',
   'SUPABASE_DB_CA',
@@ -12,7 +12,7 @@ export const cliVariables = [
   'GREENROOM_TOKEN',
 ];
 
-/** Go to Fly as secrets of the orchestrators' app; every other variable stands in the machines' configuration. */
+/** Variables that are set as secrets of the orchestrators' Fly app. All others are set in the machines' configuration. */
 const secretVariables = new Set([
   'DB_SIGNING_KEY',
   'JOIN_SIGNING_KEYS',
@@ -26,7 +26,7 @@ const secretVariables = new Set([
 ]);
 /** The Machines API refuses variables whose names begin with FLY_ in a configuration; as secrets they are accepted. */
 const isSecret = (name: string): boolean => secretVariables.has(name) || name.startsWith('FLY_');
-/** The image, the platform or the file decide these. */
+/** Variables set by the image, by Fly or by fly.orchestrator.toml. */
 const ofTheMachine = new Set(['HOST', 'PORT', 'ROOM_DIR', 'CRASH_AT', 'WORKER_IMAGE']);
 
 export interface FlySettings {
@@ -37,7 +37,7 @@ export interface FlySettings {
   deploymentId: string;
 }
 
-/** What every deployment needs of Fly. */
+/** Fly settings that every deployment needs. */
 export function readFlySettings(console: Console): FlySettings {
   const { environment } = console;
   return {
@@ -53,7 +53,7 @@ export interface OrchestratorVariables {
   secrets: Record<string, string>;
   env: Record<string, string>;
   publicUrl: string;
-  /** The same for every orchestrator of this deployment and database, another for every other. */
+  /** Identifies deployment and database: equal for all orchestrators of a deployment, different for any other. */
   mark: string;
 }
 

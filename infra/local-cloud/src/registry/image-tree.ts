@@ -50,7 +50,7 @@ async function unpack({ layers, digest }: PushedImage, dir: string): Promise<str
   return root;
 }
 
-/** In a mount namespace of its own, so that nothing of it is seen outside or left behind. `exec`: signals reach the command. */
+/** Runs in its own mount namespace, so that its mounts are invisible outside and vanish with it. `exec`: signals reach the command. */
 const enter = 'mount --bind /proc "$0/proc" && user=$1 && shift && exec chroot --userspec="$user" "$0" "$@"';
 
 const variablesOf = (env: string[]): Record<string, string> =>
