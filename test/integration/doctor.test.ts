@@ -93,7 +93,7 @@ async function pushImage(): Promise<string> {
   return `${host}/${stack.tenant.appName}@${sha256(manifest)}`;
 }
 
-/** A function as the stand-in serves it: only its own condition is asked for here. */
+/** The health that a deployed Edge Function reports. */
 const functionsSay = { ok: true, version: '0.1.0', database: 'ok', orchestrator: 'ok' };
 
 beforeAll(async () => {

@@ -199,7 +199,7 @@ function openStreams(keys: string[], sessionId: string, each: number) {
   return statuses;
 }
 
-/** The most statements that were under way at once of functions that only the attacker calls. */
+/** The largest number of concurrent statements of the functions that only the attacker calls. */
 async function mostStatements(over: Over): Promise<{ reads: number; writes: number }> {
   const most = { reads: 0, writes: 0 };
   while (!over()) {

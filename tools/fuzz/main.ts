@@ -67,7 +67,7 @@ function watched(said: Said[]): Record<string, Watched> {
     [...Map.groupBy(said, ({ of }) => of)].map(([of, all]) => {
       const [worst] = all.toSorted((a, b) => b.heldMs - a.heldMs) as [Said];
       const processes = [...Map.groupBy(all, ({ pid }) => pid).values()];
-      // A process that was there for a moment has no middle and no end.
+      // Growth compares the middle of a run with its end, so a process that lived only briefly does not count.
       const longest = Math.max(...processes.map((one) => one.length));
       const growths = processes.filter((one) => one.length * 2 > longest).map(growthOf);
       return [

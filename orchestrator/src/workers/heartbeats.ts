@@ -25,7 +25,7 @@ export interface HeartbeatsDeps {
   machines: Pick<MachineStore, 'recordHeartbeats'>;
   clock: Clock;
   flushMs: number;
-  /** Is told whether each batch could be written. */
+  /** Called after each batch, with whether it could be written. */
   leases?: Pick<LeaseWatch, 'able' | 'unable'>;
 }
 
