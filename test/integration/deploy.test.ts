@@ -11,6 +11,8 @@ import { sessionBody, until } from '../support/session.ts';
 const root = path.resolve(import.meta.dirname, '../..');
 let bare: BareCloud;
 let layouts: { worker: string; orchestrator: string };
+/** The image after the rollback; undefined while no rollback has run. */
+let workerImage: string | undefined;
 
 interface Ran {
   code: number;
@@ -147,13 +149,36 @@ describe('a new worker image', () => {
     const back = await greenroom(['deploy', 'worker', '--rollback', '--no-wait']);
     expect([back.code, back.document.image]).not.toEqual([0, deployed.document.image]);
     expect(back.code).toBe(0);
+    workerImage = String(back.document.image);
     const { ended } = startCandidate({ websocketUrl: session.websocket_url, joinToken: session.join_token ?? '' });
     expect((await ended).outcome).toBe('completed');
     expect((await platform.waitFor(session.session_id, ({ status }) => status === 'completed', 30_000)).epoch).toBe(1);
   }, 180_000);
 });
 
+/** Images of the tenants' machines, as Fly shows them. */
+async function imagesOfTenants(): Promise<string[]> {
+  const ids = new Set(ofTenants().map(({ id }) => id));
+  const apps = new Set(ofTenants().map(({ app }) => app));
+  const headers = { authorization: `Bearer ${bare.variables.FLY_API_TOKEN}` };
+  const lists = await Promise.all(
+    [...apps].map(async (app) => {
+      const answer = await fetch(`${bare.variables.FLY_API_URL}/v1/apps/${app}/machines`, { headers });
+      return (await answer.json()) as Array<{ id: string; config: { image: string } }>;
+    }),
+  );
+  return lists.flat().flatMap(({ id, config }) => (ids.has(id) ? [config.image] : []));
+}
+
 describe('a refused command changes nothing', () => {
+  // The pool and the interview of the tests before go on by themselves; a fingerprint must not change because of them.
+  beforeAll(async () => {
+    if (workerImage !== undefined)
+      await until('one standby machine of the image is left', async () => {
+        const images = await imagesOfTenants();
+        return standby().length === 1 && images.length === 1 && images[0] === workerImage;
+      });
+  });
   const refused: Array<
     [what: string, args: () => string[], changes: () => Record<string, string>, code: number, name: string]
   > = [
