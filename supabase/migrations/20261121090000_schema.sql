@@ -237,6 +237,19 @@ comment on column public.tenants.audit_days is
   'Audit entries are deleted after this many days, at least 30; null keeps them.';
 create trigger touch before update on public.tenants for each row execute function app.touch();
 
+create table public.consent_texts (
+  tenant_id uuid not null references public.tenants (id) on delete cascade,
+  version text not null check (char_length(version) between 1 and 100),
+  text text not null check (char_length(text) between 1 and 20000),
+  created_at timestamptz not null default clock_timestamp(),
+  primary key (tenant_id, version)
+);
+comment on table public.consent_texts is
+  'The texts to which a tenant''s candidates consent, at most 100 per tenant. A stored text never changes, because '
+  'candidates must be shown the text to which they agreed.';
+comment on column public.consent_texts.version is 'The tenant''s name for the text.';
+comment on column public.consent_texts.text is 'The text that the candidate is shown.';
+
 create table public.tenant_counters (
   tenant_id uuid primary key references public.tenants (id) on delete cascade,
   live_sessions integer not null default 0 check (live_sessions >= 0),
@@ -331,7 +344,7 @@ comment on column public.api_keys.expires_at is 'The key is refused from this ti
 comment on column public.api_keys.revoked_at is 'The key is refused from this time on.';
 comment on column public.api_keys.replaced_by is
   'The key that replaced this one in a rotation. This one stays valid until expires_at.';
-create index api_keys_tenant on public.api_keys (tenant_id);
+create index api_keys_tenant on public.api_keys (tenant_id, created_at desc, id desc);
 create index api_keys_replaced_by on public.api_keys (replaced_by) where replaced_by is not null;
 
 create table public.provider_credentials (
@@ -1389,6 +1402,17 @@ $$;
 comment on function app.api_key_json(public.api_keys) is
   'Returns an API key as the API shows it. The hash is never part of it.';
 
+create function app.max_valid_keys() returns integer language sql immutable set search_path = '' as 'select 200';
+comment on function app.max_valid_keys() is 'Returns how many valid API keys a tenant may have.';
+
+create function app.valid_keys(p_tenant_id uuid) returns bigint
+language sql stable set search_path = '' as $$
+  select count(*) from public.api_keys k where k.tenant_id = p_tenant_id and k.revoked_at is null
+    and (k.expires_at is null or k.expires_at > clock_timestamp())
+$$;
+comment on function app.valid_keys(uuid) is
+  'Counts a tenant''s API keys that are neither revoked nor expired. A replaced key counts until it expires.';
+
 create function public.create_api_key(p_tenant_id uuid, p_name text, p_prefix text, p_key_hash text, p_scopes text[],
   p_by jsonb,
   p_created_by uuid default null, p_expires_ms bigint default null) returns jsonb
@@ -1396,8 +1420,10 @@ language plpgsql security definer set search_path = '' as $$
 declare
   k public.api_keys;
 begin
-  if not exists (select from public.tenants where id = p_tenant_id and status in ('active', 'suspended')) then
-    return jsonb_build_object('kind', 'not_found');
+  perform 1 from public.tenants where id = p_tenant_id and status in ('active', 'suspended') for no key update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if app.valid_keys(p_tenant_id) >= app.max_valid_keys() then
+    return jsonb_build_object('kind', 'limit_exceeded', 'limit', app.max_valid_keys());
   end if;
   insert into public.api_keys (tenant_id, name, prefix, key_hash, scopes, created_by, expires_at)
     values (p_tenant_id, p_name, p_prefix, p_key_hash, p_scopes, p_created_by,
@@ -1407,7 +1433,8 @@ begin
   return jsonb_build_object('kind', 'created', 'key', app.api_key_json(k));
 end $$;
 comment on function public.create_api_key(uuid, text, text, text, text[], jsonb, uuid, bigint) is
-  'Stores the hash of a new API key; called by the API. Returns kind: created, not_found.';
+  'Stores the hash of a new API key; called by the API. Returns kind: created, limit_exceeded (the tenant has '
+  'max_valid_keys), not_found.';
 grant execute on function public.create_api_key(uuid, text, text, text, text[], jsonb, uuid, bigint) to orchestrator;
 
 create function public.rotate_api_key(p_tenant_id uuid, p_key_id uuid, p_prefix text, p_key_hash text,
@@ -1417,12 +1444,17 @@ declare
   o public.api_keys;
   k public.api_keys;
 begin
+  perform 1 from public.tenants where id = p_tenant_id for no key update;
   select * into o from public.api_keys where id = p_key_id and tenant_id = p_tenant_id for update;
   if not found or o.revoked_at is not null or o.expires_at <= clock_timestamp() then
     return jsonb_build_object('kind', 'not_found');
   end if;
   if o.replaced_by is not null then
     return jsonb_build_object('kind', 'already_rotated', 'replaced_by', o.replaced_by);
+  end if;
+  -- Without an overlap the old key ends now, so the number of valid keys stays the same.
+  if p_overlap_ms > 0 and app.valid_keys(p_tenant_id) >= app.max_valid_keys() then
+    return jsonb_build_object('kind', 'limit_exceeded', 'limit', app.max_valid_keys());
   end if;
   insert into public.api_keys (tenant_id, name, prefix, key_hash, scopes, created_by, expires_at)
     values (p_tenant_id, o.name, p_prefix, p_key_hash, o.scopes, o.created_by, o.expires_at) returning * into k;
@@ -1434,7 +1466,8 @@ begin
 end $$;
 comment on function public.rotate_api_key(uuid, uuid, text, text, bigint, jsonb) is
   'Creates a new API key in place of an old one, which stays valid for p_overlap_ms at most; called by the API. '
-  'Returns kind: rotated, already_rotated, not_found (also for a revoked or expired key).';
+  'Returns kind: rotated, already_rotated, limit_exceeded (the tenant has max_valid_keys; a rotation without overlap '
+  'is possible), not_found (also for a revoked or expired key).';
 grant execute on function public.rotate_api_key(uuid, uuid, text, text, bigint, jsonb) to orchestrator;
 
 create function public.revoke_api_key(p_tenant_id uuid, p_key_id uuid, p_by jsonb) returns jsonb
@@ -1455,14 +1488,26 @@ comment on function public.revoke_api_key(uuid, uuid, jsonb) is
   'kind: revoked, not_found.';
 grant execute on function public.revoke_api_key(uuid, uuid, jsonb) to orchestrator;
 
-create function public.list_api_keys(p_tenant_id uuid) returns jsonb
+create function public.get_api_key(p_tenant_id uuid, p_key_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_agg(app.api_key_json(k) order by k.created_at desc, k.id), '[]') from public.api_keys k
-    where k.tenant_id = p_tenant_id
+  select app.api_key_json(k) from public.api_keys k where k.tenant_id = p_tenant_id and k.id = p_key_id
 $$;
-comment on function public.list_api_keys(uuid) is
-  'Lists a tenant''s API keys, including revoked and expired ones, newest first; called by the API.';
-grant execute on function public.list_api_keys(uuid) to orchestrator;
+comment on function public.get_api_key(uuid, uuid) is
+  'Returns a tenant''s API key, also a revoked or expired one; called by the API. Null if there is none.';
+grant execute on function public.get_api_key(uuid, uuid) to orchestrator;
+
+create function public.list_api_keys(p_tenant_id uuid, p_limit integer, p_before timestamptz default null,
+  p_before_id uuid default null) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(app.api_key_json(x::public.api_keys) order by x.created_at desc, x.id desc), '[]') from (
+    select * from public.api_keys k
+    where k.tenant_id = p_tenant_id and (p_before is null or (k.created_at, k.id) < (p_before, p_before_id))
+    order by k.created_at desc, k.id desc limit p_limit) x
+$$;
+comment on function public.list_api_keys(uuid, integer, timestamptz, uuid) is
+  'Lists a tenant''s API keys, including revoked and expired ones, newest first, after the one with this time and '
+  'id; called by the API.';
+grant execute on function public.list_api_keys(uuid, integer, timestamptz, uuid) to orchestrator;
 
 -- ── schemas/access/members.sql ──
 create function public.tenants_of_user(p_user_id uuid) returns jsonb
@@ -4415,10 +4460,11 @@ comment on function public.record_consent(uuid, text, text) is
 create function app.consent_json(p_session_id uuid) returns jsonb
 language sql stable set search_path = '' as $$
   select jsonb_build_object('required', s.consent_text_version is not null, 'text_version', s.consent_text_version,
-    'text', t.settings -> 'consent_texts' ->> s.consent_text_version,
+    'text', (select x.text from public.consent_texts x where x.tenant_id = s.tenant_id
+      and x.version = s.consent_text_version),
     'given_at', (select c.given_at from public.consents c where c.session_id = s.id
       and c.text_version = s.consent_text_version))
-  from public.interview_sessions s join public.tenants t on t.id = s.tenant_id where s.id = p_session_id
+  from public.interview_sessions s where s.id = p_session_id
 $$;
 comment on function app.consent_json(uuid) is
   'Returns the text to which a session''s candidate must consent, and when the candidate consented.';
@@ -4973,12 +5019,16 @@ create function app.invite(p_session_id uuid, p_tenant_id uuid, p_code_hash text
   p_by jsonb) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
+  v_limit constant integer := 100;
   s public.interview_sessions;
   i public.session_invitations;
 begin
   select * into s from public.interview_sessions where id = p_session_id and tenant_id = p_tenant_id for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
   if s.state_rank >= app.rank_of('finalizing') then return jsonb_build_object('kind', 'ended'); end if;
+  if (select count(*) from public.session_invitations x where x.session_id = s.id) >= v_limit then
+    return jsonb_build_object('kind', 'limit_exceeded', 'limit', v_limit);
+  end if;
   insert into public.session_invitations (session_id, tenant_id, code_hash, expires_at, replaces)
     values (s.id, s.tenant_id, p_code_hash, clock_timestamp() + app.interval_ms(p_expires_ms), p_replaces)
       returning * into i;
@@ -4988,7 +5038,8 @@ begin
   return jsonb_build_object('kind', 'created', 'invitation', app.invitation_json(i));
 end $$;
 comment on function app.invite(uuid, uuid, text, bigint, uuid, jsonb) is
-  'Adds an invitation to a session that has not ended. Returns kind: created, ended, not_found.';
+  'Adds an invitation to a session that has not ended. A session has at most 100 invitations, revoked ones included. '
+  'Returns kind: created, limit_exceeded, ended, not_found.';
 
 create function public.create_invitation(p_session_id uuid, p_tenant_id uuid, p_code_hash text, p_expires_ms bigint,
   p_by jsonb) returns jsonb
@@ -4996,37 +5047,40 @@ language sql volatile security definer set search_path = '' as $$
   select app.invite(p_session_id, p_tenant_id, p_code_hash, p_expires_ms, null, p_by)
 $$;
 comment on function public.create_invitation(uuid, uuid, text, bigint, jsonb) is
-  'Stores the hash of a new invitation code; called by the API. Returns kind: created, ended, not_found.';
+  'Stores the hash of a new invitation code; called by the API. Returns kind: created, limit_exceeded, ended, '
+  'not_found.';
 grant execute on function public.create_invitation(uuid, uuid, text, bigint, jsonb) to orchestrator;
 
-create function public.resend_invitation(p_invitation_id uuid, p_tenant_id uuid, p_code_hash text, p_expires_ms bigint,
-  p_by jsonb) returns jsonb
+create function public.resend_invitation(p_session_id uuid, p_invitation_id uuid, p_tenant_id uuid, p_code_hash text,
+  p_expires_ms bigint, p_by jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
-  v_session uuid;
   v_result jsonb;
 begin
-  select session_id into v_session from public.session_invitations where id = p_invitation_id
-    and tenant_id = p_tenant_id;
-  if not found then return jsonb_build_object('kind', 'not_found'); end if;
-  v_result := app.invite(v_session, p_tenant_id, p_code_hash, p_expires_ms, p_invitation_id, p_by);
+  if not exists (select from public.session_invitations where id = p_invitation_id and session_id = p_session_id
+    and tenant_id = p_tenant_id) then
+    return jsonb_build_object('kind', 'not_found');
+  end if;
+  v_result := app.invite(p_session_id, p_tenant_id, p_code_hash, p_expires_ms, p_invitation_id, p_by);
   if v_result ->> 'kind' = 'created' then
     update public.session_invitations set revoked_at = coalesce(revoked_at, clock_timestamp())
       where id = p_invitation_id;
   end if;
   return v_result;
 end $$;
-comment on function public.resend_invitation(uuid, uuid, text, bigint, jsonb) is
+comment on function public.resend_invitation(uuid, uuid, uuid, text, bigint, jsonb) is
   'Creates a new invitation code and revokes the old one; called by the API. Only hashes are stored, so the old code '
-  'cannot be shown again. Returns kind: created, ended, not_found.';
-grant execute on function public.resend_invitation(uuid, uuid, text, bigint, jsonb) to orchestrator;
+  'cannot be shown again. Returns kind: created, limit_exceeded, ended, not_found.';
+grant execute on function public.resend_invitation(uuid, uuid, uuid, text, bigint, jsonb) to orchestrator;
 
-create function public.revoke_invitation(p_invitation_id uuid, p_tenant_id uuid, p_by jsonb) returns jsonb
+create function public.revoke_invitation(p_session_id uuid, p_invitation_id uuid, p_tenant_id uuid, p_by jsonb)
+  returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   i public.session_invitations;
 begin
-  select * into i from public.session_invitations where id = p_invitation_id and tenant_id = p_tenant_id for update;
+  select * into i from public.session_invitations where id = p_invitation_id and session_id = p_session_id
+    and tenant_id = p_tenant_id for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
   if i.revoked_at is null then
     update public.session_invitations set revoked_at = clock_timestamp() where id = i.id returning * into i;
@@ -5035,10 +5089,10 @@ begin
   end if;
   return jsonb_build_object('kind', 'revoked', 'invitation', app.invitation_json(i));
 end $$;
-comment on function public.revoke_invitation(uuid, uuid, jsonb) is
+comment on function public.revoke_invitation(uuid, uuid, uuid, jsonb) is
   'Revokes an invitation; called by the API. Its code is refused from now on; a browser that has already joined is '
   'not affected. Returns kind: revoked, not_found.';
-grant execute on function public.revoke_invitation(uuid, uuid, jsonb) to orchestrator;
+grant execute on function public.revoke_invitation(uuid, uuid, uuid, jsonb) to orchestrator;
 
 create function public.list_invitations(p_session_id uuid, p_tenant_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -5046,7 +5100,7 @@ language sql stable security definer set search_path = '' as $$
   from public.session_invitations i where i.session_id = p_session_id and i.tenant_id = p_tenant_id
 $$;
 comment on function public.list_invitations(uuid, uuid) is
-  'Lists a session''s invitations, oldest first; called by the API.';
+  'Lists a session''s invitations (at most 100), oldest first; called by the API.';
 grant execute on function public.list_invitations(uuid, uuid) to orchestrator;
 
 create function public.join_session(p_session_id uuid, p_code_hash text, p_browser_hash text) returns jsonb
@@ -5863,6 +5917,7 @@ begin
   end loop;
   delete from public.provider_credentials where tenant_id = p_tenant_id;
   delete from public.webhook_endpoints where tenant_id = p_tenant_id;
+  delete from public.consent_texts where tenant_id = p_tenant_id;
   delete from public.pool_policies where tenant_id = p_tenant_id;
   delete from public.tenant_users where tenant_id = p_tenant_id;
   update public.tenants set status = 'removed', settings = '{}' where id = p_tenant_id;
@@ -5889,6 +5944,13 @@ grant select on public.tenants to authenticated;
 create policy "members read their own tenant" on public.tenants for select to authenticated
   using (id in (select app.my_tenants()));
 
+alter table public.consent_texts enable row level security;
+grant select on public.consent_texts to orchestrator;
+create policy "orchestrators read all rows" on public.consent_texts for select to orchestrator using (true);
+grant select on public.consent_texts to authenticated;
+create policy "members read their tenant's rows" on public.consent_texts for select to authenticated
+  using (tenant_id in (select app.my_tenants()));
+
 alter table public.tenant_counters enable row level security;
 grant select on public.tenant_counters to orchestrator;
 create policy "orchestrators read all rows" on public.tenant_counters for select to orchestrator using (true);
@@ -5905,6 +5967,8 @@ create policy "orchestrators read all rows" on public.rate_limits for select to 
 create function app.tenant_json(p_tenant_id uuid) returns jsonb
 language sql stable set search_path = '' as $$
   select to_jsonb(t) || jsonb_build_object(
+    'consent_text', (select c.text from public.consent_texts c where c.tenant_id = t.id
+      and c.version = t.consent_text_version),
     'live_sessions', coalesce((select c.live_sessions from public.tenant_counters c where c.tenant_id = t.id), 0),
     'apps', (select coalesce(jsonb_agg(jsonb_build_object('name', a.name, 'network', a.network, 'status', a.status)
       order by a.name), '[]')
@@ -5915,7 +5979,7 @@ language sql stable set search_path = '' as $$
   from public.tenants t where t.id = p_tenant_id
 $$;
 comment on function app.tenant_json(uuid) is
-  'Returns a tenant as the API shows it: its row, number of live sessions, apps and pools.';
+  'Returns a tenant as the API shows it: its row, current consent text, number of live sessions, apps and pools.';
 
 create function public.get_tenant(p_tenant_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$ select app.tenant_json(p_tenant_id) $$;
@@ -5937,33 +6001,37 @@ comment on function public.list_tenants(integer, text) is
   'Lists tenants by slug, after the given one; called by the API. Returns at most max_list_bytes plus one tenant.';
 grant execute on function public.list_tenants(integer, text) to orchestrator;
 
-create function app.merge_settings(p_settings jsonb, p_changes jsonb) returns jsonb
-language sql immutable set search_path = '' as $$
-  select jsonb_strip_nulls(p_settings || (p_changes - 'consent_texts')) || case when p_changes ? 'consent_texts'
-    then jsonb_build_object('consent_texts',
-      (p_changes -> 'consent_texts') || coalesce(p_settings -> 'consent_texts', '{}')) else '{}' end
-$$;
-comment on function app.merge_settings(jsonb, jsonb) is
-  'Returns settings with these changes applied. Omitted fields stay, null removes a field, and a stored consent text '
-  'is never changed.';
-
-create function app.rewritten_consent(p_tenant_id uuid, p_changes jsonb) returns text
-language sql stable set search_path = '' as $$
-  select n.version from public.tenants t, jsonb_each_text(p_changes #> '{settings,consent_texts}') as n (version, text)
-  where t.id = p_tenant_id and case when t.settings #> array['consent_texts', n.version] is not null
-    then t.settings #>> array['consent_texts', n.version] <> n.text
-    else exists (select from public.consents c where c.tenant_id = t.id and c.text_version = n.version) end
-  limit 1
-$$;
-comment on function app.rewritten_consent(uuid, jsonb) is
-  'Returns the consent text version that these changes would rewrite: another text is stored under it, or a '
-  'candidate consented to it while no text was stored. Null if there is none.';
+create function app.add_consent_text(p_tenant_id uuid, p_changes jsonb) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  v_limit constant integer := 100;
+  v_version text := p_changes ->> 'consent_text_version';
+  v_text text := p_changes ->> 'consent_text';
+  v_stored text;
+begin
+  if v_version is null or v_text is null then return null; end if;
+  select c.text into v_stored from public.consent_texts c where c.tenant_id = p_tenant_id and c.version = v_version;
+  if v_stored = v_text then return null; end if;
+  if v_stored is not null or exists (select from public.consents c where c.tenant_id = p_tenant_id
+    and c.text_version = v_version) then
+    return jsonb_build_object('kind', 'consent_text_fixed', 'text_version', v_version);
+  end if;
+  if (select count(*) from public.consent_texts c where c.tenant_id = p_tenant_id) >= v_limit then
+    return jsonb_build_object('kind', 'limit_exceeded', 'limit', v_limit);
+  end if;
+  insert into public.consent_texts (tenant_id, version, text) values (p_tenant_id, v_version, v_text);
+  return null;
+end $$;
+comment on function app.add_consent_text(uuid, jsonb) is
+  'Stores the consent text among the changes of a tenant. The caller has locked the tenant. Returns null, or why the '
+  'text is refused: consent_text_fixed (another text is stored under this text_version, or a candidate consented to '
+  'it while no text was stored) or limit_exceeded (the tenant has as many texts as it may have).';
 
 create function app.change_tenant(p_tenant_id uuid, p_changes jsonb) returns void
 language sql volatile set search_path = '' as $$
   update public.tenants t set name = n.name, max_live_sessions = n.max_live_sessions,
     max_duration_ms = n.max_duration_ms,
-    settings = app.merge_settings(t.settings, coalesce(p_changes -> 'settings', '{}')),
+    settings = jsonb_strip_nulls(t.settings || coalesce(p_changes -> 'settings', '{}')),
     starts_per_minute = n.starts_per_minute, max_standby = n.max_standby, allowed_regions = n.allowed_regions,
     allowed_origins = n.allowed_origins,
     require_consent = n.require_consent, consent_text_version = n.consent_text_version,
@@ -5976,8 +6044,8 @@ language sql volatile set search_path = '' as $$
   where t.id = p_tenant_id
 $$;
 comment on function app.change_tenant(uuid, jsonb) is
-  'Applies the given fields to a tenant. id, slug and dates never change, and a tenant that is being removed keeps '
-  'that status.';
+  'Applies the given fields to a tenant. Within settings, omitted fields stay and null removes a field. id, slug and '
+  'dates never change, and a tenant that is being removed keeps that status.';
 
 create function public.plan_tenant(p_slug text, p_settings jsonb, p_by jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -5993,6 +6061,7 @@ begin
     return jsonb_build_object('kind', 'known', 'tenant', app.tenant_json(v_id));
   end if;
   insert into public.tenant_counters (tenant_id) values (v_id);
+  perform app.add_consent_text(v_id, p_settings);
   perform app.change_tenant(v_id, p_settings);
   perform app.audit(p_by, v_id, 'tenant.create', v_id::text, jsonb_build_object('slug', p_slug));
   return jsonb_build_object('kind', 'planned', 'tenant', app.tenant_json(v_id));
@@ -6005,16 +6074,14 @@ grant execute on function public.plan_tenant(text, jsonb, jsonb) to orchestrator
 create function public.update_tenant(p_tenant_id uuid, p_changes jsonb, p_by jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
-  v_rewritten text;
+  v_refusal jsonb;
 begin
   if not exists (select from public.tenants where id = p_tenant_id
     and status in ('active', 'suspended') for no key update) then
     return jsonb_build_object('kind', 'not_found');
   end if;
-  v_rewritten := app.rewritten_consent(p_tenant_id, p_changes);
-  if v_rewritten is not null then
-    return jsonb_build_object('kind', 'consent_text_fixed', 'text_version', v_rewritten);
-  end if;
+  v_refusal := app.add_consent_text(p_tenant_id, p_changes);
+  if v_refusal is not null then return v_refusal; end if;
   perform app.change_tenant(p_tenant_id, p_changes);
   perform app.audit(p_by, p_tenant_id, 'tenant.update', p_tenant_id::text,
     jsonb_build_object('fields', (select coalesce(jsonb_agg(k), '[]') from jsonb_object_keys(p_changes) k)));
@@ -6022,8 +6089,9 @@ begin
 end $$;
 comment on function public.update_tenant(uuid, jsonb, jsonb) is
   'Changes name, settings, quotas, allowed regions and origins, consent, retention or status (active, suspended); '
-  'called by the API. Omitted fields stay, also within settings. Returns kind: updated, consent_text_fixed '
-  '(text_version: its text cannot be changed), not_found.';
+  'called by the API. Omitted fields stay, also within settings. consent_text is stored under consent_text_version. '
+  'Returns kind: updated, consent_text_fixed (text_version: its text cannot be changed), limit_exceeded (too many '
+  'consent texts), not_found.';
 grant execute on function public.update_tenant(uuid, jsonb, jsonb) to orchestrator;
 
 create function public.tenant_origins() returns jsonb

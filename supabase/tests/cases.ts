@@ -12,6 +12,7 @@ import { idOf, machineOf, type Owner, owners, sessionOf, type Target, targetsOf,
 export const accessTable = `
 table                  anon  outsider  viewer  member  admin  orchestrator  worker  fenced  service
 tenants                -     -         r       r       r      R             -       -       -
+consent_texts          -     -         r       r       r      R             -       -       -
 tenant_counters        -     -         -       -       -      R             -       -       -
 tenant_users           -     -         r       r       rcud   R             -       -       -
 tenant_apps            -     -         -       -       -      R             -       -       -

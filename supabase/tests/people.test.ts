@@ -170,14 +170,10 @@ describe('concurrent changes', () => {
       'select public.update_tenant($1, $2, $3)',
       [home.id, JSON.stringify(changes), JSON.stringify(by)],
     ];
-    await both(
-      change({ settings: { interviewer_template: 'T' } }),
-      change({ settings: { consent_texts: { v1: 'We record.' } } }),
-    );
-    await db().query(...change({ settings: { consent_texts: { v2: 'We record more.' } } }));
+    await both(change({ settings: { interviewer_template: 'T' } }), change({ settings: { greeting: 'Hello.' } }));
     expect((await call(db(), 'get_tenant', { p_tenant_id: home.id })).settings).toEqual({
       interviewer_template: 'T',
-      consent_texts: { v1: 'We record.', v2: 'We record more.' },
+      greeting: 'Hello.',
     });
     await db().query(...change({ settings: { interviewer_template: null } }));
     expect((await call(db(), 'get_tenant', { p_tenant_id: home.id })).settings).not.toHaveProperty(
@@ -189,25 +185,63 @@ describe('concurrent changes', () => {
 describe('the text of a consent', () => {
   const update = (home: TestTenant, changes: object) =>
     call(db(), 'update_tenant', { p_tenant_id: home.id, p_changes: changes, p_by: by });
-  const texts = (consent_texts: object) => ({ settings: { consent_texts } });
+  const text = (consent_text_version: string, consent_text: string) => ({ consent_text_version, consent_text });
+  const stored = async (home: TestTenant) =>
+    (
+      await db().query('select version, text from public.consent_texts where tenant_id = $1 order by version', [
+        home.id,
+      ])
+    ).rows;
 
   test('the text of a consent never changes under the same version, even when the rest of the change is valid', async () => {
     const home = await newTenant(db());
-    expect((await update(home, texts({ v1: 'For 7 days.' }))).kind).toBe('updated');
-    expect(await update(home, { name: 'New', ...texts({ v1: 'For ever.' }) })).toEqual({
+    expect((await update(home, text('v1', 'For 7 days.'))).kind).toBe('updated');
+    expect(await update(home, { name: 'New', ...text('v1', 'For ever.') })).toEqual({
       kind: 'consent_text_fixed',
       text_version: 'v1',
     });
-    expect((await update(home, texts({ v1: 'For 7 days.', v2: 'For ever.' }))).kind).toBe('updated');
-    const { name, settings } = await call(db(), 'get_tenant', { p_tenant_id: home.id });
-    expect(name).not.toBe('New');
-    expect(settings.consent_texts).toEqual({ v1: 'For 7 days.', v2: 'For ever.' });
+    expect((await update(home, text('v1', 'For 7 days.'))).kind).toBe('updated');
+    expect((await update(home, text('v2', 'For ever.'))).kind).toBe('updated');
+    const { name, consent_text } = await call(db(), 'get_tenant', { p_tenant_id: home.id });
+    expect([name === 'New', consent_text]).toEqual([false, 'For ever.']);
+    expect(await stored(home)).toEqual([
+      { version: 'v1', text: 'For 7 days.' },
+      { version: 'v2', text: 'For ever.' },
+    ]);
+  });
+
+  test('a session keeps showing the text that was current when it was created', async () => {
+    const home = await newTenant(db());
+    await update(home, { require_consent: true, ...text('v1', 'For 7 days.') });
+    const { session } = await create({ name: 'Ada' }, home);
+    await update(home, text('v2', 'For ever.'));
+    const shown = await db().query('select app.consent_json($1) as consent', [session.session_id]);
+    expect(shown.rows[0].consent).toMatchObject({ required: true, text_version: 'v1', text: 'For 7 days.' });
+  });
+
+  test('a tenant has at most 100 texts; the hundred-and-first is refused and nothing changes', async () => {
+    const home = await newTenant(db());
+    await db().query(
+      `insert into public.consent_texts (tenant_id, version, text) select $1, 'v' || n, 'Text ' || n from generate_series(1, 99) n`,
+      [home.id],
+    );
+    expect((await update(home, text('v100', 'The last one.'))).kind).toBe('updated');
+    expect(await update(home, { name: 'New', ...text('v101', 'One more.') })).toEqual({
+      kind: 'limit_exceeded',
+      limit: 100,
+    });
+    expect((await update(home, text('v1', 'Text 1'))).kind).toBe('updated');
+    expect([
+      (await stored(home)).length,
+      (await call(db(), 'get_tenant', { p_tenant_id: home.id })).name,
+    ]).not.toContain('New');
+    expect(await stored(home)).toHaveLength(100);
   });
 
   test('a consent text stored elsewhere is not added after a candidate agreed to its version', async () => {
     const home = await newTenant(db(), { require_consent: true, consent_text_version: 'v1' });
     const { session } = await create({ name: 'Ada' }, home);
     await call(db(), 'record_consent', { p_session_id: session.session_id, p_text_version: 'v1' });
-    expect(await update(home, texts({ v1: 'Another text.' }))).toMatchObject({ kind: 'consent_text_fixed' });
+    expect(await update(home, text('v1', 'Another text.'))).toMatchObject({ kind: 'consent_text_fixed' });
   });
 });

@@ -65,7 +65,9 @@ describe('API keys', () => {
     const [hash, brief] = [digest(randomUUID()), digest(randomUUID())];
     const key = await create(hash);
     expect(await valid(hash)).toBe(true);
-    expect(JSON.stringify([key, await rpc('list_api_keys', { p_tenant_id: tenant.id })])).not.toContain(hash);
+    expect(JSON.stringify([key, await rpc('list_api_keys', { p_tenant_id: tenant.id, p_limit: 100 })])).not.toContain(
+      hash,
+    );
     await create(brief, tenant, { p_expires_ms: 0 });
     expect(await valid(brief)).toBe(false);
     expect(await audited(key.id)).toEqual(['api_key.create']);
@@ -124,7 +126,66 @@ describe('API keys', () => {
         p_by: by,
       }),
     ).toEqual({ kind: 'not_found' });
-    expect(JSON.stringify(await rpc('list_api_keys', { p_tenant_id: tenant.id }))).not.toContain(key.id);
+    expect(JSON.stringify(await rpc('list_api_keys', { p_tenant_id: tenant.id, p_limit: 100 }))).not.toContain(key.id);
+    expect(await rpc('get_api_key', { p_tenant_id: tenant.id, p_key_id: key.id })).toBeNull();
+    expect(await rpc('get_api_key', { p_tenant_id: other.id, p_key_id: key.id })).toMatchObject({ id: key.id });
+  });
+
+  test('keys are listed in pages, newest first, without gaps or repetitions', async () => {
+    const home = await newTenant(db());
+    for (let n = 0; n < 5; n += 1) await create(digest(randomUUID()), home);
+    const whole = await rpc('list_api_keys', { p_tenant_id: home.id, p_limit: 100 });
+    const pages: Answer[] = [];
+    for (let last: Answer; pages.length < 5; last = pages.at(-1))
+      pages.push(
+        ...(await rpc('list_api_keys', {
+          p_tenant_id: home.id,
+          p_limit: 2,
+          p_before: last?.created_at ?? null,
+          p_before_id: last?.id ?? null,
+        })),
+      );
+    expect(pages).toEqual(whole);
+    expect(whole.map(({ created_at: at }: Answer) => at)).toEqual(
+      whole
+        .map(({ created_at: at }: Answer) => at)
+        .toSorted()
+        .toReversed(),
+    );
+  });
+
+  test('a tenant has at most 200 valid keys; a rotation without overlap and a key after a revocation are possible', async () => {
+    const home = await newTenant(db());
+    const first = await create(digest(randomUUID()), home);
+    await db().query(
+      `insert into public.api_keys (tenant_id, name, prefix, key_hash)
+       select $1, 'many', 'x', encode(sha256(gen_random_uuid()::text::bytea), 'hex') from generate_series(1, 199)`,
+      [home.id],
+    );
+    const more = () =>
+      rpc('create_api_key', {
+        p_tenant_id: home.id,
+        p_name: 'one more',
+        p_prefix: 'x',
+        p_key_hash: digest(randomUUID()),
+        p_scopes: ['sessions:read'],
+        p_by: by,
+      });
+    const rotate = (overlap: number) =>
+      rpc('rotate_api_key', {
+        p_tenant_id: home.id,
+        p_key_id: first.id,
+        p_prefix: 'x',
+        p_key_hash: digest(randomUUID()),
+        p_overlap_ms: overlap,
+        p_by: by,
+      });
+    const refused = { kind: 'limit_exceeded', limit: 200 };
+    expect([await more(), await rotate(60_000)]).toEqual([refused, refused]);
+    const rotated = await rotate(0);
+    expect([rotated.kind, await more()]).toEqual(['rotated', refused]);
+    await rpc('revoke_api_key', { p_tenant_id: home.id, p_key_id: rotated.key.id, p_by: by });
+    expect((await more()).kind).toBe('created');
   });
 });
 
@@ -201,6 +262,7 @@ describe('invitations', () => {
       await exchange(session.id, 'one', 'b'),
     ]).toEqual(['accepted', 'accepted', 'used']);
     const again = await rpc('resend_invitation', {
+      p_session_id: session.id,
       p_invitation_id: invitation.id,
       p_tenant_id: tenant.id,
       p_code_hash: digest('two'),
@@ -212,8 +274,15 @@ describe('invitations', () => {
       'invalid',
       'accepted',
     ]);
-    const revoke = { p_invitation_id: again.invitation.id, p_tenant_id: tenant.id, p_by: by };
+    const revoke = {
+      p_session_id: session.id,
+      p_invitation_id: again.invitation.id,
+      p_tenant_id: tenant.id,
+      p_by: by,
+    };
+    const elsewhere = await newSession(db(), tenant);
     expect(await rpc('revoke_invitation', { ...revoke, p_tenant_id: other.id })).toEqual({ kind: 'not_found' });
+    expect(await rpc('revoke_invitation', { ...revoke, p_session_id: elsewhere.id })).toEqual({ kind: 'not_found' });
     expect(await rpc('revoke_invitation', revoke)).toMatchObject({ kind: 'revoked' });
     expect(await exchange(session.id, 'two', 'b')).toBe('invalid');
     const list = await rpc('list_invitations', { p_session_id: session.id, p_tenant_id: tenant.id });
@@ -239,6 +308,24 @@ describe('invitations', () => {
     expect(await rpc('create_invitation', { ...args, p_tenant_id: other.id })).toEqual({ kind: 'not_found' });
     await move(db(), session.id, 'cancelled', 'cancelled', 'ended_by_platform');
     expect(await rpc('create_invitation', { ...args, p_code_hash: digest('later') })).toEqual({ kind: 'ended' });
+  });
+
+  test('a session has at most 100 invitations, and sending one again counts', async () => {
+    const session = await newSession(db(), tenant);
+    const args = { p_session_id: session.id, p_tenant_id: tenant.id, p_expires_ms: 60_000, p_by: by };
+    const { invitation } = await rpc('create_invitation', { ...args, p_code_hash: digest(`first ${session.id}`) });
+    await db().query(
+      `insert into public.session_invitations (session_id, tenant_id, code_hash, expires_at, revoked_at)
+       select $1, $2, encode(sha256(gen_random_uuid()::text::bytea), 'hex'), now(), now() from generate_series(1, 99)`,
+      [session.id, tenant.id],
+    );
+    const refused = { kind: 'limit_exceeded', limit: 100 };
+    const again = { ...args, p_code_hash: digest(`again ${session.id}`) };
+    expect([
+      await rpc('create_invitation', again),
+      await rpc('resend_invitation', { ...again, p_invitation_id: invitation.id }),
+      await exchange(session.id, `first ${session.id}`, 'a'),
+    ]).toEqual([refused, refused, 'accepted']);
   });
 });
 

@@ -570,6 +570,32 @@ describe('API keys', () => {
     expect(rows[0].n).toBe(0);
   });
 
+  test('API keys are listed in pages, and an invitation beyond the maximum is refused with the maximum', async () => {
+    const whole = await world.send(`${at()}?limit=100`, { as: adminKey });
+    const paged: unknown[] = [];
+    for (let cursor: string | null = ''; cursor !== null; ) {
+      const page = await world.send(`${at()}?limit=2${cursor ? `&cursor=${cursor}` : ''}`, { as: adminKey });
+      expect(page.status).toBe(200);
+      paged.push(...page.json.api_keys);
+      cursor = page.json.next_cursor;
+    }
+    expect(paged.length).toBeGreaterThan(3);
+    expect(paged).toEqual(whole.json.api_keys);
+    expect((await world.send(`${at()}?cursor=x`, { as: adminKey })).status).toBe(422);
+    const made = await session(adminKey);
+    await world.db.query(
+      `insert into public.session_invitations (session_id, tenant_id, code_hash, expires_at)
+       select $1, $2, encode(sha256(gen_random_uuid()::text::bytea), 'hex'), now() from generate_series(1, 100)`,
+      [made.json.session_id, acme.id],
+    );
+    const refused = await world.send(`/api/sessions/${made.json.session_id}/invitations`, {
+      method: 'POST',
+      as: adminKey,
+      body: {},
+    });
+    expect([refused.status, refused.json.detail]).toEqual([409, expect.stringContaining('already has 100')]);
+  });
+
   test('a key or member cannot grant more rights than it has', async () => {
     const weak = await world.key(acme.id, ['tenant:read', 'tenant:admin']);
     expect((await create({ name: 'x', scopes: ['people:write'] }, weak)).status).toBe(403);

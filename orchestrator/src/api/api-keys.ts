@@ -14,6 +14,7 @@ import { z } from 'zod';
 import { type Access, actBy, demandScopes, sha256, tenantNotFound } from '../access/authenticate.ts';
 import { actorOf, tenantsOwnWith } from '../access/route-access.ts';
 import type { TenantStore } from '../database/tenant-store.ts';
+import { pageOf, pageQuery, pageRequest } from './paging.ts';
 
 /**
  * `/api/tenants/{id}/api-keys`. A key is shown only once, in the response that creates it.
@@ -24,7 +25,7 @@ import type { TenantStore } from '../database/tenant-store.ts';
  */
 export interface ApiKeyRoutesDeps {
   access: Pick<Access, 'forgetKey'>;
-  tenants: Pick<TenantStore, 'createKey' | 'keys' | 'rotateKey' | 'revokeKey'>;
+  tenants: Pick<TenantStore, 'createKey' | 'key' | 'keys' | 'rotateKey' | 'revokeKey'>;
 }
 
 const params = z.object({ id: uuid });
@@ -33,6 +34,8 @@ const defaultScopes: Scope[] = ['sessions:read', 'sessions:write'];
 const defaultOverlapMinutes = 1_440;
 const dayMs = 86_400_000;
 const notFound = (): AppError => new AppError('not_found', { detail: 'No such API key.' });
+const tooMany = (limit: number, remedy: string): AppError =>
+  new AppError('conflict', { detail: `The tenant already has ${limit} valid API keys, the maximum. ${remedy}` });
 
 function newKey() {
   const key = `gr_live_${newSecret()}`;
@@ -64,6 +67,7 @@ export const apiKeyRoutes =
           actBy(request, actor.actor),
         );
         if (result.kind === 'not_found') throw tenantNotFound();
+        if (result.kind === 'limit_exceeded') throw tooMany(result.limit, 'Revoke one that is no longer used.');
         return reply.code(201).send({ ...result.key, key });
       },
     );
@@ -72,10 +76,18 @@ export const apiKeyRoutes =
       '/tenants/:id/api-keys',
       {
         config: tenantsOwnWith('tenant:read'),
-        schema: { summary: 'List API keys, newest first', params, response: { 200: apiKeyList } },
+        schema: {
+          summary: 'List API keys, newest first',
+          description: 'Revoked and expired keys are included.',
+          params,
+          querystring: z.strictObject(pageQuery),
+          response: { 200: apiKeyList },
+        },
       },
       async (request) => {
-        return { api_keys: await tenants.keys(request.params.id) };
+        const rows = await tenants.keys(pageRequest(request.params.id, request.query));
+        const { page, next_cursor } = pageOf(rows, request.query.limit);
+        return { api_keys: page, next_cursor };
       },
     );
 
@@ -93,13 +105,14 @@ export const apiKeyRoutes =
       async (request, reply) => {
         const { id, key: keyId } = request.params;
         const actor = actorOf(request);
-        const old = (await tenants.keys(id)).find((key) => key.id === keyId);
+        const old = await tenants.key(id, keyId);
         if (!old) throw notFound();
         demandScopes(actor, old.scopes);
         const { key, prefix, hash } = newKey();
         const overlapMs = (request.body?.overlap_minutes ?? defaultOverlapMinutes) * 60_000;
         const result = await tenants.rotateKey(id, keyId, { prefix, hash }, overlapMs, actBy(request, actor.actor));
         if (result.kind === 'not_found') throw notFound();
+        if (result.kind === 'limit_exceeded') throw tooMany(result.limit, 'Revoke one, or set overlap_minutes to 0.');
         if (result.kind === 'already_rotated')
           throw new AppError('conflict', { detail: `The key has already been replaced by ${result.replaced_by}.` });
         access.forgetKey(keyId);

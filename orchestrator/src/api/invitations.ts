@@ -41,13 +41,11 @@ export function invitationRoutes(deps: InvitationRoutesDeps): FastifyPluginAsync
   const linked = (result: Invited, code: string, missing: () => AppError): InvitationView & { join_url: string } => {
     if (result.kind === 'not_found') throw missing();
     if (result.kind === 'ended') throw new AppError('session_ended');
+    if (result.kind === 'limit_exceeded')
+      throw new AppError('conflict', {
+        detail: `The session already has ${result.limit} invitations, the maximum. Use an open one, or create a new session.`,
+      });
     return { ...result.invitation, join_url: joinUrl(publicUrl, result.invitation.session_id, code) };
-  };
-
-  /** Throws AppError not_found unless the invitation belongs to the session in the path. */
-  const demand = async (sessionId: string, invitationId: string, tenantId: string): Promise<void> => {
-    const invitations = await people.invitations(sessionId, tenantId);
-    if (!invitations.some((invitation) => invitation.id === invitationId)) throw notFound();
   };
 
   return async (app) => {
@@ -78,6 +76,7 @@ export function invitationRoutes(deps: InvitationRoutesDeps): FastifyPluginAsync
         config: callersWith('sessions:read'),
         schema: {
           summary: 'List invitations, oldest first',
+          description: 'A session has at most 100 invitations, so there is only one page.',
           params: sessionParams,
           response: { 200: z.object({ invitations: z.array(invitationView) }) },
         },
@@ -105,11 +104,10 @@ export function invitationRoutes(deps: InvitationRoutesDeps): FastifyPluginAsync
       async (request, reply) => {
         const { tenantId, actor } = callerOf(request);
         const { id, invitation } = request.params;
-        await demand(id, invitation, tenantId);
         const code = newSecret();
         const by = actBy(request, actor);
         const again = { tenantId, codeHash: sha256(code), expiresMs: lifeMs(request.body), by };
-        return reply.code(201).send(linked(await people.resendInvitation(invitation, again), code, notFound));
+        return reply.code(201).send(linked(await people.resendInvitation(id, invitation, again), code, notFound));
       },
     );
 
@@ -122,8 +120,7 @@ export function invitationRoutes(deps: InvitationRoutesDeps): FastifyPluginAsync
       async (request) => {
         const { tenantId, actor } = callerOf(request);
         const { id, invitation } = request.params;
-        await demand(id, invitation, tenantId);
-        const result = await people.revokeInvitation(invitation, tenantId, actBy(request, actor));
+        const result = await people.revokeInvitation(id, invitation, tenantId, actBy(request, actor));
         if (result.kind === 'not_found') throw notFound();
         return result.invitation;
       },

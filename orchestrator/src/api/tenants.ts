@@ -149,6 +149,11 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
         const result = await tenants.update(id, changesOf(request.body), actBy(request, actor));
         if (result.kind === 'not_found') throw tenantNotFound();
         if (result.kind === 'consent_text_fixed') throw consentTextFixed(result.text_version);
+        if (result.kind === 'limit_exceeded')
+          throw new AppError('conflict', {
+            detail: `The tenant already has ${result.limit} consent texts, the maximum. Use the text_version of one of them.`,
+            fields: [{ field: 'consent.text_version', message: 'would be one more than the maximum' }],
+          });
         return viewTenant(result.tenant);
       },
     );

@@ -2,6 +2,7 @@ import { callerOf, type Database } from '@greenroom/shared/database/client.ts';
 import { candidateView, consentView, invitationView, positionView } from '@greenroom/shared/protocol/people.ts';
 import { z } from 'zod';
 import type { ActBy } from './audit-store.ts';
+import { type Page, pageOf } from './page.ts';
 import { sessionRow } from './rows.ts';
 
 /** Candidates, positions, invitations, consent, erasure. Throws DatabaseError; refusals are values. */
@@ -35,6 +36,7 @@ export type Erased = z.output<typeof erased>;
 
 const invited = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('created'), invitation: invitationView }),
+  z.object({ kind: z.literal('limit_exceeded'), limit: z.number() }),
   z.object({ kind: z.literal('ended') }),
   notFound,
 ]);
@@ -83,18 +85,6 @@ const joined = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('consent_required'), text_version: z.string() }),
   z.object({ kind: z.literal('accepted'), session: sessionRow }),
 ]);
-
-export interface Page {
-  tenantId: string;
-  limit: number;
-  before?: { createdAt: string; id: string } | undefined;
-}
-const pageOf = ({ tenantId, limit, before }: Page) => ({
-  p_tenant_id: tenantId,
-  p_limit: limit,
-  p_before: before?.createdAt ?? null,
-  p_before_id: before?.id ?? null,
-});
 
 export interface NewInvitation {
   tenantId: string;
@@ -157,14 +147,21 @@ export function createPeopleStore(database: Database) {
         { p_session_id: sessionId, p_tenant_id: tenantId, p_code_hash: codeHash, p_expires_ms: expiresMs, p_by: by },
         invited,
       ),
-    resendInvitation: (id: string, { tenantId, codeHash, expiresMs, by }: NewInvitation) =>
+    resendInvitation: (sessionId: string, id: string, { tenantId, codeHash, expiresMs, by }: NewInvitation) =>
       call(
         'resend_invitation',
-        { p_invitation_id: id, p_tenant_id: tenantId, p_code_hash: codeHash, p_expires_ms: expiresMs, p_by: by },
+        {
+          ...{ p_session_id: sessionId, p_invitation_id: id, p_tenant_id: tenantId },
+          ...{ p_code_hash: codeHash, p_expires_ms: expiresMs, p_by: by },
+        },
         invited,
       ),
-    revokeInvitation: (id: string, tenantId: string, by: ActBy) =>
-      call('revoke_invitation', { p_invitation_id: id, p_tenant_id: tenantId, p_by: by }, revoked),
+    revokeInvitation: (sessionId: string, id: string, tenantId: string, by: ActBy) =>
+      call(
+        'revoke_invitation',
+        { p_session_id: sessionId, p_invitation_id: id, p_tenant_id: tenantId, p_by: by },
+        revoked,
+      ),
     invitations: (sessionId: string, tenantId: string) =>
       call('list_invitations', { p_session_id: sessionId, p_tenant_id: tenantId }, z.array(invitationView)),
 

@@ -2,6 +2,7 @@ import { callerOf, type Database } from '@greenroom/shared/database/client.ts';
 import { apiKeyView } from '@greenroom/shared/protocol/tenants.ts';
 import { z } from 'zod';
 import type { ActBy } from './audit-store.ts';
+import { type Page, pageOf } from './page.ts';
 
 /** Tenants: onboarding, quotas, members, keys, provider credentials, removal. Throws DatabaseError; refusals are values. */
 const appRow = z.object({
@@ -16,13 +17,11 @@ export const tenantRow = z.object({
   slug: z.string(),
   name: z.string(),
   status: z.enum(['active', 'suspended', 'removing', 'removed']),
-  settings: z.looseObject({
-    consent_texts: z.record(z.string(), z.string()).optional(),
-    interviewer_template: z.string().optional(),
-  }),
+  settings: z.looseObject({ interviewer_template: z.string().optional() }),
   allowed_origins: z.array(z.string()),
   require_consent: z.boolean(),
   consent_text_version: z.string().nullable(),
+  consent_text: z.string().nullable(),
   transcript_days: z.number().nullable(),
   video_days: z.number().nullable(),
   audit_days: z.number().nullable(),
@@ -40,6 +39,7 @@ export const tenantRow = z.object({
 export type TenantRow = z.output<typeof tenantRow>;
 
 const notFound = z.object({ kind: z.literal('not_found') });
+const limitExceeded = z.object({ kind: z.literal('limit_exceeded'), limit: z.number() });
 const planned = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('planned'), tenant: tenantRow }),
   z.object({ kind: z.literal('known'), tenant: tenantRow }),
@@ -54,6 +54,7 @@ const plannedApp = z.discriminatedUnion('kind', [
 const updated = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('updated'), tenant: tenantRow }),
   z.object({ kind: z.literal('consent_text_fixed'), text_version: z.string() }),
+  limitExceeded,
   notFound,
 ]);
 const updatedPool = z.discriminatedUnion('kind', [
@@ -77,10 +78,15 @@ export type Removal = z.output<typeof removal>;
 const debt = appRow.extend({ tenant_id: z.string() });
 export type OnboardingDebt = z.output<typeof debt>;
 
-const createdKey = z.discriminatedUnion('kind', [z.object({ kind: z.literal('created'), key: apiKeyView }), notFound]);
+const createdKey = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('created'), key: apiKeyView }),
+  limitExceeded,
+  notFound,
+]);
 const rotatedKey = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('rotated'), key: apiKeyView, previous: apiKeyView }),
   z.object({ kind: z.literal('already_rotated'), replaced_by: z.string() }),
+  limitExceeded,
   notFound,
 ]);
 const revokedKey = z.discriminatedUnion('kind', [z.object({ kind: z.literal('revoked'), key: apiKeyView }), notFound]);
@@ -150,7 +156,9 @@ export function createTenantStore(database: Database) {
         },
         createdKey,
       ),
-    keys: (id: string) => call('list_api_keys', { p_tenant_id: id }, z.array(apiKeyView)),
+    key: (id: string, keyId: string) =>
+      call('get_api_key', { p_tenant_id: id, p_key_id: keyId }, apiKeyView.nullable()),
+    keys: (page: Page) => call('list_api_keys', pageOf(page), z.array(apiKeyView)),
     rotateKey: (id: string, keyId: string, key: Pick<NewKey, 'prefix' | 'hash'>, overlapMs: number, by: ActBy) =>
       call(
         'rotate_api_key',

@@ -2,7 +2,7 @@ import { callerOf, type Database } from '@greenroom/shared/database/client.ts';
 import { deliveryView, webhookView } from '@greenroom/shared/protocol/webhooks.ts';
 import { z } from 'zod';
 import type { ActBy } from './audit-store.ts';
-import type { Page } from './people-store.ts';
+import { type Page, pageOf } from './page.ts';
 
 /** Webhooks: endpoints and the outbox of deliveries. Throws DatabaseError; refusals are values. */
 const notFound = z.object({ kind: z.literal('not_found') });
@@ -103,16 +103,13 @@ export function createWebhookStore(database: Database) {
     delete: (tenantId: string, id: string, by: ActBy) =>
       call('delete_webhook', { p_tenant_id: tenantId, p_id: id, p_by: by }, z.boolean()),
     test: (tenantId: string, id: string) => call('test_webhook', { p_tenant_id: tenantId, p_id: id }, queued),
-    deliveries: (webhookId: string, { tenantId, limit, before }: Page, status?: string) =>
+    deliveries: (webhookId: string, page: Page, status?: string) =>
       call(
         'list_webhook_deliveries',
         {
-          p_tenant_id: tenantId,
+          ...pageOf(page),
           p_webhook_id: webhookId,
-          p_limit: limit,
           p_status: status ?? null,
-          p_before: before?.createdAt ?? null,
-          p_before_id: before?.id ?? null,
         },
         z.array(deliveryView),
       ),

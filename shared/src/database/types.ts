@@ -127,6 +127,36 @@ export type Database = {
         };
         Relationships: [];
       };
+      consent_texts: {
+        Row: {
+          created_at: string;
+          tenant_id: string;
+          text: string;
+          version: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          created_at?: string;
+          tenant_id: string;
+          text: string;
+          version: string;
+        };
+        Update: {
+          created_at?: string;
+          tenant_id?: string;
+          text?: string;
+          version?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: 'consent_texts_tenant_id_fkey';
+            columns: ['tenant_id'];
+            isOneToOne: false;
+            referencedRelation: 'tenants';
+            referencedColumns: ['id'];
+          },
+        ];
+      };
       consents: {
         Row: {
           candidate_id: string;
@@ -1996,6 +2026,7 @@ export type Database = {
         Returns: Json;
       };
       flag_integrity: { Args: { p_count?: number; p_kind: string }; Returns: undefined };
+      get_api_key: { Args: { p_key_id: string; p_tenant_id: string }; Returns: Json };
       get_candidate: { Args: { p_candidate_id: string; p_tenant_id: string }; Returns: Json };
       get_position: { Args: { p_position_id: string; p_tenant_id: string }; Returns: Json };
       get_provider_credential: { Args: { p_provider: string; p_tenant_id: string }; Returns: Json };
@@ -2028,7 +2059,10 @@ export type Database = {
       };
       keep_intent: { Args: { p_machine_id: string; p_orchestrator_id: string; p_taken_ms: number }; Returns: boolean };
       keep_result: { Args: { p_session_id: string; p_take: number; p_taken_ms: number }; Returns: boolean };
-      list_api_keys: { Args: { p_tenant_id: string }; Returns: Json };
+      list_api_keys: {
+        Args: { p_before?: string; p_before_id?: string; p_limit: number; p_tenant_id: string };
+        Returns: Json;
+      };
       list_candidates: {
         Args: { p_before?: string; p_before_id?: string; p_limit: number; p_search?: string; p_tenant_id: string };
         Returns: Json;
@@ -2216,7 +2250,14 @@ export type Database = {
         Returns: Json;
       };
       resend_invitation: {
-        Args: { p_by: Json; p_code_hash: string; p_expires_ms: number; p_invitation_id: string; p_tenant_id: string };
+        Args: {
+          p_by: Json;
+          p_code_hash: string;
+          p_expires_ms: number;
+          p_invitation_id: string;
+          p_session_id: string;
+          p_tenant_id: string;
+        };
         Returns: Json;
       };
       review_result: {
@@ -2224,7 +2265,10 @@ export type Database = {
         Returns: string;
       };
       revoke_api_key: { Args: { p_by: Json; p_key_id: string; p_tenant_id: string }; Returns: Json };
-      revoke_invitation: { Args: { p_by: Json; p_invitation_id: string; p_tenant_id: string }; Returns: Json };
+      revoke_invitation: {
+        Args: { p_by: Json; p_invitation_id: string; p_session_id: string; p_tenant_id: string };
+        Returns: Json;
+      };
       rotate_api_key: {
         Args: {
           p_by: Json;

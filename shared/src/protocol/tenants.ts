@@ -134,7 +134,7 @@ export const apiKeyView = z.object({
 });
 /** The key is shown once, because only its hash is stored. */
 export const newApiKeyView = apiKeyView.extend({ key: z.string() });
-export const apiKeyList = z.object({ api_keys: z.array(apiKeyView) });
+export const apiKeyList = z.object({ api_keys: z.array(apiKeyView), next_cursor: z.string().nullable() });
 
 /**
  * Providers that a deployment can use. A tenant's key applies only if it is for the deployment's provider.

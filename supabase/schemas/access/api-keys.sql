@@ -20,6 +20,17 @@ $$;
 comment on function app.api_key_json(public.api_keys) is
   'Returns an API key as the API shows it. The hash is never part of it.';
 
+create function app.max_valid_keys() returns integer language sql immutable set search_path = '' as 'select 200';
+comment on function app.max_valid_keys() is 'Returns how many valid API keys a tenant may have.';
+
+create function app.valid_keys(p_tenant_id uuid) returns bigint
+language sql stable set search_path = '' as $$
+  select count(*) from public.api_keys k where k.tenant_id = p_tenant_id and k.revoked_at is null
+    and (k.expires_at is null or k.expires_at > clock_timestamp())
+$$;
+comment on function app.valid_keys(uuid) is
+  'Counts a tenant''s API keys that are neither revoked nor expired. A replaced key counts until it expires.';
+
 create function public.create_api_key(p_tenant_id uuid, p_name text, p_prefix text, p_key_hash text, p_scopes text[],
   p_by jsonb,
   p_created_by uuid default null, p_expires_ms bigint default null) returns jsonb
@@ -27,8 +38,10 @@ language plpgsql security definer set search_path = '' as $$
 declare
   k public.api_keys;
 begin
-  if not exists (select from public.tenants where id = p_tenant_id and status in ('active', 'suspended')) then
-    return jsonb_build_object('kind', 'not_found');
+  perform 1 from public.tenants where id = p_tenant_id and status in ('active', 'suspended') for no key update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if app.valid_keys(p_tenant_id) >= app.max_valid_keys() then
+    return jsonb_build_object('kind', 'limit_exceeded', 'limit', app.max_valid_keys());
   end if;
   insert into public.api_keys (tenant_id, name, prefix, key_hash, scopes, created_by, expires_at)
     values (p_tenant_id, p_name, p_prefix, p_key_hash, p_scopes, p_created_by,
@@ -38,7 +51,8 @@ begin
   return jsonb_build_object('kind', 'created', 'key', app.api_key_json(k));
 end $$;
 comment on function public.create_api_key(uuid, text, text, text, text[], jsonb, uuid, bigint) is
-  'Stores the hash of a new API key; called by the API. Returns kind: created, not_found.';
+  'Stores the hash of a new API key; called by the API. Returns kind: created, limit_exceeded (the tenant has '
+  'max_valid_keys), not_found.';
 grant execute on function public.create_api_key(uuid, text, text, text, text[], jsonb, uuid, bigint) to orchestrator;
 
 create function public.rotate_api_key(p_tenant_id uuid, p_key_id uuid, p_prefix text, p_key_hash text,
@@ -48,12 +62,17 @@ declare
   o public.api_keys;
   k public.api_keys;
 begin
+  perform 1 from public.tenants where id = p_tenant_id for no key update;
   select * into o from public.api_keys where id = p_key_id and tenant_id = p_tenant_id for update;
   if not found or o.revoked_at is not null or o.expires_at <= clock_timestamp() then
     return jsonb_build_object('kind', 'not_found');
   end if;
   if o.replaced_by is not null then
     return jsonb_build_object('kind', 'already_rotated', 'replaced_by', o.replaced_by);
+  end if;
+  -- Without an overlap the old key ends now, so the number of valid keys stays the same.
+  if p_overlap_ms > 0 and app.valid_keys(p_tenant_id) >= app.max_valid_keys() then
+    return jsonb_build_object('kind', 'limit_exceeded', 'limit', app.max_valid_keys());
   end if;
   insert into public.api_keys (tenant_id, name, prefix, key_hash, scopes, created_by, expires_at)
     values (p_tenant_id, o.name, p_prefix, p_key_hash, o.scopes, o.created_by, o.expires_at) returning * into k;
@@ -65,7 +84,8 @@ begin
 end $$;
 comment on function public.rotate_api_key(uuid, uuid, text, text, bigint, jsonb) is
   'Creates a new API key in place of an old one, which stays valid for p_overlap_ms at most; called by the API. '
-  'Returns kind: rotated, already_rotated, not_found (also for a revoked or expired key).';
+  'Returns kind: rotated, already_rotated, limit_exceeded (the tenant has max_valid_keys; a rotation without overlap '
+  'is possible), not_found (also for a revoked or expired key).';
 grant execute on function public.rotate_api_key(uuid, uuid, text, text, bigint, jsonb) to orchestrator;
 
 create function public.revoke_api_key(p_tenant_id uuid, p_key_id uuid, p_by jsonb) returns jsonb
@@ -86,11 +106,23 @@ comment on function public.revoke_api_key(uuid, uuid, jsonb) is
   'kind: revoked, not_found.';
 grant execute on function public.revoke_api_key(uuid, uuid, jsonb) to orchestrator;
 
-create function public.list_api_keys(p_tenant_id uuid) returns jsonb
+create function public.get_api_key(p_tenant_id uuid, p_key_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_agg(app.api_key_json(k) order by k.created_at desc, k.id), '[]') from public.api_keys k
-    where k.tenant_id = p_tenant_id
+  select app.api_key_json(k) from public.api_keys k where k.tenant_id = p_tenant_id and k.id = p_key_id
 $$;
-comment on function public.list_api_keys(uuid) is
-  'Lists a tenant''s API keys, including revoked and expired ones, newest first; called by the API.';
-grant execute on function public.list_api_keys(uuid) to orchestrator;
+comment on function public.get_api_key(uuid, uuid) is
+  'Returns a tenant''s API key, also a revoked or expired one; called by the API. Null if there is none.';
+grant execute on function public.get_api_key(uuid, uuid) to orchestrator;
+
+create function public.list_api_keys(p_tenant_id uuid, p_limit integer, p_before timestamptz default null,
+  p_before_id uuid default null) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(app.api_key_json(x::public.api_keys) order by x.created_at desc, x.id desc), '[]') from (
+    select * from public.api_keys k
+    where k.tenant_id = p_tenant_id and (p_before is null or (k.created_at, k.id) < (p_before, p_before_id))
+    order by k.created_at desc, k.id desc limit p_limit) x
+$$;
+comment on function public.list_api_keys(uuid, integer, timestamptz, uuid) is
+  'Lists a tenant''s API keys, including revoked and expired ones, newest first, after the one with this time and '
+  'id; called by the API.';
+grant execute on function public.list_api_keys(uuid, integer, timestamptz, uuid) to orchestrator;

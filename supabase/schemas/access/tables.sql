@@ -41,7 +41,7 @@ comment on column public.api_keys.expires_at is 'The key is refused from this ti
 comment on column public.api_keys.revoked_at is 'The key is refused from this time on.';
 comment on column public.api_keys.replaced_by is
   'The key that replaced this one in a rotation. This one stays valid until expires_at.';
-create index api_keys_tenant on public.api_keys (tenant_id);
+create index api_keys_tenant on public.api_keys (tenant_id, created_at desc, id desc);
 create index api_keys_replaced_by on public.api_keys (replaced_by) where replaced_by is not null;
 
 create table public.provider_credentials (

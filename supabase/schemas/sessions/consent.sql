@@ -40,10 +40,11 @@ comment on function public.record_consent(uuid, text, text) is
 create function app.consent_json(p_session_id uuid) returns jsonb
 language sql stable set search_path = '' as $$
   select jsonb_build_object('required', s.consent_text_version is not null, 'text_version', s.consent_text_version,
-    'text', t.settings -> 'consent_texts' ->> s.consent_text_version,
+    'text', (select x.text from public.consent_texts x where x.tenant_id = s.tenant_id
+      and x.version = s.consent_text_version),
     'given_at', (select c.given_at from public.consents c where c.session_id = s.id
       and c.text_version = s.consent_text_version))
-  from public.interview_sessions s join public.tenants t on t.id = s.tenant_id where s.id = p_session_id
+  from public.interview_sessions s where s.id = p_session_id
 $$;
 comment on function app.consent_json(uuid) is
   'Returns the text to which a session''s candidate must consent, and when the candidate consented.';

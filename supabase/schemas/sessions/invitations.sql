@@ -39,12 +39,16 @@ create function app.invite(p_session_id uuid, p_tenant_id uuid, p_code_hash text
   p_by jsonb) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
+  v_limit constant integer := 100;
   s public.interview_sessions;
   i public.session_invitations;
 begin
   select * into s from public.interview_sessions where id = p_session_id and tenant_id = p_tenant_id for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
   if s.state_rank >= app.rank_of('finalizing') then return jsonb_build_object('kind', 'ended'); end if;
+  if (select count(*) from public.session_invitations x where x.session_id = s.id) >= v_limit then
+    return jsonb_build_object('kind', 'limit_exceeded', 'limit', v_limit);
+  end if;
   insert into public.session_invitations (session_id, tenant_id, code_hash, expires_at, replaces)
     values (s.id, s.tenant_id, p_code_hash, clock_timestamp() + app.interval_ms(p_expires_ms), p_replaces)
       returning * into i;
@@ -54,7 +58,8 @@ begin
   return jsonb_build_object('kind', 'created', 'invitation', app.invitation_json(i));
 end $$;
 comment on function app.invite(uuid, uuid, text, bigint, uuid, jsonb) is
-  'Adds an invitation to a session that has not ended. Returns kind: created, ended, not_found.';
+  'Adds an invitation to a session that has not ended. A session has at most 100 invitations, revoked ones included. '
+  'Returns kind: created, limit_exceeded, ended, not_found.';
 
 create function public.create_invitation(p_session_id uuid, p_tenant_id uuid, p_code_hash text, p_expires_ms bigint,
   p_by jsonb) returns jsonb
@@ -62,37 +67,40 @@ language sql volatile security definer set search_path = '' as $$
   select app.invite(p_session_id, p_tenant_id, p_code_hash, p_expires_ms, null, p_by)
 $$;
 comment on function public.create_invitation(uuid, uuid, text, bigint, jsonb) is
-  'Stores the hash of a new invitation code; called by the API. Returns kind: created, ended, not_found.';
+  'Stores the hash of a new invitation code; called by the API. Returns kind: created, limit_exceeded, ended, '
+  'not_found.';
 grant execute on function public.create_invitation(uuid, uuid, text, bigint, jsonb) to orchestrator;
 
-create function public.resend_invitation(p_invitation_id uuid, p_tenant_id uuid, p_code_hash text, p_expires_ms bigint,
-  p_by jsonb) returns jsonb
+create function public.resend_invitation(p_session_id uuid, p_invitation_id uuid, p_tenant_id uuid, p_code_hash text,
+  p_expires_ms bigint, p_by jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
-  v_session uuid;
   v_result jsonb;
 begin
-  select session_id into v_session from public.session_invitations where id = p_invitation_id
-    and tenant_id = p_tenant_id;
-  if not found then return jsonb_build_object('kind', 'not_found'); end if;
-  v_result := app.invite(v_session, p_tenant_id, p_code_hash, p_expires_ms, p_invitation_id, p_by);
+  if not exists (select from public.session_invitations where id = p_invitation_id and session_id = p_session_id
+    and tenant_id = p_tenant_id) then
+    return jsonb_build_object('kind', 'not_found');
+  end if;
+  v_result := app.invite(p_session_id, p_tenant_id, p_code_hash, p_expires_ms, p_invitation_id, p_by);
   if v_result ->> 'kind' = 'created' then
     update public.session_invitations set revoked_at = coalesce(revoked_at, clock_timestamp())
       where id = p_invitation_id;
   end if;
   return v_result;
 end $$;
-comment on function public.resend_invitation(uuid, uuid, text, bigint, jsonb) is
+comment on function public.resend_invitation(uuid, uuid, uuid, text, bigint, jsonb) is
   'Creates a new invitation code and revokes the old one; called by the API. Only hashes are stored, so the old code '
-  'cannot be shown again. Returns kind: created, ended, not_found.';
-grant execute on function public.resend_invitation(uuid, uuid, text, bigint, jsonb) to orchestrator;
+  'cannot be shown again. Returns kind: created, limit_exceeded, ended, not_found.';
+grant execute on function public.resend_invitation(uuid, uuid, uuid, text, bigint, jsonb) to orchestrator;
 
-create function public.revoke_invitation(p_invitation_id uuid, p_tenant_id uuid, p_by jsonb) returns jsonb
+create function public.revoke_invitation(p_session_id uuid, p_invitation_id uuid, p_tenant_id uuid, p_by jsonb)
+  returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   i public.session_invitations;
 begin
-  select * into i from public.session_invitations where id = p_invitation_id and tenant_id = p_tenant_id for update;
+  select * into i from public.session_invitations where id = p_invitation_id and session_id = p_session_id
+    and tenant_id = p_tenant_id for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
   if i.revoked_at is null then
     update public.session_invitations set revoked_at = clock_timestamp() where id = i.id returning * into i;
@@ -101,10 +109,10 @@ begin
   end if;
   return jsonb_build_object('kind', 'revoked', 'invitation', app.invitation_json(i));
 end $$;
-comment on function public.revoke_invitation(uuid, uuid, jsonb) is
+comment on function public.revoke_invitation(uuid, uuid, uuid, jsonb) is
   'Revokes an invitation; called by the API. Its code is refused from now on; a browser that has already joined is '
   'not affected. Returns kind: revoked, not_found.';
-grant execute on function public.revoke_invitation(uuid, uuid, jsonb) to orchestrator;
+grant execute on function public.revoke_invitation(uuid, uuid, uuid, jsonb) to orchestrator;
 
 create function public.list_invitations(p_session_id uuid, p_tenant_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -112,7 +120,7 @@ language sql stable security definer set search_path = '' as $$
   from public.session_invitations i where i.session_id = p_session_id and i.tenant_id = p_tenant_id
 $$;
 comment on function public.list_invitations(uuid, uuid) is
-  'Lists a session''s invitations, oldest first; called by the API.';
+  'Lists a session''s invitations (at most 100), oldest first; called by the API.';
 grant execute on function public.list_invitations(uuid, uuid) to orchestrator;
 
 create function public.join_session(p_session_id uuid, p_code_hash text, p_browser_hash text) returns jsonb

@@ -57,6 +57,7 @@ begin
   end loop;
   delete from public.provider_credentials where tenant_id = p_tenant_id;
   delete from public.webhook_endpoints where tenant_id = p_tenant_id;
+  delete from public.consent_texts where tenant_id = p_tenant_id;
   delete from public.pool_policies where tenant_id = p_tenant_id;
   delete from public.tenant_users where tenant_id = p_tenant_id;
   update public.tenants set status = 'removed', settings = '{}' where id = p_tenant_id;

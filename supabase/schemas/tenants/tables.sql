@@ -54,6 +54,19 @@ comment on column public.tenants.audit_days is
   'Audit entries are deleted after this many days, at least 30; null keeps them.';
 create trigger touch before update on public.tenants for each row execute function app.touch();
 
+create table public.consent_texts (
+  tenant_id uuid not null references public.tenants (id) on delete cascade,
+  version text not null check (char_length(version) between 1 and 100),
+  text text not null check (char_length(text) between 1 and 20000),
+  created_at timestamptz not null default clock_timestamp(),
+  primary key (tenant_id, version)
+);
+comment on table public.consent_texts is
+  'The texts to which a tenant''s candidates consent, at most 100 per tenant. A stored text never changes, because '
+  'candidates must be shown the text to which they agreed.';
+comment on column public.consent_texts.version is 'The tenant''s name for the text.';
+comment on column public.consent_texts.text is 'The text that the candidate is shown.';
+
 create table public.tenant_counters (
   tenant_id uuid primary key references public.tenants (id) on delete cascade,
   live_sessions integer not null default 0 check (live_sessions >= 0),

@@ -1,6 +1,8 @@
 create function app.tenant_json(p_tenant_id uuid) returns jsonb
 language sql stable set search_path = '' as $$
   select to_jsonb(t) || jsonb_build_object(
+    'consent_text', (select c.text from public.consent_texts c where c.tenant_id = t.id
+      and c.version = t.consent_text_version),
     'live_sessions', coalesce((select c.live_sessions from public.tenant_counters c where c.tenant_id = t.id), 0),
     'apps', (select coalesce(jsonb_agg(jsonb_build_object('name', a.name, 'network', a.network, 'status', a.status)
       order by a.name), '[]')
@@ -11,7 +13,7 @@ language sql stable set search_path = '' as $$
   from public.tenants t where t.id = p_tenant_id
 $$;
 comment on function app.tenant_json(uuid) is
-  'Returns a tenant as the API shows it: its row, number of live sessions, apps and pools.';
+  'Returns a tenant as the API shows it: its row, current consent text, number of live sessions, apps and pools.';
 
 create function public.get_tenant(p_tenant_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$ select app.tenant_json(p_tenant_id) $$;
@@ -33,33 +35,37 @@ comment on function public.list_tenants(integer, text) is
   'Lists tenants by slug, after the given one; called by the API. Returns at most max_list_bytes plus one tenant.';
 grant execute on function public.list_tenants(integer, text) to orchestrator;
 
-create function app.merge_settings(p_settings jsonb, p_changes jsonb) returns jsonb
-language sql immutable set search_path = '' as $$
-  select jsonb_strip_nulls(p_settings || (p_changes - 'consent_texts')) || case when p_changes ? 'consent_texts'
-    then jsonb_build_object('consent_texts',
-      (p_changes -> 'consent_texts') || coalesce(p_settings -> 'consent_texts', '{}')) else '{}' end
-$$;
-comment on function app.merge_settings(jsonb, jsonb) is
-  'Returns settings with these changes applied. Omitted fields stay, null removes a field, and a stored consent text '
-  'is never changed.';
-
-create function app.rewritten_consent(p_tenant_id uuid, p_changes jsonb) returns text
-language sql stable set search_path = '' as $$
-  select n.version from public.tenants t, jsonb_each_text(p_changes #> '{settings,consent_texts}') as n (version, text)
-  where t.id = p_tenant_id and case when t.settings #> array['consent_texts', n.version] is not null
-    then t.settings #>> array['consent_texts', n.version] <> n.text
-    else exists (select from public.consents c where c.tenant_id = t.id and c.text_version = n.version) end
-  limit 1
-$$;
-comment on function app.rewritten_consent(uuid, jsonb) is
-  'Returns the consent text version that these changes would rewrite: another text is stored under it, or a '
-  'candidate consented to it while no text was stored. Null if there is none.';
+create function app.add_consent_text(p_tenant_id uuid, p_changes jsonb) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  v_limit constant integer := 100;
+  v_version text := p_changes ->> 'consent_text_version';
+  v_text text := p_changes ->> 'consent_text';
+  v_stored text;
+begin
+  if v_version is null or v_text is null then return null; end if;
+  select c.text into v_stored from public.consent_texts c where c.tenant_id = p_tenant_id and c.version = v_version;
+  if v_stored = v_text then return null; end if;
+  if v_stored is not null or exists (select from public.consents c where c.tenant_id = p_tenant_id
+    and c.text_version = v_version) then
+    return jsonb_build_object('kind', 'consent_text_fixed', 'text_version', v_version);
+  end if;
+  if (select count(*) from public.consent_texts c where c.tenant_id = p_tenant_id) >= v_limit then
+    return jsonb_build_object('kind', 'limit_exceeded', 'limit', v_limit);
+  end if;
+  insert into public.consent_texts (tenant_id, version, text) values (p_tenant_id, v_version, v_text);
+  return null;
+end $$;
+comment on function app.add_consent_text(uuid, jsonb) is
+  'Stores the consent text among the changes of a tenant. The caller has locked the tenant. Returns null, or why the '
+  'text is refused: consent_text_fixed (another text is stored under this text_version, or a candidate consented to '
+  'it while no text was stored) or limit_exceeded (the tenant has as many texts as it may have).';
 
 create function app.change_tenant(p_tenant_id uuid, p_changes jsonb) returns void
 language sql volatile set search_path = '' as $$
   update public.tenants t set name = n.name, max_live_sessions = n.max_live_sessions,
     max_duration_ms = n.max_duration_ms,
-    settings = app.merge_settings(t.settings, coalesce(p_changes -> 'settings', '{}')),
+    settings = jsonb_strip_nulls(t.settings || coalesce(p_changes -> 'settings', '{}')),
     starts_per_minute = n.starts_per_minute, max_standby = n.max_standby, allowed_regions = n.allowed_regions,
     allowed_origins = n.allowed_origins,
     require_consent = n.require_consent, consent_text_version = n.consent_text_version,
@@ -72,8 +78,8 @@ language sql volatile set search_path = '' as $$
   where t.id = p_tenant_id
 $$;
 comment on function app.change_tenant(uuid, jsonb) is
-  'Applies the given fields to a tenant. id, slug and dates never change, and a tenant that is being removed keeps '
-  'that status.';
+  'Applies the given fields to a tenant. Within settings, omitted fields stay and null removes a field. id, slug and '
+  'dates never change, and a tenant that is being removed keeps that status.';
 
 create function public.plan_tenant(p_slug text, p_settings jsonb, p_by jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -89,6 +95,7 @@ begin
     return jsonb_build_object('kind', 'known', 'tenant', app.tenant_json(v_id));
   end if;
   insert into public.tenant_counters (tenant_id) values (v_id);
+  perform app.add_consent_text(v_id, p_settings);
   perform app.change_tenant(v_id, p_settings);
   perform app.audit(p_by, v_id, 'tenant.create', v_id::text, jsonb_build_object('slug', p_slug));
   return jsonb_build_object('kind', 'planned', 'tenant', app.tenant_json(v_id));
@@ -101,16 +108,14 @@ grant execute on function public.plan_tenant(text, jsonb, jsonb) to orchestrator
 create function public.update_tenant(p_tenant_id uuid, p_changes jsonb, p_by jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
-  v_rewritten text;
+  v_refusal jsonb;
 begin
   if not exists (select from public.tenants where id = p_tenant_id
     and status in ('active', 'suspended') for no key update) then
     return jsonb_build_object('kind', 'not_found');
   end if;
-  v_rewritten := app.rewritten_consent(p_tenant_id, p_changes);
-  if v_rewritten is not null then
-    return jsonb_build_object('kind', 'consent_text_fixed', 'text_version', v_rewritten);
-  end if;
+  v_refusal := app.add_consent_text(p_tenant_id, p_changes);
+  if v_refusal is not null then return v_refusal; end if;
   perform app.change_tenant(p_tenant_id, p_changes);
   perform app.audit(p_by, p_tenant_id, 'tenant.update', p_tenant_id::text,
     jsonb_build_object('fields', (select coalesce(jsonb_agg(k), '[]') from jsonb_object_keys(p_changes) k)));
@@ -118,8 +123,9 @@ begin
 end $$;
 comment on function public.update_tenant(uuid, jsonb, jsonb) is
   'Changes name, settings, quotas, allowed regions and origins, consent, retention or status (active, suspended); '
-  'called by the API. Omitted fields stay, also within settings. Returns kind: updated, consent_text_fixed '
-  '(text_version: its text cannot be changed), not_found.';
+  'called by the API. Omitted fields stay, also within settings. consent_text is stored under consent_text_version. '
+  'Returns kind: updated, consent_text_fixed (text_version: its text cannot be changed), limit_exceeded (too many '
+  'consent texts), not_found.';
 grant execute on function public.update_tenant(uuid, jsonb, jsonb) to orchestrator;
 
 create function public.tenant_origins() returns jsonb

@@ -63,6 +63,12 @@ function tenantTargets(owner: Owner): Record<string, Target> {
       { name: 'x' },
       { name: 'x', slug: `x-${tenant}` },
     ),
+    consent_texts: flagRow(
+      { ...at, version: 'v1', text: 'We record.' },
+      ['tenant_id', 'version'],
+      { text: 'x' },
+      { ...at, version: 'x', text: 'x' },
+    ),
     tenant_counters: flagRow(at, ['tenant_id'], { live_sessions: 7 }, { tenant_id: idOf('spare tenant') }),
     tenant_users: flagRow(user, ['tenant_id', 'user_id'], { role: 'admin' }, { ...user, user_id: idOf('spare user') }),
     tenant_apps: flagRow(app, ['name'], { network: 'x' }, { ...app, name: `x-${tenant}` }),
@@ -231,7 +237,7 @@ export function targetsOf(owner: Owner): Record<string, Target> {
 
 /** Parents before children. */
 const order = [
-  'tenants', 'tenant_counters', 'tenant_users', 'tenant_apps', 'api_keys', 'provider_credentials', 'webhook_endpoints', 'pool_policies',
+  'tenants', 'consent_texts', 'tenant_counters', 'tenant_users', 'tenant_apps', 'api_keys', 'provider_credentials', 'webhook_endpoints', 'pool_policies',
   'candidates', 'tenant_candidates', 'positions', 'video_deletions', 'audit_log', 'interview_sessions', 'machines', 'realtime_calls',
   'session_events', 'idempotency_keys', 'session_invitations', 'transcript_entries', 'transcript_writes', 'interview_results', 'video_segments', 'video_jobs', 'video_events',
   'machine_usage', 'consents', 'webhook_deliveries', 'orchestrators', 'duties', 'rate_limits',
