@@ -49,8 +49,11 @@ const requestIdOf = (given: string | string[] | undefined): string => {
   return id !== undefined && safeRequestId.test(id) ? id : newId();
 };
 
-function registerLogging(app: FastifyInstance, { logger }: Deps): void {
+function registerLogging(app: FastifyInstance, { logger, metrics }: Deps): void {
   app.addHook('onResponse', async (request, reply) => {
+    const { method, url: route = 'unknown' } = request.routeOptions;
+    const status = `${Math.floor(reply.statusCode / 100)}xx`;
+    metrics.http.observe({ method: [method].flat()[0] ?? 'unknown', route, status }, reply.elapsedTime / 1_000);
     const level = request.routeOptions.logLevel === 'silent' ? 'trace' : 'info';
     logger[level](
       {

@@ -62,6 +62,11 @@ const settings = {
     url: ['SUPABASE_URL', httpUrl],
     publishableKey: ['SUPABASE_PUBLISHABLE_KEY', text],
   },
+  ops: {
+    host: ['OPS_HOST', text.default('127.0.0.1')],
+    /** Port of `/metrics`. Unset: it is not served. */
+    port: ['OPS_PORT', optional(integer(0, 65_535))],
+  },
   keys: {
     db: ['DB_SIGNING_KEY', json(signingKey, 'a private EC P-256 JWK with a kid')],
     join: [

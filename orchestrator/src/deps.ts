@@ -11,6 +11,7 @@ import { type Config, organisationOf } from './config.ts';
 import { createRecordAudit } from './database/audit-store.ts';
 import { createCallStore } from './database/call-store.ts';
 import { createConnection } from './database/connection.ts';
+import { createReadGauges } from './database/gauge-store.ts';
 import { createIdempotencyStore } from './database/idempotency-store.ts';
 import { createLimitStore } from './database/limit-store.ts';
 import { createMachineStore } from './database/machine-store.ts';
@@ -26,6 +27,17 @@ import { createFlyClient } from './fly/client.ts';
 import { createLimitedClient } from './fly/limited-client.ts';
 import { createGuard } from './net/guard.ts';
 import type { Check } from './ops/health.ts';
+import { createFleetGauges } from './ops/metrics/fleet-gauges.ts';
+import { createMetricsListener } from './ops/metrics/listener.ts';
+import {
+  fleetObserver,
+  measuredFly,
+  measuredLimits,
+  measuredMachines,
+  measuredSessions,
+  measuredVoice,
+} from './ops/metrics/measured.ts';
+import { createMetrics, type Metrics } from './ops/metrics/metrics.ts';
 import { createRetention } from './people/retention.ts';
 import { createRegionHealth } from './regions/health.ts';
 import { createTicker, type Job } from './runtime/ticker.ts';
@@ -52,6 +64,8 @@ export interface Outside {
 }
 
 const version = '0.1.0';
+/** Time between two readings of the fleet's gauges, ms. */
+const gaugesMs = 5_000;
 
 async function createTokens({ keys, publicUrl: issuer, deadlines }: Config, clock: Clock) {
   const [join, db] = await Promise.all([createKeyRing(keys.join), createKeyRing([keys.db])]);
@@ -68,19 +82,26 @@ interface StoresOptions {
   orchestratorId: string;
   accessToken: () => Promise<string>;
   onAttempt: OnAttempt;
+  metrics: Metrics;
 }
 
-function createStores(config: Config, { orchestratorId, accessToken, onAttempt }: StoresOptions) {
+function createStores(config: Config, { orchestratorId, accessToken, onAttempt, metrics }: StoresOptions) {
   const { supabase, deadlines } = config;
-  const connection = createConnection({ ...supabase, accessToken, requestMs: deadlines.databaseRequestMs });
+  const connection = createConnection({
+    ...{ ...supabase, accessToken, requestMs: deadlines.databaseRequestMs },
+    onAnswer: (status) => metrics.database.inc({ class: status === 0 ? 'none' : `${Math.floor(status / 100)}xx` }),
+  });
   const { leaseMs } = deadlines;
   return {
     connection,
-    sessions: createSessionStore(connection.database),
-    machines: createMachineStore(connection.database, {
-      ...{ launch: launchParameters(config, orchestratorId), leaseMs, claimedLifeMs: claimedLifeMs(deadlines) },
-      ...{ publicUrl: config.publicUrl, version, onAttempt },
-    }),
+    sessions: measuredSessions(createSessionStore(connection.database), metrics),
+    machines: measuredMachines(
+      createMachineStore(connection.database, {
+        ...{ launch: launchParameters(config, orchestratorId), leaseMs, claimedLifeMs: claimedLifeMs(deadlines) },
+        ...{ publicUrl: config.publicUrl, version, onAttempt },
+      }),
+      metrics,
+    ),
     calls: createCallStore(connection.database),
     audit: createRecordAudit(connection.database),
   };
@@ -91,16 +112,38 @@ async function createGround(config: Config, { clock = systemClock, ...outside }:
   const logger = outside.logger ?? createLogger({ level: config.logLevel, component: 'orchestrator' });
   const { deadlines } = config;
   const orchestratorId = newId();
+  const metrics = createMetrics(version);
   const tokens = await createTokens(config, clock);
-  const stores = createStores(config, { orchestratorId, accessToken: tokens.databaseTokens.own, onAttempt });
+  const stores = createStores(config, {
+    ...{ orchestratorId, accessToken: tokens.databaseTokens.own, metrics },
+    onAttempt: (intent) => {
+      if (intent.action === 'create') metrics.fly.limiterWait.observe({ action: 'create' }, intent.wait_ms / 1_000);
+      onAttempt(intent);
+    },
+  });
   const { database } = stores.connection;
   const health = createRegionHealth(clock);
-  const fly = createLimitedClient(createFlyClient({ ...config.fly, requestMs: deadlines.flyRequestMs, logger }), {
-    ...{ health, clock, limits: createLimitStore(database) },
+  const direct = createFlyClient({ ...config.fly, requestMs: deadlines.flyRequestMs, logger });
+  const fly = createLimitedClient(measuredFly(direct, metrics, clock), {
+    ...{ health, clock, limits: measuredLimits(createLimitStore(database), metrics) },
     maxListWaitMs: deadlines.reconcileTickMs,
   });
-  const voice = createVoiceProvider({ ...config.voice, clock, requestMs: deadlines.providerRequestMs, logger });
-  return { config, deadlines, clock, logger, orchestratorId, ...tokens, ...stores, database, health, fly, voice };
+  const provider = createVoiceProvider({ ...config.voice, clock, requestMs: deadlines.providerRequestMs, logger });
+  const voice = measuredVoice(provider, metrics);
+  return {
+    config,
+    deadlines,
+    clock,
+    logger,
+    metrics,
+    orchestratorId,
+    ...tokens,
+    ...stores,
+    database,
+    health,
+    fly,
+    voice,
+  };
 }
 type Ground = Awaited<ReturnType<typeof createGround>>;
 
@@ -116,7 +159,7 @@ function createNews({ sessions, deadlines, clock, logger }: Ground) {
 }
 
 function createParts(ground: Ground) {
-  const { config, deadlines, sessions, machines, calls, audit, clock, logger, vault, voice } = ground;
+  const { config, deadlines, sessions, machines, calls, audit, clock, logger, metrics, vault, voice } = ground;
   const news = createNews(ground);
   const { onChange } = news;
   const door = createDoor({ ...ground, findKey: sessions.findKey, audit });
@@ -127,11 +170,14 @@ function createParts(ground: Ground) {
   });
   const tenancy = createTenancy(ground);
   const persons = createRetention(ground.database, logger);
-  const outbox = createWebhooks({ ...ground, guard });
-  const finishing = createFinishing({ ...ground, onChange, providerKeys: tenancy.providerKeys });
+  const outbox = createWebhooks({ ...ground, guard, onOutcome: (outcome) => metrics.webhooks.inc({ outcome }) });
+  const finishing = createFinishing({
+    ...{ ...ground, onChange, providerKeys: tenancy.providerKeys },
+    onOutcome: (outcome) => metrics.evaluations.inc({ outcome }),
+  });
   const video = createVideo({ ...ground, onChange });
   const hangUps = createHangUps({ calls, voice, vault, missingMs: deadlines.callMissingMs, logger });
-  const fleet = createFleet({ ...ground, hangUps, onChange });
+  const fleet = createFleet({ ...ground, hangUps, onChange, observe: fleetObserver(metrics) });
   const { leases } = fleet;
   const heartbeats = createHeartbeats({ machines, clock, flushMs: deadlines.heartbeatFlushMs, leases });
   return { ...news, door, idempotency, guard, tenancy, persons, outbox, finishing, video, fleet, heartbeats };
@@ -139,13 +185,45 @@ function createParts(ground: Ground) {
 type Parts = ReturnType<typeof createParts>;
 
 /** The route of the candidate's socket. */
-function createSockets({ browserTokens, clock, logger, deadlines }: Ground, { door, readiness, fleet }: Parts) {
+function createSockets(
+  { browserTokens, clock, logger, metrics, deadlines }: Ground,
+  { door, readiness, fleet }: Parts,
+) {
   const { origins, noteRefusal } = door;
   const edge = createEdge({
     ...{ tokens: browserTokens, origins, arrivals: fleet.planning.arrivals, unreachable: fleet.unreachable },
     ...{ readiness, clock, logger, deadlines },
   });
-  return createSocketRoute({ edge, noteRefusal, clock, logger, replayTimeoutMs: deadlines.replayTimeoutMs });
+  const { sockets } = metrics;
+  return createSocketRoute({
+    ...{ edge, noteRefusal, clock, logger, replayTimeoutMs: deadlines.replayTimeoutMs },
+    onWait: () => {
+      sockets.waiting.inc();
+      return (outcome, tookMs) => {
+        sockets.waiting.dec();
+        sockets.answers.inc({ outcome });
+        sockets.seconds.observe(tookMs / 1_000);
+      };
+    },
+  });
+}
+
+/** The listener of `/metrics`, and the job that reads the gauges of the fleet for it. */
+function createScraping({ config, database, metrics, clock, logger }: Ground, { fleet }: Parts) {
+  const { duties, planning } = fleet;
+  const read = createReadGauges(database);
+  const { run, dropOutdated } = createFleetGauges({ duties, read, levels: planning.levels, metrics, clock });
+  const listener = createMetricsListener({
+    ...{ metrics, logger },
+    onScrape: () => {
+      dropOutdated();
+      metrics.dutyHeld.reset();
+      for (const { name: duty } of [...duties.held('reconcile'), ...duties.held('housekeeping')])
+        metrics.dutyHeld.set({ duty }, 1);
+    },
+  });
+  const jobs: Job[] = config.ops.port === null ? [] : [{ name: 'fleet-gauges', everyMs: gaugesMs, run }];
+  return { listener, jobs };
 }
 
 const jobsOf = ({ deadlines }: Ground, { fleet, finishing, video, ...parts }: Parts): Job[] => [
@@ -205,6 +283,7 @@ export async function createDeps(config: Config, outside: Outside = {}) {
   const parts = createParts(ground);
   const { machines, browserTokens, connection, fly, voice, clock, logger } = ground;
   const stopping = new AbortController();
+  const scraping = createScraping(ground, parts);
   const register = () => machines.register(config.publicUrl, version);
   const checks: Check[] = [
     { name: 'database', freshMs: 2_000, run: () => register().then(() => true) },
@@ -216,7 +295,8 @@ export async function createDeps(config: Config, outside: Outside = {}) {
     ...parts.fleet,
     webhookSender: parts.outbox.sender,
     sockets: createSockets(ground, parts),
-    ticker: createTicker(jobsOf(ground, parts), { clock, logger }),
+    ticker: createTicker([...jobsOf(ground, parts), ...scraping.jobs], { clock, logger }),
+    metricsListener: scraping.listener,
     own: [{ name: 'keys', isThere: () => browserTokens.keys.jwks.keys.length > 0 }],
     checks,
     api: { ...platformApiOf(ground, parts, stopping.signal), browserTokens },

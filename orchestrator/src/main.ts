@@ -42,6 +42,7 @@ const shutdownOf = (app: FastifyInstance, deps: Deps) =>
     },
     { name: 'endings', limitMs: 16_000, run: deps.endings.stop },
     { name: 'connections', limitMs: 3_000, run: deps.closeConnections },
+    { name: 'metrics', limitMs: 1_000, run: deps.metricsListener.close },
   ]);
 
 async function main(): Promise<void> {
@@ -71,6 +72,9 @@ async function main(): Promise<void> {
   process.on('SIGINT', onSignal);
 
   await app.listen({ host: config.host, port: config.port, backlog: 4_096 });
+  const { ops } = config;
+  if (ops.port !== null)
+    logger.info({ host: ops.host, port: await deps.metricsListener.listen(ops.host, ops.port) }, 'metrics listening');
   deps.ticker.start();
   logger.info({ host: config.host, port: config.port, orchestrator_id: deps.orchestratorId }, 'orchestrator listening');
 }

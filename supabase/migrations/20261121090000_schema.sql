@@ -2123,6 +2123,47 @@ comment on view public.interview_transcripts is
 
 grant select on public.interview_transcripts to authenticated, orchestrator;
 
+-- ── schemas/fleet/gauges.sql ──
+create function public.fleet_gauges() returns jsonb
+language sql stable security definer set search_path = '' as $$
+  with live as (
+    select t.slug as tenant, s.status, coalesce(s.region, s.regions[1], 'none') as region,
+      s.queue_deadline_at is not null as queued, s.epoch
+    from public.interview_sessions s join public.tenants t on t.id = s.tenant_id
+    where s.state_rank < app.rank_of('ended')),
+  work (kind, pending, dead) as (
+    -- One count per partial index.
+    select 'evaluation',
+      (select count(*) from public.interview_results where status in ('pending', 'running')),
+      (select count(*) from public.interview_results where status = 'dead')
+    union all
+    select 'webhook',
+      (select count(*) from public.webhook_deliveries where status = 'pending' and holds)
+        + (select count(*) from public.webhook_deliveries where status = 'pending' and not holds), 0
+    union all
+    select 'hang_up', count(*), 0 from public.realtime_calls c
+      join public.interview_sessions s on s.id = c.session_id
+      where c.hung_up_at is null and s.state_rank >= app.rank_of('ended')
+    union all
+    select 'recording_deletion', count(*), 0 from public.video_deletions where deleted_at is null)
+  select jsonb_build_object(
+    'sessions', (select coalesce(jsonb_agg(to_jsonb(g)), '[]') from (
+      select tenant, status, region, count(*) as count from live group by 1, 2, 3) g),
+    'queued', (select coalesce(jsonb_agg(to_jsonb(g)), '[]') from (
+      select tenant, count(*) as count from live where queued group by 1) g),
+    'replaced', (select count(*) from live where epoch > 1),
+    'machines', (select coalesce(jsonb_agg(to_jsonb(g)), '[]') from (
+      select state, region, count(*) as count from public.machines where state <> 'destroyed' group by 1, 2) g),
+    'work', (select jsonb_agg(to_jsonb(w)) from work w),
+    'duties_without_holder', (select count(*) from public.duties where expires_at <= clock_timestamp()),
+    'orchestrators', (select count(*) from public.orchestrators where not draining
+      and last_seen_at > clock_timestamp() - interval '30 seconds'))
+$$;
+comment on function public.fleet_gauges() is
+  'Counts sessions, machines and owed work for the metrics; called every few seconds by the orchestrator that holds '
+  'the duty housekeeping. Returns only values above zero, so a removed tenant is not in the answer.';
+grant execute on function public.fleet_gauges() to orchestrator;
+
 -- ── schemas/fleet/orchestrators.sql ──
 create function public.register_orchestrator(p_id uuid, p_url text, p_version text) returns void
 language sql volatile security definer set search_path = '' as $$

@@ -42,7 +42,12 @@ describe('fly.orchestrator.toml', () => {
         checks: [{ type: 'http', path: '/healthz' }],
       },
     ]);
-    expect(machineConfigOf(orchestrator).metrics).toEqual({ port: 9091, path: '/metrics' });
+  });
+  test("the metrics are served where Fly's Prometheus asks for them, and not on the public port", () => {
+    const { metrics } = machineConfigOf(orchestrator);
+    expect(metrics).toEqual({ port: 9091, path: '/metrics' });
+    expect(orchestrator.env).toMatchObject({ OPS_HOST: '0.0.0.0', OPS_PORT: '9091' });
+    expect(orchestrator.http_service?.internal_port).not.toBe(9091);
   });
 });
 

@@ -14,12 +14,24 @@ export interface ConnectionOptions {
   requestMs: number;
   /** Maximum number of sockets to Supabase. Default 32: more would only queue at PostgREST's pool. */
   sockets?: number;
+  /** Called with the status of each answer, or 0 if none came. @default none */
+  onAnswer?: (status: number) => void;
 }
 
-export function createConnection({ sockets = 32, ...options }: ConnectionOptions): Connection {
+export function createConnection({
+  sockets = 32,
+  onAnswer = () => undefined,
+  ...options
+}: ConnectionOptions): Connection {
   const dispatcher = new Agent({ connections: sockets, keepAliveTimeout: 30_000, pipelining: 1 });
-  const send = ((input: string, init: object) =>
-    undiciFetch(input, { ...init, dispatcher })) as unknown as typeof fetch;
+  const send = (async (input: string, init: object) => {
+    const answer = await undiciFetch(input, { ...init, dispatcher }).catch((error: unknown) => {
+      onAnswer(0);
+      throw error;
+    });
+    onAnswer(answer.status);
+    return answer;
+  }) as unknown as typeof fetch;
   return { database: createDatabase({ ...options, fetch: send }), close: () => dispatcher.close() };
 }
 

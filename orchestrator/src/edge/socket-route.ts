@@ -38,6 +38,8 @@ export interface SocketRouteDeps {
   clock: Clock;
   logger: Logger;
   replayTimeoutMs: number;
+  /** Called when a socket begins to wait. The function it returns is called with the answer. @default none */
+  onWait?: () => (outcome: Answer['kind'], tookMs: number) => void;
 }
 
 type Refusal = Extract<Answer, { kind: 'refuse' }>;
@@ -60,6 +62,7 @@ function watchForLeaving(socket: Duplex): { gone: AbortSignal; release(): void }
 
 export function createSocketRoute(deps: SocketRouteDeps): SocketRoute {
   const { edge, noteRefusal = () => undefined, clock, logger, replayTimeoutMs } = deps;
+  const { onWait = () => () => undefined } = deps;
   const refusals = new WeakMap<IncomingMessage, Refusal>();
   const open = new Set<Duplex>();
   const stopping = new AbortController();
@@ -70,9 +73,12 @@ export function createSocketRoute(deps: SocketRouteDeps): SocketRoute {
     open.add(socket);
     socket.once('close', () => open.delete(socket));
     const { gone, release } = watchForLeaving(socket);
+    const answered = onWait();
     const answer = await edge.decide(readEdgeRequest(request.raw), AbortSignal.any([gone, stopping.signal]));
+    const tookMs = clock.monotonicMs() - startedMs;
+    answered(answer.kind, tookMs);
     release();
-    const fields = { session_id: sessionId, took_ms: Math.round(clock.monotonicMs() - startedMs) };
+    const fields = { session_id: sessionId, took_ms: Math.round(tookMs) };
     if (answer.kind === 'refuse')
       logger.info({ ...fields, close_code: answer.code, reason: answer.why }, 'socket refused');
     else logger.info({ ...fields, app_name: answer.app, fly_machine_id: answer.flyMachineId }, 'socket replayed');

@@ -13,6 +13,8 @@ export interface FinishingDeps {
   database: Database;
   orchestratorId: string;
   logger: Logger;
+  /** Called with the outcome of each attempt. */
+  onOutcome: (outcome: string) => void;
   onChange: (sessionId: string) => void;
   providerKeys: Pick<ProviderKeys, 'of'>;
 }

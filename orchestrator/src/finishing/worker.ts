@@ -47,6 +47,8 @@ export interface FinishingWorkerDeps {
   /** Called when something of a session has changed. */
   onChange?: (sessionId: string) => void;
   bounds?: Partial<FinishingBounds>;
+  /** Called after each attempt. @default none */
+  onOutcome?: (outcome: string) => void;
 }
 
 /** How many evaluations may run at once. */
@@ -136,6 +138,7 @@ export function createFinishingWorker(deps: FinishingWorkerDeps): Finishing {
     const evaluated = await evaluate(interviewOf(taken, entries), askFor(taken));
     const outcome = await report(taken, evaluated);
     const fields = { session_id: taken.session_id, kind: evaluated.kind, attempt: taken.attempt };
+    deps.onOutcome?.(evaluated.kind === 'failed' ? 'failed' : outcome);
     logger.info({ ...fields, outcome, entries: entries.length }, 'evaluation attempt ended');
     onChange?.(taken.session_id);
   };

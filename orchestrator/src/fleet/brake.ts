@@ -28,12 +28,14 @@ export interface BrakeDeps {
   /** Ends within this time are counted together, ms: one reconcile tick. */
   windowMs: number;
   logger: Logger;
+  /** Called each time ends are refused. @default none */
+  onHeld?: () => void;
 }
 
 /** The most machines that may be ended within one window. */
 export const brakeLimit = (machines: number): number => Math.max(5, Math.floor(machines * 0.05));
 
-export function createBrake({ clock, windowMs, logger }: BrakeDeps): Brake {
+export function createBrake({ clock, windowMs, logger, onHeld = () => undefined }: BrakeDeps): Brake {
   let known = 0;
   let ends: Array<{ atMs: number; count: number }> = [];
 
@@ -58,7 +60,10 @@ export function createBrake({ clock, windowMs, logger }: BrakeDeps): Brake {
       const ceiling = brakeLimit(known);
       const admitted = doubtful === 0 || count <= ceiling;
       note(certain + (admitted ? doubtful : 0));
-      if (!admitted) logger.error({ count, ceiling }, 'the destruction brake holds: an operator must look');
+      if (!admitted) {
+        onHeld();
+        logger.error({ count, ceiling }, 'the destruction brake holds: an operator must look');
+      }
       return admitted;
     },
   };

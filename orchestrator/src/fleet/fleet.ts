@@ -17,8 +17,15 @@ import { type MachineTemplate, workerRuntime } from './machine-config.ts';
 import { createPlanning } from './planning.ts';
 import { createProvisioner } from './provisioner.ts';
 import { createReaper } from './reaper.ts';
-import { createReconciler } from './reconciler.ts';
+import { createReconciler, type RoundResult } from './reconciler.ts';
 import { createUnreachable } from './unreachable.ts';
+
+/** Is called with what happened, for the metrics. */
+export interface FleetObserver {
+  round: (result: RoundResult, tookMs: number) => void;
+  /** The brake refused to end machines. */
+  brakeHeld: () => void;
+}
 
 /** Creates everything that gives machines to sessions and ends them. */
 export interface FleetDeps {
@@ -32,6 +39,7 @@ export interface FleetDeps {
   health: RegionHealth;
   clock: Clock;
   logger: Logger;
+  observe: FleetObserver;
   /** Called when a session's state has changed. */
   onChange: (sessionId: string) => void;
 }
@@ -47,13 +55,13 @@ const templateOf = ({ deploymentId, workerApiUrl, logLevel, fly, deadlines }: Co
 });
 
 /** Everything that ends machines. When a machine is gone, its open voice calls are hung up at once. */
-function createLeaving({ config, machines, fly, hangUps, clock, logger, onChange }: FleetDeps) {
+function createLeaving({ config, machines, fly, hangUps, clock, logger, observe, onChange }: FleetDeps) {
   const { absenceGraceMs, stopTimeoutMs, reconcileTickMs, ...deadlines } = config.deadlines;
   const onGone = (sessionId: string | undefined): void => {
     if (sessionId !== undefined) onChange(sessionId);
     void hangUps.run().catch((error: unknown) => logger.warn({ error }, 'could not hang up calls; will retry'));
   };
-  const brake = createBrake({ clock, windowMs: reconcileTickMs, logger });
+  const brake = createBrake({ clock, windowMs: reconcileTickMs, logger, onHeld: observe.brakeHeld });
   const endings = createEndings({
     ...{ machines, fly, brake, clock, logger, absenceGraceMs, onGone },
     watchMs: stopTimeoutMs,
@@ -67,7 +75,7 @@ function createLeaving({ config, machines, fly, hangUps, clock, logger, onChange
 }
 
 export function createFleet(deps: FleetDeps) {
-  const { config, machines, sessions, fly, hangUps, clock, logger, onChange } = deps;
+  const { config, machines, sessions, fly, hangUps, clock, logger, observe, onChange } = deps;
   const { deploymentId, deadlines } = config;
   const { brake, endings, reaper, unreachable } = createLeaving(deps);
   const provisioner = createProvisioner({
@@ -79,6 +87,7 @@ export function createFleet(deps: FleetDeps) {
   const duties = createDuties({ store: machines, names: dutyNames, leaseMs: deadlines.dutyLeaseMs, clock, logger });
   const reconciler = createReconciler({
     ...{ machines, fly, reaper, duties, leases, brake, clock, deploymentId, deadlines, logger },
+    onRound: observe.round,
   });
   const housekeeping = createHousekeeping({ duties, machines, sessions, hangUps, onChange });
   const renewDuties = () =>

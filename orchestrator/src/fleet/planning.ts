@@ -56,5 +56,5 @@ export function createPlanning(deps: PlanningDeps) {
     { name: 'starts', everyMs, run: starter.scan },
     { name: 'usage', everyMs: deadlines.reconcileTickMs, run: billing.run },
   ];
-  return { pool, usage, launcher, starter, arrivals, jobs };
+  return { pool, usage, launcher, starter, arrivals, jobs, levels: filling.levels };
 }

@@ -91,12 +91,44 @@ function planTenant(tenant: TenantFacts, rateOf: (region: string) => number, opt
   return orders.toSorted((a, b) => order(a.region) - order(b.region) || a.region.localeCompare(b.region));
 }
 
+/** What a region's pools have and should have, all tenants together. */
+export interface PoolLevel {
+  region: string;
+  ready: number;
+  building: number;
+  target: number;
+}
+
+const rateReader = (demand: Demand) => {
+  const rates = new Map(demand.map((d) => [`${d.tenant_id} ${d.region}`, d.per_second]));
+  return (tenantId: string) => (region: string) => rates.get(`${tenantId} ${region}`) ?? 0;
+};
+
+/** The level of each region, for the metrics. */
+export function poolLevels(facts: PoolFacts, demand: Demand, options: PlanOptions): PoolLevel[] {
+  const rateOf = rateReader(demand);
+  const levels = new Map<string, PoolLevel>();
+  for (const tenant of facts.tenants) {
+    const targets = new Map(
+      planTenant(tenant, rateOf(tenant.tenant_id), options).map(({ region, target }) => [region, target]),
+    );
+    for (const { region, ready, building } of tenant.pools) {
+      const level = levels.get(region) ?? { region, ready: 0, building: 0, target: 0 };
+      level.ready += ready;
+      level.building += building;
+      level.target += targets.get(region) ?? 0;
+      levels.set(region, level);
+    }
+  }
+  return [...levels.values()];
+}
+
 /** Only the orders that change something; pools with the earliest start times first. */
 export function planPools(facts: PoolFacts, demand: Demand, options: PlanOptions): PoolOrder[] {
-  const rates = new Map(demand.map((d) => [`${d.tenant_id} ${d.region}`, d.per_second]));
+  const rateOf = rateReader(demand);
   return facts.tenants.flatMap((tenant) => {
     const have = new Map(tenant.pools.map((pool) => [pool.region, pool.ready + pool.building]));
-    return planTenant(tenant, (region) => rates.get(`${tenant.tenant_id} ${region}`) ?? 0, options).filter(
+    return planTenant(tenant, rateOf(tenant.tenant_id), options).filter(
       ({ region, target, shrink, retire_stale }) => target > (have.get(region) ?? 0) || shrink > 0 || retire_stale > 0,
     );
   });

@@ -5,7 +5,7 @@ import type { Demand, PoolStore } from '../database/pool-store.ts';
 import type { Intent } from '../database/rows.ts';
 import type { RegionHealth } from '../regions/health.ts';
 import type { Endings } from './ending.ts';
-import { planPools } from './pool-plan.ts';
+import { type PoolLevel, planPools, poolLevels } from './pool-plan.ts';
 
 /**
  * Keeps the pools at their planned size: reads the facts, plans, lets the database apply the plan, and executes
@@ -14,6 +14,8 @@ import { planPools } from './pool-plan.ts';
  */
 export interface Pool {
   tick(): Promise<void>;
+  /** What each region's pools had and should have had at the last tick. */
+  levels(): PoolLevel[];
 }
 
 export interface PoolDeps {
@@ -31,6 +33,7 @@ export interface PoolDeps {
 
 export function createPool({ pool, execute, endings, health, deadlines, clock, logger }: PoolDeps): Pool {
   let announced = false;
+  let levels: PoolLevel[] = [];
   let demand: Demand = [];
   let demandAtMs = Number.NEGATIVE_INFINITY;
   const options = {
@@ -49,11 +52,17 @@ export function createPool({ pool, execute, endings, health, deadlines, clock, l
   };
 
   return {
+    levels: () => levels,
     tick: async () => {
       announced = announced || (await pool.announceImage());
       const facts = await pool.facts(deadlines.scheduleHorizonMs);
-      if (facts.image === null || facts.tenants.length === 0) return;
-      const orders = planPools(facts, await freshDemand(), options);
+      if (facts.image === null || facts.tenants.length === 0) {
+        levels = [];
+        return;
+      }
+      const expected = await freshDemand();
+      levels = poolLevels(facts, expected, options);
+      const orders = planPools(facts, expected, options);
       if (orders.length === 0) return;
       const { intents, retired } = await pool.apply(orders, facts.image);
       for (const intent of intents) execute(intent);

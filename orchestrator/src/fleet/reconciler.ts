@@ -45,7 +45,12 @@ export interface ReconcilerDeps {
   deploymentId: string;
   deadlines: Deadlines;
   logger: Logger;
+  /** Called after each round. @default none */
+  onRound?: (result: RoundResult, tookMs: number) => void;
 }
+
+/** `held`: the brake refused the doubtful ends of the round. */
+export type RoundResult = 'done' | 'list_failed' | 'held' | 'failed';
 
 type Task = () => Promise<void>;
 interface Plan {
@@ -73,6 +78,7 @@ const leavingStates = new Set(['destroyed', 'destroying']);
 
 export function createReconciler(deps: ReconcilerDeps): Reconciler {
   const { machines, fly, reaper, duties, leases, brake, clock, deploymentId, deadlines, logger } = deps;
+  const { onRound = () => undefined } = deps;
   const lanes = createLanes(rounds);
   const underWay = new Set<string>();
   /** When each duty was last done, by name and fence. A duty that we took again has a new fence and is due at once. */
@@ -160,22 +166,30 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     };
   };
 
-  const reconcile = async (app: string, duty: Duty): Promise<void> => {
+  const reconcile = async (app: string, duty: Duty): Promise<RoundResult> => {
     const outcome = await fly.list(app); // Before the rows are read; see the top of this file.
     const rows = await aliveOf(app);
     const listed = outcome.kind === 'listed' ? outcome.machines : undefined;
     const plan = await makePlan({ app, duty, listed, rows, context: contextAfter(app, rows) });
-    const admitted = brake.admits(plan.braked.length, plan.certain) ? plan.braked : [];
-    await runAll([...plan.tasks, ...admitted]);
+    const admitted = brake.admits(plan.braked.length, plan.certain);
+    await runAll([...plan.tasks, ...(admitted ? plan.braked : [])]);
+    if (!admitted) return 'held';
+    return listed === undefined ? 'list_failed' : 'done';
+  };
+
+  const round = async (app: string, duty: Duty): Promise<void> => {
+    const startedMs = clock.monotonicMs();
+    const result = await reconcile(app, duty).catch((error: unknown): RoundResult => {
+      logger.warn({ app_name: app, error }, 'could not reconcile an app');
+      return 'failed';
+    });
+    onRound(result, clock.monotonicMs() - startedMs);
   };
 
   const begin = ({ name: app, tenantId }: OurApp, duty: Duty): void => {
     if (underWay.has(app)) return;
     underWay.add(app);
-    lanes
-      .add(tenantId, () => reconcile(app, duty))
-      .catch((error: unknown) => logger.warn({ app_name: app, error }, 'could not reconcile an app'))
-      .finally(() => underWay.delete(app));
+    lanes.add(tenantId, () => round(app, duty)).finally(() => underWay.delete(app));
   };
 
   return {

@@ -25,6 +25,8 @@ export interface SenderDeps {
   clock: Clock;
   logger: Logger;
   bounds?: Partial<SenderBounds>;
+  /** Called after each attempt. @default none */
+  onOutcome?: (outcome: DeliveryNews['outcome']) => void;
 }
 
 /** How many attempts may be under way at once. */
@@ -92,7 +94,8 @@ export interface Sender {
   stop(): Promise<void>;
 }
 
-export function createSender({ webhooks, guard, vault, clock, logger, bounds }: SenderDeps): Sender {
+export function createSender({ webhooks, guard, vault, clock, logger, bounds, ...deps }: SenderDeps): Sender {
+  const { onOutcome = () => undefined } = deps;
   const { perProcess, perEndpoint, perTenant } = { ...senderBounds, ...bounds };
   const underWay = new Set<Promise<void>>();
   let stopped = false;
@@ -126,6 +129,7 @@ export function createSender({ webhooks, guard, vault, clock, logger, bounds }: 
     const news = judge(answer, delivery.attempt);
     await webhooks.record(delivery, news);
     const { outcome, status } = news;
+    onOutcome(outcome);
     logger.info(
       { tenant_id: delivery.tenant_id, attempt: delivery.attempt, outcome, status_code: status ?? undefined },
       'webhook delivery attempted',

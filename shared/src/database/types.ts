@@ -2026,6 +2026,7 @@ export type Database = {
         Returns: Json;
       };
       flag_integrity: { Args: { p_count?: number; p_kind: string }; Returns: undefined };
+      fleet_gauges: { Args: Record<PropertyKey, never>; Returns: Json };
       get_api_key: { Args: { p_key_id: string; p_tenant_id: string }; Returns: Json };
       get_candidate: { Args: { p_candidate_id: string; p_tenant_id: string }; Returns: Json };
       get_position: { Args: { p_position_id: string; p_tenant_id: string }; Returns: Json };

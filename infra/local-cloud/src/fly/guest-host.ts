@@ -41,6 +41,10 @@ function imageReference(machine: Machine): string {
   return `${registry}/${repository}${tag === undefined ? '' : `:${tag}`}@${digest}`;
 }
 
+/** All machines share this computer, so a variable that means all addresses of a machine means its own one here. */
+const onOwnAddress = ({ config: { env = {} }, address }: Machine): Record<string, string> =>
+  Object.fromEntries(Object.entries(env).map(([name, value]) => [name, value === '0.0.0.0' ? address : value]));
+
 function platformEnv(machine: Machine, socketPath: string | undefined): Record<string, string> {
   return {
     FLY_APP_NAME: machine.app.name,
@@ -91,7 +95,7 @@ export function createGuestHost({ sockets, path, machineEnv, treesDir, log }: Gu
       ...imageEnv,
       ...machineEnv,
       ...secrets,
-      ...machine.config.env,
+      ...onOwnAddress(machine),
       ...platformEnv(machine, socketPath),
     };
   }

@@ -38,7 +38,10 @@ const alive = (pid: number) => existsSync(`/proc/${pid}`);
 describe('a machine is a process', () => {
   it('with its own address, the platform environment, its env and secrets, and nothing else of ours', async () => {
     await call('POST', '/v1/apps/rooms/secrets', { values: { APP_SECRET: 's' } });
-    const { id, url } = await running({ ...ONE_SHOT, env: { MINE: '1', HOST: 'not this' } }, { region: 'nrt' });
+    const { id, url } = await running(
+      { ...ONE_SHOT, env: { MINE: '1', OTHER_HOST: '0.0.0.0', HOST: 'not this' } },
+      { region: 'nrt' },
+    );
     const { env } = (await (await fetch(url)).json()) as { env: Record<string, string> };
     expect(env).toMatchObject({
       FLY_APP_NAME: 'rooms',
@@ -49,6 +52,7 @@ describe('a machine is a process', () => {
       FLY_MACHINE_VERSION: snapshot(id).instanceId,
       FLY_PRIVATE_IP: new URL(url).hostname,
       HOST: new URL(url).hostname,
+      OTHER_HOST: new URL(url).hostname,
       MINE: '1',
       APP_SECRET: 's',
       PLATFORM_EXTRA: 'yes',

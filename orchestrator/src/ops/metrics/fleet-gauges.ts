@@ -1,0 +1,85 @@
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import type { FleetGauges } from '../../database/gauge-store.ts';
+import type { Duties } from '../../fleet/duties.ts';
+import type { PoolLevel } from '../../fleet/pool-plan.ts';
+import type { Metrics } from './metrics.ts';
+
+/**
+ * Reads the gauges of the whole fleet. Only the orchestrator that holds the duty `housekeeping` reads and exports
+ * them, so a sum over all orchestrators counts nothing twice. When it loses the duty, its gauges disappear.
+ *
+ * Every reading replaces the previous one as a whole: a series whose tenant, region or state is gone disappears.
+ */
+export interface FleetGaugesDeps {
+  duties: Pick<Duties, 'held'>;
+  read: () => Promise<FleetGauges>;
+  levels: () => PoolLevel[];
+  metrics: Metrics;
+  clock: Pick<Clock, 'now'>;
+}
+
+/** Tenants with a series of their own. The others are added up as `other`. */
+export const namedTenants = 50;
+
+/** Replaces tenants that are not among the largest ones by `other`. */
+function withOthers<T extends { tenant: string; count: number }>(rows: T[], largest: Set<string>): T[] {
+  return rows.map((row) => (largest.has(row.tenant) ? row : { ...row, tenant: 'other' }));
+}
+
+function largestTenants(rows: FleetGauges['sessions']): Set<string> {
+  const sums = new Map<string, number>();
+  for (const { tenant, count } of rows) sums.set(tenant, (sums.get(tenant) ?? 0) + count);
+  const order = [...sums].toSorted(([a, x], [b, y]) => y - x || a.localeCompare(b));
+  return new Set(order.slice(0, namedTenants).map(([tenant]) => tenant));
+}
+
+function fill({ fleet }: Metrics, read: FleetGauges, levels: PoolLevel[]): void {
+  const largest = largestTenants(read.sessions);
+  for (const { count, ...labels } of withOthers(read.sessions, largest)) fleet.sessions.inc(labels, count);
+  for (const { count, ...labels } of withOthers(read.queued, largest)) fleet.queued.inc(labels, count);
+  for (const { count, ...labels } of read.machines) fleet.machines.inc(labels, count);
+  for (const { kind, pending, dead } of read.work) {
+    fleet.pending.set({ kind }, pending);
+    fleet.dead.set({ kind }, dead);
+  }
+  for (const { region, ready, building, target } of levels) {
+    fleet.standby.inc({ region, state: 'ready' }, ready);
+    fleet.standby.inc({ region, state: 'building' }, building);
+    fleet.target.inc({ region }, target);
+  }
+  fleet.replaced.set(read.replaced);
+  fleet.vacant.set(read.duties_without_holder);
+  fleet.orchestrators.set(read.orchestrators);
+}
+
+/** Removes every series. `reset` of a gauge without labels would leave a zero, which would look like a reading. */
+function clear({ fleet }: Metrics): void {
+  for (const gauge of Object.values(fleet)) {
+    gauge.reset();
+    if (gauge === fleet.replaced || gauge === fleet.vacant || gauge === fleet.orchestrators || gauge === fleet.readAt)
+      gauge.remove();
+  }
+}
+
+export interface FleetReadings {
+  /** Reads the gauges once. */
+  run(): Promise<void>;
+  /** Called before a scrape: drops gauges that belong to another orchestrator by now. */
+  dropOutdated(): void;
+}
+
+export function createFleetGauges({ duties, read, levels, metrics, clock }: FleetGaugesDeps): FleetReadings {
+  const mine = () => duties.held('housekeeping').length > 0;
+  return {
+    run: async () => {
+      const gauges = mine() ? await read() : undefined;
+      clear(metrics);
+      if (gauges === undefined || !mine()) return;
+      fill(metrics, gauges, levels());
+      metrics.fleet.readAt.set(clock.now() / 1_000);
+    },
+    dropOutdated: () => {
+      if (!mine()) clear(metrics);
+    },
+  };
+}

@@ -1,0 +1,59 @@
+import { createServer, type RequestListener, type Server } from 'node:http';
+import type { Logger } from '@greenroom/shared/runtime/logger.ts';
+import type { Metrics } from './metrics.ts';
+
+/**
+ * Serves `GET /metrics` on an address of its own, without a credential. It must not be reachable from the
+ * Internet: its default address is loopback.
+ */
+export interface MetricsListener {
+  /** Resolves with the port. */
+  listen(host: string, port: number): Promise<number>;
+  close(): Promise<void>;
+}
+
+export interface MetricsListenerDeps {
+  metrics: Pick<Metrics, 'registry'>;
+  logger: Logger;
+  /** Called before each answer, for gauges that are read at that moment. */
+  onScrape: () => void;
+}
+
+const text = { 'content-type': 'text/plain; charset=utf-8' };
+const listenMs = 10_000;
+
+export function createMetricsListener({ metrics, logger, onScrape }: MetricsListenerDeps): MetricsListener {
+  const { registry } = metrics;
+  const answer: RequestListener = async (request, response) => {
+    const path = request.url?.split('?', 1)[0];
+    if (path !== '/metrics')
+      return response.writeHead(404, text).end('Not found: this address serves /metrics only.\n');
+    if (request.method !== 'GET' && request.method !== 'HEAD')
+      return response.writeHead(405, { ...text, allow: 'GET, HEAD' }).end('Use GET.\n');
+    try {
+      onScrape();
+      const body = await registry.metrics();
+      return response.writeHead(200, { 'content-type': registry.contentType }).end(body);
+    } catch (error) {
+      logger.error({ error }, 'could not collect the metrics');
+      return response.writeHead(500, text).end('The metrics could not be collected.\n');
+    }
+  };
+  const server: Server = createServer({ requestTimeout: listenMs, headersTimeout: listenMs }, answer);
+  return {
+    listen: (host, port) =>
+      new Promise((resolve, reject) => {
+        server.once('error', reject);
+        server.listen(port, host, () => {
+          server.off('error', reject);
+          const address = server.address();
+          resolve(typeof address === 'object' && address !== null ? address.port : port);
+        });
+      }),
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}

@@ -1,0 +1,118 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+
+/**
+ * Every metric of an orchestrator. docs/metrics.md describes them, and a test compares the two.
+ *
+ * - Names follow Prometheus: base units, `_total` for counters.
+ * - Every label has a bounded set of values. An id is never a label. The only label that names a customer is
+ *   `tenant`, which is limited to the largest tenants (fleet-gauges.ts).
+ * - Counters count what this process did; the sum over all orchestrators is the total. Gauges of the fleet come
+ *   from the database, and only the orchestrator with the duty `housekeeping` has values for them.
+ */
+export type Metrics = ReturnType<typeof createMetrics>;
+
+const requestBuckets = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+const waitBuckets = [0.05, 0.25, 1, 2.5, 5, 10, 20, 30, 60, 120];
+
+/** Gauges of prom-client whose names end in `_total`, which Prometheus reserves for counters. */
+const misnamed = ['nodejs_active_resources_total', 'nodejs_active_handles_total', 'nodejs_active_requests_total'];
+
+function makersOf(registry: Registry) {
+  const registers = [registry];
+  return {
+    gauge: <L extends string = never>(name: string, help: string, labelNames: readonly L[] = []) =>
+      new Gauge<L>({ name, help, labelNames, registers }),
+    counter: <L extends string = never>(name: string, help: string, labelNames: readonly L[] = []) =>
+      new Counter<L>({ name, help, labelNames, registers }),
+    histogram: <L extends string = never>(
+      name: string,
+      help: string,
+      labelNames: readonly L[] = [],
+      buckets = requestBuckets,
+    ) => new Histogram<L>({ name, help, labelNames, buckets, registers }),
+  };
+}
+type Makers = ReturnType<typeof makersOf>;
+
+const fleetGauges = ({ gauge }: Makers) => ({
+  sessions: gauge('greenroom_sessions', 'Sessions that have not ended.', ['tenant', 'status', 'region']),
+  queued: gauge('greenroom_sessions_queued', 'Sessions that wait for admission.', ['tenant']),
+  replaced: gauge('greenroom_sessions_replaced', 'Live sessions that a replacement machine serves.'),
+  machines: gauge('greenroom_machines', 'Machines that are not destroyed.', ['state', 'region']),
+  standby: gauge('greenroom_standby_machines', 'Standby machines of the current image.', ['state', 'region']),
+  target: gauge('greenroom_standby_target', 'Standby machines that the planner wants.', ['region']),
+  pending: gauge('greenroom_work_pending', 'Work that is owed and will be tried again.', ['kind']),
+  dead: gauge('greenroom_work_dead', 'Work that was given up after its last attempt.', ['kind']),
+  vacant: gauge('greenroom_duties_without_holder', 'Duties that no orchestrator holds.'),
+  orchestrators: gauge('greenroom_orchestrators', 'Orchestrators seen in the last 30 seconds.'),
+  readAt: gauge('greenroom_fleet_read_timestamp_seconds', 'When the gauges of the fleet were read.'),
+});
+
+const flyMetrics = ({ counter, histogram }: Makers) => ({
+  requests: counter('greenroom_fly_requests_total', "Requests to Fly's Machines API by class of answer.", [
+    'action',
+    'class',
+  ]),
+  seconds: histogram('greenroom_fly_request_duration_seconds', "Time until Fly's answer.", ['action']),
+  limiterWait: histogram(
+    'greenroom_fly_limiter_wait_seconds',
+    "Time that a request waits for Fly's rate limit before it is sent.",
+    ['action'],
+    waitBuckets,
+  ),
+});
+
+const reconcileMetrics = ({ counter, histogram }: Makers) => ({
+  rounds: counter('greenroom_reconcile_rounds_total', 'Comparisons of one app with Fly, by result.', ['result']),
+  seconds: histogram('greenroom_reconcile_duration_seconds', 'Duration of the comparison of one app.'),
+  brake: counter('greenroom_brake_refusals_total', 'How often the destruction brake refused to end machines.'),
+});
+
+const socketMetrics = ({ counter, gauge, histogram }: Makers) => ({
+  answers: counter('greenroom_candidate_sockets_total', 'Sockets of candidates that the edge answered.', ['outcome']),
+  waiting: gauge('greenroom_candidate_sockets_waiting', 'Sockets of candidates that wait at this orchestrator.'),
+  seconds: histogram(
+    'greenroom_candidate_socket_wait_seconds',
+    'Time that a socket waited for its answer.',
+    [],
+    waitBuckets,
+  ),
+});
+
+const workMetrics = ({ counter, gauge, histogram }: Makers) => ({
+  sessionRequests: counter('greenroom_session_requests_total', 'Requests to create a session, by result.', ['result']),
+  claims: counter('greenroom_claims_total', 'Claims of workers, by result.', ['result']),
+  webhooks: counter('greenroom_webhook_attempts_total', 'Attempts to deliver a webhook, by outcome.', ['outcome']),
+  evaluations: counter('greenroom_evaluation_attempts_total', 'Attempts to evaluate an interview, by outcome.', [
+    'outcome',
+  ]),
+  provider: counter('greenroom_provider_requests_total', 'Requests to the voice provider, by class of answer.', [
+    'action',
+    'class',
+  ]),
+  database: counter('greenroom_database_requests_total', 'Requests to the database, by class of answer.', ['class']),
+  http: histogram('greenroom_http_request_duration_seconds', 'Duration of HTTP requests.', [
+    'method',
+    'route',
+    'status',
+  ]),
+  dutyHeld: gauge('greenroom_duty_held', '1 for each duty that this orchestrator holds.', ['duty']),
+  build: gauge('greenroom_build_info', 'Always 1; the label names the version.', ['version']),
+});
+
+export function createMetrics(version: string) {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  for (const name of misnamed) registry.removeSingleMetric(name);
+  const makers = makersOf(registry);
+  const metrics = {
+    registry,
+    fleet: fleetGauges(makers),
+    fly: flyMetrics(makers),
+    reconcile: reconcileMetrics(makers),
+    sockets: socketMetrics(makers),
+    ...workMetrics(makers),
+  };
+  metrics.build.set({ version }, 1);
+  return metrics;
+}
