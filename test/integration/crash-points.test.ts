@@ -1,5 +1,5 @@
+import { ownerPool } from '@greenroom/local-cloud/supabase/owner-pool.ts';
 import type { SessionView } from '@greenroom/shared/protocol/platform-api.ts';
-import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { FaultRule } from '../../infra/local-cloud/src/faults.ts';
 import { type CrashLabel, crashLabels } from '../../orchestrator/src/runtime/crash-labels.ts';
@@ -303,7 +303,7 @@ describe('crash points of the orchestrator', () => {
       },
     });
     world.stack = stack;
-    world.db = new pg.Pool({ connectionString: stack.cloud.supabase.adminDbUrl, max: 2 });
+    world.db = ownerPool(stack.cloud.supabase.adminDbUrl, 2);
   });
   afterEach(async () => {
     stack.cloud.fly.faults.clear();

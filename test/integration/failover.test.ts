@@ -1,4 +1,5 @@
-import pg from 'pg';
+import { ownerPool } from '@greenroom/local-cloud/supabase/owner-pool.ts';
+import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import { allEvents, eventsOfAnotherShape } from '../support/events.ts';
@@ -40,7 +41,7 @@ describe('fail-over', () => {
         REPLAY_TIMEOUT_MS: '1000',
       },
     });
-    db = new pg.Pool({ connectionString: stack.cloud.supabase.adminDbUrl, max: 2 });
+    db = ownerPool(stack.cloud.supabase.adminDbUrl, 2);
     db.on('error', () => undefined);
   });
   afterEach(() => stack.cloud.fly.faults.clear());

@@ -1,5 +1,6 @@
+import { ownerPool } from '@greenroom/local-cloud/supabase/owner-pool.ts';
 import type { SessionView } from '@greenroom/shared/protocol/platform-api.ts';
-import pg from 'pg';
+import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { startCandidate } from '../../tools/demo/interview.ts';
 import { type ApiProblem, createPlatform, type Platform } from '../../tools/demo/platform.ts';
@@ -27,7 +28,7 @@ describe('pools, schedules and the queue', () => {
         QUEUE_MS: '30000',
       },
     });
-    db = new pg.Pool({ connectionString: stack.cloud.supabase.dbUrl, max: 2 });
+    db = ownerPool(stack.cloud.supabase.dbUrl, 2);
   });
   afterEach(() => {
     stack.cloud.fly.faults.clear();

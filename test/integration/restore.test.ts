@@ -1,4 +1,5 @@
-import pg from 'pg';
+import { ownerPool } from '@greenroom/local-cloud/supabase/owner-pool.ts';
+import type pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import { restoreDatabase, saveDatabase } from '../support/older-database.ts';
@@ -14,7 +15,7 @@ beforeAll(async () => {
     voice: { turns: 3, paceMs: 60 },
     environment: { RECONCILE_TICK_MS: '500', ABSENCE_GRACE_MS: '300', HEARTBEAT_MS: '500', LEASE_MS: '2500' },
   });
-  db = new pg.Pool({ connectionString: stack.cloud.supabase.adminDbUrl, max: 2 });
+  db = ownerPool(stack.cloud.supabase.adminDbUrl, 2);
 });
 afterAll(async () => {
   await db?.end();

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { ownerPool } from '@greenroom/local-cloud/supabase/owner-pool.ts';
 import { type Supabase, startSupabase } from '@greenroom/local-cloud/supabase/supabase.ts';
 import { type Connection, createConnection } from '@greenroom/orchestrator/database/connection.ts';
 import { createDatabaseTokens, type DatabaseTokens } from '@greenroom/orchestrator/tokens/database-tokens.ts';
@@ -11,7 +12,7 @@ import type { FunctionArguments, FunctionName, FunctionResult } from '@greenroom
 import type { WorkerClaims } from '@greenroom/shared/protocol/tokens.ts';
 import { systemClock } from '@greenroom/shared/runtime/clock.ts';
 import type { JWK } from 'jose';
-import pg from 'pg';
+import type pg from 'pg';
 import { z } from 'zod';
 import { type DeploymentKeys, makeDeploymentKeys } from '../../tools/stack/keys.ts';
 
@@ -31,7 +32,7 @@ export async function startDatabase(): Promise<TestDatabase> {
   const dir = mkdtempSync(path.join(tmpdir(), 'greenroom-'));
   const migrationsDir = path.resolve(import.meta.dirname, '../../supabase/migrations');
   const supabase = await startSupabase({ dir, migrationsDir, signingKeys: [keys.dbPublic] });
-  const pool = new pg.Pool({ connectionString: supabase.dbUrl, max: 2 });
+  const pool = ownerPool(supabase.dbUrl, 2);
   const tokens = createDatabaseTokens({
     keys: await createKeyRing([keys.db as JWK & { kid: string }]),
     issuer: 'https://greenroom.test',

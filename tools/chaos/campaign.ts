@@ -1,4 +1,5 @@
-import pg from 'pg';
+import { ownerPool } from '@greenroom/local-cloud/supabase/owner-pool.ts';
+import type pg from 'pg';
 import { type Stack, startStack } from '../stack/stack.ts';
 import { type CandidateRun, runCandidate, type SessionPath } from './candidate.ts';
 import { type FaultTarget, faultKinds, removeFaults } from './faults.ts';
@@ -172,7 +173,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
   const stack = await startStack({
     ...{ orchestrators: 2, voice: { turns: 8, paceMs: 120 }, flyLimits: false, environment },
   });
-  const db = new pg.Pool({ connectionString: stack.cloud.supabase.adminDbUrl, max: 2 });
+  const db = ownerPool(stack.cloud.supabase.adminDbUrl, 2);
   db.on('error', () => undefined);
   try {
     const ways = await preparePaths(stack, db);

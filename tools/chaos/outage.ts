@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import pg from 'pg';
+import { ownerPool } from '@greenroom/local-cloud/supabase/owner-pool.ts';
 import { startStack } from '../stack/stack.ts';
 import { runCandidate } from './candidate.ts';
 import { findViolations } from './invariants.ts';
@@ -27,7 +27,7 @@ async function main(): Promise<number> {
     voice: { turns: Math.ceil(awayMs / 1_000) + 30, paceMs: 600 },
     flyLimits: false,
   });
-  const db = new pg.Pool({ connectionString: stack.cloud.supabase.adminDbUrl, max: 2 });
+  const db = ownerPool(stack.cloud.supabase.adminDbUrl, 2);
   db.on('error', () => undefined);
   try {
     const limitMs = awayMs * 4 + 120_000;

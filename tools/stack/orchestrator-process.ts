@@ -22,7 +22,7 @@ export interface OrchestratorProcess {
 const productMain = path.resolve(import.meta.dirname, '../../orchestrator/src/main.ts');
 
 async function waitUntilReady(url: string, child: ChildProcess, log: string[]): Promise<void> {
-  const deadlineMs = performance.now() + 20_000;
+  const deadlineMs = performance.now() + 120_000;
   for (;;) {
     if (child.exitCode !== null)
       throw new Error(`the orchestrator ended with ${child.exitCode}:\n${log.slice(-20).join('\n')}`);
@@ -33,7 +33,7 @@ async function waitUntilReady(url: string, child: ChildProcess, log: string[]): 
     // Readiness is the process's own; here its dependencies are expected to be there as well.
     if (health && Object.values(health.checks).every((ok) => ok === true)) return;
     if (performance.now() > deadlineMs)
-      throw new Error(`the orchestrator was not ready after 20 s:\n${log.slice(-20).join('\n')}`);
+      throw new Error(`the orchestrator was not ready after 120 s:\n${log.slice(-20).join('\n')}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }

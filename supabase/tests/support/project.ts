@@ -2,10 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { ownerPool } from '@greenroom/local-cloud/supabase/owner-pool.ts';
 import { type Supabase, startSupabase } from '@greenroom/local-cloud/supabase/supabase.ts';
 import { createClient, type SupabaseClient } from '@supabase/supabase-js';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
-import pg from 'pg';
+import type pg from 'pg';
 import { afterAll, beforeAll } from 'vitest';
 
 /**
@@ -48,10 +49,8 @@ export async function startProject(migrations: string = migrationsDir): Promise<
   const dir = mkdtempSync(path.join(tmpdir(), 'greenroom-sql-'));
   const { publicJwk, sign } = await createSigner();
   const supabase = await startSupabase({ dir, migrationsDir: migrations, signingKeys: [publicJwk] });
-  const owner = new pg.Pool({ connectionString: supabase.dbUrl, max: 24 });
-  const admin = new pg.Pool({ connectionString: supabase.adminDbUrl, max: 2 });
-  // The server cuts idle connections when it stops, which is no test error. A connection in use rejects its query.
-  for (const pool of [owner, admin]) pool.on('error', () => undefined);
+  const owner = ownerPool(supabase.dbUrl, 24);
+  const admin = ownerPool(supabase.adminDbUrl, 2);
   return {
     supabase,
     owner,
