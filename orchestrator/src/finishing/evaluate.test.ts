@@ -123,7 +123,7 @@ test('when one part fails, the whole evaluation fails with the same reason', asy
   expect(await inParts(interview(['q', 'a', 'q', 'a']), ask)).toEqual({
     kind: 'failed',
     failure: 'provider_rate_limited',
-    detail: 'The provider is rate limiting us.',
+    detail: 'The provider limits the rate of our requests.',
     retryAfterMs: 7,
   });
 });

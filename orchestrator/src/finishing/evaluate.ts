@@ -66,7 +66,7 @@ function failureOf(answer: Exclude<Answer<unknown>, { kind: 'answered' }>): Fail
     case 'authFailed':
       return failed('provider_auth_failed', 'The provider rejected the API key.');
     case 'rateLimited':
-      return failed('provider_rate_limited', 'The provider is rate limiting us.', answer.retryAfterMs);
+      return failed('provider_rate_limited', 'The provider limits the rate of our requests.', answer.retryAfterMs);
     case 'unavailable':
       return failed('provider_unavailable', 'The provider is unavailable or sent an unexpected response.');
     case 'rejected':
