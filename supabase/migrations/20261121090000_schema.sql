@@ -98,7 +98,7 @@ comment on function app.refuse_row(text, text) is
   'Raises the error of a violated constraint again without its details, which would show the whole row to a caller '
   'who may read only some columns.';
 
-create function app.max_list_bytes() returns integer language sql immutable set search_path = '' as 'select 1048576';
+create function app.max_list_bytes() returns integer language sql immutable set search_path = '' as 'select 524288';
 comment on function app.max_list_bytes() is
   'Returns how many bytes of a list, as JSON text, one call returns. This is twice what a page of the API holds '
   '(maxPageBytes), so that a full page is always followed by one more row.';

@@ -458,7 +458,7 @@ test('an attacking tenant stays within every bound, and its neighbour is refused
 test('a page of a list has a limited size in bytes, and all pages together contain every row', {
   timeout: 60_000,
 }, async () => {
-  const most = 600_000;
+  const most = 300_000;
   const pages = async (send: (cursor: string) => Promise<Response>, name: string) => {
     const ids: string[] = [];
     let cursor = '';

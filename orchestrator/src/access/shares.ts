@@ -39,7 +39,7 @@ interface Share {
   queue: Array<() => void>;
 }
 
-export const tenantShare: ShareLimits = { atOnce: 2, waiting: 100, crowd: 8, restFactor: 3 };
+export const tenantShare: ShareLimits = { atOnce: 2, waiting: 100, crowd: 8, restFactor: 5 };
 /** A tenant that sent a request within this time counts as active, ms. */
 const activeMs = 1_000;
 /** The longest rest of a place, ms. */

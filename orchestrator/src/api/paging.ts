@@ -7,7 +7,7 @@ import { decodeCursor, encodeCursor } from './cursor.ts';
  * `maxPageBytes`, whichever comes first. A page can therefore be shorter than requested and still have a
  * `next_cursor`.
  */
-const maxPageBytes = 524_288;
+const maxPageBytes = 262_144;
 export const pageQuery = {
   limit: z.coerce.number().int().min(1).max(100).default(20),
   cursor: text(200).optional(),
