@@ -11,7 +11,7 @@ import { type Config, organisationOf } from './config.ts';
 import { createRecordAudit } from './database/audit-store.ts';
 import { createCallStore } from './database/call-store.ts';
 import { createConnection } from './database/connection.ts';
-import { createReadGauges } from './database/gauge-store.ts';
+import { createReadGauges, createReadTotals } from './database/gauge-store.ts';
 import { createIdempotencyStore } from './database/idempotency-store.ts';
 import { createLimitStore } from './database/limit-store.ts';
 import { createMachineStore } from './database/machine-store.ts';
@@ -66,6 +66,8 @@ export interface Outside {
 const version = '0.1.0';
 /** Time between two readings of the fleet's gauges, ms. */
 const gaugesMs = 5_000;
+/** The same without a listener: often enough that each time collects all tallies. */
+const unreadMs = 60_000;
 
 async function createTokens({ keys, publicUrl: issuer, deadlines }: Config, clock: Clock) {
   const [join, db] = await Promise.all([createKeyRing(keys.join), createKeyRing([keys.db])]);
@@ -212,7 +214,10 @@ function createSockets(
 function createScraping({ config, database, metrics, clock, logger }: Ground, { fleet }: Parts) {
   const { duties, planning } = fleet;
   const read = createReadGauges(database);
-  const { run, dropOutdated } = createFleetGauges({ duties, read, levels: planning.levels, metrics, clock });
+  const readTotals = createReadTotals(database);
+  const { run, dropOutdated } = createFleetGauges({
+    ...{ duties, read, readTotals, levels: planning.levels, metrics, clock },
+  });
   const listener = createMetricsListener({
     ...{ metrics, logger },
     onScrape: () => {
@@ -222,7 +227,13 @@ function createScraping({ config, database, metrics, clock, logger }: Ground, { 
         metrics.dutyHeld.set({ duty }, 1);
     },
   });
-  const jobs: Job[] = config.ops.port === null ? [] : [{ name: 'fleet-gauges', everyMs: gaugesMs, run }];
+  // Without a listener nobody reads the figures, but the tallies must not pile up.
+  const collect = async () => void (duties.held('housekeeping').length > 0 && (await readTotals()));
+  const jobs: Job[] = [
+    config.ops.port === null
+      ? { name: 'fleet-totals', everyMs: unreadMs, run: collect }
+      : { name: 'fleet-gauges', everyMs: gaugesMs, run },
+  ];
   return { listener, jobs };
 }
 

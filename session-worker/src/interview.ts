@@ -1,7 +1,12 @@
 import type { IncomingMessage } from 'node:http';
 import type { ServerMessage } from '@greenroom/shared/protocol/socket.ts';
 import { closeCodes } from '@greenroom/shared/protocol/socket.ts';
-import type { ClaimResponse, HeartbeatRequest } from '@greenroom/shared/protocol/worker-api.ts';
+import type {
+  ClaimResponse,
+  FinishRequest,
+  HeartbeatRequest,
+  WorkerCounts,
+} from '@greenroom/shared/protocol/worker-api.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { SessionReason } from '@greenroom/shared/session/reasons.ts';
@@ -61,6 +66,11 @@ export function createInterview(deps: InterviewDeps): Interview {
   const { id, tenant_id, epoch } = session;
   const log = deps.log.child({ session_id: id, tenant_id, epoch, machine_id: claim.machine_id });
   const send = (message: ServerMessage) => room.send(message);
+  const counts = (): WorkerCounts => ({
+    ...room.counts,
+    entries_acknowledged: record.writer.stored,
+    entries_refused: record.writer.refused,
+  });
   let signals = 0;
 
   const ending = createEnding({
@@ -81,7 +91,10 @@ export function createInterview(deps: InterviewDeps): Interview {
   const watches = createWatches({
     ...{ clock, log, claim, orchestrator, ending, send },
     reclaim: deps.reclaim,
-    heartbeat: () => heartbeatOf(room.presence, record.writer.unsaved, video.wantedOrdinal),
+    heartbeat: () => ({
+      ...heartbeatOf(room.presence, record.writer.unsaved, video.wantedOrdinal),
+      counts: counts(),
+    }),
     onToken: workerToken.set,
     onVideo: video.offered,
     isOpening: () => conversation.calls.opening,
@@ -121,7 +134,8 @@ export function createInterview(deps: InterviewDeps): Interview {
     ...{ clock, deadlines, room, conclusion: ending.conclusion, calls: conversation.calls },
     ...record,
     stopTimers: stopActing,
-    finish: orchestrator.finish,
+    finish: (request: FinishRequest, signal: AbortSignal) =>
+      orchestrator.finish({ ...request, counts: counts() }, signal),
   });
 
   return {

@@ -96,7 +96,9 @@ describe('the worker process', () => {
     worker.process.kill('SIGTERM');
     expect((await candidate.closed).code).toBe(4409);
     expect(await worker.exited).toBe(0);
-    expect(peers.askedFor('POST /worker/v1/finish').map((one) => one.body)).toEqual([{ kind: 'draining' }]);
+    expect(peers.askedFor('POST /worker/v1/finish').map((one) => one.body)).toEqual([
+      { kind: 'draining', counts: expect.any(Object) },
+    ]);
     expect(peers.askedFor('POST /v1/realtime/hangup')).toEqual([]);
   });
 

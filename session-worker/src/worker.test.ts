@@ -92,7 +92,15 @@ describe('an interview, end to end between scripted peers', () => {
       authorization: 'Bearer ek_1',
     });
     expect(peers.askedFor('POST /worker/v1/finish').map((one) => one.body)).toEqual([
-      { kind: 'ended', outcome: 'completed', reason: 'ended_by_candidate', transcript_complete: true },
+      {
+        ...{ kind: 'ended', outcome: 'completed', reason: 'ended_by_candidate', transcript_complete: true },
+        counts: {
+          sockets: 1,
+          messages: expect.any(Number),
+          entries_acknowledged: expect.any(Number),
+          entries_refused: 0,
+        },
+      },
     ]);
     expect(peers.askedFor('POST /rest/v1/rpc/worker_report').map((one) => one.body)).toEqual([
       { p_status: 'connecting', p_presence: 'present' },
@@ -612,7 +620,9 @@ describe('taking over and handing over', () => {
     expect((await candidate.closed).code).toBe(4409);
     expect(await exited).toBe(0);
     expect(peers.stored.has('1/item_1')).toBe(true);
-    expect(peers.askedFor('POST /worker/v1/finish').map((one) => one.body)).toEqual([{ kind: 'draining' }]);
+    expect(peers.askedFor('POST /worker/v1/finish').map((one) => one.body)).toEqual([
+      { kind: 'draining', counts: expect.any(Object) },
+    ]);
     expect(peers.askedFor('POST /v1/realtime/hangup')).toEqual([]);
   });
 
@@ -643,6 +653,8 @@ describe('taking over and handing over', () => {
     await until(() => served.logged().includes('session concluded'));
     worker.terminate();
     expect(await exited).toBe(0);
-    expect(peers.askedFor('POST /worker/v1/finish').map((one) => one.body)).toEqual([{ kind: 'draining' }]);
+    expect(peers.askedFor('POST /worker/v1/finish').map((one) => one.body)).toEqual([
+      { kind: 'draining', counts: expect.any(Object) },
+    ]);
   });
 });

@@ -780,6 +780,8 @@ create table public.machines (
   billed_at timestamptz,
   host_bad_since timestamptz,
   unreachable_since timestamptz,
+  counts jsonb not null default '{}'::jsonb check (jsonb_typeof(counts) = 'object'),
+  counts_epoch integer,
   constraint ended_machine_says_why check (app.life_rank_of(state) < app.life_rank_of('draining')
     or reason is not null),
   constraint machine_reason_is_known check (reason in (
@@ -837,6 +839,8 @@ comment on column public.machines.host_bad_since is
   'Since when Fly has reported that its host is not ok; null if the host is ok.';
 comment on column public.machines.unreachable_since is
   'When a returning browser could not be connected to it for the first time.';
+comment on column public.machines.counts is 'What its worker counted, as it last reported. See app.count_worker.';
+comment on column public.machines.counts_epoch is 'The epoch of these counts. Each boot of a worker counts from zero.';
 create index machines_session on public.machines (session_id, attempt);
 create index machines_intents on public.machines (not_before) where state = 'reserved';
 create index machines_alive on public.machines (app_name) where state <> 'destroyed';
@@ -2157,7 +2161,13 @@ language sql stable security definer set search_path = '' as $$
     'work', (select jsonb_agg(to_jsonb(w)) from work w),
     'duties_without_holder', (select count(*) from public.duties where expires_at <= clock_timestamp()),
     'orchestrators', (select count(*) from public.orchestrators where not draining
-      and last_seen_at > clock_timestamp() - interval '30 seconds'))
+      and last_seen_at > clock_timestamp() - interval '30 seconds'),
+    'unsaved_entries', (select coalesce(sum(unsaved_entries), 0) from public.machines where state = 'claimed'),
+    'worker_memory_bytes', (select coalesce(max(rss_bytes), 0) from public.machines where state = 'claimed'),
+    -- Two reconcile ticks are 10 s.
+    'unwanted', (select count(*) from public.machines where state <> 'destroyed'
+      and (hard_deadline_at < clock_timestamp() - interval '10 seconds'
+        or destroying_at < clock_timestamp() - interval '2 minutes')))
 $$;
 comment on function public.fleet_gauges() is
   'Counts sessions, machines and owed work for the metrics; called every few seconds by the orchestrator that holds '
@@ -2450,6 +2460,235 @@ alter table public.duties enable row level security;
 grant select on public.duties to orchestrator;
 create policy "orchestrators read all rows" on public.duties for select to orchestrator using (true);
 
+-- ── schemas/fleet/tallies.sql ──
+-- Counters of the deployment for the metrics. A process that counts in its memory loses its counts when it is killed, so
+-- what happens to sessions and machines is counted by the transaction in which it happens.
+--
+-- - A transaction only adds rows to app.tallies, so transactions never wait for each other's counts.
+-- - app.collect_tallies moves them into app.totals. Deleting and adding are one transaction: nothing is counted twice
+--   or lost, whichever orchestrator collects, and whenever it is killed.
+create table app.tallies (
+  id bigint generated always as identity primary key,
+  name text not null,
+  tenant_id uuid references public.tenants (id) on delete cascade,
+  labels jsonb not null default '{}'::jsonb,
+  value numeric not null check (value >= 0)
+);
+comment on table app.tallies is 'Counts that are not in app.totals yet.';
+
+create table app.totals (
+  name text not null,
+  tenant_id uuid references public.tenants (id) on delete cascade,
+  labels jsonb not null,
+  bucket smallint not null,
+  count bigint not null,
+  sum numeric not null,
+  unique nulls not distinct (name, tenant_id, labels, bucket)
+);
+comment on table app.totals is
+  'What happened since this database exists: one row per metric, tenant (null: all), labels and bucket of a histogram.';
+
+create function app.tally(p_name text, p_value numeric, p_labels jsonb default '{}'::jsonb,
+  p_tenant_id uuid default null) returns void
+language sql volatile set search_path = '' as $$
+  insert into app.tallies (name, tenant_id, labels, value)
+    select p_name, p_tenant_id, p_labels, greatest(0, p_value) where p_value is not null
+$$;
+comment on function app.tally(text, numeric, jsonb, uuid) is
+  'Adds a value to a counter, or observes a value of a histogram. Null adds nothing.';
+
+create function app.tally_bounds() returns jsonb language sql immutable set search_path = '' as $$
+  select '{
+    "session_ready_seconds": [0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 60, 120],
+    "start_phase_seconds": [0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 60, 120],
+    "candidate_wait_seconds": [1, 5, 15, 60, 300, 900],
+    "call_setup_seconds": [0.1, 0.25, 0.5, 1, 1.5, 2, 3, 5, 10, 30],
+    "session_duration_seconds": [60, 300, 600, 1200, 1800, 2400, 3000, 3600, 7200, 10800],
+    "transcript_entries_per_session": [1, 5, 10, 20, 50, 100, 200, 500, 1000],
+    "result_seconds": [5, 15, 30, 60, 120, 300, 600, 1800, 3600],
+    "failover_seconds": [1, 5, 10, 20, 30, 60, 120, 300]
+  }'::jsonb
+$$;
+comment on function app.tally_bounds() is 'The histograms among the totals, with the upper bounds of their buckets.';
+
+create function app.collect_tallies() returns void language sql volatile set search_path = '' as $$
+  with taken as (
+    delete from app.tallies where id in (select id from app.tallies order by id limit 20000 for update skip locked)
+    returning name, tenant_id, labels, value),
+  added as (
+    select name, tenant_id, labels, (select count(*) from jsonb_array_elements(app.tally_bounds() -> name) x (bound)
+      where x.bound::numeric < tallied.value)::smallint as bucket, count(*) as count, sum(value) as sum
+    from taken tallied group by 1, 2, 3, 4)
+  insert into app.totals as t (name, tenant_id, labels, bucket, count, sum)
+    select name, tenant_id, labels, bucket, count, sum from added order by 1, 2, 3, 4
+    on conflict (name, tenant_id, labels, bucket) do update set count = t.count + excluded.count,
+      sum = t.sum + excluded.sum
+$$;
+comment on function app.collect_tallies() is
+  'Moves up to 20,000 tallies into the totals. Several callers at once take different rows.';
+
+create function public.fleet_totals() returns jsonb
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  perform app.collect_tallies();
+  return jsonb_build_object('bounds', app.tally_bounds(), 'totals', (
+    with largest as (
+      select t.id, t.slug from public.tenants t join app.totals x on x.tenant_id = t.id
+      where t.status <> 'removed' group by t.id order by sum(x.count) desc, t.slug limit 50)
+    select coalesce(jsonb_agg(jsonb_build_object('name', x.name, 'tenant', l.slug, 'labels', x.labels,
+      'bucket', x.bucket, 'count', x.count, 'sum', x.sum)), '[]')
+    from app.totals x left join largest l on l.id = x.tenant_id where x.tenant_id is null or l.id is not null));
+end $$;
+comment on function public.fleet_totals() is
+  'Collects the tallies and returns the totals, with those of the 50 tenants that have the most; called every few '
+  'seconds by the orchestrator that holds the duty housekeeping.';
+grant execute on function public.fleet_totals() to orchestrator;
+
+create function app.tally_start(s public.interview_sessions) returns void
+language plpgsql volatile set search_path = '' as $$
+declare
+  m public.machines;
+  v_due timestamptz := greatest(s.created_at, s.scheduled_at);
+  v_labels jsonb;
+begin
+  select * into m from public.machines where id = s.machine_id;
+  v_labels := jsonb_build_object('path', case when s.scheduled_at is not null then 'scheduled'
+      when m.claimed_at <= s.created_at then 'hot' when m.assigned_at is not null then 'standby' else 'cold' end,
+    'region', coalesce(s.region, 'none'));
+  -- A session with placement on_join is due when its candidate arrives; then its machine is reserved.
+  if s.placement = 'on_join' then v_due := greatest(v_due, coalesce(m.assigned_at, m.reserved_at)); end if;
+  perform app.tally('session_ready_seconds', extract(epoch from clock_timestamp() - v_due), v_labels);
+  perform app.tally('start_phase_seconds', extract(epoch from seconds), v_labels || jsonb_build_object('phase', phase))
+  from (values
+    ('limit', case when m.assigned_at is null then m.not_before - m.reserved_at end),
+    ('create', case when m.assigned_at is null then m.created_at - greatest(m.reserved_at, m.not_before) end),
+    ('start', m.start_requested_at - m.assigned_at),
+    ('boot', m.claimed_at - coalesce(m.start_requested_at, m.created_at))) phases (phase, seconds)
+  where seconds is not null;
+end $$;
+comment on function app.tally_start(public.interview_sessions) is
+  'Observes how long a session waited for its worker, and the phases of its machine''s start: waiting for Fly''s create '
+  'limit, create, start of a standby machine, boot until the claim.';
+
+create function app.tally_end(s public.interview_sessions) returns void
+language plpgsql volatile set search_path = '' as $$
+declare
+  v_entries bigint := (select count(*) from public.transcript_entries where session_id = s.id);
+begin
+  perform app.tally('sessions_ended', 1, jsonb_build_object('outcome', s.outcome, 'reason', s.reason,
+    'region', coalesce(s.region, 'none')));
+  perform app.tally('tenant_sessions_ended', 1, jsonb_build_object('outcome', s.outcome), s.tenant_id);
+  perform app.tally('transcript_entries_lost', (select greatest(0, max((m.counts ->> 'entries_acknowledged')::bigint)
+    - v_entries) from public.machines m where m.session_id = s.id and m.counts ? 'entries_acknowledged'
+      and s.transcript_erased_at is null));
+  if s.started_at is null then return; end if;
+  perform app.tally('session_duration_seconds', extract(epoch from s.completed_at - s.started_at));
+  perform app.tally('tenant_interview_seconds', extract(epoch from s.completed_at - s.started_at), '{}', s.tenant_id);
+  perform app.tally('transcript_entries_per_session', v_entries);
+end $$;
+comment on function app.tally_end(public.interview_sessions) is
+  'Counts an ended session. An entry counts as lost if a worker reported more acknowledged entries than are stored.';
+
+create function app.tally_session() returns trigger
+language plpgsql security definer set search_path = '' as $$
+declare
+  m public.machines;
+  v_from smallint := 0;
+begin
+  if tg_op = 'UPDATE' then v_from := old.state_rank; end if;
+  if v_from < app.rank_of('ready') and new.state_rank >= app.rank_of('ready') and new.ready_at is not null then
+    perform app.tally_start(new);
+  end if;
+  if v_from < app.rank_of('connecting') and new.state_rank = app.rank_of('connecting') then
+    perform app.tally('candidate_wait_seconds', extract(epoch from clock_timestamp() - new.ready_at));
+  end if;
+  if v_from < app.rank_of('ended') and new.state_rank >= app.rank_of('ended') then perform app.tally_end(new); end if;
+  if tg_op = 'UPDATE' and old.epoch > 0 and new.epoch > old.epoch then
+    select * into m from public.machines where id = old.machine_id;
+    perform app.tally('failovers', 1, jsonb_build_object('reason', coalesce(m.reason, 'booted_again')));
+    perform app.tally('failover_seconds', extract(epoch from clock_timestamp()
+      - coalesce(m.draining_at, m.last_heartbeat_at)));
+  end if;
+  return null;
+end $$;
+comment on function app.tally_session() is 'Counts a session''s steps for the metrics. Trigger of interview_sessions.';
+create trigger tally_steps after update of status, epoch on public.interview_sessions for each row
+  when (old.status is distinct from new.status or old.epoch is distinct from new.epoch)
+  execute function app.tally_session();
+create trigger tally_ready_at_once after insert on public.interview_sessions for each row
+  when (new.status = 'ready') execute function app.tally_session();
+
+create function app.tally_machine() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  perform app.tally('machines_ended', 1, jsonb_build_object('reason', new.reason, 'region', new.region));
+  -- A machine must be gone two reconcile ticks (10 s) after its hard deadline.
+  perform app.tally('orphan_seconds', extract(epoch from new.destroyed_at - new.hard_deadline_at) - 10);
+  return null;
+end $$;
+comment on function app.tally_machine() is 'Counts a destroyed machine for the metrics. Trigger of machines.';
+create trigger tally_end after update of state on public.machines for each row
+  when (new.state = 'destroyed' and old.state <> 'destroyed') execute function app.tally_machine();
+
+create function app.tally_usage() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  perform app.tally('cost_usd', new.cost_usd, jsonb_build_object('kind', 'run', 'region', new.region));
+  perform app.tally('cost_usd', new.standby_cost_usd, jsonb_build_object('kind', 'standby', 'region', new.region));
+  perform app.tally('tenant_cost_usd', new.cost_usd + new.standby_cost_usd, '{}', new.tenant_id);
+  return null;
+end $$;
+comment on function app.tally_usage() is 'Adds up the cost of machines for the metrics. Trigger of machine_usage.';
+create trigger tally_cost after insert on public.machine_usage for each row execute function app.tally_usage();
+
+create function app.tally_result() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  perform app.tally('results', 1, jsonb_build_object('status', new.status));
+  perform app.tally('result_seconds', (select extract(epoch from clock_timestamp() - s.completed_at)
+    from public.interview_sessions s where s.id = new.session_id)) where new.attempts <= 1 and new.status = 'done';
+  return null;
+end $$;
+comment on function app.tally_result() is 'Counts finished evaluations for the metrics. Trigger of interview_results.';
+create trigger tally_end after update of status on public.interview_results for each row
+  when (new.status in ('done', 'empty', 'dead') and old.status <> new.status) execute function app.tally_result();
+
+create function app.tally_call() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  perform app.tally('call_setup_seconds', extract(epoch from new.answered_at - new.opened_at),
+    jsonb_build_object('provider', new.provider));
+  return null;
+end $$;
+comment on function app.tally_call() is 'Observes how long a call took to be answered. Trigger of realtime_calls.';
+create trigger tally_answer after update of answered_at on public.realtime_calls for each row
+  when (old.answered_at is null and new.answered_at is not null) execute function app.tally_call();
+
+create function app.count_worker(p_machine_id uuid, p_epoch integer, p_counts jsonb) returns void
+language plpgsql volatile set search_path = '' as $$
+declare
+  m public.machines;
+  v_old jsonb;
+  c record;
+begin
+  if p_counts is null then return; end if;
+  select * into m from public.machines where id = p_machine_id and epoch = p_epoch for update;
+  if not found then return; end if;
+  v_old := case when m.counts_epoch = p_epoch then m.counts else '{}' end;
+  for c in select key, value::bigint as count, coalesce((v_old ->> key)::bigint, 0) as before
+    from jsonb_each_text(p_counts) loop
+    if c.count > c.before then
+      perform app.tally('worker', c.count - c.before, jsonb_build_object('kind', c.key));
+      v_old := v_old || jsonb_build_object(c.key, c.count);
+    end if;
+  end loop;
+  update public.machines set counts = v_old, counts_epoch = p_epoch where id = m.id
+    and (counts, counts_epoch) is distinct from (v_old, p_epoch);
+end $$;
+comment on function app.count_worker(uuid, integer, jsonb) is
+  'Adds what a worker counted since its last report. A worker reports the counts of its whole life, and the largest are '
+  'kept in the row of its machine: a report that arrives twice, late or at another orchestrator adds nothing twice.';
+
 -- ── schemas/machines/claiming.sql ──
 create function app.directive_of(s public.interview_sessions, m public.machines) returns jsonb
 language sql stable set search_path = '' as $$
@@ -2557,6 +2796,8 @@ begin
         first_absent_at = null
     from jsonb_array_elements(p_beats) b where m.id = (b ->> 'machine_id')::uuid and m.epoch = (b ->> 'epoch')::integer
       and m.life_rank < app.life_rank_of('destroyed');
+  perform app.count_worker((b ->> 'machine_id')::uuid, (b ->> 'epoch')::integer, b -> 'counts')
+    from jsonb_array_elements(p_beats) b where b ? 'counts';
   return (select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'epoch', (b ->> 'epoch')::integer,
       'directive', case when m.epoch = (b ->> 'epoch')::integer then app.directive_of(s, m)
         else '{"kind": "fenced"}' end)), '[]')
@@ -2644,7 +2885,7 @@ comment on function app.claim_refusal(public.interview_sessions, public.machines
 -- ── schemas/machines/ending.sql ──
 create function public.finish_session(p_machine_id uuid, p_epoch integer, p_kind text, p_outcome text default null,
   p_reason text default null,
-  p_transcript_complete boolean default null, p_next jsonb default '{}') returns jsonb
+  p_transcript_complete boolean default null, p_next jsonb default '{}', p_counts jsonb default null) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   m public.machines;
@@ -2656,6 +2897,7 @@ begin
   select * into s from public.interview_sessions where id = m.session_id for update;
   select * into m from public.machines where id = p_machine_id;
   v_where := jsonb_build_object('app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
+  perform app.count_worker(m.id, p_epoch, p_counts);
   if s.machine_id is distinct from m.id or s.epoch <> p_epoch then
     -- A report by an earlier boot of a machine that still serves the session is ignored.
     if m.epoch is not distinct from p_epoch then perform app.move_machine(m.id, 'draining', 'superseded'); end if;
@@ -2675,11 +2917,11 @@ begin
   perform app.move_machine(m.id, 'draining', 'session_ended');
   return jsonb_build_object('kind', 'ended') || v_where;
 end $$;
-comment on function public.finish_session(uuid, integer, text, text, text, boolean, jsonb) is
+comment on function public.finish_session(uuid, integer, text, text, text, boolean, jsonb, jsonb) is
   'Stores a worker''s final report; called by the worker API. ended: the session ends, with the ending already '
   'decided if there is one. draining: the session continues on another machine, and next is the attempt reserved for '
   'it. Changes nothing for a fenced worker.';
-grant execute on function public.finish_session(uuid, integer, text, text, text, boolean, jsonb) to orchestrator;
+grant execute on function public.finish_session(uuid, integer, text, text, text, boolean, jsonb, jsonb) to orchestrator;
 
 create function public.record_machine_destroying(p_machine_id uuid, p_reason text, p_epoch integer default null,
   p_judged boolean default false,

@@ -45,7 +45,7 @@ describe('metrics', () => {
     expect(await interview.ended).toEqual({ outcome: 'cancelled', reason: 'ended_by_platform' });
     await endOf(stack, interview.session.session_id);
     await expect.poll(() => sumOf('greenroom_sessions', series)).toBe(0);
-    expect((await scrape()).join('')).not.toContain(series);
+    expect((await scrape()).join('')).not.toMatch(new RegExp(`greenroom_sessions\\{${series}`));
     expect(await sumOf('greenroom_session_requests_total', 'created')).toBe(1);
     expect(await sumOf('greenroom_claims_total', 'claimed')).toBe(1);
     expect(await sumOf('greenroom_fly_requests_total', 'action="create"')).toBe(1);
@@ -53,6 +53,24 @@ describe('metrics', () => {
     expect(await sumOf('greenroom_provider_requests_total', 'minted')).toBeGreaterThanOrEqual(1);
     expect(await sumOf('greenroom_reconcile_rounds_total', 'done')).toBeGreaterThan(0);
     expect(await sumOf('greenroom_database_requests_total', '2xx')).toBeGreaterThan(0);
+    // The next reading of the database brings what the interview left there.
+    await expect.poll(() => sumOf('greenroom_sessions_ended_total', 'ended_by_platform')).toBe(1);
+    await expect.poll(() => sumOf('greenroom_tenant_cost_usd_total', series)).toBeGreaterThan(0);
+    expect(await sumOf('greenroom_session_ready_seconds_count', 'path="cold",region="fra"')).toBe(1);
+    expect(await sumOf('greenroom_start_phase_seconds_count', 'phase="boot"')).toBe(1);
+    expect(await sumOf('greenroom_worker_total', 'sockets')).toBe(1);
+    expect(await sumOf('greenroom_worker_total', 'entries_acknowledged')).toBeGreaterThanOrEqual(2);
+    expect(await sumOf('greenroom_transcript_entries_lost_total')).toBe(0);
+  });
+
+  test('the totals are the same after a takeover', async () => {
+    const ended = await sumOf('greenroom_sessions_ended_total');
+    const ready = await sumOf('greenroom_session_ready_seconds_count');
+    const holder = (await scrape()).findIndex((text) => /^greenroom_fleet_read_timestamp_seconds \d/m.test(text));
+    await stack.orchestrators.splice(holder, 1)[0]?.kill();
+    urls.splice(holder, 1);
+    await expect.poll(() => sumOf('greenroom_sessions_ended_total')).toBe(ended);
+    expect(await sumOf('greenroom_session_ready_seconds_count')).toBe(ready);
   });
 
   test('the public address serves no metrics', async () => {

@@ -1,7 +1,7 @@
 import { callFunction, type Database } from '@greenroom/shared/database/client.ts';
 import { z } from 'zod';
 
-/** Counts of the whole fleet, for the metrics. Throws DatabaseError. */
+/** Figures of the whole fleet, for the metrics. Throws DatabaseError. */
 const count = z.number();
 
 const fleetGauges = z.object({
@@ -13,8 +13,34 @@ const fleetGauges = z.object({
   work: z.array(z.object({ kind: z.string(), pending: count, dead: count })),
   duties_without_holder: count,
   orchestrators: count,
+  /** Entries that workers have not stored yet, and the memory of the largest worker. */
+  unsaved_entries: count,
+  worker_memory_bytes: count,
+  /** Machines that should be gone by now. */
+  unwanted: count,
 });
 export type FleetGauges = z.output<typeof fleetGauges>;
 
 export const createReadGauges = (database: Database) => (): Promise<FleetGauges> =>
   callFunction(database, 'fleet_gauges', {}, fleetGauges);
+
+const fleetTotals = z.object({
+  /** Upper bounds of the histograms' buckets. */
+  bounds: z.record(z.string(), z.array(z.number())),
+  totals: z.array(
+    z.object({
+      name: z.string(),
+      tenant: z.string().nullable(),
+      labels: z.record(z.string(), z.string()),
+      /** Index of the smallest bound that is not below the value; 0 for a counter. */
+      bucket: z.number().int(),
+      count,
+      sum: z.number(),
+    }),
+  ),
+});
+export type FleetTotals = z.output<typeof fleetTotals>;
+
+/** Collects what was counted since the last call, and returns the totals. */
+export const createReadTotals = (database: Database) => (): Promise<FleetTotals> =>
+  callFunction(database, 'fleet_totals', {}, fleetTotals);

@@ -1,5 +1,5 @@
 import { callerOf, type Database } from '@greenroom/shared/database/client.ts';
-import type { Directive, FinishRequest } from '@greenroom/shared/protocol/worker-api.ts';
+import type { Directive, FinishRequest, WorkerCounts } from '@greenroom/shared/protocol/worker-api.ts';
 import type { MachineReason, SessionReason } from '@greenroom/shared/session/reasons.ts';
 import { machineStates } from '@greenroom/shared/session/states.ts';
 import { z } from 'zod';
@@ -13,6 +13,7 @@ export interface Beat {
   presence: string;
   unsaved_entries: number;
   rss_bytes?: number | undefined;
+  counts?: WorkerCounts | undefined;
 }
 
 /** The epoch distinguishes two boots of one machine. */
@@ -179,6 +180,7 @@ export function createMachineStore(database: Database, options: MachineStoreOpti
           p_epoch: epoch,
           p_kind: request.kind,
           p_next: nextOf(),
+          p_counts: request.counts ?? null,
           ...(request.kind === 'ended'
             ? {
                 p_outcome: request.outcome,

@@ -24,6 +24,8 @@ export interface Room {
    */
   send(message: ServerMessage): void;
   readonly presence: Presence;
+  /** Sockets that entered and messages that arrived so far. */
+  readonly counts: Readonly<{ sockets: number; messages: number }>;
   /** Sends `last`, closes with the code, and resolves when the socket is closed. */
   close(code: CloseCode, reason: string, last?: ServerMessage): Promise<void>;
 }
@@ -51,6 +53,7 @@ export function createRoom(deps: RoomDeps): Room {
   let presence: Presence = 'absent';
   let closed: { code: CloseCode; reason: string } | undefined;
   let emptied = () => {};
+  const counts = { sockets: 0, messages: 0 };
 
   const gone = (connection: Connection, code: number) => {
     if (ready === connection) ready = undefined;
@@ -98,13 +101,18 @@ export function createRoom(deps: RoomDeps): Room {
   };
 
   return {
+    counts,
     enter: (socket) => {
       if (closed) return socket.close(closed.code, closed.reason);
+      counts.sockets += 1;
       const connection: Connection = createConnection({
         socket,
         clock,
         pingMs: deps.pingMs,
-        onMessage: (message) => hear(message, connection),
+        onMessage: (message) => {
+          counts.messages += 1;
+          hear(message, connection);
+        },
         onClose: (code) => gone(connection, code),
       });
       if (current) {

@@ -31,6 +31,8 @@ export interface Writer {
   readonly unsaved: number;
   /** Entries that Postgres refused and that are therefore not stored. */
   readonly refused: number;
+  /** Number of entries stored by this writer. */
+  readonly stored: number;
   isStored(ordinal: number, itemId: string): boolean;
   /** Item ids stored by this writer. */
   storedIds(): string[];
@@ -76,6 +78,9 @@ export function createWriter(deps: WriterDeps): Writer {
     },
     get refused() {
       return refused;
+    },
+    get stored() {
+      return stored.size;
     },
     isStored: (ordinal, itemId) => stored.has(entryKey(ordinal, itemId)),
     storedIds: () => [...stored].map((key) => key.slice(key.indexOf('/') + 1)),

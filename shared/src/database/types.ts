@@ -671,6 +671,8 @@ export type Database = {
           billed_at: string | null;
           boot_nonce: string | null;
           claimed_at: string | null;
+          counts: NonNullable<Json>;
+          counts_epoch: number | null;
           created_at: string | null;
           destroyed_at: string | null;
           destroying_at: string | null;
@@ -710,6 +712,8 @@ export type Database = {
           billed_at?: string | null;
           boot_nonce?: string | null;
           claimed_at?: string | null;
+          counts?: NonNullable<Json>;
+          counts_epoch?: number | null;
           created_at?: string | null;
           destroyed_at?: string | null;
           destroying_at?: string | null;
@@ -748,6 +752,8 @@ export type Database = {
           billed_at?: string | null;
           boot_nonce?: string | null;
           claimed_at?: string | null;
+          counts?: NonNullable<Json>;
+          counts_epoch?: number | null;
           created_at?: string | null;
           destroyed_at?: string | null;
           destroying_at?: string | null;
@@ -2015,6 +2021,7 @@ export type Database = {
       expire_sessions: { Args: Record<PropertyKey, never>; Returns: Json };
       finish_session: {
         Args: {
+          p_counts?: Json;
           p_epoch: number;
           p_kind: string;
           p_machine_id: string;
@@ -2027,6 +2034,7 @@ export type Database = {
       };
       flag_integrity: { Args: { p_count?: number; p_kind: string }; Returns: undefined };
       fleet_gauges: { Args: Record<PropertyKey, never>; Returns: Json };
+      fleet_totals: { Args: Record<PropertyKey, never>; Returns: Json };
       get_api_key: { Args: { p_key_id: string; p_tenant_id: string }; Returns: Json };
       get_candidate: { Args: { p_candidate_id: string; p_tenant_id: string }; Returns: Json };
       get_position: { Args: { p_position_id: string; p_tenant_id: string }; Returns: Json };

@@ -81,11 +81,28 @@ export const claimResponse = z.object({
 });
 export type ClaimResponse = z.output<typeof claimResponse>;
 
+/**
+ * What a worker counted since it claimed its session, for the metrics. It reports the counts of its whole life each time, so a
+ * report that is lost or arrives twice changes nothing.
+ */
+export const workerCounts = z.strictObject({
+  /** Times the candidate's browser connected. */
+  sockets: z.number().int().min(0).max(1_000_000),
+  /** Messages of the candidate's browser. */
+  messages: z.number().int().min(0).max(100_000_000),
+  /** Transcript entries that Postgres has committed. */
+  entries_acknowledged: z.number().int().min(0).max(1_000_000),
+  /** Transcript entries that Postgres refused. */
+  entries_refused: z.number().int().min(0).max(1_000_000),
+});
+export type WorkerCounts = z.output<typeof workerCounts>;
+
 export const heartbeatRequest = z.strictObject({
   presence: z.enum(['absent', 'present', 'lost']),
   /** Number of entries that are not stored yet. Operators see from it that a worker cannot write. */
   unsaved_entries: z.number().int().min(0).max(1_000_000),
   rss_bytes: z.number().int().min(0).optional(),
+  counts: workerCounts.optional(),
   /**
    * Which recording the browser needs. The first is made without asking; a new page needs the next one (at
    * most 20).
@@ -155,8 +172,9 @@ export const finishRequest = z.discriminatedUnion('kind', [
     reason: sessionReason,
     /** False when entries could not be stored within the teardown's limit. */
     transcript_complete: z.boolean(),
+    counts: workerCounts.optional(),
   }),
   /** The session continues on another machine (SIGTERM without an `end` directive). */
-  z.strictObject({ kind: z.literal('draining') }),
+  z.strictObject({ kind: z.literal('draining'), counts: workerCounts.optional() }),
 ]);
 export type FinishRequest = z.output<typeof finishRequest>;

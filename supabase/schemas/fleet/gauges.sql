@@ -31,7 +31,13 @@ language sql stable security definer set search_path = '' as $$
     'work', (select jsonb_agg(to_jsonb(w)) from work w),
     'duties_without_holder', (select count(*) from public.duties where expires_at <= clock_timestamp()),
     'orchestrators', (select count(*) from public.orchestrators where not draining
-      and last_seen_at > clock_timestamp() - interval '30 seconds'))
+      and last_seen_at > clock_timestamp() - interval '30 seconds'),
+    'unsaved_entries', (select coalesce(sum(unsaved_entries), 0) from public.machines where state = 'claimed'),
+    'worker_memory_bytes', (select coalesce(max(rss_bytes), 0) from public.machines where state = 'claimed'),
+    -- Two reconcile ticks are 10 s.
+    'unwanted', (select count(*) from public.machines where state <> 'destroyed'
+      and (hard_deadline_at < clock_timestamp() - interval '10 seconds'
+        or destroying_at < clock_timestamp() - interval '2 minutes')))
 $$;
 comment on function public.fleet_gauges() is
   'Counts sessions, machines and owed work for the metrics; called every few seconds by the orchestrator that holds '

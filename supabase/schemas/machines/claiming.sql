@@ -104,6 +104,8 @@ begin
         first_absent_at = null
     from jsonb_array_elements(p_beats) b where m.id = (b ->> 'machine_id')::uuid and m.epoch = (b ->> 'epoch')::integer
       and m.life_rank < app.life_rank_of('destroyed');
+  perform app.count_worker((b ->> 'machine_id')::uuid, (b ->> 'epoch')::integer, b -> 'counts')
+    from jsonb_array_elements(p_beats) b where b ? 'counts';
   return (select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'epoch', (b ->> 'epoch')::integer,
       'directive', case when m.epoch = (b ->> 'epoch')::integer then app.directive_of(s, m)
         else '{"kind": "fenced"}' end)), '[]')

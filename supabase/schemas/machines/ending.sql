@@ -1,6 +1,6 @@
 create function public.finish_session(p_machine_id uuid, p_epoch integer, p_kind text, p_outcome text default null,
   p_reason text default null,
-  p_transcript_complete boolean default null, p_next jsonb default '{}') returns jsonb
+  p_transcript_complete boolean default null, p_next jsonb default '{}', p_counts jsonb default null) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   m public.machines;
@@ -12,6 +12,7 @@ begin
   select * into s from public.interview_sessions where id = m.session_id for update;
   select * into m from public.machines where id = p_machine_id;
   v_where := jsonb_build_object('app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
+  perform app.count_worker(m.id, p_epoch, p_counts);
   if s.machine_id is distinct from m.id or s.epoch <> p_epoch then
     -- A report by an earlier boot of a machine that still serves the session is ignored.
     if m.epoch is not distinct from p_epoch then perform app.move_machine(m.id, 'draining', 'superseded'); end if;
@@ -31,11 +32,11 @@ begin
   perform app.move_machine(m.id, 'draining', 'session_ended');
   return jsonb_build_object('kind', 'ended') || v_where;
 end $$;
-comment on function public.finish_session(uuid, integer, text, text, text, boolean, jsonb) is
+comment on function public.finish_session(uuid, integer, text, text, text, boolean, jsonb, jsonb) is
   'Stores a worker''s final report; called by the worker API. ended: the session ends, with the ending already '
   'decided if there is one. draining: the session continues on another machine, and next is the attempt reserved for '
   'it. Changes nothing for a fenced worker.';
-grant execute on function public.finish_session(uuid, integer, text, text, text, boolean, jsonb) to orchestrator;
+grant execute on function public.finish_session(uuid, integer, text, text, text, boolean, jsonb, jsonb) to orchestrator;
 
 create function public.record_machine_destroying(p_machine_id uuid, p_reason text, p_epoch integer default null,
   p_judged boolean default false,

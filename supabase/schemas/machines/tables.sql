@@ -49,6 +49,8 @@ create table public.machines (
   billed_at timestamptz,
   host_bad_since timestamptz,
   unreachable_since timestamptz,
+  counts jsonb not null default '{}'::jsonb check (jsonb_typeof(counts) = 'object'),
+  counts_epoch integer,
   constraint ended_machine_says_why check (app.life_rank_of(state) < app.life_rank_of('draining')
     or reason is not null),
   constraint machine_reason_is_known check (reason in (
@@ -106,6 +108,8 @@ comment on column public.machines.host_bad_since is
   'Since when Fly has reported that its host is not ok; null if the host is ok.';
 comment on column public.machines.unreachable_since is
   'When a returning browser could not be connected to it for the first time.';
+comment on column public.machines.counts is 'What its worker counted, as it last reported. See app.count_worker.';
+comment on column public.machines.counts_epoch is 'The epoch of these counts. Each boot of a worker counts from zero.';
 create index machines_session on public.machines (session_id, attempt);
 create index machines_intents on public.machines (not_before) where state = 'reserved';
 create index machines_alive on public.machines (app_name) where state <> 'destroyed';

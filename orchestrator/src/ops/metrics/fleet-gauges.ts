@@ -1,5 +1,5 @@
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
-import type { FleetGauges } from '../../database/gauge-store.ts';
+import type { FleetGauges, FleetTotals } from '../../database/gauge-store.ts';
 import type { Duties } from '../../fleet/duties.ts';
 import type { PoolLevel } from '../../fleet/pool-plan.ts';
 import type { Metrics } from './metrics.ts';
@@ -13,6 +13,7 @@ import type { Metrics } from './metrics.ts';
 export interface FleetGaugesDeps {
   duties: Pick<Duties, 'held'>;
   read: () => Promise<FleetGauges>;
+  readTotals: () => Promise<FleetTotals>;
   levels: () => PoolLevel[];
   metrics: Metrics;
   clock: Pick<Clock, 'now'>;
@@ -50,15 +51,17 @@ function fill({ fleet }: Metrics, read: FleetGauges, levels: PoolLevel[]): void 
   fleet.replaced.set(read.replaced);
   fleet.vacant.set(read.duties_without_holder);
   fleet.orchestrators.set(read.orchestrators);
+  fleet.unsaved.set(read.unsaved_entries);
+  fleet.workerMemory.set(read.worker_memory_bytes);
+  fleet.unwanted.set(read.unwanted);
 }
 
 /** Removes every series. `reset` of a gauge without labels would leave a zero, which would look like a reading. */
-function clear({ fleet }: Metrics): void {
-  for (const gauge of Object.values(fleet)) {
-    gauge.reset();
-    if (gauge === fleet.replaced || gauge === fleet.vacant || gauge === fleet.orchestrators || gauge === fleet.readAt)
-      gauge.remove();
-  }
+function clear({ fleet, totals }: Metrics): void {
+  totals.set(undefined);
+  for (const gauge of Object.values(fleet)) gauge.reset();
+  const { replaced, vacant, orchestrators, unsaved, workerMemory, unwanted, readAt } = fleet;
+  for (const gauge of [replaced, vacant, orchestrators, unsaved, workerMemory, unwanted, readAt]) gauge.remove();
 }
 
 export interface FleetReadings {
@@ -68,14 +71,23 @@ export interface FleetReadings {
   dropOutdated(): void;
 }
 
-export function createFleetGauges({ duties, read, levels, metrics, clock }: FleetGaugesDeps): FleetReadings {
+export function createFleetGauges({
+  duties,
+  read,
+  readTotals,
+  levels,
+  metrics,
+  clock,
+}: FleetGaugesDeps): FleetReadings {
   const mine = () => duties.held('housekeeping').length > 0;
   return {
     run: async () => {
-      const gauges = mine() ? await read() : undefined;
+      const figures = mine() ? await Promise.all([read(), readTotals()]) : undefined;
       clear(metrics);
-      if (gauges === undefined || !mine()) return;
+      if (figures === undefined || !mine()) return;
+      const [gauges, totals] = figures;
       fill(metrics, gauges, levels());
+      metrics.totals.set(totals);
       metrics.fleet.readAt.set(clock.now() / 1_000);
     },
     dropOutdated: () => {

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
 import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import type { FleetGauges } from '../../database/gauge-store.ts';
+import type { FleetGauges, FleetTotals } from '../../database/gauge-store.ts';
 import type { FlyClient } from '../../fly/client.ts';
 import { createFleetGauges, namedTenants } from './fleet-gauges.ts';
 import { createMetricsListener } from './listener.ts';
@@ -16,17 +16,20 @@ const check = (text: string) => spawnSync('promtool', ['check', 'metrics'], { in
 
 const none: FleetGauges = {
   ...{ sessions: [], queued: [], replaced: 0, machines: [], work: [], duties_without_holder: 0, orchestrators: 1 },
+  ...{ unsaved_entries: 0, worker_memory_bytes: 0, unwanted: 0 },
 };
+const noTotals: FleetTotals = { bounds: {}, totals: [] };
 const liveOf = (tenant: string, count = 1) => ({ tenant, status: 'active', region: 'fra', count });
 
 /** Gauges that are read from `answer`, by an orchestrator that holds the duty while `holds` is true. */
 function makeGauges() {
   const metrics = createMetrics('1.2.3');
-  const state = { answer: none, holds: true };
+  const state = { answer: none, holds: true, totals: noTotals };
   const gauges = createFleetGauges({
     metrics,
     duties: { held: () => (state.holds ? [{ name: 'housekeeping', fence: 1 }] : []) },
     read: async () => state.answer,
+    readTotals: async () => state.totals,
     levels: () => [{ region: 'fra', ready: 2, building: 1, target: 4 }],
     clock: createFakeClock(),
   });
@@ -71,6 +74,29 @@ describe('the gauges of the fleet', () => {
     gauges.dropOutdated();
     for (const gauge of await Promise.all(Object.values(metrics.fleet).map((one) => one.get())))
       expect(gauge).toMatchObject({ values: [] });
+  });
+
+  test('a histogram of the database has cumulative buckets, a sum and a count', async () => {
+    const { state, gauges, lines } = makeGauges();
+    const row = { name: 'failover_seconds', tenant: null, labels: {} };
+    state.totals = {
+      bounds: { failover_seconds: [1, 5] },
+      totals: [
+        { ...row, bucket: 0, count: 2, sum: 1.5 },
+        { ...row, bucket: 2, count: 1, sum: 9 },
+      ],
+    };
+    await gauges.run();
+    expect(await lines('greenroom_failover_seconds')).toEqual([
+      'greenroom_failover_seconds_bucket{le="1"} 2',
+      'greenroom_failover_seconds_bucket{le="5"} 2',
+      'greenroom_failover_seconds_bucket{le="+Inf"} 3',
+      'greenroom_failover_seconds_sum 10.5',
+      'greenroom_failover_seconds_count 3',
+    ]);
+    state.holds = false;
+    gauges.dropOutdated();
+    expect(await lines('greenroom_failover_seconds')).toEqual([]);
   });
 
   test('an orchestrator that never held the duty exports none, not even a zero', async () => {
@@ -136,13 +162,13 @@ describe('the names', () => {
 
   test('docs/metrics.md lists exactly the metrics that are exported, with type, labels and meaning', async () => {
     const { registry } = createMetrics('1.2.3');
-    const exported = registry.getMetricsAsArray().map((metric) => {
+    const exported = registry.getMetricsAsArray().map(async (metric) => {
       const { name, help, labelNames = [] } = metric as unknown as { name: string; help: string; labelNames: string[] };
-      const type = metric.constructor.name.toLowerCase();
+      const { type } = await (metric as unknown as { get(): Promise<{ type: string }> }).get();
       return `| \`${name}\` | ${type} | ${labelNames.map((label) => `\`${label}\``).join(', ')} | ${help} |`;
     });
     const page = readFileSync(path.resolve(import.meta.dirname, '../../../../docs/metrics.md'), 'utf8');
     const documented = page.split('\n').filter((line) => line.startsWith('| `'));
-    expect(documented.toSorted()).toEqual(exported.toSorted());
+    expect(documented.toSorted()).toEqual((await Promise.all(exported)).toSorted());
   });
 });

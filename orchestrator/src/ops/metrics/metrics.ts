@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { registerTotals } from './totals.ts';
 
 /**
  * Every metric of an orchestrator. docs/metrics.md describes them, and a test compares the two.
@@ -45,6 +46,9 @@ const fleetGauges = ({ gauge }: Makers) => ({
   dead: gauge('greenroom_work_dead', 'Work that was given up after its last attempt.', ['kind']),
   vacant: gauge('greenroom_duties_without_holder', 'Duties that no orchestrator holds.'),
   orchestrators: gauge('greenroom_orchestrators', 'Orchestrators seen in the last 30 seconds.'),
+  unsaved: gauge('greenroom_transcript_entries_unsaved', 'Entries that workers have not stored yet.'),
+  workerMemory: gauge('greenroom_worker_memory_max_bytes', 'Memory of the worker that uses the most.'),
+  unwanted: gauge('greenroom_machines_unwanted', 'Machines that should be gone by now.'),
   readAt: gauge('greenroom_fleet_read_timestamp_seconds', 'When the gauges of the fleet were read.'),
 });
 
@@ -104,9 +108,11 @@ export function createMetrics(version: string) {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   for (const name of misnamed) registry.removeSingleMetric(name);
+  const totals = registerTotals(registry);
   const makers = makersOf(registry);
   const metrics = {
     registry,
+    totals,
     fleet: fleetGauges(makers),
     fly: flyMetrics(makers),
     reconcile: reconcileMetrics(makers),
