@@ -10,6 +10,8 @@ import { suiteOf } from './targets.ts';
  * (or .env) points to. Without the key of any service they run against stand-ins that it starts. A service without a key is
  * skipped. A run touches nothing that it did not make, and removes what it made.
  *
+ * With SUPABASE_SECRET_KEY the Supabase suite also makes, bans and deletes one user.
+ *
  * It ends with docs/outside.md as a list: a row counts as `shown` when all its cases passed on a real service.
  * Exit code 1 when a case failed or something is left, 2 when a service that was named has no key.
  */

@@ -1,6 +1,7 @@
 import { anyone, openOneCall } from '../../orchestrator/cli/checks/voice-session.ts';
 import type { Config } from '../../orchestrator/src/config.ts';
 import { realtimeSession } from '../../orchestrator/src/voice/interviewer.ts';
+import { voiceClientCases } from './clients/voice.ts';
 import { expectStatus, expectThat, type Said, type Suite, say } from './suite.ts';
 
 export type OpenAiTarget = Pick<
@@ -22,7 +23,7 @@ export function openAiSuite(target: OpenAiTarget): Suite {
     ask('/realtime/client_secrets', { expires_after: { anchor: 'created_at', seconds: 60 }, session });
 
   return {
-    cost: 'less than a cent: one call without audio and one answer of a few tokens',
+    cost: 'a few cents: two calls, one of them with one spoken sentence, and one answer of a few tokens',
     cleanUp: async () => [],
     cases: [
       {
@@ -80,6 +81,7 @@ export function openAiSuite(target: OpenAiTarget): Suite {
           expectThat('the answer has the schema', typeof JSON.parse(text ?? '{}').fits === 'boolean');
         },
       },
+      ...voiceClientCases(target),
     ],
   };
 }

@@ -26,6 +26,7 @@ export async function standIns(): Promise<{ environment: Record<string, string>;
       FLY_ORG: 'local',
       SUPABASE_URL: supabase.url,
       SUPABASE_PUBLISHABLE_KEY: supabase.publishableKey,
+      SUPABASE_SECRET_KEY: supabase.secretKey,
       DB_SIGNING_KEY: JSON.stringify(keys.db),
       OPENAI_API_KEY: voice.apiKey,
       OPENAI_BASE_URL: `${voice.url}/v1`,

@@ -1,6 +1,7 @@
 import { systemClock } from '@greenroom/shared/runtime/clock.ts';
 import { createDatabaseTokens } from '../../orchestrator/src/tokens/database-tokens.ts';
 import { createKeyRing } from '../../orchestrator/src/tokens/keys.ts';
+import { supabaseClientCases } from './clients/supabase.ts';
 import { expectStatus, expectThat, type Said, type Suite, say } from './suite.ts';
 
 export interface SupabaseTarget {
@@ -9,10 +10,12 @@ export interface SupabaseTarget {
   /** DB_SIGNING_KEY: a private JWK. */
   signingKey: string;
   publicUrl: string;
+  /** Adds the case about users, which the product itself never administers. */
+  secretKey: string | undefined;
 }
 
-/** A project with our migrations. Nothing is written. */
-export function supabaseSuite({ url, publishableKey, signingKey, publicUrl }: SupabaseTarget): Suite {
+/** A project with our migrations. Nothing is written but one user, who is removed. */
+export function supabaseSuite({ url, publishableKey, signingKey, publicUrl, secretKey }: SupabaseTarget): Suite {
   const token = async (): Promise<string> => {
     const keys = await createKeyRing([JSON.parse(signingKey)]);
     return createDatabaseTokens({ keys, issuer: publicUrl, clock: systemClock, workerTokenMs: 60_000 }).own();
@@ -26,9 +29,10 @@ export function supabaseSuite({ url, publishableKey, signingKey, publicUrl }: Su
   const asOrchestrator = async () => ({ authorization: `Bearer ${await token()}` });
   const codeOf = ({ body }: Said): unknown => (body as { code?: unknown } | undefined)?.code;
 
+  const clients = supabaseClientCases({ url, publishableKey, secretKey, token });
   return {
     cost: 'nothing',
-    cleanUp: async () => [],
+    cleanUp: clients.cleanUp,
     cases: [
       {
         title: 'the key set is public and contains our key, or our tokens are accepted by third-party auth',
@@ -91,6 +95,7 @@ export function supabaseSuite({ url, publishableKey, signingKey, publicUrl }: Su
           expectStatus('POST signup', await ask('/auth/v1/signup', {}, someone), 422);
         },
       },
+      ...clients.cases,
     ],
   };
 }

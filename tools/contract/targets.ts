@@ -39,6 +39,7 @@ const makers: Record<ServiceName, (environment: Environment) => Target> = {
       publishableKey: set.SUPABASE_PUBLISHABLE_KEY,
       signingKey: set.DB_SIGNING_KEY,
       publicUrl: environment.PUBLIC_URL ?? 'https://contract.invalid',
+      secretKey: environment.SUPABASE_SECRET_KEY,
     });
     return { suite, real: isReal(set.SUPABASE_URL) };
   },

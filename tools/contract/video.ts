@@ -1,3 +1,4 @@
+import { videoClientCases } from './clients/video.ts';
 import { expectStatus, expectThat, type Said, type Suite, say } from './suite.ts';
 
 export interface VideoTarget {
@@ -5,7 +6,7 @@ export interface VideoTarget {
   apiKey: string;
 }
 
-/** api.video: one private container and one upload token, both removed. */
+/** api.video: a few private containers and upload tokens, all removed. */
 export function videoSuite({ url, apiKey }: VideoTarget): Suite {
   const authorization = `Basic ${Buffer.from(`${apiKey}:`).toString('base64')}`;
   const ask = (method: string, path: string, body?: object): Promise<Said> =>
@@ -14,13 +15,14 @@ export function videoSuite({ url, apiKey }: VideoTarget): Suite {
       headers: { authorization, ...(body ? { 'content-type': 'application/json' } : {}) },
       ...(body ? { body: JSON.stringify(body) } : {}),
     });
+  const clients = videoClientCases({ url, apiKey });
   let videoId: string | undefined;
   let token: string | undefined;
 
   return {
-    cost: 'nothing: an empty container',
+    cost: 'nothing: an empty container, and three with 6 MB of zeros',
     cleanUp: async () => {
-      const left: string[] = [];
+      const left = await clients.cleanUp();
       for (const path of [videoId && `/videos/${videoId}`, token && `/upload-tokens/${token}`]) {
         if (!path) continue;
         const { status } = await ask('DELETE', path);
@@ -80,6 +82,7 @@ export function videoSuite({ url, apiKey }: VideoTarget): Suite {
           expectThat('a problem document', typeof (gone.body as { title?: unknown })?.title === 'string');
         },
       },
+      ...clients.cases,
     ],
   };
 }

@@ -80,3 +80,34 @@ test('users are created with the secret key only, once per e-mail', async () => 
   expect((await admin.createUser(user)).data.user).toMatchObject({ email: user.email, app_metadata: { tenant: 't2' } });
   expect((await admin.createUser(user)).error?.code).toBe('email_exists');
 });
+
+test('the secret key lists, reads, changes, bans and deletes users; a deleted user’s token is refused', async () => {
+  const { admin } = keyClient(supabase, supabase.secretKey).auth;
+  const password = 'correct horse';
+  const make = (email: string) => admin.createUser({ email, password, app_metadata: { tenant: 't1' } });
+  const { id } = (await make('first@example.test')).data.user!;
+  await make('second@example.test');
+  const { data: page } = await admin.listUsers({ page: 1, perPage: 1 });
+  expect(page).toMatchObject({ users: [{ email: 'second@example.test' }], nextPage: 2, aud: 'authenticated' });
+  expect(page).toMatchObject({ total: (page as { lastPage: number }).lastPage });
+
+  const changed = await admin.updateUserById(id, { email: 'Changed@example.test', app_metadata: { reviewer: true } });
+  expect(changed.error).toBeNull();
+  expect(changed.data.user).toMatchObject({
+    email: 'changed@example.test',
+    app_metadata: { tenant: 't1', reviewer: true, provider: 'email' },
+  });
+  expect((await admin.updateUserById(id, { email: 'second@example.test' })).error?.code).toBe('email_exists');
+  const signInAgain = () => browser().auth.signInWithPassword({ email: 'changed@example.test', password });
+  const { session } = (await signInAgain()).data;
+  await admin.updateUserById(id, { ban_duration: '1h' });
+  expect((await signInAgain()).error?.code).toBe('user_banned');
+  expect((await admin.getUserById(id)).data.user).toMatchObject({ id, email: 'changed@example.test' });
+
+  expect((await admin.deleteUser(id)).error).toBeNull();
+  expect((await admin.getUserById(id)).error?.code).toBe('user_not_found');
+  expect((await admin.deleteUser(id)).error?.code).toBe('user_not_found');
+  expect((await browser().auth.getUser(session!.access_token)).error?.code).toBe('user_not_found');
+  const stranger = keyClient(supabase, supabase.publishableKey).auth.admin;
+  expect((await stranger.listUsers()).error?.status).toBe(403);
+});

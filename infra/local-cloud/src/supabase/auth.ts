@@ -1,11 +1,23 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Pool } from 'pg';
+import { createAuthAdmin } from './auth-admin.ts';
+import {
+  type AuthUser,
+  type Fields,
+  type NewUser,
+  ok,
+  publicUser,
+  refuse,
+  text,
+  type UserRow,
+  versionHeader,
+} from './auth-user.ts';
 import { type Answer, readJson } from './http.ts';
 import type { Tokens } from './tokens.ts';
 
 /**
- * The part of Supabase Auth that signing in with a password needs: token, refresh, user, logout, and creating users.
+ * The part of Supabase Auth that signing in with a password needs: token, refresh, user, logout, and the users' administration.
  *
  * - A refresh token can be used once. A second use within 10 s (two tabs, a lost answer) returns the token that replaced it.
  *   A later one is treated as theft and ends the session.
@@ -18,69 +30,7 @@ export interface AuthService {
   createUser(user: NewUser): Promise<AuthUser>;
 }
 
-export interface NewUser {
-  email: string;
-  password: string;
-  appMetadata?: Record<string, unknown>;
-  userMetadata?: Record<string, unknown>;
-}
-
-export interface AuthUser {
-  id: string;
-  aud: string;
-  role: string;
-  email: string;
-  app_metadata: Record<string, unknown>;
-  user_metadata: Record<string, unknown>;
-  [field: string]: unknown;
-}
-
-interface UserRow {
-  id: string;
-  aud: string;
-  role: string;
-  email: string;
-  email_confirmed_at: Date | null;
-  last_sign_in_at: Date | null;
-  raw_app_meta_data: Record<string, unknown>;
-  raw_user_meta_data: Record<string, unknown>;
-  is_anonymous: boolean;
-  banned_until: Date | null;
-  created_at: Date;
-  updated_at: Date;
-}
-
-type Fields = Record<string, unknown>;
-
 const accessTokenS = 3_600;
-const versionHeader = { 'x-supabase-api-version': '2024-01-01' };
-const ok = (body: unknown, status = 200): Answer => ({ status, body, headers: versionHeader });
-const refuse = (status: number, code: string, message: string): Answer => ({
-  status,
-  body: { code, message },
-  headers: versionHeader,
-});
-const text = (value: unknown): string => (typeof value === 'string' ? value : '');
-
-function publicUser(row: UserRow): AuthUser {
-  return {
-    id: row.id,
-    aud: row.aud,
-    role: row.role,
-    email: row.email,
-    email_confirmed_at: row.email_confirmed_at,
-    confirmed_at: row.email_confirmed_at,
-    last_sign_in_at: row.last_sign_in_at,
-    phone: '',
-    app_metadata: row.raw_app_meta_data,
-    user_metadata: row.raw_user_meta_data,
-    identities: [],
-    is_anonymous: row.is_anonymous,
-    created_at: row.created_at,
-    updated_at: row.updated_at,
-  };
-}
-
 /** @param published the project's key set */
 export function createAuth(pool: Pool, tokens: Tokens, published: () => object = () => tokens.jwks): AuthService {
   const one = async <Row>(sql: string, values: unknown[]): Promise<Row | undefined> =>
@@ -206,17 +156,7 @@ export function createAuth(pool: Pool, tokens: Tokens, published: () => object =
     return publicUser(row!);
   };
 
-  const adminCreate = async (fields: Fields): Promise<Answer> => {
-    const appMetadata = (fields.app_metadata ?? {}) as Fields;
-    const userMetadata = (fields.user_metadata ?? {}) as Fields;
-    const newUser = { email: text(fields.email), password: text(fields.password), appMetadata, userMetadata };
-    try {
-      return ok(await createUser(newUser));
-    } catch (error) {
-      if ((error as { code?: string }).code !== '23505') throw error;
-      return refuse(422, 'email_exists', 'A user with this email address has already been registered');
-    }
-  };
+  const admin = createAuthAdmin(pool, createUser);
 
   const route = async (request: IncomingMessage, url: URL, isService: boolean): Promise<Answer> => {
     const endpoint = `${request.method} ${url.pathname}`;
@@ -233,8 +173,9 @@ export function createAuth(pool: Pool, tokens: Tokens, published: () => object =
     if (endpoint === 'POST /token') return refuse(400, 'invalid_request', 'unsupported_grant_type');
     // As in config.toml: nobody signs up by themselves.
     if (endpoint === 'POST /signup') return refuse(422, 'signup_disabled', 'Signups not allowed for this instance');
-    if (endpoint === 'POST /admin/users' && isService) return adminCreate(await readJson(request));
-    if (endpoint === 'POST /admin/users') return refuse(403, 'not_admin', 'User not allowed');
+    if (url.pathname.startsWith('/admin/users')) {
+      return isService ? admin(request, url) : refuse(403, 'not_admin', 'User not allowed');
+    }
     return refuse(404, 'not_found', 'The local auth service does not have this endpoint');
   };
 

@@ -133,6 +133,20 @@ describe('queries', () => {
   });
 });
 
+describe('the row limit of hosted projects', () => {
+  test('cuts a list at 1,000 rows without an error, also when more are asked for; only the count tells', async () => {
+    const { data: list } = await alice.from('lists').insert({ name: 'long' }).select('id').single().throwOnError();
+    const rows = Array.from({ length: 1_001 }, (_, index) => ({ list_id: list?.id, label: `item ${index}` }));
+    await alice.from('items').insert(rows, { defaultToNull: false }).throwOnError();
+    const items = () => alice.from('items').select('label', { count: 'exact' }).eq('list_id', list?.id);
+    const all = await items();
+    expect([all.error, all.data?.length, all.count]).toEqual([null, 1_000, 1_001]);
+    expect((await items().limit(5_000)).data).toHaveLength(1_000);
+    expect((await items().range(1_000, 1_999)).data).toHaveLength(1);
+    await alice.from('lists').delete().eq('id', list?.id).throwOnError();
+  });
+});
+
 describe('functions', () => {
   test('take parameters by POST and by GET', async () => {
     expect((await alice.rpc('add', { a: 2, b: 3 })).data).toBe(5);

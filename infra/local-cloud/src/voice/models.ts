@@ -16,7 +16,9 @@ const transcription: Record<string, string | null> = {
   'gpt-realtime-whisper': null,
   'gpt-transcribe': null,
   'gpt-live-transcribe': null,
+  'whisper-1': '2027-02-26',
   'gpt-4o-transcribe': '2027-02-26',
+  'gpt-4o-mini-transcribe': '2027-02-26',
 };
 const text: Record<string, string | null> = {
   'gpt-4.1': '2027-01-14',
