@@ -9,15 +9,22 @@ import { type BuildOptions, build } from 'esbuild';
  * The types name no type of another package but React's.
  */
 const root = import.meta.dirname;
-const entryPoints = { index: path.join(root, 'src/index.ts'), react: path.join(root, 'react/index.ts') };
+const entryPoints = {
+  index: path.join(root, 'src/index.ts'),
+  react: path.join(root, 'react/index.ts'),
+  recording: path.join(root, 'src/recording.ts'),
+};
 /** Where each declaration goes: everything the two entries name, beside them. */
 const declared = {
   'src/types': 'types',
   'src/problems': 'problems',
+  'src/recording-types': 'recording-types',
+  'src/recording': 'recording',
   'react/index': 'react',
   'react/hooks': 'react-hooks',
   'react/parts': 'react-parts',
   'react/room': 'react-room',
+  'react/camera': 'react-camera',
   'react/sound-check': 'react-sound-check',
   'react/platform': 'react-platform',
   'react/messages': 'react-messages',
@@ -71,7 +78,9 @@ export async function buildPackage(outdir: string): Promise<{ minified: Record<s
     logLevel: 'silent',
   };
   await build({ ...options, splitting: true, chunkNames: 'shared-[hash]' });
-  const { outputFiles } = await build({ ...options, minify: true, write: false });
+  const minified = Object.fromEntries(
+    await Promise.all(Object.entries(entryPoints).map(async ([name, from]) => [name, await firstLoad(options, from)])),
+  );
   await declarations(outdir);
   const description = JSON.parse(await readFile(path.join(root, 'package.json'), 'utf8'));
   const { private: _private, devDependencies: _dev, ...published } = description;
@@ -79,9 +88,26 @@ export async function buildPackage(outdir: string): Promise<{ minified: Record<s
   published.exports = {
     '.': { types: './index.d.ts', default: './index.js' },
     './react': { types: './react.d.ts', default: './react.js' },
+    './recording': { types: './recording.d.ts', default: './recording.js' },
   };
   await writeFile(path.join(outdir, 'package.json'), `${JSON.stringify(published, null, 2)}\n`);
   await cp(path.join(root, 'README.md'), path.join(outdir, 'README.md'));
-  const nameOf = (file: string) => path.basename(file, '.js');
-  return { minified: Object.fromEntries((outputFiles ?? []).map((file) => [nameOf(file.path), file.contents])) };
+  return { minified };
+}
+
+/** What an import of this entry loads at once, minified: without the modules that it imports when they are needed. */
+async function firstLoad(options: BuildOptions, from: string): Promise<Uint8Array> {
+  const only = { ...options, entryPoints: [from], splitting: true, minify: true };
+  const { outputFiles, metafile } = await build({ ...only, write: false, metafile: true });
+  const loaded = new Set<string>();
+  const load = (file: string) => {
+    if (loaded.has(file)) return;
+    loaded.add(file);
+    for (const { path: to, kind, external } of metafile.outputs[file]?.imports ?? [])
+      if (kind === 'import-statement' && !external) load(to);
+  };
+  for (const [file, { entryPoint }] of Object.entries(metafile.outputs))
+    if (entryPoint && path.resolve(entryPoint) === from) load(file);
+  const contentOf = (file: string) => outputFiles.find((output) => output.path === path.resolve(file))?.contents ?? [];
+  return Buffer.concat([...loaded].map((file) => Buffer.from(contentOf(file))));
 }

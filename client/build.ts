@@ -32,6 +32,9 @@ export async function buildClient(outdir: string, script = 'page/page.tsx'): Pro
     entryNames: '[name]-[hash]',
     outdir,
     bundle: true,
+    // What is imported when it is needed has a file of its own.
+    splitting: true,
+    chunkNames: '[name]-[hash]',
     write: false,
     format: 'esm',
     target: ['es2022', 'chrome120', 'firefox121', 'safari17'],
@@ -44,7 +47,8 @@ export async function buildClient(outdir: string, script = 'page/page.tsx'): Pro
   let html = await readFile(path.join(page, 'index.html'), 'utf8');
   for (const { path: file, contents } of outputFiles) {
     const name = path.basename(file);
-    html = html.replaceAll(`/join-assets/${name.startsWith('room-') ? 'room.js' : 'room.css'}`, `/join-assets/${name}`);
+    if (name.startsWith('room-')) html = html.replaceAll('/join-assets/room.js', `/join-assets/${name}`);
+    if (name.startsWith('style-')) html = html.replaceAll('/join-assets/room.css', `/join-assets/${name}`);
     await write(outdir, name, contents);
   }
   await write(outdir, 'index.html', Buffer.from(html));

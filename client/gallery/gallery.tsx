@@ -1,8 +1,10 @@
 import { createRoot } from 'react-dom/client';
+import { provideRecording } from '../react/camera.tsx';
 import { de } from '../react/de.ts';
 import { en } from '../react/en.ts';
 import { InterviewProvider, InterviewScreens } from '../react/room.tsx';
 import { problemCodes } from '../src/problems.ts';
+import type { RecordingSnapshot } from '../src/recording-types.ts';
 import { anInvitation, createFakeInterview } from '../src/testing/fake-interview.ts';
 import type { Invitation, Snapshot, TranscriptLine } from '../src/types.ts';
 
@@ -32,7 +34,20 @@ const live: Partial<Snapshot> = {
 };
 const consent = { textVersion: '2026-11', text: 'We record what you say and keep it for 90 days.', isGiven: false };
 
+const filmed = { recordsVideo: true };
+/** A picture without a camera: a canvas. */
+function aPicture(): MediaStream {
+  const canvas = document.createElement('canvas');
+  const context = canvas.getContext('2d');
+  if (context) {
+    context.fillStyle = '#6a8fb5';
+    context.fillRect(0, 0, 300, 150);
+  }
+  return canvas.captureStream();
+}
+
 interface Fixture {
+  recording?: Partial<RecordingSnapshot>;
   invitation?: Partial<Invitation>;
   snapshot?: Partial<Snapshot>;
 }
@@ -68,6 +83,14 @@ const fixtures: Record<string, Fixture> = {
     snapshot: { ...live, status: { name: 'reconnecting', lost: 'audio', since: at }, problem: 'call_failed' },
   },
   ending: { snapshot: { ...live, status: { name: 'ending', since: at } } },
+  'camera-lobby-off': { invitation: filmed, recording: {} },
+  'camera-lobby': { invitation: filmed, recording: { state: 'ready' } },
+  'camera-lobby-denied': { invitation: filmed, recording: { problem: 'camera_denied' } },
+  'camera-off': { invitation: filmed, snapshot: live, recording: {} },
+  'camera-countdown': { invitation: filmed, snapshot: live, recording: { state: 'ready' } },
+  'camera-recording': { invitation: filmed, snapshot: live, recording: { state: 'recording', videoId: 'vi1' } },
+  'camera-failed': { invitation: filmed, snapshot: live, recording: { state: 'failed', problem: 'upload_refused' } },
+  'camera-uploading': { ...ended('ended_by_candidate'), invitation: filmed, recording: { state: 'uploading' } },
   'ended-candidate': ended('ended_by_candidate'),
   'ended-left-over': ended('interviewer_finished', 3),
   'ended-no-call': ended('call_not_established'),
@@ -78,9 +101,21 @@ const fixtures: Record<string, Fixture> = {
 
 Object.assign(window, { gallery: Object.keys(fixtures) });
 const [name = 'lobby', language = 'en'] = location.hash.slice(1).split('/');
-const { invitation, snapshot } = fixtures[name] ?? {};
+const { invitation, snapshot, recording } = fixtures[name] ?? {};
 const interview = createFakeInterview({ ...anInvitation, ...invitation });
 interview.set(snapshot ?? {});
+const state: RecordingSnapshot = {
+  ...{ state: 'off', problem: null, videoId: null, url: null, storage: 'indexeddb' },
+  ...{ pendingBytes: 0, uploadedBytes: 0, ...recording },
+};
+provideRecording(interview, {
+  snapshot: state,
+  subscribe: () => () => undefined,
+  stream: state.state === 'ready' || state.state === 'recording' ? aPicture() : null,
+  open: async () => undefined,
+  start: async () => undefined,
+  stop: async () => undefined,
+});
 createRoot(document.getElementById('room') as HTMLElement).render(
   <InterviewProvider interview={interview} messages={language === 'de' ? de : en}>
     <InterviewScreens />

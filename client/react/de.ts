@@ -101,6 +101,32 @@ export const de: Messages = {
   handOverWrong: 'Dieser Code stimmt nicht oder ist zu alt. Lassen Sie sich am anderen Gerät einen neuen zeigen.',
   continueHere: 'Hier weitermachen',
   failure: 'Bei uns ist etwas schiefgegangen. Bitte laden Sie die Seite in einer Minute neu.',
+  cameraAbout:
+    'Ihre Kamera kann im Gespräch aufgezeichnet werden. Vorher wird nichts aufgezeichnet, und Sie dürfen sie auslassen.',
+  cameraOn: 'Kamera einschalten',
+  cameraOff: 'Kamera ausschalten',
+  cameraPicture: 'Ihr Bild',
+  recordStart: 'Aufzeichnung beginnen',
+  recordStop: 'Aufzeichnung beenden',
+  recordSoon: 'Die Aufzeichnung beginnt gleich.',
+  recordUploading: 'Ihre Aufzeichnung wird gespeichert. Bitte lassen Sie diese Seite offen.',
+  recorder: {
+    initializing: 'Ihre Kamera ist aus.',
+    ready: 'Ihre Kamera ist an. Sie wird nicht aufgezeichnet.',
+    recording: 'Ihre Kamera wird aufgezeichnet.',
+    completed: 'Die Aufzeichnung ist beendet.',
+    error: 'Ihre Kamera wird nicht aufgezeichnet. Das Gespräch geht weiter.',
+  },
+  recordingProblems: {
+    unsupported: 'Dieser Browser kann keine Kamera aufzeichnen. Das Gespräch funktioniert trotzdem.',
+    camera_denied:
+      'Ihr Browser lässt diese Seite nicht an die Kamera. Erlauben Sie es, oder machen Sie ohne sie weiter.',
+    camera_missing: 'Wir finden keine Kamera. Schließen Sie eine an, oder machen Sie ohne sie weiter.',
+    camera_busy: 'Ein anderes Programm benutzt Ihre Kamera. Schließen Sie es, oder machen Sie ohne sie weiter.',
+    camera_lost: 'Ihre Kamera wurde getrennt, ihre Aufzeichnung ist beendet. Das Gespräch geht weiter.',
+    storage_full: 'Auf diesem Gerät ist kein Platz mehr für die Aufzeichnung. Das Gespräch geht weiter.',
+    upload_refused: 'Ihre Kamera wird nicht mehr aufgezeichnet. Das Gespräch geht weiter.',
+  },
   problems: {
     unsupported:
       'Dieser Browser kann nicht telefonieren. Chrome, Edge, Firefox oder Safari der letzten zwei Jahre können es.',

@@ -1,3 +1,12 @@
+export {
+  CameraCheck,
+  CameraPicture,
+  RecordingState,
+  type RecordingUpdate,
+  useRecording,
+  VideoRecorder,
+  type VideoRecorderProps,
+} from './camera.tsx';
 export { de } from './de.ts';
 export { en } from './en.ts';
 export {
@@ -11,7 +20,7 @@ export {
   useStatus,
   useTranscript,
 } from './hooks.ts';
-export type { InterviewStatusWord, Messages } from './messages.ts';
+export type { InterviewStatusWord, Messages, RecorderStatus } from './messages.ts';
 export {
   DeviceMenu,
   EndButton,

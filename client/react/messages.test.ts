@@ -8,7 +8,7 @@ import { en } from './en.ts';
 const ownReasons = ['token_refused', 'unknown_session', 'already_ended', 'unreachable', 'opened_elsewhere', 'other'];
 
 describe.each([en, de])('the texts of $lang', (messages) => {
-  const told = { ...messages.problems, ...messages.ends };
+  const told = { ...messages.problems, ...messages.recordingProblems, ...messages.ends };
 
   test('tell every problem in at most two sentences and 140 characters, and blame or frighten nobody', () => {
     expect(Object.keys(messages.problems).sort()).toEqual([...problemCodes].sort());

@@ -1,8 +1,12 @@
 import type { ProblemCode } from '../src/problems.ts';
+import type { RecordingProblem } from '../src/recording-types.ts';
 import type { Turn } from '../src/types.ts';
 
 /** What an interview is doing, in one word. */
 export type InterviewStatusWord = 'initializing' | 'connecting' | 'connected' | 'disconnected' | 'completed' | 'error';
+
+/** What the camera's recording is doing, in one word. */
+export type RecorderStatus = 'initializing' | 'ready' | 'recording' | 'completed' | 'error';
 
 /**
  * Every text of the room. A message file must have them all: a missing one is a type error. Texts are chosen by code; what
@@ -80,6 +84,17 @@ export interface Messages {
   handOverWrong: string;
   continueHere: string;
   failure: string;
+  cameraAbout: string;
+  cameraOn: string;
+  cameraOff: string;
+  cameraPicture: string;
+  recordStart: string;
+  recordStop: string;
+  /** During the seconds that are counted down. */
+  recordSoon: string;
+  recordUploading: string;
+  recorder: Record<RecorderStatus, string>;
+  recordingProblems: Record<RecordingProblem, string>;
   problems: Record<ProblemCode, string>;
   acts: Partial<Record<ProblemCode, string>>;
   /** By the reason of the end; `other` for reasons that are no business of the candidate's. */

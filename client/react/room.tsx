@@ -1,6 +1,7 @@
 import { type FormEvent, type ReactNode, useEffect, useRef, useState } from 'react';
 import { InterviewError } from '../src/problems.ts';
 import type { Ended, Interview, InterviewOptions, Invitation, Status } from '../src/types.ts';
+import { CameraCheck, RecordingState, useEarlierRecordings, VideoRecorder } from './camera.tsx';
 import { en } from './en.ts';
 import {
   InterviewContext,
@@ -118,6 +119,7 @@ export function InterviewScreens() {
   const [consent, setConsent] = useState<'open' | 'given' | 'declined'>('open');
   const [failed, setFailed] = useState(false);
   const heading = useRef<HTMLHeadingElement>(null);
+  useEarlierRecordings();
 
   const look = () =>
     interview.look().then(
@@ -180,8 +182,8 @@ export function InterviewScreens() {
       {screen === 'consent' && invitation && <Consent invitation={invitation} onDone={setConsent} />}
       {screen === 'elsewhere' && <Elsewhere onHere={look} />}
       {screen === 'lobby' && invitation && <Lobby invitation={invitation} />}
-      {screen === 'interview' && <Conversation />}
-      {screen === 'end' && <End />}
+      {screen === 'interview' && <Conversation recordsVideo={invitation?.recordsVideo ?? false} />}
+      {screen === 'end' && <End recordsVideo={invitation?.recordsVideo ?? false} />}
     </main>
   );
 }
@@ -320,6 +322,7 @@ function Lobby({ invitation }: { invitation: Invitation }) {
           <Rehearsal />
         </div>
       )}
+      {invitation.recordsVideo && <CameraCheck />}
       <div className="actions">
         <button type="button" data-primary="" disabled={status.name !== 'idle'} onClick={start}>
           {messages.start}
@@ -334,7 +337,7 @@ function Lobby({ invitation }: { invitation: Invitation }) {
   );
 }
 
-function Conversation() {
+function Conversation({ recordsVideo }: { recordsVideo: boolean }) {
   const messages = useMessages();
   const status = useStatus();
   return (
@@ -343,6 +346,7 @@ function Conversation() {
         <div className="circle" aria-hidden="true" />
         <p className="turn">{status.name === 'live' ? messages.turns[status.turn] : statusText(status, messages)}</p>
         <MicrophoneMeter />
+        {recordsVideo && <VideoRecorder autoStart />}
       </section>
       <TranscriptPanel />
       <div data-part="bar">
@@ -404,7 +408,7 @@ function HandOver() {
   );
 }
 
-function End() {
+function End({ recordsVideo }: { recordsVideo: boolean }) {
   const messages = useMessages();
   const { pending } = useSaving();
   const lines = useTranscript();
@@ -423,6 +427,7 @@ function End() {
           </p>
         </>
       )}
+      {recordsVideo && <RecordingState />}
       <p>{messages.closing}</p>
       <TranscriptPanel />
     </section>

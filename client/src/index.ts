@@ -24,4 +24,5 @@ export type {
   Turn,
   UploadOptions,
   UploadTarget,
+  VideoOffer,
 } from './types.ts';

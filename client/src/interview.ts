@@ -70,6 +70,7 @@ export function createInterview(options: InterviewOptions): Interview {
   let turn: Turn = 'listening';
   let ended: (Ended & { at: number }) | undefined;
   let joining: Promise<void> | undefined;
+  let videoOffer: Interview['videoOffer'] = null;
   let iceServers: readonly IceServer[] = [];
 
   const problems = createProblems({
@@ -187,6 +188,7 @@ export function createInterview(options: InterviewOptions): Interview {
     return undefined;
   };
   const onMessage = (message: ServerMessage): unknown => {
+    if (message.type === 'video_token') videoOffer = message;
     events.emit('message', message);
     switch (message.type) {
       case 'session_ready':
@@ -374,6 +376,9 @@ export function createInterview(options: InterviewOptions): Interview {
   return {
     get snapshot() {
       return snapshots.current;
+    },
+    get videoOffer() {
+      return videoOffer;
     },
     subscribe: snapshots.subscribe,
     on: events.on,

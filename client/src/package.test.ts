@@ -33,6 +33,16 @@ describe('the published package', () => {
     expect(Buffer.from(code).toString()).toMatch(/from"react"/);
   });
 
+  test('the recording of a camera is at most 5 kB gzipped, and neither of the others loads it at once', () => {
+    expect(gzipSync(minified.recording as Uint8Array, { level: 9 }).length).toBeLessThanOrEqual(5_000);
+    const contains = (name: string) =>
+      Buffer.from(minified[name] as Uint8Array)
+        .toString()
+        .includes('MediaRecorder');
+    expect([contains('recording'), contains('index')]).toEqual([true, false]);
+    expect(Buffer.from(minified.react as Uint8Array).toString()).not.toContain('content-range');
+  });
+
   test('publint reports nothing about the package', async () => {
     const { messages } = await publint({ pkgDir: dir, level: 'warning', strict: true });
     expect(messages).toEqual([]);

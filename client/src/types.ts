@@ -215,8 +215,19 @@ export interface InterviewOptions {
   random?: () => number;
 }
 
+/** Where the camera's recording is uploaded. A container takes one recording, without a reload in between. */
+export interface VideoOffer {
+  readonly token: string;
+  readonly video_id: string;
+  readonly expires_at: string;
+  /** Base URL of the video provider. */
+  readonly upload_url?: string | undefined;
+}
+
 export interface Interview {
   readonly snapshot: Snapshot;
+  /** The newest upload token of a session that records video, for `createRecording()`. */
+  readonly videoOffer: VideoOffer | null;
   /** @returns a function that removes the listener */
   subscribe(listener: () => void): () => void;
   on<E extends keyof InterviewEvents>(event: E, listener: (detail: InterviewEvents[E]) => void): () => void;

@@ -130,6 +130,41 @@ describe('the candidate’s room', () => {
     await platformOf(stack).deleteSession(session.session_id);
   });
 
+  test('a candidate turns the camera on, is recorded from the start to the end of the interview, and may leave the camera off', async () => {
+    const { session, context, page } = await openRoom('en-GB', { settings: { record_video: true } });
+    const uploads: string[] = [];
+    page.on('request', (request) => {
+      if (request.url().includes('/upload?')) uploads.push(request.url());
+    });
+    await page.getByRole('button', { name: 'Turn on my camera' }).click();
+    await page.getByText('Your camera is on. It is not recorded.').waitFor();
+    expect(await violations(page, 'lobby-camera')).toEqual([]);
+    await page.getByRole('button', { name: 'Turn off my camera' }).click();
+    await page.getByRole('button', { name: 'Turn on my camera' }).click();
+    await page.getByText('It is not recorded.').waitFor();
+    expect(uploads).toEqual([]);
+    await page.getByRole('button', { name: 'Start the interview' }).click();
+    await page.getByText('Recording starts in a moment.').waitFor({ timeout: 60_000 });
+    await page.getByText('Your camera is recorded.').waitFor({ timeout: 60_000 });
+    expect(await violations(page, 'interview-camera')).toEqual([]);
+    await page.waitForTimeout(3_000);
+    await page.getByRole('button', { name: 'End the interview' }).click();
+    await page.getByRole('button', { name: 'End it' }).click();
+    await page.getByText('You ended the interview.').waitFor({ timeout: 60_000 });
+    await until('the recording is uploaded', () =>
+      stack.cloud.video.snapshots().videos.some((video) => video.ingest === 'uploaded' && video.bytes > 10_000),
+    );
+    await endOf(stack, session.session_id);
+    await context.close();
+
+    const other = await openRoom('en-GB', { settings: { record_video: true } });
+    await other.page.getByRole('button', { name: 'Start the interview' }).click();
+    await other.page.getByText('The interview is running').waitFor({ timeout: 60_000 });
+    await other.page.getByText('Your camera is off.').waitFor();
+    await other.context.close();
+    await platformOf(stack).deleteSession(other.session.session_id);
+  });
+
   test('a link opened on one device is joined on a second and continued on a third with the code shown', async () => {
     const { session, context, page: phone } = await openRoom('en-GB');
     await phone.getByText('Ready when you are.').waitFor();

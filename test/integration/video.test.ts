@@ -38,7 +38,7 @@ const client = () =>
     logger,
   });
 const wanted = { takenMs: 10_000, graceMs: 0, limit: 10, perTenant: 10, underWay: {} };
-const offers = () => createVideoOffers({ videos: videos(), vault, clock: systemClock, logger });
+const offers = () => createVideoOffers({ videos: videos(), vault, uploadUrl: provider.url, clock: systemClock, logger });
 
 async function start(options: VideoOptions = {}): Promise<void> {
   provider = await startVideo({ encodingMs: 5, ...options });

@@ -41,6 +41,7 @@ export function createFakeInterview(invitation: Invitation = anInvitation): Fake
     subscribe: snapshots.subscribe,
     on: events.on,
     level: { input: () => 0.4, output: () => 0.2 },
+    videoOffer: null,
     look: async () => invitation,
     consent: async () => noted('consent'),
     handover: async () => ({ code: '123456', expiresAt: 0 }),

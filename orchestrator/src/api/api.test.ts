@@ -187,9 +187,11 @@ describe('the event feed', () => {
   });
 });
 
-test("the room's content security policy allows our socket and the transcript upload, and nothing unsafe", () => {
-  const policy = contentSecurityPolicy('https://x.example', 'https://p.supabase.co/functions/v1/interview-transcript');
+test("the room's content security policy allows our socket and the uploads, and nothing unsafe", () => {
+  const upload = 'https://p.supabase.co/functions/v1/interview-transcript';
+  const policy = contentSecurityPolicy('https://x.example', upload, 'https://sandbox.api.video/');
   expect(policy).toContain("default-src 'none'");
-  expect(policy).toContain('wss://x.example https://p.supabase.co ');
-  expect(policy).not.toContain('unsafe');
+  expect(policy).toContain('wss://x.example https://p.supabase.co https://sandbox.api.video;');
+  expect(policy).not.toMatch(/unsafe|blob:/);
+  expect(contentSecurityPolicy('https://x.example', upload)).toContain('https://p.supabase.co;');
 });

@@ -15,6 +15,8 @@ export interface RoomRoutesDeps {
   roomDir: string;
   publicUrl: string;
   transcriptUploadUrl: string;
+  /** The video provider, to which the page uploads recordings. Null: nothing is recorded. */
+  video: { url: string } | null;
 }
 
 const types: Record<string, string> = {
@@ -40,8 +42,11 @@ const forEver = 'public, max-age=31536000, immutable';
 // No segment begins with a dot, so a path cannot leave the folder or name a hidden file.
 const assetPath = z.object({ '*': z.string().regex(/^(?:[\w-][\w.-]*\/)*[\w-][\w.-]*$/) });
 
-/** @param uploadUrl where the page uploads transcript entries that it could not send over its socket */
-export const contentSecurityPolicy = (publicUrl: string, uploadUrl: string): string => {
+/**
+ * @param uploadUrl where the page uploads transcript entries that it could not send over its socket
+ * @param videoUrl where the page uploads recordings
+ */
+export const contentSecurityPolicy = (publicUrl: string, uploadUrl: string, videoUrl?: string): string => {
   const socketUrl = publicUrl.replace(/^http/, 'ws');
   return [
     "default-src 'none'",
@@ -49,18 +54,16 @@ export const contentSecurityPolicy = (publicUrl: string, uploadUrl: string): str
     "style-src 'self'",
     "img-src 'self' data:",
     "font-src 'self'",
-    "media-src 'self' blob:",
-    "worker-src 'self' blob:",
-    `connect-src 'self' ${publicUrl} ${socketUrl} ${new URL(uploadUrl).origin} https://ws.api.video`,
+    `connect-src 'self' ${publicUrl} ${socketUrl} ${[uploadUrl, videoUrl].flatMap((url) => (url ? new URL(url).origin : [])).join(' ')}`,
     "base-uri 'none'",
     "form-action 'none'",
     "frame-ancestors 'none'",
   ].join('; ');
 };
 
-export function roomRoutes({ roomDir, publicUrl, transcriptUploadUrl }: RoomRoutesDeps): FastifyPluginAsyncZod {
+export function roomRoutes({ roomDir, publicUrl, transcriptUploadUrl, video }: RoomRoutesDeps): FastifyPluginAsyncZod {
   const headers = {
-    'content-security-policy': contentSecurityPolicy(publicUrl, transcriptUploadUrl),
+    'content-security-policy': contentSecurityPolicy(publicUrl, transcriptUploadUrl, video?.url),
     'permissions-policy': 'microphone=(self), camera=(self), geolocation=()',
   };
   const read = (name: string) => readFile(path.join(roomDir, name)).catch(() => undefined);

@@ -25,6 +25,8 @@ export interface VideoOffers {
 export interface VideoOffersDeps {
   videos: Pick<VideoStore, 'offer' | 'want'>;
   vault: Vault;
+  /** Base URL of api.video, to which browsers upload. */
+  uploadUrl: string;
   clock: Clock;
   logger: Logger;
   /** Default 30 s. */
@@ -37,7 +39,8 @@ const cacheSize = 20_000;
 /** An offer that expires sooner than this is not given. */
 const leastLifeMs = 5_000;
 
-export function createVideoOffers({ videos, vault, clock, logger, cacheMs = 30_000 }: VideoOffersDeps): VideoOffers {
+export function createVideoOffers(deps: VideoOffersDeps): VideoOffers {
+  const { videos, vault, uploadUrl, clock, logger, cacheMs = 30_000 } = deps;
   const known = new Map<string, Known>();
 
   const remember = (sessionId: string, value: Known): void => {
@@ -48,7 +51,8 @@ export function createVideoOffers({ videos, vault, clock, logger, cacheMs = 30_0
   const openOffer = ({ session_id, offer }: OfferRow): VideoOffer | undefined => {
     if (offer === null || offer.expires_at_ms - clock.now() < leastLifeMs) return undefined;
     const { ordinal, video_id, token_ciphertext, expires_at_ms: expires_at } = offer;
-    return { ordinal, video_id, expires_at, token: vault.open(token_ciphertext, tokenContext(session_id, ordinal)) };
+    const token = vault.open(token_ciphertext, tokenContext(session_id, ordinal));
+    return { ordinal, video_id, expires_at, token, upload_url: uploadUrl };
   };
 
   const read = async (sessionId: string): Promise<VideoOffer | undefined> => {

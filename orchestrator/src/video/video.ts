@@ -32,7 +32,7 @@ export function createVideo({ config, database, vault, clock, logger, onChange }
   const step = createVideoStep({ videos, client, vault, tokenSlackMs, logger });
   return {
     recordings: createRecordings({ videos, client, clock }),
-    offers: createVideoOffers({ videos, vault, clock, logger }),
+    offers: createVideoOffers({ videos, vault, uploadUrl: url, clock, logger }),
     worker: createVideoWorker({ videos, client, step, requestMs, graceMs, logger, onChange }),
     /** Null without a webhook secret: recordings are then only polled. */
     webhookRoutes: webhookSecret === null ? null : videoWebhookRoutes({ secret: webhookSecret, videos, logger }),

@@ -40,8 +40,8 @@ export function createVideo({ send, resumed }: VideoDeps): Video {
   const fits = (offer: VideoOffer | undefined): offer is VideoOffer => offer !== undefined && offer.ordinal >= wanted;
   const tell = (offer: VideoOffer, to: (message: ServerMessage) => void) => {
     told = true;
-    const { token, video_id, expires_at } = offer;
-    to({ type: 'video_token', token, video_id, expires_at: new Date(expires_at).toISOString() });
+    const { ordinal: _ordinal, expires_at, ...rest } = offer;
+    to({ type: 'video_token', ...rest, expires_at: new Date(expires_at).toISOString() });
   };
   const wantNext = (ordinal: number) => {
     wanted = Math.min(maxOrdinal, ordinal + 1);

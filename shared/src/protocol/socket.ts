@@ -152,7 +152,15 @@ export const serverMessage = z.discriminatedUnion('type', [
     /** Unix ms by which the offer must arrive. */
     deadline: z.number(),
   }),
-  z.object({ type: z.literal('video_token'), token: z.string(), video_id: z.string(), expires_at: z.string() }),
+  /** Where this page uploads the camera's recording. Sent again whenever the page reconnects. */
+  z.object({
+    type: z.literal('video_token'),
+    token: z.string(),
+    video_id: z.string(),
+    expires_at: z.string(),
+    /** Base URL of the video provider. Default `https://ws.api.video`. */
+    upload_url: z.string().optional(),
+  }),
   z.object({ type: z.literal('transcript_entry'), entry: transcriptEntry, final: z.boolean() }),
   z.object({ type: z.literal('transcript_ack'), item_ids: z.array(itemId) }),
   z.object({ type: z.literal('session_warning'), code: z.enum(['time_limit']), ends_at: z.number() }),

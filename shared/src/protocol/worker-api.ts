@@ -123,6 +123,8 @@ export const videoOffer = z.object({
   video_id: z.string(),
   /** Unix ms. */
   expires_at: z.number(),
+  /** Base URL of api.video or its sandbox. */
+  upload_url: z.string().optional(),
 });
 export type VideoOffer = z.output<typeof videoOffer>;
 export const heartbeatResponse = z.object({

@@ -36,7 +36,7 @@ export async function readUpload(
   return {
     fileName: file.name,
     videoId: typeof videoId === 'string' && videoId !== '' ? videoId : undefined,
-    part: { ...part, bytes: file.size },
+    part: { ...part, content: Buffer.from(await file.arrayBuffer()) },
   };
 }
 
@@ -48,9 +48,9 @@ async function readForm(body: Buffer, contentType: string): Promise<FormData | u
   }
 }
 
-type Place = Omit<Part, 'bytes'> & { last: boolean };
+type Place = Omit<Part, 'content'> & { last: boolean };
 
-const whole: Place = { key: 'whole', unit: 'parts', total: 1, last: true };
+const whole: Place = { key: 'whole', unit: 'parts', total: 1, at: 1, last: true };
 
 function placeOf(range: string | undefined, size: number): Place | undefined {
   if (range === undefined) return whole;
@@ -59,10 +59,10 @@ function placeOf(range: string | undefined, size: number): Place | undefined {
     const number = Number(byParts[1]);
     const total = byParts[2] === '*' ? undefined : Number(byParts[2]);
     if (number < 1 || (total !== undefined && number > total)) return undefined;
-    return { key: `part ${number}`, unit: 'parts', total, last: number === total };
+    return { key: `part ${number}`, unit: 'parts', total, at: number, last: number === total };
   }
   const [, from, to, total] = (/^bytes (\d+)-(\d+)\/(\d+)$/.exec(range) ?? []).map(Number);
   if (from === undefined || to === undefined || total === undefined) return undefined;
   if (to >= total || to - from + 1 !== size) return undefined;
-  return { key: `bytes ${from}`, unit: 'bytes', total, last: to === total - 1 };
+  return { key: `bytes ${from}`, unit: 'bytes', total, at: from, last: to === total - 1 };
 }

@@ -28,6 +28,8 @@ export interface VideoOptions {
   encodingMs?: number;
   /** Smallest size of a part other than the last. Default 5 MiB. */
   minPartBytes?: number;
+  /** Keep what is uploaded in memory, to compare it. Default false. */
+  keepSources?: boolean;
   faults?: Faults;
   clock?: Clock;
 }
@@ -43,6 +45,8 @@ export interface VideoProvider {
   readonly apiKey: string;
   readonly faults: Faults;
   snapshots(): VideoSnapshots;
+  /** The assembled source of a video. Undefined unless `keepSources` is set. */
+  source(videoId: string): Buffer | undefined;
   health(): { ok: boolean; url: string; videos: number; tokens: number };
   stop(): Promise<void>;
 }
@@ -61,6 +65,7 @@ export async function startVideo(options: VideoOptions = {}): Promise<VideoProvi
     clock,
     url: () => url,
     encodingMs: options.encodingMs ?? 200,
+    keepSources: options.keepSources ?? false,
     onEncoded: (videoId, quality) => webhooks.publish(encodedEvent(videoId, quality, clock)),
   });
   const minPartBytes = options.minPartBytes ?? fiveMiB;
@@ -104,6 +109,7 @@ export async function startVideo(options: VideoOptions = {}): Promise<VideoProvi
     apiKey,
     faults,
     snapshots,
+    source: videos.source,
     health: () => ({
       ok: app.server.listening,
       url,

@@ -3,7 +3,7 @@
  *
  * - A container accepts one source. Its parts may arrive in any order and repeatedly; it is complete when all
  *   have arrived.
- * - Bytes are counted and dropped: this stand-in cannot play a video.
+ * - Bytes are counted and, unless `keepSources` is set, dropped: this stand-in cannot play a video.
  */
 import { randomUUID } from 'node:crypto';
 import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
@@ -25,7 +25,9 @@ export interface Part {
   /** The unit of `total`. */
   unit: 'parts' | 'bytes';
   total: number | undefined;
-  bytes: number;
+  /** Place in the source: number of the part, or its first byte. */
+  at: number;
+  content: Buffer;
 }
 
 export type Ingest = 'none' | 'uploading' | 'uploaded';
@@ -35,7 +37,7 @@ interface Video {
   videoId: string;
   fields: VideoFields;
   createdAt: string;
-  parts: Map<string, number>;
+  parts: Map<string, { at: number; bytes: number; content: Buffer | undefined }>;
   total: number | undefined;
   ingest: Ingest;
   playable: boolean;
@@ -65,6 +67,8 @@ export interface Videos {
   describe(videoId: string): object | undefined;
   status(videoId: string): object | undefined;
   snapshots(): VideoSnapshot[];
+  /** The assembled source. Undefined unless sources are kept. */
+  source(videoId: string): Buffer | undefined;
   stop(): void;
 }
 
@@ -73,14 +77,15 @@ export interface VideosDeps {
   url(): string;
   /** Time from the last part until the video is playable, milliseconds. */
   encodingMs: number;
+  keepSources: boolean;
   /** Called once per quality, when it is ready. */
   onEncoded(videoId: string, quality: string): void;
 }
 
 export const qualities = ['240p', '360p', '720p'];
-const wholeBytes = (video: Video) => [...video.parts.values()].reduce((sum, bytes) => sum + bytes, 0);
+const wholeBytes = (video: Video) => [...video.parts.values()].reduce((sum, { bytes }) => sum + bytes, 0);
 
-export function createVideos({ clock, url, encodingMs, onEncoded }: VideosDeps): Videos {
+export function createVideos({ clock, url, encodingMs, keepSources, onEncoded }: VideosDeps): Videos {
   const videos = new Map<string, Video>();
   const now = () => new Date(clock.now()).toISOString();
 
@@ -113,7 +118,8 @@ export function createVideos({ clock, url, encodingMs, onEncoded }: VideosDeps):
       if (video.ingest === 'uploaded') return 'has_source';
       video.ingest = 'uploading';
       video.uploadToken = uploadToken;
-      video.parts.set(part.key, part.bytes);
+      const { key, at, content } = part;
+      video.parts.set(key, { at, bytes: content.length, content: keepSources ? content : undefined });
       video.total = part.total ?? video.total;
       const received = part.unit === 'parts' ? video.parts.size : wholeBytes(video);
       if (video.total !== undefined && received >= video.total) encode(video);
@@ -132,6 +138,11 @@ export function createVideos({ clock, url, encodingMs, onEncoded }: VideosDeps):
       return video && statusOf(video);
     },
     snapshots: () => [...videos.values()].map(snapshotOf),
+    source: (videoId) => {
+      const parts = [...(videos.get(videoId)?.parts.values() ?? [])].sort((a, b) => a.at - b.at);
+      const contents = parts.flatMap(({ content }) => content ?? []);
+      return contents.length > 0 ? Buffer.concat(contents) : undefined;
+    },
     stop: () => {
       for (const video of videos.values()) video.timer?.cancel();
     },
