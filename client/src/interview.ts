@@ -188,7 +188,8 @@ export function createInterview(options: InterviewOptions): Interview {
     return undefined;
   };
   const onMessage = (message: ServerMessage): unknown => {
-    if (message.type === 'video_token') videoOffer = message;
+    if (message.type === 'video_token')
+      videoOffer = { ...message, started: () => tell({ type: 'recording_started', video_id: message.video_id }) };
     events.emit('message', message);
     switch (message.type) {
       case 'session_ready':

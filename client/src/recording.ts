@@ -200,10 +200,13 @@ export function createRecording(interview: RecordedInterview, options: Recording
       return;
     }
     const type = types.find((one) => MediaRecorder.isTypeSupported(one));
-    const mine = new MediaRecorder(camera, {
+    const how = {
       ...(type ? { mimeType: type } : {}),
       videoBitsPerSecond: options.bitsPerSecond ?? 250_000,
-    });
+      // Chromium completes a piece of an mp4 file only at a key frame. Also, players can jump to key frames alone.
+      videoKeyFrameIntervalDuration: segmentMs,
+    };
+    const mine = new MediaRecorder(camera, how);
     recorder = mine;
     const kept: KeptRecording = {
       ...{ videoId: offer.video_id, token: offer.token, expiresAt: Date.parse(offer.expires_at), sentParts: 0 },
@@ -214,6 +217,7 @@ export function createRecording(interview: RecordedInterview, options: Recording
       await store.put(kept).catch(() => undefined);
       const ended = keep(mine, kept.videoId, store);
       mine.start(segmentMs);
+      offer.started();
       update({ state: 'recording', problem: null, videoId: kept.videoId, storage: store.kind });
       const onPart = (bytes: number) =>
         update({

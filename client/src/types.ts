@@ -222,6 +222,8 @@ export interface VideoOffer {
   readonly expires_at: string;
   /** Base URL of the video provider. */
   readonly upload_url?: string | undefined;
+  /** Tells the service that this recording begins now. */
+  started(): void;
 }
 
 export interface Interview {

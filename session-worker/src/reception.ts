@@ -20,7 +20,7 @@ export interface ReceptionDeps {
   log: Logger;
   claim: ClaimResponse;
   conversation: Conversation;
-  record: Pick<SessionRecord, 'transcript' | 'writer' | 'recap' | 'media'>;
+  record: Pick<SessionRecord, 'transcript' | 'writer' | 'recap' | 'media' | 'recordingStarted'>;
   timers: Pick<SessionDeadlines, 'endsAt'>;
   video: Video;
   ending: Pick<Ending, 'isDecided' | 'conclude'>;
@@ -55,6 +55,8 @@ export function createReception({ log, claim, conversation, record, timers, vide
     typed_answer: ({ id, text }, connection) => answer(requests.type(id, text), connection),
     client_stats: ({ quality, problem, rtt_ms, loss_percent }) =>
       log.info({ quality, problem, rtt_ms, loss_percent }, 'how the candidate is connected'),
+    // Without it the recording is kept too; only jumping in it is impossible.
+    recording_started: ({ video_id }) => void record.recordingStarted(video_id),
     end_session: ({ final_transcript, recording_url }, connection) => {
       if (final_transcript?.length) takeCopies(final_transcript, connection);
       // Reviewers would see a URL that the browser chose as if it came from us.

@@ -23,6 +23,8 @@ export interface SessionRecord {
   media: Media;
   /** Whether the candidate said anything in this session; also true while that is unknown. */
   readonly mayHaveCandidate: boolean;
+  /** Stores that a recording begins now. Tried once: the interview does not depend on it. */
+  recordingStarted(videoId: string): Promise<void>;
   /** Loads the database client in the background. */
   warm(): void;
   /** Writes nothing more from now on. */
@@ -78,6 +80,10 @@ export function createRecord({
     ...{ transcript, writer, flags, reports, recap, media },
     get mayHaveCandidate() {
       return transcript.hasCandidate || recap.mayHaveCandidate;
+    },
+    recordingStarted: async (videoId) => {
+      const stored = await store.recordingStarted(videoId);
+      if (stored.kind !== 'ok') log.warn({ kind: stored.kind }, 'could not store when a recording began');
     },
     warm: store.warm,
     stop: () => {

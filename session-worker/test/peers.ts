@@ -122,6 +122,7 @@ export async function startPeers({ deadlines = {}, session: more = {} }: PeersOp
     'POST /v1/realtime/hangup': () => ({ status: 200 }),
     'POST /rest/v1/rpc/worker_report': () => ({ status: 200, body: { status: 'in_progress' } }),
     'POST /rest/v1/rpc/flag_integrity': () => ({ status: 204 }),
+    'POST /rest/v1/rpc/note_recording_started': () => ({ status: 204 }),
     'POST /rest/v1/rpc/append_transcript': ({ body }) => ({ status: 200, body: append(body) }),
     'POST /rest/v1/rpc/own_transcript': () => ({ status: 200, body: [...stored.values()] }),
   };

@@ -1173,7 +1173,7 @@ create index video_segments_tenant on public.video_segments (tenant_id);
 create table public.video_deletions (
   video_id text primary key check (char_length(video_id) between 1 and 200),
   tenant_id uuid not null references public.tenants (id) on delete cascade,
-  cause text not null check (cause in ('erasure', 'retention', 'unused')),
+  cause text not null check (cause in ('erasure', 'retention', 'unused', 'request')),
   attempts integer not null default 0 check (attempts >= 0),
   next_attempt_at timestamptz not null default now(),
   last_error text,
@@ -1184,7 +1184,8 @@ comment on table public.video_deletions is
   'Recordings that must be deleted at api.video. A row without deleted_at is still to be done.';
 comment on column public.video_deletions.video_id is 'api.video''s id of the recording.';
 comment on column public.video_deletions.cause is
-  'erasure: a candidate was erased. retention: the retention time is over. unused: an empty or second container.';
+  'erasure: a candidate was erased. retention: the retention time is over. unused: an empty or second container. '
+  'request: the platform deleted it.';
 comment on column public.video_deletions.attempts is 'Number of attempts so far.';
 comment on column public.video_deletions.next_attempt_at is 'When the next attempt is due.';
 comment on column public.video_deletions.last_error is 'The last error.';
@@ -1201,6 +1202,7 @@ create table public.video_jobs (
   video_id text check (char_length(video_id) between 1 and 200),
   token_ciphertext text,
   token_expires_at timestamptz,
+  started_at timestamptz,
   ended_at timestamptz,
   attempts integer not null default 0 check (attempts >= 0),
   takes integer not null default 0 check (takes >= 0),
@@ -1224,6 +1226,8 @@ comment on column public.video_jobs.video_id is 'api.video''s id of the private 
 comment on column public.video_jobs.token_ciphertext is
   'The upload token, AES-256-GCM, bound to session and ordinal; cleared when it is deleted.';
 comment on column public.video_jobs.token_expires_at is 'When the token expires at api.video.';
+comment on column public.video_jobs.started_at is
+  'When the candidate''s browser began to record. Null: it did not say.';
 comment on column public.video_jobs.ended_at is
   'When the session ended. The last parts may still be uploading for a while.';
 comment on column public.video_jobs.attempts is 'Number of attempts at the current step.';
@@ -4275,8 +4279,9 @@ begin
     where session_id = p_session_id and ordinal = p_ordinal and takes = p_take and state = 'closing' returning * into j;
   if not found then return false; end if;
   if p_uploaded and s.video_erased_at is null then
-    insert into public.video_segments (session_id, tenant_id, video_id) values (j.session_id, j.tenant_id, j.video_id)
-      on conflict do nothing;
+    insert into public.video_segments (session_id, tenant_id, video_id, start_ms)
+      values (j.session_id, j.tenant_id, j.video_id,
+        round(extract(epoch from j.started_at - s.started_at) * 1000)) on conflict do nothing;
   elsif coalesce(j.video_id, p_video_id) is not null then
     insert into public.video_deletions (video_id, tenant_id, cause)
       values (coalesce(j.video_id, p_video_id), j.tenant_id, 'unused') on conflict do nothing;
@@ -4373,16 +4378,64 @@ comment on function public.record_video_event(text, text, text) is
   'Returns recorded, repeated or unknown (not one of our recordings).';
 grant execute on function public.record_video_event(text, text, text) to orchestrator;
 
+create function public.note_recording_started(p_video_id text) returns void
+language plpgsql security definer set search_path = '' as $$
+declare
+  s public.interview_sessions := app.own_session();
+begin
+  update public.video_jobs set started_at = clock_timestamp()
+    where session_id = s.id and video_id = p_video_id and started_at is null;
+end $$;
+comment on function public.note_recording_started(text) is
+  'Stores that the candidate''s browser begins one of the session''s recordings now; called by the worker. Only the '
+  'first call counts.';
+grant execute on function public.note_recording_started(text) to session_worker;
+
 create function public.recordings_of(p_session_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('video_id', v.video_id, 'playable', v.url is not null,
-    'created_at', v.created_at)
+    'created_at', v.created_at, 'started_at', j.started_at,
+    'calls', (select coalesce(jsonb_agg(jsonb_build_object('ordinal', c.ordinal,
+        'begins_ms', round(extract(epoch from c.answered_at - j.started_at) * 1000)) order by c.ordinal), '[]')
+      from public.realtime_calls c
+      where c.session_id = v.session_id and c.answered_at is not null and j.started_at is not null))
     order by v.created_at, v.video_id), '[]')
-  from public.video_segments v where v.session_id = p_session_id
+  from public.video_segments v
+  left join public.video_jobs j on j.session_id = v.session_id and j.video_id = v.video_id
+  where v.session_id = p_session_id
 $$;
 comment on function public.recordings_of(uuid) is
-  'Lists a session''s recordings, oldest first, and whether each can be played; called by the API.';
+  'Lists a session''s recordings, oldest first, whether each can be played, and where in it each call begins; called '
+  'by the API.';
 grant execute on function public.recordings_of(uuid) to orchestrator;
+
+create function public.delete_recording(p_session_id uuid, p_tenant_id uuid, p_video_id text, p_by jsonb) returns text
+language plpgsql security definer set search_path = '' as $$
+declare
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id
+    and (p_tenant_id is null or tenant_id = p_tenant_id) for update;
+  if not found then return 'no_session'; end if;
+  delete from public.video_segments where session_id = s.id and video_id = p_video_id;
+  if not found then
+    return case when exists (select from public.video_deletions
+      where video_id = p_video_id and tenant_id = s.tenant_id and cause = 'request')
+      then 'deleted' else 'not_found' end;
+  end if;
+  insert into public.video_deletions (video_id, tenant_id, cause) values (p_video_id, s.tenant_id, 'request')
+    on conflict do nothing;
+  update public.video_jobs set state = 'done' where session_id = s.id and video_id = p_video_id
+    and state in ('processing', 'dead');
+  update public.interview_sessions set video_recording_id = null, video_recording_url = null
+    where id = s.id and video_recording_id = p_video_id;
+  perform app.audit(p_by, s.tenant_id, 'recording.delete', p_video_id, jsonb_build_object('session_id', s.id));
+  return 'deleted';
+end $$;
+comment on function public.delete_recording(uuid, uuid, text, jsonb) is
+  'Removes a recording and queues its deletion at api.video; called by the API. Returns deleted (also when repeated), '
+  'not_found or no_session.';
+grant execute on function public.delete_recording(uuid, uuid, text, jsonb) to orchestrator;
 
 -- ── schemas/recordings/rights.sql ──
 alter table public.video_segments enable row level security;

@@ -85,6 +85,7 @@ export const functionCases = {
   worker_report: ['session_worker'],
   append_transcript: ['session_worker'],
   flag_integrity: ['session_worker'],
+  note_recording_started: ['session_worker'],
   // The Edge Function interview-transcript, which has checked the browser's token.
   upload_transcript: ['service_role'],
 } as const;

@@ -244,7 +244,7 @@ describe('uploading in the way of api.video', () => {
 
 describe('recording the camera', () => {
   /** A recording of an interview that is not live yet. */
-  const create = (page: Page, to: Target, options: Pick<RecordingOptions, 'limitBytes'> = {}) =>
+  const create = (page: Page, to: Target, options: Pick<RecordingOptions, 'limitBytes' | 'bitsPerSecond'> = {}) =>
     page.evaluate(
       ([at, more]) => {
         const listeners = new Map<string, Array<(detail: unknown) => void>>();
@@ -255,6 +255,7 @@ describe('recording the camera', () => {
             video_id: at.videoId,
             upload_url: at.uploadUrl,
             expires_at: new Date(Date.now() + 600_000).toISOString(),
+            started: () => undefined,
           },
           on: (event: string, listener: (detail: unknown) => void) => {
             listeners.set(event, [...(listeners.get(event) ?? []), listener]);
@@ -322,6 +323,7 @@ describe('recording the camera', () => {
     const to = await target();
     await create(page, to);
     await recordFor(page, 4_500);
+    await until('segments are kept', async () => (await snapshotOf(page)).pendingBytes > 10_000);
     await page.reload();
     await page.waitForFunction(() => window.kit !== undefined);
     await create(page, await target());
@@ -368,7 +370,7 @@ describe('recording the camera', () => {
   test('at the limit of what may be kept, the recording ends and what is kept is uploaded', async () => {
     const page = await openPage();
     const to = await target();
-    await create(page, to, { limitBytes: 400_000 });
+    await create(page, to, { limitBytes: 400_000, bitsPerSecond: 2_500_000 });
     await page.evaluate(async () => {
       await window.recording.start();
       window.goLive();

@@ -82,7 +82,7 @@ async function apiKeyOf(tenantId: string): Promise<string> {
   return key;
 }
 
-type Method = 'GET' | 'POST' | 'PATCH';
+type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE';
 async function call(method: Method, url: string, key: string, body?: object, on = app) {
   const answer = await on.inject({
     method,
@@ -90,7 +90,8 @@ async function call(method: Method, url: string, key: string, body?: object, on 
     headers: { authorization: `Bearer ${key}` },
     ...(body ? { payload: body } : {}),
   });
-  return { status: answer.statusCode, body: answer.json() as Record<string, unknown> };
+  const read = (answer.body === '' ? {} : answer.json()) as Record<string, unknown>;
+  return { status: answer.statusCode, body: read };
 }
 
 async function finishAll(): Promise<void> {
@@ -194,6 +195,24 @@ describe('recordings', () => {
     expect(video.snapshots().tokens.map((one) => one.token)).toEqual([offer?.token]);
     expect(video.snapshots().videos.map((one) => one.videoId)).toEqual([offer?.video_id]);
     expect((await heartbeat(plain.token)).video).toBeUndefined();
+  });
+
+  test('a recording is deleted by the API with the scope to write sessions; another tenant finds nothing', async () => {
+    const { id, tenantId } = await seedSession(database, { settings: { record_video: true } });
+    await database.sql(
+      "insert into public.video_segments (session_id, tenant_id, video_id) values ($1, $2, 'vi-of-the-api')",
+      [id, tenantId],
+    );
+    const at = `/api/sessions/${id}/recordings/vi-of-the-api`;
+    const [mine, other] = [await apiKeyOf(tenantId), await apiKeyOf((await seedSession(database)).tenantId)];
+    expect(await call('DELETE', at, other)).toMatchObject({ status: 404 });
+    expect(await call('GET', `/api/sessions/${id}/recordings`, mine)).toMatchObject({
+      body: { recordings: [{ video_id: 'vi-of-the-api', watch_url: null, started_at: null, calls: [] }] },
+    });
+    expect(await call('DELETE', at, mine)).toMatchObject({ status: 204 });
+    expect(await call('DELETE', at, mine)).toMatchObject({ status: 204 });
+    expect(await call('DELETE', `${at}-not`, mine)).toMatchObject({ status: 404 });
+    expect(await call('GET', `/api/sessions/${id}/recordings`, mine)).toMatchObject({ body: { recordings: [] } });
   });
 
   test('the video webhook endpoint exists when its secret is configured', async () => {

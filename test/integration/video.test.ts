@@ -38,7 +38,8 @@ const client = () =>
     logger,
   });
 const wanted = { takenMs: 10_000, graceMs: 0, limit: 10, perTenant: 10, underWay: {} };
-const offers = () => createVideoOffers({ videos: videos(), vault, uploadUrl: provider.url, clock: systemClock, logger });
+const offers = () =>
+  createVideoOffers({ videos: videos(), vault, uploadUrl: provider.url, clock: systemClock, logger });
 
 async function start(options: VideoOptions = {}): Promise<void> {
   provider = await startVideo({ encodingMs: 5, ...options });
@@ -135,6 +136,59 @@ describe('recorded sessions', () => {
     expect(JSON.stringify(await segmentsOf(id))).not.toContain('token');
     provider.faults.add({ on: 'videos.get', action: { kind: 'status', status: 503 } });
     expect(await recordings.of(id, tenantId)).toMatchObject([{ watch_url: null }]);
+  });
+
+  test('a recording that the platform deletes is gone at once and deleted at api.video; only its own tenant can', async () => {
+    const { id, tenantId } = await recorded();
+    await work();
+    const offer = await offers().of(id);
+    const videoId = offer?.video_id ?? '';
+    await upload(offer?.token ?? '', videoId);
+    await endSession(database, id);
+    await work();
+    const recordings = createRecordings({ videos: videos(), client: client(), clock: systemClock });
+    const by = { actor: 'key:test', remote_address: '192.0.2.1', request_id: 'test' };
+    const other = await recorded();
+    expect(await recordings.delete(id, other.tenantId, videoId, by)).toBe('no_session');
+    expect(await recordings.delete(other.id, other.tenantId, videoId, by)).toBe('not_found');
+    expect(await recordings.of(id, tenantId)).toHaveLength(1);
+    expect(await recordings.delete(id, tenantId, videoId, by)).toBe('deleted');
+    expect(await recordings.of(id, tenantId)).toEqual([]);
+    expect(await recordings.delete(id, tenantId, videoId, by)).toBe('deleted');
+    await waitIsOver();
+    await work();
+    await work();
+    expect(provider.snapshots().videos.map((one) => one.videoId)).not.toContain(videoId);
+    // The encoding that finished meanwhile does not bring it back.
+    expect(await segmentsOf(id)).toEqual([]);
+    const audited = await database.sql("select actor, target from public.audit_log where action = 'recording.delete'");
+    expect(audited).toEqual([{ actor: 'key:test', target: videoId }]);
+  });
+
+  test('a recording says where each call begins in it, from when the browser began to record', async () => {
+    const { id, tenantId } = await recorded();
+    await work();
+    const offer = await offers().of(id);
+    await upload(offer?.token ?? '', offer?.video_id ?? '');
+    await database.sql("update public.video_jobs set started_at = '2026-11-26T10:00:10Z' where session_id = $1", [id]);
+    await database.sql(
+      `insert into public.realtime_calls (session_id, tenant_id, ordinal, epoch, provider, answered_at, hung_up_at)
+       values ($1, $2, 1, 1, 'openai', '2026-11-26T10:00:07.5Z', now()),
+              ($1, $2, 2, 1, 'openai', '2026-11-26T10:05:10Z', now()), ($1, $2, 3, 1, 'openai', null, now())`,
+      [id, tenantId],
+    );
+    await endSession(database, id);
+    await work();
+    const recordings = createRecordings({ videos: videos(), client: client(), clock: systemClock });
+    expect(await recordings.of(id, tenantId)).toMatchObject([
+      {
+        started_at: expect.stringContaining('10:00:10'),
+        calls: [
+          { ordinal: 1, begins_ms: -2_500 },
+          { ordinal: 2, begins_ms: 300_000 },
+        ],
+      },
+    ]);
   });
 
   test("one tenant's viewers use neither another tenant's share of the rate limit nor the recorder's", async () => {

@@ -43,6 +43,7 @@ export const operations: Readonly<Record<string, OperationInfo>> = {
   'PATCH /api/sessions/:id/result': { id: 'reviewResult', tag: 'Results', codes: ['conflict'] },
   'POST /api/sessions/:id/result/rerun': { id: 'rerunResult', tag: 'Results', codes: ['conflict'] },
   'GET /api/sessions/:id/recordings': { id: 'listRecordings', tag: 'Results' },
+  'DELETE /api/sessions/:id/recordings/:video': { id: 'deleteRecording', tag: 'Results' },
   'POST /api/sessions/:id/invitations': { id: 'createInvitation', tag: 'Invitations', codes: ['session_ended'] },
   'GET /api/sessions/:id/invitations': { id: 'listInvitations', tag: 'Invitations' },
   'POST /api/sessions/:id/invitations/:invitation/resend': {

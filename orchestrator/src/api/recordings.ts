@@ -1,12 +1,16 @@
+import { AppError } from '@greenroom/shared/errors/app-error.ts';
+import { plainText } from '@greenroom/shared/protocol/common.ts';
 import { recordingView } from '@greenroom/shared/protocol/platform-api.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
+import { actBy } from '../access/authenticate.ts';
 import { callerOf, callersWith } from '../access/route-access.ts';
 import type { SessionStore } from '../database/session-store.ts';
 import type { Recordings } from '../video/recordings.ts';
+import { noContent } from './bodies.ts';
 import { sessionNotFound, sessionParams } from './sessions.ts';
 
-/** `GET /api/sessions/{id}/recordings`: the recordings, each with a URL that can be opened once. */
+/** `/api/sessions/{id}/recordings`: lists the recordings, each with a URL that can be opened once, and deletes one. */
 export interface RecordingRoutesDeps {
   sessions: Pick<SessionStore, 'get'>;
   /** Null if video recording is not configured. */
@@ -32,6 +36,29 @@ export const recordingRoutes =
         if (!(await sessions.get(id, tenantId))) throw sessionNotFound();
         reply.header('cache-control', 'no-store');
         return { recordings: recordings === null ? [] : await recordings.of(id, tenantId) };
+      },
+    );
+
+    app.delete(
+      '/sessions/:id/recordings/:video',
+      {
+        config: callersWith('sessions:write'),
+        schema: {
+          summary: 'Delete a recording',
+          description:
+            'It is removed from the list at once and deleted at the video provider as soon as that answers. 204 also when repeated.',
+          params: sessionParams.extend({ video: plainText(200).min(1) }),
+          response: { 204: noContent },
+        },
+      },
+      async (request, reply) => {
+        const { tenantId, actor } = callerOf(request);
+        const { id, video } = request.params;
+        if (!(await sessions.get(id, tenantId))) throw sessionNotFound();
+        const outcome = await recordings?.delete(id, tenantId, video, actBy(request, actor));
+        if (outcome === 'no_session') throw sessionNotFound();
+        if (outcome !== 'deleted') throw new AppError('not_found', { detail: 'No such recording.' });
+        return reply.code(204).send();
       },
     );
   };

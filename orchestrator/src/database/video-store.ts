@@ -1,5 +1,6 @@
 import { callerOf, type Database } from '@greenroom/shared/database/client.ts';
 import { z } from 'zod';
+import type { ActBy } from './audit-store.ts';
 import { createBatcher } from './batch.ts';
 
 /** Recordings: the queue of work at api.video and its results. Throws DatabaseError. */
@@ -60,7 +61,13 @@ const deletionRow = z.object({
 export type OwedDeletion = z.output<typeof deletionRow>;
 const drawn = z.object({ allowed: z.boolean(), retry_after_ms: z.number() });
 
-const recordingRow = z.object({ video_id: z.string(), playable: z.boolean(), created_at: z.string() });
+const recordingRow = z.object({
+  video_id: z.string(),
+  playable: z.boolean(),
+  created_at: z.string(),
+  started_at: z.string().nullable(),
+  calls: z.array(z.object({ ordinal: z.number().int(), begins_ms: z.number().int() })),
+});
 export type RecordingRow = z.output<typeof recordingRow>;
 
 export interface VideosWanted {
@@ -129,6 +136,13 @@ export function createVideoStore(database: Database) {
     /** Oldest first. */
     recordings: (sessionId: string): Promise<RecordingRow[]> =>
       call('recordings_of', { p_session_id: sessionId }, z.array(recordingRow)),
+    /** `deleted` also when it was deleted before. @param tenantId null for an operator */
+    deleteRecording: (sessionId: string, tenantId: string | null, videoId: string, by: ActBy) =>
+      call(
+        'delete_recording',
+        { p_session_id: sessionId, p_tenant_id: tenantId, p_video_id: videoId, p_by: by },
+        z.enum(['deleted', 'not_found', 'no_session']),
+      ),
     /** Requests another container for a reloaded page. False if it cannot have one. */
     want: (sessionId: string, ordinal: number): Promise<boolean> =>
       call('want_video', { p_session_id: sessionId, p_ordinal: ordinal }, z.boolean()),

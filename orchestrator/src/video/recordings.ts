@@ -19,10 +19,12 @@ export interface Recordings {
    * @param tenantId null for an operator
    */
   of(sessionId: string, tenantId: string | null): Promise<RecordingView[]>;
+  /** Removes a recording at once; api.video is asked to delete it until it has. */
+  delete: VideoStore['deleteRecording'];
 }
 
 export interface RecordingsDeps {
-  videos: Pick<VideoStore, 'recordings'>;
+  videos: Pick<VideoStore, 'recordings' | 'deleteRecording'>;
   client: Pick<VideoClient, 'of'>;
   clock: Pick<Clock, 'sleep'>;
 }
@@ -34,7 +36,7 @@ export function createRecordings({ videos, client, clock }: RecordingsDeps): Rec
   const viewAll = async (api: TenantVideoClient, rows: RecordingRow[]): Promise<RecordingView[]> => {
     const views: RecordingView[] = [];
     let leftMs = 0;
-    for (const { video_id, playable, created_at } of rows) {
+    for (const { video_id, playable, ...shown } of rows) {
       const ask = () => (playable ? api.watchUrl(video_id) : undefined);
       let answer = await ask();
       while (answer?.kind === 'rateLimited') {
@@ -44,12 +46,13 @@ export function createRecordings({ videos, client, clock }: RecordingsDeps): Rec
         await clock.sleep(answer.retryAfterMs);
         answer = await ask();
       }
-      views.push({ video_id, watch_url: answer?.kind === 'done' ? answer.value : null, created_at });
+      views.push({ video_id, watch_url: answer?.kind === 'done' ? answer.value : null, ...shown });
       if (views.length === 1) leftMs = patienceMs;
     }
     return views;
   };
   return {
+    delete: videos.deleteRecording,
     of: async (sessionId, tenantId) => viewAll(client.of(tenantId ?? undefined), await videos.recordings(sessionId)),
   };
 }

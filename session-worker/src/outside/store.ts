@@ -37,6 +37,8 @@ export interface Store {
   report(report: Report): Promise<StoreResult<unknown>>;
   /** Reports an action in the call that neither we nor the provider took. */
   flag(kind: string, count: number): Promise<StoreResult<unknown>>;
+  /** Stores that a recording of the session begins now. */
+  recordingStarted(videoId: string): Promise<StoreResult<unknown>>;
   /** @returns the ids of the items that are stored. */
   append(entries: TranscriptEntry[]): Promise<StoreResult<string[]>>;
   /** The stored entries of the session, in conversation order. */
@@ -94,6 +96,7 @@ export function createStore({ url, publishableKey, accessToken, requestMs, http 
         z.looseObject({ status: z.string() }),
       ),
     flag: (kind, count) => call('flag_integrity', { p_kind: kind, p_count: count }, z.undefined()),
+    recordingStarted: (videoId) => call('note_recording_started', { p_video_id: videoId }, z.undefined()),
     append: (entries) => call('append_transcript', { p_entries: entries }, idsOf(entries)),
     transcript: () => call('own_transcript', {}, z.array(storedLine)),
   };

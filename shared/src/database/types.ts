@@ -1626,6 +1626,7 @@ export type Database = {
           next_attempt_at: string;
           ordinal: number;
           session_id: string;
+          started_at: string | null;
           state: string;
           takes: number;
           tenant_id: string;
@@ -1643,6 +1644,7 @@ export type Database = {
           next_attempt_at?: string;
           ordinal: number;
           session_id: string;
+          started_at?: string | null;
           state?: string;
           takes?: number;
           tenant_id: string;
@@ -1659,6 +1661,7 @@ export type Database = {
           next_attempt_at?: string;
           ordinal?: number;
           session_id?: string;
+          started_at?: string | null;
           state?: string;
           takes?: number;
           tenant_id?: string;
@@ -2008,6 +2011,10 @@ export type Database = {
         Returns: Json;
       };
       delete_provider_credential: { Args: { p_by: Json; p_provider: string; p_tenant_id: string }; Returns: boolean };
+      delete_recording: {
+        Args: { p_by: Json; p_session_id: string; p_tenant_id: string; p_video_id: string };
+        Returns: string;
+      };
       delete_webhook: { Args: { p_by: Json; p_id: string; p_tenant_id: string }; Returns: boolean };
       draw_list_slots: { Args: { p_apps: string[]; p_max_wait_ms?: number; p_urgent?: boolean }; Returns: Json };
       draw_rate_limits: { Args: { p_requests: Json }; Returns: Json };
@@ -2106,6 +2113,7 @@ export type Database = {
       machine_intent: { Args: { p_machine_id: string }; Returns: Json };
       machines_alive: { Args: { p_apps?: string[] }; Returns: Json };
       machines_to_bill: { Args: { p_limit?: number }; Returns: Json };
+      note_recording_started: { Args: { p_video_id: string }; Returns: undefined };
       offer_handover: {
         Args: {
           p_browser_hash: string;

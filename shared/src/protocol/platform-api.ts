@@ -261,5 +261,12 @@ export const recordingView = z.object({
    */
   watch_url: z.string().nullable(),
   created_at: z.string(),
+  /** When the candidate's browser began to record. Null when it did not say; `calls` is empty then. */
+  started_at: z.string().nullable(),
+  /**
+   * Where in the recording each call begins, ms; negative when it began before the recording. A transcript entry
+   * is at `begins_ms` of its `ordinal` plus its `start_ms`, to within a second or two.
+   */
+  calls: z.array(z.object({ ordinal: z.number().int(), begins_ms: z.number().int() })),
 });
 export type RecordingView = z.output<typeof recordingView>;

@@ -88,6 +88,12 @@ export const clientMessage = z.discriminatedUnion('type', [
       .nullable(),
   }),
   z.strictObject({
+    type: z.literal('recording_started'),
+    v: version,
+    /** The recording that the page began at this moment, so that reviewers can jump in it to what was said. */
+    video_id: plainText(200).min(1),
+  }),
+  z.strictObject({
     type: z.literal('end_session'),
     v: version,
     /** Refused with `recording_url_refused`. The session still ends. */
@@ -108,6 +114,7 @@ export const clientMessageTypes = [
   'candidate_request',
   'typed_answer',
   'client_stats',
+  'recording_started',
   'end_session',
   'ping',
 ] as const;

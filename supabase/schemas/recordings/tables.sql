@@ -32,7 +32,7 @@ create index video_segments_tenant on public.video_segments (tenant_id);
 create table public.video_deletions (
   video_id text primary key check (char_length(video_id) between 1 and 200),
   tenant_id uuid not null references public.tenants (id) on delete cascade,
-  cause text not null check (cause in ('erasure', 'retention', 'unused')),
+  cause text not null check (cause in ('erasure', 'retention', 'unused', 'request')),
   attempts integer not null default 0 check (attempts >= 0),
   next_attempt_at timestamptz not null default now(),
   last_error text,
@@ -43,7 +43,8 @@ comment on table public.video_deletions is
   'Recordings that must be deleted at api.video. A row without deleted_at is still to be done.';
 comment on column public.video_deletions.video_id is 'api.video''s id of the recording.';
 comment on column public.video_deletions.cause is
-  'erasure: a candidate was erased. retention: the retention time is over. unused: an empty or second container.';
+  'erasure: a candidate was erased. retention: the retention time is over. unused: an empty or second container. '
+  'request: the platform deleted it.';
 comment on column public.video_deletions.attempts is 'Number of attempts so far.';
 comment on column public.video_deletions.next_attempt_at is 'When the next attempt is due.';
 comment on column public.video_deletions.last_error is 'The last error.';
@@ -60,6 +61,7 @@ create table public.video_jobs (
   video_id text check (char_length(video_id) between 1 and 200),
   token_ciphertext text,
   token_expires_at timestamptz,
+  started_at timestamptz,
   ended_at timestamptz,
   attempts integer not null default 0 check (attempts >= 0),
   takes integer not null default 0 check (takes >= 0),
@@ -83,6 +85,8 @@ comment on column public.video_jobs.video_id is 'api.video''s id of the private 
 comment on column public.video_jobs.token_ciphertext is
   'The upload token, AES-256-GCM, bound to session and ordinal; cleared when it is deleted.';
 comment on column public.video_jobs.token_expires_at is 'When the token expires at api.video.';
+comment on column public.video_jobs.started_at is
+  'When the candidate''s browser began to record. Null: it did not say.';
 comment on column public.video_jobs.ended_at is
   'When the session ended. The last parts may still be uploading for a while.';
 comment on column public.video_jobs.attempts is 'Number of attempts at the current step.';
