@@ -302,6 +302,7 @@ describe("another tenant's ids", () => {
     ['read a transcript', 'GET', () => `/api/sessions/${ids.session}/transcript`],
     ['read a result', 'GET', () => `/api/sessions/${ids.session}/result`],
     ['watch a recording', 'GET', () => `/api/sessions/${ids.session}/recordings`],
+    ['delete a recording', 'DELETE', () => `/api/sessions/${ids.session}/recordings/vi1`],
     ['review a result', 'PATCH', () => `/api/sessions/${ids.session}/result`, () => ({ human_reviewed: true })],
     ['rerun a result', 'POST', () => `/api/sessions/${ids.session}/result/rerun`],
     ['follow events', 'GET', () => `/api/sessions/${ids.session}/events`],
