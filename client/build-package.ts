@@ -25,6 +25,10 @@ const declared = {
   'react/parts': 'react-parts',
   'react/room': 'react-room',
   'react/camera': 'react-camera',
+  'react/player': 'react-player',
+  'react/review': 'react-review',
+  'react/review-messages': 'react-review-messages',
+  'react/review-types': 'react-review-types',
   'react/sound-check': 'react-sound-check',
   'react/platform': 'react-platform',
   'react/messages': 'react-messages',
@@ -88,10 +92,12 @@ export async function buildPackage(outdir: string): Promise<{ minified: Record<s
   published.exports = {
     '.': { types: './index.d.ts', default: './index.js' },
     './react': { types: './react.d.ts', default: './react.js' },
+    './review.css': './review.css',
     './recording': { types: './recording.d.ts', default: './recording.js' },
   };
   await writeFile(path.join(outdir, 'package.json'), `${JSON.stringify(published, null, 2)}\n`);
   await cp(path.join(root, 'README.md'), path.join(outdir, 'README.md'));
+  await cp(path.join(root, 'react/review.css'), path.join(outdir, 'review.css'));
   return { minified };
 }
 

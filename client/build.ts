@@ -23,12 +23,19 @@ async function write(outdir: string, name: string, content: Uint8Array): Promise
   ]);
 }
 
-/** @param script the page's script. Default: the room */
-export async function buildClient(outdir: string, script = 'page/page.tsx'): Promise<{ dir: string }> {
+/**
+ * @param script the page's script. Default: the room
+ * @param style Default: the room's
+ */
+export async function buildClient(
+  outdir: string,
+  script = 'page/page.tsx',
+  style = 'page/room.css',
+): Promise<{ dir: string }> {
   const page = path.join(import.meta.dirname, 'page');
   await mkdir(outdir, { recursive: true });
   const { outputFiles } = await build({
-    entryPoints: { room: path.join(import.meta.dirname, script), style: path.join(page, 'room.css') },
+    entryPoints: { room: path.join(import.meta.dirname, script), style: path.join(import.meta.dirname, style) },
     entryNames: '[name]-[hash]',
     outdir,
     bundle: true,

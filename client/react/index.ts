@@ -46,5 +46,9 @@ export {
   WebRTCManager,
   type WebRTCManagerState,
 } from './platform.tsx';
+export { placeOf, RecordingPlayer, type RecordingPlayerProps } from './player.tsx';
+export { InterviewReview, type InterviewReviewProps } from './review.tsx';
+export { type ReviewMessages, reviewDe, reviewEn } from './review-messages.ts';
+export type { ReviewEntry, ReviewEvaluation, ReviewRecording, ReviewResult, ReviewTranscript } from './review-types.ts';
 export { InterviewProvider, type InterviewProviderProps, InterviewRoom, type InterviewRoomProps } from './room.tsx';
 export { Rehearsal, SpeakerTest } from './sound-check.tsx';

@@ -56,6 +56,9 @@ describe('the published package', () => {
       'esm-only',
       '--ignore-rules',
       'cjs-resolves-to-esm',
+      // A stylesheet has no types.
+      '--exclude-entrypoints',
+      'review.css',
       '--format',
       'json',
     ]);

@@ -46,7 +46,8 @@ describe('the candidate’s room', () => {
   let stack: Stack;
   let browser: Browser;
   beforeAll(async () => {
-    stack = await startStack({ voice: { turns: 40, paceMs: 300, maxTurnMs: 1_500 } });
+    const environment = { VIDEO_GRACE_MS: '12000' };
+    stack = await startStack({ environment, voice: { turns: 40, paceMs: 300, maxTurnMs: 1_500 } });
     browser = await chromium.launch({ executablePath: browserPath(), headless: true, args: browserArguments });
   });
   afterAll(async () => {
@@ -155,6 +156,21 @@ describe('the candidate’s room', () => {
       stack.cloud.video.snapshots().videos.some((video) => video.ingest === 'uploaded' && video.bytes > 10_000),
     );
     await endOf(stack, session.session_id);
+    // The token is deleted twelve seconds later; only then the recording is listed.
+    const listed = await until(
+      'the recording is listed with the call that it shows',
+      async () => {
+        const url = `${stack.publicUrl}/api/sessions/${session.session_id}/recordings`;
+        const answer = await fetch(url, { headers: { authorization: `Bearer ${stack.tenant.apiKey}` } });
+        const { recordings } = (await answer.json()) as { recordings: Array<{ calls: Array<{ begins_ms: number }> }> };
+        return recordings[0];
+      },
+      120_000,
+    );
+    // It was counted down for three seconds after the call was up.
+    expect(listed.calls).toHaveLength(1);
+    expect(listed.calls[0]?.begins_ms).toBeLessThan(-2_500);
+    expect(listed.calls[0]?.begins_ms).toBeGreaterThan(-60_000);
     await context.close();
 
     const other = await openRoom('en-GB', { settings: { record_video: true } });
