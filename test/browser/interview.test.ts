@@ -1,7 +1,12 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
 import { type Browser, chromium } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { browserArguments, browserPath, joinInBrowser } from '../../tools/demo/browser.ts';
 import { type Stack, startStack } from '../../tools/stack/stack.ts';
+import { countHeld, expectInUse, expectNothingHeld, held } from '../support/leaks.ts';
+import { servePage } from '../support/platform-page.ts';
+import { expectStoredAsSaid } from '../support/room.ts';
 import { endOf, platformOf, saidAtProvider, sessionBody, until } from '../support/session.ts';
 
 /** Runs in the page before its own scripts: drops every confirmation that an entry is stored. */
@@ -75,8 +80,9 @@ describe('a real Chromium on the plain page', () => {
     expect(await kept()).toEqual(expect.arrayContaining(before));
     const uploaded = page.waitForResponse(
       (answer) => answer.request().method() === 'POST' && /interview-transcript/.test(answer.url()),
+      { timeout: 110_000 },
     );
-    await page.waitForFunction(() => document.body.dataset.kept !== undefined, undefined, { timeout: 60_000 });
+    await page.waitForFunction(() => document.body.dataset.kept !== undefined, undefined, { timeout: 110_000 });
     const answer = await uploaded;
     expect([answer.status(), await page.evaluate(() => document.body.dataset.kept)]).toEqual([200, '0']);
     expect((answer.request().postDataJSON() as { entries: unknown[] }).entries.length).toBeGreaterThan(before.length);
@@ -89,6 +95,38 @@ describe('a real Chromium on the plain page', () => {
     const whole = saidAtProvider(stack, from).map((item) => item.text);
     expect(stored.filter((text) => whole.includes(text))).toEqual(whole);
     expect(new Set(entries.map((entry) => entry.item_id)).size).toBe(entries.length);
+  }, 300_000);
+
+  test('the two pages of client/README.md carry a candidate through an interview exactly as printed', async () => {
+    const readme = await readFile(path.join(import.meta.dirname, '../../client/README.md'), 'utf8');
+    const printed = (language: string) => new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\`\`\``).exec(readme)?.[1] ?? '';
+    const pages = [
+      { html: printed('html'), start: 'Join', ended: 'ended' },
+      {
+        html: `<title>React</title><body><script type="module">${printed('tsx')}</script>`,
+        start: 'Gespräch beginnen',
+        ended: 'Das Gespräch ist beendet',
+      },
+    ];
+    for (const { html, start, ended } of pages) {
+      expect(html.trim().split('\n').length).toBeLessThanOrEqual(22);
+      const served = await servePage(html);
+      const session = await platformOf(stack).createSession(sessionBody());
+      const page = await browser.newPage();
+      await page.addInitScript(countHeld);
+      const said: string[] = [];
+      page.on('console', (message) => said.push(message.text()));
+      await page.goto(`${served.url}#${session.join_url}`);
+      await page.getByRole('button', { name: start }).click();
+      await until('it runs', async () => (await held(page)).peers === 1);
+      await expectInUse(page);
+      await page.getByText(ended, { exact: true }).waitFor({ timeout: 60_000 });
+      await expectNothingHeld(page);
+      expect(said).toContain('completed interviewer_finished');
+      await page.close();
+      await served.stop();
+      await expectStoredAsSaid(stack, session.session_id);
+    }
   });
 
   test('a candidate reads and accepts the required consent before anything starts', async () => {

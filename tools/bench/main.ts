@@ -6,11 +6,22 @@ import { type Benchmark, meets, table } from './figures.ts';
 import { ingest } from './ingest.ts';
 import { neighbours } from './neighbours.ts';
 import { reconcile } from './reconcile.ts';
+import { room } from './room.ts';
 import { start } from './start.ts';
 import { worker } from './worker.ts';
 
 /** `npm run bench -- NAME --json`: runs a benchmark. The last line is one JSON object. Exit code 0 unless it could not measure. */
-const benchmarks: Record<string, Benchmark> = { worker, start, allocate, edge, reconcile, burst, ingest, neighbours };
+const benchmarks: Record<string, Benchmark> = {
+  worker,
+  start,
+  allocate,
+  edge,
+  reconcile,
+  burst,
+  ingest,
+  neighbours,
+  room,
+};
 
 export const benchmarkNames = Object.keys(benchmarks);
 

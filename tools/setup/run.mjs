@@ -152,8 +152,9 @@ if (process.platform !== 'linux' || process.arch !== 'x64') {
   );
 }
 installDependencies();
-// `--headed` needs a browser as much as the browser tests do.
-const browser = wantsBrowser || rest.includes('--headed') ? { CHROMIUM_PATH: provideBrowser() } : {};
+// `demo --headed` and `bench room` need a browser as much as the browser tests do.
+const browser =
+  wantsBrowser || rest.includes('--headed') || rest.includes('room') ? { CHROMIUM_PATH: provideBrowser() } : {};
 run(path.resolve(root, program), rest, {
   ...process.env,
   ...browser,
