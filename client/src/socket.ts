@@ -42,8 +42,8 @@ export interface SocketDeps {
   onFinal(code: number | 'unreachable'): void;
 }
 
-const tickMs = 500;
-const pingMs = 2_000;
+const tickMs = 250;
+const pingMs = 1_500;
 const quietMs = 2_500;
 const deadMs = 10_000;
 /** Limit of one try, ms. The edge waits up to 20 s for a machine. */
