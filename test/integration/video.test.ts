@@ -255,6 +255,36 @@ describe('recorded sessions', () => {
     expect(await videos().take(wanted)).toMatchObject([{ session_id: id, state: 'closing' }]);
   });
 
+  test('the token of a recording that the browser is still uploading is kept for a while after the end', async () => {
+    const { id } = await recorded();
+    await work();
+    const offer = await offers().of(id);
+    await database.sql('update public.video_jobs set started_at = now() where session_id = $1', [id]);
+    await endSession(database, id);
+    await work();
+    expect(await jobsOf(id)).toMatchObject([{ state: 'closing', failure: null }]);
+    expect(await upload(offer?.token ?? '', offer?.video_id ?? '')).toBe(201);
+    await waitIsOver();
+    await work();
+    expect(await jobsOf(id)).toMatchObject([{ state: 'processing' }]);
+    expect(provider.snapshots().tokens).toEqual([]);
+  });
+
+  test('a recording whose rest never comes is closed after twenty waits', async () => {
+    const { id } = await recorded();
+    await work();
+    await database.sql('update public.video_jobs set started_at = now() where session_id = $1', [id]);
+    await endSession(database, id);
+    for (let wait = 1; wait <= 20; wait += 1) {
+      await work();
+      expect(await jobsOf(id)).toMatchObject([{ state: 'closing', attempts: wait }]);
+      await waitIsOver();
+    }
+    await work();
+    expect(await jobsOf(id)).toMatchObject([{ state: 'empty' }]);
+    expect(provider.snapshots().tokens).toEqual([]);
+  });
+
   test('a reloaded page gets its own container, and a page cannot reserve many containers ahead', async () => {
     const { id } = await recorded();
     await work();

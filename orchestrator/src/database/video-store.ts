@@ -31,6 +31,8 @@ const takenVideo = z.object({
   token_over: z.boolean(),
   /** The session's recordings were erased: whatever exists at api.video must be deleted. */
   erased: z.boolean(),
+  /** The candidate's browser said that it began to record. */
+  started: z.boolean(),
   max_duration_ms: z.number().int(),
 });
 export type TakenVideo = z.output<typeof takenVideo>;

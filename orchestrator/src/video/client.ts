@@ -31,6 +31,8 @@ export type VideoAnswer<T> = { kind: 'done'; value: T } | VideoRefusal;
 export interface VideoStatus {
   /** api.video received at least a part of the recording. */
   uploaded: boolean;
+  /** Parts are missing, or everything. */
+  partial: boolean;
   playable: boolean;
 }
 
@@ -178,6 +180,7 @@ export function createVideoClient({ url, apiKey, requestMs, draw, logger }: Vide
           ask({ method: 'GET', path: `/videos/${encodeURIComponent(videoId)}/status`, answer: videoStatus }),
           ({ ingest, encoding }) => ({
             uploaded: wasUploaded(ingest),
+            partial: !wasUploaded(ingest) || ingest?.status === 'uploading',
             playable: encoding.playable === true,
           }),
         ),

@@ -10,6 +10,8 @@ import type { VideoClient, VideoRefusal } from './client.ts';
  *
  * - The id of a new container is stored before its upload token is created. A second attempt finds a container
  *   whose id was not stored.
+ * - After the session's end the token is kept until the browser has uploaded what it recorded, for ten minutes at most: a
+ *   recording without its last part can never be played.
  * - If the session ended while a step created a token, the same step deletes the token.
  * - An empty container, or a second one for the same recording, is added to `video_deletions` and stays there
  *   until api.video has deleted it.
@@ -61,6 +63,9 @@ export function videoRetryMs({ state, attempt }: Pick<TakenVideo, 'state' | 'att
   if (refusal.kind === 'authFailed') return 300_000;
   return 1_000 + backoffMs(attempt, { baseMs: 1_000, maxMs: state === 'wanted' ? 30_000 : 900_000 });
 }
+
+/** How often, and how long in between, a closing waits for the rest of an upload. */
+const upload = { mostWaits: 20, waitMs: 30_000 };
 
 /** Wait between checks of the encoding, which takes about as long as the video. @returns null if it is given up */
 export const pollMs = (attempt: number): number | null =>
@@ -117,7 +122,18 @@ export function createVideoStep({ videos, client, vault, tokenSlackMs, logger }:
     return (await must(Promise.resolve(status))).uploaded;
   };
 
+  /** Whether the browser is still uploading what it recorded. */
+  const isUploading = async (job: TakenVideo): Promise<boolean> => {
+    if (!job.started || job.erased || job.video_id === null || job.attempt > upload.mostWaits) return false;
+    const status = await apiOf(job).status(job.video_id);
+    return status.kind === 'done' && status.value.partial;
+  };
+
   const close = async (job: TakenVideo): Promise<void> => {
+    if (await isUploading(job)) {
+      await videos.postpone(job, upload.waitMs, null);
+      return;
+    }
     const token = tokenOf(job);
     if (token !== undefined) await removeToken(apiOf(job).deleteToken(token));
     const videoId = job.video_id ?? (await must(apiOf(job).findVideo(job.session_id, job.ordinal)));

@@ -75,6 +75,7 @@ language sql volatile security definer set search_path = '' as $$
     'ordinal', t.ordinal, 'take', t.takes, 'attempt', t.attempts,
     'state', t.state, 'video_id', t.video_id, 'token_ciphertext', t.token_ciphertext,
     'token_over', coalesce(t.token_expires_at <= clock_timestamp(), false), 'erased', s.video_erased_at is not null,
+    'started', t.started_at is not null,
     'max_duration_ms', s.max_duration_ms)), '[]')
   from taken t join public.interview_sessions s on s.id = t.session_id
 $$;
