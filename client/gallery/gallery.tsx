@@ -62,6 +62,9 @@ const fixtures: Record<string, Fixture> = {
   lobby: {},
   'lobby-simulated': { invitation: { simulated: true } },
   consent: { invitation: { consent } },
+  declined: {
+    snapshot: { status: { name: 'ended', outcome: 'cancelled', reason: 'consent_declined', at } },
+  },
   elsewhere: { invitation: { bound: 'elsewhere' }, snapshot: { problem: 'used_elsewhere' } },
   'waiting-start': {
     invitation: { startsAt: Date.now() + 3_600_000, joinable: false, status: 'scheduled' },

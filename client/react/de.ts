@@ -16,7 +16,12 @@ export const de: Messages = {
     `${organiser} bittet um Ihre Einwilligung in die eigenen Bedingungen, Fassung ${version}.`,
   agree: 'Ich willige ein',
   disagree: 'Ich willige nicht ein',
-  disagreed: 'Es wurde nichts aufgezeichnet. Sie können diese Seite schließen oder später zurückkommen.',
+  declineTitle: 'Kein Gespräch führen?',
+  declineText: (organiser) =>
+    `Ohne Ihre Einwilligung findet das Gespräch nicht statt. ${organiser} erfährt, dass Sie nicht einwilligen, und dieser Link gilt dann nicht mehr.`,
+  declineYes: 'Ich willige nicht ein',
+  declineNo: 'Zurück zum Text',
+  declined: 'Es findet kein Gespräch statt',
   checkMicrophone: 'Mikrofon prüfen',
   microphoneLevel: 'So laut sind Sie',
   microphone: 'Mikrofon',
@@ -162,10 +167,16 @@ export const de: Messages = {
     ended_by_candidate: 'Sie haben das Gespräch beendet. Danke für Ihre Zeit.',
     interviewer_finished: 'Das Gespräch ist zu Ende. Danke für Ihre Zeit.',
     max_duration: 'Die Zeit ist um. Danke für Ihre Zeit.',
+    consent_declined:
+      'Es wurde nichts aufgezeichnet. Der Veranstalter weiß Bescheid; fragen Sie dort nach einem anderen Weg.',
     ended_by_platform: 'Der Veranstalter hat das Gespräch beendet.',
     token_refused: 'Dieser Link gilt nicht mehr. Bitte lassen Sie sich einen neuen schicken.',
     unknown_session: 'Dieses Gespräch gibt es nicht. Bitte prüfen Sie Ihren Link.',
     already_ended: 'Dieses Gespräch ist beendet.',
+    candidate_left:
+      'Dieses Gespräch ist beendet: Die Verbindung war zu lange weg. Der Veranstalter meldet sich bei Ihnen.',
+    candidate_never_joined: 'Die Zeit für dieses Gespräch ist vorbei. Bitte lassen Sie sich einen neuen Link schicken.',
+    schedule_expired: 'Die Zeit für dieses Gespräch ist vorbei. Bitte lassen Sie sich einen neuen Link schicken.',
     unreachable: 'Die Verbindung kam nicht mehr zustande. Gesagtes ist sicher. Der Veranstalter meldet sich.',
     opened_elsewhere: 'Das Gespräch wurde in einem anderen Fenster oder an einem anderen Gerät geöffnet.',
     call_not_established:

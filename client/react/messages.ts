@@ -25,7 +25,12 @@ export interface Messages {
   consentElsewhere(organiser: string, version: string): string;
   agree: string;
   disagree: string;
-  disagreed: string;
+  declineTitle: string;
+  declineText(organiser: string): string;
+  declineYes: string;
+  declineNo: string;
+  /** Heading after declining. */
+  declined: string;
   checkMicrophone: string;
   microphoneLevel: string;
   microphone: string;

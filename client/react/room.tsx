@@ -73,6 +73,13 @@ export function InterviewRoom({ messages = en, onEnded, onDelivered, ...options 
   );
 }
 
+/** The heading of a screen; undefined: the position. */
+function headingOf(screen: Screen, status: Status, messages: Messages): string | undefined {
+  if (screen === 'consent') return messages.consentTitle;
+  if (screen !== 'end') return undefined;
+  return status.name === 'ended' && status.reason === 'consent_declined' ? messages.declined : messages.ended;
+}
+
 const titleOf = (status: Status, messages: Messages, position: string): string => {
   if (status.name === 'ended') return `${messages.ended} · ${position}`;
   return status.name === 'live' ? `● ${position}` : position;
@@ -99,15 +106,14 @@ function statusText(status: Status, messages: Messages): string {
   }
 }
 
-type Screen = 'looking' | 'consent' | 'declined' | 'elsewhere' | 'lobby' | 'interview' | 'end';
+type Screen = 'looking' | 'consent' | 'elsewhere' | 'lobby' | 'interview' | 'end';
 
-function screenOf(status: Status, invitation: Invitation | null, consent: 'open' | 'given' | 'declined'): Screen {
+function screenOf(status: Status, invitation: Invitation | null, isConsentGiven: boolean): Screen {
   if (status.name === 'ended') return 'end';
   if (!invitation) return 'looking';
   if (status.name !== 'idle' && status.name !== 'joining') return status.name === 'waiting' ? 'lobby' : 'interview';
   if (invitation.bound === 'elsewhere') return 'elsewhere';
-  if (consent === 'declined') return 'declined';
-  return invitation.consent && consent === 'open' ? 'consent' : 'lobby';
+  return invitation.consent && !isConsentGiven ? 'consent' : 'lobby';
 }
 
 /** Every screen of the room, for an interview that somebody else owns. */
@@ -116,7 +122,7 @@ export function InterviewScreens() {
   const messages = useMessages();
   const status = useStatus();
   const [invitation, setInvitation] = useState<Invitation | null>(null);
-  const [consent, setConsent] = useState<'open' | 'given' | 'declined'>('open');
+  const [isConsentGiven, setConsentGiven] = useState(false);
   const [failed, setFailed] = useState(false);
   const heading = useRef<HTMLHeadingElement>(null);
   useEarlierRecordings();
@@ -125,14 +131,14 @@ export function InterviewScreens() {
     interview.look().then(
       (found) => {
         setInvitation(found);
-        if (found.consent?.isGiven) setConsent('given');
+        if (found.consent?.isGiven) setConsentGiven(true);
       },
       (error: unknown) => setFailed(!(error instanceof InterviewError)),
     );
   // biome-ignore lint/correctness/useExhaustiveDependencies: once for each interview
   useEffect(() => void look(), [interview]);
 
-  const screen = screenOf(status, invitation, consent);
+  const screen = screenOf(status, invitation, isConsentGiven);
   const position = invitation?.position ?? 'Greenroom';
   useEffect(() => {
     document.title = titleOf(status, messages, position);
@@ -164,7 +170,7 @@ export function InterviewScreens() {
       <header>
         <p className="brand">Greenroom</p>
         <h1 ref={heading} tabIndex={-1}>
-          {screen === 'consent' ? messages.consentTitle : screen === 'end' ? messages.ended : position}
+          {headingOf(screen, status, messages) ?? position}
         </h1>
         {screen === 'interview' && <SavedBadge />}
       </header>
@@ -179,7 +185,7 @@ export function InterviewScreens() {
           {messages.failure}
         </p>
       )}
-      {screen === 'consent' && invitation && <Consent invitation={invitation} onDone={setConsent} />}
+      {screen === 'consent' && invitation && <Consent invitation={invitation} onGiven={() => setConsentGiven(true)} />}
       {screen === 'elsewhere' && <Elsewhere onHere={look} />}
       {screen === 'lobby' && invitation && <Lobby invitation={invitation} />}
       {screen === 'interview' && <Conversation recordsVideo={invitation?.recordsVideo ?? false} />}
@@ -225,21 +231,19 @@ function waitingLine(
 function screenLine(screen: Screen, status: Status, messages: Messages, inTrouble: boolean): string {
   if (screen === 'looking') return inTrouble ? '' : messages.looking;
   if (screen === 'consent') return messages.consentIntro;
-  if (screen === 'declined') return messages.disagreed;
   if (screen === 'elsewhere') return '';
   return statusText(status, messages);
 }
 
-function Consent({ invitation, onDone }: { invitation: Invitation; onDone(consent: 'given' | 'declined'): void }) {
+function Consent({ invitation, onGiven }: { invitation: Invitation; onGiven(): void }) {
   const interview = useInterview();
   const messages = useMessages();
+  const dialog = useRef<HTMLDialogElement>(null);
   const { consent, organiser } = invitation;
   if (!consent) return null;
-  const agree = () =>
-    interview.consent(consent.textVersion).then(
-      () => onDone('given'),
-      () => undefined,
-    );
+  // Why something was not possible is shown already.
+  const agree = () => interview.consent(consent.textVersion).then(onGiven, () => undefined);
+  const decline = () => void interview.decline().catch(() => undefined);
   return (
     <section data-part="consent">
       <p className="terms">{consent.text ?? messages.consentElsewhere(organiser, consent.textVersion)}</p>
@@ -247,10 +251,20 @@ function Consent({ invitation, onDone }: { invitation: Invitation; onDone(consen
         <button type="button" data-primary="" onClick={agree}>
           {messages.agree}
         </button>
-        <button type="button" onClick={() => onDone('declined')}>
+        <button type="button" onClick={() => dialog.current?.showModal()}>
           {messages.disagree}
         </button>
       </div>
+      <dialog ref={dialog} aria-labelledby="decline-title" data-part="decline-dialog">
+        <h2 id="decline-title">{messages.declineTitle}</h2>
+        <p>{messages.declineText(organiser)}</p>
+        <form method="dialog">
+          <button type="submit">{messages.declineNo}</button>
+          <button type="submit" data-danger="" onClick={decline}>
+            {messages.declineYes}
+          </button>
+        </form>
+      </dialog>
       <button type="button" data-primary="" disabled>
         {messages.start}
       </button>
@@ -429,7 +443,7 @@ function End({ recordsVideo }: { recordsVideo: boolean }) {
       )}
       {recordsVideo && <RecordingState />}
       <p>{messages.closing}</p>
-      <TranscriptPanel />
+      {lines.length > 0 && <TranscriptPanel />}
     </section>
   );
 }

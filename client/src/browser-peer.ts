@@ -1,4 +1,5 @@
 import type { Microphone } from './microphone.ts';
+import { objectIn } from './object-in.ts';
 import type { CallPeer, IceServer } from './types.ts';
 
 /** Longest wait for ICE candidates before the offer is sent, ms. The provider does not need them. */
@@ -15,16 +16,6 @@ function gathered(connection: RTCPeerConnection): Promise<void> {
       resolve();
     });
   });
-}
-
-/** Parses an event of the provider, which is a JSON object. Undefined for anything else. */
-function readEvent(data: unknown): Record<string, unknown> | undefined {
-  try {
-    const event: unknown = JSON.parse(String(data));
-    return typeof event === 'object' && event !== null ? (event as Record<string, unknown>) : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 export interface BrowserPeerOptions {
@@ -52,7 +43,7 @@ export function createBrowserPeer({ microphone, iceServers, onVoice }: BrowserPe
     accept: (sdp) => connection.setRemoteDescription({ type: 'answer', sdp }),
     onEvent: (listener) =>
       channel.addEventListener('message', ({ data }) => {
-        const event = readEvent(data);
+        const event = objectIn(data);
         if (event) listener(event);
       }),
     onState: (listener) => {

@@ -1,10 +1,11 @@
 /** The methods of Storage that are used here. */
 type SecretStorage = Pick<Storage, 'getItem' | 'setItem'>;
 
+const probe = 'greenroom';
+
 /** The browser's localStorage, or undefined if it is blocked by a setting or missing in a web view. */
 export function browserStorage(): SecretStorage | undefined {
   try {
-    const probe = 'greenroom.probe';
     localStorage.setItem(probe, probe);
     localStorage.removeItem(probe);
     return localStorage;

@@ -551,3 +551,50 @@ describe('the snapshot', () => {
     expect([told, client.snapshot.devices.muted, client.snapshot.status === before.status]).toEqual([1, true, true]);
   });
 });
+
+describe('a join link of an interview that is over', () => {
+  beforeEach(() => {
+    vi.stubGlobal('history', { state: null, replaceState: () => undefined });
+  });
+  afterEach(() => {
+    vi.unstubAllGlobals();
+  });
+  const looked = {
+    ...{ status: 'ready', starts_at: null, now: new Date(0).toISOString(), joinable: true, organiser: 'Northwind' },
+    ...{ position: { title: 'Engineer' }, candidate: { name: 'Kim' }, minutes: 50, records_video: false },
+    ...{ simulated: false, bound: 'no', ending: null },
+    consent: { required: true, text_version: 'v1', text: 'We record.', given_at: null },
+  };
+  const ending = { outcome: 'cancelled', reason: 'consent_declined' };
+  /** An interview whose service gives these answers, one after the other. */
+  const withAnswers = (...bodies: object[]) => {
+    const asked: string[] = [];
+    const client = createInterview({
+      link: 'https://greenroom.test/join/one#the-code-of-the-link',
+      createPeer: makePeers().createPeer,
+      fetch: (async (url, init) => {
+        asked.push(`${init?.method ?? 'GET'} ${new URL(String(url)).pathname}`);
+        return Response.json(bodies.shift() ?? {});
+      }) as typeof fetch,
+    });
+    return { client, asked };
+  };
+
+  test('ends at once when the candidate declines', async () => {
+    const { client, asked } = withAnswers(looked, { ending });
+    expect(await client.look()).toMatchObject({ ending: null, consent: { isGiven: false } });
+    expect(client.snapshot.status.name).toBe('idle');
+    await client.decline();
+    expect(client.snapshot.status).toMatchObject({ name: 'ended', ...ending });
+    await expect(client.join()).rejects.toMatchObject({ code: 'session_over' });
+    expect(asked).toEqual(['GET /api/join', 'POST /api/join/decline']);
+  });
+
+  test('says how it ended when it is opened again', async () => {
+    const { client } = withAnswers({ ...looked, status: 'cancelled', ending });
+    const over: Ended[] = [];
+    client.on('ended', (end) => over.push(end));
+    await client.look();
+    expect([client.snapshot.status.name, over]).toEqual(['ended', [ending]]);
+  });
+});

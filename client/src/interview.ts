@@ -308,7 +308,12 @@ export function createInterview(options: InterviewOptions): Interview {
   const look = async (): Promise<Invitation> => {
     await openStore();
     try {
-      return invitationOf(await byLink().look());
+      const invitation = invitationOf(await byLink().look());
+      if (invitation.ending) {
+        void log.handInLeftovers();
+        finish(invitation.ending);
+      }
+      return invitation;
     } catch (error) {
       // Nobody will join here: what earlier pages left behind is handed in now.
       void log.handInLeftovers();
@@ -388,10 +393,11 @@ export function createInterview(options: InterviewOptions): Interview {
     handover: () => byLink().handover(),
     continueHere: (code) => byLink().continueHere(code),
     consent: async (textVersion) => {
-      await entry?.giveConsent(textVersion);
+      await entry?.consent(textVersion);
       problems.settle('consent_required');
       if (phase === 'running') calls.again();
     },
+    decline: async () => finish(await byLink().decline()),
     get microphoneTrack() {
       return audio?.track;
     },

@@ -17,12 +17,13 @@ export const invitationOf = (looked: Looked): Invitation => ({
   recordsVideo: looked.records_video,
   simulated: looked.simulated,
   consent:
-    looked.consent.required && looked.consent.text_version !== null
-      ? {
+    looked.consent.text_version === null
+      ? null
+      : {
           textVersion: looked.consent.text_version,
           text: looked.consent.text,
           isGiven: looked.consent.given_at !== null,
-        }
-      : null,
+        },
+  ending: looked.ending,
   bound: looked.bound,
 });

@@ -45,7 +45,7 @@ describe('joining', () => {
 
 describe('consent', () => {
   test('consent does not count as recorded if a page answers 200', async () => {
-    expect(await answering('<html></html>').giveConsent(invitation, 'v1')).toEqual({ kind: 'away' });
+    expect(await answering('<html></html>').consent(invitation, 'v1')).toEqual({ kind: 'away' });
     expect(await answering('<html></html>').look(invitation)).toEqual({ kind: 'away' });
   });
 });

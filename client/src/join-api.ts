@@ -1,5 +1,5 @@
 /**
- * `/api/join` from the browser. An answer counts only if the service wrote it: JSON of the expected shape, or
+ * `/api/join` from the browser. An answer counts only if the service wrote it: JSON with the expected fields, or
  * an RFC 9457 problem document with a code. A proxy's page, a captive portal or a network error is `away`; the
  * request can be retried.
  */
@@ -36,6 +36,7 @@ export interface Looked {
   records_video: boolean;
   simulated: boolean;
   consent: { required: boolean; text_version: string | null; text: string | null; given_at: string | null };
+  ending: { outcome: string; reason: string } | null;
   bound: 'no' | 'here' | 'elsewhere';
 }
 
@@ -44,7 +45,8 @@ export interface JoinApi {
   handover(invitation: Invitation): Promise<JoinAnswer<{ handover_code: string; expires_at: string }>>;
   continueHere(invitation: Invitation, handoverCode: string): Promise<JoinAnswer<{ bound: string }>>;
   join(invitation: Invitation): Promise<JoinAnswer<Joined>>;
-  giveConsent(invitation: Invitation, textVersion: string): Promise<JoinAnswer<{ given_at: string }>>;
+  consent(invitation: Invitation, textVersion: string): Promise<JoinAnswer<{ given_at: string }>>;
+  decline(invitation: Invitation): Promise<JoinAnswer<{ ending: { outcome: string; reason: string } }>>;
 }
 
 const requestMs = 15_000;
@@ -62,13 +64,13 @@ async function readObject(answer: Response): Promise<Json | undefined> {
 
 function refusalOf(answer: Response, body: Json): JoinAnswer<never> | undefined {
   if (typeof body.code !== 'string') return undefined;
-  const seconds = Number(answer.headers.get('retry-after') ?? Number.NaN);
   return {
     kind: 'refused',
     code: body.code,
     passing: passingStatuses.includes(answer.status) || body.code === 'not_joinable',
     requestId: typeof body.request_id === 'string' ? body.request_id : undefined,
-    retryAfterMs: Number.isFinite(seconds) ? seconds * 1_000 : undefined,
+    // Absent, or a date: not a number of seconds.
+    retryAfterMs: Number(answer.headers.get('retry-after')) * 1_000 || undefined,
   };
 }
 
@@ -77,35 +79,24 @@ function refusalOf(answer: Response, body: Json): JoinAnswer<never> | undefined 
  * @param send replaces the browser's fetch
  */
 export function createJoinApi(origin: string, send: typeof fetch = (...request) => fetch(...request)): JoinApi {
-  const request = async <T>(
-    path: string,
-    init: RequestInit,
-    isRight: (body: Json) => boolean,
-  ): Promise<JoinAnswer<T>> => {
+  /** @param fields that the answer must have */
+  const request = async <T>(path: string, init: RequestInit, fields: string[]): Promise<JoinAnswer<T>> => {
     const answer = await send(`${origin}${path}`, { ...init, signal: AbortSignal.timeout(requestMs) }).catch(
       () => undefined,
     );
     const body = answer && (await readObject(answer));
     if (!answer || !body) return { kind: 'away' };
     if (!answer.ok) return refusalOf(answer, body) ?? { kind: 'away' };
-    return isRight(body) ? { kind: 'done', body: body as T } : { kind: 'away' };
+    return fields.every((field) => field in body) ? { kind: 'done', body: body as T } : { kind: 'away' };
   };
-  const post = <T>(path: string, body: unknown, isRight: (body: Json) => boolean) =>
+  const post = <T>(path: string, body: unknown, ...fields: string[]) =>
     request<T>(
       path,
       { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) },
-      isRight,
+      fields,
     );
   return {
-    join: (invitation) =>
-      post(
-        '/api/join',
-        invitation,
-        (body) =>
-          typeof body.join_token === 'string' &&
-          typeof body.websocket_url === 'string' &&
-          isObject(body.interview_context),
-      ),
+    join: (invitation) => post('/api/join', invitation, 'join_token', 'websocket_url', 'interview_context'),
     look: (invitation) =>
       request(
         '/api/join',
@@ -116,12 +107,11 @@ export function createJoinApi(origin: string, send: typeof fetch = (...request) 
             'greenroom-browser': invitation.browser,
           },
         },
-        (body) => typeof body.joinable === 'boolean' && isObject(body.position) && isObject(body.consent),
+        ['joinable', 'position', 'consent'],
       ),
-    handover: (invitation) => post('/api/join/handover', invitation, (body) => typeof body.handover_code === 'string'),
-    continueHere: (invitation, handover_code) =>
-      post('/api/join/continue', { ...invitation, handover_code }, (body) => typeof body.bound === 'string'),
-    giveConsent: (invitation, text_version) =>
-      post('/api/join/consent', { ...invitation, text_version }, (body) => typeof body.given_at === 'string'),
+    handover: (invitation) => post('/api/join/handover', invitation, 'handover_code'),
+    continueHere: (invitation, handover_code) => post('/api/join/continue', { ...invitation, handover_code }, 'bound'),
+    consent: (invitation, text_version) => post('/api/join/consent', { ...invitation, text_version }, 'given_at'),
+    decline: (invitation) => post('/api/join/decline', invitation, 'ending'),
   };
 }

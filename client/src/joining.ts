@@ -2,6 +2,7 @@ import { browserSecret, browserStorage } from './browser-storage.ts';
 import { startOf } from './invitation.ts';
 import { createJoinApi, type Invitation, type JoinAnswer, type Joined, type Looked } from './join-api.ts';
 import { InterviewError, type ProblemCode, type Problems } from './problems.ts';
+import type { Ended } from './types.ts';
 
 /** Turns a join link into a session that can be joined. Waits while the service is unavailable or it is too early. */
 export interface Joining {
@@ -10,7 +11,9 @@ export interface Joining {
   handover(): Promise<{ code: string; expiresAt: number }>;
   /** Binds the invitation to this browser. False if the code is wrong. */
   continueHere(handoverCode: string): Promise<boolean>;
-  giveConsent(textVersion: string): Promise<void>;
+  consent(textVersion: string): Promise<void>;
+  /** Ends the session, because the candidate does not consent. */
+  decline(): Promise<Ended>;
   /** Rejects with an `InterviewError` if waiting does not help. */
   join(): Promise<Joined>;
   /** Ends the current wait and tries again now. */
@@ -75,26 +78,26 @@ export function createJoining({ link, problems, fetch, onWaiting }: JoiningDeps)
   const ask = async <T>(request: () => Promise<JoinAnswer<T>>): Promise<T> => {
     problems.settle('link_incomplete', 'link_dead', 'used_elsewhere', 'consent_required');
     for (let tries = 0; ; tries += 1) {
-      const answer = await request();
-      if (stopped) throw new InterviewError('session_over');
+      const answer = stopped ? undefined : await request();
+      if (!answer || stopped) throw new InterviewError('session_over');
       if (answer.kind === 'done') {
         problems.settle('service_unavailable', 'too_early');
         onWaiting(null);
         return answer.body;
       }
-      if (answer.kind === 'refused' && !answer.passing) {
+      const refusal = answer.kind === 'refused' ? answer : undefined;
+      if (refusal && !refusal.passing) {
         problems.settle('service_unavailable', 'too_early');
-        throw refuse(refusals[answer.code] ?? 'link_dead', answer.requestId);
+        throw refuse(refusals[refusal.code] ?? 'link_dead', refusal.requestId);
       }
-      const isEarly = answer.kind === 'refused' && answer.code === 'not_joinable';
+      const isEarly = refusal?.code === 'not_joinable';
       problems.settle(isEarly ? 'service_unavailable' : 'too_early');
       problems.raise(isEarly ? 'too_early' : 'service_unavailable');
       onWaiting(isEarly ? 'start_time' : 'service');
-      const wishMs = answer.kind === 'refused' ? (answer.retryAfterMs ?? 0) : 0;
+      const wishMs = refusal?.retryAfterMs ?? 0;
       // Too early: half of the time that is left, so that requests are few before the start and frequent near it.
       const backoffMs = isEarly ? (startsAt - Date.now()) / 2 : firstWaitMs * 2 ** tries;
       await pause(Math.min(longestWaitMs, Math.max(wishMs, firstWaitMs, backoffMs)));
-      if (stopped) throw new InterviewError('session_over');
     }
   };
 
@@ -117,10 +120,13 @@ export function createJoining({ link, problems, fetch, onWaiting }: JoiningDeps)
       if (answer.kind === 'done') problems.settle('used_elsewhere');
       return answer.kind === 'done';
     },
-    giveConsent: async (textVersion) => {
+    consent: async (textVersion) => {
       const { api, invitation } = read();
-      await ask(() => api.giveConsent(invitation, textVersion));
-      problems.settle('consent_required');
+      await ask(() => api.consent(invitation, textVersion));
+    },
+    decline: async () => {
+      const { api, invitation } = read();
+      return (await ask(() => api.decline(invitation))).ending;
     },
     join: async () => {
       const { api, invitation } = read();

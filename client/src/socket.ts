@@ -1,5 +1,6 @@
 import type { ClientMessage, ServerMessage } from '@greenroom/shared/protocol/socket.ts';
 import { closeCodes, subprotocol, tokenSubprotocolPrefix } from '@greenroom/shared/protocol/socket-values.ts';
+import { objectIn } from './object-in.ts';
 
 /**
  * The socket of one session, from the first connection to its end.
@@ -58,16 +59,6 @@ const finalCodes: readonly number[] = [
   closeCodes.ended,
   closeCodes.replaced,
 ];
-
-/** Parses a message of the service. Undefined for anything that is not a JSON object. */
-function readMessage(data: unknown): ServerMessage | undefined {
-  try {
-    const message: unknown = JSON.parse(String(data));
-    return typeof message === 'object' && message !== null ? (message as ServerMessage) : undefined;
-  } catch {
-    return undefined;
-  }
-}
 
 export function createSocket(deps: SocketDeps): SessionSocket {
   const { url, Socket, now, random, giveUpMs, onState, onMessage, onFinal } = deps;
@@ -137,7 +128,7 @@ export function createSocket(deps: SocketDeps): SessionSocket {
     send({ type: 'init_session', ...(reached ? {} : { fresh: true }) });
   };
   const onFrame = (data: unknown) => {
-    const message = readMessage(data);
+    const message = objectIn(data) as ServerMessage | undefined;
     if (!message) return;
     unansweredSince = undefined;
     if (message.type === 'session_ready') {

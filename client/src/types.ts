@@ -104,6 +104,8 @@ export interface Invitation {
   readonly simulated: boolean;
   /** The text that the candidate must agree to. `text` is null if it is kept elsewhere. Null: no consent is needed. */
   readonly consent: { readonly textVersion: string; readonly text: string | null; readonly isGiven: boolean } | null;
+  /** How the interview ended; null if it has not. */
+  readonly ending: Ended | null;
   /** `elsewhere`: another browser has joined. */
   readonly bound: 'no' | 'here' | 'elsewhere';
 }
@@ -235,10 +237,15 @@ export interface Interview {
   on<E extends keyof InterviewEvents>(event: E, listener: (detail: InterviewEvents[E]) => void): () => void;
   /** Sound levels of candidate (`input`) and interviewer (`output`), 0–1. Read them in an animation frame. */
   readonly level: { input(): number; output(): number };
-  /** Returns what the link invites to. It does not bind the link, which can still be joined on another device. */
+  /**
+   * Returns what the link invites to. It does not bind the link, which can still be joined on another device. If the
+   * interview is over, its status becomes `ended`.
+   */
   look(): Promise<Invitation>;
   /** Records that the candidate agrees to the text from `look()`. Without it `join()` fails with `consent_required`. */
   consent(textVersion: string): Promise<void>;
+  /** Records that the candidate does not agree to the text from `look()`. The interview ends as `consent_declined`. */
+  decline(): Promise<void>;
   /** In the browser that joined: returns a short code with which the candidate can continue in another browser. */
   handover(): Promise<{ code: string; expiresAt: number }>;
   /** In another browser, after `used_elsewhere`: binds the link to this browser, which can then join. False: wrong code. */

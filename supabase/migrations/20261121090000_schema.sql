@@ -511,6 +511,7 @@ create table public.interview_sessions (
   constraint queued_is_pending check (queue_deadline_at is null or (not counted and queued_at is not null)),
   constraint reason_is_known check (reason in (
     'ended_by_candidate', 'interviewer_finished', 'max_duration', 'ended_by_platform', 'operator_stopped',
+    'consent_declined',
     'candidate_never_joined', 'candidate_silent', 'schedule_expired', 'admission_timeout', 'candidate_left',
     'worker_lost', 'boot_timeout', 'no_capacity', 'quota_exceeded', 'fly_refused', 'provider_auth_failed',
     'provider_rate_limited', 'provider_unavailable', 'call_not_established', 'transcript_incomplete', 'internal_error'))
@@ -616,8 +617,8 @@ create table public.session_events (
   constraint event_type_is_known check (
     app.rank_of(substring(type from '^session\.(.+)$')) is not null and type <> 'session.ended'
     or app.life_rank_of(substring(type from '^machine\.(.+)$')) is not null
-    or type in ('candidate.absent', 'candidate.present', 'candidate.lost', 'candidate.consented', 'session.queued',
-      'session.admitted', 'session.rescheduled', 'session.end_requested', 'transcript.revised', 'integrity.flagged',
+    or type in ('candidate.absent', 'candidate.present', 'candidate.lost', 'candidate.consented', 'consent.declined',
+      'session.queued', 'session.admitted', 'session.rescheduled', 'session.end_requested', 'transcript.revised', 'integrity.flagged',
       'result.done', 'result.empty', 'result.dead', 'result.rerun', 'result.reviewed', 'video.open', 'video.done',
       'video.dead', 'machine.assigned'))
 );
@@ -4758,7 +4759,7 @@ create policy "members read their tenant's rows" on public.interview_results for
 create function public.session_may_start(p_session_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select case
-    when s.state_rank >= app.rank_of('finalizing') then jsonb_build_object('kind', 'ended')
+    when s.outcome is not null then jsonb_build_object('kind', 'ended')
     when s.consent_text_version is null or exists (select from public.consents c where c.session_id = s.id
       and c.text_version = s.consent_text_version)
       then jsonb_build_object('kind', 'may_start')
@@ -4777,7 +4778,7 @@ declare
 begin
   select * into s from public.interview_sessions where id = p_session_id for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
-  if s.state_rank >= app.rank_of('finalizing') then return jsonb_build_object('kind', 'ended'); end if;
+  if s.outcome is not null then return jsonb_build_object('kind', 'ended'); end if;
   if s.consent_text_version is distinct from p_text_version then
     return jsonb_build_object('kind', 'other_version', 'text_version', s.consent_text_version);
   end if;
@@ -4834,6 +4835,35 @@ comment on function public.give_consent(uuid, text, text, text, text) is
   'Binds the invitation to the browser, if it is not bound yet, and records the candidate''s consent; called by the '
   'API. Returns kind: recorded, other_version, ended, invalid, used.';
 grant execute on function public.give_consent(uuid, text, text, text, text) to orchestrator;
+
+create function public.decline_consent(p_session_id uuid, p_code_hash text, p_browser_hash text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_exchange jsonb := public.exchange_invitation(p_session_id, p_code_hash, p_browser_hash);
+  s public.interview_sessions;
+begin
+  if v_exchange ->> 'kind' not in ('accepted', 'ended') then
+    return jsonb_build_object('kind', v_exchange ->> 'kind');
+  end if;
+  select * into s from public.interview_sessions where id = p_session_id for update;
+  if s.reason = 'consent_declined' then
+    return jsonb_build_object('kind', 'declined', 'session', app.session_json(s.id), 'machines', '[]'::jsonb);
+  end if;
+  if s.outcome is not null then return jsonb_build_object('kind', 'ended'); end if;
+  if s.consent_text_version is null then return jsonb_build_object('kind', 'not_required'); end if;
+  if exists (select from public.consents c where c.session_id = s.id) then
+    return jsonb_build_object('kind', 'given');
+  end if;
+  perform app.emit(s.id, s.tenant_id, 'consent.declined',
+    jsonb_build_object('text_version', s.consent_text_version));
+  return public.request_end(s.id, s.tenant_id, 'cancelled', 'consent_declined')
+    || jsonb_build_object('kind', 'declined');
+end $$;
+comment on function public.decline_consent(uuid, text, text) is
+  'Ends a session because its candidate does not consent; called by the API for a browser with a valid invitation. '
+  'A second call changes nothing. Returns kind: declined (with session and the machines to stop), given (the '
+  'candidate has consented), not_required, ended, invalid, used.';
+grant execute on function public.decline_consent(uuid, text, text) to orchestrator;
 
 -- ── schemas/sessions/creation.sql ──
 create function public.create_sessions(p_requests jsonb) returns jsonb
@@ -5128,7 +5158,9 @@ begin
   select * into s from public.interview_sessions where id = p_session_id
     and (p_tenant_id is null or tenant_id = p_tenant_id) for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
-  if s.state_rank >= app.rank_of('finalizing') then
+  -- An ending that is already decided is kept, also while the worker still carries it out.
+  if s.state_rank >= app.rank_of('finalizing') or (s.outcome, s.reason) is distinct from (p_outcome, p_reason)
+    and s.outcome is not null then
     return jsonb_build_object('kind', 'already', 'session', app.session_json(s.id));
   end if;
   if s.machine_id is null or not exists (select from public.machines m where m.id = s.machine_id
@@ -5462,6 +5494,7 @@ language sql stable security definer set search_path = '' as $$
     select jsonb_build_object('kind', 'found', 'session', app.session_json(s.id), 'organiser', t.name,
       'starts_at', s.scheduled_at, 'records_video', coalesce((s.settings ->> 'record_video')::boolean, false),
       'consent', app.consent_json(s.id), 'now', clock_timestamp(),
+      'ending', case when s.outcome is not null then jsonb_build_object('outcome', s.outcome, 'reason', s.reason) end,
       'bound', case when i.browser_hash is null then 'no' when i.browser_hash = p_browser_hash then 'here'
         else 'elsewhere' end)
     from public.session_invitations i join public.interview_sessions s on s.id = i.session_id

@@ -225,6 +225,72 @@ describe('no call before a required consent', () => {
   });
 });
 
+describe('a candidate who does not consent', () => {
+  const invited = async (
+    rules: Record<string, unknown> = { require_consent: true, consent_text_version: 'v1' },
+    served = false,
+  ) => {
+    const careful = await newTenant(db(), rules);
+    const session = served ? await servedSession(db(), careful) : await newSession(db(), careful);
+    const code = { p_session_id: session.id, p_code_hash: digest(`code of ${session.id}`) };
+    await call(db(), 'create_invitation', { ...code, p_tenant_id: careful.id, p_expires_ms: 60_000, p_by: {} });
+    const by = (browser: string) => ({ ...code, p_browser_hash: digest(browser) });
+    return {
+      session,
+      tenant: careful,
+      decline: (browser = 'phone') => call(db(), 'decline_consent', by(browser)),
+      join: (browser = 'phone') => call(db(), 'join_session', by(browser)),
+      look: (browser = 'phone') => call(db(), 'look_at_invitation', by(browser)),
+      consent: (browser = 'phone') =>
+        call(db(), 'give_consent', { ...by(browser), p_text_version: 'v1', p_remote_address_hash: digest('a') }),
+      events: async () => (await eventsOf(db(), session.id)).filter(({ type }) => type === 'consent.declined'),
+    };
+  };
+  const ended = { outcome: 'cancelled', reason: 'consent_declined' };
+
+  test('ends the session once, and cannot consent or join afterwards', async () => {
+    const { session, decline, join, look, consent, events } = await invited();
+    expect(await look()).toMatchObject({ ending: null });
+    expect(await decline()).toMatchObject({ kind: 'declined', session: ended });
+    expect(await decline()).toMatchObject({ kind: 'declined', session: ended, machines: [] });
+    expect((await events()).map(({ data }) => data)).toEqual([{ text_version: 'v1' }]);
+    expect(await sessionRow(db(), session.id)).toMatchObject({ status: 'cancelled', ...ended });
+    expect(await look()).toMatchObject({ ending: ended });
+    expect([(await consent()).kind, (await join()).kind]).toEqual(['ended', 'ended']);
+  });
+
+  test('cannot consent while the worker still carries out the end, and the platform’s end changes nothing', async () => {
+    const { session, tenant, decline, consent } = await invited(undefined, true);
+    expect(await decline()).toMatchObject({ kind: 'declined', machines: [{ machine_id: session.machineId }] });
+    expect(await sessionRow(db(), session.id)).toMatchObject({ status: 'ready', ...ended });
+    expect(await consent()).toEqual({ kind: 'ended' });
+    const end = { p_session_id: session.id, p_tenant_id: tenant.id, p_outcome: 'cancelled' };
+    expect(await call(db(), 'request_end', { ...end, p_reason: 'ended_by_platform' })).toMatchObject({
+      kind: 'already',
+      session: ended,
+    });
+  });
+
+  test('is refused after a consent, in another browser, and where no consent is required', async () => {
+    const given = await invited();
+    expect(await given.consent()).toMatchObject({ kind: 'recorded' });
+    expect([(await given.decline()).kind, (await given.decline('laptop')).kind]).toEqual(['given', 'used']);
+    const free = await invited({});
+    expect(await free.decline()).toEqual({ kind: 'not_required' });
+    expect(await given.events()).toEqual([]);
+    for (const { session } of [given, free])
+      expect(await sessionRow(db(), session.id)).toMatchObject({ outcome: null, reason: null });
+  });
+
+  test('does not change an ending that was decided before', async () => {
+    const { session, tenant, decline, events } = await invited(undefined, true);
+    const end = { p_session_id: session.id, p_tenant_id: tenant.id, p_outcome: 'cancelled' };
+    await call(db(), 'request_end', { ...end, p_reason: 'ended_by_platform' });
+    expect(await decline()).toEqual({ kind: 'ended' });
+    expect([(await sessionRow(db(), session.id)).reason, await events()]).toEqual(['ended_by_platform', []]);
+  });
+});
+
 describe('lists in the database and in shared/src/session', () => {
   const sorted = (list: readonly string[]) => [...list].sort();
 

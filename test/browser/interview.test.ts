@@ -150,6 +150,38 @@ describe('a real Chromium on the plain page', () => {
     await endOf(stack, session.session_id);
   });
 
+  test('a candidate who does not agree is told what happens next, nothing is recorded and no machine stays', async () => {
+    const session = await platformOf(stack).createSession(sessionBody());
+    const calls = stack.cloud.voice.calls().length;
+    const page = await browser.newPage({ locale: 'de-DE' });
+    await page.goto(session.join_url ?? '');
+    const disagree = page.getByRole('button', { name: 'Ich willige nicht ein' });
+    await disagree.click();
+    const dialog = page.getByRole('dialog', { name: 'Kein Gespräch führen?' });
+    await dialog.getByRole('button', { name: 'Zurück zum Text' }).click();
+    expect(await disagree.evaluate((at) => at === document.activeElement)).toBe(true);
+    await disagree.click();
+    await dialog.getByRole('button', { name: 'Ich willige nicht ein' }).click();
+    const told = page.getByRole('status').getByText('Es wurde nichts aufgezeichnet.');
+    await told.waitFor();
+    expect(await page.getByRole('heading', { level: 1 }).textContent()).toBe('Es findet kein Gespräch statt');
+    expect(await page.evaluate(() => [document.activeElement?.tagName, document.body.dataset.ended])).toEqual([
+      'H1',
+      'cancelled/consent_declined',
+    ]);
+    await page.reload();
+    await told.waitFor();
+    expect(await page.getByRole('button').count()).toBe(0);
+    await page.close();
+    const end = await endOf(stack, session.session_id);
+    expect([end.status, end.reason, stack.cloud.voice.calls().length]).toEqual([
+      'cancelled',
+      'consent_declined',
+      calls,
+    ]);
+    expect((await platformOf(stack).transcript(session.session_id)).entries).toEqual([]);
+  });
+
   test('a link with a wrong code shows a message that a candidate understands', async () => {
     const session = await platformOf(stack).createSession(sessionBody());
     const page = await browser.newPage();

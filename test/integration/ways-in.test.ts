@@ -333,6 +333,54 @@ describe('consent', () => {
   });
 });
 
+describe('a candidate who does not consent', () => {
+  test('ends the session, its machine is destroyed, and the platform gets the event', async () => {
+    const tenant = await world.tenant('declined');
+    await world.send(`/api/tenants/${tenant.id}`, {
+      method: 'PATCH',
+      as: world.operatorToken,
+      body: { consent: { required: true, text_version: '2026-11', text: 'We record you.' } },
+    });
+    const { session_id, join_url } = (await session(tenant.apiKey)).json;
+    const code = new URL(join_url).hash.slice(1);
+    const at = (path: string, body: object = {}) =>
+      world.send(path, { method: 'POST', body: { session_id, code, browser: 'the-candidates-browser', ...body } });
+    expect((await at('/api/join/decline', { code: 'certainly-not-the-code' })).status).toBe(410);
+    expect((await at('/api/join/decline', { browser: undefined })).json).toMatchObject({
+      status: 422,
+      errors: [{ field: 'browser' }],
+    });
+    const ending = { outcome: 'cancelled', reason: 'consent_declined' };
+    const declined = await at('/api/join/decline');
+    expect([declined.status, declined.json], declined.text).toEqual([200, { ending }]);
+    expect((await at('/api/join/decline')).json).toEqual({ ending });
+    expect((await at('/api/join')).json).toMatchObject({ code: 'session_ended' });
+    expect((await at('/api/join/consent', { text_version: '2026-11' })).json).toMatchObject({ code: 'session_ended' });
+    await until('its machines are gone', async () => {
+      const { rows } = await world.db.query('select state from public.machines where session_id = $1', [session_id]);
+      return rows.every(({ state }) => state === 'destroyed');
+    });
+    expect((await world.send(`/api/sessions/${session_id}`, { as: tenant.apiKey })).json).toMatchObject({
+      status: 'cancelled',
+      ...ending,
+    });
+    const { rows } = await world.db.query(
+      "select data from public.session_events where session_id = $1 and type = 'consent.declined'",
+      [session_id],
+    );
+    expect(rows).toEqual([{ data: { text_version: '2026-11' } }]);
+  });
+
+  test('cannot decline what was agreed to, nor where no consent is required', async () => {
+    const { session_id, join_url } = (await session()).json;
+    const declined = await world.send('/api/join/decline', {
+      method: 'POST',
+      body: { session_id, code: new URL(join_url).hash.slice(1), browser: 'the-candidates-browser' },
+    });
+    expect(declined.json).toMatchObject({ status: 409, code: 'conflict', detail: 'This session requires no consent.' });
+  });
+});
+
 describe('onboarding', () => {
   const create = (body: object, as = world.operatorToken) => world.send('/api/tenants', { method: 'POST', as, body });
   /** App names contain a mark of the deployment. */

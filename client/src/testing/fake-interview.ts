@@ -13,6 +13,7 @@ export const anInvitation: Invitation = {
   recordsVideo: false,
   simulated: false,
   consent: null,
+  ending: null,
   bound: 'no',
 };
 
@@ -44,6 +45,7 @@ export function createFakeInterview(invitation: Invitation = anInvitation): Fake
     videoOffer: null,
     look: async () => invitation,
     consent: async () => noted('consent'),
+    decline: async () => noted('decline'),
     handover: async () => ({ code: '123456', expiresAt: 0 }),
     continueHere: async () => true,
     microphoneTrack: undefined,

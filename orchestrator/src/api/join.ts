@@ -2,9 +2,10 @@ import { createHmac, randomInt } from 'node:crypto';
 import rateLimit from '@fastify/rate-limit';
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import { plainText, text, uuid } from '@greenroom/shared/protocol/common.ts';
-import { consentView, handoverCode, lookView } from '@greenroom/shared/protocol/people.ts';
+import { consentView, endingView, handoverCode, lookView } from '@greenroom/shared/protocol/people.ts';
 import { interviewContext } from '@greenroom/shared/protocol/platform-api.ts';
 import { newSecret } from '@greenroom/shared/runtime/ids.ts';
+import { endingOf } from '@greenroom/shared/session/reasons.ts';
 import { sessionStatuses } from '@greenroom/shared/session/states.ts';
 import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
@@ -14,6 +15,8 @@ import type { NoteRefusal } from '../access/refusals.ts';
 import { addressBlockOf, remoteAddressOf } from '../access/remote-address.ts';
 import { everybody } from '../access/route-access.ts';
 import type { PeopleStore } from '../database/people-store.ts';
+import type { Readiness } from '../edge/readiness.ts';
+import { createMachineStopper, type StopMachinesDeps } from '../fleet/stop-machines.ts';
 import type { Arrivals } from '../sessions/arrivals.ts';
 import type { BrowserTokens } from '../tokens/browser-tokens.ts';
 import { edgeRegionOf } from './edge-region.ts';
@@ -34,8 +37,18 @@ import { isJoinable, type ViewDeps, websocketUrl } from './session-view.ts';
  * - A pending session with placement `on_join` is started by this exchange, near the edge region of the
  *   request.
  */
-export interface JoinRoutesDeps extends Omit<ViewDeps, 'browserTokens'> {
-  people: Pick<PeopleStore, 'look' | 'offerHandover' | 'takeHandover' | 'join' | 'readConsent' | 'giveConsent'>;
+export interface JoinRoutesDeps extends Omit<ViewDeps, 'browserTokens'>, StopMachinesDeps {
+  people: Pick<
+    PeopleStore,
+    | 'look'
+    | 'offerHandover'
+    | 'takeHandover'
+    | 'join'
+    | 'readConsent'
+    | 'giveConsent'
+    | 'declineConsent'
+    | 'declineConsent'
+  >;
   browserTokens: Pick<BrowserTokens, 'mintJoin' | 'mintTranscript'>;
   noteRefusal: NoteRefusal;
   arrivals: Arrivals;
@@ -45,6 +58,7 @@ export interface JoinRoutesDeps extends Omit<ViewDeps, 'browserTokens'> {
   links: LinkLimits;
   /** Key for hashing the address from which consent is given. */
   addressKey: Buffer;
+  readiness: Pick<Readiness, 'notify'>;
 }
 
 const secret = text(128).regex(/^[\w-]{16,128}$/, 'must be 16–128 characters of base64url');
@@ -90,8 +104,9 @@ const bodyLimitBytes = 4_096;
 const refusals = { invalid: 'invitation_invalid', used: 'invitation_used', ended: 'session_ended' } as const;
 
 export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
-  const { people, publicUrl, browserTokens, noteRefusal, arrivals, perMinute, addressKey, transcriptUploadUrl, links } =
-    deps;
+  const { people, publicUrl, browserTokens, noteRefusal, arrivals, perMinute, addressKey, transcriptUploadUrl } = deps;
+  const { links, readiness } = deps;
+  const stopMachines = createMachineStopper(deps);
 
   const refuse = (request: FastifyRequest, sessionId: string, kind: keyof typeof refusals): AppError => {
     if (kind !== 'ended')
@@ -131,7 +146,7 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
         new AppError('rate_limited', { retryAfterS: Math.max(1, Math.ceil(ttl / 1_000)) }),
     });
     app.addHook('onRequest', async (_request, reply) => void reply.headers(corsHeaders));
-    for (const path of ['/join', '/join/handover', '/join/continue', '/join/consent'])
+    for (const path of ['/join', '/join/handover', '/join/continue', '/join/consent', '/join/decline'])
       app.options(
         path,
         { schema: { hide: true }, config: { ...everybody, rateLimit: false } },
@@ -160,7 +175,7 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
         } = request.headers;
         const found = await links.use(session_id, code, () => people.look(session_id, sha256(code), sha256(browser)));
         if (found.kind === 'invalid') throw refuse(request, session_id, 'invalid');
-        const { session, organiser, starts_at, records_video, consent, now, bound } = found;
+        const { session, organiser, starts_at, records_video, consent, ending, now, bound } = found;
         const { position, candidate } = session.interview_context;
         return {
           session_id,
@@ -175,6 +190,7 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
           records_video,
           simulated: session.simulated,
           consent,
+          ending,
           bound,
         };
       },
@@ -323,6 +339,39 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
                 : `This session requires consent to the text ${given.text_version}.`,
           });
         throw refuse(request, session_id, given.kind === 'not_found' ? 'invalid' : given.kind);
+      },
+    );
+
+    app.post(
+      '/join/decline',
+      {
+        config: everybody,
+        bodyLimit: bodyLimitBytes,
+        schema: {
+          summary: 'Record that the candidate does not consent',
+          description:
+            'Ends the session as `cancelled`, `consent_declined`, and binds the invitation to this browser. No call was made, ' +
+            'so nothing was recorded. Repeating the request changes nothing. After a consent: 409 `conflict`.',
+          security: [],
+          body: boundRequest,
+          response: { 200: z.object({ ending: endingView }) },
+        },
+      },
+      async (request) => {
+        const { session_id, code, browser } = request.body;
+        const declined = await links.use(session_id, code, () =>
+          people.declineConsent(session_id, sha256(code), sha256(browser)),
+        );
+        if (declined.kind === 'declined') {
+          stopMachines(declined.machines, 'the candidate did not consent');
+          readiness.notify(session_id);
+          return { ending: endingOf('consent_declined') };
+        }
+        if (declined.kind === 'given' || declined.kind === 'not_required')
+          throw new AppError('conflict', {
+            detail: declined.kind === 'given' ? 'The candidate has consented.' : 'This session requires no consent.',
+          });
+        throw refuse(request, session_id, declined.kind);
       },
     );
   };

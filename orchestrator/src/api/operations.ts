@@ -98,4 +98,5 @@ export const operations: Readonly<Record<string, OperationInfo>> = {
   'POST /api/join/continue': { id: 'continueElsewhere', tag: 'Join', codes: [...link, 'handover_refused'] },
   'GET /api/join/consent': { id: 'getConsent', tag: 'Join', codes: link },
   'POST /api/join/consent': { id: 'giveConsent', tag: 'Join', codes: [...link, 'conflict'] },
+  'POST /api/join/decline': { id: 'declineConsent', tag: 'Join', codes: [...link, 'conflict'] },
 };

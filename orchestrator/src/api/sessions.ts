@@ -12,11 +12,10 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { callerOf, callersWith, streamersWith } from '../access/route-access.ts';
 import type { SessionRow } from '../database/rows.ts';
-import type { EndResult, SessionStore } from '../database/session-store.ts';
+import type { SessionStore } from '../database/session-store.ts';
 import type { Readiness } from '../edge/readiness.ts';
-import type { Endings } from '../fleet/ending.ts';
 import type { Launcher } from '../fleet/launcher.ts';
-import type { FlyClient } from '../fly/client.ts';
+import { createMachineStopper, type StopMachinesDeps } from '../fleet/stop-machines.ts';
 import { type CreateDeps, createSessionCreator } from '../sessions/create.ts';
 import { createRescheduler } from '../sessions/reschedule.ts';
 import { edgeRegionOf } from './edge-region.ts';
@@ -25,14 +24,11 @@ import { pageOf, pageQuery, pageRequest } from './paging.ts';
 import { summarise, type ViewDeps, viewSession } from './session-view.ts';
 
 /** `/api/sessions`: creates, lists, shows, reschedules and ends sessions. */
-export interface SessionRoutesDeps extends ViewDeps {
+export interface SessionRoutesDeps extends ViewDeps, StopMachinesDeps {
   sessions: SessionStore;
   create: CreateDeps;
   readiness: Pick<Readiness, 'wait' | 'notify'>;
   launcher: Launcher;
-  endings: Pick<Endings, 'destroy'>;
-  fly: Pick<FlyClient, 'stop'>;
-  stopTimeoutMs: number;
   /** Aborted when this process starts to shut down. It ends the waits of `Prefer: wait`. */
   stopping: AbortSignal;
 }
@@ -52,7 +48,7 @@ export function preferredWaitS(header: string | undefined): number {
 export const sessionNotFound = (): AppError => new AppError('not_found', { detail: 'No such session.' });
 
 export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
-  const { sessions, readiness, launcher, endings, fly } = deps;
+  const { sessions, readiness, launcher } = deps;
   const createSession = createSessionCreator(deps.create);
   const reschedule = createRescheduler({ ...deps.create, sessions });
 
@@ -66,18 +62,7 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
     return (await sessions.get(row.session_id, row.tenant_id).catch(() => undefined)) ?? row;
   };
 
-  /**
-   * Stops the machines of an ended session. A worker that serves the session is told by its next directive;
-   * Fly's stop makes it ask for that at once. Other machines are destroyed.
-   */
-  const stopMachines = (end: Extract<EndResult, { kind: 'accepted' }>): void => {
-    for (const { machine_id, app_name, fly_machine_id, state } of end.machines) {
-      if (fly_machine_id === null) continue;
-      if (state === 'destroying')
-        endings.destroy({ machine_id, app_name, fly_machine_id }, 'session_gone', 'the platform ended the session');
-      else void fly.stop(app_name, fly_machine_id, 'SIGTERM', `${Math.ceil(deps.stopTimeoutMs / 1_000)}s`);
-    }
-  };
+  const stopMachines = createMachineStopper(deps);
 
   return async (app) => {
     app.post(
@@ -175,7 +160,7 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
         const caller = callerOf(request);
         const end = await sessions.requestEnd(request.params.id, caller.tenantId, endingOf('ended_by_platform'));
         if (end.kind === 'not_found') throw sessionNotFound();
-        if (end.kind === 'accepted') stopMachines(end);
+        if (end.kind === 'accepted') stopMachines(end.machines, 'the platform ended the session');
         readiness.notify(request.params.id);
         const ended = end.session.completed_at !== null;
         return reply.code(ended ? 200 : 202).send(await viewSession(end.session, caller, deps));

@@ -1,9 +1,16 @@
 import { callerOf, type Database } from '@greenroom/shared/database/client.ts';
-import { candidateView, consentView, invitationView, positionView } from '@greenroom/shared/protocol/people.ts';
+import {
+  candidateView,
+  consentView,
+  endingView,
+  invitationView,
+  positionView,
+} from '@greenroom/shared/protocol/people.ts';
 import { z } from 'zod';
 import type { ActBy } from './audit-store.ts';
 import { type Page, pageOf } from './page.ts';
 import { sessionRow } from './rows.ts';
+import { machineOfEnd } from './session-store.ts';
 
 /** Candidates, positions, invitations, consent, erasure. Throws DatabaseError; refusals are values. */
 const notFound = z.object({ kind: z.literal('not_found') });
@@ -56,6 +63,10 @@ const gaveConsent = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('used') }),
   notFound,
 ]);
+const declined = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('declined'), session: sessionRow, machines: z.array(machineOfEnd) }),
+  z.object({ kind: z.enum(['given', 'not_required', 'ended', 'invalid', 'used']) }),
+]);
 const looked = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('invalid') }),
   z.object({
@@ -65,6 +76,7 @@ const looked = z.discriminatedUnion('kind', [
     starts_at: z.string().nullable(),
     records_video: z.boolean(),
     consent: consentView,
+    ending: endingView.nullable(),
     now: z.string(),
     bound: z.enum(['no', 'here', 'elsewhere']),
   }),
@@ -219,6 +231,13 @@ export function createPeopleStore(database: Database) {
           p_remote_address_hash: addressHash,
         },
         gaveConsent,
+      ),
+    /** Ends the session of a candidate who does not consent. */
+    declineConsent: (sessionId: string, codeHash: string, browserHash: string) =>
+      call(
+        'decline_consent',
+        { p_session_id: sessionId, p_code_hash: codeHash, p_browser_hash: browserHash },
+        declined,
       ),
   };
 }

@@ -98,7 +98,7 @@ const createResult = z.discriminatedUnion('kind', [
 ]);
 export type CreateResult = z.output<typeof createResult>;
 
-const machineOfEnd = z.object({
+export const machineOfEnd = z.object({
   machine_id: z.string(),
   app_name: z.string(),
   fly_machine_id: z.string().nullable(),

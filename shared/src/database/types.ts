@@ -2010,6 +2010,7 @@ export type Database = {
         };
         Returns: Json;
       };
+      decline_consent: { Args: { p_browser_hash: string; p_code_hash: string; p_session_id: string }; Returns: Json };
       delete_provider_credential: { Args: { p_by: Json; p_provider: string; p_tenant_id: string }; Returns: boolean };
       delete_recording: {
         Args: { p_by: Json; p_session_id: string; p_tenant_id: string; p_video_id: string };

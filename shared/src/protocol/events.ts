@@ -64,6 +64,7 @@ export const eventData = {
   'candidate.present': nothing,
   'candidate.lost': nothing,
   'candidate.consented': z.strictObject({ text_version: z.string() }),
+  'consent.declined': z.strictObject({ text_version: z.string() }),
   'transcript.revised': z.strictObject({ entries: z.number().int() }),
   'integrity.flagged': z.strictObject({ kind: z.string() }),
   'result.done': evaluated,

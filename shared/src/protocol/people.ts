@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { sessionStatuses } from '../session/states.ts';
-import { timestamp, uuid } from './common.ts';
+import { outcome, sessionReason, timestamp, uuid } from './common.ts';
 import { emailAddress, nameText, paragraphs } from './names.ts';
 import { candidateInput, positionInput } from './platform-api.ts';
 
@@ -100,6 +100,9 @@ export const consentView = z.object({
   given_at: timestamp.nullable(),
 });
 
+/** How a session ended, or will end as soon as its worker has carried it out. */
+export const endingView = z.object({ outcome, reason: sessionReason });
+
 /** What a candidate sees before joining. Reading it does not bind the session to the browser. */
 export const lookView = z.object({
   session_id: uuid,
@@ -117,6 +120,8 @@ export const lookView = z.object({
   records_video: z.boolean(),
   simulated: z.boolean(),
   consent: consentView,
+  /** Null until the session's end is decided. */
+  ending: endingView.nullable(),
   /** `elsewhere`: another browser has joined; a hand-over code is needed. */
   bound: z.enum(['no', 'here', 'elsewhere']),
 });

@@ -21,6 +21,7 @@ export const eventAudiences = {
   'session.end_requested': 'tenant',
   ...eachOf('candidate', presences, 'tenant'),
   'candidate.consented': 'tenant',
+  'consent.declined': 'tenant',
   'transcript.revised': 'tenant',
   'integrity.flagged': 'tenant',
   'result.done': 'tenant',

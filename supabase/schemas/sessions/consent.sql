@@ -1,7 +1,7 @@
 create function public.session_may_start(p_session_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select case
-    when s.state_rank >= app.rank_of('finalizing') then jsonb_build_object('kind', 'ended')
+    when s.outcome is not null then jsonb_build_object('kind', 'ended')
     when s.consent_text_version is null or exists (select from public.consents c where c.session_id = s.id
       and c.text_version = s.consent_text_version)
       then jsonb_build_object('kind', 'may_start')
@@ -20,7 +20,7 @@ declare
 begin
   select * into s from public.interview_sessions where id = p_session_id for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
-  if s.state_rank >= app.rank_of('finalizing') then return jsonb_build_object('kind', 'ended'); end if;
+  if s.outcome is not null then return jsonb_build_object('kind', 'ended'); end if;
   if s.consent_text_version is distinct from p_text_version then
     return jsonb_build_object('kind', 'other_version', 'text_version', s.consent_text_version);
   end if;
@@ -77,3 +77,32 @@ comment on function public.give_consent(uuid, text, text, text, text) is
   'Binds the invitation to the browser, if it is not bound yet, and records the candidate''s consent; called by the '
   'API. Returns kind: recorded, other_version, ended, invalid, used.';
 grant execute on function public.give_consent(uuid, text, text, text, text) to orchestrator;
+
+create function public.decline_consent(p_session_id uuid, p_code_hash text, p_browser_hash text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_exchange jsonb := public.exchange_invitation(p_session_id, p_code_hash, p_browser_hash);
+  s public.interview_sessions;
+begin
+  if v_exchange ->> 'kind' not in ('accepted', 'ended') then
+    return jsonb_build_object('kind', v_exchange ->> 'kind');
+  end if;
+  select * into s from public.interview_sessions where id = p_session_id for update;
+  if s.reason = 'consent_declined' then
+    return jsonb_build_object('kind', 'declined', 'session', app.session_json(s.id), 'machines', '[]'::jsonb);
+  end if;
+  if s.outcome is not null then return jsonb_build_object('kind', 'ended'); end if;
+  if s.consent_text_version is null then return jsonb_build_object('kind', 'not_required'); end if;
+  if exists (select from public.consents c where c.session_id = s.id) then
+    return jsonb_build_object('kind', 'given');
+  end if;
+  perform app.emit(s.id, s.tenant_id, 'consent.declined',
+    jsonb_build_object('text_version', s.consent_text_version));
+  return public.request_end(s.id, s.tenant_id, 'cancelled', 'consent_declined')
+    || jsonb_build_object('kind', 'declined');
+end $$;
+comment on function public.decline_consent(uuid, text, text) is
+  'Ends a session because its candidate does not consent; called by the API for a browser with a valid invitation. '
+  'A second call changes nothing. Returns kind: declined (with session and the machines to stop), given (the '
+  'candidate has consented), not_required, ended, invalid, used.';
+grant execute on function public.decline_consent(uuid, text, text) to orchestrator;

@@ -6,7 +6,9 @@ begin
   select * into s from public.interview_sessions where id = p_session_id
     and (p_tenant_id is null or tenant_id = p_tenant_id) for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
-  if s.state_rank >= app.rank_of('finalizing') then
+  -- An ending that is already decided is kept, also while the worker still carries it out.
+  if s.state_rank >= app.rank_of('finalizing') or (s.outcome, s.reason) is distinct from (p_outcome, p_reason)
+    and s.outcome is not null then
     return jsonb_build_object('kind', 'already', 'session', app.session_json(s.id));
   end if;
   if s.machine_id is null or not exists (select from public.machines m where m.id = s.machine_id

@@ -145,6 +145,7 @@ language sql stable security definer set search_path = '' as $$
     select jsonb_build_object('kind', 'found', 'session', app.session_json(s.id), 'organiser', t.name,
       'starts_at', s.scheduled_at, 'records_video', coalesce((s.settings ->> 'record_video')::boolean, false),
       'consent', app.consent_json(s.id), 'now', clock_timestamp(),
+      'ending', case when s.outcome is not null then jsonb_build_object('outcome', s.outcome, 'reason', s.reason) end,
       'bound', case when i.browser_hash is null then 'no' when i.browser_hash = p_browser_hash then 'here'
         else 'elsewhere' end)
     from public.session_invitations i join public.interview_sessions s on s.id = i.session_id

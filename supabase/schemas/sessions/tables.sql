@@ -67,6 +67,7 @@ create table public.interview_sessions (
   constraint queued_is_pending check (queue_deadline_at is null or (not counted and queued_at is not null)),
   constraint reason_is_known check (reason in (
     'ended_by_candidate', 'interviewer_finished', 'max_duration', 'ended_by_platform', 'operator_stopped',
+    'consent_declined',
     'candidate_never_joined', 'candidate_silent', 'schedule_expired', 'admission_timeout', 'candidate_left',
     'worker_lost', 'boot_timeout', 'no_capacity', 'quota_exceeded', 'fly_refused', 'provider_auth_failed',
     'provider_rate_limited', 'provider_unavailable', 'call_not_established', 'transcript_incomplete', 'internal_error'))
@@ -172,8 +173,8 @@ create table public.session_events (
   constraint event_type_is_known check (
     app.rank_of(substring(type from '^session\.(.+)$')) is not null and type <> 'session.ended'
     or app.life_rank_of(substring(type from '^machine\.(.+)$')) is not null
-    or type in ('candidate.absent', 'candidate.present', 'candidate.lost', 'candidate.consented', 'session.queued',
-      'session.admitted', 'session.rescheduled', 'session.end_requested', 'transcript.revised', 'integrity.flagged',
+    or type in ('candidate.absent', 'candidate.present', 'candidate.lost', 'candidate.consented', 'consent.declined',
+      'session.queued', 'session.admitted', 'session.rescheduled', 'session.end_requested', 'transcript.revised', 'integrity.flagged',
       'result.done', 'result.empty', 'result.dead', 'result.rerun', 'result.reviewed', 'video.open', 'video.done',
       'video.dead', 'machine.assigned'))
 );
