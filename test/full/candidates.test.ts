@@ -314,9 +314,8 @@ describe('a candidate', () => {
       expired: { words: 'This invitation link no longer works', before: expire },
       used: { words: 'Your interview is open in another place', before: use },
       over: {
-        words: 'This interview is over.',
+        words: 'The interview was ended by the organiser.',
         before: ({ session_id }) => platformOf(stack).deleteSession(session_id),
-        starts: true,
       },
       early: { words: 'Your interview opens at', more: { scheduled_at: later }, starts: true },
     };
