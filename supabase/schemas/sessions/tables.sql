@@ -173,10 +173,10 @@ create table public.session_events (
   constraint event_type_is_known check (
     app.rank_of(substring(type from '^session\.(.+)$')) is not null and type <> 'session.ended'
     or app.life_rank_of(substring(type from '^machine\.(.+)$')) is not null
-    or type in ('candidate.absent', 'candidate.present', 'candidate.lost', 'candidate.consented', 'consent.declined',
-      'session.queued', 'session.admitted', 'session.rescheduled', 'session.end_requested', 'transcript.revised', 'integrity.flagged',
-      'result.done', 'result.empty', 'result.dead', 'result.rerun', 'result.reviewed', 'video.open', 'video.done',
-      'video.dead', 'machine.assigned'))
+    or type in ('candidate.absent', 'candidate.present', 'candidate.lost', 'candidate.consented',
+      'consent.declined', 'session.queued', 'session.admitted', 'session.rescheduled', 'session.end_requested',
+      'transcript.revised', 'integrity.flagged', 'result.done', 'result.empty', 'result.dead', 'result.rerun',
+      'result.reviewed', 'video.open', 'video.done', 'video.dead', 'machine.assigned'))
 );
 comment on table public.session_events is 'Events of sessions, in commit order per session. Append-only.';
 comment on column public.session_events.session_id is 'The session of the event.';
