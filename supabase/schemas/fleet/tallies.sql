@@ -1,5 +1,5 @@
--- Counters of the deployment for the metrics. A process that counts in its memory loses its counts when it is killed, so
--- what happens to sessions and machines is counted by the transaction in which it happens.
+-- Counters of the deployment for the metrics. A process that counts in its memory loses its counts when it is killed,
+-- so what happens to sessions and machines is counted by the transaction in which it happens.
 --
 -- - A transaction only adds rows to app.tallies, so transactions never wait for each other's counts.
 -- - app.collect_tallies moves them into app.totals. Deleting and adding are one transaction: nothing is counted twice
@@ -11,6 +11,7 @@ create table app.tallies (
   labels jsonb not null default '{}'::jsonb,
   value numeric not null check (value >= 0)
 );
+create index tallies_tenant on app.tallies (tenant_id);
 comment on table app.tallies is 'Counts that are not in app.totals yet.';
 
 create table app.totals (
@@ -22,6 +23,7 @@ create table app.totals (
   sum numeric not null,
   unique nulls not distinct (name, tenant_id, labels, bucket)
 );
+create index totals_tenant on app.totals (tenant_id);
 comment on table app.totals is
   'What happened since this database exists: one row per metric, tenant (null: all), labels and bucket of a histogram.';
 
@@ -104,8 +106,8 @@ begin
   where seconds is not null;
 end $$;
 comment on function app.tally_start(public.interview_sessions) is
-  'Observes how long a session waited for its worker, and the phases of its machine''s start: waiting for Fly''s create '
-  'limit, create, start of a standby machine, boot until the claim.';
+  'Observes how long a session waited for its worker, and the phases of its machine''s start: waiting for Fly''s '
+  'create limit, create, start of a standby machine, boot until the claim.';
 
 create function app.tally_end(s public.interview_sessions) returns void
 language plpgsql volatile set search_path = '' as $$
@@ -223,5 +225,5 @@ begin
     and (counts, counts_epoch) is distinct from (v_old, p_epoch);
 end $$;
 comment on function app.count_worker(uuid, integer, jsonb) is
-  'Adds what a worker counted since its last report. A worker reports the counts of its whole life, and the largest are '
-  'kept in the row of its machine: a report that arrives twice, late or at another orchestrator adds nothing twice.';
+  'Adds what a worker counted since its last report. A worker reports the counts of its whole life, and the largest '
+  'are kept in the row of its machine: a report that arrives twice, late or at another orchestrator adds nothing twice.';
