@@ -226,4 +226,4 @@ begin
 end $$;
 comment on function app.count_worker(uuid, integer, jsonb) is
   'Adds what a worker counted since its last report. A worker reports the counts of its whole life, and the largest '
-  'are kept in the row of its machine: a report that arrives twice, late or at another orchestrator adds nothing twice.';
+  'are kept in the row of its machine: a report that arrives twice, late or elsewhere adds nothing twice.';
