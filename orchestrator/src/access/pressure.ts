@@ -9,7 +9,8 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
  *
  * - Refused under load: the platform API, the API documents and the pages. Always served (`vital`): the worker
  *   API, the candidate's socket and the health probes.
- * - The measure is the mean delay of the event loop over the last second, so a short burst causes no refusals.
+ * - The measure is the mean delay of the event loop over the last second, so a short burst causes no refusals. A second
+ *   in which the loop did not come round twice has no measure; the delay is then at least a second.
  */
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -20,6 +21,7 @@ declare module 'fastify' {
 /** Route config: the route is served under load, too. */
 export const vital = { vital: true } as const;
 const retryAfterS = 2;
+const sampleMs = 1_000;
 
 const isVital = (request: FastifyRequest): boolean => request.routeOptions.config?.vital === true;
 
@@ -27,8 +29,11 @@ const isVital = (request: FastifyRequest): boolean => request.routeOptions.confi
 export async function registerPressure(app: FastifyInstance, maxDelayMs: number): Promise<void> {
   await app.register(underPressure, {
     maxEventLoopDelay: maxDelayMs,
+    sampleInterval: sampleMs,
     // Async, so that the thrown error becomes a problem document like every other error.
-    pressureHandler: async (request) => {
+    pressureHandler: async (request, _reply, _type, delayMs) => {
+      // The library reports a second without a measure as infinite.
+      if (delayMs === Number.POSITIVE_INFINITY && maxDelayMs > sampleMs) return;
       if (!isVital(request)) throw new AppError('overloaded', { retryAfterS });
     },
   });
