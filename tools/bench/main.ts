@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { allocate } from './allocate.ts';
 import { burst } from './burst.ts';
+import { distance } from './distance.ts';
 import { edge } from './edge.ts';
 import { type Benchmark, meets, table } from './figures.ts';
 import { ingest } from './ingest.ts';
@@ -20,6 +21,7 @@ const benchmarks: Record<string, Benchmark> = {
   burst,
   ingest,
   neighbours,
+  distance,
   room,
 };
 
