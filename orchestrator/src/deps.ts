@@ -178,7 +178,8 @@ function createParts(ground: Ground) {
     onOutcome: (outcome) => metrics.evaluations.inc({ outcome }),
   });
   const video = createVideo({ ...ground, onChange });
-  const hangUps = createHangUps({ calls, voice, vault, missingMs: deadlines.callMissingMs, logger });
+  const { providerKeys } = tenancy;
+  const hangUps = createHangUps({ calls, voice, providerKeys, vault, missingMs: deadlines.callMissingMs, logger });
   const fleet = createFleet({ ...ground, hangUps, onChange, observe: fleetObserver(metrics) });
   const { leases } = fleet;
   const heartbeats = createHeartbeats({ machines, clock, flushMs: deadlines.heartbeatFlushMs, leases });

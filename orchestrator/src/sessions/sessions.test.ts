@@ -129,6 +129,7 @@ describe('hanging up', () => {
           return { kind: outcome };
         },
       },
+      providerKeys: { of: async () => undefined },
       vault,
       missingMs: 30_000,
       logger: silentLogger(),
@@ -173,6 +174,7 @@ describe('hanging up', () => {
       voice: {
         hangUp: (callId) => (callId === 'rtc_1' ? new Promise(() => undefined) : Promise.resolve({ kind: 'over' })),
       },
+      providerKeys: { of: async () => undefined },
       vault,
       missingMs: 30_000,
       logger: silentLogger(),

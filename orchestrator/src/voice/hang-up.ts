@@ -5,12 +5,14 @@ import { crashPoint } from '../runtime/crash-points.ts';
 import { createLanes } from '../runtime/lanes.ts';
 import { callContext, type Vault } from '../tokens/vault.ts';
 import type { VoiceProvider } from './provider.ts';
+import type { ProviderKeys } from './provider-keys.ts';
 
 /**
  * Hangs up realtime calls of workers that are gone. Otherwise the browser and the provider would go on, at our cost, up to the
  * provider's maximum duration.
  *
- * - Only the credential that created a call can end it.
+ * - The credential that created a call ends it. Where the provider refuses that one, the tenant's standing key is tried: it is
+ *   documented nowhere which of them may, and a credential may have expired.
  * - A call stays on the list until it is hung up or certainly over: the provider has answered every hang-up for `missingMs` with "no
  *   such call"; or the call is older than the provider's maximum; or its call id was never stored, so no browser got its answer
  *   (the id is stored first) and no media flowed.
@@ -31,13 +33,15 @@ const perRound = 20;
 export interface HangUpDeps {
   calls: Pick<CallStore, 'takeOwed' | 'recordHangUp' | 'recordMissing'>;
   voice: Pick<VoiceProvider, 'hangUp'>;
+  /** The tenant's own key at the provider. */
+  providerKeys: Pick<ProviderKeys, 'of'>;
   vault: Vault;
   /** How long the provider must have answered "no such call", ms. */
   missingMs: number;
   logger: Logger;
 }
 
-export function createHangUps({ calls, voice, vault, missingMs, logger }: HangUpDeps): HangUps {
+export function createHangUps({ calls, voice, providerKeys, vault, missingMs, logger }: HangUpDeps): HangUps {
   const lanes = createLanes({ total: 16, perLane: 4 });
   const underWay = new Set<string>();
 
@@ -51,12 +55,20 @@ export function createHangUps({ calls, voice, vault, missingMs, logger }: HangUp
     }
   };
 
+  /** If the tenant's own key cannot be read, only the call's credential is tried, and never the deployment's key. */
+  const keyOf = ({ tenant_id, session_id, ordinal }: OwedCall, credential: string): Promise<string | undefined> =>
+    providerKeys.of(tenant_id).catch((error: unknown) => {
+      logger.warn({ session_id, ordinal, error }, "the tenant's provider key cannot be read");
+      return credential;
+    });
+
   /** Whether the call is over: hung up by us, or certainly ended without us. */
   const isOver = async (call: OwedCall): Promise<boolean> => {
     if (call.call_id === null || call.credential_ciphertext === null || call.age_ms > callCapMs) return true;
     const credential = credentialOf(call);
     if (credential === undefined) return false;
-    const { kind } = await voice.hangUp(call.call_id, credential);
+    const apiKey = await keyOf(call, credential);
+    const { kind } = await voice.hangUp(call.call_id, credential, { apiKey });
     if (kind === 'over') return true;
     const missing = kind === 'missing';
     if (missing && call.missing_ms !== null && call.missing_ms >= missingMs) return true;

@@ -8,7 +8,7 @@ import { createJsonClient, type JsonAnswer } from '../net/json-client.ts';
 /**
  * The orchestrator's client of the voice provider. It mints ephemeral credentials and hangs up calls of workers that are gone.
  *
- * - It never retries: the worker decides about minting, and `hang-up.ts` has its own schedule.
+ * - It retries nothing: the worker decides about minting, and `hang-up.ts` has its own schedule.
  * - Azure expects the resource's key in a separate header, and only for minting.
  * - If the operator accepted it, nothing is minted: the credential is the standing key, and the worker sends the session
  *   configuration with its offer.
@@ -29,16 +29,19 @@ export type MintOutcome = { kind: 'minted'; value: string; expiresAtMs: number; 
 /** `missing`: the provider answered that it has no such call. It has given this answer for running calls too. */
 export type HangUpOutcome = { kind: 'over' } | { kind: 'missing' } | { kind: 'unclear' };
 
-export interface MintOptions {
+export interface KeyOptions {
   /** The tenant's standing key. Default: the deployment's. */
   apiKey?: string | undefined;
 }
 
 export interface VoiceProvider {
   /** @param lifeS 10–7,200 s: how long the credential can start calls. */
-  mint(session: object, lifeS: number, sessionId: string, options?: MintOptions): Promise<MintOutcome>;
-  /** @param credential the credential that created the call. No other can end it. */
-  hangUp(callId: string, credential: string): Promise<HangUpOutcome>;
+  mint(session: object, lifeS: number, sessionId: string, options?: KeyOptions): Promise<MintOutcome>;
+  /**
+   * Tries the credential that created the call, and if the provider refuses that, the standing key once.
+   * @param options the tenant's standing key. Default: the deployment's.
+   */
+  hangUp(callId: string, credential: string, options?: KeyOptions): Promise<HangUpOutcome>;
   close(): Promise<void>;
 }
 
@@ -46,6 +49,8 @@ const minted = z.object({ value: z.string().min(1), expires_at: z.number() });
 const errorBody = z.object({ error: z.object({ code: z.string().nullish() }) });
 
 type Answer = Pick<JsonAnswer, 'status' | 'body'>;
+
+const isDone = ({ status }: Answer): boolean => status >= 200 && status < 300;
 
 /** Classifies an error by status and body. */
 function classify({ status }: Answer): ProviderFailure {
@@ -96,10 +101,14 @@ export function createVoiceProvider(options: VoiceProviderOptions): VoiceProvide
       );
       return failure;
     },
-    hangUp: async (callId, credential) => {
-      const answer = await post(`/realtime/calls/${encodeURIComponent(callId)}/hangup`, bearer(credential));
+    hangUp: async (callId, credential, { apiKey: ownKey = apiKey } = {}) => {
+      const path = `/realtime/calls/${encodeURIComponent(callId)}/hangup`;
+      const answer = await post(path, bearer(credential));
+      if (isDone(answer)) return { kind: 'over' };
+      // The creating credential's "no such call" decides: the standing key may get it about a running call.
+      const refused = answer.status === 401 || answer.status === 403 || answer.status === 404;
+      if (refused && credential !== ownKey && isDone(await post(path, standing(ownKey)))) return { kind: 'over' };
       const code = errorBody.safeParse(answer.body).data?.error.code;
-      if (answer.status >= 200 && answer.status < 300) return { kind: 'over' };
       return { kind: code === 'call_id_not_found' ? 'missing' : 'unclear' };
     },
     close: client.close,

@@ -14,6 +14,7 @@ import { createFaults, type Faults } from '../faults.ts';
 import { createFaultyRoute } from '../faulty-route.ts';
 import { errorBody, usualBody } from './api-error.ts';
 import { type Call, type CallSnapshot, openCall } from './call.ts';
+import { type CallOwner, createCallControl } from './call-control.ts';
 import { createCredentials } from './credentials.ts';
 import { createModels } from './models.ts';
 import { createRealtimeRoutes, type NewCall } from './realtime-routes.ts';
@@ -69,6 +70,8 @@ export interface ScriptControl {
   expire(callId: string): Promise<void>;
   /** Cuts the call's sidebands without a closing handshake; the call continues. Returns their number. */
   cutSidebands(callId: string): number;
+  /** Which credentials may attach sidebands and hang up from now on. At the start: the one that created the call. */
+  callsBelongTo(owner: CallOwner): void;
   /** The provider loses the call: media and sidebands are cut, and the call is unknown from then on. */
   loseCall(callId: string): Promise<void>;
 }
@@ -94,11 +97,15 @@ export async function startVoiceProvider(options: VoiceProviderOptions = {}): Pr
   const apiKeys = options.apiKeys ?? [`sk-local-${newSecret(24)}`];
   const credentials = createCredentials(apiKeys, clock);
   const calls = createCallRegistry(options, faults, clock);
-  const sidebands = createSidebandServer({ credentials, findCall: calls.find, faults, clock });
+  const control = createCallControl();
+  const sidebands = createSidebandServer({ credentials, findCall: calls.find, mayControl: control.may, faults, clock });
   const app = createApp();
   const route = createFaultyRoute({ faults, clock, bodyFor: usualBody });
   const lenientHangup = options.lenientHangup ?? false;
-  const realtime = createRealtimeRoutes({ credentials, openCall: calls.open, findCall: calls.find, lenientHangup });
+  const realtime = createRealtimeRoutes({
+    ...{ credentials, openCall: calls.open, findCall: calls.find },
+    mayHangUp: lenientHangup ? () => true : control.may,
+  });
   app.post('/v1/realtime/client_secrets', route('realtime.client_secrets', realtime.clientSecrets));
   app.options('/v1/realtime/calls', route('realtime.preflight', realtime.preflight));
   app.post('/v1/realtime/calls', route('realtime.calls', realtime.calls));
@@ -117,6 +124,7 @@ export async function startVoiceProvider(options: VoiceProviderOptions = {}): Pr
       interrupt: (id) => calls.get(id).conversation.interrupt(),
       expire: (id) => calls.get(id).end('session_expired'),
       cutSidebands: sidebands.cut,
+      callsBelongTo: control.give,
       loseCall: async (id) => {
         sidebands.cut(id);
         await calls.get(id).end('provider_lost');

@@ -184,6 +184,20 @@ describe('calls', () => {
     expect(provider.calls()).toEqual([]);
   });
 
+  it('that belong to the account are attached and hung up with the standing key only', async () => {
+    const provider = await start();
+    const secret = await mint(provider);
+    const callId = (await postOffer(provider, secret, await offer())).headers.get('location')?.split('/').at(-1) ?? '';
+    provider.script.callsBelongTo('account');
+    const hangUp = (key: string) =>
+      fetch(`${provider.url}/v1/realtime/calls/${callId}/hangup`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${key}` },
+      });
+    expect((await hangUp(secret)).status).toBe(404);
+    expect((await hangUp(provider.apiKey)).status).toBe(200);
+  });
+
   it('with `lenientHangup` can be hung up with every known credential', async () => {
     const provider = await start({ lenientHangup: true });
     const response = await postOffer(provider, await mint(provider), await offer());

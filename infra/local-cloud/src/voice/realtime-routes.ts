@@ -16,6 +16,7 @@ import type { FaultAction } from '../faults.ts';
 import type { WireReply, Work } from '../faulty-route.ts';
 import { apiError, callNotFound, invalidKey } from './api-error.ts';
 import type { Call } from './call.ts';
+import type { CallControl } from './call-control.ts';
 import type { Credential, Credentials } from './credentials.ts';
 import { applyPatch, defaultSession } from './session-config.ts';
 import { sessionProblem } from './session-rules.ts';
@@ -33,8 +34,7 @@ export interface RealtimeRouteDeps {
   /** Undefined when the offer is not valid. */
   openCall(wanted: NewCall): Promise<Call | undefined>;
   findCall(id: string): Call | undefined;
-  /** Whether any known credential may hang up any call. */
-  lenientHangup: boolean;
+  mayHangUp: CallControl['may'];
 }
 
 type Body = Record<string, unknown>;
@@ -143,13 +143,12 @@ const textOf = async (part: FormDataEntryValue | null): Promise<string | undefin
   part === null ? undefined : typeof part === 'string' ? part : part.text();
 
 const hangup =
-  ({ credentials, findCall, lenientHangup }: RealtimeRouteDeps): Work =>
+  ({ credentials, findCall, mayHangUp }: RealtimeRouteDeps): Work =>
   async (request) => {
     const credential = credentials.identify(request.headers.authorization);
     if (!credential) return invalidKey;
     const call = findCall((request.params as { callId: string }).callId);
-    const owns = call && (lenientHangup || call.credential.fingerprint === credential.fingerprint);
-    if (!call?.live || !owns) return callNotFound;
+    if (!call?.live || !mayHangUp(call, credential)) return callNotFound;
     await call.end('hangup');
     return { status: 200 };
   };

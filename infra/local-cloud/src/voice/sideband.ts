@@ -16,6 +16,7 @@ import type { FaultAction, Faults } from '../faults.ts';
 import type { WireReply } from '../faulty-route.ts';
 import { apiError, callNotFound, invalidKey, usualBody } from './api-error.ts';
 import type { Call } from './call.ts';
+import type { CallControl } from './call-control.ts';
 import type { Credentials } from './credentials.ts';
 import { createDelivery } from './delivery.ts';
 import { newWireId } from './wire.ts';
@@ -23,6 +24,7 @@ import { newWireId } from './wire.ts';
 export interface SidebandDeps {
   credentials: Credentials;
   findCall(id: string): Call | undefined;
+  mayControl: CallControl['may'];
   faults: Faults;
   clock: Clock;
 }
@@ -75,7 +77,7 @@ export function createSidebandServer(deps: SidebandDeps): SidebandServer {
   };
 }
 
-function findWanted({ credentials, findCall }: SidebandDeps, request: IncomingMessage): Call | WireReply {
+function findWanted({ credentials, findCall, mayControl }: SidebandDeps, request: IncomingMessage): Call | WireReply {
   const url = new URL(request.url ?? '/', 'http://localhost');
   const credential = credentials.identify(request.headers.authorization);
   if (!credential) return invalidKey;
@@ -87,7 +89,7 @@ function findWanted({ credentials, findCall }: SidebandDeps, request: IncomingMe
     });
   }
   const call = findCall(callId);
-  return call?.live && call.credential.fingerprint === credential.fingerprint ? call : callNotFound;
+  return call?.live && mayControl(call, credential) ? call : callNotFound;
 }
 
 function refuse(socket: Duplex, { status, headers = {}, body }: WireReply): void {
