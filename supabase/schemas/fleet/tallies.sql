@@ -27,6 +27,10 @@ create index totals_tenant on app.totals (tenant_id);
 comment on table app.totals is
   'What happened since this database exists: one row per metric, tenant (null: all), labels and bucket of a histogram.';
 
+-- No role has a right on these tables. Only functions with the owner's rights read and write them.
+alter table app.tallies enable row level security;
+alter table app.totals enable row level security;
+
 create function app.tally(p_name text, p_value numeric, p_labels jsonb default '{}'::jsonb,
   p_tenant_id uuid default null) returns void
 language sql volatile set search_path = '' as $$
