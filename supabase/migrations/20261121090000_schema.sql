@@ -1302,7 +1302,7 @@ comment on column public.webhook_endpoints.previous_secret_until is 'End of the 
 comment on column public.webhook_endpoints.key_id is 'The key with which the secrets are encrypted.';
 comment on column public.webhook_endpoints.enabled is 'False: nothing is delivered, and due deliveries wait.';
 comment on column public.webhook_endpoints.disabled_reason is
-  'Why it was disabled: by the tenant, or because it failed for too long.';
+  'Why it was disabled: by the tenant, or because it answered 410 Gone.';
 comment on column public.webhook_endpoints.failures is
   'Failed attempts since the last success, counted up to 100. From the third on, only one delivery at a time is '
   'tried.';
