@@ -26,7 +26,7 @@ export const claimRequest = z.strictObject({
 export const openCall = z.object({
   ordinal: z.number().int(),
   call_id: z.string().nullable(),
-  /** The credential that created the call: the only one that can observe it and hang it up. */
+  /** The credential that created the call, with which the worker observes it and hangs it up. */
   credential: z.string(),
   /** The session configuration as we made it; the worker that takes the call over sets it again. */
   session: z.record(z.string(), z.unknown()).optional(),
