@@ -53,7 +53,7 @@ export interface RecordingOptions {
   video?: MediaTrackConstraints;
   /** Default 250,000. */
   bitsPerSecond?: number;
-  /** Bytes that may wait for their upload. Default 200 MB in IndexedDB, 50 MB in memory. Recording stops at the limit. */
+  /** Most bytes that may wait for upload; the recording stops there. Default 200 MB in IndexedDB, 50 MB in memory. */
   limitBytes?: number;
   /** Where segments are kept. Default: IndexedDB, or memory if the browser blocks it. */
   store?: SegmentStore;

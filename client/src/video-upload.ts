@@ -96,7 +96,7 @@ export function createVideoUpload(deps: VideoUploadDeps): VideoUpload {
   let resume = () => {};
   let retry = () => {};
 
-  /** Sends a part until api.video has answered. */
+  /** Sends a part, repeatedly if necessary, until api.video answers. */
   const patiently = async (segments: readonly Segment[], isLast: boolean): Promise<Answer> => {
     for (let tries = 0; ; tries += 1) {
       const answer = await sendPart(recording, segments, isLast, send);

@@ -83,7 +83,7 @@ describe.skipIf(!existsSync(executablePath))('the room in Firefox ESR', () => {
     expect(ended).toMatchObject({ status: 'completed', epoch });
   };
 
-  test('carries a candidate through a whole interview, and holds nothing afterwards', async () => {
+  test('a candidate completes an interview, and nothing stays open afterwards', async () => {
     const { session, page } = await open(firefox);
     await start(page);
     await completes(page, session.session_id, 1);

@@ -255,7 +255,7 @@ describe('recorded sessions', () => {
     expect(await videos().take(wanted)).toMatchObject([{ session_id: id, state: 'closing' }]);
   });
 
-  test('the token of a recording that the browser is still uploading is kept for a while after the end', async () => {
+  test('after the end, the upload token is kept for a while if the browser is still uploading', async () => {
     const { id } = await recorded();
     await work();
     const offer = await offers().of(id);

@@ -140,7 +140,7 @@ export function countHeld(): void {
 
 export const held = (page: Page): Promise<Held> => page.evaluate(() => (window as unknown as { held(): Held }).held());
 
-/** Waits until the page holds nothing any more. */
+/** Waits until nothing that the page opened is still open. */
 export const expectNothingHeld = (page: Page) => expect.poll(() => held(page), { timeout: 60_000 }).toEqual(nothing);
 
 /** During an interview each kind is in use: the counting works. */

@@ -32,7 +32,7 @@ export async function registerPressure(app: FastifyInstance, maxDelayMs: number)
     sampleInterval: sampleMs,
     // Async, so that the thrown error becomes a problem document like every other error.
     pressureHandler: async (request, _reply, _type, delayMs) => {
-      // The library reports a second without a measure as infinite.
+      // The library passes Infinity when it measured nothing in the last second.
       if (delayMs === Number.POSITIVE_INFINITY && maxDelayMs > sampleMs) return;
       if (!isVital(request)) throw new AppError('overloaded', { retryAfterS });
     },

@@ -152,7 +152,7 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
         if (result.kind === 'limit_exceeded')
           throw new AppError('conflict', {
             detail: `The tenant already has ${result.limit} consent texts, the maximum. Use the text_version of one of them.`,
-            fields: [{ field: 'consent.text_version', message: 'would be one more than the maximum' }],
+            fields: [{ field: 'consent.text_version', message: 'is new, and the tenant has no room for another text' }],
           });
         return viewTenant(result.tenant);
       },

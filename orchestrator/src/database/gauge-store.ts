@@ -7,7 +7,7 @@ const count = z.number();
 const fleetGauges = z.object({
   sessions: z.array(z.object({ tenant: z.string(), status: z.string(), region: z.string(), count })),
   queued: z.array(z.object({ tenant: z.string(), count })),
-  /** Live sessions that a replacement machine serves. */
+  /** Live sessions that run on a replacement machine. */
   replaced: count,
   machines: z.array(z.object({ state: z.string(), region: z.string(), count })),
   work: z.array(z.object({ kind: z.string(), pending: count, dead: count })),
@@ -41,6 +41,6 @@ const fleetTotals = z.object({
 });
 export type FleetTotals = z.output<typeof fleetTotals>;
 
-/** Collects what was counted since the last call, and returns the totals. */
+/** Adds the counts since the last call to the totals, and returns the totals. */
 export const createReadTotals = (database: Database) => (): Promise<FleetTotals> =>
   callFunction(database, 'fleet_totals', {}, fleetTotals);

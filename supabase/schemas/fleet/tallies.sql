@@ -1,5 +1,5 @@
 -- Counters of the deployment for the metrics. A process that counts in its memory loses its counts when it is killed,
--- so what happens to sessions and machines is counted by the transaction in which it happens.
+-- so the transaction that changes a session or a machine also counts the change.
 --
 -- - A transaction only adds rows to app.tallies, so transactions never wait for each other's counts.
 -- - app.collect_tallies moves them into app.totals. Deleting and adding are one transaction: nothing is counted twice

@@ -67,7 +67,7 @@ export interface Videos {
   describe(videoId: string): object | undefined;
   status(videoId: string): object | undefined;
   snapshots(): VideoSnapshot[];
-  /** The assembled source. Undefined unless sources are kept. */
+  /** The assembled source of the video. Undefined unless `keepSources` is set. */
   source(videoId: string): Buffer | undefined;
   stop(): void;
 }

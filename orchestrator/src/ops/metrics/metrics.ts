@@ -38,7 +38,7 @@ type Makers = ReturnType<typeof makersOf>;
 const fleetGauges = ({ gauge }: Makers) => ({
   sessions: gauge('greenroom_sessions', 'Sessions that have not ended.', ['tenant', 'status', 'region']),
   queued: gauge('greenroom_sessions_queued', 'Sessions that wait for admission.', ['tenant']),
-  replaced: gauge('greenroom_sessions_replaced', 'Live sessions that a replacement machine serves.'),
+  replaced: gauge('greenroom_sessions_replaced', 'Live sessions that run on a replacement machine.'),
   machines: gauge('greenroom_machines', 'Machines that are not destroyed.', ['state', 'region']),
   standby: gauge('greenroom_standby_machines', 'Standby machines of the current image.', ['state', 'region']),
   target: gauge('greenroom_standby_target', 'Standby machines that the planner wants.', ['region']),
