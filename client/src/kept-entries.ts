@@ -1,3 +1,4 @@
+import { chunksOf } from './chunks.ts';
 import { memoryStore } from './entry-store.ts';
 import type { EntryStore, Kept, KeptEntry, UploadTarget } from './types.ts';
 
@@ -14,6 +15,8 @@ export interface KeptEntries {
   /** Removes entries that are stored or can never be stored. */
   remove(itemIds: Iterable<string>): void;
   readonly all: KeptEntry[];
+  /** All entries, in chunks that fit into one message or upload. */
+  readonly chunks: KeptEntry[][];
   readonly upload: UploadTarget | undefined;
   setUpload(target: UploadTarget): void;
   /** Removes the upload URL and token if no entry is left. */
@@ -41,6 +44,9 @@ export function keepEntries(sessionId: string, store: EntryStore, before: Kept):
     get all() {
       return [...entries.values()];
     },
+    get chunks() {
+      return chunksOf([...entries.values()]);
+    },
     get upload() {
       return upload;
     },
@@ -58,4 +64,13 @@ export function keepEntries(sessionId: string, store: EntryStore, before: Kept):
 export async function openKept(sessionId: string, store: EntryStore = memoryStore()): Promise<KeptEntries> {
   const before = await store.read(sessionId).catch(() => ({ entries: [], upload: undefined }));
   return keepEntries(sessionId, store, before);
+}
+
+/**
+ * Opens the entries of earlier pages. Never rejects.
+ * @param except the session that is about to be joined, whose client sends its own entries
+ */
+export async function openLeftovers(store: EntryStore, except: string | undefined): Promise<KeptEntries[]> {
+  const sessions = await store.sessions().catch(() => []);
+  return Promise.all(sessions.filter((id) => id !== except).map((id) => openKept(id, store)));
 }

@@ -1,8 +1,11 @@
 import type { ClientMessage } from '@greenroom/shared/protocol/socket.ts';
-import { judge, type Measured, measure } from './network.ts';
+import type { Measured } from './network.ts';
 import type { CallPeer, Network } from './types.ts';
 
-/** Measures the call that is up every two seconds, and reports every fifth measurement to the worker. */
+/**
+ * Measures the call that is up every two seconds, and reports every fifth measurement to the worker. The computation is
+ * loaded with the first measurement.
+ */
 export interface NetworkWatch {
   start(): void;
   stop(): void;
@@ -36,8 +39,9 @@ export function createNetworkWatch({ peer, problem, send, onNetwork }: NetworkWa
     });
   const once = async () => {
     const measuredPeer = peer();
-    const stats = await measuredPeer?.stats?.().catch(() => undefined);
-    if (!measuredPeer || !stats || measuredPeer !== peer()) return;
+    if (!measuredPeer) return;
+    const [stats, { judge, measure }] = await Promise.all([measuredPeer.stats?.(), import('./network.ts')]);
+    if (!stats || measuredPeer !== peer()) return;
     const current = measure(stats);
     // The counters of a new call begin at zero.
     const network = judge(before?.of === measuredPeer ? before.measured : undefined, current);
@@ -48,7 +52,7 @@ export function createNetworkWatch({ peer, problem, send, onNetwork }: NetworkWa
   };
   return {
     start: () => {
-      timer = setInterval(() => void once(), measureMs);
+      timer = setInterval(() => void once().catch(() => undefined), measureMs);
     },
     stop: () => clearInterval(timer),
   };

@@ -26,6 +26,11 @@ describe('the published package', () => {
     expect(Buffer.from(code).toString()).not.toMatch(/ZodError|zod/i);
   });
 
+  test('the upload of leftovers and the computation of statistics are loaded when they are needed', () => {
+    const code = Buffer.from(minified.index as Uint8Array).toString();
+    expect([code.includes('Bearer'), code.includes('currentRoundTripTime')]).toEqual([false, false]);
+  });
+
   test('the React components add at most 20 kB gzipped, and import React instead of containing it', () => {
     const code = minified.react as Uint8Array;
     const headless = gzipSync(minified.index as Uint8Array, { level: 9 }).length;

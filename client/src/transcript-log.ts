@@ -1,10 +1,8 @@
 import type { ClientMessage } from '@greenroom/shared/protocol/socket.ts';
-import { chunksOf } from './chunks.ts';
 import { createEntryCollector, type EntryCollector } from './entries.ts';
 import { openEntryStore } from './entry-store.ts';
-import { type KeptEntries, openKept } from './kept-entries.ts';
+import { type KeptEntries, openKept, openLeftovers } from './kept-entries.ts';
 import type { EntryStore, UploadOptions, UploadTarget } from './types.ts';
-import { uploadKept, uploadLeftovers } from './upload.ts';
 
 /**
  * What was said and is not acknowledged yet: kept, sent again after each reconnection, and uploaded when there is no socket
@@ -39,6 +37,9 @@ export interface TranscriptLogDeps {
   send(message: ClientMessage): boolean;
 }
 
+/** Few interviews upload anything. Undefined if it cannot be loaded: the entries then stay on this device. */
+const loadUpload = () => import('./upload.ts').catch(() => undefined);
+
 export function createTranscriptLog({ store, upload, now, send }: TranscriptLogDeps): TranscriptLog {
   let opened: Promise<EntryStore> | undefined;
   let kept: KeptEntries | undefined;
@@ -52,7 +53,9 @@ export function createTranscriptLog({ store, upload, now, send }: TranscriptLogD
   return {
     openStore,
     handInLeftovers: async (except) => {
-      await uploadLeftovers(await openStore(), { ...upload, except, nowMs: now() });
+      const leftovers = await openLeftovers(await openStore(), except);
+      if (leftovers.length === 0) return;
+      await (await loadUpload())?.uploadLeftovers(leftovers, { ...upload, nowMs: now() });
     },
     keepFor: async (sessionId) => {
       kept = await openKept(sessionId, await openStore());
@@ -70,9 +73,13 @@ export function createTranscriptLog({ store, upload, now, send }: TranscriptLogD
       kept?.remove(itemIds);
       for (const id of itemIds) saidAt.delete(id);
     },
-    setUpload: (target) => kept?.setUpload(target),
+    setUpload: (target) => {
+      kept?.setUpload(target);
+      // When the interview ends without a socket, the network may be too bad to load it.
+      void loadUpload();
+    },
     resend: () => {
-      for (const entries of chunksOf(kept?.all ?? [])) send({ type: 'transcript_update', entries });
+      for (const entries of kept?.chunks ?? []) send({ type: 'transcript_update', entries });
     },
     get pending() {
       return kept?.all.length ?? 0;
@@ -80,6 +87,9 @@ export function createTranscriptLog({ store, upload, now, send }: TranscriptLogD
     get savedUpTo() {
       return Math.min(now(), ...saidAt.values());
     },
-    deliver: async () => kept && uploadKept(kept, upload),
+    deliver: async () => {
+      if (kept) await (await loadUpload())?.uploadKept(kept, upload);
+      return kept?.all.length;
+    },
   };
 }

@@ -1,7 +1,7 @@
 import type { TranscriptEntryInput } from '@greenroom/shared/protocol/transcript.ts';
 import { describe, expect, test } from 'vitest';
 import { memoryStore } from './entry-store.ts';
-import { openKept } from './kept-entries.ts';
+import { openKept, openLeftovers } from './kept-entries.ts';
 import type { EntryStore } from './types.ts';
 import { uploadKept, uploadLeftovers } from './upload.ts';
 
@@ -68,7 +68,7 @@ describe('the entries kept in the browser', () => {
     const kept = await keptWith(2, broken);
     kept.remove(['item_1']);
     expect(kept.all).toHaveLength(1);
-    await uploadLeftovers(broken, { nowMs: 0 });
+    expect(await openLeftovers(broken, undefined)).toEqual([]);
   });
 });
 
@@ -143,7 +143,7 @@ describe('the upload', () => {
     going.setUpload(target);
     going.add(entry(7));
     const { sent, options } = functionOf();
-    await uploadLeftovers(store, { except: 's2', nowMs: 999_000, ...options });
+    await uploadLeftovers(await openLeftovers(store, 's2'), { nowMs: 999_000, ...options });
     expect(sent).toEqual([['item_1', 'item_2']]);
     expect(await store.sessions()).toEqual(['s2']);
   });
@@ -159,7 +159,7 @@ describe('the upload', () => {
     const store = memoryStore();
     await keptWith(2, store);
     const { sent, options } = functionOf(answer);
-    await uploadLeftovers(store, { nowMs, ...options });
+    await uploadLeftovers(await openLeftovers(store, undefined), { nowMs, ...options });
     expect([sent.length, (await openKept('s1', store)).all.length]).toEqual([asked, left]);
     if (left === 0) expect(await store.sessions()).toEqual([]);
   });

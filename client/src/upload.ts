@@ -1,9 +1,9 @@
-import { chunksOf } from './chunks.ts';
-import { type KeptEntries, openKept } from './kept-entries.ts';
-import type { EntryStore, KeptEntry, UploadOptions, UploadTarget } from './types.ts';
+import type { KeptEntries } from './kept-entries.ts';
+import type { KeptEntry, UploadOptions, UploadTarget } from './types.ts';
 
 /**
- * Uploads entries that could not be sent over the socket to the Edge Function `interview-transcript`.
+ * Uploads entries that could not be sent over the socket to the Edge Function `interview-transcript`. Loaded when it is
+ * needed, so it imports nothing that the rest of the SDK contains.
  *
  * - Entries that the function has stored, or can never store (an erased transcript, an item of an unknown
  *   call), are removed here. Only the function's own answers count (a list of item ids, or an RFC 9457 problem
@@ -74,7 +74,7 @@ async function handInAll(kept: KeptEntries, options: UploadOptions): Promise<boo
     return judged === 'judged' || judged === 'invalid';
   };
 
-  if (target) for (const entries of chunksOf(kept.all)) if (!(await handIn(entries, target))) break;
+  if (target) for (const entries of kept.chunks) if (!(await handIn(entries, target))) break;
   kept.settle();
   return refused;
 }
@@ -90,17 +90,12 @@ function deadMs({ token }: UploadTarget, nowMs: number): number {
   }
 }
 
-/**
- * Uploads entries that earlier pages left behind. Call it when a page opens. Never rejects.
- * @param except the session that is about to be joined, whose client sends its own entries
- */
+/** Uploads entries that earlier pages left behind. Call it when a page opens. Never rejects. */
 export async function uploadLeftovers(
-  store: EntryStore,
-  { except, nowMs, ...options }: UploadOptions & { except?: string | undefined; nowMs: number },
+  leftovers: KeptEntries[],
+  { nowMs, ...options }: UploadOptions & { nowMs: number },
 ): Promise<void> {
-  const sessions = await store.sessions().catch(() => []);
-  for (const sessionId of sessions.filter((id) => id !== except)) {
-    const kept = await openKept(sessionId, store);
+  for (const kept of leftovers) {
     const forSoLongMs = kept.upload ? deadMs(kept.upload, nowMs) : Number.POSITIVE_INFINITY;
     const refused = forSoLongMs < longDeadMs && (await handInAll(kept, options));
     if (forSoLongMs >= longDeadMs || (refused && forSoLongMs >= 0)) kept.remove(kept.all.map((entry) => entry.item_id));
