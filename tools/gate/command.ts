@@ -14,15 +14,20 @@ export interface Finished {
 
 /**
  * Runs a command; `input` goes to its stdin. The Supabase CLI sends no telemetry (`DO_NOT_TRACK`) and cannot
- * write to the user's home. Rejects only if the command cannot be started.
+ * write to the user's home. `variables` are set besides. Rejects only if the command cannot be started.
  */
-export function run(command: string, args: string[], { cwd = root, input = '' } = {}): Promise<Finished> {
+export function run(
+  command: string,
+  args: string[],
+  { cwd = root, input = '', variables = {} }: { cwd?: string; input?: string; variables?: Record<string, string> } = {},
+): Promise<Finished> {
   return new Promise((resolve, reject) => {
     const env = {
       PATH: `${path.join(root, 'node_modules/.bin')}:${process.env.PATH}`,
       HOME: tmpdir(),
       DO_NOT_TRACK: '1',
       PGSSLMODE: 'disable',
+      ...variables,
     };
     const child = spawn(command, args, { cwd, env });
     const out = { stdout: '', stderr: '' };

@@ -111,6 +111,18 @@ describe('tokens', () => {
   });
 });
 
+describe('refusals carry the codes of the PostgREST that hosted projects run', () => {
+  test.each<[what: string, token: () => Promise<string>, code: string]>([
+    ['an expired token', () => supabase.mint({}, { expiresInS: -300 }), 'PGRST303'],
+    ['a wrong audience', () => signed({ role: 'clerk', aud: 'somebody-else' }), 'PGRST303'],
+    ['a wrong signature', async () => `${await signed({ role: 'clerk' })}A`, 'PGRST301'],
+    ['a good signature under a kid that names no key', () => signed({ role: 'clerk' }, productKey, 'x'), 'PGRST301'],
+  ])('%s', async (_what, token, code) => {
+    const { status, error } = await tokenClient(supabase, await token()).rpc('whoami');
+    expect([status, error?.code]).toEqual([401, code]);
+  });
+});
+
 describe('faults and outages', () => {
   const add = () => keyClient(supabase, supabase.secretKey).rpc('add', { a: 1, b: 2 });
   const jobs = async () => {

@@ -2,6 +2,7 @@ import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Faults } from '../faults.ts';
 import type { AuthService } from './auth.ts';
 import { send, sendPreflight, suffer } from './http.ts';
+import { renamedStatuses, withNewerCode } from './newer-postgrest.ts';
 import { createProxy, type ReverseProxy, withoutHopByHop } from './proxy.ts';
 import type { SigningKeys } from './signing-keys.ts';
 import type { TokenCache } from './token-cache.ts';
@@ -14,6 +15,7 @@ import type { Tokens } from './tokens.ts';
  * - API keys are not tokens. A request without Authorization, or with the API key in it, gets a short-lived JWT of role anon
  *   or service_role instead. PostgREST checks every other token (`token-cache.ts`).
  * - The secret key is refused when a browser sends it.
+ * - Errors of PostgREST carry the codes of the version that hosted projects run (`newer-postgrest.ts`).
  * - A function is reached by its name. With `verify_jwt` it is called only with a valid user token of the project.
  *
  * Fault points: `supabase.rest`, `supabase.auth`, `supabase.functions`; attributes `method`, `path` (below the prefix).
@@ -61,6 +63,7 @@ const keyInBrowser = {
   message: 'Forbidden use of secret API key in browser',
   hint: 'Secret API keys can only be used in a protected environment and should never be used in a browser.',
 };
+const refusals = { statuses: renamedStatuses, change: withNewerCode };
 const noRoute = { message: 'no Route matched with those values' };
 const keyTokenS = 300;
 
@@ -118,7 +121,7 @@ export function createGateway(options: GatewayOptions): Gateway {
       headers.authorization = `Bearer ${await tokenCache.exchange(authorization.slice(7))}`;
     }
     delete headers.apikey;
-    rest.forward(request, response, { path, headers, loseReply: lose });
+    rest.forward(request, response, { path, headers, refusals, loseReply: lose });
   };
 
   /** What the runtime answers in place of a function with `verify_jwt`; undefined: it may be called. */

@@ -1,5 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { compactVerify, createLocalJWKSet, type JSONWebKeySet, type JWK } from 'jose';
+import { compactVerify, createLocalJWKSet, errors, type JSONWebKeySet, type JWK } from 'jose';
 
 /**
  * Does for PostgREST 12 what the built-in JWT cache does for hosted PostgREST (14 and newer).
@@ -8,7 +8,8 @@ import { compactVerify, createLocalJWKSet, type JSONWebKeySet, type JWK } from '
  * This cache verifies the signature once per token and sends PostgREST the same claims with an HMAC.
  *
  * - Only the signature is checked here, and it never changes. PostgREST checks expiry, audience and role of the same claims.
- * - A token that fails verification here is passed on unchanged: every refusal comes from PostgREST.
+ * - A token that fails verification here is passed on: every refusal comes from PostgREST. It goes unchanged, unless no key has
+ *   the `kid` that it names. PostgREST 12 does not read `kid`, so such a token goes without its signature.
  * - The HMAC key exists only in this process and is not among the project's published keys.
  */
 export interface TokenCache {
@@ -38,7 +39,7 @@ export function createTokenCache(jwks: () => JSONWebKeySet): TokenCache {
   const verified = (token: string): Promise<string> =>
     compactVerify(token, keySet).then(
       () => signAgain(token),
-      () => token, // PostgREST refuses it
+      (error) => (error instanceof errors.JWKSNoMatchingKey ? token.replace(/[^.]*$/, '') : token),
     );
 
   return {
