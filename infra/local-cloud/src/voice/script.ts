@@ -1,7 +1,8 @@
 /**
  * What is said in an interview, and the current position in it. No time and no network.
  *
- * - All lines of a script are different, so that a transcript can be compared line by line.
+ * - All lines of a script are different, so that a transcript can be compared line by line. So are all questions, by
+ *   which a later call finds where the interview is.
  * - A new call knows only its own context, as with the real model. It continues after the furthest question
  *   that `resumeAt` finds in its texts (instructions and inserted items), answered or not.
  */
@@ -64,7 +65,7 @@ const pool: ScriptTurn[] = [
 ];
 
 const numbered = (n: number): ScriptTurn => ({
-  interviewer: `Let us look at topic number ${n}. What would you do first, and why?`,
+  interviewer: `Let us go on. What would you do first about topic number ${n}, and why?`,
   candidate: `For topic number ${n} I would measure before changing anything, then fix the largest part first.`,
 });
 
