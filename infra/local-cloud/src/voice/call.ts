@@ -12,6 +12,7 @@ import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
 import { createClientEvents } from './client-events.ts';
 import { type Conversation, type ConversationDeps, createConversation } from './conversation.ts';
 import type { Credential } from './credentials.ts';
+import { createLine, type LineFault } from './line.ts';
 import { answerOffer, type Peer } from './peer.ts';
 import type { SaidLine } from './said.ts';
 import { errorEvent, type RealtimeSession } from './session-config.ts';
@@ -62,6 +63,8 @@ export interface CallOptions {
   silenceMs: number | undefined;
   maxTurnMs: number;
   maxCallMs: number;
+  /** What is wrong with the network from the beginning. */
+  lineFault: LineFault | undefined;
   clock: Clock;
 }
 
@@ -72,6 +75,8 @@ export interface Call {
   readonly answerSdp: string;
   readonly conversation: Conversation;
   attach(listener: Listener): { receive(text: string): void; detach(): void };
+  /** Makes the network between candidate and provider bad, or whole again. */
+  setLine(fault: LineFault | undefined): void;
   end(by: EndedBy): Promise<void>;
   snapshot(): CallSnapshot;
 }
@@ -88,6 +93,7 @@ const closeCodes: Partial<Record<EndedBy, [number, (maxCallMs: number) => string
 /** Answers the offer and opens the call; undefined if the offer is not valid. */
 export async function openCall(options: CallOptions): Promise<Call | undefined> {
   const { clock } = options;
+  const line = createLine({ clock, fault: options.lineFault });
   const startedAt = clock.now();
   const listeners = new Set<Listener>();
   let session = options.session;
@@ -154,16 +160,20 @@ export async function openCall(options: CallOptions): Promise<Call | undefined> 
     await peer?.close();
   }
 
-  peer = await answerOffer(options.offer, clock, {
-    onChannelOpen: () => {
-      toPeer({ type: 'session.created', session });
-      onMediaUp();
+  peer = await answerOffer(
+    options.offer,
+    { clock, line },
+    {
+      onChannelOpen: () => {
+        toPeer({ type: 'session.created', session });
+        onMediaUp();
+      },
+      onMessage: (text) => !ended && clientEvents(parseEvent(text), toPeer),
+      onConnected: onMediaUp,
+      onLevel: vad.heard,
+      onLost: () => void end('peer_lost'),
     },
-    onMessage: (text) => !ended && clientEvents(parseEvent(text), toPeer),
-    onConnected: onMediaUp,
-    onLevel: vad.heard,
-    onLost: () => void end('peer_lost'),
-  });
+  );
   if (!peer) return undefined;
   capTimer = clock.setTimer(() => void end('session_expired'), options.maxCallMs);
   const { answerSdp } = peer;
@@ -183,6 +193,7 @@ export async function openCall(options: CallOptions): Promise<Call | undefined> 
         detach: () => listeners.delete(listener),
       };
     },
+    setLine: line.set,
     end,
     snapshot: () => ({
       id: options.id,

@@ -9,6 +9,7 @@
  */
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import { MediaStreamTrack, type RTCDataChannel, RTCPeerConnection, RTCRtpCodecParameters } from 'werift';
+import { type Line, throughLine } from './line.ts';
 import { createLoudness } from './opus.ts';
 import { createRtpVoice } from './rtp-voice.ts';
 
@@ -47,7 +48,11 @@ export const peerConfig = {
 const withoutMulticastNames = (sdp: string) => sdp.replace(/^a=candidate:.*\.local .*(\r?\n)/gm, '');
 
 /** The peer that answers this offer, or undefined if it is not a usable offer. */
-export async function answerOffer(offer: string, clock: Clock, handlers: PeerHandlers): Promise<Peer | undefined> {
+export async function answerOffer(
+  offer: string,
+  { clock, line }: { clock: Clock; line: Line },
+  handlers: PeerHandlers,
+): Promise<Peer | undefined> {
   if (!/^v=0/.test(offer) || !/^m=audio /m.test(offer)) return undefined;
   const connection = new RTCPeerConnection(peerConfig);
   const track = new MediaStreamTrack({ kind: 'audio' });
@@ -58,6 +63,7 @@ export async function answerOffer(offer: string, clock: Clock, handlers: PeerHan
     await audio?.sender.replaceTrack(track);
     audio?.setDirection('sendrecv');
     await connection.setLocalDescription(await connection.createAnswer());
+    throughLine(connection, line);
   } catch {
     await connection.close();
     return undefined;
@@ -87,6 +93,7 @@ export async function answerOffer(offer: string, clock: Clock, handlers: PeerHan
       voice.stop();
       received.channel?.close();
       await connection.close();
+      line.stop();
     },
   };
 }

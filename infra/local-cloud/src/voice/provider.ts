@@ -5,7 +5,8 @@
  * Fault points: `realtime.client_secrets`, `realtime.preflight`, `realtime.calls`, `realtime.hangup`
  * (realtime-routes.ts), `realtime.sideband` (sideband.ts, delivery.ts), `realtime.turn` (conversation.ts),
  * `responses` (responses.ts), `models`. Attributes to match: `callId` at `realtime.hangup`,
- * `realtime.sideband` and `realtime.turn`.
+ * `realtime.sideband` and `realtime.turn`. The special fault `line` at `realtime.line` (taken when a call begins)
+ * has the value of line.ts.
  */
 import { type Clock, systemClock } from '@greenroom/shared/runtime/clock.ts';
 import { newSecret } from '@greenroom/shared/runtime/ids.ts';
@@ -16,6 +17,7 @@ import { errorBody, usualBody } from './api-error.ts';
 import { type Call, type CallSnapshot, openCall } from './call.ts';
 import { type CallOwner, createCallControl } from './call-control.ts';
 import { createCredentials } from './credentials.ts';
+import type { LineFault } from './line.ts';
 import { createModels } from './models.ts';
 import { createRealtimeRoutes, type NewCall } from './realtime-routes.ts';
 import { createResponses } from './responses.ts';
@@ -66,6 +68,8 @@ export interface ScriptControl {
   candidateTurn(callId: string, durationMs?: number): void;
   /** The candidate interrupts the current reply, or the next one. */
   interrupt(callId: string): void;
+  /** Makes the network between candidate and provider bad, or whole again. */
+  line(callId: string, fault: LineFault | undefined): void;
   /** The duration limit is reached now. */
   expire(callId: string): Promise<void>;
   /** Cuts the call's sidebands without a closing handshake; the call continues. Returns their number. */
@@ -122,6 +126,7 @@ export async function startVoiceProvider(options: VoiceProviderOptions = {}): Pr
     script: {
       candidateTurn: (id, durationMs) => calls.get(id).conversation.candidateTurn(durationMs),
       interrupt: (id) => calls.get(id).conversation.interrupt(),
+      line: (id, fault) => calls.get(id).setLine(fault),
       expire: (id) => calls.get(id).end('session_expired'),
       cutSidebands: sidebands.cut,
       callsBelongTo: control.give,
@@ -205,6 +210,7 @@ function createCallRegistry(options: VoiceProviderOptions, faults: Faults, clock
       silenceMs: options.silenceMs,
       maxTurnMs: options.maxTurnMs ?? 60_000,
       maxCallMs,
+      lineFault: lineFaultOf(faults.take('realtime.line')),
       clock,
     });
     if (call) calls.set(id, call);
@@ -223,4 +229,6 @@ function createCallRegistry(options: VoiceProviderOptions, faults: Faults, clock
   };
 }
 
+const lineFaultOf = (action: ReturnType<Faults['take']>) =>
+  action?.kind === 'special' ? (action.value as LineFault) : undefined;
 const nameOf = (action: ReturnType<Faults['take']>) => (action?.kind === 'special' ? action.name : undefined);
