@@ -148,11 +148,16 @@ export const de: Messages = {
     microphone_lost: 'Ihr Mikrofon wurde getrennt. Schließen Sie eines an: Das Gespräch geht von selbst weiter.',
     microphone_muted: 'Ihr Gerät hat das Mikrofon stumm geschaltet. Vielleicht hält es ein Anruf.',
     audio_blocked: 'Ihr Browser hält den Ton zurück.',
+    voice_missing:
+      'Der Interviewer spricht, aber bei Ihnen kommt kein Ton an. Wir verbinden neu; Sie können solange mitlesen.',
+    not_heard: 'Ihre Stimme kommt beim Interviewer nicht an. Wir verbinden neu; Sie können Ihre Antwort auch tippen.',
     call_failed: 'Sie sind gerade nicht zu hören. Wir stellen die Verbindung wieder her; Gesagtes ist sicher.',
     call_blocked: 'Ihr Netz lässt keinen Ton durch. Nehmen Sie ein anderes, etwa das Ihres Telefons.',
     service_unavailable:
       'Bei uns ist etwas schiefgegangen. Lassen Sie die Seite offen: neuer Versuch in spätestens einer Minute.',
     socket_lost: 'Das Gespräch läuft weiter. Das Speichern holt auf, sobald das Netz da ist.',
+    network_weak:
+      'Ihre Verbindung ist schwach, der Ton kommt spät oder lückenhaft an. Gehen Sie näher zum Router oder wechseln Sie das Netz.',
     storage_blocked: 'Ihr Browser merkt sich nichts. Bitte laden Sie die Seite im Gespräch nicht neu.',
   },
   acts: {

@@ -141,11 +141,17 @@ export const en: Messages = {
     microphone_lost: 'Your microphone was disconnected. Plug one in: the interview goes on by itself.',
     microphone_muted: 'Your device has muted the microphone. A phone call may be holding it.',
     audio_blocked: 'Your browser is holding the sound back.',
+    voice_missing:
+      'The interviewer speaks, but no sound reaches you. We are setting up the call again; you can read along meanwhile.',
+    not_heard:
+      'Your voice does not reach the interviewer. We are setting up the call again; you can also type your answer.',
     call_failed: 'You are not heard right now. We are bringing the connection back; what you said is safe.',
     call_blocked: 'No sound gets through your network. Use another network, such as your phone, then try again.',
     service_unavailable:
       'Something went wrong on our side. Keep this page open: we try again in a minute at the latest.',
     socket_lost: 'The interviewer still hears you. Saving catches up when the network is back.',
+    network_weak:
+      'Your connection is weak: words may arrive late or in pieces. Move closer to your router, or use another network.',
     storage_blocked: 'Your browser keeps nothing for us. Please do not reload during the interview.',
   },
   acts: {

@@ -8,10 +8,11 @@ import type { CallPeer, PeerFactory } from './types.ts';
  * - A peer is independent of the socket: a reconnection or a new machine does not affect a running call.
  * - If a call is running but this page has no peer for it (the page was reloaded), or if the answer never came,
  *   the page offers the next call, because a page cannot join a call that another page has offered.
- * - A call is replaced by the next one if its connection fails, is not up `connectMs` after its answer, or is
- *   interrupted for `interruptedMs` while the socket works. The number of failures in a row is limited, because
- *   each call costs money at the provider. A call that was up for `steadyMs` resets the count. After the last
- *   failure the problem `call_blocked` is raised, and the candidate can try again.
+ * - A call is replaced by the next one if its connection fails, is not up `connectMs` after its answer, is
+ *   interrupted for `interruptedMs` while the socket works, or carries sound in one direction only. The number of
+ *   failures in a row is limited, because each call costs money at the provider. A call that was up for `steadyMs`,
+ *   with sound in both directions as far as is known, resets the count. After the last failure the problem
+ *   `call_blocked` is raised, and the candidate can try again.
  * - Late events of a peer that was replaced, or after the end of the interview, are ignored. A peer that is
  *   created too late is closed.
  */
@@ -24,6 +25,8 @@ export interface Calls {
   answered(message: Extract<ServerMessage, { type: 'sdp_answer' }>): void;
   /** Offers a call again: after the candidate has given a missing consent, or tries again after `call_blocked`. */
   again(): void;
+  /** Replaces the call that is up: sound flows in one direction only. */
+  replace(): void;
   /** Reports to the worker that the candidate's browser has started or stopped playing the call. */
   audible(): void;
   readonly peer: CallPeer | undefined;
@@ -126,7 +129,7 @@ export function createCalls(deps: CallsDeps): Calls {
   const up = () => {
     stopTimers();
     steady = setTimeout(() => {
-      failures = 0;
+      if (!problems.has('voice_missing') && !problems.has('not_heard')) failures = 0;
     }, steadyMs);
     problems.settle('call_failed', 'call_blocked');
     setState('up');
@@ -185,6 +188,9 @@ export function createCalls(deps: CallsDeps): Calls {
     again: () => {
       failures = 0;
       if (ordinal !== undefined && state !== 'up') begin(answeredOrdinal === ordinal ? ordinal + 1 : ordinal);
+    },
+    replace: () => {
+      if (state === 'up' && isReachable()) giveUp();
     },
     audible: () => {
       if (state === 'up') tell();

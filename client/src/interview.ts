@@ -9,7 +9,7 @@ import type { Joined } from './join-api.ts';
 import { createJoining, type Joining } from './joining.ts';
 import { createNetworkWatch } from './network-watch.ts';
 import { createScreenLock, watchPage } from './page-signals.ts';
-import { createProblems, InterviewError } from './problems.ts';
+import { createProblems, InterviewError, problemCodes } from './problems.ts';
 import { createSnapshotStore } from './snapshot.ts';
 import { createSocket, type SessionSocket, type SocketState } from './socket.ts';
 import { isSameStatus, statusOf } from './status.ts';
@@ -113,6 +113,7 @@ export function createInterview(options: InterviewOptions): Interview {
   const setTurn = (next: Turn) => {
     if (next === turn) return;
     turn = next;
+    if (turn === 'hearing') network.heard();
     events.emit('turn', turn);
     refresh();
   };
@@ -218,8 +219,10 @@ export function createInterview(options: InterviewOptions): Interview {
 
   const network = createNetworkWatch({
     peer: () => (calls.state === 'up' ? calls.peer : undefined),
-    problem: () => problems.current,
+    problems,
     send: tell,
+    turn: () => turn,
+    replaceCall: () => calls.replace(),
     onNetwork: (next) => {
       if (next.quality !== snapshots.current.network.quality) events.emit('quality', next);
       snapshots.update({ network: next });
@@ -265,14 +268,7 @@ export function createInterview(options: InterviewOptions): Interview {
     phase = 'ended';
     ended = { ...how, at: now() };
     release();
-    problems.settle(
-      'call_failed',
-      'call_blocked',
-      'socket_lost',
-      'microphone_lost',
-      'microphone_muted',
-      'storage_blocked',
-    );
+    problems.settle(...problemCodes);
     refresh();
     events.emit('ended', how);
     void deliver();

@@ -1,58 +1,42 @@
-import type { ClientMessage } from '@greenroom/shared/protocol/socket.ts';
-import type { Measured } from './network.ts';
-import type { CallPeer, Network } from './types.ts';
+import type { Measurements, MeasurementsDeps } from './measurements.ts';
+import type { CallPeer } from './types.ts';
 
-/**
- * Measures the call that is up every two seconds, and reports every fifth measurement to the worker. The computation is
- * loaded with the first measurement.
- */
+/** Measures the call that is up every two seconds. What follows from it is loaded with the first measurement. */
 export interface NetworkWatch {
   start(): void;
+  /** The provider notices the candidate's speech. */
+  heard(): void;
   stop(): void;
 }
 
-export interface NetworkWatchDeps {
+export interface NetworkWatchDeps extends MeasurementsDeps {
   /** The peer of the call that is up. */
   peer(): CallPeer | undefined;
-  problem(): string | null;
-  send(message: ClientMessage): boolean;
-  onNetwork(network: Network): void;
 }
 
 const measureMs = 2_000;
-const measuresPerReport = 5;
 
-export function createNetworkWatch({ peer, problem, send, onNetwork }: NetworkWatchDeps): NetworkWatch {
-  let before: { of: CallPeer; measured: Measured } | undefined;
-  let measures = 0;
+export function createNetworkWatch(deps: NetworkWatchDeps): NetworkWatch {
+  const { peer } = deps;
+  let measurements: Measurements | undefined;
+  let isHeard = false;
   let timer: ReturnType<typeof setInterval> | undefined;
 
-  const report = (network: Network, { jitterMs }: Measured) =>
-    send({
-      type: 'client_stats',
-      quality: network.quality,
-      rtt_ms: network.rttMs,
-      loss_percent: network.lossPercent,
-      jitter_ms: jitterMs,
-      relayed: network.relayed,
-      problem: problem(),
-    });
   const once = async () => {
-    const measuredPeer = peer();
-    if (!measuredPeer) return;
-    const [stats, { judge, measure }] = await Promise.all([measuredPeer.stats?.(), import('./network.ts')]);
-    if (!stats || measuredPeer !== peer()) return;
-    const current = measure(stats);
-    // The counters of a new call begin at zero.
-    const network = judge(before?.of === measuredPeer ? before.measured : undefined, current);
-    before = { of: measuredPeer, measured: current };
-    onNetwork(network);
-    measures += 1;
-    if (measures % measuresPerReport === 1) report(network, current);
+    const of = peer();
+    if (!of) return;
+    const [stats, { createMeasurements }] = await Promise.all([of.stats?.(), import('./measurements.ts')]);
+    if (!stats || of !== peer()) return;
+    measurements ??= createMeasurements(deps);
+    measurements.take(of, stats, isHeard);
+    isHeard = false;
   };
   return {
     start: () => {
       timer = setInterval(() => void once().catch(() => undefined), measureMs);
+    },
+    heard: () => {
+      isHeard = true;
     },
     stop: () => clearInterval(timer),
   };

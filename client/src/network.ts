@@ -2,7 +2,7 @@ import type { Network } from './types.ts';
 
 /**
  * The network quality of a call, computed from the browser's statistics. Pure.
- * Loss and jitter are those of the interviewer's audio; the round-trip time is to the voice provider.
+ * Loss is the greater of both directions. Jitter is that of the interviewer's audio. The round-trip time is to the voice provider.
  */
 export interface Measured {
   received: number;
@@ -10,6 +10,10 @@ export interface Measured {
   jitterMs: number | null;
   rttMs: number | null;
   relayed: boolean | null;
+  /** Energy of the candidate's sound so far; 0 where the browser does not measure it. */
+  energy: number;
+  /** Share of the candidate's audio packets that the provider has missed lately, 0–1. */
+  upLoss: number | null;
 }
 
 type Stat = Record<string, unknown>;
@@ -22,7 +26,8 @@ const asMs = (seconds: unknown): number | null => {
 export function measure(report: Iterable<Stat>): Measured {
   const stats = [...report];
   const byId = new Map(stats.map((stat) => [stat.id, stat]));
-  const audio = stats.find((stat) => stat.type === 'inbound-rtp' && stat.kind === 'audio');
+  const ofAudio = (type: string) => stats.find((stat) => stat.type === type && stat.kind === 'audio');
+  const audio = ofAudio('inbound-rtp');
   const transport = stats.find((stat) => stat.type === 'transport');
   const chosen = transport && byId.get(transport.selectedCandidatePairId);
   const pair = chosen ?? stats.find((stat) => stat.type === 'candidate-pair' && stat.nominated === true);
@@ -33,15 +38,18 @@ export function measure(report: Iterable<Stat>): Measured {
     jitterMs: asMs(audio?.jitter),
     rttMs: asMs(pair?.currentRoundTripTime),
     relayed: local ? local.candidateType === 'relay' : null,
+    energy: number(ofAudio('media-source')?.totalAudioEnergy) ?? 0,
+    upLoss: number(ofAudio('remote-inbound-rtp')?.fractionLost),
   };
 }
 
 export function judge(before: Measured | undefined, now: Measured): Network {
   const received = now.received - (before?.received ?? 0);
   const lost = Math.max(0, now.lost - (before?.lost ?? 0));
-  // During silence the provider may send no packets. Then the loss is unknown.
-  const lossPercent = received + lost > 0 ? Math.round((100 * lost) / (received + lost)) : null;
-  const { rttMs, relayed } = now;
+  // During silence the provider may send no packets. Then the loss of its audio is unknown.
+  const loss = received + lost > 0 ? lost / (received + lost) : null;
+  const { rttMs, relayed, upLoss } = now;
+  const lossPercent = loss === null && upLoss === null ? null : Math.round(100 * Math.max(loss ?? 0, upLoss ?? 0));
   return { quality: qualityOf(rttMs, lossPercent, now.jitterMs), rttMs, lossPercent, relayed };
 }
 

@@ -15,11 +15,14 @@ export const problemCodes = [
   'microphone_busy',
   'audio_blocked',
   'call_blocked',
+  'voice_missing',
+  'not_heard',
   'call_failed',
   'microphone_lost',
   'microphone_muted',
   'service_unavailable',
   'socket_lost',
+  'network_weak',
   'storage_blocked',
 ] as const;
 export type ProblemCode = (typeof problemCodes)[number];
@@ -52,11 +55,14 @@ export const actOf: Readonly<Record<ProblemCode, Act>> = {
   microphone_busy: 'retry',
   audio_blocked: 'turn_on_sound',
   call_blocked: 'change_network',
+  voice_missing: 'wait',
+  not_heard: 'wait',
   call_failed: 'wait',
   microphone_lost: 'choose_microphone',
   microphone_muted: 'retry',
   service_unavailable: 'retry',
   socket_lost: 'wait',
+  network_weak: 'change_network',
   storage_blocked: 'none',
 };
 
