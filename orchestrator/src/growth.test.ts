@@ -59,7 +59,7 @@ const headers: Readonly<Record<string, (text: string) => unknown>> = {
   'fly-client-ip': (text) => addressBlockOf({ headers: { 'fly-client-ip': text }, ip: '::1' }),
   cursor: (text) => {
     try {
-      return decodeCursor(text, z.object({ id: z.string() }));
+      return decodeCursor(text, z.object({ id: z.string() }), 'sessions');
     } catch {
       return undefined;
     }

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { encodeCursor } from '../../orchestrator/src/api/cursor.ts';
 import type { SeededTenant } from '../../tools/stack/seed.ts';
 import { type ApiWorld, startApiWorld } from '../support/api-world.ts';
 
@@ -187,7 +188,9 @@ const cursorOf = () =>
       { createdAt: fc.oneof(word(), fc.constant('2999-01-01T00:00:00Z')), id: fc.oneof(word(), anyId()), slug: word() },
       { requiredKeys: [] },
     )
-    .map((position) => Buffer.from(JSON.stringify(position)).toString('base64url'));
+    .chain((position) =>
+      fc.constantFrom('candidates?{}', 'sessions?{}', 'tenants?{}').map((list) => encodeCursor(position, list)),
+    );
 const queryOf = () =>
   fc.record(
     {

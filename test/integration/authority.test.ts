@@ -139,7 +139,7 @@ describe('join tokens', () => {
     const tokens = async (as: string) => {
       const one = await world.send(`/api/sessions/${session_id}`, { as });
       const list = await world.send('/api/sessions', { as });
-      return [one.json.join_token, ...list.json.sessions.map((row: { join_token: string | null }) => row.join_token)];
+      return [one.json.join_token, ...list.json.data.map((row: { join_token: string | null }) => row.join_token)];
     };
     for (const as of [reading, viewer.token]) expect(new Set(await tokens(as))).toEqual(new Set([null]));
     expect((await tokens(writing))[0]).toMatch(/^eyJ/);

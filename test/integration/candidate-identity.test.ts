@@ -38,7 +38,7 @@ describe('inline candidates that differ from the stored candidate', () => {
     const { json } = await start({ ...stored, name: 'Ada Lovelace' });
     expect(json.interview_context.candidate).toMatchObject({ ...stored, name: 'Ada Lovelace' });
     const found = await world.send('/api/candidates?search=ext-A', { as: apiKey });
-    expect(found.json.candidates.map(({ name }: { name: string }) => name)).toEqual(['Ada Lovelace']);
+    expect(found.json.data.map(({ name }: { name: string }) => name)).toEqual(['Ada Lovelace']);
   });
 
   test('a session keeps the candidate as of its creation: no later session or change rewrites it', async () => {
@@ -57,7 +57,7 @@ test('a candidate is found in every Unicode form of the accents in the name', as
   const found = await world.send(`/api/candidates?search=${encodeURIComponent('jos\u00e9 n\u00fa\u00f1ez')}`, {
     as: apiKey,
   });
-  expect(found.json.candidates).toHaveLength(1);
+  expect(found.json.data).toHaveLength(1);
 });
 
 test('a conflict of two fields of a candidate names both fields', async () => {

@@ -459,14 +459,14 @@ test('a page of a list has a limited size in bytes, and all pages together conta
   timeout: 60_000,
 }, async () => {
   const most = 300_000;
-  const pages = async (send: (cursor: string) => Promise<Response>, name: string) => {
+  const pages = async (send: (cursor: string) => Promise<Response>) => {
     const ids: string[] = [];
     let cursor = '';
     for (let n = 0; n < 20; n += 1) {
       const text = await (await send(cursor)).text();
       expect(text.length).toBeLessThan(most);
       const page = JSON.parse(text);
-      ids.push(...page[name].map((one: { id: string }) => one.id));
+      ids.push(...page.data.map((one: { id: string }) => one.id));
       if (page.next_cursor === null) return ids;
       cursor = `&cursor=${page.next_cursor}`;
     }
@@ -481,9 +481,9 @@ test('a page of a list has a limited size in bytes, and all pages together conta
      select 'X', 'listed-' || n, jsonb_build_object('interviewer_template', repeat('x', 20000)) from generate_series(1, 150) n`,
   );
   const readers = requestsOf(await addKey(quiet, ['people:read']));
-  const positions = await pages((cursor) => readers.get(`/api/positions?limit=100${cursor}`), 'positions');
+  const positions = await pages((cursor) => readers.get(`/api/positions?limit=100${cursor}`));
   const operator = requestsOf(stack.operatorToken);
-  const tenants = await pages((cursor) => operator.get(`/api/tenants?limit=100${cursor}`), 'tenants');
+  const tenants = await pages((cursor) => operator.get(`/api/tenants?limit=100${cursor}`));
   const [stored] = await sql(
     'select (select count(*)::int from public.positions where tenant_id = $1) as positions, (select count(*)::int from public.tenants) as tenants',
     [quiet.id],

@@ -486,7 +486,7 @@ describe('bad input', () => {
     ['an unknown method', '/api/sessions', { method: 'PUT', body: good }, 405, 'method_not_allowed'],
     ['an unknown query', '/api/sessions?page=2', {}, 422, 'validation_failed', 'page'],
     ['a limit out of range', '/api/sessions?limit=1000', {}, 422, 'validation_failed', 'limit'],
-    ['a cursor that is none', '/api/sessions?cursor=abc', {}, 422, 'validation_failed', 'cursor'],
+    ['a cursor that is none', '/api/sessions?cursor=abc', {}, 400, 'invalid_cursor', 'cursor'],
     [
       'a join with a wrong code',
       '/api/join',
@@ -539,8 +539,8 @@ describe('bad input', () => {
   });
 
   test('refused requests leave no session and no machine behind', async () => {
-    const sessions = (await send('/api/sessions?limit=100')).json() as { sessions: SessionView[] };
-    expect(sessions.sessions.every((s) => s.interview_context.candidate.name === 'Ada')).toBe(true);
+    const sessions = (await send('/api/sessions?limit=100')).json() as { data: SessionView[] };
+    expect(sessions.data.every((s) => s.interview_context.candidate.name === 'Ada')).toBe(true);
   });
 });
 
@@ -569,10 +569,12 @@ describe('limits and separation of tenants', () => {
     let at = '/api/sessions?limit=2';
     for (;;) {
       const page = (await send(at, { key: other.apiKey })).json() as {
-        sessions: SessionView[];
+        data: SessionView[];
+        has_more: boolean;
         next_cursor: string | null;
       };
-      seen.push(...page.sessions.map((s) => s.session_id));
+      expect(page.has_more).toBe(page.next_cursor !== null);
+      seen.push(...page.data.map((s) => s.session_id));
       if (page.next_cursor === null) break;
       at = `/api/sessions?limit=2&cursor=${page.next_cursor}`;
     }

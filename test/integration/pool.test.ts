@@ -112,7 +112,7 @@ describe('pools, schedules and the queue', () => {
           headers: { authorization: `Bearer ${tenant.apiKey}` },
         })
       ).json();
-    expect(await shown('pool')).toMatchObject({ pools: [{ region: 'fra', floor: 1, ceiling: 1 }] });
+    expect(await shown('pool')).toMatchObject({ data: [{ region: 'fra', floor: 1, ceiling: 1 }] });
     const used = await shown('usage');
     expect(used).toMatchObject({
       sessions: 1,

@@ -207,12 +207,12 @@ describe('recordings', () => {
     const [mine, other] = [await apiKeyOf(tenantId), await apiKeyOf((await seedSession(database)).tenantId)];
     expect(await call('DELETE', at, other)).toMatchObject({ status: 404 });
     expect(await call('GET', `/api/sessions/${id}/recordings`, mine)).toMatchObject({
-      body: { recordings: [{ video_id: 'vi-of-the-api', watch_url: null, started_at: null, calls: [] }] },
+      body: { data: [{ video_id: 'vi-of-the-api', watch_url: null, started_at: null, calls: [] }] },
     });
     expect(await call('DELETE', at, mine)).toMatchObject({ status: 204 });
     expect(await call('DELETE', at, mine)).toMatchObject({ status: 204 });
     expect(await call('DELETE', `${at}-not`, mine)).toMatchObject({ status: 404 });
-    expect(await call('GET', `/api/sessions/${id}/recordings`, mine)).toMatchObject({ body: { recordings: [] } });
+    expect(await call('GET', `/api/sessions/${id}/recordings`, mine)).toMatchObject({ body: { data: [] } });
   });
 
   test('the video webhook endpoint exists when its secret is configured', async () => {

@@ -102,12 +102,12 @@ describe('candidates and positions', () => {
     for (const one of made) expect(candidateView.parse(one.json)).toEqual(one.json);
     const first = await world.send('/api/candidates?limit=2', { as: adminKey });
     const second = await world.send(`/api/candidates?limit=2&cursor=${first.json.next_cursor}`, { as: adminKey });
-    const names = [...first.json.candidates, ...second.json.candidates].map((c: { name: string }) => c.name);
+    const names = [...first.json.data, ...second.json.data].map((c: { name: string }) => c.name);
     expect(new Set(names).size).toBe(names.length);
     expect(names).toEqual(expect.arrayContaining(['Grace', 'Alan', 'Edsger']));
     const found = await world.send('/api/candidates?search=ALAN@example.com', { as: adminKey });
-    expect(found.json.candidates.map((c: { name: string }) => c.name)).toEqual(['Alan']);
-    const changed = await world.send(`/api/candidates/${found.json.candidates[0].id}`, {
+    expect(found.json.data.map((c: { name: string }) => c.name)).toEqual(['Alan']);
+    const changed = await world.send(`/api/candidates/${found.json.data[0].id}`, {
       method: 'PATCH',
       as: adminKey,
       body: { status: null, external_id: 'x-1' },
@@ -193,7 +193,7 @@ describe('invitations', () => {
     });
     expect((await join({ session_id, code })).json).toMatchObject({ code: 'invitation_used' });
     const listed = await world.send(`/api/sessions/${session_id}/invitations`, { as: acme.apiKey });
-    expect(listed.json.invitations.map((i: unknown) => invitationView.parse(i).status)).toEqual(['open', 'used']);
+    expect(listed.json.data.map((i: unknown) => invitationView.parse(i).status)).toEqual(['open', 'used']);
     expect(listed.text).not.toContain(code);
   });
 
@@ -494,7 +494,7 @@ describe('onboarding', () => {
     const next = await world.send(`/api/tenants?limit=100&cursor=${page.json.next_cursor}`, {
       as: world.operatorToken,
     });
-    expect([...page.json.tenants, ...next.json.tenants].map((t: { slug: string }) => t.slug)).toContain('globex');
+    expect([...page.json.data, ...next.json.data].map((t: { slug: string }) => t.slug)).toContain('globex');
   });
 
   test('operators change quotas, and operators and admins change settings', async () => {
@@ -624,12 +624,12 @@ describe('API keys', () => {
     for (let cursor: string | null = ''; cursor !== null; ) {
       const page = await world.send(`${at()}?limit=2${cursor ? `&cursor=${cursor}` : ''}`, { as: adminKey });
       expect(page.status).toBe(200);
-      paged.push(...page.json.api_keys);
+      paged.push(...page.json.data);
       cursor = page.json.next_cursor;
     }
     expect(paged.length).toBeGreaterThan(3);
-    expect(paged).toEqual(whole.json.api_keys);
-    expect((await world.send(`${at()}?cursor=x`, { as: adminKey })).status).toBe(422);
+    expect(paged).toEqual(whole.json.data);
+    expect((await world.send(`${at()}?cursor=x`, { as: adminKey })).status).toBe(400);
     const made = await session(adminKey);
     await world.db.query(
       `insert into public.session_invitations (session_id, tenant_id, code_hash, expires_at)
@@ -656,7 +656,7 @@ describe('API keys', () => {
     const other = await world.key(globex.id, all);
     for (const path of ['', '/api-keys', '/provider-credentials'])
       expect((await world.send(`/api/tenants/${acme.id}${path}`, { as: other })).status).toBe(404);
-    const mine = (await world.send(at(), { as: adminKey })).json.api_keys[0];
+    const mine = (await world.send(at(), { as: adminKey })).json.data[0];
     const tries = await Promise.all([
       world.send(`${at()}/${mine.id}`, { method: 'DELETE', as: other }),
       world.send(`/api/tenants/${globex.id}/api-keys/${mine.id}`, { method: 'DELETE', as: other }),
@@ -676,7 +676,7 @@ describe('provider credentials', () => {
     });
     expect(put.status, put.text).toBe(204);
     const listed = await world.send(at, { as: adminKey });
-    expect(listed.json.provider_credentials).toMatchObject([{ provider: 'openai' }]);
+    expect(listed.json.data).toMatchObject([{ provider: 'openai' }]);
     expect(listed.text).not.toContain('sk-of-acme');
     const { rows } = await world.db.query('select ciphertext from public.provider_credentials where tenant_id = $1', [
       acme.id,
@@ -739,7 +739,7 @@ describe('webhooks', () => {
     status = 200;
     const deliveries = await until('it is noted', async () => {
       const listed = await world.send(`/api/webhooks/${id}/deliveries`, { as: adminKey });
-      return listed.json.deliveries[0]?.last_status === 503 ? listed.json.deliveries : undefined;
+      return listed.json.data[0]?.last_status === 503 ? listed.json.data : undefined;
     });
     expect(deliveryView.parse(deliveries[0])).toMatchObject({ status: 'pending', attempts: 1 });
     const rotated = await world.send(`/api/webhooks/${id}/rotate-secret`, { method: 'POST', as: adminKey });

@@ -14,7 +14,7 @@ import { z } from 'zod';
 import { type Access, actBy, demandScopes, sha256, tenantNotFound } from '../access/authenticate.ts';
 import { actorOf, tenantsOwnWith } from '../access/route-access.ts';
 import type { TenantStore } from '../database/tenant-store.ts';
-import { pageOf, pageQuery, pageRequest } from './paging.ts';
+import { newestFirst, pageQuery } from './paging.ts';
 
 /**
  * `/api/tenants/{id}/api-keys`. A key is shown only once, in the response that creates it.
@@ -33,6 +33,7 @@ const keyParams = z.object({ id: uuid, key: uuid });
 const defaultScopes: Scope[] = ['sessions:read', 'sessions:write'];
 const defaultOverlapMinutes = 1_440;
 const dayMs = 86_400_000;
+const pages = newestFirst('api-keys');
 const notFound = (): AppError => new AppError('not_found', { detail: 'No such API key.' });
 const tooMany = (limit: number, remedy: string): AppError =>
   new AppError('conflict', { detail: `The tenant already has ${limit} valid API keys, the maximum. ${remedy}` });
@@ -85,9 +86,7 @@ export const apiKeyRoutes =
         },
       },
       async (request) => {
-        const rows = await tenants.keys(pageRequest(request.params.id, request.query));
-        const { page, next_cursor } = pageOf(rows, request.query.limit);
-        return { api_keys: page, next_cursor };
+        return pages.page(await tenants.keys(pages.request(request.params.id, request.query)), request.query);
       },
     );
 

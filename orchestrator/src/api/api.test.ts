@@ -47,11 +47,26 @@ describe('Prefer: wait', () => {
 
 describe('a cursor', () => {
   const position = z.object({ id: z.string() });
+  const list = 'candidates?{"search":"Ada"}';
+  const good = encodeCursor({ id: 'x' }, list);
   test('decodes to the position that was encoded', () => {
-    expect(decodeCursor(encodeCursor({ id: 'x' }), position)).toEqual({ id: 'x' });
+    expect(decodeCursor(good, position, list)).toEqual({ id: 'x' });
   });
-  test.each(['', 'nonsense', Buffer.from('{"id":1}').toString('base64url')])('%j is refused', (cursor) => {
-    expect(() => decodeCursor(cursor, position)).toThrow(AppError);
+  test.each([
+    ['an empty one', ''],
+    ['nonsense', 'nonsense'],
+    ['a changed one', `A${good.slice(1)}`],
+    ['a cut one', good.slice(0, -1)],
+    ['one of another list', encodeCursor({ id: 'x' }, 'positions')],
+    ['one made with another filter', encodeCursor({ id: 'x' }, 'candidates?{"search":"Alan"}')],
+    ['one with another position', encodeCursor({ id: 1 }, list)],
+    ['a very long one', encodeCursor({ id: 'x'.repeat(600) }, list)],
+  ])('%s is refused with 400, and the field is named', (_name, cursor) => {
+    const decode = () => decodeCursor(cursor, position, list);
+    expect(decode).toThrow(AppError);
+    expect(decode).toThrow(
+      expect.objectContaining({ status: 400, fields: [expect.objectContaining({ field: 'cursor' })] }),
+    );
   });
 });
 

@@ -13,7 +13,7 @@ import { actBy } from '../access/authenticate.ts';
 import { callerOf, callersWith } from '../access/route-access.ts';
 import type { Erased, PeopleStore } from '../database/people-store.ts';
 import { answerConcerns } from './idempotency.ts';
-import { pageOf, pageQuery, pageRequest } from './paging.ts';
+import { newestFirst, pageQuery } from './paging.ts';
 
 /**
  * `/api/candidates`. `DELETE` erases the candidate: personal data, transcripts and results at once; recordings
@@ -26,6 +26,7 @@ export interface CandidateRoutesDeps {
 
 const params = z.object({ id: uuid });
 const listQuery = z.strictObject({ ...pageQuery, search: plainText(200).min(1).optional() });
+const pages = newestFirst('candidates');
 const notFound = (): AppError => new AppError('not_found', { detail: 'No such candidate.' });
 const conflictOf = (fields: string[]): AppError =>
   new AppError('conflict', {
@@ -84,11 +85,8 @@ export const candidateRoutes =
       async (request) => {
         const { tenantId } = callerOf(request);
         const { search, ...query } = request.query;
-        const { page, next_cursor } = pageOf(
-          await people.candidates(pageRequest(tenantId, query), search),
-          query.limit,
-        );
-        return { candidates: page, next_cursor };
+        const rows = await people.candidates(pages.request(tenantId, query, { search }), search);
+        return pages.page(rows, query, { search });
       },
     );
 

@@ -1,11 +1,13 @@
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import { timestamp, uuid } from '@greenroom/shared/protocol/common.ts';
+import { listOf } from '@greenroom/shared/protocol/list.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { tenantsOwnWith } from '../access/route-access.ts';
 import { type PoolStore, poolView } from '../database/pool-store.ts';
 import { tenantUsage, type UsageStore } from '../database/usage-store.ts';
+import { wholeList } from './paging.ts';
 
 /** Routes for a tenant's standby machines and for the usage and cost of its machines. */
 export interface CapacityRoutesDeps {
@@ -15,6 +17,7 @@ export interface CapacityRoutesDeps {
 }
 
 const params = z.object({ id: uuid });
+const poolList = listOf(poolView);
 const usageQuery = z.strictObject({
   /** Default: 30 days before `until`. */
   from: timestamp.optional(),
@@ -33,11 +36,11 @@ export function capacityRoutes({ pool, usage, clock }: CapacityRoutesDeps): Fast
         schema: {
           summary: 'Show the standby machines of a tenant, by region',
           params,
-          response: { 200: z.object({ pools: poolView }) },
+          response: { 200: poolList },
         },
       },
       async (request) => {
-        return { pools: await pool.ofTenant(request.params.id) };
+        return wholeList(await pool.ofTenant(request.params.id));
       },
     );
 

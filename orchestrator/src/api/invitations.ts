@@ -3,6 +3,7 @@ import { uuid } from '@greenroom/shared/protocol/common.ts';
 import {
   createInvitationRequest,
   type InvitationView,
+  invitationList,
   invitationView,
   newInvitationView,
 } from '@greenroom/shared/protocol/people.ts';
@@ -13,6 +14,7 @@ import { actBy, sha256 } from '../access/authenticate.ts';
 import { callerOf, callersWith } from '../access/route-access.ts';
 import type { PeopleStore } from '../database/people-store.ts';
 import type { SessionStore } from '../database/session-store.ts';
+import { wholeList } from './paging.ts';
 import { joinUrl } from './session-view.ts';
 import { sessionNotFound, sessionParams } from './sessions.ts';
 
@@ -78,7 +80,7 @@ export function invitationRoutes(deps: InvitationRoutesDeps): FastifyPluginAsync
           summary: 'List invitations, oldest first',
           description: 'A session has at most 100 invitations, so there is only one page.',
           params: sessionParams,
-          response: { 200: z.object({ invitations: z.array(invitationView) }) },
+          response: { 200: invitationList },
         },
       },
       async (request) => {
@@ -86,7 +88,7 @@ export function invitationRoutes(deps: InvitationRoutesDeps): FastifyPluginAsync
         const { id } = request.params;
         const invitations = await people.invitations(id, tenantId);
         if (invitations.length === 0 && !(await sessions.get(id, tenantId))) throw sessionNotFound();
-        return { invitations };
+        return wholeList(invitations);
       },
     );
 

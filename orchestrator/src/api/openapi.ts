@@ -86,6 +86,7 @@ function commonCodes({ kind }: RouteAccess, { body, params, querystring, headers
   if (body !== undefined) codes.push('invalid_json', 'unsupported_media_type', 'body_too_large');
   if (body !== undefined || querystring !== undefined || headers !== undefined) codes.push('validation_failed');
   if (params !== undefined) codes.push('not_found');
+  if (querystring instanceof z.ZodObject && 'cursor' in querystring.shape) codes.push('invalid_cursor');
   if (method === 'POST' && kind !== 'public')
     codes.push('idempotency_mismatch', 'idempotency_in_progress', 'validation_failed');
   return codes;

@@ -6,7 +6,7 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { callerOf, callersWith } from '../access/route-access.ts';
 import type { PeopleStore } from '../database/people-store.ts';
-import { pageOf, pageQuery, pageRequest } from './paging.ts';
+import { newestFirst, pageQuery } from './paging.ts';
 
 /** `/api/positions`. Positions cannot be deleted, because sessions refer to them. */
 export interface PositionRoutesDeps {
@@ -14,6 +14,7 @@ export interface PositionRoutesDeps {
 }
 
 const params = z.object({ id: uuid });
+const pages = newestFirst('positions');
 const notFound = (): AppError => new AppError('not_found', { detail: 'No such position.' });
 
 export const positionRoutes =
@@ -44,9 +45,7 @@ export const positionRoutes =
       },
       async (request) => {
         const { tenantId } = callerOf(request);
-        const rows = await people.positions(pageRequest(tenantId, request.query));
-        const { page, next_cursor } = pageOf(rows, request.query.limit);
-        return { positions: page, next_cursor };
+        return pages.page(await people.positions(pages.request(tenantId, request.query)), request.query);
       },
     );
 

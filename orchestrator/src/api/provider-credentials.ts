@@ -9,6 +9,7 @@ import type { TenantStore } from '../database/tenant-store.ts';
 import { providerContext, type Vault } from '../tokens/vault.ts';
 import type { ProviderKeys } from '../voice/provider-keys.ts';
 import { noContent } from './bodies.ts';
+import { wholeList } from './paging.ts';
 
 /**
  * `/api/tenants/{id}/provider-credentials`: a tenant's own API keys for providers. They are stored encrypted
@@ -37,7 +38,7 @@ export const providerCredentialRoutes =
         },
       },
       async (request) => {
-        return { provider_credentials: await tenants.credentials(request.params.id) };
+        return wholeList(await tenants.credentials(request.params.id));
       },
     );
 

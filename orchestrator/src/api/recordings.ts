@@ -1,13 +1,13 @@
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import { plainText } from '@greenroom/shared/protocol/common.ts';
-import { recordingView } from '@greenroom/shared/protocol/platform-api.ts';
+import { recordingList } from '@greenroom/shared/protocol/platform-api.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { z } from 'zod';
 import { actBy } from '../access/authenticate.ts';
 import { callerOf, callersWith } from '../access/route-access.ts';
 import type { SessionStore } from '../database/session-store.ts';
 import type { Recordings } from '../video/recordings.ts';
 import { noContent } from './bodies.ts';
+import { wholeList } from './paging.ts';
 import { sessionNotFound, sessionParams } from './sessions.ts';
 
 /** `/api/sessions/{id}/recordings`: lists the recordings, each with a URL that can be opened once, and deletes one. */
@@ -27,7 +27,7 @@ export const recordingRoutes =
         schema: {
           summary: 'List the recordings of a session, each with a URL that can be opened once',
           params: sessionParams,
-          response: { 200: z.object({ recordings: z.array(recordingView) }) },
+          response: { 200: recordingList },
         },
       },
       async (request, reply) => {
@@ -35,7 +35,7 @@ export const recordingRoutes =
         const { id } = request.params;
         if (!(await sessions.get(id, tenantId))) throw sessionNotFound();
         reply.header('cache-control', 'no-store');
-        return { recordings: recordings === null ? [] : await recordings.of(id, tenantId) };
+        return wholeList(recordings === null ? [] : await recordings.of(id, tenantId));
       },
     );
 

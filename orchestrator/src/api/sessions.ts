@@ -1,9 +1,9 @@
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
-import { uuid } from '@greenroom/shared/protocol/common.ts';
+import { timestamp, uuid } from '@greenroom/shared/protocol/common.ts';
 import {
   changeSessionRequest,
   createSessionRequest,
-  sessionSummary,
+  sessionList,
   sessionView,
 } from '@greenroom/shared/protocol/platform-api.ts';
 import { endingOf } from '@greenroom/shared/session/reasons.ts';
@@ -20,7 +20,7 @@ import { type CreateDeps, createSessionCreator } from '../sessions/create.ts';
 import { createRescheduler } from '../sessions/reschedule.ts';
 import { edgeRegionOf } from './edge-region.ts';
 import { keyOf } from './idempotency.ts';
-import { pageOf, pageQuery, pageRequest } from './paging.ts';
+import { pageQuery, pagesOf } from './paging.ts';
 import { summarise, type ViewDeps, viewSession } from './session-view.ts';
 
 /** `/api/sessions`: creates, lists, shows, reschedules and ends sessions. */
@@ -36,7 +36,10 @@ export interface SessionRoutesDeps extends ViewDeps, StopMachinesDeps {
 export const sessionParams = z.object({ id: uuid });
 const createHeaders = z.looseObject({ prefer: z.string().optional() });
 const listQuery = z.strictObject({ ...pageQuery, status: z.enum(sessionStatuses).optional() });
-const listView = z.object({ sessions: z.array(sessionSummary), next_cursor: z.string().nullable() });
+const pages = pagesOf({
+  ...{ name: 'sessions', position: z.object({ createdAt: timestamp, id: uuid }) },
+  of: ({ created_at: createdAt, session_id: id }: SessionRow) => ({ createdAt, id }),
+});
 const maxWaitS = 60;
 
 /** The seconds of `Prefer: wait=N`, at most 60. An invalid preference is ignored (RFC 7240). */
@@ -102,14 +105,15 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
       '/sessions',
       {
         config: callersWith('sessions:read'),
-        schema: { summary: 'List sessions, newest first', querystring: listQuery, response: { 200: listView } },
+        schema: { summary: 'List sessions, newest first', querystring: listQuery, response: { 200: sessionList } },
       },
       async (request) => {
         const caller = callerOf(request);
         const { status, ...query } = request.query;
-        const found = await sessions.list({ ...pageRequest(caller.tenantId, query), status });
-        const { page, next_cursor } = pageOf(found, query.limit);
-        return { sessions: await Promise.all(page.map((row) => summarise(row, caller, deps))), next_cursor };
+        const { limit, after: before } = pages.request(query, { status });
+        const found = await sessions.list({ tenantId: caller.tenantId, limit, before, status });
+        const page = pages.page(found, query, { status });
+        return { ...page, data: await Promise.all(page.data.map((row) => summarise(row, caller, deps))) };
       },
     );
 

@@ -1,6 +1,6 @@
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import { scopesOfRole } from '@greenroom/shared/protocol/access.ts';
-import { text, uuid } from '@greenroom/shared/protocol/common.ts';
+import { uuid } from '@greenroom/shared/protocol/common.ts';
 import { regionCode } from '@greenroom/shared/protocol/platform-api.ts';
 import {
   appsRequest,
@@ -22,8 +22,7 @@ import type { TenantRow, TenantStore } from '../database/tenant-store.ts';
 import { isRegion } from '../regions/regions.ts';
 import type { createOnboarding } from '../tenants/onboarding.ts';
 import { noContent } from './bodies.ts';
-import { decodeCursor, encodeCursor } from './cursor.ts';
-import { fitting } from './paging.ts';
+import { pageQuery, pagesOf } from './paging.ts';
 import { changesOf, viewTenant } from './tenant-view.ts';
 
 /**
@@ -39,9 +38,10 @@ export interface TenantRoutesDeps {
 const params = z.object({ id: uuid });
 const poolParams = z.object({ id: uuid, region: regionCode });
 const memberParams = z.object({ id: uuid, user: uuid });
-const listQuery = z.strictObject({
-  limit: z.coerce.number().int().min(1).max(100).default(20),
-  cursor: text(200).optional(),
+const listQuery = z.strictObject(pageQuery);
+const pages = pagesOf({
+  ...{ name: 'tenants', position: z.object({ slug: tenantSlug }) },
+  of: ({ slug }: TenantRow) => ({ slug }),
 });
 
 const consentTextFixed = (version: string): AppError =>
@@ -104,15 +104,9 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
         schema: { summary: 'List tenants by slug (operators)', querystring: listQuery, response: { 200: tenantList } },
       },
       async (request) => {
-        const { limit, cursor } = request.query;
-        const after = cursor === undefined ? undefined : decodeCursor(cursor, z.object({ slug: tenantSlug })).slug;
-        const rows = await tenants.list(limit + 1, after);
-        const page = rows.slice(0, Math.min(limit, fitting(rows)));
-        const last = page.at(-1);
-        return {
-          tenants: page.map(viewTenant),
-          next_cursor: rows.length > page.length && last ? encodeCursor({ slug: last.slug }) : null,
-        };
+        const { limit, after } = pages.request(request.query);
+        const page = pages.page(await tenants.list(limit, after?.slug), request.query);
+        return { ...page, data: page.data.map(viewTenant) };
       },
     );
 

@@ -21,7 +21,7 @@ import type { Guard } from '../net/guard.ts';
 import { type Vault, webhookContext } from '../tokens/vault.ts';
 import { newWebhookSecret } from '../webhooks/signing.ts';
 import { noContent } from './bodies.ts';
-import { pageOf, pageQuery, pageRequest } from './paging.ts';
+import { newestFirst, pageQuery, wholeList } from './paging.ts';
 
 /**
  * `/api/webhooks`: endpoints, their secrets and deliveries. A secret is shown only once, when it is created.
@@ -37,6 +37,7 @@ const deliveryParams = z.object({ id: uuid, delivery: uuid });
 const deliveryQuery = z.strictObject({ ...pageQuery, status: z.enum(deliveryStatuses).optional() });
 const defaultOverlapMinutes = 1_440;
 
+const pages = newestFirst('deliveries');
 const notFound = (): AppError => new AppError('not_found', { detail: 'No such webhook.' });
 
 export function webhookRoutes({ webhooks, guard, vault }: WebhookRoutesDeps): FastifyPluginAsyncZod {
@@ -84,7 +85,7 @@ export function webhookRoutes({ webhooks, guard, vault }: WebhookRoutesDeps): Fa
       { config: callersWith('webhooks:read'), schema: { summary: 'List webhooks', response: { 200: webhookList } } },
       async (request) => {
         const { tenantId } = callerOf(request);
-        return { webhooks: await webhooks.list(tenantId) };
+        return wholeList(await webhooks.list(tenantId));
       },
     );
 
@@ -186,9 +187,9 @@ export function webhookRoutes({ webhooks, guard, vault }: WebhookRoutesDeps): Fa
         const { tenantId } = callerOf(request);
         const { status, ...query } = request.query;
         if (!(await webhooks.get(tenantId, request.params.id))) throw notFound();
-        const rows = await webhooks.deliveries(request.params.id, pageRequest(tenantId, query), status);
-        const { page, next_cursor } = pageOf(rows, query.limit);
-        return { deliveries: page, next_cursor };
+        const filters = { webhook: request.params.id, status };
+        const rows = await webhooks.deliveries(request.params.id, pages.request(tenantId, query, filters), status);
+        return pages.page(rows, query, filters);
       },
     );
 

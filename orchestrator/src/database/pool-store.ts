@@ -78,16 +78,14 @@ const arrived = z.discriminatedUnion('kind', [
   z.object({ kind: z.enum(['no_app', 'not_waiting']) }),
 ]);
 
-export const poolView = z.array(
-  z.object({
-    region: z.string(),
-    floor: z.number(),
-    ceiling: z.number(),
-    ready: z.number(),
-    building: z.number(),
-    scheduled: z.number(),
-  }),
-);
+export const poolView = z.object({
+  region: z.string(),
+  floor: z.number(),
+  ceiling: z.number(),
+  ready: z.number(),
+  building: z.number(),
+  scheduled: z.number(),
+});
 
 export interface PoolStoreOptions {
   launch: LaunchParameters;
@@ -176,6 +174,6 @@ export function createPoolStore(database: Database, options: PoolStoreOptions) {
         },
         applied,
       ),
-    ofTenant: (tenantId: string) => call('pool_of_tenant', { p_tenant_id: tenantId }, poolView),
+    ofTenant: (tenantId: string) => call('pool_of_tenant', { p_tenant_id: tenantId }, z.array(poolView)),
   };
 }

@@ -5,6 +5,7 @@
 export const errorCodes = {
   invalid_json: { status: 400, retryable: false, title: 'The body is not JSON' },
   validation_failed: { status: 422, retryable: false, title: 'A field is missing or wrong' },
+  invalid_cursor: { status: 400, retryable: false, title: 'The cursor is not one of this list' },
   unsupported_media_type: { status: 415, retryable: false, title: 'The body must be application/json' },
   body_too_large: { status: 413, retryable: false, title: 'The body is too large' },
   unauthenticated: { status: 401, retryable: false, title: 'No valid credential was sent' },

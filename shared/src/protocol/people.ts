@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { sessionStatuses } from '../session/states.ts';
 import { outcome, sessionReason, timestamp, uuid } from './common.ts';
+import { listOf } from './list.ts';
 import { emailAddress, nameText, paragraphs } from './names.ts';
 import { candidateInput, positionInput } from './platform-api.ts';
 
@@ -31,7 +32,7 @@ export const candidateView = z.object({
   created_at: timestamp,
   updated_at: timestamp,
 });
-export const candidateList = z.object({ candidates: z.array(candidateView), next_cursor: z.string().nullable() });
+export const candidateList = listOf(candidateView);
 
 /**
  * `erased`: all data of the candidate are deleted here; recordings are being deleted. `ending`: live sessions
@@ -63,7 +64,7 @@ export const positionView = z.object({
   created_at: timestamp,
   updated_at: timestamp,
 });
-export const positionList = z.object({ positions: z.array(positionView), next_cursor: z.string().nullable() });
+export const positionList = listOf(positionView);
 
 export const invitationStatuses = ['open', 'used', 'expired', 'revoked'] as const;
 export const createInvitationRequest = z.strictObject({
@@ -82,6 +83,7 @@ export const invitationView = z.object({
   replaces: uuid.nullable(),
 });
 export type InvitationView = z.output<typeof invitationView>;
+export const invitationList = listOf(invitationView);
 /** The link is shown once, because only a hash of its code is stored. */
 export const newInvitationView = invitationView.extend({ join_url: z.string() });
 

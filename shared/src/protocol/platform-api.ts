@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { sessionStatuses } from '../session/states.ts';
 import { outcome, plainText, sessionReason, text, timestamp, uuid } from './common.ts';
+import { listOf } from './list.ts';
 import { emailAddress, nameText, paragraphs } from './names.ts';
 import { storedTranscriptEntry } from './transcript.ts';
 
@@ -228,6 +229,7 @@ export const sessionSummary = sessionView.omit({ settings: true }).extend({
   interview_context: interviewContext.extend({ position: interviewContext.shape.position.omit({ description: true }) }),
 });
 export type SessionSummary = z.output<typeof sessionSummary>;
+export const sessionList = listOf(sessionSummary);
 
 export const transcriptView = z.object({
   session_id: uuid,
@@ -270,3 +272,4 @@ export const recordingView = z.object({
   calls: z.array(z.object({ ordinal: z.number().int(), begins_ms: z.number().int() })),
 });
 export type RecordingView = z.output<typeof recordingView>;
+export const recordingList = listOf(recordingView);

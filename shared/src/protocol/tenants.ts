@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { roles, scope } from './access.ts';
 import { plainText, text, timestamp, uuid } from './common.ts';
 import { interviewerTemplate } from './interviewer-template.ts';
+import { listOf } from './list.ts';
 import { nameText } from './names.ts';
 import { regionCode } from './platform-api.ts';
 
@@ -91,7 +92,7 @@ export const tenantView = z.object({
   updated_at: timestamp,
 });
 export type TenantView = z.output<typeof tenantView>;
-export const tenantList = z.object({ tenants: z.array(tenantView), next_cursor: z.string().nullable() });
+export const tenantList = listOf(tenantView);
 
 export const removalView = z.object({
   status: z.enum(['removing', 'removed']),
@@ -134,7 +135,7 @@ export const apiKeyView = z.object({
 });
 /** The key is shown once, because only its hash is stored. */
 export const newApiKeyView = apiKeyView.extend({ key: z.string() });
-export const apiKeyList = z.object({ api_keys: z.array(apiKeyView), next_cursor: z.string().nullable() });
+export const apiKeyList = listOf(apiKeyView);
 
 /**
  * Providers that a deployment can use. A tenant's key applies only if it is for the deployment's provider.
@@ -144,6 +145,5 @@ export const providerCredentialRequest = z.strictObject({
   // Only characters that a header may contain, because the key is sent in one.
   api_key: text(500).regex(/^[\x21-\x7e]{8,500}$/, 'must be 8–500 printable characters without spaces'),
 });
-export const providerCredentialList = z.object({
-  provider_credentials: z.array(z.object({ provider: z.string(), created_at: timestamp, updated_at: timestamp })),
-});
+export const providerCredentialView = z.object({ provider: z.string(), created_at: timestamp, updated_at: timestamp });
+export const providerCredentialList = listOf(providerCredentialView);

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { tenantEventTypes } from '../session/events.ts';
 import { text, timestamp, uuid } from './common.ts';
+import { listOf } from './list.ts';
 
 /**
  * Webhooks: where a tenant receives the events of its sessions. Signed by the Standard Webhooks scheme
@@ -43,7 +44,7 @@ export const webhookView = z.object({
 });
 /** The secret (`whsec_…`) is shown once. */
 export const newWebhookView = webhookView.extend({ secret: z.string() });
-export const webhookList = z.object({ webhooks: z.array(webhookView) });
+export const webhookList = listOf(webhookView);
 
 export const deliveryStatuses = ['pending', 'delivered', 'dead'] as const;
 export const deliveryView = z.object({
@@ -61,4 +62,4 @@ export const deliveryView = z.object({
   delivered_at: timestamp.nullable(),
   created_at: timestamp,
 });
-export const deliveryList = z.object({ deliveries: z.array(deliveryView), next_cursor: z.string().nullable() });
+export const deliveryList = listOf(deliveryView);
