@@ -117,6 +117,8 @@ const settings = {
     baseUrl: ['OPENAI_BASE_URL', httpUrl.default('https://api.openai.com/v1')],
     model: ['REALTIME_MODEL', text.default('gpt-realtime-2.1')],
     transcriptionModel: ['TRANSCRIPTION_MODEL', text.default('gpt-realtime-whisper')],
+    /** Used for a call whose session the provider refuses because of the model above. */
+    fallbackTranscriptionModel: ['TRANSCRIPTION_FALLBACK_MODEL', text.default('gpt-live-transcribe')],
     voice: ['REALTIME_VOICE', z.enum(voices).default('marin')],
     evaluationModel: ['EVALUATION_MODEL', text.default('gpt-6-luna')],
     simulated: ['VOICE_SIMULATED', flag.default(false)],

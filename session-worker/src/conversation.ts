@@ -28,6 +28,8 @@ import type { Connection } from './room/connection.ts';
  */
 export interface Conversation {
   readonly calls: Calls;
+  /** Turns of the candidate that could not be transcribed, in all calls. */
+  readonly transcriptionsFailed: number;
   /**
    * Handles an offer. The answer goes to whichever connection is in the room by then; errors go to the
    * sender.
@@ -70,6 +72,7 @@ export function createConversation(deps: ConversationDeps): Conversation {
   /** The call in which the interviewer speaks. */
   let current: VoiceCall | undefined;
   let later: Timer | undefined;
+  let transcriptionsFailed = 0;
   /** The `call_required` that the browser has not answered yet. */
   let required: { ordinal: number; reason: CallReason; deadline: number } | undefined;
   /** The `sdp_answer` whose call the browser has not reported as connected. */
@@ -98,6 +101,7 @@ export function createConversation(deps: ConversationDeps): Conversation {
   });
   const onVoice = (ordinal: number, event: VoiceEvent) => {
     if (event.type === 'candidate_heard') media.answered(ordinal);
+    if (event.type === 'untranscribed') transcriptionsFailed += 1;
     if (event.type === 'saying') transcript.show(event.entry);
     if (event.type === 'said') transcript.store(event.entries);
     if (event.type === 'gone') onGone();
@@ -197,6 +201,9 @@ export function createConversation(deps: ConversationDeps): Conversation {
 
   return {
     calls,
+    get transcriptionsFailed() {
+      return transcriptionsFailed;
+    },
     offer: onOffer,
     connected: (ordinal) => {
       if (unconfirmed?.ordinal === ordinal) unconfirmed = undefined;

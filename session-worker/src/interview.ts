@@ -70,6 +70,7 @@ export function createInterview(deps: InterviewDeps): Interview {
     ...room.counts,
     entries_acknowledged: record.writer.stored,
     entries_refused: record.writer.refused,
+    transcriptions_failed: conversation.transcriptionsFailed,
   });
   let signals = 0;
 

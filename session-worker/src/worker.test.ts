@@ -99,6 +99,7 @@ describe('an interview, end to end between scripted peers', () => {
           messages: expect.any(Number),
           entries_acknowledged: expect.any(Number),
           entries_refused: 0,
+          transcriptions_failed: 0,
         },
       },
     ]);

@@ -1,4 +1,5 @@
 import type { CandidatePeer } from '@greenroom/local-cloud/candidate/candidate-peer.ts';
+import { ownerPool } from '@greenroom/local-cloud/supabase/owner-pool.ts';
 import type { ServerMessage } from '@greenroom/shared/protocol/socket.ts';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { FaultAction } from '../../infra/local-cloud/src/faults.ts';
@@ -24,6 +25,7 @@ const always = Number.POSITIVE_INFINITY;
  */
 describe('conversations', () => {
   let stack: Stack;
+  let db: ReturnType<typeof ownerPool>;
 
   beforeAll(async () => {
     stack = await startStack({
@@ -39,9 +41,13 @@ describe('conversations', () => {
         ABSENCE_GRACE_MS: '400',
       },
     });
+    db = ownerPool(stack.cloud.supabase.dbUrl, 1);
   });
   afterEach(() => stack.cloud.voice.faults.clear());
-  afterAll(() => stack.stop());
+  afterAll(async () => {
+    await db?.end();
+    await stack.stop();
+  });
 
   const callsBefore = () => stack.cloud.voice.calls().length;
   const currentCall = () => stack.cloud.voice.calls().at(-1)?.id ?? '';
@@ -63,6 +69,30 @@ describe('conversations', () => {
       const stored = await expectFinished(stack, await startInterview(stack), from);
       expect(stored).toHaveLength(9 - (times === always ? 0 : times));
       expect(stored.every((entry) => entry.verified)).toBe(true);
+    });
+
+    test('a transcription model that the provider refuses is replaced by the fallback, and the conversation is stored', async () => {
+      const from = callsBefore();
+      const action = special('transcription_refused', 'gpt-realtime-whisper');
+      stack.cloud.voice.faults.add({ on: 'realtime.client_secrets', action, times: always });
+      expect(await expectFinished(stack, await startInterview(stack), from)).toHaveLength(9);
+      const used = callsFrom(stack, from).map(({ session }) => session.audio.input.transcription?.model);
+      expect(used).toEqual(['gpt-live-transcribe']);
+    });
+
+    test('turns that could not be transcribed are counted for the metrics', async () => {
+      const from = callsBefore();
+      stack.cloud.voice.faults.add({ on: 'realtime.turn', action: special('transcription_failed'), times: 2 });
+      const running = await startInterview(stack);
+      await expectFinished(stack, running, from);
+      const counted = () =>
+        db
+          .query(
+            "select (counts ->> 'transcriptions_failed')::int as failed from public.machines where session_id = $1",
+            [running.session.session_id],
+          )
+          .then(({ rows }) => rows);
+      await expect.poll(counted).toEqual([{ failed: 2 }]);
     });
 
     test.each<[string, string]>([

@@ -419,18 +419,28 @@ const bad: Bad[] = [
   },
   {
     id: 'voice-session',
-    what: 'the provider refuses the transcription model in a conversation',
-    make: () =>
-      void stack.cloud.voice.faults.add({
-        on: 'realtime.client_secrets',
-        action: {
-          kind: 'status',
-          status: 400,
-          body: { error: { code: 'invalid_value', message: "Invalid 'session.audio.input.transcription.model'" } },
-        },
-      }),
+    what: 'the provider refuses the transcription model in a conversation, and takes the fallback',
+    make: () => refuseTranscription('gpt-realtime-whisper'),
     undo: () => stack.cloud.voice.faults.clear(),
-    fix: /TRANSCRIPTION_MODEL .*gpt-live-transcribe/,
+    status: 'warn',
+    fix: /TRANSCRIPTION_MODEL=gpt-live-transcribe/,
+  },
+  {
+    id: 'voice-session',
+    what: 'the provider refuses the transcription model in a conversation, and the fallback too',
+    make: () => {
+      refuseTranscription('gpt-realtime-whisper');
+      return { TRANSCRIPTION_FALLBACK_MODEL: 'gpt-realtime-whisper' };
+    },
+    undo: () => stack.cloud.voice.faults.clear(),
+    fix: /TRANSCRIPTION_MODEL to a model that it takes/,
+  },
+  {
+    id: 'voice-session',
+    what: 'the sideband takes the standing key only',
+    make: () => void stack.cloud.voice.script.callsBelongTo('account'),
+    undo: () => stack.cloud.voice.script.callsBelongTo('creator'),
+    fix: /REALTIME_CALLS=unified/,
   },
   {
     id: 'voice-session',
@@ -463,6 +473,24 @@ const bad: Bad[] = [
     fix: /replay/,
   },
 ];
+
+function refuseTranscription(model: string): undefined {
+  stack.cloud.voice.faults.add({
+    on: 'realtime.client_secrets',
+    times: Number.POSITIVE_INFINITY,
+    action: { kind: 'special', name: 'transcription_refused', value: model },
+  });
+}
+
+test('voice-session says which credential the sideband takes, also for unified calls', async () => {
+  expect((await look('voice-session')).detail).toContain("takes the call's own credential, and not the standing key");
+  stack.cloud.voice.script.callsBelongTo('account');
+  const unified = { REALTIME_CALLS: 'unified', ACCEPT_STANDING_KEY_IN_WORKERS: 'true' };
+  const found = await look('voice-session', unified);
+  stack.cloud.voice.script.callsBelongTo('creator');
+  expect(found).toMatchObject({ status: 'ok', detail: expect.stringContaining('takes the standing key') });
+  expect(stack.cloud.voice.health().live).toBe(0);
+});
 
 const flyCall = async (method: string, url: string, body?: object) =>
   (await (

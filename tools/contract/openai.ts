@@ -6,7 +6,15 @@ import { expectStatus, expectThat, type Said, type Suite, say } from './suite.ts
 
 export type OpenAiTarget = Pick<
   Config['voice'],
-  'provider' | 'baseUrl' | 'apiKey' | 'model' | 'transcriptionModel' | 'voice' | 'evaluationModel'
+  | 'provider'
+  | 'calls'
+  | 'baseUrl'
+  | 'apiKey'
+  | 'model'
+  | 'transcriptionModel'
+  | 'fallbackTranscriptionModel'
+  | 'voice'
+  | 'evaluationModel'
 >;
 
 /** The realtime calls and the Responses API with our own session and a schema of ours. */

@@ -49,10 +49,12 @@ const makers: Record<ServiceName, (environment: Environment) => Target> = {
     const baseUrl = environment.OPENAI_BASE_URL ?? 'https://api.openai.com/v1';
     const suite = openAiSuite({
       provider: 'openai',
+      calls: 'two_step',
       baseUrl,
       apiKey: set.OPENAI_API_KEY,
       model: environment.REALTIME_MODEL ?? 'gpt-realtime-2.1',
       transcriptionModel: environment.TRANSCRIPTION_MODEL ?? 'gpt-realtime-whisper',
+      fallbackTranscriptionModel: environment.TRANSCRIPTION_FALLBACK_MODEL ?? 'gpt-live-transcribe',
       voice: 'marin',
       evaluationModel: environment.EVALUATION_MODEL ?? 'gpt-6-luna',
     });

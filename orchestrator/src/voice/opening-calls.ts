@@ -19,13 +19,15 @@ import type { ProviderKeys } from './provider-keys.ts';
  * - The row exists before the credential is minted, and the encrypted credential is stored before the worker gets it. The call can
  *   therefore be hung up whatever crashes.
  * - A credential can start calls only as long as the session may last.
+ * - If the provider refuses the session because of its transcription model, the fallback model is tried once: without any
+ *   transcription there would be no evaluation. Where nothing is minted (`REALTIME_CALLS=unified`), nothing is tried.
  */
 export interface CallOpenerDeps {
   calls: Pick<CallStore, 'open' | 'record'>;
   voice: Pick<VoiceProvider, 'mint'>;
   vault: Vault;
   clock: Clock;
-  interviewer: InterviewerOptions;
+  interviewer: InterviewerOptions & { fallbackTranscriptionModel: string };
   /** Stored with each call. */
   provider: Config['voice']['provider'];
   /** The tenant's own key at the provider. */
@@ -49,6 +51,7 @@ const failureCodes = {
   authFailed: 'provider_auth_failed',
   rateLimited: 'provider_rate_limited',
   unavailable: 'provider_unavailable',
+  transcriptionRefused: 'provider_unavailable',
 } as const satisfies Record<ProviderFailure['kind'], string>;
 
 /** @returns a function that opens a call. Throws AppError: fenced, call_not_allowed, consent_required, rate_limited, conflict, provider_…. */
@@ -79,12 +82,24 @@ export function createCallOpener(deps: CallOpenerDeps) {
     }
   };
 
+  /** Mints a credential for the session with this transcription model. */
+  const mint = async (row: SessionRow, transcriptionModel: string, apiKey: string | undefined, template?: string) => {
+    const session = realtimeSession(row, { ...interviewer, transcriptionModel }, template);
+    const lifeS = lifeSeconds(row, clock.now());
+    return { session, minted: await voice.mint(session, lifeS, row.session_id, { apiKey }) };
+  };
+  const mintOrFallBack = async (row: SessionRow, apiKey: string | undefined, template?: string) => {
+    const { transcriptionModel, fallbackTranscriptionModel } = interviewer;
+    const first = await mint(row, transcriptionModel, apiKey, template);
+    if (first.minted.kind !== 'transcriptionRefused' || fallbackTranscriptionModel === transcriptionModel) return first;
+    return mint(row, fallbackTranscriptionModel, apiKey, template);
+  };
+
   return async (of: CallOf): Promise<OpenCallResponse> => {
     const row = await openRow(of);
     crashPoint('call.opened');
     const [apiKey, template] = await Promise.all([providerKeys.of(row.tenant_id), templates.of(row.tenant_id)]);
-    const session = realtimeSession(row, interviewer, template);
-    const minted = await voice.mint(session, lifeSeconds(row, clock.now()), row.session_id, { apiKey });
+    const { session, minted } = await mintOrFallBack(row, apiKey, template);
     if (minted.kind !== 'minted') throw new AppError(failureCodes[minted.kind]);
     crashPoint('call.minted');
     const ciphertext = vault.seal(minted.value, callContext(row.session_id, of.ordinal));

@@ -11,14 +11,14 @@ afterEach(async () => {
 });
 
 /** A provider that answers a hang-up by its credential, and the credentials that it got. */
-async function provider(answers: Record<string, number>, more: { provider?: 'azure' } = {}) {
+async function provider(answers: Record<string, number>, more: { provider?: 'azure' } = {}, body: object = {}) {
   const got: string[] = [];
   const server = createServer((request, response) => {
     const key = request.headers.authorization?.slice('Bearer '.length) ?? `${request.headers['api-key']}`;
     got.push(key);
     const status = answers[key] ?? 404;
     response.writeHead(status, { 'content-type': 'application/json' });
-    response.end(status === 404 ? '{"error":{"code":"call_id_not_found"}}' : '{}');
+    response.end(status === 404 ? '{"error":{"code":"call_id_not_found"}}' : JSON.stringify(body));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const voice = createVoiceProvider({
@@ -29,6 +29,21 @@ async function provider(answers: Record<string, number>, more: { provider?: 'azu
   cleanUps.push(voice.close, () => new Promise((resolve) => server.close(resolve)));
   return { voice, got };
 }
+
+test.each<[what: string, status: number, error: object, kind: string]>([
+  [
+    'names the transcription in its parameter',
+    400,
+    { param: 'session.audio.input.transcription.model' },
+    'transcriptionRefused',
+  ],
+  ['names it in its message only', 400, { message: 'transcription model x is not supported' }, 'transcriptionRefused'],
+  ['names something else', 400, { param: 'session.audio.output.voice' }, 'unavailable'],
+  ['is about the key', 401, { message: 'no transcription for this key' }, 'authFailed'],
+])('a refused session whose error %s', async (_what, status, error, kind) => {
+  const { voice } = await provider({ sk_ours: status }, {}, { error });
+  expect(await voice.mint({}, 60, 'a')).toEqual({ kind });
+});
 
 describe('a hang-up', () => {
   test('that the creating credential may do asks with no other', async () => {

@@ -24,7 +24,12 @@ export interface VoiceProviderOptions {
   logger: Logger;
 }
 
-export type ProviderFailure = { kind: 'authFailed' } | { kind: 'rateLimited' } | { kind: 'unavailable' };
+/** `transcriptionRefused`: the provider does not take the session's transcription model. */
+export type ProviderFailure =
+  | { kind: 'authFailed' }
+  | { kind: 'rateLimited' }
+  | { kind: 'unavailable' }
+  | { kind: 'transcriptionRefused' };
 export type MintOutcome = { kind: 'minted'; value: string; expiresAtMs: number; form: CallForm } | ProviderFailure;
 /** `missing`: the provider answered that it has no such call. It has given this answer for running calls too. */
 export type HangUpOutcome = { kind: 'over' } | { kind: 'missing' } | { kind: 'unclear' };
@@ -46,15 +51,25 @@ export interface VoiceProvider {
 }
 
 const minted = z.object({ value: z.string().min(1), expires_at: z.number() });
-const errorBody = z.object({ error: z.object({ code: z.string().nullish() }) });
+const errorBody = z.object({
+  error: z.object({ code: z.string().nullish(), param: z.string().nullish(), message: z.string().nullish() }),
+});
 
 type Answer = Pick<JsonAnswer, 'status' | 'body'>;
 
 const isDone = ({ status }: Answer): boolean => status >= 200 && status < 300;
 
+/** Whether an answer refuses a session because of its transcription model. */
+export function refusesTranscription({ status, body }: Answer): boolean {
+  const { param, message } = errorBody.safeParse(body).data?.error ?? {};
+  return status === 400 && /transcription/.test(`${param} ${message}`);
+}
+
 /** Classifies an error by status and body. */
-function classify({ status }: Answer): ProviderFailure {
+function classify(answer: Answer): ProviderFailure {
+  const { status } = answer;
   if (status === 401 || status === 403) return { kind: 'authFailed' };
+  if (refusesTranscription(answer)) return { kind: 'transcriptionRefused' };
   return status === 429 ? { kind: 'rateLimited' } : { kind: 'unavailable' };
 }
 

@@ -110,6 +110,8 @@ export type VoiceEvent =
   | { type: 'said'; entries: TranscriptEntry[] }
   /** An entry that is still being spoken or transcribed. */
   | { type: 'saying'; entry: TranscriptEntry }
+  /** What the candidate said in a turn could not be transcribed. */
+  | { type: 'untranscribed' }
   /** The candidate has begun to speak. */
   | { type: 'candidate_heard' }
   /** The interviewer's turn was played to its end. */

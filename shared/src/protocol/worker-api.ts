@@ -94,6 +94,8 @@ export const workerCounts = z.strictObject({
   entries_acknowledged: z.number().int().min(0).max(1_000_000),
   /** Transcript entries that Postgres refused. */
   entries_refused: z.number().int().min(0).max(1_000_000),
+  /** Turns of the candidate that the voice provider could not transcribe. */
+  transcriptions_failed: z.number().int().min(0).max(1_000_000).default(0),
 });
 export type WorkerCounts = z.output<typeof workerCounts>;
 

@@ -8,8 +8,8 @@
  * - A session with an unknown or invalid field is refused, wherever it comes from (session-rules.ts).
  * - A browser may call `calls` itself with an ephemeral secret, after a preflight.
  *
- * Special faults: `realtime.client_secrets` `garbage`, `already_expired`; `realtime.calls` `garbage_answer`,
- * `no_location`.
+ * Special faults: `realtime.client_secrets` `garbage`, `already_expired`, `transcription_refused` (`value`: the model that is
+ * refused in a conversation); `realtime.calls` `garbage_answer`, `no_location`.
  */
 import type { FastifyRequest } from 'fastify';
 import type { FaultAction } from '../faults.ts';
@@ -18,6 +18,7 @@ import { apiError, callNotFound, invalidKey } from './api-error.ts';
 import type { Call } from './call.ts';
 import type { CallControl } from './call-control.ts';
 import type { Credential, Credentials } from './credentials.ts';
+import type { Problem } from './rules.ts';
 import { applyPatch, defaultSession } from './session-config.ts';
 import { sessionProblem } from './session-rules.ts';
 import { newWireId } from './wire.ts';
@@ -58,13 +59,23 @@ const clientSecrets =
     if (typeof seconds !== 'number' || seconds < 10 || seconds > 7200) {
       return invalid('Expected a number of seconds from 10 to 7200.', 'expires_after.seconds');
     }
-    const wrong = sessionProblem(body.session);
+    const wrong = sessionProblem(body.session) ?? refusedTranscription(body.session, cue);
     if (wrong) return apiError(400, wrong);
     const ttl = special(cue) === 'already_expired' ? -1 : seconds;
     const { value, expiresAt } = credentials.mint(credential, body.session, ttl);
     const session = { ...applyPatch(defaultSession(newWireId('sess'), 0), body.session), expires_at: 0 };
     return { status: 200, body: { value, expires_at: expiresAt, session } };
   };
+
+/** On cue: the provider knows the model, and does not take it in a conversation. */
+function refusedTranscription(session: unknown, cue: FaultAction | undefined): Problem | undefined {
+  if (cue?.kind !== 'special' || cue.name !== 'transcription_refused') return undefined;
+  const { audio } = (session ?? {}) as { audio?: { input?: { transcription?: { model?: string } | null } } };
+  const model = audio?.input?.transcription?.model;
+  if (model !== cue.value) return undefined;
+  const param = 'session.audio.input.transcription.model';
+  return { message: `Model '${model}' is not supported in this type of session.`, code: 'invalid_value', param };
+}
 
 const calls =
   ({ credentials, openCall }: RealtimeRouteDeps): Work =>

@@ -68,6 +68,7 @@ function attend(call: AttendedCall, hear: (event: VoiceEvent) => void, options: 
   });
   const onEvent = (event: ProviderEvent) => {
     if (event.type === 'input_audio_buffer.speech_started') hear({ type: 'candidate_heard' });
+    if (event.type === 'conversation.item.input_audio_transcription.failed') hear({ type: 'untranscribed' });
     const { entries, partial } = spoken.apply(event, clock.monotonicMs() - startedMs);
     if (partial && partial.text !== '') hear({ type: 'saying', entry: partial });
     if (entries.length > 0) hear({ type: 'said', entries });
