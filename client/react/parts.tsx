@@ -1,4 +1,5 @@
-import { type FormEvent, useEffect, useRef, useState } from 'react';
+import { type FormEvent, memo, useEffect, useRef, useState } from 'react';
+import type { TranscriptLine } from '../src/types.ts';
 import {
   useClock,
   useDevices,
@@ -217,6 +218,16 @@ export function ProblemNotice({ className }: PartProps) {
   );
 }
 
+/** Drawn again only when the line itself has changed: an hour has hundreds of them. */
+const Line = memo(function Line({ line, speaker }: { line: TranscriptLine; speaker: string }) {
+  return (
+    <li className={`${line.speaker}${line.final ? '' : ' partial'}`} data-speaker={line.speaker}>
+      <b>{speaker}</b>
+      {line.text}
+    </li>
+  );
+});
+
 /**
  * The conversation, following its newest line unless the candidate has scrolled up. Not read aloud: the candidate hears it.
  */
@@ -225,19 +236,16 @@ export function TranscriptPanel({ className }: PartProps) {
   const lines = useTranscript();
   const panel = useRef<HTMLDivElement>(null);
   const follows = useRef(true);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: each new line is a reason to scroll
+  const list = useRef<HTMLOListElement>(null);
+  // Its newest line stays in sight when the list grows, and when a notice above the panel makes the panel smaller.
   useEffect(() => {
     const { current } = panel;
-    if (current && follows.current) current.scrollTop = current.scrollHeight;
-  }, [lines]);
-  // A notice above it makes it smaller: its newest line stays in sight.
-  useEffect(() => {
-    const { current } = panel;
-    if (!current || typeof ResizeObserver === 'undefined') return;
+    if (!current || !list.current || typeof ResizeObserver === 'undefined') return;
     const observer = new ResizeObserver(() => {
       if (follows.current) current.scrollTop = current.scrollHeight;
     });
     observer.observe(current);
+    observer.observe(list.current);
     return () => observer.disconnect();
   }, []);
   const onScroll = () => {
@@ -256,16 +264,13 @@ export function TranscriptPanel({ className }: PartProps) {
       tabIndex={0}
       onScroll={onScroll}
     >
-      <ol id="transcript">
+      <ol id="transcript" ref={list}>
         {lines.map((line) => (
-          <li
+          <Line
             key={`${line.ordinal}/${line.item_id}`}
-            className={`${line.speaker}${line.final ? '' : ' partial'}`}
-            data-speaker={line.speaker}
-          >
-            <b>{line.speaker === 'ai' ? messages.interviewer : messages.you}</b>
-            {line.text}
-          </li>
+            line={line}
+            speaker={line.speaker === 'ai' ? messages.interviewer : messages.you}
+          />
         ))}
       </ol>
     </div>
