@@ -81,6 +81,7 @@ const entry = (changes: Partial<StoredTranscriptEntry>): StoredTranscriptEntry =
   end_ms: null,
   interrupted: false,
   verified: true,
+  correction: null,
   sequence_number: 1,
   ...changes,
 });
@@ -114,6 +115,14 @@ describe('a transcript', () => {
     expect(shown).toMatch(/Interviewer(: |>)\[unverified\] You have passed\./);
     expect(shown).toContain("reported by the candidate's browser alone");
     expect(show([entry({})])).not.toContain('unverified');
+  });
+
+  test.each([
+    ['text', asText],
+    ['WebVTT', asVtt],
+  ])('as %s shows a correction behind the words that it corrects, in one line', (_format, show) => {
+    const shown = show([entry({ speaker: 'candidate', text: 'I like Readies.', correction: 'I like\n\nRedis.' })]);
+    expect(shown).toMatch(/Candidate(: |>)I like Readies\. \[corrected by the candidate: I like Redis\.\]\n/);
   });
 
   test.each(['\n\n', '\r', '\u2028', '\u2029', '\u0085', '\v', '\f'])(

@@ -4,6 +4,7 @@ import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import { plainText, text, uuid } from '@greenroom/shared/protocol/common.ts';
 import { consentView, endingView, handoverCode, lookView } from '@greenroom/shared/protocol/people.ts';
 import { interviewContext } from '@greenroom/shared/protocol/platform-api.ts';
+import { itemId, maxCorrection } from '@greenroom/shared/protocol/transcript.ts';
 import { newSecret } from '@greenroom/shared/runtime/ids.ts';
 import { endingOf } from '@greenroom/shared/session/reasons.ts';
 import { sessionStatuses } from '@greenroom/shared/session/states.ts';
@@ -47,7 +48,7 @@ export interface JoinRoutesDeps extends Omit<ViewDeps, 'browserTokens'>, StopMac
     | 'readConsent'
     | 'giveConsent'
     | 'declineConsent'
-    | 'declineConsent'
+    | 'correctEntry'
   >;
   browserTokens: Pick<BrowserTokens, 'mintJoin' | 'mintTranscript'>;
   noteRefusal: NoteRefusal;
@@ -80,6 +81,12 @@ const joinView = z.object({
 
 const boundRequest = joinRequest.extend({ browser: secret });
 const continueRequest = boundRequest.extend({ handover_code: handoverCode });
+const correctionRequest = boundRequest.extend({
+  ordinal: z.number().int().min(1).max(1_000),
+  item_id: itemId,
+  /** What the candidate really said. Null removes an earlier correction. */
+  correction: plainText(maxCorrection).min(1).nullable(),
+});
 const handoverMs = 600_000;
 const newHandoverCode = (): string => String(randomInt(1_000_000)).padStart(6, '0');
 /**
@@ -101,6 +108,8 @@ const corsHeaders = {
   'access-control-max-age': '600',
 };
 const bodyLimitBytes = 4_096;
+/** A correction in characters of four bytes, and the rest of the request. */
+const correctionLimitBytes = bodyLimitBytes + 4 * maxCorrection;
 const refusals = { invalid: 'invitation_invalid', used: 'invitation_used', ended: 'session_ended' } as const;
 
 export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
@@ -146,7 +155,7 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
         new AppError('rate_limited', { retryAfterS: Math.max(1, Math.ceil(ttl / 1_000)) }),
     });
     app.addHook('onRequest', async (_request, reply) => void reply.headers(corsHeaders));
-    for (const path of ['/join', '/join/handover', '/join/continue', '/join/consent', '/join/decline'])
+    for (const path of ['/join', '/join/handover', '/join/continue', '/join/consent', '/join/decline', '/join/correct'])
       app.options(
         path,
         { schema: { hide: true }, config: { ...everybody, rateLimit: false } },
@@ -372,6 +381,43 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
             detail: declined.kind === 'given' ? 'The candidate has consented.' : 'This session requires no consent.',
           });
         throw refuse(request, session_id, declined.kind);
+      },
+    );
+
+    app.post(
+      '/join/correct',
+      {
+        config: everybody,
+        bodyLimit: correctionLimitBytes,
+        schema: {
+          summary: 'Correct an entry of the candidate',
+          description:
+            'After the interview, for the browser that joined: what the candidate really said in one of their own entries. It ' +
+            'stands beside the text and never replaces it. Repeating the request changes nothing; a change raises the revision ' +
+            'of the transcript, and the result is made again. A session takes 300 changes.',
+          security: [],
+          body: correctionRequest,
+          response: { 200: z.object({ corrected_at: z.string().nullable() }) },
+        },
+      },
+      async (request) => {
+        const { session_id, code, browser, ordinal, item_id, correction } = request.body;
+        const corrected = await links.use(session_id, code, () =>
+          people.correctEntry(session_id, sha256(code), sha256(browser), { ordinal, itemId: item_id, correction }),
+        );
+        switch (corrected.kind) {
+          case 'corrected':
+            return { corrected_at: corrected.corrected_at };
+          case 'unknown_entry':
+          case 'erased':
+            throw new AppError('not_found', { detail: 'The candidate has no such entry in this session.' });
+          case 'not_ended':
+            throw new AppError('conflict', { detail: 'Entries can be corrected after the interview.' });
+          case 'limit_exceeded':
+            throw new AppError('conflict', { detail: `A session takes ${corrected.limit} corrections.` });
+          default:
+            throw refuse(request, session_id, corrected.kind);
+        }
       },
     );
   };

@@ -99,4 +99,5 @@ export const operations: Readonly<Record<string, OperationInfo>> = {
   'GET /api/join/consent': { id: 'getConsent', tag: 'Join', codes: link },
   'POST /api/join/consent': { id: 'giveConsent', tag: 'Join', codes: [...link, 'conflict'] },
   'POST /api/join/decline': { id: 'declineConsent', tag: 'Join', codes: [...link, 'conflict'] },
+  'POST /api/join/correct': { id: 'correctEntry', tag: 'Join', codes: [...link, 'not_found', 'conflict'] },
 };

@@ -5,12 +5,15 @@ import type { StoredTranscriptEntry } from '@greenroom/shared/protocol/transcrip
  * Formats a transcript for people. The entries must be in the order of the conversation.
  *
  * Each entry is one line, so that no text can look like the next speaker's turn. An entry that only the
- * candidate's browser reported begins with a mark, and a note at the beginning explains the mark.
+ * candidate's browser reported begins with a mark, and a note at the beginning explains the mark. A correction by the
+ * candidate stands behind the words that it corrects.
  */
 const names = { ai: 'Interviewer', candidate: 'Candidate' } as const;
 const mark = '[unverified]';
-const wordsOf = ({ text, verified }: StoredTranscriptEntry): string =>
-  verified ? inOneLine(text) : `${mark} ${inOneLine(text)}`;
+const correctionOf = ({ correction }: StoredTranscriptEntry): string =>
+  correction === null ? '' : ` [corrected by the candidate: ${inOneLine(correction)}]`;
+const wordsOf = (entry: StoredTranscriptEntry): string =>
+  `${entry.verified ? '' : `${mark} `}${inOneLine(entry.text)}${correctionOf(entry)}`;
 
 const simulation = 'Simulation: the voice came from a local stand-in, not from an AI provider.';
 const unverified =

@@ -67,6 +67,11 @@ const declined = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('declined'), session: sessionRow, machines: z.array(machineOfEnd) }),
   z.object({ kind: z.enum(['given', 'not_required', 'ended', 'invalid', 'used']) }),
 ]);
+const correctedEntry = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('corrected'), corrected_at: z.string().nullable() }),
+  z.object({ kind: z.literal('limit_exceeded'), limit: z.number() }),
+  z.object({ kind: z.enum(['not_ended', 'unknown_entry', 'erased', 'invalid', 'used']) }),
+]);
 const looked = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('invalid') }),
   z.object({
@@ -97,6 +102,13 @@ const joined = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('consent_required'), text_version: z.string() }),
   z.object({ kind: z.literal('accepted'), session: sessionRow }),
 ]);
+
+export interface Correction {
+  ordinal: number;
+  itemId: string;
+  /** Null removes the correction. */
+  correction: string | null;
+}
 
 export interface NewInvitation {
   tenantId: string;
@@ -231,6 +243,21 @@ export function createPeopleStore(database: Database) {
           p_remote_address_hash: addressHash,
         },
         gaveConsent,
+      ),
+    /** Stores what a candidate says they really said in one of their entries. */
+    correctEntry: (
+      sessionId: string,
+      codeHash: string,
+      browserHash: string,
+      { ordinal, itemId, correction }: Correction,
+    ) =>
+      call(
+        'correct_entry',
+        {
+          ...{ p_session_id: sessionId, p_code_hash: codeHash, p_browser_hash: browserHash },
+          ...{ p_ordinal: ordinal, p_item_id: itemId, p_correction: correction },
+        },
+        correctedEntry,
       ),
     /** Ends the session of a candidate who does not consent. */
     declineConsent: (sessionId: string, codeHash: string, browserHash: string) =>

@@ -8,6 +8,7 @@
 export interface Spoken {
   speaker: 'ai' | 'candidate';
   text: string;
+  correction?: string | null;
 }
 
 /** Tokens of an entry besides its text: number, speaker, punctuation. */
@@ -17,8 +18,8 @@ const entryTokens = 24;
  * Estimates tokens, rather too many than too few: a token is about four letters of English or one character of
  * Chinese, so three bytes of UTF-8 are at most about one token.
  */
-export const estimateTokens = ({ text }: Pick<Spoken, 'text'>): number =>
-  entryTokens + Math.ceil(Buffer.byteLength(text) / 3);
+export const estimateTokens = ({ text, correction }: Pick<Spoken, 'text' | 'correction'>): number =>
+  entryTokens + Math.ceil(Buffer.byteLength(text + (correction ?? '')) / 3);
 
 const sum = (entries: readonly Spoken[]): number => entries.reduce((total, entry) => total + estimateTokens(entry), 0);
 

@@ -1411,6 +1411,8 @@ export type Database = {
           arrival: number;
           call_ordinal: number;
           confidence: number | null;
+          corrected_at: string | null;
+          correction: string | null;
           created_at: string;
           end_ms: number | null;
           id: string;
@@ -1430,6 +1432,8 @@ export type Database = {
           arrival?: number;
           call_ordinal: number;
           confidence?: number | null;
+          corrected_at?: string | null;
+          correction?: string | null;
           created_at?: string;
           end_ms?: number | null;
           id?: string;
@@ -1448,6 +1452,8 @@ export type Database = {
           arrival?: number;
           call_ordinal?: number;
           confidence?: number | null;
+          corrected_at?: string | null;
+          correction?: string | null;
           created_at?: string;
           end_ms?: number | null;
           id?: string;
@@ -1491,6 +1497,7 @@ export type Database = {
           characters: number;
           copied_characters: number;
           copies: number;
+          corrections: number;
           entries: number;
           late_copies: number;
           late_entries: number;
@@ -1502,6 +1509,7 @@ export type Database = {
           characters?: number;
           copied_characters?: number;
           copies?: number;
+          corrections?: number;
           entries?: number;
           late_copies?: number;
           late_entries?: number;
@@ -1512,6 +1520,7 @@ export type Database = {
           characters?: number;
           copied_characters?: number;
           copies?: number;
+          corrections?: number;
           entries?: number;
           late_copies?: number;
           late_entries?: number;
@@ -1978,6 +1987,17 @@ export type Database = {
         };
         Returns: Json;
       };
+      correct_entry: {
+        Args: {
+          p_browser_hash: string;
+          p_code_hash: string;
+          p_correction: string;
+          p_item_id: string;
+          p_ordinal: number;
+          p_session_id: string;
+        };
+        Returns: Json;
+      };
       create_api_key: {
         Args: {
           p_by: Json;
@@ -2376,6 +2396,7 @@ export type Database = {
         Args: { p_session_id: string };
         Returns: {
           confidence: number;
+          correction: string;
           end_ms: number;
           interrupted: boolean;
           item_id: string;

@@ -20,6 +20,8 @@ export const maxMessagesPerSecond = 50;
 export const maxEntriesPerUpdate = 200;
 /** Longest text of one transcript entry, characters. */
 export const maxEntryText = 20_000;
+/** Longest correction of an entry by its candidate, characters. */
+export const maxCorrection = 2_000;
 /** Longest typed answer, characters. */
 export const maxTypedAnswer = 4_000;
 

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { plainText, text } from './common.ts';
-import { maxEntryText } from './socket-values.ts';
+import { maxCorrection, maxEntryText } from './socket-values.ts';
 
 /**
  * An entry of the transcript. It is identified by session, call ordinal and item id; `sequence_number` is
@@ -16,7 +16,7 @@ export const itemId = text(128)
 
 const milliseconds = z.number().int().min(0).max(86_400_000);
 
-export { maxEntryText };
+export { maxCorrection, maxEntryText };
 
 export const transcriptEntryInput = z.strictObject({
   /** Which call of the session the item belongs to: 1, 2, … */
@@ -50,5 +50,9 @@ export const transcriptEntry = z.object({
 });
 export type TranscriptEntry = z.output<typeof transcriptEntry>;
 
-export const storedTranscriptEntry = transcriptEntry.extend({ sequence_number: z.number().int() });
+export const storedTranscriptEntry = transcriptEntry.extend({
+  /** What the candidate says they really said, when the text is wrong. Null: no correction. */
+  correction: z.string().nullable(),
+  sequence_number: z.number().int(),
+});
 export type StoredTranscriptEntry = z.output<typeof storedTranscriptEntry>;

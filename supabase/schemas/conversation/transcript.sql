@@ -152,11 +152,11 @@ grant execute on function app.conversation_order(uuid), app.follow_links(integer
 
 create function public.transcript_of(p_session_id uuid)
 returns table (ordinal integer, item_id text, previous_item_id text, speaker text, text text, confidence numeric,
-  start_ms bigint, end_ms bigint, interrupted boolean, verified boolean, sequence_number bigint)
+  start_ms bigint, end_ms bigint, interrupted boolean, verified boolean, correction text, sequence_number bigint)
 language plpgsql stable set search_path = '' set enable_nestloop = off set enable_mergejoin = off as $$
 begin
   return query select e.call_ordinal, e.item_id, e.previous_item_id, e.speaker, e.text, e.confidence, e.start_ms,
-      e.end_ms, e.interrupted, e.verified, row_number() over (order by o.place)
+      e.end_ms, e.interrupted, e.verified, e.correction, row_number() over (order by o.place)
     from unnest(app.conversation_order(p_session_id)) with ordinality as o (arrival, place)
     join public.transcript_entries e on e.session_id = p_session_id and e.arrival = o.arrival
     where e.text <> '' order by o.place;
@@ -239,7 +239,7 @@ create view public.interview_transcripts with (security_invoker = true) as
     -- One entry is one line, so that no text can look like the next speaker's turn.
     (select string_agg(case t.speaker when 'ai' then 'Interviewer: ' else 'Candidate: ' end
         || case when t.verified then '' else '[unverified] ' end
-        || btrim(regexp_replace(t.text,
+        || btrim(regexp_replace(t.text || coalesce(' [corrected by the candidate: ' || t.correction || ']', ''),
           '[\u0001-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]+', ' ', 'g')),
       E'\n\n' order by t.sequence_number)
      from public.transcript_of(s.id) t) as transcript,
@@ -247,6 +247,6 @@ create view public.interview_transcripts with (security_invoker = true) as
   from public.interview_sessions s;
 comment on view public.interview_transcripts is
   'Each session''s transcript as one text, in the conversation''s order. Entries that only the candidate''s browser '
-  'reported begin with [unverified].';
+  'reported begin with [unverified]. What a candidate has corrected ends with [corrected by the candidate: …].';
 
 grant select on public.interview_transcripts to authenticated, orchestrator;
