@@ -50,6 +50,8 @@ interface Fixture {
   recording?: Partial<RecordingSnapshot>;
   invitation?: Partial<Invitation>;
   snapshot?: Partial<Snapshot>;
+  /** Selectors of a button that is pressed then, and of what it shows. */
+  press?: [button: string, shows: string];
 }
 const ended = (reason: string, pending = 0): Fixture => ({
   snapshot: {
@@ -60,8 +62,13 @@ const ended = (reason: string, pending = 0): Fixture => ({
 });
 const fixtures: Record<string, Fixture> = {
   lobby: {},
+  'lobby-check': { press: ['[data-part=lobby] .actions button:last-child', '[data-part=check]'] },
   'lobby-simulated': { invitation: { simulated: true } },
   consent: { invitation: { consent } },
+  'decline-dialog': {
+    invitation: { consent },
+    press: ['[data-part=consent] .actions button:last-child', 'dialog[open]'],
+  },
   declined: {
     snapshot: { status: { name: 'ended', outcome: 'cancelled', reason: 'consent_declined', at } },
   },
@@ -78,6 +85,9 @@ const fixtures: Record<string, Fixture> = {
   thinking: { snapshot: { ...live, status: { name: 'live', turn: 'thinking', since: at } } },
   speaking: { snapshot: { ...live, status: { name: 'live', turn: 'speaking', since: at } } },
   paused: { snapshot: { ...live, status: { name: 'live', turn: 'paused', since: at } } },
+  typing: { snapshot: live, press: ['[data-part=typed-answer] > button', 'textarea'] },
+  'end-dialog': { snapshot: live, press: ['button[data-part=end]', 'dialog[open]'] },
+  'more-dialog': { snapshot: live, press: ['button[data-part=more]', 'dialog[open]'] },
   empty: { snapshot: { ...live, transcript: [] } },
   behind: {
     snapshot: { ...live, saving: { state: 'behind', savedUpTo: at, pending: 3 }, problem: 'socket_lost' },
@@ -104,7 +114,7 @@ const fixtures: Record<string, Fixture> = {
 
 Object.assign(window, { gallery: Object.keys(fixtures) });
 const [name = 'lobby', language = 'en'] = location.hash.slice(1).split('/');
-const { invitation, snapshot, recording } = fixtures[name] ?? {};
+const { invitation, snapshot, recording, press } = fixtures[name] ?? {};
 const interview = createFakeInterview({ ...anInvitation, ...invitation });
 interview.set(snapshot ?? {});
 const state: RecordingSnapshot = {
@@ -124,3 +134,20 @@ createRoot(document.getElementById('room') as HTMLElement).render(
     <InterviewScreens />
   </InterviewProvider>,
 );
+
+/** Resolves when the page shows an element that matches. */
+async function shown(selector: string): Promise<HTMLElement> {
+  for (;;) {
+    const found = document.querySelector<HTMLElement>(selector);
+    if (found) return found;
+    await new Promise(requestAnimationFrame);
+  }
+}
+await shown('main:not([data-screen=looking])');
+if (press) {
+  const [button, shows] = press;
+  (await shown(button)).click();
+  await shown(shows);
+}
+// Set last: what there is to see is there.
+document.documentElement.dataset.shown = '';

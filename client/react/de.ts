@@ -6,7 +6,7 @@ export const de: Messages = {
   greeting: (name) => `Guten Tag, ${name}.`,
   about: (organiser, minutes) =>
     `${organiser} lädt Sie zu einem Gespräch mit einem KI-Interviewer ein. Es dauert höchstens ${minutes} Minuten.`,
-  recorded: 'Was gesagt wird, wird für die Menschen aufgeschrieben, die Sie eingeladen haben.',
+  recorded: 'Alles Gesagte wird für die Menschen aufgeschrieben, die Sie eingeladen haben.',
   stoppable:
     'Suchen Sie sich einen ruhigen Ort. Sie können um einen Moment bitten, tippen statt sprechen und jederzeit aufhören.',
   simulated: 'Simulation: Die Stimme kommt von einem lokalen Ersatz, nicht von einem KI-Anbieter.',
@@ -16,7 +16,7 @@ export const de: Messages = {
     `${organiser} bittet um Ihre Einwilligung in die eigenen Bedingungen, Fassung ${version}.`,
   agree: 'Ich willige ein',
   disagree: 'Ich willige nicht ein',
-  declineTitle: 'Kein Gespräch führen?',
+  declineTitle: 'Nicht am Gespräch teilnehmen?',
   declineText: (organiser) =>
     `Ohne Ihre Einwilligung findet das Gespräch nicht statt. ${organiser} erfährt, dass Sie nicht einwilligen, und dieser Link gilt dann nicht mehr.`,
   declineYes: 'Ich willige nicht ein',
@@ -34,11 +34,11 @@ export const de: Messages = {
     recording: 'Sprechen Sie jetzt …',
     playing: 'So klingen Sie.',
     done: 'Gelöscht. Sie können es beliebig oft versuchen.',
-    impossible: 'Dieser Browser kann es nicht wiedergeben. Das Gespräch geht trotzdem.',
+    impossible: 'Dieser Browser kann es nicht wiedergeben. Das Gespräch funktioniert trotzdem.',
   },
   ready: 'Wann immer Sie bereit sind.',
   start: 'Gespräch beginnen',
-  waitingMachine: 'Ihr Gespräch wird vorbereitet. Das dauert meist keine 5 Sekunden.',
+  waitingMachine: 'Ihr Gespräch wird vorbereitet. Das dauert meist weniger als 5 Sekunden.',
   waitingLong: 'Das dauert länger als sonst. Wir versuchen es weiter; Sie müssen nichts tun.',
   waitingStart: (time) => `Ihr Gespräch beginnt um ${time}. Diese Seite öffnet von selbst.`,
   connecting: 'Verbindung wird aufgebaut …',
@@ -80,9 +80,12 @@ export const de: Messages = {
   you: 'Sie',
   savedUpTo: (time) => `Gespeichert bis ${time}`,
   saving: 'Wird gespeichert …',
-  behind: 'Das Speichern holt auf',
+  behind: 'Speichern verzögert sich',
   allStored: 'Alle Ihre Antworten sind gespeichert.',
-  onDevice: (count) => `${count} Antworten sind noch auf diesem Gerät: Bitte lassen Sie die Seite offen.`,
+  onDevice: (count) =>
+    count === 1
+      ? 'Eine Antwort ist noch auf diesem Gerät: Bitte lassen Sie die Seite offen.'
+      : `${count} Antworten sind noch auf diesem Gerät: Bitte lassen Sie die Seite offen.`,
   download: 'Gespräch herunterladen',
   timeWarning: (minutes) =>
     minutes <= 1 ? 'Es bleibt ungefähr eine Minute.' : `Es bleiben ungefähr ${minutes} Minuten.`,
@@ -107,7 +110,7 @@ export const de: Messages = {
   continueHere: 'Hier weitermachen',
   failure: 'Bei uns ist etwas schiefgegangen. Bitte laden Sie die Seite in einer Minute neu.',
   cameraAbout:
-    'Ihre Kamera kann im Gespräch aufgezeichnet werden. Vorher wird nichts aufgezeichnet, und Sie dürfen sie auslassen.',
+    'Wenn Sie Ihre Kamera einschalten, wird sie im Gespräch aufgezeichnet, vorher nicht. Sie dürfen sie auslassen.',
   cameraOn: 'Kamera einschalten',
   cameraOff: 'Kamera ausschalten',
   cameraPicture: 'Ihr Bild',
@@ -137,28 +140,30 @@ export const de: Messages = {
       'Dieser Browser kann nicht telefonieren. Chrome, Edge, Firefox oder Safari der letzten zwei Jahre können es.',
     link_incomplete: 'Vom Link fehlt ein Stück. Öffnen Sie ihn noch einmal aus der Einladung.',
     link_dead: 'Dieser Link gilt nicht mehr. Bitte lassen Sie sich einen neuen schicken.',
-    used_elsewhere: 'Ihr Gespräch ist anderswo geöffnet.',
+    used_elsewhere:
+      'Das Gespräch ist anderswo offen. Wählen Sie dort „Mehr“ und „An einem anderen Gerät weitermachen“, und geben Sie den Code hier ein.',
     session_over: 'Dieses Gespräch ist beendet.',
     consent_required:
-      'Ihre Einwilligung fehlt. Bitte laden Sie die Seite neu und lesen Sie die Bitte des Veranstalters.',
+      'Ihre Einwilligung fehlt. Bitte laden Sie die Seite neu und lesen Sie, worum der Veranstalter bittet.',
     too_early: 'Es ist noch zu früh. Diese Seite öffnet von selbst, wenn es so weit ist.',
     microphone_denied: 'Ihr Browser lässt diese Seite nicht an das Mikrofon. Erlauben Sie es, dann geht es weiter.',
     microphone_missing: 'Wir finden kein Mikrofon. Schließen Sie eines an oder öffnen Sie den Link am Telefon.',
     microphone_busy: 'Ein anderes Programm benutzt Ihr Mikrofon. Schließen Sie es, dann geht es weiter.',
     microphone_lost: 'Ihr Mikrofon wurde getrennt. Schließen Sie eines an: Das Gespräch geht von selbst weiter.',
-    microphone_muted: 'Ihr Gerät hat das Mikrofon stumm geschaltet. Vielleicht hält es ein Anruf.',
+    microphone_muted: 'Ihr Gerät hat das Mikrofon stumm geschaltet. Vielleicht benutzt es gerade ein Anruf.',
     audio_blocked: 'Ihr Browser hält den Ton zurück.',
     voice_missing:
       'Der Interviewer spricht, aber bei Ihnen kommt kein Ton an. Wir verbinden neu; Sie können solange mitlesen.',
     not_heard: 'Ihre Stimme kommt beim Interviewer nicht an. Wir verbinden neu; Sie können Ihre Antwort auch tippen.',
-    call_failed: 'Sie sind gerade nicht zu hören. Wir stellen die Verbindung wieder her; Gesagtes ist sicher.',
+    call_failed:
+      'Sie sind gerade nicht zu hören. Wir stellen die Verbindung wieder her; was Sie gesagt haben, bleibt erhalten.',
     call_blocked: 'Ihr Netz lässt keinen Ton durch. Nehmen Sie ein anderes, etwa das Ihres Telefons.',
     service_unavailable:
       'Bei uns ist etwas schiefgegangen. Lassen Sie die Seite offen: neuer Versuch in spätestens einer Minute.',
-    socket_lost: 'Das Gespräch läuft weiter. Das Speichern holt auf, sobald das Netz da ist.',
+    socket_lost: 'Sie sind weiter zu hören. Das Speichern wird nachgeholt, sobald das Netz wieder da ist.',
     network_weak:
       'Ihre Verbindung ist schwach, der Ton kommt spät oder lückenhaft an. Gehen Sie näher zum Router oder wechseln Sie das Netz.',
-    storage_blocked: 'Ihr Browser merkt sich nichts. Bitte laden Sie die Seite im Gespräch nicht neu.',
+    storage_blocked: 'Ihr Browser speichert nichts für diese Seite. Bitte laden Sie sie im Gespräch nicht neu.',
   },
   acts: {
     microphone_lost: 'Noch einmal versuchen',
@@ -166,7 +171,7 @@ export const de: Messages = {
     audio_blocked: 'Ton einschalten',
     call_blocked: 'Noch einmal versuchen',
     service_unavailable: 'Jetzt versuchen',
-    storage_blocked: 'Gut',
+    storage_blocked: 'Verstanden',
   },
   ends: {
     ended_by_candidate: 'Sie haben das Gespräch beendet. Danke für Ihre Zeit.',
@@ -182,7 +187,8 @@ export const de: Messages = {
       'Dieses Gespräch ist beendet: Die Verbindung war zu lange weg. Der Veranstalter meldet sich bei Ihnen.',
     candidate_never_joined: 'Die Zeit für dieses Gespräch ist vorbei. Bitte lassen Sie sich einen neuen Link schicken.',
     schedule_expired: 'Die Zeit für dieses Gespräch ist vorbei. Bitte lassen Sie sich einen neuen Link schicken.',
-    unreachable: 'Die Verbindung kam nicht mehr zustande. Gesagtes ist sicher. Der Veranstalter meldet sich.',
+    unreachable:
+      'Die Verbindung kam nicht mehr zustande. Was gesagt wurde, bleibt erhalten. Der Veranstalter meldet sich.',
     opened_elsewhere: 'Das Gespräch wurde in einem anderen Fenster oder an einem anderen Gerät geöffnet.',
     call_not_established:
       'Ihr Netz ließ keinen Ton durch. Bitten Sie um einen neuen Link und nehmen Sie ein anderes Netz.',

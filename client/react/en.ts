@@ -6,7 +6,7 @@ export const en: Messages = {
   greeting: (name) => `Hello ${name}.`,
   about: (organiser, minutes) =>
     `${organiser} invites you to an interview with an AI interviewer. It takes up to ${minutes} minutes.`,
-  recorded: 'What is said is written down for the people who asked you here.',
+  recorded: 'Everything said is written down for the people who invited you.',
   stoppable: 'Find a quiet place. You can ask for a moment, type instead of speaking, and stop at any time.',
   simulated: "Simulation: the interviewer's voice comes from a local stand-in, not from an AI provider.",
   consentTitle: 'Your consent',
@@ -14,7 +14,7 @@ export const en: Messages = {
   consentElsewhere: (organiser, version) => `${organiser} asks for your consent to its terms, version ${version}.`,
   agree: 'I agree',
   disagree: 'I do not agree',
-  declineTitle: 'Go without an interview?',
+  declineTitle: 'Not take part in the interview?',
   declineText: (organiser) =>
     `Without your consent the interview does not take place. ${organiser} is told that you do not agree, and this link stops working.`,
   declineYes: 'I do not agree',
@@ -79,7 +79,10 @@ export const en: Messages = {
   saving: 'Saving …',
   behind: 'Saving is behind',
   allStored: 'All your answers are stored.',
-  onDevice: (count) => `${count} answers are still on this device: please keep this page open.`,
+  onDevice: (count) =>
+    count === 1
+      ? 'One answer is still on this device: please keep this page open.'
+      : `${count} answers are still on this device: please keep this page open.`,
   download: 'Download the conversation',
   timeWarning: (minutes) => (minutes <= 1 ? 'About one minute is left.' : `About ${minutes} minutes are left.`),
   more: 'More',
@@ -94,7 +97,7 @@ export const en: Messages = {
         : share < 0.58
           ? 'About half of the time is gone.'
           : share < 0.85
-            ? 'About two thirds of the time are gone.'
+            ? 'About two thirds of the time is gone.'
             : 'You are close to the end.',
   handOver: 'Continue on another device',
   handOverCode: (code) => `Open your link on the other device and type this code: ${code}`,
@@ -102,8 +105,7 @@ export const en: Messages = {
   handOverWrong: 'That code is not right, or it is too old. Show a new one on the other device.',
   continueHere: 'Continue here',
   failure: 'Something went wrong on our side. Please reload the page in a minute.',
-  cameraAbout:
-    'Your camera may be recorded during the interview. Nothing is recorded before it starts, and you may leave it off.',
+  cameraAbout: 'If you turn your camera on, it is recorded during the interview, not before. You may leave it off.',
   cameraOn: 'Turn on my camera',
   cameraOff: 'Turn off my camera',
   cameraPicture: 'Your picture',
@@ -131,7 +133,8 @@ export const en: Messages = {
     unsupported: 'This browser cannot make calls. Chrome, Edge, Firefox or Safari of the last two years can.',
     link_incomplete: 'Part of the invitation link is missing. Open it from the invitation again.',
     link_dead: 'This invitation link no longer works. Please ask for a new one.',
-    used_elsewhere: 'Your interview is open in another place.',
+    used_elsewhere:
+      'Your interview is open on another device. There, choose “More” and “Continue on another device”, and type the code here.',
     session_over: 'This interview is over.',
     consent_required: 'Your consent is missing. Please reload this page and read what the organiser asks.',
     too_early: 'It is too early to join. This page opens by itself when it is time.',
@@ -139,7 +142,7 @@ export const en: Messages = {
     microphone_missing: 'We found no microphone. Plug one in, or open the link on your phone.',
     microphone_busy: 'Another program is using your microphone. Close it, then continue.',
     microphone_lost: 'Your microphone was disconnected. Plug one in: the interview goes on by itself.',
-    microphone_muted: 'Your device has muted the microphone. A phone call may be holding it.',
+    microphone_muted: 'Your device has muted the microphone. A phone call may be using it.',
     audio_blocked: 'Your browser is holding the sound back.',
     voice_missing:
       'The interviewer speaks, but no sound reaches you. We are setting up the call again; you can read along meanwhile.',
@@ -147,12 +150,11 @@ export const en: Messages = {
       'Your voice does not reach the interviewer. We are setting up the call again; you can also type your answer.',
     call_failed: 'You are not heard right now. We are bringing the connection back; what you said is safe.',
     call_blocked: 'No sound gets through your network. Use another network, such as your phone, then try again.',
-    service_unavailable:
-      'Something went wrong on our side. Keep this page open: we try again in a minute at the latest.',
+    service_unavailable: 'Something went wrong on our side. Keep this page open: we try again within a minute.',
     socket_lost: 'The interviewer still hears you. Saving catches up when the network is back.',
     network_weak:
       'Your connection is weak: words may arrive late or in pieces. Move closer to your router, or use another network.',
-    storage_blocked: 'Your browser keeps nothing for us. Please do not reload during the interview.',
+    storage_blocked: 'Your browser lets this page store nothing. Please do not reload it during the interview.',
   },
   acts: {
     microphone_lost: 'Try again',
@@ -174,7 +176,7 @@ export const en: Messages = {
     candidate_left: 'This interview is over: the connection was lost for too long. Your organiser will be in touch.',
     candidate_never_joined: 'The time for this interview has passed. Please ask your organiser for a new link.',
     schedule_expired: 'The time for this interview has passed. Please ask your organiser for a new link.',
-    unreachable: 'The connection could not be made again. What was said is kept. Your organiser will be in touch.',
+    unreachable: 'We could not bring the connection back. What was said is kept. Your organiser will be in touch.',
     opened_elsewhere: 'The interview was opened in another tab or on another device.',
     call_not_established:
       'No sound got through your network. Ask your organiser for a new link, and use another network, such as your phone.',

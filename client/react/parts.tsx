@@ -204,7 +204,10 @@ export function SavedBadge({ className }: PartProps) {
 export function ProblemNotice({ className }: PartProps) {
   const interview = useInterview();
   const messages = useMessages();
-  const problem = useProblem();
+  const status = useStatus();
+  const open = useProblem();
+  // That it is too early is said where the start time is said.
+  const problem = open === 'too_early' && status.name === 'waiting' ? null : open;
   const act = problem && messages.acts[problem];
   return (
     <div id="problem" className={className} data-part="problem" role="alert" hidden={problem === null}>

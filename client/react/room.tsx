@@ -1,7 +1,7 @@
 import { type FormEvent, type ReactNode, useEffect, useRef, useState } from 'react';
 import { InterviewError } from '../src/problems.ts';
 import type { Ended, Interview, InterviewOptions, Invitation, Status } from '../src/types.ts';
-import { CameraCheck, RecordingState, useEarlierRecordings, VideoRecorder } from './camera.tsx';
+import { CameraCheck, RecordingState, useEarlierRecordings, useRecording, VideoRecorder } from './camera.tsx';
 import { en } from './en.ts';
 import {
   InterviewContext,
@@ -229,6 +229,8 @@ function waitingLine(
 }
 
 function screenLine(screen: Screen, status: Status, messages: Messages, inTrouble: boolean): string {
+  // The notice says the rest.
+  if (status.name === 'reconnecting' && inTrouble) return messages.connecting;
   if (screen === 'looking') return inTrouble ? '' : messages.looking;
   if (screen === 'consent') return messages.consentIntro;
   if (screen === 'elsewhere') return '';
@@ -351,6 +353,12 @@ function Lobby({ invitation }: { invitation: Invitation }) {
   );
 }
 
+/** Whose turn it is, or in few words why it is nobody's: the status region and the notice say more. */
+function turnText(status: Status, messages: Messages): string {
+  if (status.name === 'live') return messages.turns[status.turn];
+  return status.name === 'reconnecting' ? messages.connecting : statusText(status, messages);
+}
+
 function Conversation({ recordsVideo }: { recordsVideo: boolean }) {
   const messages = useMessages();
   const status = useStatus();
@@ -358,7 +366,7 @@ function Conversation({ recordsVideo }: { recordsVideo: boolean }) {
     <div data-part="conversation">
       <section data-part="stage" data-turn={status.name === 'live' ? status.turn : 'none'}>
         <div className="circle" aria-hidden="true" />
-        <p className="turn">{status.name === 'live' ? messages.turns[status.turn] : statusText(status, messages)}</p>
+        <p className="turn">{turnText(status, messages)}</p>
         <MicrophoneMeter />
         {recordsVideo && <VideoRecorder autoStart />}
       </section>
@@ -442,8 +450,20 @@ function End({ recordsVideo }: { recordsVideo: boolean }) {
         </>
       )}
       {recordsVideo && <RecordingState />}
-      <p>{messages.closing}</p>
+      {recordsVideo ? <ClosingWithRecording /> : <Closing />}
       {lines.length > 0 && <TranscriptPanel />}
     </section>
   );
+}
+
+/** That the page can be closed, unless something is still on this device. */
+function Closing() {
+  const messages = useMessages();
+  const { pending } = useSaving();
+  return pending > 0 ? null : <p>{messages.closing}</p>;
+}
+
+function ClosingWithRecording() {
+  const { snapshot } = useRecording();
+  return snapshot.state === 'uploading' ? null : <Closing />;
 }

@@ -157,7 +157,7 @@ describe('a real Chromium on the plain page', () => {
     await page.goto(session.join_url ?? '');
     const disagree = page.getByRole('button', { name: 'Ich willige nicht ein' });
     await disagree.click();
-    const dialog = page.getByRole('dialog', { name: 'Kein Gespräch führen?' });
+    const dialog = page.getByRole('dialog', { name: 'Nicht am Gespräch teilnehmen?' });
     await dialog.getByRole('button', { name: 'Zurück zum Text' }).click();
     expect(await disagree.evaluate((at) => at === document.activeElement)).toBe(true);
     await disagree.click();

@@ -1,6 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { PlayerSdk } from '@api.video/player-sdk';
@@ -9,13 +7,10 @@ import { type Browser, type BrowserContext, chromium, type Page } from 'playwrig
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { buildClient } from '../../client/build.ts';
 import { browserArguments, browserPath } from '../../tools/demo/browser.ts';
+import { serveBuilt, withAxe, wrongLooks } from '../support/gallery.ts';
 import { until } from '../support/session.ts';
 
-const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
-/** Set `ROOM_PICTURES` to a folder to keep a picture of each state. */
-const pictures = process.env.ROOM_PICTURES;
 const origin = 'https://platform.test';
-const contentTypes: Record<string, string> = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css' };
 /** What a platform's page must allow for the review: its own files and the player's frame. */
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; frame-src https://embed.test";
 
@@ -27,11 +22,6 @@ const embed = `<!doctype html><title>Player</title><script>
   const tell = (type) => parent.postMessage({ type, sdkPlayerId: parameter('sdkPlayerId') }, atob(parameter('sdkOrigin')));
   setTimeout(() => { tell('sdkSync'); tell('ready'); }, 200);
 </script>`;
-
-interface Violation {
-  id: string;
-  nodes: Array<{ html: string }>;
-}
 
 describe('the review of an interview on the platform’s page', () => {
   let dir: string;
@@ -51,16 +41,8 @@ describe('the review of an interview on the platform’s page', () => {
   beforeEach(async () => {
     context = await browser.newContext({ timezoneId: 'UTC' });
     page = await context.newPage();
-    await page.addInitScript({ path: axe });
-    await context.route(`${origin}/**`, async (route) => {
-      const { pathname } = new URL(route.request().url());
-      const name = pathname === '/' ? 'index.html' : path.basename(pathname);
-      await route.fulfill({
-        body: await readFile(path.join(dir, name)),
-        contentType: contentTypes[path.extname(name)] ?? 'text/plain',
-        headers: { 'content-security-policy': policy },
-      });
-    });
+    await withAxe(page);
+    await serveBuilt(context, origin, dir, { 'content-security-policy': policy });
     asked = [];
     await context.route('https://embed.test/**', async (route) => {
       asked.push(route.request().url());
@@ -87,23 +69,7 @@ describe('the review of an interview on the platform’s page', () => {
     for (const name of names) {
       for (const language of ['en', 'de']) {
         await show(name, language);
-        for (const colorScheme of ['light', 'dark'] as const) {
-          await page.emulateMedia({ colorScheme });
-          for (const width of [360, 1280]) {
-            await page.setViewportSize({ width, height: 800 });
-            const state = `${name} ${language} ${colorScheme} ${width}`;
-            const { violations } = await page.evaluate(() =>
-              (globalThis as unknown as { axe: { run(): Promise<{ violations: Violation[] }> } }).axe.run(),
-            );
-            found.push(...violations.map(({ id, nodes }) => `${state}: ${id} ${nodes[0]?.html}`));
-            const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-            if (overflow > 0) found.push(`${state}: ${overflow} px too wide`);
-            if (!pictures) continue;
-            mkdirSync(pictures, { recursive: true });
-            const file = `review-${name}-${language}-${width}-${colorScheme}.png`;
-            await page.screenshot({ path: path.join(pictures, file), fullPage: true });
-          }
-        }
+        found.push(...(await wrongLooks(page, `review ${name} ${language}`)));
       }
     }
     expect(found).toEqual([]);

@@ -188,6 +188,20 @@ describe('a candidate', () => {
     await context.close();
   });
 
+  test('who reloads the page goes on in another call, and is not asked for anything again', async () => {
+    const session = await create();
+    const context = await english();
+    const at = await visit(context, session);
+    await at.room.start();
+    await at.room.hasAnswered();
+    await at.page.reload();
+    await at.room.start();
+    await at.room.isRunning();
+    await finish(at, session);
+    expect(await callsOf(stack, session.session_id)).toHaveLength(2);
+    await context.close();
+  });
+
   test('whose browser is killed goes on after starting it again', async () => {
     const session = await create();
     const profile = mkdtempSync(path.join(tmpdir(), 'greenroom-profile-'));
@@ -312,7 +326,7 @@ describe('a candidate', () => {
         link: (s) => linkOf(s).replace(s.session_id, another.session_id),
       },
       expired: { words: 'This invitation link no longer works', before: expire },
-      used: { words: 'Your interview is open in another place', before: use },
+      used: { words: 'Your interview is open on another device', before: use },
       over: {
         words: 'The interview was ended by the organiser.',
         before: ({ session_id }) => platformOf(stack).deleteSession(session_id),

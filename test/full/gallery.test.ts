@@ -1,23 +1,13 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildClient } from '../../client/build.ts';
 import { browserArguments, browserPath } from '../../tools/demo/browser.ts';
+import { looks, serveBuilt, withAxe, wrongLooks } from '../support/gallery.ts';
 
-const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
-/** Set `ROOM_PICTURES` to a folder to keep a picture of each state. */
-const pictures = process.env.ROOM_PICTURES;
 const origin = 'https://gallery.test';
-const contentTypes: Record<string, string> = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css' };
-
-interface Violation {
-  id: string;
-  nodes: Array<{ html: string }>;
-}
 
 /** Every screen and state of the room from fixtures, without a service. */
 describe('the gallery of the room', () => {
@@ -30,15 +20,8 @@ describe('the gallery of the room', () => {
     browser = await chromium.launch({ executablePath: browserPath(), headless: true, args: browserArguments });
     const context = await browser.newContext({ bypassCSP: true, timezoneId: 'UTC' });
     page = await context.newPage();
-    await page.addInitScript({ path: axe });
-    await page.route(`${origin}/**`, async (route) => {
-      const { pathname } = new URL(route.request().url());
-      const name = pathname === '/' ? 'index.html' : path.basename(pathname);
-      await route.fulfill({
-        body: await readFile(path.join(dir, name)),
-        contentType: contentTypes[path.extname(name)] ?? 'text/plain',
-      });
-    });
+    await withAxe(page);
+    await serveBuilt(context, origin, dir);
   });
   afterAll(async () => {
     await browser.close();
@@ -48,54 +31,41 @@ describe('the gallery of the room', () => {
   const show = async (name: string, language: string) => {
     await page.goto('about:blank');
     await page.goto(`${origin}/#${name}/${language}`);
-    await page.locator('main:not([data-screen=looking])').waitFor();
+    await page.locator('html[data-shown]').waitFor({ state: 'attached' });
   };
   const names = async (): Promise<string[]> => {
     await show('lobby', 'en');
     return page.evaluate(() => (window as unknown as { gallery: string[] }).gallery);
   };
-  const sizes = [
-    { width: 360, height: 740 },
-    { width: 1280, height: 800 },
-  ];
+  /** Problems differ in their text alone: two of the four looks show all there is to see. */
+  const looksOf = (name: string) =>
+    looks.filter(
+      ({ width, colorScheme }) => !name.startsWith('problem-') || (width === 360) === (colorScheme === 'light'),
+    );
 
   test('shows no state that axe complains about or that is wider than the window', async () => {
     const found: string[] = [];
     for (const name of await names()) {
       for (const language of ['en', 'de']) {
         await show(name, language);
-        for (const colorScheme of ['light', 'dark'] as const) {
-          await page.emulateMedia({ colorScheme });
-          for (const size of sizes) {
-            // Problems differ in their text alone: two of the four pictures show all there is to see.
-            const isNarrow = size.width === 360;
-            if (name.startsWith('problem-') && isNarrow !== (colorScheme === 'light')) continue;
-            await page.setViewportSize(size);
-            const state = `${name} ${language} ${colorScheme} ${size.width}`;
-            const { violations } = await page.evaluate(() =>
-              (globalThis as unknown as { axe: { run(): Promise<{ violations: Violation[] }> } }).axe.run(),
-            );
-            found.push(...violations.map(({ id, nodes }) => `${state}: ${id} ${nodes[0]?.html}`));
-            const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-            if (overflow > 0) found.push(`${state}: ${overflow} px too wide`);
-            if (!pictures) continue;
-            mkdirSync(pictures, { recursive: true });
-            const file = path.join(pictures, `${name}-${language}-${size.width}-${colorScheme}.png`);
-            await page.screenshot({ path: file, fullPage: true });
-          }
-        }
+        found.push(...(await wrongLooks(page, `${name} ${language}`, looksOf(name))));
       }
     }
     expect(found).toEqual([]);
-  }, 300_000);
+  }, 600_000);
 
   test('fits the live screen into the window of a phone: only the conversation scrolls', async () => {
     const found: string[] = [];
+    const windows = [
+      { width: 360, height: 740 },
+      { width: 360, height: 640 },
+      { width: 1280, height: 800 },
+    ];
     const isLive = (name: string) =>
       /^(listening|hearing|thinking|speaking|paused|empty|behind|problem-.*)$/.test(name);
     for (const name of (await names()).filter(isLive)) {
       for (const language of ['en', 'de']) {
-        for (const size of [...sizes, { width: 360, height: 640 }]) {
+        for (const size of windows) {
           await page.setViewportSize(size);
           await show(name, language);
           const at = await page.evaluate(() => ({
@@ -115,7 +85,7 @@ describe('the gallery of the room', () => {
   test('keeps every control reachable at 320 px with text at 200 %', async () => {
     await page.setViewportSize({ width: 320, height: 640 });
     const found: string[] = [];
-    for (const name of ['lobby', 'consent', 'listening', 'behind', 'ended-candidate']) {
+    for (const name of (await names()).filter((one) => !one.startsWith('problem-'))) {
       await show(name, 'de');
       await page.evaluate(() => {
         document.documentElement.style.fontSize = '200%';
@@ -130,5 +100,43 @@ describe('the gallery of the room', () => {
       }
     }
     expect(found).toEqual([]);
+  });
+
+  test('does not say that the page can be closed while something is still on the device', async () => {
+    const canBeClosed = async (name: string) => {
+      await show(name, 'en');
+      return page.getByText('You can close this page.').isVisible();
+    };
+    expect([await canBeClosed('ended-candidate'), await canBeClosed('ended-left-over')]).toEqual([true, false]);
+    expect(await canBeClosed('camera-uploading')).toBe(false);
+  });
+
+  test('tells states apart in forced colours, where tints and shadows are gone', async () => {
+    await page.emulateMedia({ forcedColors: 'active' });
+    const styleOf = (selector: string, property: 'backgroundColor' | 'borderTopWidth') =>
+      page
+        .locator(selector)
+        .first()
+        .evaluate((at, name) => getComputedStyle(at)[name], property);
+    await show('listening', 'en');
+    const listening = await styleOf('.circle', 'backgroundColor');
+    const free = await styleOf('button[data-part=mute]', 'borderTopWidth');
+    await page.getByRole('button', { name: 'Mute microphone' }).click();
+    expect(await styleOf('button[data-part=mute][aria-pressed=true]', 'borderTopWidth')).not.toBe(free);
+    await show('speaking', 'en');
+    expect(await styleOf('.circle', 'backgroundColor')).not.toBe(listening);
+    await page.emulateMedia({ forcedColors: 'none' });
+  });
+
+  test('moves nothing for a person who asks for reduced motion', async () => {
+    await page.emulateMedia({ reducedMotion: 'reduce' });
+    const moving: string[] = [];
+    for (const name of await names()) {
+      await show(name, 'en');
+      const count = await page.evaluate(() => document.getAnimations().length);
+      if (count > 0) moving.push(`${name}: ${count}`);
+    }
+    expect(moving).toEqual([]);
+    await page.emulateMedia({ reducedMotion: 'no-preference' });
   });
 });
