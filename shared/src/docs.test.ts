@@ -78,17 +78,17 @@ describe('docs agree with the code', () => {
     }
   });
 
-  test('SECURITY.md names a test for each credential, and each exists', () => {
-    const security = readFileSync(path.resolve(import.meta.dirname, '../../SECURITY.md'), 'utf8');
-    const credentials =
-      security
-        .split('## Every credential')[1]
-        ?.split('\n## ')[0]
-        ?.match(/^\| (?!credential)[^-].*$/gm) ?? [];
-    expect(credentials.length).toBeGreaterThan(15);
-    for (const row of credentials) {
-      const [, file, titles] = /\| `([^`]+)`: ([^|]*) \|$/.exec(row) ?? [row];
-      const source = readFileSync(path.resolve(import.meta.dirname, '../..', String(file)), 'utf8');
+  test.each([
+    ['SECURITY.md', 'Every credential'],
+    ['test/README.md', 'What a candidate may meet'],
+  ])('%s names a test for each line under "%s", and each exists', (document, heading) => {
+    const root = path.resolve(import.meta.dirname, '../..');
+    const section = readFileSync(path.join(root, document), 'utf8').split(`## ${heading}`)[1]?.split('\n## ')[0] ?? '';
+    const [, , ...lines] = section.match(/^\|.*$/gm) ?? [];
+    expect(lines.length).toBeGreaterThan(15);
+    for (const line of lines) {
+      const [, file, titles] = /\| `([^`]+)`: ([^|]*) \|$/.exec(line) ?? [line];
+      const source = readFileSync(path.join(root, String(file)), 'utf8');
       for (const [, title] of String(titles).matchAll(/"([^"]+)"/g)) {
         const quoted = [`'${title}'`, `"${title}"`, `\`${title}\``].some((literal) => source.includes(literal));
         expect([title, quoted]).toEqual([title, true]);
