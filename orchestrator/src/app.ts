@@ -4,25 +4,32 @@ import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { registerPressure } from './access/pressure.ts';
 import { registerRouteAccess } from './access/route-access.ts';
+import { registerAccept } from './api/accept.ts';
 import { apiKeyRoutes } from './api/api-keys.ts';
+import { auditLogRoutes } from './api/audit-log.ts';
 import { registerBodies } from './api/bodies.ts';
 import { candidateRoutes } from './api/candidates.ts';
 import { capacityRoutes } from './api/capacity.ts';
+import { registerConditional } from './api/conditional.ts';
 import { docsRoutes, registerOpenApi } from './api/docs.ts';
 import { eventRoutes } from './api/events.ts';
 import { registerHardening } from './api/hardening.ts';
 import { invitationRoutes } from './api/invitations.ts';
 import { joinRoutes } from './api/join.ts';
+import { meRoutes } from './api/me.ts';
 import { positionRoutes } from './api/positions.ts';
 import { registerErrors, sendProblem, validatorCompiler } from './api/problems.ts';
 import { providerCredentialRoutes } from './api/provider-credentials.ts';
+import { parseQuery } from './api/queries.ts';
 import { recordingRoutes } from './api/recordings.ts';
 import { resultRoutes } from './api/results.ts';
 import { roomRoutes } from './api/room.ts';
+import { sessionListRoutes } from './api/session-list.ts';
 import { sessionRoutes } from './api/sessions.ts';
 import { tenantRoutes } from './api/tenants.ts';
 import { transcriptRoutes } from './api/transcripts.ts';
 import { registerUnknownRoutes } from './api/unknown-routes.ts';
+import { registerVersions } from './api/versions.ts';
 import { webhookRoutes } from './api/webhooks.ts';
 import type { Deps } from './deps.ts';
 import { healthRoutes } from './ops/health.ts';
@@ -95,7 +102,8 @@ function registerHeaders(app: FastifyInstance, { isStopping }: Deps): void {
 async function registerRoutes(app: FastifyInstance, deps: Deps): Promise<void> {
   const { config, browserTokens } = deps;
   await app.register(healthRoutes(deps));
-  await app.register(sessionRoutes(deps.api), { prefix: '/api' });
+  for (const routes of [sessionRoutes, sessionListRoutes, meRoutes, auditLogRoutes])
+    await app.register(routes(deps.api), { prefix: '/api' });
   await app.register(transcriptRoutes(deps.api), { prefix: '/api' });
   await app.register(resultRoutes(deps.api), { prefix: '/api' });
   await app.register(recordingRoutes(deps.api), { prefix: '/api' });
@@ -134,7 +142,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
         reply as unknown as FastifyReply,
         new AppError('not_found', { detail: 'The path is malformed.' }),
       ),
-    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 500 },
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 500, querystringParser: parseQuery },
   }).withTypeProvider<ZodTypeProvider>();
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(() => (body: unknown) => JSON.stringify(body));
@@ -147,6 +155,9 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   registerLogging(app, deps);
   await registerPressure(app, deps.config.maxEventLoopDelayMs);
   registerRouteAccess(app, deps.door.access, deps.door.shares);
+  registerAccept(app);
+  registerConditional(app);
+  registerVersions(app, deps.pastVersions);
   deps.idempotency.register(app);
   await registerOpenApi(app, deps.config.publicUrl);
   await registerRoutes(app, deps);

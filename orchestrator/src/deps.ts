@@ -7,8 +7,9 @@ import { addressKeyOf } from './access/remote-address.ts';
 import { createEventFeed } from './api/event-feed.ts';
 import { createIdempotency, idempotencyTimes } from './api/idempotency.ts';
 import { createLinkLimits } from './api/link-limits.ts';
+import type { PastVersion } from './api/versions.ts';
 import { type Config, organisationOf } from './config.ts';
-import { createRecordAudit } from './database/audit-store.ts';
+import { createListAudit, createRecordAudit } from './database/audit-store.ts';
 import { createCallStore } from './database/call-store.ts';
 import { createConnection } from './database/connection.ts';
 import { createReadGauges, createReadTotals } from './database/gauge-store.ts';
@@ -61,6 +62,8 @@ export interface Outside {
   clock?: Clock;
   /** @default JSON lines on standard output */
   logger?: Logger;
+  /** Versions of the platform API before the newest, in the order of time. @default none: no version was replaced yet */
+  pastVersions?: readonly PastVersion[];
 }
 
 const version = '0.1.0';
@@ -261,6 +264,8 @@ function platformApiOf(ground: Ground, parts: Parts, stopping: AbortSignal) {
     ...{ publicUrl, transcriptUploadUrl, recordings: video?.recordings ?? null },
     ...{ sessionExpiresMs: deadlines.sessionExpiresMs, stopTimeoutMs: deadlines.stopTimeoutMs },
     perMinute: config.access.perMinute.joinAddress,
+    callerPerMinute: config.access.perMinute,
+    listAudit: createListAudit(ground.database),
     links: createLinkLimits({ limits: door.limits, clock }),
     addressKey: addressKeyOf(config.keys.credentials),
     create: {
@@ -313,6 +318,7 @@ export async function createDeps(config: Config, outside: Outside = {}) {
     checks,
     api: { ...platformApiOf(ground, parts, stopping.signal), browserTokens },
     workerApi: workerApiOf(ground, parts),
+    pastVersions: outside.pastVersions ?? [],
     isStopping: () => stopping.signal.aborted,
     beginStopping: () => stopping.abort(),
     closeConnections: async () => {

@@ -110,6 +110,7 @@ export const makeSession = (changes: Partial<SessionRow> = {}): SessionRow => ({
   scheduled_at: null,
   queue: null,
   created_at: '2026-11-21T10:00:00.123456+00:00',
+  updated_at: '2026-11-21T10:00:00.123456+00:00',
   expires_at: '2026-11-22T10:00:00+00:00',
   ready_at: null,
   started_at: null,

@@ -329,7 +329,8 @@ create table public.api_keys (
   created_at timestamptz not null default now(),
   expires_at timestamptz,
   revoked_at timestamptz,
-  replaced_by uuid references public.api_keys (id) on delete set null
+  replaced_by uuid references public.api_keys (id) on delete set null,
+  api_version text check (api_version ~ '^\d{4}-\d{2}-\d{2}$')
 );
 comment on table public.api_keys is
   'A tenant''s keys for the platform API. The key itself is shown once and is not stored.';
@@ -344,6 +345,8 @@ comment on column public.api_keys.expires_at is 'The key is refused from this ti
 comment on column public.api_keys.revoked_at is 'The key is refused from this time on.';
 comment on column public.api_keys.replaced_by is
   'The key that replaced this one in a rotation. This one stays valid until expires_at.';
+comment on column public.api_keys.api_version is
+  'The version of the platform API that requests with this key get; null: the newest.';
 create index api_keys_tenant on public.api_keys (tenant_id, created_at desc, id desc);
 create index api_keys_replaced_by on public.api_keys (replaced_by) where replaced_by is not null;
 
@@ -580,7 +583,12 @@ comment on column public.interview_sessions.queued_at is
   'When it joined its tenant''s queue, which determines its place there.';
 comment on column public.interview_sessions.queue_deadline_at is
   'Set while the session is queued. If it is not admitted by then, it ends with admission_timeout.';
-create index interview_sessions_tenant on public.interview_sessions (tenant_id, created_at desc, id);
+create index interview_sessions_tenant on public.interview_sessions (tenant_id, created_at desc, id desc);
+create index interview_sessions_status on public.interview_sessions (tenant_id, status, created_at desc, id desc);
+create index interview_sessions_region on public.interview_sessions (tenant_id, region, created_at desc, id desc);
+create index interview_sessions_start on public.interview_sessions (tenant_id, scheduled_at desc, id desc)
+  where scheduled_at is not null;
+create index interview_sessions_metadata on public.interview_sessions using gin (metadata jsonb_path_ops);
 create index interview_sessions_live on public.interview_sessions (expires_at) where state_rank < app.rank_of('ended');
 create index interview_sessions_candidate on public.interview_sessions (candidate_id);
 create index interview_sessions_position on public.interview_sessions (tenant_id, position_id);
@@ -1401,7 +1409,8 @@ create index audit_log_age on public.audit_log (tenant_id, created_at);
 create function public.authenticate_api_keys(p_hashes text[]) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('key_hash', k.key_hash, 'key_id', k.id, 'tenant_id', k.tenant_id,
-    'scopes', to_jsonb(k.scopes), 'tenant_status', t.status, 'allowed_regions', to_jsonb(t.allowed_regions))), '[]')
+    'scopes', to_jsonb(k.scopes), 'tenant_status', t.status, 'allowed_regions', to_jsonb(t.allowed_regions),
+    'api_version', k.api_version)), '[]')
   from public.api_keys k join public.tenants t on t.id = k.tenant_id
   where k.key_hash = any (p_hashes) and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
 $$;
@@ -1415,7 +1424,7 @@ language sql stable set search_path = '' as $$
   select jsonb_build_object('id', k.id, 'tenant_id', k.tenant_id, 'name', k.name, 'prefix', k.prefix,
     'scopes', to_jsonb(k.scopes),
     'created_by', k.created_by, 'created_at', k.created_at, 'expires_at', k.expires_at, 'revoked_at', k.revoked_at,
-    'replaced_by', k.replaced_by)
+    'replaced_by', k.replaced_by, 'api_version', k.api_version)
 $$;
 comment on function app.api_key_json(public.api_keys) is
   'Returns an API key as the API shows it. The hash is never part of it.';
@@ -1433,7 +1442,7 @@ comment on function app.valid_keys(uuid) is
 
 create function public.create_api_key(p_tenant_id uuid, p_name text, p_prefix text, p_key_hash text, p_scopes text[],
   p_by jsonb,
-  p_created_by uuid default null, p_expires_ms bigint default null) returns jsonb
+  p_created_by uuid default null, p_expires_ms bigint default null, p_api_version text default null) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   k public.api_keys;
@@ -1443,20 +1452,21 @@ begin
   if app.valid_keys(p_tenant_id) >= app.max_valid_keys() then
     return jsonb_build_object('kind', 'limit_exceeded', 'limit', app.max_valid_keys());
   end if;
-  insert into public.api_keys (tenant_id, name, prefix, key_hash, scopes, created_by, expires_at)
+  insert into public.api_keys (tenant_id, name, prefix, key_hash, scopes, created_by, expires_at, api_version)
     values (p_tenant_id, p_name, p_prefix, p_key_hash, p_scopes, p_created_by,
-      clock_timestamp() + app.interval_ms(p_expires_ms)) returning * into k;
+      clock_timestamp() + app.interval_ms(p_expires_ms), p_api_version) returning * into k;
   perform app.audit(p_by, p_tenant_id, 'api_key.create', k.id::text,
     jsonb_build_object('prefix', p_prefix, 'scopes', to_jsonb(p_scopes)));
   return jsonb_build_object('kind', 'created', 'key', app.api_key_json(k));
 end $$;
-comment on function public.create_api_key(uuid, text, text, text, text[], jsonb, uuid, bigint) is
+comment on function public.create_api_key(uuid, text, text, text, text[], jsonb, uuid, bigint, text) is
   'Stores the hash of a new API key; called by the API. Returns kind: created, limit_exceeded (the tenant has '
   'max_valid_keys), not_found.';
-grant execute on function public.create_api_key(uuid, text, text, text, text[], jsonb, uuid, bigint) to orchestrator;
+grant execute on function public.create_api_key(uuid, text, text, text, text[], jsonb, uuid, bigint, text)
+  to orchestrator;
 
 create function public.rotate_api_key(p_tenant_id uuid, p_key_id uuid, p_prefix text, p_key_hash text,
-  p_overlap_ms bigint, p_by jsonb) returns jsonb
+  p_overlap_ms bigint, p_by jsonb, p_api_version text default null) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   o public.api_keys;
@@ -1474,19 +1484,21 @@ begin
   if p_overlap_ms > 0 and app.valid_keys(p_tenant_id) >= app.max_valid_keys() then
     return jsonb_build_object('kind', 'limit_exceeded', 'limit', app.max_valid_keys());
   end if;
-  insert into public.api_keys (tenant_id, name, prefix, key_hash, scopes, created_by, expires_at)
-    values (p_tenant_id, o.name, p_prefix, p_key_hash, o.scopes, o.created_by, o.expires_at) returning * into k;
+  insert into public.api_keys (tenant_id, name, prefix, key_hash, scopes, created_by, expires_at, api_version)
+    values (p_tenant_id, o.name, p_prefix, p_key_hash, o.scopes, o.created_by, o.expires_at,
+      coalesce(p_api_version, o.api_version)) returning * into k;
   update public.api_keys set replaced_by = k.id,
     expires_at = least(expires_at, clock_timestamp() + app.interval_ms(p_overlap_ms))
     where id = o.id returning * into o;
   perform app.audit(p_by, p_tenant_id, 'api_key.rotate', o.id::text, jsonb_build_object('replaced_by', k.id));
   return jsonb_build_object('kind', 'rotated', 'key', app.api_key_json(k), 'previous', app.api_key_json(o));
 end $$;
-comment on function public.rotate_api_key(uuid, uuid, text, text, bigint, jsonb) is
-  'Creates a new API key in place of an old one, which stays valid for p_overlap_ms at most; called by the API. '
+comment on function public.rotate_api_key(uuid, uuid, text, text, bigint, jsonb, text) is
+  'Creates a new API key in place of an old one, which stays valid for p_overlap_ms at most; called by the API. The '
+  'new key keeps the API version unless p_api_version is given. '
   'Returns kind: rotated, already_rotated, limit_exceeded (the tenant has max_valid_keys; a rotation without overlap '
   'is possible), not_found (also for a revoked or expired key).';
-grant execute on function public.rotate_api_key(uuid, uuid, text, text, bigint, jsonb) to orchestrator;
+grant execute on function public.rotate_api_key(uuid, uuid, text, text, bigint, jsonb, text) to orchestrator;
 
 create function public.revoke_api_key(p_tenant_id uuid, p_key_id uuid, p_by jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -1715,6 +1727,26 @@ language sql volatile set search_path = '' as $$
 $$;
 comment on function app.audit(jsonb, uuid, text, text, jsonb) is
   'Appends the audit entry of an administrative act, in the same transaction as the act.';
+
+create function public.list_audit(p_tenant_id uuid, p_limit integer, p_filters jsonb default '{}',
+  p_before_id bigint default null) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('id', x.id, 'actor', x.actor, 'action', x.action, 'target', x.target,
+    'outcome', x.outcome, 'remote_address', x.remote_address, 'request_id', x.request_id, 'details', x.details,
+    'created_at', x.created_at) order by x.id desc), '[]') from (
+    select * from public.audit_log a
+    where a.tenant_id = p_tenant_id and (p_before_id is null or a.id < p_before_id)
+      and a.actor = coalesce(p_filters ->> 'actor', a.actor) and a.action = coalesce(p_filters ->> 'action', a.action)
+      and a.outcome = coalesce(p_filters ->> 'outcome', a.outcome)
+      and (not p_filters ? 'target' or a.target = p_filters ->> 'target')
+      and (not p_filters ? 'from' or a.created_at >= (p_filters ->> 'from')::timestamptz)
+      and (not p_filters ? 'until' or a.created_at < (p_filters ->> 'until')::timestamptz)
+    order by a.id desc limit p_limit) x
+$$;
+comment on function public.list_audit(uuid, integer, jsonb, bigint) is
+  'Lists a tenant''s audit entries, newest first, those before p_before_id; called by the API. p_filters: actor, '
+  'action, target, outcome, from (included), until (not included).';
+grant execute on function public.list_audit(uuid, integer, jsonb, bigint) to orchestrator;
 
 -- ── schemas/audit/rights.sql ──
 alter table public.audit_log enable row level security;
@@ -2111,6 +2143,24 @@ comment on function public.transcript_to_evaluate(uuid) is
   'Returns a session''s transcript in order as one JSON value, so that no row limit applies; called by the '
   'evaluation and by the platform API.';
 grant execute on function public.transcript_to_evaluate(uuid) to orchestrator;
+
+create function public.transcript_page(p_session_id uuid, p_limit integer, p_after jsonb default null) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  with t as materialized (select * from public.transcript_of(p_session_id)),
+  a as (select coalesce((select t.sequence_number from t where t.ordinal = (p_after ->> 'ordinal')::integer
+    and t.item_id = p_after ->> 'item_id'), (p_after ->> 'sequence_number')::bigint, 0) as n)
+  select coalesce(jsonb_agg(y.shown order by y.n), '[]') from (
+    select x.n, x.shown, sum(octet_length(x.shown::text)) over (order by x.n) - octet_length(x.shown::text) as before
+    from (
+      select t.sequence_number as n, to_jsonb(t) as shown from t cross join a where t.sequence_number > a.n
+      order by t.sequence_number limit p_limit) x) y
+  where y.before <= app.max_list_bytes()
+$$;
+comment on function public.transcript_page(uuid, integer, jsonb) is
+  'Returns a part of a session''s transcript in order; called by the platform API. p_after is the last entry of the '
+  'part before, {ordinal, item_id, sequence_number}: it is found again also if entries came in before it meanwhile. '
+  'Returns at most max_list_bytes plus one entry.';
+grant execute on function public.transcript_page(uuid, integer, jsonb) to orchestrator;
 
 create function public.own_transcript() returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
@@ -3820,7 +3870,8 @@ comment on function public.list_candidates(uuid, integer, text, timestamptz, uui
   'matches part of a name, a complete e-mail or a complete external id.';
 grant execute on function public.list_candidates(uuid, integer, text, timestamptz, uuid) to orchestrator;
 
-create function public.change_candidate(p_tenant_id uuid, p_candidate_id uuid, p_changes jsonb) returns jsonb
+create function public.change_candidate(p_tenant_id uuid, p_candidate_id uuid, p_changes jsonb,
+  p_if_updated_at timestamptz default null) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   c public.tenant_candidates;
@@ -3829,6 +3880,7 @@ begin
   select * into c from public.tenant_candidates where tenant_id = p_tenant_id and candidate_id = p_candidate_id
     and erased_at is null for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if c.updated_at <> p_if_updated_at then return jsonb_build_object('kind', 'changed_meanwhile'); end if;
   c := jsonb_populate_record(c, p_changes);
   update public.tenant_candidates t set name = c.name, email = c.email, external_id = c.external_id, status = c.status
     where t.tenant_id = p_tenant_id and t.candidate_id = p_candidate_id returning t.* into c;
@@ -3836,10 +3888,10 @@ begin
 exception when unique_violation then
   return app.candidate_conflict(p_tenant_id, p_changes, p_candidate_id);
 end $$;
-comment on function public.change_candidate(uuid, uuid, jsonb) is
+comment on function public.change_candidate(uuid, uuid, jsonb, timestamptz) is
   'Changes name, email, external_id or status; called by the API. Omitted fields stay. Returns kind: changed, '
-  'conflict (with fields), not_found.';
-grant execute on function public.change_candidate(uuid, uuid, jsonb) to orchestrator;
+  'conflict (with fields), changed_meanwhile (p_if_updated_at is given and differs), not_found.';
+grant execute on function public.change_candidate(uuid, uuid, jsonb, timestamptz) to orchestrator;
 
 -- ── schemas/people/erasure.sql ──
 create function app.guard_erased_transcript() returns trigger language plpgsql set search_path = '' as $$
@@ -4050,7 +4102,8 @@ comment on function public.list_positions(uuid, integer, timestamptz, uuid) is
   'most max_list_bytes plus one position.';
 grant execute on function public.list_positions(uuid, integer, timestamptz, uuid) to orchestrator;
 
-create function public.change_position(p_tenant_id uuid, p_position_id uuid, p_changes jsonb) returns jsonb
+create function public.change_position(p_tenant_id uuid, p_position_id uuid, p_changes jsonb,
+  p_if_updated_at timestamptz default null) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   p public.positions;
@@ -4058,15 +4111,16 @@ begin
   -- Locked before it is read: a change of another field at the same moment must not be undone.
   select * into p from public.positions where tenant_id = p_tenant_id and id = p_position_id for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if p.updated_at <> p_if_updated_at then return jsonb_build_object('kind', 'changed_meanwhile'); end if;
   p := jsonb_populate_record(p, p_changes);
   update public.positions t set title = p.title, description = p.description
     where t.tenant_id = p_tenant_id and t.id = p_position_id returning t.* into p;
   return jsonb_build_object('kind', 'changed', 'position', to_jsonb(p));
 end $$;
-comment on function public.change_position(uuid, uuid, jsonb) is
+comment on function public.change_position(uuid, uuid, jsonb, timestamptz) is
   'Changes the title or description of a position; called by the API. Omitted fields stay. Returns kind: changed, '
-  'not_found.';
-grant execute on function public.change_position(uuid, uuid, jsonb) to orchestrator;
+  'changed_meanwhile (p_if_updated_at is given and differs), not_found.';
+grant execute on function public.change_position(uuid, uuid, jsonb, timestamptz) to orchestrator;
 
 -- ── schemas/people/retention.sql ──
 create function app.expire_transcripts(p_limit integer) returns integer
@@ -4786,7 +4840,8 @@ comment on function public.rerun_result(uuid, uuid, text) is
   'too_many (the tenant has used its max_reruns), nothing (the session has no result) or not_found.';
 grant execute on function public.rerun_result(uuid, uuid, text) to orchestrator;
 
-create function public.review_result(p_session_id uuid, p_tenant_id uuid, p_reviewed boolean, p_by text) returns text
+create function public.review_result(p_session_id uuid, p_tenant_id uuid, p_reviewed boolean, p_by text,
+  p_if_updated_at timestamptz default null) returns text
 language plpgsql security definer set search_path = '' as $$
 declare
   r public.interview_results;
@@ -4796,6 +4851,7 @@ begin
   if not found then return 'not_found'; end if;
   select * into r from public.interview_results where session_id = p_session_id for update;
   if not found then return 'nothing'; end if;
+  if r.updated_at <> p_if_updated_at then return 'changed_meanwhile'; end if;
   if p_reviewed and r.status not in ('done', 'empty') then return 'not_done'; end if;
   update public.interview_results set human_reviewed = p_reviewed, reviewed_by = case when p_reviewed then p_by end,
     reviewed_at = case when p_reviewed then clock_timestamp() end where id = r.id;
@@ -4803,10 +4859,10 @@ begin
     'by', p_by));
   return 'recorded';
 end $$;
-comment on function public.review_result(uuid, uuid, boolean, text) is
+comment on function public.review_result(uuid, uuid, boolean, text, timestamptz) is
   'Records that a person reviewed the result, or withdraws that; called by the API. Returns recorded, not_done (the '
-  'result is not final), nothing or not_found.';
-grant execute on function public.review_result(uuid, uuid, boolean, text) to orchestrator;
+  'result is not final), changed_meanwhile (p_if_updated_at is given and differs), nothing or not_found.';
+grant execute on function public.review_result(uuid, uuid, boolean, text, timestamptz) to orchestrator;
 
 -- ── schemas/results/rights.sql ──
 alter table public.interview_results enable row level security;
@@ -5637,7 +5693,8 @@ begin
     'transcript_complete', s.transcript_complete, 'video_recording_url', s.video_recording_url,
     'placement', s.placement, 'admission', s.admission, 'scheduled_at', s.scheduled_at,
     'queue', case when s.queue_deadline_at is not null then app.queue_json(s) end,
-    'created_at', s.created_at, 'expires_at', s.expires_at, 'ready_at', s.ready_at, 'started_at', s.started_at,
+    'created_at', s.created_at, 'updated_at', s.updated_at, 'expires_at', s.expires_at,
+    'ready_at', s.ready_at, 'started_at', s.started_at,
     'completed_at', s.completed_at,
     'interview_context', jsonb_build_object(
       'position', jsonb_build_object('id', p.id, 'title', p.title,
@@ -5649,30 +5706,79 @@ comment on function app.session_json(uuid, boolean) is
   'Returns a session as the platform API shows it, without tokens and URLs. Brief: leaves out the settings and the '
   'description of the position, which are large, without reading them.';
 
-create function public.get_session(p_session_id uuid, p_tenant_id uuid default null) returns jsonb
+create function app.expanded(p_session_id uuid, p_expand text[]) returns jsonb
+language sql stable set search_path = '' as $$
+  select case when 'result' = any (p_expand)
+      then jsonb_build_object('result', public.get_result(s.id) -> 'result') else '{}' end
+    || case when 'candidate' = any (p_expand) then jsonb_build_object('candidate', (select app.candidate_json(c)
+      from public.tenant_candidates c where c.tenant_id = s.tenant_id and c.candidate_id = s.candidate_id
+        and c.erased_at is null)) else '{}' end
+    || case when 'position' = any (p_expand) then jsonb_build_object('position', (select to_jsonb(p)
+      from public.positions p where p.id = s.position_id)) else '{}' end
+  from public.interview_sessions s where s.id = p_session_id and p_expand <> '{}'
+$$;
+comment on function app.expanded(uuid, text[]) is
+  'Returns what belongs to a session, as its own routes show it: any of result, candidate and position. Null where '
+  'there is none, as for the candidate after an erasure. Null instead of an object if nothing is asked for.';
+
+create function public.get_session(p_session_id uuid, p_tenant_id uuid default null, p_expand text[] default '{}')
+  returns jsonb
 language sql stable security definer set search_path = '' as $$
-  select app.session_json(s.id) || jsonb_build_object('usage', app.session_usage(s.id)) from public.interview_sessions s
+  select app.session_json(s.id) || jsonb_build_object('usage', app.session_usage(s.id))
+    || coalesce(app.expanded(s.id, p_expand), '{}') from public.interview_sessions s
   where s.id = p_session_id and (p_tenant_id is null or s.tenant_id = p_tenant_id)
 $$;
-comment on function public.get_session(uuid, uuid) is
-  'Returns a session, only of this tenant if one is given; called by the API. Null if there is none.';
-grant execute on function public.get_session(uuid, uuid) to orchestrator;
+comment on function public.get_session(uuid, uuid, text[]) is
+  'Returns a session, only of this tenant if one is given, with the parts in p_expand; called by the API. Null if '
+  'there is none.';
+grant execute on function public.get_session(uuid, uuid, text[]) to orchestrator;
 
-create function public.list_sessions(p_tenant_id uuid, p_limit integer, p_status text default null,
-  p_before timestamptz default null,
-  p_before_id uuid default null) returns jsonb
-language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_agg(app.session_json(x.id, true) order by x.created_at desc, x.id desc), '[]') from (
-    select s.id, s.created_at from public.interview_sessions s
-    where s.tenant_id = p_tenant_id and (p_status is null or s.status = p_status)
-      and (p_before is null or (s.created_at, s.id) < (p_before, p_before_id))
-    order by s.created_at desc, s.id desc limit p_limit) x
-$$;
-comment on function public.list_sessions(uuid, integer, text, timestamptz, uuid) is
-  'Lists a tenant''s sessions, newest first, after the one with this time and id if given; called by the API. '
-  'Settings and the description of the position are left empty, because a page of 100 would otherwise have '
-  'megabytes.';
-grant execute on function public.list_sessions(uuid, integer, text, timestamptz, uuid) to orchestrator;
+create function public.list_sessions(p_tenant_id uuid, p_limit integer, p_filters jsonb default '{}',
+  p_after_at timestamptz default null, p_after_id uuid default null) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_order text := coalesce(p_filters ->> 'order', '-created_at');
+  v_at text := case when v_order like '%scheduled_at' then 'scheduled_at' else 'created_at' end;
+  v_way text := case when v_order like '-%' then 'desc' else 'asc' end;
+  v_ids uuid[];
+  v_expand text[] := array(select jsonb_array_elements_text(p_filters -> 'expand'));
+begin
+  -- Dynamic, so that each call is planned for the filters that it has: the values are constants to the planner.
+  execute format('select array(select s.id from public.interview_sessions s
+    where s.tenant_id = $1 and s.%1$I is not null
+      and ($2 is null or s.status = any ($2)) and ($3 is null or s.region = any ($3))
+      and ($4 is null or s.candidate_id = $4) and ($5 is null or s.position_id = $5)
+      and ($6 is null or s.candidate_id = (select c.candidate_id from public.tenant_candidates c
+        where c.tenant_id = $1 and c.external_id = $6))
+      and ($7 is null or s.metadata @> $7)
+      and ($8 is null or s.created_at >= $8) and ($9 is null or s.created_at < $9)
+      and ($10 is null or s.scheduled_at >= $10) and ($11 is null or s.scheduled_at < $11)
+      and ($12 is null or (s.%1$I, s.id) %3$s ($12, $13))
+    order by s.%1$I %2$s, s.id %2$s limit $14)', v_at, v_way, case v_way when 'desc' then '<' else '>' end)
+  into v_ids
+  using p_tenant_id,
+    case when p_filters ? 'status' then array(select jsonb_array_elements_text(p_filters -> 'status')) end,
+    case when p_filters ? 'region' then array(select jsonb_array_elements_text(p_filters -> 'region')) end,
+    (p_filters ->> 'candidate_id')::uuid, (p_filters ->> 'position_id')::uuid,
+    p_filters ->> 'candidate_external_id', p_filters -> 'metadata',
+    (p_filters ->> 'created_from')::timestamptz, (p_filters ->> 'created_until')::timestamptz,
+    (p_filters ->> 'scheduled_from')::timestamptz, (p_filters ->> 'scheduled_until')::timestamptz,
+    p_after_at, p_after_id, p_limit;
+  return (select coalesce(jsonb_agg(y.shown order by y.n), '[]') from (
+    select x.n, x.shown, sum(octet_length(x.shown::text)) over (order by x.n) - octet_length(x.shown::text) as before
+    from (
+      select i.n, app.session_json(i.id, true) || coalesce(app.expanded(i.id, v_expand), '{}') as shown
+      from unnest(v_ids) with ordinality as i (id, n)) x) y
+  where y.before <= app.max_list_bytes());
+end $$;
+comment on function public.list_sessions(uuid, integer, jsonb, timestamptz, uuid) is
+  'Lists a tenant''s sessions; called by the API. p_filters: status, region (arrays: any of them), candidate_id, '
+  'position_id, candidate_external_id, metadata (contains all), created_from, created_until, scheduled_from, '
+  'scheduled_until (from is included, until is not), expand (array), order (created_at or scheduled_at, with - the '
+  'latest first; default -created_at). In the order of scheduled_at only scheduled sessions are listed. '
+  'p_after_at, p_after_id: where the page before ended. Settings and the description of the position are left empty. '
+  'Returns at most max_list_bytes plus one session.';
+grant execute on function public.list_sessions(uuid, integer, jsonb, timestamptz, uuid) to orchestrator;
 
 create function public.session_routes(p_session_ids uuid[]) returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -5852,13 +5958,14 @@ create trigger copy_tenant_rules before insert on public.interview_sessions
 
 -- ── schemas/sessions/waiting.sql ──
 create function public.reschedule_session(p_session_id uuid, p_tenant_id uuid, p_scheduled_at timestamptz,
-  p_expires_ms bigint) returns jsonb
+  p_expires_ms bigint, p_if_updated_at timestamptz default null) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   s public.interview_sessions;
 begin
   select * into s from public.interview_sessions where id = p_session_id and tenant_id = p_tenant_id for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if s.updated_at <> p_if_updated_at then return jsonb_build_object('kind', 'changed_meanwhile'); end if;
   if s.state_rank >= app.rank_of('finalizing') then return jsonb_build_object('kind', 'ended'); end if;
   if s.status <> 'scheduled' then return jsonb_build_object('kind', 'begun', 'session', app.session_json(s.id)); end if;
   update public.interview_sessions set scheduled_at = p_scheduled_at,
@@ -5870,10 +5977,11 @@ begin
   return jsonb_build_object('kind', 'rescheduled', 'session', app.session_json(s.id),
     'ahead', app.schedule_ahead(p_tenant_id, p_scheduled_at));
 end $$;
-comment on function public.reschedule_session(uuid, uuid, timestamptz, bigint) is
+comment on function public.reschedule_session(uuid, uuid, timestamptz, bigint, timestamptz) is
   'Changes the start time of a session, and with it the expiry of the session and its invitations; called by the '
-  'API. Returns kind: rescheduled (ahead), begun (too late), ended, not_found.';
-grant execute on function public.reschedule_session(uuid, uuid, timestamptz, bigint) to orchestrator;
+  'API. Returns kind: rescheduled (ahead), begun (too late), ended, changed_meanwhile '
+  '(p_if_updated_at is given and differs), not_found.';
+grant execute on function public.reschedule_session(uuid, uuid, timestamptz, bigint, timestamptz) to orchestrator;
 
 create function app.admit(p_session_id uuid, p_launch jsonb, p_queue_ms numeric) returns jsonb
 language plpgsql set search_path = '' as $$
@@ -6502,15 +6610,17 @@ comment on function public.plan_tenant(text, jsonb, jsonb) is
   'changed), slug_taken (the slug belonged to a removed tenant).';
 grant execute on function public.plan_tenant(text, jsonb, jsonb) to orchestrator;
 
-create function public.update_tenant(p_tenant_id uuid, p_changes jsonb, p_by jsonb) returns jsonb
+create function public.update_tenant(p_tenant_id uuid, p_changes jsonb, p_by jsonb,
+  p_if_updated_at timestamptz default null) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   v_refusal jsonb;
+  v_updated_at timestamptz;
 begin
-  if not exists (select from public.tenants where id = p_tenant_id
-    and status in ('active', 'suspended') for no key update) then
-    return jsonb_build_object('kind', 'not_found');
-  end if;
+  select updated_at into v_updated_at from public.tenants where id = p_tenant_id
+    and status in ('active', 'suspended') for no key update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if v_updated_at <> p_if_updated_at then return jsonb_build_object('kind', 'changed_meanwhile'); end if;
   v_refusal := app.add_consent_text(p_tenant_id, p_changes);
   if v_refusal is not null then return v_refusal; end if;
   perform app.change_tenant(p_tenant_id, p_changes);
@@ -6518,12 +6628,12 @@ begin
     jsonb_build_object('fields', (select coalesce(jsonb_agg(k), '[]') from jsonb_object_keys(p_changes) k)));
   return jsonb_build_object('kind', 'updated', 'tenant', app.tenant_json(p_tenant_id));
 end $$;
-comment on function public.update_tenant(uuid, jsonb, jsonb) is
+comment on function public.update_tenant(uuid, jsonb, jsonb, timestamptz) is
   'Changes name, settings, quotas, allowed regions and origins, consent, retention or status (active, suspended); '
   'called by the API. Omitted fields stay, also within settings. consent_text is stored under consent_text_version. '
   'Returns kind: updated, consent_text_fixed (text_version: its text cannot be changed), limit_exceeded (too many '
-  'consent texts), not_found.';
-grant execute on function public.update_tenant(uuid, jsonb, jsonb) to orchestrator;
+  'consent texts), changed_meanwhile (p_if_updated_at is given and differs), not_found.';
+grant execute on function public.update_tenant(uuid, jsonb, jsonb, timestamptz) to orchestrator;
 
 create function public.tenant_origins() returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -6781,11 +6891,14 @@ comment on function public.list_webhooks(uuid, uuid) is
   'Lists a tenant''s endpoints, or only the one with this id; called by the API.';
 grant execute on function public.list_webhooks(uuid, uuid) to orchestrator;
 
-create function public.change_webhook(p_tenant_id uuid, p_id uuid, p_changes jsonb, p_by jsonb) returns jsonb
+create function public.change_webhook(p_tenant_id uuid, p_id uuid, p_changes jsonb, p_by jsonb,
+  p_if_updated_at timestamptz default null) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   e public.webhook_endpoints;
 begin
+  select * into e from public.webhook_endpoints where tenant_id = p_tenant_id and id = p_id for update;
+  if e.updated_at <> p_if_updated_at then return jsonb_build_object('kind', 'changed_meanwhile'); end if;
   update public.webhook_endpoints w set
       url = coalesce(p_changes ->> 'url', w.url),
       events = case when p_changes ? 'events' then (select coalesce(array_agg(x), '{}')
@@ -6799,9 +6912,10 @@ begin
     jsonb_build_object('fields', (select coalesce(jsonb_agg(k), '[]') from jsonb_object_keys(p_changes) k)));
   return jsonb_build_object('kind', 'changed', 'webhook', app.webhook_json(e));
 end $$;
-comment on function public.change_webhook(uuid, uuid, jsonb, jsonb) is
-  'Changes url, events or enabled of an endpoint; called by the API. Returns kind: changed, not_found.';
-grant execute on function public.change_webhook(uuid, uuid, jsonb, jsonb) to orchestrator;
+comment on function public.change_webhook(uuid, uuid, jsonb, jsonb, timestamptz) is
+  'Changes url, events or enabled of an endpoint; called by the API. Returns kind: changed, changed_meanwhile '
+  '(p_if_updated_at is given and differs), not_found.';
+grant execute on function public.change_webhook(uuid, uuid, jsonb, jsonb, timestamptz) to orchestrator;
 
 create function public.rotate_webhook_secret(p_tenant_id uuid, p_id uuid, p_secret_ciphertext text, p_key_id text,
   p_overlap_ms bigint, p_by jsonb)

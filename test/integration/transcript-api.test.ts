@@ -26,13 +26,35 @@ const add = (...entries: object[]) =>
   ]);
 const read = (format: string) => world.send(`/api/sessions/${id}/transcript?format=${format}`, { as: apiKey });
 
-test('the JSON transcript holds every verified entry although the copies exceed the row limit', async () => {
-  const { json } = await read('json');
-  expect(json.entries).toHaveLength(1_102);
-  expect(json.entries.filter((one: { verified: boolean }) => one.verified)).toMatchObject([
-    { item_id: 'i1' },
-    { item_id: 'i2' },
-  ]);
+interface Entries {
+  entries: Array<{ item_id: string; verified: boolean }>;
+  has_more: boolean;
+  next_cursor: string | null;
+}
+const page = async (query: string): Promise<Entries> =>
+  (await world.send(`/api/sessions/${id}/transcript?${query}`, { as: apiKey })).json;
+
+test('the pages of the JSON transcript together hold every entry once, although the copies exceed the row limit', async () => {
+  const seen: Entries['entries'] = [];
+  for (let query = 'limit=400'; query !== ''; ) {
+    const { entries, has_more, next_cursor } = await page(query);
+    seen.push(...entries);
+    expect(has_more).toBe(next_cursor !== null);
+    query = has_more ? `limit=400&cursor=${next_cursor}` : '';
+  }
+  expect(seen).toHaveLength(1_102);
+  expect(new Set(seen.map(({ item_id }) => item_id)).size).toBe(1_102);
+  expect(seen.filter(({ verified }) => verified)).toMatchObject([{ item_id: 'i1' }, { item_id: 'i2' }]);
+});
+
+test('a cursor continues after its entry also when entries came in before it', async () => {
+  const first = await page('limit=2');
+  await add(entry('early', 'i1', 'ai', 'A late entry, early in the conversation.', true));
+  const next = await page(`limit=2&cursor=${first.next_cursor}`);
+  const ids = [...first.entries, ...next.entries].map(({ item_id }) => item_id);
+  expect(new Set(ids).size).toBe(4);
+  expect((await world.send(`/api/sessions/${id}/transcript?cursor=x`, { as: apiKey })).status).toBe(400);
+  await world.db.query("delete from public.transcript_entries where session_id = $1 and item_id = 'early'", [id]);
 });
 
 test.each(['text', 'vtt'])('the %s transcript holds every verified entry and marks the copies', async (format) => {

@@ -68,6 +68,7 @@ function make({ key = {}, members = [member()], perMinute = { key: 1_000, tenant
     scopes: ['sessions:read'],
     tenant_status: 'active',
     allowed_regions: null,
+    api_version: null,
     ...key,
   };
   const list = createOrigins({

@@ -31,7 +31,8 @@ import { userTokenForm, type VerifyUser } from './users.ts';
  */
 export type { Operator } from '../tokens/operator-tokens.ts';
 export type { Caller } from './caller.ts';
-export type Authenticate = (request: FastifyRequest, scope: Scope) => Promise<Caller>;
+/** @param scope that the caller must have; null: none */
+export type Authenticate = (request: FastifyRequest, scope: Scope | null) => Promise<Caller>;
 
 /** Who acts on the tenant named in the path: a key or user of that tenant, or an operator. */
 export type Actor = { kind: 'tenant'; caller: Caller; actor: string } | { kind: 'operator'; actor: string };
@@ -152,6 +153,7 @@ export function createAccess(deps: AccessDeps): Access {
 
   const callerOfKey = (key: ApiKeyRow): Caller & { status: string } => ({
     tenantId: key.tenant_id,
+    apiVersion: key.api_version,
     keyId: key.key_id,
     userId: null,
     actor: `key:${key.key_id}`,
@@ -162,6 +164,7 @@ export function createAccess(deps: AccessDeps): Access {
 
   const callerOfMember = (userId: string, row: MembershipRow): Caller & { status: string } => ({
     tenantId: row.tenant_id,
+    apiVersion: null,
     keyId: null,
     userId,
     actor: `user:${userId}`,
@@ -204,10 +207,10 @@ export function createAccess(deps: AccessDeps): Access {
     if (!result.allowed) throw slowDown(result.retryAfterMs);
   };
 
-  const admit = (request: FastifyRequest, caller: Caller & { status: string }, scope: Scope): Caller => {
+  const admit = (request: FastifyRequest, caller: Caller & { status: string }, scope: Scope | null): Caller => {
     drawLimits(request, caller);
     if (caller.status !== 'active') throw forbidden(`The tenant is ${caller.status}.`);
-    if (!caller.scopes.includes(scope)) {
+    if (scope !== null && !caller.scopes.includes(scope)) {
       throw forbidden(
         caller.keyId === null ? 'Your role does not permit this.' : `The API key lacks the scope ${scope}.`,
       );

@@ -2,6 +2,7 @@ import type { Scope } from '@greenroom/shared/protocol/access.ts';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Access, Actor } from './authenticate.ts';
 import type { Caller } from './caller.ts';
+import { preferredWaitS } from './held.ts';
 import type { RequestKind, Shares } from './shares.ts';
 
 /**
@@ -14,7 +15,7 @@ import type { RequestKind, Shares } from './shares.ts';
  *   when its body has arrived, so that a slow sender holds no place. Streams and held responses have limits of their own.
  */
 export type RouteAccess =
-  | { kind: 'caller'; scope: Scope; stream?: boolean }
+  | { kind: 'caller'; scope: Scope | null; stream?: boolean; held?: boolean }
   | { kind: 'named_tenant'; scope: Scope }
   | { kind: 'operator' }
   | { kind: 'public' };
@@ -31,8 +32,12 @@ interface RouteConfig {
 
 /** API keys and users with this scope. The handler gets the caller from `callerOf`. */
 export const callersWith = (scope: Scope): RouteConfig => ({ access: { kind: 'caller', scope } });
-/** The same for a response that may last long. It does not count against the tenant's shares. */
+/** API keys and users, whatever their scopes. */
+export const anyCaller: RouteConfig = { access: { kind: 'caller', scope: null } };
+/** The same as `callersWith` for a response that may last long. It does not count against the tenant's shares. */
 export const streamersWith = (scope: Scope): RouteConfig => ({ access: { kind: 'caller', scope, stream: true } });
+/** The same as `callersWith` for a read that may be held by `Prefer: wait`. A held one does not count against the shares. */
+export const holdersWith = (scope: Scope): RouteConfig => ({ access: { kind: 'caller', scope, held: true } });
 /** For `/tenants/:id…`: operators, and API keys and users of that tenant with this scope. See `actorOf`. */
 export const tenantsOwnWith = (scope: Scope): RouteConfig => ({ access: { kind: 'named_tenant', scope } });
 /** Platform operators only. The handler gets the operator from `actorOf`. */
@@ -75,7 +80,10 @@ const isRead = ({ method }: FastifyRequest): boolean => method === 'GET' || meth
 
 /** The tenant whose share this request uses. Undefined if it uses none. */
 function tenantOf(request: FastifyRequest, wanted: RouteAccess): string | undefined {
-  if (wanted.kind === 'caller') return wanted.stream ? undefined : callerOf(request).tenantId;
+  if (wanted.kind === 'caller') {
+    const lasts = wanted.stream || (wanted.held && preferredWaitS(request.headers.prefer) > 0);
+    return lasts ? undefined : callerOf(request).tenantId;
+  }
   const actor = actors.get(request);
   return actor?.kind === 'tenant' ? actor.caller.tenantId : undefined;
 }

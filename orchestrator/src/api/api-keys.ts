@@ -15,6 +15,7 @@ import { type Access, actBy, demandScopes, sha256, tenantNotFound } from '../acc
 import { actorOf, tenantsOwnWith } from '../access/route-access.ts';
 import type { TenantStore } from '../database/tenant-store.ts';
 import { newestFirst, pageQuery } from './paging.ts';
+import { newestVersion } from './versions.ts';
 
 /**
  * `/api/tenants/{id}/api-keys`. A key is shown only once, in the response that creates it.
@@ -64,6 +65,7 @@ export const apiKeyRoutes =
             ...{ name, prefix, hash, scopes },
             createdBy: actor.kind === 'tenant' ? actor.caller.userId : null,
             expiresMs: days === undefined ? null : days * dayMs,
+            apiVersion: newestVersion,
           },
           actBy(request, actor.actor),
         );
@@ -109,7 +111,9 @@ export const apiKeyRoutes =
         demandScopes(actor, old.scopes);
         const { key, prefix, hash } = newKey();
         const overlapMs = (request.body?.overlap_minutes ?? defaultOverlapMinutes) * 60_000;
-        const result = await tenants.rotateKey(id, keyId, { prefix, hash }, overlapMs, actBy(request, actor.actor));
+        const apiVersion = request.body?.api_version === 'newest' ? newestVersion : undefined;
+        const by = actBy(request, actor.actor);
+        const result = await tenants.rotateKey(id, keyId, { prefix, hash, apiVersion }, overlapMs, by);
         if (result.kind === 'not_found') throw notFound();
         if (result.kind === 'limit_exceeded') throw tooMany(result.limit, 'Revoke one, or set overlap_minutes to 0.');
         if (result.kind === 'already_rotated')

@@ -4,6 +4,7 @@ import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
 import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
+import { preferredWaitS } from '../access/held.ts';
 import type { EventRow } from '../database/rows.ts';
 import type { EventCursor } from '../database/session-store.ts';
 import { bodyHash, canonicalJson } from '../sessions/canonical-json.ts';
@@ -11,7 +12,6 @@ import { sessionId } from '../testing.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import { createEventFeed } from './event-feed.ts';
 import { contentSecurityPolicy } from './room.ts';
-import { preferredWaitS } from './sessions.ts';
 import { asText, asVtt, vttTime } from './transcript-formats.ts';
 import { acceptedFormat } from './transcripts.ts';
 

@@ -12,6 +12,7 @@ import { z } from 'zod';
 import { actBy } from '../access/authenticate.ts';
 import { callerOf, callersWith } from '../access/route-access.ts';
 import type { Erased, PeopleStore } from '../database/people-store.ts';
+import { changedMeanwhile, unchangedSince } from './conditional.ts';
 import { answerConcerns } from './idempotency.ts';
 import { newestFirst, pageQuery } from './paging.ts';
 
@@ -107,7 +108,7 @@ export const candidateRoutes =
     app.patch(
       '/candidates/:id',
       {
-        config: callersWith('people:write'),
+        config: { ...callersWith('people:write'), ifMatch: true },
         schema: {
           summary: 'Change a candidate',
           params,
@@ -117,7 +118,10 @@ export const candidateRoutes =
       },
       async (request) => {
         const { tenantId } = callerOf(request);
-        const result = await people.changeCandidate(tenantId, request.params.id, request.body);
+        const { id } = request.params;
+        const ifUpdatedAt = await unchangedSince(request, () => people.candidate(tenantId, id));
+        const result = await people.changeCandidate(tenantId, id, request.body, ifUpdatedAt);
+        if (result.kind === 'changed_meanwhile') throw changedMeanwhile();
         if (result.kind === 'not_found') throw notFound();
         if (result.kind === 'conflict') throw conflictOf(result.fields);
         return result.candidate;

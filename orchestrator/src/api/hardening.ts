@@ -20,10 +20,10 @@ export interface HardeningDeps {
 
 const yearS = 31_536_000;
 const exposed =
-  'etag, idempotency-replayed, location, ratelimit-limit, ratelimit-remaining, ratelimit-reset, retry-after, x-request-id';
+  'deprecation, etag, greenroom-version, idempotency-replayed, link, sunset, preference-applied, location, ratelimit-limit, ratelimit-remaining, ratelimit-reset, retry-after, x-request-id';
 const preflightHeaders = {
   'access-control-allow-methods': 'GET, POST, PUT, PATCH, DELETE',
-  'access-control-allow-headers': `authorization, content-type, idempotency-key, last-event-id, prefer, ${tenantHeader}`,
+  'access-control-allow-headers': `authorization, content-type, greenroom-version, idempotency-key, if-match, if-none-match, last-event-id, prefer, ${tenantHeader}`,
   'access-control-max-age': '600',
 };
 

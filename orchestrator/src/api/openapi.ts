@@ -7,14 +7,16 @@ import {
   newInvitationView,
   positionView,
 } from '@greenroom/shared/protocol/people.ts';
-import { problem, sessionSummary, sessionView, transcriptView } from '@greenroom/shared/protocol/platform-api.ts';
+import { problem, transcriptView } from '@greenroom/shared/protocol/platform-api.ts';
 import { resultView } from '@greenroom/shared/protocol/results.ts';
+import { shownSession, shownSummary } from '@greenroom/shared/protocol/session-reads.ts';
 import { deliveryView, newWebhookView, webhookView } from '@greenroom/shared/protocol/webhooks.ts';
 import type { FastifyContextConfig, FastifySchema, RouteOptions } from 'fastify';
 import { createJsonSchemaTransform, createJsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import type { RouteAccess } from '../access/route-access.ts';
 import { operations } from './operations.ts';
+import { versionHeader } from './versions.ts';
 
 /**
  * The OpenAPI document: from the schemas that validate requests, and from what the routes declare.
@@ -25,7 +27,7 @@ import { operations } from './operations.ts';
  */
 const components = z.registry<{ id: string }>();
 for (const [id, view] of Object.entries({
-  ...{ Session: sessionView, SessionSummary: sessionSummary, Transcript: transcriptView, Result: resultView },
+  ...{ Session: shownSession, SessionSummary: shownSummary, Transcript: transcriptView, Result: resultView },
   ...{ Candidate: candidateView, Erasure: erasureView, Position: positionView },
   ...{ Invitation: invitationView, NewInvitation: newInvitationView },
   ...{ Webhook: webhookView, NewWebhook: newWebhookView, Delivery: deliveryView, Problem: problem },
@@ -79,9 +81,17 @@ const security = (access: RouteAccess): object[] => {
 };
 
 /** The codes that a route of this kind can answer with. */
-function commonCodes({ kind }: RouteAccess, { body, params, querystring, headers }: FastifySchema, method: string) {
+function commonCodes(
+  { kind }: RouteAccess,
+  { body, params, querystring, headers }: FastifySchema,
+  method: string,
+  ifMatch: boolean,
+) {
   const codes: ErrorCode[] = ['rate_limited', 'overloaded', 'shutting_down', 'database_unavailable', 'internal_error'];
   if (kind !== 'public') codes.push('unauthenticated', 'forbidden');
+  codes.push('unsupported_version');
+  if (method === 'GET') codes.push('not_acceptable');
+  if (ifMatch) codes.push('precondition_failed');
   if (kind === 'caller') codes.push('tenant_required');
   if (body !== undefined) codes.push('invalid_json', 'unsupported_media_type', 'body_too_large');
   if (body !== undefined || querystring !== undefined || headers !== undefined) codes.push('validation_failed');
@@ -122,6 +132,29 @@ const answerOf = (status: string, schema: object | null, texts: object): object 
     : { content: { ...(schema === null ? {} : { 'application/json': { schema } }), ...texts } }),
 });
 
+interface HeaderSchema {
+  type: 'object';
+  properties: Record<string, object>;
+  required?: string[];
+}
+
+/** Adds the headers that hooks read on every route. */
+function withGeneralHeaders(own: HeaderSchema | undefined, method: string, ifMatch: boolean): HeaderSchema {
+  const one = (description: string) => ({ type: 'string', description });
+  return {
+    ...own,
+    type: 'object',
+    properties: {
+      ...own?.properties,
+      ...(method === 'GET'
+        ? { 'if-none-match': one('The `etag` of an earlier answer: 304 while it has not changed.') }
+        : {}),
+      ...(ifMatch ? { 'if-match': one('The `etag` of an earlier answer: 412 if it has changed since.') } : {}),
+      [versionHeader]: one('The version of the API, instead of that of the key.'),
+    },
+  };
+}
+
 type Transform = (typeof base extends (input: infer In) => unknown ? In : never) & {
   route: Pick<RouteOptions, 'method'> & { config?: FastifyContextConfig };
 };
@@ -144,11 +177,13 @@ export function transform(input: Transform): ReturnType<typeof base> {
       answerOf(status, answer, texts),
     ]),
   );
-  const codes = [...commonCodes(access, schema, method), ...(info.codes ?? [])];
+  const ifMatch = route.config?.ifMatch === true;
+  const codes = [...commonCodes(access, schema, method, ifMatch), ...(info.codes ?? [])];
   return {
     url: made.url,
     schema: {
       ...made.schema,
+      headers: withGeneralHeaders(made.schema.headers as HeaderSchema | undefined, method, ifMatch),
       operationId: info.id,
       tags: [info.tag],
       security: security(access),

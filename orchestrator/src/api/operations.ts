@@ -89,6 +89,8 @@ export const operations: Readonly<Record<string, OperationInfo>> = {
   'GET /api/tenants/:id/api-keys': { id: 'listApiKeys', tag: 'Tenants' },
   'POST /api/tenants/:id/api-keys/:key/rotate': { id: 'rotateApiKey', tag: 'Tenants', codes: ['conflict'] },
   'DELETE /api/tenants/:id/api-keys/:key': { id: 'revokeApiKey', tag: 'Tenants' },
+  'GET /api/me': { id: 'getMe', tag: 'Tenants' },
+  'GET /api/tenants/:id/audit-log': { id: 'listAuditLog', tag: 'Tenants' },
   'GET /api/tenants/:id/provider-credentials': { id: 'listProviderCredentials', tag: 'Tenants' },
   'PUT /api/tenants/:id/provider-credentials/:provider': { id: 'setProviderCredential', tag: 'Tenants' },
   'DELETE /api/tenants/:id/provider-credentials/:provider': { id: 'deleteProviderCredential', tag: 'Tenants' },

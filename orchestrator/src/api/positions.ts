@@ -6,6 +6,7 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { callerOf, callersWith } from '../access/route-access.ts';
 import type { PeopleStore } from '../database/people-store.ts';
+import { changedMeanwhile, unchangedSince } from './conditional.ts';
 import { newestFirst, pageQuery } from './paging.ts';
 
 /** `/api/positions`. Positions cannot be deleted, because sessions refer to them. */
@@ -66,12 +67,15 @@ export const positionRoutes =
     app.patch(
       '/positions/:id',
       {
-        config: callersWith('people:write'),
+        config: { ...callersWith('people:write'), ifMatch: true },
         schema: { summary: 'Change a position', params, body: changePositionRequest, response: { 200: positionView } },
       },
       async (request) => {
         const { tenantId } = callerOf(request);
-        const result = await people.changePosition(tenantId, request.params.id, request.body);
+        const { id } = request.params;
+        const ifUpdatedAt = await unchangedSince(request, () => people.position(tenantId, id));
+        const result = await people.changePosition(tenantId, id, request.body, ifUpdatedAt);
+        if (result.kind === 'changed_meanwhile') throw changedMeanwhile();
         if (result.kind === 'not_found') throw notFound();
         return result.position;
       },

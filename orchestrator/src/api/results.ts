@@ -1,8 +1,10 @@
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
-import { type ResultFailure, type ResultView, resultView, reviewRequest } from '@greenroom/shared/protocol/results.ts';
+import { type ResultView, resultView, reviewRequest } from '@greenroom/shared/protocol/results.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { callerOf, callersWith } from '../access/route-access.ts';
 import type { FoundResult, ResultStore } from '../database/result-store.ts';
+import { changedMeanwhile, unchangedSince } from './conditional.ts';
+import { viewResult } from './result-view.ts';
 import { sessionNotFound, sessionParams } from './sessions.ts';
 
 /** `/api/sessions/{id}/result`: shows the result, records a review, and runs the evaluation again. */
@@ -10,37 +12,21 @@ export interface ResultRoutesDeps {
   results: Pick<ResultStore, 'get' | 'rerun' | 'review'>;
 }
 
-const failureTexts: Record<ResultFailure, string> = {
-  refused: 'The model declined to evaluate this interview.',
-  incomplete: 'The model did not finish its answer.',
-  invalid_answer: 'The model did not answer in the requested format.',
-  rejected: 'The model provider rejected the request as invalid.',
-  provider_auth_failed: 'The model provider rejected the API key.',
-  provider_rate_limited: 'The rate limit of the model provider was exceeded.',
-  provider_unavailable: 'The model provider did not answer, or answered with an error.',
-  interrupted: 'The evaluation was interrupted.',
-  internal_error: 'The evaluation failed because of an internal error.',
-};
-
 const noResult = (): AppError =>
   new AppError('not_found', {
     detail: 'The session has no result: it has not ended, or it ended before the interview began.',
   });
 
-/**
- * Leaves out `last_error`, which is for operators only: a model's refusal may repeat parts of the interview.
- */
-function viewResult({ result }: FoundResult): ResultView {
+function viewFound({ result }: FoundResult): ResultView {
   if (!result) throw noResult();
-  const { last_error, ...shown } = result;
-  return { ...shown, failure_text: result.failure === null ? null : failureTexts[result.failure] };
+  return viewResult(result);
 }
 
 export function resultRoutes({ results }: ResultRoutesDeps): FastifyPluginAsyncZod {
   const shown = async (sessionId: string, tenantId: string): Promise<ResultView> => {
     const found = await results.get(sessionId, tenantId);
     if (!found) throw sessionNotFound();
-    return viewResult(found);
+    return viewFound(found);
   };
 
   return async (app) => {
@@ -65,7 +51,7 @@ export function resultRoutes({ results }: ResultRoutesDeps): FastifyPluginAsyncZ
     app.patch(
       '/sessions/:id/result',
       {
-        config: callersWith('sessions:write'),
+        config: { ...callersWith('sessions:write'), ifMatch: true },
         schema: {
           summary: 'Record that a person has reviewed the result',
           params: sessionParams,
@@ -76,7 +62,10 @@ export function resultRoutes({ results }: ResultRoutesDeps): FastifyPluginAsyncZ
       async (request) => {
         const { tenantId, actor } = callerOf(request);
         const { human_reviewed: reviewed, reviewed_by: by = actor } = request.body;
-        const outcome = await results.review(request.params.id, tenantId, reviewed, by);
+        const { id } = request.params;
+        const ifUpdatedAt = await unchangedSince(request, () => shown(id, tenantId));
+        const outcome = await results.review(id, tenantId, reviewed, by, ifUpdatedAt);
+        if (outcome === 'changed_meanwhile') throw changedMeanwhile();
         if (outcome === 'not_found') throw sessionNotFound();
         if (outcome === 'nothing') throw noResult();
         if (outcome === 'not_done')

@@ -1,9 +1,11 @@
-import type { SchedulePlan, SessionSummary, SessionView } from '@greenroom/shared/protocol/platform-api.ts';
+import type { SchedulePlan } from '@greenroom/shared/protocol/platform-api.ts';
+import type { ShownSession, ShownSummary } from '@greenroom/shared/protocol/session-reads.ts';
 import { sessionReasons } from '@greenroom/shared/session/reasons.ts';
 import { sessionRanks } from '@greenroom/shared/session/states.ts';
 import type { Caller } from '../access/caller.ts';
 import type { SessionRow } from '../database/rows.ts';
 import type { BrowserTokens } from '../tokens/browser-tokens.ts';
+import { viewResult } from './result-view.ts';
 
 /**
  * A session can be joined from the moment its machine is requested until it ends; the edge waits for the
@@ -38,14 +40,22 @@ export interface ViewExtras {
   plan?: SchedulePlan | null | undefined;
 }
 
+/** Only what was asked for: undefined fields are not sent. */
+const viewExpansions = ({ result, candidate, position }: SessionRow) => ({
+  ...(result === undefined ? {} : { result: result === null ? null : viewResult(result) }),
+  ...(candidate === undefined ? {} : { candidate }),
+  ...(position === undefined || position === null ? {} : { position }),
+});
+
 /** A session as the platform API shows it. Tokens are minted for each response and not stored. */
 export async function viewSession(
   row: SessionRow,
   caller: Pick<Caller, 'scopes'>,
   { publicUrl, browserTokens }: ViewDeps,
   { invitationCode, plan = null }: ViewExtras = {},
-): Promise<SessionView> {
-  const { tenant_id, max_duration_ms, end_requested_at, transcript_revision, transcript_complete, ...shown } = row;
+): Promise<ShownSession> {
+  const { tenant_id, max_duration_ms, end_requested_at, transcript_revision, transcript_complete, ...rest } = row;
+  const { result, candidate, position, ...shown } = rest;
   const ids = { session_id: row.session_id, tenant_id };
   return {
     ...shown,
@@ -56,6 +66,7 @@ export async function viewSession(
     join_url: invitationCode === undefined ? null : joinUrl(publicUrl, row.session_id, invitationCode),
     video_token: null,
     reason_text: row.reason === null ? null : sessionReasons[row.reason].text,
+    ...viewExpansions(row),
   };
 }
 
@@ -64,7 +75,7 @@ export async function summarise(
   row: SessionRow,
   caller: Pick<Caller, 'scopes'>,
   deps: ViewDeps,
-): Promise<SessionSummary> {
+): Promise<ShownSummary> {
   const { settings: _settings, interview_context, ...shown } = await viewSession(row, caller, deps);
   const { candidate, position } = interview_context;
   return { ...shown, interview_context: { candidate, position: { id: position.id, title: position.title } } };

@@ -1,16 +1,13 @@
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
-import { timestamp, uuid } from '@greenroom/shared/protocol/common.ts';
-import {
-  changeSessionRequest,
-  createSessionRequest,
-  sessionList,
-  sessionView,
-} from '@greenroom/shared/protocol/platform-api.ts';
+import { uuid } from '@greenroom/shared/protocol/common.ts';
+import { changeSessionRequest, createSessionRequest } from '@greenroom/shared/protocol/platform-api.ts';
+import { type SessionExpansion, type ShownSession, shownSession } from '@greenroom/shared/protocol/session-reads.ts';
 import { endingOf } from '@greenroom/shared/session/reasons.ts';
-import { sessionStatuses } from '@greenroom/shared/session/states.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { callerOf, callersWith, streamersWith } from '../access/route-access.ts';
+import type { Caller } from '../access/caller.ts';
+import { createHolds, preferredWaitS } from '../access/held.ts';
+import { callerOf, callersWith, holdersWith, streamersWith } from '../access/route-access.ts';
 import type { SessionRow } from '../database/rows.ts';
 import type { SessionStore } from '../database/session-store.ts';
 import type { Readiness } from '../edge/readiness.ts';
@@ -18,12 +15,13 @@ import type { Launcher } from '../fleet/launcher.ts';
 import { createMachineStopper, type StopMachinesDeps } from '../fleet/stop-machines.ts';
 import { type CreateDeps, createSessionCreator } from '../sessions/create.ts';
 import { createRescheduler } from '../sessions/reschedule.ts';
+import { unchangedSince } from './conditional.ts';
 import { edgeRegionOf } from './edge-region.ts';
 import { keyOf } from './idempotency.ts';
-import { pageQuery, pagesOf } from './paging.ts';
-import { summarise, type ViewDeps, viewSession } from './session-view.ts';
+import { checkExpand, expandQuery } from './session-list.ts';
+import { type ViewDeps, viewSession } from './session-view.ts';
 
-/** `/api/sessions`: creates, lists, shows, reschedules and ends sessions. */
+/** `/api/sessions`: creates, shows, reschedules and ends sessions. */
 export interface SessionRoutesDeps extends ViewDeps, StopMachinesDeps {
   sessions: SessionStore;
   create: CreateDeps;
@@ -34,20 +32,10 @@ export interface SessionRoutesDeps extends ViewDeps, StopMachinesDeps {
 }
 
 export const sessionParams = z.object({ id: uuid });
-const createHeaders = z.looseObject({ prefer: z.string().optional() });
-const listQuery = z.strictObject({ ...pageQuery, status: z.enum(sessionStatuses).optional() });
-const pages = pagesOf({
-  ...{ name: 'sessions', position: z.object({ createdAt: timestamp, id: uuid }) },
-  of: ({ created_at: createdAt, session_id: id }: SessionRow) => ({ createdAt, id }),
+const preferHeaders = z.looseObject({
+  /** `wait=N`: answer when the session is ready or has ended, N seconds later at most (N ≤ 60). */
+  prefer: z.string().optional(),
 });
-const maxWaitS = 60;
-
-/** The seconds of `Prefer: wait=N`, at most 60. An invalid preference is ignored (RFC 7240). */
-export function preferredWaitS(header: string | undefined): number {
-  const found = /(?:^|[,;\s])wait="?(\d{1,6})"?(?:$|[,;\s])/i.exec(header ?? '')?.[1];
-  return found === undefined ? 0 : Math.min(maxWaitS, Number(found));
-}
-
 export const sessionNotFound = (): AppError => new AppError('not_found', { detail: 'No such session.' });
 
 export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
@@ -66,6 +54,13 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
   };
 
   const stopMachines = createMachineStopper(deps);
+  const hold = createHolds();
+
+  const shown = async (id: string, caller: Caller, expand?: SessionExpansion[]): Promise<ShownSession> => {
+    const row = await sessions.get(id, caller.tenantId, expand);
+    if (!row) throw sessionNotFound();
+    return viewSession(row, caller, deps);
+  };
 
   return async (app) => {
     app.post(
@@ -76,9 +71,9 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
           summary: 'Create a session',
           description:
             'Responds at once. With `Prefer: wait=N`, the response waits until the session is ready, N seconds at most (N ≤ 60). An inline candidate is matched by e-mail or external id, and its name is updated. If the stored candidate has another e-mail or external id: 409 `candidate_conflict`.',
-          headers: createHeaders,
+          headers: preferHeaders,
           body: createSessionRequest,
-          response: { 201: sessionView },
+          response: { 201: shownSession },
         },
       },
       async (request, reply) => {
@@ -102,49 +97,50 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
     );
 
     app.get(
-      '/sessions',
-      {
-        config: callersWith('sessions:read'),
-        schema: { summary: 'List sessions, newest first', querystring: listQuery, response: { 200: sessionList } },
-      },
-      async (request) => {
-        const caller = callerOf(request);
-        const { status, ...query } = request.query;
-        const { limit, after: before } = pages.request(query, { status });
-        const found = await sessions.list({ tenantId: caller.tenantId, limit, before, status });
-        const page = pages.page(found, query, { status });
-        return { ...page, data: await Promise.all(page.data.map((row) => summarise(row, caller, deps))) };
-      },
-    );
-
-    app.get(
       '/sessions/:id',
       {
-        config: callersWith('sessions:read'),
-        schema: { summary: 'Show a session', params: sessionParams, response: { 200: sessionView } },
+        config: holdersWith('sessions:read'),
+        schema: {
+          summary: 'Show a session',
+          description:
+            'With `Prefer: wait=N`, the response waits until the session is ready or has ended, N seconds at most (N ≤ 60).',
+          params: sessionParams,
+          headers: preferHeaders,
+          querystring: z.strictObject(expandQuery),
+          response: { 200: shownSession },
+        },
       },
-      async (request) => {
+      async (request, reply) => {
         const caller = callerOf(request);
-        const row = await sessions.get(request.params.id, caller.tenantId);
-        if (!row) throw sessionNotFound();
-        return viewSession(row, caller, deps);
+        const { expand } = request.query;
+        const { id } = request.params;
+        checkExpand(caller, expand);
+        const waitS = preferredWaitS(request.headers.prefer);
+        if (waitS > 0) {
+          await shown(id, caller);
+          await hold(caller, () => readiness.wait(id, waitS * 1_000, deps.stopping));
+          reply.header('preference-applied', `wait=${waitS}`);
+        }
+        return shown(id, caller, expand);
       },
     );
 
     app.patch(
       '/sessions/:id',
       {
-        config: callersWith('sessions:write'),
+        config: { ...callersWith('sessions:write'), ifMatch: true },
         schema: {
           summary: 'Change the start time of a session that has not started',
           params: sessionParams,
           body: changeSessionRequest,
-          response: { 200: sessionView },
+          response: { 200: shownSession },
         },
       },
       async (request) => {
         const caller = callerOf(request);
-        const { session, plan } = await reschedule(request.params.id, caller.tenantId, request.body.scheduled_at);
+        const { id } = request.params;
+        const ifUpdatedAt = await unchangedSince(request, () => shown(id, caller));
+        const { session, plan } = await reschedule(id, caller.tenantId, request.body.scheduled_at, ifUpdatedAt);
         return viewSession(session, caller, deps, { plan });
       },
     );
@@ -157,7 +153,7 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
           summary: 'End a session',
           description: '202: the worker is ending the session. 200: the session has ended.',
           params: sessionParams,
-          response: { 200: sessionView, 202: sessionView },
+          response: { 200: shownSession, 202: shownSession },
         },
       },
       async (request, reply) => {

@@ -22,6 +22,7 @@ import type { TenantRow, TenantStore } from '../database/tenant-store.ts';
 import { isRegion } from '../regions/regions.ts';
 import type { createOnboarding } from '../tenants/onboarding.ts';
 import { noContent } from './bodies.ts';
+import { changedMeanwhile, unchangedSince } from './conditional.ts';
 import { pageQuery, pagesOf } from './paging.ts';
 import { changesOf, viewTenant } from './tenant-view.ts';
 
@@ -124,7 +125,7 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
     app.patch(
       '/tenants/:id',
       {
-        config: tenantsOwnWith('tenant:admin'),
+        config: { ...tenantsOwnWith('tenant:admin'), ifMatch: true },
         schema: {
           summary: 'Change a tenant',
           description: 'Only operators can change quotas, regions and status.',
@@ -140,7 +141,9 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
         if (kind === 'tenant' && reserved.length > 0)
           throw new AppError('forbidden', { detail: `Only platform operators may change ${reserved.join(', ')}.` });
         checkRegions(request.body.allowed_regions);
-        const result = await tenants.update(id, changesOf(request.body), actBy(request, actor));
+        const ifUpdatedAt = await unchangedSince(request, async () => viewTenant(await present(id)));
+        const result = await tenants.update(id, changesOf(request.body), actBy(request, actor), ifUpdatedAt);
+        if (result.kind === 'changed_meanwhile') throw changedMeanwhile();
         if (result.kind === 'not_found') throw tenantNotFound();
         if (result.kind === 'consent_text_fixed') throw consentTextFixed(result.text_version);
         if (result.kind === 'limit_exceeded')

@@ -21,6 +21,7 @@ import type { Guard } from '../net/guard.ts';
 import { type Vault, webhookContext } from '../tokens/vault.ts';
 import { newWebhookSecret } from '../webhooks/signing.ts';
 import { noContent } from './bodies.ts';
+import { changedMeanwhile, unchangedSince } from './conditional.ts';
 import { newestFirst, pageQuery, wholeList } from './paging.ts';
 
 /**
@@ -106,7 +107,7 @@ export function webhookRoutes({ webhooks, guard, vault }: WebhookRoutesDeps): Fa
     app.patch(
       '/webhooks/:id',
       {
-        config: callersWith('webhooks:write'),
+        config: { ...callersWith('webhooks:write'), ifMatch: true },
         schema: {
           summary: 'Change a webhook, or switch it off or on',
           params,
@@ -117,7 +118,10 @@ export function webhookRoutes({ webhooks, guard, vault }: WebhookRoutesDeps): Fa
       async (request) => {
         const { tenantId, actor } = callerOf(request);
         checkUrl(request.body.url);
-        const result = await webhooks.change(tenantId, request.params.id, request.body, actBy(request, actor));
+        const { id } = request.params;
+        const ifUpdatedAt = await unchangedSince(request, () => webhooks.get(tenantId, id));
+        const result = await webhooks.change(tenantId, id, request.body, actBy(request, actor), ifUpdatedAt);
+        if (result.kind === 'changed_meanwhile') throw changedMeanwhile();
         if (result.kind === 'not_found') throw notFound();
         return result.webhook;
       },

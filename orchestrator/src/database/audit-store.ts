@@ -1,4 +1,5 @@
 import { callFunction, type Database } from '@greenroom/shared/database/client.ts';
+import { auditView } from '@greenroom/shared/protocol/account.ts';
 import { z } from 'zod';
 
 /** One line of the audit log. Never a credential. */
@@ -27,3 +28,17 @@ export const createRecordAudit =
   async (entry) => {
     await callFunction(database, 'record_audit', { p_entry: entry }, z.undefined());
   };
+
+export type AuditRow = z.output<typeof auditView>;
+export type ListAudit = (tenantId: string, limit: number, filters: object, beforeId?: number) => Promise<AuditRow[]>;
+
+/** A tenant's entries, newest first. */
+export const createListAudit =
+  (database: Database): ListAudit =>
+  (tenantId, limit, filters, beforeId) =>
+    callFunction(
+      database,
+      'list_audit',
+      { p_tenant_id: tenantId, p_limit: limit, p_filters: filters, p_before_id: beforeId ?? null },
+      z.array(auditView),
+    );

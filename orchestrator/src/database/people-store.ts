@@ -14,6 +14,7 @@ import { machineOfEnd } from './session-store.ts';
 
 /** Candidates, positions, invitations, consent, erasure. Throws DatabaseError; refusals are values. */
 const notFound = z.object({ kind: z.literal('not_found') });
+const changedMeanwhile = z.object({ kind: z.literal('changed_meanwhile') });
 const conflict = z.object({ kind: z.literal('conflict'), fields: z.array(z.string()) });
 
 const createdCandidate = z.discriminatedUnion('kind', [
@@ -22,11 +23,13 @@ const createdCandidate = z.discriminatedUnion('kind', [
 ]);
 const changedCandidate = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('changed'), candidate: candidateView }),
+  changedMeanwhile,
   conflict,
   notFound,
 ]);
 const changedPosition = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('changed'), position: positionView }),
+  changedMeanwhile,
   notFound,
 ]);
 const erased = z.discriminatedUnion('kind', [
@@ -130,8 +133,12 @@ export function createPeopleStore(database: Database) {
     /** Newest first. @param search part of a name, a whole e-mail or external id. */
     candidates: (page: Page, search?: string) =>
       call('list_candidates', { ...pageOf(page), p_search: search ?? null }, z.array(candidateView)),
-    changeCandidate: (tenantId: string, id: string, changes: object) =>
-      call('change_candidate', { p_tenant_id: tenantId, p_candidate_id: id, p_changes: changes }, changedCandidate),
+    changeCandidate: (tenantId: string, id: string, changes: object, ifUpdatedAt?: string) =>
+      call(
+        'change_candidate',
+        { p_tenant_id: tenantId, p_candidate_id: id, p_changes: changes, p_if_updated_at: ifUpdatedAt ?? null },
+        changedCandidate,
+      ),
 
     /** Stores the request; `erase` carries it out. */
     requestErasure: async (tenantId: string, id: string, by: ActBy): Promise<boolean> =>
@@ -162,8 +169,12 @@ export function createPeopleStore(database: Database) {
     position: async (tenantId: string, id: string) =>
       (await call('get_position', { p_tenant_id: tenantId, p_position_id: id }, positionView.nullable())) ?? undefined,
     positions: (page: Page) => call('list_positions', pageOf(page), z.array(positionView)),
-    changePosition: (tenantId: string, id: string, changes: object) =>
-      call('change_position', { p_tenant_id: tenantId, p_position_id: id, p_changes: changes }, changedPosition),
+    changePosition: (tenantId: string, id: string, changes: object, ifUpdatedAt?: string) =>
+      call(
+        'change_position',
+        { p_tenant_id: tenantId, p_position_id: id, p_changes: changes, p_if_updated_at: ifUpdatedAt ?? null },
+        changedPosition,
+      ),
 
     invite: (sessionId: string, { tenantId, codeHash, expiresMs, by }: NewInvitation) =>
       call(

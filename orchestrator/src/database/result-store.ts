@@ -4,12 +4,11 @@ import {
   type IntegrityFlag,
   integrityFlag,
   type ResultFailure,
-  resultView,
 } from '@greenroom/shared/protocol/results.ts';
 import { storedTranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
 import { sessionStatuses } from '@greenroom/shared/session/states.ts';
 import { z } from 'zod';
-import { sessionRow } from './rows.ts';
+import { sessionRow, storedResult } from './rows.ts';
 
 /** Results: the queue of evaluations, taken by lease, and their outcomes. Throws DatabaseError. */
 
@@ -24,8 +23,6 @@ const takenResult = z.object({
   session: sessionRow,
 });
 export type TakenResult = z.output<typeof takenResult>;
-
-const storedResult = resultView.omit({ failure_text: true }).extend({ last_error: z.string().nullable() });
 
 const foundResult = z.object({ session_status: z.enum(sessionStatuses), result: storedResult.nullable() });
 export type FoundResult = z.output<typeof foundResult>;
@@ -104,11 +101,14 @@ export function createResultStore(database: Database) {
         { p_session_id: sessionId, p_tenant_id: tenantId, p_by: by },
         z.enum(['queued', 'running', 'too_many', 'nothing', 'not_found']),
       ),
-    review: (sessionId: string, tenantId: string | null, reviewed: boolean, by: string) =>
+    review: (sessionId: string, tenantId: string | null, reviewed: boolean, by: string, ifUpdatedAt?: string) =>
       call(
         'review_result',
-        { p_session_id: sessionId, p_tenant_id: tenantId, p_reviewed: reviewed, p_by: by },
-        z.enum(['recorded', 'not_done', 'nothing', 'not_found']),
+        {
+          ...{ p_session_id: sessionId, p_tenant_id: tenantId, p_reviewed: reviewed, p_by: by },
+          p_if_updated_at: ifUpdatedAt ?? null,
+        },
+        z.enum(['recorded', 'changed_meanwhile', 'not_done', 'nothing', 'not_found']),
       ),
   };
 }

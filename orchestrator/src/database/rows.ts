@@ -1,13 +1,19 @@
 import { roles } from '@greenroom/shared/protocol/access.ts';
 import { outcome, sessionReason, uuid } from '@greenroom/shared/protocol/common.ts';
+import { candidateView, positionView } from '@greenroom/shared/protocol/people.ts';
 import { interviewContext, queuePlace, sessionUsage } from '@greenroom/shared/protocol/platform-api.ts';
+import { resultView } from '@greenroom/shared/protocol/results.ts';
 import { directive } from '@greenroom/shared/protocol/worker-api.ts';
 import { machineStates, presences, sessionStatuses } from '@greenroom/shared/session/states.ts';
 import { z } from 'zod';
 
 /** Schemas of what the SQL functions return. Parsing here finds a difference between SQL and code at once. */
 
-/** `app.session_json`. */
+/** A result as `get_result` returns it. */
+export const storedResult = resultView.omit({ failure_text: true }).extend({ last_error: z.string().nullable() });
+export type StoredResult = z.output<typeof storedResult>;
+
+/** `app.session_json`, and what `app.expanded` adds. */
 export const sessionRow = z.object({
   session_id: uuid,
   tenant_id: uuid,
@@ -34,11 +40,15 @@ export const sessionRow = z.object({
   /** Only when a single session is read. */
   usage: sessionUsage.nullish(),
   created_at: z.string(),
+  updated_at: z.string(),
   expires_at: z.string(),
   ready_at: z.string().nullable(),
   started_at: z.string().nullable(),
   completed_at: z.string().nullable(),
   interview_context: interviewContext,
+  result: storedResult.nullish(),
+  candidate: candidateView.nullish(),
+  position: positionView.nullish(),
 });
 export type SessionRow = z.output<typeof sessionRow>;
 
@@ -124,6 +134,7 @@ export const apiKeyRow = z.object({
   scopes: z.array(z.string()),
   tenant_status: z.string(),
   allowed_regions: z.array(z.string()).nullable(),
+  api_version: z.string().nullable(),
 });
 export type ApiKeyRow = z.output<typeof apiKeyRow>;
 

@@ -1,4 +1,5 @@
 import { callerOf, type Database } from '@greenroom/shared/database/client.ts';
+import type { SessionExpansion } from '@greenroom/shared/protocol/session-reads.ts';
 import { storedTranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
 import type { Ending } from '@greenroom/shared/session/reasons.ts';
 import { z } from 'zod';
@@ -72,7 +73,7 @@ export type ScheduleAhead = z.output<typeof scheduleAhead>;
 const rescheduleResult = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('rescheduled'), session: sessionRow, ahead: scheduleAhead }),
   z.object({ kind: z.literal('begun'), session: sessionRow }),
-  z.object({ kind: z.enum(['ended', 'not_found']) }),
+  z.object({ kind: z.enum(['ended', 'changed_meanwhile', 'not_found']) }),
 ]);
 
 const createResult = z.discriminatedUnion('kind', [
@@ -121,8 +122,16 @@ const exchangeResult = z.discriminatedUnion('kind', [
 export interface ListRequest {
   tenantId: string;
   limit: number;
-  status?: string | undefined;
-  before?: { createdAt: string; id: string } | undefined;
+  /** As `list_sessions` names them. */
+  filters: object;
+  /** The last session of the page before. */
+  after: { at: string; id: string } | undefined;
+}
+
+export interface TranscriptPlace {
+  ordinal: number;
+  item_id: string;
+  sequence_number: number;
 }
 
 export interface EventCursor {
@@ -153,20 +162,24 @@ export function createSessionStore(database: Database) {
     /** A valid key by its SHA-256 in hex; batched. */
     findKey: findKeys,
     /** Undefined if the tenant has no such session. */
-    get: async (sessionId: string, tenantId: string | null): Promise<SessionRow | undefined> => {
-      const parameters = { p_session_id: sessionId, p_tenant_id: tenantId };
+    get: async (
+      sessionId: string,
+      tenantId: string | null,
+      expand: readonly SessionExpansion[] = [],
+    ): Promise<SessionRow | undefined> => {
+      const parameters = { p_session_id: sessionId, p_tenant_id: tenantId, p_expand: expand };
       return (await call('get_session', parameters, sessionRow.nullable())) ?? undefined;
     },
-    /** Newest first. */
-    list: ({ tenantId, limit, status, before }: ListRequest): Promise<SessionRow[]> =>
+    /** In the order that the filters name. */
+    list: ({ tenantId, limit, filters, after }: ListRequest): Promise<SessionRow[]> =>
       call(
         'list_sessions',
         {
           p_tenant_id: tenantId,
           p_limit: limit,
-          p_status: status ?? null,
-          p_before: before?.createdAt ?? null,
-          p_before_id: before?.id ?? null,
+          p_filters: filters,
+          p_after_at: after?.at ?? null,
+          p_after_id: after?.id ?? null,
         },
         z.array(sessionRow),
       ),
@@ -177,11 +190,21 @@ export function createSessionStore(database: Database) {
     /** The conversation in its order. */
     transcript: (sessionId: string) =>
       call('transcript_to_evaluate', { p_session_id: sessionId }, z.array(storedTranscriptEntry)),
+    /** A part of the conversation. @param after the last entry of the part before */
+    transcriptPage: (sessionId: string, limit: number, after: TranscriptPlace | undefined) =>
+      call(
+        'transcript_page',
+        { p_session_id: sessionId, p_limit: limit, p_after: after ?? null },
+        z.array(storedTranscriptEntry),
+      ),
     /** Moves the start of a session that has not begun. */
-    reschedule: (sessionId: string, tenantId: string, scheduledAt: string, expiresMs: number) =>
+    reschedule: (sessionId: string, tenantId: string, scheduledAt: string, expiresMs: number, ifUpdatedAt?: string) =>
       call(
         'reschedule_session',
-        { p_session_id: sessionId, p_tenant_id: tenantId, p_scheduled_at: scheduledAt, p_expires_ms: expiresMs },
+        {
+          ...{ p_session_id: sessionId, p_tenant_id: tenantId, p_scheduled_at: scheduledAt, p_expires_ms: expiresMs },
+          p_if_updated_at: ifUpdatedAt ?? null,
+        },
         rescheduleResult,
       ),
     requestEnd: (sessionId: string, tenantId: string | null, { outcome, reason }: Ending): Promise<EndResult> =>

@@ -54,6 +54,7 @@ const plannedApp = z.discriminatedUnion('kind', [
 const updated = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('updated'), tenant: tenantRow }),
   z.object({ kind: z.literal('consent_text_fixed'), text_version: z.string() }),
+  z.object({ kind: z.literal('changed_meanwhile') }),
   limitExceeded,
   notFound,
 ]);
@@ -99,7 +100,9 @@ export interface NewKey {
   scopes: readonly string[];
   createdBy: string | null;
   expiresMs: number | null;
+  apiVersion: string;
 }
+export type RotatedKey = Pick<NewKey, 'prefix' | 'hash'> & { apiVersion?: string | undefined };
 
 export type TenantStore = ReturnType<typeof createTenantStore>;
 
@@ -120,8 +123,12 @@ export function createTenantStore(database: Database) {
       call('rename_planned_app', { p_name: name, p_new_name: newName }, z.boolean()),
     appReady: (name: string) => call('app_ready', { p_name: name }, z.boolean()),
     debts: (): Promise<OnboardingDebt[]> => call('onboarding_debts', {}, z.array(debt)),
-    update: (id: string, changes: object, by: ActBy) =>
-      call('update_tenant', { p_tenant_id: id, p_changes: changes, p_by: by }, updated),
+    update: (id: string, changes: object, by: ActBy, ifUpdatedAt?: string) =>
+      call(
+        'update_tenant',
+        { p_tenant_id: id, p_changes: changes, p_by: by, p_if_updated_at: ifUpdatedAt ?? null },
+        updated,
+      ),
     putPool: (id: string, region: string, pool: { floor: number; ceiling: number }, by: ActBy) =>
       call(
         'put_pool_policy',
@@ -153,13 +160,15 @@ export function createTenantStore(database: Database) {
           p_by: by,
           p_created_by: key.createdBy,
           p_expires_ms: key.expiresMs,
+          p_api_version: key.apiVersion,
         },
         createdKey,
       ),
     key: (id: string, keyId: string) =>
       call('get_api_key', { p_tenant_id: id, p_key_id: keyId }, apiKeyView.nullable()),
     keys: (page: Page) => call('list_api_keys', pageOf(page), z.array(apiKeyView)),
-    rotateKey: (id: string, keyId: string, key: Pick<NewKey, 'prefix' | 'hash'>, overlapMs: number, by: ActBy) =>
+    /** Without a version, the new key keeps that of the old one. */
+    rotateKey: (id: string, keyId: string, key: RotatedKey, overlapMs: number, by: ActBy) =>
       call(
         'rotate_api_key',
         {
@@ -169,6 +178,7 @@ export function createTenantStore(database: Database) {
           p_key_hash: key.hash,
           p_overlap_ms: overlapMs,
           p_by: by,
+          p_api_version: key.apiVersion ?? null,
         },
         rotatedKey,
       ),

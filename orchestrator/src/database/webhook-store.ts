@@ -13,6 +13,7 @@ const created = z.discriminatedUnion('kind', [
 ]);
 const changed = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('changed'), webhook: webhookView }),
+  z.object({ kind: z.literal('changed_meanwhile') }),
   notFound,
 ]);
 const rotated = z.discriminatedUnion('kind', [
@@ -85,8 +86,15 @@ export function createWebhookStore(database: Database) {
     list: (tenantId: string) => call('list_webhooks', { p_tenant_id: tenantId }, z.array(webhookView)),
     get: async (tenantId: string, id: string) =>
       (await call('list_webhooks', { p_tenant_id: tenantId, p_id: id }, z.array(webhookView)))[0],
-    change: (tenantId: string, id: string, changes: object, by: ActBy) =>
-      call('change_webhook', { p_tenant_id: tenantId, p_id: id, p_changes: changes, p_by: by }, changed),
+    change: (tenantId: string, id: string, changes: object, by: ActBy, ifUpdatedAt?: string) =>
+      call(
+        'change_webhook',
+        {
+          ...{ p_tenant_id: tenantId, p_id: id, p_changes: changes, p_by: by },
+          p_if_updated_at: ifUpdatedAt ?? null,
+        },
+        changed,
+      ),
     rotateSecret: (tenantId: string, id: string, secret: SealedSecret, overlapMs: number, by: ActBy) =>
       call(
         'rotate_webhook_secret',

@@ -12,14 +12,19 @@ export interface RescheduleDeps {
   deadlines: Pick<Deadlines, 'sessionExpiresMs' | 'standbyBuildMs'>;
 }
 
-/** @returns a function that moves a start time. Throws AppError: validation_failed, not_found, session_ended, conflict. */
+/** @returns a function that moves a start time. Throws AppError: validation_failed, not_found, session_ended, conflict, precondition_failed. */
 export const createRescheduler =
   ({ sessions, clock, deadlines }: RescheduleDeps) =>
-  async (sessionId: string, tenantId: string, at: string): Promise<{ session: SessionRow; plan: SchedulePlan }> => {
+  async (
+    sessionId: string,
+    tenantId: string,
+    at: string,
+    ifUpdatedAt?: string,
+  ): Promise<{ session: SessionRow; plan: SchedulePlan }> => {
     const message = scheduleProblem(at, clock.now());
     if (message !== undefined)
       throw new AppError('validation_failed', { fields: [{ field: 'scheduled_at', message }] });
-    const result = await sessions.reschedule(sessionId, tenantId, at, deadlines.sessionExpiresMs);
+    const result = await sessions.reschedule(sessionId, tenantId, at, deadlines.sessionExpiresMs, ifUpdatedAt);
     switch (result.kind) {
       case 'rescheduled':
         return { session: result.session, plan: planOf(Date.parse(at), result.ahead, deadlines.standbyBuildMs) };
@@ -27,6 +32,8 @@ export const createRescheduler =
         throw new AppError('conflict', { detail: 'The session has already begun, or was never scheduled.' });
       case 'ended':
         throw new AppError('session_ended');
+      case 'changed_meanwhile':
+        throw new AppError('precondition_failed');
       case 'not_found':
         throw new AppError('not_found', { detail: 'No such session.' });
     }

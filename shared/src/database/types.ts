@@ -7,6 +7,7 @@ export type Database = {
     Tables: {
       api_keys: {
         Row: {
+          api_version: string | null;
           created_at: string;
           created_by: string | null;
           expires_at: string | null;
@@ -21,6 +22,7 @@ export type Database = {
         };
         ComputedFields: never;
         Insert: {
+          api_version?: string | null;
           created_at?: string;
           created_by?: string | null;
           expires_at?: string | null;
@@ -34,6 +36,7 @@ export type Database = {
           tenant_id: string;
         };
         Update: {
+          api_version?: string | null;
           created_at?: string;
           created_by?: string | null;
           expires_at?: string | null;
@@ -1972,9 +1975,18 @@ export type Database = {
         Returns: Json;
       };
       calls_to_hang_up: { Args: { p_limit?: number; p_retry_ms?: number }; Returns: Json };
-      change_candidate: { Args: { p_candidate_id: string; p_changes: Json; p_tenant_id: string }; Returns: Json };
-      change_position: { Args: { p_changes: Json; p_position_id: string; p_tenant_id: string }; Returns: Json };
-      change_webhook: { Args: { p_by: Json; p_changes: Json; p_id: string; p_tenant_id: string }; Returns: Json };
+      change_candidate: {
+        Args: { p_candidate_id: string; p_changes: Json; p_if_updated_at?: string; p_tenant_id: string };
+        Returns: Json;
+      };
+      change_position: {
+        Args: { p_changes: Json; p_if_updated_at?: string; p_position_id: string; p_tenant_id: string };
+        Returns: Json;
+      };
+      change_webhook: {
+        Args: { p_by: Json; p_changes: Json; p_id: string; p_if_updated_at?: string; p_tenant_id: string };
+        Returns: Json;
+      };
       claim_session: {
         Args: {
           p_app_name: string;
@@ -2000,6 +2012,7 @@ export type Database = {
       };
       create_api_key: {
         Args: {
+          p_api_version?: string;
           p_by: Json;
           p_created_by?: string;
           p_expires_ms?: number;
@@ -2068,7 +2081,7 @@ export type Database = {
       get_position: { Args: { p_position_id: string; p_tenant_id: string }; Returns: Json };
       get_provider_credential: { Args: { p_provider: string; p_tenant_id: string }; Returns: Json };
       get_result: { Args: { p_session_id: string; p_tenant_id?: string }; Returns: Json };
-      get_session: { Args: { p_session_id: string; p_tenant_id?: string }; Returns: Json };
+      get_session: { Args: { p_expand?: string[]; p_session_id: string; p_tenant_id?: string }; Returns: Json };
       get_tenant: { Args: { p_tenant_id: string }; Returns: Json };
       give_consent: {
         Args: {
@@ -2100,6 +2113,10 @@ export type Database = {
         Args: { p_before?: string; p_before_id?: string; p_limit: number; p_tenant_id: string };
         Returns: Json;
       };
+      list_audit: {
+        Args: { p_before_id?: number; p_filters?: Json; p_limit: number; p_tenant_id: string };
+        Returns: Json;
+      };
       list_candidates: {
         Args: { p_before?: string; p_before_id?: string; p_limit: number; p_search?: string; p_tenant_id: string };
         Returns: Json;
@@ -2111,7 +2128,7 @@ export type Database = {
       };
       list_provider_credentials: { Args: { p_tenant_id: string }; Returns: Json };
       list_sessions: {
-        Args: { p_before?: string; p_before_id?: string; p_limit: number; p_status?: string; p_tenant_id: string };
+        Args: { p_after_at?: string; p_after_id?: string; p_filters?: Json; p_limit: number; p_tenant_id: string };
         Returns: Json;
       };
       list_tenants: { Args: { p_after_slug?: string; p_limit: number }; Returns: Json };
@@ -2284,7 +2301,13 @@ export type Database = {
       request_erasure: { Args: { p_by: Json; p_candidate_id: string; p_tenant_id: string }; Returns: Json };
       rerun_result: { Args: { p_by?: string; p_session_id: string; p_tenant_id?: string }; Returns: string };
       reschedule_session: {
-        Args: { p_expires_ms: number; p_scheduled_at: string; p_session_id: string; p_tenant_id: string };
+        Args: {
+          p_expires_ms: number;
+          p_if_updated_at?: string;
+          p_scheduled_at: string;
+          p_session_id: string;
+          p_tenant_id: string;
+        };
         Returns: Json;
       };
       resend_invitation: {
@@ -2299,7 +2322,13 @@ export type Database = {
         Returns: Json;
       };
       review_result: {
-        Args: { p_by: string; p_reviewed: boolean; p_session_id: string; p_tenant_id: string };
+        Args: {
+          p_by: string;
+          p_if_updated_at?: string;
+          p_reviewed: boolean;
+          p_session_id: string;
+          p_tenant_id: string;
+        };
         Returns: string;
       };
       revoke_api_key: { Args: { p_by: Json; p_key_id: string; p_tenant_id: string }; Returns: Json };
@@ -2309,6 +2338,7 @@ export type Database = {
       };
       rotate_api_key: {
         Args: {
+          p_api_version?: string;
           p_by: Json;
           p_key_hash: string;
           p_key_id: string;
@@ -2409,8 +2439,12 @@ export type Database = {
           verified: boolean;
         }[];
       };
+      transcript_page: { Args: { p_after?: Json; p_limit: number; p_session_id: string }; Returns: Json };
       transcript_to_evaluate: { Args: { p_session_id: string }; Returns: Json };
-      update_tenant: { Args: { p_by: Json; p_changes: Json; p_tenant_id: string }; Returns: Json };
+      update_tenant: {
+        Args: { p_by: Json; p_changes: Json; p_if_updated_at?: string; p_tenant_id: string };
+        Returns: Json;
+      };
       upload_transcript: { Args: { p_entries: Json; p_session_id: string; p_tenant_id: string }; Returns: Json };
       video_offers: { Args: { p_session_ids: string[] }; Returns: Json };
       videos_to_delete: { Args: { p_limit?: number; p_retry_ms?: number }; Returns: Json };

@@ -214,6 +214,7 @@ export const sessionView = z.object({
   /** Null until the first of its machines is gone. Only in the answer that shows one session. */
   usage: sessionUsage.nullable(),
   created_at: timestamp,
+  updated_at: timestamp,
   expires_at: timestamp,
   ready_at: timestamp.nullable(),
   started_at: timestamp.nullable(),
@@ -228,8 +229,6 @@ export type SessionView = z.output<typeof sessionView>;
 export const sessionSummary = sessionView.omit({ settings: true }).extend({
   interview_context: interviewContext.extend({ position: interviewContext.shape.position.omit({ description: true }) }),
 });
-export type SessionSummary = z.output<typeof sessionSummary>;
-export const sessionList = listOf(sessionSummary);
 
 export const transcriptView = z.object({
   session_id: uuid,
@@ -243,6 +242,10 @@ export const transcriptView = z.object({
    */
   simulated: z.boolean(),
   entries: z.array(storedTranscriptEntry),
+  /** Whether more entries follow. */
+  has_more: z.boolean(),
+  /** Send it as `cursor` to get the next entries. Null with the last ones. */
+  next_cursor: z.string().nullable(),
 });
 
 export const problem = z.object({

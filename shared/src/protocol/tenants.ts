@@ -121,6 +121,8 @@ export const createApiKeyRequest = z.strictObject({
 export const rotateApiKeyRequest = z.strictObject({
   /** How long the old key stays valid beside the new one, minutes, 0–10,080. Default 1,440. */
   overlap_minutes: z.number().int().min(0).max(10_080).optional(),
+  /** `newest`: the new key moves to the newest version of the API. Default: it keeps the old key's. */
+  api_version: z.literal('newest').optional(),
 });
 export const apiKeyView = z.object({
   id: uuid,
@@ -132,6 +134,8 @@ export const apiKeyView = z.object({
   expires_at: timestamp.nullable(),
   revoked_at: timestamp.nullable(),
   replaced_by: uuid.nullable(),
+  /** The version of the API that requests with this key get. Null: the newest. */
+  api_version: z.string().nullable(),
 });
 /** The key is shown once, because only its hash is stored. */
 export const newApiKeyView = apiKeyView.extend({ key: z.string() });

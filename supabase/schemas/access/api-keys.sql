@@ -1,7 +1,8 @@
 create function public.authenticate_api_keys(p_hashes text[]) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('key_hash', k.key_hash, 'key_id', k.id, 'tenant_id', k.tenant_id,
-    'scopes', to_jsonb(k.scopes), 'tenant_status', t.status, 'allowed_regions', to_jsonb(t.allowed_regions))), '[]')
+    'scopes', to_jsonb(k.scopes), 'tenant_status', t.status, 'allowed_regions', to_jsonb(t.allowed_regions),
+    'api_version', k.api_version)), '[]')
   from public.api_keys k join public.tenants t on t.id = k.tenant_id
   where k.key_hash = any (p_hashes) and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
 $$;
@@ -15,7 +16,7 @@ language sql stable set search_path = '' as $$
   select jsonb_build_object('id', k.id, 'tenant_id', k.tenant_id, 'name', k.name, 'prefix', k.prefix,
     'scopes', to_jsonb(k.scopes),
     'created_by', k.created_by, 'created_at', k.created_at, 'expires_at', k.expires_at, 'revoked_at', k.revoked_at,
-    'replaced_by', k.replaced_by)
+    'replaced_by', k.replaced_by, 'api_version', k.api_version)
 $$;
 comment on function app.api_key_json(public.api_keys) is
   'Returns an API key as the API shows it. The hash is never part of it.';
@@ -33,7 +34,7 @@ comment on function app.valid_keys(uuid) is
 
 create function public.create_api_key(p_tenant_id uuid, p_name text, p_prefix text, p_key_hash text, p_scopes text[],
   p_by jsonb,
-  p_created_by uuid default null, p_expires_ms bigint default null) returns jsonb
+  p_created_by uuid default null, p_expires_ms bigint default null, p_api_version text default null) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   k public.api_keys;
@@ -43,20 +44,21 @@ begin
   if app.valid_keys(p_tenant_id) >= app.max_valid_keys() then
     return jsonb_build_object('kind', 'limit_exceeded', 'limit', app.max_valid_keys());
   end if;
-  insert into public.api_keys (tenant_id, name, prefix, key_hash, scopes, created_by, expires_at)
+  insert into public.api_keys (tenant_id, name, prefix, key_hash, scopes, created_by, expires_at, api_version)
     values (p_tenant_id, p_name, p_prefix, p_key_hash, p_scopes, p_created_by,
-      clock_timestamp() + app.interval_ms(p_expires_ms)) returning * into k;
+      clock_timestamp() + app.interval_ms(p_expires_ms), p_api_version) returning * into k;
   perform app.audit(p_by, p_tenant_id, 'api_key.create', k.id::text,
     jsonb_build_object('prefix', p_prefix, 'scopes', to_jsonb(p_scopes)));
   return jsonb_build_object('kind', 'created', 'key', app.api_key_json(k));
 end $$;
-comment on function public.create_api_key(uuid, text, text, text, text[], jsonb, uuid, bigint) is
+comment on function public.create_api_key(uuid, text, text, text, text[], jsonb, uuid, bigint, text) is
   'Stores the hash of a new API key; called by the API. Returns kind: created, limit_exceeded (the tenant has '
   'max_valid_keys), not_found.';
-grant execute on function public.create_api_key(uuid, text, text, text, text[], jsonb, uuid, bigint) to orchestrator;
+grant execute on function public.create_api_key(uuid, text, text, text, text[], jsonb, uuid, bigint, text)
+  to orchestrator;
 
 create function public.rotate_api_key(p_tenant_id uuid, p_key_id uuid, p_prefix text, p_key_hash text,
-  p_overlap_ms bigint, p_by jsonb) returns jsonb
+  p_overlap_ms bigint, p_by jsonb, p_api_version text default null) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   o public.api_keys;
@@ -74,19 +76,21 @@ begin
   if p_overlap_ms > 0 and app.valid_keys(p_tenant_id) >= app.max_valid_keys() then
     return jsonb_build_object('kind', 'limit_exceeded', 'limit', app.max_valid_keys());
   end if;
-  insert into public.api_keys (tenant_id, name, prefix, key_hash, scopes, created_by, expires_at)
-    values (p_tenant_id, o.name, p_prefix, p_key_hash, o.scopes, o.created_by, o.expires_at) returning * into k;
+  insert into public.api_keys (tenant_id, name, prefix, key_hash, scopes, created_by, expires_at, api_version)
+    values (p_tenant_id, o.name, p_prefix, p_key_hash, o.scopes, o.created_by, o.expires_at,
+      coalesce(p_api_version, o.api_version)) returning * into k;
   update public.api_keys set replaced_by = k.id,
     expires_at = least(expires_at, clock_timestamp() + app.interval_ms(p_overlap_ms))
     where id = o.id returning * into o;
   perform app.audit(p_by, p_tenant_id, 'api_key.rotate', o.id::text, jsonb_build_object('replaced_by', k.id));
   return jsonb_build_object('kind', 'rotated', 'key', app.api_key_json(k), 'previous', app.api_key_json(o));
 end $$;
-comment on function public.rotate_api_key(uuid, uuid, text, text, bigint, jsonb) is
-  'Creates a new API key in place of an old one, which stays valid for p_overlap_ms at most; called by the API. '
+comment on function public.rotate_api_key(uuid, uuid, text, text, bigint, jsonb, text) is
+  'Creates a new API key in place of an old one, which stays valid for p_overlap_ms at most; called by the API. The '
+  'new key keeps the API version unless p_api_version is given. '
   'Returns kind: rotated, already_rotated, limit_exceeded (the tenant has max_valid_keys; a rotation without overlap '
   'is possible), not_found (also for a revoked or expired key).';
-grant execute on function public.rotate_api_key(uuid, uuid, text, text, bigint, jsonb) to orchestrator;
+grant execute on function public.rotate_api_key(uuid, uuid, text, text, bigint, jsonb, text) to orchestrator;
 
 create function public.revoke_api_key(p_tenant_id uuid, p_key_id uuid, p_by jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$

@@ -26,7 +26,8 @@ create table public.api_keys (
   created_at timestamptz not null default now(),
   expires_at timestamptz,
   revoked_at timestamptz,
-  replaced_by uuid references public.api_keys (id) on delete set null
+  replaced_by uuid references public.api_keys (id) on delete set null,
+  api_version text check (api_version ~ '^\d{4}-\d{2}-\d{2}$')
 );
 comment on table public.api_keys is
   'A tenant''s keys for the platform API. The key itself is shown once and is not stored.';
@@ -41,6 +42,8 @@ comment on column public.api_keys.expires_at is 'The key is refused from this ti
 comment on column public.api_keys.revoked_at is 'The key is refused from this time on.';
 comment on column public.api_keys.replaced_by is
   'The key that replaced this one in a rotation. This one stays valid until expires_at.';
+comment on column public.api_keys.api_version is
+  'The version of the platform API that requests with this key get; null: the newest.';
 create index api_keys_tenant on public.api_keys (tenant_id, created_at desc, id desc);
 create index api_keys_replaced_by on public.api_keys (replaced_by) where replaced_by is not null;
 

@@ -176,6 +176,24 @@ comment on function public.transcript_to_evaluate(uuid) is
   'evaluation and by the platform API.';
 grant execute on function public.transcript_to_evaluate(uuid) to orchestrator;
 
+create function public.transcript_page(p_session_id uuid, p_limit integer, p_after jsonb default null) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  with t as materialized (select * from public.transcript_of(p_session_id)),
+  a as (select coalesce((select t.sequence_number from t where t.ordinal = (p_after ->> 'ordinal')::integer
+    and t.item_id = p_after ->> 'item_id'), (p_after ->> 'sequence_number')::bigint, 0) as n)
+  select coalesce(jsonb_agg(y.shown order by y.n), '[]') from (
+    select x.n, x.shown, sum(octet_length(x.shown::text)) over (order by x.n) - octet_length(x.shown::text) as before
+    from (
+      select t.sequence_number as n, to_jsonb(t) as shown from t cross join a where t.sequence_number > a.n
+      order by t.sequence_number limit p_limit) x) y
+  where y.before <= app.max_list_bytes()
+$$;
+comment on function public.transcript_page(uuid, integer, jsonb) is
+  'Returns a part of a session''s transcript in order; called by the platform API. p_after is the last entry of the '
+  'part before, {ordinal, item_id, sequence_number}: it is found again also if entries came in before it meanwhile. '
+  'Returns at most max_list_bytes plus one entry.';
+grant execute on function public.transcript_page(uuid, integer, jsonb) to orchestrator;
+
 create function public.own_transcript() returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 begin

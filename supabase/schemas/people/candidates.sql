@@ -120,7 +120,8 @@ comment on function public.list_candidates(uuid, integer, text, timestamptz, uui
   'matches part of a name, a complete e-mail or a complete external id.';
 grant execute on function public.list_candidates(uuid, integer, text, timestamptz, uuid) to orchestrator;
 
-create function public.change_candidate(p_tenant_id uuid, p_candidate_id uuid, p_changes jsonb) returns jsonb
+create function public.change_candidate(p_tenant_id uuid, p_candidate_id uuid, p_changes jsonb,
+  p_if_updated_at timestamptz default null) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   c public.tenant_candidates;
@@ -129,6 +130,7 @@ begin
   select * into c from public.tenant_candidates where tenant_id = p_tenant_id and candidate_id = p_candidate_id
     and erased_at is null for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if c.updated_at <> p_if_updated_at then return jsonb_build_object('kind', 'changed_meanwhile'); end if;
   c := jsonb_populate_record(c, p_changes);
   update public.tenant_candidates t set name = c.name, email = c.email, external_id = c.external_id, status = c.status
     where t.tenant_id = p_tenant_id and t.candidate_id = p_candidate_id returning t.* into c;
@@ -136,7 +138,7 @@ begin
 exception when unique_violation then
   return app.candidate_conflict(p_tenant_id, p_changes, p_candidate_id);
 end $$;
-comment on function public.change_candidate(uuid, uuid, jsonb) is
+comment on function public.change_candidate(uuid, uuid, jsonb, timestamptz) is
   'Changes name, email, external_id or status; called by the API. Omitted fields stay. Returns kind: changed, '
-  'conflict (with fields), not_found.';
-grant execute on function public.change_candidate(uuid, uuid, jsonb) to orchestrator;
+  'conflict (with fields), changed_meanwhile (p_if_updated_at is given and differs), not_found.';
+grant execute on function public.change_candidate(uuid, uuid, jsonb, timestamptz) to orchestrator;

@@ -33,7 +33,8 @@ comment on function public.list_positions(uuid, integer, timestamptz, uuid) is
   'most max_list_bytes plus one position.';
 grant execute on function public.list_positions(uuid, integer, timestamptz, uuid) to orchestrator;
 
-create function public.change_position(p_tenant_id uuid, p_position_id uuid, p_changes jsonb) returns jsonb
+create function public.change_position(p_tenant_id uuid, p_position_id uuid, p_changes jsonb,
+  p_if_updated_at timestamptz default null) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   p public.positions;
@@ -41,12 +42,13 @@ begin
   -- Locked before it is read: a change of another field at the same moment must not be undone.
   select * into p from public.positions where tenant_id = p_tenant_id and id = p_position_id for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if p.updated_at <> p_if_updated_at then return jsonb_build_object('kind', 'changed_meanwhile'); end if;
   p := jsonb_populate_record(p, p_changes);
   update public.positions t set title = p.title, description = p.description
     where t.tenant_id = p_tenant_id and t.id = p_position_id returning t.* into p;
   return jsonb_build_object('kind', 'changed', 'position', to_jsonb(p));
 end $$;
-comment on function public.change_position(uuid, uuid, jsonb) is
+comment on function public.change_position(uuid, uuid, jsonb, timestamptz) is
   'Changes the title or description of a position; called by the API. Omitted fields stay. Returns kind: changed, '
-  'not_found.';
-grant execute on function public.change_position(uuid, uuid, jsonb) to orchestrator;
+  'changed_meanwhile (p_if_updated_at is given and differs), not_found.';
+grant execute on function public.change_position(uuid, uuid, jsonb, timestamptz) to orchestrator;

@@ -50,7 +50,8 @@ comment on function public.rerun_result(uuid, uuid, text) is
   'too_many (the tenant has used its max_reruns), nothing (the session has no result) or not_found.';
 grant execute on function public.rerun_result(uuid, uuid, text) to orchestrator;
 
-create function public.review_result(p_session_id uuid, p_tenant_id uuid, p_reviewed boolean, p_by text) returns text
+create function public.review_result(p_session_id uuid, p_tenant_id uuid, p_reviewed boolean, p_by text,
+  p_if_updated_at timestamptz default null) returns text
 language plpgsql security definer set search_path = '' as $$
 declare
   r public.interview_results;
@@ -60,6 +61,7 @@ begin
   if not found then return 'not_found'; end if;
   select * into r from public.interview_results where session_id = p_session_id for update;
   if not found then return 'nothing'; end if;
+  if r.updated_at <> p_if_updated_at then return 'changed_meanwhile'; end if;
   if p_reviewed and r.status not in ('done', 'empty') then return 'not_done'; end if;
   update public.interview_results set human_reviewed = p_reviewed, reviewed_by = case when p_reviewed then p_by end,
     reviewed_at = case when p_reviewed then clock_timestamp() end where id = r.id;
@@ -67,7 +69,7 @@ begin
     'by', p_by));
   return 'recorded';
 end $$;
-comment on function public.review_result(uuid, uuid, boolean, text) is
+comment on function public.review_result(uuid, uuid, boolean, text, timestamptz) is
   'Records that a person reviewed the result, or withdraws that; called by the API. Returns recorded, not_done (the '
-  'result is not final), nothing or not_found.';
-grant execute on function public.review_result(uuid, uuid, boolean, text) to orchestrator;
+  'result is not final), changed_meanwhile (p_if_updated_at is given and differs), nothing or not_found.';
+grant execute on function public.review_result(uuid, uuid, boolean, text, timestamptz) to orchestrator;

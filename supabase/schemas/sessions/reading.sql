@@ -18,7 +18,8 @@ begin
     'transcript_complete', s.transcript_complete, 'video_recording_url', s.video_recording_url,
     'placement', s.placement, 'admission', s.admission, 'scheduled_at', s.scheduled_at,
     'queue', case when s.queue_deadline_at is not null then app.queue_json(s) end,
-    'created_at', s.created_at, 'expires_at', s.expires_at, 'ready_at', s.ready_at, 'started_at', s.started_at,
+    'created_at', s.created_at, 'updated_at', s.updated_at, 'expires_at', s.expires_at,
+    'ready_at', s.ready_at, 'started_at', s.started_at,
     'completed_at', s.completed_at,
     'interview_context', jsonb_build_object(
       'position', jsonb_build_object('id', p.id, 'title', p.title,
@@ -30,30 +31,79 @@ comment on function app.session_json(uuid, boolean) is
   'Returns a session as the platform API shows it, without tokens and URLs. Brief: leaves out the settings and the '
   'description of the position, which are large, without reading them.';
 
-create function public.get_session(p_session_id uuid, p_tenant_id uuid default null) returns jsonb
+create function app.expanded(p_session_id uuid, p_expand text[]) returns jsonb
+language sql stable set search_path = '' as $$
+  select case when 'result' = any (p_expand)
+      then jsonb_build_object('result', public.get_result(s.id) -> 'result') else '{}' end
+    || case when 'candidate' = any (p_expand) then jsonb_build_object('candidate', (select app.candidate_json(c)
+      from public.tenant_candidates c where c.tenant_id = s.tenant_id and c.candidate_id = s.candidate_id
+        and c.erased_at is null)) else '{}' end
+    || case when 'position' = any (p_expand) then jsonb_build_object('position', (select to_jsonb(p)
+      from public.positions p where p.id = s.position_id)) else '{}' end
+  from public.interview_sessions s where s.id = p_session_id and p_expand <> '{}'
+$$;
+comment on function app.expanded(uuid, text[]) is
+  'Returns what belongs to a session, as its own routes show it: any of result, candidate and position. Null where '
+  'there is none, as for the candidate after an erasure. Null instead of an object if nothing is asked for.';
+
+create function public.get_session(p_session_id uuid, p_tenant_id uuid default null, p_expand text[] default '{}')
+  returns jsonb
 language sql stable security definer set search_path = '' as $$
-  select app.session_json(s.id) || jsonb_build_object('usage', app.session_usage(s.id)) from public.interview_sessions s
+  select app.session_json(s.id) || jsonb_build_object('usage', app.session_usage(s.id))
+    || coalesce(app.expanded(s.id, p_expand), '{}') from public.interview_sessions s
   where s.id = p_session_id and (p_tenant_id is null or s.tenant_id = p_tenant_id)
 $$;
-comment on function public.get_session(uuid, uuid) is
-  'Returns a session, only of this tenant if one is given; called by the API. Null if there is none.';
-grant execute on function public.get_session(uuid, uuid) to orchestrator;
+comment on function public.get_session(uuid, uuid, text[]) is
+  'Returns a session, only of this tenant if one is given, with the parts in p_expand; called by the API. Null if '
+  'there is none.';
+grant execute on function public.get_session(uuid, uuid, text[]) to orchestrator;
 
-create function public.list_sessions(p_tenant_id uuid, p_limit integer, p_status text default null,
-  p_before timestamptz default null,
-  p_before_id uuid default null) returns jsonb
-language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_agg(app.session_json(x.id, true) order by x.created_at desc, x.id desc), '[]') from (
-    select s.id, s.created_at from public.interview_sessions s
-    where s.tenant_id = p_tenant_id and (p_status is null or s.status = p_status)
-      and (p_before is null or (s.created_at, s.id) < (p_before, p_before_id))
-    order by s.created_at desc, s.id desc limit p_limit) x
-$$;
-comment on function public.list_sessions(uuid, integer, text, timestamptz, uuid) is
-  'Lists a tenant''s sessions, newest first, after the one with this time and id if given; called by the API. '
-  'Settings and the description of the position are left empty, because a page of 100 would otherwise have '
-  'megabytes.';
-grant execute on function public.list_sessions(uuid, integer, text, timestamptz, uuid) to orchestrator;
+create function public.list_sessions(p_tenant_id uuid, p_limit integer, p_filters jsonb default '{}',
+  p_after_at timestamptz default null, p_after_id uuid default null) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_order text := coalesce(p_filters ->> 'order', '-created_at');
+  v_at text := case when v_order like '%scheduled_at' then 'scheduled_at' else 'created_at' end;
+  v_way text := case when v_order like '-%' then 'desc' else 'asc' end;
+  v_ids uuid[];
+  v_expand text[] := array(select jsonb_array_elements_text(p_filters -> 'expand'));
+begin
+  -- Dynamic, so that each call is planned for the filters that it has: the values are constants to the planner.
+  execute format('select array(select s.id from public.interview_sessions s
+    where s.tenant_id = $1 and s.%1$I is not null
+      and ($2 is null or s.status = any ($2)) and ($3 is null or s.region = any ($3))
+      and ($4 is null or s.candidate_id = $4) and ($5 is null or s.position_id = $5)
+      and ($6 is null or s.candidate_id = (select c.candidate_id from public.tenant_candidates c
+        where c.tenant_id = $1 and c.external_id = $6))
+      and ($7 is null or s.metadata @> $7)
+      and ($8 is null or s.created_at >= $8) and ($9 is null or s.created_at < $9)
+      and ($10 is null or s.scheduled_at >= $10) and ($11 is null or s.scheduled_at < $11)
+      and ($12 is null or (s.%1$I, s.id) %3$s ($12, $13))
+    order by s.%1$I %2$s, s.id %2$s limit $14)', v_at, v_way, case v_way when 'desc' then '<' else '>' end)
+  into v_ids
+  using p_tenant_id,
+    case when p_filters ? 'status' then array(select jsonb_array_elements_text(p_filters -> 'status')) end,
+    case when p_filters ? 'region' then array(select jsonb_array_elements_text(p_filters -> 'region')) end,
+    (p_filters ->> 'candidate_id')::uuid, (p_filters ->> 'position_id')::uuid,
+    p_filters ->> 'candidate_external_id', p_filters -> 'metadata',
+    (p_filters ->> 'created_from')::timestamptz, (p_filters ->> 'created_until')::timestamptz,
+    (p_filters ->> 'scheduled_from')::timestamptz, (p_filters ->> 'scheduled_until')::timestamptz,
+    p_after_at, p_after_id, p_limit;
+  return (select coalesce(jsonb_agg(y.shown order by y.n), '[]') from (
+    select x.n, x.shown, sum(octet_length(x.shown::text)) over (order by x.n) - octet_length(x.shown::text) as before
+    from (
+      select i.n, app.session_json(i.id, true) || coalesce(app.expanded(i.id, v_expand), '{}') as shown
+      from unnest(v_ids) with ordinality as i (id, n)) x) y
+  where y.before <= app.max_list_bytes());
+end $$;
+comment on function public.list_sessions(uuid, integer, jsonb, timestamptz, uuid) is
+  'Lists a tenant''s sessions; called by the API. p_filters: status, region (arrays: any of them), candidate_id, '
+  'position_id, candidate_external_id, metadata (contains all), created_from, created_until, scheduled_from, '
+  'scheduled_until (from is included, until is not), expand (array), order (created_at or scheduled_at, with - the '
+  'latest first; default -created_at). In the order of scheduled_at only scheduled sessions are listed. '
+  'p_after_at, p_after_id: where the page before ended. Settings and the description of the position are left empty. '
+  'Returns at most max_list_bytes plus one session.';
+grant execute on function public.list_sessions(uuid, integer, jsonb, timestamptz, uuid) to orchestrator;
 
 create function public.session_routes(p_session_ids uuid[]) returns jsonb
 language sql stable security definer set search_path = '' as $$

@@ -136,7 +136,12 @@ comment on column public.interview_sessions.queued_at is
   'When it joined its tenant''s queue, which determines its place there.';
 comment on column public.interview_sessions.queue_deadline_at is
   'Set while the session is queued. If it is not admitted by then, it ends with admission_timeout.';
-create index interview_sessions_tenant on public.interview_sessions (tenant_id, created_at desc, id);
+create index interview_sessions_tenant on public.interview_sessions (tenant_id, created_at desc, id desc);
+create index interview_sessions_status on public.interview_sessions (tenant_id, status, created_at desc, id desc);
+create index interview_sessions_region on public.interview_sessions (tenant_id, region, created_at desc, id desc);
+create index interview_sessions_start on public.interview_sessions (tenant_id, scheduled_at desc, id desc)
+  where scheduled_at is not null;
+create index interview_sessions_metadata on public.interview_sessions using gin (metadata jsonb_path_ops);
 create index interview_sessions_live on public.interview_sessions (expires_at) where state_rank < app.rank_of('ended');
 create index interview_sessions_candidate on public.interview_sessions (candidate_id);
 create index interview_sessions_position on public.interview_sessions (tenant_id, position_id);

@@ -1,11 +1,12 @@
 create function public.reschedule_session(p_session_id uuid, p_tenant_id uuid, p_scheduled_at timestamptz,
-  p_expires_ms bigint) returns jsonb
+  p_expires_ms bigint, p_if_updated_at timestamptz default null) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   s public.interview_sessions;
 begin
   select * into s from public.interview_sessions where id = p_session_id and tenant_id = p_tenant_id for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if s.updated_at <> p_if_updated_at then return jsonb_build_object('kind', 'changed_meanwhile'); end if;
   if s.state_rank >= app.rank_of('finalizing') then return jsonb_build_object('kind', 'ended'); end if;
   if s.status <> 'scheduled' then return jsonb_build_object('kind', 'begun', 'session', app.session_json(s.id)); end if;
   update public.interview_sessions set scheduled_at = p_scheduled_at,
@@ -17,10 +18,11 @@ begin
   return jsonb_build_object('kind', 'rescheduled', 'session', app.session_json(s.id),
     'ahead', app.schedule_ahead(p_tenant_id, p_scheduled_at));
 end $$;
-comment on function public.reschedule_session(uuid, uuid, timestamptz, bigint) is
+comment on function public.reschedule_session(uuid, uuid, timestamptz, bigint, timestamptz) is
   'Changes the start time of a session, and with it the expiry of the session and its invitations; called by the '
-  'API. Returns kind: rescheduled (ahead), begun (too late), ended, not_found.';
-grant execute on function public.reschedule_session(uuid, uuid, timestamptz, bigint) to orchestrator;
+  'API. Returns kind: rescheduled (ahead), begun (too late), ended, changed_meanwhile '
+  '(p_if_updated_at is given and differs), not_found.';
+grant execute on function public.reschedule_session(uuid, uuid, timestamptz, bigint, timestamptz) to orchestrator;
 
 create function app.admit(p_session_id uuid, p_launch jsonb, p_queue_ms numeric) returns jsonb
 language plpgsql set search_path = '' as $$

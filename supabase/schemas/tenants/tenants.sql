@@ -105,15 +105,17 @@ comment on function public.plan_tenant(text, jsonb, jsonb) is
   'changed), slug_taken (the slug belonged to a removed tenant).';
 grant execute on function public.plan_tenant(text, jsonb, jsonb) to orchestrator;
 
-create function public.update_tenant(p_tenant_id uuid, p_changes jsonb, p_by jsonb) returns jsonb
+create function public.update_tenant(p_tenant_id uuid, p_changes jsonb, p_by jsonb,
+  p_if_updated_at timestamptz default null) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   v_refusal jsonb;
+  v_updated_at timestamptz;
 begin
-  if not exists (select from public.tenants where id = p_tenant_id
-    and status in ('active', 'suspended') for no key update) then
-    return jsonb_build_object('kind', 'not_found');
-  end if;
+  select updated_at into v_updated_at from public.tenants where id = p_tenant_id
+    and status in ('active', 'suspended') for no key update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if v_updated_at <> p_if_updated_at then return jsonb_build_object('kind', 'changed_meanwhile'); end if;
   v_refusal := app.add_consent_text(p_tenant_id, p_changes);
   if v_refusal is not null then return v_refusal; end if;
   perform app.change_tenant(p_tenant_id, p_changes);
@@ -121,12 +123,12 @@ begin
     jsonb_build_object('fields', (select coalesce(jsonb_agg(k), '[]') from jsonb_object_keys(p_changes) k)));
   return jsonb_build_object('kind', 'updated', 'tenant', app.tenant_json(p_tenant_id));
 end $$;
-comment on function public.update_tenant(uuid, jsonb, jsonb) is
+comment on function public.update_tenant(uuid, jsonb, jsonb, timestamptz) is
   'Changes name, settings, quotas, allowed regions and origins, consent, retention or status (active, suspended); '
   'called by the API. Omitted fields stay, also within settings. consent_text is stored under consent_text_version. '
   'Returns kind: updated, consent_text_fixed (text_version: its text cannot be changed), limit_exceeded (too many '
-  'consent texts), not_found.';
-grant execute on function public.update_tenant(uuid, jsonb, jsonb) to orchestrator;
+  'consent texts), changed_meanwhile (p_if_updated_at is given and differs), not_found.';
+grant execute on function public.update_tenant(uuid, jsonb, jsonb, timestamptz) to orchestrator;
 
 create function public.tenant_origins() returns jsonb
 language sql stable security definer set search_path = '' as $$

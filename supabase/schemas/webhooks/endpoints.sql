@@ -37,11 +37,14 @@ comment on function public.list_webhooks(uuid, uuid) is
   'Lists a tenant''s endpoints, or only the one with this id; called by the API.';
 grant execute on function public.list_webhooks(uuid, uuid) to orchestrator;
 
-create function public.change_webhook(p_tenant_id uuid, p_id uuid, p_changes jsonb, p_by jsonb) returns jsonb
+create function public.change_webhook(p_tenant_id uuid, p_id uuid, p_changes jsonb, p_by jsonb,
+  p_if_updated_at timestamptz default null) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   e public.webhook_endpoints;
 begin
+  select * into e from public.webhook_endpoints where tenant_id = p_tenant_id and id = p_id for update;
+  if e.updated_at <> p_if_updated_at then return jsonb_build_object('kind', 'changed_meanwhile'); end if;
   update public.webhook_endpoints w set
       url = coalesce(p_changes ->> 'url', w.url),
       events = case when p_changes ? 'events' then (select coalesce(array_agg(x), '{}')
@@ -55,9 +58,10 @@ begin
     jsonb_build_object('fields', (select coalesce(jsonb_agg(k), '[]') from jsonb_object_keys(p_changes) k)));
   return jsonb_build_object('kind', 'changed', 'webhook', app.webhook_json(e));
 end $$;
-comment on function public.change_webhook(uuid, uuid, jsonb, jsonb) is
-  'Changes url, events or enabled of an endpoint; called by the API. Returns kind: changed, not_found.';
-grant execute on function public.change_webhook(uuid, uuid, jsonb, jsonb) to orchestrator;
+comment on function public.change_webhook(uuid, uuid, jsonb, jsonb, timestamptz) is
+  'Changes url, events or enabled of an endpoint; called by the API. Returns kind: changed, changed_meanwhile '
+  '(p_if_updated_at is given and differs), not_found.';
+grant execute on function public.change_webhook(uuid, uuid, jsonb, jsonb, timestamptz) to orchestrator;
 
 create function public.rotate_webhook_secret(p_tenant_id uuid, p_id uuid, p_secret_ciphertext text, p_key_id text,
   p_overlap_ms bigint, p_by jsonb)
