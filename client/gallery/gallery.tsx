@@ -135,19 +135,22 @@ createRoot(document.getElementById('room') as HTMLElement).render(
   </InterviewProvider>,
 );
 
-/** Resolves when the page shows an element that matches. */
+/** Resolves when the page shows an element that matches. No frame is waited for: a hidden window draws none. */
 async function shown(selector: string): Promise<HTMLElement> {
   for (;;) {
     const found = document.querySelector<HTMLElement>(selector);
     if (found) return found;
-    await new Promise(requestAnimationFrame);
+    await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
-await shown('main:not([data-screen=looking])');
-if (press) {
-  const [button, shows] = press;
-  (await shown(button)).click();
-  await shown(shows);
+/** Marks the document when it shows what there is to see. */
+async function present(): Promise<void> {
+  await shown('main:not([data-screen=looking])');
+  if (press) {
+    const [button, shows] = press;
+    (await shown(button)).click();
+    await shown(shows);
+  }
+  document.documentElement.dataset.shown = '';
 }
-// Set last: what there is to see is there.
-document.documentElement.dataset.shown = '';
+void present();

@@ -1,5 +1,5 @@
 import { type FormEvent, type ReactNode, useEffect, useRef, useState } from 'react';
-import { InterviewError } from '../src/problems.ts';
+import { InterviewError, type ProblemCode } from '../src/problems.ts';
 import type { Ended, Interview, InterviewOptions, Invitation, Status } from '../src/types.ts';
 import { CameraCheck, RecordingState, useEarlierRecordings, useRecording, VideoRecorder } from './camera.tsx';
 import { en } from './en.ts';
@@ -163,8 +163,7 @@ export function InterviewScreens() {
 
   const problem = useProblem();
   const isLong = useIsLong(status);
-  const line =
-    waitingLine(status, invitation, messages, isLong) ?? screenLine(screen, status, messages, problem !== null);
+  const line = waitingLine(status, invitation, messages, isLong) ?? screenLine(screen, status, messages, problem);
   return (
     <main data-part="room" data-screen={screen}>
       <header>
@@ -228,10 +227,19 @@ function waitingLine(
   return isStarting && isLong ? messages.waitingLong : undefined;
 }
 
-function screenLine(screen: Screen, status: Status, messages: Messages, inTrouble: boolean): string {
-  // The notice says the rest.
-  if (status.name === 'reconnecting' && inTrouble) return messages.connecting;
-  if (screen === 'looking') return inTrouble ? '' : messages.looking;
+/** While these last, the candidate cannot just speak freely. */
+const silencing: ReadonlySet<ProblemCode | null> = new Set<ProblemCode>([
+  'voice_missing',
+  'not_heard',
+  'microphone_lost',
+  'microphone_muted',
+]);
+
+/** What the notice of the problem says is not said twice. */
+function screenLine(screen: Screen, status: Status, messages: Messages, problem: ProblemCode | null): string {
+  if (status.name === 'reconnecting' && problem) return messages.connecting;
+  if (status.name === 'live' && silencing.has(problem)) return '';
+  if (screen === 'looking') return problem ? '' : messages.looking;
   if (screen === 'consent') return messages.consentIntro;
   if (screen === 'elsewhere') return '';
   return statusText(status, messages);
@@ -353,12 +361,6 @@ function Lobby({ invitation }: { invitation: Invitation }) {
   );
 }
 
-/** Whose turn it is, or in few words why it is nobody's: the status region and the notice say more. */
-function turnText(status: Status, messages: Messages): string {
-  if (status.name === 'live') return messages.turns[status.turn];
-  return status.name === 'reconnecting' ? messages.connecting : statusText(status, messages);
-}
-
 function Conversation({ recordsVideo }: { recordsVideo: boolean }) {
   const messages = useMessages();
   const status = useStatus();
@@ -366,7 +368,7 @@ function Conversation({ recordsVideo }: { recordsVideo: boolean }) {
     <div data-part="conversation">
       <section data-part="stage" data-turn={status.name === 'live' ? status.turn : 'none'}>
         <div className="circle" aria-hidden="true" />
-        <p className="turn">{turnText(status, messages)}</p>
+        <p className="turn">{status.name === 'live' && messages.turns[status.turn]}</p>
         <MicrophoneMeter />
         {recordsVideo && <VideoRecorder autoStart />}
       </section>

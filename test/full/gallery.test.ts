@@ -52,7 +52,7 @@ describe('the gallery of the room', () => {
       }
     }
     expect(found).toEqual([]);
-  }, 600_000);
+  });
 
   test('fits the live screen into the window of a phone: only the conversation scrolls', async () => {
     const found: string[] = [];
@@ -80,7 +80,7 @@ describe('the gallery of the room', () => {
       }
     }
     expect(found).toEqual([]);
-  }, 300_000);
+  });
 
   test('keeps every control reachable at 320 px with text at 200 %', async () => {
     await page.setViewportSize({ width: 320, height: 640 });
