@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { errorCodes } from '@greenroom/shared/errors/codes.ts';
 import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
@@ -92,19 +93,31 @@ describe('the OpenAPI document', () => {
       expect([name, documented(name)]).toEqual([name, security?.length !== 0]);
   });
 
+  test('every operation has an example; add its step to test/support/api-examples.ts', () => {
+    const examples: object = JSON.parse(readFileSync('orchestrator/src/api/examples.json', 'utf8'));
+    expect(Object.keys(examples).toSorted()).toEqual(
+      all()
+        .map(([, { operationId }]) => operationId)
+        .toSorted(),
+    );
+  });
+
   test('no schema is empty: a client generated from it has no unknown, except where a platform may put anything', () => {
     const empty: string[] = [];
     const walk = (value: unknown, at: string): void => {
       if (typeof value !== 'object' || value === null) return;
       if (Object.keys(value).length === 0) empty.push(at);
-      for (const [name, inner] of Object.entries(value)) walk(inner, `${at}/${name}`);
+      for (const [name, inner] of Object.entries(value)) if (name !== 'example') walk(inner, `${at}/${name}`);
     };
     walk(
       Object.values(document.paths).flatMap((methods) => Object.values(methods).map(({ security: _, ...o }) => o)),
       '',
     );
     walk(document.components.schemas, '');
-    expect(empty).toEqual(['/Session/properties/settings/additionalProperties']);
+    expect(empty.toSorted()).toEqual([
+      '/AuditEntry/properties/details/additionalProperties',
+      '/Session/properties/settings/additionalProperties',
+    ]);
   });
 
   test('answers may get new fields, and request bodies may not have unknown ones', () => {

@@ -1,20 +1,39 @@
 import { type ErrorCode, errorCodeNames, errorCodes } from '@greenroom/shared/errors/codes.ts';
 import { tenantHeader } from '@greenroom/shared/protocol/access.ts';
+import { auditList, auditView, meView } from '@greenroom/shared/protocol/account.ts';
 import {
+  candidateList,
   candidateView,
   erasureView,
+  invitationList,
   invitationView,
   newInvitationView,
+  positionList,
   positionView,
 } from '@greenroom/shared/protocol/people.ts';
-import { problem, transcriptView } from '@greenroom/shared/protocol/platform-api.ts';
+import { problem, recordingList, recordingView, transcriptView } from '@greenroom/shared/protocol/platform-api.ts';
 import { resultView } from '@greenroom/shared/protocol/results.ts';
-import { shownSession, shownSummary } from '@greenroom/shared/protocol/session-reads.ts';
-import { deliveryView, newWebhookView, webhookView } from '@greenroom/shared/protocol/webhooks.ts';
+import { sessionList, shownSession, shownSummary } from '@greenroom/shared/protocol/session-reads.ts';
+import {
+  apiKeyList,
+  apiKeyView,
+  newApiKeyView,
+  providerCredentialList,
+  tenantList,
+  tenantView,
+} from '@greenroom/shared/protocol/tenants.ts';
+import {
+  deliveryList,
+  deliveryView,
+  newWebhookView,
+  webhookList,
+  webhookView,
+} from '@greenroom/shared/protocol/webhooks.ts';
 import type { FastifyContextConfig, FastifySchema, RouteOptions } from 'fastify';
 import { createJsonSchemaTransform, createJsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import type { RouteAccess } from '../access/route-access.ts';
+import examplesJson from './examples.json' with { type: 'json' };
 import { operations } from './operations.ts';
 import { versionHeader } from './versions.ts';
 
@@ -29,8 +48,13 @@ const components = z.registry<{ id: string }>();
 for (const [id, view] of Object.entries({
   ...{ Session: shownSession, SessionSummary: shownSummary, Transcript: transcriptView, Result: resultView },
   ...{ Candidate: candidateView, Erasure: erasureView, Position: positionView },
-  ...{ Invitation: invitationView, NewInvitation: newInvitationView },
+  ...{ Invitation: invitationView, NewInvitation: newInvitationView, Recording: recordingView },
   ...{ Webhook: webhookView, NewWebhook: newWebhookView, Delivery: deliveryView, Problem: problem },
+  ...{ Tenant: tenantView, ApiKey: apiKeyView, NewApiKey: newApiKeyView, AuditEntry: auditView, Me: meView },
+  ...{ SessionList: sessionList, CandidateList: candidateList, PositionList: positionList },
+  ...{ InvitationList: invitationList, RecordingList: recordingList, WebhookList: webhookList },
+  ...{ DeliveryList: deliveryList, TenantList: tenantList, ApiKeyList: apiKeyList, AuditLog: auditList },
+  ProviderCredentialList: providerCredentialList,
 }))
   components.add(view, { id });
 
@@ -53,9 +77,49 @@ const zodToJsonConfig = { unrepresentable: 'any', override } as const;
 const base = createJsonSchemaTransform({ schemaRegistry: components, zodToJsonConfig });
 const describeComponents = createJsonSchemaTransformObject({ schemaRegistry: components, zodToJsonConfig });
 
-/** Adds the components. The library describes each as input too, which no request body uses. */
+interface Described {
+  operationId?: string;
+  parameters?: Array<{ name: string; in: string; schema?: { type?: string }; [field: string]: unknown }>;
+  requestBody?: { content?: Record<string, { example?: unknown }> };
+  responses?: Record<string, { content?: Record<string, { example?: unknown }> }>;
+}
+
+/** The example of an operation: a request, and its answer. Executed by test/integration/api-examples.test.ts. */
+interface Example {
+  params?: Record<string, string>;
+  query?: Record<string, unknown>;
+  body?: unknown;
+  status: number;
+  /** Absent for 204. */
+  answer?: unknown;
+}
+const examples: Readonly<Record<string, Example>> = examplesJson;
+
+/** Adds what the library leaves out: the form of objects in a query, and the example. */
+function complete(operation: Described): void {
+  const example = examples[operation.operationId ?? ''];
+  for (const parameter of operation.parameters ?? []) {
+    if (parameter.in === 'query' && parameter.schema?.type === 'object')
+      Object.assign(parameter, { style: 'deepObject', explode: true });
+    const value = (parameter.in === 'path' ? example?.params : example?.query)?.[parameter.name];
+    if (parameter.in !== 'header' && value !== undefined)
+      parameter.example = parameter.schema?.type === 'integer' ? Number(value) : value;
+  }
+  const sent = operation.requestBody?.content?.['application/json'];
+  if (sent !== undefined && example?.body !== undefined) sent.example = example.body;
+  const media = operation.responses?.[example?.status ?? 0]?.content ?? {};
+  const answered = media[typeof example?.answer === 'string' ? (Object.keys(media)[0] ?? '') : 'application/json'];
+  if (answered !== undefined && example?.answer !== undefined) answered.example = example.answer;
+}
+
+/** Adds the components and the examples. The library describes each component as input too, which no request body uses. */
 export const transformObject: typeof describeComponents = (input) => {
-  const made = describeComponents(input) as { components?: { schemas?: Record<string, object> } };
+  const made = describeComponents(input) as {
+    paths?: Record<string, Record<string, Described>>;
+    components?: { schemas?: Record<string, object> };
+  };
+  for (const operation of Object.values(made.paths ?? {}).flatMap((methods) => Object.values(methods)))
+    complete(operation);
   const schemas = Object.entries(made.components?.schemas ?? {}).filter(([name]) => !name.endsWith('Input'));
   return { ...made, components: { ...made.components, schemas: Object.fromEntries(schemas) } } as ReturnType<
     typeof describeComponents

@@ -40,7 +40,7 @@ export const auditView = z.object({
   remote_address: z.string().nullable(),
   request_id: z.string().nullable(),
   /** Depends on the action. Never secrets. */
-  details: z.record(z.string(), z.json()),
+  details: z.record(z.string(), z.unknown()),
   created_at: timestamp,
 });
 export const auditList = listOf(auditView);
