@@ -15,10 +15,8 @@ const word = plainText(200).min(1).optional();
 const listQuery = z.strictObject({
   ...pageQuery,
   ...{ actor: word, action: word, target: word, outcome: z.enum(auditOutcomes).optional() },
-  /** At this time or later. */
-  from: timestamp.optional(),
-  /** Before this time. */
-  until: timestamp.optional(),
+  from: timestamp.optional().describe('At this time or later.'),
+  until: timestamp.optional().describe('Before this time.'),
 });
 const pages = pagesOf({
   ...{ name: 'audit-log', position: z.object({ id: z.number().int() }) },

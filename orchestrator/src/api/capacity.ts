@@ -19,10 +19,8 @@ export interface CapacityRoutesDeps {
 const params = z.object({ id: uuid });
 const poolList = listOf(poolView);
 const usageQuery = z.strictObject({
-  /** Default: 30 days before `until`. */
-  from: timestamp.optional(),
-  /** Default: now. */
-  until: timestamp.optional(),
+  from: timestamp.optional().describe('Default: 30 days before `until`.'),
+  until: timestamp.optional().describe('Default: now.'),
 });
 const usageView = tenantUsage.extend({ from: timestamp, until: timestamp });
 const defaultSpanMs = 30 * 86_400_000;

@@ -68,15 +68,14 @@ const joinView = z.object({
   session_id: uuid,
   status: z.enum(sessionStatuses),
   join_token: z.string(),
-  /** For uploading entries that could not be sent over the socket. Outlives the session by a day. */
-  transcript_token: z.string(),
-  /** Where to upload them: `POST {entries}` with that token as the bearer token. */
-  transcript_url: z.string(),
+  transcript_token: z
+    .string()
+    .describe('For uploading entries that could not be sent over the socket. Outlives the session by a day.'),
+  transcript_url: z.string().describe('Where to upload them: `POST {entries}` with that token as the bearer token.'),
   websocket_url: z.string(),
   interview_context: interviewContext,
   simulated: z.boolean(),
-  /** The browser's secret. Store it, and send it when joining again with the same code. */
-  browser: z.string(),
+  browser: z.string().describe("The browser's secret. Store it, and send it when joining again with the same code."),
 });
 
 const boundRequest = joinRequest.extend({ browser: secret });
@@ -84,8 +83,10 @@ const continueRequest = boundRequest.extend({ handover_code: handoverCode });
 const correctionRequest = boundRequest.extend({
   ordinal: z.number().int().min(1).max(1_000),
   item_id: itemId,
-  /** What the candidate really said. Null removes an earlier correction. */
-  correction: plainText(maxCorrection).min(1).nullable(),
+  correction: plainText(maxCorrection)
+    .min(1)
+    .nullable()
+    .describe('What the candidate really said. Null removes an earlier correction.'),
 });
 const handoverMs = 600_000;
 const newHandoverCode = (): string => String(randomInt(1_000_000)).padStart(6, '0');

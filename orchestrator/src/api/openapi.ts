@@ -68,6 +68,9 @@ const override: Override = ({ zodSchema, jsonSchema }) => {
     for (const name of Object.keys(jsonSchema)) delete (jsonSchema as Record<string, unknown>)[name];
     Object.assign(jsonSchema, made);
   }
+  // The library looks for descriptions among the components only.
+  const description = z.globalRegistry.get(zodSchema)?.description;
+  if (description !== undefined) jsonSchema.description = description;
   if (def.type === 'object' && def.catchall === undefined) delete jsonSchema.additionalProperties;
   // The format says the same, and the patterns of dates are long.
   if (jsonSchema.format === 'uuid' || jsonSchema.format === 'date-time') delete jsonSchema.pattern;

@@ -9,10 +9,8 @@ import { decodeCursor, encodeCursor } from './cursor.ts';
 const maxPageBytes = 262_144;
 export const maxPageRows = 100;
 export const pageQuery = {
-  /** Maximum number of items on the page. */
-  limit: z.coerce.number().int().min(1).max(maxPageRows).default(20),
-  /** The `next_cursor` of the page before. */
-  cursor: z.string().optional(),
+  limit: z.coerce.number().int().min(1).max(maxPageRows).default(20).describe('Maximum number of items on the page.'),
+  cursor: z.string().optional().describe('The `next_cursor` of the page before.'),
 };
 
 interface PageQuery {

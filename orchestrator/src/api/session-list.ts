@@ -20,34 +20,34 @@ export interface SessionListDeps extends ViewDeps {
 }
 
 export const expandQuery = {
-  /** What to include, so that it needs no request of its own. `candidate` and `position` need the scope `people:read`. */
-  expand: several(z.enum(sessionExpansions)).optional(),
+  expand: several(z.enum(sessionExpansions))
+    .optional()
+    .describe(
+      'What to include, so that it needs no request of its own. `candidate` and `position` need the scope `people:read`.',
+    ),
 };
 
 const orders = ['-created_at', 'created_at', '-scheduled_at', 'scheduled_at'] as const;
 
 const listQuery = z.strictObject({
   ...pageQuery,
-  /** Any of these. */
-  status: several(z.enum(sessionStatuses)).optional(),
-  /** Any of these. */
-  region: several(regionCode).optional(),
+  status: several(z.enum(sessionStatuses)).optional().describe('Any of these.'),
+  region: several(regionCode).optional().describe('Any of these.'),
   candidate_id: uuid.optional(),
-  /** Your own id of the candidate. */
-  candidate_external_id: nameText(200).optional(),
+  candidate_external_id: nameText(200).optional().describe('Your own id of the candidate.'),
   position_id: uuid.optional(),
-  /** `metadata[order]=4711`: sessions whose metadata have all of these values. */
-  metadata: z.record(plainText(40), plainText(500)).optional(),
-  /** At this time or later. */
-  created_from: timestamp.optional(),
-  /** Before this time. */
-  created_until: timestamp.optional(),
-  /** At this time or later. */
-  scheduled_from: timestamp.optional(),
-  /** Before this time. */
-  scheduled_until: timestamp.optional(),
-  /** The latest first with `-`. In the order of `scheduled_at`, only scheduled sessions are listed. */
-  order: z.enum(orders).default('-created_at'),
+  metadata: z
+    .record(plainText(40), plainText(500))
+    .optional()
+    .describe('`metadata[order]=4711`: sessions whose metadata have all of these values.'),
+  created_from: timestamp.optional().describe('At this time or later.'),
+  created_until: timestamp.optional().describe('Before this time.'),
+  scheduled_from: timestamp.optional().describe('At this time or later.'),
+  scheduled_until: timestamp.optional().describe('Before this time.'),
+  order: z
+    .enum(orders)
+    .default('-created_at')
+    .describe('The latest first with `-`. In the order of `scheduled_at`, only scheduled sessions are listed.'),
   ...expandQuery,
 });
 

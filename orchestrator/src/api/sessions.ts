@@ -33,8 +33,10 @@ export interface SessionRoutesDeps extends ViewDeps, StopMachinesDeps {
 
 export const sessionParams = z.object({ id: uuid });
 const preferHeaders = z.looseObject({
-  /** `wait=N`: answer when the session is ready or has ended, N seconds later at most (N ≤ 60). */
-  prefer: z.string().optional(),
+  prefer: z
+    .string()
+    .optional()
+    .describe('`wait=N`: answer when the session is ready or has ended, N seconds later at most (N ≤ 60).'),
 });
 export const sessionNotFound = (): AppError => new AppError('not_found', { detail: 'No such session.' });
 

@@ -39,10 +39,14 @@ export const acceptedFormat = (header: string | undefined): Format | undefined =
 
 const entriesQuery = z.strictObject({
   format: z.enum(formats).optional(),
-  /** JSON only: the maximum number of entries. Text and WebVTT are always whole. */
-  limit: z.coerce.number().int().min(1).max(maxEntries).default(maxEntries),
-  /** JSON only: the `next_cursor` of the entries before. */
-  cursor: pageQuery.cursor,
+  limit: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(maxEntries)
+    .default(maxEntries)
+    .describe('JSON only: the maximum number of entries. Text and WebVTT are always whole.'),
+  cursor: pageQuery.cursor.describe('JSON only: the `next_cursor` of the entries before.'),
 });
 const pages = pagesOf<TranscriptPlace, TranscriptPlace>({
   name: 'transcript',

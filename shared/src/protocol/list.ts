@@ -7,8 +7,9 @@ import * as z from 'zod';
 export const listOf = <Item extends z.ZodType>(item: Item) =>
   z.object({
     data: z.array(item),
-    /** Whether another page follows. */
-    has_more: z.boolean(),
-    /** Send it as `cursor`, with the same filters, to get the next page. Null on the last page. */
-    next_cursor: z.string().nullable(),
+    has_more: z.boolean().describe('Whether another page follows.'),
+    next_cursor: z
+      .string()
+      .nullable()
+      .describe('Send it as `cursor`, with the same filters, to get the next page. Null on the last page.'),
   });

@@ -10,8 +10,7 @@ import { candidateInput, positionInput } from './platform-api.ts';
 const candidateStatus = nameText(100);
 
 export const createCandidateRequest = candidateInput.extend({
-  /** A status of your own, such as `screening`. */
-  status: candidateStatus.optional(),
+  status: candidateStatus.optional().describe('A status of your own, such as `screening`.'),
 });
 /** Absent fields stay as they are; null removes a value. */
 export const changeCandidateRequest = z
@@ -41,13 +40,10 @@ export const candidateList = listOf(candidateView);
 export const erasureView = z.object({
   candidate_id: uuid,
   status: z.enum(['erased', 'ending']),
-  /** Number of erased sessions; null while sessions are still ending. */
-  sessions: z.number().int().nullable(),
+  sessions: z.number().int().nullable().describe('Number of erased sessions; null while sessions are still ending.'),
   transcript_entries: z.number().int().nullable(),
-  /** Number of recordings that are being deleted at the video provider. */
-  videos: z.number().int().nullable(),
-  /** Sessions that must end first. */
-  ending_session_ids: z.array(uuid),
+  videos: z.number().int().nullable().describe('Number of recordings that are being deleted at the video provider.'),
+  ending_session_ids: z.array(uuid).describe('Sessions that must end first.'),
 });
 
 export const changePositionRequest = z
@@ -68,8 +64,13 @@ export const positionList = listOf(positionView);
 
 export const invitationStatuses = ['open', 'used', 'expired', 'revoked'] as const;
 export const createInvitationRequest = z.strictObject({
-  /** Lifetime of the link in minutes: 1–43,200 (30 days). Default: as long as an unused session lives. */
-  expires_in_minutes: z.number().int().min(1).max(43_200).optional(),
+  expires_in_minutes: z
+    .number()
+    .int()
+    .min(1)
+    .max(43_200)
+    .optional()
+    .describe('Lifetime of the link in minutes: 1–43,200 (30 days). Default: as long as an unused session lives.'),
 });
 export const invitationView = z.object({
   id: uuid,
@@ -79,8 +80,7 @@ export const invitationView = z.object({
   expires_at: timestamp,
   used_at: timestamp.nullable(),
   revoked_at: timestamp.nullable(),
-  /** The invitation that this one replaces. */
-  replaces: uuid.nullable(),
+  replaces: uuid.nullable().describe('The invitation that this one replaces.'),
 });
 export type InvitationView = z.output<typeof invitationView>;
 export const invitationList = listOf(invitationView);
@@ -97,8 +97,7 @@ export const handoverCode = z.string().regex(/^\d{6}$/, 'must be 6 digits');
 export const consentView = z.object({
   required: z.boolean(),
   text_version: z.string().nullable(),
-  /** Null when the tenant keeps its text elsewhere. */
-  text: z.string().nullable(),
+  text: z.string().nullable().describe('Null when the tenant keeps its text elsewhere.'),
   given_at: timestamp.nullable(),
 });
 
@@ -109,21 +108,18 @@ export const endingView = z.object({ outcome, reason: sessionReason });
 export const lookView = z.object({
   session_id: uuid,
   status: z.enum(sessionStatuses),
-  /** The scheduled start; null: at once. */
-  starts_at: timestamp.nullable(),
-  /** The server's time, because the clock of a device may be wrong. */
-  now: timestamp,
+  starts_at: timestamp.nullable().describe('The scheduled start; null: at once.'),
+  now: timestamp.describe("The server's time, because the clock of a device may be wrong."),
   joinable: z.boolean(),
   organiser: z.string(),
   position: z.object({ title: z.string() }),
   candidate: z.object({ name: z.string() }),
-  /** Maximum duration. */
-  minutes: z.number(),
+  minutes: z.number().describe('Maximum duration.'),
   records_video: z.boolean(),
   simulated: z.boolean(),
   consent: consentView,
-  /** Null until the session's end is decided. */
-  ending: endingView.nullable(),
-  /** `elsewhere`: another browser has joined; a hand-over code is needed. */
-  bound: z.enum(['no', 'here', 'elsewhere']),
+  ending: endingView.nullable().describe("Null until the session's end is decided."),
+  bound: z
+    .enum(['no', 'here', 'elsewhere'])
+    .describe('`elsewhere`: another browser has joined; a hand-over code is needed.'),
 });

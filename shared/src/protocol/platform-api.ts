@@ -12,8 +12,9 @@ const name = nameText(200);
 export const candidateInput = z.strictObject({
   name,
   email: emailAddress.optional(),
-  /** Your own id of the person. Within a tenant it belongs to one candidate. */
-  external_id: nameText(200).optional(),
+  external_id: nameText(200)
+    .optional()
+    .describe('Your own id of the person. Within a tenant it belongs to one candidate.'),
 });
 export const positionInput = z.strictObject({
   title: name,
@@ -38,23 +39,22 @@ export const voices = [
 ] as const;
 
 export const sessionSettings = z.strictObject({
-  /** BCP 47, the interview's language. Default `en`. */
   language: text(35)
     .regex(/^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$/, 'must be a language tag such as en or pt-BR')
-    .optional(),
-  /** The provider's voice. */
-  voice: z.enum(voices).optional(),
-  /**
-   * Questions the interviewer should ask. Never put expected answers here: a candidate can read the
-   * instructions.
-   */
-  questions: z.array(plainText(1_000).min(1)).max(50).optional(),
-  /** The interviewer's first words. Default: it greets the candidate by name and introduces itself. */
-  opening: plainText(1_000).min(1).optional(),
-  /**
-   * How the end of the candidate's turn is detected. Default `semantic_vad` with eagerness `low`, which waits
-   * long.
-   */
+    .optional()
+    .describe("BCP 47, the interview's language. Default `en`."),
+  voice: z.enum(voices).optional().describe("The provider's voice."),
+  questions: z
+    .array(plainText(1_000).min(1))
+    .max(50)
+    .optional()
+    .describe(
+      'Questions the interviewer should ask. Never put expected answers here: a candidate can read the instructions.',
+    ),
+  opening: plainText(1_000)
+    .min(1)
+    .optional()
+    .describe("The interviewer's first words. Default: it greets the candidate by name and introduces itself."),
   turn_detection: z
     .discriminatedUnion('type', [
       z.strictObject({
@@ -63,24 +63,23 @@ export const sessionSettings = z.strictObject({
       }),
       z.strictObject({
         type: z.literal('server_vad'),
-        /** Silence that ends a turn, ms. */
-        silence_duration_ms: z.number().int().min(100).max(5_000).optional(),
+        silence_duration_ms: z.number().int().min(100).max(5_000).optional().describe('Silence that ends a turn, ms.'),
         threshold: z.number().min(0).max(1).optional(),
       }),
     ])
-    .optional(),
-  /** Extra instructions for the interviewer. */
-  instructions: plainText(10_000).optional(),
-  /** Record the candidate's video. Default false. */
-  record_video: z.boolean().optional(),
+    .optional()
+    .describe(
+      "How the end of the candidate's turn is detected. Default `semantic_vad` with eagerness `low`, which waits long.",
+    ),
+  instructions: plainText(10_000).optional().describe('Extra instructions for the interviewer.'),
+  record_video: z.boolean().optional().describe("Record the candidate's video. Default false."),
 });
 
 export const regionCode = text(3).regex(/^[a-z]{3}$/, 'must be a region code such as fra');
 
 const coordinates = z
   .strictObject({
-    /** Degrees. */
-    lat: z.number().min(-90).max(90),
+    lat: z.number().min(-90).max(90).describe('Degrees.'),
     lon: z.number().min(-180).max(180),
   })
   .optional();
@@ -91,34 +90,38 @@ export const createSessionRequest = z
     candidate: candidateInput.optional(),
     position_id: uuid.optional(),
     position: positionInput.optional(),
-    /**
-     * Where the candidate is: one region or several in order of preference, or `coordinates`, or a `country`.
-     * At most one of the three may be given. Default: the edge region of this request.
-     */
-    region: z.union([regionCode, z.array(regionCode).min(1).max(18)]).optional(),
+    region: z
+      .union([regionCode, z.array(regionCode).min(1).max(18)])
+      .optional()
+      .describe(
+        'Where the candidate is: one region or several in order of preference, or `coordinates`, or a `country`. At most one of the three may be given. Default: the edge region of this request.',
+      ),
     coordinates,
-    /** ISO 3166-1 alpha-2. */
     country: text(2)
       .regex(/^[A-Za-z]{2}$/, 'must be a country code such as DE')
       .transform((code) => code.toUpperCase())
-      .optional(),
-    /**
-     * `on_join`: the machine is requested when the candidate arrives (with the exchange of the invitation, or
-     * with the socket), near the candidate. Default `now`.
-     */
-    placement: z.enum(['now', 'on_join']).optional(),
-    /** The scheduled start, at most 90 days ahead; the machine is ready by then. Default: at once. */
-    scheduled_at: timestamp.optional(),
-    /** At the tenant's limit: refuse with 429, or wait in a limited queue. Default `reject`. */
-    admission: z.enum(['reject', 'queue']).optional(),
-    /** Minutes, 1–180. Default 50. */
-    max_duration_minutes: z.number().int().min(1).max(180).optional(),
+      .optional()
+      .describe('ISO 3166-1 alpha-2.'),
+    placement: z
+      .enum(['now', 'on_join'])
+      .optional()
+      .describe(
+        '`on_join`: the machine is requested when the candidate arrives (with the exchange of the invitation, or with the socket), near the candidate. Default `now`.',
+      ),
+    scheduled_at: timestamp
+      .optional()
+      .describe('The scheduled start, at most 90 days ahead; the machine is ready by then. Default: at once.'),
+    admission: z
+      .enum(['reject', 'queue'])
+      .optional()
+      .describe("At the tenant's limit: refuse with 429, or wait in a limited queue. Default `reject`."),
+    max_duration_minutes: z.number().int().min(1).max(180).optional().describe('Minutes, 1–180. Default 50.'),
     settings: sessionSettings.optional(),
-    /** Your own data, returned unchanged. At most 16 keys. */
     metadata: z
       .record(plainText(40), plainText(500))
       .refine((m) => Object.keys(m).length <= 16, 'must have at most 16 keys')
-      .optional(),
+      .optional()
+      .describe('Your own data, returned unchanged. At most 16 keys.'),
   })
   .refine((body) => body.coordinates === undefined || body.region === undefined, {
     path: ['coordinates'],
@@ -147,25 +150,25 @@ export const sessionUsage = z.object({
   started_seconds: z.number(),
   standby_seconds: z.number(),
   cost_usd: z.number(),
-  /** The time as standby before the machine belonged to this session. Not included in `cost_usd`. */
-  standby_cost_usd: z.number(),
+  standby_cost_usd: z
+    .number()
+    .describe('The time as standby before the machine belonged to this session. Not included in `cost_usd`.'),
 });
 
 /** The session's place in the tenant's queue. */
 export const queuePlace = z.object({
-  /** 1: the next to be admitted. */
-  position: z.number().int(),
-  /** Estimated wait until it is admitted, from how fast sessions ended recently, ms. */
-  estimate_ms: z.number(),
-  /** A session that is not admitted by then expires. */
-  deadline: timestamp,
+  position: z.number().int().describe('1: the next to be admitted.'),
+  estimate_ms: z.number().describe('Estimated wait until it is admitted, from how fast sessions ended recently, ms.'),
+  deadline: timestamp.describe('A session that is not admitted by then expires.'),
 });
 
 /** Whether a start time can be met, estimated when it was accepted. */
 export const schedulePlan = z.object({
   ready_by: timestamp,
-  /** 0: in time. Otherwise more sessions are due at once than machines can be created by then. */
-  late_by_ms: z.number().int(),
+  late_by_ms: z
+    .number()
+    .int()
+    .describe('0: in time. Otherwise more sessions are due at once than machines can be created by then.'),
 });
 export type SchedulePlan = z.output<typeof schedulePlan>;
 
@@ -177,42 +180,44 @@ export const interviewContext = z.object({
 export const sessionView = z.object({
   session_id: uuid,
   status: z.enum(sessionStatuses),
-  /** The candidate's socket. Never changes during the session's life. */
-  websocket_url: z.string(),
-  /**
-   * For the first connection. Null until the session is joinable, after it has ended, and for callers without
-   * the scope `sessions:write`: its holder can take the candidate's place.
-   */
-  join_token: z.string().nullable(),
-  /** A page for the candidate. Only in the answer that created the session. */
-  join_url: z.string().nullable(),
+  websocket_url: z.string().describe("The candidate's socket. Never changes during the session's life."),
+  join_token: z
+    .string()
+    .nullable()
+    .describe(
+      "For the first connection. Null until the session is joinable, after it has ended, and for callers without the scope `sessions:write`: its holder can take the candidate's place.",
+    ),
+  join_url: z.string().nullable().describe('A page for the candidate. Only in the answer that created the session.'),
   video_token: z.string().nullable(),
   interview_context: interviewContext,
   region: z.string().nullable(),
-  /** Why this region: `requested`, `coordinates`, `country`, `edge`, `default`, `health`, `standby`, `capacity`. */
-  region_reason: z.string().nullable(),
+  region_reason: z
+    .string()
+    .nullable()
+    .describe(
+      'Why this region: `requested`, `coordinates`, `country`, `edge`, `default`, `health`, `standby`, `capacity`.',
+    ),
   presence: z.enum(['absent', 'present', 'lost']),
   outcome: outcome.nullable(),
   reason: sessionReason.nullable(),
-  /** The reason as a sentence. */
-  reason_text: z.string().nullable(),
+  reason_text: z.string().nullable().describe('The reason as a sentence.'),
   fly_machine_id: z.string().nullable(),
   epoch: z.number().int(),
-  /** True when the local voice provider spoke instead of a real one. */
-  simulated: z.boolean(),
+  simulated: z.boolean().describe('True when the local voice provider spoke instead of a real one.'),
   metadata: z.record(z.string(), z.string()),
   settings: z.looseObject(sessionSettings.shape),
-  /** URL of the first recording. It is private and needs a token: use `…/recordings`. */
-  video_recording_url: z.string().nullable(),
+  video_recording_url: z
+    .string()
+    .nullable()
+    .describe('URL of the first recording. It is private and needs a token: use `…/recordings`.'),
   placement: z.enum(['now', 'on_join']),
   admission: z.enum(['reject', 'queue']),
   scheduled_at: timestamp.nullable(),
-  /** Only in the answer that accepted or moved a start time. */
-  plan: schedulePlan.nullable(),
-  /** Null unless the session waits at the tenant's limit. */
-  queue: queuePlace.nullable(),
-  /** Null until the first of its machines is gone. Only in the answer that shows one session. */
-  usage: sessionUsage.nullable(),
+  plan: schedulePlan.nullable().describe('Only in the answer that accepted or moved a start time.'),
+  queue: queuePlace.nullable().describe("Null unless the session waits at the tenant's limit."),
+  usage: sessionUsage
+    .nullable()
+    .describe('Null until the first of its machines is gone. Only in the answer that shows one session.'),
   created_at: timestamp,
   updated_at: timestamp,
   expires_at: timestamp,
@@ -233,19 +238,16 @@ export const sessionSummary = sessionView.omit({ settings: true }).extend({
 export const transcriptView = z.object({
   session_id: uuid,
   status: z.enum(sessionStatuses),
-  /** Grows when entries arrive after the session was evaluated. */
-  revision: z.number().int(),
+  revision: z.number().int().describe('Grows when entries arrive after the session was evaluated.'),
   complete: z.boolean(),
-  /**
-   * True when the local voice provider spoke instead of a real one. The text and VTT forms then begin with a
-   * note.
-   */
-  simulated: z.boolean(),
+  simulated: z
+    .boolean()
+    .describe(
+      'True when the local voice provider spoke instead of a real one. The text and VTT forms then begin with a note.',
+    ),
   entries: z.array(storedTranscriptEntry),
-  /** Whether more entries follow. */
-  has_more: z.boolean(),
-  /** Send it as `cursor` to get the next entries. Null with the last ones. */
-  next_cursor: z.string().nullable(),
+  has_more: z.boolean().describe('Whether more entries follow.'),
+  next_cursor: z.string().nullable().describe('Send it as `cursor` to get the next entries. Null with the last ones.'),
 });
 
 export const problem = z.object({
@@ -260,19 +262,22 @@ export const problem = z.object({
 
 export const recordingView = z.object({
   video_id: z.string(),
-  /**
-   * Plays the recording once: request a new URL for each viewing, and do not pass it on. Null while the
-   * recording cannot be played yet, and when the video provider did not answer.
-   */
-  watch_url: z.string().nullable(),
+  watch_url: z
+    .string()
+    .nullable()
+    .describe(
+      'Plays the recording once: request a new URL for each viewing, and do not pass it on. Null while the recording cannot be played yet, and when the video provider did not answer.',
+    ),
   created_at: z.string(),
-  /** When the candidate's browser began to record. Null when it did not say; `calls` is empty then. */
-  started_at: z.string().nullable(),
-  /**
-   * Where in the recording each call begins, ms; negative when it began before the recording. A transcript entry
-   * is at `begins_ms` of its `ordinal` plus its `start_ms`, to within a second or two.
-   */
-  calls: z.array(z.object({ ordinal: z.number().int(), begins_ms: z.number().int() })),
+  started_at: z
+    .string()
+    .nullable()
+    .describe("When the candidate's browser began to record. Null when it did not say; `calls` is empty then."),
+  calls: z
+    .array(z.object({ ordinal: z.number().int(), begins_ms: z.number().int() }))
+    .describe(
+      'Where in the recording each call begins, ms; negative when it began before the recording. A transcript entry is at `begins_ms` of its `ordinal` plus its `start_ms`, to within a second or two.',
+    ),
 });
 export type RecordingView = z.output<typeof recordingView>;
 export const recordingList = listOf(recordingView);

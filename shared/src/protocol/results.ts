@@ -34,10 +34,10 @@ export const recommendations = ['undecided', 'strong_yes', 'yes', 'no', 'strong_
 
 export const questionNote = z.object({
   question: z.string(),
-  /** What the candidate's answer showed. */
-  notes: z.string(),
-  /** Transcript entries that support the notes. Each of them exists in the evaluated revision. */
-  sequence_numbers: z.array(z.number().int()),
+  notes: z.string().describe("What the candidate's answer showed."),
+  sequence_numbers: z
+    .array(z.number().int())
+    .describe('Transcript entries that support the notes. Each of them exists in the evaluated revision.'),
 });
 export type QuestionNote = z.output<typeof questionNote>;
 
@@ -47,14 +47,12 @@ export const evaluation = z.object({
   question_notes: z.array(questionNote),
   overall_impression: z.string(),
   recommendation: z.enum(recommendations),
-  /** 0–1: how well the conversation supports the recommendation. */
-  confidence: z.number().min(0).max(1),
+  confidence: z.number().min(0).max(1).describe('0–1: how well the conversation supports the recommendation.'),
 });
 export type Evaluation = z.output<typeof evaluation>;
 
 export const integrityFlag = z.object({
-  /** For example `foreign_item`, `foreign_session_update`, `unknown_reference`. */
-  kind: z.string(),
+  kind: z.string().describe('For example `foreign_item`, `foreign_session_update`, `unknown_reference`.'),
   count: z.number().int(),
 });
 export type IntegrityFlag = z.output<typeof integrityFlag>;
@@ -62,41 +60,35 @@ export type IntegrityFlag = z.output<typeof integrityFlag>;
 export const resultView = z.object({
   session_id: uuid,
   status: z.enum(resultStatuses),
-  /**
-   * Null until `done`. While a longer transcript is being evaluated again, the summary of
-   * `transcript_revision`.
-   */
-  summary: z.string().nullable(),
+  summary: z
+    .string()
+    .nullable()
+    .describe(
+      'Null until `done`. While a longer transcript is being evaluated again, the summary of `transcript_revision`.',
+    ),
   evaluation: evaluation.nullable(),
   integrity_flags: z.array(integrityFlag),
-  /** Entries known only from the candidate's browser. */
-  unverified_entries: z.number().int(),
-  /** True when the local voice provider spoke instead of a real one. */
-  simulated: z.boolean(),
-  /** True when a person has reviewed this evaluation. A new evaluation resets it. */
-  human_reviewed: z.boolean(),
+  unverified_entries: z.number().int().describe("Entries known only from the candidate's browser."),
+  simulated: z.boolean().describe('True when the local voice provider spoke instead of a real one.'),
+  human_reviewed: z.boolean().describe('True when a person has reviewed this evaluation. A new evaluation resets it.'),
   reviewed_by: z.string().nullable(),
   reviewed_at: timestamp.nullable(),
-  /** The transcript revision of this summary and evaluation. */
-  transcript_revision: z.number().int(),
-  /** The newest transcript revision; higher than `transcript_revision` until that is evaluated. */
-  wanted_revision: z.number().int(),
-  /** The model that evaluated; null when no model was used. */
-  model: z.string().nullable(),
+  transcript_revision: z.number().int().describe('The transcript revision of this summary and evaluation.'),
+  wanted_revision: z
+    .number()
+    .int()
+    .describe('The newest transcript revision; higher than `transcript_revision` until that is evaluated.'),
+  model: z.string().nullable().describe('The model that evaluated; null when no model was used.'),
   evaluated_at: timestamp.nullable(),
   attempts: z.number().int(),
   failure: z.enum(resultFailures).nullable(),
-  /** The failure as a sentence. */
-  failure_text: z.string().nullable(),
-  /** When it is retried; null when nothing is queued. */
-  next_attempt_at: timestamp.nullable(),
+  failure_text: z.string().nullable().describe('The failure as a sentence.'),
+  next_attempt_at: timestamp.nullable().describe('When it is retried; null when nothing is queued.'),
   updated_at: timestamp,
 });
 export type ResultView = z.output<typeof resultView>;
 
 export const reviewRequest = z.strictObject({
-  /** True: a person has reviewed it. False undoes that. */
-  human_reviewed: z.boolean(),
-  /** Name of the reviewer. Default: the API key. */
-  reviewed_by: plainText(200).min(1).optional(),
+  human_reviewed: z.boolean().describe('True: a person has reviewed it. False undoes that.'),
+  reviewed_by: plainText(200).min(1).optional().describe('Name of the reviewer. Default: the API key.'),
 });

@@ -9,12 +9,17 @@ export const sessionExpansions = ['result', 'candidate', 'position'] as const;
 export type SessionExpansion = (typeof sessionExpansions)[number];
 
 const expansions = {
-  /** With `expand=result`: as `…/result` shows it. Null while there is none. */
-  result: resultView.nullable().optional(),
-  /** With `expand=candidate`: as stored now; `interview_context` is as of the creation. Null after the erasure. */
-  candidate: candidateView.nullable().optional(),
-  /** With `expand=position`: as stored now. */
-  position: positionView.optional(),
+  result: resultView
+    .nullable()
+    .optional()
+    .describe('With `expand=result`: as `…/result` shows it. Null while there is none.'),
+  candidate: candidateView
+    .nullable()
+    .optional()
+    .describe(
+      'With `expand=candidate`: as stored now; `interview_context` is as of the creation. Null after the erasure.',
+    ),
+  position: positionView.optional().describe('With `expand=position`: as stored now.'),
 };
 
 export const shownSession = sessionView.extend(expansions);

@@ -22,9 +22,11 @@ const days = (min: number) => z.number().int().min(min).max(3_650).nullable();
 /** Settings that a tenant's own admins may change. */
 const settingFields = {
   name: name.optional(),
-  /** Browser origins that may open a candidate's socket (empty: any) and call the API (empty: none). */
-  allowed_origins: z.array(origin).max(50).optional(),
-  /** Whether an interview starts only after the candidate's recorded consent, and to which text. */
+  allowed_origins: z
+    .array(origin)
+    .max(50)
+    .optional()
+    .describe("Browser origins that may open a candidate's socket (empty: any) and call the API (empty: none)."),
   consent: z
     .strictObject({
       required: z.boolean(),
@@ -35,27 +37,32 @@ const settingFields = {
       path: ['text_version'],
       message: 'must name the text',
     })
-    .optional(),
-  /**
-   * The interviewer's instructions, instead of the default ones; null: the default. Placeholders: see
-   * interviewer-template.ts.
-   */
-  interviewer_template: interviewerTemplate.nullable().optional(),
-  /** Days after a session's end; null: never deleted. */
-  transcript_days: days(1).optional(),
+    .optional()
+    .describe("Whether an interview starts only after the candidate's recorded consent, and to which text."),
+  interviewer_template: interviewerTemplate
+    .nullable()
+    .optional()
+    .describe(
+      "The interviewer's instructions, instead of the default ones; null: the default. Placeholders: see interviewer-template.ts.",
+    ),
+  transcript_days: days(1).optional().describe("Days after a session's end; null: never deleted."),
   video_days: days(1).optional(),
   audit_days: days(30).optional(),
 };
 
 /** Settings that only platform operators may change. */
 const quotaFields = {
-  /** At least 1: to admit no session, suspend the tenant. */
-  max_live_sessions: z.number().int().min(1).max(100_000).optional(),
+  max_live_sessions: z
+    .number()
+    .int()
+    .min(1)
+    .max(100_000)
+    .optional()
+    .describe('At least 1: to admit no session, suspend the tenant.'),
   max_duration_minutes: z.number().int().min(1).max(180).optional(),
   starts_per_minute: z.number().int().min(1).max(100_000).nullable().optional(),
   max_standby: z.number().int().min(0).max(10_000).optional(),
-  /** Null: any region. */
-  allowed_regions: z.array(regionCode).min(1).max(40).nullable().optional(),
+  allowed_regions: z.array(regionCode).min(1).max(40).nullable().optional().describe('Null: any region.'),
 };
 export const quotaFieldNames = [...Object.keys(quotaFields), 'status'];
 
@@ -83,10 +90,11 @@ export const tenantView = z.object({
   max_standby: z.number().int(),
   allowed_regions: z.array(z.string()).nullable(),
   live_sessions: z.number().int(),
-  /** Its Fly apps, each on the tenant's own private network. Sessions can start when one is `ready`. */
-  apps: z.array(
-    z.object({ name: z.string(), network: z.string(), status: z.enum(['planned', 'ready', 'removing', 'removed']) }),
-  ),
+  apps: z
+    .array(
+      z.object({ name: z.string(), network: z.string(), status: z.enum(['planned', 'ready', 'removing', 'removed']) }),
+    )
+    .describe("Its Fly apps, each on the tenant's own private network. Sessions can start when one is `ready`."),
   pools: z.array(z.object({ region: z.string(), floor: z.number().int(), ceiling: z.number().int() })),
   created_at: timestamp,
   updated_at: timestamp,
@@ -96,8 +104,7 @@ export const tenantList = listOf(tenantView);
 
 export const removalView = z.object({
   status: z.enum(['removing', 'removed']),
-  /** What must be gone first. */
-  live_sessions: z.number().int(),
+  live_sessions: z.number().int().describe('What must be gone first.'),
   machines: z.number().int(),
   apps: z.array(z.string()),
 });
@@ -113,29 +120,41 @@ export const memberRequest = z.strictObject({ role: z.enum(roles) });
 
 export const createApiKeyRequest = z.strictObject({
   name,
-  /** Default: sessions:read and sessions:write. */
-  scopes: z.array(scope).min(1).max(20).optional(),
-  /** Days until it expires, 1–3,650. Default: never. */
-  expires_in_days: z.number().int().min(1).max(3_650).optional(),
+  scopes: z.array(scope).min(1).max(20).optional().describe('Default: sessions:read and sessions:write.'),
+  expires_in_days: z
+    .number()
+    .int()
+    .min(1)
+    .max(3_650)
+    .optional()
+    .describe('Days until it expires, 1–3,650. Default: never.'),
 });
 export const rotateApiKeyRequest = z.strictObject({
-  /** How long the old key stays valid beside the new one, minutes, 0–10,080. Default 1,440. */
-  overlap_minutes: z.number().int().min(0).max(10_080).optional(),
-  /** `newest`: the new key moves to the newest version of the API. Default: it keeps the old key's. */
-  api_version: z.literal('newest').optional(),
+  overlap_minutes: z
+    .number()
+    .int()
+    .min(0)
+    .max(10_080)
+    .optional()
+    .describe('How long the old key stays valid beside the new one, minutes, 0–10,080. Default 1,440.'),
+  api_version: z
+    .literal('newest')
+    .optional()
+    .describe("`newest`: the new key moves to the newest version of the API. Default: it keeps the old key's."),
 });
 export const apiKeyView = z.object({
   id: uuid,
   name: z.string(),
-  /** Its first characters, for recognition. */
-  prefix: z.string(),
+  prefix: z.string().describe('Its first characters, for recognition.'),
   scopes: z.array(z.string()),
   created_at: timestamp,
   expires_at: timestamp.nullable(),
   revoked_at: timestamp.nullable(),
   replaced_by: uuid.nullable(),
-  /** The version of the API that requests with this key get. Null: the newest. */
-  api_version: z.string().nullable(),
+  api_version: z
+    .string()
+    .nullable()
+    .describe('The version of the API that requests with this key get. Null: the newest.'),
 });
 /** The key is shown once, because only its hash is stored. */
 export const newApiKeyView = apiKeyView.extend({ key: z.string() });

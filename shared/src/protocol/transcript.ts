@@ -19,15 +19,15 @@ const milliseconds = z.number().int().min(0).max(86_400_000);
 export { maxCorrection, maxEntryText };
 
 export const transcriptEntryInput = z.strictObject({
-  /** Which call of the session the item belongs to: 1, 2, … */
-  ordinal: z.number().int().min(1).max(1_000),
+  ordinal: z.number().int().min(1).max(1_000).describe('Which call of the session the item belongs to: 1, 2, …'),
   item_id: itemId,
-  /** The item before it in the conversation; null for the first, absent when unknown. */
-  previous_item_id: itemId.nullable().optional(),
+  previous_item_id: itemId
+    .nullable()
+    .optional()
+    .describe('The item before it in the conversation; null for the first, absent when unknown.'),
   speaker,
   text: plainText(maxEntryText),
-  /** Milliseconds since the call's audio began. */
-  start_ms: milliseconds.nullable().optional(),
+  start_ms: milliseconds.nullable().optional().describe("Milliseconds since the call's audio began."),
   end_ms: milliseconds.nullable().optional(),
 });
 export type TranscriptEntryInput = z.output<typeof transcriptEntryInput>;
@@ -39,20 +39,21 @@ export const transcriptEntry = z.object({
   previous_item_id: z.string().nullable(),
   speaker,
   text: z.string(),
-  /** 0–1, or null when the provider gave none. */
-  confidence: z.number().nullable(),
+  confidence: z.number().nullable().describe('0–1, or null when the provider gave none.'),
   start_ms: z.number().nullable(),
   end_ms: z.number().nullable(),
-  /** True when it was cut off: the candidate interrupted it, or the voice provider did not finish it. */
-  interrupted: z.boolean(),
-  /** False when only the browser reported the entry. */
-  verified: z.boolean(),
+  interrupted: z
+    .boolean()
+    .describe('True when it was cut off: the candidate interrupted it, or the voice provider did not finish it.'),
+  verified: z.boolean().describe('False when only the browser reported the entry.'),
 });
 export type TranscriptEntry = z.output<typeof transcriptEntry>;
 
 export const storedTranscriptEntry = transcriptEntry.extend({
-  /** What the candidate says they really said, when the text is wrong. Null: no correction. */
-  correction: z.string().nullable(),
+  correction: z
+    .string()
+    .nullable()
+    .describe('What the candidate says they really said, when the text is wrong. Null: no correction.'),
   sequence_number: z.number().int(),
 });
 export type StoredTranscriptEntry = z.output<typeof storedTranscriptEntry>;

@@ -19,26 +19,30 @@ const events = z.array(eventType).max(tenantEventTypes.length);
 
 export const createWebhookRequest = z.strictObject({
   url,
-  /** Event types to deliver. Default: all. */
-  events: events.optional(),
+  events: events.optional().describe('Event types to deliver. Default: all.'),
 });
 export const changeWebhookRequest = z
   .strictObject({ url: url.optional(), events: events.optional(), enabled: z.boolean().optional() })
   .refine((body) => Object.keys(body).length > 0, 'must contain a field to change');
 export const rotateWebhookSecretRequest = z.strictObject({
-  /** How long deliveries are also signed with the old secret, minutes, 0–10,080. Default 1,440. */
-  overlap_minutes: z.number().int().min(0).max(10_080).optional(),
+  overlap_minutes: z
+    .number()
+    .int()
+    .min(0)
+    .max(10_080)
+    .optional()
+    .describe('How long deliveries are also signed with the old secret, minutes, 0–10,080. Default 1,440.'),
 });
 
 export const webhookView = z.object({
   id: uuid,
   url: z.string(),
-  /** Empty: all. */
-  events: z.array(z.string()),
+  events: z.array(z.string()).describe('Empty: all.'),
   enabled: z.boolean(),
   disabled_reason: z.string().nullable(),
-  /** Until then deliveries have a second signature with the secret before the last rotation. */
-  previous_secret_until: timestamp.nullable(),
+  previous_secret_until: timestamp
+    .nullable()
+    .describe('Until then deliveries have a second signature with the secret before the last rotation.'),
   created_at: timestamp,
   updated_at: timestamp,
 });
@@ -48,15 +52,13 @@ export const webhookList = listOf(webhookView);
 
 export const deliveryStatuses = ['pending', 'delivered', 'dead'] as const;
 export const deliveryView = z.object({
-  /** Also the message's `webhook-id`: the same in every attempt and in a replay. */
-  id: uuid,
+  id: uuid.describe("Also the message's `webhook-id`: the same in every attempt and in a replay."),
   webhook_id: uuid,
   session_id: uuid.nullable(),
   type: z.string(),
   status: z.enum(deliveryStatuses),
   attempts: z.number().int(),
-  /** Null when no attempt is due. */
-  next_attempt_at: timestamp.nullable(),
+  next_attempt_at: timestamp.nullable().describe('Null when no attempt is due.'),
   last_status: z.number().int().nullable(),
   last_error: z.string().nullable(),
   delivered_at: timestamp.nullable(),
