@@ -238,6 +238,13 @@ const bad: Bad[] = [
   },
   {
     id: 'fly-token',
+    what: 'a token that has expired',
+    make: () => void stack.cloud.fly.changeToken({ endsAtMs: Date.now() - 1_000 }),
+    undo: () => stack.cloud.fly.changeToken({ endsAtMs: Date.now() + 90 * 86_400_000 }),
+    fix: /fly tokens create org/,
+  },
+  {
+    id: 'fly-token',
     what: 'a token for twenty years',
     make: () => void stack.cloud.fly.changeToken({ endsAtMs: Date.now() + 20 * 365 * 86_400_000 }),
     undo: () => stack.cloud.fly.changeToken({ endsAtMs: Date.now() + 90 * 86_400_000 }),

@@ -39,6 +39,8 @@ export interface StackOptions {
   transcriptUploads?: boolean;
   /** Port of the public address. Default: any free one. */
   publicPort?: number;
+  /** Key and certificate of the public address. Whoever calls it must trust the certificate. Default: it is http. */
+  publicTls?: LocalCloudOptions['publicTls'];
   /** API key of the demo tenant. Default: a new one, or that of an earlier start. */
   apiKey?: string;
   /** Run workers from this image's own file tree: folder of an OCI layout. Default: from the working tree. */
@@ -123,6 +125,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       log,
       keep,
       ...(options.publicPort === undefined ? {} : { publicPort: options.publicPort }),
+      ...(options.publicTls === undefined ? {} : { publicTls: options.publicTls }),
       ...(options.flyLimits === undefined ? {} : { flyLimits: options.flyLimits }),
       ...(options.flyLatency === undefined ? {} : { flyLatency: options.flyLatency }),
       ...(options.voice === undefined ? {} : { voice: options.voice }),

@@ -23,6 +23,8 @@ export interface LocalCloudOptions {
   flyLimits?: boolean;
   /** Port of Fly's proxy: the public address. Default: any free one. */
   publicPort?: number;
+  /** Key and certificate of Fly's proxy. Default: the public address is http. */
+  publicTls?: NonNullable<Parameters<typeof startFly>[0]['proxyTls']>;
   /** Fly's latency profile. Default `zero`. */
   flyLatency?: NonNullable<Parameters<typeof startFly>[0]['latency']>;
   /** The scripted interview; see the voice provider. */
@@ -62,6 +64,7 @@ export async function startLocalCloud(options: LocalCloudOptions): Promise<Local
       limits: options.flyLimits ?? true,
       latency: options.flyLatency ?? 'zero',
       proxyPort: options.publicPort ?? 0,
+      ...(options.publicTls ? { proxyTls: options.publicTls } : {}),
       log: (line) => log('fly', line),
     }).then(keep),
     startVoiceProvider({ ...options.voice }).then(keep),

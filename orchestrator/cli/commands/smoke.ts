@@ -3,18 +3,18 @@ import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { systemClock } from '@greenroom/shared/runtime/clock.ts';
-import { readConfig } from '../../src/config.ts';
-import { createDatabaseTokens } from '../../src/tokens/database-tokens.ts';
-import { createKeyRing } from '../../src/tokens/keys.ts';
+import { type Config, readConfig } from '../../src/config.ts';
 import type { Register } from '../command.ts';
 import { CliError, type Console, type Finished, needed } from '../console.ts';
 import { createFlyAdmin } from '../deploy/fly-admin.ts';
 import { createPlatform, type Platform } from '../platform.ts';
+import { askAboutCalls, type OpenedCall, watchCalls } from '../smoke/provider-calls.ts';
+import { createRows, type Rows } from '../smoke/rows.ts';
 
 /**
  * `greenroom smoke`: creates a tenant, holds one real interview with a synthetic candidate, removes the tenant, and proves that
- * nothing is left: no machine or app at Fly, no call that is still open, no personal data in the database.
+ * nothing is left: no machine or app at Fly, no call that is still open, no personal data in the database. Each of the three is
+ * asked itself.
  *
  * The tenant is removed even if the interview fails, and when the command is interrupted.
  */
@@ -97,13 +97,20 @@ function takePart(session: Session, seconds: number, home: string, { progress }:
   });
 }
 
+interface Means {
+  config: Config;
+  rows: Rows;
+  /** Receives the calls of the interview. */
+  calls: OpenedCall[];
+  home: string;
+  console: Console;
+}
+
 async function interview(
   operator: Platform,
   tenant: Tenant,
   options: Options,
-  baseUrl: string,
-  home: string,
-  console: Console,
+  { config, rows, calls, home, console }: Means,
 ) {
   await until("the tenant's app at Fly", readyLimitMs, async () => {
     const { apps } = await operator.call<Tenant>('GET', `/api/tenants/${tenant.id}`);
@@ -113,7 +120,7 @@ async function interview(
     name: 'smoke test',
     expires_in_days: 1,
   });
-  const platform = createPlatform(baseUrl, key);
+  const platform = createPlatform(config.publicUrl, key);
   const created = await platform.call<Session>('POST', '/api/sessions', {
     candidate: { name: 'Smoke Test' },
     position: {
@@ -139,7 +146,10 @@ async function interview(
   });
   const readyMs = Math.round(performance.now() - startedMs);
   console.progress(`ready after ${readyMs} ms`);
-  const steps = await takePart(ready, Number(options.seconds), home, console);
+  const watch = watchCalls(rows, config, created.session_id);
+  const steps = await takePart(ready, Number(options.seconds), home, console).finally(async () => {
+    calls.push(...(await watch.stop()));
+  });
   const ended = await until('the session has ended', finishedLimitMs, async () => {
     const session = await show();
     return endedStatuses.has(session.status) ? session : undefined;
@@ -178,37 +188,8 @@ async function remove(operator: Platform, tenantId: string, { progress }: Consol
   });
 }
 
-type Config = ReturnType<typeof readConfig>;
-
-/** Counts rows with the role `orchestrator`, which may read every table. */
-async function rowCounter({
-  keys,
-  supabase,
-  publicUrl,
-  deadlines,
-}: Config): Promise<(query: string) => Promise<number>> {
-  const ring = await createKeyRing([keys.db]);
-  const tokens = createDatabaseTokens({ keys: ring, issuer: publicUrl, clock: systemClock, workerTokenMs: 60_000 });
-  return async (query) => {
-    const headers = {
-      apikey: supabase.publishableKey,
-      authorization: `Bearer ${await tokens.own()}`,
-      prefer: 'count=exact',
-    };
-    const answer = await fetch(`${supabase.url}/rest/v1/${query}`, {
-      method: 'HEAD',
-      headers,
-      signal: AbortSignal.timeout(deadlines.databaseRequestMs),
-    });
-    const total = /\/(\d+)$/.exec(answer.headers.get('content-range') ?? '')?.[1];
-    if (!answer.ok || total === undefined)
-      throw new CliError('away', 'database_away', `Supabase answered ${answer.status} when rows were counted.`);
-    return Number(total);
-  };
-}
-
 /** Counts what is left, by asking each service directly rather than the orchestrator. */
-async function proveNothingLeft(config: Config, tenant: Tenant): Promise<Check[]> {
+async function proveNothingLeft(config: Config, rows: Rows, tenant: Tenant, opened: OpenedCall[]): Promise<Check[]> {
   const fly = createFlyAdmin(config.fly);
   try {
     const machines = (await fly.ofOrganisation(config.fly.org)).filter(
@@ -216,10 +197,10 @@ async function proveNothingLeft(config: Config, tenant: Tenant): Promise<Check[]
     );
     const apps = [];
     for (const { name } of tenant.apps) if (await fly.hasApp(name, config.fly.org)) apps.push(name);
-    const count = await rowCounter(config);
+    const { count } = rows;
     const ofTenant = `tenant_id=eq.${tenant.id}`;
-    // A row is marked as hung up only after the provider has confirmed it.
-    const calls = await count(`realtime_calls?${ofTenant}&hung_up_at=is.null`);
+    const calls = await askAboutCalls(config, opened);
+    const owed = await count(`realtime_calls?${ofTenant}&hung_up_at=is.null`);
     const alive = await count(`machines?${ofTenant}&state=neq.destroyed`);
     const entries = await count(`transcript_entries?${ofTenant}`);
     const people = await count(`tenant_candidates?${ofTenant}&erased_at=is.null`);
@@ -230,7 +211,8 @@ async function proveNothingLeft(config: Config, tenant: Tenant): Promise<Check[]
         detail: machines.map(({ id }) => id).join(', ') || 'none',
       },
       { what: 'no app left at Fly', ok: apps.length === 0, detail: apps.join(', ') || 'none' },
-      { what: 'every call hung up at the provider', ok: calls === 0, detail: `${calls} open` },
+      { what: 'no call left at the voice provider', ...calls },
+      { what: 'no hang-up owed in the database', ok: owed === 0, detail: `${owed} owed` },
       { what: 'no machine alive in the database', ok: alive === 0, detail: `${alive} alive` },
       { what: 'no transcript left in the database', ok: entries === 0, detail: `${entries} entries` },
       { what: 'no candidate left in the database', ok: people === 0, detail: `${people} rows` },
@@ -255,15 +237,17 @@ export async function smoke(options: Options, console: Console, home: string): P
     };
   const tenant = await operator.call<Tenant>('POST', '/api/tenants', { slug, name: 'Smoke test' });
   console.progress(`tenant ${slug} (${tenant.id})`);
+  const rows = await createRows(config);
+  const calls: OpenedCall[] = [];
   let held: Awaited<ReturnType<typeof interview>> | undefined;
   let apps = tenant.apps;
   try {
-    held = await interview(operator, tenant, options, config.publicUrl, home, console);
+    held = await interview(operator, tenant, options, { config, rows, calls, home, console });
     apps = (await operator.call<Tenant>('GET', `/api/tenants/${tenant.id}`)).apps;
   } finally {
     await remove(operator, tenant.id, console);
   }
-  const checks = [...held.checks, ...(await proveNothingLeft(config, { ...tenant, apps }))];
+  const checks = [...held.checks, ...(await proveNothingLeft(config, rows, { ...tenant, apps }, calls))];
   const failed = checks.filter(({ ok }) => !ok);
   return {
     document: { tenant: slug, session_id: held.sessionId, ready_ms: held.readyMs, checks },

@@ -1,9 +1,12 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import { defaultDeadlines } from '@greenroom/shared/session/deadlines.ts';
 import { afterAll, describe, expect, test } from 'vitest';
 import { createBody } from '../../src/fleet/machine-config.ts';
+import { createMetricsListener } from '../../src/ops/metrics/listener.ts';
+import { createMetrics } from '../../src/ops/metrics/metrics.ts';
 import { makeIntent } from '../../src/testing.ts';
 import { durationMs, machineConfigOf, readFlyToml } from './fly-toml.ts';
 
@@ -45,10 +48,30 @@ describe('fly.orchestrator.toml', () => {
   });
   test("the metrics are served where Fly's Prometheus asks for them, and not on the public port", () => {
     const { metrics } = machineConfigOf(orchestrator);
-    expect(metrics).toEqual({ port: 9091, path: '/metrics' });
-    expect(orchestrator.env).toMatchObject({ OPS_HOST: '0.0.0.0', OPS_PORT: '9091' });
-    expect(orchestrator.http_service?.internal_port).not.toBe(9091);
+    expect(metrics).toEqual({ port: Number(orchestrator.env?.OPS_PORT), path: '/metrics' });
+    expect(orchestrator.env?.OPS_HOST).toBe('0.0.0.0');
+    expect(orchestrator.http_service?.internal_port).toBe(Number(orchestrator.env?.PORT));
   });
+  test('the listener of the metrics answers at the path that the file names', async () => {
+    const listener = createMetricsListener({
+      metrics: createMetrics('test'),
+      logger: silentLogger(),
+      onScrape: () => undefined,
+    });
+    const port = await listener.listen('127.0.0.1', 0);
+    const path = orchestrator.metrics?.[0]?.path;
+    const { status } = await fetch(`http://127.0.0.1:${port}${path}`);
+    await listener.close();
+    expect([path, status]).toEqual(['/metrics', 200]);
+  });
+});
+
+test.each([
+  ['orchestrator', orchestrator.http_service?.internal_port],
+  ['worker', worker.services?.[0]?.internal_port],
+])('the image of the %s exposes the port of its service', (name, port) => {
+  const dockerfile = readFileSync(path.join(root, `infra/docker/${name}.Dockerfile`), 'utf8');
+  expect(/^EXPOSE (\d+)$/m.exec(dockerfile)?.[1]).toBe(String(port));
 });
 
 describe('fly.worker.toml', () => {
@@ -83,5 +106,27 @@ describe('a file that is wrong', () => {
     ['a number of seconds without unit', 'kill_timeout = "90"', 'kill_timeout: must be a duration'],
   ])('%s is refused by name', (_what, text, complaint) => {
     expect(() => readFlyToml(written(text))).toThrow(complaint);
+  });
+
+  const real = readFileSync(path.join(root, 'fly.orchestrator.toml'), 'utf8');
+  test.each<[what: string, from: string, to: string, complaint: string]>([
+    ['metrics on another port than the listener', 'port = 9091', 'port = 9092', 'metrics.0.port: must be env.OPS_PORT'],
+    ['a listener on another port', 'OPS_PORT = "9091"', 'OPS_PORT = "9092"', 'which is 9092'],
+    ['a listener on loopback', 'OPS_HOST = "0.0.0.0"', 'OPS_HOST = "127.0.0.1"', 'env.OPS_HOST: must be 0.0.0.0'],
+    [
+      'a service on another port than the process',
+      'PORT = "8080"',
+      'PORT = "8081"',
+      'http_service.internal_port: must be 8081',
+    ],
+    [
+      'metrics on the public port',
+      'internal_port = 8080',
+      'internal_port = 9091',
+      'metrics.0.port: must be in no service',
+    ],
+  ])('%s is refused by name', (_what, from, to, complaint) => {
+    expect(real).toContain(from);
+    expect(() => readFlyToml(written(real.replace(from, to)))).toThrow(complaint);
   });
 });

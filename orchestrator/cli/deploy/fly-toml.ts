@@ -59,7 +59,7 @@ const service = z.strictObject({
   http_checks: z.array(httpCheck).optional(),
 });
 
-export const flyToml = z.strictObject({
+const fields = z.strictObject({
   app: z.string().regex(/^[a-z0-9]([a-z0-9-]{0,60}[a-z0-9])?$/, 'must be lowercase letters, digits and dashes'),
   primary_region: z.string().regex(/^[a-z]{3}$/, 'must be a region of Fly such as fra'),
   kill_signal: z.enum(['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGKILL']),
@@ -89,7 +89,32 @@ export const flyToml = z.strictObject({
   ),
   restart: z.array(z.strictObject({ policy: z.enum(['always', 'never', 'on-failure']), retries: count.optional() })),
 });
-export type FlyToml = z.infer<typeof flyToml>;
+export type FlyToml = z.infer<typeof fields>;
+
+/** Ports that two places of the file name: the process must listen where Fly's proxy, checks and Prometheus ask. */
+function disagreements({
+  env = {},
+  http_service: http,
+  services = [],
+  metrics = [],
+}: FlyToml): Array<[string[], string]> {
+  const wrong: Array<[string[], string]> = [];
+  if (http !== undefined && env.PORT !== undefined && env.PORT !== String(http.internal_port))
+    wrong.push([['http_service', 'internal_port'], `must be ${env.PORT}, as env.PORT`]);
+  const served = [http?.internal_port, ...services.map(({ internal_port: port }) => port)];
+  for (const [index, { port }] of metrics.entries()) {
+    const at = ['metrics', String(index), 'port'];
+    if (env.OPS_PORT !== String(port)) wrong.push([at, `must be env.OPS_PORT, which is ${env.OPS_PORT ?? 'not set'}`]);
+    if (served.includes(port)) wrong.push([at, 'must be in no service: the Internet reaches the ports of services']);
+  }
+  if (metrics.length > 0 && env.OPS_HOST !== '0.0.0.0')
+    wrong.push([['env', 'OPS_HOST'], "must be 0.0.0.0: Fly's Prometheus asks at the machine's own address"]);
+  return wrong;
+}
+
+export const flyToml = fields.superRefine((file, context) => {
+  for (const [path, message] of disagreements(file)) context.addIssue({ code: 'custom', path, message });
+});
 
 /** @throws CliError naming every wrong key */
 export function readFlyToml(file: string): FlyToml {

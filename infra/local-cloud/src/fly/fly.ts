@@ -25,7 +25,7 @@ import { createLifecycle } from './lifecycle.ts';
 import { createLimits } from './limits.ts';
 import { createMachinesApi } from './machines-api.ts';
 import { createOidc } from './oidc.ts';
-import { type ProxyStats, startProxy } from './proxy.ts';
+import { type ProxyStats, type ProxyTls, startProxy } from './proxy.ts';
 import { createState, type Machine, type MachineState } from './state.ts';
 import { createTokens, type TokenFacts } from './tokens.ts';
 
@@ -69,6 +69,8 @@ export interface FlyOptions {
   registryPort?: number;
   apiPort?: number;
   proxyPort?: number;
+  /** Key and certificate of the proxy. Default: it speaks http. */
+  proxyTls?: ProxyTls;
   /** PATH of the machines. Default the system's. */
   path?: string;
   /** Receives each line that a machine writes. */
@@ -196,7 +198,7 @@ export async function startFly(options: FlyOptions): Promise<LocalFly> {
   const issuerOf = (org: string) => `${apiUrl}/oidc/${org}`;
   let orgName = options.orgName ?? orgSlug;
   const oidc = await createOidc({ issuer: () => issuerOf(orgName), orgName: () => orgName, clock });
-  const tokens = createTokens(options.token, orgSlug, clock.now());
+  const tokens = createTokens(options.token, orgSlug, clock);
   const sockets = await createIdentitySockets({ oidc, faults, clock, dir: options.dir });
   const guests = createGuestHost({
     sockets,
@@ -246,6 +248,7 @@ export async function startFly(options: FlyOptions): Promise<LocalFly> {
     edgeRegion: homeRegion,
     stripReplayHeaders: options.stripReplayHeaders ?? false,
     port: options.proxyPort ?? 0,
+    tls: options.proxyTls,
     startMachine: lifecycle.start,
   });
 

@@ -115,6 +115,8 @@ describe('plain requests', () => {
       'fly-client-ip': '127.0.0.1',
       'fly-region': 'syd',
       'x-forwarded-for': '127.0.0.1',
+      'x-forwarded-proto': 'http',
+      'fly-forwarded-proto': 'http',
     });
     expect(headers['fly-forwarded-port']).toBe(new URL(harness.fly.proxyUrl).port);
   });

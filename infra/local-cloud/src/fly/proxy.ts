@@ -14,6 +14,7 @@
  * special `fail` with a reason of `fly-replay-failed` as its value, default `timeout`).
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
@@ -42,7 +43,14 @@ export interface ProxyDeps {
    */
   stripReplayHeaders: boolean;
   port: number;
+  /** With it the proxy ends TLS, as at Fly: clients speak https and wss, and targets are told so in headers. */
+  tls?: ProxyTls | undefined;
   startMachine: (machine: Machine) => void;
+}
+
+export interface ProxyTls {
+  key: Buffer;
+  cert: Buffer;
 }
 
 export interface ProxyStats {
@@ -84,6 +92,8 @@ export async function startProxy(deps: ProxyDeps): Promise<Proxy> {
   const stats: ProxyStats = { requests: 0, replays: 0, fallbacks: 0, refusedCrossNetwork: 0, tunnels: 0 };
   const tunnels = new Map<ProxyClient, string | undefined>();
   let crossNetwork = false;
+  const scheme = deps.tls ? 'https' : 'http';
+  const ssl = deps.tls ? 'on' : 'off';
 
   function requestTo(client: ProxyClient, target: Target, extra: Record<string, string>): HopRequest {
     const headers = { ...passableHeaders(client.request.headers, client.upgrade), ...edgeHeaders(client), ...extra };
@@ -107,10 +117,12 @@ export async function startProxy(deps: ProxyDeps): Promise<Proxy> {
       'fly-client-ip': address,
       'fly-region': region,
       'fly-forwarded-port': port,
+      'fly-forwarded-proto': scheme,
+      'fly-forwarded-ssl': ssl,
       'x-forwarded-for': earlier === undefined ? address : `${String(earlier)}, ${address}`,
-      'x-forwarded-proto': 'http',
+      'x-forwarded-proto': scheme,
       'x-forwarded-port': port,
-      'x-forwarded-ssl': 'off',
+      'x-forwarded-ssl': ssl,
       via: '1.1 fly.io',
     };
   }
@@ -268,7 +280,7 @@ export async function startProxy(deps: ProxyDeps): Promise<Proxy> {
     await route(client);
   }
 
-  const server: Server = createServer();
+  const server: Server = deps.tls ? createTlsServer(deps.tls) : createServer();
   const run = (...args: Parameters<typeof accept>) => {
     accept(...args).catch((error: unknown) => {
       args[0].socket.destroy();
@@ -296,7 +308,7 @@ export async function startProxy(deps: ProxyDeps): Promise<Proxy> {
   }
 
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `${scheme}://127.0.0.1:${(server.address() as AddressInfo).port}`,
     stats,
     get crossNetworkReplay() {
       return crossNetwork;

@@ -1,5 +1,6 @@
 /** Decides who may call the API: the organisation's token everywhere, a deploy token in its own app. */
 import { randomBytes } from 'node:crypto';
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 
 /** What Fly knows about the organisation's token. */
 export interface TokenFacts {
@@ -27,8 +28,8 @@ export interface Tokens {
 
 const yearMs = 365 * 86_400_000;
 
-export function createTokens(orgToken: string, orgSlug: string, nowMs: number): Tokens {
-  let facts: TokenFacts = { orgSlug, user: '', endsAtMs: nowMs + yearMs };
+export function createTokens(orgToken: string, orgSlug: string, clock: Pick<Clock, 'now'>): Tokens {
+  let facts: TokenFacts = { orgSlug, user: '', endsAtMs: clock.now() + yearMs };
   const appTokens = new Map<string, string>();
   const bare = (header: string | undefined) => /^(?:Bearer|FlyV1)\s+(?:FlyV1\s+)?(.+)$/i.exec(header ?? '')?.[1] ?? '';
   // `fly tokens create` prints the scheme with the token: accept the configured token with or without it.
@@ -42,7 +43,7 @@ export function createTokens(orgToken: string, orgSlug: string, nowMs: number): 
     },
     refuse: (header, appName) => {
       const token = bare(header);
-      if (token === wanted) return undefined;
+      if (token === wanted) return facts.endsAtMs > clock.now() ? undefined : 401;
       const app = appTokens.get(token);
       if (app === undefined) return 401;
       return app === appName ? undefined : 403;

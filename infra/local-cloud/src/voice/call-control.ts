@@ -9,15 +9,23 @@ export type CallOwner = 'creator' | 'account';
 export interface CallControl {
   may(call: { credential: Credential }, credential: Credential): boolean;
   give(owner: CallOwner): void;
+  /** From now on calls go on, or no longer go on, although they were hung up (which is confirmed) or their peer is gone. */
+  keep(kept: boolean): void;
+  isKept(): boolean;
 }
 
 export function createCallControl(): CallControl {
   let current: CallOwner = 'creator';
+  let isKept = false;
   return {
     may: (call, { kind, fingerprint }) =>
       current === 'account' ? kind === 'standing' : call.credential.fingerprint === fingerprint,
     give: (owner) => {
       current = owner;
     },
+    keep: (kept) => {
+      isKept = kept;
+    },
+    isKept: () => isKept,
   };
 }

@@ -62,6 +62,8 @@ export interface CallOptions {
   /** Silence that ends a turn. Default: the session's setting. */
   silenceMs: number | undefined;
   maxTurnMs: number;
+  /** Whether the call goes on although it was hung up or its peer is gone. */
+  isKept: () => boolean;
   maxCallMs: number;
   /** What is wrong with the network from the beginning. */
   lineFault: LineFault | undefined;
@@ -147,7 +149,7 @@ export async function openCall(options: CallOptions): Promise<Call | undefined> 
   const toPeer = (event: WireEvent) => peer?.send(JSON.stringify({ event_id: newWireId('event'), ...event }));
 
   async function end(by: EndedBy): Promise<void> {
-    if (ended) return;
+    if (ended || ((by === 'hangup' || by === 'peer_lost') && options.isKept())) return;
     ended = { at: clock.now(), by };
     capTimer?.cancel();
     vad.stop();

@@ -15,7 +15,7 @@ import { createFaults, type Faults } from '../faults.ts';
 import { createFaultyRoute } from '../faulty-route.ts';
 import { errorBody, usualBody } from './api-error.ts';
 import { type Call, type CallSnapshot, openCall } from './call.ts';
-import { type CallOwner, createCallControl } from './call-control.ts';
+import { type CallControl, type CallOwner, createCallControl } from './call-control.ts';
 import { createCredentials } from './credentials.ts';
 import type { LineFault } from './line.ts';
 import { createModels } from './models.ts';
@@ -76,6 +76,8 @@ export interface ScriptControl {
   cutSidebands(callId: string): number;
   /** Which credentials may attach sidebands and hang up from now on. At the start: the one that created the call. */
   callsBelongTo(owner: CallOwner): void;
+  /** From now on calls go on, or no longer go on, although they were hung up (which is confirmed) or their peer is gone. */
+  keepCalls(kept: boolean): void;
   /** The provider loses the call: media and sidebands are cut, and the call is unknown from then on. */
   loseCall(callId: string): Promise<void>;
 }
@@ -100,8 +102,8 @@ export async function startVoiceProvider(options: VoiceProviderOptions = {}): Pr
   const faults = options.faults ?? createFaults();
   const apiKeys = options.apiKeys ?? [`sk-local-${newSecret(24)}`];
   const credentials = createCredentials(apiKeys, clock);
-  const calls = createCallRegistry(options, faults, clock);
   const control = createCallControl();
+  const calls = createCallRegistry(options, faults, clock, control);
   const sidebands = createSidebandServer({ credentials, findCall: calls.find, mayControl: control.may, faults, clock });
   const app = createApp();
   const route = createFaultyRoute({ faults, clock, bodyFor: usualBody });
@@ -130,6 +132,7 @@ export async function startVoiceProvider(options: VoiceProviderOptions = {}): Pr
       expire: (id) => calls.get(id).end('session_expired'),
       cutSidebands: sidebands.cut,
       callsBelongTo: control.give,
+      keepCalls: control.keep,
       loseCall: async (id) => {
         sidebands.cut(id);
         await calls.get(id).end('provider_lost');
@@ -177,7 +180,12 @@ function createApp() {
 
 const maxCallMsByDefault = 60 * 60_000;
 
-function createCallRegistry(options: VoiceProviderOptions, faults: Faults, clock: Clock) {
+function createCallRegistry(
+  options: VoiceProviderOptions,
+  faults: Faults,
+  clock: Clock,
+  control: Pick<CallControl, 'isKept'>,
+) {
   const calls = new Map<string, Call>();
   const progress = new Map<string, number>();
   const { paceMs = 300 } = options;
@@ -208,6 +216,7 @@ function createCallRegistry(options: VoiceProviderOptions, faults: Faults, clock
       autoStart: options.autoStart ?? false,
       holdUntilMedia: options.holdUntilMedia ?? false,
       silenceMs: options.silenceMs,
+      isKept: control.isKept,
       maxTurnMs: options.maxTurnMs ?? 60_000,
       maxCallMs,
       lineFault: lineFaultOf(faults.take('realtime.line')),
