@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { authorizationOf } from '../../orchestrator/src/fly/send.ts';
 import { egressPolicy } from '../../orchestrator/src/tenants/egress-policy.ts';
 import { createFlySchemas } from './fly-schemas.ts';
-import { type Case, expectStatus, expectThat, type Said, type Suite, say, until } from './suite.ts';
+import { type Case, expectStatus, expectThat, type Said, type Say, type Suite, until } from './suite.ts';
 
 export interface FlyTarget {
   apiUrl: string;
@@ -18,7 +18,7 @@ const resting = ['created', 'stopped'];
 const limitMs = 90_000;
 
 /** The Machines API: one app of our own, with two machines, from their creation to their end. */
-export function flySuite({ apiUrl, token, org, image, region }: FlyTarget): Suite {
+export function flySuite({ apiUrl, token, org, image, region }: FlyTarget, say: Say): Suite {
   const check = createFlySchemas();
   const app = `gr-contract-${randomBytes(5).toString('hex')}`;
   const made = new Set<string>();
@@ -200,6 +200,7 @@ export function flySuite({ apiUrl, token, org, image, region }: FlyTarget): Suit
 
   return {
     cases,
+    names: { app, org },
     cleanUp: async () => {
       const left: string[] = [];
       for (const name of made) {

@@ -2,7 +2,7 @@ import { anyone, openOneCall } from '../../orchestrator/cli/checks/voice-session
 import type { Config } from '../../orchestrator/src/config.ts';
 import { realtimeSession } from '../../orchestrator/src/voice/interviewer.ts';
 import { voiceClientCases } from './clients/voice.ts';
-import { expectStatus, expectThat, type Said, type Suite, say } from './suite.ts';
+import { expectStatus, expectThat, type Said, type Say, type Suite } from './suite.ts';
 
 export type OpenAiTarget = Pick<
   Config['voice'],
@@ -18,7 +18,7 @@ export type OpenAiTarget = Pick<
 >;
 
 /** The realtime calls and the Responses API with our own session and a schema of ours. */
-export function openAiSuite(target: OpenAiTarget): Suite {
+export function openAiSuite(target: OpenAiTarget, say: Say): Suite {
   const { baseUrl, apiKey } = target;
   const ask = (path: string, body?: object): Promise<Said> =>
     say(`${baseUrl}${path}`, {
@@ -32,6 +32,11 @@ export function openAiSuite(target: OpenAiTarget): Suite {
 
   return {
     cost: 'a few cents: two calls, one of them with one spoken sentence, and one answer of a few tokens',
+    names: {
+      model: target.model,
+      transcriptionModel: target.transcriptionModel,
+      evaluationModel: target.evaluationModel,
+    },
     cleanUp: async () => [],
     cases: [
       {
@@ -48,6 +53,7 @@ export function openAiSuite(target: OpenAiTarget): Suite {
         title:
           'our session is accepted: secret, offer, sideband, update, and the hang-up by the credential that made the call',
         row: 'One secret and one offer with exactly our session',
+        live: true,
         run: async () => {
           const result = await openOneCall(target);
           expectThat(result.detail, result.status === 'ok');
@@ -89,7 +95,7 @@ export function openAiSuite(target: OpenAiTarget): Suite {
           expectThat('the answer has the schema', typeof JSON.parse(text ?? '{}').fits === 'boolean');
         },
       },
-      ...voiceClientCases(target),
+      ...voiceClientCases(target).map((one) => ({ ...one, live: true as const })),
     ],
   };
 }

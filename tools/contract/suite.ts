@@ -7,12 +7,16 @@ export interface Case {
   title: string;
   /** The beginning of the row of docs/outside.md that this shows. Default: no row. */
   row?: string;
+  /** Needs a socket, or a client library that sends requests itself: it is not recorded. */
+  live?: true;
   /** Rejects when the service does something else. */
   run(): Promise<void>;
 }
 
 export interface Suite {
   cases: Case[];
+  /** What marks this run's own things and may differ in the next run, by a name for recordings. */
+  names: Record<string, string>;
   /** Removes whatever the cases have made. @returns what could not be removed */
   cleanUp(): Promise<string[]>;
   /** What one run costs on the real service. */
@@ -27,6 +31,9 @@ export interface Said {
   text: string;
   headers: Headers;
 }
+
+/** How a suite asks. `say` asks over the network; a replay answers from a recording. */
+export type Say = (url: string, init?: RequestInit) => Promise<Said>;
 
 const requestMs = 60_000;
 

@@ -2,7 +2,7 @@ import { systemClock } from '@greenroom/shared/runtime/clock.ts';
 import { createDatabaseTokens } from '../../orchestrator/src/tokens/database-tokens.ts';
 import { createKeyRing } from '../../orchestrator/src/tokens/keys.ts';
 import { supabaseClientCases } from './clients/supabase.ts';
-import { expectStatus, expectThat, type Said, type Suite, say } from './suite.ts';
+import { expectStatus, expectThat, type Said, type Say, type Suite } from './suite.ts';
 
 export interface SupabaseTarget {
   url: string;
@@ -15,7 +15,10 @@ export interface SupabaseTarget {
 }
 
 /** A project with our migrations. Nothing is written but one user, who is removed. */
-export function supabaseSuite({ url, publishableKey, signingKey, publicUrl, secretKey }: SupabaseTarget): Suite {
+export function supabaseSuite(
+  { url, publishableKey, signingKey, publicUrl, secretKey }: SupabaseTarget,
+  say: Say,
+): Suite {
   const token = async (): Promise<string> => {
     const keys = await createKeyRing([JSON.parse(signingKey)]);
     return createDatabaseTokens({ keys, issuer: publicUrl, clock: systemClock, workerTokenMs: 60_000 }).own();
@@ -32,6 +35,7 @@ export function supabaseSuite({ url, publishableKey, signingKey, publicUrl, secr
   const clients = supabaseClientCases({ url, publishableKey, secretKey, token });
   return {
     cost: 'nothing',
+    names: {},
     cleanUp: clients.cleanUp,
     cases: [
       {
@@ -95,7 +99,7 @@ export function supabaseSuite({ url, publishableKey, signingKey, publicUrl, secr
           expectStatus('POST signup', await ask('/auth/v1/signup', {}, someone), 422);
         },
       },
-      ...clients.cases,
+      ...clients.cases.map((one) => ({ ...one, live: true as const })),
     ],
   };
 }

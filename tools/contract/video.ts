@@ -1,5 +1,8 @@
 import { videoClientCases } from './clients/video.ts';
-import { expectStatus, expectThat, type Said, type Suite, say } from './suite.ts';
+import { expectStatus, expectThat, type Said, type Say, type Suite } from './suite.ts';
+
+/** Title of the container that this run makes. */
+const title = 'Greenroom contract';
 
 export interface VideoTarget {
   url: string;
@@ -7,7 +10,7 @@ export interface VideoTarget {
 }
 
 /** api.video: a few private containers and upload tokens, all removed. */
-export function videoSuite({ url, apiKey }: VideoTarget): Suite {
+export function videoSuite({ url, apiKey }: VideoTarget, say: Say): Suite {
   const authorization = `Basic ${Buffer.from(`${apiKey}:`).toString('base64')}`;
   const ask = (method: string, path: string, body?: object): Promise<Said> =>
     say(`${url}${path}`, {
@@ -21,6 +24,7 @@ export function videoSuite({ url, apiKey }: VideoTarget): Suite {
 
   return {
     cost: 'nothing: an empty container, and three with 6 MB of zeros',
+    names: { title },
     cleanUp: async () => {
       const left = await clients.cleanUp();
       for (const path of [videoId && `/videos/${videoId}`, token && `/upload-tokens/${token}`]) {
@@ -35,7 +39,7 @@ export function videoSuite({ url, apiKey }: VideoTarget): Suite {
         title: 'a private container is made, and JSON is named so without a character set',
         run: async () => {
           const body = {
-            title: 'Greenroom contract',
+            title,
             public: false,
             metadata: [{ key: 'greenroom', value: 'contract' }],
           };
@@ -82,7 +86,7 @@ export function videoSuite({ url, apiKey }: VideoTarget): Suite {
           expectThat('a problem document', typeof (gone.body as { title?: unknown })?.title === 'string');
         },
       },
-      ...clients.cases,
+      ...clients.cases.map((one) => ({ ...one, live: true as const })),
     ],
   };
 }
