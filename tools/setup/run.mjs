@@ -33,6 +33,15 @@ function attempt(command, args, options = {}) {
   return result.status === 0;
 }
 
+/** Whether a process exists, also where there is no /proc. */
+function isRunning(pid) {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return error.code === 'EPERM';
+  }
+}
+
 /** Only one set-up at a time: two `npm ci` in one folder destroy each other's work. */
 function withLock(work) {
   const lock = path.join(root, '.greenroom', 'setup.lock');
@@ -43,7 +52,7 @@ function withLock(work) {
       break;
     } catch {
       const owner = Number(readFileSync(lock, { encoding: 'utf8', flag: 'a+' }));
-      if (!owner || !existsSync(`/proc/${owner}`)) rmSync(lock, { force: true });
+      if (!owner || !isRunning(owner)) rmSync(lock, { force: true });
       else if (waited === 0) say(`Waiting for another set-up (process ${owner}) …`);
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
     }
