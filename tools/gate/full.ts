@@ -69,6 +69,7 @@ const longSuites: LongSuite[] = [
   program('outage', 'tools/chaos/outage.ts'),
   program('simulated day', 'tools/sim/main.ts', ['--json']),
   program('contract', 'tools/contract/main.ts', ['--json']),
+  program('openapi', 'tools/openapi/main.ts', ['--json']),
   ...benchmarkNames.map(benchmark),
 ];
 
