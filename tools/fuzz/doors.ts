@@ -24,6 +24,13 @@ interface Route {
   method: string;
   path: string;
   body: Schema | undefined;
+  query?: Parameter[];
+}
+
+interface Parameter {
+  name: string;
+  in: string;
+  schema: Schema;
 }
 
 const schemaOf = (schema: z.ZodType): Schema =>
@@ -44,12 +51,29 @@ async function send(url: string, { method, body }: Route, token: string | undefi
       ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
       ...(random.next() < 0.95 ? { 'content-type': 'application/json' } : {}),
       ...(random.next() < 0.1 ? { 'idempotency-key': String(random.between(1, 5)) } : {}),
+      ...(random.next() < 0.1 ? { 'if-match': '"tag"', 'if-none-match': '*' } : {}),
+      ...(random.next() < 0.03 ? { accept: 'text/vtt', 'greenroom-version': '2026-11-27' } : {}),
       'fly-client-ip': `198.51.100.${random.between(1, 250)}`,
     },
     ...(sent === undefined ? {} : { body: sent }),
   });
   await answer.arrayBuffer();
   return answer.status;
+}
+
+/** Some of the parameters of a query, right and wrong, in the forms of the document: lists repeated, objects in brackets. */
+function queryOf(parameters: Parameter[], random: Random): string {
+  const query = new URLSearchParams();
+  for (const { name, schema } of parameters) {
+    if (random.next() < 0.8) continue;
+    const value = madeOf(schema, random);
+    const values = Array.isArray(value) ? value.slice(0, 30) : [value];
+    for (const one of values)
+      if (typeof one === 'object' && one !== null)
+        for (const [key, inner] of Object.entries(one)) query.append(`${name}[${key}]`, String(inner).slice(0, 300));
+      else query.append(name, String(one).slice(0, 300).toWellFormed());
+  }
+  return query.size > 0 ? `?${query}` : '';
 }
 
 /** A process that has only just started, on a busy machine, refuses what can wait. */
@@ -65,13 +89,17 @@ async function documentOf(url: string): Promise<unknown> {
 /** Every published route; a new one is tried without being named here. */
 export async function platformApi(url: string, keys: Array<string | undefined>, ids: () => string[]): Promise<Door> {
   const document = (await documentOf(`${url}/docs/json`)) as {
-    paths: Record<string, Record<string, { requestBody?: { content?: Record<string, { schema?: Schema }> } }>>;
+    paths: Record<
+      string,
+      Record<string, { parameters?: Parameter[]; requestBody?: { content?: Record<string, { schema?: Schema }> } }>
+    >;
   };
   const routes: Route[] = Object.entries(document.paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, { requestBody }]) => ({
+    Object.entries(methods).map(([method, { requestBody, parameters = [] }]) => ({
       method: method.toUpperCase(),
       path,
       body: requestBody?.content?.['application/json']?.schema,
+      query: parameters.filter((one) => one.in === 'query'),
     })),
   );
   const tried = routes.filter(
@@ -86,7 +114,7 @@ export async function platformApi(url: string, keys: Array<string | undefined>, 
           random.next() < 0.9 ? (random.pick(ids()) as string) : String(anything(random)).slice(0, 300).toWellFormed(),
         ),
       );
-      const query = random.next() < 0.2 ? `?limit=${random.between(-1, 200)}&cursor=${random.next()}` : '';
+      const query = queryOf(route.query ?? [], random);
       return send(`${url}${path}${query}`, route, random.pick(keys), random);
     },
   };
