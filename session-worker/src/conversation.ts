@@ -4,6 +4,7 @@ import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { Ending } from './ending.ts';
 import type { SessionDeadlines } from './lifecycle/deadlines.ts';
+import type { Phases } from './lifecycle/phases.ts';
 import type { Orchestrator } from './outside/orchestrator.ts';
 import { type Calls, callEveryMs, createCalls, type OfferResult } from './realtime/calls.ts';
 import { createOpening } from './realtime/opening.ts';
@@ -60,12 +61,14 @@ export interface ConversationDeps {
   /** Sends to the browser that is in the room. */
   send(message: ServerMessage): void;
   ending: Pick<Ending, 'isDecided' | 'conclude' | 'fenced'>;
+  /** Called when a step of the call took place. */
+  note: Phases['note'];
 }
 
 type CallReason = Extract<ServerMessage, { type: 'call_required' }>['reason'];
 
 export function createConversation(deps: ConversationDeps): Conversation {
-  const { clock, log, voice, claim, orchestrator, timers, send, ending } = deps;
+  const { clock, log, voice, claim, orchestrator, timers, send, ending, note } = deps;
   const { transcript, media, recap, flags, reports } = deps.record;
   const { session, deadlines } = claim;
 
@@ -96,14 +99,21 @@ export function createConversation(deps: ConversationDeps): Conversation {
     nextOrdinal: claim.next_ordinal,
     sidebandReadyMs: deadlines.sidebandReadyMs,
     lateTranscriptMs: deadlines.lateTranscriptMs,
+    onCredential: () => note('credential'),
     onEvent: (ordinal, event) => onVoice(ordinal, event),
     onClosed: transcript.settle,
   });
   const onVoice = (ordinal: number, event: VoiceEvent) => {
     if (event.type === 'candidate_heard') media.answered(ordinal);
     if (event.type === 'untranscribed') transcriptionsFailed += 1;
-    if (event.type === 'saying') transcript.show(event.entry);
-    if (event.type === 'said') transcript.store(event.entries);
+    if (event.type === 'saying') {
+      if (event.entry.speaker === 'ai') note('spoke');
+      transcript.show(event.entry);
+    }
+    if (event.type === 'said') {
+      if (event.entries.some(({ speaker }) => speaker === 'ai')) note('spoke');
+      transcript.store(event.entries);
+    }
     if (event.type === 'gone') onGone();
     else if (ordinal === calls.ordinal) onCurrent(ordinal, event);
   };
@@ -168,6 +178,7 @@ export function createConversation(deps: ConversationDeps): Conversation {
   const rollover = createRollover({ clock, ageMs: deadlines.callRolloverMs, onDue: () => requireCall('rollover') });
 
   const onOffer = async (sdp: string, ordinal: number | undefined, connection: Connection) => {
+    note('offered');
     media.offered();
     const result = await calls.offer(sdp, ordinal);
     if (ending.isDecided) return;
@@ -185,6 +196,7 @@ export function createConversation(deps: ConversationDeps): Conversation {
       requireCall('call_lost');
   };
   const onAnswered = ({ sdp, ordinal }: Extract<OfferResult, { kind: 'answered' }>) => {
+    note('answered');
     required = undefined;
     unconfirmed = { type: 'sdp_answer', sdp, ordinal };
     // To the current connection: the socket may have dropped while the call was being made.
@@ -207,6 +219,7 @@ export function createConversation(deps: ConversationDeps): Conversation {
     offer: onOffer,
     connected: (ordinal) => {
       if (unconfirmed?.ordinal === ordinal) unconfirmed = undefined;
+      note('connected');
       media.connected(ordinal);
       opening.connected(ordinal);
     },

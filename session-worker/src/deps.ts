@@ -1,3 +1,4 @@
+import { uptime } from 'node:os';
 import { systemClock } from '@greenroom/shared/runtime/clock.ts';
 import { newSecret } from '@greenroom/shared/runtime/ids.ts';
 import { createLogger, type Logger } from '@greenroom/shared/runtime/logger.ts';
@@ -32,6 +33,7 @@ export function createDeps(config: Config): Deps {
     claimMs: config.deadlines.claimMs,
     requestMs: config.deadlines.providerRequestMs,
     bootNonce: newSecret(),
+    uptimes: () => ({ vm_ms: Math.round(uptime() * 1_000), process_ms: Math.round(process.uptime() * 1_000) }),
   });
   return { log, worker };
 }

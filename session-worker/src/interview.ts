@@ -15,6 +15,7 @@ import type { WebSocket } from 'ws';
 import { createConversation } from './conversation.ts';
 import { createEnding } from './ending.ts';
 import type { Conclusion } from './lifecycle/conclusion.ts';
+import { createPhases } from './lifecycle/phases.ts';
 import { teardownPhases } from './lifecycle/teardown.ts';
 import { residentBytes } from './memory.ts';
 import type { Http } from './outside/http.ts';
@@ -72,6 +73,7 @@ export function createInterview(deps: InterviewDeps): Interview {
     entries_refused: record.writer.refused,
     transcriptions_failed: conversation.transcriptionsFailed,
   });
+  const phases = createPhases(clock);
   let signals = 0;
 
   const ending = createEnding({
@@ -90,7 +92,10 @@ export function createInterview(deps: InterviewDeps): Interview {
   });
   const video = createVideo({ send, resumed: epoch > 1 });
   const watches = createWatches({
-    ...{ clock, log, claim, orchestrator, ending, send },
+    ...{ clock, log, claim, ending, send },
+    orchestrator: {
+      heartbeat: (beat, timeoutMs) => phases.carry((news) => orchestrator.heartbeat({ ...beat, ...news }, timeoutMs)),
+    },
     reclaim: deps.reclaim,
     heartbeat: () => ({
       ...heartbeatOf(room.presence, record.writer.unsaved, video.wantedOrdinal),
@@ -103,13 +108,14 @@ export function createInterview(deps: InterviewDeps): Interview {
   });
   const { timers } = watches;
   const conversation = createConversation({
-    ...{ clock, log, claim, orchestrator, record, timers, send, ending },
+    ...{ clock, log, claim, orchestrator, record, timers, send, ending, note: phases.note },
     voice: deps.voice({ realtime: claim.realtime, deadlines, log, say: watches.say }),
   });
   const reception = createReception({ log, claim, conversation, record, timers, video, ending });
   const room = createRoom({
     ...{ clock, log, sessionId: id, pingMs: deadlines.socketPingMs },
     onPresent: () => {
+      phases.note('socket');
       timers.joined();
       record.reports.presence('present');
     },
@@ -136,7 +142,7 @@ export function createInterview(deps: InterviewDeps): Interview {
     ...record,
     stopTimers: stopActing,
     finish: (request: FinishRequest, signal: AbortSignal) =>
-      orchestrator.finish({ ...request, counts: counts() }, signal),
+      phases.carry((news) => orchestrator.finish({ ...request, counts: counts(), ...news }, signal)),
   });
 
   return {
@@ -153,7 +159,10 @@ export function createInterview(deps: InterviewDeps): Interview {
     },
     admit: async (request) => {
       const admission = await admit(request);
-      if (admission.kind === 'admitted') return room.enter;
+      if (admission.kind === 'admitted') {
+        phases.edgeWaited(admission.waitedMs);
+        return room.enter;
+      }
       log.info({ close_code: admission.code, reason: admission.why }, 'socket refused');
       return (socket) => socket.close(admission.code, admission.why);
     },

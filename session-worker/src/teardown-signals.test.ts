@@ -51,6 +51,7 @@ const finishes = () => served.peers.askedFor('POST /worker/v1/finish').map((one)
 const ended = {
   ...{ kind: 'ended', outcome: 'completed', reason: 'ended_by_candidate', transcript_complete: true },
   counts: expect.any(Object),
+  phases: expect.any(Object),
 };
 
 const phases: Array<[string, string]> = [

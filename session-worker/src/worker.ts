@@ -8,7 +8,7 @@ import { createInterview, type Interview, notReady } from './interview.ts';
 import { claimSession } from './lifecycle/claim.ts';
 import type { Identity } from './lifecycle/identity.ts';
 import type { Http } from './outside/http.ts';
-import { createOrchestrator } from './outside/orchestrator.ts';
+import { createOrchestrator, type Uptimes } from './outside/orchestrator.ts';
 import type { VoiceFactory } from './realtime/voice.ts';
 import type { AcceptUpgrade } from './room/upgrade.ts';
 
@@ -38,6 +38,8 @@ export interface WorkerDeps {
   claimMs: number;
   requestMs: number;
   bootNonce: string;
+  /** @default unknown */
+  uptimes?: Uptimes;
 }
 
 export function createWorker(deps: WorkerDeps): Worker {
@@ -51,6 +53,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     baseUrl: deps.orchestratorUrl,
     workerToken: () => token,
     requestMs: deps.requestMs,
+    ...(deps.uptimes ? { uptimes: deps.uptimes } : {}),
   });
 
   const reclaim = async (): Promise<'renewed' | 'refused' | 'unreachable'> => {

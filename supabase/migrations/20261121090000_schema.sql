@@ -791,6 +791,10 @@ create table public.machines (
   unreachable_since timestamptz,
   counts jsonb not null default '{}'::jsonb check (jsonb_typeof(counts) = 'object'),
   counts_epoch integer,
+  asked_at timestamptz,
+  answered_at timestamptz,
+  booted_at timestamptz,
+  evidence text check (char_length(evidence) <= 500),
   constraint ended_machine_says_why check (app.life_rank_of(state) < app.life_rank_of('draining')
     or reason is not null),
   constraint machine_reason_is_known check (reason in (
@@ -821,9 +825,11 @@ comment on column public.machines.not_before is 'The time slot for its creation,
 comment on column public.machines.taken_by is
   'The orchestrator that executes the intent until taken_until. After that, another one may take it.';
 comment on column public.machines.taken_until is 'End of the time in which taken_by executes the intent.';
-comment on column public.machines.fly_request_id is 'Fly''s id of the request that created the machine, for support.';
+comment on column public.machines.fly_request_id is
+  'Fly''s id of the last request to create or start the machine, for support.';
 comment on column public.machines.reserved_at is 'Phase: when the intent was written.';
-comment on column public.machines.started_at is 'Phase: when Fly reported that the machine runs.';
+comment on column public.machines.started_at is
+  'Phase: when its VM started: when Fly reported that, or else reckoned from the uptime in its claim.';
 comment on column public.machines.claimed_at is 'Phase: when its worker claimed a session.';
 comment on column public.machines.draining_at is 'Phase: when its worker sent its final report.';
 comment on column public.machines.destroying_at is
@@ -850,6 +856,12 @@ comment on column public.machines.unreachable_since is
   'When a returning browser could not be connected to it for the first time.';
 comment on column public.machines.counts is 'What its worker counted, as it last reported. See app.count_worker.';
 comment on column public.machines.counts_epoch is 'The epoch of these counts. Each boot of a worker counts from zero.';
+comment on column public.machines.asked_at is 'When the last request to Fly to create or start it began.';
+comment on column public.machines.answered_at is 'When Fly had answered that request.';
+comment on column public.machines.booted_at is
+  'When the process of its worker started, reckoned from its uptime in the claim.';
+comment on column public.machines.evidence is
+  'Why its end was right, in words: what was seen of it, or who stopped it and why.';
 create index machines_session on public.machines (session_id, attempt);
 create index machines_intents on public.machines (not_before) where state = 'reserved';
 create index machines_alive on public.machines (app_name) where state <> 'destroyed';
@@ -954,6 +966,101 @@ comment on column public.duties.holder is 'The orchestrator that holds the duty;
 comment on column public.duties.fence is 'A number that grows with each change of holder.';
 comment on column public.duties.expires_at is
   'The end of the holder''s lease. After it, any orchestrator may take the duty.';
+
+-- ── schemas/phases/tables.sql ──
+-- Phases: when each step of a session's start and of its first call took place. Operators read from them why an
+-- interview began slowly.
+--
+-- - A session has one row. app.record_start writes the start when the session becomes ready, or when it ends before
+--   that. What happens later, or is reported later, fills columns that are still empty.
+-- - A time that is written stays: a report that arrives twice, or from the session's next machine, changes nothing.
+-- - Nothing is called only for phases. They travel with claims, heartbeats, final reports and records of Fly's answers.
+-- - Workers and orchestrators report ages in milliseconds, so all times are on the database's clock.
+
+create table public.session_phases (
+  session_id uuid primary key references public.interview_sessions (id) on delete cascade,
+  tenant_id uuid not null references public.tenants (id),
+  path text check (path in ('hot', 'standby', 'cold')),
+  machine_id uuid,
+  attempts integer not null default 0 check (attempts >= 0),
+  earlier jsonb not null default '[]'::jsonb check (jsonb_typeof(earlier) = 'array'),
+  wanted_region text,
+  region text,
+  standby_kept integer,
+  slot_place integer,
+  slot_count integer,
+  fly_request_id text,
+  due_at timestamptz,
+  begun_at timestamptz,
+  reserved_at timestamptz,
+  slot_at timestamptz,
+  asked_at timestamptz,
+  answered_at timestamptz,
+  started_at timestamptz,
+  booted_at timestamptz,
+  ready_at timestamptz,
+  looked_at timestamptz,
+  joined_at timestamptz,
+  edge_wait_ms integer check (edge_wait_ms >= 0),
+  socket_at timestamptz,
+  offered_at timestamptz,
+  credential_at timestamptz,
+  call_answered_at timestamptz,
+  connected_at timestamptz,
+  spoke_at timestamptz,
+  start_ms integer generated always as (
+    case when ready_at >= due_at then least(2147483647, round(extract(epoch from ready_at - due_at) * 1000))
+      when ready_at < due_at then 0 end::integer) stored,
+  voice_ms integer generated always as (
+    case when spoke_at >= joined_at then least(2147483647, round(extract(epoch from spoke_at - joined_at) * 1000))
+      when spoke_at < joined_at then 0 end::integer) stored
+);
+comment on table public.session_phases is
+  'When each step of a session''s start and of its first call took place. One row per session.';
+comment on column public.session_phases.session_id is 'The session.';
+comment on column public.session_phases.path is
+  'How it got its machine: hot (already running), standby (assigned and started), cold (created for it).';
+comment on column public.session_phases.machine_id is
+  'The machine that first served it; of a session that was never ready, its last attempt.';
+comment on column public.session_phases.attempts is 'Number of machines it was given until it was ready.';
+comment on column public.session_phases.earlier is
+  'The attempts before that machine: region, reason (null: a hedge was faster), evidence, from and until.';
+comment on column public.session_phases.wanted_region is 'The region in which its first machine was wanted.';
+comment on column public.session_phases.region is 'The region of the machine.';
+comment on column public.session_phases.standby_kept is
+  'Ceiling of the tenant''s pool in the wanted region at that time; null without a pool there.';
+comment on column public.session_phases.slot_place is
+  'Its place among the creations that waited for Fly''s create limit in the same app and minute; null if it did not '
+  'wait a second.';
+comment on column public.session_phases.slot_count is 'The number of those creations.';
+comment on column public.session_phases.fly_request_id is
+  'Fly''s id of the request that created or started the machine, for support.';
+comment on column public.session_phases.due_at is
+  'When it should have been ready: its creation or scheduled time; with placement on_join, the candidate''s arrival.';
+comment on column public.session_phases.begun_at is
+  'When its first machine was reserved or assigned. A queued session waited until then.';
+comment on column public.session_phases.reserved_at is 'When this machine was reserved, or assigned from the pool.';
+comment on column public.session_phases.slot_at is 'The time slot that Fly''s create limit allowed.';
+comment on column public.session_phases.asked_at is 'When the request to Fly began.';
+comment on column public.session_phases.answered_at is 'When Fly had answered it.';
+comment on column public.session_phases.started_at is 'When the VM started.';
+comment on column public.session_phases.booted_at is 'When the worker''s process started.';
+comment on column public.session_phases.ready_at is 'When the worker had claimed the session.';
+comment on column public.session_phases.looked_at is 'When the candidate first opened the page.';
+comment on column public.session_phases.joined_at is 'When the candidate first pressed Start.';
+comment on column public.session_phases.edge_wait_ms is
+  'How long the edge held the candidate''s first socket until a worker was ready, ms.';
+comment on column public.session_phases.socket_at is 'When the first socket reached the worker.';
+comment on column public.session_phases.offered_at is 'When the browser sent its first SDP offer.';
+comment on column public.session_phases.credential_at is 'When the worker had a credential for the call.';
+comment on column public.session_phases.call_answered_at is 'When the offer was answered.';
+comment on column public.session_phases.connected_at is 'When the browser reported that the call is connected.';
+comment on column public.session_phases.spoke_at is 'When the interviewer''s first words arrived.';
+comment on column public.session_phases.start_ms is 'From due_at to ready_at, ms.';
+comment on column public.session_phases.voice_ms is 'From joined_at to spoke_at, ms.';
+create index session_phases_tenant on public.session_phases (tenant_id, start_ms desc, session_id desc);
+create index session_phases_slowest on public.session_phases (start_ms desc, session_id desc)
+  where start_ms is not null;
 
 -- ── schemas/conversation/tables.sql ──
 -- Conversation: the realtime calls of a session and the transcript.
@@ -2664,16 +2771,12 @@ create function app.tally_start(s public.interview_sessions) returns void
 language plpgsql volatile set search_path = '' as $$
 declare
   m public.machines;
-  v_due timestamptz := greatest(s.created_at, s.scheduled_at);
-  v_labels jsonb;
+  p public.session_phases := app.record_start(s);
+  v_labels jsonb := jsonb_build_object('path', case when s.scheduled_at is not null then 'scheduled' else p.path end,
+    'region', coalesce(s.region, 'none'));
 begin
   select * into m from public.machines where id = s.machine_id;
-  v_labels := jsonb_build_object('path', case when s.scheduled_at is not null then 'scheduled'
-      when m.claimed_at <= s.created_at then 'hot' when m.assigned_at is not null then 'standby' else 'cold' end,
-    'region', coalesce(s.region, 'none'));
-  -- A session with placement on_join is due when its candidate arrives; then its machine is reserved.
-  if s.placement = 'on_join' then v_due := greatest(v_due, coalesce(m.assigned_at, m.reserved_at)); end if;
-  perform app.tally('session_ready_seconds', extract(epoch from clock_timestamp() - v_due), v_labels);
+  perform app.tally('session_ready_seconds', extract(epoch from clock_timestamp() - p.due_at), v_labels);
   perform app.tally('start_phase_seconds', extract(epoch from seconds), v_labels || jsonb_build_object('phase', phase))
   from (values
     ('limit', case when m.assigned_at is null then m.not_before - m.reserved_at end),
@@ -2683,14 +2786,16 @@ begin
   where seconds is not null;
 end $$;
 comment on function app.tally_start(public.interview_sessions) is
-  'Observes how long a session waited for its worker, and the phases of its machine''s start: waiting for Fly''s '
-  'create limit, create, start of a standby machine, boot until the claim.';
+  'Writes the phases of a session''s start, and observes for the metrics how long it waited for its worker and the '
+  'phases of its machine''s start: waiting for Fly''s create limit, create, start of a standby machine, boot until '
+  'the claim.';
 
 create function app.tally_end(s public.interview_sessions) returns void
 language plpgsql volatile set search_path = '' as $$
 declare
   v_entries bigint := (select count(*) from public.transcript_entries where session_id = s.id);
 begin
+  if s.ready_at is null then perform app.record_start(s); end if;
   perform app.tally('sessions_ended', 1, jsonb_build_object('outcome', s.outcome, 'reason', s.reason,
     'region', coalesce(s.region, 'none')));
   perform app.tally('tenant_sessions_ended', 1, jsonb_build_object('outcome', s.outcome), s.tenant_id);
@@ -2820,7 +2925,7 @@ comment on function app.directive_of(public.interview_sessions, public.machines)
 
 create function public.claim_session(p_machine_name text, p_app_name text, p_fly_machine_id text, p_boot_nonce text,
   p_lease_ms integer, p_life_ms integer,
-  p_image_digest text default null)
+  p_image_digest text default null, p_vm_ms double precision default null, p_process_ms double precision default null)
 returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   m public.machines;
@@ -2853,7 +2958,11 @@ begin
       state = case state when 'draining' then 'claimed' else state end, reason = null,
       last_heartbeat_at = clock_timestamp(), lease_expires_at = clock_timestamp() + app.interval_ms(p_lease_ms),
       draining_at = null, first_absent_at = null, host_bad_since = null, unreachable_since = null,
-      hard_deadline_at = app.machine_deadline(coalesce(s.started_at, clock_timestamp()), p_life_ms, s.max_duration_ms)
+      hard_deadline_at = app.machine_deadline(coalesce(s.started_at, clock_timestamp()), p_life_ms, s.max_duration_ms),
+      -- A VM that shares its host's kernel, as in the local cloud, says how long the host has been up.
+      started_at = coalesce(started_at, (select at from (select clock_timestamp() - app.interval_ms(p_vm_ms)) x (at)
+        where at >= coalesce(m.assigned_at, m.reserved_at))),
+      booted_at = coalesce(booted_at, clock_timestamp() - app.interval_ms(p_process_ms))
       where id = m.id;
     if not app.move_machine(m.id, 'claimed') then
       perform app.emit(s.id, s.tenant_id, 'machine.claimed',
@@ -2880,11 +2989,14 @@ begin
     'losers', v_losers,
     'directive', app.directive_of(s, m));
 end $$;
-comment on function public.claim_session(text, text, text, text, integer, integer, text) is
+comment on function public.claim_session(text, text, text, text, integer, integer, text, double precision,
+  double precision) is
   'Gives a booted worker its session at the next epoch; called by the worker API. The same nonce gets the same '
   'answer again. Every other claim is refused with a reason (why); retry says that it may succeed in a moment. '
-  'losers are attempts that claimed too late; that they will be destroyed is already committed.';
-grant execute on function public.claim_session(text, text, text, text, integer, integer, text) to orchestrator;
+  'losers are attempts that claimed too late; that they will be destroyed is already committed. p_vm_ms and '
+  'p_process_ms: for how long the VM and the worker''s process have run.';
+grant execute on function public.claim_session(text, text, text, text, integer, integer, text, double precision,
+  double precision) to orchestrator;
 
 create function public.record_heartbeats(p_beats jsonb, p_lease_ms integer) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -2914,6 +3026,8 @@ begin
       and m.life_rank < app.life_rank_of('destroyed');
   perform app.count_worker((b ->> 'machine_id')::uuid, (b ->> 'epoch')::integer, b -> 'counts')
     from jsonb_array_elements(p_beats) b where b ? 'counts';
+  perform app.note_call((b ->> 'machine_id')::uuid, (b ->> 'epoch')::integer, b -> 'phases')
+    from jsonb_array_elements(p_beats) b where b ? 'phases';
   return (select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'epoch', (b ->> 'epoch')::integer,
       'directive', case when m.epoch = (b ->> 'epoch')::integer then app.directive_of(s, m)
         else '{"kind": "fenced"}' end)), '[]')
@@ -3001,7 +3115,8 @@ comment on function app.claim_refusal(public.interview_sessions, public.machines
 -- ── schemas/machines/ending.sql ──
 create function public.finish_session(p_machine_id uuid, p_epoch integer, p_kind text, p_outcome text default null,
   p_reason text default null,
-  p_transcript_complete boolean default null, p_next jsonb default '{}', p_counts jsonb default null) returns jsonb
+  p_transcript_complete boolean default null, p_next jsonb default '{}', p_counts jsonb default null,
+  p_phases jsonb default null) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   m public.machines;
@@ -3014,6 +3129,7 @@ begin
   select * into m from public.machines where id = p_machine_id;
   v_where := jsonb_build_object('app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
   perform app.count_worker(m.id, p_epoch, p_counts);
+  if p_phases is not null then perform app.note_call(m.id, p_epoch, p_phases); end if;
   if s.machine_id is distinct from m.id or s.epoch <> p_epoch then
     -- A report by an earlier boot of a machine that still serves the session is ignored.
     if m.epoch is not distinct from p_epoch then perform app.move_machine(m.id, 'draining', 'superseded'); end if;
@@ -3033,15 +3149,17 @@ begin
   perform app.move_machine(m.id, 'draining', 'session_ended');
   return jsonb_build_object('kind', 'ended') || v_where;
 end $$;
-comment on function public.finish_session(uuid, integer, text, text, text, boolean, jsonb, jsonb) is
+comment on function public.finish_session(uuid, integer, text, text, text, boolean, jsonb, jsonb, jsonb) is
   'Stores a worker''s final report; called by the worker API. ended: the session ends, with the ending already '
   'decided if there is one. draining: the session continues on another machine, and next is the attempt reserved for '
   'it. Changes nothing for a fenced worker.';
-grant execute on function public.finish_session(uuid, integer, text, text, text, boolean, jsonb, jsonb) to orchestrator;
+grant execute on function public.finish_session(uuid, integer, text, text, text, boolean, jsonb, jsonb, jsonb)
+  to orchestrator;
 
 create function public.record_machine_destroying(p_machine_id uuid, p_reason text, p_epoch integer default null,
   p_judged boolean default false,
-  p_next jsonb default null, p_duty text default null, p_fence bigint default null) returns jsonb
+  p_next jsonb default null, p_duty text default null, p_fence bigint default null, p_evidence text default null)
+  returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   m public.machines;
@@ -3055,22 +3173,32 @@ begin
   if p_judged and m.life_rank < app.life_rank_of('destroying') and m.epoch is distinct from p_epoch then
     return jsonb_build_object('kind', 'stale', 'state', m.state);
   end if;
+  perform app.keep_evidence(m.id, p_evidence);
   if app.move_machine(m.id, 'destroying', p_reason) and p_next is not null and m.session_id is not null then
     v_next := app.settle_session(m.session_id, p_next) -> 'intent';
   end if;
   return jsonb_build_object('kind', 'done', 'state', (select state from public.machines where id = p_machine_id),
     'next', v_next);
 end $$;
-comment on function public.record_machine_destroying(uuid, text, integer, boolean, jsonb, text, bigint) is
+comment on function public.record_machine_destroying(uuid, text, integer, boolean, jsonb, text, bigint, text) is
   'Records that a machine will be destroyed; called by the orchestrator before it sends a DELETE to Fly. It takes '
   'the same lock as an assignment. p_judged: refuse if the machine is no longer at the epoch at which it was judged. '
-  'p_next: reserve the session''s next attempt at once. Returns kind: done, stale, off_duty, unknown.';
-grant execute on function public.record_machine_destroying(uuid, text, integer, boolean, jsonb, text,
-  bigint) to orchestrator;
+  'p_next: reserve the session''s next attempt at once. p_evidence: why this is right, in words; the first is kept. '
+  'Returns kind: done, stale, off_duty, unknown.';
+grant execute on function public.record_machine_destroying(uuid, text, integer, boolean, jsonb, text, bigint,
+  text) to orchestrator;
+
+create function app.keep_evidence(p_machine_id uuid, p_evidence text) returns void
+language sql volatile set search_path = '' as $$
+  update public.machines set evidence = left(p_evidence, 500)
+    where id = p_machine_id and evidence is null and p_evidence is not null
+$$;
+comment on function app.keep_evidence(uuid, text) is
+  'Stores why a machine''s end is right, in words, unless that is already stored.';
 
 create function public.record_machine_gone(p_machine_id uuid, p_machine_reason text, p_next jsonb default '{}',
   p_duty text default null, p_fence bigint default null, p_absent_ms integer default null,
-  p_silent boolean default false) returns jsonb
+  p_silent boolean default false, p_evidence text default null) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   m public.machines;
@@ -3087,18 +3215,19 @@ begin
     or p_silent and m.state = 'claimed' and m.lease_expires_at > clock_timestamp() then
     return jsonb_build_object('kind', 'alive', 'session_id', m.session_id);
   end if;
+  perform app.keep_evidence(m.id, p_evidence);
   perform app.move_machine(m.id, 'destroyed', p_machine_reason);
   if m.session_id is not null then v_settled := app.settle_session(m.session_id, p_next); end if;
   return jsonb_build_object('kind', 'recorded', 'session_ended', coalesce(v_settled ->> 'kind' = 'ended', false),
     'session_id', m.session_id,
     'next', v_settled -> 'intent');
 end $$;
-comment on function public.record_machine_gone(uuid, text, jsonb, text, bigint, integer, boolean) is
+comment on function public.record_machine_gone(uuid, text, jsonb, text, bigint, integer, boolean, text) is
   'Records that Fly no longer has a machine; called by the reaper and after a destruction. If only this machine '
   'served a session, the session gets its next attempt or ends. p_absent_ms: only if the machine has been absent '
   'that long without a heartbeat. p_silent: only if its worker''s lease is not valid. Returns kind: recorded, alive, '
   'off_duty, unknown.';
-grant execute on function public.record_machine_gone(uuid, text, jsonb, text, bigint, integer, boolean)
+grant execute on function public.record_machine_gone(uuid, text, jsonb, text, bigint, integer, boolean, text)
   to orchestrator;
 
 create function public.machines_alive(p_apps text[] default null) returns jsonb
@@ -3212,7 +3341,8 @@ comment on function public.keep_intent(uuid, uuid, integer) is
   'orchestrator has taken it or it is no longer wanted.';
 grant execute on function public.keep_intent(uuid, uuid, integer) to orchestrator;
 
-create function public.record_machine_created(p_machine_id uuid, p_fly_machine_id text, p_region text) returns text
+create function public.record_machine_created(p_machine_id uuid, p_fly_machine_id text, p_region text,
+  p_fly_request_id text default null, p_asked_ms double precision default null) returns text
 language plpgsql security definer set search_path = '' as $$
 declare
   m public.machines;
@@ -3223,15 +3353,17 @@ begin
   update public.machines set fly_machine_id = coalesce(fly_machine_id, p_fly_machine_id), region = p_region
     where id = p_machine_id;
   perform app.move_machine(p_machine_id, 'created');
+  perform app.record_fly_answer(p_machine_id, p_fly_request_id, p_asked_ms);
   select * into m from public.machines where id = p_machine_id;
   return m.state;
 end $$;
-comment on function public.record_machine_created(uuid, text, text) is
-  'Records that Fly has created a machine; called by the provisioner. Returns the machine''s state; destroying means '
-  'that it is no longer wanted.';
-grant execute on function public.record_machine_created(uuid, text, text) to orchestrator;
+comment on function public.record_machine_created(uuid, text, text, text, double precision) is
+  'Records that Fly has created a machine; called by the provisioner. p_asked_ms: how long ago the request to Fly '
+  'began. Returns the machine''s state; destroying means that it is no longer wanted.';
+grant execute on function public.record_machine_created(uuid, text, text, text, double precision) to orchestrator;
 
-create function public.record_create_failed(p_machine_id uuid, p_reason text, p_launch jsonb default '{}')
+create function public.record_create_failed(p_machine_id uuid, p_reason text, p_launch jsonb default '{}',
+  p_evidence text default null, p_fly_request_id text default null, p_asked_ms double precision default null)
   returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -3245,6 +3377,8 @@ begin
   if not app.move_machine(p_machine_id, 'destroyed', 'create_failed') then
     return jsonb_build_object('kind', 'stale');
   end if;
+  perform app.keep_evidence(p_machine_id, p_evidence);
+  perform app.record_fly_answer(p_machine_id, p_fly_request_id, p_asked_ms);
   if s.id is null or s.state_rank >= app.rank_of('finalizing') or s.end_requested_at is not null then
     if s.id is not null then perform app.settle_session(s.id, '{}'); end if;
     return jsonb_build_object('kind', 'session_over');
@@ -3261,11 +3395,11 @@ begin
   perform app.end_session(s.id, 'failed', p_reason);
   return jsonb_build_object('kind', 'ended');
 end $$;
-comment on function public.record_create_failed(uuid, text, jsonb) is
+comment on function public.record_create_failed(uuid, text, jsonb, text, text, double precision) is
   'Records that Fly certainly did not create a machine; called by the provisioner. If p_launch names a region to try '
   'next and the session may try again, the session gets its next machine. Otherwise, if no other attempt is in '
   'progress, it ends with p_reason. Returns kind: next (intent), ended, stale, session_over, unknown.';
-grant execute on function public.record_create_failed(uuid, text, jsonb) to orchestrator;
+grant execute on function public.record_create_failed(uuid, text, jsonb, text, text, double precision) to orchestrator;
 
 create function public.machine_intent(p_machine_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$ select app.intent_json(p_machine_id) $$;
@@ -3574,17 +3708,26 @@ comment on function public.take_starts(uuid, integer, integer, integer) is
   'the request (late); called by the starter.';
 grant execute on function public.take_starts(uuid, integer, integer, integer) to orchestrator;
 
-create function public.record_starts(p_machine_ids uuid[]) returns integer
-language sql volatile security definer set search_path = '' as $$
-  with locked as (select id from public.machines where id = any (p_machine_ids) and state = 'created'
-    order by id for update),
-  done as (update public.machines m set start_requested_at = clock_timestamp() from locked where m.id = locked.id
-    and m.start_requested_at is null returning 1)
-  select count(*)::integer from done
-$$;
-comment on function public.record_starts(uuid[]) is
-  'Records that Fly accepted the start of these machines; called by the starter.';
-grant execute on function public.record_starts(uuid[]) to orchestrator;
+create function public.record_starts(p_starts jsonb) returns integer
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_count integer;
+begin
+  with locked as (select id from public.machines where state = 'created'
+      and id in (select (x ->> 'machine_id')::uuid from jsonb_array_elements(p_starts) x) order by id for update)
+  update public.machines m set start_requested_at = clock_timestamp() from locked where m.id = locked.id
+    and m.start_requested_at is null;
+  get diagnostics v_count = row_count;
+  -- Also of a machine that has claimed by now.
+  perform app.record_fly_answer((x ->> 'machine_id')::uuid, x ->> 'fly_request_id',
+    (x ->> 'asked_ms')::double precision, (x ->> 'answered_ms')::double precision)
+    from jsonb_array_elements(p_starts) x order by x ->> 'machine_id';
+  return v_count;
+end $$;
+comment on function public.record_starts(jsonb) is
+  'Records that Fly accepted the start of machines; called by the starter. Each start has machine_id, '
+  'fly_request_id, and asked_ms and answered_ms: how long ago the request began and was answered.';
+grant execute on function public.record_starts(jsonb) to orchestrator;
 
 create function public.record_machine_started(p_machine_id uuid) returns boolean
 language plpgsql security definer set search_path = '' as $$
@@ -4218,6 +4361,143 @@ create policy "members add positions" on public.positions for insert to authenti
   with check (tenant_id in (select app.my_tenants(array['admin', 'member'])));
 create policy "members change positions" on public.positions for update to authenticated
   using (tenant_id in (select app.my_tenants(array['admin', 'member'])));
+
+-- ── schemas/phases/recording.sql ──
+create function app.start_of(s public.interview_sessions) returns public.session_phases
+language plpgsql stable set search_path = '' as $$
+declare
+  m public.machines;
+  p public.session_phases;
+begin
+  select * into m from public.machines where id = s.machine_id;
+  if m.id is null then
+    select * into m from public.machines where session_id = s.id order by attempt desc, reserved_at desc limit 1;
+  end if;
+  p.session_id := s.id;
+  p.tenant_id := s.tenant_id;
+  p.machine_id := m.id;
+  p.attempts := coalesce(m.attempt, 0);
+  p.region := m.region;
+  p.wanted_region := coalesce(s.regions[1], s.region);
+  p.path := case when m.claimed_at <= s.created_at then 'hot' when m.assigned_at is not null then 'standby'
+    when m.id is not null then 'cold' end;
+  p.reserved_at := coalesce(m.assigned_at, m.reserved_at);
+  p.begun_at := least(p.reserved_at, (select min(coalesce(o.assigned_at, o.reserved_at)) from public.machines o
+    where o.session_id = s.id));
+  p.due_at := greatest(s.created_at, s.scheduled_at);
+  -- A session with placement on_join is due when its candidate arrives; then its first machine is reserved.
+  if s.placement = 'on_join' then p.due_at := greatest(p.due_at, p.begun_at); end if;
+  if m.assigned_at is null then p.slot_at := m.not_before; end if;
+  if m.asked_at >= p.reserved_at then
+    p.asked_at := m.asked_at;
+    p.answered_at := m.answered_at;
+    p.fly_request_id := m.fly_request_id;
+  end if;
+  p.started_at := m.started_at;
+  p.booted_at := m.booted_at;
+  p.ready_at := s.ready_at;
+  p.earlier := coalesce((select jsonb_agg(jsonb_build_object('region', o.region, 'reason', o.reason,
+      'evidence', o.evidence, 'from', coalesce(o.assigned_at, o.reserved_at),
+      'until', coalesce(o.destroying_at, o.destroyed_at)) order by o.attempt)
+    from public.machines o where o.session_id = s.id and o.attempt < m.attempt), '[]');
+  p.standby_kept := (select nullif(ceiling, 0) from public.pool_policies where tenant_id = s.tenant_id
+    and region = p.wanted_region);
+  if p.slot_at >= m.reserved_at + interval '1 second' then
+    select count(*) filter (where o.not_before <= m.not_before), count(*) into p.slot_place, p.slot_count
+      from public.machines o where o.app_name = m.app_name and o.reserved_at between m.reserved_at - interval '1 minute'
+        and m.reserved_at + interval '1 minute' and o.assigned_at is null and o.session_id is not null;
+  end if;
+  return p;
+end $$;
+comment on function app.start_of(public.interview_sessions) is
+  'Returns how a session got its machine, from its row and those of its machines. Also of a session that is not '
+  'ready yet.';
+
+create function app.record_start(s public.interview_sessions) returns public.session_phases
+language plpgsql volatile set search_path = '' as $$
+declare
+  p public.session_phases := app.start_of(s);
+begin
+  insert into public.session_phases as x (session_id, tenant_id, path, machine_id, attempts, earlier, wanted_region,
+      region, standby_kept, slot_place, slot_count, fly_request_id, due_at, begun_at, reserved_at, slot_at, asked_at,
+      answered_at, started_at, booted_at, ready_at)
+    values (p.session_id, p.tenant_id, p.path, p.machine_id, p.attempts, p.earlier, p.wanted_region, p.region,
+      p.standby_kept, p.slot_place, p.slot_count, p.fly_request_id, p.due_at, p.begun_at, p.reserved_at, p.slot_at,
+      p.asked_at, p.answered_at, p.started_at, p.booted_at, p.ready_at)
+    on conflict (session_id) do update set path = excluded.path, machine_id = excluded.machine_id,
+      attempts = excluded.attempts, earlier = excluded.earlier, wanted_region = excluded.wanted_region,
+      region = excluded.region, standby_kept = excluded.standby_kept, slot_place = excluded.slot_place,
+      slot_count = excluded.slot_count, fly_request_id = excluded.fly_request_id, due_at = excluded.due_at,
+      begun_at = excluded.begun_at, reserved_at = excluded.reserved_at, slot_at = excluded.slot_at,
+      asked_at = excluded.asked_at, answered_at = excluded.answered_at, started_at = excluded.started_at,
+      booted_at = excluded.booted_at, ready_at = excluded.ready_at
+      where x.ready_at is null;
+  return p;
+end $$;
+comment on function app.record_start(public.interview_sessions) is
+  'Writes how a session got its machine: when it becomes ready, or when it ends without having been ready. Returns '
+  'it.';
+
+create function app.record_fly_answer(p_machine_id uuid, p_fly_request_id text, p_asked_ms double precision,
+  p_answered_ms double precision default 0) returns void
+language plpgsql volatile set search_path = '' as $$
+declare
+  m public.machines;
+begin
+  update public.machines set fly_request_id = coalesce(p_fly_request_id, fly_request_id),
+    asked_at = clock_timestamp() - app.interval_ms(p_asked_ms),
+    answered_at = clock_timestamp() - app.interval_ms(p_answered_ms)
+    where id = p_machine_id and p_asked_ms is not null returning * into m;
+  if m.session_id is null then return; end if;
+  -- The claim may have been faster than the record of Fly's answer.
+  update public.session_phases set asked_at = m.asked_at, answered_at = m.answered_at,
+    fly_request_id = m.fly_request_id where session_id = m.session_id and machine_id = m.id and asked_at is null;
+end $$;
+comment on function app.record_fly_answer(uuid, text, double precision, double precision) is
+  'Stores Fly''s request id and the time of a create or start. p_asked_ms and p_answered_ms: how long ago the request '
+  'began and was answered; null: nothing was asked.';
+
+create function app.note_candidate(p_session_id uuid, p_joined boolean) returns void
+language sql volatile set search_path = '' as $$
+  insert into public.session_phases as x (session_id, tenant_id, looked_at, joined_at)
+    select s.id, s.tenant_id, clock_timestamp(), case when p_joined then clock_timestamp() end
+    -- Locked before the insert, as a claim locks it: otherwise the foreign key's check could deadlock with a claim.
+    from public.interview_sessions s where s.id = p_session_id for key share of s
+    on conflict (session_id) do update set looked_at = coalesce(x.looked_at, excluded.looked_at),
+      joined_at = coalesce(x.joined_at, excluded.joined_at)
+      where x.looked_at is null or x.joined_at is null and p_joined
+$$;
+comment on function app.note_candidate(uuid, boolean) is
+  'Stores when the candidate first opened the page and, if p_joined, when the candidate first pressed Start.';
+
+create function app.ago(p_ages jsonb, p_name text) returns timestamptz
+language sql volatile set search_path = '' as $$
+  select clock_timestamp() - app.interval_ms((p_ages ->> p_name)::double precision)
+$$;
+comment on function app.ago(jsonb, text) is
+  'Returns the time that lies as many milliseconds in the past as p_ages says for p_name. Null if it says nothing.';
+
+create function app.note_call(p_machine_id uuid, p_epoch integer, p_ages jsonb) returns void
+language sql volatile set search_path = '' as $$
+  update public.session_phases x set
+    edge_wait_ms = coalesce(x.edge_wait_ms, (p_ages ->> 'edge_wait')::integer),
+    socket_at = coalesce(x.socket_at, app.ago(p_ages, 'socket')),
+    offered_at = coalesce(x.offered_at, app.ago(p_ages, 'offered')),
+    credential_at = coalesce(x.credential_at, app.ago(p_ages, 'credential')),
+    call_answered_at = coalesce(x.call_answered_at, app.ago(p_ages, 'answered')),
+    connected_at = coalesce(x.connected_at, app.ago(p_ages, 'connected')),
+    spoke_at = coalesce(x.spoke_at, app.ago(p_ages, 'spoke'))
+  from public.machines m
+  where m.id = p_machine_id and m.epoch = p_epoch and x.session_id = m.session_id
+$$;
+comment on function app.note_call(uuid, integer, jsonb) is
+  'Stores the steps of a session''s first call as its worker reports them: for each step, how many ms ago it was. '
+  'edge_wait is the wait at the edge, ms.';
+
+-- ── schemas/phases/rights.sql ──
+alter table public.session_phases enable row level security;
+grant select on public.session_phases to orchestrator;
+create policy "orchestrators read all rows" on public.session_phases for select to orchestrator using (true);
 
 -- ── schemas/recordings/deletions.sql ──
 create function public.videos_to_delete(p_limit integer default 20, p_retry_ms integer default 60000) returns jsonb
@@ -5592,12 +5872,16 @@ grant execute on function public.list_invitations(uuid, uuid) to orchestrator;
 create function public.join_session(p_session_id uuid, p_code_hash text, p_browser_hash text) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
-  v_exchange jsonb := public.exchange_invitation(p_session_id, p_code_hash, p_browser_hash);
+  v_exchange jsonb;
   v_may jsonb;
 begin
+  -- Before the invitation, as a resend locks them.
+  perform 1 from public.interview_sessions where id = p_session_id for key share;
+  v_exchange := public.exchange_invitation(p_session_id, p_code_hash, p_browser_hash);
   if v_exchange ->> 'kind' <> 'accepted' then return v_exchange; end if;
   v_may := public.session_may_start(p_session_id);
   if v_may ->> 'kind' = 'consent_required' then return v_may; end if;
+  perform app.note_candidate(p_session_id, true);
   return v_exchange;
 end $$;
 comment on function public.join_session(uuid, text, text) is
@@ -5606,7 +5890,10 @@ comment on function public.join_session(uuid, text, text) is
 grant execute on function public.join_session(uuid, text, text) to orchestrator;
 
 create function public.look_at_invitation(p_session_id uuid, p_code_hash text, p_browser_hash text) returns jsonb
-language sql stable security definer set search_path = '' as $$
+language sql volatile security definer set search_path = '' as $$
+  select app.note_candidate(i.session_id, false) from public.session_invitations i
+    where i.code_hash = p_code_hash and i.session_id = p_session_id and i.revoked_at is null
+      and i.expires_at >= clock_timestamp();
   select coalesce((
     select jsonb_build_object('kind', 'found', 'session', app.session_json(s.id), 'organiser', t.name,
       'starts_at', s.scheduled_at, 'records_video', coalesce((s.settings ->> 'record_video')::boolean, false),
@@ -5621,8 +5908,8 @@ language sql stable security definer set search_path = '' as $$
   ), '{"kind": "invalid"}')
 $$;
 comment on function public.look_at_invitation(uuid, text, text) is
-  'Returns what a candidate sees before joining, without binding the invitation; called by the API. bound: no, here '
-  'or elsewhere. Returns kind: found, invalid.';
+  'Returns what a candidate sees before joining, without binding the invitation, and stores when the page was first '
+  'opened; called by the API. bound: no, here or elsewhere. Returns kind: found, invalid.';
 grant execute on function public.look_at_invitation(uuid, text, text) to orchestrator;
 
 create function public.offer_handover(p_session_id uuid, p_code_hash text, p_browser_hash text, p_handover_hash text,

@@ -37,6 +37,7 @@ video_events           -     -         -       -       -      R             -   
 machine_usage          -     -         r       r       r      R             -       -       -
 orchestrators          -     -         -       -       -      R             -       -       -
 duties                 -     -         -       -       -      R             -       -       -
+session_phases         -     -         -       -       -      R             -       -       -
 audit_log              -     -         -       -       r      R             -       -       -
 consents               -     -         r       r       r      R             -       -       -
 provider_credentials   -     -         -       -       -      R             -       -       -

@@ -164,7 +164,11 @@ describe('starting standby machines', () => {
     await runOut(id);
     expect(await taken(id)).toMatchObject({ action: 'start', late: false });
     await runOut(id);
-    expect(await call(db(), 'record_starts', { p_machine_ids: [id] })).toBe(1);
+    expect(
+      await call(db(), 'record_starts', {
+        p_starts: [{ machine_id: id, fly_request_id: 'req', asked_ms: 20, answered_ms: 5 }],
+      }),
+    ).toBe(1);
     expect(await taken(id)).toBeUndefined();
   });
 
@@ -172,7 +176,9 @@ describe('starting standby machines', () => {
     const tenant = await newTenant(db());
     const id = await standby(tenant);
     await create(tenant);
-    await call(db(), 'record_starts', { p_machine_ids: [id] });
+    await call(db(), 'record_starts', {
+      p_starts: [{ machine_id: id, fly_request_id: 'req', asked_ms: 20, answered_ms: 5 }],
+    });
     await db().query(
       "update public.machines set start_requested_at = clock_timestamp() - interval '11 seconds', taken_until = null where id = $1",
       [id],

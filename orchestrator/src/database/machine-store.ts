@@ -1,5 +1,5 @@
 import { callerOf, type Database } from '@greenroom/shared/database/client.ts';
-import type { Directive, FinishRequest, WorkerCounts } from '@greenroom/shared/protocol/worker-api.ts';
+import type { Directive, FinishRequest, WorkerCounts, WorkerPhases } from '@greenroom/shared/protocol/worker-api.ts';
 import type { MachineReason, SessionReason } from '@greenroom/shared/session/reasons.ts';
 import { machineStates } from '@greenroom/shared/session/states.ts';
 import { z } from 'zod';
@@ -14,6 +14,7 @@ export interface Beat {
   unsaved_entries: number;
   rss_bytes?: number | undefined;
   counts?: WorkerCounts | undefined;
+  phases?: WorkerPhases | undefined;
 }
 
 /** The epoch distinguishes two boots of one machine. */
@@ -25,6 +26,17 @@ export interface Claim {
   flyMachineId: string;
   bootNonce: string;
   imageDigest: string | undefined;
+  /** For how long the VM and the worker's process have run, ms. Default: unknown. */
+  vmMs?: number | undefined;
+  processMs?: number | undefined;
+}
+
+/** Evidence of a request to Fly. */
+export interface FlyAnswer {
+  /** Fly's id of the request, if an answer came. */
+  requestId: string | undefined;
+  /** How long ago the first such request began, ms. */
+  askedMs: number;
 }
 
 const failedResult = z.discriminatedUnion('kind', [
@@ -79,6 +91,8 @@ export interface OnDuty {
 }
 
 export interface DestroyingOptions extends OnDuty {
+  /** Why this is right, in words. Kept with the machine. */
+  evidence?: string;
   /** The epoch at which the machine was judged (null: unclaimed). A claim since then makes the judgement stale. */
   judgedEpoch?: number | null;
   /** Reserve the session's next attempt at once, in this region. Undefined: in the same region. */
@@ -86,6 +100,8 @@ export interface DestroyingOptions extends OnDuty {
 }
 
 export interface GoneOptions extends OnDuty {
+  /** What showed that it is gone, in words. Kept with the machine if nothing is kept yet. */
+  evidence?: string;
   region?: string | undefined;
   /** Only if it has been absent this long without a sign of life. Default: no condition. */
   absentMs?: number;
@@ -136,18 +152,36 @@ export function createMachineStore(database: Database, options: MachineStoreOpti
         z.boolean(),
       ),
     /** Returns the state of the row. `destroying` or later: the machine is no longer wanted. */
-    recordCreated: (machineId: string, flyMachineId: string, region: string) =>
+    recordCreated: (machineId: string, flyMachineId: string, region: string, { requestId, askedMs }: FlyAnswer) =>
       call(
         'record_machine_created',
-        { p_machine_id: machineId, p_fly_machine_id: flyMachineId, p_region: region },
+        {
+          p_machine_id: machineId,
+          p_fly_machine_id: flyMachineId,
+          p_region: region,
+          p_fly_request_id: requestId ?? null,
+          p_asked_ms: askedMs,
+        },
         z.enum([...machineStates, 'unknown']),
       ),
     /**
      * Records that Fly certainly created no machine. Its session gets its next machine, where `region` says, or ends for this reason.
+     * @param evidence what Fly answered, in words
      * @param region where to try next. Default: nowhere
      */
-    recordCreateFailed: async (machineId: string, reason: SessionReason, region?: string) => {
-      const parameters = { p_machine_id: machineId, p_reason: reason, p_launch: nextOf(region) };
+    recordCreateFailed: async (
+      machineId: string,
+      reason: SessionReason,
+      { evidence, answer, region }: { evidence: string; answer: FlyAnswer; region?: string | undefined },
+    ) => {
+      const parameters = {
+        p_machine_id: machineId,
+        p_reason: reason,
+        p_launch: nextOf(region),
+        p_evidence: evidence,
+        p_fly_request_id: answer.requestId ?? null,
+        p_asked_ms: answer.askedMs,
+      };
       const result = await call('record_create_failed', parameters, failedResult);
       if (result.kind === 'next') onAttempt(result.intent);
       return result.kind;
@@ -163,6 +197,8 @@ export function createMachineStore(database: Database, options: MachineStoreOpti
           p_lease_ms: leaseMs,
           p_life_ms: claimedLifeMs,
           p_image_digest: claim.imageDigest ?? null,
+          p_vm_ms: claim.vmMs ?? null,
+          p_process_ms: claim.processMs ?? null,
         },
         claimRow,
       ),
@@ -181,6 +217,7 @@ export function createMachineStore(database: Database, options: MachineStoreOpti
           p_kind: request.kind,
           p_next: nextOf(),
           p_counts: request.counts ?? null,
+          p_phases: request.phases ?? null,
           ...(request.kind === 'ended'
             ? {
                 p_outcome: request.outcome,
@@ -204,6 +241,7 @@ export function createMachineStore(database: Database, options: MachineStoreOpti
           p_epoch: judgedEpoch ?? null,
           p_judged: judgedEpoch !== undefined,
           p_next: replaceIn === undefined ? null : nextOf(replaceIn.region),
+          p_evidence: options.evidence ?? null,
           ...onDuty(options),
         },
         destroyingResult,
@@ -222,6 +260,7 @@ export function createMachineStore(database: Database, options: MachineStoreOpti
             ...onDuty(options),
             p_absent_ms: options.absentMs ?? null,
             p_silent: options.silent ?? false,
+            p_evidence: options.evidence ?? null,
           },
           goneResult,
         ),

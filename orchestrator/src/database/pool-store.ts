@@ -87,6 +87,15 @@ export const poolView = z.object({
   scheduled: z.number(),
 });
 
+/** A start that Fly accepted, with the times of the request on this process's monotonic clock. */
+export interface AcceptedStart {
+  machineId: string;
+  /** Fly's id of the request. */
+  requestId: string | undefined;
+  askedAtMs: number;
+  answeredAtMs: number;
+}
+
 export interface PoolStoreOptions {
   launch: LaunchParameters;
   /** A scheduled session's machine is started this long before the start time. */
@@ -94,7 +103,7 @@ export interface PoolStoreOptions {
   queueMs: number;
   /** A machine that has not started this long after the request is late. */
   lateMs: number;
-  clock: Pick<Clock, 'sleep'>;
+  clock: Pick<Clock, 'sleep' | 'monotonicMs'>;
 }
 
 export type PoolStore = ReturnType<typeof createPoolStore>;
@@ -106,13 +115,20 @@ export function createPoolStore(database: Database, options: PoolStoreOptions) {
   const { launch, leadMs, queueMs, lateMs, clock } = options;
   const call = callerOf(database);
 
-  const recordStart = createBatcher<string, void>({
+  const recordStart = createBatcher<AcceptedStart, void>({
     maxBatch: 500,
-    run: async (ids) => {
+    run: async (starts) => {
+      const nowMs = clock.monotonicMs();
+      const p_starts = starts.map(({ machineId, requestId, askedAtMs, answeredAtMs }) => ({
+        machine_id: machineId,
+        fly_request_id: requestId ?? null,
+        asked_ms: nowMs - askedAtMs,
+        answered_ms: nowMs - answeredAtMs,
+      }));
       // No caller waits for this record: one rpc at a time with a pause, so that batches are large under load.
-      const recorded = call('record_starts', { p_machine_ids: ids }, z.number());
+      const recorded = call('record_starts', { p_starts }, z.number());
       await Promise.all([recorded, clock.sleep(recordPauseMs)]);
-      return ids.map(() => undefined);
+      return starts.map(() => undefined);
     },
   });
 

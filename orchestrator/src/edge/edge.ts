@@ -63,13 +63,13 @@ export function createEdge(deps: EdgeDeps): Edge {
   const { origins = { admitsSocket: () => true } } = deps;
   const perSession = new Map<string, number>();
 
-  const answerOf = async (route: Route | undefined, claims: SessionClaims): Promise<Answer> => {
+  const answerOf = async (route: Route | undefined, claims: SessionClaims, sinceMs: number): Promise<Answer> => {
     if (route === undefined) return refuse(closeCodes.notReady, 'the database does not answer');
     if (route.kind === 'unknown') return refuse(closeCodes.unknown, 'no such session');
     if (route.row.tenant_id !== claims.tenant_id) return refuse(closeCodes.token, 'token of another tenant');
     if (route.kind === 'ended') return refuse(closeCodes.ended, `the session is ${route.row.status}`);
     if (route.kind === 'waiting') return refuse(closeCodes.notReady, 'not ready in time');
-    const state = await tokens.mintReplay(claims, route.row.epoch);
+    const state = await tokens.mintReplay(claims, route.row.epoch, clock.monotonicMs() - sinceMs);
     return { kind: 'replay', app: route.app, flyMachineId: route.flyMachineId, state };
   };
 
@@ -85,8 +85,9 @@ export function createEdge(deps: EdgeDeps): Edge {
   });
 
   const afterFailure = async (sessionId: string, claims: SessionClaims, failed: string): Promise<Answer> => {
+    const sinceMs = clock.monotonicMs();
     const route = await readiness.resolve(sessionId);
-    const answer = await answerOf(route, claims);
+    const answer = await answerOf(route, claims, sinceMs);
     if (answer.kind === 'refuse' || route.kind !== 'serving') return answer;
     if (!failed.includes(`instance=${answer.flyMachineId}`))
       return refuse(closeCodes.moved, 'another machine serves the session now');
@@ -148,10 +149,11 @@ export function createEdge(deps: EdgeDeps): Edge {
     const { claims } = verified;
     if (claims.session_id !== sessionId) return refuse(closeCodes.token, 'token of another session');
     if (!origins.admitsSocket(claims.tenant_id, origin)) return refuse(closeCodes.token, 'origin not allowed');
+    const sinceMs = clock.monotonicMs();
     return admitted(sessionId, async () => {
       if (replayFailed !== undefined) return afterFailure(sessionId, claims, replayFailed);
       const route = await served(sessionId, edgeRegion, signal, claims.route === undefined);
-      return route === undefined && claims.route ? byToken(claims, claims.route) : answerOf(route, claims);
+      return route === undefined && claims.route ? byToken(claims, claims.route) : answerOf(route, claims, sinceMs);
     });
   };
 

@@ -32,7 +32,7 @@ export interface Endings {
   watch(machine: LeavingMachine, reason: MachineReason): void;
   /** Checks a machine that may be gone: asks Fly twice, and records it as gone if both answers are `destroyed`. */
   confirm(machine: LeavingMachine, reason: MachineReason): void;
-  /** Destroys a machine and watches it. `evidence` states in words why this is right; it is logged. */
+  /** Destroys a machine and watches it. `evidence` states in words why this is right; it is logged and kept with the machine. */
   destroy(machine: LeavingMachine, reason: MachineReason, evidence: string): void;
   stop(): Promise<void>;
 }
@@ -75,7 +75,7 @@ export function createEndings(deps: EndingsDeps): Endings {
     options: GoneOptions = {},
   ) => {
     crashPoint('ending.seen');
-    const result = await machines.recordGone(machine.machine_id, reason, options);
+    const result = await machines.recordGone(machine.machine_id, reason, { ...options, evidence });
     crashPoint('ending.recorded');
     if (result.kind === 'alive') return;
     logger.info({ ...machine, reason, evidence, session_id: result.session_id }, 'machine gone');
@@ -105,7 +105,7 @@ export function createEndings(deps: EndingsDeps): Endings {
   };
 
   const destroyNow = async (machine: LeavingMachine, reason: MachineReason, evidence: string) => {
-    const state = await machines.recordDestroying(machine.machine_id, reason);
+    const state = await machines.recordDestroying(machine.machine_id, reason, { evidence });
     if (state !== null && machineRanks[state] < machineRanks.destroying) return;
     crashPoint('ending.committed');
     const { kind } = await fly.destroy(machine.app_name, machine.fly_machine_id);

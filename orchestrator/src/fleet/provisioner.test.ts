@@ -50,7 +50,7 @@ function make(script: Script) {
         calls.push(`created ${fly} ${region}`);
         return script.state ?? 'created';
       },
-      recordCreateFailed: async (_id, reason, region) => {
+      recordCreateFailed: async (_id, reason, { region }) => {
         calls.push(`failed ${reason} → ${region ?? 'end'}`);
         if (region === undefined || next.length === maxFailed - 1) return 'ended';
         const tried = ['fra', ...next.map((i) => i.region), region];

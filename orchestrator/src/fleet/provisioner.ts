@@ -3,7 +3,7 @@ import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { SessionReason } from '@greenroom/shared/session/reasons.ts';
 import { machineRanks } from '@greenroom/shared/session/states.ts';
-import type { MachineStore } from '../database/machine-store.ts';
+import type { FlyAnswer, MachineStore } from '../database/machine-store.ts';
 import type { Intent } from '../database/rows.ts';
 import type { CreateOutcome, FlyRefusal } from '../fly/classify.ts';
 import type { FlyClient } from '../fly/client.ts';
@@ -66,9 +66,9 @@ export function createProvisioner(deps: ProvisionerDeps): Provisioner {
   const tasks = createTasks('the provisioner');
   const over: Step = { kind: 'over' };
 
-  const adopt = async (intent: Intent, flyMachineId: string, region: string): Promise<Step> => {
+  const adopt = async (intent: Intent, answer: FlyAnswer, flyMachineId: string, region: string): Promise<Step> => {
     crashPoint('create.answered');
-    const state = await machines.recordCreated(intent.machine_id, flyMachineId, region);
+    const state = await machines.recordCreated(intent.machine_id, flyMachineId, region, answer);
     crashPoint('create.recorded');
     const wanted = state !== 'unknown' && machineRanks[state] < machineRanks.draining;
     const ids = { machine_id: intent.machine_id, fly_machine_id: flyMachineId, app_name: intent.app_name };
@@ -78,26 +78,28 @@ export function createProvisioner(deps: ProvisionerDeps): Provisioner {
   };
 
   /** The name is taken by the machine of an earlier create whose answer was lost. */
-  const adoptHolder = async (intent: Intent, flyMachineId: string): Promise<Step> => {
+  const adoptHolder = async (intent: Intent, answer: FlyAnswer, flyMachineId: string): Promise<Step> => {
     const found = await fly.get(intent.app_name, flyMachineId);
-    return adopt(intent, flyMachineId, found.kind === 'there' ? found.machine.region : intent.region);
+    return adopt(intent, answer, flyMachineId, found.kind === 'there' ? found.machine.region : intent.region);
   };
 
-  const lookThenRetry = async (intent: Intent, tries: number): Promise<Step> => {
+  const lookThenRetry = async (intent: Intent, answer: FlyAnswer, tries: number): Promise<Step> => {
     crashPoint('create.unclear');
     const found = await fly.findByMetadata(intent.app_name, 'machine_id', intent.machine_id);
     const machine = found.kind === 'listed' ? found.machines.find((m) => m.state !== 'destroyed') : undefined;
-    if (machine) return adopt(intent, machine.id, machine.region);
+    if (machine) return adopt(intent, answer, machine.id, machine.region);
     return { kind: 'again', delayMs: backoffMs(tries, { baseMs: 300, maxMs: 5_000 }) };
   };
 
   /** Fly certainly created no machine. The session gets its next attempt in another region, or ends. */
-  const giveUp = async (intent: Intent, refusal: FlyRefusal): Promise<Step> => {
+  const giveUp = async (intent: Intent, answer: FlyAnswer, refusal: FlyRefusal): Promise<Step> => {
     const elsewhere = ['noCapacity', 'hostBusy', 'quota'].includes(refusal.kind);
     const wanted = intent.regions.length > 0 ? intent.regions : [intent.region];
     const region = elsewhere ? nextRegion(wanted, intent.tried_regions, intent.allowed_regions) : undefined;
     crashPoint('create.refused');
-    const state = await machines.recordCreateFailed(intent.machine_id, reasonOf(refusal.kind), region);
+    const evidence = `Fly's answer to the create: ${refusal.kind}`;
+    const reason = reasonOf(refusal.kind);
+    const state = await machines.recordCreateFailed(intent.machine_id, reason, { evidence, answer, region });
     crashPoint('create.refusal_recorded');
     const ids = { machine_id: intent.machine_id, session_id: intent.session_id, region: intent.region };
     logger.warn({ ...ids, kind: refusal.kind, state, target: region }, 'could not create a machine');
@@ -105,20 +107,21 @@ export function createProvisioner(deps: ProvisionerDeps): Provisioner {
     return over;
   };
 
-  const patiently = (intent: Intent, refusal: FlyRefusal, tries: number): Promise<Step> | Step =>
+  const patiently = (intent: Intent, answer: FlyAnswer, refusal: FlyRefusal, tries: number): Promise<Step> | Step =>
     tries < patientTries
       ? { kind: 'again', delayMs: 200 + backoffMs(tries, { baseMs: 500, maxMs: 4_000 }) }
-      : giveUp(intent, refusal);
+      : giveUp(intent, answer, refusal);
 
-  const conclude = (intent: Intent, outcome: CreateOutcome, tries: number): Promise<Step> | Step => {
+  const conclude = (intent: Intent, outcome: CreateOutcome, askedMs: number, tries: number): Promise<Step> | Step => {
+    const answer = { requestId: outcome.requestId, askedMs };
     switch (outcome.kind) {
       case 'created':
       case 'started':
-        return adopt(intent, outcome.machine.id, outcome.machine.region || intent.region);
+        return adopt(intent, answer, outcome.machine.id, outcome.machine.region || intent.region);
       case 'nameTaken':
-        return adoptHolder(intent, outcome.machineId);
+        return adoptHolder(intent, answer, outcome.machineId);
       case 'ambiguous':
-        return lookThenRetry(intent, tries);
+        return lookThenRetry(intent, answer, tries);
       case 'rateLimited':
         return {
           kind: 'again',
@@ -127,12 +130,12 @@ export function createProvisioner(deps: ProvisionerDeps): Provisioner {
       case 'hostBusy':
       case 'precondition':
       case 'notFound':
-        return patiently(intent, outcome, tries);
+        return patiently(intent, answer, outcome, tries);
       case 'noCapacity':
       case 'quota':
       case 'unauthorized':
       case 'fatal':
-        return giveUp(intent, outcome);
+        return giveUp(intent, answer, outcome);
     }
   };
 
@@ -140,12 +143,13 @@ export function createProvisioner(deps: ProvisionerDeps): Provisioner {
   const run = async (intent: Intent): Promise<void> => {
     const heldSinceMs = clock.monotonicMs();
     await clock.sleep(intent.wait_ms, tasks.signal);
+    const askedAtMs = clock.monotonicMs();
     for (let tries = 0; tries < triesPerRun; tries += 1) {
       const isFresh = tries === 0 && clock.monotonicMs() - heldSinceMs <= freshMs;
       if (!isFresh && !(await machines.keepIntent(intent.machine_id))) return;
       crashPoint('create.kept');
       const outcome = await fly.create(intent.app_name, createBody(intent, template));
-      const step = await conclude(intent, outcome, tries);
+      const step = await conclude(intent, outcome, clock.monotonicMs() - askedAtMs, tries);
       if (step.kind === 'over') return;
       if (!(await machines.holdIntent(intent.machine_id, step.delayMs))) return;
       await clock.sleep(step.delayMs, tasks.signal);

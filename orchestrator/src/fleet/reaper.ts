@@ -99,7 +99,7 @@ export function createReaper({ machines, fly, logger, absenceGraceMs, onAbsent, 
     const region = isReplaced(reason) ? await regionAfter(row) : undefined;
     crashPoint('absence.certain');
     const proof = { absentMs: absenceGraceMs, silent: braked };
-    const result = await machines.recordGone(row.machine_id, reason, { duty, region, ...proof });
+    const result = await machines.recordGone(row.machine_id, reason, { duty, region, evidence, ...proof });
     crashPoint('absence.recorded');
     if (result.kind === 'alive') return;
     const lastSeen = { last_seen: row.last_heartbeat_at };
@@ -120,16 +120,21 @@ export function createReaper({ machines, fly, logger, absenceGraceMs, onAbsent, 
   };
 
   /** Changes the row to `destroying`. False if the machine must not be destroyed after all. */
-  const commit = async (row: AliveRow, reason: MachineReason, duty: Duty | undefined): Promise<boolean> => {
+  const commit = async (
+    row: AliveRow,
+    { reason, evidence }: { reason: MachineReason; evidence: string },
+    duty: Duty | undefined,
+  ): Promise<boolean> => {
     const replaceIn =
       isReplaced(reason) && row.state !== 'destroying' ? { replaceIn: { region: await regionAfter(row) } } : {};
     const judged = row.state === 'destroying' ? {} : { judgedEpoch: row.epoch };
-    const state = await machines.recordDestroying(row.machine_id, reason, { ...judged, ...replaceIn, duty });
+    const options = { ...judged, ...replaceIn, duty, evidence };
+    const state = await machines.recordDestroying(row.machine_id, reason, options);
     return state !== null && machineRanks[state] === machineRanks.destroying;
   };
 
   const destroy: Reaper['destroy'] = async (row, { reason, evidence }, context, duty) => {
-    if (!(await commit(row, reason, duty))) return;
+    if (!(await commit(row, { reason, evidence }, duty))) return;
     crashPoint('reap.committed');
     const finding = await find(row);
     if (finding.kind === 'absent') {
@@ -165,14 +170,13 @@ export function createReaper({ machines, fly, logger, absenceGraceMs, onAbsent, 
     },
     destroyOrphan: async (app, machine, duty) => {
       const id = machine.metadata.machine_id;
-      if (id !== undefined && /^[0-9a-f-]{36}$/.test(id)) await machines.recordDestroying(id, 'orphan', { duty });
+      const evidence = 'no row wants it';
+      if (id !== undefined && /^[0-9a-f-]{36}$/.test(id))
+        await machines.recordDestroying(id, 'orphan', { duty, evidence });
       crashPoint('orphan.found');
       const { kind } = await fly.destroy(app, machine.id);
       const ids = { fly_machine_id: machine.id, app_name: app, machine_name: machine.name };
-      logger.warn(
-        { ...ids, state: machine.state, reason: 'orphan', evidence: 'no row wants it', kind },
-        'machine destroyed',
-      );
+      logger.warn({ ...ids, state: machine.state, reason: 'orphan', evidence, kind }, 'machine destroyed');
     },
   };
 }

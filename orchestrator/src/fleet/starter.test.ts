@@ -23,7 +23,7 @@ function start(
   const starter = createStarter({
     pool: {
       takeStarts: async () => [standby()],
-      recordStart: async (id) => void log.push(`started ${id}`),
+      recordStart: async ({ machineId }) => void log.push(`started ${machineId}`),
       holdStart: async (_id, waitMs) => {
         holds.push(waitMs);
         return held;

@@ -47,7 +47,10 @@ export interface StarterDeps {
 const pollsMs = [250, 500, 1_000];
 const unsureMs = 300;
 
-type Try = { kind: 'started' } | { kind: 'again'; delayMs: number } | { kind: 'never'; why: string };
+type Try =
+  | { kind: 'started'; requestId: string | undefined }
+  | { kind: 'again'; delayMs: number }
+  | { kind: 'never'; why: string };
 
 export function createStarter(deps: StarterDeps): Starter {
   const { pool, fly, endings, clock, logger, standbyStartMs, onChange } = deps;
@@ -65,7 +68,7 @@ export function createStarter(deps: StarterDeps): Starter {
     crashPoint('start.answered');
     switch (outcome.kind) {
       case 'done':
-        return { kind: 'started' };
+        return { kind: 'started', requestId: outcome.requestId };
       case 'precondition':
         return { kind: 'again', delayMs: pollsMs[Math.min(tries, pollsMs.length - 1)] as number };
       case 'rateLimited':
@@ -102,10 +105,16 @@ export function createStarter(deps: StarterDeps): Starter {
 
   const run = async (intent: Intent): Promise<void> => {
     if (intent.late) return lookAt(intent);
-    const untilMs = clock.monotonicMs() + standbyStartMs;
+    const askedAtMs = clock.monotonicMs();
+    const untilMs = askedAtMs + standbyStartMs;
     for (let tries = 0; ; tries += 1) {
       const result = await tryOnce(intent, tries);
-      if (result.kind === 'started') return pool.recordStart(intent.machine_id);
+      if (result.kind === 'started') {
+        const { requestId } = result;
+        return pool.recordStart({
+          ...{ machineId: intent.machine_id, requestId, askedAtMs, answeredAtMs: clock.monotonicMs() },
+        });
+      }
       if (result.kind === 'never') return passOn(intent, result.why);
       if (clock.monotonicMs() + result.delayMs > untilMs) return passOn(intent, 'not in time');
       if (!(await pool.holdStart(intent.machine_id, result.delayMs))) return;

@@ -98,7 +98,7 @@ describe('an answer to a create', () => {
       409,
       'already_exists: unique machine name violation, machine ID 91857ed9b63d83 already exists with name "gr-1"',
     );
-    expect(classifyCreate(raw)).toEqual({ kind: 'nameTaken', machineId: '91857ed9b63d83' });
+    expect(classifyCreate(raw)).toMatchObject({ kind: 'nameTaken', machineId: '91857ed9b63d83' });
   });
 
   test('the answer about a rate limit contains the Retry-After, if Fly sends one', () => {

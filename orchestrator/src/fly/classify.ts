@@ -50,10 +50,14 @@ export type FlyRefusal =
   /** The request is wrong. Repeating it is pointless. */
   | { kind: 'fatal' };
 
-export type CreateOutcome =
+/** With Fly's id of the request, if an answer came. */
+export type CreateOutcome = { requestId?: string | undefined } & (
   | { kind: 'created'; machine: FlyMachine }
   | { kind: 'started'; machine: FlyMachine }
-  | FlyRefusal;
+  | FlyRefusal
+);
+
+export const requestIdOf = (raw: Raw): string | undefined => ('error' in raw ? undefined : raw.requestId);
 
 const asRecord = (value: unknown): Record<string, unknown> =>
   typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
@@ -141,11 +145,12 @@ export function classifyRefusal(raw: Raw): FlyRefusal {
 
 /** Classifies the answer to a create. */
 export function classifyCreate(raw: Raw): CreateOutcome {
-  if (raw.status !== 200 && raw.status !== 201) return classifyRefusal(raw);
+  const requestId = requestIdOf(raw);
+  if (raw.status !== 200 && raw.status !== 201) return { ...classifyRefusal(raw), requestId };
   const machine = parseMachine((raw as RawResponse).body);
   // A success without a machine: it may exist, but its id is unknown.
-  if (!machine) return { kind: 'ambiguous' };
-  return { kind: machine.state === 'started' ? 'started' : 'created', machine };
+  if (!machine) return { kind: 'ambiguous', requestId };
+  return { kind: machine.state === 'started' ? 'started' : 'created', machine, requestId };
 }
 
 /**

@@ -58,7 +58,7 @@ export function createLimitedClient(fly: FlyClient, deps: LimitedClientDeps): Fl
       const startedMs = clock.monotonicMs();
       const outcome = await fly.create(app, body, signal);
       remember(regionOf(body), outcome, clock.monotonicMs() - startedMs);
-      return slowed(outcome, app, 'create');
+      return { ...(await slowed(outcome, app, 'create')), requestId: outcome.requestId };
     },
     list: (app) => inTurn(app, false, () => fly.list(app)),
     findByMetadata: (app, key, value) => inTurn(app, true, () => fly.findByMetadata(app, key, value)),

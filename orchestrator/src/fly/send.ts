@@ -1,7 +1,7 @@
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import { createJsonClient } from '../net/json-client.ts';
 import { createLanes } from '../runtime/lanes.ts';
-import { classifyRefusal, type FlyRefusal, type Raw } from './classify.ts';
+import { classifyRefusal, type FlyRefusal, type Raw, requestIdOf } from './classify.ts';
 
 /**
  * Sends every request to Fly's Machines API.
@@ -38,11 +38,11 @@ export interface Call {
 export type Send = (call: Call) => Promise<Raw>;
 
 /** The result of a call whose answer has no content that matters. A text body is a proxy's page, so it is ambiguous. */
-export type CommandOutcome = { kind: 'done' } | FlyRefusal;
+export type CommandOutcome = { kind: 'done'; requestId?: string | undefined } | FlyRefusal;
 export const commandOutcome = (raw: Raw): CommandOutcome => {
   if (raw.status < 200 || raw.status >= 300) return classifyRefusal(raw);
   const isPage = 'body' in raw && typeof raw.body === 'string' && raw.body !== '';
-  return isPage ? { kind: 'ambiguous' } : { kind: 'done' };
+  return isPage ? { kind: 'ambiguous' } : { kind: 'done', requestId: requestIdOf(raw) };
 };
 
 /** Macaroons use the scheme `FlyV1` (fly-go, tokens.go). A token that already names its scheme keeps it. */

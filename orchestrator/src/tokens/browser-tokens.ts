@@ -16,8 +16,8 @@ export interface BrowserTokens {
   mintReconnect(session: SessionClaims, maxDurationMs: number): Promise<string>;
   /** `transcript:append`, for late uploads. Outlives the session by `transcriptTokenMs`. @param maxDurationMs of the session. */
   mintTranscript(session: SessionClaims, maxDurationMs: number): Promise<string>;
-  /** From edge to worker: the socket was admitted for this epoch. Lives `replayStateMs`. */
-  mintReplay(session: SessionClaims, epoch: number): Promise<string>;
+  /** From edge to worker: the socket was admitted for this epoch after this wait, ms. Lives `replayStateMs`. */
+  mintReplay(session: SessionClaims, epoch: number, waitedMs?: number): Promise<string>;
   /** Accepts a join or a reconnect token. */
   verify(token: string): Promise<Verified<SessionClaims>>;
   readonly keys: KeyRing;
@@ -52,8 +52,12 @@ export function createBrowserTokens({ keys, issuer, clock, deadlines }: BrowserT
         audiences.transcript,
         hardDeadlineMs(deadlines, maxDurationMs) + deadlines.transcriptTokenMs,
       ),
-    mintReplay: (session, epoch) =>
-      mint(replayClaims.parse({ ...named(session), epoch }), audiences.replay, deadlines.replayStateMs),
+    mintReplay: (session, epoch, waitedMs = 0) =>
+      mint(
+        replayClaims.parse({ ...named(session), epoch, waited_ms: Math.round(waitedMs) }),
+        audiences.replay,
+        deadlines.replayStateMs,
+      ),
     verify: (token) =>
       jwt.verify(token, { issuer, audience: [audiences.join, audiences.reconnect], claims: sessionClaims }),
   };

@@ -78,3 +78,14 @@ test('when a write fails, its heartbeats fail; the next write works', async () =
   await heartbeats.flush();
   expect(await second).toEqual({ kind: 'continue' });
 });
+
+test('a step that was reported as an age grows older while its heartbeat waits for the batch', async () => {
+  const { clock, batches, heartbeats } = make();
+  const first = heartbeats.record(beat('a'));
+  await clock.advance(0);
+  await first;
+  const second = heartbeats.record({ ...beat('b'), phases: { edge_wait: 300, socket: 2_000 } });
+  await clock.advance(1_000);
+  await second;
+  expect(batches[1]?.[0]?.phases).toEqual({ edge_wait: 300, socket: 3_000 });
+});

@@ -17,6 +17,8 @@ export interface Heartbeats {
 
 interface Waiting {
   beat: Beat;
+  /** Monotonic ms. */
+  sinceMs: number;
   resolve(directive: Directive): void;
   reject(error: unknown): void;
 }
@@ -29,6 +31,14 @@ export interface HeartbeatsDeps {
   leases?: Pick<LeaseWatch, 'able' | 'unable'>;
 }
 
+/** The steps in `phases` were reported as ages. While the heartbeat waits for its batch, they grow older. */
+function aged({ phases, ...beat }: Beat, waitedMs: number): Beat {
+  if (phases === undefined) return beat;
+  const { edge_wait, ...ages } = phases;
+  const older = Object.entries(ages).map(([step, ageMs = 0]) => [step, ageMs + waitedMs]);
+  return { ...beat, phases: { edge_wait, ...Object.fromEntries(older) } };
+}
+
 export function createHeartbeats({ machines, clock, flushMs, leases }: HeartbeatsDeps): Heartbeats {
   let waiting: Waiting[] = [];
   let timer: Timer | undefined;
@@ -38,7 +48,10 @@ export function createHeartbeats({ machines, clock, flushMs, leases }: Heartbeat
   const write = async (batch: Waiting[]): Promise<void> => {
     try {
       // If a machine sent several heartbeats, the last one counts.
-      const beats = [...new Map(batch.map(({ beat }) => [beatKey(beat), beat])).values()];
+      const nowMs = clock.monotonicMs();
+      const beats = [
+        ...new Map(batch.map(({ beat, sinceMs }) => [beatKey(beat), aged(beat, nowMs - sinceMs)])).values(),
+      ];
       const directives = await machines.recordHeartbeats(beats);
       leases?.able();
       for (const { beat, resolve } of batch) resolve(directives.get(beatKey(beat)) ?? { kind: 'fenced' });
@@ -64,7 +77,7 @@ export function createHeartbeats({ machines, clock, flushMs, leases }: Heartbeat
     flush,
     record: (beat) =>
       new Promise((resolve, reject) => {
-        waiting.push({ beat, resolve, reject });
+        waiting.push({ beat, sinceMs: clock.monotonicMs(), resolve, reject });
         const dueMs = Math.max(0, lastFlushMs + flushMs - clock.monotonicMs());
         timer ??= clock.setTimer(() => void flush(), dueMs);
       }),

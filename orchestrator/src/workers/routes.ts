@@ -132,6 +132,8 @@ export function workerRoutes(deps: WorkerRoutesDeps): FastifyPluginAsyncZod {
           flyMachineId: identity.machine_id,
           bootNonce: request.body.boot_nonce,
           imageDigest: identity.image_digest,
+          vmMs: request.body.vm_ms,
+          processMs: request.body.process_ms,
         });
         const ids = {
           machine_name: identity.machine_name,

@@ -54,9 +54,14 @@ export interface OrchestratorDeps {
    * provider.
    */
   requestMs: number;
+  /** For how long the VM and this process have run. @default unknown */
+  uptimes?: Uptimes;
 }
 
-export function createOrchestrator({ http, baseUrl, workerToken, requestMs }: OrchestratorDeps): Orchestrator {
+export type Uptimes = () => { vm_ms?: number; process_ms?: number };
+
+export function createOrchestrator(deps: OrchestratorDeps): Orchestrator {
+  const { http, baseUrl, workerToken, requestMs, uptimes = () => ({}) } = deps;
   async function ask<T extends z.ZodType>(
     method: 'POST' | 'PATCH',
     path: string,
@@ -91,7 +96,7 @@ export function createOrchestrator({ http, baseUrl, workerToken, requestMs }: Or
 
   return {
     claim: (token, bootNonce, signal) =>
-      ask('POST', 'claim', { boot_nonce: bootNonce }, claimResponse, { token, signal }),
+      ask('POST', 'claim', { boot_nonce: bootNonce, ...uptimes() }, claimResponse, { token, signal }),
     heartbeat: (beat, timeoutMs) => ask('POST', 'heartbeat', beat, heartbeatResponse, { timeoutMs }),
     openCall: (ordinal, signal) =>
       ask('POST', 'calls', { ordinal }, openCallResponse, { timeoutMs: requestMs * 2, signal }),

@@ -65,6 +65,7 @@ describe('the calls of a session', () => {
           return noted('sideband', attended);
         },
       },
+      onCredential: () => {},
       onOpened: () => {},
       onEvent: () => {},
       onClosed: (ordinal) => void order.push(`closed ${ordinal}`),

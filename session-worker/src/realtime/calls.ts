@@ -68,6 +68,8 @@ export interface CallsDeps {
   sidebandReadyMs: number;
   /** How long a hung-up call's sideband is still listened to, ms. */
   lateTranscriptMs: number;
+  /** The orchestrator has answered with a credential for a call. */
+  onCredential(): void;
   /** Called before the first event of the call. */
   onOpened(ordinal: number, call: VoiceCall): void;
   onEvent(ordinal: number, event: VoiceEvent): void;
@@ -226,6 +228,7 @@ export function createCalls(deps: CallsDeps): Calls {
     if (active) await retire(active);
     const opened = await askForCall();
     if (opened.kind !== 'opened') return opened;
+    deps.onCredential();
     const { ordinal, credential, session, form } = opened.value;
     const created = await voice.createCall(
       { offer: sdp, form, session, credential: credential.value },

@@ -13,7 +13,9 @@ import { replayState } from './replay-source.ts';
  * - Only from an allowed origin. A client without `Origin` is not a browser; for it the token decides.
  * - jose is loaded when the session is claimed, not at boot.
  */
-export type Admission = { kind: 'admitted' } | { kind: 'refused'; code: CloseCode; why: string };
+/** `waitedMs`: how long the edge held the socket. */
+export type Admission = { kind: 'admitted'; waitedMs: number } | Refused;
+type Refused = { kind: 'refused'; code: CloseCode; why: string };
 
 export interface AdmissionDeps {
   sessionId: string;
@@ -28,12 +30,12 @@ export interface AdmissionDeps {
 
 export type Admit = (request: IncomingMessage) => Promise<Admission>;
 
-const refused = (code: CloseCode, why: string): Admission => ({ kind: 'refused', code, why });
+const refused = (code: CloseCode, why: string): Refused => ({ kind: 'refused', code, why });
 
 export function createAdmission(deps: AdmissionDeps): Admit {
   const verify = createVerifier(deps);
 
-  const checkReplay = async (request: IncomingMessage): Promise<Admission | undefined> => {
+  const checkReplay = async (request: IncomingMessage): Promise<Admission> => {
     const state = replayState(request.headers['fly-replay-src']);
     if (!state) return refused(closeCodes.token, 'connect through the edge');
     const checked = await verify(state, [audiences.replay]);
@@ -43,10 +45,10 @@ export function createAdmission(deps: AdmissionDeps): Admit {
       return refused(closeCodes.token, 'the replay state is not valid');
     if (claims.data.session_id !== deps.sessionId) return refused(closeCodes.unknown, 'another session is served here');
     if (claims.data.epoch !== deps.epoch) return refused(closeCodes.moved, 'the session has moved');
-    return undefined;
+    return { kind: 'admitted', waitedMs: claims.data.waited_ms ?? 0 };
   };
 
-  const checkToken = async (request: IncomingMessage): Promise<Admission | undefined> => {
+  const checkToken = async (request: IncomingMessage): Promise<Refused | undefined> => {
     const token = tokenOf(request);
     if (!token) return refused(closeCodes.token, 'a token is required');
     const checked = await verify(token, [audiences.join, audiences.reconnect]);
@@ -62,7 +64,9 @@ export function createAdmission(deps: AdmissionDeps): Admit {
       return refused(closeCodes.token, 'this origin is not allowed');
     }
     if (pathSession(request) !== deps.sessionId) return refused(closeCodes.unknown, 'no such session');
-    return (await checkReplay(request)) ?? (await checkToken(request)) ?? { kind: 'admitted' };
+    const replayed = await checkReplay(request);
+    if (replayed.kind === 'refused') return replayed;
+    return (await checkToken(request)) ?? replayed;
   };
 }
 

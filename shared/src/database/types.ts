@@ -668,11 +668,14 @@ export type Database = {
       };
       machines: {
         Row: {
+          answered_at: string | null;
           app_name: string;
+          asked_at: string | null;
           assigned_at: string | null;
           attempt: number;
           billed_at: string | null;
           boot_nonce: string | null;
+          booted_at: string | null;
           claimed_at: string | null;
           counts: NonNullable<Json>;
           counts_epoch: number | null;
@@ -681,6 +684,7 @@ export type Database = {
           destroying_at: string | null;
           draining_at: string | null;
           epoch: number | null;
+          evidence: string | null;
           first_absent_at: string | null;
           fly_machine_id: string | null;
           fly_request_id: string | null;
@@ -709,11 +713,14 @@ export type Database = {
         };
         ComputedFields: never;
         Insert: {
+          answered_at?: string | null;
           app_name: string;
+          asked_at?: string | null;
           assigned_at?: string | null;
           attempt?: number;
           billed_at?: string | null;
           boot_nonce?: string | null;
+          booted_at?: string | null;
           claimed_at?: string | null;
           counts?: NonNullable<Json>;
           counts_epoch?: number | null;
@@ -722,6 +729,7 @@ export type Database = {
           destroying_at?: string | null;
           draining_at?: string | null;
           epoch?: number | null;
+          evidence?: string | null;
           first_absent_at?: string | null;
           fly_machine_id?: string | null;
           fly_request_id?: string | null;
@@ -749,11 +757,14 @@ export type Database = {
           unsaved_entries?: number | null;
         };
         Update: {
+          answered_at?: string | null;
           app_name?: string;
+          asked_at?: string | null;
           assigned_at?: string | null;
           attempt?: number;
           billed_at?: string | null;
           boot_nonce?: string | null;
+          booted_at?: string | null;
           claimed_at?: string | null;
           counts?: NonNullable<Json>;
           counts_epoch?: number | null;
@@ -762,6 +773,7 @@ export type Database = {
           destroying_at?: string | null;
           draining_at?: string | null;
           epoch?: number | null;
+          evidence?: string | null;
           first_absent_at?: string | null;
           fly_machine_id?: string | null;
           fly_request_id?: string | null;
@@ -1175,6 +1187,134 @@ export type Database = {
           },
           {
             foreignKeyName: 'session_invitations_tenant_id_fkey';
+            columns: ['tenant_id'];
+            isOneToOne: false;
+            referencedRelation: 'tenants';
+            referencedColumns: ['id'];
+          },
+        ];
+      };
+      session_phases: {
+        Row: {
+          answered_at: string | null;
+          asked_at: string | null;
+          attempts: number;
+          begun_at: string | null;
+          booted_at: string | null;
+          call_answered_at: string | null;
+          connected_at: string | null;
+          credential_at: string | null;
+          due_at: string | null;
+          earlier: NonNullable<Json>;
+          edge_wait_ms: number | null;
+          fly_request_id: string | null;
+          joined_at: string | null;
+          looked_at: string | null;
+          machine_id: string | null;
+          offered_at: string | null;
+          path: string | null;
+          ready_at: string | null;
+          region: string | null;
+          reserved_at: string | null;
+          session_id: string;
+          slot_at: string | null;
+          slot_count: number | null;
+          slot_place: number | null;
+          socket_at: string | null;
+          spoke_at: string | null;
+          standby_kept: number | null;
+          start_ms: number | null;
+          started_at: string | null;
+          tenant_id: string;
+          voice_ms: number | null;
+          wanted_region: string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          answered_at?: string | null;
+          asked_at?: string | null;
+          attempts?: number;
+          begun_at?: string | null;
+          booted_at?: string | null;
+          call_answered_at?: string | null;
+          connected_at?: string | null;
+          credential_at?: string | null;
+          due_at?: string | null;
+          earlier?: NonNullable<Json>;
+          edge_wait_ms?: number | null;
+          fly_request_id?: string | null;
+          joined_at?: string | null;
+          looked_at?: string | null;
+          machine_id?: string | null;
+          offered_at?: string | null;
+          path?: string | null;
+          ready_at?: string | null;
+          region?: string | null;
+          reserved_at?: string | null;
+          session_id: string;
+          slot_at?: string | null;
+          slot_count?: number | null;
+          slot_place?: number | null;
+          socket_at?: string | null;
+          spoke_at?: string | null;
+          standby_kept?: number | null;
+          start_ms?: never;
+          started_at?: string | null;
+          tenant_id: string;
+          voice_ms?: never;
+          wanted_region?: string | null;
+        };
+        Update: {
+          answered_at?: string | null;
+          asked_at?: string | null;
+          attempts?: number;
+          begun_at?: string | null;
+          booted_at?: string | null;
+          call_answered_at?: string | null;
+          connected_at?: string | null;
+          credential_at?: string | null;
+          due_at?: string | null;
+          earlier?: NonNullable<Json>;
+          edge_wait_ms?: number | null;
+          fly_request_id?: string | null;
+          joined_at?: string | null;
+          looked_at?: string | null;
+          machine_id?: string | null;
+          offered_at?: string | null;
+          path?: string | null;
+          ready_at?: string | null;
+          region?: string | null;
+          reserved_at?: string | null;
+          session_id?: string;
+          slot_at?: string | null;
+          slot_count?: number | null;
+          slot_place?: number | null;
+          socket_at?: string | null;
+          spoke_at?: string | null;
+          standby_kept?: number | null;
+          start_ms?: never;
+          started_at?: string | null;
+          tenant_id?: string;
+          voice_ms?: never;
+          wanted_region?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: 'session_phases_session_id_fkey';
+            columns: ['session_id'];
+            isOneToOne: true;
+            referencedRelation: 'interview_sessions';
+            referencedColumns: ['id'];
+          },
+          {
+            foreignKeyName: 'session_phases_session_id_fkey';
+            columns: ['session_id'];
+            isOneToOne: true;
+            referencedRelation: 'interview_transcripts';
+            referencedColumns: ['session_id'];
+          },
+          {
+            foreignKeyName: 'session_phases_tenant_id_fkey';
             columns: ['tenant_id'];
             isOneToOne: false;
             referencedRelation: 'tenants';
@@ -1996,6 +2136,8 @@ export type Database = {
           p_lease_ms: number;
           p_life_ms: number;
           p_machine_name: string;
+          p_process_ms?: number;
+          p_vm_ms?: number;
         };
         Returns: Json;
       };
@@ -2068,6 +2210,7 @@ export type Database = {
           p_machine_id: string;
           p_next?: Json;
           p_outcome?: string;
+          p_phases?: Json;
           p_reason?: string;
           p_transcript_complete?: boolean;
         };
@@ -2208,19 +2351,36 @@ export type Database = {
         Args: { p_remote_address_hash?: string; p_session_id: string; p_text_version: string };
         Returns: Json;
       };
-      record_create_failed: { Args: { p_launch?: Json; p_machine_id: string; p_reason: string }; Returns: Json };
+      record_create_failed: {
+        Args: {
+          p_asked_ms?: number;
+          p_evidence?: string;
+          p_fly_request_id?: string;
+          p_launch?: Json;
+          p_machine_id: string;
+          p_reason: string;
+        };
+        Returns: Json;
+      };
       record_hang_up: { Args: { p_call_row_id: string }; Returns: undefined };
       record_heartbeats: { Args: { p_beats: Json; p_lease_ms: number }; Returns: Json };
       record_host: { Args: { p_machine_id: string; p_ok: boolean }; Returns: undefined };
       record_machine_absent: { Args: { p_absent?: boolean; p_machine_id: string }; Returns: undefined };
       record_machine_created: {
-        Args: { p_fly_machine_id: string; p_machine_id: string; p_region: string };
+        Args: {
+          p_asked_ms?: number;
+          p_fly_machine_id: string;
+          p_fly_request_id?: string;
+          p_machine_id: string;
+          p_region: string;
+        };
         Returns: string;
       };
       record_machine_destroying: {
         Args: {
           p_duty?: string;
           p_epoch?: number;
+          p_evidence?: string;
           p_fence?: number;
           p_judged?: boolean;
           p_machine_id: string;
@@ -2233,6 +2393,7 @@ export type Database = {
         Args: {
           p_absent_ms?: number;
           p_duty?: string;
+          p_evidence?: string;
           p_fence?: number;
           p_machine_id: string;
           p_machine_reason: string;
@@ -2251,7 +2412,7 @@ export type Database = {
         Returns: string;
       };
       record_start_failed: { Args: { p_launch: Json; p_machine_id: string }; Returns: Json };
-      record_starts: { Args: { p_machine_ids: string[] }; Returns: number };
+      record_starts: { Args: { p_starts: Json }; Returns: number };
       record_unreachable: {
         Args: { p_epoch: number; p_gap_ms: number; p_machine_id: string; p_next: Json; p_window_ms: number };
         Returns: Json;

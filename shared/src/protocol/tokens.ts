@@ -32,7 +32,11 @@ export const sessionClaims = z.object({
    */
   route: z.object({ app: z.string(), instance: z.string(), epoch: z.number().int().min(1) }).optional(),
 });
-export const replayClaims = sessionClaims.extend({ epoch: z.number().int().min(1) });
+export const replayClaims = sessionClaims.extend({
+  epoch: z.number().int().min(1),
+  /** How long the edge held the socket, ms. */
+  waited_ms: z.number().int().min(0).max(3_600_000).optional(),
+});
 export const workerClaims = z.object({
   role: z.literal('session_worker'),
   session_id: uuid,

@@ -17,9 +17,15 @@ export const directive = z.discriminatedUnion('kind', [
 ]);
 export type Directive = z.output<typeof directive>;
 
+/** Milliseconds; at most ten years. */
+const ageMs = z.number().min(0).max(315_360_000_000);
+
 export const claimRequest = z.strictObject({
   /** Generated once per boot. The same nonce gets the same answer again; another one is refused. */
   boot_nonce: text(128).regex(/^[\x21-\x7e]{16,128}$/, 'must be 16–128 printable ASCII characters'),
+  /** For how long the VM has run, and the worker's process in it, ms. */
+  vm_ms: ageMs.optional(),
+  process_ms: ageMs.optional(),
 });
 
 /** A realtime call that a replacement worker takes over. */
@@ -99,12 +105,35 @@ export const workerCounts = z.strictObject({
 });
 export type WorkerCounts = z.output<typeof workerCounts>;
 
+/**
+ * When the steps of the session's first call took place: for each step, how many ms ago it was. A worker repeats a step until an
+ * answer shows that it was stored; the first report of a step counts.
+ */
+export const workerPhases = z.strictObject({
+  /** How long the edge held the socket, ms. */
+  edge_wait: z.number().int().min(0).max(3_600_000).optional(),
+  /** The candidate's first socket arrived. */
+  socket: ageMs.optional(),
+  /** The browser sent its first SDP offer. */
+  offered: ageMs.optional(),
+  /** The worker had a credential for the call. */
+  credential: ageMs.optional(),
+  /** The offer was answered. */
+  answered: ageMs.optional(),
+  /** The browser reported that the call is connected. */
+  connected: ageMs.optional(),
+  /** The interviewer's first words arrived. */
+  spoke: ageMs.optional(),
+});
+export type WorkerPhases = z.output<typeof workerPhases>;
+
 export const heartbeatRequest = z.strictObject({
   presence: z.enum(['absent', 'present', 'lost']),
   /** Number of entries that are not stored yet. Operators see from it that a worker cannot write. */
   unsaved_entries: z.number().int().min(0).max(1_000_000),
   rss_bytes: z.number().int().min(0).optional(),
   counts: workerCounts.optional(),
+  phases: workerPhases.optional(),
   /**
    * Which recording the browser needs. The first is made without asking; a new page needs the next one (at
    * most 20).
@@ -177,8 +206,13 @@ export const finishRequest = z.discriminatedUnion('kind', [
     /** False when entries could not be stored within the teardown's limit. */
     transcript_complete: z.boolean(),
     counts: workerCounts.optional(),
+    phases: workerPhases.optional(),
   }),
   /** The session continues on another machine (SIGTERM without an `end` directive). */
-  z.strictObject({ kind: z.literal('draining'), counts: workerCounts.optional() }),
+  z.strictObject({
+    kind: z.literal('draining'),
+    counts: workerCounts.optional(),
+    phases: workerPhases.optional(),
+  }),
 ]);
 export type FinishRequest = z.output<typeof finishRequest>;

@@ -91,16 +91,12 @@ create function app.tally_start(s public.interview_sessions) returns void
 language plpgsql volatile set search_path = '' as $$
 declare
   m public.machines;
-  v_due timestamptz := greatest(s.created_at, s.scheduled_at);
-  v_labels jsonb;
+  p public.session_phases := app.record_start(s);
+  v_labels jsonb := jsonb_build_object('path', case when s.scheduled_at is not null then 'scheduled' else p.path end,
+    'region', coalesce(s.region, 'none'));
 begin
   select * into m from public.machines where id = s.machine_id;
-  v_labels := jsonb_build_object('path', case when s.scheduled_at is not null then 'scheduled'
-      when m.claimed_at <= s.created_at then 'hot' when m.assigned_at is not null then 'standby' else 'cold' end,
-    'region', coalesce(s.region, 'none'));
-  -- A session with placement on_join is due when its candidate arrives; then its machine is reserved.
-  if s.placement = 'on_join' then v_due := greatest(v_due, coalesce(m.assigned_at, m.reserved_at)); end if;
-  perform app.tally('session_ready_seconds', extract(epoch from clock_timestamp() - v_due), v_labels);
+  perform app.tally('session_ready_seconds', extract(epoch from clock_timestamp() - p.due_at), v_labels);
   perform app.tally('start_phase_seconds', extract(epoch from seconds), v_labels || jsonb_build_object('phase', phase))
   from (values
     ('limit', case when m.assigned_at is null then m.not_before - m.reserved_at end),
@@ -110,14 +106,16 @@ begin
   where seconds is not null;
 end $$;
 comment on function app.tally_start(public.interview_sessions) is
-  'Observes how long a session waited for its worker, and the phases of its machine''s start: waiting for Fly''s '
-  'create limit, create, start of a standby machine, boot until the claim.';
+  'Writes the phases of a session''s start, and observes for the metrics how long it waited for its worker and the '
+  'phases of its machine''s start: waiting for Fly''s create limit, create, start of a standby machine, boot until '
+  'the claim.';
 
 create function app.tally_end(s public.interview_sessions) returns void
 language plpgsql volatile set search_path = '' as $$
 declare
   v_entries bigint := (select count(*) from public.transcript_entries where session_id = s.id);
 begin
+  if s.ready_at is null then perform app.record_start(s); end if;
   perform app.tally('sessions_ended', 1, jsonb_build_object('outcome', s.outcome, 'reason', s.reason,
     'region', coalesce(s.region, 'none')));
   perform app.tally('tenant_sessions_ended', 1, jsonb_build_object('outcome', s.outcome), s.tenant_id);

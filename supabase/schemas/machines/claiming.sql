@@ -12,7 +12,7 @@ comment on function app.directive_of(public.interview_sessions, public.machines)
 
 create function public.claim_session(p_machine_name text, p_app_name text, p_fly_machine_id text, p_boot_nonce text,
   p_lease_ms integer, p_life_ms integer,
-  p_image_digest text default null)
+  p_image_digest text default null, p_vm_ms double precision default null, p_process_ms double precision default null)
 returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
   m public.machines;
@@ -45,7 +45,11 @@ begin
       state = case state when 'draining' then 'claimed' else state end, reason = null,
       last_heartbeat_at = clock_timestamp(), lease_expires_at = clock_timestamp() + app.interval_ms(p_lease_ms),
       draining_at = null, first_absent_at = null, host_bad_since = null, unreachable_since = null,
-      hard_deadline_at = app.machine_deadline(coalesce(s.started_at, clock_timestamp()), p_life_ms, s.max_duration_ms)
+      hard_deadline_at = app.machine_deadline(coalesce(s.started_at, clock_timestamp()), p_life_ms, s.max_duration_ms),
+      -- A VM that shares its host's kernel, as in the local cloud, says how long the host has been up.
+      started_at = coalesce(started_at, (select at from (select clock_timestamp() - app.interval_ms(p_vm_ms)) x (at)
+        where at >= coalesce(m.assigned_at, m.reserved_at))),
+      booted_at = coalesce(booted_at, clock_timestamp() - app.interval_ms(p_process_ms))
       where id = m.id;
     if not app.move_machine(m.id, 'claimed') then
       perform app.emit(s.id, s.tenant_id, 'machine.claimed',
@@ -72,11 +76,14 @@ begin
     'losers', v_losers,
     'directive', app.directive_of(s, m));
 end $$;
-comment on function public.claim_session(text, text, text, text, integer, integer, text) is
+comment on function public.claim_session(text, text, text, text, integer, integer, text, double precision,
+  double precision) is
   'Gives a booted worker its session at the next epoch; called by the worker API. The same nonce gets the same '
   'answer again. Every other claim is refused with a reason (why); retry says that it may succeed in a moment. '
-  'losers are attempts that claimed too late; that they will be destroyed is already committed.';
-grant execute on function public.claim_session(text, text, text, text, integer, integer, text) to orchestrator;
+  'losers are attempts that claimed too late; that they will be destroyed is already committed. p_vm_ms and '
+  'p_process_ms: for how long the VM and the worker''s process have run.';
+grant execute on function public.claim_session(text, text, text, text, integer, integer, text, double precision,
+  double precision) to orchestrator;
 
 create function public.record_heartbeats(p_beats jsonb, p_lease_ms integer) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -106,6 +113,8 @@ begin
       and m.life_rank < app.life_rank_of('destroyed');
   perform app.count_worker((b ->> 'machine_id')::uuid, (b ->> 'epoch')::integer, b -> 'counts')
     from jsonb_array_elements(p_beats) b where b ? 'counts';
+  perform app.note_call((b ->> 'machine_id')::uuid, (b ->> 'epoch')::integer, b -> 'phases')
+    from jsonb_array_elements(p_beats) b where b ? 'phases';
   return (select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'epoch', (b ->> 'epoch')::integer,
       'directive', case when m.epoch = (b ->> 'epoch')::integer then app.directive_of(s, m)
         else '{"kind": "fenced"}' end)), '[]')

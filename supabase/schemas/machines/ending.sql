@@ -1,6 +1,7 @@
 create function public.finish_session(p_machine_id uuid, p_epoch integer, p_kind text, p_outcome text default null,
   p_reason text default null,
-  p_transcript_complete boolean default null, p_next jsonb default '{}', p_counts jsonb default null) returns jsonb
+  p_transcript_complete boolean default null, p_next jsonb default '{}', p_counts jsonb default null,
+  p_phases jsonb default null) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   m public.machines;
@@ -13,6 +14,7 @@ begin
   select * into m from public.machines where id = p_machine_id;
   v_where := jsonb_build_object('app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
   perform app.count_worker(m.id, p_epoch, p_counts);
+  if p_phases is not null then perform app.note_call(m.id, p_epoch, p_phases); end if;
   if s.machine_id is distinct from m.id or s.epoch <> p_epoch then
     -- A report by an earlier boot of a machine that still serves the session is ignored.
     if m.epoch is not distinct from p_epoch then perform app.move_machine(m.id, 'draining', 'superseded'); end if;
@@ -32,15 +34,17 @@ begin
   perform app.move_machine(m.id, 'draining', 'session_ended');
   return jsonb_build_object('kind', 'ended') || v_where;
 end $$;
-comment on function public.finish_session(uuid, integer, text, text, text, boolean, jsonb, jsonb) is
+comment on function public.finish_session(uuid, integer, text, text, text, boolean, jsonb, jsonb, jsonb) is
   'Stores a worker''s final report; called by the worker API. ended: the session ends, with the ending already '
   'decided if there is one. draining: the session continues on another machine, and next is the attempt reserved for '
   'it. Changes nothing for a fenced worker.';
-grant execute on function public.finish_session(uuid, integer, text, text, text, boolean, jsonb, jsonb) to orchestrator;
+grant execute on function public.finish_session(uuid, integer, text, text, text, boolean, jsonb, jsonb, jsonb)
+  to orchestrator;
 
 create function public.record_machine_destroying(p_machine_id uuid, p_reason text, p_epoch integer default null,
   p_judged boolean default false,
-  p_next jsonb default null, p_duty text default null, p_fence bigint default null) returns jsonb
+  p_next jsonb default null, p_duty text default null, p_fence bigint default null, p_evidence text default null)
+  returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   m public.machines;
@@ -54,22 +58,32 @@ begin
   if p_judged and m.life_rank < app.life_rank_of('destroying') and m.epoch is distinct from p_epoch then
     return jsonb_build_object('kind', 'stale', 'state', m.state);
   end if;
+  perform app.keep_evidence(m.id, p_evidence);
   if app.move_machine(m.id, 'destroying', p_reason) and p_next is not null and m.session_id is not null then
     v_next := app.settle_session(m.session_id, p_next) -> 'intent';
   end if;
   return jsonb_build_object('kind', 'done', 'state', (select state from public.machines where id = p_machine_id),
     'next', v_next);
 end $$;
-comment on function public.record_machine_destroying(uuid, text, integer, boolean, jsonb, text, bigint) is
+comment on function public.record_machine_destroying(uuid, text, integer, boolean, jsonb, text, bigint, text) is
   'Records that a machine will be destroyed; called by the orchestrator before it sends a DELETE to Fly. It takes '
   'the same lock as an assignment. p_judged: refuse if the machine is no longer at the epoch at which it was judged. '
-  'p_next: reserve the session''s next attempt at once. Returns kind: done, stale, off_duty, unknown.';
-grant execute on function public.record_machine_destroying(uuid, text, integer, boolean, jsonb, text,
-  bigint) to orchestrator;
+  'p_next: reserve the session''s next attempt at once. p_evidence: why this is right, in words; the first is kept. '
+  'Returns kind: done, stale, off_duty, unknown.';
+grant execute on function public.record_machine_destroying(uuid, text, integer, boolean, jsonb, text, bigint,
+  text) to orchestrator;
+
+create function app.keep_evidence(p_machine_id uuid, p_evidence text) returns void
+language sql volatile set search_path = '' as $$
+  update public.machines set evidence = left(p_evidence, 500)
+    where id = p_machine_id and evidence is null and p_evidence is not null
+$$;
+comment on function app.keep_evidence(uuid, text) is
+  'Stores why a machine''s end is right, in words, unless that is already stored.';
 
 create function public.record_machine_gone(p_machine_id uuid, p_machine_reason text, p_next jsonb default '{}',
   p_duty text default null, p_fence bigint default null, p_absent_ms integer default null,
-  p_silent boolean default false) returns jsonb
+  p_silent boolean default false, p_evidence text default null) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   m public.machines;
@@ -86,18 +100,19 @@ begin
     or p_silent and m.state = 'claimed' and m.lease_expires_at > clock_timestamp() then
     return jsonb_build_object('kind', 'alive', 'session_id', m.session_id);
   end if;
+  perform app.keep_evidence(m.id, p_evidence);
   perform app.move_machine(m.id, 'destroyed', p_machine_reason);
   if m.session_id is not null then v_settled := app.settle_session(m.session_id, p_next); end if;
   return jsonb_build_object('kind', 'recorded', 'session_ended', coalesce(v_settled ->> 'kind' = 'ended', false),
     'session_id', m.session_id,
     'next', v_settled -> 'intent');
 end $$;
-comment on function public.record_machine_gone(uuid, text, jsonb, text, bigint, integer, boolean) is
+comment on function public.record_machine_gone(uuid, text, jsonb, text, bigint, integer, boolean, text) is
   'Records that Fly no longer has a machine; called by the reaper and after a destruction. If only this machine '
   'served a session, the session gets its next attempt or ends. p_absent_ms: only if the machine has been absent '
   'that long without a heartbeat. p_silent: only if its worker''s lease is not valid. Returns kind: recorded, alive, '
   'off_duty, unknown.';
-grant execute on function public.record_machine_gone(uuid, text, jsonb, text, bigint, integer, boolean)
+grant execute on function public.record_machine_gone(uuid, text, jsonb, text, bigint, integer, boolean, text)
   to orchestrator;
 
 create function public.machines_alive(p_apps text[] default null) returns jsonb

@@ -62,7 +62,8 @@ comment on function public.keep_intent(uuid, uuid, integer) is
   'orchestrator has taken it or it is no longer wanted.';
 grant execute on function public.keep_intent(uuid, uuid, integer) to orchestrator;
 
-create function public.record_machine_created(p_machine_id uuid, p_fly_machine_id text, p_region text) returns text
+create function public.record_machine_created(p_machine_id uuid, p_fly_machine_id text, p_region text,
+  p_fly_request_id text default null, p_asked_ms double precision default null) returns text
 language plpgsql security definer set search_path = '' as $$
 declare
   m public.machines;
@@ -73,15 +74,17 @@ begin
   update public.machines set fly_machine_id = coalesce(fly_machine_id, p_fly_machine_id), region = p_region
     where id = p_machine_id;
   perform app.move_machine(p_machine_id, 'created');
+  perform app.record_fly_answer(p_machine_id, p_fly_request_id, p_asked_ms);
   select * into m from public.machines where id = p_machine_id;
   return m.state;
 end $$;
-comment on function public.record_machine_created(uuid, text, text) is
-  'Records that Fly has created a machine; called by the provisioner. Returns the machine''s state; destroying means '
-  'that it is no longer wanted.';
-grant execute on function public.record_machine_created(uuid, text, text) to orchestrator;
+comment on function public.record_machine_created(uuid, text, text, text, double precision) is
+  'Records that Fly has created a machine; called by the provisioner. p_asked_ms: how long ago the request to Fly '
+  'began. Returns the machine''s state; destroying means that it is no longer wanted.';
+grant execute on function public.record_machine_created(uuid, text, text, text, double precision) to orchestrator;
 
-create function public.record_create_failed(p_machine_id uuid, p_reason text, p_launch jsonb default '{}')
+create function public.record_create_failed(p_machine_id uuid, p_reason text, p_launch jsonb default '{}',
+  p_evidence text default null, p_fly_request_id text default null, p_asked_ms double precision default null)
   returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -95,6 +98,8 @@ begin
   if not app.move_machine(p_machine_id, 'destroyed', 'create_failed') then
     return jsonb_build_object('kind', 'stale');
   end if;
+  perform app.keep_evidence(p_machine_id, p_evidence);
+  perform app.record_fly_answer(p_machine_id, p_fly_request_id, p_asked_ms);
   if s.id is null or s.state_rank >= app.rank_of('finalizing') or s.end_requested_at is not null then
     if s.id is not null then perform app.settle_session(s.id, '{}'); end if;
     return jsonb_build_object('kind', 'session_over');
@@ -111,11 +116,11 @@ begin
   perform app.end_session(s.id, 'failed', p_reason);
   return jsonb_build_object('kind', 'ended');
 end $$;
-comment on function public.record_create_failed(uuid, text, jsonb) is
+comment on function public.record_create_failed(uuid, text, jsonb, text, text, double precision) is
   'Records that Fly certainly did not create a machine; called by the provisioner. If p_launch names a region to try '
   'next and the session may try again, the session gets its next machine. Otherwise, if no other attempt is in '
   'progress, it ends with p_reason. Returns kind: next (intent), ended, stale, session_over, unknown.';
-grant execute on function public.record_create_failed(uuid, text, jsonb) to orchestrator;
+grant execute on function public.record_create_failed(uuid, text, jsonb, text, text, double precision) to orchestrator;
 
 create function public.machine_intent(p_machine_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$ select app.intent_json(p_machine_id) $$;

@@ -22,17 +22,26 @@ comment on function public.take_starts(uuid, integer, integer, integer) is
   'the request (late); called by the starter.';
 grant execute on function public.take_starts(uuid, integer, integer, integer) to orchestrator;
 
-create function public.record_starts(p_machine_ids uuid[]) returns integer
-language sql volatile security definer set search_path = '' as $$
-  with locked as (select id from public.machines where id = any (p_machine_ids) and state = 'created'
-    order by id for update),
-  done as (update public.machines m set start_requested_at = clock_timestamp() from locked where m.id = locked.id
-    and m.start_requested_at is null returning 1)
-  select count(*)::integer from done
-$$;
-comment on function public.record_starts(uuid[]) is
-  'Records that Fly accepted the start of these machines; called by the starter.';
-grant execute on function public.record_starts(uuid[]) to orchestrator;
+create function public.record_starts(p_starts jsonb) returns integer
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_count integer;
+begin
+  with locked as (select id from public.machines where state = 'created'
+      and id in (select (x ->> 'machine_id')::uuid from jsonb_array_elements(p_starts) x) order by id for update)
+  update public.machines m set start_requested_at = clock_timestamp() from locked where m.id = locked.id
+    and m.start_requested_at is null;
+  get diagnostics v_count = row_count;
+  -- Also of a machine that has claimed by now.
+  perform app.record_fly_answer((x ->> 'machine_id')::uuid, x ->> 'fly_request_id',
+    (x ->> 'asked_ms')::double precision, (x ->> 'answered_ms')::double precision)
+    from jsonb_array_elements(p_starts) x order by x ->> 'machine_id';
+  return v_count;
+end $$;
+comment on function public.record_starts(jsonb) is
+  'Records that Fly accepted the start of machines; called by the starter. Each start has machine_id, '
+  'fly_request_id, and asked_ms and answered_ms: how long ago the request began and was answered.';
+grant execute on function public.record_starts(jsonb) to orchestrator;
 
 create function public.record_machine_started(p_machine_id uuid) returns boolean
 language plpgsql security definer set search_path = '' as $$

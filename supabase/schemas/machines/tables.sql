@@ -51,6 +51,10 @@ create table public.machines (
   unreachable_since timestamptz,
   counts jsonb not null default '{}'::jsonb check (jsonb_typeof(counts) = 'object'),
   counts_epoch integer,
+  asked_at timestamptz,
+  answered_at timestamptz,
+  booted_at timestamptz,
+  evidence text check (char_length(evidence) <= 500),
   constraint ended_machine_says_why check (app.life_rank_of(state) < app.life_rank_of('draining')
     or reason is not null),
   constraint machine_reason_is_known check (reason in (
@@ -81,9 +85,11 @@ comment on column public.machines.not_before is 'The time slot for its creation,
 comment on column public.machines.taken_by is
   'The orchestrator that executes the intent until taken_until. After that, another one may take it.';
 comment on column public.machines.taken_until is 'End of the time in which taken_by executes the intent.';
-comment on column public.machines.fly_request_id is 'Fly''s id of the request that created the machine, for support.';
+comment on column public.machines.fly_request_id is
+  'Fly''s id of the last request to create or start the machine, for support.';
 comment on column public.machines.reserved_at is 'Phase: when the intent was written.';
-comment on column public.machines.started_at is 'Phase: when Fly reported that the machine runs.';
+comment on column public.machines.started_at is
+  'Phase: when its VM started: when Fly reported that, or else reckoned from the uptime in its claim.';
 comment on column public.machines.claimed_at is 'Phase: when its worker claimed a session.';
 comment on column public.machines.draining_at is 'Phase: when its worker sent its final report.';
 comment on column public.machines.destroying_at is
@@ -110,6 +116,12 @@ comment on column public.machines.unreachable_since is
   'When a returning browser could not be connected to it for the first time.';
 comment on column public.machines.counts is 'What its worker counted, as it last reported. See app.count_worker.';
 comment on column public.machines.counts_epoch is 'The epoch of these counts. Each boot of a worker counts from zero.';
+comment on column public.machines.asked_at is 'When the last request to Fly to create or start it began.';
+comment on column public.machines.answered_at is 'When Fly had answered that request.';
+comment on column public.machines.booted_at is
+  'When the process of its worker started, reckoned from its uptime in the claim.';
+comment on column public.machines.evidence is
+  'Why its end was right, in words: what was seen of it, or who stopped it and why.';
 create index machines_session on public.machines (session_id, attempt);
 create index machines_intents on public.machines (not_before) where state = 'reserved';
 create index machines_alive on public.machines (app_name) where state <> 'destroyed';

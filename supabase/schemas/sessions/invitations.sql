@@ -126,12 +126,16 @@ grant execute on function public.list_invitations(uuid, uuid) to orchestrator;
 create function public.join_session(p_session_id uuid, p_code_hash text, p_browser_hash text) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
-  v_exchange jsonb := public.exchange_invitation(p_session_id, p_code_hash, p_browser_hash);
+  v_exchange jsonb;
   v_may jsonb;
 begin
+  -- Before the invitation, as a resend locks them.
+  perform 1 from public.interview_sessions where id = p_session_id for key share;
+  v_exchange := public.exchange_invitation(p_session_id, p_code_hash, p_browser_hash);
   if v_exchange ->> 'kind' <> 'accepted' then return v_exchange; end if;
   v_may := public.session_may_start(p_session_id);
   if v_may ->> 'kind' = 'consent_required' then return v_may; end if;
+  perform app.note_candidate(p_session_id, true);
   return v_exchange;
 end $$;
 comment on function public.join_session(uuid, text, text) is
@@ -140,7 +144,10 @@ comment on function public.join_session(uuid, text, text) is
 grant execute on function public.join_session(uuid, text, text) to orchestrator;
 
 create function public.look_at_invitation(p_session_id uuid, p_code_hash text, p_browser_hash text) returns jsonb
-language sql stable security definer set search_path = '' as $$
+language sql volatile security definer set search_path = '' as $$
+  select app.note_candidate(i.session_id, false) from public.session_invitations i
+    where i.code_hash = p_code_hash and i.session_id = p_session_id and i.revoked_at is null
+      and i.expires_at >= clock_timestamp();
   select coalesce((
     select jsonb_build_object('kind', 'found', 'session', app.session_json(s.id), 'organiser', t.name,
       'starts_at', s.scheduled_at, 'records_video', coalesce((s.settings ->> 'record_video')::boolean, false),
@@ -155,8 +162,8 @@ language sql stable security definer set search_path = '' as $$
   ), '{"kind": "invalid"}')
 $$;
 comment on function public.look_at_invitation(uuid, text, text) is
-  'Returns what a candidate sees before joining, without binding the invitation; called by the API. bound: no, here '
-  'or elsewhere. Returns kind: found, invalid.';
+  'Returns what a candidate sees before joining, without binding the invitation, and stores when the page was first '
+  'opened; called by the API. bound: no, here or elsewhere. Returns kind: found, invalid.';
 grant execute on function public.look_at_invitation(uuid, text, text) to orchestrator;
 
 create function public.offer_handover(p_session_id uuid, p_code_hash text, p_browser_hash text, p_handover_hash text,
