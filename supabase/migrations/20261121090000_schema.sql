@@ -548,7 +548,8 @@ comment on column public.interview_sessions.machine_id is 'The machine that hold
 comment on column public.interview_sessions.fly_machine_id is 'Fly''s id of the machine that serves the session.';
 comment on column public.interview_sessions.simulated is
   'True if the local voice provider is used instead of a real one.';
-comment on column public.interview_sessions.max_duration_ms is 'Maximum duration of the interview, milliseconds.';
+comment on column public.interview_sessions.max_duration_ms is
+  'Maximum duration of the interview, milliseconds: with extra time, and with the time that a lost worker took.';
 comment on column public.interview_sessions.end_requested_at is
   'When the platform or an operator requested the end. outcome and reason say how; the worker learns it from its '
   'directive.';
@@ -2923,6 +2924,16 @@ $$;
 comment on function app.directive_of(public.interview_sessions, public.machines) is
   'Returns what a worker must do: continue, end, or exit because it is fenced.';
 
+create function app.unserved_ms(s public.interview_sessions) returns integer
+language sql stable set search_path = '' as $$
+  select case when s.started_at is null then 0 else coalesce((
+    select least(600000, greatest(0, extract(epoch from clock_timestamp() - m.last_heartbeat_at) * 1000))::integer
+    from public.machines m where m.id = s.machine_id), 0) end
+$$;
+comment on function app.unserved_ms(public.interview_sessions) is
+  'Returns how long a running interview has been without a worker, milliseconds: since the last sign of life of its '
+  'machine, at most ten minutes. 0 before the interview began.';
+
 create function public.claim_session(p_machine_name text, p_app_name text, p_fly_machine_id text, p_boot_nonce text,
   p_lease_ms integer, p_life_ms integer,
   p_image_digest text default null, p_vm_ms double precision default null, p_process_ms double precision default null)
@@ -2952,7 +2963,9 @@ begin
   if m.boot_nonce is distinct from p_boot_nonce then
     -- The session is locked FOR UPDATE, and transcript writes lock it FOR SHARE: no write of the old epoch can follow.
     update public.interview_sessions set epoch = epoch + 1, machine_id = m.id, fly_machine_id = p_fly_machine_id,
-      region = m.region
+      region = m.region,
+      -- The candidate gets back the time that an outage took.
+      max_duration_ms = least(10800000, max_duration_ms + app.unserved_ms(s))
       where id = s.id returning * into s;
     update public.machines set fly_machine_id = p_fly_machine_id, boot_nonce = p_boot_nonce, epoch = s.epoch,
       state = case state when 'draining' then 'claimed' else state end, reason = null,

@@ -6,6 +6,7 @@ import {
   call,
   claim,
   eventsOf,
+  move,
   newSession,
   newTenant,
   servedSession,
@@ -91,6 +92,45 @@ describe('machines that Fly does not find', () => {
     expect(await gone(session.machineId, { p_absent_ms: 3_000, p_silent: true })).toMatchObject({ kind: 'alive' });
     await lapse(session.machineId);
     expect(await gone(session.machineId, { p_absent_ms: 3_000, p_silent: true })).toMatchObject({ kind: 'recorded' });
+  });
+});
+
+describe('the time that an outage took', () => {
+  const started = async (since: string) => {
+    const session = await servedSession(db(), tenant, { max_duration_ms: 3_000_000 });
+    await move(db(), session.id, 'in_progress');
+    await db().query(
+      `update public.machines set last_heartbeat_at = now() - interval '${since}',
+        lease_expires_at = now() - interval '1 second' where id = $1`,
+      [session.machineId],
+    );
+    return session;
+  };
+
+  test('is given back to a running interview by the next claim, and extends the life of its machine', async () => {
+    const session = await started('90 seconds');
+    const claimed = await claim(db(), session, 'boot-2');
+    expect(claimed).toMatchObject({ kind: 'claimed', session: { epoch: 2 } });
+    const { max_duration_ms, started_at } = await sessionRow(db(), session.id);
+    expect(max_duration_ms).toBeGreaterThanOrEqual(3_090_000);
+    expect(max_duration_ms).toBeLessThan(3_100_000);
+    expect(claimed.session.max_duration_ms).toBe(max_duration_ms);
+    const { rows } = await db().query('select hard_deadline_at from public.machines where id = $1', [
+      session.machineId,
+    ]);
+    expect(rows[0].hard_deadline_at.getTime()).toBe(started_at.getTime() + 600_000 + max_duration_ms);
+    await claim(db(), session, 'boot-2');
+    expect((await sessionRow(db(), session.id)).max_duration_ms).toBe(max_duration_ms);
+  });
+
+  test('is limited to ten minutes, and not given before the interview has begun', async () => {
+    const long = await started('2 hours');
+    await claim(db(), long, 'boot-2');
+    expect((await sessionRow(db(), long.id)).max_duration_ms).toBe(3_600_000);
+    const waiting = await servedSession(db(), tenant, { max_duration_ms: 3_000_000 });
+    await lapse(waiting.machineId);
+    await claim(db(), waiting, 'boot-2');
+    expect((await sessionRow(db(), waiting.id)).max_duration_ms).toBe(3_000_000);
   });
 });
 

@@ -6,6 +6,7 @@ import { consentView, endingView, handoverCode, lookView } from '@greenroom/shar
 import { interviewContext } from '@greenroom/shared/protocol/platform-api.ts';
 import { itemId, maxCorrection } from '@greenroom/shared/protocol/transcript.ts';
 import { newSecret } from '@greenroom/shared/runtime/ids.ts';
+import { adjustmentsIn, extraTimeWithin } from '@greenroom/shared/session/adjustments.ts';
 import { endingOf } from '@greenroom/shared/session/reasons.ts';
 import { sessionStatuses } from '@greenroom/shared/session/states.ts';
 import type { FastifyRequest } from 'fastify';
@@ -16,6 +17,7 @@ import type { NoteRefusal } from '../access/refusals.ts';
 import { addressBlockOf, remoteAddressOf } from '../access/remote-address.ts';
 import { everybody } from '../access/route-access.ts';
 import type { PeopleStore } from '../database/people-store.ts';
+import type { SessionRow } from '../database/rows.ts';
 import type { Readiness } from '../edge/readiness.ts';
 import { createMachineStopper, type StopMachinesDeps } from '../fleet/stop-machines.ts';
 import type { Arrivals } from '../sessions/arrivals.ts';
@@ -108,6 +110,12 @@ const corsHeaders = {
   'access-control-allow-headers': 'content-type, greenroom-invitation, greenroom-session, greenroom-browser',
   'access-control-max-age': '600',
 };
+/** What was agreed for this candidate, as the candidate sees it. */
+function adjustmentsOf({ settings, max_duration_ms }: Pick<SessionRow, 'settings' | 'max_duration_ms'>) {
+  const given = adjustmentsIn(settings);
+  const extra_minutes = Math.round(extraTimeWithin(given, max_duration_ms) / 60_000);
+  return { extra_minutes, slower: given.slower ?? false, typing: given.typing ?? false };
+}
 const bodyLimitBytes = 4_096;
 /** A correction in characters of four bytes, and the rest of the request. */
 const correctionLimitBytes = bodyLimitBytes + 4 * maxCorrection;
@@ -197,6 +205,7 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
           position: { title: position.title },
           candidate: { name: candidate.name },
           minutes: Math.round(session.max_duration_ms / 60_000),
+          adjustments: adjustmentsOf(session),
           records_video,
           simulated: session.simulated,
           consent,

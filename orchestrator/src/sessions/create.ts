@@ -2,6 +2,7 @@ import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import type { CreateSessionRequest, SchedulePlan } from '@greenroom/shared/protocol/platform-api.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import { newId, newSecret } from '@greenroom/shared/runtime/ids.ts';
+import { extraTimeMs } from '@greenroom/shared/session/adjustments.ts';
 import { type Deadlines, unclaimedLifeMs } from '@greenroom/shared/session/deadlines.ts';
 import { type Caller, sha256 } from '../access/authenticate.ts';
 import type { Intent, SessionRow } from '../database/rows.ts';
@@ -118,6 +119,17 @@ const planFor = ({ session, ahead }: Extract<CreateResult, { kind: 'created' }>,
     ? null
     : planOf(Date.parse(session.scheduled_at), ahead, standbyBuildMs);
 
+/** The service's longest interview, ms. */
+const longestMs = 180 * 60_000;
+
+/** The maximum duration, the extra time included. Throws AppError if it is too long. */
+function durationOf({ max_duration_minutes, settings }: CreateSessionRequest, deadlines: Deadlines): number {
+  const plainMs = max_duration_minutes === undefined ? deadlines.maxDurationMs : max_duration_minutes * 60_000;
+  const wholeMs = plainMs + extraTimeMs(settings?.adjustments ?? {}, plainMs);
+  if (wholeMs > longestMs) throw fieldError('settings.adjustments', 'with extra time, at most 180 minutes');
+  return wholeMs;
+}
+
 /** Maximum length of a tenant's queue. */
 const maxQueued = 200;
 
@@ -131,9 +143,8 @@ export function createSessionCreator(deps: CreateDeps) {
     const [firstRegion] = place.regions;
     if (firstRegion === undefined)
       throw new AppError('no_capacity', { detail: 'None of the regions that the tenant may use exists.' });
-    const maxDurationMs =
-      body.max_duration_minutes === undefined ? deadlines.maxDurationMs : body.max_duration_minutes * 60_000;
     const { candidate_id, candidate, position_id, position, settings = {}, metadata = {} } = body;
+    const maxDurationMs = durationOf(body, deadlines);
     const sessionId = newId();
     return {
       ...{ candidate_id, candidate, position_id, position, settings, metadata, simulated },

@@ -28,6 +28,17 @@ describe('the interviewer', () => {
     );
   });
 
+  test('speaks slowly and waits for typed answers where that was agreed, whatever the template says', () => {
+    const template = 'Talk to {{candidate_name}}. Then end_session.';
+    const agreed = makeSession({ settings: { adjustments: { slower: true, typing: true } } });
+    expect(instructionsOf(agreed, template)).toMatch(
+      /end_session\.\nThroughout, speak slowly.+\nThe candidate answers by typing/,
+    );
+    expect(realtimeSession(agreed, options)).toMatchObject({ audio: { output: { speed: 0.85 } } });
+    expect(instructionsOf(makeSession({}), template)).toBe('Talk to "Ada". Then end_session.');
+    expect(realtimeSession(makeSession({}), options)).not.toHaveProperty('audio.output.speed');
+  });
+
   test.each(['\n', '\r\n', '\u2028', '\u2029', '\u0085', '\v', '\f'])(
     'a line break (%j) or a quotation mark in a name makes no line of its own in the instructions',
     (lineBreak) => {

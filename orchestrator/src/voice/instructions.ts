@@ -1,5 +1,6 @@
 import { placeholderPattern, type TemplatePlaceholder } from '@greenroom/shared/protocol/interviewer-template.ts';
 import { inOneLine, quoted } from '@greenroom/shared/protocol/one-line.ts';
+import { adjustmentsIn } from '@greenroom/shared/session/adjustments.ts';
 import type { SessionRow } from '../database/rows.ts';
 
 /**
@@ -57,16 +58,25 @@ function valuesOf(session: Interview): Record<TemplatePlaceholder, string> {
   };
 }
 
+/** What was agreed for this candidate. It applies whatever the template says. */
+function adjustmentsOf({ settings }: Interview): string[] {
+  const { slower, typing } = adjustmentsIn(settings);
+  return [
+    ...(slower ? ['Throughout, speak slowly and clearly, in short sentences.'] : []),
+    ...(typing ? ['The candidate answers by typing. Give them time, and never press them to speak.'] : []),
+  ];
+}
+
 /** @param template the tenant's template, checked when it was set. An unknown placeholder becomes empty text. */
 export function instructionsOf(session: Interview, template = defaultTemplate): string {
   const values: Record<string, string> = valuesOf(session);
-  return template
+  const lines = template
     .split('\n')
     .map((line) => ({
       line,
       said: line.replaceAll(placeholderPattern, (_, name: string) => values[name.trim()] ?? ''),
     }))
     .filter(({ line, said }) => said.trim() !== '' || line.trim() === '')
-    .map(({ said }) => said)
-    .join('\n');
+    .map(({ said }) => said);
+  return [...lines, ...adjustmentsOf(session)].join('\n');
 }

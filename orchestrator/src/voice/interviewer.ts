@@ -1,3 +1,4 @@
+import { adjustmentsIn } from '@greenroom/shared/session/adjustments.ts';
 import type { SessionRow } from '../database/rows.ts';
 import { instructionsOf, languageOf } from './instructions.ts';
 
@@ -21,6 +22,9 @@ const spokenIn = (tag: string): { language?: string } => {
   return language.length === 2 ? { language } : {};
 };
 
+/** Of the provider's usual speed. */
+const slowSpeed = 0.85;
+
 /** Low eagerness by default: interrupting a candidate in mid-thought is worse than waiting. */
 const patient = { type: 'semantic_vad', eagerness: 'low' };
 
@@ -43,6 +47,7 @@ export function realtimeSession(
   template?: string,
 ): Record<string, unknown> {
   const { voice } = session.settings;
+  const { slower } = adjustmentsIn(session.settings);
   return {
     type: 'realtime',
     model: options.model,
@@ -55,7 +60,10 @@ export function realtimeSession(
         transcription: { model: options.transcriptionModel, ...spokenIn(languageOf(session)) },
         turn_detection: turnDetectionOf(session),
       },
-      output: { voice: typeof voice === 'string' && voice !== '' ? voice : options.voice },
+      output: {
+        voice: typeof voice === 'string' && voice !== '' ? voice : options.voice,
+        ...(slower ? { speed: slowSpeed } : {}),
+      },
     },
     include: ['item.input_audio_transcription.logprobs'],
     tools: [endSessionTool],

@@ -114,7 +114,12 @@ export const lookView = z.object({
   organiser: z.string(),
   position: z.object({ title: z.string() }),
   candidate: z.object({ name: z.string() }),
-  minutes: z.number().describe('Maximum duration.'),
+  minutes: z.number().describe('Maximum duration, the extra time included.'),
+  adjustments: z.object({
+    extra_minutes: z.number().describe('0: no extra time.'),
+    slower: z.boolean(),
+    typing: z.boolean(),
+  }),
   records_video: z.boolean(),
   simulated: z.boolean(),
   consent: consentView,

@@ -38,6 +38,32 @@ export const voices = [
   'verse',
 ] as const;
 
+/**
+ * What a candidate needs to be interviewed fairly. It is agreed with the candidate beforehand, and shown to them before the
+ * interview. Captions and typed answers are there for everybody; a camera is recorded only with `record_video`.
+ */
+export const adjustments = z
+  .strictObject({
+    extra_time_percent: z
+      .number()
+      .int()
+      .min(1)
+      .max(100)
+      .optional()
+      .describe('Extra time, per cent of the maximum duration.'),
+    extra_minutes: z.number().int().min(1).max(120).optional().describe('Extra time in minutes, instead of per cent.'),
+    slower: z.boolean().optional().describe('The interviewer speaks slowly and in short sentences.'),
+    typing: z
+      .boolean()
+      .optional()
+      .describe('The candidate answers by typing: the field is open from the start, and the interviewer waits for it.'),
+  })
+  .refine((given) => given.extra_time_percent === undefined || given.extra_minutes === undefined, {
+    path: ['extra_minutes'],
+    message: 'give either extra_minutes or extra_time_percent',
+  });
+export type Adjustments = z.output<typeof adjustments>;
+
 export const sessionSettings = z.strictObject({
   language: text(35)
     .regex(/^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$/, 'must be a language tag such as en or pt-BR')
@@ -73,6 +99,9 @@ export const sessionSettings = z.strictObject({
     ),
   instructions: plainText(10_000).optional().describe('Extra instructions for the interviewer.'),
   record_video: z.boolean().optional().describe("Record the candidate's video. Default false."),
+  adjustments: adjustments
+    .optional()
+    .describe('What was agreed with the candidate, so that the interview is fair. Shown to the candidate.'),
 });
 
 export const regionCode = text(3).regex(/^[a-z]{3}$/, 'must be a region code such as fra');
@@ -115,7 +144,13 @@ export const createSessionRequest = z
       .enum(['reject', 'queue'])
       .optional()
       .describe("At the tenant's limit: refuse with 429, or wait in a limited queue. Default `reject`."),
-    max_duration_minutes: z.number().int().min(1).max(180).optional().describe('Minutes, 1–180. Default 50.'),
+    max_duration_minutes: z
+      .number()
+      .int()
+      .min(1)
+      .max(180)
+      .optional()
+      .describe('Minutes, 1–180, without the extra time of `settings.adjustments`. With it: at most 180. Default 50.'),
     settings: sessionSettings.optional(),
     metadata: z
       .record(plainText(40), plainText(500))

@@ -101,7 +101,8 @@ comment on column public.interview_sessions.machine_id is 'The machine that hold
 comment on column public.interview_sessions.fly_machine_id is 'Fly''s id of the machine that serves the session.';
 comment on column public.interview_sessions.simulated is
   'True if the local voice provider is used instead of a real one.';
-comment on column public.interview_sessions.max_duration_ms is 'Maximum duration of the interview, milliseconds.';
+comment on column public.interview_sessions.max_duration_ms is
+  'Maximum duration of the interview, milliseconds: with extra time, and with the time that a lost worker took.';
 comment on column public.interview_sessions.end_requested_at is
   'When the platform or an operator requested the end. outcome and reason say how; the worker learns it from its '
   'directive.';
