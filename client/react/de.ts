@@ -179,6 +179,7 @@ export const de: Messages = {
     max_duration: 'Die Zeit ist um. Danke für Ihre Zeit.',
     consent_declined:
       'Es wurde nichts aufgezeichnet. Der Veranstalter weiß Bescheid; fragen Sie dort nach einem anderen Weg.',
+    consent_withdrawn: 'Sie haben Ihre Einwilligung widerrufen. Das Gespräch ist beendet.',
     ended_by_platform: 'Der Veranstalter hat das Gespräch beendet.',
     token_refused: 'Dieser Link gilt nicht mehr. Bitte lassen Sie sich einen neuen schicken.',
     unknown_session: 'Dieses Gespräch gibt es nicht. Bitte prüfen Sie Ihren Link.',

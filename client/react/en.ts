@@ -169,6 +169,7 @@ export const en: Messages = {
     interviewer_finished: 'The interview is finished. Thank you for your time.',
     max_duration: 'The time is up. Thank you for your time.',
     consent_declined: 'Nothing was recorded. Your organiser knows that you do not agree; ask them about another way.',
+    consent_withdrawn: 'You withdrew your consent. The interview is over.',
     ended_by_platform: 'The interview was ended by the organiser.',
     token_refused: 'This link is not valid any more. Please ask for a new one.',
     unknown_session: 'This interview does not exist. Please check your link.',

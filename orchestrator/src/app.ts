@@ -31,6 +31,7 @@ import { transcriptRoutes } from './api/transcripts.ts';
 import { registerUnknownRoutes } from './api/unknown-routes.ts';
 import { registerVersions } from './api/versions.ts';
 import { webhookRoutes } from './api/webhooks.ts';
+import { withdrawalRoutes } from './api/withdrawals.ts';
 import type { Deps } from './deps.ts';
 import { healthRoutes } from './ops/health.ts';
 import { workerRoutes } from './workers/routes.ts';
@@ -111,6 +112,7 @@ async function registerRoutes(app: FastifyInstance, deps: Deps): Promise<void> {
   await app.register(joinRoutes(deps.api), { prefix: '/api' });
   for (const routes of [candidateRoutes, positionRoutes, invitationRoutes, tenantRoutes, capacityRoutes, apiKeyRoutes])
     await app.register(routes(deps.api), { prefix: '/api' });
+  await app.register(withdrawalRoutes(deps.api), { prefix: '/api' });
   await app.register(providerCredentialRoutes(deps.api), { prefix: '/api' });
   await app.register(webhookRoutes(deps.api), { prefix: '/api' });
   await app.register(workerRoutes(deps.workerApi), { prefix: '/worker/v1' });

@@ -115,6 +115,7 @@ export const makeSession = (changes: Partial<SessionRow> = {}): SessionRow => ({
   ready_at: null,
   started_at: null,
   completed_at: null,
+  consent_withdrawn_at: null,
   interview_context: {
     position: { id: '44444444-4444-4444-8444-444444444444', title: 'Engineer', description: null },
     candidate: { id: '55555555-5555-4555-8555-555555555555', name: 'Ada', email: null, external_id: null },

@@ -208,6 +208,8 @@ create table public.tenants (
   transcript_days integer check (transcript_days >= 1),
   video_days integer check (video_days >= 1),
   audit_days integer check (audit_days >= 30),
+  on_consent_withdrawn text not null default 'erase_interview' check (on_consent_withdrawn in ('erase_interview',
+    'erase_candidate', 'review')),
   constraint required_consent_has_a_text check (not require_consent or consent_text_version is not null)
 );
 comment on table public.tenants is 'Customer organisations. Each has its own Fly apps, network, keys, quotas and rows.';
@@ -235,6 +237,9 @@ comment on column public.tenants.video_days is
   'Recordings are deleted this many days after a session''s end; null keeps them.';
 comment on column public.tenants.audit_days is
   'Audit entries are deleted after this many days, at least 30; null keeps them.';
+comment on column public.tenants.on_consent_withdrawn is
+  'What follows when a candidate withdraws consent: erase_interview, erase_candidate or review (an operator decides). '
+  'Copied to new sessions.';
 create trigger touch before update on public.tenants for each row execute function app.touch();
 
 create table public.consent_texts (
@@ -382,6 +387,8 @@ create trigger touch before update on public.provider_credentials for each row e
 -- - After its candidate is erased, a session keeps times, region, ending, usage and cost, which accounting
 --   needs. No name, nothing that was said and none of the platform's metadata remain.
 -- - Erased data does not come back. Late writers are refused with PT410.
+-- - A withdrawal of consent is stored on the session, because it remains after the consent and the candidate are
+--   erased. It stops recording and evaluating at once. The interview is erased when the session has ended.
 
 create table public.candidates (
   id uuid primary key default gen_random_uuid(),
@@ -458,7 +465,8 @@ create trigger touch before update on public.positions for each row execute func
 -- - `counted` says whether a session counts as one of its tenant's live sessions. Scheduled and queued sessions
 --   do not; they take a place when they begin, under the lock of the counter.
 -- - What a candidate's browser may do is decided by its invitation or transcript token alone.
--- - A session copies its tenant's consent text version at creation. Later changes of the tenant do not affect it.
+-- - A session copies its tenant's consent text version at creation, and what follows when the consent is withdrawn.
+--   Later changes of the tenant do not affect it.
 
 create table public.interview_sessions (
   id uuid primary key default gen_random_uuid(),
@@ -505,6 +513,10 @@ create table public.interview_sessions (
   counted boolean not null default true,
   queued_at timestamptz,
   queue_deadline_at timestamptz,
+  on_consent_withdrawn text not null default 'erase_interview' check (on_consent_withdrawn in ('erase_interview',
+    'erase_candidate', 'review')),
+  consent_withdrawn_at timestamptz,
+  withdrawal_settled_at timestamptz check (withdrawal_settled_at is null or consent_withdrawn_at is not null),
   foreign key (tenant_id, candidate_id) references public.tenant_candidates (tenant_id, candidate_id),
   foreign key (tenant_id, position_id) references public.positions (tenant_id, id),
   constraint ending_is_whole check ((outcome is null) = (reason is null)),
@@ -514,7 +526,7 @@ create table public.interview_sessions (
   constraint queued_is_pending check (queue_deadline_at is null or (not counted and queued_at is not null)),
   constraint reason_is_known check (reason in (
     'ended_by_candidate', 'interviewer_finished', 'max_duration', 'ended_by_platform', 'operator_stopped',
-    'consent_declined',
+    'consent_declined', 'consent_withdrawn',
     'candidate_never_joined', 'candidate_silent', 'schedule_expired', 'admission_timeout', 'candidate_left',
     'worker_lost', 'boot_timeout', 'no_capacity', 'quota_exceeded', 'fly_refused', 'provider_auth_failed',
     'provider_rate_limited', 'provider_unavailable', 'call_not_established', 'transcript_incomplete', 'internal_error'))
@@ -584,6 +596,14 @@ comment on column public.interview_sessions.queued_at is
   'When it joined its tenant''s queue, which determines its place there.';
 comment on column public.interview_sessions.queue_deadline_at is
   'Set while the session is queued. If it is not admitted by then, it ends with admission_timeout.';
+comment on column public.interview_sessions.on_consent_withdrawn is
+  'What follows when the candidate withdraws consent, copied from the tenant at creation. An operator''s decision '
+  'replaces review.';
+comment on column public.interview_sessions.consent_withdrawn_at is
+  'When the candidate withdrew consent. Nothing may be evaluated, uploaded or recorded from this time on. Remains '
+  'after an erasure.';
+comment on column public.interview_sessions.withdrawal_settled_at is
+  'When what follows from the withdrawal was done: the erasure, or an operator''s decision to keep the interview.';
 create index interview_sessions_tenant on public.interview_sessions (tenant_id, created_at desc, id desc);
 create index interview_sessions_status on public.interview_sessions (tenant_id, status, created_at desc, id desc);
 create index interview_sessions_region on public.interview_sessions (tenant_id, region, created_at desc, id desc);
@@ -601,6 +621,8 @@ create index interview_sessions_transcript_kept on public.interview_sessions (te
   where state_rank >= app.rank_of('ended') and transcript_erased_at is null;
 create index interview_sessions_video_kept on public.interview_sessions (tenant_id, completed_at)
   where state_rank >= app.rank_of('ended') and video_erased_at is null;
+create index interview_sessions_withdrawn on public.interview_sessions (consent_withdrawn_at, id)
+  where consent_withdrawn_at is not null and withdrawal_settled_at is null;
 create index interview_sessions_of_candidate on public.interview_sessions (tenant_id, candidate_id);
 create index interview_sessions_queue on public.interview_sessions (tenant_id, queued_at)
   where queue_deadline_at is not null;
@@ -627,9 +649,9 @@ create table public.session_events (
     app.rank_of(substring(type from '^session\.(.+)$')) is not null and type <> 'session.ended'
     or app.life_rank_of(substring(type from '^machine\.(.+)$')) is not null
     or type in ('candidate.absent', 'candidate.present', 'candidate.lost', 'candidate.consented',
-      'consent.declined', 'session.queued', 'session.admitted', 'session.rescheduled', 'session.end_requested',
-      'transcript.revised', 'integrity.flagged', 'result.done', 'result.empty', 'result.dead', 'result.rerun',
-      'result.reviewed', 'video.open', 'video.done', 'video.dead', 'machine.assigned'))
+      'consent.declined', 'consent.withdrawn', 'session.queued', 'session.admitted', 'session.rescheduled',
+      'session.end_requested', 'transcript.revised', 'integrity.flagged', 'result.done', 'result.empty', 'result.dead',
+      'result.rerun', 'result.reviewed', 'video.open', 'video.done', 'video.dead', 'machine.assigned'))
 );
 comment on table public.session_events is 'Events of sessions, in commit order per session. Append-only.';
 comment on column public.session_events.session_id is 'The session of the event.';
@@ -1310,8 +1332,8 @@ comment on table public.video_deletions is
   'Recordings that must be deleted at api.video. A row without deleted_at is still to be done.';
 comment on column public.video_deletions.video_id is 'api.video''s id of the recording.';
 comment on column public.video_deletions.cause is
-  'erasure: a candidate was erased. retention: the retention time is over. unused: an empty or second container. '
-  'request: the platform deleted it.';
+  'erasure: the interview or its candidate was erased. retention: the retention time is over. unused: an empty or '
+  'second container. request: the platform deleted it.';
 comment on column public.video_deletions.attempts is 'Number of attempts so far.';
 comment on column public.video_deletions.next_attempt_at is 'When the next attempt is due.';
 comment on column public.video_deletions.last_error is 'The last error.';
@@ -2026,7 +2048,9 @@ begin
   end if;
   if i.browser_hash is distinct from p_browser_hash then return jsonb_build_object('kind', 'used'); end if;
   if s.state_rank < app.rank_of('finalizing') then return jsonb_build_object('kind', 'not_ended'); end if;
-  if s.transcript_erased_at is not null then return jsonb_build_object('kind', 'erased'); end if;
+  if s.transcript_erased_at is not null or s.consent_withdrawn_at is not null then
+    return jsonb_build_object('kind', 'erased');
+  end if;
   select * into e from public.transcript_entries where session_id = s.id and call_ordinal = p_ordinal
     and item_id = p_item_id and speaker = 'candidate' and text <> '';
   if e.id is null then return jsonb_build_object('kind', 'unknown_entry'); end if;
@@ -2051,7 +2075,8 @@ comment on function public.correct_entry(uuid, text, text, integer, text, text) 
   'Stores what the candidate says they really said in one of their own entries, beside its text; null removes it. '
   'Called by the API for the browser that joined, after the interview: as long as its invitation is valid, and at '
   'least a day. The same correction again changes nothing; another one raises the transcript''s revision. Returns '
-  'kind: corrected (corrected_at), not_ended, unknown_entry, limit_exceeded, erased, invalid, used.';
+  'kind: corrected (corrected_at), not_ended, unknown_entry, limit_exceeded, erased (or the consent was '
+  'withdrawn), invalid, used.';
 grant execute on function public.correct_entry(uuid, text, text, integer, text, text) to orchestrator;
 
 -- ── schemas/conversation/rights.sql ──
@@ -2310,6 +2335,7 @@ begin
   select * into s from public.interview_sessions where id = p_session_id and tenant_id = p_tenant_id for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
   if s.transcript_erased_at is not null then return jsonb_build_object('kind', 'erased'); end if;
+  if s.consent_withdrawn_at is not null then return jsonb_build_object('kind', 'withdrawn'); end if;
   -- Only for calls that took place, and always unverified, because a browser can send anything.
   select coalesce(jsonb_agg(e || '{"verified": false, "confidence": null, "interrupted": false}'), '[]') into v_entries
     from jsonb_array_elements(p_entries) e
@@ -2323,8 +2349,9 @@ exception when integrity_constraint_violation then
 end $$;
 comment on function public.upload_transcript(uuid, uuid, jsonb) is
   'Stores the browser''s own copies of entries that it could not send over the socket, idempotently and always as '
-  'unverified; called by the Edge Function interview-transcript. Returns kind: stored (item_ids), erased, too_many '
-  '(above the limits in transcript_writes; nothing is stored), rate_limited (retry_after_ms), not_found.';
+  'unverified; called by the Edge Function interview-transcript. Returns kind: stored (item_ids), erased, withdrawn '
+  '(the candidate withdrew consent), too_many (above the limits in transcript_writes; nothing is stored), '
+  'rate_limited (retry_after_ms), not_found.';
 grant execute on function public.upload_transcript(uuid, uuid, jsonb) to service_role;
 
 create view public.interview_transcripts with (security_invoker = true) as
@@ -4117,31 +4144,53 @@ end $$;
 comment on function app.erase_video(uuid, text) is
   'Moves a session''s recordings to video_deletions. Returns their ids.';
 
+create function app.erase_interview(p_session_id uuid) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  v_entries integer := app.erase_transcript(p_session_id);
+  v_videos text[] := app.erase_video(p_session_id, 'erasure');
+begin
+  update public.interview_sessions set integrity = '{}', withdrawal_settled_at = case
+    when consent_withdrawn_at is not null then coalesce(withdrawal_settled_at, clock_timestamp()) end
+    where id = p_session_id;
+  update public.session_events set data = '{}' where session_id = p_session_id and type = 'integrity.flagged';
+  return jsonb_build_object('transcript_entries', v_entries, 'videos', to_jsonb(v_videos));
+end $$;
+comment on function app.erase_interview(uuid) is
+  'Erases what was said, recorded, observed and evaluated in a session. The candidate, the settings and the consent '
+  'remain.';
+
 create function app.erase(p_tenant_id uuid, p_candidate_id uuid) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
   s record;
+  v_erased jsonb;
   v_entries integer := 0;
-  v_videos text[] := '{}';
+  v_videos jsonb := '[]';
   v_sessions uuid[] := '{}';
 begin
   for s in select id from public.interview_sessions where tenant_id = p_tenant_id and candidate_id = p_candidate_id
     order by id for update loop
     v_sessions := v_sessions || s.id;
-    v_entries := v_entries + app.erase_transcript(s.id);
-    v_videos := v_videos || app.erase_video(s.id, 'erasure');
+    v_erased := app.erase_interview(s.id);
+    v_entries := v_entries + (v_erased ->> 'transcript_entries')::integer;
+    v_videos := v_videos || (v_erased -> 'videos');
   end loop;
   update public.interview_sessions set settings = '{}', metadata = '{}', user_id = null,
     candidate = '{"name": "Erased"}' where id = any (v_sessions);
   delete from public.consents where session_id = any (v_sessions);
-  delete from public.session_invitations where session_id = any (v_sessions);
+  -- After a withdrawal the link still answers that it was made. Only hashes of the code and the browser remain.
+  delete from public.session_invitations where session_id in (select x.id from public.interview_sessions x
+    where x.id = any (v_sessions) and x.consent_withdrawn_at is null);
   delete from public.idempotency_keys where session_id = any (v_sessions)
     or (tenant_id, candidate_id) = (p_tenant_id, p_candidate_id);
+  -- The platform must still learn that consent was withdrawn. That message contains ids only.
   update public.webhook_deliveries set payload = '{}', status = case status when 'pending' then 'dead' else status end
-    where session_id = any (v_sessions);
+    where session_id = any (v_sessions) and type <> 'consent.withdrawn';
   update public.session_events set data = (select coalesce(jsonb_object_agg(k, v), '{}')
     from jsonb_each(data) as d (k, v)
-      where k in ('from', 'to', 'outcome', 'reason', 'machine_id', 'fly_machine_id', 'region', 'attempt', 'entries'))
+      where k in ('from', 'to', 'outcome', 'reason', 'machine_id', 'fly_machine_id', 'region', 'attempt', 'entries',
+        'text_version', 'effect'))
     where session_id = any (v_sessions);
   delete from public.tenant_candidates where tenant_id = p_tenant_id and candidate_id = p_candidate_id
     and v_sessions = '{}';
@@ -4151,7 +4200,7 @@ begin
   delete from public.candidates c where c.id = p_candidate_id and not exists (select from public.tenant_candidates t
     where t.candidate_id = c.id);
   return jsonb_build_object('sessions', cardinality(v_sessions), 'transcript_entries', v_entries,
-    'videos', to_jsonb(v_videos));
+    'videos', v_videos);
 end $$;
 comment on function app.erase(uuid, uuid) is
   'Erases all data that a tenant has of a candidate whose sessions have all ended. The sessions remain, without '
@@ -4375,6 +4424,145 @@ create policy "members add positions" on public.positions for insert to authenti
 create policy "members change positions" on public.positions for update to authenticated
   using (tenant_id in (select app.my_tenants(array['admin', 'member'])));
 
+-- ── schemas/people/withdrawal.sql ──
+create function app.withdrawal_json(s public.interview_sessions) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object('session_id', s.id, 'tenant_id', s.tenant_id, 'candidate_id', s.candidate_id,
+    'status', s.status, 'effect', s.on_consent_withdrawn, 'withdrawn_at', s.consent_withdrawn_at,
+    'settled_at', s.withdrawal_settled_at,
+    'ending', jsonb_build_object('outcome', s.outcome, 'reason', s.reason))
+$$;
+comment on function app.withdrawal_json(public.interview_sessions) is
+  'Returns a withdrawal of consent as the API shows it.';
+
+create function app.erase_withdrawn_interview(s public.interview_sessions) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_erased jsonb := app.erase_interview(s.id);
+begin
+  perform app.audit('{"actor": "candidate"}', s.tenant_id, 'interview.erase', s.id::text,
+    jsonb_build_object('transcript_entries', v_erased -> 'transcript_entries',
+      'videos', jsonb_array_length(v_erased -> 'videos')));
+end $$;
+comment on function app.erase_withdrawn_interview(public.interview_sessions) is
+  'Erases the interview of a candidate who withdrew consent, and audits that.';
+
+create function app.apply_withdrawal(p_session_id uuid, p_by jsonb) returns public.interview_sessions
+language plpgsql set search_path = '' as $$
+declare
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for update;
+  if s.on_consent_withdrawn <> 'review' then perform app.erase_video(s.id, 'erasure'); end if;
+  if s.on_consent_withdrawn = 'erase_candidate' then
+    perform public.request_erasure(s.tenant_id, s.candidate_id, p_by);
+  elsif s.on_consent_withdrawn = 'erase_interview' and s.state_rank >= app.rank_of('ended') then
+    perform app.erase_withdrawn_interview(s);
+  end if;
+  select * into s from public.interview_sessions where id = p_session_id;
+  return s;
+end $$;
+comment on function app.apply_withdrawal(uuid, jsonb) is
+  'Does what follows from a withdrawal of consent, as far as it can be done now. The regular jobs erase the rest when '
+  'the session has ended: erase_withdrawn the interview, erase_candidate the candidate.';
+
+create function public.withdraw_consent(p_session_id uuid, p_code_hash text, p_browser_hash text, p_by jsonb)
+  returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  s public.interview_sessions;
+  i public.session_invitations;
+  v_machines jsonb;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for update;
+  -- An expired invitation is enough, because a consent can be withdrawn at any time. A revoked one may be in the
+  -- wrong hands.
+  select * into i from public.session_invitations where session_id = p_session_id and code_hash = p_code_hash;
+  if not found or i.revoked_at is not null then return jsonb_build_object('kind', 'invalid'); end if;
+  if i.browser_hash is distinct from p_browser_hash then return jsonb_build_object('kind', 'used'); end if;
+  if s.consent_withdrawn_at is not null then
+    return app.withdrawal_json(s) || '{"kind": "withdrawn", "machines": []}';
+  end if;
+  if s.consent_text_version is null then return jsonb_build_object('kind', 'not_required'); end if;
+  if not exists (select from public.consents c where c.session_id = s.id) then
+    return jsonb_build_object('kind', 'not_given');
+  end if;
+  update public.interview_sessions set consent_withdrawn_at = clock_timestamp() where id = s.id;
+  perform app.stop_evaluation(s.id);
+  perform app.stop_recording(s.id);
+  perform app.emit(s.id, s.tenant_id, 'consent.withdrawn',
+    jsonb_build_object('text_version', s.consent_text_version, 'effect', s.on_consent_withdrawn));
+  perform app.audit(p_by, s.tenant_id, 'consent.withdraw', s.id::text,
+    jsonb_build_object('text_version', s.consent_text_version, 'effect', s.on_consent_withdrawn));
+  v_machines := public.request_end(s.id, s.tenant_id, 'cancelled', 'consent_withdrawn') -> 'machines';
+  s := app.apply_withdrawal(s.id, p_by);
+  return app.withdrawal_json(s) || jsonb_build_object('kind', 'withdrawn', 'machines', coalesce(v_machines, '[]'));
+end $$;
+comment on function public.withdraw_consent(uuid, text, text, jsonb) is
+  'Withdraws the consent of a candidate; called by the API for the browser to which the invitation is bound, also '
+  'after the end. A session that has not ended is asked to end. A second call changes nothing. Returns kind: withdrawn '
+  '(with the withdrawal and the machines to stop), not_given, not_required, invalid, used.';
+grant execute on function public.withdraw_consent(uuid, text, text, jsonb) to orchestrator;
+
+create function public.erase_withdrawn(p_limit integer default 20) returns integer
+language plpgsql security definer set search_path = '' as $$
+declare
+  s public.interview_sessions;
+  v_count integer := 0;
+begin
+  for s in select x.* from public.interview_sessions x
+    where x.consent_withdrawn_at is not null and x.withdrawal_settled_at is null
+      and x.on_consent_withdrawn = 'erase_interview' and x.state_rank >= app.rank_of('ended')
+    order by x.consent_withdrawn_at, x.id limit p_limit for update skip locked loop
+    perform app.erase_withdrawn_interview(s);
+    v_count := v_count + 1;
+  end loop;
+  return v_count;
+end $$;
+comment on function public.erase_withdrawn(integer) is
+  'Erases the interviews whose candidates withdrew consent before the session had ended; called by the regular job. '
+  'Returns how many were erased.';
+grant execute on function public.erase_withdrawn(integer) to orchestrator;
+
+create function public.list_withdrawals(p_limit integer, p_before timestamptz default null,
+  p_before_id uuid default null) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(app.withdrawal_json(x) order by x.consent_withdrawn_at desc, x.id desc), '[]') from (
+    select * from public.interview_sessions s
+    where s.consent_withdrawn_at is not null and s.withdrawal_settled_at is null
+      and (p_before is null or (s.consent_withdrawn_at, s.id) < (p_before, p_before_id))
+    order by s.consent_withdrawn_at desc, s.id desc limit p_limit) x
+$$;
+comment on function public.list_withdrawals(integer, timestamptz, uuid) is
+  'Lists withdrawals of all tenants that wait for an operator''s decision or for the end of their session, newest '
+  'first, after the one with this time and id; called by the API for operators.';
+grant execute on function public.list_withdrawals(integer, timestamptz, uuid) to orchestrator;
+
+create function public.decide_withdrawal(p_session_id uuid, p_decision text, p_why text, p_by jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  s public.interview_sessions;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for update;
+  if not found or s.consent_withdrawn_at is null then return jsonb_build_object('kind', 'not_found'); end if;
+  if s.on_consent_withdrawn <> 'review' or s.withdrawal_settled_at is not null then
+    return app.withdrawal_json(s) || '{"kind": "already"}';
+  end if;
+  if p_decision = 'keep' then
+    update public.interview_sessions set withdrawal_settled_at = clock_timestamp() where id = s.id;
+  else
+    update public.interview_sessions set on_consent_withdrawn = p_decision where id = s.id;
+  end if;
+  perform app.audit(p_by, s.tenant_id, 'withdrawal.decide', s.id::text,
+    jsonb_build_object('decision', p_decision, 'why', p_why));
+  s := app.apply_withdrawal(s.id, p_by);
+  return app.withdrawal_json(s) || '{"kind": "decided"}';
+end $$;
+comment on function public.decide_withdrawal(uuid, text, text, jsonb) is
+  'Decides what follows from a withdrawal that waits for review: keep, erase_interview or erase_candidate; called by '
+  'the API for operators. Returns kind: decided or already (both with the withdrawal), not_found.';
+grant execute on function public.decide_withdrawal(uuid, text, text, jsonb) to orchestrator;
+
 -- ── schemas/phases/recording.sql ──
 create function app.start_of(s public.interview_sessions) returns public.session_phases
 language plpgsql stable set search_path = '' as $$
@@ -4548,7 +4736,8 @@ begin
     update public.video_jobs set state = 'closing', ended_at = clock_timestamp(), attempts = 0,
       next_attempt_at = clock_timestamp()
       where session_id = new.id and state in ('wanted', 'open', 'dead');
-  elsif new.state_rank >= app.rank_of('ready') and new.state_rank < app.rank_of('finalizing') then
+  elsif new.state_rank >= app.rank_of('ready') and new.state_rank < app.rank_of('finalizing')
+    and new.consent_withdrawn_at is null then
     insert into public.video_jobs (session_id, ordinal, tenant_id) values (new.id, 1, new.tenant_id)
       on conflict do nothing;
   end if;
@@ -4560,6 +4749,15 @@ comment on function app.plan_video() is
 create trigger plan_video after update of status on public.interview_sessions for each row
   when (new.settings ->> 'record_video' = 'true' and new.state_rank > old.state_rank)
   execute function app.plan_video();
+
+create function app.stop_recording(p_session_id uuid) returns void
+language sql volatile set search_path = '' as $$
+  update public.video_jobs set state = 'closing', ended_at = clock_timestamp(), attempts = 0,
+    next_attempt_at = clock_timestamp()
+  where session_id = p_session_id and state in ('wanted', 'open', 'dead')
+$$;
+comment on function app.stop_recording(uuid) is
+  'Closes a session''s recordings because its candidate withdrew consent: their upload tokens are deleted at once.';
 
 create function app.owe_erased_videos() returns trigger language plpgsql set search_path = '' as $$
 begin
@@ -4582,7 +4780,8 @@ declare
   s public.interview_sessions;
 begin
   select * into s from public.interview_sessions where id = p_session_id for share;
-  if not found or s.state_rank >= app.rank_of('finalizing') or coalesce(s.settings ->> 'record_video', '') <> 'true'
+  if not found or s.state_rank >= app.rank_of('finalizing') or s.consent_withdrawn_at is not null
+    or coalesce(s.settings ->> 'record_video', '') <> 'true'
     or p_ordinal not between 2 and 20
      or not exists (select from public.video_jobs j where j.session_id = s.id and j.ordinal = p_ordinal - 1) then
     return false;
@@ -4605,7 +4804,9 @@ language sql volatile security definer set search_path = '' as $$
       order by state <> 'wanted', next_attempt_at) + coalesce((p_under_way ->> tenant_id::text)::integer, 0) as turn
     from public.video_jobs
     where state in ('wanted', 'closing', 'processing') and next_attempt_at <= clock_timestamp()
-      and (state <> 'closing' or ended_at is null or ended_at <= clock_timestamp() - app.interval_ms(p_grace_ms))
+      and (state <> 'closing' or ended_at is null or ended_at <= clock_timestamp() - app.interval_ms(p_grace_ms)
+        or exists (select from public.interview_sessions s where s.id = session_id
+          and s.consent_withdrawn_at is not null))
   ), due as (
     select j.session_id, j.ordinal from public.video_jobs j join waiting w using (session_id, ordinal)
     where w.turn <= p_per_tenant and j.next_attempt_at <= clock_timestamp()
@@ -4626,7 +4827,8 @@ $$;
 comment on function public.take_video_jobs(integer, integer, integer, integer, jsonb) is
   'Takes due recordings for one attempt each, those for which a live session waits first, tenants in turn; called by '
   'the recordings job. Per tenant at most p_per_tenant, including those that the caller is working on ({tenant_id: '
-  'n}). A token is deleted p_grace_ms after its session''s end, because the last parts may still be uploading.';
+  'n}). A token is deleted p_grace_ms after its session''s end, because the last parts may still be uploading, and at '
+  'once when consent was withdrawn.';
 grant execute on function public.take_video_jobs(integer, integer, integer, integer, jsonb) to orchestrator;
 
 create function public.record_video_container(p_session_id uuid, p_ordinal integer, p_video_id text) returns jsonb
@@ -4880,7 +5082,7 @@ comment on function app.result_wait(integer) is
 
 create function app.queue_result() returns trigger language plpgsql set search_path = '' as $$
 begin
-  if new.transcript_erased_at is not null then return null; end if;
+  if new.transcript_erased_at is not null or new.consent_withdrawn_at is not null then return null; end if;
   if new.started_at is null and not exists (select from public.transcript_entries e where e.session_id = new.id) then
     return null;
   end if;
@@ -4897,11 +5099,25 @@ begin
 end $$;
 comment on function app.queue_result() is
   'Queues the evaluation of a session when it has ended, and again when its transcript has changed. A session that '
-  'never began is not evaluated. Trigger of interview_sessions.';
+  'never began, or whose candidate withdrew consent, is not evaluated. Trigger of interview_sessions.';
 create trigger queue_result after update of status, transcript_revision on public.interview_sessions for each row
   when (new.state_rank >= app.rank_of('ended') and (old.state_rank < app.rank_of('ended')
     or new.transcript_revision > old.transcript_revision))
   execute function app.queue_result();
+
+create function app.stop_evaluation(p_session_id uuid) returns void
+language plpgsql set search_path = '' as $$
+begin
+  delete from public.interview_results where session_id = p_session_id and evaluated_at is null
+    and status in ('pending', 'running', 'dead');
+  -- The number of takes grows, so that an evaluation in progress is answered as stale.
+  update public.interview_results set status = case when evaluation is null then 'empty' else 'done' end,
+    takes = takes + 1, wanted_revision = transcript_revision
+    where session_id = p_session_id and status in ('pending', 'running');
+end $$;
+comment on function app.stop_evaluation(uuid) is
+  'Cancels the evaluation that a session waits for or that is in progress. An evaluation that was made before remains. '
+  'The caller has locked the session.';
 
 create function app.lock_result(p_session_id uuid, p_take integer) returns public.interview_results
 language plpgsql set search_path = '' as $$
@@ -5111,11 +5327,13 @@ create function public.rerun_result(p_session_id uuid, p_tenant_id uuid default 
   returns text
 language plpgsql security definer set search_path = '' as $$
 declare
+  s public.interview_sessions;
   r public.interview_results;
 begin
-  perform 1 from public.interview_sessions where id = p_session_id
+  select * into s from public.interview_sessions where id = p_session_id
     and (p_tenant_id is null or tenant_id = p_tenant_id) for key share;
   if not found then return 'not_found'; end if;
+  if s.consent_withdrawn_at is not null then return 'withdrawn'; end if;
   select * into r from public.interview_results where session_id = p_session_id for update;
   if not found then return 'nothing'; end if;
   if r.status = 'running' and r.next_attempt_at > clock_timestamp() then return 'running'; end if;
@@ -5130,7 +5348,8 @@ begin
 end $$;
 comment on function public.rerun_result(uuid, uuid, text) is
   'Queues a result again with all its attempts; called by the API. Returns queued, running (one is in progress), '
-  'too_many (the tenant has used its max_reruns), nothing (the session has no result) or not_found.';
+  'withdrawn (the candidate withdrew consent), too_many (the tenant has used its max_reruns), nothing (the session has '
+  'no result) or not_found.';
 grant execute on function public.rerun_result(uuid, uuid, text) to orchestrator;
 
 create function public.review_result(p_session_id uuid, p_tenant_id uuid, p_reviewed boolean, p_by text,
@@ -5211,11 +5430,14 @@ language sql stable set search_path = '' as $$
     'text', (select x.text from public.consent_texts x where x.tenant_id = s.tenant_id
       and x.version = s.consent_text_version),
     'given_at', (select c.given_at from public.consents c where c.session_id = s.id
-      and c.text_version = s.consent_text_version))
+      and c.text_version = s.consent_text_version),
+    'withdrawal', jsonb_build_object('effect', s.on_consent_withdrawn, 'withdrawn_at', s.consent_withdrawn_at,
+      'settled_at', s.withdrawal_settled_at))
   from public.interview_sessions s where s.id = p_session_id
 $$;
 comment on function app.consent_json(uuid) is
-  'Returns the text to which a session''s candidate must consent, and when the candidate consented.';
+  'Returns the text to which a session''s candidate must consent, when the candidate consented and withdrew that, and '
+  'what follows from a withdrawal.';
 
 create function public.read_consent(p_session_id uuid, p_code_hash text) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
@@ -5917,12 +6139,13 @@ language sql volatile security definer set search_path = '' as $$
     from public.session_invitations i join public.interview_sessions s on s.id = i.session_id
       join public.tenants t on t.id = s.tenant_id
     where i.code_hash = p_code_hash and i.session_id = p_session_id and i.revoked_at is null
-      and i.expires_at >= clock_timestamp()
+      and (i.expires_at >= clock_timestamp() or i.browser_hash = p_browser_hash and s.outcome is not null)
   ), '{"kind": "invalid"}')
 $$;
 comment on function public.look_at_invitation(uuid, text, text) is
   'Returns what a candidate sees before joining, without binding the invitation, and stores when the page was first '
-  'opened; called by the API. bound: no, here or elsewhere. Returns kind: found, invalid.';
+  'opened; called by the API. bound: no, here or elsewhere. After the session''s end the bound browser may look as '
+  'long as the invitation is kept, because the candidate may still withdraw consent. Returns kind: found, invalid.';
 grant execute on function public.look_at_invitation(uuid, text, text) to orchestrator;
 
 create function public.offer_handover(p_session_id uuid, p_code_hash text, p_browser_hash text, p_handover_hash text,
@@ -5995,7 +6218,7 @@ begin
     'queue', case when s.queue_deadline_at is not null then app.queue_json(s) end,
     'created_at', s.created_at, 'updated_at', s.updated_at, 'expires_at', s.expires_at,
     'ready_at', s.ready_at, 'started_at', s.started_at,
-    'completed_at', s.completed_at,
+    'completed_at', s.completed_at, 'consent_withdrawn_at', s.consent_withdrawn_at,
     'interview_context', jsonb_build_object(
       'position', jsonb_build_object('id', p.id, 'title', p.title,
         'description', case when not p_brief then p.description end),
@@ -6246,13 +6469,13 @@ comment on function app.end_session(uuid, text, text) is
 
 create function app.copy_tenant_rules() returns trigger language plpgsql set search_path = '' as $$
 begin
-  select t.consent_text_version into new.consent_text_version from public.tenants t where t.id = new.tenant_id
-    and t.require_consent;
+  select case when t.require_consent then t.consent_text_version end, t.on_consent_withdrawn
+    into new.consent_text_version, new.on_consent_withdrawn from public.tenants t where t.id = new.tenant_id;
   return new;
 end $$;
 comment on function app.copy_tenant_rules() is
-  'Copies the tenant''s current consent text version to a new session, so that later changes of the tenant do not '
-  'affect it. Trigger of interview_sessions.';
+  'Copies the tenant''s current rules of consent to a new session, so that later changes of the tenant do not affect '
+  'it. Trigger of interview_sessions.';
 create trigger copy_tenant_rules before insert on public.interview_sessions
   for each row execute function app.copy_tenant_rules();
 
@@ -6875,7 +7098,7 @@ language sql volatile set search_path = '' as $$
     allowed_origins = n.allowed_origins,
     require_consent = n.require_consent, consent_text_version = n.consent_text_version,
     transcript_days = n.transcript_days,
-    video_days = n.video_days, audit_days = n.audit_days,
+    video_days = n.video_days, audit_days = n.audit_days, on_consent_withdrawn = n.on_consent_withdrawn,
     status = case when t.status in ('active', 'suspended') and n.status in ('active', 'suspended') then n.status
       else t.status end
   from (select r.* from public.tenants o cross join lateral jsonb_populate_record(o, p_changes - 'settings') r

@@ -2,6 +2,7 @@ import { ownerPool } from '@greenroom/local-cloud/supabase/owner-pool.ts';
 import type { SessionView } from '@greenroom/shared/protocol/platform-api.ts';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { FaultRule } from '../../infra/local-cloud/src/faults.ts';
+import { sha256 } from '../../orchestrator/src/access/authenticate.ts';
 import { type CrashLabel, crashLabels } from '../../orchestrator/src/runtime/crash-labels.ts';
 import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import {
@@ -126,6 +127,48 @@ const indebted: Scenario = {
   },
 };
 
+/** The interviewer has greeted, and the candidate says nothing. */
+const greeted = async (): Promise<SessionView> => {
+  interview = await startInterview(stack, sessionBody(), { peer: { autoAnswer: false } });
+  await until('the interviewer has greeted', () => (interview?.said() ?? 0) > 0);
+  return interview.session;
+};
+/** The candidate of the interview has consented, as `/api/join/consent` stores it. */
+const agreed = async ({ session_id, join_url }: SessionView) => {
+  await world.db.query("update public.interview_sessions set consent_text_version = 'v1' where id = $1", [session_id]);
+  await world.db.query(
+    `insert into public.consents (tenant_id, session_id, candidate_id, text_version)
+       select tenant_id, id, candidate_id, consent_text_version from public.interview_sessions where id = $1`,
+    [session_id],
+  );
+  await world.db.query('update public.session_invitations set browser_hash = $2 where session_id = $1', [
+    session_id,
+    sha256(browser),
+  ]);
+  return { session_id, code: new URL(join_url ?? '').hash.slice(1), browser };
+};
+const browser = 'the-browser-of-the-candidate';
+const withdraw = async (session: SessionView): Promise<SessionView> => {
+  const body = JSON.stringify(await agreed(session));
+  const headers = { 'content-type': 'application/json' };
+  const send = () => fetch(`${stack.publicUrl}/api/join/withdraw`, { method: 'POST', headers, body });
+  await until('the withdrawal is answered', async () => (await send().catch(() => undefined))?.ok, 30_000);
+  return session;
+};
+/** The session has ended and nothing of the interview is left. */
+const erased = async (session: SessionView) => {
+  interview?.client.leave();
+  await until('the interview is erased', async () => {
+    const { rows } = await world.db.query(
+      `select withdrawal_settled_at is not null as settled, (select count(*)::int from public.transcript_entries
+         where session_id = $1) as entries from public.interview_sessions where id = $1`,
+      [session.session_id],
+    );
+    return rows[0].settled && rows[0].entries === 0;
+  });
+  return ended(session);
+};
+
 const standby: Scenario = {
   before: async () => {
     await world.db.query(
@@ -174,6 +217,15 @@ const endedUnheard = async (session: SessionView) => {
 };
 between['hang_up.taken'] = endedUnheard;
 between['hang_up.done'] = endedUnheard;
+between['withdrawal.erased'] = async (session) => {
+  stack.cloud.fly.killMachineProcess(flyId(session), 'SIGKILL');
+  const { code } = await agreed(session);
+  await world.db.query("select public.withdraw_consent($1, $2, $3, '{}')", [
+    session.session_id,
+    sha256(code),
+    sha256(browser),
+  ]);
+};
 /** The machine's row was lost, as after a database restore; the machine keeps running. */
 between['orphan.found'] = async (session) => {
   stack.cloud.fly.killMachineProcess(flyId(session), 'SIGSTOP');
@@ -262,6 +314,14 @@ const scenarios: Record<CrashLabel, [Scenario, expected: object]> = {
   'housekeeping.expired': [created, cancelled],
   'hang_up.taken': [indebted, cancelled],
   'hang_up.done': [indebted, cancelled],
+  'withdrawal.committed': [
+    { warm: true, act: async () => withdraw(await greeted()), after: erased },
+    { status: 'cancelled', reason: 'consent_withdrawn' },
+  ],
+  'withdrawal.erased': [
+    { before: greeted, after: erased },
+    { status: 'cancelled', reason: 'consent_withdrawn' },
+  ],
   'unreachable.recorded': [
     {
       warm: true,

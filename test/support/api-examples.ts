@@ -126,6 +126,14 @@ export async function* steps(
   yield browser('correctEntry', 200, {
     body: { ...phone, ordinal: 1, item_id: 'item_2', correction: 'A job queue on Postgres.' },
   });
+  await world.db.query("update public.interview_sessions set on_consent_withdrawn = 'review' where id = $1", [
+    session.id,
+  ]);
+  yield browser('withdrawConsent', 200, { body: phone });
+  yield operator('listWithdrawals', 200, { query: { limit: '1' } });
+  yield operator('decideWithdrawal', 200, {
+    ...{ params: session, body: { decision: 'erase_interview', why: 'The tenant agrees.' } },
+  });
   const { json: other } = await world.send('/api/sessions', {
     ...{ method: 'POST', as: platformKey, body: { candidate: { name: 'Alan' }, position: { title: 'Engineer' } } },
   });

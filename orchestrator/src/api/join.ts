@@ -2,7 +2,7 @@ import { createHmac, randomInt } from 'node:crypto';
 import rateLimit from '@fastify/rate-limit';
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import { plainText, text, uuid } from '@greenroom/shared/protocol/common.ts';
-import { consentView, endingView, handoverCode, lookView } from '@greenroom/shared/protocol/people.ts';
+import { consentView, endingView, handoverCode, lookView, withdrawnView } from '@greenroom/shared/protocol/people.ts';
 import { interviewContext } from '@greenroom/shared/protocol/platform-api.ts';
 import { itemId, maxCorrection } from '@greenroom/shared/protocol/transcript.ts';
 import { newSecret } from '@greenroom/shared/runtime/ids.ts';
@@ -20,6 +20,7 @@ import type { PeopleStore } from '../database/people-store.ts';
 import type { SessionRow } from '../database/rows.ts';
 import type { Readiness } from '../edge/readiness.ts';
 import { createMachineStopper, type StopMachinesDeps } from '../fleet/stop-machines.ts';
+import { crashPoint } from '../runtime/crash-points.ts';
 import type { Arrivals } from '../sessions/arrivals.ts';
 import type { BrowserTokens } from '../tokens/browser-tokens.ts';
 import { edgeRegionOf } from './edge-region.ts';
@@ -37,6 +38,7 @@ import { isJoinable, type ViewDeps, websocketUrl } from './session-view.ts';
  * - Requests are limited per address and per link (link-limits.ts). A refused code is written to the audit log.
  * - Only a keyed hash of the address from which consent was given is stored. It can be compared as evidence but
  *   does not reveal the address.
+ * - A consent can be withdrawn by the bound browser as long as the invitation is kept, also after the session's end.
  * - A pending session with placement `on_join` is started by this exchange, near the edge region of the
  *   request.
  */
@@ -51,6 +53,7 @@ export interface JoinRoutesDeps extends Omit<ViewDeps, 'browserTokens'>, StopMac
     | 'giveConsent'
     | 'declineConsent'
     | 'correctEntry'
+    | 'withdrawConsent'
   >;
   browserTokens: Pick<BrowserTokens, 'mintJoin' | 'mintTranscript'>;
   noteRefusal: NoteRefusal;
@@ -164,7 +167,15 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
         new AppError('rate_limited', { retryAfterS: Math.max(1, Math.ceil(ttl / 1_000)) }),
     });
     app.addHook('onRequest', async (_request, reply) => void reply.headers(corsHeaders));
-    for (const path of ['/join', '/join/handover', '/join/continue', '/join/consent', '/join/decline', '/join/correct'])
+    for (const path of [
+      '/join',
+      '/join/handover',
+      '/join/continue',
+      '/join/consent',
+      '/join/decline',
+      '/join/correct',
+      '/join/withdraw',
+    ])
       app.options(
         path,
         { schema: { hide: true }, config: { ...everybody, rateLimit: false } },
@@ -428,6 +439,44 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
           default:
             throw refuse(request, session_id, corrected.kind);
         }
+      },
+    );
+
+    app.post(
+      '/join/withdraw',
+      {
+        config: everybody,
+        bodyLimit: bodyLimitBytes,
+        schema: {
+          summary: 'Withdraw the candidate’s consent',
+          description:
+            'Only for the browser that joined, also after the end of the session and when the invitation has expired. A session ' +
+            'that has not ended ends as `cancelled`, `consent_withdrawn`. Nothing more is recorded, stored or evaluated. `effect` ' +
+            'says what follows. Repeating the request changes nothing. Without a consent: 409 `conflict`.',
+          security: [],
+          body: boundRequest,
+          response: { 200: withdrawnView },
+        },
+      },
+      async (request) => {
+        const { session_id, code, browser } = request.body;
+        const by = { actor: 'candidate', remote_address: remoteAddressOf(request), request_id: request.id };
+        const result = await links.use(session_id, code, () =>
+          people.withdrawConsent(session_id, sha256(code), sha256(browser), by),
+        );
+        if (result.kind === 'withdrawn') {
+          crashPoint('withdrawal.committed');
+          stopMachines(result.machines, 'the candidate withdrew consent');
+          readiness.notify(session_id);
+          const { effect, withdrawn_at, settled_at, ending } = result;
+          return { effect, withdrawn_at, settled_at, ending };
+        }
+        if (result.kind === 'not_given' || result.kind === 'not_required')
+          throw new AppError('conflict', {
+            detail:
+              result.kind === 'not_given' ? 'The candidate has not consented.' : 'This session requires no consent.',
+          });
+        throw refuse(request, session_id, result.kind);
       },
     );
   };

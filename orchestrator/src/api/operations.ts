@@ -57,6 +57,8 @@ export const operations: Readonly<Record<string, OperationInfo>> = {
   'GET /api/candidates/:id': { id: 'getCandidate', tag: 'Candidates' },
   'PATCH /api/candidates/:id': { id: 'updateCandidate', tag: 'Candidates', codes: ['conflict'] },
   'DELETE /api/candidates/:id': { id: 'eraseCandidate', tag: 'Candidates' },
+  'GET /api/withdrawals': { id: 'listWithdrawals', tag: 'Candidates' },
+  'POST /api/withdrawals/:id': { id: 'decideWithdrawal', tag: 'Candidates', codes: ['conflict'] },
   'POST /api/positions': { id: 'createPosition', tag: 'Positions' },
   'GET /api/positions': { id: 'listPositions', tag: 'Positions' },
   'GET /api/positions/:id': { id: 'getPosition', tag: 'Positions' },
@@ -102,4 +104,9 @@ export const operations: Readonly<Record<string, OperationInfo>> = {
   'POST /api/join/consent': { id: 'giveConsent', tag: 'Join', codes: [...link, 'conflict'] },
   'POST /api/join/decline': { id: 'declineConsent', tag: 'Join', codes: [...link, 'conflict'] },
   'POST /api/join/correct': { id: 'correctEntry', tag: 'Join', codes: [...link, 'not_found', 'conflict'] },
+  'POST /api/join/withdraw': {
+    id: 'withdrawConsent',
+    tag: 'Join',
+    codes: ['invitation_invalid', 'invitation_used', 'conflict'],
+  },
 };

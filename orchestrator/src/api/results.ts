@@ -92,6 +92,7 @@ export function resultRoutes({ results }: ResultRoutesDeps): FastifyPluginAsyncZ
         const outcome = await results.rerun(request.params.id, tenantId, actor);
         if (outcome === 'not_found') throw sessionNotFound();
         if (outcome === 'nothing') throw noResult();
+        if (outcome === 'withdrawn') throw new AppError('conflict', { detail: 'The candidate withdrew consent.' });
         if (outcome === 'too_many')
           throw new AppError('conflict', {
             detail: 'The evaluation has already been run again the maximum number of times.',

@@ -5,6 +5,7 @@ import {
   endingView,
   invitationView,
   positionView,
+  withdrawalView,
 } from '@greenroom/shared/protocol/people.ts';
 import { z } from 'zod';
 import type { ActBy } from './audit-store.ts';
@@ -74,6 +75,14 @@ const correctedEntry = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('corrected'), corrected_at: z.string().nullable() }),
   z.object({ kind: z.literal('limit_exceeded'), limit: z.number() }),
   z.object({ kind: z.enum(['not_ended', 'unknown_entry', 'erased', 'invalid', 'used']) }),
+]);
+const withdrawn = z.discriminatedUnion('kind', [
+  withdrawalView.extend({ kind: z.literal('withdrawn'), machines: z.array(machineOfEnd) }),
+  z.object({ kind: z.enum(['not_given', 'not_required', 'invalid', 'used']) }),
+]);
+const decided = z.discriminatedUnion('kind', [
+  withdrawalView.extend({ kind: z.enum(['decided', 'already']) }),
+  notFound,
 ]);
 const looked = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('invalid') }),
@@ -277,5 +286,23 @@ export function createPeopleStore(database: Database) {
         { p_session_id: sessionId, p_code_hash: codeHash, p_browser_hash: browserHash },
         declined,
       ),
+    /** Ends the session of a candidate who withdraws consent, and does what the tenant wants to follow. */
+    withdrawConsent: (sessionId: string, codeHash: string, browserHash: string, by: ActBy) =>
+      call(
+        'withdraw_consent',
+        { p_session_id: sessionId, p_code_hash: codeHash, p_browser_hash: browserHash, p_by: by },
+        withdrawn,
+      ),
+    /** Erases interviews whose candidates withdrew consent. @returns how many */
+    eraseWithdrawn: () => call('erase_withdrawn', {}, z.number().int()),
+    /** Withdrawals of all tenants that are not settled, newest first. */
+    withdrawals: ({ limit, before }: Omit<Page, 'tenantId'>) =>
+      call(
+        'list_withdrawals',
+        { p_limit: limit, p_before: before?.createdAt ?? null, p_before_id: before?.id ?? null },
+        z.array(withdrawalView),
+      ),
+    decideWithdrawal: (sessionId: string, decision: string, why: string, by: ActBy) =>
+      call('decide_withdrawal', { p_session_id: sessionId, p_decision: decision, p_why: why, p_by: by }, decided),
   };
 }

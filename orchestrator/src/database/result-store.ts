@@ -99,7 +99,7 @@ export function createResultStore(database: Database) {
       call(
         'rerun_result',
         { p_session_id: sessionId, p_tenant_id: tenantId, p_by: by },
-        z.enum(['queued', 'running', 'too_many', 'nothing', 'not_found']),
+        z.enum(['queued', 'running', 'withdrawn', 'too_many', 'nothing', 'not_found']),
       ),
     review: (sessionId: string, tenantId: string | null, reviewed: boolean, by: string, ifUpdatedAt?: string) =>
       call(

@@ -45,6 +45,7 @@ export const sessionRow = z.object({
   ready_at: z.string().nullable(),
   started_at: z.string().nullable(),
   completed_at: z.string().nullable(),
+  consent_withdrawn_at: z.string().nullable(),
   interview_context: interviewContext,
   result: storedResult.nullish(),
   candidate: candidateView.nullish(),

@@ -1,4 +1,5 @@
 import { callerOf, type Database } from '@greenroom/shared/database/client.ts';
+import { withdrawalEffect } from '@greenroom/shared/protocol/people.ts';
 import { apiKeyView } from '@greenroom/shared/protocol/tenants.ts';
 import { z } from 'zod';
 import type { ActBy } from './audit-store.ts';
@@ -22,6 +23,7 @@ export const tenantRow = z.object({
   require_consent: z.boolean(),
   consent_text_version: z.string().nullable(),
   consent_text: z.string().nullable(),
+  on_consent_withdrawn: withdrawalEffect,
   transcript_days: z.number().nullable(),
   video_days: z.number().nullable(),
   audit_days: z.number().nullable(),

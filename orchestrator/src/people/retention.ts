@@ -2,13 +2,14 @@ import { callFunction, type Database } from '@greenroom/shared/database/client.t
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import { z } from 'zod';
 import { createPeopleStore } from '../database/people-store.ts';
+import { crashPoint } from '../runtime/crash-points.ts';
 import type { Job } from '../runtime/ticker.ts';
 
 /**
  * Deletes personal data: requested erasures, and data whose retention time is over.
  *
  * - An erasure that waits for live sessions is stored as a row. Any orchestrator completes it when they have
- *   ended.
+ *   ended. The same holds for the interview of a candidate who withdrew consent.
  * - The database deletes expired data in small steps. Recordings are queued in `video_deletions`.
  */
 const retained = z.object({ more: z.boolean() });
@@ -25,6 +26,13 @@ export function createRetention(database: Database, logger: Logger) {
     }
   };
 
+  const eraseWithdrawn = async (): Promise<void> => {
+    const count = await people.eraseWithdrawn();
+    if (count === 0) return;
+    crashPoint('withdrawal.erased');
+    logger.info({ count }, 'erased interviews whose candidates withdrew consent');
+  };
+
   const expire = async (): Promise<void> => {
     for (let step = 0; step < maxSteps; step += 1)
       if (!(await callFunction(database, 'expire_retained', {}, retained)).more) return;
@@ -32,6 +40,7 @@ export function createRetention(database: Database, logger: Logger) {
 
   const jobs: Job[] = [
     { name: 'erasures', everyMs: 2_000, run: erase },
+    { name: 'withdrawals', everyMs: 2_000, run: eraseWithdrawn },
     { name: 'retention', everyMs: 600_000, run: expire },
   ];
   return { people, jobs };

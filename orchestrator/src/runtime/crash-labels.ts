@@ -30,5 +30,7 @@ export const crashLabels = [
   'start.asked',
   'start.failure_recorded',
   'unreachable.recorded',
+  'withdrawal.committed',
+  'withdrawal.erased',
 ] as const;
 export type CrashLabel = (typeof crashLabels)[number];

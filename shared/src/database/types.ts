@@ -423,6 +423,7 @@ export type Database = {
           candidate_id: string;
           completed_at: string | null;
           consent_text_version: string | null;
+          consent_withdrawn_at: string | null;
           counted: boolean;
           created_at: string;
           end_requested_at: string | null;
@@ -434,6 +435,7 @@ export type Database = {
           machine_id: string | null;
           max_duration_ms: number;
           metadata: NonNullable<Json>;
+          on_consent_withdrawn: string;
           outcome: string | null;
           placement: string;
           position_id: string;
@@ -460,6 +462,7 @@ export type Database = {
           video_erased_at: string | null;
           video_recording_id: string | null;
           video_recording_url: string | null;
+          withdrawal_settled_at: string | null;
         };
         ComputedFields: never;
         Insert: {
@@ -469,6 +472,7 @@ export type Database = {
           candidate_id: string;
           completed_at?: string | null;
           consent_text_version?: string | null;
+          consent_withdrawn_at?: string | null;
           counted?: boolean;
           created_at?: string;
           end_requested_at?: string | null;
@@ -480,6 +484,7 @@ export type Database = {
           machine_id?: string | null;
           max_duration_ms?: number;
           metadata?: NonNullable<Json>;
+          on_consent_withdrawn?: string;
           outcome?: string | null;
           placement?: string;
           position_id: string;
@@ -506,6 +511,7 @@ export type Database = {
           video_erased_at?: string | null;
           video_recording_id?: string | null;
           video_recording_url?: string | null;
+          withdrawal_settled_at?: string | null;
         };
         Update: {
           admission?: string;
@@ -514,6 +520,7 @@ export type Database = {
           candidate_id?: string;
           completed_at?: string | null;
           consent_text_version?: string | null;
+          consent_withdrawn_at?: string | null;
           counted?: boolean;
           created_at?: string;
           end_requested_at?: string | null;
@@ -525,6 +532,7 @@ export type Database = {
           machine_id?: string | null;
           max_duration_ms?: number;
           metadata?: NonNullable<Json>;
+          on_consent_withdrawn?: string;
           outcome?: string | null;
           placement?: string;
           position_id?: string;
@@ -551,6 +559,7 @@ export type Database = {
           video_erased_at?: string | null;
           video_recording_id?: string | null;
           video_recording_url?: string | null;
+          withdrawal_settled_at?: string | null;
         };
         Relationships: [
           {
@@ -1497,6 +1506,7 @@ export type Database = {
           max_live_sessions: number;
           max_standby: number;
           name: string;
+          on_consent_withdrawn: string;
           require_consent: boolean;
           settings: NonNullable<Json>;
           slug: string;
@@ -1518,6 +1528,7 @@ export type Database = {
           max_live_sessions?: number;
           max_standby?: number;
           name: string;
+          on_consent_withdrawn?: string;
           require_consent?: boolean;
           settings?: NonNullable<Json>;
           slug: string;
@@ -1538,6 +1549,7 @@ export type Database = {
           max_live_sessions?: number;
           max_standby?: number;
           name?: string;
+          on_consent_withdrawn?: string;
           require_consent?: boolean;
           settings?: NonNullable<Json>;
           slug?: string;
@@ -2185,6 +2197,10 @@ export type Database = {
         };
         Returns: Json;
       };
+      decide_withdrawal: {
+        Args: { p_by: Json; p_decision: string; p_session_id: string; p_why: string };
+        Returns: Json;
+      };
       decline_consent: { Args: { p_browser_hash: string; p_code_hash: string; p_session_id: string }; Returns: Json };
       delete_provider_credential: { Args: { p_by: Json; p_provider: string; p_tenant_id: string }; Returns: boolean };
       delete_recording: {
@@ -2195,6 +2211,7 @@ export type Database = {
       draw_list_slots: { Args: { p_apps: string[]; p_max_wait_ms?: number; p_urgent?: boolean }; Returns: Json };
       draw_rate_limits: { Args: { p_requests: Json }; Returns: Json };
       erase_candidate: { Args: { p_by: Json; p_candidate_id: string; p_tenant_id: string }; Returns: Json };
+      erase_withdrawn: { Args: { p_limit?: number }; Returns: number };
       erasures_requested: { Args: { p_limit?: number }; Returns: Json };
       exchange_invitation: {
         Args: { p_browser_hash: string; p_code_hash: string; p_session_id: string };
@@ -2287,6 +2304,7 @@ export type Database = {
         Returns: Json;
       };
       list_webhooks: { Args: { p_id?: string; p_tenant_id: string }; Returns: Json };
+      list_withdrawals: { Args: { p_before?: string; p_before_id?: string; p_limit: number }; Returns: Json };
       look_at_invitation: {
         Args: { p_browser_hash: string; p_code_hash: string; p_session_id: string };
         Returns: Json;
@@ -2611,6 +2629,10 @@ export type Database = {
       videos_to_delete: { Args: { p_limit?: number; p_retry_ms?: number }; Returns: Json };
       want_video: { Args: { p_ordinal: number; p_session_id: string }; Returns: boolean };
       webhook_secrets_to_rotate: { Args: { p_key_id: string; p_limit?: number }; Returns: Json };
+      withdraw_consent: {
+        Args: { p_browser_hash: string; p_by: Json; p_code_hash: string; p_session_id: string };
+        Returns: Json;
+      };
       worker_report: {
         Args: { p_outcome?: string; p_presence?: string; p_reason?: string; p_status?: string };
         Returns: Json;

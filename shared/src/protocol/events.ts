@@ -3,6 +3,7 @@ import { type EventType, eventTypes } from '../session/events.ts';
 import { machineReasonNames } from '../session/reasons.ts';
 import { type MachineState, machineStates, type SessionStatus, sessionStatuses } from '../session/states.ts';
 import { outcome, sessionReason, timestamp, uuid } from './common.ts';
+import { withdrawalEffect } from './people.ts';
 import { resultFailures } from './results.ts';
 
 /**
@@ -65,6 +66,7 @@ export const eventData = {
   'candidate.lost': nothing,
   'candidate.consented': z.strictObject({ text_version: z.string() }),
   'consent.declined': z.strictObject({ text_version: z.string() }),
+  'consent.withdrawn': z.strictObject({ text_version: z.string(), effect: withdrawalEffect }),
   'transcript.revised': z.strictObject({ entries: z.number().int() }),
   'integrity.flagged': z.strictObject({ kind: z.string() }),
   'result.done': evaluated,

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { sessionStatuses } from '../session/states.ts';
-import { outcome, sessionReason, timestamp, uuid } from './common.ts';
+import { outcome, plainText, sessionReason, timestamp, uuid } from './common.ts';
 import { listOf } from './list.ts';
 import { emailAddress, nameText, paragraphs } from './names.ts';
 import { candidateInput, positionInput } from './platform-api.ts';
@@ -93,16 +93,46 @@ export const newInvitationView = invitationView.extend({ join_url: z.string() })
  */
 export const handoverCode = z.string().regex(/^\d{6}$/, 'must be 6 digits');
 
+export const withdrawalEffect = z
+  .enum(['erase_interview', 'erase_candidate', 'review'])
+  .describe(
+    'What follows when consent is withdrawn. `erase_interview`: transcript, recordings and evaluation are erased. ' +
+      '`erase_candidate`: all data of the candidate. `review`: an operator decides.',
+  );
+const withdrawalFields = {
+  effect: withdrawalEffect,
+  settled_at: timestamp
+    .nullable()
+    .describe('When what follows was done: the erasure, or the decision to keep the interview.'),
+};
+
 /** The candidate's consent that the tenant requires. Shown to the holder of a valid invitation. */
 export const consentView = z.object({
   required: z.boolean(),
   text_version: z.string().nullable(),
   text: z.string().nullable().describe('Null when the tenant keeps its text elsewhere.'),
   given_at: timestamp.nullable(),
+  withdrawal: z.object({ ...withdrawalFields, withdrawn_at: timestamp.nullable() }),
 });
 
 /** How a session ended, or will end as soon as its worker has carried it out. */
 export const endingView = z.object({ outcome, reason: sessionReason });
+
+/** The answer to a candidate who withdrew consent. */
+export const withdrawnView = z.object({ ...withdrawalFields, withdrawn_at: timestamp, ending: endingView });
+/** A withdrawal of consent, as operators see it. */
+export const withdrawalView = withdrawnView.extend({
+  session_id: uuid,
+  tenant_id: uuid,
+  candidate_id: uuid,
+  status: z.enum(sessionStatuses),
+});
+export type WithdrawalView = z.output<typeof withdrawalView>;
+export const withdrawalList = listOf(withdrawalView);
+export const decideWithdrawalRequest = z.strictObject({
+  decision: z.enum(['keep', 'erase_interview', 'erase_candidate']),
+  why: plainText(500).min(1).describe('For the audit log.'),
+});
 
 /** What a candidate sees before joining. Reading it does not bind the session to the browser. */
 export const lookView = z.object({

@@ -259,6 +259,9 @@ export const sessionView = z.object({
   ready_at: timestamp.nullable(),
   started_at: timestamp.nullable(),
   completed_at: timestamp.nullable(),
+  consent_withdrawn_at: timestamp
+    .nullable()
+    .describe('When the candidate withdrew consent, which is possible after the end too.'),
 });
 export type SessionView = z.output<typeof sessionView>;
 

@@ -4,6 +4,7 @@ import { plainText, text, timestamp, uuid } from './common.ts';
 import { interviewerTemplate } from './interviewer-template.ts';
 import { listOf } from './list.ts';
 import { nameText } from './names.ts';
+import { withdrawalEffect } from './people.ts';
 import { regionCode } from './platform-api.ts';
 
 /** Tenants, their keys, members and provider credentials in the platform API. */
@@ -39,6 +40,11 @@ const settingFields = {
     })
     .optional()
     .describe("Whether an interview starts only after the candidate's recorded consent, and to which text."),
+  on_consent_withdrawn: withdrawalEffect
+    .optional()
+    .describe(
+      'What follows when a candidate withdraws consent, for sessions created from now on. Default `erase_interview`.',
+    ),
   interviewer_template: interviewerTemplate
     .nullable()
     .optional()
@@ -80,6 +86,7 @@ export const tenantView = z.object({
   status: z.enum(['active', 'suspended', 'removing', 'removed']),
   allowed_origins: z.array(z.string()),
   consent: z.object({ required: z.boolean(), text_version: z.string().nullable(), text: z.string().nullable() }),
+  on_consent_withdrawn: withdrawalEffect,
   interviewer_template: z.string().nullable(),
   transcript_days: z.number().int().nullable(),
   video_days: z.number().int().nullable(),

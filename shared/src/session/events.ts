@@ -22,6 +22,7 @@ export const eventAudiences = {
   ...eachOf('candidate', presences, 'tenant'),
   'candidate.consented': 'tenant',
   'consent.declined': 'tenant',
+  'consent.withdrawn': 'tenant',
   'transcript.revised': 'tenant',
   'integrity.flagged': 'tenant',
   'result.done': 'tenant',

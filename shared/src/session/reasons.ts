@@ -11,6 +11,7 @@ export const sessionReasons = {
   ended_by_platform: { outcome: 'cancelled', text: 'The platform ended the session.' },
   operator_stopped: { outcome: 'cancelled', text: 'An operator stopped the session.' },
   consent_declined: { outcome: 'cancelled', text: 'The candidate did not consent to the interview.' },
+  consent_withdrawn: { outcome: 'cancelled', text: 'The candidate withdrew consent.' },
   candidate_never_joined: { outcome: 'expired', text: 'The candidate did not join in time.' },
   candidate_silent: { outcome: 'expired', text: 'The candidate said nothing until the maximum duration.' },
   schedule_expired: { outcome: 'expired', text: 'The session was not used before it expired.' },

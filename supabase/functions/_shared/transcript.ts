@@ -29,7 +29,7 @@ export interface TranscriptDeps {
 export type Uploaded =
   | { kind: 'stored'; item_ids: string[] }
   | { kind: 'rate_limited'; retry_after_ms: number }
-  | { kind: 'not_found' | 'erased' | 'too_many' | 'refused' | 'unavailable' };
+  | { kind: 'not_found' | 'erased' | 'withdrawn' | 'too_many' | 'refused' | 'unavailable' };
 
 const bodyLimitBytes = 1_048_576;
 const maxEntries = 1_000;
@@ -50,6 +50,7 @@ const uploadRequest = z.strictObject({
 const refusals = {
   not_found: { status: 404, code: 'not_found', detail: 'No such session.' },
   erased: { status: 410, code: 'session_ended', detail: 'The transcript was erased.' },
+  withdrawn: { status: 410, code: 'session_ended', detail: 'The candidate withdrew consent.' },
   too_many: { status: 409, code: 'conflict', detail: 'The transcript has reached its maximum length.' },
   refused: { status: 422, code: 'validation_failed', detail: 'entries: the database cannot store one of the entries.' },
   unavailable: {

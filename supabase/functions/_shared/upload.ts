@@ -10,7 +10,7 @@ export interface RpcAnswer {
 
 const uploaded = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('stored'), item_ids: z.array(z.string()) }),
-  z.object({ kind: z.enum(['not_found', 'erased', 'too_many']) }),
+  z.object({ kind: z.enum(['not_found', 'erased', 'withdrawn', 'too_many']) }),
 ]);
 
 /**

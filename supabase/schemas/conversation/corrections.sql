@@ -15,7 +15,9 @@ begin
   end if;
   if i.browser_hash is distinct from p_browser_hash then return jsonb_build_object('kind', 'used'); end if;
   if s.state_rank < app.rank_of('finalizing') then return jsonb_build_object('kind', 'not_ended'); end if;
-  if s.transcript_erased_at is not null then return jsonb_build_object('kind', 'erased'); end if;
+  if s.transcript_erased_at is not null or s.consent_withdrawn_at is not null then
+    return jsonb_build_object('kind', 'erased');
+  end if;
   select * into e from public.transcript_entries where session_id = s.id and call_ordinal = p_ordinal
     and item_id = p_item_id and speaker = 'candidate' and text <> '';
   if e.id is null then return jsonb_build_object('kind', 'unknown_entry'); end if;
@@ -40,5 +42,6 @@ comment on function public.correct_entry(uuid, text, text, integer, text, text) 
   'Stores what the candidate says they really said in one of their own entries, beside its text; null removes it. '
   'Called by the API for the browser that joined, after the interview: as long as its invitation is valid, and at '
   'least a day. The same correction again changes nothing; another one raises the transcript''s revision. Returns '
-  'kind: corrected (corrected_at), not_ended, unknown_entry, limit_exceeded, erased, invalid, used.';
+  'kind: corrected (corrected_at), not_ended, unknown_entry, limit_exceeded, erased (or the consent was '
+  'withdrawn), invalid, used.';
 grant execute on function public.correct_entry(uuid, text, text, integer, text, text) to orchestrator;

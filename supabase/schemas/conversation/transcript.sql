@@ -234,6 +234,7 @@ begin
   select * into s from public.interview_sessions where id = p_session_id and tenant_id = p_tenant_id for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
   if s.transcript_erased_at is not null then return jsonb_build_object('kind', 'erased'); end if;
+  if s.consent_withdrawn_at is not null then return jsonb_build_object('kind', 'withdrawn'); end if;
   -- Only for calls that took place, and always unverified, because a browser can send anything.
   select coalesce(jsonb_agg(e || '{"verified": false, "confidence": null, "interrupted": false}'), '[]') into v_entries
     from jsonb_array_elements(p_entries) e
@@ -247,8 +248,9 @@ exception when integrity_constraint_violation then
 end $$;
 comment on function public.upload_transcript(uuid, uuid, jsonb) is
   'Stores the browser''s own copies of entries that it could not send over the socket, idempotently and always as '
-  'unverified; called by the Edge Function interview-transcript. Returns kind: stored (item_ids), erased, too_many '
-  '(above the limits in transcript_writes; nothing is stored), rate_limited (retry_after_ms), not_found.';
+  'unverified; called by the Edge Function interview-transcript. Returns kind: stored (item_ids), erased, withdrawn '
+  '(the candidate withdrew consent), too_many (above the limits in transcript_writes; nothing is stored), '
+  'rate_limited (retry_after_ms), not_found.';
 grant execute on function public.upload_transcript(uuid, uuid, jsonb) to service_role;
 
 create view public.interview_transcripts with (security_invoker = true) as

@@ -65,31 +65,53 @@ end $$;
 comment on function app.erase_video(uuid, text) is
   'Moves a session''s recordings to video_deletions. Returns their ids.';
 
+create function app.erase_interview(p_session_id uuid) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  v_entries integer := app.erase_transcript(p_session_id);
+  v_videos text[] := app.erase_video(p_session_id, 'erasure');
+begin
+  update public.interview_sessions set integrity = '{}', withdrawal_settled_at = case
+    when consent_withdrawn_at is not null then coalesce(withdrawal_settled_at, clock_timestamp()) end
+    where id = p_session_id;
+  update public.session_events set data = '{}' where session_id = p_session_id and type = 'integrity.flagged';
+  return jsonb_build_object('transcript_entries', v_entries, 'videos', to_jsonb(v_videos));
+end $$;
+comment on function app.erase_interview(uuid) is
+  'Erases what was said, recorded, observed and evaluated in a session. The candidate, the settings and the consent '
+  'remain.';
+
 create function app.erase(p_tenant_id uuid, p_candidate_id uuid) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
   s record;
+  v_erased jsonb;
   v_entries integer := 0;
-  v_videos text[] := '{}';
+  v_videos jsonb := '[]';
   v_sessions uuid[] := '{}';
 begin
   for s in select id from public.interview_sessions where tenant_id = p_tenant_id and candidate_id = p_candidate_id
     order by id for update loop
     v_sessions := v_sessions || s.id;
-    v_entries := v_entries + app.erase_transcript(s.id);
-    v_videos := v_videos || app.erase_video(s.id, 'erasure');
+    v_erased := app.erase_interview(s.id);
+    v_entries := v_entries + (v_erased ->> 'transcript_entries')::integer;
+    v_videos := v_videos || (v_erased -> 'videos');
   end loop;
   update public.interview_sessions set settings = '{}', metadata = '{}', user_id = null,
     candidate = '{"name": "Erased"}' where id = any (v_sessions);
   delete from public.consents where session_id = any (v_sessions);
-  delete from public.session_invitations where session_id = any (v_sessions);
+  -- After a withdrawal the link still answers that it was made. Only hashes of the code and the browser remain.
+  delete from public.session_invitations where session_id in (select x.id from public.interview_sessions x
+    where x.id = any (v_sessions) and x.consent_withdrawn_at is null);
   delete from public.idempotency_keys where session_id = any (v_sessions)
     or (tenant_id, candidate_id) = (p_tenant_id, p_candidate_id);
+  -- The platform must still learn that consent was withdrawn. That message contains ids only.
   update public.webhook_deliveries set payload = '{}', status = case status when 'pending' then 'dead' else status end
-    where session_id = any (v_sessions);
+    where session_id = any (v_sessions) and type <> 'consent.withdrawn';
   update public.session_events set data = (select coalesce(jsonb_object_agg(k, v), '{}')
     from jsonb_each(data) as d (k, v)
-      where k in ('from', 'to', 'outcome', 'reason', 'machine_id', 'fly_machine_id', 'region', 'attempt', 'entries'))
+      where k in ('from', 'to', 'outcome', 'reason', 'machine_id', 'fly_machine_id', 'region', 'attempt', 'entries',
+        'text_version', 'effect'))
     where session_id = any (v_sessions);
   delete from public.tenant_candidates where tenant_id = p_tenant_id and candidate_id = p_candidate_id
     and v_sessions = '{}';
@@ -99,7 +121,7 @@ begin
   delete from public.candidates c where c.id = p_candidate_id and not exists (select from public.tenant_candidates t
     where t.candidate_id = c.id);
   return jsonb_build_object('sessions', cardinality(v_sessions), 'transcript_entries', v_entries,
-    'videos', to_jsonb(v_videos));
+    'videos', v_videos);
 end $$;
 comment on function app.erase(uuid, uuid) is
   'Erases all data that a tenant has of a candidate whose sessions have all ended. The sessions remain, without '

@@ -6,6 +6,8 @@
 -- - After its candidate is erased, a session keeps times, region, ending, usage and cost, which accounting
 --   needs. No name, nothing that was said and none of the platform's metadata remain.
 -- - Erased data does not come back. Late writers are refused with PT410.
+-- - A withdrawal of consent is stored on the session, because it remains after the consent and the candidate are
+--   erased. It stops recording and evaluating at once. The interview is erased when the session has ended.
 
 create table public.candidates (
   id uuid primary key default gen_random_uuid(),

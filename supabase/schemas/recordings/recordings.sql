@@ -4,7 +4,8 @@ begin
     update public.video_jobs set state = 'closing', ended_at = clock_timestamp(), attempts = 0,
       next_attempt_at = clock_timestamp()
       where session_id = new.id and state in ('wanted', 'open', 'dead');
-  elsif new.state_rank >= app.rank_of('ready') and new.state_rank < app.rank_of('finalizing') then
+  elsif new.state_rank >= app.rank_of('ready') and new.state_rank < app.rank_of('finalizing')
+    and new.consent_withdrawn_at is null then
     insert into public.video_jobs (session_id, ordinal, tenant_id) values (new.id, 1, new.tenant_id)
       on conflict do nothing;
   end if;
@@ -16,6 +17,15 @@ comment on function app.plan_video() is
 create trigger plan_video after update of status on public.interview_sessions for each row
   when (new.settings ->> 'record_video' = 'true' and new.state_rank > old.state_rank)
   execute function app.plan_video();
+
+create function app.stop_recording(p_session_id uuid) returns void
+language sql volatile set search_path = '' as $$
+  update public.video_jobs set state = 'closing', ended_at = clock_timestamp(), attempts = 0,
+    next_attempt_at = clock_timestamp()
+  where session_id = p_session_id and state in ('wanted', 'open', 'dead')
+$$;
+comment on function app.stop_recording(uuid) is
+  'Closes a session''s recordings because its candidate withdrew consent: their upload tokens are deleted at once.';
 
 create function app.owe_erased_videos() returns trigger language plpgsql set search_path = '' as $$
 begin
@@ -38,7 +48,8 @@ declare
   s public.interview_sessions;
 begin
   select * into s from public.interview_sessions where id = p_session_id for share;
-  if not found or s.state_rank >= app.rank_of('finalizing') or coalesce(s.settings ->> 'record_video', '') <> 'true'
+  if not found or s.state_rank >= app.rank_of('finalizing') or s.consent_withdrawn_at is not null
+    or coalesce(s.settings ->> 'record_video', '') <> 'true'
     or p_ordinal not between 2 and 20
      or not exists (select from public.video_jobs j where j.session_id = s.id and j.ordinal = p_ordinal - 1) then
     return false;
@@ -61,7 +72,9 @@ language sql volatile security definer set search_path = '' as $$
       order by state <> 'wanted', next_attempt_at) + coalesce((p_under_way ->> tenant_id::text)::integer, 0) as turn
     from public.video_jobs
     where state in ('wanted', 'closing', 'processing') and next_attempt_at <= clock_timestamp()
-      and (state <> 'closing' or ended_at is null or ended_at <= clock_timestamp() - app.interval_ms(p_grace_ms))
+      and (state <> 'closing' or ended_at is null or ended_at <= clock_timestamp() - app.interval_ms(p_grace_ms)
+        or exists (select from public.interview_sessions s where s.id = session_id
+          and s.consent_withdrawn_at is not null))
   ), due as (
     select j.session_id, j.ordinal from public.video_jobs j join waiting w using (session_id, ordinal)
     where w.turn <= p_per_tenant and j.next_attempt_at <= clock_timestamp()
@@ -82,7 +95,8 @@ $$;
 comment on function public.take_video_jobs(integer, integer, integer, integer, jsonb) is
   'Takes due recordings for one attempt each, those for which a live session waits first, tenants in turn; called by '
   'the recordings job. Per tenant at most p_per_tenant, including those that the caller is working on ({tenant_id: '
-  'n}). A token is deleted p_grace_ms after its session''s end, because the last parts may still be uploading.';
+  'n}). A token is deleted p_grace_ms after its session''s end, because the last parts may still be uploading, and at '
+  'once when consent was withdrawn.';
 grant execute on function public.take_video_jobs(integer, integer, integer, integer, jsonb) to orchestrator;
 
 create function public.record_video_container(p_session_id uuid, p_ordinal integer, p_video_id text) returns jsonb

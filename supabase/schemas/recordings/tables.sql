@@ -43,8 +43,8 @@ comment on table public.video_deletions is
   'Recordings that must be deleted at api.video. A row without deleted_at is still to be done.';
 comment on column public.video_deletions.video_id is 'api.video''s id of the recording.';
 comment on column public.video_deletions.cause is
-  'erasure: a candidate was erased. retention: the retention time is over. unused: an empty or second container. '
-  'request: the platform deleted it.';
+  'erasure: the interview or its candidate was erased. retention: the retention time is over. unused: an empty or '
+  'second container. request: the platform deleted it.';
 comment on column public.video_deletions.attempts is 'Number of attempts so far.';
 comment on column public.video_deletions.next_attempt_at is 'When the next attempt is due.';
 comment on column public.video_deletions.last_error is 'The last error.';

@@ -8,7 +8,7 @@ comment on function app.result_wait(integer) is
 
 create function app.queue_result() returns trigger language plpgsql set search_path = '' as $$
 begin
-  if new.transcript_erased_at is not null then return null; end if;
+  if new.transcript_erased_at is not null or new.consent_withdrawn_at is not null then return null; end if;
   if new.started_at is null and not exists (select from public.transcript_entries e where e.session_id = new.id) then
     return null;
   end if;
@@ -25,11 +25,25 @@ begin
 end $$;
 comment on function app.queue_result() is
   'Queues the evaluation of a session when it has ended, and again when its transcript has changed. A session that '
-  'never began is not evaluated. Trigger of interview_sessions.';
+  'never began, or whose candidate withdrew consent, is not evaluated. Trigger of interview_sessions.';
 create trigger queue_result after update of status, transcript_revision on public.interview_sessions for each row
   when (new.state_rank >= app.rank_of('ended') and (old.state_rank < app.rank_of('ended')
     or new.transcript_revision > old.transcript_revision))
   execute function app.queue_result();
+
+create function app.stop_evaluation(p_session_id uuid) returns void
+language plpgsql set search_path = '' as $$
+begin
+  delete from public.interview_results where session_id = p_session_id and evaluated_at is null
+    and status in ('pending', 'running', 'dead');
+  -- The number of takes grows, so that an evaluation in progress is answered as stale.
+  update public.interview_results set status = case when evaluation is null then 'empty' else 'done' end,
+    takes = takes + 1, wanted_revision = transcript_revision
+    where session_id = p_session_id and status in ('pending', 'running');
+end $$;
+comment on function app.stop_evaluation(uuid) is
+  'Cancels the evaluation that a session waits for or that is in progress. An evaluation that was made before remains. '
+  'The caller has locked the session.';
 
 create function app.lock_result(p_session_id uuid, p_take integer) returns public.interview_results
 language plpgsql set search_path = '' as $$

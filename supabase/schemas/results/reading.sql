@@ -28,11 +28,13 @@ create function public.rerun_result(p_session_id uuid, p_tenant_id uuid default 
   returns text
 language plpgsql security definer set search_path = '' as $$
 declare
+  s public.interview_sessions;
   r public.interview_results;
 begin
-  perform 1 from public.interview_sessions where id = p_session_id
+  select * into s from public.interview_sessions where id = p_session_id
     and (p_tenant_id is null or tenant_id = p_tenant_id) for key share;
   if not found then return 'not_found'; end if;
+  if s.consent_withdrawn_at is not null then return 'withdrawn'; end if;
   select * into r from public.interview_results where session_id = p_session_id for update;
   if not found then return 'nothing'; end if;
   if r.status = 'running' and r.next_attempt_at > clock_timestamp() then return 'running'; end if;
@@ -47,7 +49,8 @@ begin
 end $$;
 comment on function public.rerun_result(uuid, uuid, text) is
   'Queues a result again with all its attempts; called by the API. Returns queued, running (one is in progress), '
-  'too_many (the tenant has used its max_reruns), nothing (the session has no result) or not_found.';
+  'withdrawn (the candidate withdrew consent), too_many (the tenant has used its max_reruns), nothing (the session has '
+  'no result) or not_found.';
 grant execute on function public.rerun_result(uuid, uuid, text) to orchestrator;
 
 create function public.review_result(p_session_id uuid, p_tenant_id uuid, p_reviewed boolean, p_by text,

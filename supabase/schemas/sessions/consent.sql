@@ -43,11 +43,14 @@ language sql stable set search_path = '' as $$
     'text', (select x.text from public.consent_texts x where x.tenant_id = s.tenant_id
       and x.version = s.consent_text_version),
     'given_at', (select c.given_at from public.consents c where c.session_id = s.id
-      and c.text_version = s.consent_text_version))
+      and c.text_version = s.consent_text_version),
+    'withdrawal', jsonb_build_object('effect', s.on_consent_withdrawn, 'withdrawn_at', s.consent_withdrawn_at,
+      'settled_at', s.withdrawal_settled_at))
   from public.interview_sessions s where s.id = p_session_id
 $$;
 comment on function app.consent_json(uuid) is
-  'Returns the text to which a session''s candidate must consent, and when the candidate consented.';
+  'Returns the text to which a session''s candidate must consent, when the candidate consented and withdrew that, and '
+  'what follows from a withdrawal.';
 
 create function public.read_consent(p_session_id uuid, p_code_hash text) returns jsonb
 language plpgsql stable security definer set search_path = '' as $$

@@ -158,12 +158,13 @@ language sql volatile security definer set search_path = '' as $$
     from public.session_invitations i join public.interview_sessions s on s.id = i.session_id
       join public.tenants t on t.id = s.tenant_id
     where i.code_hash = p_code_hash and i.session_id = p_session_id and i.revoked_at is null
-      and i.expires_at >= clock_timestamp()
+      and (i.expires_at >= clock_timestamp() or i.browser_hash = p_browser_hash and s.outcome is not null)
   ), '{"kind": "invalid"}')
 $$;
 comment on function public.look_at_invitation(uuid, text, text) is
   'Returns what a candidate sees before joining, without binding the invitation, and stores when the page was first '
-  'opened; called by the API. bound: no, here or elsewhere. Returns kind: found, invalid.';
+  'opened; called by the API. bound: no, here or elsewhere. After the session''s end the bound browser may look as '
+  'long as the invitation is kept, because the candidate may still withdraw consent. Returns kind: found, invalid.';
 grant execute on function public.look_at_invitation(uuid, text, text) to orchestrator;
 
 create function public.offer_handover(p_session_id uuid, p_code_hash text, p_browser_hash text, p_handover_hash text,

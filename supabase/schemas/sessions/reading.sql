@@ -20,7 +20,7 @@ begin
     'queue', case when s.queue_deadline_at is not null then app.queue_json(s) end,
     'created_at', s.created_at, 'updated_at', s.updated_at, 'expires_at', s.expires_at,
     'ready_at', s.ready_at, 'started_at', s.started_at,
-    'completed_at', s.completed_at,
+    'completed_at', s.completed_at, 'consent_withdrawn_at', s.consent_withdrawn_at,
     'interview_context', jsonb_build_object(
       'position', jsonb_build_object('id', p.id, 'title', p.title,
         'description', case when not p_brief then p.description end),

@@ -82,12 +82,12 @@ comment on function app.end_session(uuid, text, text) is
 
 create function app.copy_tenant_rules() returns trigger language plpgsql set search_path = '' as $$
 begin
-  select t.consent_text_version into new.consent_text_version from public.tenants t where t.id = new.tenant_id
-    and t.require_consent;
+  select case when t.require_consent then t.consent_text_version end, t.on_consent_withdrawn
+    into new.consent_text_version, new.on_consent_withdrawn from public.tenants t where t.id = new.tenant_id;
   return new;
 end $$;
 comment on function app.copy_tenant_rules() is
-  'Copies the tenant''s current consent text version to a new session, so that later changes of the tenant do not '
-  'affect it. Trigger of interview_sessions.';
+  'Copies the tenant''s current rules of consent to a new session, so that later changes of the tenant do not affect '
+  'it. Trigger of interview_sessions.';
 create trigger copy_tenant_rules before insert on public.interview_sessions
   for each row execute function app.copy_tenant_rules();

@@ -11,7 +11,8 @@
 -- - `counted` says whether a session counts as one of its tenant's live sessions. Scheduled and queued sessions
 --   do not; they take a place when they begin, under the lock of the counter.
 -- - What a candidate's browser may do is decided by its invitation or transcript token alone.
--- - A session copies its tenant's consent text version at creation. Later changes of the tenant do not affect it.
+-- - A session copies its tenant's consent text version at creation, and what follows when the consent is withdrawn.
+--   Later changes of the tenant do not affect it.
 
 create table public.interview_sessions (
   id uuid primary key default gen_random_uuid(),
@@ -58,6 +59,10 @@ create table public.interview_sessions (
   counted boolean not null default true,
   queued_at timestamptz,
   queue_deadline_at timestamptz,
+  on_consent_withdrawn text not null default 'erase_interview' check (on_consent_withdrawn in ('erase_interview',
+    'erase_candidate', 'review')),
+  consent_withdrawn_at timestamptz,
+  withdrawal_settled_at timestamptz check (withdrawal_settled_at is null or consent_withdrawn_at is not null),
   foreign key (tenant_id, candidate_id) references public.tenant_candidates (tenant_id, candidate_id),
   foreign key (tenant_id, position_id) references public.positions (tenant_id, id),
   constraint ending_is_whole check ((outcome is null) = (reason is null)),
@@ -67,7 +72,7 @@ create table public.interview_sessions (
   constraint queued_is_pending check (queue_deadline_at is null or (not counted and queued_at is not null)),
   constraint reason_is_known check (reason in (
     'ended_by_candidate', 'interviewer_finished', 'max_duration', 'ended_by_platform', 'operator_stopped',
-    'consent_declined',
+    'consent_declined', 'consent_withdrawn',
     'candidate_never_joined', 'candidate_silent', 'schedule_expired', 'admission_timeout', 'candidate_left',
     'worker_lost', 'boot_timeout', 'no_capacity', 'quota_exceeded', 'fly_refused', 'provider_auth_failed',
     'provider_rate_limited', 'provider_unavailable', 'call_not_established', 'transcript_incomplete', 'internal_error'))
@@ -137,6 +142,14 @@ comment on column public.interview_sessions.queued_at is
   'When it joined its tenant''s queue, which determines its place there.';
 comment on column public.interview_sessions.queue_deadline_at is
   'Set while the session is queued. If it is not admitted by then, it ends with admission_timeout.';
+comment on column public.interview_sessions.on_consent_withdrawn is
+  'What follows when the candidate withdraws consent, copied from the tenant at creation. An operator''s decision '
+  'replaces review.';
+comment on column public.interview_sessions.consent_withdrawn_at is
+  'When the candidate withdrew consent. Nothing may be evaluated, uploaded or recorded from this time on. Remains '
+  'after an erasure.';
+comment on column public.interview_sessions.withdrawal_settled_at is
+  'When what follows from the withdrawal was done: the erasure, or an operator''s decision to keep the interview.';
 create index interview_sessions_tenant on public.interview_sessions (tenant_id, created_at desc, id desc);
 create index interview_sessions_status on public.interview_sessions (tenant_id, status, created_at desc, id desc);
 create index interview_sessions_region on public.interview_sessions (tenant_id, region, created_at desc, id desc);
@@ -154,6 +167,8 @@ create index interview_sessions_transcript_kept on public.interview_sessions (te
   where state_rank >= app.rank_of('ended') and transcript_erased_at is null;
 create index interview_sessions_video_kept on public.interview_sessions (tenant_id, completed_at)
   where state_rank >= app.rank_of('ended') and video_erased_at is null;
+create index interview_sessions_withdrawn on public.interview_sessions (consent_withdrawn_at, id)
+  where consent_withdrawn_at is not null and withdrawal_settled_at is null;
 create index interview_sessions_of_candidate on public.interview_sessions (tenant_id, candidate_id);
 create index interview_sessions_queue on public.interview_sessions (tenant_id, queued_at)
   where queue_deadline_at is not null;
@@ -180,9 +195,9 @@ create table public.session_events (
     app.rank_of(substring(type from '^session\.(.+)$')) is not null and type <> 'session.ended'
     or app.life_rank_of(substring(type from '^machine\.(.+)$')) is not null
     or type in ('candidate.absent', 'candidate.present', 'candidate.lost', 'candidate.consented',
-      'consent.declined', 'session.queued', 'session.admitted', 'session.rescheduled', 'session.end_requested',
-      'transcript.revised', 'integrity.flagged', 'result.done', 'result.empty', 'result.dead', 'result.rerun',
-      'result.reviewed', 'video.open', 'video.done', 'video.dead', 'machine.assigned'))
+      'consent.declined', 'consent.withdrawn', 'session.queued', 'session.admitted', 'session.rescheduled',
+      'session.end_requested', 'transcript.revised', 'integrity.flagged', 'result.done', 'result.empty', 'result.dead',
+      'result.rerun', 'result.reviewed', 'video.open', 'video.done', 'video.dead', 'machine.assigned'))
 );
 comment on table public.session_events is 'Events of sessions, in commit order per session. Append-only.';
 comment on column public.session_events.session_id is 'The session of the event.';
