@@ -215,8 +215,8 @@ function createSockets(
 }
 
 /** The listener of `/metrics`, and the job that reads the gauges of the fleet for it. */
-function createScraping({ config, database, metrics, clock, logger }: Ground, { fleet }: Parts) {
-  const { duties, planning } = fleet;
+function createScraping({ config, database, metrics, clock, logger, health }: Ground, { fleet }: Parts) {
+  const { duties, planning, brake } = fleet;
   const read = createReadGauges(database);
   const readTotals = createReadTotals(database);
   const { run, dropOutdated } = createFleetGauges({
@@ -226,6 +226,9 @@ function createScraping({ config, database, metrics, clock, logger }: Ground, { 
     ...{ metrics, logger },
     onScrape: () => {
       dropOutdated();
+      metrics.fly.regionClosed.reset();
+      for (const { region, closed } of health.snapshot()) metrics.fly.regionClosed.set({ region }, closed ? 1 : 0);
+      metrics.reconcile.brakeHolds.set(brake.holds ? 1 : 0);
       metrics.dutyHeld.reset();
       for (const { name: duty } of [...duties.held('reconcile'), ...duties.held('housekeeping')])
         metrics.dutyHeld.set({ duty }, 1);

@@ -1,5 +1,6 @@
+import type { ErrorCode } from '@greenroom/shared/errors/codes.ts';
 import type { ServerMessage } from '@greenroom/shared/protocol/socket.ts';
-import type { ClaimResponse } from '@greenroom/shared/protocol/worker-api.ts';
+import { type ClaimResponse, callFailureCodes, type WorkerCounts } from '@greenroom/shared/protocol/worker-api.ts';
 import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { Ending } from './ending.ts';
@@ -42,6 +43,8 @@ export interface Conversation {
   blocked(ordinal: number): void;
   /** The candidate's button requests and typed answers. */
   readonly requests: Requests;
+  /** Calls after the first one, and calls that could not be opened. */
+  readonly counts: Pick<WorkerCounts, 'call_replacements' | 'call_failures'>;
   /** Repeats an open `call_required` and an unconfirmed `sdp_answer`; called right after `session_ready`. */
   resume(connection: Connection): void;
   /** Continues the call that was under way on another machine. */
@@ -150,8 +153,15 @@ export function createConversation(deps: ConversationDeps): Conversation {
       return true;
     },
   });
+  const replacements: NonNullable<WorkerCounts['call_replacements']> = {};
+  const failures: NonNullable<WorkerCounts['call_failures']> = {};
+  const countFailure = (code: ErrorCode) => {
+    const counted = callFailureCodes.find((one) => one === code) ?? 'other';
+    failures[counted] = (failures[counted] ?? 0) + 1;
+  };
   const requireCall = (reason: CallReason) => {
     if (ending.isDecided) return;
+    replacements[reason] = (replacements[reason] ?? 0) + 1;
     const ordinal = calls.active ? calls.ordinal + 1 : calls.ordinal;
     required = { ordinal, reason, deadline: clock.now() + deadlines.offerMs };
     // The wait for an offer is limited only without a call: while the old call goes on, waiting loses
@@ -187,6 +197,7 @@ export function createConversation(deps: ConversationDeps): Conversation {
     // The offer's ordinal was already used. The candidate cannot fix that, so the browser is asked for a new
     // offer.
     if (result.code === 'conflict') return requireCall('call_lost');
+    countFailure(result.code);
     connection.error(result.code, result.kind === 'refused' ? result.detail : undefined);
     if (result.code === 'rate_limited') return requireCallLater();
     if (result.kind === 'failed') ending.conclude(result.reason);
@@ -228,6 +239,7 @@ export function createConversation(deps: ConversationDeps): Conversation {
       opening.blocked(ordinal);
     },
     requests,
+    counts: { call_replacements: replacements, call_failures: failures },
     resume: (connection) => {
       if (calls.active && unconfirmed?.ordinal === calls.ordinal) connection.send(unconfirmed);
       // Without a call, `session_ready` has already asked for an offer.

@@ -69,6 +69,9 @@ export function createInterview(deps: InterviewDeps): Interview {
   const send = (message: ServerMessage) => room.send(message);
   const counts = (): WorkerCounts => ({
     ...room.counts,
+    ...reception.counts,
+    ...conversation.counts,
+    ...record.writer.counts,
     entries_acknowledged: record.writer.stored,
     entries_refused: record.writer.refused,
     transcriptions_failed: conversation.transcriptionsFailed,

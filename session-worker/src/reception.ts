@@ -1,5 +1,6 @@
 import type { ClientMessage } from '@greenroom/shared/protocol/socket.ts';
-import type { ClaimResponse } from '@greenroom/shared/protocol/worker-api.ts';
+import { problemCodes } from '@greenroom/shared/protocol/socket-values.ts';
+import type { ClaimResponse, WorkerCounts } from '@greenroom/shared/protocol/worker-api.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { Conversation } from './conversation.ts';
 import type { Ending } from './ending.ts';
@@ -14,6 +15,8 @@ import type { Video } from './room/video.ts';
 export interface Reception {
   welcome: RoomDeps['onInit'];
   hear: RoomDeps['onMessage'];
+  /** What the browser reported about its connection. */
+  readonly counts: Pick<WorkerCounts, 'candidate_network_reports' | 'candidate_problems'>;
 }
 
 export interface ReceptionDeps {
@@ -34,6 +37,9 @@ export function createReception({ log, claim, conversation, record, timers, vide
   const { session } = claim;
   const { calls, requests } = conversation;
 
+  const networkReports: NonNullable<WorkerCounts['candidate_network_reports']> = {};
+  const problems: NonNullable<WorkerCounts['candidate_problems']> = {};
+
   const takeCopies = (entries: MessageOf<'transcript_update'>['entries'], connection: Connection) => {
     const wrong = record.transcript.copies(entries);
     if (wrong.length > 0)
@@ -53,8 +59,13 @@ export function createReception({ log, claim, conversation, record, timers, vide
     sdp_offer: ({ sdp, ordinal }, connection) => void conversation.offer(sdp, ordinal, connection),
     candidate_request: ({ what }, connection) => answer(requests.ask(what), connection),
     typed_answer: ({ id, text }, connection) => answer(requests.type(id, text), connection),
-    client_stats: ({ quality, problem, rtt_ms, loss_percent }) =>
-      log.info({ quality, problem, rtt_ms, loss_percent }, 'how the candidate is connected'),
+    client_stats: ({ quality, problem, rtt_ms, loss_percent }) => {
+      log.info({ quality, problem, rtt_ms, loss_percent }, 'how the candidate is connected');
+      networkReports[quality] = (networkReports[quality] ?? 0) + 1;
+      if (problem === null) return;
+      const counted = problemCodes.find((code) => code === problem) ?? 'other';
+      problems[counted] = (problems[counted] ?? 0) + 1;
+    },
     // Without it the recording is kept too; only jumping in it is impossible.
     recording_started: ({ video_id }) => void record.recordingStarted(video_id),
     end_session: ({ final_transcript, recording_url }, connection) => {
@@ -66,6 +77,7 @@ export function createReception({ log, claim, conversation, record, timers, vide
   };
 
   return {
+    counts: { candidate_network_reports: networkReports, candidate_problems: problems },
     welcome: async (connection, fresh) => {
       connection.send({
         type: 'session_ready',

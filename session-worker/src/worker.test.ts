@@ -100,6 +100,11 @@ describe('an interview, end to end between scripted peers', () => {
           entries_acknowledged: expect.any(Number),
           entries_refused: 0,
           transcriptions_failed: 0,
+          candidate_socket_ms: expect.any(Number),
+          candidate_socket_closes: { 1000: 1 },
+          ...{ candidate_network_reports: {}, candidate_problems: {}, call_replacements: {}, call_failures: {} },
+          transcript_entries: { ai: expect.any(Number), candidate: expect.any(Number) },
+          transcript_storing_ms: expect.any(Number),
         },
         phases: Object.fromEntries(
           ['edge_wait', 'socket', 'offered', 'credential', 'answered', 'connected', 'spoke'].map((step) => [

@@ -2377,7 +2377,7 @@ create function public.fleet_gauges() returns jsonb
 language sql stable security definer set search_path = '' as $$
   with live as (
     select t.slug as tenant, s.status, coalesce(s.region, s.regions[1], 'none') as region,
-      s.queue_deadline_at is not null as queued, s.epoch
+      s.queue_deadline_at is not null as queued, s.epoch, s.presence, s.scheduled_at
     from public.interview_sessions s join public.tenants t on t.id = s.tenant_id
     where s.state_rank < app.rank_of('ended')),
   work (kind, pending, dead) as (
@@ -2401,6 +2401,13 @@ language sql stable security definer set search_path = '' as $$
     'queued', (select coalesce(jsonb_agg(to_jsonb(g)), '[]') from (
       select tenant, count(*) as count from live where queued group by 1) g),
     'replaced', (select count(*) from live where epoch > 1),
+    'present', (select count(*) from live where presence = 'present'),
+    'due', (select coalesce(jsonb_agg(to_jsonb(g)), '[]') from (
+      select region, count(*) as count from live where status = 'scheduled'
+        and scheduled_at < clock_timestamp() + interval '1 hour' group by 1) g),
+    'creates_per_second', (select coalesce(sum(creates_per_second), 0) from public.tenant_apps where status = 'ready'),
+    'create_backlog_s', (select coalesce(extract(epoch from max(next_create_at) - clock_timestamp()), 0)
+      from public.tenant_apps where status = 'ready' and next_create_at > clock_timestamp()),
     'machines', (select coalesce(jsonb_agg(to_jsonb(g)), '[]') from (
       select state, region, count(*) as count from public.machines where state <> 'destroyed' group by 1, 2) g),
     'work', (select jsonb_agg(to_jsonb(w)) from work w),
@@ -2804,6 +2811,11 @@ declare
     'region', coalesce(s.region, 'none'));
 begin
   select * into m from public.machines where id = s.machine_id;
+  if exists (select from public.pool_policies o where o.tenant_id = s.tenant_id and o.region = s.region
+    and o.ceiling > 0) then
+    perform app.tally('pool_starts', 1, jsonb_build_object('region', s.region, 'result',
+      case when p.path = 'cold' then 'miss' else 'hit' end));
+  end if;
   perform app.tally('session_ready_seconds', extract(epoch from clock_timestamp() - p.due_at), v_labels);
   perform app.tally('start_phase_seconds', extract(epoch from seconds), v_labels || jsonb_build_object('phase', phase))
   from (values
@@ -2816,7 +2828,7 @@ end $$;
 comment on function app.tally_start(public.interview_sessions) is
   'Writes the phases of a session''s start, and observes for the metrics how long it waited for its worker and the '
   'phases of its machine''s start: waiting for Fly''s create limit, create, start of a standby machine, boot until '
-  'the claim.';
+  'the claim. Where the tenant has a pool in the region, counts whether the pool had a machine.';
 
 create function app.tally_end(s public.interview_sessions) returns void
 language plpgsql volatile set search_path = '' as $$
@@ -2834,6 +2846,7 @@ begin
   perform app.tally('session_duration_seconds', extract(epoch from s.completed_at - s.started_at));
   perform app.tally('tenant_interview_seconds', extract(epoch from s.completed_at - s.started_at), '{}', s.tenant_id);
   perform app.tally('transcript_entries_per_session', v_entries);
+  perform app.tally('tenant_transcript_entries', v_entries, '{}', s.tenant_id);
 end $$;
 comment on function app.tally_end(public.interview_sessions) is
   'Counts an ended session. An entry counts as lost if a worker reported more acknowledged entries than are stored.';
@@ -2913,6 +2926,23 @@ comment on function app.tally_call() is 'Observes how long a call took to be ans
 create trigger tally_answer after update of answered_at on public.realtime_calls for each row
   when (old.answered_at is null and new.answered_at is not null) execute function app.tally_call();
 
+create function app.worker_counts(p_counts jsonb) returns table (key text, metric text, labels jsonb,
+  count bigint) language sql immutable set search_path = '' as $$
+  select c.key || coalesce('.' || part.key, ''), case when part.key is not null then c.key
+      when c.key like '%\_ms' then replace(c.key, '_ms', '_seconds') else 'worker' end,
+    case when part.key is not null then jsonb_build_object(case c.key when 'candidate_network_reports' then 'quality'
+        when 'candidate_problems' then 'problem' when 'transcript_entries' then 'speaker'
+        when 'call_replacements' then 'reason' else 'code' end, part.key)
+      when c.key like '%\_ms' then '{}' else jsonb_build_object('kind', c.key) end,
+    coalesce(part.value, c.value #>> '{}')::bigint
+  from jsonb_each(p_counts) c left join lateral jsonb_each_text(
+    case jsonb_typeof(c.value) when 'object' then c.value end) part on true
+  where part.key is not null or jsonb_typeof(c.value) = 'number'
+$$;
+comment on function app.worker_counts(jsonb) is
+  'Splits the counts of a worker into one row per series. A group of counts has a metric of its own, with the name of '
+  'the part as its label; a time in ms is a metric in seconds; the other counts share the metric worker.';
+
 create function app.count_worker(p_machine_id uuid, p_epoch integer, p_counts jsonb) returns void
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -2924,10 +2954,10 @@ begin
   select * into m from public.machines where id = p_machine_id and epoch = p_epoch for update;
   if not found then return; end if;
   v_old := case when m.counts_epoch = p_epoch then m.counts else '{}' end;
-  for c in select key, value::bigint as count, coalesce((v_old ->> key)::bigint, 0) as before
-    from jsonb_each_text(p_counts) loop
+  for c in select w.*, coalesce((v_old ->> w.key)::bigint, 0) as before from app.worker_counts(p_counts) w loop
     if c.count > c.before then
-      perform app.tally('worker', c.count - c.before, jsonb_build_object('kind', c.key));
+      perform app.tally(c.metric, (c.count - c.before)
+        * case when c.key like '%\_ms' then 0.001 else 1 end, c.labels);
       v_old := v_old || jsonb_build_object(c.key, c.count);
     end if;
   end loop;

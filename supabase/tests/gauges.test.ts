@@ -139,6 +139,57 @@ describe('the totals', () => {
     expect(await sumOf('failovers')).toBeGreaterThanOrEqual(1);
   });
 
+  test('groups of counts become metrics of their own, and a repeated report adds nothing', async () => {
+    const session = await servedSession(db(), await newTenant(db()));
+    const figures = async () => ({
+      replaced: await sumOf('candidate_socket_closes', { code: '4412' }),
+      lost: await sumOf('candidate_socket_closes', { code: '1006' }),
+      poor: await sumOf('candidate_network_reports', { quality: 'poor' }),
+      spoken: await sumOf('transcript_entries', { speaker: 'ai' }),
+      open: await sumOf('candidate_socket_seconds'),
+    });
+    const before = await figures();
+    const report = (closes: Record<string, number>, candidate_socket_ms: number) =>
+      call(db(), 'record_heartbeats', {
+        p_beats: [
+          {
+            ...{ machine_id: session.machineId, epoch: 1, presence: 'absent', unsaved_entries: 0 },
+            counts: {
+              ...{ sockets: 3, messages: 0, entries_acknowledged: 0, entries_refused: 0, candidate_socket_ms },
+              ...{ candidate_socket_closes: closes, candidate_network_reports: { poor: 2 }, candidate_problems: {} },
+              transcript_entries: { ai: 4, candidate: 0 },
+            },
+          },
+        ],
+        p_lease_ms: 20_000,
+      });
+    await report({ '1006': 1 }, 1_500);
+    await report({ '1006': 1, '4412': 1 }, 2_500);
+    await report({ '1006': 1 }, 1_500);
+    const after = await figures();
+    expect(after).toEqual({
+      replaced: before.replaced + 1,
+      lost: before.lost + 1,
+      poor: before.poor + 2,
+      spoken: before.spoken + 4,
+      open: before.open + 2.5,
+    });
+  });
+
+  test('a start in a region with a pool is a hit or a miss, elsewhere neither', async () => {
+    const starts = async (result: string) => sumOf('pool_starts', { result });
+    const before = { hit: await starts('hit'), miss: await starts('miss') };
+    const tenant = await newTenant(db());
+    await claim(db(), await servedSession(db(), tenant));
+    expect(await starts('miss')).toBe(before.miss);
+    await db().query("insert into public.pool_policies (tenant_id, region, ceiling) values ($1, 'fra', 1)", [
+      tenant.id,
+    ]);
+    await claim(db(), await servedSession(db(), tenant));
+    expect(await starts('miss')).toBe(before.miss + 1);
+    expect(await starts('hit')).toBe(before.hit);
+  });
+
   test("a worker's last report adds what its heartbeats had not reported, and an entry that is missing is counted", async () => {
     const session = await servedSession(db(), await newTenant(db()));
     const before = { acknowledged: await acknowledged(), lost: await sumOf('transcript_entries_lost') };

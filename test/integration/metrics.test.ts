@@ -61,6 +61,10 @@ describe('metrics', () => {
     expect(await sumOf('greenroom_worker_total', 'sockets')).toBe(1);
     expect(await sumOf('greenroom_worker_total', 'entries_acknowledged')).toBeGreaterThanOrEqual(2);
     expect(await sumOf('greenroom_transcript_entries_lost_total')).toBe(0);
+    expect(await sumOf('greenroom_transcript_entries_total', 'speaker="ai"')).toBeGreaterThanOrEqual(1);
+    expect(await sumOf('greenroom_candidate_socket_closes_total', 'code="1000"')).toBe(1);
+    expect(await sumOf('greenroom_candidate_socket_seconds_total')).toBeGreaterThan(0);
+    expect(await sumOf('greenroom_fly_creates_per_second')).toBe(1_000);
   });
 
   test('the totals are the same after a takeover', async () => {

@@ -9,6 +9,14 @@ const fleetGauges = z.object({
   queued: z.array(z.object({ tenant: z.string(), count })),
   /** Live sessions that run on a replacement machine. */
   replaced: count,
+  /** Candidates whose socket is open. */
+  present: count,
+  /** Scheduled sessions that begin within an hour. */
+  due: z.array(z.object({ region: z.string(), count })),
+  /** Machines per second that Fly's limit lets us create in all apps together. */
+  creates_per_second: count,
+  /** How long the app with the longest queue needs for the creates that wait for their turn, seconds. */
+  create_backlog_s: count,
   machines: z.array(z.object({ state: z.string(), region: z.string(), count })),
   work: z.array(z.object({ kind: z.string(), pending: count, dead: count })),
   duties_without_holder: count,

@@ -23,6 +23,8 @@ import { createUnreachable } from './unreachable.ts';
 /** Is called with what happened, for the metrics. */
 export interface FleetObserver {
   round: (result: RoundResult, tookMs: number) => void;
+  /** A machine without a row was destroyed. */
+  orphan: () => void;
   /** The brake refused to end machines. */
   brakeHeld: () => void;
 }
@@ -68,6 +70,7 @@ function createLeaving({ config, machines, fly, hangUps, clock, logger, observe,
   });
   const reaper = createReaper({
     ...{ machines, fly, logger, absenceGraceMs, onGone },
+    onOrphan: observe.orphan,
     onAbsent: (machine, { reason }) => endings.confirm(machine, reason),
   });
   const unreachable = createUnreachable({ machines, endings, brake, deadlines, logger, onChange });
@@ -103,5 +106,5 @@ export function createFleet(deps: FleetDeps) {
     { name: 'reconcile', everyMs: deadlines.dutyRenewMs, run: reconciler.tick },
     { name: 'housekeeping', everyMs: deadlines.reconcileTickMs, run: housekeeping.run },
   ];
-  return { endings, unreachable, provisioner, planning, leases, duties, reconciler, jobs };
+  return { brake, endings, unreachable, provisioner, planning, leases, duties, reconciler, jobs };
 }

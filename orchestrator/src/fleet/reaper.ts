@@ -51,11 +51,14 @@ export interface ReaperDeps {
   /** Called when Fly first reports a machine as destroyed. It must be checked again after the grace period. */
   onAbsent: (machine: LeavingMachine, suspicion: Suspicion) => void;
   onGone: (sessionId: string | undefined) => void;
+  /** Called when a machine without a row is destroyed. @default none */
+  onOrphan?: () => void;
 }
 
 type Finding = { kind: 'there'; machine: FlyMachine } | { kind: 'absent'; evidence: Absence } | { kind: 'unclear' };
 
-export function createReaper({ machines, fly, logger, absenceGraceMs, onAbsent, onGone }: ReaperDeps): Reaper {
+export function createReaper(deps: ReaperDeps): Reaper {
+  const { machines, fly, logger, absenceGraceMs, onAbsent, onGone, onOrphan = () => undefined } = deps;
   /** Looks for the machine at Fly, by its metadata if its id is unknown. */
   const find = async (row: AliveRow): Promise<Finding> => {
     if (row.fly_machine_id === null) {
@@ -175,6 +178,7 @@ export function createReaper({ machines, fly, logger, absenceGraceMs, onAbsent, 
         await machines.recordDestroying(id, 'orphan', { duty, evidence });
       crashPoint('orphan.found');
       const { kind } = await fly.destroy(app, machine.id);
+      onOrphan();
       const ids = { fly_machine_id: machine.id, app_name: app, machine_name: machine.name };
       logger.warn({ ...ids, state: machine.state, reason: 'orphan', evidence, kind }, 'machine destroyed');
     },

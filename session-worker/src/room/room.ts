@@ -1,5 +1,6 @@
 import type { ClientMessage, CloseCode, ServerMessage } from '@greenroom/shared/protocol/socket.ts';
 import { closeCodes } from '@greenroom/shared/protocol/socket.ts';
+import { countedCloseCodes, type WorkerCounts } from '@greenroom/shared/protocol/worker-api.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { Presence } from '@greenroom/shared/session/states.ts';
@@ -24,8 +25,8 @@ export interface Room {
    */
   send(message: ServerMessage): void;
   readonly presence: Presence;
-  /** Sockets that entered and messages that arrived so far. */
-  readonly counts: Readonly<{ sockets: number; messages: number }>;
+  /** Sockets that entered, messages that arrived and sockets that closed so far. */
+  readonly counts: Pick<WorkerCounts, 'sockets' | 'messages' | 'candidate_socket_ms' | 'candidate_socket_closes'>;
   /** Sends `last`, closes with the code, and resolves when the socket is closed. */
   close(code: CloseCode, reason: string, last?: ServerMessage): Promise<void>;
 }
@@ -53,7 +54,13 @@ export function createRoom(deps: RoomDeps): Room {
   let presence: Presence = 'absent';
   let closed: { code: CloseCode; reason: string } | undefined;
   let emptied = () => {};
-  const counts = { sockets: 0, messages: 0 };
+  const closes: NonNullable<WorkerCounts['candidate_socket_closes']> = {};
+  const counts = { sockets: 0, messages: 0, candidate_socket_ms: 0, candidate_socket_closes: closes };
+  const countClose = (code: number, openMs: number) => {
+    const counted = countedCloseCodes.find((one) => one === String(code)) ?? 'other';
+    closes[counted] = (closes[counted] ?? 0) + 1;
+    counts.candidate_socket_ms += Math.round(openMs);
+  };
 
   const gone = (connection: Connection, code: number) => {
     if (ready === connection) ready = undefined;
@@ -105,6 +112,7 @@ export function createRoom(deps: RoomDeps): Room {
     enter: (socket) => {
       if (closed) return socket.close(closed.code, closed.reason);
       counts.sockets += 1;
+      const openedMs = clock.monotonicMs();
       const connection: Connection = createConnection({
         socket,
         clock,
@@ -113,7 +121,10 @@ export function createRoom(deps: RoomDeps): Room {
           counts.messages += 1;
           hear(message, connection);
         },
-        onClose: (code) => gone(connection, code),
+        onClose: (code) => {
+          countClose(code, clock.monotonicMs() - openedMs);
+          gone(connection, code);
+        },
       });
       if (current) {
         arriving?.close(closeCodes.replaced, 'the interview was opened elsewhere');

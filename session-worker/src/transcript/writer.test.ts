@@ -53,6 +53,19 @@ describe('the transcript writer', () => {
     expect(writer.unsaved).toBe(0);
   });
 
+  test('counts entries by speaker and how long they waited, a changed entry once', async () => {
+    const { clock, writer } = setUp((entries, n) => (n === 1 ? unavailable : ok(entries)));
+    writer.add(entryOf('a'));
+    writer.add(entryOf('b', { speaker: 'candidate' }));
+    await clock.advance(60_000);
+    writer.add(entryOf('a', { text: 'changed' }));
+    await clock.advance(60_000);
+    const { transcript_entries, transcript_storing_ms = 0 } = writer.counts;
+    expect(transcript_entries).toEqual({ ai: 1, candidate: 1 });
+    expect(transcript_storing_ms).toBeGreaterThan(0);
+    expect(transcript_storing_ms).toBeLessThan(60_000);
+  });
+
   test('entries that arrive during a write form the next batch, at most 250', async () => {
     let release: (result: Result) => void = () => {};
     const { clock, writer, batches, acked } = setUp((entries, n) =>

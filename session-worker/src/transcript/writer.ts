@@ -1,4 +1,5 @@
 import type { TranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
+import type { WorkerCounts } from '@greenroom/shared/protocol/worker-api.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import { createOutbox } from '../outside/outbox.ts';
@@ -33,6 +34,8 @@ export interface Writer {
   readonly refused: number;
   /** Number of entries stored by this writer. */
   readonly stored: number;
+  /** The same by speaker, and the time that they waited to be stored, added up. */
+  readonly counts: Pick<WorkerCounts, 'transcript_entries' | 'transcript_storing_ms'>;
   isStored(ordinal: number, itemId: string): boolean;
   /** Item ids stored by this writer. */
   storedIds(): string[];
@@ -50,6 +53,17 @@ export function createWriter(deps: WriterDeps): Writer {
   const { clock, log, maxWaiting = 2_000, random } = deps;
   const stored = new Set<string>();
   let refused = 0;
+  /** When the entries that are not stored yet arrived. */
+  const arrivedMs = new Map<string, number>();
+  const bySpeaker = { ai: 0, candidate: 0 };
+  let storingMs = 0;
+  const count = (entry: TranscriptEntry) => {
+    const key = keyOf(entry);
+    storingMs += Math.round(clock.monotonicMs() - (arrivedMs.get(key) ?? clock.monotonicMs()));
+    arrivedMs.delete(key);
+    if (!stored.has(key)) bySpeaker[entry.speaker] += 1;
+    stored.add(key);
+  };
 
   const outbox = createOutbox<TranscriptEntry>({
     ...{ clock, log, random, keyOf, maxBatch },
@@ -57,10 +71,11 @@ export function createWriter(deps: WriterDeps): Writer {
     merge: (older, newer) => (outranks(older, newer) ? older : newer),
     send: deps.append,
     onSent: (entries) => {
-      for (const entry of entries) stored.add(keyOf(entry));
+      for (const entry of entries) count(entry);
       deps.onStored(entries);
     },
-    onRefused: () => {
+    onRefused: (entry) => {
+      arrivedMs.delete(keyOf(entry));
       refused += 1;
     },
     onFenced: deps.onFenced,
@@ -71,6 +86,7 @@ export function createWriter(deps: WriterDeps): Writer {
       const pending = outbox.pending(keyOf(entry));
       if (pending && outranks(pending, entry)) return true;
       if (!entry.verified && !pending && outbox.unsent >= maxWaiting) return false;
+      if (!pending) arrivedMs.set(keyOf(entry), clock.monotonicMs());
       return outbox.add(entry);
     },
     get unsaved() {
@@ -81,6 +97,9 @@ export function createWriter(deps: WriterDeps): Writer {
     },
     get stored() {
       return stored.size;
+    },
+    get counts() {
+      return { transcript_entries: bySpeaker, transcript_storing_ms: storingMs };
     },
     isStored: (ordinal, itemId) => stored.has(entryKey(ordinal, itemId)),
     storedIds: () => [...stored].map((key) => key.slice(key.indexOf('/') + 1)),

@@ -59,3 +59,35 @@ export type CandidateRequest = (typeof candidateRequests)[number];
 /** Quality of the connection, as judged by the browser. */
 export const networkQualities = ['good', 'fair', 'poor', 'unknown'] as const;
 export type NetworkQuality = (typeof networkQualities)[number];
+
+/**
+ * The closed list of a candidate's problems, the most important first. Only the most important one is shown.
+ * A problem is raised and later settled, so that its message disappears with its cause.
+ */
+export const problemCodes = [
+  'unsupported',
+  'link_incomplete',
+  'link_dead',
+  'used_elsewhere',
+  'session_over',
+  'consent_required',
+  'too_early',
+  'microphone_denied',
+  'microphone_missing',
+  'microphone_busy',
+  'audio_blocked',
+  'call_blocked',
+  'voice_missing',
+  'not_heard',
+  'call_failed',
+  'microphone_lost',
+  'microphone_muted',
+  'service_unavailable',
+  'socket_lost',
+  'network_weak',
+  'storage_blocked',
+] as const;
+export type ProblemCode = (typeof problemCodes)[number];
+
+/** Why the browser must open a further call: the call or its sideband is gone, or it is old. */
+export const callReasons = ['call_lost', 'rollover', 'sideband_lost'] as const;

@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { errorCodeNames } from '../errors/codes.ts';
 import { iceServer, outcome, plainText, sessionReason, text, uuid } from './common.ts';
 import {
+  callReasons,
   candidateRequests,
   maxEntriesPerUpdate,
   maxSdpLength,
@@ -155,7 +156,7 @@ export const serverMessage = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('call_required'),
     ordinal: z.number().int(),
-    reason: z.enum(['call_lost', 'rollover', 'sideband_lost']),
+    reason: z.enum(callReasons),
     /** Unix ms by which the offer must arrive. */
     deadline: z.number(),
   }),

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { deadlines, iceServer, jwks, outcome, sessionReason, text, uuid } from './common.ts';
+import { type CloseCode, callReasons, closeCodes, networkQualities, problemCodes } from './socket-values.ts';
 
 /**
  * The worker API, `/worker/v1`, between a worker and an orchestrator. `claim` is authorised by the machine's
@@ -87,10 +88,25 @@ export const claimResponse = z.object({
 });
 export type ClaimResponse = z.output<typeof claimResponse>;
 
+/** Close codes that a worker counts by themselves: ours, and those of a browser, a network or a server that goes away. */
+export const countedCloseCodes = [
+  ...(Object.values(closeCodes).map(String) as `${CloseCode}`[]),
+  ...(['1001', '1005', '1006', '1011', 'other'] as const),
+] as const;
+/** What the browser gets when no call can be opened. Other codes are counted as `other`. */
+export const callFailureCodes = [
+  'provider_auth_failed',
+  'provider_rate_limited',
+  'provider_unavailable',
+  'internal_error',
+  'other',
+] as const;
+
 /**
  * What a worker counted since it claimed its session, for the metrics. It reports the counts of its whole life each time, so a
  * report that is lost or arrives twice changes nothing.
  */
+const counted = z.number().int().min(0).max(100_000_000);
 export const workerCounts = z.strictObject({
   /** Times the candidate's browser connected. */
   sockets: z.number().int().min(0).max(1_000_000),
@@ -102,6 +118,22 @@ export const workerCounts = z.strictObject({
   entries_refused: z.number().int().min(0).max(1_000_000),
   /** Turns of the candidate that the voice provider could not transcribe. */
   transcriptions_failed: z.number().int().min(0).max(1_000_000).default(0),
+  /** How long the candidate's closed sockets were open, ms. */
+  candidate_socket_ms: counted.optional(),
+  /** From when the stored entries reached the worker until Postgres had committed them, added up, ms. */
+  transcript_storing_ms: counted.optional(),
+  /** Closed sockets of the candidate, by close code; codes that are not ours or of the protocol are `other`. */
+  candidate_socket_closes: z.partialRecord(z.enum(countedCloseCodes), counted).optional(),
+  /** Reports of the candidate's browser about its connection, by quality. */
+  candidate_network_reports: z.partialRecord(z.enum(networkQualities), counted).optional(),
+  /** Reports in which the candidate's page showed a problem, by its code. */
+  candidate_problems: z.partialRecord(z.enum([...problemCodes, 'other']), counted).optional(),
+  /** Stored transcript entries, by speaker. */
+  transcript_entries: z.partialRecord(z.enum(['ai', 'candidate']), counted).optional(),
+  /** Calls that the browser had to open after the first one, by reason. */
+  call_replacements: z.partialRecord(z.enum(callReasons), counted).optional(),
+  /** Calls that could not be opened, by the code that the browser got. */
+  call_failures: z.partialRecord(z.enum(callFailureCodes), counted).optional(),
 });
 export type WorkerCounts = z.output<typeof workerCounts>;
 

@@ -2,7 +2,7 @@ create function public.fleet_gauges() returns jsonb
 language sql stable security definer set search_path = '' as $$
   with live as (
     select t.slug as tenant, s.status, coalesce(s.region, s.regions[1], 'none') as region,
-      s.queue_deadline_at is not null as queued, s.epoch
+      s.queue_deadline_at is not null as queued, s.epoch, s.presence, s.scheduled_at
     from public.interview_sessions s join public.tenants t on t.id = s.tenant_id
     where s.state_rank < app.rank_of('ended')),
   work (kind, pending, dead) as (
@@ -26,6 +26,13 @@ language sql stable security definer set search_path = '' as $$
     'queued', (select coalesce(jsonb_agg(to_jsonb(g)), '[]') from (
       select tenant, count(*) as count from live where queued group by 1) g),
     'replaced', (select count(*) from live where epoch > 1),
+    'present', (select count(*) from live where presence = 'present'),
+    'due', (select coalesce(jsonb_agg(to_jsonb(g)), '[]') from (
+      select region, count(*) as count from live where status = 'scheduled'
+        and scheduled_at < clock_timestamp() + interval '1 hour' group by 1) g),
+    'creates_per_second', (select coalesce(sum(creates_per_second), 0) from public.tenant_apps where status = 'ready'),
+    'create_backlog_s', (select coalesce(extract(epoch from max(next_create_at) - clock_timestamp()), 0)
+      from public.tenant_apps where status = 'ready' and next_create_at > clock_timestamp()),
     'machines', (select coalesce(jsonb_agg(to_jsonb(g)), '[]') from (
       select state, region, count(*) as count from public.machines where state <> 'destroyed' group by 1, 2) g),
     'work', (select jsonb_agg(to_jsonb(w)) from work w),

@@ -48,6 +48,10 @@ function fill({ fleet }: Metrics, read: FleetGauges, levels: PoolLevel[]): void 
     fleet.standby.inc({ region, state: 'building' }, building);
     fleet.target.inc({ region }, target);
   }
+  for (const { region, count } of read.due) fleet.due.set({ region }, count);
+  fleet.present.set(read.present);
+  fleet.createsPerSecond.set(read.creates_per_second);
+  fleet.createBacklog.set(read.create_backlog_s);
   fleet.replaced.set(read.replaced);
   fleet.vacant.set(read.duties_without_holder);
   fleet.orchestrators.set(read.orchestrators);
@@ -61,7 +65,9 @@ function clear({ fleet, totals }: Metrics): void {
   totals.set(undefined);
   for (const gauge of Object.values(fleet)) gauge.reset();
   const { replaced, vacant, orchestrators, unsaved, workerMemory, unwanted, readAt } = fleet;
-  for (const gauge of [replaced, vacant, orchestrators, unsaved, workerMemory, unwanted, readAt]) gauge.remove();
+  const { present, createsPerSecond, createBacklog } = fleet;
+  const ofTheFleet = [replaced, vacant, orchestrators, unsaved, workerMemory, unwanted, readAt];
+  for (const gauge of [...ofTheFleet, present, createsPerSecond, createBacklog]) gauge.remove();
 }
 
 export interface FleetReadings {

@@ -22,9 +22,15 @@ export function measuredFly(client: FlyClient, { fly }: Metrics, clock: Monotoni
       fly.seconds.observe({ action }, (clock.monotonicMs() - startedMs) / 1_000);
       return outcome;
     };
+  const create = counted('create', client.create);
   return {
     ...client,
-    create: counted('create', client.create),
+    create: async (app, body, signal) => {
+      const outcome = await create(app, body, signal);
+      if ((outcome.kind === 'noCapacity' || outcome.kind === 'quota') && 'region' in body)
+        fly.refusals.inc({ region: String(body.region), class: outcome.kind });
+      return outcome;
+    },
     get: counted('get', client.get),
     list: counted('list', client.list),
     findByMetadata: counted('find', client.findByMetadata),
@@ -81,5 +87,6 @@ export const fleetObserver = ({ reconcile }: Metrics): FleetObserver => ({
     reconcile.rounds.inc({ result });
     reconcile.seconds.observe(tookMs / 1_000);
   },
+  orphan: () => reconcile.orphans.inc(),
   brakeHeld: () => reconcile.brake.inc(),
 });

@@ -16,7 +16,8 @@ const check = (text: string) => spawnSync('promtool', ['check', 'metrics'], { in
 
 const none: FleetGauges = {
   ...{ sessions: [], queued: [], replaced: 0, machines: [], work: [], duties_without_holder: 0, orchestrators: 1 },
-  ...{ unsaved_entries: 0, worker_memory_bytes: 0, unwanted: 0 },
+  ...{ unsaved_entries: 0, worker_memory_bytes: 0, unwanted: 0, present: 0, due: [] },
+  ...{ creates_per_second: 1, create_backlog_s: 0 },
 };
 const noTotals: FleetTotals = { bounds: {}, totals: [] };
 const liveOf = (tenant: string, count = 1) => ({ tenant, status: 'active', region: 'fra', count });
@@ -116,6 +117,19 @@ test('every request to Fly is counted by action and class of answer', async () =
   await fly.get('app', 'id');
   expect((await metrics.fly.requests.get()).values).toMatchObject([
     { labels: { action: 'get', class: 'unclear' }, value: 2 },
+  ]);
+});
+
+test('a refused create is counted for its region; a machine that was created is not', async () => {
+  const metrics = createMetrics('1.2.3');
+  const answers = [{ kind: 'noCapacity' }, { kind: 'noCapacity' }, { kind: 'quota' }, { kind: 'created' }];
+  const client = { create: async () => answers.shift() } as unknown as FlyClient;
+  const fly = measuredFly(client, metrics, createFakeClock());
+  for (const _ of [...answers]) await fly.create('app', { region: 'fra' });
+  const { values } = await metrics.fly.refusals.get();
+  expect(values.map(({ labels, value }) => [labels, value])).toEqual([
+    [{ region: 'fra', class: 'noCapacity' }, 2],
+    [{ region: 'fra', class: 'quota' }, 1],
   ]);
 });
 

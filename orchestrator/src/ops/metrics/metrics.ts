@@ -39,6 +39,10 @@ const fleetGauges = ({ gauge }: Makers) => ({
   sessions: gauge('greenroom_sessions', 'Sessions that have not ended.', ['tenant', 'status', 'region']),
   queued: gauge('greenroom_sessions_queued', 'Sessions that wait for admission.', ['tenant']),
   replaced: gauge('greenroom_sessions_replaced', 'Live sessions that run on a replacement machine.'),
+  present: gauge('greenroom_candidates_present', 'Candidates whose socket is open.'),
+  due: gauge('greenroom_sessions_due', 'Scheduled sessions that begin within an hour.', ['region']),
+  createsPerSecond: gauge('greenroom_fly_creates_per_second', "Machines per second that Fly's limit permits."),
+  createBacklog: gauge('greenroom_fly_create_backlog_seconds', 'Time until the last waiting create may be sent.'),
   machines: gauge('greenroom_machines', 'Machines that are not destroyed.', ['state', 'region']),
   standby: gauge('greenroom_standby_machines', 'Standby machines of the current image.', ['state', 'region']),
   target: gauge('greenroom_standby_target', 'Standby machines that the planner wants.', ['region']),
@@ -52,7 +56,14 @@ const fleetGauges = ({ gauge }: Makers) => ({
   readAt: gauge('greenroom_fleet_read_timestamp_seconds', 'When the gauges of the fleet were read.'),
 });
 
-const flyMetrics = ({ counter, histogram }: Makers) => ({
+const flyMetrics = ({ counter, gauge, histogram }: Makers) => ({
+  refusals: counter('greenroom_region_refusals_total', 'Creates that Fly refused in a region, by reason.', [
+    'region',
+    'class',
+  ]),
+  regionClosed: gauge('greenroom_region_closed', '1 for a region that this orchestrator avoids after refusals.', [
+    'region',
+  ]),
   requests: counter('greenroom_fly_requests_total', "Requests to Fly's Machines API by class of answer.", [
     'action',
     'class',
@@ -66,9 +77,11 @@ const flyMetrics = ({ counter, histogram }: Makers) => ({
   ),
 });
 
-const reconcileMetrics = ({ counter, histogram }: Makers) => ({
+const reconcileMetrics = ({ counter, gauge, histogram }: Makers) => ({
   rounds: counter('greenroom_reconcile_rounds_total', 'Comparisons of one app with Fly, by result.', ['result']),
   seconds: histogram('greenroom_reconcile_duration_seconds', 'Duration of the comparison of one app.'),
+  orphans: counter('greenroom_reconcile_orphans_total', 'Machines at Fly without a row that a round destroyed.'),
+  brakeHolds: gauge('greenroom_brake_holds', '1 while the destruction brake admits no further end.'),
   brake: counter('greenroom_brake_refusals_total', 'How often the destruction brake refused to end machines.'),
 });
 
