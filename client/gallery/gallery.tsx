@@ -32,7 +32,11 @@ const live: Partial<Snapshot> = {
   clock: { startedAt: Date.now() - 20 * 60_000, endsAt: Date.now() + 30 * 60_000 },
   transcript: talk,
 };
-const consent = { textVersion: '2026-11', text: 'We record what you say and keep it for 90 days.', isGiven: false };
+const consent = {
+  ...{ textVersion: '2026-11', text: 'We record what you say and keep it for 90 days.', isGiven: false },
+  ...{ isWithdrawn: false, onWithdrawal: 'erase_interview' as const },
+};
+const agreed = { consent: { ...consent, isGiven: true } };
 
 const filmed = { recordsVideo: true };
 /** A picture without a camera: a canvas. */
@@ -105,6 +109,17 @@ const fixtures: Record<string, Fixture> = {
   'camera-failed': { invitation: filmed, snapshot: live, recording: { state: 'failed', problem: 'upload_refused' } },
   'camera-uploading': { ...ended('ended_by_candidate'), invitation: filmed, recording: { state: 'uploading' } },
   'ended-candidate': ended('ended_by_candidate'),
+  'withdraw-more': { ...{ invitation: agreed, snapshot: live }, press: ['button[data-part=more]', 'dialog[open]'] },
+  'withdraw-dialog': {
+    ...{ ...ended('ended_by_candidate'), invitation: agreed },
+    press: ['[data-part=withdraw] > button', 'dialog[open]'],
+  },
+  withdrawn: {
+    invitation: agreed,
+    snapshot: {
+      ...{ withdrawn: true, status: { name: 'ended', outcome: 'cancelled', reason: 'consent_withdrawn', at } },
+    },
+  },
   'ended-left-over': ended('interviewer_finished', 3),
   'ended-no-call': ended('call_not_established'),
   ...Object.fromEntries(

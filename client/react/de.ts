@@ -1,4 +1,12 @@
+import type { WithdrawalEffect } from '../src/types.ts';
 import type { Messages } from './messages.ts';
+
+const erasedDe = (organiser: string, effect: WithdrawalEffect): string =>
+  ({
+    erase_interview: 'Was gesagt, aufgezeichnet und ausgewertet wurde, wird gelöscht.',
+    erase_candidate: `Alles, was hier für ${organiser} über Sie gespeichert ist, wird gelöscht, auch andere Gespräche.`,
+    review: 'Was gesagt und aufgezeichnet wurde, bleibt gespeichert, bis über die Löschung entschieden ist.',
+  })[effect];
 
 export const de: Messages = {
   lang: 'de',
@@ -21,6 +29,15 @@ export const de: Messages = {
     `Ohne Ihre Einwilligung findet das Gespräch nicht statt. ${organiser} erfährt, dass Sie nicht einwilligen, und dieser Link gilt dann nicht mehr.`,
   declineYes: 'Ich willige nicht ein',
   declineNo: 'Zurück zum Text',
+  withdraw: 'Einwilligung widerrufen',
+  withdrawTitle: 'Einwilligung widerrufen?',
+  withdrawText: (organiser, effect) =>
+    `Das Gespräch endet, und es wird nicht ausgewertet. ${erasedDe(organiser, effect)} Das lässt sich nicht rückgängig machen.`,
+  withdrawYes: 'Einwilligung widerrufen',
+  withdrawNo: 'Zurück',
+  withdrawFailed: 'Das hat nicht geklappt: Der Dienst war nicht erreichbar. Bitte versuchen Sie es noch einmal.',
+  withdrawn: 'Sie haben Ihre Einwilligung widerrufen',
+  withdrawnText: (organiser, effect) => `${organiser} wird benachrichtigt. ${erasedDe(organiser, effect)}`,
   declined: 'Es findet kein Gespräch statt',
   checkMicrophone: 'Mikrofon prüfen',
   microphoneLevel: 'So laut sind Sie',

@@ -1,4 +1,12 @@
+import type { WithdrawalEffect } from '../src/types.ts';
 import type { Messages } from './messages.ts';
+
+const erasedEn = (organiser: string, effect: WithdrawalEffect): string =>
+  ({
+    erase_interview: 'What was said, recorded and evaluated is erased.',
+    erase_candidate: `Everything that is stored here about you for ${organiser} is erased, other interviews too.`,
+    review: 'What was said and recorded is kept until it is decided whether it is erased.',
+  })[effect];
 
 export const en: Messages = {
   lang: 'en',
@@ -19,6 +27,15 @@ export const en: Messages = {
     `Without your consent the interview does not take place. ${organiser} is told that you do not agree, and this link stops working.`,
   declineYes: 'I do not agree',
   declineNo: 'Back to the text',
+  withdraw: 'Withdraw my consent',
+  withdrawTitle: 'Withdraw your consent?',
+  withdrawText: (organiser, effect) =>
+    `The interview ends, and no evaluation is made. ${erasedEn(organiser, effect)} This cannot be undone.`,
+  withdrawYes: 'Withdraw my consent',
+  withdrawNo: 'Back',
+  withdrawFailed: 'That did not work: the service was not reached. Please try again.',
+  withdrawn: 'You withdrew your consent',
+  withdrawnText: (organiser, effect) => `${organiser} is told. ${erasedEn(organiser, effect)}`,
   declined: 'No interview takes place',
   checkMicrophone: 'Check my microphone',
   microphoneLevel: 'How loud you are',

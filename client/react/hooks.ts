@@ -26,6 +26,7 @@ export const useDevices = () => usePart('devices');
 export const useTranscript = () => usePart('transcript');
 export const useNetwork = () => usePart('network');
 export const useClock = () => usePart('clock');
+export const useWithdrawn = () => usePart('withdrawn');
 export const useProblem = () => usePart('problem');
 
 /**

@@ -1,6 +1,6 @@
 import type { ProblemCode } from '../src/problems.ts';
 import type { RecordingProblem } from '../src/recording-types.ts';
-import type { Turn } from '../src/types.ts';
+import type { Turn, WithdrawalEffect } from '../src/types.ts';
 
 /** What an interview is doing, in one word. */
 export type InterviewStatusWord = 'initializing' | 'connecting' | 'connected' | 'disconnected' | 'completed' | 'error';
@@ -29,6 +29,15 @@ export interface Messages {
   declineText(organiser: string): string;
   declineYes: string;
   declineNo: string;
+  withdraw: string;
+  withdrawTitle: string;
+  withdrawText(organiser: string, effect: WithdrawalEffect): string;
+  withdrawYes: string;
+  withdrawNo: string;
+  withdrawFailed: string;
+  /** Heading after withdrawing. */
+  withdrawn: string;
+  withdrawnText(organiser: string, effect: WithdrawalEffect): string;
   /** Heading after declining. */
   declined: string;
   checkMicrophone: string;

@@ -13,6 +13,7 @@ import {
   useSaving,
   useStatus,
   useTranscript,
+  useWithdrawn,
 } from './hooks.ts';
 import type { Messages } from './messages.ts';
 import {
@@ -74,9 +75,10 @@ export function InterviewRoom({ messages = en, onEnded, onDelivered, ...options 
 }
 
 /** The heading of a screen; undefined: the position. */
-function headingOf(screen: Screen, status: Status, messages: Messages): string | undefined {
+function headingOf(screen: Screen, status: Status, withdrawn: boolean, messages: Messages): string | undefined {
   if (screen === 'consent') return messages.consentTitle;
   if (screen !== 'end') return undefined;
+  if (withdrawn) return messages.withdrawn;
   return status.name === 'ended' && status.reason === 'consent_declined' ? messages.declined : messages.ended;
 }
 
@@ -144,12 +146,14 @@ export function InterviewScreens() {
     document.title = titleOf(status, messages, position);
     document.documentElement.lang = messages.lang;
   }, [status, messages, position]);
-  const before = useRef(screen);
+  const withdrawn = useWithdrawn();
+  const shown = withdrawn && screen === 'end' ? 'withdrawn' : screen;
+  const before = useRef<string>(shown);
   useEffect(() => {
     // Focus would fall to the body with the control that had it.
-    if (before.current !== screen && before.current !== 'looking') heading.current?.focus();
-    before.current = screen;
-  }, [screen]);
+    if (before.current !== shown && before.current !== 'looking') heading.current?.focus();
+    before.current = shown;
+  }, [shown]);
 
   const [warning, setWarning] = useState('');
   // Words, no countdown.
@@ -169,7 +173,7 @@ export function InterviewScreens() {
       <header>
         <p className="brand">Greenroom</p>
         <h1 ref={heading} tabIndex={-1}>
-          {headingOf(screen, status, messages) ?? position}
+          {headingOf(screen, status, withdrawn, messages) ?? position}
         </h1>
         {screen === 'interview' && <SavedBadge />}
       </header>
@@ -187,8 +191,24 @@ export function InterviewScreens() {
       {screen === 'consent' && invitation && <Consent invitation={invitation} onGiven={() => setConsentGiven(true)} />}
       {screen === 'elsewhere' && <Elsewhere onHere={look} />}
       {screen === 'lobby' && invitation && <Lobby invitation={invitation} />}
-      {screen === 'interview' && <Conversation recordsVideo={invitation?.recordsVideo ?? false} />}
-      {screen === 'end' && <End recordsVideo={invitation?.recordsVideo ?? false} />}
+      {screen === 'interview' && (
+        <Conversation
+          recordsVideo={invitation?.recordsVideo ?? false}
+          withdrawing={isConsentGiven && invitation ? <Withdraw invitation={invitation} /> : null}
+        />
+      )}
+      {shown === 'end' && (
+        <End
+          recordsVideo={invitation?.recordsVideo ?? false}
+          withdrawing={isConsentGiven && invitation ? <Withdraw invitation={invitation} /> : null}
+        />
+      )}
+      {shown === 'withdrawn' && invitation?.consent && (
+        <section data-part="end">
+          <p>{messages.withdrawnText(invitation.organiser, invitation.consent.onWithdrawal)}</p>
+          <p>{messages.closing}</p>
+        </section>
+      )}
     </main>
   );
 }
@@ -282,6 +302,38 @@ function Consent({ invitation, onGiven }: { invitation: Invitation; onGiven(): v
   );
 }
 
+/** A button that asks first. What is erased is said before and after. */
+function Withdraw({ invitation: { organiser, consent } }: { invitation: Invitation }) {
+  const interview = useInterview();
+  const messages = useMessages();
+  const dialog = useRef<HTMLDialogElement>(null);
+  const [failed, setFailed] = useState(false);
+  if (!consent) return null;
+  const withdraw = () =>
+    interview.withdraw().then(
+      (done) => setFailed(!done),
+      () => setFailed(true),
+    );
+  return (
+    <div data-part="withdraw">
+      <button type="button" aria-haspopup="dialog" onClick={() => dialog.current?.showModal()}>
+        {messages.withdraw}
+      </button>
+      <p role="alert">{failed && messages.withdrawFailed}</p>
+      <dialog ref={dialog} aria-labelledby="withdraw-title" data-part="withdraw-dialog">
+        <h2 id="withdraw-title">{messages.withdrawTitle}</h2>
+        <p>{messages.withdrawText(organiser, consent.onWithdrawal)}</p>
+        <form method="dialog">
+          <button type="submit">{messages.withdrawNo}</button>
+          <button type="submit" data-danger="" onClick={withdraw}>
+            {messages.withdrawYes}
+          </button>
+        </form>
+      </dialog>
+    </div>
+  );
+}
+
 function Elsewhere({ onHere }: { onHere(): void }) {
   const interview = useInterview();
   const messages = useMessages();
@@ -361,7 +413,13 @@ function Lobby({ invitation }: { invitation: Invitation }) {
   );
 }
 
-function Conversation({ recordsVideo }: { recordsVideo: boolean }) {
+/** `withdrawing`: where the candidate can withdraw consent. */
+interface Withdrawable {
+  recordsVideo: boolean;
+  withdrawing: ReactNode;
+}
+
+function Conversation({ recordsVideo, withdrawing }: Withdrawable) {
   const messages = useMessages();
   const status = useStatus();
   return (
@@ -378,7 +436,7 @@ function Conversation({ recordsVideo }: { recordsVideo: boolean }) {
         <div data-part="controls">
           <MuteButton />
           <TypedAnswer />
-          <More />
+          <More>{withdrawing}</More>
           <EndButton />
         </div>
       </div>
@@ -387,7 +445,7 @@ function Conversation({ recordsVideo }: { recordsVideo: boolean }) {
 }
 
 /** What is seldom needed: devices, the clock, another device. */
-function More() {
+function More({ children }: { children: ReactNode }) {
   const messages = useMessages();
   const dialog = useRef<HTMLDialogElement>(null);
   const [showsClock, setShowsClock] = useState(false);
@@ -407,6 +465,7 @@ function More() {
         </label>
         <DeviceMenu />
         <HandOver />
+        {children}
         <form method="dialog">
           <button type="submit">{messages.close}</button>
         </form>
@@ -432,7 +491,7 @@ function HandOver() {
   );
 }
 
-function End({ recordsVideo }: { recordsVideo: boolean }) {
+function End({ recordsVideo, withdrawing }: Withdrawable) {
   const messages = useMessages();
   const { pending } = useSaving();
   const lines = useTranscript();
@@ -454,6 +513,7 @@ function End({ recordsVideo }: { recordsVideo: boolean }) {
       {recordsVideo && <RecordingState />}
       {recordsVideo ? <ClosingWithRecording /> : <Closing />}
       {lines.length > 0 && <TranscriptPanel />}
+      {withdrawing}
     </section>
   );
 }

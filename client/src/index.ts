@@ -25,4 +25,5 @@ export type {
   UploadOptions,
   UploadTarget,
   VideoOffer,
+  WithdrawalEffect,
 } from './types.ts';

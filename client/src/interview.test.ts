@@ -559,11 +559,12 @@ describe('a join link of an interview that is over', () => {
   afterEach(() => {
     vi.unstubAllGlobals();
   });
+  const withdrawal = { effect: 'erase_interview', withdrawn_at: null, settled_at: null };
   const looked = {
     ...{ status: 'ready', starts_at: null, now: new Date(0).toISOString(), joinable: true, organiser: 'Northwind' },
     ...{ position: { title: 'Engineer' }, candidate: { name: 'Kim' }, minutes: 50, records_video: false },
     ...{ simulated: false, bound: 'no', ending: null },
-    consent: { required: true, text_version: 'v1', text: 'We record.', given_at: null },
+    consent: { required: true, text_version: 'v1', text: 'We record.', given_at: null, withdrawal },
   };
   const ending = { outcome: 'cancelled', reason: 'consent_declined' };
   /** An interview whose service gives these answers, one after the other. */
@@ -588,6 +589,28 @@ describe('a join link of an interview that is over', () => {
     expect(client.snapshot.status).toMatchObject({ name: 'ended', ...ending });
     await expect(client.join()).rejects.toMatchObject({ code: 'session_over' });
     expect(asked).toEqual(['GET /api/join', 'POST /api/join/decline']);
+  });
+
+  test('takes a withdrawal of consent before the end and after it, and says so when it is opened again', async () => {
+    const given = { ...looked, consent: { ...looked.consent, given_at: 'now' } };
+    const withdrawn = { outcome: 'cancelled', reason: 'consent_withdrawn' };
+    const early = withAnswers(given, { ending: withdrawn });
+    await early.client.look();
+    expect(early.client.snapshot.withdrawn).toBe(false);
+    expect(await early.client.withdraw()).toBe(true);
+    expect(early.client.snapshot).toMatchObject({ withdrawn: true, status: { name: 'ended', ...withdrawn } });
+    const finished = { outcome: 'completed', reason: 'ended_by_candidate' };
+    const late = withAnswers({ ...given, ending: finished }, {}, { ending: finished });
+    await late.client.look();
+    expect([await late.client.withdraw(), late.client.snapshot.withdrawn]).toEqual([false, false]);
+    expect(await late.client.withdraw()).toBe(true);
+    expect(late.client.snapshot).toMatchObject({ withdrawn: true, status: { name: 'ended', ...finished } });
+    const again = withAnswers({
+      ...{ ...given, ending: finished },
+      consent: { ...given.consent, withdrawal: { ...withdrawal, withdrawn_at: 'now' } },
+    });
+    await again.client.look();
+    expect(again.client.snapshot.withdrawn).toBe(true);
   });
 
   test('says how it ended when it is opened again', async () => {

@@ -305,6 +305,7 @@ export function createInterview(options: InterviewOptions): Interview {
     await openStore();
     try {
       const invitation = invitationOf(await byLink().look());
+      snapshots.update({ withdrawn: invitation.consent?.isWithdrawn ?? false });
       if (invitation.ending) {
         void log.handInLeftovers();
         finish(invitation.ending);
@@ -394,6 +395,15 @@ export function createInterview(options: InterviewOptions): Interview {
       if (phase === 'running') calls.again();
     },
     decline: async () => finish(await byLink().decline()),
+    withdraw: async () => {
+      const how = await byLink().withdraw();
+      if (!how) return false;
+      log.forget();
+      snapshots.update({ withdrawn: true, transcript: [] });
+      finish(how);
+      refreshSaving();
+      return true;
+    },
     get microphoneTrack() {
       return audio?.track;
     },

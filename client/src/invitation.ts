@@ -23,6 +23,8 @@ export const invitationOf = (looked: Looked): Invitation => ({
           textVersion: looked.consent.text_version,
           text: looked.consent.text,
           isGiven: looked.consent.given_at !== null,
+          isWithdrawn: looked.consent.withdrawal.withdrawn_at !== null,
+          onWithdrawal: looked.consent.withdrawal.effect,
         },
   ending: looked.ending,
   bound: looked.bound,

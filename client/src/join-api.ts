@@ -1,3 +1,5 @@
+import type { WithdrawalEffect } from './types.ts';
+
 /**
  * `/api/join` from the browser. An answer counts only if the service wrote it: JSON with the expected fields, or
  * an RFC 9457 problem document with a code. A proxy's page, a captive portal or a network error is `away`; the
@@ -24,6 +26,10 @@ export type JoinAnswer<T> =
   | { kind: 'refused'; code: string; passing: boolean; requestId: string | undefined; retryAfterMs: number | undefined }
   | { kind: 'away' };
 
+interface Ending {
+  ending: { outcome: string; reason: string };
+}
+
 export interface Looked {
   status: string;
   starts_at: string | null;
@@ -35,7 +41,13 @@ export interface Looked {
   minutes: number;
   records_video: boolean;
   simulated: boolean;
-  consent: { required: boolean; text_version: string | null; text: string | null; given_at: string | null };
+  consent: {
+    required: boolean;
+    text_version: string | null;
+    text: string | null;
+    given_at: string | null;
+    withdrawal: { effect: WithdrawalEffect; withdrawn_at: string | null };
+  };
   ending: { outcome: string; reason: string } | null;
   bound: 'no' | 'here' | 'elsewhere';
 }
@@ -46,7 +58,8 @@ export interface JoinApi {
   continueHere(invitation: Invitation, handoverCode: string): Promise<JoinAnswer<{ bound: string }>>;
   join(invitation: Invitation): Promise<JoinAnswer<Joined>>;
   consent(invitation: Invitation, textVersion: string): Promise<JoinAnswer<{ given_at: string }>>;
-  decline(invitation: Invitation): Promise<JoinAnswer<{ ending: { outcome: string; reason: string } }>>;
+  decline(invitation: Invitation): Promise<JoinAnswer<Ending>>;
+  withdraw(invitation: Invitation): Promise<JoinAnswer<Ending>>;
 }
 
 const requestMs = 15_000;
@@ -113,5 +126,6 @@ export function createJoinApi(origin: string, send: typeof fetch = (...request) 
     continueHere: (invitation, handover_code) => post('/api/join/continue', { ...invitation, handover_code }, 'bound'),
     consent: (invitation, text_version) => post('/api/join/consent', { ...invitation, text_version }, 'given_at'),
     decline: (invitation) => post('/api/join/decline', invitation, 'ending'),
+    withdraw: (invitation) => post('/api/join/withdraw', invitation, 'ending'),
   };
 }

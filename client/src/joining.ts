@@ -14,6 +14,8 @@ export interface Joining {
   consent(textVersion: string): Promise<void>;
   /** Ends the session, because the candidate does not consent. */
   decline(): Promise<Ended>;
+  /** Tries once, also after the end. Undefined: it could not be done now. */
+  withdraw(): Promise<Ended | undefined>;
   /** Rejects with an `InterviewError` if waiting does not help. */
   join(): Promise<Joined>;
   /** Ends the current wait and tries again now. */
@@ -127,6 +129,11 @@ export function createJoining({ link, problems, fetch, onWaiting }: JoiningDeps)
     decline: async () => {
       const { api, invitation } = read();
       return (await ask(() => api.decline(invitation))).ending;
+    },
+    withdraw: async () => {
+      const { api, invitation } = read();
+      const answer = await api.withdraw(invitation);
+      return answer.kind === 'done' ? answer.body.ending : undefined;
     },
     join: async () => {
       const { api, invitation } = read();

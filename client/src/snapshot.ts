@@ -18,6 +18,7 @@ export const initialSnapshot: Snapshot = Object.freeze<Snapshot>({
   problem: null,
   storage: 'memory',
   simulated: false,
+  withdrawn: false,
 });
 
 export function createSnapshotStore(): SnapshotStore {

@@ -20,6 +20,8 @@ export interface TranscriptLog {
   /** Keeps what an event of the data channel completes, and sends it. @returns whether it completed an entry */
   take(collector: EntryCollector, event: Record<string, unknown>): boolean;
   stored(itemIds: readonly string[]): void;
+  /** Drops what is kept. */
+  forget(): void;
   setUpload(target: UploadTarget): void;
   resend(): void;
   readonly pending: number;
@@ -72,6 +74,10 @@ export function createTranscriptLog({ store, upload, now, send }: TranscriptLogD
     stored: (itemIds) => {
       kept?.remove(itemIds);
       for (const id of itemIds) saidAt.delete(id);
+    },
+    forget: () => {
+      kept?.remove(kept.all.map((entry) => entry.item_id));
+      kept?.settle();
     },
     setUpload: (target) => {
       kept?.setUpload(target);

@@ -88,6 +88,9 @@ export interface IceServer {
   credential?: string | undefined;
 }
 
+/** What follows when the candidate withdraws consent. `review`: the organiser decides. */
+export type WithdrawalEffect = 'erase_interview' | 'erase_candidate' | 'review';
+
 /** The interview that a link invites to. Times are Unix milliseconds. */
 export interface Invitation {
   /** The session's status, as in the API. */
@@ -103,7 +106,13 @@ export interface Invitation {
   readonly recordsVideo: boolean;
   readonly simulated: boolean;
   /** The text that the candidate must agree to. `text` is null if it is kept elsewhere. Null: no consent is needed. */
-  readonly consent: { readonly textVersion: string; readonly text: string | null; readonly isGiven: boolean } | null;
+  readonly consent: {
+    readonly textVersion: string;
+    readonly text: string | null;
+    readonly isGiven: boolean;
+    readonly isWithdrawn: boolean;
+    readonly onWithdrawal: WithdrawalEffect;
+  } | null;
   /** How the interview ended; null if it has not. */
   readonly ending: Ended | null;
   /** `elsewhere`: another browser has joined. */
@@ -124,6 +133,8 @@ export interface Snapshot {
   readonly storage: 'indexeddb' | 'memory';
   /** True if a simulated voice provider is used. */
   readonly simulated: boolean;
+  /** The candidate has withdrawn consent. */
+  readonly withdrawn: boolean;
 }
 
 /** An entry that the browser keeps until the service has stored it. */
@@ -246,6 +257,11 @@ export interface Interview {
   consent(textVersion: string): Promise<void>;
   /** Records that the candidate does not agree to the text from `look()`. The interview ends as `consent_declined`. */
   decline(): Promise<void>;
+  /**
+   * Withdraws the consent, during the interview or after it, in the browser that joined. The interview ends as
+   * `consent_withdrawn` if it has not ended, and entries kept on this device are dropped. False: not possible now.
+   */
+  withdraw(): Promise<boolean>;
   /** In the browser that joined: returns a short code with which the candidate can continue in another browser. */
   handover(): Promise<{ code: string; expiresAt: number }>;
   /** In another browser, after `used_elsewhere`: binds the link to this browser, which can then join. False: wrong code. */

@@ -129,14 +129,18 @@ describe('a real Chromium on the plain page', () => {
     }
   });
 
-  test('a candidate reads and accepts the required consent before anything starts', async () => {
-    const text = 'We record what you say and keep it for 90 days.';
+  const text = 'We record what you say and keep it for 90 days.';
+  const requireConsent = async () => {
     const changed = await fetch(`${stack.publicUrl}/api/tenants/${stack.tenant.id}`, {
       method: 'PATCH',
       headers: { authorization: `Bearer ${stack.operatorToken}`, 'content-type': 'application/json' },
       body: JSON.stringify({ consent: { required: true, text_version: '2026-11', text } }),
     });
     expect(changed.status, await changed.text()).toBe(200);
+  };
+
+  test('a candidate reads and accepts the required consent before anything starts', async () => {
+    await requireConsent();
     const session = await platformOf(stack).createSession(sessionBody());
     const page = await browser.newPage();
     await page.goto(session.join_url ?? '');
@@ -180,6 +184,31 @@ describe('a real Chromium on the plain page', () => {
       calls,
     ]);
     expect((await platformOf(stack).transcript(session.session_id)).entries).toEqual([]);
+  });
+
+  test('a candidate withdraws consent on the last page, and the interview is erased', async () => {
+    await requireConsent();
+    const session = await platformOf(stack).createSession(sessionBody());
+    const page = await browser.newPage({ locale: 'de-DE', permissions: ['microphone'] });
+    await page.goto(session.join_url ?? '');
+    await page.getByRole('button', { name: 'Ich willige ein' }).click();
+    await page.getByRole('button', { name: 'Gespräch beginnen' }).click();
+    await page.locator('[data-screen=end]').waitFor({ timeout: 60_000 });
+    expect(await endOf(stack, session.session_id)).toMatchObject({ status: 'completed' });
+    expect((await platformOf(stack).transcript(session.session_id)).entries.length).toBeGreaterThan(0);
+    const withdraw = page.locator('[data-part=withdraw] > button');
+    await withdraw.click();
+    const dialog = page.getByRole('dialog', { name: 'Einwilligung widerrufen?' });
+    await dialog.getByRole('button', { name: 'Zurück' }).click();
+    expect(await withdraw.evaluate((at) => at === document.activeElement)).toBe(true);
+    await withdraw.click();
+    await dialog.getByRole('button', { name: 'Einwilligung widerrufen' }).click();
+    await page.getByRole('heading', { level: 1, name: 'Sie haben Ihre Einwilligung widerrufen' }).waitFor();
+    expect(await page.evaluate(() => document.activeElement?.tagName)).toBe('H1');
+    expect((await platformOf(stack).transcript(session.session_id)).entries).toEqual([]);
+    await page.reload();
+    await page.getByRole('heading', { level: 1, name: 'Sie haben Ihre Einwilligung widerrufen' }).waitFor();
+    await page.close();
   });
 
   test('a link with a wrong code shows a message that a candidate understands', async () => {

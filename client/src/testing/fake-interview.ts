@@ -46,6 +46,15 @@ export function createFakeInterview(invitation: Invitation = anInvitation): Fake
     look: async () => invitation,
     consent: async () => noted('consent'),
     decline: async () => noted('decline'),
+    withdraw: async () => {
+      noted('withdraw');
+      snapshots.update({
+        withdrawn: true,
+        transcript: [],
+        status: { name: 'ended', outcome: 'cancelled', reason: 'consent_withdrawn', at: 0 },
+      });
+      return true;
+    },
     handover: async () => ({ code: '123456', expiresAt: 0 }),
     continueHere: async () => true,
     microphoneTrack: undefined,
