@@ -7,6 +7,7 @@ import { addressKeyOf } from './access/remote-address.ts';
 import { createEventFeed } from './api/event-feed.ts';
 import { createIdempotency, idempotencyTimes } from './api/idempotency.ts';
 import { createLinkLimits } from './api/link-limits.ts';
+import { createTenantFeed } from './api/tenant-feed.ts';
 import type { PastVersion } from './api/versions.ts';
 import { type Config, organisationOf } from './config.ts';
 import { createListAudit, createRecordAudit } from './database/audit-store.ts';
@@ -156,11 +157,15 @@ type Ground = Awaited<ReturnType<typeof createGround>>;
 function createNews({ sessions, deadlines, clock, logger }: Ground) {
   const readiness = createReadiness({ routes: sessions.routes, clock, pollMs: deadlines.readinessPollMs, logger });
   const feed = createEventFeed({ events: sessions.events, clock, pollMs: deadlines.eventsPollMs, logger });
+  const tenantFeed = createTenantFeed({
+    ...{ start: sessions.tenantEventsStart, events: sessions.tenantEvents },
+    ...{ clock, pollMs: deadlines.eventsPollMs, logger },
+  });
   const onChange = (sessionId: string): void => {
     readiness.notify(sessionId);
     feed.notify(sessionId);
   };
-  return { readiness, feed, onChange };
+  return { readiness, feed, tenantFeed, onChange };
 }
 
 function createParts(ground: Ground) {
@@ -254,13 +259,24 @@ const jobsOf = ({ deadlines }: Ground, { fleet, finishing, video, ...parts }: Pa
 /** The dependencies of the platform API's routes. */
 function platformApiOf(ground: Ground, parts: Parts, stopping: AbortSignal) {
   const { config, deadlines, sessions, orchestratorId, health, clock, fly, vault } = ground;
-  const { door, guard, tenancy, persons, outbox, finishing, video, fleet, readiness, feed } = parts;
+  const { door, guard, tenancy, persons, outbox, finishing, video, fleet, readiness, feed, tenantFeed } = parts;
   const { launcher, arrivals, pool, usage } = fleet.planning;
   const { defaultRegion, workerImage } = config.fly;
   const { simulated } = config.voice;
   const { publicUrl, transcriptUploadUrl } = config;
   return {
-    ...{ access: door.access, noteRefusal: door.noteRefusal, guard, vault, fly, feed, readiness, clock, stopping },
+    ...{
+      access: door.access,
+      noteRefusal: door.noteRefusal,
+      guard,
+      vault,
+      fly,
+      feed,
+      tenantFeed,
+      readiness,
+      clock,
+      stopping,
+    },
     ...{ tenants: tenancy.tenants, onboarding: tenancy.onboarding, providerKeys: tenancy.providerKeys },
     ...{ sessions, people: persons.people, webhooks: outbox.webhooks, results: finishing.results },
     ...{ launcher, arrivals, pool, usage, endings: fleet.endings },

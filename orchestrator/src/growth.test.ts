@@ -64,7 +64,7 @@ const headers: Readonly<Record<string, (text: string) => unknown>> = {
       return undefined;
     }
   },
-  'retry-after of a webhook': (text) => judge({ kind: 'answered', status: 500, retryAfter: text }, 1),
+  'retry-after of a webhook': (text) => judge({ kind: 'answered', status: 500, retryAfter: text, head: '' }, 1, 0),
   'retry-after of a service': (text) => readRetryAfter(text),
 };
 

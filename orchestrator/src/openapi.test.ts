@@ -116,6 +116,7 @@ describe('the OpenAPI document', () => {
     walk(document.components.schemas, '');
     expect(empty.toSorted()).toEqual([
       '/AuditEntry/properties/details/additionalProperties',
+      '/DeliveryDetails/properties/payload/additionalProperties',
       '/Session/properties/settings/additionalProperties',
     ]);
   });

@@ -258,7 +258,8 @@ comment on column public.consent_texts.text is 'The text that the candidate is s
 create table public.tenant_counters (
   tenant_id uuid primary key references public.tenants (id) on delete cascade,
   live_sessions integer not null default 0 check (live_sessions >= 0),
-  next_start_at timestamptz not null default '-infinity'
+  next_start_at timestamptz not null default '-infinity',
+  quota_reached_at timestamptz not null default '-infinity'
 );
 comment on table public.tenant_counters is
   'Frequently updated counters of a tenant. They are separate from its row, because every creation and every ending '
@@ -267,6 +268,8 @@ comment on column public.tenant_counters.live_sessions is
   'Number of sessions that count as live: begun and not ended.';
 comment on column public.tenant_counters.next_start_at is
   'GCRA of starts_per_minute: the theoretical arrival time of the next start.';
+comment on column public.tenant_counters.quota_reached_at is
+  'When quota.reached was last emitted. It is emitted at most once an hour.';
 
 create table public.tenant_apps (
   name text primary key check (name ~ '^[a-z0-9][a-z0-9-]{0,61}[a-z0-9]$'),
@@ -638,7 +641,7 @@ grant execute on function app.event_audience(text) to authenticated;
 
 create table public.session_events (
   id bigint generated always as identity primary key,
-  session_id uuid not null references public.interview_sessions (id) on delete cascade,
+  session_id uuid references public.interview_sessions (id) on delete cascade,
   tenant_id uuid not null references public.tenants (id),
   type text not null,
   data jsonb not null default '{}'::jsonb,
@@ -650,11 +653,15 @@ create table public.session_events (
     or app.life_rank_of(substring(type from '^machine\.(.+)$')) is not null
     or type in ('candidate.absent', 'candidate.present', 'candidate.lost', 'candidate.consented',
       'consent.declined', 'consent.withdrawn', 'session.queued', 'session.admitted', 'session.rescheduled',
-      'session.end_requested', 'transcript.revised', 'integrity.flagged', 'result.done', 'result.empty', 'result.dead',
-      'result.rerun', 'result.reviewed', 'video.open', 'video.done', 'video.dead', 'machine.assigned'))
+      'session.end_requested', 'session.failed_over', 'transcript.revised', 'integrity.flagged', 'result.done',
+      'result.empty', 'result.dead', 'result.rerun', 'result.reviewed', 'video.open', 'video.done', 'video.dead',
+      'machine.assigned', 'webhook.failing', 'webhook.disabled', 'quota.reached')),
+  constraint event_has_a_session check ((session_id is null) = (type in ('webhook.failing', 'webhook.disabled',
+    'quota.reached')))
 );
-comment on table public.session_events is 'Events of sessions, in commit order per session. Append-only.';
-comment on column public.session_events.session_id is 'The session of the event.';
+comment on table public.session_events is
+  'Events of sessions, in commit order per session, and a few of the tenant itself. Append-only.';
+comment on column public.session_events.session_id is 'The session of the event; null for an event of the tenant.';
 comment on column public.session_events.type is 'The event type, such as session.ready or machine.created.';
 comment on column public.session_events.data is
   'Details of the event: ids and words of closed lists, never personal data.';
@@ -1419,7 +1426,8 @@ create index video_events_job on public.video_events (session_id, ordinal);
 --   an earlier one is new, under way, or failed once; after the second failure it no longer waits (holds). The
 --   ids of a session's events follow their commits (app.emit).
 -- - The number of deliveries under way is limited per endpoint and per tenant, across all orchestrators. An
---   endpoint that keeps failing gets one at a time.
+--   endpoint that keeps failing gets one at a time. After a day without a success the tenant is told
+--   (webhook.failing), after three days the endpoint is disabled (webhook.disabled).
 -- - A payload contains ids and states. It contains no names and no text of the conversation.
 
 create table public.webhook_endpoints (
@@ -1427,6 +1435,7 @@ create table public.webhook_endpoints (
   tenant_id uuid not null references public.tenants (id) on delete cascade,
   url text not null check (url ~ '^https?://' and char_length(url) <= 2000),
   events text[] not null default '{}',
+  payload text not null default 'full' check (payload in ('full', 'thin')),
   secret_ciphertext text not null,
   previous_secret_ciphertext text,
   previous_secret_until timestamptz,
@@ -1434,6 +1443,8 @@ create table public.webhook_endpoints (
   enabled boolean not null default true,
   disabled_reason text,
   failures integer not null default 0 check (failures >= 0),
+  failing_since timestamptz,
+  warned_at timestamptz,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
 );
@@ -1441,6 +1452,8 @@ comment on table public.webhook_endpoints is 'URLs at which a tenant receives ev
 comment on column public.webhook_endpoints.url is
   'The URL. It must pass the SSRF guard at each delivery, not only when it is stored.';
 comment on column public.webhook_endpoints.events is 'Event types to deliver; empty: all.';
+comment on column public.webhook_endpoints.payload is
+  'full: the data of the event. thin: only its type, its time and the session''s id.';
 comment on column public.webhook_endpoints.secret_ciphertext is
   'The signing secret (Standard Webhooks), AES-256-GCM; shown once.';
 comment on column public.webhook_endpoints.previous_secret_ciphertext is
@@ -1449,10 +1462,14 @@ comment on column public.webhook_endpoints.previous_secret_until is 'End of the 
 comment on column public.webhook_endpoints.key_id is 'The key with which the secrets are encrypted.';
 comment on column public.webhook_endpoints.enabled is 'False: nothing is delivered, and due deliveries wait.';
 comment on column public.webhook_endpoints.disabled_reason is
-  'Why it was disabled: by the tenant, or because it answered 410 Gone.';
+  'Why it was disabled: by the tenant, because it answered 410 Gone, or because nothing was delivered for days.';
 comment on column public.webhook_endpoints.failures is
   'Failed attempts since the last success, counted up to 100. From the third on, only one delivery at a time is '
   'tried.';
+comment on column public.webhook_endpoints.failing_since is
+  'The first failed attempt since the last success, or since it was enabled; null if there is none.';
+comment on column public.webhook_endpoints.warned_at is
+  'When webhook.failing was emitted; null until then, and again after a success.';
 create index webhook_endpoints_tenant on public.webhook_endpoints (tenant_id);
 create trigger touch before update on public.webhook_endpoints for each row execute function app.touch();
 
@@ -1471,6 +1488,7 @@ create table public.webhook_deliveries (
   holds boolean not null default false check (not holds or (session_id is not null and event_id is not null)),
   last_status integer,
   last_error text,
+  log jsonb not null default '[]' check (jsonb_typeof(log) = 'array'),
   delivered_at timestamptz,
   created_at timestamptz not null default now(),
   unique (endpoint_id, event_id)
@@ -1478,7 +1496,8 @@ create table public.webhook_deliveries (
 comment on table public.webhook_deliveries is
   'Outbox of webhooks: one row per endpoint and event, retried until delivered or dead. It can be replayed.';
 comment on column public.webhook_deliveries.endpoint_id is 'The endpoint to which it is delivered.';
-comment on column public.webhook_deliveries.session_id is 'The session of the event; null for a test message.';
+comment on column public.webhook_deliveries.session_id is
+  'The session of the event; null for a test message and an event of the tenant.';
 comment on column public.webhook_deliveries.event_id is
   'The event that caused it. Endpoint and event identify the delivery.';
 comment on column public.webhook_deliveries.type is 'The event type.';
@@ -1495,6 +1514,9 @@ comment on column public.webhook_deliveries.holds is
 comment on column public.webhook_deliveries.last_status is
   'HTTP status of the last attempt; null if there was no answer.';
 comment on column public.webhook_deliveries.last_error is 'The last error, without bodies or secrets.';
+comment on column public.webhook_deliveries.log is
+  'The last 20 attempts, oldest first: {at, ms, status, error, answer}. ms: how long it took. answer: the first 500 '
+  'characters of the answer''s body. Emptied when the candidate is erased.';
 comment on column public.webhook_deliveries.delivered_at is 'When an answer with status 2xx was received.';
 create index webhook_deliveries_in_order on public.webhook_deliveries (endpoint_id, session_id, event_id)
   where status = 'pending' and holds;
@@ -1525,7 +1547,7 @@ create table public.audit_log (
 comment on table public.audit_log is
   'Administrative acts and refused credentials: actor, action, target, address, time and request id. Append-only.';
 comment on column public.audit_log.actor is
-  'Who acted: user:<id>, key:<id>, worker:<machine>, operator:<name>, retention.';
+  'Who acted: user:<id>, key:<id>, worker:<machine>, operator:<name>, retention, webhooks.';
 comment on column public.audit_log.action is 'What was done or refused, such as api_key.create.';
 comment on column public.audit_log.target is 'What the action was applied to.';
 comment on column public.audit_log.outcome is 'done or refused.';
@@ -3040,6 +3062,9 @@ begin
         'region', m.region, 'attempt', m.attempt, 'epoch', s.epoch));
     end if;
     perform app.move_session(s.id, 'ready');
+    if s.epoch > 1 then
+      perform app.emit(s.id, s.tenant_id, 'session.failed_over', jsonb_build_object('epoch', s.epoch));
+    end if;
     with losers as (
       select o.id, app.move_machine(o.id, 'destroying', 'superseded') from public.machines o
       where o.session_id = s.id and o.id <> m.id and o.life_rank < app.life_rank_of('claimed'))
@@ -4215,7 +4240,8 @@ begin
   delete from public.idempotency_keys where session_id = any (v_sessions)
     or (tenant_id, candidate_id) = (p_tenant_id, p_candidate_id);
   -- The platform must still learn that consent was withdrawn. That message contains ids only.
-  update public.webhook_deliveries set payload = '{}', status = case status when 'pending' then 'dead' else status end
+  update public.webhook_deliveries set payload = '{}', log = '[]',
+      status = case status when 'pending' then 'dead' else status end
     where session_id = any (v_sessions) and type <> 'consent.withdrawn';
   update public.session_events set data = (select coalesce(jsonb_object_agg(k, v), '{}')
     from jsonb_each(data) as d (k, v)
@@ -5658,6 +5684,19 @@ comment on function app.store_creations(jsonb) is
   'Writes accepted sessions with one statement per table, so that a large batch does not need a statement per '
   'session.';
 
+create function app.tell_quota_reached(t public.tenants, p_live integer, p_queued integer) returns void
+language plpgsql set search_path = '' as $$
+begin
+  update public.tenant_counters set quota_reached_at = clock_timestamp()
+    where tenant_id = t.id and quota_reached_at < clock_timestamp() - interval '1 hour';
+  if found then
+    perform app.emit(null, t.id, 'quota.reached', jsonb_build_object('quota', 'max_live_sessions',
+      'limit', t.max_live_sessions, 'live', p_live, 'queued', p_queued));
+  end if;
+end $$;
+comment on function app.tell_quota_reached(public.tenants, integer, integer) is
+  'Emits quota.reached, at most once an hour. The caller has locked the tenant''s counter.';
+
 create function app.create_for_tenant(p_tenant_id uuid, p_requests jsonb) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
@@ -5665,6 +5704,7 @@ declare
   r jsonb;
   v_n bigint;
   v_judged jsonb;
+  v_full boolean := false;
   v_live integer;
   v_queued integer;
   v_wait integer;
@@ -5727,6 +5767,8 @@ begin
       end if;
     end if;
     v_judged := app.judge_creation(r, t, v_live, v_queued);
+    v_full := v_full or coalesce(v_judged ->> 'kind', v_judged ->> 'begin') in ('quota_exceeded', 'queue_full',
+      'queued');
     if v_judged ->> 'kind' is null then
       v_judged := v_judged || case
         when r ? 'candidate_id' and not (r ->> 'candidate_id')::uuid = any (v_people)
@@ -5789,6 +5831,7 @@ begin
     end if;
   end loop;
 
+  if v_full then perform app.tell_quota_reached(t, v_live, v_queued); end if;
   if v_accepted <> '{}' then
     perform app.store_creations(to_jsonb(v_accepted));
     update public.tenant_counters set live_sessions = v_live where tenant_id = p_tenant_id and live_sessions <> v_live;
@@ -6347,6 +6390,12 @@ comment on function public.session_routes(uuid[]) is
   'call.';
 grant execute on function public.session_routes(uuid[]) to orchestrator;
 
+create function app.event_settles() returns interval
+language sql immutable set search_path = '' as $$ select interval '10 seconds' $$;
+comment on function app.event_settles() is
+  'How long after an event others of the same tenant with smaller ids may still be committed: longer than the '
+  'statement timeout of all who write events.';
+
 create function public.session_events_after(p_cursors jsonb, p_limit integer default 200) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'session_id', e.session_id, 'type', e.type, 'data', e.data,
@@ -6360,6 +6409,39 @@ comment on function public.session_events_after(jsonb, integer) is
   'Lists events of several sessions, each after its own cursor, at most p_limit of each; called by the API''s event '
   'streams.';
 grant execute on function public.session_events_after(jsonb, integer) to orchestrator;
+
+create function public.tenant_events_after(p_tenant_id uuid, p_after bigint, p_seen bigint[], p_limit integer)
+returns jsonb language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'session_id', e.session_id, 'type', e.type, 'data', e.data,
+    'created_at', e.created_at, 'settled', e.created_at < clock_timestamp() - app.event_settles())
+    order by e.id), '[]')
+  from (select * from public.session_events x where x.tenant_id = p_tenant_id and x.id > p_after
+    and app.event_audience(x.type) = 'tenant' and not x.id = any (p_seen) order by x.id limit p_limit) e
+$$;
+comment on function public.tenant_events_after(uuid, bigint, bigint[], integer) is
+  'Lists a tenant''s events with a larger id than p_after, except those in p_seen; called by the API''s event streams. '
+  'settled: no event with a smaller id can be committed any more.';
+grant execute on function public.tenant_events_after(uuid, bigint, bigint[], integer) to orchestrator;
+
+create function public.tenant_events_start(p_tenant_id uuid, p_after bigint) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  with since as (
+    select coalesce((select created_at from public.session_events where tenant_id = p_tenant_id and id = p_after),
+      case when p_after is null then clock_timestamp() end) - app.event_settles() as at
+  ), start as (
+    select case when s.at is null then p_after else coalesce((select x.id from public.session_events x
+      where x.tenant_id = p_tenant_id and x.id <= coalesce(p_after, x.id) and x.created_at < s.at
+      order by x.id desc limit 1), 0) end as after from since s
+  )
+  select jsonb_build_object('after', s.after, 'seen', case when p_after is not null then '[]' else
+    (select coalesce(jsonb_agg(x.id order by x.id), '[]') from public.session_events x
+      where x.tenant_id = p_tenant_id and x.id > s.after) end) from start s
+$$;
+comment on function public.tenant_events_start(uuid, bigint) is
+  'Returns where a reader of a tenant''s events begins: {after, seen} for tenant_events_after. p_after: the last event '
+  'that the reader knows; null: only events from now on. After p_after, a slower transaction may have committed events '
+  'with smaller ids, so the reader goes back far enough to meet them and may get events again.';
+grant execute on function public.tenant_events_start(uuid, bigint) to orchestrator;
 
 create function app.queue_json(s public.interview_sessions) returns jsonb
 language sql stable set search_path = '' as $$
@@ -6443,12 +6525,13 @@ language plpgsql set search_path = '' as $$
 begin
   -- Writers of a session take turns. Ids are not assigned in commit order, and otherwise a reader with a cursor would
   -- skip the event of a slower transaction.
-  perform pg_advisory_xact_lock(hashtextextended(p_session_id::text, 0));
+  perform pg_advisory_xact_lock(hashtextextended(coalesce(p_session_id, p_tenant_id)::text, 0));
   insert into public.session_events (session_id, tenant_id, type, data) values (p_session_id, p_tenant_id, p_type,
     p_data);
 end $$;
 comment on function app.emit(uuid, uuid, text, jsonb) is
-  'Appends an event of a session. The ids of a session''s events follow the order of their commits.';
+  'Appends an event of a session, or of the tenant if p_session_id is null. The ids of a session''s events follow the '
+  'order of their commits.';
 
 create function app.move_session(p_session_id uuid, p_status text, p_outcome text default null,
   p_reason text default null) returns boolean
@@ -7202,8 +7285,9 @@ grant execute on function public.tenant_origins() to orchestrator;
 create function app.queue_webhooks() returns trigger language plpgsql set search_path = '' as $$
 begin
   insert into public.webhook_deliveries (tenant_id, endpoint_id, session_id, event_id, holds, type, payload)
-    select n.tenant_id, e.id, n.session_id, n.id, true, n.type, jsonb_build_object('type', n.type,
-      'timestamp', n.created_at, 'data', n.data || jsonb_build_object('session_id', n.session_id))
+    select n.tenant_id, e.id, n.session_id, n.id, n.session_id is not null, n.type, jsonb_build_object('type', n.type,
+      'timestamp', n.created_at, 'data', case e.payload when 'thin' then '{}' else n.data end
+        || jsonb_strip_nulls(jsonb_build_object('session_id', n.session_id)))
     from incoming n join public.webhook_endpoints e on e.tenant_id = n.tenant_id
     where app.event_audience(n.type) = 'tenant' and e.enabled and (e.events = '{}' or n.type = any (e.events));
   return null;
@@ -7223,6 +7307,16 @@ language sql stable set search_path = '' as $$
     'last_error', d.last_error, 'delivered_at', d.delivered_at, 'created_at', d.created_at)
 $$;
 comment on function app.delivery_json(public.webhook_deliveries) is 'Returns a delivery as the API shows it.';
+
+create function public.webhook_delivery(p_tenant_id uuid, p_webhook_id uuid, p_delivery_id uuid) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select app.delivery_json(d) || jsonb_build_object('payload', d.payload, 'log', d.log)
+  from public.webhook_deliveries d
+  where d.id = p_delivery_id and d.tenant_id = p_tenant_id and d.endpoint_id = p_webhook_id
+$$;
+comment on function public.webhook_delivery(uuid, uuid, uuid) is
+  'Returns a delivery with its payload and the log of its attempts; called by the API. Null if there is none.';
+grant execute on function public.webhook_delivery(uuid, uuid, uuid) to orchestrator;
 
 create function public.test_webhook(p_tenant_id uuid, p_id uuid) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -7360,34 +7454,81 @@ comment on function public.take_webhook_deliveries(integer, integer, integer, in
   'progress at once, across all orchestrators.';
 grant execute on function public.take_webhook_deliveries(integer, integer, integer, integer) to orchestrator;
 
+create function app.disable_webhook(p_id uuid, p_why text, p_reason text) returns void
+language plpgsql set search_path = '' as $$
+declare
+  e public.webhook_endpoints;
+begin
+  update public.webhook_endpoints set enabled = false, disabled_reason = p_reason where id = p_id and enabled
+    returning * into e;
+  if not found then return; end if;
+  perform app.emit(null, e.tenant_id, 'webhook.disabled', jsonb_build_object('webhook_id', e.id, 'reason', p_why));
+  perform app.audit('{"actor": "webhooks"}', e.tenant_id, 'webhook.disable', e.id::text,
+    jsonb_build_object('reason', p_why));
+end $$;
+comment on function app.disable_webhook(uuid, text, text) is
+  'Disables an endpoint that no longer works, and tells the tenant by an event, which its other endpoints receive. '
+  'p_why: gone or not_delivering. p_reason: the same in words.';
+
+create function app.count_webhook_failure(p_id uuid) returns void
+language plpgsql set search_path = '' as $$
+declare
+  e public.webhook_endpoints;
+  v_since interval;
+begin
+  update public.webhook_endpoints set failures = least(failures + 1, 100),
+    failing_since = coalesce(failing_since, clock_timestamp()) where id = p_id and enabled returning * into e;
+  if not found then return; end if;
+  v_since := clock_timestamp() - e.failing_since;
+  -- A few failures far apart are no sustained failure.
+  if e.failures < 5 then return; end if;
+  if v_since >= interval '3 days' then
+    perform app.disable_webhook(p_id, 'not_delivering', 'nothing was delivered for 3 days');
+  elsif v_since >= interval '1 day' and e.warned_at is null then
+    update public.webhook_endpoints set warned_at = clock_timestamp() where id = p_id;
+    perform app.emit(null, e.tenant_id, 'webhook.failing', jsonb_build_object('webhook_id', e.id,
+      'since', e.failing_since, 'disabled_at', e.failing_since + interval '3 days'));
+  end if;
+end $$;
+comment on function app.count_webhook_failure(uuid) is
+  'Counts a failed attempt. After a day of at least five failures without a success it emits webhook.failing, once; '
+  'after three days it disables the endpoint.';
+
 create function public.record_webhook_delivery(p_id uuid, p_attempt integer, p_outcome text, p_status integer,
-  p_error text, p_retry_ms bigint)
+  p_error text, p_retry_ms bigint, p_ms integer, p_answer text)
 returns boolean language plpgsql security definer set search_path = '' as $$
 declare
   v_endpoint uuid;
+  v_entry jsonb := jsonb_build_object('at', clock_timestamp(), 'ms', p_ms, 'status', p_status, 'error', p_error,
+    'answer', left(p_answer, 500));
 begin
   update public.webhook_deliveries set
       status = case p_outcome when 'delivered' then 'delivered' when 'retry' then 'pending' else 'dead' end,
       delivered_at = case p_outcome when 'delivered' then clock_timestamp() end,
       next_attempt_at = case p_outcome when 'retry' then clock_timestamp() + app.interval_ms(p_retry_ms)
         else next_attempt_at end,
-      taken_until = null, holds = holds and attempts < 2, last_status = p_status, last_error = p_error
+      taken_until = null, holds = holds and attempts < 2, last_status = p_status, last_error = p_error,
+      -- An erased delivery keeps no words of its receiver.
+      log = case payload when '{}' then '[]' else
+        case when jsonb_array_length(log) >= 20 then log - 0 else log end || v_entry end
     where id = p_id and attempts = p_attempt and status = 'pending' returning endpoint_id into v_endpoint;
   if not found then return false; end if;
   if p_outcome = 'delivered' then
-    update public.webhook_endpoints set failures = 0 where id = v_endpoint and failures > 0;
+    update public.webhook_endpoints set failures = 0, failing_since = null, warned_at = null
+      where id = v_endpoint and failures > 0;
   elsif p_outcome = 'gone' then
-    update public.webhook_endpoints set enabled = false, disabled_reason = 'answered 410 Gone' where id = v_endpoint
-      and enabled;
+    perform app.disable_webhook(v_endpoint, 'gone', 'answered 410 Gone');
   else
-    update public.webhook_endpoints set failures = failures + 1 where id = v_endpoint and failures < 100;
+    perform app.count_webhook_failure(v_endpoint);
   end if;
   return true;
 end $$;
-comment on function public.record_webhook_delivery(uuid, integer, text, integer, text, bigint) is
+comment on function public.record_webhook_delivery(uuid, integer, text, integer, text, bigint, integer, text) is
   'Records the outcome of an attempt; called by the webhook sender: delivered, retry (after p_retry_ms), dead, or '
-  'gone (dead, and the endpoint is disabled). Returns false if another attempt has begun in the meantime.';
-grant execute on function public.record_webhook_delivery(uuid, integer, text, integer, text, bigint) to orchestrator;
+  'gone (dead, and the endpoint is disabled). p_ms: how long it took. p_answer: the beginning of the answer''s body. '
+  'Returns false if another attempt has begun in the meantime.';
+grant execute on function public.record_webhook_delivery(uuid, integer, text, integer, text, bigint, integer, text)
+  to orchestrator;
 
 create function public.prune_webhook_deliveries(p_days integer default 30, p_limit integer default 1000) returns integer
 language sql volatile security definer set search_path = '' as $$
@@ -7407,14 +7548,15 @@ grant execute on function public.prune_webhook_deliveries(integer, integer) to o
 -- ── schemas/webhooks/endpoints.sql ──
 create function app.webhook_json(e public.webhook_endpoints) returns jsonb
 language sql stable set search_path = '' as $$
-  select jsonb_build_object('id', e.id, 'url', e.url, 'events', to_jsonb(e.events), 'enabled', e.enabled,
-    'disabled_reason', e.disabled_reason,
+  select jsonb_build_object('id', e.id, 'url', e.url, 'events', to_jsonb(e.events), 'payload', e.payload,
+    'enabled', e.enabled,
+    'disabled_reason', e.disabled_reason, 'failing_since', e.failing_since,
     'previous_secret_until', e.previous_secret_until, 'created_at', e.created_at, 'updated_at', e.updated_at)
 $$;
 comment on function app.webhook_json(public.webhook_endpoints) is
   'Returns an endpoint as the API shows it, without its secret.';
 
-create function public.create_webhook(p_tenant_id uuid, p_id uuid, p_url text, p_events text[],
+create function public.create_webhook(p_tenant_id uuid, p_id uuid, p_url text, p_events text[], p_payload text,
   p_secret_ciphertext text, p_key_id text, p_by jsonb)
 returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
@@ -7425,15 +7567,15 @@ begin
   if (select count(*) from public.webhook_endpoints where tenant_id = p_tenant_id) >= 10 then
     return jsonb_build_object('kind', 'limit_exceeded', 'limit', 10);
   end if;
-  insert into public.webhook_endpoints (id, tenant_id, url, events, secret_ciphertext, key_id)
-    values (p_id, p_tenant_id, p_url, p_events, p_secret_ciphertext, p_key_id) returning * into e;
+  insert into public.webhook_endpoints (id, tenant_id, url, events, payload, secret_ciphertext, key_id)
+    values (p_id, p_tenant_id, p_url, p_events, p_payload, p_secret_ciphertext, p_key_id) returning * into e;
   perform app.audit(p_by, p_tenant_id, 'webhook.create', e.id::text, jsonb_build_object('url', p_url));
   return jsonb_build_object('kind', 'created', 'webhook', app.webhook_json(e));
 end $$;
-comment on function public.create_webhook(uuid, uuid, text, text[], text, text, jsonb) is
+comment on function public.create_webhook(uuid, uuid, text, text[], text, text, text, jsonb) is
   'Stores an endpoint with its encrypted secret, at most ten per tenant; called by the API. Returns kind: created, '
   'limit_exceeded, not_found.';
-grant execute on function public.create_webhook(uuid, uuid, text, text[], text, text, jsonb) to orchestrator;
+grant execute on function public.create_webhook(uuid, uuid, text, text[], text, text, text, jsonb) to orchestrator;
 
 create function public.list_webhooks(p_tenant_id uuid, p_id uuid default null) returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -7449,6 +7591,7 @@ create function public.change_webhook(p_tenant_id uuid, p_id uuid, p_changes jso
 language plpgsql security definer set search_path = '' as $$
 declare
   e public.webhook_endpoints;
+  v_anew boolean := p_changes ? 'url' or coalesce((p_changes ->> 'enabled')::boolean, false);
 begin
   select * into e from public.webhook_endpoints where tenant_id = p_tenant_id and id = p_id for update;
   if e.updated_at <> p_if_updated_at then return jsonb_build_object('kind', 'changed_meanwhile'); end if;
@@ -7456,9 +7599,14 @@ begin
       url = coalesce(p_changes ->> 'url', w.url),
       events = case when p_changes ? 'events' then (select coalesce(array_agg(x), '{}')
         from jsonb_array_elements_text(p_changes -> 'events') x) else w.events end,
+      payload = coalesce(p_changes ->> 'payload', w.payload),
       enabled = coalesce((p_changes ->> 'enabled')::boolean, w.enabled),
       disabled_reason = case (p_changes ->> 'enabled')::boolean when true then null when false then 'by the tenant'
-        else w.disabled_reason end
+        else w.disabled_reason end,
+      -- Switched on or moved: the failures so far no longer count.
+      failures = case when v_anew then 0 else w.failures end,
+      failing_since = case when not v_anew then w.failing_since end,
+      warned_at = case when not v_anew then w.warned_at end
     where w.tenant_id = p_tenant_id and w.id = p_id returning * into e;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
   perform app.audit(p_by, p_tenant_id, 'webhook.update', e.id::text,
@@ -7466,7 +7614,7 @@ begin
   return jsonb_build_object('kind', 'changed', 'webhook', app.webhook_json(e));
 end $$;
 comment on function public.change_webhook(uuid, uuid, jsonb, jsonb, timestamptz) is
-  'Changes url, events or enabled of an endpoint; called by the API. Returns kind: changed, changed_meanwhile '
+  'Changes url, events, payload or enabled of an endpoint; called by the API. Returns kind: changed, changed_meanwhile '
   '(p_if_updated_at is given and differs), not_found.';
 grant execute on function public.change_webhook(uuid, uuid, jsonb, jsonb, timestamptz) to orchestrator;
 

@@ -107,6 +107,7 @@ export async function* steps(
   yield platform('rotateWebhookSecret', 200, { params: webhook, body: { overlap_minutes: 60 } });
   yield platform('testWebhook', 202, { params: webhook });
   yield platform('listDeliveries', 200, { params: webhook, query: { limit: '20' } });
+  yield platform('getDelivery', 200, { params: { ...webhook, delivery: answers.testWebhook.id } });
   yield platform('replayDelivery', 202, { params: { ...webhook, delivery: answers.testWebhook.id } });
   yield platform('deleteWebhook', 204, { params: webhook });
 
@@ -121,6 +122,7 @@ export async function* steps(
   );
   yield platform('listRecordings', 200, { params: session });
   yield platform('deleteRecording', 204, { params: { ...session, video: 'vi4711' } });
+  yield platform('streamEvents', 200, { query: { after: '0' } });
   yield platform('streamSessionEvents', 200, { params: session });
   yield platform('endSession', 200, { params: session });
   yield browser('correctEntry', 200, {

@@ -3,6 +3,7 @@ import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import { isTenantEvent } from '@greenroom/shared/session/events.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { z } from 'zod';
 import { type Access, sha256 } from '../access/authenticate.ts';
 import { bearerOf } from '../access/bearer.ts';
 import type { Caller } from '../access/caller.ts';
@@ -12,12 +13,13 @@ import type { EventRow } from '../database/rows.ts';
 import type { SessionStore } from '../database/session-store.ts';
 import type { EventFeed } from './event-feed.ts';
 import { sessionNotFound, sessionParams } from './sessions.ts';
+import type { TenantFeed } from './tenant-feed.ts';
 
 /**
- * `GET /api/sessions/{id}/events`: server-sent events. With `Last-Event-ID` a client continues where its
- * connection broke off. The stream stays open after the session has ended, because its result and late
- * transcript entries follow, until the client leaves. Machine events are for operators and are not sent
- * (docs/events.md).
+ * `GET /api/sessions/{id}/events` and `GET /api/events`: server-sent events of one session, and of all sessions of the
+ * tenant with those of the tenant itself. With `Last-Event-ID` or `after` a client continues where its connection broke
+ * off. A session's stream stays open after the session has ended, because its result and late transcript entries
+ * follow, until the client leaves. Machine events are for operators and are not sent (docs/events.md).
  *
  * - The socket, and not the response, tells that a client has left: the socket may close before the stream
  *   begins, and the response to a pipelined request gets no event when it does.
@@ -31,32 +33,42 @@ export interface EventRoutesDeps {
   access: Pick<Access, 'stands'>;
   sessions: Pick<SessionStore, 'get'>;
   feed: EventFeed;
+  tenantFeed: TenantFeed;
   clock: Clock;
 }
 
 /** Maximum number of streams in one process. */
-export const mostStreams = { inAll: 4_000, tenant: 500, credential: 250 };
+export const mostStreams = {
+  inAll: 4_000,
+  tenant: 500,
+  credential: 250,
+  /** Of all of a tenant's sessions; each reads the database on its own. */
+  tenantWide: 10,
+};
 /** How often the credential of an open stream is checked again. */
 const standingMs = 500;
 const keepAliveMs = 15_000;
 /** A client with more unread bytes is disconnected. It can reconnect with `Last-Event-ID`. */
 const maxBufferedBytes = 1_048_576;
 
-export const formatEvent = ({ id, type, data, created_at }: EventRow): string =>
+type Shown = Pick<EventRow, 'id' | 'type' | 'data' | 'created_at'>;
+export const formatEvent = ({ id, type, data, created_at }: Shown): string =>
   `id: ${id}\nevent: ${type}\ndata: ${JSON.stringify({ ...data, at: created_at })}\n\n`;
 
-const lastEventId = (header: string | string[] | undefined): number => {
-  const value = Number([header ?? '0'].flat()[0]);
-  return Number.isSafeInteger(value) && value > 0 ? value : 0;
+const eventsQuery = z.strictObject({
+  /** Id of the last event that the client knows. `Last-Event-ID`, which browsers send on reconnecting, goes before it. */
+  after: z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
+});
+
+/** The event after which a stream begins; undefined if the client names none. A header that is not a number is ignored. */
+const startOf = (request: FastifyRequest, after: number | undefined): number | undefined => {
+  const header = [request.headers['last-event-id'] ?? []].flat()[0];
+  const value = Number(header);
+  return header !== undefined && Number.isSafeInteger(value) && value >= 0 ? value : after;
 };
 
-interface Reader {
-  caller: Caller;
-  request: FastifyRequest;
-  sessionId: string;
-  /** Id of the last event that the client received. */
-  after: number;
-}
+/** Starts sending events to a stream; returns a function that stops it. */
+type Begin = (write: (event: Shown) => void) => () => void;
 
 /**
  * @returns a function that takes a place for a stream and returns one that frees it; it throws AppError
@@ -71,8 +83,9 @@ function createPlaces() {
       else taken.delete(name);
     }
   };
-  return ({ tenantId, actor }: Caller): (() => void) => {
+  return ({ tenantId, actor }: Caller, wide: boolean): (() => void) => {
     const shares: Array<[name: string, most: number, of: string]> = [
+      ...(wide ? [[`wide:${tenantId}`, mostStreams.tenantWide, 'This tenant'] as [string, number, string]] : []),
       [actor, mostStreams.credential, 'This credential'],
       [`tenant:${tenantId}`, mostStreams.tenant, 'This tenant'],
       ['all', mostStreams.inAll, 'This orchestrator'],
@@ -80,7 +93,7 @@ function createPlaces() {
     const full = shares.find(([name, limit]) => (taken.get(name) ?? 0) >= limit);
     if (full)
       throw new AppError('rate_limited', {
-        detail: `${full[2]} already has ${full[1]} open event streams. Close one, or use webhooks.`,
+        detail: `${full[2]} already has ${full[1]} open event streams${full[0].startsWith('wide:') ? ' of all its sessions' : ''}. Close one, or use webhooks.`,
         retryAfterS: 5,
       });
     const names = shares.map(([name]) => name);
@@ -89,14 +102,16 @@ function createPlaces() {
   };
 }
 
-export function eventRoutes({ access, sessions, feed, clock }: EventRoutesDeps): FastifyPluginAsyncZod {
+export function eventRoutes({ access, sessions, feed, tenantFeed, clock }: EventRoutesDeps): FastifyPluginAsyncZod {
   const streams = new Set<() => void>();
   const takePlace = createPlaces();
   const standing = createStandingWatch(clock, standingMs);
 
-  const stream = (reply: FastifyReply, { caller, request, sessionId, after }: Reader, givePlace: () => void): void => {
+  const stream = (reply: FastifyReply, begin: Begin, givePlace: () => void): void => {
+    const { request } = reply;
+    const caller = callerOf(request);
     const response = reply.raw;
-    const { socket } = reply.request.raw;
+    const { socket } = request.raw;
     if (socket.destroyed) {
       givePlace();
       return;
@@ -105,14 +120,14 @@ export function eventRoutes({ access, sessions, feed, clock }: EventRoutesDeps):
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-store',
       'x-accel-buffering': 'no',
-      'x-request-id': reply.request.id,
+      'x-request-id': request.id,
     });
     response.write('retry: 1000\n\n');
     const write = (text: string) => {
       response.write(text);
       if (response.writableLength > maxBufferedBytes) response.destroy();
     };
-    const unwatch = feed.watch(sessionId, after, (event) => {
+    const unwatch = begin((event) => {
       if (isTenantEvent(event.type)) write(formatEvent(event));
     });
     const beat = () => {
@@ -149,11 +164,15 @@ export function eventRoutes({ access, sessions, feed, clock }: EventRoutesDeps):
       {
         exposeHeadRoute: false,
         config: streamersWith('sessions:read'),
-        schema: { summary: 'Stream the events of a session (server-sent events)', params: sessionParams },
+        schema: {
+          summary: 'Stream the events of a session (server-sent events)',
+          params: sessionParams,
+          querystring: eventsQuery,
+        },
       },
       async (request, reply) => {
         const caller = callerOf(request);
-        const givePlace = takePlace(caller);
+        const givePlace = takePlace(caller, false);
         try {
           if (!(await sessions.get(request.params.id, caller.tenantId))) throw sessionNotFound();
         } catch (error) {
@@ -161,8 +180,29 @@ export function eventRoutes({ access, sessions, feed, clock }: EventRoutesDeps):
           throw error;
         }
         reply.hijack();
-        const after = lastEventId(request.headers['last-event-id']);
-        stream(reply, { caller, request, sessionId: request.params.id, after }, givePlace);
+        const after = startOf(request, request.query.after) ?? 0;
+        stream(reply, (write) => feed.watch(request.params.id, after, write), givePlace);
+      },
+    );
+    app.get(
+      '/events',
+      {
+        exposeHeadRoute: false,
+        config: streamersWith('sessions:read'),
+        schema: {
+          summary: 'Stream the events of all sessions of the tenant (server-sent events)',
+          querystring: eventsQuery,
+        },
+      },
+      async (request, reply) => {
+        const caller = callerOf(request);
+        const givePlace = takePlace(caller, true);
+        reply.hijack();
+        const begin: Begin = (write) =>
+          tenantFeed.watch(caller.tenantId, startOf(request, request.query.after), ({ session_id, data, ...event }) =>
+            write({ ...event, data: session_id === null ? data : { ...data, session_id } }),
+          );
+        stream(reply, begin, givePlace);
       },
     );
   };

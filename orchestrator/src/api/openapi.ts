@@ -23,6 +23,7 @@ import {
   tenantView,
 } from '@greenroom/shared/protocol/tenants.ts';
 import {
+  deliveryDetails,
   deliveryList,
   deliveryView,
   newWebhookView,
@@ -49,7 +50,8 @@ for (const [id, view] of Object.entries({
   ...{ Session: shownSession, SessionSummary: shownSummary, Transcript: transcriptView, Result: resultView },
   ...{ Candidate: candidateView, Erasure: erasureView, Position: positionView },
   ...{ Invitation: invitationView, NewInvitation: newInvitationView, Recording: recordingView },
-  ...{ Webhook: webhookView, NewWebhook: newWebhookView, Delivery: deliveryView, Problem: problem },
+  ...{ Webhook: webhookView, NewWebhook: newWebhookView, Delivery: deliveryView },
+  ...{ DeliveryDetails: deliveryDetails, Problem: problem },
   ...{ Tenant: tenantView, ApiKey: apiKeyView, NewApiKey: newApiKeyView, AuditEntry: auditView, Me: meView },
   ...{ SessionList: sessionList, CandidateList: candidateList, PositionList: positionList },
   ...{ InvitationList: invitationList, RecordingList: recordingList, WebhookList: webhookList },

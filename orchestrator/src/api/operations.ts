@@ -37,6 +37,7 @@ export const operations: Readonly<Record<string, OperationInfo>> = {
   'GET /api/sessions/:id': { id: 'getSession', tag: 'Sessions' },
   'PATCH /api/sessions/:id': { id: 'rescheduleSession', tag: 'Sessions', codes: ['conflict', 'session_ended'] },
   'DELETE /api/sessions/:id': { id: 'endSession', tag: 'Sessions' },
+  'GET /api/events': { id: 'streamEvents', tag: 'Sessions', media: ['text/event-stream'] },
   'GET /api/sessions/:id/events': { id: 'streamSessionEvents', tag: 'Sessions', media: ['text/event-stream'] },
   'GET /api/sessions/:id/transcript': { id: 'getTranscript', tag: 'Results', media: ['text/plain', 'text/vtt'] },
   'GET /api/sessions/:id/result': { id: 'getResult', tag: 'Results' },
@@ -71,6 +72,7 @@ export const operations: Readonly<Record<string, OperationInfo>> = {
   'POST /api/webhooks/:id/rotate-secret': { id: 'rotateWebhookSecret', tag: 'Webhooks' },
   'POST /api/webhooks/:id/test': { id: 'testWebhook', tag: 'Webhooks' },
   'GET /api/webhooks/:id/deliveries': { id: 'listDeliveries', tag: 'Webhooks' },
+  'GET /api/webhooks/:id/deliveries/:delivery': { id: 'getDelivery', tag: 'Webhooks' },
   'POST /api/webhooks/:id/deliveries/:delivery/replay': {
     id: 'replayDelivery',
     tag: 'Webhooks',

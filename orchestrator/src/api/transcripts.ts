@@ -50,7 +50,7 @@ const entriesQuery = z.strictObject({
 });
 const pages = pagesOf<TranscriptPlace, TranscriptPlace>({
   name: 'transcript',
-  position: z.object({ ordinal: z.number().int(), item_id: itemId, sequence_number: z.number().int() }),
+  position: z.object({ ordinal: z.int32(), item_id: itemId, sequence_number: z.number().int() }),
   of: ({ ordinal, item_id, sequence_number }) => ({ ordinal, item_id, sequence_number }),
 });
 

@@ -3,6 +3,7 @@ import { uuid } from '@greenroom/shared/protocol/common.ts';
 import {
   changeWebhookRequest,
   createWebhookRequest,
+  deliveryDetails,
   deliveryList,
   deliveryStatuses,
   deliveryView,
@@ -40,6 +41,7 @@ const defaultOverlapMinutes = 1_440;
 
 const pages = newestFirst('deliveries');
 const notFound = (): AppError => new AppError('not_found', { detail: 'No such webhook.' });
+const noDelivery = (): AppError => new AppError('not_found', { detail: 'No such delivery.' });
 
 export function webhookRoutes({ webhooks, guard, vault }: WebhookRoutesDeps): FastifyPluginAsyncZod {
   const sealNew = (id: string): { plain: string; sealed: SealedSecret } => {
@@ -65,12 +67,12 @@ export function webhookRoutes({ webhooks, guard, vault }: WebhookRoutesDeps): Fa
       },
       async (request, reply) => {
         const { tenantId, actor } = callerOf(request);
-        const { url, events = [] } = request.body;
+        const { url, events = [], payload = 'full' } = request.body;
         checkUrl(url);
         const id = newId();
         const secret = sealNew(id);
         const by = actBy(request, actor);
-        const result = await webhooks.create(tenantId, { id, url, events, secret: secret.sealed }, by);
+        const result = await webhooks.create(tenantId, { id, url, events, payload, secret: secret.sealed }, by);
         if (result.kind === 'not_found') throw notFound();
         if (result.kind === 'limit_exceeded')
           throw new AppError('conflict', { detail: `The tenant already has ${result.limit} webhooks, the maximum.` });
@@ -197,6 +199,25 @@ export function webhookRoutes({ webhooks, guard, vault }: WebhookRoutesDeps): Fa
       },
     );
 
+    app.get(
+      '/webhooks/:id/deliveries/:delivery',
+      {
+        config: callersWith('webhooks:read'),
+        schema: {
+          summary: 'Show a delivery with its payload and the log of its attempts',
+          params: deliveryParams,
+          response: { 200: deliveryDetails },
+        },
+      },
+      async (request) => {
+        const { tenantId } = callerOf(request);
+        const { id, delivery } = request.params;
+        const found = await webhooks.delivery(tenantId, id, delivery);
+        if (!found) throw noDelivery();
+        return found;
+      },
+    );
+
     app.post(
       '/webhooks/:id/deliveries/:delivery/replay',
       {
@@ -211,7 +232,7 @@ export function webhookRoutes({ webhooks, guard, vault }: WebhookRoutesDeps): Fa
         const { tenantId, actor } = callerOf(request);
         const { id, delivery } = request.params;
         const result = await webhooks.replay(tenantId, id, delivery, actBy(request, actor));
-        if (result.kind === 'not_found') throw new AppError('not_found', { detail: 'No such delivery.' });
+        if (result.kind === 'not_found') throw noDelivery();
         if (result.kind === 'erased')
           throw new AppError('conflict', {
             detail: "This delivery can't be replayed: its payload was deleted when the candidate was erased.",

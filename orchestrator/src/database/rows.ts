@@ -128,6 +128,14 @@ export const eventRow = z.object({
 });
 export type EventRow = z.output<typeof eventRow>;
 
+/** An event of a tenant's session, or of the tenant itself (`session_id` null). */
+export const tenantEventRow = eventRow.extend({
+  session_id: uuid.nullable(),
+  /** No event of the tenant with a smaller id can follow. */
+  settled: z.boolean(),
+});
+export type TenantEventRow = z.output<typeof tenantEventRow>;
+
 export const apiKeyRow = z.object({
   key_hash: z.string(),
   key_id: uuid,

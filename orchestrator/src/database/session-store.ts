@@ -15,9 +15,14 @@ import {
   routeRow,
   type SessionRow,
   sessionRow,
+  type TenantEventRow,
+  tenantEventRow,
 } from './rows.ts';
 
 /** Sessions as the platform API sees them: created, read, asked to end. Throws DatabaseError. */
+
+const tenantEventsStart = z.object({ after: z.number(), seen: z.array(z.number()) });
+export type TenantEventsStart = z.output<typeof tenantEventsStart>;
 
 /** A request of `create_sessions`; durations in ms, times are the database's own. */
 export interface NewSession {
@@ -187,6 +192,15 @@ export function createSessionStore(database: Database) {
       call('session_routes', { p_session_ids: sessionIds }, z.array(routeRow)),
     events: (cursors: EventCursor[], perSession: number): Promise<EventRow[]> =>
       call('session_events_after', { p_cursors: cursors, p_limit: perSession }, z.array(eventRow)),
+    /** Where a reader of a tenant's events begins. @param after undefined: only events from now on */
+    tenantEventsStart: (tenantId: string, after: number | undefined): Promise<TenantEventsStart> =>
+      call('tenant_events_start', { p_tenant_id: tenantId, p_after: after ?? null }, tenantEventsStart),
+    tenantEvents: (tenantId: string, after: number, seen: number[], limit: number): Promise<TenantEventRow[]> =>
+      call(
+        'tenant_events_after',
+        { p_tenant_id: tenantId, p_after: after, p_seen: seen, p_limit: limit },
+        z.array(tenantEventRow),
+      ),
     /** The conversation in its order. */
     transcript: (sessionId: string) =>
       call('transcript_to_evaluate', { p_session_id: sessionId }, z.array(storedTranscriptEntry)),

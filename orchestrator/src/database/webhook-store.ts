@@ -1,5 +1,5 @@
 import { callerOf, type Database } from '@greenroom/shared/database/client.ts';
-import { deliveryView, webhookView } from '@greenroom/shared/protocol/webhooks.ts';
+import { deliveryDetails, deliveryView, webhookView } from '@greenroom/shared/protocol/webhooks.ts';
 import { z } from 'zod';
 import type { ActBy } from './audit-store.ts';
 import { type Page, pageOf } from './page.ts';
@@ -48,6 +48,13 @@ export interface DeliveryNews {
   retryMs: number | null;
 }
 
+/** How an attempt went, for the tenant's log of the delivery. */
+export interface AttemptLog {
+  ms: number;
+  /** The beginning of the answer's body; null if there was no answer. */
+  answer: string | null;
+}
+
 export interface DeliveriesWanted {
   limit: number;
   takenMs: number;
@@ -67,7 +74,7 @@ export function createWebhookStore(database: Database) {
   return {
     create: (
       tenantId: string,
-      webhook: { id: string; url: string; events: string[]; secret: SealedSecret },
+      webhook: { id: string; url: string; events: string[]; payload: string; secret: SealedSecret },
       by: ActBy,
     ) =>
       call(
@@ -77,6 +84,7 @@ export function createWebhookStore(database: Database) {
           p_id: webhook.id,
           p_url: webhook.url,
           p_events: webhook.events,
+          p_payload: webhook.payload,
           p_secret_ciphertext: webhook.secret.ciphertext,
           p_key_id: webhook.secret.keyId,
           p_by: by,
@@ -121,6 +129,12 @@ export function createWebhookStore(database: Database) {
         },
         z.array(deliveryView),
       ),
+    delivery: (tenantId: string, webhookId: string, deliveryId: string) =>
+      call(
+        'webhook_delivery',
+        { p_tenant_id: tenantId, p_webhook_id: webhookId, p_delivery_id: deliveryId },
+        deliveryDetails.nullable(),
+      ),
     replay: (tenantId: string, webhookId: string, deliveryId: string, by: ActBy) =>
       call(
         'replay_webhook_delivery',
@@ -138,7 +152,11 @@ export function createWebhookStore(database: Database) {
         z.array(takenDelivery),
       ),
     /** False if the attempt no longer belongs to this orchestrator. */
-    record: ({ id, attempt }: Pick<TakenDelivery, 'id' | 'attempt'>, news: DeliveryNews): Promise<boolean> =>
+    record: (
+      { id, attempt }: Pick<TakenDelivery, 'id' | 'attempt'>,
+      news: DeliveryNews,
+      { ms, answer }: AttemptLog,
+    ): Promise<boolean> =>
       call(
         'record_webhook_delivery',
         {
@@ -148,6 +166,8 @@ export function createWebhookStore(database: Database) {
           p_status: news.status,
           p_error: news.error,
           p_retry_ms: news.retryMs,
+          p_ms: ms,
+          p_answer: answer,
         },
         z.boolean(),
       ),

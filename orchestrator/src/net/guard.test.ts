@@ -121,7 +121,7 @@ describe('the guard with an allowance', () => {
     };
     const guard = createGuard({ allow, resolve });
     const answer = await guard.post(`http://hooks.test:${port}/in?a=1`, message);
-    expect(answer).toMatchObject({ kind: 'answered', status: 200 });
+    expect(answer).toMatchObject({ kind: 'answered', status: 200, head: 'thanks' });
     expect(seen).toEqual([`POST /in?a=1 hooks.test:${port}`]);
     expect(asked).toBe(1);
   });
@@ -130,6 +130,19 @@ describe('the guard with an allowance', () => {
     const guard = createGuard({ allow, resolve: names({ 'a.test': ['127.0.0.1', '10.0.0.1'] }) });
     expect(await guard.post('http://a.test/', message)).toMatchObject({ kind: 'refused' });
     expect(await guard.post('http://10.0.0.1/', message)).toMatchObject({ kind: 'refused' });
+  });
+
+  test('returns the first 500 characters of an answer as text that every database and terminal takes', async () => {
+    const port = await serve((_request, response) => {
+      response.end(
+        Buffer.concat([Buffer.from('a\u0000b\u001b[2J '), Buffer.from([0xff]), Buffer.from('🙂'.repeat(900))]),
+      );
+    });
+    const answer = await createGuard({ allow }).post(`http://127.0.0.1:${port}/`, message);
+    const head = answer.kind === 'answered' ? answer.head : '';
+    expect(head).toMatch(/^a b \[2J \ufffd🙂/u);
+    expect(head.length).toBeLessThanOrEqual(500);
+    expect(head.isWellFormed()).toBe(true);
   });
 
   test('does not follow a redirect', async () => {

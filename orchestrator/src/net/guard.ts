@@ -11,7 +11,8 @@ import { createResolve, type Resolve } from './resolve.ts';
  * - Redirects are not followed, because their target was not checked.
  * - Only https, except to networks that the configuration allows. No credentials in the URL. The certificate is checked against
  *   the name, not the address.
- * - The body of the answer is read up to a limit and dropped: nothing that a tenant's server says is used or shown.
+ * - The body of the answer is read up to a limit. Its beginning is kept as text for the log that only the tenant itself can
+ *   read; nothing that a tenant's server says is used or shown elsewhere.
  * - The time limit covers everything, including the name look-up.
  */
 export type Refusal = { kind: 'refused'; why: string };
@@ -33,7 +34,7 @@ export interface GuardedRequest {
 }
 
 export type GuardedAnswer =
-  | { kind: 'answered'; status: number; retryAfter: string | undefined }
+  | { kind: 'answered'; status: number; retryAfter: string | undefined; head: string }
   | { kind: 'failed'; why: string }
   | Refusal;
 
@@ -45,6 +46,8 @@ export interface GuardOptions {
 }
 
 const bodyLimitBytes = 65_536;
+const headBytes = 2_000;
+const headCharacters = 500;
 const refused = (why: string): Refusal => ({ kind: 'refused', why });
 
 /** Names that never denote a public host, whatever a resolver answers. */
@@ -118,9 +121,9 @@ export function createGuard({ allow = [], resolve = createResolve() }: GuardOpti
     const path = `${url.pathname}${url.search}`;
     try {
       const answer = await client.request({ method: 'POST', path, headers, body, signal });
-      await drain(answer.body);
+      const head = await headOf(answer.body);
       const retryAfter = [answer.headers['retry-after'] ?? []].flat()[0];
-      return { kind: 'answered', status: answer.statusCode, retryAfter };
+      return { kind: 'answered', status: answer.statusCode, retryAfter, head };
     } catch (error) {
       return { kind: 'failed', why: signal.aborted ? 'no answer in time' : reasonOf(error) };
     } finally {
@@ -139,13 +142,23 @@ function inTime<T>(work: Promise<T>, signal: AbortSignal): Promise<T | undefined
   });
 }
 
-/** Reads and drops the body. Also resolves at the size limit, and then destroys the connection. */
-async function drain(body: Dispatcher.ResponseData['body']): Promise<void> {
+/**
+ * Reads the body and returns its beginning, without control characters, which Postgres or a terminal would not take as text.
+ * Also resolves at the size limit, and then destroys the connection.
+ */
+async function headOf(body: Dispatcher.ResponseData['body']): Promise<string> {
+  const first: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of body) {
+    if (bytes < headBytes) first.push(chunk as Buffer);
     bytes += (chunk as Buffer).length;
-    if (bytes > bodyLimitBytes) return;
+    if (bytes > bodyLimitBytes) break;
   }
+  const text = Buffer.concat(first).subarray(0, headBytes).toString('utf8').toWellFormed();
+  return text
+    .replaceAll(/\p{Cc}+/gu, ' ')
+    .slice(0, headCharacters)
+    .toWellFormed();
 }
 
 /** An error code such as ECONNREFUSED. Never the message, which may contain text of the server. */

@@ -16,7 +16,9 @@ import { signMessage } from './signing.ts';
  * - 2xx means delivered. 410 disables the endpoint. Anything else, including a URL that the guard refuses, is
  *   retried on the schedule of Standard Webhooks. After the last attempt the delivery is dead; the tenant can
  *   replay it.
- * - Only the status of the endpoint's answer is stored.
+ * - Retries are spread: each waits up to a tenth longer than scheduled, so that an endpoint that was away does not get
+ *   everything at once.
+ * - Of the endpoint's answer its status and its beginning are stored, in the delivery's log.
  */
 export interface SenderDeps {
   webhooks: Pick<WebhookStore, 'take' | 'record'>;
@@ -25,6 +27,8 @@ export interface SenderDeps {
   clock: Clock;
   logger: Logger;
   bounds?: Partial<SenderBounds>;
+  /** A number from 0 to 1. @default Math.random */
+  random?: () => number;
   /** Called after each attempt. @default none */
   onOutcome?: (outcome: DeliveryNews['outcome']) => void;
 }
@@ -67,8 +71,14 @@ const retryAfterMs = (header: string | undefined): number => {
   return header !== undefined && Number.isFinite(value) ? Math.min(Math.max(0, value * seconds), maxRetryAfterMs) : 0;
 };
 
-/** @param attempt 1 for the first. */
-export function judge(answer: GuardedAnswer, attempt: number): DeliveryNews {
+/** Spreads retries: the wait becomes up to this part longer. */
+const jitter = 0.1;
+
+/**
+ * @param attempt 1 for the first
+ * @param chance a random number from 0 to 1
+ */
+export function judge(answer: GuardedAnswer, attempt: number, chance: number): DeliveryNews {
   const answered = answer.kind === 'answered';
   const status = answered ? answer.status : null;
   if (status !== null && status >= 200 && status < 300)
@@ -81,7 +91,7 @@ export function judge(answer: GuardedAnswer, attempt: number): DeliveryNews {
     outcome: 'retry',
     status,
     error,
-    retryMs: Math.max(scheduled, answered ? retryAfterMs(answer.retryAfter) : 0),
+    retryMs: Math.round(Math.max(scheduled, answered ? retryAfterMs(answer.retryAfter) : 0) * (1 + jitter * chance)),
   };
 }
 
@@ -95,7 +105,7 @@ export interface Sender {
 }
 
 export function createSender({ webhooks, guard, vault, clock, logger, bounds, ...deps }: SenderDeps): Sender {
-  const { onOutcome = () => undefined } = deps;
+  const { onOutcome = () => undefined, random = Math.random } = deps;
   const { perProcess, perEndpoint, perTenant } = { ...senderBounds, ...bounds };
   const underWay = new Set<Promise<void>>();
   let stopped = false;
@@ -122,12 +132,16 @@ export function createSender({ webhooks, guard, vault, clock, logger, bounds, ..
   };
 
   const attempt = async (delivery: TakenDelivery): Promise<void> => {
+    const startedMs = clock.now();
     const answer = await send(delivery).catch((error: unknown): GuardedAnswer => {
       logger.error({ tenant_id: delivery.tenant_id, error }, 'could not sign a webhook delivery');
       return { kind: 'failed', why: 'internal error' };
     });
-    const news = judge(answer, delivery.attempt);
-    await webhooks.record(delivery, news);
+    const news = judge(answer, delivery.attempt, random());
+    await webhooks.record(delivery, news, {
+      ms: clock.now() - startedMs,
+      answer: answer.kind === 'answered' ? answer.head : null,
+    });
     const { outcome, status } = news;
     onOutcome(outcome);
     logger.info(

@@ -3,13 +3,18 @@ import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
 import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import { Webhook } from 'standardwebhooks';
 import { describe, expect, test } from 'vitest';
-import type { DeliveryNews, TakenDelivery } from '../database/webhook-store.ts';
+import type { AttemptLog, DeliveryNews, TakenDelivery } from '../database/webhook-store.ts';
 import type { GuardedAnswer } from '../net/guard.ts';
 import { createVault, webhookContext } from '../tokens/vault.ts';
 import { createSender, judge, retryScheduleMs } from './sender.ts';
 import { newWebhookSecret, signMessage } from './signing.ts';
 
-const answered = (status: number, retryAfter?: string): GuardedAnswer => ({ kind: 'answered', status, retryAfter });
+const answered = (status: number, retryAfter?: string): GuardedAnswer => ({
+  kind: 'answered',
+  status,
+  retryAfter,
+  head: 'thanks',
+});
 
 describe('the result of a delivery attempt', () => {
   test.each<[string, GuardedAnswer, number, Partial<DeliveryNews>]>([
@@ -36,7 +41,12 @@ describe('the result of a delivery attempt', () => {
     ],
     ['500 in the last attempt', answered(500), 10, { outcome: 'dead' }],
   ])('the result of a delivery attempt is right for %s', (_name, answer, attempt, news) => {
-    expect(judge(answer, attempt)).toMatchObject(news);
+    expect(judge(answer, attempt, 0)).toMatchObject(news);
+  });
+
+  test('a retry waits up to a tenth longer than scheduled, by chance', () => {
+    expect(judge(answered(500), 1, 0.5).retryMs).toBe(5_250);
+    expect(judge(answered(500), 1, 1).retryMs).toBe(5_500);
   });
 
   test('the waits between attempts grow and add up to more than three days', () => {
@@ -69,7 +79,7 @@ describe('the sender', () => {
   });
   const make = (rounds: TakenDelivery[][], answer: () => Promise<GuardedAnswer> = async () => answered(200)) => {
     const takes: number[] = [];
-    const recorded: Array<[string, DeliveryNews]> = [];
+    const recorded: Array<[string, DeliveryNews, AttemptLog]> = [];
     const posted: Array<Record<string, string>> = [];
     const sender = createSender({
       webhooks: {
@@ -77,8 +87,8 @@ describe('the sender', () => {
           takes.push(limit);
           return rounds.shift() ?? [];
         },
-        record: async ({ id }, news) => {
-          recorded.push([id, news]);
+        record: async ({ id }, news, log) => {
+          recorded.push([id, news, log]);
           return true;
         },
       },
@@ -125,6 +135,9 @@ describe('the sender', () => {
     ]);
     await sender.run();
     await sender.idle();
+    expect(Object.fromEntries(recorded.map(([id, , { answer }]) => [id, answer]))).toEqual({
+      ...{ bad: null, good: 'thanks', moved: null },
+    });
     const outcomes = Object.fromEntries(recorded.map(([id, news]) => [id, news.outcome]));
     expect(outcomes).toEqual({ bad: 'retry', good: 'delivered', moved: 'retry' });
     expect(posted).toHaveLength(1);

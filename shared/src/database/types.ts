@@ -1080,7 +1080,7 @@ export type Database = {
           created_at: string;
           data: NonNullable<Json>;
           id: number;
-          session_id: string;
+          session_id: string | null;
           tenant_id: string;
           type: string;
         };
@@ -1089,7 +1089,7 @@ export type Database = {
           created_at?: string;
           data?: NonNullable<Json>;
           id?: never;
-          session_id: string;
+          session_id?: string | null;
           tenant_id: string;
           type: string;
         };
@@ -1097,7 +1097,7 @@ export type Database = {
           created_at?: string;
           data?: NonNullable<Json>;
           id?: never;
-          session_id?: string;
+          session_id?: string | null;
           tenant_id?: string;
           type?: string;
         };
@@ -1441,17 +1441,20 @@ export type Database = {
         Row: {
           live_sessions: number;
           next_start_at: string;
+          quota_reached_at: string;
           tenant_id: string;
         };
         ComputedFields: never;
         Insert: {
           live_sessions?: number;
           next_start_at?: string;
+          quota_reached_at?: string;
           tenant_id: string;
         };
         Update: {
           live_sessions?: number;
           next_start_at?: string;
+          quota_reached_at?: string;
           tenant_id?: string;
         };
         Relationships: [
@@ -1925,6 +1928,7 @@ export type Database = {
           id: string;
           last_error: string | null;
           last_status: number | null;
+          log: NonNullable<Json>;
           next_attempt_at: string;
           payload: NonNullable<Json>;
           session_id: string | null;
@@ -1944,6 +1948,7 @@ export type Database = {
           id?: string;
           last_error?: string | null;
           last_status?: number | null;
+          log?: NonNullable<Json>;
           next_attempt_at?: string;
           payload: NonNullable<Json>;
           session_id?: string | null;
@@ -1962,6 +1967,7 @@ export type Database = {
           id?: string;
           last_error?: string | null;
           last_status?: number | null;
+          log?: NonNullable<Json>;
           next_attempt_at?: string;
           payload?: NonNullable<Json>;
           session_id?: string | null;
@@ -2014,15 +2020,18 @@ export type Database = {
           disabled_reason: string | null;
           enabled: boolean;
           events: string[];
+          failing_since: string | null;
           failures: number;
           id: string;
           key_id: string;
+          payload: string;
           previous_secret_ciphertext: string | null;
           previous_secret_until: string | null;
           secret_ciphertext: string;
           tenant_id: string;
           updated_at: string;
           url: string;
+          warned_at: string | null;
         };
         ComputedFields: never;
         Insert: {
@@ -2030,30 +2039,36 @@ export type Database = {
           disabled_reason?: string | null;
           enabled?: boolean;
           events?: string[];
+          failing_since?: string | null;
           failures?: number;
           id?: string;
           key_id: string;
+          payload?: string;
           previous_secret_ciphertext?: string | null;
           previous_secret_until?: string | null;
           secret_ciphertext: string;
           tenant_id: string;
           updated_at?: string;
           url: string;
+          warned_at?: string | null;
         };
         Update: {
           created_at?: string;
           disabled_reason?: string | null;
           enabled?: boolean;
           events?: string[];
+          failing_since?: string | null;
           failures?: number;
           id?: string;
           key_id?: string;
+          payload?: string;
           previous_secret_ciphertext?: string | null;
           previous_secret_until?: string | null;
           secret_ciphertext?: string;
           tenant_id?: string;
           updated_at?: string;
           url?: string;
+          warned_at?: string | null;
         };
         Relationships: [
           {
@@ -2191,6 +2206,7 @@ export type Database = {
           p_events: string[];
           p_id: string;
           p_key_id: string;
+          p_payload: string;
           p_secret_ciphertext: string;
           p_tenant_id: string;
           p_url: string;
@@ -2453,9 +2469,11 @@ export type Database = {
       };
       record_webhook_delivery: {
         Args: {
+          p_answer: string;
           p_attempt: number;
           p_error: string;
           p_id: string;
+          p_ms: number;
           p_outcome: string;
           p_retry_ms: number;
           p_status: number;
@@ -2597,6 +2615,11 @@ export type Database = {
         Args: { p_limit: number; p_per_endpoint?: number; p_per_tenant?: number; p_taken_ms: number };
         Returns: Json;
       };
+      tenant_events_after: {
+        Args: { p_after: number; p_limit: number; p_seen: number[]; p_tenant_id: string };
+        Returns: Json;
+      };
+      tenant_events_start: { Args: { p_after: number; p_tenant_id: string }; Returns: Json };
       tenant_origins: { Args: Record<PropertyKey, never>; Returns: Json };
       tenant_usage: { Args: { p_from: string; p_tenant_id: string; p_until: string }; Returns: Json };
       tenants_of_user: { Args: { p_user_id: string }; Returns: Json };
@@ -2628,6 +2651,7 @@ export type Database = {
       video_offers: { Args: { p_session_ids: string[] }; Returns: Json };
       videos_to_delete: { Args: { p_limit?: number; p_retry_ms?: number }; Returns: Json };
       want_video: { Args: { p_ordinal: number; p_session_id: string }; Returns: boolean };
+      webhook_delivery: { Args: { p_delivery_id: string; p_tenant_id: string; p_webhook_id: string }; Returns: Json };
       webhook_secrets_to_rotate: { Args: { p_key_id: string; p_limit?: number }; Returns: Json };
       withdraw_consent: {
         Args: { p_browser_hash: string; p_by: Json; p_code_hash: string; p_session_id: string };

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { type EventType, eventTypes } from '../session/events.ts';
+import { type EventType, eventTypes, hasSession } from '../session/events.ts';
 import { machineReasonNames } from '../session/reasons.ts';
 import { type MachineState, machineStates, type SessionStatus, sessionStatuses } from '../session/states.ts';
 import { outcome, sessionReason, timestamp, uuid } from './common.ts';
@@ -61,6 +61,7 @@ export const eventData = {
   'session.admitted': nothing,
   'session.rescheduled': z.strictObject({ from: timestamp.nullable(), to: timestamp }),
   'session.end_requested': z.strictObject({ outcome, reason: sessionReason }),
+  'session.failed_over': z.strictObject({ epoch: z.number().int().min(2) }),
   'candidate.absent': nothing,
   'candidate.present': nothing,
   'candidate.lost': nothing,
@@ -77,6 +78,14 @@ export const eventData = {
   'video.open': z.strictObject({ ordinal, video_id: videoId }),
   'video.done': z.strictObject({ ordinal, video_id: videoId }),
   'video.dead': z.strictObject({ ordinal, failure: z.string() }),
+  'webhook.failing': z.strictObject({ webhook_id: uuid, since: timestamp, disabled_at: timestamp }),
+  'webhook.disabled': z.strictObject({ webhook_id: uuid, reason: z.enum(['gone', 'not_delivering']) }),
+  'quota.reached': z.strictObject({
+    quota: z.literal('max_live_sessions'),
+    limit: z.number().int(),
+    live: z.number().int(),
+    queued: z.number().int(),
+  }),
   ...byName(
     machineStates.map((name: MachineState) => `machine.${name}` as const),
     () => machine,
@@ -84,14 +93,17 @@ export const eventData = {
   'machine.assigned': machine,
 } satisfies Schemas;
 
-/** The body of a webhook. `webhook.test` is sent by `POST /api/webhooks/{id}/test` and is about no session. */
+const ofSession = { session_id: uuid };
+const dataOf = (type: EventType) => (eventData[type] as z.ZodObject).extend(hasSession(type) ? ofSession : {});
+const thinDataOf = (type: EventType) => z.strictObject(hasSession(type) ? ofSession : {});
+
+/**
+ * The body of a webhook. `webhook.test` is sent by `POST /api/webhooks/{id}/test`. A thin message has no data but the
+ * session's id.
+ */
 export const webhookMessage = z.union([
   z.strictObject({ type: z.literal('webhook.test'), timestamp, data: nothing }),
   ...eventTypes.map((type) =>
-    z.strictObject({
-      type: z.literal(type),
-      timestamp,
-      data: (eventData[type] as z.ZodObject).extend({ session_id: uuid }),
-    }),
+    z.strictObject({ type: z.literal(type), timestamp, data: z.union([dataOf(type), thinDataOf(type)]) }),
   ),
 ]);

@@ -17,12 +17,23 @@ const url = text(2_000)
   .regex(/^[\x21-\x7e]+$/, 'must be printable ASCII: encode other characters');
 const events = z.array(eventType).max(tenantEventTypes.length);
 
+/** `full`: with the event's data. `thin`: only type, time and the session's id; read the rest by the API. */
+export const payloadKinds = ['full', 'thin'] as const;
+const payload = z.enum(payloadKinds);
+
 export const createWebhookRequest = z.strictObject({
   url,
   events: events.optional().describe('Event types to deliver. Default: all.'),
+  payload: payload.optional().describe('Default: `full`.'),
 });
+/** A change of `url`, or `enabled: true`, also forgets the endpoint's failures. */
 export const changeWebhookRequest = z
-  .strictObject({ url: url.optional(), events: events.optional(), enabled: z.boolean().optional() })
+  .strictObject({
+    url: url.optional(),
+    events: events.optional(),
+    payload: payload.optional(),
+    enabled: z.boolean().optional(),
+  })
   .refine((body) => Object.keys(body).length > 0, 'must contain a field to change');
 export const rotateWebhookSecretRequest = z.strictObject({
   overlap_minutes: z
@@ -38,8 +49,12 @@ export const webhookView = z.object({
   id: uuid,
   url: z.string(),
   events: z.array(z.string()).describe('Empty: all.'),
+  payload,
   enabled: z.boolean(),
   disabled_reason: z.string().nullable(),
+  failing_since: timestamp
+    .nullable()
+    .describe('The first failed attempt since the last success. After three days the endpoint is disabled.'),
   previous_secret_until: timestamp
     .nullable()
     .describe('Until then deliveries have a second signature with the secret before the last rotation.'),
@@ -63,5 +78,17 @@ export const deliveryView = z.object({
   last_error: z.string().nullable(),
   delivered_at: timestamp.nullable(),
   created_at: timestamp,
+});
+/** One attempt of a delivery. */
+export const deliveryAttempt = z.object({
+  at: timestamp,
+  ms: z.number().int().describe('How long the attempt took, ms.'),
+  status: z.number().int().nullable().describe('HTTP status; null if there was no answer.'),
+  error: z.string().nullable(),
+  answer: z.string().nullable().describe("The first 500 characters of the answer's body; null if there was no answer."),
+});
+export const deliveryDetails = deliveryView.extend({
+  payload: z.record(z.string(), z.unknown()).describe('The body as it is sent; empty after the candidate was erased.'),
+  log: z.array(deliveryAttempt).describe('The last 20 attempts, oldest first.'),
 });
 export const deliveryList = listOf(deliveryView);

@@ -1,7 +1,7 @@
 import { machineStates, presences, sessionStatuses } from './states.ts';
 
 /**
- * The events of a session: every type that `session_events` may contain, and its audience.
+ * The events of a session and of its tenant: every type that `session_events` may contain, and its audience.
  *
  * `tenant`: in the API's event streams and in webhooks. `internal`: for operators only. The database's check
  * lists the same types; a test compares them. The data of an event: protocol/events.ts.
@@ -19,6 +19,7 @@ export const eventAudiences = {
   'session.admitted': 'tenant',
   'session.rescheduled': 'tenant',
   'session.end_requested': 'tenant',
+  'session.failed_over': 'tenant',
   ...eachOf('candidate', presences, 'tenant'),
   'candidate.consented': 'tenant',
   'consent.declined': 'tenant',
@@ -33,12 +34,20 @@ export const eventAudiences = {
   'video.open': 'tenant',
   'video.done': 'tenant',
   'video.dead': 'tenant',
+  'webhook.failing': 'tenant',
+  'webhook.disabled': 'tenant',
+  'quota.reached': 'tenant',
   ...eachOf('machine', machineStates, 'internal'),
   'machine.assigned': 'internal',
 } as const satisfies Record<string, EventAudience>;
 
 export type EventType = keyof typeof eventAudiences;
 export const eventTypes = Object.keys(eventAudiences) as [EventType, ...EventType[]];
+
+/** Types that belong to the tenant itself and to no session. */
+export const sessionlessEventTypes = ['webhook.failing', 'webhook.disabled', 'quota.reached'] as const;
+const sessionless: ReadonlySet<string> = new Set(sessionlessEventTypes);
+export const hasSession = (type: EventType): boolean => !sessionless.has(type);
 
 /** Types that tenants receive. */
 export type TenantEventType = { [T in EventType]: (typeof eventAudiences)[T] extends 'tenant' ? T : never }[EventType];

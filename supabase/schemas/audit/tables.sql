@@ -15,7 +15,7 @@ create table public.audit_log (
 comment on table public.audit_log is
   'Administrative acts and refused credentials: actor, action, target, address, time and request id. Append-only.';
 comment on column public.audit_log.actor is
-  'Who acted: user:<id>, key:<id>, worker:<machine>, operator:<name>, retention.';
+  'Who acted: user:<id>, key:<id>, worker:<machine>, operator:<name>, retention, webhooks.';
 comment on column public.audit_log.action is 'What was done or refused, such as api_key.create.';
 comment on column public.audit_log.target is 'What the action was applied to.';
 comment on column public.audit_log.outcome is 'done or refused.';

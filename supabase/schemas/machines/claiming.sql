@@ -69,6 +69,9 @@ begin
         'region', m.region, 'attempt', m.attempt, 'epoch', s.epoch));
     end if;
     perform app.move_session(s.id, 'ready');
+    if s.epoch > 1 then
+      perform app.emit(s.id, s.tenant_id, 'session.failed_over', jsonb_build_object('epoch', s.epoch));
+    end if;
     with losers as (
       select o.id, app.move_machine(o.id, 'destroying', 'superseded') from public.machines o
       where o.session_id = s.id and o.id <> m.id and o.life_rank < app.life_rank_of('claimed'))

@@ -106,7 +106,8 @@ begin
   delete from public.idempotency_keys where session_id = any (v_sessions)
     or (tenant_id, candidate_id) = (p_tenant_id, p_candidate_id);
   -- The platform must still learn that consent was withdrawn. That message contains ids only.
-  update public.webhook_deliveries set payload = '{}', status = case status when 'pending' then 'dead' else status end
+  update public.webhook_deliveries set payload = '{}', log = '[]',
+      status = case status when 'pending' then 'dead' else status end
     where session_id = any (v_sessions) and type <> 'consent.withdrawn';
   update public.session_events set data = (select coalesce(jsonb_object_agg(k, v), '{}')
     from jsonb_each(data) as d (k, v)

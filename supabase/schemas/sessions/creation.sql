@@ -128,6 +128,19 @@ comment on function app.store_creations(jsonb) is
   'Writes accepted sessions with one statement per table, so that a large batch does not need a statement per '
   'session.';
 
+create function app.tell_quota_reached(t public.tenants, p_live integer, p_queued integer) returns void
+language plpgsql set search_path = '' as $$
+begin
+  update public.tenant_counters set quota_reached_at = clock_timestamp()
+    where tenant_id = t.id and quota_reached_at < clock_timestamp() - interval '1 hour';
+  if found then
+    perform app.emit(null, t.id, 'quota.reached', jsonb_build_object('quota', 'max_live_sessions',
+      'limit', t.max_live_sessions, 'live', p_live, 'queued', p_queued));
+  end if;
+end $$;
+comment on function app.tell_quota_reached(public.tenants, integer, integer) is
+  'Emits quota.reached, at most once an hour. The caller has locked the tenant''s counter.';
+
 create function app.create_for_tenant(p_tenant_id uuid, p_requests jsonb) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
@@ -135,6 +148,7 @@ declare
   r jsonb;
   v_n bigint;
   v_judged jsonb;
+  v_full boolean := false;
   v_live integer;
   v_queued integer;
   v_wait integer;
@@ -197,6 +211,8 @@ begin
       end if;
     end if;
     v_judged := app.judge_creation(r, t, v_live, v_queued);
+    v_full := v_full or coalesce(v_judged ->> 'kind', v_judged ->> 'begin') in ('quota_exceeded', 'queue_full',
+      'queued');
     if v_judged ->> 'kind' is null then
       v_judged := v_judged || case
         when r ? 'candidate_id' and not (r ->> 'candidate_id')::uuid = any (v_people)
@@ -259,6 +275,7 @@ begin
     end if;
   end loop;
 
+  if v_full then perform app.tell_quota_reached(t, v_live, v_queued); end if;
   if v_accepted <> '{}' then
     perform app.store_creations(to_jsonb(v_accepted));
     update public.tenant_counters set live_sessions = v_live where tenant_id = p_tenant_id and live_sessions <> v_live;

@@ -119,6 +119,12 @@ comment on function public.session_routes(uuid[]) is
   'call.';
 grant execute on function public.session_routes(uuid[]) to orchestrator;
 
+create function app.event_settles() returns interval
+language sql immutable set search_path = '' as $$ select interval '10 seconds' $$;
+comment on function app.event_settles() is
+  'How long after an event others of the same tenant with smaller ids may still be committed: longer than the '
+  'statement timeout of all who write events.';
+
 create function public.session_events_after(p_cursors jsonb, p_limit integer default 200) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'session_id', e.session_id, 'type', e.type, 'data', e.data,
@@ -132,6 +138,39 @@ comment on function public.session_events_after(jsonb, integer) is
   'Lists events of several sessions, each after its own cursor, at most p_limit of each; called by the API''s event '
   'streams.';
 grant execute on function public.session_events_after(jsonb, integer) to orchestrator;
+
+create function public.tenant_events_after(p_tenant_id uuid, p_after bigint, p_seen bigint[], p_limit integer)
+returns jsonb language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'session_id', e.session_id, 'type', e.type, 'data', e.data,
+    'created_at', e.created_at, 'settled', e.created_at < clock_timestamp() - app.event_settles())
+    order by e.id), '[]')
+  from (select * from public.session_events x where x.tenant_id = p_tenant_id and x.id > p_after
+    and app.event_audience(x.type) = 'tenant' and not x.id = any (p_seen) order by x.id limit p_limit) e
+$$;
+comment on function public.tenant_events_after(uuid, bigint, bigint[], integer) is
+  'Lists a tenant''s events with a larger id than p_after, except those in p_seen; called by the API''s event streams. '
+  'settled: no event with a smaller id can be committed any more.';
+grant execute on function public.tenant_events_after(uuid, bigint, bigint[], integer) to orchestrator;
+
+create function public.tenant_events_start(p_tenant_id uuid, p_after bigint) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  with since as (
+    select coalesce((select created_at from public.session_events where tenant_id = p_tenant_id and id = p_after),
+      case when p_after is null then clock_timestamp() end) - app.event_settles() as at
+  ), start as (
+    select case when s.at is null then p_after else coalesce((select x.id from public.session_events x
+      where x.tenant_id = p_tenant_id and x.id <= coalesce(p_after, x.id) and x.created_at < s.at
+      order by x.id desc limit 1), 0) end as after from since s
+  )
+  select jsonb_build_object('after', s.after, 'seen', case when p_after is not null then '[]' else
+    (select coalesce(jsonb_agg(x.id order by x.id), '[]') from public.session_events x
+      where x.tenant_id = p_tenant_id and x.id > s.after) end) from start s
+$$;
+comment on function public.tenant_events_start(uuid, bigint) is
+  'Returns where a reader of a tenant''s events begins: {after, seen} for tenant_events_after. p_after: the last event '
+  'that the reader knows; null: only events from now on. After p_after, a slower transaction may have committed events '
+  'with smaller ids, so the reader goes back far enough to meet them and may get events again.';
+grant execute on function public.tenant_events_start(uuid, bigint) to orchestrator;
 
 create function app.queue_json(s public.interview_sessions) returns jsonb
 language sql stable set search_path = '' as $$

@@ -26,12 +26,13 @@ language plpgsql set search_path = '' as $$
 begin
   -- Writers of a session take turns. Ids are not assigned in commit order, and otherwise a reader with a cursor would
   -- skip the event of a slower transaction.
-  perform pg_advisory_xact_lock(hashtextextended(p_session_id::text, 0));
+  perform pg_advisory_xact_lock(hashtextextended(coalesce(p_session_id, p_tenant_id)::text, 0));
   insert into public.session_events (session_id, tenant_id, type, data) values (p_session_id, p_tenant_id, p_type,
     p_data);
 end $$;
 comment on function app.emit(uuid, uuid, text, jsonb) is
-  'Appends an event of a session. The ids of a session''s events follow the order of their commits.';
+  'Appends an event of a session, or of the tenant if p_session_id is null. The ids of a session''s events follow the '
+  'order of their commits.';
 
 create function app.move_session(p_session_id uuid, p_status text, p_outcome text default null,
   p_reason text default null) returns boolean

@@ -184,7 +184,7 @@ grant execute on function app.event_audience(text) to authenticated;
 
 create table public.session_events (
   id bigint generated always as identity primary key,
-  session_id uuid not null references public.interview_sessions (id) on delete cascade,
+  session_id uuid references public.interview_sessions (id) on delete cascade,
   tenant_id uuid not null references public.tenants (id),
   type text not null,
   data jsonb not null default '{}'::jsonb,
@@ -196,11 +196,15 @@ create table public.session_events (
     or app.life_rank_of(substring(type from '^machine\.(.+)$')) is not null
     or type in ('candidate.absent', 'candidate.present', 'candidate.lost', 'candidate.consented',
       'consent.declined', 'consent.withdrawn', 'session.queued', 'session.admitted', 'session.rescheduled',
-      'session.end_requested', 'transcript.revised', 'integrity.flagged', 'result.done', 'result.empty', 'result.dead',
-      'result.rerun', 'result.reviewed', 'video.open', 'video.done', 'video.dead', 'machine.assigned'))
+      'session.end_requested', 'session.failed_over', 'transcript.revised', 'integrity.flagged', 'result.done',
+      'result.empty', 'result.dead', 'result.rerun', 'result.reviewed', 'video.open', 'video.done', 'video.dead',
+      'machine.assigned', 'webhook.failing', 'webhook.disabled', 'quota.reached')),
+  constraint event_has_a_session check ((session_id is null) = (type in ('webhook.failing', 'webhook.disabled',
+    'quota.reached')))
 );
-comment on table public.session_events is 'Events of sessions, in commit order per session. Append-only.';
-comment on column public.session_events.session_id is 'The session of the event.';
+comment on table public.session_events is
+  'Events of sessions, in commit order per session, and a few of the tenant itself. Append-only.';
+comment on column public.session_events.session_id is 'The session of the event; null for an event of the tenant.';
 comment on column public.session_events.type is 'The event type, such as session.ready or machine.created.';
 comment on column public.session_events.data is
   'Details of the event: ids and words of closed lists, never personal data.';

@@ -75,7 +75,8 @@ comment on column public.consent_texts.text is 'The text that the candidate is s
 create table public.tenant_counters (
   tenant_id uuid primary key references public.tenants (id) on delete cascade,
   live_sessions integer not null default 0 check (live_sessions >= 0),
-  next_start_at timestamptz not null default '-infinity'
+  next_start_at timestamptz not null default '-infinity',
+  quota_reached_at timestamptz not null default '-infinity'
 );
 comment on table public.tenant_counters is
   'Frequently updated counters of a tenant. They are separate from its row, because every creation and every ending '
@@ -84,6 +85,8 @@ comment on column public.tenant_counters.live_sessions is
   'Number of sessions that count as live: begun and not ended.';
 comment on column public.tenant_counters.next_start_at is
   'GCRA of starts_per_minute: the theoretical arrival time of the next start.';
+comment on column public.tenant_counters.quota_reached_at is
+  'When quota.reached was last emitted. It is emitted at most once an hour.';
 
 create table public.tenant_apps (
   name text primary key check (name ~ '^[a-z0-9][a-z0-9-]{0,61}[a-z0-9]$'),

@@ -1,8 +1,9 @@
 create function app.queue_webhooks() returns trigger language plpgsql set search_path = '' as $$
 begin
   insert into public.webhook_deliveries (tenant_id, endpoint_id, session_id, event_id, holds, type, payload)
-    select n.tenant_id, e.id, n.session_id, n.id, true, n.type, jsonb_build_object('type', n.type,
-      'timestamp', n.created_at, 'data', n.data || jsonb_build_object('session_id', n.session_id))
+    select n.tenant_id, e.id, n.session_id, n.id, n.session_id is not null, n.type, jsonb_build_object('type', n.type,
+      'timestamp', n.created_at, 'data', case e.payload when 'thin' then '{}' else n.data end
+        || jsonb_strip_nulls(jsonb_build_object('session_id', n.session_id)))
     from incoming n join public.webhook_endpoints e on e.tenant_id = n.tenant_id
     where app.event_audience(n.type) = 'tenant' and e.enabled and (e.events = '{}' or n.type = any (e.events));
   return null;
@@ -22,6 +23,16 @@ language sql stable set search_path = '' as $$
     'last_error', d.last_error, 'delivered_at', d.delivered_at, 'created_at', d.created_at)
 $$;
 comment on function app.delivery_json(public.webhook_deliveries) is 'Returns a delivery as the API shows it.';
+
+create function public.webhook_delivery(p_tenant_id uuid, p_webhook_id uuid, p_delivery_id uuid) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select app.delivery_json(d) || jsonb_build_object('payload', d.payload, 'log', d.log)
+  from public.webhook_deliveries d
+  where d.id = p_delivery_id and d.tenant_id = p_tenant_id and d.endpoint_id = p_webhook_id
+$$;
+comment on function public.webhook_delivery(uuid, uuid, uuid) is
+  'Returns a delivery with its payload and the log of its attempts; called by the API. Null if there is none.';
+grant execute on function public.webhook_delivery(uuid, uuid, uuid) to orchestrator;
 
 create function public.test_webhook(p_tenant_id uuid, p_id uuid) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -159,34 +170,81 @@ comment on function public.take_webhook_deliveries(integer, integer, integer, in
   'progress at once, across all orchestrators.';
 grant execute on function public.take_webhook_deliveries(integer, integer, integer, integer) to orchestrator;
 
+create function app.disable_webhook(p_id uuid, p_why text, p_reason text) returns void
+language plpgsql set search_path = '' as $$
+declare
+  e public.webhook_endpoints;
+begin
+  update public.webhook_endpoints set enabled = false, disabled_reason = p_reason where id = p_id and enabled
+    returning * into e;
+  if not found then return; end if;
+  perform app.emit(null, e.tenant_id, 'webhook.disabled', jsonb_build_object('webhook_id', e.id, 'reason', p_why));
+  perform app.audit('{"actor": "webhooks"}', e.tenant_id, 'webhook.disable', e.id::text,
+    jsonb_build_object('reason', p_why));
+end $$;
+comment on function app.disable_webhook(uuid, text, text) is
+  'Disables an endpoint that no longer works, and tells the tenant by an event, which its other endpoints receive. '
+  'p_why: gone or not_delivering. p_reason: the same in words.';
+
+create function app.count_webhook_failure(p_id uuid) returns void
+language plpgsql set search_path = '' as $$
+declare
+  e public.webhook_endpoints;
+  v_since interval;
+begin
+  update public.webhook_endpoints set failures = least(failures + 1, 100),
+    failing_since = coalesce(failing_since, clock_timestamp()) where id = p_id and enabled returning * into e;
+  if not found then return; end if;
+  v_since := clock_timestamp() - e.failing_since;
+  -- A few failures far apart are no sustained failure.
+  if e.failures < 5 then return; end if;
+  if v_since >= interval '3 days' then
+    perform app.disable_webhook(p_id, 'not_delivering', 'nothing was delivered for 3 days');
+  elsif v_since >= interval '1 day' and e.warned_at is null then
+    update public.webhook_endpoints set warned_at = clock_timestamp() where id = p_id;
+    perform app.emit(null, e.tenant_id, 'webhook.failing', jsonb_build_object('webhook_id', e.id,
+      'since', e.failing_since, 'disabled_at', e.failing_since + interval '3 days'));
+  end if;
+end $$;
+comment on function app.count_webhook_failure(uuid) is
+  'Counts a failed attempt. After a day of at least five failures without a success it emits webhook.failing, once; '
+  'after three days it disables the endpoint.';
+
 create function public.record_webhook_delivery(p_id uuid, p_attempt integer, p_outcome text, p_status integer,
-  p_error text, p_retry_ms bigint)
+  p_error text, p_retry_ms bigint, p_ms integer, p_answer text)
 returns boolean language plpgsql security definer set search_path = '' as $$
 declare
   v_endpoint uuid;
+  v_entry jsonb := jsonb_build_object('at', clock_timestamp(), 'ms', p_ms, 'status', p_status, 'error', p_error,
+    'answer', left(p_answer, 500));
 begin
   update public.webhook_deliveries set
       status = case p_outcome when 'delivered' then 'delivered' when 'retry' then 'pending' else 'dead' end,
       delivered_at = case p_outcome when 'delivered' then clock_timestamp() end,
       next_attempt_at = case p_outcome when 'retry' then clock_timestamp() + app.interval_ms(p_retry_ms)
         else next_attempt_at end,
-      taken_until = null, holds = holds and attempts < 2, last_status = p_status, last_error = p_error
+      taken_until = null, holds = holds and attempts < 2, last_status = p_status, last_error = p_error,
+      -- An erased delivery keeps no words of its receiver.
+      log = case payload when '{}' then '[]' else
+        case when jsonb_array_length(log) >= 20 then log - 0 else log end || v_entry end
     where id = p_id and attempts = p_attempt and status = 'pending' returning endpoint_id into v_endpoint;
   if not found then return false; end if;
   if p_outcome = 'delivered' then
-    update public.webhook_endpoints set failures = 0 where id = v_endpoint and failures > 0;
+    update public.webhook_endpoints set failures = 0, failing_since = null, warned_at = null
+      where id = v_endpoint and failures > 0;
   elsif p_outcome = 'gone' then
-    update public.webhook_endpoints set enabled = false, disabled_reason = 'answered 410 Gone' where id = v_endpoint
-      and enabled;
+    perform app.disable_webhook(v_endpoint, 'gone', 'answered 410 Gone');
   else
-    update public.webhook_endpoints set failures = failures + 1 where id = v_endpoint and failures < 100;
+    perform app.count_webhook_failure(v_endpoint);
   end if;
   return true;
 end $$;
-comment on function public.record_webhook_delivery(uuid, integer, text, integer, text, bigint) is
+comment on function public.record_webhook_delivery(uuid, integer, text, integer, text, bigint, integer, text) is
   'Records the outcome of an attempt; called by the webhook sender: delivered, retry (after p_retry_ms), dead, or '
-  'gone (dead, and the endpoint is disabled). Returns false if another attempt has begun in the meantime.';
-grant execute on function public.record_webhook_delivery(uuid, integer, text, integer, text, bigint) to orchestrator;
+  'gone (dead, and the endpoint is disabled). p_ms: how long it took. p_answer: the beginning of the answer''s body. '
+  'Returns false if another attempt has begun in the meantime.';
+grant execute on function public.record_webhook_delivery(uuid, integer, text, integer, text, bigint, integer, text)
+  to orchestrator;
 
 create function public.prune_webhook_deliveries(p_days integer default 30, p_limit integer default 1000) returns integer
 language sql volatile security definer set search_path = '' as $$

@@ -1,13 +1,14 @@
 create function app.webhook_json(e public.webhook_endpoints) returns jsonb
 language sql stable set search_path = '' as $$
-  select jsonb_build_object('id', e.id, 'url', e.url, 'events', to_jsonb(e.events), 'enabled', e.enabled,
-    'disabled_reason', e.disabled_reason,
+  select jsonb_build_object('id', e.id, 'url', e.url, 'events', to_jsonb(e.events), 'payload', e.payload,
+    'enabled', e.enabled,
+    'disabled_reason', e.disabled_reason, 'failing_since', e.failing_since,
     'previous_secret_until', e.previous_secret_until, 'created_at', e.created_at, 'updated_at', e.updated_at)
 $$;
 comment on function app.webhook_json(public.webhook_endpoints) is
   'Returns an endpoint as the API shows it, without its secret.';
 
-create function public.create_webhook(p_tenant_id uuid, p_id uuid, p_url text, p_events text[],
+create function public.create_webhook(p_tenant_id uuid, p_id uuid, p_url text, p_events text[], p_payload text,
   p_secret_ciphertext text, p_key_id text, p_by jsonb)
 returns jsonb language plpgsql security definer set search_path = '' as $$
 declare
@@ -18,15 +19,15 @@ begin
   if (select count(*) from public.webhook_endpoints where tenant_id = p_tenant_id) >= 10 then
     return jsonb_build_object('kind', 'limit_exceeded', 'limit', 10);
   end if;
-  insert into public.webhook_endpoints (id, tenant_id, url, events, secret_ciphertext, key_id)
-    values (p_id, p_tenant_id, p_url, p_events, p_secret_ciphertext, p_key_id) returning * into e;
+  insert into public.webhook_endpoints (id, tenant_id, url, events, payload, secret_ciphertext, key_id)
+    values (p_id, p_tenant_id, p_url, p_events, p_payload, p_secret_ciphertext, p_key_id) returning * into e;
   perform app.audit(p_by, p_tenant_id, 'webhook.create', e.id::text, jsonb_build_object('url', p_url));
   return jsonb_build_object('kind', 'created', 'webhook', app.webhook_json(e));
 end $$;
-comment on function public.create_webhook(uuid, uuid, text, text[], text, text, jsonb) is
+comment on function public.create_webhook(uuid, uuid, text, text[], text, text, text, jsonb) is
   'Stores an endpoint with its encrypted secret, at most ten per tenant; called by the API. Returns kind: created, '
   'limit_exceeded, not_found.';
-grant execute on function public.create_webhook(uuid, uuid, text, text[], text, text, jsonb) to orchestrator;
+grant execute on function public.create_webhook(uuid, uuid, text, text[], text, text, text, jsonb) to orchestrator;
 
 create function public.list_webhooks(p_tenant_id uuid, p_id uuid default null) returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -42,6 +43,7 @@ create function public.change_webhook(p_tenant_id uuid, p_id uuid, p_changes jso
 language plpgsql security definer set search_path = '' as $$
 declare
   e public.webhook_endpoints;
+  v_anew boolean := p_changes ? 'url' or coalesce((p_changes ->> 'enabled')::boolean, false);
 begin
   select * into e from public.webhook_endpoints where tenant_id = p_tenant_id and id = p_id for update;
   if e.updated_at <> p_if_updated_at then return jsonb_build_object('kind', 'changed_meanwhile'); end if;
@@ -49,9 +51,14 @@ begin
       url = coalesce(p_changes ->> 'url', w.url),
       events = case when p_changes ? 'events' then (select coalesce(array_agg(x), '{}')
         from jsonb_array_elements_text(p_changes -> 'events') x) else w.events end,
+      payload = coalesce(p_changes ->> 'payload', w.payload),
       enabled = coalesce((p_changes ->> 'enabled')::boolean, w.enabled),
       disabled_reason = case (p_changes ->> 'enabled')::boolean when true then null when false then 'by the tenant'
-        else w.disabled_reason end
+        else w.disabled_reason end,
+      -- Switched on or moved: the failures so far no longer count.
+      failures = case when v_anew then 0 else w.failures end,
+      failing_since = case when not v_anew then w.failing_since end,
+      warned_at = case when not v_anew then w.warned_at end
     where w.tenant_id = p_tenant_id and w.id = p_id returning * into e;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
   perform app.audit(p_by, p_tenant_id, 'webhook.update', e.id::text,
@@ -59,7 +66,7 @@ begin
   return jsonb_build_object('kind', 'changed', 'webhook', app.webhook_json(e));
 end $$;
 comment on function public.change_webhook(uuid, uuid, jsonb, jsonb, timestamptz) is
-  'Changes url, events or enabled of an endpoint; called by the API. Returns kind: changed, changed_meanwhile '
+  'Changes url, events, payload or enabled of an endpoint; called by the API. Returns kind: changed, changed_meanwhile '
   '(p_if_updated_at is given and differs), not_found.';
 grant execute on function public.change_webhook(uuid, uuid, jsonb, jsonb, timestamptz) to orchestrator;
 

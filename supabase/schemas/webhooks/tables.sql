@@ -7,7 +7,8 @@
 --   an earlier one is new, under way, or failed once; after the second failure it no longer waits (holds). The
 --   ids of a session's events follow their commits (app.emit).
 -- - The number of deliveries under way is limited per endpoint and per tenant, across all orchestrators. An
---   endpoint that keeps failing gets one at a time.
+--   endpoint that keeps failing gets one at a time. After a day without a success the tenant is told
+--   (webhook.failing), after three days the endpoint is disabled (webhook.disabled).
 -- - A payload contains ids and states. It contains no names and no text of the conversation.
 
 create table public.webhook_endpoints (
@@ -15,6 +16,7 @@ create table public.webhook_endpoints (
   tenant_id uuid not null references public.tenants (id) on delete cascade,
   url text not null check (url ~ '^https?://' and char_length(url) <= 2000),
   events text[] not null default '{}',
+  payload text not null default 'full' check (payload in ('full', 'thin')),
   secret_ciphertext text not null,
   previous_secret_ciphertext text,
   previous_secret_until timestamptz,
@@ -22,6 +24,8 @@ create table public.webhook_endpoints (
   enabled boolean not null default true,
   disabled_reason text,
   failures integer not null default 0 check (failures >= 0),
+  failing_since timestamptz,
+  warned_at timestamptz,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
 );
@@ -29,6 +33,8 @@ comment on table public.webhook_endpoints is 'URLs at which a tenant receives ev
 comment on column public.webhook_endpoints.url is
   'The URL. It must pass the SSRF guard at each delivery, not only when it is stored.';
 comment on column public.webhook_endpoints.events is 'Event types to deliver; empty: all.';
+comment on column public.webhook_endpoints.payload is
+  'full: the data of the event. thin: only its type, its time and the session''s id.';
 comment on column public.webhook_endpoints.secret_ciphertext is
   'The signing secret (Standard Webhooks), AES-256-GCM; shown once.';
 comment on column public.webhook_endpoints.previous_secret_ciphertext is
@@ -37,10 +43,14 @@ comment on column public.webhook_endpoints.previous_secret_until is 'End of the 
 comment on column public.webhook_endpoints.key_id is 'The key with which the secrets are encrypted.';
 comment on column public.webhook_endpoints.enabled is 'False: nothing is delivered, and due deliveries wait.';
 comment on column public.webhook_endpoints.disabled_reason is
-  'Why it was disabled: by the tenant, or because it answered 410 Gone.';
+  'Why it was disabled: by the tenant, because it answered 410 Gone, or because nothing was delivered for days.';
 comment on column public.webhook_endpoints.failures is
   'Failed attempts since the last success, counted up to 100. From the third on, only one delivery at a time is '
   'tried.';
+comment on column public.webhook_endpoints.failing_since is
+  'The first failed attempt since the last success, or since it was enabled; null if there is none.';
+comment on column public.webhook_endpoints.warned_at is
+  'When webhook.failing was emitted; null until then, and again after a success.';
 create index webhook_endpoints_tenant on public.webhook_endpoints (tenant_id);
 create trigger touch before update on public.webhook_endpoints for each row execute function app.touch();
 
@@ -59,6 +69,7 @@ create table public.webhook_deliveries (
   holds boolean not null default false check (not holds or (session_id is not null and event_id is not null)),
   last_status integer,
   last_error text,
+  log jsonb not null default '[]' check (jsonb_typeof(log) = 'array'),
   delivered_at timestamptz,
   created_at timestamptz not null default now(),
   unique (endpoint_id, event_id)
@@ -66,7 +77,8 @@ create table public.webhook_deliveries (
 comment on table public.webhook_deliveries is
   'Outbox of webhooks: one row per endpoint and event, retried until delivered or dead. It can be replayed.';
 comment on column public.webhook_deliveries.endpoint_id is 'The endpoint to which it is delivered.';
-comment on column public.webhook_deliveries.session_id is 'The session of the event; null for a test message.';
+comment on column public.webhook_deliveries.session_id is
+  'The session of the event; null for a test message and an event of the tenant.';
 comment on column public.webhook_deliveries.event_id is
   'The event that caused it. Endpoint and event identify the delivery.';
 comment on column public.webhook_deliveries.type is 'The event type.';
@@ -83,6 +95,9 @@ comment on column public.webhook_deliveries.holds is
 comment on column public.webhook_deliveries.last_status is
   'HTTP status of the last attempt; null if there was no answer.';
 comment on column public.webhook_deliveries.last_error is 'The last error, without bodies or secrets.';
+comment on column public.webhook_deliveries.log is
+  'The last 20 attempts, oldest first: {at, ms, status, error, answer}. ms: how long it took. answer: the first 500 '
+  'characters of the answer''s body. Emptied when the candidate is erased.';
 comment on column public.webhook_deliveries.delivered_at is 'When an answer with status 2xx was received.';
 create index webhook_deliveries_in_order on public.webhook_deliveries (endpoint_id, session_id, event_id)
   where status = 'pending' and holds;
