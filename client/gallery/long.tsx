@@ -60,6 +60,7 @@ const createPeer = (): CallPeer => {
 const looked = {
   ...{ status: 'ready', starts_at: null, now: new Date().toISOString(), joinable: true, organiser: 'Northwind' },
   ...{ position: { title: 'Backend engineer' }, candidate: { name: 'Kim Lee' }, minutes: 60, records_video: false },
+  adjustments: { extra_minutes: 0, slower: false, typing: false },
   ...{ simulated: false, bound: 'no', consent: { required: false, text_version: null, text: null, given_at: null } },
 };
 const joined = {

@@ -14,6 +14,9 @@ export const de: Messages = {
   greeting: (name) => `Guten Tag, ${name}.`,
   about: (organiser, minutes) =>
     `${organiser} lädt Sie zu einem Gespräch mit einem KI-Interviewer ein. Es dauert höchstens ${minutes} Minuten.`,
+  extraTime: (minutes) => `Darin sind ${minutes} Minuten zusätzliche Zeit für Sie enthalten.`,
+  speaksSlowly: 'Der Interviewer spricht langsam.',
+  answersByTyping: 'Sie können Ihre Antworten tippen.',
   recorded: 'Alles Gesagte wird für die Menschen aufgeschrieben, die Sie eingeladen haben.',
   stoppable:
     'Suchen Sie sich einen ruhigen Ort. Sie können um einen Moment bitten, tippen statt sprechen und jederzeit aufhören.',
@@ -104,6 +107,14 @@ export const de: Messages = {
       ? 'Eine Antwort ist noch auf diesem Gerät: Bitte lassen Sie die Seite offen.'
       : `${count} Antworten sind noch auf diesem Gerät: Bitte lassen Sie die Seite offen.`,
   download: 'Gespräch herunterladen',
+  correctAbout:
+    'Wenn etwas falsch verstanden wurde, notieren Sie unten, was Sie wirklich gesagt haben. Ihre Notiz steht neben dem Original.',
+  correct: 'Berichtigen',
+  correctLabel: 'Was Sie wirklich gesagt haben',
+  correctFailed: 'Ihre Berichtigung ist noch nicht gespeichert. Warten Sie kurz und speichern Sie sie noch einmal.',
+  corrected: 'Von Ihnen berichtigt:',
+  save: 'Speichern',
+  cancel: 'Abbrechen',
   timeWarning: (minutes) =>
     minutes <= 1 ? 'Es bleibt ungefähr eine Minute.' : `Es bleiben ungefähr ${minutes} Minuten.`,
   more: 'Mehr',

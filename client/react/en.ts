@@ -14,6 +14,9 @@ export const en: Messages = {
   greeting: (name) => `Hello ${name}.`,
   about: (organiser, minutes) =>
     `${organiser} invites you to an interview with an AI interviewer. It takes up to ${minutes} minutes.`,
+  extraTime: (minutes) => `This includes ${minutes} minutes of extra time for you.`,
+  speaksSlowly: 'The interviewer speaks slowly.',
+  answersByTyping: 'You can type your answers.',
   recorded: 'Everything said is written down for the people who invited you.',
   stoppable: 'Find a quiet place. You can ask for a moment, type instead of speaking, and stop at any time.',
   simulated: "Simulation: the interviewer's voice comes from a local stand-in, not from an AI provider.",
@@ -101,6 +104,13 @@ export const en: Messages = {
       ? 'One answer is still on this device: please keep this page open.'
       : `${count} answers are still on this device: please keep this page open.`,
   download: 'Download the conversation',
+  correctAbout: 'If something was misheard, note below what you really said. Your note is kept beside the original.',
+  correct: 'Correct this',
+  correctLabel: 'What you really said',
+  correctFailed: 'Your correction is not stored yet. Wait a moment, then save it again.',
+  corrected: 'You corrected this:',
+  save: 'Save',
+  cancel: 'Cancel',
   timeWarning: (minutes) => (minutes <= 1 ? 'About one minute is left.' : `About ${minutes} minutes are left.`),
   more: 'More',
   close: 'Close',

@@ -17,6 +17,10 @@ export interface Messages {
   looking: string;
   greeting(name: string): string;
   about(organiser: string, minutes: number): string;
+  /** Extra time that was agreed; it is part of the time in `about`. */
+  extraTime(minutes: number): string;
+  speaksSlowly: string;
+  answersByTyping: string;
   recorded: string;
   stoppable: string;
   simulated: string;
@@ -84,6 +88,13 @@ export interface Messages {
   allStored: string;
   onDevice(count: number): string;
   download: string;
+  correctAbout: string;
+  correct: string;
+  correctLabel: string;
+  correctFailed: string;
+  corrected: string;
+  save: string;
+  cancel: string;
   timeWarning(minutes: number): string;
   more: string;
   close: string;

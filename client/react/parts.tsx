@@ -1,4 +1,4 @@
-import { type FormEvent, memo, useEffect, useRef, useState } from 'react';
+import { type ComponentType, type FormEvent, memo, useEffect, useRef, useState } from 'react';
 import type { TranscriptLine } from '../src/types.ts';
 import {
   useClock,
@@ -106,11 +106,11 @@ export function RequestBar({ className }: PartProps) {
 }
 
 /** Answers by typing. */
-export function TypedAnswer({ className }: PartProps) {
+export function TypedAnswer({ className, startsOpen = false }: PartProps & { startsOpen?: boolean }) {
   const interview = useInterview();
   const messages = useMessages();
   const [text, setText] = useState('');
-  const [open, setOpen] = useState(false);
+  const [open, setOpen] = useState(startsOpen);
   const field = useRef<HTMLTextAreaElement>(null);
   useEffect(() => {
     if (open) field.current?.focus();
@@ -221,20 +221,28 @@ export function ProblemNotice({ className }: PartProps) {
   );
 }
 
+interface LineProps {
+  line: TranscriptLine;
+  speaker: string;
+  Note: ComponentType<{ line: TranscriptLine }> | undefined;
+}
+
 /** Drawn again only when the line itself has changed: an hour has hundreds of them. */
-const Line = memo(function Line({ line, speaker }: { line: TranscriptLine; speaker: string }) {
+const Line = memo(function Line({ line, speaker, Note }: LineProps) {
   return (
     <li className={`${line.speaker}${line.final ? '' : ' partial'}`} data-speaker={line.speaker}>
       <b>{speaker}</b>
       {line.text}
+      {Note && line.final && <Note line={line} />}
     </li>
   );
 });
 
 /**
  * The conversation, following its newest line unless the candidate has scrolled up. Not read aloud: the candidate hears it.
+ * @param Note what stands below each line; keep the same component
  */
-export function TranscriptPanel({ className }: PartProps) {
+export function TranscriptPanel({ className, Note }: PartProps & { Note?: LineProps['Note'] }) {
   const messages = useMessages();
   const lines = useTranscript();
   const panel = useRef<HTMLDivElement>(null);
@@ -273,6 +281,7 @@ export function TranscriptPanel({ className }: PartProps) {
             key={`${line.ordinal}/${line.item_id}`}
             line={line}
             speaker={line.speaker === 'ai' ? messages.interviewer : messages.you}
+            Note={Note}
           />
         ))}
       </ol>

@@ -2,6 +2,7 @@ import { type FormEvent, type ReactNode, useEffect, useRef, useState } from 'rea
 import { InterviewError, type ProblemCode } from '../src/problems.ts';
 import type { Ended, Interview, InterviewOptions, Invitation, Status } from '../src/types.ts';
 import { CameraCheck, RecordingState, useEarlierRecordings, useRecording, VideoRecorder } from './camera.tsx';
+import { Correction } from './corrections.tsx';
 import { en } from './en.ts';
 import {
   InterviewContext,
@@ -193,7 +194,7 @@ export function InterviewScreens() {
       {screen === 'lobby' && invitation && <Lobby invitation={invitation} />}
       {screen === 'interview' && (
         <Conversation
-          recordsVideo={invitation?.recordsVideo ?? false}
+          invitation={invitation}
           withdrawing={isConsentGiven && invitation ? <Withdraw invitation={invitation} /> : null}
         />
       )}
@@ -369,6 +370,21 @@ function Elsewhere({ onHere }: { onHere(): void }) {
   );
 }
 
+/** What was agreed for this candidate. */
+function Adjustments({ of: { extraMinutes, slower, typing } }: { of: Invitation['adjustments'] }) {
+  const messages = useMessages();
+  const lines = [
+    extraMinutes > 0 && messages.extraTime(extraMinutes),
+    slower && messages.speaksSlowly,
+    typing && messages.answersByTyping,
+  ].filter((line) => line !== false);
+  return lines.length === 0 ? null : (
+    <p data-part="adjustments" className="notice">
+      {lines.join(' ')}
+    </p>
+  );
+}
+
 function Lobby({ invitation }: { invitation: Invitation }) {
   const interview = useInterview();
   const messages = useMessages();
@@ -386,6 +402,7 @@ function Lobby({ invitation }: { invitation: Invitation }) {
       <p>
         {messages.greeting(invitation.candidate)} {messages.about(invitation.organiser, invitation.minutes)}
       </p>
+      <Adjustments of={invitation.adjustments} />
       <p>
         {messages.recorded} {messages.stoppable}
       </p>
@@ -419,7 +436,10 @@ interface Withdrawable {
   withdrawing: ReactNode;
 }
 
-function Conversation({ recordsVideo, withdrawing }: Withdrawable) {
+function Conversation({
+  invitation,
+  withdrawing,
+}: Pick<Withdrawable, 'withdrawing'> & { invitation: Invitation | null }) {
   const messages = useMessages();
   const status = useStatus();
   return (
@@ -428,14 +448,14 @@ function Conversation({ recordsVideo, withdrawing }: Withdrawable) {
         <div className="circle" aria-hidden="true" />
         <p className="turn">{status.name === 'live' && messages.turns[status.turn]}</p>
         <MicrophoneMeter />
-        {recordsVideo && <VideoRecorder autoStart />}
+        {invitation?.recordsVideo && <VideoRecorder autoStart />}
       </section>
       <TranscriptPanel />
       <div data-part="bar">
         <RequestBar />
         <div data-part="controls">
           <MuteButton />
-          <TypedAnswer />
+          <TypedAnswer startsOpen={invitation?.adjustments.typing ?? false} />
           <More>{withdrawing}</More>
           <EndButton />
         </div>
@@ -512,7 +532,12 @@ function End({ recordsVideo, withdrawing }: Withdrawable) {
       )}
       {recordsVideo && <RecordingState />}
       {recordsVideo ? <ClosingWithRecording /> : <Closing />}
-      {lines.length > 0 && <TranscriptPanel />}
+      {lines.length > 0 && (
+        <>
+          <p>{messages.correctAbout}</p>
+          <TranscriptPanel Note={Correction} />
+        </>
+      )}
       {withdrawing}
     </section>
   );

@@ -564,6 +564,7 @@ describe('a join link of an interview that is over', () => {
     ...{ status: 'ready', starts_at: null, now: new Date(0).toISOString(), joinable: true, organiser: 'Northwind' },
     ...{ position: { title: 'Engineer' }, candidate: { name: 'Kim' }, minutes: 50, records_video: false },
     ...{ simulated: false, bound: 'no', ending: null },
+    adjustments: { extra_minutes: 10, slower: true, typing: false },
     consent: { required: true, text_version: 'v1', text: 'We record.', given_at: null, withdrawal },
   };
   const ending = { outcome: 'cancelled', reason: 'consent_declined' };
@@ -611,6 +612,21 @@ describe('a join link of an interview that is over', () => {
     });
     await again.client.look();
     expect(again.client.snapshot.withdrawn).toBe(true);
+  });
+
+  test('shows what was agreed for the candidate', async () => {
+    const { client } = withAnswers(looked);
+    expect((await client.look()).adjustments).toEqual({ extraMinutes: 10, slower: true, typing: false });
+    client.leave();
+  });
+
+  test('takes corrections after the end, and says when one could not be stored', async () => {
+    const { client, asked } = withAnswers({ ...looked, status: 'completed', ending }, { corrected_at: 'now' }, {});
+    await client.look();
+    const entry = { ordinal: 1, item_id: 'item_1' };
+    expect(await client.correct(entry, 'I said Redis.')).toBe(true);
+    expect(await client.correct(entry, 'I said Valkey.')).toBe(false);
+    expect(asked).toEqual(['GET /api/join', 'POST /api/join/correct', 'POST /api/join/correct']);
   });
 
   test('says how it ended when it is opened again', async () => {

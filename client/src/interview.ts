@@ -13,7 +13,7 @@ import { createProblems, InterviewError, problemCodes } from './problems.ts';
 import { createSnapshotStore } from './snapshot.ts';
 import { createSocket, type SessionSocket, type SocketState } from './socket.ts';
 import { isSameStatus, statusOf } from './status.ts';
-import { withEntry } from './transcript-lines.ts';
+import { withCorrection, withEntry } from './transcript-lines.ts';
 import { createTranscriptLog } from './transcript-log.ts';
 import { turnAfter } from './turn.ts';
 import { createTypedAnswers } from './typed-answers.ts';
@@ -403,6 +403,12 @@ export function createInterview(options: InterviewOptions): Interview {
       finish(how);
       refreshSaving();
       return true;
+    },
+    correct: async (entry, correction) => {
+      const isStored = await byLink().correct(entry, correction);
+      const { transcript } = snapshots.current;
+      if (isStored) snapshots.update({ transcript: withCorrection(transcript, entry, correction) });
+      return isStored;
     },
     get microphoneTrack() {
       return audio?.track;

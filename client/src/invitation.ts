@@ -27,5 +27,10 @@ export const invitationOf = (looked: Looked): Invitation => ({
           onWithdrawal: looked.consent.withdrawal.effect,
         },
   ending: looked.ending,
+  adjustments: {
+    extraMinutes: looked.adjustments.extra_minutes,
+    slower: looked.adjustments.slower,
+    typing: looked.adjustments.typing,
+  },
   bound: looked.bound,
 });

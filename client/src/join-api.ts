@@ -49,7 +49,13 @@ export interface Looked {
     withdrawal: { effect: WithdrawalEffect; withdrawn_at: string | null };
   };
   ending: { outcome: string; reason: string } | null;
+  adjustments: { extra_minutes: number; slower: boolean; typing: boolean };
   bound: 'no' | 'here' | 'elsewhere';
+}
+
+export interface EntryId {
+  ordinal: number;
+  item_id: string;
 }
 
 export interface JoinApi {
@@ -60,6 +66,11 @@ export interface JoinApi {
   consent(invitation: Invitation, textVersion: string): Promise<JoinAnswer<{ given_at: string }>>;
   decline(invitation: Invitation): Promise<JoinAnswer<Ending>>;
   withdraw(invitation: Invitation): Promise<JoinAnswer<Ending>>;
+  correct(
+    invitation: Invitation,
+    entry: EntryId,
+    correction: string | null,
+  ): Promise<JoinAnswer<{ corrected_at: string }>>;
 }
 
 const requestMs = 15_000;
@@ -127,5 +138,7 @@ export function createJoinApi(origin: string, send: typeof fetch = (...request) 
     consent: (invitation, text_version) => post('/api/join/consent', { ...invitation, text_version }, 'given_at'),
     decline: (invitation) => post('/api/join/decline', invitation, 'ending'),
     withdraw: (invitation) => post('/api/join/withdraw', invitation, 'ending'),
+    correct: (invitation, { ordinal, item_id }, correction) =>
+      post('/api/join/correct', { ...invitation, ordinal, item_id, correction }, 'corrected_at'),
   };
 }

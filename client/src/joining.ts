@@ -1,6 +1,6 @@
 import { browserSecret, browserStorage } from './browser-storage.ts';
 import { startOf } from './invitation.ts';
-import { createJoinApi, type Invitation, type JoinAnswer, type Joined, type Looked } from './join-api.ts';
+import { createJoinApi, type EntryId, type Invitation, type JoinAnswer, type Joined, type Looked } from './join-api.ts';
 import { InterviewError, type ProblemCode, type Problems } from './problems.ts';
 import type { Ended } from './types.ts';
 
@@ -16,6 +16,8 @@ export interface Joining {
   decline(): Promise<Ended>;
   /** Tries once, also after the end. Undefined: it could not be done now. */
   withdraw(): Promise<Ended | undefined>;
+  /** Works after `stop()`, too. False if it could not be stored. */
+  correct(entry: EntryId, correction: string | null): Promise<boolean>;
   /** Rejects with an `InterviewError` if waiting does not help. */
   join(): Promise<Joined>;
   /** Ends the current wait and tries again now. */
@@ -134,6 +136,10 @@ export function createJoining({ link, problems, fetch, onWaiting }: JoiningDeps)
       const { api, invitation } = read();
       const answer = await api.withdraw(invitation);
       return answer.kind === 'done' ? answer.body.ending : undefined;
+    },
+    correct: async (entry, correction) => {
+      const { api, invitation } = read();
+      return (await api.correct(invitation, entry, correction)).kind === 'done';
     },
     join: async () => {
       const { api, invitation } = read();

@@ -23,3 +23,13 @@ export function withEntry(
   );
   return before < 0 ? [...lines, line] : lines.toSpliced(before + 1, 0, line);
 }
+
+/** The same lines, one of them with the candidate's correction. */
+export const withCorrection = (
+  lines: readonly TranscriptLine[],
+  { ordinal, item_id }: Pick<TranscriptLine, 'ordinal' | 'item_id'>,
+  correction: string | null,
+): readonly TranscriptLine[] =>
+  lines.map((line) =>
+    line.ordinal === ordinal && line.item_id === item_id ? Object.freeze({ ...line, correction }) : line,
+  );

@@ -79,6 +79,8 @@ export interface Network {
 export interface TranscriptLine extends SpokenEntry {
   /** False while it is still being spoken. */
   readonly final: boolean;
+  /** What the candidate says they really said. */
+  readonly correction?: string | null;
 }
 
 /** A TURN or STUN server. */
@@ -115,6 +117,8 @@ export interface Invitation {
   } | null;
   /** How the interview ended; null if it has not. */
   readonly ending: Ended | null;
+  /** What was agreed for this candidate. The extra time is part of `minutes`. */
+  readonly adjustments: { readonly extraMinutes: number; readonly slower: boolean; readonly typing: boolean };
   /** `elsewhere`: another browser has joined. */
   readonly bound: 'no' | 'here' | 'elsewhere';
 }
@@ -262,6 +266,11 @@ export interface Interview {
    * `consent_withdrawn` if it has not ended, and entries kept on this device are dropped. False: not possible now.
    */
   withdraw(): Promise<boolean>;
+  /**
+   * After the interview: notes what the candidate really said in one of their own entries, beside its text. At most 2,000
+   * characters; null removes the note. Needs the join link. False if it could not be stored.
+   */
+  correct(entry: { readonly ordinal: number; readonly item_id: string }, correction: string | null): Promise<boolean>;
   /** In the browser that joined: returns a short code with which the candidate can continue in another browser. */
   handover(): Promise<{ code: string; expiresAt: number }>;
   /** In another browser, after `used_elsewhere`: binds the link to this browser, which can then join. False: wrong code. */

@@ -80,6 +80,29 @@ describe('the candidate’s room', () => {
     await platformOf(stack).deleteSession(session.session_id);
   });
 
+  test('a candidate corrects an answer on the last page, beside what was written down', async () => {
+    const { session, context, page } = await openRoom('en-GB');
+    const room = roomOf(page);
+    await room.start();
+    await room.isRunning();
+    await room.hasAnswered();
+    await room.end();
+    await room.waitFor('All your answers are stored');
+    await page.getByRole('button', { name: 'Correct this' }).first().click();
+    const field = page.getByLabel('What you really said');
+    expect(await field.evaluate((at) => at === document.activeElement)).toBe(true);
+    const said = await field.inputValue();
+    await field.fill('I said Redis.');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByText('You corrected this: I said Redis.').waitFor();
+    expect(await page.evaluate(() => document.activeElement?.textContent)).toBe('Correct this');
+    const { entries } = await platformOf(stack).transcript(session.session_id);
+    expect(entries.filter(({ correction }) => correction !== null)).toMatchObject([
+      { speaker: 'candidate', text: said, correction: 'I said Redis.' },
+    ]);
+    await context.close();
+  });
+
   test('a candidate hears a test tone and their own voice before joining, and nothing of it leaves the device', async () => {
     const { session, context, page } = await openRoom('en-GB');
     await page.getByRole('button', { name: 'Check my microphone' }).click();

@@ -9,7 +9,10 @@ export interface Platform {
   deleteSession(id: string): Promise<SessionView>;
   transcript(
     id: string,
-  ): Promise<{ complete: boolean; entries: Array<{ speaker: string; text: string; item_id: string }> }>;
+  ): Promise<{
+    complete: boolean;
+    entries: Array<{ speaker: string; text: string; item_id: string; correction: string | null }>;
+  }>;
   /** Summary and evaluation, once they are final. */
   result(id: string, limitMs: number): Promise<ResultView>;
   /** Events of a session as they arrive. Ends when the signal is aborted or the session has ended. */

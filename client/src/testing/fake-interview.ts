@@ -14,6 +14,7 @@ export const anInvitation: Invitation = {
   simulated: false,
   consent: null,
   ending: null,
+  adjustments: { extraMinutes: 0, slower: false, typing: false },
   bound: 'no',
 };
 
@@ -53,6 +54,10 @@ export function createFakeInterview(invitation: Invitation = anInvitation): Fake
         transcript: [],
         status: { name: 'ended', outcome: 'cancelled', reason: 'consent_withdrawn', at: 0 },
       });
+      return true;
+    },
+    correct: async ({ item_id }, correction) => {
+      noted(`correct ${item_id} ${correction}`);
       return true;
     },
     handover: async () => ({ code: '123456', expiresAt: 0 }),
