@@ -7,6 +7,7 @@ import { deployWorkerCommand } from './commands/deploy-worker.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { migrateCommand } from './commands/migrate.ts';
 import { secretsCommand } from './commands/secrets.ts';
+import { sessionsCommand } from './commands/sessions.ts';
 import { smokeCommand } from './commands/smoke.ts';
 import { CliError, type Console, environmentWithFile, exitCodes, present } from './console.ts';
 
@@ -15,7 +16,14 @@ const deployCommand: Register = (program, run, home) => {
   const deploy = program.command('deploy').description('Put a new release into service, or go back to the one before.');
   for (const register of [deployWorkerCommand, deployOrchestratorCommand]) register(deploy, run, home);
 };
-const commands: Register[] = [secretsCommand, doctorCommand, migrateCommand, deployCommand, smokeCommand];
+const commands: Register[] = [
+  secretsCommand,
+  doctorCommand,
+  migrateCommand,
+  deployCommand,
+  smokeCommand,
+  sessionsCommand,
+];
 
 interface GlobalOptions {
   envFile?: string;

@@ -34,6 +34,7 @@ import { webhookRoutes } from './api/webhooks.ts';
 import { withdrawalRoutes } from './api/withdrawals.ts';
 import type { Deps } from './deps.ts';
 import { healthRoutes } from './ops/health.ts';
+import { operatorRoutes } from './ops/routes.ts';
 import { workerRoutes } from './workers/routes.ts';
 
 /**
@@ -95,7 +96,7 @@ function registerHeaders(app: FastifyInstance, { isStopping }: Deps): void {
       'x-request-id': request.id,
     });
     if (isStopping()) reply.header('connection', 'close');
-    if (request.url.startsWith('/api/') || request.url.startsWith('/worker/'))
+    if (['/api/', '/worker/', '/ops/'].some((prefix) => request.url.startsWith(prefix)))
       reply.header('cache-control', 'no-store');
   });
 }
@@ -116,6 +117,7 @@ async function registerRoutes(app: FastifyInstance, deps: Deps): Promise<void> {
   await app.register(providerCredentialRoutes(deps.api), { prefix: '/api' });
   await app.register(webhookRoutes(deps.api), { prefix: '/api' });
   await app.register(workerRoutes(deps.workerApi), { prefix: '/worker/v1' });
+  await app.register(operatorRoutes(deps.operatorApi), { prefix: '/ops/api' });
   if (deps.video?.webhookRoutes) await app.register(deps.video.webhookRoutes, { prefix: '/hooks' });
   await app.register(roomRoutes(config));
   await app.register(deps.sockets.register);

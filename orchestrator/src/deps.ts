@@ -17,6 +17,7 @@ import { createReadGauges, createReadTotals } from './database/gauge-store.ts';
 import { createIdempotencyStore } from './database/idempotency-store.ts';
 import { createLimitStore } from './database/limit-store.ts';
 import { createMachineStore } from './database/machine-store.ts';
+import { createPhasesStore } from './database/phases-store.ts';
 import type { Intent } from './database/rows.ts';
 import { createSessionStore } from './database/session-store.ts';
 import { createEdge } from './edge/edge.ts';
@@ -337,6 +338,7 @@ export async function createDeps(config: Config, outside: Outside = {}) {
     checks,
     api: { ...platformApiOf(ground, parts, stopping.signal), browserTokens },
     workerApi: workerApiOf(ground, parts),
+    operatorApi: { phases: createPhasesStore(ground.database), clock },
     pastVersions: outside.pastVersions ?? [],
     isStopping: () => stopping.signal.aborted,
     beginStopping: () => stopping.abort(),

@@ -153,3 +153,12 @@ test('sessions that wait for the create limit know their place among those that 
   expect(row.slot_at - row.reserved_at).toBeGreaterThan(1_000);
   expect(row).toMatchObject({ slot_place: 8, slot_count: 8 });
 });
+
+test('operators read the steps of a session before and after it is ready, and null for an unknown one', async () => {
+  const session = await newSession(db(), await newTenant(db()));
+  const read = (id: string) => call(db(), 'session_phases_of', { p_session_id: id });
+  expect(await read(session.id)).toMatchObject({ status: 'provisioning', path: 'cold', ready_at: null });
+  await claim(db(), session);
+  expect(await read(session.id)).toMatchObject({ status: 'ready', ready_at: expect.any(String), scheduled: false });
+  expect(await read(session.tenantId)).toBeNull();
+});

@@ -2572,6 +2572,7 @@ export type Database = {
       };
       session_events_after: { Args: { p_cursors: Json; p_limit?: number }; Returns: Json };
       session_may_start: { Args: { p_session_id: string }; Returns: Json };
+      session_phases_of: { Args: { p_session_id: string }; Returns: Json };
       session_routes: { Args: { p_session_ids: string[] }; Returns: Json };
       settle_sessions: { Args: { p_duty?: string; p_fence?: number; p_next: Json }; Returns: Json };
       slow_app: { Args: { p_action: string; p_app_name: string; p_retry_ms: number }; Returns: number };
