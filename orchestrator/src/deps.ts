@@ -309,6 +309,7 @@ function workerApiOf(ground: Ground, { door, tenancy, video, fleet, heartbeats, 
   return {
     ...ground,
     ...{ identities, heartbeats, onChange, endings: fleet.endings, audit: door.auditRefusal },
+    hotWorkers: fleet.hotWorkers,
     ...{ providerKeys: tenancy.providerKeys, templates: tenancy.templates, videoOffers: video?.offers ?? null },
   };
 }

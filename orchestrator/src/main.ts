@@ -27,6 +27,7 @@ const shutdownOf = (app: FastifyInstance, deps: Deps) =>
     { name: 'stop accepting', limitMs: 1_000, run: deps.beginStopping },
     { name: 'duties', limitMs: 2_000, run: deps.duties.giveBack },
     { name: 'sockets that wait', limitMs: 3_000, run: deps.sockets.close },
+    { name: 'hot workers', limitMs: 2_000, run: deps.hotWorkers.stop },
     { name: 'heartbeats', limitMs: 5_000, run: deps.heartbeats.flush },
     { name: 'requests under way', limitMs: 15_000, run: () => app.close() },
     { name: 'events', limitMs: 1_000, run: deps.feed.stop },

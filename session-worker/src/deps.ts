@@ -31,6 +31,7 @@ export function createDeps(config: Config): Deps {
     acceptUpgrade: createUpgrade(),
     orchestratorUrl: config.orchestratorUrl,
     claimMs: config.deadlines.claimMs,
+    waitMs: config.deadlines.leaseLostMs,
     requestMs: config.deadlines.providerRequestMs,
     bootNonce: newSecret(),
     uptimes: () => ({ vm_ms: Math.round(uptime() * 1_000), process_ms: Math.round(process.uptime() * 1_000) }),

@@ -16,6 +16,9 @@ import type { AcceptUpgrade } from './room/upgrade.ts';
  * The life of this process: it claims one session, serves it, and exits.
  *
  *   starting → claiming → serving → over
+ *
+ * The worker of a hot machine waits within `claiming`. The first socket that reaches it makes it claim at once, and is
+ * admitted when the session is claimed.
  */
 export interface Worker {
   /** Claims and serves; resolves with the exit code. Never rejects. */
@@ -36,17 +39,28 @@ export interface WorkerDeps {
   acceptUpgrade: AcceptUpgrade;
   orchestratorUrl: string;
   claimMs: number;
+  /** How long a hot worker waits without an answer of an orchestrator, ms. */
+  waitMs: number;
   requestMs: number;
   bootNonce: string;
   /** @default unknown */
   uptimes?: Uptimes;
 }
 
+/** How long a socket may wait at a hot worker for the claim, ms, and how many may. */
+const firstContactMs = 5_000;
+const firstContacts = 8;
+/** How long a hot worker that is asked to stop waits for the answer whether it has a session, ms. */
+const lastLookMs = 2_000;
+
 export function createWorker(deps: WorkerDeps): Worker {
-  const { clock, log, http, identity, bootNonce, claimMs } = deps;
+  const { clock, log, http, identity, bootNonce, claimMs, waitMs } = deps;
   let token = '';
   let interview: Interview | undefined;
   let over = false;
+  let hurry: (() => void) | undefined;
+  let contacts = 0;
+  const serving = Promise.withResolvers<void>();
   let stopBeforeClaim: (code: number) => void = () => {};
   const orchestrator = createOrchestrator({
     http,
@@ -57,7 +71,7 @@ export function createWorker(deps: WorkerDeps): Worker {
   });
 
   const reclaim = async (): Promise<'renewed' | 'refused' | 'unreachable'> => {
-    const result = await claimSession({ clock, log, identity, orchestrator, bootNonce, claimMs });
+    const result = await claimSession({ clock, log, identity, orchestrator, bootNonce, claimMs, waitMs });
     if (result.kind !== 'claimed') return result.kind === 'refused' ? 'refused' : 'unreachable';
     token = result.claim.worker_token.token;
     return 'renewed';
@@ -76,21 +90,44 @@ export function createWorker(deps: WorkerDeps): Worker {
       'session claimed',
     );
     interview.start();
+    serving.resolve();
     await interview.done;
     return 0;
   };
+  const onWaiting = (claimNow: () => void) => {
+    log.info({}, 'hot: waiting for a session');
+    hurry = claimNow;
+    // Needed for the first socket.
+    void import('jose');
+  };
   const claimAndServe = async (): Promise<number> => {
-    const result = await claimSession({ clock, log, identity, orchestrator, bootNonce, claimMs });
+    const result = await claimSession({ clock, log, identity, orchestrator, bootNonce, claimMs, waitMs, onWaiting });
     if (over) return 0;
     if (result.kind === 'claimed') return serve(result.claim);
     if (result.kind === 'refused')
       log.warn({ code: result.code, status_code: result.status }, 'claim refused; exiting');
-    else log.error({ elapsed_ms: claimMs }, 'no claim in time; giving up');
+    else log.error({ elapsed_ms: result.elapsedMs }, 'no claim in time; giving up');
     return result.kind === 'refused' ? 0 : 1;
   };
 
-  const decide = async (request: IncomingMessage): Promise<(ws: WebSocket) => void> =>
-    interview ? interview.admit(request) : (ws) => ws.close(notReady.code, notReady.reason);
+  /** Claims at once if this worker is hot, and waits for the session. */
+  const claimNow = async (limitMs: number): Promise<void> => {
+    if (interview || over || !hurry) return;
+    hurry();
+    const limit = new AbortController();
+    await Promise.race([serving.promise, clock.sleep(limitMs, limit.signal).catch(() => undefined)]);
+    limit.abort();
+  };
+  const firstContact = async (): Promise<void> => {
+    if (interview || contacts >= firstContacts) return;
+    contacts += 1;
+    await claimNow(firstContactMs);
+    contacts -= 1;
+  };
+  const decide = async (request: IncomingMessage): Promise<(ws: WebSocket) => void> => {
+    await firstContact();
+    return interview ? interview.admit(request) : (ws) => ws.close(notReady.code, notReady.reason);
+  };
 
   return {
     run: async () => {
@@ -120,9 +157,12 @@ export function createWorker(deps: WorkerDeps): Worker {
       return interview !== undefined && !over;
     },
     terminate: () => {
-      if (interview) return void interview.terminate();
-      over = true;
-      stopBeforeClaim(0);
+      // The machine may just have been assigned: then its session must be handed over.
+      void claimNow(lastLookMs).then(() => {
+        if (interview) return interview.terminate();
+        over = true;
+        stopBeforeClaim(0);
+      });
     },
   };
 }

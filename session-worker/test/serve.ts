@@ -60,6 +60,7 @@ export async function serveWorker({
     acceptUpgrade: createUpgrade(),
     orchestratorUrl: peers.url,
     claimMs,
+    waitMs: 5_000,
     requestMs: 5_000,
     bootNonce: 'a-nonce-of-this-boot',
   });

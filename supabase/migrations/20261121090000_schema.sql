@@ -226,7 +226,8 @@ comment on column public.tenants.allowed_origins is
   'Browser origins that may open a candidate''s socket; empty: any.';
 comment on column public.tenants.starts_per_minute is
   'Quota: number of sessions that may be started per minute, counted in tenant_counters; null: no limit.';
-comment on column public.tenants.max_standby is 'Quota: the maximum sum of the ceilings of its pools.';
+comment on column public.tenants.max_standby is
+  'Quota: the maximum sum of the ceilings of its pools, for standby and hot machines together.';
 comment on column public.tenants.require_consent is
   'Whether an interview may start only after the candidate''s recorded consent. Copied to new sessions.';
 comment on column public.tenants.consent_text_version is
@@ -559,7 +560,7 @@ comment on column public.interview_sessions.region_reason is
   'Why this region was chosen: requested, coordinates, country, edge, default, health, standby or capacity.';
 comment on column public.interview_sessions.epoch is
   'Fencing number of the assignment: 0 before the first claim, then 1, 2, …';
-comment on column public.interview_sessions.machine_id is 'The machine that holds the assignment; set by its claim.';
+comment on column public.interview_sessions.machine_id is 'The machine that holds the assignment.';
 comment on column public.interview_sessions.fly_machine_id is 'Fly''s id of the machine that serves the session.';
 comment on column public.interview_sessions.simulated is
   'True if the local voice provider is used instead of a real one.';
@@ -779,6 +780,9 @@ create index consents_candidate on public.consents (candidate_id);
 -- - The reaper's verdict about a machine holds for the epoch at which it was made. A claim after it makes it stale.
 -- - A session that has no machine left and no decided ending gets its next attempt in the transaction that takes
 --   the last machine away. settle_sessions finds sessions that a crash left without one.
+-- - A hot machine is assigned in the transaction that needs it: its worker registered its boot before, so the
+--   assignment opens the epoch for that boot. Its worker then claims like any other, which confirms the assignment.
+--   An assignment that is not confirmed in time goes to the next machine.
 -- - The number of lost machines limits a session's attempts. A machine is lost if it existed at Fly and ended
 --   without a hand-over.
 
@@ -825,17 +829,19 @@ create table public.machines (
   answered_at timestamptz,
   booted_at timestamptz,
   evidence text check (char_length(evidence) <= 500),
+  hot boolean not null default false,
+  confirmed_at timestamptz,
   constraint ended_machine_says_why check (app.life_rank_of(state) < app.life_rank_of('draining')
     or reason is not null),
   constraint machine_reason_is_known check (reason in (
     'session_ended', 'session_gone', 'worker_exited', 'worker_lost', 'boot_timeout', 'create_failed', 'start_failed',
     'superseded', 'handed_over', 'host_lost', 'unreachable', 'hard_deadline', 'orphan', 'image_replaced', 'pool_shrunk',
-    'operator_stopped'))
+    'recycled', 'operator_stopped'))
 );
 comment on table public.machines is
   'One row per machine, from the intent to create it to its end. Its name at Fly is gr-<id>.';
 comment on column public.machines.session_id is
-  'The session; written once, because a machine serves at most one session. Null for a standby machine.';
+  'The session; written once, because a machine serves at most one session. Null for a standby or hot machine.';
 comment on column public.machines.app_name is 'The Fly app of the machine.';
 comment on column public.machines.name is
   'The machine''s name at Fly. It is derived from the id, so that a repeated create finds the first machine.';
@@ -849,7 +855,8 @@ comment on column public.machines.life_rank is 'The rank of the state. It never 
 comment on column public.machines.reason is 'Why the machine ended.';
 comment on column public.machines.epoch is 'The epoch of its claim.';
 comment on column public.machines.boot_nonce is
-  'A random value that the worker creates at boot. A claim may be repeated with the same nonce only.';
+  'A random value that the worker creates at boot. A claim may be repeated with the same nonce only. A hot worker '
+  'registers it before it has a session.';
 comment on column public.machines.attempt is 'Number of the attempt within its session: 1, 2, …';
 comment on column public.machines.not_before is 'The time slot for its creation, drawn from the limit of the app.';
 comment on column public.machines.taken_by is
@@ -876,7 +883,7 @@ comment on column public.machines.rss_bytes is 'Memory used by its worker accord
 comment on column public.machines.unsaved_entries is
   'Number of entries that its worker had not stored yet at the last heartbeat.';
 comment on column public.machines.assigned_at is
-  'When a standby machine was assigned to its session; null for a machine that was created for its session.';
+  'When a standby or hot machine was assigned to its session; null for a machine that was created for its session.';
 comment on column public.machines.start_requested_at is
   'When Fly accepted the start of the assigned standby machine.';
 comment on column public.machines.billed_at is 'When its usage was stored in machine_usage.';
@@ -892,14 +899,22 @@ comment on column public.machines.booted_at is
   'When the process of its worker started, reckoned from its uptime in the claim.';
 comment on column public.machines.evidence is
   'Why its end was right, in words: what was seen of it, or who stopped it and why.';
+comment on column public.machines.hot is 'True if the machine is started before it has a session.';
+comment on column public.machines.confirmed_at is
+  'When the worker of a hot machine first claimed the session that was assigned to it. Null for other machines.';
 create index machines_session on public.machines (session_id, attempt);
 create index machines_intents on public.machines (not_before) where state = 'reserved';
 create index machines_alive on public.machines (app_name) where state <> 'destroyed';
 create index machines_fly on public.machines (fly_machine_id) where fly_machine_id is not null;
 create index machines_tenant on public.machines (tenant_id);
 create index machines_standby on public.machines (tenant_id, region, created_at) where session_id is null
-  and state = 'created';
-create index machines_building on public.machines (tenant_id, region) where session_id is null and state = 'reserved';
+  and state = 'created' and not hot;
+create index machines_hot on public.machines (tenant_id, region, started_at) where session_id is null
+  and state = 'started' and hot;
+create index machines_unconfirmed on public.machines (claimed_at) where state = 'claimed' and hot
+  and confirmed_at is null;
+create index machines_prepared on public.machines (tenant_id, region) where session_id is null
+  and state in ('reserved', 'created', 'started');
 create index machines_to_start on public.machines (assigned_at) where state = 'created' and assigned_at is not null;
 create index machines_to_bill on public.machines (destroyed_at) where state = 'destroyed' and billed_at is null
   and created_at is not null;
@@ -914,20 +929,27 @@ create table public.machine_usage (
   standby_seconds numeric not null default 0 check (standby_seconds >= 0),
   cost_usd numeric not null check (cost_usd >= 0),
   recorded_at timestamptz not null default now(),
-  standby_cost_usd numeric not null default 0 check (standby_cost_usd >= 0)
+  standby_cost_usd numeric not null default 0 check (standby_cost_usd >= 0),
+  hot_seconds numeric not null default 0 check (hot_seconds >= 0),
+  hot_cost_usd numeric not null default 0 check (hot_cost_usd >= 0)
 );
 comment on table public.machine_usage is 'Usage and cost of a machine, written once when the machine is gone.';
 comment on column public.machine_usage.machine_id is 'The machine.';
 comment on column public.machine_usage.session_id is 'The session it served, if any.';
 comment on column public.machine_usage.region is 'The region in which it ran. Prices differ between regions.';
 comment on column public.machine_usage.size is 'The machine''s size, such as shared-cpu-1x:512MB.';
-comment on column public.machine_usage.started_seconds is 'Seconds for which it ran.';
+comment on column public.machine_usage.started_seconds is
+  'Seconds for which it ran, without the time as a hot machine.';
 comment on column public.machine_usage.standby_seconds is 'Seconds for which it stood by without running.';
 comment on column public.machine_usage.cost_usd is
   'Cost of the running time, US dollars, at the list price of its region and size.';
 comment on column public.machine_usage.recorded_at is 'When this row was written.';
 comment on column public.machine_usage.standby_cost_usd is
   'Cost of the standby time, US dollars. Not included in cost_usd.';
+comment on column public.machine_usage.hot_seconds is
+  'Seconds for which it ran as a hot machine, before it had a session.';
+comment on column public.machine_usage.hot_cost_usd is
+  'Cost of the time as a hot machine, US dollars. Not included in cost_usd.';
 create index machine_usage_tenant on public.machine_usage (tenant_id, recorded_at);
 create index machine_usage_session on public.machine_usage (session_id);
 
@@ -941,7 +963,7 @@ alter table public.interview_sessions add foreign key (machine_id) references pu
 --   same transaction checks it, so an orchestrator whose lease expired unnoticed changes nothing.
 -- - Work without a duty may run on any number of orchestrators at once. It skips rows that another one has locked,
 --   and a row that it takes is reserved until taken_until.
--- - Standby machines are taken with SKIP LOCKED, nearest region first, so two creations never wait for the same
+-- - Standby and hot machines are taken with SKIP LOCKED, nearest region first, so two creations never wait for the same
 --   machine.
 -- - Filling a pool uses a create slot only while no session waits for one, and never uses the burst.
 
@@ -969,17 +991,21 @@ create table public.pool_policies (
   region text not null check (region ~ '^[a-z]{3}$'),
   floor integer not null default 0 check (floor >= 0),
   ceiling integer not null default 0,
+  hot_floor integer not null default 0 check (hot_floor >= 0),
+  hot_ceiling integer not null default 0,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   primary key (tenant_id, region),
-  constraint floor_below_ceiling check (floor <= ceiling)
+  constraint floor_below_ceiling check (floor <= ceiling and hot_floor <= hot_ceiling)
 );
 comment on table public.pool_policies is
-  'How many standby machines a tenant keeps in a region. The target moves between floor and ceiling.';
+  'How many standby and hot machines a tenant keeps in a region. Each target moves between its floor and ceiling.';
 comment on column public.pool_policies.region is 'Fly region code.';
 comment on column public.pool_policies.floor is 'Number of standby machines kept without any demand.';
 comment on column public.pool_policies.ceiling is
-  'Maximum number of standby machines. The sum over regions is limited by tenants.max_standby.';
+  'Maximum number of standby machines. The sum of both ceilings over all regions is limited by tenants.max_standby.';
+comment on column public.pool_policies.hot_floor is 'Number of hot machines kept without any demand.';
+comment on column public.pool_policies.hot_ceiling is 'Maximum number of hot machines.';
 create trigger touch before update on public.pool_policies for each row execute function app.touch();
 
 create table public.duties (
@@ -2527,8 +2553,8 @@ comment on function app.on_duty(text, bigint) is
   'Returns whether the calling orchestrator still holds the duty with this fence. True for work that needs no duty.';
 
 -- ── schemas/fleet/pools.sql ──
-create function public.put_pool_policy(p_tenant_id uuid, p_region text, p_floor integer, p_ceiling integer, p_by jsonb)
-  returns jsonb
+create function public.put_pool_policy(p_tenant_id uuid, p_region text, p_floor integer, p_ceiling integer,
+  p_by jsonb, p_hot_floor integer default 0, p_hot_ceiling integer default 0) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   v_max integer;
@@ -2537,36 +2563,57 @@ begin
   select max_standby into v_max from public.tenants where id = p_tenant_id
     and status in ('active', 'suspended') for no key update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
-  select coalesce(sum(ceiling), 0) into v_others from public.pool_policies where tenant_id = p_tenant_id
+  select coalesce(sum(ceiling + hot_ceiling), 0) into v_others from public.pool_policies where tenant_id = p_tenant_id
     and region <> p_region;
-  if v_others + p_ceiling > v_max then
+  if v_others + p_ceiling + p_hot_ceiling > v_max then
     return jsonb_build_object('kind', 'limit_exceeded', 'limit', v_max, 'left', greatest(0, v_max - v_others));
   end if;
-  insert into public.pool_policies (tenant_id, region, floor, ceiling)
-    values (p_tenant_id, p_region, p_floor, p_ceiling)
-    on conflict (tenant_id, region) do update set floor = excluded.floor, ceiling = excluded.ceiling;
+  insert into public.pool_policies (tenant_id, region, floor, ceiling, hot_floor, hot_ceiling)
+    values (p_tenant_id, p_region, p_floor, p_ceiling, p_hot_floor, p_hot_ceiling)
+    on conflict (tenant_id, region) do update set floor = excluded.floor, ceiling = excluded.ceiling,
+      hot_floor = excluded.hot_floor, hot_ceiling = excluded.hot_ceiling;
   perform app.audit(p_by, p_tenant_id, 'pool.update', p_region,
-    jsonb_build_object('floor', p_floor, 'ceiling', p_ceiling));
+    jsonb_build_object('floor', p_floor, 'ceiling', p_ceiling, 'hot_floor', p_hot_floor,
+      'hot_ceiling', p_hot_ceiling));
   return jsonb_build_object('kind', 'updated', 'tenant', app.tenant_json(p_tenant_id));
 end $$;
-comment on function public.put_pool_policy(uuid, text, integer, integer, jsonb) is
-  'Sets how many standby machines a tenant keeps in a region; called by the API. Returns kind: updated, '
+comment on function public.put_pool_policy(uuid, text, integer, integer, jsonb, integer, integer) is
+  'Sets how many standby and hot machines a tenant keeps in a region; called by the API. Returns kind: updated, '
   'limit_exceeded, not_found.';
-grant execute on function public.put_pool_policy(uuid, text, integer, integer, jsonb) to orchestrator;
+grant execute on function public.put_pool_policy(uuid, text, integer, integer, jsonb, integer, integer) to orchestrator;
 
-create function public.pool_facts(p_horizon_ms bigint) returns jsonb
+create function app.prepared_state(m public.machines) returns text
+language sql stable set search_path = '' as $$
+  select case when m.state = 'reserved' or m.hot and m.state = 'created' then 'building'
+    when not m.hot or m.lease_expires_at > clock_timestamp() then 'ready' else 'lost' end
+$$;
+comment on function app.prepared_state(public.machines) is
+  'Returns whether a machine without a session is ready, building, or lost (a hot machine whose worker is not heard).';
+
+create function app.is_stale(m public.machines, p_image text, p_hot_life_ms numeric) returns boolean
+language sql stable set search_path = '' as $$
+  select m.image <> p_image
+    or m.hot and m.reserved_at < clock_timestamp() - app.interval_ms(p_hot_life_ms)
+$$;
+comment on function app.is_stale(public.machines, text, numeric) is
+  'Returns whether a machine without a session must be replaced: it has another image, or is hot and too old.';
+
+create function public.pool_facts(p_horizon_ms bigint, p_hot_life_ms bigint) returns jsonb
 language sql stable security definer set search_path = '' as $$
   with current as (select worker_image as image from public.orchestrators where worker_image is not null
     order by started_at desc, id limit 1),
-  pools as (
-    select tenant_id, region, floor, ceiling from public.pool_policies),
-  standby as (
-    select m.tenant_id, m.region,
-      count(*) filter (where m.state = 'created' and m.image = c.image) as ready,
-      count(*) filter (where m.state = 'reserved' and m.image = c.image) as building,
-      count(*) filter (where m.image <> c.image) as stale
-    from public.machines m cross join current c where m.session_id is null
-      and m.state in ('reserved', 'created') group by 1, 2),
+  policies as (
+    select p.tenant_id, p.region, x.hot, x.floor, x.ceiling from public.pool_policies p
+    cross join lateral (values (false, p.floor, p.ceiling), (true, p.hot_floor, p.hot_ceiling)) x (hot, floor, ceiling)
+    where x.ceiling > 0 or not x.hot),
+  prepared as (
+    select m.tenant_id, m.region, m.hot,
+      count(*) filter (where app.prepared_state(m) = 'ready' and not x.stale) as ready,
+      count(*) filter (where app.prepared_state(m) = 'building' and not x.stale) as building,
+      count(*) filter (where app.prepared_state(m) <> 'lost' and x.stale) as stale
+    from public.machines m cross join current c
+    cross join lateral (select app.is_stale(m, c.image, p_hot_life_ms) as stale) x
+    where m.session_id is null and m.state in ('reserved', 'created', 'started') group by 1, 2, 3),
   due as (
     select s.tenant_id, coalesce(s.regions[1], s.region) as region,
       greatest(0, floor(extract(epoch from s.scheduled_at - clock_timestamp())))::integer * 1000 as due_in_ms,
@@ -2574,28 +2621,30 @@ language sql stable security definer set search_path = '' as $$
     from public.interview_sessions s
     where s.status = 'scheduled' and s.placement = 'now'
       and s.scheduled_at < clock_timestamp() + app.interval_ms(p_horizon_ms) group by 1, 2, 3),
-  tenants as (select tenant_id from pools union select tenant_id from standby union select tenant_id from due)
+  wanted as (select tenant_id, region, hot from policies union select tenant_id, region, hot from prepared
+    union select tenant_id, region, false from due),
+  tenants as (select distinct tenant_id from wanted)
   select jsonb_build_object('image', (select image from current), 'tenants', coalesce(jsonb_agg(jsonb_build_object(
     'tenant_id', t.id,
     'creates_per_second', (select coalesce(sum(a.creates_per_second), 0) from public.tenant_apps a
       where a.tenant_id = t.id and a.status = 'ready' and ten.status = 'active'),
-    'pools', (select coalesce(jsonb_agg(jsonb_build_object('region', r.region, 'floor', coalesce(p.floor, 0),
-      'ceiling', coalesce(p.ceiling, 0),
+    'pools', (select coalesce(jsonb_agg(jsonb_build_object('region', w.region, 'hot', w.hot,
+      'floor', coalesce(p.floor, 0), 'ceiling', coalesce(p.ceiling, 0),
       'ready', coalesce(b.ready, 0), 'building', coalesce(b.building, 0), 'stale', coalesce(b.stale, 0))), '[]')
-      from (select region from pools where tenant_id = t.id union select region from standby where tenant_id = t.id
-        union select region from due where tenant_id = t.id) r
-      left join pools p on p.tenant_id = t.id and p.region = r.region and ten.status = 'active'
-      left join standby b on b.tenant_id = t.id and b.region = r.region),
+      from wanted w
+      left join policies p on (p.tenant_id, p.region, p.hot) = (w.tenant_id, w.region, w.hot) and ten.status = 'active'
+      left join prepared b on (b.tenant_id, b.region, b.hot) = (w.tenant_id, w.region, w.hot)
+      where w.tenant_id = t.id),
     'due', (select coalesce(jsonb_agg(jsonb_build_object('region', d.region, 'due_in_ms', d.due_in_ms,
       'sessions', d.sessions) order by d.due_in_ms), '[]')
       from due d where d.tenant_id = t.id and ten.status = 'active'))), '[]'))
   from (select tenant_id as id from tenants) t join public.tenants ten on ten.id = t.id
 $$;
-comment on function public.pool_facts(bigint) is
+comment on function public.pool_facts(bigint, bigint) is
   'Returns the data for planning pools; called by the pool planner. It contains the image to use and, for each '
-  'tenant with a pool, a standby machine or a session due within the horizon, the create rate, the pools and the due '
-  'sessions.';
-grant execute on function public.pool_facts(bigint) to orchestrator;
+  'tenant with a pool, a prepared machine or a session due within the horizon, the create rate, the pools (standby and '
+  'hot apart) and the due sessions. stale: of another image, or a hot machine older than p_hot_life_ms.';
+grant execute on function public.pool_facts(bigint, bigint) to orchestrator;
 
 create function public.pool_demand(p_window_ms bigint) returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -2623,57 +2672,69 @@ language sql volatile set search_path = '' as $$
   returning name
 $$;
 comment on function app.draw_pool_slot(uuid) is
-  'Draws a create slot for a standby machine from an app for which no session is waiting. Null if there is none now.';
+  'Draws a create slot for a standby or hot machine from an app for which no session is waiting. Null if there is '
+  'none now.';
 
-create function app.fill_pool(p jsonb, p_image text, p_orchestrator_id uuid, p_taken_ms numeric) returns jsonb[]
+create function app.fill_pool(p jsonb, p_image text, p_orchestrator_id uuid, p_taken_ms numeric, p_hot_life_ms numeric)
+  returns jsonb[]
 language plpgsql set search_path = '' as $$
 declare
   v_tenant uuid := (p ->> 'tenant_id')::uuid;
+  v_hot boolean := (p ->> 'hot')::boolean;
   v_have integer;
   v_app text;
   v_id uuid;
   v_intents jsonb[] := '{}';
 begin
   -- Counted again under the lock: another orchestrator may have filled it since the facts were read.
-  select count(*) into v_have from public.machines
-    where tenant_id = v_tenant and region = p ->> 'region' and session_id is null and state in ('reserved', 'created')
-      and image = p_image;
+  select count(*) into v_have from public.machines m
+    where m.tenant_id = v_tenant and m.region = p ->> 'region' and m.session_id is null and m.hot = v_hot
+      and m.state in ('reserved', 'created', 'started') and app.prepared_state(m) <> 'lost'
+      and not app.is_stale(m, p_image, p_hot_life_ms);
   for i in v_have + 1 .. (p ->> 'target')::integer loop
     v_app := app.draw_pool_slot(v_tenant);
     exit when v_app is null;
-    insert into public.machines (tenant_id, app_name, region, image, taken_by, taken_until)
+    -- A hot machine runs, so it must be gone at some time even if no plan retires it.
+    insert into public.machines (tenant_id, app_name, region, image, taken_by, taken_until, hot, hard_deadline_at)
       values (v_tenant, v_app, p ->> 'region', p_image, p_orchestrator_id,
-        clock_timestamp() + app.interval_ms(p_taken_ms)) returning id into v_id;
+        clock_timestamp() + app.interval_ms(p_taken_ms), v_hot,
+        case when v_hot then clock_timestamp() + app.interval_ms(2 * p_hot_life_ms) end) returning id into v_id;
     v_intents := v_intents || app.intent_json(v_id);
   end loop;
   return v_intents;
 end $$;
-comment on function app.fill_pool(jsonb, text, uuid, numeric) is
-  'Reserves standby machines until the target is reached or the create limit allows no more. Returns their intents.';
+comment on function app.fill_pool(jsonb, text, uuid, numeric, numeric) is
+  'Reserves standby or hot machines until the target is reached or the create limit allows no more. Returns their '
+  'intents.';
 
-create function app.retire_standby(p_tenant_id uuid, p_region text, p_image text, p_stale boolean, p_count integer,
-  p_reason text) returns jsonb[]
+create function app.retire_prepared(p jsonb, p_image text, p_hot_life_ms numeric, p_stale boolean) returns jsonb[]
 language plpgsql set search_path = '' as $$
 declare
   m public.machines;
+  v_reason text;
   v_retired jsonb[] := '{}';
 begin
   -- The newest first: on the hosts of the oldest the image is certainly present.
-  for m in select * from public.machines where tenant_id = p_tenant_id and region = p_region and session_id is null
-    and state = 'created'
-      and (image <> p_image) = p_stale order by created_at desc limit p_count for update skip locked loop
-    perform app.move_machine(m.id, 'destroying', p_reason);
+  for m in select * from public.machines x where x.tenant_id = (p ->> 'tenant_id')::uuid and x.region = p ->> 'region'
+    and x.session_id is null and x.hot = (p ->> 'hot')::boolean
+    and (x.state = 'created' or x.hot and x.state = 'started')
+    and app.is_stale(x, p_image, p_hot_life_ms) = p_stale
+    order by x.created_at desc limit (p ->> case when p_stale then 'retire_stale' else 'shrink' end)::integer
+    for update skip locked loop
+    v_reason := case when not p_stale then 'pool_shrunk' when m.image <> p_image then 'image_replaced'
+      else 'recycled' end;
+    perform app.move_machine(m.id, 'destroying', v_reason);
     v_retired := v_retired || jsonb_build_object('machine_id', m.id, 'app_name', m.app_name,
-      'fly_machine_id', m.fly_machine_id, 'reason', p_reason);
+      'fly_machine_id', m.fly_machine_id, 'reason', v_reason);
   end loop;
   return v_retired;
 end $$;
-comment on function app.retire_standby(uuid, text, text, boolean, integer, text) is
-  'Marks standby machines of this image, or of other images, for destruction. It takes the same lock as an '
-  'assignment and commits before any DELETE is sent to Fly.';
+comment on function app.retire_prepared(jsonb, text, numeric, boolean) is
+  'Marks standby or hot machines of one pool for destruction: stale ones, or those of the current image. It takes the '
+  'same lock as an assignment and commits before any DELETE is sent to Fly.';
 
-create function public.apply_pool_plan(p_plan jsonb, p_image text, p_orchestrator_id uuid, p_taken_ms integer)
-  returns jsonb
+create function public.apply_pool_plan(p_plan jsonb, p_image text, p_orchestrator_id uuid, p_taken_ms integer,
+  p_hot_life_ms bigint) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   p jsonb;
@@ -2682,39 +2743,40 @@ declare
 begin
   for p in select x from jsonb_array_elements(p_plan) with ordinality as e (x, n) order by x ->> 'tenant_id', n loop
     continue when not pg_try_advisory_xact_lock(hashtextextended('pool ' || (p ->> 'tenant_id'), 0));
-    v_intents := v_intents || app.fill_pool(p, p_image, p_orchestrator_id, p_taken_ms);
-    v_retired := v_retired
-      || app.retire_standby((p ->> 'tenant_id')::uuid, p ->> 'region', p_image, true, (p ->> 'retire_stale')::integer,
-        'image_replaced')
-      || app.retire_standby((p ->> 'tenant_id')::uuid, p ->> 'region', p_image, false, (p ->> 'shrink')::integer,
-        'pool_shrunk');
+    v_intents := v_intents || app.fill_pool(p, p_image, p_orchestrator_id, p_taken_ms, p_hot_life_ms);
+    v_retired := v_retired || app.retire_prepared(p, p_image, p_hot_life_ms, true)
+      || app.retire_prepared(p, p_image, p_hot_life_ms, false);
   end loop;
   return jsonb_build_object('intents', to_jsonb(v_intents), 'retired', to_jsonb(v_retired));
 end $$;
-comment on function public.apply_pool_plan(jsonb, text, uuid, integer) is
-  'Carries out a plan [{tenant_id, region, target, shrink, retire_stale}] in the order of its pools; called by the '
-  'pool planner. Returns {intents, retired: [{machine_id, app_name, fly_machine_id, reason}]}.';
-grant execute on function public.apply_pool_plan(jsonb, text, uuid, integer) to orchestrator;
+comment on function public.apply_pool_plan(jsonb, text, uuid, integer, bigint) is
+  'Carries out a plan [{tenant_id, region, hot, target, shrink, retire_stale}] in the order of its pools; called by '
+  'the pool planner. Returns {intents, retired: [{machine_id, app_name, fly_machine_id, reason}]}.';
+grant execute on function public.apply_pool_plan(jsonb, text, uuid, integer, bigint) to orchestrator;
 
 create function public.pool_of_tenant(p_tenant_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_agg(jsonb_build_object('region', r.region, 'floor', coalesce(p.floor, 0),
-    'ceiling', coalesce(p.ceiling, 0),
-    'ready', (select count(*) from public.machines m where m.tenant_id = p_tenant_id and m.region = r.region
-        and m.session_id is null and m.state = 'created'),
-      'building', (select count(*) from public.machines m where m.tenant_id = p_tenant_id and m.region = r.region
-        and m.session_id is null and m.state = 'reserved'),
-      'scheduled', (select count(*) from public.interview_sessions s where s.tenant_id = p_tenant_id
-        and s.status = 'scheduled'
-        and coalesce(s.regions[1], s.region) = r.region and s.scheduled_at < clock_timestamp() + interval '1 hour'))
-          order by r.region), '[]')
-  from (select region from public.pool_policies where tenant_id = p_tenant_id
-    union select region from public.machines where tenant_id = p_tenant_id and session_id is null
-      and state in ('reserved', 'created')) r
+  with prepared as (
+    select m.region, m.hot, count(*) filter (where app.prepared_state(m) = 'ready') as ready,
+      count(*) filter (where app.prepared_state(m) = 'building') as building
+    from public.machines m where m.tenant_id = p_tenant_id and m.session_id is null
+      and m.state in ('reserved', 'created', 'started') group by 1, 2),
+  regions as (select region from public.pool_policies where tenant_id = p_tenant_id union select region from prepared)
+  select coalesce(jsonb_agg(jsonb_build_object('region', r.region,
+    'floor', coalesce(p.floor, 0), 'ceiling', coalesce(p.ceiling, 0),
+    'ready', coalesce(b.ready, 0), 'building', coalesce(b.building, 0), 'scheduled', d.sessions,
+    'hot', jsonb_build_object('floor', coalesce(p.hot_floor, 0), 'ceiling', coalesce(p.hot_ceiling, 0),
+      'ready', coalesce(h.ready, 0), 'building', coalesce(h.building, 0))) order by r.region), '[]')
+  from regions r
   left join public.pool_policies p on p.tenant_id = p_tenant_id and p.region = r.region
+  left join prepared b on b.region = r.region and not b.hot
+  left join prepared h on h.region = r.region and h.hot
+  cross join lateral (select count(*) as sessions from public.interview_sessions s where s.tenant_id = p_tenant_id
+    and s.status = 'scheduled' and coalesce(s.regions[1], s.region) = r.region
+    and s.scheduled_at < clock_timestamp() + interval '1 hour') d
 $$;
 comment on function public.pool_of_tenant(uuid) is
-  'Returns a tenant''s pools with their policy, the standby machines that are ready or being prepared, and the '
+  'Returns a tenant''s pools with their policy, the standby and hot machines that are ready or being prepared, and the '
   'sessions due within the hour; called by the API.';
 grant execute on function public.pool_of_tenant(uuid) to orchestrator;
 
@@ -2841,10 +2903,12 @@ begin
   perform app.tally('session_ready_seconds', extract(epoch from clock_timestamp() - p.due_at), v_labels);
   perform app.tally('start_phase_seconds', extract(epoch from seconds), v_labels || jsonb_build_object('phase', phase))
   from (values
-    ('limit', case when m.assigned_at is null then m.not_before - m.reserved_at end),
-    ('create', case when m.assigned_at is null then m.created_at - greatest(m.reserved_at, m.not_before) end),
+    ('limit', case when m.assigned_at is null and not m.hot then m.not_before - m.reserved_at end),
+    ('create', case when m.assigned_at is null and not m.hot then
+      m.created_at - greatest(m.reserved_at, m.not_before) end),
     ('start', m.start_requested_at - m.assigned_at),
-    ('boot', m.claimed_at - coalesce(m.start_requested_at, m.created_at))) phases (phase, seconds)
+    ('boot', case when not m.hot then m.claimed_at - coalesce(m.start_requested_at, m.created_at) end))
+    phases (phase, seconds)
   where seconds is not null;
 end $$;
 comment on function app.tally_start(public.interview_sessions) is
@@ -2919,7 +2983,8 @@ language plpgsql security definer set search_path = '' as $$
 begin
   perform app.tally('cost_usd', new.cost_usd, jsonb_build_object('kind', 'run', 'region', new.region));
   perform app.tally('cost_usd', new.standby_cost_usd, jsonb_build_object('kind', 'standby', 'region', new.region));
-  perform app.tally('tenant_cost_usd', new.cost_usd + new.standby_cost_usd, '{}', new.tenant_id);
+  perform app.tally('cost_usd', new.hot_cost_usd, jsonb_build_object('kind', 'hot', 'region', new.region));
+  perform app.tally('tenant_cost_usd', new.cost_usd + new.standby_cost_usd + new.hot_cost_usd, '{}', new.tenant_id);
   return null;
 end $$;
 comment on function app.tally_usage() is 'Adds up the cost of machines for the metrics. Trigger of machine_usage.';
@@ -3013,6 +3078,69 @@ comment on function app.unserved_ms(public.interview_sessions) is
   'Returns how long a running interview has been without a worker, milliseconds: since the last sign of life of its '
   'machine, at most ten minutes. 0 before the interview began.';
 
+create function app.open_epoch(p_session_id uuid, p_machine_id uuid, p_fly_machine_id text, p_boot_nonce text,
+  p_lease_ms integer, p_life_ms numeric, p_vm_ms double precision default null,
+  p_process_ms double precision default null) returns void
+language plpgsql set search_path = '' as $$
+declare
+  m public.machines;
+  s public.interview_sessions;
+begin
+  select * into m from public.machines where id = p_machine_id;
+  select * into s from public.interview_sessions where id = p_session_id;
+  -- The session is locked FOR UPDATE, and transcript writes lock it FOR SHARE: no write of the old epoch can follow.
+  update public.interview_sessions set epoch = epoch + 1, machine_id = m.id, fly_machine_id = p_fly_machine_id,
+    region = m.region,
+    -- The candidate gets back the time that an outage took.
+    max_duration_ms = least(10800000, max_duration_ms + app.unserved_ms(s))
+    where id = p_session_id returning * into s;
+  update public.machines set fly_machine_id = p_fly_machine_id, boot_nonce = p_boot_nonce, epoch = s.epoch,
+    state = case state when 'draining' then 'claimed' else state end, reason = null,
+    last_heartbeat_at = clock_timestamp(), lease_expires_at = clock_timestamp() + app.interval_ms(p_lease_ms),
+    draining_at = null, first_absent_at = null, host_bad_since = null, unreachable_since = null,
+    hard_deadline_at = app.machine_deadline(coalesce(s.started_at, clock_timestamp()), p_life_ms, s.max_duration_ms),
+    -- A VM that shares its host's kernel, as in the local cloud, says how long the host has been up.
+    started_at = coalesce(started_at, (select at from (select clock_timestamp() - app.interval_ms(p_vm_ms)) x (at)
+      where at >= coalesce(m.assigned_at, m.reserved_at))),
+    booted_at = coalesce(booted_at, clock_timestamp() - app.interval_ms(p_process_ms))
+    where id = m.id;
+  if not app.move_machine(m.id, 'claimed') then
+    perform app.emit(s.id, s.tenant_id, 'machine.claimed',
+      jsonb_build_object('machine_id', m.id, 'fly_machine_id', p_fly_machine_id,
+      'region', m.region, 'attempt', m.attempt, 'epoch', s.epoch));
+  end if;
+  perform app.move_session(s.id, 'ready');
+  if s.epoch > 1 then
+    perform app.emit(s.id, s.tenant_id, 'session.failed_over', jsonb_build_object('epoch', s.epoch));
+  end if;
+end $$;
+comment on function app.open_epoch(uuid, uuid, text, text, integer, numeric, double precision,
+  double precision) is
+  'Makes a boot of a machine the server of a session, which the caller has locked, at the next epoch. From now on the '
+  'writes of all earlier epochs are refused.';
+
+create function app.register_hot(m public.machines, p_fly_machine_id text, p_boot_nonce text, p_lease_ms integer)
+  returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  v_heard timestamptz := clock_timestamp();
+begin
+  if m.fly_machine_id is not null and m.fly_machine_id <> p_fly_machine_id then
+    return jsonb_build_object('kind', 'refused', 'why', 'another machine has this name');
+  end if;
+  update public.machines set fly_machine_id = p_fly_machine_id, boot_nonce = p_boot_nonce,
+    last_heartbeat_at = v_heard, lease_expires_at = v_heard + app.interval_ms(p_lease_ms), first_absent_at = null
+    where id = m.id and session_id is null and life_rank <= app.life_rank_of('started')
+      and hard_deadline_at > v_heard;
+  if not found then return null; end if;
+  perform app.move_machine(m.id, 'started');
+  return jsonb_build_object('kind', 'waiting', 'machine_id', m.id, 'heard_at', v_heard);
+end $$;
+comment on function app.register_hot(public.machines, text, text, integer) is
+  'Registers that the worker of a hot machine waits for a session, and renews its lease. A newer boot replaces an '
+  'earlier one, which holds nothing. Returns null if the machine was assigned or given up meanwhile, or is '
+  'past its hard deadline.';
+
 create function public.claim_session(p_machine_name text, p_app_name text, p_fly_machine_id text, p_boot_nonce text,
   p_lease_ms integer, p_life_ms integer,
   p_image_digest text default null, p_vm_ms double precision default null, p_process_ms double precision default null)
@@ -3021,12 +3149,18 @@ declare
   m public.machines;
   s public.interview_sessions;
   v_refusal jsonb;
+  v_waiting jsonb;
   v_losers jsonb := '[]';
 begin
   select * into m from public.machines where name = p_machine_name and app_name = p_app_name;
   if not found then return jsonb_build_object('kind', 'refused', 'why', 'unknown machine'); end if;
   if p_image_digest is not null and m.image like '%@%' and split_part(m.image, '@', 2) <> p_image_digest then
     return jsonb_build_object('kind', 'refused', 'why', 'another image');
+  end if;
+  if m.session_id is null and m.hot then
+    v_waiting := app.register_hot(m, p_fly_machine_id, p_boot_nonce, p_lease_ms);
+    if v_waiting is not null then return v_waiting; end if;
+    select * into m from public.machines where id = m.id;
   end if;
   if m.session_id is null then return jsonb_build_object('kind', 'refused', 'why', 'not assigned'); end if;
   select * into s from public.interview_sessions where id = m.session_id for update;
@@ -3040,31 +3174,7 @@ begin
     return v_refusal;
   end if;
   if m.boot_nonce is distinct from p_boot_nonce then
-    -- The session is locked FOR UPDATE, and transcript writes lock it FOR SHARE: no write of the old epoch can follow.
-    update public.interview_sessions set epoch = epoch + 1, machine_id = m.id, fly_machine_id = p_fly_machine_id,
-      region = m.region,
-      -- The candidate gets back the time that an outage took.
-      max_duration_ms = least(10800000, max_duration_ms + app.unserved_ms(s))
-      where id = s.id returning * into s;
-    update public.machines set fly_machine_id = p_fly_machine_id, boot_nonce = p_boot_nonce, epoch = s.epoch,
-      state = case state when 'draining' then 'claimed' else state end, reason = null,
-      last_heartbeat_at = clock_timestamp(), lease_expires_at = clock_timestamp() + app.interval_ms(p_lease_ms),
-      draining_at = null, first_absent_at = null, host_bad_since = null, unreachable_since = null,
-      hard_deadline_at = app.machine_deadline(coalesce(s.started_at, clock_timestamp()), p_life_ms, s.max_duration_ms),
-      -- A VM that shares its host's kernel, as in the local cloud, says how long the host has been up.
-      started_at = coalesce(started_at, (select at from (select clock_timestamp() - app.interval_ms(p_vm_ms)) x (at)
-        where at >= coalesce(m.assigned_at, m.reserved_at))),
-      booted_at = coalesce(booted_at, clock_timestamp() - app.interval_ms(p_process_ms))
-      where id = m.id;
-    if not app.move_machine(m.id, 'claimed') then
-      perform app.emit(s.id, s.tenant_id, 'machine.claimed',
-        jsonb_build_object('machine_id', m.id, 'fly_machine_id', p_fly_machine_id,
-        'region', m.region, 'attempt', m.attempt, 'epoch', s.epoch));
-    end if;
-    perform app.move_session(s.id, 'ready');
-    if s.epoch > 1 then
-      perform app.emit(s.id, s.tenant_id, 'session.failed_over', jsonb_build_object('epoch', s.epoch));
-    end if;
+    perform app.open_epoch(s.id, m.id, p_fly_machine_id, p_boot_nonce, p_lease_ms, p_life_ms, p_vm_ms, p_process_ms);
     with losers as (
       select o.id, app.move_machine(o.id, 'destroying', 'superseded') from public.machines o
       where o.session_id = s.id and o.id <> m.id and o.life_rank < app.life_rank_of('claimed'))
@@ -3073,6 +3183,9 @@ begin
       into v_losers from losers l join public.machines o on o.id = l.id;
     select * into m from public.machines where id = m.id;
     select * into s from public.interview_sessions where id = s.id;
+  elsif m.hot and m.confirmed_at is null then
+    update public.machines set confirmed_at = clock_timestamp(), last_heartbeat_at = clock_timestamp(),
+      lease_expires_at = clock_timestamp() + app.interval_ms(p_lease_ms) where id = m.id;
   end if;
   return jsonb_build_object('kind', 'claimed', 'machine_id', m.id, 'session', app.session_json(s.id),
     'allowed_origins', (select to_jsonb(t.allowed_origins) from public.tenants t where t.id = s.tenant_id),
@@ -3087,7 +3200,8 @@ end $$;
 comment on function public.claim_session(text, text, text, text, integer, integer, text, double precision,
   double precision) is
   'Gives a booted worker its session at the next epoch; called by the worker API. The same nonce gets the same '
-  'answer again. Every other claim is refused with a reason (why); retry says that it may succeed in a moment. '
+  'answer again. The worker of a hot machine without a session is told to wait. Every other claim is refused with a '
+  'reason (why); retry says that it may succeed in a moment. '
   'losers are attempts that claimed too late; that they will be destroyed is already committed. p_vm_ms and '
   'p_process_ms: for how long the VM and the worker''s process have run.';
 grant execute on function public.claim_session(text, text, text, text, integer, integer, text, double precision,
@@ -3133,6 +3247,55 @@ comment on function public.record_heartbeats(jsonb, integer) is
   'Renews the leases of a batch of machines and returns the directive of each; called by the worker API. Returns '
   'fenced for an older epoch, and for an earlier boot of a machine that has booted again.';
 grant execute on function public.record_heartbeats(jsonb, integer) to orchestrator;
+
+create function public.record_hot_left(p_machine_id uuid, p_heard_at timestamptz) returns boolean
+language sql volatile security definer set search_path = '' as $$
+  with gone as (update public.machines set lease_expires_at = clock_timestamp()
+    where id = p_machine_id and session_id is null and last_heartbeat_at = p_heard_at returning 1)
+  select exists (select from gone)
+$$;
+comment on function public.record_hot_left(uuid, timestamptz) is
+  'Records that the connection of a waiting hot worker closed, so that no session gets its machine until it claims '
+  'again; called by the worker API. Changes nothing if the worker has claimed since p_heard_at.';
+grant execute on function public.record_hot_left(uuid, timestamptz) to orchestrator;
+
+create function public.unconfirmed_machines() returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(m.id), '[]') from public.machines m where m.state = 'claimed' and m.hot
+    and m.confirmed_at is null
+$$;
+comment on function public.unconfirmed_machines() is
+  'Lists the hot machines that have been assigned and whose workers have not claimed yet; called by orchestrators '
+  'whose held claims may be from them.';
+grant execute on function public.unconfirmed_machines() to orchestrator;
+
+create function public.replace_unconfirmed(p_launch jsonb, p_late_ms integer, p_machine_id uuid default null)
+  returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  c record;
+  m public.machines;
+  v_settled jsonb;
+  v_replaced jsonb[] := '{}';
+begin
+  for c in select id, session_id from public.machines where state = 'claimed' and hot and confirmed_at is null
+    and (id = p_machine_id or claimed_at < clock_timestamp() - app.interval_ms(p_late_ms)) order by id loop
+    perform 1 from public.interview_sessions where id = c.session_id for update skip locked;
+    continue when not found;
+    select * into m from public.machines where id = c.id for update;
+    continue when m.state <> 'claimed' or m.confirmed_at is not null;
+    perform app.move_machine(m.id, 'destroying', 'boot_timeout');
+    v_settled := app.settle_session(m.session_id, p_launch);
+    v_replaced := v_replaced || jsonb_build_object('machine_id', m.id, 'app_name', m.app_name,
+      'fly_machine_id', m.fly_machine_id, 'session_id', m.session_id, 'next', v_settled -> 'intent');
+  end loop;
+  return to_jsonb(v_replaced);
+end $$;
+comment on function public.replace_unconfirmed(jsonb, integer, uuid) is
+  'Gives up hot machines whose workers have not claimed p_late_ms after the assignment, and p_machine_id, whose '
+  'connection closed; called by orchestrators. A worker that has not claimed has no credential, so nothing has to be '
+  'fenced. Each session gets its next machine. Returns [{machine_id, app_name, fly_machine_id, session_id, next}].';
+grant execute on function public.replace_unconfirmed(jsonb, integer, uuid) to orchestrator;
 
 create function app.worker_is_over(s public.interview_sessions) returns boolean
 language sql stable set search_path = '' as $$
@@ -3331,7 +3494,7 @@ language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'name', m.name, 'app_name', m.app_name,
     'fly_machine_id', m.fly_machine_id,
     'state', m.state, 'reason', m.reason, 'epoch', m.epoch, 'session_id', m.session_id, 'session_rank', s.state_rank,
-    'serves', s.machine_id = m.id,
+    'serves', s.machine_id = m.id, 'hot', m.hot,
     'session_over_ms', floor(extract(epoch from clock_timestamp() - s.completed_at) * 1000),
     'state_ms', floor(extract(epoch from clock_timestamp()
       - coalesce(m.destroying_at, m.draining_at, m.claimed_at, greatest(m.created_at, m.assigned_at),
@@ -3386,7 +3549,9 @@ begin
   return jsonb_build_object('machine_id', m.id, 'name', m.name, 'tenant_id', m.tenant_id, 'session_id', m.session_id,
     'app_name', m.app_name,
     'region', m.region, 'image', m.image, 'attempt', m.attempt, 'fly_machine_id', m.fly_machine_id,
-    'action', case when m.assigned_at is null then 'create' else 'start' end,
+    'action', case when m.hot and m.session_id is not null then 'wake' when m.assigned_at is null then 'create'
+      else 'start' end,
+    'hot', m.hot,
     'late', m.start_requested_at is not null,
     'regions', coalesce(v_regions, '{}'), 'allowed_regions', v_allowed,
     'tried_regions', case when m.attempt = 1 then jsonb_build_array(m.region)
@@ -3396,8 +3561,9 @@ begin
     'wait_ms', greatest(0, ceil(extract(epoch from m.not_before - clock_timestamp()) * 1000)));
 end $$;
 comment on function app.intent_json(uuid) is
-  'Returns an intent: a machine to create, or an assigned standby machine to start (action), with the wait for its '
-  'slot and the data for choosing the next region.';
+  'Returns an intent: a machine to create, an assigned standby machine to start, or an assigned hot machine whose '
+  'worker must be told (action: create, start, wake), with the wait for its slot and the data for choosing the next '
+  'region.';
 
 create function public.take_intents(p_orchestrator_id uuid, p_taken_ms integer, p_limit integer default 20)
   returns jsonb
@@ -3514,12 +3680,12 @@ begin
   foreach v_region in array p_regions loop
     select id into v_id from public.machines
       where tenant_id = p_tenant_id and region = v_region and session_id is null and state = 'created'
-        and image = p_image
+        and not hot and image = p_image
         and id <> all (p_except) order by created_at limit 1 for update skip locked;
     if v_id is not null then return v_id; end if;
     -- While an image is being replaced, machines with the previous image are still used.
     select id into v_id from public.machines
-      where tenant_id = p_tenant_id and region = v_region and session_id is null and state = 'created'
+      where tenant_id = p_tenant_id and region = v_region and session_id is null and state = 'created' and not hot
         and id <> all (p_except) order by created_at desc limit 1 for update skip locked;
     if v_id is not null then return v_id; end if;
   end loop;
@@ -3528,6 +3694,27 @@ end $$;
 comment on function app.take_standby(uuid, text[], text, uuid[]) is
   'Locks a standby machine for assignment, in the first of these regions that has one, and never one of p_except, '
   'which the caller has already locked. Null if there is none.';
+
+create function app.take_hot(p_tenant_id uuid, p_regions text[], p_image text, p_except uuid[] default '{}')
+  returns uuid
+language plpgsql set search_path = '' as $$
+declare
+  v_region text;
+  v_id uuid;
+begin
+  foreach v_region in array p_regions loop
+    -- While an image is being replaced, machines with the previous image are still used.
+    select id into v_id from public.machines
+      where tenant_id = p_tenant_id and region = v_region and session_id is null and state = 'started' and hot
+        and lease_expires_at > clock_timestamp() and id <> all (p_except)
+      order by (image = p_image) desc, started_at limit 1 for update skip locked;
+    if v_id is not null then return v_id; end if;
+  end loop;
+  return null;
+end $$;
+comment on function app.take_hot(uuid, text[], text, uuid[]) is
+  'Locks a hot machine whose worker waits, for assignment, in the first of these regions that has one, and never one '
+  'of p_except, which the caller has already locked. Null if there is none.';
 
 create function app.machine_deadline(p_since timestamptz, p_life_ms numeric, p_max_duration_ms integer)
   returns timestamptz
@@ -3550,6 +3737,26 @@ $$;
 comment on function app.assign_standby(uuid, uuid, integer, integer, jsonb) is
   'Assigns a locked standby machine to a session for good. Returns its region.';
 
+create function app.assign_hot(p_machine_id uuid, s public.interview_sessions, p_attempt integer, p_because text,
+  p_launch jsonb) returns text
+language plpgsql set search_path = '' as $$
+declare
+  m public.machines;
+begin
+  update public.machines set session_id = s.id, assigned_at = clock_timestamp(), attempt = p_attempt
+    where id = p_machine_id returning * into m;
+  perform app.emit(s.id, s.tenant_id, 'machine.assigned',
+    jsonb_strip_nulls(jsonb_build_object('machine_id', m.id, 'region', m.region, 'attempt', p_attempt,
+      'because', p_because)));
+  perform app.move_session(s.id, 'provisioning');
+  perform app.open_epoch(s.id, m.id, m.fly_machine_id, m.boot_nonce, (p_launch ->> 'lease_ms')::integer,
+    (p_launch ->> 'life_ms')::numeric);
+  return m.region;
+end $$;
+comment on function app.assign_hot(uuid, public.interview_sessions, integer, text, jsonb) is
+  'Assigns a locked hot machine to a locked session for good: the session is served by it from now on, at the next '
+  'epoch. Returns its region.';
+
 create function app.reserve_machine(p_machine_id uuid, p_tenant_id uuid, p_session_id uuid, p_region text,
   p_attempt integer, p_max_duration_ms integer, p_launch jsonb) returns boolean
 language plpgsql set search_path = '' as $$
@@ -3570,6 +3777,19 @@ comment on function app.reserve_machine(uuid, uuid, uuid, text, integer, integer
   'Writes the intent to create a machine, with the next slot of the tenant''s create limit. Returns false if the '
   'tenant has no app.';
 
+create function app.may_take_hot(s public.interview_sessions, p_because text) returns boolean
+language sql stable set search_path = '' as $$
+  select p_because is distinct from 'hedge' and p_because is distinct from 'boot_timeout'
+    and p_because is distinct from 'unreachable'
+    and (s.scheduled_at is null or s.machine_id is not null)
+    and not exists (select from public.machines m where m.session_id = s.id
+      and m.life_rank < app.life_rank_of('draining'))
+$$;
+comment on function app.may_take_hot(public.interview_sessions, text) is
+  'Returns whether a session''s next machine may be a hot one. Not beside another machine that may still claim, not '
+  'after a machine whose worker did not answer (the cause may be common to all), and not for a scheduled start, which '
+  'has time.';
+
 create function app.give_machine(s public.interview_sessions, p_because text, p_launch jsonb) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
@@ -3577,20 +3797,28 @@ declare
   v_attempt integer;
   v_region text;
   v_id uuid;
-  v_standby boolean;
+  v_tier text;
 begin
   select * into v_last from public.machines where session_id = s.id order by attempt desc, reserved_at desc limit 1;
   v_attempt := coalesce(v_last.attempt, 0) + 1;
   v_region := coalesce(p_launch ->> 'region', v_last.region, s.regions[1], s.region, p_launch ->> 'default_region');
   p_launch := p_launch || jsonb_build_object('image', coalesce(p_launch ->> 'image', v_last.image));
-  v_id := app.take_standby(s.tenant_id, array[v_region] || s.regions, p_launch ->> 'image');
-  v_standby := v_id is not null;
-  if v_standby then
-    v_region := app.assign_standby(v_id, s.id, v_attempt, s.max_duration_ms, p_launch);
+  if app.may_take_hot(s, p_because) then
+    v_id := app.take_hot(s.tenant_id, array[v_region] || s.regions, p_launch ->> 'image');
+  end if;
+  if v_id is not null then
+    v_tier := 'hot';
+    v_region := app.assign_hot(v_id, s, v_attempt, p_because, p_launch);
   else
-    v_id := gen_random_uuid();
-    if not app.reserve_machine(v_id, s.tenant_id, s.id, v_region, v_attempt, s.max_duration_ms, p_launch) then
-      return null;
+    v_id := app.take_standby(s.tenant_id, array[v_region] || s.regions, p_launch ->> 'image');
+    if v_id is not null then
+      v_tier := 'standby';
+      v_region := app.assign_standby(v_id, s.id, v_attempt, s.max_duration_ms, p_launch);
+    else
+      v_id := gen_random_uuid();
+      if not app.reserve_machine(v_id, s.tenant_id, s.id, v_region, v_attempt, s.max_duration_ms, p_launch) then
+        return null;
+      end if;
     end if;
   end if;
   -- Not for a hedge, which may lose, nor for a session that was served, which shows its region until the next claim.
@@ -3601,18 +3829,20 @@ begin
         else region_reason end
       where id = s.id;
   end if;
-  perform app.move_session(s.id, 'provisioning');
-  perform app.emit(s.id, s.tenant_id, case when v_standby then 'machine.assigned' else 'machine.reserved' end,
-    jsonb_strip_nulls(jsonb_build_object('machine_id', v_id, 'region', v_region, 'attempt', v_attempt,
-      'because', p_because)));
+  if v_tier is distinct from 'hot' then
+    perform app.move_session(s.id, 'provisioning');
+    perform app.emit(s.id, s.tenant_id, case v_tier when 'standby' then 'machine.assigned' else 'machine.reserved' end,
+      jsonb_strip_nulls(jsonb_build_object('machine_id', v_id, 'region', v_region, 'attempt', v_attempt,
+        'because', p_because)));
+  end if;
   return app.intent_json(v_id);
 end $$;
 comment on function app.give_machine(public.interview_sessions, text, jsonb) is
-  'Gives a session, which the caller has locked, its first or next machine: a standby machine if there is one, '
-  'otherwise a new one. All code that needs a machine uses this function. Region: the one in p_launch, otherwise '
-  'that of the last machine, otherwise the session''s own. p_because: why the session needs another machine. '
-  'p_launch: orchestrator_id, image, taken_ms, life_ms, default_region, region, max_attempts, max_failed. Returns '
-  'the intent; null if the tenant has no app.';
+  'Gives a session, which the caller has locked, its first or next machine: a hot machine if there is one, else a '
+  'standby machine, else a new one. All code that needs a machine uses this function. Region: the one in p_launch, '
+  'otherwise that of the last machine, otherwise the session''s own. p_because: why the session needs another '
+  'machine. p_launch: orchestrator_id, image, taken_ms, lease_ms, life_ms, default_region, region, max_attempts, '
+  'max_failed. Returns the intent; null if the tenant has no app.';
 
 create function app.may_try_again(p_session_id uuid, p_launch jsonb, p_under_way integer default 0) returns boolean
 language sql stable set search_path = '' as $$
@@ -3743,17 +3973,19 @@ begin
   select * into s from public.interview_sessions where id = m.session_id for update;
   select * into m from public.machines where id = p_machine_id for update;
   v_now := clock_timestamp();
-  -- Only for a candidate who was connected before: at the first connection the cause may be elsewhere.
+  -- At the first connection the cause may be elsewhere. It counts only for a hot machine, which may have died since
+  -- its worker was last heard and has nothing to lose.
   if s.id is null or s.machine_id <> m.id or s.epoch <> p_epoch or m.state <> 'claimed'
-    or s.state_rank < app.rank_of('connecting')
+    or s.state_rank < app.rank_of('connecting') and not m.hot
     or s.state_rank >= app.rank_of('finalizing') or s.end_requested_at is not null then
     return jsonb_build_object('kind', 'ignored');
   end if;
-  if m.unreachable_since is null or m.unreachable_since < v_now - app.interval_ms(p_window_ms) then
+  if s.state_rank >= app.rank_of('connecting')
+    and (m.unreachable_since is null or m.unreachable_since < v_now - app.interval_ms(p_window_ms)) then
     update public.machines set unreachable_since = v_now where id = m.id;
     return jsonb_build_object('kind', 'noted', 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
   end if;
-  if m.unreachable_since > v_now - app.interval_ms(p_gap_ms) then
+  if s.state_rank >= app.rank_of('connecting') and m.unreachable_since > v_now - app.interval_ms(p_gap_ms) then
     return jsonb_build_object('kind', 'noted', 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
   end if;
   perform app.move_machine(m.id, 'destroying', 'unreachable');
@@ -3763,7 +3995,8 @@ end $$;
 comment on function public.record_unreachable(uuid, integer, integer, integer, jsonb) is
   'Records that a returning browser could not be connected to its machine; called by the edge. The first report is '
   'only stored. A second one, at least p_gap_ms and at most p_window_ms later, gives the machine up, and its session '
-  'gets the next attempt. Ignored if the candidate was never connected, or the machine no longer serves the session.';
+  'gets the next attempt. A hot machine that never had its candidate is given up at the first report. Ignored if the '
+  'candidate was never connected and the machine is not hot, or the machine no longer serves the session.';
 grant execute on function public.record_unreachable(uuid, integer, integer, integer, jsonb) to orchestrator;
 
 -- ── schemas/machines/rights.sql ──
@@ -3919,15 +4152,17 @@ language sql stable security definer set search_path = '' as $$
     'started_seconds', round(case when m.session_id is null then 0
       else extract(epoch from m.destroyed_at - coalesce(m.start_requested_at, m.assigned_at, m.created_at))
         end::numeric, 3),
-    'standby_seconds', round(case when m.session_id is not null and m.assigned_at is null then 0
-      else extract(epoch from coalesce(m.start_requested_at, m.assigned_at, m.destroyed_at) - m.created_at)
-        end::numeric, 3))), '[]')
+    'standby_seconds', round(case when m.hot then 0 else waited.seconds end::numeric, 3),
+    'hot_seconds', round(case when m.hot then waited.seconds else 0 end::numeric, 3))), '[]')
   from (select * from public.machines where state = 'destroyed' and billed_at is null and created_at is not null
     order by destroyed_at limit p_limit) m
+  cross join lateral (select case when m.session_id is not null and m.assigned_at is null then 0
+    else extract(epoch from coalesce(m.start_requested_at, m.assigned_at, m.destroyed_at) - m.created_at)
+      end as seconds) waited
 $$;
 comment on function public.machines_to_bill(integer) is
-  'Lists destroyed machines whose usage is not recorded yet, with the seconds for which they ran and stood by; '
-  'called by the usage job.';
+  'Lists destroyed machines whose usage is not recorded yet, with the seconds for which they served, stood '
+  'by and were hot; called by the usage job.';
 grant execute on function public.machines_to_bill(integer) to orchestrator;
 
 create function public.record_usage(p_rows jsonb) returns integer
@@ -3936,10 +4171,11 @@ declare
   v_count integer;
 begin
   insert into public.machine_usage (machine_id, tenant_id, session_id, region, size, started_seconds, standby_seconds,
-    cost_usd, standby_cost_usd)
+    cost_usd, standby_cost_usd, hot_seconds, hot_cost_usd)
     select (r ->> 'machine_id')::uuid, m.tenant_id, m.session_id, m.region, r ->> 'size',
       greatest(0, (r ->> 'started_seconds')::numeric),
-      greatest(0, (r ->> 'standby_seconds')::numeric), (r ->> 'cost_usd')::numeric, (r ->> 'standby_cost_usd')::numeric
+      greatest(0, (r ->> 'standby_seconds')::numeric), (r ->> 'cost_usd')::numeric, (r ->> 'standby_cost_usd')::numeric,
+      greatest(0, (r ->> 'hot_seconds')::numeric), (r ->> 'hot_cost_usd')::numeric
     from jsonb_array_elements(p_rows) r join public.machines m on m.id = (r ->> 'machine_id')::uuid
       and m.state = 'destroyed'
     on conflict (machine_id) do nothing;
@@ -3955,8 +4191,8 @@ grant execute on function public.record_usage(jsonb) to orchestrator;
 create function app.session_usage(p_session_id uuid) returns jsonb
 language sql stable set search_path = '' as $$
   select case when count(*) > 0 then jsonb_build_object('machines', count(*), 'started_seconds', sum(u.started_seconds),
-    'standby_seconds', sum(u.standby_seconds), 'cost_usd', sum(u.cost_usd),
-    'standby_cost_usd', sum(u.standby_cost_usd)) end
+    'standby_seconds', sum(u.standby_seconds), 'hot_seconds', sum(u.hot_seconds), 'cost_usd', sum(u.cost_usd),
+    'standby_cost_usd', sum(u.standby_cost_usd), 'hot_cost_usd', sum(u.hot_cost_usd)) end
   from public.machine_usage u where u.session_id = p_session_id
 $$;
 comment on function app.session_usage(uuid) is
@@ -3971,18 +4207,22 @@ language sql stable security definer set search_path = '' as $$
     'standby_seconds', coalesce(sum(standby_seconds), 0), 'cost_usd', coalesce(sum(cost_usd), 0),
     'standby_cost_usd', coalesce(sum(standby_cost_usd), 0),
     'unused_standby_cost_usd', coalesce(sum(standby_cost_usd) filter (where session_id is null), 0),
+    'hot_seconds', coalesce(sum(hot_seconds), 0), 'hot_cost_usd', coalesce(sum(hot_cost_usd), 0),
+    'unused_hot_cost_usd', coalesce(sum(hot_cost_usd) filter (where session_id is null), 0),
     'regions', (select coalesce(jsonb_agg(jsonb_build_object('region', x.region, 'size', x.size, 'machines', x.machines,
       'started_seconds', x.started_seconds,
-      'standby_seconds', x.standby_seconds, 'cost_usd', x.cost_usd, 'standby_cost_usd', x.standby_cost_usd)
+      'standby_seconds', x.standby_seconds, 'cost_usd', x.cost_usd, 'standby_cost_usd', x.standby_cost_usd,
+      'hot_seconds', x.hot_seconds, 'hot_cost_usd', x.hot_cost_usd)
         order by x.region, x.size), '[]')
       from (select region, size, count(*) as machines, sum(started_seconds) as started_seconds,
         sum(standby_seconds) as standby_seconds,
-        sum(cost_usd) as cost_usd, sum(standby_cost_usd) as standby_cost_usd from u group by 1, 2) x))
+        sum(cost_usd) as cost_usd, sum(standby_cost_usd) as standby_cost_usd, sum(hot_seconds) as hot_seconds,
+        sum(hot_cost_usd) as hot_cost_usd from u group by 1, 2) x))
   from u
 $$;
 comment on function public.tenant_usage(uuid, timestamptz, timestamptz) is
   'Returns the usage and cost of a tenant''s machines that were recorded in this time, in total and by region and '
-  'size, with standby listed separately; called by the API.';
+  'size, with standby and hot time listed separately; called by the API.';
 grant execute on function public.tenant_usage(uuid, timestamptz, timestamptz) to orchestrator;
 
 -- ── schemas/people/candidates.sql ──
@@ -4656,22 +4896,25 @@ begin
   p.attempts := coalesce(m.attempt, 0);
   p.region := m.region;
   p.wanted_region := coalesce(s.regions[1], s.region);
-  p.path := case when m.claimed_at <= s.created_at then 'hot' when m.assigned_at is not null then 'standby'
+  p.path := case when m.hot then 'hot' when m.assigned_at is not null then 'standby'
     when m.id is not null then 'cold' end;
-  p.reserved_at := coalesce(m.assigned_at, m.reserved_at);
+  -- A hot machine waited before the session existed. The row of a new session is written before that of its machine.
+  p.reserved_at := coalesce(m.assigned_at, case when m.hot then s.created_at else m.reserved_at end);
   p.begun_at := least(p.reserved_at, (select min(coalesce(o.assigned_at, o.reserved_at)) from public.machines o
     where o.session_id = s.id));
   p.due_at := greatest(s.created_at, s.scheduled_at);
   -- A session with placement on_join is due when its candidate arrives; then its first machine is reserved.
   if s.placement = 'on_join' then p.due_at := greatest(p.due_at, p.begun_at); end if;
-  if m.assigned_at is null then p.slot_at := m.not_before; end if;
+  if m.assigned_at is null and not m.hot then p.slot_at := m.not_before; end if;
   if m.asked_at >= p.reserved_at then
     p.asked_at := m.asked_at;
     p.answered_at := m.answered_at;
     p.fly_request_id := m.fly_request_id;
   end if;
-  p.started_at := m.started_at;
-  p.booted_at := m.booted_at;
+  if not m.hot then
+    p.started_at := m.started_at;
+    p.booted_at := m.booted_at;
+  end if;
   p.ready_at := s.ready_at;
   p.earlier := coalesce((select jsonb_agg(jsonb_build_object('region', o.region, 'reason', o.reason,
       'evidence', o.evidence, 'from', coalesce(o.assigned_at, o.reserved_at),
@@ -5605,7 +5848,7 @@ language sql stable set search_path = '' as $$
     'ahead', (select count(*) from public.interview_sessions s
       where s.tenant_id = p_tenant_id and s.status = 'scheduled' and s.placement = 'now' and s.scheduled_at <= p_due),
     'standby', (select count(*) from public.machines m where m.tenant_id = p_tenant_id and m.session_id is null
-      and m.state in ('reserved', 'created')),
+      and m.state in ('reserved', 'created') and not m.hot),
     'creates_per_second', (select coalesce(sum(a.creates_per_second), 0) from public.tenant_apps a
       where a.tenant_id = p_tenant_id and a.status = 'ready'),
     'now', clock_timestamp())
@@ -5644,19 +5887,20 @@ create function app.store_creations(p_accepted jsonb) returns void
 language plpgsql set search_path = '' as $$
 declare
   r jsonb;
-  v_standby uuid[] := array(select (x ->> 'standby')::uuid from jsonb_array_elements(p_accepted) x where x ? 'standby');
+  v_prepared uuid[] := array(select (x ->> 'prepared')::uuid from jsonb_array_elements(p_accepted) x
+    where x ? 'prepared');
 begin
   -- Inserted in its state: no other transaction can know the row yet, so it needs no move and no order of writers.
   insert into public.interview_sessions (id, tenant_id, candidate_id, candidate, position_id, user_id, api_key_id,
     status, settings, metadata, regions, region, region_reason, simulated, max_duration_ms, placement, admission,
-    scheduled_at, counted, queued_at, queue_deadline_at, expires_at)
+    scheduled_at, counted, queued_at, queue_deadline_at, expires_at, ready_at, epoch, machine_id, fly_machine_id)
     select (x ->> 'session_id')::uuid, (x ->> 'tenant_id')::uuid, (x ->> 'candidate_id')::uuid,
       (select jsonb_build_object('name', c.name, 'email', c.email, 'external_id', c.external_id)
         from public.tenant_candidates c
         where (c.tenant_id, c.candidate_id) = ((x ->> 'tenant_id')::uuid, (x ->> 'candidate_id')::uuid)),
       (x ->> 'position_id')::uuid, (x ->> 'user_id')::uuid,
-      (x ->> 'api_key_id')::uuid, case x ->> 'begin' when 'now' then 'provisioning' when 'scheduled' then 'scheduled'
-        else 'pending' end,
+      (x ->> 'api_key_id')::uuid, case when h.id is not null then 'ready' when x ->> 'begin' = 'now' then 'provisioning'
+        when x ->> 'begin' = 'scheduled' then 'scheduled' else 'pending' end,
       coalesce(x -> 'settings', '{}'), coalesce(x -> 'metadata', '{}'),
       array(select jsonb_array_elements_text(x -> 'regions')), x ->> 'region',
       x ->> 'region_reason', (x ->> 'simulated')::boolean, (x ->> 'max_duration_ms')::integer,
@@ -5664,32 +5908,43 @@ begin
       coalesce(x ->> 'admission', 'reject'), d.due, x ->> 'begin' in ('now', 'on_join'),
       case x ->> 'begin' when 'queued' then clock_timestamp() end,
       case x ->> 'begin' when 'queued' then clock_timestamp() + app.interval_ms((x ->> 'queue_ms')::numeric) end,
-      greatest(d.due, clock_timestamp()) + app.interval_ms((x ->> 'expires_ms')::numeric)
-    from jsonb_array_elements(p_accepted) x cross join lateral (select (x ->> 'scheduled_at')::timestamptz as due) d;
+      greatest(d.due, clock_timestamp()) + app.interval_ms((x ->> 'expires_ms')::numeric),
+      case when h.id is not null then clock_timestamp() end, case when h.id is null then 0 else 1 end, h.id,
+      h.fly_machine_id
+    from jsonb_array_elements(p_accepted) x cross join lateral (select (x ->> 'scheduled_at')::timestamptz as due) d
+    left join public.machines h on h.id = any (v_prepared) and h.id = (x ->> 'prepared')::uuid and h.hot;
   update public.machines m set session_id = (x ->> 'session_id')::uuid, assigned_at = clock_timestamp(),
-      taken_by = (x ->> 'orchestrator_id')::uuid,
-      taken_until = clock_timestamp() + app.interval_ms((x ->> 'taken_ms')::numeric),
+      state = case when m.hot then 'claimed' else m.state end, epoch = case when m.hot then 1 end,
+      claimed_at = case when m.hot then clock_timestamp() end,
+      lease_expires_at = case when m.hot then clock_timestamp() + app.interval_ms((x ->> 'lease_ms')::numeric) end,
+      taken_by = case when not m.hot then (x ->> 'orchestrator_id')::uuid end,
+      taken_until = case when not m.hot then clock_timestamp() + app.interval_ms((x ->> 'taken_ms')::numeric) end,
       hard_deadline_at = app.machine_deadline(clock_timestamp(), (x ->> 'life_ms')::numeric,
         (x ->> 'max_duration_ms')::integer)
     -- Read by key: with a join to the batch only, the plan would read all machines.
-    from jsonb_array_elements(p_accepted) x where m.id = any (v_standby) and m.id = (x ->> 'standby')::uuid;
-  for r in select x from jsonb_array_elements(p_accepted) x where x ->> 'begin' = 'now' and x ->> 'standby' is null loop
+    from jsonb_array_elements(p_accepted) x where m.id = any (v_prepared) and m.id = (x ->> 'prepared')::uuid;
+  for r in select x from jsonb_array_elements(p_accepted) x
+    where x ->> 'begin' = 'now' and x ->> 'prepared' is null loop
     perform app.reserve_machine((r ->> 'machine_id')::uuid, (r ->> 'tenant_id')::uuid, (r ->> 'session_id')::uuid,
       r ->> 'region', 1, (r ->> 'max_duration_ms')::integer, r);
   end loop;
   insert into public.session_events (session_id, tenant_id, type, data)
     select (x ->> 'session_id')::uuid, (x ->> 'tenant_id')::uuid, e.type, e.data
     from jsonb_array_elements(p_accepted) with ordinality as a (x, n)
+    left join public.machines h on h.id = any (v_prepared) and h.id = (x ->> 'prepared')::uuid and h.hot
     cross join lateral (values
       (1, case x ->> 'begin' when 'scheduled' then 'session.scheduled' else 'session.pending' end,
         jsonb_strip_nulls(jsonb_build_object('to', case x ->> 'begin' when 'scheduled' then 'scheduled'
           else 'pending' end,
           'scheduled_at', x -> 'scheduled_at', 'waits_for', case x ->> 'begin' when 'queued' then 'admission'
             when 'on_join' then 'candidate' end))),
-      (2, case when x ->> 'standby' is null then 'machine.reserved' else 'machine.assigned' end,
+      (2, case when x ->> 'prepared' is null then 'machine.reserved' else 'machine.assigned' end,
         jsonb_build_object('machine_id', x -> 'machine_id', 'region', x -> 'region', 'attempt', 1)),
-      (3, 'session.provisioning', '{"from": "pending", "to": "provisioning"}')) as e (k, type, data)
-    where e.k = 1 or x ->> 'begin' = 'now' order by n, e.k;
+      (3, 'session.provisioning', '{"from": "pending", "to": "provisioning"}'),
+      (4, 'machine.claimed', jsonb_build_object('machine_id', x -> 'machine_id', 'fly_machine_id', h.fly_machine_id,
+        'region', x -> 'region', 'attempt', 1)),
+      (5, 'session.ready', '{"from": "provisioning", "to": "ready"}')) as e (k, type, data)
+    where e.k = 1 or x ->> 'begin' = 'now' and (e.k <= 3 or h.id is not null) order by n, e.k;
   insert into public.idempotency_keys (scope, tenant_id, key, request_hash, session_id, sealed_code)
     select x ->> 'tenant_id', (x ->> 'tenant_id')::uuid, x ->> 'idempotency_key', x ->> 'request_hash',
       (x ->> 'session_id')::uuid, x ->> 'sealed_code'
@@ -5730,13 +5985,16 @@ declare
   v_wait integer;
   v_has_app boolean;
   v_has_standby boolean;
+  v_has_hot boolean;
+  v_hot uuid[] := '{}';
   v_people uuid[];
   v_positions uuid[];
   v_pool uuid[];
   v_pool_region text := p_requests #>> '{0,regions,0}';
   v_pool_image text := p_requests #>> '{0,image}';
   v_seen uuid[];
-  v_standby uuid;
+  v_prepared uuid;
+  v_alike boolean;
   v_region text;
   v_known record;
   v_keys jsonb := '{}';
@@ -5759,15 +6017,25 @@ begin
     and id in (select (x ->> 'position_id')::uuid from jsonb_array_elements(p_requests) x));
   -- Most requests of a batch want the same, so their machines are taken with one query. Its order is that of the index,
   -- which the planner would otherwise not use while the table is full of standby machines.
-  perform 1 from public.machines where tenant_id = p_tenant_id and session_id is null and state = 'created'
+  perform 1 from public.machines where tenant_id = p_tenant_id and session_id is null and state = 'started' and hot
+    order by tenant_id, region, started_at limit 1;
+  v_has_hot := found;
+  if v_has_hot then
+    v_hot := array(select id from public.machines where tenant_id = p_tenant_id and region = v_pool_region
+      and session_id is null and state = 'started' and hot and image = v_pool_image
+      and lease_expires_at > clock_timestamp() order by started_at
+        limit jsonb_array_length(p_requests) for update skip locked);
+  end if;
+  perform 1 from public.machines where tenant_id = p_tenant_id and session_id is null and state = 'created' and not hot
     order by tenant_id, region, created_at limit 1;
   v_has_standby := found;
+  v_seen := v_hot;
   if v_has_standby then
     v_pool := array(select id from public.machines where tenant_id = p_tenant_id and region = v_pool_region
       and session_id is null
-      and state = 'created' and image = v_pool_image order by created_at
+      and state = 'created' and not hot and image = v_pool_image order by created_at
         limit jsonb_array_length(p_requests) for update skip locked);
-    v_seen := v_pool;
+    v_seen := v_seen || v_pool;
   end if;
 
   for r, v_n in select x, n from jsonb_array_elements(p_requests) with ordinality as e (x, n) loop
@@ -5799,16 +6067,25 @@ begin
           then app.match_candidate(p_tenant_id, r -> 'candidate')::text
         when not v_has_app then '{"kind": "no_app"}' else '{}' end::jsonb;
     end if;
-    v_standby := null;
-    if v_judged ->> 'kind' is null and v_judged ->> 'begin' = 'now' and v_has_standby then
-      if cardinality(v_pool) > 0 and r #>> '{regions,0}' = v_pool_region and r ->> 'image' = v_pool_image then
-        v_standby := v_pool[1];
+    v_prepared := null;
+    v_alike := r #>> '{regions,0}' = v_pool_region and r ->> 'image' = v_pool_image;
+    if v_judged ->> 'kind' is null and v_judged ->> 'begin' = 'now' and v_has_hot then
+      if cardinality(v_hot) > 0 and v_alike then
+        v_prepared := v_hot[1];
       else
-        v_standby := app.take_standby(p_tenant_id, array(select jsonb_array_elements_text(r -> 'regions')),
+        v_prepared := app.take_hot(p_tenant_id, array(select jsonb_array_elements_text(r -> 'regions')),
           r ->> 'image', v_seen);
       end if;
     end if;
-    if v_judged ->> 'kind' is null and v_judged ->> 'begin' = 'now' and v_standby is null
+    if v_judged ->> 'kind' is null and v_judged ->> 'begin' = 'now' and v_prepared is null and v_has_standby then
+      if cardinality(v_pool) > 0 and v_alike then
+        v_prepared := v_pool[1];
+      else
+        v_prepared := app.take_standby(p_tenant_id, array(select jsonb_array_elements_text(r -> 'regions')),
+          r ->> 'image', v_seen);
+      end if;
+    end if;
+    if v_judged ->> 'kind' is null and v_judged ->> 'begin' = 'now' and v_prepared is null
       and (r ->> 'all_closed')::boolean then
       v_judged := '{"kind": "no_capacity"}';
     end if;
@@ -5822,15 +6099,18 @@ begin
     end if;
 
     v_region := coalesce(r ->> 'first_region', r #>> '{regions,0}', r ->> 'default_region');
-    if v_standby is not null then
-      if v_standby = v_pool[1] then
+    if v_prepared is not null then
+      if v_prepared = v_hot[1] then
+        v_hot := v_hot[2:];
+        v_region := v_pool_region;
+      elsif v_prepared = v_pool[1] then
         v_pool := v_pool[2:];
         v_region := v_pool_region;
       else
-        v_seen := v_seen || v_standby;
-        v_region := (select region from public.machines where id = v_standby);
+        v_seen := v_seen || v_prepared;
+        v_region := (select region from public.machines where id = v_prepared);
       end if;
-      r := r || jsonb_build_object('standby', v_standby, 'machine_id', v_standby);
+      r := r || jsonb_build_object('prepared', v_prepared, 'machine_id', v_prepared);
       if v_region is distinct from r #>> '{regions,0}' then r := r || '{"region_reason": "standby"}'; end if;
     end if;
     if not r ? 'candidate_id' then
@@ -5889,7 +6169,7 @@ begin
     return jsonb_build_object('kind', 'already', 'session', app.session_json(s.id));
   end if;
   if s.machine_id is null or not exists (select from public.machines m where m.id = s.machine_id
-    and m.life_rank < app.life_rank_of('draining'))
+    and m.life_rank < app.life_rank_of('draining') and not (m.hot and m.confirmed_at is null))
     then
     -- No machine serves it now: it ends here, and its machines are no longer wanted.
     perform app.end_session(s.id, p_outcome, p_reason);
@@ -5908,8 +6188,9 @@ begin
     from public.machines m where m.session_id = s.id and m.state <> 'destroyed'));
 end $$;
 comment on function public.request_end(uuid, uuid, text, text) is
-  'Requests the end of a session; called by the API and by other functions. A session without a serving machine ends '
-  'at once. Otherwise its worker receives the directive and ends it. Returns kind: accepted, already, not_found.';
+  'Requests the end of a session; called by the API and by other functions. A session without a serving machine, '
+  'or whose hot worker has not claimed it yet, ends at once. Otherwise its worker receives the directive and ends it. '
+  'Returns kind: accepted, already, not_found.';
 grant execute on function public.request_end(uuid, uuid, text, text) to orchestrator;
 
 create function public.expire_sessions() returns jsonb
@@ -7168,7 +7449,8 @@ language sql stable set search_path = '' as $$
     'apps', (select coalesce(jsonb_agg(jsonb_build_object('name', a.name, 'network', a.network, 'status', a.status)
       order by a.name), '[]')
       from public.tenant_apps a where a.tenant_id = t.id),
-    'pools', (select coalesce(jsonb_agg(jsonb_build_object('region', p.region, 'floor', p.floor, 'ceiling', p.ceiling)
+    'pools', (select coalesce(jsonb_agg(jsonb_build_object('region', p.region, 'floor', p.floor, 'ceiling', p.ceiling,
+      'hot', jsonb_build_object('floor', p.hot_floor, 'ceiling', p.hot_ceiling))
       order by p.region), '[]')
       from public.pool_policies p where p.tenant_id = t.id))
   from public.tenants t where t.id = p_tenant_id

@@ -347,7 +347,7 @@ describe('placement on join', () => {
 
 describe('pools', () => {
   const facts = async (tenant: TestTenant): Promise<Answer> =>
-    (await call(db(), 'pool_facts', { p_horizon_ms: 3_600_000 })).tenants.find(
+    (await call(db(), 'pool_facts', { p_horizon_ms: 3_600_000, p_hot_life_ms: 3_600_000 })).tenants.find(
       (t: Answer) => t.tenant_id === tenant.id,
     );
   const apply = (plan: Answer[], p_image = image): Promise<Answer> =>
@@ -356,10 +356,12 @@ describe('pools', () => {
       p_image,
       p_orchestrator_id: randomUUID(),
       p_taken_ms: 2_000,
+      p_hot_life_ms: 3_600_000,
     });
   const entry = (tenant: TestTenant, changes: object) => ({
     tenant_id: tenant.id,
     region: 'fra',
+    hot: false,
     target: 0,
     shrink: 0,
     retire_stale: 0,
@@ -482,7 +484,7 @@ describe('usage', () => {
     const due: Answer[] = await call(db(), 'machines_to_bill', { p_limit: 1_000 });
     const row = due.find((m) => m.machine_id === id);
     expect([row.started_seconds, row.standby_seconds]).toEqual([10, 60]);
-    const bill = { ...row, size: 'shared-cpu-1x:256MB', cost_usd: 0.5, standby_cost_usd: 0.25 };
+    const bill = { ...row, size: 'shared-cpu-1x:256MB', cost_usd: 0.5, standby_cost_usd: 0.25, hot_cost_usd: 0 };
     const record = () => call(db(), 'record_usage', { p_rows: JSON.stringify([bill]) });
     expect([await record(), await record()]).toEqual([1, 0]);
     expect((await call(db(), 'get_session', { p_session_id: session.session_id })).usage).toMatchObject({

@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Bench, image, onStack, post, readyAt, spread, withPool } from './burst/fleet.ts';
+import { hotAtOnce } from './burst/hot.ts';
 import { type Benchmark, type Figure, median } from './figures.ts';
 
 /**
  * `bench burst`: many sessions for one tenant at once, until the last is ready. The Fly stand-in has the documented latencies
  * and limits (one create per second and app, burst of three).
  *
- * Workers are lightweight, except for the last figure. The baseline is a simple runner on its own app: list, create, wait, one
+ * Workers are lightweight, except for the last figure with standby and those with hot machines. The baseline is a simple runner on its own app: list, create, wait, one
  * session after the other. It runs ten sessions; the result is scaled to a hundred.
  */
 const size = 100;
@@ -95,6 +96,7 @@ export const burst: Benchmark = async (progress): Promise<Figure[]> => {
     return { warm, without, onTime, each };
   });
   const tenReal = await onStack({}, progress, realProcesses);
+  const hot = await hotAtOnce(progress);
   const { warm, without, onTime, each } = light;
   const baseline = each * size;
   return [
@@ -116,5 +118,6 @@ export const burst: Benchmark = async (progress): Promise<Figure[]> => {
       target: null,
       baseline: each * real,
     },
+    ...hot,
   ];
 };

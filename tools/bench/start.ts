@@ -3,12 +3,13 @@ import { once } from 'node:events';
 import { startCandidate } from '../demo/interview.ts';
 import { createPlatform } from '../demo/platform.ts';
 import { startStack } from '../stack/stack.ts';
+import { hotInTurn } from './burst/hot.ts';
 import { overhead } from './burst/overhead.ts';
 import { type Benchmark, type Figure, median, percentile } from './figures.ts';
 
 /**
  * `bench start`: time from the platform's POST to its answer and to the candidate's open socket, with a Fly stand-in without
- * latency; and the time that we add to Fly's, with the documented latency.
+ * latency; the time that we add to Fly's, with the documented latency; and hot machines beside standby ones.
  */
 const runs = 15;
 
@@ -18,7 +19,11 @@ async function bareNode(): Promise<number> {
   return performance.now() - startedMs;
 }
 
-export const start: Benchmark = async (progress) => [...(await withoutFly(progress)), ...(await overhead(progress))];
+export const start: Benchmark = async (progress) => [
+  ...(await withoutFly(progress)),
+  ...(await overhead(progress)),
+  ...(await hotInTurn(progress)),
+];
 
 async function withoutFly(progress: (line: string) => void): Promise<Figure[]> {
   const stack = await startStack({ flyLatency: 'zero', flyLimits: false, voice: { turns: 1, paceMs: 50 } });

@@ -1,7 +1,7 @@
 import type { TenantFacts } from '@greenroom/orchestrator/database/pool-store.ts';
 import { planPools } from '@greenroom/orchestrator/fleet/pool-plan.ts';
 import { orderedRegions } from '@greenroom/orchestrator/regions/placement.ts';
-import { standbyPerSecond } from '@greenroom/orchestrator/regions/prices.ts';
+import { runningPerSecond, standbyPerSecond } from '@greenroom/orchestrator/regions/prices.ts';
 import { defaultDeadlines } from '@greenroom/shared/session/deadlines.ts';
 import { assumptions as a, skewed } from './assumptions.ts';
 import { type Arrival, dayS, stepS, type Tenant } from './day.ts';
@@ -11,13 +11,14 @@ import { type Arrival, dayS, stepS, type Tenant } from './day.ts';
  *
  * - The pool plan and the order of regions are the product's own functions.
  * - The create limit is computed as in the database (GCRA): a session may use the burst, a pool may not.
+ * - Under `hot`, a pool also has hot machines for unscheduled sessions, planned by the same function.
  * - The waiting time of a scheduled session counts from its start time. A session that is ready earlier did not
  *   wait.
  * - The run begins a few hours before midnight with the previous day's demand, so that machines for sessions
  *   just after midnight can be prepared. Those hours are not counted.
  */
-export type PolicyName = 'pool' | 'on-demand' | 'fixed';
-export type Path = 'standby' | 'scheduled' | 'cold';
+export type PolicyName = 'hot' | 'pool' | 'on-demand' | 'fixed';
+export type Path = 'hot' | 'standby' | 'scheduled' | 'cold';
 
 export interface Policy {
   name: PolicyName;
@@ -35,13 +36,15 @@ export interface Outcome {
 
 export interface Sink {
   outcome(outcome: Outcome): void;
-  /** Standby machines of the tenant at this step. */
-  standby(step: number, machines: number): void;
+  /** Standby and hot machines of the tenant at this step. */
+  prepared(step: number, standby: number, hot: number): void;
 }
 
 interface PoolState {
-  /** When each standby machine can be started, earliest first. */
-  machines: number[];
+  /** When each standby machine can be started. */
+  standby: number[];
+  /** When the worker of each hot machine waits. */
+  hot: number[];
   /** Decaying mean of unscheduled arrivals. */
   perSecond: number;
 }
@@ -55,9 +58,11 @@ export function runTenant(tenant: Tenant, policy: Policy, random: () => number, 
   const rate = tenant.apps * a.createsPerSecond;
   const burst = tenant.apps * a.createBurst;
   const pools: PoolState[] = tenant.regions.map((_, pool) => ({
-    machines: Array<number>(policy.fixedSize?.(tenant, pool) ?? 0).fill(-dayS),
+    standby: Array<number>(policy.fixedSize?.(tenant, pool) ?? 0).fill(-dayS),
+    hot: [],
     perSecond: 0,
   }));
+  const kinds: Array<'standby' | 'hot'> = policy.name === 'hot' ? ['standby', 'hot'] : ['standby'];
   const orders = tenant.regions.map((region) =>
     orderedRegions([region], tenant.regions).map((code) =>
       tenant.regions.indexOf(code as (typeof tenant.regions)[number]),
@@ -86,9 +91,10 @@ export function runTenant(tenant: Tenant, policy: Policy, random: () => number, 
     roll(a.createAnswerS) + roll(a.prepareS) + (random() < a.coldHostShare ? roll(a.coldHostS) : 0);
   const build = (slotS: number): number => slotS + prepared() + (random() < a.stuckShare ? a.hedgeAfterS : 0);
 
-  const takeStandby = (pool: number, nowS: number): boolean => {
+  /** Takes a ready machine of this kind, in the nearest region that has one. */
+  const take = (kind: 'standby' | 'hot', pool: number, nowS: number): boolean => {
     for (const other of orders[pool] as number[]) {
-      const { machines } = pools[other] as PoolState;
+      const { [kind]: machines } = pools[other] as PoolState;
       const found = machines.findIndex((readyS) => readyS <= nowS);
       if (found >= 0) {
         machines.splice(found, 1);
@@ -99,26 +105,29 @@ export function runTenant(tenant: Tenant, policy: Policy, random: () => number, 
   };
 
   const serve = ({ atS, pool }: Arrival, beginS: number, byAppointment: boolean): void => {
-    const standby = policy.name !== 'on-demand' && takeStandby(pool, beginS);
-    const readyS = standby
-      ? beginS + a.acceptS + refusals(pool) + roll(policy.firstStartS) + roll(a.workerS)
-      : build(candidateSlot(beginS)) + a.acceptS + refusals(pool) + roll(a.bootS) + roll(a.workerS);
+    const hot = policy.name === 'hot' && !byAppointment && take('hot', pool, beginS);
+    const standby = !hot && policy.name !== 'on-demand' && take('standby', pool, beginS);
+    const launched = () =>
+      standby
+        ? beginS + a.acceptS + refusals(pool) + roll(policy.firstStartS) + roll(a.workerS)
+        : build(candidateSlot(beginS)) + a.acceptS + refusals(pool) + roll(a.bootS) + roll(a.workerS);
+    const readyS = hot ? beginS + roll(a.acceptS) : launched();
     // Sessions of the hours before midnight are not counted.
     if (atS < 0) return;
     sink.outcome({
-      path: byAppointment ? 'scheduled' : standby ? 'standby' : 'cold',
+      path: byAppointment ? 'scheduled' : hot ? 'hot' : standby ? 'standby' : 'cold',
       atS,
       waitS: Math.max(0, readyS - atS),
     });
   };
 
   /** Creates machines for a pool in the free slots of this step: only while no session waits. */
-  const fill = (pool: number, wanted: number, nowS: number): void => {
-    const { machines } = pools[pool] as PoolState;
+  const fill = (kind: 'standby' | 'hot', pool: number, wanted: number, nowS: number): void => {
+    const { [kind]: machines } = pools[pool] as PoolState;
     while (machines.length < wanted && Math.max(tatS, nowS) < nowS + stepS) {
       const slotS = Math.max(tatS, nowS);
       tatS = slotS + 1 / rate;
-      machines.push(build(slotS));
+      machines.push(build(slotS) + (kind === 'hot' ? roll(a.bootS) + roll(a.workerS) : 0));
     }
   };
 
@@ -140,11 +149,13 @@ export function runTenant(tenant: Tenant, policy: Policy, random: () => number, 
       tenant_id: tenant.id,
       creates_per_second: rate,
       due: [...due.values()],
-      pools: tenant.regions.map((region, pool) => {
-        const { machines } = pools[pool] as PoolState;
-        const ready = machines.filter((readyS) => readyS <= nowS).length;
-        return { region, floor: 0, ceiling, ready, building: machines.length - ready, stale: 0 };
-      }),
+      pools: tenant.regions.flatMap((region, pool) =>
+        kinds.map((kind) => {
+          const { [kind]: machines } = pools[pool] as PoolState;
+          const ready = machines.filter((readyS) => readyS <= nowS).length;
+          return { region, hot: kind === 'hot', floor: 0, ceiling, ready, building: machines.length - ready, stale: 0 };
+        }),
+      ),
     };
   };
 
@@ -158,17 +169,18 @@ export function runTenant(tenant: Tenant, policy: Policy, random: () => number, 
     const options = { buildMs: standbyBuildMs, leadMs: scheduleLeadMs };
     for (const order of planPools({ image: 'x', tenants: [factsOf(nowS)] }, demand, options)) {
       const pool = tenant.regions.indexOf(order.region as (typeof tenant.regions)[number]);
-      if (order.shrink > 0) (pools[pool] as PoolState).machines.splice(0, order.shrink);
-      fill(pool, order.target, nowS);
+      const kind = order.hot ? 'hot' : 'standby';
+      if (order.shrink > 0) (pools[pool] as PoolState)[kind].splice(0, order.shrink);
+      fill(kind, pool, order.target, nowS);
     }
   };
 
   const fade = Math.exp((-stepS * 1_000) / demandWindowMs);
   for (let step = -warmUpS / stepS; step * stepS < dayS; step += 1) {
     const nowS = step * stepS;
-    if (policy.name === 'pool') plan(nowS);
+    if (policy.name === 'pool' || policy.name === 'hot') plan(nowS);
     if (policy.name === 'fixed')
-      for (const pool of pools.keys()) fill(pool, policy.fixedSize?.(tenant, pool) ?? 0, nowS);
+      for (const pool of pools.keys()) fill('standby', pool, policy.fixedSize?.(tenant, pool) ?? 0, nowS);
     for (; nextDue < scheduled.length; nextDue += 1) {
       const arrival = scheduled[nextDue] as Arrival;
       if (arrival.atS - leadS >= nowS + stepS) break;
@@ -181,11 +193,16 @@ export function runTenant(tenant: Tenant, policy: Policy, random: () => number, 
       serve({ atS: atS - yesterdayS, pool }, atS - yesterdayS, false);
     }
     if (step >= 0)
-      sink.standby(
+      sink.prepared(
         step,
-        pools.reduce((sum, { machines }) => sum + machines.length, 0),
+        pools.reduce((sum, { standby }) => sum + standby.length, 0),
+        pools.reduce((sum, { hot }) => sum + hot.length, 0),
       );
   }
 }
 
+/** The same size and region as the figures of docs/capacity.md. */
+const guest = { cpu_kind: 'shared', cpus: 1, memory_mb: 512 };
+
+export const runningCostUsd = (machineSeconds: number): number => machineSeconds * runningPerSecond(guest, 'iad');
 export const standbyCostUsd = (machineSeconds: number): number => machineSeconds * standbyPerSecond();

@@ -1,38 +1,39 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { runningPerSecond } from '@greenroom/orchestrator/regions/prices.ts';
 import { percentile } from '../bench/figures.ts';
 import { assumptions, createRandom } from './assumptions.ts';
 import { dayS, makeDay, stepS, type Tenant } from './day.ts';
-import { type Path, type Policy, runTenant, standbyCostUsd } from './fleet.ts';
+import { type Path, type Policy, runningCostUsd, runTenant, standbyCostUsd } from './fleet.ts';
 import { readOptions, usage } from './options.ts';
 import { withFigures } from './page.ts';
 import { plot, type Series } from './plot.ts';
 
 /**
- * `npm run sim -- --json`: simulates a day of demand under the product's policies and under two simple ones:
+ * `npm run sim -- --json`: simulates a day of demand under the product's policies, with and without hot machines, and under two
+ * simple ones:
  * machines created on demand, and a pool of fixed size that is as large as ours is on average (options.ts).
  */
 const docs = path.resolve(import.meta.dirname, '../../docs');
 const slotS = 900;
 const slots = dayS / slotS;
-const guest = { cpu_kind: 'shared', cpus: 1, memory_mb: 512 };
-const paths: Path[] = ['standby', 'scheduled', 'cold'];
+const paths: Path[] = ['hot', 'standby', 'scheduled', 'cold'];
 
 interface Result {
   waits: Record<Path, number[]>;
   bySlot: number[][];
   standbyBySlot: number[];
   standbyMachineS: number;
+  hotMachineS: number;
   meanOf: Map<string, number>;
 }
 
 function run(tenants: Tenant[], policy: Policy, seed: number): Result {
   const result: Result = {
-    waits: { standby: [], scheduled: [], cold: [] },
+    waits: { hot: [], standby: [], scheduled: [], cold: [] },
     bySlot: Array.from({ length: slots }, () => []),
     standbyBySlot: Array<number>(slots).fill(0),
     standbyMachineS: 0,
+    hotMachineS: 0,
     meanOf: new Map(),
   };
   for (const tenant of tenants) {
@@ -42,10 +43,11 @@ function run(tenants: Tenant[], policy: Policy, seed: number): Result {
         result.waits[taken].push(waitS);
         (result.bySlot[Math.min(slots - 1, Math.floor(atS / slotS))] as number[]).push(waitS);
       },
-      standby: (step, machines) => {
-        machineS += machines * stepS;
+      prepared: (step, standby, hot) => {
+        machineS += standby * stepS;
+        result.hotMachineS += hot * stepS;
         const slot = Math.floor((step * stepS) / slotS);
-        result.standbyBySlot[slot] = (result.standbyBySlot[slot] as number) + (machines * stepS) / slotS;
+        result.standbyBySlot[slot] = (result.standbyBySlot[slot] as number) + (standby * stepS) / slotS;
       },
     });
     result.standbyMachineS += machineS;
@@ -56,7 +58,7 @@ function run(tenants: Tenant[], policy: Policy, seed: number): Result {
 
 const round = (value: number, digits = 3): number => Number(value.toFixed(digits));
 
-function summary({ waits, standbyMachineS }: Result, tenants: Tenant[]) {
+function summary({ waits, standbyMachineS, hotMachineS }: Result, tenants: Tenant[]) {
   const all = paths.flatMap((name) => waits[name]);
   const stats = (values: number[]) =>
     values.length === 0
@@ -67,14 +69,15 @@ function summary({ waits, standbyMachineS }: Result, tenants: Tenant[]) {
           ready_p99_s: round(percentile(values, 99)),
           worst_s: round(values.reduce((a, b) => Math.max(a, b), 0)),
         };
-  const runningUsd = all.length * assumptions.interviewS * runningPerSecond(guest, 'iad');
   return {
     all: stats(all),
     paths: Object.fromEntries(paths.map((name) => [name, stats(waits[name])])),
     over_5_s: round(all.filter((wait) => wait > 5).length / all.length, 5),
     standby_machines_mean: round(standbyMachineS / dayS, 1),
     standby_cost_usd: round(standbyCostUsd(standbyMachineS), 2),
-    running_cost_usd: round(runningUsd, 2),
+    hot_machines_mean: round(hotMachineS / dayS, 1),
+    hot_cost_usd: round(runningCostUsd(hotMachineS), 2),
+    running_cost_usd: round(runningCostUsd(all.length * assumptions.interviewS), 2),
     apps: tenants.reduce((sum, { apps }) => sum + apps, 0),
   };
 }
@@ -92,11 +95,8 @@ function draw(results: Record<string, Result>, tenants: Tenant[], caption: strin
     }
     return counts;
   };
-  const [ours, onDemand, fixed] = ['pool', 'on-demand', 'fixed'].map((name) => results[name] as Result) as [
-    Result,
-    Result,
-    Result,
-  ];
+  const of = (name: string): Result => results[name] as Result;
+  const [ours, hot, onDemand, fixed] = [of('pool'), of('hot'), of('on-demand'), of('fixed')];
   const line = (name: string, colour: string, values: number[]): Series => ({ name, colour, values });
   return plot(
     [
@@ -119,11 +119,12 @@ function draw(results: Record<string, Result>, tenants: Tenant[], caption: strin
       {
         title: 'Ready, p99',
         unit: 's',
-        logFrom: 0.1,
+        logFrom: 0.01,
         series: [
           line('on demand', '#c0392b', p99BySlot(onDemand)),
           line('fixed pool', '#c98a1b', p99BySlot(fixed)),
           line('pool and prewarm', '#2a8f5a', p99BySlot(ours)),
+          line('with hot ones', '#7a4fc0', p99BySlot(hot)),
         ],
       },
     ],
@@ -142,6 +143,7 @@ function main(args: string[]): number {
   const firstStartS = values['slow-first-start'] ? assumptions.slowFirstStartS : assumptions.firstStartS;
   const tenants = makeDay(options);
   const ours = run(tenants, { name: 'pool', firstStartS }, seed);
+  const hot = run(tenants, { name: 'hot', firstStartS }, seed);
   const onDemand = run(tenants, { name: 'on-demand', firstStartS }, seed);
   const fixedSize = (tenant: Tenant, pool: number) =>
     Math.max(
@@ -152,14 +154,16 @@ function main(args: string[]): number {
       ),
     );
   const fixed = run(tenants, { name: 'fixed', firstStartS, fixedSize }, seed);
-  const results = { pool: ours, 'on-demand': onDemand, fixed };
+  const results = { pool: ours, hot, 'on-demand': onDemand, fixed };
   const policies = Object.fromEntries(
     Object.entries(results).map(([name, result]) => [name, summary(result, tenants)]),
   );
-  for (const [name, { all, over_5_s, standby_machines_mean, standby_cost_usd }] of Object.entries(policies))
+  for (const [name, figures] of Object.entries(policies)) {
+    const { all, over_5_s, standby_machines_mean, standby_cost_usd, hot_machines_mean, hot_cost_usd } = figures;
     process.stdout.write(
-      `${name.padEnd(10)} ready p50 ${all.ready_p50_s} s, p99 ${all.ready_p99_s} s, worst ${all.worst_s} s; over 5 s ${(100 * over_5_s).toFixed(2)} %; standby ${standby_machines_mean} machines, ${standby_cost_usd} USD\n`,
+      `${name.padEnd(10)} ready p50 ${all.ready_p50_s} s, p99 ${all.ready_p99_s} s, worst ${all.worst_s} s; over 5 s ${(100 * over_5_s).toFixed(2)} %; standby ${standby_machines_mean} machines, ${standby_cost_usd} USD; hot ${hot_machines_mean} machines, ${hot_cost_usd} USD\n`,
     );
+  }
   if (values.plot) {
     const caption = `${options.interviews.toLocaleString('en')} interviews, ${options.tenants} tenants, seed ${seed}; drawn by npm run sim -- --plot`;
     writeFileSync(path.join(docs, 'capacity.svg'), draw(results, tenants, caption));

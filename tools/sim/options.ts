@@ -4,7 +4,8 @@ import { z } from 'zod';
 /** The command-line options of the simulation. */
 export const usage = `npm run sim -- [--interviews N] [--tenants N] [--scheduled SHARE] [--seed N] [--slow-first-start] [--plot] [--json]
 
-Simulates a day of synthetic demand under the product's policies of placement and pools, and under two simple ones.
+Simulates a day of synthetic demand under the product's policies of placement and pools, with and without
+hot machines, and under two simple ones.
 
   --interviews N      interviews of the day, 1–10000000 (default 1000000)
   --tenants N         number of tenants, 1–10000 (default 120)

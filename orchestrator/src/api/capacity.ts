@@ -32,7 +32,7 @@ export function capacityRoutes({ pool, usage, clock }: CapacityRoutesDeps): Fast
       {
         config: tenantsOwnWith('tenant:read'),
         schema: {
-          summary: 'Show the standby machines of a tenant, by region',
+          summary: 'Show the standby and hot machines of a tenant, by region',
           params,
           response: { 200: poolList },
         },

@@ -214,7 +214,7 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
       {
         config: operatorsOnly,
         schema: {
-          summary: 'Set how many standby machines a tenant keeps in a region (operators)',
+          summary: 'Set how many standby and hot machines a tenant keeps in a region (operators)',
           params: poolParams,
           body: poolRequest,
           response: { 200: tenantView },
@@ -234,7 +234,7 @@ export function tenantRoutes({ access, tenants, onboarding }: TenantRoutesDeps):
             fields: [
               {
                 field: 'ceiling',
-                message: `must be at most ${result.left}: the tenant may have ${result.limit} standby machines in all regions`,
+                message: `must be at most ${result.left} together with hot.ceiling: the tenant may have ${result.limit} standby and hot machines in all regions`,
               },
             ],
           });

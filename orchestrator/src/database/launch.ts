@@ -5,6 +5,8 @@ export interface LaunchParameters {
   image: string;
   /** How long the intent is this orchestrator's. */
   taken_ms: number;
+  /** Lease of a hot machine's worker from its assignment. */
+  lease_ms: number;
   /** Allowed life of the machine until its claim, without the interview's own maximum duration. */
   life_ms: number;
   default_region: string;

@@ -72,6 +72,15 @@ const unreachableResult = z.object({
   next: intentRow.nullish(),
 });
 
+const replacedRow = z.object({
+  machine_id: z.string(),
+  app_name: z.string(),
+  fly_machine_id: z.string().nullable(),
+  session_id: z.string(),
+  next: intentRow.nullish(),
+});
+export type ReplacedRow = z.output<typeof replacedRow>;
+
 const settledRow = z.object({ session_id: z.string(), kind: z.enum(['next', 'ended']), intent: intentRow.nullish() });
 const ourApp = z
   .object({ name: z.string(), tenant_id: z.string() })
@@ -202,6 +211,17 @@ export function createMachineStore(database: Database, options: MachineStoreOpti
         },
         claimRow,
       ),
+    /** A waiting hot worker's connection closed. False: its machine has a session, or it has claimed since. */
+    recordHotLeft: (machineId: string, heardAt: string): Promise<boolean> =>
+      call('record_hot_left', { p_machine_id: machineId, p_heard_at: heardAt }, z.boolean()),
+    /** Ids of assigned hot machines whose workers have not claimed yet. */
+    unconfirmed: (): Promise<string[]> => call('unconfirmed_machines', {}, z.array(z.string())),
+    /** Gives up hot machines that were assigned `lateMs` ago and have not claimed, and `machineId` whatever its time. */
+    replaceUnconfirmed: async (lateMs: number, machineId?: string): Promise<ReplacedRow[]> => {
+      const parameters = { p_launch: nextOf(), p_late_ms: lateMs, p_machine_id: machineId ?? null };
+      const replaced = await call('replace_unconfirmed', parameters, z.array(replacedRow));
+      return replaced.map(executing);
+    },
     /** Renews leases in one batch. Returns directives by `beatKey`; an unknown machine has none. */
     recordHeartbeats: async (beats: Beat[]): Promise<Map<string, Directive>> => {
       const rows = await call('record_heartbeats', { p_beats: beats, p_lease_ms: leaseMs }, z.array(directiveRow));

@@ -18,10 +18,13 @@ const poolFacts = z.object({
       pools: z.array(
         z.object({
           region: z.string(),
+          /** Hot machines; otherwise standby machines. */
+          hot: z.boolean(),
           floor: z.number(),
           ceiling: z.number(),
           ready: z.number(),
           building: z.number(),
+          /** Of another image, or hot and too old. */
           stale: z.number(),
         }),
       ),
@@ -39,11 +42,12 @@ export type Demand = z.output<typeof demand>;
 export interface PoolOrder {
   tenant_id: string;
   region: string;
-  /** Standby machines of the current image, ready or being created. */
+  hot: boolean;
+  /** Machines that are not stale, ready or being created. */
   target: number;
   /** Number of them to destroy. */
   shrink: number;
-  /** Number of machines of other images to destroy. */
+  /** Number of stale machines to destroy. */
   retire_stale: number;
 }
 
@@ -85,6 +89,7 @@ export const poolView = z.object({
   ready: z.number(),
   building: z.number(),
   scheduled: z.number(),
+  hot: z.object({ floor: z.number(), ceiling: z.number(), ready: z.number(), building: z.number() }),
 });
 
 /** A start that Fly accepted, with the times of the request on this process's monotonic clock. */
@@ -101,6 +106,8 @@ export interface PoolStoreOptions {
   /** A scheduled session's machine is started this long before the start time. */
   leadMs: number;
   queueMs: number;
+  /** A hot machine of this age is stale. */
+  hotLifeMs: number;
   /** A machine that has not started this long after the request is late. */
   lateMs: number;
   clock: Pick<Clock, 'sleep' | 'monotonicMs'>;
@@ -112,7 +119,7 @@ const batchLimit = 50;
 const recordPauseMs = 100;
 
 export function createPoolStore(database: Database, options: PoolStoreOptions) {
-  const { launch, leadMs, queueMs, lateMs, clock } = options;
+  const { launch, leadMs, queueMs, hotLifeMs, lateMs, clock } = options;
   const call = callerOf(database);
 
   const recordStart = createBatcher<AcceptedStart, void>({
@@ -177,7 +184,8 @@ export function createPoolStore(database: Database, options: PoolStoreOptions) {
     /** False when this orchestrator is not registered yet. */
     announceImage: (): Promise<boolean> =>
       call('announce_image', { p_orchestrator_id: launch.orchestrator_id, p_image: launch.image }, z.boolean()),
-    facts: (horizonMs: number): Promise<PoolFacts> => call('pool_facts', { p_horizon_ms: horizonMs }, poolFacts),
+    facts: (horizonMs: number): Promise<PoolFacts> =>
+      call('pool_facts', { p_horizon_ms: horizonMs, p_hot_life_ms: hotLifeMs }, poolFacts),
     demand: (windowMs: number): Promise<Demand> => call('pool_demand', { p_window_ms: windowMs }, demand),
     apply: (orders: PoolOrder[], image: string) =>
       call(
@@ -187,6 +195,7 @@ export function createPoolStore(database: Database, options: PoolStoreOptions) {
           p_image: image,
           p_orchestrator_id: launch.orchestrator_id,
           p_taken_ms: launch.taken_ms,
+          p_hot_life_ms: hotLifeMs,
         },
         applied,
       ),

@@ -53,7 +53,10 @@ export const sessionRow = z.object({
 });
 export type SessionRow = z.output<typeof sessionRow>;
 
-/** `app.intent_json`: a machine to be created, or an assigned standby machine to be started. */
+/**
+ * `app.intent_json`: a machine to be created, an assigned standby machine to be started, or an assigned hot machine whose worker
+ * must be told.
+ */
 export const intentRow = z.object({
   machine_id: uuid,
   name: z.string(),
@@ -63,7 +66,9 @@ export const intentRow = z.object({
   region: z.string(),
   image: z.string(),
   attempt: z.number().int(),
-  action: z.enum(['create', 'start']),
+  action: z.enum(['create', 'start', 'wake']),
+  /** It is started before it has a session. */
+  hot: z.boolean(),
   /** Set if the machine exists and is to be started. */
   fly_machine_id: z.string().nullable(),
   /** Its start was requested, and it has not started in time. */
@@ -104,6 +109,7 @@ export const aliveRow = z.object({
   session_id: uuid.nullable(),
   session_rank: z.number().int().nullable(),
   serves: z.boolean().nullable(),
+  hot: z.boolean(),
   /** Since its session ended. */
   session_over_ms: z.number().nullable(),
   /** Since it entered its state (reserved: since its slot). */
@@ -175,6 +181,8 @@ export type OwedCall = z.output<typeof owedCallRow>;
 
 export const claimRow = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('refused'), why: z.string(), retry: z.boolean().optional() }),
+  /** Of a hot machine without a session. */
+  z.object({ kind: z.literal('waiting'), machine_id: uuid, heard_at: z.string() }),
   z.object({
     kind: z.literal('claimed'),
     machine_id: uuid,

@@ -57,6 +57,8 @@ export interface NewSession {
   /** Allowed life of its machine until the claim, without the interview. */
   life_ms: number;
   taken_ms: number;
+  /** Lease of a hot machine's worker from its assignment. */
+  lease_ms: number;
   image: string;
   idempotency_key?: string | undefined;
   /** SHA-256 of the whole request, hex. */

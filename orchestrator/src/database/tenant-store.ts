@@ -1,6 +1,6 @@
 import { callerOf, type Database } from '@greenroom/shared/database/client.ts';
 import { withdrawalEffect } from '@greenroom/shared/protocol/people.ts';
-import { apiKeyView } from '@greenroom/shared/protocol/tenants.ts';
+import { apiKeyView, type PoolRequest } from '@greenroom/shared/protocol/tenants.ts';
 import { z } from 'zod';
 import type { ActBy } from './audit-store.ts';
 import { type Page, pageOf } from './page.ts';
@@ -34,7 +34,14 @@ export const tenantRow = z.object({
   allowed_regions: z.array(z.string()).nullable(),
   live_sessions: z.number(),
   apps: z.array(appRow),
-  pools: z.array(z.object({ region: z.string(), floor: z.number(), ceiling: z.number() })),
+  pools: z.array(
+    z.object({
+      region: z.string(),
+      floor: z.number(),
+      ceiling: z.number(),
+      hot: z.object({ floor: z.number(), ceiling: z.number() }),
+    }),
+  ),
   created_at: z.string(),
   updated_at: z.string(),
 });
@@ -131,10 +138,13 @@ export function createTenantStore(database: Database) {
         { p_tenant_id: id, p_changes: changes, p_by: by, p_if_updated_at: ifUpdatedAt ?? null },
         updated,
       ),
-    putPool: (id: string, region: string, pool: { floor: number; ceiling: number }, by: ActBy) =>
+    putPool: (id: string, region: string, { floor, ceiling, hot }: PoolRequest, by: ActBy) =>
       call(
         'put_pool_policy',
-        { p_tenant_id: id, p_region: region, p_floor: pool.floor, p_ceiling: pool.ceiling, p_by: by },
+        {
+          ...{ p_tenant_id: id, p_region: region, p_floor: floor, p_ceiling: ceiling },
+          ...{ p_hot_floor: hot.floor, p_hot_ceiling: hot.ceiling, p_by: by },
+        },
         updatedPool,
       ),
     /** Starts or continues a removal. */

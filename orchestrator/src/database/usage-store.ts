@@ -7,6 +7,7 @@ const machineToBill = z.object({
   region: z.string(),
   started_seconds: z.number(),
   standby_seconds: z.number(),
+  hot_seconds: z.number(),
 });
 export type MachineToBill = z.output<typeof machineToBill>;
 
@@ -14,6 +15,7 @@ export interface Bill extends MachineToBill {
   size: string;
   cost_usd: number;
   standby_cost_usd: number;
+  hot_cost_usd: number;
 }
 
 const sums = { machines: z.number(), started_seconds: z.number(), standby_seconds: z.number(), cost_usd: z.number() };
@@ -24,7 +26,22 @@ export const tenantUsage = z.object({
   standby_cost_usd: z.number(),
   /** The part of it for machines that never served a session. */
   unused_standby_cost_usd: z.number(),
-  regions: z.array(z.object({ ...sums, region: z.string(), size: z.string(), standby_cost_usd: z.number() })),
+  /** The time that machines ran as hot machines. Not included in `started_seconds`. */
+  hot_seconds: z.number(),
+  /** Cost of that time. Not included in `cost_usd`. */
+  hot_cost_usd: z.number(),
+  /** The part of it for machines that never served a session. */
+  unused_hot_cost_usd: z.number(),
+  regions: z.array(
+    z.object({
+      ...sums,
+      region: z.string(),
+      size: z.string(),
+      standby_cost_usd: z.number(),
+      hot_seconds: z.number(),
+      hot_cost_usd: z.number(),
+    }),
+  ),
 });
 
 export type UsageStore = ReturnType<typeof createUsageStore>;

@@ -11,6 +11,7 @@ import type { HangUps } from '../voice/hang-up.ts';
 import { createBrake } from './brake.ts';
 import { createDuties, dutyNames } from './duties.ts';
 import { createEndings } from './ending.ts';
+import { createHotWorkers } from './hot-workers.ts';
 import { createHousekeeping } from './housekeeping.ts';
 import { createLeaseWatch } from './lease-watch.ts';
 import { type MachineTemplate, workerRuntime } from './machine-config.ts';
@@ -85,7 +86,8 @@ export function createFleet(deps: FleetDeps) {
     ...{ machines, fly, endings, clock, logger, onChange },
     template: templateOf(config),
   });
-  const planning = createPlanning({ ...deps, endings, provisioner: () => provisioner });
+  const hotWorkers = createHotWorkers({ machines, endings, clock, deadlines, logger, onChange });
+  const planning = createPlanning({ ...deps, endings, hotWorkers, provisioner: () => provisioner });
   const leases = createLeaseWatch({ clock, leaseMs: deadlines.leaseMs });
   const duties = createDuties({ store: machines, names: dutyNames, leaseMs: deadlines.dutyLeaseMs, clock, logger });
   const reconciler = createReconciler({
@@ -102,9 +104,11 @@ export function createFleet(deps: FleetDeps) {
     { name: 'duties', everyMs: deadlines.dutyRenewMs, run: renewDuties },
     { name: 'intents', everyMs: deadlines.intentScanMs, run: provisioner.scan },
     ...planning.jobs,
+    { name: 'hot-assigned', everyMs: deadlines.readinessPollMs, run: hotWorkers.look },
+    { name: 'hot-late', everyMs: deadlines.poolTickMs, run: hotWorkers.replaceLate },
     // Runs more often than the tick, so that a duty just taken is done at once; each duty is done once a tick.
     { name: 'reconcile', everyMs: deadlines.dutyRenewMs, run: reconciler.tick },
     { name: 'housekeeping', everyMs: deadlines.reconcileTickMs, run: housekeeping.run },
   ];
-  return { brake, endings, unreachable, provisioner, planning, leases, duties, reconciler, jobs };
+  return { brake, endings, unreachable, provisioner, planning, hotWorkers, leases, duties, reconciler, jobs };
 }

@@ -83,7 +83,21 @@ function suspicion(listed: Listed, mayRest = false): string | undefined {
   return listed.hostStatus === 'ok' ? undefined : `host is ${listed.hostStatus}`;
 }
 
+/** Whether its worker waits for a session. */
+export const isHot = (row: Pick<AliveRow, 'hot' | 'session_id' | 'state'>): boolean =>
+  row.hot && row.session_id === null && row.state === 'started';
+
 const lapsed = (row: AliveRow, { leasesCount }: JudgeContext): boolean => leasesCount && row.lease_lapsed === true;
+
+/**
+ * A hot machine whose worker has registered. It serves nobody, so a lapsed lease and a machine that Fly still shows are
+ * enough to replace it.
+ */
+function judgeHot(row: AliveRow, listed: Listed, context: JudgeContext): Verdict {
+  const why = suspicion(listed);
+  if (why !== undefined) return probe('worker_lost', why);
+  return lapsed(row, context) ? destroy('worker_lost', `no claim since ${row.last_heartbeat_at}`, true) : leave;
+}
 
 /** A standby machine may wait for hours. It is probed if the list shows it as failed or missing, or its host as bad. */
 function judgeStandby(listed: Listed): Verdict {
@@ -93,7 +107,7 @@ function judgeStandby(listed: Listed): Verdict {
 
 function judgeUnclaimed(row: AliveRow, listed: Listed, { deadlines: { createMs, claimMs } }: JudgeContext): Verdict {
   if (row.session_rank !== null && row.session_rank >= 70) return destroy('session_gone', 'its session is over');
-  if (row.session_id === null && row.state === 'created') return judgeStandby(listed);
+  if (row.session_id === null && row.state === 'created' && !row.hot) return judgeStandby(listed);
   if (row.state_ms > createMs + claimMs) return destroy('boot_timeout', `${row.state} for ${row.state_ms} ms`);
   const why = row.fly_machine_id === null ? undefined : suspicion(listed, row.state === 'created');
   if (why !== undefined) return probe('boot_timeout', why);
@@ -120,7 +134,8 @@ export function judge(row: AliveRow, listed: Listed, context: JudgeContext): Ver
     return row.state_ms > deadlines.drainingMs
       ? destroy(known, `draining for ${row.state_ms} ms`)
       : probe(known, 'draining');
-  return row.state === 'claimed' ? judgeClaimed(row, listed, context) : judgeUnclaimed(row, listed, context);
+  if (row.state === 'claimed') return judgeClaimed(row, listed, context);
+  return isHot(row) ? judgeHot(row, listed, context) : judgeUnclaimed(row, listed, context);
 }
 
 /** The verdict after a probe found the machine. */

@@ -9,6 +9,7 @@ export const launchParameters = (config: Config, orchestratorId: string): Launch
   orchestrator_id: orchestratorId,
   image: config.fly.workerImage,
   taken_ms: config.deadlines.intentTakenMs,
+  lease_ms: config.deadlines.leaseMs,
   life_ms: unclaimedLifeMs(config.deadlines),
   default_region: config.fly.defaultRegion,
   max_attempts: config.maxAttempts,

@@ -1,6 +1,6 @@
 import type { Intent } from '../database/rows.ts';
 
-/** Executes an intent of either kind: creates a machine or starts a standby machine. */
+/** Executes an intent of any kind: creates a machine, starts a standby machine, or wakes the worker of a hot machine. */
 export interface Launcher {
   execute(intent: Intent): void;
 }
@@ -8,6 +8,7 @@ export interface Launcher {
 export interface LauncherParts {
   create: Launcher;
   start: Launcher;
+  wake: Launcher;
 }
 
 /** @param parts a function, because the parts themselves need the launcher */

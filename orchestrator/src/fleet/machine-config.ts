@@ -44,7 +44,7 @@ export const createBody = (intent: Intent, template: MachineTemplate): object =>
   name: intent.name,
   region: intent.region,
   // A standby machine stays `created` or `stopped` with its image pulled. It has not run, so auto_destroy keeps it.
-  ...(intent.session_id === null ? { skip_launch: true } : {}),
+  ...(intent.session_id === null && !intent.hot ? { skip_launch: true } : {}),
   config: {
     image: intent.image,
     guest: template.guest,

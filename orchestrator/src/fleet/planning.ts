@@ -24,6 +24,7 @@ export interface PlanningDeps {
   fly: Pick<FlyClient, 'start' | 'get'>;
   endings: Pick<Endings, 'destroy'>;
   provisioner: () => Launcher;
+  hotWorkers: Launcher;
   health: RegionHealth;
   clock: Clock;
   logger: Logger;
@@ -31,8 +32,8 @@ export interface PlanningDeps {
 }
 
 function storesOf({ config, database, orchestratorId, clock }: PlanningDeps) {
-  const { scheduleLeadMs: leadMs, queueMs, standbyStartMs: lateMs } = config.deadlines;
-  const options = { launch: launchParameters(config, orchestratorId), leadMs, queueMs, lateMs, clock };
+  const { scheduleLeadMs: leadMs, queueMs, hotLifeMs, standbyStartMs: lateMs } = config.deadlines;
+  const options = { launch: launchParameters(config, orchestratorId), leadMs, queueMs, hotLifeMs, lateMs, clock };
   return { pool: createPoolStore(database, options), usage: createUsageStore(database) };
 }
 
@@ -40,7 +41,7 @@ export function createPlanning(deps: PlanningDeps) {
   const { config, fly, endings, provisioner, health, clock, logger, onChange } = deps;
   const { deadlines } = config;
   const { pool, usage } = storesOf(deps);
-  const launcher = createLauncher(() => ({ create: provisioner(), start: starter }));
+  const launcher = createLauncher(() => ({ create: provisioner(), start: starter, wake: deps.hotWorkers }));
   const { execute } = launcher;
   const { standbyStartMs } = deadlines;
   const starter = createStarter({ pool, fly, endings, execute, clock, logger, standbyStartMs, onChange });

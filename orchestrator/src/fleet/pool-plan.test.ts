@@ -6,6 +6,7 @@ import { neededNow, planPools, unscheduledTarget } from './pool-plan.ts';
 const options = { buildMs: 30_000, leadMs: 30_000 };
 const pool = (changes: Partial<TenantFacts['pools'][number]> = {}): TenantFacts['pools'][number] => ({
   region: 'fra',
+  hot: false,
   floor: 0,
   ceiling: 10,
   ready: 0,

@@ -1,18 +1,20 @@
 import type { Demand, PoolFacts, PoolOrder, TenantFacts } from '../database/pool-store.ts';
 
 /**
- * Plans how many standby machines each pool should have. Pure; the capacity simulation runs the same code.
+ * Plans how many standby and hot machines each pool should have. Pure; the capacity simulation runs the same code.
  *
  * - Unscheduled sessions: the pool holds as many machines as sessions arrive while one machine is built, plus a
  *   safety margin, between the pool's floor and ceiling.
- * - Scheduled sessions come on top and may exceed the ceiling, because each of those machines already has a
+ * - Hot machines are planned in the same way, between their own floor and ceiling, beside the standby machines to
+ *   which a session falls back. They are created ahead of them.
+ * - Scheduled sessions need standby machines only. They come on top and may exceed the ceiling, because each of those machines already has a
  *   session.
  * - Machines for scheduled sessions are built as late as the create limit allows: one is ordered only if a
  *   start time would be missed otherwise. The limit is per tenant, not per region, so the earliest start times
  *   come first.
  * - A small surplus is kept, because a machine destroyed now would be built again for the next session.
- * - Machines with an old image are retired one by one as new ones become ready, so that a deploy never empties
- *   a pool.
+ * - Machines with an old image, and hot machines that are too old, are retired one by one as new ones become
+ *   ready, so that a deploy never empties a pool.
  */
 export interface PlanOptions {
   /** Time from requesting a machine until it can be started, ms. */
@@ -66,34 +68,40 @@ function earliestByRegion(due: Due, count: number): Map<string, number> {
   return byRegion;
 }
 
+const keyOf = ({ region, hot }: Pick<PoolOrder, 'region' | 'hot'>): string => `${region} ${hot ? 'hot' : 'standby'}`;
+
 const slackOf = (target: number): number => Math.max(1, Math.ceil(target * 0.2));
 
 function planTenant(tenant: TenantFacts, rateOf: (region: string) => number, options: PlanOptions): PoolOrder[] {
   const { buildMs, isClosed = () => false } = options;
-  const coldPerSecond = tenant.pools.reduce((sum, { region }) => sum + rateOf(region), 0);
+  const coldPerSecond = tenant.pools.reduce((sum, { region, hot }) => sum + (hot ? 0 : rateOf(region)), 0);
   const free = Math.max(tenant.creates_per_second * leastShare, tenant.creates_per_second - coldPerSecond);
   const scheduled = earliestByRegion(tenant.due, neededNow(tenant.due, free, options));
   const soonest = new Map(tenant.due.map(({ region, due_in_ms }) => [region, due_in_ms] as const).toReversed());
   const orders = tenant.pools.map((pool): PoolOrder => {
     const base = unscheduledTarget(rateOf(pool.region), buildMs, pool.floor, pool.ceiling);
-    const wanted = base + (scheduled.get(pool.region) ?? 0);
+    const wanted = base + (pool.hot ? 0 : (scheduled.get(pool.region) ?? 0));
     const have = pool.ready + pool.building;
     const keep = pool.ceiling === 0 && wanted === 0 ? 0 : wanted + slackOf(base);
     return {
       tenant_id: tenant.tenant_id,
       region: pool.region,
+      hot: pool.hot,
       target: isClosed(pool.region) ? Math.min(wanted, have) : wanted,
       shrink: Math.min(pool.ready, Math.max(0, have - keep)),
       retire_stale: wanted === 0 ? pool.stale : Math.min(pool.stale, Math.max(0, pool.ready + pool.stale - wanted)),
     };
   });
-  const order = (region: string): number => soonest.get(region) ?? Number.POSITIVE_INFINITY;
-  return orders.toSorted((a, b) => order(a.region) - order(b.region) || a.region.localeCompare(b.region));
+  const order = ({ region, hot }: PoolOrder): number => (hot ? undefined : soonest.get(region)) ?? Number.MAX_VALUE;
+  return orders.toSorted(
+    (a, b) => order(a) - order(b) || Number(b.hot) - Number(a.hot) || a.region.localeCompare(b.region),
+  );
 }
 
-/** What a region's pools have and should have, all tenants together. */
+/** What a region's pools of one kind have and should have, all tenants together. */
 export interface PoolLevel {
   region: string;
+  hot: boolean;
   ready: number;
   building: number;
   target: number;
@@ -110,14 +118,15 @@ export function poolLevels(facts: PoolFacts, demand: Demand, options: PlanOption
   const levels = new Map<string, PoolLevel>();
   for (const tenant of facts.tenants) {
     const targets = new Map(
-      planTenant(tenant, rateOf(tenant.tenant_id), options).map(({ region, target }) => [region, target]),
+      planTenant(tenant, rateOf(tenant.tenant_id), options).map((order) => [keyOf(order), order.target]),
     );
-    for (const { region, ready, building } of tenant.pools) {
-      const level = levels.get(region) ?? { region, ready: 0, building: 0, target: 0 };
+    for (const { region, hot, ready, building } of tenant.pools) {
+      const key = keyOf({ region, hot });
+      const level = levels.get(key) ?? { region, hot, ready: 0, building: 0, target: 0 };
       level.ready += ready;
       level.building += building;
-      level.target += targets.get(region) ?? 0;
-      levels.set(region, level);
+      level.target += targets.get(key) ?? 0;
+      levels.set(key, level);
     }
   }
   return [...levels.values()];
@@ -127,9 +136,10 @@ export function poolLevels(facts: PoolFacts, demand: Demand, options: PlanOption
 export function planPools(facts: PoolFacts, demand: Demand, options: PlanOptions): PoolOrder[] {
   const rateOf = rateReader(demand);
   return facts.tenants.flatMap((tenant) => {
-    const have = new Map(tenant.pools.map((pool) => [pool.region, pool.ready + pool.building]));
+    const have = new Map(tenant.pools.map((pool) => [keyOf(pool), pool.ready + pool.building]));
     return planTenant(tenant, rateOf(tenant.tenant_id), options).filter(
-      ({ region, target, shrink, retire_stale }) => target > (have.get(region) ?? 0) || shrink > 0 || retire_stale > 0,
+      ({ target, shrink, retire_stale, ...order }) =>
+        target > (have.get(keyOf(order)) ?? 0) || shrink > 0 || retire_stale > 0,
     );
   });
 }

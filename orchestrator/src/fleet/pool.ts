@@ -67,7 +67,7 @@ export function createPool({ pool, execute, endings, health, deadlines, clock, l
       const { intents, retired } = await pool.apply(orders, facts.image);
       for (const intent of intents) execute(intent);
       for (const { machine_id, app_name, fly_machine_id, reason } of retired) {
-        logger.info({ machine_id, fly_machine_id, app_name, reason }, 'standby machine given up');
+        logger.info({ machine_id, fly_machine_id, app_name, reason }, 'prepared machine given up');
         if (fly_machine_id !== null)
           endings.destroy({ machine_id, app_name, fly_machine_id }, reason, `given up by the plan for ${facts.image}`);
       }

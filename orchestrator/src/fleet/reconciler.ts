@@ -10,7 +10,7 @@ import type { FlyClient } from '../fly/client.ts';
 import { createLanes } from '../runtime/lanes.ts';
 import type { Brake } from './brake.ts';
 import { type Duties, dutyOfApp } from './duties.ts';
-import { type JudgeContext, judge, type Listed, type Verdict } from './judge.ts';
+import { isHot, type JudgeContext, judge, type Listed, type Verdict } from './judge.ts';
 import type { LeaseWatch } from './lease-watch.ts';
 import type { Reaper } from './reaper.ts';
 
@@ -84,7 +84,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
   /** When each duty was last done, by name and fence. A duty that we took again has a new fence and is due at once. */
   const doneMs = new Map<string, number>();
   const keyOf = ({ name, fence }: Duty) => `${name} ${fence}`;
-  /** By app, from its last round: the number of machines, and for each claimed one whether its lease has expired. */
+  /** By app, from its last round: the number of machines, and for each whose worker is heard whether its lease has expired. */
   const known = new Map<string, { machines: number; lapsed: boolean[] }>();
 
   const takeDue = (): Duty[] => {
@@ -155,7 +155,8 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
 
   /** Whether leases may be judged depends on all apps: if all leases expired, this orchestrator is cut off. */
   const contextAfter = (app: string, rows: AliveRow[]): JudgeContext => {
-    const lapsed = rows.filter((row) => row.state === 'claimed').map((row) => row.lease_lapsed === true);
+    const heard = rows.filter((row) => row.state === 'claimed' || isHot(row));
+    const lapsed = heard.map((row) => row.lease_lapsed === true);
     known.set(app, { machines: rows.length, lapsed });
     const all = [...known.values()];
     brake.know(all.reduce((sum, { machines: count }) => sum + count, 0));

@@ -30,12 +30,13 @@ describe('prices', () => {
 });
 
 describe('usage', () => {
-  test('all machines that are gone are billed, with the standby time as a separate cost', async () => {
+  test('all machines that are gone are billed, with standby and hot time as separate costs', async () => {
     const waiting = Array.from({ length: 250 }, (_, n) => ({
       machine_id: `m${n}`,
       region: 'iad',
       started_seconds: 3_600,
       standby_seconds: 60,
+      hot_seconds: 1_800,
     }));
     const bills: Bill[] = [];
     const usage = createUsage({
@@ -47,6 +48,9 @@ describe('usage', () => {
     });
     await usage.run();
     expect(bills).toHaveLength(250);
-    expect(bills[0]).toMatchObject({ size: 'shared-cpu-1x:256MB', cost_usd: 0.0027, standby_cost_usd: 0.00000104 });
+    expect(bills[0]).toMatchObject({
+      ...{ size: 'shared-cpu-1x:256MB', cost_usd: 0.0027 },
+      ...{ standby_cost_usd: 0.00000104, hot_cost_usd: 0.00135 },
+    });
   });
 });

@@ -25,6 +25,7 @@ export function createUsage({ usage, guest }: UsageDeps): { run(): Promise<void>
         size: sizeOf(guest),
         cost_usd: round(machine.started_seconds * runningPerSecond(guest, machine.region)),
         standby_cost_usd: round(machine.standby_seconds * standbyPerSecond()),
+        hot_cost_usd: round(machine.hot_seconds * runningPerSecond(guest, machine.region)),
       })),
     );
     return machines.length;

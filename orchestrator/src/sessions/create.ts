@@ -168,6 +168,7 @@ export function createSessionCreator(deps: CreateDeps) {
       expires_ms: deadlines.sessionExpiresMs,
       life_ms: unclaimedLifeMs(deadlines),
       taken_ms: deadlines.intentTakenMs,
+      lease_ms: deadlines.leaseMs,
       image: workerImage,
       idempotency_key: idempotency?.key,
       request_hash: idempotency?.request_hash,

@@ -1,6 +1,7 @@
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import type { MachineIdentity, WorkerClaims } from '@greenroom/shared/protocol/tokens.ts';
 import {
+  claimPending,
   claimRequest,
   claimResponse,
   type Directive,
@@ -13,7 +14,7 @@ import {
 } from '@greenroom/shared/protocol/worker-api.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { bearerOf } from '../access/bearer.ts';
@@ -25,6 +26,7 @@ import type { CallStore } from '../database/call-store.ts';
 import type { MachineStore } from '../database/machine-store.ts';
 import type { ClaimRow } from '../database/rows.ts';
 import type { Endings } from '../fleet/ending.ts';
+import type { HotWorkers } from '../fleet/hot-workers.ts';
 import { crashPoint } from '../runtime/crash-points.ts';
 import type { VideoOffers } from '../video/offers.ts';
 import { type CallOpenerDeps, createCallOpener } from '../voice/opening-calls.ts';
@@ -50,6 +52,7 @@ export interface WorkerRoutesDeps extends ClaimAnswerDeps, Omit<CallOpenerDeps, 
   /** Null when video recording is not configured. */
   videoOffers: VideoOffers | null;
   endings: Pick<Endings, 'watch' | 'destroy'>;
+  hotWorkers: Pick<HotWorkers, 'hold'>;
   audit: RecordAudit;
   clock: Clock;
   logger: Logger;
@@ -59,8 +62,16 @@ export interface WorkerRoutesDeps extends ClaimAnswerDeps, Omit<CallOpenerDeps, 
 
 type Worker = WorkerClaims & { expiresAtMs: number };
 
+/** Aborts when the connection closes before it was answered. */
+function closedOf({ raw }: FastifyReply): AbortSignal {
+  const closed = new AbortController();
+  raw.once('close', () => !raw.writableEnded && closed.abort());
+  return closed.signal;
+}
+
 export function workerRoutes(deps: WorkerRoutesDeps): FastifyPluginAsyncZod {
   const { config, machines, calls, identities, heartbeats, endings, databaseTokens, clock, logger, onChange } = deps;
+  const { hotWorkers } = deps;
   const openCall = createCallOpener({ ...deps, interviewer: config.voice, provider: config.voice.provider });
 
   const refusals = (request: FastifyRequest, why: string, target?: string) =>
@@ -122,8 +133,8 @@ export function workerRoutes(deps: WorkerRoutesDeps): FastifyPluginAsyncZod {
   return async (app) => {
     app.post(
       '/claim',
-      { ...claiming, schema: { body: claimRequest, response: { 200: claimResponse } } },
-      async (request) => {
+      { ...claiming, schema: { body: claimRequest, response: { 200: claimResponse, 202: claimPending } } },
+      async (request, reply) => {
         const identity = machinesKnown.get(request) as MachineIdentity;
         crashPoint('claim.asked');
         const claimed = await machines.claim({
@@ -147,6 +158,10 @@ export function workerRoutes(deps: WorkerRoutesDeps): FastifyPluginAsyncZod {
           throw new AppError('claim_refused', { detail: `The claim was refused: ${claimed.why}.` });
         }
         crashPoint('claim.committed');
+        if (claimed.kind === 'waiting') {
+          if (request.body.hold) await hotWorkers.hold(claimed, closedOf(reply));
+          return reply.code(202).send({ hold_ms: config.deadlines.hotHoldMs });
+        }
         const { session_id, epoch } = claimed.session;
         logger.info({ ...ids, session_id, epoch }, 'session claimed');
         destroyLosers(claimed.losers, identity.machine_name);

@@ -24,6 +24,7 @@ describe('the claim', () => {
       orchestrator,
       bootNonce: 'n',
       claimMs: 30_000,
+      waitMs: 600_000,
       random: () => 0.5,
     };
     return { clock, nonces, deps };
@@ -50,7 +51,7 @@ describe('the claim', () => {
     await clock.advance(29_000);
     expect(over).not.toHaveBeenCalled();
     await clock.advance(2_000);
-    expect(await result).toEqual({ kind: 'gave_up' });
+    expect(await result).toEqual({ kind: 'gave_up', elapsedMs: 30_000 });
     expect(clock.pending).toBe(0);
   });
 
@@ -64,5 +65,47 @@ describe('the claim', () => {
     const result = claimSession({ ...deps, identity });
     await clock.advance(5_000);
     expect(await result).toMatchObject({ kind: 'claimed' });
+  });
+
+  describe('of a hot worker', () => {
+    const pending = { kind: 'ok', value: { hold_ms: 10_000 } } as const;
+    const claimed = { kind: 'ok', value: {} as never } as const;
+
+    test('claims again and again, each time held after the first, until it has a session', async () => {
+      const { deps } = setUp([]);
+      const holds: number[] = [];
+      const orchestrator = {
+        claim: async (_token: string, _nonce: string, holdMs: number) => (holds.push(holdMs) < 3 ? pending : claimed),
+      };
+      const waiting = vi.fn();
+      expect(await claimSession({ ...deps, orchestrator, onWaiting: waiting })).toMatchObject({ kind: 'claimed' });
+      expect(holds).toEqual([0, 10_000, 10_000]);
+      expect(waiting).toHaveBeenCalledOnce();
+    });
+
+    test('is patient for waitMs without an answer, and no longer', async () => {
+      const { clock, deps } = setUp([pending, failed(0)]);
+      const over = vi.fn();
+      const result = claimSession(deps).finally(over);
+      await clock.advance(599_000);
+      expect(over).not.toHaveBeenCalled();
+      await clock.advance(2_000);
+      expect(await result).toEqual({ kind: 'gave_up', elapsedMs: 600_000 });
+    });
+
+    test('pauses when held claims are answered at once without a session', async () => {
+      const { clock, nonces, deps } = setUp([pending]);
+      const result = claimSession(deps);
+      await clock.advance(10_000);
+      expect(nonces.length).toBeLessThan(30);
+      await clock.advance(600_000);
+      expect(nonces.length).toBeLessThan(1_300);
+      void result;
+    });
+
+    test('exits when its machine was given up', async () => {
+      const { deps } = setUp([pending, failed(409, 'claim_refused')]);
+      expect(await claimSession(deps)).toMatchObject({ kind: 'refused' });
+    });
   });
 });

@@ -1,4 +1,4 @@
-import type { ClaimResponse } from '@greenroom/shared/protocol/worker-api.ts';
+import type { ClaimPending, ClaimResponse } from '@greenroom/shared/protocol/worker-api.ts';
 import { backoffMs } from '@greenroom/shared/runtime/backoff.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
@@ -6,18 +6,21 @@ import { mayWorkLater, type Orchestrator } from '../outside/orchestrator.ts';
 import type { Identity } from './identity.ts';
 
 /**
- * The claim: this boot asks for the session that its machine was created for.
+ * The claim: this boot asks for the session of its machine.
  *
  * - Every try of one boot carries the same nonce. A claim whose answer was lost is therefore answered again,
  *   and a second boot is refused.
  * - A refusal is final: another machine serves the session, or it is over. The process exits at once without
  *   writing anything.
  * - Without an answer within `claimMs` the process exits.
+ * - A hot machine has no session yet. Its worker claims again and lets the orchestrator hold the claim until there is
+ *   one (docs/adr/0017). `hurry` ends the wait: the worker claims at once. Without an answer within `waitMs` the process
+ *   exits.
  */
 export type ClaimResult =
   | { kind: 'claimed'; claim: ClaimResponse }
   | { kind: 'refused'; status: number; code: string }
-  | { kind: 'gave_up' };
+  | { kind: 'gave_up'; elapsedMs: number };
 
 export interface ClaimDeps {
   clock: Clock;
@@ -27,31 +30,92 @@ export interface ClaimDeps {
   bootNonce: string;
   /** How long to try, ms. */
   claimMs: number;
+  /** How long a hot worker goes on trying without an answer, ms. */
+  waitMs: number;
+  /** Called once when the worker begins to wait for a session. @default none */
+  onWaiting?: (hurry: () => void) => void;
   random?: () => number;
 }
 
+type Try = ClaimResult | { kind: 'again'; status: number } | { kind: 'pending'; pending: ClaimPending };
+
+/** A held claim that is answered sooner found no session: from the third in a row on, the worker pauses. */
+const earlyMs = 100;
+const pauseMs = 500;
+
 export async function claimSession(deps: ClaimDeps): Promise<ClaimResult> {
-  const { clock, log, claimMs, random = Math.random } = deps;
-  const limit = new AbortController();
-  const timer = clock.setTimer(() => limit.abort(new Error('not claimed in time')), claimMs);
-  try {
-    for (let attempt = 0; !limit.signal.aborted; attempt += 1) {
-      const result = await tryOnce(deps, limit.signal);
-      if (result.kind !== 'again') return result;
-      const delayMs = 50 + backoffMs(attempt, { baseMs: 100, maxMs: 2_000, random });
-      log.warn({ attempt: attempt + 1, delay_ms: delayMs, status_code: result.status }, 'claim got no answer');
-      await clock.sleep(delayMs, limit.signal).catch(() => undefined);
+  const { clock, log, random = Math.random, onWaiting = () => undefined } = deps;
+  const limit = createLimit(clock, deps.claimMs);
+  let holdMs = 0;
+  let failures = 0;
+  let early = 0;
+  let held: AbortController | undefined;
+  let hurried = false;
+  const hurry = () => {
+    hurried = held !== undefined;
+    held?.abort();
+  };
+
+  const attempt = async (): Promise<Try> => {
+    const wait = new AbortController();
+    const mayHold = !hurried && holdMs > 0;
+    hurried = false;
+    held = mayHold ? wait : undefined;
+    try {
+      return await tryOnce(deps, mayHold ? holdMs : 0, AbortSignal.any([limit.signal, wait.signal]));
+    } finally {
+      held = undefined;
     }
-    return { kind: 'gave_up' };
+  };
+
+  const wait = async (pending: ClaimPending, tookMs: number): Promise<void> => {
+    if (holdMs === 0) onWaiting(hurry);
+    holdMs = pending.hold_ms;
+    limit.restart(deps.waitMs);
+    early = tookMs < earlyMs ? early + 1 : 0;
+    if (early > 2) await clock.sleep(pauseMs, limit.signal).catch(() => undefined);
+  };
+
+  try {
+    while (!limit.signal.aborted) {
+      const startedMs = clock.monotonicMs();
+      const result = await attempt();
+      if (result.kind === 'pending') {
+        failures = 0;
+        await wait(result.pending, clock.monotonicMs() - startedMs);
+      } else if (result.kind !== 'again') return result;
+      else if (!hurried) {
+        const delayMs = 50 + backoffMs(failures, { baseMs: 100, maxMs: 2_000, random });
+        failures += 1;
+        log.warn({ attempt: failures, delay_ms: delayMs, status_code: result.status }, 'claim got no answer');
+        await clock.sleep(delayMs, limit.signal).catch(() => undefined);
+      }
+    }
+    return { kind: 'gave_up', elapsedMs: holdMs === 0 ? deps.claimMs : deps.waitMs };
   } finally {
-    timer.cancel();
+    limit.cancel();
   }
+}
+
+function createLimit(clock: Clock, limitMs: number) {
+  const over = new AbortController();
+  const set = (ms: number) => clock.setTimer(() => over.abort(new Error('not claimed in time')), ms);
+  let timer = set(limitMs);
+  return {
+    signal: over.signal,
+    restart: (ms: number): void => {
+      timer.cancel();
+      timer = set(ms);
+    },
+    cancel: (): void => timer.cancel(),
+  };
 }
 
 async function tryOnce(
   { identity, orchestrator, bootNonce, log }: ClaimDeps,
+  holdMs: number,
   signal: AbortSignal,
-): Promise<ClaimResult | { kind: 'again'; status: number }> {
+): Promise<Try> {
   let token: string;
   try {
     token = await identity(signal);
@@ -59,8 +123,11 @@ async function tryOnce(
     log.warn({ error }, 'no identity token yet');
     return { kind: 'again', status: 0 };
   }
-  const answer = await orchestrator.claim(token, bootNonce, signal);
-  if (answer.kind === 'ok') return { kind: 'claimed', claim: answer.value };
+  const answer = await orchestrator.claim(token, bootNonce, holdMs, signal);
+  if (answer.kind === 'ok')
+    return 'hold_ms' in answer.value
+      ? { kind: 'pending', pending: answer.value }
+      : { kind: 'claimed', claim: answer.value };
   if (mayWorkLater(answer)) return { kind: 'again', status: answer.status };
   return { kind: 'refused', status: answer.status, code: answer.code ?? 'unknown' };
 }

@@ -1,6 +1,8 @@
 import { type ErrorCode, errorCodes } from '@greenroom/shared/errors/codes.ts';
 import {
+  type ClaimPending,
   type ClaimResponse,
+  claimPending,
   claimResponse,
   type FinishRequest,
   type HeartbeatRequest,
@@ -33,7 +35,13 @@ export type Answer<T> =
 export type HeartbeatResponse = z.output<typeof heartbeatResponse>;
 
 export interface Orchestrator {
-  claim(identityToken: string, bootNonce: string, signal?: AbortSignal): Promise<Answer<ClaimResponse>>;
+  /** @param holdMs how long a hot worker lets the orchestrator hold its claim, ms; 0: not at all */
+  claim(
+    identityToken: string,
+    bootNonce: string,
+    holdMs: number,
+    signal?: AbortSignal,
+  ): Promise<Answer<ClaimResponse | ClaimPending>>;
   heartbeat(beat: HeartbeatRequest, timeoutMs: number): Promise<Answer<HeartbeatResponse>>;
   openCall(ordinal: number, signal?: AbortSignal): Promise<Answer<OpenCallResponse>>;
   updateCall(
@@ -95,8 +103,17 @@ export function createOrchestrator(deps: OrchestratorDeps): Orchestrator {
   }
 
   return {
-    claim: (token, bootNonce, signal) =>
-      ask('POST', 'claim', { boot_nonce: bootNonce, ...uptimes() }, claimResponse, { token, signal }),
+    claim: (token, bootNonce, holdMs, signal) =>
+      ask(
+        'POST',
+        'claim',
+        { boot_nonce: bootNonce, ...uptimes(), ...(holdMs > 0 ? { hold: true } : {}) },
+        claimAnswer,
+        {
+          ...{ token, signal },
+          timeoutMs: requestMs + holdMs,
+        },
+      ),
     heartbeat: (beat, timeoutMs) => ask('POST', 'heartbeat', beat, heartbeatResponse, { timeoutMs }),
     openCall: (ordinal, signal) =>
       ask('POST', 'calls', { ordinal }, openCallResponse, { timeoutMs: requestMs * 2, signal }),
@@ -104,6 +121,8 @@ export function createOrchestrator(deps: OrchestratorDeps): Orchestrator {
     finish: (request, signal) => ask('POST', 'finish', request, nothing, { signal }),
   };
 }
+
+const claimAnswer = z.union([claimResponse, claimPending]);
 
 /**
  * Result of a route that answers 204. An empty body with any other status does not come from the

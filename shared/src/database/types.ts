@@ -609,6 +609,8 @@ export type Database = {
       machine_usage: {
         Row: {
           cost_usd: number;
+          hot_cost_usd: number;
+          hot_seconds: number;
           machine_id: string;
           recorded_at: string;
           region: string;
@@ -622,6 +624,8 @@ export type Database = {
         ComputedFields: never;
         Insert: {
           cost_usd: number;
+          hot_cost_usd?: number;
+          hot_seconds?: number;
           machine_id: string;
           recorded_at?: string;
           region: string;
@@ -634,6 +638,8 @@ export type Database = {
         };
         Update: {
           cost_usd?: number;
+          hot_cost_usd?: number;
+          hot_seconds?: number;
           machine_id?: string;
           recorded_at?: string;
           region?: string;
@@ -686,6 +692,7 @@ export type Database = {
           boot_nonce: string | null;
           booted_at: string | null;
           claimed_at: string | null;
+          confirmed_at: string | null;
           counts: NonNullable<Json>;
           counts_epoch: number | null;
           created_at: string | null;
@@ -699,6 +706,7 @@ export type Database = {
           fly_request_id: string | null;
           hard_deadline_at: string | null;
           host_bad_since: string | null;
+          hot: boolean;
           id: string;
           image: string;
           last_heartbeat_at: string | null;
@@ -731,6 +739,7 @@ export type Database = {
           boot_nonce?: string | null;
           booted_at?: string | null;
           claimed_at?: string | null;
+          confirmed_at?: string | null;
           counts?: NonNullable<Json>;
           counts_epoch?: number | null;
           created_at?: string | null;
@@ -744,6 +753,7 @@ export type Database = {
           fly_request_id?: string | null;
           hard_deadline_at?: string | null;
           host_bad_since?: string | null;
+          hot?: boolean;
           id?: string;
           image: string;
           last_heartbeat_at?: string | null;
@@ -775,6 +785,7 @@ export type Database = {
           boot_nonce?: string | null;
           booted_at?: string | null;
           claimed_at?: string | null;
+          confirmed_at?: string | null;
           counts?: NonNullable<Json>;
           counts_epoch?: number | null;
           created_at?: string | null;
@@ -788,6 +799,7 @@ export type Database = {
           fly_request_id?: string | null;
           hard_deadline_at?: string | null;
           host_bad_since?: string | null;
+          hot?: boolean;
           id?: string;
           image?: string;
           last_heartbeat_at?: string | null;
@@ -876,6 +888,8 @@ export type Database = {
           ceiling: number;
           created_at: string;
           floor: number;
+          hot_ceiling: number;
+          hot_floor: number;
           region: string;
           tenant_id: string;
           updated_at: string;
@@ -885,6 +899,8 @@ export type Database = {
           ceiling?: number;
           created_at?: string;
           floor?: number;
+          hot_ceiling?: number;
+          hot_floor?: number;
           region: string;
           tenant_id: string;
           updated_at?: string;
@@ -893,6 +909,8 @@ export type Database = {
           ceiling?: number;
           created_at?: string;
           floor?: number;
+          hot_ceiling?: number;
+          hot_floor?: number;
           region?: string;
           tenant_id?: string;
           updated_at?: string;
@@ -2132,7 +2150,7 @@ export type Database = {
       app_removed: { Args: { p_name: string }; Returns: Json };
       append_transcript: { Args: { p_entries: Json }; Returns: string[] };
       apply_pool_plan: {
-        Args: { p_image: string; p_orchestrator_id: string; p_plan: Json; p_taken_ms: number };
+        Args: { p_hot_life_ms: number; p_image: string; p_orchestrator_id: string; p_plan: Json; p_taken_ms: number };
         Returns: Json;
       };
       apps_with_machines: { Args: Record<PropertyKey, never>; Returns: Json };
@@ -2348,7 +2366,7 @@ export type Database = {
       plan_app: { Args: { p_by: Json; p_name: string; p_network: string; p_tenant_id: string }; Returns: Json };
       plan_tenant: { Args: { p_by: Json; p_settings: Json; p_slug: string }; Returns: Json };
       pool_demand: { Args: { p_window_ms: number }; Returns: Json };
-      pool_facts: { Args: { p_horizon_ms: number }; Returns: Json };
+      pool_facts: { Args: { p_horizon_ms: number; p_hot_life_ms: number }; Returns: Json };
       pool_of_tenant: { Args: { p_tenant_id: string }; Returns: Json };
       postpone_video: {
         Args: { p_failure?: string; p_ordinal: number; p_retry_ms: number; p_session_id: string; p_take: number };
@@ -2358,7 +2376,15 @@ export type Database = {
       prune_idempotency_keys: { Args: { p_limit?: number }; Returns: number };
       prune_webhook_deliveries: { Args: { p_days?: number; p_limit?: number }; Returns: number };
       put_pool_policy: {
-        Args: { p_by: Json; p_ceiling: number; p_floor: number; p_region: string; p_tenant_id: string };
+        Args: {
+          p_by: Json;
+          p_ceiling: number;
+          p_floor: number;
+          p_hot_ceiling?: number;
+          p_hot_floor?: number;
+          p_region: string;
+          p_tenant_id: string;
+        };
         Returns: Json;
       };
       put_provider_credential: {
@@ -2399,6 +2425,7 @@ export type Database = {
       record_hang_up: { Args: { p_call_row_id: string }; Returns: undefined };
       record_heartbeats: { Args: { p_beats: Json; p_lease_ms: number }; Returns: Json };
       record_host: { Args: { p_machine_id: string; p_ok: boolean }; Returns: undefined };
+      record_hot_left: { Args: { p_heard_at: string; p_machine_id: string }; Returns: boolean };
       record_machine_absent: { Args: { p_absent?: boolean; p_machine_id: string }; Returns: undefined };
       record_machine_created: {
         Args: {
@@ -2487,6 +2514,7 @@ export type Database = {
       remove_tenant: { Args: { p_by: Json; p_tenant_id: string }; Returns: Json };
       remove_tenant_user: { Args: { p_by: Json; p_tenant_id: string; p_user_id: string }; Returns: boolean };
       rename_planned_app: { Args: { p_name: string; p_new_name: string }; Returns: boolean };
+      replace_unconfirmed: { Args: { p_late_ms: number; p_launch: Json; p_machine_id?: string }; Returns: Json };
       replay_webhook_delivery: {
         Args: { p_by: Json; p_delivery_id: string; p_tenant_id: string; p_webhook_id: string };
         Returns: Json;
@@ -2644,6 +2672,7 @@ export type Database = {
       };
       transcript_page: { Args: { p_after?: Json; p_limit: number; p_session_id: string }; Returns: Json };
       transcript_to_evaluate: { Args: { p_session_id: string }; Returns: Json };
+      unconfirmed_machines: { Args: Record<PropertyKey, never>; Returns: Json };
       update_tenant: {
         Args: { p_by: Json; p_changes: Json; p_if_updated_at?: string; p_tenant_id: string };
         Returns: Json;

@@ -188,6 +188,10 @@ export const sessionUsage = z.object({
   standby_cost_usd: z
     .number()
     .describe('The time as standby before the machine belonged to this session. Not included in `cost_usd`.'),
+  hot_seconds: z.number(),
+  hot_cost_usd: z
+    .number()
+    .describe('The time as a hot machine before it belonged to this session. Not included in `cost_usd`.'),
 });
 
 /** The session's place in the tenant's queue. */

@@ -102,7 +102,14 @@ export const tenantView = z.object({
       z.object({ name: z.string(), network: z.string(), status: z.enum(['planned', 'ready', 'removing', 'removed']) }),
     )
     .describe("Its Fly apps, each on the tenant's own private network. Sessions can start when one is `ready`."),
-  pools: z.array(z.object({ region: z.string(), floor: z.number().int(), ceiling: z.number().int() })),
+  pools: z.array(
+    z.object({
+      region: z.string(),
+      floor: z.number().int(),
+      ceiling: z.number().int(),
+      hot: z.object({ floor: z.number().int(), ceiling: z.number().int() }),
+    }),
+  ),
   created_at: timestamp,
   updated_at: timestamp,
 });
@@ -116,9 +123,19 @@ export const removalView = z.object({
   apps: z.array(z.string()),
 });
 
-export const poolRequest = z
-  .strictObject({ floor: z.number().int().min(0).max(1_000), ceiling: z.number().int().min(0).max(1_000) })
-  .refine((pool) => pool.floor <= pool.ceiling, { path: ['floor'], message: 'must not be above ceiling' });
+const poolSize = z.strictObject({
+  floor: z.number().int().min(0).max(1_000),
+  ceiling: z.number().int().min(0).max(1_000),
+});
+
+export const poolRequest = poolSize
+  .extend({
+    /** Machines that run before they have a session: a session that gets one is ready in the answer that creates it. */
+    hot: poolSize.default({ floor: 0, ceiling: 0 }),
+  })
+  .refine((pool) => pool.floor <= pool.ceiling, { path: ['floor'], message: 'must not be above ceiling' })
+  .refine(({ hot }) => hot.floor <= hot.ceiling, { path: ['hot', 'floor'], message: 'must not be above ceiling' });
+export type PoolRequest = z.output<typeof poolRequest>;
 
 /** Fly limits creates to one a second and app, so `count` apps create `count` machines a second. */
 export const appsRequest = z.strictObject({ count: z.number().int().min(1).max(50) });

@@ -27,7 +27,16 @@ export const claimRequest = z.strictObject({
   /** For how long the VM has run, and the worker's process in it, ms. */
   vm_ms: ageMs.optional(),
   process_ms: ageMs.optional(),
+  /** Of a hot worker: answer when there is a session, or after `hold_ms`. Default: answer at once. */
+  hold: z.boolean().optional(),
 });
+
+/** Answered with 202 to a hot worker: its machine has no session yet. It claims again, with `hold`. */
+export const claimPending = z.object({
+  /** How long the next claim may be held, ms. */
+  hold_ms: z.number().int().positive(),
+});
+export type ClaimPending = z.output<typeof claimPending>;
 
 /** A realtime call that a replacement worker takes over. */
 export const openCall = z.object({

@@ -26,6 +26,12 @@ export const defaultDeadlines = {
   leaseLostMs: 600_000,
   /** If a standby machine is not `started` this long after the request, the next standby machine is tried. */
   standbyStartMs: 10_000,
+  /** An orchestrator holds the claim of a hot worker for this long while the worker has no session. Then the worker claims again. */
+  hotHoldMs: 10_000,
+  /** A hot machine that was assigned and has not claimed its session by then is replaced. */
+  hotClaimMs: 2_000,
+  /** A hot machine of this age is replaced. Its hard deadline is twice this time. */
+  hotLifeMs: 3_600_000,
   /** Interval at which pools are filled, due scheduled sessions started and queued sessions admitted. */
   poolTickMs: 1_000,
   /** Planning assumes this time from the create request until a standby machine can be started (pull and unpack on a new host). */

@@ -57,8 +57,9 @@ export const machineReasons = {
   unreachable: 'A returning browser could not be connected to it.',
   hard_deadline: 'It still existed after its hard deadline.',
   orphan: 'It existed at Fly, but no row in the database needed it.',
-  image_replaced: 'A standby machine of an older image was replaced.',
-  pool_shrunk: 'The pool needed fewer standby machines.',
+  image_replaced: 'A standby or hot machine of an older image was replaced.',
+  pool_shrunk: 'The pool needed fewer standby or hot machines.',
+  recycled: 'A hot machine that had waited for long was replaced by a new one.',
   operator_stopped: 'An operator destroyed it.',
 } as const;
 export type MachineReason = keyof typeof machineReasons;

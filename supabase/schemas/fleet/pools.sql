@@ -1,5 +1,5 @@
-create function public.put_pool_policy(p_tenant_id uuid, p_region text, p_floor integer, p_ceiling integer, p_by jsonb)
-  returns jsonb
+create function public.put_pool_policy(p_tenant_id uuid, p_region text, p_floor integer, p_ceiling integer,
+  p_by jsonb, p_hot_floor integer default 0, p_hot_ceiling integer default 0) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   v_max integer;
@@ -8,36 +8,57 @@ begin
   select max_standby into v_max from public.tenants where id = p_tenant_id
     and status in ('active', 'suspended') for no key update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
-  select coalesce(sum(ceiling), 0) into v_others from public.pool_policies where tenant_id = p_tenant_id
+  select coalesce(sum(ceiling + hot_ceiling), 0) into v_others from public.pool_policies where tenant_id = p_tenant_id
     and region <> p_region;
-  if v_others + p_ceiling > v_max then
+  if v_others + p_ceiling + p_hot_ceiling > v_max then
     return jsonb_build_object('kind', 'limit_exceeded', 'limit', v_max, 'left', greatest(0, v_max - v_others));
   end if;
-  insert into public.pool_policies (tenant_id, region, floor, ceiling)
-    values (p_tenant_id, p_region, p_floor, p_ceiling)
-    on conflict (tenant_id, region) do update set floor = excluded.floor, ceiling = excluded.ceiling;
+  insert into public.pool_policies (tenant_id, region, floor, ceiling, hot_floor, hot_ceiling)
+    values (p_tenant_id, p_region, p_floor, p_ceiling, p_hot_floor, p_hot_ceiling)
+    on conflict (tenant_id, region) do update set floor = excluded.floor, ceiling = excluded.ceiling,
+      hot_floor = excluded.hot_floor, hot_ceiling = excluded.hot_ceiling;
   perform app.audit(p_by, p_tenant_id, 'pool.update', p_region,
-    jsonb_build_object('floor', p_floor, 'ceiling', p_ceiling));
+    jsonb_build_object('floor', p_floor, 'ceiling', p_ceiling, 'hot_floor', p_hot_floor,
+      'hot_ceiling', p_hot_ceiling));
   return jsonb_build_object('kind', 'updated', 'tenant', app.tenant_json(p_tenant_id));
 end $$;
-comment on function public.put_pool_policy(uuid, text, integer, integer, jsonb) is
-  'Sets how many standby machines a tenant keeps in a region; called by the API. Returns kind: updated, '
+comment on function public.put_pool_policy(uuid, text, integer, integer, jsonb, integer, integer) is
+  'Sets how many standby and hot machines a tenant keeps in a region; called by the API. Returns kind: updated, '
   'limit_exceeded, not_found.';
-grant execute on function public.put_pool_policy(uuid, text, integer, integer, jsonb) to orchestrator;
+grant execute on function public.put_pool_policy(uuid, text, integer, integer, jsonb, integer, integer) to orchestrator;
 
-create function public.pool_facts(p_horizon_ms bigint) returns jsonb
+create function app.prepared_state(m public.machines) returns text
+language sql stable set search_path = '' as $$
+  select case when m.state = 'reserved' or m.hot and m.state = 'created' then 'building'
+    when not m.hot or m.lease_expires_at > clock_timestamp() then 'ready' else 'lost' end
+$$;
+comment on function app.prepared_state(public.machines) is
+  'Returns whether a machine without a session is ready, building, or lost (a hot machine whose worker is not heard).';
+
+create function app.is_stale(m public.machines, p_image text, p_hot_life_ms numeric) returns boolean
+language sql stable set search_path = '' as $$
+  select m.image <> p_image
+    or m.hot and m.reserved_at < clock_timestamp() - app.interval_ms(p_hot_life_ms)
+$$;
+comment on function app.is_stale(public.machines, text, numeric) is
+  'Returns whether a machine without a session must be replaced: it has another image, or is hot and too old.';
+
+create function public.pool_facts(p_horizon_ms bigint, p_hot_life_ms bigint) returns jsonb
 language sql stable security definer set search_path = '' as $$
   with current as (select worker_image as image from public.orchestrators where worker_image is not null
     order by started_at desc, id limit 1),
-  pools as (
-    select tenant_id, region, floor, ceiling from public.pool_policies),
-  standby as (
-    select m.tenant_id, m.region,
-      count(*) filter (where m.state = 'created' and m.image = c.image) as ready,
-      count(*) filter (where m.state = 'reserved' and m.image = c.image) as building,
-      count(*) filter (where m.image <> c.image) as stale
-    from public.machines m cross join current c where m.session_id is null
-      and m.state in ('reserved', 'created') group by 1, 2),
+  policies as (
+    select p.tenant_id, p.region, x.hot, x.floor, x.ceiling from public.pool_policies p
+    cross join lateral (values (false, p.floor, p.ceiling), (true, p.hot_floor, p.hot_ceiling)) x (hot, floor, ceiling)
+    where x.ceiling > 0 or not x.hot),
+  prepared as (
+    select m.tenant_id, m.region, m.hot,
+      count(*) filter (where app.prepared_state(m) = 'ready' and not x.stale) as ready,
+      count(*) filter (where app.prepared_state(m) = 'building' and not x.stale) as building,
+      count(*) filter (where app.prepared_state(m) <> 'lost' and x.stale) as stale
+    from public.machines m cross join current c
+    cross join lateral (select app.is_stale(m, c.image, p_hot_life_ms) as stale) x
+    where m.session_id is null and m.state in ('reserved', 'created', 'started') group by 1, 2, 3),
   due as (
     select s.tenant_id, coalesce(s.regions[1], s.region) as region,
       greatest(0, floor(extract(epoch from s.scheduled_at - clock_timestamp())))::integer * 1000 as due_in_ms,
@@ -45,28 +66,30 @@ language sql stable security definer set search_path = '' as $$
     from public.interview_sessions s
     where s.status = 'scheduled' and s.placement = 'now'
       and s.scheduled_at < clock_timestamp() + app.interval_ms(p_horizon_ms) group by 1, 2, 3),
-  tenants as (select tenant_id from pools union select tenant_id from standby union select tenant_id from due)
+  wanted as (select tenant_id, region, hot from policies union select tenant_id, region, hot from prepared
+    union select tenant_id, region, false from due),
+  tenants as (select distinct tenant_id from wanted)
   select jsonb_build_object('image', (select image from current), 'tenants', coalesce(jsonb_agg(jsonb_build_object(
     'tenant_id', t.id,
     'creates_per_second', (select coalesce(sum(a.creates_per_second), 0) from public.tenant_apps a
       where a.tenant_id = t.id and a.status = 'ready' and ten.status = 'active'),
-    'pools', (select coalesce(jsonb_agg(jsonb_build_object('region', r.region, 'floor', coalesce(p.floor, 0),
-      'ceiling', coalesce(p.ceiling, 0),
+    'pools', (select coalesce(jsonb_agg(jsonb_build_object('region', w.region, 'hot', w.hot,
+      'floor', coalesce(p.floor, 0), 'ceiling', coalesce(p.ceiling, 0),
       'ready', coalesce(b.ready, 0), 'building', coalesce(b.building, 0), 'stale', coalesce(b.stale, 0))), '[]')
-      from (select region from pools where tenant_id = t.id union select region from standby where tenant_id = t.id
-        union select region from due where tenant_id = t.id) r
-      left join pools p on p.tenant_id = t.id and p.region = r.region and ten.status = 'active'
-      left join standby b on b.tenant_id = t.id and b.region = r.region),
+      from wanted w
+      left join policies p on (p.tenant_id, p.region, p.hot) = (w.tenant_id, w.region, w.hot) and ten.status = 'active'
+      left join prepared b on (b.tenant_id, b.region, b.hot) = (w.tenant_id, w.region, w.hot)
+      where w.tenant_id = t.id),
     'due', (select coalesce(jsonb_agg(jsonb_build_object('region', d.region, 'due_in_ms', d.due_in_ms,
       'sessions', d.sessions) order by d.due_in_ms), '[]')
       from due d where d.tenant_id = t.id and ten.status = 'active'))), '[]'))
   from (select tenant_id as id from tenants) t join public.tenants ten on ten.id = t.id
 $$;
-comment on function public.pool_facts(bigint) is
+comment on function public.pool_facts(bigint, bigint) is
   'Returns the data for planning pools; called by the pool planner. It contains the image to use and, for each '
-  'tenant with a pool, a standby machine or a session due within the horizon, the create rate, the pools and the due '
-  'sessions.';
-grant execute on function public.pool_facts(bigint) to orchestrator;
+  'tenant with a pool, a prepared machine or a session due within the horizon, the create rate, the pools (standby and '
+  'hot apart) and the due sessions. stale: of another image, or a hot machine older than p_hot_life_ms.';
+grant execute on function public.pool_facts(bigint, bigint) to orchestrator;
 
 create function public.pool_demand(p_window_ms bigint) returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -94,57 +117,69 @@ language sql volatile set search_path = '' as $$
   returning name
 $$;
 comment on function app.draw_pool_slot(uuid) is
-  'Draws a create slot for a standby machine from an app for which no session is waiting. Null if there is none now.';
+  'Draws a create slot for a standby or hot machine from an app for which no session is waiting. Null if there is '
+  'none now.';
 
-create function app.fill_pool(p jsonb, p_image text, p_orchestrator_id uuid, p_taken_ms numeric) returns jsonb[]
+create function app.fill_pool(p jsonb, p_image text, p_orchestrator_id uuid, p_taken_ms numeric, p_hot_life_ms numeric)
+  returns jsonb[]
 language plpgsql set search_path = '' as $$
 declare
   v_tenant uuid := (p ->> 'tenant_id')::uuid;
+  v_hot boolean := (p ->> 'hot')::boolean;
   v_have integer;
   v_app text;
   v_id uuid;
   v_intents jsonb[] := '{}';
 begin
   -- Counted again under the lock: another orchestrator may have filled it since the facts were read.
-  select count(*) into v_have from public.machines
-    where tenant_id = v_tenant and region = p ->> 'region' and session_id is null and state in ('reserved', 'created')
-      and image = p_image;
+  select count(*) into v_have from public.machines m
+    where m.tenant_id = v_tenant and m.region = p ->> 'region' and m.session_id is null and m.hot = v_hot
+      and m.state in ('reserved', 'created', 'started') and app.prepared_state(m) <> 'lost'
+      and not app.is_stale(m, p_image, p_hot_life_ms);
   for i in v_have + 1 .. (p ->> 'target')::integer loop
     v_app := app.draw_pool_slot(v_tenant);
     exit when v_app is null;
-    insert into public.machines (tenant_id, app_name, region, image, taken_by, taken_until)
+    -- A hot machine runs, so it must be gone at some time even if no plan retires it.
+    insert into public.machines (tenant_id, app_name, region, image, taken_by, taken_until, hot, hard_deadline_at)
       values (v_tenant, v_app, p ->> 'region', p_image, p_orchestrator_id,
-        clock_timestamp() + app.interval_ms(p_taken_ms)) returning id into v_id;
+        clock_timestamp() + app.interval_ms(p_taken_ms), v_hot,
+        case when v_hot then clock_timestamp() + app.interval_ms(2 * p_hot_life_ms) end) returning id into v_id;
     v_intents := v_intents || app.intent_json(v_id);
   end loop;
   return v_intents;
 end $$;
-comment on function app.fill_pool(jsonb, text, uuid, numeric) is
-  'Reserves standby machines until the target is reached or the create limit allows no more. Returns their intents.';
+comment on function app.fill_pool(jsonb, text, uuid, numeric, numeric) is
+  'Reserves standby or hot machines until the target is reached or the create limit allows no more. Returns their '
+  'intents.';
 
-create function app.retire_standby(p_tenant_id uuid, p_region text, p_image text, p_stale boolean, p_count integer,
-  p_reason text) returns jsonb[]
+create function app.retire_prepared(p jsonb, p_image text, p_hot_life_ms numeric, p_stale boolean) returns jsonb[]
 language plpgsql set search_path = '' as $$
 declare
   m public.machines;
+  v_reason text;
   v_retired jsonb[] := '{}';
 begin
   -- The newest first: on the hosts of the oldest the image is certainly present.
-  for m in select * from public.machines where tenant_id = p_tenant_id and region = p_region and session_id is null
-    and state = 'created'
-      and (image <> p_image) = p_stale order by created_at desc limit p_count for update skip locked loop
-    perform app.move_machine(m.id, 'destroying', p_reason);
+  for m in select * from public.machines x where x.tenant_id = (p ->> 'tenant_id')::uuid and x.region = p ->> 'region'
+    and x.session_id is null and x.hot = (p ->> 'hot')::boolean
+    and (x.state = 'created' or x.hot and x.state = 'started')
+    and app.is_stale(x, p_image, p_hot_life_ms) = p_stale
+    order by x.created_at desc limit (p ->> case when p_stale then 'retire_stale' else 'shrink' end)::integer
+    for update skip locked loop
+    v_reason := case when not p_stale then 'pool_shrunk' when m.image <> p_image then 'image_replaced'
+      else 'recycled' end;
+    perform app.move_machine(m.id, 'destroying', v_reason);
     v_retired := v_retired || jsonb_build_object('machine_id', m.id, 'app_name', m.app_name,
-      'fly_machine_id', m.fly_machine_id, 'reason', p_reason);
+      'fly_machine_id', m.fly_machine_id, 'reason', v_reason);
   end loop;
   return v_retired;
 end $$;
-comment on function app.retire_standby(uuid, text, text, boolean, integer, text) is
-  'Marks standby machines of this image, or of other images, for destruction. It takes the same lock as an '
-  'assignment and commits before any DELETE is sent to Fly.';
+comment on function app.retire_prepared(jsonb, text, numeric, boolean) is
+  'Marks standby or hot machines of one pool for destruction: stale ones, or those of the current image. It takes the '
+  'same lock as an assignment and commits before any DELETE is sent to Fly.';
 
-create function public.apply_pool_plan(p_plan jsonb, p_image text, p_orchestrator_id uuid, p_taken_ms integer)
-  returns jsonb
+create function public.apply_pool_plan(p_plan jsonb, p_image text, p_orchestrator_id uuid, p_taken_ms integer,
+  p_hot_life_ms bigint) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   p jsonb;
@@ -153,38 +188,39 @@ declare
 begin
   for p in select x from jsonb_array_elements(p_plan) with ordinality as e (x, n) order by x ->> 'tenant_id', n loop
     continue when not pg_try_advisory_xact_lock(hashtextextended('pool ' || (p ->> 'tenant_id'), 0));
-    v_intents := v_intents || app.fill_pool(p, p_image, p_orchestrator_id, p_taken_ms);
-    v_retired := v_retired
-      || app.retire_standby((p ->> 'tenant_id')::uuid, p ->> 'region', p_image, true, (p ->> 'retire_stale')::integer,
-        'image_replaced')
-      || app.retire_standby((p ->> 'tenant_id')::uuid, p ->> 'region', p_image, false, (p ->> 'shrink')::integer,
-        'pool_shrunk');
+    v_intents := v_intents || app.fill_pool(p, p_image, p_orchestrator_id, p_taken_ms, p_hot_life_ms);
+    v_retired := v_retired || app.retire_prepared(p, p_image, p_hot_life_ms, true)
+      || app.retire_prepared(p, p_image, p_hot_life_ms, false);
   end loop;
   return jsonb_build_object('intents', to_jsonb(v_intents), 'retired', to_jsonb(v_retired));
 end $$;
-comment on function public.apply_pool_plan(jsonb, text, uuid, integer) is
-  'Carries out a plan [{tenant_id, region, target, shrink, retire_stale}] in the order of its pools; called by the '
-  'pool planner. Returns {intents, retired: [{machine_id, app_name, fly_machine_id, reason}]}.';
-grant execute on function public.apply_pool_plan(jsonb, text, uuid, integer) to orchestrator;
+comment on function public.apply_pool_plan(jsonb, text, uuid, integer, bigint) is
+  'Carries out a plan [{tenant_id, region, hot, target, shrink, retire_stale}] in the order of its pools; called by '
+  'the pool planner. Returns {intents, retired: [{machine_id, app_name, fly_machine_id, reason}]}.';
+grant execute on function public.apply_pool_plan(jsonb, text, uuid, integer, bigint) to orchestrator;
 
 create function public.pool_of_tenant(p_tenant_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_agg(jsonb_build_object('region', r.region, 'floor', coalesce(p.floor, 0),
-    'ceiling', coalesce(p.ceiling, 0),
-    'ready', (select count(*) from public.machines m where m.tenant_id = p_tenant_id and m.region = r.region
-        and m.session_id is null and m.state = 'created'),
-      'building', (select count(*) from public.machines m where m.tenant_id = p_tenant_id and m.region = r.region
-        and m.session_id is null and m.state = 'reserved'),
-      'scheduled', (select count(*) from public.interview_sessions s where s.tenant_id = p_tenant_id
-        and s.status = 'scheduled'
-        and coalesce(s.regions[1], s.region) = r.region and s.scheduled_at < clock_timestamp() + interval '1 hour'))
-          order by r.region), '[]')
-  from (select region from public.pool_policies where tenant_id = p_tenant_id
-    union select region from public.machines where tenant_id = p_tenant_id and session_id is null
-      and state in ('reserved', 'created')) r
+  with prepared as (
+    select m.region, m.hot, count(*) filter (where app.prepared_state(m) = 'ready') as ready,
+      count(*) filter (where app.prepared_state(m) = 'building') as building
+    from public.machines m where m.tenant_id = p_tenant_id and m.session_id is null
+      and m.state in ('reserved', 'created', 'started') group by 1, 2),
+  regions as (select region from public.pool_policies where tenant_id = p_tenant_id union select region from prepared)
+  select coalesce(jsonb_agg(jsonb_build_object('region', r.region,
+    'floor', coalesce(p.floor, 0), 'ceiling', coalesce(p.ceiling, 0),
+    'ready', coalesce(b.ready, 0), 'building', coalesce(b.building, 0), 'scheduled', d.sessions,
+    'hot', jsonb_build_object('floor', coalesce(p.hot_floor, 0), 'ceiling', coalesce(p.hot_ceiling, 0),
+      'ready', coalesce(h.ready, 0), 'building', coalesce(h.building, 0))) order by r.region), '[]')
+  from regions r
   left join public.pool_policies p on p.tenant_id = p_tenant_id and p.region = r.region
+  left join prepared b on b.region = r.region and not b.hot
+  left join prepared h on h.region = r.region and h.hot
+  cross join lateral (select count(*) as sessions from public.interview_sessions s where s.tenant_id = p_tenant_id
+    and s.status = 'scheduled' and coalesce(s.regions[1], s.region) = r.region
+    and s.scheduled_at < clock_timestamp() + interval '1 hour') d
 $$;
 comment on function public.pool_of_tenant(uuid) is
-  'Returns a tenant''s pools with their policy, the standby machines that are ready or being prepared, and the '
+  'Returns a tenant''s pools with their policy, the standby and hot machines that are ready or being prepared, and the '
   'sessions due within the hour; called by the API.';
 grant execute on function public.pool_of_tenant(uuid) to orchestrator;

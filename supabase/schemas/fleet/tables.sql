@@ -5,7 +5,7 @@
 --   same transaction checks it, so an orchestrator whose lease expired unnoticed changes nothing.
 -- - Work without a duty may run on any number of orchestrators at once. It skips rows that another one has locked,
 --   and a row that it takes is reserved until taken_until.
--- - Standby machines are taken with SKIP LOCKED, nearest region first, so two creations never wait for the same
+-- - Standby and hot machines are taken with SKIP LOCKED, nearest region first, so two creations never wait for the same
 --   machine.
 -- - Filling a pool uses a create slot only while no session waits for one, and never uses the burst.
 
@@ -33,17 +33,21 @@ create table public.pool_policies (
   region text not null check (region ~ '^[a-z]{3}$'),
   floor integer not null default 0 check (floor >= 0),
   ceiling integer not null default 0,
+  hot_floor integer not null default 0 check (hot_floor >= 0),
+  hot_ceiling integer not null default 0,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   primary key (tenant_id, region),
-  constraint floor_below_ceiling check (floor <= ceiling)
+  constraint floor_below_ceiling check (floor <= ceiling and hot_floor <= hot_ceiling)
 );
 comment on table public.pool_policies is
-  'How many standby machines a tenant keeps in a region. The target moves between floor and ceiling.';
+  'How many standby and hot machines a tenant keeps in a region. Each target moves between its floor and ceiling.';
 comment on column public.pool_policies.region is 'Fly region code.';
 comment on column public.pool_policies.floor is 'Number of standby machines kept without any demand.';
 comment on column public.pool_policies.ceiling is
-  'Maximum number of standby machines. The sum over regions is limited by tenants.max_standby.';
+  'Maximum number of standby machines. The sum of both ceilings over all regions is limited by tenants.max_standby.';
+comment on column public.pool_policies.hot_floor is 'Number of hot machines kept without any demand.';
+comment on column public.pool_policies.hot_ceiling is 'Maximum number of hot machines.';
 create trigger touch before update on public.pool_policies for each row execute function app.touch();
 
 create table public.duties (

@@ -104,10 +104,12 @@ begin
   perform app.tally('session_ready_seconds', extract(epoch from clock_timestamp() - p.due_at), v_labels);
   perform app.tally('start_phase_seconds', extract(epoch from seconds), v_labels || jsonb_build_object('phase', phase))
   from (values
-    ('limit', case when m.assigned_at is null then m.not_before - m.reserved_at end),
-    ('create', case when m.assigned_at is null then m.created_at - greatest(m.reserved_at, m.not_before) end),
+    ('limit', case when m.assigned_at is null and not m.hot then m.not_before - m.reserved_at end),
+    ('create', case when m.assigned_at is null and not m.hot then
+      m.created_at - greatest(m.reserved_at, m.not_before) end),
     ('start', m.start_requested_at - m.assigned_at),
-    ('boot', m.claimed_at - coalesce(m.start_requested_at, m.created_at))) phases (phase, seconds)
+    ('boot', case when not m.hot then m.claimed_at - coalesce(m.start_requested_at, m.created_at) end))
+    phases (phase, seconds)
   where seconds is not null;
 end $$;
 comment on function app.tally_start(public.interview_sessions) is
@@ -182,7 +184,8 @@ language plpgsql security definer set search_path = '' as $$
 begin
   perform app.tally('cost_usd', new.cost_usd, jsonb_build_object('kind', 'run', 'region', new.region));
   perform app.tally('cost_usd', new.standby_cost_usd, jsonb_build_object('kind', 'standby', 'region', new.region));
-  perform app.tally('tenant_cost_usd', new.cost_usd + new.standby_cost_usd, '{}', new.tenant_id);
+  perform app.tally('cost_usd', new.hot_cost_usd, jsonb_build_object('kind', 'hot', 'region', new.region));
+  perform app.tally('tenant_cost_usd', new.cost_usd + new.standby_cost_usd + new.hot_cost_usd, '{}', new.tenant_id);
   return null;
 end $$;
 comment on function app.tally_usage() is 'Adds up the cost of machines for the metrics. Trigger of machine_usage.';

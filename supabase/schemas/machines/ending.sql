@@ -121,7 +121,7 @@ language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'name', m.name, 'app_name', m.app_name,
     'fly_machine_id', m.fly_machine_id,
     'state', m.state, 'reason', m.reason, 'epoch', m.epoch, 'session_id', m.session_id, 'session_rank', s.state_rank,
-    'serves', s.machine_id = m.id,
+    'serves', s.machine_id = m.id, 'hot', m.hot,
     'session_over_ms', floor(extract(epoch from clock_timestamp() - s.completed_at) * 1000),
     'state_ms', floor(extract(epoch from clock_timestamp()
       - coalesce(m.destroying_at, m.draining_at, m.claimed_at, greatest(m.created_at, m.assigned_at),

@@ -12,7 +12,9 @@ begin
   return jsonb_build_object('machine_id', m.id, 'name', m.name, 'tenant_id', m.tenant_id, 'session_id', m.session_id,
     'app_name', m.app_name,
     'region', m.region, 'image', m.image, 'attempt', m.attempt, 'fly_machine_id', m.fly_machine_id,
-    'action', case when m.assigned_at is null then 'create' else 'start' end,
+    'action', case when m.hot and m.session_id is not null then 'wake' when m.assigned_at is null then 'create'
+      else 'start' end,
+    'hot', m.hot,
     'late', m.start_requested_at is not null,
     'regions', coalesce(v_regions, '{}'), 'allowed_regions', v_allowed,
     'tried_regions', case when m.attempt = 1 then jsonb_build_array(m.region)
@@ -22,8 +24,9 @@ begin
     'wait_ms', greatest(0, ceil(extract(epoch from m.not_before - clock_timestamp()) * 1000)));
 end $$;
 comment on function app.intent_json(uuid) is
-  'Returns an intent: a machine to create, or an assigned standby machine to start (action), with the wait for its '
-  'slot and the data for choosing the next region.';
+  'Returns an intent: a machine to create, an assigned standby machine to start, or an assigned hot machine whose '
+  'worker must be told (action: create, start, wake), with the wait for its slot and the data for choosing the next '
+  'region.';
 
 create function public.take_intents(p_orchestrator_id uuid, p_taken_ms integer, p_limit integer default 20)
   returns jsonb

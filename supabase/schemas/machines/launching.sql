@@ -8,12 +8,12 @@ begin
   foreach v_region in array p_regions loop
     select id into v_id from public.machines
       where tenant_id = p_tenant_id and region = v_region and session_id is null and state = 'created'
-        and image = p_image
+        and not hot and image = p_image
         and id <> all (p_except) order by created_at limit 1 for update skip locked;
     if v_id is not null then return v_id; end if;
     -- While an image is being replaced, machines with the previous image are still used.
     select id into v_id from public.machines
-      where tenant_id = p_tenant_id and region = v_region and session_id is null and state = 'created'
+      where tenant_id = p_tenant_id and region = v_region and session_id is null and state = 'created' and not hot
         and id <> all (p_except) order by created_at desc limit 1 for update skip locked;
     if v_id is not null then return v_id; end if;
   end loop;
@@ -22,6 +22,27 @@ end $$;
 comment on function app.take_standby(uuid, text[], text, uuid[]) is
   'Locks a standby machine for assignment, in the first of these regions that has one, and never one of p_except, '
   'which the caller has already locked. Null if there is none.';
+
+create function app.take_hot(p_tenant_id uuid, p_regions text[], p_image text, p_except uuid[] default '{}')
+  returns uuid
+language plpgsql set search_path = '' as $$
+declare
+  v_region text;
+  v_id uuid;
+begin
+  foreach v_region in array p_regions loop
+    -- While an image is being replaced, machines with the previous image are still used.
+    select id into v_id from public.machines
+      where tenant_id = p_tenant_id and region = v_region and session_id is null and state = 'started' and hot
+        and lease_expires_at > clock_timestamp() and id <> all (p_except)
+      order by (image = p_image) desc, started_at limit 1 for update skip locked;
+    if v_id is not null then return v_id; end if;
+  end loop;
+  return null;
+end $$;
+comment on function app.take_hot(uuid, text[], text, uuid[]) is
+  'Locks a hot machine whose worker waits, for assignment, in the first of these regions that has one, and never one '
+  'of p_except, which the caller has already locked. Null if there is none.';
 
 create function app.machine_deadline(p_since timestamptz, p_life_ms numeric, p_max_duration_ms integer)
   returns timestamptz
@@ -44,6 +65,26 @@ $$;
 comment on function app.assign_standby(uuid, uuid, integer, integer, jsonb) is
   'Assigns a locked standby machine to a session for good. Returns its region.';
 
+create function app.assign_hot(p_machine_id uuid, s public.interview_sessions, p_attempt integer, p_because text,
+  p_launch jsonb) returns text
+language plpgsql set search_path = '' as $$
+declare
+  m public.machines;
+begin
+  update public.machines set session_id = s.id, assigned_at = clock_timestamp(), attempt = p_attempt
+    where id = p_machine_id returning * into m;
+  perform app.emit(s.id, s.tenant_id, 'machine.assigned',
+    jsonb_strip_nulls(jsonb_build_object('machine_id', m.id, 'region', m.region, 'attempt', p_attempt,
+      'because', p_because)));
+  perform app.move_session(s.id, 'provisioning');
+  perform app.open_epoch(s.id, m.id, m.fly_machine_id, m.boot_nonce, (p_launch ->> 'lease_ms')::integer,
+    (p_launch ->> 'life_ms')::numeric);
+  return m.region;
+end $$;
+comment on function app.assign_hot(uuid, public.interview_sessions, integer, text, jsonb) is
+  'Assigns a locked hot machine to a locked session for good: the session is served by it from now on, at the next '
+  'epoch. Returns its region.';
+
 create function app.reserve_machine(p_machine_id uuid, p_tenant_id uuid, p_session_id uuid, p_region text,
   p_attempt integer, p_max_duration_ms integer, p_launch jsonb) returns boolean
 language plpgsql set search_path = '' as $$
@@ -64,6 +105,19 @@ comment on function app.reserve_machine(uuid, uuid, uuid, text, integer, integer
   'Writes the intent to create a machine, with the next slot of the tenant''s create limit. Returns false if the '
   'tenant has no app.';
 
+create function app.may_take_hot(s public.interview_sessions, p_because text) returns boolean
+language sql stable set search_path = '' as $$
+  select p_because is distinct from 'hedge' and p_because is distinct from 'boot_timeout'
+    and p_because is distinct from 'unreachable'
+    and (s.scheduled_at is null or s.machine_id is not null)
+    and not exists (select from public.machines m where m.session_id = s.id
+      and m.life_rank < app.life_rank_of('draining'))
+$$;
+comment on function app.may_take_hot(public.interview_sessions, text) is
+  'Returns whether a session''s next machine may be a hot one. Not beside another machine that may still claim, not '
+  'after a machine whose worker did not answer (the cause may be common to all), and not for a scheduled start, which '
+  'has time.';
+
 create function app.give_machine(s public.interview_sessions, p_because text, p_launch jsonb) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
@@ -71,20 +125,28 @@ declare
   v_attempt integer;
   v_region text;
   v_id uuid;
-  v_standby boolean;
+  v_tier text;
 begin
   select * into v_last from public.machines where session_id = s.id order by attempt desc, reserved_at desc limit 1;
   v_attempt := coalesce(v_last.attempt, 0) + 1;
   v_region := coalesce(p_launch ->> 'region', v_last.region, s.regions[1], s.region, p_launch ->> 'default_region');
   p_launch := p_launch || jsonb_build_object('image', coalesce(p_launch ->> 'image', v_last.image));
-  v_id := app.take_standby(s.tenant_id, array[v_region] || s.regions, p_launch ->> 'image');
-  v_standby := v_id is not null;
-  if v_standby then
-    v_region := app.assign_standby(v_id, s.id, v_attempt, s.max_duration_ms, p_launch);
+  if app.may_take_hot(s, p_because) then
+    v_id := app.take_hot(s.tenant_id, array[v_region] || s.regions, p_launch ->> 'image');
+  end if;
+  if v_id is not null then
+    v_tier := 'hot';
+    v_region := app.assign_hot(v_id, s, v_attempt, p_because, p_launch);
   else
-    v_id := gen_random_uuid();
-    if not app.reserve_machine(v_id, s.tenant_id, s.id, v_region, v_attempt, s.max_duration_ms, p_launch) then
-      return null;
+    v_id := app.take_standby(s.tenant_id, array[v_region] || s.regions, p_launch ->> 'image');
+    if v_id is not null then
+      v_tier := 'standby';
+      v_region := app.assign_standby(v_id, s.id, v_attempt, s.max_duration_ms, p_launch);
+    else
+      v_id := gen_random_uuid();
+      if not app.reserve_machine(v_id, s.tenant_id, s.id, v_region, v_attempt, s.max_duration_ms, p_launch) then
+        return null;
+      end if;
     end if;
   end if;
   -- Not for a hedge, which may lose, nor for a session that was served, which shows its region until the next claim.
@@ -95,18 +157,20 @@ begin
         else region_reason end
       where id = s.id;
   end if;
-  perform app.move_session(s.id, 'provisioning');
-  perform app.emit(s.id, s.tenant_id, case when v_standby then 'machine.assigned' else 'machine.reserved' end,
-    jsonb_strip_nulls(jsonb_build_object('machine_id', v_id, 'region', v_region, 'attempt', v_attempt,
-      'because', p_because)));
+  if v_tier is distinct from 'hot' then
+    perform app.move_session(s.id, 'provisioning');
+    perform app.emit(s.id, s.tenant_id, case v_tier when 'standby' then 'machine.assigned' else 'machine.reserved' end,
+      jsonb_strip_nulls(jsonb_build_object('machine_id', v_id, 'region', v_region, 'attempt', v_attempt,
+        'because', p_because)));
+  end if;
   return app.intent_json(v_id);
 end $$;
 comment on function app.give_machine(public.interview_sessions, text, jsonb) is
-  'Gives a session, which the caller has locked, its first or next machine: a standby machine if there is one, '
-  'otherwise a new one. All code that needs a machine uses this function. Region: the one in p_launch, otherwise '
-  'that of the last machine, otherwise the session''s own. p_because: why the session needs another machine. '
-  'p_launch: orchestrator_id, image, taken_ms, life_ms, default_region, region, max_attempts, max_failed. Returns '
-  'the intent; null if the tenant has no app.';
+  'Gives a session, which the caller has locked, its first or next machine: a hot machine if there is one, else a '
+  'standby machine, else a new one. All code that needs a machine uses this function. Region: the one in p_launch, '
+  'otherwise that of the last machine, otherwise the session''s own. p_because: why the session needs another '
+  'machine. p_launch: orchestrator_id, image, taken_ms, lease_ms, life_ms, default_region, region, max_attempts, '
+  'max_failed. Returns the intent; null if the tenant has no app.';
 
 create function app.may_try_again(p_session_id uuid, p_launch jsonb, p_under_way integer default 0) returns boolean
 language sql stable set search_path = '' as $$
@@ -237,17 +301,19 @@ begin
   select * into s from public.interview_sessions where id = m.session_id for update;
   select * into m from public.machines where id = p_machine_id for update;
   v_now := clock_timestamp();
-  -- Only for a candidate who was connected before: at the first connection the cause may be elsewhere.
+  -- At the first connection the cause may be elsewhere. It counts only for a hot machine, which may have died since
+  -- its worker was last heard and has nothing to lose.
   if s.id is null or s.machine_id <> m.id or s.epoch <> p_epoch or m.state <> 'claimed'
-    or s.state_rank < app.rank_of('connecting')
+    or s.state_rank < app.rank_of('connecting') and not m.hot
     or s.state_rank >= app.rank_of('finalizing') or s.end_requested_at is not null then
     return jsonb_build_object('kind', 'ignored');
   end if;
-  if m.unreachable_since is null or m.unreachable_since < v_now - app.interval_ms(p_window_ms) then
+  if s.state_rank >= app.rank_of('connecting')
+    and (m.unreachable_since is null or m.unreachable_since < v_now - app.interval_ms(p_window_ms)) then
     update public.machines set unreachable_since = v_now where id = m.id;
     return jsonb_build_object('kind', 'noted', 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
   end if;
-  if m.unreachable_since > v_now - app.interval_ms(p_gap_ms) then
+  if s.state_rank >= app.rank_of('connecting') and m.unreachable_since > v_now - app.interval_ms(p_gap_ms) then
     return jsonb_build_object('kind', 'noted', 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
   end if;
   perform app.move_machine(m.id, 'destroying', 'unreachable');
@@ -257,5 +323,6 @@ end $$;
 comment on function public.record_unreachable(uuid, integer, integer, integer, jsonb) is
   'Records that a returning browser could not be connected to its machine; called by the edge. The first report is '
   'only stored. A second one, at least p_gap_ms and at most p_window_ms later, gives the machine up, and its session '
-  'gets the next attempt. Ignored if the candidate was never connected, or the machine no longer serves the session.';
+  'gets the next attempt. A hot machine that never had its candidate is given up at the first report. Ignored if the '
+  'candidate was never connected and the machine is not hot, or the machine no longer serves the session.';
 grant execute on function public.record_unreachable(uuid, integer, integer, integer, jsonb) to orchestrator;

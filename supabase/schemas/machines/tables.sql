@@ -9,6 +9,9 @@
 -- - The reaper's verdict about a machine holds for the epoch at which it was made. A claim after it makes it stale.
 -- - A session that has no machine left and no decided ending gets its next attempt in the transaction that takes
 --   the last machine away. settle_sessions finds sessions that a crash left without one.
+-- - A hot machine is assigned in the transaction that needs it: its worker registered its boot before, so the
+--   assignment opens the epoch for that boot. Its worker then claims like any other, which confirms the assignment.
+--   An assignment that is not confirmed in time goes to the next machine.
 -- - The number of lost machines limits a session's attempts. A machine is lost if it existed at Fly and ended
 --   without a hand-over.
 
@@ -55,17 +58,19 @@ create table public.machines (
   answered_at timestamptz,
   booted_at timestamptz,
   evidence text check (char_length(evidence) <= 500),
+  hot boolean not null default false,
+  confirmed_at timestamptz,
   constraint ended_machine_says_why check (app.life_rank_of(state) < app.life_rank_of('draining')
     or reason is not null),
   constraint machine_reason_is_known check (reason in (
     'session_ended', 'session_gone', 'worker_exited', 'worker_lost', 'boot_timeout', 'create_failed', 'start_failed',
     'superseded', 'handed_over', 'host_lost', 'unreachable', 'hard_deadline', 'orphan', 'image_replaced', 'pool_shrunk',
-    'operator_stopped'))
+    'recycled', 'operator_stopped'))
 );
 comment on table public.machines is
   'One row per machine, from the intent to create it to its end. Its name at Fly is gr-<id>.';
 comment on column public.machines.session_id is
-  'The session; written once, because a machine serves at most one session. Null for a standby machine.';
+  'The session; written once, because a machine serves at most one session. Null for a standby or hot machine.';
 comment on column public.machines.app_name is 'The Fly app of the machine.';
 comment on column public.machines.name is
   'The machine''s name at Fly. It is derived from the id, so that a repeated create finds the first machine.';
@@ -79,7 +84,8 @@ comment on column public.machines.life_rank is 'The rank of the state. It never 
 comment on column public.machines.reason is 'Why the machine ended.';
 comment on column public.machines.epoch is 'The epoch of its claim.';
 comment on column public.machines.boot_nonce is
-  'A random value that the worker creates at boot. A claim may be repeated with the same nonce only.';
+  'A random value that the worker creates at boot. A claim may be repeated with the same nonce only. A hot worker '
+  'registers it before it has a session.';
 comment on column public.machines.attempt is 'Number of the attempt within its session: 1, 2, …';
 comment on column public.machines.not_before is 'The time slot for its creation, drawn from the limit of the app.';
 comment on column public.machines.taken_by is
@@ -106,7 +112,7 @@ comment on column public.machines.rss_bytes is 'Memory used by its worker accord
 comment on column public.machines.unsaved_entries is
   'Number of entries that its worker had not stored yet at the last heartbeat.';
 comment on column public.machines.assigned_at is
-  'When a standby machine was assigned to its session; null for a machine that was created for its session.';
+  'When a standby or hot machine was assigned to its session; null for a machine that was created for its session.';
 comment on column public.machines.start_requested_at is
   'When Fly accepted the start of the assigned standby machine.';
 comment on column public.machines.billed_at is 'When its usage was stored in machine_usage.';
@@ -122,14 +128,22 @@ comment on column public.machines.booted_at is
   'When the process of its worker started, reckoned from its uptime in the claim.';
 comment on column public.machines.evidence is
   'Why its end was right, in words: what was seen of it, or who stopped it and why.';
+comment on column public.machines.hot is 'True if the machine is started before it has a session.';
+comment on column public.machines.confirmed_at is
+  'When the worker of a hot machine first claimed the session that was assigned to it. Null for other machines.';
 create index machines_session on public.machines (session_id, attempt);
 create index machines_intents on public.machines (not_before) where state = 'reserved';
 create index machines_alive on public.machines (app_name) where state <> 'destroyed';
 create index machines_fly on public.machines (fly_machine_id) where fly_machine_id is not null;
 create index machines_tenant on public.machines (tenant_id);
 create index machines_standby on public.machines (tenant_id, region, created_at) where session_id is null
-  and state = 'created';
-create index machines_building on public.machines (tenant_id, region) where session_id is null and state = 'reserved';
+  and state = 'created' and not hot;
+create index machines_hot on public.machines (tenant_id, region, started_at) where session_id is null
+  and state = 'started' and hot;
+create index machines_unconfirmed on public.machines (claimed_at) where state = 'claimed' and hot
+  and confirmed_at is null;
+create index machines_prepared on public.machines (tenant_id, region) where session_id is null
+  and state in ('reserved', 'created', 'started');
 create index machines_to_start on public.machines (assigned_at) where state = 'created' and assigned_at is not null;
 create index machines_to_bill on public.machines (destroyed_at) where state = 'destroyed' and billed_at is null
   and created_at is not null;
@@ -144,20 +158,27 @@ create table public.machine_usage (
   standby_seconds numeric not null default 0 check (standby_seconds >= 0),
   cost_usd numeric not null check (cost_usd >= 0),
   recorded_at timestamptz not null default now(),
-  standby_cost_usd numeric not null default 0 check (standby_cost_usd >= 0)
+  standby_cost_usd numeric not null default 0 check (standby_cost_usd >= 0),
+  hot_seconds numeric not null default 0 check (hot_seconds >= 0),
+  hot_cost_usd numeric not null default 0 check (hot_cost_usd >= 0)
 );
 comment on table public.machine_usage is 'Usage and cost of a machine, written once when the machine is gone.';
 comment on column public.machine_usage.machine_id is 'The machine.';
 comment on column public.machine_usage.session_id is 'The session it served, if any.';
 comment on column public.machine_usage.region is 'The region in which it ran. Prices differ between regions.';
 comment on column public.machine_usage.size is 'The machine''s size, such as shared-cpu-1x:512MB.';
-comment on column public.machine_usage.started_seconds is 'Seconds for which it ran.';
+comment on column public.machine_usage.started_seconds is
+  'Seconds for which it ran, without the time as a hot machine.';
 comment on column public.machine_usage.standby_seconds is 'Seconds for which it stood by without running.';
 comment on column public.machine_usage.cost_usd is
   'Cost of the running time, US dollars, at the list price of its region and size.';
 comment on column public.machine_usage.recorded_at is 'When this row was written.';
 comment on column public.machine_usage.standby_cost_usd is
   'Cost of the standby time, US dollars. Not included in cost_usd.';
+comment on column public.machine_usage.hot_seconds is
+  'Seconds for which it ran as a hot machine, before it had a session.';
+comment on column public.machine_usage.hot_cost_usd is
+  'Cost of the time as a hot machine, US dollars. Not included in cost_usd.';
 create index machine_usage_tenant on public.machine_usage (tenant_id, recorded_at);
 create index machine_usage_session on public.machine_usage (session_id);
 

@@ -14,22 +14,25 @@ begin
   p.attempts := coalesce(m.attempt, 0);
   p.region := m.region;
   p.wanted_region := coalesce(s.regions[1], s.region);
-  p.path := case when m.claimed_at <= s.created_at then 'hot' when m.assigned_at is not null then 'standby'
+  p.path := case when m.hot then 'hot' when m.assigned_at is not null then 'standby'
     when m.id is not null then 'cold' end;
-  p.reserved_at := coalesce(m.assigned_at, m.reserved_at);
+  -- A hot machine waited before the session existed. The row of a new session is written before that of its machine.
+  p.reserved_at := coalesce(m.assigned_at, case when m.hot then s.created_at else m.reserved_at end);
   p.begun_at := least(p.reserved_at, (select min(coalesce(o.assigned_at, o.reserved_at)) from public.machines o
     where o.session_id = s.id));
   p.due_at := greatest(s.created_at, s.scheduled_at);
   -- A session with placement on_join is due when its candidate arrives; then its first machine is reserved.
   if s.placement = 'on_join' then p.due_at := greatest(p.due_at, p.begun_at); end if;
-  if m.assigned_at is null then p.slot_at := m.not_before; end if;
+  if m.assigned_at is null and not m.hot then p.slot_at := m.not_before; end if;
   if m.asked_at >= p.reserved_at then
     p.asked_at := m.asked_at;
     p.answered_at := m.answered_at;
     p.fly_request_id := m.fly_request_id;
   end if;
-  p.started_at := m.started_at;
-  p.booted_at := m.booted_at;
+  if not m.hot then
+    p.started_at := m.started_at;
+    p.booted_at := m.booted_at;
+  end if;
   p.ready_at := s.ready_at;
   p.earlier := coalesce((select jsonb_agg(jsonb_build_object('region', o.region, 'reason', o.reason,
       'evidence', o.evidence, 'from', coalesce(o.assigned_at, o.reserved_at),

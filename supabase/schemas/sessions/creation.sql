@@ -29,7 +29,7 @@ language sql stable set search_path = '' as $$
     'ahead', (select count(*) from public.interview_sessions s
       where s.tenant_id = p_tenant_id and s.status = 'scheduled' and s.placement = 'now' and s.scheduled_at <= p_due),
     'standby', (select count(*) from public.machines m where m.tenant_id = p_tenant_id and m.session_id is null
-      and m.state in ('reserved', 'created')),
+      and m.state in ('reserved', 'created') and not m.hot),
     'creates_per_second', (select coalesce(sum(a.creates_per_second), 0) from public.tenant_apps a
       where a.tenant_id = p_tenant_id and a.status = 'ready'),
     'now', clock_timestamp())
@@ -68,19 +68,20 @@ create function app.store_creations(p_accepted jsonb) returns void
 language plpgsql set search_path = '' as $$
 declare
   r jsonb;
-  v_standby uuid[] := array(select (x ->> 'standby')::uuid from jsonb_array_elements(p_accepted) x where x ? 'standby');
+  v_prepared uuid[] := array(select (x ->> 'prepared')::uuid from jsonb_array_elements(p_accepted) x
+    where x ? 'prepared');
 begin
   -- Inserted in its state: no other transaction can know the row yet, so it needs no move and no order of writers.
   insert into public.interview_sessions (id, tenant_id, candidate_id, candidate, position_id, user_id, api_key_id,
     status, settings, metadata, regions, region, region_reason, simulated, max_duration_ms, placement, admission,
-    scheduled_at, counted, queued_at, queue_deadline_at, expires_at)
+    scheduled_at, counted, queued_at, queue_deadline_at, expires_at, ready_at, epoch, machine_id, fly_machine_id)
     select (x ->> 'session_id')::uuid, (x ->> 'tenant_id')::uuid, (x ->> 'candidate_id')::uuid,
       (select jsonb_build_object('name', c.name, 'email', c.email, 'external_id', c.external_id)
         from public.tenant_candidates c
         where (c.tenant_id, c.candidate_id) = ((x ->> 'tenant_id')::uuid, (x ->> 'candidate_id')::uuid)),
       (x ->> 'position_id')::uuid, (x ->> 'user_id')::uuid,
-      (x ->> 'api_key_id')::uuid, case x ->> 'begin' when 'now' then 'provisioning' when 'scheduled' then 'scheduled'
-        else 'pending' end,
+      (x ->> 'api_key_id')::uuid, case when h.id is not null then 'ready' when x ->> 'begin' = 'now' then 'provisioning'
+        when x ->> 'begin' = 'scheduled' then 'scheduled' else 'pending' end,
       coalesce(x -> 'settings', '{}'), coalesce(x -> 'metadata', '{}'),
       array(select jsonb_array_elements_text(x -> 'regions')), x ->> 'region',
       x ->> 'region_reason', (x ->> 'simulated')::boolean, (x ->> 'max_duration_ms')::integer,
@@ -88,32 +89,43 @@ begin
       coalesce(x ->> 'admission', 'reject'), d.due, x ->> 'begin' in ('now', 'on_join'),
       case x ->> 'begin' when 'queued' then clock_timestamp() end,
       case x ->> 'begin' when 'queued' then clock_timestamp() + app.interval_ms((x ->> 'queue_ms')::numeric) end,
-      greatest(d.due, clock_timestamp()) + app.interval_ms((x ->> 'expires_ms')::numeric)
-    from jsonb_array_elements(p_accepted) x cross join lateral (select (x ->> 'scheduled_at')::timestamptz as due) d;
+      greatest(d.due, clock_timestamp()) + app.interval_ms((x ->> 'expires_ms')::numeric),
+      case when h.id is not null then clock_timestamp() end, case when h.id is null then 0 else 1 end, h.id,
+      h.fly_machine_id
+    from jsonb_array_elements(p_accepted) x cross join lateral (select (x ->> 'scheduled_at')::timestamptz as due) d
+    left join public.machines h on h.id = any (v_prepared) and h.id = (x ->> 'prepared')::uuid and h.hot;
   update public.machines m set session_id = (x ->> 'session_id')::uuid, assigned_at = clock_timestamp(),
-      taken_by = (x ->> 'orchestrator_id')::uuid,
-      taken_until = clock_timestamp() + app.interval_ms((x ->> 'taken_ms')::numeric),
+      state = case when m.hot then 'claimed' else m.state end, epoch = case when m.hot then 1 end,
+      claimed_at = case when m.hot then clock_timestamp() end,
+      lease_expires_at = case when m.hot then clock_timestamp() + app.interval_ms((x ->> 'lease_ms')::numeric) end,
+      taken_by = case when not m.hot then (x ->> 'orchestrator_id')::uuid end,
+      taken_until = case when not m.hot then clock_timestamp() + app.interval_ms((x ->> 'taken_ms')::numeric) end,
       hard_deadline_at = app.machine_deadline(clock_timestamp(), (x ->> 'life_ms')::numeric,
         (x ->> 'max_duration_ms')::integer)
     -- Read by key: with a join to the batch only, the plan would read all machines.
-    from jsonb_array_elements(p_accepted) x where m.id = any (v_standby) and m.id = (x ->> 'standby')::uuid;
-  for r in select x from jsonb_array_elements(p_accepted) x where x ->> 'begin' = 'now' and x ->> 'standby' is null loop
+    from jsonb_array_elements(p_accepted) x where m.id = any (v_prepared) and m.id = (x ->> 'prepared')::uuid;
+  for r in select x from jsonb_array_elements(p_accepted) x
+    where x ->> 'begin' = 'now' and x ->> 'prepared' is null loop
     perform app.reserve_machine((r ->> 'machine_id')::uuid, (r ->> 'tenant_id')::uuid, (r ->> 'session_id')::uuid,
       r ->> 'region', 1, (r ->> 'max_duration_ms')::integer, r);
   end loop;
   insert into public.session_events (session_id, tenant_id, type, data)
     select (x ->> 'session_id')::uuid, (x ->> 'tenant_id')::uuid, e.type, e.data
     from jsonb_array_elements(p_accepted) with ordinality as a (x, n)
+    left join public.machines h on h.id = any (v_prepared) and h.id = (x ->> 'prepared')::uuid and h.hot
     cross join lateral (values
       (1, case x ->> 'begin' when 'scheduled' then 'session.scheduled' else 'session.pending' end,
         jsonb_strip_nulls(jsonb_build_object('to', case x ->> 'begin' when 'scheduled' then 'scheduled'
           else 'pending' end,
           'scheduled_at', x -> 'scheduled_at', 'waits_for', case x ->> 'begin' when 'queued' then 'admission'
             when 'on_join' then 'candidate' end))),
-      (2, case when x ->> 'standby' is null then 'machine.reserved' else 'machine.assigned' end,
+      (2, case when x ->> 'prepared' is null then 'machine.reserved' else 'machine.assigned' end,
         jsonb_build_object('machine_id', x -> 'machine_id', 'region', x -> 'region', 'attempt', 1)),
-      (3, 'session.provisioning', '{"from": "pending", "to": "provisioning"}')) as e (k, type, data)
-    where e.k = 1 or x ->> 'begin' = 'now' order by n, e.k;
+      (3, 'session.provisioning', '{"from": "pending", "to": "provisioning"}'),
+      (4, 'machine.claimed', jsonb_build_object('machine_id', x -> 'machine_id', 'fly_machine_id', h.fly_machine_id,
+        'region', x -> 'region', 'attempt', 1)),
+      (5, 'session.ready', '{"from": "provisioning", "to": "ready"}')) as e (k, type, data)
+    where e.k = 1 or x ->> 'begin' = 'now' and (e.k <= 3 or h.id is not null) order by n, e.k;
   insert into public.idempotency_keys (scope, tenant_id, key, request_hash, session_id, sealed_code)
     select x ->> 'tenant_id', (x ->> 'tenant_id')::uuid, x ->> 'idempotency_key', x ->> 'request_hash',
       (x ->> 'session_id')::uuid, x ->> 'sealed_code'
@@ -154,13 +166,16 @@ declare
   v_wait integer;
   v_has_app boolean;
   v_has_standby boolean;
+  v_has_hot boolean;
+  v_hot uuid[] := '{}';
   v_people uuid[];
   v_positions uuid[];
   v_pool uuid[];
   v_pool_region text := p_requests #>> '{0,regions,0}';
   v_pool_image text := p_requests #>> '{0,image}';
   v_seen uuid[];
-  v_standby uuid;
+  v_prepared uuid;
+  v_alike boolean;
   v_region text;
   v_known record;
   v_keys jsonb := '{}';
@@ -183,15 +198,25 @@ begin
     and id in (select (x ->> 'position_id')::uuid from jsonb_array_elements(p_requests) x));
   -- Most requests of a batch want the same, so their machines are taken with one query. Its order is that of the index,
   -- which the planner would otherwise not use while the table is full of standby machines.
-  perform 1 from public.machines where tenant_id = p_tenant_id and session_id is null and state = 'created'
+  perform 1 from public.machines where tenant_id = p_tenant_id and session_id is null and state = 'started' and hot
+    order by tenant_id, region, started_at limit 1;
+  v_has_hot := found;
+  if v_has_hot then
+    v_hot := array(select id from public.machines where tenant_id = p_tenant_id and region = v_pool_region
+      and session_id is null and state = 'started' and hot and image = v_pool_image
+      and lease_expires_at > clock_timestamp() order by started_at
+        limit jsonb_array_length(p_requests) for update skip locked);
+  end if;
+  perform 1 from public.machines where tenant_id = p_tenant_id and session_id is null and state = 'created' and not hot
     order by tenant_id, region, created_at limit 1;
   v_has_standby := found;
+  v_seen := v_hot;
   if v_has_standby then
     v_pool := array(select id from public.machines where tenant_id = p_tenant_id and region = v_pool_region
       and session_id is null
-      and state = 'created' and image = v_pool_image order by created_at
+      and state = 'created' and not hot and image = v_pool_image order by created_at
         limit jsonb_array_length(p_requests) for update skip locked);
-    v_seen := v_pool;
+    v_seen := v_seen || v_pool;
   end if;
 
   for r, v_n in select x, n from jsonb_array_elements(p_requests) with ordinality as e (x, n) loop
@@ -223,16 +248,25 @@ begin
           then app.match_candidate(p_tenant_id, r -> 'candidate')::text
         when not v_has_app then '{"kind": "no_app"}' else '{}' end::jsonb;
     end if;
-    v_standby := null;
-    if v_judged ->> 'kind' is null and v_judged ->> 'begin' = 'now' and v_has_standby then
-      if cardinality(v_pool) > 0 and r #>> '{regions,0}' = v_pool_region and r ->> 'image' = v_pool_image then
-        v_standby := v_pool[1];
+    v_prepared := null;
+    v_alike := r #>> '{regions,0}' = v_pool_region and r ->> 'image' = v_pool_image;
+    if v_judged ->> 'kind' is null and v_judged ->> 'begin' = 'now' and v_has_hot then
+      if cardinality(v_hot) > 0 and v_alike then
+        v_prepared := v_hot[1];
       else
-        v_standby := app.take_standby(p_tenant_id, array(select jsonb_array_elements_text(r -> 'regions')),
+        v_prepared := app.take_hot(p_tenant_id, array(select jsonb_array_elements_text(r -> 'regions')),
           r ->> 'image', v_seen);
       end if;
     end if;
-    if v_judged ->> 'kind' is null and v_judged ->> 'begin' = 'now' and v_standby is null
+    if v_judged ->> 'kind' is null and v_judged ->> 'begin' = 'now' and v_prepared is null and v_has_standby then
+      if cardinality(v_pool) > 0 and v_alike then
+        v_prepared := v_pool[1];
+      else
+        v_prepared := app.take_standby(p_tenant_id, array(select jsonb_array_elements_text(r -> 'regions')),
+          r ->> 'image', v_seen);
+      end if;
+    end if;
+    if v_judged ->> 'kind' is null and v_judged ->> 'begin' = 'now' and v_prepared is null
       and (r ->> 'all_closed')::boolean then
       v_judged := '{"kind": "no_capacity"}';
     end if;
@@ -246,15 +280,18 @@ begin
     end if;
 
     v_region := coalesce(r ->> 'first_region', r #>> '{regions,0}', r ->> 'default_region');
-    if v_standby is not null then
-      if v_standby = v_pool[1] then
+    if v_prepared is not null then
+      if v_prepared = v_hot[1] then
+        v_hot := v_hot[2:];
+        v_region := v_pool_region;
+      elsif v_prepared = v_pool[1] then
         v_pool := v_pool[2:];
         v_region := v_pool_region;
       else
-        v_seen := v_seen || v_standby;
-        v_region := (select region from public.machines where id = v_standby);
+        v_seen := v_seen || v_prepared;
+        v_region := (select region from public.machines where id = v_prepared);
       end if;
-      r := r || jsonb_build_object('standby', v_standby, 'machine_id', v_standby);
+      r := r || jsonb_build_object('prepared', v_prepared, 'machine_id', v_prepared);
       if v_region is distinct from r #>> '{regions,0}' then r := r || '{"region_reason": "standby"}'; end if;
     end if;
     if not r ? 'candidate_id' then

@@ -12,7 +12,7 @@ begin
     return jsonb_build_object('kind', 'already', 'session', app.session_json(s.id));
   end if;
   if s.machine_id is null or not exists (select from public.machines m where m.id = s.machine_id
-    and m.life_rank < app.life_rank_of('draining'))
+    and m.life_rank < app.life_rank_of('draining') and not (m.hot and m.confirmed_at is null))
     then
     -- No machine serves it now: it ends here, and its machines are no longer wanted.
     perform app.end_session(s.id, p_outcome, p_reason);
@@ -31,8 +31,9 @@ begin
     from public.machines m where m.session_id = s.id and m.state <> 'destroyed'));
 end $$;
 comment on function public.request_end(uuid, uuid, text, text) is
-  'Requests the end of a session; called by the API and by other functions. A session without a serving machine ends '
-  'at once. Otherwise its worker receives the directive and ends it. Returns kind: accepted, already, not_found.';
+  'Requests the end of a session; called by the API and by other functions. A session without a serving machine, '
+  'or whose hot worker has not claimed it yet, ends at once. Otherwise its worker receives the directive and ends it. '
+  'Returns kind: accepted, already, not_found.';
 grant execute on function public.request_end(uuid, uuid, text, text) to orchestrator;
 
 create function public.expire_sessions() returns jsonb

@@ -102,7 +102,7 @@ comment on column public.interview_sessions.region_reason is
   'Why this region was chosen: requested, coordinates, country, edge, default, health, standby or capacity.';
 comment on column public.interview_sessions.epoch is
   'Fencing number of the assignment: 0 before the first claim, then 1, 2, …';
-comment on column public.interview_sessions.machine_id is 'The machine that holds the assignment; set by its claim.';
+comment on column public.interview_sessions.machine_id is 'The machine that holds the assignment.';
 comment on column public.interview_sessions.fly_machine_id is 'Fly''s id of the machine that serves the session.';
 comment on column public.interview_sessions.simulated is
   'True if the local voice provider is used instead of a real one.';

@@ -43,7 +43,8 @@ comment on column public.tenants.allowed_origins is
   'Browser origins that may open a candidate''s socket; empty: any.';
 comment on column public.tenants.starts_per_minute is
   'Quota: number of sessions that may be started per minute, counted in tenant_counters; null: no limit.';
-comment on column public.tenants.max_standby is 'Quota: the maximum sum of the ceilings of its pools.';
+comment on column public.tenants.max_standby is
+  'Quota: the maximum sum of the ceilings of its pools, for standby and hot machines together.';
 comment on column public.tenants.require_consent is
   'Whether an interview may start only after the candidate''s recorded consent. Copied to new sessions.';
 comment on column public.tenants.consent_text_version is

@@ -7,7 +7,8 @@ language sql stable set search_path = '' as $$
     'apps', (select coalesce(jsonb_agg(jsonb_build_object('name', a.name, 'network', a.network, 'status', a.status)
       order by a.name), '[]')
       from public.tenant_apps a where a.tenant_id = t.id),
-    'pools', (select coalesce(jsonb_agg(jsonb_build_object('region', p.region, 'floor', p.floor, 'ceiling', p.ceiling)
+    'pools', (select coalesce(jsonb_agg(jsonb_build_object('region', p.region, 'floor', p.floor, 'ceiling', p.ceiling,
+      'hot', jsonb_build_object('floor', p.hot_floor, 'ceiling', p.hot_ceiling))
       order by p.region), '[]')
       from public.pool_policies p where p.tenant_id = t.id))
   from public.tenants t where t.id = p_tenant_id

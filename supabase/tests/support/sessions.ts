@@ -57,6 +57,7 @@ export function sessionRequest(tenantId: string, changes: Record<string, unknown
     expires_ms: 3_600_000,
     life_ms: 600_000,
     taken_ms: 2_000,
+    lease_ms: 20_000,
     image: 'worker:1',
     ...changes,
   };

@@ -15,7 +15,7 @@ export interface Bench {
   progress: (line: string) => void;
 }
 
-const bodyOf = (extra: object = {}) => ({
+export const bodyOf = (extra: object = {}) => ({
   candidate: { name: 'Bench' },
   position: { title: 'Bench' },
   region: 'fra',
@@ -44,24 +44,27 @@ export async function readyAt({ db }: Bench, sessions: SessionView[], limitMs: n
   }
 }
 
-/** Creates standby machines while Fly's limits are off, because their creation is not measured. */
-export async function withPool(bench: Bench, slug: string, count: number): Promise<SeededTenant> {
+/** Creates standby and hot machines while Fly's limits are off, because their creation is not measured. */
+export async function withPool(bench: Bench, slug: string, count: number, hot = 0): Promise<SeededTenant> {
   const tenant = await bench.stack.addTenant(slug, slug);
   const { db, stack } = bench;
   await db.query('update public.tenant_apps set creates_per_second = 1000 where name = $1', [tenant.appName]);
   stack.cloud.fly.setLimits(false);
-  await db.query("insert into public.pool_policies (tenant_id, region, floor, ceiling) values ($1, 'fra', $2, $2)", [
-    tenant.id,
-    count,
-  ]);
+  await db.query('update public.tenants set max_live_sessions = 1000 where id = $1', [tenant.id]);
+  await db.query(
+    `insert into public.pool_policies (tenant_id, region, floor, ceiling, hot_floor, hot_ceiling)
+     values ($1, 'fra', $2, $2, $3, $3)`,
+    [tenant.id, count, hot],
+  );
   const ready = async () =>
     (
       await db.query(
-        "select count(*)::int as n from public.machines where tenant_id = $1 and session_id is null and state = 'created'",
+        `select count(*)::int as n from public.machines where tenant_id = $1 and session_id is null
+           and (state = 'created' and not hot or state = 'started')`,
         [tenant.id],
       )
     ).rows[0].n;
-  while ((await ready()) < count) await sleep(200);
+  while ((await ready()) < count + hot) await sleep(200);
   await sleep(4_000); // unpacked at Fly
   stack.cloud.fly.setLimits(true);
   await db.query('update public.tenant_apps set creates_per_second = 1, next_create_at = now() where name = $1', [

@@ -43,10 +43,11 @@ function fill({ fleet }: Metrics, read: FleetGauges, levels: PoolLevel[]): void 
     fleet.pending.set({ kind }, pending);
     fleet.dead.set({ kind }, dead);
   }
-  for (const { region, ready, building, target } of levels) {
-    fleet.standby.inc({ region, state: 'ready' }, ready);
-    fleet.standby.inc({ region, state: 'building' }, building);
-    fleet.target.inc({ region }, target);
+  for (const { region, hot, ready, building, target } of levels) {
+    const prepared = hot ? fleet.hot : fleet.standby;
+    prepared.inc({ region, state: 'ready' }, ready);
+    prepared.inc({ region, state: 'building' }, building);
+    (hot ? fleet.hotTarget : fleet.target).inc({ region }, target);
   }
   for (const { region, count } of read.due) fleet.due.set({ region }, count);
   fleet.present.set(read.present);

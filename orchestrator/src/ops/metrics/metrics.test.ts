@@ -31,7 +31,10 @@ function makeGauges() {
     duties: { held: () => (state.holds ? [{ name: 'housekeeping', fence: 1 }] : []) },
     read: async () => state.answer,
     readTotals: async () => state.totals,
-    levels: () => [{ region: 'fra', ready: 2, building: 1, target: 4 }],
+    levels: () => [
+      { region: 'fra', hot: false, ready: 2, building: 1, target: 4 },
+      { region: 'fra', hot: true, ready: 3, building: 0, target: 5 },
+    ],
     clock: createFakeClock(),
   });
   const lines = async (name: string) =>
@@ -70,6 +73,7 @@ describe('the gauges of the fleet', () => {
     state.answer = { ...none, sessions: [liveOf('acme')], machines: [{ state: 'claimed', region: 'fra', count: 1 }] };
     await gauges.run();
     expect(await lines('greenroom_standby_target')).toEqual(['greenroom_standby_target{region="fra"} 4']);
+    expect(await lines('greenroom_hot_target')).toEqual(['greenroom_hot_target{region="fra"} 5']);
     expect(await lines('greenroom_orchestrators')).toEqual(['greenroom_orchestrators 1']);
     state.holds = false;
     gauges.dropOutdated();

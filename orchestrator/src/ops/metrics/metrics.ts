@@ -46,6 +46,8 @@ const fleetGauges = ({ gauge }: Makers) => ({
   machines: gauge('greenroom_machines', 'Machines that are not destroyed.', ['state', 'region']),
   standby: gauge('greenroom_standby_machines', 'Standby machines of the current image.', ['state', 'region']),
   target: gauge('greenroom_standby_target', 'Standby machines that the planner wants.', ['region']),
+  hot: gauge('greenroom_hot_machines', 'Hot machines of the current image.', ['state', 'region']),
+  hotTarget: gauge('greenroom_hot_target', 'Hot machines that the planner wants.', ['region']),
   pending: gauge('greenroom_work_pending', 'Work that is owed and will be tried again.', ['kind']),
   dead: gauge('greenroom_work_dead', 'Work that was given up after its last attempt.', ['kind']),
   vacant: gauge('greenroom_duties_without_holder', 'Duties that no orchestrator holds.'),

@@ -1,0 +1,82 @@
+import { afterEach, expect, test, vi } from 'vitest';
+import { connectCandidate } from '../test/candidate.ts';
+import { type Served, serveWorker } from '../test/serve.ts';
+
+/** The worker of a hot machine between scripted peers: it waits, is assigned and serves. */
+let served: Served;
+afterEach(() => served.close());
+
+const until = (condition: () => unknown) =>
+  vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 30_000, interval: 5 });
+
+/** Peers whose machine has no session until `assign`. Held claims are answered then. */
+async function serveHot() {
+  let assigned = false;
+  const held = new Set<() => void>();
+  const claims: boolean[] = [];
+  served = await serveWorker({
+    prepare: (peers) =>
+      peers.bend('POST /worker/v1/claim', async ({ body }) => {
+        const hold = (body as { hold?: boolean }).hold === true;
+        claims.push(hold);
+        if (assigned) return { status: 200, body: peers.claim };
+        if (hold) await new Promise<void>((resolve) => held.add(resolve));
+        return { status: 202, body: { hold_ms: 5_000 } };
+      }),
+  });
+  return {
+    ...served,
+    claims,
+    held,
+    /** @param tell whether the held claims are answered */
+    assign: (tell: boolean) => {
+      assigned = true;
+      if (tell) for (const answer of held) answer();
+    },
+  };
+}
+
+test('a hot worker registers, waits with a held claim, and serves when it is told', async () => {
+  const { claims, held, assign, worker } = await serveHot();
+  await until(() => held.size === 1);
+  expect([claims, worker.ready]).toEqual([[false, true], false]);
+  assign(true);
+  await until(() => worker.ready);
+  expect(claims).toHaveLength(3);
+});
+
+test('the first socket makes a hot worker claim at once, without being told, and is admitted', async () => {
+  const { held, assign, port, peers } = await serveHot();
+  await until(() => held.size === 1);
+  assign(false);
+  const candidate = await connectCandidate(port, peers);
+  candidate.say({ type: 'init_session' });
+  expect(await candidate.receives('session_ready')).toMatchObject({ epoch: 1 });
+});
+
+test('two sockets that arrive at the same time cause one claim, and the later one is served', async () => {
+  const { claims, held, assign, port, peers } = await serveHot();
+  await until(() => held.size === 1);
+  assign(false);
+  const sockets = await Promise.all([connectCandidate(port, peers), connectCandidate(port, peers)]);
+  for (const socket of sockets) socket.say({ type: 'init_session' });
+  await Promise.any(sockets.map((socket) => socket.receives('session_ready')));
+  expect(claims).toHaveLength(3);
+});
+
+test('a hot worker that is asked to stop claims once more, and exits if it still has no session', async () => {
+  const { claims, held, worker, exited } = await serveHot();
+  await until(() => held.size === 1);
+  worker.terminate();
+  expect(await exited).toBe(0);
+  expect(claims.slice(0, 3)).toEqual([false, true, false]);
+});
+
+test('a hot worker that is asked to stop hands over the session that it has just got', async () => {
+  const { held, assign, worker, exited, peers } = await serveHot();
+  await until(() => held.size === 1);
+  assign(false);
+  worker.terminate();
+  expect(await exited).toBe(0);
+  expect(peers.askedFor('POST /worker/v1/finish').map(({ body }) => body)).toMatchObject([{ kind: 'draining' }]);
+});

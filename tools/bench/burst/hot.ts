@@ -1,0 +1,206 @@
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { SessionView } from '@greenroom/shared/protocol/platform-api.ts';
+import { WebSocket } from 'ws';
+import { createPlatform } from '../../demo/platform.ts';
+import type { SeededTenant } from '../../stack/seed.ts';
+import { type Figure, percentile } from '../figures.ts';
+import { type Bench, bodyOf, onStack, readyAt, spread, withPool } from './fleet.ts';
+
+/**
+ * Hot machines with real worker processes: the time until the answer that says `ready`, and until the candidate's socket is
+ * open; one session after the other, and many at once; and what it costs when the machine dies right after the answer.
+ * The standby path is measured in the same run.
+ */
+const inTurn = 30;
+const atOnce = 100;
+const kills = 10;
+
+interface Timed {
+  session: SessionView;
+  answeredMs: number;
+  /** By the database's clock, which is that of this machine. */
+  readyMs: number;
+  openMs: number;
+}
+
+/** Opens the candidate's socket. Resolves when it is open at a worker, with as many tries as that takes. */
+async function open({ websocket_url, join_token }: SessionView): Promise<WebSocket> {
+  for (const untilMs = performance.now() + 60_000; performance.now() < untilMs; ) {
+    const socket = new WebSocket(websocket_url, ['greenroom.v1', `greenroom.token.${join_token}`]);
+    socket.on('error', () => undefined);
+    const ready = new Promise<boolean>((resolve) => {
+      socket.once('open', () => socket.send('{"type":"init_session"}'));
+      socket.once('message', () => resolve(true));
+      socket.once('close', () => resolve(false));
+    });
+    if (await ready) return socket;
+    await sleep(50);
+  }
+  throw new Error('no socket was opened within a minute');
+}
+
+/** Ends the session, so that its worker does not use the processor any more. */
+async function end({ stack, db }: Bench, tenant: SeededTenant, { session_id }: SessionView): Promise<void> {
+  await createPlatform(stack.publicUrl, tenant.apiKey).deleteSession(session_id);
+  for (;;) {
+    const { rows } = await db.query(
+      "select 1 from public.machines where session_id = $1 and state <> 'destroyed' limit 1",
+      [session_id],
+    );
+    if (rows.length === 0) return;
+    await sleep(100);
+  }
+}
+
+async function timed(bench: Bench, tenant: SeededTenant, strike?: (session: SessionView) => void): Promise<Timed> {
+  const platform = createPlatform(bench.stack.publicUrl, tenant.apiKey);
+  const startedAtMs = Date.now();
+  const startedMs = performance.now();
+  const session = await platform.createSession(bodyOf());
+  const answeredMs = performance.now() - startedMs;
+  strike?.(session);
+  const socket = await open(session);
+  const openMs = performance.now() - startedMs;
+  socket.terminate();
+  await once(socket, 'close');
+  const readyMs = spread(await readyAt(bench, [session], 10_000), startedAtMs);
+  return { session, answeredMs, readyMs, openMs };
+}
+
+async function one(bench: Bench): Promise<Figure[]> {
+  const hot = await withPool(bench, 'hot-one', 0, inTurn + 2);
+  const warm = await withPool(bench, 'standby-one', inTurn + 2);
+  const of = async (tenant: SeededTenant) => {
+    const runs: Timed[] = [];
+    for (let run = 0; run < inTurn + 2; run += 1) {
+      const result = await timed(bench, tenant);
+      if (run >= 2) runs.push(result); // The first ones warm the processes up.
+      await end(bench, tenant, result.session);
+    }
+    return runs;
+  };
+  const [fast, slow] = [await of(hot), await of(warm)];
+  const unready = fast.filter(({ session }) => session.status !== 'ready').length;
+  if (unready > 0) throw new Error(`${unready} of ${inTurn} sessions were not ready in their answer`);
+  const figure = (what: 'answeredMs' | 'openMs', p: number, target: number | null): Figure => ({
+    name: `hot: POST to ${what === 'openMs' ? 'open socket' : 'answer that says ready'}, p${p}`,
+    value: percentile(
+      fast.map((run) => run[what]),
+      p,
+    ),
+    ...{
+      unit: 'ms',
+      target,
+      baseline: percentile(
+        slow.map((run) => (what === 'openMs' ? run.openMs : run.readyMs)),
+        p,
+      ),
+    },
+  });
+  return [
+    figure('answeredMs', 50, 25),
+    figure('answeredMs', 99, 60),
+    figure('openMs', 50, null),
+    figure('openMs', 99, null),
+  ];
+}
+
+/** Memory of the processes whose command line names this stack's worker: proportional share, so that common pages count once. */
+function workersMemory(dir: string, pids: readonly number[]): number {
+  const kb = pids.map((pid) => {
+    try {
+      if (!readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(dir)) return 0;
+      return Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1] ?? 0);
+    } catch {
+      return 0; // It has ended.
+    }
+  });
+  return kb.reduce((sum, one) => sum + one, 0) / 1_024;
+}
+
+async function crowd(bench: Bench): Promise<Figure[]> {
+  const tenant = await withPool(bench, 'hot-crowd', 0, atOnce);
+  const platform = createPlatform(bench.stack.publicUrl, tenant.apiKey);
+  const pids = bench.stack.cloud.fly.machines().flatMap(({ pid }) => pid ?? []);
+  const memory = workersMemory(bench.stack.dir, pids);
+  const startedMs = performance.now();
+  const results = await Promise.all(
+    Array.from({ length: atOnce }, async () => {
+      const session = await platform.createSession(bodyOf());
+      const answeredMs = performance.now() - startedMs;
+      const socket = await open(session);
+      return { session, socket, answeredMs, openMs: performance.now() - startedMs };
+    }),
+  );
+  for (const { socket } of results) socket.terminate();
+  const unready = results.filter(({ session }) => session.status !== 'ready').length;
+  const ids = results.map(({ session }) => session.session_id);
+  const { rows } = await bench.db.query(
+    'select count(*)::int as n from public.interview_sessions where id = any ($1) and epoch > 1',
+    [ids],
+  );
+  bench.progress(`${atOnce} at once on hot machines: ${unready} not ready in the answer, ${rows[0].n} replaced`);
+  const most = (what: 'answeredMs' | 'openMs') => Math.max(...results.map((result) => result[what]));
+  return [
+    {
+      name: `${atOnce} at once on hot machines, all answered`,
+      value: most('answeredMs'),
+      unit: 'ms',
+      target: 300,
+      baseline: null,
+    },
+    {
+      name: `${atOnce} at once on hot machines, all sockets open`,
+      value: most('openMs'),
+      unit: 'ms',
+      target: 1_500,
+      baseline: null,
+    },
+    {
+      name: `${atOnce} at once on hot machines, ready in the answer`,
+      value: atOnce - unready,
+      unit: '',
+      target: atOnce,
+      baseline: null,
+      atLeast: true,
+    },
+    { name: `memory of ${atOnce} hot workers`, value: memory, unit: 'MB', target: null, baseline: null },
+  ];
+}
+
+/** A hot machine dies right after the answer: with an exit event from Fly, and without. */
+async function lost(bench: Bench): Promise<Figure[]> {
+  const { fly } = bench.stack.cloud;
+  const figures: Figure[] = [];
+  for (const [how, strike] of [
+    ['killed', (id: string) => fly.killMachineProcess(id)],
+    ['killed without an event', (id: string) => fly.loseHost(id)],
+  ] as const) {
+    const tenant = await withPool(bench, `lost-${figures.length}`, kills + 1, kills);
+    const opens: number[] = [];
+    let wrong = 0;
+    for (let run = 0; run < kills; run += 1) {
+      const { session, openMs } = await timed(bench, tenant, ({ fly_machine_id }) => strike(fly_machine_id as string));
+      opens.push(openMs);
+      const { epoch } = await createPlatform(bench.stack.publicUrl, tenant.apiKey).getSession(session.session_id);
+      if (epoch !== 2) wrong += 1;
+      await end(bench, tenant, session);
+    }
+    bench.progress(`hot machine ${how} after the answer: ${wrong} of ${kills} not at epoch 2`);
+    figures.push({
+      name: `hot machine ${how} after the answer, socket open elsewhere, p95`,
+      value: percentile(opens, 95),
+      ...{ unit: 'ms', target: 3_000, baseline: null },
+    });
+  }
+  return figures;
+}
+
+/** For `bench start`. */
+export const hotInTurn = (progress: (line: string) => void): Promise<Figure[]> =>
+  onStack({}, progress, async (bench) => [...(await one(bench)), ...(await lost(bench))]);
+
+/** For `bench burst`. */
+export const hotAtOnce = (progress: (line: string) => void): Promise<Figure[]> => onStack({}, progress, crowd);
