@@ -208,7 +208,7 @@ function createSockets(
   });
   const { sockets } = metrics;
   return createSocketRoute({
-    ...{ edge, noteRefusal, clock, logger, replayTimeoutMs: deadlines.replayTimeoutMs },
+    ...{ edge, noteRefusal, clock, logger },
     onWait: () => {
       sockets.waiting.inc();
       return (outcome, tookMs) => {

@@ -41,6 +41,7 @@ export const makeRoute = (changes: Partial<RouteRow> = {}): RouteRow => ({
   machine_state: 'claimed',
   app_name: 'gr-acme-1',
   fly_machine_id: flyId,
+  unconfirmed: false,
   ...changes,
 });
 

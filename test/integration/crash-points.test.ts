@@ -190,6 +190,35 @@ const standby: Scenario = {
   },
 };
 
+/** A pool with one hot machine whose worker waits. */
+const hot: Scenario = {
+  before: async () => {
+    await world.db.query(
+      `insert into public.pool_policies (tenant_id, region, hot_floor, hot_ceiling) values ($1, 'fra', 1, 1)
+       on conflict (tenant_id, region) do update set hot_floor = 1, hot_ceiling = 1`,
+      [stack.tenant.id],
+    );
+    await until('a hot worker waits', async () => {
+      const { rows } = await world.db.query("select 1 from public.machines where state = 'started' and hot");
+      return rows.length > 0;
+    });
+    return undefined as unknown as SessionView;
+  },
+  act: create,
+  after: async (session) => {
+    await world.db.query('delete from public.pool_policies');
+    return deleted(session);
+  },
+};
+/** Its worker does not answer when it is assigned. */
+const frozen: Scenario = {
+  ...hot,
+  after: async (session) => {
+    await world.db.query('delete from public.pool_policies');
+    return deleted(session, 2);
+  },
+};
+
 /** Changes made to the world between the first orchestrator and the armed one. */
 const between: Partial<Record<CrashLabel, (session: SessionView) => Promise<void>>> = {};
 const afterDeath = async (session: SessionView) => {
@@ -247,6 +276,15 @@ between['orphan.found'] = async (session) => {
 between['start.failure_recorded'] = async () =>
   fault({ on: 'machines.start', action: { kind: 'special', name: 'host_cpus' } });
 
+/** The lease of the worker goes on for longer than the next orchestrator needs to assign its machine. */
+between['hot.replaced'] = async () => {
+  const { rows } = await world.db.query(
+    `update public.machines set lease_expires_at = clock_timestamp() + interval '1 minute'
+     where state = 'started' and hot returning fly_machine_id`,
+  );
+  for (const { fly_machine_id } of rows) stack.cloud.fly.killMachineProcess(fly_machine_id, 'SIGSTOP');
+};
+
 const scenarios: Record<CrashLabel, [Scenario, expected: object]> = {
   'create.committed': [created, cancelled],
   'answer.unstored': [createdWithLink, cancelled],
@@ -265,6 +303,8 @@ const scenarios: Record<CrashLabel, [Scenario, expected: object]> = {
   'start.asked': [standby, cancelled],
   'start.answered': [standby, cancelled],
   'start.failure_recorded': [standby, cancelled],
+  'hot.registered': [hot, cancelled],
+  'hot.replaced': [frozen, { ...cancelled, epoch: 2 }],
   'claim.asked': [created, cancelled],
   'claim.committed': [created, cancelled],
   'call.opened': [calling, { status: 'completed', reason: 'interviewer_finished', epoch: 1 }],

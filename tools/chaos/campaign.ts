@@ -2,7 +2,7 @@ import { ownerPool } from '@greenroom/local-cloud/supabase/owner-pool.ts';
 import type pg from 'pg';
 import { type Stack, startStack } from '../stack/stack.ts';
 import { type CandidateRun, runCandidate, type SessionPath } from './candidate.ts';
-import { type FaultTarget, faultKinds, removeFaults } from './faults.ts';
+import { type FaultTarget, faultKinds, hotPolicy, removeFaults } from './faults.ts';
 import { findViolations, type Violations } from './invariants.ts';
 import { createPatience, type Patience } from './patience.ts';
 import { createRandom, type Random } from './random.ts';
@@ -14,7 +14,7 @@ import { createRandom, type Random } from './random.ts';
  *
  * - The seed alone decides which fault is injected when. What a fault hits also depends on the moment. Every
  *   kind of fault occurs once before any occurs twice.
- * - Sessions take every path: cold, from a pool, scheduled, queued at a limit, and placed when the candidate
+ * - Sessions take every path: cold, from a pool (hot or standby), scheduled, queued at a limit, and placed when the candidate
  *   joins.
  * - Orchestrators, workers and Postgres are real processes. Deadlines are shortened, so that minutes take
  *   seconds.
@@ -127,7 +127,7 @@ async function injectFaults(field: FaultTarget, plan: Planned[], log: (line: str
   const startedMs = performance.now();
   for (const { atMs, name } of plan) {
     await pause(startedMs + atMs - performance.now());
-    const effect = faultKinds[name]?.(field, name) ?? 'missed';
+    const effect = (await faultKinds[name]?.(field, name)) ?? 'missed';
     if (effect === 'hit') faults[name] = (faults[name] ?? 0) + 1;
     log(`${String(atMs).padStart(6)} ms ${name}${effect === 'hit' ? '' : ` ${effect}`}`);
   }
@@ -159,9 +159,11 @@ async function settle(look: () => Promise<Violations>, patience: Patience): Prom
 async function preparePaths(stack: Stack, db: pg.Pool): Promise<SessionPath[]> {
   const pooled = await stack.addTenant('pooled', 'Pooled');
   await db.query('update public.tenants set max_live_sessions = 3 where id = $1', [pooled.id]);
-  await db.query("insert into public.pool_policies (tenant_id, region, floor, ceiling) values ($1, 'fra', 1, 3)", [
-    pooled.id,
-  ]);
+  await db.query(
+    `insert into public.pool_policies (tenant_id, region, floor, ceiling, hot_floor, hot_ceiling)
+     values ($1, 'fra', 1, 3, $2, $3)`,
+    [pooled.id, hotPolicy.floor, hotPolicy.ceiling],
+  );
   const ofPool = { apiKey: pooled.apiKey, body: { admission: 'queue' } };
   return [{}, ofPool, { body: { placement: 'on_join' } }, ofPool, { body: { scheduled_at: 'soon' } }];
 }
@@ -178,7 +180,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
   try {
     const ways = await preparePaths(stack, db);
     const patience = createPatience(settleMs, 10 * settleMs);
-    const field: FaultTarget = { stack, random, lostHosts: new Set(), pending: new Set() };
+    const field: FaultTarget = { stack, db, random, lostHosts: new Set(), pending: new Set() };
     const candidates = Array.from({ length: sessions }, async (_, n) => {
       await pause((n * durationMs * 0.8) / sessions);
       return runCandidate(stack, patience, ways[n % ways.length]);

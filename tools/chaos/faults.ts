@@ -1,3 +1,4 @@
+import type pg from 'pg';
 import type { FaultAction } from '../../infra/local-cloud/src/faults.ts';
 import type { MachineSnapshot } from '../../infra/local-cloud/src/fly/fly.ts';
 import type { OrchestratorProcess } from '../stack/orchestrator-process.ts';
@@ -13,6 +14,8 @@ import type { Random } from './random.ts';
  */
 export interface FaultTarget {
   stack: Stack;
+  /** A superuser's pool. */
+  db: pg.Pool;
   random: Random;
   /** Machines whose hosts are lost at present. */
   lostHosts: Set<string>;
@@ -20,9 +23,12 @@ export interface FaultTarget {
   pending: Set<Promise<unknown>>;
 }
 
+/** The campaign's policy for hot machines. */
+export const hotPolicy = { floor: 1, ceiling: 2 } as const;
+
 /** Result of a fault: it hit, it had no target, or it waits for requests of its kind. */
 export type Effect = 'hit' | 'missed' | 'waits';
-export type InjectFault = (field: FaultTarget, name: string) => Effect;
+export type InjectFault = (field: FaultTarget, name: string) => Effect | Promise<Effect>;
 
 const inBackground = ({ pending }: FaultTarget, work: Promise<unknown>): Effect => {
   const task = work.catch(() => undefined).finally(() => pending.delete(task));
@@ -59,6 +65,37 @@ const signalWorker =
     field.stack.cloud.fly.killMachineProcess(machine.id, signal);
     return 'hit';
   };
+
+/** Strikes the worker of a hot machine that waits for a session. It may get one at the same moment. */
+const signalHot =
+  (signal: NodeJS.Signals): InjectFault =>
+  async ({ stack, db, random }) => {
+    const { rows } = await db
+      .query<{ id: string }>(
+        `select fly_machine_id as id from public.machines
+         where session_id is null and hot and state = 'started' and fly_machine_id is not null`,
+      )
+      .catch(() => ({ rows: [] })); // The database may be away.
+    const alive = new Set(stack.cloud.fly.machines().map(({ id }) => id));
+    const victim = random.pick(rows.filter(({ id }) => alive.has(id)));
+    if (!victim) return 'missed';
+    stack.cloud.fly.killMachineProcess(victim.id, signal);
+    return 'hit';
+  };
+
+/** Lowers the policy of all pools to no hot machine for a while, as an operator may do while sessions are created. */
+const lowerHotPolicy: InjectFault = (field) => {
+  const { db, random } = field;
+  const set = (floor: number, ceiling: number) =>
+    db.query('update public.pool_policies set hot_floor = $1, hot_ceiling = $2', [floor, ceiling]);
+  const lowMs = random.between(500, 4_000);
+  return inBackground(
+    field,
+    set(0, 0)
+      .then(() => pause(lowMs))
+      .finally(() => set(hotPolicy.floor, hotPolicy.ceiling)),
+  );
+};
 
 const loseHost =
   (process: 'kill' | 'freeze'): InjectFault =>
@@ -135,6 +172,10 @@ export const faultKinds: Record<string, InjectFault> = {
   orchestrator_stopped: replaceOrchestrator((victim) => victim.stop()),
   worker_killed: signalWorker('SIGKILL'),
   worker_stopped: signalWorker('SIGTERM'),
+  hot_killed: signalHot('SIGKILL'),
+  hot_frozen: signalHot('SIGSTOP'),
+  hot_stopped: signalHot('SIGTERM'),
+  hot_policy_lowered: lowerHotPolicy,
   machine_migrated: (field) => {
     const machine = field.random.pick(running(field));
     if (!machine) return 'missed';

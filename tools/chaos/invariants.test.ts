@@ -5,7 +5,7 @@ import { findViolations } from './invariants.ts';
 
 /** `findViolations` finds nothing in a correct state, and returns one sentence for each violation. */
 const session = { id: 's1', status: 'completed', outcome: 'completed', epoch: 2, claimed: 2, rows_left: 0, debts: 0 };
-const standby = { id: 'm1', fly_machine_id: 'f1', standby: true };
+const prepared = { id: 'm1', fly_machine_id: 'f1', prepared: true };
 
 interface World {
   sessions?: object[];
@@ -33,12 +33,12 @@ function judge({ sessions = [session], counters = [], alive = [], machines = [],
   return findViolations(stack, { query } as unknown as pg.Pool, ['s1']);
 }
 
-test('ended sessions, standby machines and machines of other deployments are not violations', async () => {
+test('ended sessions, prepared machines and machines of other deployments are not violations', async () => {
   const machines = [
     { id: 'f1', machineId: 'm1' },
     { id: 'f9', machineId: 'm9', deployment: 'theirs' },
   ];
-  expect(await judge({ alive: [standby], machines })).toEqual({
+  expect(await judge({ alive: [prepared], machines })).toEqual({
     violations: [],
     duplicates: 0,
     orphans: 0,
@@ -61,7 +61,7 @@ test.each<[string, World, string, object]>([
   ],
   ['left a wrong counter', { counters: [{ slug: 'demo' }] }, 'counter of tenant demo', {}],
   ['left a machine at Fly', { machines: [{ id: 'f2', machineId: 'm2' }] }, 'Fly still has f2', { orphans: 1 }],
-  ['left a standby machine row without a machine at Fly', { alive: [standby] }, 'm1 is not at Fly', {}],
+  ['left a prepared machine row without a machine at Fly', { alive: [prepared] }, 'm1 is not at Fly', {}],
 ])('a session that %s is a violation', async (_what, world, sentence, counts) => {
   const found = await judge(world);
   expect(found.violations).toEqual([expect.stringContaining(sentence)]);

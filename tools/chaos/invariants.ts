@@ -7,7 +7,7 @@ export interface Violations {
   violations: string[];
   /** Sessions that more than one worker served in the same epoch. */
   duplicates: number;
-  /** Machines that Fly still has, other than standby machines. */
+  /** Machines that Fly still has, other than prepared ones. */
   orphans: number;
   /** Sessions that have not ended. */
   stuck: number;
@@ -36,24 +36,25 @@ const countersQuery = `
   select t.slug from public.tenant_counters c join public.tenants t on t.id = c.tenant_id
   where c.live_sessions <> (select count(*) from public.interview_sessions s where s.tenant_id = c.tenant_id and s.counted)`;
 
-/** Rows of machines that are not destroyed: standby machines and those of sessions. */
-const aliveQuery = `select id, fly_machine_id, session_id is null and state in ('reserved', 'created') as standby
+/** Rows of machines that are not destroyed: prepared (standby and hot) machines and those of sessions. */
+const aliveQuery = `select id, fly_machine_id, session_id is null
+    and (state in ('reserved', 'created') or state = 'started' and hot) as prepared
   from public.machines where state <> 'destroyed'`;
 
 interface AliveFacts {
   id: string;
   fly_machine_id: string | null;
-  standby: boolean;
+  prepared: boolean;
 }
 
-/** `orphans`: machines at Fly that are not standby machines. `missing`: standby machines that Fly does not have. */
+/** `orphans`: machines at Fly that are not prepared machines. `missing`: prepared machines that Fly does not have. */
 function compareWithFly(stack: Stack, rows: AliveFacts[]) {
-  const standby = new Set(rows.filter((row) => row.standby).map((row) => row.id));
+  const prepared = new Set(rows.filter((row) => row.prepared).map((row) => row.id));
   const there = stack.cloud.fly.machines().filter(({ metadata }) => metadata.deployment_id === stack.deploymentId);
   const ids = new Set(there.map((machine) => machine.id));
   return {
-    orphans: there.filter(({ metadata }) => !standby.has(metadata.machine_id ?? '')),
-    missing: rows.filter((row) => row.standby && !ids.has(row.fly_machine_id ?? '')),
+    orphans: there.filter(({ metadata }) => !prepared.has(metadata.machine_id ?? '')),
+    missing: rows.filter((row) => row.prepared && !ids.has(row.fly_machine_id ?? '')),
   };
 }
 
@@ -80,7 +81,7 @@ export async function findViolations(stack: Stack, db: pg.Pool, ids: readonly st
     violations: [
       ...rows.flatMap((session) => violationsOf(session).map((wrong) => `session ${session.id} ${wrong}`)),
       ...orphans.map(({ id, name, state }) => `Fly still has ${id} (${name}), ${state}`),
-      ...missing.map(({ id }) => `standby machine ${id} is not at Fly`),
+      ...missing.map(({ id }) => `prepared machine ${id} is not at Fly`),
       ...calls.map(({ id }) => `the voice provider still has call ${id} open`),
       ...counters.map(({ slug }) => `the counter of tenant ${slug} is wrong`),
       ...(rows.length === ids.length ? [] : [`${rows.length} sessions exist, ${ids.length} were requested`]),

@@ -93,6 +93,8 @@ export const routeRow = z.object({
   machine_state: z.enum(machineStates).nullable(),
   app_name: z.string().nullable(),
   fly_machine_id: z.string().nullable(),
+  /** It is a hot machine whose worker has not claimed the session yet. */
+  unconfirmed: z.boolean(),
 });
 export type RouteRow = z.output<typeof routeRow>;
 

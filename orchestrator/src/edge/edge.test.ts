@@ -40,7 +40,7 @@ async function startEdge(rows: RouteRow[] | Error, clock: FakeClock = createFake
   const arrived: string[] = [];
   const arrivals = { arrive: async (id: string, edgeRegion?: string) => void arrived.push(`${id} ${edgeRegion}`) };
   const edge = createEdge({ tokens, readiness, arrivals, unreachable, clock, logger, deadlines: defaultDeadlines });
-  const sockets = createSocketRoute({ edge, clock, logger, replayTimeoutMs: defaultDeadlines.replayTimeoutMs });
+  const sockets = createSocketRoute({ edge, clock, logger });
   const app = Fastify({ http: { shouldUpgradeCallback: sockets.shouldUpgrade }, forceCloseConnections: true });
   app.setErrorHandler((error, _request, reply) => reply.code(error instanceof AppError ? error.status : 500).send());
   app.get('/api/x', async () => 'plain');
@@ -94,6 +94,12 @@ describe('the edge', () => {
       epoch: 3,
       aud: 'greenroom:replay',
     });
+  });
+
+  test('the proxy tries for a second only to connect to a hot machine that has not claimed yet', async () => {
+    const { tokens, url } = await startEdge([makeRoute({ unconfirmed: true })]);
+    const { replay } = await connect(`${url}/${sessionId}?token=${await tokens.mintJoin(ids)}`);
+    expect(replay).toContain(';timeout=1s;');
   });
 
   test('a reconnect token in the query string is accepted', async () => {

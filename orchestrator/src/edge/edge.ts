@@ -20,12 +20,15 @@ import type { EdgeRequest } from './upgrade.ts';
  *   more, so that the close code tells the browser whether to reconnect, and the socket is closed. The
  *   unreachable machine is reported as evidence for a fail-over. A browser could forge the header, but only for
  *   its own session, and a session has a limited number of attempts.
+ * - A hot machine listens already, so the proxy tries only briefly to connect to one whose worker has not claimed yet.
+ *   The failure is evidence that the machine is gone.
  * - While the database does not answer, the route in a reconnect token is used, so the browser of a live
  *   interview can return to its machine through any orchestrator. A machine that no longer serves the session
  *   closes the socket.
  */
 export type Answer =
-  | { kind: 'replay'; app: string; flyMachineId: string; state: string }
+  /** `timeoutMs`: how long the proxy may try to connect to the machine. */
+  | { kind: 'replay'; app: string; flyMachineId: string; state: string; timeoutMs: number }
   | { kind: 'refuse'; code: CloseCode; why: string };
 
 export interface Edge {
@@ -48,7 +51,7 @@ export interface EdgeDeps {
   origins?: Pick<Origins, 'admitsSocket'>;
   clock: Clock;
   logger: Logger;
-  deadlines: Pick<Deadlines, 'edgeWaitMs'>;
+  deadlines: Pick<Deadlines, 'edgeWaitMs' | 'replayTimeoutMs' | 'hotReplayMs'>;
 }
 
 /** Requests of one session that may wait at once. A candidate has one browser with one or two tabs. */
@@ -70,7 +73,8 @@ export function createEdge(deps: EdgeDeps): Edge {
     if (route.kind === 'ended') return refuse(closeCodes.ended, `the session is ${route.row.status}`);
     if (route.kind === 'waiting') return refuse(closeCodes.notReady, 'not ready in time');
     const state = await tokens.mintReplay(claims, route.row.epoch, clock.monotonicMs() - sinceMs);
-    return { kind: 'replay', app: route.app, flyMachineId: route.flyMachineId, state };
+    const timeoutMs = route.row.unconfirmed ? deadlines.hotReplayMs : deadlines.replayTimeoutMs;
+    return { kind: 'replay', app: route.app, flyMachineId: route.flyMachineId, state, timeoutMs };
   };
 
   /** The answer when the database does not respond: the route in the reconnect token. */
@@ -82,6 +86,7 @@ export function createEdge(deps: EdgeDeps): Edge {
     app,
     flyMachineId: instance,
     state: await tokens.mintReplay(claims, epoch),
+    timeoutMs: deadlines.replayTimeoutMs,
   });
 
   const afterFailure = async (sessionId: string, claims: SessionClaims, failed: string): Promise<Answer> => {

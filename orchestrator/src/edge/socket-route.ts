@@ -37,7 +37,6 @@ export interface SocketRouteDeps {
   noteRefusal?: NoteRefusal;
   clock: Clock;
   logger: Logger;
-  replayTimeoutMs: number;
   /** Called when a socket begins to wait. The function it returns is called with the answer. @default none */
   onWait?: () => (outcome: Answer['kind'], tookMs: number) => void;
 }
@@ -61,7 +60,7 @@ function watchForLeaving(socket: Duplex): { gone: AbortSignal; release(): void }
 }
 
 export function createSocketRoute(deps: SocketRouteDeps): SocketRoute {
-  const { edge, noteRefusal = () => undefined, clock, logger, replayTimeoutMs } = deps;
+  const { edge, noteRefusal = () => undefined, clock, logger } = deps;
   const { onWait = () => () => undefined } = deps;
   const refusals = new WeakMap<IncomingMessage, Refusal>();
   const open = new Set<Duplex>();
@@ -118,8 +117,8 @@ export function createSocketRoute(deps: SocketRouteDeps): SocketRoute {
         const sessionId = request.params.id.toLowerCase();
         const answer = await decide(request, sessionId);
         if (answer.kind === 'replay') {
-          const { app: name, flyMachineId, state } = answer;
-          const replay = replayHeader(name, flyMachineId, state, replayTimeoutMs);
+          const { app: name, flyMachineId, state, timeoutMs } = answer;
+          const replay = replayHeader(name, flyMachineId, state, timeoutMs);
           return reply.code(307).headers({ 'fly-replay': replay, connection: 'close' }).send();
         }
         refusals.set(request.raw, answer);

@@ -3,6 +3,7 @@ import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { Deadlines } from '@greenroom/shared/session/deadlines.ts';
 import type { MachineStore, ReplacedRow } from '../database/machine-store.ts';
 import type { Intent } from '../database/rows.ts';
+import { crashPoint } from '../runtime/crash-points.ts';
 import { createTasks } from '../runtime/tasks.ts';
 import type { Endings } from './ending.ts';
 
@@ -67,6 +68,7 @@ export function createHotWorkers(deps: HotWorkersDeps): HotWorkers {
 
   const replace = async (evidence: string, machineId?: string): Promise<void> => {
     const replaced = await machines.replaceUnconfirmed(deadlines.hotClaimMs, machineId);
+    if (replaced.length > 0) crashPoint('hot.replaced');
     for (const row of replaced) giveUp(row, evidence);
   };
 

@@ -97,6 +97,34 @@ const cases: Array<[string, Partial<AliveRow>, Listed, object]> = [
   ],
 ];
 
+const waiting: Partial<AliveRow> = { hot: true, session_id: null, session_rank: null, serves: null, epoch: null };
+const hotCases: typeof cases = [
+  ['a hot machine that has waited for an hour', { state: 'started', state_ms: 3_600_000 }, listed(), { kind: 'leave' }],
+  ['a hot machine that Fly stopped', { state: 'started' }, listed('stopped'), { kind: 'probe', reason: 'worker_lost' }],
+  [
+    'a hot machine whose worker is not heard',
+    { state: 'started', lease_lapsed: true },
+    listed(),
+    { kind: 'destroy', reason: 'worker_lost', braked: true },
+  ],
+  ['a hot machine that boots', { state: 'created', state_ms: 1_000 }, listed('starting'), { kind: 'leave' }],
+  [
+    'a hot machine that never registers',
+    { state: 'created', state_ms: d.createMs + d.claimMs + 1 },
+    listed(),
+    { kind: 'destroy', reason: 'boot_timeout' },
+  ],
+];
+
+test.each(hotCases)('the verdict is right for %s', (_what, row, fly, expected) => {
+  expect(judge(makeAlive({ ...waiting, lease_lapsed: false, ...row }), fly, context)).toMatchObject(expected);
+});
+
+test('no hot machine is destroyed for its lease while leases may not be judged', () => {
+  const row = makeAlive({ ...waiting, state: 'started', lease_lapsed: true });
+  expect(judge(row, listed(), { ...context, leasesCount: false })).toEqual({ kind: 'leave' });
+});
+
 describe('the verdict from row and list', () => {
   test.each(cases)('the verdict is right for %s', (_what, row, fly, expected) => {
     expect(judge(makeAlive(row), fly, context)).toMatchObject(expected);

@@ -20,6 +20,37 @@ const facts = (changes: Partial<TenantFacts> = {}): PoolFacts => ({
 });
 const demand = (per_second: number) => [{ tenant_id: 't', region: 'fra', per_second }];
 
+describe('the target of a pool of hot machines', () => {
+  const hot = pool({ hot: true, floor: 1, ceiling: 4 });
+
+  test('it follows the demand between its own floor and ceiling, beside the standby machines', () => {
+    const targets = (perSecond: number) =>
+      planPools(facts({ pools: [pool(), hot] }), demand(perSecond), options).map((order) => [order.hot, order.target]);
+    expect(targets(0)).toEqual([[true, 1]]);
+    expect(targets(0.1)).toEqual([
+      [true, 4],
+      [false, 8],
+    ]);
+  });
+
+  test('scheduled sessions need standby machines and no hot one', () => {
+    const due = [{ region: 'fra', due_in_ms: 30_000, sessions: 3 }];
+    const orders = planPools(facts({ pools: [pool(), hot], due }), [], options);
+    expect(orders.map((order) => [order.hot, order.target])).toEqual([
+      [false, 3],
+      [true, 1],
+    ]);
+  });
+
+  test('a policy lowered to zero retires all hot machines, and one that is too old only when another is ready', () => {
+    const [shrunk] = planPools(facts({ pools: [{ ...hot, floor: 0, ceiling: 0, ready: 3 }] }), [], options);
+    expect(shrunk).toMatchObject({ hot: true, target: 0, shrink: 3 });
+    const aged = { ...hot, stale: 1 };
+    expect(planPools(facts({ pools: [aged] }), [], options)).toMatchObject([{ target: 1, retire_stale: 0 }]);
+    expect(planPools(facts({ pools: [{ ...aged, ready: 1 }] }), [], options)).toMatchObject([{ retire_stale: 1 }]);
+  });
+});
+
 describe('the target of a pool', () => {
   test('the target covers the demand of one build time plus a safety margin, between floor and ceiling', () => {
     expect(unscheduledTarget(0, 30_000, 2, 10)).toBe(2);

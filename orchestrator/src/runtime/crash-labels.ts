@@ -22,6 +22,8 @@ export const crashLabels = [
   'hang_up.done',
   'hang_up.taken',
   'hedge.reserved',
+  'hot.registered',
+  'hot.replaced',
   'housekeeping.expired',
   'orphan.found',
   'reap.committed',

@@ -159,6 +159,7 @@ export function workerRoutes(deps: WorkerRoutesDeps): FastifyPluginAsyncZod {
         }
         crashPoint('claim.committed');
         if (claimed.kind === 'waiting') {
+          crashPoint('hot.registered');
           if (request.body.hold) await hotWorkers.hold(claimed, closedOf(reply));
           return reply.code(202).send({ hold_ms: config.deadlines.hotHoldMs });
         }

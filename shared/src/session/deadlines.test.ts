@@ -8,6 +8,7 @@ const orders: Array<[string, boolean]> = [
   ['a live interview would end when the control plane is away briefly', d.leaseLostMs > d.leaseMs * 10],
   ['a hot worker would lose its lease while its claim is held', d.hotHoldMs + d.heartbeatMs < d.leaseMs],
   ['a hot worker would be replaced before the poll has told it', d.hotClaimMs >= d.readinessPollMs * 10],
+  ['the proxy would try longer than a hot machine has for its claim', d.hotReplayMs < d.hotClaimMs],
   ['a hot machine would be retired while it boots', d.hotLifeMs > (d.createMs + d.claimMs) * 10],
   ['a hedge would start before Fly had a chance', d.createMs > d.standbyStartMs],
   ['a failed start would make a scheduled session late', d.scheduleLeadMs >= d.standbyStartMs * 3],

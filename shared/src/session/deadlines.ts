@@ -52,6 +52,8 @@ export const defaultDeadlines = {
   edgeWaitMs: 20_000,
   /** Fly's proxy tries to reach the machine for this long before it returns the request to the edge. */
   replayTimeoutMs: 10_000,
+  /** The same for a hot machine that has not claimed its session yet: it listens already. */
+  hotReplayMs: 1_000,
   /** Lifetime of a signed replay state. It covers the edge's wait and the proxy's attempts. */
   replayStateMs: 60_000,
   /** A ready session without a candidate by then expires (`candidate_never_joined`). */
