@@ -7,9 +7,7 @@ export interface Platform {
   createSession(body: unknown, headers?: Record<string, string>): Promise<SessionView>;
   getSession(id: string): Promise<SessionView>;
   deleteSession(id: string): Promise<SessionView>;
-  transcript(
-    id: string,
-  ): Promise<{
+  transcript(id: string): Promise<{
     complete: boolean;
     entries: Array<{ speaker: string; text: string; item_id: string; correction: string | null }>;
   }>;
