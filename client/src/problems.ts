@@ -1,6 +1,32 @@
-import { type ProblemCode, problemCodes } from '@greenroom/shared/protocol/socket-values.ts';
-
-export { type ProblemCode, problemCodes };
+/**
+ * The closed list of a candidate's problems, the most important first. Only the most important one is shown.
+ * A problem is raised and later settled, so that its message disappears with its cause. The worker counts them by the
+ * same list (shared/src/protocol/socket-values.ts), which the types of this package must not name.
+ */
+export const problemCodes = [
+  'unsupported',
+  'link_incomplete',
+  'link_dead',
+  'used_elsewhere',
+  'session_over',
+  'consent_required',
+  'too_early',
+  'microphone_denied',
+  'microphone_missing',
+  'microphone_busy',
+  'audio_blocked',
+  'call_blocked',
+  'voice_missing',
+  'not_heard',
+  'call_failed',
+  'microphone_lost',
+  'microphone_muted',
+  'service_unavailable',
+  'socket_lost',
+  'network_weak',
+  'storage_blocked',
+] as const;
+export type ProblemCode = (typeof problemCodes)[number];
 
 /** What the candidate can do about a problem. `wait`: nothing; the SDK continues by itself. */
 export type Act =

@@ -60,10 +60,7 @@ export type CandidateRequest = (typeof candidateRequests)[number];
 export const networkQualities = ['good', 'fair', 'poor', 'unknown'] as const;
 export type NetworkQuality = (typeof networkQualities)[number];
 
-/**
- * The closed list of a candidate's problems, the most important first. Only the most important one is shown.
- * A problem is raised and later settled, so that its message disappears with its cause.
- */
+/** A candidate's problems as the browser reports them: the list in client/src/problems.ts, which a test compares. */
 export const problemCodes = [
   'unsupported',
   'link_incomplete',
