@@ -105,6 +105,7 @@ const entry = (n: number): StoredTranscriptEntry =>
     sequence_number: n,
     speaker: n % 7 === 0 ? 'ai' : 'candidate',
     text: 'word '.repeat(20),
+    correction: n % 2 > 0 ? 'word '.repeat(20) : null,
     verified: n % 3 > 0,
     start_ms: null,
     end_ms: null,
