@@ -1,4 +1,4 @@
-import { eventAudiences, eventTypes } from '@greenroom/shared/session/events.ts';
+import { eventAudiences, eventTypes, sessionlessEventTypes } from '@greenroom/shared/session/events.ts';
 import { machineReasonNames, sessionReasonNames } from '@greenroom/shared/session/reasons.ts';
 import {
   isEnded,
@@ -363,15 +363,19 @@ describe('lists in the database and in shared/src/session', () => {
     );
     const listed = [...(rows[0]?.text ?? '').matchAll(/'([a-z_]+[.][a-z_]+)'/g)].map(([, word]) => word as string);
     const known: readonly string[] = eventTypes;
+    const sessionless: readonly string[] = sessionlessEventTypes;
     expect(listed.filter((word) => !known.includes(word))).toEqual(['session.ended']);
-    for (const type of [...known, 'session.ended', 'session.nonsense', 'machine.nonsense', 'candidate.said']) {
-      const accepted = await rolledBack(db(), (client) =>
-        call(client, 'app.emit', { p_session_id: session.id, p_tenant_id: session.tenantId, p_type: type }).then(
+    const accepts = (type: string, p_session_id: string | null) =>
+      rolledBack(db(), (client) =>
+        call(client, 'app.emit', { p_session_id, p_tenant_id: session.tenantId, p_type: type }).then(
           () => true,
           () => false,
         ),
       );
-      expect([type, accepted]).toEqual([type, known.includes(type)]);
+    for (const type of [...known, 'session.ended', 'session.nonsense', 'machine.nonsense', 'candidate.said']) {
+      const ofTenant = sessionless.includes(type);
+      expect([type, await accepts(type, session.id)]).toEqual([type, known.includes(type) && !ofTenant]);
+      expect([type, await accepts(type, null)]).toEqual([type, ofTenant]);
     }
   });
 

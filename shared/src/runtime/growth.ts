@@ -33,7 +33,9 @@ function leastMs(work: () => unknown): number {
 }
 
 /**
- * The first doubling that took too long, as a sentence; undefined when there is none.
+ * The first doubling that took too long, as a sentence; undefined when there is none. The doubling before it must have been
+ * steep too, taken together: when a text outgrows a cache of the processor, a single doubling is steep although the
+ * work is linear.
  * @param prepare makes the input of a size; its time does not count. @returns the work to measure, which can be repeated
  */
 export function firstSteepDoubling(
@@ -43,6 +45,7 @@ export function firstSteepDoubling(
   const grew = (size: number, left: number): string | undefined => {
     const [half, whole] = [leastMs(prepare(size / 2)), leastMs(prepare(size))];
     if (whole <= floorMs || whole <= half * maxRatio) return undefined;
+    if (whole <= leastMs(prepare(size / 4)) * maxRatio ** 2) return undefined;
     if (left > 0 && whole < tooLongMs) return grew(size, left - 1);
     return `${size / 2} → ${size}: ${half.toFixed(1)} → ${whole.toFixed(1)} ms`;
   };
