@@ -312,6 +312,7 @@ describe('consent', () => {
       text_version: '2026-11',
       text: 'We record you.',
       given_at: null,
+      withdrawal: { effect: 'erase_interview', withdrawn_at: null, settled_at: null },
     });
 
     const give = (body: object = {}) =>
