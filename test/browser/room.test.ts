@@ -151,8 +151,8 @@ describe('the candidate’s room', () => {
       async () => {
         const url = `${stack.publicUrl}/api/sessions/${session.session_id}/recordings`;
         const answer = await fetch(url, { headers: { authorization: `Bearer ${stack.tenant.apiKey}` } });
-        const { recordings } = (await answer.json()) as { recordings: Array<{ calls: Array<{ begins_ms: number }> }> };
-        return recordings[0];
+        const { data } = (await answer.json()) as { data: Array<{ calls: Array<{ begins_ms: number }> }> };
+        return data[0];
       },
       120_000,
     );

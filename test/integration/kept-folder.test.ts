@@ -44,7 +44,7 @@ test('the public port and the API key that are asked for are the same at every s
     const answer = await fetch(`${stack.publicUrl}/api/tenants/${stack.tenant.id}/api-keys`, {
       headers: { authorization: `Bearer ${apiKey}` },
     });
-    const { api_keys: keys } = (await answer.json()) as { api_keys: Array<{ scopes: string[] }> };
+    const { data: keys } = (await answer.json()) as { data: Array<{ scopes: string[] }> };
     expect(keys[0]?.scopes).toContain('tenant:admin');
     await stack.stop();
   }
