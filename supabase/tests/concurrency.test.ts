@@ -292,11 +292,7 @@ describe('events of a session', () => {
     };
     let writing = true;
     const writes = parallel(40, (i) =>
-      db().query("select app.emit($1, $2, $3, '{}')", [
-        session.id,
-        session.tenantId,
-        types[i % types.length],
-      ]),
+      db().query("select app.emit($1, $2, $3, '{}')", [session.id, session.tenantId, types[i % types.length]]),
     ).finally(() => {
       writing = false;
     });

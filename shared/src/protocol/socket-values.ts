@@ -84,7 +84,6 @@ export const problemCodes = [
   'network_weak',
   'storage_blocked',
 ] as const;
-export type ProblemCode = (typeof problemCodes)[number];
 
 /** Why the browser must open a further call: the call or its sideband is gone, or it is old. */
 export const callReasons = ['call_lost', 'rollover', 'sideband_lost'] as const;
