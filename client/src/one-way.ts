@@ -18,7 +18,7 @@ export interface OneWay {
 export interface Since {
   /** Whose turn it is now. */
   turn: Turn;
-  /** The provider has noticed speech of the candidate. */
+  /** Whether the provider has reported speech of the candidate. */
   isHeard: boolean;
   /** Number of audio packets. */
   received: number;

@@ -64,7 +64,7 @@ test('two sockets that arrive at the same time cause one claim, and the later on
   expect(claims).toHaveLength(3);
 });
 
-test('a hot worker that is asked to stop claims once more, and exits if it still has no session', async () => {
+test('when it is asked to stop, a hot worker claims once more and exits if it still has no session', async () => {
   const { claims, held, worker, exited } = await serveHot();
   await until(() => held.size === 1);
   worker.terminate();

@@ -3973,8 +3973,8 @@ begin
   select * into s from public.interview_sessions where id = m.session_id for update;
   select * into m from public.machines where id = p_machine_id for update;
   v_now := clock_timestamp();
-  -- At the first connection the cause may be elsewhere. It counts only for a hot machine, which may have died since
-  -- its worker was last heard and has nothing to lose.
+  -- Before the candidate was connected once, the fault may lie elsewhere, and the report is ignored. A hot machine is
+  -- given up: it may have died since its worker was last heard, and holds nothing that could be lost.
   if s.id is null or s.machine_id <> m.id or s.epoch <> p_epoch or m.state <> 'claimed'
     or s.state_rank < app.rank_of('connecting') and not m.hot
     or s.state_rank >= app.rank_of('finalizing') or s.end_requested_at is not null then
@@ -4046,7 +4046,7 @@ begin
   update public.machines m set start_requested_at = clock_timestamp() from locked where m.id = locked.id
     and m.start_requested_at is null;
   get diagnostics v_count = row_count;
-  -- Also of a machine that has claimed by now.
+  -- A machine may have claimed before this report; Fly's answer is stored for it too.
   perform app.record_fly_answer((x ->> 'machine_id')::uuid, x ->> 'fly_request_id',
     (x ->> 'asked_ms')::double precision, (x ->> 'answered_ms')::double precision)
     from jsonb_array_elements(p_starts) x order by x ->> 'machine_id';
@@ -4474,7 +4474,7 @@ begin
   update public.interview_sessions set settings = '{}', metadata = '{}', user_id = null,
     candidate = '{"name": "Erased"}' where id = any (v_sessions);
   delete from public.consents where session_id = any (v_sessions);
-  -- After a withdrawal the link still answers that it was made. Only hashes of the code and the browser remain.
+  -- After a withdrawal the link must still say that consent was withdrawn. Only hashes of code and browser remain.
   delete from public.session_invitations where session_id in (select x.id from public.interview_sessions x
     where x.id = any (v_sessions) and x.consent_withdrawn_at is null);
   delete from public.idempotency_keys where session_id = any (v_sessions)
@@ -6484,7 +6484,7 @@ declare
   v_exchange jsonb;
   v_may jsonb;
 begin
-  -- Before the invitation, as a resend locks them.
+  -- A resend locks the session before its invitations. The same order here keeps the two from a deadlock.
   perform 1 from public.interview_sessions where id = p_session_id for key share;
   v_exchange := public.exchange_invitation(p_session_id, p_code_hash, p_browser_hash);
   if v_exchange ->> 'kind' <> 'accepted' then return v_exchange; end if;
@@ -7810,7 +7810,7 @@ begin
       next_attempt_at = case p_outcome when 'retry' then clock_timestamp() + app.interval_ms(p_retry_ms)
         else next_attempt_at end,
       taken_until = null, holds = holds and attempts < 2, last_status = p_status, last_error = p_error,
-      -- An erased delivery keeps no words of its receiver.
+      -- After an erasure nothing is logged: the receiver's answer may repeat personal data.
       log = case payload when '{}' then '[]' else
         case when jsonb_array_length(log) >= 20 then log - 0 else log end || v_entry end
     where id = p_id and attempts = p_attempt and status = 'pending' returning endpoint_id into v_endpoint;

@@ -36,7 +36,7 @@ const countersQuery = `
   select t.slug from public.tenant_counters c join public.tenants t on t.id = c.tenant_id
   where c.live_sessions <> (select count(*) from public.interview_sessions s where s.tenant_id = c.tenant_id and s.counted)`;
 
-/** Rows of machines that are not destroyed: prepared (standby and hot) machines and those of sessions. */
+/** Machines that are not destroyed. `prepared`: a standby or hot machine, which has no session yet. */
 const aliveQuery = `select id, fly_machine_id, session_id is null
     and (state in ('reserved', 'created') or state = 'started' and hot) as prepared
   from public.machines where state <> 'destroyed'`;

@@ -77,9 +77,9 @@ function installDependencies() {
     say('Installing dependencies from package-lock.json …');
     const startedMs = Date.now();
     const npm = process.env.npm_execpath;
-    const ok = npm?.endsWith('.js')
-      ? attempt(process.execPath, [npm, 'ci', '--no-audit', '--no-fund'])
-      : attempt('npm', ['ci', '--no-audit', '--no-fund']);
+    // Errors only: npm warns of packages that need a newer Node than this one, and they run on the Node that is installed here.
+    const ci = ['ci', '--no-audit', '--no-fund', '--loglevel=error'];
+    const ok = npm?.endsWith('.js') ? attempt(process.execPath, [npm, ...ci]) : attempt('npm', ci);
     if (!ok)
       fail('npm ci did not succeed.', 'Read its message above; with a network problem, try the same command again.');
     // Where install scripts are blocked, the package that brings Node has not fetched its binary yet.

@@ -42,7 +42,7 @@ test('an event with a smaller id that is committed later is delivered too, and n
   expect(seen).toEqual([7, 5]);
 });
 
-test('a watcher that names no event gets only those from now on', async () => {
+test('a watcher that does not say where to begin gets new events only', async () => {
   const { clock, log, feed } = make();
   log.push(event(1, true), event(2));
   const seen: number[] = [];

@@ -36,7 +36,7 @@ export function createTenantFeed({ start, events, clock, pollMs, logger }: Tenan
   const watch: TenantFeed['watch'] = (tenantId, since, onEvent) => {
     let timer: Timer | undefined;
     let stopped = false;
-    /** The last settled event, and the delivered ones after it with the time of delivery. Undefined until the start is known. */
+    /** `after`: the last settled event. `seen`: the events delivered after it, each with its time of delivery. Undefined until the first read. */
     let position: { after: number; seen: Map<number, number> } | undefined;
 
     const read = async (): Promise<boolean> => {

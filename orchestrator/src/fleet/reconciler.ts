@@ -84,7 +84,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
   /** When each duty was last done, by name and fence. A duty that we took again has a new fence and is due at once. */
   const doneMs = new Map<string, number>();
   const keyOf = ({ name, fence }: Duty) => `${name} ${fence}`;
-  /** By app, from its last round: the number of machines, and for each whose worker is heard whether its lease has expired. */
+  /** What the last round of each app saw: how many machines it has, and for each worker that is heard whether its lease has expired. */
   const known = new Map<string, { machines: number; lapsed: boolean[] }>();
 
   const takeDue = (): Duty[] => {

@@ -301,8 +301,8 @@ begin
   select * into s from public.interview_sessions where id = m.session_id for update;
   select * into m from public.machines where id = p_machine_id for update;
   v_now := clock_timestamp();
-  -- At the first connection the cause may be elsewhere. It counts only for a hot machine, which may have died since
-  -- its worker was last heard and has nothing to lose.
+  -- Before the candidate was connected once, the fault may lie elsewhere, and the report is ignored. A hot machine is
+  -- given up: it may have died since its worker was last heard, and holds nothing that could be lost.
   if s.id is null or s.machine_id <> m.id or s.epoch <> p_epoch or m.state <> 'claimed'
     or s.state_rank < app.rank_of('connecting') and not m.hot
     or s.state_rank >= app.rank_of('finalizing') or s.end_requested_at is not null then

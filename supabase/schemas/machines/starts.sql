@@ -32,7 +32,7 @@ begin
   update public.machines m set start_requested_at = clock_timestamp() from locked where m.id = locked.id
     and m.start_requested_at is null;
   get diagnostics v_count = row_count;
-  -- Also of a machine that has claimed by now.
+  -- A machine may have claimed before this report; Fly's answer is stored for it too.
   perform app.record_fly_answer((x ->> 'machine_id')::uuid, x ->> 'fly_request_id',
     (x ->> 'asked_ms')::double precision, (x ->> 'answered_ms')::double precision)
     from jsonb_array_elements(p_starts) x order by x ->> 'machine_id';

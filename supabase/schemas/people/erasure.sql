@@ -100,7 +100,7 @@ begin
   update public.interview_sessions set settings = '{}', metadata = '{}', user_id = null,
     candidate = '{"name": "Erased"}' where id = any (v_sessions);
   delete from public.consents where session_id = any (v_sessions);
-  -- After a withdrawal the link still answers that it was made. Only hashes of the code and the browser remain.
+  -- After a withdrawal the link must still say that consent was withdrawn. Only hashes of code and browser remain.
   delete from public.session_invitations where session_id in (select x.id from public.interview_sessions x
     where x.id = any (v_sessions) and x.consent_withdrawn_at is null);
   delete from public.idempotency_keys where session_id = any (v_sessions)

@@ -129,7 +129,7 @@ declare
   v_exchange jsonb;
   v_may jsonb;
 begin
-  -- Before the invitation, as a resend locks them.
+  -- A resend locks the session before its invitations. The same order here keeps the two from a deadlock.
   perform 1 from public.interview_sessions where id = p_session_id for key share;
   v_exchange := public.exchange_invitation(p_session_id, p_code_hash, p_browser_hash);
   if v_exchange ->> 'kind' <> 'accepted' then return v_exchange; end if;

@@ -224,7 +224,7 @@ begin
       next_attempt_at = case p_outcome when 'retry' then clock_timestamp() + app.interval_ms(p_retry_ms)
         else next_attempt_at end,
       taken_until = null, holds = holds and attempts < 2, last_status = p_status, last_error = p_error,
-      -- An erased delivery keeps no words of its receiver.
+      -- After an erasure nothing is logged: the receiver's answer may repeat personal data.
       log = case payload when '{}' then '[]' else
         case when jsonb_array_length(log) >= 20 then log - 0 else log end || v_entry end
     where id = p_id and attempts = p_attempt and status = 'pending' returning endpoint_id into v_endpoint;

@@ -9,7 +9,7 @@ export type CallOwner = 'creator' | 'account';
 export interface CallControl {
   may(call: { credential: Credential }, credential: Credential): boolean;
   give(owner: CallOwner): void;
-  /** From now on calls go on, or no longer go on, although they were hung up (which is confirmed) or their peer is gone. */
+  /** Switches whether calls stay open although they were hung up (which is still confirmed) or their peer is gone. */
   keep(kept: boolean): void;
   isKept(): boolean;
 }

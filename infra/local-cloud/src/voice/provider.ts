@@ -76,7 +76,7 @@ export interface ScriptControl {
   cutSidebands(callId: string): number;
   /** Which credentials may attach sidebands and hang up from now on. At the start: the one that created the call. */
   callsBelongTo(owner: CallOwner): void;
-  /** From now on calls go on, or no longer go on, although they were hung up (which is confirmed) or their peer is gone. */
+  /** Switches whether calls stay open although they were hung up (which is still confirmed) or their peer is gone. */
   keepCalls(kept: boolean): void;
   /** The provider loses the call: media and sidebands are cut, and the call is unknown from then on. */
   loseCall(callId: string): Promise<void>;

@@ -60,7 +60,7 @@ export function duration(ms: number): string {
   return hours > 0 ? `${hours} h ${minutes % 60} min` : `${minutes} min ${seconds % 60} s`;
 }
 
-/** UTC. */
+/** The time of day in UTC, such as 09:00. */
 const timeOfDay = (at: number): string => new Date(at).toISOString().slice(11, 16);
 
 const request = ({ fly_request_id: id }: Phases): string => (id === null ? '' : `, Fly's request ${id}`);
