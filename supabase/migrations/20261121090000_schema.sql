@@ -4514,11 +4514,11 @@ begin
     and erased_at is null) then
     return jsonb_build_object('kind', 'not_found');
   end if;
-  -- Lock all the candidate's sessions first, before any ending locks the tenant's counter. A session created in the
-  -- meantime is left to the next call, because locking it now would violate the lock order.
+  -- Lock all the candidate's sessions first, before any ending locks the tenant's counter, and before the candidate's
+  -- row: a withdrawal of consent locks its session, also an ended one, and then the candidate. A session created in
+  -- the meantime is left to the next call, because locking it now would violate the lock order.
   v_locked := array(select id from public.interview_sessions
-    where tenant_id = p_tenant_id and candidate_id = p_candidate_id and state_rank < app.rank_of('ended')
-      order by id for update);
+    where tenant_id = p_tenant_id and candidate_id = p_candidate_id order by id for update);
   for s in select id from public.interview_sessions
     where id = any (v_locked) and state_rank < app.rank_of('finalizing') and end_requested_at is null order by id loop
     perform public.request_end(s.id, p_tenant_id, 'cancelled', 'ended_by_platform');
