@@ -1,5 +1,5 @@
 import { maxCorrection } from '@greenroom/shared/protocol/socket-values.ts';
-import { type FormEvent, useEffect, useId, useRef, useState } from 'react';
+import { type FormEvent, useId, useLayoutEffect, useRef, useState } from 'react';
 import type { TranscriptLine } from '../src/types.ts';
 import { useInterview, useMessages } from './hooks.ts';
 
@@ -17,7 +17,7 @@ export function Correction({ line }: { line: TranscriptLine }) {
   const button = useRef<HTMLButtonElement>(null);
   const wasOpen = useRef(false);
   const isOpen = text !== null;
-  useEffect(() => {
+  useLayoutEffect(() => {
     // Focus would fall to the body with the control that had it.
     if (isOpen) field.current?.focus();
     else if (wasOpen.current) button.current?.focus();

@@ -3702,19 +3702,28 @@ declare
   v_region text;
   v_id uuid;
 begin
-  foreach v_region in array p_regions loop
-    -- While an image is being replaced, machines with the previous image are still used.
-    select id into v_id from public.machines
-      where tenant_id = p_tenant_id and region = v_region and session_id is null and state = 'started' and hot
-        and lease_expires_at > clock_timestamp() and id <> all (p_except)
-      order by (image = p_image) desc, started_at limit 1 for update skip locked;
-    if v_id is not null then return v_id; end if;
+  -- A waiting worker claims again every few seconds, and that locks its row for a moment. Such a row is tried again.
+  for v_try in 1..100 loop
+    foreach v_region in array p_regions loop
+      -- While an image is being replaced, machines with the previous image are still used.
+      select id into v_id from public.machines
+        where tenant_id = p_tenant_id and region = v_region and session_id is null and state = 'started' and hot
+          and lease_expires_at > clock_timestamp() and id <> all (p_except)
+        order by (image = p_image) desc, started_at limit 1 for update skip locked;
+      if v_id is not null then return v_id; end if;
+    end loop;
+    perform 1 from public.machines
+      where tenant_id = p_tenant_id and region = any (p_regions) and session_id is null and state = 'started' and hot
+        and lease_expires_at > clock_timestamp() and id <> all (p_except) limit 1;
+    exit when not found;
+    perform pg_sleep(0.005);
   end loop;
   return null;
 end $$;
 comment on function app.take_hot(uuid, text[], text, uuid[]) is
   'Locks a hot machine whose worker waits, for assignment, in the first of these regions that has one, and never one '
-  'of p_except, which the caller has already locked. Null if there is none.';
+  'of p_except, which the caller has already locked. Waits up to 0.5 s while all of them are locked. Null if there is '
+  'none.';
 
 create function app.machine_deadline(p_since timestamptz, p_life_ms numeric, p_max_duration_ms integer)
   returns timestamptz

@@ -133,6 +133,27 @@ describe('assigning a hot machine', () => {
     expect((await sessionRow(db(), session.session_id)).epoch).toBe(1);
   });
 
+  test('a session gets the hot machine whose worker is claiming again at that moment', async () => {
+    const tenant = await newTenant(db());
+    const machine = await hotMachine(tenant);
+    const renewal = await db().connect();
+    await renewal.query('begin');
+    await renewal.query('update public.machines set lease_expires_at = lease_expires_at where id = $1', [machine.id]);
+    const creation = create(tenant);
+    // The creation waits for the row: it has read it, found it locked, and sleeps.
+    await expect
+      .poll(async () => {
+        const { rows } = await db().query(
+          "select count(*)::int as n from pg_stat_activity where wait_event = 'PgSleep' and query like '%create_sessions%'",
+        );
+        return rows[0].n;
+      })
+      .toBe(1);
+    await renewal.query('commit');
+    renewal.release();
+    expect((await creation).intent).toMatchObject({ action: 'wake', machine_id: machine.id });
+  });
+
   test('a session takes a hot machine, then a standby machine, then a new one', async () => {
     const tenant = await newTenant(db());
     await standby(tenant);
