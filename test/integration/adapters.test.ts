@@ -65,7 +65,7 @@ describe('provider adapters', () => {
     const from = stack.cloud.voice.calls().length;
     const interview = await startInterview(stack);
     await expectFinished(stack, interview, from);
-    expect(await platformOf(stack).result(interview.session.session_id, 20_000)).toMatchObject({ status: 'done' });
+    expect(await platformOf(stack).result(interview.session.session_id, 90_000)).toMatchObject({ status: 'done' });
     expect((await credential('DELETE')).status).toBe(204);
     await stack.orchestrators.splice(0, 1)[0]?.stop();
   });

@@ -125,7 +125,7 @@ describe('event streams', () => {
     expect((await other.opened).status).toBe(200);
     other.leave();
     for (const socket of sockets) socket.destroy();
-    await until('all places are given back', () => world.deps.feed.watchers === 0, 20_000);
+    await until('all places are given back', () => world.deps.feed.watchers === 0, 90_000);
   });
 });
 

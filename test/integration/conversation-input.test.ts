@@ -108,7 +108,7 @@ describe('bad input in a conversation', () => {
 
     const back = await enter(session, token);
     expect(await back.next('session_ready')).toMatchObject({ call_active: true });
-    expect(await back.next('session_ended', 20_000)).toMatchObject({ reason: 'interviewer_finished' });
+    expect(await back.next('session_ended', 90_000)).toMatchObject({ reason: 'interviewer_finished' });
     await endOf(stack, session.session_id);
     const stored = await storedEntries(stack, session.session_id);
     const verified = stored.filter((entry) => entry.verified);
@@ -141,7 +141,7 @@ describe('bad input in a conversation', () => {
       for (let n = 0; n < 1_000; n += 1) socket.send(messageOf(n));
       expect((await socket.closed).code).toBe(closeCodes.tooMany);
       const back = await enter(session, token);
-      expect(await back.next('session_ended', 20_000)).toMatchObject({ reason: 'interviewer_finished' });
+      expect(await back.next('session_ended', 90_000)).toMatchObject({ reason: 'interviewer_finished' });
       await endOf(stack, session.session_id);
       const stored = (await storedEntries(stack, session.session_id)).filter(({ item_id }) => item_id !== 'item_same');
       expect(stored.map(({ text }) => text)).toEqual(saidIn(callsFrom(stack, from)).map(({ text }) => text));

@@ -152,7 +152,7 @@ const withdraw = async (session: SessionView): Promise<SessionView> => {
   const body = JSON.stringify(await agreed(session));
   const headers = { 'content-type': 'application/json' };
   const send = () => fetch(`${stack.publicUrl}/api/join/withdraw`, { method: 'POST', headers, body });
-  await until('the withdrawal is answered', async () => (await send().catch(() => undefined))?.ok, 30_000);
+  await until('the withdrawal is answered', async () => (await send().catch(() => undefined))?.ok, 90_000);
   return session;
 };
 /** The session has ended and nothing of the interview is left. */

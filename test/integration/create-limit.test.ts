@@ -54,7 +54,7 @@ describe('two orchestrators under Fly’s limits', () => {
         const found = apps.flatMap(machinesAt);
         return found.length === count ? found : undefined;
       },
-      30_000,
+      90_000,
     );
     const times = machines.map(({ createdAtMs }) => createdAtMs).sort((a, b) => a - b);
     return times.map((time) => time - (times[0] as number));

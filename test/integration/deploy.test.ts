@@ -120,7 +120,7 @@ async function liveInterview() {
   const platform = createPlatform(bare.variables.PUBLIC_URL as string, key);
   const session = await platform.createSession(sessionBody(), { prefer: 'wait=30' });
   await operate('PUT', `/${tenant.id}/pools/fra`, { floor: 1, ceiling: 1 });
-  await until('a standby machine rests', () => standby().length === 1, 30_000);
+  await until('a standby machine rests', () => standby().length === 1, 90_000);
   return { platform, session };
 }
 const ofTenants = () => bare.cloud.fly.machines().filter(({ metadata }) => metadata.deployment_id !== undefined);
@@ -152,7 +152,7 @@ describe('a new worker image', () => {
     workerImage = String(back.document.image);
     const { ended } = startCandidate({ websocketUrl: session.websocket_url, joinToken: session.join_token ?? '' });
     expect((await ended).outcome).toBe('completed');
-    expect((await platform.waitFor(session.session_id, ({ status }) => status === 'completed', 30_000)).epoch).toBe(1);
+    expect((await platform.waitFor(session.session_id, ({ status }) => status === 'completed', 90_000)).epoch).toBe(1);
   }, 180_000);
 });
 

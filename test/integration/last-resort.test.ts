@@ -44,6 +44,6 @@ describe('sessions that end before their entries are stored', () => {
     });
     expect(stored.map(told)).toEqual(saidIn(stack.cloud.voice.calls()).map(told));
     expect(stored.at(-1)?.verified).toBe(false);
-    expect(await platformOf(stack).result(session_id, 20_000)).toMatchObject({ status: 'done' });
+    expect(await platformOf(stack).result(session_id, 90_000)).toMatchObject({ status: 'done' });
   });
 });

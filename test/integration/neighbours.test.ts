@@ -227,7 +227,7 @@ async function offerCalls(over: Over, session: SessionView, answered: { calls: n
   const { join_token } = session;
   const socket = openSocket(session.websocket_url, { token: join_token ?? '' });
   socket.send({ type: 'init_session', fresh: true });
-  await socket.next('session_ready', 30_000);
+  await socket.next('session_ready', 90_000);
   const peer = createCandidatePeer();
   cleanups.push(() => peer.close());
   const sdp = await peer.offer();
@@ -438,7 +438,7 @@ test('an attacking tenant stays within every bound, and its neighbour is refused
     expect([name, Object.keys(counted)]).toEqual([name, ['200']]);
   expect(started).toHaveLength(2);
   for (const id of started)
-    await until('its events were heard', () => neighbour.heard.includes(`${id} session.ready`), 20_000);
+    await until('its events were heard', () => neighbour.heard.includes(`${id} session.ready`), 90_000);
   neighbour.leave();
   const left = await until(
     'all of its deliveries arrived',
@@ -449,7 +449,7 @@ test('an attacking tenant stays within every bound, and its neighbour is refused
       );
       return rows.every(({ status }) => status === 'delivered') && rows.length > 0 ? rows : undefined;
     },
-    30_000,
+    90_000,
   );
   expect(left[0].n).toBeGreaterThanOrEqual(4);
   expect(new Set(received).size).toBe(left[0].n);

@@ -51,7 +51,7 @@ test('after a restore no entry of the backup is lost, no session has two machine
   await until(
     'the machine of the session that the backup does not have is destroyed',
     () => running(later.session_id).length === 0,
-    30_000,
+    90_000,
   );
   console.info(
     `a machine without a row was destroyed ${Math.round(performance.now() - sinceMs)} ms after the first orchestrator began to start`,

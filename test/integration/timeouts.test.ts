@@ -65,7 +65,7 @@ describe('time limits', () => {
         if (message.type === 'session_warning') warnings.push(message.ends_at);
       },
     });
-    await until('the warning has come', () => warnings.length > 0, 10_000);
+    await until('the warning has come', () => warnings.length > 0, 90_000);
     expect(warnings[0]).toBeGreaterThan(Date.now() + 40_000);
     expect(await interview.ended).toEqual({ outcome: 'completed', reason: 'max_duration' });
     await endOf(stack, interview.session.session_id);

@@ -52,7 +52,7 @@ test('deleting a tenant in one deployment leaves the app and session of the same
   await until(
     'staging has removed its tenant',
     async () => (await operate(staging, 'DELETE', `/${test?.id}`)).status === 'removed',
-    30_000,
+    90_000,
   );
   const appStatus = async (name: string | undefined) =>
     (

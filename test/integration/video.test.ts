@@ -577,7 +577,7 @@ describe('webhooks of api.video', () => {
       await work();
       return (await jobsOf(id))[0]?.state;
     };
-    await expect.poll(stateAfterPass, { timeout: 20_000 }).toBe('done');
+    await expect.poll(stateAfterPass, { timeout: 90_000 }).toBe('done');
     await real.close();
   });
 });

@@ -576,7 +576,7 @@ describe('onboarding', () => {
       async () =>
         (await world.send(`/api/tenants/${json.id}`, { method: 'DELETE', as: world.operatorToken })).json.status ===
         'removed',
-      30_000,
+      90_000,
     );
     expect((await session(made.json.key)).status).toBe(401);
     expect((await appOf(named('leaving', 1))).status).toBe(404);

@@ -22,7 +22,7 @@ export async function createPersistently(
 ): Promise<SessionView> {
   const platform = createPlatform(stack.publicUrl, tenant.apiKey);
   const key = { 'idempotency-key': randomUUID() };
-  return until('the session is accepted', () => platform.createSession(body, key).catch(() => undefined), 30_000);
+  return until('the session is accepted', () => platform.createSession(body, key).catch(() => undefined), 90_000);
 }
 
 /** Polls the session until the condition holds; also waits for an API that is not reachable. */
@@ -36,12 +36,12 @@ export function sessionWhen(
     const session = await platform.getSession(id).catch(() => undefined);
     return session && condition(session) ? session : undefined;
   };
-  return until(`the session ${what}`, look, 30_000);
+  return until(`the session ${what}`, look, 90_000);
 }
 
 /** Ends a session as the platform does, and retries until it succeeds. */
 export const deletePersistently = (platform: Platform, id: string): Promise<SessionView> =>
-  until('the end is accepted', () => platform.deleteSession(id).catch(() => undefined), 30_000);
+  until('the end is accepted', () => platform.deleteSession(id).catch(() => undefined), 90_000);
 
 export async function kill(stack: Stack, orchestrator: OrchestratorProcess | undefined): Promise<void> {
   if (!orchestrator) return;

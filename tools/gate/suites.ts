@@ -96,12 +96,12 @@ export const quickSuites: Suite[] = [
   { name: 'licences', run: checkLicences },
   { name: 'database', run: checkDatabase },
   { name: 'unit', run: tests('unit') },
-  { name: 'sql', run: tests('sql', ['--no-file-parallelism']) },
+  { name: 'sql', run: tests('sql', ['--maxWorkers=2']) },
 ];
 
 export const slowSuites: Suite[] = [
-  // Each file starts its own local cloud and mostly waits, so two files at once keep two cores busy.
-  { name: 'integration', run: tests('integration', ['--maxWorkers=2']) },
+  // Each file starts its own local cloud and mostly waits, so three files at once keep two cores busy.
+  { name: 'integration', run: tests('integration', ['--maxWorkers=3']) },
   { name: 'browser', run: tests('browser', ['--no-file-parallelism']) },
 ];
 
