@@ -11,6 +11,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
  *   API, the candidate's socket and the health probes.
  * - The measure is the mean delay of the event loop over the last second, so a short burst causes no refusals. A second
  *   in which the loop did not come round twice has no measure; the delay is then at least a second.
+ * - A measure that began before the app was ready does not count: building the app holds the loop.
  */
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -27,6 +28,10 @@ const isVital = (request: FastifyRequest): boolean => request.routeOptions.confi
 
 /** @param maxDelayMs mean event loop delay above which requests are refused */
 export async function registerPressure(app: FastifyInstance, maxDelayMs: number): Promise<void> {
+  let readyMs = Number.POSITIVE_INFINITY;
+  app.addHook('onReady', async () => {
+    readyMs = performance.now();
+  });
   await app.register(underPressure, {
     maxEventLoopDelay: maxDelayMs,
     sampleInterval: sampleMs,
@@ -34,6 +39,8 @@ export async function registerPressure(app: FastifyInstance, maxDelayMs: number)
     pressureHandler: async (request, _reply, _type, delayMs) => {
       // The library passes Infinity when it measured nothing in the last second.
       if (delayMs === Number.POSITIVE_INFINITY && maxDelayMs > sampleMs) return;
+      // A measure is used until the next one, so it may be of the second before the last.
+      if (performance.now() - readyMs < 2 * sampleMs) return;
       if (!isVital(request)) throw new AppError('overloaded', { retryAfterS });
     },
   });

@@ -42,6 +42,22 @@ test('when the load has passed, it serves all requests again', { timeout: 20_000
   await expect.poll(() => statusOf('/api/sessions'), { timeout: 60_000 }).toBe(200);
 });
 
+test('what held the event loop before the app was ready refuses no request', async () => {
+  const slow = Fastify();
+  registerErrors(slow, createLogger({ level: 'silent', component: 'test' }));
+  await registerPressure(slow, 100);
+  slow.get('/api/sessions', async () => 'served');
+  // The loop comes round between the two holds, so that there is a measure.
+  hold(700);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  hold(400);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  await slow.ready();
+  const { statusCode } = await slow.inject('/api/sessions');
+  await slow.close();
+  expect(statusCode).toBe(200);
+});
+
 test('seconds in which the event loop hardly comes round do not count as more than they were', async () => {
   const patient = Fastify();
   registerErrors(patient, createLogger({ level: 'silent', component: 'test' }));
