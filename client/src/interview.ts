@@ -196,6 +196,7 @@ export function createInterview(options: InterviewOptions): Interview {
       case 'session_ready':
         return onReady(message);
       case 'sdp_answer':
+        if (message.ends_at) snapshots.update({ clock: { ...snapshots.current.clock, endsAt: message.ends_at } });
         return calls.answered(message);
       case 'call_required':
         return calls.required(message.ordinal);

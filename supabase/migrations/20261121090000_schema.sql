@@ -726,6 +726,7 @@ create table public.session_invitations (
   handover_hash text check (handover_hash ~ '^[0-9a-f]{64}$'),
   handover_expires_at timestamptz,
   handover_tries integer not null default 0 check (handover_tries between 0 and 5),
+  handover_at timestamptz,
   check ((handover_hash is null) = (handover_expires_at is null))
 );
 comment on table public.session_invitations is
@@ -744,6 +745,9 @@ comment on column public.session_invitations.handover_hash is
 comment on column public.session_invitations.handover_expires_at is 'The short code is refused from this time on.';
 comment on column public.session_invitations.handover_tries is
   'Number of wrong short codes so far. The fifth one invalidates the code.';
+comment on column public.session_invitations.handover_at is
+  'When the short code was shown. It stays when the code is used, until the first call of the new browser: the '
+  'candidate gets back the time in between.';
 create index session_invitations_session on public.session_invitations (session_id);
 create index session_invitations_tenant on public.session_invitations (tenant_id);
 create index session_invitations_replaces on public.session_invitations (replaces) where replaces is not null;
@@ -1951,6 +1955,7 @@ declare
   m public.machines;
   c public.realtime_calls;
   v_drawn jsonb;
+  v_moving_ms integer;
 begin
   select * into m from public.machines where id = p_machine_id;
   select * into s from public.interview_sessions where id = m.session_id for update;
@@ -1975,11 +1980,19 @@ begin
   insert into public.realtime_calls (session_id, tenant_id, ordinal, epoch, provider)
     values (s.id, s.tenant_id, p_ordinal, p_epoch, p_provider)
     on conflict (session_id, ordinal) do update set epoch = excluded.epoch;
+  -- The candidate gets back the time that a change of browsers took.
+  v_moving_ms := app.moving_ms(s);
+  if v_moving_ms > 0 then
+    update public.interview_sessions set max_duration_ms = least(10800000, max_duration_ms + v_moving_ms)
+      where id = s.id;
+    update public.machines set hard_deadline_at = hard_deadline_at + app.interval_ms(v_moving_ms) where id = m.id;
+  end if;
   return jsonb_build_object('kind', 'opened', 'session', app.session_json(s.id));
 end $$;
 comment on function public.open_call(uuid, integer, integer, text) is
   'Creates the row of a session''s next call, or reuses the last one if it never received a call id. The worker API '
-  'calls it before an SDP offer is sent. Refuses a fenced worker, an ended session, and a session that opens too '
+  'calls it before an SDP offer is sent. The first call after a change of browsers extends the session by the time '
+  'that the change took. Refuses a fenced worker, an ended session, and a session that opens too '
   'many calls (rate_limited).';
 grant execute on function public.open_call(uuid, integer, integer, text) to orchestrator;
 
@@ -6538,7 +6551,7 @@ declare
   v_expires_at timestamptz := clock_timestamp() + app.interval_ms(p_expires_ms);
 begin
   update public.session_invitations set handover_hash = p_handover_hash, handover_expires_at = v_expires_at,
-    handover_tries = 0
+    handover_tries = 0, handover_at = clock_timestamp()
     where code_hash = p_code_hash and session_id = p_session_id and browser_hash = p_browser_hash
       and revoked_at is null and expires_at >= clock_timestamp();
   if not found then return jsonb_build_object('kind', 'invalid'); end if;
@@ -6577,6 +6590,25 @@ comment on function public.take_handover(uuid, text, text, text, jsonb) is
   'Binds the invitation to the browser that presents the short code, in place of the first browser; called by the '
   'API. A code is valid once and for five attempts. Returns kind: moved, wrong (with tries_left), invalid.';
 grant execute on function public.take_handover(uuid, text, text, text, jsonb) to orchestrator;
+
+create function app.moving_ms(s public.interview_sessions) returns integer
+language plpgsql set search_path = '' as $$
+declare
+  v_since timestamptz;
+begin
+  with moved as (
+    update public.session_invitations i set handover_at = null from public.session_invitations old
+      where i.id = old.id and i.session_id = s.id and i.handover_at is not null and i.handover_hash is null
+      returning old.handover_at as since
+  )
+  select greatest(max(m.since), s.started_at, (select max(e.created_at) from public.transcript_entries e
+    where e.session_id = s.id and e.speaker = 'candidate')) into v_since from moved m having count(*) > 0;
+  if v_since is null or s.started_at is null then return 0; end if;
+  return least(600000, greatest(0, extract(epoch from clock_timestamp() - v_since) * 1000));
+end $$;
+comment on function app.moving_ms(public.interview_sessions) is
+  'Returns once for each change of browsers how long it took, milliseconds: since the short code was shown or, if that '
+  'was later, since the candidate''s last stored answer; at most ten minutes. 0 before the interview began.';
 
 -- ── schemas/sessions/reading.sql ──
 create function app.session_json(p_session_id uuid, p_brief boolean default false) returns jsonb

@@ -3,8 +3,10 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { useProject } from './support/project.ts';
 import {
   type Answer,
+  by,
   call,
   claim,
+  digest,
   eventsOf,
   move,
   newSession,
@@ -131,6 +133,74 @@ describe('the time that an outage took', () => {
     await lapse(waiting.machineId);
     await claim(db(), waiting, 'boot-2');
     expect((await sessionRow(db(), waiting.id)).max_duration_ms).toBe(3_000_000);
+  });
+});
+
+describe('the time that a change of browsers took', () => {
+  const moving = async (minutesAgo: number) => {
+    const session = await servedSession(db(), tenant, { max_duration_ms: 3_000_000 });
+    const code = { p_session_id: session.id, p_code_hash: digest(`link ${session.id}`) };
+    await call(db(), 'create_invitation', { ...code, p_tenant_id: tenant.id, p_expires_ms: 3_600_000, p_by: by });
+    await call(db(), 'exchange_invitation', { ...code, p_browser_hash: digest('phone') });
+    const short = { p_handover_hash: digest('123456') };
+    await call(db(), 'offer_handover', {
+      ...{ ...code, ...short, p_browser_hash: digest('phone'), p_expires_ms: 600_000 },
+    });
+    const ago = `${minutesAgo} minutes`;
+    await db().query('update public.session_invitations set handover_at = now() - $2::interval where session_id = $1', [
+      session.id,
+      ago,
+    ]);
+    const take = () => call(db(), 'take_handover', { ...code, ...short, p_browser_hash: digest('laptop'), p_by: by });
+    const started = async () => {
+      await move(db(), session.id, 'in_progress');
+      await db().query(
+        "update public.interview_sessions set started_at = now() - interval '30 minutes' where id = $1",
+        [session.id],
+      );
+    };
+    const deadline = async (): Promise<number> =>
+      (await db().query('select hard_deadline_at from public.machines where id = $1', [session.machineId])).rows[0]
+        .hard_deadline_at;
+    const openCall = async (ordinal = 1): Promise<number> => {
+      const opened = await call(db(), 'open_call', {
+        ...{ p_machine_id: session.machineId, p_epoch: 1, p_ordinal: ordinal, p_provider: 'openai' },
+      });
+      expect(opened.kind).toBe('opened');
+      return Math.round((opened.session.max_duration_ms - 3_000_000) / 60_000);
+    };
+    return { session, take, started, deadline, openCall };
+  };
+
+  test('is given back with the first call of the new browser, once, and extends the life of the machine', async () => {
+    const { take, started, deadline, openCall } = await moving(3);
+    await started();
+    const before = await deadline();
+    // Nobody has used the code yet.
+    expect(await openCall()).toBe(0);
+    expect(await take()).toEqual({ kind: 'moved' });
+    expect(await openCall()).toBe(3);
+    expect(Math.round((Number(await deadline()) - Number(before)) / 60_000)).toBe(3);
+    expect(await openCall()).toBe(3);
+  });
+
+  test('begins with the last answer after the code was shown, is limited to ten minutes, and is 0 before the interview', async () => {
+    const talking = await moving(8);
+    await talking.started();
+    await db().query(
+      `insert into public.transcript_entries (session_id, tenant_id, call_ordinal, item_id, speaker, text, verified, created_at)
+       values ($1, $2, 1, 'answer', 'candidate', 'Still here', true, now() - interval '2 minutes')`,
+      [talking.session.id, tenant.id],
+    );
+    await talking.take();
+    expect(await talking.openCall()).toBe(2);
+    const late = await moving(25);
+    await late.started();
+    await late.take();
+    expect(await late.openCall()).toBe(10);
+    const early = await moving(5);
+    await early.take();
+    expect(await early.openCall()).toBe(0);
   });
 });
 

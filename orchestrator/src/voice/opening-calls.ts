@@ -106,6 +106,7 @@ export function createCallOpener(deps: CallOpenerDeps) {
     const lifeMs = Math.max(0, minted.expiresAtMs - clock.now());
     if (!(await calls.record(of, { credential: { ciphertext, lifeMs } }))) throw new AppError('fenced');
     const credential = { value: minted.value, expires_at: minted.expiresAtMs };
-    return { ordinal: of.ordinal, credential, form: minted.form, session };
+    const { max_duration_ms } = row;
+    return { ordinal: of.ordinal, credential, form: minted.form, session, max_duration_ms };
   };
 }

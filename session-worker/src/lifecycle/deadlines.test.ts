@@ -68,6 +68,21 @@ describe('the session’s own deadlines', () => {
     expect(expired).toEqual([['max_duration', d.maxDurationMs - 600_000]]);
   });
 
+  test('an interview that may last longer is warned and ended later', async () => {
+    const { clock, timers, expired, warned } = setUp();
+    timers.joined();
+    timers.callUp();
+    timers.began(clock.now());
+    await clock.advance(600_000);
+    timers.mayLast(d.maxDurationMs + 90_000);
+    expect(timers.endsAt).toBe(clock.now() - 600_000 + d.maxDurationMs + 90_000);
+    await clock.advance(d.maxDurationMs);
+    expect(warned).toEqual([d.maxDurationMs + 90_000 - d.durationWarningMs]);
+    expect(expired).toEqual([['max_duration', d.maxDurationMs + 90_000]]);
+    timers.stop();
+    expect(clock.pending).toBe(0);
+  });
+
   test('ends the session when a requested call is not offered', async () => {
     const { clock, timers, expired } = setUp();
     timers.joined();

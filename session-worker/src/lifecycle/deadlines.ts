@@ -24,6 +24,8 @@ export interface SessionDeadlines {
   awaitOffer(): void;
   /** Sets when the interview began (Unix ms). Only the first call counts. */
   began(startedAt: number): void;
+  /** Changes how long the interview may last, ms; also while it runs. */
+  mayLast(maxDurationMs: number): void;
   /** Unix ms when the interview must be over, once it has begun. */
   readonly endsAt: number | null;
   stop(): void;
@@ -38,11 +40,13 @@ export interface SessionDeadlinesDeps {
 }
 
 export function createSessionDeadlines(deps: SessionDeadlinesDeps): SessionDeadlines {
-  const { clock, deadlines, maxDurationMs, onExpired } = deps;
+  const { clock, deadlines, onExpired } = deps;
+  let { maxDurationMs } = deps;
   let presence: Timer | undefined;
   let offer: Timer | undefined;
   let timers: Timer[] = [];
   let callSeen = false;
+  let startedAt: number | null = null;
   let endsAt: number | null = null;
 
   const expire = (reason: SessionReason, delayMs: number) =>
@@ -55,6 +59,18 @@ export function createSessionDeadlines(deps: SessionDeadlinesDeps): SessionDeadl
   const awaitOffer = () => {
     offer?.cancel();
     offer = expire('call_not_established', deadlines.offerMs);
+  };
+
+  const run = (since: number) => {
+    for (const timer of timers) timer.cancel();
+    endsAt = since + maxDurationMs;
+    const leftMs = endsAt - clock.now();
+    const warnInMs = leftMs - deadlines.durationWarningMs;
+    timers = [
+      expire('max_duration', leftMs),
+      // An interview shorter than the warning time is warned after half of it.
+      clock.setTimer(() => deps.onWarning(endsAt ?? 0), warnInMs > 0 ? warnInMs : Math.max(0, leftMs / 2)),
+    ];
   };
 
   return {
@@ -74,14 +90,15 @@ export function createSessionDeadlines(deps: SessionDeadlinesDeps): SessionDeadl
       offer = undefined;
     },
     awaitOffer,
-    began: (startedAt) => {
-      if (endsAt !== null) return;
-      endsAt = startedAt + maxDurationMs;
-      const leftMs = endsAt - clock.now();
-      timers.push(expire('max_duration', leftMs));
-      const warnInMs = leftMs - deadlines.durationWarningMs;
-      // An interview shorter than the warning time is warned after half of it.
-      timers.push(clock.setTimer(() => deps.onWarning(endsAt ?? 0), warnInMs > 0 ? warnInMs : Math.max(0, leftMs / 2)));
+    began: (at) => {
+      if (startedAt !== null) return;
+      startedAt = at;
+      run(at);
+    },
+    mayLast: (next) => {
+      if (next === maxDurationMs) return;
+      maxDurationMs = next;
+      if (startedAt !== null) run(startedAt);
     },
     get endsAt() {
       return endsAt;

@@ -68,8 +68,8 @@ export interface CallsDeps {
   sidebandReadyMs: number;
   /** How long a hung-up call's sideband is still listened to, ms. */
   lateTranscriptMs: number;
-  /** The orchestrator has answered with a credential for a call. */
-  onCredential(): void;
+  /** The orchestrator has answered with a credential for a call, and says how long the session may last now. */
+  onCredential(maxDurationMs: number | undefined): void;
   /** Called before the first event of the call. */
   onOpened(ordinal: number, call: VoiceCall): void;
   onEvent(ordinal: number, event: VoiceEvent): void;
@@ -228,8 +228,8 @@ export function createCalls(deps: CallsDeps): Calls {
     if (active) await retire(active);
     const opened = await askForCall();
     if (opened.kind !== 'opened') return opened;
-    deps.onCredential();
-    const { ordinal, credential, session, form } = opened.value;
+    const { ordinal, credential, session, form, max_duration_ms } = opened.value;
+    deps.onCredential(max_duration_ms);
     const created = await voice.createCall(
       { offer: sdp, form, session, credential: credential.value },
       stopping.signal,

@@ -1149,6 +1149,7 @@ export type Database = {
           code_hash: string;
           created_at: string;
           expires_at: string;
+          handover_at: string | null;
           handover_expires_at: string | null;
           handover_hash: string | null;
           handover_tries: number;
@@ -1165,6 +1166,7 @@ export type Database = {
           code_hash: string;
           created_at?: string;
           expires_at: string;
+          handover_at?: string | null;
           handover_expires_at?: string | null;
           handover_hash?: string | null;
           handover_tries?: number;
@@ -1180,6 +1182,7 @@ export type Database = {
           code_hash?: string;
           created_at?: string;
           expires_at?: string;
+          handover_at?: string | null;
           handover_expires_at?: string | null;
           handover_hash?: string | null;
           handover_tries?: number;

@@ -152,7 +152,13 @@ export const serverMessage = z.discriminatedUnion('type', [
     /** Relays for `RTCPeerConnection`, with credentials that outlive the session by a little. Absent: none are needed. */
     ice_servers: z.array(iceServer).optional(),
   }),
-  z.object({ type: z.literal('sdp_answer'), sdp: z.string(), ordinal: z.number().int() }),
+  z.object({
+    type: z.literal('sdp_answer'),
+    sdp: z.string(),
+    ordinal: z.number().int(),
+    /** Unix ms when the interview must be over. */
+    ends_at: z.number().nullable().optional(),
+  }),
   z.object({
     type: z.literal('call_required'),
     ordinal: z.number().int(),

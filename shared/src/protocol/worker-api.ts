@@ -228,6 +228,8 @@ export const openCallResponse = z.object({
   form: z.enum(['raw', 'multipart']).default('raw'),
   /** The worker sends it in its own `session.update`; the answer shows that the sideband works. */
   session: z.record(z.string(), z.unknown()),
+  /** How long the session may last now: a change of browsers is not at the candidate's expense. */
+  max_duration_ms: z.number().int().optional(),
 });
 /** Sent with the code `conflict`: the ordinal of the session's next call. */
 export const wrongOrdinal = z.object({ next_ordinal: z.number().int().min(1) });

@@ -14,6 +14,7 @@ declare
   m public.machines;
   c public.realtime_calls;
   v_drawn jsonb;
+  v_moving_ms integer;
 begin
   select * into m from public.machines where id = p_machine_id;
   select * into s from public.interview_sessions where id = m.session_id for update;
@@ -38,11 +39,19 @@ begin
   insert into public.realtime_calls (session_id, tenant_id, ordinal, epoch, provider)
     values (s.id, s.tenant_id, p_ordinal, p_epoch, p_provider)
     on conflict (session_id, ordinal) do update set epoch = excluded.epoch;
+  -- The candidate gets back the time that a change of browsers took.
+  v_moving_ms := app.moving_ms(s);
+  if v_moving_ms > 0 then
+    update public.interview_sessions set max_duration_ms = least(10800000, max_duration_ms + v_moving_ms)
+      where id = s.id;
+    update public.machines set hard_deadline_at = hard_deadline_at + app.interval_ms(v_moving_ms) where id = m.id;
+  end if;
   return jsonb_build_object('kind', 'opened', 'session', app.session_json(s.id));
 end $$;
 comment on function public.open_call(uuid, integer, integer, text) is
   'Creates the row of a session''s next call, or reuses the last one if it never received a call id. The worker API '
-  'calls it before an SDP offer is sent. Refuses a fenced worker, an ended session, and a session that opens too '
+  'calls it before an SDP offer is sent. The first call after a change of browsers extends the session by the time '
+  'that the change took. Refuses a fenced worker, an ended session, and a session that opens too '
   'many calls (rate_limited).';
 grant execute on function public.open_call(uuid, integer, integer, text) to orchestrator;
 

@@ -174,7 +174,7 @@ declare
   v_expires_at timestamptz := clock_timestamp() + app.interval_ms(p_expires_ms);
 begin
   update public.session_invitations set handover_hash = p_handover_hash, handover_expires_at = v_expires_at,
-    handover_tries = 0
+    handover_tries = 0, handover_at = clock_timestamp()
     where code_hash = p_code_hash and session_id = p_session_id and browser_hash = p_browser_hash
       and revoked_at is null and expires_at >= clock_timestamp();
   if not found then return jsonb_build_object('kind', 'invalid'); end if;
@@ -213,3 +213,22 @@ comment on function public.take_handover(uuid, text, text, text, jsonb) is
   'Binds the invitation to the browser that presents the short code, in place of the first browser; called by the '
   'API. A code is valid once and for five attempts. Returns kind: moved, wrong (with tries_left), invalid.';
 grant execute on function public.take_handover(uuid, text, text, text, jsonb) to orchestrator;
+
+create function app.moving_ms(s public.interview_sessions) returns integer
+language plpgsql set search_path = '' as $$
+declare
+  v_since timestamptz;
+begin
+  with moved as (
+    update public.session_invitations i set handover_at = null from public.session_invitations old
+      where i.id = old.id and i.session_id = s.id and i.handover_at is not null and i.handover_hash is null
+      returning old.handover_at as since
+  )
+  select greatest(max(m.since), s.started_at, (select max(e.created_at) from public.transcript_entries e
+    where e.session_id = s.id and e.speaker = 'candidate')) into v_since from moved m having count(*) > 0;
+  if v_since is null or s.started_at is null then return 0; end if;
+  return least(600000, greatest(0, extract(epoch from clock_timestamp() - v_since) * 1000));
+end $$;
+comment on function app.moving_ms(public.interview_sessions) is
+  'Returns once for each change of browsers how long it took, milliseconds: since the short code was shown or, if that '
+  'was later, since the candidate''s last stored answer; at most ten minutes. 0 before the interview began.';

@@ -268,6 +268,7 @@ create table public.session_invitations (
   handover_hash text check (handover_hash ~ '^[0-9a-f]{64}$'),
   handover_expires_at timestamptz,
   handover_tries integer not null default 0 check (handover_tries between 0 and 5),
+  handover_at timestamptz,
   check ((handover_hash is null) = (handover_expires_at is null))
 );
 comment on table public.session_invitations is
@@ -286,6 +287,9 @@ comment on column public.session_invitations.handover_hash is
 comment on column public.session_invitations.handover_expires_at is 'The short code is refused from this time on.';
 comment on column public.session_invitations.handover_tries is
   'Number of wrong short codes so far. The fifth one invalidates the code.';
+comment on column public.session_invitations.handover_at is
+  'When the short code was shown. It stays when the code is used, until the first call of the new browser: the '
+  'candidate gets back the time in between.';
 create index session_invitations_session on public.session_invitations (session_id);
 create index session_invitations_tenant on public.session_invitations (tenant_id);
 create index session_invitations_replaces on public.session_invitations (replaces) where replaces is not null;
