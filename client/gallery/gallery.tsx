@@ -77,6 +77,9 @@ const fixtures: Record<string, Fixture> = {
     snapshot: { status: { name: 'ended', outcome: 'cancelled', reason: 'consent_declined', at } },
   },
   elsewhere: { invitation: { bound: 'elsewhere' }, snapshot: { problem: 'used_elsewhere' } },
+  'lobby-early': {
+    invitation: { startsAt: Date.now() + 3_600_000, joinable: false, status: 'scheduled' },
+  },
   'waiting-start': {
     invitation: { startsAt: Date.now() + 3_600_000, joinable: false, status: 'scheduled' },
     snapshot: { status: { name: 'waiting', for: 'start_time', since: Date.now() }, problem: 'too_early' },

@@ -60,6 +60,8 @@ export const de: Messages = {
   start: 'Gespräch beginnen',
   waitingMachine: 'Ihr Gespräch wird vorbereitet. Das dauert meist weniger als 5 Sekunden.',
   waitingLong: 'Das dauert länger als sonst. Wir versuchen es weiter; Sie müssen nichts tun.',
+  opensAt: (time) =>
+    `Ihr Gespräch beginnt um ${time}. Sie können jetzt Ihr Mikrofon prüfen und diese Seite offen lassen.`,
   waitingStart: (time) => `Ihr Gespräch beginnt um ${time}. Diese Seite öffnet von selbst.`,
   connecting: 'Verbindung wird aufgebaut …',
   running: 'Das Gespräch läuft. Sprechen Sie frei.',

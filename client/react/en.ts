@@ -57,6 +57,7 @@ export const en: Messages = {
   start: 'Start the interview',
   waitingMachine: 'Preparing your interview. This usually takes under 5 seconds.',
   waitingLong: 'This takes longer than usual. We keep trying; you need not do anything.',
+  opensAt: (time) => `Your interview opens at ${time}. You can check your microphone now and keep this page open.`,
   waitingStart: (time) => `Your interview opens at ${time}. This page starts by itself.`,
   connecting: 'Connecting …',
   running: 'The interview is running. Speak freely.',

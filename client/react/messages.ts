@@ -57,6 +57,9 @@ export interface Messages {
   /** Waiting three times as long as usual. */
   waitingLong: string;
   /** @param time by the candidate's clock */
+  /** It is too early, and the candidate has not pressed `start`. */
+  opensAt(time: string): string;
+  /** It is too early, and the candidate has pressed `start`. */
   waitingStart(time: string): string;
   connecting: string;
   running: string;

@@ -140,6 +140,7 @@ export function InterviewScreens() {
     );
   // biome-ignore lint/correctness/useExhaustiveDependencies: once for each interview
   useEffect(() => void look(), [interview]);
+  useLookWhenDue(invitation, status.name === 'idle', look);
 
   const screen = screenOf(status, invitation, isConsentGiven);
   const position = invitation?.position ?? 'Greenroom';
@@ -168,7 +169,8 @@ export function InterviewScreens() {
 
   const problem = useProblem();
   const isLong = useIsLong(status);
-  const line = waitingLine(status, invitation, messages, isLong) ?? screenLine(screen, status, messages, problem);
+  const line =
+    waitingLine(screen, status, invitation, messages, isLong) ?? screenLine(screen, status, messages, problem);
   return (
     <main data-part="room" data-screen={screen}>
       <header>
@@ -214,6 +216,20 @@ export function InterviewScreens() {
   );
 }
 
+const soonestLookMs = 2_000;
+const latestLookMs = 600_000;
+
+/** Looks again when the interview is due, so that the page of a candidate who came early opens by itself. */
+function useLookWhenDue(invitation: Invitation | null, isIdle: boolean, look: () => void): void {
+  // biome-ignore lint/correctness/useExhaustiveDependencies: each answer is a new invitation
+  useEffect(() => {
+    if (!isIdle || !invitation?.startsAt || invitation.joinable) return;
+    const leftMs = invitation.startsAt - Date.now();
+    const timer = setTimeout(look, Math.min(latestLookMs, Math.max(soonestLookMs, leftMs)));
+    return () => clearTimeout(timer);
+  }, [invitation, isIdle]);
+}
+
 /** Three times as long as a machine usually takes. */
 const longMs = 15_000;
 
@@ -232,17 +248,22 @@ function useIsLong(status: Status): boolean {
 
 /** What is waited for, in words; undefined: nothing. */
 function waitingLine(
+  screen: Screen,
   status: Status,
   invitation: Invitation | null,
   messages: Messages,
   isLong: boolean,
 ): string | undefined {
-  if (status.name === 'waiting' && status.for === 'start_time' && invitation?.startsAt) {
+  const isWaiting = status.name === 'waiting' && status.for === 'start_time';
+  const isEarly = screen === 'lobby' && status.name === 'idle' && invitation?.joinable === false;
+  if ((isWaiting || isEarly) && invitation?.startsAt) {
     const starts = new Date(invitation.startsAt);
     const isToday = starts.toDateString() === new Date().toDateString();
-    return messages.waitingStart(
-      starts.toLocaleString(messages.lang, { timeStyle: 'short', ...(isToday ? {} : { dateStyle: 'medium' }) }),
-    );
+    const at = starts.toLocaleString(messages.lang, {
+      timeStyle: 'short',
+      ...(isToday ? {} : { dateStyle: 'medium' as const }),
+    });
+    return isWaiting ? messages.waitingStart(at) : messages.opensAt(at);
   }
   const isStarting = (status.name === 'waiting' && status.for === 'machine') || status.name === 'connecting';
   return isStarting && isLong ? messages.waitingLong : undefined;

@@ -25,6 +25,8 @@ import type { Connection } from './room/connection.ts';
  *   reconnects.
  * - An `sdp_answer` may not have reached the browser, so it is repeated on reconnection until the call is
  *   connected.
+ * - While the candidate's socket is away, the candidate may still be in the call, because audio does not pass
+ *   through us. Only speech shows that.
  * - Once the session is ending, the result of a pending offer is ignored (the teardown hangs the call up),
  *   and the browser is asked for no other call.
  */
@@ -45,6 +47,10 @@ export interface Conversation {
   readonly requests: Requests;
   /** Calls after the first one, and calls that could not be opened. */
   readonly counts: Pick<WorkerCounts, 'call_replacements' | 'call_failures'>;
+  /** The candidate's socket is lost. */
+  lost(): void;
+  /** Whether the candidate has spoken since the socket was lost. */
+  readonly wasHeardSinceLoss: boolean;
   /** Repeats an open `call_required` and an unconfirmed `sdp_answer`; called right after `session_ready`. */
   resume(connection: Connection): void;
   /** Continues the call that was under way on another machine. */
@@ -79,6 +85,7 @@ export function createConversation(deps: ConversationDeps): Conversation {
   let current: VoiceCall | undefined;
   let later: Timer | undefined;
   let transcriptionsFailed = 0;
+  let wasHeardSinceLoss = false;
   /** The `call_required` that the browser has not answered yet. */
   let required: { ordinal: number; reason: CallReason; deadline: number } | undefined;
   /** The `sdp_answer` whose call the browser has not reported as connected. */
@@ -102,12 +109,18 @@ export function createConversation(deps: ConversationDeps): Conversation {
     nextOrdinal: claim.next_ordinal,
     sidebandReadyMs: deadlines.sidebandReadyMs,
     lateTranscriptMs: deadlines.lateTranscriptMs,
-    onCredential: () => note('credential'),
+    onCredential: (maxDurationMs) => {
+      note('credential');
+      if (maxDurationMs !== undefined) timers.mayLast(maxDurationMs);
+    },
     onEvent: (ordinal, event) => onVoice(ordinal, event),
     onClosed: transcript.settle,
   });
   const onVoice = (ordinal: number, event: VoiceEvent) => {
-    if (event.type === 'candidate_heard') media.answered(ordinal);
+    if (event.type === 'candidate_heard') {
+      wasHeardSinceLoss = true;
+      media.answered(ordinal);
+    }
     if (event.type === 'untranscribed') transcriptionsFailed += 1;
     if (event.type === 'saying') {
       if (event.entry.speaker === 'ai') note('spoke');
@@ -209,10 +222,10 @@ export function createConversation(deps: ConversationDeps): Conversation {
   const onAnswered = ({ sdp, ordinal }: Extract<OfferResult, { kind: 'answered' }>) => {
     note('answered');
     required = undefined;
-    unconfirmed = { type: 'sdp_answer', sdp, ordinal };
+    onCallUp();
+    unconfirmed = { type: 'sdp_answer', sdp, ordinal, ends_at: timers.endsAt };
     // To the current connection: the socket may have dropped while the call was being made.
     send(unconfirmed);
-    onCallUp();
   };
   const onCallUp = () => {
     timers.callUp();
@@ -240,7 +253,14 @@ export function createConversation(deps: ConversationDeps): Conversation {
     },
     requests,
     counts: { call_replacements: replacements, call_failures: failures },
+    lost: () => {
+      wasHeardSinceLoss = false;
+    },
+    get wasHeardSinceLoss() {
+      return wasHeardSinceLoss;
+    },
     resume: (connection) => {
+      current?.returned();
       if (calls.active && unconfirmed?.ordinal === calls.ordinal) connection.send(unconfirmed);
       // Without a call, `session_ready` has already asked for an offer.
       if (required && calls.active) connection.send({ type: 'call_required', ...required });

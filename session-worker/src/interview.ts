@@ -112,7 +112,10 @@ export function createInterview(deps: InterviewDeps): Interview {
   const { timers } = watches;
   const conversation = createConversation({
     ...{ clock, log, claim, orchestrator, record, timers, send, ending, note: phases.note },
-    voice: deps.voice({ realtime: claim.realtime, deadlines, log, say: watches.say }),
+    voice: deps.voice({
+      ...{ realtime: claim.realtime, deadlines, log, say: watches.say },
+      mayFinish: () => room.presence === 'present' || conversation.wasHeardSinceLoss,
+    }),
   });
   const reception = createReception({ log, claim, conversation, record, timers, video, ending });
   const room = createRoom({
@@ -124,6 +127,7 @@ export function createInterview(deps: InterviewDeps): Interview {
     },
     onLost: () => {
       timers.left();
+      conversation.lost();
       record.reports.presence('lost');
     },
     onInit: reception.welcome,

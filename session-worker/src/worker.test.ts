@@ -48,6 +48,7 @@ describe('an interview, end to end between scripted peers', () => {
       type: 'sdp_answer',
       sdp: answerSdp,
       ordinal: 1,
+      ends_at: expect.any(Number),
     });
     await until(() => peers.saidOnSideband.some((said) => said.type === 'response.create'));
 
@@ -134,6 +135,40 @@ describe('an interview, end to end between scripted peers', () => {
     expect(await candidate.receives('session_ended')).toMatchObject({ reason: 'interviewer_finished' });
     expect(await exited).toBe(0);
     expect(peers.stored.get('1/item_11')).toMatchObject({ previous_item_id: null });
+  });
+
+  const presence = (peers: Served['peers']) =>
+    JSON.stringify(peers.askedFor('POST /rest/v1/rpc/worker_report').at(-1)?.body);
+
+  test('an interviewer that gives up while the candidate is away does not end the interview; the candidate returns to it', async () => {
+    const { peers, port } = await serve();
+    const candidate = await joined(served);
+    emitAll(reply('item_1', null, 'Welcome.'));
+    emitAll(candidateSpeech('item_2', 'item_1', 1_000, 2_000));
+    peers.emit(transcribed('item_2', 'Hello.', [-0.1]));
+    candidate.socket.terminate();
+    await until(() => presence(peers).includes('lost'));
+    emitAll(functionCall('item_9', 'item_2'));
+    await until(() => JSON.stringify(peers.saidOnSideband).includes('The candidate is disconnected'));
+    const back = await connectCandidate(port, peers, { token: await peers.token(audiences.reconnect) });
+    back.say({ type: 'init_session' });
+    expect(await back.receives('session_ready')).toMatchObject({ call_active: true });
+    emitAll(functionCall('item_12', 'item_9'));
+    await until(() => JSON.stringify(peers.saidOnSideband).includes('{\\"ok\\":true}'));
+    emitAll(reply('item_13', 'item_12', 'Goodbye.'));
+    expect(await back.receives('session_ended')).toMatchObject({ reason: 'interviewer_finished' });
+  });
+
+  test('control: the interviewer may end the interview of a candidate who speaks while the socket is away', async () => {
+    const { peers, exited } = await serve();
+    const candidate = await joined(served);
+    candidate.socket.terminate();
+    await until(() => presence(peers).includes('lost'));
+    emitAll(candidateSpeech('item_2', null, 1_000, 2_000));
+    emitAll(functionCall('item_9', 'item_2'));
+    emitAll(reply('item_11', 'item_9', 'Goodbye.'));
+    expect(await exited).toBe(0);
+    expect(peers.askedFor('POST /worker/v1/finish').at(-1)?.body).toMatchObject({ reason: 'interviewer_finished' });
   });
 });
 

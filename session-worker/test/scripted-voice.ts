@@ -58,6 +58,7 @@ function attend(ordinal: number, questions: string[], hear: (event: VoiceEvent) 
       settle: () => [],
     },
     begin: () => ask(),
+    returned: () => undefined,
     tell: () => !silent,
     type: (itemId, text) => {
       if (silent) return false;

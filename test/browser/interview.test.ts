@@ -211,6 +211,42 @@ describe('a real Chromium on the plain page', () => {
     await page.close();
   });
 
+  test('a candidate withdraws consent in the middle of the interview, and it ends there', async () => {
+    await requireConsent();
+    const session = await platformOf(stack).createSession(sessionBody());
+    const page = await browser.newPage({ locale: 'en-GB', permissions: ['microphone'] });
+    // The interview goes on until it is withdrawn: this candidate says nothing.
+    await page.addInitScript(() => {
+      navigator.mediaDevices.getUserMedia = async () => new AudioContext().createMediaStreamDestination().stream;
+    });
+    await page.goto(session.join_url ?? '');
+    await page.getByRole('button', { name: 'I agree' }).click();
+    await page.getByRole('button', { name: 'Start the interview' }).click();
+    await page.locator('#transcript li').first().waitFor({ timeout: 60_000 });
+    await page.getByRole('button', { name: 'More', exact: true }).click();
+    const menu = page.getByRole('dialog', { name: 'More' });
+    await menu.getByRole('button', { name: 'Withdraw my consent' }).click();
+    const asked = page.getByRole('dialog', { name: 'Withdraw your consent?' });
+    await asked.getByText('What was said, recorded and evaluated is erased.').waitFor();
+    await asked.getByRole('button', { name: 'Back' }).click();
+    expect(await menu.isVisible()).toBe(true);
+    await menu.getByRole('button', { name: 'Withdraw my consent' }).click();
+    await asked.getByRole('button', { name: 'Withdraw my consent' }).click();
+    await page.getByRole('heading', { level: 1, name: 'You withdrew your consent' }).waitFor();
+    expect(await page.evaluate(() => [document.activeElement?.tagName, document.body.dataset.ended])).toEqual([
+      'H1',
+      'cancelled/consent_withdrawn',
+    ]);
+    expect(await page.getByRole('dialog').count()).toBe(0);
+    const ended = await endOf(stack, session.session_id);
+    expect([ended.status, ended.reason]).toEqual(['cancelled', 'consent_withdrawn']);
+    await until(
+      'it is erased',
+      async () => (await platformOf(stack).transcript(session.session_id)).entries.length === 0,
+    );
+    await page.close();
+  });
+
   test('a link with a wrong code shows a message that a candidate understands', async () => {
     const session = await platformOf(stack).createSession(sessionBody());
     const page = await browser.newPage();

@@ -1,4 +1,5 @@
-import { type Browser, chromium } from 'playwright-core';
+import pg from 'pg';
+import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { browserArguments, browserPath } from '../../tools/demo/browser.ts';
 import { type Stack, startStack } from '../../tools/stack/stack.ts';
@@ -19,10 +20,11 @@ describe('the candidate’s room', () => {
     await browser.close();
     await stack.stop();
   });
-  const openRoom = async (locale: string, more: Record<string, unknown> = {}) => {
+  const openRoom = async (locale: string, more: Record<string, unknown> = {}, prepare?: (page: Page) => unknown) => {
     const session = await platformOf(stack).createSession(sessionBody(more));
     const context = await browser.newContext({ locale, bypassCSP: true, viewport: { width: 360, height: 740 } });
     const page = await context.newPage();
+    await prepare?.(page);
     await withAxe(page);
     await page.goto(session.join_url ?? '');
     return { session, context, page };
@@ -61,6 +63,52 @@ describe('the candidate’s room', () => {
     expect([ended.status, ended.reason]).toEqual(['completed', 'ended_by_candidate']);
     await expectStoredAsSaid(stack, session.session_id);
     await context.close();
+  });
+
+  test('a page that was opened too early says when the interview opens, and opens by itself', async () => {
+    const inAnHour = { scheduled_at: new Date(Date.now() + 3_600_000).toISOString() };
+    const withClock = (page: Page) => page.clock.install();
+    const [looking, waiting] = [
+      await openRoom('en-GB', inAnHour, withClock),
+      await openRoom('en-GB', inAnHour, withClock),
+    ];
+    await looking.page.getByRole('status').getByText('Your interview opens at').waitFor();
+    await waiting.page.getByRole('button', { name: 'Start the interview' }).click();
+    await waiting.page.getByRole('status').getByText('This page starts by itself.').waitFor();
+    for (const { session, page } of [looking, waiting]) {
+      await fetch(`${stack.publicUrl}/api/sessions/${session.session_id}`, {
+        method: 'PATCH',
+        headers: { authorization: `Bearer ${stack.tenant.apiKey}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ scheduled_at: new Date(Date.now() + 2_000).toISOString() }),
+      });
+      await platformOf(stack).waitFor(session.session_id, ({ status }) => status === 'ready', 60_000);
+      await page.clock.fastForward(3_600_000);
+    }
+    await looking.page.getByRole('status').getByText('Ready when you are.').waitFor();
+    await waiting.page.getByText('The interview is running').waitFor({ timeout: 60_000 });
+    for (const { session, context } of [looking, waiting]) {
+      await context.close();
+      await platformOf(stack).deleteSession(session.session_id);
+    }
+  });
+
+  test('the link of an interview that is over says how it ended, in any browser, and offers no start', async () => {
+    const { session, page } = await openRoom('en-GB');
+    const room = roomOf(page);
+    await room.start();
+    await room.isRunning();
+    await room.hasAnswered();
+    await room.end();
+    await page.reload();
+    await room.waitFor('You ended the interview. Thank you for your time.');
+    const other = await (await browser.newContext({ locale: 'de-DE' })).newPage();
+    await other.goto(session.join_url ?? '');
+    await other.getByRole('status').getByText('Sie haben das Gespräch beendet.').waitFor();
+    for (const at of [page, other]) {
+      expect(await at.getByRole('button').count()).toBe(0);
+      await at.context().close();
+    }
+    await expectStoredAsSaid(stack, session.session_id);
   });
 
   test('a typed answer is in the transcript, and the interviewer continues from it', async () => {
@@ -170,6 +218,15 @@ describe('the candidate’s room', () => {
     await platformOf(stack).deleteSession(other.session.session_id);
   });
 
+  /** How long an interview may last, ms. */
+  const longestMs = async (sessionId: string): Promise<number> => {
+    const db = new pg.Client({ connectionString: stack.cloud.supabase.adminDbUrl });
+    await db.connect();
+    const { rows } = await db.query('select max_duration_ms from public.interview_sessions where id = $1', [sessionId]);
+    await db.end();
+    return rows[0].max_duration_ms;
+  };
+
   test('a link opened on one device is joined on a second and continued on a third with the code shown', async () => {
     const { session, context, page: phone } = await openRoom('en-GB');
     await phone.getByText('Ready when you are.').waitFor();
@@ -178,6 +235,9 @@ describe('the candidate’s room', () => {
     await laptop.getByRole('button', { name: 'Start the interview' }).click();
     await laptop.getByText('The interview is running').waitFor({ timeout: 60_000 });
     await laptop.getByRole('button', { name: 'More', exact: true }).click();
+    await laptop.getByLabel('Show a clock').check();
+    await laptop.getByText(/\d+:\d\d left/).waitFor();
+    const given = await longestMs(session.session_id);
     await laptop.getByRole('button', { name: 'Continue on another device' }).click();
     const code = (await laptop.getByText('type this code').textContent())?.match(/\d{3} \d{3}/)?.[0] ?? '';
     await phone.reload();
@@ -189,6 +249,8 @@ describe('the candidate’s room', () => {
     await phone.getByRole('button', { name: 'Start the interview' }).click();
     await phone.getByText('The interview is running').waitFor({ timeout: 60_000 });
     await laptop.getByText('opened in another tab or on another device').waitFor();
+    // The time between the code, or the last answer after it, and the call in the new browser is given back.
+    expect(await longestMs(session.session_id)).toBeGreaterThan(given);
     const room = roomOf(phone);
     await room.hasAnswered((await room.answers()) + 1);
     await room.end();

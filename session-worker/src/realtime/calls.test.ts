@@ -35,6 +35,7 @@ describe('the calls of a session', () => {
       attached: true,
       log: { entries: () => [], knows: () => false, awaited: () => 0, settle: () => [] },
       begin: () => {},
+      returned: () => {},
       tell: () => true,
       type: () => true,
       silence: () => {},

@@ -41,6 +41,11 @@ export type VoiceFactory = (options: {
    * ours, it waits.
    */
   say<T>(what: T, how: (what: T) => boolean): boolean;
+  /**
+   * Whether the interviewer may end the interview now. False while the candidate is away: the call may have
+   * lost the candidate with the socket.
+   */
+  mayFinish(): boolean;
 }) => Voice;
 
 export interface VoiceOffer {
@@ -71,6 +76,8 @@ export interface VoiceCall {
   readonly log: SpokenLog;
   /** Makes the interviewer begin. `recap`: what was said before, when this call continues an interview. */
   begin(recap?: string): void;
+  /** The candidate was away and is back. */
+  returned(): void;
   /**
    * Tells the interviewer something; with `answer` it replies. False when that is not possible at the moment.
    */

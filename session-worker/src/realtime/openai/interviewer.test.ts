@@ -14,6 +14,7 @@ describe('the interviewer', () => {
     const onFinished = vi.fn();
     const onFailed = vi.fn();
     const deaf = { now: false };
+    const away = { now: false };
     const interviewer = createInterviewer({
       clock,
       log,
@@ -23,14 +24,35 @@ describe('the interviewer', () => {
         return true;
       },
       goodbyeMs: 30_000,
+      mayFinish: () => !away.now,
       onFinished,
       onFailed,
     });
     const hear = (events: Array<Record<string, unknown>>) => {
       for (const event of events) interviewer.event(event as ProviderEvent);
     };
-    return { clock, said, onFinished, onFailed, interviewer, hear, deaf };
+    return { clock, said, onFinished, onFailed, interviewer, hear, deaf, away };
   };
+
+  test('may not end the interview while the candidate is away, and is asked to continue when the candidate is back and silent', async () => {
+    const { clock, said, onFinished, interviewer, hear, away } = setUp();
+    away.now = true;
+    hear(functionCall('f1', null));
+    expect(said).toMatchObject([{ item: { type: 'function_call_output', call_id: 'call_f1' } }]);
+    expect(JSON.stringify(said)).toContain('"ok\\":false');
+    await clock.advance(60_000);
+    expect([said.length, onFinished.mock.calls.length]).toEqual([1, 0]);
+    away.now = false;
+    interviewer.returned();
+    await clock.advance(10_000);
+    expect(said.slice(1).map(({ type }) => type)).toEqual(['conversation.item.create', 'response.create']);
+    interviewer.returned();
+    await clock.advance(60_000);
+    expect(said).toHaveLength(3);
+    hear(functionCall('f2', 'f1'));
+    expect(said.at(-1)).toMatchObject({ type: 'response.create' });
+    expect(interviewer.tell({}, true)).toBe(false);
+  });
 
   test('requests the goodbye when the sideband is back, if it was away before', () => {
     const { said, interviewer, hear, deaf } = setUp();

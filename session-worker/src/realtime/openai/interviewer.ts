@@ -11,6 +11,9 @@ import { createReplies } from './replies.ts';
  *
  * - The first words are requested once per call, on the sideband.
  * - Only a complete tool call counts. One that was cut off (by the candidate, by a limit) changes nothing.
+ * - While the candidate is away, the tool call is refused: silence is then no answer, and nobody would hear the
+ *   goodbye. If nothing happens for `quietMs` after the candidate's return, the interviewer is asked to
+ *   continue.
  * - The goodbye is played to its end. A model that speaks and calls the tool in one response has said goodbye
  *   there; otherwise the tool's result asks for it. Each step is limited by `goodbyeMs`, so a missing goodbye
  *   does not block the ending.
@@ -25,6 +28,8 @@ export interface Interviewer {
   begin(recap?: string): void;
   /** The sideband is attached again after a gap. */
   resumed(): void;
+  /** The candidate was away and is back. */
+  returned(): void;
   event(event: ProviderEvent): void;
   /**
    * Inserts an item, and requests a reply to it when `answer`. False when the sideband is not attached or the
@@ -39,6 +44,8 @@ export interface InterviewerDeps {
   log: Logger;
   send(event: Json & { type: string }): boolean;
   goodbyeMs: number;
+  /** Whether the interviewer may end the interview now. */
+  mayFinish(): boolean;
   onFinished(): void;
   /** The provider can no longer make the interviewer speak. */
   onFailed(reason: SessionReason): void;
@@ -48,6 +55,8 @@ export interface InterviewerDeps {
 export const endTool = 'end_session';
 const goodbyeMark = { greenroom: 'goodbye' };
 const quietMs = 10_000;
+const refusedEnd =
+  '{"ok":false,"reason":"The candidate is disconnected. Wait in silence until the candidate is back."}';
 const afterGap =
   'The connection was interrupted for a moment. If the interview is over, say goodbye and call end_session; otherwise go on.';
 
@@ -59,10 +68,11 @@ type State =
   | { name: 'finished' };
 
 export function createInterviewer(deps: InterviewerDeps): Interviewer {
-  const { clock, log, send, goodbyeMs, onFinished, onFailed } = deps;
+  const { clock, log, send, goodbyeMs, mayFinish, onFinished, onFailed } = deps;
   let state: State = { name: 'talking' };
   let limit: Timer | undefined;
   let quiet: Timer | undefined;
+  let wasRefused = false;
   const begun = new Set<string>();
   const played = new Set<string>();
 
@@ -99,6 +109,12 @@ export function createInterviewer(deps: InterviewerDeps): Interviewer {
 
   const leave = (callId: string, responseId: string | undefined) => {
     if (state.name !== 'talking') return;
+    if (!mayFinish()) {
+      log.info({}, 'the interviewer may not end the interview while the candidate is away');
+      wasRefused = true;
+      send(toolResult(callId, refusedEnd));
+      return;
+    }
     log.info({}, 'the interviewer ends the interview');
     state = { name: 'leaving', responseId, callId, answered: false, asked: false };
     bound();
@@ -120,14 +136,13 @@ export function createInterviewer(deps: InterviewerDeps): Interviewer {
     askForGoodbye(state);
   };
   const askForGoodbye = (leaving: Leaving) => {
-    const output = { type: 'function_call_output', call_id: leaving.callId, output: '{"ok":true}' };
-    leaving.answered ||= send({ type: 'conversation.item.create', item: output });
+    leaving.answered ||= send(toolResult(leaving.callId, '{"ok":true}'));
     // If the sideband is not attached, `resumed` asks later.
     leaving.asked = leaving.answered && ask({ metadata: goodbyeMark, tool_choice: 'none' });
   };
   const goOn = () => {
     if (state.name === 'leaving') return askForGoodbye(state);
-    log.info({}, 'no events since the sideband gap; asking the interviewer to continue');
+    log.info({}, 'no events since the interruption; asking the interviewer to continue');
     send(note(afterGap));
     ask();
   };
@@ -165,6 +180,12 @@ export function createInterviewer(deps: InterviewerDeps): Interviewer {
       if (state.name === 'leaving' && !state.asked) askForGoodbye(state);
       if (state.name === 'talking' || state.name === 'leaving') quiet = clock.setTimer(goOn, quietMs);
     },
+    returned: () => {
+      if (!wasRefused) return;
+      wasRefused = false;
+      quiet?.cancel();
+      if (state.name === 'talking') quiet = clock.setTimer(goOn, quietMs);
+    },
     tell: (item, answer) => {
       if (state.name !== 'talking' || !send({ type: 'conversation.item.create', item })) return false;
       return !answer || ask();
@@ -197,6 +218,11 @@ const isJsonObject = (text: string): boolean => {
     return false;
   }
 };
+
+const toolResult = (call_id: string, output: string) => ({
+  type: 'conversation.item.create',
+  item: { type: 'function_call_output', call_id, output },
+});
 
 export const note = (text: string) => ({
   type: 'conversation.item.create',

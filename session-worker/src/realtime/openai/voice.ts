@@ -15,7 +15,7 @@ import { createSideband, updateOf } from './sideband.ts';
  */
 export const createOpenAiVoice =
   ({ http, clock }: { http: Http; clock: Clock }): VoiceFactory =>
-  ({ realtime, deadlines, log, say }) => {
+  ({ realtime, deadlines, log, say, mayFinish }) => {
     const provider = createProvider({
       ...{ http, clock },
       baseUrl: realtime.base_url,
@@ -29,7 +29,7 @@ export const createOpenAiVoice =
       hangUp: provider.hangUp,
       attend: (call, hear) =>
         attend(call, hear, {
-          ...{ clock, log, say },
+          ...{ clock, log, say, mayFinish },
           url: provider.sidebandUrl(call.callId),
           attachMs: Math.round(deadlines.sidebandReadyMs / 2),
           goodbyeMs: deadlines.goodbyeMs,
@@ -37,7 +37,7 @@ export const createOpenAiVoice =
     };
   };
 
-interface AttendOptions extends Pick<Parameters<VoiceFactory>[0], 'log' | 'say'> {
+interface AttendOptions extends Pick<Parameters<VoiceFactory>[0], 'log' | 'say' | 'mayFinish'> {
   clock: Clock;
   url: string;
   attachMs: number;
@@ -48,7 +48,7 @@ interface AttendOptions extends Pick<Parameters<VoiceFactory>[0], 'log' | 'say'>
 const newCallMs = 5_000;
 
 function attend(call: AttendedCall, hear: (event: VoiceEvent) => void, options: AttendOptions): VoiceCall {
-  const { clock, log, say, url, attachMs, goodbyeMs } = options;
+  const { clock, log, say, mayFinish, url, attachMs, goodbyeMs } = options;
   const { ordinal, credential, session, isNew } = call;
   const startedMs = clock.monotonicMs();
   const spoken = createCallLog(ordinal);
@@ -61,7 +61,7 @@ function attend(call: AttendedCall, hear: (event: VoiceEvent) => void, options: 
     flag: (kind) => hear({ type: 'foreign', kind }),
   });
   const interviewer = createInterviewer({
-    ...{ clock, log, goodbyeMs },
+    ...{ clock, log, goodbyeMs, mayFinish },
     send: guard.send,
     onFinished: () => hear({ type: 'finished' }),
     onFailed: (reason) => hear({ type: 'failed', reason }),
@@ -103,6 +103,7 @@ function attend(call: AttendedCall, hear: (event: VoiceEvent) => void, options: 
     },
     log: spoken,
     begin: interviewer.begin,
+    returned: interviewer.returned,
     tell: (text, answer) => interviewer.tell(note(text).item, answer),
     type: (itemId, text) => {
       spoken.typed(itemId, text);
