@@ -7,6 +7,7 @@ import { memoryStore } from './entry-store.ts';
 import { invitationOf } from './invitation.ts';
 import type { Joined } from './join-api.ts';
 import { createJoining, type Joining } from './joining.ts';
+import { fullScale } from './levels.ts';
 import { createNetworkWatch } from './network-watch.ts';
 import { createScreenLock, watchPage } from './page-signals.ts';
 import { createProblems, InterviewError, problemCodes } from './problems.ts';
@@ -223,6 +224,7 @@ export function createInterview(options: InterviewOptions): Interview {
     problems,
     send: tell,
     turn: () => turn,
+    volume: () => (audio?.levels.input() ?? 0) / fullScale,
     replaceCall: () => calls.replace(),
     onNetwork: (next) => {
       if (next.quality !== snapshots.current.network.quality) events.emit('quality', next);

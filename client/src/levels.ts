@@ -12,7 +12,7 @@ export interface Levels {
 
 const silent = () => 0;
 /** Speech at a normal distance has a root mean square of about 0.1. The level is 1 at 0.25. */
-const fullScale = 4;
+export const fullScale = 4;
 
 export function createLevels(createContext: () => AudioContext): Levels {
   let context: AudioContext | undefined;

@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { createMeasurements, type Measurements } from './measurements.ts';
 import { createProblems, type ProblemCode } from './problems.ts';
 import type { CallPeer, Network, Turn } from './types.ts';
@@ -7,14 +7,15 @@ const aPeer = () => ({}) as CallPeer;
 interface Counters {
   received?: number;
   lost?: number;
-  energy?: number;
+  /** Null: the browser does not measure it. */
+  energy?: number | null;
   upLoss?: number;
   rttMs?: number;
 }
 const statsOf = ({ received = 0, lost = 0, energy = 0, upLoss = 0, rttMs = 20 }: Counters) => [
   { type: 'inbound-rtp', kind: 'audio', packetsReceived: received, packetsLost: lost, jitter: 0.004 },
   { type: 'remote-inbound-rtp', kind: 'audio', fractionLost: upLoss },
-  { type: 'media-source', kind: 'audio', totalAudioEnergy: energy },
+  { type: 'media-source', kind: 'audio', ...(energy === null ? {} : { totalAudioEnergy: energy }) },
   { type: 'candidate-pair', nominated: true, currentRoundTripTime: rttMs / 1_000 },
 ];
 
@@ -25,10 +26,12 @@ describe('the measurements of a call', () => {
   let current: ProblemCode | null;
   let qualities: Array<Network['quality']>;
   let measurements: Measurements;
+  let volume: number;
   beforeEach(() => {
     turn = 'listening';
     peer = aPeer();
     replaced = 0;
+    volume = 0;
     current = null;
     qualities = [];
     measurements = createMeasurements({
@@ -38,6 +41,7 @@ describe('the measurements of a call', () => {
         },
       }),
       turn: () => turn,
+      volume: () => volume,
       send: () => true,
       onNetwork: ({ quality }) => void qualities.push(quality),
       replaceCall: () => {
@@ -95,6 +99,24 @@ describe('the measurements of a call', () => {
     take({ energy: 0.5 });
     expect(current).toBe('not_heard');
     expect(take({ energy: 0.6 }, true)).toBeNull();
+  });
+
+  test('where the browser does not measure energy, the level meter is read while the call lasts', () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
+    const measured = (loud: number) => {
+      volume = loud;
+      vi.advanceTimersByTime(2_000);
+      return take({ energy: null });
+    };
+    // The meter is read from the first measurement on.
+    expect([measured(0.1), measured(0.1), measured(0.1)]).toEqual([null, null, null]);
+    expect([measured(0.1), replaced]).toEqual(['not_heard', 1]);
+    expect(take({ energy: null }, true)).toBeNull();
+    // A quiet room, however long.
+    for (let round = 0; round < 9; round += 1) expect(measured(0.01)).toBeNull();
+    measurements.stop();
+    expect(vi.getTimerCount()).toBe(0);
+    vi.useRealTimers();
   });
 
   test('silence, noticed speech, and the turns of others are no sign of a candidate who is not heard', () => {

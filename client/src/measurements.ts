@@ -1,4 +1,5 @@
 import type { ClientMessage } from '@greenroom/shared/protocol/socket.ts';
+import { createMeterEnergy, type MeterEnergy } from './meter-energy.ts';
 import { judge, type Measured, measure } from './network.ts';
 import { createOneWay, type OneWayDeps } from './one-way.ts';
 import type { CallPeer, Network, Turn } from './types.ts';
@@ -11,10 +12,13 @@ import type { CallPeer, Network, Turn } from './types.ts';
 export interface Measurements {
   /** @param isHeard whether the provider has noticed speech of the candidate since the last measurement */
   take(peer: CallPeer, stats: Iterable<Record<string, unknown>>, isHeard: boolean): void;
+  stop(): void;
 }
 
 export interface MeasurementsDeps extends OneWayDeps {
   turn(): Turn;
+  /** Root mean square of the candidate's sound now, 0–1. */
+  volume(): number;
   send(message: ClientMessage): boolean;
   onNetwork(network: Network): void;
 }
@@ -28,6 +32,8 @@ export function createMeasurements(deps: MeasurementsDeps): Measurements {
   const { problems, turn, send, onNetwork } = deps;
   const oneWay = createOneWay(deps);
   let before: { of: CallPeer; measured: Measured } | undefined;
+  let meter: MeterEnergy | undefined;
+  let meterBefore = 0;
   let measures = 0;
   let weak = 0;
 
@@ -46,7 +52,17 @@ export function createMeasurements(deps: MeasurementsDeps): Measurements {
     if (weak >= weakFrom) problems.raise('network_weak');
     if (weak === 0) problems.settle('network_weak');
   };
+  /** Since the last measurement. */
+  const energySince = ({ energy }: Measured, last: Measured | undefined): number => {
+    if (energy !== null) return energy - (last?.energy ?? 0);
+    meter ??= createMeterEnergy(deps.volume, () => performance.now());
+    const { total } = meter;
+    const since = total - meterBefore;
+    meterBefore = total;
+    return since;
+  };
   return {
+    stop: () => meter?.stop(),
     take: (peer, stats, isHeard) => {
       const now = measure(stats);
       // The counters of a new call begin at zero.
@@ -59,7 +75,7 @@ export function createMeasurements(deps: MeasurementsDeps): Measurements {
         turn: turn(),
         isHeard,
         received: now.received - (last?.received ?? 0),
-        energy: now.energy - (last?.energy ?? 0),
+        energy: energySince(now, last),
       });
       measures += 1;
       if (measures % measuresPerReport === 1) report(network, now);

@@ -38,6 +38,9 @@ export function createNetworkWatch(deps: NetworkWatchDeps): NetworkWatch {
     heard: () => {
       isHeard = true;
     },
-    stop: () => clearInterval(timer),
+    stop: () => {
+      clearInterval(timer);
+      measurements?.stop();
+    },
   };
 }

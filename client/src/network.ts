@@ -10,8 +10,8 @@ export interface Measured {
   jitterMs: number | null;
   rttMs: number | null;
   relayed: boolean | null;
-  /** Energy of the candidate's sound so far; 0 where the browser does not measure it. */
-  energy: number;
+  /** Energy of the candidate's sound so far; null where the browser does not measure it. */
+  energy: number | null;
   /** Share of the candidate's audio packets that the provider has missed lately, 0–1. */
   upLoss: number | null;
 }
@@ -38,7 +38,7 @@ export function measure(report: Iterable<Stat>): Measured {
     jitterMs: asMs(audio?.jitter),
     rttMs: asMs(pair?.currentRoundTripTime),
     relayed: local ? local.candidateType === 'relay' : null,
-    energy: number(ofAudio('media-source')?.totalAudioEnergy) ?? 0,
+    energy: number(ofAudio('media-source')?.totalAudioEnergy),
     upLoss: number(ofAudio('remote-inbound-rtp')?.fractionLost),
   };
 }

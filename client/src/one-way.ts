@@ -5,8 +5,8 @@ import type { Turn } from './types.ts';
  * Notices that sound flows in one direction only although the call is up, and asks for another call.
  *
  * - `voice_missing`: the provider plays the interviewer's voice, and no audio packet arrives.
- * - `not_heard`: it is the candidate's turn, the microphone picks up sound, and the provider notices no speech. Firefox
- *   and Safari do not measure the microphone's energy, so they never report this.
+ * - `not_heard`: it is the candidate's turn, the microphone picks up sound, and the provider notices no speech. Where the
+ *   statistics do not contain the microphone's energy, the level meter is read (meter-energy.ts).
  *
  * Either counts after several measurements in a row, and is over as soon as sound flows.
  */
