@@ -16,6 +16,7 @@ import { createConversation } from './conversation.ts';
 import { createEnding } from './ending.ts';
 import type { Conclusion } from './lifecycle/conclusion.ts';
 import { createPhases } from './lifecycle/phases.ts';
+import { createSharedTime } from './lifecycle/shared-time.ts';
 import { teardownPhases } from './lifecycle/teardown.ts';
 import { residentBytes } from './memory.ts';
 import type { Http } from './outside/http.ts';
@@ -62,7 +63,10 @@ export interface InterviewDeps {
 }
 
 export function createInterview(deps: InterviewDeps): Interview {
-  const { clock, claim, orchestrator, workerToken, http } = deps;
+  const { claim, orchestrator, workerToken, http } = deps;
+  const time = createSharedTime(deps.clock);
+  time.heard(claim.now);
+  const clock: Clock = { ...deps.clock, now: time.now };
   const { session, deadlines } = claim;
   const { id, tenant_id, epoch } = session;
   const log = deps.log.child({ session_id: id, tenant_id, epoch, machine_id: claim.machine_id });
@@ -95,9 +99,13 @@ export function createInterview(deps: InterviewDeps): Interview {
   });
   const video = createVideo({ send, resumed: epoch > 1 });
   const watches = createWatches({
-    ...{ clock, log, claim, ending, send },
+    ...{ clock, ownClock: deps.clock, log, claim, ending, send },
     orchestrator: {
-      heartbeat: (beat, timeoutMs) => phases.carry((news) => orchestrator.heartbeat({ ...beat, ...news }, timeoutMs)),
+      heartbeat: async (beat, timeoutMs) => {
+        const answer = await phases.carry((news) => orchestrator.heartbeat({ ...beat, ...news }, timeoutMs));
+        if (answer.kind === 'ok') time.heard(answer.value.now);
+        return answer;
+      },
     },
     reclaim: deps.reclaim,
     heartbeat: () => ({

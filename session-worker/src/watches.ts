@@ -25,6 +25,8 @@ export interface Watches {
 
 export interface WatchesDeps {
   clock: Clock;
+  /** This VM's own wall clock, which shows that it did not run for a while. */
+  ownClock: Clock;
   log: Logger;
   claim: ClaimResponse;
   orchestrator: Pick<Orchestrator, 'heartbeat'>;
@@ -66,7 +68,7 @@ export function createWatches(deps: WatchesDeps): Watches {
   });
   const ask = (timeoutMs = directiveMs) => lease.ask(Math.min(timeoutMs, directiveMs));
   const awake = createSleepWatch({
-    clock,
+    clock: deps.ownClock,
     ask: async (sleptMs) => {
       log.warn(
         { elapsed_ms: Math.round(sleptMs) },

@@ -1,5 +1,7 @@
+import path from 'node:path';
 import { ownerPool } from '@greenroom/local-cloud/supabase/owner-pool.ts';
 import type pg from 'pg';
+import type { SeededTenant } from '../stack/seed.ts';
 import { type Stack, startStack } from '../stack/stack.ts';
 import { type CandidateRun, runCandidate, type SessionPath } from './candidate.ts';
 import { type FaultTarget, faultKinds, hotPolicy, removeFaults } from './faults.ts';
@@ -156,7 +158,7 @@ async function settle(look: () => Promise<Violations>, patience: Patience): Prom
 }
 
 /** Prepares every path of a session. One tenant has a pool, and a limit that makes some of its sessions wait. */
-async function preparePaths(stack: Stack, db: pg.Pool): Promise<SessionPath[]> {
+async function preparePaths(stack: Stack, db: pg.Pool): Promise<{ ways: SessionPath[]; pooled: SeededTenant }> {
   const pooled = await stack.addTenant('pooled', 'Pooled');
   await db.query('update public.tenants set max_live_sessions = 3 where id = $1', [pooled.id]);
   await db.query(
@@ -165,7 +167,8 @@ async function preparePaths(stack: Stack, db: pg.Pool): Promise<SessionPath[]> {
     [pooled.id, hotPolicy.floor, hotPolicy.ceiling],
   );
   const ofPool = { apiKey: pooled.apiKey, body: { admission: 'queue' } };
-  return [{}, ofPool, { body: { placement: 'on_join' } }, ofPool, { body: { scheduled_at: 'soon' } }];
+  const ways = [{}, ofPool, { body: { placement: 'on_join' } }, ofPool, { body: { scheduled_at: 'soon' } }];
+  return { ways, pooled };
 }
 
 export async function runCampaign(options: CampaignOptions): Promise<CampaignReport> {
@@ -174,13 +177,15 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
   const plan = planFaults(random, durationMs);
   const stack = await startStack({
     ...{ orchestrators: 2, voice: { turns: 8, paceMs: 120 }, flyLimits: false, environment },
+    workerArguments: [`--import=${path.join(import.meta.dirname, 'clock.ts')}`],
   });
   const db = ownerPool(stack.cloud.supabase.adminDbUrl, 2);
   db.on('error', () => undefined);
   try {
-    const ways = await preparePaths(stack, db);
+    const { ways, pooled } = await preparePaths(stack, db);
     const patience = createPatience(settleMs, 10 * settleMs);
-    const field: FaultTarget = { stack, db, random, lostHosts: new Set(), pending: new Set() };
+    const none = { created: new Set<string>(), lostHosts: new Set<string>(), pending: new Set<Promise<unknown>>() };
+    const field: FaultTarget = { stack, db, random, pooled, ...none };
     const candidates = Array.from({ length: sessions }, async (_, n) => {
       await pause((n * durationMs * 0.8) / sessions);
       return runCandidate(stack, patience, ways[n % ways.length]);
@@ -190,7 +195,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
     const faults = { ...struck, ...suffered(field) };
     const runs = await Promise.all(candidates);
     const ids = runs.map(({ sessionId }) => sessionId);
-    const found = await settle(() => findViolations(stack, db, ids), patience);
+    const found = await settle(() => findViolations(stack, db, [...ids, ...field.created]), patience);
     const violations = [...found.violations, ...(await unfoundedEndings(db, ids, faults))];
     if (new Set(ids).size < sessions) violations.push('two requests got the same session');
     const lost = await countLost(db, runs);

@@ -1,7 +1,10 @@
+import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import type { FaultAction } from '../../infra/local-cloud/src/faults.ts';
 import type { MachineSnapshot } from '../../infra/local-cloud/src/fly/fly.ts';
+import { createPlatform } from '../demo/platform.ts';
 import type { OrchestratorProcess } from '../stack/orchestrator-process.ts';
+import type { SeededTenant } from '../stack/seed.ts';
 import type { Stack } from '../stack/stack.ts';
 import type { Random } from './random.ts';
 
@@ -17,6 +20,10 @@ export interface FaultTarget {
   /** A superuser's pool. */
   db: pg.Pool;
   random: Random;
+  /** The tenant whose pools have hot machines. */
+  pooled: SeededTenant;
+  /** Sessions that faults created, beside those with candidates. */
+  created: Set<string>;
   /** Machines whose hosts are lost at present. */
   lostHosts: Set<string>;
   /** Work that still runs in the background, such as a database that is starting again. */
@@ -66,22 +73,110 @@ const signalWorker =
     return 'hit';
   };
 
+/** Machines at Fly whose rows fulfil this condition. */
+async function hotMachines({ stack, db }: FaultTarget, condition: string): Promise<string[]> {
+  const { rows } = await db
+    .query<{ id: string }>(
+      `select fly_machine_id as id from public.machines
+       where session_id is null and hot and fly_machine_id is not null and ${condition}`,
+    )
+    .catch(() => ({ rows: [] })); // The database may be away.
+  const running = new Set(
+    stack.cloud.fly
+      .machines()
+      .filter(({ state }) => state === 'started')
+      .map(({ id }) => id),
+  );
+  return rows.flatMap(({ id }) => (running.has(id) ? [id] : []));
+}
+
 /** Strikes the worker of a hot machine that waits for a session. It may get one at the same moment. */
 const signalHot =
   (signal: NodeJS.Signals): InjectFault =>
-  async ({ stack, db, random }) => {
-    const { rows } = await db
-      .query<{ id: string }>(
-        `select fly_machine_id as id from public.machines
-         where session_id is null and hot and state = 'started' and fly_machine_id is not null`,
-      )
-      .catch(() => ({ rows: [] })); // The database may be away.
-    const alive = new Set(stack.cloud.fly.machines().map(({ id }) => id));
-    const victim = random.pick(rows.filter(({ id }) => alive.has(id)));
+  async (field) => {
+    const victim = field.random.pick(await hotMachines(field, "state = 'started'"));
     if (!victim) return 'missed';
-    stack.cloud.fly.killMachineProcess(victim.id, signal);
+    field.stack.cloud.fly.killMachineProcess(victim, signal);
     return 'hit';
   };
+
+/** Freezes the next hot machine before its worker has claimed: it is never heard. Another hot machine is made for that. */
+const silenceHot: InjectFault = (field) => {
+  const { stack, db } = field;
+  const grow = (by: number) =>
+    db.query('update public.pool_policies set hot_floor = $1 + $3, hot_ceiling = $2 + $3', [
+      hotPolicy.floor,
+      hotPolicy.ceiling,
+      by,
+    ]);
+  const strike = async () => {
+    await grow(1);
+    for (let n = 0; n < 200; n += 1, await pause(10)) {
+      const [victim] = await hotMachines(field, 'lease_expires_at is null');
+      if (!victim) continue;
+      stack.cloud.fly.killMachineProcess(victim, 'SIGSTOP');
+      return;
+    }
+  };
+  return inBackground(
+    field,
+    strike().finally(() => grow(0)),
+  );
+};
+
+/** Asks two orchestrators for a session at the same moment, when usually only one hot machine waits. */
+const contendForHot: InjectFault = (field) => {
+  const { stack, pooled, created } = field;
+  const [first, second] = stack.orchestrators;
+  if (!first || !second) return 'missed';
+  const take = async ({ url }: OrchestratorProcess) => {
+    const body = { candidate: { name: 'Grace' }, position: { title: 'Engineer' }, region: 'fra', admission: 'queue' };
+    const key = { 'idempotency-key': randomUUID() };
+    // The orchestrator may be killed meanwhile: then another one is asked.
+    for (let base = url; ; base = stack.publicUrl, await pause(200)) {
+      const session = await createPlatform(base, pooled.apiKey)
+        .createSession(body, key)
+        .catch(() => undefined);
+      if (!session) continue;
+      created.add(session.session_id);
+      return session.session_id;
+    }
+  };
+  const leave = async (sessionId: string) => {
+    for (; ; await pause(200)) {
+      const isGone = await createPlatform(stack.publicUrl, pooled.apiKey)
+        .deleteSession(sessionId)
+        .then(
+          () => true,
+          () => false,
+        );
+      if (isGone) return;
+    }
+  };
+  const stayMs = field.random.between(0, 2_000);
+  return inBackground(
+    field,
+    Promise.all([take(first), take(second)])
+      .then((ids) => pause(stayMs).then(() => ids))
+      .then((ids) => Promise.all(ids.map(leave))),
+  );
+};
+
+/** Rolls a new image of the worker while sessions are created: one orchestrator after the other is replaced. */
+const rollImage: InjectFault = (field) => {
+  const { stack } = field;
+  stack.rollWorkerImage();
+  const roll = async () => {
+    for (const victim of [...stack.orchestrators]) {
+      await stack.addOrchestrator();
+      const at = stack.orchestrators.indexOf(victim);
+      if (at < 0) continue; // Another fault has ended it.
+      stack.orchestrators.splice(at, 1);
+      await victim.stop();
+    }
+  };
+  return inBackground(field, roll());
+};
 
 /** Lowers the policy of all pools to no hot machine for a while, as an operator may do while sessions are created. */
 const lowerHotPolicy: InjectFault = (field) => {
@@ -175,7 +270,11 @@ export const faultKinds: Record<string, InjectFault> = {
   hot_killed: signalHot('SIGKILL'),
   hot_frozen: signalHot('SIGSTOP'),
   hot_stopped: signalHot('SIGTERM'),
+  hot_silent: silenceHot,
+  hot_clock_jumped: signalHot('SIGUSR2'),
+  hot_contended: contendForHot,
   hot_policy_lowered: lowerHotPolicy,
+  image_rolled: rollImage,
   machine_migrated: (field) => {
     const machine = field.random.pick(running(field));
     if (!machine) return 'missed';

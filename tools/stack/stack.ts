@@ -73,6 +73,8 @@ export interface Stack {
   /** Starts another orchestrator behind the proxy. Benchmarks pass a script of their own. */
   addOrchestrator(environment?: Record<string, string>, main?: string): Promise<OrchestratorProcess>;
   addTenant(slug: string, name: string): Promise<SeededTenant>;
+  /** From now on, orchestrators that start use a new image of the same worker. */
+  rollWorkerImage(): void;
   stop(): Promise<void>;
 }
 
@@ -151,11 +153,11 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         : await pushWorkerImage(options.workerImage, cloud, flyAccess);
     // Tenants' apps have their own networks. At Fly, an admin of the organisation enables cross-network replay once.
     cloud.fly.crossNetworkReplay.enable();
-    cloud.fly.registerImage(imageRef, {
+    const definition = {
       command: [process.execPath, ...(options.workerArguments ?? []), image.file],
-      digest: image.digest,
       env: { ...(await rehearse(image.file)), ...options.workerEnvironment },
-    });
+    };
+    cloud.fly.registerImage(imageRef, { ...definition, digest: image.digest });
     const environment: Record<string, string> = {
       PUBLIC_URL: cloud.fly.proxyUrl,
       DEPLOYMENT_ID: deploymentId,
@@ -194,6 +196,11 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       );
       orchestrators.push(orchestrator);
       return orchestrator;
+    };
+    const rollWorkerImage = () => {
+      const digest = `sha256:${randomBytes(32).toString('hex')}`;
+      environment.WORKER_IMAGE = `registry.fly.io/greenroom-worker@${digest}`;
+      cloud.fly.registerImage(environment.WORKER_IMAGE, { ...definition, digest });
     };
     const addTenant = (slug: string, name: string, apiKey?: string) =>
       seedTenant({
@@ -235,6 +242,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       logLines,
       addOrchestrator,
       addTenant,
+      rollWorkerImage,
       stop,
     };
   } catch (error) {

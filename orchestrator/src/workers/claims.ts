@@ -71,6 +71,7 @@ export async function answerClaim(
         claimed.allowed_origins.length === 0 ? [] : [...claimed.allowed_origins, new URL(config.publicUrl).origin],
     },
     worker_token: workerToken,
+    now: deps.clock.now(),
     supabase: { url: config.supabase.url, publishable_key: config.supabase.publishableKey },
     join_keys: browserTokens.keys.jwks,
     join_issuer: browserTokens.issuer,

@@ -186,6 +186,7 @@ export function workerRoutes(deps: WorkerRoutesDeps): FastifyPluginAsyncZod {
         return {
           lease_ms: config.deadlines.leaseMs,
           directive,
+          now: deps.clock.now(),
           ...(await renewed(worker, directive)),
           ...(video ? { video } : {}),
         };

@@ -70,6 +70,8 @@ export const claimResponse = z.object({
     allowed_origins: z.array(z.string()),
   }),
   worker_token: workerToken,
+  /** The orchestrator's time, Unix ms: tokens are checked by it, because the clock of a VM may jump. */
+  now: z.number().optional(),
   supabase: z.object({ url: z.string(), publishable_key: z.string() }),
   /** Keys to verify join, reconnect and replay tokens. */
   join_keys: jwks,
@@ -203,6 +205,8 @@ export const heartbeatResponse = z.object({
   /** Duration of the lease from now, on the worker's own clock. */
   lease_ms: z.number().int(),
   directive,
+  /** The orchestrator's time, Unix ms. */
+  now: z.number().optional(),
   worker_token: workerToken.optional(),
   /**
    * The session's newest open recording, in every answer while there is one. Pass it to the browser when it
