@@ -4059,21 +4059,32 @@ comment on function public.take_starts(uuid, integer, integer, integer) is
 grant execute on function public.take_starts(uuid, integer, integer, integer) to orchestrator;
 
 create function public.record_starts(p_starts jsonb) returns integer
-language plpgsql volatile security definer set search_path = '' as $$
-declare
-  v_count integer;
-begin
-  with locked as (select id from public.machines where state = 'created'
-      and id in (select (x ->> 'machine_id')::uuid from jsonb_array_elements(p_starts) x) order by id for update)
-  update public.machines m set start_requested_at = clock_timestamp() from locked where m.id = locked.id
-    and m.start_requested_at is null;
-  get diagnostics v_count = row_count;
-  -- A machine may have claimed before this report; Fly's answer is stored for it too.
-  perform app.record_fly_answer((x ->> 'machine_id')::uuid, x ->> 'fly_request_id',
-    (x ->> 'asked_ms')::double precision, (x ->> 'answered_ms')::double precision)
-    from jsonb_array_elements(p_starts) x order by x ->> 'machine_id';
-  return v_count;
-end $$;
+language sql volatile security definer set search_path = '' as $$
+  -- Each row is changed once. A second change of a row in one transaction checks its foreign keys again: that would lock
+  -- the session after the machine, and a claim locks them in the other order.
+  with told as (
+    select (x ->> 'machine_id')::uuid as id, x ->> 'fly_request_id' as fly_request_id,
+      clock_timestamp() - app.interval_ms((x ->> 'asked_ms')::double precision) as asked_at,
+      clock_timestamp() - app.interval_ms((x ->> 'answered_ms')::double precision) as answered_at
+    from jsonb_array_elements(p_starts) x
+  ), locked as (
+    select m.id, m.state = 'created' and m.start_requested_at is null as is_new from public.machines m
+    where m.id in (select id from told) order by m.id for update
+  ), changed as (
+    -- A machine may have claimed before this report; Fly's answer is stored for it too.
+    update public.machines m set
+      start_requested_at = case when l.is_new then clock_timestamp() else m.start_requested_at end,
+      fly_request_id = coalesce(t.fly_request_id, m.fly_request_id), asked_at = coalesce(t.asked_at, m.asked_at),
+      answered_at = coalesce(t.answered_at, m.answered_at)
+    from locked l join told t on t.id = l.id where m.id = l.id
+    returning m.id, m.session_id, m.fly_request_id, m.asked_at, m.answered_at
+  ), noted as (
+    update public.session_phases p set asked_at = c.asked_at, answered_at = c.answered_at,
+      fly_request_id = c.fly_request_id
+    from changed c where p.session_id = c.session_id and p.machine_id = c.id and p.asked_at is null
+  )
+  select count(*) filter (where is_new)::integer from locked
+$$;
 comment on function public.record_starts(jsonb) is
   'Records that Fly accepted the start of machines; called by the starter. Each start has machine_id, '
   'fly_request_id, and asked_ms and answered_ms: how long ago the request began and was answered.';

@@ -172,6 +172,25 @@ describe('starting standby machines', () => {
     expect(await taken(id)).toBeUndefined();
   });
 
+  // Failure pinned: the record of a start and a claim waited for each other, and Postgres ended one of them after a second.
+  test('the record of a start does not wait for a claim, which has locked the session', async () => {
+    const tenant = await newTenant(db());
+    const id = await standby(tenant);
+    const { session } = await create(tenant);
+    const claiming = await db().connect();
+    try {
+      await claiming.query('begin');
+      await claiming.query('select 1 from public.interview_sessions where id = $1 for update', [session.session_id]);
+      const starts = [{ machine_id: id, fly_request_id: 'req', asked_ms: 20, answered_ms: 5 }];
+      expect(await call(db(), 'record_starts', { p_starts: starts })).toBe(1);
+      await claiming.query('select 1 from public.machines where id = $1 for update', [id]);
+    } finally {
+      await claiming.query('rollback');
+      claiming.release();
+    }
+    expect(await machineRow(id)).toMatchObject({ fly_request_id: 'req', start_requested_at: expect.any(Date) });
+  });
+
   test('a machine that was asked to start and gave no sign of life is listed again as late', async () => {
     const tenant = await newTenant(db());
     const id = await standby(tenant);
