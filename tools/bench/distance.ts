@@ -73,7 +73,7 @@ function answeredIn(stack: Stack, from: number, path: string): number[] {
 }
 
 /** Opens the socket at the edge and resolves with the time until it is answered, ms. */
-const upgrade = (url: string, sessionId: string, token: string): Promise<number> =>
+export const upgrade = (url: string, sessionId: string, token: string): Promise<number> =>
   timed(
     () =>
       new Promise((resolve) => {

@@ -12,7 +12,12 @@ export interface Figure {
 }
 
 /** A benchmark measures and reports progress. It never fails because the machine is slow. */
-export type Benchmark = (progress: (line: string) => void) => Promise<Figure[]>;
+export type Benchmark = (progress: (line: string) => void, options: BenchmarkOptions) => Promise<Figure[]>;
+
+export interface BenchmarkOptions {
+  /** Of a benchmark with many rows: which part of all rows, 0–1. */
+  rows: number;
+}
 
 export function percentile(values: number[], p: number): number {
   const sorted = [...values].sort((a, b) => a - b);

@@ -4,7 +4,9 @@ import { burst } from './burst.ts';
 import { distance } from './distance.ts';
 import { edge } from './edge.ts';
 import { type Benchmark, meets, table } from './figures.ts';
+import { growth } from './growth.ts';
 import { ingest } from './ingest.ts';
+import { join } from './join.ts';
 import { neighbours } from './neighbours.ts';
 import { reconcile } from './reconcile.ts';
 import { room } from './room.ts';
@@ -17,9 +19,11 @@ const benchmarks: Record<string, Benchmark> = {
   start,
   allocate,
   edge,
+  growth,
   reconcile,
   burst,
   ingest,
+  join,
   neighbours,
   distance,
   room,
@@ -27,16 +31,21 @@ const benchmarks: Record<string, Benchmark> = {
 
 export const benchmarkNames = Object.keys(benchmarks);
 
-const usage = `npm run bench -- NAME [--json]
+const usage = `npm run bench -- NAME [--json] [--rows SHARE]
 
-  NAME    ${Object.keys(benchmarks).join(', ')}
-  --json  print one JSON line last
+  NAME          ${Object.keys(benchmarks).join(', ')}
+  --json        print one JSON line last
+  --rows SHARE  of growth: the share of a million ended sessions, 0–1 (default 0.1)
 `;
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { json: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } },
+    options: {
+      json: { type: 'boolean', default: false },
+      rows: { type: 'string', default: '0.1' },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
   });
   if (values.help) {
     process.stdout.write(usage);
@@ -48,7 +57,12 @@ async function main(): Promise<number> {
     process.stderr.write(`${name === '' ? 'Name a benchmark.' : `There is no benchmark ${name}.`}\n\n${usage}`);
     return 2;
   }
-  const figures = await benchmark((line) => process.stdout.write(`  ${line}\n`));
+  const rows = Number(values.rows);
+  if (!(rows > 0 && rows <= 1)) {
+    process.stderr.write(`--rows must be more than 0 and at most 1, not ${values.rows}.\n\n${usage}`);
+    return 2;
+  }
+  const figures = await benchmark((line) => process.stdout.write(`  ${line}\n`), { rows });
   process.stdout.write(`\n${table(figures)}\n`);
   if (values.json) process.stdout.write(`${JSON.stringify({ name, ok: figures.every(meets), figures })}\n`);
   return 0;

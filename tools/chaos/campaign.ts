@@ -63,6 +63,9 @@ const environment = {
   FLY_REQUEST_MS: '5000',
   TEARDOWN_MS: '20000',
   MAX_ATTEMPTS: '5',
+  // A machine that is busy with other things sets a call up slowly. That is not one of the faults.
+  OFFER_MS: '420000',
+  NO_MEDIA_MS: '400000',
 };
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, Math.max(0, ms)));

@@ -54,6 +54,22 @@ const leadS = scheduleLeadMs / 1_000;
 const ceiling = 1_000;
 const warmUpS = scheduleHorizonMs / 1_000;
 
+/** Scheduled sessions of one pool with the same start time. */
+interface Appointments extends Arrival {
+  sessions: number;
+}
+
+/** @param arrivals in order of time */
+function together(arrivals: Arrival[]): Appointments[] {
+  const groups: Appointments[] = [];
+  for (const { atS, pool } of arrivals) {
+    const last = groups.at(-1);
+    if (last?.atS === atS && last.pool === pool) last.sessions += 1;
+    else groups.push({ atS, pool, sessions: 1 });
+  }
+  return groups;
+}
+
 export function runTenant(tenant: Tenant, policy: Policy, random: () => number, sink: Sink): void {
   const rate = tenant.apps * a.createsPerSecond;
   const burst = tenant.apps * a.createBurst;
@@ -69,10 +85,10 @@ export function runTenant(tenant: Tenant, policy: Policy, random: () => number, 
     ),
   );
   // The hours before midnight: the same demand, a day earlier.
-  const scheduled = [
+  const appointments = together([
     ...tenant.scheduled.filter(({ atS }) => atS >= dayS - warmUpS).map(({ atS, pool }) => ({ atS: atS - dayS, pool })),
     ...tenant.scheduled,
-  ];
+  ]);
   let tatS = Number.NEGATIVE_INFINITY;
   let nextDue = 0;
 
@@ -132,23 +148,16 @@ export function runTenant(tenant: Tenant, policy: Policy, random: () => number, 
   };
 
   const factsOf = (nowS: number): TenantFacts => {
-    const due = new Map<string, TenantFacts['due'][number]>();
-    for (let n = nextDue; n < scheduled.length; n += 1) {
-      const { atS, pool } = scheduled[n] as Arrival;
+    const due: TenantFacts['due'] = [];
+    for (let n = nextDue; n < appointments.length; n += 1) {
+      const { atS, pool, sessions } = appointments[n] as Appointments;
       if ((atS - nowS) * 1_000 > scheduleHorizonMs) break;
-      const entry = due.get(`${atS} ${pool}`);
-      if (entry) entry.sessions += 1;
-      else
-        due.set(`${atS} ${pool}`, {
-          region: tenant.regions[pool] as string,
-          due_in_ms: Math.max(0, atS - nowS) * 1_000,
-          sessions: 1,
-        });
+      due.push({ region: tenant.regions[pool] as string, due_in_ms: Math.max(0, atS - nowS) * 1_000, sessions });
     }
     return {
       tenant_id: tenant.id,
       creates_per_second: rate,
-      due: [...due.values()],
+      due,
       pools: tenant.regions.flatMap((region, pool) =>
         kinds.map((kind) => {
           const { [kind]: machines } = pools[pool] as PoolState;
@@ -181,10 +190,10 @@ export function runTenant(tenant: Tenant, policy: Policy, random: () => number, 
     if (policy.name === 'pool' || policy.name === 'hot') plan(nowS);
     if (policy.name === 'fixed')
       for (const pool of pools.keys()) fill('standby', pool, policy.fixedSize?.(tenant, pool) ?? 0, nowS);
-    for (; nextDue < scheduled.length; nextDue += 1) {
-      const arrival = scheduled[nextDue] as Arrival;
-      if (arrival.atS - leadS >= nowS + stepS) break;
-      serve(arrival, Math.max(nowS, arrival.atS - leadS), true);
+    for (; nextDue < appointments.length; nextDue += 1) {
+      const { atS, pool, sessions } = appointments[nextDue] as Appointments;
+      if (atS - leadS >= nowS + stepS) break;
+      for (let n = 0; n < sessions; n += 1) serve({ atS, pool }, Math.max(nowS, atS - leadS), true);
     }
     for (const state of pools) state.perSecond *= fade;
     const yesterdayS = step < 0 ? dayS : 0;
