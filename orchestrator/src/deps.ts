@@ -281,7 +281,7 @@ function platformApiOf(ground: Ground, parts: Parts, stopping: AbortSignal) {
     ...{ tenants: tenancy.tenants, onboarding: tenancy.onboarding, providerKeys: tenancy.providerKeys },
     ...{ sessions, people: persons.people, webhooks: outbox.webhooks, results: finishing.results },
     ...{ launcher, arrivals, pool, usage, endings: fleet.endings },
-    ...{ publicUrl, transcriptUploadUrl, relays: config.relays, recordings: video?.recordings ?? null },
+    ...{ publicUrl, transcriptUploadUrl, recordings: video?.recordings ?? null },
     ...{ sessionExpiresMs: deadlines.sessionExpiresMs, stopTimeoutMs: deadlines.stopTimeoutMs },
     perMinute: config.access.perMinute.joinAddress,
     callerPerMinute: config.access.perMinute,

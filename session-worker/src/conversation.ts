@@ -34,8 +34,6 @@ export interface Conversation {
   readonly calls: Calls;
   /** Turns of the candidate that could not be transcribed, in all calls. */
   readonly transcriptionsFailed: number;
-  /** A candidate's socket arrives: requests what the first offer needs. */
-  expectOffer(): void;
   /**
    * Handles an offer. The answer goes to whichever connection is in the room by then; errors go to the
    * sender.
@@ -96,8 +94,6 @@ export function createConversation(deps: ConversationDeps): Conversation {
     transcript.open(ordinal, call.log);
     current?.silence();
     current = call;
-    // How long the call before it had no sideband does not count for this one.
-    watch.stop();
   };
   const speak = async (ordinal: number) => {
     const call = current;
@@ -244,7 +240,6 @@ export function createConversation(deps: ConversationDeps): Conversation {
     get transcriptionsFailed() {
       return transcriptionsFailed;
     },
-    expectOffer: calls.prepare,
     offer: onOffer,
     connected: (ordinal) => {
       if (unconfirmed?.ordinal === ordinal) unconfirmed = undefined;
