@@ -221,4 +221,4 @@ test('every interleaving of session and machine operations keeps the invariants 
     }),
     { numRuns: 60, interruptAfterTimeLimit: 45_000, markInterruptAsFailure: false },
   );
-}, 120_000);
+}, 300_000);

@@ -80,9 +80,9 @@ describe('a real Chromium on the plain page', () => {
     expect(await kept()).toEqual(expect.arrayContaining(before));
     const uploaded = page.waitForResponse(
       (answer) => answer.request().method() === 'POST' && /interview-transcript/.test(answer.url()),
-      { timeout: 110_000 },
+      { timeout: 290_000 },
     );
-    await page.waitForFunction(() => document.body.dataset.kept !== undefined, undefined, { timeout: 110_000 });
+    await page.waitForFunction(() => document.body.dataset.kept !== undefined, undefined, { timeout: 290_000 });
     const answer = await uploaded;
     expect([answer.status(), await page.evaluate(() => document.body.dataset.kept)]).toEqual([200, '0']);
     expect((answer.request().postDataJSON() as { entries: unknown[] }).entries.length).toBeGreaterThan(before.length);

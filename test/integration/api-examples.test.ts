@@ -81,7 +81,7 @@ function shapeOf(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, shapeOf(inner)]));
 }
 
-test('every example runs, and its answer has the fields of the documented one', { timeout: 120_000 }, async () => {
+test('every example runs, and its answer has the fields of the documented one', { timeout: 300_000 }, async () => {
   const tenant = await world.tenant('acme');
   const platformKey = await world.key(tenant.id, [...scopes]);
   const tokens = { platform: platformKey, operator: world.operatorToken, nobody: undefined };

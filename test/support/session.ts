@@ -5,7 +5,7 @@ import { createPlatform, type Platform } from '../../tools/demo/platform.ts';
 import type { Stack } from '../../tools/stack/stack.ts';
 
 /** Waits until a condition holds; fails with its description. */
-export async function until<T>(what: string, probe: () => T | Promise<T>, limitMs = 60_000): Promise<NonNullable<T>> {
+export async function until<T>(what: string, probe: () => T | Promise<T>, limitMs = 120_000): Promise<NonNullable<T>> {
   const deadlineMs = performance.now() + limitMs;
   for (;;) {
     const value = await probe();
