@@ -46,10 +46,11 @@ describe('the interviewer', () => {
     interviewer.returned();
     await clock.advance(10_000);
     expect(said.slice(1).map(({ type }) => type)).toEqual(['conversation.item.create', 'response.create']);
+    hear(reply('a1', 'f1', 'Where were we?'));
     interviewer.returned();
     await clock.advance(60_000);
     expect(said).toHaveLength(3);
-    hear(functionCall('f2', 'f1'));
+    hear(functionCall('f2', 'a1'));
     expect(said.at(-1)).toMatchObject({ type: 'response.create' });
     expect(interviewer.tell({}, true)).toBe(false);
   });
