@@ -4,7 +4,7 @@
  * reading counts for at most a second.
  */
 export interface MeterEnergy {
-  /** As `totalAudioEnergy` of the statistics, from the first reading on. */
+  /** Sum since the first reading, in the unit of the statistic `totalAudioEnergy`. */
   readonly total: number;
   stop(): void;
 }

@@ -1980,7 +1980,7 @@ begin
   insert into public.realtime_calls (session_id, tenant_id, ordinal, epoch, provider)
     values (s.id, s.tenant_id, p_ordinal, p_epoch, p_provider)
     on conflict (session_id, ordinal) do update set epoch = excluded.epoch;
-  -- The candidate gets back the time that a change of browsers took.
+  -- The time that a change of browsers took is added to the interview.
   v_moving_ms := app.moving_ms(s);
   if v_moving_ms > 0 then
     update public.interview_sessions set max_duration_ms = least(10800000, max_duration_ms + v_moving_ms)
@@ -4060,8 +4060,8 @@ grant execute on function public.take_starts(uuid, integer, integer, integer) to
 
 create function public.record_starts(p_starts jsonb) returns integer
 language sql volatile security definer set search_path = '' as $$
-  -- Each row is changed once. A second change of a row in one transaction checks its foreign keys again: that would
-  -- lock the session after the machine, and a claim locks them in the other order.
+  -- Each machine's row is changed only once. A second change in the same transaction would check its foreign keys and
+  -- lock the session. Claims lock the session first and then the machine: the two could deadlock.
   with told as (
     select (x ->> 'machine_id')::uuid as id, x ->> 'fly_request_id' as fly_request_id,
       clock_timestamp() - app.interval_ms((x ->> 'asked_ms')::double precision) as asked_at,

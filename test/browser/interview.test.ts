@@ -30,7 +30,10 @@ describe('a real Chromium on the plain page', () => {
   let speechMs = 200;
 
   beforeAll(async () => {
-    stack = await startStack({ voice: { turns: 2, paceMs: () => speechMs, maxTurnMs: 1_500 }, transcriptUploads: true });
+    stack = await startStack({
+      voice: { turns: 2, paceMs: () => speechMs, maxTurnMs: 1_500 },
+      transcriptUploads: true,
+    });
     browser = await chromium.launch({ executablePath: browserPath(), headless: true, args: browserArguments });
   });
   afterAll(async () => {

@@ -162,7 +162,7 @@ const contendForHot: InjectFault = (field) => {
   );
 };
 
-/** Rolls a new image of the worker while sessions are created: one orchestrator after the other is replaced. */
+/** While sessions are created, replaces each orchestrator in turn by one that starts workers from a new image. */
 const rollImage: InjectFault = (field) => {
   const { stack } = field;
   stack.rollWorkerImage();

@@ -11,7 +11,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
  *   API, the candidate's socket and the health probes.
  * - The measure is the mean delay of the event loop over the last second, so a short burst causes no refusals. A second
  *   in which the loop did not come round twice has no measure; the delay is then at least a second.
- * - A measure that began before the app was ready does not count: building the app holds the loop.
+ * - In the first two seconds after the app is ready nothing is refused: building the app holds the loop, and is measured.
  */
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -39,7 +39,7 @@ export async function registerPressure(app: FastifyInstance, maxDelayMs: number)
     pressureHandler: async (request, _reply, _type, delayMs) => {
       // The library passes Infinity when it measured nothing in the last second.
       if (delayMs === Number.POSITIVE_INFINITY && maxDelayMs > sampleMs) return;
-      // A measure is used until the next one, so it may be of the second before the last.
+      // Each measure is of one second and stays in use for the next one. So the one in use may have begun two seconds ago.
       if (performance.now() - readyMs < 2 * sampleMs) return;
       if (!isVital(request)) throw new AppError('overloaded', { retryAfterS });
     },

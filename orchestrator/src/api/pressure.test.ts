@@ -42,7 +42,7 @@ test('when the load has passed, it serves all requests again', { timeout: 20_000
   await expect.poll(() => statusOf('/api/sessions'), { timeout: 60_000 }).toBe(200);
 });
 
-test('what held the event loop before the app was ready refuses no request', async () => {
+test('no request is refused because the event loop was held before the app was ready', async () => {
   const slow = Fastify();
   registerErrors(slow, createLogger({ level: 'silent', component: 'test' }));
   await registerPressure(slow, 100);

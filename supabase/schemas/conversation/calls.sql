@@ -39,7 +39,7 @@ begin
   insert into public.realtime_calls (session_id, tenant_id, ordinal, epoch, provider)
     values (s.id, s.tenant_id, p_ordinal, p_epoch, p_provider)
     on conflict (session_id, ordinal) do update set epoch = excluded.epoch;
-  -- The candidate gets back the time that a change of browsers took.
+  -- The time that a change of browsers took is added to the interview.
   v_moving_ms := app.moving_ms(s);
   if v_moving_ms > 0 then
     update public.interview_sessions set max_duration_ms = least(10800000, max_duration_ms + v_moving_ms)

@@ -9,7 +9,7 @@ import net from 'node:net';
 export interface ProviderDoor {
   /** Base address of the provider for orchestrators and workers. */
   url: string;
-  /** Until the next call: how long each request is held, ms. */
+  /** Sets how long each kind of request is held from now on, ms. */
   setDelays(delays: Delays): void;
   /** What was asked since the last call of `take`. */
   take(): Asked[];

@@ -110,7 +110,7 @@ export function createInterviewer(deps: InterviewerDeps): Interviewer {
   const leave = (callId: string, responseId: string | undefined) => {
     if (state.name !== 'talking') return;
     if (!mayFinish()) {
-      log.info({}, 'the interviewer may not end the interview while the candidate is away');
+      log.info({}, 'the interviewer asked to end the interview while the candidate is away, and was refused');
       wasRefused = true;
       send(toolResult(callId, refusedEnd));
       return;
