@@ -11,6 +11,16 @@ import { type OperatorToken, parseOperatorTokens } from './tokens/operator-token
 export const httpUrl = z
   .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
   .transform((url) => withoutEndSlashes(url));
+/** Comma-separated URLs. */
+export const httpUrls = z
+  .string()
+  .transform((value) =>
+    value
+      .split(',')
+      .map((entry) => entry.trim())
+      .filter((entry) => entry !== ''),
+  )
+  .pipe(z.array(httpUrl));
 export const text = z.string().min(1);
 
 /** Parses JSON. The error message says what was expected and never contains the value. */

@@ -11,6 +11,7 @@ import { z } from 'zod';
 import {
   flag,
   httpUrl,
+  httpUrls,
   iceServers,
   integer,
   json,
@@ -115,6 +116,8 @@ const settings = {
     standingKeyAccepted: ['ACCEPT_STANDING_KEY_IN_WORKERS', flag.default(false)],
     apiKey: ['OPENAI_API_KEY', text],
     baseUrl: ['OPENAI_BASE_URL', httpUrl.default('https://api.openai.com/v1')],
+    /** Base URLs that tenants' own keys may have, beside the provider's public hosts. */
+    tenantBaseUrls: ['PROVIDER_BASE_URLS', httpUrls.default([])],
     model: ['REALTIME_MODEL', text.default('gpt-realtime-2.1')],
     transcriptionModel: ['TRANSCRIPTION_MODEL', text.default('gpt-realtime-whisper')],
     /** Used for a call whose session the provider refuses because of the model above. */

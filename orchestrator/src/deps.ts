@@ -183,12 +183,12 @@ function createParts(ground: Ground) {
   const persons = createRetention(ground.database, logger);
   const outbox = createWebhooks({ ...ground, guard, onOutcome: (outcome) => metrics.webhooks.inc({ outcome }) });
   const finishing = createFinishing({
-    ...{ ...ground, onChange, providerKeys: tenancy.providerKeys },
+    ...{ ...ground, onChange, providerAccess: tenancy.providerAccess },
     onOutcome: (outcome) => metrics.evaluations.inc({ outcome }),
   });
   const video = createVideo({ ...ground, onChange });
-  const { providerKeys } = tenancy;
-  const hangUps = createHangUps({ calls, voice, providerKeys, vault, missingMs: deadlines.callMissingMs, logger });
+  const { providerAccess } = tenancy;
+  const hangUps = createHangUps({ calls, voice, providerAccess, vault, missingMs: deadlines.callMissingMs, logger });
   const fleet = createFleet({ ...ground, hangUps, onChange, observe: fleetObserver(metrics) });
   const { leases } = fleet;
   const heartbeats = createHeartbeats({ machines, clock, flushMs: deadlines.heartbeatFlushMs, leases });
@@ -278,7 +278,8 @@ function platformApiOf(ground: Ground, parts: Parts, stopping: AbortSignal) {
       clock,
       stopping,
     },
-    ...{ tenants: tenancy.tenants, onboarding: tenancy.onboarding, providerKeys: tenancy.providerKeys },
+    ...{ tenants: tenancy.tenants, onboarding: tenancy.onboarding },
+    ...{ providerAccess: tenancy.providerAccess, voice: config.voice },
     ...{ sessions, people: persons.people, webhooks: outbox.webhooks, results: finishing.results },
     ...{ launcher, arrivals, pool, usage, endings: fleet.endings },
     ...{ publicUrl, transcriptUploadUrl, recordings: video?.recordings ?? null },
@@ -310,7 +311,7 @@ function workerApiOf(ground: Ground, { door, tenancy, video, fleet, heartbeats, 
     ...ground,
     ...{ identities, heartbeats, onChange, endings: fleet.endings, audit: door.auditRefusal },
     hotWorkers: fleet.hotWorkers,
-    ...{ providerKeys: tenancy.providerKeys, templates: tenancy.templates, videoOffers: video?.offers ?? null },
+    ...{ providerAccess: tenancy.providerAccess, templates: tenancy.templates, videoOffers: video?.offers ?? null },
   };
 }
 

@@ -566,13 +566,17 @@ describe('when the outside fails', () => {
 });
 
 describe('taking over and handing over', () => {
-  const openCall = { ordinal: 2, call_id: 'rtc_7', credential: 'ek_old' };
+  const openCallAt = (url: string) => ({
+    ordinal: 2,
+    call_id: 'rtc_7',
+    credential: { value: 'ek_old', base_url: `${url}/v1` },
+  });
 
   test('a replacement attaches to the current call and reports what is stored', async () => {
     const { peers, port, worker } = await serve({
       session: { epoch: 2, started_at: Date.now() - 60_000 },
       prepare: (p) => {
-        p.claim.open_call = openCall;
+        p.claim.open_call = openCallAt(p.url);
         p.stored.set('1/old', { ordinal: 1, item_id: 'old', speaker: 'ai', text: 'Before.', verified: true });
       },
     });

@@ -109,7 +109,11 @@ export async function startPeers({ deadlines = {}, session: more = {} }: PeersOp
       status: 200,
       body: {
         ordinal: (body as { ordinal: number }).ordinal,
-        credential: { value: `ek_${(body as { ordinal: number }).ordinal}`, expires_at: Date.now() + 60_000 },
+        credential: {
+          value: `ek_${(body as { ordinal: number }).ordinal}`,
+          base_url: `${url}/v1`,
+          expires_at: Date.now() + 60_000,
+        },
         session: { type: 'realtime', model: 'm', instructions: 'Interview.', audio: { output: { voice: 'marin' } } },
       },
     }),
@@ -238,7 +242,7 @@ export async function startPeers({ deadlines = {}, session: more = {} }: PeersOp
       join_keys: { keys: [key] },
       join_issuer: 'https://greenroom.test',
       reconnect_token: 'reconnect',
-      realtime: { base_url: `${url}/v1`, webrtc_filter: false },
+      realtime: { webrtc_filter: false },
       open_call: null,
       next_ordinal: 1,
       deadlines: { ...defaultDeadlines, ...deadlines },

@@ -362,6 +362,7 @@ create index api_keys_replaced_by on public.api_keys (replaced_by) where replace
 create table public.provider_credentials (
   tenant_id uuid not null references public.tenants (id) on delete cascade,
   provider text not null check (provider ~ '^[a-z][a-z0-9_]{0,39}$'),
+  base_url text check (char_length(base_url) between 1 and 300),
   ciphertext text not null,
   key_id text not null check (char_length(key_id) between 1 and 100),
   created_at timestamptz not null default now(),
@@ -373,8 +374,11 @@ comment on table public.provider_credentials is
   'A tenant''s own credentials for providers. No role can read the table; functions return a credential to '
   'orchestrators only.';
 comment on column public.provider_credentials.provider is 'The provider, such as openai.';
+comment on column public.provider_credentials.base_url is
+  'Where the credential is valid: a project of a region, or an Azure resource, has a base URL of its own. Null: the '
+  'deployment''s.';
 comment on column public.provider_credentials.ciphertext is
-  'AES-256-GCM, bound to tenant and provider; the key is in the orchestrators'' environment.';
+  'AES-256-GCM, bound to tenant, provider and base URL; the key is in the orchestrators'' environment.';
 comment on column public.provider_credentials.key_id is
   'The key with which the credential is encrypted. The rotation looks for others than the current one.';
 comment on column public.provider_credentials.rotated_at is
@@ -1785,28 +1789,29 @@ create trigger audit_member_change after insert or update
   or delete on public.tenant_users for each row execute function app.audit_member_change();
 
 -- ── schemas/access/provider-credentials.sql ──
-create function public.put_provider_credential(p_tenant_id uuid, p_provider text, p_ciphertext text, p_key_id text,
-  p_by jsonb) returns jsonb
+create function public.put_provider_credential(p_tenant_id uuid, p_provider text, p_base_url text, p_ciphertext text,
+  p_key_id text, p_by jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 begin
   if not exists (select from public.tenants where id = p_tenant_id and status in ('active', 'suspended')) then
     return jsonb_build_object('kind', 'not_found');
   end if;
-  insert into public.provider_credentials (tenant_id, provider, ciphertext, key_id)
-    values (p_tenant_id, p_provider, p_ciphertext, p_key_id)
-    on conflict (tenant_id, provider) do update set ciphertext = excluded.ciphertext, key_id = excluded.key_id,
-      rotated_at = null;
+  insert into public.provider_credentials (tenant_id, provider, base_url, ciphertext, key_id)
+    values (p_tenant_id, p_provider, p_base_url, p_ciphertext, p_key_id)
+    on conflict (tenant_id, provider) do update set base_url = excluded.base_url, ciphertext = excluded.ciphertext,
+      key_id = excluded.key_id, rotated_at = null;
   perform app.audit(p_by, p_tenant_id, 'provider_credential.put', p_provider);
   return jsonb_build_object('kind', 'stored');
 end $$;
-comment on function public.put_provider_credential(uuid, text, text, text, jsonb) is
+comment on function public.put_provider_credential(uuid, text, text, text, text, jsonb) is
   'Stores a tenant''s credential for a provider; called by the API, which encrypts it first. Returns kind: stored, '
   'not_found.';
-grant execute on function public.put_provider_credential(uuid, text, text, text, jsonb) to orchestrator;
+grant execute on function public.put_provider_credential(uuid, text, text, text, text, jsonb) to orchestrator;
 
 create function public.get_provider_credential(p_tenant_id uuid, p_provider text) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  select jsonb_build_object('ciphertext', c.ciphertext, 'key_id', c.key_id) from public.provider_credentials c
+  select jsonb_build_object('base_url', c.base_url, 'ciphertext', c.ciphertext, 'key_id', c.key_id)
+  from public.provider_credentials c
   where c.tenant_id = p_tenant_id and c.provider = p_provider
 $$;
 comment on function public.get_provider_credential(uuid, text) is
@@ -1816,8 +1821,8 @@ grant execute on function public.get_provider_credential(uuid, text) to orchestr
 
 create function public.list_provider_credentials(p_tenant_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_agg(jsonb_build_object('provider', c.provider, 'created_at', c.created_at,
-    'updated_at', c.updated_at) order by c.provider), '[]')
+  select coalesce(jsonb_agg(jsonb_build_object('provider', c.provider, 'base_url', c.base_url,
+    'created_at', c.created_at, 'updated_at', c.updated_at) order by c.provider), '[]')
   from public.provider_credentials c where c.tenant_id = p_tenant_id
 $$;
 comment on function public.list_provider_credentials(uuid) is
@@ -1827,7 +1832,7 @@ grant execute on function public.list_provider_credentials(uuid) to orchestrator
 create function public.provider_credentials_to_rotate(p_key_id text, p_limit integer default 100) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('tenant_id', x.tenant_id, 'provider', x.provider,
-    'ciphertext', x.ciphertext, 'key_id', x.key_id)), '[]')
+    'base_url', x.base_url, 'ciphertext', x.ciphertext, 'key_id', x.key_id)), '[]')
   from (select * from public.provider_credentials where key_id <> p_key_id order by tenant_id, provider limit p_limit) x
 $$;
 comment on function public.provider_credentials_to_rotate(text, integer) is

@@ -424,6 +424,7 @@ describe('onboarding and removal', () => {
     await rpc('put_provider_credential', {
       p_tenant_id: leaving.id,
       p_provider: 'openai',
+      p_base_url: null,
       p_ciphertext: 'c',
       p_key_id: 'k',
       p_by: by,
@@ -470,15 +471,17 @@ describe('onboarding and removal', () => {
 describe('provider credentials', () => {
   test('provider credentials are stored, read as ciphertext, rotated by compare-and-set, listed without value and deleted', async () => {
     const at = { p_tenant_id: tenant.id, p_provider: 'openai' };
-    const put = (p_ciphertext: string) =>
-      rpc('put_provider_credential', { ...at, p_ciphertext, p_key_id: 'k1', p_by: by });
-    await put('old');
-    await put('cipher');
-    expect(await rpc('get_provider_credential', at)).toEqual({ ciphertext: 'cipher', key_id: 'k1' });
+    const base_url = 'https://eu.api.openai.com/v1';
+    const put = (p_ciphertext: string, p_base_url: string | null) =>
+      rpc('put_provider_credential', { ...at, p_base_url, p_ciphertext, p_key_id: 'k1', p_by: by });
+    await put('old', null);
+    await put('cipher', base_url);
+    expect(await rpc('get_provider_credential', at)).toEqual({ base_url, ciphertext: 'cipher', key_id: 'k1' });
     expect(await rpc('get_provider_credential', { ...at, p_tenant_id: other.id })).toBeNull();
     expect(await rpc('provider_credentials_to_rotate', { p_key_id: 'k2' })).toContainEqual({
       tenant_id: tenant.id,
       provider: 'openai',
+      base_url,
       ciphertext: 'cipher',
       key_id: 'k1',
     });

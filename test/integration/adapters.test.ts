@@ -1,21 +1,30 @@
+import { startVoiceProvider, type VoiceProvider } from '@greenroom/local-cloud/voice/provider.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import { type AzureFront, startAzure } from '../support/azure.ts';
 import { callsFrom, expectFinished } from '../support/conversation.ts';
-import { platformOf, startInterview } from '../support/session.ts';
+import { endOf, machinesOf, platformOf, startInterview, until } from '../support/session.ts';
 
 /** The other voice provider adapters: one interview each, through the whole stack. */
 describe('provider adapters', () => {
   const key = 'sk-of-the-resource-0123456789';
+  const europeanKey = 'sk-of-a-project-in-europe';
   let stack: Stack;
+  let europe: VoiceProvider;
   let azure: AzureFront;
   beforeAll(async () => {
     azure = await startAzure(() => stack.cloud.voice.url, key);
-    stack = await startStack({ voice: { turns: 2, paceMs: 80, apiKeys: [key] }, flyLimits: false, orchestrators: 0 });
+    europe = await startVoiceProvider({ turns: 2, paceMs: 80, apiKeys: [europeanKey] });
+    const elsewhere = { [europeanKey]: 'eu.api.openai.com' };
+    stack = await startStack({
+      voice: { turns: 2, paceMs: 80, apiKeys: [key], elsewhere },
+      flyLimits: false,
+      orchestrators: 0,
+    });
   });
   afterAll(async () => {
     await stack.stop();
-    await azure.stop();
+    await Promise.all([azure.stop(), europe.stop()]);
   });
   const interviewWith = async (environment: Record<string, string>) => {
     await stack.addOrchestrator(environment);
@@ -68,5 +77,37 @@ describe('provider adapters', () => {
     expect(await platformOf(stack).result(interview.session.session_id, 90_000)).toMatchObject({ status: 'done' });
     expect((await credential('DELETE')).status).toBe(204);
     await stack.orchestrators.splice(0, 1)[0]?.stop();
+  });
+
+  test("a key of a regional project is used at that region's base URL: its calls, its hang-up, its result", async () => {
+    const baseUrl = `${europe.url}/v1`;
+    await stack.addOrchestrator({ PROVIDER_BASE_URLS: baseUrl });
+    const there = () => europe.calls().map(({ state, endedBy }) => ({ state, endedBy }));
+    const here = stack.cloud.voice.calls().length;
+
+    // Without its base URL the provider refuses the key, and the log says why.
+    expect((await credential('PUT', { api_key: europeanKey })).status).toBe(204);
+    const lost = await startInterview(stack);
+    await until('the candidate is told', () => lost.problems.includes('provider_auth_failed'));
+    expect(stack.logLines.join('\n')).toContain("needs that region's base URL");
+
+    expect((await credential('PUT', { api_key: europeanKey, base_url: baseUrl })).status).toBe(204);
+    const interview = await startInterview(stack);
+    expect(await interview.ended).toEqual({ outcome: 'completed', reason: 'interviewer_finished' });
+    await endOf(stack, interview.session.session_id);
+    expect(await platformOf(stack).result(interview.session.session_id, 90_000)).toMatchObject({ status: 'done' });
+    expect(there()).toEqual([{ state: 'ended', endedBy: 'hangup' }]);
+
+    // A call is hung up where it was made, although the tenant has no key any more and the worker is gone.
+    const { session } = await startInterview(stack);
+    await until('a call there', () => europe.calls().length === 2);
+    const machine = machinesOf(stack, session.session_id).find(({ state }) => state === 'started');
+    stack.cloud.fly.killMachineProcess(machine?.id ?? '', 'SIGKILL');
+    expect((await credential('DELETE')).status).toBe(204);
+    await platformOf(stack).deleteSession(session.session_id);
+    await until('the hang-up', () => there()[1]?.state === 'ended');
+    expect(there()[1]).toEqual({ state: 'ended', endedBy: 'hangup' });
+    await until('its line in the log', () => stack.logLines.join('\n').includes("a dead worker's call"));
+    expect(stack.cloud.voice.calls()).toHaveLength(here);
   });
 });

@@ -98,7 +98,10 @@ const functionsSay = { ok: true, version: '0.1.0', database: 'ok', orchestrator:
 
 beforeAll(async () => {
   printed = '';
-  stack = await startStack({ flyLimits: false });
+  stack = await startStack({
+    flyLimits: false,
+    voice: { elsewhere: { 'sk-of-a-project-in-europe': 'eu.api.openai.com' } },
+  });
   const { supabase } = stack.cloud;
   environment = {
     ...stack.environment,
@@ -398,6 +401,12 @@ const bad: Bad[] = [
     what: 'a key that is refused',
     make: () => ({ OPENAI_API_KEY: 'sk-wrong' }),
     fix: /OPENAI_API_KEY/,
+  },
+  {
+    id: 'voice-key',
+    what: 'a key of a project in another region',
+    make: () => ({ OPENAI_API_KEY: 'sk-of-a-project-in-europe' }),
+    fix: /OPENAI_BASE_URL=https:\/\/eu\.api\.openai\.com\/v1/,
   },
   {
     id: 'voice-realtime-model',

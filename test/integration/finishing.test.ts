@@ -63,8 +63,8 @@ function finishing({
 }: EvaluateOptions & { apiKey?: string; results?: ReturnType<typeof store> } = {}) {
   return createFinishingWorker({
     results,
-    ask: createModel({ apiKey, baseUrl: `${proxy.url}/v1`, model: 'gpt-6-luna', requestMs: 5_000 }),
-    apiKeyOf: async (tenantId) => tenantKeys.get(tenantId),
+    ask: createModel({ model: 'gpt-6-luna', requestMs: 5_000 }),
+    accessOf: async (tenantId) => ({ apiKey: tenantKeys.get(tenantId) ?? apiKey, baseUrl: `${proxy.url}/v1` }),
     evaluate: createEvaluate(options),
     model: 'gpt-6-luna',
     orchestratorId: randomUUID(),

@@ -673,21 +673,59 @@ describe('provider credentials', () => {
     const put = await world.send(`${at}/openai`, {
       method: 'PUT',
       as: adminKey,
-      body: { api_key: 'sk-of-acme-very-secret' },
+      body: { api_key: 'sk-of-acme-very-secret', base_url: 'https://eu.api.openai.com/v1' },
     });
     expect(put.status, put.text).toBe(204);
     const listed = await world.send(at, { as: adminKey });
-    expect(listed.json.data).toMatchObject([{ provider: 'openai' }]);
+    expect(listed.json.data).toMatchObject([{ provider: 'openai', base_url: 'https://eu.api.openai.com/v1' }]);
     expect(listed.text).not.toContain('sk-of-acme');
     const { rows } = await world.db.query('select ciphertext from public.provider_credentials where tenant_id = $1', [
       acme.id,
     ]);
     expect(rows[0].ciphertext).not.toContain('sk-of-acme');
-    expect(await world.deps.api.providerKeys.of(acme.id)).toBe('sk-of-acme-very-secret');
-    expect(await world.deps.api.providerKeys.of(globex.id)).toBeUndefined();
+    const { providerAccess } = world.deps.api;
+    const ours = await providerAccess.of(globex.id);
+    expect(ours.baseUrl).toBe('http://127.0.0.1:9/v1');
+    expect(await providerAccess.of(acme.id)).toEqual({
+      apiKey: 'sk-of-acme-very-secret',
+      baseUrl: 'https://eu.api.openai.com/v1',
+    });
     expect((await world.send(`${at}/openai`, { method: 'DELETE', as: adminKey })).status).toBe(204);
-    expect(await world.deps.api.providerKeys.of(acme.id)).toBeUndefined();
+    expect(await providerAccess.of(acme.id)).toEqual(ours);
     expect(world.lines.join('\n')).not.toContain('sk-of-acme');
+  });
+
+  test('a key whose row was given another base URL is not sent there', async () => {
+    const at = `/api/tenants/${globex.id}/provider-credentials/openai`;
+    const as = await world.key(globex.id, all);
+    expect((await world.send(at, { method: 'PUT', as, body: { api_key: 'sk-of-globex' } })).status).toBe(204);
+    await world.db.query(
+      "update public.provider_credentials set base_url = 'https://thief.example/v1' where tenant_id = $1",
+      [globex.id],
+    );
+    await expect(world.deps.api.providerAccess.of(globex.id)).rejects.toThrow();
+    expect((await world.send(at, { method: 'DELETE', as })).status).toBe(204);
+  });
+
+  test.each([
+    ['openai', 'https://api.openai.com.thief.example/v1'],
+    ['openai', 'https://thief.example/v1'],
+    ['openai', 'http://eu.api.openai.com/v1'],
+    ['openai', 'https://eu.api.openai.com/v1?to=thief'],
+    ['openai', 'https://api.openai.com@thief.example/v1'],
+    ['openai', 'http://169.254.169.254/latest'],
+    ['azure', 'http://127.0.0.1:9/v1'],
+    ['azure', 'https://acme.openai.azure.com.thief.example/openai/v1'],
+  ])('%s is not asked at %s', async (provider, base_url) => {
+    const refused = await world.send(`/api/tenants/${acme.id}/provider-credentials/${provider}`, {
+      method: 'PUT',
+      as: adminKey,
+      body: { api_key: 'sk-of-acme-very-secret', base_url },
+    });
+    expect(refused.json).toMatchObject({
+      code: 'validation_failed',
+      errors: [{ field: 'base_url', message: expect.stringMatching(/^must be a base URL of the provider/) }],
+    });
   });
 });
 

@@ -2,6 +2,10 @@ import { z } from 'zod';
 import { type Answer, ask, type Check, type Context, fail, ok, type Result, saysOf, unknown, warn } from './check.ts';
 
 const soonMs = 90 * 86_400_000;
+/** `incorrect_hostname`: the key's project is bound to a region; the message ends with the region's host. */
+const elsewhere = z.object({
+  error: z.object({ code: z.literal('incorrect_hostname'), message: z.string().regex(/ [\w.-]+$/) }),
+});
 const list = z.object({ data: z.array(z.object({ id: z.string(), shutdown_date: z.string().nullish() })) });
 
 /** `GET /models` with the deployment's key. */
@@ -27,6 +31,9 @@ export const voiceKey: Check = {
   means: 'No call can be opened: the candidate sees the page, but the interviewer never speaks.',
   run: async (context) => {
     const answer = await models(context);
+    const host = elsewhere.safeParse(answer.body).data?.error.message.split(' ').at(-1);
+    if (host !== undefined)
+      return fail("The key's project is in another region.", `Set OPENAI_BASE_URL=https://${host}/v1`);
     if (answer.status === 401 || answer.status === 403)
       return fail('The voice provider refuses the key.', 'Set OPENAI_API_KEY (platform.openai.com, API keys).');
     if (answer.status !== 200 || !list.safeParse(answer.body).success)

@@ -1,10 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { CallCredential } from '@greenroom/shared/protocol/worker-api.ts';
 import { systemClock } from '@greenroom/shared/runtime/clock.ts';
 import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import { z } from 'zod';
 import type { Config } from '../../src/config.ts';
-import { callContext, createVault } from '../../src/tokens/vault.ts';
+import { createVault } from '../../src/tokens/vault.ts';
+import { openCallCredential } from '../../src/voice/call-credentials.ts';
 import { createVoiceProvider, type VoiceProvider } from '../../src/voice/provider.ts';
+import type { ProviderAccess } from '../../src/voice/provider-access.ts';
 import type { Rows } from './rows.ts';
 
 /**
@@ -16,7 +19,7 @@ import type { Rows } from './rows.ts';
  */
 export interface OpenedCall {
   callId: string;
-  credential: string;
+  credential: CallCredential;
 }
 
 const rowsOf = z.array(
@@ -38,7 +41,7 @@ export function watchCalls(rows: Rows, { keys }: Pick<Config, 'keys'>, sessionId
   const look = async () => {
     for (const { ordinal, call_id: callId, credential_ciphertext: sealed } of rowsOf.parse(await rows.read(query)))
       if (callId !== null && sealed !== null)
-        seen.set(callId, { callId, credential: vault.open(sealed, callContext(sessionId, ordinal)) });
+        seen.set(callId, { callId, credential: openCallCredential(vault, sealed, { session_id: sessionId, ordinal }) });
   };
   const watching = (async () => {
     while (!stopping.signal.aborted) {
@@ -76,16 +79,16 @@ export async function askAboutCalls(
     logger: silentLogger(),
   });
   try {
-    return await judge(provider, calls);
+    return await judge(provider, calls, voice);
   } finally {
     await provider.close();
   }
 }
 
-async function judge(provider: VoiceProvider, calls: OpenedCall[]): Promise<CallsVerdict> {
+async function judge(provider: VoiceProvider, calls: OpenedCall[], standing: ProviderAccess): Promise<CallsVerdict> {
   const wrong: string[] = [];
   for (const { callId, credential } of calls) {
-    const { kind } = await provider.hangUp(callId, credential);
+    const { kind } = await provider.hangUp(callId, credential, standing);
     if (kind === 'over') wrong.push(`${callId} was still open: the provider confirmed another hang-up`);
     if (kind === 'unclear') wrong.push(`the provider does not say whether ${callId} is over`);
   }

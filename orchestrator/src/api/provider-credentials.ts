@@ -5,9 +5,11 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { actBy, tenantNotFound } from '../access/authenticate.ts';
 import { actorOf, tenantsOwnWith } from '../access/route-access.ts';
+import type { Config } from '../config.ts';
 import type { TenantStore } from '../database/tenant-store.ts';
 import { providerContext, type Vault } from '../tokens/vault.ts';
-import type { ProviderKeys } from '../voice/provider-keys.ts';
+import { baseUrlProblem } from '../voice/base-urls.ts';
+import type { ProviderAccesses } from '../voice/provider-access.ts';
 import { noContent } from './bodies.ts';
 import { wholeList } from './paging.ts';
 
@@ -17,7 +19,8 @@ import { wholeList } from './paging.ts';
  */
 export interface ProviderCredentialRoutesDeps {
   tenants: Pick<TenantStore, 'putCredential' | 'credentials' | 'deleteCredential'>;
-  providerKeys: Pick<ProviderKeys, 'forget'>;
+  providerAccess: Pick<ProviderAccesses, 'forget'>;
+  voice: Pick<Config['voice'], 'provider' | 'baseUrl' | 'tenantBaseUrls'>;
   vault: Vault;
 }
 
@@ -25,7 +28,7 @@ const params = z.object({ id: uuid });
 const providerParams = z.object({ id: uuid, provider: z.enum(providers) });
 
 export const providerCredentialRoutes =
-  ({ tenants, providerKeys, vault }: ProviderCredentialRoutesDeps): FastifyPluginAsyncZod =>
+  ({ tenants, providerAccess, voice, vault }: ProviderCredentialRoutesDeps): FastifyPluginAsyncZod =>
   async (app) => {
     app.get(
       '/tenants/:id/provider-credentials',
@@ -56,10 +59,15 @@ export const providerCredentialRoutes =
       async (request, reply) => {
         const { id, provider } = request.params;
         const { actor } = actorOf(request);
-        const ciphertext = vault.seal(request.body.api_key, providerContext(id, provider));
-        const { kind } = await tenants.putCredential(id, provider, ciphertext, vault.keyId, actBy(request, actor));
+        const { api_key, base_url: baseUrl = null } = request.body;
+        const problem = baseUrl === null ? undefined : baseUrlProblem(provider, baseUrl, voice);
+        if (problem !== undefined)
+          throw new AppError('validation_failed', { fields: [{ field: 'base_url', message: problem }] });
+        const ciphertext = vault.seal(api_key, providerContext(id, provider, baseUrl));
+        const credential = { provider, baseUrl, ciphertext, keyId: vault.keyId };
+        const { kind } = await tenants.putCredential(id, credential, actBy(request, actor));
         if (kind === 'not_found') throw tenantNotFound();
-        providerKeys.forget(id);
+        providerAccess.forget(id);
         return reply.code(204).send();
       },
     );
@@ -74,7 +82,7 @@ export const providerCredentialRoutes =
         const { id, provider } = request.params;
         const { actor } = actorOf(request);
         const deleted = await tenants.deleteCredential(id, provider, actBy(request, actor));
-        providerKeys.forget(id);
+        providerAccess.forget(id);
         if (!deleted) throw new AppError('not_found', { detail: 'The tenant has no key for this provider.' });
         return reply.code(204).send();
       },

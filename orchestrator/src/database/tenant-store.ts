@@ -101,6 +101,16 @@ const rotatedKey = z.discriminatedUnion('kind', [
 ]);
 const revokedKey = z.discriminatedUnion('kind', [z.object({ kind: z.literal('revoked'), key: apiKeyView }), notFound]);
 const sealed = z.object({ ciphertext: z.string(), key_id: z.string() });
+const sealedForProvider = sealed.extend({ base_url: z.string().nullable() });
+
+/** A tenant's encrypted key for a provider. */
+export interface NewCredential {
+  provider: string;
+  /** Null: the deployment's. */
+  baseUrl: string | null;
+  ciphertext: string;
+  keyId: string;
+}
 
 export interface NewKey {
   name: string;
@@ -197,20 +207,37 @@ export function createTenantStore(database: Database) {
     revokeKey: (id: string, keyId: string, by: ActBy) =>
       call('revoke_api_key', { p_tenant_id: id, p_key_id: keyId, p_by: by }, revokedKey),
 
-    putCredential: (id: string, provider: string, ciphertext: string, keyId: string, by: ActBy) =>
+    putCredential: (id: string, { provider, baseUrl, ciphertext, keyId }: NewCredential, by: ActBy) =>
       call(
         'put_provider_credential',
-        { p_tenant_id: id, p_provider: provider, p_ciphertext: ciphertext, p_key_id: keyId, p_by: by },
+        {
+          p_tenant_id: id,
+          p_provider: provider,
+          p_base_url: baseUrl,
+          p_ciphertext: ciphertext,
+          p_key_id: keyId,
+          p_by: by,
+        },
         z.object({ kind: z.enum(['stored', 'not_found']) }),
       ),
     credential: async (id: string, provider: string) =>
-      (await call('get_provider_credential', { p_tenant_id: id, p_provider: provider }, sealed.nullable())) ??
-      undefined,
+      (await call(
+        'get_provider_credential',
+        { p_tenant_id: id, p_provider: provider },
+        sealedForProvider.nullable(),
+      )) ?? undefined,
     credentials: (id: string) =>
       call(
         'list_provider_credentials',
         { p_tenant_id: id },
-        z.array(z.object({ provider: z.string(), created_at: z.string(), updated_at: z.string() })),
+        z.array(
+          z.object({
+            provider: z.string(),
+            base_url: z.string().nullable(),
+            created_at: z.string(),
+            updated_at: z.string(),
+          }),
+        ),
       ),
     deleteCredential: (id: string, provider: string, by: ActBy) =>
       call('delete_provider_credential', { p_tenant_id: id, p_provider: provider, p_by: by }, z.boolean()),
@@ -218,7 +245,7 @@ export function createTenantStore(database: Database) {
       call(
         'provider_credentials_to_rotate',
         { p_key_id: keyId },
-        z.array(sealed.extend({ tenant_id: z.string(), provider: z.string() })),
+        z.array(sealedForProvider.extend({ tenant_id: z.string(), provider: z.string() })),
       ),
     /** False if it was replaced in the meantime. */
     rotateCredential: (id: string, provider: string, old: string, ciphertext: string, keyId: string) =>

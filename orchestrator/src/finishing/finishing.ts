@@ -2,7 +2,7 @@ import type { Database } from '@greenroom/shared/database/client.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { Config } from '../config.ts';
 import { createResultStore } from '../database/result-store.ts';
-import type { ProviderKeys } from '../voice/provider-keys.ts';
+import type { ProviderAccesses } from '../voice/provider-access.ts';
 import { createEvaluate } from './evaluate.ts';
 import { createModel } from './model.ts';
 import { createFinishingWorker } from './worker.ts';
@@ -16,20 +16,19 @@ export interface FinishingDeps {
   /** Called with the outcome of each attempt. */
   onOutcome: (outcome: string) => void;
   onChange: (sessionId: string) => void;
-  providerKeys: Pick<ProviderKeys, 'of'>;
+  providerAccess: Pick<ProviderAccesses, 'of'>;
 }
 
-export function createFinishing({ config, database, providerKeys, ...deps }: FinishingDeps) {
-  const { apiKey, baseUrl, evaluationModel: model } = config.voice;
+export function createFinishing({ config, database, providerAccess, ...deps }: FinishingDeps) {
+  const { evaluationModel: model } = config.voice;
   const requestMs = config.deadlines.evaluationRequestMs;
   const results = createResultStore(database);
-  const ask = createModel({ apiKey, baseUrl, model, requestMs });
-  const apiKeyOf = providerKeys.of;
+  const ask = createModel({ model, requestMs });
   const worker = createFinishingWorker({
     ...deps,
     results,
     ask,
-    apiKeyOf,
+    accessOf: providerAccess.of,
     evaluate: createEvaluate(),
     model,
     requestMs,

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readRetryAfter } from '@greenroom/shared/runtime/retry-after.ts';
 import type OpenAI from 'openai';
 import { z } from 'zod';
+import type { ProviderAccess } from '../voice/provider-access.ts';
 
 /**
  * Client of the model that evaluates interviews. It uses the provider's Responses API through the official
@@ -26,8 +27,7 @@ export interface Question<T> {
 
 export interface AskOptions {
   signal?: AbortSignal;
-  /** A tenant's own key. Default: the deployment's. */
-  apiKey?: string | undefined;
+  access: ProviderAccess;
 }
 
 export type Answer<T> =
@@ -44,12 +44,10 @@ export type Answer<T> =
   /** The provider does not accept the request. A retry would be refused again. */
   | { kind: 'rejected'; detail: string };
 
-export type Ask = <T>(question: Question<T>, options?: AskOptions) => Promise<Answer<T>>;
+export type Ask = <T>(question: Question<T>) => Promise<Answer<T>>;
+export type AskModel = <T>(question: Question<T>, options: AskOptions) => Promise<Answer<T>>;
 
 export interface ModelOptions {
-  apiKey: string;
-  /** `https://api.openai.com/v1` */
-  baseUrl: string;
   model: string;
   /** Limit of one request, ms. */
   requestMs: number;
@@ -62,7 +60,7 @@ interface Library {
   zodTextFormat: typeof import('openai/helpers/zod').zodTextFormat;
 }
 
-async function load({ apiKey, baseUrl, requestMs }: ModelOptions): Promise<Library> {
+async function load({ requestMs }: ModelOptions, { apiKey, baseUrl }: ProviderAccess): Promise<Library> {
   const [{ default: Client }, { zodTextFormat }] = await Promise.all([import('openai'), import('openai/helpers/zod')]);
   const client = new Client({
     apiKey,
@@ -150,14 +148,14 @@ export function classifyAnswer<T>(body: unknown, schema: z.ZodType<T>): Answer<T
 }
 
 /** @returns a function that asks one question. It throws only when its signal aborts. */
-export function createModel(options: ModelOptions): Ask {
+export function createModel(options: ModelOptions): AskModel {
   let library: Promise<Library> | undefined;
-  return async (question, { signal, apiKey = options.apiKey } = {}) => {
-    library ??= load(options);
+  return async (question, { signal, access }) => {
+    library ??= load(options, access);
     const { client, zodTextFormat, APIError, APIUserAbortError } = await library;
     const { name, schema, instructions, input, maxOutputTokens, sessionId } = question;
     try {
-      const response = await client.withOptions({ apiKey }).responses.create(
+      const response = await client.withOptions({ apiKey: access.apiKey, baseURL: access.baseUrl }).responses.create(
         {
           model: options.model,
           instructions,

@@ -4,8 +4,9 @@ import { backoffMs } from '@greenroom/shared/runtime/backoff.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import PQueue from 'p-queue';
 import type { NewResult, ResultStore, TakenResult } from '../database/result-store.ts';
+import type { ProviderAccess } from '../voice/provider-access.ts';
 import type { Evaluate, Evaluated } from './evaluate.ts';
-import type { Ask } from './model.ts';
+import type { Ask, AskModel } from './model.ts';
 import type { Interview } from './quote.ts';
 import { maxAttempts, retryDelayMs } from './retry.ts';
 
@@ -34,10 +35,10 @@ export interface Finishing {
 
 export interface FinishingWorkerDeps {
   results: Pick<ResultStore, 'take' | 'keep' | 'transcript' | 'record' | 'recordFailed' | 'release'>;
-  ask: Ask;
+  ask: AskModel;
   evaluate: Evaluate;
   /** A tenant's own key, or undefined to use the deployment's. Throws if the key cannot be decrypted. */
-  apiKeyOf: (tenantId: string) => Promise<string | undefined>;
+  accessOf: (tenantId: string) => Promise<ProviderAccess>;
   /** The model's name, stored with each result. */
   model: string;
   orchestratorId: string;
@@ -106,8 +107,8 @@ export function createFinishingWorker(deps: FinishingWorkerDeps): Finishing {
     async (question) => {
       stopping.signal.throwIfAborted();
       if (!(await results.keep(taken, takenMs))) throw new TakeLost();
-      const apiKey = await deps.apiKeyOf(taken.session.tenant_id);
-      return deps.ask(question, { signal: stopping.signal, apiKey });
+      const access = await deps.accessOf(taken.session.tenant_id);
+      return deps.ask(question, { signal: stopping.signal, access });
     };
 
   const whileUnavailable = async <T>(write: () => Promise<T>): Promise<T> => {

@@ -66,14 +66,16 @@ function createAffinity() {
 
 export function createSend({ apiUrl, token, requestMs, logger }: SendOptions): { send: Send; close(): Promise<void> } {
   const connections = flyRequests.total;
-  const client = createJsonClient({ baseUrl: `${apiUrl}/v1`, connections, requestMs, maxAnswerBytes });
+  const client = createJsonClient({ connections, requestMs, maxAnswerBytes });
   const lanes = createLanes(flyRequests);
   const authorization = authorizationOf(token);
   const affinity = createAffinity();
 
   const exchange = async ({ method, path, app, body, signal }: Call): Promise<Raw> => {
     const headers = { authorization, ...affinity.of(app) };
-    const answer = await lanes.add(app ?? '', () => client.ask({ method, path, headers, body, signal }));
+    const answer = await lanes.add(app ?? '', () =>
+      client.ask({ method, url: `${apiUrl}/v1${path}`, headers, body, signal }),
+    );
     affinity.keep(app, answer.headers['set-cookie']);
     return {
       status: answer.status,

@@ -8,8 +8,7 @@ import { Agent, type Dispatcher, request } from 'undici';
  */
 export interface JsonCall {
   method: 'GET' | 'POST' | 'DELETE';
-  /** Appended to the base URL. */
-  path: string;
+  url: string;
   headers?: Record<string, string>;
   body?: object | undefined;
   signal?: AbortSignal | undefined;
@@ -31,8 +30,6 @@ export interface JsonClient {
 }
 
 export interface JsonClientOptions {
-  /** Without a trailing slash. */
-  baseUrl: string;
   /** Maximum number of open connections. */
   connections: number;
   /** Limit of one request, ms. */
@@ -53,16 +50,15 @@ const parse = (text: string): unknown => {
 };
 
 export function createJsonClient({
-  baseUrl,
   connections,
   requestMs,
   maxAnswerBytes = defaultAnswerBytes,
 }: JsonClientOptions): JsonClient {
   const dispatcher = new Agent({ connections, keepAliveTimeout: 30_000, maxResponseSize: maxAnswerBytes });
   return {
-    ask: async ({ method, path, headers = {}, body, signal }) => {
+    ask: async ({ method, url, headers = {}, body, signal }) => {
       const limit = AbortSignal.timeout(requestMs);
-      const answer = await request(`${baseUrl}${path}`, {
+      const answer = await request(url, {
         method,
         dispatcher,
         headers: { ...headers, ...(body ? { 'content-type': 'application/json' } : {}) },

@@ -19,12 +19,15 @@ function makeRows(size: number, seal: (id: string) => { ciphertext: string; key_
   };
 }
 
+/** Half of them name a base URL of their own. */
+const baseUrlOf = (id: string) => (Number(id.slice(-1)) % 2 === 0 ? 'https://eu.api.openai.com/v1' : null);
+
 test('everything is under the new key afterwards, page by page; what no key opens is named and left alone', async () => {
   const [before, lost] = [createVault(oldKey), createVault(lostKey)];
   const vault = createVault(newKey, oldKey);
   const credentials = makeRows(250, (id) => {
     const by = id === 'row-7' ? lost : before;
-    return { ciphertext: by.seal(`sk-${id}`, providerContext(id, 'openai')), key_id: by.keyId };
+    return { ciphertext: by.seal(`sk-${id}`, providerContext(id, 'openai', baseUrlOf(id))), key_id: by.keyId };
   });
   const secrets = makeRows(3, (id) => ({
     ciphertext: before.seal(`whsec-${id}`, webhookContext(id)),
@@ -34,7 +37,9 @@ test('everything is under the new key afterwards, page by page; what no key open
     vault,
     tenants: {
       credentialsToRotate: async (keyId) =>
-        credentials.due(keyId).map(([id, row]) => ({ tenant_id: id, provider: 'openai', ...row })),
+        credentials
+          .due(keyId)
+          .map(([id, row]) => ({ tenant_id: id, provider: 'openai', base_url: baseUrlOf(id), ...row })),
       rotateCredential: async (id, _provider, old, ciphertext, keyId) =>
         credentials.replace(id, old, ciphertext, keyId),
     },
@@ -47,7 +52,7 @@ test('everything is under the new key afterwards, page by page; what no key open
   const alone = createVault(newKey);
   const opened = [...credentials.rows].filter(([id]) => id !== 'row-7');
   for (const [id, { ciphertext }] of opened)
-    expect(alone.open(ciphertext, providerContext(id, 'openai'))).toBe(`sk-${id}`);
+    expect(alone.open(ciphertext, providerContext(id, 'openai', baseUrlOf(id)))).toBe(`sk-${id}`);
   for (const [id, { ciphertext }] of secrets.rows)
     expect(alone.open(ciphertext, webhookContext(id))).toBe(`whsec-${id}`);
 });

@@ -57,10 +57,10 @@ export async function rotateCredentials({ tenants, webhooks, vault }: RotationDe
   };
 
   const credentials = await all(async () =>
-    (await tenants.credentialsToRotate(vault.keyId)).map(({ tenant_id, provider, ciphertext }) => ({
+    (await tenants.credentialsToRotate(vault.keyId)).map(({ tenant_id, provider, base_url, ciphertext }) => ({
       name: `the ${provider} credential of tenant ${tenant_id}`,
       ciphertext,
-      context: providerContext(tenant_id, provider),
+      context: providerContext(tenant_id, provider, base_url),
       replace: (next) => tenants.rotateCredential(tenant_id, provider, ciphertext, next, vault.keyId),
     })),
   );

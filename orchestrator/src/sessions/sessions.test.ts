@@ -4,7 +4,8 @@ import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import { describe, expect, test } from 'vitest';
 import type { OwedCall } from '../database/rows.ts';
 import { makeSession, sessionId, tenantId } from '../testing.ts';
-import { callContext, createVault } from '../tokens/vault.ts';
+import { createVault } from '../tokens/vault.ts';
+import { sealCallCredential } from '../voice/call-credentials.ts';
 import { createHangUps } from '../voice/hang-up.ts';
 import { defaultTemplate, instructionsOf } from '../voice/instructions.ts';
 import { realtimeSession } from '../voice/interviewer.ts';
@@ -112,7 +113,9 @@ describe('the language of the transcription', () => {
 
 describe('hanging up', () => {
   const vault = createVault(Buffer.alloc(32, 7));
-  const sealed = vault.seal('ek_1', callContext(sessionId, 1));
+  const access = { apiKey: 'sk_1', baseUrl: 'https://voice.test/v1' };
+  const credential = { value: 'ek_1', base_url: 'https://eu.voice.test/v1' };
+  const sealed = sealCallCredential(vault, credential, { session_id: sessionId, ordinal: 1 });
   const owed = (changes: Partial<OwedCall> = {}): OwedCall => ({
     id: 'row',
     session_id: sessionId,
@@ -135,12 +138,12 @@ describe('hanging up', () => {
         recordMissing: async (_id, missing) => void done.push(missing ? 'missing' : 'not missing'),
       },
       voice: {
-        hangUp: async (callId, credential) => {
-          done.push(`hang up ${callId} with ${credential}`);
+        hangUp: async (callId, { value, base_url }) => {
+          done.push(`hang up ${callId} with ${value} at ${base_url}`);
           return { kind: outcome };
         },
       },
-      providerKeys: { of: async () => undefined },
+      providerAccess: { of: async () => access },
       vault,
       missingMs: 30_000,
       logger: silentLogger(),
@@ -150,22 +153,36 @@ describe('hanging up', () => {
     return done;
   };
 
-  test('is done with the credential that created the call', async () => {
-    expect(await settle(owed(), 'over')).toEqual(['hang up rtc_1 with ek_1', 'settled row']);
+  test('is done where the call was made, with the credential that created it', async () => {
+    expect(await settle(owed(), 'over')).toEqual([
+      'hang up rtc_1 with ek_1 at https://eu.voice.test/v1',
+      'settled row',
+    ]);
   });
 
   test('of a call that the provider does not know stays owed until it has said so for half a minute', async () => {
-    expect(await settle(owed(), 'missing')).toEqual(['hang up rtc_1 with ek_1', 'missing']);
-    expect(await settle(owed({ missing_ms: 29_999 }), 'missing')).toEqual(['hang up rtc_1 with ek_1', 'missing']);
-    expect(await settle(owed({ missing_ms: 30_000 }), 'missing')).toEqual(['hang up rtc_1 with ek_1', 'settled row']);
+    expect(await settle(owed(), 'missing')).toEqual(['hang up rtc_1 with ek_1 at https://eu.voice.test/v1', 'missing']);
+    expect(await settle(owed({ missing_ms: 29_999 }), 'missing')).toEqual([
+      'hang up rtc_1 with ek_1 at https://eu.voice.test/v1',
+      'missing',
+    ]);
+    expect(await settle(owed({ missing_ms: 30_000 }), 'missing')).toEqual([
+      'hang up rtc_1 with ek_1 at https://eu.voice.test/v1',
+      'settled row',
+    ]);
   });
 
   test('that is answered otherwise begins the half minute anew', async () => {
-    expect(await settle(owed({ missing_ms: 29_000 }), 'unclear')).toEqual(['hang up rtc_1 with ek_1', 'not missing']);
+    expect(await settle(owed({ missing_ms: 29_000 }), 'unclear')).toEqual([
+      'hang up rtc_1 with ek_1 at https://eu.voice.test/v1',
+      'not missing',
+    ]);
   });
 
   test('of a call whose credential cannot be opened stays owed up to the cap of the provider', async () => {
-    const lost = { credential_ciphertext: vault.seal('ek_1', 'another context') };
+    const lost = {
+      credential_ciphertext: sealCallCredential(vault, credential, { session_id: sessionId, ordinal: 2 }),
+    };
     expect(await settle(owed(lost), 'over')).toEqual([]);
     expect(await settle(owed({ ...lost, age_ms: 3_600_001 }), 'over')).toEqual(['settled row']);
   });
@@ -185,7 +202,7 @@ describe('hanging up', () => {
       voice: {
         hangUp: (callId) => (callId === 'rtc_1' ? new Promise(() => undefined) : Promise.resolve({ kind: 'over' })),
       },
-      providerKeys: { of: async () => undefined },
+      providerAccess: { of: async () => access },
       vault,
       missingMs: 30_000,
       logger: silentLogger(),
@@ -198,7 +215,7 @@ describe('hanging up', () => {
   });
 
   test('that the provider does not confirm stays owed', async () => {
-    expect(await settle(owed(), 'unclear')).toEqual(['hang up rtc_1 with ek_1']);
+    expect(await settle(owed(), 'unclear')).toEqual(['hang up rtc_1 with ek_1 at https://eu.voice.test/v1']);
   });
 
   test.each([

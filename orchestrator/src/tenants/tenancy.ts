@@ -7,7 +7,7 @@ import type { FlyClient } from '../fly/client.ts';
 import type { Job } from '../runtime/ticker.ts';
 import type { Vault } from '../tokens/vault.ts';
 import { createInterviewerTemplates } from '../voice/interviewer-templates.ts';
-import { createProviderKeys } from '../voice/provider-keys.ts';
+import { createProviderAccesses } from '../voice/provider-access.ts';
 import { createOnboarding, deploymentMark } from './onboarding.ts';
 
 /** Puts together the components for tenants: rows, Fly apps and provider keys. */
@@ -32,7 +32,7 @@ export function createTenancy({ config, database, fly, vault, clock, logger }: T
   return {
     tenants,
     onboarding,
-    providerKeys: createProviderKeys({ tenants, vault, clock, provider: config.voice.provider }),
+    providerAccess: createProviderAccesses({ tenants, vault, clock, voice: config.voice }),
     templates: createInterviewerTemplates(tenants),
     jobs,
   };

@@ -53,8 +53,11 @@ function openWith(key: Buffer, sealed: string, context: string): string {
 /** The context of a realtime call's credential. */
 export const callContext = (sessionId: string, ordinal: number): string => `call:${sessionId}:${ordinal}`;
 
-/** The context of a tenant's own credential at a provider. */
-export const providerContext = (tenantId: string, provider: string): string => `provider:${tenantId}:${provider}`;
+/**
+ * The context of a tenant's own credential at a provider. The base URL belongs to it, so that no change of a row sends the key elsewhere.
+ */
+export const providerContext = (tenantId: string, provider: string, baseUrl: string | null): string =>
+  `provider:${tenantId}:${provider}${baseUrl === null ? '' : `:${baseUrl}`}`;
 
 /** The context of a stored answer of an idempotency key. */
 export const idempotencyContext = (scope: string, key: string): string => `idempotency:${scope}:${key}`;

@@ -116,7 +116,7 @@ const nameOf = (sessionId: string, ordinal: number): string => `${sessionId}:${o
 const key = 'greenroom_recording';
 
 export function createVideoClient({ url, apiKey, requestMs, draw, logger }: VideoClientOptions) {
-  const client = createJsonClient({ baseUrl: url, connections: 8, requestMs });
+  const client = createJsonClient({ connections: 8, requestMs });
   const authorization = `Basic ${Buffer.from(`${apiKey}:`).toString('base64')}`;
   const budgets = createVideoBudgets(url);
 
@@ -127,7 +127,7 @@ export function createVideoClient({ url, apiKey, requestMs, draw, logger }: Vide
     const { method, path, body: sent, purpose = method === 'GET' ? 'reads' : 'writes' } = call;
     const waitMs = await draw(budgets.of(purpose, tenantId));
     if (waitMs > 0) return { kind: 'rateLimited', retryAfterMs: waitMs };
-    const ask = client.ask({ method, path, headers: { authorization }, body: sent });
+    const ask = client.ask({ method, url: `${url}${path}`, headers: { authorization }, body: sent });
     const { status, headers, body } = await ask.catch((error: unknown) => {
       logger.warn({ error, method }, 'request to api.video failed');
       return { status: 0, headers: {}, body: undefined };

@@ -1,11 +1,13 @@
+import type { CallCredential } from '@greenroom/shared/protocol/worker-api.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { CallStore } from '../database/call-store.ts';
 import type { OwedCall } from '../database/rows.ts';
 import { crashPoint } from '../runtime/crash-points.ts';
 import { createLanes } from '../runtime/lanes.ts';
-import { callContext, type Vault } from '../tokens/vault.ts';
+import type { Vault } from '../tokens/vault.ts';
+import { openCallCredential } from './call-credentials.ts';
 import type { VoiceProvider } from './provider.ts';
-import type { ProviderKeys } from './provider-keys.ts';
+import type { ProviderAccess, ProviderAccesses } from './provider-access.ts';
 
 /**
  * Hangs up realtime calls of workers that are gone. Otherwise the browser and the provider would go on, at our cost, up to the
@@ -33,22 +35,21 @@ const perRound = 20;
 export interface HangUpDeps {
   calls: Pick<CallStore, 'takeOwed' | 'recordHangUp' | 'recordMissing'>;
   voice: Pick<VoiceProvider, 'hangUp'>;
-  /** The tenant's own key at the provider. */
-  providerKeys: Pick<ProviderKeys, 'of'>;
+  providerAccess: Pick<ProviderAccesses, 'of'>;
   vault: Vault;
   /** How long the provider must have answered "no such call", ms. */
   missingMs: number;
   logger: Logger;
 }
 
-export function createHangUps({ calls, voice, providerKeys, vault, missingMs, logger }: HangUpDeps): HangUps {
+export function createHangUps({ calls, voice, providerAccess, vault, missingMs, logger }: HangUpDeps): HangUps {
   const lanes = createLanes({ total: 16, perLane: 4 });
   const underWay = new Set<string>();
 
-  const credentialOf = (call: OwedCall): string | undefined => {
+  const credentialOf = (call: OwedCall): CallCredential | undefined => {
     if (call.credential_ciphertext === null) return undefined;
     try {
-      return vault.open(call.credential_ciphertext, callContext(call.session_id, call.ordinal));
+      return openCallCredential(vault, call.credential_ciphertext, call);
     } catch (error) {
       logger.error({ session_id: call.session_id, ordinal: call.ordinal, error }, 'a call credential cannot be opened');
       return undefined;
@@ -56,10 +57,10 @@ export function createHangUps({ calls, voice, providerKeys, vault, missingMs, lo
   };
 
   /** If the tenant's own key cannot be read, only the call's credential is tried, and never the deployment's key. */
-  const keyOf = ({ tenant_id, session_id, ordinal }: OwedCall, credential: string): Promise<string | undefined> =>
-    providerKeys.of(tenant_id).catch((error: unknown) => {
+  const standingOf = ({ tenant_id, session_id, ordinal }: OwedCall): Promise<ProviderAccess | undefined> =>
+    providerAccess.of(tenant_id).catch((error: unknown) => {
       logger.warn({ session_id, ordinal, error }, "the tenant's provider key cannot be read");
-      return credential;
+      return undefined;
     });
 
   /** Whether the call is over: hung up by us, or certainly ended without us. */
@@ -67,8 +68,7 @@ export function createHangUps({ calls, voice, providerKeys, vault, missingMs, lo
     if (call.call_id === null || call.credential_ciphertext === null || call.age_ms > callCapMs) return true;
     const credential = credentialOf(call);
     if (credential === undefined) return false;
-    const apiKey = await keyOf(call, credential);
-    const { kind } = await voice.hangUp(call.call_id, credential, { apiKey });
+    const { kind } = await voice.hangUp(call.call_id, credential, await standingOf(call));
     if (kind === 'over') return true;
     const missing = kind === 'missing';
     if (missing && call.missing_ms !== null && call.missing_ms >= missingMs) return true;

@@ -7,11 +7,12 @@ import type { Config } from '../config.ts';
 import type { CallOf, CallStore } from '../database/call-store.ts';
 import type { SessionRow } from '../database/rows.ts';
 import { crashPoint } from '../runtime/crash-points.ts';
-import { callContext, type Vault } from '../tokens/vault.ts';
+import type { Vault } from '../tokens/vault.ts';
+import { sealCallCredential } from './call-credentials.ts';
 import { type InterviewerOptions, realtimeSession } from './interviewer.ts';
 import type { InterviewerTemplates } from './interviewer-templates.ts';
 import type { ProviderFailure, VoiceProvider } from './provider.ts';
-import type { ProviderKeys } from './provider-keys.ts';
+import type { ProviderAccess, ProviderAccesses } from './provider-access.ts';
 
 /**
  * Opens a realtime call: its row first, then its ephemeral credential.
@@ -30,8 +31,7 @@ export interface CallOpenerDeps {
   interviewer: InterviewerOptions & { fallbackTranscriptionModel: string };
   /** Stored with each call. */
   provider: Config['voice']['provider'];
-  /** The tenant's own key at the provider. */
-  providerKeys: Pick<ProviderKeys, 'of'>;
+  providerAccess: Pick<ProviderAccesses, 'of'>;
   templates: InterviewerTemplates;
 }
 
@@ -56,7 +56,7 @@ const failureCodes = {
 
 /** @returns a function that opens a call. Throws AppError: fenced, call_not_allowed, consent_required, rate_limited, conflict, provider_…. */
 export function createCallOpener(deps: CallOpenerDeps) {
-  const { calls, voice, vault, clock, interviewer, providerKeys, templates } = deps;
+  const { calls, voice, vault, clock, interviewer, templates } = deps;
   const openRow = async (of: CallOf): Promise<SessionRow> => {
     const opened = await calls.open(of, deps.provider).catch((error: unknown) => {
       const refused = error instanceof DatabaseError && error.sqlstate === noConsent;
@@ -83,30 +83,30 @@ export function createCallOpener(deps: CallOpenerDeps) {
   };
 
   /** Mints a credential for the session with this transcription model. */
-  const mint = async (row: SessionRow, transcriptionModel: string, apiKey: string | undefined, template?: string) => {
+  const mint = async (row: SessionRow, transcriptionModel: string, access: ProviderAccess, template?: string) => {
     const session = realtimeSession(row, { ...interviewer, transcriptionModel }, template);
     const lifeS = lifeSeconds(row, clock.now());
-    return { session, minted: await voice.mint(session, lifeS, row.session_id, { apiKey }) };
+    return { session, minted: await voice.mint(session, lifeS, row.session_id, access) };
   };
-  const mintOrFallBack = async (row: SessionRow, apiKey: string | undefined, template?: string) => {
+  const mintOrFallBack = async (row: SessionRow, access: ProviderAccess, template?: string) => {
     const { transcriptionModel, fallbackTranscriptionModel } = interviewer;
-    const first = await mint(row, transcriptionModel, apiKey, template);
+    const first = await mint(row, transcriptionModel, access, template);
     if (first.minted.kind !== 'transcriptionRefused' || fallbackTranscriptionModel === transcriptionModel) return first;
-    return mint(row, fallbackTranscriptionModel, apiKey, template);
+    return mint(row, fallbackTranscriptionModel, access, template);
   };
 
   return async (of: CallOf): Promise<OpenCallResponse> => {
     const row = await openRow(of);
     crashPoint('call.opened');
-    const [apiKey, template] = await Promise.all([providerKeys.of(row.tenant_id), templates.of(row.tenant_id)]);
-    const { session, minted } = await mintOrFallBack(row, apiKey, template);
+    const [access, template] = await Promise.all([deps.providerAccess.of(row.tenant_id), templates.of(row.tenant_id)]);
+    const { session, minted } = await mintOrFallBack(row, access, template);
     if (minted.kind !== 'minted') throw new AppError(failureCodes[minted.kind]);
     crashPoint('call.minted');
-    const ciphertext = vault.seal(minted.value, callContext(row.session_id, of.ordinal));
+    const credential = { value: minted.value, base_url: access.baseUrl, expires_at: minted.expiresAtMs };
+    const { session_id, max_duration_ms } = row;
+    const ciphertext = sealCallCredential(vault, credential, { session_id, ordinal: of.ordinal });
     const lifeMs = Math.max(0, minted.expiresAtMs - clock.now());
     if (!(await calls.record(of, { credential: { ciphertext, lifeMs } }))) throw new AppError('fenced');
-    const credential = { value: minted.value, expires_at: minted.expiresAtMs };
-    const { max_duration_ms } = row;
     return { ordinal: of.ordinal, credential, form: minted.form, session, max_duration_ms };
   };
 }

@@ -22,12 +22,14 @@ async function provider(answers: Record<string, number>, more: { provider?: 'azu
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const voice = createVoiceProvider({
-    ...{ provider: 'openai', calls: 'two_step', apiKey: 'sk_ours', requestMs: 60_000 },
+    ...{ provider: 'openai', calls: 'two_step', requestMs: 60_000 },
     ...{ clock: systemClock, logger: silentLogger(), ...more },
-    baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
   });
+  const baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   cleanUps.push(voice.close, () => new Promise((resolve) => server.close(resolve)));
-  return { voice, got };
+  const hangUp = (value: string, standing = 'sk_ours', standingAt = baseUrl) =>
+    voice.hangUp('rtc_1', { value, base_url: baseUrl }, { apiKey: standing, baseUrl: standingAt });
+  return { voice, got, hangUp, access: { apiKey: 'sk_ours', baseUrl } };
 }
 
 test.each<[what: string, status: number, error: object, kind: string]>([
@@ -41,42 +43,48 @@ test.each<[what: string, status: number, error: object, kind: string]>([
   ['names something else', 400, { param: 'session.audio.output.voice' }, 'unavailable'],
   ['is about the key', 401, { message: 'no transcription for this key' }, 'authFailed'],
 ])('a refused session whose error %s', async (_what, status, error, kind) => {
-  const { voice } = await provider({ sk_ours: status }, {}, { error });
-  expect(await voice.mint({}, 60, 'a')).toEqual({ kind });
+  const { voice, access } = await provider({ sk_ours: status }, {}, { error });
+  expect(await voice.mint({}, 60, 'a', access)).toEqual({ kind });
 });
 
 describe('a hang-up', () => {
   test('that the creating credential may do asks with no other', async () => {
-    const { voice, got } = await provider({ ek_1: 200 });
-    expect(await voice.hangUp('rtc_1', 'ek_1')).toEqual({ kind: 'over' });
+    const { hangUp, got } = await provider({ ek_1: 200 });
+    expect(await hangUp('ek_1')).toEqual({ kind: 'over' });
     expect(got).toEqual(['ek_1']);
   });
 
   test.each([401, 403, 404])('that is refused with %i is tried once with the standing key', async (status) => {
-    const { voice, got } = await provider({ ek_1: status, sk_ours: 200 });
-    expect(await voice.hangUp('rtc_1', 'ek_1')).toEqual({ kind: 'over' });
+    const { hangUp, got } = await provider({ ek_1: status, sk_ours: 200 });
+    expect(await hangUp('ek_1')).toEqual({ kind: 'over' });
     expect(got).toEqual(['ek_1', 'sk_ours']);
   });
 
   test('uses the tenant’s own key, and Azure’s header for it', async () => {
-    const { voice, got } = await provider({ ek_1: 401, sk_theirs: 200 }, { provider: 'azure' });
-    expect(await voice.hangUp('rtc_1', 'ek_1', { apiKey: 'sk_theirs' })).toEqual({ kind: 'over' });
+    const { hangUp, got } = await provider({ ek_1: 401, sk_theirs: 200 }, { provider: 'azure' });
+    expect(await hangUp('ek_1', 'sk_theirs')).toEqual({ kind: 'over' });
     expect(got).toEqual(['ek_1', 'sk_theirs']);
+  });
+
+  test('does not send a standing key to a base URL that is not its own', async () => {
+    const { hangUp, got } = await provider({ ek_1: 401, sk_ours: 200 });
+    expect(await hangUp('ek_1', 'sk_ours', 'https://eu.api.openai.com/v1')).toEqual({ kind: 'unclear' });
+    expect(got).toEqual(['ek_1']);
   });
 
   test('that neither may do is missing only if the creating credential was answered so', async () => {
     const unknown = await provider({});
-    expect(await unknown.voice.hangUp('rtc_1', 'ek_1')).toEqual({ kind: 'missing' });
+    expect(await unknown.hangUp('ek_1')).toEqual({ kind: 'missing' });
     const expired = await provider({ ek_1: 401 });
-    expect(await expired.voice.hangUp('rtc_1', 'ek_1')).toEqual({ kind: 'unclear' });
+    expect(await expired.hangUp('ek_1')).toEqual({ kind: 'unclear' });
     expect(expired.got).toEqual(['ek_1', 'sk_ours']);
   });
 
   test('that fails otherwise, or whose credential is the standing key, is tried once', async () => {
     const away = await provider({ ek_1: 500 });
-    expect(await away.voice.hangUp('rtc_1', 'ek_1')).toEqual({ kind: 'unclear' });
+    expect(await away.hangUp('ek_1')).toEqual({ kind: 'unclear' });
     const unified = await provider({});
-    expect(await unified.voice.hangUp('rtc_1', 'sk_ours')).toEqual({ kind: 'missing' });
+    expect(await unified.hangUp('sk_ours')).toEqual({ kind: 'missing' });
     expect([away.got, unified.got]).toEqual([['ek_1'], ['sk_ours']]);
   });
 });

@@ -1,14 +1,16 @@
 import { createHash } from 'node:crypto';
-import type { CallForm } from '@greenroom/shared/protocol/worker-api.ts';
+import type { CallCredential, CallForm } from '@greenroom/shared/protocol/worker-api.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import { z } from 'zod';
 import { createJsonClient, type JsonAnswer } from '../net/json-client.ts';
+import type { ProviderAccess } from './provider-access.ts';
 
 /**
  * The orchestrator's client of the voice provider. It mints ephemeral credentials and hangs up calls of workers that are gone.
  *
  * - It retries nothing: the worker decides about minting, and `hang-up.ts` has its own schedule.
+ * - Each request goes to the base URL of the credential that it carries, and a credential is never sent to another.
  * - Azure expects the resource's key in a separate header, and only for minting.
  * - If the operator accepted it, nothing is minted: the credential is the standing key, and the worker sends the session
  *   configuration with its offer.
@@ -17,8 +19,6 @@ import { createJsonClient, type JsonAnswer } from '../net/json-client.ts';
 export interface VoiceProviderOptions {
   provider: 'openai' | 'azure';
   calls: 'two_step' | 'unified';
-  baseUrl: string;
-  apiKey: string;
   clock: Clock;
   requestMs: number;
   logger: Logger;
@@ -34,19 +34,14 @@ export type MintOutcome = { kind: 'minted'; value: string; expiresAtMs: number; 
 /** `missing`: the provider answered that it has no such call. It has given this answer for running calls too. */
 export type HangUpOutcome = { kind: 'over' } | { kind: 'missing' } | { kind: 'unclear' };
 
-export interface KeyOptions {
-  /** The tenant's standing key. Default: the deployment's. */
-  apiKey?: string | undefined;
-}
-
 export interface VoiceProvider {
   /** @param lifeS 10–7,200 s: how long the credential can start calls. */
-  mint(session: object, lifeS: number, sessionId: string, options?: KeyOptions): Promise<MintOutcome>;
+  mint(session: object, lifeS: number, sessionId: string, access: ProviderAccess): Promise<MintOutcome>;
   /**
    * Tries the credential that created the call, and if the provider refuses that, the standing key once.
-   * @param options the tenant's standing key. Default: the deployment's.
+   * @param standing the standing key. One that belongs to another base URL is not tried.
    */
-  hangUp(callId: string, credential: string, options?: KeyOptions): Promise<HangUpOutcome>;
+  hangUp(callId: string, credential: CallCredential, standing?: ProviderAccess): Promise<HangUpOutcome>;
   close(): Promise<void>;
 }
 
@@ -56,6 +51,10 @@ const errorBody = z.object({
 });
 
 type Answer = Pick<JsonAnswer, 'status' | 'body'>;
+
+const codeOf = ({ body }: Answer) => errorBody.safeParse(body).data?.error.code ?? undefined;
+/** The key's project is bound to a region with another base URL. */
+const isElsewhere = (answer: Answer): boolean => codeOf(answer) === 'incorrect_hostname';
 
 const isDone = ({ status }: Answer): boolean => status >= 200 && status < 300;
 
@@ -77,17 +76,17 @@ function classify(answer: Answer): ProviderFailure {
 const safetyIdentifier = (sessionId: string): string => createHash('sha256').update(sessionId).digest('hex');
 
 export function createVoiceProvider(options: VoiceProviderOptions): VoiceProvider {
-  const { baseUrl, apiKey, requestMs, logger, clock } = options;
-  const client = createJsonClient({ baseUrl, connections: 32, requestMs });
+  const { requestMs, logger, clock } = options;
+  const client = createJsonClient({ connections: 32, requestMs });
 
   const post = async (
-    path: string,
+    url: string,
     authorization: Record<string, string>,
     body?: object,
     headers: Record<string, string> = {},
   ): Promise<Answer> => {
     try {
-      return await client.ask({ method: 'POST', path, headers: { ...authorization, ...headers }, body });
+      return await client.ask({ method: 'POST', url, headers: { ...authorization, ...headers }, body });
     } catch (error) {
       logger.warn({ error }, 'the voice provider did not answer');
       return { status: 0, body: undefined };
@@ -100,31 +99,33 @@ export function createVoiceProvider(options: VoiceProviderOptions): VoiceProvide
     options.provider === 'azure' ? { 'api-key': key } : bearer(key);
 
   return {
-    mint: async (session, lifeS, sessionId, { apiKey: ownKey = apiKey } = {}) => {
+    mint: async (session, lifeS, sessionId, { apiKey, baseUrl }) => {
       if (options.calls === 'unified')
-        return { kind: 'minted', value: ownKey, expiresAtMs: clock.now() + lifeS * 1_000, form: 'multipart' };
+        return { kind: 'minted', value: apiKey, expiresAtMs: clock.now() + lifeS * 1_000, form: 'multipart' };
       const body = { expires_after: { anchor: 'created_at', seconds: lifeS }, session };
       const headers = { 'openai-safety-identifier': safetyIdentifier(sessionId) };
-      const answer = await post('/realtime/client_secrets', standing(ownKey), body, headers);
+      const answer = await post(`${baseUrl}/realtime/client_secrets`, standing(apiKey), body, headers);
       const secret = answer.status === 200 ? minted.safeParse(answer.body) : undefined;
       if (secret?.success)
         return { kind: 'minted', value: secret.data.value, expiresAtMs: secret.data.expires_at * 1_000, form: 'raw' };
       const failure = classify(answer);
       logger.warn(
-        { session_id: sessionId, status_code: answer.status, kind: failure.kind },
-        'no credential was minted',
+        { session_id: sessionId, status_code: answer.status, kind: failure.kind, code: codeOf(answer) },
+        isElsewhere(answer)
+          ? "no credential was minted: the key's project is in another region, so the key needs that region's base URL"
+          : 'no credential was minted',
       );
       return failure;
     },
-    hangUp: async (callId, credential, { apiKey: ownKey = apiKey } = {}) => {
-      const path = `/realtime/calls/${encodeURIComponent(callId)}/hangup`;
-      const answer = await post(path, bearer(credential));
+    hangUp: async (callId, { value, base_url }, own) => {
+      const url = `${base_url}/realtime/calls/${encodeURIComponent(callId)}/hangup`;
+      const answer = await post(url, bearer(value));
       if (isDone(answer)) return { kind: 'over' };
       // The creating credential's "no such call" decides: the standing key may get it about a running call.
       const refused = answer.status === 401 || answer.status === 403 || answer.status === 404;
-      if (refused && credential !== ownKey && isDone(await post(path, standing(ownKey)))) return { kind: 'over' };
-      const code = errorBody.safeParse(answer.body).data?.error.code;
-      return { kind: code === 'call_id_not_found' ? 'missing' : 'unclear' };
+      const other = own?.baseUrl === base_url && own.apiKey !== value ? own.apiKey : undefined;
+      if (refused && other !== undefined && isDone(await post(url, standing(other)))) return { kind: 'over' };
+      return { kind: codeOf(answer) === 'call_id_not_found' ? 'missing' : 'unclear' };
     },
     close: client.close,
   };

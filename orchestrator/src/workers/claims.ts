@@ -5,7 +5,8 @@ import type { Config } from '../config.ts';
 import type { ClaimRow } from '../database/rows.ts';
 import type { BrowserTokens } from '../tokens/browser-tokens.ts';
 import type { DatabaseTokens } from '../tokens/database-tokens.ts';
-import { callContext, type Vault } from '../tokens/vault.ts';
+import type { Vault } from '../tokens/vault.ts';
+import { openCallCredential } from '../voice/call-credentials.ts';
 import { realtimeSession } from '../voice/interviewer.ts';
 import type { InterviewerTemplates } from '../voice/interviewer-templates.ts';
 import { iceServersFor } from '../voice/relays.ts';
@@ -32,9 +33,10 @@ async function openCallOf(
   { vault, templates, config }: ClaimAnswerDeps,
 ): Promise<ClaimResponse['open_call']> {
   if (call?.credential_ciphertext == null) return null;
-  const credential = vault.open(call.credential_ciphertext, callContext(session.session_id, call.ordinal));
+  const { ordinal } = call;
+  const credential = openCallCredential(vault, call.credential_ciphertext, { session_id: session.session_id, ordinal });
   const realtime = realtimeSession(session, config.voice, await templates.of(session.tenant_id));
-  return { ordinal: call.ordinal, call_id: call.call_id, credential, session: realtime };
+  return { ordinal, call_id: call.call_id, credential, session: realtime };
 }
 
 /**
@@ -81,7 +83,7 @@ export async function answerClaim(
     ...(config.relays.servers.length === 0
       ? {}
       : { ice_servers: iceServersFor(session.session_id, session.max_duration_ms, config.relays, deps.clock) }),
-    realtime: { base_url: config.voice.baseUrl, webrtc_filter: config.voice.provider === 'azure' },
+    realtime: { webrtc_filter: config.voice.provider === 'azure' },
     open_call: openCall,
     next_ordinal: claimed.next_ordinal,
     deadlines: config.deadlines,

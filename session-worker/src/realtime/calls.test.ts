@@ -10,9 +10,14 @@ import type { CreatedCall, VoiceCall } from './voice.ts';
 const log = silentLogger();
 
 describe('the calls of a session', () => {
+  const credentialOf = (ordinal: number) => ({
+    value: `ek_${ordinal}`,
+    base_url: 'https://voice.test/v1',
+    expires_at: 0,
+  });
   const opened = (ordinal: number): Answer<OpenCallResponse> => ({
     kind: 'ok',
-    value: { ordinal, credential: { value: `ek_${ordinal}`, expires_at: 0 }, form: 'raw', session: {} },
+    value: { ordinal, credential: credentialOf(ordinal), form: 'raw', session: {} },
   });
   const failed = (status: number, code?: string) =>
     ({ kind: 'failed', status, code, retryAfterMs: 0, problem: {} }) as Answer<never>;
@@ -60,7 +65,7 @@ describe('the calls of a session', () => {
         offerProblem: (offer) => (offer === offerSdp ? undefined : 'it is another'),
         createCall:
           changes.createCall ?? (async () => noted('create', { kind: 'created', callId: 'rtc_1', answer: answerSdp })),
-        hangUp: async (id, credential) => noted(`hang up ${id} ${credential}`, await (changes.hangUp?.() ?? true)),
+        hangUp: async (id, { value }) => noted(`hang up ${id} ${value}`, await (changes.hangUp?.() ?? true)),
         attend: (_call, hear) => {
           lose = () => hear({ type: 'gone' });
           return noted('sideband', attended);

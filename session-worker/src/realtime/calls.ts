@@ -1,5 +1,10 @@
 import type { ErrorCode } from '@greenroom/shared/errors/codes.ts';
-import { type ClaimResponse, type OpenCallResponse, wrongOrdinal } from '@greenroom/shared/protocol/worker-api.ts';
+import {
+  type CallCredential,
+  type ClaimResponse,
+  type OpenCallResponse,
+  wrongOrdinal,
+} from '@greenroom/shared/protocol/worker-api.ts';
 import { backoffMs } from '@greenroom/shared/runtime/backoff.ts';
 import type { Clock, Timer } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
@@ -81,7 +86,7 @@ export interface CallsDeps {
 interface Active {
   ordinal: number;
   callId: string;
-  credential: string;
+  credential: CallCredential;
   voice: VoiceCall;
 }
 
@@ -230,15 +235,12 @@ export function createCalls(deps: CallsDeps): Calls {
     if (opened.kind !== 'opened') return opened;
     const { ordinal, credential, session, form, max_duration_ms } = opened.value;
     deps.onCredential(max_duration_ms);
-    const created = await voice.createCall(
-      { offer: sdp, form, session, credential: credential.value },
-      stopping.signal,
-    );
+    const created = await voice.createCall({ offer: sdp, form, session, credential }, stopping.signal);
     if (created.kind === 'failed') {
       log.warn({ ordinal, code: created.code, status_code: created.status }, 'the provider did not create the call');
       return { kind: 'failed', code: created.code, reason: created.reason };
     }
-    const call = { ordinal, callId: created.callId, credential: credential.value };
+    const call = { ordinal, callId: created.callId, credential };
     log.info({ ordinal, call_id: call.callId }, 'realtime call created');
     if (!(await storeCallId(ordinal, call.callId)) || stopping.signal.aborted) return abandon(call);
     active = listen(call, session, true);

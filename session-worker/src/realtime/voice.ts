@@ -1,6 +1,6 @@
 import type { ErrorCode } from '@greenroom/shared/errors/codes.ts';
 import type { Speaker, TranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
-import type { CallForm, ClaimResponse } from '@greenroom/shared/protocol/worker-api.ts';
+import type { CallCredential, CallForm, ClaimResponse } from '@greenroom/shared/protocol/worker-api.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { Deadlines } from '@greenroom/shared/session/deadlines.ts';
 import type { SessionReason } from '@greenroom/shared/session/reasons.ts';
@@ -28,7 +28,7 @@ export interface Voice {
   /** Listens to a call and speaks in it. Calls `hear` only after it has returned. */
   attend(call: AttendedCall, hear: (event: VoiceEvent) => void): VoiceCall;
   /** True when the call is over. Tries until the signal aborts. */
-  hangUp(callId: string, credential: string, signal?: AbortSignal): Promise<boolean>;
+  hangUp(callId: string, credential: CallCredential, signal?: AbortSignal): Promise<boolean>;
 }
 
 /** Creates the voice of one session. */
@@ -53,7 +53,7 @@ export interface VoiceOffer {
   form: CallForm;
   session: Record<string, unknown>;
   /** Minted for this call; also used to observe it and to hang it up. */
-  credential: string;
+  credential: CallCredential;
 }
 
 export type VoiceFailure = { kind: 'failed'; code: ErrorCode; reason: SessionReason; status: number };
@@ -62,7 +62,7 @@ export type CreatedCall = { kind: 'created'; callId: string; answer: string } | 
 export interface AttendedCall {
   ordinal: number;
   callId: string;
-  credential: string;
+  credential: CallCredential;
   session: Record<string, unknown>;
   /** True for a call just created here, false for one taken over from another machine. */
   isNew: boolean;

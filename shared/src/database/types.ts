@@ -963,6 +963,7 @@ export type Database = {
       };
       provider_credentials: {
         Row: {
+          base_url: string | null;
           ciphertext: string;
           created_at: string;
           key_id: string;
@@ -973,6 +974,7 @@ export type Database = {
         };
         ComputedFields: never;
         Insert: {
+          base_url?: string | null;
           ciphertext: string;
           created_at?: string;
           key_id: string;
@@ -982,6 +984,7 @@ export type Database = {
           updated_at?: string;
         };
         Update: {
+          base_url?: string | null;
           ciphertext?: string;
           created_at?: string;
           key_id?: string;
@@ -2391,7 +2394,14 @@ export type Database = {
         Returns: Json;
       };
       put_provider_credential: {
-        Args: { p_by: Json; p_ciphertext: string; p_key_id: string; p_provider: string; p_tenant_id: string };
+        Args: {
+          p_base_url: string;
+          p_by: Json;
+          p_ciphertext: string;
+          p_key_id: string;
+          p_provider: string;
+          p_tenant_id: string;
+        };
         Returns: Json;
       };
       put_tenant_user: { Args: { p_by: Json; p_role: string; p_tenant_id: string; p_user_id: string }; Returns: Json };

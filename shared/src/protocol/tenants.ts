@@ -191,6 +191,18 @@ export const providers = ['openai', 'azure'] as const;
 export const providerCredentialRequest = z.strictObject({
   // Only characters that a header may contain, because the key is sent in one.
   api_key: text(500).regex(/^[\x21-\x7e]{8,500}$/, 'must be 8–500 printable characters without spaces'),
+  base_url: text(300)
+    .regex(/^https?:\/\/\S+[^\s/]$/, 'must be a URL without a slash at its end')
+    .nullable()
+    .optional()
+    .describe(
+      'Where the key is valid, such as https://eu.api.openai.com/v1 for a project of that region. Must be a host of the provider. Default: that of the deployment.',
+    ),
 });
-export const providerCredentialView = z.object({ provider: z.string(), created_at: timestamp, updated_at: timestamp });
+export const providerCredentialView = z.object({
+  provider: z.string(),
+  base_url: z.string().nullable().describe('Where the key is valid. Null: at the base URL of the deployment.'),
+  created_at: timestamp,
+  updated_at: timestamp,
+});
 export const providerCredentialList = listOf(providerCredentialView);

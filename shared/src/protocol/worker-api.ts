@@ -39,11 +39,19 @@ export const claimPending = z.object({
 export type ClaimPending = z.output<typeof claimPending>;
 
 /** A realtime call that a replacement worker takes over. */
+/** What a call is made, observed and hung up with. */
+export const callCredential = z.object({
+  value: z.string(),
+  /** Where it is valid: base of the routes for calls, hang-up and (as wss) the sideband, `https://api.openai.com/v1`. */
+  base_url: z.string(),
+});
+export type CallCredential = z.output<typeof callCredential>;
+
 export const openCall = z.object({
   ordinal: z.number().int(),
   call_id: z.string().nullable(),
-  /** The credential that created the call, with which the worker observes it and hangs it up. */
-  credential: z.string(),
+  /** The credential that created the call. */
+  credential: callCredential,
   /** The session configuration as we made it; the worker that takes the call over sets it again. */
   session: z.record(z.string(), z.unknown()).optional(),
 });
@@ -85,8 +93,7 @@ export const claimResponse = z.object({
   /** Passed to the browser: relays for networks that let no UDP through. */
   ice_servers: z.array(iceServer).optional(),
   realtime: z.object({
-    /** `https://api.openai.com/v1`: base of the routes for calls, hang-up and (as wss) the sideband. */
-    base_url: z.string(),
+    /** Whether to use Azure's filter for what the browser may send over its data channel. */
     webrtc_filter: z.boolean(),
   }),
   open_call: openCall.nullable(),
@@ -224,7 +231,7 @@ export const openCallRequest = z.strictObject({
 export const openCallResponse = z.object({
   ordinal: z.number().int(),
   /** Ephemeral: starts calls until it expires; observes and hangs up the call it created. */
-  credential: z.object({ value: z.string(), expires_at: z.number() }),
+  credential: callCredential.extend({ expires_at: z.number() }),
   /**
    * `raw`: the offer is sent as it is, and the session belongs to the credential. `multipart`: offer and
    * session together, with a standing key (only where the operator allows that).

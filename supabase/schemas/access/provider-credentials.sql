@@ -1,25 +1,26 @@
-create function public.put_provider_credential(p_tenant_id uuid, p_provider text, p_ciphertext text, p_key_id text,
-  p_by jsonb) returns jsonb
+create function public.put_provider_credential(p_tenant_id uuid, p_provider text, p_base_url text, p_ciphertext text,
+  p_key_id text, p_by jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 begin
   if not exists (select from public.tenants where id = p_tenant_id and status in ('active', 'suspended')) then
     return jsonb_build_object('kind', 'not_found');
   end if;
-  insert into public.provider_credentials (tenant_id, provider, ciphertext, key_id)
-    values (p_tenant_id, p_provider, p_ciphertext, p_key_id)
-    on conflict (tenant_id, provider) do update set ciphertext = excluded.ciphertext, key_id = excluded.key_id,
-      rotated_at = null;
+  insert into public.provider_credentials (tenant_id, provider, base_url, ciphertext, key_id)
+    values (p_tenant_id, p_provider, p_base_url, p_ciphertext, p_key_id)
+    on conflict (tenant_id, provider) do update set base_url = excluded.base_url, ciphertext = excluded.ciphertext,
+      key_id = excluded.key_id, rotated_at = null;
   perform app.audit(p_by, p_tenant_id, 'provider_credential.put', p_provider);
   return jsonb_build_object('kind', 'stored');
 end $$;
-comment on function public.put_provider_credential(uuid, text, text, text, jsonb) is
+comment on function public.put_provider_credential(uuid, text, text, text, text, jsonb) is
   'Stores a tenant''s credential for a provider; called by the API, which encrypts it first. Returns kind: stored, '
   'not_found.';
-grant execute on function public.put_provider_credential(uuid, text, text, text, jsonb) to orchestrator;
+grant execute on function public.put_provider_credential(uuid, text, text, text, text, jsonb) to orchestrator;
 
 create function public.get_provider_credential(p_tenant_id uuid, p_provider text) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  select jsonb_build_object('ciphertext', c.ciphertext, 'key_id', c.key_id) from public.provider_credentials c
+  select jsonb_build_object('base_url', c.base_url, 'ciphertext', c.ciphertext, 'key_id', c.key_id)
+  from public.provider_credentials c
   where c.tenant_id = p_tenant_id and c.provider = p_provider
 $$;
 comment on function public.get_provider_credential(uuid, text) is
@@ -29,8 +30,8 @@ grant execute on function public.get_provider_credential(uuid, text) to orchestr
 
 create function public.list_provider_credentials(p_tenant_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_agg(jsonb_build_object('provider', c.provider, 'created_at', c.created_at,
-    'updated_at', c.updated_at) order by c.provider), '[]')
+  select coalesce(jsonb_agg(jsonb_build_object('provider', c.provider, 'base_url', c.base_url,
+    'created_at', c.created_at, 'updated_at', c.updated_at) order by c.provider), '[]')
   from public.provider_credentials c where c.tenant_id = p_tenant_id
 $$;
 comment on function public.list_provider_credentials(uuid) is
@@ -40,7 +41,7 @@ grant execute on function public.list_provider_credentials(uuid) to orchestrator
 create function public.provider_credentials_to_rotate(p_key_id text, p_limit integer default 100) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('tenant_id', x.tenant_id, 'provider', x.provider,
-    'ciphertext', x.ciphertext, 'key_id', x.key_id)), '[]')
+    'base_url', x.base_url, 'ciphertext', x.ciphertext, 'key_id', x.key_id)), '[]')
   from (select * from public.provider_credentials where key_id <> p_key_id order by tenant_id, provider limit p_limit) x
 $$;
 comment on function public.provider_credentials_to_rotate(text, integer) is

@@ -50,6 +50,7 @@ create index api_keys_replaced_by on public.api_keys (replaced_by) where replace
 create table public.provider_credentials (
   tenant_id uuid not null references public.tenants (id) on delete cascade,
   provider text not null check (provider ~ '^[a-z][a-z0-9_]{0,39}$'),
+  base_url text check (char_length(base_url) between 1 and 300),
   ciphertext text not null,
   key_id text not null check (char_length(key_id) between 1 and 100),
   created_at timestamptz not null default now(),
@@ -61,8 +62,11 @@ comment on table public.provider_credentials is
   'A tenant''s own credentials for providers. No role can read the table; functions return a credential to '
   'orchestrators only.';
 comment on column public.provider_credentials.provider is 'The provider, such as openai.';
+comment on column public.provider_credentials.base_url is
+  'Where the credential is valid: a project of a region, or an Azure resource, has a base URL of its own. Null: the '
+  'deployment''s.';
 comment on column public.provider_credentials.ciphertext is
-  'AES-256-GCM, bound to tenant and provider; the key is in the orchestrators'' environment.';
+  'AES-256-GCM, bound to tenant, provider and base URL; the key is in the orchestrators'' environment.';
 comment on column public.provider_credentials.key_id is
   'The key with which the credential is encrypted. The rotation looks for others than the current one.';
 comment on column public.provider_credentials.rotated_at is

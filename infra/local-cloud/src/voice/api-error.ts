@@ -16,6 +16,13 @@ export const apiError = (status: number, fields: ApiErrorFields): WireReply => (
 
 export const invalidKey = apiError(401, { message: 'Incorrect API key provided.', code: 'invalid_api_key' });
 
+/** The key's project is bound to a region. Seen at several projects: earendil-works/pi#956, agent-ecosystem/skill-validator#70. */
+export const incorrectHostname = (host: string): WireReply =>
+  apiError(401, {
+    message: `Attempted to access resource with incorrect regional hostname. Please make your request to ${host}`,
+    code: 'incorrect_hostname',
+  });
+
 // Recorded live for the hang-up of an ended call: there `param` is an empty string.
 export const callNotFound = apiError(404, {
   message: 'No session found for the provided call_id',

@@ -7,6 +7,8 @@
  */
 import { createHash } from 'node:crypto';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import type { WireReply } from '../faulty-route.ts';
+import { incorrectHostname, invalidKey } from './api-error.ts';
 import { newWireId } from './wire.ts';
 
 export type Credential =
@@ -27,15 +29,23 @@ export interface Credentials {
   mint(by: Credential, session: unknown, ttlSeconds: number): { value: string; expiresAt: number };
   /** Identifies the credential of an `Authorization` header; undefined if it is unknown. */
   identify(authorization: string | undefined): Credential | undefined;
+  /** The answer to an `Authorization` header whose credential may not do this. */
+  refusal(authorization: string | undefined): WireReply;
   /** Removes this standing key and every secret minted with it. */
   revoke(key: string): void;
 }
 
 export const fingerprintOf = (secret: string): string => createHash('sha256').update(secret).digest('hex').slice(0, 16);
 
-export function createCredentials(standingKeys: string[], clock: Clock): Credentials {
+/** @param elsewhere keys of projects in other regions, and the host at which each is valid */
+export function createCredentials(
+  standingKeys: string[],
+  clock: Clock,
+  elsewhere: Record<string, string> = {},
+): Credentials {
   const standing = new Set(standingKeys.map(fingerprintOf));
   const minted = new Map<string, { mintedBy: string; expiresAt: number; session: unknown }>();
+  const secretIn = (authorization = ''): string | undefined => /^Bearer\s+(\S+)$/i.exec(authorization)?.[1];
   return {
     mint: (by, session, ttlSeconds) => {
       const value = newWireId('ek');
@@ -44,13 +54,17 @@ export function createCredentials(standingKeys: string[], clock: Clock): Credent
       return { value, expiresAt };
     },
     identify: (authorization) => {
-      const secret = /^Bearer\s+(\S+)$/i.exec(authorization ?? '')?.[1];
+      const secret = secretIn(authorization);
       if (!secret) return undefined;
       const fingerprint = fingerprintOf(secret);
       if (standing.has(fingerprint)) return { kind: 'standing', fingerprint };
       const found = minted.get(fingerprint);
       if (!found || !standing.has(found.mintedBy)) return undefined;
       return { kind: 'ephemeral', fingerprint, ...found, expired: found.expiresAt * 1000 <= clock.now() };
+    },
+    refusal: (authorization) => {
+      const host = elsewhere[secretIn(authorization) ?? ''];
+      return host === undefined ? invalidKey : incorrectHostname(host);
     },
     revoke: (key) => void standing.delete(fingerprintOf(key)),
   };

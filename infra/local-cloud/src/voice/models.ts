@@ -1,7 +1,6 @@
 /** `GET /v1/models`: the models of this stand-in, with the shutdown dates announced for the real ones. */
 
 import type { Work } from '../faulty-route.ts';
-import { invalidKey } from './api-error.ts';
 import type { Credentials } from './credentials.ts';
 
 const realtime: Record<string, string | null> = {
@@ -37,7 +36,8 @@ const created = 1_767_225_600;
 export const createModels =
   ({ credentials }: { credentials: Credentials }): Work =>
   (request) => {
-    if (credentials.identify(request.headers.authorization)?.kind !== 'standing') return invalidKey;
+    if (credentials.identify(request.headers.authorization)?.kind !== 'standing')
+      return credentials.refusal(request.headers.authorization);
     const data = Object.entries(shutdownDates).map(([id, shutdown_date]) => ({
       id,
       object: 'model',

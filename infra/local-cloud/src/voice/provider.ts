@@ -31,6 +31,8 @@ export interface VoiceProviderOptions {
   port?: number;
   /** Standing keys. Default: one random key. The first is the provider's `apiKey`. */
   apiKeys?: string[];
+  /** Keys of projects that are bound to another region, and the host at which each is valid. Default: none. */
+  elsewhere?: Record<string, string>;
   /** Questions in the interview. Default 4. Ignored when `script` is given. */
   turns?: number;
   script?: InterviewScript;
@@ -101,7 +103,7 @@ export async function startVoiceProvider(options: VoiceProviderOptions = {}): Pr
   const clock = options.clock ?? systemClock;
   const faults = options.faults ?? createFaults();
   const apiKeys = options.apiKeys ?? [`sk-local-${newSecret(24)}`];
-  const credentials = createCredentials(apiKeys, clock);
+  const credentials = createCredentials(apiKeys, clock, options.elsewhere);
   const control = createCallControl();
   const calls = createCallRegistry(options, faults, clock, control);
   const sidebands = createSidebandServer({ credentials, findCall: calls.find, mayControl: control.may, faults, clock });

@@ -14,7 +14,7 @@
 import type { FastifyRequest } from 'fastify';
 import type { FaultAction } from '../faults.ts';
 import type { WireReply, Work } from '../faulty-route.ts';
-import { apiError, callNotFound, invalidKey } from './api-error.ts';
+import { apiError, callNotFound } from './api-error.ts';
 import type { Call } from './call.ts';
 import type { CallControl } from './call-control.ts';
 import type { Credential, Credentials } from './credentials.ts';
@@ -52,7 +52,7 @@ const clientSecrets =
   ({ credentials }: RealtimeRouteDeps): Work =>
   (request, cue) => {
     const credential = credentials.identify(request.headers.authorization);
-    if (credential?.kind !== 'standing') return invalidKey;
+    if (credential?.kind !== 'standing') return credentials.refusal(request.headers.authorization);
     if (special(cue) === 'garbage') return { status: 200, body: '<html>gateway</html>' };
     const body = (request.body ?? {}) as Body;
     const seconds = (body.expires_after as { seconds?: unknown } | undefined)?.seconds ?? 600;
@@ -81,7 +81,7 @@ const calls =
   ({ credentials, openCall }: RealtimeRouteDeps): Work =>
   async (request, cue) => {
     const credential = credentials.identify(request.headers.authorization);
-    if (!credential) return invalidKey;
+    if (!credential) return credentials.refusal(request.headers.authorization);
     if (credential.kind === 'ephemeral' && credential.expired) {
       return apiError(401, { message: 'Ephemeral token expired.', code: 'invalid_api_key' });
     }
@@ -157,7 +157,7 @@ const hangup =
   ({ credentials, findCall, mayHangUp }: RealtimeRouteDeps): Work =>
   async (request) => {
     const credential = credentials.identify(request.headers.authorization);
-    if (!credential) return invalidKey;
+    if (!credential) return credentials.refusal(request.headers.authorization);
     const call = findCall((request.params as { callId: string }).callId);
     if (!call?.live || !mayHangUp(call, credential)) return callNotFound;
     await call.end('hangup');

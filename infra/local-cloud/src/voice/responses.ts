@@ -12,7 +12,7 @@
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { FaultAction } from '../faults.ts';
 import type { WireReply, Work } from '../faulty-route.ts';
-import { apiError, invalidKey } from './api-error.ts';
+import { apiError } from './api-error.ts';
 import type { Credentials } from './credentials.ts';
 import { evaluate } from './evaluation.ts';
 import { textModels } from './models.ts';
@@ -66,7 +66,8 @@ const request = fields({
 
 export function createResponses(deps: { credentials: Credentials; clock: Clock }): Work {
   return ({ headers, body: given }, cue) => {
-    if (deps.credentials.identify(headers.authorization)?.kind !== 'standing') return invalidKey;
+    if (deps.credentials.identify(headers.authorization)?.kind !== 'standing')
+      return deps.credentials.refusal(headers.authorization);
     const body = (given ?? {}) as ResponsesRequest;
     const refused = refusal(body);
     if (refused) return refused;

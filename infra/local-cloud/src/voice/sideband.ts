@@ -14,7 +14,7 @@ import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { FaultAction, Faults } from '../faults.ts';
 import type { WireReply } from '../faulty-route.ts';
-import { apiError, callNotFound, invalidKey, usualBody } from './api-error.ts';
+import { apiError, callNotFound, usualBody } from './api-error.ts';
 import type { Call } from './call.ts';
 import type { CallControl } from './call-control.ts';
 import type { Credentials } from './credentials.ts';
@@ -80,7 +80,7 @@ export function createSidebandServer(deps: SidebandDeps): SidebandServer {
 function findWanted({ credentials, findCall, mayControl }: SidebandDeps, request: IncomingMessage): Call | WireReply {
   const url = new URL(request.url ?? '/', 'http://localhost');
   const credential = credentials.identify(request.headers.authorization);
-  if (!credential) return invalidKey;
+  if (!credential) return credentials.refusal(request.headers.authorization);
   const callId = url.searchParams.get('call_id');
   if (url.pathname !== '/v1/realtime' || !callId) {
     return apiError(400, {

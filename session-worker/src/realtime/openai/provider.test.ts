@@ -1,3 +1,4 @@
+import type { CallCredential } from '@greenroom/shared/protocol/worker-api.ts';
 import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
 import { describe, expect, test } from 'vitest';
 import { answerSdp, offerSdp } from '../../../test/peers.ts';
@@ -6,6 +7,7 @@ import { createProvider } from './provider.ts';
 
 describe('the provider', () => {
   const created: HttpAnswer = { status: 201, headers: { location: '/v1/realtime/calls/rtc_1' }, body: answerSdp };
+  const of = (value: string): CallCredential => ({ value, base_url: 'https://voice.test/v1' });
   const setUp = (answers: Array<HttpAnswer | Error>) => {
     const clock = createFakeClock();
     const asked: Array<{ url: string; headers: Record<string, string> | undefined; body: string | undefined }> = [];
@@ -18,7 +20,6 @@ describe('the provider', () => {
     const provider = createProvider({
       http,
       clock,
-      baseUrl: 'https://voice.test/v1/',
       webrtcFilter: false,
       requestMs: 10_000,
       random: () => 0.5,
@@ -32,7 +33,7 @@ describe('the provider', () => {
   });
   const callWith = async (answers: Array<HttpAnswer | Error>) => {
     const { clock, asked, provider } = setUp(answers);
-    const call = provider.createCall({ form: 'raw', sdp: offerSdp }, 'ek_1');
+    const call = provider.createCall({ form: 'raw', sdp: offerSdp }, of('ek_1'));
     await clock.advance(60_000);
     return { call: await call, tries: asked.length, asked };
   };
@@ -53,7 +54,9 @@ describe('the provider', () => {
     const { asked, provider } = setUp([created]);
     const session = { type: 'realtime', instructions: 'Interview.' };
     const sdp = `${offerSdp}a=x\r\n--greenroom-\r\n`;
-    expect(await provider.createCall({ form: 'multipart', sdp, session }, 'sk-1')).toMatchObject({ kind: 'created' });
+    expect(await provider.createCall({ form: 'multipart', sdp, session }, of('sk-1'))).toMatchObject({
+      kind: 'created',
+    });
     const { headers = {}, body } = asked[0] ?? {};
     expect(headers.authorization).toBe('Bearer sk-1');
     const form = await new Response(body ?? '', {
@@ -99,13 +102,13 @@ describe('the provider', () => {
     ['401', status(401), false],
   ])('a hang-up answered %s: over is %s', async (_what, answer, over) => {
     const { provider, asked } = setUp([answer as HttpAnswer]);
-    expect(await provider.hangUp('rtc_1', 'ek_1')).toBe(over);
+    expect(await provider.hangUp('rtc_1', of('ek_1'))).toBe(over);
     expect(asked).toHaveLength(1);
   });
 
   test.each([404, 400])('"no such call" (%i) counts as hung up after three in a row', async (code) => {
     const { clock, provider, asked } = setUp([status(code, 'call_id_not_found')]);
-    const over = provider.hangUp('rtc_taken_over', 'ek_1');
+    const over = provider.hangUp('rtc_taken_over', of('ek_1'));
     await clock.advance(10_000);
     expect([await over, asked.length]).toEqual([true, 3]);
   });
@@ -113,16 +116,16 @@ describe('the provider', () => {
   test('one "no such call" about a running call does not count: the hang-up is retried and succeeds', async () => {
     const missing = status(404, 'call_id_not_found');
     const { clock, provider, asked } = setUp([missing, missing, status(200)]);
-    const over = provider.hangUp('rtc_taken_over', 'ek_1');
+    const over = provider.hangUp('rtc_taken_over', of('ek_1'));
     await clock.advance(10_000);
     expect([await over, asked.length]).toEqual([true, 3]);
   });
 
   test('"no such call" about a call made a moment ago never counts as hung up', async () => {
     const { clock, provider, asked } = setUp([created, status(404, 'call_id_not_found')]);
-    await provider.createCall({ form: 'raw', sdp: 'v=0' }, 'ek_1');
+    await provider.createCall({ form: 'raw', sdp: 'v=0' }, of('ek_1'));
     const limit = new AbortController();
-    const over = provider.hangUp('rtc_1', 'ek_1', limit.signal);
+    const over = provider.hangUp('rtc_1', of('ek_1'), limit.signal);
     await clock.advance(10_000);
     limit.abort();
     expect(await over).toBe(false);
@@ -132,19 +135,19 @@ describe('the provider', () => {
   test('a 404 page from a proxy does not count as "no such call"', async () => {
     const page = { status: 404, headers: {}, body: '<html>404 page not found</html>' };
     const { clock, provider, asked } = setUp([page, page, page, page, status(200)]);
-    const over = provider.hangUp('rtc_taken_over', 'ek_1');
+    const over = provider.hangUp('rtc_taken_over', of('ek_1'));
     await clock.advance(60_000);
     expect([await over, asked.length]).toEqual([true, 5]);
   });
 
   test('retries a hang-up until it is confirmed or the signal aborts', async () => {
     const { clock, provider, asked } = setUp([status(500), new Error('reset'), status(200)]);
-    const over = provider.hangUp('rtc_1', 'ek_1');
+    const over = provider.hangUp('rtc_1', of('ek_1'));
     await clock.advance(60_000);
     expect([await over, asked.length]).toEqual([true, 3]);
     const limit = new AbortController();
     const never = setUp([status(500)]);
-    const result = never.provider.hangUp('rtc_1', 'ek_1', limit.signal);
+    const result = never.provider.hangUp('rtc_1', of('ek_1'), limit.signal);
     await never.clock.advance(1_000);
     limit.abort();
     expect(await result).toBe(false);

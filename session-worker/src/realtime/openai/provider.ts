@@ -1,6 +1,6 @@
+import type { CallCredential } from '@greenroom/shared/protocol/worker-api.ts';
 import { backoffMs } from '@greenroom/shared/runtime/backoff.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
-import { withoutEndSlashes } from '@greenroom/shared/runtime/environment.ts';
 import { newSecret } from '@greenroom/shared/runtime/ids.ts';
 import type { Http, HttpAnswer } from '../../outside/http.ts';
 import type { CreatedCall, VoiceFailure } from '../voice.ts';
@@ -25,18 +25,16 @@ import { looksLikeAnswer } from './sdp.ts';
 export type Offer = { form: 'raw'; sdp: string } | { form: 'multipart'; sdp: string; session: Json };
 
 export interface Provider {
-  createCall(offer: Offer, credential: string, signal?: AbortSignal): Promise<CreatedCall>;
+  createCall(offer: Offer, credential: CallCredential, signal?: AbortSignal): Promise<CreatedCall>;
   /** True when the call is over. Tries until the signal aborts. */
-  hangUp(callId: string, credential: string, signal?: AbortSignal): Promise<boolean>;
+  hangUp(callId: string, credential: CallCredential, signal?: AbortSignal): Promise<boolean>;
   /** The URL of a call's sideband. */
-  sidebandUrl(callId: string): string;
+  sidebandUrl(callId: string, credential: CallCredential): string;
 }
 
 export interface ProviderDeps {
   http: Http;
   clock: Clock;
-  /** `https://api.openai.com/v1` */
-  baseUrl: string;
   /** Whether to use Azure's filter for what the browser may send over its data channel. */
   webrtcFilter: boolean;
   /** Limit of one request, ms. */
@@ -58,19 +56,18 @@ export function createProvider(deps: ProviderDeps): Provider {
   const madeMs = new Map<string, number>();
   const isYoung = (callId: string): boolean =>
     clock.monotonicMs() - (madeMs.get(callId) ?? Number.NEGATIVE_INFINITY) < youngMs;
-  const baseUrl = withoutEndSlashes(deps.baseUrl);
   const pause = (attempt: number, signal?: AbortSignal) =>
     clock.sleep(100 + backoffMs(attempt, { baseMs: 250, maxMs: 3_000, random }), signal).catch(() => undefined);
   const post = async (
     path: string,
-    credential: string,
+    credential: CallCredential,
     more: { body?: string; contentType?: string; signal?: AbortSignal | undefined },
   ) => {
     const headers = {
-      authorization: `Bearer ${credential}`,
+      authorization: `Bearer ${credential.value}`,
       ...(more.contentType ? { 'content-type': more.contentType } : {}),
     };
-    const request = { method: 'POST' as const, url: baseUrl + path, headers, timeoutMs: requestMs };
+    const request = { method: 'POST' as const, url: credential.base_url + path, headers, timeoutMs: requestMs };
     return http({
       ...request,
       ...(more.body === undefined ? {} : { body: more.body }),
@@ -103,7 +100,8 @@ export function createProvider(deps: ProviderDeps): Provider {
       }
       return false;
     },
-    sidebandUrl: (callId) => `${baseUrl.replace(/^http/, 'ws')}/realtime?call_id=${encodeURIComponent(callId)}`,
+    sidebandUrl: (callId, credential) =>
+      `${credential.base_url.replace(/^http/, 'ws')}/realtime?call_id=${encodeURIComponent(callId)}`,
   };
 }
 

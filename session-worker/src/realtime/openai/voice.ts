@@ -18,7 +18,6 @@ export const createOpenAiVoice =
   ({ realtime, deadlines, log, say, mayFinish }) => {
     const provider = createProvider({
       ...{ http, clock },
-      baseUrl: realtime.base_url,
       webrtcFilter: realtime.webrtc_filter,
       requestMs: deadlines.providerRequestMs,
     });
@@ -30,7 +29,7 @@ export const createOpenAiVoice =
       attend: (call, hear) =>
         attend(call, hear, {
           ...{ clock, log, say, mayFinish },
-          url: provider.sidebandUrl(call.callId),
+          url: provider.sidebandUrl(call.callId, call.credential),
           attachMs: Math.round(deadlines.sidebandReadyMs / 2),
           goodbyeMs: deadlines.goodbyeMs,
         }),
@@ -85,7 +84,7 @@ function attend(call: AttendedCall, hear: (event: VoiceEvent) => void, options: 
     hear({ type: 'attached', speakable: first && isNew });
   };
   const sideband = createSideband({
-    ...{ url, credential, session, clock, log, attachMs, onEvent, onReady },
+    ...{ url, credential: credential.value, session, clock, log, attachMs, onEvent, onReady },
     newCallMs: isNew ? newCallMs : 0,
     onMissing: () => hear({ type: 'missing' }),
     onGone: () => hear({ type: 'gone' }),
