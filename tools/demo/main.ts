@@ -5,6 +5,7 @@ import { buildImage } from '../images/build.ts';
 import { whyNotHere } from '../images/commands.ts';
 import { processesLeftAfter } from '../stack/leftovers.ts';
 import { type Stack, startStack } from '../stack/stack.ts';
+import { keepHotMachine } from './hot-machine.ts';
 import { type DemoOptions, parseOptions, usage } from './options.ts';
 import { createPlatform } from './platform.ts';
 import { runInterview } from './run.ts';
@@ -44,6 +45,7 @@ async function main(): Promise<number> {
     stack = await startStack({ dir, keep: false, ...image, voice: { turns: options.turns, paceMs: options.paceMs } });
     print(`Started in ${Math.round(performance.now() - startedMs)} ms. The voice provider is simulated.\n`);
     if (interrupted) throw new Error('interrupted');
+    if (!options.cold) await Promise.race([hotMachine(stack, options, print), interruption]);
     summary = await Promise.race([play(stack, options, print), interruption]);
     await printTranscript(stack, summary.session_id, print);
     print(`\nSummary (made by the simulated provider):\n  ${summary.result.summary}`);
@@ -75,6 +77,12 @@ function workerImage(print: (line: string) => void): { workerImage: string } {
   const { ociDir, digest } = buildImage('worker', imagesDir);
   print(`The worker runs from ${digest}.`);
   return { workerImage: ociDir };
+}
+
+async function hotMachine(stack: Stack, { region }: DemoOptions, print: (line: string) => void): Promise<void> {
+  const startedMs = performance.now();
+  await keepHotMachine(stack, region);
+  print(`A hot machine waits in ${region}; it took ${Math.round(performance.now() - startedMs)} ms.\n`);
 }
 
 const play = (stack: Stack, options: DemoOptions, print: (line: string) => void) =>

@@ -12,16 +12,20 @@ export interface DemoOptions {
   tenants: 1 | 2;
   /** Run the worker from the image's own file tree. */
   image: boolean;
+  /** Begin without a hot machine: one is created for the session. */
+  cold: boolean;
 }
 
-export const usage = `npm run demo -- [--region CODE] [--turns N] [--pace MS] [--tenants 1|2] [--image] [--headed] [--json]
+export const usage = `npm run demo -- [--region CODE] [--turns N] [--pace MS] [--tenants 1|2] [--cold] [--image] [--headed] [--json]
 
 Runs one whole interview on the local cloud: an API call, a machine, a call, a transcript, and nothing left.
+A hot machine waits before the call is made, so the session is ready in its answer.
 
   --region CODE  where the candidate is (default fra)
   --turns N      questions the interviewer asks, 1–200 (default 4)
   --pace MS      how long each side speaks per turn (default 300)
   --tenants 2    two tenants' interviews side by side, and what each one's keys open of the other's
+  --cold         begin without a hot machine: one is created for the session (always with two tenants)
   --image        build the worker's image and run the worker from its file tree (needs root and buildah)
   --headed       join with a real Chromium instead of the headless candidate
   --json         print one JSON line last, for programs
@@ -39,6 +43,7 @@ export function parseOptions(args: string[]): DemoOptions | 'help' {
       pace: { type: 'string', default: '300' },
       tenants: { type: 'string', default: '1' },
       image: { type: 'boolean', default: false },
+      cold: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
@@ -60,6 +65,7 @@ export function parseOptions(args: string[]): DemoOptions | 'help' {
     json: values.json,
     headed: values.headed,
     image: values.image,
+    cold: values.cold || values.tenants === '2',
     region: values.region,
     turns: whole('turns', 1, 200),
     paceMs: whole('pace', 50, 60_000),

@@ -81,7 +81,7 @@ export async function runInterview(
     },
     { 'idempotency-key': `demo-${process.pid}-${performance.now()}` },
   );
-  timeline.mark('accepted', `session ${session.session_id}`);
+  timeline.mark('accepted', `session ${session.session_id}, ${session.status}`);
   onAccepted(session);
   const events = followEvents(platform, session.session_id, timeline, watching.signal);
   const limitMs = 60_000 + options.turns * (options.paceMs * 4 + 4_000);
@@ -90,7 +90,7 @@ export async function runInterview(
     timeline.mark('candidate_ended', end);
     const ended = await platform.waitFor(session.session_id, (s) => isEnded(s.status), limitMs);
     timeline.mark('ended', `${ended.outcome}: ${ended.reason_text}`);
-    const machines = await goneMachines(stack, session.session_id, 30_000);
+    const machines = await goneMachines(stack, ended, 30_000);
     timeline.mark('machine_gone', machines.map((m) => m.fly_machine_id).join(', '));
     const transcript = await platform.transcript(session.session_id);
     const result = await platform.result(session.session_id, 30_000);
@@ -116,7 +116,7 @@ export async function runInterview(
       result: { status: result.status, summary: result.summary, evaluation: result.evaluation },
       timings_ms: {
         accepted: timeline.at('accepted'),
-        ready: timeline.at('session.ready'),
+        ready: timeline.at(session.status === 'ready' ? 'accepted' : 'session.ready'),
         socket_open: timeline.at('socket_open'),
         sdp_answered: timeline.at('sdp_answered'),
         first_entry: timeline.at('said'),
@@ -131,12 +131,13 @@ export async function runInterview(
 }
 
 /** Waits until Fly says that every machine of the session is destroyed, and names them. */
-async function goneMachines(stack: Stack, sessionId: string, limitMs: number) {
+async function goneMachines(stack: Stack, session: SessionView, limitMs: number) {
   const deadlineMs = performance.now() + limitMs;
   for (;;) {
     const machines = stack.cloud.fly
       .machines({ includeDestroyed: true })
-      .filter((m) => m.metadata.session_id === sessionId);
+      // A hot machine was created before there was a session to name.
+      .filter((m) => m.id === session.fly_machine_id || m.metadata.session_id === session.session_id);
     if (machines.length > 0 && machines.every((m) => m.state === 'destroyed')) {
       return machines.map((m) => ({ fly_machine_id: m.id, state: m.state }));
     }
