@@ -20,7 +20,6 @@ import { meRoutes } from './api/me.ts';
 import { positionRoutes } from './api/positions.ts';
 import { registerErrors, sendProblem, validatorCompiler } from './api/problems.ts';
 import { providerCredentialRoutes } from './api/provider-credentials.ts';
-import { parseQuery } from './api/queries.ts';
 import { recordingRoutes } from './api/recordings.ts';
 import { resultRoutes } from './api/results.ts';
 import { roomRoutes } from './api/room.ts';
@@ -33,8 +32,8 @@ import { registerVersions } from './api/versions.ts';
 import { webhookRoutes } from './api/webhooks.ts';
 import { withdrawalRoutes } from './api/withdrawals.ts';
 import type { Deps } from './deps.ts';
+import { parseQuery } from './http/queries.ts';
 import { healthRoutes } from './ops/health.ts';
-import { operatorRoutes } from './ops/routes.ts';
 import { workerRoutes } from './workers/routes.ts';
 
 /**
@@ -117,7 +116,6 @@ async function registerRoutes(app: FastifyInstance, deps: Deps): Promise<void> {
   await app.register(providerCredentialRoutes(deps.api), { prefix: '/api' });
   await app.register(webhookRoutes(deps.api), { prefix: '/api' });
   await app.register(workerRoutes(deps.workerApi), { prefix: '/worker/v1' });
-  await app.register(operatorRoutes(deps.operatorApi), { prefix: '/ops/api' });
   if (deps.video?.webhookRoutes) await app.register(deps.video.webhookRoutes, { prefix: '/hooks' });
   await app.register(roomRoutes(config));
   await app.register(deps.sockets.register);

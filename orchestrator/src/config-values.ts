@@ -3,7 +3,7 @@ import { withoutEndSlashes } from '@greenroom/shared/runtime/environment.ts';
 import type { JWK } from 'jose';
 import { z } from 'zod';
 import { isNetwork } from './net/addresses.ts';
-import { type OperatorToken, parseOperatorTokens } from './tokens/operator-tokens.ts';
+import { type OperatorToken, readOperatorTokens } from './tokens/operator-tokens.ts';
 
 /**
  * Parsers for environment variables. Error messages never contain the value, because most values are secrets.
@@ -70,9 +70,9 @@ export const key32 = z
   .refine((key) => key.length === 32, 'must be 32 bytes in base64 (openssl rand -base64 32)');
 
 export const operatorTokens = z.string().transform((value, context): OperatorToken[] => {
-  const parsed = parseOperatorTokens(value);
-  if (parsed) return parsed;
-  context.addIssue({ code: 'custom', message: 'must be name:sha256hex entries, separated by commas' });
+  const read = readOperatorTokens(value);
+  if ('tokens' in read) return read.tokens;
+  context.addIssue({ code: 'custom', message: read.problem });
   return z.NEVER;
 });
 

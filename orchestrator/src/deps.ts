@@ -3,6 +3,7 @@ import { newId } from '@greenroom/shared/runtime/ids.ts';
 import { createLogger, type Logger } from '@greenroom/shared/runtime/logger.ts';
 import { claimedLifeMs } from '@greenroom/shared/session/deadlines.ts';
 import { createDoor } from './access/door.ts';
+import { createOperatorAccess } from './access/operators.ts';
 import { addressKeyOf } from './access/remote-address.ts';
 import { createEventFeed } from './api/event-feed.ts';
 import { createIdempotency, idempotencyTimes } from './api/idempotency.ts';
@@ -17,6 +18,7 @@ import { createReadGauges, createReadTotals } from './database/gauge-store.ts';
 import { createIdempotencyStore } from './database/idempotency-store.ts';
 import { createLimitStore } from './database/limit-store.ts';
 import { createMachineStore } from './database/machine-store.ts';
+import { createOperatorStore, createReadDrains } from './database/operator-store.ts';
 import { createPhasesStore } from './database/phases-store.ts';
 import type { Intent } from './database/rows.ts';
 import { createSessionStore } from './database/session-store.ts';
@@ -315,12 +317,32 @@ function workerApiOf(ground: Ground, { door, tenancy, video, fleet, heartbeats, 
   };
 }
 
+/** The dependencies of the operators' API. */
+function operatorApiOf(ground: Ground, { door, fleet, onChange }: Parts, refreshDrains: () => Promise<void>) {
+  const { config, database, vault, clock, fly, deadlines, audit } = ground;
+  const { operators } = config.access;
+  const { noteRefusal, limits } = door;
+  const { deploymentId: deployment_id, publicUrl: public_url } = config;
+  return {
+    ...{ clock, audit, fly, onChange, refreshDrains },
+    access: createOperatorAccess({ operators, vault, limits, noteRefusal, clock }),
+    store: createOperatorStore(database),
+    phases: createPhasesStore(database),
+    ...{ pool: fleet.planning.pool, endings: fleet.endings, stopTimeoutMs: deadlines.stopTimeoutMs },
+    rates: { guest: config.fly.guest },
+    forecast: { buildMs: deadlines.standbyBuildMs },
+    deployment: { deployment_id, public_url, version },
+  };
+}
+
 export async function createDeps(config: Config, outside: Outside = {}) {
   // The stores report each new attempt, so that it is executed at once. The launcher that executes it depends on the
   // stores, so it is looked up later.
   const ground = await createGround(config, outside, (intent) => parts.fleet.planning.launcher.execute(intent));
   const parts = createParts(ground);
   const { machines, browserTokens, connection, fly, voice, clock, logger } = ground;
+  const readDrains = createReadDrains(ground.database);
+  const refreshDrains = async () => ground.health.drain(await readDrains());
   const stopping = new AbortController();
   const scraping = createScraping(ground, parts);
   const register = () => machines.register(config.publicUrl, version);
@@ -334,13 +356,16 @@ export async function createDeps(config: Config, outside: Outside = {}) {
     ...parts.fleet,
     webhookSender: parts.outbox.sender,
     sockets: createSockets(ground, parts),
-    ticker: createTicker([...jobsOf(ground, parts), ...scraping.jobs], { clock, logger }),
+    ticker: createTicker(
+      [...jobsOf(ground, parts), ...scraping.jobs, { name: 'drains', everyMs: 2_000, run: refreshDrains }],
+      { clock, logger },
+    ),
     metricsListener: scraping.listener,
     own: [{ name: 'keys', isThere: () => browserTokens.keys.jwks.keys.length > 0 }],
     checks,
     api: { ...platformApiOf(ground, parts, stopping.signal), browserTokens },
     workerApi: workerApiOf(ground, parts),
-    operatorApi: { phases: createPhasesStore(ground.database), clock },
+    operatorApi: operatorApiOf(ground, parts, refreshDrains),
     pastVersions: outside.pastVersions ?? [],
     isStopping: () => stopping.signal.aborted,
     beginStopping: () => stopping.abort(),

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { buildApp } from './app.ts';
 import { type Config, readConfig } from './config.ts';
 import { createDeps, type Deps } from './deps.ts';
+import { buildOpsApp } from './ops-app.ts';
 import { armCrashPoint } from './runtime/crash-points.ts';
 
 /**
@@ -74,8 +75,11 @@ async function main(): Promise<void> {
 
   await app.listen({ host: config.host, port: config.port, backlog: 4_096 });
   const { ops } = config;
-  if (ops.port !== null)
-    logger.info({ host: ops.host, port: await deps.metricsListener.listen(ops.host, ops.port) }, 'metrics listening');
+  if (ops.port !== null) {
+    const opsApp = await buildOpsApp(deps);
+    const port = await deps.metricsListener.listen(ops.host, ops.port, opsApp.routing);
+    logger.info({ host: ops.host, port }, 'operators listening');
+  }
   deps.ticker.start();
   logger.info({ host: config.host, port: config.port, orchestrator_id: deps.orchestratorId }, 'orchestrator listening');
 }

@@ -103,6 +103,12 @@ comment on function app.max_list_bytes() is
   'Returns how many bytes of a list, as JSON text, one call returns. This is twice what a page of the API holds '
   '(maxPageBytes), so that a full page is always followed by one more row.';
 
+create function app.texts_of(p jsonb) returns text[]
+language sql immutable set search_path = '' as $$
+  select case when jsonb_typeof(p) = 'array' then array(select jsonb_array_elements_text(p)) end
+$$;
+comment on function app.texts_of(jsonb) is 'Converts a JSON array of strings to an array. Null if it is none.';
+
 -- ── schemas/foundation/ids.sql ──
 -- Functions that are defaults of columns.
 
@@ -436,6 +442,7 @@ create unique index tenant_candidates_email on public.tenant_candidates (tenant_
   where email is not null;
 create unique index tenant_candidates_external on public.tenant_candidates (tenant_id, external_id)
   where external_id is not null;
+create index tenant_candidates_known_as on public.tenant_candidates (external_id) where external_id is not null;
 create index tenant_candidates_candidate on public.tenant_candidates (candidate_id);
 create index tenant_candidates_newest on public.tenant_candidates (tenant_id, created_at desc, candidate_id desc);
 create index tenant_candidates_to_erase on public.tenant_candidates (erasure_requested_at)
@@ -618,6 +625,15 @@ create index interview_sessions_region on public.interview_sessions (tenant_id, 
 create index interview_sessions_start on public.interview_sessions (tenant_id, scheduled_at desc, id desc)
   where scheduled_at is not null;
 create index interview_sessions_metadata on public.interview_sessions using gin (metadata jsonb_path_ops);
+create index interview_sessions_newest on public.interview_sessions (created_at desc, id desc);
+create index interview_sessions_newest_live on public.interview_sessions (created_at desc, id desc)
+  where state_rank < app.rank_of('ended');
+create index interview_sessions_newest_region on public.interview_sessions (region, created_at desc, id desc)
+  where region is not null;
+create index interview_sessions_unfinished on public.interview_sessions (status, created_at desc, id desc)
+  where status in ('failed', 'disconnected', 'expired', 'cancelled');
+create index interview_sessions_reason on public.interview_sessions (reason, created_at desc, id desc)
+  where reason is not null;
 create index interview_sessions_live on public.interview_sessions (expires_at) where state_rank < app.rank_of('ended');
 create index interview_sessions_candidate on public.interview_sessions (candidate_id);
 create index interview_sessions_position on public.interview_sessions (tenant_id, position_id);
@@ -914,7 +930,10 @@ create index machines_session on public.machines (session_id, attempt);
 create index machines_intents on public.machines (not_before) where state = 'reserved';
 create index machines_alive on public.machines (app_name) where state <> 'destroyed';
 create index machines_fly on public.machines (fly_machine_id) where fly_machine_id is not null;
-create index machines_tenant on public.machines (tenant_id);
+create index machines_tenant on public.machines (tenant_id, reserved_at desc, id desc);
+create index machines_newest on public.machines (reserved_at desc, id desc);
+create index machines_newest_alive on public.machines (reserved_at desc, id desc) where state <> 'destroyed';
+create index machines_fly_request on public.machines (fly_request_id) where fly_request_id is not null;
 create index machines_standby on public.machines (tenant_id, region, created_at) where session_id is null
   and state = 'created' and not hot;
 create index machines_hot on public.machines (tenant_id, region, started_at) where session_id is null
@@ -959,6 +978,8 @@ comment on column public.machine_usage.hot_seconds is
 comment on column public.machine_usage.hot_cost_usd is
   'Cost of the time as a hot machine, US dollars. Not included in cost_usd.';
 create index machine_usage_tenant on public.machine_usage (tenant_id, recorded_at);
+create index machine_usage_recorded on public.machine_usage (recorded_at) include (cost_usd, standby_cost_usd,
+  hot_cost_usd);
 create index machine_usage_session on public.machine_usage (session_id);
 
 alter table public.interview_sessions add foreign key (machine_id) references public.machines (id);
@@ -1123,6 +1144,7 @@ comment on column public.session_phases.spoke_at is 'When the interviewer''s fir
 comment on column public.session_phases.start_ms is 'From due_at to ready_at, ms.';
 comment on column public.session_phases.voice_ms is 'From joined_at to spoke_at, ms.';
 create index session_phases_tenant on public.session_phases (tenant_id, start_ms desc, session_id desc);
+create index session_phases_ready on public.session_phases (ready_at) where ready_at is not null;
 create index session_phases_slowest on public.session_phases (start_ms desc, session_id desc)
   where start_ms is not null;
 
@@ -1176,6 +1198,7 @@ comment on column public.realtime_calls.next_hang_up_at is 'When the next attemp
 comment on column public.realtime_calls.missing_since is
   'Since when the provider has answered every hang-up with "no such call". After long enough the call counts as '
   'over.';
+create index realtime_calls_call on public.realtime_calls (call_id) where call_id is not null;
 create index realtime_calls_open on public.realtime_calls (session_id) where hung_up_at is null;
 create index realtime_calls_tenant on public.realtime_calls (tenant_id);
 
@@ -1504,6 +1527,7 @@ comment on column public.webhook_endpoints.failing_since is
   'The first failed attempt since the last success, or since it was enabled; null if there is none.';
 comment on column public.webhook_endpoints.warned_at is
   'When webhook.failing was emitted; null until then, and again after a success.';
+create index webhook_endpoints_failing on public.webhook_endpoints (failing_since) where failing_since is not null;
 create index webhook_endpoints_tenant on public.webhook_endpoints (tenant_id);
 create trigger touch before update on public.webhook_endpoints for each row execute function app.touch();
 
@@ -1589,7 +1613,61 @@ comment on column public.audit_log.remote_address is 'The address from which the
 comment on column public.audit_log.request_id is 'The request in which it happened.';
 comment on column public.audit_log.details is 'Further details. Never secrets.';
 create index audit_log_tenant on public.audit_log (tenant_id, id);
+create index audit_log_actor on public.audit_log (actor, id);
+create index audit_log_target on public.audit_log (target, id) where target is not null;
+create index audit_log_request on public.audit_log (request_id) where request_id is not null;
 create index audit_log_age on public.audit_log (tenant_id, created_at);
+
+-- ── schemas/operators/tables.sql ──
+-- Operators: what the people who run a deployment see of all tenants, and what they decide.
+--
+-- - The functions ops_… return no names, no spoken text and none of a platform's own data.
+-- - A list is read by the key of its last row. Its function plans each call with the call's own values
+--   (force_custom_plan), so a filter that is not given costs nothing, and one that is given uses its index.
+-- - An act and its audit entry are one transaction. p_by is {actor, remote_address, request_id, why}; the entry says
+--   what it was before and after.
+-- - A drained region gets no new machine, except for a session that may run nowhere else. Interviews there go on.
+-- - A brake hold lists the machines that an orchestrator would have ended. Its release admits the ends of these
+--   machines and of no others.
+
+create table public.region_drains (
+  region text primary key check (region ~ '^[a-z]{3}$'),
+  why text not null check (char_length(why) between 1 and 500),
+  drained_by text not null,
+  drained_at timestamptz not null default clock_timestamp(),
+  until timestamptz
+);
+comment on table public.region_drains is 'Regions in which no new machine may be created or assigned.';
+comment on column public.region_drains.region is 'Fly''s code of the region.';
+comment on column public.region_drains.why is 'The operator''s reason.';
+comment on column public.region_drains.drained_by is 'The operator.';
+comment on column public.region_drains.drained_at is 'Since when.';
+comment on column public.region_drains.until is 'The region is open again from this time on; null: until it is opened.';
+
+create table public.brake_holds (
+  id uuid primary key default gen_random_uuid(),
+  app_name text not null unique,
+  orchestrator_id uuid not null,
+  ends jsonb not null check (jsonb_typeof(ends) = 'array'),
+  ceiling integer not null,
+  held_at timestamptz not null default clock_timestamp(),
+  seen_at timestamptz not null default clock_timestamp(),
+  released_at timestamptz,
+  released_by text,
+  carried_out_at timestamptz
+);
+comment on table public.brake_holds is
+  'What the brake of the reconciler holds: one row per app whose machines it did not end because they were too many.';
+comment on column public.brake_holds.app_name is 'The Fly app.';
+comment on column public.brake_holds.orchestrator_id is 'The orchestrator whose brake held last.';
+comment on column public.brake_holds.ends is
+  'The machines that it would have ended: [{machine_id, fly_machine_id, session_id, what}].';
+comment on column public.brake_holds.ceiling is 'How many ends it would have admitted.';
+comment on column public.brake_holds.held_at is 'Since when it holds.';
+comment on column public.brake_holds.seen_at is 'When it held last.';
+comment on column public.brake_holds.released_at is 'When an operator released it.';
+comment on column public.brake_holds.released_by is 'The operator.';
+comment on column public.brake_holds.carried_out_at is 'When the released machines were ended.';
 
 -- ── schemas/access/api-keys.sql ──
 create function public.authenticate_api_keys(p_hashes text[]) returns jsonb
@@ -1910,10 +1988,11 @@ create function app.audit(p_by jsonb, p_tenant_id uuid, p_action text, p_target 
 language sql volatile set search_path = '' as $$
   insert into public.audit_log (tenant_id, actor, action, target, outcome, remote_address, request_id, details)
   values (p_tenant_id, coalesce(p_by ->> 'actor', 'unknown'), p_action, p_target, 'done', p_by ->> 'remote_address',
-    p_by ->> 'request_id', p_details)
+    p_by ->> 'request_id', p_details || jsonb_strip_nulls(jsonb_build_object('why', p_by ->> 'why')))
 $$;
 comment on function app.audit(jsonb, uuid, text, text, jsonb) is
-  'Appends the audit entry of an administrative act, in the same transaction as the act.';
+  'Appends the audit entry of an administrative act, in the same transaction as the act. p_by: actor, remote_address, '
+  'request_id, and why if the actor gave a reason.';
 
 create function public.list_audit(p_tenant_id uuid, p_limit integer, p_filters jsonb default '{}',
   p_before_id bigint default null) returns jsonb
@@ -2577,6 +2656,7 @@ language plpgsql security definer set search_path = '' as $$
 declare
   v_max integer;
   v_others bigint;
+  v_before jsonb;
 begin
   select max_standby into v_max from public.tenants where id = p_tenant_id
     and status in ('active', 'suspended') for no key update;
@@ -2586,13 +2666,15 @@ begin
   if v_others + p_ceiling + p_hot_ceiling > v_max then
     return jsonb_build_object('kind', 'limit_exceeded', 'limit', v_max, 'left', greatest(0, v_max - v_others));
   end if;
+  select jsonb_build_object('floor', floor, 'ceiling', ceiling, 'hot_floor', hot_floor, 'hot_ceiling', hot_ceiling)
+    into v_before from public.pool_policies where tenant_id = p_tenant_id and region = p_region;
   insert into public.pool_policies (tenant_id, region, floor, ceiling, hot_floor, hot_ceiling)
     values (p_tenant_id, p_region, p_floor, p_ceiling, p_hot_floor, p_hot_ceiling)
     on conflict (tenant_id, region) do update set floor = excluded.floor, ceiling = excluded.ceiling,
       hot_floor = excluded.hot_floor, hot_ceiling = excluded.hot_ceiling;
   perform app.audit(p_by, p_tenant_id, 'pool.update', p_region,
     jsonb_build_object('floor', p_floor, 'ceiling', p_ceiling, 'hot_floor', p_hot_floor,
-      'hot_ceiling', p_hot_ceiling));
+      'hot_ceiling', p_hot_ceiling, 'before', v_before));
   return jsonb_build_object('kind', 'updated', 'tenant', app.tenant_json(p_tenant_id));
 end $$;
 comment on function public.put_pool_policy(uuid, text, integer, integer, jsonb, integer, integer) is
@@ -3695,7 +3777,7 @@ declare
   v_region text;
   v_id uuid;
 begin
-  foreach v_region in array p_regions loop
+  foreach v_region in array app.open_regions(p_regions) loop
     select id into v_id from public.machines
       where tenant_id = p_tenant_id and region = v_region and session_id is null and state = 'created'
         and not hot and image = p_image
@@ -3720,6 +3802,7 @@ declare
   v_region text;
   v_id uuid;
 begin
+  p_regions := app.open_regions(p_regions);
   -- A waiting worker claims again every few seconds, and that locks its row for a moment. Such a row is tried again.
   for v_try in 1..100 loop
     foreach v_region in array p_regions loop
@@ -3829,6 +3912,7 @@ begin
   select * into v_last from public.machines where session_id = s.id order by attempt desc, reserved_at desc limit 1;
   v_attempt := coalesce(v_last.attempt, 0) + 1;
   v_region := coalesce(p_launch ->> 'region', v_last.region, s.regions[1], s.region, p_launch ->> 'default_region');
+  if app.is_drained(v_region) then v_region := coalesce((app.open_regions(s.regions))[1], v_region); end if;
   p_launch := p_launch || jsonb_build_object('image', coalesce(p_launch ->> 'image', v_last.image));
   if app.may_take_hot(s, p_because) then
     v_id := app.take_hot(s.tenant_id, array[v_region] || s.regions, p_launch ->> 'image');
@@ -4262,6 +4346,959 @@ comment on function public.tenant_usage(uuid, timestamptz, timestamptz) is
   'Returns the usage and cost of a tenant''s machines that were recorded in this time, in total and by region and '
   'size, with standby and hot time listed separately; called by the API.';
 grant execute on function public.tenant_usage(uuid, timestamptz, timestamptz) to orchestrator;
+
+-- ── schemas/operators/acts.sql ──
+create function public.ops_end_session(p_session_id uuid, p_outcome text, p_reason text, p_by jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  s public.interview_sessions;
+  v_result jsonb;
+begin
+  select * into s from public.interview_sessions where id = p_session_id for update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if s.state_rank >= app.rank_of('finalizing') or s.end_requested_at is not null then
+    return jsonb_build_object('kind', 'already', 'status', s.status, 'reason', s.reason,
+      'at', coalesce(s.completed_at, s.end_requested_at));
+  end if;
+  v_result := public.request_end(s.id, null, p_outcome, p_reason);
+  perform app.audit(p_by, s.tenant_id, 'session.end', s.id::text, jsonb_build_object(
+    'before', jsonb_build_object('status', s.status, 'presence', s.presence),
+    'after', jsonb_build_object('status', v_result -> 'session' -> 'status', 'outcome', p_outcome,
+      'reason', p_reason)));
+  return jsonb_build_object('kind', 'done', 'status', v_result -> 'session' -> 'status',
+    'machines', v_result -> 'machines');
+end $$;
+comment on function public.ops_end_session(uuid, text, text, jsonb) is
+  'Requests the end of a session for an operator. Returns kind: done (with the machines that must be stopped), already '
+  '(with its status, reason and since when), not_found.';
+grant execute on function public.ops_end_session(uuid, text, text, jsonb) to orchestrator;
+
+create function app.serves_now(m public.machines, s public.interview_sessions) returns boolean
+language sql stable set search_path = '' as $$
+  select s.id is not null and s.state_rank < app.rank_of('finalizing') and s.end_requested_at is null
+    and m.life_rank < app.life_rank_of('draining') and (s.machine_id is null or s.machine_id = m.id)
+$$;
+comment on function app.serves_now(public.machines, public.interview_sessions) is
+  'Returns whether a session that goes on has this machine, or waits for it.';
+
+create function public.ops_stop_machine(p_machine_id uuid, p_replace boolean, p_outcome text, p_reason text,
+  p_by jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  m public.machines;
+  s public.interview_sessions;
+  v_end jsonb;
+  v_before jsonb;
+  v_where jsonb;
+begin
+  select * into m from public.machines where id = p_machine_id;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  select * into s from public.interview_sessions where id = m.session_id for update;
+  select * into m from public.machines where id = p_machine_id for update;
+  if m.life_rank >= app.life_rank_of('destroying') or m.session_id is not null
+    and m.life_rank >= app.life_rank_of('draining') and p_replace then
+    return jsonb_build_object('kind', 'already', 'state', m.state, 'reason', m.reason,
+      'at', coalesce(m.destroyed_at, m.destroying_at, m.draining_at));
+  end if;
+  v_where := jsonb_build_object('machine_id', m.id, 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
+  v_before := jsonb_build_object('state', m.state, 'session_id', s.id, 'status', s.status);
+  if p_replace and (m.state <> 'claimed' or not app.serves_now(m, s)) then
+    return jsonb_build_object('kind', 'serves_nothing', 'state', m.state);
+  end if;
+  if p_replace then
+    perform app.audit(p_by, m.tenant_id, 'machine.replace', m.id::text, jsonb_build_object('before', v_before));
+    return jsonb_build_object('kind', 'replacing') || v_where;
+  end if;
+  if app.serves_now(m, s) then
+    v_end := public.request_end(s.id, null, p_outcome, p_reason);
+    perform app.audit(p_by, m.tenant_id, 'machine.stop', m.id::text, jsonb_build_object('before', v_before,
+      'after', jsonb_build_object('status', v_end -> 'session' -> 'status', 'reason', p_reason)));
+    return jsonb_build_object('kind', 'session_ended', 'machines', v_end -> 'machines');
+  end if;
+  perform app.keep_evidence(m.id, (p_by ->> 'actor') || ': ' || coalesce(p_by ->> 'why', ''));
+  perform app.move_machine(m.id, case when m.fly_machine_id is null and m.state = 'reserved' and m.taken_until is null
+    then 'destroyed' else 'destroying' end, 'operator_stopped');
+  perform app.audit(p_by, m.tenant_id, 'machine.stop', m.id::text, jsonb_build_object('before', v_before,
+    'after', jsonb_build_object('state', 'destroying')));
+  return jsonb_build_object('kind', 'stopped') || v_where;
+end $$;
+comment on function public.ops_stop_machine(uuid, boolean, text, text, jsonb) is
+  'Stops a machine for an operator. Returns kind: replacing (with p_replace: its worker must be told to hand over), '
+  'session_ended (it served a session, whose end is requested; with the machines that must be stopped), stopped (it '
+  'must be destroyed), already, serves_nothing (p_replace, but no worker serves a session on it), not_found.';
+grant execute on function public.ops_stop_machine(uuid, boolean, text, text, jsonb) to orchestrator;
+
+create function public.ops_drain_region(p_region text, p_until timestamptz, p_by jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  d public.region_drains;
+begin
+  perform pg_advisory_xact_lock(hashtextextended('region_drains', 0));
+  select * into d from public.region_drains where region = p_region and (until is null or until > clock_timestamp());
+  if found and d.until is not distinct from p_until then
+    return jsonb_build_object('kind', 'already', 'at', d.drained_at, 'by', d.drained_by);
+  end if;
+  insert into public.region_drains (region, why, drained_by, until)
+    values (p_region, p_by ->> 'why', p_by ->> 'actor', p_until)
+    on conflict (region) do update set why = excluded.why, drained_by = excluded.drained_by, until = excluded.until,
+      drained_at = clock_timestamp();
+  perform app.audit(p_by, null, 'region.drain', p_region, jsonb_build_object('before', to_jsonb(d),
+    'after', jsonb_build_object('until', p_until)));
+  return jsonb_build_object('kind', 'done');
+end $$;
+comment on function public.ops_drain_region(text, timestamptz, jsonb) is
+  'Drains a region for an operator, or changes until when. Returns kind: done, already.';
+grant execute on function public.ops_drain_region(text, timestamptz, jsonb) to orchestrator;
+
+create function public.ops_open_region(p_region text, p_by jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  d public.region_drains;
+begin
+  delete from public.region_drains where region = p_region returning * into d;
+  if d.region is null or d.until <= clock_timestamp() then return jsonb_build_object('kind', 'already'); end if;
+  perform app.audit(p_by, null, 'region.open', p_region, jsonb_build_object('before', to_jsonb(d)));
+  return jsonb_build_object('kind', 'done');
+end $$;
+comment on function public.ops_open_region(text, jsonb) is
+  'Opens a drained region for an operator. Returns kind: done, already.';
+grant execute on function public.ops_open_region(text, jsonb) to orchestrator;
+
+create function app.is_drained(p_region text) returns boolean
+language sql stable set search_path = '' as $$
+  select exists (select from public.region_drains d where d.region = p_region
+    and (d.until is null or d.until > clock_timestamp()))
+$$;
+comment on function app.is_drained(text) is 'Returns whether a region may get no new machine now.';
+
+create function app.open_regions(p_regions text[]) returns text[]
+language sql stable set search_path = '' as $$
+  select coalesce(array_agg(r.code order by r.place), '{}') from unnest(p_regions) with ordinality r (code, place)
+  where not app.is_drained(r.code)
+$$;
+comment on function app.open_regions(text[]) is 'Returns these regions, in their order, without the drained ones.';
+
+create function public.drained_regions() returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(d.region order by d.region), '[]') from public.region_drains d
+  where d.until is null or d.until > clock_timestamp()
+$$;
+comment on function public.drained_regions() is
+  'Returns the codes of the drained regions; read by every orchestrator every few seconds.';
+grant execute on function public.drained_regions() to orchestrator;
+
+create function public.record_brake_hold(p_app_name text, p_orchestrator_id uuid, p_ends jsonb, p_ceiling integer)
+  returns boolean
+language plpgsql security definer set search_path = '' as $$
+declare
+  b public.brake_holds;
+  v_same boolean;
+begin
+  perform pg_advisory_xact_lock(hashtextextended('brake ' || p_app_name, 0));
+  select * into b from public.brake_holds where app_name = p_app_name for update;
+  if b.released_at > clock_timestamp() - interval '10 minutes' and b.carried_out_at is null and b.ends @> p_ends then
+    update public.brake_holds set carried_out_at = clock_timestamp() where id = b.id;
+    return true;
+  end if;
+  v_same := b.carried_out_at is null and b.ends @> p_ends and p_ends @> b.ends
+    and b.seen_at > clock_timestamp() - interval '10 minutes';
+  if v_same is true then
+    update public.brake_holds set seen_at = clock_timestamp(), orchestrator_id = p_orchestrator_id where id = b.id;
+    return false;
+  end if;
+  delete from public.brake_holds where app_name = p_app_name;
+  insert into public.brake_holds (app_name, orchestrator_id, ends, ceiling)
+    values (p_app_name, p_orchestrator_id, p_ends, p_ceiling);
+  return false;
+end $$;
+comment on function public.record_brake_hold(text, uuid, jsonb, integer) is
+  'Stores which machines of an app the brake did not end; called by the reconciler. Returns true if an operator '
+  'released exactly these machines, or more, in the last 10 minutes: then they may be ended, once. Another list is a '
+  'new hold with another id, so a release never ends a machine that the operator did not see.';
+grant execute on function public.record_brake_hold(text, uuid, jsonb, integer) to orchestrator;
+
+create function public.ops_brake() returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('hold_id', b.id, 'app_name', b.app_name, 'tenant_id', a.tenant_id,
+    'tenant', (select t.slug from public.tenants t where t.id = a.tenant_id), 'ends', b.ends, 'ceiling', b.ceiling,
+    'held_at', b.held_at, 'seen_at', b.seen_at, 'released_at', b.released_at, 'released_by', b.released_by)
+    order by b.held_at), '[]')
+  from public.brake_holds b join public.tenant_apps a on a.name = b.app_name
+  where b.carried_out_at is null and b.seen_at > clock_timestamp() - interval '1 minute'
+$$;
+comment on function public.ops_brake() is
+  'Returns what the brake holds now: for each app the machines that it did not end, for operators.';
+grant execute on function public.ops_brake() to orchestrator;
+
+create function public.ops_release_brake(p_hold_id uuid, p_by jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  b public.brake_holds;
+begin
+  select * into b from public.brake_holds where id = p_hold_id for update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if b.released_at is not null then
+    return jsonb_build_object('kind', 'already', 'at', b.released_at, 'by', b.released_by);
+  end if;
+  update public.brake_holds set released_at = clock_timestamp(), released_by = p_by ->> 'actor' where id = b.id;
+  perform app.audit(p_by, (select tenant_id from public.tenant_apps where name = b.app_name), 'brake.release',
+    b.app_name, jsonb_build_object('before', jsonb_build_object('ends', b.ends, 'held_at', b.held_at)));
+  return jsonb_build_object('kind', 'done');
+end $$;
+comment on function public.ops_release_brake(uuid, jsonb) is
+  'Releases a hold of the brake for an operator: the next round ends the machines of its list. Returns kind: done, '
+  'already, not_found.';
+grant execute on function public.ops_release_brake(uuid, jsonb) to orchestrator;
+
+create function public.ops_put_pool(p_tenant_id uuid, p_region text, p_pool jsonb, p_by jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  p public.pool_policies;
+begin
+  select * into p from public.pool_policies where tenant_id = p_tenant_id and region = p_region for update;
+  if (coalesce(p.floor, 0), coalesce(p.ceiling, 0), coalesce(p.hot_floor, 0), coalesce(p.hot_ceiling, 0))
+    = ((p_pool ->> 'floor')::integer, (p_pool ->> 'ceiling')::integer, (p_pool ->> 'hot_floor')::integer,
+      (p_pool ->> 'hot_ceiling')::integer) and exists (select from public.tenants where id = p_tenant_id) then
+    return jsonb_build_object('kind', 'already', 'at', p.updated_at);
+  end if;
+  return public.put_pool_policy(p_tenant_id, p_region, (p_pool ->> 'floor')::integer,
+    (p_pool ->> 'ceiling')::integer, p_by, (p_pool ->> 'hot_floor')::integer, (p_pool ->> 'hot_ceiling')::integer)
+    - 'tenant';
+end $$;
+comment on function public.ops_put_pool(uuid, text, jsonb, jsonb) is
+  'Sets a pool for an operator: p_pool {floor, ceiling, hot_floor, hot_ceiling}. Returns kind: updated, already, '
+  'limit_exceeded, not_found.';
+grant execute on function public.ops_put_pool(uuid, text, jsonb, jsonb) to orchestrator;
+
+create function app.retry_result(p_session_id uuid, p_by jsonb) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  v_before jsonb;
+  v_tenant uuid;
+  v_kind text;
+begin
+  select jsonb_build_object('status', r.status, 'failure', r.failure), r.tenant_id into v_before, v_tenant
+    from public.interview_results r where r.session_id = p_session_id;
+  v_kind := public.rerun_result(p_session_id, null, p_by ->> 'actor');
+  if v_kind <> 'queued' then
+    return jsonb_build_object('kind', case when v_kind = 'running' then 'already' else v_kind end);
+  end if;
+  perform app.audit(p_by, v_tenant, 'result.retry', p_session_id::text, jsonb_build_object('before', v_before,
+    'after', jsonb_build_object('status', 'pending')));
+  return jsonb_build_object('kind', 'done');
+end $$;
+comment on function app.retry_result(uuid, jsonb) is
+  'Queues an evaluation again for an operator. Returns kind: done, already (one runs), withdrawn, nothing, not_found.';
+
+create function public.ops_retry_work(p_kind text, p_id text, p_by jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_tenant uuid;
+  v_session uuid := case when split_part(p_id, '/', 1) ~ '^[0-9a-f-]{36}$' then split_part(p_id, '/', 1)::uuid end;
+  v_ordinal integer := case when split_part(p_id, '/', 2) ~ '^\d{1,6}$' then split_part(p_id, '/', 2)::integer end;
+begin
+  if p_kind = 'result' then return app.retry_result(v_session, p_by); end if;
+  if p_kind = 'recording' then
+    update public.video_jobs set next_attempt_at = clock_timestamp() where session_id = v_session
+      and ordinal = v_ordinal and state in ('wanted', 'closing', 'processing') returning tenant_id into v_tenant;
+  elsif p_kind = 'recording_deletion' then
+    update public.video_deletions set next_attempt_at = clock_timestamp() where video_id = p_id
+      and deleted_at is null returning tenant_id into v_tenant;
+  elsif p_kind = 'hang_up' then
+    update public.realtime_calls set next_hang_up_at = clock_timestamp() where session_id = v_session
+      and ordinal = v_ordinal and hung_up_at is null returning tenant_id into v_tenant;
+  end if;
+  if v_tenant is null then return jsonb_build_object('kind', 'not_found'); end if;
+  perform app.audit(p_by, v_tenant, p_kind || '.retry', p_id);
+  return jsonb_build_object('kind', 'done');
+end $$;
+comment on function public.ops_retry_work(text, text, jsonb) is
+  'Makes owed work due at once for an operator: result, recording, recording_deletion or hang_up. Returns kind: done, '
+  'already (it runs now), withdrawn (the candidate withdrew consent), nothing (there is no result), not_found.';
+grant execute on function public.ops_retry_work(text, text, jsonb) to orchestrator;
+
+create function public.ops_replay_delivery(p_id uuid, p_by jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  d public.webhook_deliveries;
+begin
+  select * into d from public.webhook_deliveries where id = p_id for update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if d.status = 'pending' then
+    return jsonb_build_object('kind', 'already', 'at', d.next_attempt_at);
+  end if;
+  return public.replay_webhook_delivery(d.tenant_id, d.endpoint_id, d.id, p_by) - 'delivery';
+end $$;
+comment on function public.ops_replay_delivery(uuid, jsonb) is
+  'Queues a webhook delivery again for an operator. Returns kind: queued, already (it is waiting to be sent), erased, '
+  'not_found.';
+grant execute on function public.ops_replay_delivery(uuid, jsonb) to orchestrator;
+
+-- ── schemas/operators/events.sql ──
+create function app.scan_window() returns integer language sql immutable set search_path = '' as 'select 20000';
+comment on function app.scan_window() is
+  'Returns how many rows of a log one page looks through for a filter without an index. The next page continues '
+  'there.';
+
+create function public.ops_events(p_filter jsonb, p_before bigint, p_after bigint, p_limit integer) returns jsonb
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+declare
+  v_tenant uuid := (p_filter ->> 'tenant')::uuid;
+  v_session uuid := (p_filter ->> 'session')::uuid;
+  v_types text[] := app.texts_of(p_filter -> 'type');
+  v_newest bigint := least(p_before - 1, (select max(id) from public.session_events));
+  -- Only a filter by type alone is not supported by an index.
+  v_oldest bigint := case when v_types is not null and v_session is null then v_newest - app.scan_window() end;
+  v_rows jsonb;
+begin
+  if p_after is not null then
+    return jsonb_build_object('rows', (select coalesce(jsonb_agg(app.ops_event_json(x.e) order by x.id), '[]') from (
+      select e, e.id from public.session_events e
+      where e.id > p_after and (v_tenant is null or e.tenant_id = v_tenant)
+        and (v_session is null or e.session_id = v_session) and (v_types is null or e.type = any (v_types))
+      order by e.id limit p_limit) x), 'searched_to', null);
+  end if;
+  select coalesce(jsonb_agg(app.ops_event_json(x.e) order by x.id desc), '[]') into v_rows from (
+    select e, e.id from public.session_events e
+    where e.id <= v_newest and (v_oldest is null or e.id > v_oldest)
+      and (v_tenant is null or e.tenant_id = v_tenant) and (v_session is null or e.session_id = v_session)
+      and (v_types is null or e.type = any (v_types))
+    order by e.id desc limit p_limit) x;
+  return jsonb_build_object('rows', v_rows, 'searched_to',
+    case when v_oldest > 0 and jsonb_array_length(v_rows) < p_limit then v_oldest + 1 end);
+end $$;
+comment on function public.ops_events(jsonb, bigint, bigint, integer) is
+  'Lists events of all tenants for operators. With p_after: those with a greater id, in their order; otherwise newest '
+  'first, those before p_before. p_filter: tenant, session, type[]. Returns {rows, searched_to}: if searched_to is '
+  'set, older events were not looked at, and the next page begins before it.';
+grant execute on function public.ops_events(jsonb, bigint, bigint, integer) to orchestrator;
+
+create function app.ops_event_json(e public.session_events) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object('id', e.id, 'session_id', e.session_id, 'tenant_id', e.tenant_id,
+    'tenant', (select t.slug from public.tenants t where t.id = e.tenant_id), 'type', e.type, 'data', e.data,
+    'created_at', e.created_at)
+$$;
+comment on function app.ops_event_json(public.session_events) is 'Returns an event as operators see it.';
+
+create function public.ops_new_events(p_after bigint, p_seen bigint[], p_limit integer) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select jsonb_build_object('newest', coalesce((select max(id) from public.session_events), 0),
+    'rows', (select coalesce(jsonb_agg(app.ops_event_json(x.e) || jsonb_build_object('settled', x.settled)
+      order by x.id), '[]') from (
+      select e, e.id, e.created_at < clock_timestamp() - interval '10 seconds' as settled
+      from public.session_events e where e.id > p_after and e.id <> all (p_seen) order by e.id limit p_limit) x))
+$$;
+comment on function public.ops_new_events(bigint, bigint[], integer) is
+  'Returns events of all tenants after p_after that are not in p_seen, for the live stream of operators. A slower '
+  'transaction may commit a smaller id later, so the reader keeps what it has seen; settled: no smaller id can follow '
+  'any more.';
+grant execute on function public.ops_new_events(bigint, bigint[], integer) to orchestrator;
+
+create function public.ops_audit(p_filter jsonb, p_before bigint, p_limit integer) returns jsonb
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+declare
+  v_tenant uuid := (p_filter ->> 'tenant')::uuid;
+  v_actor text := p_filter ->> 'actor';
+  v_action text := p_filter ->> 'action';
+  v_target text := p_filter ->> 'target';
+  v_outcome text := p_filter ->> 'outcome';
+  v_newest bigint := least(p_before - 1, (select max(id) from public.audit_log));
+  v_oldest bigint := case when coalesce(v_action, v_outcome) is not null and coalesce(v_actor, v_target) is null
+    then v_newest - app.scan_window() end;
+  v_rows jsonb;
+begin
+  select coalesce(jsonb_agg(jsonb_build_object('id', x.id, 'tenant_id', x.tenant_id,
+      'tenant', (select t.slug from public.tenants t where t.id = x.tenant_id), 'actor', x.actor, 'action', x.action,
+      'target', x.target, 'outcome', x.outcome, 'remote_address', x.remote_address, 'request_id', x.request_id,
+      'details', x.details, 'created_at', x.created_at) order by x.id desc), '[]') into v_rows from (
+    select * from public.audit_log a
+    where a.id <= v_newest and (v_oldest is null or a.id > v_oldest)
+      and (v_tenant is null or a.tenant_id = v_tenant) and (v_actor is null or a.actor = v_actor)
+      and (v_action is null or a.action = v_action) and (v_target is null or a.target = v_target)
+      and (v_outcome is null or a.outcome = v_outcome)
+    order by a.id desc limit p_limit) x;
+  return jsonb_build_object('rows', v_rows, 'searched_to',
+    case when v_oldest > 0 and jsonb_array_length(v_rows) < p_limit then v_oldest + 1 end);
+end $$;
+comment on function public.ops_audit(jsonb, bigint, integer) is
+  'Lists audit entries of all tenants for operators, newest first, those before p_before. p_filter: tenant, actor, '
+  'action, target, outcome. Returns {rows, searched_to} as ops_events does.';
+grant execute on function public.ops_audit(jsonb, bigint, integer) to orchestrator;
+
+-- ── schemas/operators/find.sql ──
+create function app.found(p_kind text, p_id text, p_tenant_id uuid, p_label text, p_by text) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object('kind', p_kind, 'id', p_id, 'tenant_id', p_tenant_id,
+    'tenant', (select t.slug from public.tenants t where t.id = p_tenant_id), 'label', p_label, 'by', p_by)
+$$;
+comment on function app.found(text, text, uuid, text, text) is
+  'Returns one hit of ops_find. p_by: which of its ids matched.';
+
+create function app.uuid_range(p_prefix text, out low uuid, out high uuid)
+language sql immutable set search_path = '' as $$
+  select rpad(x.digits, 32, '0')::uuid, rpad(x.digits, 32, 'f')::uuid
+  from (select replace(lower(p_prefix), '-', '') as digits) x
+  where x.digits ~ '^[0-9a-f]{8,32}$'
+$$;
+comment on function app.uuid_range(text) is
+  'Returns the smallest and the greatest UUID that begin with these characters. Null if they are fewer than 8 or not '
+  'hexadecimal.';
+
+create function public.ops_find(p_text text) returns jsonb
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+declare
+  v_low uuid;
+  v_high uuid;
+  v_name uuid;
+  v_hits jsonb := '[]';
+begin
+  select u.low, u.high into v_low, v_high from app.uuid_range(p_text) u;
+  if v_low is not null then
+    v_hits := v_hits
+      || (select coalesce(jsonb_agg(app.found('session', s.id::text, s.tenant_id, s.status, 'id')), '[]') from (
+        select * from public.interview_sessions where id between v_low and v_high order by id limit 10) s)
+      || (select coalesce(jsonb_agg(app.found('machine', m.id::text, m.tenant_id, m.state, 'id')), '[]') from (
+        select * from public.machines where id between v_low and v_high order by id limit 10) m)
+      || (select coalesce(jsonb_agg(app.found('tenant', t.id::text, t.id, t.slug, 'id')), '[]') from (
+        select * from public.tenants where id between v_low and v_high order by id limit 10) t)
+      || (select coalesce(jsonb_agg(app.found('delivery', d.id::text, d.tenant_id, d.status, 'id')), '[]') from (
+        select * from public.webhook_deliveries where id between v_low and v_high order by id limit 10) d)
+      || (select coalesce(jsonb_agg(app.found('session', s.id::text, s.tenant_id, s.status, 'candidate')), '[]') from (
+        select * from public.interview_sessions where candidate_id between v_low and v_high
+        order by candidate_id limit 10) s);
+  end if;
+  if p_text ~ '^gr-[0-9a-f-]{36}$' then v_name := substring(p_text from 4)::uuid; end if;
+  return v_hits
+    || (select coalesce(jsonb_agg(app.found('machine', m.id::text, m.tenant_id, m.state, 'name')), '[]')
+      from public.machines m where m.id = v_name)
+    || (select coalesce(jsonb_agg(app.found('machine', m.id::text, m.tenant_id, m.state, 'fly machine id')), '[]')
+      from (select * from public.machines where fly_machine_id = p_text limit 10) m)
+    || (select coalesce(jsonb_agg(app.found('machine', m.id::text, m.tenant_id, m.state, 'fly request id')), '[]')
+      from (select * from public.machines where fly_request_id = p_text limit 10) m)
+    || (select coalesce(jsonb_agg(app.found('session', c.session_id::text, c.tenant_id, null, 'call id')), '[]')
+      from (select * from public.realtime_calls where call_id = p_text limit 10) c)
+    || (select coalesce(jsonb_agg(app.found('tenant', t.id::text, t.id, t.slug, 'slug')), '[]')
+      from public.tenants t where t.slug = p_text)
+    || (select coalesce(jsonb_agg(app.found('tenant', a.tenant_id::text, a.tenant_id, a.name, 'fly app')), '[]')
+      from public.tenant_apps a where a.name = p_text)
+    || (select coalesce(jsonb_agg(app.found('session', s.id::text, s.tenant_id, s.status, 'external id')), '[]') from (
+      select i.* from public.tenant_candidates c join public.interview_sessions i on i.tenant_id = c.tenant_id
+        and i.candidate_id = c.candidate_id
+      where c.external_id = p_text order by i.created_at desc limit 10) s)
+    || (select coalesce(jsonb_agg(app.found('audit', a.id::text, a.tenant_id, a.action, 'request id')), '[]') from (
+      select * from public.audit_log where request_id = p_text order by id desc limit 10) a);
+end $$;
+comment on function public.ops_find(text) is
+  'Finds sessions, machines, tenants, deliveries and audit entries by any of their ids, for operators: a UUID or at '
+  'least its first 8 digits, a machine''s name, Fly''s machine or request id, the id of a call, a slug, a Fly app, the '
+  'platform''s external id of a candidate, or the id of a request. Returns at most 10 of each.';
+grant execute on function public.ops_find(text) to orchestrator;
+
+-- ── schemas/operators/machines.sql ──
+create function app.is_unwanted(m public.machines) returns boolean
+language sql stable set search_path = '' as $$
+  -- Two reconcile ticks are 10 s.
+  select m.state <> 'destroyed' and (m.hard_deadline_at < clock_timestamp() - interval '10 seconds'
+    or m.destroying_at < clock_timestamp() - interval '2 minutes') is true
+$$;
+comment on function app.is_unwanted(public.machines) is
+  'Returns whether a machine should be gone by now: it is past its hard deadline, or its destruction takes minutes.';
+
+create function app.ops_machine_json(m public.machines) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object('machine_id', m.id, 'name', m.name, 'fly_machine_id', m.fly_machine_id,
+    'fly_request_id', m.fly_request_id, 'app_name', m.app_name, 'tenant_id', m.tenant_id,
+    'tenant', (select t.slug from public.tenants t where t.id = m.tenant_id), 'region', m.region, 'image', m.image,
+    'state', m.state, 'reason', m.reason, 'evidence', m.evidence,
+    'kind', case when m.session_id is not null then 'session' when m.hot then 'hot' else 'standby' end,
+    'hot', m.hot, 'unwanted', app.is_unwanted(m), 'epoch', m.epoch, 'attempt', m.attempt,
+    'reserved_at', m.reserved_at, 'not_before', m.not_before, 'asked_at', m.asked_at, 'answered_at', m.answered_at,
+    'created_at', m.created_at, 'started_at', m.started_at, 'assigned_at', m.assigned_at, 'booted_at', m.booted_at,
+    'claimed_at', m.claimed_at, 'draining_at', m.draining_at, 'destroying_at', m.destroying_at,
+    'destroyed_at', m.destroyed_at, 'last_heartbeat_at', m.last_heartbeat_at, 'lease_expires_at', m.lease_expires_at,
+    'hard_deadline_at', m.hard_deadline_at, 'first_absent_at', m.first_absent_at, 'host_bad_since', m.host_bad_since,
+    'unreachable_since', m.unreachable_since, 'rss_bytes', m.rss_bytes, 'unsaved_entries', m.unsaved_entries,
+    'session', (select jsonb_build_object('session_id', s.id, 'status', s.status, 'presence', s.presence,
+        'served_by_this', s.machine_id is not distinct from m.id)
+      from public.interview_sessions s where s.id = m.session_id),
+    'cost_usd', (select u.cost_usd + u.standby_cost_usd + u.hot_cost_usd from public.machine_usage u
+      where u.machine_id = m.id))
+$$;
+comment on function app.ops_machine_json(public.machines) is 'Returns a machine as operators see it.';
+
+create function public.ops_machines(p_filter jsonb, p_after jsonb, p_limit integer) returns jsonb
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+declare
+  v_alive boolean := coalesce((p_filter ->> 'alive')::boolean, false);
+  v_states text[] := app.texts_of(p_filter -> 'state');
+  v_kind text := p_filter ->> 'kind';
+  v_tenant uuid := (p_filter ->> 'tenant')::uuid;
+  v_region text := p_filter ->> 'region';
+  v_app text := p_filter ->> 'app';
+  v_unwanted boolean := coalesce((p_filter ->> 'unwanted')::boolean, false);
+  v_lapsed boolean := coalesce((p_filter ->> 'lapsed')::boolean, false);
+  v_at timestamptz := (p_after ->> 'at')::timestamptz;
+  v_id uuid := (p_after ->> 'id')::uuid;
+begin
+  return (select coalesce(jsonb_agg(app.ops_machine_json(x.m) order by x.reserved_at desc, x.id desc), '[]') from (
+    select m, m.reserved_at, m.id from public.machines m
+    where (not v_alive or m.state <> 'destroyed')
+      and (v_states is null or m.state = any (v_states))
+      and (v_kind is null or v_kind = 'session' and m.session_id is not null
+        or v_kind = 'hot' and m.session_id is null and m.hot
+        or v_kind = 'standby' and m.session_id is null and not m.hot)
+      and (v_tenant is null or m.tenant_id = v_tenant)
+      and (v_region is null or m.region = v_region)
+      and (v_app is null or m.app_name = v_app)
+      and (not v_unwanted or app.is_unwanted(m))
+      and (not v_lapsed or m.state = 'claimed' and m.lease_expires_at < clock_timestamp())
+      and (v_id is null or (m.reserved_at, m.id) < (v_at, v_id))
+    order by m.reserved_at desc, m.id desc limit p_limit) x);
+end $$;
+comment on function public.ops_machines(jsonb, jsonb, integer) is
+  'Lists machines of all tenants for operators, newest first, those after p_after {at, id}. p_filter: alive (not '
+  'destroyed), state[], kind (session, standby, hot), tenant, region, app, unwanted (should be gone), lapsed (its '
+  'worker is not heard).';
+grant execute on function public.ops_machines(jsonb, jsonb, integer) to orchestrator;
+
+create function public.ops_machine(p_id uuid) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select app.ops_machine_json(m) || jsonb_build_object('taken_by', m.taken_by, 'taken_until', m.taken_until,
+    'counts', m.counts,
+    'events', (select coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'type', e.type, 'data', e.data,
+        'created_at', e.created_at) order by e.id), '[]')
+      from public.session_events e where e.session_id = m.session_id and e.data ->> 'machine_id' = m.id::text))
+  from public.machines m where m.id = p_id
+$$;
+comment on function public.ops_machine(uuid) is
+  'Returns everything that operators see of one machine, with its events. Null if there is none.';
+grant execute on function public.ops_machine(uuid) to orchestrator;
+
+-- ── schemas/operators/overview.sql ──
+create function app.start_figures(p_since timestamptz) returns jsonb
+language sql stable set search_path = '' as $$
+  select coalesce(jsonb_agg(to_jsonb(x) order by x.path), '[]') from (
+    select p.path, count(*) as starts,
+      round(percentile_cont(0.5) within group (order by p.start_ms)) as p50_ms,
+      round(percentile_cont(0.95) within group (order by p.start_ms)) as p95_ms,
+      round(percentile_cont(0.99) within group (order by p.start_ms)) as p99_ms, max(p.start_ms) as max_ms
+    from public.session_phases p where p.ready_at > p_since and p.path is not null group by p.path) x
+$$;
+comment on function app.start_figures(timestamptz) is
+  'Returns for each path how many sessions became ready since then, and percentiles of how long that took, ms.';
+
+create function public.ops_overview() returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select public.fleet_gauges() || jsonb_build_object(
+    'now', clock_timestamp(),
+    'starts', app.start_figures(clock_timestamp() - interval '1 hour'),
+    'ended', (select coalesce(jsonb_agg(jsonb_build_object('reason', x.reason, 'count', x.count)), '[]') from (
+      select s.reason, count(*) as count from public.interview_sessions s
+      where s.status in ('failed', 'disconnected', 'expired', 'cancelled')
+        and s.created_at > clock_timestamp() - interval '1 hour' group by 1 order by 2 desc) x),
+    'pools', (select coalesce(jsonb_agg(to_jsonb(x)), '[]') from (
+      select p.region, sum(p.floor)::integer as floor, sum(p.ceiling)::integer as ceiling,
+        sum(p.hot_floor)::integer as hot_floor, (select count(*) from public.machines m where m.session_id is null
+          and m.region = p.region and m.state = 'created' and not m.hot)::integer as ready,
+        (select count(*) from public.machines m where m.session_id is null and m.region = p.region
+          and m.state = 'started' and m.hot and m.lease_expires_at > clock_timestamp())::integer as hot_ready
+      from public.pool_policies p group by p.region order by p.region) x),
+    'prepared', (select coalesce(jsonb_agg(to_jsonb(x)), '[]') from (
+      select m.region, m.hot, m.session_id is not null as serving, count(*) as count from public.machines m
+      where m.state in ('created', 'started', 'claimed', 'draining') group by 1, 2, 3) x),
+    'spend', (select jsonb_build_object(
+      'today_usd', coalesce(sum(u.cost_usd + u.standby_cost_usd + u.hot_cost_usd), 0),
+      'today_prepared_usd', coalesce(sum(u.standby_cost_usd + u.hot_cost_usd), 0))
+      from public.machine_usage u where u.recorded_at >= date_trunc('day', clock_timestamp() at time zone 'UTC')
+        at time zone 'UTC'),
+    'duties', (select coalesce(jsonb_agg(jsonb_build_object('name', d.name, 'holder', d.holder,
+      'held', d.expires_at > clock_timestamp()) order by d.name), '[]') from public.duties d),
+    'orchestrator_list', (select coalesce(jsonb_agg(jsonb_build_object('orchestrator_id', o.id, 'url', o.url,
+      'version', o.version, 'started_at', o.started_at, 'last_seen_at', o.last_seen_at, 'draining', o.draining,
+      'worker_image', o.worker_image) order by o.started_at), '[]')
+      from public.orchestrators o where o.last_seen_at > clock_timestamp() - interval '10 minutes'),
+    'drains', (select coalesce(jsonb_agg(to_jsonb(d) order by d.region), '[]') from public.region_drains d
+      where d.until is null or d.until > clock_timestamp()),
+    'brake_holds', (select coalesce(jsonb_agg(jsonb_build_object('hold_id', b.id, 'app_name', b.app_name,
+      'ends', jsonb_array_length(b.ends), 'held_at', b.held_at, 'seen_at', b.seen_at) order by b.held_at), '[]')
+      from public.brake_holds b where b.seen_at > clock_timestamp() - interval '1 minute'
+        and b.carried_out_at is null),
+    'webhooks_failing', (select count(*) from public.webhook_endpoints w where w.failing_since is not null))
+$$;
+comment on function public.ops_overview() is
+  'Returns the figures of the operators'' overview: fleet_gauges, and the starts and failures of the last hour, pools, '
+  'cost, orchestrators with their duties, drained regions and what the brake holds.';
+grant execute on function public.ops_overview() to orchestrator;
+
+create function public.ops_costs(p_days integer) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  with u as (
+    select (recorded_at at time zone 'UTC')::date as day, tenant_id, sum(cost_usd) as run_usd,
+      sum(standby_cost_usd) as standby_usd, sum(hot_cost_usd) as hot_usd, count(*) as machines
+    from public.machine_usage
+    where recorded_at >= (date_trunc('day', clock_timestamp() at time zone 'UTC') - make_interval(days => p_days - 1))
+      at time zone 'UTC' group by 1, 2)
+  select jsonb_build_object(
+    'days', (select coalesce(jsonb_agg(to_jsonb(d) order by d.day), '[]') from (
+      select day, sum(run_usd) as run_usd, sum(standby_usd) as standby_usd, sum(hot_usd) as hot_usd,
+        sum(machines) as machines from u group by day) d),
+    'tenants', (select coalesce(jsonb_agg(to_jsonb(x) order by x.total_usd desc), '[]') from (
+      select u.tenant_id, (select t.slug from public.tenants t where t.id = u.tenant_id) as tenant,
+        sum(run_usd) as run_usd, sum(standby_usd) as standby_usd, sum(hot_usd) as hot_usd,
+        sum(run_usd + standby_usd + hot_usd) as total_usd from u group by u.tenant_id
+      order by total_usd desc limit 100) x))
+$$;
+comment on function public.ops_costs(integer) is
+  'Returns what machines cost on each of the last p_days days (UTC, today included), and for the 100 tenants that cost '
+  'most. A machine counts on the day on which it was gone.';
+grant execute on function public.ops_costs(integer) to orchestrator;
+
+create function public.ops_schedule(p_minutes integer) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(to_jsonb(x) order by x.minute, x.tenant, x.region), '[]') from (
+    select date_trunc('minute', s.scheduled_at) as minute, s.tenant_id,
+      (select t.slug from public.tenants t where t.id = s.tenant_id) as tenant,
+      coalesce(s.regions[1], s.region) as region, count(*) as sessions
+    from public.interview_sessions s where s.status = 'scheduled'
+      and s.scheduled_at < clock_timestamp() + make_interval(mins => p_minutes)
+    group by 1, 2, 4) x
+$$;
+comment on function public.ops_schedule(integer) is
+  'Returns how many scheduled sessions begin in each of the next minutes, by tenant and region.';
+grant execute on function public.ops_schedule(integer) to orchestrator;
+
+-- ── schemas/operators/rights.sql ──
+alter table public.region_drains enable row level security;
+grant select on public.region_drains to orchestrator;
+create policy "orchestrators read all rows" on public.region_drains for select to orchestrator using (true);
+
+alter table public.brake_holds enable row level security;
+grant select on public.brake_holds to orchestrator;
+create policy "orchestrators read all rows" on public.brake_holds for select to orchestrator using (true);
+
+-- ── schemas/operators/sessions.sql ──
+create function app.ops_session_json(s public.interview_sessions, p public.session_phases) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object('session_id', s.id, 'tenant_id', s.tenant_id,
+    'tenant', (select t.slug from public.tenants t where t.id = s.tenant_id),
+    'status', s.status, 'reason', s.reason, 'presence', s.presence, 'queued', s.queue_deadline_at is not null,
+    'region', coalesce(s.region, s.regions[1]), 'epoch', s.epoch, 'machine_id', s.machine_id,
+    'fly_machine_id', s.fly_machine_id, 'simulated', s.simulated, 'created_at', s.created_at,
+    'scheduled_at', s.scheduled_at, 'ready_at', s.ready_at, 'started_at', s.started_at,
+    'completed_at', s.completed_at, 'end_requested_at', s.end_requested_at,
+    'path', p.path, 'attempts', coalesce(p.attempts, 0), 'start_ms', p.start_ms, 'voice_ms', p.voice_ms,
+    'result', (select r.status from public.interview_results r where r.session_id = s.id),
+    'cost_usd', (select sum(u.cost_usd + u.standby_cost_usd + u.hot_cost_usd) from public.machine_usage u
+      where u.session_id = s.id),
+    'phases', case when p.due_at is not null then to_jsonb(p) || jsonb_build_object(
+      'scheduled', s.scheduled_at is not null, 'queued', s.queued_at is not null, 'status', s.status,
+      'reason', s.reason, 'completed_at', s.completed_at) end)
+$$;
+comment on function app.ops_session_json(public.interview_sessions, public.session_phases) is
+  'Returns a session as operators see it in a list. It contains no name, no text and nothing of the platform''s own '
+  'data.';
+
+create function public.ops_sessions(p_filter jsonb, p_sort text, p_after jsonb, p_limit integer) returns jsonb
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+declare
+  v_live boolean := coalesce((p_filter ->> 'live')::boolean, false);
+  v_statuses text[] := app.texts_of(p_filter -> 'status');
+  v_reasons text[] := app.texts_of(p_filter -> 'reason');
+  v_tenant uuid := (p_filter ->> 'tenant')::uuid;
+  v_region text := p_filter ->> 'region';
+  v_path text := p_filter ->> 'path';
+  v_attempts integer := (p_filter ->> 'attempts')::integer;
+  v_slow_ms integer := (p_filter ->> 'slow_ms')::integer;
+  v_from timestamptz := (p_filter ->> 'from')::timestamptz;
+  v_until timestamptz := (p_filter ->> 'until')::timestamptz;
+  v_at timestamptz := (p_after ->> 'at')::timestamptz;
+  v_start_ms integer := (p_after ->> 'start_ms')::integer;
+  v_id uuid := (p_after ->> 'id')::uuid;
+begin
+  if p_sort = 'start' then
+    return (select coalesce(jsonb_agg(app.ops_session_json(x.s, x.p) order by x.start_ms desc, x.id desc), '[]') from (
+      select s, p, p.start_ms, s.id
+      from public.session_phases p join public.interview_sessions s on s.id = p.session_id
+      where p.start_ms is not null
+        and (not v_live or s.state_rank < app.rank_of('ended'))
+        and (v_statuses is null or s.status = any (v_statuses))
+        and (v_reasons is null or s.reason = any (v_reasons))
+        and (v_tenant is null or p.tenant_id = v_tenant)
+        and (v_region is null or s.region = v_region)
+        and (v_path is null or p.path = v_path)
+        and (v_attempts is null or p.attempts >= v_attempts)
+        and (v_slow_ms is null or p.start_ms >= v_slow_ms)
+        and (v_from is null or s.created_at >= v_from)
+        and (v_until is null or s.created_at < v_until)
+        and (v_id is null or (p.start_ms, p.session_id) < (v_start_ms, v_id))
+      order by p.start_ms desc, p.session_id desc limit p_limit) x);
+  end if;
+  return (select coalesce(jsonb_agg(app.ops_session_json(x.s, x.p) order by x.created_at desc, x.id desc), '[]') from (
+    select s, p, s.created_at, s.id
+    from public.interview_sessions s left join public.session_phases p on p.session_id = s.id
+    where (not v_live or s.state_rank < app.rank_of('ended'))
+      and (v_statuses is null or s.status = any (v_statuses))
+      and (v_reasons is null or s.reason = any (v_reasons))
+      and (v_tenant is null or s.tenant_id = v_tenant)
+      and (v_region is null or s.region = v_region)
+      and (v_path is null or p.path = v_path)
+      and (v_attempts is null or p.attempts >= v_attempts)
+      and (v_slow_ms is null or p.start_ms >= v_slow_ms)
+      and (v_from is null or s.created_at >= v_from)
+      and (v_until is null or s.created_at < v_until)
+      and (v_id is null or (s.created_at, s.id) < (v_at, v_id))
+    order by s.created_at desc, s.id desc limit p_limit) x);
+end $$;
+comment on function public.ops_sessions(jsonb, text, jsonb, integer) is
+  'Lists sessions of all tenants for operators, those after p_after. p_sort: created (newest first) or start (slowest '
+  'first). p_after: {at, id} or {start_ms, id}. p_filter: live (only sessions that have not ended), status[], '
+  'reason[], tenant, region, path, attempts (at least), slow_ms (at least), from (included), until (not included).';
+grant execute on function public.ops_sessions(jsonb, text, jsonb, integer) to orchestrator;
+
+create function public.ops_session(p_id uuid) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select app.ops_session_json(s, p) || jsonb_build_object(
+    'candidate_id', s.candidate_id,
+    'external_id', (select c.external_id from public.tenant_candidates c where c.tenant_id = s.tenant_id
+      and c.candidate_id = s.candidate_id),
+    'position_id', s.position_id, 'regions', to_jsonb(s.regions), 'region_reason', s.region_reason,
+    'placement', s.placement, 'max_duration_ms', s.max_duration_ms, 'expires_at', s.expires_at,
+    'integrity', s.integrity, 'consent_withdrawn_at', s.consent_withdrawn_at,
+    'phases', public.session_phases_of(s.id),
+    'machines', (select coalesce(jsonb_agg(app.ops_machine_json(m) order by m.attempt, m.reserved_at), '[]')
+      from public.machines m where m.session_id = s.id),
+    'calls', (select coalesce(jsonb_agg(jsonb_build_object('ordinal', c.ordinal, 'epoch', c.epoch,
+        'provider', c.provider, 'call_id', c.call_id, 'opened_at', c.opened_at, 'answered_at', c.answered_at,
+        'hung_up_at', c.hung_up_at) order by c.ordinal), '[]')
+      from public.realtime_calls c where c.session_id = s.id),
+    'transcript', (select jsonb_build_object('entries', count(*), 'unverified', count(*) filter (where not e.verified),
+        'complete', s.transcript_complete, 'revision', s.transcript_revision, 'erased_at', s.transcript_erased_at)
+      from public.transcript_entries e where e.session_id = s.id),
+    'evaluation', (select jsonb_build_object('status', r.status, 'attempts', r.attempts, 'failure', r.failure,
+        'last_error', r.last_error, 'model', r.model, 'evaluated_at', r.evaluated_at,
+        'next_attempt_at', case when r.status in ('pending', 'running') then r.next_attempt_at end)
+      from public.interview_results r where r.session_id = s.id),
+    'recordings', (select coalesce(jsonb_agg(jsonb_build_object('ordinal', v.ordinal, 'state', v.state,
+        'video_id', v.video_id, 'attempts', v.attempts, 'failure', v.failure, 'started_at', v.started_at)
+        order by v.ordinal), '[]')
+      from public.video_jobs v where v.session_id = s.id),
+    'deliveries', (select coalesce(jsonb_agg(app.delivery_json(d) order by d.created_at desc, d.id), '[]') from (
+      select * from public.webhook_deliveries w where w.session_id = s.id order by w.created_at desc limit 50) d),
+    'usage', app.session_usage(s.id))
+  from public.interview_sessions s left join public.session_phases p on p.session_id = s.id where s.id = p_id
+$$;
+comment on function public.ops_session(uuid) is
+  'Returns everything that operators see of one session: its row, phases, machines, calls, counts of its transcript, '
+  'evaluation, recordings, newest 50 deliveries and cost. No name and no text. Null if there is none.';
+grant execute on function public.ops_session(uuid) to orchestrator;
+
+-- ── schemas/operators/tenants.sql ──
+create function app.ops_tenant_json(t public.tenants) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object('tenant_id', t.id, 'slug', t.slug, 'name', t.name, 'status', t.status,
+    'live_sessions', coalesce((select c.live_sessions from public.tenant_counters c where c.tenant_id = t.id), 0),
+    'max_live_sessions', t.max_live_sessions, 'starts_per_minute', t.starts_per_minute, 'max_standby', t.max_standby,
+    'queued', (select count(*) from public.interview_sessions s where s.tenant_id = t.id
+      and s.queue_deadline_at is not null),
+    'standby', (select count(*) from public.machines m where m.tenant_id = t.id and m.session_id is null
+      and m.state = 'created' and not m.hot),
+    'hot', (select count(*) from public.machines m where m.tenant_id = t.id and m.session_id is null
+      and m.state = 'started' and m.hot),
+    'creates_per_second', (select coalesce(sum(a.creates_per_second), 0) from public.tenant_apps a
+      where a.tenant_id = t.id and a.status = 'ready'),
+    'apps', (select coalesce(jsonb_agg(jsonb_build_object('name', a.name, 'status', a.status) order by a.name), '[]')
+      from public.tenant_apps a where a.tenant_id = t.id),
+    'keys', (select count(*) from public.api_keys k where k.tenant_id = t.id and k.revoked_at is null
+      and (k.expires_at is null or k.expires_at > clock_timestamp())),
+    'webhooks', (select count(*) from public.webhook_endpoints w where w.tenant_id = t.id),
+    'webhooks_failing', (select count(*) from public.webhook_endpoints w where w.tenant_id = t.id
+      and (w.failing_since is not null or not w.enabled)),
+    'quota_reached_at', (select nullif(c.quota_reached_at, '-infinity') from public.tenant_counters c
+      where c.tenant_id = t.id),
+    'created_at', t.created_at)
+$$;
+comment on function app.ops_tenant_json(public.tenants) is 'Returns a tenant as operators see it in a list.';
+
+create function public.ops_tenants(p_filter jsonb, p_after text, p_limit integer) returns jsonb
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+declare
+  v_status text := p_filter ->> 'status';
+begin
+  return (select coalesce(jsonb_agg(app.ops_tenant_json(x.t) order by x.slug), '[]') from (
+    select t, t.slug from public.tenants t
+    where (v_status is null or t.status = v_status) and (p_after is null or t.slug > p_after)
+    order by t.slug limit p_limit) x);
+end $$;
+comment on function public.ops_tenants(jsonb, text, integer) is
+  'Lists tenants for operators by slug, those after p_after. p_filter: status.';
+grant execute on function public.ops_tenants(jsonb, text, integer) to orchestrator;
+
+create function public.ops_tenant(p_id uuid) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select app.ops_tenant_json(t) || jsonb_build_object(
+    'allowed_regions', to_jsonb(t.allowed_regions), 'max_duration_ms', t.max_duration_ms,
+    'require_consent', t.require_consent, 'transcript_days', t.transcript_days, 'video_days', t.video_days,
+    'audit_days', t.audit_days,
+    'pools', public.pool_of_tenant(t.id),
+    'api_keys', (select coalesce(jsonb_agg(jsonb_build_object('key_id', k.id, 'name', k.name, 'prefix', k.prefix,
+        'scopes', k.scopes, 'created_at', k.created_at, 'expires_at', k.expires_at, 'revoked_at', k.revoked_at)
+        order by k.created_at desc), '[]') from (
+      select * from public.api_keys a where a.tenant_id = t.id order by a.created_at desc limit 100) k),
+    'endpoints', (select coalesce(jsonb_agg(jsonb_build_object('webhook_id', w.id, 'url', w.url, 'events', w.events,
+        'enabled', w.enabled, 'disabled_reason', w.disabled_reason, 'failures', w.failures,
+        'failing_since', w.failing_since) order by w.created_at), '[]')
+      from public.webhook_endpoints w where w.tenant_id = t.id),
+    'usage_30_days', public.tenant_usage(t.id, clock_timestamp() - interval '30 days', clock_timestamp()))
+  from public.tenants t where t.id = p_id
+$$;
+comment on function public.ops_tenant(uuid) is
+  'Returns everything that operators see of one tenant: limits, apps, pools, keys (never their secrets), webhooks and '
+  'the cost of 30 days. Null if there is none.';
+grant execute on function public.ops_tenant(uuid) to orchestrator;
+
+create function public.ops_pools(p_filter jsonb) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('tenant_id', t.id, 'tenant', t.slug, 'region', p ->> 'region') || p
+    order by t.slug, p ->> 'region'), '[]')
+  from (select distinct tenant_id from public.pool_policies
+    union select tenant_id from public.machines where session_id is null and state in ('reserved', 'created',
+      'started')) x
+  join public.tenants t on t.id = x.tenant_id
+    and (not p_filter ? 'tenant' or t.id = (p_filter ->> 'tenant')::uuid)
+  cross join lateral jsonb_array_elements(public.pool_of_tenant(t.id)) p
+  where not p_filter ? 'region' or p ->> 'region' = p_filter ->> 'region'
+$$;
+comment on function public.ops_pools(jsonb) is
+  'Lists the pools of all tenants for operators, with what each has: ready, building, and due within the hour. '
+  'p_filter: tenant, region.';
+grant execute on function public.ops_pools(jsonb) to orchestrator;
+
+create function public.ops_regions() returns jsonb
+language sql stable security definer set search_path = '' as $$
+  with live as (
+    select coalesce(region, regions[1]) as region, count(*) as sessions,
+      count(*) filter (where presence = 'present') as present
+    from public.interview_sessions where state_rank < app.rank_of('ended') and status <> 'scheduled' group by 1),
+  machine as (
+    select region, count(*) filter (where session_id is not null) as serving,
+      count(*) filter (where session_id is null and not hot) as standby,
+      count(*) filter (where session_id is null and hot) as hot
+    from public.machines where state <> 'destroyed' group by 1),
+  recent as (
+    select region, count(*) as tries, count(*) filter (where reason in ('create_failed', 'start_failed')) as failures,
+      percentile_cont(0.5) within group (order by extract(epoch from answered_at - asked_at) * 1000) as create_ms,
+      max(created_at) as last_created_at
+    from public.machines where reserved_at > clock_timestamp() - interval '1 hour' group by 1)
+  select coalesce(jsonb_agg(jsonb_build_object('region', r.region,
+    'sessions', coalesce(l.sessions, 0), 'present', coalesce(l.present, 0), 'serving', coalesce(m.serving, 0),
+    'standby', coalesce(m.standby, 0), 'hot', coalesce(m.hot, 0), 'tries_hour', coalesce(c.tries, 0),
+    'failures_hour', coalesce(c.failures, 0), 'create_ms', round(c.create_ms), 'last_created_at', c.last_created_at,
+    'drain', (select to_jsonb(d) from public.region_drains d where d.region = r.region))
+    order by r.region), '[]')
+  from (select region from live union select region from machine union select region from recent
+    union select region from public.region_drains) r
+  left join live l using (region) left join machine m using (region) left join recent c using (region)
+  where r.region is not null
+$$;
+comment on function public.ops_regions() is
+  'Returns for each region that is in use: sessions, machines, the creations of the last hour with their median '
+  'duration, and whether it is drained.';
+grant execute on function public.ops_regions() to orchestrator;
+
+-- ── schemas/operators/work.sql ──
+create function app.open_work() returns table (kind text, id text, tenant_id uuid, session_id uuid, state text,
+  attempts integer, due_at timestamptz, last_error text, since timestamptz)
+language sql stable set search_path = '' as $$
+  select 'result', r.session_id::text, r.tenant_id, r.session_id, r.status, r.attempts, r.next_attempt_at,
+      coalesce(r.last_error, r.failure), r.created_at
+    from public.interview_results r where r.status in ('pending', 'running')
+  union all
+  select 'result', r.session_id::text, r.tenant_id, r.session_id, r.status, r.attempts, r.updated_at,
+      coalesce(r.last_error, r.failure), r.created_at
+    from public.interview_results r where r.status = 'dead'
+  union all
+  select 'recording', v.session_id::text || '/' || v.ordinal, v.tenant_id, v.session_id, 'pending', v.attempts,
+      v.next_attempt_at, v.failure, v.created_at
+    from public.video_jobs v where v.state in ('wanted', 'closing', 'processing')
+  union all
+  select 'recording_deletion', d.video_id, d.tenant_id, null, 'pending', d.attempts, d.next_attempt_at, d.last_error,
+      d.created_at
+    from public.video_deletions d where d.deleted_at is null
+  union all
+  select 'hang_up', c.session_id::text || '/' || c.ordinal, c.tenant_id, c.session_id, 'pending', c.hang_up_attempts,
+      coalesce(c.next_hang_up_at, s.completed_at), null, s.completed_at
+    from public.realtime_calls c join public.interview_sessions s on s.id = c.session_id
+      and s.state_rank >= app.rank_of('ended') where c.hung_up_at is null
+  union all
+  select 'erasure', e.candidate_id::text, e.tenant_id, null, 'pending', 0, e.erasure_requested_at, null,
+      e.erasure_requested_at
+    from public.tenant_candidates e where e.erasure_requested_at is not null and e.erased_at is null
+  union all
+  select 'webhook', w.id::text, w.tenant_id, null,
+      case when w.enabled then 'failing' else 'dead' end, w.failures, w.failing_since, w.disabled_reason,
+      w.failing_since
+    from public.webhook_endpoints w where w.failing_since is not null
+$$;
+comment on function app.open_work() is
+  'Returns the work that is still owed for sessions and tenants, of every kind. A webhook is listed while nothing '
+  'reaches its endpoint.';
+
+create function public.ops_work(p_filter jsonb, p_after jsonb, p_limit integer) returns jsonb
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+declare
+  v_kind text := p_filter ->> 'kind';
+  v_states text[] := app.texts_of(p_filter -> 'state');
+  v_tenant uuid := (p_filter ->> 'tenant')::uuid;
+  v_at timestamptz := (p_after ->> 'at')::timestamptz;
+  v_key text := p_after ->> 'key';
+begin
+  return (select coalesce(jsonb_agg(to_jsonb(x) || jsonb_build_object(
+      'tenant', (select t.slug from public.tenants t where t.id = x.tenant_id)) order by x.due_at, x.key), '[]') from (
+    select w.*, w.kind || ' ' || w.id as key from app.open_work() w
+    where (v_kind is null or w.kind = v_kind) and (v_states is null or w.state = any (v_states))
+      and (v_tenant is null or w.tenant_id = v_tenant)
+      and (v_key is null or (w.due_at, w.kind || ' ' || w.id) > (v_at, v_key))
+    order by w.due_at, w.kind || ' ' || w.id limit p_limit) x);
+end $$;
+comment on function public.ops_work(jsonb, jsonb, integer) is
+  'Lists owed work of all tenants for operators, the longest due first, that after p_after {at, key}. p_filter: kind, '
+  'state[] (pending, running, failing, dead), tenant.';
+grant execute on function public.ops_work(jsonb, jsonb, integer) to orchestrator;
+
+create function public.ops_deliveries(p_filter jsonb, p_after jsonb, p_limit integer) returns jsonb
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+declare
+  v_tenant uuid := (p_filter ->> 'tenant')::uuid;
+  v_webhook uuid := (p_filter ->> 'webhook')::uuid;
+  v_session uuid := (p_filter ->> 'session')::uuid;
+  v_status text := p_filter ->> 'status';
+  v_at timestamptz := (p_after ->> 'at')::timestamptz;
+  v_id uuid := (p_after ->> 'id')::uuid;
+begin
+  return (select coalesce(jsonb_agg(app.delivery_json(x.d) || jsonb_build_object('tenant_id', x.tenant_id,
+      'tenant', (select t.slug from public.tenants t where t.id = x.tenant_id))
+      order by x.created_at desc, x.id desc), '[]') from (
+    select d, d.tenant_id, d.created_at, d.id from public.webhook_deliveries d
+    where (v_tenant is null or d.tenant_id = v_tenant) and (v_webhook is null or d.endpoint_id = v_webhook)
+      and (v_session is null or d.session_id = v_session) and (v_status is null or d.status = v_status)
+      and (v_id is null or (d.created_at, d.id) < (v_at, v_id))
+    order by d.created_at desc, d.id desc limit p_limit) x);
+end $$;
+comment on function public.ops_deliveries(jsonb, jsonb, integer) is
+  'Lists webhook deliveries for operators, newest first, those after p_after {at, id}. p_filter: one of tenant, '
+  'webhook and session, and status. Without their payloads.';
+grant execute on function public.ops_deliveries(jsonb, jsonb, integer) to orchestrator;
+
+create function public.ops_delivery(p_id uuid) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select app.delivery_json(d) || jsonb_build_object('tenant_id', d.tenant_id, 'log', d.log,
+    'erased', d.payload = '{}')
+  from public.webhook_deliveries d where d.id = p_id
+$$;
+comment on function public.ops_delivery(uuid) is
+  'Returns a webhook delivery with the log of its attempts for operators. Null if there is none.';
+grant execute on function public.ops_delivery(uuid) to orchestrator;
 
 -- ── schemas/people/candidates.sql ──
 create function app.match_candidate(p_tenant_id uuid, p jsonb) returns jsonb
@@ -6024,6 +7061,7 @@ declare
   v_has_app boolean;
   v_has_standby boolean;
   v_has_hot boolean;
+  v_open boolean := not app.is_drained(p_requests #>> '{0,regions,0}');
   v_hot uuid[] := '{}';
   v_people uuid[];
   v_positions uuid[];
@@ -6058,7 +7096,7 @@ begin
   perform 1 from public.machines where tenant_id = p_tenant_id and session_id is null and state = 'started' and hot
     order by tenant_id, region, started_at limit 1;
   v_has_hot := found;
-  if v_has_hot then
+  if v_has_hot and v_open is true then
     v_hot := array(select id from public.machines where tenant_id = p_tenant_id and region = v_pool_region
       and session_id is null and state = 'started' and hot and image = v_pool_image
       and lease_expires_at > clock_timestamp() order by started_at
@@ -6068,7 +7106,7 @@ begin
     order by tenant_id, region, created_at limit 1;
   v_has_standby := found;
   v_seen := v_hot;
-  if v_has_standby then
+  if v_has_standby and v_open is true then
     v_pool := array(select id from public.machines where tenant_id = p_tenant_id and region = v_pool_region
       and session_id is null
       and state = 'created' and not hot and image = v_pool_image order by created_at

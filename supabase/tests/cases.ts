@@ -45,6 +45,8 @@ webhook_endpoints      -     -         -       -       -      R             -   
 webhook_deliveries     -     -         -       -       -      R             -       -       -
 pool_policies          -     -         r       r       r      R             -       -       -
 rate_limits            -     -         -       -       -      R             -       -       -
+region_drains          -     -         -       -       -      R             -       -       -
+brake_holds            -     -         -       -       -      R             -       -       -
 `;
 
 /** Columns that are closed in an open row, and columns that may be written. */

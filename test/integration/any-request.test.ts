@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { encodeCursor } from '../../orchestrator/src/api/cursor.ts';
+import { encodeCursor } from '../../orchestrator/src/http/cursor.ts';
 import type { SeededTenant } from '../../tools/stack/seed.ts';
 import { type ApiWorld, startApiWorld } from '../support/api-world.ts';
 

@@ -11,10 +11,9 @@ const consoleWith = (environment: Record<string, string>) => ({
   progress: () => undefined,
 });
 const made = async (environment: Record<string, string> = {}, args: string[] = []) =>
-  parseEnv((await newSecrets({ args, operator: 'sre' }, consoleWith(environment))).lines.join('\n')) as Record<
-    string,
-    string
-  >;
+  parseEnv(
+    (await newSecrets({ args, operator: 'sre', role: 'operator' }, consoleWith(environment))).lines.join('\n'),
+  ) as Record<string, string>;
 
 test('the lines are those that an orchestrator accepts', async () => {
   const secrets = await made();

@@ -1,5 +1,6 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { exportJWK, generateKeyPair, type JWK } from 'jose';
+import { operatorRoles } from '../../src/tokens/operator-tokens.ts';
 import type { Register } from '../command.ts';
 import { CliError, type Console, type Finished } from '../console.ts';
 
@@ -12,6 +13,7 @@ import { CliError, type Console, type Finished } from '../console.ts';
 interface Options {
   args: string[];
   operator: string;
+  role: string;
 }
 
 async function signingKey(): Promise<JWK> {
@@ -53,7 +55,7 @@ const makers: Record<string, (environment: Environment, operator: string) => Pro
   },
 };
 
-export async function newSecrets({ args, operator }: Options, { environment }: Console): Promise<Finished> {
+export async function newSecrets({ args, operator, role }: Options, { environment }: Console): Promise<Finished> {
   const names = args.length > 0 ? args : Object.keys(makers);
   const unknown = names.find((name) => makers[name] === undefined);
   if (unknown !== undefined)
@@ -64,8 +66,10 @@ export async function newSecrets({ args, operator }: Options, { environment }: C
     );
   if (!/^[a-z0-9-]{1,40}$/.test(operator))
     throw new CliError('usage', 'operator_name', '--operator must be lowercase letters, digits and dashes.');
+  if (!(operatorRoles as readonly string[]).includes(role))
+    throw new CliError('usage', 'operator_role', `--role must be one of ${operatorRoles.join(', ')}.`);
   const made: Lines = {};
-  for (const name of names) Object.assign(made, await makers[name]?.(environment, operator));
+  for (const name of names) Object.assign(made, await makers[name]?.(environment, `${operator}:${role}`));
   return { document: { variables: made }, lines: Object.entries(made).map(([name, value]) => `${name}='${value}'`) };
 }
 
@@ -76,5 +80,6 @@ export const secretsCommand: Register = (program, run) => {
     .command('new [names...]')
     .description('Make secrets, as lines for .env (default: all). One that is set is rotated.')
     .option('--operator <name>', 'whose token OPERATOR_TOKENS gets', 'operator')
+    .option('--role <role>', 'what the operator may do: viewer, operator or admin', 'admin')
     .action(run((options: Options, console) => newSecrets(options, console)));
 };

@@ -28,7 +28,7 @@ async function why(status: number, body: object, ...flags: string[]) {
   close = () => void server.close();
   const printed: string[] = [];
   const environment = {
-    PUBLIC_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    GREENROOM_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     GREENROOM_TOKEN: 'gr_op_token',
   };
   const console = { environment, cwd: '/', print: (line: string) => void printed.push(line), progress: () => {} };

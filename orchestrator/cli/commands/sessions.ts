@@ -34,7 +34,7 @@ function waterfall(segments: Segment[]): string[] {
 }
 
 async function why(id: string, console: Console): Promise<Finished> {
-  const url = needed(console, 'PUBLIC_URL', 'the URL of the deployment.');
+  const url = needed(console, 'GREENROOM_URL', "the address of the operators' API (OPS_HOST and OPS_PORT).");
   const token = needed(console, 'GREENROOM_TOKEN', "an operator's token (its hash is in OPERATOR_TOKENS).");
   const path = `/ops/api/sessions/${encodeURIComponent(id)}/why`;
   const found = await createPlatform(url, token).call<Why>('GET', path);

@@ -10,6 +10,7 @@ export const cliVariables = [
   'SUPABASE_ACCESS_TOKEN',
   'FLY_REGISTRY',
   'GREENROOM_TOKEN',
+  'GREENROOM_URL',
 ];
 
 /** Variables that are set as secrets of the orchestrators' Fly app. All others are set in the machines' configuration. */

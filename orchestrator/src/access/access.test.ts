@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest';
 import type { Booking } from '../database/access-store.ts';
 import type { AuditEntry } from '../database/audit-store.ts';
 import { createCache } from '../runtime/cache.ts';
-import { parseOperatorTokens } from '../tokens/operator-tokens.ts';
+import { readOperatorTokens } from '../tokens/operator-tokens.ts';
 import { createOrigins } from './origins.ts';
 import { createRateLimits } from './rate-limits.ts';
 import { createRefusalLog } from './refusals.ts';
@@ -135,12 +135,19 @@ test('our own origin is allowed everywhere, a listed one for its tenant, any on 
 
 test.each([
   ['', []],
-  [`ops:${'a'.repeat(64)}`, ['ops']],
-  [`ops:${'a'.repeat(64)}, ann@example.com:${'b'.repeat(64)},`, ['ops', 'ann@example.com']],
-  ['ops:short', undefined],
-  [`:${'a'.repeat(64)}`, undefined],
-])('OPERATOR_TOKENS=%j names the operators %j', (text, names) => {
-  expect(parseOperatorTokens(text)?.map((token) => token.name)).toEqual(names);
+  [`ops:${'a'.repeat(64)}`, ['ops admin']],
+  [
+    `ops:viewer:${'a'.repeat(64)}, ann@example.com:operator:${'b'.repeat(64)},`,
+    ['ops viewer', 'ann@example.com operator'],
+  ],
+  ['ops:short', 'entry 1: the hash must be 64 lowercase hexadecimal digits (the SHA-256 of the token)'],
+  [`ops:${'a'.repeat(64)},kim:boss:${'b'.repeat(64)}`, 'entry 2: the role must be viewer, operator, admin'],
+  [`:${'a'.repeat(64)}`, 'entry 1: the name must be 1 to 60 letters, digits and . @ _ -'],
+  ['kim', 'entry 1: must be name:role:sha256hex'],
+  [`a:${'a'.repeat(64)},b:viewer:${'a'.repeat(64)}`, 'entry 2: its hash is that of an earlier entry, a'],
+])('OPERATOR_TOKENS=%j names the operators %j', (text, expected) => {
+  const read = readOperatorTokens(text);
+  expect('tokens' in read ? read.tokens.map(({ name, role }) => `${name} ${role}`) : read.problem).toEqual(expected);
 });
 
 test("the caller's address is the one from Fly's proxy if it is valid, otherwise the socket's", () => {

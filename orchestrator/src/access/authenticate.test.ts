@@ -6,7 +6,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import type { AuditEntry } from '../database/audit-store.ts';
 import type { MembershipRow } from '../database/rows.ts';
 import { machineId, tenantId } from '../testing.ts';
-import { parseOperatorTokens } from '../tokens/operator-tokens.ts';
+import { hashOfToken } from '../tokens/operator-tokens.ts';
 import { createAccess, sha256 } from './authenticate.ts';
 import { createOrigins } from './origins.ts';
 import { createRateLimits } from './rate-limits.ts';
@@ -14,6 +14,7 @@ import { createUserVerifier } from './users.ts';
 
 const keyToken = `gr_live_${'a'.repeat(43)}`;
 const operatorToken = `gr_op_${'o'.repeat(40)}`;
+const viewerToken = `gr_op_${'v'.repeat(40)}`;
 const userId = '66666666-6666-4666-8666-666666666666';
 const otherTenant = '77777777-7777-4777-8777-777777777777';
 const supabaseUrl = 'https://project.supabase.co';
@@ -85,7 +86,10 @@ function make({ key = {}, members = [member()], perMinute = { key: 1_000, tenant
       return members;
     },
     verifyUser: createUserVerifier({ supabaseUrl, clock, keys: userKey?.set }),
-    operators: parseOperatorTokens(`ops:${sha256(operatorToken)}`) ?? [],
+    operators: [
+      { name: 'ops', role: 'admin', hash: hashOfToken(operatorToken) },
+      { name: 'eve', role: 'viewer', hash: hashOfToken(viewerToken) },
+    ],
     limits: createRateLimits({ clock, spend: async () => [] }),
     perMinute,
     origins: list,
@@ -223,7 +227,7 @@ describe('a tenant named in the path', () => {
 
   test('may be managed by operators, who may call no other route', async () => {
     const { access } = make();
-    expect(await access.operator(bearer(operatorToken))).toEqual({ actor: 'operator:ops' });
+    expect(await access.operator(bearer(operatorToken))).toEqual({ actor: 'operator:ops', role: 'admin' });
     expect(await access.forTenant(bearer(operatorToken), 'tenant:admin', otherTenant)).toEqual({
       kind: 'operator',
       actor: 'operator:ops',
@@ -232,6 +236,10 @@ describe('a tenant named in the path', () => {
       code: 'forbidden',
     });
     await expect(access.operator(bearer(keyToken))).rejects.toMatchObject({ code: 'forbidden' });
+    await expect(access.operator({ ...bearer(viewerToken), method: 'POST' } as never)).rejects.toMatchObject({
+      code: 'forbidden',
+    });
+    expect(await access.operator(bearer(viewerToken))).toMatchObject({ role: 'viewer' });
     await expect(access.operator(bearer(`gr_op_${'x'.repeat(40)}`))).rejects.toMatchObject({ code: 'unauthenticated' });
   });
 });

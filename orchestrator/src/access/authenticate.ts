@@ -96,6 +96,11 @@ export const actBy = (request: FastifyRequest, actor: string): ActBy => ({
 });
 
 const forbidden = (detail: string): AppError => new AppError('forbidden', { detail });
+/** Only an admin changes tenants. Every operator may read them. */
+function demandRole({ method }: FastifyRequest, { role }: Operator): void {
+  if (method === 'GET' || method === 'HEAD' || role === 'admin') return;
+  throw forbidden(`Only an admin may change tenants; your role is ${role}.`);
+}
 const wantedTenant = ({ headers }: FastifyRequest): string | undefined =>
   [headers[tenantHeader] ?? []].flat()[0]?.trim().toLowerCase();
 
@@ -288,7 +293,10 @@ export function createAccess(deps: AccessDeps): Access {
     forTenant: (request, scope, tenantId) =>
       noted(request, async (who) => {
         const credential = await known(request, who);
-        if (credential.kind === 'operator') return { kind: 'operator', actor: credential.operator.actor };
+        if (credential.kind === 'operator') {
+          demandRole(request, credential.operator);
+          return { kind: 'operator', actor: credential.operator.actor };
+        }
         const caller = await callerOf(credential, credential.kind === 'user' ? tenantId : undefined).catch(
           (error: unknown) => {
             throw error instanceof AppError && error.code === 'forbidden' ? tenantNotFound() : error;
@@ -302,6 +310,7 @@ export function createAccess(deps: AccessDeps): Access {
       noted(request, async (who) => {
         const credential = await known(request, who);
         if (credential.kind !== 'operator') throw forbidden('Only platform operators may do this.');
+        demandRole(request, credential.operator);
         return credential.operator;
       }),
     stands,

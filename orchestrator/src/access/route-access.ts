@@ -71,7 +71,7 @@ async function judge(access: Access, wanted: RouteAccess, request: FastifyReques
     case 'named_tenant':
       return void actors.set(request, await access.forTenant(request, wanted.scope, namedTenant(request)));
     case 'operator':
-      return void actors.set(request, { kind: 'operator', ...(await access.operator(request)) });
+      return void actors.set(request, { kind: 'operator', actor: (await access.operator(request)).actor });
     case 'public':
   }
 }

@@ -1,6 +1,6 @@
 import { timestamp, uuid } from '@greenroom/shared/protocol/common.ts';
 import { z } from 'zod';
-import { decodeCursor, encodeCursor } from './cursor.ts';
+import { decodeCursor, encodeCursor } from '../http/cursor.ts';
 
 /**
  * Paging of lists. A page ends at its limit or at `maxPageBytes`, whichever comes first. A page can therefore be shorter

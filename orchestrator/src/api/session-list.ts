@@ -10,8 +10,8 @@ import type { Caller } from '../access/caller.ts';
 import { callerOf, callersWith } from '../access/route-access.ts';
 import type { SessionRow } from '../database/rows.ts';
 import type { SessionStore } from '../database/session-store.ts';
+import { several } from '../http/queries.ts';
 import { pageQuery, pagesOf } from './paging.ts';
-import { several } from './queries.ts';
 import { summarise, type ViewDeps } from './session-view.ts';
 
 /** `GET /api/sessions`: a tenant's sessions, filtered and in order. */

@@ -18,7 +18,7 @@ const earlierAttempt = z.object({
 });
 
 /** A row of `session_phases`, with what the session itself says. */
-const phasesRow = z.object({
+export const phasesRow = z.object({
   status: z.string(),
   path: z.enum(['hot', 'standby', 'cold']).nullable(),
   attempts: z.number(),

@@ -3,6 +3,7 @@ import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { Config } from '../config.ts';
 import type { MachineStore } from '../database/machine-store.ts';
+import { createRecordHold } from '../database/operator-store.ts';
 import type { SessionStore } from '../database/session-store.ts';
 import type { FlyClient } from '../fly/client.ts';
 import type { RegionHealth } from '../regions/health.ts';
@@ -81,6 +82,7 @@ function createLeaving({ config, machines, fly, hangUps, clock, logger, observe,
 export function createFleet(deps: FleetDeps) {
   const { config, machines, sessions, fly, hangUps, clock, logger, observe, onChange } = deps;
   const { deploymentId, deadlines } = config;
+  const recordHold = createRecordHold(deps.database, deps.orchestratorId);
   const { brake, endings, reaper, unreachable } = createLeaving(deps);
   const provisioner = createProvisioner({
     ...{ machines, fly, endings, clock, logger, onChange },
@@ -93,6 +95,7 @@ export function createFleet(deps: FleetDeps) {
   const reconciler = createReconciler({
     ...{ machines, fly, reaper, duties, leases, brake, clock, deploymentId, deadlines, logger },
     onRound: observe.round,
+    recordHold: (app, ends) => recordHold(app, ends, ends.length - 1),
   });
   const housekeeping = createHousekeeping({ duties, machines, sessions, hangUps, onChange });
   const renewDuties = () =>

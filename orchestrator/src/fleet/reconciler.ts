@@ -4,6 +4,7 @@ import type { Deadlines } from '@greenroom/shared/session/deadlines.ts';
 import PQueue from 'p-queue';
 import { createBatcher } from '../database/batch.ts';
 import type { Duty, MachineStore, OurApp } from '../database/machine-store.ts';
+import type { HeldEnd } from '../database/operator-store.ts';
 import type { AliveRow } from '../database/rows.ts';
 import type { FlyMachine } from '../fly/classify.ts';
 import type { FlyClient } from '../fly/client.ts';
@@ -45,6 +46,8 @@ export interface ReconcilerDeps {
   deploymentId: string;
   deadlines: Deadlines;
   logger: Logger;
+  /** Stores what the brake holds. Resolves with true if an operator released it. @default never */
+  recordHold?: (app: string, ends: HeldEnd[]) => Promise<boolean>;
   /** Called after each round. @default none */
   onRound?: (result: RoundResult, tookMs: number) => void;
 }
@@ -56,7 +59,7 @@ type Task = () => Promise<void>;
 interface Plan {
   tasks: Task[];
   /** Doubtful ends, which the brake can hold. */
-  braked: Task[];
+  braked: Array<{ end: HeldEnd; run: Task }>;
   /** Number of ends of machines in use that happen in any case. */
   certain: number;
 }
@@ -78,7 +81,7 @@ const leavingStates = new Set(['destroyed', 'destroying']);
 
 export function createReconciler(deps: ReconcilerDeps): Reconciler {
   const { machines, fly, reaper, duties, leases, brake, clock, deploymentId, deadlines, logger } = deps;
-  const { onRound = () => undefined } = deps;
+  const { onRound = () => undefined, recordHold = async () => false } = deps;
   const lanes = createLanes(rounds);
   const underWay = new Set<string>();
   /** When each duty was last done, by name and fence. A duty that we took again has a new fence and is due at once. */
@@ -115,10 +118,14 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
   };
 
   const carryOut = (row: AliveRow, verdict: Verdict, plan: Plan, { context, duty }: Round): void => {
-    if (verdict.kind === 'destroy')
-      (verdict.braked ? plan.braked : plan.tasks).push(() => reaper.destroy(row, verdict, context, duty));
+    const { machine_id, fly_machine_id, session_id } = row;
+    const add = (run: Task, isBraked: boolean): void => {
+      if (isBraked) plan.braked.push({ end: { machine_id, fly_machine_id, session_id, what: verdict.kind }, run });
+      else plan.tasks.push(run);
+    };
+    if (verdict.kind === 'destroy') add(() => reaper.destroy(row, verdict, context, duty), verdict.braked);
     if (verdict.kind === 'gone') {
-      (verdict.braked ? plan.braked : plan.tasks).push(() => reaper.recordGone(row, verdict, duty));
+      add(() => reaper.recordGone(row, verdict, duty), verdict.braked);
       if (!verdict.braked && row.state === 'claimed') plan.certain += 1;
     }
     if (verdict.kind === 'hedge') plan.tasks.push(() => reaper.hedge(row, verdict.evidence, duty));
@@ -136,7 +143,10 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     for (const machine of listed) {
       const ours = machine.metadata.deployment_id === deploymentId;
       if (!ours || leavingStates.has(machine.state) || wanted.has(machine.metadata.machine_id ?? '')) continue;
-      plan.braked.push(() => reaper.destroyOrphan(app, machine, duty));
+      plan.braked.push({
+        end: { machine_id: null, fly_machine_id: machine.id, session_id: null, what: 'orphan' },
+        run: () => reaper.destroyOrphan(app, machine, duty),
+      });
     }
   };
 
@@ -172,8 +182,9 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     const rows = await aliveOf(app);
     const listed = outcome.kind === 'listed' ? outcome.machines : undefined;
     const plan = await makePlan({ app, duty, listed, rows, context: contextAfter(app, rows) });
-    const admitted = brake.admits(plan.braked.length, plan.certain);
-    await runAll([...plan.tasks, ...(admitted ? plan.braked : [])]);
+    const ends = plan.braked.map(({ end }) => end);
+    const admitted = brake.admits(ends.length, plan.certain) || (await recordHold(app, ends));
+    await runAll([...plan.tasks, ...(admitted ? plan.braked.map(({ run }) => run) : [])]);
     if (!admitted) return 'held';
     return listed === undefined ? 'list_failed' : 'done';
   };

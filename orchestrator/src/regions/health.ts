@@ -14,6 +14,8 @@ export interface RegionHealth {
   /** Fly created a machine there. `tookMs`: from the request to the answer. */
   served(region: string, tookMs: number): void;
   isClosed(region: string): boolean;
+  /** Replaces the regions that operators drained. They count as closed. */
+  drain(regions: readonly string[]): void;
   /** Distance that is added to the region because it is slow, km. */
   handicapKm(region: string): number;
   /** For operators: every region with recent refusals or slow creates. */
@@ -51,6 +53,7 @@ const decayed = (value: number, ageMs: number, halfLifeMs: number): number => va
 
 export function createRegionHealth(clock: Pick<Clock, 'monotonicMs'>): RegionHealth {
   const scores = new Map<Region, Score>();
+  let drained: ReadonlySet<string> = new Set();
 
   const scoreOf = (code: string): Score | undefined => {
     const region = currentRegion(code);
@@ -63,7 +66,7 @@ export function createRegionHealth(clock: Pick<Clock, 'monotonicMs'>): RegionHea
     return score;
   };
 
-  const isClosed = (region: string): boolean => (scoreOf(region)?.refusals ?? 0) > closedAbove;
+  const isClosed = (region: string): boolean => drained.has(region) || (scoreOf(region)?.refusals ?? 0) > closedAbove;
 
   const handicapKm = (region: string): number => {
     const score = scoreOf(region);
@@ -74,6 +77,9 @@ export function createRegionHealth(clock: Pick<Clock, 'monotonicMs'>): RegionHea
 
   return {
     isClosed,
+    drain: (regions) => {
+      drained = new Set(regions);
+    },
     handicapKm,
     refused: (region) => {
       const score = scoreOf(region);

@@ -114,6 +114,46 @@ export type Database = {
           },
         ];
       };
+      brake_holds: {
+        Row: {
+          app_name: string;
+          carried_out_at: string | null;
+          ceiling: number;
+          ends: NonNullable<Json>;
+          held_at: string;
+          id: string;
+          orchestrator_id: string;
+          released_at: string | null;
+          released_by: string | null;
+          seen_at: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          app_name: string;
+          carried_out_at?: string | null;
+          ceiling: number;
+          ends: NonNullable<Json>;
+          held_at?: string;
+          id?: string;
+          orchestrator_id: string;
+          released_at?: string | null;
+          released_by?: string | null;
+          seen_at?: string;
+        };
+        Update: {
+          app_name?: string;
+          carried_out_at?: string | null;
+          ceiling?: number;
+          ends?: NonNullable<Json>;
+          held_at?: string;
+          id?: string;
+          orchestrator_id?: string;
+          released_at?: string | null;
+          released_by?: string | null;
+          seen_at?: string;
+        };
+        Relationships: [];
+      };
       candidates: {
         Row: {
           created_at: string;
@@ -1095,6 +1135,31 @@ export type Database = {
             referencedColumns: ['id'];
           },
         ];
+      };
+      region_drains: {
+        Row: {
+          drained_at: string;
+          drained_by: string;
+          region: string;
+          until: string | null;
+          why: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          drained_at?: string;
+          drained_by: string;
+          region: string;
+          until?: string | null;
+          why: string;
+        };
+        Update: {
+          drained_at?: string;
+          drained_by?: string;
+          region?: string;
+          until?: string | null;
+          why?: string;
+        };
+        Relationships: [];
       };
       session_events: {
         Row: {
@@ -2248,6 +2313,7 @@ export type Database = {
         Returns: string;
       };
       delete_webhook: { Args: { p_by: Json; p_id: string; p_tenant_id: string }; Returns: boolean };
+      drained_regions: { Args: Record<PropertyKey, never>; Returns: Json };
       draw_list_slots: { Args: { p_apps: string[]; p_max_wait_ms?: number; p_urgent?: boolean }; Returns: Json };
       draw_rate_limits: { Args: { p_requests: Json }; Returns: Json };
       erase_candidate: { Args: { p_by: Json; p_candidate_id: string; p_tenant_id: string }; Returns: Json };
@@ -2368,6 +2434,39 @@ export type Database = {
         Args: { p_epoch: number; p_machine_id: string; p_ordinal: number; p_provider: string };
         Returns: Json;
       };
+      ops_audit: { Args: { p_before: number; p_filter: Json; p_limit: number }; Returns: Json };
+      ops_brake: { Args: Record<PropertyKey, never>; Returns: Json };
+      ops_costs: { Args: { p_days: number }; Returns: Json };
+      ops_deliveries: { Args: { p_after: Json; p_filter: Json; p_limit: number }; Returns: Json };
+      ops_delivery: { Args: { p_id: string }; Returns: Json };
+      ops_drain_region: { Args: { p_by: Json; p_region: string; p_until: string }; Returns: Json };
+      ops_end_session: {
+        Args: { p_by: Json; p_outcome: string; p_reason: string; p_session_id: string };
+        Returns: Json;
+      };
+      ops_events: { Args: { p_after: number; p_before: number; p_filter: Json; p_limit: number }; Returns: Json };
+      ops_find: { Args: { p_text: string }; Returns: Json };
+      ops_machine: { Args: { p_id: string }; Returns: Json };
+      ops_machines: { Args: { p_after: Json; p_filter: Json; p_limit: number }; Returns: Json };
+      ops_new_events: { Args: { p_after: number; p_limit: number; p_seen: number[] }; Returns: Json };
+      ops_open_region: { Args: { p_by: Json; p_region: string }; Returns: Json };
+      ops_overview: { Args: Record<PropertyKey, never>; Returns: Json };
+      ops_pools: { Args: { p_filter: Json }; Returns: Json };
+      ops_put_pool: { Args: { p_by: Json; p_pool: Json; p_region: string; p_tenant_id: string }; Returns: Json };
+      ops_regions: { Args: Record<PropertyKey, never>; Returns: Json };
+      ops_release_brake: { Args: { p_by: Json; p_hold_id: string }; Returns: Json };
+      ops_replay_delivery: { Args: { p_by: Json; p_id: string }; Returns: Json };
+      ops_retry_work: { Args: { p_by: Json; p_id: string; p_kind: string }; Returns: Json };
+      ops_schedule: { Args: { p_minutes: number }; Returns: Json };
+      ops_session: { Args: { p_id: string }; Returns: Json };
+      ops_sessions: { Args: { p_after: Json; p_filter: Json; p_limit: number; p_sort: string }; Returns: Json };
+      ops_stop_machine: {
+        Args: { p_by: Json; p_machine_id: string; p_outcome: string; p_reason: string; p_replace: boolean };
+        Returns: Json;
+      };
+      ops_tenant: { Args: { p_id: string }; Returns: Json };
+      ops_tenants: { Args: { p_after: string; p_filter: Json; p_limit: number }; Returns: Json };
+      ops_work: { Args: { p_after: Json; p_filter: Json; p_limit: number }; Returns: Json };
       own_transcript: { Args: Record<PropertyKey, never>; Returns: Json };
       plan_app: { Args: { p_by: Json; p_name: string; p_network: string; p_tenant_id: string }; Returns: Json };
       plan_tenant: { Args: { p_by: Json; p_settings: Json; p_slug: string }; Returns: Json };
@@ -2407,6 +2506,10 @@ export type Database = {
       put_tenant_user: { Args: { p_by: Json; p_role: string; p_tenant_id: string; p_user_id: string }; Returns: Json };
       read_consent: { Args: { p_code_hash: string; p_session_id: string }; Returns: Json };
       record_audit: { Args: { p_entry: Json }; Returns: undefined };
+      record_brake_hold: {
+        Args: { p_app_name: string; p_ceiling: number; p_ends: Json; p_orchestrator_id: string };
+        Returns: boolean;
+      };
       record_call: {
         Args: {
           p_call_id?: string;

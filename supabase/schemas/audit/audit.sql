@@ -15,10 +15,11 @@ create function app.audit(p_by jsonb, p_tenant_id uuid, p_action text, p_target 
 language sql volatile set search_path = '' as $$
   insert into public.audit_log (tenant_id, actor, action, target, outcome, remote_address, request_id, details)
   values (p_tenant_id, coalesce(p_by ->> 'actor', 'unknown'), p_action, p_target, 'done', p_by ->> 'remote_address',
-    p_by ->> 'request_id', p_details)
+    p_by ->> 'request_id', p_details || jsonb_strip_nulls(jsonb_build_object('why', p_by ->> 'why')))
 $$;
 comment on function app.audit(jsonb, uuid, text, text, jsonb) is
-  'Appends the audit entry of an administrative act, in the same transaction as the act.';
+  'Appends the audit entry of an administrative act, in the same transaction as the act. p_by: actor, remote_address, '
+  'request_id, and why if the actor gave a reason.';
 
 create function public.list_audit(p_tenant_id uuid, p_limit integer, p_filters jsonb default '{}',
   p_before_id bigint default null) returns jsonb

@@ -23,4 +23,7 @@ comment on column public.audit_log.remote_address is 'The address from which the
 comment on column public.audit_log.request_id is 'The request in which it happened.';
 comment on column public.audit_log.details is 'Further details. Never secrets.';
 create index audit_log_tenant on public.audit_log (tenant_id, id);
+create index audit_log_actor on public.audit_log (actor, id);
+create index audit_log_target on public.audit_log (target, id) where target is not null;
+create index audit_log_request on public.audit_log (request_id) where request_id is not null;
 create index audit_log_age on public.audit_log (tenant_id, created_at);

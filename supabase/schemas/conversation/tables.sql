@@ -47,6 +47,7 @@ comment on column public.realtime_calls.next_hang_up_at is 'When the next attemp
 comment on column public.realtime_calls.missing_since is
   'Since when the provider has answered every hang-up with "no such call". After long enough the call counts as '
   'over.';
+create index realtime_calls_call on public.realtime_calls (call_id) where call_id is not null;
 create index realtime_calls_open on public.realtime_calls (session_id) where hung_up_at is null;
 create index realtime_calls_tenant on public.realtime_calls (tenant_id);
 

@@ -4,6 +4,7 @@ language plpgsql security definer set search_path = '' as $$
 declare
   v_max integer;
   v_others bigint;
+  v_before jsonb;
 begin
   select max_standby into v_max from public.tenants where id = p_tenant_id
     and status in ('active', 'suspended') for no key update;
@@ -13,13 +14,15 @@ begin
   if v_others + p_ceiling + p_hot_ceiling > v_max then
     return jsonb_build_object('kind', 'limit_exceeded', 'limit', v_max, 'left', greatest(0, v_max - v_others));
   end if;
+  select jsonb_build_object('floor', floor, 'ceiling', ceiling, 'hot_floor', hot_floor, 'hot_ceiling', hot_ceiling)
+    into v_before from public.pool_policies where tenant_id = p_tenant_id and region = p_region;
   insert into public.pool_policies (tenant_id, region, floor, ceiling, hot_floor, hot_ceiling)
     values (p_tenant_id, p_region, p_floor, p_ceiling, p_hot_floor, p_hot_ceiling)
     on conflict (tenant_id, region) do update set floor = excluded.floor, ceiling = excluded.ceiling,
       hot_floor = excluded.hot_floor, hot_ceiling = excluded.hot_ceiling;
   perform app.audit(p_by, p_tenant_id, 'pool.update', p_region,
     jsonb_build_object('floor', p_floor, 'ceiling', p_ceiling, 'hot_floor', p_hot_floor,
-      'hot_ceiling', p_hot_ceiling));
+      'hot_ceiling', p_hot_ceiling, 'before', v_before));
   return jsonb_build_object('kind', 'updated', 'tenant', app.tenant_json(p_tenant_id));
 end $$;
 comment on function public.put_pool_policy(uuid, text, integer, integer, jsonb, integer, integer) is

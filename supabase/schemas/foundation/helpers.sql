@@ -24,3 +24,9 @@ create function app.max_list_bytes() returns integer language sql immutable set 
 comment on function app.max_list_bytes() is
   'Returns how many bytes of a list, as JSON text, one call returns. This is twice what a page of the API holds '
   '(maxPageBytes), so that a full page is always followed by one more row.';
+
+create function app.texts_of(p jsonb) returns text[]
+language sql immutable set search_path = '' as $$
+  select case when jsonb_typeof(p) = 'array' then array(select jsonb_array_elements_text(p)) end
+$$;
+comment on function app.texts_of(jsonb) is 'Converts a JSON array of strings to an array. Null if it is none.';

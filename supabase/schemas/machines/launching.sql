@@ -5,7 +5,7 @@ declare
   v_region text;
   v_id uuid;
 begin
-  foreach v_region in array p_regions loop
+  foreach v_region in array app.open_regions(p_regions) loop
     select id into v_id from public.machines
       where tenant_id = p_tenant_id and region = v_region and session_id is null and state = 'created'
         and not hot and image = p_image
@@ -30,6 +30,7 @@ declare
   v_region text;
   v_id uuid;
 begin
+  p_regions := app.open_regions(p_regions);
   -- A waiting worker claims again every few seconds, and that locks its row for a moment. Such a row is tried again.
   for v_try in 1..100 loop
     foreach v_region in array p_regions loop
@@ -139,6 +140,7 @@ begin
   select * into v_last from public.machines where session_id = s.id order by attempt desc, reserved_at desc limit 1;
   v_attempt := coalesce(v_last.attempt, 0) + 1;
   v_region := coalesce(p_launch ->> 'region', v_last.region, s.regions[1], s.region, p_launch ->> 'default_region');
+  if app.is_drained(v_region) then v_region := coalesce((app.open_regions(s.regions))[1], v_region); end if;
   p_launch := p_launch || jsonb_build_object('image', coalesce(p_launch ->> 'image', v_last.image));
   if app.may_take_hot(s, p_because) then
     v_id := app.take_hot(s.tenant_id, array[v_region] || s.regions, p_launch ->> 'image');

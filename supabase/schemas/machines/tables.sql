@@ -135,7 +135,10 @@ create index machines_session on public.machines (session_id, attempt);
 create index machines_intents on public.machines (not_before) where state = 'reserved';
 create index machines_alive on public.machines (app_name) where state <> 'destroyed';
 create index machines_fly on public.machines (fly_machine_id) where fly_machine_id is not null;
-create index machines_tenant on public.machines (tenant_id);
+create index machines_tenant on public.machines (tenant_id, reserved_at desc, id desc);
+create index machines_newest on public.machines (reserved_at desc, id desc);
+create index machines_newest_alive on public.machines (reserved_at desc, id desc) where state <> 'destroyed';
+create index machines_fly_request on public.machines (fly_request_id) where fly_request_id is not null;
 create index machines_standby on public.machines (tenant_id, region, created_at) where session_id is null
   and state = 'created' and not hot;
 create index machines_hot on public.machines (tenant_id, region, started_at) where session_id is null
@@ -180,6 +183,8 @@ comment on column public.machine_usage.hot_seconds is
 comment on column public.machine_usage.hot_cost_usd is
   'Cost of the time as a hot machine, US dollars. Not included in cost_usd.';
 create index machine_usage_tenant on public.machine_usage (tenant_id, recorded_at);
+create index machine_usage_recorded on public.machine_usage (recorded_at) include (cost_usd, standby_cost_usd,
+  hot_cost_usd);
 create index machine_usage_session on public.machine_usage (session_id);
 
 alter table public.interview_sessions add foreign key (machine_id) references public.machines (id);

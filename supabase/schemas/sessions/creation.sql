@@ -167,6 +167,7 @@ declare
   v_has_app boolean;
   v_has_standby boolean;
   v_has_hot boolean;
+  v_open boolean := not app.is_drained(p_requests #>> '{0,regions,0}');
   v_hot uuid[] := '{}';
   v_people uuid[];
   v_positions uuid[];
@@ -201,7 +202,7 @@ begin
   perform 1 from public.machines where tenant_id = p_tenant_id and session_id is null and state = 'started' and hot
     order by tenant_id, region, started_at limit 1;
   v_has_hot := found;
-  if v_has_hot then
+  if v_has_hot and v_open is true then
     v_hot := array(select id from public.machines where tenant_id = p_tenant_id and region = v_pool_region
       and session_id is null and state = 'started' and hot and image = v_pool_image
       and lease_expires_at > clock_timestamp() order by started_at
@@ -211,7 +212,7 @@ begin
     order by tenant_id, region, created_at limit 1;
   v_has_standby := found;
   v_seen := v_hot;
-  if v_has_standby then
+  if v_has_standby and v_open is true then
     v_pool := array(select id from public.machines where tenant_id = p_tenant_id and region = v_pool_region
       and session_id is null
       and state = 'created' and not hot and image = v_pool_image order by created_at

@@ -156,6 +156,15 @@ create index interview_sessions_region on public.interview_sessions (tenant_id, 
 create index interview_sessions_start on public.interview_sessions (tenant_id, scheduled_at desc, id desc)
   where scheduled_at is not null;
 create index interview_sessions_metadata on public.interview_sessions using gin (metadata jsonb_path_ops);
+create index interview_sessions_newest on public.interview_sessions (created_at desc, id desc);
+create index interview_sessions_newest_live on public.interview_sessions (created_at desc, id desc)
+  where state_rank < app.rank_of('ended');
+create index interview_sessions_newest_region on public.interview_sessions (region, created_at desc, id desc)
+  where region is not null;
+create index interview_sessions_unfinished on public.interview_sessions (status, created_at desc, id desc)
+  where status in ('failed', 'disconnected', 'expired', 'cancelled');
+create index interview_sessions_reason on public.interview_sessions (reason, created_at desc, id desc)
+  where reason is not null;
 create index interview_sessions_live on public.interview_sessions (expires_at) where state_rank < app.rank_of('ended');
 create index interview_sessions_candidate on public.interview_sessions (candidate_id);
 create index interview_sessions_position on public.interview_sessions (tenant_id, position_id);

@@ -51,6 +51,7 @@ comment on column public.webhook_endpoints.failing_since is
   'The first failed attempt since the last success, or since it was enabled; null if there is none.';
 comment on column public.webhook_endpoints.warned_at is
   'When webhook.failing was emitted; null until then, and again after a success.';
+create index webhook_endpoints_failing on public.webhook_endpoints (failing_since) where failing_since is not null;
 create index webhook_endpoints_tenant on public.webhook_endpoints (tenant_id);
 create trigger touch before update on public.webhook_endpoints for each row execute function app.touch();
 

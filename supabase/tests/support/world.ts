@@ -105,6 +105,12 @@ function tenantTargets(owner: Owner): Record<string, Target> {
       { ...at, title: 'x' },
     ),
     video_deletions: flagRow(deletion, ['video_id'], { attempts: 9 }, { ...deletion, video_id: `x-${tenant}` }),
+    brake_holds: flagRow(
+      { id: idOf(`hold ${tenant}`), app_name: app.name, orchestrator_id: idOf('orchestrator'), ends: [], ceiling: 5 },
+      ['id'],
+      { ceiling: 9 },
+      { app_name: `x-${tenant}`, orchestrator_id: idOf('orchestrator'), ends: [], ceiling: 5 },
+    ),
     audit_log: flagRow(
       { id: owner === 'foreign' ? 1002 : 1001, ...at, actor: 'user:a', action: 'x.y', outcome: 'done' },
       ['id'],
@@ -221,6 +227,12 @@ const sharedTargets: Record<string, Target> = {
     { version: 'x' },
     { id: idOf('x orchestrator'), url: 'x', version: 'x' },
   ),
+  region_drains: flagRow(
+    { region: 'fra', why: 'x', drained_by: 'operator:a' },
+    ['region'],
+    { why: 'y' },
+    { region: 'ams', why: 'x', drained_by: 'operator:a' },
+  ),
   duties: flagRow({ name: 'reconcile:0' }, ['name'], { fence: 9 }, { name: 'reconcile:9' }),
   rate_limits: flagRow(
     { scope: 'key:a', next_at: far },
@@ -241,7 +253,7 @@ const order = [
   'tenants', 'consent_texts', 'tenant_counters', 'tenant_users', 'tenant_apps', 'api_keys', 'provider_credentials', 'webhook_endpoints', 'pool_policies',
   'candidates', 'tenant_candidates', 'positions', 'video_deletions', 'audit_log', 'interview_sessions', 'machines', 'realtime_calls',
   'session_events', 'idempotency_keys', 'session_invitations', 'transcript_entries', 'transcript_writes', 'interview_results', 'video_segments', 'video_jobs', 'video_events',
-  'machine_usage', 'consents', 'session_phases', 'webhook_deliveries', 'orchestrators', 'duties', 'rate_limits',
+  'machine_usage', 'consents', 'session_phases', 'webhook_deliveries', 'orchestrators', 'duties', 'rate_limits', 'region_drains', 'brake_holds',
 ]; // biome-ignore format: a list to be read across
 
 const literal = (value: unknown): unknown =>

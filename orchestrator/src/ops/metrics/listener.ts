@@ -3,12 +3,15 @@ import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { Metrics } from './metrics.ts';
 
 /**
- * Serves `GET /metrics` on an address of its own, without a credential. It must not be reachable from the
+ * Serves `GET /metrics` on an address of its own, without a credential. The operators' API has the same address. It must not be reachable from the
  * Internet: its default address is loopback.
  */
 export interface MetricsListener {
-  /** Resolves with the port. */
-  listen(host: string, port: number): Promise<number>;
+  /**
+   * Resolves with the port.
+   * @param others answers every other path. Default: 404
+   */
+  listen(host: string, port: number, others?: RequestListener): Promise<number>;
   close(): Promise<void>;
 }
 
@@ -24,8 +27,10 @@ const listenMs = 10_000;
 
 export function createMetricsListener({ metrics, logger, onScrape }: MetricsListenerDeps): MetricsListener {
   const { registry } = metrics;
+  let others: RequestListener | undefined;
   const answer: RequestListener = async (request, response) => {
     const path = request.url?.split('?', 1)[0];
+    if (path !== '/metrics' && others) return others(request, response);
     if (path !== '/metrics')
       return response.writeHead(404, text).end('Not found: this address serves /metrics only.\n');
     if (request.method !== 'GET' && request.method !== 'HEAD')
@@ -41,8 +46,9 @@ export function createMetricsListener({ metrics, logger, onScrape }: MetricsList
   };
   const server: Server = createServer({ requestTimeout: listenMs, headersTimeout: listenMs }, answer);
   return {
-    listen: (host, port) =>
+    listen: (host, port, rest) =>
       new Promise((resolve, reject) => {
+        others = rest;
         server.once('error', reject);
         server.listen(port, host, () => {
           server.off('error', reject);

@@ -1,0 +1,56 @@
+import helmet from '@fastify/helmet';
+import { AppError } from '@greenroom/shared/errors/app-error.ts';
+import { newId } from '@greenroom/shared/runtime/ids.ts';
+import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { registerBodies } from './api/bodies.ts';
+import { registerErrors, sendProblem, validatorCompiler } from './api/problems.ts';
+import { registerUnknownRoutes } from './api/unknown-routes.ts';
+import type { Deps } from './deps.ts';
+import { parseQuery } from './http/queries.ts';
+import { actRoutes } from './ops/acts/routes.ts';
+import { documentRoutes } from './ops/reading/documents.ts';
+import { listRoutes } from './ops/reading/lists.ts';
+import { signInRoutes } from './ops/sign-in.ts';
+
+/**
+ * The operators' HTTP application. It has its own listener (OPS_HOST, OPS_PORT), the one of `/metrics`: nothing of it can be
+ * reached through the public address.
+ */
+const bodyLimitBytes = 65_536;
+
+/** Builds the application. The caller must pass it requests (`app.routing`). */
+export async function buildOpsApp({ operatorApi, logger }: Deps): Promise<FastifyInstance> {
+  const app = Fastify({
+    ...{ bodyLimit: bodyLimitBytes, logger: false, genReqId: () => newId() },
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 500, querystringParser: parseQuery },
+    frameworkErrors: (_error, _request, reply) =>
+      void sendProblem(
+        reply as unknown as FastifyReply,
+        new AppError('not_found', { detail: 'The path is malformed.' }),
+      ),
+  }).withTypeProvider<ZodTypeProvider>();
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(() => (body: unknown) => JSON.stringify(body));
+  registerBodies(app);
+  registerErrors(app, logger);
+  registerUnknownRoutes(app);
+  await app.register(helmet, {
+    strictTransportSecurity: false,
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: { 'default-src': ["'none'"], 'frame-ancestors': ["'none'"], 'base-uri': ["'none'"] },
+    },
+  });
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers({ 'x-request-id': request.id, 'cache-control': 'no-store' });
+  });
+  operatorApi.access.register(app);
+  const prefix = '/ops/api';
+  await app.register(signInRoutes(operatorApi.access), { prefix });
+  await app.register(documentRoutes(operatorApi), { prefix });
+  await app.register(listRoutes(operatorApi), { prefix });
+  await app.register(actRoutes(operatorApi), { prefix });
+  await app.ready();
+  return app;
+}

@@ -1,0 +1,90 @@
+create function app.scan_window() returns integer language sql immutable set search_path = '' as 'select 20000';
+comment on function app.scan_window() is
+  'Returns how many rows of a log one page looks through for a filter without an index. The next page continues '
+  'there.';
+
+create function public.ops_events(p_filter jsonb, p_before bigint, p_after bigint, p_limit integer) returns jsonb
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+declare
+  v_tenant uuid := (p_filter ->> 'tenant')::uuid;
+  v_session uuid := (p_filter ->> 'session')::uuid;
+  v_types text[] := app.texts_of(p_filter -> 'type');
+  v_newest bigint := least(p_before - 1, (select max(id) from public.session_events));
+  -- Only a filter by type alone is not supported by an index.
+  v_oldest bigint := case when v_types is not null and v_session is null then v_newest - app.scan_window() end;
+  v_rows jsonb;
+begin
+  if p_after is not null then
+    return jsonb_build_object('rows', (select coalesce(jsonb_agg(app.ops_event_json(x.e) order by x.id), '[]') from (
+      select e, e.id from public.session_events e
+      where e.id > p_after and (v_tenant is null or e.tenant_id = v_tenant)
+        and (v_session is null or e.session_id = v_session) and (v_types is null or e.type = any (v_types))
+      order by e.id limit p_limit) x), 'searched_to', null);
+  end if;
+  select coalesce(jsonb_agg(app.ops_event_json(x.e) order by x.id desc), '[]') into v_rows from (
+    select e, e.id from public.session_events e
+    where e.id <= v_newest and (v_oldest is null or e.id > v_oldest)
+      and (v_tenant is null or e.tenant_id = v_tenant) and (v_session is null or e.session_id = v_session)
+      and (v_types is null or e.type = any (v_types))
+    order by e.id desc limit p_limit) x;
+  return jsonb_build_object('rows', v_rows, 'searched_to',
+    case when v_oldest > 0 and jsonb_array_length(v_rows) < p_limit then v_oldest + 1 end);
+end $$;
+comment on function public.ops_events(jsonb, bigint, bigint, integer) is
+  'Lists events of all tenants for operators. With p_after: those with a greater id, in their order; otherwise newest '
+  'first, those before p_before. p_filter: tenant, session, type[]. Returns {rows, searched_to}: if searched_to is '
+  'set, older events were not looked at, and the next page begins before it.';
+grant execute on function public.ops_events(jsonb, bigint, bigint, integer) to orchestrator;
+
+create function app.ops_event_json(e public.session_events) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object('id', e.id, 'session_id', e.session_id, 'tenant_id', e.tenant_id,
+    'tenant', (select t.slug from public.tenants t where t.id = e.tenant_id), 'type', e.type, 'data', e.data,
+    'created_at', e.created_at)
+$$;
+comment on function app.ops_event_json(public.session_events) is 'Returns an event as operators see it.';
+
+create function public.ops_new_events(p_after bigint, p_seen bigint[], p_limit integer) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select jsonb_build_object('newest', coalesce((select max(id) from public.session_events), 0),
+    'rows', (select coalesce(jsonb_agg(app.ops_event_json(x.e) || jsonb_build_object('settled', x.settled)
+      order by x.id), '[]') from (
+      select e, e.id, e.created_at < clock_timestamp() - interval '10 seconds' as settled
+      from public.session_events e where e.id > p_after and e.id <> all (p_seen) order by e.id limit p_limit) x))
+$$;
+comment on function public.ops_new_events(bigint, bigint[], integer) is
+  'Returns events of all tenants after p_after that are not in p_seen, for the live stream of operators. A slower '
+  'transaction may commit a smaller id later, so the reader keeps what it has seen; settled: no smaller id can follow '
+  'any more.';
+grant execute on function public.ops_new_events(bigint, bigint[], integer) to orchestrator;
+
+create function public.ops_audit(p_filter jsonb, p_before bigint, p_limit integer) returns jsonb
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+declare
+  v_tenant uuid := (p_filter ->> 'tenant')::uuid;
+  v_actor text := p_filter ->> 'actor';
+  v_action text := p_filter ->> 'action';
+  v_target text := p_filter ->> 'target';
+  v_outcome text := p_filter ->> 'outcome';
+  v_newest bigint := least(p_before - 1, (select max(id) from public.audit_log));
+  v_oldest bigint := case when coalesce(v_action, v_outcome) is not null and coalesce(v_actor, v_target) is null
+    then v_newest - app.scan_window() end;
+  v_rows jsonb;
+begin
+  select coalesce(jsonb_agg(jsonb_build_object('id', x.id, 'tenant_id', x.tenant_id,
+      'tenant', (select t.slug from public.tenants t where t.id = x.tenant_id), 'actor', x.actor, 'action', x.action,
+      'target', x.target, 'outcome', x.outcome, 'remote_address', x.remote_address, 'request_id', x.request_id,
+      'details', x.details, 'created_at', x.created_at) order by x.id desc), '[]') into v_rows from (
+    select * from public.audit_log a
+    where a.id <= v_newest and (v_oldest is null or a.id > v_oldest)
+      and (v_tenant is null or a.tenant_id = v_tenant) and (v_actor is null or a.actor = v_actor)
+      and (v_action is null or a.action = v_action) and (v_target is null or a.target = v_target)
+      and (v_outcome is null or a.outcome = v_outcome)
+    order by a.id desc limit p_limit) x;
+  return jsonb_build_object('rows', v_rows, 'searched_to',
+    case when v_oldest > 0 and jsonb_array_length(v_rows) < p_limit then v_oldest + 1 end);
+end $$;
+comment on function public.ops_audit(jsonb, bigint, integer) is
+  'Lists audit entries of all tenants for operators, newest first, those before p_before. p_filter: tenant, actor, '
+  'action, target, outcome. Returns {rows, searched_to} as ops_events does.';
+grant execute on function public.ops_audit(jsonb, bigint, integer) to orchestrator;

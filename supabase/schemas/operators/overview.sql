@@ -1,0 +1,91 @@
+create function app.start_figures(p_since timestamptz) returns jsonb
+language sql stable set search_path = '' as $$
+  select coalesce(jsonb_agg(to_jsonb(x) order by x.path), '[]') from (
+    select p.path, count(*) as starts,
+      round(percentile_cont(0.5) within group (order by p.start_ms)) as p50_ms,
+      round(percentile_cont(0.95) within group (order by p.start_ms)) as p95_ms,
+      round(percentile_cont(0.99) within group (order by p.start_ms)) as p99_ms, max(p.start_ms) as max_ms
+    from public.session_phases p where p.ready_at > p_since and p.path is not null group by p.path) x
+$$;
+comment on function app.start_figures(timestamptz) is
+  'Returns for each path how many sessions became ready since then, and percentiles of how long that took, ms.';
+
+create function public.ops_overview() returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select public.fleet_gauges() || jsonb_build_object(
+    'now', clock_timestamp(),
+    'starts', app.start_figures(clock_timestamp() - interval '1 hour'),
+    'ended', (select coalesce(jsonb_agg(jsonb_build_object('reason', x.reason, 'count', x.count)), '[]') from (
+      select s.reason, count(*) as count from public.interview_sessions s
+      where s.status in ('failed', 'disconnected', 'expired', 'cancelled')
+        and s.created_at > clock_timestamp() - interval '1 hour' group by 1 order by 2 desc) x),
+    'pools', (select coalesce(jsonb_agg(to_jsonb(x)), '[]') from (
+      select p.region, sum(p.floor)::integer as floor, sum(p.ceiling)::integer as ceiling,
+        sum(p.hot_floor)::integer as hot_floor, (select count(*) from public.machines m where m.session_id is null
+          and m.region = p.region and m.state = 'created' and not m.hot)::integer as ready,
+        (select count(*) from public.machines m where m.session_id is null and m.region = p.region
+          and m.state = 'started' and m.hot and m.lease_expires_at > clock_timestamp())::integer as hot_ready
+      from public.pool_policies p group by p.region order by p.region) x),
+    'prepared', (select coalesce(jsonb_agg(to_jsonb(x)), '[]') from (
+      select m.region, m.hot, m.session_id is not null as serving, count(*) as count from public.machines m
+      where m.state in ('created', 'started', 'claimed', 'draining') group by 1, 2, 3) x),
+    'spend', (select jsonb_build_object(
+      'today_usd', coalesce(sum(u.cost_usd + u.standby_cost_usd + u.hot_cost_usd), 0),
+      'today_prepared_usd', coalesce(sum(u.standby_cost_usd + u.hot_cost_usd), 0))
+      from public.machine_usage u where u.recorded_at >= date_trunc('day', clock_timestamp() at time zone 'UTC')
+        at time zone 'UTC'),
+    'duties', (select coalesce(jsonb_agg(jsonb_build_object('name', d.name, 'holder', d.holder,
+      'held', d.expires_at > clock_timestamp()) order by d.name), '[]') from public.duties d),
+    'orchestrator_list', (select coalesce(jsonb_agg(jsonb_build_object('orchestrator_id', o.id, 'url', o.url,
+      'version', o.version, 'started_at', o.started_at, 'last_seen_at', o.last_seen_at, 'draining', o.draining,
+      'worker_image', o.worker_image) order by o.started_at), '[]')
+      from public.orchestrators o where o.last_seen_at > clock_timestamp() - interval '10 minutes'),
+    'drains', (select coalesce(jsonb_agg(to_jsonb(d) order by d.region), '[]') from public.region_drains d
+      where d.until is null or d.until > clock_timestamp()),
+    'brake_holds', (select coalesce(jsonb_agg(jsonb_build_object('hold_id', b.id, 'app_name', b.app_name,
+      'ends', jsonb_array_length(b.ends), 'held_at', b.held_at, 'seen_at', b.seen_at) order by b.held_at), '[]')
+      from public.brake_holds b where b.seen_at > clock_timestamp() - interval '1 minute'
+        and b.carried_out_at is null),
+    'webhooks_failing', (select count(*) from public.webhook_endpoints w where w.failing_since is not null))
+$$;
+comment on function public.ops_overview() is
+  'Returns the figures of the operators'' overview: fleet_gauges, and the starts and failures of the last hour, pools, '
+  'cost, orchestrators with their duties, drained regions and what the brake holds.';
+grant execute on function public.ops_overview() to orchestrator;
+
+create function public.ops_costs(p_days integer) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  with u as (
+    select (recorded_at at time zone 'UTC')::date as day, tenant_id, sum(cost_usd) as run_usd,
+      sum(standby_cost_usd) as standby_usd, sum(hot_cost_usd) as hot_usd, count(*) as machines
+    from public.machine_usage
+    where recorded_at >= (date_trunc('day', clock_timestamp() at time zone 'UTC') - make_interval(days => p_days - 1))
+      at time zone 'UTC' group by 1, 2)
+  select jsonb_build_object(
+    'days', (select coalesce(jsonb_agg(to_jsonb(d) order by d.day), '[]') from (
+      select day, sum(run_usd) as run_usd, sum(standby_usd) as standby_usd, sum(hot_usd) as hot_usd,
+        sum(machines) as machines from u group by day) d),
+    'tenants', (select coalesce(jsonb_agg(to_jsonb(x) order by x.total_usd desc), '[]') from (
+      select u.tenant_id, (select t.slug from public.tenants t where t.id = u.tenant_id) as tenant,
+        sum(run_usd) as run_usd, sum(standby_usd) as standby_usd, sum(hot_usd) as hot_usd,
+        sum(run_usd + standby_usd + hot_usd) as total_usd from u group by u.tenant_id
+      order by total_usd desc limit 100) x))
+$$;
+comment on function public.ops_costs(integer) is
+  'Returns what machines cost on each of the last p_days days (UTC, today included), and for the 100 tenants that cost '
+  'most. A machine counts on the day on which it was gone.';
+grant execute on function public.ops_costs(integer) to orchestrator;
+
+create function public.ops_schedule(p_minutes integer) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(to_jsonb(x) order by x.minute, x.tenant, x.region), '[]') from (
+    select date_trunc('minute', s.scheduled_at) as minute, s.tenant_id,
+      (select t.slug from public.tenants t where t.id = s.tenant_id) as tenant,
+      coalesce(s.regions[1], s.region) as region, count(*) as sessions
+    from public.interview_sessions s where s.status = 'scheduled'
+      and s.scheduled_at < clock_timestamp() + make_interval(mins => p_minutes)
+    group by 1, 2, 4) x
+$$;
+comment on function public.ops_schedule(integer) is
+  'Returns how many scheduled sessions begin in each of the next minutes, by tenant and region.';
+grant execute on function public.ops_schedule(integer) to orchestrator;

@@ -1,0 +1,111 @@
+create function app.ops_tenant_json(t public.tenants) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object('tenant_id', t.id, 'slug', t.slug, 'name', t.name, 'status', t.status,
+    'live_sessions', coalesce((select c.live_sessions from public.tenant_counters c where c.tenant_id = t.id), 0),
+    'max_live_sessions', t.max_live_sessions, 'starts_per_minute', t.starts_per_minute, 'max_standby', t.max_standby,
+    'queued', (select count(*) from public.interview_sessions s where s.tenant_id = t.id
+      and s.queue_deadline_at is not null),
+    'standby', (select count(*) from public.machines m where m.tenant_id = t.id and m.session_id is null
+      and m.state = 'created' and not m.hot),
+    'hot', (select count(*) from public.machines m where m.tenant_id = t.id and m.session_id is null
+      and m.state = 'started' and m.hot),
+    'creates_per_second', (select coalesce(sum(a.creates_per_second), 0) from public.tenant_apps a
+      where a.tenant_id = t.id and a.status = 'ready'),
+    'apps', (select coalesce(jsonb_agg(jsonb_build_object('name', a.name, 'status', a.status) order by a.name), '[]')
+      from public.tenant_apps a where a.tenant_id = t.id),
+    'keys', (select count(*) from public.api_keys k where k.tenant_id = t.id and k.revoked_at is null
+      and (k.expires_at is null or k.expires_at > clock_timestamp())),
+    'webhooks', (select count(*) from public.webhook_endpoints w where w.tenant_id = t.id),
+    'webhooks_failing', (select count(*) from public.webhook_endpoints w where w.tenant_id = t.id
+      and (w.failing_since is not null or not w.enabled)),
+    'quota_reached_at', (select nullif(c.quota_reached_at, '-infinity') from public.tenant_counters c
+      where c.tenant_id = t.id),
+    'created_at', t.created_at)
+$$;
+comment on function app.ops_tenant_json(public.tenants) is 'Returns a tenant as operators see it in a list.';
+
+create function public.ops_tenants(p_filter jsonb, p_after text, p_limit integer) returns jsonb
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+declare
+  v_status text := p_filter ->> 'status';
+begin
+  return (select coalesce(jsonb_agg(app.ops_tenant_json(x.t) order by x.slug), '[]') from (
+    select t, t.slug from public.tenants t
+    where (v_status is null or t.status = v_status) and (p_after is null or t.slug > p_after)
+    order by t.slug limit p_limit) x);
+end $$;
+comment on function public.ops_tenants(jsonb, text, integer) is
+  'Lists tenants for operators by slug, those after p_after. p_filter: status.';
+grant execute on function public.ops_tenants(jsonb, text, integer) to orchestrator;
+
+create function public.ops_tenant(p_id uuid) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select app.ops_tenant_json(t) || jsonb_build_object(
+    'allowed_regions', to_jsonb(t.allowed_regions), 'max_duration_ms', t.max_duration_ms,
+    'require_consent', t.require_consent, 'transcript_days', t.transcript_days, 'video_days', t.video_days,
+    'audit_days', t.audit_days,
+    'pools', public.pool_of_tenant(t.id),
+    'api_keys', (select coalesce(jsonb_agg(jsonb_build_object('key_id', k.id, 'name', k.name, 'prefix', k.prefix,
+        'scopes', k.scopes, 'created_at', k.created_at, 'expires_at', k.expires_at, 'revoked_at', k.revoked_at)
+        order by k.created_at desc), '[]') from (
+      select * from public.api_keys a where a.tenant_id = t.id order by a.created_at desc limit 100) k),
+    'endpoints', (select coalesce(jsonb_agg(jsonb_build_object('webhook_id', w.id, 'url', w.url, 'events', w.events,
+        'enabled', w.enabled, 'disabled_reason', w.disabled_reason, 'failures', w.failures,
+        'failing_since', w.failing_since) order by w.created_at), '[]')
+      from public.webhook_endpoints w where w.tenant_id = t.id),
+    'usage_30_days', public.tenant_usage(t.id, clock_timestamp() - interval '30 days', clock_timestamp()))
+  from public.tenants t where t.id = p_id
+$$;
+comment on function public.ops_tenant(uuid) is
+  'Returns everything that operators see of one tenant: limits, apps, pools, keys (never their secrets), webhooks and '
+  'the cost of 30 days. Null if there is none.';
+grant execute on function public.ops_tenant(uuid) to orchestrator;
+
+create function public.ops_pools(p_filter jsonb) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_object('tenant_id', t.id, 'tenant', t.slug, 'region', p ->> 'region') || p
+    order by t.slug, p ->> 'region'), '[]')
+  from (select distinct tenant_id from public.pool_policies
+    union select tenant_id from public.machines where session_id is null and state in ('reserved', 'created',
+      'started')) x
+  join public.tenants t on t.id = x.tenant_id
+    and (not p_filter ? 'tenant' or t.id = (p_filter ->> 'tenant')::uuid)
+  cross join lateral jsonb_array_elements(public.pool_of_tenant(t.id)) p
+  where not p_filter ? 'region' or p ->> 'region' = p_filter ->> 'region'
+$$;
+comment on function public.ops_pools(jsonb) is
+  'Lists the pools of all tenants for operators, with what each has: ready, building, and due within the hour. '
+  'p_filter: tenant, region.';
+grant execute on function public.ops_pools(jsonb) to orchestrator;
+
+create function public.ops_regions() returns jsonb
+language sql stable security definer set search_path = '' as $$
+  with live as (
+    select coalesce(region, regions[1]) as region, count(*) as sessions,
+      count(*) filter (where presence = 'present') as present
+    from public.interview_sessions where state_rank < app.rank_of('ended') and status <> 'scheduled' group by 1),
+  machine as (
+    select region, count(*) filter (where session_id is not null) as serving,
+      count(*) filter (where session_id is null and not hot) as standby,
+      count(*) filter (where session_id is null and hot) as hot
+    from public.machines where state <> 'destroyed' group by 1),
+  recent as (
+    select region, count(*) as tries, count(*) filter (where reason in ('create_failed', 'start_failed')) as failures,
+      percentile_cont(0.5) within group (order by extract(epoch from answered_at - asked_at) * 1000) as create_ms,
+      max(created_at) as last_created_at
+    from public.machines where reserved_at > clock_timestamp() - interval '1 hour' group by 1)
+  select coalesce(jsonb_agg(jsonb_build_object('region', r.region,
+    'sessions', coalesce(l.sessions, 0), 'present', coalesce(l.present, 0), 'serving', coalesce(m.serving, 0),
+    'standby', coalesce(m.standby, 0), 'hot', coalesce(m.hot, 0), 'tries_hour', coalesce(c.tries, 0),
+    'failures_hour', coalesce(c.failures, 0), 'create_ms', round(c.create_ms), 'last_created_at', c.last_created_at,
+    'drain', (select to_jsonb(d) from public.region_drains d where d.region = r.region))
+    order by r.region), '[]')
+  from (select region from live union select region from machine union select region from recent
+    union select region from public.region_drains) r
+  left join live l using (region) left join machine m using (region) left join recent c using (region)
+  where r.region is not null
+$$;
+comment on function public.ops_regions() is
+  'Returns for each region that is in use: sessions, machines, the creations of the last hour with their median '
+  'duration, and whether it is drained.';
+grant execute on function public.ops_regions() to orchestrator;

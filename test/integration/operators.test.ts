@@ -1,0 +1,243 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { buildOpsApp } from '../../orchestrator/src/ops-app.ts';
+import type { SeededTenant } from '../../tools/stack/seed.ts';
+import { type ApiWorld, hashOf, startApiWorld } from '../support/api-world.ts';
+
+/** The operators' API on its own listener: lists, documents, roles and acts. */
+let world: ApiWorld;
+let tenant: SeededTenant;
+let url: string;
+let close: () => void;
+const tokens = Object.fromEntries(
+  ['viewer', 'operator', 'admin'].map((role) => [role, `gr_op_${randomBytes(32).toString('hex')}`]),
+) as Record<'viewer' | 'operator' | 'admin', string>;
+
+beforeAll(async () => {
+  world = await startApiWorld({
+    OPERATOR_TOKENS: Object.entries(tokens)
+      .map(([role, token]) => `${role}-kim:${role}:${hashOf(token)}`)
+      .join(','),
+  });
+  tenant = await world.tenant('acme');
+  const app = await buildOpsApp(world.deps);
+  const server = createServer(app.routing);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/ops/api`;
+  close = () => {
+    server.closeAllConnections();
+    server.close();
+  };
+});
+afterAll(async () => {
+  close?.();
+  await world?.stop();
+});
+
+interface Asked {
+  as?: keyof typeof tokens | undefined;
+  method?: string;
+  body?: object;
+  headers?: Record<string, string>;
+}
+async function ask(at: string, { as = 'viewer', method = 'GET', body, headers = {} }: Asked = {}) {
+  const answer = await fetch(`${url}${at}`, {
+    method,
+    headers: {
+      ...(headers.cookie === undefined ? { authorization: `Bearer ${tokens[as]}` } : {}),
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...headers,
+    },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  const text = await answer.text();
+  // biome-ignore lint/suspicious/noExplicitAny: tests read single fields of any answer
+  return { status: answer.status, headers: answer.headers, json: (text === '' ? undefined : JSON.parse(text)) as any };
+}
+
+const newSession = async (): Promise<string> => {
+  const body = { candidate: { name: 'Ada Lovelace' }, position: { title: 'Cook' }, region: 'fra' };
+  const made = await world.send('/api/sessions', { method: 'POST', as: tenant.apiKey, body });
+  expect(made.status).toBe(201);
+  return made.json.session_id;
+};
+const why = 'a test of acts';
+
+describe('what operators read', () => {
+  test('every list and document answers, and none contains a name', async () => {
+    const id = await newSession();
+    const { json: session } = await ask(`/sessions/${id}`);
+    expect(session).toMatchObject({ session_id: id, tenant: 'acme', why: { verdict: 'under_way' } });
+    const machine = session.machines[0].machine_id;
+    const paths = [
+      ...['/me', '/overview', '/regions', '/brake', '/pools', '/costs', '/forecast', `/find?q=${id.slice(0, 8)}`],
+      ...['/sessions?live=true&sort=created', '/machines?alive=true', '/events', '/audit', '/tenants', '/work'],
+      ...[`/deliveries?tenant=${tenant.id}`, `/sessions/${id}/why`, `/machines/${machine}`, `/tenants/${tenant.id}`],
+    ];
+    for (const path of paths) {
+      const { status, json } = await ask(path);
+      expect([path, status]).toEqual([path, 200]);
+      expect(JSON.stringify(json)).not.toContain('Lovelace');
+    }
+    expect((await ask(`/find?q=${id}`)).json.data).toMatchObject([{ kind: 'session', id }]);
+    expect((await ask('/me')).json).toMatchObject({ name: 'viewer-kim', role: 'viewer' });
+  });
+
+  test('pages follow each other, and a changed cursor or filter is refused', async () => {
+    const ids = [await newSession(), await newSession(), await newSession()];
+    const seen: string[] = [];
+    let cursor = '';
+    do {
+      const { json } = await ask(`/sessions?tenant=${tenant.id}&limit=2${cursor}`);
+      seen.push(...json.data.map((row: { session_id: string }) => row.session_id));
+      cursor = json.next_cursor === null ? '' : `&cursor=${json.next_cursor}`;
+    } while (cursor !== '');
+    expect(seen.slice(0, 3)).toEqual(ids.toReversed());
+    expect(new Set(seen).size).toBe(seen.length);
+    const { json } = await ask('/sessions?limit=1');
+    for (const bad of [`x${json.next_cursor}`, 'a.b', `${json.next_cursor}&live=true`]) {
+      const refused = await ask(`/sessions?limit=1&cursor=${bad}`);
+      expect([bad, refused.status, refused.json.code]).toEqual([bad, 400, 'invalid_cursor']);
+    }
+  });
+
+  test.each([
+    ['/sessions?colour=red', 422, 'colour'],
+    ['/sessions?status=asleep', 422, 'status.0'],
+    ['/sessions?limit=0', 422, 'limit'],
+    ['/sessions?tenant=x', 422, 'tenant'],
+    ['/deliveries', 422, 'tenant'],
+    ['/costs?days=0', 422, 'days'],
+    ['/find', 422, 'q'],
+  ])('%s is answered with %i, which names %s', async (path, status, field) => {
+    const answer = await ask(path);
+    expect(answer.status).toBe(status);
+    expect(answer.json.errors[0].field).toContain(field);
+  });
+
+  test.each(['sessions', 'machines', 'tenants', 'deliveries'])(
+    'an unknown or malformed id of %s is not found',
+    async (name) => {
+      for (const id of [randomUUID(), 'x', "'%20or%201=1", '%00'])
+        expect([id, (await ask(`/${name}/${id}`)).status]).toEqual([id, 404]);
+    },
+  );
+
+  test('an admin reads a transcript, which is audited; an operator does not', async () => {
+    const id = await newSession();
+    expect((await ask(`/sessions/${id}/transcript`, { as: 'operator' })).status).toBe(403);
+    expect((await ask(`/sessions/${id}/transcript`, { as: 'admin' })).status).toBe(200);
+    const { json } = await ask(`/audit?target=${id}`);
+    expect(json.data).toMatchObject([{ action: 'transcript.read', actor: 'operator:admin-kim' }]);
+  });
+});
+
+describe('acts', () => {
+  const end = (id: string, asked: Asked = {}, query = '') =>
+    ask(`/sessions/${id}/end${query}`, { as: 'operator', method: 'POST', body: { why }, ...asked });
+
+  test('a dry run changes nothing, the act does, and the second operator learns that it is done', async () => {
+    const id = await newSession();
+    const dry = await end(id, {}, '?dry_run=true');
+    expect(dry.json).toMatchObject({ dry_run: true, done: false, affected: { sessions: 1, candidates_live: 0 } });
+    expect((await ask(`/sessions/${id}`)).json.reason).toBeNull();
+    const [one, two] = await Promise.all([end(id), end(id)]);
+    expect([one.status, two.status].toSorted()).toEqual([200, 409]);
+    expect([one, two].find(({ status }) => status === 409)?.json).toMatchObject({ code: 'conflict', already: true });
+    expect((await ask(`/sessions/${id}`)).json.reason).toBe('operator_stopped');
+    expect((await ask(`/audit?target=${id}`)).json.data).toMatchObject([
+      { action: 'session.end', actor: 'operator:operator-kim', details: { why, before: { status: 'provisioning' } } },
+    ]);
+  });
+
+  test('are refused to viewers, without a reason, and for unknown ids', async () => {
+    const id = await newSession();
+    expect((await end(id, { as: 'viewer' })).json).toMatchObject({ code: 'forbidden', status: 403 });
+    expect((await end(id, { body: {} })).json.errors[0].field).toBe('why');
+    expect((await end(id, { body: { why, more: 1 } })).json.errors[0].field).toBe('more');
+    expect((await end(randomUUID())).status).toBe(404);
+    expect((await end('x')).status).toBe(404);
+    const refused = async () => (await ask('/audit?outcome=refused')).json.data;
+    await expect.poll(refused).toContainEqual(expect.objectContaining({ actor: 'operator:viewer-kim' }));
+  });
+
+  test('a region is drained and opened, and a session goes elsewhere meanwhile', async () => {
+    const put = (body: object) => ask('/regions/fra', { as: 'operator', method: 'PUT', body: { why, ...body } });
+    expect((await put({ state: 'open' })).json).toMatchObject({ already: true });
+    expect((await put({ state: 'drained', until: '2020-01-01T00:00:00Z' })).json.errors[0].field).toBe('until');
+    expect((await put({ state: 'drained' })).json).toMatchObject({ done: true });
+    expect((await put({ state: 'drained' })).status).toBe(409);
+    const id = await newSession();
+    expect((await ask(`/sessions/${id}`)).json.region).not.toBe('fra');
+    expect((await ask('/overview')).json.attention).toContainEqual(expect.objectContaining({ code: 'drained' }));
+    expect((await put({ state: 'open' })).json).toMatchObject({ done: true });
+    expect((await ask(`/sessions/${await newSession()}`)).json.region).toBe('fra');
+    expect((await ask('/regions/xyz', { as: 'operator', method: 'PUT', body: { why, state: 'open' } })).status).toBe(
+      404,
+    );
+  });
+
+  test('a pool is set with its price, and a limit is explained', async () => {
+    await world.db.query('update public.tenants set max_standby = 3 where id = $1', [tenant.id]);
+    const put = (body: object) =>
+      ask(`/pools/${tenant.id}/iad`, { as: 'operator', method: 'PUT', body: { why, ...body } });
+    expect((await put({ floor: 2, ceiling: 3 })).json).toMatchObject({ done: true, usd_per_day: expect.any(Number) });
+    expect((await put({ floor: 2, ceiling: 3 })).json).toMatchObject({ already: true });
+    expect((await put({ floor: 2, ceiling: 9 })).json.detail).toContain('max_standby');
+    expect((await put({ floor: 4, ceiling: 3 })).json.errors[0].field).toBe('floor');
+    expect((await ask(`/pools?tenant=${tenant.id}`)).json.data).toMatchObject([{ region: 'iad', floor: 2 }]);
+  });
+
+  test('work, deliveries, machines and the brake answer clearly for what is not there', async () => {
+    const id = await newSession();
+    const post = (at: string, body: object, as: keyof typeof tokens = 'admin') =>
+      ask(at, { as, method: 'POST', body: { why, ...body } });
+    expect((await post('/retries', { kind: 'result', id })).status).toBe(404);
+    expect((await post('/retries', { kind: 'hang_up', id: 'x' })).status).toBe(404);
+    expect((await post(`/deliveries/${randomUUID()}/replay`, {})).status).toBe(404);
+    expect((await post('/brake/release', { hold_id: randomUUID() })).status).toBe(404);
+    expect((await post('/brake/release', { hold_id: randomUUID() }, 'operator')).status).toBe(403);
+    const machine = (await ask(`/sessions/${id}`)).json.machines[0].machine_id;
+    expect((await post(`/machines/${machine}/stop`, { replace: true })).status).toBe(409);
+    expect((await post(`/machines/${machine}/stop`, {})).json).toMatchObject({ done: true });
+    expect((await ask(`/sessions/${id}`)).json.reason).toBe('operator_stopped');
+    expect((await post(`/machines/${machine}/stop`, {})).status).toBe(409);
+  });
+});
+
+describe('credentials', () => {
+  test('the cookie of the dashboard opens what its token opens, and changes nothing without the header', async () => {
+    const signedIn = await ask('/sign-in', { method: 'POST', body: { token: tokens.operator } });
+    const [cookie = '', ...flags] = (signedIn.headers.get('set-cookie') ?? '').split('; ');
+    expect(flags).toEqual(['Path=/', 'Max-Age=43200', 'HttpOnly', 'Secure', 'SameSite=Strict']);
+    const id = await newSession();
+    expect((await ask('/me', { headers: { cookie } })).json).toMatchObject({ role: 'operator' });
+    const act = { method: 'POST', body: { why } };
+    expect((await ask(`/sessions/${id}/end`, { ...act, headers: { cookie } })).status).toBe(403);
+    const headers = { cookie, 'greenroom-dashboard': '1' };
+    expect((await ask(`/sessions/${id}/end`, { ...act, headers })).status).toBe(200);
+    expect((await ask('/me', { headers: { cookie: `${cookie}x` } })).status).toBe(401);
+  });
+
+  test('the public address serves no operators’ API, and only an admin changes tenants there', async () => {
+    expect((await world.send('/ops/api/overview', { as: tokens.admin })).status).toBe(404);
+    const rename = (as: string) =>
+      world.send(`/api/tenants/${tenant.id}`, { method: 'PATCH', as, body: { name: 'Acme' } });
+    expect((await rename(tokens.operator)).status).toBe(403);
+    expect((await rename(tokens.admin)).status).toBe(200);
+    expect((await world.send(`/api/tenants/${tenant.id}`, { as: tokens.viewer })).status).toBe(200);
+  });
+
+  test('an unknown token is refused, and its address is slowed down', async () => {
+    const statuses: number[] = [];
+    for (let n = 0; n < 14; n += 1) {
+      const headers = { authorization: `Bearer gr_op_${'x'.repeat(40)}` };
+      statuses.push((await ask('/me', { headers })).status);
+    }
+    expect(statuses[0]).toBe(401);
+    expect(statuses.at(-1)).toBe(429);
+    expect((await ask('/me')).status).toBe(200);
+  });
+});
