@@ -45,9 +45,8 @@ comment on column public.tenant_candidates.erasure_requested_by is
   'Who requested the erasure: {actor, remote_address, request_id}, for the audit log.';
 create unique index tenant_candidates_email on public.tenant_candidates (tenant_id, app.folded(email))
   where email is not null;
-create unique index tenant_candidates_external on public.tenant_candidates (tenant_id, external_id)
+create unique index tenant_candidates_external on public.tenant_candidates (external_id, tenant_id)
   where external_id is not null;
-create index tenant_candidates_known_as on public.tenant_candidates (external_id) where external_id is not null;
 create index tenant_candidates_candidate on public.tenant_candidates (candidate_id);
 create index tenant_candidates_newest on public.tenant_candidates (tenant_id, created_at desc, candidate_id desc);
 create index tenant_candidates_to_erase on public.tenant_candidates (erasure_requested_at)
