@@ -214,6 +214,8 @@ create table public.tenants (
   transcript_days integer check (transcript_days >= 1),
   video_days integer check (video_days >= 1),
   audit_days integer check (audit_days >= 30),
+  event_days integer default 90 check (event_days >= 30),
+  usage_days integer default 800 check (usage_days >= 90),
   on_consent_withdrawn text not null default 'erase_interview' check (on_consent_withdrawn in ('erase_interview',
     'erase_candidate', 'review')),
   constraint required_consent_has_a_text check (not require_consent or consent_text_version is not null)
@@ -244,6 +246,10 @@ comment on column public.tenants.video_days is
   'Recordings are deleted this many days after a session''s end; null keeps them.';
 comment on column public.tenants.audit_days is
   'Audit entries are deleted after this many days, at least 30; null keeps them.';
+comment on column public.tenants.event_days is
+  'Events are deleted after this many days, at least 30; null keeps them.';
+comment on column public.tenants.usage_days is
+  'Usage and cost of machines are deleted after this many days, at least 90; null keeps them.';
 comment on column public.tenants.on_consent_withdrawn is
   'What follows when a candidate withdraws consent: erase_interview, erase_candidate or review (an operator decides). '
   'Copied to new sessions.';
@@ -5732,31 +5738,88 @@ begin
 end $$;
 comment on function app.expire_videos(integer) is 'Moves recordings whose retention time is over to video_deletions.';
 
+create function app.expire_audit(p_limit integer) returns integer
+language sql volatile set search_path = '' as $$
+  with gone as (
+    delete from public.audit_log where id in (select a.id from public.tenants t
+      cross join lateral (select x.id from public.audit_log x where x.tenant_id = t.id
+        and x.created_at < clock_timestamp() - make_interval(days => t.audit_days)
+        order by x.created_at limit p_limit) a
+      where t.audit_days is not null limit p_limit) returning 1)
+  select count(*)::integer from gone
+$$;
+comment on function app.expire_audit(integer) is 'Deletes audit entries whose retention time is over.';
+
+create function app.expire_events(p_limit integer) returns integer
+language sql volatile set search_path = '' as $$
+  -- A tenant's events are read in the order of their ids, which is nearly that of their times: the oldest come first.
+  with gone as (
+    delete from public.session_events where id in (select e.id from public.tenants t
+      cross join lateral (select x.id, x.created_at from public.session_events x where x.tenant_id = t.id
+        order by x.id limit p_limit) e
+      where e.created_at < clock_timestamp() - make_interval(days => t.event_days) limit p_limit) returning 1)
+  select count(*)::integer from gone
+$$;
+comment on function app.expire_events(integer) is 'Deletes events whose retention time is over.';
+
+create function app.expire_deliveries(p_limit integer) returns integer
+language sql volatile set search_path = '' as $$
+  with gone as (
+    delete from public.webhook_deliveries where id in (select d.id from public.webhook_endpoints e
+      cross join lateral (select x.id from public.webhook_deliveries x where x.endpoint_id = e.id
+        and x.created_at < clock_timestamp() - interval '30 days' and (x.status <> 'pending' or not e.enabled)
+        order by x.created_at limit p_limit) d
+      limit p_limit) returning 1)
+  select count(*)::integer from gone
+$$;
+comment on function app.expire_deliveries(integer) is
+  'Deletes webhook deliveries that are 30 days old, unless they are still tried.';
+
+create function app.expire_usage(p_limit integer) returns integer
+language sql volatile set search_path = '' as $$
+  with gone as (
+    delete from public.machine_usage where machine_id in (select u.machine_id from public.tenants t
+      cross join lateral (select x.machine_id from public.machine_usage x where x.tenant_id = t.id
+        and x.recorded_at < clock_timestamp() - make_interval(days => t.usage_days)
+        order by x.recorded_at limit p_limit) u
+      where t.usage_days is not null limit p_limit) returning 1)
+  select count(*)::integer from gone
+$$;
+comment on function app.expire_usage(integer) is 'Deletes usage of machines whose retention time is over.';
+
+create function app.expire_rate_limits(p_limit integer) returns integer
+language sql volatile set search_path = '' as $$
+  -- A limit that is full again needs no row: the next request creates it.
+  with gone as (
+    delete from public.rate_limits where scope in (
+      select scope from public.rate_limits where next_at < clock_timestamp() - interval '1 hour'
+        limit p_limit for update skip locked) returning 1)
+  select count(*)::integer from gone
+$$;
+comment on function app.expire_rate_limits(integer) is 'Deletes rate limits that have not been used for an hour.';
+
 create function public.expire_retained(p_limit integer default 100) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
+  -- An erasure touches many rows, the others delete one.
+  v_rows integer := p_limit * 10;
   v_transcripts integer := app.expire_transcripts(p_limit);
   v_videos integer := app.expire_videos(p_limit);
-  v_audit integer;
-  v_limits integer;
+  v_audit integer := app.expire_audit(v_rows);
+  v_deliveries integer := app.expire_deliveries(v_rows);
+  v_events integer := app.expire_events(v_rows);
+  v_usage integer := app.expire_usage(v_rows);
+  v_limits integer := app.expire_rate_limits(v_rows);
 begin
-  delete from public.audit_log where id in (
-    select a.id from public.tenants t join public.audit_log a on a.tenant_id = t.id
-    where t.audit_days is not null and a.created_at < clock_timestamp() - make_interval(days => t.audit_days)
-      limit p_limit);
-  get diagnostics v_audit = row_count;
-  -- A limit that is full again needs no row: the next request creates it.
-  delete from public.rate_limits where scope in (
-    select scope from public.rate_limits where next_at < clock_timestamp() - interval '1 hour'
-      limit p_limit for update skip locked);
-  get diagnostics v_limits = row_count;
   return jsonb_build_object('transcripts', v_transcripts, 'videos', v_videos, 'audit_entries', v_audit,
-    'rate_limits', v_limits,
-    'more', greatest(v_transcripts, v_videos, v_audit, v_limits) >= p_limit);
+    'deliveries', v_deliveries, 'events', v_events, 'usage', v_usage, 'rate_limits', v_limits,
+    'more', greatest(v_transcripts, v_videos) >= p_limit
+      or greatest(v_audit, v_deliveries, v_events, v_usage, v_limits) >= v_rows);
 end $$;
 comment on function public.expire_retained(integer) is
-  'Applies the retention rules of all tenants, and deletes unused rate limits, at most '
-  'p_limit of each kind; called by the regular job. more says whether to call again at once.';
+  'Applies the retention rules of all tenants, and deletes old deliveries and unused rate limits: at most p_limit '
+  'transcripts and recordings, and ten times as many rows of each other kind; called by the regular job. more says '
+  'whether to call again at once.';
 grant execute on function public.expire_retained(integer) to orchestrator;
 
 -- ── schemas/people/rights.sql ──
@@ -8607,7 +8670,8 @@ language sql volatile set search_path = '' as $$
     allowed_origins = n.allowed_origins,
     require_consent = n.require_consent, consent_text_version = n.consent_text_version,
     transcript_days = n.transcript_days,
-    video_days = n.video_days, audit_days = n.audit_days, on_consent_withdrawn = n.on_consent_withdrawn,
+    video_days = n.video_days, audit_days = n.audit_days, event_days = n.event_days, usage_days = n.usage_days,
+    on_consent_withdrawn = n.on_consent_withdrawn,
     status = case when t.status in ('active', 'suspended') and n.status in ('active', 'suspended') then n.status
       else t.status end
   from (select r.* from public.tenants o cross join lateral jsonb_populate_record(o, p_changes - 'settings') r
@@ -8925,21 +8989,6 @@ comment on function public.record_webhook_delivery(uuid, integer, text, integer,
   'Returns false if another attempt has begun in the meantime.';
 grant execute on function public.record_webhook_delivery(uuid, integer, text, integer, text, bigint, integer, text)
   to orchestrator;
-
-create function public.prune_webhook_deliveries(p_days integer default 30, p_limit integer default 1000) returns integer
-language sql volatile security definer set search_path = '' as $$
-  with gone as (
-    delete from public.webhook_deliveries where id in (select d.id from public.webhook_deliveries d
-      join public.webhook_endpoints e on e.id = d.endpoint_id
-      where (d.status <> 'pending' or not e.enabled)
-        and d.created_at < clock_timestamp() - make_interval(days => p_days)
-      limit p_limit) returning 1)
-  select count(*)::integer from gone
-$$;
-comment on function public.prune_webhook_deliveries(integer, integer) is
-  'Deletes deliveries that were completed long ago, or that have waited as long for a disabled endpoint; called by '
-  'the regular job.';
-grant execute on function public.prune_webhook_deliveries(integer, integer) to orchestrator;
 
 -- ── schemas/webhooks/endpoints.sql ──
 create function app.webhook_json(e public.webhook_endpoints) returns jsonb

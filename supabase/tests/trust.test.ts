@@ -741,6 +741,70 @@ describe('erasing a candidate', () => {
 });
 
 describe('retention', () => {
+  test('events, deliveries and usage expire by the retention of their own tenant, the oldest first', async () => {
+    const brief = await newTenant(db(), { event_days: 30, usage_days: 90 });
+    const keeps = await newTenant(db(), { event_days: null, usage_days: null });
+    const of = (table: string, { id }: TestTenant) => count(table, 'tenant_id = $1', id);
+    for (const owner of [brief, keeps]) {
+      await db().query(
+        "insert into public.webhook_endpoints (tenant_id, url, secret_ciphertext, key_id) values ($1, 'https://a.example', 'c', 'k')",
+        [owner.id],
+      );
+      const { id, machineId } = await servedSession(db(), owner, { candidate: { name: 'A' } });
+      await db().query(
+        "insert into public.machine_usage (machine_id, tenant_id, region, size, started_seconds, cost_usd, recorded_at) values ($1, $2, 'fra', 's', 1, 1, now() - interval '91 days')",
+        [machineId, owner.id],
+      );
+      // Of two events the first is too old; both deliveries are, and the second is still tried.
+      await db().query(
+        `with numbered as (select id, row_number() over (order by id) as n from public.session_events where session_id = $1)
+         update public.session_events e set created_at = now() - interval '31 days' from numbered where numbered.id = e.id and n = 1`,
+        [id],
+      );
+      await db().query(
+        `with numbered as (select id, row_number() over (order by event_id) as n from public.webhook_deliveries where session_id = $1)
+         update public.webhook_deliveries d set created_at = now() - interval '31 days',
+           status = case n when 1 then 'delivered' else 'pending' end from numbered where numbered.id = d.id and n <= 2`,
+        [id],
+      );
+    }
+    const before = { events: await of('session_events', brief), deliveries: await of('webhook_deliveries', brief) };
+    const kept = { events: await of('session_events', keeps), deliveries: await of('webhook_deliveries', keeps) };
+
+    expect(await rpc('expire_retained', { p_limit: 100 })).toMatchObject({
+      events: 1,
+      deliveries: 2,
+      usage: 1,
+      more: false,
+    });
+    expect(await of('session_events', brief)).toBe(before.events - 1);
+    expect(await of('session_events', keeps)).toBe(kept.events);
+    expect(await of('webhook_deliveries', brief)).toBe(before.deliveries - 1);
+    expect(await of('webhook_deliveries', keeps)).toBe(kept.deliveries - 1);
+    expect([await of('machine_usage', brief), await of('machine_usage', keeps)]).toEqual([0, 1]);
+  });
+
+  test('what is due is deleted in steps, and "more" says whether another is needed', async () => {
+    const owner = await newTenant(db(), { event_days: 30 });
+    const { id } = await servedSession(db(), owner, { candidate: { name: 'A' } });
+    await db().query(
+      `insert into public.session_events (session_id, tenant_id, type, created_at)
+       select $1, $2, 'candidate.present', now() - interval '31 days' from generate_series(1, 25)`,
+      [id, owner.id],
+    );
+    await db().query("update public.session_events set created_at = now() - interval '31 days' where session_id = $1", [
+      id,
+    ]);
+    const steps: Answer[] = [];
+    do steps.push(await rpc('expire_retained', { p_limit: 1 }));
+    while (steps.at(-1).more && steps.length < 20);
+    expect(steps.slice(0, 2).map(({ events, more }) => [events, more])).toEqual([
+      [10, true],
+      [10, true],
+    ]);
+    expect(await count('session_events', 'tenant_id = $1', owner.id)).toBe(0);
+  });
+
   test('transcripts, recordings and audit entries expire by the retention of their own tenant only', async () => {
     const brief = await newTenant(db(), { transcript_days: 30, video_days: 10, audit_days: 90 });
     const keeps = await newTenant(db());

@@ -27,6 +27,8 @@ export const tenantRow = z.object({
   transcript_days: z.number().nullable(),
   video_days: z.number().nullable(),
   audit_days: z.number().nullable(),
+  event_days: z.number().nullable(),
+  usage_days: z.number().nullable(),
   max_live_sessions: z.number(),
   max_duration_ms: z.number(),
   starts_per_minute: z.number().nullable(),

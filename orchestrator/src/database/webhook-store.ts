@@ -171,7 +171,6 @@ export function createWebhookStore(database: Database) {
         },
         z.boolean(),
       ),
-    prune: () => call('prune_webhook_deliveries', {}, z.number()),
     secretsToRotate: (keyId: string) =>
       call(
         'webhook_secrets_to_rotate',

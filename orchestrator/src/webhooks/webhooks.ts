@@ -21,9 +21,6 @@ export interface WebhooksDeps {
 export function createWebhooks({ database, guard, vault, clock, logger, onOutcome }: WebhooksDeps) {
   const webhooks = createWebhookStore(database);
   const sender = createSender({ webhooks, guard, vault, clock, logger, onOutcome });
-  const jobs: Job[] = [
-    { name: 'webhooks', everyMs: 1_000, run: sender.run },
-    { name: 'settled-webhooks', everyMs: 3_600_000, run: webhooks.prune },
-  ];
+  const jobs: Job[] = [{ name: 'webhooks', everyMs: 1_000, run: sender.run }];
   return { webhooks, sender, jobs };
 }

@@ -1593,6 +1593,7 @@ export type Database = {
           audit_days: number | null;
           consent_text_version: string | null;
           created_at: string;
+          event_days: number | null;
           id: string;
           max_duration_ms: number;
           max_live_sessions: number;
@@ -1606,6 +1607,7 @@ export type Database = {
           status: string;
           transcript_days: number | null;
           updated_at: string;
+          usage_days: number | null;
           video_days: number | null;
         };
         ComputedFields: never;
@@ -1615,6 +1617,7 @@ export type Database = {
           audit_days?: number | null;
           consent_text_version?: string | null;
           created_at?: string;
+          event_days?: number | null;
           id?: string;
           max_duration_ms?: number;
           max_live_sessions?: number;
@@ -1628,6 +1631,7 @@ export type Database = {
           status?: string;
           transcript_days?: number | null;
           updated_at?: string;
+          usage_days?: number | null;
           video_days?: number | null;
         };
         Update: {
@@ -1636,6 +1640,7 @@ export type Database = {
           audit_days?: number | null;
           consent_text_version?: string | null;
           created_at?: string;
+          event_days?: number | null;
           id?: string;
           max_duration_ms?: number;
           max_live_sessions?: number;
@@ -1649,6 +1654,7 @@ export type Database = {
           status?: string;
           transcript_days?: number | null;
           updated_at?: string;
+          usage_days?: number | null;
           video_days?: number | null;
         };
         Relationships: [];
@@ -2479,7 +2485,6 @@ export type Database = {
       };
       provider_credentials_to_rotate: { Args: { p_key_id: string; p_limit?: number }; Returns: Json };
       prune_idempotency_keys: { Args: { p_limit?: number }; Returns: number };
-      prune_webhook_deliveries: { Args: { p_days?: number; p_limit?: number }; Returns: number };
       put_pool_policy: {
         Args: {
           p_by: Json;

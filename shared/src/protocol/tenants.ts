@@ -52,8 +52,10 @@ const settingFields = {
       "The interviewer's instructions, instead of the default ones; null: the default. Placeholders: see interviewer-template.ts.",
     ),
   transcript_days: days(1).optional().describe("Days after a session's end; null: never deleted."),
-  video_days: days(1).optional(),
-  audit_days: days(30).optional(),
+  video_days: days(1).optional().describe("Days after a session's end; null: never deleted."),
+  audit_days: days(30).optional().describe('Null: never deleted.'),
+  event_days: days(30).optional().describe('Default 90. Null: never deleted.'),
+  usage_days: days(90).optional().describe('Default 800. Null: never deleted.'),
 };
 
 /** Settings that only platform operators may change. */
@@ -91,6 +93,8 @@ export const tenantView = z.object({
   transcript_days: z.number().int().nullable(),
   video_days: z.number().int().nullable(),
   audit_days: z.number().int().nullable(),
+  event_days: z.number().int().nullable(),
+  usage_days: z.number().int().nullable(),
   max_live_sessions: z.number().int(),
   max_duration_minutes: z.number(),
   starts_per_minute: z.number().int().nullable(),

@@ -25,6 +25,8 @@ create table public.tenants (
   transcript_days integer check (transcript_days >= 1),
   video_days integer check (video_days >= 1),
   audit_days integer check (audit_days >= 30),
+  event_days integer default 90 check (event_days >= 30),
+  usage_days integer default 800 check (usage_days >= 90),
   on_consent_withdrawn text not null default 'erase_interview' check (on_consent_withdrawn in ('erase_interview',
     'erase_candidate', 'review')),
   constraint required_consent_has_a_text check (not require_consent or consent_text_version is not null)
@@ -55,6 +57,10 @@ comment on column public.tenants.video_days is
   'Recordings are deleted this many days after a session''s end; null keeps them.';
 comment on column public.tenants.audit_days is
   'Audit entries are deleted after this many days, at least 30; null keeps them.';
+comment on column public.tenants.event_days is
+  'Events are deleted after this many days, at least 30; null keeps them.';
+comment on column public.tenants.usage_days is
+  'Usage and cost of machines are deleted after this many days, at least 90; null keeps them.';
 comment on column public.tenants.on_consent_withdrawn is
   'What follows when a candidate withdraws consent: erase_interview, erase_candidate or review (an operator decides). '
   'Copied to new sessions.';

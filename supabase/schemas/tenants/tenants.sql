@@ -71,7 +71,8 @@ language sql volatile set search_path = '' as $$
     allowed_origins = n.allowed_origins,
     require_consent = n.require_consent, consent_text_version = n.consent_text_version,
     transcript_days = n.transcript_days,
-    video_days = n.video_days, audit_days = n.audit_days, on_consent_withdrawn = n.on_consent_withdrawn,
+    video_days = n.video_days, audit_days = n.audit_days, event_days = n.event_days, usage_days = n.usage_days,
+    on_consent_withdrawn = n.on_consent_withdrawn,
     status = case when t.status in ('active', 'suspended') and n.status in ('active', 'suspended') then n.status
       else t.status end
   from (select r.* from public.tenants o cross join lateral jsonb_populate_record(o, p_changes - 'settings') r

@@ -245,18 +245,3 @@ comment on function public.record_webhook_delivery(uuid, integer, text, integer,
   'Returns false if another attempt has begun in the meantime.';
 grant execute on function public.record_webhook_delivery(uuid, integer, text, integer, text, bigint, integer, text)
   to orchestrator;
-
-create function public.prune_webhook_deliveries(p_days integer default 30, p_limit integer default 1000) returns integer
-language sql volatile security definer set search_path = '' as $$
-  with gone as (
-    delete from public.webhook_deliveries where id in (select d.id from public.webhook_deliveries d
-      join public.webhook_endpoints e on e.id = d.endpoint_id
-      where (d.status <> 'pending' or not e.enabled)
-        and d.created_at < clock_timestamp() - make_interval(days => p_days)
-      limit p_limit) returning 1)
-  select count(*)::integer from gone
-$$;
-comment on function public.prune_webhook_deliveries(integer, integer) is
-  'Deletes deliveries that were completed long ago, or that have waited as long for a disabled endpoint; called by '
-  'the regular job.';
-grant execute on function public.prune_webhook_deliveries(integer, integer) to orchestrator;
